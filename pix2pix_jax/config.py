@@ -1,0 +1,302 @@
+"""Every knob of an experiment, once: its type, the paper's value, and why.
+
+An experiment is a frozen `Config`; a file under `experiments/` says only what differs from
+these defaults, which are those of Isola et al. 2017 (arXiv 1611.07004), sections 3 and 6.
+Pydantic checks every field, whether it comes from an experiment, a flag or a `config.json`.
+"""
+
+import difflib
+import inspect
+import re
+import runpy
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+
+class UsageError(ValueError):
+    """What the user can mend, in one line that names the file or field: exit status 2."""
+
+
+def _numbers(value: Any) -> Any:
+    """A flag can only say text: "256", "256,512" and "(256, 512)" become tuples of numbers."""
+    if isinstance(value, str) and re.fullmatch(r"[\d\s,x()\[\]]+", value):
+        return tuple(int(number) for number in re.findall(r"\d+", value))
+    return value
+
+
+def _height_and_width(value: Any) -> Any:
+    """One number is both sides."""
+    value = _numbers(value)
+    sides = value if isinstance(value, list | tuple) else (value,)
+    return tuple(sides) * 2 if len(sides) == 1 else sides
+
+
+def _none(value: Any) -> Any:
+    return None if value in ("None", "none", "") else value
+
+
+Count = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Size = Annotated[tuple[Count, Count], BeforeValidator(_height_and_width)]
+Pairs = Annotated[tuple[Count, Count, Count], BeforeValidator(_numbers)]
+Channels = Annotated[Literal[1, 3, 4], BeforeValidator(lambda value: int(value))]
+_rules = ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=True)
+_checked = dataclass(frozen=True, kw_only=True, config=_rules)
+
+
+@_checked
+class Data:
+    name: Literal[
+        "synthetic_facades",
+        "facades",
+        "maps",
+        "cityscapes",
+        "edges2shoes",
+        "edges2handbags",
+        "night2day",
+        "folder",
+    ] = "synthetic_facades"
+    # A directory or tarball that takes the place of the download; what `folder` reads.
+    source: Annotated[str | None, BeforeValidator(_none)] = None
+    # Where the prepared dataset is written once and read by every run.
+    data_dir: str = "~/.cache/pix2pix_jax"
+    # A is the left image of a pair, B the right one: which of the two is the input.
+    direction: Literal["AtoB", "BtoA"] = "AtoB"
+    input_channels: Channels = 3
+    target_channels: Channels = 3
+    # Height and width that the networks see.
+    image_size: Size = (256, 256)
+    # Random jitter: resize to this, then crop to image_size. None: 286/256 of image_size
+    # (section 6.2); equal to image_size: no jitter.
+    load_size: Annotated[Size | None, BeforeValidator(_none)] = None
+    flip: bool = True
+    # Images per step over all devices. Section 6.2 uses 1 or 4. See Model.norm.
+    batch_size: Count = 1
+    # synthetic_facades only: pairs in train, val and test. The defaults are those of facades.
+    synthetic_pairs: Pairs = (400, 100, 106)
+
+
+@_checked
+class Model:
+    generator: Literal["unet", "encoder_decoder"] = "unet"
+    # C64 is the paper's first layer; deeper ones have 2, 4 and 8 times as many.
+    features: Count = 64
+    # Stride-2 layers down, and as many up. None: as many as the image allows, 8 at 256.
+    depth: Annotated[Count | None, BeforeValidator(_none)] = None
+    # `batch` takes its statistics from the images that one device holds in one step, at test
+    # time too. At one image a device, the paper's setting, that is instance normalisation and
+    # adding devices changes nothing. With more images a device, each image is normalised with
+    # its neighbours, real and generated apart, while `translate` still treats every image on
+    # its own; choose `instance` where the number of devices may change during a run.
+    norm: Literal["batch", "instance", "none"] = "batch"
+    # On the first three decoder blocks, at test time too: the paper's only noise (3.2.1).
+    dropout: Share = 0.5
+    # Named by receptive field in pixels; `tutorial` is the Keras tutorial's.
+    discriminator: Literal[
+        "pixel", "patch16", "patch34", "patch70", "patch142", "image286", "tutorial"
+    ] = "patch70"
+    discriminator_features: Count = 64
+
+
+@_checked
+class Loss:
+    # vanilla: cross-entropy, non-saturating for the generator; none: L1 alone, no discriminator.
+    gan: Literal["vanilla", "lsgan", "hinge", "wgan_gp", "none"] = "vanilla"
+    l1_weight: Annotated[float, Field(ge=0)] = 100.0
+    # The discriminator sees the input beside the image (cGAN), or the image alone (GAN).
+    conditional: bool = True
+    gradient_penalty: Annotated[float, Field(ge=0)] = 10.0  # wgan_gp only (arXiv 1704.00028)
+
+
+@_checked
+class Optimizer:
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    b1: Share = 0.5
+    b2: Share = 0.999
+    # linear_decay: constant for the first half of train.steps, then down to zero.
+    schedule: Literal["constant", "linear_decay"] = "constant"
+
+
+@_checked
+class Train:
+    steps: Count = 80_000  # 200 epochs of the 400 facades at batch 1
+    log_every: Count = 50
+    checkpoint_every: Count = 5_000
+    sample_every: Count = 1_000
+    samples: Count = 4  # rows of the sample grid: the first pairs of the validation split
+    keep: Count = 3  # newest checkpoints kept
+    # Steps in one dispatch to the device: hides its latency, changes no bit of the result.
+    steps_per_call: Count = 1
+    # Of the convolutions; parameters, norms, losses and the optimizer stay float32.
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+
+@_checked
+class Config:
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    data: Data = Data()
+    model: Model = Model()
+    loss: Loss = Loss()
+    optimizer: Optimizer = Optimizer()
+    train: Train = Train()
+
+
+# What a resumed run may change without changing the numbers it computes.
+FREE_ON_RESUME = {
+    ("data", "source"),
+    ("data", "data_dir"),
+    ("train", "steps"),
+    ("train", "log_every"),
+    ("train", "checkpoint_every"),
+    ("train", "sample_every"),
+    ("train", "samples"),
+    ("train", "keep"),
+    ("train", "steps_per_call"),
+}
+
+
+def resolve(config: Config) -> Config:
+    """Fills in what follows from the image size, and checks fields against each other.
+
+    Raises:
+      UsageError: sizes that no U-Net of this depth can halve, a load_size smaller than the
+        image, or intervals that steps_per_call does not divide.
+    """
+    data, model, train = config.data, config.model, config.train
+    height, width = data.image_size
+    load_size = data.load_size or (round(height * 286 / 256), round(width * 286 / 256))
+    if load_size[0] < height or load_size[1] < width:
+        raise UsageError(
+            f"data.load_size: {load_size} is smaller than data.image_size {data.image_size}; "
+            "the crop is taken from the resized image, so make it at least as large"
+        )
+    for name in ("log_every", "checkpoint_every", "sample_every"):
+        if getattr(train, name) % train.steps_per_call:
+            raise UsageError(
+                f"train.{name}: {getattr(train, name)} is not a multiple of "
+                f"train.steps_per_call {train.steps_per_call}; change either"
+            )
+    return replace(
+        config,
+        data=replace(data, load_size=load_size),
+        model=replace(model, depth=unet_depth(height, width, model.depth)),
+    )
+
+
+def unet_depth(height: int, width: int, depth: int | None) -> int:
+    """How many times a U-Net halves an image: `depth`, or as often as both sides allow.
+
+    Raises:
+      UsageError: naming the nearest sizes that work.
+    """
+    halvings = min((side & -side).bit_length() - 1 for side in (height, width))
+    least = depth or min(3, min(height, width).bit_length() - 1)  # 3: to see beyond a texture
+    if halvings < max(least, 1):
+        multiple = 2 ** max(least, 1)
+        nearest = [max(1, round(side / multiple)) * multiple for side in (height, width)]
+        raise UsageError(
+            f"data.image_size: {height}x{width} cannot be halved {max(least, 1)} times; "
+            f"use multiples of {multiple}, the nearest being {nearest[0]}x{nearest[1]}"
+            + (f", or a model.depth of {halvings}" if halvings else "")
+        )
+    return depth or halvings
+
+
+def changed_fields(old: Config, new: Config) -> list[str]:
+    """Names of the fields that a resumed run may not change, but did."""
+    old_groups, new_groups = asdict(old), asdict(new)
+    fields = ["seed"] if old.seed != new.seed else []
+    for group in ("data", "model", "loss", "optimizer", "train"):
+        for name, value in new_groups[group].items():
+            free = (group, name) in FREE_ON_RESUME
+            if (group, name) == ("train", "steps") and new.optimizer.schedule != "constant":
+                free = False  # the learning rate of every step depends on the last one
+            if not free and old_groups[group][name] != value:
+                fields.append(f"{group}.{name}")
+    return fields
+
+
+def load_experiment(spec: str) -> Config:
+    """The Config of "FILE" or "FILE:ARG": what `get_config(ARG)` of that Python file returns.
+
+    Raises:
+      UsageError: no such file, no get_config in it, or a value that a field refuses.
+    """
+    path, _, arg = spec.partition(":")
+    if not Path(path).is_file():
+        raise UsageError(f"{path}: no such experiment file; `ls experiments` shows those there are")
+    try:
+        get_config = runpy.run_path(path).get("get_config")
+        if get_config is None:
+            raise UsageError(f"{path}: has no get_config(arg) function; see experiments/folder.py")
+        takes_arg = bool(inspect.signature(get_config).parameters)
+        if arg and not takes_arg:
+            raise UsageError(f"{spec}: {path} takes no argument; leave out ':{arg}'")
+        config = get_config(arg) if takes_arg else get_config()
+    except SyntaxError as error:
+        raise UsageError(f"{path} line {error.lineno}: {error.msg}") from error
+    except ValidationError as error:
+        raise UsageError(f"{path}: {_first_line(error)}") from error
+    if not isinstance(config, Config):
+        raise UsageError(f"{path}: get_config returned {type(config).__name__}, not a Config")
+    return config
+
+
+def override(config: Config, values: dict[str, str]) -> Config:
+    """`config` with the fields of {"data.batch_size": "4", ...} replaced, types checked.
+
+    Raises:
+      UsageError: naming the unknown field and its nearest name, or the value refused.
+    """
+    tree = asdict(config)
+    fields = {"seed": tree} | {
+        f"{group}.{name}": tree[group]
+        for group in tree
+        if isinstance(tree[group], dict)
+        for name in tree[group]
+    }
+    for field, value in values.items():
+        if field not in fields:
+            near = difflib.get_close_matches(field, fields, 1, 0.5)
+            hint = f"did you mean {near[0]}?" if near else f"the fields: {', '.join(fields)}"
+            raise UsageError(f"--config.{field}: unknown field; {hint}")
+        fields[field][field.rpartition(".")[2]] = value
+    return _validated(tree, "--config.")
+
+
+def read_config(path: Path) -> Config:
+    """The Config that `write_config` wrote.
+
+    Raises:
+      UsageError: no such file, or not a config of this version.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: not found; {path.parent} is not the workdir of a run")
+    return _validated(path.read_bytes(), f"{path}: ")
+
+
+def write_config(config: Config, path: Path) -> None:
+    """Writes every field as JSON, whole or not at all."""
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(TypeAdapter(Config).dump_json(config, indent=2) + b"\n")
+    partial.rename(path)
+
+
+def _validated(tree: dict | bytes, where: str) -> Config:
+    adapter = TypeAdapter(Config)
+    validate = adapter.validate_json if isinstance(tree, bytes) else adapter.validate_python
+    try:
+        return validate(tree)
+    except ValidationError as error:
+        raise UsageError(where + _first_line(error)) from error
+
+
+def _first_line(error: ValidationError) -> str:
+    """Pydantic's first complaint as `data.batch_size: input should be ..., not 'four'`."""
+    first = error.errors()[0]
+    field = ".".join(part for part in first["loc"] if isinstance(part, str))
+    return f"{field}: {first['msg'][0].lower()}{first['msg'][1:]}, not {first['input']!r}"

@@ -1,0 +1,1 @@
+"""Datasets of image pairs: TFDS builders write them once, `batches[step]` reads them."""

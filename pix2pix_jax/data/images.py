@@ -1,0 +1,60 @@
+"""Image files to pixels: the one place where bytes from strangers are decoded."""
+
+import io
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from pix2pix_jax.config import UsageError
+
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+def decode(data: bytes, name: str) -> Image.Image:
+    """Decodes an image file, upright by its EXIF orientation, to 8 bits a channel.
+
+    Raises:
+      UsageError: naming the file, when it is no image or not a whole one.
+    """
+    try:
+        image = Image.open(io.BytesIO(data))
+        image.load()
+        image = ImageOps.exif_transpose(image)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = "it is empty" if not data else str(error).replace("<_io.BytesIO object at ", "<")
+        raise UsageError(
+            f"{name}: cannot be read as an image ({reason}); mend or remove it"
+        ) from error
+    if image.mode.startswith("I"):  # 16-bit grey: 65535 is white
+        deep = np.asarray(image).astype(np.float64) / 257
+        image = Image.fromarray(np.clip(deep.round(), 0, 255).astype(np.uint8))
+    return image
+
+
+def split_pair(files: list[bytes], name: str) -> tuple[Image.Image, Image.Image]:
+    """A and B of a record: the halves of one side-by-side image, or two images."""
+    images = [decode(data, name) for data in files]
+    if len(images) == 2:
+        return images[0], images[1]
+    width, height = images[0].size
+    if width < 2:
+        raise UsageError(f"{name}: is {width} pixel wide, so it cannot hold A and B side by side")
+    half = width // 2
+    return images[0].crop((0, 0, half, height)), images[0].crop((width - half, 0, width, height))
+
+
+def to_float(image: Image.Image) -> np.ndarray:
+    """Pixels [h, w, c] in [-1, 1], float32."""
+    pixels = np.asarray(image, np.float32) / 127.5 - 1
+    return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+def to_uint8(pixels: np.ndarray) -> np.ndarray:
+    """[-1, 1] to 0..255, rounded: the inverse of `to_float`."""
+    return np.clip(np.round((np.asarray(pixels, np.float32) + 1) * 127.5), 0, 255).astype(np.uint8)
+
+
+def to_image(pixels: np.ndarray) -> Image.Image:
+    """Pixels [h, w, c] in [-1, 1] as an image; c is 1, 3 or 4."""
+    pixels = to_uint8(pixels)
+    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)

@@ -1,0 +1,113 @@
+"""The discriminator: a table of layers, from which everything about it follows."""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+
+from pix2pix_jax.config import Config, UsageError
+from pix2pix_jax.layers import Convolution, Norm
+
+
+class Layer(NamedTuple):
+    width: int  # in multiples of model.discriminator_features; 0: the one logit
+    kernel: int
+    stride: int
+    padding: tuple[int, int]
+
+
+def _convolutions(*widths_and_strides: tuple[int, int]) -> tuple[Layer, ...]:
+    """4x4 convolutions, zero-padded by one (appendix 6.1.2)."""
+    return tuple(Layer(width, 4, stride, (1, 1)) for width, stride in widths_and_strides)
+
+
+# Rows are (width, stride). Each next PatchGAN has one more stride-2 layer than the last.
+TABLES: dict[str, tuple[Layer, ...]] = {
+    "pixel": tuple(Layer(width, 1, 1, (0, 0)) for width in (1, 2, 0)),
+    "patch16": _convolutions((1, 2), (2, 1), (0, 1)),
+    "patch34": _convolutions((1, 2), (2, 2), (4, 1), (0, 1)),
+    "patch70": _convolutions((1, 2), (2, 2), (4, 2), (8, 1), (0, 1)),
+    "patch142": _convolutions((1, 2), (2, 2), (4, 2), (8, 2), (8, 1), (0, 1)),
+    "image286": _convolutions((1, 2), (2, 2), (4, 2), (8, 2), (8, 2), (8, 1), (0, 1)),
+    # The Keras tutorial's, with TensorFlow's 'same' padding: its text says 70, the table 142.
+    "tutorial": _convolutions((1, 2), (2, 2), (4, 2), (8, 2))
+    + (Layer(8, 4, 1, (1, 2)), Layer(0, 4, 1, (1, 2))),
+}
+
+
+def receptive_field(table: tuple[Layer, ...]) -> int:
+    """Side, in pixels, of the square of input that one output of the last layer sees."""
+    field = 1
+    for layer in reversed(table):
+        field = (field - 1) * layer.stride + layer.kernel
+    return field
+
+
+def output_grid(table: tuple[Layer, ...], height: int, width: int) -> tuple[int, int]:
+    """How many outputs the last layer has down and across; not positive: the image is too small."""
+    for layer in table:
+        height, width = (
+            (side + sum(layer.padding) - layer.kernel) // layer.stride + 1
+            for side in (height, width)
+        )
+    return height, width
+
+
+class Discriminator(nn.Module):
+    """Judges every patch of an image on its own (section 3.2.2).
+
+    No norm on the first layer; a bias only where no norm follows; LeakyReLU 0.2.
+    """
+
+    table: tuple[Layer, ...]
+    features: int = 64
+    norm: str = "batch"
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Scores patches.
+
+        Args:
+          x: [b, h, w, c] in [-1, 1]: the image, after the input it is conditioned on.
+
+        Returns:
+          Logits [b, *output_grid, 1], float32: above 0 where the patch looks real.
+        """
+        for index, layer in enumerate(self.table, 1):
+            logits = layer.width == 0
+            normed = index > 1 and not logits and self.norm != "none"
+            x = Convolution(
+                features=1 if logits else layer.width * self.features,
+                kernel=layer.kernel,
+                stride=layer.stride,
+                padding=layer.padding,
+                bias=not normed,
+                dtype=self.dtype,
+                name="logits" if logits else f"conv{index}",
+            )(x)  # [b, h / stride, w / stride, features]
+            if normed:
+                x = Norm(self.norm, name=f"conv{index}_norm")(x)
+            if not logits:
+                x = nn.leaky_relu(x, 0.2)
+        return x.astype(jnp.float32)
+
+
+def make_discriminator(config: Config) -> Discriminator:
+    """The discriminator that a config describes.
+
+    Raises:
+      UsageError: the image is too small for it, naming those that fit.
+    """
+    model, size = config.model, config.data.image_size
+    table = TABLES[model.discriminator]
+    if min(output_grid(table, *size)) < 1:
+        fitting = [name for name in TABLES if min(output_grid(TABLES[name], *size)) >= 1]
+        raise UsageError(
+            f"model.discriminator: {model.discriminator} is too deep for data.image_size "
+            f"{size[0]}x{size[1]}; those that fit: {', '.join(fitting)}"
+        )
+    return Discriminator(
+        table, model.discriminator_features, model.norm, jnp.dtype(config.train.dtype)
+    )

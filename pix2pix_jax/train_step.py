@@ -1,0 +1,148 @@
+"""The state of a run and the update of both networks."""
+
+from collections.abc import Callable
+from functools import partial
+
+import flax
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from pix2pix_jax import losses
+from pix2pix_jax.config import Config
+from pix2pix_jax.discriminator import make_discriminator
+from pix2pix_jax.generator import make_generator
+
+Batch = dict[str, Array]  # input, target [b, h, w, c] in [-1, 1], and index [b]
+Metrics = dict[str, Array]
+
+
+@flax.struct.dataclass
+class Half:
+    """One of the two players: its parameters and the optimizer's state for them."""
+
+    params: dict
+    opt_state: optax.OptState
+
+
+@flax.struct.dataclass
+class TrainState:
+    step: Array  # completed updates, int32
+    generator: Half
+    discriminator: Half
+
+
+def make_optimizer(config: Config) -> optax.GradientTransformation:
+    """Adam(2e-4, b1=0.5, b2=0.999), section 3.3, at a constant or a decaying rate."""
+    options, rate = config.optimizer, config.optimizer.learning_rate
+    if options.schedule == "linear_decay":
+        half = config.train.steps // 2
+        rate = optax.linear_schedule(rate, 0.0, config.train.steps - half, transition_begin=half)
+    return optax.adam(rate, b1=options.b1, b2=options.b2)
+
+
+def create_state(config: Config, key: Array) -> TrainState:
+    """The state at step 0: a function of the config and its seed."""
+    data, optimizer = config.data, make_optimizer(config)
+    image = jnp.zeros((1, *data.image_size, data.input_channels))
+    target = jnp.zeros((1, *data.image_size, data.target_channels))
+    generator_key, discriminator_key = jax.random.split(key)
+    generator = make_generator(config).init(generator_key, image)["params"]
+    judged = jnp.concatenate([image, target], -1) if config.loss.conditional else target
+    discriminator = make_discriminator(config).init(discriminator_key, judged)["params"]
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        generator=Half(generator, optimizer.init(generator)),
+        discriminator=Half(discriminator, optimizer.init(discriminator)),
+    )
+
+
+def make_train_step(
+    config: Config, mean: Callable = lambda tree: tree
+) -> Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]:
+    """One step on the discriminator, then one on the generator against the updated one (3.3).
+
+    Args:
+      config: resolved.
+      mean: averages gradients and metrics over devices.
+
+    Returns:
+      train_step(state, batch, key): the state after it, and scalar metrics of the step. `key` is
+      the step's; an image's noise is keyed by it and the image's index.
+    """
+    generator, discriminator = make_generator(config), make_discriminator(config)
+    optimizer, loss = make_optimizer(config), config.loss
+
+    def update(half: Half, gradient: dict) -> Half:
+        updates, opt_state = optimizer.update(mean(gradient), half.opt_state, half.params)
+        return Half(optax.apply_updates(half.params, updates), opt_state)
+
+    def train_step(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
+        image, target = batch["input"], batch["target"]  # [b, h, w, c]
+        keys = jax.vmap(partial(jax.random.fold_in, key))(batch["index"])
+        metrics = {}
+
+        def judge(params: dict, shown: Array) -> Array:
+            shown = jnp.concatenate([image, shown], -1) if loss.conditional else shown
+            return discriminator.apply({"params": params}, shown)
+
+        def discriminator_loss(params: dict) -> tuple[Array, Metrics]:
+            real, detached = judge(params, target), judge(params, fake)
+            value = losses.discriminator_loss(loss.gan, real, detached)
+            if loss.gan == "wgan_gp":
+                critic = partial(judge, params)
+                penalty = losses.gradient_penalty(critic, target, fake, keys)
+                value = value + loss.gradient_penalty * penalty
+            return value / 2, {"logits/real": real.mean(), "logits/fake": detached.mean()}
+
+        def generator_loss(fake: Array) -> tuple[Array, Metrics]:
+            l1 = losses.l1(fake, target)
+            value, terms = loss.l1_weight * l1, {"loss/generator_l1": l1}
+            if loss.gan != "none":
+                gan = losses.generator_loss(loss.gan, judge(critic_half.params, fake))
+                value, terms = value + gan, terms | {"loss/generator_gan": gan}
+            return value, terms
+
+        fake, pull_back = jax.vjp(
+            lambda params: generator.apply({"params": params}, image, keys), state.generator.params
+        )
+        critic_half = state.discriminator
+        if loss.gan != "none":
+            (value, logits), gradient = jax.value_and_grad(discriminator_loss, has_aux=True)(
+                state.discriminator.params
+            )
+            critic_half = update(state.discriminator, gradient)
+            metrics |= {"loss/discriminator": value, **logits}
+        (_, terms), fake_gradient = jax.value_and_grad(generator_loss, has_aux=True)(fake)
+        generator_half = update(state.generator, *pull_back(fake_gradient))
+        return TrainState(state.step + 1, generator_half, critic_half), mean(metrics | terms)
+
+    return train_step
+
+
+def parallel_steps(config: Config) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
+    """`train_step` on every device, several steps to a call: where jit, pmap and scan are applied.
+
+    Returns:
+      steps(state, batches): `batches` has leading axes [devices, steps, images of a device];
+      the state is donated; metrics are stacked, [steps].
+    """
+    mean = partial(jax.lax.pmean, axis_name="devices")
+    train_step = make_train_step(config, mean)
+
+    def one(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        return train_step(state, batch, step_key(config, state.step))
+
+    return jax.pmap(
+        lambda state, batches: jax.lax.scan(one, state, batches),
+        axis_name="devices",
+        in_axes=(None, 0),
+        out_axes=(None, None),
+        donate_argnums=0,
+    )
+
+
+def step_key(config: Config, step: Array) -> Array:
+    """All randomness of a training step is a function of the seed and the step."""
+    return jax.random.fold_in(jax.random.key(config.seed), step)
