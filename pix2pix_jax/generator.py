@@ -1,6 +1,7 @@
 """The generator: a U-Net, or the same without its skips, an encoder-decoder (section 6.1.1)."""
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -72,3 +73,23 @@ def make_generator(config: Config) -> UNet:
         dropout=model.dropout,
         dtype=jnp.dtype(config.train.dtype),
     )
+
+
+def translate(generator: UNet, params: dict, images: Array, keys: Array | None) -> Array:
+    """Translates images one by one, so that none depends on its neighbours.
+
+    Args:
+      generator: the module.
+      params: its parameters.
+      images: [b, h, w, c] in [-1, 1].
+      keys: [b] PRNG keys of the dropout; None: no dropout.
+
+    Returns:
+      [b, h, w, channels] in [-1, 1].
+    """
+
+    def one(image: Array, key: Array | None) -> Array:
+        key = None if key is None else key[None]
+        return generator.apply({"params": params}, image[None], key)[0]
+
+    return jax.vmap(one, in_axes=(0, None if keys is None else 0))(images, keys)

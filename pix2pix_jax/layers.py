@@ -131,7 +131,8 @@ class Convolution(nn.Module):
         else:
             x = convolution(x, kernel, self.stride, self.padding)  # [b, h / stride, ...]
         if self.bias:
-            x = x + self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
+            bias = self.param("bias", nn.initializers.zeros, (self.features,))
+            x = x + bias.astype(self.dtype)[None, None, None]
         return x
 
 
@@ -157,7 +158,7 @@ class Norm(nn.Module):
         y = x.astype(jnp.float32)
         y = y - y.mean(axes, keepdims=True)
         y = y * lax.rsqrt(jnp.square(y).mean(axes, keepdims=True) + 1e-5)
-        return (y * scale + bias).astype(x.dtype)
+        return (y * scale[None, None, None] + bias[None, None, None]).astype(x.dtype)
 
 
 def dropout(x: Array, rate: float, keys: Array, layer: int) -> Array:

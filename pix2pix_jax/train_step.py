@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 import flax
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
@@ -42,20 +43,27 @@ def make_optimizer(config: Config) -> optax.GradientTransformation:
     return optax.adam(rate, b1=options.b1, b2=options.b2)
 
 
-def create_state(config: Config, key: Array) -> TrainState:
-    """The state at step 0: a function of the config and its seed."""
+def create_state(config: Config) -> TrainState:
+    """The state at step 0: a function of a resolved config and its seed."""
     data, optimizer = config.data, make_optimizer(config)
     image = jnp.zeros((1, *data.image_size, data.input_channels))
     target = jnp.zeros((1, *data.image_size, data.target_channels))
-    generator_key, discriminator_key = jax.random.split(key)
-    generator = make_generator(config).init(generator_key, image)["params"]
-    judged = jnp.concatenate([image, target], -1) if config.loss.conditional else target
-    discriminator = make_discriminator(config).init(discriminator_key, judged)["params"]
-    return TrainState(
-        step=jnp.zeros((), jnp.int32),
-        generator=Half(generator, optimizer.init(generator)),
-        discriminator=Half(discriminator, optimizer.init(discriminator)),
-    )
+    shown = jnp.concatenate([image, target], -1) if config.loss.conditional else target
+
+    def half(module: nn.Module, key: Array, x: Array) -> Half:
+        params = module.init(key, x)["params"]
+        return Half(params, optimizer.init(params))
+
+    @jax.jit
+    def create(key: Array) -> TrainState:
+        generator_key, discriminator_key = jax.random.split(key)
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            generator=half(make_generator(config), generator_key, image),
+            discriminator=half(make_discriminator(config), discriminator_key, shown),
+        )
+
+    return create(jax.random.key(config.seed))
 
 
 def make_train_step(
@@ -141,6 +149,12 @@ def parallel_steps(config: Config) -> Callable[[TrainState, Batch], tuple[TrainS
         out_axes=(None, None),
         donate_argnums=0,
     )
+
+
+def on_devices(state: TrainState) -> TrainState:
+    """A state as `parallel_steps` hands it back; given any other, it would compile twice."""
+    mesh = jax.sharding.Mesh(jax.local_devices(), ("devices",))
+    return jax.device_put(state, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
 
 
 def step_key(config: Config, step: Array) -> Array:

@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
 
@@ -133,7 +133,9 @@ def _written(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     try:
-        builder.download_and_prepare(file_format="array_record")
+        print(f"writing {builder.data_path}")
+        with redirect_stdout(None):  # TFDS's own notices
+            builder.download_and_prepare(file_format="array_record")
     except FileExistsError:  # another process has just written the same
         if not builder.data_path.exists():
             raise

@@ -112,7 +112,7 @@ def expose(canvas: Canvas, sky: np.ndarray) -> np.ndarray:
     y, x = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)
     # The sun stands at the upper left, and lenses are darker towards the corners.
     photo *= np.float32(1.02 - 0.015 * (x + y) - 0.025 * (x**2 + y**2))[..., None]
-    photo += 1.5 * canvas.rng.standard_normal((height, width, 1), dtype=np.float32)
+    photo += 1.0 * canvas.rng.standard_normal((height, width, 1), dtype=np.float32)
     return photo.clip(0, 255).astype(np.uint8)
 
 
@@ -127,14 +127,14 @@ def make_wall(rng: Rng, style: Style, size: tuple[int, int]) -> Image.Image:
     courses, blocks, joint = style.masonry
     up, along = np.arange(height) * courses / height, np.arange(width) * blocks / width
     along = along + 0.5 * (np.arange(courses)[:, None] % 2)
-    tones = 1 + 0.025 * rng.standard_normal((courses, blocks + 1))
+    tones = 1 + 0.02 * rng.standard_normal((courses, blocks + 1))
     relief = np.take_along_axis(tones, along.astype(int), axis=1)
     # A joint is 0.16 courses thick; in a square picture as thick upright as level.
     relief[along % 1 < 0.16 * blocks / courses] = joint
     relief = relief[up.astype(int)] * np.where(up % 1 < 0.16, joint, 1)[:, None]
     stains = Image.fromarray(np.float32(1 + 0.015 * rng.standard_normal((9, 9))))
     relief *= np.asarray(stains.resize(size, Image.Resampling.BICUBIC))
-    colour = np.multiply(style.colours["wall"], rng.uniform(0.975, 1.025, 3))
+    colour = np.multiply(style.colours["wall"], rng.uniform(0.985, 1.015, 3))
     return Image.fromarray((relief[..., None] * colour).clip(0, 255).astype(np.uint8))
 
 
@@ -183,7 +183,7 @@ def paint_sky(canvas: Canvas, box: Pixels) -> None:
     """Blue, paler towards the horizon, with a breath of cloud: a few pixels, enlarged."""
     fade = np.linspace(0, 1, 12)[:, None, None]
     blue = (1 - fade) * (138, 182, 228) + fade * (196, 218, 238)
-    cloud = 0.4 * canvas.rng.random((12, 6, 1)) ** 2
+    cloud = 0.3 * canvas.rng.random((12, 6, 1)) ** 2
     sky = Image.fromarray((blue + cloud * (250 - blue)).astype(np.uint8))
     canvas.image.paste(sky.resize(canvas.image.size, Image.Resampling.BICUBIC), box)
 

@@ -1,0 +1,13 @@
+"""Label map -> street scene: Cityscapes, 2,975 pairs, 200 epochs at batch 1 (section 6.2).
+
+python -m pix2pix_jax train --config=experiments/cityscapes.py --workdir=runs/cityscapes
+"""
+
+from pix2pix_jax.config import Config, Data, Train
+
+
+def get_config() -> Config:
+    return Config(
+        data=Data(name="cityscapes", direction="BtoA"),  # A is the photo
+        train=Train(steps=200 * 2_975),
+    )

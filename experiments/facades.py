@@ -1,0 +1,15 @@
+"""Label map -> photo of a facade: the CMP set, 400 pairs, 200 epochs at batch 1 (section 6.2).
+
+    python -m pix2pix_jax train --config=experiments/facades.py --workdir=runs/facades
+
+Without a network: --config.data.source=facades.tar.gz. The defaults of Config are this experiment.
+"""
+
+from pix2pix_jax.config import Config, Data, Train
+
+
+def get_config() -> Config:
+    return Config(
+        data=Data(name="facades", direction="BtoA"),  # A is the photo
+        train=Train(steps=200 * 400),
+    )

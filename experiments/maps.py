@@ -1,0 +1,15 @@
+"""Aerial photo -> map: 1,096 pairs, 200 epochs at batch 1 (section 6.2).
+
+    python -m pix2pix_jax train --config=experiments/maps.py --workdir=runs/maps
+
+The other way round, map -> aerial photo: --config.data.direction=BtoA.
+"""
+
+from pix2pix_jax.config import Config, Data, Train
+
+
+def get_config() -> Config:
+    return Config(
+        data=Data(name="maps", direction="AtoB"),  # A is the aerial photo
+        train=Train(steps=200 * 1_096),
+    )

@@ -1,0 +1,13 @@
+"""Day -> night: 17,823 pairs, 17 epochs at batch 4 (section 6.2).
+
+python -m pix2pix_jax train --config=experiments/night2day.py --workdir=runs/night2day
+"""
+
+from pix2pix_jax.config import Config, Data, Train
+
+
+def get_config() -> Config:
+    return Config(
+        data=Data(name="night2day", direction="BtoA", batch_size=4),  # A is the night
+        train=Train(steps=17 * 17_823 // 4),
+    )

@@ -1,0 +1,128 @@
+"""What a config builds: layers, shapes, parameters and receptive fields, read off the modules."""
+
+import json
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from pix2pix_jax.config import Config, resolve
+from pix2pix_jax.discriminator import Discriminator, make_discriminator, receptive_field
+from pix2pix_jax.generator import UNet, make_generator
+
+
+def describe(config: Config) -> dict[str, Any]:
+    """Both networks of a config as plain data; nothing is computed, only shapes are traced.
+
+    Raises:
+      UsageError: no such networks can be built at this image size.
+    """
+    config = resolve(config)
+    data = config.data
+    shown = data.target_channels + (data.input_channels if config.loss.conditional else 0)
+    networks = {
+        "generator": (make_generator(config), data.input_channels),
+        "discriminator": (make_discriminator(config), shown),
+    }
+    summary: dict[str, Any] = {"layers": []}
+    for name, (module, channels) in networks.items():
+        layers = [row | {"network": name} for row in trace(module, (*data.image_size, channels))]
+        summary["layers"] += layers
+        summary[name] = {
+            "input_shape": [*data.image_size, channels],
+            "output_shape": layers[-1]["output_shape"],
+            "parameters": sum(row["parameters"] for row in layers),
+        }
+    summary["generator"]["name"] = config.model.generator
+    summary["discriminator"]["name"] = config.model.discriminator
+    summary["discriminator"]["receptive_field"] = summary["layers"][-1]["receptive_field"]
+    return summary
+
+
+def trace(module: UNet | Discriminator, shape: tuple[int, int, int]) -> list[dict[str, Any]]:
+    """A row for every convolution with the norm that follows it.
+
+    Args:
+      module: either network.
+      shape: of one image that it takes, (h, w, c).
+    """
+
+    def run() -> tuple[Any, dict]:
+        image = jnp.zeros((1, *shape))
+        return module.init_with_output(
+            jax.random.key(0), image, capture_intermediates=True, mutable=True
+        )
+
+    variables = jax.eval_shape(run)[1]
+    params, outputs = variables["params"], variables["intermediates"]
+    rows: list[dict[str, Any]] = []
+    for name, layer in params.items():
+        count = sum(leaf.size for leaf in jax.tree.leaves(layer))
+        if name.endswith("_norm"):
+            rows[-1]["parameters"] += count
+            rows[-1]["norm"] = module.norm
+            continue
+        [output] = outputs[name]["__call__"]
+        kernel = layer["kernel"].shape
+        row = {"name": name, "kernel": list(kernel), "norm": "none", "parameters": count}
+        row["output_shape"] = list(output.shape[1:])
+        if isinstance(module, Discriminator):
+            row["kind"], place = "convolution", len(rows) + 1
+            row["stride"] = module.table[place - 1].stride
+            row["receptive_field"] = receptive_field(module.table[:place])
+        else:
+            row["kind"] = "convolution" if name.startswith("down") else "transposed convolution"
+            row["stride"] = 2
+            row["dropout"] = module.dropout if name in ("up1", "up2", "up3") else 0.0
+        rows.append(row)
+    return rows
+
+
+def as_json(summary: dict[str, Any]) -> str:
+    return json.dumps(summary, indent=2)
+
+
+def as_text(summary: dict[str, Any]) -> str:
+    """The U-Net drawn as its two arms, then the discriminator's table."""
+    rows = summary["layers"]
+    generator = [row for row in rows if row["network"] == "generator"]
+    discriminator = [row for row in rows if row["network"] == "discriminator"]
+    g, d = summary["generator"], summary["discriminator"]
+    lines = [f"generator {g['name']}: {g['parameters']:,} parameters", ""]
+    lines += u_shape(generator, g["input_shape"], skips=g["name"] == "unet")
+    lines += [
+        "",
+        f"discriminator {d['name']}: {d['parameters']:,} parameters, receptive field "
+        f"{d['receptive_field']}x{d['receptive_field']}, output {size(d['output_shape'])}",
+        "",
+        f"  {'layer':8} {'kernel':>8} {'stride':>6} {'norm':>8} {'output':>14} {'parameters':>12} "
+        f"{'receptive field':>15}",
+    ]
+    for row in discriminator:
+        kernel = f"{row['kernel'][0]}x{row['kernel'][1]}"
+        lines.append(
+            f"  {row['name']:8} {kernel:>8} {row['stride']:>6} {row['norm']:>8} "
+            f"{size(row['output_shape']):>14} {row['parameters']:>12,} "
+            f"{row['receptive_field']:>15}"
+        )
+    return "\n".join(lines)
+
+
+def u_shape(rows: list[dict[str, Any]], image: list[int], skips: bool) -> list[str]:
+    """Encoder left, decoder right, a level a line, joined where a skip connection is."""
+    depth = len(rows) // 2
+    down, up = rows[:depth], rows[depth:][::-1]
+
+    def text(row: dict[str, Any]) -> str:
+        noise = "  dropout" if row["dropout"] else ""
+        return f"{row['name']:6} {size(row['output_shape']):>12} {row['parameters']:>10,}{noise}"
+
+    line = "─── skip ──▶" if skips else " " * 12
+    lines = [f"  {'input':6} {size(image):>12} {'':>10}  {' ' * 12}  {text(up[0])}  tanh"]
+    for level in range(depth - 1):
+        lines.append(f"  {text(down[level])}  {line}  {text(up[level + 1])}")
+    return [*lines, f"  {text(down[-1])}  ─────┘"]
+
+
+def size(shape: list[int]) -> str:
+    return "x".join(map(str, shape))

@@ -1,0 +1,83 @@
+"""The page of a run: curves, the newest samples, config and versions, in files that open from disk."""
+
+import html
+import io
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import jax
+from matplotlib.figure import Figure
+from pydantic import TypeAdapter
+
+from pix2pix_jax.config import Config
+from pix2pix_jax.writer import read_metrics
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
+       color: #222; background: #fff; }
+h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
+img, svg { max-width: 100%; height: auto; } figure { margin: 0 0 1rem; }
+.curves { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1rem; }
+pre { background: #f4f4f4; padding: 1rem; overflow-x: auto; }
+"""
+PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "grain", "numpy")
+
+
+def write_report(workdir: Path, config: Config) -> None:
+    """Writes report/index.html from what stands in the workdir; old pages are replaced whole."""
+    lines = read_metrics(workdir / "metrics.jsonl")
+    samples = sorted((workdir / "samples").glob("step_*.png"))
+    curves = "".join(
+        f"<figure>{curve(name, lines)}</figure>"
+        for name in sorted({name for line in lines for name in line} - {"step"})
+    )
+    older = "".join(
+        f"<details><summary>step {int(path.stem[5:])}</summary>"
+        f'<img loading="lazy" src="../samples/{path.name}" alt="samples"></details>'
+        for path in reversed(samples[:-1])
+    )
+    newest = (
+        f"<h2>Samples at step {int(samples[-1].stem[5:])}</h2>"
+        f'<img src="../samples/{samples[-1].name}" alt="input, output and target">{older}'
+        if samples
+        else ""
+    )
+    text = TypeAdapter(Config).dump_json(config, indent=2).decode()
+    versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
+    name = html.escape(workdir.name)
+    page = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{name}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style>'
+        f"<h1>{name}: step {lines[-1]['step']} of {config.train.steps}</h1>{newest}"
+        f'<h2>Curves</h2><div class="curves">{curves}</div>'
+        f"<h2>Config</h2><pre>{html.escape(text)}</pre><h2>Versions</h2>"
+        f"<p>Python {platform.python_version()}, {versions}; {jax.device_count()} "
+        f"{html.escape(jax.devices()[0].device_kind)}</p></html>\n"
+    )
+    path = workdir / "report" / "index.html"
+    path.parent.mkdir(exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(page)
+    partial.rename(path)
+
+
+def curve(name: str, lines: list[dict[str, float]]) -> str:
+    """A metric against steps as inline SVG: every logged value faint, their running mean strong."""
+    points = [(line["step"], line[name]) for line in lines if name in line]
+    means, mean = [], points[0][1]
+    for _, value in points:
+        mean += 0.15 * (value - mean)  # about the last 13 values
+        means.append(mean)
+    figure = Figure(figsize=(4.2, 2.6), layout="constrained")
+    axes = figure.add_subplot()
+    steps, values = zip(*points, strict=True)
+    axes.plot(steps, values, color="#1f77b4", alpha=0.3, linewidth=1)
+    axes.plot(steps, means, color="#1f77b4", linewidth=1.8)
+    axes.set_title(name, fontsize=10)
+    axes.set_xlabel("step")
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    svg = io.StringIO()
+    figure.savefig(svg, format="svg", metadata={"Date": None})
+    return svg.getvalue()[svg.getvalue().index("<svg") :]

@@ -1,0 +1,196 @@
+"""The training command: config -> dataset -> batches[step] -> train_step -> metrics -> writer."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+
+import jax
+import numpy as np
+from PIL import Image
+
+from pix2pix_jax import checkpoint
+from pix2pix_jax.config import (
+    Config,
+    UsageError,
+    changed_fields,
+    read_config,
+    resolve,
+    write_config,
+)
+from pix2pix_jax.data.builders import fingerprint, prepare
+from pix2pix_jax.data.pipeline import Example, open_split, plain, prefetched, train_batches
+from pix2pix_jax.generator import make_generator, translate
+from pix2pix_jax.report import write_report
+from pix2pix_jax.train_step import Metrics, TrainState, create_state, on_devices, parallel_steps
+from pix2pix_jax.writer import open_writer, sample_grid
+
+
+def train(config: Config, workdir: Path) -> int:
+    """Trains, or goes on where the same command was stopped.
+
+    Returns:
+      The exit status: 0 when done, 128 + the number of the signal that stopped it.
+
+    Raises:
+      UsageError: config, data or checkpoint that cannot be used, or a loss that is not finite.
+    """
+    config = resolve(config)
+    check_devices(config.data.batch_size)
+    template = jax.eval_shape(lambda: create_state(config))
+    claim(workdir, config)
+    dataset = prepare(config.data)
+    last = config.train.steps
+    with checkpoint.open_checkpoints(workdir, config.train.keep) as checkpoints:
+        state = checkpoint.restore_newest(checkpoints, template, fingerprint(dataset))
+        if state is not None and state.step >= last:
+            print(f"{workdir}: step {state.step} of train.steps {last} is done; raise it to go on")
+            return 0
+        where = "starting" if state is None else f"going on from step {state.step}"
+        print(f"{workdir}: {where}, data in {dataset.data_dir}")
+        with caught_signals() as caught:
+            step = fit(config, workdir, dataset, state or create_state(config), checkpoints, caught)
+    if caught:
+        print(f"{workdir}: stopped at step {step} and saved; the same command goes on from there")
+        return 128 + caught[0]
+    print(f"{workdir}: {step} steps done; the pictures are in {workdir}/report/index.html")
+    return 0
+
+
+def fit(config, workdir, dataset, state, checkpoints, caught) -> int:
+    """Runs to train.steps, or until a signal is caught; returns the last step, which is saved."""
+    options, first = config.train, int(state.step)
+    batches = prefetched(train_batches(config, open_split(dataset, "train")), first)
+    sample = sampler(config, open_split(dataset, "val"))
+    unread: list[Metrics] = []
+    with open_writer(workdir, first, options.steps, config.data.batch_size) as (advance, write):
+        for step, state, metrics in updates(config, state, batches):
+            unread.append(metrics)
+            advance(step)
+            end = step == options.steps or bool(caught)
+            log, show, save = (
+                end or step % every == 0
+                for every in (options.log_every, options.sample_every, options.checkpoint_every)
+            )
+            if log or show or save:
+                scalars = newest_scalars(unread, step)
+            if log or show:
+                picture, error = sample(state.generator.params)
+                write(step, scalars | {"validation/l1": error}, picture if show else None)
+            if show:
+                write_report(workdir, config)
+            if save:
+                checkpoint.save(checkpoints, state, fingerprint(dataset))
+            if end:
+                break
+    return step
+
+
+def updates(
+    config: Config, state: TrainState, batches: Iterator[Example]
+) -> Iterator[tuple[int, TrainState, Metrics]]:
+    """Yields (completed steps, state, metrics [steps]) after every call to the devices."""
+    steps, size = parallel_steps(config), config.train.steps_per_call
+    step, last, state = int(state.step), config.train.steps, on_devices(state)
+    while step < last:
+        # Whole calls where they fit, single steps before and after them.
+        count = size if step % size == 0 and step + size <= last else 1
+        state, metrics = steps(state, shards(list(islice(batches, count))))
+        if jax.default_backend() == "cpu":  # several simulated devices can starve one another
+            jax.block_until_ready(metrics)
+        step += count
+        yield step, state, metrics
+
+
+def shards(batches: list[Example]) -> Example:
+    """Stacks batches as `parallel_steps` takes them: [devices, steps, images of a device, ...]."""
+    devices = jax.local_device_count()
+    stacked = {}
+    for name in batches[0]:
+        steps = np.stack([batch[name] for batch in batches])  # [steps, b, ...]
+        split = steps.reshape(len(batches), devices, -1, *steps.shape[2:])
+        stacked[name] = split.swapaxes(0, 1)  # [devices, steps, b / devices, ...]
+    return stacked
+
+
+def newest_scalars(unread: list[Metrics], step: int) -> dict[str, float]:
+    """The metrics of the step just done, after a look at all those not yet looked at.
+
+    Raises:
+      UsageError: naming the first step, and the first of its terms, that is not finite.
+    """
+    fetched = jax.device_get(unread)
+    unread.clear()
+    joined = {name: np.concatenate([metrics[name] for metrics in fetched]) for name in fetched[0]}
+    finite = np.all([np.isfinite(values) for values in joined.values()], axis=0)
+    if not finite.all():
+        place = int(np.argmin(finite))
+        term = next(name for name, values in joined.items() if not np.isfinite(values[place]))
+        raise UsageError(
+            f"step {step - len(finite) + place + 1}: {term} is {joined[term][place]}; nothing was "
+            "saved since the last checkpoint; go on from it with a lower optimizer.learning_rate "
+            "in another --workdir"
+        )
+    return {name: float(values[-1]) for name, values in joined.items()}
+
+
+def sampler(config: Config, pairs) -> Callable[[dict], tuple[Image.Image, float]]:
+    """A function of the generator's parameters: a picture of some fixed pairs, and their L1."""
+    examples = [plain(pairs[i], config.data) for i in range(min(config.train.samples, len(pairs)))]
+    images, targets = (np.stack([e[name] for e in examples]) for name in ("input", "target"))
+    keys = jax.random.split(jax.random.key(config.seed), len(examples))
+    generator = make_generator(config)
+    apply = jax.jit(lambda params: translate(generator, params, images, keys))
+
+    def sample(params: dict) -> tuple[Image.Image, float]:
+        outputs = np.asarray(apply(params))
+        picture = sample_grid({"input": images, "output": outputs, "target": targets})
+        return picture, float(np.abs(outputs - targets).mean())
+
+    return sample
+
+
+def check_devices(batch_size: int) -> None:
+    """Raises UsageError when a global batch cannot be shared out evenly."""
+    devices = jax.device_count()
+    if batch_size % devices:
+        raise UsageError(
+            f"data.batch_size: {batch_size} cannot be shared by {devices} devices; "
+            f"make it a multiple of {devices}"
+        )
+
+
+def claim(workdir: Path, config: Config) -> None:
+    """Writes config.json, or holds the config against the one that is there.
+
+    Raises:
+      UsageError: naming the fields in which this is another run.
+    """
+    path = workdir / "config.json"
+    if path.exists():
+        changed = changed_fields(read_config(path), config)
+        if changed:
+            raise UsageError(
+                f"{path}: is of a run with another {', '.join(changed)}; "
+                "undo the change, or give another --workdir"
+            )
+    workdir.mkdir(parents=True, exist_ok=True)
+    write_config(config, path)
+
+
+@contextmanager
+def caught_signals() -> Iterator[list[int]]:
+    """Collects SIGTERM and SIGINT; a second one of a kind ends the process at once."""
+    caught: list[int] = []
+
+    def catch(number: int, frame: object) -> None:
+        caught.append(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, catch) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

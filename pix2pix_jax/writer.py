@@ -1,0 +1,104 @@
+"""What a run tells: a progress bar or plain lines, metrics.jsonl, TensorBoard, sample pictures."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+from pix2pix_jax.data.images import to_image
+
+
+@contextmanager
+def open_writer(
+    workdir: Path, first: int, last: int, batch_size: int
+) -> Iterator[tuple[Callable[[int], None], Callable[..., None]]]:
+    """Opens the outputs of a run that goes on from step `first` to step `last`.
+
+    What an interrupted run wrote about steps after `first` is dropped: they come again.
+
+    Yields:
+      advance(step): moves the progress bar.
+      write(step, scalars, picture=None): a line of metrics, and a picture where there is one.
+    """
+    rewind(workdir / "metrics.jsonl", first)
+    board = SummaryWriter(str(workdir / "tensorboard"), purge_step=first + 1)
+    bar = tqdm(total=last, initial=first, unit=" steps", disable=not sys.stderr.isatty())
+    marks: list[tuple[int, float]] = []  # (step, time) from which speed is measured
+
+    def advance(step: int) -> None:
+        if not marks:  # after the first step, which compiles
+            marks.append((step, time.perf_counter()))
+        bar.update(step - bar.n)
+
+    def write(step: int, scalars: dict[str, float], picture: Image.Image | None = None) -> None:
+        (mark, then), now = marks.pop(), time.perf_counter()
+        marks.append((step, now))
+        rate = (step - mark) / (now - then)
+        scalars = scalars | {"images_per_second": rate * batch_size}
+        with (workdir / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps({"step": step} | scalars) + "\n")
+        for name, value in scalars.items():
+            board.add_scalar(name, value, step)
+        if picture is not None:
+            path = workdir / "samples" / f"step_{step:08d}.png"
+            path.parent.mkdir(exist_ok=True)
+            picture.save(path)
+            board.add_image("samples", np.asarray(picture), step, dataformats="HWC")
+        text = "  ".join(
+            f"{name.removeprefix('loss/')} {value:.3f}"
+            for name, value in scalars.items()
+            if name.startswith(("loss/", "validation/"))
+        )
+        bar.set_postfix_str(text)
+        if bar.disable:
+            left = f"{(last - step) / rate / 60:.1f} minutes left" if rate else ""
+            print(f"step {step}/{last}  {text}  {rate:.2f} steps/s  {left}", flush=True)
+
+    with closing(board), bar:
+        yield advance, write
+
+
+def rewind(path: Path, step: int) -> None:
+    """Drops the lines of a metrics file after `step`, and a last one that was cut short."""
+    lines = [line for line in read_metrics(path) if line["step"] <= step]
+    if path.exists():
+        partial = path.with_suffix(".partial")
+        partial.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        partial.rename(path)
+
+
+def read_metrics(path: Path) -> list[dict[str, float]]:
+    """The objects of a metrics.jsonl, none where there is no file; a broken line is left out."""
+    lines = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:  # the machine went away while it was written
+            continue
+    return lines
+
+
+def sample_grid(columns: dict[str, np.ndarray]) -> Image.Image:
+    """Images side by side, one pair a row, under their captions.
+
+    Args:
+      columns: caption to images [n, h, w, c] in [-1, 1], c one of 1, 3, 4.
+    """
+    n, h, w, _ = next(iter(columns.values())).shape
+    gap, head = 4, 18
+    width, height = len(columns) * (w + gap) + gap, head + n * (h + gap)
+    grid = Image.new("RGB", (width, height), "white")
+    for column, (caption, images) in enumerate(columns.items()):
+        left = gap + column * (w + gap)
+        text = (left + w / 2, head / 2)
+        ImageDraw.Draw(grid).text(text, caption, "black", ImageFont.load_default(12), anchor="mm")
+        for row, pixels in enumerate(images):
+            grid.paste(to_image(pixels).convert("RGB"), (left, head + row * (h + gap)))
+    return grid
