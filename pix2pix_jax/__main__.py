@@ -11,6 +11,7 @@ from pix2pix_jax.config import Config, UsageError, load_experiment, override, re
 
 
 def run_prepare(options: argparse.Namespace, config: Config) -> int:
+    """Writes the dataset of a config once, and says what it holds."""
     from pix2pix_jax.config import resolve
     from pix2pix_jax.data.builders import prepare
 
@@ -21,6 +22,7 @@ def run_prepare(options: argparse.Namespace, config: Config) -> int:
 
 
 def run_train(options: argparse.Namespace, config: Config) -> int:
+    """Trains, or goes on training."""
     from pix2pix_jax.train import train
 
     if options.workdir is None:
@@ -29,6 +31,7 @@ def run_train(options: argparse.Namespace, config: Config) -> int:
 
 
 def run_describe(options: argparse.Namespace, config: Config) -> int:
+    """Prints what a config builds."""
     from pix2pix_jax.describe import as_json, as_text, describe
 
     print((as_json if options.format == "json" else as_text)(describe(config)))

@@ -50,6 +50,8 @@ _checked = dataclass(frozen=True, kw_only=True, config=_rules)
 
 @_checked
 class Data:
+    """Which pairs, which way, and how they are cut to size."""
+
     name: Literal[
         "synthetic_facades",
         "facades",
@@ -82,6 +84,8 @@ class Data:
 
 @_checked
 class Model:
+    """Both networks."""
+
     generator: Literal["unet", "encoder_decoder"] = "unet"
     # C64 is the paper's first layer; deeper ones have 2, 4 and 8 times as many.
     features: Count = 64
@@ -104,6 +108,8 @@ class Model:
 
 @_checked
 class Loss:
+    """What the two networks play for."""
+
     # vanilla: cross-entropy, non-saturating for the generator; none: L1 alone, no discriminator.
     gan: Literal["vanilla", "lsgan", "hinge", "wgan_gp", "none"] = "vanilla"
     l1_weight: Annotated[float, Field(ge=0)] = 100.0
@@ -114,6 +120,8 @@ class Loss:
 
 @_checked
 class Optimizer:
+    """Adam, alike for both networks."""
+
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
     b1: Share = 0.5
     b2: Share = 0.999
@@ -123,6 +131,8 @@ class Optimizer:
 
 @_checked
 class Train:
+    """How long, and what is kept and shown on the way."""
+
     steps: Count = 80_000  # 200 epochs of the 400 facades at batch 1
     log_every: Count = 50
     checkpoint_every: Count = 5_000
@@ -137,6 +147,8 @@ class Train:
 
 @_checked
 class Config:
+    """One experiment."""
+
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     data: Data = Data()
     model: Model = Model()

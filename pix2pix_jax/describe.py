@@ -79,6 +79,7 @@ def trace(module: UNet | Discriminator, shape: tuple[int, int, int]) -> list[dic
 
 
 def as_json(summary: dict[str, Any]) -> str:
+    """For programs."""
     return json.dumps(summary, indent=2)
 
 
@@ -125,4 +126,5 @@ def u_shape(rows: list[dict[str, Any]], image: list[int], skips: bool) -> list[s
 
 
 def size(shape: list[int]) -> str:
+    """A shape as 256x256x3."""
     return "x".join(map(str, shape))

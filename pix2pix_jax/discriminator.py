@@ -11,6 +11,8 @@ from pix2pix_jax.layers import Convolution, Norm
 
 
 class Layer(NamedTuple):
+    """One convolution."""
+
     width: int  # in multiples of model.discriminator_features; 0: the one logit
     kernel: int
     stride: int

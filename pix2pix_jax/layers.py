@@ -47,12 +47,14 @@ def transposed_convolution(x: Array, kernel: Array) -> Array:
 
 
 def convolution_lax(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) -> Array:
+    """`convolution` by XLA's own."""
     return lax.conv_general_dilated(
         x, kernel, (stride, stride), (padding, padding), dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
 
 
 def transposed_lax(x: Array, kernel: Array) -> Array:
+    """`transposed_convolution` by XLA's own."""
     return lax.conv_general_dilated(
         x,
         kernel[::-1, ::-1],
@@ -64,6 +66,7 @@ def transposed_lax(x: Array, kernel: Array) -> Array:
 
 
 def convolution_product(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) -> Array:
+    """`convolution` as one matrix product over patches."""
     b, h, w, c = x.shape
     k, _, _, o = kernel.shape
     s, shifts = stride, k // stride
@@ -86,6 +89,7 @@ def convolution_product(x: Array, kernel: Array, stride: int, padding: tuple[int
 
 
 def transposed_product(x: Array, kernel: Array) -> Array:
+    """`transposed_convolution` as one matrix product, its outputs added where they overlap."""
     b, h, w, c = x.shape
     o = kernel.shape[-1]
     # Every pixel becomes 4x4 outputs: 2x2 blocks of 2x2, the blocks overlapping the neighbours'.

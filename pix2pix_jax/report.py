@@ -1,4 +1,4 @@
-"""The page of a run: curves, the newest samples, config and versions, in files that open from disk."""
+"""The page of a run: curves, samples, config and versions, in files that open from disk."""
 
 import html
 import io

@@ -1,14 +1,16 @@
 """The training command: config -> dataset -> batches[step] -> train_step -> metrics -> writer."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
 import jax
 import numpy as np
+from orbax.checkpoint import CheckpointManager
 from PIL import Image
+from tensorflow_datasets.core import DatasetBuilder
 
 from pix2pix_jax import checkpoint
 from pix2pix_jax.config import (
@@ -58,31 +60,38 @@ def train(config: Config, workdir: Path) -> int:
     return 0
 
 
-def fit(config, workdir, dataset, state, checkpoints, caught) -> int:
+def fit(
+    config: Config,
+    workdir: Path,
+    dataset: DatasetBuilder,
+    state: TrainState,
+    checkpoints: CheckpointManager,
+    caught: list[int],
+) -> int:
     """Runs to train.steps, or until a signal is caught; returns the last step, which is saved."""
     options, first = config.train, int(state.step)
     batches = prefetched(train_batches(config, open_split(dataset, "train")), first)
     sample = sampler(config, open_split(dataset, "val"))
     unread: list[Metrics] = []
     with open_writer(workdir, first, options.steps, config.data.batch_size) as (advance, write):
-        for step, state, metrics in updates(config, state, batches):
+        for step, now, metrics in updates(config, state, batches):
             unread.append(metrics)
             advance(step)
-            end = step == options.steps or bool(caught)
+            stop = bool(caught)
             log, show, save = (
-                end or step % every == 0
+                step % every == 0 or step == options.steps
                 for every in (options.log_every, options.sample_every, options.checkpoint_every)
             )
-            if log or show or save:
+            if log or show or save or stop:
                 scalars = newest_scalars(unread, step)
             if log or show:
-                picture, error = sample(state.generator.params)
+                picture, error = sample(now.generator.params)
                 write(step, scalars | {"validation/l1": error}, picture if show else None)
             if show:
                 write_report(workdir, config)
-            if save:
-                checkpoint.save(checkpoints, state, fingerprint(dataset))
-            if end:
+            if save or stop:
+                checkpoint.save(checkpoints, now, fingerprint(dataset))
+            if stop:
                 break
     return step
 
@@ -135,7 +144,7 @@ def newest_scalars(unread: list[Metrics], step: int) -> dict[str, float]:
     return {name: float(values[-1]) for name, values in joined.items()}
 
 
-def sampler(config: Config, pairs) -> Callable[[dict], tuple[Image.Image, float]]:
+def sampler(config: Config, pairs: Sequence[dict]) -> Callable[[dict], tuple[Image.Image, float]]:
     """A function of the generator's parameters: a picture of some fixed pairs, and their L1."""
     examples = [plain(pairs[i], config.data) for i in range(min(config.train.samples, len(pairs)))]
     images, targets = (np.stack([e[name] for e in examples]) for name in ("input", "target"))

@@ -29,6 +29,8 @@ class Half:
 
 @flax.struct.dataclass
 class TrainState:
+    """Arrays alone; with a config and a seed, all that a run goes on from."""
+
     step: Array  # completed updates, int32
     generator: Half
     discriminator: Half

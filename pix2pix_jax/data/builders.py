@@ -35,12 +35,16 @@ FEATURES = tfds.features.FeaturesDict(
 
 
 class Pair(NamedTuple):
+    """Where one pair lies."""
+
     name: str  # unique in its split
     files: tuple[Path, ...]  # one side-by-side image, or A and B
 
 
 @dataclasses.dataclass
 class PairsConfig(tfds.core.BuilderConfig):
+    """The pairs to write, and where they were found."""
+
     splits: dict[str, list[Pair]] = dataclasses.field(default_factory=dict, repr=False)
     source: str = ""
 
@@ -71,6 +75,8 @@ class PairedImages(tfds.core.GeneratorBasedBuilder):
 
 @dataclasses.dataclass
 class FacadesConfig(tfds.core.BuilderConfig):
+    """Height and width of the pictures, and how many pairs in train, val and test."""
+
     size: tuple[int, int] = (256, 256)
     pairs: tuple[int, int, int] = (400, 100, 106)
 

@@ -117,6 +117,7 @@ def expose(canvas: Canvas, sky: np.ndarray) -> np.ndarray:
 
 
 def tint(colour: Colour, factor: float) -> Colour:
+    """A brighter or darker colour."""
     red, green, blue = np.multiply(colour, factor).clip(0, 255).astype(int).tolist()
     return red, green, blue
 
@@ -189,10 +190,12 @@ def paint_sky(canvas: Canvas, box: Pixels) -> None:
 
 
 def paint_wall(canvas: Canvas, box: Pixels) -> None:
+    """Masonry, its courses aligned all over the picture."""
     canvas.image.paste(canvas.wall.crop(box), box)
 
 
 def paint_glass(canvas: Canvas, box: Pixels) -> None:
+    """One clear pane."""
     left, top, right, bottom = box
     canvas.image.paste(make_glass()[0].resize((right - left, bottom - top)), box)
 

@@ -82,6 +82,8 @@ STYLES = (BRICK, LIMEWASH, SANDSTONE, STUCCO)
 
 
 class Element(NamedTuple):
+    """A rectangle of one class and one material."""
+
     kind: str  # one of CLASSES
     box: Box
     material: str = "stone"  # one of the PAINTERS in synthetic.py

@@ -1,0 +1,25 @@
+"""Strict JAX for every test: four devices on one CPU, no silent rank promotion."""
+
+import os
+
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
+
+import jax
+import pytest
+
+from pix2pix_jax.config import Config, Data, Loss, Model, Train, resolve
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def small() -> Config:
+    """The smallest config with every part of the paper's: jitter, dropout, both norms' places."""
+    return resolve(
+        Config(
+            data=Data(image_size=(32, 32), direction="BtoA", synthetic_pairs=(6, 2, 2)),
+            model=Model(features=8, discriminator="patch16", discriminator_features=8),
+            loss=Loss(),
+            train=Train(steps=8, log_every=2, checkpoint_every=4, sample_every=8),
+        )
+    )
