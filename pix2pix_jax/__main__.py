@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from absl import logging
+
 from pix2pix_jax.config import Config, UsageError, load_experiment, override, read_config
 
 # Commands import what they need when they run, so that help and refusals come at once.
@@ -80,6 +82,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; its exit status: 0, 2 for what the user can mend, 128 + a signal."""
+    logging.set_verbosity(logging.ERROR)  # TFDS and Orbax tell what goes on in them
     try:
         options, fields = parse(sys.argv[1:] if arguments is None else arguments)
         if options.config is not None:

@@ -79,5 +79,5 @@ def curve(name: str, lines: list[dict[str, float]]) -> str:
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     svg = io.StringIO()
-    figure.savefig(svg, format="svg", metadata={"Date": None})
+    figure.savefig(svg, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     return svg.getvalue()[svg.getvalue().index("<svg") :]

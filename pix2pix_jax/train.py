@@ -41,8 +41,10 @@ def train(config: Config, workdir: Path) -> int:
     config = resolve(config)
     check_devices(config.data.batch_size)
     template = jax.eval_shape(lambda: create_state(config))
-    claim(workdir, config)
+    check_workdir(workdir, config)
     dataset = prepare(config.data)
+    workdir.mkdir(parents=True, exist_ok=True)
+    write_config(config, workdir / "config.json")
     last = config.train.steps
     with checkpoint.open_checkpoints(workdir, config.train.keep) as checkpoints:
         state = checkpoint.restore_newest(checkpoints, template, fingerprint(dataset))
@@ -170,22 +172,15 @@ def check_devices(batch_size: int) -> None:
         )
 
 
-def claim(workdir: Path, config: Config) -> None:
-    """Writes config.json, or holds the config against the one that is there.
-
-    Raises:
-      UsageError: naming the fields in which this is another run.
-    """
+def check_workdir(workdir: Path, config: Config) -> None:
+    """Raises UsageError, naming the fields, when the workdir belongs to another run."""
     path = workdir / "config.json"
-    if path.exists():
-        changed = changed_fields(read_config(path), config)
-        if changed:
-            raise UsageError(
-                f"{path}: is of a run with another {', '.join(changed)}; "
-                "undo the change, or give another --workdir"
-            )
-    workdir.mkdir(parents=True, exist_ok=True)
-    write_config(config, path)
+    changed = changed_fields(read_config(path), config) if path.exists() else []
+    if changed:
+        raise UsageError(
+            f"{path}: is of a run with another {', '.join(changed)}; "
+            "undo the change, or give another --workdir"
+        )
 
 
 @contextmanager

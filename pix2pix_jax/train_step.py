@@ -91,7 +91,8 @@ def make_train_step(
     def train_step(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         image, target = batch["input"], batch["target"]  # [b, h, w, c]
         keys = jax.vmap(partial(jax.random.fold_in, key))(batch["index"])
-        metrics = {}
+        zero = jnp.zeros(())
+        metrics = {"loss/discriminator": zero, "loss/generator_gan": zero}
 
         def judge(params: dict, shown: Array) -> Array:
             shown = jnp.concatenate([image, shown], -1) if loss.conditional else shown

@@ -1,7 +1,12 @@
 """Strict JAX for every test: four devices on one CPU, no silent rank promotion."""
 
 import os
+import tempfile
 
+# What one test has compiled, in this process or in one it starts, the next need not.
+CACHE = tempfile.TemporaryDirectory(prefix="pix2pix-compiled-")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE.name
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
 
 import jax
@@ -18,7 +23,7 @@ def small() -> Config:
     return resolve(
         Config(
             data=Data(image_size=(32, 32), direction="BtoA", synthetic_pairs=(6, 2, 2)),
-            model=Model(features=8, discriminator="patch16", discriminator_features=8),
+            model=Model(features=8, depth=4, discriminator="patch16", discriminator_features=8),
             loss=Loss(),
             train=Train(steps=8, log_every=2, checkpoint_every=4, sample_every=8),
         )

@@ -1,0 +1,138 @@
+import jax
+import numpy as np
+import pytest
+
+from pix2pix_jax import checkpoint
+from pix2pix_jax.config import UsageError
+from pix2pix_jax.train_step import create_state
+
+
+@pytest.fixture
+def state(small):
+    """A state in which no two leaves are alike."""
+    numbers = iter(range(1, 1000))
+    return jax.tree.map(
+        lambda leaf: np.asarray(leaf + leaf.dtype.type(next(numbers))),
+        jax.device_get(create_state(small)),
+    )
+
+
+@pytest.fixture
+def template(small):
+    return jax.eval_shape(lambda: create_state(small))
+
+
+def save(workdir, state, *steps, keep=3):
+    with checkpoint.open_checkpoints(workdir, keep) as manager:
+        for step in steps:
+            checkpoint.save(manager, state.replace(step=np.int32(step)), "facades")
+
+
+def restore(workdir, template, data="facades"):
+    with checkpoint.open_checkpoints(workdir, 3) as manager:
+        return checkpoint.restore_newest(manager, template, data)
+
+
+def flip_a_byte(directory):
+    """In the middle of the largest file, where the values are."""
+    largest = max((p for p in directory.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 1
+    largest.write_bytes(content)
+
+
+def test_what_was_saved_comes_back_to_the_bit(tmp_path, state, template):
+    save(tmp_path, state, 5)
+    restored = restore(tmp_path, template)
+    assert restored.step == 5
+    assert jax.tree.structure(restored) == jax.tree.structure(state)
+    for half in ("generator", "discriminator"):
+        for a, b in zip(
+            jax.tree.leaves(getattr(restored, half)),
+            jax.tree.leaves(getattr(state, half)),
+            strict=True,
+        ):
+            assert a.dtype == b.dtype
+            np.testing.assert_array_equal(a, b)
+
+
+def test_the_newest_are_kept(tmp_path, state):
+    save(tmp_path, state, 1, 2, 3, 4, keep=2)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["3", "4"]
+
+
+def test_nothing_saved_is_no_state(tmp_path, template):
+    assert restore(tmp_path, template) is None
+
+
+@pytest.mark.parametrize("item", ["generator", "discriminator", "optimizer", "digest"])
+def test_a_flipped_byte_is_noticed_and_the_older_one_taken(tmp_path, state, template, item, capsys):
+    save(tmp_path, state, 1, 2)
+    flip_a_byte(tmp_path / "checkpoints" / "2" / item)
+    assert restore(tmp_path, template).step == 1
+    assert "checkpoint 2 rejected" in capsys.readouterr().err
+    assert (tmp_path / "rejected" / "2-0" / item).is_dir()  # moved, not deleted
+    save(tmp_path, state, 2)  # the step can be reached and saved again
+    assert restore(tmp_path, template).step == 2
+
+
+def test_a_missing_file_is_noticed(tmp_path, state, template):
+    save(tmp_path, state, 1, 2)
+    for path in (tmp_path / "checkpoints" / "2" / "generator").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    assert restore(tmp_path, template).step == 1
+
+
+def test_when_none_can_be_restored_the_run_stops_and_says_so(tmp_path, state, template):
+    save(tmp_path, state, 1)
+    flip_a_byte(tmp_path / "checkpoints" / "1" / "generator")
+    with pytest.raises(UsageError, match="start from step 0"):
+        restore(tmp_path, template)
+    assert restore(tmp_path, template) is None
+
+
+def test_other_data_is_refused_and_nothing_moved(tmp_path, state, template):
+    save(tmp_path, state, 1)
+    with pytest.raises(UsageError, match="other data"):
+        restore(tmp_path, template, data="shoes")
+    assert restore(tmp_path, template).step == 1
+
+
+def test_other_parameters_are_refused_and_nothing_moved(tmp_path, state, template):
+    save(tmp_path, state, 1)
+    smaller = template.replace(generator=template.discriminator)
+    with pytest.raises(UsageError, match="other parameters"):
+        restore(tmp_path, smaller)
+    assert restore(tmp_path, template).step == 1
+
+
+def test_values_that_are_not_finite_are_not_saved(tmp_path, state, template):
+    save(tmp_path, state, 1)
+    state.generator.params["up1"]["kernel"][0, 0, 0, 0] = np.nan
+    with pytest.raises(UsageError, match=r"step 2: \['generator'\]\['up1'\]\['kernel'\]"):
+        save(tmp_path, state, 2)
+    assert restore(tmp_path, template).step == 1
+
+
+def test_the_generator_alone(tmp_path, state, template):
+    save(tmp_path, state, 1, 2)
+    params, step = checkpoint.restore_generator(tmp_path, template.generator.params)
+    assert step == 2
+    jax.tree.map(np.testing.assert_array_equal, params, state.generator.params)
+    assert checkpoint.restore_generator(tmp_path, template.generator.params, 1)[1] == 1
+    with pytest.raises(UsageError, match=r"no step 7, only \[1, 2\]"):
+        checkpoint.restore_generator(tmp_path, template.generator.params, 7)
+
+
+def test_the_hash_sees_places_shapes_types_and_bits():
+    tree = {"a": np.zeros((2, 3), np.float32), "b": np.zeros(1, np.int32)}
+    others = [
+        {"a": np.zeros((3, 2), np.float32), "b": tree["b"]},
+        {"a": tree["a"].astype(np.float16), "b": tree["b"]},
+        {"c": tree["a"], "b": tree["b"]},
+        {"a": tree["a"] - 0.0, "b": tree["b"]},
+        {"a": -tree["a"], "b": tree["b"]},  # minus zero
+    ]
+    same = [checkpoint.content_hash(other) == checkpoint.content_hash(tree) for other in others]
+    assert same == [False, False, False, True, False]

@@ -1,0 +1,43 @@
+import json
+
+import pytest
+
+from pix2pix_jax.config import Config, Data, Loss, Model
+from pix2pix_jax.describe import as_json, as_text, describe
+
+
+def test_the_papers_networks():
+    summary = json.loads(as_json(describe(Config())))
+    assert summary["generator"]["parameters"] == 54_413_955
+    assert summary["generator"]["output_shape"] == [256, 256, 3]
+    assert summary["discriminator"]["parameters"] == 2_768_705
+    assert summary["discriminator"]["receptive_field"] == 70
+    assert summary["discriminator"]["output_shape"] == [30, 30, 1]
+    assert len(summary["layers"]) == 16 + 5
+    fields = [r["receptive_field"] for r in summary["layers"] if r["network"] == "discriminator"]
+    assert fields == [4, 10, 22, 46, 70]
+
+
+def test_layers_add_up_and_shapes_follow():
+    summary = describe(Config(data=Data(image_size=(64, 128), input_channels=1)))
+    for network in ("generator", "discriminator"):
+        rows = [row for row in summary["layers"] if row["network"] == network]
+        assert sum(row["parameters"] for row in rows) == summary[network]["parameters"]
+    down1, down2 = summary["layers"][:2]
+    assert down1["output_shape"] == [32, 64, 64]
+    assert down1["parameters"] == 4 * 4 * 1 * 64
+    assert down2["parameters"] == 4 * 4 * 64 * 128 + 2 * 128
+    assert summary["discriminator"]["input_shape"] == [64, 128, 4]
+
+
+def test_an_unconditional_discriminator_takes_the_target_alone():
+    summary = describe(Config(loss=Loss(conditional=False)))
+    assert summary["discriminator"]["input_shape"] == [256, 256, 3]
+
+
+@pytest.mark.parametrize(("generator", "skips"), [("unet", 7), ("encoder_decoder", 0)])
+def test_the_text_shows_the_skips(generator, skips):
+    text = as_text(describe(Config(model=Model(generator=generator))))
+    assert text.count("skip") == skips
+    assert text.count("dropout") == 3
+    assert max(map(len, text.splitlines())) <= 100

@@ -1,0 +1,287 @@
+"""The commands as a person or a program calls them, each in a process of its own."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pix2pix_jax.writer import read_metrics
+
+ROOT = Path(__file__).parent.parent
+TINY = (
+    "--config.data.image_size=32",
+    "--config.data.load_size=36",
+    "--config.data.flip=True",
+    "--config.data.synthetic_pairs=6,2,2",
+    "--config.model.features=8",
+    "--config.model.depth=4",
+    "--config.model.discriminator=patch16",
+    "--config.model.discriminator_features=8",
+    "--config.optimizer.schedule=constant",
+    "--config.train.steps_per_call=1",
+    "--config.train.log_every=4",
+    "--config.train.checkpoint_every=4",
+    "--config.train.sample_every=8",
+)
+
+
+def start(*arguments, **environment):
+    """A process of the command line, on one device as on a plain machine."""
+    command = [sys.executable, "-m", "pix2pix_jax", *map(str, arguments)]
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=os.environ | {"XLA_FLAGS": ""} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(*arguments, **environment):
+    process = start(*arguments, **environment)
+    out, err = process.communicate()
+    return process.returncode, out, err
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """Arguments of a tiny run, and its data, prepared once."""
+    data_dir = tmp_path_factory.mktemp("data")
+    tiny = ("--config=experiments/quickstart.py", f"--config.data.data_dir={data_dir}", *TINY)
+    status, out, err = run("prepare", *tiny)
+    assert (status, err) == (0, "")
+    assert {"6 train", "2 val", "2 test"} <= set(out.split(": ")[1].split(" pairs")[0].split(", "))
+    return tiny
+
+
+def train(tiny, workdir, steps, *more, **environment):
+    steps = f"--config.train.steps={steps}"
+    return run("train", *tiny, f"--workdir={workdir}", steps, *more, **environment)
+
+
+@pytest.fixture(scope="module")
+def straight(tiny, tmp_path_factory):
+    """Twelve steps in one go."""
+    workdir = tmp_path_factory.mktemp("straight")
+    status, _, err = train(tiny, workdir, 12)
+    assert (status, err) == (0, "")
+    return workdir
+
+
+def digest(workdir, step):
+    """Hashes of parameters and optimizer state, as they were saved."""
+    return json.loads((workdir / "checkpoints" / str(step) / "digest" / "metadata").read_text())
+
+
+def metrics(workdir):
+    """Every value but the speed, by step."""
+    lines = read_metrics(workdir / "metrics.jsonl")
+    return {
+        line["step"]: {k: v for k, v in line.items() if k != "images_per_second"} for line in lines
+    }
+
+
+def test_a_run_leaves_what_the_design_promises(straight):
+    assert sorted(metrics(straight)) == [4, 8, 12]
+    assert set(metrics(straight)[12]) >= {
+        "step",
+        "loss/discriminator",
+        "loss/generator_gan",
+        "loss/generator_l1",
+        "validation/l1",
+    }
+    with Image.open(straight / "samples" / "step_00000012.png") as grid:
+        assert grid.width == 4 + 3 * 36
+    assert (straight / "report" / "index.html").stat().st_size > 10_000
+    assert json.loads((straight / "config.json").read_text())["model"]["depth"] == 4
+    assert sorted(p.name for p in (straight / "checkpoints").iterdir()) == ["12", "4", "8"]
+
+
+@pytest.mark.parametrize("steps_per_call", [1, 4])
+def test_stopped_and_resumed_is_the_same_to_the_bit(tiny, straight, tmp_path, steps_per_call):
+    """6 + 6 steps against 12 at once, one or four steps a call, jitter and dropout on."""
+    more = f"--config.train.steps_per_call={steps_per_call}"
+    assert train(tiny, tmp_path, 6, more)[0] == 0
+    status, out, _ = train(tiny, tmp_path, 12, more)
+    assert status == 0
+    assert "going on from step 6" in out
+    assert digest(tmp_path, 12) == digest(straight, 12)
+    found = metrics(tmp_path)
+    assert {step: found[step] for step in (4, 8, 12)} == metrics(straight)
+
+
+def wait_for(path, process):
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
+def test_killed_and_resumed_is_the_same_to_the_bit(tiny, straight, tmp_path):
+    process = start("train", *tiny, f"--workdir={tmp_path}", "--config.train.steps=12")
+    wait_for(tmp_path / "checkpoints" / "4", process)
+    process.kill()
+    process.communicate()
+    assert train(tiny, tmp_path, 12)[0] == 0
+    assert digest(tmp_path, 12) == digest(straight, 12)
+    assert metrics(tmp_path) == metrics(straight)
+
+
+def test_sigterm_saves_and_exits_143(tiny, tmp_path):
+    process = start("train", *tiny, f"--workdir={tmp_path}", "--config.train.steps=1000000")
+    wait_for(tmp_path / "metrics.jsonl", process)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate()
+    assert (process.returncode, err) == (143, "")
+    step = int(out.partition("stopped at step ")[2].split()[0])
+    assert (tmp_path / "checkpoints" / str(step) / "generator").is_dir()
+
+
+def test_a_finished_run_says_so_and_needs_only_its_workdir(straight):
+    before = (straight / "metrics.jsonl").read_bytes()
+    status, out, err = run("train", f"--workdir={straight}")
+    assert (status, err) == (0, "")
+    assert "step 12 of train.steps 12 is done" in out
+    assert (straight / "metrics.jsonl").read_bytes() == before
+
+
+def test_describe_for_programs():
+    status, out, _ = run(
+        "describe", "--config=experiments/facades.py", "--format=json",
+        "--config.model.discriminator=image286",
+    )  # fmt: skip
+    summary = json.loads(out)
+    assert status == 0
+    assert summary["generator"]["parameters"] == 54_413_955
+    assert summary["discriminator"]["parameters"] == 11_159_361
+    assert summary["discriminator"]["receptive_field"] == 286
+    assert summary["discriminator"]["output_shape"][:2] == [6, 6]
+
+
+def test_tensorflow_is_never_asked_for(tiny, tmp_path):
+    """A package of that name that refuses to be imported is in the way of nothing."""
+    (tmp_path / "tensorflow").mkdir()
+    (tmp_path / "tensorflow" / "__init__.py").write_text("raise SystemExit('imported')")
+    status, _, err = train(tiny, tmp_path / "run", 1, PYTHONPATH=str(tmp_path))
+    assert (status, err) == (0, "")
+
+
+def jpeg(width=64, height=32):
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    Image.fromarray(noise).save(file, "JPEG")
+    return file.getvalue()
+
+
+def folder_of(tmp_path, files):
+    for name, content in files.items():
+        path = tmp_path / "pairs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return f"--config.data.source={tmp_path / 'pairs'}"
+
+
+FOLDERS = {
+    "a truncated JPEG is named": ({"1.jpg": jpeg(), "2.jpg": jpeg()[:700]}, "2.jpg"),
+    "an A without its B is named": ({"A/1.jpg": jpeg(), "B/2.jpg": jpeg()}, "A/1.jpg"),
+    "an empty folder": ({".hidden": b""}, "pairs"),
+    "a text file for an image": ({"1.png": b"hello"}, "1.png"),
+}
+
+
+@pytest.mark.parametrize("case", FOLDERS)
+def test_bad_folders_are_refused_in_one_line(tmp_path, case):
+    files, expected = FOLDERS[case]
+    workdir = tmp_path / "run"
+    refused(
+        expected, "train", "--config=experiments/folder.py", f"--workdir={workdir}",
+        f"--config.data.data_dir={tmp_path / 'data'}", folder_of(tmp_path, files),
+    )  # fmt: skip
+    assert not workdir.exists()  # so that the mended command is not another run's
+
+
+def refused(expected, *arguments):
+    status, _, err = run(*arguments)
+    assert status == 2
+    assert len(err.splitlines()) == 1, err
+    assert expected in err
+
+
+FIELDS = {
+    "an unknown field": ("data.bach_size=4", "did you mean data.batch_size?"),
+    "a wrong type": ("data.batch_size=four", "--config.data.batch_size"),
+    "an impossible size": ("data.image_size=100", "96x96"),
+    "a discriminator too deep": ("data.image_size=16", "those that fit: pixel, patch16"),
+    "a source that is missing": ("data.source=nowhere.tar.gz", "nowhere.tar.gz"),
+    "not a number": ("optimizer.learning_rate=nan", "optimizer.learning_rate"),
+    "a batch for no device": ("data.batch_size=0", "data.batch_size"),
+}
+
+
+@pytest.mark.parametrize("case", FIELDS)
+def test_bad_fields_are_refused_in_one_line(tmp_path, case):
+    field, expected = FIELDS[case]
+    refused(
+        expected, "train", "--config=experiments/facades.py", f"--workdir={tmp_path / 'run'}",
+        f"--config.data.data_dir={tmp_path / 'data'}", f"--config.{field}",
+    )  # fmt: skip
+
+
+def test_bad_tarballs_are_refused_in_one_line(tmp_path):
+    (tmp_path / "no.tar.gz").write_bytes(b"not a tarball")
+    with tarfile.open(tmp_path / "cut.tar.gz", "w:gz") as archive:
+        info = tarfile.TarInfo("train/1.jpg")
+        info.size = len(jpeg())
+        archive.addfile(info, io.BytesIO(jpeg()))
+    content = (tmp_path / "cut.tar.gz").read_bytes()
+    (tmp_path / "cut.tar.gz").write_bytes(content[: len(content) // 2])
+    for name in ("no.tar.gz", "cut.tar.gz"):
+        refused(
+            name, "prepare", "--config=experiments/facades.py",
+            f"--config.data.data_dir={tmp_path / 'data'}",
+            f"--config.data.source={tmp_path / name}",
+        )  # fmt: skip
+
+
+def test_the_workdir_of_another_config_is_refused(tiny, straight):
+    before = (straight / "config.json").read_bytes()
+    refused("loss.l1_weight", "train", *tiny, f"--workdir={straight}", "--config.loss.l1_weight=1")
+    assert (straight / "config.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("train",), "--config"),
+        (("train", "--config=nowhere.py"), "nowhere.py"),
+        (("train", "--config=experiments/quickstart.py"), "--workdir"),
+        (("paint",), "paint"),
+        (("describe", "--config=experiments/quickstart.py", "--depth=3"), "--depth=3"),
+        (("describe", "--workdir=nowhere"), "nowhere"),
+    ],
+)
+def test_bad_usage_is_refused_in_one_line(arguments, expected):
+    refused(expected, *arguments)
+
+
+@pytest.mark.slow
+def test_the_quickstart_learns(tmp_path):
+    """Validation L1 at the end is under half of what it was after 50 steps."""
+    status, _, err = run(
+        "train", "--config=experiments/quickstart.py", f"--workdir={tmp_path / 'run'}",
+        f"--config.data.data_dir={tmp_path / 'data'}",
+    )  # fmt: skip
+    assert (status, err) == (0, "")
+    l1 = {
+        line["step"]: line["validation/l1"] for line in read_metrics(tmp_path / "run/metrics.jsonl")
+    }
+    assert l1[4000] < l1[50] / 2

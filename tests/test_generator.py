@@ -1,0 +1,122 @@
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pix2pix_jax.config import Config, Data, Model, resolve
+from pix2pix_jax.generator import UNet, make_generator, translate
+
+
+def parameters(module, shape):
+    return jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros(shape)))["params"]
+
+
+def count(params):
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def start(module, x):
+    return jax.jit(module.init)(jax.random.key(1), x)
+
+
+def normal(shape, seed=0):
+    return jax.random.normal(jax.random.key(seed), shape)
+
+
+def test_the_papers_generator_has_its_parameters():
+    params = parameters(make_generator(resolve(Config())), (1, 256, 256, 3))
+    assert count(params) == 54_413_955
+    widths = [params[f"down{level}"]["kernel"].shape[-1] for level in range(1, 9)]
+    assert widths == [64, 128, 256, 512, 512, 512, 512, 512]
+    # Each level up takes what the level before it and the skip gave: CD512-CD1024-...-C128.
+    inputs = [params[f"up{level}"]["kernel"].shape[2] for level in range(1, 9)]
+    assert inputs == [512, 1024, 1024, 1024, 1024, 512, 256, 128]
+
+
+def test_norms_and_biases_stand_where_the_paper_has_them():
+    params = parameters(make_generator(resolve(Config())), (1, 256, 256, 3))
+    norms = {name for name in params if name.endswith("_norm")}
+    assert norms == {f"down{level}_norm" for level in range(2, 8)} | {
+        f"up{level}_norm" for level in range(1, 8)
+    }
+    assert [name for name in params if "bias" in params[name] and name not in norms] == ["up8"]
+
+
+def test_the_encoder_decoder_is_the_u_net_without_skips():
+    config = resolve(Config(model=Model(generator="encoder_decoder")))
+    params = parameters(make_generator(config), (1, 256, 256, 3))
+    inputs = [params[f"up{level}"]["kernel"].shape[2] for level in range(1, 9)]
+    assert inputs == [512, 512, 512, 512, 512, 256, 128, 64]
+    assert count(params) == 54_413_955 - 16 * (
+        3 * 512 * 512 + 512 * 256 + 256 * 128 + 128 * 64 + 64 * 3
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "depth", "has_norm"),
+    [((256, 256), 8, False), ((256, 256), 7, True), ((128, 256), 7, True), ((96, 64), 5, True)],
+)
+def test_the_bottleneck_has_a_norm_unless_it_is_one_pixel(size, depth, has_norm):
+    config = resolve(Config(data=Data(image_size=size), model=Model(depth=depth)))
+    params = parameters(make_generator(config), (1, *size, 3))
+    assert (f"down{depth}_norm" in params) == has_norm
+
+
+@pytest.mark.parametrize(
+    ("shape", "channels", "depth"),
+    [((1, 16, 16, 3), 3, 4), ((2, 24, 40, 1), 4, 3), ((1, 32, 8, 7), 2, 3), ((1, 2, 2, 3), 3, 1)],
+)
+def test_any_size_and_channels(shape, channels, depth):
+    module, x = UNet(channels, depth, features=4, bottleneck_norm=True), normal(shape)
+    y, _ = jax.jit(module.init_with_output)(jax.random.key(0), x)
+    assert y.shape == (*shape[:3], channels)
+    assert y.dtype == jnp.float32
+    assert jnp.abs(y).max() <= 1
+
+
+def test_a_norm_at_a_one_pixel_bottleneck_makes_the_image_irrelevant_there():
+    """Why the paper's last encoder layer has none: what it says would be lost."""
+
+    def spread(bottleneck_norm):
+        module = UNet(3, 3, 4, skips=False, bottleneck_norm=bottleneck_norm)
+        x = normal((4, 8, 8, 3))
+        params = start(module, x[:1])["params"]
+        y = jax.jit(partial(translate, module, keys=None))(params, x)
+        return float(jnp.ptp(y, axis=0).max())
+
+    assert spread(bottleneck_norm=True) == 0
+    assert spread(bottleneck_norm=False) > 0
+
+
+def test_dropout_is_the_only_noise_and_on_three_blocks():
+    x, keys = normal((1, 32, 32, 3)), jax.random.split(jax.random.key(0), 2)
+    module = UNet(3, 5, 4)
+    variables, apply = start(module, x), jax.jit(module.apply)
+    assert (apply(variables, x, keys[:1]) != apply(variables, x, keys[1:])).any()
+    still = jax.jit(replace(module, dropout=0.0).apply)
+    np.testing.assert_array_equal(still(variables, x, keys[:1]), apply(variables, x, None))
+    jaxpr = jax.make_jaxpr(lambda x: module.apply(variables, x, keys[:1]))(x)
+    assert str(jaxpr).count("random_fold_in") == 3
+
+
+def test_one_images_translation_does_not_depend_on_the_others():
+    module = UNet(3, 4, 4)
+    images, keys = normal((8, 16, 16, 3)), jax.random.split(jax.random.key(0), 8)
+    params, one_by_one = start(module, images)["params"], jax.jit(partial(translate, module))
+    together = one_by_one(params, images, keys)
+    np.testing.assert_allclose(together[5:6], one_by_one(params, images[5:6], keys[5:6]), atol=1e-6)
+    mixed = jax.jit(module.apply)({"params": params}, images, keys)
+    assert jnp.abs(mixed - together).max() > 1e-3  # batch statistics depend on the batch
+
+
+def test_bfloat16_gives_nearly_the_same_image_in_float32():
+    x = normal((1, 32, 32, 3))
+    module = UNet(3, 5, 8)
+    variables = start(module, x)
+    exact = jax.jit(module.apply)(variables, x)
+    rough = jax.jit(replace(module, dtype=jnp.bfloat16).apply)(variables, x)
+    assert rough.dtype == jnp.float32
+    assert 0 < jnp.abs(rough - exact).max() < 0.05

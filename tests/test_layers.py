@@ -1,0 +1,127 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pix2pix_jax import layers
+
+
+def value_and_gradients(lower, x, kernel, *args):
+    """The result, and the gradients of a sum with unequal weights."""
+
+    def weighted(x, kernel):
+        y = lower(x, kernel, *args)
+        return (y * jnp.cos(jnp.arange(y.size)).reshape(y.shape)).sum(), y
+
+    (_, y), gradients = jax.value_and_grad(weighted, (0, 1), has_aux=True)(x, kernel)
+    return [y, *gradients]
+
+
+def normal(*shape):
+    return jax.random.normal(jax.random.key(sum(shape)), shape)
+
+
+@pytest.mark.parametrize(
+    ("k", "stride", "padding"), [(4, 2, (1, 1)), (4, 1, (1, 1)), (4, 1, (1, 2)), (1, 1, (0, 0))]
+)
+@pytest.mark.parametrize("size", [(16, 16), (12, 20), (7, 9), (4, 4)])
+def test_convolution_lowerings_agree(k, stride, padding, size):
+    x, kernel = normal(2, *size, 3), normal(k, k, 3, 5)
+    products = value_and_gradients(layers.convolution_product, x, kernel, stride, padding)
+    natives = value_and_gradients(layers.convolution_lax, x, kernel, stride, padding)
+    for product, native in zip(products, natives, strict=True):
+        np.testing.assert_allclose(product, native, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (8, 8)])
+def test_transposed_lowerings_agree(size):
+    x, kernel = normal(2, *size, 3), normal(4, 4, 3, 5)
+    products = value_and_gradients(layers.transposed_product, x, kernel)
+    natives = value_and_gradients(layers.transposed_lax, x, kernel)
+    for product, native in zip(products, natives, strict=True):
+        np.testing.assert_allclose(product, native, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("lower", [layers.transposed_product, layers.transposed_lax])
+def test_transposed_convolution_adds_the_kernel_around_each_pixel(lower):
+    x, kernel = normal(1, 2, 3, 2), normal(4, 4, 2, 5)
+    expected = np.zeros((1, 6, 8, 5))
+    for i in range(2):
+        for j in range(3):
+            patch = np.einsum("c,hwco->hwo", x[0, i, j], kernel)
+            expected[0, 2 * i : 2 * i + 4, 2 * j : 2 * j + 4] += patch
+    np.testing.assert_allclose(lower(x, kernel), expected[:, 1:-1, 1:-1], rtol=1e-5, atol=1e-5)
+
+
+def test_transposed_convolution_is_the_adjoint_of_the_convolution():
+    x, y, kernel = normal(1, 8, 8, 3), normal(1, 4, 4, 5), normal(4, 4, 3, 5)
+    forward = jnp.vdot(layers.convolution(x, kernel, 2, (1, 1)), y)
+    backward = jnp.vdot(x, layers.transposed_convolution(y, kernel.swapaxes(2, 3)))
+    np.testing.assert_allclose(forward, backward, rtol=1e-4)
+
+
+def test_weights_start_at_the_papers_deviation():
+    params = layers.Convolution(64, bias=True).init(jax.random.key(0), jnp.zeros((1, 8, 8, 64)))
+    kernel = np.asarray(params["params"]["kernel"])
+    assert abs(kernel.mean()) < 3e-4
+    assert abs(kernel.std() - 0.02) < 3e-4
+    assert not np.asarray(params["params"]["bias"]).any()
+    scale = layers.Norm("batch").init(jax.random.key(0), jnp.zeros((1, 1, 1, 4096)))
+    assert abs(scale["params"]["scale"].mean() - 1) < 2e-3
+    assert abs(scale["params"]["scale"].std() - 0.02) < 2e-3
+
+
+@pytest.mark.parametrize(("kind", "axes"), [("batch", (0, 1, 2)), ("instance", (1, 2))])
+def test_norm_against_numpy(kind, axes):
+    x = 3 + 2 * normal(4, 5, 6, 7)
+    params = {"scale": jnp.linspace(0.5, 2, 7), "bias": jnp.linspace(-1, 1, 7)}
+    y = layers.Norm(kind).apply({"params": params}, x)
+    x = np.asarray(x, np.float64)
+    mean, variance = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
+    expected = (x - mean) / np.sqrt(variance + 1e-5) * np.linspace(0.5, 2, 7)
+    np.testing.assert_allclose(y, expected + np.linspace(-1, 1, 7), rtol=1e-4, atol=1e-5)
+
+
+def test_norm_none_has_no_parameters_and_does_nothing():
+    x = normal(1, 2, 2, 3)
+    y, variables = layers.Norm("none").init_with_output(jax.random.key(0), x)
+    assert not variables
+    np.testing.assert_array_equal(x, y)
+
+
+def test_norms_of_one_image_are_the_same():
+    x = normal(1, 5, 6, 7)
+    variables = layers.Norm("batch").init(jax.random.key(0), x)
+    batch, instance = (layers.Norm(kind).apply(variables, x) for kind in ("batch", "instance"))
+    np.testing.assert_array_equal(batch, instance)
+
+
+def test_norm_would_zero_a_bottleneck_of_one_pixel():
+    x = normal(1, 1, 1, 16)
+    y, variables = layers.Norm("batch").init_with_output(jax.random.key(0), x)
+    np.testing.assert_array_equal(y, np.zeros_like(x))
+
+
+def test_dropout_keeps_its_share_and_its_mean():
+    x = jnp.ones((2, 64, 64, 8))
+    y = np.asarray(layers.dropout(x, 0.5, jax.random.split(jax.random.key(0), 2), 1))
+    assert set(np.unique(y)) == {0.0, 2.0}
+    assert abs((y == 0).mean() - 0.5) < 0.01
+
+
+def test_dropout_of_an_image_depends_on_its_key_and_layer_alone():
+    x, keys = jnp.ones((3, 8, 8, 4)), jax.random.split(jax.random.key(0), 3)
+    together = layers.dropout(x, 0.5, keys, 1)
+    np.testing.assert_array_equal(together[1:2], layers.dropout(x[:1], 0.5, keys[1:2], 1))
+    assert (together != layers.dropout(x, 0.5, keys, 2)).any()
+    assert (together[0] != together[1]).any()
+
+
+def test_bfloat16_layers_keep_float32_parameters():
+    x = normal(1, 8, 8, 3)
+    y, variables = layers.Convolution(4, dtype=jnp.bfloat16).init_with_output(jax.random.key(0), x)
+    assert y.dtype == jnp.bfloat16
+    assert variables["params"]["kernel"].dtype == jnp.float32
+    y, variables = layers.Norm("batch").init_with_output(jax.random.key(0), y)
+    assert y.dtype == jnp.bfloat16
+    assert variables["params"]["scale"].dtype == jnp.float32

@@ -1,0 +1,241 @@
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from pix2pix_jax import losses, train_step
+from pix2pix_jax.config import Config, Data, Loss, Optimizer, Train, resolve
+from pix2pix_jax.discriminator import make_discriminator
+from pix2pix_jax.generator import make_generator
+from pix2pix_jax.train import shards
+
+
+def batch_of(config, images, seed=0):
+    """A global batch of noise, as numpy."""
+    rng, size = np.random.default_rng(seed), config.data.image_size
+    names = {"input": config.data.input_channels, "target": config.data.target_channels}
+    batch = {
+        name: rng.uniform(-1, 1, (images, *size, channels)).astype(np.float32)
+        for name, channels in names.items()
+    }
+    return batch | {"index": np.arange(images, dtype=np.int32)}
+
+
+def one_step(config, batch, step=0):
+    """State before, state after and metrics of one step on one device."""
+    state = train_step.create_state(config)
+    key = train_step.step_key(config, step)
+    return state, *jax.jit(train_step.make_train_step(config))(state, batch, key)
+
+
+def assert_equal(a, b):
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(a), jax.device_get(b))
+
+
+def differs(a, b):
+    return any(jax.tree.leaves(jax.tree.map(lambda x, y: bool((x != y).any()), a, b)))
+
+
+@pytest.mark.parametrize("gan", ["vanilla", "lsgan", "hinge", "wgan_gp"])
+def test_one_step_against_the_equations(small, gan, monkeypatch):
+    """The step as the paper tells it: two forward passes, two gradients, two updates.
+
+    By plain gradient descent, because Adam's first step knows no more than signs.
+    """
+    monkeypatch.setattr(train_step, "make_optimizer", lambda config: optax.sgd(0.1))
+    config = replace(small, loss=Loss(gan=gan))
+    batch = batch_of(config, 1)
+    before, after, metrics = one_step(config, batch)
+    generator, discriminator = make_generator(config), make_discriminator(config)
+    keys = jax.vmap(partial(jax.random.fold_in, train_step.step_key(config, 0)))(batch["index"])
+
+    def descend(params, gradient):
+        return jax.tree.map(lambda x, g: x - 0.1 * g, params, gradient)
+
+    def generate(params):
+        return generator.apply({"params": params}, batch["input"], keys)
+
+    def judge(params, image):
+        pair = jnp.concatenate([batch["input"], image], -1)
+        return discriminator.apply({"params": params}, pair)
+
+    def discriminator_loss(params):
+        fake = generate(before.generator.params)
+        real = judge(params, batch["target"])
+        loss = losses.discriminator_loss(gan, real, judge(params, fake))
+        if gan == "wgan_gp":
+            critic = partial(judge, params)
+            loss += 10 * losses.gradient_penalty(critic, batch["target"], fake, keys)
+        return loss / 2
+
+    def generator_loss(params, discriminator_params):
+        fake = generate(params)
+        gan_loss = losses.generator_loss(gan, judge(discriminator_params, fake))
+        return gan_loss + 100 * jnp.abs(fake - batch["target"]).mean()
+
+    @jax.jit
+    def step():
+        loss, gradient = jax.value_and_grad(discriminator_loss)(before.discriminator.params)
+        discriminator_params = descend(before.discriminator.params, gradient)
+        gradient = jax.grad(generator_loss)(before.generator.params, discriminator_params)
+        return loss, discriminator_params, descend(before.generator.params, gradient)
+
+    loss, *expected = step()
+    np.testing.assert_allclose(metrics["loss/discriminator"], loss, rtol=1e-5)
+    found = [after.discriminator.params, after.generator.params]
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5), found, expected)
+    assert after.step == 1
+
+
+def test_adam_has_the_papers_moments():
+    gradients = np.random.default_rng(0).standard_normal((3, 5))
+    x, m, v = np.zeros(5), np.zeros(5), np.zeros(5)
+    optimizer, params = train_step.make_optimizer(Config()), jnp.zeros(5)
+    state = optimizer.init(params)
+    for t, gradient in enumerate(gradients, 1):
+        m, v = 0.5 * m + 0.5 * gradient, 0.999 * v + 0.001 * gradient**2
+        x = x - 2e-4 * (m / (1 - 0.5**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        updates, state = optimizer.update(jnp.array(gradient), state)
+        params = optax.apply_updates(params, updates)
+    np.testing.assert_allclose(params, x, rtol=1e-4)
+
+
+def test_l1_alone_leaves_the_discriminator_untouched(small):
+    before, after, metrics = one_step(replace(small, loss=Loss(gan="none")), batch_of(small, 1))
+    assert_equal(before.discriminator, after.discriminator)
+    assert differs(before.generator.params, after.generator.params)
+    assert set(metrics) == {"loss/generator_l1", "loss/discriminator", "loss/generator_gan"}
+    assert metrics["loss/discriminator"] == metrics["loss/generator_gan"] == 0
+
+
+def test_an_unconditional_discriminator_does_not_see_the_input(small):
+    config = replace(small, loss=Loss(conditional=False))
+    params = train_step.create_state(config).discriminator.params
+    assert params["conv1"]["kernel"].shape[2] == 3
+    assert train_step.create_state(small).discriminator.params["conv1"]["kernel"].shape[2] == 6
+    batch = batch_of(config, 1)
+    _, _, metrics = one_step(config, batch)
+    _, _, other = one_step(config, batch | {"input": -batch["input"]})
+    assert metrics["logits/real"] == other["logits/real"]
+
+
+def test_noise_is_a_function_of_seed_step_and_index(small):
+    batch = batch_of(small, 1)
+    _, _, first = one_step(small, batch)
+    _, _, again = one_step(small, batch)
+    assert_equal(first, again)
+    _, _, later = one_step(small, batch, step=1)
+    _, _, elsewhere = one_step(small, batch | {"index": np.array([3], np.int32)})
+    assert len({float(m["loss/generator_l1"]) for m in (first, later, elsewhere)}) == 3
+
+
+def keep_gradients():
+    """An optimizer that changes nothing and keeps the last gradient as its state."""
+    return optax.GradientTransformation(
+        init=lambda params: jax.tree.map(jnp.zeros_like, params),
+        update=lambda gradient, _, params: (jax.tree.map(jnp.zeros_like, params), gradient),
+    )
+
+
+def test_four_devices_average_the_gradients_of_their_images(small, monkeypatch):
+    """Gradients, not parameters: Adam would hide a wrong scale."""
+    monkeypatch.setattr(train_step, "make_optimizer", lambda config: keep_gradients())
+    config = replace(small, data=replace(small.data, batch_size=4))
+    batch = batch_of(config, 4)
+    state = train_step.on_devices(train_step.create_state(config))
+    step = jax.jit(train_step.make_train_step(config))
+    key = train_step.step_key(config, 0)
+    single = [
+        step(state, {name: values[i : i + 1] for name, values in batch.items()}, key)
+        for i in range(4)
+    ]
+    expected = jax.tree.map(lambda *leaves: np.mean(leaves, 0), *(jax.device_get(single)))
+    after, metrics = jax.device_get(train_step.parallel_steps(config)(state, shards([batch])))
+    for half in ("generator", "discriminator"):
+        found, wanted = getattr(after, half).opt_state, getattr(expected[0], half).opt_state
+        scale = max(np.abs(leaf).max() for leaf in jax.tree.leaves(wanted))
+        difference = jax.tree.map(lambda x, y: np.abs(x - y).max(), found, wanted)
+        assert max(jax.tree.leaves(difference)) < 1e-5 * max(1, scale)
+        assert scale > 1e-3
+    for name, value in metrics.items():
+        np.testing.assert_allclose(value[0], expected[1][name], rtol=1e-5)
+
+
+def test_steps_per_call_changes_no_bit(small):
+    config = replace(small, data=replace(small.data, batch_size=4))
+    steps, batches = train_step.parallel_steps(config), [batch_of(config, 4, i) for i in range(4)]
+    one = train_step.on_devices(train_step.create_state(config))
+    metrics = []
+    for batch in batches:
+        one, values = steps(one, shards([batch]))
+        metrics.append(jax.device_get(values))
+    start = train_step.on_devices(train_step.create_state(config))
+    four, values = steps(start, shards(batches))
+    assert_equal(one, four)
+    assert_equal({name: np.concatenate([m[name] for m in metrics]) for name in values}, values)
+
+
+def test_a_run_compiles_once(small):
+    config = replace(small, data=replace(small.data, batch_size=4))
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda name, *_, **__: compiled.append(name) if "backend_compile" in name else None
+    )
+    steps = train_step.parallel_steps(config)
+    fresh = train_step.on_devices(train_step.create_state(config))
+    restored = train_step.on_devices(jax.device_get(fresh))
+    state, _ = steps(fresh, shards([batch_of(config, 4)]))
+    compiled.clear()
+    for _ in range(2):
+        state, _ = steps(state, shards([batch_of(config, 4)]))
+    steps(restored, shards([batch_of(config, 4)]))
+    assert compiled == []
+    jax.monitoring.clear_event_listeners()
+
+
+def test_the_state_is_donated(small):
+    config = replace(small, data=replace(small.data, batch_size=4))
+    state = train_step.on_devices(train_step.create_state(config))
+    train_step.parallel_steps(config)(state, shards([batch_of(config, 4)]))
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
+
+
+def test_linear_decay_is_constant_then_falls_to_zero():
+    config = Config(optimizer=Optimizer(schedule="linear_decay"), train=Train(steps=10))
+    optimizer = train_step.make_optimizer(config)
+    state, rates = optimizer.init(jnp.zeros(())), []
+    for _ in range(10):
+        update, state = optimizer.update(jnp.ones(()), state)
+        rates.append(-float(update) / 2e-4)
+    np.testing.assert_allclose(rates, [1, 1, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2], rtol=1e-4)
+
+
+def test_bfloat16_keeps_the_state_in_float32(small):
+    config = replace(small, train=replace(small.train, dtype="bfloat16"))
+    batch = batch_of(config, 1)
+    _, after, metrics = one_step(config, batch)
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(after)} == {"float32", "int32"}
+    _, _, exact = one_step(small, batch)
+    for name, value in metrics.items():
+        np.testing.assert_allclose(value, exact[name], atol=0.05)
+
+
+@pytest.mark.slow
+def test_one_pair_is_learnt_by_heart():
+    """300 steps on one pair: the L1 of the generator falls by more than five times."""
+    config = resolve(Config(data=Data(image_size=(64, 64), batch_size=4)))
+    config = replace(config, model=replace(config.model, features=16, discriminator_features=16))
+    ramp = np.linspace(-0.9, 0.9, 64, dtype=np.float32)
+    image = np.stack(np.broadcast_arrays(ramp[:, None], ramp[None], np.sign(ramp)[:, None]), -1)
+    pair = {"input": image, "target": np.cos(3 * image), "index": np.int32(0)}
+    batch = {name: np.stack([value] * 4) for name, value in pair.items()}
+    steps, state = train_step.parallel_steps(config), train_step.create_state(config)
+    state, l1 = train_step.on_devices(state), []
+    for _ in range(30):
+        state, metrics = steps(state, shards([batch] * 10))
+        l1 += np.asarray(metrics["loss/generator_l1"]).tolist()
+    assert l1[-1] < l1[0] / 5

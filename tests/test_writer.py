@@ -1,0 +1,96 @@
+import json
+
+import numpy as np
+from PIL import Image
+from tensorboardX.proto.event_pb2 import Event
+
+from pix2pix_jax.config import Config
+from pix2pix_jax.report import write_report
+from pix2pix_jax.writer import open_writer, read_metrics, rewind, sample_grid
+
+
+def run(workdir, first, last):
+    """Writes a line every step, a picture at the last."""
+    with open_writer(workdir, first, last, batch_size=4) as (advance, write):
+        for step in range(first + 1, last + 1):
+            advance(step)
+            picture = Image.new("RGB", (8, 8), "red") if step == last else None
+            write(step, {"loss/discriminator": step / 10, "validation/l1": 1.0}, picture)
+
+
+def events(workdir):
+    """What TensorBoard would read: (step, tags) of all files, in order."""
+    found = []
+    for path in sorted((workdir / "tensorboard").iterdir()):
+        content = path.read_bytes()
+        while content:  # length, its checksum, the event, its checksum
+            length = int.from_bytes(content[:8], "little")
+            event = Event.FromString(content[12 : 12 + length])
+            found += [(event.step, value.tag) for value in event.summary.value]
+            content = content[16 + length :]
+    return found
+
+
+def test_metrics_are_one_object_a_line(tmp_path):
+    run(tmp_path, 0, 3)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3]
+    assert [line["loss/discriminator"] for line in lines] == [0.1, 0.2, 0.3]
+    assert all(line["images_per_second"] >= 0 for line in lines)
+    assert Image.open(tmp_path / "samples" / "step_00000003.png").getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_a_resumed_run_writes_over_what_comes_again(tmp_path):
+    run(tmp_path, 0, 5)
+    run(tmp_path, 3, 6)
+    assert [line["step"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_line_cut_short_is_dropped(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2}\n{"st')
+    rewind(path, 2)
+    assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
+
+
+def test_tensorboard_has_scalars_and_pictures(tmp_path):
+    run(tmp_path, 0, 2)
+    found = events(tmp_path)
+    assert (1, "loss/discriminator") in found
+    assert (2, "samples") in found
+
+
+def test_plain_lines_when_piped(tmp_path, capsys):
+    run(tmp_path, 0, 2)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("step 1/2  discriminator 0.100  validation/l1 1.000")
+    assert second.startswith("step 2/2")
+
+
+def test_sample_grid_shows_every_pixel_in_its_place():
+    rng = np.random.default_rng(0)
+    columns = {
+        "input": rng.uniform(-1, 1, (2, 8, 16, 1)),
+        "output": rng.uniform(-1, 1, (2, 8, 16, 3)),
+    }
+    grid = np.asarray(sample_grid(columns))
+    assert grid.shape == (18 + 2 * 12, 4 + 2 * 20, 3)
+    shown = grid[18 + 12 : 18 + 12 + 8, 4 + 20 : 4 + 20 + 16]  # second row and column
+    np.testing.assert_array_equal(shown, np.round((columns["output"][1] + 1) * 127.5))
+    grey = grid[18:26, 4:20]
+    np.testing.assert_array_equal(grey[..., 0], np.round((columns["input"][0, ..., 0] + 1) * 127.5))
+    np.testing.assert_array_equal(grey[..., 0], grey[..., 2])
+
+
+def test_the_report_shows_curves_samples_and_config(tmp_path):
+    workdir = tmp_path / "<run> & co"
+    workdir.mkdir()
+    run(workdir, 0, 2)
+    run(workdir, 2, 4)
+    write_report(workdir, Config(seed=7))
+    page = (workdir / "report" / "index.html").read_text()
+    assert page.count("<svg") == 3  # two metrics and the speed
+    assert "&lt;run&gt; &amp; co: step 4 of 80000" in page
+    assert page.index("step_00000004.png") < page.index("step_00000002.png")
+    assert "&quot;seed&quot;: 7" in page
+    assert "http" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "")
