@@ -7,7 +7,8 @@ from typing import NoReturn
 
 from absl import logging
 
-from pix2pix_jax.config import Config, UsageError, load_experiment, override, read_config
+from pix2pix_jax.config import Config, UsageError
+from pix2pix_jax.config_files import load_experiment, override, read_config
 
 # Commands import what they need when they run, so that help and refusals come at once.
 
@@ -93,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise UsageError("--config: give an experiment, e.g. experiments/quickstart.py")
         return options.run(options, override(config, fields))
     except UsageError as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
+        print(error, file=sys.stderr)
     except OSError as error:  # a full disk, a folder without permission
         print(f"{error.filename or 'input/output'}: {error.strerror or error}", file=sys.stderr)
     return 2

@@ -5,20 +5,19 @@ these defaults, which are those of Isola et al. 2017 (arXiv 1611.07004), section
 Pydantic checks every field, whether it comes from an experiment, a flag or a `config.json`.
 """
 
-import difflib
-import inspect
 import re
-import runpy
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 
 class UsageError(ValueError):
     """What the user can mend, in one line that names the file or field: exit status 2."""
+
+    def __init__(self, message: str):
+        super().__init__(" ".join(message.split()))
 
 
 def _numbers(value: Any) -> Any:
@@ -35,6 +34,10 @@ def _height_and_width(value: Any) -> Any:
     return tuple(sides) * 2 if len(sides) == 1 else sides
 
 
+def _number(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
 def _none(value: Any) -> Any:
     return None if value in ("None", "none", "") else value
 
@@ -43,7 +46,7 @@ Count = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Size = Annotated[tuple[Count, Count], BeforeValidator(_height_and_width)]
 Pairs = Annotated[tuple[Count, Count, Count], BeforeValidator(_numbers)]
-Channels = Annotated[Literal[1, 3, 4], BeforeValidator(lambda value: int(value))]
+Channels = Annotated[Literal[1, 3, 4], BeforeValidator(_number)]
 _rules = ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=True)
 _checked = dataclass(frozen=True, kw_only=True, config=_rules)
 
@@ -206,12 +209,12 @@ def unet_depth(height: int, width: int, depth: int | None) -> int:
       UsageError: naming the nearest sizes that work.
     """
     halvings = min((side & -side).bit_length() - 1 for side in (height, width))
-    least = depth or min(3, min(height, width).bit_length() - 1)  # 3: to see beyond a texture
-    if halvings < max(least, 1):
-        multiple = 2 ** max(least, 1)
+    least = depth or 3  # with fewer, a U-Net sees little more than texture
+    if halvings < least:
+        multiple = 2**least
         nearest = [max(1, round(side / multiple)) * multiple for side in (height, width)]
         raise UsageError(
-            f"data.image_size: {height}x{width} cannot be halved {max(least, 1)} times; "
+            f"data.image_size: {height}x{width} cannot be halved {least} times; "
             f"use multiples of {multiple}, the nearest being {nearest[0]}x{nearest[1]}"
             + (f", or a model.depth of {halvings}" if halvings else "")
         )
@@ -230,85 +233,3 @@ def changed_fields(old: Config, new: Config) -> list[str]:
             if not free and old_groups[group][name] != value:
                 fields.append(f"{group}.{name}")
     return fields
-
-
-def load_experiment(spec: str) -> Config:
-    """The Config of "FILE" or "FILE:ARG": what `get_config(ARG)` of that Python file returns.
-
-    Raises:
-      UsageError: no such file, no get_config in it, or a value that a field refuses.
-    """
-    path, _, arg = spec.partition(":")
-    if not Path(path).is_file():
-        raise UsageError(f"{path}: no such experiment file; `ls experiments` shows those there are")
-    try:
-        get_config = runpy.run_path(path).get("get_config")
-        if get_config is None:
-            raise UsageError(f"{path}: has no get_config(arg) function; see experiments/folder.py")
-        takes_arg = bool(inspect.signature(get_config).parameters)
-        if arg and not takes_arg:
-            raise UsageError(f"{spec}: {path} takes no argument; leave out ':{arg}'")
-        config = get_config(arg) if takes_arg else get_config()
-    except SyntaxError as error:
-        raise UsageError(f"{path} line {error.lineno}: {error.msg}") from error
-    except ValidationError as error:
-        raise UsageError(f"{path}: {_first_line(error)}") from error
-    if not isinstance(config, Config):
-        raise UsageError(f"{path}: get_config returned {type(config).__name__}, not a Config")
-    return config
-
-
-def override(config: Config, values: dict[str, str]) -> Config:
-    """`config` with the fields of {"data.batch_size": "4", ...} replaced, types checked.
-
-    Raises:
-      UsageError: naming the unknown field and its nearest name, or the value refused.
-    """
-    tree = asdict(config)
-    fields = {"seed": tree} | {
-        f"{group}.{name}": tree[group]
-        for group in tree
-        if isinstance(tree[group], dict)
-        for name in tree[group]
-    }
-    for field, value in values.items():
-        if field not in fields:
-            near = difflib.get_close_matches(field, fields, 1, 0.5)
-            hint = f"did you mean {near[0]}?" if near else f"the fields: {', '.join(fields)}"
-            raise UsageError(f"--config.{field}: unknown field; {hint}")
-        fields[field][field.rpartition(".")[2]] = value
-    return _validated(tree, "--config.")
-
-
-def read_config(path: Path) -> Config:
-    """The Config that `write_config` wrote.
-
-    Raises:
-      UsageError: no such file, or not a config of this version.
-    """
-    if not path.is_file():
-        raise UsageError(f"{path}: not found; {path.parent} is not the workdir of a run")
-    return _validated(path.read_bytes(), f"{path}: ")
-
-
-def write_config(config: Config, path: Path) -> None:
-    """Writes every field as JSON, whole or not at all."""
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(TypeAdapter(Config).dump_json(config, indent=2) + b"\n")
-    partial.rename(path)
-
-
-def _validated(tree: dict | bytes, where: str) -> Config:
-    adapter = TypeAdapter(Config)
-    validate = adapter.validate_json if isinstance(tree, bytes) else adapter.validate_python
-    try:
-        return validate(tree)
-    except ValidationError as error:
-        raise UsageError(where + _first_line(error)) from error
-
-
-def _first_line(error: ValidationError) -> str:
-    """Pydantic's first complaint as `data.batch_size: input should be ..., not 'four'`."""
-    first = error.errors()[0]
-    field = ".".join(part for part in first["loc"] if isinstance(part, str))
-    return f"{field}: {first['msg'][0].lower()}{first['msg'][1:]}, not {first['input']!r}"

@@ -13,14 +13,8 @@ from PIL import Image
 from tensorflow_datasets.core import DatasetBuilder
 
 from pix2pix_jax import checkpoint
-from pix2pix_jax.config import (
-    Config,
-    UsageError,
-    changed_fields,
-    read_config,
-    resolve,
-    write_config,
-)
+from pix2pix_jax.config import Config, UsageError, changed_fields, resolve
+from pix2pix_jax.config_files import read_config, write_config
 from pix2pix_jax.data.builders import fingerprint, prepare
 from pix2pix_jax.data.pipeline import Example, open_split, plain, prefetched, train_batches
 from pix2pix_jax.generator import make_generator, translate

@@ -30,17 +30,22 @@ def open_writer(
     rewind(workdir / "metrics.jsonl", first)
     board = SummaryWriter(str(workdir / "tensorboard"), purge_step=first + 1)
     bar = tqdm(total=last, initial=first, unit=" steps", disable=not sys.stderr.isatty())
-    marks: list[tuple[int, float]] = []  # (step, time) from which speed is measured
+    opened = first, time.perf_counter()
+    # (step, time) between which training speed is measured, samples and saves left out.
+    clock = {"from": opened, "to": opened}
 
     def advance(step: int) -> None:
-        if not marks:  # after the first step, which compiles
-            marks.append((step, time.perf_counter()))
+        compiling = clock["to"] == opened
+        clock["to"] = step, time.perf_counter()
+        if compiling:
+            clock["from"] = clock["to"]
         bar.update(step - bar.n)
 
     def write(step: int, scalars: dict[str, float], picture: Image.Image | None = None) -> None:
-        (mark, then), now = marks.pop(), time.perf_counter()
-        marks.append((step, now))
-        rate = (step - mark) / (now - then)
+        start, end = clock["from"], clock["to"]
+        if start == end:  # nothing but the call that compiled
+            start = opened
+        rate = (end[0] - start[0]) / (end[1] - start[1])
         scalars = scalars | {"images_per_second": rate * batch_size}
         with (workdir / "metrics.jsonl").open("a") as file:
             file.write(json.dumps({"step": step} | scalars) + "\n")
@@ -58,8 +63,9 @@ def open_writer(
         )
         bar.set_postfix_str(text)
         if bar.disable:
-            left = f"{(last - step) / rate / 60:.1f} minutes left" if rate else ""
+            left = f"{(last - step) / rate / 60:.1f} minutes left"
             print(f"step {step}/{last}  {text}  {rate:.2f} steps/s  {left}", flush=True)
+        clock["from"] = step, time.perf_counter()
 
     with closing(board), bar:
         yield advance, write

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pix2pix_jax.__main__ import parse
-from pix2pix_jax.config import Config, Data, Loss, Model, Optimizer, Train, load_experiment, resolve
+from pix2pix_jax.config import Config, Data, Loss, Model, Optimizer, Train, resolve
+from pix2pix_jax.config_files import load_experiment
 
 FILES = sorted(Path(__file__).parents[1].glob("experiments/*.py"))
 

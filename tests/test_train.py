@@ -4,7 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pix2pix_jax.config import UsageError, write_config
+from pix2pix_jax.config import UsageError
+from pix2pix_jax.config_files import write_config
 from pix2pix_jax.train import caught_signals, check_devices, check_workdir, newest_scalars, shards
 
 

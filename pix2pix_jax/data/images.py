@@ -1,6 +1,7 @@
 """Image files to pixels: the one place where bytes from strangers are decoded."""
 
 import io
+import re
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -21,13 +22,15 @@ def decode(data: bytes, name: str) -> Image.Image:
         image.load()
         image = ImageOps.exif_transpose(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "it is empty" if not data else str(error).replace("<_io.BytesIO object at ", "<")
+        reason = re.sub(r" <_io.BytesIO object at \w+>", "", str(error)) if data else "it is empty"
         raise UsageError(
             f"{name}: cannot be read as an image ({reason}); mend or remove it"
         ) from error
     if image.mode.startswith("I"):  # 16-bit grey: 65535 is white
         deep = np.asarray(image).astype(np.float64) / 257
         image = Image.fromarray(np.clip(deep.round(), 0, 255).astype(np.uint8))
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
     return image
 
 

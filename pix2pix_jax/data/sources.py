@@ -1,0 +1,155 @@
+"""Where pairs come from: a download, a tarball or a directory, as lists of files by split."""
+
+import hashlib
+import lzma
+import os
+import tarfile
+import tempfile
+import urllib.error
+import urllib.request
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import tensorflow_datasets as tfds
+
+from pix2pix_jax.config import UsageError
+
+SPLITS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
+SIDES = ("A", "B")
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+
+
+class Pair(NamedTuple):
+    """Where one pair lies."""
+
+    name: str  # unique in its split
+    files: tuple[Path, ...]  # one side-by-side image, or A and B
+
+
+def download(url: str, directory: Path) -> Path:
+    """A file from the web, fetched once.
+
+    Raises:
+      UsageError: with the address, and what to do without it.
+    """
+    try:
+        urllib.request.urlopen(url, timeout=20).close()  # TFDS would retry for minutes
+        return Path(tfds.download.DownloadManager(download_dir=directory).download(url))
+    except (OSError, tfds.download.DownloadError) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
+        raise UsageError(
+            f"{url}: cannot be downloaded ({error}); fetch it elsewhere and give "
+            f"--config.data.source={url.rpartition('/')[2]}"
+        ) from error
+
+
+@contextmanager
+def unpacked(source: Path, scratch: Path) -> Iterator[Path]:
+    """A directory as it is; a tarball as a directory that lasts for the `with` block.
+
+    Raises:
+      UsageError: a file that is no tarball, a broken one, or one that writes outside itself.
+    """
+    if source.is_dir():
+        yield source
+        return
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="unpacked-", dir=scratch) as root:
+        try:
+            with tarfile.open(source) as archive:
+                archive.extractall(root, filter="data")
+                while archive.fileobj.read(1 << 20):  # to the checksum at its end
+                    pass
+        except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+            raise UsageError(
+                f"{source}: cannot be unpacked as a tarball ({error}); fetch it again, or give "
+                "the directory that it holds"
+            ) from error
+        yield Path(root)
+
+
+def find_pairs(root: Path, source: str) -> dict[str, list[Pair]]:
+    """The pairs of a directory by split, in the order of their names.
+
+    A file is one side of a pair when a folder on its way is called A or B, and then its pair is
+    the file of the same path and stem under the other letter; any other file is side by side.
+    The split is the folder called train, val or test on its way. Without such folders, and
+    where there is no val, every tenth pair in the order of a hash of their names is val.
+
+    Raises:
+      UsageError: no images, an A without its B, two files for one side, both forms at once.
+    """
+    files = [path for path in sorted(root.rglob("*")) if _is_image(path.relative_to(root))]
+    if not files:
+        raise UsageError(f"{source}: holds no images ({', '.join(sorted(SUFFIXES))})")
+    top = Path(os.path.commonpath([path.parent for path in files]))
+    splits: dict[str, dict[str, dict[str, Path]]] = {}
+    for path in files:
+        folders = path.relative_to(root).parts[:-1]
+        side = next((f.upper() for f in reversed(folders) if f.upper() in SIDES), "AB")
+        split = next((folder for folder in folders if folder.lower() in SPLITS), "")
+        # A pair is named from its split, or from the top folder, wherever that was unpacked.
+        below = folders[folders.index(split) + 1 :] if split else path.relative_to(top).parts[:-1]
+        name = "/".join([*(f for f in below if f.upper() not in SIDES), path.stem])
+        pair = splits.setdefault(SPLITS.get(split.lower(), ""), {}).setdefault(name, {})
+        if side in pair:
+            first, second = shown(pair[side], root, source), path.name
+            raise UsageError(f"{first}: is of one name with {second}; rename or remove one")
+        pair[side] = path
+    _check_sides([sides for pairs in splits.values() for sides in pairs.values()], root, source)
+    return _with_validation({split: _pairs(pairs) for split, pairs in splits.items()}, source)
+
+
+def shown(path: Path, root: Path, source: str) -> str:
+    """A file as the user knows it, in the source that was given."""
+    return str(path) if str(root) == source else f"{source}: {path.relative_to(root)}"
+
+
+def _check_sides(pairs: list[dict[str, Path]], root: Path, source: str) -> None:
+    """Raises UsageError where a side is missing, or where both forms of pairs are mixed."""
+    whole = next((sides["AB"] for sides in pairs if "AB" in sides), None)
+    for sides in pairs:
+        side = next((side for side in sides if side != "AB"), None)
+        if side is None:
+            continue
+        path = sides[side]
+        if whole:
+            raise UsageError(
+                f"{shown(path, root, source)}: is one side of a pair, and "
+                f"{shown(whole, root, source)} holds both side by side; keep one of the two forms"
+            )
+        if len(sides) == 1:
+            missing = "B" if side == "A" else "A"
+            raise UsageError(
+                f"{shown(path, root, source)}: has no {missing} of the same name; "
+                "add it or remove this"
+            )
+
+
+def _is_image(path: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.parts)
+    return path.suffix.lower() in SUFFIXES and not hidden
+
+
+def _pairs(sides_by_name: dict[str, dict[str, Path]]) -> list[Pair]:
+    return [
+        Pair(name, tuple(sides[side] for side in sorted(sides)))
+        for name, sides in sorted(sides_by_name.items())
+    ]
+
+
+def _with_validation(splits: dict[str, list[Pair]], source: str) -> dict[str, list[Pair]]:
+    loose = splits.pop("", [])
+    train = splits.setdefault("train", loose)
+    if not train:
+        raise UsageError(f"{source}: has no images to train on; put them in a folder train/")
+    if "val" not in splits:
+        ranked = sorted(train, key=lambda pair: hashlib.sha256(pair.name.encode()).digest())
+        tenth = max(1, len(ranked) // 10)
+        # A single pair can still be learnt by heart: it is both.
+        splits |= {"train": sorted(ranked[tenth:]) or ranked, "val": sorted(ranked[:tenth])}
+    return splits
