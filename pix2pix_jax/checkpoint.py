@@ -55,17 +55,19 @@ def save(manager: ocp.CheckpointManager, state: TrainState, data: str) -> None:
         if not np.isfinite(leaf).all():
             raise UsageError(
                 f"step {step}: {jax.tree_util.keystr(path)} is not finite, so it was not saved; "
-                "go on from the last checkpoint with a lower --config.optimizer.learning_rate"
+                "start another --workdir, say with a lower --config.optimizer.learning_rate"
             )
     digest = {name: content_hash(items[name]) for name in ITEMS}
     digest |= {"structure": _structure(items), "data": data}
-    manager.save(
+    saved = manager.save(
         step,
         args=ocp.args.Composite(
             digest=ocp.args.JsonSave(digest | {"digest": _hash(digest)}),
             **{name: ocp.args.StandardSave(items[name]) for name in ITEMS},
         ),
     )
+    if not saved:  # Orbax passes over a step that is not newer than all others, and says nothing
+        raise UsageError(f"{manager.directory}: step {step} was not saved; is it there already?")
 
 
 def restore_newest(
@@ -74,7 +76,7 @@ def restore_newest(
     """The newest state that is exactly what was saved; None where nothing was saved yet.
 
     What cannot be read, or has another hash than was saved, is moved to `rejected/`, never
-    deleted, and the next older one is tried.
+    deleted, once an older one is restored in its place. Where none can be, nothing is moved.
 
     Args:
       manager: of the run.
@@ -84,21 +86,25 @@ def restore_newest(
     Raises:
       UsageError: saved from other data or by another version, or none left to go on from.
     """
-    steps = sorted(manager.all_steps(), reverse=True)
-    for step in steps:
+    rejected: dict[int, str] = {}
+    for step in sorted(manager.all_steps(), reverse=True):
         try:
-            return _restore(manager, step, template, data)
-        except UsageError:
+            state = _restore(manager, step, template, data)
+        except (UsageError, MemoryError):
             raise
         except Exception as error:  # Orbax and its readers raise many kinds, some bare
-            aside = _move_aside(Path(manager.directory) / str(step))
-            manager.reload()
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            print(f"checkpoint {step} rejected ({reason}), moved to {aside}", file=sys.stderr)
-    if steps:
+            rejected[step] = str(error).partition("\n")[0] or type(error).__name__
+            continue
+        for bad, reason in rejected.items():
+            aside = _move_aside(Path(manager.directory) / str(bad))
+            print(f"checkpoint {bad} rejected ({reason}), moved to {aside}", file=sys.stderr)
+        manager.reload()  # or the steps moved aside could not be saved again
+        return state
+    if rejected:
+        reasons = "; ".join(f"{step}: {reason}" for step, reason in rejected.items())
         raise UsageError(
-            f"{manager.directory}: none of the checkpoints {steps} could be restored; they are in "
-            f"{manager.directory.parent / 'rejected'}. Run the same command to start from step 0"
+            f"{manager.directory}: no checkpoint can be restored ({reasons}); bring one back, or "
+            "move them all away to start from step 0"
         )
     return None
 
@@ -111,8 +117,10 @@ def restore_generator(workdir: Path, template: Tree, step: int | None = None) ->
     """
     with open_checkpoints(workdir, keep=1) as manager:
         steps = sorted(manager.all_steps())
-        if not steps or (step is not None and step not in steps):
-            raise UsageError(f"{workdir}/checkpoints: no step {step or ''}, only {steps}")
+        if not steps:
+            raise UsageError(f"{workdir}/checkpoints: is empty; train this run first")
+        if step is not None and step not in steps:
+            raise UsageError(f"{workdir}/checkpoints: no step {step}, only {steps}; mend --step")
         step = steps[-1] if step is None else step
         try:
             restored = _read(manager, step, {"generator": template})

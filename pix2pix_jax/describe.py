@@ -56,16 +56,16 @@ def trace(module: UNet | Discriminator, shape: tuple[int, int, int]) -> list[dic
     variables = jax.eval_shape(run)[1]
     params, outputs = variables["params"], variables["intermediates"]
     rows: list[dict[str, Any]] = []
-    for name, layer in params.items():
-        count = sum(leaf.size for leaf in jax.tree.leaves(layer))
-        if name.endswith("_norm"):
-            rows[-1]["parameters"] += count
-            rows[-1]["norm"] = module.norm
-            continue
+    for name in sorted((name for name in params if "kernel" in params[name]), key=_place):
         [output] = outputs[name]["__call__"]
-        kernel = layer["kernel"].shape
-        row = {"name": name, "kernel": list(kernel), "norm": "none", "parameters": count}
-        row["output_shape"] = list(output.shape[1:])
+        norm = params.get(f"{name}_norm", {})
+        row = {
+            "name": name,
+            "kernel": list(params[name]["kernel"].shape),
+            "norm": module.norm if norm else "none",
+            "parameters": sum(leaf.size for leaf in jax.tree.leaves([params[name], norm])),
+            "output_shape": list(output.shape[1:]),
+        }
         if isinstance(module, Discriminator):
             row["kind"], place = "convolution", len(rows) + 1
             row["stride"] = module.table[place - 1].stride
@@ -73,9 +73,16 @@ def trace(module: UNet | Discriminator, shape: tuple[int, int, int]) -> list[dic
         else:
             row["kind"] = "convolution" if name.startswith("down") else "transposed convolution"
             row["stride"] = 2
-            row["dropout"] = module.dropout if name in ("up1", "up2", "up3") else 0.0
+            noisy = name in [f"up{level}" for level in module.noisy_levels]
+            row["dropout"] = module.dropout if noisy else 0.0
         rows.append(row)
     return rows
+
+
+def _place(name: str) -> tuple[str, int]:
+    """Orders down1, down2, ..., down10, up1, ... and conv1, ..., logits as data flows."""
+    kind = name.rstrip("0123456789")
+    return kind, int(name[len(kind) :] or 0)
 
 
 def as_json(summary: dict[str, Any]) -> str:

@@ -26,6 +26,11 @@ class UNet(nn.Module):
     dropout: float = 0.5
     dtype: jnp.dtype = jnp.float32
 
+    @property
+    def noisy_levels(self) -> range:
+        """Levels of the decoder that have dropout: the first three, never the last."""
+        return range(1, min(4, self.depth))
+
     @nn.compact
     def __call__(self, x: Array, keys: Array | None = None) -> Array:
         """Translates images.
@@ -50,7 +55,7 @@ class UNet(nn.Module):
         for level, width in enumerate(reversed(widths[:-1]), 1):
             x = Convolution(width, transposed=True, dtype=self.dtype, name=f"up{level}")(nn.relu(x))
             x = Norm(self.norm, name=f"up{level}_norm")(x)  # [b, 2h, 2w, width]
-            if level <= 3 and self.dropout and keys is not None:
+            if level in self.noisy_levels and self.dropout and keys is not None:
                 x = dropout(x, self.dropout, keys, level)
             if self.skips:
                 x = jnp.concatenate([skips.pop(), x], -1)  # [b, h, w, 2 * width]

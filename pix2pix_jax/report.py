@@ -27,7 +27,12 @@ PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "
 def write_report(workdir: Path, config: Config) -> None:
     """Writes report/index.html from what stands in the workdir; old pages are replaced whole."""
     lines = read_metrics(workdir / "metrics.jsonl")
-    samples = sorted((workdir / "samples").glob("step_*.png"))
+    last = lines[-1]["step"]
+    samples = [  # those of a run that was set back come again
+        path
+        for path in sorted((workdir / "samples").glob("step_*.png"))
+        if int(path.stem[5:]) <= last
+    ]
     curves = "".join(
         f"<figure>{curve(name, lines)}</figure>"
         for name in sorted({name for line in lines for name in line} - {"step"})
@@ -45,11 +50,11 @@ def write_report(workdir: Path, config: Config) -> None:
     )
     text = TypeAdapter(Config).dump_json(config, indent=2).decode()
     versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
-    name = html.escape(workdir.name)
+    name = html.escape(workdir.resolve().name)
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{name}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style>'
-        f"<h1>{name}: step {lines[-1]['step']} of {config.train.steps}</h1>{newest}"
+        f"<h1>{name}: step {last} of {config.train.steps}</h1>{newest}"
         f'<h2>Curves</h2><div class="curves">{curves}</div>'
         f"<h2>Config</h2><pre>{html.escape(text)}</pre><h2>Versions</h2>"
         f"<p>Python {platform.python_version()}, {versions}; {jax.device_count()} "

@@ -19,7 +19,14 @@ from pix2pix_jax.data.builders import fingerprint, prepare
 from pix2pix_jax.data.pipeline import Example, open_split, plain, prefetched, train_batches
 from pix2pix_jax.generator import make_generator, translate
 from pix2pix_jax.report import write_report
-from pix2pix_jax.train_step import Metrics, TrainState, create_state, on_devices, parallel_steps
+from pix2pix_jax.train_step import (
+    Metrics,
+    TrainState,
+    create_state,
+    on_devices,
+    parallel_steps,
+    purpose_key,
+)
 from pix2pix_jax.writer import open_writer, sample_grid
 
 
@@ -37,18 +44,17 @@ def train(config: Config, workdir: Path) -> int:
     template = jax.eval_shape(lambda: create_state(config))
     check_workdir(workdir, config)
     dataset = prepare(config.data)
-    workdir.mkdir(parents=True, exist_ok=True)
-    write_config(config, workdir / "config.json")
-    last = config.train.steps
-    with checkpoint.open_checkpoints(workdir, config.train.keep) as checkpoints:
+    last, keep = config.train.steps, config.train.keep
+    # Signals are caught until the last save is on disk.
+    with caught_signals() as caught, checkpoint.open_checkpoints(workdir, keep) as checkpoints:
         state = checkpoint.restore_newest(checkpoints, template, fingerprint(dataset))
+        write_config(config, workdir / "config.json")
         if state is not None and state.step >= last:
-            print(f"{workdir}: step {state.step} of train.steps {last} is done; raise it to go on")
+            print(f"{workdir}: done, step {state.step} of train.steps {last}")
             return 0
         where = "starting" if state is None else f"going on from step {state.step}"
         print(f"{workdir}: {where}, data in {dataset.data_dir}")
-        with caught_signals() as caught:
-            step = fit(config, workdir, dataset, state or create_state(config), checkpoints, caught)
+        step = fit(config, workdir, dataset, state or create_state(config), checkpoints, caught)
     if caught:
         print(f"{workdir}: stopped at step {step} and saved; the same command goes on from there")
         return 128 + caught[0]
@@ -72,7 +78,6 @@ def fit(
     with open_writer(workdir, first, options.steps, config.data.batch_size) as (advance, write):
         for step, now, metrics in updates(config, state, batches):
             unread.append(metrics)
-            advance(step)
             stop = bool(caught)
             log, show, save = (
                 step % every == 0 or step == options.steps
@@ -80,6 +85,7 @@ def fit(
             )
             if log or show or save or stop:
                 scalars = newest_scalars(unread, step)
+            advance(step)  # after the wait for the devices, where there was one
             if log or show:
                 picture, error = sample(now.generator.params)
                 write(step, scalars | {"validation/l1": error}, picture if show else None)
@@ -133,9 +139,9 @@ def newest_scalars(unread: list[Metrics], step: int) -> dict[str, float]:
         place = int(np.argmin(finite))
         term = next(name for name, values in joined.items() if not np.isfinite(values[place]))
         raise UsageError(
-            f"step {step - len(finite) + place + 1}: {term} is {joined[term][place]}; nothing was "
-            "saved since the last checkpoint; go on from it with a lower optimizer.learning_rate "
-            "in another --workdir"
+            f"step {step - len(finite) + place + 1}: {term} is {joined[term][place]}; the last "
+            "checkpoint is kept; start another --workdir, say with a lower "
+            "--config.optimizer.learning_rate"
         )
     return {name: float(values[-1]) for name, values in joined.items()}
 
@@ -144,7 +150,7 @@ def sampler(config: Config, pairs: Sequence[dict]) -> Callable[[dict], tuple[Ima
     """A function of the generator's parameters: a picture of some fixed pairs, and their L1."""
     examples = [plain(pairs[i], config.data) for i in range(min(config.train.samples, len(pairs)))]
     images, targets = (np.stack([e[name] for e in examples]) for name in ("input", "target"))
-    keys = jax.random.split(jax.random.key(config.seed), len(examples))
+    keys = jax.random.split(purpose_key(config, "samples"), len(examples))
     generator = make_generator(config)
     apply = jax.jit(lambda params: translate(generator, params, images, keys))
 

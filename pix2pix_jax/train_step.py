@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Literal
 
 import flax
 import flax.linen as nn
@@ -65,7 +66,7 @@ def create_state(config: Config) -> TrainState:
             discriminator=half(make_discriminator(config), discriminator_key, shown),
         )
 
-    return create(jax.random.key(config.seed))
+    return create(purpose_key(config, "parameters"))
 
 
 def make_train_step(
@@ -162,4 +163,10 @@ def on_devices(state: TrainState) -> TrainState:
 
 def step_key(config: Config, step: Array) -> Array:
     """All randomness of a training step is a function of the seed and the step."""
-    return jax.random.fold_in(jax.random.key(config.seed), step)
+    return jax.random.fold_in(purpose_key(config, "steps"), step)
+
+
+def purpose_key(config: Config, purpose: Literal["parameters", "steps", "samples"]) -> Array:
+    """Keeps apart what is drawn from one seed."""
+    place = ("parameters", "steps", "samples").index(purpose)
+    return jax.random.fold_in(jax.random.key(config.seed), place)

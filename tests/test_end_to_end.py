@@ -150,7 +150,7 @@ def test_a_finished_run_says_so_and_needs_only_its_workdir(straight):
     before = (straight / "metrics.jsonl").read_bytes()
     status, out, err = run("train", f"--workdir={straight}")
     assert (status, err) == (0, "")
-    assert "step 12 of train.steps 12 is done" in out
+    assert "done, step 12 of train.steps 12" in out
     assert (straight / "metrics.jsonl").read_bytes() == before
 
 
