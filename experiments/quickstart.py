@@ -12,7 +12,7 @@ def get_config() -> Config:
             direction="BtoA",
             image_size=(128, 128),
             # Neither jitter nor mirroring: drawn textures have one scale and one sun.
-            load_size=(128, 128),
+            jitter=False,
             flip=False,
         ),
         model=Model(features=24, discriminator_features=24),

@@ -1,6 +1,7 @@
 """pix2pix in JAX: `pix2pix COMMAND --help`, or `python -m pix2pix_jax COMMAND --help`."""
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -84,6 +85,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; its exit status: 0, 2 for what the user can mend, 128 + a signal."""
     logging.set_verbosity(logging.ERROR)  # TFDS and Orbax tell what goes on in them
+    sys.stdout.reconfigure(errors="replace")  # a terminal that cannot draw the skips
     try:
         options, fields = parse(sys.argv[1:] if arguments is None else arguments)
         if options.config is not None:
@@ -97,6 +99,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
     except OSError as error:  # a full disk, a folder without permission
         print(f"{error.filename or 'input/output'}: {error.strerror or error}", file=sys.stderr)
+    except KeyboardInterrupt:  # before there is anything to save
+        return 128 + signal.SIGINT
     return 2
 
 

@@ -42,7 +42,7 @@ def _none(value: Any) -> Any:
     return None if value in ("None", "none", "") else value
 
 
-Count = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(gt=0, lt=2**31)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Size = Annotated[tuple[Count, Count], BeforeValidator(_height_and_width)]
 Pairs = Annotated[tuple[Count, Count, Count], BeforeValidator(_numbers)]
@@ -75,8 +75,9 @@ class Data:
     target_channels: Channels = 3
     # Height and width that the networks see.
     image_size: Size = (256, 256)
-    # Random jitter: resize to this, then crop to image_size. None: 286/256 of image_size
-    # (section 6.2); equal to image_size: no jitter.
+    # Random jitter (section 6.2): resize to load_size, then crop to image_size.
+    jitter: bool = True
+    # None: 286/256 of image_size, or image_size itself without jitter.
     load_size: Annotated[Size | None, BeforeValidator(_none)] = None
     flip: bool = True
     # Images per step over all devices. Section 6.2 uses 1 or 4. See Model.norm.
@@ -93,7 +94,7 @@ class Model:
     # C64 is the paper's first layer; deeper ones have 2, 4 and 8 times as many.
     features: Count = 64
     # Stride-2 layers down, and as many up. None: as many as the image allows, 8 at 256.
-    depth: Annotated[Count | None, BeforeValidator(_none)] = None
+    depth: Annotated[Annotated[int, Field(gt=0, le=16)] | None, BeforeValidator(_none)] = None
     # `batch` takes its statistics from the images that one device holds in one step, at test
     # time too. At one image a device, the paper's setting, that is instance normalisation and
     # adding devices changes nothing. With more images a device, each image is normalised with
@@ -168,7 +169,6 @@ FREE_ON_RESUME = {
     ("train", "log_every"),
     ("train", "checkpoint_every"),
     ("train", "sample_every"),
-    ("train", "samples"),
     ("train", "keep"),
     ("train", "steps_per_call"),
 }
@@ -179,11 +179,17 @@ def resolve(config: Config) -> Config:
 
     Raises:
       UsageError: sizes that no U-Net of this depth can halve, a load_size smaller than the
-        image, or intervals that steps_per_call does not divide.
+        image, intervals that steps_per_call does not divide, a source for drawn pairs.
     """
     data, model, train = config.data, config.model, config.train
     height, width = data.image_size
-    load_size = data.load_size or (round(height * 286 / 256), round(width * 286 / 256))
+    scale = 286 / 256 if data.jitter else 1
+    load_size = data.load_size or (round(height * scale), round(width * scale))
+    if data.name == "synthetic_facades" and data.source is not None:
+        raise UsageError(
+            f"data.source: synthetic_facades are drawn, not read from {data.source}; "
+            "give --config=experiments/folder.py, or another data.name"
+        )
     if load_size[0] < height or load_size[1] < width:
         raise UsageError(
             f"data.load_size: {load_size} is smaller than data.image_size {data.image_size}; "

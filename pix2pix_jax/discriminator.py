@@ -46,6 +46,12 @@ def receptive_field(table: tuple[Layer, ...]) -> int:
     return field
 
 
+def fits(table: tuple[Layer, ...], height: int, width: int) -> bool:
+    """Whether an image is large enough: a norm over a single place would leave only zeros."""
+    grids = [output_grid(table[: n + 1], height, width) for n in range(len(table))]
+    return min(grids[-1]) >= 1 and all(max(grid) > 1 for grid in grids[1:-1])
+
+
 def output_grid(table: tuple[Layer, ...], height: int, width: int) -> tuple[int, int]:
     """How many outputs the last layer has down and across; not positive: the image is too small."""
     for layer in table:
@@ -104,8 +110,8 @@ def make_discriminator(config: Config) -> Discriminator:
     """
     model, size = config.model, config.data.image_size
     table = TABLES[model.discriminator]
-    if min(output_grid(table, *size)) < 1:
-        fitting = [name for name in TABLES if min(output_grid(TABLES[name], *size)) >= 1]
+    if not fits(table, *size):
+        fitting = [name for name in TABLES if fits(TABLES[name], *size)]
         raise UsageError(
             f"model.discriminator: {model.discriminator} is too deep for data.image_size "
             f"{size[0]}x{size[1]}; those that fit: {', '.join(fitting)}"

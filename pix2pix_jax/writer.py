@@ -62,7 +62,7 @@ def open_writer(
             if name.startswith(("loss/", "validation/"))
         )
         bar.set_postfix_str(text)
-        if bar.disable:
+        if bar.disable or not sys.stdout.isatty():  # a bar alone would leave no log
             left = f"{(last - step) / rate / 60:.1f} minutes left"
             print(f"step {step}/{last}  {text}  {rate:.2f} steps/s  {left}", flush=True)
         clock["from"] = step, time.perf_counter()

@@ -31,6 +31,7 @@ OTHER = {
     "data.input_channels": "1",
     "data.target_channels": "4",
     "data.image_size": "128,512",
+    "data.jitter": "False",
     "data.load_size": "512",
     "data.flip": "False",
     "data.batch_size": "4",
@@ -67,7 +68,6 @@ FREE = {
     "train.log_every",
     "train.checkpoint_every",
     "train.sample_every",
-    "train.samples",
     "train.keep",
     "train.steps_per_call",
 }
@@ -381,3 +381,13 @@ def test_an_argument_that_nothing_takes_is_refused(tmp_path):
     path = tmp_path / "experiment.py"
     path.write_text(IMPORTS + "def get_config(): return Config()")
     assert f"{path} takes no argument" in refusal(load_experiment, f"{path}:big")
+
+
+def test_drawn_pairs_have_no_source():
+    message = refusal(resolve, override(Config(), {"data.source": "my_pairs"}))
+    assert message.startswith("data.source: synthetic_facades are drawn, not read from my_pairs")
+
+
+def test_without_jitter_images_are_loaded_at_their_size():
+    config = resolve(Config(data=Data(image_size=(64, 96), jitter=False)))
+    assert config.data.load_size == (64, 96)

@@ -41,3 +41,18 @@ def test_the_text_shows_the_skips(generator, skips):
     assert text.count("skip") == skips
     assert text.count("dropout") == 3
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_layers_come_in_their_order_beyond_nine():
+    config = Config(data=Data(image_size=(1024, 1024)), model=Model(features=2))
+    summary = describe(config)
+    names = [row["name"] for row in summary["layers"] if row["network"] == "generator"]
+    assert names == [f"down{n}" for n in range(1, 11)] + [f"up{n}" for n in range(1, 11)]
+    assert summary["generator"]["output_shape"] == [1024, 1024, 3]
+
+
+def test_the_last_layer_has_no_dropout():
+    text = as_text(
+        describe(Config(data=Data(image_size=(24, 24)), model=Model(discriminator="pixel")))
+    )
+    assert text.count("dropout") == 2

@@ -86,7 +86,9 @@ def test_tutorial_pads_as_tensorflow_does():
     np.testing.assert_allclose(last.apply(variables, image)[0, ..., 0], expected, atol=1e-6)
 
 
-@pytest.mark.parametrize(("name", "side"), [("patch70", 16), ("image286", 64), ("patch16", 4)])
+@pytest.mark.parametrize(
+    ("name", "side"), [("patch70", 16), ("image286", 64), ("patch16", 4), ("tutorial", 16)]
+)
 def test_an_image_too_small_is_refused_with_what_fits(name, side):
     config = Config(
         data=Data(image_size=(side, side), load_size=(side, side)), model=Model(discriminator=name)

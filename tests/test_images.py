@@ -7,7 +7,15 @@ import pytest
 from PIL import Image
 
 from pix2pix_jax.config import UsageError
-from pix2pix_jax.data.images import decode, split_pair, to_float, to_image, to_uint8
+from pix2pix_jax.data.images import (
+    decode,
+    resize,
+    split_pair,
+    to_float,
+    to_image,
+    to_uint8,
+    with_channels,
+)
 
 NOISE = np.random.default_rng(0).integers(0, 256, (6, 10, 3), np.uint8)
 
@@ -99,25 +107,25 @@ def test_an_empty_file_is_called_empty():
 
 
 def test_the_halves_of_an_image_are_a_and_b():
-    a, b = split_pair([encoded(NOISE)], "pair")
+    a, b = split_pair([encoded(NOISE)], ["pair"])
     np.testing.assert_array_equal(a, NOISE[:, :5])
     np.testing.assert_array_equal(b, NOISE[:, 5:])
 
 
 def test_an_odd_column_in_the_middle_is_left_out():
-    a, b = split_pair([encoded(NOISE[:, :9])], "pair")
+    a, b = split_pair([encoded(NOISE[:, :9])], ["pair"])
     np.testing.assert_array_equal(a, NOISE[:, :4])
     np.testing.assert_array_equal(b, NOISE[:, 5:9])
 
 
 def test_two_files_are_a_and_b_whatever_their_sizes():
-    a, b = split_pair([encoded(NOISE), encoded(NOISE[:3, :4], "BMP")], "pair")
+    a, b = split_pair([encoded(NOISE), encoded(NOISE[:3, :4], "BMP")], ["a", "b"])
     np.testing.assert_array_equal(a, NOISE)
     np.testing.assert_array_equal(b, NOISE[:3, :4])
 
 
 def test_an_image_too_narrow_for_two_is_named():
-    assert refusal(split_pair, [encoded(NOISE[:, :1])], "thin.png").startswith("thin.png: ")
+    assert refusal(split_pair, [encoded(NOISE[:, :1])], ["thin.png"]).startswith("thin.png: ")
 
 
 def test_floats_and_bytes_are_exact_inverses():
@@ -143,3 +151,29 @@ def test_pixels_become_an_image_and_back(channels, mode):
     image = to_image(np.float32(pixels / 127.5 - 1))
     assert (image.mode, image.size) == (mode, (7, 5))
     np.testing.assert_array_equal(to_uint8(to_float(image)), pixels)
+
+
+def test_the_broken_one_of_two_files_is_named():
+    assert refusal(split_pair, [encoded(NOISE), b""], ["a.png", "b.png"]).startswith("b.png: ")
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_pixels_whose_white_is_unknown_are_refused(mode):
+    file = io.BytesIO()
+    Image.new(mode, (4, 4), 1).save(file, "TIFF")
+    assert "32 bits a pixel" in refusal(decode, file.getvalue(), "scan.tif")
+
+
+def test_what_is_transparent_becomes_white_and_the_rest_keeps_its_colour():
+    pixels = np.zeros((1, 3, 4), np.uint8)
+    pixels[0, :, 3] = [0, 255, 51]  # black: not there, there, there to a fifth
+    shown = np.asarray(with_channels(Image.fromarray(pixels), 3))
+    assert shown[0].tolist() == [[255] * 3, [0] * 3, [204] * 3]
+    np.testing.assert_array_equal(with_channels(Image.fromarray(pixels), 4), pixels)
+
+
+def test_a_resized_colour_does_not_depend_on_its_alpha():
+    pixels = np.full((6, 6, 4), 200, np.uint8)
+    pixels[..., 3] = 3
+    small = resize(Image.fromarray(pixels), (4, 4), (0, 0, 6, 6))
+    np.testing.assert_array_equal(small, pixels[:4, :4])

@@ -158,7 +158,8 @@ def test_channels_are_those_of_the_config():
     colours, alpha = noise(8, 8, 4), noise(8, 8)
     data = replace(PLAIN, input_channels=1, target_channels=4)
     example = plain(record("pair", colours, alpha), data)
-    grey = np.asarray(Image.fromarray(colours).convert("L"))
+    white = Image.new("RGBA", (8, 8), "white")
+    grey = np.asarray(Image.alpha_composite(white, Image.fromarray(colours)).convert("L"))
     np.testing.assert_array_equal(to_uint8(example["input"])[..., 0], grey)
     np.testing.assert_array_equal(to_uint8(example["target"])[..., :3], alpha)
     assert (example["target"][..., 3] == 1).all()
@@ -177,7 +178,8 @@ def test_every_kind_of_file_has_as_many_channels_as_asked(mode, channels):
 def test_a_palette_with_transparency_is_read_without_a_warning():
     image = Image.fromarray(noise(8, 8)).convert("P")
     image.info["transparency"] = bytes(range(200))
-    expected = np.asarray(image.convert("RGBA"))[..., :3]
+    white = Image.new("RGBA", (8, 8), "white")
+    expected = np.asarray(Image.alpha_composite(white, image.convert("RGBA")))[..., :3]
     example = plain(record("palette", image, image), PLAIN)
     np.testing.assert_array_equal(to_uint8(example["input"]), expected)
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from pix2pix_jax.config import Data, UsageError
 from pix2pix_jax.data.images import split_pair
-from pix2pix_jax.data.sources import Pair, download, find_pairs, shown, unpacked
+from pix2pix_jax.data.sources import Pair, download, find_pairs, shown, unpacked, walk
 from pix2pix_jax.data.synthetic import draw_facade
 
 URL = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/{name}.tar.gz"
@@ -56,7 +56,7 @@ class PairedImages(tfds.core.GeneratorBasedBuilder):
             files = [path.read_bytes() for path in pair.files]
             config = self.builder_config
             names = [shown(path, config.root, config.source) for path in pair.files]
-            split_pair(files, " and ".join(names))
+            split_pair(files, names)
             for data in (pair.name.encode(), *files):
                 digest.update(data)
             yield pair.name, {"name": pair.name, "files": files}
@@ -166,17 +166,17 @@ def _written(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:
     except FileExistsError:  # another process has just written the same
         if not builder.data_path.exists():
             raise
+    except RuntimeError as error:  # as ArrayRecord calls a full disk
+        raise UsageError(f"{builder.data_path}: cannot be written ({error}); make room") from error
     return builder
 
 
 def _stamp(source: Path) -> str:
     """Twelve digits that change with the names, sizes and times of the source's files."""
-    files = sorted(source.rglob("*")) if source.is_dir() else [source]
     digest = hashlib.sha256()
-    for path in files:
-        if path.is_file():
-            place = path.relative_to(source.parent)
-            digest.update(f"{place} {path.stat().st_size} {path.stat().st_mtime_ns}\n".encode())
+    for path in walk(source) if source.is_dir() else [source]:
+        place = path.relative_to(source.parent)
+        digest.update(f"{place} {path.stat().st_size} {path.stat().st_mtime_ns}\n".encode())
     return digest.hexdigest()[:12]
 
 

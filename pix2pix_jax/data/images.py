@@ -14,8 +14,11 @@ MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 def decode(data: bytes, name: str) -> Image.Image:
     """Decodes an image file, upright by its EXIF orientation, to 8 bits a channel.
 
+    Of 16-bit grey, 65535 is white, whatever the brightest pixel.
+
     Raises:
-      UsageError: naming the file, when it is no image or not a whole one.
+      UsageError: naming the file, when it is no image, not a whole one, or one whose white
+        cannot be known (32-bit integers and floats).
     """
     try:
         image = Image.open(io.BytesIO(data))
@@ -26,7 +29,11 @@ def decode(data: bytes, name: str) -> Image.Image:
         raise UsageError(
             f"{name}: cannot be read as an image ({reason}); mend or remove it"
         ) from error
-    if image.mode.startswith("I"):  # 16-bit grey: 65535 is white
+    if image.mode in ("I", "F"):
+        raise UsageError(
+            f"{name}: has 32 bits a pixel ({image.mode}); scale it to 8 or 16 bits, black to white"
+        )
+    if image.mode.startswith("I;16"):
         deep = np.asarray(image).astype(np.float64) / 257
         image = Image.fromarray(np.clip(deep.round(), 0, 255).astype(np.uint8))
     if image.mode == "P" and "transparency" in image.info:
@@ -34,14 +41,38 @@ def decode(data: bytes, name: str) -> Image.Image:
     return image
 
 
-def split_pair(files: list[bytes], name: str) -> tuple[Image.Image, Image.Image]:
-    """A and B of a record: the halves of one side-by-side image, or two images."""
-    images = [decode(data, name) for data in files]
+def with_channels(image: Image.Image, channels: int) -> Image.Image:
+    """The image as grey (1), RGB (3) or RGBA (4); what was transparent becomes white."""
+    if channels != 4 and image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert(MODES[channels])
+
+
+def resize(image: Image.Image, size: tuple[int, int], box: tuple[float, ...]) -> Image.Image:
+    """A box of the image at a new (width, height), each channel on its own."""
+    bands = [band.resize(size, Image.Resampling.BICUBIC, box) for band in image.split()]
+    return Image.merge(image.mode, bands)  # resized whole, RGBA would lose colours to its alpha
+
+
+def split_pair(files: list[bytes], names: list[str]) -> tuple[Image.Image, Image.Image]:
+    """A and B of a record: the halves of one side-by-side image, or two images.
+
+    Args:
+      files: the bytes of one file, or of A and B.
+      names: what to call each of them in an error.
+
+    Raises:
+      UsageError: naming the file that cannot be used.
+    """
+    images = [decode(data, name) for data, name in zip(files, names, strict=True)]
     if len(images) == 2:
         return images[0], images[1]
     width, height = images[0].size
     if width < 2:
-        raise UsageError(f"{name}: is {width} pixel wide, so it cannot hold A and B side by side")
+        raise UsageError(
+            f"{names[0]}: is {width} pixel wide, so it cannot hold A and B side by side"
+        )
     half = width // 2
     return images[0].crop((0, 0, half, height)), images[0].crop((width - half, 0, width, height))
 

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 import grain
 import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image
 
 from pix2pix_jax.config import Config, Data, UsageError
-from pix2pix_jax.data.images import MODES, split_pair, to_float
+from pix2pix_jax.data.images import resize, split_pair, to_float, with_channels
 
 Example = dict[str, np.ndarray]
 
@@ -79,7 +78,7 @@ def _example(
     record: dict, data: Data, top: int, left: int, load_size: tuple[int, int], mirror: bool
 ) -> Example:
     (height, width), (load_height, load_width) = data.image_size, load_size
-    a, b = split_pair(list(record["files"]), record["name"].decode())
+    a, b = split_pair(record["files"], [record["name"].decode()] * len(record["files"]))
     channels = {"input": data.input_channels, "target": data.target_channels}
     images = (a, b) if data.direction == "AtoB" else (b, a)
     example = {}
@@ -87,7 +86,6 @@ def _example(
         # Resize and crop in one: the box is the crop in the pixels of the file.
         across, down = image.width / load_width, image.height / load_height
         box = (left * across, top * down, (left + width) * across, (top + height) * down)
-        image = image.convert(MODES[c]).resize((width, height), Image.Resampling.BICUBIC, box)
-        pixels = to_float(image)  # [h, w, c]
+        pixels = to_float(resize(with_channels(image, c), (width, height), box))  # [h, w, c]
         example[name] = pixels[:, ::-1] if mirror else pixels
     return example

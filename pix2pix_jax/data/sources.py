@@ -1,6 +1,7 @@
 """Where pairs come from: a download, a tarball or a directory, as lists of files by split."""
 
 import hashlib
+import http.client
 import lzma
 import os
 import tarfile
@@ -38,7 +39,7 @@ def download(url: str, directory: Path) -> Path:
     try:
         urllib.request.urlopen(url, timeout=20).close()  # TFDS would retry for minutes
         return Path(tfds.download.DownloadManager(download_dir=directory).download(url))
-    except (OSError, tfds.download.DownloadError) as error:
+    except (OSError, http.client.HTTPException, tfds.download.DownloadError) as error:
         if isinstance(error, urllib.error.HTTPError):
             error.close()
         raise UsageError(
@@ -65,6 +66,8 @@ def unpacked(source: Path, scratch: Path) -> Iterator[Path]:
                 while archive.fileobj.read(1 << 20):  # to the checksum at its end
                     pass
         except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+            if isinstance(error, OSError) and error.errno:  # no room, no permission
+                raise
             raise UsageError(
                 f"{source}: cannot be unpacked as a tarball ({error}); fetch it again, or give "
                 "the directory that it holds"
@@ -83,7 +86,7 @@ def find_pairs(root: Path, source: str) -> dict[str, list[Pair]]:
     Raises:
       UsageError: no images, an A without its B, two files for one side, both forms at once.
     """
-    files = [path for path in sorted(root.rglob("*")) if _is_image(path.relative_to(root))]
+    files = [path for path in walk(root) if _is_image(path.relative_to(root))]
     if not files:
         raise UsageError(f"{source}: holds no images ({', '.join(sorted(SUFFIXES))})")
     top = Path(os.path.commonpath([path.parent for path in files]))
@@ -102,6 +105,19 @@ def find_pairs(root: Path, source: str) -> dict[str, list[Pair]]:
         pair[side] = path
     _check_sides([sides for pairs in splits.values() for sides in pairs.values()], root, source)
     return _with_validation({split: _pairs(pairs) for split, pairs in splits.items()}, source)
+
+
+def walk(root: Path) -> list[Path]:
+    """All files below a directory, in order, through links to folders but never in circles."""
+    found, seen = [], set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        place = os.path.realpath(folder)
+        if place in seen:
+            folders.clear()
+            continue
+        seen.add(place)
+        found += [Path(folder, name) for name in names]
+    return sorted(path for path in found if path.is_file())
 
 
 def shown(path: Path, root: Path, source: str) -> str:
