@@ -77,7 +77,8 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
     for argument in rest:
         name, equals, value = argument.partition("=")
         if not name.startswith("--config.") or not equals:
-            raise UsageError(f"{argument}: no such flag; a field is set as --config.seed=1")
+            example = argument if name.startswith("--config.") else "--config.train.steps"
+            raise UsageError(f"{argument}: no such flag; a field is set as {example}=VALUE")
         fields[name.removeprefix("--config.")] = value
     return options, fields
 

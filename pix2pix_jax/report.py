@@ -27,6 +27,8 @@ PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "
 def write_report(workdir: Path, config: Config) -> None:
     """Writes report/index.html from what stands in the workdir; old pages are replaced whole."""
     lines = read_metrics(workdir / "metrics.jsonl")
+    if not lines:  # stopped before there was anything to show
+        return
     last = lines[-1]["step"]
     samples = [  # those of a run that was set back come again
         path
@@ -78,7 +80,7 @@ def curve(name: str, lines: list[dict[str, float]]) -> str:
     axes = figure.add_subplot()
     steps, values = zip(*points, strict=True)
     axes.plot(steps, values, color="#1f77b4", alpha=0.3, linewidth=1)
-    axes.plot(steps, means, color="#1f77b4", linewidth=1.8)
+    axes.plot(steps, means, color="#1f77b4", linewidth=1.8, marker="o" if len(steps) == 1 else "")
     axes.set_title(name, fontsize=10)
     axes.set_xlabel("step")
     axes.grid(alpha=0.3)

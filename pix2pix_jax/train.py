@@ -1,6 +1,8 @@
 """The training command: config -> dataset -> batches[step] -> train_step -> metrics -> writer."""
 
+import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -53,7 +55,9 @@ def train(config: Config, workdir: Path) -> int:
             print(f"{workdir}: done, step {state.step} of train.steps {last}")
             return 0
         where = "starting" if state is None else f"going on from step {state.step}"
-        print(f"{workdir}: {where}, data in {dataset.data_dir}")
+        counts = {name: info.num_examples for name, info in dataset.info.splits.items()}
+        print(f"{workdir}: {where} with {counts['train']} pairs from {dataset.data_dir}")
+        print("compiling, which takes half a minute on a CPU", flush=True)
         step = fit(config, workdir, dataset, state or create_state(config), checkpoints, caught)
     if caught:
         print(f"{workdir}: stopped at step {step} and saved; the same command goes on from there")
@@ -89,7 +93,7 @@ def fit(
             if log or show:
                 picture, error = sample(now.generator.params)
                 write(step, scalars | {"validation/l1": error}, picture if show else None)
-            if show:
+            if show or stop:
                 write_report(workdir, config)
             if save or stop:
                 checkpoint.save(checkpoints, now, fingerprint(dataset))
@@ -185,12 +189,18 @@ def check_workdir(workdir: Path, config: Config) -> None:
 
 @contextmanager
 def caught_signals() -> Iterator[list[int]]:
-    """Collects SIGTERM and SIGINT; a second one of a kind ends the process at once."""
+    """Collects the first SIGTERM or SIGINT; a later one ends the process at once."""
     caught: list[int] = []
+    times: list[float] = []
 
     def catch(number: int, frame: object) -> None:
-        caught.append(number)
-        signal.signal(number, signal.SIG_DFL)
+        times.append(time.monotonic())
+        if not caught:
+            caught.append(number)
+            os.write(1, b"stopping after this step, to save it; once more stops at once\n")
+        elif times[-1] - times[0] > 1:  # `make` and process groups send the first one twice
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
 
     before = {number: signal.signal(number, catch) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -136,12 +136,13 @@ def test_killed_and_resumed_is_the_same_to_the_bit(tiny, straight, tmp_path):
     assert metrics(tmp_path) == metrics(straight)
 
 
-def test_sigterm_saves_and_exits_143(tiny, tmp_path):
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_and_exits(tiny, tmp_path, number, expected):
     process = start("train", *tiny, f"--workdir={tmp_path}", "--config.train.steps=1000000")
     wait_for(tmp_path / "metrics.jsonl", process)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     out, err = process.communicate()
-    assert (process.returncode, err) == (143, "")
+    assert (process.returncode, err) == (expected, "")
     step = int(out.partition("stopped at step ")[2].split()[0])
     assert (tmp_path / "checkpoints" / str(step) / "generator").is_dir()
 

@@ -46,10 +46,15 @@ def test_a_workdir_belongs_to_one_config(tmp_path, small):
         check_workdir(tmp_path, other)
 
 
-def test_signals_are_caught_once():
-    before = signal.getsignal(signal.SIGTERM)
+def test_the_first_signal_is_caught_and_its_echo_ignored(monkeypatch):
+    before, clock, ended = signal.getsignal(signal.SIGTERM), iter([0.0, 0.5, 2.0]), []
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
     with caught_signals() as caught:
         signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
         assert caught == [signal.SIGTERM]
-        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # the second ends the process
+        monkeypatch.setattr("signal.raise_signal", ended.append)
+        signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
+        assert ended == [signal.SIGINT]
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
     assert signal.getsignal(signal.SIGTERM) == before
