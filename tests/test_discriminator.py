@@ -100,3 +100,38 @@ def test_an_image_too_small_is_refused_with_what_fits(name, side):
     assert name not in fitting
     for other in fitting:
         assert min(output_grid(TABLES[other], side, side)) >= 1
+
+
+def test_the_forward_pass_against_numpy():
+    """patch34 written out: convolution, norm from the second layer on, LeakyReLU 0.2."""
+    module = Discriminator(TABLES["patch34"], features=4)
+    x = jax.random.normal(jax.random.key(0), (1, 24, 20, 4))
+    variables = jax.jit(module.init)(jax.random.key(1), x)
+    p = jax.tree.map(lambda leaf: 5 * np.asarray(leaf, np.float64), variables["params"])
+    p["conv1"]["bias"] += 0.3
+
+    def conv(x, layer, stride):
+        h, w, _ = x.shape
+        padded, kernel = np.pad(x, ((1, 1), (1, 1), (0, 0))), layer["kernel"]
+        grid = [(side - 2) // stride + 1 for side in (h, w)]
+        out = np.zeros((*grid, kernel.shape[-1]))
+        for i in range(4):
+            for j in range(4):
+                rows = slice(i, i + stride * (grid[0] - 1) + 1, stride)
+                columns = slice(j, j + stride * (grid[1] - 1) + 1, stride)
+                out += padded[rows, columns] @ kernel[i, j]
+        return out
+
+    def norm(x, layer):
+        centred = x - x.mean((0, 1))
+        return centred / np.sqrt(centred.var((0, 1)) + 1e-5) * layer["scale"] + layer["bias"]
+
+    def leaky(x):
+        return np.where(x > 0, x, 0.2 * x)
+
+    y = leaky(conv(np.asarray(x[0], np.float64), p["conv1"], 2) + p["conv1"]["bias"])
+    y = leaky(norm(conv(y, p["conv2"], 2), p["conv2_norm"]))
+    y = leaky(norm(conv(y, p["conv3"], 1), p["conv3_norm"]))
+    y = conv(y, p["logits"], 1) + p["logits"]["bias"]
+    found = jax.jit(module.apply)({"params": jax.tree.map(jnp.float32, p)}, x)[0]
+    np.testing.assert_allclose(found, y, rtol=1e-3, atol=1e-4)

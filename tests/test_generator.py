@@ -120,3 +120,63 @@ def test_bfloat16_gives_nearly_the_same_image_in_float32():
     rough = jax.jit(replace(module, dtype=jnp.bfloat16).apply)(variables, x)
     assert rough.dtype == jnp.float32
     assert 0 < jnp.abs(rough - exact).max() < 0.05
+
+
+def conv(x, kernel):
+    """Stride-2, padding-1 correlation of [h, w, c], by its definition."""
+    h, w, _ = x.shape
+    padded = np.pad(x, ((1, 1), (1, 1), (0, 0)))
+    out = np.zeros((h // 2, w // 2, kernel.shape[-1]))
+    for i in range(4):
+        for j in range(4):
+            out += padded[i : i + h : 2, j : j + w : 2] @ kernel[i, j]
+    return out
+
+
+def transposed(x, kernel):
+    """Every pixel adds its kernel around its place in the doubled image, by its definition."""
+    h, w, _ = x.shape
+    out = np.zeros((2 * h + 2, 2 * w + 2, kernel.shape[-1]))
+    for i in range(4):
+        for j in range(4):
+            out[i : i + 2 * h : 2, j : j + 2 * w : 2] += x @ kernel[i, j]
+    return out[1:-1, 1:-1]
+
+
+def norm(x, params):
+    centred = x - x.mean((0, 1))
+    return centred / np.sqrt(centred.var((0, 1)) + 1e-5) * params["scale"] + params["bias"]
+
+
+def leaky_relu(x):
+    return np.where(x > 0, x, 0.2 * x)
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+@pytest.mark.parametrize("skips", [True, False])
+def test_the_forward_pass_against_numpy(skips):
+    """Depth 5, written out line by line as the paper and its authors' code have it."""
+    module = UNet(3, 5, 4, skips=skips)
+    x = normal((1, 32, 32, 3))
+    variables = start(module, x)
+    p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables["params"])
+    p = {name: jax.tree.map(lambda leaf: 5 * leaf, layer) for name, layer in p.items()}
+    variables = {"params": jax.tree.map(jnp.float32, p)}  # weights of a size that saturates
+
+    d1 = conv(np.asarray(x[0], np.float64), p["down1"]["kernel"])
+    d2 = norm(conv(leaky_relu(d1), p["down2"]["kernel"]), p["down2_norm"])
+    d3 = norm(conv(leaky_relu(d2), p["down3"]["kernel"]), p["down3_norm"])
+    d4 = norm(conv(leaky_relu(d3), p["down4"]["kernel"]), p["down4_norm"])
+    d5 = conv(leaky_relu(d4), p["down5"]["kernel"])
+
+    def up(level, y, skip):
+        y = norm(transposed(relu(y), p[f"up{level}"]["kernel"]), p[f"up{level}_norm"])
+        return np.concatenate([skip, y], -1) if skips else y
+
+    y = up(4, up(3, up(2, up(1, d5, d4), d3), d2), d1)
+    y = np.tanh(transposed(relu(y), p["up5"]["kernel"]) + p["up5"]["bias"])
+    assert y.std() > 0.1
+    np.testing.assert_allclose(jax.jit(module.apply)(variables, x)[0], y, rtol=1e-3, atol=1e-4)
