@@ -8,6 +8,7 @@ import pytest
 
 from pix2pix_jax.config import Config, Data, Model, resolve
 from pix2pix_jax.generator import UNet, make_generator, translate
+from pix2pix_jax.layers import dropout
 
 
 def parameters(module, shape):
@@ -156,9 +157,10 @@ def relu(x):
     return np.maximum(x, 0)
 
 
-@pytest.mark.parametrize("skips", [True, False])
-def test_the_forward_pass_against_numpy(skips):
+@pytest.mark.parametrize(("skips", "noisy"), [(True, False), (False, False), (True, True)])
+def test_the_forward_pass_against_numpy(skips, noisy):
     """Depth 5, written out line by line as the paper and its authors' code have it."""
+    keys = jax.random.split(jax.random.key(3), 1) if noisy else None
     module = UNet(3, 5, 4, skips=skips)
     x = normal((1, 32, 32, 3))
     variables = start(module, x)
@@ -174,9 +176,12 @@ def test_the_forward_pass_against_numpy(skips):
 
     def up(level, y, skip):
         y = norm(transposed(relu(y), p[f"up{level}"]["kernel"]), p[f"up{level}_norm"])
+        if noisy and level <= 3:
+            y = np.asarray(dropout(jnp.float32(y[None]), 0.5, keys, level)[0])
         return np.concatenate([skip, y], -1) if skips else y
 
     y = up(4, up(3, up(2, up(1, d5, d4), d3), d2), d1)
     y = np.tanh(transposed(relu(y), p["up5"]["kernel"]) + p["up5"]["bias"])
     assert y.std() > 0.1
-    np.testing.assert_allclose(jax.jit(module.apply)(variables, x)[0], y, rtol=1e-3, atol=1e-4)
+    found = jax.jit(module.apply)(variables, x, keys)[0]
+    np.testing.assert_allclose(found, y, rtol=1e-3, atol=1e-4)

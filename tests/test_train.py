@@ -1,12 +1,24 @@
 import signal
 from dataclasses import replace
+from functools import partial
 
+import jax
 import numpy as np
 import pytest
 
 from pix2pix_jax.config import UsageError
 from pix2pix_jax.config_files import write_config
-from pix2pix_jax.train import caught_signals, check_devices, check_workdir, newest_scalars, shards
+from pix2pix_jax.generator import make_generator, translate
+from pix2pix_jax.train import (
+    caught_signals,
+    check_devices,
+    check_workdir,
+    newest_scalars,
+    sampler,
+    shards,
+    updates,
+)
+from pix2pix_jax.train_step import TrainState, create_state, purpose_key
 
 
 def test_shards_are_devices_then_steps_then_images():
@@ -14,6 +26,43 @@ def test_shards_are_devices_then_steps_then_images():
     found = shards(batches)["index"]  # four devices, as conftest has it
     assert found.shape == (4, 3, 2)
     np.testing.assert_array_equal(found[1], [[2, 3], [12, 13], [22, 23]])
+
+
+def test_steps_are_called_in_whole_calls_where_they_fit(small, monkeypatch):
+    """From step 6 of 17, four to a call: two single ones, two calls, a single one."""
+    seen = []
+
+    def steps(state, batches):
+        seen.append(batches["index"].shape[1])
+        return state, {"a": np.zeros(seen[-1])}
+
+    monkeypatch.setattr("pix2pix_jax.train.parallel_steps", lambda config: steps)
+    config = replace(small, train=replace(small.train, steps=17, steps_per_call=4))
+    state = TrainState(np.int32(6), None, None)
+    batches = ({"index": np.arange(4)} for _ in range(11))
+    assert [step for step, _, _ in updates(config, state, batches)] == [7, 8, 12, 16, 17]
+    assert seen == [1, 1, 4, 4, 1]
+
+
+def test_samples_show_what_the_generator_makes(small, monkeypatch):
+    """Outputs and their L1, from parameters at hand, each image with its own noise."""
+    rng = np.random.default_rng(0)
+    pairs = [
+        {name: rng.uniform(-1, 1, (32, 32, 3)).astype(np.float32) for name in ("input", "target")}
+        for _ in range(3)
+    ]
+    shown = {}
+    monkeypatch.setattr("pix2pix_jax.train.plain", lambda pair, data: pair)
+    monkeypatch.setattr("pix2pix_jax.train.sample_grid", shown.update)
+    params = create_state(small).generator.params
+    _, error = sampler(small, pairs)(params)
+    images, targets = (np.stack([pair[name] for pair in pairs]) for name in ("input", "target"))
+    keys = jax.random.split(purpose_key(small, "samples"), 3)
+    outputs = jax.jit(partial(translate, make_generator(small)))(params, images, keys)
+    np.testing.assert_array_equal(shown["input"], images)
+    np.testing.assert_allclose(shown["output"], outputs, atol=1e-6)
+    np.testing.assert_array_equal(shown["target"], targets)
+    np.testing.assert_allclose(error, np.abs(outputs - targets).mean(), rtol=1e-5)
 
 
 def test_a_batch_that_devices_cannot_share_is_refused():

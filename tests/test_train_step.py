@@ -133,6 +133,20 @@ def test_noise_is_a_function_of_seed_step_and_index(small):
     assert len({float(m["loss/generator_l1"]) for m in (first, later, elsewhere)}) == 3
 
 
+def test_all_that_is_drawn_changes_with_the_seed(small):
+    other = replace(small, seed=1)
+    first, second = (train_step.create_state(config) for config in (small, other))
+    for half in ("generator", "discriminator"):
+        a, b = (
+            getattr(state, half).params["conv1" if half[0] == "d" else "down1"]["kernel"]
+            for state in (first, second)
+        )
+        assert (a != b).mean() > 0.99
+    keys = [train_step.step_key(config, step) for config in (small, other) for step in (0, 1)]
+    keys += [train_step.purpose_key(small, purpose) for purpose in ("parameters", "samples")]
+    assert len({tuple(jax.random.key_data(key).tolist()) for key in keys}) == 6
+
+
 def keep_gradients():
     """An optimizer that changes nothing and keeps the last gradient as its state."""
     return optax.GradientTransformation(
