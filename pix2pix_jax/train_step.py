@@ -92,43 +92,38 @@ def make_train_step(
     def train_step(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         image, target = batch["input"], batch["target"]  # [b, h, w, c]
         keys = jax.vmap(partial(jax.random.fold_in, key))(batch["index"])
-        zero = jnp.zeros(())
-        metrics = {"loss/discriminator": zero, "loss/generator_gan": zero}
+
+        def generate(params: dict) -> Array:
+            return generator.apply({"params": params}, image, keys)
 
         def judge(params: dict, shown: Array) -> Array:
             shown = jnp.concatenate([image, shown], -1) if loss.conditional else shown
             return discriminator.apply({"params": params}, shown)
 
         def discriminator_loss(params: dict) -> tuple[Array, Metrics]:
-            real, detached = judge(params, target), judge(params, fake)
-            value = losses.discriminator_loss(loss.gan, real, detached)
+            real_logits, fake_logits = judge(params, target), judge(params, fake)
+            value = losses.discriminator_loss(loss.gan, real_logits, fake_logits)
             if loss.gan == "wgan_gp":
-                critic = partial(judge, params)
-                penalty = losses.gradient_penalty(critic, target, fake, keys)
-                value = value + loss.gradient_penalty * penalty
-            return value / 2, {"logits/real": real.mean(), "logits/fake": detached.mean()}
+                penalty = losses.gradient_penalty(partial(judge, params), target, fake, keys)
+                value += loss.gradient_penalty * penalty
+            logits = {"logits/real": real_logits.mean(), "logits/fake": fake_logits.mean()}
+            return value / 2, {"loss/discriminator": value / 2, **logits}
 
         def generator_loss(fake: Array) -> tuple[Array, Metrics]:
-            l1 = losses.l1(fake, target)
-            value, terms = loss.l1_weight * l1, {"loss/generator_l1": l1}
+            l1, gan = losses.l1(fake, target), jnp.zeros(())
             if loss.gan != "none":
-                gan = losses.generator_loss(loss.gan, judge(critic_half.params, fake))
-                value, terms = value + gan, terms | {"loss/generator_gan": gan}
-            return value, terms
+                gan = losses.generator_loss(loss.gan, judge(critic.params, fake))
+            terms = {"loss/generator_gan": gan, "loss/generator_l1": l1}
+            return gan + loss.l1_weight * l1, terms
 
-        fake, pull_back = jax.vjp(
-            lambda params: generator.apply({"params": params}, image, keys), state.generator.params
-        )
-        critic_half = state.discriminator
+        fake, pull_back = jax.vjp(generate, state.generator.params)
+        critic, judged = state.discriminator, {"loss/discriminator": jnp.zeros(())}
         if loss.gan != "none":
-            (value, logits), gradient = jax.value_and_grad(discriminator_loss, has_aux=True)(
-                state.discriminator.params
-            )
-            critic_half = update(state.discriminator, gradient)
-            metrics |= {"loss/discriminator": value, **logits}
-        (_, terms), fake_gradient = jax.value_and_grad(generator_loss, has_aux=True)(fake)
-        generator_half = update(state.generator, *pull_back(fake_gradient))
-        return TrainState(state.step + 1, generator_half, critic_half), mean(metrics | terms)
+            gradient, judged = jax.grad(discriminator_loss, has_aux=True)(critic.params)
+            critic = update(critic, gradient)
+        gradient, terms = jax.grad(generator_loss, has_aux=True)(fake)
+        artist = update(state.generator, *pull_back(gradient))
+        return TrainState(state.step + 1, artist, critic), mean(judged | terms)
 
     return train_step
 
