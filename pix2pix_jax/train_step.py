@@ -106,8 +106,7 @@ def make_train_step(
             if loss.gan == "wgan_gp":
                 penalty = losses.gradient_penalty(partial(judge, params), target, fake, keys)
                 value += loss.gradient_penalty * penalty
-            logits = {"logits/real": real_logits.mean(), "logits/fake": fake_logits.mean()}
-            return value / 2, {"loss/discriminator": value / 2, **logits}
+            return value / 2, {"logits/real": real_logits.mean(), "logits/fake": fake_logits.mean()}
 
         def generator_loss(fake: Array) -> tuple[Array, Metrics]:
             l1, gan = losses.l1(fake, target), jnp.zeros(())
@@ -117,13 +116,14 @@ def make_train_step(
             return gan + loss.l1_weight * l1, terms
 
         fake, pull_back = jax.vjp(generate, state.generator.params)
-        critic, judged = state.discriminator, {"loss/discriminator": jnp.zeros(())}
+        critic, metrics = state.discriminator, {"loss/discriminator": jnp.zeros(())}
         if loss.gan != "none":
-            gradient, judged = jax.grad(discriminator_loss, has_aux=True)(critic.params)
-            critic = update(critic, gradient)
-        gradient, terms = jax.grad(generator_loss, has_aux=True)(fake)
+            differentiate = jax.value_and_grad(discriminator_loss, has_aux=True)
+            (value, logits), gradient = differentiate(critic.params)
+            critic, metrics = update(critic, gradient), {"loss/discriminator": value, **logits}
+        (_, terms), gradient = jax.value_and_grad(generator_loss, has_aux=True)(fake)
         artist = update(state.generator, *pull_back(gradient))
-        return TrainState(state.step + 1, artist, critic), mean(judged | terms)
+        return TrainState(state.step + 1, artist, critic), mean(metrics | terms)
 
     return train_step
 
