@@ -1,12 +1,14 @@
 """pix2pix in JAX: `pix2pix COMMAND --help`, or `python -m pix2pix_jax COMMAND --help`."""
 
 import argparse
+import logging
+import os
 import signal
 import sys
 from pathlib import Path
 from typing import NoReturn
 
-from absl import logging
+from absl import logging as absl_logging
 
 from pix2pix_jax.config import Config, UsageError
 from pix2pix_jax.config_files import load_experiment, override, read_config
@@ -27,19 +29,35 @@ def run_prepare(options: argparse.Namespace, config: Config) -> int:
 
 def run_train(options: argparse.Namespace, config: Config) -> int:
     """Trains, or goes on training."""
-    from pix2pix_jax.train import train
-
     if options.workdir is None:
         raise UsageError("--workdir: train needs one, e.g. --workdir=runs/first")
+    check_backend()
+    from pix2pix_jax.train import train
+
     return train(config, options.workdir)
 
 
 def run_describe(options: argparse.Namespace, config: Config) -> int:
     """Prints what a config builds."""
+    check_backend()
     from pix2pix_jax.describe import as_json, as_text, describe
 
     print((as_json if options.format == "json" else as_text)(describe(config)))
     return 0
+
+
+def check_backend() -> None:
+    """Raises UsageError when JAX cannot have the devices that it was told to use."""
+    import jax
+
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # bare where a plugin is not installed
+        reason = str(error).partition("\n")[0] or "that platform is not installed"
+        raise UsageError(
+            f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}: no devices ({reason}); "
+            "unset it to run on what there is, or install pix2pix_jax[cuda] or [tpu]"
+        ) from error
 
 
 class Parser(argparse.ArgumentParser):
@@ -63,7 +81,10 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
             help=text,
             description=text,
             allow_abbrev=False,
-            epilog="--config.GROUP.FIELD=VALUE sets any field of pix2pix_jax/config.py",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            epilog=f"--config.GROUP.FIELD=VALUE sets any field of pix2pix_jax/config.py, e.g.\n"
+            f"  pix2pix {name} --config=experiments/facades.py --workdir=runs/facades "
+            "--config.data.batch_size=4",
         )
         command.set_defaults(run=run)
         command.add_argument(
@@ -83,10 +104,24 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
     return options, fields
 
 
+def silence_libraries() -> None:
+    """TFDS and Orbax tell what goes on in them; what failed is said by us, in one line."""
+
+    def hook(unraisable) -> None:  # when a save failed, Orbax leaves its other writes to themselves
+        if "Event loop is closed" not in str(unraisable.exc_value):
+            sys.__unraisablehook__(unraisable)
+
+    sys.unraisablehook = hook
+    absl_logging.set_verbosity(absl_logging.FATAL)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; its exit status: 0, 2 for what the user can mend, 128 + a signal."""
-    logging.set_verbosity(logging.ERROR)  # TFDS and Orbax tell what goes on in them
+    silence_libraries()
     sys.stdout.reconfigure(errors="replace")  # a terminal that cannot draw the skips
+    for number in (signal.SIGINT, signal.SIGTERM):  # on the way out, what is half done is removed
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))
     try:
         options, fields = parse(sys.argv[1:] if arguments is None else arguments)
         if options.config is not None:
@@ -95,13 +130,17 @@ def main(arguments: list[str] | None = None) -> int:
             config = read_config(options.workdir / "config.json")
         else:
             raise UsageError("--config: give an experiment, e.g. experiments/quickstart.py")
-        return options.run(options, override(config, fields))
+        status = options.run(options, override(config, fields))
+        sys.stdout.flush()
+        return status
     except UsageError as error:
         print(error, file=sys.stderr)
+    except BrokenPipeError:  # `pix2pix describe ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except OSError as error:  # a full disk, a folder without permission
-        print(f"{error.filename or 'input/output'}: {error.strerror or error}", file=sys.stderr)
-    except KeyboardInterrupt:  # before there is anything to save
-        return 128 + signal.SIGINT
+        place = error.filename or options.workdir or config.data.data_dir
+        print(f"{place}: {error.strerror or error}", file=sys.stderr)
     return 2
 
 

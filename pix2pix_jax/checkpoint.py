@@ -1,8 +1,8 @@
 """Checkpoints by Orbax: the whole TrainState, so that a resumed run repeats every bit.
 
 `checkpoints/<step>/` holds four items: `generator` and `discriminator` (parameters alone, so a
-generator can be taken away by copying one folder), `optimizer` (both Adam states) and `digest`,
-a hash of each of them: Orbax itself does not notice a flipped byte.
+generator can be taken away by copying one folder), `optimizer` (both Adam states) and `origin`
+(what they are the parameters of, and the data they were trained on).
 """
 
 import hashlib
@@ -23,19 +23,44 @@ from pix2pix_jax.train_step import Half, TrainState
 
 Tree = Any
 ITEMS = ("generator", "discriminator", "optimizer")
+SEAL = "sha256.json"
 
 
 class Rejected(Exception):
     """A checkpoint that is not what was saved."""
 
 
+class SealedHandler(ocp.StandardCheckpointHandler):
+    """Saves a hash of every file beside them: Orbax itself does not notice a flipped byte."""
+
+    def finalize(self, directory: Path) -> None:
+        """Called when all is written, before the checkpoint gets its name."""
+        super().finalize(directory)
+        (directory / SEAL).write_text(json.dumps(_file_hashes(Path(directory)), indent=2))
+
+
 @contextmanager
 def open_checkpoints(workdir: Path, keep: int) -> Iterator[ocp.CheckpointManager]:
-    """The checkpoints of a run; the newest `keep` stay. Closing waits for the last save."""
+    """The checkpoints of a run; the newest `keep` stay. Closing waits for the last save.
+
+    Raises:
+      UsageError: the last save failed.
+    """
     policy = preservation_policy.LatestN(keep)
     options = ocp.CheckpointManagerOptions(preservation_policy=policy)
-    with ocp.CheckpointManager((workdir / "checkpoints").absolute(), options=options) as manager:
+    handlers = ocp.handlers.DefaultCheckpointHandlerRegistry()
+    for name in ITEMS:
+        handler = SealedHandler()
+        handlers.add(name, ocp.args.StandardSave, handler)
+        handlers.add(name, ocp.args.StandardRestore, handler)
+    handlers.add("origin", ocp.args.JsonSave, ocp.JsonCheckpointHandler())
+    directory = (workdir / "checkpoints").absolute()
+    manager = ocp.CheckpointManager(directory, options=options, handler_registry=handlers)
+    try:
         yield manager
+    finally:
+        with _told_in_one_line(manager):
+            manager.close()
 
 
 def save(manager: ocp.CheckpointManager, state: TrainState, data: str) -> None:
@@ -47,7 +72,8 @@ def save(manager: ocp.CheckpointManager, state: TrainState, data: str) -> None:
       data: fingerprint of the training pairs.
 
     Raises:
-      UsageError: a value is not finite; what is on disk stays.
+      UsageError: a value is not finite, or this save or the one before it failed; what is on
+        disk stays.
     """
     step = int(state.step)
     items = jax.tree.map(np.array, _items(state))
@@ -57,15 +83,11 @@ def save(manager: ocp.CheckpointManager, state: TrainState, data: str) -> None:
                 f"step {step}: {jax.tree_util.keystr(path)} is not finite, so it was not saved; "
                 "start another --workdir, say with a lower --config.optimizer.learning_rate"
             )
-    digest = {name: content_hash(items[name]) for name in ITEMS}
-    digest |= {"structure": _structure(items), "data": data}
-    saved = manager.save(
-        step,
-        args=ocp.args.Composite(
-            digest=ocp.args.JsonSave(digest | {"digest": _hash(digest)}),
-            **{name: ocp.args.StandardSave(items[name]) for name in ITEMS},
-        ),
-    )
+    origin = {"structure": _structure(items), "data": data}
+    args = {name: ocp.args.StandardSave(items[name]) for name in ITEMS}
+    args["origin"] = ocp.args.JsonSave(origin | {"sha256": _hash(origin)})
+    with _told_in_one_line(manager):
+        saved = manager.save(step, args=ocp.args.Composite(**args))
     if not saved:  # Orbax passes over a step that is not newer than all others, and says nothing
         raise UsageError(f"{manager.directory}: step {step} was not saved; is it there already?")
 
@@ -131,14 +153,17 @@ def restore_generator(workdir: Path, template: Tree, step: int | None = None) ->
     return restored["generator"], step
 
 
-def content_hash(tree: Tree) -> str:
-    """SHA-256 of every leaf's place, shape, type and bytes."""
-    digest = hashlib.sha256()
-    for path, leaf in jax.tree.leaves_with_path(tree):
-        leaf = np.ascontiguousarray(leaf)
-        digest.update(f"{jax.tree_util.keystr(path)} {leaf.shape} {leaf.dtype}\n".encode())
-        digest.update(leaf.data)
-    return digest.hexdigest()
+@contextmanager
+def _told_in_one_line(manager: ocp.CheckpointManager) -> Iterator[None]:
+    """Orbax writes behind our back, and tells in its next call what befell, in many kinds."""
+    try:
+        yield
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or str(error).rpartition(": ")[2]
+        raise UsageError(
+            f"{manager.directory}: a checkpoint could not be written ({reason}); make room there, "
+            "then the same command goes on from the one before"
+        ) from error
 
 
 def _items(state: TrainState) -> dict[str, Tree]:
@@ -162,13 +187,15 @@ def _restore(
     manager: ocp.CheckpointManager, step: int, template: TrainState, data: str
 ) -> TrainState:
     items = _items(template)
-    digest = _digest(manager, step)
-    if digest["structure"] != _structure(items):
+    origin = json.loads((Path(manager.directory) / str(step) / "origin" / "metadata").read_text())
+    if origin.pop("sha256") != _hash(origin):
+        raise Rejected("origin is not what was saved")
+    if origin["structure"] != _structure(items):
         raise UsageError(
             f"{manager.directory}/{step}: holds other parameters than this version makes; "
             "go on with the version that saved it, or start another --workdir"
         )
-    if digest["data"] != data:
+    if origin["data"] != data:
         raise UsageError(
             f"{manager.directory}/{step}: was trained on other data than data.source and "
             "data.data_dir now hold; bring that back, or start another --workdir"
@@ -181,26 +208,31 @@ def _restore(
     )
 
 
-def _digest(manager: ocp.CheckpointManager, step: int) -> dict[str, str]:
-    digest = json.loads((Path(manager.directory) / str(step) / "digest" / "metadata").read_text())
-    if digest.pop("digest") != _hash(digest):
-        raise Rejected("digest is not what was saved")
-    return digest
+def _hash(origin: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()
 
 
-def _hash(digest: dict[str, str]) -> str:
-    return hashlib.sha256(json.dumps(digest, sort_keys=True).encode()).hexdigest()
+def _file_hashes(directory: Path) -> dict[str, str]:
+    """SHA-256 of all files but the seal itself, by their place."""
+    hashes = {}
+    for path in sorted(directory.rglob("*")):
+        if path.is_file() and path.name != SEAL:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256")
+            hashes[str(path.relative_to(directory))] = digest.hexdigest()
+    return hashes
 
 
 def _read(manager: ocp.CheckpointManager, step: int, templates: dict[str, Tree]) -> dict[str, Tree]:
-    digest = _digest(manager, step)
+    for name in templates:
+        directory = Path(manager.directory) / str(step) / name
+        saved, found = json.loads((directory / SEAL).read_text()), _file_hashes(directory)
+        for place, digest in saved.items():
+            if found.get(place) != digest:
+                raise Rejected(f"{name}/{place} is not what was saved")
     empty = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), templates)
     args = {name: ocp.args.StandardRestore(tree) for name, tree in empty.items()}
-    restored = manager.restore(step, args=ocp.args.Composite(**args))
-    for name in templates:
-        if content_hash(restored[name]) != digest[name]:
-            raise Rejected(f"{name} is not what was saved")
-    return dict(restored.items())
+    return dict(manager.restore(step, args=ocp.args.Composite(**args)).items())
 
 
 def _move_aside(path: Path) -> Path:

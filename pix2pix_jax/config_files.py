@@ -19,8 +19,16 @@ def load_experiment(spec: str) -> Config:
       UsageError: no such file, no get_config in it, or a value that a field refuses.
     """
     path, _, arg = spec.partition(":")
+    if Path(path).is_dir():
+        raise UsageError(
+            f"{path}: is a folder, not an experiment; to train on pairs in it, give "
+            f"--config=experiments/folder.py:{path}"
+        )
     if not Path(path).is_file():
-        raise UsageError(f"{path}: no such experiment file; `ls experiments` shows those there are")
+        raise UsageError(
+            f"{Path(path).absolute()}: no such experiment file; give one of experiments/, "
+            "from the folder that holds it"
+        )
     try:
         get_config = runpy.run_path(path).get("get_config")
         if not callable(get_config):

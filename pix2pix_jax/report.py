@@ -37,7 +37,8 @@ def write_report(workdir: Path, config: Config) -> None:
     ]
     curves = "".join(
         f"<figure>{curve(name, lines)}</figure>"
-        for name in sorted({name for line in lines for name in line} - {"step"})
+        # Backwards: validation, losses, logits, speed.
+        for name in sorted({name for line in lines for name in line} - {"step"}, reverse=True)
     )
     older = "".join(
         f"<details><summary>step {int(path.stem[5:])}</summary>"

@@ -63,8 +63,8 @@ def open_writer(
         )
         bar.set_postfix_str(text)
         if bar.disable or not sys.stdout.isatty():  # a bar alone would leave no log
-            left = f"{(last - step) / rate / 60:.1f} minutes left"
-            print(f"step {step}/{last}  {text}  {rate:.2f} steps/s  {left}", flush=True)
+            left = tqdm.format_interval((last - step) / rate)
+            print(f"step {step}/{last}  {text}  {rate:.2f} steps/s  {left} left", flush=True)
         clock["from"] = step, time.perf_counter()
 
     with closing(board), bar:

@@ -65,7 +65,7 @@ def test_nothing_saved_is_no_state(tmp_path, template):
     assert restore(tmp_path, template) is None
 
 
-@pytest.mark.parametrize("item", ["generator", "discriminator", "optimizer", "digest"])
+@pytest.mark.parametrize("item", ["generator", "discriminator", "optimizer", "origin"])
 def test_a_flipped_byte_is_noticed_and_the_older_one_taken(tmp_path, state, template, item, capsys):
     save(tmp_path, state, 1, 2)
     flip_a_byte(tmp_path / "checkpoints" / "2" / item)
@@ -97,7 +97,7 @@ def test_when_none_can_be_restored_the_run_stops_and_says_so(tmp_path, state, te
     save(tmp_path, state, 1)
     flip_a_byte(tmp_path / "checkpoints" / "1" / "generator")
     for _ in range(2):  # not even the second time by itself
-        with pytest.raises(UsageError, match="1: generator is not what was saved.*from step 0"):
+        with pytest.raises(UsageError, match="1: generator/.* is not what was saved.*from step 0"):
             restore(tmp_path, template)
     assert (tmp_path / "checkpoints" / "1" / "generator").is_dir()
 
@@ -133,16 +133,3 @@ def test_the_generator_alone(tmp_path, state, template):
     assert checkpoint.restore_generator(tmp_path, template.generator.params, 1)[1] == 1
     with pytest.raises(UsageError, match=r"no step 7, only \[1, 2\]"):
         checkpoint.restore_generator(tmp_path, template.generator.params, 7)
-
-
-def test_the_hash_sees_places_shapes_types_and_bits():
-    tree = {"a": np.zeros((2, 3), np.float32), "b": np.zeros(1, np.int32)}
-    others = [
-        {"a": np.zeros((3, 2), np.float32), "b": tree["b"]},
-        {"a": tree["a"].astype(np.float16), "b": tree["b"]},
-        {"c": tree["a"], "b": tree["b"]},
-        {"a": tree["a"] - 0.0, "b": tree["b"]},
-        {"a": -tree["a"], "b": tree["b"]},  # minus zero
-    ]
-    same = [checkpoint.content_hash(other) == checkpoint.content_hash(tree) for other in others]
-    assert same == [False, False, False, True, False]

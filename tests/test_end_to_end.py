@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -10,7 +11,9 @@ import tarfile
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 from PIL import Image
 
@@ -78,9 +81,16 @@ def straight(tiny, tmp_path_factory):
     return workdir
 
 
-def digest(workdir, step):
-    """Hashes of parameters and optimizer state, as they were saved."""
-    return json.loads((workdir / "checkpoints" / str(step) / "digest" / "metadata").read_text())
+def saved(workdir, step):
+    """Every bit of the parameters and of the optimizer's state, by their places."""
+    bits = {}
+    for item in ("generator", "discriminator", "optimizer"):
+        with ocp.StandardCheckpointer() as reader:
+            tree = reader.restore(workdir / "checkpoints" / str(step) / item)
+        for path, leaf in jax.tree.leaves_with_path(tree):
+            place = f"{item}{jax.tree_util.keystr(path)} {leaf.shape} {leaf.dtype}"
+            bits[place] = np.asarray(leaf).tobytes()
+    return bits
 
 
 def metrics(workdir):
@@ -115,7 +125,7 @@ def test_stopped_and_resumed_is_the_same_to_the_bit(tiny, straight, tmp_path, st
     status, out, _ = train(tiny, tmp_path, 12, more)
     assert status == 0
     assert "going on from step 6" in out
-    assert digest(tmp_path, 12) == digest(straight, 12)
+    assert saved(tmp_path, 12) == saved(straight, 12)
     found = metrics(tmp_path)
     assert {step: found[step] for step in (4, 8, 12)} == metrics(straight)
 
@@ -132,7 +142,7 @@ def test_killed_and_resumed_is_the_same_to_the_bit(tiny, straight, tmp_path):
     process.kill()
     process.communicate()
     assert train(tiny, tmp_path, 12)[0] == 0
-    assert digest(tmp_path, 12) == digest(straight, 12)
+    assert saved(tmp_path, 12) == saved(straight, 12)
     assert metrics(tmp_path) == metrics(straight)
 
 
@@ -145,6 +155,46 @@ def test_a_signal_saves_and_exits(tiny, tmp_path, number, expected):
     assert (process.returncode, err) == (expected, "")
     step = int(out.partition("stopped at step ")[2].split()[0])
     assert (tmp_path / "checkpoints" / str(step) / "generator").is_dir()
+
+
+def test_a_damaged_checkpoint_costs_its_steps_and_no_more(tiny, straight, tmp_path):
+    assert train(tiny, tmp_path, 8)[0] == 0
+    (largest,) = (tmp_path / "checkpoints" / "8" / "generator" / "d").iterdir()
+    largest.write_bytes(largest.read_bytes()[:-1])
+    status, out, err = train(tiny, tmp_path, 12)
+    assert status == 0
+    assert err.startswith("checkpoint 8 rejected (")
+    assert "going on from step 4" in out
+    assert saved(tmp_path, 12) == saved(straight, 12)
+    assert metrics(tmp_path) == metrics(straight)
+
+
+LIMIT = 250_000  # bytes a file: more than a page or a picture, less than a checkpoint
+
+
+def test_a_save_that_fails_costs_its_steps_and_no_more(tiny, straight, tmp_path):
+    assert train(tiny, tmp_path, 4)[0] == 0
+    process = start("train", *tiny, f"--workdir={tmp_path}", "--config.train.steps=12")
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (LIMIT, LIMIT))  # for a full disk
+    _, err = process.communicate()
+    assert process.returncode == 2
+    assert len(err.splitlines()) == 1, err
+    assert err.startswith(f"{tmp_path}/checkpoints: a checkpoint could not be written (File too")
+    assert train(tiny, tmp_path, 12)[0] == 0
+    assert saved(tmp_path, 12) == saved(straight, 12)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_spoils_no_checkpoint(tiny, tmp_path):
+    assert train(tiny, tmp_path, 4)[0] == 0
+    config = tmp_path / "config.json"  # whose learning rate no flag may change
+    config.write_text(config.read_text().replace("0.0002", "1e30"))
+    before = saved(tmp_path, 4)
+    status, _, err = run("train", f"--workdir={tmp_path}", "--config.train.steps=12")
+    assert status == 2
+    assert len(err.splitlines()) == 1, err
+    assert err.startswith(("step 5: ", "step 6: ")), err
+    assert saved(tmp_path, 4) == before
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["4"]
 
 
 def test_a_finished_run_says_so_and_needs_only_its_workdir(straight):

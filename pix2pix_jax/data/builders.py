@@ -53,14 +53,19 @@ class PairedImages(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, split: str, pairs: list[Pair]) -> Iterator[tuple[str, dict]]:
         digest = hashlib.sha256()
         for pair in pairs:
-            files = [path.read_bytes() for path in pair.files]
-            config = self.builder_config
-            names = [shown(path, config.root, config.source) for path in pair.files]
-            split_pair(files, names)
+            files, _ = _read(pair, self.builder_config)
             for data in (pair.name.encode(), *files):
                 digest.update(data)
             yield pair.name, {"name": pair.name, "files": files}
         self.info.metadata[f"sha256/{split}"] = digest.hexdigest()
+
+
+def _read(pair: Pair, config: PairsConfig) -> tuple[list[bytes], tuple[Image.Image, Image.Image]]:
+    """The files of a pair, and A and B as they decode."""
+    files = [path.read_bytes() for path in pair.files]
+    return files, split_pair(
+        files, [shown(path, config.root, config.source) for path in pair.files]
+    )
 
 
 @dataclasses.dataclass
@@ -127,7 +132,18 @@ def _from_source(source: Path, name: str, origin: str, data_dir: Path) -> tfds.c
         return builder
     with unpacked(source, data_dir) as root:
         config.root, config.splits = root, find_pairs(root, origin)
+        print(f"{origin}: {_told(config)}")
         return _written(PairedImages(data_dir=data_dir, config=config))
+
+
+def _told(config: PairsConfig) -> str:
+    """What was taken for pairs: a folder of single images should not be cut into halves unseen."""
+    first = config.splits["train"][0]
+    _, (a, b) = _read(first, config)
+    counts = ", ".join(f"{len(pairs)} {split}" for split, pairs in config.splits.items())
+    form = "left and right half of one image" if len(first.files) == 1 else "two images"
+    sizes = f"{a.width}x{a.height} and {b.width}x{b.height}"
+    return f"{counts}; A and B are {form}, in {first.files[0].name} {sizes}"
 
 
 def _from_download(name: str, data_dir: Path) -> tfds.core.DatasetBuilder:
@@ -153,7 +169,7 @@ def _from_what_is_left(source: Path, name: str, data_dir: Path) -> tfds.core.Dat
         builder = tfds.builder_from_directory(path.parent)
         if builder.info.metadata["source"] == str(source):
             return builder
-    raise UsageError(f"data.source: {source} does not exist, and {data_dir} holds no copy of it")
+    raise UsageError(f"data.source: {source.absolute()} does not exist; mend the path")
 
 
 def _written(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:
