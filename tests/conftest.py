@@ -12,9 +12,17 @@ os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
 import jax
 import pytest
 
-from pix2pix_jax.config import Config, Data, Loss, Model, Train, resolve
+from pix2pix_jax.config import Config, Data, Loss, Model, Train, UsageError, resolve
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def refusal(call, *arguments) -> str:
+    """The one line of the UsageError that a call raises."""
+    with pytest.raises(UsageError) as caught:
+        call(*arguments)
+    assert len(str(caught.value).splitlines()) == 1
+    return str(caught.value)
 
 
 @pytest.fixture

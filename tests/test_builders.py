@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import refusal
 from PIL import Image
 
 from pix2pix_jax.config import Data, UsageError
@@ -46,14 +47,6 @@ def website(tmp_path, monkeypatch):
         yield tmp_path / "www"
         server.shutdown()
         thread.join()
-
-
-def refusal(call, *arguments) -> str:
-    """The one line of the UsageError that a call raises."""
-    with pytest.raises(UsageError) as caught:
-        call(*arguments)
-    assert len(str(caught.value).splitlines()) == 1
-    return str(caught.value)
 
 
 def touched(root: Path, names: list[str]) -> Path:
@@ -263,12 +256,37 @@ def test_other_pixels_have_another_fingerprint(tmp_path):
 def test_a_dataset_is_written_once(tmp_path, capsys, pack):
     data = folder(pack(filled(tmp_path / "pairs")))
     builder = prepare(data)
-    assert capsys.readouterr().out == f"writing {builder.data_path}\n"
+    found, writing = capsys.readouterr().out.splitlines()
+    assert found == (
+        f"{data.source}: 3 train, 1 val, 1 test; "
+        "A and B are left and right half of one image, in 1.png 4x4 and 4x4"
+    )
+    assert writing == f"writing {builder.data_path}"
     before = written(data)
     assert before
     assert prepare(data).data_path == builder.data_path
     assert written(data) == before
     assert capsys.readouterr().out == ""
+
+
+def test_a_dataset_that_another_process_has_just_written_is_taken(tmp_path, monkeypatch):
+    data = folder(filled(tmp_path / "pairs"))
+    write, races = builders.PairedImages.download_and_prepare, []
+
+    def lose_the_race(builder, **options):
+        if not races:
+            races.append(builder)
+            write(
+                builders.PairedImages(data_dir=data.data_dir, config=builder.builder_config),
+                **options,
+            )
+        raise FileExistsError
+
+    monkeypatch.setattr(builders.PairedImages, "download_and_prepare", lose_the_race)
+    assert contents(prepare(data))["train"].keys() == {"1", "2", "deep/1"}
+    filled(tmp_path / "pairs", ["train/9.png"])
+    with pytest.raises(FileExistsError):  # and nothing is there
+        prepare(data)
 
 
 @pytest.mark.parametrize("name", ["train/9.png", "train/deep/1.bmp"])  # one more; of equal size

@@ -4,9 +4,9 @@ import io
 
 import numpy as np
 import pytest
+from conftest import refusal
 from PIL import Image
 
-from pix2pix_jax.config import UsageError
 from pix2pix_jax.data.images import (
     decode,
     resize,
@@ -26,14 +26,6 @@ def encoded(image: Image.Image | np.ndarray, kind: str = "PNG", **options) -> by
     image = image if isinstance(image, Image.Image) else Image.fromarray(image)
     image.save(file, kind, **options)
     return file.getvalue()
-
-
-def refusal(call, *arguments) -> str:
-    """The one line of the UsageError that a call raises."""
-    with pytest.raises(UsageError) as caught:
-        call(*arguments)
-    assert len(str(caught.value).splitlines()) == 1
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])

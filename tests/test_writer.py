@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 from PIL import Image
-from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from pix2pix_jax.config import Config
 from pix2pix_jax.report import write_report
@@ -27,6 +27,8 @@ def events(workdir):
             length = int.from_bytes(content[:8], "little")
             event = Event.FromString(content[12 : 12 + length])
             found += [(event.step, value.tag) for value in event.summary.value]
+            if event.session_log.status == SessionLog.START:
+                found.append((event.step, "forget from here"))
             content = content[16 + length :]
     return found
 
@@ -58,6 +60,26 @@ def test_tensorboard_has_scalars_and_pictures(tmp_path):
     found = events(tmp_path)
     assert (1, "loss/discriminator") in found
     assert (2, "samples") in found
+
+
+def test_tensorboard_is_told_what_comes_again(tmp_path):
+    run(tmp_path, 0, 5)
+    run(tmp_path, 3, 6)
+    assert (4, "forget from here") in events(tmp_path)
+
+
+def test_speed_is_of_training_alone(tmp_path, monkeypatch):
+    """One step of 100 s, which compiles; then 10 s of pictures; then three steps of 2 s."""
+    clock = iter([0.0, 100.0, 110.0, 112.0, 114.0, 116.0, 126.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    with open_writer(tmp_path, 0, 4, batch_size=4) as (advance, write):
+        advance(1)
+        write(1, {})
+        for step in (2, 3, 4):
+            advance(step)
+        write(4, {})
+    lines = read_metrics(tmp_path / "metrics.jsonl")
+    assert [line["images_per_second"] for line in lines] == [4 / 100, 4 / 2]
 
 
 def test_plain_lines_when_piped(tmp_path, capsys):

@@ -129,7 +129,7 @@ def _from_source(source: Path, name: str, origin: str, data_dir: Path) -> tfds.c
     config = PairsConfig(name=name, source=origin)
     builder = PairedImages(data_dir=data_dir, config=config)
     if builder.data_path.exists():
-        return builder
+        return _written(builder)
     with unpacked(source, data_dir) as root:
         config.root, config.splits = root, find_pairs(root, origin)
         print(f"{origin}: {_told(config)}")
@@ -152,7 +152,7 @@ def _from_download(name: str, data_dir: Path) -> tfds.core.DatasetBuilder:
     url = URL.format(name=name)
     builder = PairedImages(data_dir=data_dir, config=PairsConfig(name=name, source=url))
     if builder.data_path.exists():
-        return builder
+        return _written(builder)
     archive = download(url, data_dir / "downloads")
     try:
         return _from_source(archive, name, url, data_dir)
@@ -173,18 +173,18 @@ def _from_what_is_left(source: Path, name: str, data_dir: Path) -> tfds.core.Dat
 
 
 def _written(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:
-    if builder.data_path.exists():
-        return builder
-    print(f"writing {builder.data_path}")
-    try:
-        with redirect_stdout(None):  # TFDS's own notices
-            builder.download_and_prepare(file_format="array_record")
-    except FileExistsError:  # another process has just written the same
-        if not builder.data_path.exists():
-            raise
-    except RuntimeError as error:  # as ArrayRecord calls a full disk
-        raise UsageError(f"{builder.data_path}: cannot be written ({error}); make room") from error
-    return builder
+    if not builder.data_path.exists():
+        print(f"writing {builder.data_path}")
+        try:
+            with redirect_stdout(None):  # TFDS's own notices
+                builder.download_and_prepare(file_format="array_record")
+        except FileExistsError:  # another process has just written the same
+            if not builder.data_path.exists():
+                raise
+        except RuntimeError as error:  # as ArrayRecord calls a full disk
+            message = f"{builder.data_path}: cannot be written ({error}); make room"
+            raise UsageError(message) from error
+    return tfds.builder_from_directory(builder.data_path)
 
 
 def _stamp(source: Path) -> str:

@@ -168,4 +168,4 @@ def _with_validation(splits: dict[str, list[Pair]], source: str) -> dict[str, li
         tenth = max(1, len(ranked) // 10)
         # A single pair can still be learnt by heart: it is both.
         splits |= {"train": sorted(ranked[tenth:]) or ranked, "val": sorted(ranked[:tenth])}
-    return splits
+    return {split: splits[split] for split in ("train", "val", "test") if split in splits}
