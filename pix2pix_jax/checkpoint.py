@@ -2,7 +2,8 @@
 
 `checkpoints/<step>/` holds four items: `generator` and `discriminator` (parameters alone, so a
 generator can be taken away by copying one folder), `optimizer` (both Adam states) and `origin`
-(what they are the parameters of, and the data they were trained on).
+(what they are the parameters of, the data they were trained on, and the metrics since the last
+line of the log).
 """
 
 import hashlib
@@ -22,6 +23,7 @@ from pix2pix_jax.config import UsageError
 from pix2pix_jax.train_step import Half, TrainState
 
 Tree = Any
+Totals = dict[str, float]  # sums of metrics since they were last logged, and over how many `steps`
 ITEMS = ("generator", "discriminator", "optimizer")
 SEAL = "sha256.json"
 
@@ -63,12 +65,13 @@ def open_checkpoints(workdir: Path, keep: int) -> Iterator[ocp.CheckpointManager
             manager.close()
 
 
-def save(manager: ocp.CheckpointManager, state: TrainState, data: str) -> None:
+def save(manager: ocp.CheckpointManager, state: TrainState, totals: Totals, data: str) -> None:
     """Copies the state to the host and writes it while training goes on.
 
     Args:
       manager: of the run.
       state: at the step to save.
+      totals: that the next line of the log goes on from.
       data: fingerprint of the training pairs.
 
     Raises:
@@ -83,7 +86,7 @@ def save(manager: ocp.CheckpointManager, state: TrainState, data: str) -> None:
                 f"step {step}: {jax.tree_util.keystr(path)} is not finite, so it was not saved; "
                 "start another --workdir, say with a lower --config.optimizer.learning_rate"
             )
-    origin = {"structure": _structure(items), "data": data}
+    origin = {"structure": _structure(items), "data": data, "totals": totals}
     args = {name: ocp.args.StandardSave(items[name]) for name in ITEMS}
     args["origin"] = ocp.args.JsonSave(origin | {"sha256": _hash(origin)})
     with _told_in_one_line(manager):
@@ -94,8 +97,8 @@ def save(manager: ocp.CheckpointManager, state: TrainState, data: str) -> None:
 
 def restore_newest(
     manager: ocp.CheckpointManager, template: TrainState, data: str
-) -> TrainState | None:
-    """The newest state that is exactly what was saved; None where nothing was saved yet.
+) -> tuple[TrainState, Totals] | None:
+    """The newest state and totals that are what was saved; None where nothing was saved yet.
 
     What cannot be read, or has another hash than was saved, is moved to `rejected/`, never
     deleted, once an older one is restored in its place. Where none can be, nothing is moved.
@@ -111,7 +114,7 @@ def restore_newest(
     rejected: dict[int, str] = {}
     for step in sorted(manager.all_steps(), reverse=True):
         try:
-            state = _restore(manager, step, template, data)
+            restored = _restore(manager, step, template, data)
         except (UsageError, MemoryError):
             raise
         except Exception as error:  # Orbax and its readers raise many kinds, some bare
@@ -121,7 +124,7 @@ def restore_newest(
             aside = _move_aside(Path(manager.directory) / str(bad))
             print(f"checkpoint {bad} rejected ({reason}), moved to {aside}", file=sys.stderr)
         manager.reload()  # or the steps moved aside could not be saved again
-        return state
+        return restored
     if rejected:
         reasons = "; ".join(f"{step}: {reason}" for step, reason in rejected.items())
         raise UsageError(
@@ -185,7 +188,7 @@ def _structure(items: dict[str, Tree]) -> str:
 
 def _restore(
     manager: ocp.CheckpointManager, step: int, template: TrainState, data: str
-) -> TrainState:
+) -> tuple[TrainState, Totals]:
     items = _items(template)
     origin = json.loads((Path(manager.directory) / str(step) / "origin" / "metadata").read_text())
     if origin.pop("sha256") != _hash(origin):
@@ -201,14 +204,15 @@ def _restore(
             "data.data_dir now hold; bring that back, or start another --workdir"
         )
     restored = _read(manager, step, items)
-    return TrainState(
+    state = TrainState(
         step=np.int32(step),
         generator=Half(restored["generator"], restored["optimizer"]["generator"]),
         discriminator=Half(restored["discriminator"], restored["optimizer"]["discriminator"]),
     )
+    return state, origin["totals"]
 
 
-def _hash(origin: dict[str, str]) -> str:
+def _hash(origin: dict) -> str:
     return hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()
 
 

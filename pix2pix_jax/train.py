@@ -49,16 +49,17 @@ def train(config: Config, workdir: Path) -> int:
     last, keep = config.train.steps, config.train.keep
     # Signals are caught until the last save is on disk.
     with caught_signals() as caught, checkpoint.open_checkpoints(workdir, keep) as checkpoints:
-        state = checkpoint.restore_newest(checkpoints, template, fingerprint(dataset))
+        resumed = checkpoint.restore_newest(checkpoints, template, fingerprint(dataset))
+        state, totals = resumed or (create_state(config), {})
         write_config(config, workdir / "config.json")
-        if state is not None and state.step >= last:
+        if state.step >= last:
             print(f"{workdir}: done, step {state.step} of train.steps {last}")
             return 0
-        where = "starting" if state is None else f"going on from step {state.step}"
+        where = f"going on from step {state.step}" if resumed else "starting"
         counts = {name: info.num_examples for name, info in dataset.info.splits.items()}
         print(f"{workdir}: {where} with {counts['train']} pairs from {dataset.data_dir}")
         print("compiling, which takes half a minute on a CPU", flush=True)
-        step = fit(config, workdir, dataset, state or create_state(config), checkpoints, caught)
+        step = fit(config, workdir, dataset, state, totals, checkpoints, caught)
     if caught:
         print(f"{workdir}: stopped at step {step} and saved; the same command goes on from there")
         return 128 + caught[0]
@@ -71,6 +72,7 @@ def fit(
     workdir: Path,
     dataset: DatasetBuilder,
     state: TrainState,
+    totals: checkpoint.Totals,
     checkpoints: CheckpointManager,
     caught: list[int],
 ) -> int:
@@ -88,15 +90,17 @@ def fit(
                 for every in (options.log_every, options.sample_every, options.checkpoint_every)
             )
             if log or show or save or stop:
-                scalars = newest_scalars(unread, step)
+                add_up(totals, unread, step)
             advance(step)  # after the wait for the devices, where there was one
             if log or show:
                 picture, error = sample(now.generator.params)
-                write(step, scalars | {"validation/l1": error}, picture if show else None)
+                write(step, means(totals) | {"validation/l1": error}, picture if show else None)
+            if step % options.log_every == 0:
+                totals.clear()
             if show or stop:
                 write_report(workdir, config)
             if save or stop:
-                checkpoint.save(checkpoints, now, fingerprint(dataset))
+                checkpoint.save(checkpoints, now, totals, fingerprint(dataset))
             if stop:
                 break
     return step
@@ -129,8 +133,11 @@ def shards(batches: list[Example]) -> Example:
     return stacked
 
 
-def newest_scalars(unread: list[Metrics], step: int) -> dict[str, float]:
-    """The metrics of the step just done, after a look at all those not yet looked at.
+def add_up(totals: checkpoint.Totals, unread: list[Metrics], step: int) -> None:
+    """Adds the metrics of all steps up to `step` that were not yet read, and clears their list.
+
+    One step after another, so that the sum has the same bits however they were called and
+    wherever the run was interrupted.
 
     Raises:
       UsageError: naming the first step, and the first of its terms, that is not finite.
@@ -147,7 +154,14 @@ def newest_scalars(unread: list[Metrics], step: int) -> dict[str, float]:
             "checkpoint is kept; start another --workdir, say with a lower "
             "--config.optimizer.learning_rate"
         )
-    return {name: float(values[-1]) for name, values in joined.items()}
+    totals["steps"] = totals.get("steps", 0) + len(finite)
+    for name, values in joined.items():
+        totals[name] = sum(values.tolist(), totals.get(name, 0.0))
+
+
+def means(totals: checkpoint.Totals) -> dict[str, float]:
+    """Of the metrics of the steps that were added up."""
+    return {name: total / totals["steps"] for name, total in totals.items() if name != "steps"}
 
 
 def sampler(config: Config, pairs: Sequence[dict]) -> Callable[[dict], tuple[Image.Image, float]]:

@@ -22,15 +22,20 @@ def template(small):
     return jax.eval_shape(lambda: create_state(small))
 
 
+TOTALS = {"steps": 3, "loss": 0.1 + 0.2}
+
+
 def save(workdir, state, *steps, keep=3):
     with checkpoint.open_checkpoints(workdir, keep) as manager:
         for step in steps:
-            checkpoint.save(manager, state.replace(step=np.int32(step)), "facades")
+            checkpoint.save(manager, state.replace(step=np.int32(step)), TOTALS, "facades")
 
 
 def restore(workdir, template, data="facades"):
     with checkpoint.open_checkpoints(workdir, 3) as manager:
-        return checkpoint.restore_newest(manager, template, data)
+        state, totals = checkpoint.restore_newest(manager, template, data)
+    assert totals == TOTALS
+    return state
 
 
 def flip_a_byte(directory):
@@ -62,7 +67,8 @@ def test_the_newest_are_kept(tmp_path, state):
 
 
 def test_nothing_saved_is_no_state(tmp_path, template):
-    assert restore(tmp_path, template) is None
+    with checkpoint.open_checkpoints(tmp_path, 3) as manager:
+        assert checkpoint.restore_newest(manager, template, "facades") is None
 
 
 @pytest.mark.parametrize("item", ["generator", "discriminator", "optimizer", "origin"])
@@ -78,10 +84,10 @@ def test_a_rejected_step_can_be_reached_and_saved_again(tmp_path, state, templat
     save(tmp_path, state, 1, 2)
     flip_a_byte(tmp_path / "checkpoints" / "2" / "generator")
     with checkpoint.open_checkpoints(tmp_path, 3) as manager:
-        assert checkpoint.restore_newest(manager, template, "facades").step == 1
-        checkpoint.save(manager, state.replace(step=np.int32(2)), "facades")
+        assert checkpoint.restore_newest(manager, template, "facades")[0].step == 1
+        checkpoint.save(manager, state.replace(step=np.int32(2)), TOTALS, "facades")
         with pytest.raises(UsageError, match="step 1 was not saved"):
-            checkpoint.save(manager, state.replace(step=np.int32(1)), "facades")
+            checkpoint.save(manager, state.replace(step=np.int32(1)), TOTALS, "facades")
     assert restore(tmp_path, template).step == 2
 
 

@@ -10,10 +10,11 @@ from pix2pix_jax.config import UsageError
 from pix2pix_jax.config_files import write_config
 from pix2pix_jax.generator import make_generator, translate
 from pix2pix_jax.train import (
+    add_up,
     caught_signals,
     check_devices,
     check_workdir,
-    newest_scalars,
+    means,
     sampler,
     shards,
     updates,
@@ -71,10 +72,18 @@ def test_a_batch_that_devices_cannot_share_is_refused():
         check_devices(6)
 
 
-def test_newest_scalars_are_those_of_the_last_step_and_clear_the_list():
-    unread = [{"a": np.array([1.0, 2.0])}, {"a": np.array([3.0])}]
-    assert newest_scalars(unread, 3) == {"a": 3.0}
-    assert unread == []
+def test_metrics_add_up_to_the_same_bits_however_they_come():
+    values = np.random.default_rng(0).uniform(0, 1, 12).astype(np.float32)
+    straight, totals = {}, {}
+    add_up(straight, [{"a": values}], 12)
+    for start, stop in ((0, 1), (1, 5), (5, 12)):
+        unread = [{"a": values[start : start + 1]}, {"a": values[start + 1 : stop]}]
+        add_up(totals, unread, stop)
+        assert unread == []
+    assert totals == straight
+    assert straight["steps"] == 12
+    assert means(straight).keys() == {"a"}
+    np.testing.assert_allclose(means(straight)["a"], values.mean(), rtol=1e-6)
 
 
 def test_the_first_step_and_term_that_is_not_finite_is_named():
@@ -83,7 +92,7 @@ def test_the_first_step_and_term_that_is_not_finite_is_named():
         {"a": np.ones(2), "b": np.array([np.inf, np.nan])},
     ]
     with pytest.raises(UsageError, match="step 103: b is inf"):
-        newest_scalars(unread, 104)
+        add_up({}, unread, 104)
 
 
 def test_a_workdir_belongs_to_one_config(tmp_path, small):
