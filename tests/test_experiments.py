@@ -2,6 +2,7 @@
 
 import ast
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,10 @@ def test_a_folder_is_given_as_argument():
     data = load_experiment(f"{path}:pairs/mine.tar.gz").data
     assert data == Data(name="folder", source="pairs/mine.tar.gz")
     assert load_experiment(str(path)).data.source is None
+
+
+def test_the_quickstart_takes_a_folder_too():
+    path = FILES[0].with_name("quickstart.py")
+    drawn, given = load_experiment(str(path)), load_experiment(f"{path}:my_pairs")
+    assert given.data == Data(name="folder", source="my_pairs", image_size=128)
+    assert replace(given, data=drawn.data) == drawn
