@@ -11,6 +11,6 @@ from pix2pix_jax.config import Config, Data, Train
 
 def get_config() -> Config:
     return Config(
-        data=Data(name="edges2handbags", jitter=False, flip=False, batch_size=4),
+        data=Data(name="edges2handbags", load_scale=1, flip=False, batch_size=4),
         train=Train(steps=15 * 138_567 // 4),
     )

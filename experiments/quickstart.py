@@ -17,7 +17,7 @@ def get_config(pairs: str = "") -> Config:
     if pairs:
         data = Data(name="folder", source=pairs, image_size=size)
     else:  # neither jitter nor mirroring: drawn textures have one scale and one sun
-        data = Data(direction="BtoA", image_size=size, jitter=False, flip=False)
+        data = Data(direction="BtoA", image_size=size, load_scale=1, flip=False)
     return Config(
         data=data,
         model=Model(features=24, discriminator_features=24),

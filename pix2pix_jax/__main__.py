@@ -67,6 +67,11 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{self.prog}: {message}")
 
 
+def expanded(path: str) -> Path:
+    """A path with its ~, which shells leave alone after `--workdir=`."""
+    return Path(path).expanduser()
+
+
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
     """Flags, and the fields of `--config.GROUP.FIELD=VALUE`."""
     parser = Parser(prog="pix2pix", description="Image-to-image translation, pix2pix in JAX")
@@ -90,7 +95,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
         command.add_argument(
             "--config", metavar="FILE[:ARG]", help="experiment; without it, that of the workdir"
         )
-        command.add_argument("--workdir", type=Path, metavar="DIR", help="where the run lives")
+        command.add_argument("--workdir", type=expanded, metavar="DIR", help="where the run lives")
         if name == "describe":
             command.add_argument("--format", choices=("text", "json"), default="text")
     options, rest = parser.parse_known_args(arguments)
@@ -122,21 +127,28 @@ def main(arguments: list[str] | None = None) -> int:
     sys.stdout.reconfigure(errors="replace")  # a terminal that cannot draw the skips
     for number in (signal.SIGINT, signal.SIGTERM):  # on the way out, what is half done is removed
         signal.signal(number, lambda number, frame: sys.exit(128 + number))
+    status = command(sys.argv[1:] if arguments is None else arguments)
     try:
-        options, fields = parse(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `pix2pix describe ... | head`; nor is there anything to say at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return status
+
+
+def command(arguments: list[str]) -> int:
+    """Runs one command of the line; what the user can mend becomes one line and 2."""
+    try:
+        options, fields = parse(arguments)
         if options.config is not None:
             config = load_experiment(options.config)
         elif options.workdir is not None:
             config = read_config(options.workdir / "config.json")
         else:
             raise UsageError("--config: give an experiment, e.g. experiments/quickstart.py")
-        status = options.run(options, override(config, fields))
-        sys.stdout.flush()
-        return status
+        return options.run(options, override(config, fields))
     except UsageError as error:
         print(error, file=sys.stderr)
-    except BrokenPipeError:  # `pix2pix describe ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
         return 128 + signal.SIGPIPE
     except OSError as error:  # a full disk, a folder without permission
         place = error.filename or options.workdir or config.data.data_dir

@@ -49,7 +49,12 @@ def open_checkpoints(workdir: Path, keep: int) -> Iterator[ocp.CheckpointManager
       UsageError: the last save failed.
     """
     policy = preservation_policy.LatestN(keep)
-    options = ocp.CheckpointManagerOptions(preservation_policy=policy)
+    options = ocp.CheckpointManagerOptions(
+        preservation_policy=policy,
+        cleanup_tmp_directories=True,  # what a killed process was writing
+        # Otherwise Orbax's threads wait for minutes for a folder that could not be made.
+        async_options=ocp.options.AsyncOptions(create_directories_asynchronously=False),
+    )
     handlers = ocp.handlers.DefaultCheckpointHandlerRegistry()
     for name in ITEMS:
         handler = SealedHandler()
@@ -61,7 +66,7 @@ def open_checkpoints(workdir: Path, keep: int) -> Iterator[ocp.CheckpointManager
     try:
         yield manager
     finally:
-        with _told_in_one_line(manager):
+        with _write_errors(manager):
             manager.close()
 
 
@@ -89,7 +94,7 @@ def save(manager: ocp.CheckpointManager, state: TrainState, totals: Totals, data
     origin = {"structure": _structure(items), "data": data, "totals": totals}
     args = {name: ocp.args.StandardSave(items[name]) for name in ITEMS}
     args["origin"] = ocp.args.JsonSave(origin | {"sha256": _hash(origin)})
-    with _told_in_one_line(manager):
+    with _write_errors(manager):
         saved = manager.save(step, args=ocp.args.Composite(**args))
     if not saved:  # Orbax passes over a step that is not newer than all others, and says nothing
         raise UsageError(f"{manager.directory}: step {step} was not saved; is it there already?")
@@ -134,35 +139,15 @@ def restore_newest(
     return None
 
 
-def restore_generator(workdir: Path, template: Tree, step: int | None = None) -> tuple[Tree, int]:
-    """Parameters of the generator alone, and their step: the newest, or those of `step`.
-
-    Raises:
-      UsageError: no such checkpoint, or one that is not what was saved.
-    """
-    with open_checkpoints(workdir, keep=1) as manager:
-        steps = sorted(manager.all_steps())
-        if not steps:
-            raise UsageError(f"{workdir}/checkpoints: is empty; train this run first")
-        if step is not None and step not in steps:
-            raise UsageError(f"{workdir}/checkpoints: no step {step}, only {steps}; mend --step")
-        step = steps[-1] if step is None else step
-        try:
-            restored = _read(manager, step, {"generator": template})
-        except Exception as error:
-            raise UsageError(
-                f"{workdir}/checkpoints/{step}: {error}; give another --step"
-            ) from error
-    return restored["generator"], step
-
-
 @contextmanager
-def _told_in_one_line(manager: ocp.CheckpointManager) -> Iterator[None]:
-    """Orbax writes behind our back, and tells in its next call what befell, in many kinds."""
+def _write_errors(manager: ocp.CheckpointManager) -> Iterator[None]:
+    """Orbax writes in the background and raises what befell in its next call, in many kinds."""
     try:
         yield
     except Exception as error:
-        reason = getattr(error, "strerror", None) or str(error).rpartition(": ")[2]
+        # The cause stands last, before details in brackets.
+        reason = getattr(error, "strerror", None) or str(error).partition(" [")[0]
+        reason = reason.rpartition(": ")[2][:200]
         raise UsageError(
             f"{manager.directory}: a checkpoint could not be written ({reason}); make room there, "
             "then the same command goes on from the one before"

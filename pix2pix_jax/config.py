@@ -44,7 +44,8 @@ def _none(value: Any) -> Any:
 
 Count = Annotated[int, Field(gt=0, lt=2**31)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-Size = Annotated[tuple[Count, Count], BeforeValidator(_height_and_width)]
+Side = Annotated[int, Field(gt=0, le=2**16)]
+Size = Annotated[tuple[Side, Side], BeforeValidator(_height_and_width)]
 Pairs = Annotated[tuple[Count, Count, Count], BeforeValidator(_numbers)]
 Channels = Annotated[Literal[1, 3, 4], BeforeValidator(_number)]
 _rules = ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=True)
@@ -75,10 +76,10 @@ class Data:
     target_channels: Channels = 3
     # Height and width that the networks see.
     image_size: Size = (256, 256)
-    # Random jitter (section 6.2): resize to load_size, then crop to image_size.
-    jitter: bool = True
-    # None: 286/256 of image_size, or image_size itself without jitter.
+    # Random jitter (section 6.2): resize to load_size, then crop to image_size at random.
+    # None: load_scale times image_size. Equal to image_size, there is nothing to crop.
     load_size: Annotated[Size | None, BeforeValidator(_none)] = None
+    load_scale: Annotated[float, Field(ge=1, le=16)] = 286 / 256
     flip: bool = True
     # Images per step over all devices. Section 6.2 uses 1 or 4. See Model.norm.
     batch_size: Count = 1
@@ -99,7 +100,8 @@ class Model:
     # time too. At one image a device, the paper's setting, that is instance normalisation and
     # adding devices changes nothing. With more images a device, each image is normalised with
     # its neighbours, real and generated apart, while `translate` still treats every image on
-    # its own; choose `instance` where the number of devices may change during a run.
+    # its own, and the penalty of wgan_gp is not one image's alone; choose `instance` there, and
+    # where the number of devices may change during a run.
     norm: Literal["batch", "instance", "none"] = "batch"
     # On the first three decoder blocks, at test time too: the paper's only noise (3.2.1).
     dropout: Share = 0.5
@@ -183,8 +185,7 @@ def resolve(config: Config) -> Config:
     """
     data, model, train = config.data, config.model, config.train
     height, width = data.image_size
-    scale = 286 / 256 if data.jitter else 1
-    load_size = data.load_size or (round(height * scale), round(width * scale))
+    load_size = data.load_size or tuple(round(side * data.load_scale) for side in (height, width))
     if data.name == "synthetic_facades" and data.source is not None:
         raise UsageError(
             f"data.source: synthetic_facades are drawn, not read from {data.source}; "

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from pix2pix_jax.config import Config, UsageError
+from pix2pix_jax.files import write_whole
 
 
 def load_experiment(spec: str) -> Config:
@@ -19,6 +20,7 @@ def load_experiment(spec: str) -> Config:
       UsageError: no such file, no get_config in it, or a value that a field refuses.
     """
     path, _, arg = spec.partition(":")
+    path = str(Path(path).expanduser())
     if Path(path).is_dir():
         raise UsageError(
             f"{path}: is a folder, not an experiment; to train on pairs in it, give "
@@ -87,9 +89,7 @@ def read_config(path: Path) -> Config:
 
 def write_config(config: Config, path: Path) -> None:
     """Writes every field as JSON, whole or not at all."""
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(TypeAdapter(Config).dump_json(config, indent=2) + b"\n")
-    partial.rename(path)
+    write_whole(path, TypeAdapter(Config).dump_json(config, indent=2).decode() + "\n")
 
 
 def _validated(tree: dict | bytes, where: str) -> Config:

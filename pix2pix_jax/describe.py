@@ -103,13 +103,13 @@ def as_text(summary: dict[str, Any]) -> str:
         f"discriminator {d['name']}: {d['parameters']:,} parameters, receptive field "
         f"{d['receptive_field']}x{d['receptive_field']}, output {size(d['output_shape'])}",
         "",
-        f"  {'layer':8} {'kernel':>8} {'stride':>6} {'norm':>8} {'output':>14} {'parameters':>12} "
-        f"{'receptive field':>15}",
+        f"  {'layer':8} {'kind':12} {'kernel':>8} {'stride':>6} {'norm':>8} {'output':>14} "
+        f"{'parameters':>12} {'receptive field':>15}",
     ]
     for row in discriminator:
         kernel = f"{row['kernel'][0]}x{row['kernel'][1]}"
         lines.append(
-            f"  {row['name']:8} {kernel:>8} {row['stride']:>6} {row['norm']:>8} "
+            f"  {row['name']:8} {row['kind']:12} {kernel:>8} {row['stride']:>6} {row['norm']:>8} "
             f"{size(row['output_shape']):>14} {row['parameters']:>12,} "
             f"{row['receptive_field']:>15}"
         )
@@ -122,14 +122,20 @@ def u_shape(rows: list[dict[str, Any]], image: list[int], skips: bool) -> list[s
     down, up = rows[:depth], rows[depth:][::-1]
 
     def text(row: dict[str, Any]) -> str:
-        noise = "  dropout" if row["dropout"] else ""
-        return f"{row['name']:6} {size(row['output_shape']):>12} {row['parameters']:>10,}{noise}"
+        norm = "" if row["norm"] == "none" else row["norm"]
+        shape = size(row["output_shape"])
+        return f"{row['name']:6} {shape:>12} {row['parameters']:>10,} {norm:8}"
 
-    line = "─── skip ──▶" if skips else " " * 12
-    lines = [f"  {'input':6} {size(image):>12} {'':>10}  {' ' * 12}  {text(up[0])}  tanh"]
+    def last(row: dict[str, Any]) -> str:
+        return f"{text(row)} {'dropout' if row['dropout'] else ''}".rstrip()
+
+    gap, line = " " * 12, "─── skip ──▶" if skips else " " * 12
+    kinds = [f"{row['kind']}s 4x4, stride 2" for row in (down[0], up[0])]
+    lines = [f"  {kinds[0]:39} {gap}  {kinds[1]}"]
+    lines.append(f"  {'input':6} {size(image):>12} {'':19} {gap}  {text(up[0]).rstrip()}  tanh")
     for level in range(depth - 1):
-        lines.append(f"  {text(down[level])}  {line}  {text(up[level + 1])}")
-    return [*lines, f"  {text(down[-1])}  ─────┘"]
+        lines.append(f"  {text(down[level])} {line}  {last(up[level + 1])}")
+    return [*lines, f"  {text(down[-1])} ─────┘"]
 
 
 def size(shape: list[int]) -> str:

@@ -41,17 +41,17 @@ def generator_loss(gan: str, fake: Array) -> Array:
 
 
 def gradient_penalty(
-    critic: Callable[[Array], Array], real: Array, fake: Array, keys: Array
+    score: Callable[[Array], Array], real: Array, fake: Array, keys: Array
 ) -> Array:
-    """Mean of (|d critic / d image| - 1)^2 at random points between real and fake images.
+    """Mean of (|d score / d image| - 1)^2 at random points between real and fake images.
 
     Args:
-      critic: [b, h, w, c] images to logits [b, ...]; an image's score is their mean.
+      score: [b, h, w, c] images to logits [b, ...], of which an image's mean counts.
       real, fake: [b, h, w, c].
       keys: [b] PRNG keys.
     """
     mix = jax.vmap(jax.random.uniform)(keys).reshape(-1, 1, 1, 1)
-    gradient = jax.grad(lambda x: critic(x).mean((1, 2, 3)).sum())(fake + mix * (real - fake))
+    gradient = jax.grad(lambda x: score(x).mean((1, 2, 3)).sum())(fake + mix * (real - fake))
     # The square root has no gradient at zero.
     norm = jnp.sqrt(jnp.square(gradient).sum((1, 2, 3)) + 1e-12)
     return jnp.square(norm - 1).mean()

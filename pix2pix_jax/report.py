@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from pydantic import TypeAdapter
 
 from pix2pix_jax.config import Config
+from pix2pix_jax.files import write_whole
 from pix2pix_jax.writer import read_metrics
 
 STYLE = """
@@ -63,11 +64,7 @@ def write_report(workdir: Path, config: Config) -> None:
         f"<p>Python {platform.python_version()}, {versions}; {jax.device_count()} "
         f"{html.escape(jax.devices()[0].device_kind)}</p></html>\n"
     )
-    path = workdir / "report" / "index.html"
-    path.parent.mkdir(exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(page)
-    partial.rename(path)
+    write_whole(workdir / "report" / "index.html", page)
 
 
 def curve(name: str, lines: list[dict[str, float]]) -> str:

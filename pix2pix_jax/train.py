@@ -1,10 +1,7 @@
 """The training command: config -> dataset -> batches[step] -> train_step -> metrics -> writer."""
 
-import os
-import signal
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -15,11 +12,19 @@ from PIL import Image
 from tensorflow_datasets.core import DatasetBuilder
 
 from pix2pix_jax import checkpoint
-from pix2pix_jax.config import Config, UsageError, changed_fields, resolve
-from pix2pix_jax.config_files import read_config, write_config
+from pix2pix_jax.config import Config, resolve
+from pix2pix_jax.config_files import write_config
 from pix2pix_jax.data.builders import fingerprint, prepare
 from pix2pix_jax.data.pipeline import Example, open_split, plain, prefetched, train_batches
 from pix2pix_jax.generator import make_generator, translate
+from pix2pix_jax.guards import (
+    caught_signals,
+    check_devices,
+    check_finite,
+    check_workdir,
+    memory_errors,
+    owned,
+)
 from pix2pix_jax.report import write_report
 from pix2pix_jax.train_step import (
     Metrics,
@@ -29,7 +34,7 @@ from pix2pix_jax.train_step import (
     parallel_steps,
     purpose_key,
 )
-from pix2pix_jax.writer import open_writer, sample_grid
+from pix2pix_jax.writer import open_writer, sample_grid, say
 
 
 def train(config: Config, workdir: Path) -> int:
@@ -46,24 +51,27 @@ def train(config: Config, workdir: Path) -> int:
     template = jax.eval_shape(lambda: create_state(config))
     check_workdir(workdir, config)
     dataset = prepare(config.data)
-    last, keep = config.train.steps, config.train.keep
-    # Signals are caught until the last save is on disk.
-    with caught_signals() as caught, checkpoint.open_checkpoints(workdir, keep) as checkpoints:
+    last = config.train.steps
+    with (
+        owned(workdir),
+        memory_errors(),
+        caught_signals() as caught,  # until the last save is on disk
+        checkpoint.open_checkpoints(workdir, config.train.keep) as checkpoints,
+    ):
         resumed = checkpoint.restore_newest(checkpoints, template, fingerprint(dataset))
         state, totals = resumed or (create_state(config), {})
-        write_config(config, workdir / "config.json")
         if state.step >= last:
-            print(f"{workdir}: done, step {state.step} of train.steps {last}")
+            say(f"{workdir}: done, step {state.step} of train.steps {last}")
             return 0
         where = f"going on from step {state.step}" if resumed else "starting"
         counts = {name: info.num_examples for name, info in dataset.info.splits.items()}
-        print(f"{workdir}: {where} with {counts['train']} pairs from {dataset.data_dir}")
-        print("compiling, which takes half a minute on a CPU", flush=True)
+        say(f"{workdir}: {where} with {counts['train']} pairs from {dataset.data_dir}")
+        say("compiling, which takes half a minute on a CPU")
         step = fit(config, workdir, dataset, state, totals, checkpoints, caught)
     if caught:
-        print(f"{workdir}: stopped at step {step} and saved; the same command goes on from there")
+        say(f"{workdir}: stopped at step {step} and saved; the same command goes on from there")
         return 128 + caught[0]
-    print(f"{workdir}: {step} steps done; the pictures are in {workdir}/report/index.html")
+    say(f"{workdir}: {step} steps done; the pictures are in {workdir}/report/index.html")
     return 0
 
 
@@ -78,11 +86,15 @@ def fit(
 ) -> int:
     """Runs to train.steps, or until a signal is caught; returns the last step, which is saved."""
     options, first = config.train, int(state.step)
-    batches = prefetched(train_batches(config, open_split(dataset, "train")), first)
     sample = sampler(config, open_split(dataset, "val"))
     unread: list[Metrics] = []
-    with open_writer(workdir, first, options.steps, config.data.batch_size) as (advance, write):
+    with (
+        closing(prefetched(train_batches(config, open_split(dataset, "train")), first)) as batches,
+        open_writer(workdir, first, options.steps, config.data.batch_size) as (advance, write),
+    ):
         for step, now, metrics in updates(config, state, batches):
+            if step - first <= options.steps_per_call:  # it compiles, and fits into memory
+                write_config(config, workdir / "config.json")
             unread.append(metrics)
             stop = bool(caught)
             log, show, save = (
@@ -94,6 +106,7 @@ def fit(
             advance(step)  # after the wait for the devices, where there was one
             if log or show:
                 picture, error = sample(now.generator.params)
+                check_finite(step, "validation/l1", error)
                 write(step, means(totals) | {"validation/l1": error}, picture if show else None)
             if step % options.log_every == 0:
                 totals.clear()
@@ -148,12 +161,8 @@ def add_up(totals: checkpoint.Totals, unread: list[Metrics], step: int) -> None:
     finite = np.all([np.isfinite(values) for values in joined.values()], axis=0)
     if not finite.all():
         place = int(np.argmin(finite))
-        term = next(name for name, values in joined.items() if not np.isfinite(values[place]))
-        raise UsageError(
-            f"step {step - len(finite) + place + 1}: {term} is {joined[term][place]}; the last "
-            "checkpoint is kept; start another --workdir, say with a lower "
-            "--config.optimizer.learning_rate"
-        )
+        for term, values in joined.items():
+            check_finite(step - len(finite) + place + 1, term, values[place])
     totals["steps"] = totals.get("steps", 0) + len(finite)
     for name, values in joined.items():
         totals[name] = sum(values.tolist(), totals.get(name, 0.0))
@@ -178,47 +187,3 @@ def sampler(config: Config, pairs: Sequence[dict]) -> Callable[[dict], tuple[Ima
         return picture, float(np.abs(outputs - targets).mean())
 
     return sample
-
-
-def check_devices(batch_size: int) -> None:
-    """Raises UsageError when a global batch cannot be shared out evenly."""
-    devices = jax.device_count()
-    if batch_size % devices:
-        raise UsageError(
-            f"data.batch_size: {batch_size} cannot be shared by {devices} devices; "
-            f"make it a multiple of {devices}"
-        )
-
-
-def check_workdir(workdir: Path, config: Config) -> None:
-    """Raises UsageError, naming the fields, when the workdir belongs to another run."""
-    path = workdir / "config.json"
-    changed = changed_fields(read_config(path), config) if path.exists() else []
-    if changed:
-        raise UsageError(
-            f"{path}: is of a run with another {', '.join(changed)}; "
-            "undo the change, or give another --workdir"
-        )
-
-
-@contextmanager
-def caught_signals() -> Iterator[list[int]]:
-    """Collects the first SIGTERM or SIGINT; a later one ends the process at once."""
-    caught: list[int] = []
-    times: list[float] = []
-
-    def catch(number: int, frame: object) -> None:
-        times.append(time.monotonic())
-        if not caught:
-            caught.append(number)
-            os.write(1, b"stopping after this step, to save it; once more stops at once\n")
-        elif times[-1] - times[0] > 1:  # `make` and process groups send the first one twice
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-
-    before = {number: signal.signal(number, catch) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

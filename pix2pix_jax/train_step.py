@@ -51,7 +51,7 @@ def create_state(config: Config) -> TrainState:
     data, optimizer = config.data, make_optimizer(config)
     image = jnp.zeros((1, *data.image_size, data.input_channels))
     target = jnp.zeros((1, *data.image_size, data.target_channels))
-    shown = jnp.concatenate([image, target], -1) if config.loss.conditional else target
+    seen = jnp.concatenate([image, target], -1) if config.loss.conditional else target
 
     def half(module: nn.Module, key: Array, x: Array) -> Half:
         params = module.init(key, x)["params"]
@@ -63,7 +63,7 @@ def create_state(config: Config) -> TrainState:
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             generator=half(make_generator(config), generator_key, image),
-            discriminator=half(make_discriminator(config), discriminator_key, shown),
+            discriminator=half(make_discriminator(config), discriminator_key, seen),
         )
 
     return create(purpose_key(config, "parameters"))
@@ -96,34 +96,37 @@ def make_train_step(
         def generate(params: dict) -> Array:
             return generator.apply({"params": params}, image, keys)
 
-        def judge(params: dict, shown: Array) -> Array:
-            shown = jnp.concatenate([image, shown], -1) if loss.conditional else shown
-            return discriminator.apply({"params": params}, shown)
+        def discriminate(params: dict, output: Array) -> Array:
+            seen = jnp.concatenate([image, output], -1) if loss.conditional else output
+            return discriminator.apply({"params": params}, seen)
 
         def discriminator_loss(params: dict) -> tuple[Array, Metrics]:
-            real_logits, fake_logits = judge(params, target), judge(params, fake)
+            real_logits, fake_logits = discriminate(params, target), discriminate(params, fake)
             value = losses.discriminator_loss(loss.gan, real_logits, fake_logits)
             if loss.gan == "wgan_gp":
-                penalty = losses.gradient_penalty(partial(judge, params), target, fake, keys)
+                score = partial(discriminate, params)
+                penalty = losses.gradient_penalty(score, target, fake, keys)
                 value += loss.gradient_penalty * penalty
             return value / 2, {"logits/real": real_logits.mean(), "logits/fake": fake_logits.mean()}
 
         def generator_loss(fake: Array) -> tuple[Array, Metrics]:
             l1, gan = losses.l1(fake, target), jnp.zeros(())
             if loss.gan != "none":
-                gan = losses.generator_loss(loss.gan, judge(critic.params, fake))
+                gan = losses.generator_loss(loss.gan, discriminate(new_discriminator.params, fake))
             terms = {"loss/generator_gan": gan, "loss/generator_l1": l1}
             return gan + loss.l1_weight * l1, terms
 
         fake, pull_back = jax.vjp(generate, state.generator.params)
-        critic, metrics = state.discriminator, {"loss/discriminator": jnp.zeros(())}
+        new_discriminator, metrics = state.discriminator, {"loss/discriminator": jnp.zeros(())}
         if loss.gan != "none":
             differentiate = jax.value_and_grad(discriminator_loss, has_aux=True)
-            (value, logits), gradient = differentiate(critic.params)
-            critic, metrics = update(critic, gradient), {"loss/discriminator": value, **logits}
+            (value, logits), gradient = differentiate(state.discriminator.params)
+            new_discriminator = update(state.discriminator, gradient)
+            metrics = {"loss/discriminator": value} | logits
         (_, terms), gradient = jax.value_and_grad(generator_loss, has_aux=True)(fake)
-        artist = update(state.generator, *pull_back(gradient))
-        return TrainState(state.step + 1, artist, critic), mean(metrics | terms)
+        new_generator = update(state.generator, *pull_back(gradient))
+        new_state = TrainState(state.step + 1, new_generator, new_discriminator)
+        return new_state, mean(metrics | terms)
 
     return train_step
 

@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from pix2pix_jax.data.images import to_image
+from pix2pix_jax.files import write_whole
 
 
 @contextmanager
@@ -48,7 +49,7 @@ def open_writer(
         rate = (end[0] - start[0]) / (end[1] - start[1])
         scalars = scalars | {"images_per_second": rate * batch_size}
         with (workdir / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps({"step": step} | scalars) + "\n")
+            file.write(json.dumps({"step": step} | scalars, allow_nan=False) + "\n")
         for name, value in scalars.items():
             board.add_scalar(name, value, step)
         if picture is not None:
@@ -64,20 +65,24 @@ def open_writer(
         bar.set_postfix_str(text)
         if bar.disable or not sys.stdout.isatty():  # a bar alone would leave no log
             left = tqdm.format_interval((last - step) / rate)
-            print(f"step {step}/{last}  {text}  {rate:.2f} steps/s  {left} left", flush=True)
+            say(f"step {step}/{last}  {text}  {rate:.2f} steps/s  {left} left")
         clock["from"] = step, time.perf_counter()
 
     with closing(board), bar:
         yield advance, write
 
 
+def say(text: str) -> None:
+    """A line for whoever watches; a run goes on when nobody does any more."""
+    with suppress(OSError):
+        print(text, flush=True)
+
+
 def rewind(path: Path, step: int) -> None:
     """Drops the lines of a metrics file after `step`, and a last one that was cut short."""
     lines = [line for line in read_metrics(path) if line["step"] <= step]
     if path.exists():
-        partial = path.with_suffix(".partial")
-        partial.write_text("".join(json.dumps(line) + "\n" for line in lines))
-        partial.rename(path)
+        write_whole(path, "".join(json.dumps(line) + "\n" for line in lines))
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:

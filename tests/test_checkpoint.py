@@ -129,13 +129,3 @@ def test_values_that_are_not_finite_are_not_saved(tmp_path, state, template):
     with pytest.raises(UsageError, match=r"step 2: \['generator'\]\['up1'\]\['kernel'\]"):
         save(tmp_path, state, 2)
     assert restore(tmp_path, template).step == 1
-
-
-def test_the_generator_alone(tmp_path, state, template):
-    save(tmp_path, state, 1, 2)
-    params, step = checkpoint.restore_generator(tmp_path, template.generator.params)
-    assert step == 2
-    jax.tree.map(np.testing.assert_array_equal, params, state.generator.params)
-    assert checkpoint.restore_generator(tmp_path, template.generator.params, 1)[1] == 1
-    with pytest.raises(UsageError, match=r"no step 7, only \[1, 2\]"):
-        checkpoint.restore_generator(tmp_path, template.generator.params, 7)

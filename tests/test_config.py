@@ -31,7 +31,7 @@ OTHER = {
     "data.input_channels": "1",
     "data.target_channels": "4",
     "data.image_size": "128,512",
-    "data.jitter": "False",
+    "data.load_scale": "1",
     "data.load_size": "512",
     "data.flip": "False",
     "data.batch_size": "4",
@@ -200,5 +200,5 @@ def test_drawn_pairs_have_no_source():
 
 
 def test_without_jitter_images_are_loaded_at_their_size():
-    config = resolve(Config(data=Data(image_size=(64, 96), jitter=False)))
+    config = resolve(Config(data=Data(image_size=(64, 96), load_scale=1)))
     assert config.data.load_size == (64, 96)

@@ -67,7 +67,7 @@ def test_the_public_sets_are_trained_as_in_the_paper(
         name=name,
         direction=direction,
         batch_size=batch_size,
-        jitter=jitter,
+        load_scale=286 / 256 if jitter else 1,
         load_size=(286, 286) if jitter else (256, 256),
         flip=jitter,
     )

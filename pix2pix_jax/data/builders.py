@@ -5,8 +5,10 @@ one side-by-side image (A left, B right), or an A and a B.
 """
 
 import dataclasses
+import errno
 import hashlib
 import io
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
@@ -20,6 +22,7 @@ from pix2pix_jax.config import Data, UsageError
 from pix2pix_jax.data.images import split_pair
 from pix2pix_jax.data.sources import Pair, download, find_pairs, shown, unpacked, walk
 from pix2pix_jax.data.synthetic import draw_facade
+from pix2pix_jax.files import locked
 
 URL = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/{name}.tar.gz"
 FEATURES = tfds.features.FeaturesDict(
@@ -112,6 +115,19 @@ def prepare(data: Data) -> tfds.core.DatasetBuilder:
     data_dir = Path(data.data_dir).expanduser()
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
+    with locked(data_dir, wait=True) as alone:
+        if alone:
+            _sweep(data_dir)
+        return _prepared(data, data_dir)
+
+
+def _sweep(data_dir: Path) -> None:
+    """Removes what a killed process had half written."""
+    for path in (*data_dir.glob("unpacked-*"), *data_dir.glob("*/*/incomplete.*")):
+        shutil.rmtree(path)
+
+
+def _prepared(data: Data, data_dir: Path) -> tfds.core.DatasetBuilder:
     if data.name == "synthetic_facades":
         size, pairs = data.image_size, data.synthetic_pairs
         name = f"{size[0]}x{size[1]}-{'-'.join(map(str, pairs))}"
@@ -119,7 +135,7 @@ def prepare(data: Data) -> tfds.core.DatasetBuilder:
         return _written(SyntheticFacades(data_dir=data_dir, config=config))
     if data.source is None:
         return _from_download(data.name, data_dir)
-    source = Path(data.source).expanduser()
+    source = Path(data.source).expanduser().absolute()
     if not source.exists():
         return _from_what_is_left(source, data.name, data_dir)
     return _from_source(source, f"{data.name}-{_stamp(source)}", str(source), data_dir)
@@ -132,11 +148,11 @@ def _from_source(source: Path, name: str, origin: str, data_dir: Path) -> tfds.c
         return _written(builder)
     with unpacked(source, data_dir) as root:
         config.root, config.splits = root, find_pairs(root, origin)
-        print(f"{origin}: {_told(config)}")
+        print(f"{origin}: {_findings(config)}")
         return _written(PairedImages(data_dir=data_dir, config=config))
 
 
-def _told(config: PairsConfig) -> str:
+def _findings(config: PairsConfig) -> str:
     """What was taken for pairs: a folder of single images should not be cut into halves unseen."""
     first = config.splits["train"][0]
     _, (a, b) = _read(first, config)
@@ -168,8 +184,9 @@ def _from_what_is_left(source: Path, name: str, data_dir: Path) -> tfds.core.Dat
     for path in sorted(written, key=lambda path: path.stat().st_mtime, reverse=True):
         builder = tfds.builder_from_directory(path.parent)
         if builder.info.metadata["source"] == str(source):
+            print(f"{source}: is gone; taking what was prepared from it, {builder.data_path}")
             return builder
-    raise UsageError(f"data.source: {source.absolute()} does not exist; mend the path")
+    raise UsageError(f"data.source: {source} does not exist; mend the path")
 
 
 def _written(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:
@@ -178,12 +195,9 @@ def _written(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:
         try:
             with redirect_stdout(None):  # TFDS's own notices
                 builder.download_and_prepare(file_format="array_record")
-        except FileExistsError:  # another process has just written the same
-            if not builder.data_path.exists():
-                raise
         except RuntimeError as error:  # as ArrayRecord calls a full disk
-            message = f"{builder.data_path}: cannot be written ({error}); make room"
-            raise UsageError(message) from error
+            reason = f"cannot be written ({error}); make room"
+            raise OSError(errno.ENOSPC, reason, str(builder.data_path)) from error
     return tfds.builder_from_directory(builder.data_path)
 
 
@@ -197,6 +211,8 @@ def _stamp(source: Path) -> str:
 
 
 def fingerprint(builder: tfds.core.DatasetBuilder) -> str:
-    """What tells the training pairs of one dataset from any other's."""
-    metadata = builder.info.metadata or {}
-    return metadata.get("sha256/train", f"{builder.info.full_name}")
+    """What tells the pairs that a run trains on and is watched by from any others."""
+    metadata = builder.info.metadata
+    if not metadata:  # drawn, so the name says it all
+        return builder.info.full_name
+    return f"{metadata['sha256/train']} {metadata['sha256/val']}"

@@ -17,13 +17,21 @@ def open_split(builder: tfds.core.DatasetBuilder, split: str) -> Sequence[dict]:
     """The records of a split, by index.
 
     Raises:
-      UsageError: naming the splits that the dataset has.
+      UsageError: naming the splits that the dataset has, or the dataset that is damaged.
     """
     if split not in builder.info.splits:
         raise UsageError(
             f"--split: no {split} in {builder.data_dir}; it has {', '.join(builder.info.splits)}"
         )
-    return builder.as_data_source(split)
+    try:
+        records = builder.as_data_source(split)
+        _ = records[0], records[len(records) - 1]
+    except Exception as error:  # ArrayRecord's own kinds
+        raise UsageError(
+            f"{builder.data_dir}: is damaged ({error}); remove it, and the same command writes "
+            "it again"
+        ) from error
+    return records
 
 
 def train_batches(

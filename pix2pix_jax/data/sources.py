@@ -4,6 +4,7 @@ import hashlib
 import http.client
 import lzma
 import os
+import re
 import tarfile
 import tempfile
 import urllib.error
@@ -20,6 +21,7 @@ from pix2pix_jax.config import UsageError
 
 SPLITS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
 SIDES = ("A", "B")
+SPLIT_AND_SIDE = re.compile(r"(train|val|validation|test)_?([AB])", re.IGNORECASE)
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 
 
@@ -80,11 +82,13 @@ def find_pairs(root: Path, source: str) -> dict[str, list[Pair]]:
 
     A file is one side of a pair when a folder on its way is called A or B, and then its pair is
     the file of the same path and stem under the other letter; any other file is side by side.
-    The split is the folder called train, val or test on its way. Without such folders, and
-    where there is no val, every tenth pair in the order of a hash of their names is val.
+    The split is the folder called train, val or test on its way; trainA is A in train. Without
+    such folders, and where there is no val, every tenth pair in the order of a hash of their
+    names is val.
 
     Raises:
-      UsageError: no images, an A without its B, two files for one side, both forms at once.
+      UsageError: no images, a name that is not text, an A without its B, two files for one side,
+        both forms at once.
     """
     files = [path for path in walk(root) if _is_image(path.relative_to(root))]
     if not files:
@@ -92,11 +96,12 @@ def find_pairs(root: Path, source: str) -> dict[str, list[Pair]]:
     top = Path(os.path.commonpath([path.parent for path in files]))
     splits: dict[str, dict[str, dict[str, Path]]] = {}
     for path in files:
-        folders = path.relative_to(root).parts[:-1]
+        _check_name(path, root, source)
+        folders = _folders(path.relative_to(root))
         side = next((f.upper() for f in reversed(folders) if f.upper() in SIDES), "AB")
         split = next((folder for folder in folders if folder.lower() in SPLITS), "")
         # A pair is named from its split, or from the top folder, wherever that was unpacked.
-        below = folders[folders.index(split) + 1 :] if split else path.relative_to(top).parts[:-1]
+        below = folders[folders.index(split) + 1 :] if split else _folders(path.relative_to(top))
         name = "/".join([*(f for f in below if f.upper() not in SIDES), path.stem])
         pair = splits.setdefault(SPLITS.get(split.lower(), ""), {}).setdefault(name, {})
         if side in pair:
@@ -123,6 +128,24 @@ def walk(root: Path) -> list[Path]:
 def shown(path: Path, root: Path, source: str) -> str:
     """A file as the user knows it, in the source that was given."""
     return str(path) if str(root) == source else f"{source}: {path.relative_to(root)}"
+
+
+def _folders(path: Path) -> list[str]:
+    """The folders on the way to a file, trainA as train and A."""
+    folders = []
+    for folder in path.parts[:-1]:
+        both = SPLIT_AND_SIDE.fullmatch(folder)
+        folders += both.groups() if both else [folder]
+    return folders
+
+
+def _check_name(path: Path, root: Path, source: str) -> None:
+    """Raises UsageError where a name is bytes that are no UTF-8, which records cannot hold."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        name = shown(path, root, source).encode(errors="backslashreplace").decode()
+        raise UsageError(f"{name}: its name is not UTF-8; rename it") from error
 
 
 def _check_sides(pairs: list[dict[str, Path]], root: Path, source: str) -> None:

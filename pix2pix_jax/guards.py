@@ -1,0 +1,101 @@
+"""What can end a run before its last step, each told in one line: UsageError, or a signal."""
+
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from pix2pix_jax.config import Config, UsageError, changed_fields
+from pix2pix_jax.config_files import read_config
+from pix2pix_jax.files import locked
+
+
+def check_devices(batch_size: int) -> None:
+    """Raises UsageError when a global batch cannot be shared out evenly."""
+    devices = jax.device_count()
+    if batch_size % devices:
+        raise UsageError(
+            f"data.batch_size: {batch_size} cannot be shared by {devices} devices; "
+            f"make it a multiple of {devices}"
+        )
+
+
+def check_workdir(workdir: Path, config: Config) -> None:
+    """Raises UsageError, naming the fields, when the workdir belongs to another run."""
+    path, checkpoints = workdir / "config.json", workdir / "checkpoints"
+    if not path.exists() and checkpoints.is_dir() and any(checkpoints.iterdir()):
+        raise UsageError(
+            f"{path}: is missing, so the checkpoints beside it could be of any run; "
+            "bring it back, or give another --workdir"
+        )
+    changed = changed_fields(read_config(path), config) if path.exists() else []
+    if changed:
+        raise UsageError(
+            f"{path}: is of a run with another {', '.join(changed)}; "
+            "undo the change, or give another --workdir"
+        )
+
+
+def check_finite(step: int, term: str, value: float) -> None:
+    """Raises UsageError, naming the step and the term, where a run has gone astray."""
+    if not np.isfinite(value):
+        raise UsageError(
+            f"step {step}: {term} is {value}; the last checkpoint is kept; start another "
+            "--workdir, say with a lower --config.optimizer.learning_rate"
+        )
+
+
+@contextmanager
+def owned(workdir: Path) -> Iterator[None]:
+    """Raises UsageError when another process trains in the workdir."""
+    try:
+        with locked(workdir, wait=False):
+            yield
+    except BlockingIOError as error:
+        raise UsageError(
+            f"{workdir}: another process trains in it; wait for that, or give another --workdir"
+        ) from error
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Raises UsageError, naming what to make smaller, when a device has no memory left."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if not re.search("RESOURCE_EXHAUSTED|[Oo]ut of memory", str(error)):
+            raise
+        raise UsageError(
+            f"data.batch_size, data.image_size or model.features: too large for the memory of "
+            f"{jax.devices()[0].device_kind} ({str(error).partition(chr(10))[0][:200]})"
+        ) from error
+
+
+@contextmanager
+def caught_signals() -> Iterator[list[int]]:
+    """Collects the first SIGTERM or SIGINT; a later one ends the process at once."""
+    caught: list[int] = []
+    times: list[float] = []
+
+    def catch(number: int, frame: object) -> None:
+        times.append(time.monotonic())
+        if not caught:
+            caught.append(number)
+            with suppress(OSError):  # nobody may be watching; `print` is not for handlers
+                os.write(1, b"stopping after this step, to save it; once more stops at once\n")
+        elif times[-1] - times[0] > 1:  # `make` and process groups send the first one twice
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+    before = {number: signal.signal(number, catch) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
