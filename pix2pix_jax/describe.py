@@ -127,7 +127,7 @@ def u_shape(rows: list[dict[str, Any]], image: list[int], skips: bool) -> list[s
         return f"{row['name']:6} {shape:>12} {row['parameters']:>10,} {norm:8}"
 
     def last(row: dict[str, Any]) -> str:
-        return f"{text(row)} {'dropout' if row['dropout'] else ''}".rstrip()
+        return text(row).rstrip() + (" dropout" if row["dropout"] else "")
 
     gap, line = " " * 12, "─── skip ──▶" if skips else " " * 12
     kinds = [f"{row['kind']}s 4x4, stride 2" for row in (down[0], up[0])]

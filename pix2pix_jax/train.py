@@ -105,8 +105,7 @@ def fit(
                 add_up(totals, unread, step)
             advance(step)  # after the wait for the devices, where there was one
             if log or show:
-                picture, error = sample(now.generator.params)
-                check_finite(step, "validation/l1", error)
+                picture, error = sample(step, now.generator.params)
                 write(step, means(totals) | {"validation/l1": error}, picture if show else None)
             if step % options.log_every == 0:
                 totals.clear()
@@ -173,17 +172,23 @@ def means(totals: checkpoint.Totals) -> dict[str, float]:
     return {name: total / totals["steps"] for name, total in totals.items() if name != "steps"}
 
 
-def sampler(config: Config, pairs: Sequence[dict]) -> Callable[[dict], tuple[Image.Image, float]]:
-    """A function of the generator's parameters: a picture of some fixed pairs, and their L1."""
+def sampler(
+    config: Config, pairs: Sequence[dict]
+) -> Callable[[int, dict], tuple[Image.Image, float]]:
+    """A function of step and generator's parameters: a picture of some fixed pairs, and their L1.
+
+    It raises UsageError when that is not finite.
+    """
     examples = [plain(pairs[i], config.data) for i in range(min(config.train.samples, len(pairs)))]
     images, targets = (np.stack([e[name] for e in examples]) for name in ("input", "target"))
     keys = jax.random.split(purpose_key(config, "samples"), len(examples))
     generator = make_generator(config)
     apply = jax.jit(lambda params: translate(generator, params, images, keys))
 
-    def sample(params: dict) -> tuple[Image.Image, float]:
+    def sample(step: int, params: dict) -> tuple[Image.Image, float]:
         outputs = np.asarray(apply(params))
-        picture = sample_grid({"input": images, "output": outputs, "target": targets})
-        return picture, float(np.abs(outputs - targets).mean())
+        error = float(np.abs(outputs - targets).mean())
+        check_finite(step, "validation/l1", error)
+        return sample_grid({"input": images, "output": outputs, "target": targets}), error
 
     return sample

@@ -2,12 +2,14 @@
 
 import gc
 import io
+import os
 import sys
 import tarfile
 import tempfile
 import threading
 import zlib
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -100,7 +102,8 @@ def contents(builder) -> dict[str, dict[str, list[bytes]]]:
 def written(data: Data) -> dict[Path, int]:
     """Every file of the prepared sets, and when it was written."""
     root = Path(data.data_dir)
-    return {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
+    files = [path for path in root.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {path: path.stat().st_mtime_ns for path in files}
 
 
 LAYOUTS = {
@@ -137,6 +140,10 @@ LAYOUTS = {
         },
         "val": {"x/y/1": ["val/x/A/y/1.png", "val/x/B/y/1.png"]},
     },
+    "split and side in one": {
+        "train": {"1": ["trainA/1.png", "trainB/1.png"]},
+        "val": {"x/2": ["val_A/x/2.png", "val_b/x/2.png"]},
+    },
     "validation": {
         "train": {"1": ["train/1.png"]},
         "val": {"2": ["validation/2.png"]},
@@ -148,6 +155,11 @@ LAYOUTS = {
 def test_pairs_are_found_in_every_layout(tmp_path, layout):
     names = [file for pairs in layout.values() for files in pairs.values() for file in files]
     assert found(touched(tmp_path / "pairs", names)) == layout
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / os.fsdecode(b"b\xe2t.png")).touch()
+    assert refusal(find_pairs, tmp_path, "SOURCE").startswith("SOURCE: b\\udce2t.png: its name is")
 
 
 def test_without_splits_a_tenth_is_held_out(tmp_path):
@@ -245,11 +257,15 @@ def test_a_tarball_is_as_good_as_its_directory(tmp_path, kind):
     assert fingerprint(directory) == fingerprint(tarball)
 
 
-def test_other_pixels_have_another_fingerprint(tmp_path):
-    one = prepare(folder(filled(tmp_path / "one", seed=1)))
-    two = prepare(folder(filled(tmp_path / "two", seed=2)))
-    assert contents(one)["train"].keys() == contents(two)["train"].keys()
-    assert fingerprint(one) != fingerprint(two)
+@pytest.mark.parametrize(("name", "same"), [("train/1", False), ("val/1", False), ("test/1", True)])
+def test_what_a_run_sees_has_a_fingerprint(tmp_path, name, same):
+    root = filled(tmp_path / "pairs")
+    before = prepare(folder(root))
+    [path] = root.glob(f"{name}.*")
+    filled(root, [str(path.relative_to(root))], seed=1)
+    after = prepare(folder(root))
+    assert contents(before)["train"].keys() == contents(after)["train"].keys()
+    assert (fingerprint(before) == fingerprint(after)) is same
 
 
 @pytest.mark.parametrize("pack", [Path, packed])
@@ -269,24 +285,26 @@ def test_a_dataset_is_written_once(tmp_path, capsys, pack):
     assert capsys.readouterr().out == ""
 
 
-def test_a_dataset_that_another_process_has_just_written_is_taken(tmp_path, monkeypatch):
+def test_what_a_killed_process_left_is_swept(tmp_path):
     data = folder(filled(tmp_path / "pairs"))
-    write, races = builders.PairedImages.download_and_prepare, []
+    done = prepare(data)
+    before = written(data)
+    for left in ("unpacked-x1y2/train/1.png", "paired_images/facades-0/incomplete.1.0.0/a"):
+        path = tmp_path / "cache" / left
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert prepare(data).data_path == done.data_path
+    assert written(data).keys() == before.keys()
 
-    def lose_the_race(builder, **options):
-        if not races:
-            races.append(builder)
-            write(
-                builders.PairedImages(data_dir=data.data_dir, config=builder.builder_config),
-                **options,
-            )
-        raise FileExistsError
 
-    monkeypatch.setattr(builders.PairedImages, "download_and_prepare", lose_the_race)
-    assert contents(prepare(data))["train"].keys() == {"1", "2", "deep/1"}
-    filled(tmp_path / "pairs", ["train/9.png"])
-    with pytest.raises(FileExistsError):  # and nothing is there
-        prepare(data)
+@pytest.mark.parametrize("spoil", [lambda data: data[: len(data) // 2], lambda data: b""])
+def test_a_damaged_dataset_is_named_with_its_mend(tmp_path, spoil):
+    builder = prepare(folder(filled(tmp_path / "pairs")))
+    [path] = builder.data_path.glob("*-train.array_record*")
+    path.write_bytes(spoil(path.read_bytes()))
+    message = refusal(open_split, builder, "train")
+    assert message.startswith(f"{builder.data_path}: is damaged (")
+    assert "remove it" in message
 
 
 @pytest.mark.parametrize("name", ["train/9.png", "train/deep/1.bmp"])  # one more; of equal size
@@ -302,13 +320,18 @@ def test_a_changed_source_is_written_anew_beside_the_old(tmp_path, name):
     assert before.items() < written(data).items()
 
 
-def test_a_source_that_is_gone_is_served_as_it_was_last(tmp_path):
+def test_a_source_that_is_gone_is_served_as_it_was_last(tmp_path, capsys, monkeypatch):
     root = filled(tmp_path / "pairs", ["train/0.png", "val/0.png"])
     for count in range(1, 6):
         filled(root, [f"train/{count}.png"])
         last = prepare(folder(root))
     root.rename(tmp_path / "elsewhere")
+    capsys.readouterr()
     assert prepare(folder(root)).data_path == last.data_path
+    assert capsys.readouterr().out.startswith(f"{root}: is gone; taking what was prepared")
+    (tmp_path / "other_project").mkdir()  # where a folder of the same name never was
+    monkeypatch.chdir(tmp_path / "other_project")
+    assert refusal(prepare, replace(folder(root), source="pairs")).endswith("mend the path")
 
 
 def test_a_missing_source_is_named(tmp_path):
@@ -338,7 +361,7 @@ def test_a_broken_tarball_is_named_and_leaves_nothing(tmp_path, kind, spoil):
     tarball.write_bytes(spoil(tarball.read_bytes()))
     data = folder(tarball)
     assert refusal(prepare, data).startswith(f"{tarball}: cannot be unpacked")
-    assert list(Path(data.data_dir).iterdir()) == []
+    assert written(data) == {}
 
 
 def test_a_broken_image_is_named_and_can_be_mended(tmp_path):

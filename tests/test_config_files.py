@@ -54,6 +54,7 @@ def test_flags_take_the_type_of_their_field():
         ("data.input_channels", "rgb"),
         ("data.image_size", "0"),
         ("data.image_size", "-256"),
+        ("data.image_size", "131072"),
         ("data.image_size", "256,256,3"),
         ("data.image_size", "x"),
         ("data.image_size", "big\nger"),

@@ -16,6 +16,10 @@ def test_the_papers_networks():
     assert len(summary["layers"]) == 16 + 5
     fields = [r["receptive_field"] for r in summary["layers"] if r["network"] == "discriminator"]
     assert fields == [4, 10, 22, 46, 70]
+    strides = [row["stride"] for row in summary["layers"]]
+    assert strides == 16 * [2] + [2, 2, 2, 1, 1]
+    kinds = [row["kind"] for row in summary["layers"]]
+    assert kinds == 8 * ["convolution"] + 8 * ["transposed convolution"] + 5 * ["convolution"]
 
 
 def test_layers_add_up_and_shapes_follow():
@@ -40,6 +44,8 @@ def test_the_text_shows_the_skips(generator, skips):
     text = as_text(describe(Config(model=Model(generator=generator))))
     assert text.count("skip") == skips
     assert text.count("dropout") == 3
+    assert text.count("batch") == 6 + 7 + 3
+    assert "transposed convolutions 4x4, stride 2" in text
     assert max(map(len, text.splitlines())) <= 100
 
 

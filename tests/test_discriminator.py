@@ -2,8 +2,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from numpy_layers import convolution, leaky_relu, norm
 
-from pix2pix_jax.config import Config, Data, Model, UsageError, resolve
+from pix2pix_jax.config import Config, Data, Model, Train, UsageError, resolve
 from pix2pix_jax.discriminator import (
     TABLES,
     Discriminator,
@@ -53,6 +54,15 @@ def test_receptive_field_by_gradient(name):
     for axis in (0, 1):
         [places] = np.nonzero(touched.any(axis))
         assert places[-1] - places[0] + 1 == field
+
+
+def test_the_config_makes_the_discriminator():
+    config = Config(
+        model=Model(discriminator="patch16", discriminator_features=5, norm="instance"),
+        train=Train(dtype="bfloat16"),
+    )
+    expected = Discriminator(TABLES["patch16"], 5, "instance", jnp.dtype("bfloat16"))
+    assert make_discriminator(config) == expected
 
 
 def test_receptive_field_of_each_layer():
@@ -110,28 +120,9 @@ def test_the_forward_pass_against_numpy():
     p = jax.tree.map(lambda leaf: 5 * np.asarray(leaf, np.float64), variables["params"])
     p["conv1"]["bias"] += 0.3
 
-    def conv(x, layer, stride):
-        h, w, _ = x.shape
-        padded, kernel = np.pad(x, ((1, 1), (1, 1), (0, 0))), layer["kernel"]
-        grid = [(side - 2) // stride + 1 for side in (h, w)]
-        out = np.zeros((*grid, kernel.shape[-1]))
-        for i in range(4):
-            for j in range(4):
-                rows = slice(i, i + stride * (grid[0] - 1) + 1, stride)
-                columns = slice(j, j + stride * (grid[1] - 1) + 1, stride)
-                out += padded[rows, columns] @ kernel[i, j]
-        return out
-
-    def norm(x, layer):
-        centred = x - x.mean((0, 1))
-        return centred / np.sqrt(centred.var((0, 1)) + 1e-5) * layer["scale"] + layer["bias"]
-
-    def leaky(x):
-        return np.where(x > 0, x, 0.2 * x)
-
-    y = leaky(conv(np.asarray(x[0], np.float64), p["conv1"], 2) + p["conv1"]["bias"])
-    y = leaky(norm(conv(y, p["conv2"], 2), p["conv2_norm"]))
-    y = leaky(norm(conv(y, p["conv3"], 1), p["conv3_norm"]))
-    y = conv(y, p["logits"], 1) + p["logits"]["bias"]
+    y = convolution(np.asarray(x[0], np.float64), p["conv1"]["kernel"]) + p["conv1"]["bias"]
+    y = norm(convolution(leaky_relu(y), p["conv2"]["kernel"]), p["conv2_norm"])
+    y = norm(convolution(leaky_relu(y), p["conv3"]["kernel"], 1), p["conv3_norm"])
+    y = convolution(leaky_relu(y), p["logits"]["kernel"], 1) + p["logits"]["bias"]
     found = jax.jit(module.apply)({"params": jax.tree.map(jnp.float32, p)}, x)[0]
     np.testing.assert_allclose(found, y, rtol=1e-3, atol=1e-4)

@@ -34,6 +34,8 @@ TINY = (
     "--config.train.log_every=4",
     "--config.train.checkpoint_every=4",
     "--config.train.sample_every=8",
+    "--config.train.samples=1",
+    "--config.train.keep=2",
 )
 
 
@@ -110,11 +112,13 @@ def test_a_run_leaves_what_the_design_promises(straight):
         "loss/generator_l1",
         "validation/l1",
     }
-    with Image.open(straight / "samples" / "step_00000012.png") as grid:
-        assert grid.width == 4 + 3 * 36
+    assert len(list((straight / "samples").iterdir())) == 2
+    for name in ("step_00000008.png", "step_00000012.png"):
+        with Image.open(straight / "samples" / name) as grid:
+            assert grid.size == (4 + 3 * 36, 18 + 36)
     assert (straight / "report" / "index.html").stat().st_size > 10_000
     assert json.loads((straight / "config.json").read_text())["model"]["depth"] == 4
-    assert sorted(p.name for p in (straight / "checkpoints").iterdir()) == ["12", "4", "8"]
+    assert sorted(p.name for p in (straight / "checkpoints").iterdir()) == ["12", "8"]
 
 
 @pytest.mark.parametrize("steps_per_call", [1, 4])
@@ -155,6 +159,19 @@ def test_a_signal_saves_and_exits(tiny, tmp_path, number, expected):
     assert (process.returncode, err) == (expected, "")
     step = int(out.partition("stopped at step ")[2].split()[0])
     assert (tmp_path / "checkpoints" / str(step) / "generator").is_dir()
+    assert (tmp_path / "report" / "index.html").exists()
+
+
+def test_a_signal_saves_though_nobody_watches_and_a_second_run_is_refused(tiny, tmp_path):
+    command = ("train", *tiny, f"--workdir={tmp_path}", "--config.train.steps=1000000")
+    process = start(*command, "--config.train.checkpoint_every=1000000")
+    wait_for(tmp_path / "metrics.jsonl", process)
+    refused("another process trains in it", *command)
+    process.stdout.close()  # as Ctrl-C does to `| tee`
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 130
+    assert process.stderr.read() == ""
+    assert any((tmp_path / "checkpoints").iterdir())
 
 
 def test_a_damaged_checkpoint_costs_its_steps_and_no_more(tiny, straight, tmp_path):
@@ -177,32 +194,61 @@ def test_a_save_that_fails_costs_its_steps_and_no_more(tiny, straight, tmp_path)
     process = start("train", *tiny, f"--workdir={tmp_path}", "--config.train.steps=12")
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (LIMIT, LIMIT))  # for a full disk
     _, err = process.communicate()
-    assert process.returncode == 2
-    assert len(err.splitlines()) == 1, err
+    assert (process.returncode, len(err.splitlines())) == (2, 1), err
     assert err.startswith(f"{tmp_path}/checkpoints: a checkpoint could not be written (File too")
     assert train(tiny, tmp_path, 12)[0] == 0
     assert saved(tmp_path, 12) == saved(straight, 12)
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_and_spoils_no_checkpoint(tiny, tmp_path):
-    assert train(tiny, tmp_path, 4)[0] == 0
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ((), "step 5: loss/generator_"),
+        (("--config.loss.gan=none", "--config.train.log_every=1"), "step 5: validation/l1 is nan"),
+    ],
+)
+def test_a_run_gone_astray_ends_and_spoils_nothing(tiny, tmp_path, flags, expected):
+    assert train(tiny, tmp_path, 4, *flags)[0] == 0
     config = tmp_path / "config.json"  # whose learning rate no flag may change
     config.write_text(config.read_text().replace("0.0002", "1e30"))
     before = saved(tmp_path, 4)
-    status, _, err = run("train", f"--workdir={tmp_path}", "--config.train.steps=12")
-    assert status == 2
-    assert len(err.splitlines()) == 1, err
-    assert err.startswith(("step 5: ", "step 6: ")), err
+    refused(expected, "train", f"--workdir={tmp_path}", "--config.train.steps=12")
     assert saved(tmp_path, 4) == before
+    assert max(metrics(tmp_path)) == 4
     assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["4"]
 
 
+def test_other_data_than_it_was_trained_on_is_refused(tiny, tmp_path):
+    source = folder_of(tmp_path, {"1.jpg": jpeg(), "2.jpg": jpeg(80)})
+    more = ("--config.data.name=folder", source, "--config.data.direction=AtoB")
+    assert train(tiny, tmp_path / "run", 1, *more)[0] == 0
+    folder_of(tmp_path, {"1.jpg": jpeg(96)})
+    steps = "--config.train.steps=2"
+    refused("other data", "train", *tiny, f"--workdir={tmp_path / 'run'}", steps, *more)
+
+
+def test_a_batch_that_devices_cannot_share_is_refused(tiny, tmp_path):
+    two = "--xla_force_host_platform_device_count=2"
+    status, _, err = train(tiny, tmp_path, 1, "--config.data.batch_size=3", XLA_FLAGS=two)
+    assert (status, len(err.splitlines())) == (2, 1)
+    assert err.startswith("data.batch_size: 3 cannot be shared by 2 devices")
+
+
+def test_a_platform_that_is_not_there_is_refused():
+    experiment = "--config=experiments/quickstart.py"
+    status, _, err = run("describe", experiment, JAX_PLATFORMS="cuda")
+    assert (status, len(err.splitlines())) == (2, 1)
+    assert err.startswith("JAX_PLATFORMS=cuda: no devices")
+
+
 def test_a_finished_run_says_so_and_needs_only_its_workdir(straight):
-    before = (straight / "metrics.jsonl").read_bytes()
-    status, out, err = run("train", f"--workdir={straight}")
-    assert (status, err) == (0, "")
-    assert "done, step 12 of train.steps 12" in out
-    assert (straight / "metrics.jsonl").read_bytes() == before
+    files = [straight / name for name in ("metrics.jsonl", "config.json")]
+    before = [path.read_bytes() for path in files]
+    for fewer in ((), ("--config.train.steps=4",)):
+        status, out, err = run("train", f"--workdir={straight}", *fewer)
+        assert (status, err) == (0, "")
+        assert "done, step 12 of train.steps" in out
+    assert [path.read_bytes() for path in files] == before
 
 
 def test_describe_for_programs():

@@ -5,8 +5,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from numpy_layers import convolution, leaky_relu, norm, relu, transposed_convolution
 
-from pix2pix_jax.config import Config, Data, Model, resolve
+from pix2pix_jax.config import Config, Data, Model, Train, resolve
 from pix2pix_jax.generator import UNet, make_generator, translate
 from pix2pix_jax.layers import dropout
 
@@ -44,6 +45,18 @@ def test_norms_and_biases_stand_where_the_paper_has_them():
         f"up{level}_norm" for level in range(1, 8)
     }
     assert [name for name in params if "bias" in params[name] and name not in norms] == ["up8"]
+
+
+def test_the_config_makes_the_generator():
+    config = Config(
+        data=Data(image_size=(64, 64), target_channels=1),
+        model=Model(features=5, depth=4, norm="instance", dropout=0.25),
+        train=Train(dtype="bfloat16"),
+    )
+    assert make_generator(config) == UNet(
+        channels=1, depth=4, features=5, norm="instance", bottleneck_norm=True, dropout=0.25,
+        dtype=jnp.dtype("bfloat16"),
+    )  # fmt: skip
 
 
 def test_the_encoder_decoder_is_the_u_net_without_skips():
@@ -123,40 +136,6 @@ def test_bfloat16_gives_nearly_the_same_image_in_float32():
     assert 0 < jnp.abs(rough - exact).max() < 0.05
 
 
-def conv(x, kernel):
-    """Stride-2, padding-1 correlation of [h, w, c], by its definition."""
-    h, w, _ = x.shape
-    padded = np.pad(x, ((1, 1), (1, 1), (0, 0)))
-    out = np.zeros((h // 2, w // 2, kernel.shape[-1]))
-    for i in range(4):
-        for j in range(4):
-            out += padded[i : i + h : 2, j : j + w : 2] @ kernel[i, j]
-    return out
-
-
-def transposed(x, kernel):
-    """Every pixel adds its kernel around its place in the doubled image, by its definition."""
-    h, w, _ = x.shape
-    out = np.zeros((2 * h + 2, 2 * w + 2, kernel.shape[-1]))
-    for i in range(4):
-        for j in range(4):
-            out[i : i + 2 * h : 2, j : j + 2 * w : 2] += x @ kernel[i, j]
-    return out[1:-1, 1:-1]
-
-
-def norm(x, params):
-    centred = x - x.mean((0, 1))
-    return centred / np.sqrt(centred.var((0, 1)) + 1e-5) * params["scale"] + params["bias"]
-
-
-def leaky_relu(x):
-    return np.where(x > 0, x, 0.2 * x)
-
-
-def relu(x):
-    return np.maximum(x, 0)
-
-
 @pytest.mark.parametrize(("skips", "noisy"), [(True, False), (False, False), (True, True)])
 def test_the_forward_pass_against_numpy(skips, noisy):
     """Depth 5, written out line by line as the paper and its authors' code have it."""
@@ -168,20 +147,20 @@ def test_the_forward_pass_against_numpy(skips, noisy):
     p = {name: jax.tree.map(lambda leaf: 5 * leaf, layer) for name, layer in p.items()}
     variables = {"params": jax.tree.map(jnp.float32, p)}  # weights of a size that saturates
 
-    d1 = conv(np.asarray(x[0], np.float64), p["down1"]["kernel"])
-    d2 = norm(conv(leaky_relu(d1), p["down2"]["kernel"]), p["down2_norm"])
-    d3 = norm(conv(leaky_relu(d2), p["down3"]["kernel"]), p["down3_norm"])
-    d4 = norm(conv(leaky_relu(d3), p["down4"]["kernel"]), p["down4_norm"])
-    d5 = conv(leaky_relu(d4), p["down5"]["kernel"])
+    d1 = convolution(np.asarray(x[0], np.float64), p["down1"]["kernel"])
+    d2 = norm(convolution(leaky_relu(d1), p["down2"]["kernel"]), p["down2_norm"])
+    d3 = norm(convolution(leaky_relu(d2), p["down3"]["kernel"]), p["down3_norm"])
+    d4 = norm(convolution(leaky_relu(d3), p["down4"]["kernel"]), p["down4_norm"])
+    d5 = convolution(leaky_relu(d4), p["down5"]["kernel"])
 
     def up(level, y, skip):
-        y = norm(transposed(relu(y), p[f"up{level}"]["kernel"]), p[f"up{level}_norm"])
+        y = norm(transposed_convolution(relu(y), p[f"up{level}"]["kernel"]), p[f"up{level}_norm"])
         if noisy and level <= 3:
             y = np.asarray(dropout(jnp.float32(y[None]), 0.5, keys, level)[0])
         return np.concatenate([skip, y], -1) if skips else y
 
     y = up(4, up(3, up(2, up(1, d5, d4), d3), d2), d1)
-    y = np.tanh(transposed(relu(y), p["up5"]["kernel"]) + p["up5"]["bias"])
+    y = np.tanh(transposed_convolution(relu(y), p["up5"]["kernel"]) + p["up5"]["bias"])
     assert y.std() > 0.1
     found = jax.jit(module.apply)(variables, x, keys)[0]
     np.testing.assert_allclose(found, y, rtol=1e-3, atol=1e-4)

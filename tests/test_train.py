@@ -1,4 +1,3 @@
-import signal
 from dataclasses import replace
 from functools import partial
 
@@ -7,13 +6,9 @@ import numpy as np
 import pytest
 
 from pix2pix_jax.config import UsageError
-from pix2pix_jax.config_files import write_config
 from pix2pix_jax.generator import make_generator, translate
 from pix2pix_jax.train import (
     add_up,
-    caught_signals,
-    check_devices,
-    check_workdir,
     means,
     sampler,
     shards,
@@ -56,7 +51,7 @@ def test_samples_show_what_the_generator_makes(small, monkeypatch):
     monkeypatch.setattr("pix2pix_jax.train.plain", lambda pair, data: pair)
     monkeypatch.setattr("pix2pix_jax.train.sample_grid", shown.update)
     params = create_state(small).generator.params
-    _, error = sampler(small, pairs)(params)
+    _, error = sampler(small, pairs)(1, params)
     images, targets = (np.stack([pair[name] for pair in pairs]) for name in ("input", "target"))
     keys = jax.random.split(purpose_key(small, "samples"), 3)
     outputs = jax.jit(partial(translate, make_generator(small)))(params, images, keys)
@@ -64,12 +59,13 @@ def test_samples_show_what_the_generator_makes(small, monkeypatch):
     np.testing.assert_allclose(shown["output"], outputs, atol=1e-6)
     np.testing.assert_array_equal(shown["target"], targets)
     np.testing.assert_allclose(error, np.abs(outputs - targets).mean(), rtol=1e-5)
-
-
-def test_a_batch_that_devices_cannot_share_is_refused():
-    check_devices(8)
-    with pytest.raises(UsageError, match="data.batch_size: 6 cannot be shared by 4 devices"):
-        check_devices(6)
+    fewer = replace(small, train=replace(small.train, samples=2))
+    sampler(fewer, pairs)(1, params)
+    np.testing.assert_array_equal(shown["target"], targets[:2])
+    shown.clear()
+    with pytest.raises(UsageError, match="step 7: validation/l1 is nan"):
+        sampler(small, pairs)(7, jax.tree.map(lambda leaf: leaf * np.nan, params))
+    assert shown == {}
 
 
 def test_metrics_add_up_to_the_same_bits_however_they_come():
@@ -93,26 +89,3 @@ def test_the_first_step_and_term_that_is_not_finite_is_named():
     ]
     with pytest.raises(UsageError, match="step 103: b is inf"):
         add_up({}, unread, 104)
-
-
-def test_a_workdir_belongs_to_one_config(tmp_path, small):
-    check_workdir(tmp_path / "new", small)
-    write_config(small, tmp_path / "config.json")
-    check_workdir(tmp_path, replace(small, train=replace(small.train, steps=99, keep=1)))
-    other = replace(small, seed=1, data=replace(small.data, flip=False))
-    with pytest.raises(UsageError, match="another seed, data.flip;"):
-        check_workdir(tmp_path, other)
-
-
-def test_the_first_signal_is_caught_and_its_echo_ignored(monkeypatch):
-    before, clock, ended = signal.getsignal(signal.SIGTERM), iter([0.0, 0.5, 2.0]), []
-    monkeypatch.setattr("time.monotonic", lambda: next(clock))
-    with caught_signals() as caught:
-        signal.raise_signal(signal.SIGTERM)
-        signal.raise_signal(signal.SIGTERM)
-        assert caught == [signal.SIGTERM]
-        monkeypatch.setattr("signal.raise_signal", ended.append)
-        signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
-        assert ended == [signal.SIGINT]
-        assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
-    assert signal.getsignal(signal.SIGTERM) == before

@@ -47,7 +47,7 @@ def test_one_step_against_the_equations(small, gan, monkeypatch):
     By plain gradient descent, because Adam's first step knows no more than signs.
     """
     monkeypatch.setattr(train_step, "make_optimizer", lambda config: optax.sgd(0.1))
-    config = replace(small, loss=Loss(gan=gan))
+    config = replace(small, loss=Loss(gan=gan, l1_weight=30, gradient_penalty=7))
     batch = batch_of(config, 1)
     before, after, metrics = one_step(config, batch)
     generator, discriminator = make_generator(config), make_discriminator(config)
@@ -65,40 +65,56 @@ def test_one_step_against_the_equations(small, gan, monkeypatch):
 
     def discriminator_loss(params):
         fake = generate(before.generator.params)
-        real = judge(params, batch["target"])
-        loss = losses.discriminator_loss(gan, real, judge(params, fake))
+        real, fake_logits = judge(params, batch["target"]), judge(params, fake)
+        loss = losses.discriminator_loss(gan, real, fake_logits)
         if gan == "wgan_gp":
-            critic = partial(judge, params)
-            loss += 10 * losses.gradient_penalty(critic, batch["target"], fake, keys)
-        return loss / 2
+            score = partial(judge, params)
+            loss += 7 * losses.gradient_penalty(score, batch["target"], fake, keys)
+        return loss / 2, {"logits/real": real.mean(), "logits/fake": fake_logits.mean()}
 
     def generator_loss(params, discriminator_params):
         fake = generate(params)
         gan_loss = losses.generator_loss(gan, judge(discriminator_params, fake))
-        return gan_loss + 100 * jnp.abs(fake - batch["target"]).mean()
+        l1 = jnp.abs(fake - batch["target"]).mean()
+        terms = {"loss/generator_gan": gan_loss, "loss/generator_l1": l1}
+        return gan_loss + 30 * l1, terms
 
     @jax.jit
     def step():
-        loss, gradient = jax.value_and_grad(discriminator_loss)(before.discriminator.params)
+        (loss, logits), gradient = jax.value_and_grad(discriminator_loss, has_aux=True)(
+            before.discriminator.params
+        )
         discriminator_params = descend(before.discriminator.params, gradient)
-        gradient = jax.grad(generator_loss)(before.generator.params, discriminator_params)
-        return loss, discriminator_params, descend(before.generator.params, gradient)
+        gradient, terms = jax.grad(generator_loss, has_aux=True)(
+            before.generator.params, discriminator_params
+        )
+        told = {"loss/discriminator": loss} | logits | terms
+        return told, discriminator_params, descend(before.generator.params, gradient)
 
-    loss, *expected = step()
-    np.testing.assert_allclose(metrics["loss/discriminator"], loss, rtol=1e-5)
+    told, *expected = step()
+    assert metrics.keys() == told.keys()
+    for name, value in told.items():
+        np.testing.assert_allclose(metrics[name], value, rtol=1e-4, atol=1e-6)
     found = [after.discriminator.params, after.generator.params]
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5), found, expected)
     assert after.step == 1
 
 
-def test_adam_has_the_papers_moments():
+@pytest.mark.parametrize(
+    ("options", "rate", "b1", "b2"),
+    [
+        (Optimizer(), 2e-4, 0.5, 0.999),
+        (Optimizer(learning_rate=1e-3, b1=0.9, b2=0.99), 1e-3, 0.9, 0.99),
+    ],
+)
+def test_adam_has_the_papers_moments_or_those_given(options, rate, b1, b2):
     gradients = np.random.default_rng(0).standard_normal((3, 5))
     x, m, v = np.zeros(5), np.zeros(5), np.zeros(5)
-    optimizer, params = train_step.make_optimizer(Config()), jnp.zeros(5)
+    optimizer, params = train_step.make_optimizer(Config(optimizer=options)), jnp.zeros(5)
     state = optimizer.init(params)
     for t, gradient in enumerate(gradients, 1):
-        m, v = 0.5 * m + 0.5 * gradient, 0.999 * v + 0.001 * gradient**2
-        x = x - 2e-4 * (m / (1 - 0.5**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        m, v = b1 * m + (1 - b1) * gradient, b2 * v + (1 - b2) * gradient**2
+        x = x - rate * (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + 1e-8)
         updates, state = optimizer.update(jnp.array(gradient), state)
         params = optax.apply_updates(params, updates)
     np.testing.assert_allclose(params, x, rtol=1e-4)

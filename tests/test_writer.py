@@ -1,5 +1,8 @@
 import json
+import re
+import sys
 
+import jax
 import numpy as np
 from PIL import Image
 from tensorboardX.proto.event_pb2 import Event, SessionLog
@@ -89,6 +92,24 @@ def test_plain_lines_when_piped(tmp_path, capsys):
     assert second.startswith("step 2/2")
 
 
+def test_a_bar_with_losses_on_a_terminal(tmp_path, capsys, monkeypatch):
+    for stream in (sys.stdout, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    run(tmp_path, 0, 2)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.search(r"2/2 .* steps/s, discriminator 0.200  validation/l1 1.000", err)
+
+
+def test_a_run_goes_on_when_nobody_watches(tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("builtins.print", broken)
+    run(tmp_path, 0, 2)
+    assert len(read_metrics(tmp_path / "metrics.jsonl")) == 2
+
+
 def test_sample_grid_shows_every_pixel_in_its_place():
     rng = np.random.default_rng(0)
     columns = {
@@ -115,4 +136,5 @@ def test_the_report_shows_curves_samples_and_config(tmp_path):
     assert "&lt;run&gt; &amp; co: step 4 of 80000" in page
     assert page.index("step_00000004.png") < page.index("step_00000002.png")
     assert "&quot;seed&quot;: 7" in page
+    assert f"jax {jax.__version__}, " in page
     assert "http" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "")

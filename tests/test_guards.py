@@ -1,0 +1,70 @@
+"""What can end a run is told in one line."""
+
+import signal
+from dataclasses import replace
+
+import jax
+import pytest
+from conftest import refusal
+
+from pix2pix_jax.config import UsageError
+from pix2pix_jax.config_files import write_config
+from pix2pix_jax.files import locked
+from pix2pix_jax.guards import (
+    caught_signals,
+    check_devices,
+    check_workdir,
+    memory_errors,
+    owned,
+)
+
+
+def test_a_batch_that_devices_cannot_share_is_refused():
+    check_devices(8)
+    with pytest.raises(UsageError, match="data.batch_size: 6 cannot be shared by 4 devices"):
+        check_devices(6)
+
+
+def test_a_workdir_belongs_to_one_config(tmp_path, small):
+    check_workdir(tmp_path / "new", small)
+    write_config(small, tmp_path / "config.json")
+    check_workdir(tmp_path, replace(small, train=replace(small.train, steps=99, keep=1)))
+    other = replace(small, seed=1, data=replace(small.data, flip=False))
+    with pytest.raises(UsageError, match="another seed, data.flip;"):
+        check_workdir(tmp_path, other)
+
+
+def test_the_first_signal_is_caught_and_its_echo_ignored(monkeypatch):
+    before, clock, ended = signal.getsignal(signal.SIGTERM), iter([0.0, 0.5, 2.0]), []
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    with caught_signals() as caught:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        assert caught == [signal.SIGTERM]
+        monkeypatch.setattr("signal.raise_signal", ended.append)
+        signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
+        assert ended == [signal.SIGINT]
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_checkpoints_without_a_config_are_refused(tmp_path, small):
+    (tmp_path / "checkpoints").mkdir()
+    check_workdir(tmp_path, small)
+    (tmp_path / "checkpoints" / "5").mkdir()
+    assert refusal(check_workdir, tmp_path, small).startswith(f"{tmp_path}/config.json: is missing")
+
+
+def test_a_workdir_has_one_owner(tmp_path):
+    with owned(tmp_path / "run"), pytest.raises(UsageError, match="run: another process trains"):
+        owned(tmp_path / "run").__enter__()
+    with owned(tmp_path / "run"), locked(tmp_path, wait=False):
+        pass
+
+
+def test_no_memory_left_is_told_with_what_to_make_smaller():
+    expected = "data.batch_size, .* memory of cpu .RESOURCE_EXHAUSTED: 9 bytes.$"
+    with pytest.raises(UsageError, match=expected), memory_errors():
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 9 bytes\nmore of it")
+    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"), memory_errors():
+        raise jax.errors.JaxRuntimeError("INTERNAL: a bug")
