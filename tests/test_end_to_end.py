@@ -169,8 +169,8 @@ def test_a_signal_saves_though_nobody_watches_and_a_second_run_is_refused(tiny, 
     refused("another process trains in it", *command)
     process.stdout.close()  # as Ctrl-C does to `| tee`
     process.send_signal(signal.SIGINT)
-    assert process.wait() == 130
-    assert process.stderr.read() == ""
+    _, err = process.communicate()
+    assert (process.returncode, err) == (130, "")
     assert any((tmp_path / "checkpoints").iterdir())
 
 
@@ -200,18 +200,12 @@ def test_a_save_that_fails_costs_its_steps_and_no_more(tiny, straight, tmp_path)
     assert saved(tmp_path, 12) == saved(straight, 12)
 
 
-@pytest.mark.parametrize(
-    ("flags", "expected"),
-    [
-        ((), "step 5: loss/generator_"),
-        (("--config.loss.gan=none", "--config.train.log_every=1"), "step 5: validation/l1 is nan"),
-    ],
-)
-def test_a_run_gone_astray_ends_and_spoils_nothing(tiny, tmp_path, flags, expected):
-    assert train(tiny, tmp_path, 4, *flags)[0] == 0
+def test_a_run_gone_astray_ends_and_spoils_nothing(tiny, tmp_path):
+    assert train(tiny, tmp_path, 4)[0] == 0
     config = tmp_path / "config.json"  # whose learning rate no flag may change
     config.write_text(config.read_text().replace("0.0002", "1e30"))
     before = saved(tmp_path, 4)
+    expected = "step 5: loss/generator_"
     refused(expected, "train", f"--workdir={tmp_path}", "--config.train.steps=12")
     assert saved(tmp_path, 4) == before
     assert max(metrics(tmp_path)) == 4
