@@ -22,8 +22,9 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_folder_has_one_owner_at_a_time(tmp_path, capsys):
-    order = []
+def test_a_folder_has_one_owner_at_a_time(tmp_path, monkeypatch):
+    order, waiting = [], threading.Event()
+    monkeypatch.setattr("builtins.print", lambda *_, **__: waiting.set())
 
     def second():
         with locked(tmp_path, wait=True) as alone:
@@ -34,8 +35,7 @@ def test_a_folder_has_one_owner_at_a_time(tmp_path, capsys):
             pass
         thread = threading.Thread(target=second)
         thread.start()
-        while "waiting for another process" not in capsys.readouterr().out:
-            pass
+        assert waiting.wait(60)
         order.append(("first", alone))
     thread.join()
     assert order == [("first", True), ("second", True)]
