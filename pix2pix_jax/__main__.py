@@ -103,8 +103,11 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
     for argument in rest:
         name, equals, value = argument.partition("=")
         if not name.startswith("--config.") or not equals:
-            example = argument if name.startswith("--config.") else "--config.train.steps"
-            raise UsageError(f"{argument}: no such flag; a field is set as {example}=VALUE")
+            if name.startswith("--config."):
+                raise UsageError(f"{argument}: needs a value, as in {argument}=VALUE")
+            if not name.startswith("-"):
+                raise UsageError(f"{argument}: left over; a path with spaces needs quotes")
+            raise UsageError(f"{argument}: no such flag; a field is set as --config.seed=VALUE")
         fields[name.removeprefix("--config.")] = value
     return options, fields
 

@@ -133,8 +133,8 @@ def restore_newest(
     if rejected:
         reasons = "; ".join(f"{step}: {reason}" for step, reason in rejected.items())
         raise UsageError(
-            f"{manager.directory}: no checkpoint can be restored ({reasons}); bring one back, or "
-            "move them all away to start from step 0"
+            f"{manager.directory}: no checkpoint can be restored ({reasons}); bring one back from "
+            "elsewhere, or move this folder away to start from step 0"
         )
     return None
 

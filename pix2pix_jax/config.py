@@ -7,6 +7,7 @@ Pydantic checks every field, whether it comes from an experiment, a flag or a `c
 
 import re
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
@@ -177,7 +178,7 @@ FREE_ON_RESUME = {
 
 
 def resolve(config: Config) -> Config:
-    """Fills in what follows from the image size, and checks fields against each other.
+    """Fills in what follows from other fields, and checks them against each other.
 
     Raises:
       UsageError: sizes that no U-Net of this depth can halve, a load_size smaller than the
@@ -202,9 +203,11 @@ def resolve(config: Config) -> Config:
                 f"train.{name}: {getattr(train, name)} is not a multiple of "
                 f"train.steps_per_call {train.steps_per_call}; change either"
             )
+    # Absolute, so that the run can go on from any folder.
+    source = data.source and str(Path(data.source).expanduser().absolute())
     return replace(
         config,
-        data=replace(data, load_size=load_size),
+        data=replace(data, load_size=load_size, source=source),
         model=replace(model, depth=unet_depth(height, width, model.depth)),
     )
 

@@ -27,9 +27,10 @@ def load_experiment(spec: str) -> Config:
             f"--config=experiments/folder.py:{path}"
         )
     if not Path(path).is_file():
+        there = sorted(file.stem for file in Path(path).absolute().parent.glob("*.py"))
         raise UsageError(
-            f"{Path(path).absolute()}: no such experiment file; give one of experiments/, "
-            "from the folder that holds it"
+            f"{Path(path).absolute()}: no such experiment file; "
+            + (f"there are {', '.join(there)}" if there else "go to the folder that was cloned")
         )
     try:
         get_config = runpy.run_path(path).get("get_config")

@@ -36,9 +36,10 @@ def check_workdir(workdir: Path, config: Config) -> None:
         )
     changed = changed_fields(read_config(path), config) if path.exists() else []
     if changed:
+        decays = " (a decaying learning rate depends on it)" if changed[-1] == "train.steps" else ""
         raise UsageError(
-            f"{path}: is of a run with another {', '.join(changed)}; "
-            "undo the change, or give another --workdir"
+            f"{path}: is of a run with another {', '.join(changed)}{decays}; undo the change, give "
+            f"another --workdir, or go on as it was by --workdir={workdir} alone"
         )
 
 

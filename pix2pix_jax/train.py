@@ -61,11 +61,12 @@ def train(config: Config, workdir: Path) -> int:
         resumed = checkpoint.restore_newest(checkpoints, template, fingerprint(dataset))
         state, totals = resumed or (create_state(config), {})
         if state.step >= last:
-            say(f"{workdir}: done, step {state.step} of train.steps {last}")
+            say(f"{workdir}: done, step {state.step} of train.steps {last}; nothing left to do")
             return 0
         where = f"going on from step {state.step}" if resumed else "starting"
-        counts = {name: info.num_examples for name, info in dataset.info.splits.items()}
-        say(f"{workdir}: {where} with {counts['train']} pairs from {dataset.data_dir}")
+        pairs = dataset.info.splits["train"].num_examples
+        epochs = f"{last * config.data.batch_size / pairs:,.0f} epochs"
+        say(f"{workdir}: {where}, {epochs} of {pairs} pairs from {dataset.data_dir}")
         say("compiling, which takes half a minute on a CPU")
         step = fit(config, workdir, dataset, state, totals, checkpoints, caught)
     if caught:

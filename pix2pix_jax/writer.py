@@ -15,6 +15,13 @@ from tqdm import tqdm
 from pix2pix_jax.data.images import to_image
 from pix2pix_jax.files import write_whole
 
+SHORT = {  # names that leave room for the bar
+    "loss/discriminator": "D",
+    "loss/generator_gan": "G",
+    "loss/generator_l1": "L1",
+    "validation/l1": "val",
+}
+
 
 @contextmanager
 def open_writer(
@@ -30,7 +37,7 @@ def open_writer(
     """
     rewind(workdir / "metrics.jsonl", first)
     board = SummaryWriter(str(workdir / "tensorboard"), purge_step=first + 1)
-    bar = tqdm(total=last, initial=first, unit=" steps", disable=not sys.stderr.isatty())
+    bar = tqdm(total=last, initial=first, unit="step", disable=not sys.stderr.isatty())
     opened = first, time.perf_counter()
     # (step, time) between which training speed is measured, samples and saves left out.
     clock = {"from": opened, "to": opened}
@@ -57,15 +64,13 @@ def open_writer(
             path.parent.mkdir(exist_ok=True)
             picture.save(path)
             board.add_image("samples", np.asarray(picture), step, dataformats="HWC")
-        text = "  ".join(
-            f"{name.removeprefix('loss/')} {value:.3f}"
-            for name, value in scalars.items()
-            if name.startswith(("loss/", "validation/"))
-        )
-        bar.set_postfix_str(text)
-        if bar.disable or not sys.stdout.isatty():  # a bar alone would leave no log
-            left = tqdm.format_interval((last - step) / rate)
-            say(f"step {step}/{last}  {text}  {rate:.2f} steps/s  {left} left")
+        shown = {name: value for name, value in scalars.items() if name in SHORT}
+        bar.set_postfix_str(" ".join(f"{SHORT[name]} {shown[name]:.2f}" for name in shown))
+        text = "  ".join(f"{name.removeprefix('loss/')} {shown[name]:.3f}" for name in shown)
+        left = tqdm.format_interval((last - step) / rate)
+        bar.clear()
+        say(f"step {step}/{last}  {text}  {rate:.2f} steps/s  {left} left")
+        bar.refresh()
         clock["from"] = step, time.perf_counter()
 
     with closing(board), bar:

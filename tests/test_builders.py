@@ -275,7 +275,7 @@ def test_a_dataset_is_written_once(tmp_path, capsys, pack):
     found, writing = capsys.readouterr().out.splitlines()
     assert found == (
         f"{data.source}: 3 train, 1 val, 1 test; "
-        "A and B are left and right half of one image, in 1.png 4x4 and 4x4"
+        "A and B are left and right half of one image, in 1.png 4x4 and 4x4 (width x height)"
     )
     assert writing == f"writing {builder.data_path}"
     before = written(data)
@@ -283,6 +283,14 @@ def test_a_dataset_is_written_once(tmp_path, capsys, pack):
     assert prepare(data).data_path == builder.data_path
     assert written(data) == before
     assert capsys.readouterr().out == ""
+
+
+def test_single_images_taken_for_pairs_are_doubted(tmp_path, capsys):
+    (tmp_path / "photos").mkdir()
+    for size in ((8, 8), (8, 9)):
+        Image.new("RGB", size).save(tmp_path / "photos" / "1.png")
+        prepare(folder(tmp_path / "photos"))
+        assert "4x8 (width x height); are these pairs?" in capsys.readouterr().out.replace("9", "8")
 
 
 def test_what_a_killed_process_left_is_swept(tmp_path):
@@ -410,7 +418,7 @@ def test_a_missing_download_is_refused_with_a_way_out(tmp_path, website):
     message = refusal(prepare, data)
     assert message.startswith(builders.URL.format(name="maps"))
     assert "404" in message
-    assert "--config.data.source=maps.tar.gz" in message
+    assert "--config.data.source=PATH_TO/maps.tar.gz" in message
     gc.collect()  # where a connection left open would be noticed
 
 
@@ -418,7 +426,7 @@ def test_a_server_that_is_down_is_refused_with_a_way_out(tmp_path, monkeypatch):
     monkeypatch.setattr(builders, "URL", "http://127.0.0.1:9/{name}.tar.gz")
     message = refusal(prepare, Data(name="maps", data_dir=str(tmp_path / "cache")))
     assert message.startswith("http://127.0.0.1:9/maps.tar.gz: ")
-    assert "--config.data.source=maps.tar.gz" in message
+    assert "--config.data.source=PATH_TO/maps.tar.gz" in message
 
 
 def test_a_download_that_was_no_tarball_is_not_kept(tmp_path, website):

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
 
 import pytest
 from conftest import refusal
@@ -113,6 +114,11 @@ def test_load_size_and_depth_follow_from_the_image_size(image_size, load_size, d
         data=Data(image_size=image_size, load_size=load_size), model=Model(depth=depth)
     )
     assert resolve(config) == config
+
+
+def test_a_source_is_known_from_any_folder():
+    config = resolve(Config(data=Data(name="folder", source="pairs")))
+    assert config.data.source == str(Path("pairs").absolute())
 
 
 def test_what_is_given_is_kept():

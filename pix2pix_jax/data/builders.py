@@ -159,7 +159,10 @@ def _findings(config: PairsConfig) -> str:
     counts = ", ".join(f"{len(pairs)} {split}" for split, pairs in config.splits.items())
     form = "left and right half of one image" if len(first.files) == 1 else "two images"
     sizes = f"{a.width}x{a.height} and {b.width}x{b.height}"
-    return f"{counts}; A and B are {form}, in {first.files[0].name} {sizes}"
+    doubt = ""
+    if len(first.files) == 1 and 2 * a.width <= a.height:
+        doubt = "; are these pairs? two images side by side are seldom higher than wide"
+    return f"{counts}; A and B are {form}, in {first.files[0].name} {sizes} (width x height){doubt}"
 
 
 def _from_download(name: str, data_dir: Path) -> tfds.core.DatasetBuilder:

@@ -44,9 +44,10 @@ def download(url: str, directory: Path) -> Path:
     except (OSError, http.client.HTTPException, tfds.download.DownloadError) as error:
         if isinstance(error, urllib.error.HTTPError):
             error.close()
+        reason = str(error).removeprefix("<urlopen error ").removesuffix(">")
         raise UsageError(
-            f"{url}: cannot be downloaded ({error}); fetch it elsewhere and give "
-            f"--config.data.source={url.rpartition('/')[2]}"
+            f"{url}: cannot be downloaded ({reason}); fetch it elsewhere and give "
+            f"--config.data.source=PATH_TO/{url.rpartition('/')[2]}"
         ) from error
 
 
@@ -70,8 +71,9 @@ def unpacked(source: Path, scratch: Path) -> Iterator[Path]:
         except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
             if isinstance(error, OSError) and error.errno:  # no room, no permission
                 raise
+            reason = str(error).partition(":")[0]  # what follows is why no format fits
             raise UsageError(
-                f"{source}: cannot be unpacked as a tarball ({error}); fetch it again, or give "
+                f"{source}: cannot be unpacked as a tarball ({reason}); fetch it again, or give "
                 "the directory that it holds"
             ) from error
         yield Path(root)
