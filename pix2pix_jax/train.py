@@ -65,7 +65,7 @@ def train(config: Config, workdir: Path) -> int:
             return 0
         where = f"going on from step {state.step}" if resumed else "starting"
         pairs = dataset.info.splits["train"].num_examples
-        epochs = f"{last * config.data.batch_size / pairs:,.0f} epochs"
+        epochs = f"{round(last * config.data.batch_size / pairs, 1):,g} epochs"
         say(f"{workdir}: {where}, {epochs} of {pairs} pairs from {dataset.data_dir}")
         say("compiling, which takes half a minute on a CPU")
         step = fit(config, workdir, dataset, state, totals, checkpoints, caught)
