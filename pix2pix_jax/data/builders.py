@@ -109,6 +109,9 @@ def prepare(data: Data) -> tfds.core.DatasetBuilder:
     A dataset from a data.source is known by that source's files, so one that has changed is
     written anew, beside the old one.
 
+    Args:
+      data: of a resolved config, whose source is known from any folder.
+
     Raises:
       UsageError: naming the missing source, the failed download or the bad file.
     """
@@ -135,7 +138,7 @@ def _prepared(data: Data, data_dir: Path) -> tfds.core.DatasetBuilder:
         return _written(SyntheticFacades(data_dir=data_dir, config=config))
     if data.source is None:
         return _from_download(data.name, data_dir)
-    source = Path(data.source).expanduser().absolute()
+    source = Path(data.source)
     if not source.exists():
         return _from_what_is_left(source, data.name, data_dir)
     return _from_source(source, f"{data.name}-{_stamp(source)}", str(source), data_dir)
