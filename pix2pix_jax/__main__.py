@@ -37,6 +37,18 @@ def run_train(options: argparse.Namespace, config: Config) -> int:
     return train(config, options.workdir)
 
 
+def run_evaluate(options: argparse.Namespace, config: Config) -> int:
+    """Scores a split."""
+    if options.workdir is None:
+        raise UsageError("--workdir: evaluate needs that of a run, e.g. --workdir=runs/first")
+    check_backend()
+    from pix2pix_jax.evaluate import evaluate
+
+    return evaluate(
+        config, options.workdir, options.split, options.step, not options.no_fcn_score
+    )
+
+
 def run_describe(options: argparse.Namespace, config: Config) -> int:
     """Prints what a config builds."""
     check_backend()
@@ -72,6 +84,15 @@ def expanded(path: str) -> Path:
     return Path(path).expanduser()
 
 
+def checkpoint_step(text: str) -> int | str:
+    """A number, or one of the two words that stand for one."""
+    if text.isdecimal():
+        return int(text)
+    if text not in ("newest", "best"):
+        raise argparse.ArgumentTypeError(f"{text} is neither a number nor newest nor best")
+    return text
+
+
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
     """Flags, and the fields of `--config.GROUP.FIELD=VALUE`."""
     parser = Parser(prog="pix2pix", description="Image-to-image translation, pix2pix in JAX")
@@ -79,6 +100,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
     for name, run, text in (
         ("prepare", run_prepare, "write the dataset of a config once"),
         ("train", run_train, "train; the same command in the same workdir resumes"),
+        ("evaluate", run_evaluate, "score a split, and show its pairs"),
         ("describe", run_describe, "layers, shapes, parameters and receptive fields"),
     ):
         command = commands.add_parser(
@@ -96,6 +118,12 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
             "--config", metavar="FILE[:ARG]", help="experiment; without it, that of the workdir"
         )
         command.add_argument("--workdir", type=expanded, metavar="DIR", help="where the run lives")
+        if name == "evaluate":
+            command.add_argument("--split", default="val", help="train, val or test")
+            command.add_argument(
+                "--step", type=checkpoint_step, default="newest", help="K, newest or best"
+            )
+            command.add_argument("--no_fcn_score", action="store_true", help="only the other metrics")
         if name == "describe":
             command.add_argument("--format", choices=("text", "json"), default="text")
     options, rest = parser.parse_known_args(arguments)

@@ -8,11 +8,13 @@ line of the log).
 
 import hashlib
 import json
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -20,37 +22,36 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from pix2pix_jax.config import UsageError
+from pix2pix_jax.metrics import METRICS
+from pix2pix_jax.sealed import SealedHandler, check_seal, sealed, unsealed
 from pix2pix_jax.train_step import Half, TrainState
 
 Tree = Any
 Totals = dict[str, float]  # sums of metrics since they were last logged, and over how many `steps`
 ITEMS = ("generator", "discriminator", "optimizer")
-SEAL = "sha256.json"
-
-
-class Rejected(Exception):
-    """A checkpoint that is not what was saved."""
-
-
-class SealedHandler(ocp.StandardCheckpointHandler):
-    """Saves a hash of every file beside them: Orbax itself does not notice a flipped byte."""
-
-    def finalize(self, directory: Path) -> None:
-        """Called when all is written, before the checkpoint gets its name."""
-        super().finalize(directory)
-        (directory / SEAL).write_text(json.dumps(_file_hashes(Path(directory)), indent=2))
 
 
 @contextmanager
-def open_checkpoints(workdir: Path, keep: int) -> Iterator[ocp.CheckpointManager]:
-    """The checkpoints of a run; the newest `keep` stay. Closing waits for the last save.
+def open_checkpoints(workdir: Path, keep: int, best: str) -> Iterator[ocp.CheckpointManager]:
+    """The checkpoints of a run; the newest `keep` stay, and of those evaluated the best.
+
+    Closing waits for the last save.
+
+    Args:
+      workdir: of the run.
+      keep: how many.
+      best: the metric that decides which is the best.
 
     Raises:
       UsageError: the last save failed.
     """
-    policy = preservation_policy.LatestN(keep)
+    goodness = partial(_goodness, best)
+    newest = preservation_policy.LatestN(keep)
+    best_one = preservation_policy.BestN(goodness, n=1, keep_checkpoints_without_metrics=False)
+    policy = preservation_policy.AnyPreservationPolicy([newest, best_one])
     options = ocp.CheckpointManagerOptions(
         preservation_policy=policy,
+        best_fn=goodness,  # without it, Orbax does not write the metrics
         cleanup_tmp_directories=True,  # what a killed process was writing
         # Otherwise Orbax's threads wait for minutes for a folder that could not be made.
         async_options=ocp.options.AsyncOptions(create_directories_asynchronously=False),
@@ -62,7 +63,13 @@ def open_checkpoints(workdir: Path, keep: int) -> Iterator[ocp.CheckpointManager
         handlers.add(name, ocp.args.StandardRestore, handler)
     handlers.add("origin", ocp.args.JsonSave, ocp.JsonCheckpointHandler())
     directory = (workdir / "checkpoints").absolute()
-    manager = ocp.CheckpointManager(directory, options=options, handler_registry=handlers)
+    try:
+        manager = ocp.CheckpointManager(directory, options=options, handler_registry=handlers)
+    except json.JSONDecodeError as error:
+        raise UsageError(
+            f"{directory}: a */metrics/metrics in it is damaged ({error}); move it away, it only "
+            "says how good that checkpoint was"
+        ) from error
     try:
         yield manager
     finally:
@@ -70,7 +77,13 @@ def open_checkpoints(workdir: Path, keep: int) -> Iterator[ocp.CheckpointManager
             manager.close()
 
 
-def save(manager: ocp.CheckpointManager, state: TrainState, totals: Totals, data: str) -> None:
+def save(
+    manager: ocp.CheckpointManager,
+    state: TrainState,
+    totals: Totals,
+    data: str,
+    scores: dict[str, float] | None = None,
+) -> None:
     """Copies the state to the host and writes it while training goes on.
 
     Args:
@@ -78,6 +91,7 @@ def save(manager: ocp.CheckpointManager, state: TrainState, totals: Totals, data
       state: at the step to save.
       totals: that the next line of the log goes on from.
       data: fingerprint of the training pairs.
+      scores: metrics of its evaluation, if it was evaluated.
 
     Raises:
       UsageError: a value is not finite, or this save or the one before it failed; what is on
@@ -93,9 +107,9 @@ def save(manager: ocp.CheckpointManager, state: TrainState, totals: Totals, data
             )
     origin = {"structure": _structure(items), "data": data, "totals": totals}
     args = {name: ocp.args.StandardSave(items[name]) for name in ITEMS}
-    args["origin"] = ocp.args.JsonSave(origin | {"sha256": _hash(origin)})
+    args["origin"] = ocp.args.JsonSave(sealed(origin))
     with _write_errors(manager):
-        saved = manager.save(step, args=ocp.args.Composite(**args))
+        saved = manager.save(step, args=ocp.args.Composite(**args), metrics=scores)
     if not saved:  # Orbax passes over a step that is not newer than all others, and says nothing
         raise UsageError(f"{manager.directory}: step {step} was not saved; is it there already?")
 
@@ -139,6 +153,71 @@ def restore_newest(
     return None
 
 
+def read_generator(
+    workdir: Path, template: TrainState, step: int | Literal["best", "newest"], metric: str
+) -> tuple[int, Tree]:
+    """The generator's parameters of a run, which may be going on.
+
+    Args:
+      workdir: of the run.
+      template: shapes and dtypes of the state.
+      step: a number, the newest, or the best by `metric` of those that were evaluated.
+      metric: one of METRICS.
+
+    Returns:
+      The step, and the parameters.
+
+    Raises:
+      UsageError: no checkpoints, not this one, none evaluated, or one that is not what was saved.
+    """
+    directory = (workdir / "checkpoints").absolute()
+    steps = sorted(int(path.name) for path in directory.glob("*") if path.name.isdecimal())
+    if not steps:
+        raise UsageError(f"{directory}: holds no checkpoints; train writes the first one")
+    if step == "best":
+        step = _best(directory, steps, metric)
+    elif step == "newest":
+        step = steps[-1]
+    there = ", ".join(map(str, steps))
+    if step not in steps:
+        raise UsageError(f"--step: no checkpoint {step} in {directory}; there are {there}")
+    items = _items(template)
+    try:
+        _read_origin(directory / str(step), items)
+        check_seal(directory / str(step) / "generator")
+        with ocp.StandardCheckpointer() as reader:
+            params = reader.restore(directory / str(step) / "generator", _empty(items["generator"]))
+    except (UsageError, MemoryError):
+        raise
+    except Exception as error:  # Orbax and its readers raise many kinds, some bare
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise UsageError(
+            f"{directory}/{step}: cannot be restored ({reason}); give another --step: {there}"
+        ) from error
+    return step, params
+
+
+def _best(directory: Path, steps: list[int], metric: str) -> int:
+    goodness = {}
+    for step in steps:
+        path = directory / str(step) / "metrics" / "metrics"
+        if path.exists():
+            goodness[step] = _goodness(metric, json.loads(path.read_text()))
+    if not goodness:
+        raise UsageError(
+            f"--step: best of {directory} is not known, none was evaluated while it trained; set "
+            "--config.train.evaluate_every when training"
+        )
+    return max(goodness, key=lambda step: (goodness[step], step))
+
+
+def _goodness(metric: str, scores: dict[str, float]) -> float:
+    """Larger is better; a metric that was not measured is the worst there is."""
+    if metric not in scores:
+        return -math.inf
+    return scores[metric] if METRICS[metric] else -scores[metric]
+
+
 @contextmanager
 def _write_errors(manager: ocp.CheckpointManager) -> Iterator[None]:
     """Orbax writes in the background and raises what befell in its next call, in many kinds."""
@@ -174,21 +253,17 @@ def _structure(items: dict[str, Tree]) -> str:
 def _restore(
     manager: ocp.CheckpointManager, step: int, template: TrainState, data: str
 ) -> tuple[TrainState, Totals]:
-    items = _items(template)
-    origin = json.loads((Path(manager.directory) / str(step) / "origin" / "metadata").read_text())
-    if origin.pop("sha256") != _hash(origin):
-        raise Rejected("origin is not what was saved")
-    if origin["structure"] != _structure(items):
-        raise UsageError(
-            f"{manager.directory}/{step}: holds other parameters than this version makes; "
-            "go on with the version that saved it, or start another --workdir"
-        )
+    items, directory = _items(template), Path(manager.directory) / str(step)
+    origin = _read_origin(directory, items)
     if origin["data"] != data:
         raise UsageError(
-            f"{manager.directory}/{step}: was trained on other data than data.source and "
+            f"{directory}: was trained on other data than data.source and "
             "data.data_dir now hold; bring that back, or start another --workdir"
         )
-    restored = _read(manager, step, items)
+    for name in items:
+        check_seal(directory / name)
+    args = {name: ocp.args.StandardRestore(_empty(tree)) for name, tree in items.items()}
+    restored = manager.restore(step, args=ocp.args.Composite(**args))
     state = TrainState(
         step=np.int32(step),
         generator=Half(restored["generator"], restored["optimizer"]["generator"]),
@@ -197,31 +272,21 @@ def _restore(
     return state, origin["totals"]
 
 
-def _hash(origin: dict) -> str:
-    return hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()
+def _read_origin(directory: Path, items: dict[str, Tree]) -> dict[str, Any]:
+    """What a checkpoint is of; raises UsageError where its parameters are others than `items`."""
+    origin = json.loads((directory / "origin" / "metadata").read_text())
+    origin = unsealed(origin, "origin")
+    if origin["structure"] != _structure(items):
+        raise UsageError(
+            f"{directory}: holds other parameters than this version makes; "
+            "go on with the version that saved it, or start another --workdir"
+        )
+    return origin
 
 
-def _file_hashes(directory: Path) -> dict[str, str]:
-    """SHA-256 of all files but the seal itself, by their place."""
-    hashes = {}
-    for path in sorted(directory.rglob("*")):
-        if path.is_file() and path.name != SEAL:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256")
-            hashes[str(path.relative_to(directory))] = digest.hexdigest()
-    return hashes
-
-
-def _read(manager: ocp.CheckpointManager, step: int, templates: dict[str, Tree]) -> dict[str, Tree]:
-    for name in templates:
-        directory = Path(manager.directory) / str(step) / name
-        saved, found = json.loads((directory / SEAL).read_text()), _file_hashes(directory)
-        for place, digest in saved.items():
-            if found.get(place) != digest:
-                raise Rejected(f"{name}/{place} is not what was saved")
-    empty = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), templates)
-    args = {name: ocp.args.StandardRestore(tree) for name, tree in empty.items()}
-    return dict(manager.restore(step, args=ocp.args.Composite(**args)).items())
+def _empty(template: Tree) -> Tree:
+    """What Orbax takes the shapes, and plain arrays as the kind of result, from."""
+    return jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), template)
 
 
 def _move_aside(path: Path) -> Path:

@@ -5,6 +5,8 @@ these defaults, which are those of Isola et al. 2017 (arXiv 1611.07004), section
 Pydantic checks every field, whether it comes from an experiment, a flag or a `config.json`.
 """
 
+import hashlib
+import json
 import re
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -86,6 +88,9 @@ class Data:
     batch_size: Count = 1
     # synthetic_facades only: pairs in train, val and test. The defaults are those of facades.
     synthetic_pairs: Pairs = (400, 100, 106)
+    # synthetic_facades only: label maps do not tell how their photos are painted, as real ones
+    # do not. By default most of a photo can be foretold, so that little training shows much.
+    synthetic_ambiguous: bool = False
 
 
 @_checked
@@ -144,6 +149,14 @@ class Train:
     log_every: Count = 50
     checkpoint_every: Count = 5_000
     sample_every: Count = 1_000
+    # Metrics of the whole validation split; evaluated steps are saved, too. 0: never.
+    evaluate_every: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    # The checkpoint that is best by it is kept beside the newest. The last three are the
+    # FCN-score, for which a segmenter is trained first, where the dataset has none yet.
+    best_metric: Literal[
+        "l1", "psnr", "ssim", "lab_l", "lab_a", "lab_b",
+        "per_pixel_accuracy", "per_class_accuracy", "class_iou",
+    ] = "l1"  # fmt: skip
     samples: Count = 4  # rows of the sample grid: the first pairs of the validation split
     keep: Count = 3  # newest checkpoints kept
     # Steps in one dispatch to the device: hides its latency, changes no bit of the result.
@@ -172,6 +185,8 @@ FREE_ON_RESUME = {
     ("train", "log_every"),
     ("train", "checkpoint_every"),
     ("train", "sample_every"),
+    ("train", "evaluate_every"),
+    ("train", "best_metric"),
     ("train", "keep"),
     ("train", "steps_per_call"),
 }
@@ -197,7 +212,7 @@ def resolve(config: Config) -> Config:
             f"data.load_size: {load_size} is smaller than data.image_size {data.image_size}; "
             "the crop is taken from the resized image, so make it at least as large"
         )
-    for name in ("log_every", "checkpoint_every", "sample_every"):
+    for name in ("log_every", "checkpoint_every", "sample_every", "evaluate_every"):
         if getattr(train, name) % train.steps_per_call:
             raise UsageError(
                 f"train.{name}: {getattr(train, name)} is not a multiple of "
@@ -243,3 +258,11 @@ def changed_fields(old: Config, new: Config) -> list[str]:
             if not free and old_groups[group][name] != value:
                 fields.append(f"{group}.{name}")
     return fields
+
+
+def identity(config: Config) -> str:
+    """SHA-256 of all fields of a resolved config that shape its numbers."""
+    groups = asdict(config)
+    for group, name in FREE_ON_RESUME:
+        del groups[group][name]
+    return hashlib.sha256(json.dumps(groups, sort_keys=True).encode()).hexdigest()

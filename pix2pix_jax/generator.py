@@ -24,6 +24,7 @@ class UNet(nn.Module):
     norm: str = "batch"
     bottleneck_norm: bool = False
     dropout: float = 0.5
+    tanh: bool = True  # False: logits, of a segmenter
     dtype: jnp.dtype = jnp.float32
 
     @property
@@ -40,7 +41,7 @@ class UNet(nn.Module):
           keys: [b] PRNG keys of the dropout; None: no dropout.
 
         Returns:
-          [b, h, w, channels] in [-1, 1], float32.
+          [b, h, w, channels], float32, with tanh in [-1, 1].
         """
         widths = [self.features * min(2**level, 8) for level in range(self.depth)]
         skips = []
@@ -62,7 +63,8 @@ class UNet(nn.Module):
         last = Convolution(
             self.channels, transposed=True, bias=True, dtype=self.dtype, name=f"up{self.depth}"
         )
-        return jnp.tanh(last(nn.relu(x)).astype(jnp.float32))
+        x = last(nn.relu(x)).astype(jnp.float32)
+        return jnp.tanh(x) if self.tanh else x
 
 
 def make_generator(config: Config) -> UNet:

@@ -56,7 +56,9 @@ def train(config: Config, workdir: Path) -> int:
         owned(workdir),
         memory_errors(),
         caught_signals() as caught,  # until the last save is on disk
-        checkpoint.open_checkpoints(workdir, config.train.keep) as checkpoints,
+        checkpoint.open_checkpoints(
+            workdir, config.train.keep, config.train.best_metric
+        ) as checkpoints,
     ):
         resumed = checkpoint.restore_newest(checkpoints, template, fingerprint(dataset))
         state, totals = resumed or (create_state(config), {})

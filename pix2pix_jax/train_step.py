@@ -164,7 +164,9 @@ def step_key(config: Config, step: Array) -> Array:
     return jax.random.fold_in(purpose_key(config, "steps"), step)
 
 
-def purpose_key(config: Config, purpose: Literal["parameters", "steps", "samples"]) -> Array:
+def purpose_key(
+    config: Config, purpose: Literal["parameters", "steps", "samples", "evaluation"]
+) -> Array:
     """Keeps apart what is drawn from one seed."""
-    place = ("parameters", "steps", "samples").index(purpose)
+    place = ("parameters", "steps", "samples", "evaluation").index(purpose)
     return jax.random.fold_in(jax.random.key(config.seed), place)

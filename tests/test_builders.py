@@ -24,7 +24,7 @@ from pix2pix_jax.data import builders
 from pix2pix_jax.data.builders import fingerprint, prepare
 from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.data.sources import find_pairs, unpacked
-from pix2pix_jax.data.synthetic_plan import CLASSES
+from pix2pix_jax.data.palettes import CMP
 
 PAIRS = ["train/1.png", "train/2.jpg", "train/deep/1.bmp", "val/1.png", "test/1.bmp"]
 
@@ -460,7 +460,7 @@ def test_facades_are_drawn_alike_everywhere(tmp_path):
     for file in files:
         pixels = np.asarray(Image.open(io.BytesIO(file)))
         assert pixels.shape == (32, 96, 3)
-        assert set(map(tuple, pixels[:, 48:].reshape(-1, 3).tolist())) <= set(CLASSES.values())
+        assert set(map(tuple, pixels[:, 48:].reshape(-1, 3).tolist())) <= set(CMP.classes.values())
 
 
 def test_facades_of_another_size_have_another_fingerprint(tmp_path):

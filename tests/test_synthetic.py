@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
+from pix2pix_jax.data.palettes import CMP
 from pix2pix_jax.data.synthetic import draw_facade
-from pix2pix_jax.data.synthetic_plan import CLASSES
 
 
 @pytest.fixture(scope="module")
 def pairs():
     """Brightness of photos [n, h, w], and the class of every pixel."""
     photos, labels = zip(*(draw_facade(index, 96, 64) for index in range(12)), strict=True)
-    colours = np.array(list(CLASSES.values()))
+    colours = np.array(list(CMP.classes.values()))
     classes = (np.stack(labels)[..., None, :] == colours).all(-1)  # [n, h, w, class]
     assert (classes.sum(-1) == 1).all()
     return np.stack(photos).mean(-1), classes.argmax(-1)

@@ -73,10 +73,11 @@ def _read(pair: Pair, config: PairsConfig) -> tuple[list[bytes], tuple[Image.Ima
 
 @dataclasses.dataclass
 class FacadesConfig(tfds.core.BuilderConfig):
-    """Height and width of the pictures, and how many pairs in train, val and test."""
+    """Height and width of the pictures, how many pairs in train, val and test, and which kind."""
 
     size: tuple[int, int] = (256, 256)
     pairs: tuple[int, int, int] = (400, 100, 106)
+    ambiguous: bool = False
 
 
 class SyntheticFacades(tfds.core.GeneratorBasedBuilder):
@@ -96,7 +97,8 @@ class SyntheticFacades(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, split: str, first: int, count: int) -> Iterator[tuple[str, dict]]:
         for index in range(count):
-            photo, label = draw_facade(first + index, *self.builder_config.size)
+            config = self.builder_config
+            photo, label = draw_facade(first + index, *config.size, config.ambiguous)
             file = io.BytesIO()
             Image.fromarray(np.hstack([photo, label])).save(file, "PNG", compress_level=1)
             name = f"{split}-{index:04d}"
@@ -132,9 +134,9 @@ def _sweep(data_dir: Path) -> None:
 
 def _prepared(data: Data, data_dir: Path) -> tfds.core.DatasetBuilder:
     if data.name == "synthetic_facades":
-        size, pairs = data.image_size, data.synthetic_pairs
-        name = f"{size[0]}x{size[1]}-{'-'.join(map(str, pairs))}"
-        config = FacadesConfig(name=name, size=size, pairs=pairs)
+        size, pairs, ambiguous = data.image_size, data.synthetic_pairs, data.synthetic_ambiguous
+        name = f"{size[0]}x{size[1]}-{'-'.join(map(str, pairs))}" + "-ambiguous" * ambiguous
+        config = FacadesConfig(name=name, size=size, pairs=pairs, ambiguous=ambiguous)
         return _written(SyntheticFacades(data_dir=data_dir, config=config))
     if data.source is None:
         return _from_download(data.name, data_dir)

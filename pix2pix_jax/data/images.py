@@ -49,9 +49,14 @@ def with_channels(image: Image.Image, channels: int) -> Image.Image:
     return image.convert(MODES[channels])
 
 
-def resize(image: Image.Image, size: tuple[int, int], box: tuple[float, ...]) -> Image.Image:
+def resize(
+    image: Image.Image,
+    size: tuple[int, int],
+    box: tuple[float, ...],
+    resampling: Image.Resampling = Image.Resampling.BICUBIC,
+) -> Image.Image:
     """A box of the image at a new (width, height), each channel on its own."""
-    bands = [band.resize(size, Image.Resampling.BICUBIC, box) for band in image.split()]
+    bands = [band.resize(size, resampling, box) for band in image.split()]
     return Image.merge(image.mode, bands)  # resized whole, RGBA would lose colours to its alpha
 
 

@@ -6,11 +6,16 @@ from collections.abc import Iterator, Sequence
 import grain
 import numpy as np
 import tensorflow_datasets as tfds
+from PIL import Image
+from PIL.Image import Resampling
 
 from pix2pix_jax.config import Config, Data, UsageError
 from pix2pix_jax.data.images import resize, split_pair, to_float, with_channels
+from pix2pix_jax.data.palettes import Palette, class_map
 
 Example = dict[str, np.ndarray]
+Box = tuple[float, ...]  # left, top, right, bottom in parts of an image's width and height
+WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 
 def open_split(builder: tfds.core.DatasetBuilder, split: str) -> Sequence[dict]:
@@ -70,30 +75,65 @@ def prefetched(batches: grain.MapDataset, first: int) -> Iterator[Example]:
 
 def jittered(record: dict, data: Data, rng: np.random.Generator) -> Example:
     """A training example: resized to load_size, cropped and mirrored, A and B alike (6.2)."""
-    top, left = (
-        int(rng.integers(load - size + 1))
-        for load, size in zip(data.load_size, data.image_size, strict=True)
-    )
-    return _example(record, data, top, left, data.load_size, data.flip and rng.random() < 0.5)
+    return _example(record, data, *_jitter(data, rng))
 
 
 def plain(record: dict, data: Data) -> Example:
     """An example to look at or measure: resized to image_size, nothing random."""
-    return _example(record, data, 0, 0, data.image_size, False)
+    return _example(record, data, WHOLE, False)
 
 
-def _example(
-    record: dict, data: Data, top: int, left: int, load_size: tuple[int, int], mirror: bool
+def labelled(
+    record: dict, data: Data, palette: Palette, rng: np.random.Generator | None = None
 ) -> Example:
-    (height, width), (load_height, load_width) = data.image_size, load_size
-    a, b = split_pair(record["files"], [record["name"].decode()] * len(record["files"]))
+    """The photo of a pair and the classes of its label map, jittered where there is an `rng`.
+
+    Classes are told apart by colour before the map is resized, so that no mixed colours arise.
+
+    Returns:
+      `photo` [h, w, 3] in [-1, 1] and `classes` [h, w], uint8.
+    """
+    photo, label = _sides(record)
+    box, mirror = (WHOLE, False) if rng is None else _jitter(data, rng)
+    label = class_map(label, palette)
+    classes = np.asarray(resize(label, _size(data), _pixels(box, label), Resampling.NEAREST))
+    photo = to_float(resize(with_channels(photo, 3), _size(data), _pixels(box, photo)))
+    example = {"photo": photo, "classes": classes}
+    return {name: value[:, ::-1] for name, value in example.items()} if mirror else example
+
+
+def _jitter(data: Data, rng: np.random.Generator) -> tuple[Box, bool]:
+    """What to cut from an image, and whether to mirror it."""
+    height, width = data.image_size
+    top, left = (
+        int(rng.integers(load - size + 1))
+        for load, size in zip(data.load_size, data.image_size, strict=True)
+    )
+    box = left, top, left + width, top + height
+    box = tuple(x / side for x, side in zip(box, data.load_size[::-1] * 2, strict=True))
+    return box, data.flip and rng.random() < 0.5
+
+
+def _example(record: dict, data: Data, box: Box, mirror: bool) -> Example:
+    a, b = _sides(record)
     channels = {"input": data.input_channels, "target": data.target_channels}
     images = (a, b) if data.direction == "AtoB" else (b, a)
     example = {}
     for (name, c), image in zip(channels.items(), images, strict=True):
-        # Resize and crop in one: the box is the crop in the pixels of the file.
-        across, down = image.width / load_width, image.height / load_height
-        box = (left * across, top * down, (left + width) * across, (top + height) * down)
-        pixels = to_float(resize(with_channels(image, c), (width, height), box))  # [h, w, c]
-        example[name] = pixels[:, ::-1] if mirror else pixels
+        pixels = to_float(resize(with_channels(image, c), _size(data), _pixels(box, image)))
+        example[name] = pixels[:, ::-1] if mirror else pixels  # [h, w, c]
     return example
+
+
+def _sides(record: dict) -> tuple[Image.Image, Image.Image]:
+    return split_pair(record["files"], [record["name"].decode()] * len(record["files"]))
+
+
+def _size(data: Data) -> tuple[int, int]:
+    """Width and height, as Pillow has it."""
+    return data.image_size[::-1]
+
+
+def _pixels(box: Box, image: Image.Image) -> tuple[float, ...]:
+    """The box in the pixels of a file, so that it is cropped and resized in one."""
+    return tuple(x * side for x, side in zip(box, image.size * 2, strict=True))

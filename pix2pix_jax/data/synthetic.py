@@ -13,11 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from pix2pix_jax.data.palettes import CMP, Colour
 from pix2pix_jax.data.synthetic_plan import (
-    CLASSES,
     STYLES,
     Box,
-    Colour,
     Element,
     Rng,
     Style,
@@ -67,12 +66,22 @@ class Canvas(NamedTuple):
         return max(1, round(units * min(self.image.size) / 128))
 
 
-def draw_facade(seed: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """(photo, label), both uint8 [height, width, 3]; a pure function of its arguments."""
+def draw_facade(
+    seed: int, height: int, width: int, ambiguous: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """(photo, label), both uint8 [height, width, 3]; a pure function of its arguments.
+
+    `ambiguous` buildings are painted in the style of any other, in any shade, so that a label
+    map no longer tells the colours, the masonry and the shapes of the windows in its photo.
+    """
     layout_rng, texture_rng = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     style = STYLES[layout_rng.integers(len(STYLES))]
     plan = list(plan_building(layout_rng, style))
     label = paint_label(plan, height, width)
+    if ambiguous:
+        style = STYLES[texture_rng.integers(len(STYLES))]
+        shade = texture_rng.uniform(0.7, 1.1)
+        style = style._replace(colours={k: tint(v, shade) for k, v in style.colours.items()})
     return paint_photo(plan, style, label, texture_rng), label
 
 
@@ -83,10 +92,10 @@ def to_pixels(box: Box, height: int, width: int) -> Pixels:
 
 
 def paint_label(plan: list[Element], height: int, width: int) -> np.ndarray:
-    """uint8 [height, width, 3] in the exact colours of CLASSES"""
+    """uint8 [height, width, 3] in the exact colours of the CMP palette"""
     image = Image.new("RGB", (width, height))
     for element in plan:
-        image.paste(CLASSES[element.kind], to_pixels(element.box, height, width))
+        image.paste(CMP.classes[element.kind], to_pixels(element.box, height, width))
     return np.array(image)
 
 
@@ -99,7 +108,7 @@ def paint_photo(plan: list[Element], style: Style, label: np.ndarray, rng: Rng) 
     for _, box, material in plan:
         left, top, right, bottom = (SUPERSAMPLE * x for x in to_pixels(box, height, width))
         PAINTERS[material](canvas, (left, top, right, bottom))
-    return expose(canvas, sky=(label == CLASSES["background"]).all(-1))
+    return expose(canvas, sky=(label == CMP.classes["background"]).all(-1))
 
 
 def expose(canvas: Canvas, sky: np.ndarray) -> np.ndarray:

@@ -10,25 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pix2pix_jax.data.palettes import Colour
+
 Rng = np.random.Generator
-Colour = tuple[int, int, int]
 Box = tuple[float, float, float, float]  # left, top, right, bottom in fractions of the picture
-
-CLASSES: dict[str, Colour] = {
-    "background": (0, 0, 170),
-    "facade": (0, 0, 255),
-    "window": (0, 85, 255),
-    "door": (0, 170, 255),
-    "cornice": (0, 255, 255),
-    "sill": (85, 255, 170),
-    "balcony": (170, 255, 85),
-    "blind": (255, 255, 0),
-    "deco": (255, 170, 0),
-    "molding": (255, 85, 0),
-    "pillar": (255, 0, 0),
-    "shop": (170, 0, 0),
-}
-
 
 class Style(NamedTuple):
     """A kind of building: its colours, its proportions and how likely it has which features."""
@@ -84,7 +69,7 @@ STYLES = (BRICK, LIMEWASH, SANDSTONE, STUCCO)
 class Element(NamedTuple):
     """A rectangle of one class and one material."""
 
-    kind: str  # one of CLASSES
+    kind: str  # a class of the CMP palette
     box: Box
     material: str = "stone"  # one of the PAINTERS in synthetic.py
 

@@ -1,0 +1,114 @@
+"""Classes of the datasets whose B is a label map: their colours, and pixels back to classes."""
+
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+Colour = tuple[int, int, int]
+IGNORED = 255  # the class of pixels that do not count
+
+
+class Palette(NamedTuple):
+    """What the colours of a label map say."""
+
+    classes: dict[str, Colour]
+    ignored: tuple[Colour, ...] = ()  # colours of what is not scored
+
+
+# The twelve classes of the CMP set, in the colours of its own label maps.
+CMP = Palette(
+    {
+        "background": (0, 0, 170),
+        "facade": (0, 0, 255),
+        "window": (0, 85, 255),
+        "door": (0, 170, 255),
+        "cornice": (0, 255, 255),
+        "sill": (85, 255, 170),
+        "balcony": (170, 255, 85),
+        "blind": (255, 255, 0),
+        "deco": (255, 170, 0),
+        "molding": (255, 85, 0),
+        "pillar": (255, 0, 0),
+        "shop": (170, 0, 0),
+    }
+)
+# The same classes as the public pix2pix set colours them: medians measured on its JPEGs.
+CMP_PUBLIC = Palette(
+    {
+        "background": (0, 0, 222),
+        "facade": (0, 48, 255),
+        "window": (0, 128, 255),
+        "door": (0, 207, 255),
+        "cornice": (32, 255, 224),
+        "sill": (112, 254, 142),
+        "balcony": (192, 255, 63),
+        "blind": (255, 240, 0),
+        "deco": (255, 159, 0),
+        "molding": (255, 80, 0),
+        "pillar": (254, 0, 0),
+        "shop": (174, 0, 0),
+    }
+)
+# The 19 classes that Cityscapes scores, and the colours of those that it leaves out.
+CITYSCAPES = Palette(
+    {
+        "road": (128, 64, 128),
+        "sidewalk": (244, 35, 232),
+        "building": (70, 70, 70),
+        "wall": (102, 102, 156),
+        "fence": (190, 153, 153),
+        "pole": (153, 153, 153),
+        "traffic light": (250, 170, 30),
+        "traffic sign": (220, 220, 0),
+        "vegetation": (107, 142, 35),
+        "terrain": (152, 251, 152),
+        "sky": (70, 130, 180),
+        "person": (220, 20, 60),
+        "rider": (255, 0, 0),
+        "car": (0, 0, 142),
+        "truck": (0, 0, 70),
+        "bus": (0, 60, 100),
+        "train": (0, 80, 100),
+        "motorcycle": (0, 0, 230),
+        "bicycle": (119, 11, 32),
+    },
+    ignored=(
+        (0, 0, 0),  # unlabelled, ego vehicle, static
+        (111, 74, 0),  # dynamic
+        (81, 0, 81),  # ground
+        (250, 170, 160),  # parking
+        (230, 150, 140),  # rail track
+        (180, 165, 180),  # guard rail
+        (150, 100, 100),  # bridge
+        (150, 120, 90),  # tunnel
+        (0, 0, 90),  # caravan
+        (0, 0, 110),  # trailer
+    ),
+)
+# By data.name. In all of them A is the photo and B the label map.
+PALETTES = {"synthetic_facades": CMP, "facades": CMP_PUBLIC, "cityscapes": CITYSCAPES}
+
+
+def nearest_class(pixels: np.ndarray, palette: Palette) -> np.ndarray:
+    """The class of every pixel by its nearest colour, since JPEG blurs them.
+
+    Args:
+      pixels: uint8 [..., 3].
+      palette: its colours.
+
+    Returns:
+      uint8 [...]: the place of the class in the palette, or IGNORED.
+    """
+    colours = np.array([*palette.classes.values(), *palette.ignored], np.float32)
+    places = np.full(len(colours), IGNORED, np.uint8)
+    places[: len(palette.classes)] = np.arange(len(palette.classes))
+    flat = pixels.reshape(-1, 3).astype(np.float32)
+    # |p - c|^2 without the |p|^2 that is the same for all c: one matrix product, exact in float32.
+    distances = (colours**2).sum(-1)[None] - 2 * flat @ colours.T  # [pixels, colours]
+    return places[distances.argmin(-1)].reshape(pixels.shape[:-1])
+
+
+def class_map(label: Image.Image, palette: Palette) -> Image.Image:
+    """A label map as a grey image of classes, whose pixels may be moved but not mixed."""
+    return Image.fromarray(nearest_class(np.asarray(label.convert("RGB")), palette))

@@ -1,0 +1,1 @@
+def write_gallery(workdir, summary): pass
