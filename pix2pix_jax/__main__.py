@@ -11,51 +11,81 @@ from typing import NoReturn
 from absl import logging as absl_logging
 
 from pix2pix_jax.config import Config, UsageError
-from pix2pix_jax.config_files import load_experiment, override, read_config
+from pix2pix_jax.config_files import load_experiment, load_sweep, override, read_config
 
 # Commands import what they need when they run, so that help and refusals come at once.
 
 
-def run_prepare(options: argparse.Namespace, config: Config) -> int:
+Fields = dict[str, str]  # of --config.GROUP.FIELD=VALUE
+
+
+def run_prepare(options: argparse.Namespace, fields: Fields) -> int:
     """Writes the dataset of a config once, and says what it holds."""
     from pix2pix_jax.config import resolve
     from pix2pix_jax.data.builders import prepare
 
+    config = asked(options, fields)
     dataset = prepare(resolve(config).data)
     counts = ", ".join(f"{info.num_examples} {name}" for name, info in dataset.info.splits.items())
     print(f"{config.data.name}: {counts} pairs in {dataset.data_dir}")
     return 0
 
 
-def run_train(options: argparse.Namespace, config: Config) -> int:
+def run_train(options: argparse.Namespace, fields: Fields) -> int:
     """Trains, or goes on training."""
     if options.workdir is None:
         raise UsageError("--workdir: train needs one, e.g. --workdir=runs/first")
     check_backend()
     from pix2pix_jax.train import train
 
-    return train(config, options.workdir)
+    return train(asked(options, fields), options.workdir)
 
 
-def run_evaluate(options: argparse.Namespace, config: Config) -> int:
+def run_evaluate(options: argparse.Namespace, fields: Fields) -> int:
     """Scores a split."""
     if options.workdir is None:
         raise UsageError("--workdir: evaluate needs that of a run, e.g. --workdir=runs/first")
     check_backend()
     from pix2pix_jax.evaluate import evaluate
 
-    return evaluate(
-        config, options.workdir, options.split, options.step, not options.no_fcn_score
-    )
+    config, fcn_score = asked(options, fields), not options.no_fcn_score
+    return evaluate(config, options.workdir, options.split, options.step, fcn_score)
 
 
-def run_describe(options: argparse.Namespace, config: Config) -> int:
+def run_sweep(options: argparse.Namespace, fields: Fields) -> int:
+    """Runs the variants of an experiment, or lists them."""
+    if options.config is None:
+        raise UsageError("--config: give a sweep, e.g. experiments/ablations/receptive_field.py")
+    if options.workdir is None:
+        raise UsageError("--workdir: sweep needs one, e.g. --workdir=runs/receptive_field")
+    check_backend()
+    from pix2pix_jax.sweep import as_text, sweep
+
+    plan = load_sweep(options.config, options.seeds, fields)
+    if options.list:
+        print(as_text(plan, options.workdir, options.split))
+        return 0
+    return sweep(plan, options.workdir, options.index, options.split)
+
+
+def run_describe(options: argparse.Namespace, fields: Fields) -> int:
     """Prints what a config builds."""
     check_backend()
     from pix2pix_jax.describe import as_json, as_text, describe
 
-    print((as_json if options.format == "json" else as_text)(describe(config)))
+    print((as_json if options.format == "json" else as_text)(describe(asked(options, fields))))
     return 0
+
+
+def asked(options: argparse.Namespace, fields: Fields) -> Config:
+    """The config of --config, or else that of the workdir, with fields replaced."""
+    if options.config is not None:
+        config = load_experiment(options.config)
+    elif options.workdir is not None:
+        config = read_config(options.workdir / "config.json")
+    else:
+        raise UsageError("--config: give an experiment, e.g. experiments/quickstart.py")
+    return override(config, fields)
 
 
 def check_backend() -> None:
@@ -84,6 +114,13 @@ def expanded(path: str) -> Path:
     return Path(path).expanduser()
 
 
+def positive(text: str) -> int:
+    """A number above zero."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return int(text)
+
+
 def checkpoint_step(text: str) -> int | str:
     """A number, or one of the two words that stand for one."""
     if text.isdecimal():
@@ -101,6 +138,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
         ("prepare", run_prepare, "write the dataset of a config once"),
         ("train", run_train, "train; the same command in the same workdir resumes"),
         ("evaluate", run_evaluate, "score a split, and show its pairs"),
+        ("sweep", run_sweep, "run the variants of an experiment, and compare them"),
         ("describe", run_describe, "layers, shapes, parameters and receptive fields"),
     ):
         command = commands.add_parser(
@@ -118,12 +156,17 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
             "--config", metavar="FILE[:ARG]", help="experiment; without it, that of the workdir"
         )
         command.add_argument("--workdir", type=expanded, metavar="DIR", help="where the run lives")
-        if name == "evaluate":
+        if name in ("evaluate", "sweep"):
             command.add_argument("--split", default="val", help="train, val or test")
+        if name == "sweep":
+            command.add_argument("--index", type=int, metavar="I", help="only variant I")
+            command.add_argument("--seeds", type=positive, metavar="N", help="runs of each row")
+            command.add_argument("--list", action="store_true", help="only say what would be run")
+        if name == "evaluate":
             command.add_argument(
                 "--step", type=checkpoint_step, default="newest", help="K, newest or best"
             )
-            command.add_argument("--no_fcn_score", action="store_true", help="only the other metrics")
+            command.add_argument("--no_fcn_score", action="store_true", help="leave it out")
         if name == "describe":
             command.add_argument("--format", choices=("text", "json"), default="text")
     options, rest = parser.parse_known_args(arguments)
@@ -170,19 +213,13 @@ def command(arguments: list[str]) -> int:
     """Runs one command of the line; what the user can mend becomes one line and 2."""
     try:
         options, fields = parse(arguments)
-        if options.config is not None:
-            config = load_experiment(options.config)
-        elif options.workdir is not None:
-            config = read_config(options.workdir / "config.json")
-        else:
-            raise UsageError("--config: give an experiment, e.g. experiments/quickstart.py")
-        return options.run(options, override(config, fields))
+        return options.run(options, fields)
     except UsageError as error:
         print(error, file=sys.stderr)
     except BrokenPipeError:
         return 128 + signal.SIGPIPE
     except OSError as error:  # a full disk, a folder without permission
-        place = error.filename or options.workdir or config.data.data_dir
+        place = error.filename or options.workdir or "data.data_dir"
         print(f"{place}: {error.strerror or error}", file=sys.stderr)
     return 2
 

@@ -47,7 +47,9 @@ def open_checkpoints(workdir: Path, keep: int, best: str) -> Iterator[ocp.Checkp
     """
     goodness = partial(_goodness, best)
     newest = preservation_policy.LatestN(keep)
-    best_one = preservation_policy.BestN(goodness, n=1, keep_checkpoints_without_metrics=False)
+    best_one = preservation_policy.BestN(
+        get_metric_fn=goodness, n=1, keep_checkpoints_without_metrics=False
+    )
     policy = preservation_policy.AnyPreservationPolicy([newest, best_one])
     options = ocp.CheckpointManagerOptions(
         preservation_policy=policy,
@@ -82,7 +84,7 @@ def save(
     state: TrainState,
     totals: Totals,
     data: str,
-    scores: dict[str, float] | None = None,
+    scores: dict[str, float],
 ) -> None:
     """Copies the state to the host and writes it while training goes on.
 
@@ -91,7 +93,7 @@ def save(
       state: at the step to save.
       totals: that the next line of the log goes on from.
       data: fingerprint of the training pairs.
-      scores: metrics of its evaluation, if it was evaluated.
+      scores: metrics of its evaluation; none where it was not evaluated.
 
     Raises:
       UsageError: a value is not finite, or this save or the one before it failed; what is on
@@ -109,7 +111,7 @@ def save(
     args = {name: ocp.args.StandardSave(items[name]) for name in ITEMS}
     args["origin"] = ocp.args.JsonSave(sealed(origin))
     with _write_errors(manager):
-        saved = manager.save(step, args=ocp.args.Composite(**args), metrics=scores)
+        saved = manager.save(step, args=ocp.args.Composite(**args), metrics=scores or None)
     if not saved:  # Orbax passes over a step that is not newer than all others, and says nothing
         raise UsageError(f"{manager.directory}: step {step} was not saved; is it there already?")
 

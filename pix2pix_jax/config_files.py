@@ -2,15 +2,28 @@
 
 import difflib
 import inspect
+import re
 import runpy
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import combinations
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
 from pix2pix_jax.config import Config, UsageError
 from pix2pix_jax.files import write_whole
+
+
+class Sweep(NamedTuple):
+    """The variants of an experiment, to be compared."""
+
+    title: str  # the first line of the file
+    variants: list[tuple[str, Config]]  # names are ROW or ROW/REPEAT
+    paper: dict[str, dict[str, float]]  # what the paper reports for a row, by metric
 
 
 def load_experiment(spec: str) -> Config:
@@ -19,6 +32,72 @@ def load_experiment(spec: str) -> Config:
     Raises:
       UsageError: no such file, no get_config in it, or a value that a field refuses.
     """
+    path, arg = _file_and_argument(spec)
+    with _blamed_on(path):
+        get_config = runpy.run_path(path).get("get_config")
+        if not callable(get_config):
+            raise UsageError(f"{path}: has no get_config(arg) function; see experiments/folder.py")
+        takes_arg = bool(inspect.signature(get_config).parameters)
+        if arg and not takes_arg:
+            raise UsageError(f"{spec}: {path} takes no argument; leave out ':{arg}'")
+        config = get_config(arg) if takes_arg else get_config()
+    if not isinstance(config, Config):
+        raise UsageError(f"{path}: get_config returned {type(config).__name__}, not a Config")
+    return config
+
+
+def load_sweep(spec: str, seeds: int | None, fields: dict[str, str]) -> Sweep:
+    """What `sweep(ARG, seeds)` of the Python file of "FILE" or "FILE:ARG" yields.
+
+    A variant whose name is ROW/REPEAT is one of several, say seeds, of a row of the table. The
+    file may say what the paper has for a row, PAPER: {ROW: {METRIC: VALUE}}.
+
+    Args:
+      spec: of the file.
+      seeds: how many; None leaves it to the file.
+      fields: values that replace those of all variants, as in `override`.
+
+    Raises:
+      UsageError: no such file, no sweep in it, names that are no folders, variants that are
+        alike, or a value that a field refuses.
+    """
+    path, arg = _file_and_argument(spec)
+    with _blamed_on(path):
+        content = runpy.run_path(path)
+        function = content.get("sweep")
+        if not callable(function):
+            raise UsageError(f"{path}: has no sweep(); see experiments/ablations")
+        parameters = list(inspect.signature(function).parameters)
+        arguments: dict[str, Any] = {}
+        if arg:
+            if not parameters or parameters[0] == "seeds":
+                raise UsageError(f"{spec}: {path} takes no argument; leave out ':{arg}'")
+            arguments[parameters[0]] = arg
+        if seeds is not None:
+            if "seeds" not in parameters:
+                raise UsageError(f"--seeds: the sweep of {path} has its own; leave it out")
+            arguments["seeds"] = seeds
+        variants = [(name, config) for name, config in function(**arguments)]
+    _check_variants(path, variants)
+    variants = [(name, override(config, fields)) for name, config in variants]
+    for (name, config), (other, same) in combinations(variants, 2):
+        if name == other or config == same:
+            raise UsageError(f"{path}: {name} and {other} of sweep() are alike; they must differ")
+    title = (content["__doc__"] or path).strip().partition("\n")[0]
+    return Sweep(title, variants, content.get("PAPER", {}))
+
+
+def _check_variants(path: str, variants: list[tuple[str, Config]]) -> None:
+    if not variants:
+        raise UsageError(f"{path}: sweep() yields nothing")
+    for name, config in variants:
+        if not isinstance(config, Config):
+            raise UsageError(f"{path}: {name} of sweep() is {type(config).__name__}, not a Config")
+        if not re.fullmatch(r"\w[\w.+-]*(/\w[\w.+-]*)?", str(name)):
+            raise UsageError(f"{path}: {name!r} of sweep() cannot be a folder; use ROW or ROW/SEED")
+
+
+def _file_and_argument(spec: str) -> tuple[str, str]:
     path, _, arg = spec.partition(":")
     path = str(Path(path).expanduser())
     if Path(path).is_dir():
@@ -32,27 +111,24 @@ def load_experiment(spec: str) -> Config:
             f"{Path(path).absolute()}: no such experiment file; "
             + (f"there are {', '.join(there)}" if there else "go to the folder that was cloned")
         )
+    return path, arg
+
+
+@contextmanager
+def _blamed_on(path: str) -> Iterator[None]:
+    """Raises UsageError, naming the line of the file, whatever it does."""
     try:
-        get_config = runpy.run_path(path).get("get_config")
-        if not callable(get_config):
-            raise UsageError(f"{path}: has no get_config(arg) function; see experiments/folder.py")
-        takes_arg = bool(inspect.signature(get_config).parameters)
-        if arg and not takes_arg:
-            raise UsageError(f"{spec}: {path} takes no argument; leave out ':{arg}'")
-        config = get_config(arg) if takes_arg else get_config()
+        yield
     except UsageError:
         raise
     except ValidationError as error:
         raise UsageError(f"{path}: {_first_line(error)}") from error
     except SyntaxError as error:
         raise UsageError(f"{path} line {error.lineno}: {error.msg}") from error
-    except Exception as error:  # whatever else the file does
+    except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         line = max((frame.lineno for frame in frames if frame.filename == path), default="?")
         raise UsageError(f"{path} line {line}: {type(error).__name__}: {error}") from error
-    if not isinstance(config, Config):
-        raise UsageError(f"{path}: get_config returned {type(config).__name__}, not a Config")
-    return config
 
 
 def override(config: Config, values: dict[str, str]) -> Config:

@@ -22,6 +22,18 @@ METRICS = {
     "lab_a": True,
     "lab_b": True,
 }
+# As tables and charts call them.
+LABELS = {
+    "per_pixel_accuracy": "per-pixel accuracy",
+    "per_class_accuracy": "per-class accuracy",
+    "class_iou": "class IOU",
+    "l1": "L1",
+    "psnr": "PSNR (dB)",
+    "ssim": "SSIM",
+    "lab_l": "L histogram",
+    "lab_a": "a histogram",
+    "lab_b": "b histogram",
+}
 FCN_SCORE = ("per_pixel_accuracy", "per_class_accuracy", "class_iou")
 # First and last edge of the histograms, whose bins are one unit of Lab wide.
 LAB_RANGES = {"lab_l": (0, 100), "lab_a": (-110, 110), "lab_b": (-110, 110)}
@@ -140,3 +152,10 @@ def fcn_score(counts: np.ndarray) -> dict[str, float]:
 def _mean(parts: np.ndarray, wholes: np.ndarray) -> float:
     there = wholes > 0
     return float(np.mean(parts[there] / wholes[there])) if there.any() else float("nan")
+
+
+def shown(metric: str, value: float | None) -> str:
+    """A value as tables have it; None, in JSON, is an infinite PSNR or what could not be measured."""
+    if value is None:
+        return "∞" if metric == "psnr" else "-"
+    return f"{value:.3f}"

@@ -1,7 +1,6 @@
 """The page of a run: curves, samples, config and versions, in files that open from disk."""
 
 import html
-import io
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -12,16 +11,10 @@ from pydantic import TypeAdapter
 
 from pix2pix_jax.config import Config
 from pix2pix_jax.files import write_whole
+from pix2pix_jax.metrics import METRICS
+from pix2pix_jax.page import page, svg
 from pix2pix_jax.writer import read_metrics
 
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
-       color: #222; background: #fff; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
-img, svg { max-width: 100%; height: auto; } figure { margin: 0 0 1rem; }
-.curves { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1rem; }
-pre { background: #f4f4f4; padding: 1rem; overflow-x: auto; }
-"""
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "grain", "numpy")
 
 
@@ -37,7 +30,7 @@ def write_report(workdir: Path, config: Config) -> None:
         if int(path.stem[5:]) <= last
     ]
     curves = "".join(
-        f"<figure>{curve(name, lines)}</figure>"
+        curve(name, lines)
         # Backwards: validation, losses, logits, speed.
         for name in sorted({name for line in lines for name in line} - {"step"}, reverse=True)
     )
@@ -54,29 +47,38 @@ def write_report(workdir: Path, config: Config) -> None:
     )
     text = TypeAdapter(Config).dump_json(config, indent=2).decode()
     versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
-    name = html.escape(workdir.resolve().name)
-    page = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{name}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style>'
-        f"<h1>{name}: step {last} of {config.train.steps}</h1>{newest}"
-        f"<h2>Curves</h2><p>Thin as logged, thick smoothed; validation as it is.</p>"
-        f'<div class="curves">{curves}</div>'
+    title = f"{workdir.resolve().name}: step {last} of {config.train.steps}"
+    body = (
+        f"{best(lines, config.train.best_metric)}{newest}"
+        "<h2>Curves</h2><p>Thin as logged, thick smoothed, but for validation and evaluation.</p>"
+        f'<div class="charts">{curves}</div>'
         f"<h2>Config</h2><pre>{html.escape(text)}</pre><h2>Versions</h2>"
         f"<p>Python {platform.python_version()}, {versions}; {jax.device_count()} "
-        f"{html.escape(jax.devices()[0].device_kind)}</p></html>\n"
+        f"{html.escape(jax.devices()[0].device_kind)}</p>"
     )
-    write_whole(workdir / "report" / "index.html", page)
+    write_whole(workdir / "report" / "index.html", page(title, body))
+
+
+def best(lines: list[dict[str, float]], metric: str) -> str:
+    """Which step to keep, of those that were evaluated."""
+    name = f"evaluation/{metric}"
+    values = {line["step"]: line[name] for line in lines if name in line}
+    if not values:
+        return ""
+    step = (max if METRICS[metric] else min)(values, key=values.get)
+    return f"<p>Best by {metric} so far: step {step}, {values[step]:.3f}.</p>"
 
 
 def curve(name: str, lines: list[dict[str, float]]) -> str:
     """A metric against steps as inline SVG: every logged value faint, their running mean strong.
 
-    Validation is of the same pairs every time, so a rise is no noise and is not smoothed away.
+    Validation and evaluation are of the same pairs every time, so a rise is no noise and is not
+    smoothed away.
     """
     points = [(line["step"], line[name]) for line in lines if name in line]
     means, mean = [], points[0][1]
     for _, value in points:
-        mean += (1 if name.startswith("validation/") else 0.15) * (value - mean)
+        mean += (0.15 if name.startswith(("loss/", "logits/", "images")) else 1) * (value - mean)
         means.append(mean)
     figure = Figure(figsize=(4.2, 2.6), layout="constrained")
     axes = figure.add_subplot()
@@ -87,6 +89,4 @@ def curve(name: str, lines: list[dict[str, float]]) -> str:
     axes.set_xlabel("step")
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    svg = io.StringIO()
-    figure.savefig(svg, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    return svg.getvalue()[svg.getvalue().index("<svg") :]
+    return svg(figure)

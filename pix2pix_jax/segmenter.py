@@ -55,13 +55,13 @@ def open_reader(data: Data, dataset: DatasetBuilder) -> tuple[Reader, str]:
     palette = PALETTES.get(data.name)
     if palette is None:
         raise UsageError(
-            f"data.name: {data.name} has no palette of classes, so it has no FCN-score (those that "
-            f"have one: {', '.join(PALETTES)}); --no_fcn_score leaves it out"
+            f"data.name: {data.name} has no palette of classes, so there is no FCN-score, only for "
+            f"{', '.join(PALETTES)}; do without by --no_fcn_score, or by another train.best_metric"
         )
     if data.target_channels != 3:
         raise UsageError(
             f"data.target_channels: the FCN-score is read from 3 channels, not from "
-            f"{data.target_channels}; --no_fcn_score leaves it out"
+            f"{data.target_channels}; do without by --no_fcn_score, or by another train.best_metric"
         )
     if data.direction == "AtoB":
         return lambda images: nearest_class(to_uint8(images), palette), "nearest colour"
@@ -102,9 +102,7 @@ def _path(data: Data, dataset: DatasetBuilder) -> Path:
     return Path(data.data_dir).expanduser() / "segmenters" / name
 
 
-def _train(
-    data: Data, dataset: DatasetBuilder, palette: Palette
-) -> tuple[dict, dict[str, float]]:
+def _train(data: Data, dataset: DatasetBuilder, palette: Palette) -> tuple[dict, dict[str, float]]:
     """Parameters, and the score of real photos of the validation split."""
     segmenter = _segmenter(data, palette)
     optimizer = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, STEPS))
@@ -151,9 +149,7 @@ def _batches(data: Data, dataset: DatasetBuilder, palette: Palette) -> Iterator[
     )
 
 
-def _score(
-    read: Reader, data: Data, records: Sequence[dict], palette: Palette
-) -> dict[str, float]:
+def _score(read: Reader, data: Data, records: Sequence[dict], palette: Palette) -> dict[str, float]:
     counts = 0
     for index in range(len(records)):
         example = labelled(records[index], data, palette)
@@ -165,9 +161,7 @@ def _score(
 
 
 def _write(path: Path, params: dict, score: dict[str, float]) -> None:
-    tensors = {
-        name: np.asarray(leaf) for name, leaf in flatten_dict(params, sep="/").items()
-    }
+    tensors = {name: np.asarray(leaf) for name, leaf in flatten_dict(params, sep="/").items()}
     partial_path = path.with_suffix(".partial")
     save_file(tensors, partial_path, {"validation": json.dumps(score)})
     partial_path.rename(path)

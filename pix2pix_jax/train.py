@@ -25,7 +25,10 @@ from pix2pix_jax.guards import (
     memory_errors,
     owned,
 )
+from pix2pix_jax.metrics import FCN_SCORE
 from pix2pix_jax.report import write_report
+from pix2pix_jax.scoring import make_scorer
+from pix2pix_jax.segmenter import open_reader
 from pix2pix_jax.train_step import (
     Metrics,
     TrainState,
@@ -71,9 +74,12 @@ def train(config: Config, workdir: Path) -> int:
         say(f"{workdir}: {where}, {epochs} of {pairs} pairs from {dataset.data_dir}")
         say("compiling, which takes half a minute on a CPU")
         step = fit(config, workdir, dataset, state, totals, checkpoints, caught)
+        best = checkpoints.best_step()
     if caught:
         say(f"{workdir}: stopped at step {step} and saved; the same command goes on from there")
         return 128 + caught[0]
+    if best is not None:
+        say(f"{workdir}: best by {config.train.best_metric} is step {best}")
     say(f"{workdir}: {step} steps done; the pictures are in {workdir}/report/index.html")
     return 0
 
@@ -90,6 +96,7 @@ def fit(
     """Runs to train.steps, or until a signal is caught; returns the last step, which is saved."""
     options, first = config.train, int(state.step)
     sample = sampler(config, open_split(dataset, "val"))
+    evaluate = evaluator(config, dataset) if options.evaluate_every else None
     unread: list[Metrics] = []
     with (
         closing(prefetched(train_batches(config, open_split(dataset, "train")), first)) as batches,
@@ -100,25 +107,50 @@ def fit(
                 write_config(config, workdir / "config.json")
             unread.append(metrics)
             stop = bool(caught)
-            log, show, save = (
-                step % every == 0 or step == options.steps
-                for every in (options.log_every, options.sample_every, options.checkpoint_every)
+            log, show, save, score = (
+                every > 0 and (step % every == 0 or step == options.steps)
+                for every in (
+                    options.log_every,
+                    options.sample_every,
+                    options.checkpoint_every,
+                    options.evaluate_every,
+                )
             )
-            if log or show or save or stop:
+            if log or show or save or score or stop:
                 add_up(totals, unread, step)
             advance(step)  # after the wait for the devices, where there was one
-            if log or show:
+            scores = evaluate(now.generator.params) if score else {}
+            if log or show or score:
                 picture, error = sample(step, now.generator.params)
-                write(step, means(totals) | {"validation/l1": error}, picture if show else None)
+                scalars = {f"evaluation/{name}": value for name, value in scores.items()}
+                scalars |= means(totals) | {"validation/l1": error}
+                write(step, scalars, picture if show else None)
             if step % options.log_every == 0:
                 totals.clear()
             if show or stop:
                 write_report(workdir, config)
-            if save or stop:
-                checkpoint.save(checkpoints, now, totals, fingerprint(dataset))
+            if save or score or stop:
+                checkpoint.save(checkpoints, now, totals, fingerprint(dataset), scores)
             if stop:
                 break
     return step
+
+
+def evaluator(config: Config, dataset: DatasetBuilder) -> Callable[[dict], dict[str, float]]:
+    """A function of the generator's parameters: its metrics on the whole validation split.
+
+    The FCN-score is among them where train.best_metric is of it.
+    """
+    read = None
+    if config.train.best_metric in FCN_SCORE:
+        read, _ = open_reader(config.data, dataset)
+    score = make_scorer(config, open_split(dataset, "val"), read)
+
+    def evaluate(params: dict) -> dict[str, float]:
+        scores = score(jax.device_get(params)).metrics  # from here on it runs on one device
+        return {name: value for name, value in scores.items() if np.isfinite(value)}
+
+    return evaluate
 
 
 def updates(

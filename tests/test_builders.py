@@ -22,9 +22,9 @@ from PIL import Image
 from pix2pix_jax.config import Data, UsageError
 from pix2pix_jax.data import builders
 from pix2pix_jax.data.builders import fingerprint, prepare
+from pix2pix_jax.data.palettes import CMP
 from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.data.sources import find_pairs, unpacked
-from pix2pix_jax.data.palettes import CMP
 
 PAIRS = ["train/1.png", "train/2.jpg", "train/deep/1.bmp", "val/1.png", "test/1.bmp"]
 

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
+from conftest import refusal
 
 from pix2pix_jax import checkpoint
 from pix2pix_jax.config import UsageError
@@ -25,14 +28,15 @@ def template(small):
 TOTALS = {"steps": 3, "loss": 0.1 + 0.2}
 
 
-def save(workdir, state, *steps, keep=3):
-    with checkpoint.open_checkpoints(workdir, keep) as manager:
+def save(workdir, state, *steps, keep=3, best="l1", scores=None):
+    with checkpoint.open_checkpoints(workdir, keep, best) as manager:
         for step in steps:
-            checkpoint.save(manager, state.replace(step=np.int32(step)), TOTALS, "facades")
+            numbered, score = state.replace(step=np.int32(step)), (scores or {}).get(step, {})
+            checkpoint.save(manager, numbered, TOTALS, "facades", score)
 
 
 def restore(workdir, template, data="facades"):
-    with checkpoint.open_checkpoints(workdir, 3) as manager:
+    with checkpoint.open_checkpoints(workdir, 3, "l1") as manager:
         state, totals = checkpoint.restore_newest(manager, template, data)
     assert totals == TOTALS
     return state
@@ -67,7 +71,7 @@ def test_the_newest_are_kept(tmp_path, state):
 
 
 def test_nothing_saved_is_no_state(tmp_path, template):
-    with checkpoint.open_checkpoints(tmp_path, 3) as manager:
+    with checkpoint.open_checkpoints(tmp_path, 3, "l1") as manager:
         assert checkpoint.restore_newest(manager, template, "facades") is None
 
 
@@ -83,11 +87,11 @@ def test_a_flipped_byte_is_noticed_and_the_older_one_taken(tmp_path, state, temp
 def test_a_rejected_step_can_be_reached_and_saved_again(tmp_path, state, template):
     save(tmp_path, state, 1, 2)
     flip_a_byte(tmp_path / "checkpoints" / "2" / "generator")
-    with checkpoint.open_checkpoints(tmp_path, 3) as manager:
+    with checkpoint.open_checkpoints(tmp_path, 3, "l1") as manager:
         assert checkpoint.restore_newest(manager, template, "facades")[0].step == 1
-        checkpoint.save(manager, state.replace(step=np.int32(2)), TOTALS, "facades")
+        checkpoint.save(manager, state.replace(step=np.int32(2)), TOTALS, "facades", {})
         with pytest.raises(UsageError, match="step 1 was not saved"):
-            checkpoint.save(manager, state.replace(step=np.int32(1)), TOTALS, "facades")
+            checkpoint.save(manager, state.replace(step=np.int32(1)), TOTALS, "facades", {})
     assert restore(tmp_path, template).step == 2
 
 
@@ -129,3 +133,72 @@ def test_values_that_are_not_finite_are_not_saved(tmp_path, state, template):
     with pytest.raises(UsageError, match=r"step 2: \['generator'\]\['up1'\]\['kernel'\]"):
         save(tmp_path, state, 2)
     assert restore(tmp_path, template).step == 1
+
+
+def steps(workdir):
+    return sorted(int(path.name) for path in (workdir / "checkpoints").iterdir())
+
+
+def test_the_best_is_kept_beside_the_newest(tmp_path, state):
+    """Step 2 has the least L1, step 1 the highest SSIM; steps 5 and 6 were not evaluated."""
+    l1, ssim = [0.3, 0.1, 0.2, 0.4], [0.9, 0.5, 0.6, 0.7]
+    scores = {
+        step: {"l1": a, "ssim": b} for step, (a, b) in enumerate(zip(l1, ssim, strict=True), 1)
+    }
+    for best, expected in (("l1", [2, 5, 6]), ("ssim", [1, 5, 6])):
+        save(tmp_path / best, state, *range(1, 7), keep=2, best=best, scores=scores)
+        assert steps(tmp_path / best) == expected
+
+
+def test_the_best_is_known_again_by_a_resumed_run(tmp_path, state):
+    scores = {1: {"l1": 0.1}, 2: {"l1": 0.2}, 4: {"l1": 0.3}}
+    for step in (1, 2, 3, 4, 5):
+        save(tmp_path, state, step, keep=1, scores=scores)
+    assert steps(tmp_path) == [1, 5]
+
+
+def test_a_metric_that_was_not_measured_is_worse_than_any(tmp_path, state):
+    scores = {1: {"l1": 0.1}, 2: {"l1": 0.1, "class_iou": 0.0}}
+    save(tmp_path, state, 1, 2, 3, 4, keep=1, best="class_iou", scores=scores)
+    assert steps(tmp_path) == [2, 4]
+
+
+def read(workdir, template, step, metric="l1"):
+    return checkpoint.read_generator(workdir, template, step, metric)
+
+
+def test_a_generator_is_read_alone(tmp_path, state, template):
+    save(tmp_path, state, 1, 2, 3, scores={1: {"l1": 0.2}, 2: {"l1": 0.1}})
+    for asked, expected in ((2, 2), ("newest", 3), ("best", 2)):
+        step, params = read(tmp_path, template, asked)
+        assert step == expected
+        for a, b in zip(
+            jax.tree.leaves(params), jax.tree.leaves(state.generator.params), strict=True
+        ):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_run_that_goes_on_is_not_disturbed_by_a_reader(tmp_path, state, template):
+    save(tmp_path, state, 1)
+    unfinished = tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp-3"
+    unfinished.mkdir()
+    assert read(tmp_path, template, "newest")[0] == 1
+    assert unfinished.exists()
+
+
+def test_a_generator_that_cannot_be_read_is_refused(tmp_path, state, template, small):
+    assert "no checkpoints" in refusal(read, tmp_path, template, "newest")
+    save(tmp_path, state, 1, 2)
+    assert "there are 1, 2" in refusal(read, tmp_path, template, 3)
+    assert "train.evaluate_every" in refusal(read, tmp_path, template, "best")
+    flip_a_byte(tmp_path / "checkpoints" / "2" / "generator")
+    assert "2: cannot be restored" in refusal(read, tmp_path, template, "newest")
+    deeper = replace(small, model=replace(small.model, depth=3))
+    other = jax.eval_shape(lambda: create_state(deeper))
+    assert "other parameters" in refusal(read, tmp_path, other, 1)
+
+
+def test_broken_metrics_are_named(tmp_path, state):
+    save(tmp_path, state, 1, scores={1: {"l1": 0.1}})
+    (tmp_path / "checkpoints" / "1" / "metrics" / "metrics").write_text('{"l1')
+    assert "metrics in it is damaged" in refusal(save, tmp_path, state, 2)

@@ -15,6 +15,7 @@ from pix2pix_jax.data.palettes import Colour
 Rng = np.random.Generator
 Box = tuple[float, float, float, float]  # left, top, right, bottom in fractions of the picture
 
+
 class Style(NamedTuple):
     """A kind of building: its colours, its proportions and how likely it has which features."""
 

@@ -1,0 +1,38 @@
+"""Generator: encoder-decoder and U-Net, each with L1 and L1+cGAN (table 2, figure 5).
+
+    python -m pix2pix_jax sweep --config=experiments/ablations/generator.py:facades \
+        --workdir=runs/generator
+
+The argument is another experiment, here facades.py. The paper's numbers are of Cityscapes, and
+of batch size 10, unlike those of its other tables.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from pix2pix_jax.config import Config
+from pix2pix_jax.config_files import load_experiment
+
+PAPER = {
+    "encoder_decoder-L1": {
+        "per_pixel_accuracy": 0.35, "per_class_accuracy": 0.12, "class_iou": 0.08,
+    },
+    "encoder_decoder-L1+cGAN": {
+        "per_pixel_accuracy": 0.29, "per_class_accuracy": 0.09, "class_iou": 0.05,
+    },
+    "unet-L1": {"per_pixel_accuracy": 0.48, "per_class_accuracy": 0.18, "class_iou": 0.13},
+    "unet-L1+cGAN": {"per_pixel_accuracy": 0.55, "per_class_accuracy": 0.20, "class_iou": 0.14},
+    "ground truth": {"per_pixel_accuracy": 0.80, "per_class_accuracy": 0.26, "class_iou": 0.21},
+}  # fmt: skip
+
+
+def sweep(base: str = "synthetic_facades", seeds: int = 3) -> Iterator[tuple[str, Config]]:
+    config = load_experiment(str(Path(__file__).parents[1] / f"{base}.py"))
+    losses = {"L1": replace(config.loss, gan="none"), "L1+cGAN": config.loss}
+    for generator in ("encoder_decoder", "unet"):
+        model = replace(config.model, generator=generator)
+        for name, loss in losses.items():
+            for seed in range(seeds):
+                variant = replace(config, model=model, loss=loss, seed=seed)
+                yield f"{generator}-{name}/seed{seed}", variant

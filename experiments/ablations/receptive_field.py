@@ -1,0 +1,30 @@
+"""Receptive field of the discriminator: PixelGAN, PatchGAN and ImageGAN (table 3, figure 6).
+
+    python -m pix2pix_jax sweep --config=experiments/ablations/receptive_field.py:facades \
+        --workdir=runs/receptive_field
+
+The argument is another experiment, here facades.py. The paper's numbers are of Cityscapes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from pix2pix_jax.config import Config
+from pix2pix_jax.config_files import load_experiment
+
+PAPER = {
+    "pixel": {"per_pixel_accuracy": 0.39, "per_class_accuracy": 0.15, "class_iou": 0.10},
+    "patch16": {"per_pixel_accuracy": 0.65, "per_class_accuracy": 0.21, "class_iou": 0.17},
+    "patch70": {"per_pixel_accuracy": 0.66, "per_class_accuracy": 0.23, "class_iou": 0.17},
+    "image286": {"per_pixel_accuracy": 0.42, "per_class_accuracy": 0.16, "class_iou": 0.11},
+    "ground truth": {"per_pixel_accuracy": 0.80, "per_class_accuracy": 0.26, "class_iou": 0.21},
+}
+
+
+def sweep(base: str = "synthetic_facades", seeds: int = 3) -> Iterator[tuple[str, Config]]:
+    config = load_experiment(str(Path(__file__).parents[1] / f"{base}.py"))
+    for name in ("pixel", "patch16", "patch70", "image286"):
+        model = replace(config.model, discriminator=name)
+        for seed in range(seeds):
+            yield f"{name}/seed{seed}", replace(config, model=model, seed=seed)

@@ -1,0 +1,81 @@
+"""What all pages share: static HTML that opens from disk, and charts in it as SVG."""
+
+import html
+import io
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import quote
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from PIL import Image
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
+       color: #222; background: #fff; overflow-wrap: anywhere; }
+h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
+img, svg { max-width: 100%; height: auto; } figure { margin: 0 0 1rem; }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1rem; }
+pre { background: #f4f4f4; padding: 1rem; overflow-x: auto; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; } td, th { padding: 0.2rem 0.7rem; text-align: right; }
+td:first-child, th:first-child { text-align: left; } tr { border-bottom: 1px solid #ddd; }
+th { vertical-align: bottom; } .paper { color: #777; }
+.pairs figure { display: grid; grid-template-columns: repeat(3, 1fr); gap: 2px; }
+.pairs img, .grid img { width: 100%; display: block; background: #eee; }
+.pairs figcaption { grid-column: 1 / -1; font-size: 0.85rem; overflow-wrap: anywhere; }
+.heads { display: grid; grid-template-columns: repeat(3, 1fr); position: sticky; top: 0;
+         background: #fff; font-weight: 600; }
+.grid { display: grid; gap: 2px; } .grid span { font-size: 0.8rem; align-self: end; }
+select { font: inherit; max-width: 100%; }
+"""
+
+
+def page(title: str, body: str) -> str:
+    """A whole page around its body.
+
+    Args:
+      title: plain text, also the heading.
+      body: HTML.
+    """
+    title = html.escape(title)
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
+        '<link rel="icon" href="data:,">'  # or browsers ask the disk for one
+        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style>'
+        f"<h1>{title}</h1>{body}</html>\n"
+    )
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """HTML of a table whose cells are HTML."""
+    head = "".join(f"<th>{cell}</th>" for cell in header)
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
+
+
+def picture(path: Path, page_folder: Path, caption: str) -> str:
+    """HTML of a picture beside the page, read when it is scrolled to.
+
+    Args:
+      path: of the picture.
+      page_folder: of the page that shows it.
+      caption: for those who cannot see it.
+    """
+    place = quote(os.path.relpath(path, page_folder))
+    with Image.open(path) as image:
+        width, height = image.size
+    return (
+        f'<img loading="lazy" src="{place}" width="{width}" height="{height}" '
+        f'alt="{html.escape(caption)}">'
+    )
+
+
+def svg(figure: Figure) -> str:
+    """A figure as inline SVG, the same for the same content."""
+    file = io.StringIO()
+    unsigned = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with rc_context({"svg.hashsalt": "", "svg.fonttype": "none"}):
+        figure.savefig(file, format="svg", metadata=unsigned)
+    return f"<figure>{file.getvalue()[file.getvalue().index('<svg') :]}</figure>"

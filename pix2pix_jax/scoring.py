@@ -1,0 +1,117 @@
+"""What a generator is worth on a split: its outputs measured pair by pair, then summed up."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax import Array
+
+from pix2pix_jax import metrics
+from pix2pix_jax.config import Config
+from pix2pix_jax.data.palettes import PALETTES
+from pix2pix_jax.data.pipeline import labelled, plain
+from pix2pix_jax.generator import make_generator, translate
+from pix2pix_jax.segmenter import Reader
+from pix2pix_jax.train_step import purpose_key
+
+BATCH_SIZE = 8  # of which no number depends
+Show = Callable[[str, dict[str, np.ndarray]], None]  # name of a pair, its input, output and target
+
+
+class Evaluation(NamedTuple):
+    """What a generator is worth on a split."""
+
+    metrics: dict[str, float]  # those of METRICS that can be measured
+    ground_truth: dict[str, float]  # the FCN-score of the targets themselves
+    pairs: list[dict[str, str | float]]  # name and metrics of every pair
+    histograms: dict[str, dict[str, np.ndarray]]  # pixels by Lab, of outputs and targets
+
+
+def make_scorer(
+    config: Config, records: Sequence[dict], read: Reader | None
+) -> Callable[..., Evaluation]:
+    """A function of a generator's parameters, and of a function to show its pictures to.
+
+    The noise of a pair is keyed by its place in the split, and every pair is translated on its
+    own, so that no result depends on how the split is cut into batches.
+
+    Args:
+      config: resolved.
+      records: of a split.
+      read: tells the classes of targets; None: no FCN-score.
+    """
+    data, size = config.data, min(BATCH_SIZE, len(records))
+    generator, key = make_generator(config), purpose_key(config, "evaluation")
+    classes = len(PALETTES[data.name].classes) if read else 0
+    confuse = jax.jit(partial(metrics.confusion, classes=classes))
+
+    @jax.jit
+    def generate(params: dict, images: Array, places: Array) -> Array:
+        keys = jax.vmap(partial(jax.random.fold_in, key))(places)
+        return translate(generator, params, images, keys)
+
+    def measured(params: dict, batch: list[dict], first: int) -> tuple[dict, dict]:
+        # The last batch is filled up with its last pair, so that nothing compiles twice.
+        filled = batch + batch[-1:] * (size - len(batch))
+        examples = [plain(record, data) for record in filled]
+        pictures = {name: np.stack([e[name] for e in examples]) for name in ("input", "target")}
+        output = generate(params, pictures["input"], first + np.arange(size))
+        pictures["output"] = np.asarray(output)  # [size, h, w, c]
+        values = measure(pictures["output"], pictures["target"])
+        if read:
+            maps = [labelled(record, data, PALETTES[data.name])["classes"] for record in filled]
+            values["confusion"] = {
+                name: confuse(np.stack(maps), read(pictures[name])) for name in ("output", "target")
+            }
+        cut = partial(jax.tree.map, lambda value: np.asarray(value)[: len(batch)])
+        return cut(pictures), cut(values)
+
+    def score(params: dict, show: Show | None = None) -> Evaluation:
+        names, found = [], []
+        for first in range(0, len(records), size):
+            batch = [records[i] for i in range(first, min(first + size, len(records)))]
+            pictures, values = measured(params, batch, first)
+            found.append(values)
+            names += [record["name"].decode() for record in batch]
+            if show:
+                for place in range(len(batch)):
+                    show(names[first + place], {k: v[place] for k, v in pictures.items()})
+        return summed(names, jax.tree.map(lambda *values: np.concatenate(values), *found))
+
+    return score
+
+
+@jax.jit
+def measure(output: Array, target: Array) -> dict[str, dict]:
+    """All that depends on pixels alone, image by image: scores [b] and counts [b, bins]."""
+    scores = {"l1": metrics.l1(output, target), "psnr": metrics.psnr(output, target)}
+    if min(output.shape[1:3]) >= metrics.SSIM_WINDOW:
+        scores["ssim"] = metrics.ssim(output, target)
+    histograms = {
+        "output": metrics.lab_histograms(output),
+        "target": metrics.lab_histograms(target),
+    }
+    return {"scores": scores, "histograms": histograms}
+
+
+def summed(names: list[str], values: dict[str, dict]) -> Evaluation:
+    """The values of all pairs, [n, ...], as those of the split."""
+    scores, confusion = values["scores"], values.get("confusion")
+    histograms = jax.tree.map(lambda counts: counts.sum(0, dtype=np.int64), values["histograms"])
+    total = {name: float(value.mean(dtype=np.float64)) for name, value in scores.items()}
+    for name, counts in histograms["output"].items():
+        total[name] = metrics.intersection(counts, histograms["target"][name])
+    pairs = [
+        {"name": name} | {metric: float(value[i]) for metric, value in scores.items()}
+        for i, name in enumerate(names)
+    ]
+    truth = {}
+    if confusion:
+        total |= metrics.fcn_score(confusion["output"].sum(0, dtype=np.int64))
+        truth = metrics.fcn_score(confusion["target"].sum(0, dtype=np.int64))
+        for pair, counts in zip(pairs, confusion["output"], strict=True):
+            pair["per_pixel_accuracy"] = metrics.fcn_score(counts)["per_pixel_accuracy"]
+    ordered = {name: total[name] for name in metrics.METRICS if name in total}
+    return Evaluation(ordered, truth, pairs, histograms)

@@ -1,0 +1,200 @@
+"""The judge of the FCN-score, and the scores it gives to outputs that are known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import refusal
+
+from pix2pix_jax import scoring, segmenter
+from pix2pix_jax.config import Data
+from pix2pix_jax.data.builders import prepare
+from pix2pix_jax.data.images import to_uint8
+from pix2pix_jax.data.palettes import IGNORED, PALETTES
+from pix2pix_jax.data.pipeline import labelled, open_split, plain
+from pix2pix_jax.metrics import METRICS, confusion, fcn_score
+from pix2pix_jax.scoring import make_scorer
+from pix2pix_jax.segmenter import open_reader
+
+SIZE, STEPS = (32, 32), 300
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Forty buildings to learn from, nine to score: one more than a batch."""
+    data_dir = str(tmp_path_factory.mktemp("data"))
+    return Data(
+        direction="BtoA", image_size=SIZE, load_size=SIZE, synthetic_pairs=(40, 9, 1),
+        data_dir=data_dir,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def dataset(data):
+    return prepare(data)
+
+
+@pytest.fixture(scope="module")
+def reader(data, dataset):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(segmenter, "STEPS", STEPS)
+        patch.setattr(segmenter, "FEATURES", 16)
+        yield open_reader(data, dataset)
+
+
+@pytest.fixture(scope="module")
+def records(dataset):
+    return open_split(dataset, "val")
+
+
+@pytest.fixture
+def scored(small, data, records, reader, monkeypatch):
+    """Evaluation of outputs that are given, in place of what a generator makes of the inputs."""
+    config = replace(small, data=data)
+
+    def score(outputs, read=reader[0]):
+        numbers = {record["name"]: place for place, record in enumerate(records)}
+
+        def example(record, data):
+            return plain(record, data) | {"input": outputs[numbers[record["name"]]]}
+
+        monkeypatch.setattr(scoring, "plain", example)
+        monkeypatch.setattr(scoring, "translate", lambda generator, params, images, keys: images)
+        return make_scorer(config, records, read)({})
+
+    return score
+
+
+@pytest.fixture
+def targets(data, records):
+    return [plain(records[i], data)["target"] for i in range(len(records))]
+
+
+def test_real_photos_are_read_far_better_than_by_chance(scored, targets):
+    truth = scored(targets).ground_truth
+    assert truth["per_pixel_accuracy"] > 0.75
+    assert truth["class_iou"] > 0.35
+
+
+def test_the_target_itself_scores_exactly_the_ground_truth(scored, targets):
+    result = scored(targets)
+    assert result.ground_truth == {name: result.metrics[name] for name in result.ground_truth}
+    assert len(result.ground_truth) == 3
+    assert result.metrics["l1"] == 0
+    assert np.isposinf(result.metrics["psnr"])
+    for name in ("ssim", "lab_l", "lab_a", "lab_b"):
+        np.testing.assert_allclose(result.metrics[name], 1, atol=1e-6)
+
+
+def test_shuffled_outputs_score_as_the_shuffled_truth_does(scored, targets, data, records):
+    """What buildings have in common, sky above and wall below, is all there is left."""
+    result = scored(targets[1:] + targets[:1])
+    palette = PALETTES[data.name]
+    maps = np.stack([labelled(records[i], data, palette)["classes"] for i in range(len(records))])
+    chance = fcn_score(confusion(maps, np.roll(maps, -1, 0), len(palette.classes)).sum(0))
+    for name, value in chance.items():
+        assert abs(result.metrics[name] - value) < 0.1
+        assert result.metrics[name] < 0.75 * result.ground_truth[name]
+
+
+def test_noise_scores_near_nothing(scored, targets):
+    noise = np.random.default_rng(0).uniform(-1, 1, (len(targets), *SIZE, 3)).astype(np.float32)
+    result = scored(list(noise))
+    assert result.metrics["class_iou"] < 0.5 * result.ground_truth["class_iou"]
+
+
+def test_sums_are_over_all_pairs_and_no_more(scored, targets):
+    """Nine pairs in batches of eight: the last batch, filled up to eight, counts once."""
+    rng = np.random.default_rng(0)
+    outputs = [np.clip(t + rng.normal(0, 0.2, t.shape), -1, 1).astype("f4") for t in targets]
+    result = scored(outputs)
+    errors = [np.abs(o - t).mean() for o, t in zip(outputs, targets, strict=True)]
+    np.testing.assert_allclose(result.metrics["l1"], np.mean(errors), rtol=1e-5)
+    np.testing.assert_allclose([pair["l1"] for pair in result.pairs], errors, rtol=1e-5)
+    for name in ("psnr", "ssim"):
+        mean = np.mean([pair[name] for pair in result.pairs])
+        np.testing.assert_allclose(result.metrics[name], mean, rtol=1e-6)
+    for sides in result.histograms.values():
+        assert all(counts.sum() == 9 * 32 * 32 for counts in sides.values())
+    assert list(result.metrics) == list(METRICS)
+
+
+def test_without_a_reader_there_is_no_fcn_score(scored, targets):
+    result = scored(targets, None)
+    assert result.ground_truth == {}
+    assert list(result.metrics) == ["l1", "psnr", "ssim", "lab_l", "lab_a", "lab_b"]
+
+
+def test_a_segmenter_is_trained_once(data, dataset, reader, monkeypatch):
+    monkeypatch.setattr(segmenter, "_train", None)
+    monkeypatch.setattr(segmenter, "STEPS", STEPS)
+    read, name = open_reader(data, dataset)
+    assert name == reader[1]
+    image = plain(open_split(dataset, "val")[0], data)["target"][None]
+    np.testing.assert_array_equal(read(image), reader[0](image))
+
+
+def test_a_damaged_segmenter_is_named(data, dataset, reader, monkeypatch):
+    monkeypatch.setattr(segmenter, "STEPS", STEPS)
+    path = segmenter._path(data, dataset)
+    content = path.read_bytes()
+    path.write_bytes(content[:100])
+    try:
+        assert f"{path}: is damaged" in refusal(open_reader, data, dataset)
+    finally:
+        path.write_bytes(content)
+
+
+def test_photos_to_label_maps_are_read_by_colour(data, dataset, records):
+    """Tables 5 and 6 of the paper: no segmenter, and the truth reads as itself."""
+    backwards = replace(data, direction="AtoB")
+    read, name = open_reader(backwards, dataset)
+    assert name == "nearest colour"
+    target = plain(records[0], backwards)["target"]
+    classes = labelled(records[0], data, PALETTES[data.name])["classes"]
+    np.testing.assert_array_equal(read(target[None])[0], classes)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [({"name": "folder"}, "data.name: folder"), ({"target_channels": 1}, "data.target_channels")],
+)
+def test_no_palette_no_score(data, dataset, change, expected):
+    message = refusal(open_reader, replace(data, **change), dataset)
+    assert message.startswith(expected)
+    assert "--no_fcn_score" in message
+
+
+def test_a_result_does_not_depend_on_its_neighbours(targets, reader):
+    alone = np.stack([reader[0](target[None])[0] for target in targets])
+    np.testing.assert_array_equal(reader[0](np.stack(targets)), alone)
+
+
+def test_classes_are_jittered_with_their_photo(records, data):
+    """A photo painted in the colours of its classes stays so through resize, crop and mirror."""
+    palette = PALETTES[data.name]
+    record = records[0]
+    jitter = replace(data, load_size=(40, 40), flip=True)
+    twin = {"name": record["name"], "files": [_label_twice(record)]}
+    for seed in range(8):
+        example = labelled(twin, jitter, palette, np.random.default_rng(seed))
+        assert set(np.unique(example["classes"])) <= set(range(12)) | {IGNORED}
+        painted = np.array(list(palette.classes.values()), np.uint8)[example["classes"]]
+        difference = np.abs(to_uint8(example["photo"]).astype(int) - painted)
+        assert np.median(difference) < 8  # but for what bicubic does at edges
+    straight = labelled(twin, jitter, palette)
+    painted = np.array(list(palette.classes.values()), np.uint8)[straight["classes"]]
+    np.testing.assert_array_equal(to_uint8(straight["photo"]), painted)
+
+
+def _label_twice(record):
+    """A file whose photo is its own label map."""
+    import io
+
+    from PIL import Image
+
+    image = np.asarray(Image.open(io.BytesIO(record["files"][0])))
+    label = image[:, image.shape[1] // 2 :]
+    file = io.BytesIO()
+    Image.fromarray(np.hstack([label, label])).save(file, "PNG")
+    return file.getvalue()
