@@ -155,7 +155,7 @@ def _mean(parts: np.ndarray, wholes: np.ndarray) -> float:
 
 
 def shown(metric: str, value: float | None) -> str:
-    """A value as tables have it; None, in JSON, is an infinite PSNR or what could not be measured."""
+    """A value as tables have it; None is an infinite PSNR, or what could not be measured."""
     if value is None:
         return "∞" if metric == "psnr" else "-"
     return f"{value:.3f}"
