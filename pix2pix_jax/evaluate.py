@@ -42,10 +42,11 @@ def evaluate(
       fcn_score: whether to measure it.
 
     Returns:
-      The exit status: 0, or 2 where an FCN-score was asked for and the dataset has no classes.
+      The exit status.
 
     Raises:
-      UsageError: no such run, checkpoint or split.
+      UsageError: no such run, checkpoint or split; and, after all else was written, where an
+        FCN-score was asked for and the dataset has no palette of classes.
     """
     config = resolve(config)
     check_run(workdir, config)

@@ -1,5 +1,6 @@
 """What a generator is worth on a split: its outputs measured pair by pair, then summed up."""
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -7,6 +8,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from jax import Array
+from tqdm import tqdm
 
 from pix2pix_jax import metrics
 from pix2pix_jax.config import Config
@@ -70,7 +72,8 @@ def make_scorer(
 
     def score(params: dict, show: Show | None = None) -> Evaluation:
         names, found = [], []
-        for first in range(0, len(records), size):
+        firsts = range(0, len(records), size)
+        for first in tqdm(firsts, "evaluating", leave=False, disable=not sys.stderr.isatty()):
             batch = [records[i] for i in range(first, min(first + size, len(records)))]
             pictures, values = measured(params, batch, first)
             found.append(values)

@@ -245,6 +245,86 @@ def test_a_finished_run_says_so_and_needs_only_its_workdir(straight):
     assert [path.read_bytes() for path in files] == before
 
 
+@pytest.fixture(scope="module")
+def watched(tiny, tmp_path_factory):
+    """Twelve steps, evaluated every third, two checkpoints kept beside the best."""
+    workdir = tmp_path_factory.mktemp("watched")
+    status, out, err = train(tiny, workdir, 12, *WATCHED)
+    assert (status, err) == (0, "")
+    return workdir, out
+
+
+WATCHED = ("--config.train.evaluate_every=3", "--config.train.best_metric=ssim")
+
+
+def test_a_run_watches_itself_and_keeps_its_best(watched):
+    workdir, out = watched
+    scores = {s: line for s, line in metrics(workdir).items() if "evaluation/ssim" in line}
+    assert sorted(scores) == [3, 6, 9, 12]
+    for name in ("l1", "psnr", "ssim", "lab_l", "lab_a", "lab_b"):
+        assert all(np.isfinite(line[f"evaluation/{name}"]) for line in scores.values())
+    best = max(scores, key=lambda step: scores[step]["evaluation/ssim"])
+    assert f"best by ssim is step {best}\n" in out
+    kept = {int(path.name) for path in (workdir / "checkpoints").iterdir()}
+    assert kept == {best, 9, 12}
+    assert f"Best by ssim so far: step {best}" in (workdir / "report/index.html").read_text()
+
+
+def test_watching_changes_no_bit_and_is_resumed_to_the_bit(tiny, straight, watched, tmp_path):
+    workdir, _ = watched
+    assert saved(workdir, 12) == saved(straight, 12)
+    assert train(tiny, tmp_path, 6, *WATCHED)[0] == 0
+    assert train(tiny, tmp_path, 12, *WATCHED)[0] == 0
+    assert metrics(tmp_path) == metrics(workdir)
+
+
+def test_evaluate_writes_numbers_and_a_page(watched):
+    """With only its workdir; the numbers are those that training logged for this step."""
+    workdir, _ = watched
+    status, out, err = run("evaluate", f"--workdir={workdir}", "--no_fcn_score")
+    assert (status, err) == (0, "")
+    assert "SSIM" in out
+    found = json.loads((workdir / "evaluation_val.json").read_text())
+    assert (found["split"], found["step"], found["seed"], found["images"]) == ("val", 12, 0, 2)
+    assert len(found["config_sha256"]) == 64
+    logged = metrics(workdir)[12]
+    for name, value in found["metrics"].items():
+        np.testing.assert_allclose(value, logged[f"evaluation/{name}"], rtol=1e-5)
+    assert len(list((workdir / "report" / "evaluation_val" / "output").iterdir())) == 2
+    assert (workdir / "report" / "evaluation_val.html").exists()
+    best = max(s for s in metrics(workdir) if f"step {s}\n" in watched[1].partition("best by")[2])
+    run("evaluate", f"--workdir={workdir}", "--no_fcn_score", "--step=best", "--split=test")
+    found = json.loads((workdir / "evaluation_test.json").read_text())
+    assert (found["split"], found["step"], found["images"]) == ("test", best, 2)
+
+
+def test_evaluate_refuses_what_is_not_there(tiny, watched, tmp_path):
+    workdir, _ = watched
+    refused("there are ", "evaluate", f"--workdir={workdir}", "--step=5")
+    refused("--step", "evaluate", f"--workdir={workdir}", "--step=last")
+    refused("no dev in", "evaluate", f"--workdir={workdir}", "--split=dev")
+    refused("config.json: not found", "evaluate", f"--workdir={tmp_path / 'none'}")
+    refused("--workdir", "evaluate", *tiny)
+    refused("model.features", "evaluate", f"--workdir={workdir}", "--config.model.features=16")
+    (tmp_path / "config.json").write_bytes((workdir / "config.json").read_bytes())
+    refused("holds no checkpoints", "evaluate", f"--workdir={tmp_path}")
+
+
+def test_a_dataset_without_classes_has_all_scores_but_one(tiny, tmp_path):
+    source = folder_of(tmp_path, {"1.jpg": jpeg(), "2.jpg": jpeg(80)})
+    workdir = tmp_path / "run"
+    more = ("--config.data.name=folder", source, "--config.data.direction=AtoB")
+    assert train(tiny, workdir, 1, *more)[0] == 0
+    status, _, err = run("evaluate", f"--workdir={workdir}")
+    assert (status, len(err.splitlines())) == (2, 1)
+    assert err.startswith("data.name: folder has no palette")
+    found = json.loads((workdir / "evaluation_val.json").read_text())
+    assert list(found["metrics"]) == ["l1", "psnr", "ssim", "lab_l", "lab_a", "lab_b"]
+    assert run("evaluate", f"--workdir={workdir}", "--no_fcn_score")[0] == 0
+    best = "--config.train.best_metric=class_iou"
+    refused("no palette", "train", *tiny, f"--workdir={tmp_path / 'b'}", *more, *WATCHED[:1], best)
+
+
 def test_describe_for_programs():
     status, out, _ = run(
         "describe", "--config=experiments/facades.py", "--format=json",
@@ -376,3 +456,41 @@ def test_the_quickstart_learns(tmp_path):
         line["step"]: line["validation/l1"] for line in read_metrics(tmp_path / "run/metrics.jsonl")
     }
     assert l1[4000] < l1[50] / 2
+
+
+@pytest.mark.slow
+def test_a_sweep_killed_at_random_ends_as_one_left_alone(tiny, tmp_path):
+    """Three SIGKILLs, wherever they hit; then the same command once more."""
+    experiment = tmp_path / "experiment.py"
+    experiment.write_text(
+        "import sys\n"
+        "from dataclasses import replace\n"
+        "from pix2pix_jax.config_files import load_experiment\n"
+        "def sweep(seeds=2):\n"
+        f"    config = load_experiment({str(ROOT / 'experiments/quickstart.py')!r})\n"
+        "    for name in ('pixel', 'patch16'):\n"
+        "        model = replace(config.model, discriminator=name)\n"
+        "        for seed in range(seeds):\n"
+        "            yield f'{name}/{seed}', replace(config, model=model, seed=seed)\n"
+    )
+    fields = [field for field in tiny[1:] if "discriminator=" not in field]
+    steps = "--config.train.steps=12"
+
+    def command(name):
+        return "sweep", f"--config={experiment}", *fields, steps, f"--workdir={tmp_path / name}"
+
+    start_time = time.monotonic()
+    status, _, err = run(*command("alone"))
+    assert (status, err) == (0, "")
+    whole = time.monotonic() - start_time
+    moments = np.random.default_rng(0).uniform(3, whole / 2, 3)
+    for moment in moments:
+        process = start(*command("killed"))
+        time.sleep(moment)
+        process.kill()
+        process.communicate()
+    status, _, err = run(*command("killed"))
+    assert (status, err) == (0, ""), moments
+    alone, killed = (tmp_path / name / "results.json" for name in ("alone", "killed"))
+    assert killed.read_bytes() == alone.read_bytes(), moments
+    assert json.loads(alone.read_text())["rows"][0]["metrics"]["class_iou"]["spread"] > 0
