@@ -6,12 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import refusal
 
 from pix2pix_jax.__main__ import parse
 from pix2pix_jax.config import Config, Data, Loss, Model, Optimizer, resolve
-from pix2pix_jax.config_files import load_experiment
+from pix2pix_jax.config_files import load_experiment, load_sweep
+from pix2pix_jax.metrics import FCN_SCORE
 
 FILES = sorted(Path(__file__).parents[1].glob("experiments/*.py"))
+ABLATIONS = sorted(Path(__file__).parents[1].glob("experiments/ablations/*.py"))
 
 
 def loaded(name: str) -> Config:
@@ -29,7 +32,9 @@ def test_these_are_the_experiments():
         "maps",
         "night2day",
         "quickstart",
+        "synthetic_facades",
     ]
+    assert [path.stem for path in ABLATIONS] == ["generator", "objective", "receptive_field"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -99,3 +104,69 @@ def test_the_quickstart_takes_a_folder_too():
     drawn, given = load_experiment(str(path)), load_experiment(f"{path}:my_pairs")
     assert given.data == Data(name="folder", source="my_pairs", image_size=128)
     assert replace(given, data=drawn.data) == drawn
+
+
+@pytest.mark.parametrize("path", ABLATIONS, ids=lambda path: path.stem)
+def test_the_command_in_the_docstring_runs_its_sweep(path, monkeypatch):
+    docstring = ast.get_docstring(ast.parse(path.read_text()))
+    [command] = [line.strip() for line in docstring.splitlines() if "pix2pix_jax sweep" in line]
+    options, fields = parse(shlex.split(command)[3:])
+    assert options.config == f"experiments/ablations/{path.name}:facades"
+    assert fields == {}
+    monkeypatch.chdir(path.parents[2])
+    plan = load_sweep(options.config, options.seeds, fields)
+    assert plan.title == docstring.partition("\n")[0]
+    assert {config.data.name for _, config in plan.variants} == {"facades"}
+    assert sorted({config.seed for _, config in plan.variants}) == [0, 1, 2]
+    rows = list(dict.fromkeys(name.partition("/")[0] for name, _ in plan.variants))
+    assert [*rows, "ground truth"] == list(plan.paper)
+    assert all(set(FCN_SCORE) <= set(scores) for scores in plan.paper.values())
+
+
+def differences(name: str) -> dict[str, dict]:
+    """What the first seed of every row has other than the base."""
+    [path] = [path for path in ABLATIONS if path.stem == name]
+    base = loaded("synthetic_facades")
+    found = {}
+    for row, config in load_sweep(str(path), 1, {}).variants:
+        config = resolve(config)
+        found[row.removesuffix("/seed0")] = {
+            f"{group}.{field}": getattr(getattr(config, group), field)
+            for group in ("data", "model", "loss", "optimizer", "train")
+            for field in vars(getattr(config, group))
+            if getattr(getattr(config, group), field) != getattr(getattr(base, group), field)
+        }
+    return found
+
+
+def test_table_3_varies_the_discriminator():
+    assert differences("receptive_field") == {
+        "pixel": {"model.discriminator": "pixel"},
+        "patch16": {"model.discriminator": "patch16"},
+        "patch70": {},
+        "image286": {"model.discriminator": "image286"},
+    }
+
+
+def test_table_1_varies_the_loss():
+    assert differences("objective") == {
+        "L1": {"loss.gan": "none"},
+        "GAN": {"loss.conditional": False, "loss.l1_weight": 0},
+        "cGAN": {"loss.l1_weight": 0},
+        "L1+GAN": {"loss.conditional": False},
+        "L1+cGAN": {},
+    }
+
+
+def test_table_2_varies_generator_and_loss():
+    assert differences("generator") == {
+        "encoder_decoder-L1": {"model.generator": "encoder_decoder", "loss.gan": "none"},
+        "encoder_decoder-L1+cGAN": {"model.generator": "encoder_decoder"},
+        "unet-L1": {"loss.gan": "none"},
+        "unet-L1+cGAN": {},
+    }
+
+
+def test_a_base_that_is_not_there_is_answered_by_those_there_are():
+    message = refusal(load_sweep, f"{ABLATIONS[0]}:fasades", None, {})
+    assert "fasades.py: no such experiment file; there are cityscapes, " in message
