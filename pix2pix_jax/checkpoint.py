@@ -6,27 +6,29 @@ generator can be taken away by copying one folder), `optimizer` (both Adam state
 line of the log).
 """
 
-import hashlib
 import json
-import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from pix2pix_jax.checkpoint_reader import (
+    empty,
+    goodness,
+    items_of,
+    read_origin,
+    structure,
+)
 from pix2pix_jax.config import UsageError
-from pix2pix_jax.metrics import METRICS
-from pix2pix_jax.sealed import SealedHandler, check_seal, sealed, unsealed
+from pix2pix_jax.sealed import SealedHandler, check_seal, sealed
 from pix2pix_jax.train_step import Half, TrainState
 
-Tree = Any
 Totals = dict[str, float]  # sums of metrics since they were last logged, and over how many `steps`
 ITEMS = ("generator", "discriminator", "optimizer")
 
@@ -45,15 +47,15 @@ def open_checkpoints(workdir: Path, keep: int, best: str) -> Iterator[ocp.Checkp
     Raises:
       UsageError: the last save failed.
     """
-    goodness = partial(_goodness, best)
+    better = partial(goodness, best)
     newest = preservation_policy.LatestN(keep)
     best_one = preservation_policy.BestN(
-        get_metric_fn=goodness, n=1, keep_checkpoints_without_metrics=False
+        get_metric_fn=better, n=1, keep_checkpoints_without_metrics=False
     )
     policy = preservation_policy.AnyPreservationPolicy([newest, best_one])
     options = ocp.CheckpointManagerOptions(
         preservation_policy=policy,
-        best_fn=goodness,  # without it, Orbax does not write the metrics
+        best_fn=better,  # without it, Orbax does not write the metrics
         cleanup_tmp_directories=True,  # what a killed process was writing
         # Otherwise Orbax's threads wait for minutes for a folder that could not be made.
         async_options=ocp.options.AsyncOptions(create_directories_asynchronously=False),
@@ -100,14 +102,14 @@ def save(
         disk stays.
     """
     step = int(state.step)
-    items = jax.tree.map(np.array, _items(state))
+    items = jax.tree.map(np.array, items_of(state))
     for path, leaf in jax.tree.leaves_with_path(items):
         if not np.isfinite(leaf).all():
             raise UsageError(
                 f"step {step}: {jax.tree_util.keystr(path)} is not finite, so it was not saved; "
                 "start another --workdir, say with a lower --config.optimizer.learning_rate"
             )
-    origin = {"structure": _structure(items), "data": data, "totals": totals}
+    origin = {"structure": structure(items), "data": data, "totals": totals}
     args = {name: ocp.args.StandardSave(items[name]) for name in ITEMS}
     args["origin"] = ocp.args.JsonSave(sealed(origin))
     with _write_errors(manager):
@@ -155,71 +157,6 @@ def restore_newest(
     return None
 
 
-def read_generator(
-    workdir: Path, template: TrainState, step: int | Literal["best", "newest"], metric: str
-) -> tuple[int, Tree]:
-    """The generator's parameters of a run, which may be going on.
-
-    Args:
-      workdir: of the run.
-      template: shapes and dtypes of the state.
-      step: a number, the newest, or the best by `metric` of those that were evaluated.
-      metric: one of METRICS.
-
-    Returns:
-      The step, and the parameters.
-
-    Raises:
-      UsageError: no checkpoints, not this one, none evaluated, or one that is not what was saved.
-    """
-    directory = (workdir / "checkpoints").absolute()
-    steps = sorted(int(path.name) for path in directory.glob("*") if path.name.isdecimal())
-    if not steps:
-        raise UsageError(f"{directory}: holds no checkpoints; train writes the first one")
-    if step == "best":
-        step = _best(directory, steps, metric)
-    elif step == "newest":
-        step = steps[-1]
-    there = ", ".join(map(str, steps))
-    if step not in steps:
-        raise UsageError(f"--step: no checkpoint {step} in {directory}; there are {there}")
-    items = _items(template)
-    try:
-        _read_origin(directory / str(step), items)
-        check_seal(directory / str(step) / "generator")
-        with ocp.StandardCheckpointer() as reader:
-            params = reader.restore(directory / str(step) / "generator", _empty(items["generator"]))
-    except (UsageError, MemoryError):
-        raise
-    except Exception as error:  # Orbax and its readers raise many kinds, some bare
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise UsageError(
-            f"{directory}/{step}: cannot be restored ({reason}); give another --step: {there}"
-        ) from error
-    return step, params
-
-
-def _best(directory: Path, steps: list[int], metric: str) -> int:
-    goodness = {}
-    for step in steps:
-        path = directory / str(step) / "metrics" / "metrics"
-        if path.exists():
-            goodness[step] = _goodness(metric, json.loads(path.read_text()))
-    if not goodness:
-        raise UsageError(
-            f"--step: best of {directory} is not known, none was evaluated while it trained; set "
-            "--config.train.evaluate_every when training"
-        )
-    return max(goodness, key=lambda step: (goodness[step], step))
-
-
-def _goodness(metric: str, scores: dict[str, float]) -> float:
-    """Larger is better; a metric that was not measured is the worst there is."""
-    if metric not in scores:
-        return -math.inf
-    return scores[metric] if METRICS[metric] else -scores[metric]
-
-
 @contextmanager
 def _write_errors(manager: ocp.CheckpointManager) -> Iterator[None]:
     """Orbax writes in the background and raises what befell in its next call, in many kinds."""
@@ -235,28 +172,11 @@ def _write_errors(manager: ocp.CheckpointManager) -> Iterator[None]:
         ) from error
 
 
-def _items(state: TrainState) -> dict[str, Tree]:
-    return {
-        "generator": state.generator.params,
-        "discriminator": state.discriminator.params,
-        "optimizer": {
-            "generator": state.generator.opt_state,
-            "discriminator": state.discriminator.opt_state,
-        },
-    }
-
-
-def _structure(items: dict[str, Tree]) -> str:
-    leaves = jax.tree.leaves_with_path(items)
-    text = [f"{jax.tree_util.keystr(path)} {leaf.shape} {leaf.dtype}" for path, leaf in leaves]
-    return hashlib.sha256("\n".join(text).encode()).hexdigest()
-
-
 def _restore(
     manager: ocp.CheckpointManager, step: int, template: TrainState, data: str
 ) -> tuple[TrainState, Totals]:
-    items, directory = _items(template), Path(manager.directory) / str(step)
-    origin = _read_origin(directory, items)
+    items, directory = items_of(template), Path(manager.directory) / str(step)
+    origin = read_origin(directory, items)
     if origin["data"] != data:
         raise UsageError(
             f"{directory}: was trained on other data than data.source and "
@@ -264,7 +184,7 @@ def _restore(
         )
     for name in items:
         check_seal(directory / name)
-    args = {name: ocp.args.StandardRestore(_empty(tree)) for name, tree in items.items()}
+    args = {name: ocp.args.StandardRestore(empty(tree)) for name, tree in items.items()}
     restored = manager.restore(step, args=ocp.args.Composite(**args))
     state = TrainState(
         step=np.int32(step),
@@ -272,23 +192,6 @@ def _restore(
         discriminator=Half(restored["discriminator"], restored["optimizer"]["discriminator"]),
     )
     return state, origin["totals"]
-
-
-def _read_origin(directory: Path, items: dict[str, Tree]) -> dict[str, Any]:
-    """What a checkpoint is of; raises UsageError where its parameters are others than `items`."""
-    origin = json.loads((directory / "origin" / "metadata").read_text())
-    origin = unsealed(origin, "origin")
-    if origin["structure"] != _structure(items):
-        raise UsageError(
-            f"{directory}: holds other parameters than this version makes; "
-            "go on with the version that saved it, or start another --workdir"
-        )
-    return origin
-
-
-def _empty(template: Tree) -> Tree:
-    """What Orbax takes the shapes, and plain arrays as the kind of result, from."""
-    return jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), template)
 
 
 def _move_aside(path: Path) -> Path:

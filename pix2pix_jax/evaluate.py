@@ -9,7 +9,7 @@ from typing import Literal
 import jax
 import numpy as np
 
-from pix2pix_jax.checkpoint import read_generator
+from pix2pix_jax.checkpoint_reader import read_generator
 from pix2pix_jax.config import Config, UsageError, changed_fields, identity, resolve
 from pix2pix_jax.config_files import read_config
 from pix2pix_jax.data.builders import fingerprint, prepare

@@ -33,7 +33,10 @@ def finished(config: Config, folder: Path, split: str) -> dict[str, Any] | None:
     path = folder / f"evaluation_{split}.json"
     if not path.exists():
         return None
-    found = json.loads(path.read_text())
+    try:
+        found = json.loads(path.read_text())
+    except json.JSONDecodeError:  # not what was written; it is made anew
+        return None
     same = (found["step"], found["config_sha256"]) == (config.train.steps, identity(config))
     return found if same else None
 
@@ -45,7 +48,9 @@ def write_results(plan: Sweep, workdir: Path, split: str) -> dict[str, str]:
     write_whole(workdir / "results.json", json.dumps(results, indent=1) + "\n")
     header, lines = as_table(rows, plan.paper)
     marked = [header, ["---"] * len(header), *lines]
-    text = "".join(f"| {' | '.join(line)} |\n" for line in marked)
+    text = "".join(
+        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in marked
+    )
     write_whole(workdir / "results.md", f"# {plan.title}\n\n{text}\n{split} split. {NOTE}\n")
     write_page(plan, workdir, split, rows)
     return {name: reason for row in rows for name, reason in row["failed"].items()}

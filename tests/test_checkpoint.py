@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from conftest import refusal
 
-from pix2pix_jax import checkpoint
+from pix2pix_jax import checkpoint, checkpoint_reader
 from pix2pix_jax.config import UsageError
 from pix2pix_jax.train_step import create_state
 
@@ -164,7 +164,7 @@ def test_a_metric_that_was_not_measured_is_worse_than_any(tmp_path, state):
 
 
 def read(workdir, template, step, metric="l1"):
-    return checkpoint.read_generator(workdir, template, step, metric)
+    return checkpoint_reader.read_generator(workdir, template, step, metric)
 
 
 def test_a_generator_is_read_alone(tmp_path, state, template):

@@ -1,0 +1,119 @@
+"""What stands in a checkpoint, for whoever reads it: to resume, or to take the generator away."""
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from pix2pix_jax.config import UsageError
+from pix2pix_jax.metrics import METRICS
+from pix2pix_jax.sealed import check_seal, unsealed
+from pix2pix_jax.train_step import TrainState
+
+Tree = Any
+
+
+def items_of(state: TrainState) -> dict[str, Tree]:
+    """The parts of a state that are saved apart."""
+    return {
+        "generator": state.generator.params,
+        "discriminator": state.discriminator.params,
+        "optimizer": {
+            "generator": state.generator.opt_state,
+            "discriminator": state.discriminator.opt_state,
+        },
+    }
+
+
+def structure(items: dict[str, Tree]) -> str:
+    """A hash of all places, shapes and dtypes."""
+    leaves = jax.tree.leaves_with_path(items)
+    text = [f"{jax.tree_util.keystr(path)} {leaf.shape} {leaf.dtype}" for path, leaf in leaves]
+    return hashlib.sha256("\n".join(text).encode()).hexdigest()
+
+
+def read_origin(directory: Path, items: dict[str, Tree]) -> dict[str, Any]:
+    """What a checkpoint is of; raises UsageError where its parameters are others than `items`."""
+    origin = json.loads((directory / "origin" / "metadata").read_text())
+    origin = unsealed(origin, "origin")
+    if origin["structure"] != structure(items):
+        raise UsageError(
+            f"{directory}: holds other parameters than this version makes; "
+            "go on with the version that saved it, or start another --workdir"
+        )
+    return origin
+
+
+def empty(template: Tree) -> Tree:
+    """What Orbax takes the shapes, and plain arrays as the kind of result, from."""
+    return jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), template)
+
+
+def read_generator(
+    workdir: Path, template: TrainState, step: int | Literal["best", "newest"], metric: str
+) -> tuple[int, Tree]:
+    """The generator's parameters of a run, which may be going on.
+
+    Args:
+      workdir: of the run.
+      template: shapes and dtypes of the state.
+      step: a number, the newest, or the best by `metric` of those that were evaluated.
+      metric: one of METRICS.
+
+    Returns:
+      The step, and the parameters.
+
+    Raises:
+      UsageError: no checkpoints, not this one, none evaluated, or one that is not what was saved.
+    """
+    directory = (workdir / "checkpoints").absolute()
+    steps = sorted(int(path.name) for path in directory.glob("*") if path.name.isdecimal())
+    if not steps:
+        raise UsageError(f"{directory}: holds no checkpoints; train writes the first one")
+    if step == "best":
+        step = _best(directory, steps, metric)
+    elif step == "newest":
+        step = steps[-1]
+    there = ", ".join(map(str, steps))
+    if step not in steps:
+        raise UsageError(f"--step: no checkpoint {step} in {directory}; there are {there}")
+    items = items_of(template)
+    try:
+        read_origin(directory / str(step), items)
+        check_seal(directory / str(step) / "generator")
+        with ocp.StandardCheckpointer() as reader:
+            params = reader.restore(directory / str(step) / "generator", empty(items["generator"]))
+    except (UsageError, MemoryError):
+        raise
+    except Exception as error:  # Orbax and its readers raise many kinds, some bare
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise UsageError(
+            f"{directory}/{step}: cannot be restored ({reason}); give another --step: {there}"
+        ) from error
+    return step, params
+
+
+def _best(directory: Path, steps: list[int], metric: str) -> int:
+    known = {}
+    for step in steps:
+        path = directory / str(step) / "metrics" / "metrics"
+        if path.exists():
+            known[step] = goodness(metric, json.loads(path.read_text()))
+    if not known:
+        raise UsageError(
+            f"--step: best of {directory} is not known, none was evaluated while it trained; set "
+            "--config.train.evaluate_every when training"
+        )
+    return max(known, key=lambda step: (known[step], step))
+
+
+def goodness(metric: str, scores: dict[str, float]) -> float:
+    """Larger is better; a metric that was not measured is the worst there is."""
+    if metric not in scores:
+        return -math.inf
+    return scores[metric] if METRICS[metric] else -scores[metric]
