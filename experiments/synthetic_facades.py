@@ -1,8 +1,9 @@
-"""Label map -> drawn facade at 128x128, small networks: what the ablations compare by default.
+"""Label map -> drawn facade, small networks at 128x128: what the ablations compare by default.
 
     python -m pix2pix_jax train --config=experiments/synthetic_facades.py --workdir=runs/synthetic
 
-Nothing to download, two to three minutes on two CPU cores.
+Nothing to download; four minutes and a half on two CPU cores. Unlike the quickstart's, these label
+maps do not tell how a building is painted, so that L1 alone paints all of them alike.
 """
 
 from pix2pix_jax.config import Config, Data, Model, Optimizer, Train
@@ -20,5 +21,5 @@ def get_config() -> Config:
         ),
         model=Model(features=24, discriminator_features=24),
         optimizer=Optimizer(schedule="linear_decay"),
-        train=Train(steps=4_000, sample_every=500, checkpoint_every=500, steps_per_call=10),
+        train=Train(steps=8_000, sample_every=1_000, checkpoint_every=1_000, steps_per_call=10),
     )

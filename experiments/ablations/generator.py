@@ -30,9 +30,9 @@ PAPER = {
 def sweep(base: str = "synthetic_facades", seeds: int = 3) -> Iterator[tuple[str, Config]]:
     config = load_experiment(str(Path(__file__).parents[1] / f"{base}.py"))
     losses = {"L1": replace(config.loss, gan="none"), "L1+cGAN": config.loss}
-    for generator in ("encoder_decoder", "unet"):
-        model = replace(config.model, generator=generator)
-        for name, loss in losses.items():
-            for seed in range(seeds):
+    for seed in range(seeds):
+        for generator in ("encoder_decoder", "unet"):
+            model = replace(config.model, generator=generator)
+            for name, loss in losses.items():
                 variant = replace(config, model=model, loss=loss, seed=seed)
                 yield f"{generator}-{name}/seed{seed}", variant

@@ -41,6 +41,6 @@ def sweep(base: str = "synthetic_facades", seeds: int = 3) -> Iterator[tuple[str
         "L1+GAN": replace(config.loss, conditional=False),
         "L1+cGAN": config.loss,
     }
-    for name, loss in losses.items():
-        for seed in range(seeds):
+    for seed in range(seeds):
+        for name, loss in losses.items():
             yield f"{name}/seed{seed}", replace(config, loss=loss, seed=seed)

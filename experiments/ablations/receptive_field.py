@@ -24,7 +24,7 @@ PAPER = {
 
 def sweep(base: str = "synthetic_facades", seeds: int = 3) -> Iterator[tuple[str, Config]]:
     config = load_experiment(str(Path(__file__).parents[1] / f"{base}.py"))
-    for name in ("pixel", "patch16", "patch70", "image286"):
-        model = replace(config.model, discriminator=name)
-        for seed in range(seeds):
+    for seed in range(seeds):
+        for name in ("pixel", "patch16", "patch70", "image286"):
+            model = replace(config.model, discriminator=name)
             yield f"{name}/seed{seed}", replace(config, model=model, seed=seed)
