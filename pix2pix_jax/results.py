@@ -51,9 +51,21 @@ def write_results(plan: Sweep, workdir: Path, split: str) -> dict[str, str]:
     text = "".join(
         f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in marked
     )
-    write_whole(workdir / "results.md", f"# {plan.title}\n\n{text}\n{split} split. {NOTE}\n")
+    note = f"{split} split. {NOTE}{caution(rows)}"
+    write_whole(workdir / "results.md", f"# {plan.title}\n\n{text}\n{note}\n")
     write_page(plan, workdir, split, rows)
     return {name: reason for row in rows for name, reason in row["failed"].items()}
+
+
+def caution(rows: list[dict[str, Any]]) -> str:
+    """What keeps the FCN-scores of a table from being compared, if anything."""
+    judges = {run["segmenter"] for row in rows for run in row["runs"]}
+    if len(judges) < 2:
+        return ""
+    return (
+        f" Its FCN-scores are of {len(judges)} different segmenters and do not compare: give all "
+        "runs one data.data_dir, remove their evaluation files, and run the sweep again."
+    )
 
 
 def collect(plan: Sweep, workdir: Path, split: str) -> list[dict[str, Any]]:
@@ -147,7 +159,7 @@ def write_page(plan: Sweep, workdir: Path, split: str, rows: list[dict[str, Any]
     """Writes report/index.html: the table, a chart of every metric, and a grid of pictures."""
     header, lines = as_table(rows, plan.paper)
     body = [
-        f"<p>{split} split. {NOTE}</p>",
+        f"<p>{split} split. {NOTE}{caution(rows)}</p>",
         table(map(html.escape, header), [map(html.escape, line) for line in lines]),
     ]
     done = [row for row in rows if row["runs"]]

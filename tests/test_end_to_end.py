@@ -17,6 +17,7 @@ import orbax.checkpoint as ocp
 import pytest
 from PIL import Image
 
+from pix2pix_jax.__main__ import command
 from pix2pix_jax.writer import read_metrics
 
 ROOT = Path(__file__).parent.parent
@@ -298,16 +299,24 @@ def test_evaluate_writes_numbers_and_a_page(watched):
     assert (found["split"], found["step"], found["images"]) == ("test", best, 2)
 
 
-def test_evaluate_refuses_what_is_not_there(tiny, watched, tmp_path):
+def test_evaluate_refuses_what_is_not_there(tiny, watched, tmp_path, monkeypatch, capsys):
     workdir, _ = watched
-    refused("there are ", "evaluate", f"--workdir={workdir}", "--step=5")
-    refused("--step", "evaluate", f"--workdir={workdir}", "--step=last")
-    refused("no dev in", "evaluate", f"--workdir={workdir}", "--split=dev")
-    refused("config.json: not found", "evaluate", f"--workdir={tmp_path / 'none'}")
-    refused("--workdir", "evaluate", *tiny)
-    refused("model.features", "evaluate", f"--workdir={workdir}", "--config.model.features=16")
+    monkeypatch.chdir(ROOT)
     (tmp_path / "config.json").write_bytes((workdir / "config.json").read_bytes())
-    refused("holds no checkpoints", "evaluate", f"--workdir={tmp_path}")
+    for expected, arguments in (
+        ("there are ", (f"--workdir={workdir}", "--step=5")),
+        ("--step", (f"--workdir={workdir}", "--step=last")),
+        ("no dev in", (f"--workdir={workdir}", "--split=dev")),
+        ("config.json: not found", (f"--workdir={tmp_path / 'none'}",)),
+        ("--workdir", tiny),
+        ("model.features", (f"--workdir={workdir}", "--config.model.features=16")),
+        ("holds no checkpoints", (f"--workdir={tmp_path}",)),
+    ):
+        assert command(["evaluate", *arguments]) == 2  # in this process: nothing is computed
+        _, err = capsys.readouterr()
+        assert len(err.splitlines()) == 1, err
+        assert expected in err
+        assert not list(tmp_path.glob("evaluation*"))
 
 
 def test_a_dataset_without_classes_has_all_scores_but_one(tiny, tmp_path):
@@ -320,7 +329,6 @@ def test_a_dataset_without_classes_has_all_scores_but_one(tiny, tmp_path):
     assert err.startswith("data.name: folder has no palette")
     found = json.loads((workdir / "evaluation_val.json").read_text())
     assert list(found["metrics"]) == ["l1", "psnr", "ssim", "lab_l", "lab_a", "lab_b"]
-    assert run("evaluate", f"--workdir={workdir}", "--no_fcn_score")[0] == 0
     best = "--config.train.best_metric=class_iou"
     refused("no palette", "train", *tiny, f"--workdir={tmp_path / 'b'}", *more, *WATCHED[:1], best)
 
@@ -476,20 +484,20 @@ def test_a_sweep_killed_at_random_ends_as_one_left_alone(tiny, tmp_path):
     fields = [field for field in tiny[1:] if "discriminator=" not in field]
     steps = "--config.train.steps=12"
 
-    def command(name):
+    def arguments(name):
         return "sweep", f"--config={experiment}", *fields, steps, f"--workdir={tmp_path / name}"
 
     start_time = time.monotonic()
-    status, _, err = run(*command("alone"))
+    status, _, err = run(*arguments("alone"))
     assert (status, err) == (0, "")
     whole = time.monotonic() - start_time
     moments = np.random.default_rng(0).uniform(3, whole / 2, 3)
     for moment in moments:
-        process = start(*command("killed"))
+        process = start(*arguments("killed"))
         time.sleep(moment)
         process.kill()
         process.communicate()
-    status, _, err = run(*command("killed"))
+    status, _, err = run(*arguments("killed"))
     assert (status, err) == (0, ""), moments
     alone, killed = (tmp_path / name / "results.json" for name in ("alone", "killed"))
     assert killed.read_bytes() == alone.read_bytes(), moments

@@ -166,6 +166,18 @@ def test_truths_that_differ_are_told_apart(plan, tmp_path):
     assert "| ground truth of big |" in text
 
 
+def test_different_segmenters_are_told(plan, tmp_path):
+    for name, config in plan.variants:
+        evaluated(config, tmp_path / name, "val", 0.5)
+    write_results(plan, tmp_path, "val")
+    assert "different segmenters" not in (tmp_path / "results.md").read_text()
+    path = tmp_path / ALL[3] / "evaluation_val.json"
+    path.write_text(path.read_text().replace('"segmenter": "s"', '"segmenter": "t"'))
+    write_results(plan, tmp_path, "val")
+    for name in ("results.md", "report/index.html"):
+        assert "of 2 different segmenters" in (tmp_path / name).read_text()
+
+
 def test_one_run_has_no_spread(plan, tmp_path):
     name, config = plan.variants[0]
     evaluated(config, tmp_path / name, "val", 0.5)
