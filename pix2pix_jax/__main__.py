@@ -157,7 +157,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
         )
         command.add_argument("--workdir", type=expanded, metavar="DIR", help="where the run lives")
         if name in ("evaluate", "sweep"):
-            command.add_argument("--split", default="val", help="train, val or test")
+            command.add_argument("--split", choices=("train", "val", "test"), default="val")
         if name == "sweep":
             command.add_argument("--index", type=int, metavar="I", help="only variant I")
             command.add_argument("--seeds", type=positive, metavar="N", help="runs of each row")

@@ -6,7 +6,6 @@ generator can be taken away by copying one folder), `optimizer` (both Adam state
 line of the log).
 """
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,12 +19,13 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from pix2pix_jax.checkpoint_reader import (
     empty,
-    goodness,
     items_of,
     read_origin,
+    read_scores,
     structure,
 )
 from pix2pix_jax.config import UsageError
+from pix2pix_jax.metrics import goodness
 from pix2pix_jax.sealed import SealedHandler, check_seal, sealed
 from pix2pix_jax.train_step import Half, TrainState
 
@@ -67,13 +67,13 @@ def open_checkpoints(workdir: Path, keep: int, best: str) -> Iterator[ocp.Checkp
         handlers.add(name, ocp.args.StandardRestore, handler)
     handlers.add("origin", ocp.args.JsonSave, ocp.JsonCheckpointHandler())
     directory = (workdir / "checkpoints").absolute()
-    try:
-        manager = ocp.CheckpointManager(directory, options=options, handler_registry=handlers)
-    except json.JSONDecodeError as error:
-        raise UsageError(
-            f"{directory}: a */metrics/metrics in it is damaged ({error}); move it away, it only "
-            "says how good that checkpoint was"
-        ) from error
+    for path in directory.glob("*/metrics"):
+        try:
+            read_scores(path.parent)
+        except UsageError as error:  # for which Orbax would open none of the checkpoints
+            aside = _move_aside(path, f"{path.parent.name}-metrics", workdir)
+            print(f"{str(error).partition(';')[0]}, moved to {aside}", file=sys.stderr)
+    manager = ocp.CheckpointManager(directory, options=options, handler_registry=handlers)
     try:
         yield manager
     finally:
@@ -144,7 +144,8 @@ def restore_newest(
             rejected[step] = str(error).partition("\n")[0] or type(error).__name__
             continue
         for bad, reason in rejected.items():
-            aside = _move_aside(Path(manager.directory) / str(bad))
+            directory = Path(manager.directory)
+            aside = _move_aside(directory / str(bad), str(bad), directory.parent)
             print(f"checkpoint {bad} rejected ({reason}), moved to {aside}", file=sys.stderr)
         manager.reload()  # or the steps moved aside could not be saved again
         return restored
@@ -194,8 +195,9 @@ def _restore(
     return state, origin["totals"]
 
 
-def _move_aside(path: Path) -> Path:
-    aside = path.parent.parent / "rejected"
+def _move_aside(path: Path, name: str, workdir: Path) -> Path:
+    """To rejected/ in the workdir: nothing is ever deleted."""
+    aside = workdir / "rejected"
     aside.mkdir(exist_ok=True)
-    number = sum(1 for _ in aside.glob(f"{path.name}-*"))
-    return path.rename(aside / f"{path.name}-{number}")
+    number = sum(1 for _ in aside.glob(f"{name}-*"))
+    return path.rename(aside / f"{name}-{number}")

@@ -2,16 +2,16 @@
 
 import hashlib
 import json
-import math
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from pydantic import TypeAdapter, ValidationError
 
 from pix2pix_jax.config import UsageError
-from pix2pix_jax.metrics import METRICS
+from pix2pix_jax.metrics import goodness
 from pix2pix_jax.sealed import check_seal, unsealed
 from pix2pix_jax.train_step import TrainState
 
@@ -99,21 +99,33 @@ def read_generator(
 
 
 def _best(directory: Path, steps: list[int], metric: str) -> int:
-    known = {}
-    for step in steps:
-        path = directory / str(step) / "metrics" / "metrics"
-        if path.exists():
-            known[step] = goodness(metric, json.loads(path.read_text()))
+    scores = {step: read_scores(directory / str(step)) for step in steps}
+    known = [step for step in steps if metric in scores[step]]
     if not known:
+        measured = sorted({name for found in scores.values() for name in found})
         raise UsageError(
-            f"--step: best of {directory} is not known, none was evaluated while it trained; set "
-            "--config.train.evaluate_every when training"
+            f"--step: best by {metric} is not known in {directory}: "
+            + (
+                f"measured were {', '.join(measured)}; give one as --config.train.best_metric"
+                if measured
+                else "none was evaluated while it trained; set --config.train.evaluate_every then"
+            )
         )
-    return max(known, key=lambda step: (known[step], step))
+    return max(known, key=lambda step: (goodness(metric, scores[step]), step))
 
 
-def goodness(metric: str, scores: dict[str, float]) -> float:
-    """Larger is better; a metric that was not measured is the worst there is."""
-    if metric not in scores:
-        return -math.inf
-    return scores[metric] if METRICS[metric] else -scores[metric]
+def read_scores(checkpoint: Path) -> dict[str, float]:
+    """The metrics that were saved with a checkpoint; none where it was not evaluated.
+
+    Raises:
+      UsageError: they are not what was saved.
+    """
+    path = checkpoint / "metrics" / "metrics"
+    if not path.exists() or not checkpoint.name.isdecimal():  # or it is still being written
+        return {}
+    try:
+        return TypeAdapter(dict[str, float]).validate_json(path.read_bytes(), strict=True)
+    except ValidationError as error:
+        raise UsageError(
+            f"{path}: is damaged; it only says how good that checkpoint was, so move it away"
+        ) from error

@@ -51,6 +51,10 @@ Side = Annotated[int, Field(gt=0, le=2**16)]
 Size = Annotated[tuple[Side, Side], BeforeValidator(_height_and_width)]
 Pairs = Annotated[tuple[Count, Count, Count], BeforeValidator(_numbers)]
 Channels = Annotated[Literal[1, 3, 4], BeforeValidator(_number)]
+Metric = Literal[
+    "l1", "psnr", "ssim", "lab_l", "lab_a", "lab_b",
+    "per_pixel_accuracy", "per_class_accuracy", "class_iou",
+]  # fmt: skip
 _rules = ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=True)
 _checked = dataclass(frozen=True, kw_only=True, config=_rules)
 
@@ -153,10 +157,7 @@ class Train:
     evaluate_every: Annotated[int, Field(ge=0, lt=2**31)] = 0
     # The checkpoint that is best by it is kept beside the newest. The last three are the
     # FCN-score, for which a segmenter is trained first, where the dataset has none yet.
-    best_metric: Literal[
-        "l1", "psnr", "ssim", "lab_l", "lab_a", "lab_b",
-        "per_pixel_accuracy", "per_class_accuracy", "class_iou",
-    ] = "l1"  # fmt: skip
+    best_metric: Metric = "l1"
     samples: Count = 4  # rows of the sample grid: the first pairs of the validation split
     keep: Count = 3  # newest checkpoints kept
     # Steps in one dispatch to the device: hides its latency, changes no bit of the result.
@@ -233,17 +234,22 @@ def unet_depth(height: int, width: int, depth: int | None) -> int:
     Raises:
       UsageError: naming the nearest sizes that work.
     """
-    halvings = min((side & -side).bit_length() - 1 for side in (height, width))
+    possible = halvings(height, width)
     least = depth or 3  # with fewer, a U-Net sees little more than texture
-    if halvings < least:
+    if possible < least:
         multiple = 2**least
         nearest = [max(1, round(side / multiple)) * multiple for side in (height, width)]
         raise UsageError(
             f"data.image_size: {height}x{width} cannot be halved {least} times; "
             f"use multiples of {multiple}, the nearest being {nearest[0]}x{nearest[1]}"
-            + (f", or a model.depth of {halvings}" if halvings else "")
+            + (f", or a model.depth of {possible}" if possible else "")
         )
-    return depth or halvings
+    return depth or possible
+
+
+def halvings(height: int, width: int) -> int:
+    """How many times both sides can be halved."""
+    return min((side & -side).bit_length() - 1 for side in (height, width))
 
 
 def changed_fields(old: Config, new: Config) -> list[str]:
@@ -252,17 +258,21 @@ def changed_fields(old: Config, new: Config) -> list[str]:
     fields = ["seed"] if old.seed != new.seed else []
     for group in ("data", "model", "loss", "optimizer", "train"):
         for name, value in new_groups[group].items():
-            free = (group, name) in FREE_ON_RESUME
-            if (group, name) == ("train", "steps") and new.optimizer.schedule != "constant":
-                free = False  # the learning rate of every step depends on the last one
-            if not free and old_groups[group][name] != value:
+            if (group, name) not in free_fields(new) and old_groups[group][name] != value:
                 fields.append(f"{group}.{name}")
     return fields
+
+
+def free_fields(config: Config) -> set[tuple[str, str]]:
+    """What may change without changing the numbers that a config computes."""
+    if config.optimizer.schedule == "constant":
+        return FREE_ON_RESUME
+    return FREE_ON_RESUME - {("train", "steps")}  # on which every learning rate depends
 
 
 def identity(config: Config) -> str:
     """SHA-256 of all fields of a resolved config that shape its numbers."""
     groups = asdict(config)
-    for group, name in FREE_ON_RESUME:
+    for group, name in free_fields(config):
         del groups[group][name]
     return hashlib.sha256(json.dumps(groups, sort_keys=True).encode()).hexdigest()

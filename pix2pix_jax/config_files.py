@@ -14,8 +14,11 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from pix2pix_jax.config import Config, UsageError
+from pix2pix_jax.config import Config, Metric, UsageError
 from pix2pix_jax.files import write_whole
+
+# By row and metric.
+PAPER = TypeAdapter(dict[str, dict[Metric, float]])
 
 
 class Sweep(NamedTuple):
@@ -77,23 +80,28 @@ def load_sweep(spec: str, seeds: int | None, fields: dict[str, str]) -> Sweep:
             if "seeds" not in parameters:
                 raise UsageError(f"--seeds: the sweep of {path} has its own; leave it out")
             arguments["seeds"] = seeds
-        variants = [(name, config) for name, config in function(**arguments)]
+        variants = [(str(name), config) for name, config in function(**arguments)]
+        paper = PAPER.validate_python(content.get("PAPER", {}))
     _check_variants(path, variants)
     variants = [(name, override(config, fields)) for name, config in variants]
     for (name, config), (other, same) in combinations(variants, 2):
         if name == other or config == same:
             raise UsageError(f"{path}: {name} and {other} of sweep() are alike; they must differ")
     title = (content["__doc__"] or path).strip().partition("\n")[0]
-    return Sweep(title, variants, content.get("PAPER", {}))
+    return Sweep(title, variants, paper)
 
 
 def _check_variants(path: str, variants: list[tuple[str, Config]]) -> None:
+    """Raises UsageError where a variant is no Config, or cannot have the folder of its name."""
     if not variants:
         raise UsageError(f"{path}: sweep() yields nothing")
     for name, config in variants:
         if not isinstance(config, Config):
             raise UsageError(f"{path}: {name} of sweep() is {type(config).__name__}, not a Config")
-        if not re.fullmatch(r"\w[\w.+-]*(/\w[\w.+-]*)?", str(name)):
+        row, _, repeat = name.partition("/")
+        taken = row in ("report", "results.json", "results.md")  # by the sweep itself
+        beside = repeat and any(other == row for other, _ in variants)  # a run in another's folder
+        if taken or beside or not re.fullmatch(r"\w[\w.+-]*(/\w[\w.+-]*)?", name):
             raise UsageError(f"{path}: {name!r} of sweep() cannot be a folder; use ROW or ROW/SEED")
 
 

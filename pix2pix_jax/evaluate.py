@@ -4,7 +4,7 @@ import json
 import math
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -15,12 +15,12 @@ from pix2pix_jax.config_files import read_config
 from pix2pix_jax.data.builders import fingerprint, prepare
 from pix2pix_jax.data.images import to_image
 from pix2pix_jax.data.pipeline import open_split
-from pix2pix_jax.files import write_whole
+from pix2pix_jax.files import locked, write_whole
 from pix2pix_jax.gallery import write_gallery
 from pix2pix_jax.guards import memory_errors
-from pix2pix_jax.metrics import LABELS, shown
-from pix2pix_jax.scoring import make_scorer
-from pix2pix_jax.segmenter import open_reader
+from pix2pix_jax.page import LABELS, TRUTH, shown
+from pix2pix_jax.scoring import Evaluation, make_scorer
+from pix2pix_jax.segmenter import open_reader, why_unread
 from pix2pix_jax.train_step import create_state
 from pix2pix_jax.writer import say
 
@@ -46,7 +46,7 @@ def evaluate(
 
     Raises:
       UsageError: no such run, checkpoint or split; and, after all else was written, where an
-        FCN-score was asked for and the dataset has no palette of classes.
+        FCN-score was asked for that the dataset cannot have.
     """
     config = resolve(config)
     check_run(workdir, config)
@@ -54,48 +54,61 @@ def evaluate(
     step, params = read_generator(workdir, template, step, config.train.best_metric)
     dataset = prepare(config.data)
     records = open_split(dataset, split)
-    read, reader, refusal = None, None, None
-    if fcn_score:
-        try:
-            read, reader = open_reader(config.data, dataset)
-        except UsageError as error:  # the other metrics can still be had
-            refusal = error
-    pictures = workdir / "report" / f"evaluation_{split}"
-    with memory_errors():
-        result = make_scorer(config, records, read)(params, partial(write_pictures, pictures))
-    summary = {
-        "split": split,
-        "step": step,
-        "seed": config.seed,
-        "images": len(records),
-        "config_sha256": identity(config),
-        "data": fingerprint(dataset),
-        "segmenter": reader,
-        "metrics": finite(result.metrics),
-        "ground_truth": finite(result.ground_truth),
-        "pairs": [finite(pair) for pair in result.pairs],
-        "lab_histograms": jax.tree.map(np.ndarray.tolist, result.histograms),
-    }
-    write_gallery(workdir, summary)
-    write_whole(workdir / f"evaluation_{split}.json", json.dumps(summary, indent=1) + "\n")
+    unread = why_unread(config.data) if fcn_score else ""
+    report, path = workdir / "report", workdir / f"evaluation_{split}.json"
+    with locked(report, wait=True), memory_errors():
+        read, judge = None, None
+        if fcn_score and not unread:
+            read, judge = open_reader(config.data, dataset)
+        path.unlink(missing_ok=True)  # it would not be of the pictures that are written now
+        show = partial(write_pictures, report / f"evaluation_{split}")
+        result = make_scorer(config, records, read)(params, show)
+        summary = {
+            "split": split,
+            "step": step,
+            "seed": config.seed,
+            "images": len(records),
+            "config_sha256": identity(config),
+            "data": fingerprint(dataset, ("train", split)),
+            "segmenter": judge,
+        } | as_json(result)
+        write_gallery(workdir, summary)
+        write_whole(path, json.dumps(summary, indent=1) + "\n")
     say(as_text(summary))
     say(f"{workdir}: {len(records)} pairs of {split}, step {step}; the page is in")
-    say(f"{workdir}/report/evaluation_{split}.html")
-    if refusal is not None:
-        raise refusal
+    say(f"{report}/evaluation_{split}.html")
+    if unread:
+        raise UsageError(f"{unread}; all else is written, and --no_fcn_score leaves this out")
     return 0
 
 
 def check_run(workdir: Path, config: Config) -> None:
-    """Raises UsageError where a config is not that of the run, but for data and seed."""
+    """Raises UsageError where a config is not that of the run, but for the pairs it is tried on."""
     run = read_config(workdir / "config.json")
-    free = {"seed", "data.name", "data.synthetic_pairs"}
+    free = {"data.name", "data.synthetic_pairs", "data.synthetic_ambiguous"}
     changed = [field for field in changed_fields(run, config) if field not in free]
     if changed:
         raise UsageError(
             f"{workdir}/config.json: was trained with another {', '.join(changed)}; leave out "
             "--config, and what changes these"
         )
+
+
+def as_json(result: Evaluation) -> dict[str, Any]:
+    """JSON knows neither infinity, of a PSNR, nor what is not a number."""
+
+    def finite(scores: dict[str, float | str]) -> dict[str, float | str | None]:
+        return {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in scores.items()
+        }
+
+    return {
+        "metrics": finite(result.metrics),
+        "ground_truth": finite(result.ground_truth),
+        "pairs": [finite(pair) for pair in result.pairs],
+        "lab_histograms": jax.tree.map(np.ndarray.tolist, result.histograms),
+    }
 
 
 def write_pictures(folder: Path, name: str, pictures: dict[str, np.ndarray]) -> None:
@@ -106,17 +119,9 @@ def write_pictures(folder: Path, name: str, pictures: dict[str, np.ndarray]) -> 
         to_image(pixels).save(path, compress_level=1)
 
 
-def finite(scores: dict[str, float | str]) -> dict[str, float | str | None]:
-    """JSON knows neither infinity nor what is not a number."""
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in scores.items()
-    }
-
-
 def as_text(summary: dict) -> str:
     """The metrics beside those of the ground truth."""
-    lines = [f"{'':20} {'output':>8} {'ground truth':>13}"]
+    lines = [f"{'':20} {'output':>8} {TRUTH:>13}"]
     for name, value in summary["metrics"].items():
         truth = summary["ground_truth"]
         right = shown(name, truth[name]) if name in truth else ""

@@ -5,16 +5,30 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 UNLOCKABLE = (errno.EACCES, errno.EROFS, errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file, or leaves the old one as it was: a reader never sees half of it."""
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Where to write a file that, at the end of the `with` block, takes the place of `path`.
+
+    So a reader never sees half of it, and where something fails the old one stays as it was.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text)
-    partial.rename(path)
+    partial = path.with_name(f".{path.name}.{uuid4().hex}")  # others may be writing it, too
+    try:
+        yield partial
+        partial.rename(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file of text whole."""
+    with whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 @contextmanager

@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pix2pix_jax.files import write_whole
-from pix2pix_jax.metrics import LAB_RANGES, LABELS, METRICS, shown
-from pix2pix_jax.page import page, picture, svg, table
+from pix2pix_jax.metrics import LAB_RANGES, METRICS
+from pix2pix_jax.page import LABELS, TRUTH, page, picture, shown, svg, table
 
 KINDS = ("input", "output", "target")
 # Pairs are moved, not drawn again; without scripts they stay in the order of their names.
@@ -52,7 +52,7 @@ def write_gallery(workdir: Path, summary: dict) -> None:
     )
     body = (
         f"<p>Step {summary['step']}, seed {summary['seed']}, {summary['images']} pairs.</p>"
-        f"{table(('', 'output', 'ground truth'), rows)}"
+        f"{table(('', 'output', TRUTH), rows)}"
         f'<h2>Colours</h2><div class="charts">{histograms(summary["lab_histograms"])}</div>'
         '<h2>Pairs</h2><p><label>Order: <select id="order">'
         f'<option value="">by name</option>{choices}</select></label></p>'
@@ -91,7 +91,7 @@ def histograms(sides: dict[str, dict[str, list[int]]]) -> str:
         axes = chart.add_subplot()
         for label, counts in sides.items():
             shares = np.array(counts[name]) / np.sum(counts[name])
-            style = "k--" if label in ("target", "ground truth") else "-"
+            style = "k--" if label in ("target", TRUTH) else "-"
             there = shares > 0
             places = low + 0.5 + np.arange(len(shares))[there]
             axes.plot(places, shares[there], style, linewidth=1.2, label=label)

@@ -16,6 +16,10 @@ from pix2pix_jax.config_files import read_config
 from pix2pix_jax.files import locked
 
 
+class Occupied(UsageError):
+    """Another process is at work where this one was sent."""
+
+
 def check_devices(batch_size: int) -> None:
     """Raises UsageError when a global batch cannot be shared out evenly."""
     devices = jax.device_count()
@@ -54,12 +58,12 @@ def check_finite(step: int, term: str, value: float) -> None:
 
 @contextmanager
 def owned(workdir: Path) -> Iterator[None]:
-    """Raises UsageError when another process trains in the workdir."""
+    """Raises Occupied when another process trains in the workdir."""
     try:
         with locked(workdir, wait=False):
             yield
     except BlockingIOError as error:
-        raise UsageError(
+        raise Occupied(
             f"{workdir}: another process trains in it; wait for that, or give another --workdir"
         ) from error
 

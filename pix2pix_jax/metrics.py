@@ -4,13 +4,15 @@ Functions of images give a value, or counts, for every image. Over a dataset val
 and counts added up before anything is divided: never a mean of means.
 """
 
+import math
+
 import dm_pix
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-# Whether a larger value is a better one; the order in which tables show them.
+# Whether a larger value is a better one, in the order of tables.
 METRICS = {
     "per_pixel_accuracy": True,
     "per_class_accuracy": True,
@@ -21,18 +23,6 @@ METRICS = {
     "lab_l": True,
     "lab_a": True,
     "lab_b": True,
-}
-# As tables and charts call them.
-LABELS = {
-    "per_pixel_accuracy": "per-pixel accuracy",
-    "per_class_accuracy": "per-class accuracy",
-    "class_iou": "class IOU",
-    "l1": "L1",
-    "psnr": "PSNR (dB)",
-    "ssim": "SSIM",
-    "lab_l": "L histogram",
-    "lab_a": "a histogram",
-    "lab_b": "b histogram",
 }
 FCN_SCORE = ("per_pixel_accuracy", "per_class_accuracy", "class_iou")
 # First and last edge of the histograms, whose bins are one unit of Lab wide.
@@ -154,8 +144,8 @@ def _mean(parts: np.ndarray, wholes: np.ndarray) -> float:
     return float(np.mean(parts[there] / wholes[there])) if there.any() else float("nan")
 
 
-def shown(metric: str, value: float | None) -> str:
-    """A value as tables have it; None is an infinite PSNR, or what could not be measured."""
-    if value is None:
-        return "∞" if metric == "psnr" else "-"
-    return f"{value:.3f}"
+def goodness(metric: str, scores: dict[str, float]) -> float:
+    """Larger is better, whatever the metric; one that was not measured is the worst there is."""
+    if metric not in scores:
+        return -math.inf
+    return scores[metric] if METRICS[metric] else -scores[metric]

@@ -11,6 +11,19 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from PIL import Image
 
+# As tables and charts call them.
+LABELS = {
+    "per_pixel_accuracy": "per-pixel accuracy",
+    "per_class_accuracy": "per-class accuracy",
+    "class_iou": "class IOU",
+    "l1": "L1",
+    "psnr": "PSNR (dB)",
+    "ssim": "SSIM",
+    "lab_l": "L histogram",
+    "lab_a": "a histogram",
+    "lab_b": "b histogram",
+}
+TRUTH = "ground truth"
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
        color: #222; background: #fff; overflow-wrap: anywhere; }
@@ -21,7 +34,7 @@ pre { background: #f4f4f4; padding: 1rem; overflow-x: auto; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; } td, th { padding: 0.2rem 0.7rem; text-align: right; }
 td:first-child, th:first-child { text-align: left; } tr { border-bottom: 1px solid #ddd; }
-th { vertical-align: bottom; } .paper { color: #777; }
+th { vertical-align: bottom; }
 .pairs figure { display: grid; grid-template-columns: repeat(3, 1fr); gap: 2px; }
 .pairs img, .grid img { width: 100%; display: block; background: #eee; }
 .pairs figcaption { grid-column: 1 / -1; font-size: 0.85rem; overflow-wrap: anywhere; }
@@ -79,3 +92,10 @@ def svg(figure: Figure) -> str:
     with rc_context({"svg.hashsalt": "", "svg.fonttype": "none"}):
         figure.savefig(file, format="svg", metadata=unsigned)
     return f"<figure>{file.getvalue()[file.getvalue().index('<svg') :]}</figure>"
+
+
+def shown(metric: str, value: float | None) -> str:
+    """A value as tables have it; None is an infinite PSNR, or what could not be measured."""
+    if value is None:
+        return "∞" if metric == "psnr" else "-"
+    return f"{value:.3f}"

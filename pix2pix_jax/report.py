@@ -11,8 +11,8 @@ from pydantic import TypeAdapter
 
 from pix2pix_jax.config import Config
 from pix2pix_jax.files import write_whole
-from pix2pix_jax.metrics import METRICS
-from pix2pix_jax.page import page, svg
+from pix2pix_jax.metrics import goodness
+from pix2pix_jax.page import LABELS, page, svg
 from pix2pix_jax.writer import read_metrics
 
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "grain", "numpy")
@@ -65,8 +65,8 @@ def best(lines: list[dict[str, float]], metric: str) -> str:
     values = {line["step"]: line[name] for line in lines if name in line}
     if not values:
         return ""
-    step = (max if METRICS[metric] else min)(values, key=values.get)
-    return f"<p>Best by {metric} so far: step {step}, {values[step]:.3f}.</p>"
+    step = max(values, key=lambda step: (goodness(metric, {metric: values[step]}), step))
+    return f"<p>Best by {LABELS[metric]} so far: step {step}, {values[step]:.3f}.</p>"
 
 
 def curve(name: str, lines: list[dict[str, float]]) -> str:

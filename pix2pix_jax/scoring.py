@@ -11,7 +11,7 @@ from jax import Array
 from tqdm import tqdm
 
 from pix2pix_jax import metrics
-from pix2pix_jax.config import Config
+from pix2pix_jax.config import Config, UsageError
 from pix2pix_jax.data.palettes import PALETTES
 from pix2pix_jax.data.pipeline import labelled, plain
 from pix2pix_jax.generator import make_generator, translate
@@ -61,6 +61,8 @@ def make_scorer(
         pictures = {name: np.stack([e[name] for e in examples]) for name in ("input", "target")}
         output = generate(params, pictures["input"], first + np.arange(size))
         pictures["output"] = np.asarray(output)  # [size, h, w, c]
+        if not np.isfinite(pictures["output"]).all():
+            raise UsageError("checkpoint: its outputs are not finite numbers; give another --step")
         values = measure(pictures["output"], pictures["target"])
         if read:
             maps = [labelled(record, data, PALETTES[data.name])["classes"] for record in filled]

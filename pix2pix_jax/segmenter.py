@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -21,22 +22,40 @@ import numpy as np
 import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import Array
-from safetensors import SafetensorError
-from safetensors.numpy import load, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 from tensorflow_datasets.core import DatasetBuilder
 from tqdm import tqdm
 
 from pix2pix_jax import metrics
-from pix2pix_jax.config import Data, UsageError, unet_depth
+from pix2pix_jax.config import Data, UsageError, halvings
 from pix2pix_jax.data.builders import fingerprint
 from pix2pix_jax.data.images import to_uint8
 from pix2pix_jax.data.palettes import PALETTES, Palette, nearest_class
-from pix2pix_jax.data.pipeline import Example, labelled, open_split
-from pix2pix_jax.files import locked
+from pix2pix_jax.data.pipeline import Example, labelled, open_split, prefetched
+from pix2pix_jax.files import locked, whole
 from pix2pix_jax.generator import UNet
+from pix2pix_jax.writer import say
 
 Reader = Callable[[np.ndarray], np.ndarray]  # images [b, h, w, 3] in [-1, 1] to classes [b, h, w]
 FEATURES, STEPS, BATCH_SIZE, LEARNING_RATE = 24, 2_000, 4, 2e-3
+BY_COLOUR = "nearest colour"
+
+
+class Damaged(Exception):
+    """A segmenter that is not what was saved."""
+
+
+def why_unread(data: Data) -> str:
+    """Why there is no FCN-score for a dataset; empty where there is one."""
+    if data.name not in PALETTES:
+        return (
+            f"data.name: {data.name} has no palette of classes, so there is no FCN-score; "
+            f"{', '.join(PALETTES)} have one"
+        )
+    if data.target_channels != 3:
+        return f"data.target_channels: there is an FCN-score of 3, not of {data.target_channels}"
+    return ""
 
 
 def open_reader(data: Data, dataset: DatasetBuilder) -> tuple[Reader, str]:
@@ -46,31 +65,36 @@ def open_reader(data: Data, dataset: DatasetBuilder) -> tuple[Reader, str]:
     (tables 5 and 6 of the paper) by their colours.
 
     Args:
-      data: of a resolved config.
+      data: of a resolved config, and none that is `why_unread`.
       dataset: prepared from it.
 
     Raises:
-      UsageError: the dataset has no palette of classes, or targets are not RGB.
+      UsageError: the segmenter is damaged, or cannot be written or trained.
     """
-    palette = PALETTES.get(data.name)
-    if palette is None:
-        raise UsageError(
-            f"data.name: {data.name} has no palette of classes, so there is no FCN-score, only for "
-            f"{', '.join(PALETTES)}; do without by --no_fcn_score, or by another train.best_metric"
-        )
-    if data.target_channels != 3:
-        raise UsageError(
-            f"data.target_channels: the FCN-score is read from 3 channels, not from "
-            f"{data.target_channels}; do without by --no_fcn_score, or by another train.best_metric"
-        )
+    palette = PALETTES[data.name]
     if data.direction == "AtoB":
-        return lambda images: nearest_class(to_uint8(images), palette), "nearest colour"
+        every_class = palette._replace(ignored=())  # an output has to be something
+        return lambda images: nearest_class(to_uint8(images), every_class), BY_COLOUR
     path = _path(data, dataset)
-    with locked(path.parent, wait=True):
-        if not path.exists():
-            _write(path, *_train(data, dataset, palette))
-        params, digest = _read(path)
-    return partial(_segment, _segmenter(data, palette), params), digest
+    if not path.exists():
+        with locked(path.parent, wait=True):
+            if not os.access(path.parent, os.W_OK):
+                raise UsageError(f"{path.parent}: cannot be written to; give another data.data_dir")
+            if not path.exists():  # nor has it been trained while we waited
+                _write(path, *_train(data, dataset, palette))
+    params, name = _read(path)
+    return partial(_segment, _segmenter(data, palette), params), name
+
+
+def reader_name(data: Data, dataset: DatasetBuilder) -> str | None:
+    """The name of what `open_reader` opens; None where that was not trained yet, or is damaged."""
+    if data.direction == "AtoB":
+        return BY_COLOUR
+    path = _path(data, dataset)
+    try:
+        return _read(path)[1] if path.exists() else None
+    except UsageError:
+        return None
 
 
 def _segment(segmenter: UNet, params: dict, images: np.ndarray) -> np.ndarray:
@@ -86,7 +110,7 @@ def _segmenter(data: Data, palette: Palette) -> UNet:
     """Normalised image by image, so that none depends on its neighbours."""
     return UNet(
         channels=len(palette.classes),
-        depth=unet_depth(*data.image_size, None),
+        depth=min(8, halvings(*data.image_size)),
         features=FEATURES,
         norm="instance",
         tanh=False,
@@ -95,11 +119,11 @@ def _segmenter(data: Data, palette: Palette) -> UNet:
 
 def _path(data: Data, dataset: DatasetBuilder) -> Path:
     """Where the segmenter of these pairs, this size and this recipe is kept."""
-    recipe = [fingerprint(dataset), FEATURES, STEPS, BATCH_SIZE, LEARNING_RATE]
+    recipe = [fingerprint(dataset), PALETTES[data.name], FEATURES, STEPS, BATCH_SIZE, LEARNING_RATE]
     digest = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]
     height, width = data.image_size
-    name = f"{data.name}-{height}x{width}-{digest}.safetensors"
-    return Path(data.data_dir).expanduser() / "segmenters" / name
+    name = f"{data.name}-{height}x{width}-{digest}"
+    return Path(data.data_dir).expanduser() / "segmenters" / name / "segmenter.safetensors"
 
 
 def _train(data: Data, dataset: DatasetBuilder, palette: Palette) -> tuple[dict, dict[str, float]]:
@@ -108,10 +132,10 @@ def _train(data: Data, dataset: DatasetBuilder, palette: Palette) -> tuple[dict,
     optimizer = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, STEPS))
     params = segmenter.init(jax.random.key(0), jnp.zeros((1, *data.image_size, 3)))["params"]
 
-    def loss(params: dict, photo: Array, classes: Array, keys: Array) -> Array:
-        logits = segmenter.apply({"params": params}, photo, keys)  # [b, h, w, classes]
-        counts = classes < len(palette.classes)
-        integers = jnp.where(counts, classes, 0).astype(jnp.int32)
+    def loss(params: dict, batch: Example, keys: Array) -> Array:
+        logits = segmenter.apply({"params": params}, batch["photo"], keys)  # [b, h, w, classes]
+        counts = batch["classes"] < len(palette.classes)
+        integers = jnp.where(counts, batch["classes"], 0).astype(jnp.int32)
         errors = optax.softmax_cross_entropy_with_integer_labels(logits, integers)
         return (errors * counts).sum() / counts.sum().clip(1)
 
@@ -120,33 +144,33 @@ def _train(data: Data, dataset: DatasetBuilder, palette: Palette) -> tuple[dict,
         params: dict, opt_state: optax.OptState, batch: Example, step: Array
     ) -> tuple[dict, optax.OptState]:
         keys = jax.random.split(jax.random.fold_in(jax.random.key(1), step), BATCH_SIZE)
-        gradient = jax.grad(loss)(params, batch["photo"], batch["classes"], keys)
-        updates, opt_state = optimizer.update(gradient, opt_state)
+        updates, opt_state = optimizer.update(jax.grad(loss)(params, batch, keys), opt_state)
         return optax.apply_updates(params, updates), opt_state
 
-    print(f"training the segmenter of {data.name}, once for these pairs and this size", flush=True)
+    say(f"training the segmenter of {data.name}, once for these pairs and this size")
     opt_state = optimizer.init(params)
     bar = tqdm(range(STEPS), unit="step", disable=not sys.stderr.isatty())
-    for step, batch in zip(bar, _batches(data, dataset, palette), strict=False):
-        params, opt_state = update(params, opt_state, batch, np.int32(step))
-    score = _score(partial(_segment, segmenter, params), data, open_split(dataset, "val"), palette)
-    return params, score
+    with closing(_batches(data, dataset, palette)) as batches:
+        for step, batch in zip(bar, batches, strict=False):
+            params, opt_state = update(params, opt_state, batch, np.int32(step))
+    return params, _score(
+        partial(_segment, segmenter, params), data, open_split(dataset, "val"), palette
+    )
 
 
 def _batches(data: Data, dataset: DatasetBuilder, palette: Palette) -> Iterator[Example]:
     """Jittered and mirrored as in the paper, whatever the experiment does."""
     jitter = tuple(round(side * 286 / 256) for side in data.image_size)
     data = replace(data, load_size=jitter, flip=True)
-    threads = grain.ReadOptions(num_threads=min(16, os.cpu_count() or 1), prefetch_buffer_size=16)
-    return iter(
+    batches = (
         grain.MapDataset.source(open_split(dataset, "train"))
         .seed(0)
         .shuffle()
         .repeat()
         .random_map(lambda record, rng: labelled(record, data, palette, rng))
         .batch(BATCH_SIZE)
-        .to_iter_dataset(threads)
     )
+    return prefetched(batches, 0)
 
 
 def _score(read: Reader, data: Data, records: Sequence[dict], palette: Palette) -> dict[str, float]:
@@ -162,18 +186,31 @@ def _score(read: Reader, data: Data, records: Sequence[dict], palette: Palette) 
 
 def _write(path: Path, params: dict, score: dict[str, float]) -> None:
     tensors = {name: np.asarray(leaf) for name, leaf in flatten_dict(params, sep="/").items()}
-    partial_path = path.with_suffix(".partial")
-    save_file(tensors, partial_path, {"validation": json.dumps(score)})
-    partial_path.rename(path)
-    print(f"{path}: " + ", ".join(f"{name} {value:.3f}" for name, value in score.items()))
+    if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
+        raise UsageError(f"{path}: its training has gone astray; look at the pairs")
+    with whole(path) as partial_path:
+        save_file(tensors, partial_path, {"sha256": _hash(tensors), "real": json.dumps(score)})
+    say(f"{path}: on real photos " + ", ".join(f"{name} {score[name]:.3f}" for name in score))
 
 
 def _read(path: Path) -> tuple[dict, str]:
-    content = path.read_bytes()
+    """Parameters, and their hash."""
     try:
-        tensors = load(content)
-    except SafetensorError as error:
+        with safe_open(path, "numpy") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            digest = (file.metadata() or {}).get("sha256")
+        if digest != _hash(tensors):
+            raise Damaged("its hash is another")
+    except (SafetensorError, Damaged) as error:
         raise UsageError(
             f"{path}: is damaged ({error}); remove it, and the same command trains it again"
         ) from error
-    return unflatten_dict(tensors, sep="/"), hashlib.sha256(content).hexdigest()
+    return unflatten_dict(tensors, sep="/"), digest
+
+
+def _hash(tensors: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].shape} {tensors[name].dtype}".encode())
+        digest.update(tensors[name].tobytes())
+    return digest.hexdigest()

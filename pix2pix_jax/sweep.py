@@ -8,16 +8,19 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+from tensorflow_datasets.core import DatasetBuilder
 from tqdm import tqdm
 
 from pix2pix_jax.config import Config, UsageError, resolve
 from pix2pix_jax.config_files import Sweep
-from pix2pix_jax.data.palettes import PALETTES
+from pix2pix_jax.data.builders import fingerprint, prepare
+from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.describe import describe
 from pix2pix_jax.evaluate import evaluate
 from pix2pix_jax.files import locked, write_whole
-from pix2pix_jax.guards import check_devices
+from pix2pix_jax.guards import Occupied, check_devices
 from pix2pix_jax.results import FAILED, finished, write_results
+from pix2pix_jax.segmenter import reader_name, why_unread
 from pix2pix_jax.train import train
 from pix2pix_jax.train_step import create_state, make_train_step, step_key
 from pix2pix_jax.writer import read_metrics, say
@@ -48,22 +51,18 @@ def sweep(plan: Sweep, workdir: Path, index: int | None, split: str) -> int:
     with locked(workdir, wait=True):
         failed = write_results(plan, workdir, split)
     say(f"{workdir}: the tables are in results.md, the pictures in report/index.html")
-    for name, reason in failed.items():
-        if name in dict(chosen):
-            say(f"{name} failed: {reason}")
-    if set(failed) & set(dict(chosen)):
+    ours = [name for name, _ in chosen if name in failed]
+    if ours:
         raise UsageError(
-            f"{workdir}: {len(failed)} of {len(chosen)} variants failed ({', '.join(failed)}); the "
-            "same command tries them again"
+            f"{workdir}: {len(ours)} of {len(chosen)} variants failed ({', '.join(ours)}), for the "
+            "reasons in results.md; the same command tries them again"
         )
     return 0
 
 
 def _variant(plan: Sweep, index: int) -> tuple[str, Config]:
     if not 0 <= index < len(plan.variants):
-        raise UsageError(
-            f"--index: {index} is not one of 0 to {len(plan.variants) - 1}; see --list"
-        )
+        raise UsageError(f"--index: {index} is none of 0 to {len(plan.variants) - 1}; see --list")
     return plan.variants[index]
 
 
@@ -75,21 +74,35 @@ def run_variant(config: Config, folder: Path, split: str) -> int:
     """
     try:
         config = resolve(config)
-        if finished(config, folder, split):
+        dataset = prepare(config.data)
+        open_split(dataset, split)  # rather than find it missing after the training
+        if up_to_date(config, dataset, folder, split):
             say(f"{folder}: finished")
-            return 0
-        status = train(config, folder)
-        if status:
-            return status
-        evaluate(config, folder, split, config.train.steps, config.data.name in PALETTES)
+        else:
+            (folder / FAILED).unlink(missing_ok=True)
+            status = train(config, folder)
+            if status:
+                return status
+            fcn_score = not why_unread(config.data)
+            evaluate(config, folder, split, config.train.steps, fcn_score)
+    except Occupied as error:  # say, by the same variant of an array job that was started twice
+        say(str(error))
     except Exception as error:  # whatever it is, the others are to go on
         kind = "" if isinstance(error, UsageError) else f"{type(error).__name__}: "
         reason = kind + " ".join(str(error).split())
         write_whole(folder / FAILED, reason + "\n")
         say(f"{folder}: failed: {reason}")
-        return 0
-    (folder / FAILED).unlink(missing_ok=True)
+    else:
+        (folder / FAILED).unlink(missing_ok=True)
     return 0
+
+
+def up_to_date(config: Config, dataset: DatasetBuilder, folder: Path, split: str) -> bool:
+    """Whether there is an evaluation of this variant, these pairs and today's segmenter."""
+    found = finished(config, folder, split)
+    judge = None if why_unread(config.data) else reader_name(config.data, dataset)
+    pairs = fingerprint(dataset, ("train", split))
+    return found is not None and (found["data"], found["segmenter"]) == (pairs, judge)
 
 
 def as_text(plan: Sweep, workdir: Path, split: str) -> str:

@@ -12,7 +12,7 @@ from PIL import Image
 from tensorflow_datasets.core import DatasetBuilder
 
 from pix2pix_jax import checkpoint
-from pix2pix_jax.config import Config, resolve
+from pix2pix_jax.config import Config, UsageError, resolve
 from pix2pix_jax.config_files import write_config
 from pix2pix_jax.data.builders import fingerprint, prepare
 from pix2pix_jax.data.pipeline import Example, open_split, plain, prefetched, train_batches
@@ -28,7 +28,7 @@ from pix2pix_jax.guards import (
 from pix2pix_jax.metrics import FCN_SCORE
 from pix2pix_jax.report import write_report
 from pix2pix_jax.scoring import make_scorer
-from pix2pix_jax.segmenter import open_reader
+from pix2pix_jax.segmenter import Reader, open_reader, why_unread
 from pix2pix_jax.train_step import (
     Metrics,
     TrainState,
@@ -54,6 +54,7 @@ def train(config: Config, workdir: Path) -> int:
     template = jax.eval_shape(lambda: create_state(config))
     check_workdir(workdir, config)
     dataset = prepare(config.data)
+    read = judge(config, dataset)
     last = config.train.steps
     with (
         owned(workdir),
@@ -73,7 +74,8 @@ def train(config: Config, workdir: Path) -> int:
         epochs = f"{round(last * config.data.batch_size / pairs, 1):,g} epochs"
         say(f"{workdir}: {where}, {epochs} of {pairs} pairs from {dataset.data_dir}")
         say("compiling, which takes half a minute on a CPU")
-        step = fit(config, workdir, dataset, state, totals, checkpoints, caught)
+        evaluate = evaluator(config, dataset, read)
+        step = fit(config, workdir, dataset, evaluate, state, totals, checkpoints, caught)
         best = checkpoints.best_step()
     if caught:
         say(f"{workdir}: stopped at step {step} and saved; the same command goes on from there")
@@ -88,6 +90,7 @@ def fit(
     config: Config,
     workdir: Path,
     dataset: DatasetBuilder,
+    evaluate: Callable[[dict], dict[str, float]],
     state: TrainState,
     totals: checkpoint.Totals,
     checkpoints: CheckpointManager,
@@ -96,7 +99,6 @@ def fit(
     """Runs to train.steps, or until a signal is caught; returns the last step, which is saved."""
     options, first = config.train, int(state.step)
     sample = sampler(config, open_split(dataset, "val"))
-    evaluate = evaluator(config, dataset) if options.evaluate_every else None
     unread: list[Metrics] = []
     with (
         closing(prefetched(train_batches(config, open_split(dataset, "train")), first)) as batches,
@@ -122,7 +124,11 @@ def fit(
             scores = evaluate(now.generator.params) if score else {}
             if log or show or score:
                 picture, error = sample(step, now.generator.params)
-                scalars = {f"evaluation/{name}": value for name, value in scores.items()}
+                scalars = {
+                    f"evaluation/{name}": value
+                    for name, value in scores.items()
+                    if np.isfinite(value)  # the log is JSON, and a PSNR may be infinite
+                }
                 scalars |= means(totals) | {"validation/l1": error}
                 write(step, scalars, picture if show else None)
             if step % options.log_every == 0:
@@ -136,19 +142,29 @@ def fit(
     return step
 
 
-def evaluator(config: Config, dataset: DatasetBuilder) -> Callable[[dict], dict[str, float]]:
-    """A function of the generator's parameters: its metrics on the whole validation split.
+def judge(config: Config, dataset: DatasetBuilder) -> Reader | None:
+    """What reads the FCN-score, trained first if need be, where train.best_metric is of it.
 
-    The FCN-score is among them where train.best_metric is of it.
+    Raises:
+      UsageError: the dataset can have none.
     """
-    read = None
-    if config.train.best_metric in FCN_SCORE:
-        read, _ = open_reader(config.data, dataset)
+    if not config.train.evaluate_every or config.train.best_metric not in FCN_SCORE:
+        return None
+    unread = why_unread(config.data)
+    if unread:
+        raise UsageError(f"{unread}; choose another --config.train.best_metric")
+    return open_reader(config.data, dataset)[0]
+
+
+def evaluator(
+    config: Config, dataset: DatasetBuilder, read: Reader | None
+) -> Callable[[dict], dict[str, float]]:
+    """A function of the generator's parameters: its metrics on the whole validation split."""
     score = make_scorer(config, open_split(dataset, "val"), read)
 
     def evaluate(params: dict) -> dict[str, float]:
         scores = score(jax.device_get(params)).metrics  # from here on it runs on one device
-        return {name: value for name, value in scores.items() if np.isfinite(value)}
+        return {name: value for name, value in scores.items() if not np.isnan(value)}
 
     return evaluate
 

@@ -469,3 +469,18 @@ def test_facades_of_another_size_have_another_fingerprint(tmp_path):
         for side in (16, 32)
     )
     assert fingerprint(small) != fingerprint(large)
+
+
+def test_ambiguous_facades_are_another_dataset(tmp_path):
+    data = Data(image_size=32, synthetic_pairs=(2, 1, 1), data_dir=str(tmp_path))
+    told, untold = prepare(data), prepare(replace(data, synthetic_ambiguous=True))
+    assert fingerprint(told) != fingerprint(untold)
+    assert contents(told)["train"].keys() == contents(untold)["train"].keys()
+    assert contents(told) != contents(untold)
+
+
+def test_a_fingerprint_is_of_the_splits_that_were_asked_for(tmp_path):
+    builder = prepare(folder(filled(tmp_path / "pairs")))
+    whole = fingerprint(builder, ("train", "val", "test"))
+    assert whole == f"{fingerprint(builder)} {fingerprint(builder, ('test',))}"
+    assert len(set(whole.split())) == 3

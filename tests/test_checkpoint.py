@@ -198,7 +198,25 @@ def test_a_generator_that_cannot_be_read_is_refused(tmp_path, state, template, s
     assert "other parameters" in refusal(read, tmp_path, other, 1)
 
 
-def test_broken_metrics_are_named(tmp_path, state):
+@pytest.mark.parametrize("content", [b'{"l1', b"\xff", b"3", b"[0.1]", b'{"l1": "0"}'])
+def test_damaged_metrics_are_moved_aside_and_cost_nothing_else(
+    tmp_path, state, template, capsys, content
+):
     save(tmp_path, state, 1, scores={1: {"l1": 0.1}})
-    (tmp_path / "checkpoints" / "1" / "metrics" / "metrics").write_text('{"l1')
-    assert "metrics in it is damaged" in refusal(save, tmp_path, state, 2)
+    (tmp_path / "checkpoints" / "1" / "metrics" / "metrics").write_bytes(content)
+    assert "1/metrics/metrics: is damaged" in refusal(read, tmp_path, template, "best")
+    assert restore(tmp_path, template).step == 1
+    assert "metrics: is damaged, moved to" in capsys.readouterr().err
+    assert (tmp_path / "rejected" / "1-metrics-0" / "metrics").read_bytes() == content
+
+
+def test_an_infinite_psnr_is_the_best(tmp_path, state, template):
+    scores = {1: {"psnr": 20.0}, 2: {"psnr": float("inf")}, 3: {"psnr": 30.0}}
+    save(tmp_path, state, 1, 2, 3, 4, keep=1, best="psnr", scores=scores)
+    assert steps(tmp_path) == [2, 4]
+    assert read(tmp_path, template, "best", "psnr")[0] == 2
+
+
+def test_the_best_by_what_was_not_measured_is_refused(tmp_path, state, template):
+    save(tmp_path, state, 1, 2, scores={1: {"l1": 0.1}, 2: {"l1": 0.2}})
+    assert "measured were l1" in refusal(read, tmp_path, template, "best", "class_iou")

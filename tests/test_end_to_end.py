@@ -268,7 +268,7 @@ def test_a_run_watches_itself_and_keeps_its_best(watched):
     assert f"best by ssim is step {best}\n" in out
     kept = {int(path.name) for path in (workdir / "checkpoints").iterdir()}
     assert kept == {best, 9, 12}
-    assert f"Best by ssim so far: step {best}" in (workdir / "report/index.html").read_text()
+    assert f"Best by SSIM so far: step {best}" in (workdir / "report/index.html").read_text()
 
 
 def test_watching_changes_no_bit_and_is_resumed_to_the_bit(tiny, straight, watched, tmp_path):
@@ -306,7 +306,7 @@ def test_evaluate_refuses_what_is_not_there(tiny, watched, tmp_path, monkeypatch
     for expected, arguments in (
         ("there are ", (f"--workdir={workdir}", "--step=5")),
         ("--step", (f"--workdir={workdir}", "--step=last")),
-        ("no dev in", (f"--workdir={workdir}", "--split=dev")),
+        ("'dev'", (f"--workdir={workdir}", "--split=dev")),
         ("config.json: not found", (f"--workdir={tmp_path / 'none'}",)),
         ("--workdir", tiny),
         ("model.features", (f"--workdir={workdir}", "--config.model.features=16")),
@@ -467,11 +467,10 @@ def test_the_quickstart_learns(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_sweep_killed_at_random_ends_as_one_left_alone(tiny, tmp_path):
-    """Three SIGKILLs, wherever they hit; then the same command once more."""
+def test_a_sweep_killed_at_random_ends_as_one_left_alone(tmp_path):
+    """Three SIGKILLs, wherever they hit, the segmenter's training included; then once more."""
     experiment = tmp_path / "experiment.py"
     experiment.write_text(
-        "import sys\n"
         "from dataclasses import replace\n"
         "from pix2pix_jax.config_files import load_experiment\n"
         "def sweep(seeds=2):\n"
@@ -481,11 +480,13 @@ def test_a_sweep_killed_at_random_ends_as_one_left_alone(tiny, tmp_path):
         "        for seed in range(seeds):\n"
         "            yield f'{name}/{seed}', replace(config, model=model, seed=seed)\n"
     )
-    fields = [field for field in tiny[1:] if "discriminator=" not in field]
-    steps = "--config.train.steps=12"
+    fields = [field for field in TINY if "discriminator=" not in field]
 
     def arguments(name):
-        return "sweep", f"--config={experiment}", *fields, steps, f"--workdir={tmp_path / name}"
+        return (
+            "sweep", f"--config={experiment}", *fields, "--config.train.steps=12",
+            f"--workdir={tmp_path / name}", f"--config.data.data_dir={tmp_path / name / 'data'}",
+        )  # fmt: skip
 
     start_time = time.monotonic()
     status, _, err = run(*arguments("alone"))
@@ -497,6 +498,7 @@ def test_a_sweep_killed_at_random_ends_as_one_left_alone(tiny, tmp_path):
         time.sleep(moment)
         process.kill()
         process.communicate()
+        assert process.returncode == -signal.SIGKILL  # it was not done yet
     status, _, err = run(*arguments("killed"))
     assert (status, err) == (0, ""), moments
     alone, killed = (tmp_path / name / "results.json" for name in ("alone", "killed"))

@@ -74,7 +74,7 @@ def evaluation(config, folder, split="val"):
     counts = {"lab_l": [1] * 100, "lab_a": [2] * 220, "lab_b": [3] * 220}
     summary = {
         "split": split, "step": config.train.steps, "seed": config.seed, "images": len(NAMES),
-        "config_sha256": identity(config), "segmenter": None, "pairs": pairs,
+        "config_sha256": identity(config), "segmenter": None, "pairs": pairs, "data": "",
         "metrics": {"class_iou": 0.5, "l1": 0.3}, "ground_truth": {"class_iou": 0.9},
         "lab_histograms": {"output": counts, "target": counts},
     }  # fmt: skip
@@ -135,4 +135,4 @@ def test_the_page_of_a_run_shows_curves_and_samples(small, tmp_path, opened):
     page.locator("summary").click()
     assert widths(page) == [30, 30]
     assert page.locator("svg").count() == 2
-    assert "step 1, 0.100" in page.text_content("body")
+    assert "Best by L1 so far: step 1, 0.100" in page.text_content("body")

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 from conftest import refusal
@@ -12,9 +13,11 @@ from pix2pix_jax.data.builders import prepare
 from pix2pix_jax.data.images import to_uint8
 from pix2pix_jax.data.palettes import IGNORED, PALETTES
 from pix2pix_jax.data.pipeline import labelled, open_split, plain
+from pix2pix_jax.generator import make_generator, translate
 from pix2pix_jax.metrics import METRICS, confusion, fcn_score
 from pix2pix_jax.scoring import make_scorer
-from pix2pix_jax.segmenter import open_reader
+from pix2pix_jax.segmenter import open_reader, reader_name, why_unread
+from pix2pix_jax.train_step import create_state, purpose_key
 
 SIZE, STEPS = (32, 32), 300
 
@@ -119,6 +122,45 @@ def test_sums_are_over_all_pairs_and_no_more(scored, targets):
     assert list(result.metrics) == list(METRICS)
 
 
+def test_rows_of_the_confusion_are_the_truth(scored, targets, data, records):
+    """All is found to be facade: the accuracy of that class is 1, of all others 0."""
+    facade = 1
+    result = scored(targets, lambda images: np.full(images.shape[:3], facade))
+    palette = PALETTES[data.name]
+    maps = np.stack([labelled(records[i], data, palette)["classes"] for i in range(len(records))])
+    share, there = (maps == facade).mean(), len(np.unique(maps))
+    np.testing.assert_allclose(result.metrics["per_pixel_accuracy"], share)
+    np.testing.assert_allclose(result.metrics["per_class_accuracy"], 1 / there)
+    np.testing.assert_allclose(result.metrics["class_iou"], share / there)
+
+
+def test_every_pair_is_translated_on_its_own_with_its_own_noise(small, data, records, monkeypatch):
+    """Whatever the batch: as `translate` does, dropout keyed by the place in the split."""
+    config = replace(small, data=data)
+    params = create_state(config).generator.params
+    shown = {}
+    for size in (8, 2):
+        monkeypatch.setattr(scoring, "BATCH_SIZE", size)
+        shown[size] = {}
+        make_scorer(config, records, None)(params, shown[size].__setitem__)
+    key = purpose_key(config, "evaluation")
+    for place in (0, 1, 7, 8):
+        record = records[place]
+        image = plain(record, data)["input"][None]
+        keys = jax.random.fold_in(key, place)[None]
+        expected = translate(make_generator(config), params, image, keys)[0]
+        for found in shown.values():
+            np.testing.assert_allclose(
+                found[record["name"].decode()]["output"], expected, atol=1e-5
+            )
+    without = translate(make_generator(config), params, image, None)[0]
+    assert np.abs(without - expected).max() > 1e-3
+
+
+def test_outputs_that_are_no_numbers_are_refused(scored, targets):
+    assert "not finite" in refusal(scored, [np.full_like(target, np.nan) for target in targets])
+
+
 def test_without_a_reader_there_is_no_fcn_score(scored, targets):
     result = scored(targets, None)
     assert result.ground_truth == {}
@@ -128,6 +170,7 @@ def test_without_a_reader_there_is_no_fcn_score(scored, targets):
 def test_a_segmenter_is_trained_once(data, dataset, reader, monkeypatch):
     monkeypatch.setattr(segmenter, "_train", None)
     monkeypatch.setattr(segmenter, "STEPS", STEPS)
+    monkeypatch.setattr(segmenter, "FEATURES", 16)
     read, name = open_reader(data, dataset)
     assert name == reader[1]
     image = plain(open_split(dataset, "val")[0], data)["target"][None]
@@ -136,11 +179,15 @@ def test_a_segmenter_is_trained_once(data, dataset, reader, monkeypatch):
 
 def test_a_damaged_segmenter_is_named(data, dataset, reader, monkeypatch):
     monkeypatch.setattr(segmenter, "STEPS", STEPS)
+    monkeypatch.setattr(segmenter, "FEATURES", 16)
     path = segmenter._path(data, dataset)
     content = path.read_bytes()
-    path.write_bytes(content[:100])
+    flipped = content[:-100] + bytes([content[-100] ^ 1]) + content[-99:]
     try:
-        assert f"{path}: is damaged" in refusal(open_reader, data, dataset)
+        for damaged in (content[:100], flipped, b""):
+            path.write_bytes(damaged)
+            assert f"{path}: is damaged" in refusal(open_reader, data, dataset)
+            assert reader_name(data, dataset) is None
     finally:
         path.write_bytes(content)
 
@@ -159,10 +206,34 @@ def test_photos_to_label_maps_are_read_by_colour(data, dataset, records):
     ("change", "expected"),
     [({"name": "folder"}, "data.name: folder"), ({"target_channels": 1}, "data.target_channels")],
 )
-def test_no_palette_no_score(data, dataset, change, expected):
-    message = refusal(open_reader, replace(data, **change), dataset)
-    assert message.startswith(expected)
-    assert "--no_fcn_score" in message
+def test_no_palette_no_score(data, change, expected):
+    assert why_unread(data) == ""
+    assert why_unread(replace(data, **change)).startswith(expected)
+
+
+def test_an_output_in_a_colour_that_does_not_count_counts_as_some_class(data, dataset):
+    """Black is no class of Cityscapes; a map that is black is wrong, not out of the count."""
+    street = replace(data, name="cityscapes", direction="AtoB")
+    read, _ = open_reader(street, dataset)
+    black = read(np.full((1, 8, 8, 3), -1, np.float32))
+    assert (black < 19).all()
+    truth = np.random.default_rng(0).integers(0, 19, (1, 8, 8))
+    assert confusion(truth, black, 19).sum() == 64
+
+
+def test_a_reader_is_named_once_it_is_there(data, dataset, reader, monkeypatch):
+    assert reader_name(replace(data, direction="AtoB"), dataset) == "nearest colour"
+    monkeypatch.setattr(segmenter, "FEATURES", 16)
+    monkeypatch.setattr(segmenter, "STEPS", STEPS)
+    assert reader_name(data, dataset) == reader[1]
+    monkeypatch.setattr(segmenter, "STEPS", STEPS + 1)
+    assert reader_name(data, dataset) is None
+
+
+def test_a_segmenter_gone_astray_is_not_kept(tmp_path):
+    path = tmp_path / "segmenter.safetensors"
+    assert "gone astray" in refusal(segmenter._write, path, {"a": np.array([np.nan])}, {})
+    assert not path.exists()
 
 
 def test_a_result_does_not_depend_on_its_neighbours(targets, reader):

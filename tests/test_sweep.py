@@ -11,7 +11,7 @@ from PIL import Image
 from pix2pix_jax import sweep as sweep_module
 from pix2pix_jax.config import Config, UsageError, identity
 from pix2pix_jax.config_files import Sweep, load_sweep
-from pix2pix_jax.metrics import METRICS
+from pix2pix_jax.guards import Occupied
 from pix2pix_jax.results import FAILED, write_results
 from pix2pix_jax.sweep import as_text, sweep
 
@@ -30,7 +30,7 @@ def plan(small):
     return Sweep("Little and big", variants, PAPER)
 
 
-def evaluated(config, folder, split, iou, truth=0.9):
+def evaluated(config, folder, split, iou, truth=0.9, pairs="pairs", judge="judge"):
     """Writes what an evaluation leaves."""
     for kind in ("input", "output", "target"):
         path = folder / "report" / f"evaluation_{split}" / kind / "a.png"
@@ -38,7 +38,8 @@ def evaluated(config, folder, split, iou, truth=0.9):
         Image.new("RGB", (8, 8), "red").save(path)
     counts = {"lab_l": [1] * 100, "lab_a": [1] * 220, "lab_b": [1] * 220}
     summary = {
-        "step": config.train.steps, "seed": config.seed, "images": 1, "segmenter": "s",
+        "step": config.train.steps, "seed": config.seed, "images": 1,
+        "segmenter": judge, "data": pairs,
         "config_sha256": identity(config), "metrics": {"class_iou": iou, "psnr": None},
         "ground_truth": {"class_iou": truth}, "pairs": [{"name": "a"}],
         "lab_histograms": {"output": counts, "target": counts},
@@ -49,8 +50,11 @@ def evaluated(config, folder, split, iou, truth=0.9):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """The folders that were trained in, in order; those in `bad` fail, `caught` stops."""
-    seen = {"trained": [], "bad": {}, "caught": {}}
+    """The folders that were trained in, in order; those in `bad` fail, `caught` stops.
+
+    The pairs that there are now, and the segmenter, are in `pairs` and `judge`.
+    """
+    seen = {"trained": [], "bad": {}, "caught": {}, "pairs": "pairs", "judge": "judge"}
 
     def train(config, folder):
         seen["trained"].append("/".join(folder.parts[-2:]))
@@ -59,11 +63,24 @@ def calls(monkeypatch):
         return seen["caught"].get(seen["trained"][-1], 0)
 
     def evaluate(config, folder, split, step, fcn_score):
-        assert (step, fcn_score) == (config.train.steps, True)
-        evaluated(config, folder, split, config.model.features / 100 + config.seed / 1000)
+        assert (step, fcn_score) == (config.train.steps, config.data.name != "folder")
+        iou = config.model.features / 100 + config.seed / 1000
+        judge = seen["judge"] if fcn_score else None
+        evaluated(config, folder, split, iou, pairs=seen["pairs"], judge=judge)
 
-    monkeypatch.setattr(sweep_module, "train", train)
-    monkeypatch.setattr(sweep_module, "evaluate", evaluate)
+    def open_split(dataset, split):
+        if split == "test":
+            raise UsageError("no test")
+
+    for name, stub in {
+        "train": train,
+        "evaluate": evaluate,
+        "prepare": lambda data: None,
+        "open_split": open_split,
+        "fingerprint": lambda dataset, splits: seen["pairs"],
+        "reader_name": lambda data, dataset: seen["judge"],
+    }.items():
+        monkeypatch.setattr(sweep_module, name, stub)
     return seen
 
 
@@ -83,8 +100,59 @@ def test_what_has_other_steps_or_fields_is_not_finished(plan, calls, tmp_path):
     other = [(n, replace(c, loss=replace(c.loss, l1_weight=1))) for n, c in plan.variants[1:2]]
     sweep(plan._replace(variants=longer + other), tmp_path, None, "val")
     assert calls["trained"] == [*ALL, *ALL[:2]]
-    sweep(plan, tmp_path, None, "test")
-    assert calls["trained"] == [*ALL, *ALL[:2], *ALL]
+
+
+@pytest.mark.parametrize("what", ["pairs", "judge"])
+def test_scores_of_other_pairs_or_another_segmenter_are_made_anew(plan, calls, tmp_path, what):
+    sweep(plan, tmp_path, 0, "val")
+    calls[what] = "another"
+    sweep(plan, tmp_path, 0, "val")
+    sweep(plan, tmp_path, 0, "val")
+    assert calls["trained"] == ALL[:1] * 2
+
+
+def test_a_decaying_run_of_other_steps_is_another(plan, calls, tmp_path):
+    """Also where somebody has evaluated it half-way, at just these steps."""
+    name, config = plan.variants[0]
+    decaying = replace(config, optimizer=replace(config.optimizer, schedule="linear_decay"))
+    evaluated(decaying, tmp_path / name, "val", 0.5)
+    shorter = replace(decaying, train=replace(decaying.train, steps=4))
+    path = tmp_path / name / "evaluation_val.json"
+    path.write_text(path.read_text().replace('"step": 8', '"step": 4'))
+    sweep(plan._replace(variants=[(name, shorter)]), tmp_path, None, "val")
+    assert calls["trained"] == ALL[:1]
+
+
+def test_a_dataset_without_classes_is_compared_without_the_fcn_score(plan, calls, tmp_path):
+    name, config = plan.variants[0]
+    folder = replace(config, data=replace(config.data, name="folder", source=str(tmp_path)))
+    variants = [(name, folder)]
+    for _ in range(2):
+        sweep(plan._replace(variants=variants), tmp_path, None, "val")
+    assert calls["trained"] == ALL[:1]
+
+
+def test_a_split_that_is_not_there_costs_no_training(plan, calls, tmp_path):
+    refusal(sweep, plan, tmp_path, None, "test")
+    assert calls["trained"] == []
+    assert (tmp_path / ALL[0] / FAILED).read_text() == "no test\n"
+
+
+def test_a_variant_that_another_process_trains_has_not_failed(plan, calls, tmp_path):
+    calls["bad"] = {ALL[0]: Occupied("another process trains in it")}
+    assert sweep(plan, tmp_path, None, "val") == 0
+    rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert (rows[0]["missing"], rows[0]["failed"]) == ([ALL[0]], {})
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"null", b'{"step', b"\xff"])
+def test_an_evaluation_that_is_none_is_made_anew(plan, calls, tmp_path, content):
+    path = tmp_path / ALL[0] / "evaluation_val.json"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    assert "finished" not in as_text(plan, tmp_path, "val")
+    sweep(plan, tmp_path, None, "val")
+    assert calls["trained"] == ALL
 
 
 def test_an_index_runs_one_and_collects_what_is_there(plan, calls, tmp_path):
@@ -102,6 +170,8 @@ def test_one_that_fails_stops_no_other_and_is_tried_again(plan, calls, tmp_path)
     calls["bad"] = {ALL[0]: UsageError("too large"), ALL[3]: ZeroDivisionError("by\nzero")}
     message = refusal(sweep, plan, tmp_path, None, "val")
     assert "2 of 4 variants failed (little/seed0, big/seed1)" in message
+    assert "1 of 1 variants failed (big/seed1)" in refusal(sweep, plan, tmp_path, 3, "val")
+    calls["trained"].pop()
     assert calls["trained"] == ALL
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]
     assert [row["failed"] for row in rows] == [
@@ -142,7 +212,7 @@ def test_rows_are_mean_and_spread_over_seeds(plan, calls, tmp_path):
         np.testing.assert_allclose(iou["mean"], np.mean(values))
         np.testing.assert_allclose(iou["spread"], np.std(values, ddof=1))
         assert row["metrics"]["psnr"] == {"mean": None, "spread": None, "values": [None, None]}
-        assert row["ground_truth"] == {"class_iou": 0.9}
+        assert [run["ground_truth"] for run in row["runs"]] == [{"class_iou": 0.9}] * 2
     table = [
         [cell.strip() for cell in line.split("|")[1:-1]]
         for line in (tmp_path / "results.md").read_text().splitlines()
@@ -158,12 +228,37 @@ def test_rows_are_mean_and_spread_over_seeds(plan, calls, tmp_path):
 
 
 def test_truths_that_differ_are_told_apart(plan, tmp_path):
-    for (name, config), truth in zip(plan.variants, (0.8, 0.8, 0.9, 0.9), strict=True):
+    for (name, config), truth in zip(plan.variants, (0.8, 0.7, 0.8, 0.8), strict=True):
         evaluated(config, tmp_path / name, "val", 0.5, truth)
-    assert write_results(plan, tmp_path, "val") == {}
+    assert write_results(plan, tmp_path, "val") == []
     text = (tmp_path / "results.md").read_text()
-    assert "| ground truth of little |" in text
-    assert "| ground truth of big |" in text
+    told = [line for line in text.splitlines() if line.startswith("| ground truth")]
+    assert [line.split("|")[1].strip() for line in told] == [
+        "ground truth of little/seed0", "ground truth of little/seed1",
+    ]  # fmt: skip
+
+
+def test_rows_of_other_data_and_metrics_stand_side_by_side(plan, tmp_path):
+    """No pair and no FCN-score in common: a table, charts, and no grid."""
+    for name, config in plan.variants:
+        evaluated(config, tmp_path / name, "val", 0.5)
+    path = tmp_path / "little" / "seed0" / "evaluation_val.json"
+    found = json.loads(path.read_text())
+    found |= {"metrics": {"l1": 0.2}, "ground_truth": {}, "pairs": [{"name": "other"}]}
+    path.write_text(json.dumps(found | {"segmenter": None}))
+    write_results(plan._replace(variants=plan.variants[::2]), tmp_path, "val")
+    assert "different segmenters" not in (tmp_path / "results.md").read_text()
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "Pictures" not in page
+    assert page.count("<svg") == 3 + 3  # class IOU, L1 and PSNR; the histograms
+
+
+def test_every_reason_is_told_once(plan, calls, tmp_path):
+    calls["bad"] = {name: UsageError(f"too | {name[:3]}") for name in ALL}
+    refusal(sweep, plan, tmp_path, None, "val")
+    text = (tmp_path / "results.md").read_text()
+    assert text.count("0 of 2; failed: too \\| lit |") == 1
+    assert text.count("0 of 2; failed: too \\| big |") == 1
 
 
 def test_different_segmenters_are_told(plan, tmp_path):
@@ -172,7 +267,7 @@ def test_different_segmenters_are_told(plan, tmp_path):
     write_results(plan, tmp_path, "val")
     assert "different segmenters" not in (tmp_path / "results.md").read_text()
     path = tmp_path / ALL[3] / "evaluation_val.json"
-    path.write_text(path.read_text().replace('"segmenter": "s"', '"segmenter": "t"'))
+    path.write_text(path.read_text().replace('"judge"', '"other"'))
     write_results(plan, tmp_path, "val")
     for name in ("results.md", "report/index.html"):
         assert "of 2 different segmenters" in (tmp_path / name).read_text()
@@ -245,6 +340,10 @@ def test_a_sweep_needs_neither(tmp_path):
         ("def sweep():\n yield 'a', 1\n", "a of sweep() is int"),
         ("def sweep():\n yield '../a', Config()\n", "cannot be a folder"),
         ("def sweep():\n yield 'a/b/c', Config()\n", "cannot be a folder"),
+        ("def sweep():\n yield 'report', Config()\n", "cannot be a folder"),
+        ("def sweep():\n yield 'a', Config()\n yield 'a/b', Config(seed=1)\n", "'a/b' of sweep()"),
+        ("PAPER = []\ndef sweep():\n yield 'a', Config()\n", "dictionary"),
+        ("PAPER = {'a': {'iou': 1}}\ndef sweep():\n yield 'a', Config()\n", "a.iou"),
         (
             "def sweep():\n yield 'a', Config()\n yield 'a', Config(seed=1)\n",
             "a and a of sweep() are alike",
@@ -268,9 +367,3 @@ def test_a_field_that_makes_variants_alike_is_refused(tmp_path):
         tmp_path, "def sweep(seeds=2):\n for s in range(seeds):\n  yield str(s), Config(seed=s)"
     )
     assert "0 and 1 of sweep() are alike" in refusal(load_sweep, path, None, {"seed": "3"})
-
-
-def test_every_metric_has_a_name():
-    from pix2pix_jax.metrics import LABELS
-
-    assert list(LABELS) == list(METRICS)

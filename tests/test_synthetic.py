@@ -29,3 +29,14 @@ def test_no_two_facades_are_alike(pairs):
     light, classes = pairs
     assert len({label.tobytes() for label in classes}) == len(classes)
     assert len({photo.tobytes() for photo in light}) == len(light)
+
+
+def test_ambiguous_facades_are_the_same_buildings_painted_otherwise():
+    """Same label maps; walls of a building no longer of the colour that its style has."""
+    changed = 0
+    for seed in range(8):
+        (photo, label), (other, same) = (draw_facade(seed, 64, 64, a) for a in (False, True))
+        np.testing.assert_array_equal(label, same)
+        wall = (label == CMP.classes["facade"]).all(-1)
+        changed += np.abs(photo[wall].mean(0) - other[wall].mean(0)).max() > 15
+    assert changed > 5

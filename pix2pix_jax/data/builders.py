@@ -218,9 +218,11 @@ def _stamp(source: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def fingerprint(builder: tfds.core.DatasetBuilder) -> str:
-    """What tells the pairs that a run trains on and is watched by from any others."""
+def fingerprint(
+    builder: tfds.core.DatasetBuilder, splits: tuple[str, ...] = ("train", "val")
+) -> str:
+    """What tells pairs, say those that a run trains on and is watched by, from any others."""
     metadata = builder.info.metadata
     if not metadata:  # drawn, so the name says it all
         return builder.info.full_name
-    return f"{metadata['sha256/train']} {metadata['sha256/val']}"
+    return " ".join(metadata[f"sha256/{split}"] for split in splits)

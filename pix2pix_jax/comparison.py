@@ -1,0 +1,97 @@
+"""The page of a sweep: its table, a chart of every metric, and the pictures side by side."""
+
+import html
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from pix2pix_jax.files import write_whole
+from pix2pix_jax.gallery import histograms
+from pix2pix_jax.metrics import LAB_RANGES, METRICS
+from pix2pix_jax.page import LABELS, TRUTH, page, picture, svg, table
+
+SHOWN = 6  # pairs in the grid of pictures
+
+
+def write_comparison(
+    title: str,
+    workdir: Path,
+    split: str,
+    rows: list[dict[str, Any]],
+    note: str,
+    lines: tuple[list[str], list[list[str]]],
+) -> None:
+    """Writes report/index.html.
+
+    Args:
+      title: of the sweep.
+      workdir: of the sweep.
+      split: that was evaluated.
+      rows: of results.json.
+      note: what the numbers are.
+      lines: header and lines of the table.
+    """
+    header, lines = lines
+    body = [
+        f"<p>{html.escape(note)}</p>",
+        table(map(html.escape, header), [map(html.escape, line) for line in lines]),
+    ]
+    firsts = {row["name"]: workdir / row["runs"][0]["name"] for row in rows if row["runs"]}
+    if firsts:
+        charts = "".join(chart(metric, rows) for metric in METRICS)
+        body.append(f'<h2>Metrics</h2><div class="charts">{charts}</div>')
+        evaluations = {
+            name: json.loads((folder / f"evaluation_{split}.json").read_bytes())
+            for name, folder in firsts.items()
+        }
+        sides = {name: found["lab_histograms"]["output"] for name, found in evaluations.items()}
+        sides[TRUTH] = next(iter(evaluations.values()))["lab_histograms"]["target"]
+        body.append(f'<h2>Colours</h2><div class="charts">{histograms(sides)}</div>')
+        names = [{pair["name"] for pair in found["pairs"]} for found in evaluations.values()]
+        common = sorted(set.intersection(*names))[:SHOWN]  # none where rows are of different data
+        if common:
+            body.append(f"<h2>Pictures</h2>{grid(workdir, split, firsts, common)}")
+    write_whole(workdir / "report" / "index.html", page(title, "".join(body)))
+
+
+def grid(workdir: Path, split: str, firsts: dict[str, Path], pairs: list[str]) -> str:
+    """A line for every pair: input, what the first run of each row made of it, ground truth."""
+    any_run = next(iter(firsts.values()))
+    columns = [("input", any_run, "input")]
+    columns += [(name, folder, "output") for name, folder in firsts.items()]
+    columns.append((TRUTH, any_run, "target"))
+    cells = [f"<span>{html.escape(name)}</span>" for name, _, _ in columns]
+    for pair in pairs:
+        for caption, folder, kind in columns:
+            path = folder / "report" / f"evaluation_{split}" / kind / f"{pair}.png"
+            cells.append(picture(path, workdir / "report", caption))
+    style = f"grid-template-columns: repeat({len(columns)}, minmax(6rem, 1fr))"
+    return f'<div class="wide"><div class="grid" style="{style}">{"".join(cells)}</div></div>'
+
+
+def chart(metric: str, rows: list[dict[str, Any]]) -> str:
+    """Every run of every row as a dot, their mean as a line, the ground truth dashed."""
+    rows = [row for row in rows if metric in row["metrics"]]
+    if not rows:
+        return ""
+    figure = Figure(figsize=(4.2, 0.9 + 0.3 * len(rows)), layout="constrained")
+    axes = figure.add_subplot()
+    for place, row in enumerate(rows):
+        values = [value for value in row["metrics"][metric]["values"] if value is not None]
+        axes.plot(values, [place] * len(values), "o", color="#1f77b4", alpha=0.6)
+        if values:
+            axes.plot([np.mean(values)] * 2, [place - 0.3, place + 0.3], color="#1f77b4")
+    truths = {run["ground_truth"].get(metric) for row in rows for run in row["runs"]} - {None}
+    for truth in sorted(truths):
+        axes.axvline(truth, color="black", linestyle="--", linewidth=1)
+    axes.set_yticks(range(len(rows)), [row["name"] for row in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    better = "higher" if METRICS[metric] else "lower"
+    shared = " in common" if metric in LAB_RANGES else ""
+    axes.set_xlabel(f"{LABELS[metric]}{shared}, {better} is better")
+    axes.grid(axis="x", alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    return svg(figure)
