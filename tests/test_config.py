@@ -17,6 +17,7 @@ from pix2pix_jax.config import (
     Train,
     UsageError,
     changed_fields,
+    identity,
     resolve,
     unet_depth,
 )
@@ -37,6 +38,7 @@ OTHER = {
     "data.flip": "False",
     "data.batch_size": "4",
     "data.synthetic_pairs": "3,2,1",
+    "data.synthetic_ambiguous": "True",
     "model.generator": "encoder_decoder",
     "model.features": "32",
     "model.depth": "5",
@@ -56,6 +58,8 @@ OTHER = {
     "train.log_every": "10",
     "train.checkpoint_every": "20",
     "train.sample_every": "30",
+    "train.evaluate_every": "40",
+    "train.best_metric": "class_iou",
     "train.samples": "2",
     "train.keep": "1",
     "train.steps_per_call": "10",
@@ -69,6 +73,8 @@ FREE = {
     "train.log_every",
     "train.checkpoint_every",
     "train.sample_every",
+    "train.evaluate_every",
+    "train.best_metric",
     "train.keep",
     "train.steps_per_call",
 }
@@ -133,9 +139,11 @@ def test_a_load_size_below_the_image_is_refused(load_size):
     assert "data.image_size (256, 256)" in message
 
 
-@pytest.mark.parametrize("name", ["log_every", "checkpoint_every", "sample_every"])
+@pytest.mark.parametrize(
+    "name", ["log_every", "checkpoint_every", "sample_every", "evaluate_every"]
+)
 def test_intervals_are_multiples_of_steps_per_call(name):
-    every = {"log_every": 60, "checkpoint_every": 60, "sample_every": 60}
+    every = dict.fromkeys(("log_every", "checkpoint_every", "sample_every", "evaluate_every"), 60)
     train = Train(steps_per_call=20, **every)
     assert resolve(Config(train=train)).train == train
     message = refusal(resolve, Config(train=replace(train, **{name: 50})))
@@ -187,6 +195,14 @@ def test_an_impossible_size_is_refused_by_name():
 def test_a_change_is_reported_unless_it_is_free(field):
     changed = changed_fields(Config(), override(Config(), {field: OTHER[field]}))
     assert changed == ([] if field in FREE else [field])
+
+
+@pytest.mark.parametrize("field", OTHER)
+@pytest.mark.parametrize("schedule", ["constant", "linear_decay"])
+def test_configs_of_the_same_numbers_have_the_same_identity(field, schedule):
+    base = override(Config(), {"optimizer.schedule": schedule})
+    other = override(base, {field: OTHER[field]})
+    assert (identity(base) == identity(other)) == (changed_fields(base, other) == [])
 
 
 def test_all_changes_are_reported_at_once():
