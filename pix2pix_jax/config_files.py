@@ -87,7 +87,7 @@ def load_sweep(spec: str, seeds: int | None, fields: dict[str, str]) -> Sweep:
     for (name, config), (other, same) in combinations(variants, 2):
         if name == other or config == same:
             raise UsageError(f"{path}: {name} and {other} of sweep() are alike; they must differ")
-    title = (content["__doc__"] or path).strip().partition("\n")[0]
+    title = (content["__doc__"] or path).strip().partition("\n")[0].rstrip(".")
     return Sweep(title, variants, paper)
 
 

@@ -115,7 +115,7 @@ def test_the_command_in_the_docstring_runs_its_sweep(path, monkeypatch):
     assert fields == {}
     monkeypatch.chdir(path.parents[2])
     plan = load_sweep(options.config, options.seeds, fields)
-    assert plan.title == docstring.partition("\n")[0]
+    assert plan.title == docstring.partition("\n")[0].rstrip(".")
     assert {config.data.name for _, config in plan.variants} == {"facades"}
     assert sorted({config.seed for _, config in plan.variants}) == [0, 1, 2]
     rows = list(dict.fromkeys(name.partition("/")[0] for name, _ in plan.variants))
