@@ -32,7 +32,8 @@ img, svg { max-width: 100%; height: auto; } figure { margin: 0 0 1rem; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1rem; }
 pre { background: #f4f4f4; padding: 1rem; overflow-x: auto; }
 .wide { overflow-x: auto; }
-table { border-collapse: collapse; overflow-wrap: normal; } td, th { padding: 0.2rem 0.7rem; text-align: right; }
+table { border-collapse: collapse; overflow-wrap: normal; }
+td, th { padding: 0.2rem 0.7rem; text-align: right; }
 td:first-child, th:first-child { text-align: left; } tr { border-bottom: 1px solid #ddd; }
 th { vertical-align: bottom; } td { white-space: nowrap; }
 .pairs figure { display: grid; grid-template-columns: repeat(3, 1fr); gap: 2px; }

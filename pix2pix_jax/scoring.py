@@ -8,14 +8,15 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from jax import Array
+from tensorflow_datasets.core import DatasetBuilder
 from tqdm import tqdm
 
 from pix2pix_jax import metrics
 from pix2pix_jax.config import Config, UsageError
 from pix2pix_jax.data.palettes import PALETTES
-from pix2pix_jax.data.pipeline import labelled, plain
+from pix2pix_jax.data.pipeline import labelled, open_split, plain
 from pix2pix_jax.generator import make_generator, translate
-from pix2pix_jax.segmenter import Reader
+from pix2pix_jax.segmenter import Reader, open_reader, why_unread
 from pix2pix_jax.train_step import purpose_key
 
 BATCH_SIZE = 8  # of which no number depends
@@ -29,6 +30,33 @@ class Evaluation(NamedTuple):
     ground_truth: dict[str, float]  # the FCN-score of the targets themselves
     pairs: list[dict[str, str | float]]  # name and metrics of every pair
     histograms: dict[str, dict[str, np.ndarray]]  # pixels by Lab, of outputs and targets
+
+
+def make_evaluator(config: Config, dataset: DatasetBuilder) -> Callable[[dict], dict[str, float]]:
+    """A function of a generator's parameters: its metrics on the whole validation split.
+
+    The FCN-score is among them where train.best_metric is of it; its reader is trained here.
+
+    Args:
+      config: resolved.
+      dataset: prepared from it.
+
+    Raises:
+      UsageError: the dataset can have no FCN-score.
+    """
+    read = None
+    if config.train.evaluate_every and config.train.best_metric in metrics.FCN_SCORE:
+        unread = why_unread(config.data)
+        if unread:
+            raise UsageError(f"{unread}; choose another --config.train.best_metric")
+        read, _ = open_reader(config.data, dataset)
+    score = make_scorer(config, open_split(dataset, "val"), read)
+
+    def evaluate(params: dict) -> dict[str, float]:
+        scores = score(jax.device_get(params)).metrics  # from here on it runs on one device
+        return {name: value for name, value in scores.items() if not np.isnan(value)}
+
+    return evaluate
 
 
 def make_scorer(

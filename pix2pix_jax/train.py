@@ -12,7 +12,7 @@ from PIL import Image
 from tensorflow_datasets.core import DatasetBuilder
 
 from pix2pix_jax import checkpoint
-from pix2pix_jax.config import Config, UsageError, resolve
+from pix2pix_jax.config import Config, resolve
 from pix2pix_jax.config_files import write_config
 from pix2pix_jax.data.builders import fingerprint, prepare
 from pix2pix_jax.data.pipeline import Example, open_split, plain, prefetched, train_batches
@@ -25,10 +25,8 @@ from pix2pix_jax.guards import (
     memory_errors,
     owned,
 )
-from pix2pix_jax.metrics import FCN_SCORE
 from pix2pix_jax.report import write_report
-from pix2pix_jax.scoring import make_scorer
-from pix2pix_jax.segmenter import Reader, open_reader, why_unread
+from pix2pix_jax.scoring import make_evaluator
 from pix2pix_jax.train_step import (
     Metrics,
     TrainState,
@@ -54,7 +52,8 @@ def train(config: Config, workdir: Path) -> int:
     template = jax.eval_shape(lambda: create_state(config))
     check_workdir(workdir, config)
     dataset = prepare(config.data)
-    read = judge(config, dataset)
+    with memory_errors():
+        evaluate = make_evaluator(config, dataset)
     last = config.train.steps
     with (
         owned(workdir),
@@ -74,7 +73,6 @@ def train(config: Config, workdir: Path) -> int:
         epochs = f"{round(last * config.data.batch_size / pairs, 1):,g} epochs"
         say(f"{workdir}: {where}, {epochs} of {pairs} pairs from {dataset.data_dir}")
         say("compiling, which takes half a minute on a CPU")
-        evaluate = evaluator(config, dataset, read)
         step = fit(config, workdir, dataset, evaluate, state, totals, checkpoints, caught)
         best = checkpoints.best_step()
     if caught:
@@ -140,33 +138,6 @@ def fit(
             if stop:
                 break
     return step
-
-
-def judge(config: Config, dataset: DatasetBuilder) -> Reader | None:
-    """What reads the FCN-score, trained first if need be, where train.best_metric is of it.
-
-    Raises:
-      UsageError: the dataset can have none.
-    """
-    if not config.train.evaluate_every or config.train.best_metric not in FCN_SCORE:
-        return None
-    unread = why_unread(config.data)
-    if unread:
-        raise UsageError(f"{unread}; choose another --config.train.best_metric")
-    return open_reader(config.data, dataset)[0]
-
-
-def evaluator(
-    config: Config, dataset: DatasetBuilder, read: Reader | None
-) -> Callable[[dict], dict[str, float]]:
-    """A function of the generator's parameters: its metrics on the whole validation split."""
-    score = make_scorer(config, open_split(dataset, "val"), read)
-
-    def evaluate(params: dict) -> dict[str, float]:
-        scores = score(jax.device_get(params)).metrics  # from here on it runs on one device
-        return {name: value for name, value in scores.items() if not np.isnan(value)}
-
-    return evaluate
 
 
 def updates(
