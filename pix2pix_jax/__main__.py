@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,6 +17,7 @@ from pix2pix_jax.config_files import load_experiment, load_sweep, override, read
 # Commands import what they need when they run, so that help and refusals come at once.
 
 
+EXAMPLES = {"sweep": "ablations/receptive_field.py:facades"}
 Fields = dict[str, str]  # of --config.GROUP.FIELD=VALUE
 
 
@@ -148,8 +150,8 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             epilog=f"--config.GROUP.FIELD=VALUE sets any field of pix2pix_jax/config.py, e.g.\n"
-            f"  pix2pix {name} --config=experiments/facades.py --workdir=runs/facades "
-            "--config.data.batch_size=4",
+            f"  pix2pix {name} --config=experiments/{EXAMPLES.get(name, 'facades.py')} "
+            "--workdir=runs/first --config.data.batch_size=4",
         )
         command.set_defaults(run=run)
         command.add_argument(
@@ -195,12 +197,19 @@ def silence_libraries() -> None:
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
 
+def stop(number: int, frame: object) -> NoReturn:
+    """Ends what is not training, which is redone by the same command, and says so."""
+    with suppress(OSError):  # nobody may be watching; `print` is not for handlers
+        os.write(1, b"\nstopped; the same command goes on from there\n")
+    sys.exit(128 + number)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; its exit status: 0, 2 for what the user can mend, 128 + a signal."""
     silence_libraries()
     sys.stdout.reconfigure(errors="replace")  # a terminal that cannot draw the skips
     for number in (signal.SIGINT, signal.SIGTERM):  # on the way out, what is half done is removed
-        signal.signal(number, lambda number, frame: sys.exit(128 + number))
+        signal.signal(number, stop)
     status = command(sys.argv[1:] if arguments is None else arguments)
     try:
         sys.stdout.flush()

@@ -4,9 +4,11 @@ import html
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from pix2pix_jax.files import write_whole
 from pix2pix_jax.gallery import histograms
@@ -42,7 +44,10 @@ def write_comparison(
     firsts = {row["name"]: workdir / row["runs"][0]["name"] for row in rows if row["runs"]}
     if firsts:
         charts = "".join(chart(metric, rows) for metric in METRICS)
-        body.append(f'<h2>Metrics</h2><div class="charts">{charts}</div>')
+        body.append(
+            "<h2>Metrics</h2><p>A dot for every run, a bar for their mean, a dashed line for the "
+            f'ground truth.</p><div class="charts">{charts}</div>'
+        )
         evaluations = {
             name: json.loads((folder / f"evaluation_{split}.json").read_bytes())
             for name, folder in firsts.items()
@@ -53,7 +58,18 @@ def write_comparison(
         names = [{pair["name"] for pair in found["pairs"]} for found in evaluations.values()]
         common = sorted(set.intersection(*names))[:SHOWN]  # none where rows are of different data
         if common:
-            body.append(f"<h2>Pictures</h2>{grid(workdir, split, firsts, common)}")
+            body.append(
+                "<h2>Pictures</h2><p>Of the first run of every row.</p>"
+                f"{grid(workdir, split, firsts, common)}"
+            )
+    links = "".join(
+        f'<li>{html.escape(run["name"])}: <a href="../{quote(run["name"])}/report/'
+        f'evaluation_{split}.html">evaluation</a>, '
+        f'<a href="../{quote(run["name"])}/report/index.html">training</a></li>'
+        for row in rows
+        for run in row["runs"]
+    )
+    body.append(f"<h2>Runs</h2><ul>{links}</ul>")
     write_whole(workdir / "report" / "index.html", page(title, "".join(body)))
 
 
@@ -92,6 +108,7 @@ def chart(metric: str, rows: list[dict[str, Any]]) -> str:
     better = "higher" if METRICS[metric] else "lower"
     shared = " in common" if metric in LAB_RANGES else ""
     axes.set_xlabel(f"{LABELS[metric]}{shared}, {better} is better")
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     return svg(figure)

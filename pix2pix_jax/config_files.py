@@ -37,9 +37,13 @@ def load_experiment(spec: str) -> Config:
     """
     path, arg = _file_and_argument(spec)
     with _blamed_on(path):
-        get_config = runpy.run_path(path).get("get_config")
+        content = runpy.run_path(path)
+        get_config = content.get("get_config")
         if not callable(get_config):
-            raise UsageError(f"{path}: has no get_config(arg) function; see experiments/folder.py")
+            hint = (
+                "it is for the sweep command" if "sweep" in content else "see experiments/folder.py"
+            )
+            raise UsageError(f"{path}: has no get_config(arg) function; {hint}")
         takes_arg = bool(inspect.signature(get_config).parameters)
         if arg and not takes_arg:
             raise UsageError(f"{spec}: {path} takes no argument; leave out ':{arg}'")
@@ -78,7 +82,9 @@ def load_sweep(spec: str, seeds: int | None, fields: dict[str, str]) -> Sweep:
             arguments[parameters[0]] = arg
         if seeds is not None:
             if "seeds" not in parameters:
-                raise UsageError(f"--seeds: the sweep of {path} has its own; leave it out")
+                raise UsageError(
+                    f"--seeds: sweep() in {path} takes no `seeds`; let it, or leave this out"
+                )
             arguments["seeds"] = seeds
         variants = [(str(name), config) for name, config in function(**arguments)]
         paper = PAPER.validate_python(content.get("PAPER", {}))
@@ -168,7 +174,9 @@ def read_config(path: Path) -> Config:
       UsageError: no such file, or not a config of this version.
     """
     if not path.is_file():
-        raise UsageError(f"{path}: not found; {path.parent} is not the workdir of a run")
+        of_sweep = (path.parent / "results.json").exists()
+        hint = "but of a sweep; give that of a variant in it" if of_sweep else "train makes one"
+        raise UsageError(f"{path}: not found; {path.parent} is not the workdir of a run, {hint}")
     return _validated(path.read_bytes(), f"{path}: ")
 
 

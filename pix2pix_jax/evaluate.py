@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -60,7 +61,7 @@ def evaluate(
         read, judge = None, None
         if fcn_score and not unread:
             read, judge = open_reader(config.data, dataset)
-        path.unlink(missing_ok=True)  # it would not be of the pictures that are written now
+        replaced(path, step)
         show = partial(write_pictures, report / f"evaluation_{split}")
         result = make_scorer(config, records, read)(params, show)
         summary = {
@@ -73,10 +74,9 @@ def evaluate(
             "segmenter": judge,
         } | as_json(result)
         write_gallery(workdir, summary)
-        write_whole(path, json.dumps(summary, indent=1) + "\n")
+        write_whole(path, with_short_lists(json.dumps(summary, indent=1)) + "\n")
     say(as_text(summary))
-    say(f"{workdir}: {len(records)} pairs of {split}, step {step}; the page is in")
-    say(f"{report}/evaluation_{split}.html")
+    say(f"step {step}, {split}: {len(records)} pairs, shown in {report}/evaluation_{split}.html")
     if unread:
         raise UsageError(f"{unread}; all else is written, and --no_fcn_score leaves this out")
     return 0
@@ -92,6 +92,22 @@ def check_run(workdir: Path, config: Config) -> None:
             f"{workdir}/config.json: was trained with another {', '.join(changed)}; leave out "
             "--config, and what changes these"
         )
+
+
+def replaced(path: Path, step: int) -> None:
+    """Removes an old evaluation, whose pictures are to be written over, and says so."""
+    try:
+        old = json.loads(path.read_bytes())["step"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        old = step
+    if old != step:
+        say(f"{path}: of step {old}, is replaced; to keep both, copy it and its page away first")
+    path.unlink(missing_ok=True)
+
+
+def with_short_lists(text: str) -> str:
+    """JSON with every list of numbers on one line."""
+    return re.sub(r"\[\s+[-\d.e,\s]+\]", lambda match: "".join(match[0].split()), text)
 
 
 def as_json(result: Evaluation) -> dict[str, Any]:
@@ -121,7 +137,7 @@ def write_pictures(folder: Path, name: str, pictures: dict[str, np.ndarray]) -> 
 
 def as_text(summary: dict) -> str:
     """The metrics beside those of the ground truth."""
-    lines = [f"{'':20} {'output':>8} {TRUTH:>13}"]
+    lines = [f"{'':20} {'output':>8} {TRUTH if summary['ground_truth'] else '':>13}".rstrip()]
     for name, value in summary["metrics"].items():
         truth = summary["ground_truth"]
         right = shown(name, truth[name]) if name in truth else ""

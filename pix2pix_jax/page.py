@@ -34,7 +34,8 @@ pre { background: #f4f4f4; padding: 1rem; overflow-x: auto; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; overflow-wrap: normal; }
 td, th { padding: 0.2rem 0.7rem; text-align: right; }
-td:first-child, th:first-child { text-align: left; } tr { border-bottom: 1px solid #ddd; }
+td:first-child, th:first-child { text-align: left; position: sticky; left: 0; background: #fff; }
+tr { border-bottom: 1px solid #ddd; }
 th { vertical-align: bottom; } td { white-space: nowrap; }
 .pairs figure { display: grid; grid-template-columns: repeat(3, 1fr); gap: 2px; }
 .pairs img, .grid img { width: 100%; display: block; background: #eee; }

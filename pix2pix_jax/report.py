@@ -50,7 +50,8 @@ def write_report(workdir: Path, config: Config) -> None:
     title = f"{workdir.resolve().name}: step {last} of {config.train.steps}"
     body = (
         f"{best(lines, config.train.best_metric)}{newest}"
-        "<h2>Curves</h2><p>Thin as logged, thick smoothed, but for validation and evaluation.</p>"
+        "<h2>Curves</h2><p>Thin as logged, thick smoothed, but for validation, which is of the "
+        "pairs shown above, and evaluation, which is of the whole validation split.</p>"
         f'<div class="charts">{curves}</div>'
         f"<h2>Config</h2><pre>{html.escape(text)}</pre><h2>Versions</h2>"
         f"<p>Python {platform.python_version()}, {versions}; {jax.device_count()} "

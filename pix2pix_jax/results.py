@@ -43,7 +43,7 @@ def write_results(plan: Sweep, workdir: Path, split: str) -> list[str]:
     results = {"title": plan.title, "split": split, "rows": rows, "paper": plan.paper}
     write_whole(workdir / "results.json", json.dumps(results, indent=1) + "\n")
     header, lines = as_table(rows, plan.paper)
-    note = f"{split} split. {NOTE}{caution(rows)}"
+    note = f"Of the {split} split. {NOTE}{caution(rows)}"
     bars = [[cell.replace("|", "\\|") for cell in line] for line in lines]  # of their own
     marked = [header, ["---"] * len(header), *bars]
     text = "".join(f"| {' | '.join(line)} |\n" for line in marked)

@@ -153,6 +153,8 @@ def _train(data: Data, dataset: DatasetBuilder, palette: Palette) -> tuple[dict,
     with closing(_batches(data, dataset, palette)) as batches:
         for step, batch in zip(bar, batches, strict=False):
             params, opt_state = update(params, opt_state, batch, np.int32(step))
+            if bar.disable and (step + 1) % (STEPS // 4) == 0:
+                say(f"segmenter: step {step + 1}/{STEPS}")
     return params, _score(
         partial(_segment, segmenter, params), data, open_split(dataset, "val"), palette
     )
@@ -190,7 +192,8 @@ def _write(path: Path, params: dict, score: dict[str, float]) -> None:
         raise UsageError(f"{path}: its training has gone astray; look at the pairs")
     with whole(path) as partial_path:
         save_file(tensors, partial_path, {"sha256": _hash(tensors), "real": json.dumps(score)})
-    say(f"{path}: on real photos " + ", ".join(f"{name} {score[name]:.3f}" for name in score))
+    told = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in score.items())
+    say(f"{path}: on real photos, {told}")
 
 
 def _read(path: Path) -> tuple[dict, str]:

@@ -9,10 +9,9 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 from tensorflow_datasets.core import DatasetBuilder
-from tqdm import tqdm
 
-from pix2pix_jax.config import Config, UsageError, resolve
-from pix2pix_jax.config_files import Sweep
+from pix2pix_jax.config import Config, UsageError, changed_fields, resolve
+from pix2pix_jax.config_files import Sweep, read_config
 from pix2pix_jax.data.builders import fingerprint, prepare
 from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.describe import describe
@@ -42,6 +41,7 @@ def sweep(plan: Sweep, workdir: Path, index: int | None, split: str) -> int:
       The exit status: 0, 2 where a variant failed, 128 + the number of a signal that stopped it.
     """
     chosen = plan.variants if index is None else [_variant(plan, index)]
+    check_runs(plan, workdir)
     for place, (name, config) in enumerate(chosen, 1):
         say(f"== {name} ({place} of {len(chosen)})")
         status = run_variant(config, workdir / name, split)
@@ -58,6 +58,20 @@ def sweep(plan: Sweep, workdir: Path, index: int | None, split: str) -> int:
             "reasons in results.md; the same command tries them again"
         )
     return 0
+
+
+def check_runs(plan: Sweep, workdir: Path) -> None:
+    """Raises UsageError where runs that are there are of other variants, before a table is lost."""
+    for name, config in plan.variants:
+        path = workdir / name / "config.json"
+        with suppress(UsageError):  # one that cannot be built is told as failed
+            config = resolve(config)
+        changed = changed_fields(read_config(path), config) if path.exists() else []
+        if changed:
+            raise UsageError(
+                f"{path}: is of a run with another {', '.join(changed)}; undo the change, or give "
+                "the sweep another --workdir"
+            )
 
 
 def _variant(plan: Sweep, index: int) -> tuple[str, Config]:
@@ -107,10 +121,11 @@ def up_to_date(config: Config, dataset: DatasetBuilder, folder: Path, split: str
 
 def as_text(plan: Sweep, workdir: Path, split: str) -> str:
     """The plan: every variant with its networks, how far it is and how long it may take."""
+    check_runs(plan, workdir)
     lines = [
         plan.title,
         f"{'index':>5}  {'variant':32} {'generator':>12} {'discriminator':>14} {'field':>6} "
-        f"{'steps':>9} {'time':>9}  state",
+        f"{'steps':>9} {'training':>12}  state",
     ]
     total = 0.0
     speeds = _speeds(plan, workdir)
@@ -135,11 +150,23 @@ def as_text(plan: Sweep, workdir: Path, split: str) -> str:
             size, field = 0, ""
         lines.append(
             f"{text} {generator['parameters']:>12,} {size:>14,} {field:>6} "
-            f"{config.train.steps:>9,} {tqdm.format_interval(left):>9}  {state}".rstrip()
+            f"{config.train.steps:>9,} {duration(left):>12}  {state}".rstrip()
         )
     source = "as measured where one has run, else " if speeds else ""
-    guess = f"{tqdm.format_interval(total)} of training in all, {source}guessed from the arithmetic"
-    return "\n".join([*lines, guess])
+    guess = f"{duration(total)} of training in all, {source}guessed from the arithmetic; starting,"
+    return "\n".join([*lines, guess, "compiling and evaluating take up to a minute more for each"])
+
+
+def duration(seconds: float) -> str:
+    """As people say it: 40 s, 12 min, 3 h 5 min, 2 d 4 h."""
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if minutes < 100:
+        return f"{minutes} min"
+    if minutes < 60 * 48:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes // 1440} d {minutes % 1440 // 60} h"
 
 
 def _of_any_seed(config: Config) -> Config:

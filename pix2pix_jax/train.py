@@ -79,7 +79,8 @@ def train(config: Config, workdir: Path) -> int:
         say(f"{workdir}: stopped at step {step} and saved; the same command goes on from there")
         return 128 + caught[0]
     if best is not None:
-        say(f"{workdir}: best by {config.train.best_metric} is step {best}")
+        metric = config.train.best_metric
+        say(f"{workdir}: best by {metric} is step {best}; pix2pix evaluate --step=best shows it")
     say(f"{workdir}: {step} steps done; the pictures are in {workdir}/report/index.html")
     return 0
 

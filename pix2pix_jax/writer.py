@@ -66,7 +66,8 @@ def open_writer(
             board.add_image("samples", np.asarray(picture), step, dataformats="HWC")
         shown = {name: value for name, value in scalars.items() if name in SHORT}
         bar.set_postfix_str(" ".join(f"{SHORT[name]} {shown[name]:.2f}" for name in shown))
-        text = "  ".join(f"{name.removeprefix('loss/')} {shown[name]:.3f}" for name in shown)
+        told = shown | {n: value for n, value in scalars.items() if n.startswith("evaluation/")}
+        text = "  ".join(f"{name.removeprefix('loss/')} {told[name]:.3f}" for name in told)
         left = tqdm.format_interval((last - step) / rate)
         bar.clear()
         say(f"step {step}/{last}  {text}  {rate:.2f} steps/s  {left} left")

@@ -265,7 +265,7 @@ def test_a_run_watches_itself_and_keeps_its_best(watched):
     for name in ("l1", "psnr", "ssim", "lab_l", "lab_a", "lab_b"):
         assert all(np.isfinite(line[f"evaluation/{name}"]) for line in scores.values())
     best = max(scores, key=lambda step: scores[step]["evaluation/ssim"])
-    assert f"best by ssim is step {best}\n" in out
+    assert f"best by ssim is step {best};" in out
     kept = {int(path.name) for path in (workdir / "checkpoints").iterdir()}
     assert kept == {best, 9, 12}
     assert f"Best by SSIM so far: step {best}" in (workdir / "report/index.html").read_text()
@@ -293,10 +293,16 @@ def test_evaluate_writes_numbers_and_a_page(watched):
         np.testing.assert_allclose(value, logged[f"evaluation/{name}"], rtol=1e-5)
     assert len(list((workdir / "report" / "evaluation_val" / "output").iterdir())) == 2
     assert (workdir / "report" / "evaluation_val.html").exists()
-    best = max(s for s in metrics(workdir) if f"step {s}\n" in watched[1].partition("best by")[2])
-    run("evaluate", f"--workdir={workdir}", "--no_fcn_score", "--step=best", "--split=test")
-    found = json.loads((workdir / "evaluation_test.json").read_text())
-    assert (found["split"], found["step"], found["images"]) == ("test", best, 2)
+    best = max(s for s in metrics(workdir) if f"step {s};" in watched[1].partition("best by")[2])
+    _, out, _ = run("evaluate", f"--workdir={workdir}", "--no_fcn_score", "--step=best")
+    assert ("of step 12, is replaced" in out) == (best != 12)
+    assert json.loads((workdir / "evaluation_val.json").read_text())["step"] == best
+    run("evaluate", f"--workdir={workdir}", "--no_fcn_score", "--step=9", "--split=test")
+    text = (workdir / "evaluation_test.json").read_text()
+    found = json.loads(text)
+    assert (found["split"], found["step"], found["images"]) == ("test", 9, 2)
+    assert sum(found["lab_histograms"]["target"]["lab_l"]) == 2 * 32 * 32
+    assert len(text.splitlines()) < 60
 
 
 def test_evaluate_refuses_what_is_not_there(tiny, watched, tmp_path, monkeypatch, capsys):

@@ -10,10 +10,10 @@ from PIL import Image
 
 from pix2pix_jax import sweep as sweep_module
 from pix2pix_jax.config import Config, UsageError, identity
-from pix2pix_jax.config_files import Sweep, load_sweep
+from pix2pix_jax.config_files import Sweep, load_sweep, write_config
 from pix2pix_jax.guards import Occupied
 from pix2pix_jax.results import FAILED, write_results
-from pix2pix_jax.sweep import as_text, sweep
+from pix2pix_jax.sweep import as_text, duration, sweep
 
 PAPER = {"big": {"class_iou": 0.17}, "ground truth": {"class_iou": 0.21}}
 
@@ -130,6 +130,30 @@ def test_a_dataset_without_classes_is_compared_without_the_fcn_score(plan, calls
     for _ in range(2):
         sweep(plan._replace(variants=variants), tmp_path, None, "val")
     assert calls["trained"] == ALL[:1]
+
+
+def test_a_change_that_no_run_can_take_costs_no_table(plan, calls, tmp_path):
+    """Refused before anything is run or written, whichever variant was asked for."""
+    sweep(plan, tmp_path, None, "val")
+    for name, config in plan.variants:
+        write_config(config, tmp_path / name / "config.json")
+    before = (tmp_path / "results.md").read_bytes()
+    changed = [(n, replace(c, loss=replace(c.loss, l1_weight=1))) for n, c in plan.variants]
+    other = plan._replace(variants=changed)
+    for call in ((sweep, other, tmp_path, None, "val"), (sweep, other, tmp_path, 3, "val")):
+        assert "little/seed0/config.json: is of a run with another loss.l1_weight" in refusal(*call)
+    assert "another loss.l1_weight" in refusal(as_text, other, tmp_path, "val")
+    assert (tmp_path / "results.md").read_bytes() == before
+    assert calls["trained"] == ALL
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0, "0 s"), (99.4, "99 s"), (100, "2 min"), (5_900, "98 min"), (7_260, "2 h 1 min"),
+     (200_000, "2 d 7 h")],
+)  # fmt: skip
+def test_durations_are_told_as_people_do(seconds, expected):
+    assert duration(seconds) == expected
 
 
 def test_a_split_that_is_not_there_costs_no_training(plan, calls, tmp_path):
@@ -294,7 +318,7 @@ def test_the_plan_is_listed_with_what_it_will_train(plan, tmp_path):
     assert [line.split()[:2] for line in lines[2:6]] == [[str(i), ALL[i]] for i in range(4)]
     assert [line.split()[4:6] for line in lines[2:6]] == [["16", "8"]] * 4
     assert lines[2].split()[2] != lines[4].split()[2]
-    assert "training in all" in lines[-1]
+    assert "training in all" in lines[-2]
     assert not (tmp_path / "none").exists()
 
 
@@ -304,8 +328,8 @@ def test_the_plan_knows_how_far_variants_are(plan, tmp_path):
     (tmp_path / ALL[1]).mkdir(parents=True)
     (tmp_path / ALL[1] / "metrics.jsonl").write_text('{"step": 4, "images_per_second": 2}\n')
     lines = as_text(plan, tmp_path, "val").splitlines()
-    assert lines[2].endswith("00:00  finished")
-    assert lines[3].endswith("00:08  at step 4")  # four more at two seconds each
+    assert lines[2].endswith(" 0 s  finished")
+    assert lines[3].endswith(" 8 s  at step 4")  # four more at two seconds each
 
 
 def write(tmp_path, text):

@@ -1,10 +1,10 @@
-"""Generator: encoder-decoder and U-Net, each with L1 and L1+cGAN (table 2, figure 5).
+"""Generator and objective, U-Net or encoder-decoder; the paper's, table 2: Cityscapes.
 
     python -m pix2pix_jax sweep --config=experiments/ablations/generator.py:facades \
         --workdir=runs/generator
 
-The argument is another experiment, here facades.py. The paper's numbers are of Cityscapes, and
-of batch size 10, unlike those of its other tables.
+The argument is another experiment, here facades.py; without it, drawn facades. See also the
+paper's figure 5. This table of the paper is of batch size 10, unlike its others.
 """
 
 from collections.abc import Iterator

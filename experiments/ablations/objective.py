@@ -1,9 +1,10 @@
-"""Objective: L1, GAN, cGAN and their sums (table 1, figures 4 and 7).
+"""Objective, L1 and GAN and their sums; the paper's, table 1: Cityscapes.
 
     python -m pix2pix_jax sweep --config=experiments/ablations/objective.py:facades \
         --workdir=runs/objective
 
-The argument is another experiment, here facades.py. The paper's numbers are of Cityscapes.
+The argument is another experiment, here facades.py; without it, drawn facades. See also the
+paper's figures 4 and 7.
 """
 
 from collections.abc import Iterator

@@ -1,9 +1,10 @@
-"""Receptive field of the discriminator: PixelGAN, PatchGAN and ImageGAN (table 3, figures 6 and 7).
+"""Receptive field of the discriminator, PixelGAN to ImageGAN; the paper's, table 3: Cityscapes.
 
     python -m pix2pix_jax sweep --config=experiments/ablations/receptive_field.py:facades \
         --workdir=runs/receptive_field
 
-The argument is another experiment, here facades.py. The paper's numbers are of Cityscapes.
+The argument is another experiment, here facades.py; without it, drawn facades. See also the
+paper's figures 6 and 7.
 """
 
 from collections.abc import Iterator
