@@ -35,22 +35,24 @@ def run_prepare(options: argparse.Namespace, fields: Fields) -> int:
 
 def run_train(options: argparse.Namespace, fields: Fields) -> int:
     """Trains, or goes on training."""
+    config = asked(options, fields)
     if options.workdir is None:
         raise UsageError("--workdir: train needs one, e.g. --workdir=runs/first")
     check_backend()
     from pix2pix_jax.train import train
 
-    return train(asked(options, fields), options.workdir)
+    return train(config, options.workdir)
 
 
 def run_evaluate(options: argparse.Namespace, fields: Fields) -> int:
     """Scores a split."""
+    config = asked(options, fields)
     if options.workdir is None:
         raise UsageError("--workdir: evaluate needs that of a run, e.g. --workdir=runs/first")
     check_backend()
     from pix2pix_jax.evaluate import evaluate
 
-    config, fcn_score = asked(options, fields), not options.no_fcn_score
+    fcn_score = not options.no_fcn_score
     return evaluate(config, options.workdir, options.split, options.step, fcn_score)
 
 
