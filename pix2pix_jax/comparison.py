@@ -7,13 +7,12 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pix2pix_jax.files import write_whole
 from pix2pix_jax.gallery import histograms
 from pix2pix_jax.metrics import LAB_RANGES, METRICS
-from pix2pix_jax.page import LABELS, TRUTH, page, picture, svg, table
+from pix2pix_jax.page import LABELS, TRUTH, chart, page, picture, svg, table
 
 SHOWN = 6  # pairs in the grid of pictures
 
@@ -43,7 +42,7 @@ def write_comparison(
     ]
     firsts = {row["name"]: workdir / row["runs"][0]["name"] for row in rows if row["runs"]}
     if firsts:
-        charts = "".join(chart(metric, rows) for metric in METRICS)
+        charts = "".join(runs_chart(metric, rows) for metric in METRICS)
         body.append(
             "<h2>Metrics</h2><p>A dot for every run, a bar for their mean, a dashed line for the "
             f'ground truth.</p><div class="charts">{charts}</div>'
@@ -88,13 +87,13 @@ def grid(workdir: Path, split: str, firsts: dict[str, Path], pairs: list[str]) -
     return f'<div class="wide"><div class="grid" style="{style}">{"".join(cells)}</div></div>'
 
 
-def chart(metric: str, rows: list[dict[str, Any]]) -> str:
+def runs_chart(metric: str, rows: list[dict[str, Any]]) -> str:
     """Every run of every row as a dot, their mean as a line, the ground truth dashed."""
     rows = [row for row in rows if metric in row["metrics"]]
     if not rows:
         return ""
-    figure = Figure(figsize=(4.2, 0.9 + 0.3 * len(rows)), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = chart(0.9 + 0.3 * len(rows))
+    axes.grid(visible=False, axis="y")
     for place, row in enumerate(rows):
         values = [value for value in row["metrics"][metric]["values"] if value is not None]
         axes.plot(values, [place] * len(values), "o", color="#1f77b4", alpha=0.6)
@@ -109,6 +108,4 @@ def chart(metric: str, rows: list[dict[str, Any]]) -> str:
     shared = " in common" if metric in LAB_RANGES else ""
     axes.set_xlabel(f"{LABELS[metric]}{shared}, {better} is better")
     axes.xaxis.set_major_locator(MaxNLocator(4))
-    axes.grid(axis="x", alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
     return svg(figure)

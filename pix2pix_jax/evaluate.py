@@ -11,14 +11,13 @@ import jax
 import numpy as np
 
 from pix2pix_jax.checkpoint_reader import read_generator
-from pix2pix_jax.config import Config, UsageError, changed_fields, identity, resolve
-from pix2pix_jax.config_files import read_config
+from pix2pix_jax.config import Config, UsageError, identity, resolve
 from pix2pix_jax.data.builders import fingerprint, prepare
 from pix2pix_jax.data.images import to_image
 from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.files import locked, write_whole
 from pix2pix_jax.gallery import write_gallery
-from pix2pix_jax.guards import memory_errors
+from pix2pix_jax.guards import check_same_run, memory_errors
 from pix2pix_jax.page import LABELS, TRUTH, shown
 from pix2pix_jax.scoring import Evaluation, make_scorer
 from pix2pix_jax.segmenter import open_reader, why_unread
@@ -84,25 +83,27 @@ def evaluate(
 
 def check_run(workdir: Path, config: Config) -> None:
     """Raises UsageError where a config is not that of the run, but for the pairs it is tried on."""
-    run = read_config(workdir / "config.json")
-    free = {"data.name", "data.synthetic_pairs", "data.synthetic_ambiguous"}
-    changed = [field for field in changed_fields(run, config) if field not in free]
-    if changed:
-        raise UsageError(
-            f"{workdir}/config.json: was trained with another {', '.join(changed)}; leave out "
-            "--config, and what changes these"
-        )
+    free = frozenset({"data.name", "data.synthetic_pairs", "data.synthetic_ambiguous"})
+    mend = "leave out --config, and what changes these"
+    check_same_run(workdir / "config.json", config, mend, free)
 
 
 def replaced(path: Path, step: int) -> None:
     """Removes an old evaluation, whose pictures are to be written over, and says so."""
-    try:
-        old = json.loads(path.read_bytes())["step"]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        old = step
-    if old != step:
-        say(f"{path}: of step {old}, is replaced; to keep both, copy it and its page away first")
+    old = read_evaluation(path)
+    if old and old["step"] != step:
+        say(f"{path}: of step {old['step']}, is replaced; to keep both, copy it and its page away")
     path.unlink(missing_ok=True)
+
+
+def read_evaluation(path: Path) -> dict[str, Any] | None:
+    """What `evaluate` wrote; None where there is nothing, or something else."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    keys = {"step", "seed", "images", "config_sha256", "data", "segmenter", "metrics"}
+    return found if isinstance(found, dict) and found.keys() >= keys else None
 
 
 def with_short_lists(text: str) -> str:

@@ -6,11 +6,10 @@ from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from pix2pix_jax.files import write_whole
 from pix2pix_jax.metrics import LAB_RANGES, METRICS
-from pix2pix_jax.page import LABELS, TRUTH, page, picture, shown, svg, table
+from pix2pix_jax.page import LABELS, TRUTH, chart, page, picture, shown, svg, table
 
 KINDS = ("input", "output", "target")
 # Pairs are moved, not drawn again; without scripts they stay in the order of their names.
@@ -97,8 +96,7 @@ def histograms(sides: dict[str, dict[str, list[int]]]) -> str:
     """
     charts = []
     for name, (low, _) in LAB_RANGES.items():
-        chart = Figure(figsize=(4.2, 2.8), layout="constrained")
-        axes = chart.add_subplot()
+        drawn, axes = chart(2.8)
         for label, counts in sides.items():
             shares = np.array(counts[name]) / np.sum(counts[name])
             shares = np.where(shares > 0, shares, np.nan)  # a gap; there is no logarithm of it
@@ -108,8 +106,6 @@ def histograms(sides: dict[str, dict[str, list[int]]]) -> str:
         axes.set_yscale("log")
         axes.set_xlabel(f"{LABELS[name].split()[0]} (CIE Lab units)")
         axes.set_ylabel("share of pixels")
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-        chart.legend(fontsize=8, loc="outside lower center", ncols=3)
-        charts.append(svg(chart))
+        drawn.legend(fontsize=8, loc="outside lower center", ncols=3)
+        charts.append(svg(drawn))
     return "".join(charts)

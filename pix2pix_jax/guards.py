@@ -38,13 +38,26 @@ def check_workdir(workdir: Path, config: Config) -> None:
             f"{path}: is missing, so the checkpoints beside it could be of any run; "
             "bring it back, or give another --workdir"
         )
-    changed = changed_fields(read_config(path), config) if path.exists() else []
+    if path.exists():
+        mend = f"undo the change, give another --workdir, or go on as it was by --workdir={workdir}"
+        check_same_run(path, config, f"{mend} alone")
+
+
+def check_same_run(
+    path: Path, config: Config, mend: str, free: frozenset[str] = frozenset()
+) -> None:
+    """Raises UsageError, naming the fields, when a config.json is of a run of other numbers.
+
+    Args:
+      path: of the config.json.
+      config: resolved.
+      mend: the end of the message.
+      free: fields that may differ besides those that a resumed run may change.
+    """
+    changed = [field for field in changed_fields(read_config(path), config) if field not in free]
     if changed:
         decays = " (a decaying learning rate depends on it)" if changed[-1] == "train.steps" else ""
-        raise UsageError(
-            f"{path}: is of a run with another {', '.join(changed)}{decays}; undo the change, give "
-            f"another --workdir, or go on as it was by --workdir={workdir} alone"
-        )
+        raise UsageError(f"{path}: is of a run with another {', '.join(changed)}{decays}; {mend}")
 
 
 def check_finite(step: int, term: str, value: float) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -85,6 +86,15 @@ def picture(path: Path, page_folder: Path, caption: str) -> str:
         f'<img loading="lazy" src="{place}" width="{width}" height="{height}" '
         f'alt="{html.escape(caption)}">'
     )
+
+
+def chart(height: float) -> tuple[Figure, Axes]:
+    """An empty chart, as wide as all of them, and so many inches high."""
+    figure = Figure(figsize=(4.2, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
 
 
 def svg(figure: Figure) -> str:

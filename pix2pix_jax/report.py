@@ -6,13 +6,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import jax
-from matplotlib.figure import Figure
 from pydantic import TypeAdapter
 
 from pix2pix_jax.config import Config
 from pix2pix_jax.files import write_whole
 from pix2pix_jax.metrics import goodness
-from pix2pix_jax.page import LABELS, page, svg
+from pix2pix_jax.page import LABELS, chart, page, svg
 from pix2pix_jax.writer import read_metrics
 
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "grain", "numpy")
@@ -81,13 +80,10 @@ def curve(name: str, lines: list[dict[str, float]]) -> str:
     for _, value in points:
         mean += (0.15 if name.startswith(("loss/", "logits/", "images")) else 1) * (value - mean)
         means.append(mean)
-    figure = Figure(figsize=(4.2, 2.6), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = chart(2.6)
     steps, values = zip(*points, strict=True)
     axes.plot(steps, values, color="#1f77b4", alpha=0.3, linewidth=1)
     axes.plot(steps, means, color="#1f77b4", linewidth=1.8, marker="o" if len(steps) == 1 else "")
     axes.set_title(name, fontsize=10)
     axes.set_xlabel("step")
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
     return svg(figure)

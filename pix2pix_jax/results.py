@@ -11,6 +11,7 @@ from pix2pix_jax.comparison import write_comparison
 from pix2pix_jax.config import Config, UsageError, identity, resolve
 from pix2pix_jax.config_files import Sweep
 from pix2pix_jax.discriminator import TABLES, receptive_field
+from pix2pix_jax.evaluate import read_evaluation
 from pix2pix_jax.files import write_whole
 from pix2pix_jax.metrics import METRICS
 from pix2pix_jax.page import LABELS, TRUTH, shown
@@ -28,13 +29,9 @@ Row = dict[str, Any]
 
 def finished(config: Config, folder: Path, split: str) -> dict[str, Any] | None:
     """The evaluation of a variant after its last step, as a resolved config has it, if any."""
-    path = folder / f"evaluation_{split}.json"
-    try:
-        found = json.loads(path.read_bytes())
-        same = (found["step"], found["config_sha256"]) == (config.train.steps, identity(config))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):  # none, or not what was written
-        return None
-    return found if same else None
+    found = read_evaluation(folder / f"evaluation_{split}.json")
+    ours = (config.train.steps, identity(config))
+    return found if found and (found["step"], found["config_sha256"]) == ours else None
 
 
 def write_results(plan: Sweep, workdir: Path, split: str) -> list[str]:

@@ -11,7 +11,7 @@ SEAL = "sha256.json"
 
 
 class Rejected(Exception):
-    """A checkpoint that is not what was saved."""
+    """What is on disk is not what was saved."""
 
 
 class SealedHandler(ocp.StandardCheckpointHandler):

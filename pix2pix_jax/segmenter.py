@@ -15,7 +15,6 @@ from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
-import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,18 +31,15 @@ from pix2pix_jax.config import Data, UsageError, halvings
 from pix2pix_jax.data.builders import fingerprint
 from pix2pix_jax.data.images import to_uint8
 from pix2pix_jax.data.palettes import PALETTES, Palette, nearest_class
-from pix2pix_jax.data.pipeline import Example, labelled, open_split, prefetched
+from pix2pix_jax.data.pipeline import Example, endless, labelled, open_split, prefetched
 from pix2pix_jax.files import locked, whole
 from pix2pix_jax.generator import UNet
+from pix2pix_jax.sealed import Rejected
 from pix2pix_jax.writer import say
 
 Reader = Callable[[np.ndarray], np.ndarray]  # images [b, h, w, 3] in [-1, 1] to classes [b, h, w]
 FEATURES, STEPS, BATCH_SIZE, LEARNING_RATE = 24, 2_000, 4, 2e-3
 BY_COLOUR = "nearest colour"
-
-
-class Damaged(Exception):
-    """A segmenter that is not what was saved."""
 
 
 def why_unread(data: Data) -> str:
@@ -164,15 +160,9 @@ def _batches(data: Data, dataset: DatasetBuilder, palette: Palette) -> Iterator[
     """Jittered and mirrored as in the paper, whatever the experiment does."""
     jitter = tuple(round(side * 286 / 256) for side in data.image_size)
     data = replace(data, load_size=jitter, flip=True)
-    batches = (
-        grain.MapDataset.source(open_split(dataset, "train"))
-        .seed(0)
-        .shuffle()
-        .repeat()
-        .random_map(lambda record, rng: labelled(record, data, palette, rng))
-        .batch(BATCH_SIZE)
-    )
-    return prefetched(batches, 0)
+    records = open_split(dataset, "train")
+    examples = endless(records, 0, lambda record, rng: labelled(record, data, palette, rng))
+    return prefetched(examples.batch(BATCH_SIZE), 0)
 
 
 def _score(read: Reader, data: Data, records: Sequence[dict], palette: Palette) -> dict[str, float]:
@@ -203,8 +193,8 @@ def _read(path: Path) -> tuple[dict, str]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             digest = (file.metadata() or {}).get("sha256")
         if digest != _hash(tensors):
-            raise Damaged("its hash is another")
-    except (SafetensorError, Damaged) as error:
+            raise Rejected("its hash is another")
+    except (SafetensorError, Rejected) as error:
         raise UsageError(
             f"{path}: is damaged ({error}); remove it, and the same command trains it again"
         ) from error

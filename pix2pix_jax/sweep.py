@@ -10,14 +10,14 @@ import jax
 import jax.numpy as jnp
 from tensorflow_datasets.core import DatasetBuilder
 
-from pix2pix_jax.config import Config, UsageError, changed_fields, resolve
-from pix2pix_jax.config_files import Sweep, read_config
+from pix2pix_jax.config import Config, UsageError, resolve
+from pix2pix_jax.config_files import Sweep
 from pix2pix_jax.data.builders import fingerprint, prepare
 from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.describe import describe
 from pix2pix_jax.evaluate import evaluate
 from pix2pix_jax.files import locked, write_whole
-from pix2pix_jax.guards import Occupied, check_devices
+from pix2pix_jax.guards import Occupied, check_devices, check_same_run
 from pix2pix_jax.results import FAILED, finished, write_results
 from pix2pix_jax.segmenter import reader_name, why_unread
 from pix2pix_jax.train import train
@@ -38,7 +38,11 @@ def sweep(plan: Sweep, workdir: Path, index: int | None, split: str) -> int:
       split: to evaluate.
 
     Returns:
-      The exit status: 0, 2 where a variant failed, 128 + the number of a signal that stopped it.
+      The exit status: 0, or 128 + the number of a signal that stopped it.
+
+    Raises:
+      UsageError: runs that are there are of other variants; or, after all else was written,
+        a variant failed.
     """
     chosen = plan.variants if index is None else [_variant(plan, index)]
     check_runs(plan, workdir)
@@ -66,12 +70,9 @@ def check_runs(plan: Sweep, workdir: Path) -> None:
         path = workdir / name / "config.json"
         with suppress(UsageError):  # one that cannot be built is told as failed
             config = resolve(config)
-        changed = changed_fields(read_config(path), config) if path.exists() else []
-        if changed:
-            raise UsageError(
-                f"{path}: is of a run with another {', '.join(changed)}; undo the change, or give "
-                "the sweep another --workdir"
-            )
+        if path.exists():
+            mend = "undo the change, or give the sweep another --workdir"
+            check_same_run(path, config, mend)
 
 
 def _variant(plan: Sweep, index: int) -> tuple[str, Config]:
@@ -114,9 +115,11 @@ def run_variant(config: Config, folder: Path, split: str) -> int:
 def up_to_date(config: Config, dataset: DatasetBuilder, folder: Path, split: str) -> bool:
     """Whether there is an evaluation of this variant, these pairs and today's segmenter."""
     found = finished(config, folder, split)
+    if found is None:
+        return False
     judge = None if why_unread(config.data) else reader_name(config.data, dataset)
     pairs = fingerprint(dataset, ("train", split))
-    return found is not None and (found["data"], found["segmenter"]) == (pairs, judge)
+    return (found["data"], found["segmenter"]) == (pairs, judge)
 
 
 def as_text(plan: Sweep, workdir: Path, split: str) -> str:

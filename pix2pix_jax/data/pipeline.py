@@ -1,7 +1,7 @@
 """The prepared dataset as `batches[step]`: a pure function of (seed, step)."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import grain
 import numpy as np
@@ -55,16 +55,19 @@ def train_batches(
     """
     data = config.data
     return (
-        grain.MapDataset.source(records)
-        .seed(config.seed)
-        .shuffle()
-        .repeat()
-        .random_map(lambda record, rng: jittered(record, data, rng))
+        endless(records, config.seed, lambda record, rng: jittered(record, data, rng))
         .map_with_index(lambda i, example: example | {"index": np.int32(i % data.batch_size)})[
             process_index::process_count
         ]
         .batch(data.batch_size // process_count, drop_remainder=True)
     )
+
+
+def endless(
+    records: Sequence[dict], seed: int, example: Callable[[dict, np.random.Generator], Example]
+) -> grain.MapDataset:
+    """Examples of all records, epoch after epoch, each epoch in a new order and drawn anew."""
+    return grain.MapDataset.source(records).seed(seed).shuffle().repeat().random_map(example)
 
 
 def prefetched(batches: grain.MapDataset, first: int) -> Iterator[Example]:
