@@ -63,7 +63,8 @@ def run_sweep(options: argparse.Namespace, fields: Fields) -> int:
     if options.workdir is None:
         raise UsageError("--workdir: sweep needs one, e.g. --workdir=runs/receptive_field")
     check_backend()
-    from pix2pix_jax.sweep import as_text, sweep
+    from pix2pix_jax.plan import as_text
+    from pix2pix_jax.sweep import sweep
 
     plan = load_sweep(options.config, options.seeds, fields)
     if options.list:

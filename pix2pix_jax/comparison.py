@@ -1,7 +1,6 @@
 """The page of a sweep: its table, a chart of every metric, and the pictures side by side."""
 
 import html
-import json
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,8 +21,10 @@ def write_comparison(
     workdir: Path,
     split: str,
     rows: list[dict[str, Any]],
+    evaluations: dict[str, dict[str, Any]],
     note: str,
-    lines: tuple[list[str], list[list[str]]],
+    header: list[str],
+    lines: list[list[str]],
 ) -> None:
     """Writes report/index.html.
 
@@ -32,34 +33,31 @@ def write_comparison(
       workdir: of the sweep.
       split: that was evaluated.
       rows: of results.json.
+      evaluations: by the names of their runs.
       note: what the numbers are.
-      lines: header and lines of the table.
+      header, lines: of the table.
     """
-    header, lines = lines
     body = [
         f"<p>{html.escape(note)}</p>",
         table(map(html.escape, header), [map(html.escape, line) for line in lines]),
     ]
-    firsts = {row["name"]: workdir / row["runs"][0]["name"] for row in rows if row["runs"]}
+    firsts = {row["name"]: row["runs"][0]["name"] for row in rows if row["runs"]}
     if firsts:
         charts = "".join(runs_chart(metric, rows) for metric in METRICS)
         body.append(
             "<h2>Metrics</h2><p>A dot for every run, a bar for their mean, a dashed line for the "
             f'ground truth.</p><div class="charts">{charts}</div>'
         )
-        evaluations = {
-            name: json.loads((folder / f"evaluation_{split}.json").read_bytes())
-            for name, folder in firsts.items()
-        }
-        sides = {name: found["lab_histograms"]["output"] for name, found in evaluations.items()}
-        sides[TRUTH] = next(iter(evaluations.values()))["lab_histograms"]["target"]
+        shown = {name: evaluations[run] for name, run in firsts.items()}
+        sides = {name: found["lab_histograms"]["output"] for name, found in shown.items()}
+        sides[TRUTH] = next(iter(shown.values()))["lab_histograms"]["target"]
         body.append(f'<h2>Colours</h2><div class="charts">{histograms(sides)}</div>')
-        names = [{pair["name"] for pair in found["pairs"]} for found in evaluations.values()]
+        names = [{pair["name"] for pair in found["pairs"]} for found in shown.values()]
         common = sorted(set.intersection(*names))[:SHOWN]  # none where rows are of different data
         if common:
             body.append(
                 "<h2>Pictures</h2><p>Of the first run of every row.</p>"
-                f"{grid(workdir, split, firsts, common)}"
+                f"{grid(workdir, split, {n: workdir / run for n, run in firsts.items()}, common)}"
             )
     links = "".join(
         f'<li>{html.escape(run["name"])}: <a href="../{quote(run["name"])}/report/'
@@ -90,6 +88,8 @@ def grid(workdir: Path, split: str, firsts: dict[str, Path], pairs: list[str]) -
 def runs_chart(metric: str, rows: list[dict[str, Any]]) -> str:
     """Every run of every row as a dot, their mean as a line, the ground truth dashed."""
     rows = [row for row in rows if metric in row["metrics"]]
+    truths = [row["metrics"][metric]["mean"] for row in rows if not row["runs"]]
+    rows = [row for row in rows if row["runs"]]
     if not rows:
         return ""
     figure, axes = chart(0.9 + 0.3 * len(rows))
@@ -99,8 +99,7 @@ def runs_chart(metric: str, rows: list[dict[str, Any]]) -> str:
         axes.plot(values, [place] * len(values), "o", color="#1f77b4", alpha=0.6)
         if values:
             axes.plot([np.mean(values)] * 2, [place - 0.3, place + 0.3], color="#1f77b4")
-    truths = {run["ground_truth"].get(metric) for row in rows for run in row["runs"]} - {None}
-    for truth in sorted(truths):
+    for truth in truths:
         axes.axvline(truth, color="black", linestyle="--", linewidth=1)
     axes.set_yticks(range(len(rows)), [row["name"] for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)

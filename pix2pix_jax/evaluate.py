@@ -2,7 +2,9 @@
 
 import json
 import math
-import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +22,7 @@ from pix2pix_jax.gallery import write_gallery
 from pix2pix_jax.guards import check_same_run, memory_errors
 from pix2pix_jax.page import LABELS, TRUTH, shown
 from pix2pix_jax.scoring import Evaluation, make_scorer
-from pix2pix_jax.segmenter import open_reader, why_unread
+from pix2pix_jax.segmenter import open_judge, why_unread
 from pix2pix_jax.train_step import create_state
 from pix2pix_jax.writer import say
 
@@ -54,15 +56,13 @@ def evaluate(
     step, params = read_generator(workdir, template, step, config.train.best_metric)
     dataset = prepare(config.data)
     records = open_split(dataset, split)
-    unread = why_unread(config.data) if fcn_score else ""
+    unread = why_unread(config.data, dataset) if fcn_score else ""
     report, path = workdir / "report", workdir / f"evaluation_{split}.json"
     with locked(report, wait=True), memory_errors():
-        read, judge = None, None
-        if fcn_score and not unread:
-            read, judge = open_reader(config.data, dataset)
-        replaced(path, step)
-        show = partial(write_pictures, report / f"evaluation_{split}")
-        result = make_scorer(config, records, read)(params, show)
+        judge = open_judge(config.data, dataset) if fcn_score and not unread else None
+        with new_pictures(report / f"evaluation_{split}") as pictures:
+            result = make_scorer(config, records, judge)(params, partial(write_pictures, pictures))
+            remove_old(path, step)
         summary = {
             "split": split,
             "step": step,
@@ -70,10 +70,10 @@ def evaluate(
             "images": len(records),
             "config_sha256": identity(config),
             "data": fingerprint(dataset, ("train", split)),
-            "segmenter": judge,
+            "segmenter": judge and judge.name,
         } | as_json(result)
         write_gallery(workdir, summary)
-        write_whole(path, with_short_lists(json.dumps(summary, indent=1)) + "\n")
+        write_whole(path, json.dumps(summary, indent=1) + "\n")
     say(as_text(summary))
     say(f"step {step}, {split}: {len(records)} pairs, shown in {report}/evaluation_{split}.html")
     if unread:
@@ -88,11 +88,26 @@ def check_run(workdir: Path, config: Config) -> None:
     check_same_run(workdir / "config.json", config, mend, free)
 
 
-def replaced(path: Path, step: int) -> None:
-    """Removes an old evaluation, whose pictures are to be written over, and says so."""
+@contextmanager
+def new_pictures(folder: Path) -> Iterator[Path]:
+    """Where to write pictures that, if nothing fails, take the place of those in a folder."""
+    new = folder.with_name(f".{folder.name}")
+    shutil.rmtree(new, ignore_errors=True)  # of one that was killed
+    try:
+        yield new
+        shutil.rmtree(folder, ignore_errors=True)
+        new.rename(folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def remove_old(path: Path, step: int) -> None:
+    """Removes an evaluation, whose pictures are about to be replaced, and says so."""
     old = read_evaluation(path)
     if old and old["step"] != step:
-        say(f"{path}: of step {old['step']}, is replaced; to keep both, copy it and its page away")
+        say(
+            f"{path}: of step {old['step']}, is replaced; next time, copy it and report/ to keep it"
+        )
     path.unlink(missing_ok=True)
 
 
@@ -103,12 +118,8 @@ def read_evaluation(path: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, ValueError):
         return None
     keys = {"step", "seed", "images", "config_sha256", "data", "segmenter", "metrics"}
+    keys |= {"ground_truth", "pairs", "lab_histograms"}
     return found if isinstance(found, dict) and found.keys() >= keys else None
-
-
-def with_short_lists(text: str) -> str:
-    """JSON with every list of numbers on one line."""
-    return re.sub(r"\[\s+[-\d.e,\s]+\]", lambda match: "".join(match[0].split()), text)
 
 
 def as_json(result: Evaluation) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from pix2pix_jax.files import write_whole
 from pix2pix_jax.metrics import LAB_RANGES, METRICS
 from pix2pix_jax.page import LABELS, TRUTH, chart, page, picture, shown, svg, table
+from pix2pix_jax.segmenter import judged
 
 KINDS = ("input", "output", "target")
 # Pairs are moved, not drawn again; without scripts they stay in the order of their names.
@@ -21,7 +22,7 @@ order.addEventListener("change", () => {
   // What could not be measured, NaN, stands last.
   const value = pair => isNaN(pair.dataset[name]) ? Infinity : sign * pair.dataset[name];
   const compare = (a, b) => value(a) < value(b) ? -1 : value(a) > value(b) ? 1 : 0;
-  pairs.append(...(name ? byName.toSorted(compare) : byName));
+  pairs.append(...(name ? [...byName].sort(compare) : byName));
 });
 """
 
@@ -43,10 +44,6 @@ def write_gallery(workdir: Path, summary: dict) -> None:
         )
         for name, value in summary["metrics"].items()
     ]
-    judge = (
-        "<p>Accuracies and class IOU are those of a segmenter trained here on real photos: compare "
-        "them with the ground truth's, what it makes of the real ones, not with other people's.</p>"
-    )
     choices = "".join(
         f'<option value="{name} {sign if METRICS[name] else -sign}">{word} {LABELS[name]} first'
         "</option>"
@@ -60,7 +57,7 @@ def write_gallery(workdir: Path, summary: dict) -> None:
     )
     body = (
         f"<p>Step {summary['step']}, seed {summary['seed']}, pairs: {summary['images']}.</p>"
-        f"{judge if truth else ''}"
+        f"<p>{judged(summary['segmenter']) if truth else ''}</p>"
         f"{table(('', 'output', TRUTH if truth else '', 'is better'), rows)}"
         f'<h2>Colours</h2><div class="charts">{histograms(summary["lab_histograms"])}</div>'
         '<h2>Pairs</h2><p><label>Order: <select id="order">'
@@ -102,7 +99,7 @@ def histograms(sides: dict[str, dict[str, list[int]]]) -> str:
             shares = np.where(shares > 0, shares, np.nan)  # a gap; there is no logarithm of it
             style = "k:" if label in ("target", TRUTH) else "-"
             places = low + np.arange(len(shares))
-            axes.step(places, shares, style, where="post", linewidth=1.2, label=label)
+            axes.step(places, shares, style, where="mid", linewidth=1.2, label=label)
         axes.set_yscale("log")
         axes.set_xlabel(f"{LABELS[name].split()[0]} (CIE Lab units)")
         axes.set_ylabel("share of pixels")

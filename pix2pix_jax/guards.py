@@ -11,8 +11,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from pix2pix_jax.config import Config, UsageError, changed_fields
-from pix2pix_jax.config_files import read_config
+from pix2pix_jax.config import Config, UsageError, changed_fields, resolve
+from pix2pix_jax.config_files import Sweep, read_config
 from pix2pix_jax.files import locked
 
 
@@ -58,6 +58,18 @@ def check_same_run(
     if changed:
         decays = " (a decaying learning rate depends on it)" if changed[-1] == "train.steps" else ""
         raise UsageError(f"{path}: is of a run with another {', '.join(changed)}{decays}; {mend}")
+
+
+def check_runs(plan: Sweep, workdir: Path) -> None:
+    """Raises UsageError where runs that are there are of other variants, before a table is lost."""
+    for name, config in plan.variants:
+        path = workdir / name / "config.json"
+        try:
+            config = resolve(config)
+            read_config(path)
+        except UsageError:  # not there yet; or told as failed, once it is tried
+            continue
+        check_same_run(path, config, "undo the change, or give the sweep another --workdir")
 
 
 def check_finite(step: int, term: str, value: float) -> None:

@@ -25,7 +25,8 @@ METRICS = {
     "lab_b": True,
 }
 FCN_SCORE = ("per_pixel_accuracy", "per_class_accuracy", "class_iou")
-# First and last edge of the histograms, whose bins are one unit of Lab wide.
+# Middles of the first and last bin of the histograms. Bins are one unit of Lab wide, and none has
+# an edge at 0, where all greys lie.
 LAB_RANGES = {"lab_l": (0, 100), "lab_a": (-110, 110), "lab_b": (-110, 110)}
 SSIM_WINDOW = 11
 
@@ -46,7 +47,7 @@ def psnr(output: Array, target: Array) -> Array:
 
     Infinite where the images are equal.
     """
-    return dm_pix.psnr(_unit(output), _unit(target))
+    return dm_pix.psnr(output / 2, target / 2)  # halved, which is exact, the range is 1
 
 
 def ssim(output: Array, target: Array) -> Array:
@@ -87,8 +88,8 @@ def lab_histograms(image: Array) -> dict[str, Array]:
     for (name, (low, high)), values in zip(
         LAB_RANGES.items(), jnp.moveaxis(lab(rgb), -1, 0), strict=True
     ):
-        bins = jnp.floor(values.clip(low, high - 0.5) - low).astype(jnp.int32)
-        counts[name] = _counts(bins, high - low)
+        bins = jnp.round(values.clip(low, high) - low).astype(jnp.int32)
+        counts[name] = _counts(bins, high - low + 1)
     return counts
 
 
@@ -133,7 +134,7 @@ def fcn_score(counts: np.ndarray) -> dict[str, float]:
     right, occur, found = np.diag(counts), counts.sum(1), counts.sum(0)
     union = occur + found - right
     return {
-        "per_pixel_accuracy": _mean(right[None].sum(1), occur[None].sum(1)),
+        "per_pixel_accuracy": _mean(right.sum(keepdims=True), occur.sum(keepdims=True)),
         "per_class_accuracy": _mean(right, occur),
         "class_iou": _mean(right, union),
     }

@@ -38,6 +38,7 @@ td, th { padding: 0.2rem 0.7rem; text-align: right; }
 td:first-child, th:first-child { text-align: left; position: sticky; left: 0; background: #fff; }
 tr { border-bottom: 1px solid #ddd; }
 th { vertical-align: bottom; } td { white-space: nowrap; }
+td:nth-child(3) { white-space: normal; min-width: 6rem; } /* why a variant failed */
 .pairs figure { display: grid; grid-template-columns: repeat(3, 1fr); gap: 2px; }
 .pairs img, .grid img { width: 100%; display: block; background: #eee; }
 .pairs figcaption { grid-column: 1 / -1; font-size: 0.85rem; overflow-wrap: anywhere; }

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from pix2pix_jax.config import Config
 from pix2pix_jax.files import write_whole
-from pix2pix_jax.metrics import goodness
+from pix2pix_jax.metrics import METRICS, goodness
 from pix2pix_jax.page import LABELS, chart, page, svg
 from pix2pix_jax.writer import read_metrics
 
@@ -40,7 +40,8 @@ def write_report(workdir: Path, config: Config) -> None:
     )
     newest = (
         f"<h2>Samples at step {int(samples[-1].stem[5:])}</h2>"
-        f'<img src="../samples/{samples[-1].name}" alt="input, output and target">{older}'
+        f'<img loading="lazy" src="../samples/{samples[-1].name}" '
+        f'alt="input, output and target">{older}'
         if samples
         else ""
     )
@@ -69,6 +70,15 @@ def best(lines: list[dict[str, float]], metric: str) -> str:
     return f"<p>Best by {LABELS[metric]} so far: step {step}, {values[step]:.3f}.</p>"
 
 
+def unit(name: str) -> str:
+    """What a metric of the log is measured in."""
+    measured = name.rpartition("/")[2]
+    if measured in METRICS:  # of a whole image, or of all pixels
+        return {"l1": "mean |difference|, 0 to 2", "psnr": "dB"}.get(measured, "0 to 1")
+    units = {"images_per_second": "images / s", "loss/generator_l1": "mean |difference|, 0 to 2"}
+    return units.get(name, "logit" if name.startswith("logits/") else "mean over patches")
+
+
 def curve(name: str, lines: list[dict[str, float]]) -> str:
     """A metric against steps as inline SVG: every logged value faint, their running mean strong.
 
@@ -86,4 +96,5 @@ def curve(name: str, lines: list[dict[str, float]]) -> str:
     axes.plot(steps, means, color="#1f77b4", linewidth=1.8, marker="o" if len(steps) == 1 else "")
     axes.set_title(name, fontsize=10)
     axes.set_xlabel("step")
+    axes.set_ylabel(unit(name))
     return svg(figure)

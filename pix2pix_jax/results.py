@@ -1,7 +1,7 @@
 """What a sweep has found: results.json and results.md, from the runs in its folder."""
 
 import json
-from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,42 +15,56 @@ from pix2pix_jax.evaluate import read_evaluation
 from pix2pix_jax.files import write_whole
 from pix2pix_jax.metrics import METRICS
 from pix2pix_jax.page import LABELS, TRUTH, shown
+from pix2pix_jax.segmenter import judged
 
 FAILED = "failed.txt"
-NOTE = (
-    "Mean and standard deviation over the runs of a row. The FCN-score (accuracies, class IOU) is "
-    "read by a segmenter that was trained here on the real photos of the training split: it "
-    "compares within this table and with the row 'ground truth', with the paper's only in order "
-    "and ratio. L1 is of images in [-1, 1]; of a histogram the share is shown that it has in "
-    "common with that of the real photos."
-)
+REASON = 200  # characters of one that a table has room for
 Row = dict[str, Any]
+Evaluation = dict[str, Any]  # what evaluation_<split>.json holds
 
 
-def finished(config: Config, folder: Path, split: str) -> dict[str, Any] | None:
+def finished(config: Config, folder: Path, split: str) -> Evaluation | None:
     """The evaluation of a variant after its last step, as a resolved config has it, if any."""
     found = read_evaluation(folder / f"evaluation_{split}.json")
     ours = (config.train.steps, identity(config))
-    return found if found and (found["step"], found["config_sha256"]) == ours else None
+    pictures = folder / "report" / f"evaluation_{split}"
+    if not found or not pictures.exists():
+        return None
+    return found if (found["step"], found["config_sha256"]) == ours else None
 
 
-def write_results(plan: Sweep, workdir: Path, split: str) -> list[str]:
-    """Writes results.json, results.md and report/index.html; returns the variants that failed."""
-    rows = collect(plan, workdir, split)
+def write_results(plan: Sweep, workdir: Path, split: str) -> None:
+    """Writes results.json, results.md and report/index.html from the evaluations there are."""
+    evaluations = read_evaluations(plan, workdir, split)
+    rows = collect(plan, workdir, evaluations)
     results = {"title": plan.title, "split": split, "rows": rows, "paper": plan.paper}
     write_whole(workdir / "results.json", json.dumps(results, indent=1) + "\n")
     header, lines = as_table(rows, plan.paper)
-    note = f"Of the {split} split. {NOTE}{caution(rows)}"
+    note = " ".join([f"Of the {split} split.", *notes(list(evaluations.values()))])
     bars = [[cell.replace("|", "\\|") for cell in line] for line in lines]  # of their own
     marked = [header, ["---"] * len(header), *bars]
     text = "".join(f"| {' | '.join(line)} |\n" for line in marked)
     write_whole(workdir / "results.md", f"# {plan.title}\n\n{text}\n{note}\n")
-    write_comparison(plan.title, workdir, split, rows, note, (header, lines))
-    return [name for row in rows for name in row["failed"]]
+    write_comparison(plan.title, workdir, split, rows, evaluations, note, header, lines)
 
 
-def collect(plan: Sweep, workdir: Path, split: str) -> list[Row]:
-    """A row for all variants of the same name before the slash, in the order of the plan."""
+def read_evaluations(plan: Sweep, workdir: Path, split: str) -> dict[str, Evaluation]:
+    """Those of all variants that are finished, by name."""
+    evaluations = {}
+    for name, config in plan.variants:
+        with suppress(UsageError):  # one that cannot be built was told when it was tried
+            found = finished(resolve(config), workdir / name, split)
+            if found:
+                evaluations[name] = found
+    return evaluations
+
+
+def collect(plan: Sweep, workdir: Path, evaluations: dict[str, Evaluation]) -> list[Row]:
+    """A row for all variants of the same name before the slash, in the order of the plan.
+
+    Last comes the ground truth: what the segmenter makes of the real photos. It has a row for
+    every segmenter and all pairs that evaluations are of, which should be one.
+    """
     rows: dict[str, Row] = {}
     for name, config in plan.variants:
         row = rows.setdefault(name.partition("/")[0], {"runs": [], "failed": {}, "missing": []})
@@ -60,15 +74,12 @@ def collect(plan: Sweep, workdir: Path, split: str) -> list[Row]:
             else None
         )
         reason = workdir / name / FAILED
-        try:
-            found = finished(resolve(config), workdir / name, split)
-        except UsageError:  # told when it was tried
-            found = None
-        if reason.exists():
-            row["failed"][name] = reason.read_text(encoding="utf-8").strip()
-        elif found:
-            keys = ("step", "seed", "images", "segmenter", "metrics", "ground_truth")
+        if name in evaluations:
+            found = evaluations[name]
+            keys = ("step", "seed", "images", "data", "segmenter", "metrics")
             row["runs"].append({"name": name} | {key: found[key] for key in keys})
+        elif reason.exists():
+            row["failed"][name] = reason.read_text(encoding="utf-8").strip()
         else:
             row["missing"].append(name)
     for row in rows.values():
@@ -77,7 +88,21 @@ def collect(plan: Sweep, workdir: Path, split: str) -> list[Row]:
             for metric in METRICS
             if any(metric in run["metrics"] for run in row["runs"])
         }
+    for name, scores in ground_truths(evaluations).items():
+        means = {metric: over_runs([score]) for metric, score in scores.items()}
+        rows[name] = {"runs": [], "failed": {}, "missing": [], "receptive_field": None}
+        rows[name]["metrics"] = means
     return [{"name": name} | row for name, row in rows.items()]
+
+
+def ground_truths(evaluations: dict[str, Evaluation]) -> dict[str, dict[str, float | None]]:
+    """The scores of the real photos: one for all, or else each with a run that it belongs to."""
+    truths: dict[tuple[str, str], tuple[str, dict]] = {}
+    for name, found in evaluations.items():
+        if found["ground_truth"]:
+            of = found["segmenter"], found["data"]
+            truths.setdefault(of, (f"{TRUTH} of {name}", found["ground_truth"]))
+    return {TRUTH if len(truths) == 1 else name: scores for name, scores in truths.values()}
 
 
 def over_runs(values: list[float | None]) -> dict[str, Any]:
@@ -90,57 +115,52 @@ def over_runs(values: list[float | None]) -> dict[str, Any]:
     }
 
 
-def caution(rows: list[Row]) -> str:
-    """What keeps the FCN-scores of a table from being compared, if anything."""
-    judges = {run["segmenter"] for row in rows for run in row["runs"]} - {None}
-    if len(judges) < 2:
-        return ""
-    return (
-        f" Its FCN-scores are of {len(judges)} different segmenters and do not compare, unless its "
-        "rows are of different data: give all runs one data.data_dir, and run the sweep again."
-    )
+def notes(evaluations: list[Evaluation]) -> list[str]:
+    """What the numbers of a table are, and what keeps them from being compared, if anything."""
+    judges = {found["segmenter"] for found in evaluations} - {None}
+    told = ["Mean and standard deviation over the runs of a row."]
+    told += [judged(judge) for judge in sorted(judges)[:1]]
+    if len(judges) > 1:
+        told.append(
+            f"These are of {len(judges)} different segmenters and do not compare, unless the rows "
+            "are of different data: give all runs one data.data_dir, and run the sweep again."
+        )
+    told.append("L1 is of images in [-1, 1]; of a histogram the share is shown that is in common.")
+    return told
 
 
 def as_table(
     rows: list[Row], paper: dict[str, dict[str, float]]
 ) -> tuple[list[str], list[list[str]]]:
-    """Header and lines: ours beside the paper's where it has some, and the ground truth last."""
+    """Header and lines: ours beside the paper's where it has some."""
     measured = [metric for metric in METRICS if any(metric in row["metrics"] for row in rows)]
     printed = {metric for scores in paper.values() for metric in scores}
-
-    def cells(scores: dict[str, Any], name: str, text: Callable[[str, Any], str]) -> list[str]:
-        line = []
-        for metric in measured:
-            line.append(text(metric, scores[metric]) if metric in scores else "")
-            if metric in printed:
-                theirs = paper.get(name, {})
-                line.append(f"{theirs[metric]:.2f}" if metric in theirs else "")
-        return line
-
     header = ["variant", "receptive field", "runs"]
     for metric in measured:
         header += [LABELS[metric], "paper"] if metric in printed else [LABELS[metric]]
     lines = []
     for row in rows:
-        field, count = row["receptive_field"], len(row["runs"])
-        runs = f"{count} of {count + len(row['failed']) + len(row['missing'])}"
-        reasons = "".join(f"; failed: {reason}" for reason in dict.fromkeys(row["failed"].values()))
-        name = [row["name"], f"{field}x{field}" if field else "", runs + reasons]
-        lines.append(name + cells(row["metrics"], row["name"], spread))
-    for name, truth in ground_truths(rows):
-        lines.append([name, "", "", *cells(truth, TRUTH, shown)])
+        line, theirs = [row["name"], "", ""], paper.get(row["name"].partition(" of ")[0], {})
+        if not row["name"].startswith(TRUTH):
+            line[1:] = about(row)
+        for metric in measured:
+            ours = row["metrics"].get(metric)
+            line.append(spread(metric, ours) if ours else "")
+            if metric in printed:
+                line.append(f"{theirs[metric]:.2f}" if metric in theirs else "")
+        lines.append(line)
     return header, lines
 
 
-def ground_truths(rows: list[Row]) -> list[tuple[str, dict[str, float | None]]]:
-    """The scores of the real photos: one for all, or else each with a run that it belongs to."""
-    truths: dict[str, dict] = {}
-    for run in (run for row in rows for run in row["runs"]):
-        if run["ground_truth"]:
-            truths.setdefault(json.dumps(run["ground_truth"]), run)
-    if len(truths) == 1:
-        return [(TRUTH, run["ground_truth"]) for run in truths.values()]
-    return [(f"{TRUTH} of {run['name']}", run["ground_truth"]) for run in truths.values()]
+def about(row: Row) -> list[str]:
+    """The cells of a row before its metrics: receptive field, and how many runs it is of."""
+    field, count = row["receptive_field"], len(row["runs"])
+    runs = f"{count} of {count + len(row['failed']) + len(row['missing'])}"
+    reasons = [
+        reason if len(reason) < REASON else f"{reason[:REASON]} ..."
+        for reason in dict.fromkeys(row["failed"].values())
+    ]
+    return [f"{field}x{field}" if field else "", "; failed: ".join([runs, *reasons])]
 
 
 def spread(metric: str, value: dict[str, Any]) -> str:

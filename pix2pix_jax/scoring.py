@@ -13,13 +13,12 @@ from tqdm import tqdm
 
 from pix2pix_jax import metrics
 from pix2pix_jax.config import Config, UsageError
-from pix2pix_jax.data.palettes import PALETTES
 from pix2pix_jax.data.pipeline import labelled, open_split, plain
 from pix2pix_jax.generator import make_generator, translate
-from pix2pix_jax.segmenter import Reader, open_reader, why_unread
+from pix2pix_jax.segmenter import Judge, open_judge, why_unread
 from pix2pix_jax.train_step import purpose_key
 
-BATCH_SIZE = 8  # of which no number depends
+BATCH_SIZE = 8  # on which, but for rounding, no number depends
 Show = Callable[[str, dict[str, np.ndarray]], None]  # name of a pair, its input, output and target
 
 
@@ -44,13 +43,18 @@ def make_evaluator(config: Config, dataset: DatasetBuilder) -> Callable[[dict], 
     Raises:
       UsageError: the dataset can have no FCN-score.
     """
-    read = None
+    judge = None
     if config.train.evaluate_every and config.train.best_metric in metrics.FCN_SCORE:
-        unread = why_unread(config.data)
+        unread = why_unread(config.data, dataset)
         if unread:
             raise UsageError(f"{unread}; choose another --config.train.best_metric")
-        read, _ = open_reader(config.data, dataset)
-    score = make_scorer(config, open_split(dataset, "val"), read)
+        judge = open_judge(config.data, dataset)
+    if config.train.best_metric == "ssim" and min(config.data.image_size) < metrics.SSIM_WINDOW:
+        raise UsageError(
+            f"train.best_metric: ssim needs sides of at least {metrics.SSIM_WINDOW} pixels; choose "
+            "another --config.train.best_metric"
+        )
+    score = make_scorer(config, open_split(dataset, "val"), judge)
 
     def evaluate(params: dict) -> dict[str, float]:
         scores = score(jax.device_get(params)).metrics  # from here on it runs on one device
@@ -60,7 +64,7 @@ def make_evaluator(config: Config, dataset: DatasetBuilder) -> Callable[[dict], 
 
 
 def make_scorer(
-    config: Config, records: Sequence[dict], read: Reader | None
+    config: Config, records: Sequence[dict], judge: Judge | None
 ) -> Callable[..., Evaluation]:
     """A function of a generator's parameters, and of a function to show its pictures to.
 
@@ -70,11 +74,11 @@ def make_scorer(
     Args:
       config: resolved.
       records: of a split.
-      read: tells the classes of targets; None: no FCN-score.
+      judge: reads the classes of targets; None: no FCN-score.
     """
     data, size = config.data, min(BATCH_SIZE, len(records))
     generator, key = make_generator(config), purpose_key(config, "evaluation")
-    classes = len(PALETTES[data.name].classes) if read else 0
+    classes = len(judge.palette.classes) if judge else 0
     confuse = jax.jit(partial(metrics.confusion, classes=classes))
 
     @jax.jit
@@ -92,16 +96,17 @@ def make_scorer(
         if not np.isfinite(pictures["output"]).all():
             raise UsageError("checkpoint: its outputs are not finite numbers; give another --step")
         values = measure(pictures["output"], pictures["target"])
-        if read:
-            maps = [labelled(record, data, PALETTES[data.name])["classes"] for record in filled]
+        if judge:
+            maps = [labelled(record, data, judge.palette)["classes"] for record in filled]
             values["confusion"] = {
-                name: confuse(np.stack(maps), read(pictures[name])) for name in ("output", "target")
+                name: confuse(np.stack(maps), judge.read(pictures[name]))
+                for name in ("output", "target")
             }
         cut = partial(jax.tree.map, lambda value: np.asarray(value)[: len(batch)])
         return cut(pictures), cut(values)
 
     def score(params: dict, show: Show | None = None) -> Evaluation:
-        names, found = [], []
+        names, found, params = [], [], jax.device_put(params)
         firsts = range(0, len(records), size)
         for first in tqdm(firsts, "evaluating", leave=False, disable=not sys.stderr.isatty()):
             batch = [records[i] for i in range(first, min(first + size, len(records)))]

@@ -14,6 +14,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,19 +31,38 @@ from pix2pix_jax import metrics
 from pix2pix_jax.config import Data, UsageError, halvings
 from pix2pix_jax.data.builders import fingerprint
 from pix2pix_jax.data.images import to_uint8
-from pix2pix_jax.data.palettes import PALETTES, Palette, nearest_class
-from pix2pix_jax.data.pipeline import Example, endless, labelled, open_split, prefetched
+from pix2pix_jax.data.palettes import PALETTES, Palette, fitting, nearest_class
+from pix2pix_jax.data.pipeline import Example, endless, labelled, open_split, prefetched, sides
 from pix2pix_jax.files import locked, whole
 from pix2pix_jax.generator import UNet
 from pix2pix_jax.sealed import Rejected
 from pix2pix_jax.writer import say
 
-Reader = Callable[[np.ndarray], np.ndarray]  # images [b, h, w, 3] in [-1, 1] to classes [b, h, w]
 FEATURES, STEPS, BATCH_SIZE, LEARNING_RATE = 24, 2_000, 4, 2e-3
 BY_COLOUR = "nearest colour"
+ASTRAY = 20  # levels of RGB that label maps are at most from their palette; the public JPEGs are 2
 
 
-def why_unread(data: Data) -> str:
+class Judge(NamedTuple):
+    """What reads the classes of targets."""
+
+    read: Callable[[np.ndarray], np.ndarray]  # images [b, h, w, 3] in [-1, 1], classes [b, h, w]
+    palette: Palette  # of the label maps
+    name: str  # of just this one: the hash of a segmenter, or BY_COLOUR
+
+
+def judged(judge: str) -> str:
+    """What an FCN-score is worth, by the name of who read it."""
+    if judge == BY_COLOUR:
+        return "Accuracies and class IOU are read off the colours of the label maps."
+    return (
+        "The FCN-score (accuracies and class IOU) is read by a segmenter that was trained here on "
+        "the real photos of the training split: it compares with that of the ground truth and of "
+        "other generators read by the same one, with the paper's only in order and ratio."
+    )
+
+
+def why_unread(data: Data, dataset: DatasetBuilder) -> str:
     """Why there is no FCN-score for a dataset; empty where there is one."""
     if data.name not in PALETTES:
         return (
@@ -51,14 +71,27 @@ def why_unread(data: Data) -> str:
         )
     if data.target_channels != 3:
         return f"data.target_channels: there is an FCN-score of 3, not of {data.target_channels}"
+    _, astray = _palette(data, dataset)
+    if astray > ASTRAY:
+        return (
+            f"data.source: what should be label maps in {dataset.data_path} is {astray:.0f} levels "
+            f"from the colours of {data.name}, so there is no FCN-score; A has to be the photo and "
+            "B the label map, in the colours of pix2pix_jax/data/palettes.py"
+        )
     return ""
 
 
-def open_reader(data: Data, dataset: DatasetBuilder) -> tuple[Reader, str]:
-    """What tells the class of every pixel of a target, and a name for just this reader.
+def _palette(data: Data, dataset: DatasetBuilder) -> tuple[Palette, float]:
+    """The palette of a dataset, and how far its first label maps are from it."""
+    records = open_split(dataset, "train")
+    labels = [sides(records[index])[1] for index in range(min(8, len(records)))]
+    return fitting(PALETTES[data.name], labels)
 
-    Photos are read by the segmenter, which is trained here where it is not there yet; label maps
-    (tables 5 and 6 of the paper) by their colours.
+
+def open_judge(data: Data, dataset: DatasetBuilder) -> Judge:
+    """What reads targets: of photos the segmenter, which is trained here where there is none yet.
+
+    Label maps (tables 5 and 6 of the paper) are read by their colours.
 
     Args:
       data: of a resolved config, and none that is `why_unread`.
@@ -67,11 +100,13 @@ def open_reader(data: Data, dataset: DatasetBuilder) -> tuple[Reader, str]:
     Raises:
       UsageError: the segmenter is damaged, or cannot be written or trained.
     """
-    palette = PALETTES[data.name]
+    palette, _ = _palette(data, dataset)
     if data.direction == "AtoB":
         every_class = palette._replace(ignored=())  # an output has to be something
-        return lambda images: nearest_class(to_uint8(images), every_class), BY_COLOUR
-    path = _path(data, dataset)
+        return Judge(
+            lambda images: nearest_class(to_uint8(images), every_class), palette, BY_COLOUR
+        )
+    path = _path(data, dataset, palette)
     if not path.exists():
         with locked(path.parent, wait=True):
             if not os.access(path.parent, os.W_OK):
@@ -79,14 +114,14 @@ def open_reader(data: Data, dataset: DatasetBuilder) -> tuple[Reader, str]:
             if not path.exists():  # nor has it been trained while we waited
                 _write(path, *_train(data, dataset, palette))
     params, name = _read(path)
-    return partial(_segment, _segmenter(data, palette), params), name
+    return Judge(partial(_segment, _segmenter(data, palette), params), palette, name)
 
 
-def reader_name(data: Data, dataset: DatasetBuilder) -> str | None:
-    """The name of what `open_reader` opens; None where that was not trained yet, or is damaged."""
+def judge_name(data: Data, dataset: DatasetBuilder) -> str | None:
+    """The name of what `open_judge` opens; None where that was not trained yet, or is damaged."""
     if data.direction == "AtoB":
         return BY_COLOUR
-    path = _path(data, dataset)
+    path = _path(data, dataset, _palette(data, dataset)[0])
     try:
         return _read(path)[1] if path.exists() else None
     except UsageError:
@@ -113,9 +148,9 @@ def _segmenter(data: Data, palette: Palette) -> UNet:
     )
 
 
-def _path(data: Data, dataset: DatasetBuilder) -> Path:
+def _path(data: Data, dataset: DatasetBuilder, palette: Palette) -> Path:
     """Where the segmenter of these pairs, this size and this recipe is kept."""
-    recipe = [fingerprint(dataset), PALETTES[data.name], FEATURES, STEPS, BATCH_SIZE, LEARNING_RATE]
+    recipe = [fingerprint(dataset), palette, FEATURES, STEPS, BATCH_SIZE, LEARNING_RATE]
     digest = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]
     height, width = data.image_size
     name = f"{data.name}-{height}x{width}-{digest}"
@@ -165,7 +200,9 @@ def _batches(data: Data, dataset: DatasetBuilder, palette: Palette) -> Iterator[
     return prefetched(examples.batch(BATCH_SIZE), 0)
 
 
-def _score(read: Reader, data: Data, records: Sequence[dict], palette: Palette) -> dict[str, float]:
+def _score(
+    read: Callable[[np.ndarray], np.ndarray], data: Data, records: Sequence[dict], palette: Palette
+) -> dict[str, float]:
     counts = 0
     for index in range(len(records)):
         example = labelled(records[index], data, palette)

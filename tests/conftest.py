@@ -1,7 +1,9 @@
 """Strict JAX for every test: four devices on one CPU, no silent rank promotion."""
 
+import json
 import os
 import tempfile
+from dataclasses import replace
 
 # What one test has compiled, in this process or in one it starts, the next need not.
 CACHE = tempfile.TemporaryDirectory(prefix="pix2pix-compiled-")
@@ -12,8 +14,11 @@ os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
 
 import jax
 import pytest
+from command_line import TINY, run, train
+from PIL import Image
 
-from pix2pix_jax.config import Config, Data, Loss, Model, Train, UsageError, resolve
+from pix2pix_jax.config import Config, Data, Loss, Model, Train, UsageError, identity, resolve
+from pix2pix_jax.config_files import Sweep
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -37,3 +42,57 @@ def small() -> Config:
             train=Train(steps=8, log_every=2, checkpoint_every=4, sample_every=8),
         )
     )
+
+
+VARIANTS = ["little/seed0", "little/seed1", "big/seed0", "big/seed1"]
+PAPER = {"big": {"class_iou": 0.17}, "ground truth": {"class_iou": 0.21}}
+
+
+@pytest.fixture
+def plan(small):
+    """Two rows of two seeds, each of a batch that conftest's four devices can share."""
+    small = replace(small, data=replace(small.data, batch_size=4))
+    models = [replace(small.model, features=n) for n in (8, 8, 16, 16)]
+    variants = [
+        (name, replace(small, seed=place % 2, model=model))
+        for place, (name, model) in enumerate(zip(VARIANTS, models, strict=True))
+    ]
+    return Sweep("Little and big", variants, PAPER)
+
+
+def evaluated(config, folder, split, iou, truth=0.9, pairs="pairs", judge="judge"):
+    """Writes what an evaluation leaves, but for its page."""
+    for kind in ("input", "output", "target"):
+        path = folder / "report" / f"evaluation_{split}" / kind / "a.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), "red").save(path)
+    counts = {"lab_l": [1] * 101, "lab_a": [1] * 221, "lab_b": [1] * 221}
+    summary = {
+        "step": config.train.steps, "seed": config.seed, "images": 1,
+        "segmenter": judge, "data": pairs,
+        "config_sha256": identity(config), "metrics": {"class_iou": iou, "psnr": None},
+        "ground_truth": {"class_iou": truth}, "pairs": [{"name": "a"}],
+        "lab_histograms": {"output": counts, "target": counts},
+    }  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"evaluation_{split}.json").write_text(json.dumps(summary))
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """Arguments of a tiny run, and its data, prepared once."""
+    data_dir = tmp_path_factory.mktemp("data")
+    tiny = ("--config=experiments/quickstart.py", f"--config.data.data_dir={data_dir}", *TINY)
+    status, out, err = run("prepare", *tiny)
+    assert (status, err) == (0, "")
+    assert {"6 train", "2 val", "2 test"} <= set(out.split(": ")[1].split(" pairs")[0].split(", "))
+    return tiny
+
+
+@pytest.fixture(scope="session")
+def straight(tiny, tmp_path_factory):
+    """Twelve steps in one go."""
+    workdir = tmp_path_factory.mktemp("straight")
+    status, _, err = train(tiny, workdir, 12)
+    assert (status, err) == (0, "")
+    return workdir

@@ -8,7 +8,14 @@ from conftest import refusal
 from test_config import OTHER
 
 from pix2pix_jax.config import Config, Optimizer, resolve
-from pix2pix_jax.config_files import load_experiment, override, read_config, write_config
+from pix2pix_jax.config_files import (
+    Sweep,
+    load_experiment,
+    load_sweep,
+    override,
+    read_config,
+    write_config,
+)
 
 IMPORTS = "from pix2pix_jax.config import *\n"
 
@@ -192,3 +199,64 @@ def test_an_argument_that_nothing_takes_is_refused(tmp_path):
     path = tmp_path / "experiment.py"
     path.write_text(IMPORTS + "def get_config(): return Config()")
     assert f"{path} takes no argument" in refusal(load_experiment, f"{path}:big")
+
+
+def write(tmp_path, text):
+    path = tmp_path / "experiment.py"
+    path.write_text("from pix2pix_jax.config import Config\n" + text)
+    return str(path)
+
+
+def test_a_sweep_takes_its_argument_and_seeds(tmp_path):
+    text = "def sweep(base='none', seeds=1):\n for seed in range(seeds):\n"
+    text += "  yield f'{base}/{seed}', Config(seed=seed)\n"
+    path = write(tmp_path, text)
+    assert load_sweep(path, None, {}).variants == [("none/0", Config())]
+    fields = {"train.steps": "5"}
+    plan = load_sweep(f"{path}:maps", 2, fields)
+    assert [name for name, _ in plan.variants] == ["maps/0", "maps/1"]
+    assert [config.train.steps for _, config in plan.variants] == [5, 5]
+
+
+def test_a_sweep_needs_neither(tmp_path):
+    path = write(tmp_path, "def sweep():\n yield 'a', Config()\n")
+    assert load_sweep(path, None, {}) == Sweep(path, [("a", Config())], {})
+    assert "--seeds" in refusal(load_sweep, path, 2, {})
+    assert "takes no argument" in refusal(load_sweep, f"{path}:maps", None, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "has no sweep()"),
+        ("def sweep():\n return []\n", "yields nothing"),
+        ("def sweep():\n yield 'a', 1\n", "a of sweep() is int"),
+        ("def sweep():\n yield '../a', Config()\n", "cannot be a folder"),
+        ("def sweep():\n yield 'a/b/c', Config()\n", "cannot be a folder"),
+        ("def sweep():\n yield 'report', Config()\n", "cannot be a folder"),
+        ("def sweep():\n yield 'a', Config()\n yield 'a/b', Config(seed=1)\n", "'a/b' of sweep()"),
+        ("PAPER = []\ndef sweep():\n yield 'a', Config()\n", "dictionary"),
+        ("PAPER = {'a': {'iou': 1}}\ndef sweep():\n yield 'a', Config()\n", "a.iou"),
+        (
+            "def sweep():\n yield 'a', Config()\n yield 'a', Config(seed=1)\n",
+            "a and a of sweep() are alike",
+        ),
+        (
+            "def sweep():\n yield 'a', Config()\n yield 'b', Config()\n",
+            "a and b of sweep() are alike",
+        ),
+        ("def sweep():\n yield 'a'\n", "not enough values"),
+        ("def sweep():\n yield 'a', 1 / 0\n", "line 3: ZeroDivisionError"),
+    ],
+)
+def test_a_sweep_that_is_none_is_refused(tmp_path, text, expected):
+    message = refusal(load_sweep, write(tmp_path, text), None, {})
+    assert expected in message
+    assert "experiment.py" in message
+
+
+def test_a_field_that_makes_variants_alike_is_refused(tmp_path):
+    path = write(
+        tmp_path, "def sweep(seeds=2):\n for s in range(seeds):\n  yield str(s), Config(seed=s)"
+    )
+    assert "0 and 1 of sweep() are alike" in refusal(load_sweep, path, None, {"seed": "3"})

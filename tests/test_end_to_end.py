@@ -2,106 +2,16 @@
 
 import io
 import json
-import os
 import resource
 import signal
-import subprocess
-import sys
 import tarfile
 import time
-from pathlib import Path
 
-import jax
-import numpy as np
-import orbax.checkpoint as ocp
 import pytest
+from command_line import folder_of, jpeg, metrics, refused, run, saved, start, train
 from PIL import Image
 
-from pix2pix_jax.__main__ import command
 from pix2pix_jax.writer import read_metrics
-
-ROOT = Path(__file__).parent.parent
-TINY = (
-    "--config.data.image_size=32",
-    "--config.data.load_size=36",
-    "--config.data.flip=True",
-    "--config.data.synthetic_pairs=6,2,2",
-    "--config.model.features=8",
-    "--config.model.depth=4",
-    "--config.model.discriminator=patch16",
-    "--config.model.discriminator_features=8",
-    "--config.optimizer.schedule=constant",
-    "--config.train.steps_per_call=1",
-    "--config.train.log_every=4",
-    "--config.train.checkpoint_every=4",
-    "--config.train.sample_every=8",
-    "--config.train.samples=1",
-    "--config.train.keep=2",
-)
-
-
-def start(*arguments, **environment):
-    """A process of the command line, on one device as on a plain machine."""
-    command = [sys.executable, "-m", "pix2pix_jax", *map(str, arguments)]
-    return subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=os.environ | {"XLA_FLAGS": ""} | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def run(*arguments, **environment):
-    process = start(*arguments, **environment)
-    out, err = process.communicate()
-    return process.returncode, out, err
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    """Arguments of a tiny run, and its data, prepared once."""
-    data_dir = tmp_path_factory.mktemp("data")
-    tiny = ("--config=experiments/quickstart.py", f"--config.data.data_dir={data_dir}", *TINY)
-    status, out, err = run("prepare", *tiny)
-    assert (status, err) == (0, "")
-    assert {"6 train", "2 val", "2 test"} <= set(out.split(": ")[1].split(" pairs")[0].split(", "))
-    return tiny
-
-
-def train(tiny, workdir, steps, *more, **environment):
-    steps = f"--config.train.steps={steps}"
-    return run("train", *tiny, f"--workdir={workdir}", steps, *more, **environment)
-
-
-@pytest.fixture(scope="module")
-def straight(tiny, tmp_path_factory):
-    """Twelve steps in one go."""
-    workdir = tmp_path_factory.mktemp("straight")
-    status, _, err = train(tiny, workdir, 12)
-    assert (status, err) == (0, "")
-    return workdir
-
-
-def saved(workdir, step):
-    """Every bit of the parameters and of the optimizer's state, by their places."""
-    bits = {}
-    for item in ("generator", "discriminator", "optimizer"):
-        with ocp.StandardCheckpointer() as reader:
-            tree = reader.restore(workdir / "checkpoints" / str(step) / item)
-        for path, leaf in jax.tree.leaves_with_path(tree):
-            place = f"{item}{jax.tree_util.keystr(path)} {leaf.shape} {leaf.dtype}"
-            bits[place] = np.asarray(leaf).tobytes()
-    return bits
-
-
-def metrics(workdir):
-    """Every value but the speed, by step."""
-    lines = read_metrics(workdir / "metrics.jsonl")
-    return {
-        line["step"]: {k: v for k, v in line.items() if k != "images_per_second"} for line in lines
-    }
 
 
 def test_a_run_leaves_what_the_design_promises(straight):
@@ -246,99 +156,6 @@ def test_a_finished_run_says_so_and_needs_only_its_workdir(straight):
     assert [path.read_bytes() for path in files] == before
 
 
-@pytest.fixture(scope="module")
-def watched(tiny, tmp_path_factory):
-    """Twelve steps, evaluated every third, two checkpoints kept beside the best."""
-    workdir = tmp_path_factory.mktemp("watched")
-    status, out, err = train(tiny, workdir, 12, *WATCHED)
-    assert (status, err) == (0, "")
-    return workdir, out
-
-
-WATCHED = ("--config.train.evaluate_every=3", "--config.train.best_metric=ssim")
-
-
-def test_a_run_watches_itself_and_keeps_its_best(watched):
-    workdir, out = watched
-    scores = {s: line for s, line in metrics(workdir).items() if "evaluation/ssim" in line}
-    assert sorted(scores) == [3, 6, 9, 12]
-    for name in ("l1", "psnr", "ssim", "lab_l", "lab_a", "lab_b"):
-        assert all(np.isfinite(line[f"evaluation/{name}"]) for line in scores.values())
-    best = max(scores, key=lambda step: scores[step]["evaluation/ssim"])
-    assert f"best by ssim is step {best};" in out
-    kept = {int(path.name) for path in (workdir / "checkpoints").iterdir()}
-    assert kept == {best, 9, 12}
-    assert f"Best by SSIM so far: step {best}" in (workdir / "report/index.html").read_text()
-
-
-def test_watching_changes_no_bit_and_is_resumed_to_the_bit(tiny, straight, watched, tmp_path):
-    workdir, _ = watched
-    assert saved(workdir, 12) == saved(straight, 12)
-    assert train(tiny, tmp_path, 6, *WATCHED)[0] == 0
-    assert train(tiny, tmp_path, 12, *WATCHED)[0] == 0
-    assert metrics(tmp_path) == metrics(workdir)
-
-
-def test_evaluate_writes_numbers_and_a_page(watched):
-    """With only its workdir; the numbers are those that training logged for this step."""
-    workdir, _ = watched
-    status, out, err = run("evaluate", f"--workdir={workdir}", "--no_fcn_score")
-    assert (status, err) == (0, "")
-    assert "SSIM" in out
-    found = json.loads((workdir / "evaluation_val.json").read_text())
-    assert (found["split"], found["step"], found["seed"], found["images"]) == ("val", 12, 0, 2)
-    assert len(found["config_sha256"]) == 64
-    logged = metrics(workdir)[12]
-    for name, value in found["metrics"].items():
-        np.testing.assert_allclose(value, logged[f"evaluation/{name}"], rtol=1e-5)
-    assert len(list((workdir / "report" / "evaluation_val" / "output").iterdir())) == 2
-    assert (workdir / "report" / "evaluation_val.html").exists()
-    best = max(s for s in metrics(workdir) if f"step {s};" in watched[1].partition("best by")[2])
-    _, out, _ = run("evaluate", f"--workdir={workdir}", "--no_fcn_score", "--step=best")
-    assert ("of step 12, is replaced" in out) == (best != 12)
-    assert json.loads((workdir / "evaluation_val.json").read_text())["step"] == best
-    run("evaluate", f"--workdir={workdir}", "--no_fcn_score", "--step=9", "--split=test")
-    text = (workdir / "evaluation_test.json").read_text()
-    found = json.loads(text)
-    assert (found["split"], found["step"], found["images"]) == ("test", 9, 2)
-    assert sum(found["lab_histograms"]["target"]["lab_l"]) == 2 * 32 * 32
-    assert len(text.splitlines()) < 60
-
-
-def test_evaluate_refuses_what_is_not_there(tiny, watched, tmp_path, monkeypatch, capsys):
-    workdir, _ = watched
-    monkeypatch.chdir(ROOT)
-    (tmp_path / "config.json").write_bytes((workdir / "config.json").read_bytes())
-    for expected, arguments in (
-        ("there are ", (f"--workdir={workdir}", "--step=5")),
-        ("--step", (f"--workdir={workdir}", "--step=last")),
-        ("'dev'", (f"--workdir={workdir}", "--split=dev")),
-        ("config.json: not found", (f"--workdir={tmp_path / 'none'}",)),
-        ("--workdir", tiny),
-        ("model.features", (f"--workdir={workdir}", "--config.model.features=16")),
-        ("holds no checkpoints", (f"--workdir={tmp_path}",)),
-    ):
-        assert command(["evaluate", *arguments]) == 2  # in this process: nothing is computed
-        _, err = capsys.readouterr()
-        assert len(err.splitlines()) == 1, err
-        assert expected in err
-        assert not list(tmp_path.glob("evaluation*"))
-
-
-def test_a_dataset_without_classes_has_all_scores_but_one(tiny, tmp_path):
-    source = folder_of(tmp_path, {"1.jpg": jpeg(), "2.jpg": jpeg(80)})
-    workdir = tmp_path / "run"
-    more = ("--config.data.name=folder", source, "--config.data.direction=AtoB")
-    assert train(tiny, workdir, 1, *more)[0] == 0
-    status, _, err = run("evaluate", f"--workdir={workdir}")
-    assert (status, len(err.splitlines())) == (2, 1)
-    assert err.startswith("data.name: folder has no palette")
-    found = json.loads((workdir / "evaluation_val.json").read_text())
-    assert list(found["metrics"]) == ["l1", "psnr", "ssim", "lab_l", "lab_a", "lab_b"]
-    best = "--config.train.best_metric=class_iou"
-    refused("no palette", "train", *tiny, f"--workdir={tmp_path / 'b'}", *more, *WATCHED[:1], best)
-
-
 def test_describe_for_programs():
     status, out, _ = run(
         "describe", "--config=experiments/facades.py", "--format=json",
@@ -360,21 +177,6 @@ def test_tensorflow_is_never_asked_for(tiny, tmp_path):
     assert (status, err) == (0, "")
 
 
-def jpeg(width=64, height=32):
-    file = io.BytesIO()
-    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-    Image.fromarray(noise).save(file, "JPEG")
-    return file.getvalue()
-
-
-def folder_of(tmp_path, files):
-    for name, content in files.items():
-        path = tmp_path / "pairs" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    return f"--config.data.source={tmp_path / 'pairs'}"
-
-
 FOLDERS = {
     "a truncated JPEG is named": ({"1.jpg": jpeg(), "2.jpg": jpeg()[:700]}, "2.jpg"),
     "an A without its B is named": ({"A/1.jpg": jpeg(), "B/2.jpg": jpeg()}, "A/1.jpg"),
@@ -392,13 +194,6 @@ def test_bad_folders_are_refused_in_one_line(tmp_path, case):
         f"--config.data.data_dir={tmp_path / 'data'}", folder_of(tmp_path, files),
     )  # fmt: skip
     assert not workdir.exists()  # so that the mended command is not another run's
-
-
-def refused(expected, *arguments):
-    status, _, err = run(*arguments)
-    assert status == 2
-    assert len(err.splitlines()) == 1, err
-    assert expected in err
 
 
 FIELDS = {
@@ -470,43 +265,3 @@ def test_the_quickstart_learns(tmp_path):
         line["step"]: line["validation/l1"] for line in read_metrics(tmp_path / "run/metrics.jsonl")
     }
     assert l1[4000] < l1[50] / 2
-
-
-@pytest.mark.slow
-def test_a_sweep_killed_at_random_ends_as_one_left_alone(tmp_path):
-    """Three SIGKILLs, wherever they hit, the segmenter's training included; then once more."""
-    experiment = tmp_path / "experiment.py"
-    experiment.write_text(
-        "from dataclasses import replace\n"
-        "from pix2pix_jax.config_files import load_experiment\n"
-        "def sweep(seeds=2):\n"
-        f"    config = load_experiment({str(ROOT / 'experiments/quickstart.py')!r})\n"
-        "    for name in ('pixel', 'patch16'):\n"
-        "        model = replace(config.model, discriminator=name)\n"
-        "        for seed in range(seeds):\n"
-        "            yield f'{name}/{seed}', replace(config, model=model, seed=seed)\n"
-    )
-    fields = [field for field in TINY if "discriminator=" not in field]
-
-    def arguments(name):
-        return (
-            "sweep", f"--config={experiment}", *fields, "--config.train.steps=12",
-            f"--workdir={tmp_path / name}", f"--config.data.data_dir={tmp_path / name / 'data'}",
-        )  # fmt: skip
-
-    start_time = time.monotonic()
-    status, _, err = run(*arguments("alone"))
-    assert (status, err) == (0, "")
-    whole = time.monotonic() - start_time
-    moments = np.random.default_rng(0).uniform(3, whole / 2, 3)
-    for moment in moments:
-        process = start(*arguments("killed"))
-        time.sleep(moment)
-        process.kill()
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL  # it was not done yet
-    status, _, err = run(*arguments("killed"))
-    assert (status, err) == (0, ""), moments
-    alone, killed = (tmp_path / name / "results.json" for name in ("alone", "killed"))
-    assert killed.read_bytes() == alone.read_bytes(), moments
-    assert json.loads(alone.read_text())["rows"][0]["metrics"]["class_iou"]["spread"] > 0

@@ -17,14 +17,15 @@ from pix2pix_jax.page import LABELS
 
 @pytest.fixture(scope="module")
 def pairs():
-    """Outputs and targets [4, 48, 40, 3]: noisy, flat, pale, one pixel off."""
+    """Outputs and targets [5, 48, 40, 3]: noisy, flat, pale, one pixel off, one level off."""
     rng = np.random.default_rng(0)
-    target = rng.integers(0, 256, (4, 48, 40, 3)).astype(np.float32) / 127.5 - 1
+    target = rng.integers(0, 255, (5, 48, 40, 3)).astype(np.float32) / 127.5 - 1
     output = target.copy()
     output[0] = np.clip(target[0] + rng.normal(0, 0.3, target[0].shape), -1, 1)
     output[1] = target[1].mean((0, 1))
     output[2] = np.clip(target[2] * 0.5 + 0.2, -1, 1)
     output[3, 0, 0] = 0
+    output[4, 0, 0, 0] += 1 / 127.5
     return output, target
 
 
@@ -81,21 +82,28 @@ def test_histograms_count_every_pixel_in_the_bin_of_its_colour():
     values = color.rgb2lab(unit(image))
     for place, (name, (low, high)) in enumerate(metrics.LAB_RANGES.items()):
         for i in range(2):
-            expected, _ = np.histogram(values[i, ..., place], high - low, (low, high))
+            edges = (low - 0.5, high + 0.5)
+            expected, _ = np.histogram(values[i, ..., place], high - low + 1, edges)
             # A value within rounding of an edge may fall on either side.
             assert np.abs(np.asarray(counts[name][i]) - expected).sum() <= 2
         assert np.asarray(counts[name]).sum(1).tolist() == [256, 256]
 
 
-def test_white_is_counted_and_grey_has_no_colour():
+def test_white_is_counted_and_alpha_is_not():
     white = np.ones((1, 4, 4, 3), np.float32)
-    assert np.asarray(lab_histograms(white)["lab_l"])[0, 99] == 16
-    grey = np.full((1, 4, 4, 1), 0.1, np.float32)
-    counts = lab_histograms(grey)
-    for name in ("lab_a", "lab_b"):
-        assert np.asarray(counts[name])[0, 109:111].sum() == 16
+    assert np.asarray(lab_histograms(white)["lab_l"])[0, 100] == 16
     with_alpha = np.concatenate([white, -white[..., :1]], -1)
-    assert np.asarray(lab_histograms(with_alpha)["lab_l"])[0, 99] == 16
+    assert np.asarray(lab_histograms(with_alpha)["lab_l"])[0, 100] == 16
+
+
+def test_greys_share_the_bin_of_no_colour_also_when_they_are_a_little_off():
+    """All 256 of them; no edge of a bin lies where photos have most of their pixels."""
+    grey = (np.arange(256, dtype=np.float32) / 127.5 - 1).reshape(1, 16, 16, 1)
+    noise = np.random.default_rng(0).uniform(-0.001, 0.001, (1, 16, 16, 3)).astype(np.float32)
+    for image in (grey, grey + noise):
+        counts = lab_histograms(image)
+        for name in ("lab_a", "lab_b"):
+            assert np.asarray(counts[name])[0, 110] == 256
 
 
 def test_intersection_is_the_common_share():

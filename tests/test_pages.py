@@ -71,10 +71,10 @@ def evaluation(config, folder, split="val"):
         pictures = {kind: rng.uniform(-1, 1, (8, 12, 3)) for kind in ("input", "output", "target")}
         write_pictures(folder / "report" / f"evaluation_{split}", name, pictures)
     pairs = [{"name": n, "l1": a, "psnr": b} for n, a, b in zip(NAMES, L1, PSNR, strict=True)]
-    counts = {"lab_l": [1] * 100, "lab_a": [2] * 220, "lab_b": [3] * 220}
+    counts = {"lab_l": [1] * 101, "lab_a": [2] * 221, "lab_b": [3] * 221}
     summary = {
         "split": split, "step": config.train.steps, "seed": config.seed, "images": len(NAMES),
-        "config_sha256": identity(config), "segmenter": None, "pairs": pairs, "data": "",
+        "config_sha256": identity(config), "segmenter": "judge", "pairs": pairs, "data": "",
         "metrics": {"class_iou": 0.5, "l1": 0.3}, "ground_truth": {"class_iou": 0.9},
         "lab_histograms": {"output": counts, "target": counts},
     }  # fmt: skip

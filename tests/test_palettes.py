@@ -4,12 +4,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pix2pix_jax.data.palettes import IGNORED, PALETTES, class_map, nearest_class
+from pix2pix_jax.data.palettes import (
+    CITYSCAPES,
+    CMP,
+    CMP_PUBLIC,
+    IGNORED,
+    PALETTES,
+    class_map,
+    fitting,
+    nearest_class,
+)
+
+ALL = [palette for palettes in PALETTES.values() for palette in palettes]
 
 
-@pytest.mark.parametrize("name", PALETTES)
-def test_every_colour_is_its_own_class_also_through_noise(name):
-    palette = PALETTES[name]
+@pytest.mark.parametrize("palette", ALL)
+def test_every_colour_is_its_own_class_also_through_noise(palette):
     colours = np.array([*palette.classes.values(), *palette.ignored])
     expected = [*range(len(palette.classes))] + [IGNORED] * len(palette.ignored)
     assert nearest_class(colours.astype(np.uint8), palette).tolist() == expected
@@ -21,25 +31,68 @@ def test_every_colour_is_its_own_class_also_through_noise(name):
     assert (nearest_class(noisy, palette) == expected).all()
 
 
-def test_palettes_have_the_classes_that_are_scored():
-    assert {name: len(palette.classes) for name, palette in PALETTES.items()} == {
-        "synthetic_facades": 12,
-        "facades": 12,
-        "cityscapes": 19,
+def test_datasets_have_the_classes_that_are_scored():
+    assert {name: [len(p.classes) for p in palettes] for name, palettes in PALETTES.items()} == {
+        "synthetic_facades": [12],
+        "facades": [12, 12],
+        "cityscapes": [19],
     }
+    assert list(CMP.classes) == list(CMP_PUBLIC.classes)
+
+
+@pytest.mark.parametrize(
+    ("palette", "pixel", "expected"),
+    [
+        (CITYSCAPES, (128, 64, 128), "road"),
+        (CITYSCAPES, (70, 130, 180), "sky"),
+        (CITYSCAPES, (0, 0, 142), "car"),
+        (CITYSCAPES, (0, 0, 230), "motorcycle"),
+        (CMP, (0, 0, 170), "background"),
+        (CMP, (0, 85, 255), "window"),
+        (CMP, (170, 0, 0), "shop"),
+        # Pixels of the first label map of the public facades, as its JPEG has them.
+        (CMP_PUBLIC, (0, 61, 245), "facade"),
+        (CMP_PUBLIC, (7, 123, 255), "window"),
+        (CMP_PUBLIC, (67, 192, 212), "cornice"),
+        (CMP_PUBLIC, (194, 253, 65), "balcony"),
+        (CMP_PUBLIC, (244, 238, 38), "blind"),
+        (CMP_PUBLIC, (153, 4, 33), "shop"),
+    ],
+)
+def test_known_colours(palette, pixel, expected):
+    place = nearest_class(np.array(pixel, np.uint8), palette)
+    assert list(palette.classes)[int(place)] == expected
 
 
 def test_nearest_is_by_distance_in_rgb():
-    palette = PALETTES["facades"]
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
-    colours = np.array(list(palette.classes.values()))
+    colours = np.array(list(CMP.classes.values()))
     distances = ((pixels[:, :, None].astype(int) - colours) ** 2).sum(-1)
-    found = nearest_class(pixels, palette)
+    found = nearest_class(pixels, CMP)
     nearest = np.take_along_axis(distances, found[..., None].astype(int), -1)[..., 0]
     np.testing.assert_array_equal(nearest, distances.min(-1))
 
 
 def test_a_label_map_of_any_mode_has_classes():
-    palette = PALETTES["synthetic_facades"]
-    image = Image.new("RGB", (4, 2), palette.classes["shop"]).convert("P")
-    assert (np.asarray(class_map(image, palette)) == 11).all()
+    image = Image.new("RGB", (4, 2), CMP.classes["shop"]).convert("P")
+    assert (np.asarray(class_map(image, CMP)) == 11).all()
+
+
+@pytest.mark.parametrize("palette", [CMP, CMP_PUBLIC])
+def test_facades_are_known_by_their_colours(palette):
+    """The original set's and the public one's: facade in one is nearly background in the other."""
+    rng = np.random.default_rng(0)
+    colours = np.array(list(palette.classes.values()))
+    maps = colours[rng.choice(3, (4, 16, 16))] + rng.integers(-3, 4, (4, 16, 16, 3))
+    labels = [Image.fromarray(m.clip(0, 255).astype(np.uint8)) for m in maps]
+    found, astray = fitting(PALETTES["facades"], labels)
+    assert found == palette
+    assert 0 < astray < 6
+
+
+def test_photos_fit_no_palette():
+    """The distance is the median over pixels: grey 128 is 128 * sqrt(3) from the nearest, black."""
+    grey = [Image.new("RGB", (8, 8), (128, 128, 128))] * 3 + [Image.new("RGB", (8, 8))]
+    palette = CITYSCAPES._replace(classes={"white": (255, 255, 255)}, ignored=((0, 0, 0),))
+    _, astray = fitting([palette], grey)
+    np.testing.assert_allclose(astray, 127 * 3**0.5, rtol=1e-5)

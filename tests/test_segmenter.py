@@ -1,22 +1,24 @@
 """The judge of the FCN-score, and the scores it gives to outputs that are known."""
 
+import io
 from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
 from conftest import refusal
+from PIL import Image
 
 from pix2pix_jax import scoring, segmenter
 from pix2pix_jax.config import Data
 from pix2pix_jax.data.builders import prepare
 from pix2pix_jax.data.images import to_uint8
-from pix2pix_jax.data.palettes import IGNORED, PALETTES
+from pix2pix_jax.data.palettes import CMP, IGNORED, PALETTES
 from pix2pix_jax.data.pipeline import labelled, open_split, plain
 from pix2pix_jax.generator import make_generator, translate
 from pix2pix_jax.metrics import METRICS, confusion, fcn_score
 from pix2pix_jax.scoring import make_scorer
-from pix2pix_jax.segmenter import open_reader, reader_name, why_unread
+from pix2pix_jax.segmenter import Judge, judge_name, open_judge, why_unread
 from pix2pix_jax.train_step import create_state, purpose_key
 
 SIZE, STEPS = (32, 32), 300
@@ -37,12 +39,18 @@ def dataset(data):
     return prepare(data)
 
 
-@pytest.fixture(scope="module")
-def reader(data, dataset):
+@pytest.fixture(scope="module", autouse=True)
+def recipe():
+    """A smaller segmenter than a real one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(segmenter, "STEPS", STEPS)
         patch.setattr(segmenter, "FEATURES", 16)
-        yield open_reader(data, dataset)
+        yield
+
+
+@pytest.fixture(scope="module")
+def judge(data, dataset, recipe):
+    return open_judge(data, dataset)
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +59,11 @@ def records(dataset):
 
 
 @pytest.fixture
-def scored(small, data, records, reader, monkeypatch):
+def scored(small, data, records, judge, monkeypatch):
     """Evaluation of outputs that are given, in place of what a generator makes of the inputs."""
     config = replace(small, data=data)
 
-    def score(outputs, read=reader[0]):
+    def score(outputs, judge=judge):
         numbers = {record["name"]: place for place, record in enumerate(records)}
 
         def example(record, data):
@@ -63,7 +71,7 @@ def scored(small, data, records, reader, monkeypatch):
 
         monkeypatch.setattr(scoring, "plain", example)
         monkeypatch.setattr(scoring, "translate", lambda generator, params, images, keys: images)
-        return make_scorer(config, records, read)({})
+        return make_scorer(config, records, judge)({})
 
     return score
 
@@ -92,9 +100,8 @@ def test_the_target_itself_scores_exactly_the_ground_truth(scored, targets):
 def test_shuffled_outputs_score_as_the_shuffled_truth_does(scored, targets, data, records):
     """What buildings have in common, sky above and wall below, is all there is left."""
     result = scored(targets[1:] + targets[:1])
-    palette = PALETTES[data.name]
-    maps = np.stack([labelled(records[i], data, palette)["classes"] for i in range(len(records))])
-    chance = fcn_score(confusion(maps, np.roll(maps, -1, 0), len(palette.classes)).sum(0))
+    maps = np.stack([labelled(records[i], data, CMP)["classes"] for i in range(len(records))])
+    chance = fcn_score(confusion(maps, np.roll(maps, -1, 0), len(CMP.classes)).sum(0))
     for name, value in chance.items():
         assert abs(result.metrics[name] - value) < 0.1
         assert result.metrics[name] < 0.75 * result.ground_truth[name]
@@ -125,9 +132,8 @@ def test_sums_are_over_all_pairs_and_no_more(scored, targets):
 def test_rows_of_the_confusion_are_the_truth(scored, targets, data, records):
     """All is found to be facade: the accuracy of that class is 1, of all others 0."""
     facade = 1
-    result = scored(targets, lambda images: np.full(images.shape[:3], facade))
-    palette = PALETTES[data.name]
-    maps = np.stack([labelled(records[i], data, palette)["classes"] for i in range(len(records))])
+    result = scored(targets, Judge(lambda images: np.full(images.shape[:3], facade), CMP, ""))
+    maps = np.stack([labelled(records[i], data, CMP)["classes"] for i in range(len(records))])
     share, there = (maps == facade).mean(), len(np.unique(maps))
     np.testing.assert_allclose(result.metrics["per_pixel_accuracy"], share)
     np.testing.assert_allclose(result.metrics["per_class_accuracy"], 1 / there)
@@ -161,33 +167,29 @@ def test_outputs_that_are_no_numbers_are_refused(scored, targets):
     assert "not finite" in refusal(scored, [np.full_like(target, np.nan) for target in targets])
 
 
-def test_without_a_reader_there_is_no_fcn_score(scored, targets):
+def test_without_a_judge_there_is_no_fcn_score(scored, targets):
     result = scored(targets, None)
     assert result.ground_truth == {}
     assert list(result.metrics) == ["l1", "psnr", "ssim", "lab_l", "lab_a", "lab_b"]
 
 
-def test_a_segmenter_is_trained_once(data, dataset, reader, monkeypatch):
+def test_a_segmenter_is_trained_once(data, dataset, judge, monkeypatch):
     monkeypatch.setattr(segmenter, "_train", None)
-    monkeypatch.setattr(segmenter, "STEPS", STEPS)
-    monkeypatch.setattr(segmenter, "FEATURES", 16)
-    read, name = open_reader(data, dataset)
-    assert name == reader[1]
+    again = open_judge(data, dataset)
+    assert again.name == judge.name
     image = plain(open_split(dataset, "val")[0], data)["target"][None]
-    np.testing.assert_array_equal(read(image), reader[0](image))
+    np.testing.assert_array_equal(again.read(image), judge.read(image))
 
 
-def test_a_damaged_segmenter_is_named(data, dataset, reader, monkeypatch):
-    monkeypatch.setattr(segmenter, "STEPS", STEPS)
-    monkeypatch.setattr(segmenter, "FEATURES", 16)
-    path = segmenter._path(data, dataset)
+def test_a_damaged_segmenter_is_named(data, dataset, judge):
+    path = segmenter._path(data, dataset, CMP)
     content = path.read_bytes()
     flipped = content[:-100] + bytes([content[-100] ^ 1]) + content[-99:]
     try:
         for damaged in (content[:100], flipped, b""):
             path.write_bytes(damaged)
-            assert f"{path}: is damaged" in refusal(open_reader, data, dataset)
-            assert reader_name(data, dataset) is None
+            assert f"{path}: is damaged" in refusal(open_judge, data, dataset)
+            assert judge_name(data, dataset) is None
     finally:
         path.write_bytes(content)
 
@@ -195,39 +197,74 @@ def test_a_damaged_segmenter_is_named(data, dataset, reader, monkeypatch):
 def test_photos_to_label_maps_are_read_by_colour(data, dataset, records):
     """Tables 5 and 6 of the paper: no segmenter, and the truth reads as itself."""
     backwards = replace(data, direction="AtoB")
-    read, name = open_reader(backwards, dataset)
-    assert name == "nearest colour"
+    by_colour = open_judge(backwards, dataset)
+    assert by_colour.name == "nearest colour"
     target = plain(records[0], backwards)["target"]
-    classes = labelled(records[0], data, PALETTES[data.name])["classes"]
-    np.testing.assert_array_equal(read(target[None])[0], classes)
+    classes = labelled(records[0], data, CMP)["classes"]
+    np.testing.assert_array_equal(by_colour.read(target[None])[0], classes)
 
 
 @pytest.mark.parametrize(
     ("change", "expected"),
     [({"name": "folder"}, "data.name: folder"), ({"target_channels": 1}, "data.target_channels")],
 )
-def test_no_palette_no_score(data, change, expected):
-    assert why_unread(data) == ""
-    assert why_unread(replace(data, **change)).startswith(expected)
+def test_no_palette_no_score(data, dataset, change, expected):
+    assert why_unread(data, dataset) == ""
+    assert why_unread(replace(data, **change), dataset).startswith(expected)
+
+
+def write_facades(folder, palette, photo_left):
+    """Pairs painted in the colours of a palette, as files of a folder dataset."""
+    rng = np.random.default_rng(0)
+    for place in range(3):
+        photo = rng.integers(100, 160, (32, 32, 3))
+        label = np.array(list(palette.classes.values()))[rng.integers(0, 12, (4, 4))]
+        sides = [photo, label.repeat(8, 0).repeat(8, 1)]
+        path = folder / "train" / f"{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.hstack(sides if photo_left else sides[::-1]).astype(np.uint8)
+        Image.fromarray(pixels).save(path)
+    return str(folder)
+
+
+@pytest.mark.parametrize("palette", PALETTES["facades"])
+def test_facades_in_either_palette_are_read_as_they_are(data, tmp_path, palette):
+    """Those of the public set and of the original one, where other blues mean other classes."""
+    source = write_facades(tmp_path / "pairs", palette, photo_left=True)
+    mine = replace(data, name="facades", source=source, data_dir=str(tmp_path), direction="AtoB")
+    dataset = prepare(mine)
+    assert why_unread(mine, dataset) == ""
+    by_colour = open_judge(mine, dataset)
+    assert by_colour.palette == palette
+    record = open_split(dataset, "train")[0]
+    truth = labelled(record, mine, palette)["classes"]
+    assert len(np.unique(truth)) > 5
+    np.testing.assert_array_equal(by_colour.read(plain(record, mine)["target"][None])[0], truth)
+
+
+def test_photos_in_place_of_label_maps_are_not_taken_for_classes(data, tmp_path):
+    """A set with the label map left: every pixel would have some nearest class."""
+    source = write_facades(tmp_path / "pairs", CMP, photo_left=False)
+    mine = replace(data, name="facades", source=source, data_dir=str(tmp_path))
+    message = why_unread(mine, prepare(mine))
+    assert message.startswith("data.source: ")
+    assert "A has to be the photo" in message
 
 
 def test_an_output_in_a_colour_that_does_not_count_counts_as_some_class(data, dataset):
     """Black is no class of Cityscapes; a map that is black is wrong, not out of the count."""
     street = replace(data, name="cityscapes", direction="AtoB")
-    read, _ = open_reader(street, dataset)
-    black = read(np.full((1, 8, 8, 3), -1, np.float32))
+    black = open_judge(street, dataset).read(np.full((1, 8, 8, 3), -1, np.float32))
     assert (black < 19).all()
     truth = np.random.default_rng(0).integers(0, 19, (1, 8, 8))
     assert confusion(truth, black, 19).sum() == 64
 
 
-def test_a_reader_is_named_once_it_is_there(data, dataset, reader, monkeypatch):
-    assert reader_name(replace(data, direction="AtoB"), dataset) == "nearest colour"
-    monkeypatch.setattr(segmenter, "FEATURES", 16)
-    monkeypatch.setattr(segmenter, "STEPS", STEPS)
-    assert reader_name(data, dataset) == reader[1]
+def test_a_judge_is_named_once_it_is_there(data, dataset, judge, monkeypatch):
+    assert judge_name(replace(data, direction="AtoB"), dataset) == "nearest colour"
+    assert judge_name(data, dataset) == judge.name
     monkeypatch.setattr(segmenter, "STEPS", STEPS + 1)
-    assert reader_name(data, dataset) is None
+    assert judge_name(data, dataset) is None
 
 
 def test_a_segmenter_gone_astray_is_not_kept(tmp_path):
@@ -236,34 +273,29 @@ def test_a_segmenter_gone_astray_is_not_kept(tmp_path):
     assert not path.exists()
 
 
-def test_a_result_does_not_depend_on_its_neighbours(targets, reader):
-    alone = np.stack([reader[0](target[None])[0] for target in targets])
-    np.testing.assert_array_equal(reader[0](np.stack(targets)), alone)
+def test_a_result_does_not_depend_on_its_neighbours(targets, judge):
+    alone = np.stack([judge.read(target[None])[0] for target in targets])
+    np.testing.assert_array_equal(judge.read(np.stack(targets)), alone)
 
 
 def test_classes_are_jittered_with_their_photo(records, data):
     """A photo painted in the colours of its classes stays so through resize, crop and mirror."""
-    palette = PALETTES[data.name]
     record = records[0]
     jitter = replace(data, load_size=(40, 40), flip=True)
     twin = {"name": record["name"], "files": [_label_twice(record)]}
     for seed in range(8):
-        example = labelled(twin, jitter, palette, np.random.default_rng(seed))
+        example = labelled(twin, jitter, CMP, np.random.default_rng(seed))
         assert set(np.unique(example["classes"])) <= set(range(12)) | {IGNORED}
-        painted = np.array(list(palette.classes.values()), np.uint8)[example["classes"]]
+        painted = np.array(list(CMP.classes.values()), np.uint8)[example["classes"]]
         difference = np.abs(to_uint8(example["photo"]).astype(int) - painted)
         assert np.median(difference) < 8  # but for what bicubic does at edges
-    straight = labelled(twin, jitter, palette)
-    painted = np.array(list(palette.classes.values()), np.uint8)[straight["classes"]]
+    straight = labelled(twin, jitter, CMP)
+    painted = np.array(list(CMP.classes.values()), np.uint8)[straight["classes"]]
     np.testing.assert_array_equal(to_uint8(straight["photo"]), painted)
 
 
 def _label_twice(record):
     """A file whose photo is its own label map."""
-    import io
-
-    from PIL import Image
-
     image = np.asarray(Image.open(io.BytesIO(record["files"][0])))
     label = image[:, image.shape[1] // 2 :]
     file = io.BytesIO()

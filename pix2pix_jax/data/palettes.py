@@ -1,5 +1,6 @@
 """Classes of the datasets whose B is a label map: their colours, and pixels back to classes."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -86,8 +87,12 @@ CITYSCAPES = Palette(
         (0, 0, 110),  # trailer
     ),
 )
-# By data.name. In all of them A is the photo and B the label map.
-PALETTES = {"synthetic_facades": CMP, "facades": CMP_PUBLIC, "cityscapes": CITYSCAPES}
+# By data.name, those that its label maps may be painted in. In all of them A is the photo.
+PALETTES = {
+    "synthetic_facades": (CMP,),
+    "facades": (CMP_PUBLIC, CMP),
+    "cityscapes": (CITYSCAPES,),
+}
 
 
 def nearest_class(pixels: np.ndarray, palette: Palette) -> np.ndarray:
@@ -100,13 +105,32 @@ def nearest_class(pixels: np.ndarray, palette: Palette) -> np.ndarray:
     Returns:
       uint8 [...]: the place of the class in the palette, or IGNORED.
     """
+    places, _ = _nearest(pixels, palette)
+    classes = np.full(len(palette.classes) + len(palette.ignored), IGNORED, np.uint8)
+    classes[: len(palette.classes)] = np.arange(len(palette.classes))
+    return classes[places].reshape(pixels.shape[:-1])
+
+
+def fitting(palettes: Sequence[Palette], labels: Sequence[Image.Image]) -> tuple[Palette, float]:
+    """The palette that label maps are painted in, and how far from it they are.
+
+    Returns:
+      The nearest, and the median distance of a pixel in RGB, 0 to 441: a few levels after JPEG,
+      tens of them where the maps are painted otherwise, or are photos.
+    """
+    pixels = np.concatenate([np.asarray(label.convert("RGB")).reshape(-1, 3) for label in labels])
+    distances = [float(np.median(_nearest(pixels, palette)[1])) for palette in palettes]
+    best = int(np.argmin(distances))
+    return palettes[best], distances[best]
+
+
+def _nearest(pixels: np.ndarray, palette: Palette) -> tuple[np.ndarray, np.ndarray]:
+    """Of pixels [..., 3], flat: the place of the nearest colour, and its distance."""
     colours = np.array([*palette.classes.values(), *palette.ignored], np.float32)
-    places = np.full(len(colours), IGNORED, np.uint8)
-    places[: len(palette.classes)] = np.arange(len(palette.classes))
     flat = pixels.reshape(-1, 3).astype(np.float32)
     # |p - c|^2 without the |p|^2 that is the same for all c: one matrix product, exact in float32.
     distances = (colours**2).sum(-1)[None] - 2 * flat @ colours.T  # [pixels, colours]
-    return places[distances.argmin(-1)].reshape(pixels.shape[:-1])
+    return distances.argmin(-1), np.sqrt(distances.min(-1) + (flat**2).sum(-1))
 
 
 def class_map(label: Image.Image, palette: Palette) -> Image.Image:

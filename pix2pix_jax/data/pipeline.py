@@ -96,7 +96,7 @@ def labelled(
     Returns:
       `photo` [h, w, 3] in [-1, 1] and `classes` [h, w], uint8.
     """
-    photo, label = _sides(record)
+    photo, label = sides(record)
     box, mirror = (WHOLE, False) if rng is None else _jitter(data, rng)
     label = class_map(label, palette)
     classes = np.asarray(resize(label, _size(data), _pixels(box, label), Resampling.NEAREST))
@@ -118,7 +118,7 @@ def _jitter(data: Data, rng: np.random.Generator) -> tuple[Box, bool]:
 
 
 def _example(record: dict, data: Data, box: Box, mirror: bool) -> Example:
-    a, b = _sides(record)
+    a, b = sides(record)
     channels = {"input": data.input_channels, "target": data.target_channels}
     images = (a, b) if data.direction == "AtoB" else (b, a)
     example = {}
@@ -128,7 +128,8 @@ def _example(record: dict, data: Data, box: Box, mirror: bool) -> Example:
     return example
 
 
-def _sides(record: dict) -> tuple[Image.Image, Image.Image]:
+def sides(record: dict) -> tuple[Image.Image, Image.Image]:
+    """A and B of a record, as they were found."""
     return split_pair(record["files"], [record["name"].decode()] * len(record["files"]))
 
 

@@ -1,0 +1,154 @@
+"""What a sweep would run: its variants, their networks, how far they are and how long they take."""
+
+import time
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from pix2pix_jax.config import Config, Loss, UsageError, resolve
+from pix2pix_jax.config_files import Sweep
+from pix2pix_jax.describe import describe
+from pix2pix_jax.guards import check_devices, check_runs, memory_errors
+from pix2pix_jax.results import FAILED, finished
+from pix2pix_jax.train_step import create_state, make_train_step, step_key
+from pix2pix_jax.writer import read_metrics
+
+
+def as_text(plan: Sweep, workdir: Path, split: str) -> str:
+    """A line for every variant; one that cannot be built says why."""
+    check_runs(plan, workdir)
+    lines = [
+        plan.title,
+        f"{'index':>5}  {'variant':32} {'generator':>12} {'discriminator':>14} {'field':>6} "
+        f"{'steps':>9} {'training':>12}  state",
+    ]
+    total, speeds = 0.0, _speeds(plan, workdir)
+    for index, (name, config) in enumerate(plan.variants):
+        text = f"{index:>5}  {name:32}"
+        try:
+            config = resolve(config)
+            check_devices(config.data.batch_size)
+            networks = _describe(_of_any_seed(config))
+            seconds = speeds.get(_of_any_seed(config)) or _seconds(_of_any_seed(config))
+        except UsageError as error:
+            lines.append(f"{text} cannot be built: {error}")
+            continue
+        step, state = _progress(config, workdir / name, split)
+        left = (config.train.steps - step) * seconds
+        total += left
+        generator, discriminator = networks["generator"], networks["discriminator"]
+        size, field = discriminator["parameters"], discriminator["receptive_field"]
+        if config.loss.gan == "none":
+            size, field = 0, ""
+        lines.append(
+            f"{text} {generator['parameters']:>12,} {size:>14,} {field:>6} "
+            f"{config.train.steps:>9,} {duration(left):>12}  {state}".rstrip()
+        )
+    lines.append(
+        f"{duration(total)} of training in all, as measured where one has run, else as a step of "
+        "its generator takes; starting, compiling and evaluating take up to a minute more for each"
+    )
+    return "\n".join(lines)
+
+
+def duration(seconds: float) -> str:
+    """As people say it: 40 s, 12 min, 3 h 5 min, 2 d 4 h."""
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if minutes < 100:
+        return f"{minutes} min"
+    if minutes < 60 * 48:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes // 1440} d {minutes % 1440 // 60} h"
+
+
+def _progress(config: Config, folder: Path, split: str) -> tuple[int, str]:
+    """The step that a variant has come to, and how to say it."""
+    if finished(config, folder, split):
+        return config.train.steps, "finished"
+    lines = read_metrics(folder / "metrics.jsonl")
+    step = min(lines[-1]["step"], config.train.steps) if lines else 0
+    failed = "failed" if (folder / FAILED).exists() else ""
+    return step, ", ".join(filter(None, (failed, f"at step {step:,}" if step else "")))
+
+
+def _of_any_seed(config: Config) -> Config:
+    return replace(config, seed=0)
+
+
+def _speeds(plan: Sweep, workdir: Path) -> dict[Config, float]:
+    """Seconds a step of those that have run here, by their config."""
+    speeds = {}
+    for name, config in plan.variants:
+        lines = read_metrics(workdir / name / "metrics.jsonl")
+        with suppress(UsageError):
+            if lines:
+                rate = lines[-1]["images_per_second"] / config.data.batch_size
+                speeds[_of_any_seed(resolve(config))] = 1 / rate
+    return speeds
+
+
+_describe = cache(describe)
+
+
+def _seconds(config: Config) -> float:
+    """What a step may take: one of the generator is timed, the discriminator's arithmetic added.
+
+    Args:
+      config: resolved.
+    """
+    generator, discriminator = operations(_describe(config))
+    # Whatever there is to be told apart, the generator's step is the same, and compiled once.
+    alone = replace(
+        config,
+        model=replace(config.model, discriminator="pixel", discriminator_features=1),
+        loss=Loss(gan="none"),
+    )
+    seconds = _generator_seconds(alone)
+    return seconds if config.loss.gan == "none" else seconds * (1 + discriminator / generator)
+
+
+def operations(summary: dict[str, Any]) -> tuple[int, int]:
+    """Floating-point operations of generator and discriminator in a training step on one image.
+
+    A pass backward takes twice as many as one forward. The discriminator sees a real and a
+    generated image to learn from, and one more through which only the image learns.
+
+    Args:
+      summary: of `describe`.
+    """
+    forward = {"generator": 0, "discriminator": 0}
+    for row in summary["layers"]:
+        height, width, _ = row["output_shape"]
+        # A transposed convolution goes over its input, which has a quarter of the places.
+        places = height * width // (4 if row["kind"].startswith("transposed") else 1)
+        forward[row["network"]] += 2 * prod(row["kernel"]) * places
+    return 3 * forward["generator"], 8 * forward["discriminator"]
+
+
+@cache
+def _generator_seconds(config: Config) -> float:
+    """Of a training step without a discriminator, the best of some, on one device."""
+    data, images = config.data, config.data.batch_size // jax.device_count()
+    batch = {
+        "input": jnp.zeros((images, *data.image_size, data.input_channels)),
+        "target": jnp.zeros((images, *data.image_size, data.target_channels)),
+        "index": jnp.zeros(images, jnp.int32),
+    }
+    step = jax.jit(make_train_step(config), donate_argnums=0)
+    seconds = []
+    with memory_errors():
+        state = create_state(config)
+        for _ in range(5):  # the first of which compiles
+            start = time.perf_counter()
+            state, metrics = step(state, batch, step_key(config, 0))
+            jax.block_until_ready(metrics)
+            seconds.append(time.perf_counter() - start)
+    return min(seconds)

@@ -1,0 +1,127 @@
+"""The evaluate command, and what a run says of itself while it trains."""
+
+import json
+
+import numpy as np
+import pytest
+from command_line import ROOT, folder_of, jpeg, metrics, refused, run, saved, train
+from conftest import refusal
+
+from pix2pix_jax import evaluate as evaluate_module
+from pix2pix_jax.__main__ import command
+from pix2pix_jax.config import UsageError
+from pix2pix_jax.config_files import read_config
+from pix2pix_jax.evaluate import evaluate
+
+WATCHED = ("--config.train.evaluate_every=3", "--config.train.best_metric=ssim")
+
+
+@pytest.fixture(scope="module")
+def watched(tiny, tmp_path_factory):
+    """Twelve steps, evaluated every third, two checkpoints kept beside the best."""
+    workdir = tmp_path_factory.mktemp("watched")
+    status, out, err = train(tiny, workdir, 12, *WATCHED)
+    assert (status, err) == (0, "")
+    return workdir, out
+
+
+def test_a_run_watches_itself_and_keeps_its_best(watched):
+    workdir, out = watched
+    scores = {s: line for s, line in metrics(workdir).items() if "evaluation/ssim" in line}
+    assert sorted(scores) == [3, 6, 9, 12]
+    for name in ("l1", "psnr", "ssim", "lab_l", "lab_a", "lab_b"):
+        assert all(np.isfinite(line[f"evaluation/{name}"]) for line in scores.values())
+    best = max(scores, key=lambda step: scores[step]["evaluation/ssim"])
+    assert f"best by ssim is step {best};" in out
+    kept = {int(path.name) for path in (workdir / "checkpoints").iterdir()}
+    assert kept == {best, 9, 12}
+    assert f"Best by SSIM so far: step {best}" in (workdir / "report/index.html").read_text()
+
+
+def test_watching_changes_no_bit_and_is_resumed_to_the_bit(tiny, straight, watched, tmp_path):
+    workdir, _ = watched
+    assert saved(workdir, 12) == saved(straight, 12)
+    assert train(tiny, tmp_path, 6, *WATCHED)[0] == 0
+    assert train(tiny, tmp_path, 12, *WATCHED)[0] == 0
+    assert metrics(tmp_path) == metrics(workdir)
+
+
+def test_evaluate_writes_numbers_and_a_page(watched):
+    """With only its workdir; the numbers are those that training logged for this step."""
+    workdir, _ = watched
+    status, out, err = run("evaluate", f"--workdir={workdir}", "--no_fcn_score")
+    assert (status, err) == (0, "")
+    assert "SSIM" in out
+    found = json.loads((workdir / "evaluation_val.json").read_text())
+    assert (found["split"], found["step"], found["seed"], found["images"]) == ("val", 12, 0, 2)
+    assert len(found["config_sha256"]) == 64
+    logged = metrics(workdir)[12]
+    for name, value in found["metrics"].items():
+        np.testing.assert_allclose(value, logged[f"evaluation/{name}"], rtol=1e-5)
+    assert len(list((workdir / "report" / "evaluation_val" / "output").iterdir())) == 2
+    assert (workdir / "report" / "evaluation_val.html").exists()
+    best = max(s for s in metrics(workdir) if f"step {s};" in watched[1].partition("best by")[2])
+    _, out, _ = run("evaluate", f"--workdir={workdir}", "--no_fcn_score", "--step=best")
+    assert ("of step 12, is replaced" in out) == (best != 12)
+    assert json.loads((workdir / "evaluation_val.json").read_text())["step"] == best
+    run("evaluate", f"--workdir={workdir}", "--no_fcn_score", "--step=9", "--split=test")
+    found = json.loads((workdir / "evaluation_test.json").read_text())
+    assert (found["split"], found["step"], found["images"]) == ("test", 9, 2)
+    assert sum(found["lab_histograms"]["target"]["lab_l"]) == 2 * 32 * 32
+
+
+def test_evaluate_refuses_what_is_not_there(tiny, watched, tmp_path, monkeypatch, capsys):
+    workdir, _ = watched
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "config.json").write_bytes((workdir / "config.json").read_bytes())
+    for expected, arguments in (
+        ("there are ", (f"--workdir={workdir}", "--step=5")),
+        ("--step", (f"--workdir={workdir}", "--step=last")),
+        ("'dev'", (f"--workdir={workdir}", "--split=dev")),
+        ("config.json: not found", (f"--workdir={tmp_path / 'none'}",)),
+        ("--workdir", tiny),
+        ("model.features", (f"--workdir={workdir}", "--config.model.features=16")),
+        ("holds no checkpoints", (f"--workdir={tmp_path}",)),
+    ):
+        assert command(["evaluate", *arguments]) == 2  # in this process: nothing is computed
+        _, err = capsys.readouterr()
+        assert len(err.splitlines()) == 1, err
+        assert expected in err
+        assert not list(tmp_path.glob("evaluation*"))
+
+
+def test_an_evaluation_that_fails_costs_nothing(watched, monkeypatch):
+    """The numbers, the page and the pictures of the last one stay as they were."""
+    workdir, _ = watched
+    assert run("evaluate", f"--workdir={workdir}", "--no_fcn_score", "--step=12")[0] == 0
+
+    def files():
+        left = [workdir / "evaluation_val.json", *(workdir / "report").rglob("*")]
+        return {path: path.read_bytes() for path in left if path.is_file()}
+
+    before = files()
+    monkeypatch.setattr(evaluate_module, "make_scorer", lambda *arguments: astray)
+    assert "not finite" in refusal(
+        evaluate, read_config(workdir / "config.json"), workdir, "val", 9, False
+    )
+    assert files() == before
+
+
+def astray(params, show):
+    """A scorer that fails at its second pair."""
+    show("first", {"output": np.zeros((4, 4, 3))})
+    raise UsageError("not finite")
+
+
+def test_a_dataset_without_classes_has_all_scores_but_one(tiny, tmp_path):
+    source = folder_of(tmp_path, {"1.jpg": jpeg(), "2.jpg": jpeg(80)})
+    workdir = tmp_path / "run"
+    more = ("--config.data.name=folder", source, "--config.data.direction=AtoB")
+    assert train(tiny, workdir, 1, *more)[0] == 0
+    status, _, err = run("evaluate", f"--workdir={workdir}")
+    assert (status, len(err.splitlines())) == (2, 1)
+    assert err.startswith("data.name: folder has no palette")
+    found = json.loads((workdir / "evaluation_val.json").read_text())
+    assert list(found["metrics"]) == ["l1", "psnr", "ssim", "lab_l", "lab_a", "lab_b"]
+    best = "--config.train.best_metric=class_iou"
+    refused("no palette", "train", *tiny, f"--workdir={tmp_path / 'b'}", *more, *WATCHED[:1], best)

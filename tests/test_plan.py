@@ -1,0 +1,91 @@
+"""What a sweep says it would do."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import pytest
+from conftest import VARIANTS, evaluated
+
+from pix2pix_jax import plan as plan_module
+from pix2pix_jax.config import Loss
+from pix2pix_jax.describe import describe
+from pix2pix_jax.plan import as_text, duration, operations
+from pix2pix_jax.results import FAILED
+from pix2pix_jax.train_step import create_state, make_train_step, step_key
+
+
+def test_the_plan_is_listed_with_what_it_will_train(plan, tmp_path):
+    """Parameters as `describe` counts them; no folder is made."""
+    lines = as_text(plan, tmp_path / "none", "val").splitlines()
+    assert [line.split()[:2] for line in lines[2:6]] == [[str(i), VARIANTS[i]] for i in range(4)]
+    assert [line.split()[4:6] for line in lines[2:6]] == [["16", "8"]] * 4
+    assert lines[2].split()[2] != lines[4].split()[2]
+    assert "of training in all" in lines[-1]
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_plan_knows_how_far_variants_are(plan, tmp_path):
+    name, config = plan.variants[0]
+    evaluated(config, tmp_path / name, "val", 0.5)
+    (tmp_path / VARIANTS[1]).mkdir(parents=True)
+    (tmp_path / VARIANTS[1] / "metrics.jsonl").write_text('{"step": 4, "images_per_second": 2}\n')
+    lines = as_text(plan, tmp_path, "val").splitlines()
+    assert lines[2].endswith(" 0 s  finished")
+    assert lines[3].endswith(" 8 s  at step 4")  # four more at two seconds each
+    (tmp_path / VARIANTS[1] / FAILED).write_text("out of memory")
+    lines = as_text(plan, tmp_path, "val").splitlines()
+    assert lines[3].endswith(" 8 s  failed, at step 4")
+
+
+def test_times_are_guessed_from_a_step_of_the_generator(plan, tmp_path, monkeypatch):
+    """Times eight steps; more where there is a discriminator, by its share of the arithmetic."""
+    monkeypatch.setattr(plan_module, "_generator_seconds", lambda config: 100.0)
+    name, config = plan.variants[0]
+    l1 = replace(config, loss=Loss(gan="none"))
+    variants = [(name, config), ("l1", l1)]
+    lines = as_text(plan._replace(variants=variants), tmp_path, "val").splitlines()
+    generator, discriminator = operations(describe(config))
+    both = 800 * (1 + discriminator / generator)
+    assert lines[2].endswith(duration(both))
+    assert lines[3].endswith(" 13 min")
+    assert lines[4].startswith(f"{duration(both + 800)} of training in all")
+
+
+def test_the_generators_step_is_timed_once_for_all_discriminators(plan, monkeypatch):
+    timed = []
+    monkeypatch.setattr(plan_module, "_generator_seconds", lambda c: timed.append(c) or 1.0)
+    config = plan.variants[0][1]
+    for name in ("pixel", "patch70"):
+        model = replace(config.model, discriminator=name)
+        plan_module._seconds(replace(config, model=model))
+    assert timed[0] == timed[1]
+    monkeypatch.undo()
+    assert 0 < plan_module._generator_seconds(timed[0]) < 60
+
+
+@pytest.mark.parametrize("gan", ["vanilla", "none"])
+def test_arithmetic_is_what_the_compiler_counts(small, gan):
+    """But for norms and optimizers, which are little beside wide convolutions."""
+    model = replace(small.model, features=64, discriminator_features=64)
+    data = replace(small.data, image_size=(128, 128), load_size=(128, 128))
+    config = replace(small, data=data, model=model, loss=Loss(gan=gan))
+    batch = {
+        "input": jnp.zeros((1, 128, 128, 3)),
+        "target": jnp.zeros((1, 128, 128, 3)),
+        "index": jnp.zeros(1, jnp.int32),
+    }
+    state = jax.eval_shape(lambda: create_state(config))
+    step = jax.jit(make_train_step(config)).lower(state, batch, step_key(config, 0))
+    generator, discriminator = operations(describe(config))
+    ours = generator + (discriminator if gan != "none" else 0)
+    assert ours == pytest.approx(step.cost_analysis()["flops"], rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0, "0 s"), (99.4, "99 s"), (100, "2 min"), (5_900, "98 min"), (7_260, "2 h 1 min"),
+     (200_000, "2 d 7 h")],
+)  # fmt: skip
+def test_durations_are_told_as_people_do(seconds, expected):
+    assert duration(seconds) == expected
