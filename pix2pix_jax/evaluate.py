@@ -20,9 +20,9 @@ from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.files import locked, write_whole
 from pix2pix_jax.gallery import write_gallery
 from pix2pix_jax.guards import check_same_run, memory_errors
+from pix2pix_jax.judge import open_judge, why_unread
 from pix2pix_jax.page import LABELS, TRUTH, shown
 from pix2pix_jax.scoring import Evaluation, make_scorer
-from pix2pix_jax.segmenter import open_judge, why_unread
 from pix2pix_jax.train_step import create_state
 from pix2pix_jax.writer import say
 

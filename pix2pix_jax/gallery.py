@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from pix2pix_jax.files import write_whole
+from pix2pix_jax.judge import judged
 from pix2pix_jax.metrics import LAB_RANGES, METRICS
 from pix2pix_jax.page import LABELS, TRUTH, chart, page, picture, shown, svg, table
-from pix2pix_jax.segmenter import judged
 
 KINDS = ("input", "output", "target")
 # Pairs are moved, not drawn again; without scripts they stay in the order of their names.

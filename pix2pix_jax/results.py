@@ -13,9 +13,9 @@ from pix2pix_jax.config_files import Sweep
 from pix2pix_jax.discriminator import TABLES, receptive_field
 from pix2pix_jax.evaluate import read_evaluation
 from pix2pix_jax.files import write_whole
+from pix2pix_jax.judge import judged
 from pix2pix_jax.metrics import METRICS
 from pix2pix_jax.page import LABELS, TRUTH, shown
-from pix2pix_jax.segmenter import judged
 
 FAILED = "failed.txt"
 REASON = 200  # characters of one that a table has room for

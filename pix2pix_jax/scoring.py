@@ -15,7 +15,7 @@ from pix2pix_jax import metrics
 from pix2pix_jax.config import Config, UsageError
 from pix2pix_jax.data.pipeline import labelled, open_split, plain
 from pix2pix_jax.generator import make_generator, translate
-from pix2pix_jax.segmenter import Judge, open_judge, why_unread
+from pix2pix_jax.judge import Judge, open_judge, why_unread
 from pix2pix_jax.train_step import purpose_key
 
 BATCH_SIZE = 8  # on which, but for rounding, no number depends

@@ -14,7 +14,6 @@ from contextlib import closing
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,82 +29,29 @@ from tqdm import tqdm
 from pix2pix_jax import metrics
 from pix2pix_jax.config import Data, UsageError, halvings
 from pix2pix_jax.data.builders import fingerprint
-from pix2pix_jax.data.images import to_uint8
-from pix2pix_jax.data.palettes import PALETTES, Palette, fitting, nearest_class
-from pix2pix_jax.data.pipeline import Example, endless, labelled, open_split, prefetched, sides
+from pix2pix_jax.data.palettes import Palette
+from pix2pix_jax.data.pipeline import Example, endless, labelled, open_split, prefetched
 from pix2pix_jax.files import locked, whole
 from pix2pix_jax.generator import UNet
 from pix2pix_jax.sealed import Rejected
 from pix2pix_jax.writer import say
 
 FEATURES, STEPS, BATCH_SIZE, LEARNING_RATE = 24, 2_000, 4, 2e-3
-BY_COLOUR = "nearest colour"
-ASTRAY = 20  # levels of RGB that label maps are at most from their palette; the public JPEGs are 2
+
+Read = Callable[[np.ndarray], np.ndarray]  # images [b, h, w, 3] in [-1, 1] to classes [b, h, w]
 
 
-class Judge(NamedTuple):
-    """What reads the classes of targets."""
-
-    read: Callable[[np.ndarray], np.ndarray]  # images [b, h, w, 3] in [-1, 1], classes [b, h, w]
-    palette: Palette  # of the label maps
-    name: str  # of just this one: the hash of a segmenter, or BY_COLOUR
-
-
-def judged(judge: str) -> str:
-    """What an FCN-score is worth, by the name of who read it."""
-    if judge == BY_COLOUR:
-        return "Accuracies and class IOU are read off the colours of the label maps."
-    return (
-        "The FCN-score (accuracies and class IOU) is read by a segmenter that was trained here on "
-        "the real photos of the training split: it compares with that of the ground truth and of "
-        "other generators read by the same one, with the paper's only in order and ratio."
-    )
-
-
-def why_unread(data: Data, dataset: DatasetBuilder) -> str:
-    """Why there is no FCN-score for a dataset; empty where there is one."""
-    if data.name not in PALETTES:
-        return (
-            f"data.name: {data.name} has no palette of classes, so there is no FCN-score; "
-            f"{', '.join(PALETTES)} have one"
-        )
-    if data.target_channels != 3:
-        return f"data.target_channels: there is an FCN-score of 3, not of {data.target_channels}"
-    _, astray = _palette(data, dataset)
-    if astray > ASTRAY:
-        return (
-            f"data.source: what should be label maps in {dataset.data_path} is {astray:.0f} levels "
-            f"from the colours of {data.name}, so there is no FCN-score; A has to be the photo and "
-            "B the label map, in the colours of pix2pix_jax/data/palettes.py"
-        )
-    return ""
-
-
-def _palette(data: Data, dataset: DatasetBuilder) -> tuple[Palette, float]:
-    """The palette of a dataset, and how far its first label maps are from it."""
-    records = open_split(dataset, "train")
-    labels = [sides(records[index])[1] for index in range(min(8, len(records)))]
-    return fitting(PALETTES[data.name], labels)
-
-
-def open_judge(data: Data, dataset: DatasetBuilder) -> Judge:
-    """What reads targets: of photos the segmenter, which is trained here where there is none yet.
-
-    Label maps (tables 5 and 6 of the paper) are read by their colours.
+def open_segmenter(data: Data, dataset: DatasetBuilder, palette: Palette) -> tuple[Read, str]:
+    """What tells the class of every pixel of photos, and its hash; trained here, if not there yet.
 
     Args:
-      data: of a resolved config, and none that is `why_unread`.
+      data: of a resolved config.
       dataset: prepared from it.
+      palette: of its label maps.
 
     Raises:
-      UsageError: the segmenter is damaged, or cannot be written or trained.
+      UsageError: it is damaged, or cannot be written or trained.
     """
-    palette, _ = _palette(data, dataset)
-    if data.direction == "AtoB":
-        every_class = palette._replace(ignored=())  # an output has to be something
-        return Judge(
-            lambda images: nearest_class(to_uint8(images), every_class), palette, BY_COLOUR
-        )
     path = _path(data, dataset, palette)
     if not path.exists():
         with locked(path.parent, wait=True):
@@ -114,14 +60,12 @@ def open_judge(data: Data, dataset: DatasetBuilder) -> Judge:
             if not path.exists():  # nor has it been trained while we waited
                 _write(path, *_train(data, dataset, palette))
     params, name = _read(path)
-    return Judge(partial(_segment, _segmenter(data, palette), params), palette, name)
+    return partial(_segment, _segmenter(data, palette), params), name
 
 
-def judge_name(data: Data, dataset: DatasetBuilder) -> str | None:
-    """The name of what `open_judge` opens; None where that was not trained yet, or is damaged."""
-    if data.direction == "AtoB":
-        return BY_COLOUR
-    path = _path(data, dataset, _palette(data, dataset)[0])
+def segmenter_name(data: Data, dataset: DatasetBuilder, palette: Palette) -> str | None:
+    """The hash of what `open_segmenter` opens; None where it is not there yet, or damaged."""
+    path = _path(data, dataset, palette)
     try:
         return _read(path)[1] if path.exists() else None
     except UsageError:
@@ -200,9 +144,7 @@ def _batches(data: Data, dataset: DatasetBuilder, palette: Palette) -> Iterator[
     return prefetched(examples.batch(BATCH_SIZE), 0)
 
 
-def _score(
-    read: Callable[[np.ndarray], np.ndarray], data: Data, records: Sequence[dict], palette: Palette
-) -> dict[str, float]:
+def _score(read: Read, data: Data, records: Sequence[dict], palette: Palette) -> dict[str, float]:
     counts = 0
     for index in range(len(records)):
         example = labelled(records[index], data, palette)

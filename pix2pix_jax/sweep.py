@@ -13,8 +13,8 @@ from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.evaluate import evaluate
 from pix2pix_jax.files import locked, write_whole
 from pix2pix_jax.guards import Occupied, check_runs
+from pix2pix_jax.judge import judge_name, why_unread
 from pix2pix_jax.results import FAILED, finished, write_results
-from pix2pix_jax.segmenter import judge_name, why_unread
 from pix2pix_jax.train import train
 from pix2pix_jax.writer import say
 

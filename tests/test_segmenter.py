@@ -16,9 +16,9 @@ from pix2pix_jax.data.images import to_uint8
 from pix2pix_jax.data.palettes import CMP, IGNORED, PALETTES
 from pix2pix_jax.data.pipeline import labelled, open_split, plain
 from pix2pix_jax.generator import make_generator, translate
+from pix2pix_jax.judge import Judge, judge_name, open_judge, why_unread
 from pix2pix_jax.metrics import METRICS, confusion, fcn_score
 from pix2pix_jax.scoring import make_scorer
-from pix2pix_jax.segmenter import Judge, judge_name, open_judge, why_unread
 from pix2pix_jax.train_step import create_state, purpose_key
 
 SIZE, STEPS = (32, 32), 300

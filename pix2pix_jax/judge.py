@@ -1,0 +1,90 @@
+"""Who reads the classes out of outputs for the FCN-score, and whether anybody can."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from tensorflow_datasets.core import DatasetBuilder
+
+from pix2pix_jax.config import Data
+from pix2pix_jax.data.images import to_uint8
+from pix2pix_jax.data.palettes import PALETTES, Palette, fitting, nearest_class
+from pix2pix_jax.data.pipeline import open_split, sides
+from pix2pix_jax.segmenter import open_segmenter, segmenter_name
+
+BY_COLOUR = "nearest colour"
+ASTRAY = 20  # levels of RGB that label maps are at most from their palette; the public JPEGs are 2
+
+
+class Judge(NamedTuple):
+    """What reads the classes of targets."""
+
+    read: Callable[[np.ndarray], np.ndarray]  # images [b, h, w, 3] in [-1, 1], classes [b, h, w]
+    palette: Palette  # of the label maps
+    name: str  # of just this one: the hash of a segmenter, or BY_COLOUR
+
+
+def judged(judge: str) -> str:
+    """What an FCN-score is worth, by the name of who read it."""
+    if judge == BY_COLOUR:
+        return "Accuracies and class IOU are read off the colours of the label maps."
+    return (
+        "The FCN-score (accuracies and class IOU) is read by a segmenter that was trained here on "
+        "the real photos of the training split: it compares with that of the ground truth and of "
+        "other generators read by the same one, with the paper's only in order and ratio."
+    )
+
+
+def why_unread(data: Data, dataset: DatasetBuilder) -> str:
+    """Why there is no FCN-score for a dataset; empty where there is one."""
+    if data.name not in PALETTES:
+        return (
+            f"data.name: {data.name} has no palette of classes, so there is no FCN-score; "
+            f"{', '.join(PALETTES)} have one"
+        )
+    if data.target_channels != 3:
+        return f"data.target_channels: there is an FCN-score of 3, not of {data.target_channels}"
+    _, astray = _palette(data, dataset)
+    if astray > ASTRAY:
+        return (
+            f"data.source: what should be label maps in {dataset.data_path} is {astray:.0f} levels "
+            f"from the colours of {data.name}, so there is no FCN-score; A has to be the photo and "
+            "B the label map, in the colours of pix2pix_jax/data/palettes.py"
+        )
+    return ""
+
+
+def _palette(data: Data, dataset: DatasetBuilder) -> tuple[Palette, float]:
+    """The palette of a dataset, and how far its first label maps are from it."""
+    records = open_split(dataset, "train")
+    labels = [sides(records[index])[1] for index in range(min(8, len(records)))]
+    return fitting(PALETTES[data.name], labels)
+
+
+def open_judge(data: Data, dataset: DatasetBuilder) -> Judge:
+    """What reads targets: of photos the segmenter, which is trained here where there is none yet.
+
+    Label maps (tables 5 and 6 of the paper) are read by their colours.
+
+    Args:
+      data: of a resolved config, and none that is `why_unread`.
+      dataset: prepared from it.
+
+    Raises:
+      UsageError: the segmenter is damaged, or cannot be written or trained.
+    """
+    palette, _ = _palette(data, dataset)
+    if data.direction == "AtoB":
+        every_class = palette._replace(ignored=())  # an output has to be something
+        return Judge(
+            lambda images: nearest_class(to_uint8(images), every_class), palette, BY_COLOUR
+        )
+    read, name = open_segmenter(data, dataset, palette)
+    return Judge(read, palette, name)
+
+
+def judge_name(data: Data, dataset: DatasetBuilder) -> str | None:
+    """The name of what `open_judge` opens; None where that was not trained yet, or is damaged."""
+    if data.direction == "AtoB":
+        return BY_COLOUR
+    return segmenter_name(data, dataset, _palette(data, dataset)[0])
