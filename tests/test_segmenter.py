@@ -43,7 +43,7 @@ def dataset(data):
 def recipe():
     """A smaller segmenter than a real one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(segmenter, "STEPS", STEPS)
+        patch.setattr(segmenter, "STEPS", {"synthetic_facades": STEPS})
         patch.setattr(segmenter, "FEATURES", 16)
         yield
 
@@ -263,7 +263,7 @@ def test_an_output_in_a_colour_that_does_not_count_counts_as_some_class(data, da
 def test_a_judge_is_named_once_it_is_there(data, dataset, judge, monkeypatch):
     assert judge_name(replace(data, direction="AtoB"), dataset) == "nearest colour"
     assert judge_name(data, dataset) == judge.name
-    monkeypatch.setattr(segmenter, "STEPS", STEPS + 1)
+    monkeypatch.setattr(segmenter, "STEPS", {"synthetic_facades": STEPS + 1})
     assert judge_name(data, dataset) is None
 
 
