@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 import flax
 import flax.linen as nn
@@ -18,6 +18,7 @@ from pix2pix_jax.generator import make_generator
 
 Batch = dict[str, Array]  # input, target [b, h, w, c] in [-1, 1], and index [b]
 Metrics = dict[str, Array]
+Purpose = Literal["parameters", "steps", "samples", "evaluation"]
 
 
 @flax.struct.dataclass
@@ -164,9 +165,7 @@ def step_key(config: Config, step: Array) -> Array:
     return jax.random.fold_in(purpose_key(config, "steps"), step)
 
 
-def purpose_key(
-    config: Config, purpose: Literal["parameters", "steps", "samples", "evaluation"]
-) -> Array:
+def purpose_key(config: Config, purpose: Purpose) -> Array:
     """Keeps apart what is drawn from one seed."""
-    place = ("parameters", "steps", "samples", "evaluation").index(purpose)
+    place = get_args(Purpose).index(purpose)
     return jax.random.fold_in(jax.random.key(config.seed), place)

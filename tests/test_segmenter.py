@@ -21,7 +21,7 @@ from pix2pix_jax.metrics import METRICS, confusion, fcn_score
 from pix2pix_jax.scoring import make_scorer
 from pix2pix_jax.train_step import create_state, purpose_key
 
-SIZE, STEPS = (32, 32), 300
+SIZE, STEPS = (32, 32), 600
 
 
 @pytest.fixture(scope="module")
