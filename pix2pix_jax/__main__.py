@@ -17,7 +17,11 @@ from pix2pix_jax.config_files import load_experiment, load_sweep, override, read
 # Commands import what they need when they run, so that help and refusals come at once.
 
 
-EXAMPLES = {"sweep": "ablations/receptive_field.py:facades"}
+USUAL = "--config=experiments/facades.py --workdir=runs/first --config.data.batch_size=4"
+EXAMPLES = {
+    "evaluate": "--workdir=runs/first --split=test",
+    "sweep": "--config=experiments/ablations/receptive_field.py:facades --workdir=runs/field",
+}
 Fields = dict[str, str]  # of --config.GROUP.FIELD=VALUE
 
 
@@ -152,26 +156,32 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
             description=text,
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            epilog=f"--config.GROUP.FIELD=VALUE sets any field of pix2pix_jax/config.py, e.g.\n"
-            f"  pix2pix {name} --config=experiments/{EXAMPLES.get(name, 'facades.py')} "
-            "--workdir=runs/first --config.data.batch_size=4",
+            epilog=f"e.g. pix2pix {name} {EXAMPLES.get(name, USUAL)}\n\n"
+            "--config.GROUP.FIELD=VALUE sets any field of pix2pix_jax/config.py",
         )
         command.set_defaults(run=run)
         command.add_argument(
-            "--config", metavar="FILE[:ARG]", help="experiment; without it, that of the workdir"
+            "--config",
+            metavar="FILE[:ARG]",
+            help="a file with sweep()" if name == "sweep" else "experiment; default: the workdir's",
         )
         command.add_argument("--workdir", type=expanded, metavar="DIR", help="where the run lives")
         if name in ("evaluate", "sweep"):
-            command.add_argument("--split", choices=("train", "val", "test"), default="val")
+            command.add_argument(
+                "--split", choices=("train", "val", "test"), default="val", help="default: val"
+            )
         if name == "sweep":
             command.add_argument("--index", type=int, metavar="I", help="only variant I")
             command.add_argument("--seeds", type=positive, metavar="N", help="runs of each row")
             command.add_argument("--list", action="store_true", help="only say what would be run")
         if name == "evaluate":
             command.add_argument(
-                "--step", type=checkpoint_step, default="newest", help="K, newest or best"
+                "--step",
+                type=checkpoint_step,
+                default="newest",
+                help="K, newest (the default) or best",
             )
-            command.add_argument("--no_fcn_score", action="store_true", help="leave it out")
+            command.add_argument("--no_fcn_score", action="store_true", help="trains no segmenter")
         if name == "describe":
             command.add_argument("--format", choices=("text", "json"), default="text")
     options, rest = parser.parse_known_args(arguments)

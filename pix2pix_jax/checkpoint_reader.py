@@ -56,7 +56,7 @@ def empty(template: Tree) -> Tree:
 
 def read_generator(
     workdir: Path, template: TrainState, step: int | Literal["best", "newest"], metric: str
-) -> tuple[int, Tree]:
+) -> tuple[int, Tree, str]:
     """The generator's parameters of a run, which may be going on.
 
     Args:
@@ -66,7 +66,7 @@ def read_generator(
       metric: one of METRICS.
 
     Returns:
-      The step, and the parameters.
+      The step, the parameters, and the fingerprint of the data that they were trained on.
 
     Raises:
       UsageError: no checkpoints, not this one, none evaluated, or one that is not what was saved.
@@ -84,7 +84,7 @@ def read_generator(
         raise UsageError(f"--step: no checkpoint {step} in {directory}; there are {there}")
     items = items_of(template)
     try:
-        read_origin(directory / str(step), items)
+        origin = read_origin(directory / str(step), items)
         check_seal(directory / str(step) / "generator")
         with ocp.StandardCheckpointer() as reader:
             params = reader.restore(directory / str(step) / "generator", empty(items["generator"]))
@@ -95,7 +95,7 @@ def read_generator(
         raise UsageError(
             f"{directory}/{step}: cannot be restored ({reason}); give another --step: {there}"
         ) from error
-    return step, params
+    return step, params, origin["data"]
 
 
 def _best(directory: Path, steps: list[int], metric: str) -> int:

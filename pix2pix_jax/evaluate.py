@@ -11,9 +11,11 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
+from tensorflow_datasets.core import DatasetBuilder
 
 from pix2pix_jax.checkpoint_reader import read_generator
 from pix2pix_jax.config import Config, UsageError, identity, resolve
+from pix2pix_jax.config_files import read_config
 from pix2pix_jax.data.builders import fingerprint, prepare
 from pix2pix_jax.data.images import to_image
 from pix2pix_jax.data.pipeline import open_split
@@ -53,8 +55,9 @@ def evaluate(
     config = resolve(config)
     check_run(workdir, config)
     template = jax.eval_shape(lambda: create_state(config))
-    step, params = read_generator(workdir, template, step, config.train.best_metric)
+    step, params, trained_on = read_generator(workdir, template, step, config.train.best_metric)
     dataset = prepare(config.data)
+    check_pairs(workdir, config, dataset, trained_on)
     records = open_split(dataset, split)
     unread = why_unread(config.data, dataset) if fcn_score else ""
     report, path = workdir / "report", workdir / f"evaluation_{split}.json"
@@ -73,7 +76,8 @@ def evaluate(
             "segmenter": judge and judge.name,
         } | as_json(result)
         write_gallery(workdir, summary)
-        write_whole(path, json.dumps(summary, indent=1) + "\n")
+        fields = (f" {json.dumps(name)}: {json.dumps(value)}" for name, value in summary.items())
+        write_whole(path, "{\n" + ",\n".join(fields) + "\n}\n")  # a line each, to be read by people
     say(as_text(summary))
     say(f"step {step}, {split}: {len(records)} pairs, shown in {report}/evaluation_{split}.html")
     if unread:
@@ -86,6 +90,17 @@ def check_run(workdir: Path, config: Config) -> None:
     free = frozenset({"data.name", "data.synthetic_pairs", "data.synthetic_ambiguous"})
     mend = "leave out --config, and what changes these"
     check_same_run(workdir / "config.json", config, mend, free)
+
+
+def check_pairs(workdir: Path, config: Config, dataset: DatasetBuilder, trained_on: str) -> None:
+    """Raises UsageError where a source has changed: what was trained on may be in any split now."""
+    same = read_config(workdir / "config.json").data.source == config.data.source
+    if same and config.data.source and fingerprint(dataset) != trained_on:
+        raise UsageError(
+            f"data.source: {config.data.source} holds other pairs than {workdir} was trained on, "
+            "some of which may have moved between splits; bring it back as it was, or put those "
+            "to measure into another folder, for --config.data.source"
+        )
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def write_gallery(workdir: Path, summary: dict) -> None:
         (
             LABELS[name],
             shown(name, value),
-            shown(name, truth[name]) if name in truth else "",
+            *([shown(name, truth[name]) if name in truth else ""] if truth else []),
             "higher" if METRICS[name] else "lower",
         )
         for name, value in summary["metrics"].items()
@@ -56,9 +56,9 @@ def write_gallery(workdir: Path, summary: dict) -> None:
         for pair in sorted(summary["pairs"], key=itemgetter("name"))
     )
     body = (
-        f"<p>Step {summary['step']}, seed {summary['seed']}, pairs: {summary['images']}.</p>"
-        f"<p>{judged(summary['segmenter']) if truth else ''}</p>"
-        f"{table(('', 'output', TRUTH if truth else '', 'is better'), rows)}"
+        f"<p>Step {summary['step']}, seed {summary['seed']}, pairs: {summary['images']}. "
+        f"{judged(summary['segmenter']) if truth else ''}</p>"
+        f"{table(('', 'output', *([TRUTH] if truth else []), 'is better'), rows)}"
         f'<h2>Colours</h2><div class="charts">{histograms(summary["lab_histograms"])}</div>'
         '<h2>Pairs</h2><p><label>Order: <select id="order">'
         f'<option value="">by name</option>{choices}</select></label></p>'

@@ -17,7 +17,7 @@ from pix2pix_jax.describe import describe
 from pix2pix_jax.guards import check_devices, check_runs, memory_errors
 from pix2pix_jax.results import FAILED, finished
 from pix2pix_jax.train_step import create_state, make_train_step, step_key
-from pix2pix_jax.writer import read_metrics
+from pix2pix_jax.writer import read_metrics, say
 
 
 def as_text(plan: Sweep, workdir: Path, split: str) -> str:
@@ -51,8 +51,9 @@ def as_text(plan: Sweep, workdir: Path, split: str) -> str:
             f"{config.train.steps:>9,} {duration(left):>12}  {state}".rstrip()
         )
     lines.append(
-        f"{duration(total)} of training in all, as measured where one has run, else as a step of "
-        "its generator takes; starting, compiling and evaluating take up to a minute more for each"
+        f"about {duration(total)} of training left, by what its runs took here so far, or else by "
+        "a step of the generator; compiling and evaluating take a minute more for each, and the "
+        "segmenter of a dataset some minutes, once"
     )
     return "\n".join(lines)
 
@@ -143,6 +144,7 @@ def _generator_seconds(config: Config) -> float:
         "index": jnp.zeros(images, jnp.int32),
     }
     step = jax.jit(make_train_step(config), donate_argnums=0)
+    say("timing a step of the generator, which takes half a minute on a CPU")
     seconds = []
     with memory_errors():
         state = create_state(config)

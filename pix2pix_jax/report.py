@@ -87,8 +87,9 @@ def curve(name: str, lines: list[dict[str, float]]) -> str:
     """
     points = [(line["step"], line[name]) for line in lines if name in line]
     means, mean = [], points[0][1]
-    for _, value in points:
-        mean += (0.15 if name.startswith(("loss/", "logits/", "images")) else 1) * (value - mean)
+    for count, (_, value) in enumerate(points, 1):
+        share = max(0.15, 1 / count) if name.startswith(("loss/", "logits/", "images")) else 1
+        mean += share * (value - mean)
         means.append(mean)
     figure, axes = chart(2.6)
     steps, values = zip(*points, strict=True)

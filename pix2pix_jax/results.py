@@ -40,7 +40,8 @@ def write_results(plan: Sweep, workdir: Path, split: str) -> None:
     results = {"title": plan.title, "split": split, "rows": rows, "paper": plan.paper}
     write_whole(workdir / "results.json", json.dumps(results, indent=1) + "\n")
     header, lines = as_table(rows, plan.paper)
-    note = " ".join([f"Of the {split} split.", *notes(list(evaluations.values()))])
+    found = list(evaluations.values())
+    note = " ".join([compared(plan, split, found), *notes(found)])
     bars = [[cell.replace("|", "\\|") for cell in line] for line in lines]  # of their own
     marked = [header, ["---"] * len(header), *bars]
     text = "".join(f"| {' | '.join(line)} |\n" for line in marked)
@@ -113,6 +114,20 @@ def over_runs(values: list[float | None]) -> dict[str, Any]:
         "spread": float(np.std(values, ddof=1)) if whole and len(values) > 1 else None,
         "values": values,
     }
+
+
+def compared(plan: Sweep, split: str, evaluations: list[Evaluation]) -> str:
+    """Which pairs, and after how many steps."""
+    configs = [config for _, config in plan.variants]
+    datasets = dict.fromkeys(
+        f"{config.data.name} at {'x'.join(map(str, config.data.image_size))}" for config in configs
+    )
+    steps = dict.fromkeys(f"{config.train.steps:,}" for config in configs)
+    pairs = dict.fromkeys(f"{found['images']}" for found in evaluations)
+    return (
+        f"{', '.join(datasets)}: {' or '.join(pairs) or 'no'} pairs of the {split} split, after "
+        f"{' or '.join(steps)} steps."
+    )
 
 
 def notes(evaluations: list[Evaluation]) -> list[str]:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -124,14 +125,17 @@ def _train(data: Data, dataset: DatasetBuilder, palette: Palette) -> tuple[dict,
         updates, opt_state = optimizer.update(jax.grad(loss)(params, batch), opt_state)
         return optax.apply_updates(params, updates), opt_state
 
-    say(f"training the segmenter of {data.name}, once for these pairs and this size")
+    say(f"training the segmenter of {data.name}, once for these pairs and this size: {steps} steps")
     opt_state = optimizer.init(params)
     bar = tqdm(range(steps), unit="step", disable=not sys.stderr.isatty())
     with closing(_batches(data, dataset, palette)) as batches:
         for step, batch in zip(bar, batches, strict=False):
             params, opt_state = update(params, opt_state, batch)
-            if bar.disable and (step + 1) % (steps // 4) == 0:
-                say(f"segmenter: step {step + 1}/{steps}")
+            if step == 0:  # which compiles
+                start = time.monotonic()
+            elif bar.disable and step % (steps // 8) == 0:
+                left = (steps - step) * (time.monotonic() - start) / step
+                say(f"segmenter: step {step}/{steps}  {tqdm.format_interval(left)} left")
     return params, _score(
         partial(_segment, segmenter, params), data, open_split(dataset, "val"), palette
     )

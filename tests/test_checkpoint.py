@@ -170,8 +170,8 @@ def read(workdir, template, step, metric="l1"):
 def test_a_generator_is_read_alone(tmp_path, state, template):
     save(tmp_path, state, 1, 2, 3, scores={1: {"l1": 0.2}, 2: {"l1": 0.1}})
     for asked, expected in ((2, 2), ("newest", 3), ("best", 2)):
-        step, params = read(tmp_path, template, asked)
-        assert step == expected
+        step, params, data = read(tmp_path, template, asked)
+        assert (step, data) == (expected, "facades")
         for a, b in zip(
             jax.tree.leaves(params), jax.tree.leaves(state.generator.params), strict=True
         ):

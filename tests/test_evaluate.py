@@ -1,6 +1,7 @@
 """The evaluate command, and what a run says of itself while it trains."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -125,3 +126,19 @@ def test_a_dataset_without_classes_has_all_scores_but_one(tiny, tmp_path):
     assert list(found["metrics"]) == ["l1", "psnr", "ssim", "lab_l", "lab_a", "lab_b"]
     best = "--config.train.best_metric=class_iou"
     refused("no palette", "train", *tiny, f"--workdir={tmp_path / 'b'}", *more, *WATCHED[:1], best)
+
+
+def test_pairs_that_were_trained_on_are_not_measured_by_mistake(tiny, tmp_path):
+    """A source that has grown is cut into other splits; another source is another matter."""
+    files = {f"{place}.png": jpeg(64, 40 + place) for place in range(6)}
+    source = folder_of(tmp_path, files)
+    workdir = tmp_path / "run"
+    more = ("--config.data.name=folder", source, "--config.data.direction=AtoB")
+    assert train(tiny, workdir, 1, *more)[0] == 0
+    copy = shutil.copytree(tmp_path / "pairs", tmp_path / "copy")
+    folder_of(tmp_path, {f"more{place}.png": jpeg(64, 50 + place) for place in range(6)})
+    score = ("evaluate", f"--workdir={workdir}", "--no_fcn_score")
+    refused(f"data.source: {tmp_path / 'pairs'} holds other pairs than", *score)
+    assert not (workdir / "evaluation_val.json").exists()
+    assert run(*score, f"--config.data.source={copy}")[0] == 0
+    assert json.loads((workdir / "evaluation_val.json").read_text())["images"] == 1

@@ -21,7 +21,7 @@ def test_the_plan_is_listed_with_what_it_will_train(plan, tmp_path):
     assert [line.split()[:2] for line in lines[2:6]] == [[str(i), VARIANTS[i]] for i in range(4)]
     assert [line.split()[4:6] for line in lines[2:6]] == [["16", "8"]] * 4
     assert lines[2].split()[2] != lines[4].split()[2]
-    assert "of training in all" in lines[-1]
+    assert "of training left" in lines[-1]
     assert not (tmp_path / "none").exists()
 
 
@@ -49,7 +49,7 @@ def test_times_are_guessed_from_a_step_of_the_generator(plan, tmp_path, monkeypa
     both = 800 * (1 + discriminator / generator)
     assert lines[2].endswith(duration(both))
     assert lines[3].endswith(" 13 min")
-    assert lines[4].startswith(f"{duration(both + 800)} of training in all")
+    assert lines[4].startswith(f"about {duration(both + 800)} of training left")
 
 
 def test_the_generators_step_is_timed_once_for_all_discriminators(plan, monkeypatch):

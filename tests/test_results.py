@@ -1,6 +1,7 @@
 """What the tables of a sweep say."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,6 +52,17 @@ def test_rows_are_mean_and_spread_over_seeds(plan, finished):
         ["big", "16x16", "2 of 2", "0.161 ± 0.001", "0.17", "∞"],
         ["ground truth", "", "", "0.900", "0.21", ""],
     ]
+
+
+def test_the_note_says_what_was_compared(plan, finished):
+    """After how many steps, too: a table of a short trial must not pass for a result."""
+    name, config = plan.variants[3]
+    longer = (name, replace(config, train=replace(config.train, steps=16_000)))
+    for variants, steps in ((plan.variants, "8"), ([*plan.variants[:3], longer], "8 or 16,000")):
+        write_results(plan._replace(variants=variants), finished, "val")
+        told = f"synthetic_facades at 32x32: 1 pairs of the val split, after {steps} steps."
+        for file in ("results.md", "report/index.html"):
+            assert told in (finished / file).read_text()
 
 
 def test_truths_of_other_segmenters_are_told_apart(plan, tmp_path):
