@@ -51,7 +51,8 @@ def open_writer(
 
     def write(step: int, scalars: dict[str, float], picture: Image.Image | None = None) -> None:
         start, end = clock["from"], clock["to"]
-        if start == end:  # nothing but the call that compiled
+        compiled = start == end  # and did nothing else
+        if compiled:
             start = opened
         rate = (end[0] - start[0]) / (end[1] - start[1])
         scalars = scalars | {"images_per_second": rate * batch_size}
@@ -69,8 +70,9 @@ def open_writer(
         told = shown | {n: value for n, value in scalars.items() if n.startswith("evaluation/")}
         text = "  ".join(f"{name.removeprefix('loss/')} {told[name]:.3f}" for name in told)
         left = tqdm.format_interval((last - step) / rate)
+        speed = "" if compiled else f"  {rate:.2f} steps/s  {left} left"
         bar.clear()
-        say(f"step {step}/{last}  {text}  {rate:.2f} steps/s  {left} left")
+        say(f"step {step}/{last}  {text}{speed}")
         bar.refresh()
         clock["from"] = step, time.perf_counter()
 

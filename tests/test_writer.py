@@ -4,11 +4,13 @@ import sys
 
 import jax
 import numpy as np
+import pytest
+from matplotlib.axes import Axes
 from PIL import Image
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from pix2pix_jax.config import Config
-from pix2pix_jax.report import write_report
+from pix2pix_jax.report import curve, unit, write_report
 from pix2pix_jax.writer import open_writer, read_metrics, rewind, sample_grid
 
 
@@ -71,7 +73,7 @@ def test_tensorboard_is_told_what_comes_again(tmp_path):
     assert (4, "forget from here") in events(tmp_path)
 
 
-def test_speed_is_of_training_alone(tmp_path, monkeypatch):
+def test_speed_is_of_training_alone(tmp_path, monkeypatch, capsys):
     """One step of 100 s, which compiles; then 10 s of pictures; then three steps of 2 s."""
     clock = iter([0.0, 100.0, 110.0, 112.0, 114.0, 116.0, 126.0])
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
@@ -83,6 +85,9 @@ def test_speed_is_of_training_alone(tmp_path, monkeypatch):
         write(4, {})
     lines = read_metrics(tmp_path / "metrics.jsonl")
     assert [line["images_per_second"] for line in lines] == [4 / 100, 4 / 2]
+    compiled, trained = capsys.readouterr().out.splitlines()
+    assert "left" not in compiled  # as nobody can tell yet
+    assert trained.endswith("0.50 steps/s  00:00 left")
 
 
 def test_plain_lines_when_piped(tmp_path, capsys):
@@ -123,6 +128,33 @@ def test_sample_grid_shows_every_pixel_in_its_place():
     grey = grid[18:26, 4:20]
     np.testing.assert_array_equal(grey[..., 0], np.round((columns["input"][0, ..., 0] + 1) * 127.5))
     np.testing.assert_array_equal(grey[..., 0], grey[..., 2])
+
+
+def test_curves_are_smoothed_from_their_first_points(monkeypatch):
+    """A mean of all at first, of about the last seven later; validation is not smoothed."""
+    drawn = []
+    monkeypatch.setattr(Axes, "plot", lambda axes, steps, values, **style: drawn.append(values))
+    lines = [{"step": s, "loss/generator_l1": v} for s, v in enumerate((0.9, 0.1, 0.2), 1)]
+    curve("loss/generator_l1", lines)
+    np.testing.assert_allclose(drawn[1], [0.9, 0.5, 0.4])
+    drawn.clear()
+    lines = [{"step": s, "loss/generator_l1": float(s == 100)} for s in range(1, 101)]
+    curve("loss/generator_l1", lines)
+    np.testing.assert_allclose(drawn[1][-1], 0.15)
+    drawn.clear()
+    curve("validation/l1", [{"step": s, "validation/l1": v} for s, v in enumerate((3, 1), 1)])
+    np.testing.assert_allclose(drawn[1], [3, 1])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("evaluation/psnr", "dB"), ("evaluation/class_iou", "0 to 1"), ("logits/real", "logit"),
+     ("validation/l1", "mean |difference|, 0 to 2"), ("images_per_second", "images / s"),
+     ("loss/generator_l1", "mean |difference|, 0 to 2"),
+     ("loss/discriminator", "mean over patches")],
+)  # fmt: skip
+def test_every_curve_has_its_unit(name, expected):
+    assert unit(name) == expected
 
 
 def test_the_report_shows_curves_samples_and_config(tmp_path):
