@@ -34,8 +34,8 @@ def as_text(plan: Sweep, workdir: Path, split: str) -> str:
         try:
             config = resolve(config)
             check_devices(config.data.batch_size)
-            networks = _describe(_of_any_seed(config))
-            seconds = speeds.get(_of_any_seed(config)) or _seconds(_of_any_seed(config))
+            row = _of_any_seed(config)
+            networks, seconds = _describe(row), speeds.get(row) or _seconds(row)
         except UsageError as error:
             lines.append(f"{text} cannot be built: {error}")
             continue

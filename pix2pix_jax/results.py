@@ -20,10 +20,10 @@ from pix2pix_jax.page import LABELS, TRUTH, shown
 FAILED = "failed.txt"
 REASON = 200  # characters of one that a table has room for
 Row = dict[str, Any]
-Evaluation = dict[str, Any]  # what evaluation_<split>.json holds
+Summary = dict[str, Any]  # what evaluation_<split>.json holds
 
 
-def finished(config: Config, folder: Path, split: str) -> Evaluation | None:
+def finished(config: Config, folder: Path, split: str) -> Summary | None:
     """The evaluation of a variant after its last step, as a resolved config has it, if any."""
     found = read_evaluation(folder / f"evaluation_{split}.json")
     ours = (config.train.steps, identity(config))
@@ -49,7 +49,7 @@ def write_results(plan: Sweep, workdir: Path, split: str) -> None:
     write_comparison(plan.title, workdir, split, rows, evaluations, note, header, lines)
 
 
-def read_evaluations(plan: Sweep, workdir: Path, split: str) -> dict[str, Evaluation]:
+def read_evaluations(plan: Sweep, workdir: Path, split: str) -> dict[str, Summary]:
     """Those of all variants that are finished, by name."""
     evaluations = {}
     for name, config in plan.variants:
@@ -60,7 +60,7 @@ def read_evaluations(plan: Sweep, workdir: Path, split: str) -> dict[str, Evalua
     return evaluations
 
 
-def collect(plan: Sweep, workdir: Path, evaluations: dict[str, Evaluation]) -> list[Row]:
+def collect(plan: Sweep, workdir: Path, evaluations: dict[str, Summary]) -> list[Row]:
     """A row for all variants of the same name before the slash, in the order of the plan.
 
     Last comes the ground truth: what the segmenter makes of the real photos. It has a row for
@@ -96,7 +96,7 @@ def collect(plan: Sweep, workdir: Path, evaluations: dict[str, Evaluation]) -> l
     return [{"name": name} | row for name, row in rows.items()]
 
 
-def ground_truths(evaluations: dict[str, Evaluation]) -> dict[str, dict[str, float | None]]:
+def ground_truths(evaluations: dict[str, Summary]) -> dict[str, dict[str, float | None]]:
     """The scores of the real photos: one for all, or else each with a run that it belongs to."""
     truths: dict[tuple[str, str], tuple[str, dict]] = {}
     for name, found in evaluations.items():
@@ -116,7 +116,7 @@ def over_runs(values: list[float | None]) -> dict[str, Any]:
     }
 
 
-def compared(plan: Sweep, split: str, evaluations: list[Evaluation]) -> str:
+def compared(plan: Sweep, split: str, evaluations: list[Summary]) -> str:
     """Which pairs, and after how many steps."""
     configs = [config for _, config in plan.variants]
     datasets = dict.fromkeys(
@@ -130,7 +130,7 @@ def compared(plan: Sweep, split: str, evaluations: list[Evaluation]) -> str:
     )
 
 
-def notes(evaluations: list[Evaluation]) -> list[str]:
+def notes(evaluations: list[Summary]) -> list[str]:
     """What the numbers of a table are, and what keeps them from being compared, if anything."""
     judges = {found["segmenter"] for found in evaluations} - {None}
     told = ["Mean and standard deviation over the runs of a row."]
