@@ -39,7 +39,7 @@ def write_comparison(
     """
     body = [
         f"<p>{html.escape(note)}</p>",
-        table(map(html.escape, header), [map(html.escape, line) for line in lines]),
+        table(map(html.escape, header), [map(narrow, line) for line in lines]),
     ]
     firsts = {row["name"]: row["runs"][0]["name"] for row in rows if row["runs"]}
     if firsts:
@@ -68,6 +68,11 @@ def write_comparison(
     )
     body.append(f"<h2>Runs</h2><ul>{links}</ul>")
     write_whole(workdir / "report" / "index.html", page(title, "".join(body)))
+
+
+def narrow(cell: str) -> str:
+    """HTML of a cell with its spread below the mean, or the table is wider than a screen."""
+    return html.escape(cell).replace(" ± ", "<br>± ")
 
 
 def grid(workdir: Path, split: str, firsts: dict[str, Path], pairs: list[str]) -> str:

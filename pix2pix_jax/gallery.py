@@ -10,7 +10,7 @@ import numpy as np
 from pix2pix_jax.files import write_whole
 from pix2pix_jax.judge import judged
 from pix2pix_jax.metrics import LAB_RANGES, METRICS
-from pix2pix_jax.page import LABELS, TRUTH, chart, page, picture, shown, svg, table
+from pix2pix_jax.page import LABELS, TRUTH, chart, page, picture, run_name, shown, svg, table
 
 KINDS = ("input", "output", "target")
 # Pairs are moved, not drawn again; without scripts they stay in the order of their names.
@@ -65,7 +65,7 @@ def write_gallery(workdir: Path, summary: dict) -> None:
         f'<div class="heads">{"".join(f"<span>{kind}</span>" for kind in KINDS)}</div>'
         f'<div class="pairs">{figures}</div><script>{SCRIPT}</script>'
     )
-    title = f"{workdir.resolve().name}: {split} at step {summary['step']}"
+    title = f"{run_name(workdir)}: {split} at step {summary['step']}"
     write_whole(folder / f"evaluation_{split}.html", page(title, body))
 
 

@@ -26,19 +26,20 @@ LABELS = {
 }
 TRUTH = "ground truth"
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 80rem; margin: 2rem auto; padding: 0 1rem;
        color: #222; background: #fff; overflow-wrap: anywhere; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
+h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; } p { max-width: 62rem; }
 img, svg { max-width: 100%; height: auto; } figure { margin: 0 0 1rem; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1rem; }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 1rem; }
 pre { background: #f4f4f4; padding: 1rem; overflow-x: auto; }
 .wide { overflow-x: auto; }
-table { border-collapse: collapse; overflow-wrap: normal; }
-td, th { padding: 0.2rem 0.7rem; text-align: right; }
+table { border-collapse: collapse; overflow-wrap: normal; font-size: 0.85rem; }
+td, th { padding: 0.2rem 0.3rem; text-align: right; vertical-align: top; }
 td:first-child, th:first-child { text-align: left; position: sticky; left: 0; background: #fff; }
 tr { border-bottom: 1px solid #ddd; }
 th { vertical-align: bottom; } td { white-space: nowrap; }
-td:nth-child(3) { white-space: normal; min-width: 6rem; } /* why a variant failed */
+td:nth-child(3) { white-space: normal; min-width: 4rem; } /* why a variant failed */
+.pairs, .heads { max-width: 50rem; }
 .pairs figure { display: grid; grid-template-columns: repeat(3, 1fr); gap: 2px; }
 .pairs img, .grid img { width: 100%; display: block; background: #eee; }
 .pairs figcaption { grid-column: 1 / -1; font-size: 0.85rem; overflow-wrap: anywhere; }
@@ -63,6 +64,11 @@ def page(title: str, body: str) -> str:
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style>'
         f"<h1>{title}</h1>{body}</html>\n"
     )
+
+
+def run_name(workdir: Path) -> str:
+    """What titles call a run: the last two folders, since a sweep has many a "seed0"."""
+    return "/".join(workdir.resolve().parts[-2:])
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from pix2pix_jax.config import Config
 from pix2pix_jax.files import write_whole
 from pix2pix_jax.metrics import METRICS, goodness
-from pix2pix_jax.page import LABELS, chart, page, svg
+from pix2pix_jax.page import LABELS, chart, page, run_name, svg
 from pix2pix_jax.writer import read_metrics
 
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "grain", "numpy")
@@ -47,7 +47,7 @@ def write_report(workdir: Path, config: Config) -> None:
     )
     text = TypeAdapter(Config).dump_json(config, indent=2).decode()
     versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
-    title = f"{workdir.resolve().name}: step {last} of {config.train.steps}"
+    title = f"{run_name(workdir)}: step {last} of {config.train.steps}"
     body = (
         f"{best(lines, config.train.best_metric)}{newest}"
         "<h2>Curves</h2><p>Thin as logged, thick smoothed, but for validation, which is of the "
