@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from pix2pix_jax.files import write_whole
-from pix2pix_jax.gallery import histograms
+from pix2pix_jax.gallery import KINDS, histograms
 from pix2pix_jax.metrics import LAB_RANGES, METRICS
-from pix2pix_jax.page import LABELS, TRUTH, chart, page, picture, svg, table
+from pix2pix_jax.page import TRUTH, chart, page, picture, svg, table
 
 SHOWN = 6  # pairs in the grid of pictures
 
@@ -52,7 +52,10 @@ def write_comparison(
         sides = {name: found["lab_histograms"]["output"] for name, found in shown.items()}
         sides[TRUTH] = next(iter(shown.values()))["lab_histograms"]["target"]
         body.append(f'<h2>Colours</h2><div class="charts">{histograms(sides)}</div>')
-        names = [{pair["name"] for pair in found["pairs"]} for found in shown.values()]
+        names = [
+            {pair["name"] for pair in found["pairs"]} & drawn(workdir / firsts[name], split)
+            for name, found in shown.items()
+        ]
         common = sorted(set.intersection(*names))[:SHOWN]  # none where rows are of different data
         if common:
             body.append(
@@ -75,6 +78,14 @@ def narrow(cell: str) -> str:
     return html.escape(cell).replace(" ± ", "<br>± ")
 
 
+def drawn(run: Path, split: str) -> set[str]:
+    """Names of the pairs of which all pictures are there: some may have been deleted for room."""
+    kinds = [run / "report" / f"evaluation_{split}" / kind for kind in KINDS]
+    return set.intersection(
+        *({str(p.relative_to(kind).with_suffix("")) for p in kind.rglob("*.png")} for kind in kinds)
+    )
+
+
 def grid(workdir: Path, split: str, firsts: dict[str, Path], pairs: list[str]) -> str:
     """A line for every pair: input, what the first run of each row made of it, ground truth."""
     any_run = next(iter(firsts.values()))
@@ -85,7 +96,8 @@ def grid(workdir: Path, split: str, firsts: dict[str, Path], pairs: list[str]) -
     for pair in pairs:
         for caption, folder, kind in columns:
             path = folder / "report" / f"evaluation_{split}" / kind / f"{pair}.png"
-            cells.append(picture(path, workdir / "report", caption))
+            link = f"../{path.relative_to(workdir)}"
+            cells.append(picture(path, link, caption))
     style = f"grid-template-columns: repeat({len(columns)}, minmax(6rem, 1fr))"
     return f'<div class="wide"><div class="grid" style="{style}">{"".join(cells)}</div></div>'
 
@@ -94,6 +106,7 @@ def runs_chart(metric: str, rows: list[dict[str, Any]]) -> str:
     """Every run of every row as a dot, their mean as a line, the ground truth dashed."""
     rows = [row for row in rows if metric in row["metrics"]]
     truths = [row["metrics"][metric]["mean"] for row in rows if not row["runs"]]
+    truths = [truth for truth in truths if truth is not None]
     rows = [row for row in rows if row["runs"]]
     if not rows:
         return ""
@@ -108,8 +121,8 @@ def runs_chart(metric: str, rows: list[dict[str, Any]]) -> str:
         axes.axvline(truth, color="black", linestyle="--", linewidth=1)
     axes.set_yticks(range(len(rows)), [row["name"] for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    better = "higher" if METRICS[metric] else "lower"
+    better = "higher" if METRICS[metric].higher_is_better else "lower"
     shared = " in common" if metric in LAB_RANGES else ""
-    axes.set_xlabel(f"{LABELS[metric]}{shared}, {better} is better")
+    axes.set_xlabel(f"{METRICS[metric].label}{shared}, {better} is better")
     axes.xaxis.set_major_locator(MaxNLocator(4))
     return svg(figure)

@@ -2,9 +2,6 @@
 
 import json
 import math
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -19,11 +16,12 @@ from pix2pix_jax.config_files import read_config
 from pix2pix_jax.data.builders import fingerprint, prepare
 from pix2pix_jax.data.images import to_image
 from pix2pix_jax.data.pipeline import open_split
-from pix2pix_jax.files import locked, write_whole
-from pix2pix_jax.gallery import write_gallery
+from pix2pix_jax.files import locked, whole, whole_folder
+from pix2pix_jax.gallery import as_page
 from pix2pix_jax.guards import check_same_run, memory_errors
 from pix2pix_jax.judge import open_judge, why_unread
-from pix2pix_jax.page import LABELS, TRUTH, shown
+from pix2pix_jax.metrics import METRICS
+from pix2pix_jax.page import TRUTH, run_name, shown
 from pix2pix_jax.scoring import Evaluation, make_scorer
 from pix2pix_jax.train_step import create_state
 from pix2pix_jax.writer import say
@@ -60,12 +58,16 @@ def evaluate(
     check_pairs(workdir, config, dataset, trained_on)
     records = open_split(dataset, split)
     unread = why_unread(config.data, dataset) if fcn_score else ""
-    report, path = workdir / "report", workdir / f"evaluation_{split}.json"
-    with locked(report, wait=True), memory_errors():
+    path, page = workdir / f"evaluation_{split}.json", workdir / f"report/evaluation_{split}.html"
+    with (
+        locked(page.parent, wait=True),
+        memory_errors(),
+        whole(page) as new_page,
+        whole(path) as new_json,
+        whole_folder(page.with_suffix("")) as pictures,  # the first to be replaced
+    ):
         judge = open_judge(config.data, dataset) if fcn_score and not unread else None
-        with new_pictures(report / f"evaluation_{split}") as pictures:
-            result = make_scorer(config, records, judge)(params, partial(write_pictures, pictures))
-            remove_old(path, step)
+        result = make_scorer(config, records, judge)(params, partial(write_pictures, pictures))
         summary = {
             "split": split,
             "step": step,
@@ -75,11 +77,13 @@ def evaluate(
             "data": fingerprint(dataset, ("train", split)),
             "segmenter": judge and judge.name,
         } | as_json(result)
-        write_gallery(workdir, summary)
+        new_page.write_text(as_page(run_name(workdir), summary, pictures), encoding="utf-8")
         fields = (f" {json.dumps(name)}: {json.dumps(value)}" for name, value in summary.items())
-        write_whole(path, "{\n" + ",\n".join(fields) + "\n}\n")  # a line each, to be read by people
+        lines = "{\n" + ",\n".join(fields) + "\n}\n"  # a line each, to be read by people
+        new_json.write_text(lines, encoding="utf-8")
+        remove_old(path, step)  # or, killed now, it would stand beside new pictures
     say(as_text(summary))
-    say(f"step {step}, {split}: {len(records)} pairs, shown in {report}/evaluation_{split}.html")
+    say(f"step {step}, {split}: {len(records)} pairs, shown in {page}")
     if unread:
         raise UsageError(f"{unread}; all else is written, and --no_fcn_score leaves this out")
     return 0
@@ -103,21 +107,8 @@ def check_pairs(workdir: Path, config: Config, dataset: DatasetBuilder, trained_
         )
 
 
-@contextmanager
-def new_pictures(folder: Path) -> Iterator[Path]:
-    """Where to write pictures that, if nothing fails, take the place of those in a folder."""
-    new = folder.with_name(f".{folder.name}")
-    shutil.rmtree(new, ignore_errors=True)  # of one that was killed
-    try:
-        yield new
-        shutil.rmtree(folder, ignore_errors=True)
-        new.rename(folder)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-
-
 def remove_old(path: Path, step: int) -> None:
-    """Removes an evaluation, whose pictures are about to be replaced, and says so."""
+    """Removes an evaluation, which is about to be replaced, and says so where it is of another."""
     old = read_evaluation(path)
     if old and old["step"] != step:
         say(
@@ -168,5 +159,5 @@ def as_text(summary: dict) -> str:
     for name, value in summary["metrics"].items():
         truth = summary["ground_truth"]
         right = shown(name, truth[name]) if name in truth else ""
-        lines.append(f"{LABELS[name]:20} {shown(name, value):>8} {right:>13}".rstrip())
+        lines.append(f"{METRICS[name].label:20} {shown(name, value):>8} {right:>13}".rstrip())
     return "\n".join(lines)

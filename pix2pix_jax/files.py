@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -29,6 +30,26 @@ def write_whole(path: Path, text: str) -> None:
     """Writes a file of text whole."""
     with whole(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Where to write a folder that, at the end of the `with` block, takes the place of `folder`.
+
+    Where something fails the old one stays as it was. Nobody else may be writing it.
+    """
+    new, old = (folder.with_name(f".{folder.name}.{age}") for age in ("new", "old"))
+    try:
+        for left in (new, old):  # of a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        new.mkdir(parents=True)
+        yield new
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+    finally:
+        for left in (new, old):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 @contextmanager

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pix2pix_jax.files import write_whole
 from pix2pix_jax.judge import judged
 from pix2pix_jax.metrics import LAB_RANGES, METRICS
-from pix2pix_jax.page import LABELS, TRUTH, chart, page, picture, run_name, shown, svg, table
+from pix2pix_jax.page import TRUTH, chart, page, picture, shown, svg, table
 
 KINDS = ("input", "output", "target")
 # Pairs are moved, not drawn again; without scripts they stay in the order of their names.
@@ -27,32 +26,34 @@ order.addEventListener("change", () => {
 """
 
 
-def write_gallery(workdir: Path, summary: dict) -> None:
-    """Writes report/evaluation_<split>.html.
+def as_page(run: str, summary: dict, pictures: Path) -> str:
+    """HTML of a page that stands beside the folder evaluation_<split>/ with the pictures.
 
     Args:
-      workdir: of the run, whose pictures lie in report/evaluation_<split>/.
+      run: what it is called.
       summary: the content of evaluation_<split>.json.
+      pictures: where those of that folder lie now.
     """
-    split, folder, truth = summary["split"], workdir / "report", summary["ground_truth"]
+    split, truth = summary["split"], summary["ground_truth"]
     rows = [
         (
-            LABELS[name],
+            METRICS[name].label,
             shown(name, value),
             *([shown(name, truth[name]) if name in truth else ""] if truth else []),
-            "higher" if METRICS[name] else "lower",
+            "higher" if METRICS[name].higher_is_better else "lower",
         )
         for name, value in summary["metrics"].items()
     ]
     choices = "".join(
-        f'<option value="{name} {sign if METRICS[name] else -sign}">{word} {LABELS[name]} first'
-        "</option>"
+        f'<option value="{name} {sign}">{word} {METRICS[name].label} first</option>'
         for name in summary["pairs"][0]
         if name != "name"
-        for word, sign in (("worst", 1), ("best", -1))
+        for word, sign in zip(
+            ("worst", "best"), (1, -1) if METRICS[name].higher_is_better else (-1, 1), strict=True
+        )
     )
     figures = "".join(
-        figure(pair, folder / f"evaluation_{split}", folder)
+        figure(pair, pictures, f"evaluation_{split}")
         for pair in sorted(summary["pairs"], key=itemgetter("name"))
     )
     body = (
@@ -65,11 +66,10 @@ def write_gallery(workdir: Path, summary: dict) -> None:
         f'<div class="heads">{"".join(f"<span>{kind}</span>" for kind in KINDS)}</div>'
         f'<div class="pairs">{figures}</div><script>{SCRIPT}</script>'
     )
-    title = f"{run_name(workdir)}: {split} at step {summary['step']}"
-    write_whole(folder / f"evaluation_{split}.html", page(title, body))
+    return page(f"{run}: {split} at step {summary['step']}", body)
 
 
-def figure(pair: dict, pictures: Path, folder: Path) -> str:
+def figure(pair: dict, pictures: Path, folder: str) -> str:
     """HTML of a pair: three pictures over its metrics, which are also its data to sort by."""
     name = pair["name"]
     values = {metric: value for metric, value in pair.items() if metric != "name"}
@@ -79,9 +79,12 @@ def figure(pair: dict, pictures: Path, folder: Path) -> str:
         for metric, value in values.items()
     )
     images = "".join(
-        picture(pictures / kind / f"{name}.png", folder, f"{kind} of {name}") for kind in KINDS
+        picture(pictures / kind / f"{name}.png", f"{folder}/{kind}/{name}.png", f"{kind} of {name}")
+        for kind in KINDS
     )
-    text = ", ".join(f"{LABELS[metric]} {shown(metric, value)}" for metric, value in values.items())
+    text = ", ".join(
+        f"{METRICS[metric].label} {shown(metric, value)}" for metric, value in values.items()
+    )
     return f"<figure{data}>{images}<figcaption>{html.escape(name)}: {text}</figcaption></figure>"
 
 
@@ -101,7 +104,7 @@ def histograms(sides: dict[str, dict[str, list[int]]]) -> str:
             places = low + np.arange(len(shares))
             axes.step(places, shares, style, where="mid", linewidth=1.2, label=label)
         axes.set_yscale("log")
-        axes.set_xlabel(f"{LABELS[name].split()[0]} (CIE Lab units)")
+        axes.set_xlabel(f"{METRICS[name].label.split()[0]} (CIE Lab units)")
         axes.set_ylabel("share of pixels")
         drawn.legend(fontsize=8, loc="outside lower center", ncols=3)
         charts.append(svg(drawn))

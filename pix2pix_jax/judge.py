@@ -1,16 +1,14 @@
 """Who reads the classes out of outputs for the FCN-score, and whether anybody can."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
 from tensorflow_datasets.core import DatasetBuilder
 
 from pix2pix_jax.config import Data
 from pix2pix_jax.data.images import to_uint8
 from pix2pix_jax.data.palettes import PALETTES, Palette, fitting, nearest_class
 from pix2pix_jax.data.pipeline import open_split, sides
-from pix2pix_jax.segmenter import open_segmenter, segmenter_name
+from pix2pix_jax.segmenter import Read, open_segmenter, segmenter_name
 
 BY_COLOUR = "nearest colour"
 ASTRAY = 20  # levels of RGB that label maps are at most from their palette; the public JPEGs are 2
@@ -19,7 +17,7 @@ ASTRAY = 20  # levels of RGB that label maps are at most from their palette; the
 class Judge(NamedTuple):
     """What reads the classes of targets."""
 
-    read: Callable[[np.ndarray], np.ndarray]  # images [b, h, w, 3] in [-1, 1], classes [b, h, w]
+    read: Read
     palette: Palette  # of the label maps
     name: str  # of just this one: the hash of a segmenter, or BY_COLOUR
 
@@ -41,6 +39,11 @@ def why_unread(data: Data, dataset: DatasetBuilder) -> str:
         return (
             f"data.name: {data.name} has no palette of classes, so there is no FCN-score; "
             f"{', '.join(PALETTES)} have one"
+        )
+    if "train" not in dataset.info.splits:
+        return (
+            f"data.source: {data.source} has no train/ that a segmenter could learn to read from, "
+            "so there is no FCN-score"
         )
     if data.target_channels != 3:
         return f"data.target_channels: there is an FCN-score of 3, not of {data.target_channels}"

@@ -5,6 +5,7 @@ and counts added up before anything is divided: never a mean of means.
 """
 
 import math
+from typing import NamedTuple
 
 import dm_pix
 import jax
@@ -12,17 +13,24 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-# Whether a larger value is a better one, in the order of tables.
-METRICS = {
-    "per_pixel_accuracy": True,
-    "per_class_accuracy": True,
-    "class_iou": True,
-    "l1": False,
-    "psnr": True,
-    "ssim": True,
-    "lab_l": True,
-    "lab_a": True,
-    "lab_b": True,
+
+class Metric(NamedTuple):
+    """What there is to know of one beside how it is computed."""
+
+    label: str  # in tables and charts
+    higher_is_better: bool = True
+
+
+METRICS = {  # in the order of tables
+    "per_pixel_accuracy": Metric("per-pixel accuracy"),
+    "per_class_accuracy": Metric("per-class accuracy"),
+    "class_iou": Metric("class IOU"),
+    "l1": Metric("L1", higher_is_better=False),
+    "psnr": Metric("PSNR (dB)"),
+    "ssim": Metric("SSIM"),
+    "lab_l": Metric("L histogram"),
+    "lab_a": Metric("a histogram"),
+    "lab_b": Metric("b histogram"),
 }
 FCN_SCORE = ("per_pixel_accuracy", "per_class_accuracy", "class_iou")
 # Middles of the first and last bin of the histograms. Bins are one unit of Lab wide, and none has
@@ -149,4 +157,4 @@ def goodness(metric: str, scores: dict[str, float]) -> float:
     """Larger is better, whatever the metric; one that was not measured is the worst there is."""
     if metric not in scores:
         return -math.inf
-    return scores[metric] if METRICS[metric] else -scores[metric]
+    return scores[metric] if METRICS[metric].higher_is_better else -scores[metric]

@@ -2,7 +2,6 @@
 
 import html
 import io
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
@@ -12,18 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-# As tables and charts call them.
-LABELS = {
-    "per_pixel_accuracy": "per-pixel accuracy",
-    "per_class_accuracy": "per-class accuracy",
-    "class_iou": "class IOU",
-    "l1": "L1",
-    "psnr": "PSNR (dB)",
-    "ssim": "SSIM",
-    "lab_l": "L histogram",
-    "lab_a": "a histogram",
-    "lab_b": "b histogram",
-}
 TRUTH = "ground truth"
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 80rem; margin: 2rem auto; padding: 0 1rem;
@@ -78,19 +65,18 @@ def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
 
 
-def picture(path: Path, page_folder: Path, caption: str) -> str:
-    """HTML of a picture beside the page, read when it is scrolled to.
+def picture(path: Path, link: str, caption: str) -> str:
+    """HTML of a picture, read when it is scrolled to.
 
     Args:
       path: of the picture.
-      page_folder: of the page that shows it.
+      link: to it, from the page.
       caption: for those who cannot see it.
     """
-    place = quote(os.path.relpath(path, page_folder))
     with Image.open(path) as image:
         width, height = image.size
     return (
-        f'<img loading="lazy" src="{place}" width="{width}" height="{height}" '
+        f'<img loading="lazy" src="{quote(link)}" width="{width}" height="{height}" '
         f'alt="{html.escape(caption)}">'
     )
 

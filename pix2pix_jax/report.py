@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from pix2pix_jax.config import Config
 from pix2pix_jax.files import write_whole
 from pix2pix_jax.metrics import METRICS, goodness
-from pix2pix_jax.page import LABELS, chart, page, run_name, svg
+from pix2pix_jax.page import chart, page, run_name, svg
 from pix2pix_jax.writer import read_metrics
 
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "grain", "numpy")
@@ -67,7 +67,7 @@ def best(lines: list[dict[str, float]], metric: str) -> str:
     if not values:
         return ""
     step = max(values, key=lambda step: (goodness(metric, {metric: values[step]}), step))
-    return f"<p>Best by {LABELS[metric]} so far: step {step}, {values[step]:.3f}.</p>"
+    return f"<p>Best by {METRICS[metric].label} so far: step {step}, {values[step]:.3f}.</p>"
 
 
 def unit(name: str) -> str:

@@ -15,7 +15,7 @@ from pix2pix_jax.evaluate import read_evaluation
 from pix2pix_jax.files import write_whole
 from pix2pix_jax.judge import judged
 from pix2pix_jax.metrics import METRICS
-from pix2pix_jax.page import LABELS, TRUTH, shown
+from pix2pix_jax.page import TRUTH, shown
 
 FAILED = "failed.txt"
 REASON = 200  # characters of one that a table has room for
@@ -79,9 +79,9 @@ def collect(plan: Sweep, workdir: Path, evaluations: dict[str, Summary]) -> list
             found = evaluations[name]
             keys = ("step", "seed", "images", "data", "segmenter", "metrics")
             row["runs"].append({"name": name} | {key: found[key] for key in keys})
-        elif reason.exists():
+        if reason.exists():  # it may have befallen later: an evaluation stands, but not unmarked
             row["failed"][name] = reason.read_text(encoding="utf-8").strip()
-        else:
+        elif name not in evaluations:
             row["missing"].append(name)
     for row in rows.values():
         row["metrics"] = {
@@ -134,11 +134,17 @@ def notes(evaluations: list[Summary]) -> list[str]:
     """What the numbers of a table are, and what keeps them from being compared, if anything."""
     judges = {found["segmenter"] for found in evaluations} - {None}
     told = ["Mean and standard deviation over the runs of a row."]
-    told += [judged(judge) for judge in sorted(judges)[:1]]
+    told += dict.fromkeys(judged(judge) for judge in sorted(judges))
     if len(judges) > 1:
         told.append(
             f"These are of {len(judges)} different segmenters and do not compare, unless the rows "
             "are of different data: give all runs one data.data_dir, and run the sweep again."
+        )
+    count = len({found["data"] for found in evaluations})
+    if count > 1:
+        told.append(
+            f"Pairs are of {count} kinds: unless the rows are of different data by design, a "
+            "source has changed since; a sweep in another --workdir trains all on the same."
         )
     told.append("L1 is of images in [-1, 1]; of a histogram the share is shown that is in common.")
     return told
@@ -152,7 +158,7 @@ def as_table(
     printed = {metric for scores in paper.values() for metric in scores}
     header = ["variant", "receptive field", "runs"]
     for metric in measured:
-        header += [LABELS[metric], "paper"] if metric in printed else [LABELS[metric]]
+        header += [METRICS[metric].label, "paper"] if metric in printed else [METRICS[metric].label]
     lines = []
     for row in rows:
         line, theirs = [row["name"], "", ""], paper.get(row["name"].partition(" of ")[0], {})
@@ -169,8 +175,8 @@ def as_table(
 
 def about(row: Row) -> list[str]:
     """The cells of a row before its metrics: receptive field, and how many runs it is of."""
-    field, count = row["receptive_field"], len(row["runs"])
-    runs = f"{count} of {count + len(row['failed']) + len(row['missing'])}"
+    field, done = row["receptive_field"], {run["name"] for run in row["runs"]}
+    runs = f"{len(done)} of {len(done.union(row['failed'], row['missing']))}"
     reasons = [
         reason if len(reason) < REASON else f"{reason[:REASON]} ..."
         for reason in dict.fromkeys(row["failed"].values())

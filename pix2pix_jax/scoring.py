@@ -41,7 +41,8 @@ def make_evaluator(config: Config, dataset: DatasetBuilder) -> Callable[[dict], 
       dataset: prepared from it.
 
     Raises:
-      UsageError: the dataset can have no FCN-score.
+      UsageError: the dataset can have no FCN-score, or its images are too small for an SSIM, and
+        the best checkpoint is to be told by that.
     """
     judge = None
     if config.train.evaluate_every and config.train.best_metric in metrics.FCN_SCORE:
@@ -49,7 +50,8 @@ def make_evaluator(config: Config, dataset: DatasetBuilder) -> Callable[[dict], 
         if unread:
             raise UsageError(f"{unread}; choose another --config.train.best_metric")
         judge = open_judge(config.data, dataset)
-    if config.train.best_metric == "ssim" and min(config.data.image_size) < metrics.SSIM_WINDOW:
+    small = min(config.data.image_size) < metrics.SSIM_WINDOW
+    if config.train.evaluate_every and config.train.best_metric == "ssim" and small:
         raise UsageError(
             f"train.best_metric: ssim needs sides of at least {metrics.SSIM_WINDOW} pixels; choose "
             "another --config.train.best_metric"
@@ -75,6 +77,8 @@ def make_scorer(
       config: resolved.
       records: of a split.
       judge: reads the classes of targets; None: no FCN-score.
+
+    The function raises UsageError where outputs are not finite.
     """
     data, size = config.data, min(BATCH_SIZE, len(records))
     generator, key = make_generator(config), purpose_key(config, "evaluation")

@@ -58,13 +58,25 @@ def open_segmenter(data: Data, dataset: DatasetBuilder, palette: Palette) -> tup
     """
     path = _path(data, dataset, palette)
     if not path.exists():
+        _check_writable(path.parent)  # before all that training
         with locked(path.parent, wait=True):
-            if not os.access(path.parent, os.W_OK):
-                raise UsageError(f"{path.parent}: cannot be written to; give another data.data_dir")
             if not path.exists():  # nor has it been trained while we waited
                 _write(path, *_train(data, dataset, palette))
     params, name = _read(path)
     return partial(_segment, _segmenter(data, palette), params), name
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise UsageError(
+            f"{folder}: cannot be written to, and the segmenter belongs there; give another "
+            "--config.data.data_dir, or leave its scores out by --no_fcn_score"
+        )
 
 
 def segmenter_name(data: Data, dataset: DatasetBuilder, palette: Palette) -> str | None:

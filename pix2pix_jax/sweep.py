@@ -70,7 +70,8 @@ def check_split(configs: list[Config], split: str) -> None:
             dataset = prepare(data)
         except (UsageError, OSError):  # told as failed, once a variant is tried
             continue
-        open_split(dataset, split)
+        if split not in dataset.info.splits:
+            open_split(dataset, split)  # which says so
 
 
 def _variant(plan: Sweep, index: int) -> tuple[str, Config]:

@@ -12,7 +12,8 @@ from PIL import Image
 from tensorflow_datasets.core import DatasetBuilder
 
 from pix2pix_jax import checkpoint
-from pix2pix_jax.config import Config, resolve
+from pix2pix_jax.checkpoint_reader import read_scores
+from pix2pix_jax.config import Config, UsageError, resolve
 from pix2pix_jax.config_files import write_config
 from pix2pix_jax.data.builders import fingerprint, prepare
 from pix2pix_jax.data.pipeline import Example, open_split, plain, prefetched, train_batches
@@ -52,6 +53,10 @@ def train(config: Config, workdir: Path) -> int:
     template = jax.eval_shape(lambda: create_state(config))
     check_workdir(workdir, config)
     dataset = prepare(config.data)
+    if "train" not in dataset.info.splits:
+        raise UsageError(
+            f"data.source: {config.data.source} has no images to train on; put them into train/"
+        )
     with memory_errors():
         evaluate = make_evaluator(config, dataset)
     last = config.train.steps
@@ -74,12 +79,11 @@ def train(config: Config, workdir: Path) -> int:
         say(f"{workdir}: {where}, {epochs} of {pairs} pairs from {dataset.data_dir}")
         say("compiling, which takes half a minute on a CPU")
         step = fit(config, workdir, dataset, evaluate, state, totals, checkpoints, caught)
-        best = checkpoints.best_step()
+        best, metric = checkpoints.best_step(), config.train.best_metric
     if caught:
         say(f"{workdir}: stopped at step {step} and saved; the same command goes on from there")
         return 128 + caught[0]
-    if best is not None:
-        metric = config.train.best_metric
+    if best is not None and metric in read_scores(workdir / "checkpoints" / str(best)):
         say(f"{workdir}: best by {metric} is step {best}; pix2pix evaluate --step=best shows it")
     say(f"{workdir}: {step} steps done; the pictures are in {workdir}/report/index.html")
     return 0
@@ -120,9 +124,10 @@ def fit(
             if log or show or save or score or stop:
                 add_up(totals, unread, step)
             advance(step)  # after the wait for the devices, where there was one
-            scores = evaluate(now.generator.params) if score else {}
+            scores = {}
             if log or show or score:
-                picture, error = sample(step, now.generator.params)
+                picture, error = sample(step, now.generator.params)  # which have to be finite
+                scores = evaluate(now.generator.params) if score else {}
                 scalars = {
                     f"evaluation/{name}": value
                     for name, value in scores.items()

@@ -185,6 +185,14 @@ def test_without_val_a_tenth_of_train_is_held_out(tmp_path):
     assert not splits["train"].keys() & splits["val"].keys()
 
 
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_pairs_to_be_measured_alone_are_not_divided(tmp_path, split):
+    names = [f"{split}/{i}.png" for i in range(12)]
+    assert {
+        split: len(pairs) for split, pairs in found(touched(tmp_path / "pairs", names)).items()
+    } == {split: 12}
+
+
 def test_a_single_pair_is_both(tmp_path):
     pair = {"1": ["A/1.png", "B/1.png"]}
     assert found(touched(tmp_path / "pairs", pair["1"])) == {"train": pair, "val": pair}
@@ -208,8 +216,6 @@ def test_what_is_hidden_or_no_image_is_ignored(tmp_path):
         (["A/1.png", "1.png"], ["1.png"]),
         ([], ["SOURCE: ", "no images"]),
         (["1.txt"], ["SOURCE: ", "no images"]),
-        (["test/1.png"], ["SOURCE: ", "train/"]),
-        (["val/1.png"], ["SOURCE: ", "train/"]),
     ],
 )
 def test_what_makes_no_pairs_is_refused_by_name(tmp_path, names, complaints):

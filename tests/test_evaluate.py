@@ -61,9 +61,10 @@ def test_evaluate_writes_numbers_and_a_page(watched):
         np.testing.assert_allclose(value, logged[f"evaluation/{name}"], rtol=1e-5)
     assert len(list((workdir / "report" / "evaluation_val" / "output").iterdir())) == 2
     assert (workdir / "report" / "evaluation_val.html").exists()
+    _, out, _ = run("evaluate", f"--workdir={workdir}", "--no_fcn_score", "--step=9")
+    assert f"{workdir}/evaluation_val.json: of step 12, is replaced" in out
     best = max(s for s in metrics(workdir) if f"step {s};" in watched[1].partition("best by")[2])
-    _, out, _ = run("evaluate", f"--workdir={workdir}", "--no_fcn_score", "--step=best")
-    assert ("of step 12, is replaced" in out) == (best != 12)
+    run("evaluate", f"--workdir={workdir}", "--no_fcn_score", "--step=best")
     assert json.loads((workdir / "evaluation_val.json").read_text())["step"] == best
     run("evaluate", f"--workdir={workdir}", "--no_fcn_score", "--step=9", "--split=test")
     found = json.loads((workdir / "evaluation_test.json").read_text())
@@ -91,7 +92,8 @@ def test_evaluate_refuses_what_is_not_there(tiny, watched, tmp_path, monkeypatch
         assert not list(tmp_path.glob("evaluation*"))
 
 
-def test_an_evaluation_that_fails_costs_nothing(watched, monkeypatch):
+@pytest.mark.parametrize("place", ["make_scorer", "as_page"])
+def test_an_evaluation_that_fails_costs_nothing(watched, monkeypatch, place):
     """The numbers, the page and the pictures of the last one stay as they were."""
     workdir, _ = watched
     assert run("evaluate", f"--workdir={workdir}", "--no_fcn_score", "--step=12")[0] == 0
@@ -101,17 +103,19 @@ def test_an_evaluation_that_fails_costs_nothing(watched, monkeypatch):
         return {path: path.read_bytes() for path in left if path.is_file()}
 
     before = files()
-    monkeypatch.setattr(evaluate_module, "make_scorer", lambda *arguments: astray)
-    assert "not finite" in refusal(
+    failing = {"make_scorer": lambda *arguments: astray, "as_page": astray}
+    monkeypatch.setattr(evaluate_module, place, failing[place])
+    assert "gone astray" in refusal(
         evaluate, read_config(workdir / "config.json"), workdir, "val", 9, False
     )
     assert files() == before
 
 
-def astray(params, show):
-    """A scorer that fails at its second pair."""
-    show("first", {"output": np.zeros((4, 4, 3))})
-    raise UsageError("not finite")
+def astray(*arguments):
+    """Fails; as a scorer, at its second pair."""
+    if callable(arguments[-1]):
+        arguments[-1]("first", {"output": np.zeros((4, 4, 3))})
+    raise UsageError("gone astray")
 
 
 def test_a_dataset_without_classes_has_all_scores_but_one(tiny, tmp_path):
@@ -135,10 +139,13 @@ def test_pairs_that_were_trained_on_are_not_measured_by_mistake(tiny, tmp_path):
     workdir = tmp_path / "run"
     more = ("--config.data.name=folder", source, "--config.data.direction=AtoB")
     assert train(tiny, workdir, 1, *more)[0] == 0
-    copy = shutil.copytree(tmp_path / "pairs", tmp_path / "copy")
+    copy = shutil.copytree(tmp_path / "pairs", tmp_path / "copy" / "test")
     folder_of(tmp_path, {f"more{place}.png": jpeg(64, 50 + place) for place in range(6)})
     score = ("evaluate", f"--workdir={workdir}", "--no_fcn_score")
     refused(f"data.source: {tmp_path / 'pairs'} holds other pairs than", *score)
     assert not (workdir / "evaluation_val.json").exists()
-    assert run(*score, f"--config.data.source={copy}")[0] == 0
-    assert json.loads((workdir / "evaluation_val.json").read_text())["images"] == 1
+    others = f"--config.data.source={copy.parent}"
+    assert run(*score, others, "--split=test")[0] == 0
+    assert json.loads((workdir / "evaluation_test.json").read_text())["images"] == 6
+    refused("no val in", *score, others)
+    refused("has no images to train on", "train", *tiny, *more, others, f"--workdir={tmp_path}/2")

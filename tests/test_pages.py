@@ -11,7 +11,7 @@ from PIL import Image
 from pix2pix_jax.config import identity
 from pix2pix_jax.config_files import Sweep
 from pix2pix_jax.evaluate import write_pictures
-from pix2pix_jax.gallery import write_gallery
+from pix2pix_jax.gallery import as_page
 from pix2pix_jax.report import write_report
 from pix2pix_jax.results import write_results
 
@@ -78,7 +78,8 @@ def evaluation(config, folder, split="val"):
         "metrics": {"class_iou": 0.5, "l1": 0.3}, "ground_truth": {"class_iou": 0.9},
         "lab_histograms": {"output": counts, "target": counts},
     }  # fmt: skip
-    write_gallery(folder, summary)
+    text = as_page("a run", summary, folder / "report" / f"evaluation_{split}")
+    (folder / "report" / f"evaluation_{split}.html").write_text(text, encoding="utf-8")
     (folder / f"evaluation_{split}.json").write_text(json.dumps(summary))
 
 

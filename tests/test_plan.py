@@ -8,7 +8,7 @@ import pytest
 from conftest import VARIANTS, evaluated
 
 from pix2pix_jax import plan as plan_module
-from pix2pix_jax.config import Loss
+from pix2pix_jax.config import Loss, resolve
 from pix2pix_jax.describe import describe
 from pix2pix_jax.plan import as_text, duration, operations
 from pix2pix_jax.results import FAILED
@@ -19,7 +19,10 @@ def test_the_plan_is_listed_with_what_it_will_train(plan, tmp_path):
     """Parameters as `describe` counts them; no folder is made."""
     lines = as_text(plan, tmp_path / "none", "val").splitlines()
     assert [line.split()[:2] for line in lines[2:6]] == [[str(i), VARIANTS[i]] for i in range(4)]
-    assert [line.split()[4:6] for line in lines[2:6]] == [["16", "8"]] * 4
+    for line, (_, config) in zip(lines[2:6], plan.variants, strict=True):
+        networks = describe(resolve(config))
+        sizes = [networks[name]["parameters"] for name in ("generator", "discriminator")]
+        assert line.split()[2:6] == [*(f"{size:,}" for size in sizes), "16", "8"]
     assert lines[2].split()[2] != lines[4].split()[2]
     assert "of training left" in lines[-1]
     assert not (tmp_path / "none").exists()

@@ -87,14 +87,24 @@ def test_one_segmenter_has_one_truth_however_its_last_digits_were_rounded(plan, 
 
 
 def test_a_finished_run_stands_in_the_table_whatever_befell_later(plan, finished):
-    """Say the data moved away, and the sweep was started once more."""
+    """Say the data moved away, and the sweep was started once more; the table says that, too."""
     for name in VARIANTS[:2]:
         (finished / name / FAILED).write_text("no route to host\n")
     (finished / VARIANTS[1] / "evaluation_val.json").unlink()
     write_results(plan, finished, "val")
     row = rows_of(finished)["little"]
     assert [run["name"] for run in row["runs"]] == VARIANTS[:1]
-    assert row["failed"] == {VARIANTS[1]: "no route to host"}
+    assert row["failed"] == dict.fromkeys(VARIANTS[:2], "no route to host")
+    assert lines_of(finished)[1][2] == "1 of 2; failed: no route to host"
+
+
+def test_runs_of_other_pairs_do_not_share_a_table_unseen(plan, finished):
+    """Say a folder has grown between two tasks of an array job."""
+    path = finished / VARIANTS[3] / "evaluation_val.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"data": "others"}))
+    for expected, variants in ((True, plan.variants), (False, plan.variants[:3])):
+        write_results(plan._replace(variants=variants), finished, "val")
+        assert ("Pairs are of 2 kinds" in (finished / "results.md").read_text()) == expected
 
 
 def test_an_evaluation_whose_pictures_are_gone_is_not_finished(plan, finished):
@@ -118,6 +128,15 @@ def test_rows_of_other_data_and_metrics_stand_side_by_side(plan, tmp_path):
     assert page.count("<svg") == 3 + 3  # class IOU, L1 and PSNR; the histograms
 
 
+def test_a_picture_that_was_deleted_costs_only_its_line(plan, finished):
+    write_results(plan, finished, "val")
+    assert "<h2>Pictures" in (finished / "report" / "index.html").read_text()
+    pictures = finished / VARIANTS[0] / "report" / "evaluation_val"
+    next(pictures.rglob("*.png")).unlink()
+    write_results(plan, finished, "val")
+    assert "<h2>Pictures" not in (finished / "report" / "index.html").read_text()
+
+
 def test_every_reason_is_told_once_and_not_at_any_length(plan, tmp_path):
     for name in VARIANTS:
         (tmp_path / name).mkdir(parents=True)
@@ -131,7 +150,11 @@ def test_every_reason_is_told_once_and_not_at_any_length(plan, tmp_path):
 
 @pytest.mark.parametrize(
     ("judge", "expected"),
-    [("2fd4e1c6", "read by a segmenter"), ("nearest colour", "read off the colours"), (None, "L1")],
+    [
+        ("2fd4e1c6", "read by a segmenter"),
+        ("nearest colour", "read off the colours"),
+        (None, "over the runs of a row. L1 is of"),
+    ],
 )
 def test_the_note_says_who_read_the_outputs(plan, tmp_path, judge, expected):
     for name, config in plan.variants:

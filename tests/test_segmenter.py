@@ -22,6 +22,7 @@ from pix2pix_jax.scoring import make_scorer
 from pix2pix_jax.train_step import create_state, purpose_key
 
 SIZE, STEPS = (32, 32), 600
+RECIPE = segmenter.STEPS  # before a smaller one takes its place
 
 
 @pytest.fixture(scope="module")
@@ -213,14 +214,14 @@ def test_no_palette_no_score(data, dataset, change, expected):
     assert why_unread(replace(data, **change), dataset).startswith(expected)
 
 
-def write_facades(folder, palette, photo_left):
+def write_facades(folder, palette, photo_left, split="train"):
     """Pairs painted in the colours of a palette, as files of a folder dataset."""
     rng = np.random.default_rng(0)
     for place in range(3):
         photo = rng.integers(100, 160, (32, 32, 3))
         label = np.array(list(palette.classes.values()))[rng.integers(0, 12, (4, 4))]
         sides = [photo, label.repeat(8, 0).repeat(8, 1)]
-        path = folder / "train" / f"{place}.png"
+        path = folder / split / f"{place}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         pixels = np.hstack(sides if photo_left else sides[::-1]).astype(np.uint8)
         Image.fromarray(pixels).save(path)
@@ -265,6 +266,23 @@ def test_a_judge_is_named_once_it_is_there(data, dataset, judge, monkeypatch):
     assert judge_name(data, dataset) == judge.name
     monkeypatch.setattr(segmenter, "STEPS", {"synthetic_facades": STEPS + 1})
     assert judge_name(data, dataset) is None
+
+
+def test_every_palette_has_a_segmenter_that_is_trained_long_enough():
+    assert RECIPE.keys() == PALETTES.keys()
+
+
+def test_a_segmenter_that_has_no_place_is_not_trained_in_vain(data, dataset, tmp_path):
+    (tmp_path / "segmenters").touch()
+    message = refusal(open_judge, replace(data, data_dir=str(tmp_path)), dataset)
+    assert message.startswith(f"{tmp_path}/segmenters/synthetic_facades-32x32-")
+    assert "--no_fcn_score" in message
+
+
+def test_pairs_without_any_to_learn_from_have_no_segmenter(data, tmp_path):
+    source = write_facades(tmp_path / "pairs", CMP, photo_left=True, split="test")
+    mine = replace(data, name="facades", source=source, data_dir=str(tmp_path))
+    assert why_unread(mine, prepare(mine)).startswith(f"data.source: {source} has no train/")
 
 
 def test_a_segmenter_gone_astray_is_not_kept(tmp_path):

@@ -4,6 +4,7 @@ import json
 import signal
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from pix2pix_jax.guards import Occupied
 from pix2pix_jax.plan import as_text
 from pix2pix_jax.results import FAILED
 from pix2pix_jax.sweep import sweep
+
+DATASET = SimpleNamespace(info=SimpleNamespace(splits=("train", "val")))
 
 
 @pytest.fixture
@@ -47,7 +50,7 @@ def calls(monkeypatch):
     for name, stub in {
         "train": train,
         "evaluate": evaluate,
-        "prepare": lambda data: None,
+        "prepare": lambda data: DATASET,
         "open_split": open_split,
         "fingerprint": lambda dataset, splits: seen["pairs"],
         "judge_name": lambda data, dataset: seen["judge"],
@@ -130,6 +133,7 @@ def test_data_that_cannot_be_had_fail_their_variants_alone(plan, calls, tmp_path
     def prepare(data):
         if data.name == "folder":
             raise UsageError("data.source: moved away")
+        return DATASET
 
     monkeypatch.setattr(sweep_module, "prepare", prepare)
     name, config = plan.variants[1]
@@ -142,7 +146,7 @@ def test_data_that_cannot_be_had_fail_their_variants_alone(plan, calls, tmp_path
     evaluated(folder, tmp_path / name, "val", 0.5, judge=None)
     assert "(little/seed1)" in refusal(sweep, plan, tmp_path, 1, "val")
     row = json.loads((tmp_path / "results.json").read_text())["rows"][0]
-    assert (len(row["runs"]), row["failed"]) == (2, {})
+    assert (len(row["runs"]), row["failed"]) == (2, {name: "data.source: moved away"})
 
 
 def test_a_config_json_that_is_none_fails_its_variant_alone(plan, calls, tmp_path):
@@ -162,11 +166,11 @@ def test_a_variant_that_another_process_trains_has_not_failed(plan, calls, tmp_p
     assert (rows[0]["missing"], rows[0]["failed"]) == ([VARIANTS[0]], {})
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"null", b'{"step', b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"[]", b"null", b'{"step": 8}', b'{"step', b"\xff"])
 def test_an_evaluation_that_is_none_is_made_anew(plan, calls, tmp_path, content):
-    path = tmp_path / VARIANTS[0] / "evaluation_val.json"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(content)
+    name, config = plan.variants[0]
+    evaluated(config, tmp_path / name, "val", 0.5)
+    (tmp_path / name / "evaluation_val.json").write_bytes(content)
     assert "finished" not in as_text(plan, tmp_path, "val")
     sweep(plan, tmp_path, None, "val")
     assert calls["trained"] == VARIANTS
@@ -259,9 +263,9 @@ def test_a_sweep_killed_three_times_ends_as_one_left_alone(tiny_sweep, tmp_path)
     status, _, err = run(*arguments("alone"))
     assert (status, err) == (0, "")
     killed = tmp_path / "killed"
-    random = np.random.default_rng()
+    random = np.random.default_rng(0)
     for sign in (
-        "data/segmenters/*/.lock", "pixel/1/checkpoints/4", "patch16/*/report/.evaluation_val",
+        "data/segmenters/*/.lock", "pixel/1/checkpoints/4", "patch16/*/report/.evaluation_val.new",
     ):  # fmt: skip
         process = start(*arguments("killed"))
         while not list(killed.glob(sign)):

@@ -159,7 +159,7 @@ def _from_source(source: Path, name: str, origin: str, data_dir: Path) -> tfds.c
 
 def _findings(config: PairsConfig) -> str:
     """What was taken for pairs: a folder of single images should not be cut into halves unseen."""
-    first = config.splits["train"][0]
+    first = next(iter(config.splits.values()))[0]
     _, (a, b) = _read(first, config)
     counts = ", ".join(f"{len(pairs)} {split}" for split, pairs in config.splits.items())
     form = "left and right half of one image" if len(first.files) == 1 else "two images"
@@ -225,4 +225,5 @@ def fingerprint(
     metadata = builder.info.metadata
     if not metadata:  # drawn, so the name says it all
         return builder.info.full_name
-    return " ".join(metadata[f"sha256/{split}"] for split in splits)
+    digests = (f"sha256/{split}" for split in splits)
+    return " ".join(metadata[digest] for digest in digests if digest in metadata)

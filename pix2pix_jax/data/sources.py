@@ -85,8 +85,8 @@ def find_pairs(root: Path, source: str) -> dict[str, list[Pair]]:
     A file is one side of a pair when a folder on its way is called A or B, and then its pair is
     the file of the same path and stem under the other letter; any other file is side by side.
     The split is the folder called train, val or test on its way; trainA is A in train. Without
-    such folders, and where there is no val, every tenth pair in the order of a hash of their
-    names is val.
+    such folders, and where there is train but no val, every tenth pair in the order of a hash of
+    their names is val.
 
     Raises:
       UsageError: no images, a name that is not text, an A without its B, two files for one side,
@@ -111,7 +111,7 @@ def find_pairs(root: Path, source: str) -> dict[str, list[Pair]]:
             raise UsageError(f"{first}: is of one name with {second}; rename or remove one")
         pair[side] = path
     _check_sides([sides for pairs in splits.values() for sides in pairs.values()], root, source)
-    return _with_validation({split: _pairs(pairs) for split, pairs in splits.items()}, source)
+    return _with_validation({split: _pairs(pairs) for split, pairs in splits.items()})
 
 
 def walk(root: Path) -> list[Path]:
@@ -183,12 +183,12 @@ def _pairs(sides_by_name: dict[str, dict[str, Path]]) -> list[Pair]:
     ]
 
 
-def _with_validation(splits: dict[str, list[Pair]], source: str) -> dict[str, list[Pair]]:
+def _with_validation(splits: dict[str, list[Pair]]) -> dict[str, list[Pair]]:
     loose = splits.pop("", [])
     train = splits.setdefault("train", loose)
-    if not train:
-        raise UsageError(f"{source}: has no images to train on; put them in a folder train/")
-    if "val" not in splits:
+    if not train:  # only val or test, to be measured
+        del splits["train"]
+    elif "val" not in splits:
         ranked = sorted(train, key=lambda pair: hashlib.sha256(pair.name.encode()).digest())
         tenth = max(1, len(ranked) // 10)
         # A single pair can still be learnt by heart: it is both.
