@@ -201,8 +201,13 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
 def silence_libraries() -> None:
     """TFDS and Orbax tell what goes on in them; what failed is said by us, in one line."""
 
-    def hook(unraisable) -> None:  # when a save failed, Orbax leaves its other writes to themselves
-        if "Event loop is closed" not in str(unraisable.exc_value):
+    def hook(unraisable) -> None:
+        error = unraisable.exc_value
+        if isinstance(error, SystemExit):  # of `stop`, in a callback that lets nothing pass
+            signal.signal(signal.SIGALRM, lambda *_: sys.exit(error.code))
+            signal.setitimer(signal.ITIMER_REAL, 0.01)  # so once more, outside of it
+        # When a save failed, Orbax leaves its other writes to themselves.
+        elif "Event loop is closed" not in str(error):
             sys.__unraisablehook__(unraisable)
 
     sys.unraisablehook = hook

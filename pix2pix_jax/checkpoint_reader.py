@@ -54,6 +54,12 @@ def empty(template: Tree) -> Tree:
     return jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), template)
 
 
+def saved_steps(workdir: Path) -> list[int]:
+    """The steps that a run has checkpoints of, in order."""
+    names = (path.name for path in (workdir / "checkpoints").glob("*"))
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
 def read_generator(
     workdir: Path, template: TrainState, step: int | Literal["best", "newest"], metric: str
 ) -> tuple[int, Tree, str]:
@@ -71,17 +77,16 @@ def read_generator(
     Raises:
       UsageError: no checkpoints, not this one, none evaluated, or one that is not what was saved.
     """
-    directory = (workdir / "checkpoints").absolute()
-    steps = sorted(int(path.name) for path in directory.glob("*") if path.name.isdecimal())
+    directory, steps = (workdir / "checkpoints").absolute(), saved_steps(workdir)
     if not steps:
         raise UsageError(f"{directory}: holds no checkpoints; train writes the first one")
     if step == "best":
         step = _best(directory, steps, metric)
     elif step == "newest":
         step = steps[-1]
-    there = ", ".join(map(str, steps))
+    others = ", ".join(str(other) for other in steps if other != step) or "none"
     if step not in steps:
-        raise UsageError(f"--step: no checkpoint {step} in {directory}; there are {there}")
+        raise UsageError(f"--step: no checkpoint {step} in {directory}; there are {others}")
     items = items_of(template)
     try:
         origin = read_origin(directory / str(step), items)
@@ -93,7 +98,7 @@ def read_generator(
     except Exception as error:  # Orbax and its readers raise many kinds, some bare
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise UsageError(
-            f"{directory}/{step}: cannot be restored ({reason}); give another --step: {there}"
+            f"{directory}/{step}: cannot be restored ({reason}); give another --step: {others}"
         ) from error
     return step, params, origin["data"]
 

@@ -12,13 +12,13 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from pix2pix_jax.config import Config, Metric, UsageError
 from pix2pix_jax.files import write_whole
 
 # By row and metric.
-PAPER = TypeAdapter(dict[str, dict[Metric, float]])
+PAPER = TypeAdapter(dict[str, dict[Metric, FiniteFloat]])
 
 
 class Sweep(NamedTuple):
@@ -86,13 +86,16 @@ def load_sweep(spec: str, seeds: int | None, fields: dict[str, str]) -> Sweep:
                     f"--seeds: sweep() in {path} takes no `seeds`; let it, or leave this out"
                 )
             arguments["seeds"] = seeds
-        variants = [(str(name), config) for name, config in function(**arguments)]
+        variants = list(function(**arguments))
         paper = PAPER.validate_python(content.get("PAPER", {}))
     _check_variants(path, variants)
     variants = [(name, override(config, fields)) for name, config in variants]
     for (name, config), (other, same) in combinations(variants, 2):
         if name == other or config == same:
-            raise UsageError(f"{path}: {name} and {other} of sweep() are alike; they must differ")
+            raise UsageError(
+                f"{path}: {name} and {other} of sweep() are alike; they must differ, and "
+                "--config fields are the same for all"
+            )
     title = (content["__doc__"] or path).strip().partition("\n")[0].rstrip(".")
     return Sweep(title, variants, paper)
 
@@ -101,13 +104,14 @@ def _check_variants(path: str, variants: list[tuple[str, Config]]) -> None:
     """Raises UsageError where a variant is no Config, or cannot have the folder of its name."""
     if not variants:
         raise UsageError(f"{path}: sweep() yields nothing")
-    for name, config in variants:
-        if not isinstance(config, Config):
-            raise UsageError(f"{path}: {name} of sweep() is {type(config).__name__}, not a Config")
+    for variant in variants:
+        if not isinstance(variant, tuple) or [type(part) for part in variant] != [str, Config]:
+            raise UsageError(f"{path}: sweep() yields {variant!r:.60}, not a name and a Config")
+    for name, _ in variants:
         row, _, repeat = name.partition("/")
         taken = row in ("report", "results.json", "results.md")  # by the sweep itself
         beside = repeat and any(other == row for other, _ in variants)  # a run in another's folder
-        if taken or beside or not re.fullmatch(r"\w[\w.+-]*(/\w[\w.+-]*)?", name):
+        if taken or beside or not re.fullmatch(r"\w[\w.+-]{0,99}(/\w[\w.+-]{0,99})?", name):
             raise UsageError(f"{path}: {name!r} of sweep() cannot be a folder; use ROW or ROW/SEED")
 
 
@@ -141,8 +145,9 @@ def _blamed_on(path: str) -> Iterator[None]:
         raise UsageError(f"{path} line {error.lineno}: {error.msg}") from error
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
-        line = max((frame.lineno for frame in frames if frame.filename == path), default="?")
-        raise UsageError(f"{path} line {line}: {type(error).__name__}: {error}") from error
+        line = max((frame.lineno for frame in frames if frame.filename == path), default=None)
+        place = path if line is None else f"{path} line {line}"
+        raise UsageError(f"{place}: {type(error).__name__}: {error}") from error
 
 
 def override(config: Config, values: dict[str, str]) -> Config:

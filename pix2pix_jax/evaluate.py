@@ -8,10 +8,12 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 from tensorflow_datasets.core import DatasetBuilder
+from typing_extensions import TypedDict  # pydantic asks for it before Python 3.12
 
 from pix2pix_jax.checkpoint_reader import read_generator
-from pix2pix_jax.config import Config, UsageError, identity, resolve
+from pix2pix_jax.config import Config, Metric, UsageError, identity, resolve
 from pix2pix_jax.config_files import read_config
 from pix2pix_jax.data.builders import fingerprint, prepare
 from pix2pix_jax.data.images import to_image
@@ -25,6 +27,32 @@ from pix2pix_jax.page import TRUTH, run_name, shown
 from pix2pix_jax.scoring import Evaluation, make_scorer
 from pix2pix_jax.train_step import create_state
 from pix2pix_jax.writer import say
+
+Scores = dict[Metric, float | None]  # None: infinite, or not to be measured
+Histograms = dict[Literal["lab_l", "lab_a", "lab_b"], list[int]]
+
+
+class Sides(TypedDict):
+    """Histograms of all outputs and of all targets."""
+
+    output: Histograms
+    target: Histograms
+
+
+class Summary(TypedDict):
+    """What evaluation_<split>.json holds."""
+
+    split: str
+    step: int
+    seed: int
+    images: int
+    config_sha256: str
+    data: str  # fingerprint of the pairs
+    segmenter: str | None  # the name of the judge, if any
+    metrics: Scores
+    ground_truth: Scores
+    pairs: list[dict[Literal["name"] | Metric, str | float | None]]
+    lab_histograms: Sides
 
 
 def evaluate(
@@ -81,7 +109,7 @@ def evaluate(
         fields = (f" {json.dumps(name)}: {json.dumps(value)}" for name, value in summary.items())
         lines = "{\n" + ",\n".join(fields) + "\n}\n"  # a line each, to be read by people
         new_json.write_text(lines, encoding="utf-8")
-        remove_old(path, step)  # or, killed now, it would stand beside new pictures
+        remove_old(path, summary)  # or, killed now, it would stand beside new pictures
     say(as_text(summary))
     say(f"step {step}, {split}: {len(records)} pairs, shown in {page}")
     if unread:
@@ -107,25 +135,22 @@ def check_pairs(workdir: Path, config: Config, dataset: DatasetBuilder, trained_
         )
 
 
-def remove_old(path: Path, step: int) -> None:
+def remove_old(path: Path, new: Summary) -> None:
     """Removes an evaluation, which is about to be replaced, and says so where it is of another."""
     old = read_evaluation(path)
-    if old and old["step"] != step:
+    if old and any(old[key] != new[key] for key in ("step", "data", "segmenter")):
         say(
             f"{path}: of step {old['step']}, is replaced; next time, copy it and report/ to keep it"
         )
     path.unlink(missing_ok=True)
 
 
-def read_evaluation(path: Path) -> dict[str, Any] | None:
+def read_evaluation(path: Path) -> Summary | None:
     """What `evaluate` wrote; None where there is nothing, or something else."""
     try:
-        found = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+        return TypeAdapter(Summary).validate_json(path.read_bytes(), strict=True)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValidationError):
         return None
-    keys = {"step", "seed", "images", "config_sha256", "data", "segmenter", "metrics"}
-    keys |= {"ground_truth", "pairs", "lab_histograms"}
-    return found if isinstance(found, dict) and found.keys() >= keys else None
 
 
 def as_json(result: Evaluation) -> dict[str, Any]:

@@ -38,18 +38,21 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
     Where something fails the old one stays as it was. Nobody else may be writing it.
     """
-    new, old = (folder.with_name(f".{folder.name}.{age}") for age in ("new", "old"))
+    new = folder.with_name(f".{folder.name}.new")
+
+    def clear() -> None:  # also what a killed process left
+        for path in folder.parent.glob(f".{folder.name}.*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+    clear()
     try:
-        for left in (new, old):  # of a process that was killed
-            shutil.rmtree(left, ignore_errors=True)
         new.mkdir(parents=True)
         yield new
         if folder.exists():
-            folder.rename(old)
+            folder.rename(folder.with_name(f".{folder.name}.{uuid4().hex}"))
         new.rename(folder)
     finally:
-        for left in (new, old):
-            shutil.rmtree(left, ignore_errors=True)
+        clear()
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """What can end a run before its last step, each told in one line: UsageError, or a signal."""
 
+import json
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from pix2pix_jax.checkpoint_reader import saved_steps
 from pix2pix_jax.config import Config, UsageError, changed_fields, resolve
 from pix2pix_jax.config_files import Sweep, read_config
 from pix2pix_jax.files import locked
@@ -61,7 +63,16 @@ def check_same_run(
 
 
 def check_runs(plan: Sweep, workdir: Path) -> None:
-    """Raises UsageError where runs that are there are of other variants, before a table is lost."""
+    """Raises UsageError where what is there is not of this sweep, before a table is lost."""
+    if (workdir / "config.json").exists():
+        raise UsageError(f"{workdir}: is the workdir of a run; give the sweep another --workdir")
+    with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+        title = json.loads((workdir / "results.json").read_bytes())["title"]
+        if title != plan.title:
+            raise UsageError(
+                f"{workdir}/results.json: is of another sweep, {title!r}; give this one another "
+                "--workdir, or move that away"
+            )
     for name, config in plan.variants:
         path = workdir / name / "config.json"
         try:
@@ -69,7 +80,13 @@ def check_runs(plan: Sweep, workdir: Path) -> None:
             read_config(path)
         except UsageError:  # not there yet; or told as failed, once it is tried
             continue
-        check_same_run(path, config, "undo the change, or give the sweep another --workdir")
+        mend = "undo the change, or give the sweep another --workdir"
+        check_same_run(path, config, mend)
+        steps = saved_steps(path.parent)
+        if steps and steps[-1] > config.train.steps and config.train.steps not in steps:
+            raise UsageError(
+                f"{path}: is of a run that has come to step {steps[-1]}, beyond train.steps; {mend}"
+            )
 
 
 def check_finite(step: int, term: str, value: float) -> None:

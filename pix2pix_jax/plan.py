@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from pix2pix_jax.checkpoint_reader import saved_steps
 from pix2pix_jax.config import Config, Loss, UsageError, resolve
 from pix2pix_jax.config_files import Sweep
 from pix2pix_jax.describe import describe
@@ -74,8 +75,7 @@ def _progress(config: Config, folder: Path, split: str) -> tuple[int, str]:
     """The step that a variant has come to, and how to say it."""
     if finished(config, folder, split):
         return config.train.steps, "finished"
-    lines = read_metrics(folder / "metrics.jsonl")
-    step = min(lines[-1]["step"], config.train.steps) if lines else 0
+    step = min(max(saved_steps(folder), default=0), config.train.steps)
     failed = "failed" if (folder / FAILED).exists() else ""
     return step, ", ".join(filter(None, (failed, f"at step {step:,}" if step else "")))
 

@@ -11,7 +11,7 @@ from pix2pix_jax.comparison import write_comparison
 from pix2pix_jax.config import Config, UsageError, identity, resolve
 from pix2pix_jax.config_files import Sweep
 from pix2pix_jax.discriminator import TABLES, receptive_field
-from pix2pix_jax.evaluate import read_evaluation
+from pix2pix_jax.evaluate import Summary, read_evaluation
 from pix2pix_jax.files import write_whole
 from pix2pix_jax.judge import judged
 from pix2pix_jax.metrics import METRICS
@@ -20,15 +20,14 @@ from pix2pix_jax.page import TRUTH, shown
 FAILED = "failed.txt"
 REASON = 200  # characters of one that a table has room for
 Row = dict[str, Any]
-Summary = dict[str, Any]  # what evaluation_<split>.json holds
 
 
 def finished(config: Config, folder: Path, split: str) -> Summary | None:
     """The evaluation of a variant after its last step, as a resolved config has it, if any."""
     found = read_evaluation(folder / f"evaluation_{split}.json")
     ours = (config.train.steps, identity(config))
-    pictures = folder / "report" / f"evaluation_{split}"
-    if not found or not pictures.exists():
+    page = folder / "report" / f"evaluation_{split}.html"
+    if not found or not page.exists() or not page.with_suffix("").exists():
         return None
     return found if (found["step"], found["config_sha256"]) == ours else None
 
@@ -80,7 +79,7 @@ def collect(plan: Sweep, workdir: Path, evaluations: dict[str, Summary]) -> list
             keys = ("step", "seed", "images", "data", "segmenter", "metrics")
             row["runs"].append({"name": name} | {key: found[key] for key in keys})
         if reason.exists():  # it may have befallen later: an evaluation stands, but not unmarked
-            row["failed"][name] = reason.read_text(encoding="utf-8").strip()
+            row["failed"][name] = reason.read_text(encoding="utf-8", errors="replace").strip()
         elif name not in evaluations:
             row["missing"].append(name)
     for row in rows.values():

@@ -41,16 +41,18 @@ def sweep(plan: Sweep, workdir: Path, index: int | None, split: str) -> int:
     chosen = plan.variants if index is None else [_variant(plan, index)]
     check_runs(plan, workdir)
     check_split([config for _, config in chosen], split)
+    failed = []
     for place, (name, config) in enumerate(chosen, 1):
         say(f"== {name} ({place} of {len(chosen)})")
-        status = run_variant(config, workdir / name, split)
+        status, reason = run_variant(config, workdir / name, split)
         if status:
             return status
+        if reason:
+            failed.append(name)
         jax.clear_caches()  # or the programs of all variants would pile up
     with locked(workdir, wait=True):
         write_results(plan, workdir, split)
     say(f"{workdir}: the tables are in results.md, the pictures in report/index.html")
-    failed = [name for name, _ in chosen if (workdir / name / FAILED).exists()]
     if failed:
         raise UsageError(
             f"{workdir}: {len(failed)} of {len(chosen)} variants failed ({', '.join(failed)}), for "
@@ -80,11 +82,11 @@ def _variant(plan: Sweep, index: int) -> tuple[str, Config]:
     return plan.variants[index]
 
 
-def run_variant(config: Config, folder: Path, split: str) -> int:
+def run_variant(config: Config, folder: Path, split: str) -> tuple[int, str]:
     """Trains and evaluates one variant, as far as that is not done.
 
     Returns:
-      0, also where it failed, which is then told in its folder; 128 + the number of a signal.
+      0, or 128 + the number of a signal; and why it failed, which is also told in its folder.
     """
     try:
         config = resolve(config)
@@ -95,7 +97,7 @@ def run_variant(config: Config, folder: Path, split: str) -> int:
             (folder / FAILED).unlink(missing_ok=True)
             status = train(config, folder)
             if status:
-                return status
+                return status, ""
             fcn_score = not why_unread(config.data, dataset)
             evaluate(config, folder, split, config.train.steps, fcn_score)
     except Occupied as error:  # say, by the same variant of an array job that was started twice
@@ -103,11 +105,13 @@ def run_variant(config: Config, folder: Path, split: str) -> int:
     except Exception as error:  # whatever it is, the others are to go on
         kind = "" if isinstance(error, UsageError) else f"{type(error).__name__}: "
         reason = kind + " ".join(str(error).split())
-        write_whole(folder / FAILED, reason + "\n")
         say(f"{folder}: failed: {reason}")
+        with suppress(OSError):  # that may be the reason
+            write_whole(folder / FAILED, reason + "\n")
+        return 0, reason
     else:
         (folder / FAILED).unlink(missing_ok=True)
-    return 0
+    return 0, ""
 
 
 def up_to_date(config: Config, dataset: DatasetBuilder, folder: Path, split: str) -> bool:

@@ -96,7 +96,7 @@ def rewind(path: Path, step: int) -> None:
 def read_metrics(path: Path) -> list[dict[str, float]]:
     """The objects of a metrics.jsonl, none where there is no file; a broken line is left out."""
     lines = []
-    for line in path.read_text().splitlines() if path.exists() else []:
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
         try:
             lines.append(json.loads(line))
         except json.JSONDecodeError:  # the machine went away while it was written

@@ -67,8 +67,9 @@ def evaluated(config, folder, split, iou, truth=0.9, pairs="pairs", judge="judge
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (8, 8), "red").save(path)
     counts = {"lab_l": [1] * 101, "lab_a": [1] * 221, "lab_b": [1] * 221}
+    (folder / "report" / f"evaluation_{split}.html").touch()
     summary = {
-        "step": config.train.steps, "seed": config.seed, "images": 1,
+        "split": split, "step": config.train.steps, "seed": config.seed, "images": 1,
         "segmenter": judge, "data": pairs,
         "config_sha256": identity(config), "metrics": {"class_iou": iou, "psnr": None},
         "ground_truth": {"class_iou": truth}, "pairs": [{"name": "a"}],

@@ -230,7 +230,7 @@ def test_a_sweep_needs_neither(tmp_path):
     [
         ("", "has no sweep()"),
         ("def sweep():\n return []\n", "yields nothing"),
-        ("def sweep():\n yield 'a', 1\n", "a of sweep() is int"),
+        ("def sweep():\n yield 'a', 1\n", "yields ('a', 1), not a name and a Config"),
         ("def sweep():\n yield '../a', Config()\n", "cannot be a folder"),
         ("def sweep():\n yield 'a/b/c', Config()\n", "cannot be a folder"),
         ("def sweep():\n yield 'report', Config()\n", "cannot be a folder"),
@@ -245,7 +245,11 @@ def test_a_sweep_needs_neither(tmp_path):
             "def sweep():\n yield 'a', Config()\n yield 'b', Config()\n",
             "a and b of sweep() are alike",
         ),
-        ("def sweep():\n yield 'a'\n", "not enough values"),
+        ("def sweep():\n yield 'a'\n", "yields 'a', not a name and a Config"),
+        ("def sweep():\n yield 1, Config()\n", "yields (1, Config("),
+        ("def sweep():\n yield 'a' * 101, Config()\n", "cannot be a folder"),
+        ("def sweep(base):\n yield base, Config()\n", "missing 1 required"),
+        ("PAPER = {'a': {'l1': 1e999}}\ndef sweep():\n yield 'a', Config()\n", "a.l1"),
         ("def sweep():\n yield 'a', 1 / 0\n", "line 3: ZeroDivisionError"),
     ],
 )

@@ -4,6 +4,8 @@ import io
 import json
 import resource
 import signal
+import subprocess
+import sys
 import tarfile
 import time
 
@@ -71,6 +73,25 @@ def test_a_signal_saves_and_exits(tiny, tmp_path, number, expected):
     step = int(out.partition("stopped at step ")[2].split()[0])
     assert (tmp_path / "checkpoints" / str(step) / "generator").is_dir()
     assert (tmp_path / "report" / "index.html").exists()
+
+
+def test_a_signal_in_a_callback_that_lets_nothing_pass_stops_all_the_same():
+    """JAX has one that the garbage collector calls; Python drops what is raised in there."""
+    script = """if True:
+        import gc, signal, time
+        from pix2pix_jax.__main__ import silence_libraries, stop
+        silence_libraries()
+        signal.signal(signal.SIGTERM, stop)
+        def callback(phase, info):
+            gc.callbacks.clear()
+            signal.raise_signal(signal.SIGTERM)
+        gc.callbacks.append(callback)
+        gc.collect()
+        time.sleep(60)
+        """
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (process.returncode, process.stderr) == (143, "")
+    assert "stopped; the same command" in process.stdout
 
 
 def test_a_signal_saves_though_nobody_watches_and_a_second_run_is_refused(tiny, tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from command_line import ROOT, folder_of, jpeg, metrics, refused, run, saved, train
 from conftest import refusal
+from PIL import Image
 
 from pix2pix_jax import evaluate as evaluate_module
 from pix2pix_jax.__main__ import command
@@ -145,7 +146,10 @@ def test_pairs_that_were_trained_on_are_not_measured_by_mistake(tiny, tmp_path):
     refused(f"data.source: {tmp_path / 'pairs'} holds other pairs than", *score)
     assert not (workdir / "evaluation_val.json").exists()
     others = f"--config.data.source={copy.parent}"
-    assert run(*score, others, "--split=test")[0] == 0
-    assert json.loads((workdir / "evaluation_test.json").read_text())["images"] == 6
+    for replaced in (False, True):
+        status, out, _ = run(*score, others, "--split=test")
+        assert (status, "evaluation_test.json: of step 1, is replaced" in out) == (0, replaced)
+        Image.open(copy / "0.png").save(copy / "another.png")
+    assert json.loads((workdir / "evaluation_test.json").read_text())["images"] == 7
     refused("no val in", *score, others)
     refused("has no images to train on", "train", *tiny, *more, others, f"--workdir={tmp_path}/2")

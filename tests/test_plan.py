@@ -1,5 +1,6 @@
 """What a sweep says it would do."""
 
+import json
 from dataclasses import replace
 
 import jax
@@ -31,8 +32,10 @@ def test_the_plan_is_listed_with_what_it_will_train(plan, tmp_path):
 def test_the_plan_knows_how_far_variants_are(plan, tmp_path):
     name, config = plan.variants[0]
     evaluated(config, tmp_path / name, "val", 0.5)
-    (tmp_path / VARIANTS[1]).mkdir(parents=True)
-    (tmp_path / VARIANTS[1] / "metrics.jsonl").write_text('{"step": 4, "images_per_second": 2}\n')
+    (tmp_path / VARIANTS[1] / "checkpoints" / "4").mkdir(parents=True)
+    lines = [{"step": step, "images_per_second": 2} for step in (2, 4, 6)]  # 6 was not saved
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / VARIANTS[1] / "metrics.jsonl").write_text(text)
     lines = as_text(plan, tmp_path, "val").splitlines()
     assert lines[2].endswith(" 0 s  finished")
     assert lines[3].endswith(" 8 s  at step 4")  # four more at two seconds each

@@ -13,7 +13,7 @@ from conftest import VARIANTS, evaluated, refusal
 
 from pix2pix_jax import sweep as sweep_module
 from pix2pix_jax.__main__ import command
-from pix2pix_jax.config import UsageError
+from pix2pix_jax.config import UsageError, resolve
 from pix2pix_jax.config_files import write_config
 from pix2pix_jax.guards import Occupied
 from pix2pix_jax.plan import as_text
@@ -166,13 +166,56 @@ def test_a_variant_that_another_process_trains_has_not_failed(plan, calls, tmp_p
     assert (rows[0]["missing"], rows[0]["failed"]) == ([VARIANTS[0]], {})
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"null", b'{"step": 8}', b'{"step', b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"null", b'{"step": 8}', b'{"step', b"\xff", b"[" * 100_000]
+)
 def test_an_evaluation_that_is_none_is_made_anew(plan, calls, tmp_path, content):
     name, config = plan.variants[0]
     evaluated(config, tmp_path / name, "val", 0.5)
     (tmp_path / name / "evaluation_val.json").write_bytes(content)
     assert "finished" not in as_text(plan, tmp_path, "val")
     sweep(plan, tmp_path, None, "val")
+    assert calls["trained"] == VARIANTS
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"metrics": None}, {"metrics": {"l1": "0.4"}}, {"lab_histograms": {}}, {"pairs": [1]}],
+)
+def test_an_evaluation_of_other_types_is_made_anew(plan, calls, tmp_path, change):
+    name, config = plan.variants[0]
+    evaluated(config, tmp_path / name, "val", 0.5)
+    path = tmp_path / name / "evaluation_val.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    sweep(plan, tmp_path, None, "val")
+    assert calls["trained"] == VARIANTS
+
+
+def test_a_variant_without_a_folder_stops_no_other(plan, calls, tmp_path):
+    """A file lies in its place, so that not even the reason can be written there."""
+    (tmp_path / "little").touch()
+    calls["bad"] = {VARIANTS[0]: NotADirectoryError("little")}
+    assert "1 of 2 variants failed (little/seed0)" in refusal(
+        sweep, plan._replace(variants=plan.variants[::2]), tmp_path, None, "val"
+    )
+    assert calls["trained"] == VARIANTS[2:3]
+
+
+def test_what_is_not_of_this_sweep_is_not_replaced(plan, calls, tmp_path):
+    sweep(plan, tmp_path, None, "val")
+    before = (tmp_path / "results.json").read_bytes()
+    other = plan._replace(title="Another")
+    assert f"is of another sweep, '{plan.title}'" in refusal(sweep, other, tmp_path, None, "val")
+    name, config = plan.variants[0]
+    (tmp_path / name / "checkpoints" / "12").mkdir(parents=True)
+    write_config(resolve(config), tmp_path / name / "config.json")
+    message = refusal(sweep, plan, tmp_path, None, "val")
+    assert "has come to step 12, beyond train.steps" in message
+    (tmp_path / name / "checkpoints" / "8").mkdir()
+    assert sweep(plan, tmp_path, None, "val") == 0
+    write_config(config, tmp_path / "config.json")
+    assert f"{tmp_path}: is the workdir of a run" in refusal(sweep, plan, tmp_path, None, "val")
+    assert (tmp_path / "results.json").read_bytes() == before
     assert calls["trained"] == VARIANTS
 
 
