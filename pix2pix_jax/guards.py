@@ -66,13 +66,14 @@ def check_runs(plan: Sweep, workdir: Path) -> None:
     """Raises UsageError where what is there is not of this sweep, before a table is lost."""
     if (workdir / "config.json").exists():
         raise UsageError(f"{workdir}: is the workdir of a run; give the sweep another --workdir")
-    with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+    title = plan.title
+    with suppress(FileNotFoundError, ValueError, KeyError, TypeError):  # none yet, or damaged
         title = json.loads((workdir / "results.json").read_bytes())["title"]
-        if title != plan.title:
-            raise UsageError(
-                f"{workdir}/results.json: is of another sweep, {title!r}; give this one another "
-                "--workdir, or move that away"
-            )
+    if title != plan.title:
+        raise UsageError(
+            f"{workdir}/results.json: is of another sweep, {title!r}; give this one another "
+            "--workdir, or move that away"
+        )
     for name, config in plan.variants:
         path = workdir / name / "config.json"
         try:
