@@ -53,7 +53,7 @@ def write_comparison(
         sides[TRUTH] = next(iter(shown.values()))["lab_histograms"]["target"]
         body.append(f'<h2>Colours</h2><div class="charts">{histograms(sides)}</div>')
         names = [
-            {pair["name"] for pair in found["pairs"]} & drawn(workdir / firsts[name], split)
+            {pair["name"] for pair in found["pairs"] if drawn(workdir / firsts[name], split, pair)}
             for name, found in shown.items()
         ]
         common = sorted(set.intersection(*names))[:SHOWN]  # none where rows are of different data
@@ -78,12 +78,14 @@ def narrow(cell: str) -> str:
     return html.escape(cell).replace(" ± ", "<br>± ")
 
 
-def drawn(run: Path, split: str) -> set[str]:
-    """Names of the pairs of which all pictures are there: some may have been deleted for room."""
-    kinds = [run / "report" / f"evaluation_{split}" / kind for kind in KINDS]
-    return set.intersection(
-        *({str(p.relative_to(kind).with_suffix("")) for p in kind.rglob("*.png")} for kind in kinds)
-    )
+def path_of(run: Path, split: str, kind: str, name: str) -> Path:
+    """Where an evaluation has a picture of a pair."""
+    return run / "report" / f"evaluation_{split}" / kind / f"{name}.png"
+
+
+def drawn(run: Path, split: str, pair: dict[str, Any]) -> bool:
+    """Whether all pictures of a pair are there: some may have been deleted for room."""
+    return all(path_of(run, split, kind, pair["name"]).exists() for kind in KINDS)
 
 
 def grid(workdir: Path, split: str, firsts: dict[str, Path], pairs: list[str]) -> str:
@@ -95,9 +97,8 @@ def grid(workdir: Path, split: str, firsts: dict[str, Path], pairs: list[str]) -
     cells = [f"<span>{html.escape(name)}</span>" for name, _, _ in columns]
     for pair in pairs:
         for caption, folder, kind in columns:
-            path = folder / "report" / f"evaluation_{split}" / kind / f"{pair}.png"
-            link = f"../{path.relative_to(workdir)}"
-            cells.append(picture(path, link, caption))
+            path = path_of(folder, split, kind, pair)
+            cells.append(picture(path, f"../{path.relative_to(workdir)}", caption))
     style = f"grid-template-columns: repeat({len(columns)}, minmax(6rem, 1fr))"
     return f'<div class="wide"><div class="grid" style="{style}">{"".join(cells)}</div></div>'
 

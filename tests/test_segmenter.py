@@ -268,7 +268,7 @@ def test_a_judge_is_named_once_it_is_there(data, dataset, judge, monkeypatch):
     assert judge_name(data, dataset) is None
 
 
-def test_every_palette_has_a_segmenter_that_is_trained_long_enough():
+def test_every_palette_has_steps_for_its_segmenter():
     assert RECIPE.keys() == PALETTES.keys()
 
 

@@ -167,7 +167,7 @@ def test_a_variant_that_another_process_trains_has_not_failed(plan, calls, tmp_p
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"[]", b"null", b'{"step": 8}', b'{"step', b"\xff", b"[" * 100_000]
+    "content", [b"", b"[]", b"{}", b"null", b'{"step": 8}', b'{"step', b"\xff", b"[" * 100_000]
 )
 def test_an_evaluation_that_is_none_is_made_anew(plan, calls, tmp_path, content):
     name, config = plan.variants[0]
