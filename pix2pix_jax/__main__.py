@@ -74,7 +74,8 @@ def run_sweep(options: argparse.Namespace, fields: Fields) -> int:
     if options.list:
         print(as_text(plan, options.workdir, options.split))
         return 0
-    return sweep(plan, options.workdir, options.index, options.split)
+    fcn_score = not options.no_fcn_score
+    return sweep(plan, options.workdir, options.index, options.split, fcn_score)
 
 
 def run_describe(options: argparse.Namespace, fields: Fields) -> int:
@@ -170,6 +171,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
             command.add_argument(
                 "--split", choices=("train", "val", "test"), default="val", help="default: val"
             )
+            command.add_argument("--no_fcn_score", action="store_true", help="trains no segmenter")
         if name == "sweep":
             command.add_argument("--index", type=int, metavar="I", help="only variant I")
             command.add_argument("--seeds", type=positive, metavar="N", help="runs of each row")
@@ -181,7 +183,6 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
                 default="newest",
                 help="K, newest (the default) or best",
             )
-            command.add_argument("--no_fcn_score", action="store_true", help="trains no segmenter")
         if name == "describe":
             command.add_argument("--format", choices=("text", "json"), default="text")
     options, rest = parser.parse_known_args(arguments)
@@ -218,7 +219,7 @@ def silence_libraries() -> None:
 def stop(number: int, frame: object) -> NoReturn:
     """Ends what is not training, which is redone by the same command, and says so."""
     with suppress(OSError):  # nobody may be watching; `print` is not for handlers
-        os.write(1, b"\nstopped; the same command goes on from there\n")
+        os.write(1, b"\nstopped; give the same command again to go on\n")
     sys.exit(128 + number)
 
 

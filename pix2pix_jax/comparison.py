@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from pix2pix_jax.files import write_whole
-from pix2pix_jax.gallery import KINDS, histograms
+from pix2pix_jax.gallery import KINDS, histograms, page_of
 from pix2pix_jax.metrics import LAB_RANGES, METRICS
 from pix2pix_jax.page import TRUTH, chart, page, picture, svg, table
 
@@ -50,8 +50,12 @@ def write_comparison(
         )
         shown = {name: evaluations[run] for name, run in firsts.items()}
         sides = {name: found["lab_histograms"]["output"] for name, found in shown.items()}
-        sides[TRUTH] = next(iter(shown.values()))["lab_histograms"]["target"]
-        body.append(f'<h2>Colours</h2><div class="charts">{histograms(sides)}</div>')
+        if len({found["data"] for found in shown.values()}) == 1:
+            sides[TRUTH] = next(iter(shown.values()))["lab_histograms"]["target"]
+        body.append(
+            "<h2>Colours</h2><p>Of the first run of every row.</p>"
+            f'<div class="charts">{histograms(sides)}</div>'
+        )
         names = [
             {pair["name"] for pair in found["pairs"] if drawn(workdir / firsts[name], split, pair)}
             for name, found in shown.items()
@@ -80,7 +84,7 @@ def narrow(cell: str) -> str:
 
 def path_of(run: Path, split: str, kind: str, name: str) -> Path:
     """Where an evaluation has a picture of a pair."""
-    return run / "report" / f"evaluation_{split}" / kind / f"{name}.png"
+    return page_of(run, split).with_suffix("") / kind / f"{name}.png"
 
 
 def drawn(run: Path, split: str, pair: dict[str, Any]) -> bool:

@@ -19,9 +19,9 @@ from pix2pix_jax.data.builders import fingerprint, prepare
 from pix2pix_jax.data.images import to_image
 from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.files import locked, whole, whole_folder
-from pix2pix_jax.gallery import as_page
+from pix2pix_jax.gallery import as_page, page_of
 from pix2pix_jax.guards import check_same_run, memory_errors
-from pix2pix_jax.judge import open_judge, why_unread
+from pix2pix_jax.judge import judge_name, open_judge, why_unread
 from pix2pix_jax.metrics import METRICS
 from pix2pix_jax.page import TRUTH, run_name, shown
 from pix2pix_jax.scoring import Evaluation, make_scorer
@@ -86,13 +86,14 @@ def evaluate(
     check_pairs(workdir, config, dataset, trained_on)
     records = open_split(dataset, split)
     unread = why_unread(config.data, dataset) if fcn_score else ""
-    path, page = workdir / f"evaluation_{split}.json", workdir / f"report/evaluation_{split}.html"
+    path, page = workdir / f"evaluation_{split}.json", page_of(workdir, split)
     with (
         locked(page.parent, wait=True),
         memory_errors(),
-        whole(page) as new_page,
+        # Replaced from the last to the first: numbers never stand beside an older page.
         whole(path) as new_json,
-        whole_folder(page.with_suffix("")) as pictures,  # the first to be replaced
+        whole(page) as new_page,
+        whole_folder(page.with_suffix("")) as pictures,
     ):
         judge = open_judge(config.data, dataset) if fcn_score and not unread else None
         result = make_scorer(config, records, judge)(params, partial(write_pictures, pictures))
@@ -102,7 +103,7 @@ def evaluate(
             "seed": config.seed,
             "images": len(records),
             "config_sha256": identity(config),
-            "data": fingerprint(dataset, ("train", split)),
+            "data": pairs_of(dataset, split),
             "segmenter": judge and judge.name,
         } | as_json(result)
         new_page.write_text(as_page(run_name(workdir), summary, pictures), encoding="utf-8")
@@ -151,6 +152,30 @@ def read_evaluation(path: Path) -> Summary | None:
         return TypeAdapter(Summary).validate_json(path.read_bytes(), strict=True)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValidationError):
         return None
+
+
+def finished(config: Config, workdir: Path, split: str) -> Summary | None:
+    """The evaluation of a run after its last step, as a resolved config has it, if any."""
+    found, page = read_evaluation(workdir / f"evaluation_{split}.json"), page_of(workdir, split)
+    if not found or not page.exists() or not page.with_suffix("").exists():
+        return None
+    ours = (config.train.steps, identity(config))
+    return found if (found["step"], found["config_sha256"]) == ours else None
+
+
+def up_to_date(
+    config: Config, dataset: DatasetBuilder, workdir: Path, split: str, fcn_score: bool
+) -> bool:
+    """Whether it is finished on these pairs and, if that is asked for, by today's segmenter."""
+    found = finished(config, workdir, split)
+    if found is None or found["data"] != pairs_of(dataset, split):
+        return False
+    return not fcn_score or found["segmenter"] == judge_name(config.data, dataset)
+
+
+def pairs_of(dataset: DatasetBuilder, split: str) -> str:
+    """Which pairs were measured, and which the segmenter was taught by."""
+    return fingerprint(dataset, ("train", split))
 
 
 def as_json(result: Evaluation) -> dict[str, Any]:

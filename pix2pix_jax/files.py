@@ -38,21 +38,23 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
     Where something fails the old one stays as it was. Nobody else may be writing it.
     """
-    new = folder.with_name(f".{folder.name}.new")
+    old, new = (folder.with_name(f".{folder.name}.{which}") for which in ("old", "new"))
 
-    def clear() -> None:  # also what a killed process left
-        for path in folder.parent.glob(f".{folder.name}.*"):
+    def settle() -> None:  # also what a killed process left
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        for path in (old, new):
             shutil.rmtree(path, ignore_errors=True)
 
-    clear()
+    settle()
     try:
         new.mkdir(parents=True)
         yield new
         if folder.exists():
-            folder.rename(folder.with_name(f".{folder.name}.{uuid4().hex}"))
+            folder.rename(old)
         new.rename(folder)
     finally:
-        clear()
+        settle()
 
 
 @contextmanager

@@ -40,7 +40,7 @@ def why_unread(data: Data, dataset: DatasetBuilder) -> str:
             f"data.name: {data.name} has no palette of classes, so there is no FCN-score; "
             f"{', '.join(PALETTES)} have one"
         )
-    if "train" not in dataset.info.splits:
+    if data.direction == "BtoA" and "train" not in dataset.info.splits:
         return (
             f"data.source: {data.source} has no train/ that a segmenter could learn to read from, "
             "so there is no FCN-score"
@@ -58,8 +58,9 @@ def why_unread(data: Data, dataset: DatasetBuilder) -> str:
 
 
 def _palette(data: Data, dataset: DatasetBuilder) -> tuple[Palette, float]:
-    """The palette of a dataset, and how far its first label maps are from it."""
-    records = open_split(dataset, "train")
+    """The palette of a dataset, and how far the first label maps it has are from it."""
+    first = next(split for split in ("train", "val", "test") if split in dataset.info.splits)
+    records = open_split(dataset, first)
     labels = [sides(records[index])[1] for index in range(min(8, len(records)))]
     return fitting(PALETTES[data.name], labels)
 
@@ -87,7 +88,12 @@ def open_judge(data: Data, dataset: DatasetBuilder) -> Judge:
 
 
 def judge_name(data: Data, dataset: DatasetBuilder) -> str | None:
-    """The name of what `open_judge` opens; None where that was not trained yet, or is damaged."""
+    """The name of what `open_judge` opens; None where that was not trained yet, or is damaged.
+
+    None as well where there is no FCN-score.
+    """
+    if why_unread(data, dataset):
+        return None
     if data.direction == "AtoB":
         return BY_COLOUR
     return segmenter_name(data, dataset, _palette(data, dataset)[0])

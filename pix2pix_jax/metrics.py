@@ -132,7 +132,7 @@ def _counts(places: Array, length: int) -> Array:
 def fcn_score(counts: np.ndarray) -> dict[str, float]:
     """The three numbers of the paper's tables 1 to 3, after Long et al. 2015, section 5.
 
-    Classes that neither occur nor are found do not count, in the accuracy neither those that
+    Classes that neither occur nor are found are left out; the accuracy also leaves out those that
     do not occur. Not a number where nothing counts.
 
     Args:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cache
 from math import prod
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import jax
@@ -15,8 +16,9 @@ from pix2pix_jax.checkpoint_reader import saved_steps
 from pix2pix_jax.config import Config, Loss, UsageError, resolve
 from pix2pix_jax.config_files import Sweep
 from pix2pix_jax.describe import describe
+from pix2pix_jax.evaluate import finished
 from pix2pix_jax.guards import check_devices, check_runs, memory_errors
-from pix2pix_jax.results import FAILED, finished
+from pix2pix_jax.results import FAILED
 from pix2pix_jax.train_step import create_state, make_train_step, step_key
 from pix2pix_jax.writer import read_metrics, say
 
@@ -53,8 +55,8 @@ def as_text(plan: Sweep, workdir: Path, split: str) -> str:
         )
     lines.append(
         f"about {duration(total)} of training left, by what its runs took here so far, or else by "
-        "a step of the generator; compiling and evaluating take a minute more for each, and the "
-        "segmenter of a dataset some minutes, once"
+        "a step of the generator; compiling and evaluating take a minute more for each, and, once "
+        "for a dataset, its segmenter minutes to an hour on a CPU"
     )
     return "\n".join(lines)
 
@@ -74,7 +76,7 @@ def duration(seconds: float) -> str:
 def _progress(config: Config, folder: Path, split: str) -> tuple[int, str]:
     """The step that a variant has come to, and how to say it."""
     if finished(config, folder, split):
-        return config.train.steps, "finished"
+        return config.train.steps, "evaluated"
     step = min(max(saved_steps(folder), default=0), config.train.steps)
     failed = "failed" if (folder / FAILED).exists() else ""
     return step, ", ".join(filter(None, (failed, f"at step {step:,}" if step else "")))
@@ -91,8 +93,8 @@ def _speeds(plan: Sweep, workdir: Path) -> dict[Config, float]:
         lines = read_metrics(workdir / name / "metrics.jsonl")
         with suppress(UsageError):
             if lines:
-                # The fastest stretch: in the first one, programs are compiled.
-                rate = max(line["images_per_second"] for line in lines) / config.data.batch_size
+                # Of a stretch that is like most: not while programs were compiled.
+                rate = median(line["images_per_second"] for line in lines) / config.data.batch_size
                 speeds[_of_any_seed(resolve(config))] = 1 / rate
     return speeds
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from pix2pix_jax.comparison import write_comparison
-from pix2pix_jax.config import Config, UsageError, identity, resolve
+from pix2pix_jax.config import UsageError, resolve
 from pix2pix_jax.config_files import Sweep
 from pix2pix_jax.discriminator import TABLES, receptive_field
-from pix2pix_jax.evaluate import Summary, read_evaluation
+from pix2pix_jax.evaluate import Summary, finished
 from pix2pix_jax.files import write_whole
 from pix2pix_jax.judge import judged
 from pix2pix_jax.metrics import METRICS
@@ -20,16 +20,6 @@ from pix2pix_jax.page import TRUTH, shown
 FAILED = "failed.txt"
 REASON = 200  # characters of one that a table has room for
 Row = dict[str, Any]
-
-
-def finished(config: Config, folder: Path, split: str) -> Summary | None:
-    """The evaluation of a variant after its last step, as a resolved config has it, if any."""
-    found = read_evaluation(folder / f"evaluation_{split}.json")
-    ours = (config.train.steps, identity(config))
-    page = folder / "report" / f"evaluation_{split}.html"
-    if not found or not page.exists() or not page.with_suffix("").exists():
-        return None
-    return found if (found["step"], found["config_sha256"]) == ours else None
 
 
 def write_results(plan: Sweep, workdir: Path, split: str) -> None:
@@ -41,7 +31,7 @@ def write_results(plan: Sweep, workdir: Path, split: str) -> None:
     header, lines = as_table(rows, plan.paper)
     found = list(evaluations.values())
     note = " ".join([compared(plan, split, found), *notes(found)])
-    bars = [[cell.replace("|", "\\|") for cell in line] for line in lines]  # of their own
+    bars = [[cell.replace("|", "\\|") for cell in line] for line in lines]  # which would end a cell
     marked = [header, ["---"] * len(header), *bars]
     text = "".join(f"| {' | '.join(line)} |\n" for line in marked)
     write_whole(workdir / "results.md", f"# {plan.title}\n\n{text}\n{note}\n")
@@ -62,8 +52,8 @@ def read_evaluations(plan: Sweep, workdir: Path, split: str) -> dict[str, Summar
 def collect(plan: Sweep, workdir: Path, evaluations: dict[str, Summary]) -> list[Row]:
     """A row for all variants of the same name before the slash, in the order of the plan.
 
-    Last comes the ground truth: what the segmenter makes of the real photos. It has a row for
-    every segmenter and all pairs that evaluations are of, which should be one.
+    Last comes the ground truth: what the segmenter makes of the real photos. Where evaluations are
+    of several segmenters or pairs, which they should not be, each has a ground truth of its own.
     """
     rows: dict[str, Row] = {}
     for name, config in plan.variants:
@@ -138,6 +128,12 @@ def notes(evaluations: list[Summary]) -> list[str]:
         told.append(
             f"These are of {len(judges)} different segmenters and do not compare, unless the rows "
             "are of different data: give all runs one data.data_dir, and run the sweep again."
+        )
+    unread = sum(found["segmenter"] is None for found in evaluations)
+    if unread:
+        told.append(
+            f"{unread} of {len(evaluations)} runs have no FCN-score; `pix2pix evaluate "
+            "--workdir=RUN` of one says why, or measures it."
         )
     count = len({found["data"] for found in evaluations})
     if count > 1:

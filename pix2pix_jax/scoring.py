@@ -34,7 +34,8 @@ class Evaluation(NamedTuple):
 def make_evaluator(config: Config, dataset: DatasetBuilder) -> Callable[[dict], dict[str, float]]:
     """A function of a generator's parameters: its metrics on the whole validation split.
 
-    The FCN-score is among them where train.best_metric is of it; its reader is trained here.
+    The FCN-score is among them where it decides which checkpoint is best (train.best_metric); then
+    its segmenter is trained here, if there is none yet.
 
     Args:
       config: resolved.
@@ -98,7 +99,9 @@ def make_scorer(
         output = generate(params, pictures["input"], first + np.arange(size))
         pictures["output"] = np.asarray(output)  # [size, h, w, c]
         if not np.isfinite(pictures["output"]).all():
-            raise UsageError("checkpoint: its outputs are not finite numbers; give another --step")
+            raise UsageError(
+                "generator: its outputs are not finite numbers at this step; an earlier one may do"
+            )
         values = measure(pictures["output"], pictures["target"])
         if judge:
             maps = [labelled(record, data, judge.palette)["classes"] for record in filled]

@@ -75,7 +75,7 @@ def _check_writable(folder: Path) -> None:
     if not writable:
         raise UsageError(
             f"{folder}: cannot be written to, and the segmenter belongs there; give another "
-            "--config.data.data_dir, or leave its scores out by --no_fcn_score"
+            "--config.data.data_dir, or do without the FCN-score"
         )
 
 

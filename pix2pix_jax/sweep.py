@@ -4,22 +4,21 @@ from contextlib import suppress
 from pathlib import Path
 
 import jax
-from tensorflow_datasets.core import DatasetBuilder
 
 from pix2pix_jax.config import Config, UsageError, resolve
 from pix2pix_jax.config_files import Sweep
-from pix2pix_jax.data.builders import fingerprint, prepare
+from pix2pix_jax.data.builders import prepare
 from pix2pix_jax.data.pipeline import open_split
-from pix2pix_jax.evaluate import evaluate
+from pix2pix_jax.evaluate import evaluate, up_to_date
 from pix2pix_jax.files import locked, write_whole
 from pix2pix_jax.guards import Occupied, check_runs
-from pix2pix_jax.judge import judge_name, why_unread
-from pix2pix_jax.results import FAILED, finished, write_results
+from pix2pix_jax.judge import why_unread
+from pix2pix_jax.results import FAILED, write_results
 from pix2pix_jax.train import train
 from pix2pix_jax.writer import say
 
 
-def sweep(plan: Sweep, workdir: Path, index: int | None, split: str) -> int:
+def sweep(plan: Sweep, workdir: Path, index: int | None, split: str, fcn_score: bool = True) -> int:
     """Trains and evaluates the variants that are not finished, and collects them all.
 
     The same command goes on where it was stopped. One that fails is told in the table and does
@@ -30,13 +29,14 @@ def sweep(plan: Sweep, workdir: Path, index: int | None, split: str) -> int:
       workdir: of the sweep.
       index: of the one variant to run; None: all, one after another.
       split: to evaluate.
+      fcn_score: whether to measure it, where a dataset can have one.
 
     Returns:
       The exit status: 0, or 128 + the number of a signal that stopped it.
 
     Raises:
-      UsageError: runs that are there are of other variants, or there is no such split; or, after
-        all else was written, a variant failed.
+      UsageError: the workdir holds another sweep or other runs, or there is no such split; or,
+        after all else was written, a variant failed.
     """
     chosen = plan.variants if index is None else [_variant(plan, index)]
     check_runs(plan, workdir)
@@ -44,7 +44,7 @@ def sweep(plan: Sweep, workdir: Path, index: int | None, split: str) -> int:
     failed = []
     for place, (name, config) in enumerate(chosen, 1):
         say(f"== {name} ({place} of {len(chosen)})")
-        status, reason = run_variant(config, workdir / name, split)
+        status, reason = run_variant(config, workdir / name, split, fcn_score)
         if status:
             return status
         if reason:
@@ -82,7 +82,7 @@ def _variant(plan: Sweep, index: int) -> tuple[str, Config]:
     return plan.variants[index]
 
 
-def run_variant(config: Config, folder: Path, split: str) -> tuple[int, str]:
+def run_variant(config: Config, folder: Path, split: str, fcn_score: bool) -> tuple[int, str]:
     """Trains and evaluates one variant, as far as that is not done.
 
     Returns:
@@ -91,15 +91,17 @@ def run_variant(config: Config, folder: Path, split: str) -> tuple[int, str]:
     try:
         config = resolve(config)
         dataset = prepare(config.data)
-        if up_to_date(config, dataset, folder, split):
+        unread = why_unread(config.data, dataset) if fcn_score else ""
+        if unread:
+            say(unread)
+        if up_to_date(config, dataset, folder, split, fcn_score):
             say(f"{folder}: finished")
         else:
             (folder / FAILED).unlink(missing_ok=True)
             status = train(config, folder)
             if status:
                 return status, ""
-            fcn_score = not why_unread(config.data, dataset)
-            evaluate(config, folder, split, config.train.steps, fcn_score)
+            evaluate(config, folder, split, config.train.steps, fcn_score and not unread)
     except Occupied as error:  # say, by the same variant of an array job that was started twice
         say(str(error))
     except Exception as error:  # whatever it is, the others are to go on
@@ -112,13 +114,3 @@ def run_variant(config: Config, folder: Path, split: str) -> tuple[int, str]:
     else:
         (folder / FAILED).unlink(missing_ok=True)
     return 0, ""
-
-
-def up_to_date(config: Config, dataset: DatasetBuilder, folder: Path, split: str) -> bool:
-    """Whether there is an evaluation of this variant, these pairs and today's segmenter."""
-    found = finished(config, folder, split)
-    if found is None:
-        return False
-    judge = None if why_unread(config.data, dataset) else judge_name(config.data, dataset)
-    pairs = fingerprint(dataset, ("train", split))
-    return (found["data"], found["segmenter"]) == (pairs, judge)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from pix2pix_jax import evaluate as evaluate_module
 from pix2pix_jax.__main__ import command
 from pix2pix_jax.config import UsageError
 from pix2pix_jax.config_files import read_config
-from pix2pix_jax.evaluate import evaluate
+from pix2pix_jax.evaluate import evaluate, finished
+from pix2pix_jax.scoring import Evaluation
 
 WATCHED = ("--config.train.evaluate_every=3", "--config.train.best_metric=ssim")
 
@@ -110,6 +112,42 @@ def test_an_evaluation_that_fails_costs_nothing(watched, monkeypatch, place):
         evaluate, read_config(workdir / "config.json"), workdir, "val", 9, False
     )
     assert files() == before
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_an_evaluation_stopped_in_its_swap_is_made_anew(watched, monkeypatch, place):
+    """Before each of its renames: numbers never stand beside a page or pictures of another step."""
+    workdir, _ = watched
+    monkeypatch.setattr(evaluate_module, "make_scorer", lambda *_: scored)
+    config = read_config(workdir / "config.json")
+    assert evaluate(config, workdir, "val", 12, False) == 0
+    renamed, rename = [], Path.rename
+
+    def stopped(path, target):
+        renamed.append(path)
+        if len(renamed) > place:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", stopped)
+    if place < 4:
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(config, workdir, "val", 9, False)
+        assert finished(config, workdir, "val") is None
+        assert not (workdir / "evaluation_val.json").exists()
+    else:  # pictures aside, pictures, page, numbers
+        assert evaluate(config, workdir, "val", 9, False) == 0
+        assert json.loads((workdir / "evaluation_val.json").read_text())["step"] == 9
+        assert "val at step 9" in (workdir / "report" / "evaluation_val.html").read_text()
+
+
+def scored(params, show):
+    """What a scorer finds: one pair."""
+    for kind in ("input", "output", "target"):
+        show("first", {kind: np.zeros((4, 4, 3))})
+    counts = {"lab_l": np.ones(101), "lab_a": np.ones(221), "lab_b": np.ones(221)}
+    sides = {"output": counts, "target": counts}
+    return Evaluation({"l1": 0.2}, {}, [{"name": "first", "l1": 0.2}], sides)
 
 
 def astray(*arguments):

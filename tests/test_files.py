@@ -3,10 +3,11 @@
 import errno
 import fcntl
 import threading
+from pathlib import Path
 
 import pytest
 
-from pix2pix_jax.files import locked, write_whole
+from pix2pix_jax.files import locked, whole_folder, write_whole
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -20,6 +21,45 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     write_whole(path, "new")
     assert path.read_text() == "new"
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch, place):
+    """Stopped before the first rename, or between both."""
+    folder = tmp_path / "pictures"
+
+    def write(content):
+        with whole_folder(folder) as new:
+            (new / "a.png").write_text(content)
+
+    def stopped(path, target):
+        renamed.append(path)
+        if len(renamed) - 1 == place:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    write("old")
+    renamed, rename = [], Path.rename
+    monkeypatch.setattr(Path, "rename", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        write("new")
+    monkeypatch.undo()
+    assert (folder / "a.png").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [folder]
+    write("new")
+    assert (folder / "a.png").read_text() == "new"
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_folder_killed_between_its_renames_comes_back(tmp_path):
+    folder = tmp_path / "pictures"
+    for which in ("old", "new"):
+        (tmp_path / f".pictures.{which}").mkdir()
+        (tmp_path / f".pictures.{which}" / "a.png").write_text(which)
+    with pytest.raises(KeyError), whole_folder(folder):
+        raise KeyError
+    assert (folder / "a.png").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_a_folder_has_one_owner_at_a_time(tmp_path, monkeypatch):

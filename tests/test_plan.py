@@ -33,11 +33,13 @@ def test_the_plan_knows_how_far_variants_are(plan, tmp_path):
     name, config = plan.variants[0]
     evaluated(config, tmp_path / name, "val", 0.5)
     (tmp_path / VARIANTS[1] / "checkpoints" / "4").mkdir(parents=True)
-    lines = [{"step": step, "images_per_second": 2} for step in (2, 4, 6)]  # 6 was not saved
+    # Compiling is in the first line, the machine was idle in the third, whose step was not saved.
+    rates = {2: 0.1, 4: 2, 6: 8}
+    lines = [{"step": step, "images_per_second": rate} for step, rate in rates.items()]
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (tmp_path / VARIANTS[1] / "metrics.jsonl").write_text(text)
     lines = as_text(plan, tmp_path, "val").splitlines()
-    assert lines[2].endswith(" 0 s  finished")
+    assert lines[2].endswith(" 0 s  evaluated")
     assert lines[3].endswith(" 8 s  at step 4")  # four more at two seconds each
     (tmp_path / VARIANTS[1] / FAILED).write_text("out of memory")
     lines = as_text(plan, tmp_path, "val").splitlines()

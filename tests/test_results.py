@@ -153,7 +153,7 @@ def test_every_reason_is_told_once_and_not_at_any_length(plan, tmp_path):
     [
         ("2fd4e1c6", "read by a segmenter"),
         ("nearest colour", "read off the colours"),
-        (None, "over the runs of a row. L1 is of"),
+        (None, "over the runs of a row. 4 of 4 runs have no FCN-score"),
     ],
 )
 def test_the_note_says_who_read_the_outputs(plan, tmp_path, judge, expected):

@@ -276,13 +276,19 @@ def test_a_segmenter_that_has_no_place_is_not_trained_in_vain(data, dataset, tmp
     (tmp_path / "segmenters").touch()
     message = refusal(open_judge, replace(data, data_dir=str(tmp_path)), dataset)
     assert message.startswith(f"{tmp_path}/segmenters/synthetic_facades-32x32-")
-    assert "--no_fcn_score" in message
+    assert "do without the FCN-score" in message
 
 
 def test_pairs_without_any_to_learn_from_have_no_segmenter(data, tmp_path):
+    """Label maps need none: they are read by their colours."""
     source = write_facades(tmp_path / "pairs", CMP, photo_left=True, split="test")
     mine = replace(data, name="facades", source=source, data_dir=str(tmp_path))
-    assert why_unread(mine, prepare(mine)).startswith(f"data.source: {source} has no train/")
+    dataset = prepare(mine)
+    assert why_unread(mine, dataset).startswith(f"data.source: {source} has no train/")
+    assert judge_name(mine, dataset) is None
+    backwards = replace(mine, direction="AtoB")
+    assert why_unread(backwards, dataset) == ""
+    assert open_judge(backwards, dataset).palette == CMP
 
 
 def test_a_segmenter_gone_astray_is_not_kept(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from command_line import ROOT, TINY, run, start
 from conftest import VARIANTS, evaluated, refusal
 
+from pix2pix_jax import evaluate as evaluate_module
 from pix2pix_jax import sweep as sweep_module
 from pix2pix_jax.__main__ import command
 from pix2pix_jax.config import UsageError, resolve
@@ -38,7 +39,8 @@ def calls(monkeypatch):
         return seen["caught"].get(seen["trained"][-1], 0)
 
     def evaluate(config, folder, split, step, fcn_score):
-        assert (step, fcn_score) == (config.train.steps, config.data.name != "folder")
+        assert step == config.train.steps
+        assert not (fcn_score and config.data.name == "folder")
         iou = config.model.features / 100 + config.seed / 1000
         judge = seen["judge"] if fcn_score else None
         evaluated(config, folder, split, iou, pairs=seen["pairs"], judge=judge)
@@ -52,11 +54,15 @@ def calls(monkeypatch):
         "evaluate": evaluate,
         "prepare": lambda data: DATASET,
         "open_split": open_split,
-        "fingerprint": lambda dataset, splits: seen["pairs"],
-        "judge_name": lambda data, dataset: seen["judge"],
         "why_unread": lambda data, dataset: "" if data.name != "folder" else "no palette",
     }.items():
         monkeypatch.setattr(sweep_module, name, stub)
+    monkeypatch.setattr(evaluate_module, "pairs_of", lambda dataset, split: seen["pairs"])
+    monkeypatch.setattr(
+        evaluate_module,
+        "judge_name",
+        lambda data, dataset: seen["judge"] if data.name != "folder" else None,
+    )
     return seen
 
 
@@ -96,13 +102,25 @@ def test_a_decaying_run_of_other_steps_is_another(plan, calls, tmp_path):
     assert calls["trained"] == VARIANTS[:1]
 
 
-def test_a_dataset_without_classes_is_compared_without_the_fcn_score(plan, calls, tmp_path):
+def test_a_dataset_without_classes_is_compared_without_the_fcn_score(plan, calls, tmp_path, capsys):
     name, config = plan.variants[0]
     folder = replace(config, data=replace(config.data, name="folder", source=str(tmp_path)))
     variants = [(name, folder)]
     for _ in range(2):
         sweep(plan._replace(variants=variants), tmp_path, None, "val")
     assert calls["trained"] == VARIANTS[:1]
+    assert capsys.readouterr().out.count("\nno palette\n") == 2
+    told = "1 of 1 runs have no FCN-score; `pix2pix evaluate --workdir=RUN` of one says why"
+    assert told in (tmp_path / "results.md").read_text()
+
+
+def test_the_fcn_score_is_measured_where_it_is_asked_for(plan, calls, tmp_path):
+    """And, once it is there, not measured away again."""
+    for fcn_score in (False, True, False):
+        sweep(plan, tmp_path, 0, "val", fcn_score)
+        found = json.loads((tmp_path / VARIANTS[0] / "evaluation_val.json").read_text())
+        assert found["segmenter"] == (None if len(calls["trained"]) == 1 else "judge")
+    assert calls["trained"] == VARIANTS[:1] * 2
 
 
 def test_a_change_that_no_run_can_take_costs_no_table(plan, calls, tmp_path):
@@ -173,7 +191,7 @@ def test_an_evaluation_that_is_none_is_made_anew(plan, calls, tmp_path, content)
     name, config = plan.variants[0]
     evaluated(config, tmp_path / name, "val", 0.5)
     (tmp_path / name / "evaluation_val.json").write_bytes(content)
-    assert "finished" not in as_text(plan, tmp_path, "val")
+    assert "evaluated" not in as_text(plan, tmp_path, "val")
     sweep(plan, tmp_path, None, "val")
     assert calls["trained"] == VARIANTS
 
