@@ -132,8 +132,8 @@ def notes(evaluations: list[Summary]) -> list[str]:
     unread = sum(found["segmenter"] is None for found in evaluations)
     if unread:
         told.append(
-            f"{unread} of {len(evaluations)} runs have no FCN-score; `pix2pix evaluate "
-            "--workdir=RUN` of one says why, or measures it."
+            f"{unread} of {len(evaluations)} runs have no FCN-score: it was left out, or there is "
+            "none, and pix2pix evaluate --workdir=RUN says why."
         )
     count = len({found["data"] for found in evaluations})
     if count > 1:

@@ -110,7 +110,7 @@ def test_a_dataset_without_classes_is_compared_without_the_fcn_score(plan, calls
         sweep(plan._replace(variants=variants), tmp_path, None, "val")
     assert calls["trained"] == VARIANTS[:1]
     assert capsys.readouterr().out.count("\nno palette\n") == 2
-    told = "1 of 1 runs have no FCN-score; `pix2pix evaluate --workdir=RUN` of one says why"
+    told = "1 of 1 runs have no FCN-score: it was left out, or there is none"
     assert told in (tmp_path / "results.md").read_text()
 
 
