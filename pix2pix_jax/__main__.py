@@ -219,7 +219,7 @@ def silence_libraries() -> None:
 def stop(number: int, frame: object) -> NoReturn:
     """Ends what is not training, which is redone by the same command, and says so."""
     with suppress(OSError):  # nobody may be watching; `print` is not for handlers
-        os.write(1, b"\nstopped; give the same command again to go on\n")
+        os.write(1, b"\nstopped; the same command goes on\n")
     sys.exit(128 + number)
 
 
