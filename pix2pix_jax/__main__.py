@@ -50,9 +50,9 @@ def run_train(options: argparse.Namespace, fields: Fields) -> int:
 
 def run_evaluate(options: argparse.Namespace, fields: Fields) -> int:
     """Scores a split."""
-    config = asked(options, fields)
     if options.workdir is None:
         raise UsageError("--workdir: evaluate needs that of a run, e.g. --workdir=runs/first")
+    config = asked(options, fields)
     check_backend()
     from pix2pix_jax.evaluate import evaluate
 
@@ -229,7 +229,12 @@ def main(arguments: list[str] | None = None) -> int:
     sys.stdout.reconfigure(errors="replace")  # a terminal that cannot draw the skips
     for number in (signal.SIGINT, signal.SIGTERM):  # on the way out, what is half done is removed
         signal.signal(number, stop)
-    status = command(sys.argv[1:] if arguments is None else arguments)
+    try:
+        status = command(sys.argv[1:] if arguments is None else arguments)
+    except SystemExit as stopped:
+        if isinstance(stopped.code, int) and stopped.code > 128:  # by `stop`; all is tidied up
+            os._exit(stopped.code)  # at once: threads that still compute would crash at exit
+        raise
     try:
         sys.stdout.flush()
     except BrokenPipeError:  # `pix2pix describe ... | head`; nor is there anything to say at exit

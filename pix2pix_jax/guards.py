@@ -33,7 +33,15 @@ def check_devices(batch_size: int) -> None:
 
 
 def check_workdir(workdir: Path, config: Config) -> None:
-    """Raises UsageError, naming the fields, when the workdir belongs to another run."""
+    """Raises UsageError when a workdir can hold no run, or, naming the fields, holds another."""
+    if workdir.exists() and not workdir.is_dir():
+        raise UsageError(f"--workdir: {workdir} is a file; give a folder, which may be a new one")
+    source = config.data.source and Path(config.data.source).expanduser().resolve()
+    if source and workdir.resolve().is_relative_to(source):
+        raise UsageError(
+            f"--workdir: {workdir} lies in data.source, where its samples would be taken for "
+            "pairs; give one outside"
+        )
     path, checkpoints = workdir / "config.json", workdir / "checkpoints"
     if not path.exists() and checkpoints.is_dir() and any(checkpoints.iterdir()):
         raise UsageError(

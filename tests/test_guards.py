@@ -25,6 +25,19 @@ def test_a_batch_that_devices_cannot_share_is_refused():
         check_devices(6)
 
 
+def test_a_workdir_is_a_folder_outside_of_the_pairs(tmp_path, small):
+    """Or the samples of a run would be pairs of the next one."""
+    (tmp_path / "file").touch()
+    assert f"--workdir: {tmp_path}/file is a file" in refusal(
+        check_workdir, tmp_path / "file", small
+    )
+    pairs = replace(small, data=replace(small.data, source=str(tmp_path / "pairs")))
+    for place in ("pairs", "pairs/run", "pairs/../pairs/run"):
+        assert "lies in data.source" in refusal(check_workdir, tmp_path / place, pairs)
+    for place in ("run", "pairs_run"):
+        check_workdir(tmp_path / place, pairs)
+
+
 def test_a_workdir_belongs_to_one_config(tmp_path, small):
     check_workdir(tmp_path / "new", small)
     write_config(small, tmp_path / "config.json")
