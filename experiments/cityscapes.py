@@ -6,11 +6,12 @@ Meant for an accelerator; not yet run to its end. At the pace of facades.py on t
 0.65 s a step, it would take four and a half days.
 """
 
-from pix2pix_jax.config import Config, Data, Train
+from pix2pix_jax.config import Config, Data, Train, preset
 
 
-def get_config() -> Config:
-    return Config(
+def get_config(like: str = "paper") -> Config:
+    config = Config(
         data=Data(name="cityscapes", direction="BtoA"),  # A is the photo
         train=Train(steps=200 * 2_975),
     )
+    return preset(like, config)

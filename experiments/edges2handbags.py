@@ -6,11 +6,12 @@ Meant for an accelerator; not yet run to its end. At the pace of edges2shoes.py 
 2.2 s a step, it would take two weeks.
 """
 
-from pix2pix_jax.config import Config, Data, Train
+from pix2pix_jax.config import Config, Data, Train, preset
 
 
-def get_config() -> Config:
-    return Config(
+def get_config(like: str = "paper") -> Config:
+    config = Config(
         data=Data(name="edges2handbags", load_scale=1, flip=False, batch_size=4),
         train=Train(steps=15 * 138_567 // 4),
     )
+    return preset(like, config)

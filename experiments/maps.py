@@ -8,11 +8,12 @@ Meant for an accelerator; not yet run to its end. At the pace of facades.py on t
 0.65 s a step, it would take 40 hours.
 """
 
-from pix2pix_jax.config import Config, Data, Train
+from pix2pix_jax.config import Config, Data, Train, preset
 
 
-def get_config() -> Config:
-    return Config(
+def get_config(like: str = "paper") -> Config:
+    config = Config(
         data=Data(name="maps", direction="AtoB"),  # A is the aerial photo
         train=Train(steps=200 * 1_096),
     )
+    return preset(like, config)

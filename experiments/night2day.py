@@ -8,11 +8,12 @@ Meant for an accelerator; not yet run to its end. At the pace of edges2shoes.py 
 2.2 s a step, it would take two days.
 """
 
-from pix2pix_jax.config import Config, Data, Train
+from pix2pix_jax.config import Config, Data, Train, preset
 
 
-def get_config() -> Config:
-    return Config(
+def get_config(like: str = "paper") -> Config:
+    config = Config(
         data=Data(name="night2day", direction="BtoA", batch_size=4),  # A is the night
         train=Train(steps=17 * 17_823 // 4),
     )
+    return preset(like, config)

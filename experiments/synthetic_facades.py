@@ -6,11 +6,11 @@ Nothing to download; four minutes and a half on two CPU cores. Unlike the quicks
 maps do not tell how a building is painted, so that L1 alone paints all of them alike.
 """
 
-from pix2pix_jax.config import Config, Data, Model, Optimizer, Train
+from pix2pix_jax.config import Config, Data, Model, Optimizer, Train, preset
 
 
-def get_config() -> Config:
-    return Config(
+def get_config(like: str = "paper") -> Config:
+    config = Config(
         # Neither jitter nor mirroring: drawn textures have one scale and one sun.
         data=Data(
             direction="BtoA",
@@ -23,3 +23,4 @@ def get_config() -> Config:
         optimizer=Optimizer(schedule="linear_decay"),
         train=Train(steps=8_000, sample_every=1_000, checkpoint_every=1_000, steps_per_call=10),
     )
+    return preset(like, config)

@@ -113,8 +113,25 @@ class Model:
     # its own, and the penalty of wgan_gp is not one image's alone; choose `instance` there, and
     # where the number of devices may change during a run.
     norm: Literal["batch", "instance", "none"] = "batch"
-    # On the first three decoder blocks, at test time too: the paper's only noise (3.2.1).
+    # Added to the variance: 1e-5 in Torch and PyTorch, 1e-3 in Keras.
+    norm_epsilon: Annotated[float, Field(gt=0, lt=1)] = 1e-5
+    # A learnt scale and shift after every norm.
+    norm_affine: bool = True
+    # Whether the U-Net's last encoder layer has a norm. None: unless what it leaves is 1x1 at
+    # image_size, of which a norm would leave only its shift.
+    bottleneck_norm: Annotated[bool | None, BeforeValidator(_none)] = None
+    # Biases of convolutions. paper: of the U-Net's last one, and of the discriminator's where no
+    # norm follows. last: of the last of each network. all: of every one.
+    bias: Literal["paper", "last", "all"] = "paper"
+    # Slope of the LeakyReLUs below zero.
+    leaky_slope: Share = 0.2
+    # The same, of what the decoder takes from the encoder: 0 is ReLU, as on all of the decoder.
+    skip_slope: Share = 0.0
+    # In the decoder, at test time too: the paper's only noise (3.2.1).
     dropout: Share = 0.5
+    # first_three: the innermost blocks, but for the last one. middle: after the innermost one,
+    # those that as wide an encoder block answers; 2 to 4 of 8, none of 5.
+    dropout_blocks: Literal["first_three", "middle"] = "first_three"
     # Named by receptive field in pixels; `tutorial` is the Keras tutorial's.
     discriminator: Literal[
         "pixel", "patch16", "patch34", "patch70", "patch142", "image286", "tutorial"
@@ -131,18 +148,28 @@ class Loss:
     l1_weight: Annotated[float, Field(ge=0)] = 100.0
     # The discriminator sees the input beside the image (cGAN), or the image alone (GAN).
     conditional: bool = True
+    # On the discriminator's, "which slows down the rate at which D learns" (section 3.3).
+    discriminator_weight: Annotated[float, Field(gt=0)] = 0.5
     gradient_penalty: Annotated[float, Field(ge=0)] = 10.0  # wgan_gp only (arXiv 1704.00028)
 
 
 @_checked
 class Optimizer:
-    """Adam, alike for both networks."""
+    """Adam, alike for both networks, and whose turn it is."""
 
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
     b1: Share = 0.5
     b2: Share = 0.999
+    epsilon: Annotated[float, Field(gt=0, lt=1)] = 1e-8
+    # Adds epsilon before the second moment's bias is corrected, as Keras does: the "epsilon hat"
+    # of Adam's paper (arXiv 1412.6980, section 2). After it elsewhere.
+    epsilon_hat: bool = False
     # linear_decay: constant for the first half of train.steps, then down to zero.
     schedule: Literal["constant", "linear_decay"] = "constant"
+    # Of a step. alternating: the discriminator's, then the generator's against the new one
+    # (section 3.3). simultaneous: both from the same forward pass. real_then_fake: the
+    # discriminator's on the real image, another on the generated one, then the generator's.
+    updates: Literal["alternating", "simultaneous", "real_then_fake"] = "alternating"
 
 
 @_checked
@@ -176,6 +203,59 @@ class Config:
     loss: Loss = Loss()
     optimizer: Optimizer = Optimizer()
     train: Train = Train()
+
+
+# What others do differently, each as what `preset` changes in an experiment. As in the paper are
+# initial scales of norms, N(1, 0.02), where Keras starts at 1; images are resized bicubically; and
+# a linear decay goes step by step.
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "paper": {},
+    # github.com/junyanz/pytorch-CycleGAN-and-pix2pix. Its pixel discriminator has no bias on the
+    # logits; ours has.
+    "pytorch": {
+        "model": {"dropout_blocks": "middle", "bottleneck_norm": False},
+        "optimizer": {"schedule": "linear_decay"},
+    },
+    # tensorflow.org/tutorials/generative/pix2pix. A norm of the 1x1 bottleneck leaves nothing of
+    # the image there: so it is.
+    "tf_tutorial": {
+        "model": {
+            "bias": "last",
+            "bottleneck_norm": True,
+            "leaky_slope": 0.3,
+            "norm_epsilon": 1e-3,
+            "skip_slope": 0.3,
+        },
+        "loss": {"discriminator_weight": 1.0},
+        "optimizer": {"epsilon": 1e-7, "epsilon_hat": True, "updates": "simultaneous"},
+    },
+    # "How to Implement Pix2Pix GAN Models From Scratch With Keras" at machinelearningmastery.com.
+    # Its generator runs twice a step, with two dropouts; ours once. Its discriminator's norms
+    # are also updated with the generator; ours are not.
+    "keras_tutorial": {
+        "data": {"flip": False, "load_scale": 1.0},
+        "model": {
+            "bias": "all",
+            "bottleneck_norm": False,
+            "discriminator": "tutorial",
+            "norm_epsilon": 1e-3,
+        },
+        "optimizer": {"epsilon": 1e-7, "epsilon_hat": True, "updates": "real_then_fake"},
+    },
+}
+
+
+def preset(name: str, config: Config) -> Config:
+    """An experiment with the networks and updates of another implementation, one of PRESETS.
+
+    Raises:
+      UsageError: no such preset.
+    """
+    if name not in PRESETS:
+        raise UsageError(f"preset: there is no {name}; there are {', '.join(PRESETS)}")
+    changes = PRESETS[name].items()
+    groups = {group: replace(getattr(config, group), **fields) for group, fields in changes}
+    return replace(config, **groups)
 
 
 # What a resumed run may change without changing the numbers it computes.

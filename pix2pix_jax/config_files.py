@@ -44,10 +44,11 @@ def load_experiment(spec: str) -> Config:
                 "it is for the sweep command" if "sweep" in content else "see experiments/folder.py"
             )
             raise UsageError(f"{path}: has no get_config(arg) function; {hint}")
-        takes_arg = bool(inspect.signature(get_config).parameters)
-        if arg and not takes_arg:
+        parameters = inspect.signature(get_config).parameters.values()
+        if arg and not parameters:
             raise UsageError(f"{spec}: {path} takes no argument; leave out ':{arg}'")
-        config = get_config(arg) if takes_arg else get_config()
+        needed = any(parameter.default is parameter.empty for parameter in parameters)
+        config = get_config(arg) if arg or needed else get_config()
     if not isinstance(config, Config):
         raise UsageError(f"{path}: get_config returned {type(config).__name__}, not a Config")
     return config

@@ -65,12 +65,16 @@ def output_grid(table: tuple[Layer, ...], height: int, width: int) -> tuple[int,
 class Discriminator(nn.Module):
     """Judges every patch of an image on its own (section 3.2.2).
 
-    No norm on the first layer; a bias only where no norm follows; LeakyReLU 0.2.
+    No norm on the first layer, nor on the logits. `bias` is as in `config.Model`.
     """
 
     table: tuple[Layer, ...]
     features: int = 64
     norm: str = "batch"
+    norm_epsilon: float = 1e-5
+    norm_affine: bool = True
+    bias: str = "paper"
+    leaky_slope: float = 0.2
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -91,14 +95,17 @@ class Discriminator(nn.Module):
                 kernel=layer.kernel,
                 stride=layer.stride,
                 padding=layer.padding,
-                bias=not normed,
+                bias={"paper": not normed, "last": logits, "all": True}[self.bias],
                 dtype=self.dtype,
                 name="logits" if logits else f"conv{index}",
             )(x)  # [b, h / stride, w / stride, features]
             if normed:
-                x = Norm(self.norm, name=f"conv{index}_norm")(x)
+                norm = Norm(
+                    self.norm, self.norm_epsilon, self.norm_affine, name=f"conv{index}_norm"
+                )
+                x = norm(x)
             if not logits:
-                x = nn.leaky_relu(x, 0.2)
+                x = nn.leaky_relu(x, self.leaky_slope)
         return x.astype(jnp.float32)
 
 
@@ -117,5 +124,12 @@ def make_discriminator(config: Config) -> Discriminator:
             f"{size[0]}x{size[1]}; those that fit: {', '.join(fitting)}"
         )
     return Discriminator(
-        table, model.discriminator_features, model.norm, jnp.dtype(config.train.dtype)
+        table=table,
+        features=model.discriminator_features,
+        norm=model.norm,
+        norm_epsilon=model.norm_epsilon,
+        norm_affine=model.norm_affine,
+        bias=model.bias,
+        leaky_slope=model.leaky_slope,
+        dtype=jnp.dtype(config.train.dtype),
     )

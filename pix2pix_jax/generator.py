@@ -1,5 +1,7 @@
 """The generator: a U-Net, or the same without its skips, an encoder-decoder (section 6.1.1)."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -14,7 +16,7 @@ class UNet(nn.Module):
 
     At depth 8 the encoder is C64-C128-C256-C512-C512-C512-C512-C512 and the decoder
     CD512-CD512-CD512-C512-C256-C128-C64, each level joined with the encoder's of its size.
-    No norm on the first layer, nor on a bottleneck of 1x1, where it would leave only zeros.
+    No norm on the first layer, nor, but for `bottleneck_norm`, on the bottleneck.
     """
 
     channels: int  # of the image that comes out
@@ -22,14 +24,22 @@ class UNet(nn.Module):
     features: int = 64
     skips: bool = True
     norm: str = "batch"
+    norm_epsilon: float = 1e-5
+    norm_affine: bool = True
     bottleneck_norm: bool = False
+    bias: bool = False  # on every convolution; on the last one always
+    leaky_slope: float = 0.2
+    skip_slope: float = 0.0
     dropout: float = 0.5
+    dropout_blocks: str = "first_three"
     tanh: bool = True  # False: logits, of a segmenter
     dtype: jnp.dtype = jnp.float32
 
     @property
     def noisy_levels(self) -> range:
-        """Levels of the decoder that have dropout: the first three, never the last."""
+        """Levels of the decoder that have dropout, never the last."""
+        if self.dropout_blocks == "middle":
+            return range(2, max(2, self.depth - 3))
         return range(1, min(4, self.depth))
 
     @nn.compact
@@ -43,41 +53,51 @@ class UNet(nn.Module):
         Returns:
           [b, h, w, channels], float32, with tanh in [-1, 1].
         """
+        convolution = partial(Convolution, dtype=self.dtype)
+        norm = partial(Norm, self.norm, self.norm_epsilon, self.norm_affine)
         widths = [self.features * min(2**level, 8) for level in range(self.depth)]
         skips = []
         for level, width in enumerate(widths, 1):
             if level > 1:
-                x = nn.leaky_relu(x, 0.2)
-            x = Convolution(width, dtype=self.dtype, name=f"down{level}")(x)  # [b, h/2, w/2, width]
+                x = nn.leaky_relu(x, self.leaky_slope)
+            x = convolution(width, bias=self.bias, name=f"down{level}")(x)  # [b, h/2, w/2, width]
             if 1 < level < self.depth or (level == self.depth > 1 and self.bottleneck_norm):
-                x = Norm(self.norm, name=f"down{level}_norm")(x)
-            skips.append(x)
-        skips.pop()
+                x = norm(name=f"down{level}_norm")(x)
+            skips.append(nn.leaky_relu(x, self.skip_slope))
+        x = skips.pop()
         for level, width in enumerate(reversed(widths[:-1]), 1):
-            x = Convolution(width, transposed=True, dtype=self.dtype, name=f"up{level}")(nn.relu(x))
-            x = Norm(self.norm, name=f"up{level}_norm")(x)  # [b, 2h, 2w, width]
+            x = convolution(width, bias=self.bias, transposed=True, name=f"up{level}")(x)
+            x = norm(name=f"up{level}_norm")(x)  # [b, 2h, 2w, width]
             if level in self.noisy_levels and self.dropout and keys is not None:
                 x = dropout(x, self.dropout, keys, level)
+            x = nn.relu(x)
             if self.skips:
                 x = jnp.concatenate([skips.pop(), x], -1)  # [b, h, w, 2 * width]
-        last = Convolution(
-            self.channels, transposed=True, bias=True, dtype=self.dtype, name=f"up{self.depth}"
-        )
-        x = last(nn.relu(x)).astype(jnp.float32)
+        x = convolution(self.channels, bias=True, transposed=True, name=f"up{self.depth}")(x)
+        x = x.astype(jnp.float32)
         return jnp.tanh(x) if self.tanh else x
 
 
 def make_generator(config: Config) -> UNet:
     """The U-Net that a resolved config describes."""
     model, data = config.model, config.data
+    bottleneck_norm = model.bottleneck_norm
+    if bottleneck_norm is None:
+        bottleneck_norm = max(data.image_size) > 2**model.depth
     return UNet(
         channels=data.target_channels,
         depth=model.depth,
         features=model.features,
         skips=model.generator == "unet",
         norm=model.norm,
-        bottleneck_norm=max(data.image_size) > 2**model.depth,
+        norm_epsilon=model.norm_epsilon,
+        norm_affine=model.norm_affine,
+        bottleneck_norm=bottleneck_norm,
+        bias=model.bias == "all",
+        leaky_slope=model.leaky_slope,
+        skip_slope=model.skip_slope,
         dropout=model.dropout,
+        dropout_blocks=model.dropout_blocks,
         dtype=jnp.dtype(config.train.dtype),
     )
 

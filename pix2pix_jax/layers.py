@@ -145,24 +145,28 @@ class Norm(nn.Module):
 
     `batch` takes the statistics of a channel over images, height and width, `instance` over
     height and width; neither keeps running averages, since the paper normalises with the test
-    batch's own statistics (section 3.2.1). Variance is biased and epsilon 1e-5; the scale
-    starts at N(1, 0.02). Computed in float32 whatever the input.
+    batch's own statistics (section 3.2.1). Variance is biased; the scale starts at N(1, 0.02).
+    Computed in float32 whatever the input.
     """
 
     kind: str
+    epsilon: float = 1e-5
+    affine: bool = True
 
     @nn.compact
     def __call__(self, x: Array) -> Array:  # [b, h, w, c]
         if self.kind == "none":
             return x
         axes = (0, 1, 2) if self.kind == "batch" else (1, 2)
-        channels = (x.shape[-1],)
-        scale = self.param("scale", normal(1.0), channels)
-        bias = self.param("bias", nn.initializers.zeros, channels)
         y = x.astype(jnp.float32)
         y = y - y.mean(axes, keepdims=True)
-        y = y * lax.rsqrt(jnp.square(y).mean(axes, keepdims=True) + 1e-5)
-        return (y * scale[None, None, None] + bias[None, None, None]).astype(x.dtype)
+        y = y * lax.rsqrt(jnp.square(y).mean(axes, keepdims=True) + self.epsilon)
+        if self.affine:
+            channels = (x.shape[-1],)
+            scale = self.param("scale", normal(1.0), channels)
+            bias = self.param("bias", nn.initializers.zeros, channels)
+            y = y * scale[None, None, None] + bias[None, None, None]
+        return y.astype(x.dtype)
 
 
 def dropout(x: Array, rate: float, keys: Array, layer: int) -> Array:

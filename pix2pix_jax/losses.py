@@ -8,23 +8,28 @@ import optax
 from jax import Array
 
 
-def discriminator_loss(gan: str, real: Array, fake: Array) -> Array:
-    """How badly logits of real and generated patches are told apart; not yet halved.
+def discriminator_loss(gan: str, side: str, logits: Array) -> Array:
+    """How badly patches that are all real, or all generated, are told; the sum of both is D's loss.
 
-    vanilla: -log D(real) - log(1 - D(fake)), equation 1 of the paper, D the sigmoid of the logit.
-    lsgan: (real - 1)^2 + fake^2 (arXiv 1611.04076).
-    hinge: max(0, 1 - real) + max(0, 1 + fake) (arXiv 1705.02894).
-    wgan_gp: fake - real (arXiv 1704.00028); its penalty is `gradient_penalty`.
+    vanilla: -log D(real), -log(1 - D(fake)), equation 1 of the paper, D the sigmoid of the logit.
+    lsgan: (real - 1)^2, fake^2 (arXiv 1611.04076).
+    hinge: max(0, 1 - real), max(0, 1 + fake) (arXiv 1705.02894).
+    wgan_gp: -real, fake (arXiv 1704.00028); its penalty is `gradient_penalty`.
+
+    Args:
+      gan: one of those, `config.Loss.gan`.
+      side: "real" or "fake".
+      logits: [b, h, w, 1].
     """
+    real = side == "real"
     if gan == "vanilla":
-        ones, zeros = jnp.ones_like(real), jnp.zeros_like(fake)
-        cross_entropy = optax.sigmoid_binary_cross_entropy
-        return cross_entropy(real, ones).mean() + cross_entropy(fake, zeros).mean()
+        return optax.sigmoid_binary_cross_entropy(logits, jnp.full_like(logits, real)).mean()
     if gan == "lsgan":
-        return jnp.square(real - 1).mean() + jnp.square(fake).mean()
+        return jnp.square(logits - real).mean()
+    sign = -1 if real else 1
     if gan == "hinge":
-        return jax.nn.relu(1 - real).mean() + jax.nn.relu(1 + fake).mean()
-    return fake.mean() - real.mean()
+        return jax.nn.relu(1 + sign * logits).mean()
+    return sign * logits.mean()
 
 
 def generator_loss(gan: str, fake: Array) -> Array:

@@ -38,13 +38,23 @@ class TrainState:
     discriminator: Half
 
 
-def make_optimizer(config: Config) -> optax.GradientTransformation:
+def make_optimizer(config: Config, updates_a_step: int = 1) -> optax.GradientTransformation:
     """Adam(2e-4, b1=0.5, b2=0.999), section 3.3, at a constant or a decaying rate."""
     options, rate = config.optimizer, config.optimizer.learning_rate
     if options.schedule == "linear_decay":
         half = config.train.steps // 2
-        rate = optax.linear_schedule(rate, 0.0, config.train.steps - half, transition_begin=half)
-    return optax.adam(rate, b1=options.b1, b2=options.b2)
+        decay = optax.linear_schedule(rate, 0.0, config.train.steps - half, transition_begin=half)
+        rate = lambda count: decay(count // updates_a_step)  # noqa: E731
+    if not options.epsilon_hat:
+        return optax.adam(rate, options.b1, options.b2, options.epsilon)
+    # Optax adds it to sqrt(v / (1 - b2^t)), so that it has to be divided by sqrt(1 - b2^t), too.
+    adam = optax.inject_hyperparams(optax.adam, static_args=("b1", "b2"))
+    return adam(
+        rate,
+        options.b1,
+        options.b2,
+        lambda count: options.epsilon / jnp.sqrt(1 - options.b2 ** (count + 1)),
+    )
 
 
 def create_state(config: Config) -> TrainState:
@@ -75,6 +85,8 @@ def make_train_step(
 ) -> Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]:
     """One step on the discriminator, then one on the generator against the updated one (3.3).
 
+    Or in another order, by `optimizer.updates`.
+
     Args:
       config: resolved.
       mean: averages gradients and metrics over devices.
@@ -84,9 +96,11 @@ def make_train_step(
       the step's; an image's noise is keyed by it and the image's index.
     """
     generator, discriminator = make_generator(config), make_discriminator(config)
-    optimizer, loss = make_optimizer(config), config.loss
+    loss, order = config.loss, config.optimizer.updates
+    rounds = (("real",), ("fake",)) if order == "real_then_fake" else (("real", "fake"),)
+    g_optimizer, d_optimizer = make_optimizer(config), make_optimizer(config, len(rounds))
 
-    def update(half: Half, gradient: dict) -> Half:
+    def update(half: Half, gradient: dict, optimizer: optax.GradientTransformation) -> Half:
         updates, opt_state = optimizer.update(mean(gradient), half.opt_state, half.params)
         return Half(optax.apply_updates(half.params, updates), opt_state)
 
@@ -101,31 +115,35 @@ def make_train_step(
             seen = jnp.concatenate([image, output], -1) if loss.conditional else output
             return discriminator.apply({"params": params}, seen)
 
-        def discriminator_loss(params: dict) -> tuple[Array, Metrics]:
-            real_logits, fake_logits = discriminate(params, target), discriminate(params, fake)
-            value = losses.discriminator_loss(loss.gan, real_logits, fake_logits)
-            if loss.gan == "wgan_gp":
+        def discriminator_loss(params: dict, sides: tuple[str, ...]) -> tuple[Array, Metrics]:
+            logits = {side: discriminate(params, images[side]) for side in sides}
+            value = sum(losses.discriminator_loss(loss.gan, side, logits[side]) for side in sides)
+            if loss.gan == "wgan_gp" and "fake" in sides:
                 score = partial(discriminate, params)
                 penalty = losses.gradient_penalty(score, target, fake, keys)
                 value += loss.gradient_penalty * penalty
-            return value / 2, {"logits/real": real_logits.mean(), "logits/fake": fake_logits.mean()}
+            means = {f"logits/{side}": logits[side].mean() for side in sides}
+            return loss.discriminator_weight * value, means
 
         def generator_loss(fake: Array) -> tuple[Array, Metrics]:
             l1, gan = losses.l1(fake, target), jnp.zeros(())
             if loss.gan != "none":
-                gan = losses.generator_loss(loss.gan, discriminate(new_discriminator.params, fake))
+                gan = losses.generator_loss(loss.gan, discriminate(opponent.params, fake))
             terms = {"loss/generator_gan": gan, "loss/generator_l1": l1}
             return gan + loss.l1_weight * l1, terms
 
         fake, pull_back = jax.vjp(generate, state.generator.params)
+        images = {"real": target, "fake": fake}
         new_discriminator, metrics = state.discriminator, {"loss/discriminator": jnp.zeros(())}
-        if loss.gan != "none":
+        for sides in rounds if loss.gan != "none" else ():
             differentiate = jax.value_and_grad(discriminator_loss, has_aux=True)
-            (value, logits), gradient = differentiate(state.discriminator.params)
-            new_discriminator = update(state.discriminator, gradient)
-            metrics = {"loss/discriminator": value} | logits
+            (value, logits), gradient = differentiate(new_discriminator.params, sides)
+            new_discriminator = update(new_discriminator, gradient, d_optimizer)
+            metrics["loss/discriminator"] += value
+            metrics |= logits
+        opponent = state.discriminator if order == "simultaneous" else new_discriminator
         (_, terms), gradient = jax.value_and_grad(generator_loss, has_aux=True)(fake)
-        new_generator = update(state.generator, *pull_back(gradient))
+        new_generator = update(state.generator, *pull_back(gradient), g_optimizer)
         new_state = TrainState(state.step + 1, new_generator, new_discriminator)
         return new_state, mean(metrics | terms)
 

@@ -58,10 +58,16 @@ def test_receptive_field_by_gradient(name):
 
 def test_the_config_makes_the_discriminator():
     config = Config(
-        model=Model(discriminator="patch16", discriminator_features=5, norm="instance"),
+        model=Model(
+            discriminator="patch16", discriminator_features=5, norm="instance", norm_epsilon=0.1,
+            norm_affine=False, bias="all", leaky_slope=0.3,
+        ),
         train=Train(dtype="bfloat16"),
-    )
-    expected = Discriminator(TABLES["patch16"], 5, "instance", jnp.dtype("bfloat16"))
+    )  # fmt: skip
+    expected = Discriminator(
+        TABLES["patch16"], features=5, norm="instance", norm_epsilon=0.1, norm_affine=False,
+        bias="all", leaky_slope=0.3, dtype=jnp.dtype("bfloat16"),
+    )  # fmt: skip
     assert make_discriminator(config) == expected
 
 

@@ -2,15 +2,16 @@
 
 import ast
 import shlex
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 from conftest import refusal
 
 from pix2pix_jax.__main__ import parse
-from pix2pix_jax.config import Config, Data, Loss, Model, Optimizer, resolve
+from pix2pix_jax.config import PRESETS, Config, Data, Loss, Model, Optimizer, resolve
 from pix2pix_jax.config_files import load_experiment, load_sweep
+from pix2pix_jax.describe import describe
 from pix2pix_jax.metrics import FCN_SCORE
 
 FILES = sorted(Path(__file__).parents[1].glob("experiments/*.py"))
@@ -90,6 +91,34 @@ def test_the_defaults_are_those_of_the_paper():
         discriminator="patch70",
         discriminator_features=64,
     )
+
+
+@pytest.mark.parametrize(
+    ("like", "generator", "discriminator"),
+    [
+        ("paper", 54_413_955, 2_768_705),
+        ("pytorch", 54_413_955, 2_768_705),  # "54.414 M" and "2.769 M"
+        # Trainable ones, as Keras counts them for these tutorials.
+        ("tf_tutorial", 54_414_979, 2_768_641),
+        ("keras_tutorial", 54_419_459, 6_965_441),
+    ],
+)
+def test_presets_have_the_parameters_of_what_they_are_named_after(like, generator, discriminator):
+    summary = describe(load_experiment(f"experiments/facades.py:{like}"))
+    counts = [summary[half]["parameters"] for half in ("generator", "discriminator")]
+    assert counts == [generator, discriminator]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_preset_changes_no_more_than_it_says(path):
+    if path.stem in ("folder", "quickstart"):  # their argument is a folder
+        return
+    for like, changes in PRESETS.items():
+        expected = asdict(load_experiment(str(path)))
+        for group, fields in changes.items():
+            expected[group] |= fields
+        assert asdict(load_experiment(f"{path}:{like}")) == expected
+    assert "there are paper, pytorch" in refusal(load_experiment, f"{path}:torch")
 
 
 def test_a_folder_is_given_as_argument():

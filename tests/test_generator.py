@@ -50,13 +50,19 @@ def test_norms_and_biases_stand_where_the_paper_has_them():
 def test_the_config_makes_the_generator():
     config = Config(
         data=Data(image_size=(64, 64), target_channels=1),
-        model=Model(features=5, depth=4, norm="instance", dropout=0.25),
+        model=Model(
+            features=5, depth=4, norm="instance", norm_epsilon=0.1, norm_affine=False, bias="all",
+            leaky_slope=0.3, skip_slope=0.4, dropout=0.25, dropout_blocks="middle",
+        ),
         train=Train(dtype="bfloat16"),
-    )
-    assert make_generator(config) == UNet(
-        channels=1, depth=4, features=5, norm="instance", bottleneck_norm=True, dropout=0.25,
-        dtype=jnp.dtype("bfloat16"),
     )  # fmt: skip
+    assert make_generator(config) == UNet(
+        channels=1, depth=4, features=5, norm="instance", norm_epsilon=0.1, norm_affine=False,
+        bottleneck_norm=True, bias=True, leaky_slope=0.3, skip_slope=0.4, dropout=0.25,
+        dropout_blocks="middle", dtype=jnp.dtype("bfloat16"),
+    )  # fmt: skip
+    without = replace(config, model=replace(config.model, bottleneck_norm=False))
+    assert not make_generator(without).bottleneck_norm
 
 
 def test_the_encoder_decoder_is_the_u_net_without_skips():
@@ -77,6 +83,22 @@ def test_the_bottleneck_has_a_norm_unless_it_is_one_pixel(size, depth, has_norm)
     config = resolve(Config(data=Data(image_size=size), model=Model(depth=depth)))
     params = parameters(make_generator(config), (1, *size, 3))
     assert (f"down{depth}_norm" in params) == has_norm
+
+
+@pytest.mark.parametrize(
+    ("depth", "first_three", "middle"),
+    [
+        (9, [1, 2, 3], [2, 3, 4, 5]),
+        (8, [1, 2, 3], [2, 3, 4]),
+        (6, [1, 2, 3], [2]),
+        (5, [1, 2, 3], []),
+        (3, [1, 2], []),
+        (1, [], []),
+    ],
+)
+def test_dropout_has_the_blocks_of_the_paper_or_of_pytorch(depth, first_three, middle):
+    assert list(UNet(3, depth).noisy_levels) == first_three
+    assert list(UNet(3, depth, dropout_blocks="middle").noisy_levels) == middle
 
 
 @pytest.mark.parametrize(

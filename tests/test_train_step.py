@@ -46,7 +46,7 @@ def test_one_step_against_the_equations(small, gan, monkeypatch):
 
     By plain gradient descent, because Adam's first step knows no more than signs.
     """
-    monkeypatch.setattr(train_step, "make_optimizer", lambda config: optax.sgd(0.1))
+    monkeypatch.setattr(train_step, "make_optimizer", lambda *_: optax.sgd(0.1))
     config = replace(small, loss=Loss(gan=gan, l1_weight=30, gradient_penalty=7))
     batch = batch_of(config, 1)
     before, after, metrics = one_step(config, batch)
@@ -66,7 +66,8 @@ def test_one_step_against_the_equations(small, gan, monkeypatch):
     def discriminator_loss(params):
         fake = generate(before.generator.params)
         real, fake_logits = judge(params, batch["target"]), judge(params, fake)
-        loss = losses.discriminator_loss(gan, real, fake_logits)
+        loss = losses.discriminator_loss(gan, "real", real)
+        loss += losses.discriminator_loss(gan, "fake", fake_logits)
         if gan == "wgan_gp":
             score = partial(judge, params)
             loss += 7 * losses.gradient_penalty(score, batch["target"], fake, keys)
@@ -173,7 +174,7 @@ def keep_gradients():
 
 def test_four_devices_average_the_gradients_of_their_images(small, monkeypatch):
     """Gradients, not parameters: Adam would hide a wrong scale."""
-    monkeypatch.setattr(train_step, "make_optimizer", lambda config: keep_gradients())
+    monkeypatch.setattr(train_step, "make_optimizer", lambda *_: keep_gradients())
     config = replace(small, data=replace(small.data, batch_size=4))
     batch = batch_of(config, 4)
     state = train_step.on_devices(train_step.create_state(config))
@@ -232,6 +233,33 @@ def test_the_state_is_donated(small):
     state = train_step.on_devices(train_step.create_state(config))
     train_step.parallel_steps(config)(state, shards([batch_of(config, 4)]))
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
+
+
+@pytest.mark.parametrize("b2", [0.999, 0.9])
+def test_epsilon_hat_is_added_before_the_bias_is_corrected(b2):
+    """As Keras has it; with gradients as small as epsilon, where that makes a difference."""
+    gradients = 1e-7 * np.random.default_rng(0).standard_normal((3, 5))
+    x, m, v = np.zeros(5), np.zeros(5), np.zeros(5)
+    options = Optimizer(b2=b2, epsilon=1e-7, epsilon_hat=True)
+    optimizer, params = train_step.make_optimizer(Config(optimizer=options)), jnp.zeros(5)
+    state = optimizer.init(params)
+    for t, gradient in enumerate(gradients, 1):
+        m, v = 0.5 * m + 0.5 * gradient, b2 * v + (1 - b2) * gradient**2
+        rate = 2e-4 * np.sqrt(1 - b2**t) / (1 - 0.5**t)
+        x = x - rate * m / (np.sqrt(v) + 1e-7)
+        updates, state = optimizer.update(jnp.array(gradient), state)
+        params = optax.apply_updates(params, updates)
+    np.testing.assert_allclose(params, x, rtol=1e-4)
+
+
+def test_a_decaying_rate_goes_by_steps_where_a_step_has_two_updates():
+    config = Config(optimizer=Optimizer(schedule="linear_decay"), train=Train(steps=2))
+    optimizer = train_step.make_optimizer(config, updates_a_step=2)
+    state, rates = optimizer.init(jnp.zeros(())), []
+    for _ in range(6):
+        update, state = optimizer.update(jnp.ones(()), state)
+        rates.append(-float(update) / 2e-4)
+    np.testing.assert_allclose(rates, [1, 1, 1, 1, 0, 0], atol=1e-4)
 
 
 def test_linear_decay_is_constant_then_falls_to_zero():

@@ -1,0 +1,228 @@
+"""PyTorch's .pth files as arrays, without PyTorch: nothing that stands in one is run.
+
+A .pth is a pickle, which can call any function that it names. Here it can name none but those
+that put tensors together, and what these do is done by numpy.
+"""
+
+import io
+import pickle
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import ml_dtypes
+import numpy as np
+
+from pix2pix_jax.config import UsageError
+
+STORAGES = {
+    "DoubleStorage": np.float64,
+    "FloatStorage": np.float32,
+    "HalfStorage": np.float16,
+    "BFloat16Storage": ml_dtypes.bfloat16,
+    "LongStorage": np.int64,
+    "IntStorage": np.int32,
+    "ShortStorage": np.int16,
+    "CharStorage": np.int8,
+    "ByteStorage": np.uint8,
+    "BoolStorage": np.bool_,
+}
+MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # of files before PyTorch 1.6
+MOST = 1 << 31  # bytes of a pickle, or of one tensor, that are still believed
+
+
+class Tensor(NamedTuple):
+    """Where a tensor lies: steps through a storage, all counted in elements."""
+
+    key: str
+    dtype: np.dtype
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+class Unpickler(pickle.Unpickler):
+    """Knows tensors and dicts, and calls nothing else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Of what a pickle names; raises UnpicklingError for what could do more."""
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict
+        if module == "torch" and name in STORAGES:
+            return lambda: np.dtype(STORAGES[name])  # a name that stands for itself
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return lambda storage, offset, shape, strides, *_: Tensor(
+                *storage, int(offset), tuple(map(int, shape)), tuple(map(int, strides))
+            )
+        if (module, name) == ("torch._utils", "_rebuild_parameter"):
+            return lambda tensor, *_: tensor
+        raise pickle.UnpicklingError(f"a whole {module}.{name} in it, not only tensors")
+
+    def persistent_load(self, pid: Any) -> tuple[str, np.dtype]:
+        """The name and type of the storage that a tensor lies in."""
+        kind, storage, key, *_ = pid
+        if kind != "storage":
+            raise pickle.UnpicklingError(f"a {kind!s:.40} in it")
+        return str(key), storage()
+
+
+def read_pth(path: Path) -> dict[str, np.ndarray]:
+    """The tensors of a state dict, by name.
+
+    Raises:
+      UsageError: saying what the file holds instead.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+            file.seek(0)
+            read = _read_zip if start == b"PK\x03\x04" else _read_legacy
+            return read(file)
+    except OSError:
+        raise
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+    except Exception as error:  # what a broken pickle raises is anything
+        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise UsageError(
+            f"{path}: is not a state dict that torch.save wrote ({reason:.200}); save one by "
+            "torch.save(net.state_dict(), FILE)"
+        ) from error
+
+
+def _read_zip(file: BinaryIO) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(file) as archive:
+        pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+        if len(pickles) != 1:
+            raise UsageError(f"is a zip file of {', '.join(archive.namelist())[:80]}, not a .pth")
+        root = pickles[0].removesuffix("data.pkl")
+
+        def member(name: str) -> bytes:
+            info = archive.getinfo(root + name)
+            if info.file_size > MOST or info.compress_type != zipfile.ZIP_STORED:
+                raise UsageError(f"its {name} is larger than it should be, or packed")
+            return archive.read(info)
+
+        if f"{root}byteorder" in archive.namelist() and member("byteorder") != b"little":
+            raise UsageError("was written by a big-endian machine, whose files are not read")
+        tensors = _state_dict(Unpickler(io.BytesIO(member("data.pkl"))).load())
+        keys = {tensor.key for tensor in tensors.values()}
+        storages = {key: member(f"data/{key}") for key in keys}
+    return {name: _array(tensor, storages[tensor.key]) for name, tensor in tensors.items()}
+
+
+def _read_legacy(file: BinaryIO) -> dict[str, np.ndarray]:
+    start = file.peek(16)[:16] if hasattr(file, "peek") else b""
+    try:
+        known = [Unpickler(file).load() for _ in range(2)] == [MAGIC, PROTOCOL]
+    except Exception:
+        known = False
+    if not known:
+        raise UsageError(
+            f"is no .pth of PyTorch: it begins with {start!r}"
+            if start
+            else "is empty, where a .pth of PyTorch was looked for"
+        )
+    Unpickler(file).load()  # about the machine
+    tensors, keys = _state_dict(Unpickler(file).load()), Unpickler(file).load()
+    sizes = {tensor.key: tensor.dtype.itemsize for tensor in tensors.values()}
+    storages = {}
+    for key in keys:
+        length = int.from_bytes(file.read(8), "little", signed=True) * sizes[key]
+        if not 0 <= length <= MOST:
+            raise UsageError("is damaged: it has a tensor of an impossible size")
+        storages[key] = file.read(length)
+    return {name: _array(tensor, storages[tensor.key]) for name, tensor in tensors.items()}
+
+
+def _state_dict(content: Any) -> dict[str, Tensor]:
+    """Raises UsageError, saying what was found, where it is none."""
+    if not isinstance(content, dict):
+        found = type(content).__name__
+        raise UsageError(f"holds a {found}, not a state dict; save net.state_dict() alone")
+    if not content:
+        raise UsageError("holds an empty state dict")
+    for name, value in content.items():
+        if not isinstance(value, Tensor):
+            names = ", ".join(map(str, content))
+            raise UsageError(
+                f"holds a dict of {names:.80}, where {name!s:.40} is a {type(value).__name__}, "
+                "not a tensor; save net.state_dict() alone"
+            )
+    return content
+
+
+def _array(tensor: Tensor, storage: bytes) -> np.ndarray:
+    """A copy of a tensor; raises UsageError where it reaches out of its storage."""
+    flat = np.frombuffer(storage, tensor.dtype)
+    steps = zip(tensor.shape, tensor.strides, strict=True)
+    last = tensor.offset + sum((side - 1) * stride for side, stride in steps)
+    if min((tensor.offset, *tensor.shape, *tensor.strides)) < 0 or (
+        0 not in tensor.shape and last >= len(flat)
+    ):
+        raise UsageError("is damaged: a tensor in it is larger than its storage")
+    strides = [stride * flat.itemsize for stride in tensor.strides]
+    return np.lib.stride_tricks.as_strided(flat[tensor.offset :], tensor.shape, strides).copy()
+
+
+# Stand-ins, by whose names a pickle knows PyTorch's.
+
+
+def _rebuild_tensor_v2(*arguments: Any) -> None:
+    """Is named, not called."""
+
+
+class FloatStorage:
+    """Is named, not made."""
+
+
+class LongStorage:
+    """Is named, not made."""
+
+
+class Pickler(pickle.Pickler):
+    """Writes arrays as PyTorch writes tensors."""
+
+    def __init__(self, file: BinaryIO, storages: list[bytes]):
+        super().__init__(file, protocol=2)
+        self.storages = storages
+
+    def reducer_override(self, value: Any) -> Any:
+        """How an array is put together again."""
+        if not isinstance(value, np.ndarray):
+            return NotImplemented
+        strides = tuple(stride // value.itemsize for stride in value.strides)
+        arguments = (_Storage(value), 0, value.shape, strides, False, OrderedDict())
+        return _rebuild_tensor_v2, arguments
+
+    def persistent_id(self, value: Any) -> Any:
+        """Where an array's numbers lie."""
+        if not isinstance(value, _Storage):
+            return None
+        self.storages.append(value.array.astype(value.array.dtype.newbyteorder("<")).tobytes())
+        kind = {np.dtype(np.float32): FloatStorage, np.dtype(np.int64): LongStorage}
+        key = str(len(self.storages) - 1)
+        return "storage", kind[value.array.dtype], key, "cpu", value.array.size
+
+
+class _Storage(NamedTuple):
+    array: np.ndarray
+
+
+def write_pth(path: Path, state: dict[str, np.ndarray]) -> None:
+    """Writes a state dict of float32 and int64 arrays as `torch.save` does."""
+    file, storages = io.BytesIO(), []
+    Pickler(file, storages).dump(
+        OrderedDict((k, np.asarray(v, order="C")) for k, v in state.items())
+    )
+    content, ours = file.getvalue(), f"c{__name__}\n".encode()
+    # Protocol 2 names what it calls in plain lines, which nothing counts.
+    content = content.replace(ours + b"_rebuild", b"ctorch._utils\n_rebuild")
+    content = content.replace(ours, b"ctorch\n")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("archive/data.pkl", content)
+        archive.writestr("archive/byteorder", "little")
+        for key, storage in enumerate(storages):
+            archive.writestr(f"archive/data/{key}", storage)
+        archive.writestr("archive/version", "3\n")

@@ -1,0 +1,179 @@
+"""How far our networks, losses, gradients and updates are from PyTorch's, as relative errors.
+
+python tests/parity.py          a table, of the paper's networks at 256x256
+python tests/parity.py 8 128    as the tests have it: 8 features, 128x128
+"""
+
+import sys
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import torch
+import torch_reference as reference
+
+from pix2pix_jax import train_step
+from pix2pix_jax.config import PRESETS, Config, Data, Model, preset, resolve
+from pix2pix_jax.discriminator import TABLES, make_discriminator
+from pix2pix_jax.generator import make_generator
+
+STEPS = 5
+LOSSES = "loss/discriminator", "loss/generator_gan", "loss/generator_l1"
+
+
+def config_of(name, discriminator=None, features=8, side=128, images=2):
+    """Small networks of a preset without noise."""
+    data = Data(image_size=(side, side), batch_size=images)
+    model = Model(features=features, discriminator_features=features, dropout=0)
+    config = preset(name, Config(data=data, model=model))
+    # At a decaying rate five steps would be nothing; where it decays is tested by itself.
+    optimizer = replace(config.optimizer, schedule="constant")
+    if discriminator:
+        config = replace(config, model=replace(config.model, discriminator=discriminator))
+    return resolve(replace(config, optimizer=optimizer))
+
+
+def batch_of(config, seed=0):
+    rng, data = np.random.default_rng(seed), config.data
+    shapes = {"input": data.input_channels, "target": data.target_channels}
+    shapes = {name: (data.batch_size, *data.image_size, c) for name, c in shapes.items()}
+    batch = {name: rng.uniform(-1, 1, s).astype(np.float32) for name, s in shapes.items()}
+    return batch | {"index": np.arange(data.batch_size, dtype=np.int32)}
+
+
+def worst(found, expected):
+    """The largest relative error of a leaf, by its Euclidean norm."""
+    pairs = zip(leaves(found), leaves(expected), strict=True)
+    return max(float(np.linalg.norm(x - y) / np.linalg.norm(y)) for x, y in pairs)
+
+
+def whole(found, expected):
+    """The relative error of all leaves as one vector."""
+    found, expected = (np.concatenate(list(map(np.ravel, leaves(t)))) for t in (found, expected))
+    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+
+
+def leaves(tree):
+    """All of them in double precision, but biases that a norm takes away again.
+
+    Their gradient is rounding, and so is all that Adam makes of it.
+    """
+    tree = jax.device_get(tree)
+    if isinstance(tree, tuple):  # networks
+        tree = [
+            {
+                layer: {
+                    n: v for n, v in leaves.items() if f"{layer}_norm" not in net or n != "bias"
+                }
+                for layer, leaves in net.items()
+            }
+            for net in tree
+        ]
+    return [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(tree)]
+
+
+# Adam begins with the signs of gradients, so that single leaves of what it has made are noise.
+MEASURES = {
+    "generator": worst,
+    "discriminator": worst,
+    "losses": worst,
+    "gradients": worst,
+    "5 steps": whole,
+}
+
+
+def keep_gradients():
+    """An optimizer that changes nothing and keeps the last gradient as its state."""
+    return optax.GradientTransformation(
+        init=lambda params: jax.tree.map(jnp.zeros_like, params),
+        update=lambda gradient, _, params: (jax.tree.map(jnp.zeros_like, params), gradient),
+    )
+
+
+def parity(config):
+    """Relative errors of forward passes, losses, gradients, and parameters after a few steps.
+
+    Of ours against PyTorch, and, for what float32 can do, of PyTorch against itself in float64.
+    """
+    state = train_step.create_state(config)
+    ours, torch32, torch64 = (
+        results(config, state),
+        *(reference_results(config, state, dtype) for dtype in (torch.float32, torch.float64)),
+    )
+    return {name: measure(ours[name], torch32[name]) for name, measure in MEASURES.items()}, {
+        name: measure(torch32[name], torch64[name]) for name, measure in MEASURES.items()
+    }
+
+
+def results(config, state):
+    """What our networks and steps give."""
+    batch = batch_of(config)
+    generator, discriminator = make_generator(config), make_discriminator(config)
+    found = {
+        "generator": jax.jit(generator.apply)({"params": state.generator.params}, batch["input"]),
+        "discriminator": jax.jit(discriminator.apply)(
+            {"params": state.discriminator.params}, pair_of(batch)
+        ),
+        "gradients": gradients(config, state, batch),
+    }
+    step = jax.jit(train_step.make_train_step(config))
+    found["losses"] = []
+    for count in range(STEPS):
+        state, metrics = step(state, batch_of(config, count), train_step.step_key(config, count))
+        found["losses"].append({name: metrics[name] for name in LOSSES})
+    found["5 steps"] = state.generator.params, state.discriminator.params
+    return found
+
+
+def gradients(config, state, batch):
+    """Of a step whose optimizers keep them."""
+    before, train_step.make_optimizer = train_step.make_optimizer, lambda *_: keep_gradients()
+    try:
+        step = jax.jit(train_step.make_train_step(config))
+    finally:
+        train_step.make_optimizer = before
+    halves = (
+        replace(half, opt_state=jax.tree.map(jnp.zeros_like, half.params))
+        for half in (state.generator, state.discriminator)
+    )
+    state = train_step.TrainState(state.step, *halves)
+    after, _ = step(state, batch, train_step.step_key(config, 0))
+    return after.generator.opt_state, after.discriminator.opt_state
+
+
+def reference_results(config, state, dtype):
+    """The same by PyTorch."""
+    params = state.generator.params, state.discriminator.params
+    run, batch = reference.Run(config, *params, dtype), batch_of(config)
+    networks = run.generator, run.discriminator
+    seen = batch["input"], pair_of(batch)
+    names = "generator", "discriminator"
+    found = {
+        name: network(reference.nchw(x).to(dtype)).detach().numpy().transpose(0, 2, 3, 1)
+        for name, network, x in zip(names, networks, seen, strict=True)
+    }
+    found["gradients"] = run.gradients(batch)
+    found["losses"] = [run.step(batch_of(config, count)) for count in range(STEPS)]
+    found["5 steps"] = tuple(map(reference.from_torch, networks))
+    return found
+
+
+def pair_of(batch):
+    return np.concatenate([batch["input"], batch["target"]], -1)
+
+
+def main(features=64, side=256):
+    print("relative errors: ours against PyTorch / PyTorch in float32 against float64")
+    print(f"{'preset':15} {'discriminator':13} " + " ".join(f"{c:>17}" for c in MEASURES))
+    for name in PRESETS:
+        own = config_of(name).model.discriminator
+        for discriminator in TABLES if name == "paper" else [own]:
+            ours, torchs = parity(config_of(name, discriminator, int(features), int(side)))
+            cells = " ".join(f"{ours[c]:8.1e}/{torchs[c]:8.1e}" for c in MEASURES)
+            print(f"{name:15} {discriminator:13} {cells}", flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,38 @@
+"""Our numbers against PyTorch's: same weights, same images, no dropout."""
+
+import pytest
+
+pytest.importorskip("torch", reason="needs PyTorch: pip install -e '.[parity]'")
+
+from parity import MEASURES, config_of, parity
+
+from pix2pix_jax.config import PRESETS
+from pix2pix_jax.discriminator import TABLES
+
+AT_MOST = {"generator": 1e-4, "discriminator": 1e-4, "losses": 1e-3, "gradients": 1e-3}
+
+
+def agree(config):
+    """Within the bounds, or, after some steps, not much further than float32 is from float64."""
+    ours, torchs = parity(config)
+    assert set(ours) == set(MEASURES)
+    for name, bound in AT_MOST.items():
+        assert ours[name] < bound, (name, ours[name])
+    assert ours["5 steps"] < max(1e-3, 3 * torchs["5 steps"])
+
+
+@pytest.mark.parametrize("preset", [name for name in PRESETS if name != "paper"])
+def test_presets(preset):
+    agree(config_of(preset))
+
+
+@pytest.mark.parametrize("discriminator", ["pixel", "patch70"])
+def test_the_paper(discriminator):
+    agree(config_of("paper", discriminator))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("discriminator", [name for name in TABLES if name != "patch70"])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_with_every_discriminator(preset, discriminator):
+    agree(config_of(preset, discriminator))
