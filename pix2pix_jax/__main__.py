@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,6 +20,7 @@ from pix2pix_jax.config_files import load_experiment, load_sweep, override, read
 
 USUAL = "--config=experiments/facades.py --workdir=runs/first --config.data.batch_size=4"
 EXAMPLES = {
+    "import": "--weights=latest_net_G.pth --workdir=runs/imported",
     "evaluate": "--workdir=runs/first --split=test",
     "sweep": "--config=experiments/ablations/receptive_field.py:facades --workdir=runs/field",
 }
@@ -87,6 +89,20 @@ def run_describe(options: argparse.Namespace, fields: Fields) -> int:
     return 0
 
 
+def run_import(options: argparse.Namespace, fields: Fields) -> int:
+    """Makes a run of networks that were trained elsewhere."""
+    if options.weights is None:
+        raise UsageError("--weights: give the generator's, e.g. --weights=latest_net_G.pth")
+    if options.workdir is None:
+        raise UsageError("--workdir: import needs that of a new run, e.g. --workdir=runs/imported")
+    check_backend()
+    from pix2pix_jax.import_weights import import_weights
+
+    base = options.config and load_experiment(options.config)
+    finish = partial(override, values=fields)
+    return import_weights(options.weights, options.discriminator, options.workdir, base, finish)
+
+
 def asked(options: argparse.Namespace, fields: Fields) -> Config:
     """The config of --config, or else that of the workdir, with fields replaced."""
     if options.config is not None:
@@ -150,6 +166,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
         ("evaluate", run_evaluate, "score a split, and show its pairs"),
         ("sweep", run_sweep, "run the variants of an experiment, and compare them"),
         ("describe", run_describe, "layers, shapes, parameters and receptive fields"),
+        ("import", run_import, "make a run of networks that were trained elsewhere"),
     ):
         command = commands.add_parser(
             name,
@@ -182,6 +199,13 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
                 type=checkpoint_step,
                 default="newest",
                 help="K, newest (the default) or best",
+            )
+        if name == "import":
+            command.add_argument(
+                "--weights", type=expanded, metavar="FILE", help="generator, .pth or .safetensors"
+            )
+            command.add_argument(
+                "--discriminator", type=expanded, metavar="FILE", help="default: a fresh one"
             )
         if name == "describe":
             command.add_argument("--format", choices=("text", "json"), default="text")

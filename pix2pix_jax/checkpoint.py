@@ -18,6 +18,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from pix2pix_jax.checkpoint_reader import (
+    IMPORTED,
     empty,
     items_of,
     read_origin,
@@ -178,7 +179,7 @@ def _restore(
 ) -> tuple[TrainState, Totals]:
     items, directory = items_of(template), Path(manager.directory) / str(step)
     origin = read_origin(directory, items)
-    if origin["data"] != data:
+    if origin["data"] not in (data, IMPORTED):
         raise UsageError(
             f"{directory}: was trained on other data than data.source and "
             "data.data_dir now hold; bring that back, or start another --workdir"

@@ -16,6 +16,7 @@ from pix2pix_jax.sealed import check_seal, unsealed
 from pix2pix_jax.train_step import TrainState
 
 Tree = Any
+IMPORTED = "imported"  # in place of the fingerprint of pairs, which are not known
 
 
 def items_of(state: TrainState) -> dict[str, Tree]:

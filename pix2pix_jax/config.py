@@ -37,10 +37,6 @@ def _height_and_width(value: Any) -> Any:
     return tuple(sides) * 2 if len(sides) == 1 else sides
 
 
-def _number(value: Any) -> Any:
-    return int(value) if isinstance(value, str) and value.isdecimal() else value
-
-
 def _none(value: Any) -> Any:
     return None if value in ("None", "none", "") else value
 
@@ -50,7 +46,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Side = Annotated[int, Field(gt=0, le=2**16)]
 Size = Annotated[tuple[Side, Side], BeforeValidator(_height_and_width)]
 Pairs = Annotated[tuple[Count, Count, Count], BeforeValidator(_numbers)]
-Channels = Annotated[Literal[1, 3, 4], BeforeValidator(_number)]
+Channels = Annotated[int, Field(gt=0, le=64)]  # of image files 1, 3 or 4; of arrays any
 Metric = Literal[
     "l1", "psnr", "ssim", "lab_l", "lab_a", "lab_b",
     "per_pixel_accuracy", "per_class_accuracy", "class_iou",
@@ -253,8 +249,12 @@ def preset(name: str, config: Config) -> Config:
     """
     if name not in PRESETS:
         raise UsageError(f"preset: there is no {name}; there are {', '.join(PRESETS)}")
-    changes = PRESETS[name].items()
-    groups = {group: replace(getattr(config, group), **fields) for group, fields in changes}
+    return changed(config, PRESETS[name])
+
+
+def changed(config: Config, changes: dict[str, dict[str, Any]]) -> Config:
+    """A config with other values of some fields, by group and name."""
+    groups = {g: replace(getattr(config, g), **fields) for g, fields in changes.items()}
     return replace(config, **groups)
 
 

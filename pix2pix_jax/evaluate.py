@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from tensorflow_datasets.core import DatasetBuilder
 from typing_extensions import TypedDict  # pydantic asks for it before Python 3.12
 
-from pix2pix_jax.checkpoint_reader import read_generator
+from pix2pix_jax.checkpoint_reader import IMPORTED, read_generator
 from pix2pix_jax.config import Config, Metric, UsageError, identity, resolve
 from pix2pix_jax.config_files import read_config
 from pix2pix_jax.data.builders import fingerprint, prepare
@@ -128,7 +128,8 @@ def check_run(workdir: Path, config: Config) -> None:
 def check_pairs(workdir: Path, config: Config, dataset: DatasetBuilder, trained_on: str) -> None:
     """Raises UsageError where a source has changed: what was trained on may be in any split now."""
     same = read_config(workdir / "config.json").data.source == config.data.source
-    if same and config.data.source and fingerprint(dataset) != trained_on:
+    known = same and config.data.source and trained_on != IMPORTED
+    if known and fingerprint(dataset) != trained_on:
         raise UsageError(
             f"data.source: {config.data.source} holds other pairs than {workdir} was trained on, "
             "some of which may have moved between splits; bring it back as it was, or put those "

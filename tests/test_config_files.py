@@ -57,7 +57,7 @@ def test_flags_take_the_type_of_their_field():
         ("data.batch_size", "four"),
         ("data.batch_size", "2.5"),
         ("data.batch_size", "0"),
-        ("data.input_channels", "2"),
+        ("data.input_channels", "65"),
         ("data.input_channels", "rgb"),
         ("data.image_size", "0"),
         ("data.image_size", "-256"),

@@ -42,7 +42,15 @@ def decode(data: bytes, name: str) -> Image.Image:
 
 
 def with_channels(image: Image.Image, channels: int) -> Image.Image:
-    """The image as grey (1), RGB (3) or RGBA (4); what was transparent becomes white."""
+    """The image as grey (1), RGB (3) or RGBA (4); what was transparent becomes white.
+
+    Raises:
+      UsageError: it cannot have so many.
+    """
+    if channels not in MODES:
+        raise UsageError(
+            f"data.input_channels, data.target_channels: image files have 1, 3 or 4, not {channels}"
+        )
     if channels != 4 and image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

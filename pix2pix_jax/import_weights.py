@@ -1,0 +1,157 @@
+"""The import command: networks trained elsewhere become a run, at step 0 with fresh optimizers."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
+
+from pix2pix_jax import checkpoint
+from pix2pix_jax.checkpoint_reader import IMPORTED
+from pix2pix_jax.config import Config, Data, UsageError, changed, preset, resolve
+from pix2pix_jax.config_files import write_config
+from pix2pix_jax.guards import owned
+from pix2pix_jax.torch_file import read_pth
+from pix2pix_jax.torch_weights import (
+    State,
+    discriminator_fields,
+    discriminator_names,
+    from_torch,
+    generator_fields,
+    generator_names,
+    plain_names,
+)
+from pix2pix_jax.train_step import TrainState, create_state
+from pix2pix_jax.writer import say
+
+
+def import_weights(
+    weights: Path,
+    discriminator: Path | None,
+    workdir: Path,
+    base: Config | None,
+    finish: Callable[[Config], Config],
+) -> int:
+    """Makes a run of a generator, and of a discriminator where there is one.
+
+    Args:
+      weights: .pth or .safetensors of the PyTorch code, or .safetensors that `export` wrote.
+      discriminator: the same of its discriminator; None: a fresh one.
+      workdir: of the new run.
+      base: all that tensors do not tell; None: as `weights` say, or else as in the PyTorch code.
+      finish: replaces fields, as flags do.
+
+    Returns:
+      The exit status.
+
+    Raises:
+      UsageError: a file that holds something else, with what that is; a workdir that is taken.
+    """
+    if any((workdir / name).exists() for name in ("config.json", "checkpoints")):
+        raise UsageError(f"--workdir: {workdir} holds a run already; give another one")
+    tensors, saved = read_tensors(weights)
+    config = base or saved or preset("pytorch", Config(data=Data(name="folder")))
+    with _named(weights):
+        told = _fields_of_networks(saved) if saved else generator_fields(tensors)
+        config = changed(config, told)
+    judge, of_judge = read_tensors(discriminator) if discriminator else ({}, None)
+    with _named(discriminator):
+        if discriminator and not of_judge:
+            config = changed(config, discriminator_fields(judge, config))
+    config = resolve(finish(config))
+    template = jax.eval_shape(lambda: create_state(config))
+    with _named(weights):
+        names = None if saved else generator_names(config.model.depth)
+        params = fitted(tensors, names, template.generator.params)
+    state = create_state(config)
+    state = state.replace(generator=state.generator.replace(params=params))
+    if discriminator:
+        with _named(discriminator):
+            names = None if of_judge else discriminator_names(config.model.discriminator)
+            params = fitted(judge, names, template.discriminator.params)
+        state = state.replace(discriminator=state.discriminator.replace(params=params))
+    write_run(workdir, config, state)
+    data, model = config.data, config.model
+    height, width = data.image_size
+    say(
+        f"{workdir}: {model.generator} of depth {model.depth}, {model.features} features, "
+        f"{data.input_channels} to {data.target_channels} channels, {model.norm} norm; "
+        f"{'' if discriminator else 'a fresh '}{model.discriminator} discriminator; taken to be "
+        f"{data.direction} at {height}x{width} with {model.dropout} dropout, which "
+        "--config.data.direction, .data.image_size and .model.dropout change"
+    )
+    return 0
+
+
+def write_run(workdir: Path, config: Config, state: TrainState) -> None:
+    """What `train` goes on from, and all other commands begin with."""
+    with owned(workdir):
+        best = config.train.best_metric
+        with checkpoint.open_checkpoints(workdir, config.train.keep, best) as checkpoints:
+            checkpoint.save(checkpoints, state, {}, IMPORTED, {})
+        write_config(config, workdir / "config.json")
+
+
+def read_tensors(path: Path) -> tuple[State, Config | None]:
+    """Tensors by name, and the config that `export` wrote beside them, if it did.
+
+    Raises:
+      UsageError: it is no such file.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: not found; give a file of weights, .pth or .safetensors")
+    if path.suffix != ".safetensors":
+        return plain_names(read_pth(path)), None
+    try:
+        with safe_open(path, "numpy") as file:
+            text = (file.metadata() or {}).get("config")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        config = text and TypeAdapter(Config).validate_json(text)
+    except (SafetensorError, ValidationError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UsageError(f"{path}: cannot be read as safetensors ({reason:.200})") from error
+    return (tensors, config) if config else (plain_names(tensors), None)
+
+
+def fitted(tensors: State, names: dict[str, str] | None, template: dict) -> dict:
+    """Parameters of a template from those of a file, by their names for our layers, or by ours.
+
+    Raises:
+      UsageError: one is missing, left over or of another shape.
+    """
+    if names:
+        return from_torch(tensors, names, template)
+    expected = {name: leaf.shape for name, leaf in flatten_dict(template, sep=".").items()}
+    found = {name: value.shape for name, value in tensors.items()}
+    wrong = sorted(name for name in expected | found if expected.get(name) != found.get(name))
+    if wrong:
+        raise UsageError(
+            f"has {wrong[0]} as {found.get(wrong[0])}, where {expected.get(wrong[0])} would fit"
+        )
+    params = {name: np.asarray(value, np.float32) for name, value in tensors.items()}
+    return unflatten_dict(params, sep=".")
+
+
+@contextmanager
+def _named(path: Path | None) -> Iterator[None]:
+    """Names the file in a UsageError."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def _fields_of_networks(config: Config) -> dict[str, dict[str, Any]]:
+    """What tensors would tell."""
+    sizes = ("input_channels", "target_channels", "image_size", "load_size")
+    return {
+        "data": {name: getattr(config.data, name) for name in sizes},
+        "model": asdict(config.model),
+        "loss": {"conditional": config.loss.conditional},
+    }

@@ -1,0 +1,106 @@
+"""The networks of the PyTorch code that everybody uses, as its files name their tensors.
+
+A U-Net there is a block in a block in a block; written anew, from the names alone.
+"""
+
+import torch
+from torch import nn
+
+NORMS = {
+    "batch": lambda channels: nn.BatchNorm2d(channels),
+    "instance": lambda channels: nn.InstanceNorm2d(channels),
+    "none": lambda channels: nn.Identity(),
+}
+
+
+class Block(nn.Module):
+    """Halves, lets the block inside work, doubles, and hands on what came in as well."""
+
+    def __init__(self, outside, inside, channels, within, norm, place):
+        super().__init__()
+        bias = norm == "instance"
+        halve = nn.Conv2d(channels or outside, inside, 4, 2, 1, bias=bias)
+        self.outermost = place == "outermost"
+        doubled = inside if place == "innermost" else 2 * inside
+        double = nn.ConvTranspose2d(doubled, outside, 4, 2, 1, bias=bias or self.outermost)
+        if self.outermost:
+            layers = [halve, within, nn.ReLU(), double, nn.Tanh()]
+        elif place == "innermost":
+            layers = [nn.LeakyReLU(0.2), halve, nn.ReLU(), double, NORMS[norm](outside)]
+        else:
+            layers = [nn.LeakyReLU(0.2), halve, NORMS[norm](inside), within]
+            layers += [nn.ReLU(), double, NORMS[norm](outside)]
+        self.model = nn.Sequential(*layers)
+
+    def forward(self, x):
+        y = self.model(x)
+        return y if self.outermost else torch.cat([x, y], 1)
+
+
+class Generator(nn.Module):
+    """unet_256 is depth 8, unet_128 depth 7."""
+
+    def __init__(self, inputs=3, outputs=3, depth=8, features=64, norm="batch"):
+        super().__init__()
+        widths = [features * min(2**n, 8) for n in range(depth)]
+        block = Block(widths[-2], widths[-1], None, None, norm, "innermost")
+        for n in range(depth - 2, 0, -1):
+            block = Block(widths[n - 1], widths[n], None, block, norm, "middle")
+        self.model = Block(outputs, widths[0], inputs, block, norm, "outermost")
+
+    def forward(self, x):
+        return self.model(x)
+
+
+class Patches(nn.Module):
+    """`basic` has three strided layers, `n_layers` any number."""
+
+    def __init__(self, channels=6, features=64, layers=3, norm="batch"):
+        super().__init__()
+        bias, widths = norm == "instance", [features * min(2**n, 8) for n in range(layers + 1)]
+        stack = [nn.Conv2d(channels, features, 4, 2, 1), nn.LeakyReLU(0.2)]
+        for n in range(1, layers + 1):
+            stride = 1 if n == layers else 2
+            stack += [
+                nn.Conv2d(widths[n - 1], widths[n], 4, stride, 1, bias=bias),
+                NORMS[norm](widths[n]),
+                nn.LeakyReLU(0.2),
+            ]
+        self.model = nn.Sequential(*stack, nn.Conv2d(widths[-1], 1, 4, 1, 1))
+
+    def forward(self, x):
+        return self.model(x)
+
+
+class Pixels(nn.Module):
+    """`pixel`."""
+
+    def __init__(self, channels=6, features=64, norm="batch"):
+        super().__init__()
+        bias = norm == "instance"
+        self.net = nn.Sequential(
+            nn.Conv2d(channels, features, 1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(features, 2 * features, 1, bias=bias),
+            NORMS[norm](2 * features),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(2 * features, 1, 1, bias=bias),
+        )
+
+    def forward(self, x):
+        return self.net(x)
+
+
+def stirred(network, seed=0):
+    """With parameters and running averages of which no two are alike, of a size that tells."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, tensor in network.state_dict().items():
+            if tensor.is_floating_point():
+                noise = torch.randn(tensor.shape, generator=generator)
+                scale = 0.05 if tensor.ndim == 4 else 0.2
+                tensor.copy_(
+                    scale * noise
+                    + (1 if name.endswith(("var", "weight")) and tensor.ndim == 1 else 0)
+                )
+    return network
