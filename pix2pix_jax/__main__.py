@@ -20,6 +20,7 @@ from pix2pix_jax.config_files import load_experiment, load_sweep, override, read
 
 USUAL = "--config=experiments/facades.py --workdir=runs/first --config.data.batch_size=4"
 EXAMPLES = {
+    "translate": "--workdir=runs/first --input=photos --output=translated",
     "import": "--weights=latest_net_G.pth --workdir=runs/imported",
     "evaluate": "--workdir=runs/first --split=test",
     "sweep": "--config=experiments/ablations/receptive_field.py:facades --workdir=runs/field",
@@ -89,6 +90,32 @@ def run_describe(options: argparse.Namespace, fields: Fields) -> int:
     return 0
 
 
+def run_translate(options: argparse.Namespace, fields: Fields) -> int:
+    """Translates images."""
+    for name, example in (
+        ("workdir", "runs/first, that of a run"),
+        ("input", "photo.png, or a folder"),
+        ("output", "translated, a folder"),
+    ):
+        if getattr(options, name) is None:
+            raise UsageError(f"--{name}: translate needs one, e.g. --{name}={example}")
+    config = asked(options, fields)
+    check_backend()
+    from pix2pix_jax.translate import translate_files
+
+    return translate_files(
+        config,
+        options.workdir,
+        options.input,
+        options.output,
+        step=options.step,
+        seed=options.seed,
+        samples=options.samples,
+        tile=options.tile,
+        noisy=not options.no_dropout,
+    )
+
+
 def run_import(options: argparse.Namespace, fields: Fields) -> int:
     """Makes a run of networks that were trained elsewhere."""
     if options.weights is None:
@@ -140,6 +167,13 @@ def expanded(path: str) -> Path:
     return Path(path).expanduser()
 
 
+def number(text: str) -> int:
+    """A number that a seed may be."""
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text} is not a number below 2**32")
+    return int(text)
+
+
 def positive(text: str) -> int:
     """A number above zero."""
     if not text.isdecimal() or int(text) == 0:
@@ -166,6 +200,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
         ("evaluate", run_evaluate, "score a split, and show its pairs"),
         ("sweep", run_sweep, "run the variants of an experiment, and compare them"),
         ("describe", run_describe, "layers, shapes, parameters and receptive fields"),
+        ("translate", run_translate, "translate a file, a folder or a pattern"),
         ("import", run_import, "make a run of networks that were trained elsewhere"),
     ):
         command = commands.add_parser(
@@ -193,12 +228,23 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
             command.add_argument("--index", type=int, metavar="I", help="only variant I")
             command.add_argument("--seeds", type=positive, metavar="N", help="runs of each row")
             command.add_argument("--list", action="store_true", help="only say what would be run")
-        if name == "evaluate":
+        if name in ("evaluate", "translate"):
             command.add_argument(
                 "--step",
                 type=checkpoint_step,
                 default="newest",
                 help="K, newest (the default) or best",
+            )
+        if name == "translate":
+            command.add_argument("--input", metavar="FILE_OR_DIR", help="image, folder or pattern")
+            command.add_argument("--output", type=expanded, metavar="DIR", help="where PNGs go")
+            command.add_argument("--seed", type=number, metavar="K", help="default: the run's")
+            command.add_argument(
+                "--samples", type=positive, default=1, metavar="N", help="of each, by dropout"
+            )
+            command.add_argument("--no_dropout", action="store_true", help="nothing is random")
+            command.add_argument(
+                "--tile", type=positive, metavar="SIDE", help="cut large images into tiles"
             )
         if name == "import":
             command.add_argument(

@@ -120,17 +120,18 @@ def owned(workdir: Path) -> Iterator[None]:
 
 
 @contextmanager
-def memory_errors() -> Iterator[None]:
+def memory_errors(
+    mend: str = "data.batch_size, data.image_size or model.features: too large",
+) -> Iterator[None]:
     """Raises UsageError, naming what to make smaller, when a device has no memory left."""
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
         if not re.search("RESOURCE_EXHAUSTED|[Oo]ut of memory", str(error)):
             raise
-        raise UsageError(
-            f"data.batch_size, data.image_size or model.features: too large for the memory of "
-            f"{jax.devices()[0].device_kind} ({str(error).partition(chr(10))[0][:200]})"
-        ) from error
+        reason = str(error).partition("\n")[0][:200]
+        device = jax.devices()[0].device_kind
+        raise UsageError(f"{mend} for the memory of {device} ({reason})") from error
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from pix2pix_jax.generator import make_generator
 
 Batch = dict[str, Array]  # input, target [b, h, w, c] in [-1, 1], and index [b]
 Metrics = dict[str, Array]
-Purpose = Literal["parameters", "steps", "samples", "evaluation"]
+Purpose = Literal["parameters", "steps", "samples", "evaluation", "translations"]
 
 
 @flax.struct.dataclass

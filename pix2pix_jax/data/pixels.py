@@ -1,0 +1,145 @@
+"""Image files as arrays at their own depth, and back: what `translate` reads and writes."""
+
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from pix2pix_jax.config import UsageError
+from pix2pix_jax.data.images import MODES, decode, to_float, with_channels
+
+UPRIGHT = {  # by EXIF orientation, of [h, w, ...]
+    2: lambda x: x[:, ::-1],
+    3: lambda x: x[::-1, ::-1],
+    4: lambda x: x[::-1],
+    5: lambda x: x.swapaxes(0, 1),
+    6: lambda x: x.swapaxes(0, 1)[:, ::-1],
+    7: lambda x: x.swapaxes(0, 1)[::-1, ::-1],
+    8: lambda x: x.swapaxes(0, 1)[::-1],
+}
+WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
+
+
+class Pixels(NamedTuple):
+    """An image."""
+
+    values: np.ndarray  # [h, w, c] in [-1, 1], float32
+    dtype: np.dtype  # of the file: uint8, uint16, or float of an array
+    notes: tuple[str, ...] = ()  # what was passed over
+    array: bool = False  # whether it came from a .npy
+
+
+def read_pixels(path: Path, channels: int) -> Pixels:
+    """An image file or array with so many channels.
+
+    Arrays (.npy) are [h, w] or [h, w, c]: uint8, uint16, or floats in [-1, 1].
+
+    Raises:
+      UsageError: naming the file, when it cannot be read, or has other channels.
+    """
+    data = path.read_bytes()
+    if path.suffix.lower() == ".npy":
+        return _from_array(data, path, channels)
+    image = decode(data, str(path))
+    notes, header = [], Image.open(io.BytesIO(data))
+    if getattr(header, "n_frames", 1) > 1:
+        notes.append(f"only the first of {header.n_frames} frames")
+    if channels != 4 and _is_transparent(image):
+        notes.append("its alpha; what is transparent counts as white, as in training")
+    if _depth(header, data) != 16:
+        values = to_float(with_channels(image, channels))
+        return Pixels(values, np.dtype(np.uint8), tuple(notes))
+    deep = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if deep is None or deep.dtype != np.uint16:
+        raise UsageError(f"{path}: cannot be read with its 16 bits; save it as PNG")
+    deep = UPRIGHT.get(header.getexif().get(0x0112), lambda x: x)(deep)
+    values = _as_channels(_scaled(_swapped(deep[..., None] if deep.ndim == 2 else deep)), channels)
+    return Pixels(values, np.dtype(np.uint16), tuple(notes))
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    """Whether any of it is."""
+    if not image.has_transparency_data:
+        return False
+    return image.convert("RGBA").getchannel("A").getextrema()[0] < 255
+
+
+def _depth(header: Image.Image, data: bytes) -> int:
+    """Bits a channel of a file, of which Pillow tells only those of grey."""
+    if header.format == "PNG":
+        return data[24]
+    if header.format == "TIFF":
+        return max(header.tag_v2.get(258, (1,)))
+    return 8
+
+
+def _from_array(data: bytes, path: Path, channels: int) -> Pixels:
+    try:
+        array = np.load(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise UsageError(f"{path}: cannot be read as an array ({error}); mend it") from error
+    if not isinstance(array, np.ndarray) or array.ndim not in (2, 3) or 0 in array.shape:
+        shape = getattr(array, "shape", "several arrays")
+        raise UsageError(f"{path}: holds {shape}, not [h, w] or [h, w, c]; mend or remove it")
+    floats = np.issubdtype(array.dtype, np.floating)
+    if floats and not (np.abs(array) <= 1).all():
+        raise UsageError(f"{path}: has floats that are not in [-1, 1]; scale them")
+    if not floats and array.dtype not in WHITE:
+        raise UsageError(f"{path}: is of {array.dtype}; make it uint8, uint16 or float")
+    values = array[..., None] if array.ndim == 2 else array
+    values = values.astype(np.float32) if floats else _scaled(values)  # [h, w, c]
+    if values.shape[-1] == channels:
+        return Pixels(values, array.dtype, array=True)
+    if values.shape[-1] not in MODES or channels not in MODES:
+        raise UsageError(
+            f"{path}: has {values.shape[-1]} channels; the run was trained on {channels}"
+        )
+    return Pixels(_as_channels(values, channels), array.dtype, array=True)
+
+
+def _scaled(pixels: np.ndarray) -> np.ndarray:
+    """Integers, black to white, as floats in [-1, 1]."""
+    return pixels.astype(np.float32) / (WHITE[pixels.dtype] / 2) - 1
+
+
+def _as_channels(values: np.ndarray, channels: int) -> np.ndarray:
+    """Grey (1), RGB (3) or RGBA (4) as another of these, as `with_channels` does it."""
+    if values.shape[-1] == 4 and channels != 4:
+        alpha = (values[..., 3:] + 1) / 2
+        values = alpha * values[..., :3] + 1 - alpha
+    if channels == 1 and values.shape[-1] == 3:
+        return values @ np.float32([[0.299], [0.587], [0.114]])
+    if channels != 1 and values.shape[-1] == 1:
+        values = np.repeat(values, 3, -1)
+    if channels == 4 and values.shape[-1] == 3:
+        values = np.concatenate([values, np.ones_like(values[..., :1])], -1)
+    return values
+
+
+def encoded(values: np.ndarray, dtype: np.dtype, suffix: str) -> bytes:
+    """The bytes of a file.
+
+    Args:
+      values: [h, w, c] in [-1, 1].
+      dtype: of a .npy; a PNG has as many bits, and 8 for floats.
+      suffix: .npy or .png.
+    """
+    floats, file = np.issubdtype(dtype, np.floating), io.BytesIO()
+    deep = np.dtype(np.uint8) if floats else dtype
+    pixels = np.clip(np.round((values + 1) * (WHITE[deep] / 2)), 0, WHITE[deep]).astype(deep)
+    if suffix == ".npy":
+        np.save(file, values.astype(dtype) if floats else pixels)
+    elif deep == np.uint8:
+        image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+        image.save(file, "PNG", compress_level=1)
+    else:  # which Pillow has for grey alone
+        return cv2.imencode(".png", _swapped(pixels))[1].tobytes()
+    return file.getvalue()
+
+
+def _swapped(pixels: np.ndarray) -> np.ndarray:
+    """Red, green, blue to OpenCV's blue, green, red, or back."""
+    return pixels if pixels.shape[-1] == 1 else pixels[..., [2, 1, 0, 3][: pixels.shape[-1]]]

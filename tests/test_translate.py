@@ -1,0 +1,363 @@
+"""Whatever goes in: what comes out, of which size and depth, and that neighbours do not matter."""
+
+import io
+from dataclasses import replace
+
+import cv2
+import jax
+import numpy as np
+import pytest
+from command_line import jpeg, refused, run
+from conftest import refusal
+from PIL import Image
+
+from pix2pix_jax.before_after import PAGE
+from pix2pix_jax.config import Config, Data, Loss, Model, resolve
+from pix2pix_jax.generator import make_generator
+from pix2pix_jax.import_weights import write_run
+from pix2pix_jax.tiles import by_tiles, padded, ramp, starts
+from pix2pix_jax.train_step import create_state, purpose_key
+from pix2pix_jax.translate import find_jobs, translate_files
+
+
+def make_run(workdir, **data):
+    """A run whose generator has weights of a size that shows."""
+    config = Config(
+        data=Data(image_size=(32, 32), **data),
+        model=Model(features=8, depth=3, discriminator="patch16", discriminator_features=4),
+        loss=Loss(),
+    )
+    config = resolve(config)
+    state = jax.device_get(create_state(config))
+    params = jax.tree.map(lambda x: 4 * x if x.ndim == 4 else x, state.generator.params)
+    state = state.replace(generator=state.generator.replace(params=params))
+    write_run(workdir, config, state)
+    return config, params
+
+
+@pytest.fixture(scope="module")
+def colour(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("colour")
+    return (workdir, *make_run(workdir))
+
+
+def noise(height, width, channels=3, dtype=np.uint8, seed=0):
+    rng = np.random.default_rng(seed)
+    shape = (height, width, channels) if channels else (height, width)
+    return rng.integers(0, np.iinfo(dtype).max + 1, shape, dtype)
+
+
+def translate(colour, source, output, **options):
+    workdir, config, _ = colour
+    return translate_files(config, workdir, str(source), output, **options)
+
+
+def expected(colour, values, seed=0, sample=0):
+    """[h, w, 3] in [-1, 1], of sides that need no padding, by the network itself."""
+    _, config, params = colour
+    key = jax.random.fold_in(purpose_key(replace(config, seed=seed), "translations"), sample)
+    apply = jax.jit(make_generator(config).apply)
+    return np.asarray(apply({"params": params}, values[None], key[None])[0])
+
+
+def opened(path):
+    with Image.open(path) as image:
+        return image.copy()
+
+
+def as_bytes(values, white=255):
+    return np.clip(np.round((values + 1) * white / 2), 0, white)
+
+
+def test_an_image_becomes_what_the_network_makes_of_it(colour, tmp_path):
+    pixels = noise(32, 40)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    assert translate(colour, tmp_path / "a.png", tmp_path / "out") == 0
+    found = np.asarray(opened(tmp_path / "out" / "a.png"))
+    wanted = as_bytes(expected(colour, pixels / np.float32(127.5) - 1))
+    assert wanted.std() > 20
+    assert np.abs(found - wanted).max() <= 1
+    assert "before" in (tmp_path / "out" / PAGE).read_text()
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", PAGE]
+
+
+def test_sides_that_cannot_be_halved_are_mirrored_and_cut_back(colour, tmp_path):
+    pixels = noise(31, 43)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    assert translate(colour, tmp_path / "a.png", tmp_path / "out") == 0
+    found = np.asarray(opened(tmp_path / "out" / "a.png"))
+    mirrored = np.pad(pixels, [(0, 1), (2, 3), (0, 0)], "reflect") / np.float32(127.5) - 1
+    wanted = as_bytes(expected(colour, mirrored))[0:31, 2:45]
+    assert np.abs(found - wanted).max() <= 1
+
+
+def test_one_image_alone_and_among_seven_others(colour, tmp_path):
+    for place in range(8):
+        values = noise(32, 32, seed=place).astype(np.float32) / 127.5 - 1
+        for folder in ("all", *(["one"] if place == 5 else [])):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            np.save(tmp_path / folder / f"{place}.npy", values)
+    for folder in ("all", "one"):
+        assert translate(colour, tmp_path / folder, tmp_path / f"{folder}_out") == 0
+    alone, among = (np.load(tmp_path / f"{folder}_out" / "5.npy") for folder in ("one", "all"))
+    assert alone.dtype == np.float32
+    np.testing.assert_allclose(alone, among, atol=1e-5)
+    others = [np.load(tmp_path / "all_out" / f"{place}.npy") for place in (0, 1)]
+    assert np.abs(others[0] - others[1]).max() > 0.1
+
+
+def encode(pixels, kind, **options):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind, **options)
+    return file.getvalue()
+
+
+def with_cv2(pixels, suffix):
+    return cv2.imencode(suffix, pixels[..., ::-1] if pixels.ndim == 3 else pixels)[1].tobytes()
+
+
+RGB, DEEP = noise(24, 40), noise(24, 40, dtype=np.uint16)
+CLEAR = np.dstack([RGB, np.full((24, 40), 255, np.uint8)])
+# File: its bytes, and the image that counts as its content.
+FILES = {
+    "png": (encode(RGB, "PNG"), RGB),
+    "webp": (encode(RGB, "WebP", lossless=True), RGB),
+    "bmp": (encode(RGB, "BMP"), RGB),
+    "tif": (encode(RGB, "TIFF"), RGB),
+    "jpg": (jpeg(40, 24), np.asarray(Image.open(io.BytesIO(jpeg(40, 24))))),
+    "grey.png": (encode(RGB[..., 0], "PNG"), np.dstack([RGB[..., 0]] * 3)),
+    "deep.png": (with_cv2(DEEP, ".png"), DEEP),
+    "deep.tif": (with_cv2(DEEP, ".tif"), DEEP),
+    "deep_grey.png": (encode(DEEP[..., 0], "PNG"), np.dstack([DEEP[..., 0]] * 3)),
+    "opaque.png": (encode(CLEAR, "PNG"), RGB),
+    "clear.png": (encode(np.dstack([RGB, 0 * RGB[..., 0]]), "PNG"), np.full_like(RGB, 255)),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_formats_and_depths(colour, tmp_path, name, capsys):
+    content, pixels = FILES[name]
+    (tmp_path / name.replace("deep.", "d.")).write_bytes(content)
+    source = tmp_path / name.replace("deep.", "d.")
+    if "." not in name:
+        source = source.rename(tmp_path / f"a.{name}")
+    assert translate(colour, source, tmp_path / "out") == 0
+    [path] = (tmp_path / "out").glob("*.png")
+    assert path.stem == source.stem
+    found = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[..., ::-1]
+    assert (found.dtype, found.shape) == (pixels.dtype, pixels.shape)
+    white = np.iinfo(pixels.dtype).max
+    wanted = as_bytes(expected(colour, pixels / np.float32(white / 2) - 1), white)
+    assert np.abs(found - wanted).max() <= max(1, white // 10_000)
+    assert ("its alpha" in capsys.readouterr().out) == (name == "clear.png")
+
+
+def test_turned_cmyk_and_moving_images_keep_their_upright_size(colour, tmp_path, capsys):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "turned.jpg").write_bytes(encode(RGB, "JPEG", exif=exif))
+    deep = Image.fromarray(DEEP[..., 0])
+    deep.save(tmp_path / "turned16.png", exif=exif)
+    Image.fromarray(RGB).convert("CMYK").save(tmp_path / "cmyk.jpg")
+    Image.fromarray(RGB).convert("P").save(tmp_path / "palette.png")
+    frames = [Image.fromarray(noise(24, 40, seed=seed)) for seed in (1, 2)]
+    frames[0].save(tmp_path / "moving.webp", save_all=True, append_images=frames[1:])
+    assert translate(colour, tmp_path, tmp_path / "out") == 0
+    sizes = {path.stem: opened(path).size for path in (tmp_path / "out").glob("*.png")}
+    assert sizes == {
+        "turned": (24, 40),
+        "turned16": (24, 40),
+        "cmyk": (40, 24),
+        "palette": (40, 24),
+        "moving": (40, 24),
+    }
+    assert "only the first of 2 frames" in capsys.readouterr().out
+    found = cv2.imread(str(tmp_path / "out" / "turned16.png"), cv2.IMREAD_UNCHANGED)[..., ::-1]
+    upright = np.dstack([np.rot90(DEEP[..., 0], -1)] * 3) / np.float32(65535 / 2) - 1
+    assert np.abs(found - as_bytes(expected(colour, upright), 65535)).max() <= 6
+
+
+@pytest.mark.parametrize(
+    ("array", "complaint"),
+    [
+        (np.zeros((8, 8, 3), np.float32) + 2, "floats that are not in [-1, 1]"),
+        (np.full((8, 8, 3), np.nan, np.float32), "floats that are not in [-1, 1]"),
+        (np.zeros((8, 8, 3), np.int64), "is of int64"),
+        (np.zeros((8, 8, 2), np.uint8), "has 2 channels; the run was trained on 3"),
+        (np.zeros((3,), np.uint8), "holds (3,)"),
+        (np.zeros((0, 8), np.uint8), "holds (0, 8)"),
+        (np.array([{}]), "cannot be read as an array"),
+    ],
+)
+def test_arrays_that_are_no_images_are_refused(colour, tmp_path, array, complaint, capsys):
+    np.save(tmp_path / "a.npy", array)
+    assert translate(colour, tmp_path / "a.npy", tmp_path / "out") == 2
+    assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float16])
+def test_an_array_comes_back_as_one_and_as_an_image(colour, tmp_path, dtype):
+    floats = np.issubdtype(dtype, np.floating)
+    array = (noise(16, 16) / 127.5 - 1).astype(dtype) if floats else noise(16, 16, dtype=dtype)
+    np.save(tmp_path / "a.npy", array)
+    assert translate(colour, tmp_path / "a.npy", tmp_path / "out") == 0
+    found = np.load(tmp_path / "out" / "a.npy")
+    image = cv2.imread(str(tmp_path / "out" / "a.png"), cv2.IMREAD_UNCHANGED)[..., ::-1]
+    assert (found.dtype, found.shape) == (dtype, array.shape)
+    assert image.dtype == (np.uint8 if floats else dtype)
+    shown = as_bytes(found.astype(np.float64)) if floats else found
+    assert np.abs(image.astype(int) - shown).max() <= (1 if dtype == np.float16 else 0)
+
+
+def test_bad_files_are_named_and_the_rest_is_done(colour, tmp_path, capsys):
+    folder = tmp_path / "in"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "empty.png").touch()
+    (folder / "text.png").write_text("hello")
+    (folder / "cut.jpg").write_bytes(jpeg()[:400])
+    (folder / "notes.txt").write_text("no image")
+    (folder / ".hidden.png").write_bytes(b"")
+    for name in ("a.jpg", "sub/b ü\n.jpg"):
+        (folder / name).write_bytes(jpeg(16, 24))
+    assert translate(colour, folder, tmp_path / "out") == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 4
+    for name in ("empty.png", "text.png", "cut.jpg"):
+        assert sum(f"{folder}/{name}: cannot be read" in line for line in lines) == 1
+    assert "3 of 5 files could not be translated" in lines[-1]
+    outputs = {str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.png")}
+    assert outputs == {"a.png", "sub/b ü\n.png"}
+
+
+def test_what_is_translated_and_where_it_goes(tmp_path):
+    for name in ("a.png", "a.jpg", "b.PNG", "deep/er/c.webp", "deep/d.npy", "out/old.png", "x.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+
+    def names(source, output="out"):
+        return [job.name for job in find_jobs(str(tmp_path / source), tmp_path / output)]
+
+    assert "give a folder of its own" in refusal(names, "")  # for out/old.png might be lost
+    (tmp_path / "out" / PAGE).touch()  # from here, it is what came out the last time
+    assert names("") == ["a.jpg", "a.png", "b", "deep/d", "deep/er/c"]
+    assert names("a.png") == ["a"]
+    assert names("*.png") == ["a"]
+    assert names("deep/**/*.webp") == ["er/c"]
+    assert names("**/c.*") == ["deep/er/c"]
+    nowhere = tmp_path / "new"
+    assert "does not exist" in refusal(find_jobs, str(tmp_path / "z.png"), nowhere)
+    assert "holds no images" in refusal(find_jobs, str(tmp_path / "*.gif"), nowhere)
+    (tmp_path / "void").mkdir()
+    assert "holds no images" in refusal(find_jobs, str(tmp_path / "void"), nowhere)
+    assert "give a folder of its own" in refusal(find_jobs, str(tmp_path), tmp_path)
+    assert "give a folder of its own" in refusal(find_jobs, str(tmp_path), tmp_path / "deep" / "er")
+    (nowhere / "deep").mkdir(parents=True)
+    (nowhere / "deep" / "d.png").touch()
+    assert "new/deep/d.png is there, and not from here" in refusal(
+        find_jobs, str(tmp_path), nowhere
+    )
+    assert "is a file" in refusal(find_jobs, str(tmp_path), tmp_path / "x.txt")
+    assert "is a file" in refusal(find_jobs, str(tmp_path), tmp_path / "new.png")
+
+
+def test_dropout_is_of_seed_and_sample_or_absent(colour, tmp_path):
+    pixels = noise(32, 32)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    values = pixels / np.float32(127.5) - 1
+
+    def outputs(name, **options):
+        assert translate(colour, tmp_path / "a.png", tmp_path / name, **options) == 0
+        return {p.stem: np.asarray(opened(p), int) for p in (tmp_path / name).glob("*.png")}
+
+    drawn = outputs("drawn", samples=3, seed=5)
+    assert sorted(drawn) == ["a_sample1", "a_sample2", "a_sample3"]
+    for place in range(3):
+        wanted = as_bytes(expected(colour, values, 5, place))
+        assert np.abs(drawn[f"a_sample{place + 1}"] - wanted).max() <= 1
+    assert np.abs(drawn["a_sample1"] - drawn["a_sample2"]).max() > 10
+    np.testing.assert_array_equal(outputs("again", seed=5)["a"], drawn["a_sample1"])
+    still = outputs("still", noisy=False, seed=5)["a"]
+    np.testing.assert_array_equal(still, outputs("still2", noisy=False)["a"])
+    _, config, params = colour
+    plain = jax.jit(make_generator(config).apply)({"params": params}, values[None])[0]
+    assert np.abs(still - as_bytes(np.asarray(plain))).max() <= 1
+    assert "they are all alike" in refusal(
+        lambda: translate(colour, tmp_path / "a.png", tmp_path / "x", samples=2, noisy=False)
+    )
+
+
+def test_channels_of_the_run(tmp_path):
+    workdir = tmp_path / "run"
+    config, _ = make_run(workdir, input_channels=1, target_channels=4)
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    Image.fromarray(RGB).convert("L").save(tmp_path / "b.png")
+    cv2.imwrite(str(tmp_path / "c.png"), DEEP[..., ::-1])
+    assert translate_files(config, workdir, str(tmp_path / "*.png"), tmp_path / "out") == 0
+    images = {path.stem: opened(path) for path in (tmp_path / "out").glob("*.png")}
+    assert images["a"].mode == images["b"].mode == "RGBA"
+    assert cv2.imread(str(tmp_path / "out" / "c.png"), -1).shape == (24, 40, 4)
+    difference = np.asarray(images["a"], int) - np.asarray(images["b"], int)
+    assert np.abs(difference).max() <= 8  # Pillow rounds the grey
+
+
+def test_a_run_of_other_channels_than_images_have_takes_arrays(tmp_path):
+    workdir = tmp_path / "run"
+    config, _ = make_run(workdir, input_channels=2, target_channels=5)
+    np.save(tmp_path / "a.npy", noise(16, 16, 2))
+    Image.fromarray(RGB).save(tmp_path / "b.png")
+    assert translate_files(config, workdir, str(tmp_path / "a.npy"), tmp_path / "out") == 0
+    assert np.load(tmp_path / "out" / "a.npy").shape == (16, 16, 5)
+    assert not (tmp_path / "out" / "a.png").exists()
+    assert translate_files(config, workdir, str(tmp_path / "b.png"), tmp_path / "out") == 2
+
+
+def test_tiles_of_a_pointwise_network_leave_no_seam():
+    image = np.random.default_rng(0).standard_normal((70, 45, 3)).astype(np.float32)
+    for side in (16, 32, 64):
+        found = by_tiles(np.tanh, image, side)
+        np.testing.assert_allclose(found, np.tanh(image), atol=1e-6)
+
+
+def test_tiles_cover_the_image_and_fade_into_each_other():
+    for length, side in ((64, 64), (65, 64), (500, 64), (111, 16)):
+        places = starts(length, side)
+        assert (places[0], places[-1]) == (0, length - side)
+        assert all(b - a <= side - side // 4 for a, b in zip(places, places[1:], strict=False))
+    weight = ramp(16)
+    np.testing.assert_allclose(weight[:5], [0.125, 0.375, 0.625, 0.875, 1])
+    np.testing.assert_array_equal(weight, weight[::-1])
+    one = padded(np.ones((1, 1, 3), np.float32), 8, 8)[0]
+    np.testing.assert_array_equal(one, np.ones((8, 8, 3)))
+
+
+def test_a_large_image_by_tiles_is_of_its_size_and_without_seams(colour, tmp_path):
+    y, x = np.mgrid[:90, :130] / 20
+    smooth = np.stack([np.sin(x), np.cos(y), np.sin(x + y)], -1).astype(np.float32)
+    np.save(tmp_path / "a.npy", smooth)
+    for name, tile in (("whole", None), ("tiles", 64)):
+        assert translate(colour, tmp_path / "a.npy", tmp_path / name, tile=tile, noisy=False) == 0
+    whole, tiles = (np.load(tmp_path / name / "a.npy") for name in ("whole", "tiles"))
+    assert whole.shape == tiles.shape == (90, 130, 3)
+    for axis in (0, 1):  # no seams: no line jumps further than any within the whole
+        jumps = [np.abs(np.diff(y, axis=axis)).mean((1 - axis, 2)) for y in (whole, tiles)]
+        assert jumps[1].max() < 1.5 * jumps[0].max()
+    assert "give 64" in refusal(
+        lambda: translate(colour, tmp_path / "a.npy", tmp_path / "x", tile=60)
+    )
+
+
+def test_from_the_command_line(colour, tmp_path):
+    workdir, *_ = colour
+    (tmp_path / "a.jpg").write_bytes(jpeg(16, 24))
+    where = (f"--workdir={workdir}", f"--input={tmp_path}", f"--output={tmp_path / 'out'}")
+    status, out, err = run("translate", *where, "--seed=3", "--samples=2", "--tile=8")
+    assert (status, err) == (0, "")
+    assert "1 images in" in out
+    assert {path.name for path in (tmp_path / "out").glob("*.png")} == {
+        "a_sample1.png",
+        "a_sample2.png",
+    }
+    refused("--input: translate needs one", "translate", where[0])
+    refused("config.json: not found", "translate", f"--workdir={tmp_path}", *where[1:])
+    refused("model.features", "translate", *where, "--config.model.features=9")
+    refused("no checkpoint 7", "translate", *where, "--step=7")
