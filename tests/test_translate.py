@@ -251,11 +251,10 @@ def test_what_is_translated_and_where_it_goes(tmp_path):
     assert "holds no images" in refusal(find_jobs, str(tmp_path / "void"), nowhere)
     assert "give a folder of its own" in refusal(find_jobs, str(tmp_path), tmp_path)
     assert "give a folder of its own" in refusal(find_jobs, str(tmp_path), tmp_path / "deep" / "er")
-    (nowhere / "deep").mkdir(parents=True)
-    (nowhere / "deep" / "d.png").touch()
-    assert "new/deep/d.png is there, and not from here" in refusal(
-        find_jobs, str(tmp_path), nowhere
-    )
+    nowhere.mkdir()
+    (nowhere / "d.png").touch()
+    deep = str(tmp_path / "deep")
+    assert "new/d.png is there, and not from here" in refusal(find_jobs, deep, nowhere)
     assert "is a file" in refusal(find_jobs, str(tmp_path), tmp_path / "x.txt")
     assert "is a file" in refusal(find_jobs, str(tmp_path), tmp_path / "new.png")
 
