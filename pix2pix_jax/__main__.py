@@ -20,11 +20,13 @@ from pix2pix_jax.config_files import load_experiment, load_sweep, override, read
 
 USUAL = "--config=experiments/facades.py --workdir=runs/first --config.data.batch_size=4"
 EXAMPLES = {
+    "export": "--workdir=runs/first --output=generator.onnx --format=onnx",
     "translate": "--workdir=runs/first --input=photos --output=translated",
     "import": "--weights=latest_net_G.pth --workdir=runs/imported",
     "evaluate": "--workdir=runs/first --split=test",
     "sweep": "--config=experiments/ablations/receptive_field.py:facades --workdir=runs/field",
 }
+FORMATS = ("stablehlo", "onnx", "safetensors", "pth")
 Fields = dict[str, str]  # of --config.GROUP.FIELD=VALUE
 
 
@@ -116,6 +118,22 @@ def run_translate(options: argparse.Namespace, fields: Fields) -> int:
     )
 
 
+def run_export(options: argparse.Namespace, fields: Fields) -> int:
+    """Writes a network as a file for other programs."""
+    if options.workdir is None:
+        raise UsageError("--workdir: export needs that of a run, e.g. --workdir=runs/first")
+    if options.output is None:
+        raise UsageError("--output: export needs a file, e.g. --output=generator.onnx")
+    if options.format is None:
+        raise UsageError(f"--format: give one of {', '.join(FORMATS)}")
+    config = asked(options, fields)
+    check_backend()
+    from pix2pix_jax.export import export
+
+    output, judge = options.output, options.discriminator
+    return export(config, options.workdir, output, options.format, options.step, judge)
+
+
 def run_import(options: argparse.Namespace, fields: Fields) -> int:
     """Makes a run of networks that were trained elsewhere."""
     if options.weights is None:
@@ -201,6 +219,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
         ("sweep", run_sweep, "run the variants of an experiment, and compare them"),
         ("describe", run_describe, "layers, shapes, parameters and receptive fields"),
         ("translate", run_translate, "translate a file, a folder or a pattern"),
+        ("export", run_export, "write a generator for other programs"),
         ("import", run_import, "make a run of networks that were trained elsewhere"),
     ):
         command = commands.add_parser(
@@ -228,7 +247,13 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
             command.add_argument("--index", type=int, metavar="I", help="only variant I")
             command.add_argument("--seeds", type=positive, metavar="N", help="runs of each row")
             command.add_argument("--list", action="store_true", help="only say what would be run")
-        if name in ("evaluate", "translate"):
+        if name == "export":
+            command.add_argument("--output", type=expanded, metavar="FILE", help="what to write")
+            command.add_argument("--format", choices=FORMATS)
+            command.add_argument(
+                "--discriminator", type=expanded, metavar="FILE", help="writes it, too (not ONNX)"
+            )
+        if name in ("evaluate", "translate", "export"):
             command.add_argument(
                 "--step",
                 type=checkpoint_step,

@@ -61,16 +61,21 @@ def saved_steps(workdir: Path) -> list[int]:
     return sorted(int(name) for name in names if name.isdecimal())
 
 
-def read_generator(
-    workdir: Path, template: TrainState, step: int | Literal["best", "newest"], metric: str
+def read_network(
+    workdir: Path,
+    template: TrainState,
+    step: int | Literal["best", "newest"],
+    metric: str,
+    network: Literal["generator", "discriminator"] = "generator",
 ) -> tuple[int, Tree, str]:
-    """The generator's parameters of a run, which may be going on.
+    """A network's parameters of a run, which may be going on.
 
     Args:
       workdir: of the run.
       template: shapes and dtypes of the state.
       step: a number, the newest, or the best by `metric` of those that were evaluated.
       metric: one of METRICS.
+      network: which.
 
     Returns:
       The step, the parameters, and the fingerprint of the data that they were trained on.
@@ -91,9 +96,9 @@ def read_generator(
     items = items_of(template)
     try:
         origin = read_origin(directory / str(step), items)
-        check_seal(directory / str(step) / "generator")
+        check_seal(directory / str(step) / network)
         with ocp.StandardCheckpointer() as reader:
-            params = reader.restore(directory / str(step) / "generator", empty(items["generator"]))
+            params = reader.restore(directory / str(step) / network, empty(items[network]))
     except (UsageError, MemoryError):
         raise
     except Exception as error:  # Orbax and its readers raise many kinds, some bare

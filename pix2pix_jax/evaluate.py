@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from tensorflow_datasets.core import DatasetBuilder
 from typing_extensions import TypedDict  # pydantic asks for it before Python 3.12
 
-from pix2pix_jax.checkpoint_reader import IMPORTED, read_generator
+from pix2pix_jax.checkpoint_reader import IMPORTED, read_network
 from pix2pix_jax.config import Config, Metric, UsageError, identity, resolve
 from pix2pix_jax.config_files import read_config
 from pix2pix_jax.data.builders import fingerprint, prepare
@@ -81,7 +81,7 @@ def evaluate(
     config = resolve(config)
     check_run(workdir, config)
     template = jax.eval_shape(lambda: create_state(config))
-    step, params, trained_on = read_generator(workdir, template, step, config.train.best_metric)
+    step, params, trained_on = read_network(workdir, template, step, config.train.best_metric)
     dataset = prepare(config.data)
     check_pairs(workdir, config, dataset, trained_on)
     records = open_split(dataset, split)

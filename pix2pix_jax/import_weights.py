@@ -98,15 +98,19 @@ def write_run(workdir: Path, config: Config, state: TrainState) -> None:
         write_config(config, workdir / "config.json")
 
 
-def read_tensors(path: Path) -> tuple[State, Config | None]:
+def read_tensors(path: Path, safetensors: bool | None = None) -> tuple[State, Config | None]:
     """Tensors by name, and the config that `export` wrote beside them, if it did.
+
+    Args:
+      path: of the file.
+      safetensors: whether it is such a file; None: by its name.
 
     Raises:
       UsageError: it is no such file.
     """
     if not path.is_file():
         raise UsageError(f"{path}: not found; give a file of weights, .pth or .safetensors")
-    if path.suffix != ".safetensors":
+    if not (path.suffix == ".safetensors" if safetensors is None else safetensors):
         return plain_names(read_pth(path)), None
     try:
         with safe_open(path, "numpy") as file:

@@ -3,11 +3,13 @@
 Both convolutions exist in two lowerings with the same kernel and the same result. XLA's own
 (`lax`) is the faster one on GPU and TPU. On CPU it has no fast path for the weight gradient
 of a transposed convolution, so there both become one matrix product over patches (`product`),
-differentiated by JAX as any other product.
+differentiated by JAX as any other product. Which one it is is decided for the platform that is
+compiled for, so that an exported network has both.
 """
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -27,8 +29,13 @@ def convolution(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) 
     Returns:
       [b, (h + sum(padding) - k) // stride + 1, likewise for w, o].
     """
-    lower = convolution_product if jax.default_backend() == "cpu" else convolution_lax
-    return lower(x, kernel, stride, padding)
+    shape = {"stride": stride, "padding": padding}
+    return lax.platform_dependent(
+        x,
+        kernel,
+        cpu=partial(convolution_product, **shape),
+        default=partial(convolution_lax, **shape),
+    )
 
 
 def transposed_convolution(x: Array, kernel: Array) -> Array:
@@ -42,8 +49,7 @@ def transposed_convolution(x: Array, kernel: Array) -> Array:
     Returns:
       [b, 2h, 2w, o].
     """
-    on_cpu = jax.default_backend() == "cpu"
-    return (transposed_product if on_cpu else transposed_lax)(x, kernel)
+    return lax.platform_dependent(x, kernel, cpu=transposed_product, default=transposed_lax)
 
 
 def convolution_lax(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) -> Array:

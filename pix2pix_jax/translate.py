@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from pix2pix_jax.before_after import PAGE, SHOWN, figure, write_page
-from pix2pix_jax.checkpoint_reader import read_generator
+from pix2pix_jax.checkpoint_reader import read_network
 from pix2pix_jax.config import Config, UsageError, resolve
 from pix2pix_jax.data.images import MODES
 from pix2pix_jax.data.pixels import Pixels, encoded, read_pixels
@@ -173,7 +173,7 @@ def open_translator(
     What becomes of an image is a function of it, the seed and that number alone.
     """
     template = jax.eval_shape(lambda: create_state(config))
-    step, params, _ = read_generator(workdir, template, step, config.train.best_metric)
+    step, params, _ = read_network(workdir, template, step, config.train.best_metric)
     generator, params = make_generator(config), jax.device_put(params)
     seeded = config if seed is None else replace(config, seed=seed)
     key = purpose_key(seeded, "translations")

@@ -164,7 +164,7 @@ def test_a_metric_that_was_not_measured_is_worse_than_any(tmp_path, state):
 
 
 def read(workdir, template, step, metric="l1"):
-    return checkpoint_reader.read_generator(workdir, template, step, metric)
+    return checkpoint_reader.read_network(workdir, template, step, metric)
 
 
 def test_a_generator_is_read_alone(tmp_path, state, template):

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file  # noqa: E402
 from torch_blocks import Generator, Patches, Pixels, stirred  # noqa: E402
 from torch_reference import nchw  # noqa: E402
 
-from pix2pix_jax.checkpoint_reader import read_generator  # noqa: E402
+from pix2pix_jax.checkpoint_reader import read_network  # noqa: E402
 from pix2pix_jax.config import Config, resolve  # noqa: E402
 from pix2pix_jax.config_files import override, read_config  # noqa: E402
 from pix2pix_jax.discriminator import make_discriminator  # noqa: E402
@@ -44,7 +44,7 @@ def imported(tmp_path, weights, discriminator=None, base=None, **fields):
     assert import_weights(weights, discriminator, workdir, base, finish) == 0
     config = read_config(workdir / "config.json")
     template = jax.eval_shape(lambda: create_state(config))
-    return workdir, config, read_generator(workdir, template, "newest", "l1")[1]
+    return workdir, config, read_network(workdir, template, "newest", "l1")[1]
 
 
 def image(*shape, seed=0):
