@@ -20,6 +20,7 @@ from pix2pix_jax.config_files import load_experiment, load_sweep, override, read
 
 USUAL = "--config=experiments/facades.py --workdir=runs/first --config.data.batch_size=4"
 EXAMPLES = {
+    "demo": "--workdir=runs/first",
     "export": "--workdir=runs/first --output=generator.onnx --format=onnx",
     "translate": "--workdir=runs/first --input=photos --output=translated",
     "import": "--weights=latest_net_G.pth --workdir=runs/imported",
@@ -134,6 +135,17 @@ def run_export(options: argparse.Namespace, fields: Fields) -> int:
     return export(config, options.workdir, output, options.format, options.step, judge)
 
 
+def run_demo(options: argparse.Namespace, fields: Fields) -> int:
+    """Serves a page."""
+    if options.workdir is None:
+        raise UsageError("--workdir: demo needs that of a run, e.g. --workdir=runs/first")
+    config = asked(options, fields)
+    check_backend()
+    from pix2pix_jax.demo import demo
+
+    return demo(config, options.workdir, options.step, options.host, options.port)
+
+
 def run_import(options: argparse.Namespace, fields: Fields) -> int:
     """Makes a run of networks that were trained elsewhere."""
     if options.weights is None:
@@ -192,6 +204,13 @@ def number(text: str) -> int:
     return int(text)
 
 
+def port(text: str) -> int:
+    """A number that a port may have."""
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port, 0 to 65535")
+    return int(text)
+
+
 def positive(text: str) -> int:
     """A number above zero."""
     if not text.isdecimal() or int(text) == 0:
@@ -220,6 +239,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
         ("describe", run_describe, "layers, shapes, parameters and receptive fields"),
         ("translate", run_translate, "translate a file, a folder or a pattern"),
         ("export", run_export, "write a generator for other programs"),
+        ("demo", run_demo, "a page that translates what is painted or opened"),
         ("import", run_import, "make a run of networks that were trained elsewhere"),
     ):
         command = commands.add_parser(
@@ -247,13 +267,16 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
             command.add_argument("--index", type=int, metavar="I", help="only variant I")
             command.add_argument("--seeds", type=positive, metavar="N", help="runs of each row")
             command.add_argument("--list", action="store_true", help="only say what would be run")
+        if name == "demo":
+            command.add_argument("--host", default="127.0.0.1", help="default: this machine alone")
+            command.add_argument("--port", type=port, default=8000, help="default: 8000; 0: any")
         if name == "export":
             command.add_argument("--output", type=expanded, metavar="FILE", help="what to write")
             command.add_argument("--format", choices=FORMATS)
             command.add_argument(
                 "--discriminator", type=expanded, metavar="FILE", help="writes it, too (not ONNX)"
             )
-        if name in ("evaluate", "translate", "export"):
+        if name in ("evaluate", "translate", "export", "demo"):
             command.add_argument(
                 "--step",
                 type=checkpoint_step,

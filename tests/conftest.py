@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import tempfile
 from dataclasses import replace
 
@@ -77,6 +78,19 @@ def evaluated(config, folder, split, iou, truth=0.9, pairs="pairs", judge="judge
     }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"evaluation_{split}.json").write_text(json.dumps(summary))
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A Chromium without a window."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
+    if path is None:
+        pytest.skip("no chromium here: apt-get install chromium")
+    with pytest.importorskip("playwright.sync_api").sync_playwright() as playwright:
+        # Without a sandbox, as root in a container cannot have one.
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

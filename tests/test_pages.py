@@ -1,7 +1,6 @@
 """The pages in a real browser: nothing is missing on the console, pictures show, sorting sorts."""
 
 import json
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -15,23 +14,9 @@ from pix2pix_jax.gallery import as_page
 from pix2pix_jax.report import write_report
 from pix2pix_jax.results import write_results
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
-if BROWSER is None:
-    pytest.skip("no chromium here: apt-get install chromium", allow_module_level=True)
-sync_api = pytest.importorskip("playwright.sync_api")
-
 NAMES = ["a <b> & c", "folder/d e", "ünicode", 'q"uote', "plain"]
 L1 = [0.3, 0.1, 0.5, 0.2, 0.4]
 PSNR = [12.0, None, 9.0, 20.0, 11.0]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        # Without a sandbox, as root in a container cannot have one.
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(params=[(1200, 900), (360, 740)], ids=["desk", "phone"])
