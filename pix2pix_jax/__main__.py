@@ -227,6 +227,56 @@ def checkpoint_step(text: str) -> int | str:
     return text
 
 
+def add_arguments(name: str, command: Parser) -> None:
+    """The flags of a command, but for --config and its fields."""
+    command.add_argument("--workdir", type=expanded, metavar="DIR", help="where the run lives")
+    if name in ("evaluate", "sweep"):
+        command.add_argument(
+            "--split", choices=("train", "val", "test"), default="val", help="default: val"
+        )
+        command.add_argument("--no_fcn_score", action="store_true", help="trains no segmenter")
+    if name == "sweep":
+        command.add_argument("--index", type=int, metavar="I", help="only variant I")
+        command.add_argument("--seeds", type=positive, metavar="N", help="runs of each row")
+        command.add_argument("--list", action="store_true", help="only say what would be run")
+    if name == "demo":
+        command.add_argument("--host", default="127.0.0.1", help="default: this machine alone")
+        command.add_argument("--port", type=port, default=8000, help="default: 8000; 0: any")
+    if name == "export":
+        command.add_argument("--output", type=expanded, metavar="FILE", help="what to write")
+        command.add_argument("--format", choices=FORMATS)
+        command.add_argument(
+            "--discriminator", type=expanded, metavar="FILE", help="writes it, too (not ONNX)"
+        )
+    if name in ("evaluate", "translate", "export", "demo"):
+        command.add_argument(
+            "--step",
+            type=checkpoint_step,
+            default="newest",
+            help="K, newest (the default) or best",
+        )
+    if name == "translate":
+        command.add_argument("--input", metavar="FILE_OR_DIR", help="image, folder or pattern")
+        command.add_argument("--output", type=expanded, metavar="DIR", help="where PNGs go")
+        command.add_argument("--seed", type=number, metavar="K", help="default: the run's")
+        command.add_argument(
+            "--samples", type=positive, default=1, metavar="N", help="of each, by dropout"
+        )
+        command.add_argument("--no_dropout", action="store_true", help="nothing is random")
+        command.add_argument(
+            "--tile", type=positive, metavar="SIDE", help="cut large images into tiles"
+        )
+    if name == "import":
+        command.add_argument(
+            "--weights", type=expanded, metavar="FILE", help="generator, .pth or .safetensors"
+        )
+        command.add_argument(
+            "--discriminator", type=expanded, metavar="FILE", help="default: a fresh one"
+        )
+    if name == "describe":
+        command.add_argument("--format", choices=("text", "json"), default="text")
+
+
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
     """Flags, and the fields of `--config.GROUP.FIELD=VALUE`."""
     parser = Parser(prog="pix2pix", description="Image-to-image translation, pix2pix in JAX")
@@ -257,52 +307,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
             metavar="FILE[:ARG]",
             help="a file with sweep()" if name == "sweep" else "experiment; default: the workdir's",
         )
-        command.add_argument("--workdir", type=expanded, metavar="DIR", help="where the run lives")
-        if name in ("evaluate", "sweep"):
-            command.add_argument(
-                "--split", choices=("train", "val", "test"), default="val", help="default: val"
-            )
-            command.add_argument("--no_fcn_score", action="store_true", help="trains no segmenter")
-        if name == "sweep":
-            command.add_argument("--index", type=int, metavar="I", help="only variant I")
-            command.add_argument("--seeds", type=positive, metavar="N", help="runs of each row")
-            command.add_argument("--list", action="store_true", help="only say what would be run")
-        if name == "demo":
-            command.add_argument("--host", default="127.0.0.1", help="default: this machine alone")
-            command.add_argument("--port", type=port, default=8000, help="default: 8000; 0: any")
-        if name == "export":
-            command.add_argument("--output", type=expanded, metavar="FILE", help="what to write")
-            command.add_argument("--format", choices=FORMATS)
-            command.add_argument(
-                "--discriminator", type=expanded, metavar="FILE", help="writes it, too (not ONNX)"
-            )
-        if name in ("evaluate", "translate", "export", "demo"):
-            command.add_argument(
-                "--step",
-                type=checkpoint_step,
-                default="newest",
-                help="K, newest (the default) or best",
-            )
-        if name == "translate":
-            command.add_argument("--input", metavar="FILE_OR_DIR", help="image, folder or pattern")
-            command.add_argument("--output", type=expanded, metavar="DIR", help="where PNGs go")
-            command.add_argument("--seed", type=number, metavar="K", help="default: the run's")
-            command.add_argument(
-                "--samples", type=positive, default=1, metavar="N", help="of each, by dropout"
-            )
-            command.add_argument("--no_dropout", action="store_true", help="nothing is random")
-            command.add_argument(
-                "--tile", type=positive, metavar="SIDE", help="cut large images into tiles"
-            )
-        if name == "import":
-            command.add_argument(
-                "--weights", type=expanded, metavar="FILE", help="generator, .pth or .safetensors"
-            )
-            command.add_argument(
-                "--discriminator", type=expanded, metavar="FILE", help="default: a fresh one"
-            )
-        if name == "describe":
-            command.add_argument("--format", choices=("text", "json"), default="text")
+        add_arguments(name, command)
     options, rest = parser.parse_known_args(arguments)
     fields = {}
     for argument in rest:

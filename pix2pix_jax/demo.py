@@ -23,7 +23,7 @@ from pix2pix_jax.data.palettes import CMP, PALETTES, Palette, nearest_class
 from pix2pix_jax.data.synthetic import draw_facade
 from pix2pix_jax.evaluate import check_run
 from pix2pix_jax.page import run_name
-from pix2pix_jax.translate import open_translator
+from pix2pix_jax.translator import open_translator
 from pix2pix_jax.writer import say
 
 MOST = 64 << 20  # bytes of an image that are read

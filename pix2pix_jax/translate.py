@@ -1,45 +1,31 @@
 """The translation command: images in, PNGs of the same stem and the same size out."""
 
-import glob
 import sys
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, TextIO
 
-import jax
 import numpy as np
 from tqdm import tqdm
 
 from pix2pix_jax.before_after import PAGE, SHOWN, figure, write_page
-from pix2pix_jax.checkpoint_reader import read_network
 from pix2pix_jax.config import Config, UsageError, resolve
 from pix2pix_jax.data.images import MODES
 from pix2pix_jax.data.pixels import Pixels, encoded, read_pixels
-from pix2pix_jax.data.sources import SUFFIXES, walk
 from pix2pix_jax.evaluate import check_run
 from pix2pix_jax.files import whole
-from pix2pix_jax.generator import make_generator, translate
 from pix2pix_jax.guards import memory_errors
+from pix2pix_jax.jobs import Job, find_jobs
 from pix2pix_jax.page import run_name
 from pix2pix_jax.tiles import by_tiles, padded, up_to
-from pix2pix_jax.train_step import create_state, purpose_key
+from pix2pix_jax.translator import BATCH_SIZE, Translator, open_translator
 from pix2pix_jax.writer import say
 
-BATCH_SIZE = 8  # on which, but for rounding, no result depends
-READABLE = SUFFIXES | {".npy"}
-Translator = Callable[[np.ndarray, int], np.ndarray]  # [b, h, w, c] and the number of a sample
-
-
-class Job(NamedTuple):
-    """A file to translate."""
-
-    path: Path
-    name: str  # of what comes out, below the output folder and without its suffix
+Read = tuple[Job, Pixels | Exception]  # a file, and what is in it or what is wrong with it
 
 
 def translate_files(
@@ -116,92 +102,6 @@ def translate_files(
     return 2 if bad else 0
 
 
-def find_jobs(source: str, output: Path) -> list[Job]:
-    """What is to be translated, in order.
-
-    Raises:
-      UsageError: there is nothing, or outputs would take the place of what is not theirs.
-    """
-    root = Path(source).expanduser()
-    if root.is_dir():
-        files = [path for path in walk(root) if _is_readable(path.relative_to(root))]
-    elif root.is_file():
-        root, files = root.parent, [root]
-    elif glob.has_magic(str(root)):
-        found = sorted(map(Path, glob.glob(str(root), recursive=True)))
-        files = [path for path in found if path.is_file()]
-        parts = root.parts[: [glob.has_magic(part) for part in root.parts].index(True)]
-        root = Path(*parts)
-    else:
-        raise UsageError(f"--input: {source} does not exist; mend the path")
-    if output.is_file() or output.suffix.lower() in READABLE:
-        raise UsageError(f"--output: {output} is a file; give a folder, which may be a new one")
-    ours, within = (output / PAGE).exists(), output.resolve()
-    inside = [path for path in files if path.resolve().is_relative_to(within)]
-    if inside and not ours:
-        raise UsageError(f"--output: {output} holds images to translate; give a folder of its own")
-    files = [path for path in files if path not in inside]  # those of the last time
-    if not files:
-        raise UsageError(f"--input: {source} holds no images ({', '.join(sorted(READABLE))})")
-    stems = Counter(path.relative_to(root).with_suffix("") for path in files)
-    jobs = []
-    for path in files:
-        name = path.relative_to(root)
-        alone = stems[name.with_suffix("")] == 1  # or both keep what tells them apart
-        jobs.append(Job(path, str(name.with_suffix("") if alone else name)))
-    there = [output / (job.name + suffix) for job in jobs for suffix in (".png", ".npy")]
-    lost = next((path for path in there if path.exists()), None)
-    if lost and not ours:
-        raise UsageError(f"--output: {lost} is there, and not from here; give another folder")
-    return jobs
-
-
-def _is_readable(path: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.parts)
-    return path.suffix.lower() in READABLE and not hidden
-
-
-def open_translator(
-    config: Config,
-    workdir: Path,
-    step: int | Literal["best", "newest"],
-    seed: int | None,
-    noisy: bool,
-) -> tuple[int, Translator]:
-    """The step of a checkpoint, and its generator as a function of images and a sample's number.
-
-    What becomes of an image is a function of it, the seed and that number alone.
-    """
-    template = jax.eval_shape(lambda: create_state(config))
-    step, params, _ = read_network(workdir, template, step, config.train.best_metric)
-    generator, params = make_generator(config), jax.device_put(params)
-    seeded = config if seed is None else replace(config, seed=seed)
-    key = purpose_key(seeded, "translations")
-    compiled: dict[tuple[int, ...], set[int]] = {}  # sizes of batches, by shape of an image
-
-    @jax.jit
-    def generate(params: dict, images: jax.Array, sample: int) -> jax.Array:
-        keys = jax.random.fold_in(key, sample)[None].repeat(len(images))
-        return translate(generator, params, images, keys if noisy else None)
-
-    def run(images: np.ndarray, sample: int) -> np.ndarray:
-        outputs = []
-        for first in range(0, len(images), BATCH_SIZE):
-            batch = images[first : first + BATCH_SIZE]
-            sizes = compiled.setdefault(images.shape[1:], set())
-            size = min((size for size in sizes if size >= len(batch)), default=len(batch))
-            sizes.add(size)
-            fill = np.repeat(batch[-1:], size - len(batch), 0)  # so that less is compiled
-            filled = np.concatenate([batch, fill])
-            outputs.append(np.asarray(generate(params, filled, sample))[: len(batch)])
-        return np.concatenate(outputs)
-
-    return step, run
-
-
-Read = tuple[Job, Pixels | Exception]
-
-
 def translated(
     read: Iterable[Read], run: Translator, multiple: int, samples: int, tile: int | None
 ) -> Iterator[tuple[Job, Pixels | Exception, list[np.ndarray]]]:
@@ -270,7 +170,7 @@ def write_outputs(path: Path, pixels: Pixels, outputs: list[np.ndarray]) -> None
                 new.write_bytes(encoded(values, pixels.dtype, suffix))
 
 
-def tell(text: object, file) -> None:
+def tell(text: object, file: TextIO) -> None:
     """A line beside the progress bar."""
     with suppress(OSError):  # nobody may be watching
         tqdm.write(str(text), file=file)

@@ -15,9 +15,10 @@ from pix2pix_jax.before_after import PAGE
 from pix2pix_jax.config import Config, Data, Loss, Model, resolve
 from pix2pix_jax.generator import make_generator
 from pix2pix_jax.import_weights import write_run
+from pix2pix_jax.jobs import find_jobs
 from pix2pix_jax.tiles import by_tiles, padded, ramp, starts
 from pix2pix_jax.train_step import create_state, purpose_key
-from pix2pix_jax.translate import find_jobs, translate_files
+from pix2pix_jax.translate import translate_files
 
 
 def make_run(workdir, **data):
