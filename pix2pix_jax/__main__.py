@@ -115,6 +115,7 @@ def run_translate(options: argparse.Namespace, fields: Fields) -> int:
         seed=options.seed,
         samples=options.samples,
         tile=options.tile,
+        resize=options.resize,
         noisy=not options.no_dropout,
     )
 
@@ -265,6 +266,9 @@ def add_arguments(name: str, command: Parser) -> None:
         command.add_argument("--no_dropout", action="store_true", help="nothing is random")
         command.add_argument(
             "--tile", type=positive, metavar="SIDE", help="cut large images into tiles"
+        )
+        command.add_argument(
+            "--resize", action="store_true", help="scale to the size of training, and back"
         )
     if name == "import":
         command.add_argument(

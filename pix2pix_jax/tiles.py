@@ -1,8 +1,9 @@
-"""Images of any size for a network that halves them many times: padded, or cut into tiles."""
+"""Images of any size for a network of one size: padded, cut into tiles, or scaled."""
 
 from collections.abc import Callable
 
 import numpy as np
+from PIL import Image
 
 OVERLAP = 4  # the part of a tile's side that it shares with its neighbour is one of so many
 
@@ -21,6 +22,15 @@ def padded(image: np.ndarray, height: int, width: int) -> tuple[np.ndarray, tupl
     ]
     place = slice(before[0], before[0] + h), slice(before[1], before[1] + w)
     return np.pad(image, [*widths, (0, 0)], "reflect"), place
+
+
+def scaled(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """An image [h, w, c] at another size, each channel by itself, as training scales it."""
+    size, kind = (width, height), Image.Resampling.BICUBIC
+    channels = [
+        Image.fromarray(channel).resize(size, kind) for channel in np.moveaxis(image, -1, 0)
+    ]
+    return np.clip(np.stack([np.asarray(channel) for channel in channels], -1), -1, 1)
 
 
 def up_to(side: int, multiple: int) -> int:

@@ -21,7 +21,7 @@ from pix2pix_jax.files import whole
 from pix2pix_jax.guards import memory_errors
 from pix2pix_jax.jobs import Job, find_jobs
 from pix2pix_jax.page import run_name
-from pix2pix_jax.tiles import by_tiles, padded, up_to
+from pix2pix_jax.tiles import by_tiles, padded, scaled, up_to
 from pix2pix_jax.translator import BATCH_SIZE, Translator, open_translator
 from pix2pix_jax.writer import say
 
@@ -37,6 +37,7 @@ def translate_files(
     seed: int | None = None,
     samples: int = 1,
     tile: int | None = None,
+    resize: bool = False,
     noisy: bool = True,
 ) -> int:
     """Translates a file, a folder with all below it, or what a pattern matches.
@@ -50,6 +51,7 @@ def translate_files(
       seed: of the dropout; None: that of the run.
       samples: of every image, each with a dropout of its own.
       tile: side of the tiles to cut images into; None: they stay whole.
+      resize: whether to scale images to the size of training, and their outputs back.
       noisy: whether there is dropout.
 
     Returns:
@@ -65,26 +67,30 @@ def translate_files(
         raise UsageError(
             f"--tile: {tile} is no multiple of {multiple}; give {up_to(tile, multiple)}"
         )
+    if tile and resize:
+        raise UsageError("--tile, --resize: give one of them, since either is for large images")
     if samples > 1 and not (noisy and config.model.dropout):
         raise UsageError("--samples: without dropout they are all alike; give 1")
     jobs = find_jobs(source, output)
     step, run = open_translator(config, workdir, step, seed, noisy)
     say(f"{workdir}: step {step}; {len(jobs)} images to {output}")
     write_page(output, f"{run_name(workdir)} at step {step}", [], 0)  # marks the folder as ours
-    done, bad, figures, start = 0, 0, {}, time.perf_counter()
+    done, bad, others, figures, start = 0, 0, 0, {}, time.perf_counter()
     with (
         ThreadPoolExecutor() as pool,
         memory_errors("--input, or --tile: images, or tiles, are too large"),
         tqdm(total=len(jobs), unit="image", disable=not sys.stderr.isatty()) as bar,
     ):
         read = ahead(pool, lambda job: _read(job, config.data.input_channels), jobs)
-        for job, pixels, outputs in translated(read, run, multiple, samples, tile):
+        size = config.data.image_size if resize else None
+        for job, pixels, outputs in translated(read, run, multiple, samples, tile, size):
             bar.update()
             if isinstance(pixels, Exception):
                 bad += 1
                 tell(pixels, sys.stderr)
                 continue
             done += 1
+            others += pixels.values.shape[:2] != config.data.image_size
             for note in pixels.notes:
                 tell(f"{job.path}: passed over: {note}", sys.stdout)
             write_outputs(output / job.name, pixels, outputs)
@@ -97,13 +103,24 @@ def translate_files(
         f"{done} images in {seconds:.1f} s, {done / seconds:.2f} images/s; before and after are "
         f"shown in {output / PAGE}"
     )
+    if others and not (tile or resize):
+        height, width = config.data.image_size
+        say(
+            f"{others} of them are not {height}x{width}, as in training (height x width); to let "
+            "the network see them at that size, give --resize, or --tile for parts of them"
+        )
     if bad:
         print(f"{bad} of {len(jobs)} files could not be translated, as told above", file=sys.stderr)
     return 2 if bad else 0
 
 
 def translated(
-    read: Iterable[Read], run: Translator, multiple: int, samples: int, tile: int | None
+    read: Iterable[Read],
+    run: Translator,
+    multiple: int,
+    samples: int,
+    tile: int | None,
+    size: tuple[int, int] | None,
 ) -> Iterator[tuple[Job, Pixels | Exception, list[np.ndarray]]]:
     """Yields every job with what was read and its outputs [h, w, c], those of one shape together.
 
@@ -113,25 +130,30 @@ def translated(
       multiple: that sides must be of.
       samples: outputs of each.
       tile: as for `translate_files`.
+      size: height and width to scale images to, and from which outputs are scaled back.
     """
     waiting: dict[tuple[int, int], list[tuple[Job, Pixels]]] = {}
+    numbers = range(samples)
 
     def together(shape: tuple[int, int]) -> Iterator:
         jobs = waiting.pop(shape)
-        images, places = zip(*(padded(pixels.values, *shape) for _, pixels in jobs), strict=True)
-        outputs = [run(np.stack(images), sample) for sample in range(samples)]
-        for place, (job, pixels) in enumerate(jobs):
-            yield job, pixels, [output[place][places[place]] for output in outputs]
+        whole = [scaled(p.values, *size) if size else p.values for _, p in jobs]
+        images, places = zip(*(padded(image, *shape) for image in whole), strict=True)
+        batches = [run(np.stack(images), number) for number in numbers]
+        for n, (job, pixels) in enumerate(jobs):
+            outputs = [batch[n][places[n]] for batch in batches]
+            if size:
+                outputs = [scaled(output, *pixels.values.shape[:2]) for output in outputs]
+            yield job, pixels, outputs
 
     for job, pixels in read:
         if isinstance(pixels, Exception):
             yield job, pixels, []
         elif tile:
             image = pixels.values
-            numbers = range(samples)
             yield job, pixels, [by_tiles(lambda x, n=n: run(x, n), image, tile) for n in numbers]
         else:
-            height, width, _ = pixels.values.shape
+            height, width = size or pixels.values.shape[:2]
             shape = up_to(height, multiple), up_to(width, multiple)
             waiting.setdefault(shape, []).append((job, pixels))
             if len(waiting[shape]) == BATCH_SIZE:

@@ -346,6 +346,23 @@ def test_a_large_image_by_tiles_is_of_its_size_and_without_seams(colour, tmp_pat
     )
 
 
+def test_images_may_be_scaled_to_the_size_of_training_and_back(colour, tmp_path):
+    y, x = np.mgrid[:64, :96] / 40
+    smooth = np.stack([np.sin(x), np.cos(y), np.sin(x + y)], -1).astype(np.float32)
+    np.save(tmp_path / "a.npy", smooth)
+    assert translate(colour, tmp_path / "a.npy", tmp_path / "out", resize=True) == 0
+
+    def at(image, *size):  # by Pillow, channel by channel
+        channels = (Image.fromarray(image[..., n]).resize(size, 3) for n in range(3))
+        return np.clip(np.stack(list(map(np.asarray, channels)), -1), -1, 1)
+
+    wanted = at(expected(colour, at(smooth, 32, 32)), 96, 64)
+    assert wanted.std() > 0.1
+    np.testing.assert_allclose(np.load(tmp_path / "out" / "a.npy"), wanted, atol=1e-5)
+    message = refusal(lambda: translate(colour, tmp_path / "a.npy", tmp_path, resize=True, tile=64))
+    assert "give one of them" in message
+
+
 def test_from_the_command_line(colour, tmp_path):
     workdir, *_ = colour
     (tmp_path / "a.jpg").write_bytes(jpeg(16, 24))
