@@ -5,6 +5,7 @@ that put tensors together, and what these do is done by numpy.
 """
 
 import io
+import math
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -158,9 +159,10 @@ def _array(tensor: Tensor, storage: bytes) -> np.ndarray:
     flat = np.frombuffer(storage, tensor.dtype)
     steps = zip(tensor.shape, tensor.strides, strict=True)
     last = tensor.offset + sum((side - 1) * stride for side, stride in steps)
-    if min((tensor.offset, *tensor.shape, *tensor.strides)) < 0 or (
-        0 not in tensor.shape and last >= len(flat)
-    ):
+    negative = min((tensor.offset, *tensor.shape, *tensor.strides)) < 0
+    size = math.prod(tensor.shape)
+    # Larger than its storage, a tensor could be by strides of 0, of any size.
+    if negative or size > len(flat) or (size and last >= len(flat)):
         raise UsageError("is damaged: a tensor in it is larger than its storage")
     strides = [stride * flat.itemsize for stride in tensor.strides]
     return np.lib.stride_tricks.as_strided(flat[tensor.offset :], tensor.shape, strides).copy()

@@ -261,6 +261,12 @@ def test_a_file_cut_short_is_refused(tmp_path):
             assert str(path) in refusal(read_pth, path)
 
 
+def test_a_tensor_larger_than_its_storage_is_refused(tmp_path):
+    state = {"a": torch.zeros(1).expand(1 << 40)}
+    torch.save(state, tmp_path / "G.pth")
+    assert "larger than its storage" in refusal(read_pth, tmp_path / "G.pth")
+
+
 def test_views_and_other_types_are_read_as_they_are(tmp_path):
     table = torch.arange(24.0).reshape(4, 6)
     state = {
