@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 
@@ -164,7 +164,8 @@ class Optimizer:
     schedule: Literal["constant", "linear_decay"] = "constant"
     # Of a step. alternating: the discriminator's, then the generator's against the new one
     # (section 3.3). simultaneous: both from the same forward pass. real_then_fake: the
-    # discriminator's on the real image, another on the generated one, then the generator's.
+    # discriminator's on the real image, another on the generated one, which is also that of the
+    # gradient penalty, then the generator's.
     updates: Literal["alternating", "simultaneous", "real_then_fake"] = "alternating"
 
 
@@ -253,8 +254,17 @@ def preset(name: str, config: Config) -> Config:
 
 
 def changed(config: Config, changes: dict[str, dict[str, Any]]) -> Config:
-    """A config with other values of some fields, by group and name."""
-    groups = {g: replace(getattr(config, g), **fields) for g, fields in changes.items()}
+    """A config with other values of some fields, by group and name.
+
+    Raises:
+      UsageError: naming the field that refuses its value.
+    """
+    try:
+        groups = {g: replace(getattr(config, g), **fields) for g, fields in changes.items()}
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise UsageError(f"{field}: {first['msg']}, not {first['input']!r}") from error
     return replace(config, **groups)
 
 
@@ -351,8 +361,15 @@ def free_fields(config: Config) -> set[tuple[str, str]]:
 
 
 def identity(config: Config) -> str:
-    """SHA-256 of all fields of a resolved config that shape its numbers."""
-    groups = asdict(config)
+    """SHA-256 of all fields of a resolved config that shape its numbers.
+
+    But for those at their defaults, so that it stays when there are more of them.
+    """
+    groups, defaults = asdict(config), asdict(Config())
     for group, name in free_fields(config):
         del groups[group][name]
+    for group, fields in groups.items():
+        if isinstance(fields, dict):
+            default = defaults[group]
+            groups[group] = {n: value for n, value in fields.items() if value != default[n]}
     return hashlib.sha256(json.dumps(groups, sort_keys=True).encode()).hexdigest()

@@ -6,6 +6,7 @@ brushes, translate only when a stroke has ended, and add two hundred megabytes.
 
 import io
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,7 +20,7 @@ from PIL import Image
 
 from pix2pix_jax.config import Config, UsageError, resolve
 from pix2pix_jax.data.images import MODES, decode, resize, to_float, to_image, with_channels
-from pix2pix_jax.data.palettes import CMP, PALETTES, Palette, nearest_class
+from pix2pix_jax.data.palettes import CMP, CMP_PUBLIC, PALETTES, Palette, nearest_class
 from pix2pix_jax.data.synthetic import draw_facade
 from pix2pix_jax.evaluate import check_run
 from pix2pix_jax.page import run_name
@@ -86,17 +87,28 @@ def demo(
     say("compiling")
     run(np.zeros((1, *data.image_size, data.input_channels), np.float32), 0)
     try:
-        server = ThreadingHTTPServer((host, port), handler(answers, host))
+        server = Server((host, port), handler(answers, host))
     except OSError as error:
         raise UsageError(
             f"--host, --port: cannot listen at {host}:{port} ({error.strerror}); give another "
             "--port, or 0 for any"
         ) from error
-    server.daemon_threads = True
     with server:
         say(f"{workdir}: step {step} at http://{host}:{server.server_port}/ until Ctrl-C")
         server.serve_forever()
     return 0
+
+
+class Server(ThreadingHTTPServer):
+    """Does not tell of visitors who leave before they are answered."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Tells in one line what is no visitor's doing."""
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
 
 
 def settings(config: Config, workdir: Path, step: int) -> Settings:
@@ -115,7 +127,7 @@ def settings(config: Config, workdir: Path, step: int) -> Settings:
         if palette
         else "#ffffff",
         free=palette is None,
-        examples=palette is not None and len(palette.classes) == len(CMP.classes),
+        examples=palette in (CMP, CMP_PUBLIC),
         noisy=config.model.dropout > 0,
     )
 
@@ -153,7 +165,7 @@ def handler(answers: dict[str, Callable[[bytes, int], bytes]], host: str) -> typ
     page, lock = Path(__file__).with_name("demo.html").read_bytes(), Lock()
 
     class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+        protocol_version, timeout = "HTTP/1.1", 30  # seconds that a silent visitor may stay
 
         def reply(self, status: int, body: bytes, kind: str) -> None:
             self.send_response(status)
@@ -182,14 +194,14 @@ def handler(answers: dict[str, Callable[[bytes, int], bytes]], host: str) -> typ
             self.answer(self.rfile.read(int(length)))
 
         def answer(self, body: bytes) -> None:
-            url = urlsplit(self.path)
-            # Another name for this machine would be another site's (DNS rebinding).
-            foreign = self.headers.get("host", "").rpartition(":")[0] not in LOCAL
-            [number, *_] = [*parse_qs(url.query).values(), ["0"]][0]
-            if url.path not in answers or (host in LOCAL and foreign):
-                self.reply(404, b"no such page", "text/plain")
-                return
             try:
+                url = urlsplit(self.path)
+                # Another name for this machine would be another site's (DNS rebinding).
+                foreign = urlsplit(f"//{self.headers.get('host', '')}").hostname not in LOCAL
+                [number, *_] = [*parse_qs(url.query).values(), ["0"]][0]
+                if url.path not in answers or (host in LOCAL and foreign):
+                    self.reply(404, b"no such page", "text/plain")
+                    return
                 with lock:  # the devices do one thing at a time
                     content = answers[url.path](body, int(number) % 2**31)
             except ValueError as error:  # UsageError, too: a file that is no picture

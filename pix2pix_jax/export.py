@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,7 @@ from safetensors.numpy import save_file
 
 from pix2pix_jax import __version__
 from pix2pix_jax.checkpoint_reader import read_network
-from pix2pix_jax.config import Config, UsageError, resolve
+from pix2pix_jax.config import Config, Data, UsageError, resolve
 from pix2pix_jax.discriminator import Discriminator, make_discriminator
 from pix2pix_jax.evaluate import check_run
 from pix2pix_jax.files import whole
@@ -59,12 +60,20 @@ def export(
     """
     config = resolve(config)
     check_run(workdir, config)
+    # Computed as others will: whatever it was trained in, its parameters are float32.
+    config = replace(config, train=replace(config.train, dtype="float32"))
     if kind == "pth":
         check_theirs(config)
     if kind == "onnx" and not all(map(importlib.util.find_spec, ("onnx", "onnxruntime"))):
         raise UsageError("--format: onnx needs more: pip install 'pix2pix_jax[onnx]'")
     if discriminator and kind in ("stablehlo", "onnx"):
         raise UsageError(f"--discriminator: goes with safetensors and pth, not with {kind}")
+    if discriminator and kind == "pth" and config.model.discriminator == "tutorial":
+        raise UsageError(
+            "model.discriminator: tutorial pads otherwise than any in the PyTorch code; leave out "
+            "--discriminator"
+        )
+    check_free(output, discriminator)
     template = jax.eval_shape(lambda: create_state(config))
     write = {
         "stablehlo": write_stablehlo,
@@ -75,8 +84,6 @@ def export(
     for network, path in (("generator", output), ("discriminator", discriminator)):
         if path is None:
             continue
-        if path.is_dir():
-            raise UsageError(f"{path}: is a folder; give a file to export the {network} to")
         best, judges = config.train.best_metric, network == "discriminator"
         step, params, _ = read_network(workdir, template, step, best, network)
         module = (make_discriminator if judges else make_generator)(config)
@@ -93,6 +100,17 @@ def export(
             f"random images it differs from JAX by {difference:.1e} at most"
         )
     return 0
+
+
+def check_free(output: Path, discriminator: Path | None) -> None:
+    """Raises UsageError where something else would be lost."""
+    if discriminator and output.resolve() == discriminator.resolve():
+        raise UsageError(f"--discriminator: {discriminator} is the generator's; give another file")
+    for name, path in (("output", output), ("discriminator", discriminator)):
+        if path and path.is_dir():
+            raise UsageError(f"--{name}: {path} is a folder; give a file")
+        if path and path.exists() and path.stat().st_size:
+            raise UsageError(f"--{name}: {path} is there already; remove it, or give another")
 
 
 def one_by_one(module: nn.Module, params: dict) -> Network:
@@ -153,11 +171,6 @@ def write_safetensors(
 def write_torch(path: Path, config: Config, module: nn.Module, params: dict, step: int) -> Network:
     """A state dict by the names of the PyTorch code."""
     judges = isinstance(module, Discriminator)
-    if judges and config.model.discriminator == "tutorial":
-        raise UsageError(
-            "model.discriminator: tutorial pads otherwise than any in the PyTorch code; leave out "
-            "--discriminator"
-        )
     names = (
         discriminator_names(config.model.discriminator)
         if judges
@@ -168,5 +181,7 @@ def write_torch(path: Path, config: Config, module: nn.Module, params: dict, ste
 
 
 def _metadata(config: Config, step: int) -> dict[str, str]:
-    text = TypeAdapter(Config).dump_json(config).decode()
+    # Without places on this machine, since such files are given away.
+    data = replace(config.data, source=None, data_dir=Data().data_dir)
+    text = TypeAdapter(Config).dump_json(replace(config, data=data)).decode()
     return {"pix2pix_jax": __version__, "step": str(step), "config": text}

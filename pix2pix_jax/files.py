@@ -18,7 +18,8 @@ def whole(path: Path) -> Iterator[Path]:
     So a reader never sees half of it, and where something fails the old one stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid4().hex}")  # others may be writing it, too
+    # Others may be writing it, too; of a long name, so much as leaves room.
+    partial = path.with_name(f".{path.name[:40]}.{uuid4().hex}")
     try:
         yield partial
         partial.rename(path)

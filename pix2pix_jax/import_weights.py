@@ -117,7 +117,7 @@ def read_tensors(path: Path, safetensors: bool | None = None) -> tuple[State, Co
             text = (file.metadata() or {}).get("config")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         config = text and TypeAdapter(Config).validate_json(text)
-    except (SafetensorError, ValidationError) as error:
+    except (SafetensorError, ValidationError, AttributeError, TypeError) as error:
         reason = str(error).partition("\n")[0]
         raise UsageError(f"{path}: cannot be read as safetensors ({reason:.200})") from error
     return (tensors, config) if config else (plain_names(tensors), None)

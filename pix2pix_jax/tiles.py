@@ -74,4 +74,4 @@ def starts(length: int, side: int) -> list[int]:
 def ramp(side: int) -> np.ndarray:
     """How much a tile counts: rising from its edge over what it shares, then 1."""
     edge = np.arange(side) + 0.5
-    return np.minimum(1, np.minimum(edge, side - edge) / (side // OVERLAP)).astype(np.float32)
+    return np.minimum(1, np.minimum(edge, side - edge) / max(1, side // OVERLAP)).astype(np.float32)

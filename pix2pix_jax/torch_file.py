@@ -30,14 +30,20 @@ STORAGES = {
     "BoolStorage": np.bool_,
 }
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # of files before PyTorch 1.6
-MOST = 1 << 31  # bytes of a pickle, or of one tensor, that are still believed
+MOST = 1 << 26  # bytes of a pickle, which names tensors and does not hold them
+
+
+class Storage(NamedTuple):
+    """A run of numbers in a file."""
+
+    key: str
+    dtype: np.dtype
 
 
 class Tensor(NamedTuple):
     """Where a tensor lies: steps through a storage, all counted in elements."""
 
-    key: str
-    dtype: np.dtype
+    storage: Storage
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
@@ -51,21 +57,25 @@ class Unpickler(pickle.Unpickler):
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         if module == "torch" and name in STORAGES:
-            return lambda: np.dtype(STORAGES[name])  # a name that stands for itself
+            return name  # and no type, which a pickle could change
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return lambda storage, offset, shape, strides, *_: Tensor(
-                *storage, int(offset), tuple(map(int, shape)), tuple(map(int, strides))
-            )
+            return _tensor
         if (module, name) == ("torch._utils", "_rebuild_parameter"):
             return lambda tensor, *_: tensor
         raise pickle.UnpicklingError(f"a whole {module}.{name} in it, not only tensors")
 
-    def persistent_load(self, pid: Any) -> tuple[str, np.dtype]:
-        """The name and type of the storage that a tensor lies in."""
-        kind, storage, key, *_ = pid
-        if kind != "storage":
+    def persistent_load(self, pid: Any) -> Storage:
+        """The storage that a tensor lies in."""
+        kind, name, key, *_ = pid
+        if kind != "storage" or not isinstance(name, str):
             raise pickle.UnpicklingError(f"a {kind!s:.40} in it")
-        return str(key), storage()
+        return Storage(str(key), np.dtype(STORAGES[name]))
+
+
+def _tensor(storage: Any, offset: int, shape: Any, strides: Any, *_: Any) -> Tensor:
+    if type(storage) is not Storage:
+        raise pickle.UnpicklingError("a tensor without a storage in it")
+    return Tensor(storage, int(offset), tuple(map(int, shape)), tuple(map(int, strides)))
 
 
 def read_pth(path: Path) -> dict[str, np.ndarray]:
@@ -84,6 +94,8 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
         raise
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
+    except MemoryError as error:
+        raise UsageError(f"{path}: asks for more memory than there is; fetch it again") from error
     except Exception as error:  # what a broken pickle raises is anything
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise UsageError(
@@ -99,18 +111,19 @@ def _read_zip(file: BinaryIO) -> dict[str, np.ndarray]:
             raise UsageError(f"is a zip file of {', '.join(archive.namelist())[:80]}, not a .pth")
         root = pickles[0].removesuffix("data.pkl")
 
-        def member(name: str) -> bytes:
+        def member(name: str, most: int | None = None) -> bytes:
             info = archive.getinfo(root + name)
-            if info.file_size > MOST or info.compress_type != zipfile.ZIP_STORED:
+            large = most is not None and info.file_size > most
+            if large or info.compress_type != zipfile.ZIP_STORED:
                 raise UsageError(f"its {name} is larger than it should be, or packed")
             return archive.read(info)
 
         if f"{root}byteorder" in archive.namelist() and member("byteorder") != b"little":
             raise UsageError("was written by a big-endian machine, whose files are not read")
-        tensors = _state_dict(Unpickler(io.BytesIO(member("data.pkl"))).load())
-        keys = {tensor.key for tensor in tensors.values()}
+        tensors = _state_dict(Unpickler(io.BytesIO(member("data.pkl", MOST))).load())
+        keys = {tensor.storage.key for tensor in tensors.values()}
         storages = {key: member(f"data/{key}") for key in keys}
-    return {name: _array(tensor, storages[tensor.key]) for name, tensor in tensors.items()}
+    return _arrays(tensors, storages)
 
 
 def _read_legacy(file: BinaryIO) -> dict[str, np.ndarray]:
@@ -127,14 +140,14 @@ def _read_legacy(file: BinaryIO) -> dict[str, np.ndarray]:
         )
     Unpickler(file).load()  # about the machine
     tensors, keys = _state_dict(Unpickler(file).load()), Unpickler(file).load()
-    sizes = {tensor.key: tensor.dtype.itemsize for tensor in tensors.values()}
+    sizes = {t.storage.key: t.storage.dtype.itemsize for t in tensors.values()}
     storages = {}
     for key in keys:
         length = int.from_bytes(file.read(8), "little", signed=True) * sizes[key]
-        if not 0 <= length <= MOST:
+        if length < 0:
             raise UsageError("is damaged: it has a tensor of an impossible size")
         storages[key] = file.read(length)
-    return {name: _array(tensor, storages[tensor.key]) for name, tensor in tensors.items()}
+    return _arrays(tensors, storages)
 
 
 def _state_dict(content: Any) -> dict[str, Tensor]:
@@ -145,7 +158,7 @@ def _state_dict(content: Any) -> dict[str, Tensor]:
     if not content:
         raise UsageError("holds an empty state dict")
     for name, value in content.items():
-        if not isinstance(value, Tensor):
+        if not isinstance(name, str) or not isinstance(value, Tensor):
             names = ", ".join(map(str, content))
             raise UsageError(
                 f"holds a dict of {names:.80}, where {name!s:.40} is a {type(value).__name__}, "
@@ -154,9 +167,17 @@ def _state_dict(content: Any) -> dict[str, Tensor]:
     return content
 
 
+def _arrays(tensors: dict[str, Tensor], storages: dict[str, bytes]) -> dict[str, np.ndarray]:
+    """Copies; raises UsageError where many tensors share what is there, as no network's do."""
+    size = sum(math.prod(t.shape) * t.storage.dtype.itemsize for t in tensors.values())
+    if size > 2 * sum(map(len, storages.values())):
+        raise UsageError("is damaged: its tensors are larger than its storage")
+    return {name: _array(tensor, storages[tensor.storage.key]) for name, tensor in tensors.items()}
+
+
 def _array(tensor: Tensor, storage: bytes) -> np.ndarray:
     """A copy of a tensor; raises UsageError where it reaches out of its storage."""
-    flat = np.frombuffer(storage, tensor.dtype)
+    flat = np.frombuffer(storage, tensor.storage.dtype)
     steps = zip(tensor.shape, tensor.strides, strict=True)
     last = tensor.offset + sum((side - 1) * stride for side, stride in steps)
     negative = min((tensor.offset, *tensor.shape, *tensor.strides)) < 0

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pix2pix_jax.config import Config, Model, UsageError
+from pix2pix_jax.config import PRESETS, Config, Model, UsageError
 from pix2pix_jax.discriminator import TABLES
 from pix2pix_jax.generator import make_generator
 
@@ -61,7 +61,8 @@ def generator_fields(state: State) -> dict[str, dict[str, Any]]:
         depth += 1
     names = generator_names(depth)
     first, last = (f"{names[layer]}.weight" for layer in ("down1", f"up{depth}"))
-    if depth < 2 or first not in state or last not in state:
+    kernels = all(name in state and state[name].ndim == 4 for name in (first, last))
+    if not 2 <= depth <= 16 or not kernels or 0 in state[first].shape:
         raise UsageError(f"holds {_found(state)}, not a U-Net as that code saves it")
     channels = state[first].shape[1], state[last].shape[1]
     if max(channels) > 64:
@@ -77,7 +78,11 @@ def generator_fields(state: State) -> dict[str, dict[str, Any]]:
             "image_size": (2**depth, 2**depth),
             "load_size": None,
         },
-        "model": {
+        "model": PRESETS["pytorch"]["model"]
+        | {
+            "leaky_slope": 0.2,
+            "skip_slope": 0.0,
+            "norm_epsilon": 1e-5,
             "generator": "unet",
             "depth": depth,
             "features": state[first].shape[0],
@@ -99,11 +104,13 @@ def discriminator_fields(state: State, config: Config) -> dict[str, dict[str, An
     else:
         count = sum(value.ndim == 4 for value in state.values()) - 1
         first = "model.0.weight"
-        if first not in state or f"model.{3 * count - 1}.weight" not in state:
+        if first not in state or f"model.{3 * count - 1}.weight" not in state or count < 1:
             raise UsageError(f"holds {_found(state)}, not a discriminator as that code saves it")
         if not 2 <= count <= 6:
             raise UsageError(f"is of n_layers {count - 1}; 1 to 5 are {', '.join(PATCHES)}")
         name = PATCHES[count - 2]
+    if state[first].ndim != 4 or 0 in state[first].shape:
+        raise UsageError(f"has {first} as {state[first].shape}, which is no kernel")
     features, seen = state[first].shape[:2]
     target, source = config.data.target_channels, config.data.input_channels
     if seen not in (target, target + source):
@@ -145,6 +152,8 @@ def from_torch(state: State, names: dict[str, str], template: dict) -> dict:
     """
     left, params = dict(state), {}
     for layer, name, value in _leaves(template):
+        if layer not in names:
+            raise UsageError(f"has no {layer}; leave out --config.model.bottleneck_norm")
         place = f"{names[layer]}.{_their_name(layer, name)}"
         if name == "bias" and place not in left:
             params.setdefault(layer, {})[name] = np.zeros(value.shape, np.float32)
@@ -191,7 +200,8 @@ def to_torch(params: dict, names: dict[str, str], model: Model) -> State:
 def check_theirs(config: Config) -> None:
     """Raises UsageError, naming the field, where that code cannot compute what a run does."""
     model, wanted = config.model, {"leaky_slope": 0.2, "skip_slope": 0.0, "norm_epsilon": 1e-5}
-    wanted |= {"generator": "unet", "norm_affine": model.norm != "instance"}
+    wanted |= {"generator": "unet"}
+    wanted |= {} if model.norm == "none" else {"norm_affine": model.norm == "batch"}
     wanted |= {"bias": "all" if model.norm == "instance" else "paper"}
     for name, value in wanted.items():
         if getattr(model, name) != value:

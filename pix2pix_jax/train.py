@@ -16,6 +16,7 @@ from pix2pix_jax.checkpoint_reader import read_scores
 from pix2pix_jax.config import Config, UsageError, resolve
 from pix2pix_jax.config_files import write_config
 from pix2pix_jax.data.builders import fingerprint, prepare
+from pix2pix_jax.data.images import MODES
 from pix2pix_jax.data.pipeline import Example, open_split, plain, prefetched, train_batches
 from pix2pix_jax.generator import make_generator, translate
 from pix2pix_jax.guards import (
@@ -49,6 +50,10 @@ def train(config: Config, workdir: Path) -> int:
       UsageError: config, data or checkpoint that cannot be used, or a loss that is not finite.
     """
     config = resolve(config)
+    for name in ("input_channels", "target_channels"):
+        channels = getattr(config.data, name)
+        if channels not in MODES:
+            raise UsageError(f"data.{name}: {channels} is for arrays; images have 1, 3 or 4")
     check_devices(config.data.batch_size)
     template = jax.eval_shape(lambda: create_state(config))
     check_workdir(workdir, config)

@@ -1,5 +1,6 @@
 """The translation command: images in, PNGs of the same stem and the same size out."""
 
+import math
 import sys
 import time
 from collections import deque
@@ -25,6 +26,7 @@ from pix2pix_jax.tiles import by_tiles, padded, scaled, up_to
 from pix2pix_jax.translator import BATCH_SIZE, Translator, open_translator
 from pix2pix_jax.writer import say
 
+BATCH_PIXELS, WAITING_PIXELS = 2**21, 2**24
 Read = tuple[Job, Pixels | Exception]  # a file, and what is in it or what is wrong with it
 
 
@@ -71,10 +73,9 @@ def translate_files(
         raise UsageError("--tile, --resize: give one of them, since either is for large images")
     if samples > 1 and not (noisy and config.model.dropout):
         raise UsageError("--samples: without dropout they are all alike; give 1")
-    jobs = find_jobs(source, output)
     step, run = open_translator(config, workdir, step, seed, noisy)
+    jobs = find_jobs(source, output, samples)
     say(f"{workdir}: step {step}; {len(jobs)} images to {output}")
-    write_page(output, f"{run_name(workdir)} at step {step}", [], 0)  # marks the folder as ours
     done, bad, others, figures, start = 0, 0, 0, {}, time.perf_counter()
     with (
         ThreadPoolExecutor() as pool,
@@ -85,15 +86,18 @@ def translate_files(
         size = config.data.image_size if resize else None
         for job, pixels, outputs in translated(read, run, multiple, samples, tile, size):
             bar.update()
-            if isinstance(pixels, Exception):
+            try:
+                if isinstance(pixels, Exception):
+                    raise pixels
+                write_outputs(output / job.name, pixels, outputs)
+            except (UsageError, OSError) as error:
                 bad += 1
-                tell(pixels, sys.stderr)
+                tell(error, sys.stderr)
                 continue
             done += 1
             others += pixels.values.shape[:2] != config.data.image_size
             for note in pixels.notes:
                 tell(f"{job.path}: passed over: {note}", sys.stdout)
-            write_outputs(output / job.name, pixels, outputs)
             if len(figures) < SHOWN:
                 figures[job.name] = figure(job.name, [pixels.values, *outputs])
     seconds = time.perf_counter() - start
@@ -156,8 +160,11 @@ def translated(
             height, width = size or pixels.values.shape[:2]
             shape = up_to(height, multiple), up_to(width, multiple)
             waiting.setdefault(shape, []).append((job, pixels))
-            if len(waiting[shape]) == BATCH_SIZE:
+            # As many as fill a batch or, of large ones, as there is room for.
+            if len(waiting[shape]) >= min(BATCH_SIZE, max(1, BATCH_PIXELS // math.prod(shape))):
                 yield from together(shape)
+            while sum(math.prod(s) * len(jobs) for s, jobs in waiting.items()) > WAITING_PIXELS:
+                yield from together(next(iter(waiting)))
     for shape in list(waiting):
         yield from together(shape)
 
@@ -167,7 +174,7 @@ def ahead(pool: ThreadPoolExecutor, function: Callable, items: list) -> Iterator
     futures: deque = deque()
     for item in items:
         futures.append(pool.submit(function, item))
-        if len(futures) > 2 * BATCH_SIZE:
+        if len(futures) > 2:
             yield futures.popleft().result()
     while futures:
         yield futures.popleft().result()

@@ -7,19 +7,22 @@ import tempfile
 from dataclasses import replace
 
 # What one test has compiled, in this process or in one it starts, the next need not.
-CACHE = tempfile.TemporaryDirectory(prefix="pix2pix-compiled-")
-os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE.name
+if "PYTEST_XDIST_WORKER" not in os.environ:  # whose workers share that of the process above them
+    CACHE = tempfile.TemporaryDirectory(prefix="pix2pix-compiled-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
 
 import jax
+import numpy as np
 import pytest
 from command_line import TINY, run, train
 from PIL import Image
 
 from pix2pix_jax.config import Config, Data, Loss, Model, Train, UsageError, identity, resolve
 from pix2pix_jax.config_files import Sweep
+from pix2pix_jax.train_step import create_state
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -42,6 +45,24 @@ def small() -> Config:
             loss=Loss(),
             train=Train(steps=8, log_every=2, checkpoint_every=4, sample_every=8),
         )
+    )
+
+
+HALVES = ("generator", "discriminator")
+
+
+def state_of(config):
+    """With parameters of which no two are alike."""
+    rng = np.random.default_rng(0)
+
+    def stirred(leaf):
+        noise = rng.standard_normal(leaf.shape).astype(np.float32)
+        return 0.1 * noise if leaf.ndim == 4 else leaf + 0.3 * noise
+
+    state = jax.device_get(create_state(config))
+    params = {name: jax.tree.map(stirred, getattr(state, name).params) for name in HALVES}
+    return state.replace(
+        **{name: getattr(state, name).replace(params=params[name]) for name in HALVES}
     )
 
 

@@ -8,9 +8,8 @@ import jax
 import numpy as np
 import pytest
 from command_line import refused, start
-from conftest import refusal
+from conftest import refusal, state_of
 from PIL import Image
-from test_export import state_of
 
 from pix2pix_jax.config import Config, Data, Model, resolve
 from pix2pix_jax.data.palettes import CMP, CMP_PUBLIC
@@ -172,6 +171,7 @@ def test_strangers_are_turned_away(served):
     assert ask(port, "POST", "/translate", picture, kind="image/png")[0] == 415
     assert ask(port, "POST", "/translate", picture, host="evil.example:80")[0] == 404
     assert ask(port, "GET", "/settings", host="evil.example")[0] == 404
+    assert ask(port, "GET", "/settings", host="localhost")[0] == 200  # as at port 80
     assert ask(port, "GET", "/../demo.py")[0] == 404
     assert ask(port, "POST", "/translate", b"", **{"content-length": str(1 << 40)})[0] == 413
     assert ask(port, "GET", "/example?number=x")[0] == 400

@@ -4,6 +4,7 @@ import pickle
 from dataclasses import replace
 
 import jax
+import ml_dtypes
 import numpy as np
 import pytest
 from conftest import refusal
@@ -196,6 +197,20 @@ def test_nothing_in_a_file_is_run(tmp_path):
     assert mark.exists()  # so it could have been
 
 
+class Changes:
+    """BUILD on what a storage's name is unpickled to, once a type that all share."""
+
+    def __reduce__(self):
+        return torch.BFloat16Storage, (), (3, "<", None, None, None, 1, 1, 0)
+
+
+def test_nothing_of_ours_can_be_changed_by_a_file(tmp_path):
+    kind = np.dtype(ml_dtypes.bfloat16)
+    torch.save({"a": Changes()}, tmp_path / "G.pth")
+    assert str(tmp_path / "G.pth") in refusal(read_pth, tmp_path / "G.pth")
+    assert kind.itemsize == 2
+
+
 def a_generator(**more):
     return stirred(Generator(depth=5, features=4, **more)).state_dict()
 
@@ -264,6 +279,8 @@ def test_a_file_cut_short_is_refused(tmp_path):
 def test_a_tensor_larger_than_its_storage_is_refused(tmp_path):
     state = {"a": torch.zeros(1).expand(1 << 40)}
     torch.save(state, tmp_path / "G.pth")
+    assert "larger than its storage" in refusal(read_pth, tmp_path / "G.pth")
+    torch.save(dict.fromkeys(map(str, range(9)), torch.zeros(99)), tmp_path / "G.pth")
     assert "larger than its storage" in refusal(read_pth, tmp_path / "G.pth")
 
 

@@ -15,7 +15,7 @@ from pix2pix_jax.before_after import PAGE
 from pix2pix_jax.config import Config, Data, Loss, Model, resolve
 from pix2pix_jax.generator import make_generator
 from pix2pix_jax.import_weights import write_run
-from pix2pix_jax.jobs import find_jobs
+from pix2pix_jax.jobs import WRITTEN, find_jobs
 from pix2pix_jax.tiles import by_tiles, padded, ramp, starts
 from pix2pix_jax.train_step import create_state, purpose_key
 from pix2pix_jax.translate import translate_files
@@ -79,7 +79,7 @@ def test_an_image_becomes_what_the_network_makes_of_it(colour, tmp_path):
     assert wanted.std() > 20
     assert np.abs(found - wanted).max() <= 1
     assert "before" in (tmp_path / "out" / PAGE).read_text()
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", PAGE]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png", PAGE, WRITTEN}
 
 
 def test_sides_that_cannot_be_halved_are_mirrored_and_cut_back(colour, tmp_path):
@@ -159,6 +159,7 @@ def test_turned_cmyk_and_moving_images_keep_their_upright_size(colour, tmp_path,
     (tmp_path / "turned.jpg").write_bytes(encode(RGB, "JPEG", exif=exif))
     deep = Image.fromarray(DEEP[..., 0])
     deep.save(tmp_path / "turned16.png", exif=exif)
+    deep.save(tmp_path / "turned16_.tif", exif=exif)
     Image.fromarray(RGB).convert("CMYK").save(tmp_path / "cmyk.jpg")
     Image.fromarray(RGB).convert("P").save(tmp_path / "palette.png")
     frames = [Image.fromarray(noise(24, 40, seed=seed)) for seed in (1, 2)]
@@ -168,14 +169,19 @@ def test_turned_cmyk_and_moving_images_keep_their_upright_size(colour, tmp_path,
     assert sizes == {
         "turned": (24, 40),
         "turned16": (24, 40),
+        "turned16_": (24, 40),
         "cmyk": (40, 24),
         "palette": (40, 24),
         "moving": (40, 24),
     }
     assert "only the first of 2 frames" in capsys.readouterr().out
-    found = cv2.imread(str(tmp_path / "out" / "turned16.png"), cv2.IMREAD_UNCHANGED)[..., ::-1]
+    png, tif = (
+        cv2.imread(str(tmp_path / "out" / f"{name}.png"), cv2.IMREAD_UNCHANGED)[..., ::-1]
+        for name in ("turned16", "turned16_")
+    )
+    np.testing.assert_array_equal(png, tif)
     upright = np.dstack([np.rot90(DEEP[..., 0], -1)] * 3) / np.float32(65535 / 2) - 1
-    assert np.abs(found - as_bytes(expected(colour, upright), 65535)).max() <= 6
+    assert np.abs(png - as_bytes(expected(colour, upright), 65535)).max() <= 6
 
 
 @pytest.mark.parametrize(
@@ -239,8 +245,9 @@ def test_what_is_translated_and_where_it_goes(tmp_path):
         return [job.name for job in find_jobs(str(tmp_path / source), tmp_path / output)]
 
     assert "give a folder of its own" in refusal(names, "")  # for out/old.png might be lost
-    (tmp_path / "out" / PAGE).touch()  # from here, it is what came out the last time
+    (tmp_path / "out" / WRITTEN).write_text('["old.png"]')  # it came out the last time
     assert names("") == ["a.jpg", "a.png", "b", "deep/d", "deep/er/c"]
+    assert names("deep/../*.PNG", "new2") == ["b"]
     assert names("a.png") == ["a"]
     assert names("*.png") == ["a"]
     assert names("deep/**/*.webp") == ["er/c"]
@@ -258,6 +265,48 @@ def test_what_is_translated_and_where_it_goes(tmp_path):
     assert "new/d.png is there, and not from here" in refusal(find_jobs, deep, nowhere)
     assert "is a file" in refusal(find_jobs, str(tmp_path), tmp_path / "x.txt")
     assert "is a file" in refusal(find_jobs, str(tmp_path), tmp_path / "new.png")
+
+
+def test_files_of_others_are_never_replaced(colour, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / "in" / name).write_bytes(jpeg(8, 8))
+    out = tmp_path / "out"
+    assert translate(colour, tmp_path / "in" / "a.jpg", out) == 0
+    assert translate(colour, tmp_path / "in" / "a.jpg", out) == 0  # its own, again
+    for name, options in (
+        ("b.png", {}),
+        ("a_sample2.png", {"samples": 2}),
+    ):
+        (out / name).write_bytes(b"somebody else's")
+        message = refusal(
+            lambda options=options: translate(colour, tmp_path / "in", out, **options)
+        )
+        assert f"{name} is there, and not from here" in message
+        assert (out / name).read_bytes() == b"somebody else's"
+        (out / name).unlink()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / PAGE).write_text("a page of mine")
+    message = refusal(lambda: translate(colour, tmp_path / "in", tmp_path / "mine"))
+    assert f"{PAGE} is there, and not from here" in message
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "sub").symlink_to(tmp_path / "mine")
+    (tmp_path / "in" / "sub").mkdir()
+    (tmp_path / "in" / "sub" / "c.jpg").write_bytes(jpeg(8, 8))
+    message = refusal(lambda: translate(colour, tmp_path / "in", tmp_path / "linked"))
+    assert "lies elsewhere" in message
+
+
+def test_decoders_that_start_programs_are_not_asked(colour, tmp_path, capsys):
+    (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n")
+    assert translate(colour, tmp_path / "a.png", tmp_path / "out") == 2
+    assert "cannot be read as an image (cannot identify" in capsys.readouterr().err
+
+
+def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(colour, tmp_path, capsys):
+    Image.new("1", (20_000, 10_000)).save(tmp_path / "a.png")
+    assert translate(colour, tmp_path / "a.png", tmp_path / "out") == 2
+    assert "20000x10000 is more than 100,000,000 pixels" in capsys.readouterr().err
 
 
 def test_dropout_is_of_seed_and_sample_or_absent(colour, tmp_path):

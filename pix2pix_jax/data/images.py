@@ -9,6 +9,10 @@ from PIL import Image, ImageOps
 from pix2pix_jax.config import UsageError
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+# Of all that Pillow knows, since some start other programs.
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
+MOST_PIXELS = 10**8  # of one image; a few kilobytes may hold a hundred times as many
+Image.MAX_IMAGE_PIXELS = None  # whose limits warn first, and in other words
 
 
 def decode(data: bytes, name: str) -> Image.Image:
@@ -21,10 +25,12 @@ def decode(data: bytes, name: str) -> Image.Image:
         cannot be known (32-bit integers and floats).
     """
     try:
-        image = Image.open(io.BytesIO(data))
+        image = header(data)
+        if image.width * image.height > MOST_PIXELS:
+            raise ValueError(f"{image.width}x{image.height} is more than {MOST_PIXELS:,} pixels")
         image.load()
         image = ImageOps.exif_transpose(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # what decoders raise for broken files is anything
         reason = re.sub(r" <_io.BytesIO object at \w+>", "", str(error)) if data else "it is empty"
         raise UsageError(
             f"{name}: cannot be read as an image ({reason}); mend or remove it"
@@ -39,6 +45,11 @@ def decode(data: bytes, name: str) -> Image.Image:
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
     return image
+
+
+def header(data: bytes) -> Image.Image:
+    """An image of which nothing has been decoded yet; raises OSError where it is none."""
+    return Image.open(io.BytesIO(data), formats=FORMATS)
 
 
 def with_channels(image: Image.Image, channels: int) -> Image.Image:

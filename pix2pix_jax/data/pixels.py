@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from pix2pix_jax.config import UsageError
-from pix2pix_jax.data.images import MODES, decode, to_float, with_channels
+from pix2pix_jax.data.images import MODES, decode, header, to_float, with_channels
 
 UPRIGHT = {  # by EXIF orientation, of [h, w, ...]
     2: lambda x: x[:, ::-1],
@@ -20,6 +20,10 @@ UPRIGHT = {  # by EXIF orientation, of [h, w, ...]
     7: lambda x: x.swapaxes(0, 1)[::-1, ::-1],
     8: lambda x: x.swapaxes(0, 1)[::-1],
 }
+ALPHA = "its alpha; what is transparent counts as white, as in training"
+cv2.utils.logging.setLogLevel(
+    cv2.utils.logging.LOG_LEVEL_SILENT
+)  # what it cannot read is told by us
 WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 
@@ -43,21 +47,32 @@ def read_pixels(path: Path, channels: int) -> Pixels:
     data = path.read_bytes()
     if path.suffix.lower() == ".npy":
         return _from_array(data, path, channels)
+    if channels not in MODES:
+        raise UsageError(f"{path}: an image has 1, 3 or 4 channels, not {channels}; give a .npy")
     image = decode(data, str(path))
-    notes, header = [], Image.open(io.BytesIO(data))
-    if getattr(header, "n_frames", 1) > 1:
-        notes.append(f"only the first of {header.n_frames} frames")
-    if channels != 4 and _is_transparent(image):
-        notes.append("its alpha; what is transparent counts as white, as in training")
-    if _depth(header, data) != 16:
+    notes, first = [], header(data)
+    if getattr(first, "n_frames", 1) > 1:
+        notes.append(f"only the first of {first.n_frames} frames")
+    if _depth(first, data) != 16:
+        transparent = channels != 4 and _is_transparent(image)
         values = to_float(with_channels(image, channels))
-        return Pixels(values, np.dtype(np.uint8), tuple(notes))
+        return Pixels(values, np.dtype(np.uint8), (*notes, *[ALPHA] * transparent))
+    deep = _deep(first, data, path)  # [h, w, c]
+    transparent = channels != 4 and deep.shape[-1] == 4 and (deep[..., 3] < 65535).any()
+    values = _as_channels(_scaled(deep), channels)
+    return Pixels(values, np.dtype(np.uint16), (*notes, *[ALPHA] * transparent))
+
+
+def _deep(first: Image.Image, data: bytes, path: Path) -> np.ndarray:
+    """The 16 bits of a PNG or TIFF, which Pillow has for grey alone: [h, w, c], upright."""
+    if first.format == "TIFF" and first.tag_v2.get(338, (2,)) != (2,):
+        raise UsageError(f"{path}: has a fourth channel that is no plain alpha; save it as PNG")
     deep = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if deep is None or deep.dtype != np.uint16:
         raise UsageError(f"{path}: cannot be read with its 16 bits; save it as PNG")
-    deep = UPRIGHT.get(header.getexif().get(0x0112), lambda x: x)(deep)
-    values = _as_channels(_scaled(_swapped(deep[..., None] if deep.ndim == 2 else deep)), channels)
-    return Pixels(values, np.dtype(np.uint16), tuple(notes))
+    if first.format == "PNG":  # TIFFs are turned by OpenCV
+        deep = UPRIGHT.get(first.getexif().get(0x0112), lambda x: x)(deep)
+    return _swapped(deep[..., None] if deep.ndim == 2 else deep)
 
 
 def _is_transparent(image: Image.Image) -> bool:
@@ -67,19 +82,19 @@ def _is_transparent(image: Image.Image) -> bool:
     return image.convert("RGBA").getchannel("A").getextrema()[0] < 255
 
 
-def _depth(header: Image.Image, data: bytes) -> int:
+def _depth(first: Image.Image, data: bytes) -> int:
     """Bits a channel of a file, of which Pillow tells only those of grey."""
-    if header.format == "PNG":
+    if first.format == "PNG":
         return data[24]
-    if header.format == "TIFF":
-        return max(header.tag_v2.get(258, (1,)))
+    if first.format == "TIFF":
+        return max(first.tag_v2.get(258, (1,)))
     return 8
 
 
 def _from_array(data: bytes, path: Path, channels: int) -> Pixels:
     try:
         array = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+    except Exception as error:  # of a broken header, many kinds
         raise UsageError(f"{path}: cannot be read as an array ({error}); mend it") from error
     if not isinstance(array, np.ndarray) or array.ndim not in (2, 3) or 0 in array.shape:
         shape = getattr(array, "shape", "several arrays")
