@@ -56,8 +56,7 @@ def run_train(options: argparse.Namespace, fields: Fields) -> int:
 
 def run_evaluate(options: argparse.Namespace, fields: Fields) -> int:
     """Scores a split."""
-    if options.workdir is None:
-        raise UsageError("--workdir: evaluate needs that of a run, e.g. --workdir=runs/first")
+    check_run_given(options)
     config = asked(options, fields)
     check_backend()
     from pix2pix_jax.evaluate import evaluate
@@ -122,8 +121,7 @@ def run_translate(options: argparse.Namespace, fields: Fields) -> int:
 
 def run_export(options: argparse.Namespace, fields: Fields) -> int:
     """Writes a network as a file for other programs."""
-    if options.workdir is None:
-        raise UsageError("--workdir: export needs that of a run, e.g. --workdir=runs/first")
+    check_run_given(options)
     if options.output is None:
         raise UsageError("--output: export needs a file, e.g. --output=generator.onnx")
     if options.format is None:
@@ -138,8 +136,7 @@ def run_export(options: argparse.Namespace, fields: Fields) -> int:
 
 def run_demo(options: argparse.Namespace, fields: Fields) -> int:
     """Serves a page."""
-    if options.workdir is None:
-        raise UsageError("--workdir: demo needs that of a run, e.g. --workdir=runs/first")
+    check_run_given(options)
     config = asked(options, fields)
     check_backend()
     from pix2pix_jax.demo import demo
@@ -170,6 +167,14 @@ def asked(options: argparse.Namespace, fields: Fields) -> Config:
     else:
         raise UsageError("--config: give an experiment, e.g. experiments/quickstart.py")
     return override(config, fields)
+
+
+def check_run_given(options: argparse.Namespace) -> None:
+    """Raises UsageError where a command on a run was not told which."""
+    if options.workdir is None:
+        raise UsageError(
+            f"--workdir: {options.command} needs that of a run, e.g. --workdir=runs/first"
+        )
 
 
 def check_backend() -> None:

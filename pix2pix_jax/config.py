@@ -262,10 +262,17 @@ def changed(config: Config, changes: dict[str, dict[str, Any]]) -> Config:
     try:
         groups = {g: replace(getattr(config, g), **fields) for g, fields in changes.items()}
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{field}: {first['msg']}, not {first['input']!r}") from error
+        raise UsageError(first_complaint(error)) from error
     return replace(config, **groups)
+
+
+def first_complaint(error: ValidationError) -> str:
+    """Pydantic's first complaint as `data.batch_size: input should be ..., not 'four'`."""
+    first = error.errors()[0]
+    complaint = first["msg"][0].lower() + first["msg"][1:]
+    field = ".".join(part for part in first["loc"] if isinstance(part, str))
+    # Without a field it is the whole file that is meant, too long to quote.
+    return f"{field}: {complaint}, not {first['input']!r}" if field else complaint
 
 
 # What a resumed run may change without changing the numbers it computes.

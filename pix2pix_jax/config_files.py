@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
-from pix2pix_jax.config import Config, Metric, UsageError
+from pix2pix_jax.config import Config, Metric, UsageError, first_complaint
 from pix2pix_jax.files import write_whole
 
 # By row and metric.
@@ -141,7 +141,7 @@ def _blamed_on(path: str) -> Iterator[None]:
     except UsageError:
         raise
     except ValidationError as error:
-        raise UsageError(f"{path}: {_first_line(error)}") from error
+        raise UsageError(f"{path}: {first_complaint(error)}") from error
     except SyntaxError as error:
         raise UsageError(f"{path} line {error.lineno}: {error.msg}") from error
     except Exception as error:
@@ -197,13 +197,4 @@ def _validated(tree: dict | bytes, where: str) -> Config:
     try:
         return validate(tree)
     except ValidationError as error:
-        raise UsageError(where + _first_line(error)) from error
-
-
-def _first_line(error: ValidationError) -> str:
-    """Pydantic's first complaint as `data.batch_size: input should be ..., not 'four'`."""
-    first = error.errors()[0]
-    complaint = first["msg"][0].lower() + first["msg"][1:]
-    field = ".".join(part for part in first["loc"] if isinstance(part, str))
-    # Without a field it is the whole file that is meant, too long to quote.
-    return f"{field}: {complaint}, not {first['input']!r}" if field else complaint
+        raise UsageError(where + first_complaint(error)) from error

@@ -4,7 +4,6 @@ A page of our own over the standard library: a component library would bring no 
 brushes, translate only when a stroke has ended, and add two hundred megabytes.
 """
 
-import io
 import json
 import sys
 from collections.abc import Callable
@@ -19,13 +18,21 @@ import numpy as np
 from PIL import Image
 
 from pix2pix_jax.config import Config, UsageError, resolve
-from pix2pix_jax.data.images import MODES, decode, resize, to_float, to_image, with_channels
+from pix2pix_jax.console import say
+from pix2pix_jax.data.images import (
+    MODES,
+    as_png,
+    decode,
+    resize,
+    to_float,
+    to_image,
+    with_channels,
+)
 from pix2pix_jax.data.palettes import CMP, CMP_PUBLIC, PALETTES, Palette, nearest_class
 from pix2pix_jax.data.synthetic import draw_facade
-from pix2pix_jax.evaluate import check_run
+from pix2pix_jax.guards import check_run
 from pix2pix_jax.page import run_name
 from pix2pix_jax.translator import open_translator
-from pix2pix_jax.writer import say
 
 MOST = 64 << 20  # bytes of an image that are read
 LOCAL = ("127.0.0.1", "localhost")
@@ -73,11 +80,10 @@ def demo(
             f"data.input_channels, data.target_channels: {data.input_channels} and "
             f"{data.target_channels} are not those of pictures (1, 3, 4); use translate on arrays"
         )
-    noisy = config.model.dropout > 0
-    step, run = open_translator(config, workdir, step, None, noisy)
-    palette = palette_of(config)
+    step, run = open_translator(config, workdir, step, seed=None, noisy=True)
+    palette, told = palette_of(config), json.dumps(asdict(settings(config, workdir, step))).encode()
     answers = {
-        "/settings": lambda _, __: json.dumps(asdict(settings(config, workdir, step))).encode(),
+        "/settings": lambda _, __: told,
         "/input": lambda body, _: as_png(as_input(config, body)),
         "/example": lambda _, number: as_png(example(config, palette, number)),
         "/translate": lambda body, sample: as_png(
@@ -150,14 +156,7 @@ def as_input(config: Config, body: bytes) -> Image.Image:
     """An image file as the network takes it, scaled as in training."""
     data = config.data
     image = with_channels(decode(body, "this picture"), data.input_channels)
-    return resize(image, data.image_size[::-1], (0, 0, *image.size))
-
-
-def as_png(image: Image.Image) -> bytes:
-    """The bytes of a file."""
-    file = io.BytesIO()
-    image.save(file, "PNG", compress_level=1)
-    return file.getvalue()
+    return resize(image, data.image_size[::-1])
 
 
 def handler(answers: dict[str, Callable[[bytes, int], bytes]], host: str) -> type:

@@ -15,18 +15,18 @@ from typing_extensions import TypedDict  # pydantic asks for it before Python 3.
 from pix2pix_jax.checkpoint_reader import IMPORTED, read_network
 from pix2pix_jax.config import Config, Metric, UsageError, identity, resolve
 from pix2pix_jax.config_files import read_config
+from pix2pix_jax.console import say
 from pix2pix_jax.data.builders import fingerprint, prepare
 from pix2pix_jax.data.images import to_image
 from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.files import locked, whole, whole_folder
 from pix2pix_jax.gallery import as_page, page_of
-from pix2pix_jax.guards import check_same_run, memory_errors
+from pix2pix_jax.guards import check_run, memory_errors
 from pix2pix_jax.judge import judge_name, open_judge, why_unread
 from pix2pix_jax.metrics import METRICS
 from pix2pix_jax.page import TRUTH, run_name, shown
 from pix2pix_jax.scoring import Evaluation, make_scorer
 from pix2pix_jax.train_step import create_state
-from pix2pix_jax.writer import say
 
 Scores = dict[Metric, float | None]  # None: infinite, or not to be measured
 Histograms = dict[Literal["lab_l", "lab_a", "lab_b"], list[int]]
@@ -116,13 +116,6 @@ def evaluate(
     if unread:
         raise UsageError(f"{unread}; all else is written, and --no_fcn_score leaves this out")
     return 0
-
-
-def check_run(workdir: Path, config: Config) -> None:
-    """Raises UsageError where a config is not that of the run, but for the pairs it is tried on."""
-    free = frozenset({"data.name", "data.synthetic_pairs", "data.synthetic_ambiguous"})
-    mend = "leave out --config, and what changes these"
-    check_same_run(workdir / "config.json", config, mend, free)
 
 
 def check_pairs(workdir: Path, config: Config, dataset: DatasetBuilder, trained_on: str) -> None:

@@ -17,15 +17,16 @@ from safetensors.numpy import save_file
 from pix2pix_jax import __version__
 from pix2pix_jax.checkpoint_reader import read_network
 from pix2pix_jax.config import Config, Data, UsageError, resolve
+from pix2pix_jax.console import say
 from pix2pix_jax.discriminator import Discriminator, make_discriminator
-from pix2pix_jax.evaluate import check_run
 from pix2pix_jax.files import whole
 from pix2pix_jax.generator import make_generator
-from pix2pix_jax.import_weights import fitted, read_tensors
-from pix2pix_jax.torch_file import read_pth, write_pth
+from pix2pix_jax.guards import check_run
+from pix2pix_jax.import_weights import fitted, read_safetensors
+from pix2pix_jax.torch_file import read_pth
 from pix2pix_jax.torch_weights import check_theirs, discriminator_names, generator_names, to_torch
+from pix2pix_jax.torch_writer import write_pth
 from pix2pix_jax.train_step import create_state
-from pix2pix_jax.writer import say
 
 Format = Literal["stablehlo", "onnx", "safetensors", "pth"]
 Network = Callable[[np.ndarray], np.ndarray]  # of [b, h, w, c] in [-1, 1]
@@ -62,18 +63,7 @@ def export(
     check_run(workdir, config)
     # Computed as others will: whatever it was trained in, its parameters are float32.
     config = replace(config, train=replace(config.train, dtype="float32"))
-    if kind == "pth":
-        check_theirs(config)
-    if kind == "onnx" and not all(map(importlib.util.find_spec, ("onnx", "onnxruntime"))):
-        raise UsageError("--format: onnx needs more: pip install 'pix2pix_jax[onnx]'")
-    if discriminator and kind in ("stablehlo", "onnx"):
-        raise UsageError(f"--discriminator: goes with safetensors and pth, not with {kind}")
-    if discriminator and kind == "pth" and config.model.discriminator == "tutorial":
-        raise UsageError(
-            "model.discriminator: tutorial pads otherwise than any in the PyTorch code; leave out "
-            "--discriminator"
-        )
-    check_free(output, discriminator)
+    check_asked(config, output, kind, discriminator)
     template = jax.eval_shape(lambda: create_state(config))
     write = {
         "stablehlo": write_stablehlo,
@@ -102,8 +92,19 @@ def export(
     return 0
 
 
-def check_free(output: Path, discriminator: Path | None) -> None:
-    """Raises UsageError where something else would be lost."""
+def check_asked(config: Config, output: Path, kind: Format, discriminator: Path | None) -> None:
+    """Raises UsageError where a file cannot hold a network, or would take another's place."""
+    if kind == "pth":
+        check_theirs(config)
+    if kind == "onnx" and not all(map(importlib.util.find_spec, ("onnx", "onnxruntime"))):
+        raise UsageError("--format: onnx needs more: pip install 'pix2pix_jax[onnx]'")
+    if discriminator and kind in ("stablehlo", "onnx"):
+        raise UsageError(f"--discriminator: goes with safetensors and pth, not with {kind}")
+    if discriminator and kind == "pth" and config.model.discriminator == "tutorial":
+        raise UsageError(
+            "model.discriminator: tutorial pads otherwise than any in the PyTorch code; leave out "
+            "--discriminator"
+        )
     if discriminator and output.resolve() == discriminator.resolve():
         raise UsageError(f"--discriminator: {discriminator} is the generator's; give another file")
     for name, path in (("output", output), ("discriminator", discriminator)):
@@ -164,7 +165,7 @@ def write_safetensors(
     """Our parameters by our names, LAYER.kernel and so on, and the config as metadata."""
     tensors = {k: np.array(v) for k, v in flatten_dict(params, sep=".").items()}
     save_file(tensors, path, _metadata(config, step))
-    saved, _ = read_tensors(path, safetensors=True)
+    saved, _ = read_safetensors(path)
     return jax.jit(one_by_one(module, fitted(saved, None, params)))
 
 

@@ -70,6 +70,13 @@ def check_same_run(
         raise UsageError(f"{path}: is of a run with another {', '.join(changed)}{decays}; {mend}")
 
 
+def check_run(workdir: Path, config: Config) -> None:
+    """Raises UsageError where a config is not that of the run, but for the pairs it is tried on."""
+    free = frozenset({"data.name", "data.synthetic_pairs", "data.synthetic_ambiguous"})
+    mend = "leave out --config, and what changes these"
+    check_same_run(workdir / "config.json", config, mend, free)
+
+
 def check_runs(plan: Sweep, workdir: Path) -> None:
     """Raises UsageError where what is there is not of this sweep, before a table is lost."""
     if (workdir / "config.json").exists():

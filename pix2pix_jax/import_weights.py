@@ -16,6 +16,7 @@ from pix2pix_jax import checkpoint
 from pix2pix_jax.checkpoint_reader import IMPORTED
 from pix2pix_jax.config import Config, Data, UsageError, changed, preset, resolve
 from pix2pix_jax.config_files import write_config
+from pix2pix_jax.console import say
 from pix2pix_jax.guards import owned
 from pix2pix_jax.torch_file import read_pth
 from pix2pix_jax.torch_weights import (
@@ -28,7 +29,6 @@ from pix2pix_jax.torch_weights import (
     plain_names,
 )
 from pix2pix_jax.train_step import TrainState, create_state
-from pix2pix_jax.writer import say
 
 
 def import_weights(
@@ -98,20 +98,21 @@ def write_run(workdir: Path, config: Config, state: TrainState) -> None:
         write_config(config, workdir / "config.json")
 
 
-def read_tensors(path: Path, safetensors: bool | None = None) -> tuple[State, Config | None]:
+def read_tensors(path: Path) -> tuple[State, Config | None]:
     """Tensors by name, and the config that `export` wrote beside them, if it did.
-
-    Args:
-      path: of the file.
-      safetensors: whether it is such a file; None: by its name.
 
     Raises:
       UsageError: it is no such file.
     """
     if not path.is_file():
         raise UsageError(f"{path}: not found; give a file of weights, .pth or .safetensors")
-    if not (path.suffix == ".safetensors" if safetensors is None else safetensors):
-        return plain_names(read_pth(path)), None
+    if path.suffix == ".safetensors":
+        return read_safetensors(path)
+    return plain_names(read_pth(path)), None
+
+
+def read_safetensors(path: Path) -> tuple[State, Config | None]:
+    """The same of a file that may have any name."""
     try:
         with safe_open(path, "numpy") as file:
             text = (file.metadata() or {}).get("config")

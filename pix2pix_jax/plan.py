@@ -15,12 +15,13 @@ import jax.numpy as jnp
 from pix2pix_jax.checkpoint_reader import saved_steps
 from pix2pix_jax.config import Config, Loss, UsageError, resolve
 from pix2pix_jax.config_files import Sweep
+from pix2pix_jax.console import say
 from pix2pix_jax.describe import describe
 from pix2pix_jax.evaluate import finished
 from pix2pix_jax.guards import check_devices, check_runs, memory_errors
 from pix2pix_jax.results import FAILED
 from pix2pix_jax.train_step import create_state, make_train_step, step_key
-from pix2pix_jax.writer import read_metrics, say
+from pix2pix_jax.writer import read_metrics
 
 
 def as_text(plan: Sweep, workdir: Path, split: str) -> str:

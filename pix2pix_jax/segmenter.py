@@ -29,13 +29,13 @@ from tqdm import tqdm
 
 from pix2pix_jax import metrics
 from pix2pix_jax.config import Data, UsageError, halvings
+from pix2pix_jax.console import say
 from pix2pix_jax.data.builders import fingerprint
 from pix2pix_jax.data.palettes import Palette
 from pix2pix_jax.data.pipeline import Example, endless, labelled, open_split, prefetched
 from pix2pix_jax.files import locked, whole
 from pix2pix_jax.generator import UNet
 from pix2pix_jax.sealed import Rejected
-from pix2pix_jax.writer import say
 
 FEATURES, BATCH_SIZE, LEARNING_RATE = 24, 2, 2e-3
 # Real photos take longer to learn to read than drawn ones. With too few steps, what is painted from

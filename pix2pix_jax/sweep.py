@@ -7,6 +7,7 @@ import jax
 
 from pix2pix_jax.config import Config, UsageError, resolve
 from pix2pix_jax.config_files import Sweep
+from pix2pix_jax.console import say
 from pix2pix_jax.data.builders import prepare
 from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.evaluate import evaluate, up_to_date
@@ -15,7 +16,6 @@ from pix2pix_jax.guards import Occupied, check_runs
 from pix2pix_jax.judge import why_unread
 from pix2pix_jax.results import FAILED, write_results
 from pix2pix_jax.train import train
-from pix2pix_jax.writer import say
 
 
 def sweep(plan: Sweep, workdir: Path, index: int | None, split: str, fcn_score: bool = True) -> int:

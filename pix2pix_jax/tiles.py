@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
+from pix2pix_jax.data.images import resize
+
 OVERLAP = 4  # the part of a tile's side that it shares with its neighbour is one of so many
 
 
@@ -26,11 +28,9 @@ def padded(image: np.ndarray, height: int, width: int) -> tuple[np.ndarray, tupl
 
 def scaled(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """An image [h, w, c] at another size, each channel by itself, as training scales it."""
-    size, kind = (width, height), Image.Resampling.BICUBIC
-    channels = [
-        Image.fromarray(channel).resize(size, kind) for channel in np.moveaxis(image, -1, 0)
-    ]
-    return np.clip(np.stack([np.asarray(channel) for channel in channels], -1), -1, 1)
+    channels = (Image.fromarray(channel) for channel in np.moveaxis(image, -1, 0))
+    channels = [np.asarray(resize(channel, (width, height))) for channel in channels]
+    return np.clip(np.stack(channels, -1), -1, 1)
 
 
 def up_to(side: int, multiple: int) -> int:

@@ -15,6 +15,8 @@ from pix2pix_jax.generator import make_generator
 
 State = dict[str, np.ndarray]
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+# Of that code's networks, whatever their tensors.
+FIXED = {"generator": "unet", "leaky_slope": 0.2, "skip_slope": 0.0, "norm_epsilon": 1e-5}
 PATCHES = ("patch16", "patch34", "patch70", "patch142", "image286")  # n_layers 1 to 5
 
 
@@ -79,11 +81,8 @@ def generator_fields(state: State) -> dict[str, dict[str, Any]]:
             "load_size": None,
         },
         "model": PRESETS["pytorch"]["model"]
+        | FIXED
         | {
-            "leaky_slope": 0.2,
-            "skip_slope": 0.0,
-            "norm_epsilon": 1e-5,
-            "generator": "unet",
             "depth": depth,
             "features": state[first].shape[0],
             "norm": norm,
@@ -199,8 +198,7 @@ def to_torch(params: dict, names: dict[str, str], model: Model) -> State:
 
 def check_theirs(config: Config) -> None:
     """Raises UsageError, naming the field, where that code cannot compute what a run does."""
-    model, wanted = config.model, {"leaky_slope": 0.2, "skip_slope": 0.0, "norm_epsilon": 1e-5}
-    wanted |= {"generator": "unet"}
+    model, wanted = config.model, dict(FIXED)
     wanted |= {} if model.norm == "none" else {"norm_affine": model.norm == "batch"}
     wanted |= {"bias": "all" if model.norm == "instance" else "paper"}
     for name, value in wanted.items():

@@ -15,6 +15,7 @@ from pix2pix_jax import checkpoint
 from pix2pix_jax.checkpoint_reader import read_scores
 from pix2pix_jax.config import Config, UsageError, resolve
 from pix2pix_jax.config_files import write_config
+from pix2pix_jax.console import say
 from pix2pix_jax.data.builders import fingerprint, prepare
 from pix2pix_jax.data.images import MODES
 from pix2pix_jax.data.pipeline import Example, open_split, plain, prefetched, train_batches
@@ -37,7 +38,7 @@ from pix2pix_jax.train_step import (
     parallel_steps,
     purpose_key,
 )
-from pix2pix_jax.writer import open_writer, sample_grid, say
+from pix2pix_jax.writer import open_writer, sample_grid
 
 
 def train(config: Config, workdir: Path) -> int:

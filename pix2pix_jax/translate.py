@@ -6,25 +6,23 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Literal
 
 import numpy as np
 from tqdm import tqdm
 
 from pix2pix_jax.before_after import PAGE, SHOWN, figure, write_page
 from pix2pix_jax.config import Config, UsageError, resolve
+from pix2pix_jax.console import say, tell
 from pix2pix_jax.data.images import MODES
 from pix2pix_jax.data.pixels import Pixels, encoded, read_pixels
-from pix2pix_jax.evaluate import check_run
 from pix2pix_jax.files import whole
-from pix2pix_jax.guards import memory_errors
+from pix2pix_jax.guards import check_run, memory_errors
 from pix2pix_jax.jobs import Job, find_jobs
 from pix2pix_jax.page import run_name
 from pix2pix_jax.tiles import by_tiles, padded, scaled, up_to
 from pix2pix_jax.translator import BATCH_SIZE, Translator, open_translator
-from pix2pix_jax.writer import say
 
 BATCH_PIXELS, WAITING_PIXELS = 2**21, 2**24
 Read = tuple[Job, Pixels | Exception]  # a file, and what is in it or what is wrong with it
@@ -64,19 +62,11 @@ def translate_files(
     """
     config = resolve(config)
     check_run(workdir, config)
-    multiple = 2**config.model.depth
-    if tile and tile % multiple:
-        raise UsageError(
-            f"--tile: {tile} is no multiple of {multiple}; give {up_to(tile, multiple)}"
-        )
-    if tile and resize:
-        raise UsageError("--tile, --resize: give one of them, since either is for large images")
-    if samples > 1 and not (noisy and config.model.dropout):
-        raise UsageError("--samples: without dropout they are all alike; give 1")
+    check_asked(config, samples, tile, resize, noisy)
     step, run = open_translator(config, workdir, step, seed, noisy)
     jobs = find_jobs(source, output, samples)
     say(f"{workdir}: step {step}; {len(jobs)} images to {output}")
-    done, bad, others, figures, start = 0, 0, 0, {}, time.perf_counter()
+    done, others, figures, start = 0, 0, {}, time.perf_counter()
     with (
         ThreadPoolExecutor() as pool,
         memory_errors("--input, or --tile: images, or tiles, are too large"),
@@ -84,14 +74,15 @@ def translate_files(
     ):
         read = ahead(pool, lambda job: _read(job, config.data.input_channels), jobs)
         size = config.data.image_size if resize else None
-        for job, pixels, outputs in translated(read, run, multiple, samples, tile, size):
+        for job, pixels, outputs in translated(
+            read, run, 2**config.model.depth, samples, tile, size
+        ):
             bar.update()
             try:
                 if isinstance(pixels, Exception):
                     raise pixels
                 write_outputs(output / job.name, pixels, outputs)
             except (UsageError, OSError) as error:
-                bad += 1
                 tell(error, sys.stderr)
                 continue
             done += 1
@@ -108,14 +99,33 @@ def translate_files(
         f"shown in {output / PAGE}"
     )
     if others and not (tile or resize):
-        height, width = config.data.image_size
-        say(
-            f"{others} of them are not {height}x{width}, as in training (height x width); to let "
-            "the network see them at that size, give --resize, or --tile for parts of them"
-        )
+        hint(others, config.data.image_size)
+    bad = len(jobs) - done
     if bad:
         print(f"{bad} of {len(jobs)} files could not be translated, as told above", file=sys.stderr)
     return 2 if bad else 0
+
+
+def check_asked(config: Config, samples: int, tile: int | None, resize: bool, noisy: bool) -> None:
+    """Raises UsageError where a run cannot do what is asked of it."""
+    multiple = 2**config.model.depth
+    if tile and tile % multiple:
+        raise UsageError(
+            f"--tile: {tile} is no multiple of {multiple}; give {up_to(tile, multiple)}"
+        )
+    if tile and resize:
+        raise UsageError("--tile, --resize: give one of them, since either is for large images")
+    if samples > 1 and not (noisy and config.model.dropout):
+        raise UsageError("--samples: without dropout they are all alike; give 1")
+
+
+def hint(count: int, size: tuple[int, int]) -> None:
+    """Says that images were seen at another size than in training."""
+    height, width = size
+    say(
+        f"{count} of them are not {height}x{width}, as in training (height x width); to let the "
+        "network see them at that size, give --resize, or --tile for parts of them"
+    )
 
 
 def translated(
@@ -197,10 +207,3 @@ def write_outputs(path: Path, pixels: Pixels, outputs: list[np.ndarray]) -> None
         for suffix in suffixes:
             with whole(path.with_name(name + suffix)) as new:
                 new.write_bytes(encoded(values, pixels.dtype, suffix))
-
-
-def tell(text: object, file: TextIO) -> None:
-    """A line beside the progress bar."""
-    with suppress(OSError):  # nobody may be watching
-        tqdm.write(str(text), file=file)
-        file.flush()

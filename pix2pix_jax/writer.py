@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
+from pix2pix_jax.console import say
 from pix2pix_jax.data.images import to_image
 from pix2pix_jax.files import write_whole
 
@@ -78,12 +79,6 @@ def open_writer(
 
     with closing(board), bar:
         yield advance, write
-
-
-def say(text: str) -> None:
-    """A line for whoever watches; a run goes on when nobody does any more."""
-    with suppress(OSError):
-        print(text, flush=True)
 
 
 def rewind(path: Path, step: int) -> None:

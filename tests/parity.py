@@ -10,22 +10,22 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import torch
 import torch_reference as reference
+from steps import batch_of, keep_gradients
 
 from pix2pix_jax import train_step
 from pix2pix_jax.config import PRESETS, Config, Data, Model, preset, resolve
 from pix2pix_jax.discriminator import TABLES, make_discriminator
 from pix2pix_jax.generator import make_generator
 
-STEPS = 5
+STEPS, IMAGES = 5, 2
 LOSSES = "loss/discriminator", "loss/generator_gan", "loss/generator_l1"
 
 
-def config_of(name, discriminator=None, features=8, side=128, images=2):
+def config_of(name, discriminator=None, features=8, side=128):
     """Small networks of a preset without noise."""
-    data = Data(image_size=(side, side), batch_size=images)
+    data = Data(image_size=(side, side), batch_size=IMAGES)
     model = Model(features=features, discriminator_features=features, dropout=0)
     config = preset(name, Config(data=data, model=model))
     # At a decaying rate five steps would be nothing; where it decays is tested by itself.
@@ -33,14 +33,6 @@ def config_of(name, discriminator=None, features=8, side=128, images=2):
     if discriminator:
         config = replace(config, model=replace(config.model, discriminator=discriminator))
     return resolve(replace(config, optimizer=optimizer))
-
-
-def batch_of(config, seed=0):
-    rng, data = np.random.default_rng(seed), config.data
-    shapes = {"input": data.input_channels, "target": data.target_channels}
-    shapes = {name: (data.batch_size, *data.image_size, c) for name, c in shapes.items()}
-    batch = {name: rng.uniform(-1, 1, s).astype(np.float32) for name, s in shapes.items()}
-    return batch | {"index": np.arange(data.batch_size, dtype=np.int32)}
 
 
 def worst(found, expected):
@@ -84,14 +76,6 @@ MEASURES = {
 }
 
 
-def keep_gradients():
-    """An optimizer that changes nothing and keeps the last gradient as its state."""
-    return optax.GradientTransformation(
-        init=lambda params: jax.tree.map(jnp.zeros_like, params),
-        update=lambda gradient, _, params: (jax.tree.map(jnp.zeros_like, params), gradient),
-    )
-
-
 def parity(config):
     """Relative errors of forward passes, losses, gradients, and parameters after a few steps.
 
@@ -109,7 +93,7 @@ def parity(config):
 
 def results(config, state):
     """What our networks and steps give."""
-    batch = batch_of(config)
+    batch = batch_of(config, IMAGES)
     generator, discriminator = make_generator(config), make_discriminator(config)
     found = {
         "generator": jax.jit(generator.apply)({"params": state.generator.params}, batch["input"]),
@@ -121,7 +105,9 @@ def results(config, state):
     step = jax.jit(train_step.make_train_step(config))
     found["losses"] = []
     for count in range(STEPS):
-        state, metrics = step(state, batch_of(config, count), train_step.step_key(config, count))
+        state, metrics = step(
+            state, batch_of(config, IMAGES, count), train_step.step_key(config, count)
+        )
         found["losses"].append({name: metrics[name] for name in LOSSES})
     found["5 steps"] = state.generator.params, state.discriminator.params
     return found
@@ -146,7 +132,7 @@ def gradients(config, state, batch):
 def reference_results(config, state, dtype):
     """The same by PyTorch."""
     params = state.generator.params, state.discriminator.params
-    run, batch = reference.Run(config, *params, dtype), batch_of(config)
+    run, batch = reference.Run(config, *params, dtype), batch_of(config, IMAGES)
     networks = run.generator, run.discriminator
     seen = batch["input"], pair_of(batch)
     names = "generator", "discriminator"
@@ -155,7 +141,7 @@ def reference_results(config, state, dtype):
         for name, network, x in zip(names, networks, seen, strict=True)
     }
     found["gradients"] = run.gradients(batch)
-    found["losses"] = [run.step(batch_of(config, count)) for count in range(STEPS)]
+    found["losses"] = [run.step(batch_of(config, IMAGES, count)) for count in range(STEPS)]
     found["5 steps"] = tuple(map(reference.from_torch, networks))
     return found
 

@@ -21,7 +21,7 @@ from pix2pix_jax.config_files import override, read_config  # noqa: E402
 from pix2pix_jax.discriminator import make_discriminator  # noqa: E402
 from pix2pix_jax.generator import make_generator  # noqa: E402
 from pix2pix_jax.import_weights import import_weights, read_tensors  # noqa: E402
-from pix2pix_jax.torch_file import read_pth, write_pth  # noqa: E402
+from pix2pix_jax.torch_file import read_pth  # noqa: E402
 from pix2pix_jax.torch_weights import (  # noqa: E402
     check_theirs,
     discriminator_fields,
@@ -30,6 +30,7 @@ from pix2pix_jax.torch_weights import (  # noqa: E402
     generator_names,
     to_torch,
 )
+from pix2pix_jax.torch_writer import write_pth  # noqa: E402
 from pix2pix_jax.train_step import create_state  # noqa: E402
 
 

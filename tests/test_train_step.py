@@ -6,23 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from steps import batch_of, keep_gradients
 
 from pix2pix_jax import losses, train_step
 from pix2pix_jax.config import Config, Data, Loss, Optimizer, Train, resolve
 from pix2pix_jax.discriminator import make_discriminator
 from pix2pix_jax.generator import make_generator
 from pix2pix_jax.train import shards
-
-
-def batch_of(config, images, seed=0):
-    """A global batch of noise, as numpy."""
-    rng, size = np.random.default_rng(seed), config.data.image_size
-    names = {"input": config.data.input_channels, "target": config.data.target_channels}
-    batch = {
-        name: rng.uniform(-1, 1, (images, *size, channels)).astype(np.float32)
-        for name, channels in names.items()
-    }
-    return batch | {"index": np.arange(images, dtype=np.int32)}
 
 
 def one_step(config, batch, step=0):
@@ -162,14 +152,6 @@ def test_all_that_is_drawn_changes_with_the_seed(small):
     keys = [train_step.step_key(config, step) for config in (small, other) for step in (0, 1)]
     keys += [train_step.purpose_key(small, purpose) for purpose in ("parameters", "samples")]
     assert len({tuple(jax.random.key_data(key).tolist()) for key in keys}) == 6
-
-
-def keep_gradients():
-    """An optimizer that changes nothing and keeps the last gradient as its state."""
-    return optax.GradientTransformation(
-        init=lambda params: jax.tree.map(jnp.zeros_like, params),
-        update=lambda gradient, _, params: (jax.tree.map(jnp.zeros_like, params), gradient),
-    )
 
 
 def test_four_devices_average_the_gradients_of_their_images(small, monkeypatch):

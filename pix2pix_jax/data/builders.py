@@ -7,7 +7,6 @@ one side-by-side image (A left, B right), or an A and a B.
 import dataclasses
 import errno
 import hashlib
-import io
 import shutil
 import sys
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from pix2pix_jax.config import Data, UsageError
-from pix2pix_jax.data.images import split_pair
+from pix2pix_jax.data.images import as_png, split_pair
 from pix2pix_jax.data.sources import Pair, download, find_pairs, shown, unpacked, walk
 from pix2pix_jax.data.synthetic import draw_facade
 from pix2pix_jax.files import locked
@@ -99,10 +98,9 @@ class SyntheticFacades(tfds.core.GeneratorBasedBuilder):
         for index in range(count):
             config = self.builder_config
             photo, label = draw_facade(first + index, *config.size, config.ambiguous)
-            file = io.BytesIO()
-            Image.fromarray(np.hstack([photo, label])).save(file, "PNG", compress_level=1)
+            pair = as_png(Image.fromarray(np.hstack([photo, label])))
             name = f"{split}-{index:04d}"
-            yield name, {"name": name, "files": [file.getvalue()]}
+            yield name, {"name": name, "files": [pair]}
 
 
 def prepare(data: Data) -> tfds.core.DatasetBuilder:

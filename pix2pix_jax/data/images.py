@@ -71,10 +71,10 @@ def with_channels(image: Image.Image, channels: int) -> Image.Image:
 def resize(
     image: Image.Image,
     size: tuple[int, int],
-    box: tuple[float, ...],
+    box: tuple[float, ...] | None = None,
     resampling: Image.Resampling = Image.Resampling.BICUBIC,
 ) -> Image.Image:
-    """A box of the image at a new (width, height), each channel on its own."""
+    """A box of the image, or all of it, at a new (width, height), each channel on its own."""
     bands = [band.resize(size, resampling, box) for band in image.split()]
     return Image.merge(image.mode, bands)  # resized whole, RGBA would lose colours to its alpha
 
@@ -116,3 +116,10 @@ def to_image(pixels: np.ndarray) -> Image.Image:
     """Pixels [h, w, c] in [-1, 1] as an image; c is 1, 3 or 4."""
     pixels = to_uint8(pixels)
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+
+
+def as_png(image: Image.Image) -> bytes:
+    """The bytes of a file, made for speed more than for size."""
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=1)
+    return file.getvalue()

@@ -9,7 +9,15 @@ import numpy as np
 from PIL import Image
 
 from pix2pix_jax.config import UsageError
-from pix2pix_jax.data.images import MODES, decode, header, to_float, with_channels
+from pix2pix_jax.data.images import (
+    MODES,
+    as_png,
+    decode,
+    header,
+    to_float,
+    to_image,
+    with_channels,
+)
 
 UPRIGHT = {  # by EXIF orientation, of [h, w, ...]
     2: lambda x: x[:, ::-1],
@@ -142,17 +150,20 @@ def encoded(values: np.ndarray, dtype: np.dtype, suffix: str) -> bytes:
       dtype: of a .npy; a PNG has as many bits, and 8 for floats.
       suffix: .npy or .png.
     """
-    floats, file = np.issubdtype(dtype, np.floating), io.BytesIO()
-    deep = np.dtype(np.uint8) if floats else dtype
-    pixels = np.clip(np.round((values + 1) * (WHITE[deep] / 2)), 0, WHITE[deep]).astype(deep)
     if suffix == ".npy":
-        np.save(file, values.astype(dtype) if floats else pixels)
-    elif deep == np.uint8:
-        image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-        image.save(file, "PNG", compress_level=1)
-    else:  # which Pillow has for grey alone
-        return cv2.imencode(".png", _swapped(pixels))[1].tobytes()
-    return file.getvalue()
+        file = io.BytesIO()
+        floats = np.issubdtype(dtype, np.floating)
+        np.save(file, values.astype(dtype) if floats else _as_integers(values, dtype))
+        return file.getvalue()
+    if dtype == np.uint16:  # which Pillow has for grey alone
+        return cv2.imencode(".png", _swapped(_as_integers(values, dtype)))[1].tobytes()
+    return as_png(to_image(values))
+
+
+def _as_integers(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """[-1, 1] to black to white, rounded: the inverse of `_scaled`."""
+    white = WHITE[dtype]
+    return np.clip(np.round((values + 1) * (white / 2)), 0, white).astype(dtype)
 
 
 def _swapped(pixels: np.ndarray) -> np.ndarray:
