@@ -21,13 +21,17 @@ from pix2pix_jax.config_files import load_experiment, load_sweep, override, read
 USUAL = "--config=experiments/facades.py --workdir=runs/first --config.data.batch_size=4"
 EXAMPLES = {
     "demo": "--workdir=runs/first",
-    "export": "--workdir=runs/first --output=generator.onnx --format=onnx",
+    "export": "--workdir=runs/first --output=generator.onnx",
     "translate": "--workdir=runs/first --input=photos --output=translated",
     "import": "--weights=latest_net_G.pth --workdir=runs/imported",
     "evaluate": "--workdir=runs/first --split=test",
     "sweep": "--config=experiments/ablations/receptive_field.py:facades --workdir=runs/field",
 }
 FORMATS = ("stablehlo", "onnx", "safetensors", "pth")
+# What becomes of a command that was stopped.
+STOPPED = dict.fromkeys(("train", "sweep"), b"; the same command goes on") | dict.fromkeys(
+    ("prepare", "evaluate", "translate"), b"; the same command begins anew"
+)
 Fields = dict[str, str]  # of --config.GROUP.FIELD=VALUE
 
 
@@ -103,20 +107,12 @@ def run_translate(options: argparse.Namespace, fields: Fields) -> int:
             raise UsageError(f"--{name}: translate needs one, e.g. --{name}={example}")
     config = asked(options, fields)
     check_backend()
-    from pix2pix_jax.translate import translate_files
+    from pix2pix_jax.translate import How, translate_files
 
-    return translate_files(
-        config,
-        options.workdir,
-        options.input,
-        options.output,
-        step=options.step,
-        seed=options.seed,
-        samples=options.samples,
-        tile=options.tile,
-        resize=options.resize,
-        noisy=not options.no_dropout,
-    )
+    noisy = not options.no_dropout
+    seen = options.samples, options.tile, options.resize
+    how = How(options.step, options.seed, *seen, noisy)
+    return translate_files(config, options.workdir, options.input, options.output, how)
 
 
 def run_export(options: argparse.Namespace, fields: Fields) -> int:
@@ -124,14 +120,15 @@ def run_export(options: argparse.Namespace, fields: Fields) -> int:
     check_run_given(options)
     if options.output is None:
         raise UsageError("--output: export needs a file, e.g. --output=generator.onnx")
-    if options.format is None:
+    kind = options.format or options.output.suffix[1:]
+    if kind not in FORMATS:
         raise UsageError(f"--format: give one of {', '.join(FORMATS)}")
     config = asked(options, fields)
     check_backend()
     from pix2pix_jax.export import export
 
     output, judge = options.output, options.discriminator
-    return export(config, options.workdir, output, options.format, options.step, judge)
+    return export(config, options.workdir, output, kind, options.step, judge)
 
 
 def run_demo(options: argparse.Namespace, fields: Fields) -> int:
@@ -250,7 +247,7 @@ def add_arguments(name: str, command: Parser) -> None:
         command.add_argument("--port", type=port, default=8000, help="default: 8000; 0: any")
     if name == "export":
         command.add_argument("--output", type=expanded, metavar="FILE", help="what to write")
-        command.add_argument("--format", choices=FORMATS)
+        command.add_argument("--format", choices=FORMATS, help="default: FILE's suffix")
         command.add_argument(
             "--discriminator", type=expanded, metavar="FILE", help="writes it, too (not ONNX)"
         )
@@ -325,7 +322,9 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
             if name.startswith("--config."):
                 raise UsageError(f"{argument}: needs a value, as in {argument}=VALUE")
             if not name.startswith("-"):
-                raise UsageError(f"{argument}: left over; a path with spaces needs quotes")
+                raise UsageError(
+                    f"{argument}: left over; a pattern, or a path with spaces, needs quotes"
+                )
             raise UsageError(f"{argument}: no such flag; a field is set as --config.seed=VALUE")
         fields[name.removeprefix("--config.")] = value
     return options, fields
@@ -348,10 +347,10 @@ def silence_libraries() -> None:
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
 
-def stop(number: int, frame: object) -> NoReturn:
-    """Ends what is not training, which is redone by the same command, and says so."""
+def stop(text: bytes, number: int, frame: object) -> NoReturn:
+    """Ends what is not training, and says what then."""
     with suppress(OSError):  # nobody may be watching; `print` is not for handlers
-        os.write(1, b"\nstopped; the same command goes on\n")
+        os.write(1, b"\nstopped" + text + b"\n")
     sys.exit(128 + number)
 
 
@@ -359,8 +358,6 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs a command; its exit status: 0, 2 for what the user can mend, 128 + a signal."""
     silence_libraries()
     sys.stdout.reconfigure(errors="replace")  # a terminal that cannot draw the skips
-    for number in (signal.SIGINT, signal.SIGTERM):  # on the way out, what is half done is removed
-        signal.signal(number, stop)
     try:
         status = command(sys.argv[1:] if arguments is None else arguments)
     except SystemExit as stopped:
@@ -378,6 +375,8 @@ def command(arguments: list[str]) -> int:
     """Runs one command of the line; what the user can mend becomes one line and 2."""
     try:
         options, fields = parse(arguments)
+        for number in (signal.SIGINT, signal.SIGTERM):  # what is half done is removed on the way
+            signal.signal(number, partial(stop, STOPPED.get(options.command, b"")))
         return options.run(options, fields)
     except UsageError as error:
         print(error, file=sys.stderr)

@@ -14,6 +14,17 @@ from pix2pix_jax.page import page
 PAGE = "before_after.html"
 SHOWN = 200  # images, so that the page stays small enough to open
 SIDE = 512  # of a picture on it, at most
+STYLE = """<style>
+body { max-width: none; }
+.rows { display: flex; flex-wrap: wrap; gap: 1rem; align-items: start; }
+.rows figure { display: grid; grid-template-columns: repeat(var(--images), minmax(0, 1fr));
+               gap: 2px; margin: 0; flex: 1 1 calc(var(--images) * 14rem);
+               max-width: calc(var(--images) * 24rem); }
+.rows img { width: 100%; height: 100%; max-height: 32rem; min-height: 1rem; object-fit: contain;
+            display: block; background: #eee; }
+.rows span, .rows figcaption { font-size: 0.85rem; } .rows span { color: #666; }
+.rows figcaption { grid-column: 1 / -1; }
+</style>"""
 
 
 def figure(name: str, images: list[np.ndarray]) -> str:
@@ -23,12 +34,17 @@ def figure(name: str, images: list[np.ndarray]) -> str:
       name: of the image.
       images: [h, w, c] in [-1, 1], the input first.
     """
-    cells = "".join(
+    samples = [f"sample {number}" for number in range(1, len(images))]
+    kinds = ["before", *(samples if len(samples) > 1 else ["after"])]
+    pictures = "".join(
         f'<img loading="lazy" alt="{kind}" src="data:image/jpeg;base64,{thumbnail(values)}">'
-        for kind, values in zip(["before", *["after"] * (len(images) - 1)], images, strict=True)
+        for kind, values in zip(kinds, images, strict=True)
     )
-    style = f"grid-template-columns: repeat({len(images)}, 1fr)"
-    return f'<figure style="{style}">{cells}<figcaption>{html.escape(name)}</figcaption></figure>'
+    heads = "".join(f"<span>{kind}</span>" for kind in kinds)
+    return (
+        f'<figure style="--images: {len(images)}"><figcaption>{html.escape(name)}</figcaption>'
+        f"{pictures}{heads}</figure>"
+    )
 
 
 def thumbnail(values: np.ndarray) -> str:
@@ -41,11 +57,23 @@ def thumbnail(values: np.ndarray) -> str:
     return base64.b64encode(file.getvalue()).decode()
 
 
-def write_page(folder: Path, title: str, figures: list[str], count: int) -> None:
-    """Writes the page into the folder of the outputs."""
-    all_shown = "" if count == len(figures) else f"The first {len(figures)} of {count}. "
+def write_page(
+    folder: Path, title: str, figures: list[str], count: int, failures: list[str]
+) -> None:
+    """Writes the page into the folder of the outputs.
+
+    Args:
+      folder: of the outputs.
+      title: of the page.
+      figures: HTML of the first images.
+      count: of all that were translated.
+      failures: a line for each file that was not.
+    """
+    shown = "" if count == len(figures) else f"The first {len(figures)} of {count}. "
+    lines = "".join(f"<li>{html.escape(line)}</li>" for line in failures)
+    failed = f"<h2>Not translated: {len(failures)}</h2><ul>{lines}</ul>" if failures else ""
     body = (
-        f"<p>{all_shown}Before on the left, after on the right; the files beside this page are at "
-        f'full size and depth.</p><div class="pairs">{"".join(figures)}</div>'
+        f"{STYLE}<p>{shown}The files beside this page are at full size and depth.</p>{failed}"
+        f'<div class="rows">{"".join(figures)}</div>'
     )
     write_whole(folder / PAGE, page(title, body))

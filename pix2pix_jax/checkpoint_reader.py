@@ -10,10 +10,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 from pydantic import TypeAdapter, ValidationError
 
-from pix2pix_jax.config import UsageError
+from pix2pix_jax.config import Config, UsageError
 from pix2pix_jax.metrics import goodness
 from pix2pix_jax.sealed import check_seal, unsealed
-from pix2pix_jax.train_step import TrainState
+from pix2pix_jax.train_step import TrainState, create_state
 
 Tree = Any
 IMPORTED = "imported"  # in place of the fingerprint of pairs, which are not known
@@ -63,18 +63,16 @@ def saved_steps(workdir: Path) -> list[int]:
 
 def read_network(
     workdir: Path,
-    template: TrainState,
+    config: Config,
     step: int | Literal["best", "newest"],
-    metric: str,
     network: Literal["generator", "discriminator"] = "generator",
 ) -> tuple[int, Tree, str]:
     """A network's parameters of a run, which may be going on.
 
     Args:
       workdir: of the run.
-      template: shapes and dtypes of the state.
-      step: a number, the newest, or the best by `metric` of those that were evaluated.
-      metric: one of METRICS.
+      config: of the run, resolved.
+      step: a number, the newest, or the best by `train.best_metric` of those that were evaluated.
       network: which.
 
     Returns:
@@ -87,13 +85,13 @@ def read_network(
     if not steps:
         raise UsageError(f"{directory}: holds no checkpoints; train writes the first one")
     if step == "best":
-        step = _best(directory, steps, metric)
+        step = _best(directory, steps, config.train.best_metric)
     elif step == "newest":
         step = steps[-1]
     others = ", ".join(str(other) for other in steps if other != step) or "none"
     if step not in steps:
         raise UsageError(f"--step: no checkpoint {step} in {directory}; there are {others}")
-    items = items_of(template)
+    items = items_of(jax.eval_shape(lambda: create_state(config)))
     try:
         origin = read_origin(directory / str(step), items)
         check_seal(directory / str(step) / network)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from pathlib import Path
 from threading import Lock
 from typing import Literal
@@ -35,7 +36,6 @@ from pix2pix_jax.page import run_name
 from pix2pix_jax.translator import open_translator
 
 MOST = 64 << 20  # bytes of an image that are read
-LOCAL = ("127.0.0.1", "localhost")
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,6 @@ def demo(
             to_image(run(to_float(as_input(config, body))[None], sample)[0])
         ),
     }
-    say("compiling")
-    run(np.zeros((1, *data.image_size, data.input_channels), np.float32), 0)
     try:
         server = Server((host, port), handler(answers, host))
     except OSError as error:
@@ -100,6 +98,8 @@ def demo(
             "--port, or 0 for any"
         ) from error
     with server:
+        say("compiling")
+        run(np.zeros((1, *data.image_size, data.input_channels), np.float32), 0)
         say(f"{workdir}: step {step} at http://{host}:{server.server_port}/ until Ctrl-C")
         server.serve_forever()
     return 0
@@ -159,6 +159,14 @@ def as_input(config: Config, body: bytes) -> Image.Image:
     return resize(image, data.image_size[::-1])
 
 
+def is_local(host: str | None) -> bool:
+    """Whether a name or address is one that only this machine reaches."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def handler(answers: dict[str, Callable[[bytes, int], bytes]], host: str) -> type:
     """Of requests: the page, and by path functions of the body and of the one number asked for."""
     page, lock = Path(__file__).with_name("demo.html").read_bytes(), Lock()
@@ -188,7 +196,8 @@ def handler(answers: dict[str, Callable[[bytes, int], bytes]], host: str) -> typ
             length = self.headers.get("content-length", "")
             if not length.isdecimal() or int(length) > MOST:
                 self.close_connection = True
-                self.reply(413, f"at most {MOST >> 20} MB".encode(), "text/plain")
+                status = 413 if length.isdecimal() else 411
+                self.reply(status, f"a length of at most {MOST >> 20} MB".encode(), "text/plain")
                 return
             self.answer(self.rfile.read(int(length)))
 
@@ -196,9 +205,9 @@ def handler(answers: dict[str, Callable[[bytes, int], bytes]], host: str) -> typ
             try:
                 url = urlsplit(self.path)
                 # Another name for this machine would be another site's (DNS rebinding).
-                foreign = urlsplit(f"//{self.headers.get('host', '')}").hostname not in LOCAL
+                name = urlsplit(f"//{self.headers.get('host', '')}").hostname
                 [number, *_] = [*parse_qs(url.query).values(), ["0"]][0]
-                if url.path not in answers or (host in LOCAL and foreign):
+                if url.path not in answers or (is_local(host) and not is_local(name)):
                     self.reply(404, b"no such page", "text/plain")
                     return
                 with lock:  # the devices do one thing at a time

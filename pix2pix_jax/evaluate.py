@@ -26,7 +26,6 @@ from pix2pix_jax.judge import judge_name, open_judge, why_unread
 from pix2pix_jax.metrics import METRICS
 from pix2pix_jax.page import TRUTH, run_name, shown
 from pix2pix_jax.scoring import Evaluation, make_scorer
-from pix2pix_jax.train_step import create_state
 
 Scores = dict[Metric, float | None]  # None: infinite, or not to be measured
 Histograms = dict[Literal["lab_l", "lab_a", "lab_b"], list[int]]
@@ -80,8 +79,7 @@ def evaluate(
     """
     config = resolve(config)
     check_run(workdir, config)
-    template = jax.eval_shape(lambda: create_state(config))
-    step, params, trained_on = read_network(workdir, template, step, config.train.best_metric)
+    step, params, trained_on = read_network(workdir, config, step)
     dataset = prepare(config.data)
     check_pairs(workdir, config, dataset, trained_on)
     records = open_split(dataset, split)

@@ -12,7 +12,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from jax import export as jax_export
 from pydantic import TypeAdapter
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from pix2pix_jax import __version__
 from pix2pix_jax.checkpoint_reader import read_network
@@ -26,7 +26,6 @@ from pix2pix_jax.import_weights import fitted, read_safetensors
 from pix2pix_jax.torch_file import read_pth
 from pix2pix_jax.torch_weights import check_theirs, discriminator_names, generator_names, to_torch
 from pix2pix_jax.torch_writer import write_pth
-from pix2pix_jax.train_step import create_state
 
 Format = Literal["stablehlo", "onnx", "safetensors", "pth"]
 Network = Callable[[np.ndarray], np.ndarray]  # of [b, h, w, c] in [-1, 1]
@@ -64,7 +63,6 @@ def export(
     # Computed as others will: whatever it was trained in, its parameters are float32.
     config = replace(config, train=replace(config.train, dtype="float32"))
     check_asked(config, output, kind, discriminator)
-    template = jax.eval_shape(lambda: create_state(config))
     write = {
         "stablehlo": write_stablehlo,
         "onnx": write_onnx,
@@ -74,9 +72,9 @@ def export(
     for network, path in (("generator", output), ("discriminator", discriminator)):
         if path is None:
             continue
-        best, judges = config.train.best_metric, network == "discriminator"
-        step, params, _ = read_network(workdir, template, step, best, network)
-        module = (make_discriminator if judges else make_generator)(config)
+        step, params, _ = read_network(workdir, config, step, network)
+        make = make_generator if network == "generator" else make_discriminator
+        module = make(config)
         with whole(path) as new:
             found = write(new, config, module, params, step)
             difference = compare(config, module, params, found)
@@ -148,7 +146,7 @@ def write_onnx(path: Path, config: Config, module: nn.Module, params: dict, step
     size = 4 * sum(leaf.size for leaf in jax.tree.leaves(params))
     if size > 2e9:
         raise UsageError(f"--format: onnx holds 2 GB, and {size / 1e9:.1f} are needed")
-    model = onnx_model(module, params, _metadata(config, step))
+    model = onnx_model(module, params, _metadata(config, module, step))
     path.write_bytes(model.SerializeToString())
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
@@ -164,8 +162,9 @@ def write_safetensors(
 ) -> Network:
     """Our parameters by our names, LAYER.kernel and so on, and the config as metadata."""
     tensors = {k: np.array(v) for k, v in flatten_dict(params, sep=".").items()}
-    save_file(tensors, path, _metadata(config, step))
-    saved, _ = read_safetensors(path)
+    metadata = _metadata(config, module, step)
+    path.write_bytes(save(tensors, metadata))
+    saved, _ = read_safetensors(path, metadata["network"])
     return jax.jit(one_by_one(module, fitted(saved, None, params)))
 
 
@@ -181,8 +180,9 @@ def write_torch(path: Path, config: Config, module: nn.Module, params: dict, ste
     return jax.jit(one_by_one(module, fitted(read_pth(path), names, params)))
 
 
-def _metadata(config: Config, step: int) -> dict[str, str]:
+def _metadata(config: Config, module: nn.Module, step: int) -> dict[str, str]:
     # Without places on this machine, since such files are given away.
     data = replace(config.data, source=None, data_dir=Data().data_dir)
     text = TypeAdapter(Config).dump_json(replace(config, data=data)).decode()
-    return {"pix2pix_jax": __version__, "step": str(step), "config": text}
+    network = "discriminator" if isinstance(module, Discriminator) else "generator"
+    return {"pix2pix_jax": __version__, "network": network, "step": str(step), "config": text}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from pix2pix_jax import checkpoint
-from pix2pix_jax.checkpoint_reader import IMPORTED
+from pix2pix_jax.checkpoint_reader import IMPORTED, saved_steps
 from pix2pix_jax.config import Config, Data, UsageError, changed, preset, resolve
 from pix2pix_jax.config_files import write_config
 from pix2pix_jax.console import say
@@ -29,6 +29,8 @@ from pix2pix_jax.torch_weights import (
     plain_names,
 )
 from pix2pix_jax.train_step import TrainState, create_state
+
+Network = Literal["generator", "discriminator"]
 
 
 def import_weights(
@@ -53,14 +55,14 @@ def import_weights(
     Raises:
       UsageError: a file that holds something else, with what that is; a workdir that is taken.
     """
-    if any((workdir / name).exists() for name in ("config.json", "checkpoints")):
+    if (workdir / "config.json").exists() or saved_steps(workdir):
         raise UsageError(f"--workdir: {workdir} holds a run already; give another one")
-    tensors, saved = read_tensors(weights)
+    tensors, saved = read_tensors(weights, "generator")
     config = base or saved or preset("pytorch", Config(data=Data(name="folder")))
     with _named(weights):
         told = _fields_of_networks(saved) if saved else generator_fields(tensors)
         config = changed(config, told)
-    judge, of_judge = read_tensors(discriminator) if discriminator else ({}, None)
+    judge, of_judge = read_tensors(discriminator, "discriminator") if discriminator else ({}, None)
     with _named(discriminator):
         if discriminator and not of_judge:
             config = changed(config, discriminator_fields(judge, config))
@@ -98,29 +100,34 @@ def write_run(workdir: Path, config: Config, state: TrainState) -> None:
         write_config(config, workdir / "config.json")
 
 
-def read_tensors(path: Path) -> tuple[State, Config | None]:
+def read_tensors(path: Path, network: Network) -> tuple[State, Config | None]:
     """Tensors by name, and the config that `export` wrote beside them, if it did.
 
     Raises:
       UsageError: it is no such file.
     """
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder; give a file of weights, .pth or .safetensors")
     if not path.is_file():
         raise UsageError(f"{path}: not found; give a file of weights, .pth or .safetensors")
     if path.suffix == ".safetensors":
-        return read_safetensors(path)
+        return read_safetensors(path, network)
     return plain_names(read_pth(path)), None
 
 
-def read_safetensors(path: Path) -> tuple[State, Config | None]:
+def read_safetensors(path: Path, network: Network) -> tuple[State, Config | None]:
     """The same of a file that may have any name."""
     try:
         with safe_open(path, "numpy") as file:
-            text = (file.metadata() or {}).get("config")
+            metadata = file.metadata() or {}
+            text, held = metadata.get("config"), metadata.get("network", network)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         config = text and TypeAdapter(Config).validate_json(text)
     except (SafetensorError, ValidationError, AttributeError, TypeError) as error:
         reason = str(error).partition("\n")[0]
         raise UsageError(f"{path}: cannot be read as safetensors ({reason:.200})") from error
+    if held != network:
+        raise UsageError(f"{path}: holds a {held}; give the file of the {network}")
     return (tensors, config) if config else (plain_names(tensors), None)
 
 
@@ -128,10 +135,16 @@ def fitted(tensors: State, names: dict[str, str] | None, template: dict) -> dict
     """Parameters of a template from those of a file, by their names for our layers, or by ours.
 
     Raises:
-      UsageError: one is missing, left over or of another shape.
+      UsageError: one is missing, left over, of another shape, or not finite.
     """
-    if names:
-        return from_torch(tensors, names, template)
+    params = from_torch(tensors, names, template) if names else _from_ours(tensors, template)
+    for name, value in flatten_dict(params, sep=".").items():
+        if not np.isfinite(value).all():
+            raise UsageError(f"has values that are not finite, in {name}, so nothing was imported")
+    return params
+
+
+def _from_ours(tensors: State, template: dict) -> dict:
     expected = {name: leaf.shape for name, leaf in flatten_dict(template, sep=".").items()}
     found = {name: value.shape for name, value in tensors.items()}
     wrong = sorted(name for name in expected | found if expected.get(name) != found.get(name))

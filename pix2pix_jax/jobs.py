@@ -11,7 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from pix2pix_jax.before_after import PAGE
 from pix2pix_jax.config import UsageError
-from pix2pix_jax.data.sources import SUFFIXES, walk
+from pix2pix_jax.console import counted, say
+from pix2pix_jax.data.sources import SUFFIXES, is_file, walk
 from pix2pix_jax.files import write_whole
 
 WRITTEN = ".translated.json"  # in the output folder: the names of what is from here
@@ -31,25 +32,12 @@ def find_jobs(source: str, output: Path, samples: int = 1) -> list[Job]:
     Raises:
       UsageError: there is nothing, or outputs would take the place of what is not theirs.
     """
-    root = Path(source).expanduser()
-    if root.is_dir():
-        files = [path for path in walk(root) if _is_readable(path.relative_to(root))]
-    elif root.is_file():
-        root, files = root.parent, [root]
-    elif glob.has_magic(str(root)):
-        found = sorted(Path(os.path.normpath(p)) for p in glob.glob(str(root), recursive=True))
-        files = [path for path in found if path.is_file()]
-        parts = root.parts[: [glob.has_magic(part) for part in root.parts].index(True)]
-        root = Path(*parts)
-    else:
-        raise UsageError(f"--input: {source} does not exist; mend the path")
+    root, files = listed(source)
     if output.is_file() or output.suffix.lower() in READABLE:
-        raise UsageError(f"--output: {output} is a file; give a folder, which may be a new one")
-    ours = written(output)
-    inside = {path for path in files if path.resolve().is_relative_to(output.resolve())}
-    if any(str(path.resolve().relative_to(output.resolve())) not in ours for path in inside):
+        kind = "is" if output.is_file() else "is called like"
+        raise UsageError(f"--output: {output} {kind} a file; give a folder, which may be new")
+    if any(path.resolve().is_relative_to(output.resolve()) for path in files):
         raise UsageError(f"--output: {output} holds images to translate; give a folder of its own")
-    files = [path for path in files if path not in inside]  # those of the last time
     if not files:
         raise UsageError(f"--input: {source} holds no images ({', '.join(sorted(READABLE))})")
     names = [Path(os.path.relpath(path, root)) for path in files]
@@ -58,8 +46,50 @@ def find_jobs(source: str, output: Path, samples: int = 1) -> list[Job]:
         Job(path, str(name.with_suffix("") if stems[name.with_suffix("")] == 1 else name))
         for path, name in zip(files, names, strict=True)
     ]
-    claim(output, [*(name for job in jobs for name in outputs_of(job, samples)), PAGE], ours)
+    claim(output, [*(name for job in jobs for name in outputs_of(job, samples)), PAGE])
     return jobs
+
+
+def listed(source: str) -> tuple[Path, list[Path]]:
+    """A folder, and the files in it that are to be translated, in order.
+
+    Raises:
+      UsageError: there is no such thing.
+    """
+    root = Path(source).expanduser()
+    if root.is_dir():
+        files = [path for path in walk(root) if _is_readable(path.relative_to(root))]
+    elif root.is_file():
+        return root.parent, [root]
+    elif glob.has_magic(str(root)):
+        files = _matched(str(root))
+        parts = root.parts[: [glob.has_magic(part) for part in root.parts].index(True)]
+        root = Path(*parts)
+    else:
+        raise UsageError(f"--input: {source} does not exist; mend the path")
+    # Of what lies below: whoever gives such a folder itself means what is in it.
+    folders = {folder for path in files for folder in path.relative_to(root).parents}
+    folders = {root / folder for folder in folders if folder.parts}
+    old = {folder / name for folder in folders for name in written(folder)}.intersection(files)
+    if old:
+        say(
+            f"{source}: passed over {counted(len(old), 'file')} that came out of translate; "
+            "give their folder itself to translate them"
+        )
+    return root, [path for path in files if path not in old]
+
+
+def _matched(pattern: str) -> list[Path]:
+    """The files of a pattern, each once where links to folders go in circles."""
+    found = set(map(Path, glob.glob(pattern, recursive=True)))
+    folders: dict[str, Path] = {}
+    for path in sorted(found, key=lambda path: (len(path.parts), path)):
+        folders.setdefault(os.path.realpath(path.parent), path.parent)
+    return sorted(
+        path
+        for path in found
+        if is_file(path) and folders[os.path.realpath(path.parent)] == path.parent
+    )
 
 
 def outputs_of(job: Job, samples: int) -> list[str]:
@@ -76,13 +106,13 @@ def written(output: Path) -> set[str]:
         return set()
 
 
-def claim(output: Path, names: list[str], ours: set[str]) -> None:
+def claim(output: Path, names: list[str]) -> None:
     """Notes what is about to be written, for the next time.
 
     Raises:
       UsageError: a file of somebody else is in its place, or that lies elsewhere, or two are one.
     """
-    twice = [name for name, count in Counter(names).items() if count > 1]
+    ours, twice = written(output), [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise UsageError(f"--input: two images would become {twice[0]}; rename one")
     for name in names:

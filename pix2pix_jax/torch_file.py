@@ -30,6 +30,7 @@ STORAGES = {
     "BoolStorage": np.bool_,
 }
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # of files before PyTorch 1.6
+LARGER = "is damaged or cut short: tensors in it are larger than their storage; fetch it again"
 MOST = 1 << 26  # bytes of a pickle, which names tensors and does not hold them
 
 
@@ -96,6 +97,8 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
         raise UsageError(f"{path}: {error}") from error
     except MemoryError as error:
         raise UsageError(f"{path}: asks for more memory than there is; fetch it again") from error
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise UsageError(f"{path}: is damaged or cut short ({error}); fetch it again") from error
     except Exception as error:  # what a broken pickle raises is anything
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise UsageError(
@@ -134,9 +137,9 @@ def _read_legacy(file: BinaryIO) -> dict[str, np.ndarray]:
         known = False
     if not known:
         raise UsageError(
-            f"is no .pth of PyTorch: it begins with {start!r}"
+            f"is no .pth of PyTorch: it begins with {start!r}; give one, or .safetensors"
             if start
-            else "is empty, where a .pth of PyTorch was looked for"
+            else "is empty, where a .pth of PyTorch was looked for; fetch it again"
         )
     Unpickler(file).load()  # about the machine
     tensors, keys = _state_dict(Unpickler(file).load()), Unpickler(file).load()
@@ -145,7 +148,7 @@ def _read_legacy(file: BinaryIO) -> dict[str, np.ndarray]:
     for key in keys:
         length = int.from_bytes(file.read(8), "little", signed=True) * sizes[key]
         if length < 0:
-            raise UsageError("is damaged: it has a tensor of an impossible size")
+            raise UsageError(LARGER)
         storages[key] = file.read(length)
     return _arrays(tensors, storages)
 
@@ -157,21 +160,29 @@ def _state_dict(content: Any) -> dict[str, Tensor]:
         raise UsageError(f"holds a {found}, not a state dict; save net.state_dict() alone")
     if not content:
         raise UsageError("holds an empty state dict")
-    for name, value in content.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
-            names = ", ".join(map(str, content))
-            raise UsageError(
-                f"holds a dict of {names:.80}, where {name!s:.40} is a {type(value).__name__}, "
-                "not a tensor; save net.state_dict() alone"
-            )
-    return content
+    if _is_state_dict(content):
+        return content
+    names = ", ".join(map(str, content))
+    inner = next((name for name, value in content.items() if _is_state_dict(value)), None)
+    mend = (
+        "save net.state_dict() alone"
+        if inner is None
+        else f"save one alone: torch.save(torch.load(FILE)[{inner!r:.40}], NEW_FILE)"
+    )
+    raise UsageError(f"holds a dict of {names:.80}, not of tensors; {mend}")
+
+
+def _is_state_dict(content: Any) -> bool:
+    if not isinstance(content, dict) or not content:
+        return False
+    return all(isinstance(n, str) and isinstance(value, Tensor) for n, value in content.items())
 
 
 def _arrays(tensors: dict[str, Tensor], storages: dict[str, bytes]) -> dict[str, np.ndarray]:
     """Copies; raises UsageError where many tensors share what is there, as no network's do."""
     size = sum(math.prod(t.shape) * t.storage.dtype.itemsize for t in tensors.values())
     if size > 2 * sum(map(len, storages.values())):
-        raise UsageError("is damaged: its tensors are larger than its storage")
+        raise UsageError(LARGER)
     return {name: _array(tensor, storages[tensor.storage.key]) for name, tensor in tensors.items()}
 
 
@@ -184,6 +195,6 @@ def _array(tensor: Tensor, storage: bytes) -> np.ndarray:
     size = math.prod(tensor.shape)
     # Larger than its storage, a tensor could be by strides of 0, of any size.
     if negative or size > len(flat) or (size and last >= len(flat)):
-        raise UsageError("is damaged: a tensor in it is larger than its storage")
+        raise UsageError(LARGER)
     strides = [stride * flat.itemsize for stride in tensor.strides]
     return np.lib.stride_tricks.as_strided(flat[tensor.offset :], tensor.shape, strides).copy()

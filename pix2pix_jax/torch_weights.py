@@ -65,7 +65,7 @@ def generator_fields(state: State) -> dict[str, dict[str, Any]]:
     first, last = (f"{names[layer]}.weight" for layer in ("down1", f"up{depth}"))
     kernels = all(name in state and state[name].ndim == 4 for name in (first, last))
     if not 2 <= depth <= 16 or not kernels or 0 in state[first].shape:
-        raise UsageError(f"holds {_found(state)}, not a U-Net as that code saves it")
+        raise UsageError(f"holds {_found(state)}, not a whole U-Net as that code saves it")
     channels = state[first].shape[1], state[last].shape[1]
     if max(channels) > 64:
         raise UsageError(
@@ -127,7 +127,7 @@ def _found(state: State) -> str:
     if any(".conv_block." in name for name in state):
         return "a ResNet generator, of CycleGAN"
     if any(name.startswith("model.model.") for name in state):
-        return "a U-Net of other blocks"
+        return "blocks of a U-Net"
     if "model.0.weight" in state or "net.0.weight" in state:
         return "a discriminator"
     return f"{len(state)} tensors ({', '.join(state)[:60]} ...)"

@@ -80,6 +80,12 @@ def create_state(config: Config) -> TrainState:
     return create(purpose_key(config, "parameters"))
 
 
+def update(half: Half, gradient: dict, optimizer: optax.GradientTransformation) -> Half:
+    """A player after a step of its optimizer."""
+    updates, opt_state = optimizer.update(gradient, half.opt_state, half.params)
+    return Half(optax.apply_updates(half.params, updates), opt_state)
+
+
 def make_train_step(
     config: Config, mean: Callable = lambda tree: tree
 ) -> Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]:
@@ -99,10 +105,6 @@ def make_train_step(
     loss, order = config.loss, config.optimizer.updates
     rounds = (("real",), ("fake",)) if order == "real_then_fake" else (("real", "fake"),)
     g_optimizer, d_optimizer = make_optimizer(config), make_optimizer(config, len(rounds))
-
-    def update(half: Half, gradient: dict, optimizer: optax.GradientTransformation) -> Half:
-        updates, opt_state = optimizer.update(mean(gradient), half.opt_state, half.params)
-        return Half(optax.apply_updates(half.params, updates), opt_state)
 
     def train_step(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         image, target = batch["input"], batch["target"]  # [b, h, w, c]
@@ -138,12 +140,13 @@ def make_train_step(
         for sides in rounds if loss.gan != "none" else ():
             differentiate = jax.value_and_grad(discriminator_loss, has_aux=True)
             (value, logits), gradient = differentiate(new_discriminator.params, sides)
-            new_discriminator = update(new_discriminator, gradient, d_optimizer)
+            new_discriminator = update(new_discriminator, mean(gradient), d_optimizer)
             metrics["loss/discriminator"] += value
             metrics |= logits
         opponent = state.discriminator if order == "simultaneous" else new_discriminator
         (_, terms), gradient = jax.value_and_grad(generator_loss, has_aux=True)(fake)
-        new_generator = update(state.generator, *pull_back(gradient), g_optimizer)
+        [gradient] = pull_back(gradient)
+        new_generator = update(state.generator, mean(gradient), g_optimizer)
         new_state = TrainState(state.step + 1, new_generator, new_discriminator)
         return new_state, mean(metrics | terms)
 

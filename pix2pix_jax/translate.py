@@ -6,15 +6,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from pix2pix_jax.before_after import PAGE, SHOWN, figure, write_page
 from pix2pix_jax.config import Config, UsageError, resolve
-from pix2pix_jax.console import say, tell
+from pix2pix_jax.console import counted, say, tell
 from pix2pix_jax.data.images import MODES
 from pix2pix_jax.data.pixels import Pixels, encoded, read_pixels
 from pix2pix_jax.files import whole
@@ -28,18 +29,28 @@ BATCH_PIXELS, WAITING_PIXELS = 2**21, 2**24
 Read = tuple[Job, Pixels | Exception]  # a file, and what is in it or what is wrong with it
 
 
-def translate_files(
-    config: Config,
-    workdir: Path,
-    source: str,
-    output: Path,
-    step: int | Literal["best", "newest"] = "newest",
-    seed: int | None = None,
-    samples: int = 1,
-    tile: int | None = None,
-    resize: bool = False,
-    noisy: bool = True,
-) -> int:
+class How(NamedTuple):
+    """All of a translation but what and where."""
+
+    step: int | Literal["best", "newest"] = "newest"  # of the checkpoint
+    seed: int | None = None  # of the dropout; None: that of the run
+    samples: int = 1  # of every image, each with a dropout of its own
+    tile: int | None = None  # side of the tiles to cut images into; None: they stay whole
+    resize: bool = False  # images to the size of training, and their outputs back
+    noisy: bool = True  # whether there is dropout
+
+
+@dataclass
+class Outcome:
+    """What has become of the images so far."""
+
+    done: int = 0
+    others: int = 0  # of them, of another size than in training
+    figures: dict[str, str] = field(default_factory=dict)  # of the first, by name
+    failures: list[str] = field(default_factory=list)
+
+
+def translate_files(config: Config, workdir: Path, source: str, output: Path, how: How) -> int:
     """Translates a file, a folder with all below it, or what a pattern matches.
 
     Args:
@@ -47,12 +58,7 @@ def translate_files(
       workdir: of the run.
       source: what to translate.
       output: the folder to write to, in the tree of `source`.
-      step: of the checkpoint.
-      seed: of the dropout; None: that of the run.
-      samples: of every image, each with a dropout of its own.
-      tile: side of the tiles to cut images into; None: they stay whole.
-      resize: whether to scale images to the size of training, and their outputs back.
-      noisy: whether there is dropout.
+      how: the rest.
 
     Returns:
       The exit status: 2 where some file could not be translated.
@@ -62,60 +68,42 @@ def translate_files(
     """
     config = resolve(config)
     check_run(workdir, config)
-    check_asked(config, samples, tile, resize, noisy)
-    step, run = open_translator(config, workdir, step, seed, noisy)
-    jobs = find_jobs(source, output, samples)
-    say(f"{workdir}: step {step}; {len(jobs)} images to {output}")
-    done, others, figures, start = 0, 0, {}, time.perf_counter()
-    with (
-        ThreadPoolExecutor() as pool,
-        memory_errors("--input, or --tile: images, or tiles, are too large"),
-        tqdm(total=len(jobs), unit="image", disable=not sys.stderr.isatty()) as bar,
-    ):
-        read = ahead(pool, lambda job: _read(job, config.data.input_channels), jobs)
-        size = config.data.image_size if resize else None
-        for job, pixels, outputs in translated(
-            read, run, 2**config.model.depth, samples, tile, size
-        ):
-            bar.update()
-            try:
-                if isinstance(pixels, Exception):
-                    raise pixels
-                write_outputs(output / job.name, pixels, outputs)
-            except (UsageError, OSError) as error:
-                tell(error, sys.stderr)
-                continue
-            done += 1
-            others += pixels.values.shape[:2] != config.data.image_size
-            for note in pixels.notes:
-                tell(f"{job.path}: passed over: {note}", sys.stdout)
-            if len(figures) < SHOWN:
-                figures[job.name] = figure(job.name, [pixels.values, *outputs])
+    check_asked(config, how)
+    step, run = open_translator(config, workdir, how.step, how.seed, how.noisy)
+    jobs = find_jobs(source, output, how.samples)
+    say(f"{workdir}: step {step}; {counted(len(jobs), 'image')} to {output}")
+    outcome, start = Outcome(), time.perf_counter()
+    try:
+        translate_all(config, run, jobs, output, how, outcome)
+    finally:  # also of what was done before it was stopped
+        if outcome.done:
+            figures = [figure for _, figure in sorted(outcome.figures.items())]
+            title = f"{run_name(workdir)} at step {step}"
+            write_page(output, title, figures, outcome.done, outcome.failures)
     seconds = time.perf_counter() - start
-    shown = [figures[name] for name in sorted(figures)]
-    write_page(output, f"{run_name(workdir)} at step {step}", shown, done)
-    say(
-        f"{done} images in {seconds:.1f} s, {done / seconds:.2f} images/s; before and after are "
-        f"shown in {output / PAGE}"
-    )
-    if others and not (tile or resize):
-        hint(others, config.data.image_size)
-    bad = len(jobs) - done
-    if bad:
-        print(f"{bad} of {len(jobs)} files could not be translated, as told above", file=sys.stderr)
-    return 2 if bad else 0
+    if outcome.done:
+        say(
+            f"{counted(outcome.done, 'image')} in {seconds:.1f} s, {outcome.done / seconds:.2f} "
+            f"images/s with compiling; before and after are shown in {output / PAGE}"
+        )
+    if outcome.others and not (how.tile or how.resize):
+        hint(outcome.others, config.data.image_size)
+    if outcome.failures:
+        of = f"{len(outcome.failures)} of {counted(len(jobs), 'file')}"
+        print(f"{of} could not be translated, as told above", file=sys.stderr)
+    return 2 if outcome.failures else 0
 
 
-def check_asked(config: Config, samples: int, tile: int | None, resize: bool, noisy: bool) -> None:
+def check_asked(config: Config, how: How) -> None:
     """Raises UsageError where a run cannot do what is asked of it."""
     multiple = 2**config.model.depth
-    if tile and tile % multiple:
+    if how.tile and how.tile % multiple:
         raise UsageError(
-            f"--tile: {tile} is no multiple of {multiple}; give {up_to(tile, multiple)}"
+            f"--tile: {how.tile} is no multiple of {multiple}; give {up_to(how.tile, multiple)}"
         )
-    if tile and resize:
+    if how.tile and how.resize:
         raise UsageError("--tile, --resize: give one of them, since either is for large images")
-    if samples > 1 and not (noisy and config.model.dropout):
+    if how.samples > 1 and not (how.noisy and config.model.dropout):
         raise UsageError("--samples: without dropout they are all alike; give 1")
 
 
@@ -123,31 +111,56 @@ def hint(count: int, size: tuple[int, int]) -> None:
     """Says that images were seen at another size than in training."""
     height, width = size
     say(
-        f"{count} of them are not {height}x{width}, as in training (height x width); to let the "
-        "network see them at that size, give --resize, or --tile for parts of them"
+        f"{count} not of {height}x{width} (height x width), as in training; to let the network see "
+        f"them at that size, give --resize, or --tile={min(size)} for parts of them"
     )
 
 
+def translate_all(
+    config: Config, run: Translator, jobs: list[Job], output: Path, how: How, outcome: Outcome
+) -> None:
+    """Reads, translates and writes, and keeps account of it in `outcome`."""
+    with (
+        ThreadPoolExecutor() as pool,
+        memory_errors("--input, or --tile: images, or tiles, are too large"),
+        tqdm(total=len(jobs), unit="image", disable=not sys.stderr.isatty()) as bar,
+    ):
+        read = ahead(pool, lambda job: _read(job, config.data.input_channels), jobs)
+        for job, pixels, outputs in translated(read, run, config, how):
+            bar.update()
+            try:
+                if isinstance(pixels, Exception):
+                    raise pixels
+                write_outputs(output / job.name, pixels, outputs)
+            except (UsageError, OSError) as error:
+                reason = error
+                if isinstance(error, OSError):
+                    reason = f"{error.filename or job.path}: {error.strerror or error}"
+                outcome.failures.append(str(reason))
+                tell(reason, sys.stderr)
+                continue
+            outcome.done += 1
+            outcome.others += pixels.values.shape[:2] != config.data.image_size
+            for note in pixels.notes:
+                tell(f"{job.path}: {note}", sys.stdout)
+            if len(outcome.figures) < SHOWN:
+                outcome.figures[job.name] = figure(job.name, [pixels.values, *outputs])
+
+
 def translated(
-    read: Iterable[Read],
-    run: Translator,
-    multiple: int,
-    samples: int,
-    tile: int | None,
-    size: tuple[int, int] | None,
+    read: Iterable[Read], run: Translator, config: Config, how: How
 ) -> Iterator[tuple[Job, Pixels | Exception, list[np.ndarray]]]:
     """Yields every job with what was read and its outputs [h, w, c], those of one shape together.
 
     Args:
       read: jobs, with their pixels or what is wrong with them.
       run: translates batches.
-      multiple: that sides must be of.
-      samples: outputs of each.
-      tile: as for `translate_files`.
-      size: height and width to scale images to, and from which outputs are scaled back.
+      config: of the run.
+      how: as for `translate_files`.
     """
     waiting: dict[tuple[int, int], list[tuple[Job, Pixels]]] = {}
-    numbers = range(samples)
+    multiple, numbers = 2**config.model.depth, range(how.samples)
+    size = config.data.image_size if how.resize else None
 
     def together(shape: tuple[int, int]) -> Iterator:
         jobs = waiting.pop(shape)
@@ -163,8 +176,8 @@ def translated(
     for job, pixels in read:
         if isinstance(pixels, Exception):
             yield job, pixels, []
-        elif tile:
-            image = pixels.values
+        elif how.tile:
+            image, tile = pixels.values, how.tile
             yield job, pixels, [by_tiles(lambda x, n=n: run(x, n), image, tile) for n in numbers]
         else:
             height, width = size or pixels.values.shape[:2]

@@ -11,7 +11,7 @@ import numpy as np
 from pix2pix_jax.checkpoint_reader import read_network
 from pix2pix_jax.config import Config
 from pix2pix_jax.generator import make_generator, translate
-from pix2pix_jax.train_step import create_state, purpose_key
+from pix2pix_jax.train_step import purpose_key
 
 BATCH_SIZE = 8  # on which, but for rounding, no result depends
 Translator = Callable[[np.ndarray, int], np.ndarray]  # [b, h, w, c] and the number of a sample
@@ -28,8 +28,7 @@ def open_translator(
 
     What becomes of an image is a function of it, the seed and that number alone.
     """
-    template = jax.eval_shape(lambda: create_state(config))
-    step, params, _ = read_network(workdir, template, step, config.train.best_metric)
+    step, params, _ = read_network(workdir, config, step)
     generator, params = make_generator(config), jax.device_put(params)
     seeded = config if seed is None else replace(config, seed=seed)
     key = purpose_key(seeded, "translations")

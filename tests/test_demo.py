@@ -123,7 +123,9 @@ def test_painting_changes_the_output(served, page):
 
 def test_every_colour_is_of_a_class_and_undo_goes_back(page):
     before = pixels(page, "input")
+    assert page.locator("#size").is_disabled()  # a rectangle has none
     page.locator("#tool").select_option("brush")
+    assert page.locator("#size").is_enabled()
     page.get_by_text("pillar", exact=True).click()
     drag(page, (0.1, 0.2), (0.9, 0.6))
     settled(page, 2)
@@ -172,7 +174,11 @@ def test_strangers_are_turned_away(served):
     assert ask(port, "POST", "/translate", picture, host="evil.example:80")[0] == 404
     assert ask(port, "GET", "/settings", host="evil.example")[0] == 404
     assert ask(port, "GET", "/settings", host="localhost")[0] == 200  # as at port 80
+    assert ask(port, "GET", "/settings", host="127.0.0.1.evil.example")[0] == 404
+    assert ask(port, "GET", "/settings", host="127.1.2.3:5")[0] == 200
     assert ask(port, "GET", "/../demo.py")[0] == 404
+    unknown = {"content-length": "", "transfer-encoding": "chunked"}
+    assert ask(port, "POST", "/translate", b"", **unknown)[0] == 411
     assert ask(port, "POST", "/translate", b"", **{"content-length": str(1 << 40)})[0] == 413
     assert ask(port, "GET", "/example?number=x")[0] == 400
 

@@ -179,7 +179,8 @@ def test_from_the_command_line(exported, tmp_path):
     assert (status, err) == (0, "")
     assert "unet of depth 5, 8 features, 1 to 3 channels, batch norm; patch16" in out
     refused("holds a run already", "import", *weights)
-    refused("--format: give one of", "export", run_of, files[0])
+    refused("--format: give one of", "export", run_of, f"--output={tmp_path / 'G.pt'}")
+    refused("G.pth is there already", "export", run_of, files[0])  # a suffix says which
     refused("--output: export needs", "export", run_of, "--format=onnx")
     refused("--weights: give", "import", weights[2])
     new = f"--output={tmp_path / 'new'}"

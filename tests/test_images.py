@@ -8,6 +8,8 @@ from conftest import refusal
 from PIL import Image
 
 from pix2pix_jax.data.images import (
+    MODES,
+    as_channels,
     decode,
     resize,
     split_pair,
@@ -162,6 +164,17 @@ def test_what_is_transparent_becomes_white_and_the_rest_keeps_its_colour():
     shown = np.asarray(with_channels(Image.fromarray(pixels), 3))
     assert shown[0].tolist() == [[255] * 3, [0] * 3, [204] * 3]
     np.testing.assert_array_equal(with_channels(Image.fromarray(pixels), 4), pixels)
+
+
+@pytest.mark.parametrize("given", MODES)
+@pytest.mark.parametrize("wanted", MODES)
+def test_arrays_change_their_channels_as_images_do(given, wanted):
+    pixels = np.random.default_rng(given).integers(0, 256, (6, 7, given), np.uint8)
+    image = Image.fromarray(pixels[..., 0] if given == 1 else pixels)
+    expected = to_float(with_channels(image, wanted))
+    found = as_channels(to_float(image), wanted)
+    assert found.shape == (6, 7, wanted)
+    assert np.abs(found - expected).max() < 1.6 / 127.5  # of 8 bits, which Pillow rounds twice
 
 
 def test_a_resized_colour_does_not_depend_on_its_alpha():

@@ -30,14 +30,27 @@ def differs(a, b):
     return any(jax.tree.leaves(jax.tree.map(lambda x, y: bool((x != y).any()), a, b)))
 
 
-@pytest.mark.parametrize("gan", ["vanilla", "lsgan", "hinge", "wgan_gp"])
-def test_one_step_against_the_equations(small, gan, monkeypatch):
-    """The step as the paper tells it: two forward passes, two gradients, two updates.
+ROUNDS = {  # of the discriminator, by whose turn it is
+    "alternating": [("real", "fake")],
+    "simultaneous": [("real", "fake")],
+    "real_then_fake": [("real",), ("fake",)],
+}
+
+
+@pytest.mark.parametrize(
+    ("gan", "order"),
+    [(gan, "alternating") for gan in ("vanilla", "lsgan", "hinge")]
+    + [("vanilla", "real_then_fake"), *(("wgan_gp", order) for order in ROUNDS)],
+)
+def test_one_step_against_the_equations(small, gan, order, monkeypatch):
+    """The step as the paper tells it: forward passes, gradients and updates, one by one.
 
     By plain gradient descent, because Adam's first step knows no more than signs.
     """
     monkeypatch.setattr(train_step, "make_optimizer", lambda *_: optax.sgd(0.1))
-    config = replace(small, loss=Loss(gan=gan, l1_weight=30, gradient_penalty=7))
+    options = Optimizer(updates=order)
+    loss = Loss(gan=gan, l1_weight=30, gradient_penalty=7)
+    config = replace(small, loss=loss, optimizer=options)
     batch = batch_of(config, 1)
     before, after, metrics = one_step(config, batch)
     generator, discriminator = make_generator(config), make_discriminator(config)
@@ -53,15 +66,17 @@ def test_one_step_against_the_equations(small, gan, monkeypatch):
         pair = jnp.concatenate([batch["input"], image], -1)
         return discriminator.apply({"params": params}, pair)
 
-    def discriminator_loss(params):
-        fake = generate(before.generator.params)
-        real, fake_logits = judge(params, batch["target"]), judge(params, fake)
-        loss = losses.discriminator_loss(gan, "real", real)
-        loss += losses.discriminator_loss(gan, "fake", fake_logits)
-        if gan == "wgan_gp":
+    def discriminator_loss(params, sides):
+        fake, loss, means = generate(before.generator.params), 0, {}
+        for side, image in (("real", batch["target"]), ("fake", fake)):
+            if side in sides:
+                logits = judge(params, image)
+                loss += losses.discriminator_loss(gan, side, logits)
+                means[f"logits/{side}"] = logits.mean()
+        if gan == "wgan_gp" and "fake" in sides:
             score = partial(judge, params)
             loss += 7 * losses.gradient_penalty(score, batch["target"], fake, keys)
-        return loss / 2, {"logits/real": real.mean(), "logits/fake": fake_logits.mean()}
+        return loss / 2, means
 
     def generator_loss(params, discriminator_params):
         fake = generate(params)
@@ -72,15 +87,16 @@ def test_one_step_against_the_equations(small, gan, monkeypatch):
 
     @jax.jit
     def step():
-        (loss, logits), gradient = jax.value_and_grad(discriminator_loss, has_aux=True)(
-            before.discriminator.params
-        )
-        discriminator_params = descend(before.discriminator.params, gradient)
-        gradient, terms = jax.grad(generator_loss, has_aux=True)(
-            before.generator.params, discriminator_params
-        )
-        told = {"loss/discriminator": loss} | logits | terms
-        return told, discriminator_params, descend(before.generator.params, gradient)
+        params, told = before.discriminator.params, {"loss/discriminator": 0}
+        for sides in ROUNDS[order]:
+            differentiate = jax.value_and_grad(discriminator_loss, has_aux=True)
+            (loss, means), gradient = differentiate(params, sides)
+            params = descend(params, gradient)
+            told["loss/discriminator"] += loss
+            told |= means
+        opponent = before.discriminator.params if order == "simultaneous" else params
+        gradient, terms = jax.grad(generator_loss, has_aux=True)(before.generator.params, opponent)
+        return told | terms, params, descend(before.generator.params, gradient)
 
     told, *expected = step()
     assert metrics.keys() == told.keys()

@@ -11,6 +11,7 @@ from command_line import jpeg, refused, run
 from conftest import refusal
 from PIL import Image
 
+from pix2pix_jax import translate as translating
 from pix2pix_jax.before_after import PAGE
 from pix2pix_jax.config import Config, Data, Loss, Model, resolve
 from pix2pix_jax.generator import make_generator
@@ -18,7 +19,7 @@ from pix2pix_jax.import_weights import write_run
 from pix2pix_jax.jobs import WRITTEN, find_jobs
 from pix2pix_jax.tiles import by_tiles, padded, ramp, starts
 from pix2pix_jax.train_step import create_state, purpose_key
-from pix2pix_jax.translate import translate_files
+from pix2pix_jax.translate import How, translate_files
 
 
 def make_run(workdir, **data):
@@ -50,7 +51,7 @@ def noise(height, width, channels=3, dtype=np.uint8, seed=0):
 
 def translate(colour, source, output, **options):
     workdir, config, _ = colour
-    return translate_files(config, workdir, str(source), output, **options)
+    return translate_files(config, workdir, str(source), output, How(**options))
 
 
 def expected(colour, values, seed=0, sample=0):
@@ -174,7 +175,7 @@ def test_turned_cmyk_and_moving_images_keep_their_upright_size(colour, tmp_path,
         "palette": (40, 24),
         "moving": (40, 24),
     }
-    assert "only the first of 2 frames" in capsys.readouterr().out
+    assert "only the first of 2 frames is translated" in capsys.readouterr().out
     png, tif = (
         cv2.imread(str(tmp_path / "out" / f"{name}.png"), cv2.IMREAD_UNCHANGED)[..., ::-1]
         for name in ("turned16", "turned16_")
@@ -187,8 +188,8 @@ def test_turned_cmyk_and_moving_images_keep_their_upright_size(colour, tmp_path,
 @pytest.mark.parametrize(
     ("array", "complaint"),
     [
-        (np.zeros((8, 8, 3), np.float32) + 2, "floats that are not in [-1, 1]"),
-        (np.full((8, 8, 3), np.nan, np.float32), "floats that are not in [-1, 1]"),
+        (np.zeros((8, 8, 3), np.float32) + 2, "has floats beyond [-1, 1]"),
+        (np.full((8, 8, 3), np.nan, np.float32), "has values that are not finite"),
         (np.zeros((8, 8, 3), np.int64), "is of int64"),
         (np.zeros((8, 8, 2), np.uint8), "has 2 channels; the run was trained on 3"),
         (np.zeros((3,), np.uint8), "holds (3,)"),
@@ -214,6 +215,58 @@ def test_an_array_comes_back_as_one_and_as_an_image(colour, tmp_path, dtype):
     assert image.dtype == (np.uint8 if floats else dtype)
     shown = as_bytes(found.astype(np.float64)) if floats else found
     assert np.abs(image.astype(int) - shown).max() <= (1 if dtype == np.float16 else 0)
+
+
+def test_floats_that_are_nowhere_dark_are_noted(colour, tmp_path, capsys):
+    for name, least in (("dark", -0.1), ("light", 0)):
+        np.save(tmp_path / f"{name}.npy", np.linspace(least, 1, 192, dtype=np.float32))
+        values = np.load(tmp_path / f"{name}.npy").reshape(8, 8, 3)
+        np.save(tmp_path / f"{name}.npy", values)
+    assert translate(colour, tmp_path, tmp_path / "out") == 0
+    out = capsys.readouterr().out
+    assert f"{tmp_path}/light.npy: no value is below 0" in out
+    assert "dark.npy" not in out
+
+
+def test_nothing_that_could_be_translated_leaves_no_page(colour, tmp_path, capsys):
+    (tmp_path / "a.png").touch()
+    (tmp_path / "b.png").symlink_to(tmp_path / "nowhere.png")
+    assert translate(colour, tmp_path, tmp_path / "out") == 2
+    out, err = capsys.readouterr()
+    assert PAGE not in out
+    assert f"{tmp_path}/b.png: No such file or directory" in err
+    assert "2 of 2 files could not be translated" in err
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {WRITTEN}
+
+
+def test_the_page_shows_samples_and_failures(colour, tmp_path):
+    (tmp_path / "<b>.png").touch()
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    assert translate(colour, tmp_path, tmp_path / "out", samples=2) == 2
+    page = (tmp_path / "out" / PAGE).read_text()
+    assert [page.count(f"<span>{kind}</span>") for kind in ("before", "sample 1", "sample 2")] == [
+        1,
+        1,
+        1,
+    ]
+    assert "Not translated: 1" in page
+    assert "&lt;b&gt;.png: cannot be read" in page
+
+
+def test_what_was_translated_before_it_was_stopped_is_on_the_page(colour, tmp_path, monkeypatch):
+    for place in range(3):
+        Image.fromarray(noise(8, 8 * place + 8)).save(tmp_path / f"{place}.png")
+    write, count = translating.write_outputs, []
+
+    def stopped(*arguments):
+        if count:
+            raise SystemExit(130)
+        count.append(write(*arguments))
+
+    monkeypatch.setattr(translating, "write_outputs", stopped)
+    with pytest.raises(SystemExit):
+        translate(colour, tmp_path, tmp_path / "out")
+    assert (tmp_path / "out" / PAGE).read_text().count("<figure") == 1
 
 
 def test_bad_files_are_named_and_the_rest_is_done(colour, tmp_path, capsys):
@@ -246,7 +299,10 @@ def test_what_is_translated_and_where_it_goes(tmp_path):
 
     assert "give a folder of its own" in refusal(names, "")  # for out/old.png might be lost
     (tmp_path / "out" / WRITTEN).write_text('["old.png"]')  # it came out the last time
-    assert names("") == ["a.jpg", "a.png", "b", "deep/d", "deep/er/c"]
+    everything = ["a.jpg", "a.png", "b", "deep/d", "deep/er/c"]
+    assert names("") == names("", "new1") == names("**/[a-do]*", "new3") == everything
+    assert names("out", "new4") == names("out/*", "new5") == ["old"]  # it is meant now
+    assert "give a folder of its own" in refusal(names, "out/old.png")
     assert names("deep/../*.PNG", "new2") == ["b"]
     assert names("a.png") == ["a"]
     assert names("*.png") == ["a"]
@@ -264,7 +320,17 @@ def test_what_is_translated_and_where_it_goes(tmp_path):
     deep = str(tmp_path / "deep")
     assert "new/d.png is there, and not from here" in refusal(find_jobs, deep, nowhere)
     assert "is a file" in refusal(find_jobs, str(tmp_path), tmp_path / "x.txt")
-    assert "is a file" in refusal(find_jobs, str(tmp_path), tmp_path / "new.png")
+    assert "is called like a file" in refusal(find_jobs, str(tmp_path), tmp_path / "new.png")
+
+
+def test_links_in_circles_are_followed_once(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a.png").touch()
+    (tmp_path / "deep" / "loop").symlink_to(tmp_path)
+    (tmp_path / "also.png").symlink_to(tmp_path / "deep" / "a.png")
+    for source in (tmp_path, f"{tmp_path}/**/*.png"):
+        jobs = find_jobs(str(source), tmp_path / "out")
+        assert [job.name for job in jobs] == ["also", "deep/a"]
 
 
 def test_files_of_others_are_never_replaced(colour, tmp_path):
@@ -341,7 +407,7 @@ def test_channels_of_the_run(tmp_path):
     Image.fromarray(RGB).save(tmp_path / "a.png")
     Image.fromarray(RGB).convert("L").save(tmp_path / "b.png")
     cv2.imwrite(str(tmp_path / "c.png"), DEEP[..., ::-1])
-    assert translate_files(config, workdir, str(tmp_path / "*.png"), tmp_path / "out") == 0
+    assert translate_files(config, workdir, str(tmp_path / "*.png"), tmp_path / "out", How()) == 0
     images = {path.stem: opened(path) for path in (tmp_path / "out").glob("*.png")}
     assert images["a"].mode == images["b"].mode == "RGBA"
     assert cv2.imread(str(tmp_path / "out" / "c.png"), -1).shape == (24, 40, 4)
@@ -354,10 +420,10 @@ def test_a_run_of_other_channels_than_images_have_takes_arrays(tmp_path):
     config, _ = make_run(workdir, input_channels=2, target_channels=5)
     np.save(tmp_path / "a.npy", noise(16, 16, 2))
     Image.fromarray(RGB).save(tmp_path / "b.png")
-    assert translate_files(config, workdir, str(tmp_path / "a.npy"), tmp_path / "out") == 0
+    assert translate_files(config, workdir, str(tmp_path / "a.npy"), tmp_path / "out", How()) == 0
     assert np.load(tmp_path / "out" / "a.npy").shape == (16, 16, 5)
     assert not (tmp_path / "out" / "a.png").exists()
-    assert translate_files(config, workdir, str(tmp_path / "b.png"), tmp_path / "out") == 2
+    assert translate_files(config, workdir, str(tmp_path / "b.png"), tmp_path / "out", How()) == 2
 
 
 def test_tiles_of_a_pointwise_network_leave_no_seam():
@@ -418,7 +484,7 @@ def test_from_the_command_line(colour, tmp_path):
     where = (f"--workdir={workdir}", f"--input={tmp_path}", f"--output={tmp_path / 'out'}")
     status, out, err = run("translate", *where, "--seed=3", "--samples=2", "--tile=8")
     assert (status, err) == (0, "")
-    assert "1 images in" in out
+    assert "1 image in" in out
     assert {path.name for path in (tmp_path / "out").glob("*.png")} == {
         "a_sample1.png",
         "a_sample2.png",

@@ -68,6 +68,20 @@ def with_channels(image: Image.Image, channels: int) -> Image.Image:
     return image.convert(MODES[channels])
 
 
+def as_channels(values: np.ndarray, channels: int) -> np.ndarray:
+    """The same of pixels [h, w, c] in [-1, 1], of which nothing is rounded."""
+    if values.shape[-1] == 4 and channels != 4:
+        alpha = (values[..., 3:] + 1) / 2
+        values = alpha * values[..., :3] + 1 - alpha
+    if channels == 1 and values.shape[-1] == 3:
+        return values @ np.float32([[0.299], [0.587], [0.114]])
+    if channels != 1 and values.shape[-1] == 1:
+        values = np.repeat(values, 3, -1)
+    if channels == 4 and values.shape[-1] == 3:
+        values = np.concatenate([values, np.ones_like(values[..., :1])], -1)
+    return values
+
+
 def resize(
     image: Image.Image,
     size: tuple[int, int],

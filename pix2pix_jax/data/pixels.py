@@ -11,6 +11,7 @@ from PIL import Image
 from pix2pix_jax.config import UsageError
 from pix2pix_jax.data.images import (
     MODES,
+    as_channels,
     as_png,
     decode,
     header,
@@ -28,7 +29,8 @@ UPRIGHT = {  # by EXIF orientation, of [h, w, ...]
     7: lambda x: x.swapaxes(0, 1)[::-1, ::-1],
     8: lambda x: x.swapaxes(0, 1)[::-1],
 }
-ALPHA = "its alpha; what is transparent counts as white, as in training"
+ALPHA = "its alpha is passed over; what is transparent counts as white, as in training"
+DARK = "no value is below 0; floats are taken to be in [-1, 1], black to white"
 cv2.utils.logging.setLogLevel(
     cv2.utils.logging.LOG_LEVEL_SILENT
 )  # what it cannot read is told by us
@@ -40,7 +42,7 @@ class Pixels(NamedTuple):
 
     values: np.ndarray  # [h, w, c] in [-1, 1], float32
     dtype: np.dtype  # of the file: uint8, uint16, or float of an array
-    notes: tuple[str, ...] = ()  # what was passed over
+    notes: tuple[str, ...] = ()  # what may surprise
     array: bool = False  # whether it came from a .npy
 
 
@@ -60,14 +62,14 @@ def read_pixels(path: Path, channels: int) -> Pixels:
     image = decode(data, str(path))
     notes, first = [], header(data)
     if getattr(first, "n_frames", 1) > 1:
-        notes.append(f"only the first of {first.n_frames} frames")
+        notes.append(f"only the first of {first.n_frames} frames is translated")
     if _depth(first, data) != 16:
         transparent = channels != 4 and _is_transparent(image)
         values = to_float(with_channels(image, channels))
         return Pixels(values, np.dtype(np.uint8), (*notes, *[ALPHA] * transparent))
     deep = _deep(first, data, path)  # [h, w, c]
     transparent = channels != 4 and deep.shape[-1] == 4 and (deep[..., 3] < 65535).any()
-    values = _as_channels(_scaled(deep), channels)
+    values = as_channels(_scaled(deep), channels)
     return Pixels(values, np.dtype(np.uint16), (*notes, *[ALPHA] * transparent))
 
 
@@ -108,38 +110,27 @@ def _from_array(data: bytes, path: Path, channels: int) -> Pixels:
         shape = getattr(array, "shape", "several arrays")
         raise UsageError(f"{path}: holds {shape}, not [h, w] or [h, w, c]; mend or remove it")
     floats = np.issubdtype(array.dtype, np.floating)
-    if floats and not (np.abs(array) <= 1).all():
-        raise UsageError(f"{path}: has floats that are not in [-1, 1]; scale them")
+    if floats and not np.isfinite(array).all():
+        raise UsageError(f"{path}: has values that are not finite; mend or remove it")
+    if floats and np.abs(array).max() > 1:
+        raise UsageError(f"{path}: has floats beyond [-1, 1], black to white; scale them")
     if not floats and array.dtype not in WHITE:
         raise UsageError(f"{path}: is of {array.dtype}; make it uint8, uint16 or float")
     values = array[..., None] if array.ndim == 2 else array
     values = values.astype(np.float32) if floats else _scaled(values)  # [h, w, c]
+    notes = (DARK,) if floats and array.min() >= 0 else ()
     if values.shape[-1] == channels:
-        return Pixels(values, array.dtype, array=True)
+        return Pixels(values, array.dtype, notes, array=True)
     if values.shape[-1] not in MODES or channels not in MODES:
         raise UsageError(
             f"{path}: has {values.shape[-1]} channels; the run was trained on {channels}"
         )
-    return Pixels(_as_channels(values, channels), array.dtype, array=True)
+    return Pixels(as_channels(values, channels), array.dtype, notes, array=True)
 
 
 def _scaled(pixels: np.ndarray) -> np.ndarray:
     """Integers, black to white, as floats in [-1, 1]."""
     return pixels.astype(np.float32) / (WHITE[pixels.dtype] / 2) - 1
-
-
-def _as_channels(values: np.ndarray, channels: int) -> np.ndarray:
-    """Grey (1), RGB (3) or RGBA (4) as another of these, as `with_channels` does it."""
-    if values.shape[-1] == 4 and channels != 4:
-        alpha = (values[..., 3:] + 1) / 2
-        values = alpha * values[..., :3] + 1 - alpha
-    if channels == 1 and values.shape[-1] == 3:
-        return values @ np.float32([[0.299], [0.587], [0.114]])
-    if channels != 1 and values.shape[-1] == 1:
-        values = np.repeat(values, 3, -1)
-    if channels == 4 and values.shape[-1] == 3:
-        values = np.concatenate([values, np.ones_like(values[..., :1])], -1)
-    return values
 
 
 def encoded(values: np.ndarray, dtype: np.dtype, suffix: str) -> bytes:

@@ -124,7 +124,12 @@ def walk(root: Path) -> list[Path]:
             continue
         seen.add(place)
         found += [Path(folder, name) for name in names]
-    return sorted(path for path in found if path.is_file())
+    return sorted(filter(is_file, found))
+
+
+def is_file(path: Path) -> bool:
+    """Whether to read a path: a file, or a link to nowhere, which is told when it is read."""
+    return path.is_file() or not path.exists()
 
 
 def shown(path: Path, root: Path, source: str) -> str:
