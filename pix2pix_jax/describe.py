@@ -1,12 +1,14 @@
 """What a config builds: layers, shapes, parameters and receptive fields, read off the modules."""
 
 import json
+import textwrap
+from dataclasses import asdict
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from pix2pix_jax.config import Config, resolve
+from pix2pix_jax.config import Config, Data, resolve
 from pix2pix_jax.discriminator import Discriminator, make_discriminator, receptive_field
 from pix2pix_jax.generator import UNet, make_generator
 
@@ -36,7 +38,19 @@ def describe(config: Config) -> dict[str, Any]:
     summary["generator"]["name"] = config.model.generator
     summary["discriminator"]["name"] = config.model.discriminator
     summary["discriminator"]["receptive_field"] = summary["layers"][-1]["receptive_field"]
+    summary["differences"] = differences(config)
     return summary
+
+
+def differences(config: Config) -> dict[str, Any]:
+    """Fields of the networks, the loss and the optimizer that are not the paper's."""
+    paper = asdict(resolve(Config(data=Data(image_size=config.data.image_size))))
+    return {
+        f"{group}.{name}": value
+        for group in ("model", "loss", "optimizer")
+        for name, value in asdict(getattr(config, group)).items()
+        if value != paper[group][name]
+    }
 
 
 def trace(module: UNet | Discriminator, shape: tuple[int, int, int]) -> list[dict[str, Any]]:
@@ -113,6 +127,9 @@ def as_text(summary: dict[str, Any]) -> str:
             f"{size(row['output_shape']):>14} {row['parameters']:>12,} "
             f"{row['receptive_field']:>15}"
         )
+    others = ", ".join(f"{name} {value}" for name, value in summary["differences"].items())
+    if others:
+        lines += ["", *textwrap.wrap(f"other than in the paper: {others}", 96)]
     return "\n".join(lines)
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from pix2pix_jax.config import Config, UsageError
-from pix2pix_jax.layers import Convolution, Norm
+from pix2pix_jax.layers import Convolution, Norm, at_least_float32
 
 
 class Layer(NamedTuple):
@@ -106,7 +106,7 @@ class Discriminator(nn.Module):
                 x = norm(x)
             if not logits:
                 x = nn.leaky_relu(x, self.leaky_slope)
-        return x.astype(jnp.float32)
+        return at_least_float32(x)
 
 
 def make_discriminator(config: Config) -> Discriminator:

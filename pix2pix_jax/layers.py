@@ -152,7 +152,7 @@ class Norm(nn.Module):
     `batch` takes the statistics of a channel over images, height and width, `instance` over
     height and width; neither keeps running averages, since the paper normalises with the test
     batch's own statistics (section 3.2.1). Variance is biased; the scale starts at N(1, 0.02).
-    Computed in float32 whatever the input.
+    Computed in float32 where the input has fewer bits.
     """
 
     kind: str
@@ -164,7 +164,7 @@ class Norm(nn.Module):
         if self.kind == "none":
             return x
         axes = (0, 1, 2) if self.kind == "batch" else (1, 2)
-        y = x.astype(jnp.float32)
+        y = at_least_float32(x)
         y = y - y.mean(axes, keepdims=True)
         y = y * lax.rsqrt(jnp.square(y).mean(axes, keepdims=True) + self.epsilon)
         if self.affine:
@@ -173,6 +173,11 @@ class Norm(nn.Module):
             bias = self.param("bias", nn.initializers.zeros, channels)
             y = y * scale[None, None, None] + bias[None, None, None]
         return y.astype(x.dtype)
+
+
+def at_least_float32(x: Array) -> Array:
+    """What has fewer bits, with as many."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def dropout(x: Array, rate: float, keys: Array, layer: int) -> Array:

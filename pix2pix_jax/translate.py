@@ -111,8 +111,8 @@ def hint(count: int, size: tuple[int, int]) -> None:
     """Says that images were seen at another size than in training."""
     height, width = size
     say(
-        f"{count} not of {height}x{width} (height x width), as in training; to let the network see "
-        f"them at that size, give --resize, or --tile={min(size)} for parts of them"
+        f"{counted(count, 'image')} of another size than {height}x{width} (height x width), which "
+        f"the network knows best from training: try --resize, or --tile={min(size)} for parts"
     )
 
 

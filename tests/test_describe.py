@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from pix2pix_jax.config import Config, Data, Loss, Model
+from pix2pix_jax.config import Config, Data, Loss, Model, preset
 from pix2pix_jax.describe import as_json, as_text, describe
 
 
@@ -47,6 +47,24 @@ def test_the_text_shows_the_skips(generator, skips):
     assert text.count("batch") == 6 + 7 + 3
     assert "transposed convolutions 4x4, stride 2" in text
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_what_is_not_as_in_the_paper_is_told():
+    assert "other than" not in as_text(describe(Config(data=Data(image_size=(128, 128)))))
+    summary = describe(preset("tf_tutorial", Config(loss=Loss(gan="lsgan"))))
+    assert summary["differences"] == {
+        "model.norm_epsilon": 1e-3,
+        "model.bottleneck_norm": True,
+        "model.bias": "last",
+        "model.leaky_slope": 0.3,
+        "model.skip_slope": 0.3,
+        "loss.gan": "lsgan",
+        "loss.discriminator_weight": 1.0,
+        "optimizer.epsilon": 1e-7,
+        "optimizer.epsilon_hat": True,
+        "optimizer.updates": "simultaneous",
+    }
+    assert "loss.gan lsgan, loss.discriminator_weight 1.0" in as_text(summary)
 
 
 def test_layers_come_in_their_order_beyond_nine():
