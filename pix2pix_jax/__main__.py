@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -103,15 +104,20 @@ def run_translate(options: argparse.Namespace, fields: Fields) -> int:
         ("input", "photo.png, or a folder"),
         ("output", "translated, a folder"),
     ):
-        if getattr(options, name) is None:
+        if not getattr(options, name):
             raise UsageError(f"--{name}: translate needs one, e.g. --{name}={example}")
     config = asked(options, fields)
     check_backend()
     from pix2pix_jax.translate import How, translate_files
 
-    noisy = not options.no_dropout
-    seen = options.samples, options.tile, options.resize
-    how = How(options.step, options.seed, *seen, noisy)
+    how = How(
+        step=options.step,
+        seed=options.seed,
+        samples=options.samples,
+        tile=options.tile,
+        resize=options.resize,
+        noisy=not options.no_dropout,
+    )
     return translate_files(config, options.workdir, options.input, options.output, how)
 
 
@@ -197,6 +203,8 @@ class Parser(argparse.ArgumentParser):
 
 def expanded(path: str) -> Path:
     """A path with its ~, which shells leave alone after `--workdir=`."""
+    if not path:  # of a variable that is not set; it would be the current folder
+        raise argparse.ArgumentTypeError("is empty; give a path")
     return Path(path).expanduser()
 
 
@@ -343,6 +351,7 @@ def silence_libraries() -> None:
             sys.__unraisablehook__(unraisable)
 
     sys.unraisablehook = hook
+    warnings.filterwarnings("ignore", module="PIL")  # of oddities in files that it can read
     absl_logging.set_verbosity(absl_logging.FATAL)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 

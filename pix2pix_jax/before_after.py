@@ -12,7 +12,7 @@ from pix2pix_jax.files import write_whole
 from pix2pix_jax.page import page
 
 PAGE = "before_after.html"
-SHOWN = 200  # images, so that the page stays small enough to open
+SHOWN = 400  # pictures, so that the page stays small enough to open
 SIDE = 512  # of a picture on it, at most
 STYLE = """<style>
 body { max-width: none; }
@@ -69,7 +69,7 @@ def write_page(
       count: of all that were translated.
       failures: a line for each file that was not.
     """
-    shown = "" if count == len(figures) else f"The first {len(figures)} of {count}. "
+    shown = "" if count == len(figures) else f"{len(figures)} of {count} are shown. "
     lines = "".join(f"<li>{html.escape(line)}</li>" for line in failures)
     failed = f"<h2>Not translated: {len(failures)}</h2><ul>{lines}</ul>" if failures else ""
     body = (

@@ -259,11 +259,12 @@ def changed(config: Config, changes: dict[str, dict[str, Any]]) -> Config:
     Raises:
       UsageError: naming the field that refuses its value.
     """
-    try:
-        groups = {g: replace(getattr(config, g), **fields) for g, fields in changes.items()}
-    except ValidationError as error:
-        raise UsageError(first_complaint(error)) from error
-    return replace(config, **groups)
+    for group, fields in changes.items():
+        try:
+            config = replace(config, **{group: replace(getattr(config, group), **fields)})
+        except ValidationError as error:
+            raise UsageError(f"{group}.{first_complaint(error)}") from error
+    return config
 
 
 def first_complaint(error: ValidationError) -> str:

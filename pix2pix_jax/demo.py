@@ -94,8 +94,8 @@ def demo(
         server = Server((host, port), handler(answers, host))
     except OSError as error:
         raise UsageError(
-            f"--host, --port: cannot listen at {host}:{port} ({error.strerror}); give another "
-            "--port, or 0 for any"
+            f"--host, --port: cannot listen at {host}:{port} ({error.strerror}); give others, such "
+            "as --port=0 for any"
         ) from error
     with server:
         say("compiling")
@@ -206,7 +206,7 @@ def handler(answers: dict[str, Callable[[bytes, int], bytes]], host: str) -> typ
                 url = urlsplit(self.path)
                 # Another name for this machine would be another site's (DNS rebinding).
                 name = urlsplit(f"//{self.headers.get('host', '')}").hostname
-                [number, *_] = [*parse_qs(url.query).values(), ["0"]][0]
+                [number, *_] = parse_qs(url.query).get("number", ["0"])
                 if url.path not in answers or (is_local(host) and not is_local(name)):
                     self.reply(404, b"no such page", "text/plain")
                     return

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pix2pix_jax.config import Config, Data, resolve
+from pix2pix_jax.config import Config, halvings, resolve
 from pix2pix_jax.discriminator import Discriminator, make_discriminator, receptive_field
 from pix2pix_jax.generator import UNet, make_generator
 
@@ -43,13 +43,15 @@ def describe(config: Config) -> dict[str, Any]:
 
 
 def differences(config: Config) -> dict[str, Any]:
-    """Fields of the networks, the loss and the optimizer that are not the paper's."""
-    paper = asdict(resolve(Config(data=Data(image_size=config.data.image_size))))
+    """Fields of a resolved config's jitter, networks, loss and optimizer unlike the paper's."""
+    found, paper = asdict(config), asdict(Config())
+    paper["model"]["depth"] = halvings(*config.data.image_size)
+    names = {group: list(found[group]) for group in ("model", "loss", "optimizer")}
     return {
-        f"{group}.{name}": value
-        for group in ("model", "loss", "optimizer")
-        for name, value in asdict(getattr(config, group)).items()
-        if value != paper[group][name]
+        f"{group}.{name}": found[group][name]
+        for group, fields in ({"data": ["load_scale", "flip"]} | names).items()
+        for name in fields
+        if found[group][name] != paper[group][name]
     }
 
 

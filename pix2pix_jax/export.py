@@ -1,7 +1,9 @@
 """The export command: a trained network as a file for other programs, checked before it is done."""
 
 import importlib.util
+import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -18,7 +20,7 @@ from pix2pix_jax import __version__
 from pix2pix_jax.checkpoint_reader import read_network
 from pix2pix_jax.config import Config, Data, UsageError, resolve
 from pix2pix_jax.console import say
-from pix2pix_jax.discriminator import Discriminator, make_discriminator
+from pix2pix_jax.discriminator import make_discriminator
 from pix2pix_jax.files import whole
 from pix2pix_jax.generator import make_generator
 from pix2pix_jax.guards import check_run
@@ -27,8 +29,7 @@ from pix2pix_jax.torch_file import read_pth
 from pix2pix_jax.torch_weights import check_theirs, discriminator_names, generator_names, to_torch
 from pix2pix_jax.torch_writer import write_pth
 
-Format = Literal["stablehlo", "onnx", "safetensors", "pth"]
-Network = Callable[[np.ndarray], np.ndarray]  # of [b, h, w, c] in [-1, 1]
+Computed = Callable[[np.ndarray], np.ndarray]  # of [b, h, w, c] in [-1, 1]
 PLATFORMS = ("cpu", "cuda", "tpu")  # that a StableHLO file runs on
 AT_MOST = 1e-4  # that what a file computes may differ from JAX
 
@@ -37,7 +38,7 @@ def export(
     config: Config,
     workdir: Path,
     output: Path,
-    kind: Format,
+    kind: str,
     step: int | Literal["best", "newest"],
     discriminator: Path | None,
 ) -> int:
@@ -47,7 +48,7 @@ def export(
       config: of the run.
       workdir: of the run.
       output: the file to write.
-      kind: of file.
+      kind: of file, one of WRITERS.
       step: of the checkpoint.
       discriminator: a file for that, too, where weights alone are written.
 
@@ -63,34 +64,33 @@ def export(
     # Computed as others will: whatever it was trained in, its parameters are float32.
     config = replace(config, train=replace(config.train, dtype="float32"))
     check_asked(config, output, kind, discriminator)
-    write = {
-        "stablehlo": write_stablehlo,
-        "onnx": write_onnx,
-        "safetensors": write_safetensors,
-        "pth": write_torch,
-    }[kind]
-    for network, path in (("generator", output), ("discriminator", discriminator)):
-        if path is None:
-            continue
-        step, params, _ = read_network(workdir, config, step, network)
-        make = make_generator if network == "generator" else make_discriminator
-        module = make(config)
-        with whole(path) as new:
-            found = write(new, config, module, params, step)
+    lines = []
+    with ExitStack() as both:  # or none
+        for network, path in (("generator", output), ("discriminator", discriminator)):
+            if path is None:
+                continue
+            step, params, _ = read_network(workdir, config, step, network)
+            make = make_generator if network == "generator" else make_discriminator
+            module, new = make(config), both.enter_context(whole(path))
+            try:
+                found = WRITERS[kind](new, config, module, params, about(config, network, step))
+            except UsageError as error:
+                raise UsageError(f"{path}: {error}") from error
             difference = compare(config, module, params, found)
             if not difference < AT_MOST:
                 raise UsageError(
                     f"{path}: was not written, since what it computes is {difference:.1e} from "
                     "what JAX does; give another --format"
                 )
-        say(
-            f"{path}: {network} of step {step} as {kind}, {path.stat().st_size / 1e6:.1f} MB; on "
-            f"random images it differs from JAX by {difference:.1e} at most"
-        )
+            lines.append(
+                f"{path}: {network} of step {step} as {kind}, {new.stat().st_size / 1e6:.1f} MB; "
+                f"on random images it differs from JAX by {difference:.1e} at most"
+            )
+    say("\n".join(lines))
     return 0
 
 
-def check_asked(config: Config, output: Path, kind: Format, discriminator: Path | None) -> None:
+def check_asked(config: Config, output: Path, kind: str, discriminator: Path | None) -> None:
     """Raises UsageError where a file cannot hold a network, or would take another's place."""
     if kind == "pth":
         check_theirs(config)
@@ -108,16 +108,16 @@ def check_asked(config: Config, output: Path, kind: Format, discriminator: Path 
     for name, path in (("output", output), ("discriminator", discriminator)):
         if path and path.is_dir():
             raise UsageError(f"--{name}: {path} is a folder; give a file")
-        if path and path.exists() and path.stat().st_size:
+        if path and os.path.lexists(path):
             raise UsageError(f"--{name}: {path} is there already; remove it, or give another")
 
 
-def one_by_one(module: nn.Module, params: dict) -> Network:
+def one_by_one(module: nn.Module, params: dict) -> Computed:
     """A network without noise, each image on its own."""
     return jax.vmap(lambda image: module.apply({"params": params}, image[None])[0])
 
 
-def compare(config: Config, module: nn.Module, params: dict, found: Network) -> float:
+def compare(config: Config, module: nn.Module, params: dict, found: Computed) -> float:
     """How far a file's outputs are from those of JAX, on two random images."""
     shape = 2, *config.data.image_size, next(iter(params.values()))["kernel"].shape[2]
     images = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
@@ -126,18 +126,27 @@ def compare(config: Config, module: nn.Module, params: dict, found: Network) -> 
 
 
 def write_stablehlo(
-    path: Path, config: Config, module: nn.Module, params: dict, step: int
-) -> Network:
+    path: Path, config: Config, module: nn.Module, params: dict, told: dict[str, str]
+) -> Computed:
     """For CPU, CUDA and TPU, any number of images, and any sides that the network can halve."""
     multiple = 2**config.model.depth
     spec = f"b, {multiple}*h, {multiple}*w, {config.data.input_channels}"
     images = jax.ShapeDtypeStruct(jax_export.symbolic_shape(spec), np.float32)
-    exported = jax_export.export(jax.jit(one_by_one(module, params)), platforms=PLATFORMS)(images)
+    # Without places on this machine, since such files are given away.
+    limit = jax.config.jax_traceback_in_locations_limit
+    try:
+        jax.config.update("jax_traceback_in_locations_limit", 0)
+        export_of = jax_export.export(jax.jit(one_by_one(module, params)), platforms=PLATFORMS)
+        exported = export_of(images)
+    finally:
+        jax.config.update("jax_traceback_in_locations_limit", limit)
     path.write_bytes(exported.serialize())
     return jax_export.deserialize(bytearray(path.read_bytes())).call
 
 
-def write_onnx(path: Path, config: Config, module: nn.Module, params: dict, step: int) -> Network:
+def write_onnx(
+    path: Path, config: Config, module: nn.Module, params: dict, told: dict[str, str]
+) -> Computed:
     """[b, c, h, w], as ONNX has it."""
     import onnxruntime
 
@@ -145,8 +154,8 @@ def write_onnx(path: Path, config: Config, module: nn.Module, params: dict, step
 
     size = 4 * sum(leaf.size for leaf in jax.tree.leaves(params))
     if size > 2e9:
-        raise UsageError(f"--format: onnx holds 2 GB, and {size / 1e9:.1f} are needed")
-    model = onnx_model(module, params, _metadata(config, module, step))
+        raise UsageError(f"ONNX holds 2 GB, and {size / 1e9:.1f} are needed; give another --format")
+    model = onnx_model(module, params, told)
     path.write_bytes(model.SerializeToString())
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
@@ -158,31 +167,39 @@ def write_onnx(path: Path, config: Config, module: nn.Module, params: dict, step
 
 
 def write_safetensors(
-    path: Path, config: Config, module: nn.Module, params: dict, step: int
-) -> Network:
+    path: Path, config: Config, module: nn.Module, params: dict, told: dict[str, str]
+) -> Computed:
     """Our parameters by our names, LAYER.kernel and so on, and the config as metadata."""
     tensors = {k: np.array(v) for k, v in flatten_dict(params, sep=".").items()}
-    metadata = _metadata(config, module, step)
-    path.write_bytes(save(tensors, metadata))
-    saved, _ = read_safetensors(path, metadata["network"])
-    return jax.jit(one_by_one(module, fitted(saved, None, params)))
+    path.write_bytes(save(tensors, told))
+    saved, _ = read_safetensors(path, told["network"])
+    return jax.jit(one_by_one(module, fitted(saved, None, params, config.model)))
 
 
-def write_torch(path: Path, config: Config, module: nn.Module, params: dict, step: int) -> Network:
+def write_torch(
+    path: Path, config: Config, module: nn.Module, params: dict, told: dict[str, str]
+) -> Computed:
     """A state dict by the names of the PyTorch code."""
-    judges = isinstance(module, Discriminator)
     names = (
-        discriminator_names(config.model.discriminator)
-        if judges
-        else generator_names(config.model.depth)
+        generator_names(config.model.depth)
+        if told["network"] == "generator"
+        else discriminator_names(config.model.discriminator)
     )
     write_pth(path, to_torch(params, names, config.model))
-    return jax.jit(one_by_one(module, fitted(read_pth(path), names, params)))
+    return jax.jit(one_by_one(module, fitted(read_pth(path), names, params, config.model)))
 
 
-def _metadata(config: Config, module: nn.Module, step: int) -> dict[str, str]:
+WRITERS = {
+    "stablehlo": write_stablehlo,
+    "onnx": write_onnx,
+    "safetensors": write_safetensors,
+    "pth": write_torch,
+}
+
+
+def about(config: Config, network: str, step: int) -> dict[str, str]:
+    """What else is to stand in a file, where it can."""
     # Without places on this machine, since such files are given away.
     data = replace(config.data, source=None, data_dir=Data().data_dir)
     text = TypeAdapter(Config).dump_json(replace(config, data=data)).decode()
-    network = "discriminator" if isinstance(module, Discriminator) else "generator"
     return {"pix2pix_jax": __version__, "network": network, "step": str(step), "config": text}

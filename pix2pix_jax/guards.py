@@ -133,8 +133,10 @@ def memory_errors(
     """Raises UsageError, naming what to make smaller, when a device has no memory left."""
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
-        if not re.search("RESOURCE_EXHAUSTED|[Oo]ut of memory", str(error)):
+    except (jax.errors.JaxRuntimeError, MemoryError) as error:
+        if isinstance(error, jax.errors.JaxRuntimeError) and not re.search(
+            "RESOURCE_EXHAUSTED|[Oo]ut of memory", str(error)
+        ):
             raise
         reason = str(error).partition("\n")[0][:200]
         device = jax.devices()[0].device_kind

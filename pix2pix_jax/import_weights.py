@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from pydantic import TypeAdapter, ValidationError
@@ -14,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from pix2pix_jax import checkpoint
 from pix2pix_jax.checkpoint_reader import IMPORTED, saved_steps
-from pix2pix_jax.config import Config, Data, UsageError, changed, preset, resolve
+from pix2pix_jax.config import Config, Data, Model, UsageError, changed, preset, resolve
 from pix2pix_jax.config_files import write_config
 from pix2pix_jax.console import say
 from pix2pix_jax.guards import owned
@@ -58,28 +57,28 @@ def import_weights(
     if (workdir / "config.json").exists() or saved_steps(workdir):
         raise UsageError(f"--workdir: {workdir} holds a run already; give another one")
     tensors, saved = read_tensors(weights, "generator")
-    config = base or saved or preset("pytorch", Config(data=Data(name="folder")))
     with _named(weights):
-        told = _fields_of_networks(saved) if saved else generator_fields(tensors)
-        config = changed(config, told)
+        told = _fields_of_generator(saved) if saved else generator_fields(tensors)
+        config = changed(base or saved or _theirs(told["model"]["depth"]), told)
     judge, of_judge = read_tensors(discriminator, "discriminator") if discriminator else ({}, None)
     with _named(discriminator):
-        if discriminator and not of_judge:
+        if of_judge:
+            config = changed(config, _fields_of_discriminator(of_judge, config))
+        elif discriminator:
             config = changed(config, discriminator_fields(judge, config))
     config = resolve(finish(config))
-    template = jax.eval_shape(lambda: create_state(config))
+    state, model = create_state(config), config.model
     with _named(weights):
-        names = None if saved else generator_names(config.model.depth)
-        params = fitted(tensors, names, template.generator.params)
-    state = create_state(config)
+        names = None if saved else generator_names(model.depth)
+        params = fitted(tensors, names, state.generator.params, model)
     state = state.replace(generator=state.generator.replace(params=params))
     if discriminator:
         with _named(discriminator):
-            names = None if of_judge else discriminator_names(config.model.discriminator)
-            params = fitted(judge, names, template.discriminator.params)
+            names = None if of_judge else discriminator_names(model.discriminator)
+            params = fitted(judge, names, state.discriminator.params, model)
         state = state.replace(discriminator=state.discriminator.replace(params=params))
     write_run(workdir, config, state)
-    data, model = config.data, config.model
+    data = config.data
     height, width = data.image_size
     say(
         f"{workdir}: {model.generator} of depth {model.depth}, {model.features} features, "
@@ -110,7 +109,7 @@ def read_tensors(path: Path, network: Network) -> tuple[State, Config | None]:
         raise UsageError(f"{path}: is a folder; give a file of weights, .pth or .safetensors")
     if not path.is_file():
         raise UsageError(f"{path}: not found; give a file of weights, .pth or .safetensors")
-    if path.suffix == ".safetensors":
+    if path.suffix.lower() == ".safetensors":
         return read_safetensors(path, network)
     return plain_names(read_pth(path)), None
 
@@ -131,13 +130,19 @@ def read_safetensors(path: Path, network: Network) -> tuple[State, Config | None
     return (tensors, config) if config else (plain_names(tensors), None)
 
 
-def fitted(tensors: State, names: dict[str, str] | None, template: dict) -> dict:
-    """Parameters of a template from those of a file, by their names for our layers, or by ours.
+def fitted(tensors: State, names: dict[str, str] | None, template: dict, model: Model) -> dict:
+    """Parameters of a template from those of a file.
+
+    Args:
+      tensors: of the file.
+      names: theirs for our layers; None: the file has ours.
+      template: parameters of the right shapes.
+      model: of the template.
 
     Raises:
       UsageError: one is missing, left over, of another shape, or not finite.
     """
-    params = from_torch(tensors, names, template) if names else _from_ours(tensors, template)
+    params = from_torch(tensors, names, template, model) if names else _from_ours(tensors, template)
     for name, value in flatten_dict(params, sep=".").items():
         if not np.isfinite(value).all():
             raise UsageError(f"has values that are not finite, in {name}, so nothing was imported")
@@ -145,13 +150,15 @@ def fitted(tensors: State, names: dict[str, str] | None, template: dict) -> dict
 
 
 def _from_ours(tensors: State, template: dict) -> dict:
-    expected = {name: leaf.shape for name, leaf in flatten_dict(template, sep=".").items()}
-    found = {name: value.shape for name, value in tensors.items()}
-    wrong = sorted(name for name in expected | found if expected.get(name) != found.get(name))
-    if wrong:
-        raise UsageError(
-            f"has {wrong[0]} as {found.get(wrong[0])}, where {expected.get(wrong[0])} would fit"
-        )
+    expected = flatten_dict(template, sep=".")
+    for name in sorted(expected | tensors):
+        if name not in tensors:
+            raise UsageError(f"lacks {name}")
+        if name not in expected:
+            raise UsageError(f"has {name}, for which there is no place here")
+        found, wanted = tensors[name].shape, expected[name].shape
+        if found != wanted:
+            raise UsageError(f"has {name} as {found}, where {wanted} would fit")
     params = {name: np.asarray(value, np.float32) for name, value in tensors.items()}
     return unflatten_dict(params, sep=".")
 
@@ -165,11 +172,33 @@ def _named(path: Path | None) -> Iterator[None]:
         raise UsageError(f"{path}: {error}") from error
 
 
-def _fields_of_networks(config: Config) -> dict[str, dict[str, Any]]:
+def _theirs(depth: int) -> Config:
+    """What tensors do not tell, as in the PyTorch code: images as small as a U-Net of a depth has.
+
+    So its bottleneck is 1x1, as there.
+    """
+    return preset("pytorch", Config(data=Data(name="folder", image_size=(2**depth, 2**depth))))
+
+
+def _fields_of_generator(config: Config) -> dict[str, dict[str, Any]]:
     """What tensors would tell."""
-    sizes = ("input_channels", "target_channels", "image_size", "load_size")
+    channels = {name: getattr(config.data, name) for name in ("input_channels", "target_channels")}
+    return {"data": channels, "model": asdict(config.model)}
+
+
+def _fields_of_discriminator(own: Config, config: Config) -> dict[str, dict[str, Any]]:
+    """The same of a discriminator; raises UsageError where it shares not what both networks have.
+
+    Args:
+      own: that it was trained by.
+      config: of the generator.
+    """
+    for name in ("norm", "norm_epsilon", "norm_affine", "bias", "leaky_slope"):
+        found, wanted = getattr(own.model, name), getattr(config.model, name)
+        if found != wanted:
+            raise UsageError(f"was trained with model.{name} {found}; the generator has {wanted}")
+    names = ("discriminator", "discriminator_features")
     return {
-        "data": {name: getattr(config.data, name) for name in sizes},
-        "model": asdict(config.model),
-        "loss": {"conditional": config.loss.conditional},
+        "model": {name: getattr(own.model, name) for name in names},
+        "loss": {"conditional": own.loss.conditional},
     }

@@ -4,18 +4,18 @@ import glob
 import json
 import os
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
-
-from pydantic import TypeAdapter, ValidationError
 
 from pix2pix_jax.before_after import PAGE
 from pix2pix_jax.config import UsageError
 from pix2pix_jax.console import counted, say
-from pix2pix_jax.data.sources import SUFFIXES, is_file, walk
-from pix2pix_jax.files import write_whole
+from pix2pix_jax.data.sources import SUFFIXES, walk
 
-WRITTEN = ".translated.json"  # in the output folder: the names of what is from here
+WRITTEN = ".translated.jsonl"  # in the output folder: the names of what is from here
 READABLE = SUFFIXES | {".npy"}
 
 
@@ -40,13 +40,13 @@ def find_jobs(source: str, output: Path, samples: int = 1) -> list[Job]:
         raise UsageError(f"--output: {output} holds images to translate; give a folder of its own")
     if not files:
         raise UsageError(f"--input: {source} holds no images ({', '.join(sorted(READABLE))})")
-    names = [Path(os.path.relpath(path, root)) for path in files]
+    names = [path.relative_to(root) for path in files]
     stems = Counter(name.with_suffix("") for name in names)
     jobs = [  # of one stem, each keeps what tells it apart
         Job(path, str(name.with_suffix("") if stems[name.with_suffix("")] == 1 else name))
         for path, name in zip(files, names, strict=True)
     ]
-    claim(output, [*(name for job in jobs for name in outputs_of(job, samples)), PAGE])
+    check_outputs(output, [*(name for job in jobs for name in outputs_of(job, samples)), PAGE])
     return jobs
 
 
@@ -56,17 +56,20 @@ def listed(source: str) -> tuple[Path, list[Path]]:
     Raises:
       UsageError: there is no such thing.
     """
-    root = Path(source).expanduser()
-    if root.is_dir():
-        files = [path for path in walk(root) if _is_readable(path.relative_to(root))]
-    elif root.is_file():
+    root, pattern = Path(source).expanduser(), ("**",)
+    if root.is_file():
         return root.parent, [root]
-    elif glob.has_magic(str(root)):
-        files = _matched(str(root))
-        parts = root.parts[: [glob.has_magic(part) for part in root.parts].index(True)]
-        root = Path(*parts)
-    else:
-        raise UsageError(f"--input: {source} does not exist; mend the path")
+    if not root.is_dir():
+        magic = [glob.has_magic(part) for part in root.parts]
+        if not any(magic):
+            raise UsageError(f"--input: {source} does not exist; mend the path")
+        place = magic.index(True)
+        root, pattern = Path(*root.parts[:place]), root.parts[place:]
+    files = [
+        path
+        for path in walk(root, broken_links=True)
+        if path.suffix.lower() in READABLE and _matches(path.relative_to(root).parts, pattern)
+    ]
     # Of what lies below: whoever gives such a folder itself means what is in it.
     folders = {folder for path in files for folder in path.relative_to(root).parents}
     folders = {root / folder for folder in folders if folder.parts}
@@ -79,17 +82,15 @@ def listed(source: str) -> tuple[Path, list[Path]]:
     return root, [path for path in files if path not in old]
 
 
-def _matched(pattern: str) -> list[Path]:
-    """The files of a pattern, each once where links to folders go in circles."""
-    found = set(map(Path, glob.glob(pattern, recursive=True)))
-    folders: dict[str, Path] = {}
-    for path in sorted(found, key=lambda path: (len(path.parts), path)):
-        folders.setdefault(os.path.realpath(path.parent), path.parent)
-    return sorted(
-        path
-        for path in found
-        if is_file(path) and folders[os.path.realpath(path.parent)] == path.parent
-    )
+def _matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
+    """Whether the parts of a path are those of a pattern, ** being any; none of them hidden."""
+    if not parts or not pattern:
+        return not parts and all(part == "**" for part in pattern)
+    if parts[0].startswith(".") and not pattern[0].startswith("."):
+        return False
+    if pattern[0] == "**":
+        return _matches(parts, pattern[1:]) or _matches(parts[1:], pattern)
+    return fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
 
 
 def outputs_of(job: Job, samples: int) -> list[str]:
@@ -101,17 +102,34 @@ def outputs_of(job: Job, samples: int) -> list[str]:
 def written(output: Path) -> set[str]:
     """What was written there before, and may be replaced."""
     try:
-        return set(TypeAdapter(list[str]).validate_json((output / WRITTEN).read_bytes()))
-    except (OSError, ValidationError):
+        lines = (output / WRITTEN).read_text(encoding="utf-8").splitlines()
+    except OSError:
         return set()
+    names = set()
+    for line in lines:
+        with suppress(ValueError):  # of half a line, which a killed process left
+            names.add(str(json.loads(line)))
+    return names
 
 
-def claim(output: Path, names: list[str]) -> None:
-    """Notes what is about to be written, for the next time.
+@contextmanager
+def noted(output: Path) -> Iterator[Callable[[str], None]]:
+    """Notes what is about to be written to a folder, one name at a time."""
+    output.mkdir(parents=True, exist_ok=True)
+    ours = written(output)
+    with (output / WRITTEN).open("a", encoding="utf-8") as file:
 
-    Raises:
-      UsageError: a file of somebody else is in its place, or that lies elsewhere, or two are one.
-    """
+        def note(name: str) -> None:
+            if name not in ours:
+                file.write(f"\n{json.dumps(name)}\n")
+                file.flush()
+            ours.add(name)
+
+        yield note
+
+
+def check_outputs(output: Path, names: list[str]) -> None:
+    """Raises UsageError where one would take the place of another, or of what is not from here."""
     ours, twice = written(output), [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise UsageError(f"--input: two images would become {twice[0]}; rename one")
@@ -119,11 +137,5 @@ def claim(output: Path, names: list[str]) -> None:
         path = output / name
         if not path.resolve().is_relative_to(output.resolve()):
             raise UsageError(f"--output: {path} lies elsewhere; give a folder without such links")
-        if name not in ours and path.exists():
+        if name not in ours and os.path.lexists(path):
             raise UsageError(f"--output: {path} is there, and not from here; give another folder")
-    write_whole(output / WRITTEN, json.dumps(sorted(ours | set(names))))
-
-
-def _is_readable(path: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.parts)
-    return path.suffix.lower() in READABLE and not hidden

@@ -7,6 +7,7 @@ from PIL import Image
 
 from pix2pix_jax.data.images import resize
 
+AT_ONCE = 8  # tiles
 OVERLAP = 4  # the part of a tile's side that it shares with its neighbour is one of so many
 
 
@@ -52,16 +53,20 @@ def by_tiles(
     corners = [
         (top, left) for top in starts(large.shape[0], side) for left in starts(large.shape[1], side)
     ]
-    tiles = np.stack([large[top : top + side, left : left + side] for top, left in corners])
-    outputs = translate(tiles)  # [n, side, side, channels]
     weight = ramp(side)
     weight = (weight[:, None] * weight[None])[..., None]
-    total = np.zeros((*large.shape[:2], outputs.shape[-1]), np.float32)
-    weights = np.zeros((*large.shape[:2], 1), np.float32)
-    for (top, left), output in zip(corners, outputs, strict=True):
-        here = slice(top, top + side), slice(left, left + side)
-        total[here] += weight * output
-        weights[here] += weight
+    total, weights = 0, np.zeros((*large.shape[:2], 1), np.float32)
+    for first in range(0, len(corners), AT_ONCE):  # all at once, they would be larger than it
+        places = [
+            (slice(top, top + side), slice(left, left + side))
+            for top, left in corners[first : first + AT_ONCE]
+        ]
+        outputs = translate(np.stack([large[where] for where in places]))  # [n, side, side, c]
+        if first == 0:
+            total = np.zeros((*large.shape[:2], outputs.shape[-1]), np.float32)
+        for where, output in zip(places, outputs, strict=True):
+            total[where] += weight * output
+            weights[where] += weight
     return (total / weights)[place]
 
 

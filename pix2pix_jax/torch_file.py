@@ -9,6 +9,7 @@ import math
 import pickle
 import zipfile
 from collections import OrderedDict
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -60,7 +61,7 @@ class Unpickler(pickle.Unpickler):
         if module == "torch" and name in STORAGES:
             return name  # and no type, which a pickle could change
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _tensor
+            return lambda *arguments: _tensor(*arguments)  # which a pickle may change
         if (module, name) == ("torch._utils", "_rebuild_parameter"):
             return lambda tensor, *_: tensor
         raise pickle.UnpicklingError(f"a whole {module}.{name} in it, not only tensors")
@@ -91,13 +92,13 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
             file.seek(0)
             read = _read_zip if start == b"PK\x03\x04" else _read_legacy
             return read(file)
-    except OSError:
-        raise
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
     except MemoryError as error:
         raise UsageError(f"{path}: asks for more memory than there is; fetch it again") from error
-    except (zipfile.BadZipFile, EOFError) as error:
+    except (zipfile.BadZipFile, EOFError, OSError) as error:
+        if isinstance(error, OSError) and error.filename:  # it cannot even be opened
+            raise
         raise UsageError(f"{path}: is damaged or cut short ({error}); fetch it again") from error
     except Exception as error:  # what a broken pickle raises is anything
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
@@ -129,8 +130,8 @@ def _read_zip(file: BinaryIO) -> dict[str, np.ndarray]:
     return _arrays(tensors, storages)
 
 
-def _read_legacy(file: BinaryIO) -> dict[str, np.ndarray]:
-    start = file.peek(16)[:16] if hasattr(file, "peek") else b""
+def _read_legacy(file: BufferedReader) -> dict[str, np.ndarray]:
+    start = file.peek(16)[:16]
     try:
         known = [Unpickler(file).load() for _ in range(2)] == [MAGIC, PROTOCOL]
     except Exception:

@@ -67,19 +67,10 @@ def generator_fields(state: State) -> dict[str, dict[str, Any]]:
     if not 2 <= depth <= 16 or not kernels or 0 in state[first].shape:
         raise UsageError(f"holds {_found(state)}, not a whole U-Net as that code saves it")
     channels = state[first].shape[1], state[last].shape[1]
-    if max(channels) > 64:
-        raise UsageError(
-            f"data.input_channels, data.target_channels: are {channels}, and may be 64 at most"
-        )
     normed, biased = f"{names['up1_norm']}.weight" in state, f"{names['down1']}.bias" in state
     norm = "batch" if normed else "instance" if biased else "none"
     return {
-        "data": {
-            "input_channels": channels[0],
-            "target_channels": channels[1],
-            "image_size": (2**depth, 2**depth),
-            "load_size": None,
-        },
+        "data": {"input_channels": channels[0], "target_channels": channels[1]},
         "model": PRESETS["pytorch"]["model"]
         | FIXED
         | {
@@ -138,13 +129,14 @@ def plain_names(state: State) -> State:
     return {name.removeprefix("module."): value for name, value in state.items()}
 
 
-def from_torch(state: State, names: dict[str, str], template: dict) -> dict:
-    """Our parameters from theirs; a bias that theirs have not is zero.
+def from_torch(state: State, names: dict[str, str], template: dict, model: Model) -> dict:
+    """Our parameters from theirs; a bias for which they have no place is zero.
 
     Args:
       state: theirs, which no one but this may need.
       names: theirs, of our layers.
       template: shapes of ours.
+      model: of ours.
 
     Raises:
       UsageError: a tensor is missing, of another shape, or left over.
@@ -154,7 +146,7 @@ def from_torch(state: State, names: dict[str, str], template: dict) -> dict:
         if layer not in names:
             raise UsageError(f"has no {layer}; leave out --config.model.bottleneck_norm")
         place = f"{names[layer]}.{_their_name(layer, name)}"
-        if name == "bias" and place not in left:
+        if name == "bias" and not _has_bias(layer, names[layer], model) and place not in left:
             params.setdefault(layer, {})[name] = np.zeros(value.shape, np.float32)
             continue
         if place not in left:
@@ -182,7 +174,10 @@ def to_torch(params: dict, names: dict[str, str], model: Model) -> State:
         value = np.asarray(value, np.float32)
         if name == "bias" and not _has_bias(layer, names[layer], model):
             if value.any():
-                raise UsageError(f"{layer}: has a bias, for which the PyTorch code has no place")
+                raise UsageError(
+                    f"has a bias in {layer}, for which the PyTorch code has no place; give another "
+                    "--format, or leave this network out"
+                )
             continue
         if name == "kernel":
             value = value.transpose(_axes(layer, back=False))

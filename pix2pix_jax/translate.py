@@ -18,15 +18,16 @@ from pix2pix_jax.config import Config, UsageError, resolve
 from pix2pix_jax.console import counted, say, tell
 from pix2pix_jax.data.images import MODES
 from pix2pix_jax.data.pixels import Pixels, encoded, read_pixels
+from pix2pix_jax.data.sources import check_name
 from pix2pix_jax.files import whole
 from pix2pix_jax.guards import check_run, memory_errors
-from pix2pix_jax.jobs import Job, find_jobs
+from pix2pix_jax.jobs import Job, find_jobs, noted
 from pix2pix_jax.page import run_name
 from pix2pix_jax.tiles import by_tiles, padded, scaled, up_to
 from pix2pix_jax.translator import BATCH_SIZE, Translator, open_translator
 
 BATCH_PIXELS, WAITING_PIXELS = 2**21, 2**24
-Read = tuple[Job, Pixels | Exception]  # a file, and what is in it or what is wrong with it
+Read = tuple[Job, Pixels | UsageError]  # a file, and what is in it or what is wrong with it
 
 
 class How(NamedTuple):
@@ -73,13 +74,15 @@ def translate_files(config: Config, workdir: Path, source: str, output: Path, ho
     jobs = find_jobs(source, output, how.samples)
     say(f"{workdir}: step {step}; {counted(len(jobs), 'image')} to {output}")
     outcome, start = Outcome(), time.perf_counter()
-    try:
-        translate_all(config, run, jobs, output, how, outcome)
-    finally:  # also of what was done before it was stopped
-        if outcome.done:
-            figures = [figure for _, figure in sorted(outcome.figures.items())]
-            title = f"{run_name(workdir)} at step {step}"
-            write_page(output, title, figures, outcome.done, outcome.failures)
+    with noted(output) as note:
+        try:
+            translate_all(config, run, jobs, output, how, outcome, note)
+        finally:  # also of what was done before it was stopped
+            if outcome.done:
+                note(PAGE)
+                shown = [html for _, html in sorted(outcome.figures.items())]
+                title = f"{run_name(workdir)} at step {step}"
+                write_page(output, title, shown, outcome.done, outcome.failures)
     seconds = time.perf_counter() - start
     if outcome.done:
         say(
@@ -87,10 +90,10 @@ def translate_files(config: Config, workdir: Path, source: str, output: Path, ho
             f"images/s with compiling; before and after are shown in {output / PAGE}"
         )
     if outcome.others and not (how.tile or how.resize):
-        hint(outcome.others, config.data.image_size)
+        say_size(outcome.others, config.data.image_size)
     if outcome.failures:
         of = f"{len(outcome.failures)} of {counted(len(jobs), 'file')}"
-        print(f"{of} could not be translated, as told above", file=sys.stderr)
+        tell(f"{of} could not be translated, as told above", sys.stderr)
     return 2 if outcome.failures else 0
 
 
@@ -107,7 +110,7 @@ def check_asked(config: Config, how: How) -> None:
         raise UsageError("--samples: without dropout they are all alike; give 1")
 
 
-def hint(count: int, size: tuple[int, int]) -> None:
+def say_size(count: int, size: tuple[int, int]) -> None:
     """Says that images were seen at another size than in training."""
     height, width = size
     say(
@@ -117,39 +120,51 @@ def hint(count: int, size: tuple[int, int]) -> None:
 
 
 def translate_all(
-    config: Config, run: Translator, jobs: list[Job], output: Path, how: How, outcome: Outcome
+    config: Config,
+    run: Translator,
+    jobs: list[Job],
+    output: Path,
+    how: How,
+    outcome: Outcome,
+    note: Callable[[str], None],
 ) -> None:
-    """Reads, translates and writes, and keeps account of it in `outcome`."""
+    """Reads, translates and writes, and keeps account of it in `outcome`.
+
+    Args:
+      config: of the run.
+      run: translates batches.
+      jobs: what to do.
+      output: the folder to write to.
+      how: as for `translate_files`.
+      outcome: grows.
+      note: takes the names of files before they are written.
+
+    Raises:
+      UsageError: an output cannot be written, or an image is too large for the memory.
+    """
     with (
         ThreadPoolExecutor() as pool,
-        memory_errors("--input, or --tile: images, or tiles, are too large"),
         tqdm(total=len(jobs), unit="image", disable=not sys.stderr.isatty()) as bar,
     ):
         read = ahead(pool, lambda job: _read(job, config.data.input_channels), jobs)
         for job, pixels, outputs in translated(read, run, config, how):
             bar.update()
-            try:
-                if isinstance(pixels, Exception):
-                    raise pixels
-                write_outputs(output / job.name, pixels, outputs)
-            except (UsageError, OSError) as error:
-                reason = error
-                if isinstance(error, OSError):
-                    reason = f"{error.filename or job.path}: {error.strerror or error}"
-                outcome.failures.append(str(reason))
-                tell(reason, sys.stderr)
+            if isinstance(pixels, UsageError):
+                outcome.failures.append(str(pixels))
+                tell(pixels, sys.stderr)
                 continue
+            write_outputs(output, job.name, pixels, outputs, note)
             outcome.done += 1
             outcome.others += pixels.values.shape[:2] != config.data.image_size
-            for note in pixels.notes:
-                tell(f"{job.path}: {note}", sys.stdout)
-            if len(outcome.figures) < SHOWN:
+            for surprise in pixels.notes:
+                tell(f"{job.path}: {surprise}", sys.stdout)
+            if len(outcome.figures) * (how.samples + 1) < SHOWN:
                 outcome.figures[job.name] = figure(job.name, [pixels.values, *outputs])
 
 
 def translated(
     read: Iterable[Read], run: Translator, config: Config, how: How
-) -> Iterator[tuple[Job, Pixels | Exception, list[np.ndarray]]]:
+) -> Iterator[tuple[Job, Pixels | UsageError, list[np.ndarray]]]:
     """Yields every job with what was read and its outputs [h, w, c], those of one shape together.
 
     Args:
@@ -166,7 +181,8 @@ def translated(
         jobs = waiting.pop(shape)
         whole = [scaled(p.values, *size) if size else p.values for _, p in jobs]
         images, places = zip(*(padded(image, *shape) for image in whole), strict=True)
-        batches = [run(np.stack(images), number) for number in numbers]
+        with memory_errors(f"{jobs[0][0].path}: give --tile={max(multiple, 256)}; it is too large"):
+            batches = [run(np.stack(images), number) for number in numbers]
         for n, (job, pixels) in enumerate(jobs):
             outputs = [batch[n][places[n]] for batch in batches]
             if size:
@@ -174,11 +190,13 @@ def translated(
             yield job, pixels, outputs
 
     for job, pixels in read:
-        if isinstance(pixels, Exception):
+        if isinstance(pixels, UsageError):
             yield job, pixels, []
         elif how.tile:
             image, tile = pixels.values, how.tile
-            yield job, pixels, [by_tiles(lambda x, n=n: run(x, n), image, tile) for n in numbers]
+            with memory_errors(f"--tile, {job.path}: {tile} or the image is too large"):
+                outputs = [by_tiles(lambda x, n=n: run(x, n), image, tile) for n in numbers]
+            yield job, pixels, outputs
         else:
             height, width = size or pixels.values.shape[:2]
             shape = up_to(height, multiple), up_to(width, multiple)
@@ -205,18 +223,38 @@ def ahead(pool: ThreadPoolExecutor, function: Callable, items: list) -> Iterator
 
 def _read(job: Job, channels: int) -> Read:
     try:
+        check_name(job.path, str(job.path))
         return job, read_pixels(job.path, channels)
-    except (UsageError, OSError) as error:
+    except UsageError as error:
         return job, error
+    except OSError as error:
+        return job, UsageError(f"{job.path}: {error.strerror or error}; mend or remove it")
 
 
-def write_outputs(path: Path, pixels: Pixels, outputs: list[np.ndarray]) -> None:
-    """Writes outputs as PATH.png, or PATH_sample1.png and so on; those of arrays as .npy, too."""
+def write_outputs(
+    folder: Path,
+    name: str,
+    pixels: Pixels,
+    outputs: list[np.ndarray],
+    note: Callable[[str], None],
+) -> None:
+    """Writes outputs as NAME.png, or NAME_sample1.png and so on; those of arrays as .npy, too.
+
+    Raises:
+      UsageError: naming the file that cannot be written.
+    """
     for number, values in enumerate(outputs, 1):
-        name = path.name if len(outputs) == 1 else f"{path.name}_sample{number}"
+        stem = name if len(outputs) == 1 else f"{name}_sample{number}"
         suffixes = [".png"] if values.shape[-1] in MODES else []
         if pixels.array or not suffixes:
             suffixes.append(".npy")
         for suffix in suffixes:
-            with whole(path.with_name(name + suffix)) as new:
-                new.write_bytes(encoded(values, pixels.dtype, suffix))
+            note(stem + suffix)
+            try:
+                with whole(folder / (stem + suffix)) as new:
+                    new.write_bytes(encoded(values, pixels.dtype, suffix))
+            except OSError as error:
+                raise UsageError(
+                    f"{folder / (stem + suffix)}: cannot be written ({error.strerror or error}); "
+                    "mend that, and give the command again"
+                ) from error

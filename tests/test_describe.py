@@ -67,6 +67,15 @@ def test_what_is_not_as_in_the_paper_is_told():
     assert "loss.gan lsgan, loss.discriminator_weight 1.0" in as_text(summary)
 
 
+def test_a_shallow_network_of_a_size_that_no_deep_one_takes_is_told_as_such():
+    config = Config(
+        data=Data(image_size=(36, 36), flip=False), model=Model(depth=2, discriminator="pixel")
+    )
+    assert describe(config)["differences"] == {"data.flip": False, "model.discriminator": "pixel"}
+    config = Config(model=Model(depth=7))
+    assert describe(config)["differences"] == {"model.depth": 7}
+
+
 def test_layers_come_in_their_order_beyond_nine():
     config = Config(data=Data(image_size=(1024, 1024)), model=Model(features=2))
     summary = describe(config)

@@ -4,6 +4,7 @@ import importlib.util
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -15,16 +16,24 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from pix2pix_jax import export as exporting
+from pix2pix_jax.__main__ import FORMATS as FLAGS
+from pix2pix_jax.checkpoint_reader import read_network
 from pix2pix_jax.config import PRESETS, Config, Data, Model, preset, resolve
 from pix2pix_jax.config_files import read_config
 from pix2pix_jax.generator import make_generator, translate
 from pix2pix_jax.import_weights import import_weights, write_run
 
-FORMATS = ("stablehlo", "onnx", "safetensors", "pth")
+needs_onnx = pytest.mark.skipif(
+    importlib.util.find_spec("onnxruntime") is None, reason="pip install -e '.[onnx]'"
+)
+FORMATS = [kind for kind in exporting.WRITERS if kind != "onnx" or not needs_onnx.args[0]]
+SOURCE = "somewhere/on/this/machine"
 
 
 def config_of(like="paper", **model):
-    data = Data(image_size=(32, 32), input_channels=1)
+    data = Data(
+        name="folder", source=SOURCE, data_dir=SOURCE, image_size=(32, 32), input_channels=1
+    )
     small = Model(features=8, depth=5, discriminator="patch16", discriminator_features=4)
     config = preset(like, Config(data=data, model=small))
     return resolve(replace(config, model=replace(config.model, **model)))
@@ -37,7 +46,7 @@ def exported(tmp_path_factory):
     config = config_of()
     state = state_of(config)
     write_run(folder / "run", config, state)
-    for kind in FORMATS if importlib.util.find_spec("onnxruntime") else FORMATS[::2]:
+    for kind in FORMATS:
         path = folder / f"generator.{kind}"
         assert exporting.export(config, folder / "run", path, kind, "newest", None) == 0
     return folder, config, state
@@ -81,13 +90,28 @@ def test_stablehlo_is_for_three_kinds_of_device(exported):
         reloaded.call(images(1, 40, 32))
 
 
+@pytest.mark.parametrize("kind", FORMATS)
+def test_no_place_on_this_machine_stands_in_a_file(exported, kind):
+    folder, config, _ = exported
+    assert SOURCE in config.data.source
+    content = (folder / f"generator.{kind}").read_bytes()
+    for place in (SOURCE, str(Path(exporting.__file__).parents[1]), "site-packages", ".py"):
+        assert place.encode() not in content
+
+
+def test_every_format_is_offered():
+    assert tuple(exporting.WRITERS) == FLAGS
+
+
 def run_onnx(path, x):
-    onnxruntime = pytest.importorskip("onnxruntime", reason="pip install -e '.[onnx]'")
+    import onnxruntime
+
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     [y] = session.run(None, {"image": x.transpose(0, 3, 1, 2)})
     return y.transpose(0, 2, 3, 1), session
 
 
+@needs_onnx
 @pytest.mark.parametrize("shape", [(1, 32, 32), (3, 64, 96)])
 def test_onnx_takes_any_number_and_size(exported, shape):
     folder, config, state = exported
@@ -106,10 +130,11 @@ VARIANTS = [config_of(like) for like in PRESETS] + [
 ]
 
 
+@needs_onnx
 @pytest.mark.parametrize("config", VARIANTS)
 def test_onnx_of_every_kind_of_generator(config, tmp_path):
     state, path = state_of(config), tmp_path / "generator.onnx"
-    exporting.write_onnx(path, config, make_generator(config), state.generator.params, 0)
+    exporting.write_onnx(path, config, make_generator(config), state.generator.params, {})
     x = images(2, 64, 32)
     found, _ = run_onnx(path, x)
     y = translate(make_generator(config), state.generator.params, x, None)
@@ -126,7 +151,9 @@ def test_safetensors_come_back_as_the_run_they_were(exported, tmp_path):
         assert file.metadata()["step"] == "0"
     assert {"down1.kernel", "down2_norm.scale", "up5.bias"} <= names
     import_weights(path, judge, tmp_path / "back", None, lambda config: config)
-    assert asdict(read_config(tmp_path / "back" / "config.json")) == asdict(config)
+    data = replace(config.data, source=None, data_dir=Data().data_dir)
+    found = read_config(tmp_path / "back" / "config.json")
+    assert asdict(found) == asdict(replace(config, data=data))
     again = tmp_path / "G2.safetensors", tmp_path / "D2.safetensors"
     back = tmp_path / "back"
     assert exporting.export(config, back, again[0], "safetensors", 0, again[1]) == 0
@@ -134,15 +161,50 @@ def test_safetensors_come_back_as_the_run_they_were(exported, tmp_path):
         jax.tree.map(np.testing.assert_array_equal, load_file(file), load_file(before))
 
 
+def test_a_discriminator_of_ours_beside_another_generator(exported, tmp_path):
+    folder, config, state = exported
+    args = (config, folder / "run", tmp_path / "G.pth", "pth", 0, None)
+    exporting.export(*args)
+    judge = tmp_path / "D.safetensors"
+    exporting.export(config, folder / "run", tmp_path / "G.safetensors", "safetensors", 0, judge)
+    import_weights(tmp_path / "G.pth", judge, tmp_path / "run", None, lambda config: config)
+    found = read_config(tmp_path / "run" / "config.json")
+    assert (found.model.discriminator, found.model.discriminator_features) == ("patch16", 4)
+    params = read_network(tmp_path / "run", found, 0, "discriminator")[1]
+    jax.tree.map(np.testing.assert_array_equal, params, state.discriminator.params)
+    swapped = (judge, tmp_path / "G.safetensors", tmp_path / "x", None, lambda config: config)
+    assert "D.safetensors: holds a discriminator; give" in refusal(import_weights, *swapped)
+    other = config_of(norm="instance", norm_affine=False, bias="all")
+    write_run(tmp_path / "other", other, state_of(other))
+    args = (other, tmp_path / "other", tmp_path / "H.safetensors", "safetensors", 0, None)
+    exporting.export(*args)
+    args = (tmp_path / "H.safetensors", judge, tmp_path / "x", None, lambda config: config)
+    message = refusal(import_weights, *args)
+    assert "D.safetensors: was trained with model.norm batch; the generator has instance" in message
+
+
 def test_a_file_that_computes_otherwise_is_not_left(exported, tmp_path, monkeypatch):
     folder, config, _ = exported
     monkeypatch.setattr(exporting, "compare", lambda *_: 0.5)
-    path = tmp_path / "generator.onnx"
-    message = refusal(exporting.export, config, folder / "run", path, "onnx", "newest", None)
+    args = (config, folder / "run", tmp_path / "G.pth", "pth", "newest", tmp_path / "D.pth")
+    message = refusal(exporting.export, *args)
     assert "was not written, since what it computes is 5.0e-01 from what JAX does" in message
     monkeypatch.setattr(exporting, "compare", lambda *_: np.nan)
-    refusal(exporting.export, config, folder / "run", path, "onnx", "newest", None)
+    refusal(exporting.export, *args)
+    found = iter([0.0, 0.5])  # the discriminator alone
+    monkeypatch.setattr(exporting, "compare", lambda *_: next(found))
+    assert "D.pth: was not written" in refusal(exporting.export, *args)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bias_that_they_have_not_is_told_by_its_place(tmp_path):
+    config = config_of(discriminator="pixel")
+    state = state_of(config)
+    write_run(tmp_path / "run", config, state)
+    args = (config, tmp_path / "run", tmp_path / "G.pth", "pth", "newest", tmp_path / "D.pth")
+    message = refusal(exporting.export, *args)
+    assert "D.pth: has a bias in logits, for which the PyTorch code has no place" in message
+    assert {path.name for path in tmp_path.iterdir()} == {"run"}
 
 
 def test_compare_tells_two_networks_apart(exported):

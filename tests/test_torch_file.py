@@ -1,6 +1,5 @@
 """Files by hand, without PyTorch: what they hold is told, and nothing in them is run."""
 
-import io
 import pickle
 import struct
 import zipfile
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import refusal
 
+from pix2pix_jax import torch_file
 from pix2pix_jax.torch_file import MAGIC, PROTOCOL, read_pth
 from pix2pix_jax.torch_writer import write_pth
 
@@ -116,6 +116,15 @@ def test_nothing_of_ours_can_be_changed_by_a_file(tmp_path):
         zipped(tmp_path / "G.pth", content)
         assert str(tmp_path / "G.pth") in refusal(read_pth, tmp_path / "G.pth")
     assert np.dtype(ml_dtypes.bfloat16).itemsize == 2
+    slots = pickle.dumps((None, {"__defaults__": (7,), "__doc__": "changed"}), 2)[2:-1]
+    for function in (
+        b"ctorch._utils\n_rebuild_tensor_v2\n",
+        b"ctorch._utils\n_rebuild_parameter\n",
+    ):
+        zipped(tmp_path / "G.pth", pickled(a=function + slots + b"b"))
+        assert "not of tensors" in refusal(read_pth, tmp_path / "G.pth")
+    assert torch_file._tensor.__defaults__ is None
+    assert torch_file._tensor.__doc__ is None
 
 
 A_STATE_DICT = pickled(a=tensor((4,), (1,)))[2:-1]
@@ -171,8 +180,17 @@ def test_archives_of_something_else_and_packed_ones_are_refused(tmp_path):
     )
 
 
+def test_a_damaged_end_of_an_archive_is_told(tmp_path):
+    zipped(tmp_path / "G.pth", pickled(a=tensor((4,), (1,))))
+    content = bytearray((tmp_path / "G.pth").read_bytes())
+    content[-6:-2] = b"\xff\xff\xff\xff"  # where its directory lies
+    (tmp_path / "G.pth").write_bytes(content)
+    message = refusal(read_pth, tmp_path / "G.pth")
+    assert message.startswith(f"{tmp_path}/G.pth: is damaged or cut short")
+
+
 def test_a_file_cut_short_anywhere_is_refused(tmp_path):
-    path, content = tmp_path / "G.pth", io.BytesIO()
+    path = tmp_path / "G.pth"
     write_pth(path, {"a": np.arange(99, dtype=np.float32), "n": np.zeros((), np.int64)})
     np.testing.assert_array_equal(read_pth(path)["a"], np.arange(99))
     content = path.read_bytes()

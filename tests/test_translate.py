@@ -1,12 +1,15 @@
 """Whatever goes in: what comes out, of which size and depth, and that neighbours do not matter."""
 
 import io
+import os
+import struct
 from dataclasses import replace
 
 import cv2
 import jax
 import numpy as np
 import pytest
+import tifffile
 from command_line import jpeg, refused, run
 from conftest import refusal
 from PIL import Image
@@ -115,11 +118,13 @@ def encode(pixels, kind, **options):
 
 
 def with_cv2(pixels, suffix):
-    return cv2.imencode(suffix, pixels[..., ::-1] if pixels.ndim == 3 else pixels)[1].tobytes()
+    order = [2, 1, 0, 3][: pixels.shape[-1]]
+    return cv2.imencode(suffix, pixels[..., order])[1].tobytes()
 
 
 RGB, DEEP = noise(24, 40), noise(24, 40, dtype=np.uint16)
 CLEAR = np.dstack([RGB, np.full((24, 40), 255, np.uint8)])
+DEEP_CLEAR = np.dstack([DEEP, np.full((24, 40), 65535, np.uint16)])
 # File: its bytes, and the image that counts as its content.
 FILES = {
     "png": (encode(RGB, "PNG"), RGB),
@@ -132,6 +137,12 @@ FILES = {
     "deep.tif": (with_cv2(DEEP, ".tif"), DEEP),
     "deep_grey.png": (encode(DEEP[..., 0], "PNG"), np.dstack([DEEP[..., 0]] * 3)),
     "opaque.png": (encode(CLEAR, "PNG"), RGB),
+    "deep_opaque.png": (with_cv2(DEEP_CLEAR, ".png"), DEEP),
+    "deep_opaque.tif": (with_cv2(DEEP_CLEAR, ".tif"), DEEP),
+    "deep_clear.png": (
+        with_cv2(np.dstack([DEEP, 0 * DEEP[..., 0]]), ".png"),
+        np.full_like(DEEP, 65535),
+    ),
     "clear.png": (encode(np.dstack([RGB, 0 * RGB[..., 0]]), "PNG"), np.full_like(RGB, 255)),
 }
 
@@ -151,7 +162,64 @@ def test_formats_and_depths(colour, tmp_path, name, capsys):
     white = np.iinfo(pixels.dtype).max
     wanted = as_bytes(expected(colour, pixels / np.float32(white / 2) - 1), white)
     assert np.abs(found - wanted).max() <= max(1, white // 10_000)
-    assert ("its alpha" in capsys.readouterr().out) == (name == "clear.png")
+    assert ("its alpha" in capsys.readouterr().out) == ("clear" in name)
+
+
+def tiff(pixels, **options):
+    file = io.BytesIO()
+    tifffile.imwrite(file, pixels, **options)
+    return file.getvalue()
+
+
+def with_tag(content, tag, value):
+    """A TIFF with another short number in its directory."""
+    place = int.from_bytes(content[4:8], "little") + 2
+    while int.from_bytes(content[place : place + 2], "little") != tag:
+        place += 12
+    return content[: place + 8] + struct.pack("<H", value) + content[place + 10 :]
+
+
+ODD = {
+    "planar.tif": (
+        tiff(np.moveaxis(DEEP, -1, 0), photometric="rgb", planarconfig="separate"),
+        "its channels are not as in a PNG",
+    ),
+    "twelve.tif": (with_tag(tiff(DEEP[..., 0]), 258, 12), "has neither 8 nor 16 bits a channel"),
+    "negative.tif": (tiff(DEEP[..., 0], photometric="miniswhite"), "has 0 for white"),
+    "grey.png": (encode(DEEP[..., 0], "PNG", transparency=5), "one of its greys is transparent"),
+}
+
+
+def test_deep_images_that_would_be_read_wrongly_are_refused(colour, tmp_path, capsys):
+    (tmp_path / "plain.tif").write_bytes(tiff(DEEP[..., 0]))
+    for name, (content, _) in ODD.items():
+        (tmp_path / name).write_bytes(content)
+    assert translate(colour, tmp_path, tmp_path / "out") == 2
+    lines = capsys.readouterr().err.splitlines()
+    for name, (_, complaint) in ODD.items():
+        [line] = [line for line in lines if line.startswith(f"{tmp_path}/{name}: ")]
+        assert complaint in line
+    found = cv2.imread(str(tmp_path / "out" / "plain.png"), cv2.IMREAD_UNCHANGED)
+    wanted = as_bytes(
+        expected(colour, np.dstack([DEEP[..., 0]] * 3) / np.float32(65535 / 2) - 1), 65535
+    )
+    assert np.abs(found[..., ::-1] - wanted).max() <= 6
+
+
+def test_whatever_a_decoder_raises_is_told(colour, tmp_path, capsys):
+    """Of TIFFs with a second picture, whose number is only known by going on to it."""
+    frames = [Image.fromarray(RGB), Image.fromarray(RGB)]
+    frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
+    content = (tmp_path / "a.tif").read_bytes()
+    rng = np.random.default_rng(0)
+    for place in range(40):
+        broken = bytearray(content)
+        for at in rng.integers(len(content) // 2, len(content), 30):
+            broken[at] = rng.integers(256)
+        (tmp_path / f"b{place}.tif").write_bytes(broken)
+    assert translate(colour, tmp_path, tmp_path / "out") in (0, 2)
+    capsys.readouterr()
+    assert (tmp_path / "out" / "a.png").exists()
 
 
 def test_turned_cmyk_and_moving_images_keep_their_upright_size(colour, tmp_path, capsys):
@@ -289,7 +357,7 @@ def test_bad_files_are_named_and_the_rest_is_done(colour, tmp_path, capsys):
     assert outputs == {"a.png", "sub/b ü\n.png"}
 
 
-def test_what_is_translated_and_where_it_goes(tmp_path):
+def test_what_is_translated_and_where_it_goes(tmp_path, capsys):
     for name in ("a.png", "a.jpg", "b.PNG", "deep/er/c.webp", "deep/d.npy", "out/old.png", "x.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -298,9 +366,13 @@ def test_what_is_translated_and_where_it_goes(tmp_path):
         return [job.name for job in find_jobs(str(tmp_path / source), tmp_path / output)]
 
     assert "give a folder of its own" in refusal(names, "")  # for out/old.png might be lost
-    (tmp_path / "out" / WRITTEN).write_text('["old.png"]')  # it came out the last time
+    (tmp_path / "out" / WRITTEN).write_text(
+        f'"old.png"\n"{PAGE}"\n"hal'
+    )  # it came out the last time
     everything = ["a.jpg", "a.png", "b", "deep/d", "deep/er/c"]
-    assert names("") == names("", "new1") == names("**/[a-do]*", "new3") == everything
+    assert names("") == names("", "new1") == names("**") == names("**/*") == everything
+    assert "passed over 1 file that came out of translate" in capsys.readouterr().out
+    (tmp_path / "out" / PAGE).touch()
     assert names("out", "new4") == names("out/*", "new5") == ["old"]  # it is meant now
     assert "give a folder of its own" in refusal(names, "out/old.png")
     assert names("deep/../*.PNG", "new2") == ["b"]
@@ -327,10 +399,30 @@ def test_links_in_circles_are_followed_once(tmp_path):
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "a.png").touch()
     (tmp_path / "deep" / "loop").symlink_to(tmp_path)
+    (tmp_path / "deep" / "loop2").symlink_to(tmp_path)  # with two, there are 2^40 ways
+    (tmp_path / "a_link").symlink_to(tmp_path / "deep")
     (tmp_path / "also.png").symlink_to(tmp_path / "deep" / "a.png")
     for source in (tmp_path, f"{tmp_path}/**/*.png"):
         jobs = find_jobs(str(source), tmp_path / "out")
-        assert [job.name for job in jobs] == ["also", "deep/a"]
+        assert [job.name for job in jobs] == ["also", "deep/a"]  # where it is, not by a link
+
+
+def test_names_that_are_no_text_are_told(colour, tmp_path, capsys):
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    Image.fromarray(RGB).save(os.fsdecode(bytes(tmp_path) + b"/\xff.png"))
+    for _ in range(2):
+        assert translate(colour, tmp_path, tmp_path / "out") == 2
+        assert "\\udcff.png: its name is not UTF-8; rename it" in capsys.readouterr().err
+    assert (tmp_path / "out" / "a.png").exists()
+
+
+def test_an_output_that_cannot_be_written_is_named(colour, tmp_path):
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.png").mkdir()
+    (tmp_path / "out" / WRITTEN).write_text('"a.png"\n')
+    message = refusal(lambda: translate(colour, tmp_path / "a.png", tmp_path / "out"))
+    assert f"{tmp_path}/out/a.png: cannot be written (Is a directory)" in message
 
 
 def test_files_of_others_are_never_replaced(colour, tmp_path):
@@ -351,6 +443,15 @@ def test_files_of_others_are_never_replaced(colour, tmp_path):
         assert f"{name} is there, and not from here" in message
         assert (out / name).read_bytes() == b"somebody else's"
         (out / name).unlink()
+    # Not even where something of that name might have come out, and did not.
+    (tmp_path / "in" / "c.jpg").touch()
+    assert translate(colour, tmp_path / "in", out) == 2
+    for name in ("c.png", "a.npy"):
+        (out / name).write_bytes(b"mine")
+        message = refusal(lambda: translate(colour, tmp_path / "in", out))
+        assert f"{name} is there, and not from here" in message
+        (out / name).unlink()
+    (tmp_path / "in" / "c.jpg").unlink()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / PAGE).write_text("a page of mine")
     message = refusal(lambda: translate(colour, tmp_path / "in", tmp_path / "mine"))

@@ -2,6 +2,8 @@
 
 import io
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -24,27 +26,49 @@ def decode(data: bytes, name: str) -> Image.Image:
       UsageError: naming the file, when it is no image, not a whole one, or one whose white
         cannot be known (32-bit integers and floats).
     """
-    try:
+    with decoding(data, name):
         image = header(data)
         if image.width * image.height > MOST_PIXELS:
             raise ValueError(f"{image.width}x{image.height} is more than {MOST_PIXELS:,} pixels")
+        deep = image.format == "TIFF" and bits(image, data) > 8
+        negative = deep and image.tag_v2.get(262) == 0
+        odd = deep and bits(image, data) not in (16, 32)
         image.load()
         image = ImageOps.exif_transpose(image)
-    except Exception as error:  # what decoders raise for broken files is anything
-        reason = re.sub(r" <_io.BytesIO object at \w+>", "", str(error)) if data else "it is empty"
-        raise UsageError(
-            f"{name}: cannot be read as an image ({reason}); mend or remove it"
-        ) from error
     if image.mode in ("I", "F"):
         raise UsageError(
             f"{name}: has 32 bits a pixel ({image.mode}); scale it to 8 or 16 bits, black to white"
         )
+    if odd or negative:
+        what = "has 0 for white" if negative else "has neither 8 nor 16 bits a channel"
+        raise UsageError(f"{name}: {what}; save it with 8 or 16 bits, black to white")
     if image.mode.startswith("I;16"):
         deep = np.asarray(image).astype(np.float64) / 257
         image = Image.fromarray(np.clip(deep.round(), 0, 255).astype(np.uint8))
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
     return image
+
+
+@contextmanager
+def decoding(data: bytes, name: str) -> Iterator[None]:
+    """Raises UsageError, naming the file, for whatever a decoder raises for broken bytes."""
+    try:
+        yield
+    except Exception as error:
+        reason = re.sub(r" <_io.BytesIO object at \w+>", "", str(error)) if data else "it is empty"
+        raise UsageError(
+            f"{name}: cannot be read as an image ({reason}); mend or remove it"
+        ) from error
+
+
+def bits(first: Image.Image, data: bytes) -> int:
+    """Bits a channel of an undecoded file, of which Pillow tells only those of grey."""
+    if first.format == "PNG":
+        return data[24]
+    if first.format == "TIFF":
+        return max(first.tag_v2.get(258, (1,)))
+    return 8
 
 
 def header(data: bytes) -> Image.Image:

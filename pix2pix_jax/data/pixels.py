@@ -13,7 +13,9 @@ from pix2pix_jax.data.images import (
     MODES,
     as_channels,
     as_png,
+    bits,
     decode,
+    decoding,
     header,
     to_float,
     to_image,
@@ -60,29 +62,36 @@ def read_pixels(path: Path, channels: int) -> Pixels:
     if channels not in MODES:
         raise UsageError(f"{path}: an image has 1, 3 or 4 channels, not {channels}; give a .npy")
     image = decode(data, str(path))
-    notes, first = [], header(data)
-    if getattr(first, "n_frames", 1) > 1:
-        notes.append(f"only the first of {first.n_frames} frames is translated")
-    if _depth(first, data) != 16:
-        transparent = channels != 4 and _is_transparent(image)
+    with decoding(data, str(path)):
+        first = header(data)
+        frames, deep = getattr(first, "n_frames", 1), bits(first, data) == 16
+        pixels = _deep(first, data) if deep else None  # [h, w, c]
+    if deep:
+        transparent = pixels.shape[-1] == 4 and pixels[..., 3].min() < 65535
+        values = as_channels(_scaled(pixels), channels)
+    else:
+        transparent = _is_transparent(image)
         values = to_float(with_channels(image, channels))
-        return Pixels(values, np.dtype(np.uint8), (*notes, *[ALPHA] * transparent))
-    deep = _deep(first, data, path)  # [h, w, c]
-    transparent = channels != 4 and deep.shape[-1] == 4 and (deep[..., 3] < 65535).any()
-    values = as_channels(_scaled(deep), channels)
-    return Pixels(values, np.dtype(np.uint16), (*notes, *[ALPHA] * transparent))
+    notes = [f"only the first of {frames} frames is translated"] if frames > 1 else []
+    if transparent and channels != 4:
+        notes.append(ALPHA)
+    return Pixels(values, np.dtype(np.uint16 if deep else np.uint8), tuple(notes))
 
 
-def _deep(first: Image.Image, data: bytes, path: Path) -> np.ndarray:
+def _deep(first: Image.Image, data: bytes) -> np.ndarray:
     """The 16 bits of a PNG or TIFF, which Pillow has for grey alone: [h, w, c], upright."""
-    if first.format == "TIFF" and first.tag_v2.get(338, (2,)) != (2,):
-        raise UsageError(f"{path}: has a fourth channel that is no plain alpha; save it as PNG")
-    deep = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if deep is None or deep.dtype != np.uint16:
-        raise UsageError(f"{path}: cannot be read with its 16 bits; save it as PNG")
+    tags = first.tag_v2 if first.format == "TIFF" else {}
+    # What OpenCV takes for colours and a plain alpha, interleaved.
+    if tags.get(338, (2,)) != (2,) or tags.get(284, 1) != 1:
+        raise ValueError("its channels are not as in a PNG; save it as one")
+    if first.mode.startswith("I;16") and "transparency" in first.info:
+        raise ValueError("one of its greys is transparent; save it with an alpha channel")
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.dtype != np.uint16:
+        raise ValueError("not with its 16 bits; save it as PNG")
     if first.format == "PNG":  # TIFFs are turned by OpenCV
-        deep = UPRIGHT.get(first.getexif().get(0x0112), lambda x: x)(deep)
-    return _swapped(deep[..., None] if deep.ndim == 2 else deep)
+        pixels = UPRIGHT.get(first.getexif().get(0x0112), lambda x: x)(pixels)
+    return _swapped(pixels[..., None] if pixels.ndim == 2 else pixels)
 
 
 def _is_transparent(image: Image.Image) -> bool:
@@ -90,15 +99,6 @@ def _is_transparent(image: Image.Image) -> bool:
     if not image.has_transparency_data:
         return False
     return image.convert("RGBA").getchannel("A").getextrema()[0] < 255
-
-
-def _depth(first: Image.Image, data: bytes) -> int:
-    """Bits a channel of a file, of which Pillow tells only those of grey."""
-    if first.format == "PNG":
-        return data[24]
-    if first.format == "TIFF":
-        return max(first.tag_v2.get(258, (1,)))
-    return 8
 
 
 def _from_array(data: bytes, path: Path, channels: int) -> Pixels:

@@ -22,7 +22,7 @@ from pix2pix_jax.config import UsageError
 SPLITS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
 SIDES = ("A", "B")
 SPLIT_AND_SIDE = re.compile(r"(train|val|validation|test)_?([AB])", re.IGNORECASE)
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 
 
 class Pair(NamedTuple):
@@ -98,7 +98,7 @@ def find_pairs(root: Path, source: str) -> dict[str, list[Pair]]:
     top = Path(os.path.commonpath([path.parent for path in files]))
     splits: dict[str, dict[str, dict[str, Path]]] = {}
     for path in files:
-        _check_name(path, root, source)
+        check_name(path, shown(path, root, source))
         folders = _folders(path.relative_to(root))
         side = next((f.upper() for f in reversed(folders) if f.upper() in SIDES), "AB")
         split = next((folder for folder in folders if folder.lower() in SPLITS), "")
@@ -114,22 +114,26 @@ def find_pairs(root: Path, source: str) -> dict[str, list[Pair]]:
     return _with_validation({split: _pairs(pairs) for split, pairs in splits.items()})
 
 
-def walk(root: Path) -> list[Path]:
-    """All files below a directory, in order, through links to folders but never in circles."""
+def walk(root: Path, broken_links: bool = False) -> list[Path]:
+    """All files below a directory, in order, through links to folders but never in circles.
+
+    Args:
+      root: the directory.
+      broken_links: whether links to nowhere count as files.
+    """
+    real = {os.path.realpath(folder) for folder, _, _ in os.walk(root)}
     found, seen = [], set()
     for folder, folders, names in os.walk(root, followlinks=True):
         place = os.path.realpath(folder)
-        if place in seen:
+        itself = os.path.join(os.path.realpath(root), os.path.relpath(folder, root))
+        linked = place != os.path.normpath(itself)
+        if place in seen or (linked and place in real):  # each folder once, and not by a link
             folders.clear()
             continue
         seen.add(place)
+        folders.sort()
         found += [Path(folder, name) for name in names]
-    return sorted(filter(is_file, found))
-
-
-def is_file(path: Path) -> bool:
-    """Whether to read a path: a file, or a link to nowhere, which is told when it is read."""
-    return path.is_file() or not path.exists()
+    return sorted(p for p in found if p.is_file() or (broken_links and not p.exists()))
 
 
 def shown(path: Path, root: Path, source: str) -> str:
@@ -146,12 +150,17 @@ def _folders(path: Path) -> list[str]:
     return folders
 
 
-def _check_name(path: Path, root: Path, source: str) -> None:
-    """Raises UsageError where a name is bytes that are no UTF-8, which records cannot hold."""
+def check_name(path: Path, shown: str) -> None:
+    """Raises UsageError where a name is bytes that are no UTF-8, which no record or page can hold.
+
+    Args:
+      path: to check.
+      shown: what the user knows it by.
+    """
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
-        name = shown(path, root, source).encode(errors="backslashreplace").decode()
+        name = shown.encode(errors="backslashreplace").decode()
         raise UsageError(f"{name}: its name is not UTF-8; rename it") from error
 
 
