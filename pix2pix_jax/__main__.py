@@ -126,9 +126,13 @@ def run_export(options: argparse.Namespace, fields: Fields) -> int:
     check_run_given(options)
     if options.output is None:
         raise UsageError("--output: export needs a file, e.g. --output=generator.onnx")
-    kind = options.format or options.output.suffix[1:]
+    if options.output.is_dir():
+        raise UsageError(f"--output: {options.output} is a folder; give a file")
+    kind = options.format or options.output.suffix[1:].lower()
     if kind not in FORMATS:
-        raise UsageError(f"--format: give one of {', '.join(FORMATS)}")
+        raise UsageError(
+            f"--format: give one of {', '.join(FORMATS)}, as {options.output} is called like none"
+        )
     config = asked(options, fields)
     check_backend()
     from pix2pix_jax.export import export

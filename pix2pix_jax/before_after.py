@@ -58,7 +58,7 @@ def thumbnail(values: np.ndarray) -> str:
 
 
 def write_page(
-    folder: Path, title: str, figures: list[str], count: int, failures: list[str]
+    folder: Path, title: str, figures: list[str], done: int, total: int, failures: list[str]
 ) -> None:
     """Writes the page into the folder of the outputs.
 
@@ -66,10 +66,13 @@ def write_page(
       folder: of the outputs.
       title: of the page.
       figures: HTML of the first images.
-      count: of all that were translated.
+      done: how many were translated.
+      total: how many were to be.
       failures: a line for each file that was not.
     """
-    shown = "" if count == len(figures) else f"{len(figures)} of {count} are shown. "
+    shown = "" if done == len(figures) else f"{len(figures)} of {done} are shown. "
+    if done + len(failures) < total:
+        shown += f"Stopped when {done} of {total} were translated. "
     lines = "".join(f"<li>{html.escape(line)}</li>" for line in failures)
     failed = f"<h2>Not translated: {len(failures)}</h2><ul>{lines}</ul>" if failures else ""
     body = (

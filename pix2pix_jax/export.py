@@ -108,6 +108,8 @@ def check_asked(config: Config, output: Path, kind: str, discriminator: Path | N
     for name, path in (("output", output), ("discriminator", discriminator)):
         if path and path.is_dir():
             raise UsageError(f"--{name}: {path} is a folder; give a file")
+        if path and path.suffix[1:].lower() in WRITERS.keys() - {kind}:
+            raise UsageError(f"--{name}: {path} would be {kind} by another suffix; mend either")
         if path and os.path.lexists(path):
             raise UsageError(f"--{name}: {path} is there already; remove it, or give another")
 

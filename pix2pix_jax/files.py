@@ -23,6 +23,10 @@ def whole(path: Path) -> Iterator[Path]:
     try:
         yield partial
         partial.rename(path)
+    except OSError as error:
+        if error.filename == str(partial):  # which means nothing to anybody
+            error.filename = str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 

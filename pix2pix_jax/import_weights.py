@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from pix2pix_jax import checkpoint
 from pix2pix_jax.checkpoint_reader import IMPORTED, saved_steps
-from pix2pix_jax.config import Config, Data, Model, UsageError, changed, preset, resolve
+from pix2pix_jax.config import Config, Data, Model, UsageError, changed, resolve
 from pix2pix_jax.config_files import write_config
 from pix2pix_jax.console import say
 from pix2pix_jax.guards import owned
@@ -143,8 +143,8 @@ def fitted(tensors: State, names: dict[str, str] | None, template: dict, model: 
       UsageError: one is missing, left over, of another shape, or not finite.
     """
     params = from_torch(tensors, names, template, model) if names else _from_ours(tensors, template)
-    for name, value in flatten_dict(params, sep=".").items():
-        if not np.isfinite(value).all():
+    for name, value in tensors.items():
+        if not np.isfinite(np.asarray(value, np.float32)).all():
             raise UsageError(f"has values that are not finite, in {name}, so nothing was imported")
     return params
 
@@ -173,11 +173,11 @@ def _named(path: Path | None) -> Iterator[None]:
 
 
 def _theirs(depth: int) -> Config:
-    """What tensors do not tell, as in the PyTorch code: images as small as a U-Net of a depth has.
+    """What tensors do not tell: images of the size that leaves a bottleneck of 1x1, as there.
 
-    So its bottleneck is 1x1, as there.
+    The learning rate does not decay, so that fine-tuning can take any number of steps.
     """
-    return preset("pytorch", Config(data=Data(name="folder", image_size=(2**depth, 2**depth))))
+    return Config(data=Data(name="folder", image_size=(2**depth, 2**depth)))
 
 
 def _fields_of_generator(config: Config) -> dict[str, dict[str, Any]]:

@@ -36,7 +36,7 @@ def find_jobs(source: str, output: Path, samples: int = 1) -> list[Job]:
     if output.is_file() or output.suffix.lower() in READABLE:
         kind = "is" if output.is_file() else "is called like"
         raise UsageError(f"--output: {output} {kind} a file; give a folder, which may be new")
-    if any(path.resolve().is_relative_to(output.resolve()) for path in files):
+    if any(_is_in(path, output) for path in files):
         raise UsageError(f"--output: {output} holds images to translate; give a folder of its own")
     if not files:
         raise UsageError(f"--input: {source} holds no images ({', '.join(sorted(READABLE))})")
@@ -93,6 +93,11 @@ def _matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
     return fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
 
 
+def _is_in(path: Path, folder: Path) -> bool:
+    """Whether a path leads to below a folder, of which neither needs to exist."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
 def outputs_of(job: Job, samples: int) -> list[str]:
     """All that a job may write, below the output folder."""
     parts = [f"_sample{number}" for number in range(1, samples + 1)] if samples > 1 else [""]
@@ -135,7 +140,7 @@ def check_outputs(output: Path, names: list[str]) -> None:
         raise UsageError(f"--input: two images would become {twice[0]}; rename one")
     for name in names:
         path = output / name
-        if not path.resolve().is_relative_to(output.resolve()):
+        if not _is_in(path, output):
             raise UsageError(f"--output: {path} lies elsewhere; give a folder without such links")
         if name not in ours and os.path.lexists(path):
             raise UsageError(f"--output: {path} is there, and not from here; give another folder")

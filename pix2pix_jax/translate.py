@@ -82,7 +82,7 @@ def translate_files(config: Config, workdir: Path, source: str, output: Path, ho
                 note(PAGE)
                 shown = [html for _, html in sorted(outcome.figures.items())]
                 title = f"{run_name(workdir)} at step {step}"
-                write_page(output, title, shown, outcome.done, outcome.failures)
+                write_page(output, title, shown, outcome.done, len(jobs), outcome.failures)
     seconds = time.perf_counter() - start
     if outcome.done:
         say(

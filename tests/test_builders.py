@@ -24,7 +24,7 @@ from pix2pix_jax.data import builders
 from pix2pix_jax.data.builders import fingerprint, prepare
 from pix2pix_jax.data.palettes import CMP
 from pix2pix_jax.data.pipeline import open_split
-from pix2pix_jax.data.sources import find_pairs, unpacked
+from pix2pix_jax.data.sources import find_pairs, unpacked, walk
 
 PAIRS = ["train/1.png", "train/2.jpg", "train/deep/1.bmp", "val/1.png", "test/1.bmp"]
 
@@ -490,3 +490,21 @@ def test_a_fingerprint_is_of_the_splits_that_were_asked_for(tmp_path):
     whole = fingerprint(builder, ("train", "val", "test"))
     assert whole == f"{fingerprint(builder)} {fingerprint(builder, ('test',))}"
     assert len(set(whole.split())) == 3
+
+
+def test_folders_are_found_where_they_are_and_once(tmp_path):
+    """By a link only where they lie outside, and by the first of two."""
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    for folder in (root / "z", elsewhere / "deep"):
+        folder.mkdir(parents=True)
+        (folder / "a.png").touch()
+    (root / "a_link").symlink_to(root / "z")
+    (root / "z" / "up").symlink_to(root)
+    for name in ("c_link", "b_link"):
+        (root / name).symlink_to(elsewhere)
+    (root / "broken.png").symlink_to(root / "nowhere")
+    (root / "itself.png").symlink_to(root / "itself.png")
+    found = ["b_link/deep/a.png", "z/a.png"]
+    assert [str(path.relative_to(root)) for path in walk(root)] == found
+    every = [str(path.relative_to(root)) for path in walk(root, broken_links=True)]
+    assert every == [found[0], "broken.png", "itself.png", found[1]]

@@ -222,7 +222,7 @@ def test_what_a_file_cannot_hold_is_refused(exported, tmp_path):
         write_run(tmp_path / like, config_of(like), state_of(config_of(like)))
         args = (config_of(like), tmp_path / like, tmp_path / "G.pth", "pth", "newest", None)
         assert "in the PyTorch code" in refusal(exporting.export, *args)
-    args = (config, folder / "run", tmp_path / "G.onnx", "onnx", "newest", tmp_path / "D.onnx")
+    args = (config, folder / "run", tmp_path / "G.onnx", "onnx", "newest", tmp_path / "D")
     assert "--discriminator: goes with" in refusal(exporting.export, *args)
     args = (config, folder / "run", tmp_path, "onnx", "newest", None)
     assert "is a folder" in refusal(exporting.export, *args)
@@ -243,11 +243,14 @@ def test_from_the_command_line(exported, tmp_path):
     refused("holds a run already", "import", *weights)
     refused("--format: give one of", "export", run_of, f"--output={tmp_path / 'G.pt'}")
     refused("G.pth is there already", "export", run_of, files[0])  # a suffix says which
+    refused("is a folder; give a file", "export", run_of, f"--output={tmp_path}")
+    other = f"--output={tmp_path / 'G.safetensors'}"
+    refused("D.pth would be safetensors by another suffix", "export", run_of, other, files[1])
     refused("--output: export needs", "export", run_of, "--format=onnx")
     refused("--weights: give", "import", weights[2])
     new = f"--output={tmp_path / 'new'}"
     refused("no checkpoint 3", "export", run_of, new, "--format=onnx", "--step=3")
-    refused("G.pth is there already", "export", run_of, files[0], "--format=onnx")
+    refused("G.pth would be onnx by another suffix", "export", run_of, files[0], "--format=onnx")
     refused(
         "is the generator's",
         "export",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pix2pix_jax.files import locked, whole_folder, write_whole
+from pix2pix_jax.files import locked, whole, whole_folder, write_whole
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -21,6 +21,16 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     write_whole(path, "new")
     assert path.read_text() == "new"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_error_names_the_file_that_was_asked_for(tmp_path):
+    with pytest.raises(OSError, match="too long") as caught, whole(tmp_path / ("a" * 300)) as new:
+        new.touch()
+    assert caught.value.filename == f"{tmp_path}/{'a' * 300}"
+    with pytest.raises(FileNotFoundError) as caught, whole(tmp_path / "a"):
+        (tmp_path / "b").read_text()
+    assert caught.value.filename == f"{tmp_path}/b"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("place", [0, 1])

@@ -299,11 +299,13 @@ def test_floats_that_are_nowhere_dark_are_noted(colour, tmp_path, capsys):
 def test_nothing_that_could_be_translated_leaves_no_page(colour, tmp_path, capsys):
     (tmp_path / "a.png").touch()
     (tmp_path / "b.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "c.png").symlink_to(tmp_path / "c.png")
     assert translate(colour, tmp_path, tmp_path / "out") == 2
     out, err = capsys.readouterr()
     assert PAGE not in out
     assert f"{tmp_path}/b.png: No such file or directory" in err
-    assert "2 of 2 files could not be translated" in err
+    assert f"{tmp_path}/c.png: Too many levels of symbolic links" in err
+    assert "3 of 3 files could not be translated" in err
     assert {path.name for path in (tmp_path / "out").iterdir()} == {WRITTEN}
 
 
@@ -334,7 +336,9 @@ def test_what_was_translated_before_it_was_stopped_is_on_the_page(colour, tmp_pa
     monkeypatch.setattr(translating, "write_outputs", stopped)
     with pytest.raises(SystemExit):
         translate(colour, tmp_path, tmp_path / "out")
-    assert (tmp_path / "out" / PAGE).read_text().count("<figure") == 1
+    page = (tmp_path / "out" / PAGE).read_text()
+    assert page.count("<figure") == 1
+    assert "Stopped when 1 of 3 were translated" in page
 
 
 def test_bad_files_are_named_and_the_rest_is_done(colour, tmp_path, capsys):
@@ -366,9 +370,8 @@ def test_what_is_translated_and_where_it_goes(tmp_path, capsys):
         return [job.name for job in find_jobs(str(tmp_path / source), tmp_path / output)]
 
     assert "give a folder of its own" in refusal(names, "")  # for out/old.png might be lost
-    (tmp_path / "out" / WRITTEN).write_text(
-        f'"old.png"\n"{PAGE}"\n"hal'
-    )  # it came out the last time
+    # They came out the last time, which was cut short.
+    (tmp_path / "out" / WRITTEN).write_text(f'"old.png"\n"{PAGE}"\n"hal')
     everything = ["a.jpg", "a.png", "b", "deep/d", "deep/er/c"]
     assert names("") == names("", "new1") == names("**") == names("**/*") == everything
     assert "passed over 1 file that came out of translate" in capsys.readouterr().out

@@ -31,7 +31,7 @@ UPRIGHT = {  # by EXIF orientation, of [h, w, ...]
     7: lambda x: x.swapaxes(0, 1)[::-1, ::-1],
     8: lambda x: x.swapaxes(0, 1)[::-1],
 }
-ALPHA = "its alpha is passed over; what is transparent counts as white, as in training"
+ALPHA = "its alpha is not translated; what is transparent counts as white, as in training"
 DARK = "no value is below 0; floats are taken to be in [-1, 1], black to white"
 cv2.utils.logging.setLogLevel(
     cv2.utils.logging.LOG_LEVEL_SILENT
@@ -119,6 +119,8 @@ def _from_array(data: bytes, path: Path, channels: int) -> Pixels:
     values = array[..., None] if array.ndim == 2 else array
     values = values.astype(np.float32) if floats else _scaled(values)  # [h, w, c]
     notes = (DARK,) if floats and array.min() >= 0 else ()
+    if values.shape[-1] == 4 != channels and values[..., 3].min() < 1:
+        notes += (ALPHA,)
     if values.shape[-1] == channels:
         return Pixels(values, array.dtype, notes, array=True)
     if values.shape[-1] not in MODES or channels not in MODES:
