@@ -2,8 +2,8 @@ PYTHON ?= python3
 VENV ?= .venv
 WORKDIR ?= runs/quickstart
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-# Of tests at a time, each file by one: more would not fit the memory of a small machine.
-TWO := --numprocesses=2 --dist=loadfile
+# Tests at a time: more would not fit the memory of a small machine.
+TWO := --numprocesses=2
 INSTALLED := $(VENV)/installed-$(VERSION)
 
 .PHONY: train test test-slow lint setup clean
@@ -13,10 +13,10 @@ train: setup
 	$(VENV)/bin/python -m pix2pix_jax train --config=experiments/quickstart.py --workdir=$(WORKDIR)
 
 test: setup
-	$(VENV)/bin/python -m pytest $(TWO) -m "not slow"
+	$(VENV)/bin/python -m pytest $(TWO) --dist=loadfile -m "not slow"
 
 test-slow: setup
-	$(VENV)/bin/python -m pytest $(TWO) -m slow
+	$(VENV)/bin/python -m pytest $(TWO) --dist=worksteal -m slow
 
 lint: setup
 	$(VENV)/bin/ruff check

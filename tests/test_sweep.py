@@ -313,22 +313,26 @@ def tiny_sweep(tmp_path_factory):
     return ("sweep", f"--config={experiment}", *fields, "--config.train.steps=12")
 
 
-@pytest.mark.slow
-def test_a_sweep_killed_three_times_ends_as_one_left_alone(tiny_sweep, tmp_path):
-    """While the segmenter is trained; in training after a checkpoint; while pairs are evaluated."""
-
-    def arguments(name):
-        data_dir = tmp_path / name / "data"
-        return (*tiny_sweep, f"--workdir={tmp_path / name}", f"--config.data.data_dir={data_dir}")
-
-    status, _, err = run(*arguments("alone"))
+@pytest.fixture(scope="module")
+def alone(tiny_sweep, tmp_path_factory):
+    """Where the sweep has run, with its data beside it."""
+    workdir = tmp_path_factory.mktemp("alone")
+    where = (f"--workdir={workdir}", f"--config.data.data_dir={workdir / 'data'}")
+    status, _, err = run(*tiny_sweep, *where)
     assert (status, err) == (0, "")
+    return workdir
+
+
+@pytest.mark.slow
+def test_a_sweep_killed_three_times_ends_as_one_left_alone(tiny_sweep, alone, tmp_path):
+    """While the segmenter is trained; in training after a checkpoint; while pairs are evaluated."""
     killed = tmp_path / "killed"
+    arguments = (*tiny_sweep, f"--workdir={killed}", f"--config.data.data_dir={killed / 'data'}")
     random = np.random.default_rng(0)
     for sign in (
         "data/segmenters/*/.lock", "pixel/1/checkpoints/4", "patch16/*/report/.evaluation_val.new",
     ):  # fmt: skip
-        process = start(*arguments("killed"))
+        process = start(*arguments)
         while not list(killed.glob(sign)):
             assert process.poll() is None, (sign, process.communicate())
             time.sleep(0.002)
@@ -337,25 +341,24 @@ def test_a_sweep_killed_three_times_ends_as_one_left_alone(tiny_sweep, tmp_path)
         process.communicate()
         assert process.returncode == -signal.SIGKILL, sign
     assert not (killed / "results.json").exists()
-    status, _, err = run(*arguments("killed"))
+    status, _, err = run(*arguments)
     assert (status, err) == (0, "")
-    alone, again = (tmp_path / name / "results.json" for name in ("alone", "killed"))
-    assert again.read_bytes() == alone.read_bytes()
-    assert json.loads(alone.read_text())["rows"][0]["metrics"]["class_iou"]["spread"] > 0
+    expected = (alone / "results.json").read_bytes()
+    assert (killed / "results.json").read_bytes() == expected
+    assert json.loads(expected)["rows"][0]["metrics"]["class_iou"]["spread"] > 0
 
 
 @pytest.mark.slow
-def test_an_array_job_of_two_ends_as_one_sweep_does(tiny_sweep, tmp_path):
+def test_an_array_job_of_two_ends_as_one_sweep_does(tiny_sweep, alone, tmp_path):
     """Each of two processes takes every other variant; the last to finish has the whole table."""
-    one = (*tiny_sweep, f"--config.data.data_dir={tmp_path / 'data'}")
-    assert run(*one, f"--workdir={tmp_path / 'one'}")[0] == 0
+    one = (*tiny_sweep, f"--config.data.data_dir={alone / 'data'}")
     for pair in ((0, 1), (2, 3)):
         jobs = [start(*one, f"--workdir={tmp_path / 'array'}", f"--index={i}") for i in pair]
         for job in jobs:
             _, err = job.communicate()
             assert (job.returncode, err) == (0, "")
     for name in ("results.json", "results.md"):
-        assert (tmp_path / "array" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+        assert (tmp_path / "array" / name).read_bytes() == (alone / name).read_bytes()
 
 
 def test_the_sweep_command_refuses_in_one_line(tiny_sweep, tmp_path, monkeypatch, capsys):
