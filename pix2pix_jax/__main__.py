@@ -126,18 +126,11 @@ def run_export(options: argparse.Namespace, fields: Fields) -> int:
     check_run_given(options)
     if options.output is None:
         raise UsageError("--output: export needs a file, e.g. --output=generator.onnx")
-    if options.output.is_dir():
-        raise UsageError(f"--output: {options.output} is a folder; give a file")
-    kind = options.format or options.output.suffix[1:].lower()
-    if kind not in FORMATS:
-        raise UsageError(
-            f"--format: give one of {', '.join(FORMATS)}, as {options.output} is called like none"
-        )
     config = asked(options, fields)
     check_backend()
     from pix2pix_jax.export import export
 
-    output, judge = options.output, options.discriminator
+    output, kind, judge = options.output, options.format, options.discriminator
     return export(config, options.workdir, output, kind, options.step, judge)
 
 

@@ -73,6 +73,7 @@ def write_page(
     shown = "" if done == len(figures) else f"{len(figures)} of {done} are shown. "
     if done + len(failures) < total:
         shown += f"Stopped when {done} of {total} were translated. "
+    failures = [line.encode(errors="backslashreplace").decode() for line in failures]  # of names
     lines = "".join(f"<li>{html.escape(line)}</li>" for line in failures)
     failed = f"<h2>Not translated: {len(failures)}</h2><ul>{lines}</ul>" if failures else ""
     body = (

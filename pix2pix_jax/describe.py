@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pix2pix_jax.config import Config, halvings, resolve
+from pix2pix_jax.config import Config, Data, halvings, resolve
 from pix2pix_jax.discriminator import Discriminator, make_discriminator, receptive_field
 from pix2pix_jax.generator import UNet, make_generator
 
@@ -45,11 +45,13 @@ def describe(config: Config) -> dict[str, Any]:
 def differences(config: Config) -> dict[str, Any]:
     """Fields of a resolved config's jitter, networks, loss and optimizer unlike the paper's."""
     found, paper = asdict(config), asdict(Config())
-    paper["model"]["depth"] = halvings(*config.data.image_size)
+    size, scale = config.data.image_size, Data().load_scale
+    paper["model"]["depth"] = halvings(*size)
+    paper["data"]["load_size"] = tuple(round(side * scale) for side in size)
     names = {group: list(found[group]) for group in ("model", "loss", "optimizer")}
     return {
         f"{group}.{name}": found[group][name]
-        for group, fields in ({"data": ["load_scale", "flip"]} | names).items()
+        for group, fields in ({"data": ["load_size", "flip"]} | names).items()
         for name in fields
         if found[group][name] != paper[group][name]
     }

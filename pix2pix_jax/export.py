@@ -38,7 +38,7 @@ def export(
     config: Config,
     workdir: Path,
     output: Path,
-    kind: str,
+    kind: str | None,
     step: int | Literal["best", "newest"],
     discriminator: Path | None,
 ) -> int:
@@ -48,7 +48,7 @@ def export(
       config: of the run.
       workdir: of the run.
       output: the file to write.
-      kind: of file, one of WRITERS.
+      kind: of file, one of WRITERS; None: that which `output` is called like.
       step: of the checkpoint.
       discriminator: a file for that, too, where weights alone are written.
 
@@ -63,7 +63,8 @@ def export(
     check_run(workdir, config)
     # Computed as others will: whatever it was trained in, its parameters are float32.
     config = replace(config, train=replace(config.train, dtype="float32"))
-    check_asked(config, output, kind, discriminator)
+    kind = check_files(output, kind, discriminator)
+    check_asked(config, kind, discriminator)
     lines = []
     with ExitStack() as both:  # or none
         for network, path in (("generator", output), ("discriminator", discriminator)):
@@ -90,8 +91,28 @@ def export(
     return 0
 
 
-def check_asked(config: Config, output: Path, kind: str, discriminator: Path | None) -> None:
-    """Raises UsageError where a file cannot hold a network, or would take another's place."""
+def check_files(output: Path, kind: str | None, discriminator: Path | None) -> str:
+    """The kind of files; raises UsageError where they would take another's place or suffix."""
+    for name, path in (("output", output), ("discriminator", discriminator)):
+        if path and path.is_dir():
+            raise UsageError(f"--{name}: {path} is a folder; give a file")
+    suffixes = {p: p.suffix[1:].lower() for p in (output, discriminator) if p}
+    kind = kind or suffixes[output]
+    if kind not in WRITERS:
+        formats = ", ".join(WRITERS)
+        raise UsageError(f"--format: give one of {formats}, as {output} is called like none")
+    for name, path in (("output", output), ("discriminator", discriminator)):
+        if path and suffixes[path] in WRITERS.keys() - {kind}:
+            raise UsageError(f"--{name}: {path} would be {kind} by another suffix; mend either")
+        if path and os.path.lexists(path):
+            raise UsageError(f"--{name}: {path} is there already; remove it, or give another")
+    if discriminator and output.resolve() == discriminator.resolve():
+        raise UsageError(f"--discriminator: {discriminator} is the generator's; give another file")
+    return kind
+
+
+def check_asked(config: Config, kind: str, discriminator: Path | None) -> None:
+    """Raises UsageError where a file cannot hold a network."""
     if kind == "pth":
         check_theirs(config)
     if kind == "onnx" and not all(map(importlib.util.find_spec, ("onnx", "onnxruntime"))):
@@ -103,15 +124,6 @@ def check_asked(config: Config, output: Path, kind: str, discriminator: Path | N
             "model.discriminator: tutorial pads otherwise than any in the PyTorch code; leave out "
             "--discriminator"
         )
-    if discriminator and output.resolve() == discriminator.resolve():
-        raise UsageError(f"--discriminator: {discriminator} is the generator's; give another file")
-    for name, path in (("output", output), ("discriminator", discriminator)):
-        if path and path.is_dir():
-            raise UsageError(f"--{name}: {path} is a folder; give a file")
-        if path and path.suffix[1:].lower() in WRITERS.keys() - {kind}:
-            raise UsageError(f"--{name}: {path} would be {kind} by another suffix; mend either")
-        if path and os.path.lexists(path):
-            raise UsageError(f"--{name}: {path} is there already; remove it, or give another")
 
 
 def one_by_one(module: nn.Module, params: dict) -> Computed:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from pydantic import TypeAdapter, ValidationError
@@ -16,9 +17,11 @@ from pix2pix_jax.checkpoint_reader import IMPORTED, saved_steps
 from pix2pix_jax.config import Config, Data, Model, UsageError, changed, resolve
 from pix2pix_jax.config_files import write_config
 from pix2pix_jax.console import say
+from pix2pix_jax.generator import make_generator
 from pix2pix_jax.guards import owned
 from pix2pix_jax.torch_file import read_pth
 from pix2pix_jax.torch_weights import (
+    STATISTICS,
     State,
     discriminator_fields,
     discriminator_names,
@@ -45,7 +48,8 @@ def import_weights(
       weights: .pth or .safetensors of the PyTorch code, or .safetensors that `export` wrote.
       discriminator: the same of its discriminator; None: a fresh one.
       workdir: of the new run.
-      base: all that tensors do not tell; None: as `weights` say, or else as in the PyTorch code.
+      base: all that tensors do not tell; None: as `weights` say, or else as in the PyTorch code,
+        but that its learning rate does not decay.
       finish: replaces fields, as flags do.
 
     Returns:
@@ -67,16 +71,19 @@ def import_weights(
         elif discriminator:
             config = changed(config, discriminator_fields(judge, config))
     config = resolve(finish(config))
-    state, model = create_state(config), config.model
+    model = config.model
+    template = jax.eval_shape(lambda: create_state(config))  # what does not fit may be of any size
     with _named(weights):
         names = None if saved else generator_names(model.depth)
-        params = fitted(tensors, names, state.generator.params, model)
-    state = state.replace(generator=state.generator.replace(params=params))
+        params = {"generator": fitted(tensors, names, template.generator.params, model)}
     if discriminator:
         with _named(discriminator):
             names = None if of_judge else discriminator_names(model.discriminator)
-            params = fitted(judge, names, state.discriminator.params, model)
-        state = state.replace(discriminator=state.discriminator.replace(params=params))
+            fitting = fitted(judge, names, template.discriminator.params, model)
+            params["discriminator"] = fitting
+    state = create_state(config)
+    halves = {name: getattr(state, name).replace(params=tree) for name, tree in params.items()}
+    state = state.replace(**halves)
     write_run(workdir, config, state)
     data = config.data
     height, width = data.image_size
@@ -144,7 +151,8 @@ def fitted(tensors: State, names: dict[str, str] | None, template: dict, model: 
     """
     params = from_torch(tensors, names, template, model) if names else _from_ours(tensors, template)
     for name, value in tensors.items():
-        if not np.isfinite(np.asarray(value, np.float32)).all():
+        used = name.rpartition(".")[2] not in STATISTICS
+        if used and not np.isfinite(np.asarray(value, np.float32)).all():
             raise UsageError(f"has values that are not finite, in {name}, so nothing was imported")
     return params
 
@@ -181,9 +189,10 @@ def _theirs(depth: int) -> Config:
 
 
 def _fields_of_generator(config: Config) -> dict[str, dict[str, Any]]:
-    """What tensors would tell."""
+    """What tensors would tell, and the norms that are there or not."""
+    normed = make_generator(resolve(config)).bottleneck_norm  # which may depend on the image's size
     channels = {name: getattr(config.data, name) for name in ("input_channels", "target_channels")}
-    return {"data": channels, "model": asdict(config.model)}
+    return {"data": channels, "model": asdict(config.model) | {"bottleneck_norm": normed}}
 
 
 def _fields_of_discriminator(own: Config, config: Config) -> dict[str, dict[str, Any]]:

@@ -65,9 +65,10 @@ def listed(source: str) -> tuple[Path, list[Path]]:
             raise UsageError(f"--input: {source} does not exist; mend the path")
         place = magic.index(True)
         root, pattern = Path(*root.parts[:place]), root.parts[place:]
+    found = walk(root, lambda folder: _leads(folder.relative_to(root).parts, pattern), True)
     files = [
         path
-        for path in walk(root, broken_links=True)
+        for path in found
         if path.suffix.lower() in READABLE and _matches(path.relative_to(root).parts, pattern)
     ]
     # Of what lies below: whoever gives such a folder itself means what is in it.
@@ -83,14 +84,29 @@ def listed(source: str) -> tuple[Path, list[Path]]:
 
 
 def _matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
-    """Whether the parts of a path are those of a pattern, ** being any; none of them hidden."""
-    if not parts or not pattern:
+    """Whether the parts of a path are those of a pattern, where ** is any that are not hidden."""
+    if not pattern or not parts:
         return not parts and all(part == "**" for part in pattern)
-    if parts[0].startswith(".") and not pattern[0].startswith("."):
-        return False
     if pattern[0] == "**":
-        return _matches(parts, pattern[1:]) or _matches(parts[1:], pattern)
-    return fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
+        if _matches(parts, pattern[1:]):
+            return True
+        return not parts[0].startswith(".") and _matches(parts[1:], pattern)
+    return _is_like(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
+
+
+def _leads(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
+    """Whether a folder may hold what a pattern matches."""
+    if not parts:
+        return True
+    if pattern[0] == "**":
+        named = any(part.startswith(".") for part in pattern)
+        return named or not any(part.startswith(".") for part in parts)
+    return len(pattern) > 1 and _is_like(parts[0], pattern[0]) and _leads(parts[1:], pattern[1:])
+
+
+def _is_like(part: str, pattern: str) -> bool:
+    hidden = part.startswith(".") and not pattern.startswith(".")
+    return fnmatchcase(part, pattern) and not hidden
 
 
 def _is_in(path: Path, folder: Path) -> bool:
@@ -107,7 +123,7 @@ def outputs_of(job: Job, samples: int) -> list[str]:
 def written(output: Path) -> set[str]:
     """What was written there before, and may be replaced."""
     try:
-        lines = (output / WRITTEN).read_text(encoding="utf-8").splitlines()
+        lines = (output / WRITTEN).read_text("utf-8", "replace").splitlines()
     except OSError:
         return set()
     names = set()
@@ -119,15 +135,25 @@ def written(output: Path) -> set[str]:
 
 @contextmanager
 def noted(output: Path) -> Iterator[Callable[[str], None]]:
-    """Notes what is about to be written to a folder, one name at a time."""
+    """Notes what is about to be written to a folder, one name at a time.
+
+    Raises:
+      UsageError: it cannot be written to.
+    """
     output.mkdir(parents=True, exist_ok=True)
-    ours = written(output)
-    with (output / WRITTEN).open("a", encoding="utf-8") as file:
+    ours, path = written(output), output / WRITTEN
+    with path.open("ab", buffering=0) as file:
 
         def note(name: str) -> None:
-            if name not in ours:
-                file.write(f"\n{json.dumps(name)}\n")
-                file.flush()
+            if name in ours:
+                return
+            try:
+                file.write(f"\n{json.dumps(name)}\n".encode())
+            except OSError as error:
+                raise UsageError(
+                    f"{path}: cannot be written ({error.strerror}); mend that, and give the "
+                    "command again"
+                ) from error
             ours.add(name)
 
         yield note

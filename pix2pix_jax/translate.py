@@ -1,11 +1,13 @@
 """The translation command: images in, PNGs of the same stem and the same size out."""
 
+import errno
 import math
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -27,6 +29,8 @@ from pix2pix_jax.tiles import by_tiles, padded, scaled, up_to
 from pix2pix_jax.translator import BATCH_SIZE, Translator, open_translator
 
 BATCH_PIXELS, WAITING_PIXELS = 2**21, 2**24
+# What befalls one output, and would befall all others.
+FOR_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 Read = tuple[Job, Pixels | UsageError]  # a file, and what is in it or what is wrong with it
 
 
@@ -75,14 +79,21 @@ def translate_files(config: Config, workdir: Path, source: str, output: Path, ho
     say(f"{workdir}: step {step}; {counted(len(jobs), 'image')} to {output}")
     outcome, start = Outcome(), time.perf_counter()
     with noted(output) as note:
-        try:
-            translate_all(config, run, jobs, output, how, outcome, note)
-        finally:  # also of what was done before it was stopped
+
+        def show() -> None:
             if outcome.done:
                 note(PAGE)
                 shown = [html for _, html in sorted(outcome.figures.items())]
                 title = f"{run_name(workdir)} at step {step}"
                 write_page(output, title, shown, outcome.done, len(jobs), outcome.failures)
+
+        try:
+            translate_all(config, run, jobs, output, how, outcome, note)
+        except BaseException:
+            with suppress(OSError, UsageError):  # what has stopped it is what is to be told
+                show()
+            raise
+        show()
     seconds = time.perf_counter() - start
     if outcome.done:
         say(
@@ -153,7 +164,15 @@ def translate_all(
                 outcome.failures.append(str(pixels))
                 tell(pixels, sys.stderr)
                 continue
-            write_outputs(output, job.name, pixels, outputs, note)
+            try:
+                write_outputs(output, job.name, pixels, outputs, note)
+            except OSError as error:
+                reason = f"{error.filename}: cannot be written ({error.strerror})"
+                if error.errno in FOR_ALL:
+                    raise UsageError(f"{reason}; mend that, and give the command again") from error
+                outcome.failures.append(reason)
+                tell(reason, sys.stderr)
+                continue
             outcome.done += 1
             outcome.others += pixels.values.shape[:2] != config.data.image_size
             for surprise in pixels.notes:
@@ -223,12 +242,14 @@ def ahead(pool: ThreadPoolExecutor, function: Callable, items: list) -> Iterator
 
 def _read(job: Job, channels: int) -> Read:
     try:
-        check_name(job.path, str(job.path))
+        check_name(Path(job.name), str(job.path))
         return job, read_pixels(job.path, channels)
     except UsageError as error:
         return job, error
     except OSError as error:
         return job, UsageError(f"{job.path}: {error.strerror or error}; mend or remove it")
+    except MemoryError:
+        return job, UsageError(f"{job.path}: is too large for the memory of this machine")
 
 
 def write_outputs(
@@ -241,7 +262,7 @@ def write_outputs(
     """Writes outputs as NAME.png, or NAME_sample1.png and so on; those of arrays as .npy, too.
 
     Raises:
-      UsageError: naming the file that cannot be written.
+      OSError: with the name of the file that cannot be written.
     """
     for number, values in enumerate(outputs, 1):
         stem = name if len(outputs) == 1 else f"{name}_sample{number}"
@@ -250,11 +271,10 @@ def write_outputs(
             suffixes.append(".npy")
         for suffix in suffixes:
             note(stem + suffix)
+            path = folder / (stem + suffix)
             try:
-                with whole(folder / (stem + suffix)) as new:
+                with whole(path) as new:
                     new.write_bytes(encoded(values, pixels.dtype, suffix))
             except OSError as error:
-                raise UsageError(
-                    f"{folder / (stem + suffix)}: cannot be written ({error.strerror or error}); "
-                    "mend that, and give the command again"
-                ) from error
+                error.filename = str(path)
+                raise

@@ -95,7 +95,7 @@ def test_no_place_on_this_machine_stands_in_a_file(exported, kind):
     folder, config, _ = exported
     assert SOURCE in config.data.source
     content = (folder / f"generator.{kind}").read_bytes()
-    for place in (SOURCE, str(Path(exporting.__file__).parents[1]), "site-packages", ".py"):
+    for place in (SOURCE, str(Path(exporting.__file__).parents[1]), "site-packages", "layers.py"):
         assert place.encode() not in content
 
 
@@ -153,7 +153,8 @@ def test_safetensors_come_back_as_the_run_they_were(exported, tmp_path):
     import_weights(path, judge, tmp_path / "back", None, lambda config: config)
     data = replace(config.data, source=None, data_dir=Data().data_dir)
     found = read_config(tmp_path / "back" / "config.json")
-    assert asdict(found) == asdict(replace(config, data=data))
+    model = replace(config.model, bottleneck_norm=False)  # as it was, whatever size comes
+    assert asdict(found) == asdict(replace(config, data=data, model=model))
     again = tmp_path / "G2.safetensors", tmp_path / "D2.safetensors"
     back = tmp_path / "back"
     assert exporting.export(config, back, again[0], "safetensors", 0, again[1]) == 0
@@ -181,6 +182,20 @@ def test_a_discriminator_of_ours_beside_another_generator(exported, tmp_path):
     args = (tmp_path / "H.safetensors", judge, tmp_path / "x", None, lambda config: config)
     message = refusal(import_weights, *args)
     assert "D.safetensors: was trained with model.norm batch; the generator has instance" in message
+
+
+@pytest.mark.parametrize("normed", [None, True])
+def test_weights_may_be_used_at_another_size(normed, tmp_path):
+    """Where there is a norm at the bottleneck by the image's size, there stays none, or one."""
+    config = config_of(depth=5, bottleneck_norm=normed)
+    write_run(tmp_path / "run", config, state_of(config))
+    path = tmp_path / "G.safetensors"
+    exporting.export(config, tmp_path / "run", path, None, 0, None)
+    data = replace(config.data, image_size=(64, 64), load_size=None)
+    base = replace(config, data=data, model=replace(config.model, depth=None, bottleneck_norm=None))
+    import_weights(path, None, tmp_path / "back", base, lambda config: config)
+    found = read_config(tmp_path / "back" / "config.json")
+    assert (found.data.image_size, found.model.bottleneck_norm) == ((64, 64), bool(normed))
 
 
 def test_a_file_that_computes_otherwise_is_not_left(exported, tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """Whatever goes in: what comes out, of which size and depth, and that neighbours do not matter."""
 
+import errno
+import glob
 import io
 import os
 import struct
@@ -19,7 +21,7 @@ from pix2pix_jax.before_after import PAGE
 from pix2pix_jax.config import Config, Data, Loss, Model, resolve
 from pix2pix_jax.generator import make_generator
 from pix2pix_jax.import_weights import write_run
-from pix2pix_jax.jobs import WRITTEN, find_jobs
+from pix2pix_jax.jobs import WRITTEN, find_jobs, listed
 from pix2pix_jax.tiles import by_tiles, padded, ramp, starts
 from pix2pix_jax.train_step import create_state, purpose_key
 from pix2pix_jax.translate import How, translate_files
@@ -407,7 +409,47 @@ def test_links_in_circles_are_followed_once(tmp_path):
     (tmp_path / "also.png").symlink_to(tmp_path / "deep" / "a.png")
     for source in (tmp_path, f"{tmp_path}/**/*.png"):
         jobs = find_jobs(str(source), tmp_path / "out")
-        assert [job.name for job in jobs] == ["also", "deep/a"]  # where it is, not by a link
+        assert [job.name for job in jobs] == ["a_link/a", "also", "deep/a"]
+    jobs = find_jobs(f"{tmp_path}/*k/*.png", tmp_path / "out")
+    assert [job.name for job in jobs] == ["a_link/a"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("**", ["a.png", "b/c.png", "b/d/e.png"]),
+        ("**/*.png", ["a.png", "b/c.png", "b/d/e.png"]),
+        ("*/*.png", ["b/c.png"]),
+        ("b/**/*.png", ["b/c.png", "b/d/e.png"]),
+        ("**/d/*", ["b/d/e.png"]),
+        ("**/.h/*", [".h/x.png", "b/.h/y.png"]),
+        (".h/*", [".h/x.png"]),
+        ("*/.*/*", ["b/.h/y.png"]),
+        ("[ab].png", ["a.png"]),
+        ("?/?.png", ["b/c.png"]),
+    ],
+)
+def test_patterns_are_those_of_the_shell(tmp_path, pattern, found):
+    for name in ("a.png", "b/c.png", "b/d/e.png", ".h/x.png", "b/.h/y.png", ".z.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    # Python's own ** takes no files, and every folder below.
+    own = glob.glob(
+        pattern.removesuffix("**") + "**/*.png" if pattern == "**" else pattern,
+        root_dir=tmp_path,
+        recursive=True,
+    )
+    root, files = listed(f"{tmp_path}/{pattern}")
+    assert sorted(str(path.relative_to(tmp_path)) for path in files) == sorted(own) == found
+
+
+def test_no_more_folders_are_read_than_a_pattern_needs(tmp_path, monkeypatch):
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "a.png").touch()
+    read, scandir = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: read.append(str(path)) or scandir(path))
+    assert len(listed(f"{tmp_path}/*.png")[1]) == 1
+    assert read == [str(tmp_path)]
 
 
 def test_names_that_are_no_text_are_told(colour, tmp_path, capsys):
@@ -419,13 +461,34 @@ def test_names_that_are_no_text_are_told(colour, tmp_path, capsys):
     assert (tmp_path / "out" / "a.png").exists()
 
 
-def test_an_output_that_cannot_be_written_is_named(colour, tmp_path):
-    Image.fromarray(RGB).save(tmp_path / "a.png")
+def test_an_output_that_cannot_be_written_is_named_and_the_rest_is_done(colour, tmp_path, capsys):
+    for name in ("a", "b"):
+        Image.fromarray(RGB).save(tmp_path / f"{name}.png")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a.png").mkdir()
-    (tmp_path / "out" / WRITTEN).write_text('"a.png"\n')
-    message = refusal(lambda: translate(colour, tmp_path / "a.png", tmp_path / "out"))
-    assert f"{tmp_path}/out/a.png: cannot be written (Is a directory)" in message
+    (tmp_path / "out" / WRITTEN).write_bytes(b'"a.png"\n\xff\n')
+    assert translate(colour, tmp_path / "?.png", tmp_path / "out") == 2
+    assert f"{tmp_path}/out/a.png: cannot be written (Is a directory)" in capsys.readouterr().err
+    assert (tmp_path / "out" / "b.png").is_file()
+
+
+def test_a_full_disk_ends_it_in_one_line(colour, tmp_path, monkeypatch):
+    for place in range(3):
+        Image.fromarray(noise(8, 8 * place + 8)).save(tmp_path / f"{place}.png")
+    encode, count = translating.encoded, []
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def fills(*arguments):
+        count.append(arguments)
+        return encode(*arguments) if len(count) == 1 else full()
+
+    monkeypatch.setattr(translating, "encoded", fills)
+    monkeypatch.setattr(translating, "write_page", full)
+    message = refusal(lambda: translate(colour, tmp_path, tmp_path / "out"))
+    assert f"{tmp_path}/out/1.png: cannot be written (No space left on device); mend" in message
+    assert len(count) == 2
 
 
 def test_files_of_others_are_never_replaced(colour, tmp_path):

@@ -10,7 +10,7 @@ import tempfile
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -114,24 +114,25 @@ def find_pairs(root: Path, source: str) -> dict[str, list[Pair]]:
     return _with_validation({split: _pairs(pairs) for split, pairs in splits.items()})
 
 
-def walk(root: Path, broken_links: bool = False) -> list[Path]:
+def walk(
+    root: Path, enter: Callable[[Path], bool] = lambda _: True, broken_links: bool = False
+) -> list[Path]:
     """All files below a directory, in order, through links to folders but never in circles.
 
     Args:
       root: the directory.
+      enter: which folders to look into.
       broken_links: whether links to nowhere count as files.
     """
-    real = {os.path.realpath(folder) for folder, _, _ in os.walk(root)}
-    found, seen = [], set()
+    found, above = [], {}  # by folder, the real places that it lies in
     for folder, folders, names in os.walk(root, followlinks=True):
         place = os.path.realpath(folder)
-        itself = os.path.join(os.path.realpath(root), os.path.relpath(folder, root))
-        linked = place != os.path.normpath(itself)
-        if place in seen or (linked and place in real):  # each folder once, and not by a link
+        places = above.get(os.path.dirname(folder), frozenset())
+        if place in places:
             folders.clear()
             continue
-        seen.add(place)
-        folders.sort()
+        above[folder] = places | {place}
+        folders[:] = sorted(name for name in folders if enter(Path(folder, name)))
         found += [Path(folder, name) for name in names]
     return sorted(p for p in found if p.is_file() or (broken_links and not p.exists()))
 
