@@ -157,7 +157,7 @@ def test_safetensors_come_back_as_the_run_they_were(exported, tmp_path):
     assert asdict(found) == asdict(replace(config, data=data, model=model))
     again = tmp_path / "G2.safetensors", tmp_path / "D2.safetensors"
     back = tmp_path / "back"
-    assert exporting.export(config, back, again[0], "safetensors", 0, again[1]) == 0
+    assert exporting.export(found, back, again[0], "safetensors", 0, again[1]) == 0
     for file, before in zip(again, (path, judge), strict=True):
         jax.tree.map(np.testing.assert_array_equal, load_file(file), load_file(before))
 
