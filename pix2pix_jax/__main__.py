@@ -99,8 +99,8 @@ def run_describe(options: argparse.Namespace, fields: Fields) -> int:
 
 def run_translate(options: argparse.Namespace, fields: Fields) -> int:
     """Translates images."""
+    check_run_given(options)
     for name, example in (
-        ("workdir", "runs/first, that of a run"),
         ("input", "photo.png, or a folder"),
         ("output", "translated, a folder"),
     ):

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pix2pix_jax.config import Config, Data, halvings, resolve
+from pix2pix_jax.config import Config, Data, Model, halvings, resolve
 from pix2pix_jax.discriminator import Discriminator, make_discriminator, receptive_field
 from pix2pix_jax.generator import UNet, make_generator
 
@@ -44,10 +44,10 @@ def describe(config: Config) -> dict[str, Any]:
 
 def differences(config: Config) -> dict[str, Any]:
     """Fields of a resolved config's jitter, networks, loss and optimizer unlike the paper's."""
-    found, paper = asdict(config), asdict(Config())
-    size, scale = config.data.image_size, Data().load_scale
+    size, depth = config.data.image_size, config.model.depth
+    like = Config(data=Data(image_size=size), model=Model(depth=depth))
+    found, paper = asdict(config), asdict(resolve(like))
     paper["model"]["depth"] = halvings(*size)
-    paper["data"]["load_size"] = tuple(round(side * scale) for side in size)
     names = {group: list(found[group]) for group in ("model", "loss", "optimizer")}
     return {
         f"{group}.{name}": found[group][name]

@@ -93,18 +93,18 @@ def export(
 
 def check_files(output: Path, kind: str | None, discriminator: Path | None) -> str:
     """The kind of files; raises UsageError where they would take another's place or suffix."""
-    for name, path in (("output", output), ("discriminator", discriminator)):
-        if path and path.is_dir():
+    files = {"output": output} | ({"discriminator": discriminator} if discriminator else {})
+    for name, path in files.items():
+        if path.is_dir():
             raise UsageError(f"--{name}: {path} is a folder; give a file")
-    suffixes = {p: p.suffix[1:].lower() for p in (output, discriminator) if p}
-    kind = kind or suffixes[output]
+    kind = kind or output.suffix[1:].lower()
     if kind not in WRITERS:
         formats = ", ".join(WRITERS)
         raise UsageError(f"--format: give one of {formats}, as {output} is called like none")
-    for name, path in (("output", output), ("discriminator", discriminator)):
-        if path and suffixes[path] in WRITERS.keys() - {kind}:
+    for name, path in files.items():
+        if path.suffix[1:].lower() in WRITERS.keys() - {kind}:
             raise UsageError(f"--{name}: {path} would be {kind} by another suffix; mend either")
-        if path and os.path.lexists(path):
+        if os.path.lexists(path):
             raise UsageError(f"--{name}: {path} is there already; remove it, or give another")
     if discriminator and output.resolve() == discriminator.resolve():
         raise UsageError(f"--discriminator: {discriminator} is the generator's; give another file")

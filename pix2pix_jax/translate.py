@@ -158,11 +158,15 @@ def translate_all(
         tqdm(total=len(jobs), unit="image", disable=not sys.stderr.isatty()) as bar,
     ):
         read = ahead(pool, lambda job: _read(job, config.data.input_channels), jobs)
+
+        def fail(reason: str) -> None:
+            outcome.failures.append(reason)
+            tell(reason, sys.stderr)
+
         for job, pixels, outputs in translated(read, run, config, how):
             bar.update()
             if isinstance(pixels, UsageError):
-                outcome.failures.append(str(pixels))
-                tell(pixels, sys.stderr)
+                fail(str(pixels))
                 continue
             try:
                 write_outputs(output, job.name, pixels, outputs, note)
@@ -170,8 +174,7 @@ def translate_all(
                 reason = f"{error.filename}: cannot be written ({error.strerror})"
                 if error.errno in FOR_ALL:
                     raise UsageError(f"{reason}; mend that, and give the command again") from error
-                outcome.failures.append(reason)
-                tell(reason, sys.stderr)
+                fail(reason)
                 continue
             outcome.done += 1
             outcome.others += pixels.values.shape[:2] != config.data.image_size
