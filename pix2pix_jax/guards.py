@@ -134,9 +134,8 @@ def memory_errors(
     try:
         yield
     except (jax.errors.JaxRuntimeError, MemoryError) as error:
-        if isinstance(error, jax.errors.JaxRuntimeError) and not re.search(
-            "RESOURCE_EXHAUSTED|[Oo]ut of memory", str(error)
-        ):
+        full = "RESOURCE_EXHAUSTED|[Oo]ut of memory"
+        if not (isinstance(error, MemoryError) or re.search(full, str(error))):
             raise
         reason = str(error).partition("\n")[0][:200]
         device = jax.devices()[0].device_kind

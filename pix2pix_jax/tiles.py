@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from pix2pix_jax.data.images import resize
+from pix2pix_jax.translator import BATCH_SIZE
 
-AT_ONCE = 8  # tiles
 OVERLAP = 4  # the part of a tile's side that it shares with its neighbour is one of so many
 
 
@@ -56,10 +56,10 @@ def by_tiles(
     weight = ramp(side)
     weight = (weight[:, None] * weight[None])[..., None]
     total, weights = 0, np.zeros((*large.shape[:2], 1), np.float32)
-    for first in range(0, len(corners), AT_ONCE):  # all at once, they would be larger than it
+    for first in range(0, len(corners), BATCH_SIZE):  # all at once, they would be larger than it
         places = [
             (slice(top, top + side), slice(left, left + side))
-            for top, left in corners[first : first + AT_ONCE]
+            for top, left in corners[first : first + BATCH_SIZE]
         ]
         outputs = translate(np.stack([large[where] for where in places]))  # [n, side, side, c]
         if first == 0:

@@ -9,7 +9,6 @@ import math
 import pickle
 import zipfile
 from collections import OrderedDict
-from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -130,7 +129,7 @@ def _read_zip(file: BinaryIO) -> dict[str, np.ndarray]:
     return _arrays(tensors, storages)
 
 
-def _read_legacy(file: BufferedReader) -> dict[str, np.ndarray]:
+def _read_legacy(file: io.BufferedReader) -> dict[str, np.ndarray]:
     start = file.peek(16)[:16]
     try:
         known = [Unpickler(file).load() for _ in range(2)] == [MAGIC, PROTOCOL]

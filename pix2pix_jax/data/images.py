@@ -30,16 +30,15 @@ def decode(data: bytes, name: str) -> Image.Image:
         image = header(data)
         if image.width * image.height > MOST_PIXELS:
             raise ValueError(f"{image.width}x{image.height} is more than {MOST_PIXELS:,} pixels")
-        deep = image.format == "TIFF" and bits(image, data) > 8
-        negative = deep and image.tag_v2.get(262) == 0
-        odd = deep and bits(image, data) not in (16, 32)
+        depth = bits(image, data) if image.format == "TIFF" else 8
+        negative = depth > 8 and image.tag_v2.get(262) == 0
         image.load()
         image = ImageOps.exif_transpose(image)
     if image.mode in ("I", "F"):
         raise UsageError(
             f"{name}: has 32 bits a pixel ({image.mode}); scale it to 8 or 16 bits, black to white"
         )
-    if odd or negative:
+    if negative or (depth > 8 and depth not in (16, 32)):
         what = "has 0 for white" if negative else "has neither 8 nor 16 bits a channel"
         raise UsageError(f"{name}: {what}; save it with 8 or 16 bits, black to white")
     if image.mode.startswith("I;16"):
