@@ -53,6 +53,9 @@ def run_train(options: argparse.Namespace, fields: Fields) -> int:
     config = asked(options, fields)
     if options.workdir is None:
         raise UsageError("--workdir: train needs one, e.g. --workdir=runs/first")
+    from pix2pix_jax.hosts import join
+
+    join(options.coordinator, options.num_processes, options.process_id)
     check_backend()
     from pix2pix_jax.train import train
 
@@ -238,6 +241,15 @@ def checkpoint_step(text: str) -> int | str:
 def add_arguments(name: str, command: Parser) -> None:
     """The flags of a command, but for --config and its fields."""
     command.add_argument("--workdir", type=expanded, metavar="DIR", help="where the run lives")
+    if name == "train":
+        several = "of several; on TPUs, by srun and mpirun it is known"
+        command.add_argument(
+            "--coordinator", metavar="HOST:PORT", help=f"the first process {several}"
+        )
+        command.add_argument(
+            "--num_processes", type=positive, metavar="N", help="how many there are"
+        )
+        command.add_argument("--process_id", type=number, metavar="I", help="which this is, from 0")
     if name in ("evaluate", "sweep"):
         command.add_argument(
             "--split", choices=("train", "val", "test"), default="val", help="default: val"

@@ -6,6 +6,7 @@ generator can be taken away by copying one folder), `optimizer` (both Adam state
 line of the log).
 """
 
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,19 +35,44 @@ Totals = dict[str, float]  # sums of metrics since they were last logged, and ov
 ITEMS = ("generator", "discriminator", "optimizer")
 
 
+class SaveFailed(UsageError):
+    """A checkpoint could not be written; those before it are as they were."""
+
+    def __init__(self, workdir: Path, reason: str):
+        self.reason = reason
+        super().__init__(
+            f"{workdir}/checkpoints: a checkpoint could not be written ({reason}); make room "
+            "there, then the same command goes on from the one before"
+        )
+
+
 @contextmanager
 def open_checkpoints(workdir: Path, keep: int, best: str) -> Iterator[ocp.CheckpointManager]:
-    """The checkpoints of a run; the newest `keep` stay, and of those evaluated the best.
+    """The checkpoints of a run for the `with` block, whose end waits for the last save.
 
-    Closing waits for the last save.
+    Args:
+      workdir, keep, best: as `make_manager` takes them.
+
+    Raises:
+      SaveFailed: the last save failed.
+    """
+    manager = make_manager(workdir, keep, best)
+    try:
+        yield manager
+    finally:
+        with write_errors(workdir):
+            manager.close()
+
+
+def make_manager(workdir: Path, keep: int, best: str) -> ocp.CheckpointManager:
+    """Orbax's view of the checkpoints of a run, which has to be closed.
+
+    The newest `keep` stay, and of those evaluated the best.
 
     Args:
       workdir: of the run.
       keep: how many.
       best: the metric that decides which is the best.
-
-    Raises:
-      UsageError: the last save failed.
     """
     better = partial(goodness, best)
     newest = preservation_policy.LatestN(keep)
@@ -54,32 +80,36 @@ def open_checkpoints(workdir: Path, keep: int, best: str) -> Iterator[ocp.Checkp
         get_metric_fn=better, n=1, keep_checkpoints_without_metrics=False
     )
     policy = preservation_policy.AnyPreservationPolicy([newest, best_one])
+    # The first of several processes has the whole state, and needs no other for it.
+    alone = {
+        "multiprocessing_options": ocp.options.MultiprocessingOptions(
+            primary_host=0, active_processes={0}, barrier_sync_key_prefix="first"
+        )
+    }
     options = ocp.CheckpointManagerOptions(
         preservation_policy=policy,
         best_fn=better,  # without it, Orbax does not write the metrics
         cleanup_tmp_directories=True,  # what a killed process was writing
         # Otherwise Orbax's threads wait for minutes for a folder that could not be made.
         async_options=ocp.options.AsyncOptions(create_directories_asynchronously=False),
+        create=False,
+        **alone,
     )
     handlers = ocp.handlers.DefaultCheckpointHandlerRegistry()
     for name in ITEMS:
-        handler = SealedHandler()
+        handler = SealedHandler(**alone)
         handlers.add(name, ocp.args.StandardSave, handler)
         handlers.add(name, ocp.args.StandardRestore, handler)
-    handlers.add("origin", ocp.args.JsonSave, ocp.JsonCheckpointHandler())
+    handlers.add("origin", ocp.args.JsonSave, ocp.JsonCheckpointHandler(**alone))
     directory = (workdir / "checkpoints").absolute()
+    directory.mkdir(parents=True, exist_ok=True)
     for path in directory.glob("*/metrics"):
         try:
             read_scores(path.parent)
         except UsageError as error:  # for which Orbax would open none of the checkpoints
             aside = _move_aside(path, f"{path.parent.name}-metrics", workdir)
             print(f"{str(error).partition(';')[0]}, moved to {aside}", file=sys.stderr)
-    manager = ocp.CheckpointManager(directory, options=options, handler_registry=handlers)
-    try:
-        yield manager
-    finally:
-        with _write_errors(manager):
-            manager.close()
+    return ocp.CheckpointManager(directory, options=options, handler_registry=handlers)
 
 
 def save(
@@ -99,8 +129,8 @@ def save(
       scores: metrics of its evaluation; none where it was not evaluated.
 
     Raises:
-      UsageError: a value is not finite, or this save or the one before it failed; what is on
-        disk stays.
+      UsageError: a value is not finite.
+      SaveFailed: this save or the one before it failed. What is on disk stays.
     """
     step = int(state.step)
     items = jax.tree.map(np.array, items_of(state))
@@ -113,7 +143,7 @@ def save(
     origin = {"structure": structure(items), "data": data, "totals": totals}
     args = {name: ocp.args.StandardSave(items[name]) for name in ITEMS}
     args["origin"] = ocp.args.JsonSave(sealed(origin))
-    with _write_errors(manager):
+    with write_errors(Path(manager.directory).parent):
         saved = manager.save(step, args=ocp.args.Composite(**args), metrics=scores or None)
     if not saved:  # Orbax passes over a step that is not newer than all others, and says nothing
         raise UsageError(f"{manager.directory}: step {step} was not saved; is it there already?")
@@ -159,19 +189,24 @@ def restore_newest(
     return None
 
 
+def remove_unfinished(workdir: Path) -> None:
+    """Removes what a failed save has left, and takes room that others may need."""
+    for path in (workdir / "checkpoints").glob("*.orbax-checkpoint-tmp*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
 @contextmanager
-def _write_errors(manager: ocp.CheckpointManager) -> Iterator[None]:
+def write_errors(workdir: Path) -> Iterator[None]:
     """Orbax writes in the background and raises what befell in its next call, in many kinds."""
     try:
         yield
+    except UsageError:
+        raise
     except Exception as error:
         # The cause stands last, before details in brackets.
         reason = getattr(error, "strerror", None) or str(error).partition(" [")[0]
         reason = reason.rpartition(": ")[2][:200]
-        raise UsageError(
-            f"{manager.directory}: a checkpoint could not be written ({reason}); make room there, "
-            "then the same command goes on from the one before"
-        ) from error
+        raise SaveFailed(workdir, reason) from error
 
 
 def _restore(

@@ -85,7 +85,9 @@ def read_network(
     if not steps:
         raise UsageError(f"{directory}: holds no checkpoints; train writes the first one")
     if step == "best":
-        step = _best(directory, steps, config.train.best_metric)
+        step = best_step(workdir, config.train.best_metric)
+        if step is None:
+            raise UsageError(_why_none_is_best(workdir, config.train.best_metric))
     elif step == "newest":
         step = steps[-1]
     others = ", ".join(str(other) for other in steps if other != step) or "none"
@@ -107,20 +109,25 @@ def read_network(
     return step, params, origin["data"]
 
 
-def _best(directory: Path, steps: list[int], metric: str) -> int:
-    scores = {step: read_scores(directory / str(step)) for step in steps}
-    known = [step for step in steps if metric in scores[step]]
-    if not known:
-        measured = sorted({name for found in scores.values() for name in found})
-        raise UsageError(
-            f"--step: best by {metric} is not known in {directory}: "
-            + (
-                f"measured were {', '.join(measured)}; give one as --config.train.best_metric"
-                if measured
-                else "none was evaluated while it trained; set --config.train.evaluate_every then"
-            )
-        )
-    return max(known, key=lambda step: (goodness(metric, scores[step]), step))
+def best_step(workdir: Path, metric: str) -> int | None:
+    """Of the checkpoints that were evaluated, the best by a metric; None where none was."""
+    scores = _scores(workdir)
+    known = [step for step in scores if metric in scores[step]]
+    return max(known, key=lambda step: (goodness(metric, scores[step]), step), default=None)
+
+
+def _why_none_is_best(workdir: Path, metric: str) -> str:
+    measured = sorted({name for scores in _scores(workdir).values() for name in scores})
+    return f"--step: best by {metric} is not known in {workdir / 'checkpoints'}: " + (
+        f"measured were {', '.join(measured)}; give one as --config.train.best_metric"
+        if measured
+        else "none was evaluated while it trained; set --config.train.evaluate_every then"
+    )
+
+
+def _scores(workdir: Path) -> dict[int, dict[str, float]]:
+    directory = workdir / "checkpoints"
+    return {step: read_scores(directory / str(step)) for step in saved_steps(workdir)}
 
 
 def read_scores(checkpoint: Path) -> dict[str, float]:

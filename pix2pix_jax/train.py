@@ -1,19 +1,19 @@
 """The training command: config -> dataset -> batches[step] -> train_step -> metrics -> writer."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import jax
 import numpy as np
-from orbax.checkpoint import CheckpointManager
 from PIL import Image
 from tensorflow_datasets.core import DatasetBuilder
 
-from pix2pix_jax import checkpoint
-from pix2pix_jax.checkpoint_reader import read_scores
-from pix2pix_jax.config import Config, UsageError, resolve
+from pix2pix_jax import checkpoint, hosts
+from pix2pix_jax.checkpoint_reader import best_step
+from pix2pix_jax.config import Config, Train, UsageError, resolve
 from pix2pix_jax.config_files import write_config
 from pix2pix_jax.console import say
 from pix2pix_jax.data.builders import fingerprint, prepare
@@ -28,7 +28,9 @@ from pix2pix_jax.guards import (
     memory_errors,
     owned,
 )
+from pix2pix_jax.outbox import open_outbox
 from pix2pix_jax.report import write_report
+from pix2pix_jax.saver import open_saver
 from pix2pix_jax.scoring import make_evaluator
 from pix2pix_jax.train_step import (
     Metrics,
@@ -55,27 +57,28 @@ def train(config: Config, workdir: Path) -> int:
         channels = getattr(config.data, name)
         if channels not in MODES:
             raise UsageError(f"data.{name}: {channels} is for arrays; images have 1, 3 or 4")
+    elsewhere = replace(config.data, source=None, data_dir="")  # which may lie where it likes
+    hosts.check_alike("--config", repr(replace(config, data=elsewhere)))
     check_devices(config.data.batch_size)
     template = jax.eval_shape(lambda: create_state(config))
-    check_workdir(workdir, config)
-    dataset = prepare(config.data)
+    if hosts.is_first():
+        check_workdir(workdir, config)
+    with hosts.first_before_others("prepare"):  # who then find it written, on a shared disk
+        dataset = prepare(config.data)
     if "train" not in dataset.info.splits:
         raise UsageError(
             f"data.source: {config.data.source} has no images to train on; put them into train/"
         )
+    hosts.check_alike("data.data_dir", fingerprint(dataset))
     with memory_errors():
-        evaluate = make_evaluator(config, dataset)
+        evaluate = make_evaluator(config, dataset) if hosts.is_first() else _nothing
     last = config.train.steps
     with (
-        owned(workdir),
+        owned(workdir) if hosts.is_first() else nullcontext(),
         memory_errors(),
-        caught_signals() as caught,  # until the last save is on disk
-        checkpoint.open_checkpoints(
-            workdir, config.train.keep, config.train.best_metric
-        ) as checkpoints,
+        caught_signals() as stopping,  # until the last save is on disk
     ):
-        resumed = checkpoint.restore_newest(checkpoints, template, fingerprint(dataset))
-        state, totals = resumed or (create_state(config), {})
+        resumed, state, totals = restored(config, workdir, template, fingerprint(dataset))
         if state.step >= last:
             say(f"{workdir}: done, step {state.step} of train.steps {last}; nothing left to do")
             return 0
@@ -84,15 +87,33 @@ def train(config: Config, workdir: Path) -> int:
         epochs = f"{round(last * config.data.batch_size / pairs, 1):,g} epochs"
         say(f"{workdir}: {where}, {epochs} of {pairs} pairs from {dataset.data_dir}")
         say("compiling, which takes half a minute on a CPU")
-        step = fit(config, workdir, dataset, evaluate, state, totals, checkpoints, caught)
-        best, metric = checkpoints.best_step(), config.train.best_metric
-    if caught:
+        step, signal = fit(config, workdir, dataset, evaluate, state, totals, stopping)
+    hosts.wait_for_all("the end")
+    if signal:
         say(f"{workdir}: stopped at step {step} and saved; the same command goes on from there")
-        return 128 + caught[0]
-    if best is not None and metric in read_scores(workdir / "checkpoints" / str(best)):
+        return 128 + signal
+    best, metric = best_step(workdir, config.train.best_metric), config.train.best_metric
+    if best is not None:
         say(f"{workdir}: best by {metric} is step {best}; pix2pix evaluate --step=best shows it")
     say(f"{workdir}: {step} steps done; the pictures are in {workdir}/report/index.html")
     return 0
+
+
+def restored(
+    config: Config, workdir: Path, template: TrainState, data: str
+) -> tuple[bool, TrainState, checkpoint.Totals]:
+    """Whether there was a checkpoint; the state to go on from; and what the log goes on from.
+
+    Read by the first process, and the same to the bit in all.
+    """
+    found = None
+    if hosts.is_first():
+        with checkpoint.open_checkpoints(
+            workdir, config.train.keep, config.train.best_metric
+        ) as checkpoints:
+            found = checkpoint.restore_newest(checkpoints, template, data)
+    state, totals = found or (jax.device_get(create_state(config)), {})
+    return found is not None, hosts.of_first(state), totals
 
 
 def fit(
@@ -102,54 +123,97 @@ def fit(
     evaluate: Callable[[dict], dict[str, float]],
     state: TrainState,
     totals: checkpoint.Totals,
-    checkpoints: CheckpointManager,
-    caught: list[int],
-) -> int:
-    """Runs to train.steps, or until a signal is caught; returns the last step, which is saved."""
-    options, first = config.train, int(state.step)
-    sample = sampler(config, open_split(dataset, "val"))
-    unread: list[Metrics] = []
+    stopping: Callable[[int], int],
+) -> tuple[int, int]:
+    """Runs to train.steps, or until a signal; returns the last step, which is saved, and that."""
+    options, unread, number = config.train, [], 0
+    batches = train_batches(
+        config, open_split(dataset, "train"), jax.process_index(), jax.process_count()
+    )
     with (
-        closing(prefetched(train_batches(config, open_split(dataset, "train")), first)) as batches,
-        open_writer(workdir, first, options.steps, config.data.batch_size) as (advance, write),
+        closing(prefetched(batches, int(state.step))) as batches,
+        recorder(config, workdir, dataset, evaluate, int(state.step))
+        if hosts.is_first()
+        else nullcontext(_nothing) as record,
     ):
         for step, now, metrics in updates(config, state, batches):
-            if step - first <= options.steps_per_call:  # it compiles, and fits into memory
-                write_config(config, workdir / "config.json")
             unread.append(metrics)
-            stop = bool(caught)
-            log, show, save, score = (
-                every > 0 and (step % every == 0 or step == options.steps)
-                for every in (
-                    options.log_every,
-                    options.sample_every,
-                    options.checkpoint_every,
-                    options.evaluate_every,
-                )
-            )
-            if log or show or save or score or stop:
+            number = stopping(step)
+            due = due_at(step, options)
+            if due or number:
                 add_up(totals, unread, step)
+            record(step, now, totals, due, number > 0)
+            if number:
+                break
+    return step, number
+
+
+def _nothing(*_: object) -> None:
+    """What the other processes record."""
+
+
+def due_at(step: int, options: Train) -> set[str]:
+    """What is to be done after a step, by the intervals of a config; all of it after the last."""
+    intervals = {
+        "log": options.log_every,
+        "sample": options.sample_every,
+        "checkpoint": options.checkpoint_every,
+        "evaluate": options.evaluate_every,
+    }
+    return {
+        name
+        for name, every in intervals.items()
+        if every > 0 and (step % every == 0 or step == options.steps)
+    }
+
+
+@contextmanager
+def recorder(
+    config: Config,
+    workdir: Path,
+    dataset: DatasetBuilder,
+    evaluate: Callable[[dict], dict[str, float]],
+    first: int,
+) -> Iterator[Callable[..., None]]:
+    """Opens all that a run from step `first` on writes.
+
+    Yields:
+      record(step, state, totals, due, stop): after every call to the devices.
+    """
+    options, data = config.train, fingerprint(dataset)
+    sample = sampler(config, open_split(dataset, "val"))
+    with (
+        open_outbox() as put,
+        open_writer(workdir, first, options.steps, config.data.batch_size, put) as (advance, write),
+        open_saver(workdir, options) as (save, look),
+    ):
+
+        def record(
+            step: int, state: TrainState, totals: checkpoint.Totals, due: set[str], stop: bool
+        ) -> None:
             advance(step)  # after the wait for the devices, where there was one
+            look()
+            if step - first <= options.steps_per_call:  # it compiles, and fits into memory
+                put("config.json", lambda: write_config(config, workdir / "config.json"))
             scores = {}
-            if log or show or score:
-                picture, error = sample(step, now.generator.params)  # which have to be finite
-                scores = evaluate(now.generator.params) if score else {}
+            if due - {"checkpoint"}:
+                picture, error = sample(step, state.generator.params)  # which have to be finite
+                scores = evaluate(state.generator.params) if "evaluate" in due else {}
                 scalars = {
                     f"evaluation/{name}": value
                     for name, value in scores.items()
                     if np.isfinite(value)  # the log is JSON, and a PSNR may be infinite
                 }
                 scalars |= means(totals) | {"validation/l1": error}
-                write(step, scalars, picture if show else None)
+                write(step, scalars, picture if "sample" in due else None)
             if step % options.log_every == 0:
                 totals.clear()
-            if show or stop:
-                write_report(workdir, config)
-            if save or score or stop:
-                checkpoint.save(checkpoints, now, totals, fingerprint(dataset), scores)
-            if stop:
-                break
-    return step
+            if "sample" in due or stop:
+                put("report", lambda: write_report(workdir, config))
+            if due & {"checkpoint", "evaluate"} or stop:
+                save(state, totals, data, scores, last=stop or step == options.steps)
+
+        yield record
 
 
 def updates(

@@ -10,13 +10,17 @@ from PIL import Image
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from pix2pix_jax.config import Config
+from pix2pix_jax.outbox import open_outbox
 from pix2pix_jax.report import curve, unit, write_report
 from pix2pix_jax.writer import open_writer, read_metrics, rewind, sample_grid
 
 
 def run(workdir, first, last):
     """Writes a line every step, a picture at the last."""
-    with open_writer(workdir, first, last, batch_size=4) as (advance, write):
+    with (
+        open_outbox() as put,
+        open_writer(workdir, first, last, batch_size=4, put=put) as (advance, write),
+    ):
         for step in range(first + 1, last + 1):
             advance(step)
             picture = Image.new("RGB", (8, 8), "red") if step == last else None
@@ -77,7 +81,7 @@ def test_speed_is_of_training_alone(tmp_path, monkeypatch, capsys):
     """One step of 100 s, which compiles; then 10 s of pictures; then three steps of 2 s."""
     clock = iter([0.0, 100.0, 110.0, 112.0, 114.0, 116.0, 126.0])
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
-    with open_writer(tmp_path, 0, 4, batch_size=4) as (advance, write):
+    with open_outbox() as put, open_writer(tmp_path, 0, 4, 4, put) as (advance, write):
         advance(1)
         write(1, {})
         for step in (2, 3, 4):

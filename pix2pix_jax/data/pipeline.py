@@ -45,8 +45,8 @@ def train_batches(
     """Endless batches: batches[step] holds `input` and `target` [b, h, w, c] and `index` [b].
 
     Every epoch sees every pair once, in a new order. Shuffle and jitter come before a process
-    takes its share, so that any number of processes sees the same global batches; `index` is
-    the place of an image in the global batch.
+    takes its share, so that any number of processes sees the same global batches, and as many
+    devices the same images each; `index` is the place of an image in the global batch.
 
     Args:
       config: resolved.
@@ -56,10 +56,8 @@ def train_batches(
     data = config.data
     return (
         endless(records, config.seed, lambda record, rng: jittered(record, data, rng))
-        .map_with_index(lambda i, example: example | {"index": np.int32(i % data.batch_size)})[
-            process_index::process_count
-        ]
-        .batch(data.batch_size // process_count, drop_remainder=True)
+        .map_with_index(lambda i, example: example | {"index": np.int32(i % data.batch_size)})
+        .batch(data.batch_size // process_count, drop_remainder=True)[process_index::process_count]
     )
 
 

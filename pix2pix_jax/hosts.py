@@ -1,0 +1,152 @@
+"""Several processes that train as one, say a process to a host: who they are, what they agree on.
+
+The first one owns the workdir and speaks. The others compute, and read their share of the pairs.
+"""
+
+import atexit
+import hashlib
+import importlib.util
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from pix2pix_jax.config import UsageError
+
+CONNECTING = 300  # seconds that the first to be started waits for the last
+LOST = 10  # seconds without a sign of one after which the others end
+LEAVING = 60  # seconds that one which ends by an error waits for the others to end, too
+STARTED = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")  # by srun and mpirun: how many
+LAST_WORDS = "import sys; text = sys.stdin.read(); text.endswith('.') or sys.stderr.write(text)"
+
+
+def join(coordinator: str | None, processes: int | None, index: int | None) -> None:
+    """Makes this process one of several, where flags or the machine say so; else does nothing.
+
+    On TPUs, under Slurm's srun and Open MPI's mpirun, JAX finds the others by itself.
+
+    Args:
+      coordinator: HOST:PORT that the first one listens on and the others reach.
+      processes: how many; 1: this one alone, whatever the machine says.
+      index: which of them this one is, from 0.
+
+    Raises:
+      UsageError: flags that do not fit together, or others that cannot be found.
+    """
+    flags = {"coordinator": coordinator, "num_processes": processes, "process_id": index}
+    missing = [name for name, value in flags.items() if value is None]
+    if processes == 1 or (len(missing) == 3 and not _started_with_others()):
+        return
+    if 0 < len(missing) < 3:
+        raise UsageError(f"--{missing[0]}: is missing; give all of --{', --'.join(flags)}, or none")
+    if processes is not None and index >= processes:
+        raise UsageError(f"--process_id: {index} is not below --num_processes={processes}")
+    try:
+        jax.distributed.initialize(
+            coordinator,
+            processes,
+            index,
+            initialization_timeout=CONNECTING,
+            heartbeat_timeout_seconds=LOST,
+            shutdown_timeout_seconds=2 * LEAVING,
+        )
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).partition("\n")[0][:200]
+        raise UsageError(
+            f"--coordinator: the other processes cannot be joined ({reason}); start all of them "
+            f"within {CONNECTING} s and give each --coordinator=HOST:PORT --num_processes=N "
+            "--process_id=I; or --num_processes=1, to train on this host alone"
+        ) from error
+    if jax.process_index():
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (to the end)
+    atexit.register(_leave, _leave_last_words())
+
+
+def _started_with_others() -> bool:
+    """Whether whatever started this process has started more, in a way that JAX knows."""
+    if any(int(os.environ.get(name, 1)) > 1 for name in STARTED):
+        return True
+    chips = any(Path("/dev").glob("accel[0-9]*")) or any(Path("/dev/vfio").glob("[0-9]*"))
+    on_tpu = chips and importlib.util.find_spec("libtpu") is not None
+    return on_tpu and os.environ.get("JAX_PLATFORMS", "tpu") in ("", "tpu")
+
+
+def _leave_last_words() -> subprocess.Popen:
+    """Starts what says that this process is gone, unless it says so itself.
+
+    When one is lost JAX ends the others, and neither tells Python nor waits for it.
+    """
+    words = subprocess.Popen(
+        [sys.executable, "-S", "-c", LAST_WORDS],
+        stdin=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # out of the way of Ctrl-C
+    )
+    words.stdin.write(
+        f"process {jax.process_index()} of {jax.process_count()} is gone: it was killed, or "
+        "another one was lost; the same command on all hosts goes on from the newest checkpoint\n"
+    )
+    words.stdin.flush()
+    return words
+
+
+def _leave(words: subprocess.Popen) -> None:
+    """Waits for the others to leave as well; where they do not, JAX will end them."""
+    with suppress(OSError):
+        words.communicate(".")
+    late = threading.Timer(LEAVING, os._exit, [2])
+    late.daemon = True
+    late.start()
+    jax.distributed.shutdown()
+
+
+def is_first() -> bool:
+    """Whether this process is the one that owns the workdir."""
+    return jax.process_index() == 0
+
+
+@contextmanager
+def first_before_others(what: str) -> Iterator[None]:
+    """The first process does what is in the `with` block, and then the others do."""
+    if not is_first():
+        wait_for_all(what)
+    yield
+    if is_first():
+        wait_for_all(what)
+
+
+def wait_for_all(what: str) -> None:
+    """Returns once all processes have come here."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(what)
+
+
+def check_alike(field: str, text: str) -> None:
+    """Raises UsageError, on all processes, where one has another text than the first one."""
+    digest = np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint32)
+    digests = np.reshape(multihost_utils.process_allgather(digest), (-1, len(digest)))
+    different = np.flatnonzero((digests != digests[0]).any(1))
+    if different.size:
+        raise UsageError(f"{field}: process {different[0]} has another one than process 0")
+
+
+def of_first(tree: Any) -> Any:
+    """The arrays that the first process has, to the bit; all have to be of 4 bytes a number."""
+    if jax.process_count() == 1:
+        return tree
+    dtypes = jax.tree.map(lambda leaf: leaf.dtype, tree)
+    # Others add their zeros, which would make a negative zero positive.
+    bits = jax.tree.map(lambda leaf: np.asarray(leaf).view(np.uint32), tree)
+    return jax.tree.map(
+        lambda leaf, dtype: np.asarray(leaf).view(dtype),
+        multihost_utils.broadcast_one_to_all(bits),
+        dtypes,
+    )
