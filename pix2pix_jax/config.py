@@ -106,9 +106,11 @@ class Model:
     # time too. At one image a device, the paper's setting, that is instance normalisation and
     # adding devices changes nothing. With more images a device, each image is normalised with
     # its neighbours, real and generated apart, while `translate` still treats every image on
-    # its own, and the penalty of wgan_gp is not one image's alone; choose `instance` there, and
-    # where the number of devices may change during a run.
+    # its own, and the penalty of wgan_gp is not one image's alone; choose `instance` there.
     norm: Literal["batch", "instance", "none"] = "batch"
+    # Images that share the statistics of `batch`. None: as many as a device holds when the run
+    # starts. They stay as many when it goes on with fewer devices, each of which holds more.
+    norm_images: Annotated[Count | None, BeforeValidator(_none)] = None
     # Added to the variance: 1e-5 in Torch and PyTorch, 1e-3 in Keras.
     norm_epsilon: Annotated[float, Field(gt=0, lt=1)] = 1e-5
     # A learnt scale and shift after every norm.
@@ -184,6 +186,8 @@ class Train:
     best_metric: Metric = "l1"
     samples: Count = 4  # rows of the sample grid: the first pairs of the validation split
     keep: Count = 3  # newest checkpoints kept
+    # Saves that may fail in a row, say on a full disk, until the run stops.
+    max_failed_saves: Count = 3
     # Steps in one dispatch to the device: hides its latency, changes no bit of the result.
     steps_per_call: Count = 1
     # Of the convolutions; parameters, norms, losses and the optimizer stay float32.
@@ -280,6 +284,7 @@ def first_complaint(error: ValidationError) -> str:
 FREE_ON_RESUME = {
     ("data", "source"),
     ("data", "data_dir"),
+    ("model", "norm_images"),  # but what it was is kept; see guards.norm_images
     ("train", "steps"),
     ("train", "log_every"),
     ("train", "checkpoint_every"),
@@ -287,6 +292,7 @@ FREE_ON_RESUME = {
     ("train", "evaluate_every"),
     ("train", "best_metric"),
     ("train", "keep"),
+    ("train", "max_failed_saves"),
     ("train", "steps_per_call"),
 }
 

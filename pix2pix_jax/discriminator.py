@@ -1,5 +1,6 @@
 """The discriminator: a table of layers, from which everything about it follows."""
 
+from functools import partial
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -73,6 +74,7 @@ class Discriminator(nn.Module):
     norm: str = "batch"
     norm_epsilon: float = 1e-5
     norm_affine: bool = True
+    norm_images: int | None = None
     bias: str = "paper"
     leaky_slope: float = 0.2
     dtype: jnp.dtype = jnp.float32
@@ -87,6 +89,7 @@ class Discriminator(nn.Module):
         Returns:
           Logits [b, *output_grid, 1], float32: above 0 where the patch looks real.
         """
+        norm = partial(Norm, self.norm, self.norm_epsilon, self.norm_affine, self.norm_images)
         for index, layer in enumerate(self.table, 1):
             logits = layer.width == 0
             normed = index > 1 and not logits and self.norm != "none"
@@ -100,10 +103,7 @@ class Discriminator(nn.Module):
                 name="logits" if logits else f"conv{index}",
             )(x)  # [b, h / stride, w / stride, features]
             if normed:
-                norm = Norm(
-                    self.norm, self.norm_epsilon, self.norm_affine, name=f"conv{index}_norm"
-                )
-                x = norm(x)
+                x = norm(name=f"conv{index}_norm")(x)
             if not logits:
                 x = nn.leaky_relu(x, self.leaky_slope)
         return at_least_float32(x)
@@ -129,6 +129,7 @@ def make_discriminator(config: Config) -> Discriminator:
         norm=model.norm,
         norm_epsilon=model.norm_epsilon,
         norm_affine=model.norm_affine,
+        norm_images=model.norm_images,
         bias=model.bias,
         leaky_slope=model.leaky_slope,
         dtype=jnp.dtype(config.train.dtype),

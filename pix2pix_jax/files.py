@@ -24,7 +24,7 @@ def whole(path: Path) -> Iterator[Path]:
         yield partial
         partial.rename(path)
     except OSError as error:
-        if error.filename == str(partial):  # which means nothing to anybody
+        if error.filename in (None, str(partial)):  # which means nothing to anybody
             error.filename = str(path)
         raise
     finally:

@@ -26,6 +26,7 @@ class UNet(nn.Module):
     norm: str = "batch"
     norm_epsilon: float = 1e-5
     norm_affine: bool = True
+    norm_images: int | None = None
     bottleneck_norm: bool = False
     bias: bool = False  # on every convolution; on the last one always
     leaky_slope: float = 0.2
@@ -54,7 +55,7 @@ class UNet(nn.Module):
           [b, h, w, channels], float32, with tanh in [-1, 1].
         """
         convolution = partial(Convolution, dtype=self.dtype)
-        norm = partial(Norm, self.norm, self.norm_epsilon, self.norm_affine)
+        norm = partial(Norm, self.norm, self.norm_epsilon, self.norm_affine, self.norm_images)
         widths = [self.features * min(2**level, 8) for level in range(self.depth)]
         skips = []
         for level, width in enumerate(widths, 1):
@@ -92,6 +93,7 @@ def make_generator(config: Config) -> UNet:
         norm=model.norm,
         norm_epsilon=model.norm_epsilon,
         norm_affine=model.norm_affine,
+        norm_images=model.norm_images,
         bottleneck_norm=bottleneck_norm,
         bias=model.bias == "all",
         leaky_slope=model.leaky_slope,

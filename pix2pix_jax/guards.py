@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import jax
-import numpy as np
 from jax.experimental import multihost_utils
 
 from pix2pix_jax.checkpoint_reader import saved_steps
@@ -31,6 +30,27 @@ def check_devices(batch_size: int) -> None:
             f"data.batch_size: {batch_size} cannot be shared by {devices} devices; "
             f"make it a multiple of {devices}"
         )
+
+
+def norm_images(config: Config, workdir: Path) -> int:
+    """How many images share the statistics of a norm: as in the run so far, or on one device.
+
+    Raises:
+      UsageError: devices hold no multiple of that, or the run was started with another number.
+    """
+    asked, path = config.model.norm_images, workdir / "config.json"
+    known = read_config(path).model.norm_images if path.exists() else None
+    if known and asked and known != asked:
+        raise UsageError(f"{path}: is of a run with another model.norm_images, {known}")
+    batch, devices = config.data.batch_size, jax.device_count()
+    images, held = known or asked or batch // devices, batch // devices
+    if held % images:
+        raise UsageError(
+            f"model.norm_images: {images} images share the statistics of a norm, and each of "
+            f"{devices} devices would hold {held}; use {batch // images} devices or fewer, or a "
+            "new run with model.norm=instance"
+        )
+    return images
 
 
 def check_workdir(workdir: Path, config: Config) -> None:
@@ -104,15 +124,6 @@ def check_runs(plan: Sweep, workdir: Path) -> None:
             raise UsageError(
                 f"{path}: is of a run that has come to step {steps[-1]}, beyond train.steps; {mend}"
             )
-
-
-def check_finite(step: int, term: str, value: float) -> None:
-    """Raises UsageError, naming the step and the term, where a run has gone astray."""
-    if not np.isfinite(value):
-        raise UsageError(
-            f"step {step}: {term} is {value}; the last checkpoint is kept; start another "
-            "--workdir, say with a lower --config.optimizer.learning_rate"
-        )
 
 
 @contextmanager

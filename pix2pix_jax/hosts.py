@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ CONNECTING = 300  # seconds that the first to be started waits for the last
 LOST = 10  # seconds without a sign of one after which the others end
 LEAVING = 60  # seconds that one which ends by an error waits for the others to end, too
 STARTED = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")  # by srun and mpirun: how many
+GO_ON = "the same command on all hosts goes on from the newest checkpoint"
 LAST_WORDS = "import sys; text = sys.stdin.read(); text.endswith('.') or sys.stderr.write(text)"
 
 
@@ -67,7 +69,8 @@ def join(coordinator: str | None, processes: int | None, index: int | None) -> N
         ) from error
     if jax.process_index():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (to the end)
-    atexit.register(_leave, _leave_last_words())
+    _last_words()
+    atexit.register(_leave)
 
 
 def _started_with_others() -> bool:
@@ -79,10 +82,11 @@ def _started_with_others() -> bool:
     return on_tpu and os.environ.get("JAX_PLATFORMS", "tpu") in ("", "tpu")
 
 
-def _leave_last_words() -> subprocess.Popen:
-    """Starts what says that this process is gone, unless it says so itself.
+@cache
+def _last_words() -> subprocess.Popen:
+    """Starts what says that this process is gone, unless it is told "." by then.
 
-    When one is lost JAX ends the others, and neither tells Python nor waits for it.
+    When one process is lost JAX ends the others, and neither tells Python nor waits for it.
     """
     words = subprocess.Popen(
         [sys.executable, "-S", "-c", LAST_WORDS],
@@ -90,22 +94,39 @@ def _leave_last_words() -> subprocess.Popen:
         text=True,
         start_new_session=True,  # out of the way of Ctrl-C
     )
-    words.stdin.write(
-        f"process {jax.process_index()} of {jax.process_count()} is gone: it was killed, or "
-        "another one was lost; the same command on all hosts goes on from the newest checkpoint\n"
-    )
+    words.stdin.write(f"{_named()} is gone: it was killed, or another one was lost; {GO_ON}\n")
     words.stdin.flush()
     return words
 
 
-def _leave(words: subprocess.Popen) -> None:
+def _named() -> str:
+    return f"process {jax.process_index()} of {jax.process_count()}"
+
+
+def _leave() -> None:
     """Waits for the others to leave as well; where they do not, JAX will end them."""
     with suppress(OSError):
-        words.communicate(".")
+        _last_words().communicate(".")
     late = threading.Timer(LEAVING, os._exit, [2])
     late.daemon = True
     late.start()
     jax.distributed.shutdown()
+
+
+@contextmanager
+def lost_errors() -> Iterator[None]:
+    """Raises UsageError where a computation with the others fails before JAX ends this process."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        atexit.unregister(_leave)
+        atexit.register(os._exit, 2)  # before JAX says goodbye to those who are gone
+        with suppress(OSError):
+            _last_words().communicate(".")
+        reason = str(error).partition("\n")[0][:200]
+        raise UsageError(f"{_named()} cannot go on with the others ({reason}); {GO_ON}") from error
 
 
 def is_first() -> bool:

@@ -149,24 +149,27 @@ class Convolution(nn.Module):
 class Norm(nn.Module):
     """Zero mean and unit variance from the data at hand, then a learnt scale and shift.
 
-    `batch` takes the statistics of a channel over images, height and width, `instance` over
-    height and width; neither keeps running averages, since the paper normalises with the test
-    batch's own statistics (section 3.2.1). Variance is biased; the scale starts at N(1, 0.02).
-    Computed in float32 where the input has fewer bits.
+    `batch` takes the statistics of a channel over `images` (None: all), height and width,
+    `instance` over height and width; neither keeps running averages, since the paper normalises
+    with the test batch's own statistics (section 3.2.1). Variance is biased; the scale starts at
+    N(1, 0.02). Computed in float32 where the input has fewer bits.
     """
 
     kind: str
     epsilon: float = 1e-5
     affine: bool = True
+    images: int | None = None
 
     @nn.compact
     def __call__(self, x: Array) -> Array:  # [b, h, w, c]
         if self.kind == "none":
             return x
-        axes = (0, 1, 2) if self.kind == "batch" else (1, 2)
-        y = at_least_float32(x)
-        y = y - y.mean(axes, keepdims=True)
-        y = y * lax.rsqrt(jnp.square(y).mean(axes, keepdims=True) + self.epsilon)
+        b = x.shape[0]
+        images = min(self.images or b, b) if self.kind == "batch" else 1
+        y = at_least_float32(x).reshape(b // images, images, *x.shape[1:])  # [groups, images, ...]
+        y = y - y.mean((1, 2, 3), keepdims=True)
+        y = y * lax.rsqrt(jnp.square(y).mean((1, 2, 3), keepdims=True) + self.epsilon)
+        y = y.reshape(x.shape)
         if self.affine:
             channels = (x.shape[-1],)
             scale = self.param("scale", normal(1.0), channels)

@@ -23,7 +23,8 @@ def open_outbox() -> Iterator[Put]:
     waiting: dict[str, Callable[[], None]] = {}
 
     def put(name: str, write: Callable[[], None]) -> None:
-        waited = waiting.pop(name, None) or waiting
+        waited = bool(waiting)
+        waiting.pop(name, None)  # to the end
         waiting[name] = write
         try:
             _write_all(waiting)

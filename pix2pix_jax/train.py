@@ -1,46 +1,41 @@
 """The training command: config -> dataset -> batches[step] -> train_step -> metrics -> writer."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import jax
 import numpy as np
-from PIL import Image
 from tensorflow_datasets.core import DatasetBuilder
 
 from pix2pix_jax import checkpoint, hosts
 from pix2pix_jax.checkpoint_reader import best_step
-from pix2pix_jax.config import Config, Train, UsageError, resolve
-from pix2pix_jax.config_files import write_config
+from pix2pix_jax.config import Config, UsageError, changed, resolve
 from pix2pix_jax.console import say
 from pix2pix_jax.data.builders import fingerprint, prepare
 from pix2pix_jax.data.images import MODES
-from pix2pix_jax.data.pipeline import Example, open_split, plain, prefetched, train_batches
-from pix2pix_jax.generator import make_generator, translate
+from pix2pix_jax.data.pipeline import Example, open_split, prefetched, train_batches
 from pix2pix_jax.guards import (
     caught_signals,
     check_devices,
-    check_finite,
     check_workdir,
     memory_errors,
+    norm_images,
     owned,
 )
-from pix2pix_jax.outbox import open_outbox
-from pix2pix_jax.report import write_report
-from pix2pix_jax.saver import open_saver
+from pix2pix_jax.health import check_finite
+from pix2pix_jax.recorder import due_at, open_recorder
 from pix2pix_jax.scoring import make_evaluator
 from pix2pix_jax.train_step import (
+    TERMS,
     Metrics,
     TrainState,
     create_state,
     on_devices,
     parallel_steps,
-    purpose_key,
 )
-from pix2pix_jax.writer import open_writer, sample_grid
 
 
 def train(config: Config, workdir: Path) -> int:
@@ -60,6 +55,9 @@ def train(config: Config, workdir: Path) -> int:
     elsewhere = replace(config.data, source=None, data_dir="")  # which may lie where it likes
     hosts.check_alike("--config", repr(replace(config, data=elsewhere)))
     check_devices(config.data.batch_size)
+    if config.model.norm == "batch":
+        images = hosts.of_first(np.int32(norm_images(config, workdir)))
+        config = changed(config, {"model": {"norm_images": int(images)}})
     template = jax.eval_shape(lambda: create_state(config))
     if hosts.is_first():
         check_workdir(workdir, config)
@@ -75,6 +73,7 @@ def train(config: Config, workdir: Path) -> int:
     last = config.train.steps
     with (
         owned(workdir) if hosts.is_first() else nullcontext(),
+        hosts.lost_errors(),
         memory_errors(),
         caught_signals() as stopping,  # until the last save is on disk
     ):
@@ -126,23 +125,20 @@ def fit(
     stopping: Callable[[int], int],
 ) -> tuple[int, int]:
     """Runs to train.steps, or until a signal; returns the last step, which is saved, and that."""
-    options, unread, number = config.train, [], 0
-    batches = train_batches(
-        config, open_split(dataset, "train"), jax.process_index(), jax.process_count()
-    )
+    unread: list[Metrics] = []
+    records, number = open_split(dataset, "train"), 0
+    batches = train_batches(config, records, jax.process_index(), jax.process_count())
+    recorder = open_recorder(config, workdir, dataset, evaluate, int(state.step))
     with (
         closing(prefetched(batches, int(state.step))) as batches,
-        recorder(config, workdir, dataset, evaluate, int(state.step))
-        if hosts.is_first()
-        else nullcontext(_nothing) as record,
+        recorder if hosts.is_first() else nullcontext(_nothing) as record,
     ):
         for step, now, metrics in updates(config, state, batches):
             unread.append(metrics)
-            number = stopping(step)
-            due = due_at(step, options)
+            number, due, values = stopping(step), due_at(step, config.train), {}
             if due or number:
-                add_up(totals, unread, step)
-            record(step, now, totals, due, number > 0)
+                values = add_up(totals, unread, step)
+            record(step, now, values, totals, due, number > 0)
             if number:
                 break
     return step, number
@@ -150,70 +146,6 @@ def fit(
 
 def _nothing(*_: object) -> None:
     """What the other processes record."""
-
-
-def due_at(step: int, options: Train) -> set[str]:
-    """What is to be done after a step, by the intervals of a config; all of it after the last."""
-    intervals = {
-        "log": options.log_every,
-        "sample": options.sample_every,
-        "checkpoint": options.checkpoint_every,
-        "evaluate": options.evaluate_every,
-    }
-    return {
-        name
-        for name, every in intervals.items()
-        if every > 0 and (step % every == 0 or step == options.steps)
-    }
-
-
-@contextmanager
-def recorder(
-    config: Config,
-    workdir: Path,
-    dataset: DatasetBuilder,
-    evaluate: Callable[[dict], dict[str, float]],
-    first: int,
-) -> Iterator[Callable[..., None]]:
-    """Opens all that a run from step `first` on writes.
-
-    Yields:
-      record(step, state, totals, due, stop): after every call to the devices.
-    """
-    options, data = config.train, fingerprint(dataset)
-    sample = sampler(config, open_split(dataset, "val"))
-    with (
-        open_outbox() as put,
-        open_writer(workdir, first, options.steps, config.data.batch_size, put) as (advance, write),
-        open_saver(workdir, options) as (save, look),
-    ):
-
-        def record(
-            step: int, state: TrainState, totals: checkpoint.Totals, due: set[str], stop: bool
-        ) -> None:
-            advance(step)  # after the wait for the devices, where there was one
-            look()
-            if step - first <= options.steps_per_call:  # it compiles, and fits into memory
-                put("config.json", lambda: write_config(config, workdir / "config.json"))
-            scores = {}
-            if due - {"checkpoint"}:
-                picture, error = sample(step, state.generator.params)  # which have to be finite
-                scores = evaluate(state.generator.params) if "evaluate" in due else {}
-                scalars = {
-                    f"evaluation/{name}": value
-                    for name, value in scores.items()
-                    if np.isfinite(value)  # the log is JSON, and a PSNR may be infinite
-                }
-                scalars |= means(totals) | {"validation/l1": error}
-                write(step, scalars, picture if "sample" in due else None)
-            if step % options.log_every == 0:
-                totals.clear()
-            if "sample" in due or stop:
-                put("report", lambda: write_report(workdir, config))
-            if due & {"checkpoint", "evaluate"} or stop:
-                save(state, totals, data, scores, last=stop or step == options.steps)
-
-        yield record
 
 
 def updates(
@@ -243,14 +175,17 @@ def shards(batches: list[Example]) -> Example:
     return stacked
 
 
-def add_up(totals: checkpoint.Totals, unread: list[Metrics], step: int) -> None:
+def add_up(totals: checkpoint.Totals, unread: list[Metrics], step: int) -> Metrics:
     """Adds the metrics of all steps up to `step` that were not yet read, and clears their list.
 
     One step after another, so that the sum has the same bits however they were called and
     wherever the run was interrupted.
 
+    Returns:
+      those metrics, [steps].
+
     Raises:
-      UsageError: naming the first step, and the first of its terms, that is not finite.
+      NotFinite: naming the first step, and the first of its terms, that is not.
     """
     fetched = jax.device_get(unread)
     unread.clear()
@@ -258,35 +193,9 @@ def add_up(totals: checkpoint.Totals, unread: list[Metrics], step: int) -> None:
     finite = np.all([np.isfinite(values) for values in joined.values()], axis=0)
     if not finite.all():
         place = int(np.argmin(finite))
-        for term, values in joined.items():
-            check_finite(step - len(finite) + place + 1, term, values[place])
+        for term in sorted(joined, key=TERMS.index):
+            check_finite(step - len(finite) + place + 1, term, joined[term][place])
     totals["steps"] = totals.get("steps", 0) + len(finite)
     for name, values in joined.items():
         totals[name] = sum(values.tolist(), totals.get(name, 0.0))
-
-
-def means(totals: checkpoint.Totals) -> dict[str, float]:
-    """Of the metrics of the steps that were added up."""
-    return {name: total / totals["steps"] for name, total in totals.items() if name != "steps"}
-
-
-def sampler(
-    config: Config, pairs: Sequence[dict]
-) -> Callable[[int, dict], tuple[Image.Image, float]]:
-    """A function of step and generator's parameters: a picture of some fixed pairs, and their L1.
-
-    It raises UsageError when that is not finite.
-    """
-    examples = [plain(pairs[i], config.data) for i in range(min(config.train.samples, len(pairs)))]
-    images, targets = (np.stack([e[name] for e in examples]) for name in ("input", "target"))
-    keys = jax.random.split(purpose_key(config, "samples"), len(examples))
-    generator = make_generator(config)
-    apply = jax.jit(lambda params: translate(generator, params, images, keys))
-
-    def sample(step: int, params: dict) -> tuple[Image.Image, float]:
-        outputs = np.asarray(apply(params))
-        error = float(np.abs(outputs - targets).mean())
-        check_finite(step, "validation/l1", error)
-        return sample_grid({"input": images, "output": outputs, "target": targets}), error
-
-    return sample
+    return joined

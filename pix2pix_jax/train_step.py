@@ -18,6 +18,15 @@ from pix2pix_jax.generator import make_generator
 
 Batch = dict[str, Array]  # input, target [b, h, w, c] in [-1, 1], and index [b]
 Metrics = dict[str, Array]
+TERMS = (  # of Metrics, as a step comes to them: what is bad in one is bad in all after it
+    "logits/real",
+    "logits/fake",
+    "loss/discriminator",
+    "gradient/discriminator",
+    "loss/generator_gan",
+    "loss/generator_l1",
+    "gradient/generator",
+)
 Purpose = Literal["parameters", "steps", "samples", "evaluation", "translations"]
 
 
@@ -99,7 +108,8 @@ def make_train_step(
 
     Returns:
       train_step(state, batch, key): the state after it, and scalar metrics of the step. `key` is
-      the step's; an image's noise is keyed by it and the image's index.
+      the step's; an image's noise is keyed by it and the image's index. Gradients among the
+      metrics are their L2 norms.
     """
     generator, discriminator = make_generator(config), make_discriminator(config)
     loss, order = config.loss, config.optimizer.updates
@@ -136,17 +146,21 @@ def make_train_step(
 
         fake, pull_back = jax.vjp(generate, state.generator.params)
         images = {"real": target, "fake": fake}
-        new_discriminator, metrics = state.discriminator, {"loss/discriminator": jnp.zeros(())}
+        new_discriminator, zero = state.discriminator, jnp.zeros(())
+        metrics = {"loss/discriminator": zero, "gradient/discriminator": zero}
         for sides in rounds if loss.gan != "none" else ():
             differentiate = jax.value_and_grad(discriminator_loss, has_aux=True)
             (value, logits), gradient = differentiate(new_discriminator.params, sides)
-            new_discriminator = update(new_discriminator, mean(gradient), d_optimizer)
+            gradient = mean(gradient)
+            new_discriminator = update(new_discriminator, gradient, d_optimizer)
             metrics["loss/discriminator"] += value
+            metrics["gradient/discriminator"] += optax.global_norm(gradient)
             metrics |= logits
         opponent = state.discriminator if order == "simultaneous" else new_discriminator
         (_, terms), gradient = jax.value_and_grad(generator_loss, has_aux=True)(fake)
-        [gradient] = pull_back(gradient)
-        new_generator = update(state.generator, mean(gradient), g_optimizer)
+        gradient = mean(pull_back(gradient)[0])
+        terms["gradient/generator"] = optax.global_norm(gradient)
+        new_generator = update(state.generator, gradient, g_optimizer)
         new_state = TrainState(state.step + 1, new_generator, new_discriminator)
         return new_state, mean(metrics | terms)
 

@@ -166,8 +166,9 @@ def _events(
 def rewind(path: Path, step: int) -> None:
     """Drops the lines of a metrics file after `step`, and a last one that was cut short."""
     lines = [line for line in read_metrics(path) if line["step"] <= step]
-    if path.exists():
-        write_whole(path, "".join(json.dumps(line) + "\n" for line in lines))
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    if path.exists() and path.read_bytes() != text.encode():  # on a full disk it can stay
+        write_whole(path, text)
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from PIL import Image
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from pix2pix_jax.writer import read_metrics
 
@@ -82,6 +83,21 @@ def metrics(workdir):
     return {
         line["step"]: {k: v for k, v in line.items() if k != "images_per_second"} for line in lines
     }
+
+
+def events(workdir):
+    """What TensorBoard would read: (step, tags) of all files, in order."""
+    found = []
+    for path in sorted((workdir / "tensorboard").iterdir()):
+        content = path.read_bytes()
+        while content:  # length, its checksum, the event, its checksum
+            length = int.from_bytes(content[:8], "little")
+            event = Event.FromString(content[12 : 12 + length])
+            found += [(event.step, value.tag) for value in event.summary.value]
+            if event.session_log.status == SessionLog.START:
+                found.append((event.step, "forget from here"))
+            content = content[16 + length :]
+    return found
 
 
 def jpeg(width=64, height=32):

@@ -10,7 +10,7 @@ import tarfile
 import time
 
 import pytest
-from command_line import folder_of, jpeg, metrics, refused, run, saved, start, train
+from command_line import events, folder_of, jpeg, metrics, refused, run, saved, start, train
 from PIL import Image
 
 from pix2pix_jax.writer import read_metrics
@@ -122,15 +122,46 @@ def test_a_damaged_checkpoint_costs_its_steps_and_no_more(tiny, straight, tmp_pa
 LIMIT = 250_000  # bytes a file: more than a page or a picture, less than a checkpoint
 
 
-def test_a_save_that_fails_costs_its_steps_and_no_more(tiny, straight, tmp_path):
+def limited(process, size):
+    """No file may be larger from now on, as on a full disk."""
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def test_saves_that_fail_are_told_and_the_run_stops_when_too_many_do(tiny, straight, tmp_path):
     assert train(tiny, tmp_path, 4)[0] == 0
-    process = start("train", *tiny, f"--workdir={tmp_path}", "--config.train.steps=12")
-    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (LIMIT, LIMIT))  # for a full disk
+    more = ("--config.train.steps=12", "--config.train.max_failed_saves=2")
+    process = start("train", *tiny, f"--workdir={tmp_path}", *more)
+    limited(process, LIMIT)
     _, err = process.communicate()
-    assert (process.returncode, len(err.splitlines())) == (2, 1), err
-    assert err.startswith(f"{tmp_path}/checkpoints: a checkpoint could not be written (File too")
+    first, last = err.splitlines()
+    assert process.returncode == 2
+    assert first.startswith(f"{tmp_path}/checkpoints: step 8 is NOT SAVED (File too large), 1 of")
+    assert last.startswith(f"{tmp_path}/checkpoints: step 12 is NOT SAVED (File too large), 2 f")
+    assert last.endswith("goes on from step 4")
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["4"]
     assert train(tiny, tmp_path, 12)[0] == 0
     assert saved(tmp_path, 12) == saved(straight, 12)
+
+
+def test_a_disk_that_is_full_for_a_while_costs_nothing(tiny, straight, tmp_path):
+    """Neither a checkpoint nor a line, a picture or an event."""
+    assert train(tiny, tmp_path, 4)[0] == 0
+    process = start("train", *tiny, f"--workdir={tmp_path}", "--config.train.steps=12")
+    limited(process, 100)
+    lines = iter(process.stderr.readline, "")
+    told = [next(lines)]
+    while "step 12 is NOT SAVED" not in told[-1]:
+        told.append(next(lines))
+    limited(process, resource.RLIM_INFINITY)
+    out, _ = process.communicate()
+    assert process.returncode == 0
+    assert len([line for line in told if "NOT WRITTEN" in line]) == 1
+    assert "what could not be written is written now" in out
+    assert saved(tmp_path, 12) == saved(straight, 12)
+    assert metrics(tmp_path) == metrics(straight)
+    assert (tmp_path / "samples" / "step_00000008.png").exists()
+    found = [step for step, tag in events(tmp_path) if tag == "validation/l1"]
+    assert found == [4, 8, 12]
 
 
 def test_a_run_gone_astray_ends_and_spoils_nothing(tiny, tmp_path):
@@ -138,8 +169,11 @@ def test_a_run_gone_astray_ends_and_spoils_nothing(tiny, tmp_path):
     config = tmp_path / "config.json"  # whose learning rate no flag may change
     config.write_text(config.read_text().replace("0.0002", "1e30"))
     before = saved(tmp_path, 4)
-    expected = "step 5: loss/generator_"
+    expected = "step 5: loss/generator_gan is"
     refused(expected, "train", f"--workdir={tmp_path}", "--config.train.steps=12")
+    found = json.loads((tmp_path / "not_finite.json").read_text())
+    assert (found["step"], found["term"]) == (5, "loss/generator_gan")
+    assert [name.rpartition("-")[0] for name in found["pairs"]] == ["train"]
     assert saved(tmp_path, 4) == before
     assert max(metrics(tmp_path)) == 4
     assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["4"]

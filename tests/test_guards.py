@@ -15,6 +15,7 @@ from pix2pix_jax.guards import (
     check_devices,
     check_workdir,
     memory_errors,
+    norm_images,
     owned,
 )
 
@@ -82,3 +83,20 @@ def test_no_memory_left_is_told_with_what_to_make_smaller():
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 9 bytes\nmore of it")
     with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"), memory_errors():
         raise jax.errors.JaxRuntimeError("INTERNAL: a bug")
+
+
+def test_images_that_share_a_norm_stay_as_many(tmp_path, small):
+    """Four devices here: with 8 images two on each, with 4 one."""
+
+    def of(batch_size, images=None):
+        data = replace(small.data, batch_size=batch_size)
+        return replace(small, data=data, model=replace(small.model, norm_images=images))
+
+    assert norm_images(of(8), tmp_path) == 2
+    assert norm_images(of(8, 1), tmp_path) == 1
+    write_config(of(8, 1), tmp_path / "config.json")
+    assert norm_images(of(8), tmp_path) == 1
+    assert "another model.norm_images, 1" in refusal(norm_images, of(8, 2), tmp_path)
+    expected = "4 images share .* each of 4 devices would hold 2; use 2 devices or fewer"
+    with pytest.raises(UsageError, match=expected):
+        norm_images(of(8, 4), tmp_path / "new")

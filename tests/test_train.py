@@ -7,14 +7,9 @@ import pytest
 
 from pix2pix_jax.config import UsageError
 from pix2pix_jax.generator import make_generator, translate
-from pix2pix_jax.train import (
-    add_up,
-    means,
-    sampler,
-    shards,
-    updates,
-)
-from pix2pix_jax.train_step import TrainState, create_state, purpose_key
+from pix2pix_jax.recorder import means, sampler
+from pix2pix_jax.train import add_up, shards, updates
+from pix2pix_jax.train_step import TERMS, TrainState, create_state, purpose_key
 
 
 def test_shards_are_devices_then_steps_then_images():
@@ -48,8 +43,8 @@ def test_samples_show_what_the_generator_makes(small, monkeypatch):
         for _ in range(3)
     ]
     shown = {}
-    monkeypatch.setattr("pix2pix_jax.train.plain", lambda pair, data: pair)
-    monkeypatch.setattr("pix2pix_jax.train.sample_grid", shown.update)
+    monkeypatch.setattr("pix2pix_jax.recorder.plain", lambda pair, data: pair)
+    monkeypatch.setattr("pix2pix_jax.recorder.sample_grid", shown.update)
     params = create_state(small).generator.params
     _, error = sampler(small, pairs)(1, params)
     images, targets = (np.stack([pair[name] for pair in pairs]) for name in ("input", "target"))
@@ -71,21 +66,30 @@ def test_samples_show_what_the_generator_makes(small, monkeypatch):
 def test_metrics_add_up_to_the_same_bits_however_they_come():
     values = np.random.default_rng(0).uniform(0, 1, 12).astype(np.float32)
     straight, totals = {}, {}
-    add_up(straight, [{"a": values}], 12)
+    add_up(straight, [{"loss/generator_l1": values}], 12)
     for start, stop in ((0, 1), (1, 5), (5, 12)):
-        unread = [{"a": values[start : start + 1]}, {"a": values[start + 1 : stop]}]
+        unread = [
+            {"loss/generator_l1": values[start : start + 1]},
+            {"loss/generator_l1": values[start + 1 : stop]},
+        ]
         add_up(totals, unread, stop)
         assert unread == []
     assert totals == straight
     assert straight["steps"] == 12
-    assert means(straight).keys() == {"a"}
-    np.testing.assert_allclose(means(straight)["a"], values.mean(), rtol=1e-6)
+    assert means(straight).keys() == {"loss/generator_l1"}
+    np.testing.assert_allclose(means(straight)["loss/generator_l1"], values.mean(), rtol=1e-6)
 
 
 def test_the_first_step_and_term_that_is_not_finite_is_named():
-    unread = [
-        {"a": np.ones(2), "b": np.ones(2)},
-        {"a": np.ones(2), "b": np.array([np.inf, np.nan])},
-    ]
-    with pytest.raises(UsageError, match="step 103: b is inf"):
-        add_up({}, unread, 104)
+    """In the order of the step: a gradient after the loss that it is of."""
+    bad, good = np.array([np.inf, np.nan]), np.ones(2)
+    for terms, expected in (
+        (("gradient/generator", "loss/generator_l1"), "loss/generator_l1"),
+        (("gradient/generator", "gradient/discriminator"), "gradient/discriminator"),
+    ):
+        unread = [
+            dict.fromkeys(TERMS, good),
+            dict.fromkeys(TERMS, good) | dict.fromkeys(terms, bad),
+        ]
+        with pytest.raises(UsageError, match=f"step 103: {expected} is inf"):
+            add_up({}, unread, 104)

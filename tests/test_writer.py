@@ -5,9 +5,9 @@ import sys
 import jax
 import numpy as np
 import pytest
+from command_line import events
 from matplotlib.axes import Axes
 from PIL import Image
-from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from pix2pix_jax.config import Config
 from pix2pix_jax.outbox import open_outbox
@@ -25,21 +25,6 @@ def run(workdir, first, last):
             advance(step)
             picture = Image.new("RGB", (8, 8), "red") if step == last else None
             write(step, {"loss/discriminator": step / 10, "validation/l1": 1.0}, picture)
-
-
-def events(workdir):
-    """What TensorBoard would read: (step, tags) of all files, in order."""
-    found = []
-    for path in sorted((workdir / "tensorboard").iterdir()):
-        content = path.read_bytes()
-        while content:  # length, its checksum, the event, its checksum
-            length = int.from_bytes(content[:8], "little")
-            event = Event.FromString(content[12 : 12 + length])
-            found += [(event.step, value.tag) for value in event.summary.value]
-            if event.session_log.status == SessionLog.START:
-                found.append((event.step, "forget from here"))
-            content = content[16 + length :]
-    return found
 
 
 def test_metrics_are_one_object_a_line(tmp_path):

@@ -61,6 +61,13 @@ def train_batches(
     )
 
 
+def batch_names(config: Config, records: Sequence[dict], step: int) -> list[str]:
+    """Names of the pairs in batches[step], of all processes."""
+    names = endless(records, config.seed, lambda record, rng: record["name"].decode())
+    size = config.data.batch_size
+    return [names[index] for index in range(step * size, (step + 1) * size)]
+
+
 def endless(
     records: Sequence[dict], seed: int, example: Callable[[dict, np.random.Generator], Example]
 ) -> grain.MapDataset:

@@ -1,0 +1,127 @@
+"""Two processes of two devices each, as on two hosts, over a network of this machine alone."""
+
+import re
+import signal
+import socket
+import time
+
+import pytest
+from command_line import metrics, refused, start, train
+
+DEVICES = "--xla_force_host_platform_device_count={}".format
+FOUR = ("--config.data.batch_size=4", "--config.train.keep=9")
+LOST = 15  # seconds after which a process has noticed that another one is lost
+
+
+def free_port():
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]
+
+
+def start_two(tiny, workdir, steps, *more):
+    """The same command twice, but for its number."""
+    several = (f"--coordinator=127.0.0.1:{free_port()}", "--num_processes=2")
+    return [
+        start(
+            "train", *tiny, *FOUR, f"--workdir={workdir}", f"--config.train.steps={steps}", *more,
+            *several, f"--process_id={index}", XLA_FLAGS=DEVICES(2),
+        )
+        for index in range(2)
+    ]  # fmt: skip
+
+
+def ended(processes, seconds=180):
+    """Status, output and errors of each."""
+    until = time.monotonic() + seconds
+    try:
+        texts = [p.communicate(timeout=until - time.monotonic()) for p in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return [(p.returncode, *text) for p, text in zip(processes, texts, strict=True)]
+
+
+def wait_for(path, processes, seconds=180):
+    until = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < until
+        assert all(process.poll() is None for process in processes), ended(processes)
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def alone(tiny, tmp_path_factory):
+    """12 steps by one process of four devices."""
+    workdir = tmp_path_factory.mktemp("alone")
+    status, _, err = train(tiny, workdir, 12, *FOUR, XLA_FLAGS=DEVICES(4))
+    assert (status, err) == (0, "")
+    return workdir
+
+
+def assert_alike(found, expected):
+    """Equal but for the order in which devices are summed over."""
+    assert found.keys() == expected.keys()
+    for step, values in expected.items():
+        assert found[step] == pytest.approx(values, rel=1e-4), step
+
+
+def test_two_processes_see_and_learn_the_same_as_one(tiny, alone, tmp_path):
+    first, second = ended(start_two(tiny, tmp_path, 12))
+    assert (first[0], first[2]) == (0, "")
+    assert (second[0], second[2]) == (0, "")
+    assert "12 steps done" in first[1]
+    assert "steps" not in second[1]
+    assert_alike(metrics(tmp_path), metrics(alone))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_one_stops_and_saves_both(tiny, alone, tmp_path, number):
+    """And one process of as many devices goes on."""
+    processes = start_two(tiny, tmp_path, 1_000_000)
+    wait_for(tmp_path / "metrics.jsonl", processes)
+    processes[1].send_signal(number)
+    first, second = ended(processes)
+    assert (first[0], second[0]) == (143, 128 + number)
+    step = int(first[1].partition("stopped at step ")[2].split()[0])
+    assert max(int(path.name) for path in (tmp_path / "checkpoints").iterdir()) == step
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_when_one_is_lost_the_other_ends_and_the_same_command_goes_on(
+    tiny, alone, tmp_path, victim
+):
+    processes = start_two(tiny, tmp_path, 12)
+    wait_for(tmp_path / "checkpoints" / "4", processes)
+    processes[victim].kill()
+    killed = time.monotonic()
+    *_, err = ended(processes)[1 - victim]
+    assert time.monotonic() - killed < LOST
+    said = re.findall(r"^process . of 2 (?:is gone|cannot go on).*$", err, re.M)
+    assert len(said) == 1
+    assert said[0].startswith(f"process {1 - victim} ")
+    assert said[0].endswith("the same command on all hosts goes on from the newest checkpoint")
+    assert "Traceback" not in err
+    first, _ = ended(start_two(tiny, tmp_path, 12))
+    assert first[0] == 0
+    assert "going on from step" in first[1]
+    assert_alike(metrics(tmp_path), metrics(alone))
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_saved_by_two_processes_a_run_goes_on_with_any_number_of_devices(
+    tiny, alone, tmp_path, devices
+):
+    for status, _, err in ended(start_two(tiny, tmp_path, 4)):
+        assert (status, err) == (0, "")
+    for steps, count in ((8, devices), (12, 4)):
+        status, out, err = train(tiny, tmp_path, steps, *FOUR, XLA_FLAGS=DEVICES(count))
+        assert (status, err) == (0, "")
+    assert_alike(metrics(tmp_path), metrics(alone))
+
+
+def test_flags_that_do_not_fit_together_are_refused(tiny, tmp_path):
+    command = ("train", *tiny, f"--workdir={tmp_path}")
+    refused("--process_id: is missing", *command, "--coordinator=a:1", "--num_processes=2")
+    several = ("--coordinator=a:1", "--num_processes=2", "--process_id=2")
+    refused("--process_id: 2 is not below", *command, *several)
