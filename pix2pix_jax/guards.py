@@ -16,6 +16,7 @@ from pix2pix_jax.checkpoint_reader import saved_steps
 from pix2pix_jax.config import Config, UsageError, changed_fields, resolve
 from pix2pix_jax.config_files import Sweep, read_config
 from pix2pix_jax.files import locked
+from pix2pix_jax.lease import leased
 
 
 class Occupied(UsageError):
@@ -130,7 +131,7 @@ def check_runs(plan: Sweep, workdir: Path) -> None:
 def owned(workdir: Path) -> Iterator[None]:
     """Raises Occupied when another process trains in the workdir."""
     try:
-        with locked(workdir, wait=False):
+        with locked(workdir, wait=False) as flocked, leased(workdir, flocked):
             yield
     except BlockingIOError as error:
         raise Occupied(

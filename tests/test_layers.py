@@ -130,10 +130,10 @@ def test_bfloat16_layers_keep_float32_parameters():
 def test_a_norm_of_some_images_takes_the_statistics_of_those():
     """As one device that holds four, where two devices held two each."""
     x = np.random.default_rng(0).standard_normal((4, 5, 6, 3)).astype(np.float32)
-    params = Norm("batch").init(jax.random.key(0), x)
+    params = layers.Norm("batch").init(jax.random.key(0), x)
     for images in (1, 2, 4, 8, None):
         size = min(images or 4, 4)
         parts = [x[i : i + size] for i in range(0, 4, size)]
-        expected = np.concatenate([Norm("batch").apply(params, part) for part in parts])
-        found = Norm("batch", images=images).apply(params, x)
+        expected = np.concatenate([layers.Norm("batch").apply(params, part) for part in parts])
+        found = layers.Norm("batch", images=images).apply(params, x)
         np.testing.assert_allclose(found, expected, atol=1e-6)

@@ -1,0 +1,95 @@
+"""Who is at work in a folder, on disks that several hosts share and that may know no locks.
+
+Whoever is writes its name there, and a new number every few seconds. Clocks are not compared: to
+see whether another one lives, its number is watched.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from socket import gethostname
+from uuid import uuid4
+
+from pix2pix_jax.console import say
+from pix2pix_jax.files import UNLOCKABLE, write_whole
+
+BEAT = 5  # seconds between two numbers
+DEAD = 20  # seconds without a new one after which somebody is
+
+
+@contextmanager
+def leased(folder: Path, flocked: bool) -> Iterator[None]:
+    """Holds a folder for the `with` block; the lease of a process that is gone runs out.
+
+    Args:
+      folder: to work in.
+      flocked: whether it is locked against all processes of this host.
+
+    Raises:
+      BlockingIOError: another process is at work there.
+    """
+    path, name, host = folder / ".lease", uuid4().hex, _host()
+    found = _read(path)
+    if found and not (flocked and found.get("host") == host):
+        say(f"{folder}: watching for {DEAD} s whether {found.get('named')} is still at work there")
+        until = time.monotonic() + DEAD
+        while time.monotonic() < until:
+            time.sleep(BEAT / 5)
+            if _read(path) not in (found, {}):
+                raise BlockingIOError(f"{found.get('named')} is at work in {folder}")
+    named, done = f"process {os.getpid()} on {gethostname()}", threading.Event()
+
+    def text(number: int) -> str:
+        return json.dumps({"name": name, "host": host, "named": named, "beat": f"{number:9}"})
+
+    def beat() -> None:
+        number = 0
+        while not done.wait(BEAT):
+            other = _read(path)
+            if other.get("name", name) != name:
+                # This process was held up for so long that it was taken for dead.
+                message = f"{folder}: {other.get('named')} has taken it over; this process ends"
+                print(message, file=sys.stderr, flush=True)
+                os._exit(2)
+            number += 1
+            # In place, which needs no room on a full disk.
+            with suppress(OSError), path.open("r+") as file:
+                file.write(text(number))
+
+    try:
+        write_whole(path, text(0))
+    except OSError as error:
+        if error.errno not in UNLOCKABLE:
+            raise
+        yield  # nobody can write here
+        return
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        if _read(path).get("name") == name:
+            with suppress(OSError):
+                path.unlink()
+
+
+def _read(path: Path) -> dict:
+    """What stands in a lease; nothing where there is none, or half of one."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _host() -> str:
+    """A name that no other host has, nor this one after it was started anew."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return boot.read_text().strip() if boot.exists() else gethostname()
