@@ -31,7 +31,13 @@ STORAGES = {
 }
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # of files before PyTorch 1.6
 LARGER = "is damaged or cut short: tensors in it are larger than their storage; fetch it again"
-MOST = 1 << 26  # bytes of a pickle, which names tensors and does not hold them
+MOST = 1 << 22  # bytes of a pickle, which names tensors and does not hold them
+UNKNOWN = set(  # opcodes that make what no state dict is made of
+    pickle.EMPTY_SET + pickle.FROZENSET + pickle.ADDITEMS + pickle.DICT + pickle.INST + pickle.OBJ
+    + pickle.NEWOBJ + pickle.NEWOBJ_EX + pickle.EXT1 + pickle.EXT2 + pickle.EXT4 + pickle.PERSID
+    + pickle.BYTEARRAY8 + pickle.NEXT_BUFFER + pickle.READONLY_BUFFER
+)  # fmt: skip
+MOST_AXES, LONGEST = 8, 1 << 48  # of a tensor, and numbers along one of its axes
 
 
 class Storage(NamedTuple):
@@ -50,13 +56,18 @@ class Tensor(NamedTuple):
     strides: tuple[int, ...]
 
 
-class Unpickler(pickle.Unpickler):
-    """Knows tensors and dicts, and calls nothing else."""
+class Unpickler(pickle._Unpickler):
+    """Knows tensors and dicts, and calls nothing else.
+
+    It is Python's own in Python, as the one in C reserves whatever memory a file asks for. Keys
+    are names or numbers: to hash a tuple that stands twice in one which stands twice in another,
+    and so on, takes for ever.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
         """Of what a pickle names; raises UnpicklingError for what could do more."""
         if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
+            return lambda: OrderedDict()  # with nothing in it, which would be hashed
         if module == "torch" and name in STORAGES:
             return name  # and no type, which a pickle could change
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
@@ -68,15 +79,48 @@ class Unpickler(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> Storage:
         """The storage that a tensor lies in."""
         kind, name, key, *_ = pid
-        if kind != "storage" or not isinstance(name, str):
-            raise pickle.UnpicklingError(f"a {kind!s:.40} in it")
-        return Storage(str(key), np.dtype(STORAGES[name]))
+        if any(type(part) is not str for part in (kind, name, key)) or kind != "storage":
+            raise pickle.UnpicklingError("something else than a storage in it")
+        return Storage(key, np.dtype(STORAGES[name]))
+
+    def load_setitem(self) -> None:
+        """One key and its value."""
+        _check_keys(self.stack[-2:-1])
+        super().load_setitem()
+
+    def load_setitems(self) -> None:
+        """Many, above a mark."""
+        _check_keys(self.stack[::2])
+        super().load_setitems()
+
+    dispatch = {
+        code: load for code, load in pickle._Unpickler.dispatch.items() if code not in UNKNOWN
+    }
+    dispatch[pickle.SETITEM[0]] = load_setitem
+    dispatch[pickle.SETITEMS[0]] = load_setitems
 
 
-def _tensor(storage: Any, offset: int, shape: Any, strides: Any, *_: Any) -> Tensor:
+def _check_keys(keys: list[Any]) -> None:
+    if any(type(key) not in (str, int) for key in keys):
+        raise pickle.UnpicklingError("a dict by something else than names in it")
+
+
+def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Tensor:
     if type(storage) is not Storage:
         raise pickle.UnpicklingError("a tensor without a storage in it")
-    return Tensor(storage, int(offset), tuple(map(int, shape)), tuple(map(int, strides)))
+    numbers = (offset, *shape, *strides)
+    if len(shape) > MOST_AXES or any(type(n) is not int or abs(n) > LONGEST for n in numbers):
+        raise pickle.UnpicklingError("a tensor of no size in it")
+    return Tensor(storage, offset, tuple(shape), tuple(strides))
+
+
+def _unpickle(file: BinaryIO) -> Any:
+    """What a pickle holds, of which the file is read to the end."""
+    start = file.tell()
+    content = io.BytesIO(file.read(MOST))
+    value = Unpickler(content).load()
+    file.seek(start + content.tell())
+    return value
 
 
 def read_pth(path: Path) -> dict[str, np.ndarray]:
@@ -123,7 +167,7 @@ def _read_zip(file: BinaryIO) -> dict[str, np.ndarray]:
 
         if f"{root}byteorder" in archive.namelist() and member("byteorder") != b"little":
             raise UsageError("was written by a big-endian machine, whose files are not read")
-        tensors = _state_dict(Unpickler(io.BytesIO(member("data.pkl", MOST))).load())
+        tensors = _state_dict(_unpickle(io.BytesIO(member("data.pkl", MOST))))
         keys = {tensor.storage.key for tensor in tensors.values()}
         storages = {key: member(f"data/{key}") for key in keys}
     return _arrays(tensors, storages)
@@ -132,7 +176,7 @@ def _read_zip(file: BinaryIO) -> dict[str, np.ndarray]:
 def _read_legacy(file: io.BufferedReader) -> dict[str, np.ndarray]:
     start = file.peek(16)[:16]
     try:
-        known = [Unpickler(file).load() for _ in range(2)] == [MAGIC, PROTOCOL]
+        known = [_unpickle(file) for _ in range(2)] == [MAGIC, PROTOCOL]
     except Exception:
         known = False
     if not known:
@@ -141,8 +185,8 @@ def _read_legacy(file: io.BufferedReader) -> dict[str, np.ndarray]:
             if start
             else "is empty, where a .pth of PyTorch was looked for; fetch it again"
         )
-    Unpickler(file).load()  # about the machine
-    tensors, keys = _state_dict(Unpickler(file).load()), Unpickler(file).load()
+    _unpickle(file)  # about the machine
+    tensors, keys = _state_dict(_unpickle(file)), _unpickle(file)
     sizes = {t.storage.key: t.storage.dtype.itemsize for t in tensors.values()}
     storages = {}
     for key in keys:

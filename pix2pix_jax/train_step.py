@@ -154,12 +154,12 @@ def make_train_step(
             gradient = mean(gradient)
             new_discriminator = update(new_discriminator, gradient, d_optimizer)
             metrics["loss/discriminator"] += value
-            metrics["gradient/discriminator"] += optax.global_norm(gradient)
+            metrics["gradient/discriminator"] += optax.tree.norm(gradient)
             metrics |= logits
         opponent = state.discriminator if order == "simultaneous" else new_discriminator
         (_, terms), gradient = jax.value_and_grad(generator_loss, has_aux=True)(fake)
         gradient = mean(pull_back(gradient)[0])
-        terms["gradient/generator"] = optax.global_norm(gradient)
+        terms["gradient/generator"] = optax.tree.norm(gradient)
         new_generator = update(state.generator, gradient, g_optimizer)
         new_state = TrainState(state.step + 1, new_generator, new_discriminator)
         return new_state, mean(metrics | terms)

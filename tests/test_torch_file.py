@@ -127,6 +127,31 @@ def test_nothing_of_ours_can_be_changed_by_a_file(tmp_path):
     assert torch_file._tensor.__doc__ is None
 
 
+TWICE = b"K\x01\x85" + 40 * b"2\x86"  # a tuple of one twice, of that twice, and so on
+BOMBS = {
+    "a key that takes for ever to hash": b"\x80\x02}" + TWICE + b"K\x01s.",
+    "many such": b"\x80\x02}(" + TWICE + b"K\x01u.",
+    "a dict of such, given whole": b"\x80\x02(" + TWICE + b"K\x01d.",
+    "a set of such": b"\x80\x04\x8f(" + TWICE + b"\x90.",
+    "a call with such": b"\x80\x02ccollections\nOrderedDict\n(" + TWICE + b"K\x01\x86\x85tR.",
+    "a tensor's shape of such": pickled(
+        a=tensor((4,), (1,)).replace(numbers((4,)), b"(" + TWICE + b"t", 1)
+    ),
+    "memory for all that could be remembered": b"\x80\x02}r\xff\xff\xff\xff.",
+    "bytes of no end": b"\x80\x05\x96" + struct.pack("<Q", 1 << 40) + b".",
+    "numbers of no end": pickled(a=tensor((1 << 60, 1 << 60), (0, 0))),
+    "axes without end": pickled(a=tensor((1,) * 10_000, (1,) * 10_000)),
+    "marks without end": b"\x80\x02" + b"(" * (1 << 21) + b"t" * (1 << 21) + b".",
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+@pytest.mark.parametrize("write", [zipped, legacy])
+def test_a_short_file_takes_neither_long_nor_much(tmp_path, bomb, write):
+    write(tmp_path / "G.pth", BOMBS[bomb])
+    assert str(tmp_path / "G.pth") in refusal(read_pth, tmp_path / "G.pth")
+
+
 A_STATE_DICT = pickled(a=tensor((4,), (1,)))[2:-1]
 OTHERS = {
     "a list": (pickle.dumps([1.0], 2), "holds a list, not a state dict"),
