@@ -20,11 +20,12 @@ from conftest import refusal
 from PIL import Image
 
 from pix2pix_jax.config import Data, UsageError
-from pix2pix_jax.data import builders
+from pix2pix_jax.data import archives, builders
+from pix2pix_jax.data.archives import unpacked
 from pix2pix_jax.data.builders import fingerprint, prepare
 from pix2pix_jax.data.palettes import CMP
 from pix2pix_jax.data.pipeline import open_split
-from pix2pix_jax.data.sources import find_pairs, unpacked, walk
+from pix2pix_jax.data.sources import find_pairs, walk
 
 PAIRS = ["train/1.png", "train/2.jpg", "train/deep/1.bmp", "val/1.png", "test/1.bmp"]
 
@@ -407,6 +408,30 @@ def test_a_tarball_writes_nothing_outside_itself(tmp_path, name):
     with suppress(UsageError):
         prepare(folder(tarball))
     assert list(tmp_path.rglob("evil*")) == []
+
+
+BOMBS = {
+    "zeros": [{"size": 4_000_000}],
+    "many": [{"size": 0}] * 900,
+    "holes": [{"size": 100, "pax_headers": {"GNU.sparse.size": "4000000", "GNU.sparse.map": "0,100"}}],
+    "a header": [{"pax_headers": {"comment": "a" * 4_000_000}}],
+}
+
+
+@pytest.mark.parametrize("kind", ["gz", "xz", "bz2"])
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_what_unpacks_to_much_more_than_it_is_is_refused(tmp_path, monkeypatch, bomb, kind):
+    monkeypatch.setattr(archives, "ALWAYS", 3_000_000)
+    tarball = tmp_path / "bomb.tar"
+    with tarfile.open(tarball, f"w:{kind}") as archive:
+        for number, fields in enumerate(BOMBS[bomb]):
+            member = tarfile.TarInfo(f"train/{number}.png")
+            for name, value in fields.items():
+                setattr(member, name, value)
+            archive.addfile(member, io.BytesIO(bytes(member.size)))
+    message = refusal(prepare, folder(tarball))
+    assert message.startswith(f"{tarball}: unpacks to more than 0.0 GB")
+    assert not list((tmp_path / "data").glob("unpacked-*"))
 
 
 def test_a_public_set_is_downloaded_once(tmp_path, website):

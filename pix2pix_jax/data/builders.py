@@ -18,8 +18,9 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from pix2pix_jax.config import Data, UsageError
-from pix2pix_jax.data.images import as_png, split_pair
-from pix2pix_jax.data.sources import Pair, download, find_pairs, shown, unpacked, walk
+from pix2pix_jax.data.archives import unpacked
+from pix2pix_jax.data.images import as_png, read_bytes, split_pair
+from pix2pix_jax.data.sources import Pair, download, find_pairs, shown, walk
 from pix2pix_jax.data.synthetic import draw_facade
 from pix2pix_jax.files import locked
 
@@ -64,10 +65,9 @@ class PairedImages(tfds.core.GeneratorBasedBuilder):
 
 def _read(pair: Pair, config: PairsConfig) -> tuple[list[bytes], tuple[Image.Image, Image.Image]]:
     """The files of a pair, and A and B as they decode."""
-    files = [path.read_bytes() for path in pair.files]
-    return files, split_pair(
-        files, [shown(path, config.root, config.source) for path in pair.files]
-    )
+    names = [shown(path, config.root, config.source) for path in pair.files]
+    files = [read_bytes(path, name) for path, name in zip(pair.files, names, strict=True)]
+    return files, split_pair(files, names)
 
 
 @dataclasses.dataclass

@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -13,8 +14,16 @@ from pix2pix_jax.config import UsageError
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 # Of all that Pillow knows, since some start other programs.
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
+MOST_BYTES = 1 << 31
 MOST_PIXELS = 10**8  # of one image; a few kilobytes may hold a hundred times as many
 Image.MAX_IMAGE_PIXELS = None  # whose limits warn first, and in other words
+
+
+def read_bytes(path: Path, name: str) -> bytes:
+    """A file of an image; raises UsageError, by its name, where no image could be so large."""
+    if (size := path.stat().st_size) > MOST_BYTES:
+        raise UsageError(f"{name}: has {size:,} bytes, as no image has; remove it")
+    return path.read_bytes()
 
 
 def decode(data: bytes, name: str) -> Image.Image:

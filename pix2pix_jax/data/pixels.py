@@ -17,6 +17,7 @@ from pix2pix_jax.data.images import (
     decode,
     decoding,
     header,
+    read_bytes,
     to_float,
     to_image,
     with_channels,
@@ -56,7 +57,7 @@ def read_pixels(path: Path, channels: int) -> Pixels:
     Raises:
       UsageError: naming the file, when it cannot be read, or has other channels.
     """
-    data = path.read_bytes()
+    data = read_bytes(path, str(path))
     if path.suffix.lower() == ".npy":
         return _from_array(data, path, channels)
     if channels not in MODES:

@@ -1,17 +1,12 @@
-"""Where pairs come from: a download, a tarball or a directory, as lists of files by split."""
+"""Where pairs come from: a download or a directory, as lists of files by split."""
 
 import hashlib
 import http.client
-import lzma
 import os
 import re
-import tarfile
-import tempfile
 import urllib.error
 import urllib.request
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,34 +44,6 @@ def download(url: str, directory: Path) -> Path:
             f"{url}: cannot be downloaded ({reason}); fetch it elsewhere and give "
             f"--config.data.source=PATH_TO/{url.rpartition('/')[2]}"
         ) from error
-
-
-@contextmanager
-def unpacked(source: Path, scratch: Path) -> Iterator[Path]:
-    """A directory as it is; a tarball as a directory that lasts for the `with` block.
-
-    Raises:
-      UsageError: a file that is no tarball, a broken one, or one that writes outside itself.
-    """
-    if source.is_dir():
-        yield source
-        return
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="unpacked-", dir=scratch) as root:
-        try:
-            with tarfile.open(source) as archive:
-                archive.extractall(root, filter="data")
-                while archive.fileobj.read(1 << 20):  # to the checksum at its end
-                    pass
-        except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-            if isinstance(error, OSError) and error.errno:  # no room, no permission
-                raise
-            reason = str(error).partition(":")[0]  # what follows is why no format fits
-            raise UsageError(
-                f"{source}: cannot be unpacked as a tarball ({reason}); fetch it again, or give "
-                "the directory that it holds"
-            ) from error
-        yield Path(root)
 
 
 def find_pairs(root: Path, source: str) -> dict[str, list[Pair]]:
