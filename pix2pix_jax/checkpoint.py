@@ -2,8 +2,8 @@
 
 `checkpoints/<step>/` holds four items: `generator` and `discriminator` (parameters alone, so a
 generator can be taken away by copying one folder), `optimizer` (both Adam states) and `origin`
-(what they are the parameters of, the data they were trained on, and the metrics since the last
-line of the log).
+(what they are the parameters of, the data they were trained on, the metrics since the last line of
+the log, and those of its evaluation, which Orbax keeps as `metrics`, too).
 """
 
 import shutil
@@ -140,7 +140,7 @@ def save(
                 f"step {step}: {jax.tree_util.keystr(path)} is not finite, so it was not saved; "
                 "start another --workdir, say with a lower --config.optimizer.learning_rate"
             )
-    origin = {"structure": structure(items), "data": data, "totals": totals}
+    origin = {"structure": structure(items), "data": data, "totals": totals, "scores": scores}
     args = {name: ocp.args.StandardSave(items[name]) for name in ITEMS}
     args["origin"] = ocp.args.JsonSave(sealed(origin))
     with write_errors(Path(manager.directory).parent):

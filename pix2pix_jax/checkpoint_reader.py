@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pix2pix_jax.config import Config, UsageError
 from pix2pix_jax.metrics import goodness
-from pix2pix_jax.sealed import check_seal, unsealed
+from pix2pix_jax.sealed import Rejected, check_seal, unsealed
 from pix2pix_jax.train_step import TrainState, create_state
 
 Tree = Any
@@ -40,14 +40,17 @@ def structure(items: dict[str, Tree]) -> str:
 
 def read_origin(directory: Path, items: dict[str, Tree]) -> dict[str, Any]:
     """What a checkpoint is of; raises UsageError where its parameters are others than `items`."""
-    origin = json.loads((directory / "origin" / "metadata").read_text())
-    origin = unsealed(origin, "origin")
+    origin = _origin(directory)
     if origin["structure"] != structure(items):
         raise UsageError(
             f"{directory}: holds other parameters than this version makes; "
             "go on with the version that saved it, or start another --workdir"
         )
     return origin
+
+
+def _origin(directory: Path) -> dict[str, Any]:
+    return unsealed(json.loads((directory / "origin" / "metadata").read_text()), "origin")
 
 
 def empty(template: Tree) -> Tree:
@@ -140,8 +143,12 @@ def read_scores(checkpoint: Path) -> dict[str, float]:
     if not path.exists() or not checkpoint.name.isdecimal():  # or it is still being written
         return {}
     try:
-        return TypeAdapter(dict[str, float]).validate_json(path.read_bytes(), strict=True)
-    except ValidationError as error:
+        scores = TypeAdapter(dict[str, float]).validate_json(path.read_bytes(), strict=True)
+        # Those of older versions have no scores beside.
+        if scores != _origin(checkpoint).get("scores", scores):
+            raise Rejected("others than were measured")
+        return scores
+    except (ValidationError, Rejected, OSError, ValueError) as error:
         raise UsageError(
-            f"{path}: is damaged; it only says how good that checkpoint was, so move it away"
+            f"{path}: is not what was saved; it only says how good that checkpoint was, so move it away"
         ) from error

@@ -413,7 +413,9 @@ def test_a_tarball_writes_nothing_outside_itself(tmp_path, name):
 BOMBS = {
     "zeros": [{"size": 4_000_000}],
     "many": [{"size": 0}] * 900,
-    "holes": [{"size": 100, "pax_headers": {"GNU.sparse.size": "4000000", "GNU.sparse.map": "0,100"}}],
+    "holes": [
+        {"size": 100, "pax_headers": {"GNU.sparse.size": "4000000", "GNU.sparse.map": "0,100"}}
+    ],
     "a header": [{"pax_headers": {"comment": "a" * 4_000_000}}],
 }
 

@@ -198,15 +198,17 @@ def test_a_generator_that_cannot_be_read_is_refused(tmp_path, state, small):
     assert "other parameters" in refusal(read, tmp_path, deeper, 1)
 
 
-@pytest.mark.parametrize("content", [b'{"l1', b"\xff", b"3", b"[0.1]", b'{"l1": "0"}'])
+@pytest.mark.parametrize(
+    "content", [b'{"l1', b"\xff", b"3", b"[0.1]", b'{"l1": "0"}', b'{"l1": 0.2}']
+)
 def test_damaged_metrics_are_moved_aside_and_cost_nothing_else(
     tmp_path, state, template, small, capsys, content
 ):
     save(tmp_path, state, 1, scores={1: {"l1": 0.1}})
     (tmp_path / "checkpoints" / "1" / "metrics" / "metrics").write_bytes(content)
-    assert "1/metrics/metrics: is damaged" in refusal(read, tmp_path, small, "best")
+    assert "1/metrics/metrics: is not what was saved" in refusal(read, tmp_path, small, "best")
     assert restore(tmp_path, template).step == 1
-    assert "metrics: is damaged, moved to" in capsys.readouterr().err
+    assert "metrics: is not what was saved, moved to" in capsys.readouterr().err
     assert (tmp_path / "rejected" / "1-metrics-0" / "metrics").read_bytes() == content
 
 
