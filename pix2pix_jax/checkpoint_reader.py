@@ -150,5 +150,6 @@ def read_scores(checkpoint: Path) -> dict[str, float]:
         return scores
     except (ValidationError, Rejected, OSError, ValueError) as error:
         raise UsageError(
-            f"{path}: is not what was saved; it only says how good that checkpoint was, so move it away"
+            f"{path}: is not what was saved; it only says how good that checkpoint was, so move it "
+            "away"
         ) from error

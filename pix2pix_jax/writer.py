@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from pydantic import TypeAdapter, ValidationError
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
@@ -22,6 +23,7 @@ from pix2pix_jax.data.images import to_image
 from pix2pix_jax.files import whole, write_whole
 from pix2pix_jax.outbox import Put
 
+LINE = TypeAdapter(dict[str, int | float])
 SHORT = {  # names that leave room for the bar
     "loss/discriminator": "D",
     "loss/generator_gan": "G",
@@ -174,12 +176,10 @@ def rewind(path: Path, step: int) -> None:
 def read_metrics(path: Path) -> list[dict[str, float]]:
     """The objects of a metrics.jsonl, none where there is no file; a broken line is left out."""
     lines = []
-    for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
-        try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:  # the machine went away while it was written
-            continue
-    return lines
+    for line in path.read_bytes().splitlines() if path.exists() else []:
+        with suppress(ValidationError):  # the machine went away while it was written
+            lines.append(LINE.validate_json(line, strict=True))
+    return [line for line in lines if "step" in line]
 
 
 def sample_grid(columns: dict[str, np.ndarray]) -> Image.Image:

@@ -18,6 +18,7 @@ import jax
 import numpy as np
 import pytest
 from command_line import TINY, run, train
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from pix2pix_jax.config import Config, Data, Loss, Model, Train, UsageError, identity, resolve
@@ -25,6 +26,17 @@ from pix2pix_jax.config_files import Sweep
 from pix2pix_jax.train_step import create_state
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+for profile, examples in (("short", 20), ("long", 500)):
+    settings.register_profile(
+        profile,
+        max_examples=examples,
+        deadline=5000,  # ms
+        derandomize=profile == "short",
+        print_blob=True,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+settings.load_profile("short")
 
 
 def refusal(call, *arguments) -> str:
