@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import warnings
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -15,6 +15,7 @@ from absl import logging as absl_logging
 
 from pix2pix_jax.config import Config, UsageError
 from pix2pix_jax.config_files import load_experiment, load_sweep, override, read_config
+from pix2pix_jax.files import MIRRORS, local
 
 # Commands import what they need when they run, so that help and refusals come at once.
 
@@ -53,13 +54,15 @@ def run_train(options: argparse.Namespace, fields: Fields) -> int:
     config = asked(options, fields)
     if options.workdir is None:
         raise UsageError("--workdir: train needs one, e.g. --workdir=runs/first")
-    from pix2pix_jax.hosts import join
+    from pix2pix_jax.hosts import is_first, join
 
     join(options.coordinator, options.num_processes, options.process_id)
     check_backend()
+    from pix2pix_jax.mirror import mirrored
     from pix2pix_jax.train import train
 
-    return train(config, options.workdir)
+    with mirrored(options.workdir, trains=True) if is_first() else nullcontext():
+        return train(config, options.workdir)
 
 
 def run_evaluate(options: argparse.Namespace, fields: Fields) -> int:
@@ -166,6 +169,9 @@ def asked(options: argparse.Namespace, fields: Fields) -> Config:
     if options.config is not None:
         config = load_experiment(options.config)
     elif options.workdir is not None:
+        from pix2pix_jax.bucket import fetch
+
+        fetch(options.workdir, "config.json")
         config = read_config(options.workdir / "config.json")
     else:
         raise UsageError("--config: give an experiment, e.g. experiments/quickstart.py")
@@ -178,6 +184,19 @@ def check_run_given(options: argparse.Namespace) -> None:
         raise UsageError(
             f"--workdir: {options.command} needs that of a run, e.g. --workdir=runs/first"
         )
+
+
+def workdir_at_hand(options: argparse.Namespace) -> AbstractContextManager[None]:
+    """Brings a workdir here that is in a bucket; but for `train`, which asks who is first."""
+    if options.workdir is None or not options.workdir.is_relative_to(MIRRORS):
+        return nullcontext()
+    if options.command == "sweep":
+        raise UsageError("--workdir: sweep writes to a folder of this machine; give one")
+    if options.command == "train":
+        return nullcontext()
+    from pix2pix_jax.mirror import mirrored
+
+    return mirrored(options.workdir)
 
 
 def check_backend() -> None:
@@ -205,7 +224,14 @@ def expanded(path: str) -> Path:
     """A path with its ~, which shells leave alone after `--workdir=`."""
     if not path:  # of a variable that is not set; it would be the current folder
         raise argparse.ArgumentTypeError("is empty; give a path")
-    return Path(path).expanduser()
+    if "://" in path:
+        raise argparse.ArgumentTypeError(f"{path} is an address; give a path")
+    return local(path)
+
+
+def workdir(path: str) -> Path:
+    """The same, or gs://BUCKET/FOLDER."""
+    return local(path) if path.startswith("gs://") else expanded(path)
 
 
 def number(text: str) -> int:
@@ -240,7 +266,9 @@ def checkpoint_step(text: str) -> int | str:
 
 def add_arguments(name: str, command: Parser) -> None:
     """The flags of a command, but for --config and its fields."""
-    command.add_argument("--workdir", type=expanded, metavar="DIR", help="where the run lives")
+    command.add_argument(
+        "--workdir", type=workdir, metavar="DIR", help="where the run lives; or gs://BUCKET/DIR"
+    )
     if name == "train":
         several = "of several; on TPUs, by srun and mpirun it is known"
         command.add_argument(
@@ -362,7 +390,8 @@ def silence_libraries() -> None:
     sys.unraisablehook = hook
     warnings.filterwarnings("ignore", module="PIL")  # of oddities in files that it can read
     absl_logging.set_verbosity(absl_logging.FATAL)
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    for name in ("asyncio", "gcsfs"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def stop(text: bytes, number: int, frame: object) -> NoReturn:
@@ -395,7 +424,8 @@ def command(arguments: list[str]) -> int:
         options, fields = parse(arguments)
         for number in (signal.SIGINT, signal.SIGTERM):  # what is half done is removed on the way
             signal.signal(number, partial(stop, STOPPED.get(options.command, b"")))
-        return options.run(options, fields)
+        with workdir_at_hand(options):
+            return options.run(options, fields)
     except UsageError as error:
         print(error, file=sys.stderr)
     except BrokenPipeError:

@@ -312,6 +312,10 @@ def resolve(config: Config) -> Config:
             f"data.source: synthetic_facades are drawn, not read from {data.source}; "
             "give --config=experiments/folder.py, or another data.name"
         )
+    if data.source is not None and "://" in data.source:
+        raise UsageError(
+            f"data.source: {data.source} is an address; fetch it, and give a folder or a tarball"
+        )
     if load_size[0] < height or load_size[1] < width:
         raise UsageError(
             f"data.load_size: {load_size} is smaller than data.image_size {data.image_size}; "

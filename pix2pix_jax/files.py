@@ -9,6 +9,14 @@ from pathlib import Path
 from uuid import uuid4
 
 UNLOCKABLE = (errno.EACCES, errno.EROFS, errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+MIRRORS = Path("~/.cache/pix2pix_jax/buckets").expanduser()
+
+
+def local(place: str) -> Path:
+    """Where a folder lies on this machine: itself, or what stands for one in a bucket."""
+    if "://" in place:
+        return MIRRORS / place.replace("://", "/")
+    return Path(place).expanduser()
 
 
 @contextmanager

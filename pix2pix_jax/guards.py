@@ -130,9 +130,15 @@ def check_runs(plan: Sweep, workdir: Path) -> None:
 @contextmanager
 def owned(workdir: Path) -> Iterator[None]:
     """Raises Occupied when another process trains in the workdir."""
+    with one_trains(workdir), locked(workdir, wait=False) as flocked, leased(workdir, flocked):
+        yield
+
+
+@contextmanager
+def one_trains(workdir: Path) -> Iterator[None]:
+    """Raises Occupied where what would lock the workdir finds it locked."""
     try:
-        with locked(workdir, wait=False) as flocked, leased(workdir, flocked):
-            yield
+        yield
     except BlockingIOError as error:
         raise Occupied(
             f"{workdir}: another process trains in it; wait for that, or give another --workdir"

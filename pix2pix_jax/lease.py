@@ -9,8 +9,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from socket import gethostname
 from uuid import uuid4
@@ -22,25 +23,40 @@ BEAT = 5  # seconds between two numbers
 DEAD = 20  # seconds without a new one after which somebody is
 
 
+def _overwrite(path: Path, text: str) -> None:
+    """In place, which needs no room on a full disk."""
+    with path.open("r+") as file:
+        file.write(text)
+
+
 @contextmanager
-def leased(folder: Path, flocked: bool) -> Iterator[None]:
+def leased(
+    folder: Path,
+    flocked: bool,
+    read: Callable[[Path], bytes] = Path.read_bytes,
+    write: Callable[[Path, str], None] = write_whole,
+    write_again: Callable[[Path, str], None] = _overwrite,
+    remove: Callable[[Path], None] = Path.unlink,
+) -> Iterator[None]:
     """Holds a folder for the `with` block; the lease of a process that is gone runs out.
 
     Args:
       folder: to work in.
       flocked: whether it is locked against all processes of this host.
+      read, write, write_again, remove: of the file .lease in it.
 
     Raises:
       BlockingIOError: another process is at work there.
     """
     path, name, host = folder / ".lease", uuid4().hex, _host()
-    found = _read(path)
+    look = partial(_parsed, read, path)
+    found = look()
     if found and not (flocked and found.get("host") == host):
         say(f"{folder}: watching for {DEAD} s whether {found.get('named')} is still at work there")
         until = time.monotonic() + DEAD
         while time.monotonic() < until:
             time.sleep(BEAT / 5)
-            if _read(path) not in (found, {}):
+            if look() not in (found, {}):
                 raise BlockingIOError(f"{found.get('named')} is at work in {folder}")
     named, done = f"process {os.getpid()} on {gethostname()}", threading.Event()
 
@@ -50,19 +66,18 @@ def leased(folder: Path, flocked: bool) -> Iterator[None]:
     def beat() -> None:
         number = 0
         while not done.wait(BEAT):
-            other = _read(path)
+            other = look()
             if other.get("name", name) != name:
                 # This process was held up for so long that it was taken for dead.
                 message = f"{folder}: {other.get('named')} has taken it over; this process ends"
                 print(message, file=sys.stderr, flush=True)
                 os._exit(2)
             number += 1
-            # In place, which needs no room on a full disk.
-            with suppress(OSError), path.open("r+") as file:
-                file.write(text(number))
+            with suppress(Exception):  # whatever a disk or a network has, the next may be written
+                write_again(path, text(number))
 
     try:
-        write_whole(path, text(0))
+        write(path, text(0))
     except OSError as error:
         if error.errno not in UNLOCKABLE:
             raise
@@ -75,16 +90,16 @@ def leased(folder: Path, flocked: bool) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
-        if _read(path).get("name") == name:
-            with suppress(OSError):
-                path.unlink()
+        if look().get("name") == name:
+            with suppress(Exception):
+                remove(path)
 
 
-def _read(path: Path) -> dict:
+def _parsed(read: Callable[[Path], bytes], path: Path) -> dict:
     """What stands in a lease; nothing where there is none, or half of one."""
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        content = json.loads(read(path))
+    except Exception:  # of a disk, of a network, of JSON
         return {}
     return content if isinstance(content, dict) else {}
 

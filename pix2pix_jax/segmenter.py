@@ -33,7 +33,7 @@ from pix2pix_jax.console import say
 from pix2pix_jax.data.builders import fingerprint
 from pix2pix_jax.data.palettes import Palette
 from pix2pix_jax.data.pipeline import Example, endless, labelled, open_split, prefetched
-from pix2pix_jax.files import locked, whole
+from pix2pix_jax.files import local, locked, whole
 from pix2pix_jax.generator import UNet
 from pix2pix_jax.sealed import Rejected
 
@@ -114,7 +114,7 @@ def _path(data: Data, dataset: DatasetBuilder, palette: Palette) -> Path:
     digest = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]
     height, width = data.image_size
     name = f"{data.name}-{height}x{width}-{digest}"
-    return Path(data.data_dir).expanduser() / "segmenters" / name / "segmenter.safetensors"
+    return local(data.data_dir) / "segmenters" / name / "segmenter.safetensors"
 
 
 def _train(data: Data, dataset: DatasetBuilder, palette: Palette) -> tuple[dict, dict[str, float]]:

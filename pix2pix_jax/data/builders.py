@@ -17,12 +17,13 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from pix2pix_jax.bucket import fetch, send
 from pix2pix_jax.config import Data, UsageError
 from pix2pix_jax.data.archives import unpacked
 from pix2pix_jax.data.images import as_png, read_bytes, split_pair
 from pix2pix_jax.data.sources import Pair, download, find_pairs, shown, walk
 from pix2pix_jax.data.synthetic import draw_facade
-from pix2pix_jax.files import locked
+from pix2pix_jax.files import local, locked
 
 URL = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/{name}.tar.gz"
 FEATURES = tfds.features.FeaturesDict(
@@ -115,13 +116,17 @@ def prepare(data: Data) -> tfds.core.DatasetBuilder:
     Raises:
       UsageError: naming the missing source, the failed download or the bad file.
     """
-    data_dir = Path(data.data_dir).expanduser()
+    data_dir = local(data.data_dir)
+    prefix = "paired_images/" + data.name if data.name != "synthetic_facades" else data.name + "/"
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     with locked(data_dir, wait=True) as alone:
         if alone:
             _sweep(data_dir)
-        return _prepared(data, data_dir)
+        fetch(data_dir, prefix)
+        builder = _prepared(data, data_dir)
+        send(data_dir, prefix)
+        return builder
 
 
 def _sweep(data_dir: Path) -> None:

@@ -1,0 +1,136 @@
+"""Workdirs and data in a bucket: a folder of this machine stands for gs://BUCKET/FOLDER.
+
+Checkpoints are renamed, logs grow and records are mapped into memory, and objects of a bucket can
+do none of these. So what is there is fetched first, and what is new is sent while it comes.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import fsspec
+
+from pix2pix_jax.config import UsageError
+from pix2pix_jax.files import MIRRORS, whole
+
+NOT_SENT = re.compile(r"(^|/)\.|orbax-checkpoint-tmp|/incomplete\.")  # half written, or locks
+
+
+class Bucket(NamedTuple):
+    """A folder in one."""
+
+    place: str
+    files: fsspec.AbstractFileSystem
+    root: str
+
+
+Sent = dict[str, tuple[int, int]]  # of files: when they were changed, and how many bytes they have
+
+
+def fetch(folder: Path, prefix: str) -> None:
+    """Fetches what begins with `prefix` in a folder that stands for one in a bucket.
+
+    Raises:
+      UsageError: the bucket cannot be reached.
+    """
+    if bucket := bucket_of(folder):
+        known = {name: info for name, info in listed(bucket).items() if name.startswith(prefix)}
+        fetch_these(bucket, folder, known)
+
+
+def send(folder: Path, prefix: str) -> None:
+    """Sends what begins with `prefix` in such a folder, and is not there; raises as `fetch`."""
+    if bucket := bucket_of(folder):
+        sent = {name: _state(folder / name) for name in listed(bucket) if (folder / name).exists()}
+        send_new(bucket, folder, sent, prefix)
+
+
+def bucket_of(folder: Path) -> Bucket | None:
+    """What a folder stands for; None where that is itself."""
+    if not folder.is_relative_to(MIRRORS):
+        return None
+    place = "://".join(str(folder.relative_to(MIRRORS)).split("/", 1))
+    try:
+        files, root = fsspec.url_to_fs(place, use_listings_cache=False)  # others write there, too
+    except ImportError as error:
+        raise UsageError(f"{place}: needs `pip install gcsfs`") from error
+    except ValueError as error:
+        raise UsageError(f"{place}: {error}; give gs://BUCKET/FOLDER") from error
+    return Bucket(place, files, root)
+
+
+@contextmanager
+def reached(bucket: Bucket, mend: str = "mend the address or the access to it") -> Iterator[None]:
+    """Raises UsageError for whatever the network and its libraries raise."""
+    try:
+        yield
+    except (UsageError, BlockingIOError):
+        raise
+    except Exception as error:
+        raise UsageError(f"{bucket.place}: cannot be reached ({_reason(error)}); {mend}") from error
+
+
+def _reason(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200] or type(error).__name__
+
+
+def listed(bucket: Bucket) -> dict[str, dict[str, Any]]:
+    """What is known of the files in a bucket's folder, by their place there."""
+    with reached(bucket):
+        found = bucket.files.find(bucket.root, detail=True)
+    return {
+        name: info
+        for path, info in found.items()
+        if not NOT_SENT.search(name := path.removeprefix(bucket.root).lstrip("/"))
+    }
+
+
+def fetch_these(bucket: Bucket, folder: Path, known: dict[str, dict[str, Any]]) -> Sent:
+    """Makes these files of the folder what they are in the bucket."""
+    for name, info in known.items():
+        path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(f"{bucket.place}: holds {name}, which lies outside of it; remove it")
+        if not _same(path, info):
+            with whole(path) as partial, reached(bucket):
+                bucket.files.get_file(f"{bucket.root}/{name}", str(partial))
+    return {name: _state(folder / name) for name in known}
+
+
+def _same(path: Path, info: dict[str, Any]) -> bool:
+    """Whether a file is what a bucket has; some of them know no hashes."""
+    if "md5Hash" not in info or not path.exists() or path.stat().st_size != info["size"]:
+        return False
+    with path.open("rb") as file:
+        return (
+            base64.b64encode(hashlib.file_digest(file, "md5").digest()).decode() == info["md5Hash"]
+        )
+
+
+def send_new(bucket: Bucket, folder: Path, sent: Sent, prefix: str = "") -> None:
+    """Sends what was changed since."""
+    mend = f"what is not there yet is in {folder}, and the same command sends it"
+    names = {str(path.relative_to(folder)) for path in _files(folder)}
+    for name in sorted(names):
+        if name.startswith(prefix):
+            with suppress(FileNotFoundError):  # of a checkpoint that is no longer kept
+                state = _state(folder / name)
+                if sent.get(name) != state:
+                    with reached(bucket, mend):
+                        bucket.files.put_file(str(folder / name), f"{bucket.root}/{name}")
+                    sent[name] = state
+
+
+def _state(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
+
+
+def _files(folder: Path) -> list[Path]:
+    """All files that are whole."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return [path for path in files if not NOT_SENT.search(str(path.relative_to(folder)))]
