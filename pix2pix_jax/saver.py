@@ -103,3 +103,5 @@ def open_saver(
         with suppress(UsageError):  # of a failure that was told, while another one ends the run
             look(wait=True)
         close()
+        if failed:  # which Orbax may still have been writing when it was removed
+            checkpoint.remove_unfinished(workdir)

@@ -157,6 +157,7 @@ def astray(*arguments):
     raise UsageError("gone astray")
 
 
+@pytest.mark.slow
 def test_a_dataset_without_classes_has_all_scores_but_one(tiny, tmp_path):
     source = folder_of(tmp_path, {"1.jpg": jpeg(), "2.jpg": jpeg(80)})
     workdir = tmp_path / "run"
@@ -171,6 +172,7 @@ def test_a_dataset_without_classes_has_all_scores_but_one(tiny, tmp_path):
     refused("no palette", "train", *tiny, f"--workdir={tmp_path / 'b'}", *more, *WATCHED[:1], best)
 
 
+@pytest.mark.slow
 def test_pairs_that_were_trained_on_are_not_measured_by_mistake(tiny, tmp_path):
     """A source that has grown is cut into other splits; another source is another matter."""
     files = {f"{place}.png": jpeg(64, 40 + place) for place in range(6)}

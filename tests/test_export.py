@@ -244,6 +244,7 @@ def test_what_a_file_cannot_hold_is_refused(exported, tmp_path):
     assert not (tmp_path / "G.pth").exists()
 
 
+@pytest.mark.slow
 def test_from_the_command_line(exported, tmp_path):
     folder, *_ = exported
     run_of = f"--workdir={folder / 'run'}"

@@ -75,6 +75,7 @@ def test_two_processes_see_and_learn_the_same_as_one(tiny, alone, tmp_path):
     assert_alike(metrics(tmp_path), metrics(alone))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_one_stops_and_saves_both(tiny, alone, tmp_path, number):
     """And one process of as many devices goes on."""
@@ -87,7 +88,7 @@ def test_a_signal_to_one_stops_and_saves_both(tiny, alone, tmp_path, number):
     assert max(int(path.name) for path in (tmp_path / "checkpoints").iterdir()) == step
 
 
-@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("victim", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_when_one_is_lost_the_other_ends_and_the_same_command_goes_on(
     tiny, alone, tmp_path, victim
 ):
@@ -108,6 +109,7 @@ def test_when_one_is_lost_the_other_ends_and_the_same_command_goes_on(
     assert_alike(metrics(tmp_path), metrics(alone))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("devices", [1, 2])
 def test_saved_by_two_processes_a_run_goes_on_with_any_number_of_devices(
     tiny, alone, tmp_path, devices

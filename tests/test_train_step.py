@@ -39,8 +39,20 @@ ROUNDS = {  # of the discriminator, by whose turn it is
 
 @pytest.mark.parametrize(
     ("gan", "order"),
-    [(gan, "alternating") for gan in ("vanilla", "lsgan", "hinge")]
-    + [("vanilla", "real_then_fake"), *(("wgan_gp", order) for order in ROUNDS)],
+    [
+        ("vanilla", "alternating"),
+        ("wgan_gp", "alternating"),
+        *(
+            pytest.param(gan, order, marks=pytest.mark.slow)
+            for gan, order in (
+                ("lsgan", "alternating"),
+                ("hinge", "alternating"),
+                ("vanilla", "real_then_fake"),
+                ("wgan_gp", "real_then_fake"),
+                ("wgan_gp", "simultaneous"),
+            )
+        ),
+    ],
 )
 def test_one_step_against_the_equations(small, gan, order, monkeypatch):
     """The step as the paper tells it: forward passes, gradients and updates, one by one.
@@ -85,17 +97,23 @@ def test_one_step_against_the_equations(small, gan, order, monkeypatch):
         terms = {"loss/generator_gan": gan_loss, "loss/generator_l1": l1}
         return gan_loss + 30 * l1, terms
 
+    def length(gradient):
+        return jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient)))
+
     @jax.jit
     def step():
-        params, told = before.discriminator.params, {"loss/discriminator": 0}
+        params = before.discriminator.params
+        told = {"loss/discriminator": 0, "gradient/discriminator": 0}
         for sides in ROUNDS[order]:
             differentiate = jax.value_and_grad(discriminator_loss, has_aux=True)
             (loss, means), gradient = differentiate(params, sides)
             params = descend(params, gradient)
             told["loss/discriminator"] += loss
+            told["gradient/discriminator"] += length(gradient)
             told |= means
         opponent = before.discriminator.params if order == "simultaneous" else params
         gradient, terms = jax.grad(generator_loss, has_aux=True)(before.generator.params, opponent)
+        terms["gradient/generator"] = length(gradient)
         return told | terms, params, descend(before.generator.params, gradient)
 
     told, *expected = step()
@@ -131,8 +149,11 @@ def test_l1_alone_leaves_the_discriminator_untouched(small):
     before, after, metrics = one_step(replace(small, loss=Loss(gan="none")), batch_of(small, 1))
     assert_equal(before.discriminator, after.discriminator)
     assert differs(before.generator.params, after.generator.params)
-    assert set(metrics) == {"loss/generator_l1", "loss/discriminator", "loss/generator_gan"}
-    assert metrics["loss/discriminator"] == metrics["loss/generator_gan"] == 0
+    there = {name for name, value in metrics.items() if value != 0}
+    assert there == {"loss/generator_l1", "gradient/generator"}
+    assert set(metrics) - there == {
+        "loss/discriminator", "gradient/discriminator", "loss/generator_gan"
+    }  # fmt: skip
 
 
 def test_an_unconditional_discriminator_does_not_see_the_input(small):
@@ -190,6 +211,8 @@ def test_four_devices_average_the_gradients_of_their_images(small, monkeypatch):
         difference = jax.tree.map(lambda x, y: np.abs(x - y).max(), found, wanted)
         assert max(jax.tree.leaves(difference)) < 1e-5 * max(1, scale)
         assert scale > 1e-3
+        length = optax.tree.norm(wanted)
+        np.testing.assert_allclose(metrics.pop(f"gradient/{half}")[0], length, rtol=1e-5)
     for name, value in metrics.items():
         np.testing.assert_allclose(value[0], expected[1][name], rtol=1e-5)
 
@@ -277,7 +300,7 @@ def test_bfloat16_keeps_the_state_in_float32(small):
     assert {leaf.dtype.name for leaf in jax.tree.leaves(after)} == {"float32", "int32"}
     _, _, exact = one_step(small, batch)
     for name, value in metrics.items():
-        np.testing.assert_allclose(value, exact[name], atol=0.05)
+        np.testing.assert_allclose(value, exact[name], atol=0.05, rtol=0.02)
 
 
 @pytest.mark.slow
