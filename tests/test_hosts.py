@@ -19,16 +19,36 @@ def free_port():
         return listening.getsockname()[1]
 
 
-def start_two(tiny, workdir, steps, *more):
-    """The same command twice, but for its number."""
-    several = (f"--coordinator=127.0.0.1:{free_port()}", "--num_processes=2")
-    return [
-        start(
-            "train", *tiny, *FOUR, f"--workdir={workdir}", f"--config.train.steps={steps}", *more,
-            *several, f"--process_id={index}", XLA_FLAGS=DEVICES(2),
-        )
-        for index in range(2)
-    ]  # fmt: skip
+def flags(index, port):
+    several = (f"--coordinator=127.0.0.1:{port}", "--num_processes=2")
+    return (*several, f"--process_id={index}"), {}
+
+
+def by_slurm(index, port):
+    """What srun tells its tasks; JAX makes a port of the number of the job."""
+    return (), {
+        "SLURM_JOB_ID": str(port), "SLURM_STEP_NODELIST": "127.0.0.1", "SLURM_NTASKS": "2",
+        "SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": str(index), "SLURM_LOCALID": str(index),
+    }  # fmt: skip
+
+
+def by_open_mpi(index, port):
+    """What mpirun tells its processes."""
+    return (), {
+        "OMPI_MCA_orte_hnp_uri": f"{port * 4096}.0;tcp://127.0.0.1:34911",
+        "OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": str(index),
+        "OMPI_COMM_WORLD_LOCAL_RANK": str(index),
+    }  # fmt: skip
+
+
+def start_two(tiny, workdir, steps, *more, told=flags):
+    """The same command twice; and which it is of the two."""
+    port, processes = free_port(), []
+    for index in range(2):
+        known, environment = told(index, port)
+        command = ("train", *tiny, *FOUR, f"--workdir={workdir}", f"--config.train.steps={steps}")
+        processes.append(start(*command, *more, *known, XLA_FLAGS=DEVICES(2), **environment))
+    return processes
 
 
 def ended(processes, seconds=180):
@@ -72,6 +92,14 @@ def test_two_processes_see_and_learn_the_same_as_one(tiny, alone, tmp_path):
     assert (second[0], second[2]) == (0, "")
     assert "12 steps done" in first[1]
     assert "steps" not in second[1]
+    assert_alike(metrics(tmp_path), metrics(alone))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("told", [by_slurm, by_open_mpi])
+def test_what_starts_many_processes_tells_them_of_one_another(tiny, alone, tmp_path, told):
+    for status, _, err in ended(start_two(tiny, tmp_path, 12, told=told)):
+        assert (status, err) == (0, "")
     assert_alike(metrics(tmp_path), metrics(alone))
 
 
