@@ -82,6 +82,7 @@ OTHER = {
 FREE = {
     "data.source",
     "data.data_dir",
+    "model.norm_images",
     "train.steps",
     "train.log_every",
     "train.checkpoint_every",
@@ -89,6 +90,7 @@ FREE = {
     "train.evaluate_every",
     "train.best_metric",
     "train.keep",
+    "train.max_failed_saves",
     "train.steps_per_call",
 }
 sizes = st.integers(1, 40) | st.integers(1, 1100)
