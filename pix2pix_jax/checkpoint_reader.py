@@ -50,7 +50,13 @@ def read_origin(directory: Path, items: dict[str, Tree]) -> dict[str, Any]:
 
 
 def _origin(directory: Path) -> dict[str, Any]:
-    return unsealed(json.loads((directory / "origin" / "metadata").read_text()), "origin")
+    """What was saved as such; raises Rejected or OSError where it is something else."""
+    content = (directory / "origin" / "metadata").read_bytes()
+    try:
+        origin = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise Rejected("origin is not what was saved") from error
+    return unsealed(origin, "origin")
 
 
 def empty(template: Tree) -> Tree:
@@ -148,7 +154,7 @@ def read_scores(checkpoint: Path) -> dict[str, float]:
         if scores != _origin(checkpoint).get("scores", scores):
             raise Rejected("others than were measured")
         return scores
-    except (ValidationError, Rejected, OSError, ValueError) as error:
+    except (ValidationError, Rejected, OSError) as error:
         raise UsageError(
             f"{path}: is not what was saved; it only says how good that checkpoint was, so move it "
             "away"

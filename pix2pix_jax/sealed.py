@@ -36,10 +36,10 @@ def sealed(content: dict[str, Any]) -> dict[str, Any]:
     return content | {"sha256": _hash(content)}
 
 
-def unsealed(content: dict[str, Any], name: str) -> dict[str, Any]:
+def unsealed(content: Any, name: str) -> dict[str, Any]:
     """What was `sealed`; raises Rejected where it is something else."""
-    content = dict(content)
-    if content.pop("sha256") != _hash(content):
+    content = dict(content) if isinstance(content, dict) else {}
+    if content.pop("sha256", None) != _hash(content):
         raise Rejected(f"{name} is not what was saved")
     return content
 

@@ -212,6 +212,14 @@ def test_damaged_metrics_are_moved_aside_and_cost_nothing_else(
     assert (tmp_path / "rejected" / "1-metrics-0" / "metrics").read_bytes() == content
 
 
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"sha256": 1}', b"\xff", b"[" * 100_000])
+def test_damaged_origins_reject_their_checkpoint_alone(tmp_path, state, template, capsys, content):
+    save(tmp_path, state, 1, 2, scores={2: {"l1": 0.1}})
+    (tmp_path / "checkpoints" / "2" / "origin" / "metadata").write_bytes(content)
+    assert restore(tmp_path, template).step == 1
+    assert "checkpoint 2 rejected (origin is not what was saved)" in capsys.readouterr().err
+
+
 def test_an_infinite_psnr_is_the_best(tmp_path, state, small):
     scores = {1: {"psnr": 20.0}, 2: {"psnr": float("inf")}, 3: {"psnr": 30.0}}
     save(tmp_path, state, 1, 2, 3, 4, keep=1, best="psnr", scores=scores)
