@@ -54,7 +54,7 @@ def run_train(options: argparse.Namespace, fields: Fields) -> int:
     config = asked(options, fields)
     if options.workdir is None:
         raise UsageError("--workdir: train needs one, e.g. --workdir=runs/first")
-    from pix2pix_jax.hosts import is_first, join
+    from pix2pix_jax.hosts import is_first, join, wait_for_all
 
     join(options.coordinator, options.num_processes, options.process_id)
     check_backend()
@@ -62,7 +62,9 @@ def run_train(options: argparse.Namespace, fields: Fields) -> int:
     from pix2pix_jax.train import train
 
     with mirrored(options.workdir, trains=True) if is_first() else nullcontext():
-        return train(config, options.workdir)
+        status = train(config, options.workdir)
+    wait_for_all("the end")
+    return status
 
 
 def run_evaluate(options: argparse.Namespace, fields: Fields) -> int:

@@ -87,7 +87,6 @@ def train(config: Config, workdir: Path) -> int:
         say(f"{workdir}: {where}, {epochs} of {pairs} pairs from {dataset.data_dir}")
         say("compiling, which takes half a minute on a CPU")
         step, signal = fit(config, workdir, dataset, evaluate, state, totals, stopping)
-    hosts.wait_for_all("the end")
     if signal:
         say(f"{workdir}: stopped at step {step} and saved; the same command goes on from there")
         return 128 + signal
