@@ -51,7 +51,7 @@ def send(folder: Path, prefix: str) -> None:
 
 def bucket_of(folder: Path) -> Bucket | None:
     """What a folder stands for; None where that is itself."""
-    if not folder.is_relative_to(MIRRORS):
+    if not folder.is_relative_to(MIRRORS) or len(folder.relative_to(MIRRORS).parts) < 2:
         return None
     place = "://".join(str(folder.relative_to(MIRRORS)).split("/", 1))
     try:

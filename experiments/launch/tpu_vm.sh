@@ -8,11 +8,12 @@
 #   experiments/launch/tpu_vm.sh watch      # what the first host says; Ctrl-C stops only watching
 #   experiments/launch/tpu_vm.sh stop       # finishes the step and saves
 #   experiments/launch/tpu_vm.sh delete
-#   experiments/launch/tpu_vm.sh keep       # all of it until the run is done, whatever befalls
+#   experiments/launch/tpu_vm.sh keep       # all of these in turn, and again, until the run is done
 #
 # Flags after `train` or `keep` are those of the run; the default trains the paper's facades.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+self=$(realpath "$0")
+cd "$(dirname "$self")/../.."
 
 : "${NAME:?is the name of the VM}" "${ZONE:?is like us-central2-b}" "${TYPE:?is like v4-8}"
 : "${WORKDIR:?is like gs://BUCKET/runs/facades, a bucket in the region of the VM}"
@@ -46,9 +47,9 @@ watch) tpu ssh --worker=0 --command='tail -n 20 -f pix2pix_jax/train.log' ;;
 stop) tpu ssh --worker=0 --command='pkill -TERM -f "[p]ix2pix_jax train"' ;; # and all stop
 delete) tpu delete --quiet ;;
 keep)
-    "$0" create || true # it may be there
+    "$self" create || true # it may be there
     failed=0
-    until "$0" install && everywhere "cd pix2pix_jax && .venv/bin/python -m pix2pix_jax train \
+    until "$self" install && everywhere "cd pix2pix_jax && .venv/bin/python -m pix2pix_jax train \
         $(quoted "${run[@]}" "${@:2}")"; do
         state=$(tpu describe --format='value(state)' || echo GONE)
         echo "the run has ended on a VM that is $state" >&2
@@ -58,12 +59,12 @@ keep)
             [ $failed -lt 3 ] || exit 1
         else
             failed=0
-            "$0" delete || true
-            "$0" create || true
+            "$self" delete || true
+            "$self" create || true
         fi
         sleep 30
     done
-    "$0" delete
+    "$self" delete
     ;;
-*) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" && exit 2 ;;
+*) sed -n '2,/^set/s/^# \{0,1\}//p' "$self" && exit 2 ;;
 esac
