@@ -173,7 +173,7 @@ def asked(options: argparse.Namespace, fields: Fields) -> Config:
     elif options.workdir is not None:
         from pix2pix_jax.bucket import fetch
 
-        fetch(options.workdir, "config.json")
+        fetch(options.workdir, "config.json", last="config.json")
         config = read_config(options.workdir / "config.json")
     else:
         raise UsageError("--config: give an experiment, e.g. experiments/quickstart.py")

@@ -8,8 +8,8 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 import fsspec
@@ -31,22 +31,29 @@ class Bucket(NamedTuple):
 Sent = dict[str, tuple[int, int]]  # of files: when they were changed, and how many bytes they have
 
 
-def fetch(folder: Path, prefix: str) -> None:
+def fetch(folder: Path, prefix: str, last: str) -> None:
     """Fetches what begins with `prefix` in a folder that stands for one in a bucket.
+
+    Args:
+      folder: one that stands for itself is left alone.
+      prefix: of names.
+      last: the file that `send` sends last to a folder; those without it are not whole.
 
     Raises:
       UsageError: the bucket cannot be reached.
     """
     if bucket := bucket_of(folder):
         known = {name: info for name, info in listed(bucket).items() if name.startswith(prefix)}
-        fetch_these(bucket, folder, known)
+        whole = {PurePath(name).parent for name in known if PurePath(name).name == last}
+        wanted = {name: known[name] for name in known if PurePath(name).parent in whole}
+        fetch_these(bucket, folder, wanted)
 
 
-def send(folder: Path, prefix: str) -> None:
-    """Sends what begins with `prefix` in such a folder, and is not there; raises as `fetch`."""
+def send(folder: Path, prefix: str, last: str) -> None:
+    """Sends what begins with `prefix` in such a folder and is not there; as in `fetch`."""
     if bucket := bucket_of(folder):
         sent = {name: _state(folder / name) for name in listed(bucket) if (folder / name).exists()}
-        send_new(bucket, folder, sent, prefix)
+        send_new(bucket, folder, sent, prefix, last)
 
 
 def bucket_of(folder: Path) -> Bucket | None:
@@ -85,7 +92,8 @@ def listed(bucket: Bucket) -> dict[str, dict[str, Any]]:
     return {
         name: info
         for path, info in found.items()
-        if not NOT_SENT.search(name := path.removeprefix(bucket.root).lstrip("/"))
+        if (name := path.removeprefix(bucket.root).lstrip("/"))
+        and not (name.endswith("/") or NOT_SENT.search(name))
     }
 
 
@@ -111,18 +119,24 @@ def _same(path: Path, info: dict[str, Any]) -> bool:
         )
 
 
-def send_new(bucket: Bucket, folder: Path, sent: Sent, prefix: str = "") -> None:
-    """Sends what was changed since."""
+def send_new(
+    bucket: Bucket, folder: Path, sent: Sent, prefix: str = "", last: str | None = None
+) -> None:
+    """Sends what was changed since; in its folder, a file called `last` is the last."""
     mend = f"what is not there yet is in {folder}, and the same command sends it"
-    names = {str(path.relative_to(folder)) for path in _files(folder)}
-    for name in sorted(names):
-        if name.startswith(prefix):
-            with suppress(FileNotFoundError):  # of a checkpoint that is no longer kept
-                state = _state(folder / name)
-                if sent.get(name) != state:
-                    with reached(bucket, mend):
-                        bucket.files.put_file(str(folder / name), f"{bucket.root}/{name}")
-                    sent[name] = state
+    names = [str(path.relative_to(folder)) for path in _files(folder)]
+    for name in sorted(names, key=lambda name: (PurePath(name).name == last, name)):
+        if not name.startswith(prefix):
+            continue
+        try:
+            state = _state(folder / name)
+            if sent.get(name) != state:
+                with reached(bucket, mend):
+                    bucket.files.put_file(str(folder / name), f"{bucket.root}/{name}")
+                sent[name] = state
+        except (FileNotFoundError, UsageError):
+            if (folder / name).exists():  # else of a checkpoint that is no longer kept
+                raise
 
 
 def _state(path: Path) -> tuple[int, int]:

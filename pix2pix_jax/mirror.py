@@ -105,19 +105,27 @@ def _kept_up_to_date(bucket: Bucket, folder: Path, sent: Sent) -> Iterator[None]
             try:
                 update()
                 failed = False
-            except UsageError as error:
+            except (UsageError, OSError) as error:
                 if not failed:
                     tell(f"NOT UP TO DATE: {error}", sys.stderr)
                 failed = True
+
+    def finish() -> None:
+        done.set()
+        thread.join()
+        update()
 
     thread = threading.Thread(target=keep_sending, daemon=True)
     thread.start()
     try:
         yield
-    finally:
-        done.set()
-        thread.join()
-        update()
+    except BaseException:
+        try:
+            finish()
+        except (UsageError, OSError) as error:  # beside what has ended the run
+            tell(f"NOT UP TO DATE: {error}", sys.stderr)
+        raise
+    finish()
 
 
 def _step(name: str) -> int | None:

@@ -182,12 +182,42 @@ def test_a_bucket_writes_nothing_outside_of_its_folder(machine):
 
 def test_a_part_is_fetched_and_sent_alone(machine):
     folder = machine("first")
-    write(folder, {"maps/1/a": "a", "facades/1/b": "b"})
-    send(folder, "maps")
+    write(folder, {"maps/1/a": "a", "maps/1/info": "", "facades/1/b": "b", "facades/1/info": ""})
+    send(folder, "maps", "info")
+    assert in_bucket() == {"maps/1/a": "a", "maps/1/info": ""}
+    send(folder, "", "info")
+    fetch(machine("second"), "facades", "info")
+    assert held(machine("second")) == {"facades/1/b": "b", "facades/1/info": ""}
+
+
+def test_what_was_half_sent_is_not_taken_for_whole(machine, monkeypatch):
+    folder, memory = machine("first"), fsspec.filesystem("memory")
+    write(folder, {"maps/1/a": "a", "maps/1/info": "", "maps/1/z": "z"})
+    put = memory.put_file
+
+    def put_some(source, place):
+        return unreachable() if place.endswith("z") else put(source, place)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(memory.__class__, "put_file", staticmethod(put_some))
+        assert "the line is cut" in refusal(send, folder, "maps", "info")
     assert in_bucket() == {"maps/1/a": "a"}
-    send(folder, "")
-    fetch(machine("second"), "facades")
-    assert held(machine("second")) == {"facades/1/b": "b"}
+    fetch(machine("second"), "maps", "info")
+    assert held(machine("second")) == {}
+    send(machine("first"), "maps", "info")
+    fetch(machine("second"), "maps", "info")
+    assert held(machine("second")) == held(folder)
+
+
+def test_what_has_ended_a_run_is_told_though_nothing_can_be_sent(machine, monkeypatch, capsys):
+    def train():
+        with mirrored(machine("first")):
+            write(machine("first"), {"config.json": "{}"})
+            monkeypatch.setattr(fsspec.filesystem("memory").__class__, "put_file", unreachable)
+            raise bucket.UsageError("step 5: loss/generator_gan is nan")
+
+    assert refusal(train) == "step 5: loss/generator_gan is nan"
+    assert f"NOT UP TO DATE: {PLACE}: cannot be reached" in capsys.readouterr().err
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from pix2pix_jax.data.sources import Pair, download, find_pairs, shown, walk
 from pix2pix_jax.data.synthetic import draw_facade
 from pix2pix_jax.files import local, locked
 
+INFO = "dataset_info.json"
 URL = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/{name}.tar.gz"
 FEATURES = tfds.features.FeaturesDict(
     # Text features hold bytes, and unlike image features never ask for TensorFlow.
@@ -123,9 +124,9 @@ def prepare(data: Data) -> tfds.core.DatasetBuilder:
     with locked(data_dir, wait=True) as alone:
         if alone:
             _sweep(data_dir)
-        fetch(data_dir, prefix)
+        fetch(data_dir, prefix, INFO)
         builder = _prepared(data, data_dir)
-        send(data_dir, prefix)
+        send(data_dir, prefix, INFO)
         return builder
 
 
@@ -191,7 +192,7 @@ def _from_download(name: str, data_dir: Path) -> tfds.core.DatasetBuilder:
 
 def _from_what_is_left(source: Path, name: str, data_dir: Path) -> tfds.core.DatasetBuilder:
     """A source that is gone is served by what was last prepared from it."""
-    written = (data_dir / "paired_images").glob(f"{name}-*/*/dataset_info.json")
+    written = (data_dir / "paired_images").glob(f"{name}-*/*/{INFO}")
     for path in sorted(written, key=lambda path: path.stat().st_mtime, reverse=True):
         builder = tfds.builder_from_directory(path.parent)
         if builder.info.metadata["source"] == str(source):
