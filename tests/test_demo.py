@@ -74,10 +74,8 @@ def page(served, browser):
 def settled(page, least=1):
     """Waits until so many translations have come, and none is on its way."""
     page.wait_for_function(
-        "least => new Promise(done => { let last = -1; const look = () => {"
-        " const count = Number(document.querySelector('#output').dataset.count);"
-        " if (count >= least && count === last) done(true);"
-        " else { last = count; setTimeout(look, 300); } }; look(); })",
+        "least => { const output = document.querySelector('#output');"
+        " return output.dataset.count >= least && output.ariaBusy === 'false'; }",
         arg=least,
     )
 
