@@ -20,7 +20,10 @@ class UsageError(ValueError):
     """What the user can mend, in one line that names the file or field: exit status 2."""
 
     def __init__(self, message: str):
-        super().__init__(" ".join(message.split()))
+        line = " ".join(message.split())
+        # Names come from files of strangers, and could tell a terminal what to do.
+        shown = (char if char.isprintable() else repr(char)[1:-1] for char in line)
+        super().__init__("".join(shown))
 
 
 def _numbers(value: Any) -> Any:

@@ -1,7 +1,10 @@
 """Pairs are found in every layout, written once as they are, and refused by name."""
 
+import bz2
 import gc
+import gzip
 import io
+import lzma
 import os
 import sys
 import tarfile
@@ -431,9 +434,21 @@ def test_what_unpacks_to_much_more_than_it_is_is_refused(tmp_path, monkeypatch, 
             for name, value in fields.items():
                 setattr(member, name, value)
             archive.addfile(member, io.BytesIO(bytes(member.size)))
+    assert_bomb(tarball)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bz2.compress])
+def test_what_comes_after_the_end_of_a_tarball_counts(tmp_path, monkeypatch, pack):
+    monkeypatch.setattr(archives, "ALWAYS", 3_000_000)
+    tarball = packed(filled(tmp_path / "pairs"), "")
+    tarball.write_bytes(pack(tarball.read_bytes()) + pack(bytes(4_000_000)))
+    assert_bomb(tarball)
+
+
+def assert_bomb(tarball):
     message = refusal(prepare, folder(tarball))
     assert message.startswith(f"{tarball}: unpacks to more than 0.0 GB")
-    assert not list((tmp_path / "data").glob("unpacked-*"))
+    assert not list((tarball.parent / "cache").glob("unpacked-*"))
 
 
 def test_a_public_set_is_downloaded_once(tmp_path, website):

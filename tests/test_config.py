@@ -220,6 +220,10 @@ def test_configs_of_the_same_numbers_have_the_same_identity(field, schedule):
     assert (identity(base) == identity(other)) == (changed_fields(base, other) == [])
 
 
+def test_a_refusal_is_a_line_that_no_name_can_colour():
+    assert str(UsageError("a\n\x1b[31mü \udcff")) == r"a \x1b[31mü \udcff"
+
+
 def test_all_changes_are_reported_at_once():
     free = FREE - {"train.steps"}  # the learning rate decays
     assert set(changed_fields(Config(), override(Config(), OTHER))) == set(OTHER) - free

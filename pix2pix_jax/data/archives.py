@@ -80,7 +80,7 @@ class _Bounded(NamedTuple):
     source: Path
 
     def read(self, size: int) -> bytes:
-        _check(size, self.most, self.source)
+        _check(self.file.tell() + size, self.most, self.source)
         return self.file.read(size)
 
     def seek(self, place: int) -> int:
