@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from absl import logging as absl_logging
 
+from pix2pix_jax.backend import check_backend
 from pix2pix_jax.config import Config, UsageError
 from pix2pix_jax.config_files import load_experiment, load_sweep, override, read_config
 from pix2pix_jax.files import MIRRORS, local
@@ -54,16 +55,17 @@ def run_train(options: argparse.Namespace, fields: Fields) -> int:
     config = asked(options, fields)
     if options.workdir is None:
         raise UsageError("--workdir: train needs one, e.g. --workdir=runs/first")
-    from pix2pix_jax.hosts import is_first, join, wait_for_all
+    from pix2pix_jax.hosts import is_first, join, lost_errors, wait_for_all
 
     join(options.coordinator, options.num_processes, options.process_id)
     check_backend()
     from pix2pix_jax.mirror import mirrored
     from pix2pix_jax.train import train
 
-    with mirrored(options.workdir, trains=True) if is_first() else nullcontext():
-        status = train(config, options.workdir)
-    wait_for_all("the end")
+    with lost_errors():
+        with mirrored(options.workdir, trains=True) if is_first() else nullcontext():
+            status = train(config, options.workdir)
+        wait_for_all("the end")
     return status
 
 
@@ -199,20 +201,6 @@ def workdir_at_hand(options: argparse.Namespace) -> AbstractContextManager[None]
     from pix2pix_jax.mirror import mirrored
 
     return mirrored(options.workdir)
-
-
-def check_backend() -> None:
-    """Raises UsageError when JAX cannot have the devices that it was told to use."""
-    import jax
-
-    try:
-        jax.devices()
-    except (RuntimeError, AssertionError) as error:  # bare where a plugin is not installed
-        reason = str(error).partition("\n")[0] or "that platform is not installed"
-        raise UsageError(
-            f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}: no devices ({reason}); "
-            "unset it to run on what there is, or install pix2pix_jax[cuda] or [tpu]"
-        ) from error
 
 
 class Parser(argparse.ArgumentParser):

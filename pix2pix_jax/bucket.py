@@ -44,8 +44,8 @@ def fetch(folder: Path, prefix: str, last: str) -> None:
     """
     if bucket := bucket_of(folder):
         known = {name: info for name, info in listed(bucket).items() if name.startswith(prefix)}
-        whole = {PurePath(name).parent for name in known if PurePath(name).name == last}
-        wanted = {name: known[name] for name in known if PurePath(name).parent in whole}
+        folders = {PurePath(name).parent for name in known if PurePath(name).name == last}
+        wanted = {name: known[name] for name in known if PurePath(name).parent in folders}
         fetch_these(bucket, folder, wanted)
 
 
@@ -97,16 +97,35 @@ def listed(bucket: Bucket) -> dict[str, dict[str, Any]]:
     }
 
 
-def fetch_these(bucket: Bucket, folder: Path, known: dict[str, dict[str, Any]]) -> Sent:
-    """Makes these files of the folder what they are in the bucket."""
+def fetch_these(bucket: Bucket, folder: Path, known: dict[str, dict[str, Any]]) -> list[str]:
+    """Makes these files of the folder what they are in the bucket; returns those that are gone."""
+    gone = []
     for name, info in known.items():
         path = folder / name
         if not path.resolve().is_relative_to(folder.resolve()):
             raise UsageError(f"{bucket.place}: holds {name}, which lies outside of it; remove it")
         if not _same(path, info):
-            with whole(path) as partial, reached(bucket):
-                bucket.files.get_file(f"{bucket.root}/{name}", str(partial))
-    return {name: _state(folder / name) for name in known}
+            with reached(bucket):
+                try:
+                    with whole(path) as partial:
+                        bucket.files.get_file(f"{bucket.root}/{name}", str(partial))
+                except FileNotFoundError:
+                    gone.append(name)
+    return gone
+
+
+def already_sent(bucket: Bucket, folder: Path) -> Sent:
+    """What is in the bucket; in the state that it has here, where it is the same."""
+    sent = {}
+    for name, info in listed(bucket).items():
+        same = _same(folder / name, info)
+        sent[name] = _state(folder / name) if same else (0, 0)
+    return sent
+
+
+def states(folder: Path) -> Sent:
+    """What is here, as if it was sent."""
+    return {str(path.relative_to(folder)): _state(path) for path in _files(folder)}
 
 
 def _same(path: Path, info: dict[str, Any]) -> bool:
@@ -125,7 +144,12 @@ def send_new(
     """Sends what was changed since; in its folder, a file called `last` is the last."""
     mend = f"what is not there yet is in {folder}, and the same command sends it"
     names = [str(path.relative_to(folder)) for path in _files(folder)]
-    for name in sorted(names, key=lambda name: (PurePath(name).name == last, name)):
+
+    def order(name: str) -> tuple[bool, bool, str]:
+        # A checkpoint says that all before it is there.
+        return name.startswith("checkpoints/"), PurePath(name).name == last, name
+
+    for name in sorted(names, key=order):
         if not name.startswith(prefix):
             continue
         try:

@@ -6,6 +6,7 @@ generator can be taken away by copying one folder), `optimizer` (both Adam state
 the log, and those of its evaluation, which Orbax keeps as `metrics`, too).
 """
 
+import itertools
 import shutil
 import sys
 from collections.abc import Iterator
@@ -140,7 +141,8 @@ def save(
                 f"step {step}: {jax.tree_util.keystr(path)} is not finite, so it was not saved; "
                 "start another --workdir, say with a lower --config.optimizer.learning_rate"
             )
-    origin = {"structure": structure(items), "data": data, "totals": totals, "scores": scores}
+    origin = {"step": step, "structure": structure(items)}
+    origin |= {"data": data, "totals": totals, "scores": scores}
     args = {name: ocp.args.StandardSave(items[name]) for name in ITEMS}
     args["origin"] = ocp.args.JsonSave(sealed(origin))
     with write_errors(Path(manager.directory).parent):
@@ -235,5 +237,5 @@ def _move_aside(path: Path, name: str, workdir: Path) -> Path:
     """To rejected/ in the workdir: nothing is ever deleted."""
     aside = workdir / "rejected"
     aside.mkdir(exist_ok=True)
-    number = sum(1 for _ in aside.glob(f"{name}-*"))
-    return path.rename(aside / f"{name}-{number}")
+    free = (aside / f"{name}-{number}" for number in itertools.count())
+    return path.rename(next(place for place in free if not place.exists()))

@@ -56,7 +56,10 @@ def _origin(directory: Path) -> dict[str, Any]:
         origin = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise Rejected("origin is not what was saved") from error
-    return unsealed(origin, "origin")
+    origin = unsealed(origin, "origin")
+    if str(origin["step"]) != directory.name:
+        raise Rejected(f"origin is of step {origin['step']}")
+    return origin
 
 
 def empty(template: Tree) -> Tree:
@@ -150,8 +153,7 @@ def read_scores(checkpoint: Path) -> dict[str, float]:
         return {}
     try:
         scores = TypeAdapter(dict[str, float]).validate_json(path.read_bytes(), strict=True)
-        # Those of older versions have no scores beside.
-        if scores != _origin(checkpoint).get("scores", scores):
+        if scores != _origin(checkpoint)["scores"]:
             raise Rejected("others than were measured")
         return scores
     except (ValidationError, Rejected, OSError) as error:

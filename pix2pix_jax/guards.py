@@ -1,5 +1,6 @@
 """What can end a run before its last step, each told in one line: UsageError, or a signal."""
 
+import itertools
 import json
 import os
 import re
@@ -162,16 +163,17 @@ def memory_errors(
 
 
 @contextmanager
-def caught_signals() -> Iterator[Callable[[int], int]]:
+def caught_signals() -> Iterator[Callable[[], int]]:
     """Catches the first SIGTERM or SIGINT; a later one ends the process at once.
 
     Of several processes each hears of one that any of them got. There, JAX has its own handler of
-    SIGTERM, and calculates a step that none of them has come to yet.
+    SIGTERM, and calculates a call that none of them has come to yet.
 
     Yields:
-      stopping(step): the signal after which the run is to be saved and stopped at this step, or
-      0. To be asked after every call to the devices, by all processes.
+      stopping(): the signal after which the run is to be saved and stopped at this step, or 0. To
+      be asked after every call to the devices, by all processes.
     """
+    calls = itertools.count()  # one by one, as JAX waits for just that one
     caught: list[int] = []
     times: list[float] = []
     several = jax.distributed.is_initialized()
@@ -188,8 +190,8 @@ def caught_signals() -> Iterator[Callable[[int], int]]:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
-    def stopping(step: int) -> int:
-        if several and multihost_utils.reached_preemption_sync_point(step):
+    def stopping() -> int:
+        if several and multihost_utils.reached_preemption_sync_point(next(calls)):
             caught.append(signal.SIGTERM)
             times.append(time.monotonic())
             signal.signal(signal.SIGTERM, catch)  # of which JAX has no more use

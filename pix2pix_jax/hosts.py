@@ -20,14 +20,21 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from pix2pix_jax.backend import check_backend
 from pix2pix_jax.config import UsageError
 
 CONNECTING = 300  # seconds that the first to be started waits for the last
 LOST = 10  # seconds without a sign of one after which the others end
-LEAVING = 60  # seconds that one which ends by an error waits for the others to end, too
+LEAVING = 15  # seconds that one which ends by an error waits for the others to end, too
+AGAIN = 75  # exit status where another process was lost, as sysexits.h has it: try again
 STARTED = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")  # by srun and mpirun: how many
 GO_ON = "the same command on all hosts goes on from the newest checkpoint"
-LAST_WORDS = "import sys; text = sys.stdin.read(); text.endswith('.') or sys.stderr.write(text)"
+NOT_JOINED = "--coordinator: the other processes cannot be joined"
+START_ALL = (
+    f"start all of them within {CONNECTING} s and give each --coordinator=HOST:PORT "
+    "--num_processes=N --process_id=I; or --num_processes=1, to train on this host alone"
+)
+LAST_WORDS = "import sys; *_, last = sys.stdin; last == '.' or sys.stderr.write(last)"
 
 
 def join(coordinator: str | None, processes: int | None, index: int | None) -> None:
@@ -51,6 +58,7 @@ def join(coordinator: str | None, processes: int | None, index: int | None) -> N
         raise UsageError(f"--{missing[0]}: is missing; give all of --{', --'.join(flags)}, or none")
     if processes is not None and index >= processes:
         raise UsageError(f"--process_id: {index} is not below --num_processes={processes}")
+    _say_at_the_end(f"{NOT_JOINED}; {START_ALL}")
     try:
         jax.distributed.initialize(
             coordinator,
@@ -61,16 +69,14 @@ def join(coordinator: str | None, processes: int | None, index: int | None) -> N
             shutdown_timeout_seconds=2 * LEAVING,
         )
     except (RuntimeError, ValueError) as error:
+        _say_nothing()
         reason = str(error).partition("\n")[0][:200]
-        raise UsageError(
-            f"--coordinator: the other processes cannot be joined ({reason}); start all of them "
-            f"within {CONNECTING} s and give each --coordinator=HOST:PORT --num_processes=N "
-            "--process_id=I; or --num_processes=1, to train on this host alone"
-        ) from error
+        raise UsageError(f"{NOT_JOINED} ({reason}); {START_ALL}") from error
+    atexit.register(_leave)
+    check_backend()
+    _say_at_the_end(f"{_named()} is gone: it was killed, or another one was lost; {GO_ON}")
     if jax.process_index():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (to the end)
-    _last_words()
-    atexit.register(_leave)
 
 
 def _started_with_others() -> bool:
@@ -84,19 +90,26 @@ def _started_with_others() -> bool:
 
 @cache
 def _last_words() -> subprocess.Popen:
-    """Starts what says that this process is gone, unless it is told "." by then.
+    """Starts what says the last line that it was told, once this process is gone.
 
     When one process is lost JAX ends the others, and neither tells Python nor waits for it.
     """
-    words = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-S", "-c", LAST_WORDS],
         stdin=subprocess.PIPE,
         text=True,
         start_new_session=True,  # out of the way of Ctrl-C
     )
-    words.stdin.write(f"{_named()} is gone: it was killed, or another one was lost; {GO_ON}\n")
-    words.stdin.flush()
-    return words
+
+
+def _say_at_the_end(line: str) -> None:
+    _last_words().stdin.write(f"{line}\n")
+    _last_words().stdin.flush()
+
+
+def _say_nothing() -> None:
+    with suppress(OSError):
+        _last_words().communicate(".")
 
 
 def _named() -> str:
@@ -105,8 +118,7 @@ def _named() -> str:
 
 def _leave() -> None:
     """Waits for the others to leave as well; where they do not, JAX will end them."""
-    with suppress(OSError):
-        _last_words().communicate(".")
+    _say_nothing()
     late = threading.Timer(LEAVING, os._exit, [2])
     late.daemon = True
     late.start()
@@ -122,9 +134,8 @@ def lost_errors() -> Iterator[None]:
         if jax.process_count() == 1:
             raise
         atexit.unregister(_leave)
-        atexit.register(os._exit, 2)  # before JAX says goodbye to those who are gone
-        with suppress(OSError):
-            _last_words().communicate(".")
+        atexit.register(os._exit, AGAIN)  # before JAX says goodbye to those who are gone
+        _say_nothing()
         reason = str(error).partition("\n")[0][:200]
         raise UsageError(f"{_named()} cannot go on with the others ({reason}); {GO_ON}") from error
 

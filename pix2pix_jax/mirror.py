@@ -5,35 +5,41 @@ import shutil
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
 from pix2pix_jax.bucket import (
     Bucket,
     Sent,
+    already_sent,
     bucket_of,
     fetch_these,
     listed,
     reached,
     send_new,
+    states,
 )
 from pix2pix_jax.checkpoint_reader import saved_steps
 from pix2pix_jax.config import UsageError
-from pix2pix_jax.console import tell
+from pix2pix_jax.console import say, tell
 from pix2pix_jax.files import locked
 from pix2pix_jax.guards import one_trains
 from pix2pix_jax.lease import leased
 
-PAUSE = 10  # seconds between two looks at what is new
-
-CHECKPOINT = re.compile(r"checkpoints/(\d+)/")
+EVERY = 10  # seconds between two looks at what is new
+CHECKPOINT = re.compile(r"checkpoints/(\d+)/(.*)")
+LAST = "_CHECKPOINT_METADATA"  # file of a checkpoint to be sent: without it, it is not whole
+# Hidden, so sent with nothing else: who trained last, there and here; and whether all was sent.
+SESSION, ALL_SENT = ".session", ".all_sent"
 
 
 @contextmanager
 def mirrored(workdir: Path, trains: bool = False) -> Iterator[None]:
     """Fetches what a workdir stands for, and sends what is new in the `with` block.
 
-    Where this machine is ahead, since it could not send what it had, nothing is fetched.
+    Where the last to train was this machine nothing is fetched, as it has all that is there, and
+    what it could not send.
 
     Args:
       workdir: one that stands for itself is left alone.
@@ -44,27 +50,74 @@ def mirrored(workdir: Path, trains: bool = False) -> Iterator[None]:
       UsageError: the bucket cannot be reached; what could not be sent stays in the folder.
     """
     bucket = bucket_of(workdir)
-    with ExitStack() as stack, one_trains(workdir) if trains else nullcontext():
-        try:
-            if bucket:
-                stack.enter_context(locked(workdir.with_name(f".{workdir.name}.mirror"), False))
-        except BlockingIOError:
-            if trains:
-                raise
-            bucket = None  # a process of this machine trains in it, and sends what is new
-        if bucket:
-            if trains:
-                with reached(bucket):
-                    stack.enter_context(_leased(bucket, workdir))
-            known = listed(bucket)
-            steps, there = set(saved_steps(workdir)), set(map(_step, known)) - {None}
-            sent: Sent = {}
-            if max(steps, default=-1) <= max(there, default=-1):
-                for step in steps - there:  # which are no longer kept
-                    shutil.rmtree(workdir / "checkpoints" / str(step))
-                sent = fetch_these(bucket, workdir, known)
-            stack.enter_context(_kept_up_to_date(bucket, workdir, sent))
+    if bucket is None:
         yield
+        return
+    with ExitStack() as stack:
+        if trains:
+            stack.enter_context(one_trains(workdir))
+            stack.enter_context(locked(_beside(workdir), wait=False))
+            with reached(bucket):
+                stack.enter_context(_leased(bucket, workdir))
+            _fetch(bucket, workdir)
+            _begin(bucket, workdir)
+            stack.enter_context(_kept_up_to_date(bucket, workdir, already_sent(bucket, workdir)))
+        else:
+            # Where a process of this machine trains in it, all is here, and is sent by that.
+            with suppress(BlockingIOError), locked(_beside(workdir), wait=False):
+                _fetch(bucket, workdir)
+                stack.callback(send_new, bucket, workdir, states(workdir))
+        yield
+
+
+def _beside(workdir: Path) -> Path:
+    return workdir.with_name(f".{workdir.name}.mirror")
+
+
+def _fetch(bucket: Bucket, workdir: Path) -> None:
+    """Makes the folder what is in the bucket; what is here alone and was not sent is set aside."""
+    with reached(bucket):
+        known, there = listed(bucket), _session(bucket)
+    here = workdir / SESSION
+    if there is not None and here.exists() and here.read_text() == there:
+        return
+    if (workdir / ALL_SENT).exists():
+        shutil.rmtree(workdir)
+    elif workdir.exists():
+        aside = workdir.with_name(f"{workdir.name}.{uuid4().hex[:8]}")
+        workdir.rename(aside)
+        say(f"{bucket.place}: another machine went on; what was not sent from here is in {aside}")
+    whole = {match[1] for name in known if (match := CHECKPOINT.match(name)) and match[2] == LAST}
+    wanted = {
+        name: info
+        for name, info in known.items()
+        if not (match := CHECKPOINT.match(name)) or match[1] in whole
+    }
+    for name in fetch_these(bucket, workdir, wanted):  # those that were removed meanwhile
+        if match := CHECKPOINT.match(name):
+            shutil.rmtree(workdir / "checkpoints" / match[1], ignore_errors=True)
+    workdir.mkdir(parents=True, exist_ok=True)
+    (workdir / ALL_SENT).touch()
+    if there is not None:
+        here.write_text(there)
+
+
+def _session(bucket: Bucket) -> str | None:
+    """Who trained last in a bucket."""
+    try:
+        return bucket.files.cat_file(f"{bucket.root}/{SESSION}").decode()
+    except FileNotFoundError:
+        return None
+
+
+def _begin(bucket: Bucket, workdir: Path) -> None:
+    """From now on this machine has what the bucket may lack."""
+    name = uuid4().hex
+    with reached(bucket):
+        bucket.files.pipe_file(f"{bucket.root}/{SESSION}", name.encode())
+    workdir.mkdir(parents=True, exist_ok=True)
+    (workdir / SESSION).write_text(name)
+    (workdir / ALL_SENT).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -89,19 +142,19 @@ def _kept_up_to_date(bucket: Bucket, folder: Path, sent: Sent) -> Iterator[None]
     done = threading.Event()
 
     def update() -> None:
-        send_new(bucket, folder, sent)
+        send_new(bucket, folder, sent, last=LAST)
         steps = saved_steps(folder)
         for name in list(sent):
-            step = _step(name)
+            match = CHECKPOINT.match(name)
             # No longer kept, now that a newer one is there.
-            if step is not None and steps and step <= steps[-1] and not (folder / name).exists():
+            if match and steps and int(match[1]) <= steps[-1] and not (folder / name).exists():
                 with reached(bucket):
                     bucket.files.rm_file(f"{bucket.root}/{name}")
                 del sent[name]
 
     def keep_sending() -> None:
         failed = False
-        while not done.wait(PAUSE):
+        while not done.wait(EVERY):
             try:
                 update()
                 failed = False
@@ -114,6 +167,8 @@ def _kept_up_to_date(bucket: Bucket, folder: Path, sent: Sent) -> Iterator[None]
         done.set()
         thread.join()
         update()
+        if folder.exists():
+            (folder / ALL_SENT).touch()
 
     thread = threading.Thread(target=keep_sending, daemon=True)
     thread.start()
@@ -126,9 +181,3 @@ def _kept_up_to_date(bucket: Bucket, folder: Path, sent: Sent) -> Iterator[None]
             tell(f"NOT UP TO DATE: {error}", sys.stderr)
         raise
     finish()
-
-
-def _step(name: str) -> int | None:
-    """Which checkpoint a file belongs to."""
-    match = CHECKPOINT.match(name)
-    return int(match[1]) if match else None

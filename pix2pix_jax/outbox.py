@@ -44,6 +44,15 @@ def open_outbox() -> Iterator[Put]:
 
 
 def _write_all(waiting: dict[str, Callable[[], None]]) -> None:
+    """Tries all, but those of a kind in their order; raises what befell the first."""
+    failed: dict[str, OSError] = {}  # by kind
     for name in list(waiting):
-        waiting[name]()
-        del waiting[name]
+        kind = name.partition(" ")[0]
+        if kind not in failed:
+            try:
+                waiting[name]()
+                del waiting[name]
+            except OSError as error:
+                failed[kind] = error
+    if failed:
+        raise next(iter(failed.values()))

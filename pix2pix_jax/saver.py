@@ -47,10 +47,17 @@ def open_saver(
             with checkpoint.write_errors(workdir):
                 call(*arguments)
         except checkpoint.SaveFailed as error:
-            failed += 1
             close()
             checkpoint.remove_unfinished(workdir)  # which takes room that others need
             newest = max(saved_steps(workdir), default=0)
+            if newest == step:
+                tell(
+                    f"{workdir}/checkpoints: step {step} is saved, but what is no longer to be "
+                    f"kept could not be removed ({error.reason})",
+                    sys.stderr,
+                )
+                return True
+            failed += 1
             text = f"{workdir}/checkpoints: step {step} is NOT SAVED ({error.reason}), "
             if failed >= options.max_failed_saves:
                 raise UsageError(
@@ -85,12 +92,15 @@ def open_saver(
         scores: dict[str, float],
         last: bool = False,
     ) -> None:
-        nonlocal saving
+        nonlocal saving, failed
         look(wait=True)
         step = int(state.step)
         while True:
             if succeeds(step, begin, state, totals, data, scores):
-                saving = step
+                if manager is None:  # as it is saved already
+                    failed = 0
+                else:
+                    saving = step
                 if last:
                     look(wait=True)
             if not (last and failed):

@@ -20,13 +20,21 @@ class SealedHandler(ocp.StandardCheckpointHandler):
     def finalize(self, directory: Path) -> None:
         """Called when all is written, before the checkpoint gets its name."""
         super().finalize(directory)
-        (directory / SEAL).write_text(json.dumps(_file_hashes(Path(directory)), indent=2))
+        content = {"step": _step(directory), "files": _file_hashes(Path(directory))}
+        (directory / SEAL).write_text(json.dumps(content, indent=2))
+
+
+def _step(item: Path) -> int:
+    """Of the checkpoint that an item is of; while it is written, its name has more to it."""
+    return int(item.parent.name.partition(".")[0])
 
 
 def check_seal(item: Path) -> None:
-    """Raises Rejected where a file is not what SealedHandler saved."""
+    """Raises Rejected where a file is not what SealedHandler saved, or is of another step."""
     saved, found = json.loads((item / SEAL).read_text()), _file_hashes(item)
-    for place, digest in saved.items():
+    if saved["step"] != _step(item):
+        raise Rejected(f"{item.name} is of step {saved['step']}")
+    for place, digest in saved["files"].items():
         if found.get(place) != digest:
             raise Rejected(f"{item.name}/{place} is not what was saved")
 

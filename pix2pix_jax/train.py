@@ -56,7 +56,7 @@ def train(config: Config, workdir: Path) -> int:
     hosts.check_alike("--config", repr(replace(config, data=elsewhere)))
     check_devices(config.data.batch_size)
     if config.model.norm == "batch":
-        images = hosts.of_first(np.int32(norm_images(config, workdir)))
+        images = hosts.of_first(np.int32(norm_images(config, workdir) if hosts.is_first() else 0))
         config = changed(config, {"model": {"norm_images": int(images)}})
     template = jax.eval_shape(lambda: create_state(config))
     if hosts.is_first():
@@ -73,10 +73,11 @@ def train(config: Config, workdir: Path) -> int:
     last = config.train.steps
     with (
         owned(workdir) if hosts.is_first() else nullcontext(),
-        hosts.lost_errors(),
         memory_errors(),
         caught_signals() as stopping,  # until the last save is on disk
     ):
+        if hosts.is_first():  # whose run another process may have begun meanwhile
+            check_workdir(workdir, config)
         resumed, state, totals = restored(config, workdir, template, fingerprint(dataset))
         if state.step >= last:
             say(f"{workdir}: done, step {state.step} of train.steps {last}; nothing left to do")
@@ -121,7 +122,7 @@ def fit(
     evaluate: Callable[[dict], dict[str, float]],
     state: TrainState,
     totals: checkpoint.Totals,
-    stopping: Callable[[int], int],
+    stopping: Callable[[], int],
 ) -> tuple[int, int]:
     """Runs to train.steps, or until a signal; returns the last step, which is saved, and that."""
     unread: list[Metrics] = []
@@ -134,7 +135,7 @@ def fit(
     ):
         for step, now, metrics in updates(config, state, batches):
             unread.append(metrics)
-            number, due, values = stopping(step), due_at(step, config.train), {}
+            number, due, values = stopping(), due_at(step, config.train), {}
             if due or number:
                 values = add_up(totals, unread, step)
             record(step, now, values, totals, due, number > 0)

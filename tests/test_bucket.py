@@ -25,7 +25,7 @@ def machine(tmp_path, monkeypatch):
     """Makes this machine another one, which has no files yet."""
     monkeypatch.setattr(lease, "BEAT", 0.05)
     monkeypatch.setattr(lease, "DEAD", 0.5)
-    monkeypatch.setattr(mirror, "PAUSE", 0.05)
+    monkeypatch.setattr(mirror, "EVERY", 0.05)
 
     def named(name):
         for module in (files, bucket):
@@ -66,8 +66,8 @@ def in_bucket():
 FIRST = {
     "config.json": "{}",
     "metrics.jsonl": "1\n",
-    "checkpoints/4/a": "4",
-    "checkpoints/8/a": "8",
+    "checkpoints/4/_CHECKPOINT_METADATA": "4",
+    "checkpoints/8/_CHECKPOINT_METADATA": "8",
 }
 
 
@@ -75,7 +75,7 @@ def test_a_new_machine_has_what_the_first_had(machine):
     folder = machine("first")
     with mirrored(folder, trains=True):
         write(folder, FIRST)
-        write(folder, {"checkpoints/12.orbax-checkpoint-tmp/a": "half"})
+        write(folder, {"checkpoints/12.orbax-checkpoint-tmp/_CHECKPOINT_METADATA": "half"})
     assert in_bucket() == FIRST
     with mirrored(machine("second"), trains=True):
         assert held(machine("second")) == FIRST
@@ -88,10 +88,12 @@ def test_what_is_new_is_sent_while_it_comes_and_what_is_not_kept_goes(machine):
         write(folder, FIRST)
         while in_bucket() != FIRST:
             until.wait(0.01)
-        write(folder, {"checkpoints/12/a": "12", "metrics.jsonl": "1\n2\n"})
+        write(folder, {"checkpoints/12/_CHECKPOINT_METADATA": "12", "metrics.jsonl": "1\n2\n"})
         shutil.rmtree(folder / "checkpoints/4")
-        second = {"checkpoints/12/a": "12", "metrics.jsonl": "1\n2\n"}
-        later = {name: FIRST[name] for name in ("config.json", "checkpoints/8/a")} | second
+        second = {"checkpoints/12/_CHECKPOINT_METADATA": "12", "metrics.jsonl": "1\n2\n"}
+        later = {
+            name: FIRST[name] for name in ("config.json", "checkpoints/8/_CHECKPOINT_METADATA")
+        } | second
         while in_bucket() != later:
             until.wait(0.01)
     shutil.rmtree(folder)  # by whoever clears a cache: the bucket has it all
@@ -110,28 +112,82 @@ def test_files_that_are_gone_here_stay_in_the_bucket(machine):
 
 def further(folder):
     """Another checkpoint, in place of the first."""
-    with mirrored(folder):
-        write(folder, {"checkpoints/12/a": "12"})
+    with mirrored(folder, trains=True):
+        write(folder, {"checkpoints/12/_CHECKPOINT_METADATA": "12"})
         shutil.rmtree(folder / "checkpoints/4")
 
 
 def test_the_machine_that_is_ahead_goes_on_and_the_others_follow(machine, monkeypatch):
     folder = machine("first")
-    with mirrored(folder):
+    with mirrored(folder, trains=True):
         write(folder, FIRST)
     with monkeypatch.context() as broken:
         broken.setattr(fsspec.filesystem("memory").__class__, "put_file", unreachable)
         assert "the line is cut" in refusal(further, folder)
     assert in_bucket() == FIRST
-    with mirrored(folder):
-        assert "checkpoints/12/a" in held(folder)
+    with mirrored(folder, trains=True):
+        assert "checkpoints/12/_CHECKPOINT_METADATA" in held(folder)
+    assert in_bucket() == held(folder)
+    second = machine("second")
+    with mirrored(second, trains=True):
+        assert held(second) == in_bucket()
+        write(second, {"checkpoints/16/_CHECKPOINT_METADATA": "16", "metrics.jsonl": "1\n2\n"})
+        shutil.rmtree(second / "checkpoints/8")
+    first = machine("first")
+    with mirrored(first, trains=True):
+        assert held(first) == held(second)
+
+
+def test_lines_that_could_not_be_sent_are_there_when_it_goes_on(machine, monkeypatch):
+    folder, memory = machine("first"), fsspec.filesystem("memory")
+    put = memory.put_file
+
+    def put_some(source, place):
+        return unreachable() if place.endswith("jsonl") else put(source, place)
+
+    def train():
+        with mirrored(folder, trains=True):
+            write(folder, FIRST)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(memory.__class__, "put_file", staticmethod(put_some))
+        assert "the line is cut" in refusal(train)
+    assert in_bucket() == {"config.json": "{}"}  # no checkpoint without its lines
+    with mirrored(folder, trains=True):
+        assert held(folder) == FIRST
+
+
+def test_where_others_went_on_what_was_not_sent_is_set_aside(machine, monkeypatch, capsys):
+    folder = machine("first")
+    with mirrored(folder, trains=True):
+        write(folder, FIRST)
+    with monkeypatch.context() as broken:
+        broken.setattr(fsspec.filesystem("memory").__class__, "put_file", unreachable)
+        refusal(further, folder)
+    fsspec.filesystem("memory").rm("/bucket/run", recursive=True)
+    second = machine("second")
+    anew = {"config.json": "other", "checkpoints/2/_CHECKPOINT_METADATA": "2"}
+    with mirrored(second, trains=True):
+        write(second, anew)
+    folder = machine("first")
+    with mirrored(folder):  # who only looks has what is there, and sends nothing old
+        assert held(folder) == anew
+    assert in_bucket() == anew
+    assert "another machine went on; what was not sent" in capsys.readouterr().out
+    (aside,) = folder.parent.glob("run.*")
+    assert "checkpoints/12/_CHECKPOINT_METADATA" in held(aside)
+
+
+def test_who_only_looks_sends_what_it_wrote_and_leaves_half_a_checkpoint(machine):
+    fsspec.filesystem("memory").pipe_file("/bucket/run/checkpoints/12/state", b"half")
+    with mirrored(machine("first"), trains=True):
+        write(machine("first"), FIRST)
     second = machine("second")
     with mirrored(second):
-        assert held(second)["checkpoints/12/a"] == "12"
-        write(second, {"checkpoints/16/a": "16", "metrics.jsonl": "1\n2\n"})
-    first = machine("first")
-    with mirrored(first):
-        assert held(first) == held(second)
+        assert held(second) == FIRST
+        write(second, {"evaluation_val.json": "{}"})
+    half = {"checkpoints/12/state": "half"}
+    assert in_bucket() == FIRST | half | {"evaluation_val.json": "{}"}
 
 
 def unreachable(*_, **__):
@@ -145,7 +201,7 @@ def test_a_bucket_that_cannot_be_reached_is_told(machine, monkeypatch, capsys):
     monkeypatch.setattr(mirror, "tell", lambda text, _: said.append(text))
 
     def train():
-        with mirrored(folder):
+        with mirrored(folder, trains=True):
             write(folder, {"config.json": "{}"})
             while not said:
                 threading.Event().wait(0.01)
@@ -211,7 +267,7 @@ def test_what_was_half_sent_is_not_taken_for_whole(machine, monkeypatch):
 
 def test_what_has_ended_a_run_is_told_though_nothing_can_be_sent(machine, monkeypatch, capsys):
     def train():
-        with mirrored(machine("first")):
+        with mirrored(machine("first"), trains=True):
             write(machine("first"), {"config.json": "{}"})
             monkeypatch.setattr(fsspec.filesystem("memory").__class__, "put_file", unreachable)
             raise bucket.UsageError("step 5: loss/generator_gan is nan")

@@ -307,7 +307,10 @@ def test_what_a_killed_process_left_is_swept(tmp_path):
     data = folder(filled(tmp_path / "pairs"))
     done = prepare(data)
     before = written(data)
-    for left in ("unpacked-x1y2/train/1.png", "paired_images/facades-0/incomplete.1.0.0/a"):
+    for left in (
+        ".unpacking/unpacked-x1y2/train/1.png",
+        "paired_images/facades-0/incomplete.1.0.0/a",
+    ):
         path = tmp_path / "cache" / left
         path.parent.mkdir(parents=True)
         path.touch()
@@ -448,7 +451,7 @@ def test_what_comes_after_the_end_of_a_tarball_counts(tmp_path, monkeypatch, pac
 def assert_bomb(tarball):
     message = refusal(prepare, folder(tarball))
     assert message.startswith(f"{tarball}: unpacks to more than 0.0 GB")
-    assert not list((tarball.parent / "cache").glob("unpacked-*"))
+    assert not list((tarball.parent / "cache").rglob("unpacked-*"))
 
 
 def test_a_public_set_is_downloaded_once(tmp_path, website):

@@ -52,10 +52,10 @@ def test_the_first_signal_is_caught_and_its_echo_ignored(monkeypatch):
     before, clock, ended = signal.getsignal(signal.SIGTERM), iter([0.0, 0.5, 2.0]), []
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
     with caught_signals() as stopping:
-        assert stopping(1) == 0
+        assert stopping() == 0
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
-        assert stopping(2) == signal.SIGTERM
+        assert stopping() == signal.SIGTERM
         monkeypatch.setattr("signal.raise_signal", ended.append)
         signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
         assert ended == [signal.SIGINT]

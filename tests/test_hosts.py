@@ -3,6 +3,8 @@
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -104,10 +106,11 @@ def test_what_starts_many_processes_tells_them_of_one_another(tiny, alone, tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_to_one_stops_and_saves_both(tiny, alone, tmp_path, number):
-    """And one process of as many devices goes on."""
-    processes = start_two(tiny, tmp_path, 1_000_000)
+@pytest.mark.parametrize(("number", "size"), [(signal.SIGTERM, 4), (signal.SIGINT, 1)])
+def test_a_signal_to_one_stops_and_saves_both(tiny, alone, tmp_path, number, size):
+    """Whether a call to the devices has many steps or one."""
+    calls = f"--config.train.steps_per_call={size}"
+    processes = start_two(tiny, tmp_path, 1_000_000, calls)
     wait_for(tmp_path / "metrics.jsonl", processes)
     processes[1].send_signal(number)
     first, second = ended(processes)
@@ -148,6 +151,32 @@ def test_saved_by_two_processes_a_run_goes_on_with_any_number_of_devices(
         status, out, err = train(tiny, tmp_path, steps, *FOUR, XLA_FLAGS=DEVICES(count))
         assert (status, err) == (0, "")
     assert_alike(metrics(tmp_path), metrics(alone))
+
+
+@pytest.mark.slow
+def test_what_the_first_refuses_ends_the_other_with_a_line(tiny, tmp_path):
+    (tmp_path / "checkpoints" / "4").mkdir(parents=True)  # of who knows which run
+    first, second = ended(start_two(tiny, tmp_path, 4))
+    assert first[0] == 2
+    assert first[2].startswith(f"{tmp_path}/config.json: is missing")
+    assert len(first[2].splitlines()) == 1
+    assert second[0] != 0
+    assert "the same command on all hosts goes on" in second[2]
+    assert "Traceback" not in second[2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("index", [0, 1])
+def test_one_that_finds_no_other_says_so(monkeypatch, index):
+    script = f"""if True:
+        from pix2pix_jax import hosts
+        hosts.CONNECTING = 3
+        hosts.join("127.0.0.1:{free_port()}", 2, {index})
+        """
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert process.returncode != 0
+    said = [line for line in process.stderr.splitlines() if line.startswith("--coordinator: the o")]
+    assert len(said) == 1
 
 
 def test_flags_that_do_not_fit_together_are_refused(tiny, tmp_path):

@@ -52,6 +52,11 @@ def _unpack(source: Path, root: Path) -> None:
 
     def allowed(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
         nonlocal taken
+        if not (member.isreg() or member.isdir()):  # by chains of links one could get anywhere
+            raise UsageError(
+                f"{source}: holds {member.name}, which is neither a file nor a folder; if it is to "
+                "be trusted, unpack it and give the directory"
+            )
         taken += member.size + BLOCK
         _check(taken, most, source)
         if taken > free:

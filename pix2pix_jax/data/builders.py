@@ -26,6 +26,7 @@ from pix2pix_jax.data.synthetic import draw_facade
 from pix2pix_jax.files import local, locked
 
 INFO = "dataset_info.json"
+UNPACKING = ".unpacking"
 URL = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/{name}.tar.gz"
 FEATURES = tfds.features.FeaturesDict(
     # Text features hold bytes, and unlike image features never ask for TensorFlow.
@@ -132,8 +133,12 @@ def prepare(data: Data) -> tfds.core.DatasetBuilder:
 
 def _sweep(data_dir: Path) -> None:
     """Removes what a killed process had half written."""
-    for path in (*data_dir.glob("unpacked-*"), *data_dir.glob("*/*/incomplete.*")):
-        shutil.rmtree(path)
+    ours = ("paired_images", "synthetic_facades")
+    for path in (
+        data_dir / UNPACKING,
+        *(p for n in ours for p in data_dir.glob(f"{n}/*/incomplete.*")),
+    ):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _prepared(data: Data, data_dir: Path) -> tfds.core.DatasetBuilder:
@@ -155,7 +160,7 @@ def _from_source(source: Path, name: str, origin: str, data_dir: Path) -> tfds.c
     builder = PairedImages(data_dir=data_dir, config=config)
     if builder.data_path.exists():
         return _written(builder)
-    with unpacked(source, data_dir) as root:
+    with unpacked(source, data_dir / UNPACKING) as root:
         config.root, config.splits = root, find_pairs(root, origin)
         print(f"{origin}: {_findings(config)}")
         return _written(PairedImages(data_dir=data_dir, config=config))
