@@ -221,7 +221,12 @@ def expanded(path: str) -> Path:
 
 def workdir(path: str) -> Path:
     """The same, or gs://BUCKET/FOLDER."""
-    return local(path) if path.startswith("gs://") else expanded(path)
+    if not path.startswith("gs://"):
+        return expanded(path)
+    parts = path.removeprefix("gs://").rstrip("/").split("/")
+    if len(parts) < 2 or {"", ".", ".."} & set(parts):
+        raise argparse.ArgumentTypeError(f"{path} is no folder of a bucket; give gs://BUCKET/DIR")
+    return local(path)
 
 
 def number(text: str) -> int:

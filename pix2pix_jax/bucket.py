@@ -64,7 +64,7 @@ def bucket_of(folder: Path) -> Bucket | None:
     try:
         files, root = fsspec.url_to_fs(place, use_listings_cache=False)  # others write there, too
     except ImportError as error:
-        raise UsageError(f"{place}: needs `pip install gcsfs`") from error
+        raise UsageError(f"{place}: needs pip install -e '.[gcs]'") from error
     except ValueError as error:
         raise UsageError(f"{place}: {error}; give gs://BUCKET/FOLDER") from error
     return Bucket(place, files, root)

@@ -2,11 +2,14 @@
 
 import errno
 import fcntl
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from uuid import uuid4
+
+from pix2pix_jax.config import UsageError
 
 UNLOCKABLE = (errno.EACCES, errno.EROFS, errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 MIRRORS = Path("~/.cache/pix2pix_jax/buckets").expanduser()
@@ -15,6 +18,8 @@ MIRRORS = Path("~/.cache/pix2pix_jax/buckets").expanduser()
 def local(place: str) -> Path:
     """Where a folder lies on this machine: itself, or what stands for one in a bucket."""
     if "://" in place:
+        if ".." in place.split("/"):
+            raise UsageError(f"{place} is no folder of a bucket; give gs://BUCKET/DIR")
         return MIRRORS / place.replace("://", "/")
     return Path(place).expanduser()
 
@@ -41,8 +46,10 @@ def whole(path: Path) -> Iterator[Path]:
 
 def write_whole(path: Path, text: str) -> None:
     """Writes a file of text whole."""
-    with whole(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+    with whole(path) as partial, partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())  # before its name, or it could be empty after a power cut
 
 
 @contextmanager

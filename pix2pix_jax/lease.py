@@ -50,7 +50,7 @@ def leased(
     """
     path, name, host = folder / ".lease", uuid4().hex, _host()
     look = partial(_parsed, read, path)
-    found = look()
+    found = look()  # or it cannot be known, which is no permission
     if found and not (flocked and found.get("host") == host):
         say(f"{folder}: watching for {DEAD} s whether {found.get('named')} is still at work there")
         until = time.monotonic() + DEAD
@@ -66,14 +66,16 @@ def leased(
     def beat() -> None:
         number = 0
         while not done.wait(BEAT):
-            other = look()
+            other = {}
+            with suppress(Exception):  # whatever a disk or a network has, it may be back soon
+                other = look()
             if other.get("name", name) != name:
                 # This process was held up for so long that it was taken for dead.
                 message = f"{folder}: {other.get('named')} has taken it over; this process ends"
                 print(message, file=sys.stderr, flush=True)
                 os._exit(2)
             number += 1
-            with suppress(Exception):  # whatever a disk or a network has, the next may be written
+            with suppress(Exception):
                 write_again(path, text(number))
 
     try:
@@ -83,6 +85,10 @@ def leased(
             raise
         yield  # nobody can write here
         return
+    if not flocked:  # of two that come at once, the last to write it stays
+        time.sleep(BEAT / 2)
+        if (other := look()).get("name", name) != name:
+            raise BlockingIOError(f"{other.get('named')} is at work in {folder}")
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
     try:
@@ -90,8 +96,8 @@ def leased(
     finally:
         done.set()
         thread.join()
-        if look().get("name") == name:
-            with suppress(Exception):
+        with suppress(Exception):
+            if look().get("name") == name:
                 remove(path)
 
 
@@ -99,7 +105,7 @@ def _parsed(read: Callable[[Path], bytes], path: Path) -> dict:
     """What stands in a lease; nothing where there is none, or half of one."""
     try:
         content = json.loads(read(path))
-    except Exception:  # of a disk, of a network, of JSON
+    except (FileNotFoundError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -31,8 +31,8 @@ def open_outbox() -> Iterator[Put]:
         except OSError as error:
             if not waited:
                 tell(
-                    f"{error.filename}: NOT WRITTEN ({error.strerror or error}); make room there: "
-                    "training goes on, and what it tells is kept to be written then",
+                    f"{error.filename or name}: NOT WRITTEN ({error.strerror or error}); make room "
+                    "there: training goes on, and what it tells is kept to be written then",
                     sys.stderr,
                 )
         else:

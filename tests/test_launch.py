@@ -27,7 +27,7 @@ words = sys.argv[1:]
 with (home / "called").open("a") as file:
     file.write(json.dumps([name, *words]) + "\\n")
 if name == "srun":
-    sys.exit(subprocess.call(words[1:]))
+    os.execv(words[1], words[1:])
 command = [word.removeprefix("--command=") for word in words if word.startswith("--command=")]
 if command and "python -m" in command[0]:
     sys.exit(subprocess.call(["bash", "-c", command[0]], cwd=home))
@@ -110,11 +110,9 @@ def test_a_tpu_vm_that_is_taken_away_is_made_anew(called):
     )
     assert status == 0
     done = [words[4] if words[0] == "gcloud" else "train" for words in calls]
-    install, train = ["scp", "ssh"], ["ssh", "train"]
-    assert done == [
-        "create", *install, *train, "describe", "delete", "create", *install, *train, "describe",
-        *install, *train, "delete",
-    ]  # fmt: skip
+    made, train = ["create", "scp", "ssh"], ["ssh", "train", "describe"]
+    stop = ["ssh"]  # what may still go on
+    assert done == [*made, *train, "delete", *made, *train, *stop, "ssh", "train", "delete"]
 
 
 def test_what_fails_on_a_sound_tpu_vm_is_not_tried_for_ever(called):
@@ -126,8 +124,10 @@ def test_what_fails_on_a_sound_tpu_vm_is_not_tried_for_ever(called):
     assert "delete" not in [words[4] for words in calls]
 
 
-@pytest.mark.parametrize(("status", "again"), [(0, False), (2, False), (143, True), (137, True)])
-def test_slurm_goes_on_where_time_was_over(called, tmp_path, status, again):
+@pytest.mark.parametrize(
+    ("status", "again"), [(0, False), (2, False), (143, False), (75, True), (137, True)]
+)
+def test_slurm_goes_on_where_a_process_was_lost(called, tmp_path, status, again):
     found, calls = called(
         "bash",
         LAUNCH / "slurm.sbatch",
@@ -142,6 +142,20 @@ def test_slurm_goes_on_where_time_was_over(called, tmp_path, status, again):
     assert srun[0] == "srun"
     assert str(config_of(python)[0].workdir) == "my runs"
     assert rest == ([["scontrol", "requeue", "7"]] if again else [])
+
+
+def test_slurm_goes_on_where_time_was_over(called, tmp_path):
+    """Which the shell is told, and hands on."""
+    task, started = tmp_path / "task", tmp_path / "started"
+    task.write_text(f"#!/bin/sh\ntrap 'exit 143' TERM\ntouch {started}\nwhile :; do :; done\n")
+    task.chmod(0o755)
+    script = f"""
+        bash {LAUNCH / "slurm.sbatch"} & shell=$!
+        while [ ! -e {started} ]; do :; done
+        kill -TERM $shell; wait $shell"""
+    status, calls = called("bash", "-c", script, SLURM_JOB_ID="7", PYTHON=str(task))
+    assert status == 143
+    assert [words[0] for words in calls] == ["srun", "scontrol"]
 
 
 def test_a_node_of_skypilot_knows_the_others(called):

@@ -72,7 +72,25 @@ def test_one_that_was_taken_for_dead_ends(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"{}"])
-def test_half_a_lease_holds_nothing(tmp_path, content):
+def test_half_a_lease_holds_nothing(tmp_path, capsys, content):
     (tmp_path / ".lease").write_bytes(content)
     with leased(tmp_path, flocked=False):
-        pass
+        assert capsys.readouterr().out == ""  # nobody was watched
+
+
+def test_of_two_that_come_at_once_one_stays(tmp_path, monkeypatch):
+    """The other having looked before, and written after it."""
+    other = '{"name": "b", "named": "process 2 on b"}'
+    monkeypatch.setattr("time.sleep", lambda _: (tmp_path / ".lease").write_text(other))
+    with pytest.raises(BlockingIOError, match="process 2 on b is at work"):
+        leased(tmp_path, flocked=False).__enter__()
+    assert (tmp_path / ".lease").read_text() == other
+
+
+def test_a_lease_that_cannot_be_read_is_not_taken(tmp_path):
+    def read(_):
+        raise OSError("the line is cut")
+
+    with pytest.raises(OSError, match="the line is cut"):
+        leased(tmp_path, False, read).__enter__()
+    assert not (tmp_path / ".lease").exists()

@@ -6,11 +6,12 @@
 #   experiments/launch/tpu_vm.sh install    # what is committed here, and JAX for TPU, on all hosts
 #   experiments/launch/tpu_vm.sh train      # to the end, in the background; the same goes on
 #   experiments/launch/tpu_vm.sh watch      # what the first host says; Ctrl-C stops only watching
+#   experiments/launch/tpu_vm.sh run        # as train, but here until it ends
 #   experiments/launch/tpu_vm.sh stop       # finishes the step and saves
 #   experiments/launch/tpu_vm.sh delete
 #   experiments/launch/tpu_vm.sh keep       # all of these in turn, and again, until the run is done
 #
-# Flags after `train` or `keep` are those of the run; the default trains the paper's facades.
+# Flags after `train`, `run` or `keep` are those of the run; the default trains the paper's facades.
 set -euo pipefail
 self=$(realpath "$0")
 cd "$(dirname "$self")/../.."
@@ -46,23 +47,26 @@ train)
 watch) tpu ssh --worker=0 --command='tail -n 20 -f pix2pix_jax/train.log' ;;
 stop) tpu ssh --worker=0 --command='pkill -TERM -f "[p]ix2pix_jax train"' ;; # and all stop
 delete) tpu delete --quiet ;;
+run) everywhere "cd pix2pix_jax && .venv/bin/python -m pix2pix_jax train $(quoted "${run[@]}" "${@:2}")" ;;
 keep)
     "$self" create || true # it may be there
-    failed=0
-    until "$self" install && everywhere "cd pix2pix_jax && .venv/bin/python -m pix2pix_jax train \
-        $(quoted "${run[@]}" "${@:2}")"; do
+    "$self" install || true
+    failed=0 began=$SECONDS
+    until "$self" run "${@:2}"; do
         state=$(tpu describe --format='value(state)' || echo GONE)
         echo "the run has ended on a VM that is $state" >&2
         if [ "$state" = READY ]; then
-            # As when one host was lost; or as you have to mend something.
+            "$self" stop || true # as the connection alone may have been lost
+            [ $((SECONDS - began)) -lt 600 ] || failed=0
             failed=$((failed + 1))
-            [ $failed -lt 3 ] || exit 1
+            [ $failed -lt 3 ] || exit 1 # there is something to mend
         else
-            failed=0
             "$self" delete || true
             "$self" create || true
+            "$self" install || true
         fi
-        sleep 30
+        sleep 60
+        began=$SECONDS
     done
     "$self" delete
     ;;
