@@ -14,8 +14,9 @@ def open_outbox() -> Iterator[Put]:
     """Opens a queue of outputs for the `with` block, whose end needs all of them to be written.
 
     Yields:
-      put(name, write): calls `write`, after all that wait; where that is impossible it waits, too,
-      and is tried again with the next one. Of one name only the latest waits.
+      put(name, write): calls `write`. Where that is impossible it waits, and is tried again with
+      the next one; so do those of its kind, the first word of a name, as they have an order. Of one
+      name only the latest waits.
 
     Raises:
       OSError: at the end, as something still cannot be written.

@@ -306,6 +306,10 @@ def test_single_images_taken_for_pairs_are_doubted(tmp_path, capsys):
 def test_what_a_killed_process_left_is_swept(tmp_path):
     data = folder(filled(tmp_path / "pairs"))
     done = prepare(data)
+    theirs = tmp_path / "cache/unpacked-mine/1.png", tmp_path / "cache/a/b/incomplete.1/a"
+    for path in theirs:
+        path.parent.mkdir(parents=True)
+        path.touch()
     before = written(data)
     for left in (
         ".unpacking/unpacked-x1y2/train/1.png",
@@ -403,6 +407,18 @@ def test_a_broken_image_in_a_tarball_is_named_by_both(tmp_path):
     assert message.startswith(f"{tarball}: ")
     assert "train/2.jpg" in message
     assert "unpacked-" not in message  # that directory is gone by now
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
+def test_a_tarball_of_more_than_files_and_folders_is_refused(tmp_path, kind):
+    """Through a long chain of links one could get out, as was found in 2025."""
+    tarball = packed(filled(tmp_path / "pairs"))
+    with tarfile.open(tarball, "w:gz") as archive:
+        archive.add(tmp_path / "pairs", "pairs")
+        link = tarfile.TarInfo("pairs/link")
+        link.type, link.linkname = kind, "pairs/train/1.png"
+        archive.addfile(link)
+    assert refusal(prepare, folder(tarball)).startswith(f"{tarball}: holds pairs/link, which is")
 
 
 @pytest.mark.parametrize("name", ["../evil.png", "../../evil.png", "{root}/evil.png"])

@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 
 import jax
@@ -210,6 +211,37 @@ def test_damaged_metrics_are_moved_aside_and_cost_nothing_else(
     assert restore(tmp_path, template).step == 1
     assert "metrics: is not what was saved, moved to" in capsys.readouterr().err
     assert (tmp_path / "rejected" / "1-metrics-0" / "metrics").read_bytes() == content
+
+
+@pytest.mark.parametrize("item", ["generator", "discriminator", "optimizer", "origin"])
+def test_an_item_of_another_step_is_no_part_of_this_one(tmp_path, state, template, item, capsys):
+    save(tmp_path, state, 1)
+    save(tmp_path, state_of_step_two(state), 2)
+    first, second = (tmp_path / "checkpoints" / step / item for step in ("1", "2"))
+    shutil.rmtree(second)
+    shutil.copytree(first, second)
+    assert restore(tmp_path, template).step == 1
+    assert f"checkpoint 2 rejected ({item} is of step 1)" in capsys.readouterr().err
+
+
+def state_of_step_two(state):
+    return jax.tree.map(lambda leaf: leaf + leaf.dtype.type(1), state)
+
+
+def test_a_checkpoint_under_another_number_is_rejected(tmp_path, state, template, capsys):
+    save(tmp_path, state, 1, 2)
+    (tmp_path / "checkpoints" / "2").rename(tmp_path / "checkpoints" / "7")
+    assert restore(tmp_path, template).step == 1
+    assert "checkpoint 7 rejected (origin is of step 2)" in capsys.readouterr().err
+
+
+def test_what_is_rejected_finds_a_free_name(tmp_path, state, template):
+    save(tmp_path, state, 1, 2)
+    flip_a_byte(tmp_path / "checkpoints" / "2")
+    (tmp_path / "rejected" / "2-1").mkdir(parents=True)
+    (tmp_path / "rejected" / "2-metrics-0").mkdir()
+    restore(tmp_path, template)
+    assert {p.name for p in (tmp_path / "rejected").iterdir()} == {"2-0", "2-1", "2-metrics-0"}
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"sha256": 1}', b"\xff", b"[" * 100_000])

@@ -159,3 +159,31 @@ def test_the_report_shows_curves_samples_and_config(tmp_path):
     assert "&quot;seed&quot;: 7" in page
     assert f"jax {jax.__version__}, " in page
     assert "http" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "")
+
+
+def test_what_cannot_be_written_holds_back_nothing_but_its_kind(capsys):
+    room, done = {"samples"}, []
+
+    def write(name):
+        if name.partition(" ")[0] in room:
+            raise OSError(28, "No space left on device", name)
+        done.append(name)
+
+    def run():
+        with open_outbox() as put:
+            for name in ("samples 1", "metrics 1", "samples 2", "metrics 2"):
+                put(name, lambda name=name: write(name))
+            assert done == ["metrics 1", "metrics 2"]
+            room.clear()
+            put("metrics 3", lambda: write("metrics 3"))
+            assert done[2:] == ["samples 1", "samples 2", "metrics 3"]
+            room.add("samples")
+            for name in ("samples 3", "metrics 4"):
+                put(name, lambda name=name: write(name))
+
+    with pytest.raises(OSError, match="No space left on device: 'samples 3'"):
+        run()
+    assert done[5:] == ["metrics 4"]
+    out, err = capsys.readouterr()
+    assert err.count("samples 1: NOT WRITTEN") == err.count("samples 3: NOT WRITTEN") == 1
+    assert out.count("what could not be written is written now") == 1
