@@ -133,18 +133,24 @@ def _events(
     def put(step: int, summaries: list[Summary]) -> None:
         now = time.time()
         kept.extend(Event(step=step, wall_time=now, summary=summary) for summary in summaries)
-        if now > flushed + 1:  # as it waits for the disk
+        if now <= flushed + 1:  # as it waits for the disk
+            return
+        try:
             flush()
+        except OSError:
+            del kept[-len(summaries) :]  # which are put again
+            raise
 
     def flush() -> None:
         nonlocal file, flushed, purge
         if not kept:
             return
-        opened, file = file, None
+        opened, file, name = file, None, ""
         try:
             if opened is None:
                 folder.mkdir(parents=True, exist_ok=True)
-                opened = EventsWriter(str(folder / "events"), f".{uuid4().hex}")
+                name = f".{uuid4().hex}"
+                opened = EventsWriter(str(folder / "events"), name)
                 start = SessionLog(status=SessionLog.START)
                 opened.write_event(Event(step=purge, wall_time=time.time(), session_log=start))
             for event in kept:
@@ -153,6 +159,8 @@ def _events(
         except OSError as error:
             with suppress(OSError):
                 opened.close()
+            for path in folder.glob(f"*{name}") if name else ():  # it has nothing else
+                path.unlink()
             raise OSError(error.errno, error.strerror, str(folder)) from error
         file, flushed, purge = opened, time.time(), kept[-1].step + 1
         kept.clear()

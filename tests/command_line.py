@@ -92,6 +92,8 @@ def events(workdir):
         content = path.read_bytes()
         while content:  # length, its checksum, the event, its checksum
             length = int.from_bytes(content[:8], "little")
+            if len(content) < length + 16:
+                break  # half of one, where there was no room
             event = Event.FromString(content[12 : 12 + length])
             found += [(event.step, value.tag) for value in event.summary.value]
             if event.session_log.status == SessionLog.START:
