@@ -46,11 +46,15 @@ def norm_images(config: Config, workdir: Path) -> int:
         raise UsageError(f"{path}: is of a run with another model.norm_images, {known}")
     batch, devices = config.data.batch_size, jax.device_count()
     images, held = known or asked or batch // devices, batch // devices
+    if batch % images:
+        raise UsageError(
+            f"model.norm_images: {images} is no divisor of data.batch_size {batch}; give one"
+        )
     if held % images:
         raise UsageError(
             f"model.norm_images: {images} images share the statistics of a norm, and each of "
-            f"{devices} devices would hold {held}; use {batch // images} devices or fewer, or a "
-            "new run with model.norm=instance"
+            f"{devices} devices would hold {held}; use no more devices than {batch // images}, or "
+            "a new run with model.norm=instance"
         )
     return images
 
@@ -136,7 +140,7 @@ def owned(workdir: Path) -> Iterator[None]:
 
 
 @contextmanager
-def one_trains(workdir: Path) -> Iterator[None]:
+def one_trains(workdir: Path | str) -> Iterator[None]:
     """Raises Occupied where what would lock the workdir finds it locked."""
     try:
         yield

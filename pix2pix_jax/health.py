@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from pix2pix_jax.config import Config, UsageError
 from pix2pix_jax.console import tell
 from pix2pix_jax.data.pipeline import batch_names
 from pix2pix_jax.files import write_whole
+from pix2pix_jax.train_step import TERMS
 
 LOST = 1e-3  # a loss of the discriminator under which the generator learns nothing from it
 LONG = 1000  # steps
@@ -46,11 +47,15 @@ def batch_named(config: Config, records: Sequence[dict], workdir: Path) -> Itera
     try:
         yield
     except NotFinite as error:
+        if error.term not in TERMS:  # of the samples, which are other pairs
+            raise
         path = workdir / "not_finite.json"
         found = {"step": error.step, "term": error.term, "value": str(error.value)}
         found["pairs"] = batch_names(config, records, error.step - 1)
-        with suppress(OSError):
+        try:
             write_whole(path, json.dumps(found, indent=2) + "\n")
+        except OSError:
+            raise error from None
         raise UsageError(f"{error}; {path} names the pairs of that step") from error
 
 

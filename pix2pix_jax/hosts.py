@@ -81,7 +81,7 @@ def join(coordinator: str | None, processes: int | None, index: int | None) -> N
 
 def _started_with_others() -> bool:
     """Whether whatever started this process has started more, in a way that JAX knows."""
-    if any(int(os.environ.get(name, 1)) > 1 for name in STARTED):
+    if any(os.environ.get(name, "") not in ("", "1") for name in STARTED):
         return True
     chips = any(Path("/dev").glob("accel[0-9]*")) or any(Path("/dev/vfio").glob("[0-9]*"))
     on_tpu = chips and importlib.util.find_spec("libtpu") is not None

@@ -55,7 +55,7 @@ def mirrored(workdir: Path, trains: bool = False) -> Iterator[None]:
         return
     with ExitStack() as stack:
         if trains:
-            stack.enter_context(one_trains(workdir))
+            stack.enter_context(one_trains(bucket.place))
             stack.enter_context(locked(_beside(workdir), wait=False))
             with reached(bucket):
                 stack.enter_context(_leased(bucket, workdir))

@@ -97,6 +97,6 @@ def test_images_that_share_a_norm_stay_as_many(tmp_path, small):
     write_config(of(8, 1), tmp_path / "config.json")
     assert norm_images(of(8), tmp_path) == 1
     assert "another model.norm_images, 1" in refusal(norm_images, of(8, 2), tmp_path)
-    expected = "4 images share .* each of 4 devices would hold 2; use 2 devices or fewer"
+    expected = "4 images share .* each of 4 devices would hold 2; use no more devices than 2"
     with pytest.raises(UsageError, match=expected):
         norm_images(of(8, 4), tmp_path / "new")

@@ -41,6 +41,15 @@ def test_what_is_not_finite_is_told_with_its_pairs(small, records, tmp_path):
     }
 
 
+def test_samples_that_are_not_finite_are_of_no_step(small, records, tmp_path):
+    def astray():
+        with batch_named(small, records, tmp_path):
+            raise NotFinite(3, "validation/l1", np.nan)
+
+    assert refusal(astray).startswith("step 3: validation/l1 is nan")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_discriminator_that_has_won_is_warned_of_once_until_it_loses_again(capsys):
     watch, won, lost = collapse_watch("vanilla"), np.full(400, 1e-4), np.full(1, 0.1)
     told = []
