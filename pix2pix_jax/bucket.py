@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import fsspec
 
-from pix2pix_jax.config import UsageError
+from pix2pix_jax.config import UsageError, reason_of
 from pix2pix_jax.files import MIRRORS, whole
 
 NOT_SENT = re.compile(r"(^|/)\.|orbax-checkpoint-tmp|/incomplete\.")  # half written, or locks
@@ -78,11 +78,9 @@ def reached(bucket: Bucket, mend: str = "mend the address or the access to it") 
     except (UsageError, BlockingIOError):
         raise
     except Exception as error:
-        raise UsageError(f"{bucket.place}: cannot be reached ({_reason(error)}); {mend}") from error
-
-
-def _reason(error: Exception) -> str:
-    return str(error).partition("\n")[0][:200] or type(error).__name__
+        raise UsageError(
+            f"{bucket.place}: cannot be reached ({reason_of(error)}); {mend}"
+        ) from error
 
 
 def listed(bucket: Bucket) -> dict[str, dict[str, Any]]:

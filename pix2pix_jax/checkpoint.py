@@ -27,7 +27,7 @@ from pix2pix_jax.checkpoint_reader import (
     read_scores,
     structure,
 )
-from pix2pix_jax.config import UsageError
+from pix2pix_jax.config import UsageError, reason_of
 from pix2pix_jax.metrics import goodness
 from pix2pix_jax.sealed import SealedHandler, check_seal, sealed
 from pix2pix_jax.train_step import Half, TrainState
@@ -174,7 +174,7 @@ def restore_newest(
         except (UsageError, MemoryError):
             raise
         except Exception as error:  # Orbax and its readers raise many kinds, some bare
-            rejected[step] = str(error).partition("\n")[0] or type(error).__name__
+            rejected[step] = reason_of(error)
             continue
         for bad, reason in rejected.items():
             directory = Path(manager.directory)

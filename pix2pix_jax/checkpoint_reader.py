@@ -10,7 +10,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from pydantic import TypeAdapter, ValidationError
 
-from pix2pix_jax.config import Config, UsageError
+from pix2pix_jax.config import Config, UsageError, reason_of
 from pix2pix_jax.metrics import goodness
 from pix2pix_jax.sealed import Rejected, check_seal, unsealed
 from pix2pix_jax.train_step import TrainState, create_state
@@ -114,9 +114,9 @@ def read_network(
     except (UsageError, MemoryError):
         raise
     except Exception as error:  # Orbax and its readers raise many kinds, some bare
-        reason = str(error).partition("\n")[0] or type(error).__name__
         raise UsageError(
-            f"{directory}/{step}: cannot be restored ({reason}); give another --step: {others}"
+            f"{directory}/{step}: cannot be restored ({reason_of(error)}); give another --step: "
+            f"{others}"
         ) from error
     return step, params, origin["data"]
 

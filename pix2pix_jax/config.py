@@ -26,6 +26,11 @@ class UsageError(ValueError):
         super().__init__("".join(shown))
 
 
+def reason_of(error: BaseException) -> str:
+    """What an error of a library says, in a line; its type where it says nothing."""
+    return str(error).strip().partition("\n")[0][:200] or type(error).__name__
+
+
 def _numbers(value: Any) -> Any:
     """A flag can only say text: "256", "256,512" and "(256, 512)" become tuples of numbers."""
     if isinstance(value, str) and re.fullmatch(r"[\d\s,x()\[\]]+", value):

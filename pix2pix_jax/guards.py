@@ -14,7 +14,7 @@ import jax
 from jax.experimental import multihost_utils
 
 from pix2pix_jax.checkpoint_reader import saved_steps
-from pix2pix_jax.config import Config, UsageError, changed_fields, resolve
+from pix2pix_jax.config import Config, UsageError, changed_fields, reason_of, resolve
 from pix2pix_jax.config_files import Sweep, read_config
 from pix2pix_jax.files import locked
 from pix2pix_jax.lease import leased
@@ -161,9 +161,8 @@ def memory_errors(
         full = "RESOURCE_EXHAUSTED|[Oo]ut of memory"
         if not (isinstance(error, MemoryError) or re.search(full, str(error))):
             raise
-        reason = str(error).partition("\n")[0][:200]
         device = jax.devices()[0].device_kind
-        raise UsageError(f"{mend} for the memory of {device} ({reason})") from error
+        raise UsageError(f"{mend} for the memory of {device} ({reason_of(error)})") from error
 
 
 @contextmanager

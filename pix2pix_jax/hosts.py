@@ -21,7 +21,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from pix2pix_jax.backend import check_backend
-from pix2pix_jax.config import UsageError
+from pix2pix_jax.config import UsageError, reason_of
 
 CONNECTING = 300  # seconds that the first to be started waits for the last
 LOST = 10  # seconds without a sign of one after which the others end
@@ -70,8 +70,7 @@ def join(coordinator: str | None, processes: int | None, index: int | None) -> N
         )
     except (RuntimeError, ValueError) as error:
         _say_nothing()
-        reason = str(error).partition("\n")[0][:200]
-        raise UsageError(f"{NOT_JOINED} ({reason}); {START_ALL}") from error
+        raise UsageError(f"{NOT_JOINED} ({reason_of(error)}); {START_ALL}") from error
     atexit.register(_leave)
     check_backend()
     _say_at_the_end(f"{_named()} is gone: it was killed, or another one was lost; {GO_ON}")
@@ -136,8 +135,9 @@ def lost_errors() -> Iterator[None]:
         atexit.unregister(_leave)
         atexit.register(os._exit, AGAIN)  # before JAX says goodbye to those who are gone
         _say_nothing()
-        reason = str(error).partition("\n")[0][:200]
-        raise UsageError(f"{_named()} cannot go on with the others ({reason}); {GO_ON}") from error
+        raise UsageError(
+            f"{_named()} cannot go on with the others ({reason_of(error)}); {GO_ON}"
+        ) from error
 
 
 def is_first() -> bool:

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from pix2pix_jax import checkpoint
 from pix2pix_jax.checkpoint_reader import IMPORTED, saved_steps
-from pix2pix_jax.config import Config, Data, Model, UsageError, changed, resolve
+from pix2pix_jax.config import Config, Data, Model, UsageError, changed, reason_of, resolve
 from pix2pix_jax.config_files import write_config
 from pix2pix_jax.console import say
 from pix2pix_jax.generator import make_generator
@@ -130,8 +130,7 @@ def read_safetensors(path: Path, network: Network) -> tuple[State, Config | None
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         config = text and TypeAdapter(Config).validate_json(text)
     except (SafetensorError, ValidationError, AttributeError, TypeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UsageError(f"{path}: cannot be read as safetensors ({reason:.200})") from error
+        raise UsageError(f"{path}: cannot be read as safetensors ({reason_of(error)})") from error
     if held != network:
         raise UsageError(f"{path}: holds a {held}; give the file of the {network}")
     return (tensors, config) if config else (plain_names(tensors), None)
