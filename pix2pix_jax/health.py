@@ -24,7 +24,7 @@ class NotFinite(UsageError):
     def __init__(self, step: int, term: str, value: float):
         self.step, self.term, self.value = step, term, value
         super().__init__(
-            f"step {step}: {term} is {value}; the last checkpoint is kept; start another "
+            f"step {step}: {term} is {value}; what was saved before is kept; start another "
             "--workdir, say with a lower --config.optimizer.learning_rate"
         )
 

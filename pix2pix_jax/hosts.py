@@ -7,6 +7,8 @@ import atexit
 import hashlib
 import importlib.util
 import os
+import re
+import signal
 import subprocess
 import sys
 import threading
@@ -58,7 +60,12 @@ def join(coordinator: str | None, processes: int | None, index: int | None) -> N
         raise UsageError(f"--{missing[0]}: is missing; give all of --{', --'.join(flags)}, or none")
     if processes is not None and index >= processes:
         raise UsageError(f"--process_id: {index} is not below --num_processes={processes}")
+    if coordinator is not None and not re.fullmatch(r".+:\d+", coordinator):
+        raise UsageError(f"--coordinator: {coordinator} has no port; give HOST:PORT")
     _say_at_the_end(f"{NOT_JOINED}; {START_ALL}")
+    # Python hears no signal while it waits for the others; after that, SIGTERM is JAX's.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    interrupted = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         jax.distributed.initialize(
             coordinator,
@@ -71,9 +78,10 @@ def join(coordinator: str | None, processes: int | None, index: int | None) -> N
     except (RuntimeError, ValueError) as error:
         _say_nothing()
         raise UsageError(f"{NOT_JOINED} ({reason_of(error)}); {START_ALL}") from error
+    signal.signal(signal.SIGINT, interrupted)
     atexit.register(_leave)
     check_backend()
-    _say_at_the_end(f"{_named()} is gone: it was killed, or another one was lost; {GO_ON}")
+    _say_at_the_end(f"{_named()} has ended: it, or another one, was lost; {GO_ON}")
     if jax.process_index():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (to the end)
 
@@ -167,7 +175,10 @@ def check_alike(field: str, text: str) -> None:
     digests = np.reshape(multihost_utils.process_allgather(digest), (-1, len(digest)))
     different = np.flatnonzero((digests != digests[0]).any(1))
     if different.size:
-        raise UsageError(f"{field}: process {different[0]} has another one than process 0")
+        raise UsageError(
+            f"{field}: process {different[0]} has another one than process 0; give all of them the "
+            "same command and the same pairs"
+        )
 
 
 def of_first(tree: Any) -> Any:

@@ -399,6 +399,15 @@ def test_a_broken_image_is_named_and_can_be_mended(tmp_path):
     assert contents(prepare(folder(root)))["train"]["2"] == [whole]
 
 
+def test_all_broken_images_are_named_at_once(tmp_path):
+    root = filled(tmp_path / "pairs")
+    for number in range(7):
+        (root / f"train/broken{number}.png").write_bytes(b"")
+    message = refusal(prepare, folder(root))
+    assert message.count("it is empty") == 5
+    assert message.endswith("; and 2 more")
+
+
 def test_a_broken_image_in_a_tarball_is_named_by_both(tmp_path):
     root = filled(tmp_path / "pairs")
     (root / "train/2.jpg").write_bytes(b"")

@@ -129,7 +129,7 @@ def test_when_one_is_lost_the_other_ends_and_the_same_command_goes_on(
     killed = time.monotonic()
     *_, err = ended(processes)[1 - victim]
     assert time.monotonic() - killed < LOST
-    said = re.findall(r"^process . of 2 (?:is gone|cannot go on).*$", err, re.M)
+    said = re.findall(r"^process . of 2 (?:has ended|cannot go on).*$", err, re.M)
     assert len(said) == 1
     assert said[0].startswith(f"process {1 - victim} ")
     assert said[0].endswith("the same command on all hosts goes on from the newest checkpoint")
@@ -182,5 +182,7 @@ def test_one_that_finds_no_other_says_so(monkeypatch, index):
 def test_flags_that_do_not_fit_together_are_refused(tiny, tmp_path):
     command = ("train", *tiny, f"--workdir={tmp_path}")
     refused("--process_id: is missing", *command, "--coordinator=a:1", "--num_processes=2")
+    flagged = ("--num_processes=2", "--process_id=0")
+    refused("--coordinator: a has no port", *command, "--coordinator=a", *flagged)
     several = ("--coordinator=a:1", "--num_processes=2", "--process_id=2")
     refused("--process_id: 2 is not below", *command, *several)

@@ -16,6 +16,10 @@ set -euo pipefail
 self=$(realpath "$0")
 cd "$(dirname "$self")/../.."
 
+if [ $# = 0 ]; then
+    sed -n '2,/^set/s/^# \{0,1\}//p' "$self"
+    exit 2
+fi
 : "${NAME:?is the name of the VM}" "${ZONE:?is like us-central2-b}" "${TYPE:?is like v4-8}"
 : "${WORKDIR:?is like gs://BUCKET/runs/facades, a bucket in the region of the VM}"
 VERSION=${VERSION:-tpu-ubuntu2204-base} # v2-alpha-tpuv5-lite and the like for later TPUs
@@ -70,5 +74,5 @@ keep)
     done
     "$self" delete
     ;;
-*) sed -n '2,/^set/s/^# \{0,1\}//p' "$self" && exit 2 ;;
+*) exec "$self" ;; # says what there is
 esac

@@ -27,6 +27,7 @@ from pix2pix_jax.files import local, locked
 
 INFO = "dataset_info.json"
 UNPACKING = ".unpacking"
+MOST_NAMED = 5  # broken files in one line
 URL = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/{name}.tar.gz"
 FEATURES = tfds.features.FeaturesDict(
     # Text features hold bytes, and unlike image features never ask for TensorFlow.
@@ -57,12 +58,19 @@ class PairedImages(tfds.core.GeneratorBasedBuilder):
         return {split: self._generate_examples(split, pairs) for split, pairs in splits.items()}
 
     def _generate_examples(self, split: str, pairs: list[Pair]) -> Iterator[tuple[str, dict]]:
-        digest = hashlib.sha256()
+        digest, broken = hashlib.sha256(), []
         for pair in pairs:
-            files, _ = _read(pair, self.builder_config)
+            try:
+                files, _ = _read(pair, self.builder_config)
+            except UsageError as error:  # so that all can be mended at once
+                broken.append(str(error))
+                continue
             for data in (pair.name.encode(), *files):
                 digest.update(data)
             yield pair.name, {"name": pair.name, "files": files}
+        if broken:
+            more = f"; and {len(broken) - MOST_NAMED} more" if len(broken) > MOST_NAMED else ""
+            raise UsageError("; ".join(broken[:MOST_NAMED]) + more)
         self.info.metadata[f"sha256/{split}"] = digest.hexdigest()
 
 
