@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -79,7 +80,10 @@ def join(coordinator: str | None, processes: int | None, index: int | None) -> N
         _say_nothing()
         raise UsageError(f"{NOT_JOINED} ({reason_of(error)}); {START_ALL}") from error
     signal.signal(signal.SIGINT, interrupted)
-    atexit.register(_leave)
+    leaving = threading.Event()
+    # Now, as Python starts no thread any more when it ends.
+    threading.Thread(target=_end_late, args=(leaving,), daemon=True).start()
+    atexit.register(_leave, leaving)
     check_backend()
     _say_at_the_end(f"{_named()} has ended: it, or another one, was lost; {GO_ON}")
     if jax.process_index():
@@ -123,13 +127,17 @@ def _named() -> str:
     return f"process {jax.process_index()} of {jax.process_count()}"
 
 
-def _leave() -> None:
+def _leave(leaving: threading.Event) -> None:
     """Waits for the others to leave as well; where they do not, JAX will end them."""
     _say_nothing()
-    late = threading.Timer(LEAVING, os._exit, [2])
-    late.daemon = True
-    late.start()
+    leaving.set()
     jax.distributed.shutdown()
+
+
+def _end_late(leaving: threading.Event) -> None:
+    leaving.wait()
+    time.sleep(LEAVING)
+    os._exit(2)
 
 
 @contextmanager
