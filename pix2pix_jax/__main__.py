@@ -173,9 +173,10 @@ def asked(options: argparse.Namespace, fields: Fields) -> Config:
     if options.config is not None:
         config = load_experiment(options.config)
     elif options.workdir is not None:
-        from pix2pix_jax.bucket import fetch
+        if options.command == "train":  # which has not brought its workdir here yet
+            from pix2pix_jax.bucket import fetch
 
-        fetch(options.workdir, "config.json", last="config.json")
+            fetch(options.workdir, "config.json", last="config.json")
         config = read_config(options.workdir / "config.json")
     else:
         raise UsageError("--config: give an experiment, e.g. experiments/quickstart.py")

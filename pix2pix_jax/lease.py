@@ -52,12 +52,7 @@ def leased(
     look = partial(_parsed, read, path)
     found = look()  # or it cannot be known, which is no permission
     if found and not (flocked and found.get("host") == host):
-        say(f"{folder}: watching for {DEAD} s whether {found.get('named')} is still at work there")
-        until = time.monotonic() + DEAD
-        while time.monotonic() < until:
-            time.sleep(BEAT / 5)
-            if look() not in (found, {}):
-                raise BlockingIOError(f"{found.get('named')} is at work in {folder}")
+        _watch(folder, found, look)
     named, done = f"process {os.getpid()} on {gethostname()}", threading.Event()
 
     def text(number: int) -> str:
@@ -99,6 +94,16 @@ def leased(
         with suppress(Exception):
             if look().get("name") == name:
                 remove(path)
+
+
+def _watch(folder: Path, found: dict, look: Callable[[], dict]) -> None:
+    """Raises BlockingIOError unless the one that a lease tells of is dead."""
+    say(f"{folder}: watching for {DEAD} s whether {found.get('named')} is still at work there")
+    until = time.monotonic() + DEAD
+    while time.monotonic() < until:
+        time.sleep(BEAT / 5)
+        if look() not in (found, {}):
+            raise BlockingIOError(f"{found.get('named')} is at work in {folder}")
 
 
 def _parsed(read: Callable[[Path], bytes], path: Path) -> dict:

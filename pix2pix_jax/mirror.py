@@ -5,7 +5,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -30,8 +30,8 @@ from pix2pix_jax.lease import leased
 EVERY = 10  # seconds between two looks at what is new
 CHECKPOINT = re.compile(r"checkpoints/(\d+)/(.*)")
 LAST = "_CHECKPOINT_METADATA"  # file of a checkpoint to be sent: without it, it is not whole
-# Hidden, so sent with nothing else: who trained last, there and here; and whether all was sent.
-SESSION, ALL_SENT = ".session", ".all_sent"
+# Hidden, so sent with nothing else: who trained last, there and here; and that not all was sent.
+SESSION, UNSENT = ".session", ".unsent"
 
 
 @contextmanager
@@ -61,12 +61,16 @@ def mirrored(workdir: Path, trains: bool = False) -> Iterator[None]:
                 stack.enter_context(_leased(bucket, workdir))
             _fetch(bucket, workdir)
             _begin(bucket, workdir)
-            stack.enter_context(_kept_up_to_date(bucket, workdir, already_sent(bucket, workdir)))
+            sent = already_sent(bucket, workdir)
+            stack.enter_context(_kept_up_to_date(bucket, workdir, sent))
         else:
             # Where a process of this machine trains in it, all is here, and is sent by that.
             with suppress(BlockingIOError), locked(_beside(workdir), wait=False):
                 _fetch(bucket, workdir)
-                stack.callback(send_new, bucket, workdir, states(workdir))
+                unsent = (workdir / UNSENT).exists()  # of the last command
+                sent = already_sent(bucket, workdir) if unsent else states(workdir)
+                (workdir / UNSENT).touch()
+                stack.callback(_send_all, bucket, workdir, sent)
         yield
 
 
@@ -75,15 +79,17 @@ def _beside(workdir: Path) -> Path:
 
 
 def _fetch(bucket: Bucket, workdir: Path) -> None:
-    """Makes the folder what is in the bucket; what is here alone and was not sent is set aside."""
+    """Makes the folder what is in the bucket, if others trained; sets aside what was not sent."""
     with reached(bucket):
-        known, there = listed(bucket), _session(bucket)
-    here = workdir / SESSION
-    if there is not None and here.exists() and here.read_text() == there:
+        there = _session(bucket)
+    here, unsent = workdir / SESSION, (workdir / UNSENT).exists()
+    same = there == (here.read_text() if here.exists() else None)
+    if same and (unsent or there is not None):
         return
-    if (workdir / ALL_SENT).exists():
+    known = listed(bucket)
+    if workdir.exists() and not unsent:  # or only half of it was fetched
         shutil.rmtree(workdir)
-    elif workdir.exists():
+    elif unsent:
         aside = workdir.with_name(f"{workdir.name}.{uuid4().hex[:8]}")
         workdir.rename(aside)
         say(f"{bucket.place}: another machine went on; what was not sent from here is in {aside}")
@@ -97,7 +103,6 @@ def _fetch(bucket: Bucket, workdir: Path) -> None:
         if match := CHECKPOINT.match(name):
             shutil.rmtree(workdir / "checkpoints" / match[1], ignore_errors=True)
     workdir.mkdir(parents=True, exist_ok=True)
-    (workdir / ALL_SENT).touch()
     if there is not None:
         here.write_text(there)
 
@@ -115,14 +120,17 @@ def _begin(bucket: Bucket, workdir: Path) -> None:
     name = uuid4().hex
     with reached(bucket):
         bucket.files.pipe_file(f"{bucket.root}/{SESSION}", name.encode())
-    workdir.mkdir(parents=True, exist_ok=True)
+    (workdir / UNSENT).touch()
     (workdir / SESSION).write_text(name)
-    (workdir / ALL_SENT).unlink(missing_ok=True)
 
 
-@contextmanager
-def _leased(bucket: Bucket, workdir: Path) -> Iterator[None]:
-    """Raises BlockingIOError where another host trains in the bucket."""
+def _send_all(bucket: Bucket, workdir: Path, sent: Sent) -> None:
+    send_new(bucket, workdir, sent, last=LAST)
+    (workdir / UNSENT).unlink(missing_ok=True)
+
+
+def _leased(bucket: Bucket, workdir: Path) -> AbstractContextManager[None]:
+    """A lease of the bucket, where no host holds one; its start raises BlockingIOError else."""
 
     def read(path: Path) -> bytes:
         return bucket.files.cat_file(f"{bucket.root}/{path.name}")
@@ -133,8 +141,7 @@ def _leased(bucket: Bucket, workdir: Path) -> Iterator[None]:
     def remove(path: Path) -> None:
         bucket.files.rm_file(f"{bucket.root}/{path.name}")
 
-    with leased(workdir, False, read, write, write, remove):
-        yield
+    return leased(workdir, False, read, write, write, remove)
 
 
 @contextmanager
@@ -167,8 +174,7 @@ def _kept_up_to_date(bucket: Bucket, folder: Path, sent: Sent) -> Iterator[None]
         done.set()
         thread.join()
         update()
-        if folder.exists():
-            (folder / ALL_SENT).touch()
+        (folder / UNSENT).unlink(missing_ok=True)
 
     thread = threading.Thread(target=keep_sending, daemon=True)
     thread.start()

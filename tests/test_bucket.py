@@ -190,6 +190,32 @@ def test_who_only_looks_sends_what_it_wrote_and_leaves_half_a_checkpoint(machine
     assert in_bucket() == FIRST | half | {"evaluation_val.json": "{}"}
 
 
+def test_what_who_only_looks_could_not_send_is_sent_by_the_next(machine, monkeypatch):
+    """As of an import, into a bucket that is empty yet."""
+    folder = machine("first")
+
+    def write_first():
+        with mirrored(folder):
+            write(folder, FIRST)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(fsspec.filesystem("memory").__class__, "put_file", unreachable)
+        assert "the same command sends it" in refusal(write_first)
+    with mirrored(folder):
+        assert held(folder) == FIRST
+    assert in_bucket() == FIRST
+
+
+def test_what_was_half_fetched_is_fetched_anew_and_nothing_set_aside(machine):
+    with mirrored(machine("first"), trains=True):
+        write(machine("first"), FIRST)
+    second = machine("second")
+    write(second, {"config.json": "{}", "checkpoints/4/half": ""})
+    with mirrored(second, trains=True):
+        assert held(second) == FIRST
+    assert [path.name for path in second.parent.iterdir() if path.name[0] != "."] == ["run"]
+
+
 def unreachable(*_, **__):
     raise OSError("the line is cut\nfor long")
 
