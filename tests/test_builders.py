@@ -295,6 +295,16 @@ def test_a_dataset_is_written_once(tmp_path, capsys, pack):
     assert capsys.readouterr().out == ""
 
 
+def test_nothing_is_left_in_the_folder_for_temporary_files(tmp_path, monkeypatch):
+    data = folder(filled(tmp_path / "pairs"))
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    prepare(data)
+    prepare(replace(data, name="synthetic_facades", source=None, image_size=(16, 16)))
+    assert list(temporary.iterdir()) == []
+
+
 def test_single_images_taken_for_pairs_are_doubted(tmp_path, capsys):
     (tmp_path / "photos").mkdir()
     for size in ((8, 8), (8, 9)):

@@ -35,6 +35,13 @@ FEATURES = tfds.features.FeaturesDict(
 )
 
 
+class _Info(tfds.core.DatasetInfo):
+    """TFDS looks for its own copy of every new dataset, and leaves an empty folder in /tmp."""
+
+    def initialize_from_bucket(self) -> None:
+        pass
+
+
 @dataclasses.dataclass
 class PairsConfig(tfds.core.BuilderConfig):
     """The pairs to write, and where they were found."""
@@ -51,7 +58,7 @@ class PairedImages(tfds.core.GeneratorBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         metadata = tfds.core.MetadataDict(source=self.builder_config.source)
-        return tfds.core.DatasetInfo(builder=self, features=FEATURES, metadata=metadata)
+        return _Info(builder=self, features=FEATURES, metadata=metadata)
 
     def _split_generators(self, dl_manager) -> dict:
         splits = self.builder_config.splits
@@ -96,7 +103,7 @@ class SyntheticFacades(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(builder=self, features=FEATURES)
+        return _Info(builder=self, features=FEATURES)
 
     def _split_generators(self, dl_manager) -> dict:
         counts = zip(("train", "val", "test"), self.builder_config.pairs, strict=True)
