@@ -173,11 +173,12 @@ def asked(options: argparse.Namespace, fields: Fields) -> Config:
     if options.config is not None:
         config = load_experiment(options.config)
     elif options.workdir is not None:
-        if options.command == "train":  # which has not brought its workdir here yet
-            from pix2pix_jax.bucket import fetch
+        path = options.workdir / "config.json"
+        if options.command == "train" and options.workdir.is_relative_to(MIRRORS):
+            from pix2pix_jax.mirror import config_at_hand  # the workdir itself comes later
 
-            fetch(options.workdir, "config.json", last="config.json")
-        config = read_config(options.workdir / "config.json")
+            path = config_at_hand(options.workdir)
+        config = read_config(path)
     else:
         raise UsageError("--config: give an experiment, e.g. experiments/quickstart.py")
     return override(config, fields)
@@ -224,9 +225,8 @@ def workdir(path: str) -> Path:
     """The same, or gs://BUCKET/FOLDER."""
     if not path.startswith("gs://"):
         return expanded(path)
-    parts = path.removeprefix("gs://").rstrip("/").split("/")
-    if len(parts) < 2 or {"", ".", ".."} & set(parts):
-        raise argparse.ArgumentTypeError(f"{path} is no folder of a bucket; give gs://BUCKET/DIR")
+    if "/" not in path.removeprefix("gs://").rstrip("/"):
+        raise argparse.ArgumentTypeError(f"{path} is a whole bucket; give gs://BUCKET/DIR")
     return local(path)
 
 

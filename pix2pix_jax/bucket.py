@@ -28,7 +28,8 @@ class Bucket(NamedTuple):
     root: str
 
 
-Sent = dict[str, tuple[int, int]]  # of files: when they were changed, and how many bytes they have
+State = tuple[int, int]  # of a file here: when it was changed, in ns, and its size in bytes
+Known = dict[str, dict[str, Any]]  # what a bucket tells of its files, by their place in the folder
 
 
 def fetch(folder: Path, prefix: str, last: str) -> None:
@@ -45,15 +46,21 @@ def fetch(folder: Path, prefix: str, last: str) -> None:
     if bucket := bucket_of(folder):
         known = {name: info for name, info in listed(bucket).items() if name.startswith(prefix)}
         folders = {PurePath(name).parent for name in known if PurePath(name).name == last}
-        wanted = {name: known[name] for name in known if PurePath(name).parent in folders}
-        fetch_these(bucket, folder, wanted)
+        for name in sorted(known, key=lambda name: (PurePath(name).name == last, name)):
+            if PurePath(name).parent in folders and not same(bucket, folder, name, known[name]):
+                fetched(bucket, folder, name)
 
 
 def send(folder: Path, prefix: str, last: str) -> None:
-    """Sends what begins with `prefix` in such a folder and is not there; as in `fetch`."""
+    """Sends what begins with `prefix` in such a folder and is not there; as in `fetch`.
+
+    What is prepared is never changed under the same name.
+    """
     if bucket := bucket_of(folder):
-        sent = {name: _state(folder / name) for name in listed(bucket) if (folder / name).exists()}
-        send_new(bucket, folder, sent, prefix, last)
+        known = listed(bucket)
+        new = [name for name in files_of(folder) if name.startswith(prefix) and name not in known]
+        for name in sorted(new, key=lambda name: (PurePath(name).name == last, name)):
+            sent(bucket, folder, name)
 
 
 def bucket_of(folder: Path) -> Bucket | None:
@@ -65,8 +72,6 @@ def bucket_of(folder: Path) -> Bucket | None:
         files, root = fsspec.url_to_fs(place, use_listings_cache=False)  # others write there, too
     except ImportError as error:
         raise UsageError(f"{place}: needs pip install -e '.[gcs]'") from error
-    except ValueError as error:
-        raise UsageError(f"{place}: {error}; give gs://BUCKET/FOLDER") from error
     return Bucket(place, files, root)
 
 
@@ -83,8 +88,8 @@ def reached(bucket: Bucket, mend: str = "mend the address or the access to it") 
         ) from error
 
 
-def listed(bucket: Bucket) -> dict[str, dict[str, Any]]:
-    """What is known of the files in a bucket's folder, by their place there."""
+def listed(bucket: Bucket) -> Known:
+    """All files of a bucket's folder, but for those that were not meant to be sent."""
     with reached(bucket):
         found = bucket.files.find(bucket.root, detail=True)
     return {
@@ -95,78 +100,55 @@ def listed(bucket: Bucket) -> dict[str, dict[str, Any]]:
     }
 
 
-def fetch_these(bucket: Bucket, folder: Path, known: dict[str, dict[str, Any]]) -> list[str]:
-    """Makes these files of the folder what they are in the bucket; returns those that are gone."""
-    gone = []
-    for name, info in known.items():
-        path = folder / name
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise UsageError(f"{bucket.place}: holds {name}, which lies outside of it; remove it")
-        if not _same(path, info):
-            with reached(bucket):
-                try:
-                    with whole(path) as partial:
-                        bucket.files.get_file(f"{bucket.root}/{name}", str(partial))
-                except FileNotFoundError:
-                    gone.append(name)
-    return gone
+def fetched(bucket: Bucket, folder: Path, name: str) -> bool:
+    """Makes a file of the folder what it is in the bucket; False where it is there no more."""
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(f"{bucket.place}: holds {name}, which lies outside of it; remove it")
+    with reached(bucket):
+        try:
+            with whole(path) as partial:
+                bucket.files.get_file(f"{bucket.root}/{name}", str(partial))
+        except FileNotFoundError:
+            return False
+    return True
 
 
-def already_sent(bucket: Bucket, folder: Path) -> Sent:
-    """What is in the bucket; in the state that it has here, where it is the same."""
-    sent = {}
-    for name, info in listed(bucket).items():
-        same = _same(folder / name, info)
-        sent[name] = _state(folder / name) if same else (0, 0)
-    return sent
+def sent(bucket: Bucket, folder: Path, name: str) -> str:
+    """Makes a file of the bucket what it is in the folder; returns its version there."""
+    place = f"{bucket.root}/{name}"
+    with reached(bucket, f"what is not there yet is in {folder}; any command on it sends it"):
+        bucket.files.put_file(str(folder / name), place)
+        (info,) = bucket.files.find(place, detail=True).values()
+    return version_of(info)
 
 
-def states(folder: Path) -> Sent:
-    """What is here, as if it was sent."""
-    return {str(path.relative_to(folder)): _state(path) for path in _files(folder)}
+def version_of(info: dict[str, Any]) -> str:
+    """What changes with every writing of a file in a bucket."""
+    return str(info["generation"] if "generation" in info else info["created"])
 
 
-def _same(path: Path, info: dict[str, Any]) -> bool:
-    """Whether a file is what a bucket has; some of them know no hashes."""
-    if "md5Hash" not in info or not path.exists() or path.stat().st_size != info["size"]:
+def same(bucket: Bucket, folder: Path, name: str, info: dict[str, Any]) -> bool:
+    """Whether a file of the folder is what the bucket has."""
+    path = folder / name
+    if not path.exists() or path.stat().st_size != info["size"]:
         return False
     with path.open("rb") as file:
-        return (
-            base64.b64encode(hashlib.file_digest(file, "md5").digest()).decode() == info["md5Hash"]
-        )
+        digest = base64.b64encode(hashlib.file_digest(file, "md5").digest()).decode()
+    if "md5Hash" in info:
+        return digest == info["md5Hash"]
+    with reached(bucket):  # of one that was put together from parts, say
+        content = bucket.files.cat_file(f"{bucket.root}/{name}")
+    return digest == base64.b64encode(hashlib.md5(content).digest()).decode()
 
 
-def send_new(
-    bucket: Bucket, folder: Path, sent: Sent, prefix: str = "", last: str | None = None
-) -> None:
-    """Sends what was changed since; in its folder, a file called `last` is the last."""
-    mend = f"what is not there yet is in {folder}, and the same command sends it"
-    names = [str(path.relative_to(folder)) for path in _files(folder)]
-
-    def order(name: str) -> tuple[bool, bool, str]:
-        # A checkpoint says that all before it is there.
-        return name.startswith("checkpoints/"), PurePath(name).name == last, name
-
-    for name in sorted(names, key=order):
-        if not name.startswith(prefix):
-            continue
-        try:
-            state = _state(folder / name)
-            if sent.get(name) != state:
-                with reached(bucket, mend):
-                    bucket.files.put_file(str(folder / name), f"{bucket.root}/{name}")
-                sent[name] = state
-        except (FileNotFoundError, UsageError):
-            if (folder / name).exists():  # else of a checkpoint that is no longer kept
-                raise
-
-
-def _state(path: Path) -> tuple[int, int]:
+def state_of(path: Path) -> State:
+    """What changes with every writing of a file here."""
     status = path.stat()
     return status.st_mtime_ns, status.st_size
 
 
-def _files(folder: Path) -> list[Path]:
-    """All files that are whole."""
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return [path for path in files if not NOT_SENT.search(str(path.relative_to(folder)))]
+def files_of(folder: Path) -> list[str]:
+    """All files that are whole, by their place in a folder."""
+    places = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+    return [place for place in places if not NOT_SENT.search(place)]

@@ -18,9 +18,11 @@ MIRRORS = Path("~/.cache/pix2pix_jax/buckets").expanduser()
 def local(place: str) -> Path:
     """Where a folder lies on this machine: itself, or what stands for one in a bucket."""
     if "://" in place:
-        if ".." in place.split("/"):
+        scheme, _, folder = place.partition("://")
+        parts = folder.rstrip("/").split("/")
+        if scheme != "gs" or {"", ".", ".."} & set(parts):
             raise UsageError(f"{place} is no folder of a bucket; give gs://BUCKET/DIR")
-        return MIRRORS / place.replace("://", "/")
+        return MIRRORS.joinpath(scheme, *parts)
     return Path(place).expanduser()
 
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import threading
+import time
 from contextlib import contextmanager
 
 import fsspec
@@ -13,11 +14,10 @@ from conftest import refusal
 
 from pix2pix_jax import bucket, files, lease, mirror
 from pix2pix_jax.bucket import fetch, send
-from pix2pix_jax.files import local
 from pix2pix_jax.guards import Occupied
 from pix2pix_jax.mirror import mirrored
 
-PLACE = "memory://bucket/run"
+PLACE = "memory://bucket/run"  # which behaves as one of gs://
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def machine(tmp_path, monkeypatch):
         for module in (files, bucket):
             monkeypatch.setattr(module, "MIRRORS", tmp_path / name)
         monkeypatch.setattr(lease, "_host", lambda: name)
-        return local(PLACE)
+        return tmp_path / name / "memory" / "bucket" / "run"
 
     yield named
     fsspec.filesystem("memory").rm("/", recursive=True)
@@ -101,13 +101,19 @@ def test_what_is_new_is_sent_while_it_comes_and_what_is_not_kept_goes(machine):
         assert held(folder) == later
 
 
-def test_files_that_are_gone_here_stay_in_the_bucket(machine):
+def test_a_folder_that_is_removed_here_stays_in_the_bucket(machine):
     folder = machine("first")
     with mirrored(folder, trains=True):
         write(folder, FIRST)
-    with mirrored(folder, trains=True):
-        shutil.rmtree(folder)
+
+    def remove():
+        with mirrored(folder, trains=True):
+            shutil.rmtree(folder)
+
+    assert f"or {folder} was removed" in refusal(remove)
     assert in_bucket() == FIRST
+    with mirrored(folder, trains=True):
+        assert held(folder) == FIRST
 
 
 def further(folder):
@@ -190,7 +196,8 @@ def test_who_only_looks_sends_what_it_wrote_and_leaves_half_a_checkpoint(machine
     assert in_bucket() == FIRST | half | {"evaluation_val.json": "{}"}
 
 
-def test_what_who_only_looks_could_not_send_is_sent_by_the_next(machine, monkeypatch):
+@pytest.mark.parametrize("trains", [False, True])
+def test_what_who_only_looks_could_not_send_is_sent_by_the_next(machine, monkeypatch, trains):
     """As of an import, into a bucket that is empty yet."""
     folder = machine("first")
 
@@ -200,17 +207,217 @@ def test_what_who_only_looks_could_not_send_is_sent_by_the_next(machine, monkeyp
 
     with monkeypatch.context() as broken:
         broken.setattr(fsspec.filesystem("memory").__class__, "put_file", unreachable)
-        assert "the same command sends it" in refusal(write_first)
-    with mirrored(folder):
+        assert "any command on it sends it" in refusal(write_first)
+    with mirrored(folder, trains=trains):
         assert held(folder) == FIRST
     assert in_bucket() == FIRST
+
+
+SECOND = {
+    "config.json": "{}",
+    "metrics.jsonl": "1\n2\n3\n",
+    "checkpoints/8/_CHECKPOINT_METADATA": "8",
+    "checkpoints/12/_CHECKPOINT_METADATA": "12",
+}
+
+
+def learn_more(folder):
+    """What a run that goes on does to its folder."""
+    write(folder, SECOND)
+    shutil.rmtree(folder / "checkpoints/4")
+
+
+def wait_until(true):
+    until = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_who_looks_twice_sees_what_came_since_and_may_go_on(machine):
+    """Though the same machine trained all the while."""
+    first = machine("first")
+    with mirrored(first, trains=True):
+        write(first, FIRST)
+        wait_until(lambda: in_bucket() == FIRST)
+        second = machine("second")
+        with mirrored(second):
+            assert held(second) == FIRST
+        write(second, {"evaluation_val.json": "{}"})  # by a command that was killed
+        learn_more(first)
+        wait_until(lambda: in_bucket() == SECOND)
+        with mirrored(second):
+            assert held(second) == SECOND | {"evaluation_val.json": "{}"}
+        assert in_bucket() == held(second)
+        machine("first")
+    with mirrored(machine("second"), trains=True):
+        assert held(second) == SECOND | {"evaluation_val.json": "{}"}
+    assert in_bucket() == held(second)
+
+
+def test_who_was_killed_while_it_fetched_sends_nothing_old(machine, monkeypatch):
+    first = machine("first")
+    with mirrored(first, trains=True):
+        write(first, FIRST)
+    second, noted = machine("second"), mirror._note
+
+    def killed(workdir, name, both):
+        if name == "metrics.jsonl":
+            raise KeyboardInterrupt
+        noted(workdir, name, both)
+
+    monkeypatch.setattr(mirror, "_note", killed)
+    with pytest.raises(KeyboardInterrupt):
+        mirrored(second).__enter__()
+    monkeypatch.setattr(mirror, "_note", noted)
+    assert (second / "metrics.jsonl").read_text() == "1\n"
+    with mirrored(machine("first"), trains=True):
+        learn_more(first)
+    with mirrored(machine("second")):
+        pass
+    assert in_bucket() == SECOND
+    with mirrored(second):
+        assert held(second) == SECOND
+
+
+def test_commands_whose_times_overlap_send_what_each_made(machine):
+    folder = machine("first")
+    with mirrored(folder, trains=True):
+        write(folder, FIRST)
+    second = machine("second")
+    with mirrored(second):
+        with mirrored(second):
+            write(second, {"evaluation_val.json": "1"})
+            with mirrored(second, trains=True):
+                learn_more(second)
+                write(second, {"evaluation_test.json": "2"})
+            assert held(second) == in_bucket()
+        write(second, {"evaluation_train.json": "3"})
+    assert {f"evaluation_{split}.json" for split in ("train", "val", "test")} < in_bucket().keys()
+    assert held(second) == in_bucket()
+
+
+def test_what_another_machine_trains_is_not_touched_by_who_looked_meanwhile(machine):
+    """But what it made is sent, though what was trained here before was not."""
+    first = machine("first")
+    with mirrored(first):
+        with mirrored(first, trains=True):
+            write(first, FIRST)
+        with mirrored(machine("second"), trains=True):
+            learn_more(machine("second"))
+        machine("first")
+        write(first, {"metrics.jsonl": "1\n9\n", "evaluation_val.json": "1"})
+        write(first, {"checkpoints/16/_CHECKPOINT_METADATA": "16"})
+    assert in_bucket() == SECOND | {"evaluation_val.json": "1"}
+
+
+def test_who_was_cut_off_for_long_sends_nothing_more(machine):
+    first = machine("first")
+
+    def cut_off():
+        with mirrored(first, trains=True):
+            write(first, FIRST)
+            wait_until(lambda: in_bucket() == FIRST)
+            fsspec.filesystem("memory").pipe_file("/bucket/run/.session", b"of another one")
+            learn_more(first)
+
+    assert "another machine trains in it now" in refusal(cut_off)
+    assert in_bucket() == FIRST
+    assert held(first) == SECOND
+
+
+@pytest.mark.parametrize("trains", [False, True])
+def test_a_folder_of_runs_is_none(machine, trains):
+    first = machine("first")
+    with mirrored(first, trains=True):
+        write(first, FIRST)
+
+    def at_the_parent():
+        with mirrored(first.parent, trains=trains):
+            pass
+
+    message = refusal(at_the_parent)
+    assert message.startswith("memory://bucket: holds run/c")
+    assert message.endswith(", and no run; give the folder of one")
+    assert held(first) == FIRST
+
+
+def test_a_checkpoint_that_is_being_removed_from_the_bucket_is_none(machine, monkeypatch):
+    first, memory = machine("first"), fsspec.filesystem("memory")
+    four = {"checkpoints/4/_CHECKPOINT_METADATA": "4", "checkpoints/4/generator/d/0": "4"}
+    removed, remove = [], memory.rm_file
+
+    def remove_one(place):
+        if removed:
+            unreachable()
+        removed.append(place)
+        remove(place)
+
+    def train_on():
+        with mirrored(first, trains=True):
+            learn_more(first)
+
+    with mirrored(first, trains=True):
+        write(first, FIRST | four)
+    with monkeypatch.context() as broken:
+        broken.setattr(memory.__class__, "rm_file", staticmethod(remove_one))
+        assert "the line is cut" in refusal(train_on)
+    assert "checkpoints/4/generator/d/0" in in_bucket()
+    with mirrored(machine("second")):
+        assert held(machine("second")) == SECOND
+    with mirrored(machine("first"), trains=True):
+        pass
+    assert in_bucket() == SECOND
+
+
+def test_an_object_that_is_gone_already_is_no_error(machine):
+    first = machine("first")
+    with mirrored(first, trains=True):
+        write(first, FIRST)
+        wait_until(lambda: in_bucket() == FIRST)
+        fsspec.filesystem("memory").rm_file("/bucket/run/checkpoints/4/_CHECKPOINT_METADATA")
+        learn_more(first)
+    assert in_bucket() == SECOND
+
+
+def test_what_ended_a_command_is_told_and_not_that_it_could_not_be_sent(
+    machine, monkeypatch, capsys
+):
+    first = machine("first")
+
+    def look():
+        with mirrored(first):
+            write(first, FIRST)
+            monkeypatch.setattr(fsspec.filesystem("memory").__class__, "put_file", unreachable)
+            raise bucket.UsageError("photo.png: cannot be read")
+
+    assert refusal(look) == "photo.png: cannot be read"
+    assert f"NOT UP TO DATE: {PLACE}: cannot be reached" in capsys.readouterr().err
+
+
+def test_the_config_is_read_where_nothing_else_is_touched(machine):
+    first = machine("first")
+    assert mirror.config_at_hand(first) == first / "config.json"
+    with mirrored(first, trains=True):
+        write(first, FIRST)
+    second = machine("second")
+    write(second, {"config.json": "another one"})
+    assert mirror.config_at_hand(second).read_text() == "{}"
+    assert held(second) == {"config.json": "another one"}
+
+
+@pytest.mark.parametrize(
+    "place", ["s3://bucket/data", "gs://", "gs:///data", "gs://bucket/../data"]
+)
+def test_what_is_no_folder_of_a_bucket_is_refused(place):
+    assert refusal(files.local, place) == f"{place} is no folder of a bucket; give gs://BUCKET/DIR"
 
 
 def test_what_was_half_fetched_is_fetched_anew_and_nothing_set_aside(machine):
     with mirrored(machine("first"), trains=True):
         write(machine("first"), FIRST)
     second = machine("second")
-    write(second, {"config.json": "{}", "checkpoints/4/half": ""})
+    write(second, {"config.json": "{}", "checkpoints/4/_CHECKPOINT_METADATA": "4"})
     with mirrored(second, trains=True):
         assert held(second) == FIRST
     assert [path.name for path in second.parent.iterdir() if path.name[0] != "."] == ["run"]
@@ -235,8 +442,8 @@ def test_a_bucket_that_cannot_be_reached_is_told(machine, monkeypatch, capsys):
     message = refusal(train)
     assert said == [f"NOT UP TO DATE: {message}"]
     assert message == (
-        f"{PLACE}: cannot be reached (the line is cut); what is not there yet is in {folder}, "
-        "and the same command sends it"
+        f"{PLACE}: cannot be reached (the line is cut); what is not there yet is in {folder}; "
+        "any command on it sends it"
     )
     assert held(folder) == {"config.json": "{}"}
 
@@ -257,8 +464,7 @@ def test_one_machine_trains_at_a_time_and_others_may_look(machine):
 def test_a_bucket_writes_nothing_outside_of_its_folder(machine):
     fsspec.filesystem("memory").pipe_file("/bucket/run/../../evil", b"")
     folder = machine("first")
-    known = {"../../evil": {"size": 0}}
-    message = refusal(bucket.fetch_these, bucket.bucket_of(folder), folder, known)
+    message = refusal(bucket.fetched, bucket.bucket_of(folder), folder, "../../evil")
     assert message == f"{PLACE}: holds ../../evil, which lies outside of it; remove it"
 
 

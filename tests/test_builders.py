@@ -6,6 +6,7 @@ import gzip
 import io
 import lzma
 import os
+import shutil
 import sys
 import tarfile
 import tempfile
@@ -16,6 +17,7 @@ from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -31,12 +33,6 @@ from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.data.sources import find_pairs, walk
 
 PAIRS = ["train/1.png", "train/2.jpg", "train/deep/1.bmp", "val/1.png", "test/1.bmp"]
-
-
-@pytest.fixture(autouse=True)
-def _own_temporary_directory(tmp_path_factory, monkeypatch):
-    """TFDS leaves an empty directory for every builder."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("tmp")))
 
 
 @pytest.fixture
@@ -521,6 +517,40 @@ def test_a_download_that_was_no_tarball_is_not_kept(tmp_path, website):
     refusal(prepare, data)
     packed(filled(tmp_path / "maps")).rename(website / "maps.tar.gz")
     assert contents(prepare(data)).keys() == {"train", "val", "test"}
+
+
+def test_a_download_that_does_not_fit_is_kept(tmp_path, website, monkeypatch):
+    data = Data(name="facades", data_dir=str(tmp_path / "cache"))
+    packed(filled(tmp_path / "facades")).rename(website / "facades.tar.gz")
+    with monkeypatch.context() as full:
+        full.setattr(archives.shutil, "disk_usage", lambda _: SimpleNamespace(free=9999))
+        with pytest.raises(OSError, match="needs more than the 0.0 GB that are free in"):
+            prepare(data)
+    (website / "facades.tar.gz").write_text("not asked for again")
+    assert contents(prepare(data)).keys() == {"train", "val", "test"}
+
+
+def test_of_a_bucket_only_what_is_asked_for_is_fetched(tmp_path, monkeypatch):
+    data = folder(filled(tmp_path / "pairs"))
+    prefixes = {"fetch": [], "send": []}
+    for name, asked in prefixes.items():
+        monkeypatch.setattr(
+            builders, name, lambda _, prefix, last, asked=asked: asked.append(prefix)
+        )
+    place = str(prepare(data).data_path.relative_to(data.data_dir))
+    assert set(prefixes["fetch"]) == set(prefixes["send"]) == {f"{place}/"}
+    assert place.startswith("paired_images/folder-")
+    prepare(data)
+    shutil.rmtree(data.source)
+    prepare(data)
+    assert prefixes["fetch"][-1] == "paired_images/folder-"
+
+
+def test_what_was_half_fetched_is_written_anew(tmp_path):
+    data = folder(filled(tmp_path / "pairs"))
+    expected = contents(builder := prepare(data))
+    (builder.data_path / builders.INFO).unlink()
+    assert contents(prepare(data)) == expected
 
 
 def test_tensorflow_is_never_imported(tmp_path):

@@ -1,6 +1,7 @@
 """Tarballs from strangers, unpacked into a folder of their own and nowhere else."""
 
 import bz2
+import errno
 import gzip
 import lzma
 import shutil
@@ -28,6 +29,7 @@ def unpacked(source: Path, scratch: Path) -> Iterator[Path]:
     Raises:
       UsageError: a file that is no tarball, a broken one, one that writes outside itself, or one
         that is far larger than its size tells.
+      OSError: more than the room that is left.
     """
     if source.is_dir():
         yield source
@@ -60,9 +62,11 @@ def _unpack(source: Path, root: Path) -> None:
         taken += member.size + BLOCK
         _check(taken, most, source)
         if taken > free:
-            raise UsageError(
-                f"{source}: needs more than the {free / 1e9:.1f} GB that are free in {root.parent};"
-                " make room, or give another --config.data.data_dir"
+            raise OSError(
+                errno.ENOSPC,
+                f"needs more than the {free / 1e9:.1f} GB that are free in {root.parent}; make "
+                "room, or give another --config.data.data_dir",
+                str(source),
             )
         return tarfile.data_filter(member, path)
 

@@ -134,15 +134,13 @@ def prepare(data: Data) -> tfds.core.DatasetBuilder:
       UsageError: naming the missing source, the failed download or the bad file.
     """
     data_dir = local(data.data_dir)
-    prefix = "paired_images/" + data.name if data.name != "synthetic_facades" else data.name + "/"
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     with locked(data_dir, wait=True) as alone:
         if alone:
             _sweep(data_dir)
-        fetch(data_dir, prefix, INFO)
         builder = _prepared(data, data_dir)
-        send(data_dir, prefix, INFO)
+        send(data_dir, _place(builder, data_dir), INFO)
         return builder
 
 
@@ -161,7 +159,7 @@ def _prepared(data: Data, data_dir: Path) -> tfds.core.DatasetBuilder:
         size, pairs, ambiguous = data.image_size, data.synthetic_pairs, data.synthetic_ambiguous
         name = f"{size[0]}x{size[1]}-{'-'.join(map(str, pairs))}" + "-ambiguous" * ambiguous
         config = FacadesConfig(name=name, size=size, pairs=pairs, ambiguous=ambiguous)
-        return _written(SyntheticFacades(data_dir=data_dir, config=config))
+        return _written(SyntheticFacades(data_dir=data_dir, config=config), data_dir)
     if data.source is None:
         return _from_download(data.name, data_dir)
     source = Path(data.source)
@@ -173,12 +171,12 @@ def _prepared(data: Data, data_dir: Path) -> tfds.core.DatasetBuilder:
 def _from_source(source: Path, name: str, origin: str, data_dir: Path) -> tfds.core.DatasetBuilder:
     config = PairsConfig(name=name, source=origin)
     builder = PairedImages(data_dir=data_dir, config=config)
-    if builder.data_path.exists():
-        return _written(builder)
+    if _is_written(builder, data_dir):
+        return _written(builder, data_dir)
     with unpacked(source, data_dir / UNPACKING) as root:
         config.root, config.splits = root, find_pairs(root, origin)
         print(f"{origin}: {_findings(config)}")
-        return _written(PairedImages(data_dir=data_dir, config=config))
+        return _written(PairedImages(data_dir=data_dir, config=config), data_dir)
 
 
 def _findings(config: PairsConfig) -> str:
@@ -199,8 +197,8 @@ def _from_download(name: str, data_dir: Path) -> tfds.core.DatasetBuilder:
         raise UsageError("data.source: folder needs one; give --config.data.source=DIR_OR_TAR")
     url = URL.format(name=name)
     builder = PairedImages(data_dir=data_dir, config=PairsConfig(name=name, source=url))
-    if builder.data_path.exists():
-        return _written(builder)
+    if _is_written(builder, data_dir):
+        return _written(builder, data_dir)
     archive = download(url, data_dir / "downloads")
     try:
         return _from_source(archive, name, url, data_dir)
@@ -212,6 +210,7 @@ def _from_download(name: str, data_dir: Path) -> tfds.core.DatasetBuilder:
 
 def _from_what_is_left(source: Path, name: str, data_dir: Path) -> tfds.core.DatasetBuilder:
     """A source that is gone is served by what was last prepared from it."""
+    fetch(data_dir, f"paired_images/{name}-", INFO)
     written = (data_dir / "paired_images").glob(f"{name}-*/*/{INFO}")
     for path in sorted(written, key=lambda path: path.stat().st_mtime, reverse=True):
         builder = tfds.builder_from_directory(path.parent)
@@ -221,8 +220,20 @@ def _from_what_is_left(source: Path, name: str, data_dir: Path) -> tfds.core.Dat
     raise UsageError(f"data.source: {source} does not exist; mend the path")
 
 
-def _written(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:
-    if not builder.data_path.exists():
+def _is_written(builder: tfds.core.DatasetBuilder, data_dir: Path) -> bool:
+    """Whether the dataset is here, or was in the bucket that the folder stands for."""
+    if not (builder.data_path / INFO).exists():
+        fetch(data_dir, _place(builder, data_dir), INFO)
+    return (builder.data_path / INFO).exists()
+
+
+def _place(builder: tfds.core.DatasetBuilder, data_dir: Path) -> str:
+    return f"{builder.data_path.relative_to(data_dir)}/"
+
+
+def _written(builder: tfds.core.DatasetBuilder, data_dir: Path) -> tfds.core.DatasetBuilder:
+    if not _is_written(builder, data_dir):
+        shutil.rmtree(builder.data_path, ignore_errors=True)  # half fetched, and now gone there
         print(f"writing {builder.data_path}")
         try:
             with redirect_stdout(None):  # TFDS's own notices
