@@ -50,13 +50,21 @@ def read_origin(directory: Path, items: dict[str, Tree]) -> dict[str, Any]:
 
 
 def _origin(directory: Path) -> dict[str, Any]:
-    """What was saved as such; raises Rejected or OSError where it is something else."""
+    """What was saved as such; raises Rejected or OSError where it is something else.
+
+    Raises:
+      UsageError: saved by an earlier version.
+    """
     content = (directory / "origin" / "metadata").read_bytes()
     try:
         origin = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise Rejected("origin is not what was saved") from error
     origin = unsealed(origin, "origin")
+    if "step" not in origin:
+        raise UsageError(
+            f"{directory}: is of an earlier version; go on with that, or start another --workdir"
+        )
     if str(origin["step"]) != directory.name:
         raise Rejected(f"origin is of step {origin['step']}")
     return origin

@@ -196,7 +196,6 @@ def caught_signals() -> Iterator[Callable[[], int]]:
     def stopping() -> int:
         if several and multihost_utils.reached_preemption_sync_point(next(calls)):
             caught.append(signal.SIGTERM)
-            times.append(time.monotonic())
             signal.signal(signal.SIGTERM, catch)  # of which JAX has no more use
             return caught[0]
         return 0 if several or not caught else caught[0]

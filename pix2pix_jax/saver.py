@@ -110,8 +110,10 @@ def open_saver(
     try:
         yield save, look
     finally:
-        with suppress(UsageError):  # of a failure that was told, while another one ends the run
+        try:
             look(wait=True)
+        except UsageError as error:  # beside what has ended the run
+            tell(str(error), sys.stderr)
         close()
         if failed:  # which Orbax may still have been writing when it was removed
             checkpoint.remove_unfinished(workdir)

@@ -169,6 +169,9 @@ def _read_zip(file: BinaryIO) -> dict[str, np.ndarray]:
             raise UsageError("was written by a big-endian machine, whose files are not read")
         tensors = _state_dict(_unpickle(io.BytesIO(member("data.pkl", MOST))))
         keys = {tensor.storage.key for tensor in tensors.values()}
+        sizes = [archive.getinfo(f"{root}data/{key}").file_size for key in keys]
+        if sum(sizes) > file.seek(0, io.SEEK_END):  # as they lie in one another
+            raise UsageError(LARGER)
         storages = {key: member(f"data/{key}") for key in keys}
     return _arrays(tensors, storages)
 

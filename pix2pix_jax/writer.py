@@ -157,8 +157,9 @@ def _events(
                 opened.write_event(event)
             opened.flush()
         except OSError as error:
-            with suppress(OSError):
-                opened.close()
+            if opened is not None:  # else its folder cannot be made
+                with suppress(OSError):
+                    opened.close()
             for path in folder.glob(f"*{name}") if name else ():  # it has nothing else
                 path.unlink()
             raise OSError(error.errno, error.strerror, str(folder)) from error

@@ -1,3 +1,4 @@
+import json
 import shutil
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ from conftest import refusal
 
 from pix2pix_jax import checkpoint, checkpoint_reader
 from pix2pix_jax.config import UsageError
+from pix2pix_jax.sealed import sealed
 from pix2pix_jax.train_step import create_state
 
 
@@ -126,6 +128,17 @@ def test_other_parameters_are_refused_and_nothing_moved(tmp_path, state, templat
     with pytest.raises(UsageError, match="other parameters"):
         restore(tmp_path, smaller)
     assert restore(tmp_path, template).step == 1
+
+
+def test_what_an_earlier_version_saved_is_refused_and_nothing_moved(tmp_path, state, template):
+    """Which gave no step to its origin."""
+    save(tmp_path, state, 5, scores={5: {"l1": 1.0}})
+    path = tmp_path / "checkpoints/5/origin/metadata"
+    origin = json.loads(path.read_text())
+    del origin["sha256"], origin["step"]
+    path.write_text(json.dumps(sealed(origin)))
+    assert "checkpoints/5: is of an earlier version" in refusal(restore, tmp_path, template)
+    assert checkpoint_reader.saved_steps(tmp_path) == [5]
 
 
 def test_values_that_are_not_finite_are_not_saved(tmp_path, state, template):

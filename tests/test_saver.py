@@ -6,7 +6,7 @@ from conftest import refusal
 
 from pix2pix_jax import checkpoint, saver
 from pix2pix_jax.checkpoint_reader import saved_steps
-from pix2pix_jax.config import Train
+from pix2pix_jax.config import Train, UsageError
 from pix2pix_jax.saver import open_saver
 from pix2pix_jax.train_step import create_state
 
@@ -55,3 +55,30 @@ def test_two_in_a_row_end_the_run(saves):
     assert "step 3 is NOT SAVED (no room), 2 failed in a row" in refusal(
         saves, (1, 2, 3, 4), (2, 3), False
     )
+
+
+def test_a_save_that_fails_while_something_else_ends_the_run_is_told(
+    small, tmp_path, monkeypatch, capsys
+):
+    class Full:
+        """A manager whose disk is full, as it finds while the run goes on."""
+
+        def is_saving_in_progress(self):
+            return True
+
+        def wait_until_finished(self):
+            raise OSError(28, "No space left on device")
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(checkpoint, "make_manager", lambda *_: Full())
+    monkeypatch.setattr(checkpoint, "save", lambda *_: None)
+
+    def run():
+        with open_saver(tmp_path, Train(max_failed_saves=1)) as (write, _):
+            write(create_state(small).replace(step=np.int32(8)), {}, "pairs", {})
+            raise UsageError("loss/generator_gan is nan at step 9")
+
+    assert refusal(run) == "loss/generator_gan is nan at step 9"
+    assert "step 8 is NOT SAVED (No space left on device)" in capsys.readouterr().err

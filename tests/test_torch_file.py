@@ -3,6 +3,7 @@
 import pickle
 import struct
 import zipfile
+import zlib
 
 import ml_dtypes
 import numpy as np
@@ -83,6 +84,24 @@ def test_a_tensor_that_reaches_out_of_its_storage_is_refused(
 def test_many_tensors_of_one_storage_are_refused(tmp_path):
     zipped(tmp_path / "G.pth", pickled(**{f"t{n}": tensor((4,), (1,)) for n in range(3)}))
     assert "larger than their storage" in refusal(read_pth, tmp_path / "G.pth")
+
+
+def test_storages_that_lie_in_one_another_are_refused(tmp_path):
+    """Each is all the rest of the file: a few of them would ask for any memory."""
+    tensors = {f"t{n}": tensor((1,), (1,)).replace(text("0"), text(str(n))) for n in range(50)}
+    path = tmp_path / "G.pth"
+    with path.open("w+b") as file, zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("archive/data.pkl", pickled(**tensors))
+        for n in range(50):
+            archive.writestr(f"archive/data/{n}", STORAGE)
+        end = file.tell()
+        for info in archive.filelist[1:]:
+            file.seek(info.header_offset + 30 + len(info.filename))
+            rest = file.read(end - file.tell())
+            info.file_size = info.compress_size = len(rest)
+            info.CRC = zlib.crc32(rest)
+        file.seek(end)
+    refusal(read_pth, path)
 
 
 class Runs:

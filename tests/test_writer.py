@@ -62,6 +62,18 @@ def test_tensorboard_is_told_what_comes_again(tmp_path):
     assert (4, "forget from here") in events(tmp_path)
 
 
+def test_what_tensorboard_has_no_folder_for_waits(tmp_path, capsys):
+    (tmp_path / "tensorboard").touch()
+    with open_outbox() as put, open_writer(tmp_path, 0, 2, 1, put) as (advance, write):
+        advance(1)
+        write(1, {"loss/discriminator": 1.0})
+        (tmp_path / "tensorboard").unlink()
+        advance(2)
+        write(2, {"loss/discriminator": 2.0})
+    assert {(1, "loss/discriminator"), (2, "loss/discriminator")} < set(events(tmp_path))
+    assert f"{tmp_path}/tensorboard: NOT WRITTEN (File exists)" in capsys.readouterr().err
+
+
 def test_speed_is_of_training_alone(tmp_path, monkeypatch, capsys):
     """One step of 100 s, which compiles; then 10 s of pictures; then three steps of 2 s."""
     clock = iter([0.0, 100.0, 110.0, 112.0, 114.0, 116.0, 126.0])
