@@ -55,7 +55,7 @@ def run_train(options: argparse.Namespace, fields: Fields) -> int:
     config = asked(options, fields)
     if options.workdir is None:
         raise UsageError("--workdir: train needs one, e.g. --workdir=runs/first")
-    from pix2pix_jax.hosts import is_first, join, lost_errors, wait_for_all
+    from pix2pix_jax.hosts import errors_told, is_first, join, lost_errors, wait_for_all
 
     join(options.coordinator, options.num_processes, options.process_id)
     check_backend()
@@ -63,7 +63,11 @@ def run_train(options: argparse.Namespace, fields: Fields) -> int:
     from pix2pix_jax.train import train
 
     with lost_errors():
-        with mirrored(options.workdir, trains=True) if is_first() else nullcontext():
+        with (
+            errors_told(),  # of the bucket's, too
+            mirrored(options.workdir, trains=True) if is_first() else nullcontext(),
+            errors_told(),  # at once, before what there is is sent
+        ):
             status = train(config, options.workdir)
         wait_for_all("the end")
     return status

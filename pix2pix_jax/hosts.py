@@ -29,6 +29,8 @@ from pix2pix_jax.config import UsageError, reason_of
 CONNECTING = 300  # seconds that the first to be started waits for the last
 LOST = 10  # seconds without a sign of one after which the others end
 LEAVING = 15  # seconds that one which ends by an error waits for the others to end, too
+POLL, GRACE = 1, 3  # seconds between two questions whether another has ended, and to end as well
+ENDED = "pix2pix_jax/ended"  # what one that ended by an error has told the others, by this key
 AGAIN = 75  # exit status where another process was lost, as sysexits.h has it: try again
 STARTED = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")  # by srun and mpirun: how many
 GO_ON = "the same command on all hosts goes on from the newest checkpoint"
@@ -86,6 +88,8 @@ def join(coordinator: str | None, processes: int | None, index: int | None) -> N
     atexit.register(_leave, leaving)
     check_backend()
     _say_at_the_end(f"{_named()} has ended: it, or another one, was lost; {GO_ON}")
+    wait_for_all("joined")  # as the first thing that they do together has to come within 30 s
+    threading.Thread(target=_end_with_others, args=(leaving,), daemon=True).start()
     if jax.process_index():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (to the end)
 
@@ -141,6 +145,20 @@ def _end_late(leaving: threading.Event) -> None:
 
 
 @contextmanager
+def errors_told() -> Iterator[None]:
+    """Tells the others of an error that ends this process, and that no other host would mend."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError:
+        raise
+    except Exception as error:
+        if jax.process_count() > 1:
+            with suppress(Exception):  # as the others may be gone, or have told the same
+                _client().key_value_set(ENDED, f"{_named()} has ended: {reason_of(error)}")
+        raise
+
+
+@contextmanager
 def lost_errors() -> Iterator[None]:
     """Raises UsageError where a computation with the others fails before JAX ends this process."""
     try:
@@ -148,12 +166,38 @@ def lost_errors() -> Iterator[None]:
     except jax.errors.JaxRuntimeError as error:
         if jax.process_count() == 1:
             raise
+        told = _told()
         atexit.unregister(_leave)
-        atexit.register(os._exit, AGAIN)  # before JAX says goodbye to those who are gone
+        atexit.register(os._exit, 2 if told else AGAIN)  # before JAX says goodbye to the others
         _say_nothing()
         raise UsageError(
-            f"{_named()} cannot go on with the others ({reason_of(error)}); {GO_ON}"
+            told or f"{_named()} cannot go on with the others ({reason_of(error)}); {GO_ON}"
         ) from error
+
+
+def _end_with_others(leaving: threading.Event) -> None:
+    """Ends a process that waits for one which has told that it will not come."""
+    while not leaving.wait(POLL):
+        if told := _told():
+            _say_at_the_end(told)
+            # The first one has something to save, and what waits for another ends with that.
+            if not leaving.wait(GRACE) and jax.process_index():
+                jax.distributed.shutdown()
+                os._exit(2)
+            return
+
+
+def _told() -> str | None:
+    """What another process has told by `errors_told`."""
+    with suppress(Exception):  # none, or it cannot be asked any more
+        return _client().key_value_try_get(ENDED)
+    return None
+
+
+def _client() -> Any:
+    from jax._src import distributed  # which has no other name
+
+    return distributed.global_state.client
 
 
 def is_first() -> bool:

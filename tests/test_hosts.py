@@ -127,7 +127,8 @@ def test_when_one_is_lost_the_other_ends_and_the_same_command_goes_on(
     wait_for(tmp_path / "checkpoints" / "4", processes)
     processes[victim].kill()
     killed = time.monotonic()
-    *_, err = ended(processes)[1 - victim]
+    status, _, err = ended(processes)[1 - victim]
+    assert status in (75, -signal.SIGABRT)  # in a shell, 134
     assert time.monotonic() - killed < LOST
     said = re.findall(r"^process . of 2 (?:has ended|cannot go on).*$", err, re.M)
     assert len(said) == 1
@@ -154,15 +155,32 @@ def test_saved_by_two_processes_a_run_goes_on_with_any_number_of_devices(
 
 
 @pytest.mark.slow
-def test_what_the_first_refuses_ends_the_other_with_a_line(tiny, tmp_path):
+def test_what_the_first_refuses_ends_the_other_as_well(tiny, tmp_path):
+    """With the same status, so that whatever has started them does not try again."""
     (tmp_path / "checkpoints" / "4").mkdir(parents=True)  # of who knows which run
     first, second = ended(start_two(tiny, tmp_path, 4))
-    assert first[0] == 2
-    assert first[2].startswith(f"{tmp_path}/config.json: is missing")
-    assert len(first[2].splitlines()) == 1
-    assert second[0] != 0
-    assert "the same command on all hosts goes on" in second[2]
-    assert "Traceback" not in second[2]
+    refused = f"{tmp_path}/config.json: is missing"
+    assert (first[0], second[0]) == (2, 2)
+    assert first[2].startswith(refused)
+    assert second[2].startswith(f"process 0 of 2 has ended: {refused}")
+    assert [len(err.splitlines()) for err in (first[2], second[2])] == [1, 1]
+
+
+@pytest.mark.slow
+def test_what_another_one_refuses_ends_the_first_as_well(tiny, tmp_path):
+    (tmp_path / "file").touch()
+
+    def told(index, port):
+        known, environment = flags(index, port)
+        place = tmp_path / ("file" if index else "data")
+        return (*known, f"--config.data.data_dir={place}"), environment
+
+    first, second = ended(start_two(tiny, tmp_path / "run", 4, told=told))
+    assert (first[0], second[0]) == (2, 2), (first, second)
+    assert first[2].startswith("process 1 of 2 has ended: ")
+    assert str(tmp_path / "file") in first[2]
+    assert second[2].startswith(f"{tmp_path}/file")
+    assert [len(err.splitlines()) for err in (first[2], second[2])] == [1, 1]
 
 
 @pytest.mark.slow

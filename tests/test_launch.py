@@ -21,13 +21,19 @@ SCRIPTS = ["tpu_vm.sh", "slurm.sbatch"]
 
 # Whatever is called, it is written down; what `answers` has for it is printed, run, or the status.
 STAND_IN = f"""#!{sys.executable}
-import json, os, pathlib, subprocess, sys
+import json, os, pathlib, signal, subprocess, sys
 home, name = pathlib.Path(os.environ["HOME"]), pathlib.Path(sys.argv[0]).name
 words = sys.argv[1:]
 with (home / "called").open("a") as file:
     file.write(json.dumps([name, *words]) + "\\n")
-if name == "srun":
-    os.execv(words[1], words[1:])
+if name == "srun":  # which, told to end, kills
+    task = subprocess.Popen(words[1:])
+    (home / "task").write_text(str(task.pid))
+    signal.signal(signal.SIGTERM, lambda *_: task.kill())
+    status = task.wait()
+    sys.exit(status if status >= 0 else 128 - status)
+if name == "scancel" and words[0] == "--signal=TERM":  # which tells the tasks alone
+    os.kill(int((home / "task").read_text()), signal.SIGTERM)
 command = [word.removeprefix("--command=") for word in words if word.startswith("--command=")]
 if command and "python -m" in command[0]:
     sys.exit(subprocess.call(["bash", "-c", command[0]], cwd=home))
@@ -43,7 +49,8 @@ print(answer) if isinstance(answer, str) else sys.exit(answer)
 def called(tmp_path):
     """Runs a command among stand-ins; its status and what it called."""
     python = tmp_path / "pix2pix_jax" / ".venv" / "bin" / "python"
-    for path in (python, *(tmp_path / "bin" / n for n in ("gcloud", "srun", "scontrol", "python"))):
+    names = ("gcloud", "srun", "scancel", "scontrol", "python")
+    for path in (python, *(tmp_path / "bin" / name for name in names)):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(STAND_IN)
         path.chmod(0o755)
@@ -81,6 +88,7 @@ def test_scripts_are_sound(name):
     subprocess.run([shellcheck, LAUNCH / name], check=True)
 
 
+SSH = "gcloud compute tpus tpu-vm ssh"
 TPU = {"NAME": "first", "ZONE": "here", "TYPE": "v4-16", "WORKDIR": "gs://bucket/runs/first"}
 
 
@@ -105,19 +113,34 @@ def test_a_tpu_vm_that_is_taken_away_is_made_anew(called):
         answers={
             "python -m pix2pix_jax": [134, 2, 0],
             "gcloud compute tpus tpu-vm describe": ["PREEMPTED", "READY"],
+            SSH: [0, 0, 1],  # twice to install; whether it was stopped
         },
         **TPU,
     )
     assert status == 0
     done = [words[4] if words[0] == "gcloud" else "train" for words in calls]
     made, train = ["create", "scp", "ssh"], ["ssh", "train", "describe"]
-    stop = ["ssh"]  # what may still go on
+    stop = ["ssh", "ssh"]  # what may still go on, unless somebody has done so
     assert done == [*made, *train, "delete", *made, *train, *stop, "ssh", "train", "delete"]
+
+
+def test_a_tpu_vm_whose_run_was_stopped_is_left_alone(called):
+    answers = {
+        "python -m pix2pix_jax": [143],
+        "gcloud compute tpus tpu-vm describe": ["READY"],
+        SSH: [0, 0],
+    }
+    status, calls = called(LAUNCH / "tpu_vm.sh", "keep", answers=answers, **TPU)
+    assert status == 143
+    assert calls[-1][-1] == "--command=test -e pix2pix_jax/stopped"
+    status, ((*_, stop),) = called(LAUNCH / "tpu_vm.sh", "stop", **TPU)
+    assert status == 0
+    assert stop.endswith("&& touch pix2pix_jax/stopped")
 
 
 def test_what_fails_on_a_sound_tpu_vm_is_not_tried_for_ever(called):
     ready = {"gcloud compute tpus tpu-vm describe": ["READY"] * 3}
-    answers = {"python -m pix2pix_jax": [2] * 3} | ready
+    answers = {"python -m pix2pix_jax": [2] * 3, SSH: [0, 1, 0, 1, 0, 1, 0]} | ready
     status, calls = called(LAUNCH / "tpu_vm.sh", "keep", answers=answers, **TPU)
     assert status == 1
     assert [words[0] for words in calls].count("python") == 3
@@ -145,17 +168,17 @@ def test_slurm_goes_on_where_a_process_was_lost(called, tmp_path, status, again)
 
 
 def test_slurm_goes_on_where_time_was_over(called, tmp_path):
-    """Which the shell is told, and hands on."""
-    task, started = tmp_path / "task", tmp_path / "started"
+    """Which the shell is told, and tells the tasks."""
+    task, started = tmp_path / "train", tmp_path / "started"
     task.write_text(f"#!/bin/sh\ntrap 'exit 143' TERM\ntouch {started}\nwhile :; do :; done\n")
     task.chmod(0o755)
     script = f"""
         bash {LAUNCH / "slurm.sbatch"} & shell=$!
         while [ ! -e {started} ]; do :; done
-        kill -TERM $shell; wait $shell"""
-    status, calls = called("bash", "-c", script, SLURM_JOB_ID="7", PYTHON=str(task))
+        kill -USR1 $shell; wait $shell"""
+    status, (_, *calls) = called("bash", "-c", script, SLURM_JOB_ID="7", PYTHON=str(task))
     assert status == 143
-    assert [words[0] for words in calls] == ["srun", "scontrol"]
+    assert calls == [["scancel", "--signal=TERM", "7"], ["scontrol", "requeue", "7"]]
 
 
 def test_a_node_of_skypilot_knows_the_others(called):

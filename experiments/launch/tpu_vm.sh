@@ -7,7 +7,7 @@
 #   experiments/launch/tpu_vm.sh train      # to the end, in the background; the same goes on
 #   experiments/launch/tpu_vm.sh watch      # what the first host says; Ctrl-C stops only watching
 #   experiments/launch/tpu_vm.sh run        # as train, but here until it ends
-#   experiments/launch/tpu_vm.sh stop       # finishes the step and saves
+#   experiments/launch/tpu_vm.sh stop       # finishes the step and saves; ends `keep`, too
 #   experiments/launch/tpu_vm.sh delete
 #   experiments/launch/tpu_vm.sh keep       # all of these in turn, and again, until the run is done
 #
@@ -31,10 +31,12 @@ everywhere() { tpu ssh --worker=all --command="$1"; }
 run=(--config=experiments/facades.py --config.data.batch_size=8 --workdir="$WORKDIR"
     --config.data.data_dir="${WORKDIR%/*}/data")
 
+STOP='pkill -TERM -f "[p]ix2pix_jax train"' # on one host, and all stop
+
 # Words as another shell reads them.
 quoted() { printf '%q ' "$@"; }
 
-case ${1:-help} in
+case $1 in
 create) tpu create --accelerator-type="$TYPE" --version="$VERSION" --spot ;;
 install)
     package=$(mktemp -d)/pix2pix_jax.tar.gz
@@ -45,13 +47,16 @@ install)
         ~/.local/bin/uv venv --clear --python 3.12 && ~/.local/bin/uv pip install -e ".[tpu,gcs]"'
     ;;
 train)
-    everywhere "cd pix2pix_jax && nohup .venv/bin/python -m pix2pix_jax train $(quoted "${run[@]}" \
+    everywhere "cd pix2pix_jax && rm -f stopped && nohup .venv/bin/python -m pix2pix_jax train $(quoted "${run[@]}" \
         "${@:2}") >> train.log 2>&1 < /dev/null &"
     ;;
 watch) tpu ssh --worker=0 --command='tail -n 20 -f pix2pix_jax/train.log' ;;
-stop) tpu ssh --worker=0 --command='pkill -TERM -f "[p]ix2pix_jax train"' ;; # and all stop
+stop) tpu ssh --worker=0 --command="$STOP && touch pix2pix_jax/stopped" ;;
 delete) tpu delete --quiet ;;
-run) everywhere "cd pix2pix_jax && .venv/bin/python -m pix2pix_jax train $(quoted "${run[@]}" "${@:2}")" ;;
+run)
+    everywhere "cd pix2pix_jax && rm -f stopped && .venv/bin/python -m pix2pix_jax train $(quoted \
+        "${run[@]}" "${@:2}")"
+    ;;
 keep)
     "$self" create || true # it may be there
     "$self" install || true
@@ -60,7 +65,10 @@ keep)
         state=$(tpu describe --format='value(state)' || echo GONE)
         echo "the run has ended on a VM that is $state" >&2
         if [ "$state" = READY ]; then
-            "$self" stop || true # as the connection alone may have been lost
+            if tpu ssh --worker=0 --command='test -e pix2pix_jax/stopped'; then
+                exit 143
+            fi
+            tpu ssh --worker=0 --command="$STOP" || true # the connection alone may have been lost
             [ $((SECONDS - began)) -lt 600 ] || failed=0
             failed=$((failed + 1))
             [ $failed -lt 3 ] || exit 1 # there is something to mend
