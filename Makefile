@@ -6,7 +6,7 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 TWO := --numprocesses=2
 INSTALLED := $(VENV)/installed-$(VERSION)
 
-.PHONY: train test test-slow lint setup clean
+.PHONY: train test test-slow test-all lint setup clean
 
 # The quickstart: drawn facades, a small U-Net, a few minutes on two CPU cores.
 train: setup
@@ -17,6 +17,10 @@ test: setup
 
 test-slow: setup
 	$(VENV)/bin/python -m pytest $(TWO) --dist=worksteal -m slow
+
+# Both; what they need is made once.
+test-all: setup
+	$(VENV)/bin/python -m pytest $(TWO) --dist=worksteal
 
 lint: setup
 	$(VENV)/bin/ruff check

@@ -35,7 +35,7 @@ def test_a_run_leaves_what_the_design_promises(straight):
     assert sorted(p.name for p in (straight / "checkpoints").iterdir()) == ["12", "8"]
 
 
-@pytest.mark.parametrize("steps_per_call", [1, 4])
+@pytest.mark.parametrize("steps_per_call", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_stopped_and_resumed_is_the_same_to_the_bit(tiny, straight, tmp_path, steps_per_call):
     """6 + 6 steps against 12 at once, one or four steps a call, jitter and dropout on."""
     more = f"--config.train.steps_per_call={steps_per_call}"
@@ -64,7 +64,10 @@ def test_killed_and_resumed_is_the_same_to_the_bit(tiny, straight, tmp_path):
     assert metrics(tmp_path) == metrics(straight)
 
 
-@pytest.mark.parametrize(("number", "expected"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
+)
 def test_a_signal_saves_and_exits(tiny, tmp_path, number, expected):
     process = start("train", *tiny, f"--workdir={tmp_path}", "--config.train.steps=1000000")
     wait_for(tmp_path / "metrics.jsonl", process)
@@ -96,6 +99,7 @@ def test_a_signal_in_a_callback_that_lets_nothing_pass_stops_all_the_same():
     assert process.stdout == "\nstopped; by us\n"
 
 
+@pytest.mark.slow
 def test_a_signal_saves_though_nobody_watches_and_a_second_run_is_refused(tiny, tmp_path):
     command = ("train", *tiny, f"--workdir={tmp_path}", "--config.train.steps=1000000")
     process = start(*command, "--config.train.checkpoint_every=1000000")
@@ -108,6 +112,7 @@ def test_a_signal_saves_though_nobody_watches_and_a_second_run_is_refused(tiny, 
     assert any((tmp_path / "checkpoints").iterdir())
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_costs_its_steps_and_no_more(tiny, straight, tmp_path):
     assert train(tiny, tmp_path, 8)[0] == 0
     (largest,) = (tmp_path / "checkpoints" / "8" / "generator" / "d").iterdir()
@@ -145,6 +150,7 @@ def test_saves_that_fail_are_told_and_the_run_stops_when_too_many_do(tiny, strai
     assert saved(tmp_path, 12) == saved(straight, 12)
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_for_a_while_costs_nothing(tiny, straight, tmp_path):
     """Neither a checkpoint nor a line, a picture or an event."""
     assert train(tiny, tmp_path, 4)[0] == 0
@@ -166,6 +172,7 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing(tiny, straight, tmp_path)
     assert found == [4, 8, 12]
 
 
+@pytest.mark.slow
 def test_a_run_gone_astray_ends_and_spoils_nothing(tiny, tmp_path):
     assert train(tiny, tmp_path, 4)[0] == 0
     config = tmp_path / "config.json"  # whose learning rate no flag may change
@@ -181,6 +188,7 @@ def test_a_run_gone_astray_ends_and_spoils_nothing(tiny, tmp_path):
     assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["4"]
 
 
+@pytest.mark.slow
 def test_other_data_than_it_was_trained_on_is_refused(tiny, tmp_path):
     source = folder_of(tmp_path, {"1.jpg": jpeg(), "2.jpg": jpeg(80)})
     more = ("--config.data.name=folder", source, "--config.data.direction=AtoB")
@@ -313,13 +321,13 @@ def test_bad_usage_is_refused_in_one_line(arguments, expected):
 
 @pytest.mark.slow
 def test_the_quickstart_learns(tmp_path):
-    """Validation L1 at the end is under half of what it was after 50 steps."""
+    """A quarter of it: validation L1 falls by a third from what it was after 50 steps."""
     status, _, err = run(
         "train", "--config=experiments/quickstart.py", f"--workdir={tmp_path / 'run'}",
-        f"--config.data.data_dir={tmp_path / 'data'}",
+        f"--config.data.data_dir={tmp_path / 'data'}", "--config.train.steps=1000",
     )  # fmt: skip
     assert (status, err) == (0, "")
     l1 = {
         line["step"]: line["validation/l1"] for line in read_metrics(tmp_path / "run/metrics.jsonl")
     }
-    assert l1[4000] < l1[50] / 2
+    assert l1[1000] < l1[50] * 2 / 3

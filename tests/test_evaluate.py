@@ -42,6 +42,7 @@ def test_a_run_watches_itself_and_keeps_its_best(watched):
     assert f"Best by SSIM so far: step {best}" in (workdir / "report/index.html").read_text()
 
 
+@pytest.mark.slow
 def test_watching_changes_no_bit_and_is_resumed_to_the_bit(tiny, straight, watched, tmp_path):
     workdir, _ = watched
     assert saved(workdir, 12) == saved(straight, 12)
@@ -95,6 +96,7 @@ def test_evaluate_refuses_what_is_not_there(tiny, watched, tmp_path, monkeypatch
         assert not list(tmp_path.glob("evaluation*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["make_scorer", "as_page"])
 def test_an_evaluation_that_fails_costs_nothing(watched, monkeypatch, place):
     """The numbers, the page and the pictures of the last one stay as they were."""

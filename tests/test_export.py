@@ -73,7 +73,7 @@ assert "pix2pix_jax" not in sys.modules
 """
 
 
-@pytest.mark.parametrize("shape", [(1, 32, 32), (3, 64, 96)])
+@pytest.mark.parametrize("shape", [(1, 32, 32), pytest.param((3, 64, 96), marks=pytest.mark.slow)])
 def test_stablehlo_runs_without_this_package(exported, shape):
     folder, config, state = exported
     np.save(folder / "image.npy", images(*shape))

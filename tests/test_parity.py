@@ -25,6 +25,7 @@ def agree(config):
     assert ours["5 steps"] < max(1e-3, 3 * torchs["5 steps"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", [name for name in PRESETS if name != "paper"])
 def test_presets(preset):
     agree(config_of(preset))

@@ -16,6 +16,7 @@ from pix2pix_jax.results import FAILED
 from pix2pix_jax.train_step import create_state, make_train_step, step_key
 
 
+@pytest.mark.slow
 def test_the_plan_is_listed_with_what_it_will_train(plan, tmp_path):
     """Parameters as `describe` counts them; no folder is made."""
     lines = as_text(plan, tmp_path / "none", "val").splitlines()

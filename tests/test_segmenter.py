@@ -141,6 +141,7 @@ def test_rows_of_the_confusion_are_the_truth(scored, targets, data, records):
     np.testing.assert_allclose(result.metrics["class_iou"], share / there)
 
 
+@pytest.mark.slow
 def test_every_pair_is_translated_on_its_own_with_its_own_noise(small, data, records, monkeypatch):
     """Whatever the batch: as `translate` does, dropout keyed by the place in the split."""
     config = replace(small, data=data)

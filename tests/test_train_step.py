@@ -156,6 +156,7 @@ def test_l1_alone_leaves_the_discriminator_untouched(small):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_an_unconditional_discriminator_does_not_see_the_input(small):
     config = replace(small, loss=Loss(conditional=False))
     params = train_step.create_state(config).discriminator.params
@@ -167,6 +168,7 @@ def test_an_unconditional_discriminator_does_not_see_the_input(small):
     assert metrics["logits/real"] == other["logits/real"]
 
 
+@pytest.mark.slow
 def test_noise_is_a_function_of_seed_step_and_index(small):
     batch = batch_of(small, 1)
     _, _, first = one_step(small, batch)
@@ -293,6 +295,7 @@ def test_linear_decay_is_constant_then_falls_to_zero():
     np.testing.assert_allclose(rates, [1, 1, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_bfloat16_keeps_the_state_in_float32(small):
     config = replace(small, train=replace(small.train, dtype="bfloat16"))
     batch = batch_of(config, 1)
