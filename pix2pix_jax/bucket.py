@@ -6,9 +6,10 @@ do none of these. So what is there is fetched first, and what is new is sent whi
 
 import base64
 import hashlib
+import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
@@ -148,7 +149,11 @@ def state_of(path: Path) -> State:
     return status.st_mtime_ns, status.st_size
 
 
-def files_of(folder: Path) -> list[str]:
-    """All files that are whole, by their place in a folder."""
-    places = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
-    return [place for place in places if not NOT_SENT.search(place)]
+def files_of(folder: Path) -> dict[str, State]:
+    """All files that are whole, by their place in a folder; others may be removing some."""
+    states = {}
+    for directory, _, names in os.walk(folder):
+        for path in (Path(directory, name) for name in names):
+            with suppress(FileNotFoundError):
+                states[str(path.relative_to(folder))] = state_of(path)
+    return {place: state for place, state in states.items() if not NOT_SENT.search(place)}

@@ -157,10 +157,10 @@ def _pull(bucket: Bucket, workdir: Path) -> None:
             _remove(workdir, name)
         wanted = [name for name in there if name in new or not (workdir / name).exists()]
     workdir.mkdir(parents=True, exist_ok=True)
-    write_whole(workdir / RECORD, "".join(_line(name, both) for name, both in record.items()))
+    _write_record(workdir, record)
     for name in wanted:
         if fetched(bucket, workdir, name):
-            _note(workdir, name, Both(state_of(workdir / name), version_of(there[name])))
+            _note(workdir, record, name, Both(state_of(workdir / name), version_of(there[name])))
         else:  # removed meanwhile
             _remove(workdir, name)
 
@@ -200,7 +200,7 @@ def _push(bucket: Bucket, workdir: Path, trains: bool = False) -> None:
         for name in sorted({*changed, *gone}, key=_order):
             touched = CHECKPOINT.match(name) or not _as_recorded(record, name, known)
             if ahead or not touched:
-                _send(bucket, workdir, name)
+                _send(bucket, workdir, record, name)
         steps = saved_steps(workdir) if trains else []
         for name in sorted(known, key=_order, reverse=True):  # first what says that it is whole
             match = CHECKPOINT.match(name)
@@ -208,9 +208,11 @@ def _push(bucket: Bucket, workdir: Path, trains: bool = False) -> None:
             if match and steps and int(match[1]) <= steps[-1] and not (workdir / name).exists():
                 with reached(bucket), suppress(FileNotFoundError):
                     bucket.files.rm_file(f"{bucket.root}/{name}")
+                record.pop(name, None)
+        _write_record(workdir, record)
 
 
-def _send(bucket: Bucket, workdir: Path, name: str) -> None:
+def _send(bucket: Bucket, workdir: Path, record: Record, name: str) -> None:
     path = workdir / name
     try:
         state = state_of(path)
@@ -219,7 +221,7 @@ def _send(bucket: Bucket, workdir: Path, name: str) -> None:
         if path.exists():
             raise
         return  # of a checkpoint that is no longer kept
-    _note(workdir, name, Both(state, version))
+    _note(workdir, record, name, Both(state, version))
 
 
 def _order(name: str) -> tuple[bool, bool, str]:
@@ -231,8 +233,8 @@ def _changed(workdir: Path, record: Record) -> list[str]:
     """The files that are not as they were when both sides had the same."""
     return [
         name
-        for name in files_of(workdir)
-        if name not in record or record[name].state != state_of(workdir / name)
+        for name, state in files_of(workdir).items()
+        if name not in record or record[name].state != state
     ]
 
 
@@ -252,7 +254,13 @@ def _record(workdir: Path) -> Record:
     return record
 
 
-def _note(workdir: Path, name: str, both: Both) -> None:
+def _write_record(workdir: Path, record: Record) -> None:
+    write_whole(workdir / RECORD, "".join(_line(name, both) for name, both in record.items()))
+
+
+def _note(workdir: Path, record: Record, name: str, both: Both) -> None:
+    """At once, as this process may be killed."""
+    record[name] = both
     with (workdir / RECORD).open("a") as file:
         file.write(_line(name, both))
 

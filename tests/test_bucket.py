@@ -261,10 +261,10 @@ def test_who_was_killed_while_it_fetched_sends_nothing_old(machine, monkeypatch)
         write(first, FIRST)
     second, noted = machine("second"), mirror._note
 
-    def killed(workdir, name, both):
+    def killed(workdir, record, name, both):
         if name == "metrics.jsonl":
             raise KeyboardInterrupt
-        noted(workdir, name, both)
+        noted(workdir, record, name, both)
 
     monkeypatch.setattr(mirror, "_note", killed)
     with pytest.raises(KeyboardInterrupt):
@@ -506,6 +506,20 @@ def test_what_has_ended_a_run_is_told_though_nothing_can_be_sent(machine, monkey
 
     assert refusal(train) == "step 5: loss/generator_gan is nan"
     assert f"NOT UP TO DATE: {PLACE}: cannot be reached" in capsys.readouterr().err
+
+
+def test_what_vanishes_while_it_is_looked_at_is_left_out(tmp_path, monkeypatch):
+    """As a checkpoint that is no longer kept does in another thread."""
+    write(tmp_path, {"a": "a", "checkpoints/4/b": "b", ".hidden": "", "d/.hidden/c": ""})
+    assert bucket.files_of(tmp_path).keys() == {"a", "checkpoints/4/b"}
+    found = bucket.state_of
+
+    def late(path):
+        path.unlink()
+        return found(path)
+
+    monkeypatch.setattr(bucket, "state_of", late)
+    assert bucket.files_of(tmp_path) == {}
 
 
 @contextmanager
