@@ -18,6 +18,7 @@ import fsspec
 from pix2pix_jax.config import UsageError, reason_of
 from pix2pix_jax.files import MIRRORS, whole
 
+SILENCE = 120  # seconds
 NOT_SENT = re.compile(r"(^|/)\.|orbax-checkpoint-tmp|/incomplete\.")  # half written, or locks
 
 
@@ -70,10 +71,22 @@ def bucket_of(folder: Path) -> Bucket | None:
         return None
     place = "://".join(str(folder.relative_to(MIRRORS)).split("/", 1))
     try:
-        files, root = fsspec.url_to_fs(place, use_listings_cache=False)  # others write there, too
+        # Others write there, too; and a line that is cut may tell nothing for ever.
+        files, root = fsspec.url_to_fs(
+            place, use_listings_cache=False, requests_timeout=_silence(place)
+        )
     except ImportError as error:
         raise UsageError(f"{place}: needs pip install -e '.[gcs]'") from error
     return Bucket(place, files, root)
+
+
+def _silence(place: str) -> Any:
+    """What ends a request that nobody answers."""
+    if not place.startswith("gs://"):
+        return None
+    from aiohttp import ClientTimeout
+
+    return ClientTimeout(sock_connect=SILENCE, sock_read=SILENCE)
 
 
 @contextmanager
@@ -110,6 +123,8 @@ def fetched(bucket: Bucket, folder: Path, name: str) -> bool:
         try:
             with whole(path) as partial:
                 bucket.files.get_file(f"{bucket.root}/{name}", str(partial))
+                with partial.open("rb") as file:
+                    os.fsync(file.fileno())  # as what is recorded is not fetched again
         except FileNotFoundError:
             return False
     return True

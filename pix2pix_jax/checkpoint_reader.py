@@ -70,6 +70,17 @@ def _origin(directory: Path) -> dict[str, Any]:
     return origin
 
 
+def is_sound(directory: Path) -> bool:
+    """Whether a checkpoint is what was saved, as far as its hashes tell."""
+    try:
+        _origin(directory)
+        for name in ("generator", "discriminator", "optimizer"):
+            check_seal(directory / name)
+    except Exception:  # what a damaged file raises is anything
+        return False
+    return True
+
+
 def empty(template: Tree) -> Tree:
     """What Orbax takes the shapes, and plain arrays as the kind of result, from."""
     return jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), template)

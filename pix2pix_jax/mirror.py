@@ -9,7 +9,7 @@ import re
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import NamedTuple
@@ -29,7 +29,7 @@ from pix2pix_jax.bucket import (
     state_of,
     version_of,
 )
-from pix2pix_jax.checkpoint_reader import saved_steps
+from pix2pix_jax.checkpoint_reader import is_sound, saved_steps
 from pix2pix_jax.config import UsageError
 from pix2pix_jax.console import say, tell
 from pix2pix_jax.files import locked, write_whole
@@ -116,25 +116,24 @@ def _trained_here(workdir: Path) -> bool:
 def _pull(bucket: Bucket, workdir: Path) -> None:
     """Makes the folder what is in the bucket, but for what this machine has not sent yet.
 
-    Where another one went on with the run, a folder with something unsent is set aside.
+    Where another one went on with the run, what was not sent from here is set aside.
     """
     known = listed(bucket)
     there = _whole(known)
-    if there and "config.json" not in there and not (workdir / "config.json").exists():
-        raise UsageError(
-            f"{bucket.place}: holds {next(iter(there))}, and no run; give the folder of one"
-        )
-    record, session = _record(workdir), _session(bucket)
-    if session is None and not there:  # nobody's: it was emptied
-        (workdir / SESSION).unlink(missing_ok=True)
+    nested = next((name for name in there if name.endswith("/config.json")), None)
+    if nested and "config.json" not in there:
+        raise UsageError(f"{bucket.place}: holds {nested}, and no run; give the folder of one")
+    record, session, here = _record(workdir), _session(bucket), _session_here(workdir)
     # What was fetched or sent when a process was killed, and not recorded any more.
     for name in _changed(workdir, record):
         if name in there and same(bucket, workdir, name, there[name]):
             record[name] = Both(state_of(workdir / name), version_of(there[name]))
     changed = _changed(workdir, record)
+    damaged = _damaged(workdir, changed, record, there)
+    changed = [name for name in changed if name not in damaged]
     new = [name for name in there if not _as_recorded(record, name, there)]
     gone = [name for name in record if name not in known]
-    if session == _session_here(workdir):  # this machine is ahead
+    if _is_ahead(session, here):
         for name in gone:
             del record[name]  # so it is sent again
         wanted = [
@@ -143,26 +142,33 @@ def _pull(bucket: Bucket, workdir: Path) -> None:
             if name not in changed and (name not in record or (workdir / name).exists())
         ]
     else:
+        emptied = record and session is None and not known
         unsent = [name for name in changed if name in new or name in gone]
-        if unsent or (changed and _session_here(workdir)):
-            aside = workdir.with_name(f"{workdir.name}.{uuid4().hex[:8]}")
-            workdir.rename(aside)
-            say(
-                f"{bucket.place}: another machine went on; what was not sent from here is in "
-                f"{aside}"
-            )
+        if emptied or (here and changed):
+            _set_aside(bucket, workdir, ["."])
             record, new = {}, list(there)
+        elif unsent:
+            _set_aside(bucket, workdir, unsent)
         for name in gone:
             record.pop(name, None)
             _remove(workdir, name)
         wanted = [name for name in there if name in new or not (workdir / name).exists()]
+        (workdir / SESSION).unlink(missing_ok=True)  # this machine follows
     workdir.mkdir(parents=True, exist_ok=True)
     _write_record(workdir, record)
-    for name in wanted:
+    vanished = set()  # of checkpoints that were removed meanwhile, files
+    for name in sorted({*wanted, *damaged}, key=_order):
         if fetched(bucket, workdir, name):
             _note(workdir, record, name, Both(state_of(workdir / name), version_of(there[name])))
-        else:  # removed meanwhile
-            _remove(workdir, name)
+        else:
+            vanished.add(name)
+    for name in vanished:
+        _remove(workdir, name)
+
+
+def _is_ahead(session: str | None, here: str | None) -> bool:
+    """Whether this machine is the one that trained last."""
+    return session is not None and session == here
 
 
 def _whole(known: Known) -> Known:
@@ -173,6 +179,30 @@ def _whole(known: Known) -> Known:
         for name, info in known.items()
         if not (match := CHECKPOINT.match(name)) or match[1] in steps
     }
+
+
+def _damaged(workdir: Path, changed: list[str], record: Record, known: Known) -> list[str]:
+    """Files of checkpoints that were the same on both sides, and are good in the bucket alone."""
+    files = [name for name in changed if CHECKPOINT.match(name) and name in record]
+    unsound = {
+        step
+        for step in {CHECKPOINT.match(name)[1] for name in files}
+        if not is_sound(workdir / "checkpoints" / step)
+    }
+    return [
+        name
+        for name in files
+        if CHECKPOINT.match(name)[1] in unsound and _as_recorded(record, name, known)
+    ]
+
+
+def _set_aside(bucket: Bucket, workdir: Path, names: list[str]) -> None:
+    """Moves files of a workdir, or all of it, to a folder beside it."""
+    aside = workdir.with_name(f"{workdir.name}.{uuid4().hex[:8]}")
+    for name in names:
+        (aside / name).parent.mkdir(parents=True, exist_ok=True)
+        (workdir / name).rename(aside / name)
+    say(f"{bucket.place}: others went on with it; what was not sent from here is in {aside}")
 
 
 def _remove(workdir: Path, name: str) -> None:
@@ -190,26 +220,47 @@ def _push(bucket: Bucket, workdir: Path, trains: bool = False) -> None:
         if not (changed or trains):
             return
         known, session = listed(bucket), _session(bucket)
-        ahead = session == _session_here(workdir)
+        ahead = _is_ahead(session, _session_here(workdir))
         if trains and not ahead:
-            raise UsageError(
-                f"{bucket.place}: another machine trains in it now, or {workdir} was removed; what "
-                "was not sent is there"
-            )
+            raise UsageError(f"{bucket.place}: {_why_not_ahead(session, workdir)}")
+        if trains:  # or a step that is saved anew would be mixed with what it was
+            _remove_there(bucket, workdir, record, known, _rejected(workdir))
+        damaged = _damaged(workdir, changed, record, known)
         gone = [name for name in record if name not in known]
-        for name in sorted({*changed, *gone}, key=_order):
-            touched = CHECKPOINT.match(name) or not _as_recorded(record, name, known)
-            if ahead or not touched:
+        for name in sorted({*changed, *gone} - {*damaged}, key=_order):
+            # Of a run that nobody has trained yet, as an import, a checkpoint is new.
+            others = CHECKPOINT.match(name) and (session is not None or name in record)
+            if ahead or not (others or not _as_recorded(record, name, known)):
                 _send(bucket, workdir, record, name)
-        steps = saved_steps(workdir) if trains else []
-        for name in sorted(known, key=_order, reverse=True):  # first what says that it is whole
-            match = CHECKPOINT.match(name)
-            # No longer kept, now that a newer one is there.
-            if match and steps and int(match[1]) <= steps[-1] and not (workdir / name).exists():
-                with reached(bucket), suppress(FileNotFoundError):
-                    bucket.files.rm_file(f"{bucket.root}/{name}")
-                record.pop(name, None)
+        if trains and (steps := saved_steps(workdir)):  # newer ones are there now
+            _remove_there(bucket, workdir, record, known, range(steps[-1]))
         _write_record(workdir, record)
+
+
+def _why_not_ahead(session: str | None, workdir: Path) -> str:
+    if not workdir.exists():
+        return f"{workdir}, which stood for it, was removed; the same command goes on from there"
+    what = "was emptied" if session is None else "another machine trains in it now"
+    return f"{what}; what was not sent is in {workdir}"
+
+
+def _rejected(workdir: Path) -> set[int]:
+    """The steps of checkpoints that were moved aside."""
+    names = (path.name.partition("-")[0] for path in (workdir / "rejected").glob("*-*"))
+    return {int(name) for name in names if name.isdecimal()}
+
+
+def _remove_there(
+    bucket: Bucket, workdir: Path, record: Record, known: Known, steps: Container[int]
+) -> None:
+    """Removes checkpoints of these steps from the bucket, where they are not here any more."""
+    for name in sorted(known, key=_order, reverse=True):  # first what says that it is whole
+        match = CHECKPOINT.match(name)
+        if match and int(match[1]) in steps and not (workdir / name).exists():
+            with reached(bucket), suppress(FileNotFoundError):
+                bucket.files.rm_file(f"{bucket.root}/{name}")
+            record.pop(name, None)
+            del known[name]
 
 
 def _send(bucket: Bucket, workdir: Path, record: Record, name: str) -> None:

@@ -110,7 +110,7 @@ def test_a_folder_that_is_removed_here_stays_in_the_bucket(machine):
         with mirrored(folder, trains=True):
             shutil.rmtree(folder)
 
-    assert f"or {folder} was removed" in refusal(remove)
+    assert f"{folder}, which stood for it, was removed" in refusal(remove)
     assert in_bucket() == FIRST
     with mirrored(folder, trains=True):
         assert held(folder) == FIRST
@@ -179,7 +179,7 @@ def test_where_others_went_on_what_was_not_sent_is_set_aside(machine, monkeypatc
     with mirrored(folder):  # who only looks has what is there, and sends nothing old
         assert held(folder) == anew
     assert in_bucket() == anew
-    assert "another machine went on; what was not sent" in capsys.readouterr().out
+    assert "others went on with it; what was not sent" in capsys.readouterr().out
     (aside,) = folder.parent.glob("run.*")
     assert "checkpoints/12/_CHECKPOINT_METADATA" in held(aside)
 
