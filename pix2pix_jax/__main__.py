@@ -52,23 +52,23 @@ def run_prepare(options: argparse.Namespace, fields: Fields) -> int:
 
 def run_train(options: argparse.Namespace, fields: Fields) -> int:
     """Trains, or goes on training."""
-    config = asked(options, fields)
-    if options.workdir is None:
+    if options.workdir is None and options.config is not None:
         raise UsageError("--workdir: train needs one, e.g. --workdir=runs/first")
     from pix2pix_jax.hosts import errors_told, is_first, join, lost_errors, wait_for_all
 
     join(options.coordinator, options.num_processes, options.process_id)
-    check_backend()
-    from pix2pix_jax.mirror import mirrored
-    from pix2pix_jax.train import train
-
     with lost_errors():
-        with (
-            errors_told(),  # of the bucket's, too
-            mirrored(options.workdir, trains=True) if is_first() else nullcontext(),
-            errors_told(),  # at once, before what there is is sent
-        ):
-            status = train(config, options.workdir)
+        with errors_told():
+            config = asked(options, fields)
+            check_backend()
+            from pix2pix_jax.mirror import mirrored
+            from pix2pix_jax.train import train
+
+            with (
+                mirrored(options.workdir, trains=True) if is_first() else nullcontext(),
+                errors_told(),  # at once, before what there is is sent
+            ):
+                status = train(config, options.workdir)
         wait_for_all("the end")
     return status
 

@@ -28,9 +28,9 @@ from pix2pix_jax.config import UsageError, reason_of
 
 CONNECTING = 300  # seconds that the first to be started waits for the last
 LOST = 10  # seconds without a sign of one after which the others end
-LEAVING = 15  # seconds that one which ends by an error waits for the others to end, too
-POLL, GRACE = 1, 3  # seconds between two questions whether another has ended, and to end as well
-ENDED = "pix2pix_jax/ended"  # what one that ended by an error has told the others, by this key
+LEAVING = 15  # seconds that one which ends by an error waits for the first one to end, too
+POLL = 0.5  # seconds between two questions whether another process has told something
+ERROR, FIRST_ENDS, FIRST_IS_DONE = "error", "first ends", "first is done"  # what they tell
 AGAIN = 75  # exit status where another process was lost, as sysexits.h has it: try again
 STARTED = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")  # by srun and mpirun: how many
 GO_ON = "the same command on all hosts goes on from the newest checkpoint"
@@ -82,14 +82,11 @@ def join(coordinator: str | None, processes: int | None, index: int | None) -> N
         _say_nothing()
         raise UsageError(f"{NOT_JOINED} ({reason_of(error)}); {START_ALL}") from error
     signal.signal(signal.SIGINT, interrupted)
-    leaving = threading.Event()
-    # Now, as Python starts no thread any more when it ends.
-    threading.Thread(target=_end_late, args=(leaving,), daemon=True).start()
-    atexit.register(_leave, leaving)
+    atexit.register(_leave)
     check_backend()
     _say_at_the_end(f"{_named()} has ended: it, or another one, was lost; {GO_ON}")
     wait_for_all("joined")  # as the first thing that they do together has to come within 30 s
-    threading.Thread(target=_end_with_others, args=(leaving,), daemon=True).start()
+    threading.Thread(target=_end_with_others, daemon=True).start()
     if jax.process_index():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (to the end)
 
@@ -118,12 +115,13 @@ def _last_words() -> subprocess.Popen:
 
 
 def _say_at_the_end(line: str) -> None:
-    _last_words().stdin.write(f"{line}\n")
-    _last_words().stdin.flush()
+    with suppress(OSError, ValueError):  # as this process has said what there is to say
+        _last_words().stdin.write(f"{line}\n")
+        _last_words().stdin.flush()
 
 
 def _say_nothing() -> None:
-    with suppress(OSError):
+    with suppress(OSError, ValueError):
         _last_words().communicate(".")
 
 
@@ -131,17 +129,28 @@ def _named() -> str:
     return f"process {jax.process_index()} of {jax.process_count()}"
 
 
-def _leave(leaving: threading.Event) -> None:
-    """Waits for the others to leave as well; where they do not, JAX will end them."""
+def _leave() -> None:
+    """Leaves together with the others; where one has ended by an error, the first one last."""
     _say_nothing()
-    leaving.set()
-    jax.distributed.shutdown()
-
-
-def _end_late(leaving: threading.Event) -> None:
-    leaving.wait()
-    time.sleep(LEAVING)
+    if _told(ERROR) is None:
+        jax.distributed.shutdown()
+        return
+    if is_first():
+        _tell(FIRST_IS_DONE, "")
+        time.sleep(2 * POLL)  # in which the others hear of it, or JAX would end them
+    else:
+        _wait_for_first()
     os._exit(2)
+
+
+def _wait_for_first() -> None:
+    """Returns when the first process has saved and sent what it has, of which one is needed."""
+    until = time.monotonic() + LEAVING
+    # Until then it may compute with this one, and be ended by nothing but its loss.
+    while time.monotonic() < until or _told(FIRST_ENDS) is not None:
+        if _told(FIRST_IS_DONE) is not None:
+            return
+        time.sleep(POLL)
 
 
 @contextmanager
@@ -153,8 +162,9 @@ def errors_told() -> Iterator[None]:
         raise
     except Exception as error:
         if jax.process_count() > 1:
-            with suppress(Exception):  # as the others may be gone, or have told the same
-                _client().key_value_set(ENDED, f"{_named()} has ended: {reason_of(error)}")
+            _tell(ERROR, f"{_named()} has ended: {reason_of(error)}")
+            if is_first():
+                _tell(FIRST_ENDS, "")
         raise
 
 
@@ -166,31 +176,36 @@ def lost_errors() -> Iterator[None]:
     except jax.errors.JaxRuntimeError as error:
         if jax.process_count() == 1:
             raise
-        told = _told()
+        if told := _told(ERROR):  # which was more than a loss
+            raise UsageError(told) from error
         atexit.unregister(_leave)
-        atexit.register(os._exit, 2 if told else AGAIN)  # before JAX says goodbye to the others
+        atexit.register(os._exit, AGAIN)  # before JAX says goodbye to those who are gone
         _say_nothing()
         raise UsageError(
-            told or f"{_named()} cannot go on with the others ({reason_of(error)}); {GO_ON}"
+            f"{_named()} cannot go on with the others ({reason_of(error)}); {GO_ON}"
         ) from error
 
 
-def _end_with_others(leaving: threading.Event) -> None:
+def _end_with_others() -> None:
     """Ends a process that waits for one which has told that it will not come."""
-    while not leaving.wait(POLL):
-        if told := _told():
-            _say_at_the_end(told)
-            # The first one has something to save, and what waits for another ends with that.
-            if not leaving.wait(GRACE) and jax.process_index():
-                jax.distributed.shutdown()
-                os._exit(2)
-            return
+    while not (told := _told(ERROR)):
+        time.sleep(POLL)
+    _say_at_the_end(told)
+    if not is_first():  # which has something to save, and finds the other one lost
+        _wait_for_first()
+        time.sleep(POLL)  # for what this process itself may have to say
+        os._exit(2)
 
 
-def _told() -> str | None:
-    """What another process has told by `errors_told`."""
-    with suppress(Exception):  # none, or it cannot be asked any more
-        return _client().key_value_try_get(ENDED)
+def _tell(key: str, text: str) -> None:
+    with suppress(Exception):  # as the others are gone, or another one has told the same
+        _client().key_value_set(f"pix2pix_jax/{key}", text or "yes")
+
+
+def _told(key: str) -> str | None:
+    """What a process has told all."""
+    with suppress(Exception):  # nothing, or nobody can be asked any more
+        return _client().key_value_try_get(f"pix2pix_jax/{key}")
     return None
 
 

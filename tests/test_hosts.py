@@ -181,6 +181,53 @@ def test_what_another_one_refuses_ends_the_first_as_well(tiny, tmp_path):
     assert [len(err.splitlines()) for err in (first[2], second[2])] == [1, 1]
 
 
+ENDS = """if True:
+    import sys, time
+    from contextlib import contextmanager
+    from pix2pix_jax import hosts
+    from pix2pix_jax.config import UsageError
+    hosts.LOST, hosts.LEAVING = 3, 2
+    port, index, failing = map(eval, sys.argv[1:])
+    hosts.join(f"127.0.0.1:{port}", 2, index)
+
+    @contextmanager
+    def sending():
+        try:
+            yield
+        finally:
+            if index == 0:
+                time.sleep(12)
+                print("sent")
+
+    try:
+        with hosts.lost_errors(), hosts.errors_told(), sending(), hosts.errors_told():
+            if index in failing:
+                raise UsageError("loss is nan")
+            hosts.wait_for_all("never")
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    """
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("failing", [(0, 1), (0,)])
+def test_the_first_one_ends_last_and_all_with_the_same_status(failing):
+    """Though it has to send for longer than a process may be silent, or wait for others."""
+    port = free_port()
+    words = [[sys.executable, "-c", ENDS, str(port), str(i), str(failing)] for i in range(2)]
+    first, second = ended(
+        [
+            subprocess.Popen(w, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            for w in words
+        ]
+    )
+    assert (first[0], first[2]) == (2, "loss is nan\n")
+    assert first[1].endswith("sent\n")  # Gloo speaks, too
+    assert second[0] == 2
+    assert second[2] in ("loss is nan\n", "process 0 of 2 has ended: loss is nan\n")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("index", [0, 1])
 def test_one_that_finds_no_other_says_so(monkeypatch, index):
