@@ -113,34 +113,35 @@ def test_a_tpu_vm_that_is_taken_away_is_made_anew(called):
         answers={
             "python -m pix2pix_jax": [134, 2, 0],
             "gcloud compute tpus tpu-vm describe": ["PREEMPTED", "READY"],
-            SSH: [0, 0, 1],  # twice to install; whether it was stopped
+            # To install; to begin; to install anew; whether it was stopped, and to stop it.
+            SSH: [0, 0, 0, 1, 1, 0, 1],
         },
         **TPU,
     )
     assert status == 0
     done = [words[4] if words[0] == "gcloud" else "train" for words in calls]
-    made, train = ["create", "scp", "ssh"], ["ssh", "train", "describe"]
-    stop = ["ssh", "ssh"]  # what may still go on, unless somebody has done so
-    assert done == [*made, *train, "delete", *made, *train, *stop, "ssh", "train", "delete"]
+    made, train = ["create", "scp", "ssh"], ["ssh", "train"]
+    lost, failed = ["describe", "delete", *made, "ssh"], ["describe", "ssh", "ssh", "ssh"]
+    assert done == [*made, "ssh", *train, *lost, *train, *failed, *train, "delete"]
 
 
 def test_a_tpu_vm_whose_run_was_stopped_is_left_alone(called):
     answers = {
         "python -m pix2pix_jax": [143],
         "gcloud compute tpus tpu-vm describe": ["READY"],
-        SSH: [0, 0],
+        SSH: [0, 0, 0],
     }
     status, calls = called(LAUNCH / "tpu_vm.sh", "keep", answers=answers, **TPU)
     assert status == 143
     assert calls[-1][-1] == "--command=test -e pix2pix_jax/stopped"
     status, ((*_, stop),) = called(LAUNCH / "tpu_vm.sh", "stop", **TPU)
     assert status == 0
-    assert stop.endswith("&& touch pix2pix_jax/stopped")
+    assert stop.startswith("--command=touch pix2pix_jax/stopped; ")
 
 
 def test_what_fails_on_a_sound_tpu_vm_is_not_tried_for_ever(called):
     ready = {"gcloud compute tpus tpu-vm describe": ["READY"] * 3}
-    answers = {"python -m pix2pix_jax": [2] * 3, SSH: [0, 1, 0, 1, 0, 1, 0]} | ready
+    answers = {"python -m pix2pix_jax": [2] * 3, SSH: [0, 0] + [1, 0, 1] * 3} | ready
     status, calls = called(LAUNCH / "tpu_vm.sh", "keep", answers=answers, **TPU)
     assert status == 1
     assert [words[0] for words in calls].count("python") == 3
@@ -148,7 +149,8 @@ def test_what_fails_on_a_sound_tpu_vm_is_not_tried_for_ever(called):
 
 
 @pytest.mark.parametrize(
-    ("status", "again"), [(0, False), (2, False), (143, False), (75, True), (137, True)]
+    ("status", "again"),
+    [(0, False), (2, False), (143, False), (75, True), (134, True), (137, True), (138, True)],
 )
 def test_slurm_goes_on_where_a_process_was_lost(called, tmp_path, status, again):
     found, calls = called(

@@ -33,6 +33,8 @@ run=(--config=experiments/facades.py --config.data.batch_size=8 --workdir="$WORK
 
 STOP='pkill -TERM -f "[p]ix2pix_jax train"' # on one host, and all stop
 
+stopped() { tpu ssh --worker=0 --command='test -e pix2pix_jax/stopped'; }
+
 # Words as another shell reads them.
 quoted() { printf '%q ' "$@"; }
 
@@ -47,25 +49,23 @@ install)
         ~/.local/bin/uv venv --clear --python 3.12 && ~/.local/bin/uv pip install -e ".[tpu,gcs]"'
     ;;
 train)
-    everywhere "cd pix2pix_jax && rm -f stopped && nohup .venv/bin/python -m pix2pix_jax train $(quoted "${run[@]}" \
+    everywhere "cd pix2pix_jax && nohup .venv/bin/python -m pix2pix_jax train $(quoted "${run[@]}" \
         "${@:2}") >> train.log 2>&1 < /dev/null &"
     ;;
 watch) tpu ssh --worker=0 --command='tail -n 20 -f pix2pix_jax/train.log' ;;
-stop) tpu ssh --worker=0 --command="$STOP && touch pix2pix_jax/stopped" ;;
+stop) tpu ssh --worker=0 --command="touch pix2pix_jax/stopped; $STOP" ;;
 delete) tpu delete --quiet ;;
-run)
-    everywhere "cd pix2pix_jax && rm -f stopped && .venv/bin/python -m pix2pix_jax train $(quoted \
-        "${run[@]}" "${@:2}")"
-    ;;
+run) everywhere "cd pix2pix_jax && .venv/bin/python -m pix2pix_jax train $(quoted "${run[@]}" "${@:2}")" ;;
 keep)
     "$self" create || true # it may be there
     "$self" install || true
+    tpu ssh --worker=0 --command='rm -f pix2pix_jax/stopped'
     failed=0 began=$SECONDS
     until "$self" run "${@:2}"; do
         state=$(tpu describe --format='value(state)' || echo GONE)
         echo "the run has ended on a VM that is $state" >&2
         if [ "$state" = READY ]; then
-            if tpu ssh --worker=0 --command='test -e pix2pix_jax/stopped'; then
+            if stopped; then
                 exit 143
             fi
             tpu ssh --worker=0 --command="$STOP" || true # the connection alone may have been lost
@@ -78,6 +78,9 @@ keep)
             "$self" install || true
         fi
         sleep 60
+        if stopped; then
+            exit 143
+        fi
         began=$SECONDS
     done
     "$self" delete
