@@ -130,13 +130,27 @@ def fetched(bucket: Bucket, folder: Path, name: str) -> bool:
     return True
 
 
-def sent(bucket: Bucket, folder: Path, name: str) -> str:
-    """Makes a file of the bucket what it is in the folder; returns its version there."""
-    place = f"{bucket.root}/{name}"
+def sent(bucket: Bucket, folder: Path, name: str) -> tuple[State, str] | None:
+    """Makes a file of the bucket what it is in the folder.
+
+    Returns:
+      What it was here, and its version there; None where it has changed meanwhile.
+
+    Raises:
+      UsageError: the bucket cannot be reached, or has something else now.
+    """
+    place, state = f"{bucket.root}/{name}", state_of(folder / name)
     with reached(bucket, f"what is not there yet is in {folder}; any command on it sends it"):
         bucket.files.put_file(str(folder / name), place)
         (info,) = bucket.files.find(place, detail=True).values()
-    return version_of(info)
+    if same(bucket, folder, name, info):
+        return state, version_of(info)
+    if state_of(folder / name) == state:
+        raise UsageError(
+            f"{bucket.place}: {name} is not there as it was sent; it is in {folder}, and any "
+            "command on it sends it again"
+        )
+    return None
 
 
 def version_of(info: dict[str, Any]) -> str:

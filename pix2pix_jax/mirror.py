@@ -266,13 +266,13 @@ def _remove_there(
 def _send(bucket: Bucket, workdir: Path, record: Record, name: str) -> None:
     path = workdir / name
     try:
-        state = state_of(path)
-        version = sent(bucket, workdir, name)
+        both = sent(bucket, workdir, name)
     except (FileNotFoundError, UsageError):
         if path.exists():
             raise
         return  # of a checkpoint that is no longer kept
-    _note(workdir, record, name, Both(state, version))
+    if both is not None:
+        _note(workdir, record, name, Both(*both))
 
 
 def _order(name: str) -> tuple[bool, bool, str]:
