@@ -525,6 +525,154 @@ def test_what_vanishes_while_it_is_looked_at_is_left_out(tmp_path, monkeypatch):
     assert bucket.files_of(tmp_path) == {}
 
 
+@pytest.mark.parametrize("trains", [False, True])
+def test_a_damaged_checkpoint_is_fetched_again_and_never_sent(machine, trains):
+    first = machine("first")
+    with mirrored(first, trains=True):
+        write(first, FIRST)
+    write(first, {"checkpoints/8/_CHECKPOINT_METADATA": ""})
+    with mirrored(first, trains=trains):
+        assert held(first) == FIRST
+        write(first, {"checkpoints/8/_CHECKPOINT_METADATA": ""})
+    assert in_bucket() == FIRST
+
+
+def test_a_rejected_step_leaves_the_bucket_before_it_is_saved_anew(machine, monkeypatch):
+    first, done = machine("first"), []
+    with mirrored(first, trains=True):
+        write(first, FIRST)
+    memory = fsspec.filesystem("memory")
+    for name in ("put_file", "rm_file"):
+        real = getattr(memory, name)
+
+        def noted(*places, name=name, real=real):
+            done.append((name, places[-1].removeprefix("/bucket/run/")))
+            return real(*places)
+
+        monkeypatch.setattr(memory.__class__, name, staticmethod(noted))
+    with mirrored(first, trains=True):
+        (first / "rejected").mkdir()
+        (first / "checkpoints/8").rename(first / "rejected/8-0")
+        wait_until(lambda: "checkpoints/8/_CHECKPOINT_METADATA" not in in_bucket())
+        write(first, {"checkpoints/8/_CHECKPOINT_METADATA": "anew"})
+    assert done[:-1] == [  # and the lease
+        ("rm_file", "checkpoints/8/_CHECKPOINT_METADATA"),
+        ("put_file", "rejected/8-0/_CHECKPOINT_METADATA"),
+        ("put_file", "checkpoints/8/_CHECKPOINT_METADATA"),
+    ]
+    assert in_bucket() == held(first)
+
+
+def put_there(contents):
+    """By hand: nobody has trained it."""
+    memory = fsspec.filesystem("memory")
+    if memory.exists("/bucket/run"):
+        memory.rm("/bucket/run", recursive=True)
+    for name, content in contents.items():
+        memory.pipe_file(f"/bucket/run/{name}", content.encode())
+
+
+def test_a_run_that_was_replaced_by_hand_is_followed(machine):
+    first = machine("first")
+    put_there(FIRST)
+    with mirrored(first):
+        assert held(first) == FIRST
+    anew = {"config.json": "other", "checkpoints/2/_CHECKPOINT_METADATA": "2"}
+    put_there(anew)
+    with mirrored(first):
+        assert held(first) == anew
+    assert in_bucket() == anew
+
+
+def test_a_bucket_that_was_emptied_stays_empty_and_nothing_is_lost(machine, capsys):
+    first = machine("first")
+    with mirrored(first, trains=True):
+        write(first, FIRST)
+    put_there({})
+    with mirrored(first, trains=True):
+        assert held(first) == {}
+    assert in_bucket() == {}
+    (aside,) = first.parent.glob("run.*")
+    assert held(aside) == FIRST
+    assert str(aside) in capsys.readouterr().out
+
+    def emptied_meanwhile():
+        with mirrored(first, trains=True):
+            write(first, FIRST)
+            wait_until(lambda: in_bucket() == FIRST)
+            put_there({})
+
+    assert f"{PLACE}: was emptied; what was not sent is in {first}" in refusal(emptied_meanwhile)
+    assert held(first) == FIRST
+
+
+def test_who_trained_before_and_follows_now_keeps_what_it_makes(machine, monkeypatch):
+    first = machine("first")
+    with mirrored(first, trains=True):
+        write(first, FIRST)
+    with mirrored(machine("second"), trains=True):
+        learn_more(machine("second"))
+    with mirrored(machine("first")):
+        write(first, {"evaluation_val.json": "1"})
+        with mirrored(first):  # another command meanwhile
+            assert held(first) == SECOND | {"evaluation_val.json": "1"}
+    assert in_bucket() == SECOND | {"evaluation_val.json": "1"}
+
+    def evaluate():
+        with mirrored(first):
+            write(first, {"evaluation_val.json": "2"})
+
+    with monkeypatch.context() as broken:
+        broken.setattr(fsspec.filesystem("memory").__class__, "put_file", unreachable)
+        refusal(evaluate)
+    with mirrored(first):
+        pass
+    assert in_bucket() == SECOND | {"evaluation_val.json": "2"}
+
+
+def test_of_two_that_made_the_same_the_later_has_its_own_aside(machine):
+    with mirrored(machine("first"), trains=True):
+        write(machine("first"), FIRST)
+    second = machine("second")
+    with mirrored(second):
+        pass
+    write(second, {"evaluation_val.json": "second"})  # by a command that was killed
+    with mirrored(machine("first")):
+        write(machine("first"), {"evaluation_val.json": "first"})
+    with mirrored(machine("second")):
+        assert held(second) == FIRST | {"evaluation_val.json": "first"}
+    (aside,) = second.parent.glob("run.*")
+    assert held(aside) == {"evaluation_val.json": "second"}
+
+
+def test_a_run_that_has_no_config_yet_goes_on(machine):
+    """As it ended by a loss that is not finite, before its first line."""
+    first = machine("first")
+    with mirrored(first, trains=True):
+        write(first, {"not_finite.json": "{}"})
+    with mirrored(first, trains=True):
+        write(first, FIRST)
+    assert in_bucket() == FIRST | {"not_finite.json": "{}"}
+
+
+def test_a_checkpoint_that_goes_while_it_is_fetched_leaves_no_half(machine, monkeypatch):
+    first, memory = machine("first"), fsspec.filesystem("memory")
+    more = {"checkpoints/4/a": "a", "checkpoints/4/z": "z"}
+    with mirrored(first, trains=True):
+        write(first, FIRST | more)
+    get = memory.get_file
+
+    def get_some(place, path):
+        if place.endswith("4/z"):
+            raise FileNotFoundError
+        return get(place, path)
+
+    monkeypatch.setattr(memory.__class__, "get_file", staticmethod(get_some))
+    with mirrored(machine("second")):
+        assert "checkpoints/8/_CHECKPOINT_METADATA" in held(machine("second"))
+        assert not (machine("second") / "checkpoints/4").exists()
+
+
 def test_what_does_not_arrive_as_it_was_sent_is_told_and_sent_again(machine, monkeypatch):
     folder, memory = machine("first"), fsspec.filesystem("memory")
 
