@@ -52,14 +52,14 @@ def run_prepare(options: argparse.Namespace, fields: Fields) -> int:
 
 def run_train(options: argparse.Namespace, fields: Fields) -> int:
     """Trains, or goes on training."""
-    if options.workdir is None and options.config is not None:
-        raise UsageError("--workdir: train needs one, e.g. --workdir=runs/first")
     from pix2pix_jax.hosts import errors_told, is_first, join, lost_errors, wait_for_all
 
     join(options.coordinator, options.num_processes, options.process_id)
     with lost_errors():
         with errors_told():
             config = asked(options, fields)
+            if options.workdir is None:
+                raise UsageError("--workdir: train needs one, e.g. --workdir=runs/first")
             check_backend()
             from pix2pix_jax.mirror import mirrored
             from pix2pix_jax.train import train
