@@ -40,7 +40,7 @@ def start(*arguments, **environment):
     return subprocess.Popen(
         command,
         cwd=ROOT,
-        env=os.environ | {"XLA_FLAGS": ""} | environment,
+        env=os.environ | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

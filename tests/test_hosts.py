@@ -10,8 +10,6 @@ import time
 import pytest
 from command_line import metrics, refused, start, train
 
-# Compiled in half the time, as what is looked at is not the compiler.
-DEVICES = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count={}".format
 FOUR = ("--config.data.batch_size=4", "--config.train.keep=9")
 LOST = 15  # seconds after which a process has noticed that another one is lost
 
@@ -50,7 +48,7 @@ def start_two(tiny, workdir, steps, *more, told=flags):
     for index in range(2):
         known, environment = told(index, port)
         command = ("train", *tiny, *FOUR, f"--workdir={workdir}", f"--config.train.steps={steps}")
-        processes.append(start(*command, *more, *known, XLA_FLAGS=DEVICES(2), **environment))
+        processes.append(start(*command, *more, *known, JAX_NUM_CPU_DEVICES="2", **environment))
     return processes
 
 
@@ -77,7 +75,7 @@ def wait_for(path, processes, seconds=180):
 def alone(tiny, tmp_path_factory):
     """12 steps by one process of four devices."""
     workdir = tmp_path_factory.mktemp("alone")
-    status, _, err = train(tiny, workdir, 12, *FOUR, XLA_FLAGS=DEVICES(4))
+    status, _, err = train(tiny, workdir, 12, *FOUR, JAX_NUM_CPU_DEVICES="4")
     assert (status, err) == (0, "")
     return workdir
 
@@ -148,7 +146,7 @@ def test_saved_by_two_processes_a_run_goes_on_with_any_number_of_devices(tiny, a
     for status, _, err in ended(start_two(tiny, tmp_path, 4)):
         assert (status, err) == (0, "")
     for steps, count in ((8, 1), (12, 4)):
-        status, out, err = train(tiny, tmp_path, steps, *FOUR, XLA_FLAGS=DEVICES(count))
+        status, out, err = train(tiny, tmp_path, steps, *FOUR, JAX_NUM_CPU_DEVICES=str(count))
         assert (status, err) == (0, "")
     assert_alike(metrics(tmp_path), metrics(alone))
 
