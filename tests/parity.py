@@ -11,10 +11,9 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import torch
 import torch_reference as reference
-from steps import batch_of
+from steps import batch_of, keep_gradients
 
 from pix2pix_jax import train_step
 from pix2pix_jax.config import PRESETS, Config, Data, Model, preset, resolve
@@ -126,19 +125,29 @@ def results(config, state):
         "discriminator": jax.jit(discriminator.apply)(
             {"params": state.discriminator.params}, pair_of(batch)
         ),
-        "losses": [],
+        "gradients": gradients(config, state, batch),
     }
     step = jax.jit(train_step.make_train_step(config))
+    found["losses"] = []
     for count in range(STEPS):
         state, metrics = step(
             state, batch_of(config, IMAGES, count), train_step.step_key(config, count)
         )
         found["losses"].append({name: metrics[name] for name in LOSSES})
-        if count == 0:  # Adam's first moments are the gradients yet, times 1 - b1
-            halves = state.generator, state.discriminator
-            found["gradients"] = tuple(optax.tree.get(half.opt_state, "mu") for half in halves)
     found["5 steps"] = state.generator.params, state.discriminator.params
     return found
+
+
+def gradients(config, state, batch):
+    """Of a step whose optimizers keep them."""
+    before, train_step.make_optimizer = train_step.make_optimizer, lambda *_: keep_gradients()
+    try:
+        step = jax.jit(train_step.make_train_step(config))
+    finally:
+        train_step.make_optimizer = before
+    state = fresh(state, None, keep_gradients())
+    after, _ = step(state, batch, train_step.step_key(config, 0))
+    return after.generator.opt_state, after.discriminator.opt_state
 
 
 def fresh(state, dtype, optimizer):
@@ -162,9 +171,8 @@ def reference_results(config, state, dtype):
         name: network(reference.nchw(x).to(dtype)).detach().numpy().transpose(0, 2, 3, 1)
         for name, network, x in zip(names, networks, seen, strict=True)
     }
-    found["losses"] = [run.step(batch)]
-    found["gradients"] = run.first_moments()
-    found["losses"] += [run.step(batch_of(config, IMAGES, count)) for count in range(1, STEPS)]
+    found["gradients"] = run.gradients(batch)
+    found["losses"] = [run.step(batch_of(config, IMAGES, count)) for count in range(STEPS)]
     found["5 steps"] = tuple(map(reference.from_torch, networks))
     return found
 

@@ -9,23 +9,20 @@ from parity import MEASURES, config_of, parity
 from pix2pix_jax.config import PRESETS
 from pix2pix_jax.discriminator import TABLES
 
-AT_MOST = {"generator": 1e-4, "discriminator": 1e-4, "losses": 1e-3}
-AFTER_UPDATES = "gradients", "5 steps"  # the generator's against the updated discriminator
+AT_MOST = {"generator": 1e-4, "discriminator": 1e-4, "losses": 1e-3, "gradients": 1e-3}
 
 
 def agree(config):
     """In float64 the same, in float32 within bounds.
 
-    After an update these are widened to what PyTorch's float32 is from its own float64, as Adam
-    begins with the signs of gradients, whatever their size.
+    After some steps these are widened to what PyTorch's float32 is from its own float64.
     """
     ours, torchs, double = parity(config)
     assert set(ours) == set(double) == set(MEASURES)
     assert max(double.values()) < 1e-11, double
     for name, bound in AT_MOST.items():
         assert ours[name] < bound, (name, ours[name])
-    for name in AFTER_UPDATES:
-        assert ours[name] < max(1e-3, 3 * torchs[name]), (name, ours[name], torchs[name])
+    assert ours["5 steps"] < max(1e-3, 3 * torchs["5 steps"])
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from steps import batch_of
+from steps import batch_of, keep_gradients
 
 from pix2pix_jax import losses, train_step
 from pix2pix_jax.config import Config, Data, Loss, Optimizer, Train, resolve
@@ -195,11 +195,7 @@ def test_all_that_is_drawn_changes_with_the_seed(small):
 
 def test_four_devices_average_the_gradients_of_their_images(small, monkeypatch):
     """Gradients, not parameters: Adam would hide a wrong scale."""
-    keep = optax.GradientTransformation(  # the last gradient as the state; no update
-        init=lambda params: jax.tree.map(jnp.zeros_like, params),
-        update=lambda gradient, _, params: (jax.tree.map(jnp.zeros_like, params), gradient),
-    )
-    monkeypatch.setattr(train_step, "make_optimizer", lambda *_: keep)
+    monkeypatch.setattr(train_step, "make_optimizer", lambda *_: keep_gradients())
     config = replace(small, data=replace(small.data, batch_size=4))
     batch = batch_of(config, 4)
     state = train_step.on_devices(train_step.create_state(config))

@@ -94,7 +94,7 @@ class KerasAdam(torch.optim.Optimizer):
             for p in group["params"]:
                 state = self.state[p]
                 t = state["t"] = state.get("t", 0) + 1
-                m = state["exp_avg"] = b1 * state.get("exp_avg", 0) + (1 - b1) * p.grad
+                m = state["m"] = b1 * state.get("m", 0) + (1 - b1) * p.grad
                 v = state["v"] = b2 * state.get("v", 0) + (1 - b2) * p.grad**2
                 rate = lr * (1 - b2**t) ** 0.5 / (1 - b1**t)
                 p -= rate * m / (v.sqrt() + group["eps"])
@@ -116,12 +116,12 @@ def to_torch(network, params):
     return network
 
 
-def from_torch(network, of=lambda parameter: parameter):
-    """The parameters of a network of this file, or something of each, as ours."""
+def from_torch(network, gradients=False):
+    """The parameters of a network of this file, or their gradients, as ours."""
     tree = {}
-    for place, parameter in network.named_parameters():
+    for place, value in network.named_parameters():
         layer, _, name = place.rpartition(".")
-        value = of(parameter).detach().numpy()
+        value = (value.grad if gradients else value).detach().numpy()
         if value.ndim == 4:
             axes = (2, 3, 0, 1) if layer.startswith("up") else (2, 3, 1, 0)
             tree.setdefault(layer, {})["kernel"] = value.transpose(axes).copy()
@@ -153,13 +153,20 @@ class Run:
             for network in (self.generator, self.discriminator)
         )
 
-    def first_moments(self):
-        """What both optimizers have gathered of the gradients."""
-        halves = (self.generator, self.g_optimizer), (self.discriminator, self.d_optimizer)
-        return tuple(
-            from_torch(network, lambda p, seen=optimizer.state: seen[p]["exp_avg"])
-            for network, optimizer in halves
-        )
+    def gradients(self, batch):
+        """What the optimizers are given in a step that changes nothing."""
+        given, networks = [None, None], (self.generator, self.discriminator)
+        optimizers = self.g_optimizer, self.d_optimizer
+
+        def keep(place):  # of two in a row, the last
+            given[place] = from_torch(networks[place], gradients=True)
+
+        for place, optimizer in enumerate(optimizers):
+            optimizer.step = lambda place=place: keep(place)
+        self.step(batch)
+        for optimizer in optimizers:
+            del optimizer.step
+        return tuple(given)
 
     def step(self, batch):
         """One update of both networks; the losses that it saw, and whose gradients it took."""
