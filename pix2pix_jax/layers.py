@@ -1,10 +1,8 @@
 """Convolution, transposed convolution, normalisation and dropout, one definition each.
 
-Both convolutions exist in two lowerings with the same kernel and the same result. XLA's own
-(`lax`) is the faster one on GPU and TPU. On CPU it has no fast path for the weight gradient
-of a transposed convolution, so there both become one matrix product over patches (`product`),
-differentiated by JAX as any other product. Which one it is is decided for the platform that is
-compiled for, so that an exported network has both.
+Both convolutions exist in several lowerings with the same kernel and the same result: XLA's own
+(`native`), and as matrix products (`products`). Which one it is is decided for the platform that
+is compiled for, so that an exported network has them all, and for the shape.
 """
 
 import math
@@ -16,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from pix2pix_jax import products
+
 
 def convolution(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) -> Array:
     """Cross-correlation, as in every deep learning library.
@@ -23,19 +23,21 @@ def convolution(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) 
     Args:
       x: [b, h, w, c].
       kernel: [k, k, c, o].
-      stride: of both axes; on CPU it must divide k.
+      stride: of both axes; it must divide k.
       padding: zeros before and after, on both axes.
 
     Returns:
       [b, (h + sum(padding) - k) // stride + 1, likewise for w, o].
     """
-    shape = {"stride": stride, "padding": padding}
-    return lax.platform_dependent(
-        x,
-        kernel,
-        cpu=partial(convolution_product, **shape),
-        default=partial(convolution_lax, **shape),
-    )
+    k, _, c, o = kernel.shape
+    native = partial(convolution_native, stride=stride, padding=padding)
+    gathered = partial(products.gathered, stride=stride, padding=padding)
+    cpu, places = gathered, math.prod(products.output_size(x, k, stride, padding))
+    if stride == 1 and k > 1 and o < 16:
+        cpu = gathered = partial(products.scattered, padding=padding)
+    elif k == 4 and c > 16 and places * x.shape[0] > 512:
+        cpu = partial(products.minimal, stride=stride, padding=padding)
+    return lax.platform_dependent(x, kernel, cpu=cpu, cuda=gathered, rocm=gathered, default=native)
 
 
 def transposed_convolution(x: Array, kernel: Array) -> Array:
@@ -49,17 +51,21 @@ def transposed_convolution(x: Array, kernel: Array) -> Array:
     Returns:
       [b, 2h, 2w, o].
     """
-    return lax.platform_dependent(x, kernel, cpu=transposed_product, default=transposed_lax)
+    few = math.prod(x.shape[:3]) <= 64
+    cpu, gpu = products.transposed_by_tap if few else products.transposed, products.transposed
+    return lax.platform_dependent(
+        x, kernel, cpu=cpu, cuda=gpu, rocm=gpu, default=transposed_native
+    )
 
 
-def convolution_lax(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) -> Array:
+def convolution_native(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) -> Array:
     """`convolution` by XLA's own."""
     return lax.conv_general_dilated(
         x, kernel, (stride, stride), (padding, padding), dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
 
 
-def transposed_lax(x: Array, kernel: Array) -> Array:
+def transposed_native(x: Array, kernel: Array) -> Array:
     """`transposed_convolution` by XLA's own."""
     return lax.conv_general_dilated(
         x,
@@ -69,45 +75,6 @@ def transposed_lax(x: Array, kernel: Array) -> Array:
         lhs_dilation=(2, 2),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
-
-
-def convolution_product(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) -> Array:
-    """`convolution` as one matrix product over patches."""
-    b, h, w, c = x.shape
-    k, _, _, o = kernel.shape
-    s, shifts = stride, k // stride
-    height, width = ((side + sum(padding) - k) // s + 1 for side in (h, w))
-    # Space to depth: the stride moves into the channels, and what is left is a dense kernel.
-    low, high = padding
-    rows, columns = ((side + shifts - 1) * s for side in (height, width))
-    x = lax.pad(
-        x,
-        jnp.zeros((), x.dtype),
-        ((0, 0, 0), (low, rows - low - h, 0), (low, columns - low - w, 0), (0, 0, 0)),
-    )
-    x = x.reshape(b, rows // s, s, columns // s, s, c).transpose(0, 1, 3, 2, 4, 5)
-    x = x.reshape(b, rows // s, columns // s, s * s * c)
-    patches = jnp.concatenate(
-        [x[:, i : i + height, j : j + width] for i in range(shifts) for j in range(shifts)], -1
-    )  # [b, height, width, k * k * c]
-    kernel = kernel.reshape(shifts, s, shifts, s, c, o).transpose(0, 2, 1, 3, 4, 5)
-    return patches @ kernel.reshape(k * k * c, o)
-
-
-def transposed_product(x: Array, kernel: Array) -> Array:
-    """`transposed_convolution` as one matrix product, its outputs added where they overlap."""
-    b, h, w, c = x.shape
-    o = kernel.shape[-1]
-    # Every pixel becomes 4x4 outputs: 2x2 blocks of 2x2, the blocks overlapping the neighbours'.
-    kernel = kernel.reshape(2, 2, 2, 2, c, o).transpose(4, 0, 2, 1, 3, 5)  # [c, I, J, i, j, o]
-    y = (x.reshape(-1, c) @ kernel.reshape(c, 16 * o)).reshape(b, h, w, 2, 2, 4 * o)
-    y = sum(
-        jnp.pad(y[:, :, :, i, j], ((0, 0), (i, 1 - i), (j, 1 - j), (0, 0)))
-        for i in range(2)
-        for j in range(2)
-    )  # [b, h + 1, w + 1, 4 * o]
-    y = y.reshape(b, h + 1, w + 1, 2, 2, o).transpose(0, 1, 3, 2, 4, 5)
-    return y.reshape(b, 2 * h + 2, 2 * w + 2, o)[:, 1:-1, 1:-1]
 
 
 def normal(mean: float) -> nn.initializers.Initializer:
@@ -166,16 +133,59 @@ class Norm(nn.Module):
             return x
         b = x.shape[0]
         images = min(self.images or b, b) if self.kind == "batch" else 1
-        y = at_least_float32(x).reshape(b // images, images, *x.shape[1:])  # [groups, images, ...]
-        y = y - y.mean((1, 2, 3), keepdims=True)
-        y = y * lax.rsqrt(jnp.square(y).mean((1, 2, 3), keepdims=True) + self.epsilon)
-        y = y.reshape(x.shape)
+        y = x.reshape(b // images, images, *x.shape[1:])  # [groups, images, h, w, c]
+        scale, bias = None, None
         if self.affine:
-            channels = (x.shape[-1],)
-            scale = self.param("scale", normal(1.0), channels)
-            bias = self.param("bias", nn.initializers.zeros, channels)
-            y = y * scale[None, None, None] + bias[None, None, None]
-        return y.astype(x.dtype)
+            scale = self.param("scale", normal(1.0), x.shape[-1:])
+            bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
+        return normalised(y, scale, bias, self.epsilon).reshape(x.shape)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
+def normalised(x: Array, scale: Array | None, bias: Array | None, epsilon: float) -> Array:
+    """Zero mean and unit variance of all but the first and last axes, scaled and shifted.
+
+    Its gradients need two sums over the data, and take them in one pass; differentiated by JAX,
+    they would be four sums in three.
+
+    Args:
+      x: [groups, ..., c].
+      scale, bias: [c], or both None.
+      epsilon: added to the variance.
+    """
+    return _forward(x, scale, bias, epsilon)[0]
+
+
+def _forward(x: Array, scale: Array | None, bias: Array | None, epsilon: float) -> tuple:
+    wide, axes = at_least_float32(x), tuple(range(1, x.ndim - 1))
+    mean = wide.mean(axes, keepdims=True)
+    inverse = lax.rsqrt(jnp.square(wide - mean).mean(axes, keepdims=True) + epsilon)
+    y = (wide - mean) * inverse
+    if scale is not None:
+        y = y * _along(scale, x) + _along(bias, x)
+    return y.astype(x.dtype), (x, scale, mean, inverse)
+
+
+def _backward(epsilon: float, kept: tuple, gradient: Array) -> tuple:
+    x, scale, mean, inverse = kept
+    axes = tuple(range(1, x.ndim - 1))
+    normal, gradient = (at_least_float32(x) - mean) * inverse, at_least_float32(gradient)
+    bias_sum = gradient.sum(axes, keepdims=True)
+    scale_sum = (gradient * normal).sum(axes, keepdims=True)
+    count = x.size // bias_sum.size
+    change = (gradient - bias_sum / count - normal * (scale_sum / count)) * inverse
+    if scale is None:
+        return change.astype(x.dtype), None, None
+    change = (change * _along(scale, x)).astype(x.dtype)
+    return change, *(total.sum(0).reshape(scale.shape) for total in (scale_sum, bias_sum))
+
+
+def _along(channels: Array, x: Array) -> Array:
+    """[c] as x has its channels."""
+    return channels.reshape((1,) * (x.ndim - 1) + channels.shape)
+
+
+normalised.defvjp(_forward, _backward)
 
 
 def at_least_float32(x: Array) -> Array:

@@ -95,6 +95,12 @@ def update(half: Half, gradient: dict, optimizer: optax.GradientTransformation) 
     return Half(optax.apply_updates(half.params, updates), opt_state)
 
 
+def norm(tree: dict) -> Array:
+    """The L2 norm of all leaves, each of which is read once and not squared in memory first."""
+    leaves = jax.tree.leaves(tree)
+    return jnp.sqrt(sum(jnp.vdot(leaf, leaf, precision="highest") for leaf in leaves))
+
+
 def make_train_step(
     config: Config, mean: Callable = lambda tree: tree
 ) -> Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]:
@@ -111,24 +117,30 @@ def make_train_step(
       the step's; an image's noise is keyed by it and the image's index. Gradients among the
       metrics are their L2 norms.
     """
-    generator, discriminator = make_generator(config), make_discriminator(config)
+    generator = make_generator(config)
     loss, order = config.loss, config.optimizer.updates
     rounds = (("real",), ("fake",)) if order == "real_then_fake" else (("real", "fake"),)
     g_optimizer, d_optimizer = make_optimizer(config), make_optimizer(config, len(rounds))
 
     def train_step(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         image, target = batch["input"], batch["target"]  # [b, h, w, c]
+        together = min(config.model.norm_images or image.shape[0], image.shape[0])
+        discriminator = make_discriminator(config).clone(norm_images=together)
         keys = jax.vmap(partial(jax.random.fold_in, key))(batch["index"])
 
         def generate(params: dict) -> Array:
             return generator.apply({"params": params}, image, keys)
 
         def discriminate(params: dict, output: Array) -> Array:
-            seen = jnp.concatenate([image, output], -1) if loss.conditional else output
+            # Of both sides at once, real and generated images are normalised apart all the same.
+            sides = output.shape[0] // image.shape[0]
+            seen = jnp.concatenate([image] * sides)
+            seen = jnp.concatenate([seen, output], -1) if loss.conditional else output
             return discriminator.apply({"params": params}, seen)
 
         def discriminator_loss(params: dict, sides: tuple[str, ...]) -> tuple[Array, Metrics]:
-            logits = {side: discriminate(params, images[side]) for side in sides}
+            judged = discriminate(params, jnp.concatenate([outputs[side] for side in sides]))
+            logits = dict(zip(sides, jnp.split(judged, len(sides)), strict=True))
             value = sum(losses.discriminator_loss(loss.gan, side, logits[side]) for side in sides)
             if loss.gan == "wgan_gp" and "fake" in sides:
                 score = partial(discriminate, params)
@@ -145,7 +157,7 @@ def make_train_step(
             return gan + loss.l1_weight * l1, terms
 
         fake, pull_back = jax.vjp(generate, state.generator.params)
-        images = {"real": target, "fake": fake}
+        outputs = {"real": target, "fake": fake}
         new_discriminator, zero = state.discriminator, jnp.zeros(())
         metrics = {"loss/discriminator": zero, "gradient/discriminator": zero}
         for sides in rounds if loss.gan != "none" else ():
@@ -154,12 +166,12 @@ def make_train_step(
             gradient = mean(gradient)
             new_discriminator = update(new_discriminator, gradient, d_optimizer)
             metrics["loss/discriminator"] += value
-            metrics["gradient/discriminator"] += optax.tree.norm(gradient)
+            metrics["gradient/discriminator"] += norm(gradient)
             metrics |= logits
         opponent = state.discriminator if order == "simultaneous" else new_discriminator
         (_, terms), gradient = jax.value_and_grad(generator_loss, has_aux=True)(fake)
         gradient = mean(pull_back(gradient)[0])
-        terms["gradient/generator"] = optax.tree.norm(gradient)
+        terms["gradient/generator"] = norm(gradient)
         new_generator = update(state.generator, gradient, g_optimizer)
         new_state = TrainState(state.step + 1, new_generator, new_discriminator)
         return new_state, mean(metrics | terms)
@@ -174,7 +186,8 @@ def parallel_steps(config: Config) -> Callable[[TrainState, Batch], tuple[TrainS
       steps(state, batches): `batches` has leading axes [devices, steps, images of a device];
       the state is donated; metrics are stacked, [steps].
     """
-    mean = partial(jax.lax.pmean, axis_name="devices")
+    alone = jax.device_count() == 1  # when a mean would be a copy of all gradients
+    mean = (lambda tree: tree) if alone else partial(jax.lax.pmean, axis_name="devices")
     train_step = make_train_step(config, mean)
 
     def one(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:

@@ -1,9 +1,11 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pix2pix_jax import layers
+from pix2pix_jax import layers, products
 
 
 def value_and_gradients(lower, x, kernel, *args):
@@ -27,22 +29,30 @@ def normal(*shape):
 @pytest.mark.parametrize("size", [(16, 16), (12, 20), (7, 9), (4, 4)])
 def test_convolution_lowerings_agree(k, stride, padding, size):
     x, kernel = normal(2, *size, 3), normal(k, k, 3, 5)
-    products = value_and_gradients(layers.convolution_product, x, kernel, stride, padding)
-    natives = value_and_gradients(layers.convolution_lax, x, kernel, stride, padding)
-    for product, native in zip(products, natives, strict=True):
-        np.testing.assert_allclose(product, native, rtol=1e-5, atol=1e-4)
+    lowerings = [partial(products.gathered, stride=stride, padding=padding)]
+    lowerings += [partial(layers.convolution, stride=stride, padding=padding)]
+    if stride == 1:
+        lowerings += [partial(products.scattered, padding=padding)]
+    if k == 4:
+        lowerings += [partial(products.minimal, stride=stride, padding=padding)]
+    natives = value_and_gradients(layers.convolution_native, x, kernel, stride, padding)
+    for lower in lowerings:
+        for found, native in zip(value_and_gradients(lower, x, kernel), natives, strict=True):
+            np.testing.assert_allclose(found, native, rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (8, 8)])
-def test_transposed_lowerings_agree(size):
+@pytest.mark.parametrize("lower", [products.transposed, products.transposed_by_tap])
+def test_transposed_lowerings_agree(size, lower):
     x, kernel = normal(2, *size, 3), normal(4, 4, 3, 5)
-    products = value_and_gradients(layers.transposed_product, x, kernel)
-    natives = value_and_gradients(layers.transposed_lax, x, kernel)
-    for product, native in zip(products, natives, strict=True):
-        np.testing.assert_allclose(product, native, rtol=1e-5, atol=1e-4)
+    natives = value_and_gradients(layers.transposed_native, x, kernel)
+    for found, native in zip(value_and_gradients(lower, x, kernel), natives, strict=True):
+        np.testing.assert_allclose(found, native, rtol=1e-5, atol=1e-4)
 
 
-@pytest.mark.parametrize("lower", [layers.transposed_product, layers.transposed_lax])
+@pytest.mark.parametrize(
+    "lower", [products.transposed, products.transposed_by_tap, layers.transposed_native]
+)
 def test_transposed_convolution_adds_the_kernel_around_each_pixel(lower):
     x, kernel = normal(1, 2, 3, 2), normal(4, 4, 2, 5)
     expected = np.zeros((1, 6, 8, 5))

@@ -1,0 +1,167 @@
+"""Convolutions as matrix products, for backends whose own convolutions are slow.
+
+All have the same kernels and, up to rounding, the same results; which is fastest depends on the
+shape. Large matrix products run near what a machine can do; what makes the difference is how
+much is copied around them, images or kernels, forward and backward.
+"""
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+Padding = tuple[int, int]  # zeros before and after, of both axes
+
+
+def gathered(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
+    """A convolution whose patches are gathered first, in the kernel's own order: no copy of it.
+
+    Args:
+      x: [b, h, w, c].
+      kernel: [k, k, c, o].
+      stride: one that divides k.
+      padding: of x.
+
+    Returns:
+      [b, (h + sum(padding) - k) // stride + 1, likewise for w, o].
+    """
+    b, _, _, c = x.shape
+    k, _, _, o = kernel.shape
+    height, width = output_size(x, k, stride, padding)
+    rows, columns = height + k // stride - 1, width + k // stride - 1
+    x = padded(x, padding[0], rows * stride, columns * stride)
+    x = x.reshape(b, rows, stride, columns, stride, c)  # so that strides become slices
+    patches = [
+        x[:, i // stride :, i % stride, j // stride :, j % stride][:, :height, :width]
+        for i in range(k)
+        for j in range(k)
+    ]
+    return jnp.concatenate(patches, -1) @ kernel.reshape(k * k * c, o)
+
+
+def scattered(x: Array, kernel: Array, padding: Padding) -> Array:
+    """A convolution of stride 1 whose products are added up last: the best for few outputs.
+
+    Args and returns are those of `gathered`.
+    """
+    b, h, w, c = x.shape
+    k, _, _, o = kernel.shape
+    height, width = output_size(x, k, 1, padding)
+    y = x @ kernel.transpose(2, 0, 1, 3).reshape(c, k * k * o)
+    y = padded(y, padding[0], h + sum(padding), w + sum(padding))
+    y = y.reshape(*y.shape[:3], k, k, o)
+    shifts = [(i, j) for i in range(k) for j in range(k)]
+    return sum(y[:, i : i + height, j : j + width, i, j] for i, j in shifts)
+
+
+def minimal(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
+    """A convolution with 9 multiplications for every 16: the best for many places.
+
+    A 4x4 kernel of stride 1 or 2 is four of 2x2 on as many channels, and those are done by
+    Winograd's F(2x2, 2x2), whose only other arithmetic is sums of two ("Arithmetic Complexity
+    of Computations", 1980; for convolutional networks arXiv 1509.09308):
+
+      y[0] = x[0] k[0] + x[1] k[1] = (x[0] - x[1]) k[0] + x[1] (k[0] + k[1])
+      y[1] = x[1] k[0] + x[2] k[1] = (x[2] - x[1]) k[1] + x[1] (k[0] + k[1])
+
+    Args and returns are those of `gathered`; the kernel is 4x4.
+    """
+    b, _, _, c = x.shape
+    o = kernel.shape[-1]
+    height, width = output_size(x, 4, stride, padding)
+    tiles = (height + 1) // 2, (width + 1) // 2  # of 2x2 outputs
+    rows, columns = (2 * count + 2 for count in tiles)
+    if stride == 2:  # the four see every other pixel
+        x = padded(x, padding[0], 2 * rows, 2 * columns)
+        x = x.reshape(b, rows, 2, columns, 2, c).transpose(0, 1, 3, 2, 4, 5)
+        kernel = kernel.reshape(2, 2, 2, 2, c, o).transpose(0, 2, 1, 3, 4, 5)
+    else:  # each sees what is two pixels further
+        x = padded(x, padding[0], rows + 2, columns + 2)
+        shifts = [x[:, i : i + rows, j : j + columns] for i in (0, 2) for j in (0, 2)]
+        x = jnp.stack(shifts, 3)
+        kernel = kernel.reshape(2, 2, 2, 2, c, o).transpose(1, 3, 0, 2, 4, 5)
+    x = x.reshape(b, rows // 2, 2, columns // 2, 2, 4 * c)
+    kernel = kernel.reshape(2, 2, 4 * c, o)
+    weights = [weight for row in _weights(kernel) for weight in _weights(row)]
+    inputs = [part for row in _inputs(x, 1) for part in _inputs(row, 2)]
+    products = [part @ weight for part, weight in zip(inputs, weights, strict=True)]
+    rows_of_y = [_outputs(*products[3 * i : 3 * i + 3], axis=3) for i in range(3)]
+    y = _outputs(*rows_of_y, axis=2)  # [b, h / 2, 2, w / 2, 2, o]
+    return y.reshape(b, 2 * tiles[0], 2 * tiles[1], o)[:, :height, :width]
+
+
+def _weights(kernel: Array) -> tuple[Array, Array, Array]:
+    """What the three products of `minimal` multiply by, along the first axis."""
+    return kernel[0], kernel[0] + kernel[1], kernel[1]
+
+
+def _inputs(x: Array, axis: int) -> tuple[Array, Array, Array]:
+    """What they multiply: `axis` is one of pairs, the next one is within a pair, and goes."""
+    first, second = (lax.index_in_dim(x, i, axis + 1, keepdims=False) for i in range(2))
+    count = x.shape[axis] - 1
+    here, after = (lax.slice_in_dim(first, i, i + count, axis=axis) for i in range(2))
+    second = lax.slice_in_dim(second, 0, count, axis=axis)
+    return here - second, second, after - second
+
+
+def _outputs(left: Array, both: Array, right: Array, axis: int) -> Array:
+    """Both outputs of three products."""
+    return jnp.stack([left + both, both + right], axis)
+
+
+def transposed(x: Array, kernel: Array) -> Array:
+    """The adjoint of a stride-2, padding-1 convolution, its products added where they overlap.
+
+    Args:
+      x: [b, h, w, c].
+      kernel: [4, 4, c, o].
+
+    Returns:
+      [b, 2h, 2w, o].
+    """
+    c, o = kernel.shape[2:]
+    y = x @ kernel.transpose(2, 0, 1, 3).reshape(c, 16 * o)
+    y = y.reshape(*x.shape[:3], 2, 2, 2, 2, o).transpose(3, 5, 0, 1, 4, 2, 6, 7)
+    return _overlapped(y)
+
+
+def transposed_by_tap(x: Array, kernel: Array) -> Array:
+    """`transposed` as one product for each of 16 places of the kernel: no copy of it.
+
+    The best for few pixels.
+    """
+    b, h, w, c = x.shape
+    o = kernel.shape[-1]
+    x = jnp.broadcast_to(x.reshape(-1, c), (16, b * h * w, c))
+    y = x @ kernel.reshape(16, c, o)
+    return _overlapped(y.reshape(2, 2, 2, 2, b, h, w, o).transpose(0, 2, 4, 5, 1, 6, 3, 7))
+
+
+def _overlapped(y: Array) -> Array:
+    """Sums 2x2 blocks of 2x2 outputs where they overlap with those of the pixels around.
+
+    Args:
+      y: [2, 2, b, h, 2, w, 2, o]: place of the block, image, pixel and place in the block.
+
+    Returns:
+      [b, 2h, 2w, o].
+    """
+    _, _, b, h, _, w, _, o = y.shape
+    none = (0, 0)
+    y = sum(
+        jnp.pad(y[i, j], (none, (i, 1 - i), none, (j, 1 - j), none, none))
+        for i in range(2)
+        for j in range(2)
+    )  # [b, h + 1, 2, w + 1, 2, o]
+    return y.reshape(b, 2 * h + 2, 2 * w + 2, o)[:, 1:-1, 1:-1]
+
+
+def output_size(x: Array, k: int, stride: int, padding: Padding) -> tuple[int, int]:
+    """Height and width of what a convolution leaves of x."""
+    height, width = ((side + sum(padding) - k) // stride + 1 for side in x.shape[1:3])
+    return height, width
+
+
+def padded(x: Array, before: int, rows: int, columns: int) -> Array:
+    """Zeros around images, or less of them, up to so many rows and columns."""
+    _, h, w, _ = x.shape
+    down, across = ((before, size - before - side, 0) for size, side in ((rows, h), (columns, w)))
+    return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), down, across, (0, 0, 0)))
