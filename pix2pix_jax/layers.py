@@ -51,8 +51,9 @@ def transposed_convolution(x: Array, kernel: Array) -> Array:
     Returns:
       [b, 2h, 2w, o].
     """
-    few = math.prod(x.shape[:3]) <= 64
-    cpu, gpu = products.transposed_by_tap if few else products.transposed, products.transposed
+    places = math.prod(x.shape[:3])
+    cpu = products.transposed_by_tap if places <= 64 else products.transposed
+    gpu = products.transposed_by_tap if places <= 256 else products.transposed
     return lax.platform_dependent(
         x, kernel, cpu=cpu, cuda=gpu, rocm=gpu, default=transposed_native
     )
@@ -159,7 +160,11 @@ def normalised(x: Array, scale: Array | None, bias: Array | None, epsilon: float
 def _forward(x: Array, scale: Array | None, bias: Array | None, epsilon: float) -> tuple:
     wide, axes = at_least_float32(x), tuple(range(1, x.ndim - 1))
     mean = wide.mean(axes, keepdims=True)
-    inverse = lax.rsqrt(jnp.square(wide - mean).mean(axes, keepdims=True) + epsilon)
+    if wide.dtype == x.dtype:
+        variance = jnp.square(wide - mean).mean(axes, keepdims=True)
+    else:  # squares have twice the digits of x, and more is not lost by their difference
+        variance = jnp.square(wide).mean(axes, keepdims=True) - jnp.square(mean)
+    inverse = lax.rsqrt(jnp.maximum(variance, 0) + epsilon)
     y = (wide - mean) * inverse
     if scale is not None:
         y = y * _along(scale, x) + _along(bias, x)

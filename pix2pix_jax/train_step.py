@@ -97,8 +97,10 @@ def update(half: Half, gradient: dict, optimizer: optax.GradientTransformation) 
 
 def norm(tree: dict) -> Array:
     """The L2 norm of all leaves, each of which is read once and not squared in memory first."""
-    leaves = jax.tree.leaves(tree)
-    return jnp.sqrt(sum(jnp.vdot(leaf, leaf, precision="highest") for leaf in leaves))
+    large = [leaf.ravel() for leaf in jax.tree.leaves(tree) if leaf.ndim > 1]
+    small = [leaf for leaf in jax.tree.leaves(tree) if leaf.ndim == 1]
+    vectors = [*large, jnp.concatenate(small)] if small else large
+    return jnp.sqrt(jnp.stack([jnp.vdot(v, v, precision="highest") for v in vectors]).sum())
 
 
 def make_train_step(
