@@ -92,6 +92,9 @@ class Data:
     load_size: Annotated[Size | None, BeforeValidator(_none)] = None
     load_scale: Annotated[float, Field(ge=1, le=16)] = 286 / 256
     flip: bool = True
+    # Pairs are held on every device, resized, if all take no more than so many MiB; a step is then
+    # told which ones it gets, and cuts them there. Others are read and cut as they are needed.
+    resident_mib: Annotated[int, Field(ge=0, lt=2**31)] = 1024
     # Images per step over all devices. Section 6.2 uses 1 or 4. See Model.norm.
     batch_size: Count = 1
     # synthetic_facades only: pairs in train, val and test. The defaults are those of facades.
@@ -197,7 +200,8 @@ class Train:
     # Saves that may fail in a row, say on a full disk, until the run stops.
     max_failed_saves: Count = 3
     # Steps in one dispatch to the device: hides its latency, changes no bit of the result.
-    steps_per_call: Count = 1
+    # None: one on a CPU, elsewhere as many as the intervals allow, of 64 images or fewer.
+    steps_per_call: Annotated[Count | None, BeforeValidator(_none)] = None
     # Of the convolutions; parameters, norms, losses and the optimizer stay float32.
     dtype: Literal["float32", "bfloat16"] = "float32"
 
@@ -292,6 +296,7 @@ def first_complaint(error: ValidationError) -> str:
 FREE_ON_RESUME = {
     ("data", "source"),
     ("data", "data_dir"),
+    ("data", "resident_mib"),
     ("model", "norm_images"),  # but what it was is kept; see guards.norm_images
     ("train", "steps"),
     ("train", "log_every"),
@@ -330,7 +335,7 @@ def resolve(config: Config) -> Config:
             "the crop is taken from the resized image, so make it at least as large"
         )
     for name in ("log_every", "checkpoint_every", "sample_every", "evaluate_every"):
-        if getattr(train, name) % train.steps_per_call:
+        if getattr(train, name) % (train.steps_per_call or 1):
             raise UsageError(
                 f"train.{name}: {getattr(train, name)} is not a multiple of "
                 f"train.steps_per_call {train.steps_per_call}; change either"

@@ -54,9 +54,7 @@ def transposed_convolution(x: Array, kernel: Array) -> Array:
     places = math.prod(x.shape[:3])
     cpu = products.transposed_by_tap if places <= 64 else products.transposed
     gpu = products.transposed_by_tap if places <= 256 else products.transposed
-    return lax.platform_dependent(
-        x, kernel, cpu=cpu, cuda=gpu, rocm=gpu, default=transposed_native
-    )
+    return lax.platform_dependent(x, kernel, cpu=cpu, cuda=gpu, rocm=gpu, default=transposed_native)
 
 
 def convolution_native(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) -> Array:

@@ -1,5 +1,6 @@
 """The training command: config -> dataset -> batches[step] -> train_step -> metrics -> writer."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import replace
@@ -16,7 +17,14 @@ from pix2pix_jax.config import Config, UsageError, changed, resolve
 from pix2pix_jax.console import say
 from pix2pix_jax.data.builders import fingerprint, prepare
 from pix2pix_jax.data.images import MODES
-from pix2pix_jax.data.pipeline import Example, open_split, prefetched, train_batches
+from pix2pix_jax.data.pipeline import (
+    Example,
+    on_device,
+    open_split,
+    prefetched,
+    train_batches,
+    train_choices,
+)
 from pix2pix_jax.guards import (
     caught_signals,
     check_devices,
@@ -58,6 +66,7 @@ def train(config: Config, workdir: Path) -> int:
     if config.model.norm == "batch":
         images = hosts.of_first(np.int32(norm_images(config, workdir) if hosts.is_first() else 0))
         config = changed(config, {"model": {"norm_images": int(images)}})
+    config = changed(config, {"train": {"steps_per_call": steps_a_call(config)}})
     template = jax.eval_shape(lambda: create_state(config))
     if hosts.is_first():
         check_workdir(workdir, config)
@@ -127,13 +136,17 @@ def fit(
     """Runs to train.steps, or until a signal; returns the last step, which is saved, and that."""
     unread: list[Metrics] = []
     records, number = open_split(dataset, "train"), 0
-    batches = train_batches(config, records, jax.process_index(), jax.process_count())
+    share = jax.process_index(), jax.process_count()
+    if pairs := on_device(records, config.data):
+        batches = train_choices(config, len(records), *share)
+    else:
+        batches = train_batches(config, records, *share)
     recorder = open_recorder(config, workdir, dataset, evaluate, int(state.step))
     with (
         closing(prefetched(batches, int(state.step))) as batches,
         recorder if hosts.is_first() else nullcontext(_nothing) as record,
     ):
-        for step, now, metrics in updates(config, state, batches):
+        for step, now, metrics in updates(config, state, batches, pairs):
             unread.append(metrics)
             number, due, values = stopping(), due_at(step, config.train), {}
             if due or number:
@@ -148,11 +161,23 @@ def _nothing(*_: object) -> None:
     """What the other processes record."""
 
 
+def steps_a_call(config: Config) -> int:
+    """`train.steps_per_call`, or what it is where it is not given."""
+    if config.train.steps_per_call:
+        return config.train.steps_per_call
+    if jax.default_backend() == "cpu":
+        return 1
+    names = "log_every", "checkpoint_every", "sample_every", "evaluate_every"
+    common = math.gcd(*(getattr(config.train, name) for name in names))
+    most = max(1, 64 * jax.device_count() // config.data.batch_size)
+    return max(size for size in range(1, most + 1) if common % size == 0)
+
+
 def updates(
-    config: Config, state: TrainState, batches: Iterator[Example]
+    config: Config, state: TrainState, batches: Iterator[Example], pairs: Example
 ) -> Iterator[tuple[int, TrainState, Metrics]]:
     """Yields (completed steps, state, metrics [steps]) after every call to the devices."""
-    steps, size = parallel_steps(config), config.train.steps_per_call
+    steps, size = parallel_steps(config, pairs), config.train.steps_per_call
     step, last, state = int(state.step), config.train.steps, on_devices(state)
     while step < last:
         # Whole calls where they fit, single steps before and after them.

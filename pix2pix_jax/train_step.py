@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import flax
 import flax.linen as nn
@@ -13,6 +13,7 @@ from jax import Array
 
 from pix2pix_jax import losses
 from pix2pix_jax.config import Config
+from pix2pix_jax.data.pipeline import taken
 from pix2pix_jax.discriminator import make_discriminator
 from pix2pix_jax.generator import make_generator
 
@@ -181,8 +182,14 @@ def make_train_step(
     return train_step
 
 
-def parallel_steps(config: Config) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
+def parallel_steps(
+    config: Config, pairs: Batch | None = None
+) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """`train_step` on every device, several steps to a call: where jit, pmap and scan are applied.
+
+    Args:
+      config: resolved.
+      pairs: of `pipeline.on_device`, from which batches are then taken, or nothing.
 
     Returns:
       steps(state, batches): `batches` has leading axes [devices, steps, images of a device];
@@ -192,22 +199,28 @@ def parallel_steps(config: Config) -> Callable[[TrainState, Batch], tuple[TrainS
     mean = (lambda tree: tree) if alone else partial(jax.lax.pmean, axis_name="devices")
     train_step = make_train_step(config, mean)
 
-    def one(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        return train_step(state, batch, step_key(config, state.step))
+    def steps(state: TrainState, batches: Batch, pairs: Batch) -> tuple[TrainState, Metrics]:
+        def one(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+            batch = taken(pairs, batch, config.data)
+            return train_step(state, batch, step_key(config, state.step))
 
-    return jax.pmap(
-        lambda state, batches: jax.lax.scan(one, state, batches),
+        return jax.lax.scan(one, state, batches)
+
+    mapped = jax.pmap(
+        steps,
         axis_name="devices",
-        in_axes=(None, 0),
+        in_axes=(None, 0, None),
         out_axes=(None, None),
         donate_argnums=0,
     )
+    resident = on_devices(pairs or {})
+    return lambda state, batches: mapped(state, batches, resident)
 
 
-def on_devices(state: TrainState) -> TrainState:
-    """A state as `parallel_steps` hands it back; given any other, it would compile twice."""
+def on_devices(tree: Any) -> Any:
+    """Arrays on every device, as `parallel_steps` hands them back; or it would compile twice."""
     mesh = jax.sharding.Mesh(jax.local_devices(), ("devices",))
-    return jax.device_put(state, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
+    return jax.device_put(tree, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
 
 
 def step_key(config: Config, step: Array) -> Array:

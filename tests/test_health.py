@@ -6,22 +6,19 @@ import numpy as np
 import pytest
 from conftest import refusal
 
-from pix2pix_jax.data.pipeline import batch_names, train_batches
+from pix2pix_jax.data.pipeline import batch_names, train_choices
 from pix2pix_jax.health import NotFinite, batch_named, collapse_watch
 
 
 @pytest.fixture
-def records(monkeypatch):
+def records():
     """Seven pairs that are known by their number alone."""
-    monkeypatch.setattr(
-        "pix2pix_jax.data.pipeline.jittered", lambda record, *_: {"name": record["name"]}
-    )
     return [{"name": str(number).encode()} for number in range(7)]
 
 
 def test_the_pairs_of_a_step_are_those_of_its_batch(small, records, tmp_path):
-    batches = train_batches(small, records)
-    seen = [batch["name"][0].decode() for batch in (batches[i] for i in range(14))]
+    choices = train_choices(small, len(records))
+    seen = [str(choices[i]["pair"][0]) for i in range(14)]
     assert sorted(seen[:7]) == sorted(seen[7:]) == [str(number) for number in range(7)]
     assert [batch_names(small, records, step) for step in range(14)] == [[name] for name in seen]
 

@@ -27,11 +27,11 @@ def test_steps_are_called_in_whole_calls_where_they_fit(small, monkeypatch):
         seen.append(batches["index"].shape[1])
         return state, {"a": np.zeros(seen[-1])}
 
-    monkeypatch.setattr("pix2pix_jax.train.parallel_steps", lambda config: steps)
+    monkeypatch.setattr("pix2pix_jax.train.parallel_steps", lambda config, pairs: steps)
     config = replace(small, train=replace(small.train, steps=17, steps_per_call=4))
     state = TrainState(np.int32(6), None, None)
     batches = ({"index": np.arange(4)} for _ in range(11))
-    assert [step for step, _, _ in updates(config, state, batches)] == [7, 8, 12, 16, 17]
+    assert [step for step, _, _ in updates(config, state, batches, {})] == [7, 8, 12, 16, 17]
     assert seen == [1, 1, 4, 4, 1]
 
 

@@ -147,10 +147,20 @@ def split_pair(files: list[bytes], names: list[str]) -> tuple[Image.Image, Image
     return images[0].crop((0, 0, half, height)), images[0].crop((width - half, 0, width, height))
 
 
+def to_pixels(image: Image.Image) -> np.ndarray:
+    """Pixels [h, w, c], uint8."""
+    pixels = np.asarray(image)
+    return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+def as_float(pixels: np.ndarray) -> np.ndarray:
+    """0..255 as [-1, 1], float32; of NumPy or of JAX, to the bit: only the last product rounds."""
+    return (2 * pixels.astype(np.float32) - 255) * np.float32(1 / 255)
+
+
 def to_float(image: Image.Image) -> np.ndarray:
     """Pixels [h, w, c] in [-1, 1], float32."""
-    pixels = np.asarray(image, np.float32) / 127.5 - 1
-    return pixels if pixels.ndim == 3 else pixels[..., None]
+    return as_float(to_pixels(image))
 
 
 def to_uint8(pixels: np.ndarray) -> np.ndarray:

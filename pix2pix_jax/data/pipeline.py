@@ -1,16 +1,24 @@
-"""The prepared dataset as `batches[step]`: a pure function of (seed, step)."""
+"""The prepared dataset as `batches[step]`: a pure function of (seed, step).
+
+A batch is first a choice: which pairs, cut where, mirrored or not. Pairs that fit on the devices
+are held there, resized, and a step gets the choice alone; of others it gets what was cut from them
+on the host. Both see the same pixels.
+"""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import grain
+import jax
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 from PIL.Image import Resampling
+from tqdm.contrib.concurrent import thread_map
 
 from pix2pix_jax.config import Config, Data, UsageError
-from pix2pix_jax.data.images import resize, split_pair, to_float, with_channels
+from pix2pix_jax.data.images import as_float, resize, split_pair, to_float, to_pixels, with_channels
 from pix2pix_jax.data.palettes import Palette, class_map
 
 Example = dict[str, np.ndarray]
@@ -42,7 +50,7 @@ def open_split(builder: tfds.core.DatasetBuilder, split: str) -> Sequence[dict]:
 def train_batches(
     config: Config, records: Sequence[dict], process_index: int = 0, process_count: int = 1
 ) -> grain.MapDataset:
-    """Endless batches: batches[step] holds `input` and `target` [b, h, w, c] and `index` [b].
+    """Endless batches: batches[step] has `input` and `target` [b, h, w, c], uint8, and `index` [b].
 
     Every epoch sees every pair once, in a new order. Shuffle and jitter come before a process
     takes its share, so that any number of processes sees the same global batches, and as many
@@ -53,19 +61,100 @@ def train_batches(
       records: of the training split.
       process_index, process_count: which share of each batch.
     """
-    data = config.data
-    return (
-        endless(records, config.seed, lambda record, rng: jittered(record, data, rng))
-        .map_with_index(lambda i, example: example | {"index": np.int32(i % data.batch_size)})
-        .batch(data.batch_size // process_count, drop_remainder=True)[process_index::process_count]
+
+    def example(choice: Example) -> Example:
+        images = resized(records[int(choice["pair"])], config.data)
+        cut = {name: cropped(image, choice, config.data) for name, image in images.items()}
+        return cut | {"index": choice["index"]}
+
+    return _batched(
+        _choices(config, len(records)).map(example), config, process_index, process_count
     )
+
+
+def train_choices(
+    config: Config, pairs: int, process_index: int = 0, process_count: int = 1
+) -> grain.MapDataset:
+    """What `train_batches` cuts its batches from: `pair`, `top`, `left`, `mirror`, `index` [b]."""
+    return _batched(_choices(config, pairs), config, process_index, process_count)
 
 
 def batch_names(config: Config, records: Sequence[dict], step: int) -> list[str]:
     """Names of the pairs in batches[step], of all processes."""
-    names = endless(records, config.seed, lambda record, rng: record["name"].decode())
+    pairs = train_choices(config, len(records))[step]["pair"]
+    return [records[int(pair)]["name"].decode() for pair in pairs]
+
+
+def _choices(config: Config, pairs: int) -> grain.MapDataset:
+    """One choice for every image of every batch."""
     size = config.data.batch_size
-    return [names[index] for index in range(step * size, (step + 1) * size)]
+    return endless(range(pairs), config.seed, partial(_choice, config.data)).map_with_index(
+        lambda i, choice: choice | {"index": np.int32(i % size)}
+    )
+
+
+def _choice(data: Data, pair: int, rng: np.random.Generator) -> Example:
+    top, left, mirror = _jitter(data, rng)
+    choice = {"pair": pair, "top": top, "left": left, "mirror": mirror}
+    return {name: np.int32(value) for name, value in choice.items()}
+
+
+def _batched(
+    examples: grain.MapDataset, config: Config, process_index: int, process_count: int
+) -> grain.MapDataset:
+    size = config.data.batch_size // process_count
+    return examples.batch(size, drop_remainder=True)[process_index::process_count]
+
+
+def on_device(records: Sequence[dict], data: Data) -> Example:
+    """All pairs, resized, uint8 [pairs, h, w, c], where data.resident_mib has room for them.
+
+    Returns:
+      `input` and `target`, or nothing.
+    """
+    height, width = data.load_size
+    size = len(records) * height * width * (data.input_channels + data.target_channels)
+    if size > data.resident_mib << 20:
+        return {}
+    images = thread_map(
+        lambda i: resized(records[i], data),
+        range(len(records)),
+        desc="reading the pairs",
+        leave=False,
+        max_workers=os.cpu_count(),
+    )
+    return {name: np.stack([image[name] for image in images]) for name in images[0]}
+
+
+def taken(pairs: dict, batch: dict, data: Data) -> dict:
+    """Images of a batch [b, h, w, c] in [-1, 1], cut from resident pairs if there are any.
+
+    Args:
+      pairs: of `on_device`; empty: the batch has its images.
+      batch: of `train_choices` or `train_batches`.
+    """
+    if pairs:
+        cut = jax.vmap(
+            lambda images, choice: cropped(images[choice["pair"]], choice, data), (None, 0)
+        )
+        batch = {name: cut(images, batch) for name, images in pairs.items()} | {
+            "index": batch["index"]
+        }
+    of_bytes = {name: values for name, values in batch.items() if values.dtype == np.uint8}
+    return batch | {name: as_float(values) for name, values in of_bytes.items()}
+
+
+def cropped(image: np.ndarray, choice: Example, data: Data) -> np.ndarray:
+    """The part of an image [h, w, c] that a choice says, mirrored if it says so."""
+    height, width = data.image_size
+    mirror = choice["mirror"]
+    if isinstance(image, np.ndarray):
+        top, left = choice["top"], choice["left"]
+        image = image[top : top + height, left : left + width]
+        return image[:, ::-1] if mirror else image
+    start = choice["top"], choice["left"], 0
+    image = jax.lax.dynamic_slice(image, start, (height, width, image.shape[-1]))
+    return jax.numpy.where(mirror, image[:, ::-1], image)
 
 
 def endless(
@@ -81,14 +170,14 @@ def prefetched(batches: grain.MapDataset, first: int) -> Iterator[Example]:
     return iter(batches[first:].to_iter_dataset(options))
 
 
-def jittered(record: dict, data: Data, rng: np.random.Generator) -> Example:
-    """A training example: resized to load_size, cropped and mirrored, A and B alike (6.2)."""
-    return _example(record, data, *_jitter(data, rng))
+def resized(record: dict, data: Data) -> Example:
+    """Both images of a pair at load_size, uint8 [h, w, c], of which training sees parts (6.2)."""
+    return _pair(record, data, data.load_size)
 
 
 def plain(record: dict, data: Data) -> Example:
-    """An example to look at or measure: resized to image_size, nothing random."""
-    return _example(record, data, WHOLE, False)
+    """An example to look at or measure: resized to image_size, in [-1, 1], nothing random."""
+    return {name: as_float(image) for name, image in _pair(record, data, data.image_size).items()}
 
 
 def labelled(
@@ -102,7 +191,7 @@ def labelled(
       `photo` [h, w, 3] in [-1, 1] and `classes` [h, w], uint8.
     """
     photo, label = sides(record)
-    box, mirror = (WHOLE, False) if rng is None else _jitter(data, rng)
+    box, mirror = (WHOLE, False) if rng is None else _box(data, *_jitter(data, rng))
     label = class_map(label, palette)
     classes = np.asarray(resize(label, _size(data), _pixels(box, label), Resampling.NEAREST))
     photo = to_float(resize(with_channels(photo, 3), _size(data), _pixels(box, photo)))
@@ -110,27 +199,30 @@ def labelled(
     return {name: value[:, ::-1] for name, value in example.items()} if mirror else example
 
 
-def _jitter(data: Data, rng: np.random.Generator) -> tuple[Box, bool]:
-    """What to cut from an image, and whether to mirror it."""
-    height, width = data.image_size
+def _jitter(data: Data, rng: np.random.Generator) -> tuple[int, int, bool]:
+    """Where to cut an image of load_size, from top and left, and whether to mirror it."""
     top, left = (
         int(rng.integers(load - size + 1))
         for load, size in zip(data.load_size, data.image_size, strict=True)
     )
+    return top, left, data.flip and rng.random() < 0.5
+
+
+def _box(data: Data, top: int, left: int, mirror: bool) -> tuple[Box, bool]:
+    """The same of an image of any size."""
+    height, width = data.image_size
     box = left, top, left + width, top + height
-    box = tuple(x / side for x, side in zip(box, data.load_size[::-1] * 2, strict=True))
-    return box, data.flip and rng.random() < 0.5
+    return tuple(x / side for x, side in zip(box, data.load_size[::-1] * 2, strict=True)), mirror
 
 
-def _example(record: dict, data: Data, box: Box, mirror: bool) -> Example:
+def _pair(record: dict, data: Data, size: tuple[int, int]) -> Example:
     a, b = sides(record)
     channels = {"input": data.input_channels, "target": data.target_channels}
     images = (a, b) if data.direction == "AtoB" else (b, a)
-    example = {}
-    for (name, c), image in zip(channels.items(), images, strict=True):
-        pixels = to_float(resize(with_channels(image, c), _size(data), _pixels(box, image)))
-        example[name] = pixels[:, ::-1] if mirror else pixels  # [h, w, c]
-    return example
+    return {
+        name: to_pixels(resize(with_channels(image, c), size[::-1]))
+        for (name, c), image in zip(channels.items(), images, strict=True)
+    }
 
 
 def sides(record: dict) -> tuple[Image.Image, Image.Image]:
