@@ -28,6 +28,7 @@ EXAMPLES = {
     "translate": "--workdir=runs/first --input=photos --output=translated",
     "import": "--weights=latest_net_G.pth --workdir=runs/imported",
     "evaluate": "--workdir=runs/first --split=test",
+    "benchmark": "--config=experiments/facades.py --workdir=runs/speed --peers=torch",
     "sweep": "--config=experiments/ablations/receptive_field.py:facades --workdir=runs/field",
 }
 FORMATS = ("stablehlo", "onnx", "safetensors", "pth")
@@ -156,6 +157,19 @@ def run_demo(options: argparse.Namespace, fields: Fields) -> int:
     from pix2pix_jax.demo import demo
 
     return demo(config, options.workdir, options.step, options.host, options.port)
+
+
+def run_benchmark(options: argparse.Namespace, fields: Fields) -> int:
+    """Times training steps."""
+    if options.workdir is None:
+        raise UsageError(
+            "--workdir: benchmark needs one for its numbers, e.g. --workdir=runs/speed"
+        )
+    config = asked(options, fields)
+    from pix2pix_jax.benchmark import benchmark
+
+    peers = filter(None, options.peers.split(","))
+    return benchmark(config, options.workdir, peers, options.sweep, options.rounds)
 
 
 def run_import(options: argparse.Namespace, fields: Fields) -> int:
@@ -324,6 +338,16 @@ def add_arguments(name: str, command: Parser) -> None:
         command.add_argument(
             "--discriminator", type=expanded, metavar="FILE", help="default: a fresh one"
         )
+    if name == "benchmark":
+        command.add_argument(
+            "--peers", default="", metavar="NAMES", help="torch, keras, flax: timed beside ours"
+        )
+        command.add_argument(
+            "--sweep", choices=("batch", "size", "devices"), help="how the cost grows"
+        )
+        command.add_argument(
+            "--rounds", type=positive, default=8, metavar="N", help="turns of each; default: 8"
+        )
     if name == "describe":
         command.add_argument("--format", choices=("text", "json"), default="text")
 
@@ -341,6 +365,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
         ("translate", run_translate, "translate a file, a folder or a pattern"),
         ("export", run_export, "write a generator for other programs"),
         ("demo", run_demo, "a page that translates what is painted or opened"),
+        ("benchmark", run_benchmark, "time training, its parts, and others beside it"),
         ("import", run_import, "make a run of networks that were trained elsewhere"),
     ):
         command = commands.add_parser(

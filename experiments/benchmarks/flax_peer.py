@@ -1,0 +1,125 @@
+"""pix2pix in Flax as one would first write it, with nn.Conv and nn.ConvTranspose."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from pix2pix_jax.config import Config
+from pix2pix_jax.discriminator import TABLES
+from pix2pix_jax.generator import make_generator
+from pix2pix_jax.phases import peak_memory
+from pix2pix_jax.trial import Trial
+
+weights = nn.initializers.normal(0.02)
+
+
+def norm(config: Config, x: Array) -> Array:
+    group = {"group_size": 1} if config.model.norm == "instance" else {"num_groups": None}
+    if config.model.norm == "instance":
+        return nn.GroupNorm(num_groups=None, epsilon=config.model.norm_epsilon, **group)(x)
+    return nn.BatchNorm(use_running_average=False, epsilon=config.model.norm_epsilon)(x)
+
+
+class UNet(nn.Module):
+    """Section 6.1.1."""
+
+    config: Config
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        config, model = self.config, self.config.model
+        noisy = make_generator(config).noisy_levels
+        widths = [model.features * min(2**n, 8) for n in range(model.depth)]
+        skips = []
+        for n, width in enumerate(widths, 1):
+            x = x if n == 1 else nn.leaky_relu(x, model.leaky_slope)
+            x = nn.Conv(width, (4, 4), 2, ((1, 1), (1, 1)), use_bias=False, kernel_init=weights)(x)
+            x = norm(config, x) if 1 < n < model.depth else x
+            skips.append(nn.relu(x))
+        x = skips.pop()
+        for n, width in enumerate(reversed(widths[:-1]), 1):
+            x = nn.ConvTranspose(width, (4, 4), (2, 2), use_bias=False, kernel_init=weights)(x)
+            x = norm(config, x)
+            if n in noisy:
+                x = nn.Dropout(model.dropout, deterministic=False)(x)
+            x = jnp.concatenate([skips.pop(), nn.relu(x)], -1)
+        channels = config.data.target_channels
+        return jnp.tanh(nn.ConvTranspose(channels, (4, 4), (2, 2), kernel_init=weights)(x))
+
+
+class Discriminator(nn.Module):
+    """Section 6.1.2."""
+
+    config: Config
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        model = self.config.model
+        for n, (width, kernel, stride, padding) in enumerate(TABLES[model.discriminator], 1):
+            normed = n > 1 and width
+            x = nn.Conv(
+                width * model.discriminator_features or 1,
+                (kernel, kernel),
+                stride,
+                (padding, padding),
+                use_bias=not normed,
+                kernel_init=weights,
+            )(x)
+            x = norm(self.config, x) if normed else x
+            x = nn.leaky_relu(x, model.leaky_slope) if width else x
+        return x
+
+
+def plain(config: Config) -> Trial:
+    """One step after the other, jitted, float32."""
+    generator, discriminator = UNet(config), Discriminator(config)
+    options, data = config.optimizer, config.data
+    adam = optax.adam(options.learning_rate, options.b1, options.b2)
+    keys = jax.random.split(jax.random.key(0), 3)
+    shape = data.batch_size, *data.image_size, 3
+    image, target = (jax.random.uniform(key, shape, minval=-1) for key in keys[:2])
+    kept = ["batch_stats"]
+
+    def judge(params: dict, output: Array) -> Array:
+        seen = jnp.concatenate([image, output], -1)
+        return discriminator.apply({"params": params}, seen, mutable=kept)[0]
+
+    def cross_entropy(logits: Array, real: bool) -> Array:
+        return optax.sigmoid_binary_cross_entropy(logits, jnp.full_like(logits, real)).mean()
+
+    @jax.jit
+    def step(g: dict, d: dict, g_state: tuple, d_state: tuple, key: Array) -> tuple:
+        def generate(params: dict) -> Array:
+            rngs = {"dropout": key}
+            return generator.apply({"params": params}, image, mutable=kept, rngs=rngs)[0]
+
+        def d_loss(params: dict) -> Array:
+            real, fake = judge(params, target), judge(params, generate(g))
+            both = cross_entropy(real, True) + cross_entropy(fake, False)
+            return config.loss.discriminator_weight * both
+
+        def g_loss(params: dict) -> Array:
+            fake = generate(params)
+            l1 = jnp.abs(fake - target).mean()
+            return cross_entropy(judge(d, fake), True) + config.loss.l1_weight * l1
+
+        updates, d_state = adam.update(jax.grad(d_loss)(d), d_state)
+        d = optax.apply_updates(d, updates)
+        updates, g_state = adam.update(jax.grad(g_loss)(g), g_state)
+        return optax.apply_updates(g, updates), d, g_state, d_state, jax.random.fold_in(key, 0)
+
+    rngs = {"params": keys[2], "dropout": keys[2]}
+    g = generator.init(rngs, image)["params"]
+    d = discriminator.init(rngs, jnp.concatenate([image, target], -1))["params"]
+    state = g, d, adam.init(g), adam.init(d), keys[2]
+
+    def run(steps: int) -> None:
+        nonlocal state
+        for _ in range(steps):
+            state = step(*state)
+        jax.block_until_ready(state)
+
+    parameters = tuple(sum(leaf.size for leaf in jax.tree.leaves(params)) for params in (g, d))
+    return Trial(run, 1, parameters, peak_memory)
