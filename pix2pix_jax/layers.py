@@ -31,13 +31,15 @@ def convolution(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) 
     """
     k, _, c, o = kernel.shape
     native = partial(convolution_native, stride=stride, padding=padding)
-    gathered = partial(products.gathered, stride=stride, padding=padding)
-    cpu, places = gathered, math.prod(products.output_size(x, k, stride, padding))
+    cpu = gpu = partial(products.gathered, stride=stride, padding=padding)
     if stride == 1 and k > 1 and o < 16:
-        cpu = gathered = partial(products.scattered, padding=padding)
-    elif k == 4 and c > 16 and places * x.shape[0] > 512:
-        cpu = partial(products.minimal, stride=stride, padding=padding)
-    return lax.platform_dependent(x, kernel, cpu=cpu, cuda=gathered, rocm=gathered, default=native)
+        cpu = gpu = partial(products.scattered, padding=padding)
+    elif k == 4 and c > 16:
+        if math.prod(products.output_size(x, k, stride, padding)) * x.shape[0] > 512:
+            cpu = partial(products.minimal, stride=stride, padding=padding)
+        if x.shape[0] > 8:
+            gpu = native
+    return lax.platform_dependent(x, kernel, cpu=cpu, cuda=gpu, rocm=gpu, default=native)
 
 
 def transposed_convolution(x: Array, kernel: Array) -> Array:
