@@ -28,10 +28,11 @@ class Trial(NamedTuple):
 
 
 class Maker(NamedTuple):
-    """Where a trial comes from: `make(config)` of a file."""
+    """Where a trial comes from: a function of a file, and what it needs to be done before."""
 
     file: Path
     name: str
+    before: Callable[[], None] | None = None
 
 
 class Failed(Exception):
@@ -88,6 +89,8 @@ def _work(maker: Maker, config: Config, connection: Connection) -> None:
     """What a worker does: a step, then as many as it is asked for, until it is told to end."""
     try:
         start = time.perf_counter()
+        if maker.before:
+            maker.before()
         trial = loaded(maker)(config)
         trial.run(trial.steps)
         first = {"first_step_seconds": time.perf_counter() - start, "steps": trial.steps}
