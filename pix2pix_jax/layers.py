@@ -35,9 +35,10 @@ def convolution(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) 
     if stride == 1 and k > 1 and o < 16:
         cpu = gpu = partial(products.scattered, padding=padding)
     elif k == 4 and c > 16:
-        if math.prod(products.output_size(x, k, stride, padding)) * x.shape[0] > 512:
+        places = (x.shape[0], *products.output_size(x, k, stride, padding))
+        if known(places) and math.prod(places) > 512:
             cpu = partial(products.minimal, stride=stride, padding=padding)
-        if x.shape[0] > 8:
+        if known(places) and x.shape[0] > 8:
             gpu = native
     return lax.platform_dependent(x, kernel, cpu=cpu, cuda=gpu, rocm=gpu, default=native)
 
@@ -53,10 +54,19 @@ def transposed_convolution(x: Array, kernel: Array) -> Array:
     Returns:
       [b, 2h, 2w, o].
     """
-    places = math.prod(x.shape[:3])
-    cpu = products.transposed_by_tap if places <= 64 else products.transposed
-    gpu = products.transposed_by_tap if places <= 256 else products.transposed
+    places = x.shape[:3]
+    cpu, gpu = (
+        products.transposed_by_tap
+        if known(places) and math.prod(places) <= few
+        else products.transposed
+        for few in (64, 256)
+    )
     return lax.platform_dependent(x, kernel, cpu=cpu, cuda=gpu, rocm=gpu, default=transposed_native)
+
+
+def known(shape: Sequence[int]) -> bool:
+    """Whether sizes are numbers, as they are but in an exported network."""
+    return all(isinstance(size, int) for size in shape)
 
 
 def convolution_native(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) -> Array:

@@ -35,6 +35,7 @@ OTHER = {
     "data.image_size": "128,512",
     "data.load_scale": "1",
     "data.load_size": "512",
+    "data.resident_mib": "7",
     "data.flip": "False",
     "data.batch_size": "4",
     "data.synthetic_pairs": "3,2,1",
@@ -82,6 +83,7 @@ OTHER = {
 FREE = {
     "data.source",
     "data.data_dir",
+    "data.resident_mib",
     "model.norm_images",
     "train.steps",
     "train.log_every",

@@ -6,6 +6,7 @@ on the host. Both see the same pixels.
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -121,6 +122,7 @@ def on_device(records: Sequence[dict], data: Data) -> Example:
         range(len(records)),
         desc="reading the pairs",
         leave=False,
+        disable=not sys.stderr.isatty(),
         max_workers=os.cpu_count(),
     )
     return {name: np.stack([image[name] for image in images]) for name in images[0]}
