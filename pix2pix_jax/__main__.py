@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from absl import logging as absl_logging
 
-from pix2pix_jax.backend import check_backend, keep_memory
+from pix2pix_jax.backend import check_backend, tune
 from pix2pix_jax.config import Config, UsageError
 from pix2pix_jax.config_files import load_experiment, load_sweep, override, read_config
 from pix2pix_jax.files import MIRRORS, local
@@ -428,7 +428,7 @@ def stop(text: bytes, number: int, frame: object) -> NoReturn:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; its exit status: 0, 2 for what the user can mend, 128 + a signal."""
-    keep_memory()
+    tune()
     silence_libraries()
     sys.stdout.reconfigure(errors="replace")  # a terminal that cannot draw the skips
     try:

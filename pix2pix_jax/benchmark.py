@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pix2pix_jax import phases
-from pix2pix_jax.backend import keep_memory
+from pix2pix_jax.backend import tune
 from pix2pix_jax.config import Config, UsageError, changed, resolve
 from pix2pix_jax.console import say
 from pix2pix_jax.files import write_whole
@@ -74,7 +74,7 @@ def benchmark(config: Config, workdir: Path, peers: Iterable[str], sweep: str, r
 
 def implementations(peers: Iterable[str]) -> dict[str, Maker]:
     """Ours and those of the peers."""
-    makers = {OURS: Maker(Path(phases.__file__), "train", keep_memory)}
+    makers = {OURS: Maker(Path(phases.__file__), "train", tune)}
     for peer in peers:
         if peer not in PEERS:
             raise UsageError(f"--peers: there is no {peer}; there are {', '.join(PEERS)}")
@@ -100,7 +100,7 @@ def check_alike(found: dict[str, dict[str, Any]]) -> None:
 
 def measured_phases(config: Config, seconds_per_step: float) -> tuple[str, dict[str, Any]]:
     """The device, and the parts of a step, with what was reached of what this machine can do."""
-    maker = Maker(Path(phases.__file__), "phases", keep_memory)
+    maker = Maker(Path(phases.__file__), "phases", tune)
     with working({"phases": maker}, config, ENVIRONMENT) as (workers, failures):
         if failures:
             raise UsageError(f"{OURS}: {failures['phases']}")

@@ -5,6 +5,7 @@ shape. Large matrix products run near what a machine can do; what makes the diff
 much is copied around them, images or kernels, forward and backward.
 """
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
@@ -34,7 +35,7 @@ def gathered(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
         for i in range(k)
         for j in range(k)
     ]
-    return jnp.concatenate(patches, -1) @ kernel.reshape(k * k * c, o)
+    return product(jnp.concatenate(patches, -1), kernel.reshape(k * k * c, o))
 
 
 def scattered(x: Array, kernel: Array, padding: Padding) -> Array:
@@ -45,7 +46,7 @@ def scattered(x: Array, kernel: Array, padding: Padding) -> Array:
     b, h, w, c = x.shape
     k, _, _, o = kernel.shape
     height, width = output_size(x, k, 1, padding)
-    y = x @ kernel.transpose(2, 0, 1, 3).reshape(c, k * k * o)
+    y = product(x, kernel.transpose(2, 0, 1, 3).reshape(c, k * k * o))
     y = padded(y, padding[0], h + sum(padding), w + sum(padding))
     y = y.reshape(*y.shape[:3], k, k, o)
     shifts = [(i, j) for i in range(k) for j in range(k)]
@@ -82,7 +83,7 @@ def minimal(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
     kernel = kernel.reshape(2, 2, 4 * c, o)
     weights = [weight for row in _weights(kernel) for weight in _weights(row)]
     inputs = [part for row in _inputs(x, 1) for part in _inputs(row, 2)]
-    products = [part @ weight for part, weight in zip(inputs, weights, strict=True)]
+    products = [product(part, weight) for part, weight in zip(inputs, weights, strict=True)]
     rows_of_y = [_outputs(*products[3 * i : 3 * i + 3], axis=3) for i in range(3)]
     y = _outputs(*rows_of_y, axis=2)  # [b, h / 2, 2, w / 2, 2, o]
     return y.reshape(b, 2 * tiles[0], 2 * tiles[1], o)[:, :height, :width]
@@ -118,7 +119,7 @@ def transposed(x: Array, kernel: Array) -> Array:
       [b, 2h, 2w, o].
     """
     c, o = kernel.shape[2:]
-    y = x @ kernel.transpose(2, 0, 1, 3).reshape(c, 16 * o)
+    y = product(x, kernel.transpose(2, 0, 1, 3).reshape(c, 16 * o))
     y = y.reshape(*x.shape[:3], 2, 2, 2, 2, o).transpose(3, 5, 0, 1, 4, 2, 6, 7)
     return _overlapped(y)
 
@@ -152,6 +153,32 @@ def _overlapped(y: Array) -> Array:
         for j in range(2)
     )  # [b, h + 1, 2, w + 1, 2, o]
     return y.reshape(b, 2 * h + 2, 2 * w + 2, o)[:, 1:-1, 1:-1]
+
+
+@jax.custom_vjp
+def product(x: Array, kernel: Array) -> Array:
+    """`x @ kernel`, whose gradients are products of rows with columns, too: a CPU's fastest.
+
+    Left to JAX, the kernel's is one of columns with columns.
+
+    Args:
+      x: [..., c].
+      kernel: [c, o].
+    """
+    return x @ kernel
+
+
+def _product(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    return x @ kernel, (x, kernel)
+
+
+def _gradients(factors: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+    x, kernel = factors
+    columns = x.reshape(-1, x.shape[-1]).T
+    return gradient @ kernel.T, columns @ gradient.reshape(-1, gradient.shape[-1])
+
+
+product.defvjp(_product, _gradients)
 
 
 def output_size(x: Array, k: int, stride: int, padding: Padding) -> tuple[int, int]:
