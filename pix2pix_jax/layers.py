@@ -168,12 +168,12 @@ def normalised(x: Array, scale: Array | None, bias: Array | None, epsilon: float
 
 
 def _forward(x: Array, scale: Array | None, bias: Array | None, epsilon: float) -> tuple:
-    wide, axes = at_least_float32(x), tuple(range(1, x.ndim - 1))
-    mean = wide.mean(axes, keepdims=True)
+    wide, count = at_least_float32(x), math.prod(x.shape[1:-1])
+    mean = _total(wide) / count
     if wide.dtype == x.dtype:
-        variance = jnp.square(wide - mean).mean(axes, keepdims=True)
+        variance = _total(jnp.square(wide - mean)) / count
     else:  # squares have twice the digits of x, and more is not lost by their difference
-        variance = jnp.square(wide).mean(axes, keepdims=True) - jnp.square(mean)
+        variance = _total(jnp.square(wide)) / count - jnp.square(mean)
     inverse = lax.rsqrt(jnp.maximum(variance, 0) + epsilon)
     y = (wide - mean) * inverse
     if scale is not None:
@@ -183,16 +183,35 @@ def _forward(x: Array, scale: Array | None, bias: Array | None, epsilon: float) 
 
 def _backward(epsilon: float, kept: tuple, gradient: Array) -> tuple:
     x, scale, mean, inverse = kept
-    axes = tuple(range(1, x.ndim - 1))
     normal, gradient = (at_least_float32(x) - mean) * inverse, at_least_float32(gradient)
-    bias_sum = gradient.sum(axes, keepdims=True)
-    scale_sum = (gradient * normal).sum(axes, keepdims=True)
-    count = x.size // bias_sum.size
+    bias_sum, scale_sum = _total(gradient), _total(gradient * normal)
+    count = math.prod(x.shape[1:-1])
     change = (gradient - bias_sum / count - normal * (scale_sum / count)) * inverse
     if scale is None:
         return change.astype(x.dtype), None, None
     change = (change * _along(scale, x)).astype(x.dtype)
     return change, *(total.sum(0).reshape(scale.shape) for total in (scale_sum, bias_sum))
+
+
+def _total(x: Array) -> Array:
+    """Sums over all but the first and last axes.
+
+    On a GPU a channel's sum is that of parts, since few channels alone would occupy few of its
+    processors.
+    """
+
+    def of_parts(x: Array) -> Array:
+        rows = x.reshape(x.shape[0], parts, -1, x.shape[-1])
+        return direct(lax.optimization_barrier(rows.sum(2))).reshape(shape)
+
+    def direct(x: Array) -> Array:
+        return x.sum(tuple(range(1, x.ndim - 1)), keepdims=True)
+
+    shape = x.shape[0], *(1 for _ in x.shape[1:-1]), x.shape[-1]
+    parts = math.gcd(math.prod(x.shape[1:-1]), 128) if known(x.shape) else 1
+    if parts < 16:
+        return direct(x)
+    return lax.platform_dependent(x, cuda=of_parts, rocm=of_parts, default=direct)
 
 
 def _along(channels: Array, x: Array) -> Array:
