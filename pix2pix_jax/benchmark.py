@@ -14,6 +14,7 @@ from pix2pix_jax.backend import tune
 from pix2pix_jax.config import Config, UsageError, changed, resolve
 from pix2pix_jax.console import say
 from pix2pix_jax.files import write_whole
+from pix2pix_jax.generator import make_generator
 from pix2pix_jax.page import chart, page, svg, table
 from pix2pix_jax.trial import Failed, Maker, compared, working
 
@@ -47,6 +48,8 @@ def benchmark(config: Config, workdir: Path, peers: Iterable[str], sweep: str, r
       UsageError: a peer that is not there, or that cannot do what the config asks for.
     """
     config, makers = resolve(config), implementations(peers)
+    if len(makers) > 1:
+        check_plain(config)
     say(f"timing {', '.join(makers)} in {rounds} turns; compiling takes a minute on a CPU")
     found = compared(makers, config, rounds, ENVIRONMENT)
     check_alike(found)
@@ -83,6 +86,28 @@ def implementations(peers: Iterable[str]) -> dict[str, Maker]:
             raise UsageError(f"--peers: {file} is not there; run it from a clone of the project")
         makers |= {name: Maker(file, function) for name, function in PEERS[peer].items()}
     return makers
+
+
+def check_plain(config: Config) -> None:
+    """Raises UsageError where a config does what the peers' steps do not."""
+    data, model, loss, options = config.data, config.model, config.loss, config.optimizer
+    for field, plain in {
+        "data.input_channels": data.input_channels == 3,
+        "data.target_channels": data.target_channels == 3,
+        "model.generator": model.generator == "unet",
+        "model.norm": model.norm == "batch" and model.norm_affine,
+        "model.norm_images": model.norm_images in (None, data.batch_size),
+        "model.bottleneck_norm": not make_generator(config).bottleneck_norm,
+        "model.bias": model.bias == "paper",
+        "model.skip_slope": model.skip_slope == 0,
+        "model.discriminator": model.discriminator != "tutorial",  # whose padding is not even
+        "loss.gan": loss.gan == "vanilla",
+        "loss.conditional": loss.conditional,
+        "optimizer.epsilon_hat": not options.epsilon_hat,
+        "optimizer.updates": options.updates == "alternating",
+    }.items():
+        if not plain:
+            raise UsageError(f"--peers: they train as the paper does; leave {field} at its default")
 
 
 def check_alike(found: dict[str, dict[str, Any]]) -> None:

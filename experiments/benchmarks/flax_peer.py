@@ -12,14 +12,13 @@ from pix2pix_jax.generator import make_generator
 from pix2pix_jax.phases import peak_memory
 from pix2pix_jax.trial import Trial
 
-weights = nn.initializers.normal(0.02)
+
+def weights(config: Config) -> dict:
+    return {"kernel_init": nn.initializers.normal(0.02), "dtype": config.train.dtype}
 
 
-def norm(config: Config, x: Array) -> Array:
-    group = {"group_size": 1} if config.model.norm == "instance" else {"num_groups": None}
-    if config.model.norm == "instance":
-        return nn.GroupNorm(num_groups=None, epsilon=config.model.norm_epsilon, **group)(x)
-    return nn.BatchNorm(use_running_average=False, epsilon=config.model.norm_epsilon)(x)
+def norm(config: Config) -> nn.Module:
+    return nn.BatchNorm(use_running_average=False, epsilon=config.model.norm_epsilon)
 
 
 class UNet(nn.Module):
@@ -35,18 +34,18 @@ class UNet(nn.Module):
         skips = []
         for n, width in enumerate(widths, 1):
             x = x if n == 1 else nn.leaky_relu(x, model.leaky_slope)
-            x = nn.Conv(width, (4, 4), 2, ((1, 1), (1, 1)), use_bias=False, kernel_init=weights)(x)
-            x = norm(config, x) if 1 < n < model.depth else x
+            x = nn.Conv(width, (4, 4), 2, ((1, 1), (1, 1)), use_bias=False, **weights(config))(x)
+            x = norm(config)(x) if 1 < n < model.depth else x
             skips.append(nn.relu(x))
         x = skips.pop()
         for n, width in enumerate(reversed(widths[:-1]), 1):
-            x = nn.ConvTranspose(width, (4, 4), (2, 2), use_bias=False, kernel_init=weights)(x)
-            x = norm(config, x)
+            x = nn.ConvTranspose(width, (4, 4), (2, 2), use_bias=False, **weights(config))(x)
+            x = norm(config)(x)
             if n in noisy:
                 x = nn.Dropout(model.dropout, deterministic=False)(x)
             x = jnp.concatenate([skips.pop(), nn.relu(x)], -1)
         channels = config.data.target_channels
-        return jnp.tanh(nn.ConvTranspose(channels, (4, 4), (2, 2), kernel_init=weights)(x))
+        return jnp.tanh(nn.ConvTranspose(channels, (4, 4), (2, 2), **weights(config))(x))
 
 
 class Discriminator(nn.Module):
@@ -65,9 +64,9 @@ class Discriminator(nn.Module):
                 stride,
                 (padding, padding),
                 use_bias=not normed,
-                kernel_init=weights,
+                **weights(self.config),
             )(x)
-            x = norm(self.config, x) if normed else x
+            x = norm(self.config)(x) if normed else x
             x = nn.leaky_relu(x, model.leaky_slope) if width else x
         return x
 

@@ -74,10 +74,9 @@ def discriminator(config: Config) -> keras.Model:
 
 def tutorial(config: Config) -> Trial:
     """`train_on_batch` for each of the three, and `predict` before."""
-    from torch_peer import check  # what the other peers can do
-
-    check(config)
     options, data = config.optimizer, config.data
+    if config.train.dtype == "bfloat16":
+        keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
 
     def adam() -> keras.optimizers.Optimizer:
         return keras.optimizers.Adam(options.learning_rate, options.b1, options.b2)
@@ -94,7 +93,7 @@ def tutorial(config: Config) -> Trial:
     source = keras.Input((*data.image_size, data.input_channels))
     output = g(source)
     gan = keras.Model(source, [d([source, output]), output])
-    weights = [1, options and config.loss.l1_weight]
+    weights = [1, config.loss.l1_weight]
     gan.compile(loss=["binary_crossentropy", "mae"], optimizer=adam(), loss_weights=weights)
     rng, shape = np.random.default_rng(0), (data.batch_size, *data.image_size, 3)
     image, target = (rng.uniform(-1, 1, shape).astype(np.float32) for _ in range(2))
@@ -109,7 +108,10 @@ def tutorial(config: Config) -> Trial:
             gan.train_on_batch(image, [real, target])
 
     gpus = tf.config.list_physical_devices("GPU")
-    peak = resident_memory
-    if gpus:
-        peak = lambda: tf.config.experimental.get_memory_info("GPU:0")["peak"]  # noqa: E731
-    return Trial(run, 1, parameters, peak)
+
+    def peak_memory() -> int:
+        return (
+            tf.config.experimental.get_memory_info("GPU:0")["peak"] if gpus else resident_memory()
+        )
+
+    return Trial(run, 1, parameters, peak_memory)

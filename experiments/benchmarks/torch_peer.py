@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pix2pix_jax.config import Config, UsageError
+from pix2pix_jax.config import Config
 from pix2pix_jax.discriminator import TABLES
 from pix2pix_jax.generator import make_generator
 from pix2pix_jax.trial import Trial, resident_memory
@@ -101,7 +101,6 @@ def compiled(config: Config) -> Trial:
 
 
 def trial(config: Config, compiled: bool) -> Trial:
-    check(config)
     gpu = torch.cuda.is_available()
     device = "cuda" if gpu else "cpu"
     torch.backends.cudnn.benchmark = True
@@ -155,21 +154,3 @@ def trial(config: Config, compiled: bool) -> Trial:
         for network in (generator, discriminator)
     )
     return Trial(run, 1, parameters, torch.cuda.max_memory_allocated if gpu else resident_memory)
-
-
-def check(config: Config) -> None:
-    """Raises UsageError where a config does what these steps do not."""
-    data, model, loss, options = config.data, config.model, config.loss, config.optimizer
-    for field, plain in (
-        ("data.input_channels", data.input_channels == 3),
-        ("data.target_channels", data.target_channels == 3),
-        ("model.generator", model.generator == "unet"),
-        ("model.norm", model.norm in ("batch", "instance")),
-        ("model.norm_images", model.norm_images in (None, data.batch_size)),
-        ("loss.gan", loss.gan == "vanilla"),
-        ("loss.conditional", loss.conditional),
-        ("optimizer.epsilon_hat", not options.epsilon_hat),
-        ("optimizer.updates", options.updates == "alternating"),
-    ):
-        if not plain:
-            raise UsageError(f"--peers: they train as the paper does; leave {field} at its default")
