@@ -151,7 +151,7 @@ def compared(
     config: Config,
     rounds: int,
     environment: dict[str, str] | None = None,
-    seconds: float = 1.0,
+    seconds: float = 4.0,
 ) -> dict[str, dict[str, Any]]:
     """Times implementations in turns, A B A B, so that a noisy machine hurts all alike.
 
