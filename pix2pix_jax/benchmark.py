@@ -97,7 +97,7 @@ def check_plain(config: Config) -> None:
         "model.generator": model.generator == "unet",
         "model.norm": model.norm == "batch" and model.norm_affine,
         "model.norm_images": model.norm_images in (None, data.batch_size),
-        "model.bottleneck_norm": not make_generator(config).bottleneck_norm,
+        "model.depth": not make_generator(config).bottleneck_norm,
         "model.bias": model.bias == "paper",
         "model.skip_slope": model.skip_slope == 0,
         "model.discriminator": model.discriminator != "tutorial",  # whose padding is not even
@@ -132,6 +132,11 @@ def measured_phases(config: Config, seconds_per_step: float) -> tuple[str, dict[
         found: Any = workers["phases"].close()
     device = found.pop("device")
     found["step"] = {"seconds": seconds_per_step} | found["step"]
+    return device, with_shares(found)
+
+
+def with_shares(found: dict[str, Any]) -> dict[str, Any]:
+    """Adds what a second does, and the share that it is of the matrix product's or the copy's."""
     for row in found.values():
         for work in ("operations", "bytes"):
             if work in row:
@@ -143,7 +148,7 @@ def measured_phases(config: Config, seconds_per_step: float) -> tuple[str, dict[
             row["share"] = row["operations_per_second"] / peak
         elif "bytes" in row:
             row["share"] = row["bytes_per_second"] / bandwidth
-    return device, found
+    return found
 
 
 def swept(
@@ -278,7 +283,9 @@ def report(results: dict[str, Any]) -> str:
         f"<p>{html.escape(fields)}. {html.escape(where)}.</p><h2>Steps</h2>",
         "<p>Medians of turns, A B A B. A ratio is what the other takes for what ours takes.</p>",
         table(IMPLEMENTATIONS, implementations_rows(results["implementations"])),
-        "<h2>Parts</h2><p>Shares are of this machine's matrix product, or of its copy.</p>",
+        "<h2>Parts</h2><p>Shares are of this machine's matrix product, or of its copy. Operations "
+        "are those of plain convolutions; some are done with fewer, so that a share can exceed "
+        "100%.</p>",
         table(PHASES, phases_rows(results["phases"])),
     ]
     if "sweep" in results:

@@ -1,84 +1,19 @@
-"""Both networks, the losses and the updates in PyTorch, written from the paper and its followers.
+"""What PyTorch makes of the same parameters: the networks of the benchmark, losses and updates.
 
 Layers have the names of ours, so that parameters go over by name alone.
 """
 
+import sys
+from pathlib import Path
+
 import jax
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional as F
 
-from pix2pix_jax.discriminator import TABLES
+sys.path.append(str(Path(__file__).parents[1] / "experiments" / "benchmarks"))
 
-
-def norm(config, channels):
-    kind = {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d}[config.model.norm]
-    return kind(channels, eps=config.model.norm_epsilon, affine=config.model.norm_affine)
-
-
-class UNet(nn.ModuleDict):
-    """Section 6.1.1."""
-
-    def __init__(self, config):
-        super().__init__()
-        model, data = config.model, config.data
-        self.depth, self.model = model.depth, model
-        widths = [data.input_channels, *(model.features * min(2**n, 8) for n in range(self.depth))]
-        bottleneck = model.bottleneck_norm
-        if bottleneck is None:
-            bottleneck = max(data.image_size) > 2**self.depth
-        for n in range(1, self.depth + 1):
-            every = model.bias == "all"
-            self[f"down{n}"] = nn.Conv2d(widths[n - 1], widths[n], 4, 2, 1, bias=every)
-            if 1 < n < self.depth or (n == self.depth and bottleneck):
-                self[f"down{n}_norm"] = norm(config, widths[n])
-            first, last = n == 1, n == self.depth
-            below = widths[self.depth + 1 - n] * (1 if first else 2)
-            above = data.target_channels if last else widths[self.depth - n]
-            self[f"up{n}"] = nn.ConvTranspose2d(below, above, 4, 2, 1, bias=every or last)
-            if not last:
-                self[f"up{n}_norm"] = norm(config, above)
-
-    def forward(self, x):
-        skips = []
-        for n in range(1, self.depth + 1):
-            x = self[f"down{n}"](x if n == 1 else F.leaky_relu(x, self.model.leaky_slope))
-            x = self[f"down{n}_norm"](x) if f"down{n}_norm" in self else x
-            skips.append(F.leaky_relu(x, self.model.skip_slope))
-        x = skips.pop()
-        for n in range(1, self.depth):
-            x = F.relu(self[f"up{n}_norm"](self[f"up{n}"](x)))
-            x = torch.cat([skips.pop(), x], 1)
-        return torch.tanh(self[f"up{self.depth}"](x))
-
-
-class Discriminator(nn.ModuleDict):
-    """Section 6.1.2; the tutorial's pads as TensorFlow does, one more after than before."""
-
-    def __init__(self, config):
-        super().__init__()
-        model, data = config.model, config.data
-        self.slope, self.padding = model.leaky_slope, {}
-        table = TABLES[model.discriminator]
-        channels = data.input_channels + data.target_channels
-        for n, (width, kernel, stride, padding) in enumerate(table, 1):
-            logits, name = width == 0, "logits" if width == 0 else f"conv{n}"
-            normed = n > 1 and not logits
-            bias = {"paper": not normed, "last": logits, "all": True}[model.bias]
-            wide = 1 if logits else width * model.discriminator_features
-            self.padding[name] = padding * 2
-            self[name] = nn.Conv2d(channels, wide, kernel, stride, bias=bias)
-            if normed:
-                self[f"{name}_norm"] = norm(config, wide)
-            channels = wide
-
-    def forward(self, x):
-        for name, padding in self.padding.items():
-            x = self[name](F.pad(x, padding))
-            x = self[f"{name}_norm"](x) if f"{name}_norm" in self else x
-            x = x if name == "logits" else F.leaky_relu(x, self.slope)
-        return x
+from torch_peer import Discriminator, UNet, cross_entropy  # noqa: E402
 
 
 class KerasAdam(torch.optim.Optimizer):
@@ -133,10 +68,6 @@ def from_torch(network, gradients=False):
 
 def nchw(x):
     return torch.tensor(np.asarray(x).transpose(0, 3, 1, 2))
-
-
-def cross_entropy(logits, real):
-    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
 
 
 class Run:

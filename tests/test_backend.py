@@ -1,0 +1,65 @@
+import os
+import subprocess
+import sys
+
+import pytest
+from command_line import ROOT, run
+
+from pix2pix_jax import backend
+
+FAULTS = """
+import ctypes, resource, sys
+from pix2pix_jax.backend import keep_memory
+
+if sys.argv[1] == "kept":
+    keep_memory()
+library = ctypes.CDLL(None)
+library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+library.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+library.free.argtypes = [ctypes.c_void_p]
+for _ in range(2):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    place = library.malloc(2**28)
+    library.memset(place, 1, 2**28)
+    library.free(place)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif("linux" not in sys.platform, reason="glibc's")
+def test_memory_that_was_freed_is_had_again_without_the_kernel():
+    """256 MiB are 65,536 pages, or 128 huge ones; some of other things may come between."""
+
+    def faults(how):
+        command = [sys.executable, "-c", FAULTS, how]
+        return int(subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout)
+
+    assert faults("kept") < 10
+    assert faults("left") > 100
+
+
+def test_flags_of_the_user_come_after_ours(monkeypatch):
+    monkeypatch.setattr(backend, "keep_memory", lambda: None)
+    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_enable_triton_gemm=true")
+    backend.tune()
+    assert os.environ["XLA_FLAGS"].split() == [
+        *backend.XLA_FLAGS,
+        "--xla_gpu_enable_triton_gemm=true",
+    ]
+
+
+@pytest.mark.slow
+def test_what_was_compiled_is_kept_on_disk(tiny, tmp_path):
+    """A second start finds all that it needs; where there is no home to keep it in, it trains."""
+    compiled = tmp_path / ".cache/pix2pix_jax/compiled"
+    found = []
+    for number in range(2):
+        arguments = "train", *tiny, f"--workdir={tmp_path}/{number}", "--config.train.steps=4"
+        status, _, err = run(*arguments, HOME=str(tmp_path), JAX_COMPILATION_CACHE_DIR="")
+        assert (status, err) == (0, "")
+        found.append({path.name for path in compiled.glob("*-cache")})
+    assert found[0] == found[1]
+    assert len(found[0]) > 2
+    arguments = "train", *tiny, f"--workdir={tmp_path}/2", "--config.train.steps=4"
+    status, _, err = run(*arguments, HOME="/proc/1", JAX_COMPILATION_CACHE_DIR="")
+    assert (status, [line for line in err.splitlines() if "matplotlib" not in line]) == (0, [])

@@ -1,0 +1,189 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from command_line import TINY, run
+from conftest import refusal
+
+from pix2pix_jax import benchmark, phases, trial
+from pix2pix_jax.config import Config, Data, Model, changed, resolve
+from pix2pix_jax.describe import describe
+from pix2pix_jax.trial import Maker, compared, loaded
+
+TRIALS = Path(__file__).parent / "trials.py"
+
+
+@pytest.fixture
+def timed(tmp_path, monkeypatch):
+    """Compares trials by name; what they are told, and the lines that they write."""
+    monkeypatch.setattr(trial, "SETTLE", 0)
+
+    def timed(*names, rounds=3):
+        log = tmp_path / "log"
+        log.touch()
+        makers = {name: Maker(TRIALS, name) for name in names}
+        found = compared(makers, resolve(Config()), rounds, {"TRIALS": str(log)}, seconds=0)
+        return found, log.read_text().split("\n")[:-1]
+
+    return timed
+
+
+def test_implementations_take_turns(timed):
+    """A step that compiles, one that warms up and one that is timed for the length of a turn."""
+    found, lines = timed("first", "second")
+    begin = ["first 1", "first 1", "second 4", "second 4", "first 1", "second 4"]
+    assert lines == begin + ["first 1", "second 4"] * 3
+    assert list(found) == ["first", "second"]
+    assert found["first"]["parameters"] == [3, 2]
+    assert found["first"]["peak_memory_mib"] == 5
+
+
+def test_the_median_of_turns_is_what_counts(monkeypatch):
+    """Of a worker that answers at once with what it is to have taken."""
+    taken = iter([9.0, 3.0, 1.0, 2.0, 8.0, 4.0])  # the first is for the length of a turn
+
+    class Worker:
+        first = {"steps": 1, "first_step_seconds": 7.0, "parameters": (1, 1)}
+
+        def __init__(self, *_):
+            pass
+
+        def seconds(self, steps):
+            return next(taken)
+
+        def close(self):
+            return 0
+
+        def end(self):
+            pass
+
+    monkeypatch.setattr(trial, "Worker", Worker)
+    config = resolve(Config(data=Data(batch_size=6)))
+    found = compared({"one": Maker(TRIALS, "first")}, config, 5)["one"]
+    assert found["seconds_per_step"] == 3.0
+    assert found["images_per_second"] == 2.0
+    assert found["quartiles"] == [1.5, 6.0]
+    assert found["first_step_seconds"] == 7.0
+
+
+def test_what_does_not_work_is_told_and_the_others_are_timed(timed):
+    found, _ = timed("broken", "first", "ending")
+    assert found["broken"] == {"failed": "ValueError: no such thing"}
+    assert found["ending"] == {"failed": "it ended with 3"}
+    assert found["first"]["seconds_per_step"] >= 0
+
+
+def test_what_the_user_can_mend_is_an_error(timed):
+    assert refusal(timed, "refusing") == "data.batch_size: no"
+    error = refusal(benchmark.implementations, ["jvm"])
+    assert error == "--peers: there is no jvm; there are torch, keras, flax"
+
+
+def test_a_peer_without_its_library_is_refused(tmp_path):
+    (tmp_path / "some_peer.py").write_text("import no_such_library\n")
+    error = refusal(loaded, Maker(tmp_path / "some_peer.py", "make"))
+    assert error.endswith(
+        "needs no_such_library, which is not installed; pip install no_such_library"
+    )
+
+
+def test_networks_of_another_size_are_not_compared(timed):
+    found, _ = timed("first", "other")
+    error = refusal(
+        benchmark.check_alike, {benchmark.OURS: found["first"], "other": found["other"]}
+    )
+    assert "other has [3, 1] parameters and not [3, 2]" in error
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data": {"input_channels": 1}},
+        {"model": {"norm": "instance"}},
+        {"model": {"discriminator": "tutorial"}},
+        {"loss": {"gan": "lsgan"}},
+        {"optimizer": {"updates": "simultaneous"}},
+    ],
+)
+def test_a_config_that_peers_cannot_train_is_refused(changes):
+    benchmark.check_plain(resolve(Config()))
+    ((group, fields),) = changes.items()
+    error = refusal(benchmark.check_plain, resolve(changed(Config(), changes)))
+    assert f"leave {group}.{next(iter(fields))} at its default" in error
+
+
+@pytest.mark.parametrize("peer", ["torch", "keras", "flax"])
+@pytest.mark.parametrize("discriminator", ["pixel", "patch16", "patch70"])
+def test_peers_have_as_many_parameters_as_ours(peer, discriminator):
+    pytest.importorskip(peer)
+    small = Model(features=4, depth=6, discriminator=discriminator, discriminator_features=4)
+    config = resolve(Config(data=Data(image_size=(64, 64)), model=small))
+    maker = benchmark.implementations([peer])[next(iter(benchmark.PEERS[peer]))]
+    layers = describe(config)
+    expected = layers["generator"]["parameters"], layers["discriminator"]["parameters"]
+    assert loaded(maker)(config).parameters == expected
+
+
+def test_ours_trains_as_many_steps_as_it_is_asked_for(small):
+    """`run` is timed, and no more is known of it; so its state must have come as far."""
+    states = []
+    made = phases.parallel_steps
+
+    def steps(*arguments):
+        step = made(*arguments)
+        return lambda state, batches: states.append(step(state, batches)) or states[-1]
+
+    config = replace(small, data=replace(small.data, batch_size=4))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(phases, "parallel_steps", steps)
+        ours = phases.train(config)
+        ours.run(3)
+    assert int(states[-1][0].step) == 3
+
+
+def test_shares_are_of_what_the_machine_can_do():
+    parts = {
+        "matrix product": {"seconds": 2.0, "operations": 8},
+        "copy": {"seconds": 0.5, "bytes": 10},
+        "generator": {"seconds": 4.0, "operations": 8},
+        "optimizer": {"seconds": 1.0, "bytes": 5},
+        "data on the host": {"seconds": 3.0},
+    }
+    found = benchmark.with_shares(parts)
+    assert found["generator"]["operations_per_second"] == 2
+    assert found["generator"]["share"] == 0.5
+    assert found["optimizer"]["share"] == 0.25
+    assert found["data on the host"] == {"seconds": 3.0}
+
+
+def test_growth_is_drawn_beside_that_of_the_work():
+    points = [
+        {"size": size, "implementations": {"ours": {"seconds_per_step": size / 64}}}
+        for size in (64, 128)
+    ]
+    points.append({"size": 256, "implementations": {"ours": {"failed": "memory"}}})
+    drawn = benchmark.growth({"of": "size", "points": points})
+    assert drawn.startswith("<svg")
+    assert "pixels a side" in drawn
+    assert "as the work" in drawn
+
+
+@pytest.mark.slow
+def test_benchmark_of_a_tiny_run(tmp_path):
+    arguments = "benchmark", "--config=experiments/quickstart.py", *TINY, f"--workdir={tmp_path}"
+    status, out, err = run(*arguments, "--peers=flax", "--sweep=devices", "--rounds=2")
+    assert (status, err) == (0, "")
+    found = json.loads((tmp_path / "benchmark.json").read_text())
+    ours, flax = (found["implementations"][name] for name in ("pix2pix_jax", "flax"))
+    assert flax["ratio"] == flax["seconds_per_step"] / ours["seconds_per_step"]
+    assert flax["parameters"] == ours["parameters"]
+    assert found["phases"]["step"]["seconds"] == ours["seconds_per_step"]
+    devices = [point["devices"] for point in found["sweep"]["points"]]
+    assert devices == list(benchmark.SWEEPS["devices"])
+    for point in found["sweep"]["points"]:
+        assert point["implementations"]["pix2pix_jax"]["seconds_per_step"] > 0
+    assert f"{ours['seconds_per_step'] * 1e3:.4g}" in out
+    page = (tmp_path / "report/benchmark.html").read_text()
+    assert page.count("<table") == 2
+    assert page.count("<svg") == 1

@@ -1,0 +1,39 @@
+"""Trials for the tests of `benchmark`, which write down when they run."""
+
+import os
+from pathlib import Path
+
+from pix2pix_jax.config import UsageError
+from pix2pix_jax.trial import Trial
+
+
+def noted(name: str, steps: int = 1, parameters: tuple[int, int] = (3, 2)) -> Trial:
+    def run(count: int) -> None:
+        with Path(os.environ["TRIALS"]).open("a") as log:
+            log.write(f"{name} {count}\n")
+
+    return Trial(run, steps, parameters, lambda: 5 * 2**20)
+
+
+def first(config):
+    return noted("first")
+
+
+def second(config):
+    return noted("second", steps=4)
+
+
+def other(config):
+    return noted("other", parameters=(3, 1))
+
+
+def broken(config):
+    raise ValueError("no such thing\nand more")
+
+
+def refusing(config):
+    raise UsageError("data.batch_size: no")
+
+
+def ending(config):
+    os._exit(3)
