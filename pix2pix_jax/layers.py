@@ -54,13 +54,15 @@ def transposed_convolution(x: Array, kernel: Array) -> Array:
     Returns:
       [b, 2h, 2w, o].
     """
-    places = x.shape[:3]
-    cpu, gpu = (
-        products.transposed_by_tap
-        if known(places) and math.prod(places) <= few
-        else products.transposed
-        for few in (64, 256)
-    )
+    cpu = gpu = products.transposed
+    if known(x.shape[:3]):
+        places = math.prod(x.shape[:3])
+        cpu, gpu = (
+            products.transposed_by_tap if places <= few else products.transposed
+            for few in (64, 256)
+        )
+        if places >= 1024 and kernel.shape[-1] > 16:
+            cpu = products.transposed_minimal
     return lax.platform_dependent(x, kernel, cpu=cpu, cuda=gpu, rocm=gpu, default=transposed_native)
 
 

@@ -68,8 +68,7 @@ def minimal(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
     b, _, _, c = x.shape
     o = kernel.shape[-1]
     height, width = output_size(x, 4, stride, padding)
-    tiles = (height + 1) // 2, (width + 1) // 2  # of 2x2 outputs
-    rows, columns = (2 * count + 2 for count in tiles)
+    rows, columns = _even(height), _even(width)
     if stride == 2:  # the four see every other pixel
         x = padded(x, padding[0], 2 * rows, 2 * columns)
         x = x.reshape(b, rows, 2, columns, 2, c).transpose(0, 1, 3, 2, 4, 5)
@@ -79,18 +78,37 @@ def minimal(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
         shifts = [x[:, i : i + rows, j : j + columns] for i in (0, 2) for j in (0, 2)]
         x = jnp.stack(shifts, 3)
         kernel = kernel.reshape(2, 2, 2, 2, c, o).transpose(1, 3, 0, 2, 4, 5)
-    x = x.reshape(b, rows // 2, 2, columns // 2, 2, 4 * c)
-    kernel = kernel.reshape(2, 2, 4 * c, o)
+    y = _two_by_two(x.reshape(b, rows, columns, 4 * c), kernel.reshape(2, 2, 4 * c, o))
+    return y[:, :height, :width]
+
+
+def _even(size: int) -> int:
+    """How much `_two_by_two` has to see for so many outputs at least."""
+    return (size + 1) // 2 * 2 + 2
+
+
+def _two_by_two(x: Array, kernel: Array) -> Array:
+    """A 2x2 convolution by F(2x2, 2x2).
+
+    Args:
+      x: [b, rows, columns, c], both even.
+      kernel: [2, 2, c, o].
+
+    Returns:
+      [b, rows - 2, columns - 2, o].
+    """
+    b, rows, columns, c = x.shape
+    x = x.reshape(b, rows // 2, 2, columns // 2, 2, c)
     weights = [weight for row in _weights(kernel) for weight in _weights(row)]
     inputs = [part for row in _inputs(x, 1) for part in _inputs(row, 2)]
     products = [product(part, weight) for part, weight in zip(inputs, weights, strict=True)]
     rows_of_y = [_outputs(*products[3 * i : 3 * i + 3], axis=3) for i in range(3)]
-    y = _outputs(*rows_of_y, axis=2)  # [b, h / 2, 2, w / 2, 2, o]
-    return y.reshape(b, 2 * tiles[0], 2 * tiles[1], o)[:, :height, :width]
+    y = _outputs(*rows_of_y, axis=2)  # [b, rows / 2 - 1, 2, columns / 2 - 1, 2, o]
+    return y.reshape(b, rows - 2, columns - 2, -1)
 
 
 def _weights(kernel: Array) -> tuple[Array, Array, Array]:
-    """What the three products of `minimal` multiply by, along the first axis."""
+    """What three products multiply by, along the first axis."""
     return kernel[0], kernel[0] + kernel[1], kernel[1]
 
 
@@ -134,6 +152,19 @@ def transposed_by_tap(x: Array, kernel: Array) -> Array:
     x = jnp.broadcast_to(x.reshape(-1, c), (16, b * h * w, c))
     y = x @ kernel.reshape(16, c, o)
     return _overlapped(y.reshape(2, 2, 2, 2, b, h, w, o).transpose(0, 2, 4, 5, 1, 6, 3, 7))
+
+
+def transposed_minimal(x: Array, kernel: Array) -> Array:
+    """`transposed` with 9 multiplications for every 16, as `minimal`: the best for many pixels.
+
+    Every 2x2 block of outputs is a 2x2 convolution of the pixels around its middle.
+    """
+    b, h, w, c = x.shape
+    o = kernel.shape[-1]
+    kernel = kernel.reshape(2, 2, 2, 2, c, o).transpose(0, 2, 4, 1, 3, 5)[::-1, ::-1]
+    y = _two_by_two(padded(x, 1, _even(h + 1), _even(w + 1)), kernel.reshape(2, 2, c, 4 * o))
+    y = y[:, : h + 1, : w + 1].reshape(b, h + 1, w + 1, 2, 2, o).transpose(0, 1, 3, 2, 4, 5)
+    return y.reshape(b, 2 * h + 2, 2 * w + 2, o)[:, 1:-1, 1:-1]
 
 
 def _overlapped(y: Array) -> Array:

@@ -41,8 +41,11 @@ def test_convolution_lowerings_agree(k, stride, padding, size):
             np.testing.assert_allclose(found, native, rtol=1e-5, atol=1e-4)
 
 
+TRANSPOSED = products.transposed, products.transposed_by_tap, products.transposed_minimal
+
+
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (8, 8)])
-@pytest.mark.parametrize("lower", [products.transposed, products.transposed_by_tap])
+@pytest.mark.parametrize("lower", TRANSPOSED)
 def test_transposed_lowerings_agree(size, lower):
     x, kernel = normal(2, *size, 3), normal(4, 4, 3, 5)
     natives = value_and_gradients(layers.transposed_native, x, kernel)
@@ -50,9 +53,7 @@ def test_transposed_lowerings_agree(size, lower):
         np.testing.assert_allclose(found, native, rtol=1e-5, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    "lower", [products.transposed, products.transposed_by_tap, layers.transposed_native]
-)
+@pytest.mark.parametrize("lower", [*TRANSPOSED, layers.transposed_native])
 def test_transposed_convolution_adds_the_kernel_around_each_pixel(lower):
     x, kernel = normal(1, 2, 3, 2), normal(4, 4, 2, 5)
     expected = np.zeros((1, 6, 8, 5))
