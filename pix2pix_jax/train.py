@@ -95,7 +95,7 @@ def train(config: Config, workdir: Path) -> int:
         pairs = dataset.info.splits["train"].num_examples
         epochs = f"{round(last * config.data.batch_size / pairs, 1):,g} epochs"
         say(f"{workdir}: {where}, {epochs} of {pairs} pairs from {dataset.data_dir}")
-        say("compiling, which takes half a minute on a CPU")
+        say("compiling, which takes half a minute on a CPU, the first time")
         step, signal = fit(config, workdir, dataset, evaluate, state, totals, stopping)
     if signal:
         say(f"{workdir}: stopped at step {step} and saved; the same command goes on from there")
