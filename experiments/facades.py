@@ -5,8 +5,8 @@
 Without a network: --config.data.source=facades.tar.gz. The defaults of Config are this experiment.
 As others have it: --config=experiments/facades.py:pytorch, :tf_tutorial or :keras_tutorial.
 
-Meant for an accelerator: with --config.train.dtype=bfloat16, one H200 takes 1.9 ms a step, and under
-four minutes for all with its start. Two CPU cores take 0.6 s a step and 2.5 GB, 13 hours for all.
+Meant for an accelerator: with --config.train.dtype=bfloat16, one H200 takes 1.9 ms a step, and four
+minutes for all with its start. Two CPU cores take 0.6 s a step and 2.5 GB, 13 hours for all.
 """
 
 from pix2pix_jax.config import Config, Data, Train, preset

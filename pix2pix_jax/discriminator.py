@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from pix2pix_jax.config import Config, UsageError
-from pix2pix_jax.layers import Convolution, Norm, at_least_float32
+from pix2pix_jax.layers import Convolution, Norm
 
 
 class Layer(NamedTuple):
@@ -99,14 +99,14 @@ class Discriminator(nn.Module):
                 stride=layer.stride,
                 padding=layer.padding,
                 bias={"paper": not normed, "last": logits, "all": True}[self.bias],
-                dtype=self.dtype,
+                dtype=jnp.promote_types(self.dtype, jnp.float32) if logits else self.dtype,
                 name="logits" if logits else f"conv{index}",
             )(x)  # [b, h / stride, w / stride, features]
             if normed:
                 x = norm(name=f"conv{index}_norm")(x)
             if not logits:
                 x = nn.leaky_relu(x, self.leaky_slope)
-        return at_least_float32(x)
+        return x
 
 
 def make_discriminator(config: Config) -> Discriminator:

@@ -36,7 +36,7 @@ def convolution(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) 
         cpu = gpu = partial(products.scattered, padding=padding)
     elif k == 4 and c > 16:
         places = (x.shape[0], *products.output_size(x, k, stride, padding))
-        if known(places) and math.prod(places) > 512:
+        if known(places) and math.prod(places) > 512 and exact(x):
             cpu = partial(products.minimal, stride=stride, padding=padding)
         if known(places) and x.shape[0] > 8:
             gpu = native
@@ -61,7 +61,7 @@ def transposed_convolution(x: Array, kernel: Array) -> Array:
             products.transposed_by_tap if places <= few else products.transposed
             for few in (64, 256)
         )
-        if places >= 1024 and kernel.shape[-1] > 16:
+        if places >= 1024 and kernel.shape[-1] > 16 and exact(x):
             cpu = products.transposed_minimal
     return lax.platform_dependent(x, kernel, cpu=cpu, cuda=gpu, rocm=gpu, default=transposed_native)
 
@@ -69,6 +69,11 @@ def transposed_convolution(x: Array, kernel: Array) -> Array:
 def known(shape: Sequence[int]) -> bool:
     """Whether sizes are numbers, as they are but in an exported network."""
     return all(isinstance(size, int) for size in shape)
+
+
+def exact(x: Array) -> bool:
+    """Whether differences of values may be taken: of bfloat16 too few digits would be left."""
+    return x.dtype != jnp.bfloat16
 
 
 def convolution_native(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) -> Array:
