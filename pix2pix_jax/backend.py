@@ -14,7 +14,6 @@ XLA_FLAGS = (
     "--xla_gpu_enable_triton_gemm=false",
 )
 HUGE_PAGE = 2**21
-COMPILED = Path("~/.cache/pix2pix_jax/compiled").expanduser()
 
 
 def check_backend() -> None:
@@ -26,10 +25,11 @@ def check_backend() -> None:
     import jax  # late, so that help comes at once
 
     if not jax.config.jax_compilation_cache_dir:
-        with suppress(OSError):  # a home that cannot be written to: then without
-            COMPILED.mkdir(parents=True, exist_ok=True)
-            jax.config.update("jax_compilation_cache_dir", str(COMPILED))
-            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        with suppress(OSError, RuntimeError):  # no home, or one that cannot be written to
+            compiled = Path("~/.cache/pix2pix_jax/compiled").expanduser()
+            compiled.mkdir(parents=True, exist_ok=True)
+            if os.access(compiled, os.W_OK):
+                jax.config.update("jax_compilation_cache_dir", str(compiled))
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:  # bare where a plugin is not installed
@@ -43,7 +43,9 @@ def check_backend() -> None:
 def tune() -> None:
     """Sets what makes JAX fast, before it is imported; flags that the user has set come last."""
     keep_memory()
-    os.environ["XLA_FLAGS"] = " ".join([*XLA_FLAGS, os.environ.get("XLA_FLAGS", "")])
+    given = os.environ.get("XLA_FLAGS", "").strip()
+    if not given or given.startswith("-"):  # or it is the name of a file of flags
+        os.environ["XLA_FLAGS"] = " ".join([*XLA_FLAGS, given])
 
 
 def keep_memory() -> None:

@@ -294,7 +294,7 @@ def report(results: dict[str, Any]) -> str:
 
 
 def growth(sweep: dict[str, Any]) -> str:
-    """Milliseconds of an image against what was varied, both in powers of two."""
+    """Milliseconds of a step against what was varied, both in powers of two."""
     name = sweep["of"]
     figure, axes = chart(3)
     names = dict.fromkeys(n for point in sweep["points"] for n in point["implementations"])
@@ -304,7 +304,8 @@ def growth(sweep: dict[str, Any]) -> str:
             for point in sweep["points"]
             if "seconds_per_step" in point["implementations"].get(implementation, {})
         ]
-        axes.plot(*zip(*points, strict=True), "o-", label=implementation)
+        if points:
+            axes.plot(*zip(*points, strict=True), "o-", label=implementation)
     first = next(iter(axes.lines)).get_xydata()
     power = 2 if name == "size" else 1
     axes.plot(

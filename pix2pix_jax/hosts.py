@@ -1,6 +1,6 @@
 """Several processes that train as one, say a process to a host: who they are, what they agree on.
 
-The first one owns the workdir and speaks. The others compute, and read their share of the pairs.
+The first one owns the workdir and speaks. The others compute, each its share of every batch.
 """
 
 import atexit

@@ -178,7 +178,7 @@ def compared(
         found = {name: {"failed": reason} for name, reason in failures.items()}
         for name, worker in workers.items():
             taken = turns[name]
-            low, _, high = quantiles(taken, n=4) if rounds > 1 else taken * 3
+            low, _, high = quantiles(taken, n=4, method="inclusive") if rounds > 1 else taken * 3
             found[name] = {
                 "seconds_per_step": median(taken),
                 "quartiles": [low, high],

@@ -63,7 +63,7 @@ def test_the_median_of_turns_is_what_counts(monkeypatch):
     found = compared({"one": Maker(TRIALS, "first")}, config, 5)["one"]
     assert found["seconds_per_step"] == 3.0
     assert found["images_per_second"] == 2.0
-    assert found["quartiles"] == [1.5, 6.0]
+    assert found["quartiles"] == [2.0, 4.0]
     assert found["first_step_seconds"] == 7.0
 
 
@@ -164,7 +164,7 @@ def test_growth_is_drawn_beside_that_of_the_work():
     ]
     points.append({"size": 256, "implementations": {"ours": {"failed": "memory"}}})
     drawn = benchmark.growth({"of": "size", "points": points})
-    assert drawn.startswith("<svg")
+    assert drawn.count("<svg") == 1
     assert "pixels a side" in drawn
     assert "as the work" in drawn
 

@@ -72,7 +72,7 @@ class Discriminator(nn.Module):
 
 
 def plain(config: Config) -> Trial:
-    """One step after the other, jitted, float32."""
+    """One step after the other, jitted."""
     generator, discriminator = UNet(config), Discriminator(config)
     options, data = config.optimizer, config.data
     adam = optax.adam(options.learning_rate, options.b1, options.b2)
