@@ -202,7 +202,7 @@ class Train:
     # Steps in one dispatch to the device: hides its latency, changes no bit of the result.
     # None: one on a CPU, elsewhere as many as the intervals allow, of 64 images a device or fewer.
     steps_per_call: Annotated[Count | None, BeforeValidator(_none)] = None
-    # Of convolutions but the last of each network; all else stays float32.
+    # Of the convolutions; parameters, norms, losses and the optimizer stay float32.
     dtype: Literal["float32", "bfloat16"] = "float32"
 
 

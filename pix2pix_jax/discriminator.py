@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from pix2pix_jax.config import Config, UsageError
-from pix2pix_jax.layers import Convolution, Norm
+from pix2pix_jax.layers import Convolution, Norm, at_least_float32
 
 
 class Layer(NamedTuple):
@@ -99,14 +99,14 @@ class Discriminator(nn.Module):
                 stride=layer.stride,
                 padding=layer.padding,
                 bias={"paper": not normed, "last": logits, "all": True}[self.bias],
-                dtype=jnp.promote_types(self.dtype, jnp.float32) if logits else self.dtype,
+                dtype=self.dtype,
                 name="logits" if logits else f"conv{index}",
             )(x)  # [b, h / stride, w / stride, features]
             if normed:
                 x = norm(name=f"conv{index}_norm")(x)
             if not logits:
                 x = nn.leaky_relu(x, self.leaky_slope)
-        return x
+        return at_least_float32(x)
 
 
 def make_discriminator(config: Config) -> Discriminator:

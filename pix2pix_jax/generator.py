@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from pix2pix_jax.config import Config
-from pix2pix_jax.layers import Convolution, Norm, dropout
+from pix2pix_jax.layers import Convolution, Norm, at_least_float32, dropout
 
 
 class UNet(nn.Module):
@@ -74,8 +74,8 @@ class UNet(nn.Module):
             x = nn.relu(x)
             if self.skips:
                 x = jnp.concatenate([skips.pop(), x], -1)  # [b, h, w, 2 * width]
-        last = partial(Convolution, dtype=jnp.promote_types(self.dtype, jnp.float32))
-        x = last(self.channels, bias=True, transposed=True, name=f"up{self.depth}")(x)
+        x = convolution(self.channels, bias=True, transposed=True, name=f"up{self.depth}")(x)
+        x = at_least_float32(x)
         return jnp.tanh(x) if self.tanh else x
 
 
