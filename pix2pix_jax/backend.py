@@ -48,6 +48,12 @@ def tune() -> None:
         os.environ["XLA_FLAGS"] = " ".join([*XLA_FLAGS, given])
 
 
+def untuned() -> dict[str, str]:
+    """Variables of a process that is to find the flags as they were before `tune`."""
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    return {"XLA_FLAGS": " ".join(flag for flag in flags if flag not in XLA_FLAGS)}
+
+
 def keep_memory() -> None:
     """Lets the C library keep what is freed, for the next step: on a CPU a fifth of its time.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pix2pix_jax import phases
-from pix2pix_jax.backend import tune
+from pix2pix_jax.backend import tune, untuned
 from pix2pix_jax.config import Config, UsageError, changed, resolve
 from pix2pix_jax.console import say
 from pix2pix_jax.files import write_whole
@@ -30,8 +30,6 @@ SWEEPS = {
     "size": (64, 128, 256, 512),
     "devices": (1, 2, 4),
 }
-# A GPU's memory is for all that run in turns.
-ENVIRONMENT = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
 def benchmark(config: Config, workdir: Path, peers: Iterable[str], sweep: str, rounds: int) -> int:
@@ -51,7 +49,7 @@ def benchmark(config: Config, workdir: Path, peers: Iterable[str], sweep: str, r
     if len(makers) > 1:
         check_plain(config)
     say(f"timing {', '.join(makers)} in {rounds} turns; compiling takes a minute on a CPU")
-    found = compared(makers, config, rounds, ENVIRONMENT)
+    found = compared(makers, config, rounds, surroundings())
     check_alike(found)
     ours = found[OURS]
     for name, result in found.items():
@@ -86,6 +84,11 @@ def implementations(peers: Iterable[str]) -> dict[str, Maker]:
             raise UsageError(f"--peers: {file} is not there; run it from a clone of the project")
         makers |= {name: Maker(file, function) for name, function in PEERS[peer].items()}
     return makers
+
+
+def surroundings() -> dict[str, str]:
+    """Variables of what is timed: a GPU's memory is for all, and what tunes ours is not theirs."""
+    return {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"} | untuned()
 
 
 def check_plain(config: Config) -> None:
@@ -126,7 +129,7 @@ def check_alike(found: dict[str, dict[str, Any]]) -> None:
 def measured_phases(config: Config, seconds_per_step: float) -> tuple[str, dict[str, Any]]:
     """The device, and the parts of a step, with what was reached of what this machine can do."""
     maker = Maker(Path(phases.__file__), "phases", tune)
-    with working({"phases": maker}, config, ENVIRONMENT) as (workers, failures):
+    with working({"phases": maker}, config, surroundings()) as (workers, failures):
         if failures:
             raise UsageError(f"{OURS}: {failures['phases']}")
         found: Any = workers["phases"].close()
@@ -157,7 +160,7 @@ def swept(
     """Times a config at several batches, sizes or numbers of devices."""
     points = []
     for value in SWEEPS[sweep]:
-        environment = dict(ENVIRONMENT)
+        environment = surroundings()
         if sweep == "batch":
             changes = {"data": {"batch_size": value}}
         elif sweep == "size":

@@ -47,6 +47,7 @@ def test_flags_of_the_user_come_after_ours(monkeypatch):
         *backend.XLA_FLAGS,
         "--xla_gpu_enable_triton_gemm=true",
     ]
+    assert backend.untuned() == {"XLA_FLAGS": "--xla_gpu_enable_triton_gemm=true"}
 
 
 @pytest.mark.slow
