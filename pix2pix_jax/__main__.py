@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from absl import logging as absl_logging
 
-from pix2pix_jax.backend import check_backend, tune
+from pix2pix_jax.backend import start_backend
 from pix2pix_jax.config import Config, UsageError
 from pix2pix_jax.config_files import load_experiment, load_sweep, override, read_config
 from pix2pix_jax.files import MIRRORS, local
@@ -61,7 +61,7 @@ def run_train(options: argparse.Namespace, fields: Fields) -> int:
             config = asked(options, fields)
             if options.workdir is None:
                 raise UsageError("--workdir: train needs one, e.g. --workdir=runs/first")
-            check_backend()
+            start_backend()
             from pix2pix_jax.mirror import mirrored
             from pix2pix_jax.train import train
 
@@ -78,7 +78,7 @@ def run_evaluate(options: argparse.Namespace, fields: Fields) -> int:
     """Scores a split."""
     check_run_given(options)
     config = asked(options, fields)
-    check_backend()
+    start_backend()
     from pix2pix_jax.evaluate import evaluate
 
     fcn_score = not options.no_fcn_score
@@ -91,7 +91,7 @@ def run_sweep(options: argparse.Namespace, fields: Fields) -> int:
         raise UsageError("--config: give a sweep, e.g. experiments/ablations/receptive_field.py")
     if options.workdir is None:
         raise UsageError("--workdir: sweep needs one, e.g. --workdir=runs/receptive_field")
-    check_backend()
+    start_backend()
     from pix2pix_jax.plan import as_text
     from pix2pix_jax.sweep import sweep
 
@@ -105,7 +105,7 @@ def run_sweep(options: argparse.Namespace, fields: Fields) -> int:
 
 def run_describe(options: argparse.Namespace, fields: Fields) -> int:
     """Prints what a config builds."""
-    check_backend()
+    start_backend()
     from pix2pix_jax.describe import as_json, as_text, describe
 
     print((as_json if options.format == "json" else as_text)(describe(asked(options, fields))))
@@ -122,7 +122,7 @@ def run_translate(options: argparse.Namespace, fields: Fields) -> int:
         if not getattr(options, name):
             raise UsageError(f"--{name}: translate needs one, e.g. --{name}={example}")
     config = asked(options, fields)
-    check_backend()
+    start_backend()
     from pix2pix_jax.translate import How, translate_files
 
     how = How(
@@ -142,7 +142,7 @@ def run_export(options: argparse.Namespace, fields: Fields) -> int:
     if options.output is None:
         raise UsageError("--output: export needs a file, e.g. --output=generator.onnx")
     config = asked(options, fields)
-    check_backend()
+    start_backend()
     from pix2pix_jax.export import export
 
     output, kind, judge = options.output, options.format, options.discriminator
@@ -153,7 +153,7 @@ def run_demo(options: argparse.Namespace, fields: Fields) -> int:
     """Serves a page."""
     check_run_given(options)
     config = asked(options, fields)
-    check_backend()
+    start_backend()
     from pix2pix_jax.demo import demo
 
     return demo(config, options.workdir, options.step, options.host, options.port)
@@ -178,7 +178,7 @@ def run_import(options: argparse.Namespace, fields: Fields) -> int:
         raise UsageError("--weights: give the generator's, e.g. --weights=latest_net_G.pth")
     if options.workdir is None:
         raise UsageError("--workdir: import needs that of a new run, e.g. --workdir=runs/imported")
-    check_backend()
+    start_backend()
     from pix2pix_jax.import_weights import import_weights
 
     base = options.config and load_experiment(options.config)
@@ -428,7 +428,6 @@ def stop(text: bytes, number: int, frame: object) -> NoReturn:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; its exit status: 0, 2 for what the user can mend, 128 + a signal."""
-    tune()
     silence_libraries()
     sys.stdout.reconfigure(errors="replace")  # a terminal that cannot draw the skips
     try:

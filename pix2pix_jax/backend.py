@@ -1,8 +1,12 @@
 """What JAX was told to run on, and what makes it run well there."""
 
 import ctypes
+import hashlib
 import os
+import warnings
 from contextlib import suppress
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 
 from pix2pix_jax.config import UsageError
@@ -16,20 +20,20 @@ XLA_FLAGS = (
 HUGE_PAGE = 2**21
 
 
-def check_backend() -> None:
-    """Starts JAX, with its compiled programs on disk, so that a restart need not make them anew.
+def start_backend() -> None:
+    """Starts JAX, made fast, with its compiled programs on disk for the next start.
+
+    To be called by every command that computes, before it does.
 
     Raises:
       UsageError: it cannot have the devices that it was told to use.
     """
+    set_flags()
+    if on_cpu():
+        keep_memory()
     import jax  # late, so that help comes at once
 
-    if not jax.config.jax_compilation_cache_dir:
-        with suppress(OSError, RuntimeError):  # no home, or one that cannot be written to
-            compiled = Path("~/.cache/pix2pix_jax/compiled").expanduser()
-            compiled.mkdir(parents=True, exist_ok=True)
-            if os.access(compiled, os.W_OK):
-                jax.config.update("jax_compilation_cache_dir", str(compiled))
+    keep_programs()
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:  # bare where a plugin is not installed
@@ -40,25 +44,56 @@ def check_backend() -> None:
         ) from error
 
 
-def tune() -> None:
-    """Sets what makes JAX fast, before it is imported; flags that the user has set come last."""
-    keep_memory()
-    given = os.environ.get("XLA_FLAGS", "").strip()
-    if not given or given.startswith("-"):  # or it is the name of a file of flags
-        os.environ["XLA_FLAGS"] = " ".join([*XLA_FLAGS, given])
+def set_flags() -> None:
+    """Sets XLA_FLAGS; those that the user has set come last, and win."""
+    given = os.environ.get("XLA_FLAGS", "").split()
+    if not given or given[0].startswith("-"):  # or it is the name of a file of flags
+        ours = (flag for flag in XLA_FLAGS if flag not in given)
+        os.environ["XLA_FLAGS"] = " ".join([*ours, *given])
 
 
-def untuned() -> dict[str, str]:
-    """Variables of a process that is to find the flags as they were before `tune`."""
-    flags = os.environ.get("XLA_FLAGS", "").split()
-    return {"XLA_FLAGS": " ".join(flag for flag in flags if flag not in XLA_FLAGS)}
+def keep_programs() -> None:
+    """Keeps compiled programs in the user's cache, or where JAX was told to.
+
+    Each kind of CPU has a folder of its own, since machines of several kinds may share a home and
+    one cannot run what was compiled for another.
+    """
+    import jax
+
+    # Of programs that are damaged or find no room: they are compiled anew, and nothing is lost.
+    warnings.filterwarnings("ignore", ".*persistent compilation cache entry")
+    if jax.config.jax_compilation_cache_dir:
+        return
+    features = hashlib.sha256((cpu("flags") or cpu("Features")).encode()).hexdigest()[:8]
+    with suppress(OSError, RuntimeError):  # no home, or one that cannot be written to
+        compiled = Path("~/.cache/pix2pix_jax/compiled").expanduser() / features
+        compiled.mkdir(parents=True, exist_ok=True)
+        if os.access(compiled, os.W_OK):
+            jax.config.update("jax_compilation_cache_dir", str(compiled))
+
+
+def cpu(field: str) -> str:
+    """What Linux says of the first processor."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == field:
+                return value.strip()
+    return ""
+
+
+def on_cpu() -> bool:
+    """Whether JAX will compute on a CPU, as far as can be told before it is started."""
+    asked = os.environ.get("JAX_PLATFORMS", "")
+    accelerated = entry_points(group="jax_plugins") or find_spec("libtpu")
+    return asked == "cpu" or not (asked or accelerated)
 
 
 def keep_memory() -> None:
     """Lets the C library keep what is freed, for the next step: on a CPU a fifth of its time.
 
     XLA has the memory of a step anew each time, hundreds of megabytes, which would be given back
-    to the kernel and taken from it page by page. Called before JAX is imported, whose threads
+    to the kernel and taken from it page by page. Called before JAX starts its threads, which
     would else have memory of their own. Does nothing but with glibc.
     """
     try:

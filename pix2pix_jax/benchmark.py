@@ -1,24 +1,26 @@
 """The benchmark command: how fast a config trains here, where the time goes, and who is faster."""
 
-import html
 import json
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pix2pix_jax import phases
-from pix2pix_jax.backend import tune, untuned
+from pix2pix_jax.backend import cpu
+from pix2pix_jax.benchmark_page import phases_text, report, short, steps_text
 from pix2pix_jax.config import Config, UsageError, changed, resolve
 from pix2pix_jax.console import say
 from pix2pix_jax.files import write_whole
 from pix2pix_jax.generator import make_generator
-from pix2pix_jax.page import chart, page, svg, table
-from pix2pix_jax.trial import Failed, Maker, compared, working
+from pix2pix_jax.trial import Failed, Maker, compared, outcome, started
 
 OURS = "pix2pix_jax"
+PHASES = Path(phases.__file__)
 FOLDER = Path(__file__).parent.parent / "experiments" / "benchmarks"
 PEERS = {  # what each is timed as, and the function of its file that makes it
     "torch": {"torch": "eager", "torch compiled": "compiled"},
@@ -49,20 +51,24 @@ def benchmark(config: Config, workdir: Path, peers: Iterable[str], sweep: str, r
     if len(makers) > 1:
         check_plain(config)
     say(f"timing {', '.join(makers)} in {rounds} turns; compiling takes a minute on a CPU")
-    found = compared(makers, config, rounds, surroundings())
-    check_alike(found)
-    ours = found[OURS]
-    for name, result in found.items():
-        if name != OURS and "failed" not in result:
-            result["ratio"] = result["seconds_per_step"] / ours["seconds_per_step"]
-    say(implementations_text(found))
-    say("timing the parts of a step")
-    device, parts = measured_phases(config, ours["seconds_per_step"])
+    with surroundings() as environment:
+        found = compared(makers, config, rounds, environment)
+        check_alike(found)
+        ours = found[OURS]
+        ours["restart_seconds"] = told(started, makers[OURS], config, environment)
+        for name, result in found.items():
+            if name != OURS and "failed" not in result:
+                result["ratio"] = result["seconds_per_step"] / ours["seconds_per_step"]
+        say(steps_text(found))
+        say("timing the parts of a step")
+        parts = told(outcome, Maker(PHASES, "parts"), config, environment)
+    device = parts.pop("device")
+    parts["step"] |= {"seconds": ours["seconds_per_step"], "quartiles": ours["quartiles"]}
     results = {
         "machine": {"device": device} | machine(),
         "config": summary(config),
         "implementations": found,
-        "phases": parts,
+        "phases": with_shares(parts, config.data.batch_size),
     }
     say(phases_text(results["phases"]))
     if sweep:
@@ -75,7 +81,7 @@ def benchmark(config: Config, workdir: Path, peers: Iterable[str], sweep: str, r
 
 def implementations(peers: Iterable[str]) -> dict[str, Maker]:
     """Ours and those of the peers."""
-    makers = {OURS: Maker(Path(phases.__file__), "train", tune)}
+    makers = {OURS: Maker(PHASES, "steps")}
     for peer in peers:
         if peer not in PEERS:
             raise UsageError(f"--peers: there is no {peer}; there are {', '.join(PEERS)}")
@@ -86,9 +92,25 @@ def implementations(peers: Iterable[str]) -> dict[str, Maker]:
     return makers
 
 
-def surroundings() -> dict[str, str]:
-    """Variables of what is timed: a GPU's memory is for all, and what tunes ours is not theirs."""
-    return {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"} | untuned()
+@contextmanager
+def surroundings(devices: int = 0) -> Iterator[dict[str, str]]:
+    """Variables of what is timed: a GPU's memory is for all, and nothing is compiled yet.
+
+    Args:
+      devices: how many to see; 0: as many as there are.
+    """
+    with TemporaryDirectory() as compiled:
+        environment = {
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+            "JAX_COMPILATION_CACHE_DIR": compiled,
+            "TORCHINDUCTOR_CACHE_DIR": compiled,
+        }
+        if devices:
+            environment |= {
+                "JAX_NUM_CPU_DEVICES": str(devices),
+                "CUDA_VISIBLE_DEVICES": ",".join(map(str, range(devices))),
+            }
+        yield environment
 
 
 def check_plain(config: Config) -> None:
@@ -126,21 +148,24 @@ def check_alike(found: dict[str, dict[str, Any]]) -> None:
             )
 
 
-def measured_phases(config: Config, seconds_per_step: float) -> tuple[str, dict[str, Any]]:
-    """The device, and the parts of a step, with what was reached of what this machine can do."""
-    maker = Maker(Path(phases.__file__), "phases", tune)
-    with working({"phases": maker}, config, surroundings()) as (workers, failures):
-        if failures:
-            raise UsageError(f"{OURS}: {failures['phases']}")
-        found: Any = workers["phases"].close()
-    device = found.pop("device")
-    found["step"] = {"seconds": seconds_per_step} | found["step"]
-    return device, with_shares(found)
+def told(ask: Any, *arguments: Any) -> Any:
+    """What ours answers in a process of its own; that it fails is for the user to know."""
+    try:
+        return ask(*arguments)
+    except Failed as error:
+        raise UsageError(f"{OURS}: {error}") from error
 
 
-def with_shares(found: dict[str, Any]) -> dict[str, Any]:
-    """Adds what a second does, and the share that it is of the matrix product's or the copy's."""
-    for row in found.values():
+def with_shares(found: dict[str, dict[str, Any]], images: int) -> dict[str, Any]:
+    """Adds what a second does, and the share that it is of the matrix product's or the copy's.
+
+    Args:
+      found: by part, its `seconds`, and `operations` or `bytes` if it is known for those.
+      images: that each part has, but for what a device can do.
+    """
+    for name, row in found.items():
+        if name not in ("matrix product", "copy"):
+            row["images_per_second"] = images / row["seconds"]
         for work in ("operations", "bytes"):
             if work in row:
                 row[f"{work}_per_second"] = row[work] / row["seconds"]
@@ -160,46 +185,43 @@ def swept(
     """Times a config at several batches, sizes or numbers of devices."""
     points = []
     for value in SWEEPS[sweep]:
-        environment = surroundings()
-        if sweep == "batch":
-            changes = {"data": {"batch_size": value}}
-        elif sweep == "size":
-            size = {"image_size": (value, value), "load_size": None}
-            changes = {"data": size, "model": {"depth": None}}
-        else:
-            environment |= {"JAX_NUM_CPU_DEVICES": str(value)}
-            environment |= {"CUDA_VISIBLE_DEVICES": ",".join(map(str, range(value)))}
-            changes = {"data": {"batch_size": value * config.data.batch_size}}
-            makers = {OURS: makers[OURS]}
-        try:
-            found = compared(makers, resolve(changed(config, changes)), rounds, environment)
-        except (UsageError, Failed) as error:
-            found = {OURS: {"failed": str(error)}}
+        devices = value if sweep == "devices" else 0
+        with surroundings(devices) as environment:
+            try:
+                if devices:
+                    makers = {OURS: makers[OURS]}
+                    check_devices(devices, config, environment)
+                found = compared(makers, at(config, sweep, value), rounds, environment)
+            except (UsageError, Failed) as error:  # which is so for all of them
+                found = {name: {"failed": str(error)} for name in makers}
         points.append({sweep: value, "implementations": found})
         say(f"{sweep} {value}: " + "; ".join(f"{n} {short(r)}" for n, r in found.items()))
     return points
 
 
-def short(result: dict[str, Any]) -> str:
-    """Milliseconds, or why there are none."""
-    return result.get("failed") or f"{1e3 * result['seconds_per_step']:.4g} ms"
+def at(config: Config, sweep: str, value: int) -> Config:
+    """A config with a batch, of a size, or with a batch for so many devices."""
+    if sweep == "size":
+        size = {"image_size": (value, value), "load_size": None}
+        return resolve(changed(config, {"data": size, "model": {"depth": None}}))
+    images = value if sweep == "batch" else value * config.data.batch_size
+    return resolve(changed(config, {"data": {"batch_size": images}}))
+
+
+def check_devices(devices: int, config: Config, environment: dict[str, str]) -> None:
+    """Raises UsageError where there are fewer."""
+    there = outcome(Maker(PHASES, "devices"), config, environment)
+    if there != devices:
+        raise UsageError(f"there are no {devices} devices here, but {there}")
 
 
 def machine() -> dict[str, Any]:
     """What it ran on."""
-    model = platform.processor() or platform.machine()
-    for line in (
-        Path("/proc/cpuinfo").read_text().splitlines() if os.path.exists("/proc/cpuinfo") else []
-    ):
-        if line.startswith("model name"):
-            model = line.partition(":")[2].strip()
-            break
-    versions = {name: version(name) for name in ("jax", "flax", "optax")}
     return {
-        "cpu": model,
+        "cpu": cpu("model name") or platform.processor() or platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
-    } | versions
+    } | {name: version(name) for name in ("jax", "flax", "optax")}
 
 
 def summary(config: Config) -> dict[str, Any]:
@@ -211,117 +233,3 @@ def summary(config: Config) -> dict[str, Any]:
         "model.norm": config.model.norm,
         "train.dtype": config.train.dtype,
     }
-
-
-def implementations_rows(found: dict[str, dict[str, Any]]) -> list[list[str]]:
-    """A line for each."""
-    rows = []
-    for name, result in found.items():
-        if "failed" in result:
-            rows.append([name, "failed", result["failed"][:80], "", "", "", ""])
-            continue
-        low, high = result["quartiles"]
-        rows.append(
-            [
-                name,
-                f"{1e3 * result['seconds_per_step']:.4g}",
-                f"{1e3 * low:.4g} to {1e3 * high:.4g}",
-                f"{result['images_per_second']:.4g}",
-                f"{result['ratio']:.2f}" if "ratio" in result else "",
-                f"{result['peak_memory_mib']:,}",
-                f"{result['first_step_seconds']:.1f}",
-            ]
-        )
-    return rows
-
-
-IMPLEMENTATIONS = (
-    "implementation", "ms a step", "quartiles", "images/s", "ratio", "peak MiB", "first step, s"
-)  # fmt: skip
-PHASES = "part", "ms", "GFLOP/s", "GB/s", "share"
-
-
-def phases_rows(found: dict[str, dict[str, float]]) -> list[list[str]]:
-    """A line for each."""
-    return [
-        [
-            name,
-            f"{1e3 * row['seconds']:.4g}",
-            f"{row['operations_per_second'] / 1e9:,.0f}" if "operations" in row else "",
-            f"{row['bytes_per_second'] / 1e9:.3g}" if "bytes" in row else "",
-            f"{row['share']:.0%}" if "share" in row else "",
-        ]
-        for name, row in found.items()
-    ]
-
-
-def aligned(header: Iterable[str], rows: list[list[str]]) -> str:
-    """A table as text."""
-    lines = [list(header), *rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
-
-
-def implementations_text(found: dict[str, dict[str, Any]]) -> str:
-    """Their table."""
-    return aligned(IMPLEMENTATIONS, implementations_rows(found))
-
-
-def phases_text(found: dict[str, dict[str, float]]) -> str:
-    """Their table."""
-    return aligned(PHASES, phases_rows(found))
-
-
-def report(results: dict[str, Any]) -> str:
-    """The page."""
-    fields = ", ".join(f"{name} {value}" for name, value in results["config"].items())
-    where = ", ".join(f"{name} {value}" for name, value in results["machine"].items())
-    body = [
-        f"<p>{html.escape(fields)}. {html.escape(where)}.</p><h2>Steps</h2>",
-        "<p>Medians of turns, A B A B. A ratio is what the other takes for what ours takes.</p>",
-        table(IMPLEMENTATIONS, implementations_rows(results["implementations"])),
-        "<h2>Parts</h2><p>Shares are of this machine's matrix product, or of its copy. Operations "
-        "are those of plain convolutions; some are done with fewer, so that a share can exceed "
-        "100%.</p>",
-        table(PHASES, phases_rows(results["phases"])),
-    ]
-    if "sweep" in results:
-        body.append("<h2>Growth</h2>" + growth(results["sweep"]))
-    return page("Benchmark", "".join(body))
-
-
-def growth(sweep: dict[str, Any]) -> str:
-    """Milliseconds of a step against what was varied, both in powers of two."""
-    name = sweep["of"]
-    figure, axes = chart(3)
-    names = dict.fromkeys(n for point in sweep["points"] for n in point["implementations"])
-    for implementation in names:
-        points = [
-            (point[name], 1e3 * point["implementations"][implementation]["seconds_per_step"])
-            for point in sweep["points"]
-            if "seconds_per_step" in point["implementations"].get(implementation, {})
-        ]
-        if points:
-            axes.plot(*zip(*points, strict=True), "o-", label=implementation)
-    first = next(iter(axes.lines)).get_xydata()
-    power = 2 if name == "size" else 1
-    axes.plot(
-        first[:, 0],
-        first[0, 1] * (first[:, 0] / first[0, 0]) ** power,
-        color="black",
-        linestyle="--",
-        linewidth=1,
-        label="as the work",
-    )
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log", base=2)
-    axes.set_xlabel({"batch": "images a step", "size": "pixels a side"}.get(name, name))
-    axes.set_ylabel("ms a step")
-    axes.legend(fontsize=8)
-    return svg(figure)

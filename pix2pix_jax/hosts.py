@@ -23,7 +23,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from pix2pix_jax.backend import check_backend
+from pix2pix_jax.backend import start_backend
 from pix2pix_jax.config import UsageError, reason_of
 
 CONNECTING = 300  # seconds that the first to be started waits for the last
@@ -83,7 +83,7 @@ def join(coordinator: str | None, processes: int | None, index: int | None) -> N
         raise UsageError(f"{NOT_JOINED} ({reason_of(error)}); {START_ALL}") from error
     signal.signal(signal.SIGINT, interrupted)
     atexit.register(_leave)
-    check_backend()
+    start_backend()
     _say_at_the_end(f"{_named()} has ended: it, or another one, was lost; {GO_ON}")
     wait_for_all("joined")  # as the first thing that they do together has to come within 30 s
     threading.Thread(target=_end_with_others, daemon=True).start()

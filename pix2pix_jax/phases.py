@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
-from statistics import median
 from typing import Any
 
+import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,166 +14,183 @@ from jax import Array
 from PIL import Image
 
 from pix2pix_jax import losses
-from pix2pix_jax.backend import check_backend
+from pix2pix_jax.backend import start_backend
 from pix2pix_jax.config import Config
 from pix2pix_jax.data.images import as_png
 from pix2pix_jax.data.pipeline import (
     Example,
-    on_device,
     prefetched,
     taken,
     train_batches,
     train_choices,
+    training_data,
 )
 from pix2pix_jax.describe import describe
 from pix2pix_jax.discriminator import make_discriminator
 from pix2pix_jax.generator import make_generator
+from pix2pix_jax.guards import check_devices
 from pix2pix_jax.plan import operations
-from pix2pix_jax.train import shards, steps_a_call
-from pix2pix_jax.train_step import (
-    create_state,
-    make_optimizer,
-    on_devices,
-    parallel_steps,
-    step_key,
-    update,
-)
-from pix2pix_jax.trial import Trial, resident_memory
+from pix2pix_jax.train import steps_a_call, updates
+from pix2pix_jax.train_step import create_state, make_optimizer, step_key, update
+from pix2pix_jax.trial import Trial, quartiles, resident_memory
 
 PAIRS = 16  # of noise
+Row = dict[str, Any]  # what was measured of a part
 
 
-def train(config: Config) -> Trial:
-    """Steps of a resolved config, with the data that they need."""
-    check_backend()
-    records = noise_records(config)
-    pairs = on_device(records, config.data)
-    data = train_choices(config, len(records)) if pairs else train_batches(config, records)
-    batches, size = prefetched(data, 0), steps_a_call(config)
-    steps, state = parallel_steps(config, pairs), on_devices(create_state(config))
-    parameters = tuple(count(half.params) for half in (state.generator, state.discriminator))
+def steps(config: Config) -> Trial:
+    """Steps of a resolved config, with the data that they need.
+
+    Raises:
+      UsageError: a batch that the devices cannot share.
+    """
+    start_backend()
+    check_devices(config.data.batch_size)
+    batches, pairs = training_data(config, noise_records(config))
+    endless = replace(config, train=replace(config.train, steps=2**31 - 1))
+    state = create_state(config)
+    halves = state.generator.params, state.discriminator.params
+    calls = updates(endless, state, prefetched(batches, 0), pairs)
+    size = steps_a_call(config)
 
     def run(count: int) -> None:
-        nonlocal state
-        for _ in range(count // size):
-            state, metrics = steps(state, shards(list(islice(batches, size))))
-            if jax.default_backend() == "cpu":  # as `train` does
-                jax.block_until_ready(metrics)
-        jax.block_until_ready(state)
+        for _, state, _ in islice(calls, count // size):
+            done = state
+        jax.block_until_ready(done)
 
-    return Trial(run, size, parameters, peak_memory)
+    return Trial(run, size, tuple(parameters(params) for params in halves), peak_memory)
 
 
-def phases(config: Config) -> Trial:
-    """The parts of a step: as a trial, whose memory is what it has measured."""
-    check_backend()
-    found: dict[str, Any] = {}
-    return Trial(lambda _: found.update(parts(config)), 1, (0, 0), lambda: found)
+def devices(config: Config) -> int:
+    """How many there are, whatever the config."""
+    start_backend()
+    return jax.device_count()
 
 
 def parts(config: Config) -> dict[str, Any]:
-    """Seconds of every part of a step on one device, and what it does in them."""
-    data, images = config.data, config.data.batch_size // jax.device_count()
+    """Of a step on one device: by part, what it takes and what it does in that time.
+
+    Raises:
+      UsageError: a batch that the devices cannot share.
+    """
+    start_backend()
+    check_devices(config.data.batch_size)
+    images = config.data.batch_size // jax.device_count()
+    alone = replace(config, data=replace(config.data, batch_size=images))
+    found = parts_of_data(config) | parts_of_update(alone) | limits(config.train.dtype)
+    work = images * sum(operations(describe(config)))
+    return found | {"step": {"operations": work}, "device": jax.devices()[0].device_kind}
+
+
+def parts_of_data(config: Config) -> dict[str, Row]:
+    """Batches of images, which are cut on the host, or of choices alone; and their way."""
     records = noise_records(config)
-    host = train_batches(config, records)[0]
-    batch = taken({}, {name: jnp.asarray(values[:images]) for name, values in host.items()}, data)
-    generator, discriminator = make_generator(config), make_discriminator(config)
-    discriminator = discriminator.clone(norm_images=images)
-    state, optimizer = create_state(config), make_optimizer(config)
+    batches = train_batches(config, records)
+    batch = batches[0]
+    return {
+        "data on the host": timed_data(batches),
+        "choices": timed_data(train_choices(config, len(records))),
+        "host to device": timed(lambda: jax.device_put(batch)) | moved(batch),
+    }
+
+
+def parts_of_update(config: Config) -> dict[str, Row]:
+    """Both networks, forward and backward, and both Adams."""
+    data, optimizer = config.data, make_optimizer(config)
+    generator = make_generator(config)
+    discriminator = make_discriminator(config).clone(norm_images=data.batch_size)
+    batch = taken({}, train_batches(config, noise_records(config))[0], data)
     keys = jax.vmap(lambda i: jax.random.fold_in(step_key(config, 0), i))(batch["index"])
+    state = create_state(config)
+    halves = state.generator, state.discriminator
 
     @jax.jit
-    def generator_part(params: dict) -> Any:
-        def loss(params: dict) -> Array:
-            output = generator.apply({"params": params}, batch["input"], keys)
-            return losses.l1(output, batch["target"])
-
-        return jax.value_and_grad(loss)(params)
+    @jax.grad
+    def generate(params: dict) -> Array:
+        output = generator.apply({"params": params}, batch["input"], keys)
+        return losses.l1(output, batch["target"])
 
     @jax.jit
-    def discriminator_part(params: dict) -> Any:
-        def loss(params: dict) -> Array:
-            pair = (
-                [batch["input"], batch["target"]] if config.loss.conditional else [batch["target"]]
-            )
-            seen = jnp.concatenate([jnp.concatenate(pair, -1)] * 2)
-            return jnp.square(discriminator.apply({"params": params}, seen)).mean()
+    @jax.grad
+    def discriminate(params: dict) -> Array:  # a real and a generated image of each pair
+        sides = ("input", "target") if config.loss.conditional else ("target",)
+        pair = jnp.concatenate([batch[side] for side in sides], -1)
+        logits = discriminator.apply({"params": params}, jnp.concatenate([pair] * 2))
+        return jnp.square(logits).mean()
 
-        return jax.value_and_grad(loss)(params)
+    def optimize(halves: tuple) -> tuple:
+        return tuple(update(half, half.params, optimizer) for half in halves)
 
-    halves = jax.device_put((state.generator, state.discriminator))
-    both = lambda halves: tuple(update(half, half.params, optimizer) for half in halves)  # noqa: E731
-    optimize = jax.jit(both, donate_argnums=0)
+    work = [data.batch_size * each for each in operations(describe(config))]
+    # Parameters, both moments and gradients are read, all but the last written.
+    adam = 7 * 4 * sum(parameters(half.params) for half in halves)
+    return {
+        "generator": timed(lambda: generate(state.generator.params)) | {"operations": work[0]},
+        "discriminator": timed(lambda: discriminate(state.discriminator.params))
+        | {"operations": work[1] * 3 // 4},  # the rest is the generator's loss
+        "optimizer": timed_in_place(optimize, jax.tree.map(jnp.copy, halves)) | {"bytes": adam},
+    }
 
-    def optimized() -> Any:
-        nonlocal halves
-        halves = optimize(halves)
-        return halves
 
-    def copied() -> Array:
-        nonlocal vector
-        vector = copy(vector)
-        return vector
-
+def limits(dtype: str) -> dict[str, Row]:
+    """What this device can do: a large matrix product, and a copy of much memory."""
     cpu = jax.default_backend() == "cpu"
     side, length = (2048, 2**26) if cpu else (8192, 2**28)
-    matrix = jax.random.normal(jax.random.key(0), (side, side), generator.dtype)
-    product, vector = jax.jit(jnp.matmul), jnp.ones(length)
-    copy = jax.jit(lambda x: x + 1, donate_argnums=0)  # into what was there
-    summary, parameters = (
-        describe(config),
-        count(state.generator.params, state.discriminator.params),
-    )
-    generator_work, discriminator_work = (images * each for each in operations(summary))
-    found = {
-        "data on the host": {"seconds": seconds_of_data(train_batches(config, records))},
-        "choices": {"seconds": seconds_of_data(train_choices(config, len(records)))},
-        "host to device": {
-            "seconds": seconds(lambda: jax.device_put(host)),
-            "bytes": sum(values.nbytes for values in host.values()),
-        },
-        "generator": {
-            "seconds": seconds(lambda: generator_part(state.generator.params)),
-            "operations": generator_work,
-        },
-        "discriminator": {
-            "seconds": seconds(lambda: discriminator_part(state.discriminator.params)),
-            "operations": discriminator_work * 3 // 4,  # the rest is the generator's loss
-        },
-        # Parameters, both moments and gradients are read, all but the last written.
-        "optimizer": {"seconds": seconds(optimized), "bytes": 7 * 4 * parameters},
-        "matrix product": {
-            "seconds": seconds(lambda: product(matrix, matrix)),
-            "operations": 2 * side**3,
-        },
-        "copy": {"seconds": seconds(copied), "bytes": 2 * vector.nbytes},
+    matrix = jax.random.normal(jax.random.key(0), (side, side), dtype)
+    product = jax.jit(jnp.matmul)
+    copied = {"bytes": 2 * 4 * length}  # read, and written
+    return {
+        "matrix product": timed(lambda: product(matrix, matrix)) | {"operations": 2 * side**3},
+        "copy": timed_in_place(lambda x: x + 1, jnp.ones(length, jnp.float32)) | copied,
     }
-    found |= {"device": jax.devices()[0].device_kind}
-    return found | {"step": {"operations": generator_work + discriminator_work}}
 
 
-def seconds(run: Callable[[], Any], runs: int = 7) -> float:
-    """The median of a few runs, after two that warm up."""
+def timed(run: Callable[[], Any], runs: int = 7) -> Row:
+    """Seconds of a few runs, after two that warm up."""
     times = []
     for _ in range(runs + 2):
         start = time.perf_counter()
         jax.block_until_ready(run())
         times.append(time.perf_counter() - start)
-    return median(times[2:])
+    return spread(times[2:])
 
 
-def seconds_of_data(batches: Any, count: int = 100) -> float:
-    """Of a batch, as prefetched."""
-    with_threads = prefetched(batches, 0)
-    list(islice(with_threads, 20))  # what was made ahead
-    start = time.perf_counter()
-    list(islice(with_threads, count))
-    elapsed = time.perf_counter() - start
-    with_threads.close()
-    return elapsed / count
+def timed_in_place(change: Callable[[Any], Any], tree: Any) -> Row:
+    """The same, of what becomes of arrays where they are."""
+    in_place = jax.jit(change, donate_argnums=0)
+
+    def run() -> Any:
+        nonlocal tree
+        tree = in_place(tree)
+        return tree
+
+    return timed(run)
 
 
-def noise_records(config: Config) -> list[Example]:
+def timed_data(batches: grain.MapDataset, count: int = 40, runs: int = 5) -> Row:
+    """Seconds of a batch, as they come when they are waited for."""
+    made, times = prefetched(batches, 0), []
+    list(islice(made, 20))  # what was made ahead
+    for _ in range(runs):
+        start = time.perf_counter()
+        list(islice(made, count))
+        times.append((time.perf_counter() - start) / count)
+    made.close()
+    return spread(times)
+
+
+def spread(times: list[float]) -> Row:
+    """Their median and the quartiles around it."""
+    low, middle, high = quartiles(times)
+    return {"seconds": middle, "quartiles": [low, high]}
+
+
+def moved(batch: Example) -> Row:
+    """How many bytes that is."""
+    return {"bytes": sum(values.nbytes for values in batch.values())}
+
+
+def noise_records(config: Config) -> list[dict]:
     """Pairs of noise, as files."""
     rng, size = np.random.default_rng(0), config.data.image_size
     images = [Image.fromarray(rng.integers(0, 256, (*size, 3), np.uint8)) for _ in range(2 * PAIRS)]
@@ -180,9 +198,9 @@ def noise_records(config: Config) -> list[Example]:
     return [{"name": str(i).encode(), "files": files[2 * i : 2 * i + 2]} for i in range(PAIRS)]
 
 
-def count(*trees: dict) -> int:
-    """Parameters of networks."""
-    return sum(leaf.size for leaf in jax.tree.leaves(trees))
+def parameters(params: dict) -> int:
+    """How many a network has."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def peak_memory() -> int:

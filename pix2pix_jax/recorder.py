@@ -53,6 +53,7 @@ def open_recorder(
       devices; `values` are the metrics of the steps since it was last `due`, `totals` their sums.
     """
     options, data, watch = config.train, fingerprint(dataset), collapse_watch(config.loss.gan)
+    begun = False
     sample = sampler(config, open_split(dataset, "val"))
     with (
         open_outbox() as put,
@@ -69,12 +70,14 @@ def open_recorder(
             due: set[str],
             stop: bool,
         ) -> None:
+            nonlocal begun
             advance(step)  # after the wait for the devices, where there was one
             look()
             if values:
                 watch(step, values["loss/discriminator"])
-            if step - first <= options.steps_per_call:  # it compiles, and fits into memory
+            if not begun:  # it compiles, and fits into memory
                 put("config.json", lambda: write_config(config, workdir / "config.json"))
+                begun = True
             scores = {}
             if due - {"checkpoint"}:
                 picture, error = sample(step, state.generator.params)  # which have to be finite

@@ -19,11 +19,9 @@ from pix2pix_jax.data.builders import fingerprint, prepare
 from pix2pix_jax.data.images import MODES
 from pix2pix_jax.data.pipeline import (
     Example,
-    on_device,
     open_split,
     prefetched,
-    train_batches,
-    train_choices,
+    training_data,
 )
 from pix2pix_jax.guards import (
     caught_signals,
@@ -66,7 +64,6 @@ def train(config: Config, workdir: Path) -> int:
     if config.model.norm == "batch":
         images = hosts.of_first(np.int32(norm_images(config, workdir) if hosts.is_first() else 0))
         config = changed(config, {"model": {"norm_images": int(images)}})
-    config = changed(config, {"train": {"steps_per_call": steps_a_call(config)}})
     template = jax.eval_shape(lambda: create_state(config))
     if hosts.is_first():
         check_workdir(workdir, config)
@@ -135,15 +132,11 @@ def fit(
 ) -> tuple[int, int]:
     """Runs to train.steps, or until a signal; returns the last step, which is saved, and that."""
     unread: list[Metrics] = []
-    records, number = open_split(dataset, "train"), 0
-    share = jax.process_index(), jax.process_count()
-    if pairs := on_device(records, config.data):
-        batches = train_choices(config, len(records), *share)
-    else:
-        batches = train_batches(config, records, *share)
-    recorder = open_recorder(config, workdir, dataset, evaluate, int(state.step))
+    records, number, first = open_split(dataset, "train"), 0, int(state.step)
+    batches, pairs = training_data(config, records, jax.process_index(), jax.process_count())
+    recorder = open_recorder(config, workdir, dataset, evaluate, first)
     with (
-        closing(prefetched(batches, int(state.step))) as batches,
+        closing(prefetched(batches, first)) as batches,
         recorder if hosts.is_first() else nullcontext(_nothing) as record,
     ):
         for step, now, metrics in updates(config, state, batches, pairs):
@@ -162,7 +155,7 @@ def _nothing(*_: object) -> None:
 
 
 def steps_a_call(config: Config) -> int:
-    """`train.steps_per_call`, or what it is where it is not given."""
+    """`train.steps_per_call`, or as many as suit these devices: none sees a difference in bits."""
     if config.train.steps_per_call:
         return config.train.steps_per_call
     if jax.default_backend() == "cpu":
@@ -177,7 +170,7 @@ def updates(
     config: Config, state: TrainState, batches: Iterator[Example], pairs: Example
 ) -> Iterator[tuple[int, TrainState, Metrics]]:
     """Yields (completed steps, state, metrics [steps]) after every call to the devices."""
-    steps, size = parallel_steps(config, pairs), config.train.steps_per_call
+    steps, size = parallel_steps(config, pairs), steps_a_call(config)
     step, last, state = int(state.step), config.train.steps, on_devices(state)
     while step < last:
         # Whole calls where they fit, single steps before and after them.

@@ -6,11 +6,11 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import quantiles
 from typing import Any, NamedTuple
 
 from pix2pix_jax.config import Config, UsageError, reason_of
@@ -28,11 +28,10 @@ class Trial(NamedTuple):
 
 
 class Maker(NamedTuple):
-    """Where a trial comes from: a function of a file, and what it needs to be done before."""
+    """Where a trial comes from: a function of a file."""
 
     file: Path
     name: str
-    before: Callable[[], None] | None = None
 
 
 class Failed(Exception):
@@ -40,41 +39,29 @@ class Failed(Exception):
 
 
 class Worker:
-    """A process with one trial in it."""
+    """A process that makes something of a config and talks of it."""
 
-    def __init__(self, maker: Maker, config: Config, environment: dict[str, str]):
+    def __init__(self, talk: Callable, maker: Maker, config: Config, environment: dict[str, str]):
         context = multiprocessing.get_context("spawn")
         self.connection, end = context.Pipe()
         before = dict(os.environ)
         os.environ.update(environment)  # which a process has from its start, or not at all
         try:
-            self.process = context.Process(target=_work, args=(maker, config, end), daemon=True)
+            arguments = talk, maker, config, end
+            self.process = context.Process(target=_work, args=arguments, daemon=True)
             self.process.start()
         finally:
             os.environ.clear()
             os.environ.update(before)
         end.close()
-        self.first = self._answer()  # of the first step, with all that comes before it
 
-    def seconds(self, steps: int) -> float:
-        """What each of so many steps takes."""
-        self.connection.send(steps)
-        return self._answer()
+    def answer(self) -> Any:
+        """What it says next.
 
-    def close(self) -> int:
-        """Ends it; returns the most memory that it had, in bytes."""
-        self.connection.send(None)
-        peak = self._answer()
-        self.end()
-        return peak
-
-    def end(self) -> None:
-        """Ends it, whatever it does."""
-        self.connection.close()  # of which it hears
-        self.process.join(10)
-        self.process.kill()
-
-    def _answer(self) -> Any:
+        Raises:
+          Failed: it does not work.
+          UsageError: it could.
+        """
         try:
             answer = self.connection.recv()
         except (EOFError, ConnectionResetError):
@@ -84,33 +71,99 @@ class Worker:
             raise answer
         return answer
 
+    def asked(self, question: Any) -> Any:
+        """What it says to that; raises as `answer` does."""
+        with suppress(OSError):  # it may have ended, which its answer tells
+            self.connection.send(question)
+        return self.answer()
 
-def _work(maker: Maker, config: Config, connection: Connection) -> None:
-    """What a worker does: a step, then as many as it is asked for, until it is told to end."""
-    try:
-        start = time.perf_counter()
-        if maker.before:
-            maker.before()
-        trial = loaded(maker)(config)
-        trial.run(trial.steps)
-        first = {"first_step_seconds": time.perf_counter() - start, "steps": trial.steps}
-        connection.send(first | {"parameters": trial.parameters})
-        trial.run(trial.steps)
-        while (steps := connection.recv()) is not None:
-            time.sleep(SETTLE)
-            start = time.perf_counter()
-            trial.run(steps)
-            connection.send((time.perf_counter() - start) / steps)
-        connection.send(trial.peak_memory())
-    except UsageError as error:
-        connection.send(error)
-    except (EOFError, BrokenPipeError):  # whoever asked is gone
-        pass
-    except BaseException as error:
-        connection.send(Failed(f"{type(error).__name__}: {reason_of(error)}"))
+    def close(self) -> None:
+        """Ends it, whatever it does."""
+        self.connection.close()  # of which it hears
+        self.process.join(10)
+        self.process.kill()
 
 
-def loaded(maker: Maker) -> Callable[[Config], Trial]:
+def compared(
+    makers: dict[str, Maker],
+    config: Config,
+    rounds: int,
+    environment: dict[str, str],
+    seconds: float = 4.0,
+) -> dict[str, dict[str, Any]]:
+    """Times implementations in turns, A B A B, so that a noisy machine hurts all alike.
+
+    Args:
+      makers: by name.
+      config: resolved.
+      rounds: how many turns each has.
+      environment: variables of their processes.
+      seconds: that a turn has at least.
+
+    Returns:
+      for each what it took, or, as `failed`, why it does not work.
+    """
+    found: dict[str, dict[str, Any]] = {name: {} for name in makers}
+    workers: dict[str, Worker] = {}
+    turns: dict[str, list[float]] = {name: [] for name in makers}
+    steps: dict[str, int] = {}
+
+    def every(do: Callable[[str], None]) -> None:
+        for name in makers:
+            if "failed" not in found[name]:
+                try:
+                    do(name)
+                except Failed as error:
+                    found[name] = {"failed": str(error)}
+
+    def start(name: str) -> None:
+        worker = Worker(_steps, makers[name], config, environment)
+        workers[name] = stack.enter_context(closing(worker))
+        found[name] |= worker.answer()
+
+    def measure(name: str) -> None:
+        whole = found[name].pop("steps")
+        steps[name] = whole * max(1, round(seconds / workers[name].asked(whole) / whole))
+
+    def take_turn(name: str) -> None:
+        turns[name].append(workers[name].asked(steps[name]))
+
+    def finish(name: str) -> None:
+        low, middle, high = quartiles(turns[name])
+        found[name] |= {
+            "seconds_per_step": middle,
+            "quartiles": [low, high],
+            "images_per_second": config.data.batch_size / middle,
+            "peak_memory_mib": round(workers[name].asked(None) / 2**20),
+        }
+
+    with ExitStack() as stack:
+        for do in (start, measure, *[take_turn] * rounds, finish):
+            every(do)
+    return found
+
+
+def started(maker: Maker, config: Config, environment: dict[str, str]) -> float:
+    """Seconds to the end of the first step of a process."""
+    with closing(Worker(_steps, maker, config, environment)) as worker:
+        return worker.answer()["first_step_seconds"]
+
+
+def outcome(maker: Maker, config: Config, environment: dict[str, str]) -> Any:
+    """What a function of a config returns, in a process of its own."""
+    with closing(Worker(_outcome, maker, config, environment)) as worker:
+        return worker.answer()
+
+
+def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+    """The second one is the median."""
+    if len(values) == 1:
+        return (values[0],) * 3
+    low, middle, high = quantiles(values, n=4, method="inclusive")
+    return low, middle, high
+
+
+def loaded(maker: Maker) -> Callable[[Config], Any]:
     """The function that a maker names.
 
     Raises:
@@ -128,68 +181,37 @@ def loaded(maker: Maker) -> Callable[[Config], Trial]:
     return getattr(module, maker.name)
 
 
-@contextmanager
-def working(
-    makers: dict[str, Maker], config: Config, environment: dict[str, str]
-) -> Iterator[tuple[dict[str, Worker], dict[str, str]]]:
-    """Workers by name; and of those that failed, why."""
-    workers, failures = {}, {}
-    try:
-        for name, maker in makers.items():
-            try:
-                workers[name] = Worker(maker, config, environment)
-            except Failed as error:
-                failures[name] = str(error)
-        yield workers, failures
-    finally:
-        for worker in workers.values():
-            worker.end()
-
-
-def compared(
-    makers: dict[str, Maker],
-    config: Config,
-    rounds: int,
-    environment: dict[str, str] | None = None,
-    seconds: float = 4.0,
-) -> dict[str, dict[str, Any]]:
-    """Times implementations in turns, A B A B, so that a noisy machine hurts all alike.
-
-    Args:
-      makers: by name.
-      config: resolved.
-      rounds: how many turns each has.
-      environment: variables of their processes.
-      seconds: that a turn has at least.
-
-    Returns:
-      for each what it took, or, as `failed`, why it did not work.
-    """
-    with working(makers, config, environment or {}) as (workers, failures):
-        turns: dict[str, list[float]] = {name: [] for name in workers}
-        steps = {}
-        for name, worker in workers.items():
-            whole = worker.first["steps"]
-            once = worker.seconds(whole)
-            steps[name] = whole * max(1, round(seconds / once / whole))
-        for _ in range(rounds):
-            for name, worker in workers.items():
-                turns[name].append(worker.seconds(steps[name]))
-        found = {name: {"failed": reason} for name, reason in failures.items()}
-        for name, worker in workers.items():
-            taken = turns[name]
-            low, _, high = quantiles(taken, n=4, method="inclusive") if rounds > 1 else taken * 3
-            found[name] = {
-                "seconds_per_step": median(taken),
-                "quartiles": [low, high],
-                "images_per_second": config.data.batch_size / median(taken),
-                "first_step_seconds": worker.first["first_step_seconds"],
-                "parameters": list(worker.first["parameters"]),
-                "peak_memory_mib": round(worker.close() / 2**20),
-            }
-    return found
-
-
 def resident_memory() -> int:
     """The most that this process has had, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _work(talk: Callable, maker: Maker, config: Config, connection: Connection) -> None:
+    """What a worker does."""
+    with suppress(OSError):  # whoever asked is gone
+        try:
+            talk(lambda: loaded(maker)(config), connection)
+        except UsageError as error:
+            connection.send(error)
+        except BaseException as error:
+            connection.send(Failed(f"{type(error).__name__}: {reason_of(error)}"))
+
+
+def _outcome(make: Callable[[], Any], connection: Connection) -> None:
+    connection.send(make())
+
+
+def _steps(make: Callable[[], Trial], connection: Connection) -> None:
+    """A step of a trial, then as many as it is asked for, until that is None."""
+    start = time.perf_counter()
+    trial = make()
+    trial.run(trial.steps)
+    first = {"first_step_seconds": time.perf_counter() - start, "steps": trial.steps}
+    connection.send(first | {"parameters": list(trial.parameters)})
+    trial.run(trial.steps)
+    while (steps := connection.recv()) is not None:
+        time.sleep(SETTLE)
+        start = time.perf_counter()
+        trial.run(steps)
+        connection.send((time.perf_counter() - start) / steps)
+    connection.send(trial.peak_memory())

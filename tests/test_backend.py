@@ -40,14 +40,26 @@ def test_memory_that_was_freed_is_had_again_without_the_kernel():
 
 
 def test_flags_of_the_user_come_after_ours(monkeypatch):
-    monkeypatch.setattr(backend, "keep_memory", lambda: None)
     monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_enable_triton_gemm=true")
-    backend.tune()
-    assert os.environ["XLA_FLAGS"].split() == [
-        *backend.XLA_FLAGS,
-        "--xla_gpu_enable_triton_gemm=true",
-    ]
-    assert backend.untuned() == {"XLA_FLAGS": "--xla_gpu_enable_triton_gemm=true"}
+    for _ in range(2):  # the second time, all of it is there
+        backend.set_flags()
+        assert os.environ["XLA_FLAGS"].split() == [
+            *backend.XLA_FLAGS,
+            "--xla_gpu_enable_triton_gemm=true",
+        ]
+    monkeypatch.setenv("XLA_FLAGS", "flags.txt")
+    backend.set_flags()
+    assert os.environ["XLA_FLAGS"] == "flags.txt"
+
+
+@pytest.mark.parametrize(
+    ("platforms", "plugins", "expected"),
+    [("", [], True), ("", ["cuda"], False), ("cpu", ["cuda"], True), ("cuda,cpu", [], False)],
+)
+def test_where_jax_will_compute(monkeypatch, platforms, plugins, expected):
+    monkeypatch.setenv("JAX_PLATFORMS", platforms)
+    monkeypatch.setattr(backend, "entry_points", lambda group: plugins)
+    assert backend.on_cpu() is expected
 
 
 @pytest.mark.slow
@@ -61,7 +73,7 @@ def test_what_was_compiled_is_kept_on_disk(tiny, tmp_path):
         arguments = "train", *tiny, f"--workdir={tmp_path}/{number}", "--config.train.steps=4"
         status, _, err = run(*arguments, HOME=str(tmp_path), **elsewhere)
         assert (status, err) == (0, "")
-        found.append({path.name for path in compiled.glob("*-cache")})
+        found.append({path.name for path in compiled.glob("*/*-cache")})
     assert found[0] == found[1]
     assert len(found[0]) > 2
     arguments = "train", *tiny, f"--workdir={tmp_path}/2", "--config.train.steps=4"

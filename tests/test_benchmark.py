@@ -6,7 +6,7 @@ import pytest
 from command_line import TINY, run
 from conftest import refusal
 
-from pix2pix_jax import benchmark, phases, trial
+from pix2pix_jax import benchmark, benchmark_page, phases, train, trial
 from pix2pix_jax.config import Config, Data, Model, changed, resolve
 from pix2pix_jax.describe import describe
 from pix2pix_jax.trial import Maker, compared, loaded
@@ -44,34 +44,35 @@ def test_the_median_of_turns_is_what_counts(monkeypatch):
     taken = iter([9.0, 3.0, 1.0, 2.0, 8.0, 4.0])  # the first is for the length of a turn
 
     class Worker:
-        first = {"steps": 1, "first_step_seconds": 7.0, "parameters": (1, 1)}
-
         def __init__(self, *_):
             pass
 
-        def seconds(self, steps):
-            return next(taken)
+        def answer(self):
+            return {"steps": 1, "first_step_seconds": 7.0, "parameters": [1, 1]}
+
+        def asked(self, steps):
+            return next(taken) if steps else 5 * 2**20
 
         def close(self):
-            return 0
-
-        def end(self):
             pass
 
     monkeypatch.setattr(trial, "Worker", Worker)
     config = resolve(Config(data=Data(batch_size=6)))
-    found = compared({"one": Maker(TRIALS, "first")}, config, 5)["one"]
+    found = compared({"one": Maker(TRIALS, "first")}, config, 5, {})["one"]
     assert found["seconds_per_step"] == 3.0
     assert found["images_per_second"] == 2.0
     assert found["quartiles"] == [2.0, 4.0]
     assert found["first_step_seconds"] == 7.0
+    assert found["peak_memory_mib"] == 5
 
 
 def test_what_does_not_work_is_told_and_the_others_are_timed(timed):
-    found, _ = timed("broken", "first", "ending")
+    found, lines = timed("broken", "first", "ending", "tiring")
     assert found["broken"] == {"failed": "ValueError: no such thing"}
     assert found["ending"] == {"failed": "it ended with 3"}
+    assert found["tiring"] == {"failed": "RuntimeError: no more"}  # in its second turn
     assert found["first"]["seconds_per_step"] >= 0
+    assert lines[-1] == "first 1"
 
 
 def test_what_the_user_can_mend_is_an_error(timed):
@@ -128,7 +129,7 @@ def test_peers_have_as_many_parameters_as_ours(peer, discriminator):
 def test_ours_trains_as_many_steps_as_it_is_asked_for(small):
     """`run` is timed, and no more is known of it; so its state must have come as far."""
     states = []
-    made = phases.parallel_steps
+    made = train.parallel_steps
 
     def steps(*arguments):
         step = made(*arguments)
@@ -136,8 +137,8 @@ def test_ours_trains_as_many_steps_as_it_is_asked_for(small):
 
     config = replace(small, data=replace(small.data, batch_size=4))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(phases, "parallel_steps", steps)
-        ours = phases.train(config)
+        patch.setattr(train, "parallel_steps", steps)
+        ours = phases.steps(config)
         ours.run(3)
     assert int(states[-1][0].step) == 3
 
@@ -150,11 +151,13 @@ def test_shares_are_of_what_the_machine_can_do():
         "optimizer": {"seconds": 1.0, "bytes": 5},
         "data on the host": {"seconds": 3.0},
     }
-    found = benchmark.with_shares(parts)
+    found = benchmark.with_shares(parts, images=2)
     assert found["generator"]["operations_per_second"] == 2
+    assert found["generator"]["images_per_second"] == 0.5
+    assert "images_per_second" not in found["copy"]
     assert found["generator"]["share"] == 0.5
     assert found["optimizer"]["share"] == 0.25
-    assert found["data on the host"] == {"seconds": 3.0}
+    assert found["data on the host"] == {"seconds": 3.0, "images_per_second": 2 / 3}
 
 
 def test_growth_is_drawn_beside_that_of_the_work():
@@ -163,10 +166,12 @@ def test_growth_is_drawn_beside_that_of_the_work():
         for size in (64, 128)
     ]
     points.append({"size": 256, "implementations": {"ours": {"failed": "memory"}}})
-    drawn = benchmark.growth({"of": "size", "points": points})
+    drawn = benchmark_page.growth({"of": "size", "points": points})
     assert drawn.count("<svg") == 1
     assert "pixels a side" in drawn
     assert "as the work" in drawn
+    nothing = benchmark_page.growth({"of": "size", "points": points[2:]})
+    assert nothing == "<p>Nothing could be timed.</p>"
 
 
 @pytest.mark.slow
@@ -179,6 +184,7 @@ def test_benchmark_of_a_tiny_run(tmp_path):
     ours, flax = (found["implementations"][name] for name in ("pix2pix_jax", "flax"))
     assert flax["ratio"] == flax["seconds_per_step"] / ours["seconds_per_step"]
     assert flax["parameters"] == ours["parameters"]
+    assert f"{ours['restart_seconds']:.1f} s, not" in out
     assert found["phases"]["step"]["seconds"] == ours["seconds_per_step"]
     devices = [point["devices"] for point in found["sweep"]["points"]]
     assert devices == list(benchmark.SWEEPS["devices"])

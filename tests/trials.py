@@ -31,6 +31,16 @@ def broken(config):
     raise ValueError("no such thing\nand more")
 
 
+def tiring(config):
+    turns = iter(range(4))  # to start, to warm up, to be measured, and one
+
+    def run(steps):
+        if next(turns, None) is None:
+            raise RuntimeError("no more")
+
+    return Trial(run, 1, (3, 2), lambda: 0)
+
+
 def refusing(config):
     raise UsageError("data.batch_size: no")
 

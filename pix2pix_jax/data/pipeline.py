@@ -48,6 +48,24 @@ def open_split(builder: tfds.core.DatasetBuilder, split: str) -> Sequence[dict]:
     return records
 
 
+def training_data(
+    config: Config, records: Sequence[dict], process_index: int = 0, process_count: int = 1
+) -> tuple[grain.MapDataset, Example]:
+    """Batches of the training split as they fit here; and all of its pairs where those do.
+
+    Args:
+      config: resolved.
+      records: of the training split.
+      process_index, process_count: which share of each batch.
+
+    Returns:
+      what `train_choices` makes, and the pairs `on_device`; or `train_batches`, and nothing.
+    """
+    if pairs := on_device(records, config.data):
+        return train_choices(config, len(records), process_index, process_count), pairs
+    return train_batches(config, records, process_index, process_count), {}
+
+
 def train_batches(
     config: Config, records: Sequence[dict], process_index: int = 0, process_count: int = 1
 ) -> grain.MapDataset:
@@ -76,7 +94,7 @@ def train_batches(
 def train_choices(
     config: Config, pairs: int, process_index: int = 0, process_count: int = 1
 ) -> grain.MapDataset:
-    """What `train_batches` cuts its batches from: `pair`, `top`, `left`, `mirror`, `index` [b]."""
+    """How `train_batches` cuts its batches: `pair`, `top`, `left`, `mirror`, `index` [b]."""
     return _batched(_choices(config, pairs), config, process_index, process_count)
 
 
@@ -148,15 +166,12 @@ def taken(pairs: dict, batch: dict, data: Data) -> dict:
 
 def cropped(image: np.ndarray, choice: Example, data: Data) -> np.ndarray:
     """The part of an image [h, w, c] that a choice says, mirrored if it says so."""
-    height, width = data.image_size
-    mirror = choice["mirror"]
+    (height, width), (top, left) = data.image_size, (choice["top"], choice["left"])
     if isinstance(image, np.ndarray):
-        top, left = choice["top"], choice["left"]
         image = image[top : top + height, left : left + width]
-        return image[:, ::-1] if mirror else image
-    start = choice["top"], choice["left"], 0
-    image = jax.lax.dynamic_slice(image, start, (height, width, image.shape[-1]))
-    return jax.numpy.where(mirror, image[:, ::-1], image)
+        return image[:, ::-1] if choice["mirror"] else image
+    image = jax.lax.dynamic_slice(image, (top, left, 0), (height, width, image.shape[-1]))
+    return jax.numpy.where(choice["mirror"], image[:, ::-1], image)
 
 
 def endless(

@@ -1,0 +1,148 @@
+"""What a benchmark has found: as text, and as a page with its chart."""
+
+import html
+from collections.abc import Iterable
+from typing import Any
+
+from pix2pix_jax.page import chart, page, svg, table
+
+STEPS = (
+    "implementation", "ms a step", "quartiles", "images/s", "ratio", "peak MiB", "first step, s"
+)  # fmt: skip
+PHASES = "part", "ms", "quartiles", "images/s", "GFLOP/s", "GB/s", "share"
+Found = dict[str, dict[str, Any]]  # by name
+
+
+def steps_text(found: Found) -> str:
+    """The table of implementations."""
+    return aligned(STEPS, steps_rows(found)) + "\n" + restart(found)
+
+
+def phases_text(found: Found) -> str:
+    """The table of parts."""
+    return aligned(PHASES, phases_rows(found))
+
+
+def short(result: dict[str, Any]) -> str:
+    """Milliseconds, or why there are none."""
+    return result.get("failed") or f"{1e3 * result['seconds_per_step']:.4g} ms"
+
+
+def steps_rows(found: Found) -> list[list[str]]:
+    """A line for each implementation."""
+    rows = []
+    for name, result in found.items():
+        if "failed" in result:
+            rows.append([name, "failed", result["failed"][:80], "", "", "", ""])
+            continue
+        rows.append(
+            [
+                name,
+                f"{1e3 * result['seconds_per_step']:.4g}",
+                between(result),
+                f"{result['images_per_second']:.4g}",
+                f"{result['ratio']:.2f}" if "ratio" in result else "",
+                f"{result['peak_memory_mib']:,}",
+                f"{result['first_step_seconds']:.1f}",
+            ]
+        )
+    return rows
+
+
+def phases_rows(found: Found) -> list[list[str]]:
+    """A line for each part."""
+    return [
+        [
+            name,
+            f"{1e3 * row['seconds']:.4g}",
+            between(row),
+            f"{row['images_per_second']:.4g}" if "images_per_second" in row else "",
+            f"{row['operations_per_second'] / 1e9:,.0f}" if "operations" in row else "",
+            f"{row['bytes_per_second'] / 1e9:.3g}" if "bytes" in row else "",
+            f"{row['share']:.0%}" if "share" in row else "",
+        ]
+        for name, row in found.items()
+    ]
+
+
+def between(row: dict[str, Any]) -> str:
+    """Both quartiles, in milliseconds."""
+    return " to ".join(f"{1e3 * seconds:.4g}" for seconds in row["quartiles"])
+
+
+def restart(found: Found) -> str:
+    """How long ours takes to start, with and without what it has compiled."""
+    (ours,) = (result for result in found.values() if "restart_seconds" in result)
+    cold, warm = ours["first_step_seconds"], ours["restart_seconds"]
+    return f"with its programs compiled, ours has its first step in {warm:.1f} s, not {cold:.1f}"
+
+
+def aligned(header: Iterable[str], rows: list[list[str]]) -> str:
+    """A table as text."""
+    lines = [list(header), *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def report(results: dict[str, Any]) -> str:
+    """The page."""
+    fields = ", ".join(f"{name} {value}" for name, value in results["config"].items())
+    where = ", ".join(f"{name} {value}" for name, value in results["machine"].items())
+    found, parts = results["implementations"], results["phases"]
+    body = [
+        f"<p>{html.escape(fields)}. {html.escape(where)}.</p><h2>Steps</h2>",
+        "<p>Medians of turns, A B A B. A ratio is what the other takes for what ours takes. A "
+        f"first step has all that comes before it; {restart(found)}.</p>",
+        table(STEPS, escaped(steps_rows(found))),
+        "<h2>Parts</h2><p>Shares are of this machine's matrix product, or of its copy. Operations "
+        "are those of plain convolutions; some are done with fewer, so that a share can exceed "
+        "100%.</p>",
+        table(PHASES, escaped(phases_rows(parts))),
+    ]
+    if "sweep" in results:
+        flat = results["sweep"]["of"] == "devices" and results["machine"]["device"] != "cpu"
+        body.append("<h2>Growth</h2>" + growth(results["sweep"], flat))
+    return page("Benchmark", "".join(body))
+
+
+def escaped(rows: list[list[str]]) -> list[list[str]]:
+    """Cells as HTML."""
+    return [[html.escape(cell) for cell in row] for row in rows]
+
+
+def growth(sweep: dict[str, Any], flat: bool = False) -> str:
+    """Milliseconds of a step against what was varied, both in powers of two.
+
+    Args:
+      sweep: what it is of, and its points.
+      flat: whether a step's work is shared by what it grows with.
+    """
+    name = sweep["of"]
+    lines: dict[str, list[tuple[int, float]]] = {}
+    for point in sweep["points"]:
+        for implementation, result in point["implementations"].items():
+            if "failed" not in result:
+                milliseconds = 1e3 * result["seconds_per_step"]
+                lines.setdefault(implementation, []).append((point[name], milliseconds))
+    if not lines:
+        return "<p>Nothing could be timed.</p>"
+    figure, axes = chart(3)
+    for implementation, points in lines.items():
+        axes.plot(*zip(*points, strict=True), "o-", label=implementation)
+    first, milliseconds = next(iter(lines.values()))[0]
+    values = [point[name] for point in sweep["points"] if point[name] >= first]
+    power = 0 if flat else {"size": 2}.get(name, 1)
+    work = [milliseconds * (value / first) ** power for value in values]
+    axes.plot(values, work, color="black", linestyle="--", linewidth=1, label="as the work")
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log", base=2)
+    axes.set_xlabel({"batch": "images a step", "size": "pixels a side"}.get(name, name))
+    axes.set_ylabel("ms a step")
+    axes.legend(fontsize=8)
+    return svg(figure)
