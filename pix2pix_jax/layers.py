@@ -6,7 +6,7 @@ is compiled for, so that an exported network has them all, and for the shape.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import flax.linen as nn
@@ -15,6 +15,17 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from pix2pix_jax import products
+
+# Where one lowering becomes faster than another, as timed on two CPU cores and on an H200. Places
+# are those of all images: outputs of a convolution, inputs of a transposed one.
+FEW_CHANNELS = 16
+MINIMAL_PLACES = 512  # more than so many
+MINIMAL_TRANSPOSED_PLACES = 1024  # so many, or more
+BY_TAP_PLACES = {"cpu": 64, "gpu": 256}  # so many, or fewer
+NATIVE_IMAGES = 8  # more than so many, on a GPU
+NORM_PARTS = 16, 128  # of a sum on a GPU: from, and up to
+
+Lowering = Callable[[Array, Array], Array]  # of x and kernel
 
 
 def convolution(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) -> Array:
@@ -29,18 +40,26 @@ def convolution(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) 
     Returns:
       [b, (h + sum(padding) - k) // stride + 1, likewise for w, o].
     """
-    k, _, c, o = kernel.shape
     native = partial(convolution_native, stride=stride, padding=padding)
-    cpu = gpu = partial(products.gathered, stride=stride, padding=padding)
-    if stride == 1 and k > 1 and o < 16:
-        cpu = gpu = partial(products.scattered, padding=padding)
-    elif k == 4 and c > 16:
-        places = (x.shape[0], *products.output_size(x, k, stride, padding))
-        if known(places) and math.prod(places) > 512 and exact(x):
-            cpu = partial(products.minimal, stride=stride, padding=padding)
-        if known(places) and x.shape[0] > 8:
-            gpu = native
+    cpu, gpu = convolution_lowerings(x, kernel, stride, padding)
     return lax.platform_dependent(x, kernel, cpu=cpu, cuda=gpu, rocm=gpu, default=native)
+
+
+def convolution_lowerings(
+    x: Array, kernel: Array, stride: int, padding: tuple[int, int]
+) -> tuple[Lowering, Lowering]:
+    """The best of `convolution` on a CPU and on a GPU; its arguments."""
+    k, _, c, o = kernel.shape
+    if stride == 1 and k > 1 and o < FEW_CHANNELS:
+        return (partial(products.scattered, padding=padding),) * 2
+    cpu = gpu = partial(products.gathered, stride=stride, padding=padding)
+    places = (x.shape[0], *products.output_size(x, k, stride, padding))
+    if k == 4 and c > FEW_CHANNELS and known(places):
+        if math.prod(places) > MINIMAL_PLACES and exact(x):
+            cpu = partial(products.minimal, stride=stride, padding=padding)
+        if x.shape[0] > NATIVE_IMAGES:
+            gpu = partial(convolution_native, stride=stride, padding=padding)
+    return cpu, gpu
 
 
 def transposed_convolution(x: Array, kernel: Array) -> Array:
@@ -54,16 +73,22 @@ def transposed_convolution(x: Array, kernel: Array) -> Array:
     Returns:
       [b, 2h, 2w, o].
     """
-    cpu = gpu = products.transposed
-    if known(x.shape[:3]):
-        places = math.prod(x.shape[:3])
-        cpu, gpu = (
-            products.transposed_by_tap if places <= few else products.transposed
-            for few in (64, 256)
-        )
-        if places >= 1024 and kernel.shape[-1] > 16 and exact(x):
-            cpu = products.transposed_minimal
+    cpu, gpu = transposed_lowerings(x, kernel)
     return lax.platform_dependent(x, kernel, cpu=cpu, cuda=gpu, rocm=gpu, default=transposed_native)
+
+
+def transposed_lowerings(x: Array, kernel: Array) -> tuple[Lowering, Lowering]:
+    """The best of `transposed_convolution` on a CPU and on a GPU; its arguments."""
+    if not known(x.shape[:3]):
+        return products.transposed, products.transposed
+    places, o = math.prod(x.shape[:3]), kernel.shape[-1]
+    cpu, gpu = (
+        products.transposed_by_tap if places <= few else products.transposed
+        for few in BY_TAP_PLACES.values()
+    )
+    if places >= MINIMAL_TRANSPOSED_PLACES and o > FEW_CHANNELS and exact(x):
+        cpu = products.transposed_minimal
+    return cpu, gpu
 
 
 def known(shape: Sequence[int]) -> bool:
@@ -207,18 +232,24 @@ def _total(x: Array) -> Array:
     processors.
     """
 
-    def of_parts(x: Array) -> Array:
-        rows = x.reshape(x.shape[0], parts, -1, x.shape[-1])
-        return direct(lax.optimization_barrier(rows.sum(2))).reshape(shape)
+    fewest, most = NORM_PARTS
+    parts = math.gcd(math.prod(x.shape[1:-1]), most) if known(x.shape) else 1
+    if parts < fewest:
+        return _sum(x)
+    of_parts = partial(_sum_of_parts, parts=parts)
+    return lax.platform_dependent(x, cuda=of_parts, rocm=of_parts, default=_sum)
 
-    def direct(x: Array) -> Array:
-        return x.sum(tuple(range(1, x.ndim - 1)), keepdims=True)
 
-    shape = x.shape[0], *(1 for _ in x.shape[1:-1]), x.shape[-1]
-    parts = math.gcd(math.prod(x.shape[1:-1]), 128) if known(x.shape) else 1
-    if parts < 16:
-        return direct(x)
-    return lax.platform_dependent(x, cuda=of_parts, rocm=of_parts, default=direct)
+def _sum(x: Array) -> Array:
+    """The same in one."""
+    return x.sum(tuple(range(1, x.ndim - 1)), keepdims=True)
+
+
+def _sum_of_parts(x: Array, parts: int) -> Array:
+    """The same in two, that are not made one."""
+    rows = x.reshape(x.shape[0], parts, -1, x.shape[-1])
+    total = lax.optimization_barrier(rows.sum(2)).sum(1)
+    return total.reshape(x.shape[0], *(1 for _ in x.shape[1:-1]), x.shape[-1])
 
 
 def _along(channels: Array, x: Array) -> Array:

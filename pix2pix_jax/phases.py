@@ -32,7 +32,7 @@ from pix2pix_jax.guards import check_devices
 from pix2pix_jax.plan import operations
 from pix2pix_jax.train import steps_a_call, updates
 from pix2pix_jax.train_step import create_state, make_optimizer, step_key, update
-from pix2pix_jax.trial import Trial, quartiles, resident_memory
+from pix2pix_jax.trial import Arrays, Trial, quartiles, resident_memory
 
 PAIRS = 16  # of noise
 Row = dict[str, Any]  # what was measured of a part
@@ -48,17 +48,20 @@ def steps(config: Config) -> Trial:
     check_devices(config.data.batch_size)
     batches, pairs = training_data(config, noise_records(config))
     endless = replace(config, train=replace(config.train, steps=2**31 - 1))
-    state = create_state(config)
-    halves = state.generator.params, state.discriminator.params
+    state, size = create_state(config), steps_a_call(config)
     calls = updates(endless, state, prefetched(batches, 0), pairs)
-    size = steps_a_call(config)
 
     def run(count: int) -> None:
-        for _, state, _ in islice(calls, count // size):
-            done = state
-        jax.block_until_ready(done)
+        nonlocal state
+        for _, now, _ in islice(calls, count // size):
+            state = now
+        jax.block_until_ready(state)
 
-    return Trial(run, size, tuple(parameters(params) for params in halves), peak_memory)
+    def weights() -> tuple[Arrays, Arrays]:
+        halves = state.generator, state.discriminator
+        return tuple(jax.device_get(jax.tree.leaves(half.params)) for half in halves)
+
+    return Trial(run, size, weights, peak_memory)
 
 
 def devices(config: Config) -> int:
@@ -123,7 +126,7 @@ def parts_of_update(config: Config) -> dict[str, Row]:
 
     work = [data.batch_size * each for each in operations(describe(config))]
     # Parameters, both moments and gradients are read, all but the last written.
-    adam = 7 * 4 * sum(parameters(half.params) for half in halves)
+    adam = 7 * 4 * sum(leaf.size for leaf in jax.tree.leaves([half.params for half in halves]))
     return {
         "generator": timed(lambda: generate(state.generator.params)) | {"operations": work[0]},
         "discriminator": timed(lambda: discriminate(state.discriminator.params))
@@ -196,11 +199,6 @@ def noise_records(config: Config) -> list[dict]:
     images = [Image.fromarray(rng.integers(0, 256, (*size, 3), np.uint8)) for _ in range(2 * PAIRS)]
     files = [as_png(image) for image in images]
     return [{"name": str(i).encode(), "files": files[2 * i : 2 * i + 2]} for i in range(PAIRS)]
-
-
-def parameters(params: dict) -> int:
-    """How many a network has."""
-    return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def peak_memory() -> int:

@@ -1,6 +1,7 @@
 """Something to be timed, in a process of its own, so that several can be compared turn by turn."""
 
 import importlib.util
+import math
 import multiprocessing
 import os
 import resource
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 from pix2pix_jax.config import Config, UsageError, reason_of
 
 SETTLE = 0.3  # seconds in which the threads of another process, that was timed before, fall asleep
+Arrays = Sequence[Any]  # NumPy's, or like them
 
 
 class Trial(NamedTuple):
@@ -23,7 +25,7 @@ class Trial(NamedTuple):
 
     run: Callable[[int], None]  # so many steps; returns when the last one is done
     steps: int  # of which a run is a multiple
-    parameters: tuple[int, int]  # of generator and discriminator
+    weights: Callable[[], tuple[Arrays, Arrays]]  # of generator and discriminator, after a run
     peak_memory: Callable[[], int]  # bytes, of the device if it has its own
 
 
@@ -207,7 +209,8 @@ def _steps(make: Callable[[], Trial], connection: Connection) -> None:
     trial = make()
     trial.run(trial.steps)
     first = {"first_step_seconds": time.perf_counter() - start, "steps": trial.steps}
-    connection.send(first | {"parameters": list(trial.parameters)})
+    parameters = [sum(math.prod(array.shape) for array in network) for network in trial.weights()]
+    connection.send(first | {"parameters": parameters})
     trial.run(trial.steps)
     while (steps := connection.recv()) is not None:
         time.sleep(SETTLE)

@@ -122,8 +122,42 @@ def test_peers_have_as_many_parameters_as_ours(peer, discriminator):
     config = resolve(Config(data=Data(image_size=(64, 64)), model=small))
     maker = benchmark.implementations([peer])[next(iter(benchmark.PEERS[peer]))]
     layers = describe(config)
-    expected = layers["generator"]["parameters"], layers["discriminator"]["parameters"]
-    assert loaded(maker)(config).parameters == expected
+    trial = loaded(maker)(config)
+    counts = [sum(array.size for array in network) for network in trial.weights()]
+    assert counts == [layers[name]["parameters"] for name in ("generator", "discriminator")]
+
+
+@pytest.mark.parametrize("peer", ["torch", "keras", "flax"])
+def test_every_weight_of_a_peer_learns(peer):
+    """As the tutorial's discriminator does only where it is asked before it is frozen."""
+    pytest.importorskip(peer)
+    small = Model(features=4, depth=5, discriminator="patch16", discriminator_features=4)
+    config = resolve(Config(data=Data(image_size=(32, 32)), model=small))
+    for name in benchmark.PEERS[peer]:
+        if name != "torch compiled":  # whose step is that of the other
+            trial = loaded(benchmark.implementations([peer])[name])(config)
+            trial.run(1)
+            before = [weight.copy() for weight in sum(trial.weights(), [])]
+            trial.run(1)
+            for old, new in zip(before, sum(trial.weights(), []), strict=True):
+                assert (old != new).any()
+
+
+def test_a_call_has_as_many_steps_as_all_intervals_allow(small, monkeypatch):
+    """One on a CPU; elsewhere no interval ends within a call, whose images are 64 a device."""
+    train_options = replace(small.train, log_every=50, checkpoint_every=5000, sample_every=1000)
+    config = replace(small, train=replace(train_options, evaluate_every=0))
+    assert train.steps_a_call(config) == 1
+    given = replace(config, train=replace(config.train, steps_per_call=5))
+    assert train.steps_a_call(given) == 5
+    monkeypatch.setattr("jax.default_backend", lambda: "gpu")
+    for devices, batch, expected in ((1, 1, 50), (1, 4, 10), (1, 64, 1), (1, 65, 1), (4, 4, 50)):
+        monkeypatch.setattr("jax.device_count", lambda devices=devices: devices)
+        at_batch = replace(config, data=replace(config.data, batch_size=batch))
+        assert train.steps_a_call(at_batch) == expected
+    monkeypatch.setattr("jax.device_count", lambda: 1)
+    odd = replace(config, train=replace(config.train, log_every=7))
+    assert train.steps_a_call(odd) == 1
 
 
 def test_ours_trains_as_many_steps_as_it_is_asked_for(small):

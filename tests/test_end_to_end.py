@@ -37,9 +37,12 @@ def test_a_run_leaves_what_the_design_promises(straight):
 
 @pytest.mark.parametrize("steps_per_call", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_stopped_and_resumed_is_the_same_to_the_bit(tiny, straight, tmp_path, steps_per_call):
-    """6 + 6 steps against 12 at once, one or four steps a call, jitter and dropout on."""
+    """6 + 6 steps against 12 at once, one or four steps a call, jitter and dropout on.
+
+    The first six with pairs that are cut on the host, the others with pairs on the device.
+    """
     more = f"--config.train.steps_per_call={steps_per_call}"
-    assert train(tiny, tmp_path, 6, more)[0] == 0
+    assert train(tiny, tmp_path, 6, more, "--config.data.resident_mib=0")[0] == 0
     status, out, _ = train(tiny, tmp_path, 12, more)
     assert status == 0
     assert "going on from step 6" in out

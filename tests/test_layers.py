@@ -64,6 +64,64 @@ def test_transposed_convolution_adds_the_kernel_around_each_pixel(lower):
     np.testing.assert_allclose(lower(x, kernel), expected[:, 1:-1, 1:-1], rtol=1e-5, atol=1e-5)
 
 
+LARGE = (1, 128, 128, 64), (4, 4, 64, 128)  # x and kernel of down2
+GATHERED, MINIMAL, NATIVE = products.gathered, products.minimal, layers.convolution_native
+
+
+@pytest.mark.parametrize(
+    ("x", "kernel", "stride", "expected"),
+    [
+        (*LARGE, 2, (MINIMAL, GATHERED)),
+        ((16, *LARGE[0][1:]), LARGE[1], 2, (MINIMAL, NATIVE)),
+        ((1, 256, 256, 3), (4, 4, 3, 64), 2, (GATHERED, GATHERED)),  # down1
+        ((1, 4, 4, 512), (4, 4, 512, 512), 2, (GATHERED, GATHERED)),  # down7
+        ((1, 31, 31, 512), (4, 4, 512, 1), 1, (products.scattered,) * 2),  # logits
+        ((16, 256, 256, 6), (1, 1, 6, 64), 1, (GATHERED, GATHERED)),  # PixelGAN
+    ],
+)
+def test_lowerings_of_the_papers_convolutions(x, kernel, stride, expected):
+    padding = (0, 0) if kernel[0] == 1 else (1, 1)
+    shapes = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (x, kernel))
+    found = layers.convolution_lowerings(*shapes, stride, padding)
+    assert tuple(lowering.func for lowering in found) == expected
+
+
+BY_TAP, WHOLE = products.transposed_by_tap, products.transposed
+
+
+@pytest.mark.parametrize(
+    ("x", "outputs", "expected"),
+    [
+        ((1, 1, 1, 512), 512, (BY_TAP, BY_TAP)),
+        ((1, 16, 16, 1024), 256, (WHOLE, BY_TAP)),
+        ((1, 32, 32, 512), 128, (products.transposed_minimal, WHOLE)),
+        ((1, 128, 128, 128), 3, (WHOLE, WHOLE)),
+    ],
+)
+def test_lowerings_of_the_papers_transposed_convolutions(x, outputs, expected):
+    kernel = jax.ShapeDtypeStruct((4, 4, x[-1], outputs), jnp.float32)
+    assert layers.transposed_lowerings(jax.ShapeDtypeStruct(x, jnp.float32), kernel) == expected
+
+
+def test_bfloat16_is_not_taken_apart_by_differences():
+    x, kernel = (jax.ShapeDtypeStruct(shape, jnp.bfloat16) for shape in LARGE)
+    assert layers.convolution_lowerings(x, kernel, 2, (1, 1))[0].func is GATHERED
+    assert layers.transposed_lowerings(x, kernel)[0] is WHOLE
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_what_is_chosen_for_many_places_agrees(stride):
+    x, kernel = normal(1, 48, 48, 24), normal(4, 4, 24, 32)
+    chosen = partial(layers.convolution, stride=stride, padding=(1, 1))
+    natives = value_and_gradients(layers.convolution_native, x, kernel, stride, (1, 1))
+    for found, native in zip(value_and_gradients(chosen, x, kernel), natives, strict=True):
+        np.testing.assert_allclose(found, native, rtol=1e-5, atol=1e-5 * np.abs(native).max())
+    natives = value_and_gradients(layers.transposed_native, x, kernel)
+    chosen = value_and_gradients(layers.transposed_convolution, x, kernel)
+    for found, native in zip(chosen, natives, strict=True):
+        np.testing.assert_allclose(found, native, rtol=1e-5, atol=1e-5 * np.abs(native).max())
+
+
 def test_transposed_convolution_is_the_adjoint_of_the_convolution():
     x, y, kernel = normal(1, 8, 8, 3), normal(1, 4, 4, 5), normal(4, 4, 3, 5)
     forward = jnp.vdot(layers.convolution(x, kernel, 2, (1, 1)), y)
@@ -91,6 +149,45 @@ def test_norm_against_numpy(kind, axes):
     mean, variance = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
     expected = (x - mean) / np.sqrt(variance + 1e-5) * np.linspace(0.5, 2, 7)
     np.testing.assert_allclose(y, expected + np.linspace(-1, 1, 7), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("images", [1, 2, None])
+def test_gradients_of_a_norm_are_those_of_its_formula(affine, images):
+    """Of the formula as JAX differentiates it, in double precision."""
+    x, weights = 3 + 2 * normal(4, 5, 6, 7), normal(4, 5, 6, 7)
+    params = {"scale": jnp.linspace(0.5, 2, 7), "bias": jnp.linspace(-1, 1, 7)} if affine else {}
+
+    def ours(x, params):
+        norm = layers.Norm("batch", affine=affine, images=images)
+        return (norm.apply({"params": params}, x) * weights).sum()
+
+    def formula(x, params):
+        y = x.reshape(-1, images or 4, *x.shape[1:])
+        axes = (1, 2, 3)
+        y = y - y.mean(axes, keepdims=True)
+        y = y / jnp.sqrt(jnp.square(y).mean(axes, keepdims=True) + 1e-5)
+        y = y.reshape(x.shape)
+        if affine:
+            y = y * params["scale"][None, None, None] + params["bias"][None, None, None]
+        return (y * weights).sum()
+
+    with jax.enable_x64(True):
+        wide = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), (x, params))
+        expected = jax.grad(formula, (0, 1))(*wide)
+    for found, exact in zip(
+        jax.tree.leaves(jax.grad(ours, (0, 1))(x, params)), jax.tree.leaves(expected), strict=True
+    ):
+        np.testing.assert_allclose(found, exact, rtol=1e-4, atol=1e-5)
+
+
+def test_sums_of_parts_are_the_same():
+    """As a GPU takes them, where a channel has enough values."""
+    x = normal(2, 3, 16, 8, 5)
+    found, whole = layers._sum_of_parts(x, 128), layers._sum(x)
+    assert found.shape == whole.shape == (2, 1, 1, 1, 5)
+    np.testing.assert_allclose(found, np.asarray(x).sum((1, 2, 3), keepdims=True), atol=1e-4)
+    np.testing.assert_allclose(whole, found, atol=1e-4)
 
 
 def test_norm_none_has_no_parameters_and_does_nothing():

@@ -6,10 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from PIL import Image
 from steps import batch_of, keep_gradients
 
 from pix2pix_jax import losses, train_step
 from pix2pix_jax.config import Config, Data, Loss, Optimizer, Train, resolve
+from pix2pix_jax.data.images import as_png
+from pix2pix_jax.data.pipeline import training_data
 from pix2pix_jax.discriminator import make_discriminator
 from pix2pix_jax.generator import make_generator
 from pix2pix_jax.train import shards
@@ -231,6 +234,29 @@ def test_steps_per_call_changes_no_bit(small):
     four, values = steps(start, shards(batches))
     assert_equal(one, four)
     assert_equal({name: np.concatenate([m[name] for m in metrics]) for name in values}, values)
+
+
+def noise_file(rng):
+    return as_png(Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)))
+
+
+def test_pairs_on_all_devices_change_no_bit(small):
+    """Against pairs that are cut on the host, and shared out."""
+    config = replace(small, data=replace(small.data, batch_size=4, flip=True))
+    rng = np.random.default_rng(0)
+    files = [noise_file(rng) for _ in range(10)]
+    records = [{"name": b"", "files": files[2 * i : 2 * i + 2]} for i in range(5)]
+    ends = []
+    for room in (0, 1):
+        config = replace(config, data=replace(config.data, resident_mib=room))
+        batches, pairs = training_data(config, records)
+        assert len(pairs) == 2 * room
+        steps = train_step.parallel_steps(config, pairs)
+        state = train_step.on_devices(train_step.create_state(config))
+        for step in range(3):
+            state, metrics = steps(state, shards([batches[step]]))
+        ends.append((state, metrics))
+    assert_equal(*ends)
 
 
 def test_a_run_compiles_once(small):

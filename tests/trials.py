@@ -1,18 +1,25 @@
 """Trials for the tests of `benchmark`, which write down when they run."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+
+import numpy as np
 
 from pix2pix_jax.config import UsageError
 from pix2pix_jax.trial import Trial
 
 
-def noted(name: str, steps: int = 1, parameters: tuple[int, int] = (3, 2)) -> Trial:
+def noted(name: str, steps: int = 1, sizes: tuple[int, int] = (3, 2)) -> Trial:
     def run(count: int) -> None:
         with Path(os.environ["TRIALS"]).open("a") as log:
             log.write(f"{name} {count}\n")
 
-    return Trial(run, steps, parameters, lambda: 5 * 2**20)
+    return Trial(run, steps, weights_of(*sizes), lambda: 5 * 2**20)
+
+
+def weights_of(*sizes: int) -> Callable[[], tuple]:
+    return lambda: tuple([np.ones((size - 1, 1)), np.ones(1)] for size in sizes)
 
 
 def first(config):
@@ -24,7 +31,7 @@ def second(config):
 
 
 def other(config):
-    return noted("other", parameters=(3, 1))
+    return noted("other", sizes=(3, 1))
 
 
 def broken(config):
@@ -38,7 +45,7 @@ def tiring(config):
         if next(turns, None) is None:
             raise RuntimeError("no more")
 
-    return Trial(run, 1, (3, 2), lambda: 0)
+    return Trial(run, 1, weights_of(3, 2), lambda: 0)
 
 
 def refusing(config):

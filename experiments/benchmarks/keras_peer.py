@@ -83,22 +83,20 @@ def tutorial(config: Config) -> Trial:
 
     g, d = unet(config), discriminator(config)
     d.compile(loss="binary_crossentropy", optimizer=adam(), loss_weights=[0.5])
-    parameters = tuple(
-        sum(int(np.prod(weight.shape)) for weight in network.trainable_weights)
-        for network in (g, d)
-    )
+    learnt = g.trainable_weights, d.trainable_weights
+    rng, shape = np.random.default_rng(0), (data.batch_size, *data.image_size, 3)
+    image, target = (rng.uniform(-1, 1, shape).astype(np.float32) for _ in range(2))
+    grid = d.output_shape[1:]
+    real, fake = (np.full((data.batch_size, *grid), label, np.float32) for label in (1, 0))
+    d.train_on_batch([image, target], real)  # so that it learns what it has not yet to keep
     for layer in d.layers:
         if not isinstance(layer, layers.BatchNormalization):
             layer.trainable = False
     source = keras.Input((*data.image_size, data.input_channels))
     output = g(source)
     gan = keras.Model(source, [d([source, output]), output])
-    weights = [1, config.loss.l1_weight]
-    gan.compile(loss=["binary_crossentropy", "mae"], optimizer=adam(), loss_weights=weights)
-    rng, shape = np.random.default_rng(0), (data.batch_size, *data.image_size, 3)
-    image, target = (rng.uniform(-1, 1, shape).astype(np.float32) for _ in range(2))
-    grid = d.output_shape[1:]
-    real, fake = (np.full((data.batch_size, *grid), label, np.float32) for label in (1, 0))
+    losses = [1, config.loss.l1_weight]
+    gan.compile(loss=["binary_crossentropy", "mae"], optimizer=adam(), loss_weights=losses)
 
     def run(steps: int) -> None:
         for _ in range(steps):
@@ -107,6 +105,9 @@ def tutorial(config: Config) -> Trial:
             d.train_on_batch([image, made], fake)
             gan.train_on_batch(image, [real, target])
 
+    def weights() -> tuple:
+        return tuple([weight.numpy() for weight in network] for network in learnt)
+
     gpus = tf.config.list_physical_devices("GPU")
 
     def peak_memory() -> int:
@@ -114,4 +115,4 @@ def tutorial(config: Config) -> Trial:
             tf.config.experimental.get_memory_info("GPU:0")["peak"] if gpus else resident_memory()
         )
 
-    return Trial(run, 1, parameters, peak_memory)
+    return Trial(run, 1, weights, peak_memory)

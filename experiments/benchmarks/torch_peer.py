@@ -149,8 +149,8 @@ def trial(config: Config, compiled: bool) -> Trial:
         if gpu:
             torch.cuda.synchronize()
 
-    parameters = tuple(
-        sum(parameter.numel() for parameter in network.parameters())
-        for network in (generator, discriminator)
-    )
-    return Trial(run, 1, parameters, torch.cuda.max_memory_allocated if gpu else resident_memory)
+    def weights() -> tuple:
+        networks = generator, discriminator
+        return tuple([p.detach().cpu().numpy() for p in net.parameters()] for net in networks)
+
+    return Trial(run, 1, weights, torch.cuda.max_memory_allocated if gpu else resident_memory)
