@@ -11,12 +11,12 @@ from pathlib import Path
 
 from pix2pix_jax.config import UsageError
 
-XLA_FLAGS = (
+XLA_FLAGS = {
     # What is updated in place is not copied first where that can be seen from the order of things.
-    "--xla_cpu_copy_insertion_use_region_analysis=true",
+    "cpu": "--xla_cpu_copy_insertion_use_region_analysis=true",
     # The vendor's matrix products are as fast as generated ones, and take no time to choose.
-    "--xla_gpu_enable_triton_gemm=false",
-)
+    "gpu": "--xla_gpu_enable_triton_gemm=false",
+}
 HUGE_PAGE = 2**21
 
 
@@ -28,8 +28,9 @@ def start_backend() -> None:
     Raises:
       UsageError: it cannot have the devices that it was told to use.
     """
-    set_flags()
-    if on_cpu():
+    platform = expected_platform()
+    set_flags(platform)
+    if platform == "cpu":
         keep_memory()
     import jax  # late, so that help comes at once
 
@@ -44,12 +45,21 @@ def start_backend() -> None:
         ) from error
 
 
-def set_flags() -> None:
-    """Sets XLA_FLAGS; those that the user has set come last, and win."""
-    given = os.environ.get("XLA_FLAGS", "").split()
-    if not given or given[0].startswith("-"):  # or it is the name of a file of flags
-        ours = (flag for flag in XLA_FLAGS if flag not in given)
-        os.environ["XLA_FLAGS"] = " ".join([*ours, *given])
+def expected_platform() -> str:
+    """Where JAX will compute, as far as can be told before it is started: cpu, gpu or tpu."""
+    if asked := os.environ.get("JAX_PLATFORMS", "").partition(",")[0]:
+        return "gpu" if asked in ("cuda", "rocm") else asked
+    if find_spec("libtpu"):
+        return "tpu"
+    return "gpu" if entry_points(group="jax_plugins") else "cpu"
+
+
+def set_flags(platform: str) -> None:
+    """Adds what a platform needs to XLA_FLAGS; those that the user has set come last, and win."""
+    given, ours = os.environ.get("XLA_FLAGS", "").split(), XLA_FLAGS.get(platform)
+    of_a_file = given and not given[0].startswith("-")  # which is named instead
+    if ours and not of_a_file and ours not in given:
+        os.environ["XLA_FLAGS"] = " ".join([ours, *given])
 
 
 def keep_programs() -> None:
@@ -80,13 +90,6 @@ def cpu(field: str) -> str:
             if name.strip() == field:
                 return value.strip()
     return ""
-
-
-def on_cpu() -> bool:
-    """Whether JAX will compute on a CPU, as far as can be told before it is started."""
-    asked = os.environ.get("JAX_PLATFORMS", "")
-    accelerated = entry_points(group="jax_plugins") or find_spec("libtpu")
-    return asked == "cpu" or not (asked or accelerated)
 
 
 def keep_memory() -> None:

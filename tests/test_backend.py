@@ -42,24 +42,29 @@ def test_memory_that_was_freed_is_had_again_without_the_kernel():
 def test_flags_of_the_user_come_after_ours(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_enable_triton_gemm=true")
     for _ in range(2):  # the second time, all of it is there
-        backend.set_flags()
-        assert os.environ["XLA_FLAGS"].split() == [
-            *backend.XLA_FLAGS,
-            "--xla_gpu_enable_triton_gemm=true",
-        ]
-    monkeypatch.setenv("XLA_FLAGS", "flags.txt")
-    backend.set_flags()
-    assert os.environ["XLA_FLAGS"] == "flags.txt"
+        backend.set_flags("gpu")
+        ours = "--xla_gpu_enable_triton_gemm=false"
+        assert os.environ["XLA_FLAGS"] == f"{ours} --xla_gpu_enable_triton_gemm=true"
+    for given, platform in (("flags.txt", "cpu"), ("--xla_dump_to=dump", "tpu")):
+        monkeypatch.setenv("XLA_FLAGS", given)
+        backend.set_flags(platform)
+        assert os.environ["XLA_FLAGS"] == given
 
 
 @pytest.mark.parametrize(
     ("platforms", "plugins", "expected"),
-    [("", [], True), ("", ["cuda"], False), ("cpu", ["cuda"], True), ("cuda,cpu", [], False)],
+    [
+        ("", [], "cpu"),
+        ("", ["cuda"], "gpu"),
+        ("cpu", ["cuda"], "cpu"),
+        ("cuda,cpu", [], "gpu"),
+        ("tpu", [], "tpu"),
+    ],
 )
 def test_where_jax_will_compute(monkeypatch, platforms, plugins, expected):
     monkeypatch.setenv("JAX_PLATFORMS", platforms)
     monkeypatch.setattr(backend, "entry_points", lambda group: plugins)
-    assert backend.on_cpu() is expected
+    assert backend.expected_platform() == expected
 
 
 @pytest.mark.slow
