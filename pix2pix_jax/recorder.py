@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -110,10 +111,10 @@ def sampler(
     images, targets = (np.stack([e[name] for e in examples]) for name in ("input", "target"))
     keys = jax.random.split(purpose_key(config, "samples"), len(examples))
     generator = make_generator(config)
-    apply = jax.jit(lambda params: translate(generator, params, images, keys))
+    apply = jax.jit(partial(translate, generator))
 
     def sample(step: int, params: dict) -> tuple[Image.Image, float]:
-        outputs = np.asarray(apply(params))
+        outputs = np.asarray(apply(params, images, keys))
         error = float(np.abs(outputs - targets).mean())
         check_finite(step, "validation/l1", error)
         return sample_grid({"input": images, "output": outputs, "target": targets}), error

@@ -199,22 +199,25 @@ def parallel_steps(
     mean = (lambda tree: tree) if alone else partial(jax.lax.pmean, axis_name="devices")
     train_step = make_train_step(config, mean)
 
-    def steps(state: TrainState, batches: Batch, pairs: Batch) -> tuple[TrainState, Metrics]:
+    def steps(
+        state: TrainState, batches: Batch, pairs: Batch, key: Array
+    ) -> tuple[TrainState, Metrics]:
         def one(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
             batch = taken(pairs, batch, config.data)
-            return train_step(state, batch, step_key(config, state.step))
+            return train_step(state, batch, jax.random.fold_in(key, state.step))
 
         return jax.lax.scan(one, state, batches)
 
     mapped = jax.pmap(
         steps,
         axis_name="devices",
-        in_axes=(None, 0, None),
+        in_axes=(None, 0, None, None),
         out_axes=(None, None),
         donate_argnums=0,
     )
-    resident = on_devices(pairs or {})
-    return lambda state, batches: mapped(state, batches, resident)
+    # Handed over and no part of the program, which is the same for all seeds and data.
+    resident, key = on_devices((pairs or {}, purpose_key(config, "steps")))
+    return lambda state, batches: mapped(state, batches, resident, key)
 
 
 def on_devices(tree: Any) -> Any:

@@ -69,13 +69,14 @@ def test_where_jax_will_compute(monkeypatch, platforms, plugins, expected):
 
 @pytest.mark.slow
 def test_what_was_compiled_is_kept_on_disk(tiny, tmp_path):
-    """A second start finds all that it needs; where there is no home to keep it in, it trains."""
+    """Another seed finds all that it needs; where there is no home to keep it in, it trains."""
     compiled, found = tmp_path / ".cache/pix2pix_jax/compiled", []
     # Its cache of fonts is not to be made anew.
     elsewhere = {"JAX_COMPILATION_CACHE_DIR": "", "MPLCONFIGDIR": matplotlib.get_configdir()}
     elsewhere["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"  # or it would be a matter of luck
     for number in range(2):
         arguments = "train", *tiny, f"--workdir={tmp_path}/{number}", "--config.train.steps=4"
+        arguments += (f"--config.seed={number}",)
         status, _, err = run(*arguments, HOME=str(tmp_path), **elsewhere)
         assert (status, err) == (0, "")
         found.append({path.name for path in compiled.glob("*/*-cache")})

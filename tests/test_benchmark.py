@@ -212,7 +212,7 @@ def test_growth_is_drawn_beside_that_of_the_work():
 def test_benchmark_of_a_tiny_run(tmp_path):
     arguments = "benchmark", "--config=experiments/quickstart.py", *TINY, f"--workdir={tmp_path}"
     deepest = "--config.model.depth=5"  # as peers have it
-    status, out, err = run(*arguments, deepest, "--peers=flax", "--sweep=devices", "--rounds=2")
+    status, out, err = run(*arguments, deepest, "--peers=flax", "--sweep=devices", "--rounds=1")
     assert (status, err) == (0, "")
     found = json.loads((tmp_path / "benchmark.json").read_text())
     ours, flax = (found["implementations"][name] for name in ("pix2pix_jax", "flax"))

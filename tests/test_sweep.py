@@ -302,6 +302,8 @@ def tiny_sweep(tmp_path_factory):
     experiment.write_text(
         "from dataclasses import replace\n"
         "from pix2pix_jax.config_files import load_experiment\n"
+        "from pix2pix_jax.segmenter import STEPS\n"
+        "STEPS['synthetic_facades'] = 400\n"  # or it would take most of the time
         "def sweep(seeds=2):\n"
         f"    config = load_experiment({str(ROOT / 'experiments/quickstart.py')!r})\n"
         "    for name in ('pixel', 'patch16'):\n"
