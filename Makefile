@@ -2,6 +2,8 @@ PYTHON ?= python3
 VENV ?= .venv
 WORKDIR ?= runs/quickstart
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+# All of them, or some files.
+TESTS := tests
 # Tests at a time: more would not fit the memory of a small machine.
 TWO := --numprocesses=2
 INSTALLED := $(VENV)/installed-$(VERSION)
@@ -13,7 +15,7 @@ train: setup
 	$(VENV)/bin/python -m pix2pix_jax train --config=experiments/quickstart.py --workdir=$(WORKDIR)
 
 test: setup
-	$(VENV)/bin/python -m pytest $(TWO) --dist=loadfile -m "not slow"
+	$(VENV)/bin/python -m pytest $(TWO) --dist=loadfile -m "not slow" $(TESTS)
 
 test-slow: setup
 	$(VENV)/bin/python -m pytest $(TWO) --dist=worksteal -m slow

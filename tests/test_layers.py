@@ -15,7 +15,8 @@ def value_and_gradients(lower, x, kernel, *args):
         y = lower(x, kernel, *args)
         return (y * jnp.cos(jnp.arange(y.size)).reshape(y.shape)).sum(), y
 
-    (_, y), gradients = jax.value_and_grad(weighted, (0, 1), has_aux=True)(x, kernel)
+    both = jax.jit(jax.value_and_grad(weighted, (0, 1), has_aux=True))
+    (_, y), gradients = both(x, kernel)
     return [y, *gradients]
 
 
