@@ -140,8 +140,9 @@ def growth(sweep: dict[str, Any], flat: bool = False) -> str:
     power = 0 if flat else {"size": 2}.get(name, 1)
     work = [milliseconds * (value / first) ** power for value in values]
     axes.plot(values, work, color="black", linestyle="--", linewidth=1, label="as the work")
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log", base=2)
+    for axis, set_scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
+        set_scale("log", base=2)
+        axis.set_major_formatter("{x:,.4g}")
     axes.set_xlabel({"batch": "images a step", "size": "pixels a side"}.get(name, name))
     axes.set_ylabel("ms a step")
     axes.legend(fontsize=8)
