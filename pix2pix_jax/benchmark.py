@@ -51,7 +51,7 @@ def benchmark(config: Config, workdir: Path, peers: Iterable[str], sweep: str, r
     if len(makers) > 1:
         check_plain(config)
     say(f"timing {', '.join(makers)} in {rounds} turns; compiling takes a minute on a CPU")
-    with surroundings() as environment:
+    with surroundings(of_one(makers)) as environment:
         found = compared(makers, config, rounds, environment)
         check_alike(found)
         ours = found[OURS]
@@ -71,12 +71,18 @@ def benchmark(config: Config, workdir: Path, peers: Iterable[str], sweep: str, r
         "phases": with_shares(parts, config.data.batch_size),
     }
     say(phases_text(results["phases"]))
+    write(results, workdir)  # which a sweep may take long to add to
     if sweep:
         results["sweep"] = {"of": sweep, "points": swept(config, sweep, makers, rounds)}
-    write_whole(workdir / "benchmark.json", json.dumps(results, indent=2) + "\n")
-    write_whole(workdir / "report" / "benchmark.html", report(results))
+        write(results, workdir)
     say(f"{workdir}/benchmark.json has all numbers, {workdir}/report/benchmark.html shows them")
     return 0
+
+
+def write(results: dict[str, Any], workdir: Path) -> None:
+    """All that was found, as JSON and as a page."""
+    write_whole(workdir / "benchmark.json", json.dumps(results, indent=2) + "\n")
+    write_whole(workdir / "report" / "benchmark.html", report(results))
 
 
 def implementations(peers: Iterable[str]) -> dict[str, Maker]:
@@ -99,18 +105,28 @@ def surroundings(devices: int = 0) -> Iterator[dict[str, str]]:
     Args:
       devices: how many to see; 0: as many as there are.
     """
-    with TemporaryDirectory() as compiled:
+    with TemporaryDirectory(ignore_cleanup_errors=True) as compiled:
         environment = {
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+            "TF_FORCE_GPU_ALLOW_GROWTH": "true",
             "JAX_COMPILATION_CACHE_DIR": compiled,
             "TORCHINDUCTOR_CACHE_DIR": compiled,
         }
         if devices:
+            given = os.environ.get("CUDA_VISIBLE_DEVICES")
+            gpus = map(str, range(devices)) if given is None else given.split(",")[:devices]
             environment |= {
                 "JAX_NUM_CPU_DEVICES": str(devices),
-                "CUDA_VISIBLE_DEVICES": ",".join(map(str, range(devices))),
+                "CUDA_VISIBLE_DEVICES": ",".join(gpus),
             }
+        if os.environ.get("JAX_PLATFORMS") == "cpu":  # so that it is for the peers, too
+            environment["CUDA_VISIBLE_DEVICES"] = ""
         yield environment
+
+
+def of_one(makers: dict[str, Maker]) -> int:
+    """How many devices are timed: one where there are peers, who know of no more; or all."""
+    return int(len(makers) > 1)
 
 
 def check_plain(config: Config) -> None:
@@ -185,13 +201,17 @@ def swept(
     """Times a config at several batches, sizes or numbers of devices."""
     points = []
     for value in SWEEPS[sweep]:
-        devices = value if sweep == "devices" else 0
-        with surroundings(devices) as environment:
+        if sweep == "devices":
+            makers = {OURS: makers[OURS]}
+        with surroundings(value if sweep == "devices" else of_one(makers)) as environment:
             try:
-                if devices:
-                    makers = {OURS: makers[OURS]}
-                    check_devices(devices, config, environment)
-                found = compared(makers, at(config, sweep, value), rounds, environment)
+                if sweep == "devices":
+                    check_devices(value, config, environment)
+                point = at(config, sweep, value)
+                if len(makers) > 1:
+                    check_plain(point)
+                found = compared(makers, point, rounds, environment)
+                check_alike(found)
             except (UsageError, Failed) as error:  # which is so for all of them
                 found = {name: {"failed": str(error)} for name in makers}
         points.append({sweep: value, "implementations": found})
@@ -212,14 +232,15 @@ def check_devices(devices: int, config: Config, environment: dict[str, str]) -> 
     """Raises UsageError where there are fewer."""
     there = outcome(Maker(PHASES, "devices"), config, environment)
     if there != devices:
-        raise UsageError(f"there are no {devices} devices here, but {there}")
+        raise UsageError(f"{there} devices are seen here, and not {devices}")
 
 
 def machine() -> dict[str, Any]:
     """What it ran on."""
+    affine = getattr(os, "sched_getaffinity", None)  # of Linux
     return {
         "cpu": cpu("model name") or platform.processor() or platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": len(affine(0)) if affine else os.cpu_count(),
         "python": platform.python_version(),
     } | {name: version(name) for name in ("jax", "flax", "optax")}
 

@@ -116,6 +116,13 @@ def escaped(rows: list[list[str]]) -> list[list[str]]:
     return [[html.escape(cell) for cell in row] for row in rows]
 
 
+def as_the_work(values: list[int], known: tuple[int, float], name: str, flat: bool) -> list[float]:
+    """Milliseconds that are to those of a known value as the work is to its work."""
+    value, milliseconds = known
+    power = 0 if flat else {"size": 2}.get(name, 1)
+    return [milliseconds * (other / value) ** power for other in values]
+
+
 def growth(sweep: dict[str, Any], flat: bool = False) -> str:
     """Milliseconds of a step against what was varied, both in powers of two.
 
@@ -135,10 +142,8 @@ def growth(sweep: dict[str, Any], flat: bool = False) -> str:
     figure, axes = chart(3)
     for implementation, points in lines.items():
         axes.plot(*zip(*points, strict=True), "o-", label=implementation)
-    first, milliseconds = next(iter(lines.values()))[0]
-    values = [point[name] for point in sweep["points"] if point[name] >= first]
-    power = 0 if flat else {"size": 2}.get(name, 1)
-    work = [milliseconds * (value / first) ** power for value in values]
+    values = [point[name] for point in sweep["points"]]
+    work = as_the_work(values, next(iter(lines.values()))[0], name, flat)
     axes.plot(values, work, color="black", linestyle="--", linewidth=1, label="as the work")
     for axis, set_scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
         set_scale("log", base=2)

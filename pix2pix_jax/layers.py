@@ -19,10 +19,11 @@ from pix2pix_jax import products
 # Where one lowering becomes faster than another, as timed on two CPU cores and on an H200. Places
 # are those of all images: outputs of a convolution, inputs of a transposed one.
 FEW_CHANNELS = 16
-MINIMAL_PLACES = 512  # more than so many
-MINIMAL_TRANSPOSED_PLACES = 1024  # so many, or more
-BY_TAP_PLACES = {"cpu": 64, "gpu": 256}  # so many, or fewer
-NATIVE_IMAGES = 8  # more than so many, on a GPU
+# Each is the first number of which the one that it names is the better one; of BY_TAP the last.
+FEWEST_MINIMAL = 513  # places
+FEWEST_MINIMAL_TRANSPOSED = 1024  # places
+MOST_BY_TAP_CPU, MOST_BY_TAP_GPU = 64, 256  # places
+FEWEST_NATIVE = 9  # images, real and generated ones, on a GPU
 NORM_PARTS = 16, 128  # of a sum on a GPU: from, and up to
 
 Lowering = Callable[[Array, Array], Array]  # of x and kernel
@@ -55,9 +56,9 @@ def convolution_lowerings(
     cpu = gpu = partial(products.gathered, stride=stride, padding=padding)
     places = (x.shape[0], *products.output_size(x, k, stride, padding))
     if k == 4 and c > FEW_CHANNELS and known(places):
-        if math.prod(places) > MINIMAL_PLACES and exact(x):
+        if math.prod(places) >= FEWEST_MINIMAL and exact(x):
             cpu = partial(products.minimal, stride=stride, padding=padding)
-        if x.shape[0] > NATIVE_IMAGES:
+        if x.shape[0] >= FEWEST_NATIVE:
             gpu = partial(convolution_native, stride=stride, padding=padding)
     return cpu, gpu
 
@@ -84,9 +85,9 @@ def transposed_lowerings(x: Array, kernel: Array) -> tuple[Lowering, Lowering]:
     places, o = math.prod(x.shape[:3]), kernel.shape[-1]
     cpu, gpu = (
         products.transposed_by_tap if places <= few else products.transposed
-        for few in BY_TAP_PLACES.values()
+        for few in (MOST_BY_TAP_CPU, MOST_BY_TAP_GPU)
     )
-    if places >= MINIMAL_TRANSPOSED_PLACES and o > FEW_CHANNELS and exact(x):
+    if places >= FEWEST_MINIMAL_TRANSPOSED and o > FEW_CHANNELS and exact(x):
         cpu = products.transposed_minimal
     return cpu, gpu
 

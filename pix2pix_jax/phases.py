@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -107,31 +108,39 @@ def parts_of_update(config: Config) -> dict[str, Row]:
     state = create_state(config)
     halves = state.generator, state.discriminator
 
+    # All that they see is handed to them, or it would be computed once, while they are compiled.
     @jax.jit
     @jax.grad
-    def generate(params: dict) -> Array:
+    def generate(params: dict, batch: dict, keys: Array) -> Array:
         output = generator.apply({"params": params}, batch["input"], keys)
         return losses.l1(output, batch["target"])
 
     @jax.jit
     @jax.grad
-    def discriminate(params: dict) -> Array:  # a real and a generated image of each pair
+    def discriminate(params: dict, batch: dict) -> Array:  # two images of each pair
         sides = ("input", "target") if config.loss.conditional else ("target",)
         pair = jnp.concatenate([batch[side] for side in sides], -1)
         logits = discriminator.apply({"params": params}, jnp.concatenate([pair] * 2))
         return jnp.square(logits).mean()
 
-    def optimize(halves: tuple) -> tuple:
-        return tuple(update(half, half.params, optimizer) for half in halves)
+    @partial(jax.jit, donate_argnums=0)
+    def optimize(halves: tuple, gradients: list) -> tuple:
+        both = zip(halves, gradients, strict=True)
+        return tuple(update(half, gradient, optimizer) for half, gradient in both)
 
+    gradients = [jax.tree.map(jnp.copy, half.params) for half in halves]
     work = [data.batch_size * each for each in operations(describe(config))]
     # Parameters, both moments and gradients are read, all but the last written.
     adam = 7 * 4 * sum(leaf.size for leaf in jax.tree.leaves([half.params for half in halves]))
     return {
-        "generator": timed(lambda: generate(state.generator.params)) | {"operations": work[0]},
-        "discriminator": timed(lambda: discriminate(state.discriminator.params))
+        "generator": timed(lambda: generate(state.generator.params, batch, keys))
+        | {"operations": work[0]},
+        "discriminator": timed(lambda: discriminate(state.discriminator.params, batch))
         | {"operations": work[1] * 3 // 4},  # the rest is the generator's loss
-        "optimizer": timed_in_place(optimize, jax.tree.map(jnp.copy, halves)) | {"bytes": adam},
+        "optimizer": timed_in_place(
+            lambda halves: optimize(halves, gradients), jax.tree.map(jnp.copy, halves)
+        )
+        | {"bytes": adam},
     }
 
 
@@ -144,7 +153,8 @@ def limits(dtype: str) -> dict[str, Row]:
     copied = {"bytes": 2 * 4 * length}  # read, and written
     return {
         "matrix product": timed(lambda: product(matrix, matrix)) | {"operations": 2 * side**3},
-        "copy": timed_in_place(lambda x: x + 1, jnp.ones(length, jnp.float32)) | copied,
+        "copy": timed_in_place(jax.jit(lambda x: x + 1, donate_argnums=0), jnp.ones(length))
+        | copied,
     }
 
 
@@ -159,12 +169,11 @@ def timed(run: Callable[[], Any], runs: int = 7) -> Row:
 
 
 def timed_in_place(change: Callable[[Any], Any], tree: Any) -> Row:
-    """The same, of what becomes of arrays where they are."""
-    in_place = jax.jit(change, donate_argnums=0)
+    """The same, of a function to which arrays are donated for what becomes of them."""
 
     def run() -> Any:
         nonlocal tree
-        tree = in_place(tree)
+        tree = change(tree)
         return tree
 
     return timed(run)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from pix2pix_jax.config import Config, UsageError, reason_of
 
+PATIENCE = 1800  # seconds until a process that does not answer is given up
 SETTLE = 0.3  # seconds in which the threads of another process, that was timed before, fall asleep
 Arrays = Sequence[Any]  # NumPy's, or like them
 
@@ -65,6 +66,8 @@ class Worker:
           UsageError: it could.
         """
         try:
+            if not self.connection.poll(PATIENCE):
+                raise Failed(f"no answer in {PATIENCE} s")
             answer = self.connection.recv()
         except (EOFError, ConnectionResetError):
             self.process.join()
@@ -82,8 +85,9 @@ class Worker:
     def close(self) -> None:
         """Ends it, whatever it does."""
         self.connection.close()  # of which it hears
-        self.process.join(10)
+        self.process.join(1)
         self.process.kill()
+        self.process.join()
 
 
 def compared(
@@ -125,7 +129,7 @@ def compared(
 
     def measure(name: str) -> None:
         whole = found[name].pop("steps")
-        steps[name] = whole * max(1, round(seconds / workers[name].asked(whole) / whole))
+        steps[name] = whole * max(1, math.ceil(seconds / workers[name].asked(whole) / whole))
 
     def take_turn(name: str) -> None:
         turns[name].append(workers[name].asked(steps[name]))

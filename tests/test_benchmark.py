@@ -194,6 +194,31 @@ def test_shares_are_of_what_the_machine_can_do():
     assert found["data on the host"] == {"seconds": 3.0, "images_per_second": 2 / 3}
 
 
+@pytest.mark.parametrize(
+    ("name", "flat", "expected"),
+    [("size", False, [3, 12, 48]), ("batch", False, [6, 12, 24]), ("devices", True, [12] * 3)],
+)
+def test_what_grows_as_its_work(name, flat, expected):
+    assert benchmark_page.as_the_work([1, 2, 4], (2, 12.0), name, flat) == expected
+
+
+def test_a_peer_that_does_not_answer_is_given_up(timed, monkeypatch):
+    monkeypatch.setattr(trial, "PATIENCE", 3)
+    found, _ = timed("first", "sleeping")
+    assert found["sleeping"] == {"failed": "no answer in 3 s"}
+    assert found["first"]["seconds_per_step"] >= 0
+
+
+def test_gpus_are_those_that_were_given(monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,6")
+    with benchmark.surroundings(2) as environment:
+        assert environment["CUDA_VISIBLE_DEVICES"] == "3,5"
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    with benchmark.surroundings(2) as environment:
+        assert environment["CUDA_VISIBLE_DEVICES"] == ""
+
+
 def test_growth_is_drawn_beside_that_of_the_work():
     points = [
         {"size": size, "implementations": {"ours": {"seconds_per_step": size / 64}}}

@@ -1,6 +1,7 @@
 """Trials for the tests of `benchmark`, which write down when they run."""
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,6 +51,10 @@ def tiring(config):
 
 def refusing(config):
     raise UsageError("data.batch_size: no")
+
+
+def sleeping(config):
+    time.sleep(60)
 
 
 def ending(config):
