@@ -103,7 +103,8 @@ def parts_of_update(config: Config) -> dict[str, Row]:
     data, optimizer = config.data, make_optimizer(config)
     generator = make_generator(config)
     discriminator = make_discriminator(config).clone(norm_images=data.batch_size)
-    batch = taken({}, train_batches(config, noise_records(config))[0], data)
+    host = train_batches(config, noise_records(config))[0]
+    batch = jax.device_put(taken({}, host, data))
     keys = jax.vmap(lambda i: jax.random.fold_in(step_key(config, 0), i))(batch["index"])
     state = create_state(config)
     halves = state.generator, state.discriminator
