@@ -64,6 +64,7 @@ def test_flags_of_the_user_come_after_ours(monkeypatch):
 def test_where_jax_will_compute(monkeypatch, platforms, plugins, expected):
     monkeypatch.setenv("JAX_PLATFORMS", platforms)
     monkeypatch.setattr(backend, "entry_points", lambda group: plugins)
+    monkeypatch.setattr(backend, "find_spec", lambda name: None)
     assert backend.expected_platform() == expected
 
 

@@ -95,18 +95,18 @@ def plain(config: Config) -> Trial:
             return generator.apply({"params": params}, image, mutable=kept, rngs=rngs)[0]
 
         def d_loss(params: dict) -> Array:
-            real, fake = judge(params, target), judge(params, generate(g))
-            both = cross_entropy(real, True) + cross_entropy(fake, False)
+            both = cross_entropy(judge(params, target), True)
+            both = both + cross_entropy(judge(params, fake), False)
             return config.loss.discriminator_weight * both
 
-        def g_loss(params: dict) -> Array:
-            fake = generate(params)
+        def g_loss(fake: Array) -> Array:
             l1 = jnp.abs(fake - target).mean()
             return cross_entropy(judge(d, fake), True) + config.loss.l1_weight * l1
 
+        fake, pull_back = jax.vjp(generate, g)
         updates, d_state = adam.update(jax.grad(d_loss)(d), d_state)
         d = optax.apply_updates(d, updates)
-        updates, g_state = adam.update(jax.grad(g_loss)(g), g_state)
+        updates, g_state = adam.update(pull_back(jax.grad(g_loss)(fake))[0], g_state)
         return optax.apply_updates(g, updates), d, g_state, d_state, jax.random.fold_in(key, 0)
 
     rngs = {"params": keys[2], "dropout": keys[2]}

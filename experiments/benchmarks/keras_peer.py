@@ -82,7 +82,8 @@ def tutorial(config: Config) -> Trial:
         return keras.optimizers.Adam(options.learning_rate, options.b1, options.b2)
 
     g, d = unet(config), discriminator(config)
-    d.compile(loss="binary_crossentropy", optimizer=adam(), loss_weights=[config.loss.discriminator_weight])
+    half = [config.loss.discriminator_weight]
+    d.compile(loss="binary_crossentropy", optimizer=adam(), loss_weights=half)
     learnt = g.trainable_weights, d.trainable_weights
     rng, shape = np.random.default_rng(0), (data.batch_size, *data.image_size, 3)
     image, target = (rng.uniform(-1, 1, shape).astype(np.float32) for _ in range(2))
