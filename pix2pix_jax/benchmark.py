@@ -68,7 +68,7 @@ def benchmark(config: Config, workdir: Path, peers: Iterable[str], sweep: str, r
         "machine": {"device": device} | machine(),
         "config": summary(config),
         "implementations": found,
-        "phases": with_shares(parts, config.data.batch_size),
+        "phases": with_shares(parts),
     }
     say(phases_text(results["phases"]))
     write(results, workdir)  # which a sweep may take long to add to
@@ -172,17 +172,14 @@ def told(ask: Any, *arguments: Any) -> Any:
         raise UsageError(f"{OURS}: {error}") from error
 
 
-def with_shares(found: dict[str, dict[str, Any]], images: int) -> dict[str, Any]:
+def with_shares(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Adds what a second does, and the share that it is of the matrix product's or the copy's.
 
     Args:
-      found: by part, its `seconds`, and `operations` or `bytes` if it is known for those.
-      images: that each part has, but for what a device can do.
+      found: by part, its `seconds`, and what is known of `images`, `operations` and `bytes` in it.
     """
-    for name, row in found.items():
-        if name not in ("matrix product", "copy"):
-            row["images_per_second"] = images / row["seconds"]
-        for work in ("operations", "bytes"):
+    for row in found.values():
+        for work in ("images", "operations", "bytes"):
             if work in row:
                 row[f"{work}_per_second"] = row[work] / row["seconds"]
     peak = found["matrix product"]["operations_per_second"]
@@ -200,13 +197,13 @@ def swept(
 ) -> list[dict[str, Any]]:
     """Times a config at several batches, sizes or numbers of devices."""
     points = []
+    if sweep == "devices":
+        makers = {OURS: makers[OURS]}
     for value in SWEEPS[sweep]:
-        if sweep == "devices":
-            makers = {OURS: makers[OURS]}
         with surroundings(value if sweep == "devices" else of_one(makers)) as environment:
             try:
                 if sweep == "devices":
-                    check_devices(value, config, environment)
+                    check_seen(value, config, environment)
                 point = at(config, sweep, value)
                 if len(makers) > 1:
                     check_plain(point)
@@ -228,7 +225,7 @@ def at(config: Config, sweep: str, value: int) -> Config:
     return resolve(changed(config, {"data": {"batch_size": images}}))
 
 
-def check_devices(devices: int, config: Config, environment: dict[str, str]) -> None:
+def check_seen(devices: int, config: Config, environment: dict[str, str]) -> None:
     """Raises UsageError where there are fewer."""
     there = outcome(Maker(PHASES, "devices"), config, environment)
     if there != devices:

@@ -19,11 +19,10 @@ from pix2pix_jax import products
 # Where one lowering becomes faster than another, as timed on two CPU cores and on an H200. Places
 # are those of all images: outputs of a convolution, inputs of a transposed one.
 FEW_CHANNELS = 16
-# Each is the first number of which the one that it names is the better one; of BY_TAP the last.
-FEWEST_MINIMAL = 513  # places
-FEWEST_MINIMAL_TRANSPOSED = 1024  # places
-MOST_BY_TAP_CPU, MOST_BY_TAP_GPU = 64, 256  # places
-FEWEST_NATIVE = 9  # images, real and generated ones, on a GPU
+FEWEST_MINIMAL = 513  # from so many places on, on a CPU
+FEWEST_MINIMAL_TRANSPOSED = 1024  # from so many places on, on a CPU
+MOST_BY_TAP_CPU, MOST_BY_TAP_GPU = 64, 256  # up to so many places
+FEWEST_NATIVE = 9  # from so many images on, real and generated ones, on a GPU
 NORM_PARTS = 16, 128  # of a sum on a GPU: from, and up to
 
 Lowering = Callable[[Array, Array], Array]  # of x and kernel

@@ -60,7 +60,7 @@ def steps(config: Config) -> Trial:
 
     def weights() -> tuple[Arrays, Arrays]:
         halves = state.generator, state.discriminator
-        return tuple(jax.device_get(jax.tree.leaves(half.params)) for half in halves)
+        return tuple(jax.tree.leaves(half.params) for half in halves)
 
     return Trial(run, size, weights, peak_memory)
 
@@ -79,16 +79,22 @@ def parts(config: Config) -> dict[str, Any]:
     """
     start_backend()
     check_devices(config.data.batch_size)
-    images = config.data.batch_size // jax.device_count()
-    alone = replace(config, data=replace(config.data, batch_size=images))
-    found = parts_of_data(config) | parts_of_update(alone) | limits(config.train.dtype)
-    work = images * sum(operations(describe(config)))
-    return found | {"step": {"operations": work}, "device": jax.devices()[0].device_kind}
+    images, records = config.data.batch_size, noise_records(config)
+    share = images // jax.device_count()
+    alone = replace(config, data=replace(config.data, batch_size=share))
+    work = tuple(share * each for each in operations(describe(config)))
+    of_data, of_update = parts_of_data(config, records), parts_of_update(alone, records, work)
+    return {
+        **{name: row | {"images": images} for name, row in of_data.items()},
+        **{name: row | {"images": share} for name, row in of_update.items()},
+        **limits(config.train.dtype),
+        "step": {"operations": sum(work), "images": images},
+        "device": jax.devices()[0].device_kind,
+    }
 
 
-def parts_of_data(config: Config) -> dict[str, Row]:
+def parts_of_data(config: Config, records: list[dict]) -> dict[str, Row]:
     """Batches of images, which are cut on the host, or of choices alone; and their way."""
-    records = noise_records(config)
     batches = train_batches(config, records)
     batch = batches[0]
     return {
@@ -98,13 +104,18 @@ def parts_of_data(config: Config) -> dict[str, Row]:
     }
 
 
-def parts_of_update(config: Config) -> dict[str, Row]:
-    """Both networks, forward and backward, and both Adams."""
+def parts_of_update(config: Config, records: list[dict], work: tuple[int, int]) -> dict[str, Row]:
+    """Both networks, forward and backward, and both Adams.
+
+    Args:
+      config: of one device's share of a batch.
+      records: pairs.
+      work: operations of both networks in a step on that.
+    """
     data, optimizer = config.data, make_optimizer(config)
     generator = make_generator(config)
     discriminator = make_discriminator(config).clone(norm_images=data.batch_size)
-    host = train_batches(config, noise_records(config))[0]
-    batch = jax.device_put(taken({}, host, data))
+    batch = jax.device_put(taken({}, train_batches(config, records)[0], data))
     keys = jax.vmap(lambda i: jax.random.fold_in(step_key(config, 0), i))(batch["index"])
     state = create_state(config)
     halves = state.generator, state.discriminator
@@ -130,7 +141,6 @@ def parts_of_update(config: Config) -> dict[str, Row]:
         return tuple(update(half, gradient, optimizer) for half, gradient in both)
 
     gradients = [jax.tree.map(jnp.copy, half.params) for half in halves]
-    work = [data.batch_size * each for each in operations(describe(config))]
     # Parameters, both moments and gradients are read, all but the last written.
     adam = 7 * 4 * sum(leaf.size for leaf in jax.tree.leaves([half.params for half in halves]))
     return {

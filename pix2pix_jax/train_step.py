@@ -204,6 +204,7 @@ def parallel_steps(
     ) -> tuple[TrainState, Metrics]:
         def one(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
             batch = taken(pairs, batch, config.data)
+            # The key is step_key's, with the first half of the way done outside.
             return train_step(state, batch, jax.random.fold_in(key, state.step))
 
         return jax.lax.scan(one, state, batches)
@@ -215,7 +216,7 @@ def parallel_steps(
         out_axes=(None, None),
         donate_argnums=0,
     )
-    # Handed over and no part of the program, which is the same for all seeds and data.
+    # Handed over and no part of the program, which is the same for all seeds.
     resident, key = on_devices((pairs or {}, purpose_key(config, "steps")))
     return lambda state, batches: mapped(state, batches, resident, key)
 

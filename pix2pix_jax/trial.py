@@ -18,7 +18,7 @@ from pix2pix_jax.config import Config, UsageError, reason_of
 
 PATIENCE = 1800  # seconds until a process that does not answer is given up
 SETTLE = 0.3  # seconds in which the threads of another process, that was timed before, fall asleep
-Arrays = Sequence[Any]  # NumPy's, or like them
+Arrays = Sequence[Any]  # of whichever library, as they lie
 
 
 class Trial(NamedTuple):

@@ -1,7 +1,9 @@
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command_line import TINY, run
 from conftest import refusal
@@ -123,7 +125,7 @@ def test_peers_have_as_many_parameters_as_ours(peer, discriminator):
     maker = benchmark.implementations([peer])[next(iter(benchmark.PEERS[peer]))]
     layers = describe(config)
     trial = loaded(maker)(config)
-    counts = [sum(array.size for array in network) for network in trial.weights()]
+    counts = [sum(math.prod(array.shape) for array in network) for network in trial.weights()]
     assert counts == [layers[name]["parameters"] for name in ("generator", "discriminator")]
 
 
@@ -137,27 +139,10 @@ def test_every_weight_of_a_peer_learns(peer):
         if name != "torch compiled":  # whose step is that of the other
             trial = loaded(benchmark.implementations([peer])[name])(config)
             trial.run(1)
-            before = [weight.copy() for weight in sum(trial.weights(), [])]
+            before = [np.asarray(weight).copy() for weight in sum(trial.weights(), [])]
             trial.run(1)
             for old, new in zip(before, sum(trial.weights(), []), strict=True):
-                assert (old != new).any()
-
-
-def test_a_call_has_as_many_steps_as_all_intervals_allow(small, monkeypatch):
-    """One on a CPU; elsewhere no interval ends within a call, whose images are 64 a device."""
-    train_options = replace(small.train, log_every=50, checkpoint_every=5000, sample_every=1000)
-    config = replace(small, train=replace(train_options, evaluate_every=0))
-    assert train.steps_a_call(config) == 1
-    given = replace(config, train=replace(config.train, steps_per_call=5))
-    assert train.steps_a_call(given) == 5
-    monkeypatch.setattr("jax.default_backend", lambda: "gpu")
-    for devices, batch, expected in ((1, 1, 50), (1, 4, 10), (1, 64, 1), (1, 65, 1), (4, 4, 50)):
-        monkeypatch.setattr("jax.device_count", lambda devices=devices: devices)
-        at_batch = replace(config, data=replace(config.data, batch_size=batch))
-        assert train.steps_a_call(at_batch) == expected
-    monkeypatch.setattr("jax.device_count", lambda: 1)
-    odd = replace(config, train=replace(config.train, log_every=7))
-    assert train.steps_a_call(odd) == 1
+                assert (old != np.asarray(new)).any()
 
 
 def test_ours_trains_as_many_steps_as_it_is_asked_for(small):
@@ -181,17 +166,17 @@ def test_shares_are_of_what_the_machine_can_do():
     parts = {
         "matrix product": {"seconds": 2.0, "operations": 8},
         "copy": {"seconds": 0.5, "bytes": 10},
-        "generator": {"seconds": 4.0, "operations": 8},
+        "generator": {"seconds": 4.0, "operations": 8, "images": 2},
         "optimizer": {"seconds": 1.0, "bytes": 5},
-        "data on the host": {"seconds": 3.0},
+        "data on the host": {"seconds": 3.0, "images": 2},
     }
-    found = benchmark.with_shares(parts, images=2)
+    found = benchmark.with_shares(parts)
     assert found["generator"]["operations_per_second"] == 2
     assert found["generator"]["images_per_second"] == 0.5
     assert "images_per_second" not in found["copy"]
     assert found["generator"]["share"] == 0.5
     assert found["optimizer"]["share"] == 0.25
-    assert found["data on the host"] == {"seconds": 3.0, "images_per_second": 2 / 3}
+    assert found["data on the host"] == {"seconds": 3.0, "images": 2, "images_per_second": 2 / 3}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from pix2pix_jax.config import UsageError
 from pix2pix_jax.generator import make_generator, translate
 from pix2pix_jax.recorder import means, sampler
-from pix2pix_jax.train import add_up, shards, updates
+from pix2pix_jax.train import add_up, shards, steps_a_call, updates
 from pix2pix_jax.train_step import TERMS, TrainState, create_state, purpose_key
 
 
@@ -33,6 +33,23 @@ def test_steps_are_called_in_whole_calls_where_they_fit(small, monkeypatch):
     batches = ({"index": np.arange(4)} for _ in range(11))
     assert [step for step, _, _ in updates(config, state, batches, {})] == [7, 8, 12, 16, 17]
     assert seen == [1, 1, 4, 4, 1]
+
+
+def test_a_call_has_as_many_steps_as_all_intervals_allow(small, monkeypatch):
+    """One on a CPU; elsewhere no interval ends within a call, whose images are 64 a device."""
+    options = replace(small.train, log_every=50, checkpoint_every=5000, sample_every=1000)
+    config = replace(small, train=replace(options, evaluate_every=0))
+    assert steps_a_call(config) == 1
+    given = replace(config, train=replace(config.train, steps_per_call=5))
+    assert steps_a_call(given) == 5
+    monkeypatch.setattr("jax.default_backend", lambda: "gpu")
+    for devices, batch, expected in ((1, 1, 50), (1, 4, 10), (1, 64, 1), (1, 65, 1), (4, 4, 50)):
+        monkeypatch.setattr("jax.device_count", lambda devices=devices: devices)
+        at_batch = replace(config, data=replace(config.data, batch_size=batch))
+        assert steps_a_call(at_batch) == expected
+    monkeypatch.setattr("jax.device_count", lambda: 1)
+    odd = replace(config, train=replace(config.train, log_every=7))
+    assert steps_a_call(odd) == 1
 
 
 def test_samples_show_what_the_generator_makes(small, monkeypatch):

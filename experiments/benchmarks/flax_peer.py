@@ -121,6 +121,6 @@ def plain(config: Config) -> Trial:
         jax.block_until_ready(state)
 
     def weights() -> tuple:
-        return tuple(jax.device_get(jax.tree.leaves(params)) for params in state[:2])
+        return tuple(jax.tree.leaves(params) for params in state[:2])
 
     return Trial(run, 1, weights, peak_memory)

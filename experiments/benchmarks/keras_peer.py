@@ -82,8 +82,8 @@ def tutorial(config: Config) -> Trial:
         return keras.optimizers.Adam(options.learning_rate, options.b1, options.b2)
 
     g, d = unet(config), discriminator(config)
-    half = [config.loss.discriminator_weight]
-    d.compile(loss="binary_crossentropy", optimizer=adam(), loss_weights=half)
+    weight = config.loss.discriminator_weight
+    d.compile(loss="binary_crossentropy", optimizer=adam(), loss_weights=[weight])
     learnt = g.trainable_weights, d.trainable_weights
     rng, shape = np.random.default_rng(0), (data.batch_size, *data.image_size, 3)
     image, target = (rng.uniform(-1, 1, shape).astype(np.float32) for _ in range(2))
@@ -106,9 +106,6 @@ def tutorial(config: Config) -> Trial:
             d.train_on_batch([image, made], fake)
             gan.train_on_batch(image, [real, target])
 
-    def weights() -> tuple:
-        return tuple([weight.numpy() for weight in network] for network in learnt)
-
     gpus = tf.config.list_physical_devices("GPU")
 
     def peak_memory() -> int:
@@ -116,4 +113,4 @@ def tutorial(config: Config) -> Trial:
             tf.config.experimental.get_memory_info("GPU:0")["peak"] if gpus else resident_memory()
         )
 
-    return Trial(run, 1, weights, peak_memory)
+    return Trial(run, 1, lambda: learnt, peak_memory)

@@ -151,6 +151,6 @@ def trial(config: Config, compiled: bool) -> Trial:
 
     def weights() -> tuple:
         networks = generator, discriminator
-        return tuple([p.detach().cpu().numpy() for p in net.parameters()] for net in networks)
+        return tuple([p.detach() for p in network.parameters()] for network in networks)
 
     return Trial(run, 1, weights, torch.cuda.max_memory_allocated if gpu else resident_memory)
