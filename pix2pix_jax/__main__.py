@@ -245,7 +245,10 @@ def workdir(path: str) -> Path:
         return expanded(path)
     if "/" not in path.removeprefix("gs://").rstrip("/"):
         raise argparse.ArgumentTypeError(f"{path} is a whole bucket; give gs://BUCKET/DIR")
-    return local(path)
+    try:
+        return local(path)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def number(text: str) -> int:

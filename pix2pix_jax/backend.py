@@ -8,6 +8,7 @@ from contextlib import suppress
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from pix2pix_jax.config import UsageError
 
@@ -43,6 +44,14 @@ def start_backend() -> None:
             f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}: no devices ({reason}); "
             "unset it to run on what there is, or install pix2pix_jax[cuda] or [tpu]"
         ) from error
+
+
+def on_devices(tree: Any) -> Any:
+    """Arrays on every device, as a step hands its state back; or it would compile twice."""
+    import jax
+
+    mesh = jax.sharding.Mesh(jax.local_devices(), ("devices",))
+    return jax.device_put(tree, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
 
 
 def expected_platform() -> str:

@@ -3,9 +3,11 @@
 import json
 import os
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
+from dataclasses import asdict
+from importlib.metadata import packages_distributions, version
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,7 +19,7 @@ from pix2pix_jax.config import Config, UsageError, changed, resolve
 from pix2pix_jax.console import say
 from pix2pix_jax.files import write_whole
 from pix2pix_jax.generator import make_generator
-from pix2pix_jax.trial import Failed, Maker, compared, outcome, started
+from pix2pix_jax.trial import Failed, Maker, compared, outcome, quartiles, started
 
 OURS = "pix2pix_jax"
 PHASES = Path(phases.__file__)
@@ -27,6 +29,8 @@ PEERS = {  # what each is timed as, and the function of its file that makes it
     "keras": {"keras": "tutorial"},
     "flax": {"flax": "plain"},
 }
+LIBRARIES = {"torch": ["torch"], "keras": ["keras", "tensorflow"], "flax": ["flax"]}
+Found = dict[str, dict[str, Any]]  # of each implementation
 SWEEPS = {
     "batch": (1, 2, 4, 8, 16),
     "size": (64, 128, 256, 512),
@@ -34,7 +38,7 @@ SWEEPS = {
 }
 
 
-def benchmark(config: Config, workdir: Path, peers: Iterable[str], sweep: str, rounds: int) -> int:
+def benchmark(config: Config, workdir: Path, peers: Sequence[str], sweep: str, rounds: int) -> int:
     """Writes benchmark.json and report/benchmark.html, and prints a table.
 
     Args:
@@ -51,30 +55,29 @@ def benchmark(config: Config, workdir: Path, peers: Iterable[str], sweep: str, r
     if len(makers) > 1:
         check_plain(config)
     say(f"timing {', '.join(makers)} in {rounds} turns; compiling takes a minute on a CPU")
-    with surroundings(of_one(makers)) as environment:
-        found = compared(makers, config, rounds, environment)
-        check_alike(found)
+    with surroundings(devices_of(makers)) as environment:
+        found = with_ratios(compared(makers, config, rounds, environment, check_alike))
         ours = found[OURS]
         ours["restart_seconds"] = told(started, makers[OURS], config, environment)
-        for name, result in found.items():
-            if name != OURS and "failed" not in result:
-                result["ratio"] = result["seconds_per_step"] / ours["seconds_per_step"]
         say(steps_text(found))
         say("timing the parts of a step")
         parts = told(outcome, Maker(PHASES, "parts"), config, environment)
-    device = parts.pop("device")
+    devices = parts.pop("devices")
     parts["step"] |= {"seconds": ours["seconds_per_step"], "quartiles": ours["quartiles"]}
     results = {
-        "machine": {"device": device} | machine(),
-        "config": summary(config),
+        "machine": machine() | {"devices": devices},
+        "versions": versions(["jax", *(name for peer in peers for name in LIBRARIES[peer])]),
+        "config": asdict(config),
         "implementations": found,
         "phases": with_shares(parts),
     }
     say(phases_text(results["phases"]))
     write(results, workdir)  # which a sweep may take long to add to
     if sweep:
-        results["sweep"] = {"of": sweep, "points": swept(config, sweep, makers, rounds)}
-        write(results, workdir)
+        results["sweep"] = {"of": sweep, "points": []}
+        for point in swept(config, sweep, makers, rounds):
+            results["sweep"]["points"].append(point)
+            write(results, workdir)
     say(f"{workdir}/benchmark.json has all numbers, {workdir}/report/benchmark.html shows them")
     return 0
 
@@ -94,6 +97,9 @@ def implementations(peers: Iterable[str]) -> dict[str, Maker]:
         file = FOLDER / f"{peer}_peer.py"
         if not file.exists():
             raise UsageError(f"--peers: {file} is not there; run it from a clone of the project")
+        for library in LIBRARIES[peer]:
+            if not find_spec(library):
+                raise UsageError(f"--peers: {library} is not installed; pip install {library}")
         makers |= {name: Maker(file, function) for name, function in PEERS[peer].items()}
     return makers
 
@@ -124,7 +130,7 @@ def surroundings(devices: int = 0) -> Iterator[dict[str, str]]:
         yield environment
 
 
-def of_one(makers: dict[str, Maker]) -> int:
+def devices_of(makers: dict[str, Maker]) -> int:
     """How many devices are timed: one where there are peers, who know of no more; or all."""
     return int(len(makers) > 1)
 
@@ -145,13 +151,14 @@ def check_plain(config: Config) -> None:
         "loss.gan": loss.gan == "vanilla",
         "loss.conditional": loss.conditional,
         "optimizer.epsilon_hat": not options.epsilon_hat,
+        "optimizer.schedule": options.schedule == "constant",
         "optimizer.updates": options.updates == "alternating",
     }.items():
         if not plain:
             raise UsageError(f"--peers: they train as the paper does; leave {field} at its default")
 
 
-def check_alike(found: dict[str, dict[str, Any]]) -> None:
+def check_alike(found: Found) -> None:
     """Raises UsageError when ours failed, or a peer's networks are not as large as ours."""
     if "failed" in found[OURS]:
         raise UsageError(f"{OURS}: {found[OURS]['failed']}")
@@ -162,6 +169,16 @@ def check_alike(found: dict[str, dict[str, Any]]) -> None:
                 f"--peers: {name} has {result['parameters']} parameters and not {ours}, so that "
                 "nothing would be compared; leave it out"
             )
+
+
+def with_ratios(found: Found) -> Found:
+    """Adds what the others take for what ours takes, turn by turn: the median, and quartiles."""
+    for name, result in found.items():
+        if name != OURS and "failed" not in result:
+            turns = zip(result["turns"], found[OURS]["turns"], strict=True)
+            low, result["ratio"], high = quartiles([theirs / ours for theirs, ours in turns])
+            result["ratio_quartiles"] = [low, high]
+    return found
 
 
 def told(ask: Any, *arguments: Any) -> Any:
@@ -194,29 +211,26 @@ def with_shares(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def swept(
     config: Config, sweep: str, makers: dict[str, Maker], rounds: int
-) -> list[dict[str, Any]]:
-    """Times a config at several batches, sizes or numbers of devices."""
-    points = []
+) -> Iterator[dict[str, Any]]:
+    """Times a config at several batches, sizes or numbers of devices, one by one."""
     if sweep == "devices":
         makers = {OURS: makers[OURS]}
     for value in SWEEPS[sweep]:
-        with surroundings(value if sweep == "devices" else of_one(makers)) as environment:
+        with surroundings(value if sweep == "devices" else devices_of(makers)) as environment:
             try:
                 if sweep == "devices":
                     check_seen(value, config, environment)
-                point = at(config, sweep, value)
+                point = varied(config, sweep, value)
                 if len(makers) > 1:
                     check_plain(point)
-                found = compared(makers, point, rounds, environment)
-                check_alike(found)
+                found = with_ratios(compared(makers, point, rounds, environment, check_alike))
             except (UsageError, Failed) as error:  # which is so for all of them
                 found = {name: {"failed": str(error)} for name in makers}
-        points.append({sweep: value, "implementations": found})
         say(f"{sweep} {value}: " + "; ".join(f"{n} {short(r)}" for n, r in found.items()))
-    return points
+        yield {sweep: value, "implementations": found}
 
 
-def at(config: Config, sweep: str, value: int) -> Config:
+def varied(config: Config, sweep: str, value: int) -> Config:
     """A config with a batch, of a size, or with a batch for so many devices."""
     if sweep == "size":
         size = {"image_size": (value, value), "load_size": None}
@@ -238,16 +252,11 @@ def machine() -> dict[str, Any]:
     return {
         "cpu": cpu("model name") or platform.processor() or platform.machine(),
         "cores": len(affine(0)) if affine else os.cpu_count(),
-        "python": platform.python_version(),
-    } | {name: version(name) for name in ("jax", "flax", "optax")}
-
-
-def summary(config: Config) -> dict[str, Any]:
-    """The fields on which the time depends most."""
-    return {
-        "data.image_size": list(config.data.image_size),
-        "data.batch_size": config.data.batch_size,
-        "model.discriminator": config.model.discriminator,
-        "model.norm": config.model.norm,
-        "train.dtype": config.train.dtype,
     }
+
+
+def versions(libraries: Iterable[str]) -> dict[str, str]:
+    """Of Python, and of libraries by what they are imported as."""
+    distributions = packages_distributions()
+    python = {"python": platform.python_version()}
+    return python | {name: version(distributions[name][0]) for name in libraries}

@@ -7,8 +7,22 @@ from typing import Any
 from pix2pix_jax.page import chart, page, svg, table
 
 STEPS = (
-    "implementation", "ms a step", "quartiles", "images/s", "ratio", "peak MiB", "first step, s"
+    "implementation",
+    "ms a step",
+    "quartiles",
+    "images/s",
+    "ratio",
+    "quartiles",
+    "peak MiB",
+    "first step, s",
 )  # fmt: skip
+FIELDS = (  # on which the time depends most
+    ("data", "image_size"),
+    ("data", "batch_size"),
+    ("model", "discriminator"),
+    ("model", "norm"),
+    ("train", "dtype"),
+)
 PHASES = "part", "ms", "quartiles", "images/s", "GFLOP/s", "GB/s", "share"
 Found = dict[str, dict[str, Any]]  # by name
 
@@ -24,8 +38,11 @@ def phases_text(found: Found) -> str:
 
 
 def short(result: dict[str, Any]) -> str:
-    """Milliseconds, or why there are none."""
-    return result.get("failed") or f"{1e3 * result['seconds_per_step']:.4g} ms"
+    """Milliseconds and the ratio, or why there are none."""
+    if "failed" in result:
+        return result["failed"]
+    times = f" ({result['ratio']:.2f}x)" if "ratio" in result else ""
+    return f"{1e3 * result['seconds_per_step']:.4g} ms{times}"
 
 
 def steps_rows(found: Found) -> list[list[str]]:
@@ -33,15 +50,16 @@ def steps_rows(found: Found) -> list[list[str]]:
     rows = []
     for name, result in found.items():
         if "failed" in result:
-            rows.append([name, "failed", result["failed"][:80], "", "", "", ""])
+            rows.append([name, "failed", result["failed"][:80], *[""] * (len(STEPS) - 3)])
             continue
         rows.append(
             [
                 name,
                 f"{1e3 * result['seconds_per_step']:.4g}",
-                between(result),
+                between(result["quartiles"]),
                 f"{result['images_per_second']:.4g}",
                 f"{result['ratio']:.2f}" if "ratio" in result else "",
+                between(result["ratio_quartiles"], 1) if "ratio" in result else "",
                 f"{result['peak_memory_mib']:,}",
                 f"{result['first_step_seconds']:.1f}",
             ]
@@ -55,7 +73,7 @@ def phases_rows(found: Found) -> list[list[str]]:
         [
             name,
             f"{1e3 * row['seconds']:.4g}",
-            between(row),
+            between(row["quartiles"]),
             f"{row['images_per_second']:.4g}" if "images_per_second" in row else "",
             f"{row['operations_per_second'] / 1e9:,.0f}" if "operations" in row else "",
             f"{row['bytes_per_second'] / 1e9:.3g}" if "bytes" in row else "",
@@ -65,9 +83,9 @@ def phases_rows(found: Found) -> list[list[str]]:
     ]
 
 
-def between(row: dict[str, Any]) -> str:
-    """Both quartiles, in milliseconds."""
-    return " to ".join(f"{1e3 * seconds:.4g}" for seconds in row["quartiles"])
+def between(quartiles: list[float], times: float = 1e3) -> str:
+    """Both quartiles, of seconds in milliseconds."""
+    return " to ".join(f"{times * value:.4g}" for value in quartiles)
 
 
 def restart(found: Found) -> str:
@@ -92,12 +110,14 @@ def aligned(header: Iterable[str], rows: list[list[str]]) -> str:
 
 def report(results: dict[str, Any]) -> str:
     """The page."""
-    fields = ", ".join(f"{name} {value}" for name, value in results["config"].items())
-    where = ", ".join(f"{name} {value}" for name, value in results["machine"].items())
+    config, machine, versions = (results[name] for name in ("config", "machine", "versions"))
+    fields = ", ".join(f"{group}.{name} {config[group][name]}" for group, name in FIELDS)
+    where = ", ".join(f"{name} {value}" for name, value in (machine | versions).items())
     found, parts = results["implementations"], results["phases"]
     body = [
         f"<p>{html.escape(fields)}. {html.escape(where)}.</p><h2>Steps</h2>",
-        "<p>Medians of turns, A B A B. A ratio is what the other takes for what ours takes. A "
+        "<p>Medians of turns, A B A B. A ratio is what the other takes for what ours takes, turn "
+        "by turn. A "
         f"first step has all that comes before it; {restart(found)}.</p>",
         table(STEPS, escaped(steps_rows(found))),
         "<h2>Parts</h2><p>Shares are of this machine's matrix product, or of its copy. Operations "
@@ -106,7 +126,7 @@ def report(results: dict[str, Any]) -> str:
         table(PHASES, escaped(phases_rows(parts))),
     ]
     if "sweep" in results:
-        flat = results["sweep"]["of"] == "devices" and results["machine"]["device"] != "cpu"
+        flat = results["sweep"]["of"] == "devices" and results["machine"]["devices"] != ["cpu"]
         body.append("<h2>Growth</h2>" + growth(results["sweep"], flat))
     return page("Benchmark", "".join(body))
 

@@ -12,7 +12,8 @@ from uuid import uuid4
 from pix2pix_jax.config import UsageError
 
 UNLOCKABLE = (errno.EACCES, errno.EROFS, errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
-MIRRORS = Path("~/.cache/pix2pix_jax/buckets").expanduser()
+# What it is left as where there is no home is refused once it is needed.
+MIRRORS = Path(os.path.expanduser("~/.cache/pix2pix_jax/buckets"))  # noqa: PTH111
 
 
 def local(place: str) -> Path:
@@ -22,6 +23,8 @@ def local(place: str) -> Path:
         parts = folder.rstrip("/").split("/")
         if scheme != "gs" or {"", ".", ".."} & set(parts):
             raise UsageError(f"{place} is no folder of a bucket; give gs://BUCKET/DIR")
+        if not MIRRORS.is_absolute():
+            raise UsageError(f"{place}: is worked on in a folder of ~/.cache; set HOME")
         return MIRRORS.joinpath(scheme, *parts)
     return Path(place).expanduser()
 

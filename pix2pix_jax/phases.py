@@ -1,5 +1,6 @@
 """What is timed of ours: whole steps as `train` makes them, and the parts of one."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,7 +24,6 @@ from pix2pix_jax.data.pipeline import (
     prefetched,
     taken,
     train_batches,
-    train_choices,
     training_data,
 )
 from pix2pix_jax.describe import describe
@@ -31,7 +31,7 @@ from pix2pix_jax.discriminator import make_discriminator
 from pix2pix_jax.generator import make_generator
 from pix2pix_jax.guards import check_devices
 from pix2pix_jax.plan import operations
-from pix2pix_jax.train import steps_a_call, updates
+from pix2pix_jax.train import shards, steps_a_call, updates
 from pix2pix_jax.train_step import create_state, make_optimizer, step_key, update
 from pix2pix_jax.trial import Arrays, Trial, quartiles, resident_memory
 
@@ -89,19 +89,21 @@ def parts(config: Config) -> dict[str, Any]:
         **{name: row | {"images": share} for name, row in of_update.items()},
         **limits(config.train.dtype),
         "step": {"operations": sum(work), "images": images},
-        "device": jax.devices()[0].device_kind,
+        "devices": [device.device_kind for device in jax.devices()],
     }
 
 
 def parts_of_data(config: Config, records: list[dict]) -> dict[str, Row]:
-    """Batches of images, which are cut on the host, or of choices alone; and their way."""
-    batches = train_batches(config, records)
-    batch = batches[0]
-    return {
-        "data on the host": timed_data(batches),
-        "choices": timed_data(train_choices(config, len(records))),
-        "host to device": timed(lambda: jax.device_put(batch)) | moved(batch),
+    """Batches as the step takes them, and their way; and those cut on the host, if it does not."""
+    batches, pairs = training_data(config, records)
+    batch = shards([batches[0]])
+    of_step = {
+        "data": timed_data(batches),
+        "host to device": timed(lambda: jax.device_put(batch)) | bytes_of(batch),
     }
+    if not pairs:
+        return of_step
+    return of_step | {"data, were none resident": timed_data(train_batches(config, records))}
 
 
 def parts_of_update(config: Config, records: list[dict], work: tuple[int, int]) -> dict[str, Row]:
@@ -169,14 +171,26 @@ def limits(dtype: str) -> dict[str, Row]:
     }
 
 
-def timed(run: Callable[[], Any], runs: int = 7) -> Row:
-    """Seconds of a few runs, after two that warm up."""
-    times = []
-    for _ in range(runs + 2):
+def timed(run: Callable[[], Any], turns: int = 7, least: float = 0.05) -> Row:
+    """Seconds of a call, of a few turns.
+
+    Args:
+      run: what is called.
+      turns: how many, after two calls that warm up.
+      least: seconds of a turn: of so many calls, one queued behind the other, that what a call
+        waits for on a GPU, and would not wait for within a step, is not counted.
+    """
+
+    def seconds(calls: int) -> float:
         start = time.perf_counter()
-        jax.block_until_ready(run())
-        times.append(time.perf_counter() - start)
-    return spread(times[2:])
+        for _ in range(calls):
+            last = run()
+        jax.block_until_ready(last)
+        return (time.perf_counter() - start) / calls
+
+    seconds(1)
+    calls = math.ceil(least / seconds(1))
+    return spread([seconds(calls) for _ in range(turns)])
 
 
 def timed_in_place(change: Callable[[Any], Any], tree: Any) -> Row:
@@ -208,7 +222,7 @@ def spread(times: list[float]) -> Row:
     return {"seconds": middle, "quartiles": [low, high]}
 
 
-def moved(batch: Example) -> Row:
+def bytes_of(batch: Example) -> Row:
     """How many bytes that is."""
     return {"bytes": sum(values.nbytes for values in batch.values())}
 

@@ -13,7 +13,7 @@ Padding = tuple[int, int]  # zeros before and after, of both axes
 
 
 def gathered(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
-    """A convolution whose patches are gathered first, in the kernel's own order: no copy of it.
+    """A convolution by im2col: patches are gathered in the kernel's order, which is not copied.
 
     Args:
       x: [b, h, w, c].
@@ -48,9 +48,9 @@ def scattered(x: Array, kernel: Array, padding: Padding) -> Array:
     height, width = output_size(x, k, 1, padding)
     y = product(x, kernel.transpose(2, 0, 1, 3).reshape(c, k * k * o))
     y = padded(y, padding[0], h + sum(padding), w + sum(padding))
-    y = y.reshape(*y.shape[:3], k, k, o)
+    y = at_least_float32(y.reshape(*y.shape[:3], k, k, o))
     shifts = [(i, j) for i in range(k) for j in range(k)]
-    return sum(y[:, i : i + height, j : j + width, i, j] for i, j in shifts)
+    return sum(y[:, i : i + height, j : j + width, i, j] for i, j in shifts).astype(x.dtype)
 
 
 def minimal(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
@@ -177,13 +177,13 @@ def _overlapped(y: Array) -> Array:
       [b, 2h, 2w, o].
     """
     _, _, b, h, _, w, _, o = y.shape
-    none = (0, 0)
-    y = sum(
-        jnp.pad(y[i, j], (none, (i, 1 - i), none, (j, 1 - j), none, none))
+    none, wide = (0, 0), at_least_float32(y)
+    total = sum(
+        jnp.pad(wide[i, j], (none, (i, 1 - i), none, (j, 1 - j), none, none))
         for i in range(2)
         for j in range(2)
     )  # [b, h + 1, 2, w + 1, 2, o]
-    return y.reshape(b, 2 * h + 2, 2 * w + 2, o)[:, 1:-1, 1:-1]
+    return total.reshape(b, 2 * h + 2, 2 * w + 2, o)[:, 1:-1, 1:-1].astype(y.dtype)
 
 
 @jax.custom_vjp
@@ -210,6 +210,11 @@ def _gradients(factors: tuple[Array, Array], gradient: Array) -> tuple[Array, Ar
 
 
 product.defvjp(_product, _gradients)
+
+
+def at_least_float32(x: Array) -> Array:
+    """What has fewer bits, with as many: so that sums are rounded once."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def output_size(x: Array, k: int, stride: int, padding: Padding) -> tuple[int, int]:

@@ -12,6 +12,7 @@ import numpy as np
 from tensorflow_datasets.core import DatasetBuilder
 
 from pix2pix_jax import checkpoint, hosts
+from pix2pix_jax.backend import on_devices
 from pix2pix_jax.checkpoint_reader import best_step
 from pix2pix_jax.config import Config, UsageError, changed, resolve
 from pix2pix_jax.console import say
@@ -36,10 +37,10 @@ from pix2pix_jax.recorder import due_at, open_recorder
 from pix2pix_jax.scoring import make_evaluator
 from pix2pix_jax.train_step import (
     TERMS,
+    Batch,
     Metrics,
     TrainState,
     create_state,
-    on_devices,
     parallel_steps,
 )
 
@@ -133,7 +134,8 @@ def fit(
     """Runs to train.steps, or until a signal; returns the last step, which is saved, and that."""
     unread: list[Metrics] = []
     records, number, first = open_split(dataset, "train"), 0, int(state.step)
-    batches, pairs = training_data(config, records, jax.process_index(), jax.process_count())
+    with memory_errors("data.resident_mib: too large"):
+        batches, pairs = training_data(config, records, jax.process_index(), jax.process_count())
     recorder = open_recorder(config, workdir, dataset, evaluate, first)
     with (
         closing(prefetched(batches, first)) as batches,
@@ -167,7 +169,7 @@ def steps_a_call(config: Config) -> int:
 
 
 def updates(
-    config: Config, state: TrainState, batches: Iterator[Example], pairs: Example
+    config: Config, state: TrainState, batches: Iterator[Example], pairs: Batch
 ) -> Iterator[tuple[int, TrainState, Metrics]]:
     """Yields (completed steps, state, metrics [steps]) after every call to the devices."""
     steps, size = parallel_steps(config, pairs), steps_a_call(config)

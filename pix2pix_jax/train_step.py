@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import flax
 import flax.linen as nn
@@ -12,6 +12,7 @@ import optax
 from jax import Array
 
 from pix2pix_jax import losses
+from pix2pix_jax.backend import on_devices
 from pix2pix_jax.config import Config
 from pix2pix_jax.data.pipeline import taken
 from pix2pix_jax.discriminator import make_discriminator
@@ -99,7 +100,7 @@ def update(half: Half, gradient: dict, optimizer: optax.GradientTransformation) 
 def norm(tree: dict) -> Array:
     """The L2 norm of all leaves, each of which is read once and not squared in memory first."""
     large = [leaf.ravel() for leaf in jax.tree.leaves(tree) if leaf.ndim > 1]
-    small = [leaf for leaf in jax.tree.leaves(tree) if leaf.ndim == 1]
+    small = [leaf.ravel() for leaf in jax.tree.leaves(tree) if leaf.ndim < 2]
     vectors = [*large, jnp.concatenate(small)] if small else large
     return jnp.sqrt(jnp.stack([jnp.vdot(v, v, precision="highest") for v in vectors]).sum())
 
@@ -189,7 +190,7 @@ def parallel_steps(
 
     Args:
       config: resolved.
-      pairs: of `pipeline.on_device`, from which batches are then taken, or nothing.
+      pairs: of `pipeline.resident`, from which batches are then taken, or nothing.
 
     Returns:
       steps(state, batches): `batches` has leading axes [devices, steps, images of a device];
@@ -219,12 +220,6 @@ def parallel_steps(
     # Handed over and no part of the program, which is the same for all seeds.
     resident, key = on_devices((pairs or {}, purpose_key(config, "steps")))
     return lambda state, batches: mapped(state, batches, resident, key)
-
-
-def on_devices(tree: Any) -> Any:
-    """Arrays on every device, as `parallel_steps` hands them back; or it would compile twice."""
-    mesh = jax.sharding.Mesh(jax.local_devices(), ("devices",))
-    return jax.device_put(tree, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
 
 
 def step_key(config: Config, step: Array) -> Array:

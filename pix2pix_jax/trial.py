@@ -5,6 +5,7 @@ import math
 import multiprocessing
 import os
 import resource
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -71,7 +72,7 @@ class Worker:
             answer = self.connection.recv()
         except (EOFError, ConnectionResetError):
             self.process.join()
-            answer = Failed(f"it ended with {self.process.exitcode}")
+            answer = Failed(end_of(self.process.exitcode))
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -95,6 +96,7 @@ def compared(
     config: Config,
     rounds: int,
     environment: dict[str, str],
+    check: Callable[[dict[str, dict[str, Any]]], None],
     seconds: float = 4.0,
 ) -> dict[str, dict[str, Any]]:
     """Times implementations in turns, A B A B, so that a noisy machine hurts all alike.
@@ -104,10 +106,14 @@ def compared(
       config: resolved.
       rounds: how many turns each has.
       environment: variables of their processes.
+      check: sees what is found of their first steps, before the turns.
       seconds: that a turn has at least.
 
     Returns:
       for each what it took, or, as `failed`, why it does not work.
+
+    Raises:
+      UsageError: what a process could not do but the user can mend, or what `check` does.
     """
     found: dict[str, dict[str, Any]] = {name: {} for name in makers}
     workers: dict[str, Worker] = {}
@@ -139,12 +145,15 @@ def compared(
         found[name] |= {
             "seconds_per_step": middle,
             "quartiles": [low, high],
+            "turns": turns[name],
             "images_per_second": config.data.batch_size / middle,
             "peak_memory_mib": round(workers[name].asked(None) / 2**20),
         }
 
     with ExitStack() as stack:
-        for do in (start, measure, *[take_turn] * rounds, finish):
+        every(start)
+        check(found)
+        for do in (measure, *[take_turn] * rounds, finish):
             every(do)
     return found
 
@@ -159,6 +168,13 @@ def outcome(maker: Maker, config: Config, environment: dict[str, str]) -> Any:
     """What a function of a config returns, in a process of its own."""
     with closing(Worker(_outcome, maker, config, environment)) as worker:
         return worker.answer()
+
+
+def end_of(status: int) -> str:
+    """What a process ended with that has said nothing."""
+    if status != -signal.SIGKILL:
+        return f"it ended with {status}"
+    return "it was killed, as where memory is short; make data.batch_size smaller, or leave it out"
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
@@ -189,7 +205,8 @@ def loaded(maker: Maker) -> Callable[[Config], Any]:
 
 def resident_memory() -> int:
     """The most that this process has had, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _work(talk: Callable, maker: Maker, config: Config, connection: Connection) -> None:

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from platform import libc_ver
 
 import matplotlib
 import pytest
@@ -27,7 +28,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-@pytest.mark.skipif("linux" not in sys.platform, reason="glibc's")
+@pytest.mark.skipif(libc_ver()[0] != "glibc", reason="of glibc")
 def test_memory_that_was_freed_is_had_again_without_the_kernel():
     """256 MiB are 65,536 pages, or 128 huge ones; some of other things may come between."""
 
@@ -52,19 +53,20 @@ def test_flags_of_the_user_come_after_ours(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("platforms", "plugins", "expected"),
+    ("platforms", "plugins", "libraries", "expected"),
     [
-        ("", [], "cpu"),
-        ("", ["cuda"], "gpu"),
-        ("cpu", ["cuda"], "cpu"),
-        ("cuda,cpu", [], "gpu"),
-        ("tpu", [], "tpu"),
+        ("", [], [], "cpu"),
+        ("", ["cuda"], [], "gpu"),
+        ("cpu", ["cuda"], ["libtpu"], "cpu"),
+        ("cuda,cpu", [], [], "gpu"),
+        ("tpu", [], [], "tpu"),
+        ("", [], ["libtpu"], "tpu"),
     ],
 )
-def test_where_jax_will_compute(monkeypatch, platforms, plugins, expected):
+def test_where_jax_will_compute(monkeypatch, platforms, plugins, libraries, expected):
     monkeypatch.setenv("JAX_PLATFORMS", platforms)
     monkeypatch.setattr(backend, "entry_points", lambda group: plugins)
-    monkeypatch.setattr(backend, "find_spec", lambda name: None)
+    monkeypatch.setattr(backend, "find_spec", libraries.count)
     assert backend.expected_platform() == expected
 
 

@@ -1,6 +1,7 @@
 import json
 import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from conftest import refusal
 from pix2pix_jax import benchmark, benchmark_page, phases, train, trial
 from pix2pix_jax.config import Config, Data, Model, changed, resolve
 from pix2pix_jax.describe import describe
+from pix2pix_jax.plan import operations
 from pix2pix_jax.trial import Maker, compared, loaded
 
 TRIALS = Path(__file__).parent / "trials.py"
@@ -20,12 +22,13 @@ TRIALS = Path(__file__).parent / "trials.py"
 def timed(tmp_path, monkeypatch):
     """Compares trials by name; what they are told, and the lines that they write."""
     monkeypatch.setattr(trial, "SETTLE", 0)
+    seen = []
 
-    def timed(*names, rounds=3):
+    def timed(*names, rounds=3, check=seen.append):
         log = tmp_path / "log"
         log.touch()
         makers = {name: Maker(TRIALS, name) for name in names}
-        found = compared(makers, resolve(Config()), rounds, {"TRIALS": str(log)}, seconds=0)
+        found = compared(makers, resolve(Config()), rounds, {"TRIALS": str(log)}, check, seconds=0)
         return found, log.read_text().split("\n")[:-1]
 
     return timed
@@ -60,8 +63,9 @@ def test_the_median_of_turns_is_what_counts(monkeypatch):
 
     monkeypatch.setattr(trial, "Worker", Worker)
     config = resolve(Config(data=Data(batch_size=6)))
-    found = compared({"one": Maker(TRIALS, "first")}, config, 5, {})["one"]
+    found = compared({"one": Maker(TRIALS, "first")}, config, 5, {}, lambda found: None)["one"]
     assert found["seconds_per_step"] == 3.0
+    assert found["turns"] == [3.0, 1.0, 2.0, 8.0, 4.0]
     assert found["images_per_second"] == 2.0
     assert found["quartiles"] == [2.0, 4.0]
     assert found["first_step_seconds"] == 7.0
@@ -69,9 +73,10 @@ def test_the_median_of_turns_is_what_counts(monkeypatch):
 
 
 def test_what_does_not_work_is_told_and_the_others_are_timed(timed):
-    found, lines = timed("broken", "first", "ending", "tiring")
+    found, lines = timed("broken", "first", "ending", "killed", "tiring")
     assert found["broken"] == {"failed": "ValueError: no such thing"}
     assert found["ending"] == {"failed": "it ended with 3"}
+    assert found["killed"]["failed"].startswith("it was killed, as where memory is short; make ")
     assert found["tiring"] == {"failed": "RuntimeError: no more"}  # in its second turn
     assert found["first"]["seconds_per_step"] >= 0
     assert lines[-1] == "first 1"
@@ -83,7 +88,24 @@ def test_what_the_user_can_mend_is_an_error(timed):
     assert error == "--peers: there is no jvm; there are torch, keras, flax"
 
 
-def test_a_peer_without_its_library_is_refused(tmp_path):
+def test_a_ratio_is_that_of_turns():
+    """An hour that was slow for both does not count."""
+    found = {
+        benchmark.OURS: {"turns": [1.0, 10.0, 2.0]},
+        "other": {"turns": [2.0, 20.0, 2.0]},
+        "broken": {"failed": "so it is"},
+    }
+    other = benchmark.with_ratios(found)["other"]
+    assert (other["ratio"], other["ratio_quartiles"]) == (2.0, [1.5, 2.0])
+    assert found["broken"] == {"failed": "so it is"}
+    assert found[benchmark.OURS] == {"turns": [1.0, 10.0, 2.0]}
+
+
+def test_a_peer_without_its_library_is_refused(tmp_path, monkeypatch):
+    """At once; or, where its library needs another one, when it is started."""
+    monkeypatch.setattr(benchmark, "find_spec", lambda name: name != "tensorflow")
+    error = refusal(benchmark.implementations, ["keras"])
+    assert error == "--peers: tensorflow is not installed; pip install tensorflow"
     (tmp_path / "some_peer.py").write_text("import no_such_library\n")
     error = refusal(loaded, Maker(tmp_path / "some_peer.py", "make"))
     assert error.endswith(
@@ -92,11 +114,16 @@ def test_a_peer_without_its_library_is_refused(tmp_path):
 
 
 def test_networks_of_another_size_are_not_compared(timed):
-    found, _ = timed("first", "other")
-    error = refusal(
-        benchmark.check_alike, {benchmark.OURS: found["first"], "other": found["other"]}
-    )
+    """Nor are they timed for long, in vain."""
+    runs = []
+
+    def check(found):
+        runs.append({name: "turns" in result for name, result in found.items()})
+        benchmark.check_alike({benchmark.OURS: found["first"], "other": found["other"]})
+
+    error = refusal(partial(timed, check=check), "first", "other")
     assert "other has [3, 1] parameters and not [3, 2]" in error
+    assert runs == [{"first": False, "other": False}]
 
 
 @pytest.mark.parametrize(
@@ -107,6 +134,7 @@ def test_networks_of_another_size_are_not_compared(timed):
         {"model": {"discriminator": "tutorial"}},
         {"loss": {"gan": "lsgan"}},
         {"optimizer": {"updates": "simultaneous"}},
+        {"optimizer": {"schedule": "linear_decay"}},
     ],
 )
 def test_a_config_that_peers_cannot_train_is_refused(changes):
@@ -162,13 +190,58 @@ def test_ours_trains_as_many_steps_as_it_is_asked_for(small):
     assert int(states[-1][0].step) == 3
 
 
+def test_parts_of_a_step_say_what_they_do(small):
+    """On four devices: what lies on the host is for all of them, the rest for one."""
+    config = replace(small, data=replace(small.data, batch_size=8))
+    found = phases.parts(config)
+    layers = describe(config)
+    weights = layers["generator"]["parameters"] + layers["discriminator"]["parameters"]
+    generator, discriminator = (2 * each for each in operations(layers))
+    assert found.pop("devices") == ["cpu"] * 4
+    rows = [
+        ("data", 8, None, None),
+        ("host to device", 8, None, 5 * 4 * 8),  # choices: five numbers of each image
+        ("data, were none resident", 8, None, None),
+        ("generator", 2, generator, None),
+        ("discriminator", 2, discriminator * 3 // 4, None),
+        ("optimizer", 2, None, 28 * weights),
+        ("matrix product", None, 2 * 2048**3, None),
+        ("copy", None, None, 8 * 2**26),
+        ("step", 8, generator + discriminator, None),
+    ]
+    works = "images", "operations", "bytes"
+    assert [(name, *map(row.get, works)) for name, row in found.items()] == rows
+    for name, row in found.items():
+        assert name == "step" or 0 < row["quartiles"][0] <= row["seconds"] <= row["quartiles"][1]
+    cut = phases.parts_of_data(
+        replace(config, data=replace(config.data, resident_mib=0)), phases.noise_records(config)
+    )
+    assert list(cut) == ["data", "host to device"]
+    assert cut["host to device"]["bytes"] == 8 * (2 * 32 * 32 * 3 + 4)  # images, and their index
+
+
+def test_a_step_is_timed_as_one_of_many(monkeypatch):
+    """So many that what one waits for does not count; each for its part of the time."""
+    now, calls = [0.0], []
+    monkeypatch.setattr(phases.time, "perf_counter", lambda: now[0])
+
+    def run():
+        calls.append(now[0])
+        now[0] += 0.5
+        return 0
+
+    found = phases.timed(run, turns=3, least=2.0)
+    assert found == {"seconds": 0.5, "quartiles": [0.5, 0.5]}
+    assert len(calls) == 2 + 3 * 4
+
+
 def test_shares_are_of_what_the_machine_can_do():
     parts = {
         "matrix product": {"seconds": 2.0, "operations": 8},
         "copy": {"seconds": 0.5, "bytes": 10},
         "generator": {"seconds": 4.0, "operations": 8, "images": 2},
         "optimizer": {"seconds": 1.0, "bytes": 5},
-        "data on the host": {"seconds": 3.0, "images": 2},
+        "data": {"seconds": 3.0, "images": 2},
     }
     found = benchmark.with_shares(parts)
     assert found["generator"]["operations_per_second"] == 2
@@ -176,7 +249,7 @@ def test_shares_are_of_what_the_machine_can_do():
     assert "images_per_second" not in found["copy"]
     assert found["generator"]["share"] == 0.5
     assert found["optimizer"]["share"] == 0.25
-    assert found["data on the host"] == {"seconds": 3.0, "images": 2, "images_per_second": 2 / 3}
+    assert found["data"] == {"seconds": 3.0, "images": 2, "images_per_second": 2 / 3}
 
 
 @pytest.mark.parametrize(
@@ -225,7 +298,9 @@ def test_benchmark_of_a_tiny_run(tmp_path):
     assert (status, err) == (0, "")
     found = json.loads((tmp_path / "benchmark.json").read_text())
     ours, flax = (found["implementations"][name] for name in ("pix2pix_jax", "flax"))
-    assert flax["ratio"] == flax["seconds_per_step"] / ours["seconds_per_step"]
+    assert flax["ratio"] == flax["seconds_per_step"] / ours["seconds_per_step"]  # of one turn
+    assert found["config"]["model"]["depth"] == 5
+    assert set(found["versions"]) == {"python", "jax", "flax"}
     assert flax["parameters"] == ours["parameters"]
     assert f"{ours['restart_seconds']:.1f} s, not" in out
     assert found["phases"]["step"]["seconds"] == ours["seconds_per_step"]

@@ -16,6 +16,7 @@ from command_line import metrics, run, saved, start, train
 from conftest import refusal
 
 from pix2pix_jax import bucket, files, lease, mirror
+from pix2pix_jax.__main__ import parse
 from pix2pix_jax.bucket import fetch, send
 from pix2pix_jax.guards import Occupied
 from pix2pix_jax.mirror import mirrored
@@ -414,6 +415,12 @@ def test_the_config_is_read_where_nothing_else_is_touched(machine):
 )
 def test_what_is_no_folder_of_a_bucket_is_refused(place):
     assert refusal(files.local, place) == f"{place} is no folder of a bucket; give gs://BUCKET/DIR"
+
+
+def test_a_bucket_needs_a_home_and_says_so(monkeypatch):
+    monkeypatch.setattr(files, "MIRRORS", Path("~/.cache/pix2pix_jax/buckets"))
+    error = refusal(parse, ["train", "--workdir=gs://bucket/run"])
+    assert "--workdir: gs://bucket/run: is worked on in a folder of ~/.cache; set HOME" in error
 
 
 def test_what_was_half_fetched_is_fetched_anew_and_nothing_set_aside(machine):

@@ -65,6 +65,29 @@ def test_transposed_convolution_adds_the_kernel_around_each_pixel(lower):
     np.testing.assert_allclose(lower(x, kernel), expected[:, 1:-1, 1:-1], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("lower", "native", "kernel"),
+    [
+        (partial(products.gathered, stride=1, padding=(1, 2)), layers.convolution_native, (24, 8)),
+        (partial(products.scattered, padding=(1, 2)), layers.convolution_native, (24, 2)),
+        (products.transposed, layers.transposed_native, (24, 8)),
+        (products.transposed_by_tap, layers.transposed_native, (24, 8)),
+    ],
+)
+def test_bfloat16_loses_little_more_than_by_natives(lower, native, kernel):
+    """Against double precision, of inputs that have so few digits; sums are not rounded often."""
+    x, kernel = (a.astype(jnp.bfloat16) for a in (normal(2, 16, 16, 24), normal(4, 4, *kernel)))
+    with jax.enable_x64(True):
+        wide = (a.astype(jnp.float64) for a in (x, kernel))
+        of_native = (1, (1, 2)) if native is layers.convolution_native else ()
+        exact = np.asarray(native(*wide, *of_native))
+
+    def error(found):
+        return np.sqrt(np.square(np.asarray(found, np.float64) - exact).mean())
+
+    assert error(lower(x, kernel)) < 1.5 * error(native(x, kernel, *of_native))
+
+
 LARGE = (1, 128, 128, 64), (4, 4, 64, 128)  # x and kernel of down2
 GATHERED, MINIMAL, NATIVE = products.gathered, products.minimal, layers.convolution_native
 
@@ -180,6 +203,17 @@ def test_gradients_of_a_norm_are_those_of_its_formula(affine, images):
         jax.tree.leaves(jax.grad(ours, (0, 1))(x, params)), jax.tree.leaves(expected), strict=True
     ):
         np.testing.assert_allclose(found, exact, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("mean", "spread"), [(0, 1), (30, 0), (30, 0.02), (1000, 1)])
+def test_norm_in_bfloat16_against_double_precision(mean, spread):
+    """Also of channels that hardly vary, whose variance is less than what a square can tell."""
+    x = (mean + spread * normal(2, 60, 50, 3)).astype(jnp.bfloat16)
+    found = layers.normalised(x, None, None, 1e-5)
+    exact = np.asarray(x, np.float64)
+    exact = exact - exact.mean((1, 2), keepdims=True)
+    exact /= np.sqrt(np.square(exact).mean((1, 2), keepdims=True) + 1e-5)
+    np.testing.assert_allclose(found.astype(np.float32), exact, rtol=2**-7, atol=1e-3)
 
 
 def test_sums_of_parts_are_the_same():

@@ -13,10 +13,10 @@ from pix2pix_jax.config import Config, Data, UsageError
 from pix2pix_jax.data.builders import prepare
 from pix2pix_jax.data.images import to_uint8
 from pix2pix_jax.data.pipeline import (
-    on_device,
     open_split,
     plain,
     prefetched,
+    resident,
     taken,
     train_batches,
     train_choices,
@@ -207,7 +207,7 @@ def test_pairs_on_the_device_are_cut_as_on_the_host(size):
     """To the bit, with every jitter, and whatever the step."""
     data = Data(image_size=size, load_size=(10, 12), batch_size=4, target_channels=1)
     records = [record(f"{i}", noise(12, 15) + np.uint8(i), noise(20, 9)) for i in range(6)]
-    config, pairs = Config(data=data), on_device(records, data)
+    config, pairs = Config(data=data), resident(records, data)
     there, here = train_choices(config, len(records)), train_batches(config, records)
     cut = jax.jit(lambda pairs, choice: taken(pairs, choice, data))
     for step in range(10):
@@ -217,8 +217,8 @@ def test_pairs_on_the_device_are_cut_as_on_the_host(size):
 def test_pairs_without_room_stay_on_the_host():
     data = replace(JITTER.data, image_size=(512, 512), load_size=(600, 600), resident_mib=2)
     records = [record("one", noise(4, 8))]
-    assert on_device(records, data) == {}
-    assert on_device(records, replace(data, resident_mib=3))["input"].shape == (1, 600, 600, 3)
+    assert resident(records, data) == {}
+    assert resident(records, replace(data, resident_mib=3))["input"].shape == (1, 600, 600, 3)
 
 
 def test_images_need_not_be_square():

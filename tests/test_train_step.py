@@ -10,6 +10,7 @@ from PIL import Image
 from steps import batch_of, keep_gradients
 
 from pix2pix_jax import losses, train_step
+from pix2pix_jax.backend import on_devices
 from pix2pix_jax.config import Config, Data, Loss, Optimizer, Train, resolve
 from pix2pix_jax.data.images import as_png
 from pix2pix_jax.data.pipeline import training_data
@@ -201,7 +202,7 @@ def test_four_devices_average_the_gradients_of_their_images(small, monkeypatch):
     monkeypatch.setattr(train_step, "make_optimizer", lambda *_: keep_gradients())
     config = replace(small, data=replace(small.data, batch_size=4))
     batch = batch_of(config, 4)
-    state = train_step.on_devices(train_step.create_state(config))
+    state = on_devices(train_step.create_state(config))
     step = jax.jit(train_step.make_train_step(config))
     key = train_step.step_key(config, 0)
     single = [
@@ -225,12 +226,12 @@ def test_four_devices_average_the_gradients_of_their_images(small, monkeypatch):
 def test_steps_per_call_changes_no_bit(small):
     config = replace(small, data=replace(small.data, batch_size=4))
     steps, batches = train_step.parallel_steps(config), [batch_of(config, 4, i) for i in range(4)]
-    one = train_step.on_devices(train_step.create_state(config))
+    one = on_devices(train_step.create_state(config))
     metrics = []
     for batch in batches:
         one, values = steps(one, shards([batch]))
         metrics.append(jax.device_get(values))
-    start = train_step.on_devices(train_step.create_state(config))
+    start = on_devices(train_step.create_state(config))
     four, values = steps(start, shards(batches))
     assert_equal(one, four)
     assert_equal({name: np.concatenate([m[name] for m in metrics]) for name in values}, values)
@@ -252,7 +253,7 @@ def test_pairs_on_all_devices_change_no_bit(small):
         batches, pairs = training_data(config, records)
         assert len(pairs) == 2 * room
         steps = train_step.parallel_steps(config, pairs)
-        state = train_step.on_devices(train_step.create_state(config))
+        state = on_devices(train_step.create_state(config))
         for step in range(3):
             state, metrics = steps(state, shards([batches[step]]))
         ends.append((state, metrics))
@@ -266,8 +267,8 @@ def test_a_run_compiles_once(small):
         lambda name, *_, **__: compiled.append(name) if "backend_compile" in name else None
     )
     steps = train_step.parallel_steps(config)
-    fresh = train_step.on_devices(train_step.create_state(config))
-    restored = train_step.on_devices(jax.device_get(fresh))
+    fresh = on_devices(train_step.create_state(config))
+    restored = on_devices(jax.device_get(fresh))
     state, _ = steps(fresh, shards([batch_of(config, 4)]))
     compiled.clear()
     for _ in range(2):
@@ -279,7 +280,7 @@ def test_a_run_compiles_once(small):
 
 def test_the_state_is_donated(small):
     config = replace(small, data=replace(small.data, batch_size=4))
-    state = train_step.on_devices(train_step.create_state(config))
+    state = on_devices(train_step.create_state(config))
     train_step.parallel_steps(config)(state, shards([batch_of(config, 4)]))
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
 
@@ -342,7 +343,7 @@ def test_one_pair_is_learnt_by_heart():
     pair = {"input": image, "target": np.cos(3 * image), "index": np.int32(0)}
     batch = {name: np.stack([value] * 4) for name, value in pair.items()}
     steps, state = train_step.parallel_steps(config), train_step.create_state(config)
-    state, l1 = train_step.on_devices(state), []
+    state, l1 = on_devices(state), []
     for _ in range(30):
         state, metrics = steps(state, shards([batch] * 10))
         l1 += np.asarray(metrics["loss/generator_l1"]).tolist()

@@ -1,6 +1,7 @@
 """Trials for the tests of `benchmark`, which write down when they run."""
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -59,3 +60,7 @@ def sleeping(config):
 
 def ending(config):
     os._exit(3)
+
+
+def killed(config):
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -18,7 +18,8 @@ def weights(config: Config) -> dict:
 
 
 def norm(config: Config) -> nn.Module:
-    return nn.BatchNorm(use_running_average=False, epsilon=config.model.norm_epsilon)
+    dtype, epsilon = config.train.dtype, config.model.norm_epsilon
+    return nn.BatchNorm(use_running_average=False, epsilon=epsilon, dtype=dtype)
 
 
 class UNet(nn.Module):
@@ -45,7 +46,8 @@ class UNet(nn.Module):
                 x = nn.Dropout(model.dropout, deterministic=False)(x)
             x = jnp.concatenate([skips.pop(), nn.relu(x)], -1)
         channels = config.data.target_channels
-        return jnp.tanh(nn.ConvTranspose(channels, (4, 4), (2, 2), **weights(config))(x))
+        x = nn.ConvTranspose(channels, (4, 4), (2, 2), **weights(config))(x)
+        return jnp.tanh(x.astype(jnp.float32))
 
 
 class Discriminator(nn.Module):
@@ -68,7 +70,7 @@ class Discriminator(nn.Module):
             )(x)
             x = norm(self.config)(x) if normed else x
             x = nn.leaky_relu(x, model.leaky_slope) if width else x
-        return x
+        return x.astype(jnp.float32)
 
 
 def plain(config: Config) -> Trial:
@@ -110,8 +112,8 @@ def plain(config: Config) -> Trial:
         return optax.apply_updates(g, updates), d, g_state, d_state, jax.random.fold_in(key, 0)
 
     rngs = {"params": keys[2], "dropout": keys[2]}
-    g = generator.init(rngs, image)["params"]
-    d = discriminator.init(rngs, jnp.concatenate([image, target], -1))["params"]
+    g = jax.jit(generator.init)(rngs, image)["params"]
+    d = jax.jit(discriminator.init)(rngs, jnp.concatenate([image, target], -1))["params"]
     state = g, d, adam.init(g), adam.init(d), keys[2]
 
     def run(steps: int) -> None:

@@ -18,6 +18,7 @@ from PIL import Image
 from PIL.Image import Resampling
 from tqdm.contrib.concurrent import thread_map
 
+from pix2pix_jax.backend import on_devices
 from pix2pix_jax.config import Config, Data, UsageError
 from pix2pix_jax.data.images import as_float, resize, split_pair, to_float, to_pixels, with_channels
 from pix2pix_jax.data.palettes import Palette, class_map
@@ -50,7 +51,7 @@ def open_split(builder: tfds.core.DatasetBuilder, split: str) -> Sequence[dict]:
 
 def training_data(
     config: Config, records: Sequence[dict], process_index: int = 0, process_count: int = 1
-) -> tuple[grain.MapDataset, Example]:
+) -> tuple[grain.MapDataset, dict[str, jax.Array]]:
     """Batches of the training split as they fit here; and all of its pairs where those do.
 
     Args:
@@ -59,9 +60,9 @@ def training_data(
       process_index, process_count: which share of each batch.
 
     Returns:
-      what `train_choices` makes, and the pairs `on_device`; or `train_batches`, and nothing.
+      what `train_choices` makes, and the `resident` pairs; or `train_batches`, and nothing.
     """
-    if pairs := on_device(records, config.data):
+    if pairs := resident(records, config.data):
         return train_choices(config, len(records), process_index, process_count), pairs
     return train_batches(config, records, process_index, process_count), {}
 
@@ -125,32 +126,41 @@ def _batched(
     return examples.batch(size, drop_remainder=True)[process_index::process_count]
 
 
-def on_device(records: Sequence[dict], data: Data) -> Example:
+def resident(records: Sequence[dict], data: Data) -> dict[str, jax.Array]:
     """All pairs, resized, uint8 [pairs, h, w, c], where data.resident_mib has room for them.
 
     Returns:
-      `input` and `target`, or nothing.
+      `input` and `target`, on every device; or nothing.
     """
     height, width = data.load_size
     size = len(records) * height * width * (data.input_channels + data.target_channels)
     if size > data.resident_mib << 20:
         return {}
-    images = thread_map(
-        lambda i: resized(records[i], data),
+    channels = {"input": data.input_channels, "target": data.target_channels}
+    pairs = {
+        name: np.empty((len(records), height, width, c), np.uint8) for name, c in channels.items()
+    }
+
+    def read(i: int) -> None:
+        for name, image in resized(records[i], data).items():
+            pairs[name][i] = image
+
+    thread_map(
+        read,
         range(len(records)),
         desc="reading the pairs",
         leave=False,
         disable=not sys.stderr.isatty(),
         max_workers=os.cpu_count(),
     )
-    return {name: np.stack([image[name] for image in images]) for name in images[0]}
+    return on_devices(pairs)
 
 
 def taken(pairs: dict, batch: dict, data: Data) -> dict:
     """Images of a batch [b, h, w, c] in [-1, 1], cut from resident pairs if there are any.
 
     Args:
-      pairs: of `on_device`; empty: the batch has its images.
+      pairs: of `resident`; empty: the batch has its images.
       batch: of `train_choices` or `train_batches`.
     """
     if pairs:
