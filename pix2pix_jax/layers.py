@@ -43,7 +43,7 @@ def convolution(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) 
     """
     native = partial(convolution_native, stride=stride, padding=padding)
     cpu, gpu = convolution_lowerings(x, kernel, stride, padding)
-    return lax.platform_dependent(x, kernel, cpu=cpu, cuda=gpu, rocm=gpu, default=native)
+    return by_platform(x, kernel, cpu, gpu, tpu=native)
 
 
 def convolution_lowerings(
@@ -75,7 +75,7 @@ def transposed_convolution(x: Array, kernel: Array) -> Array:
       [b, 2h, 2w, o].
     """
     cpu, gpu = transposed_lowerings(x, kernel)
-    return lax.platform_dependent(x, kernel, cpu=cpu, cuda=gpu, rocm=gpu, default=transposed_native)
+    return by_platform(x, kernel, cpu, gpu, tpu=transposed_native)
 
 
 def transposed_lowerings(x: Array, kernel: Array) -> tuple[Lowering, Lowering]:
@@ -90,6 +90,12 @@ def transposed_lowerings(x: Array, kernel: Array) -> tuple[Lowering, Lowering]:
     if places >= FEWEST_MINIMAL_TRANSPOSED and o > FEW_CHANNELS and exact(x):
         cpu = products.transposed_minimal
     return cpu, gpu
+
+
+def by_platform(x: Array, kernel: Array, cpu: Lowering, gpu: Lowering, tpu: Lowering) -> Array:
+    """That of the platform which is compiled for; each one more is traced, which takes time."""
+    others = {"tpu": tpu} if cpu is gpu else {"cpu": cpu, "tpu": tpu}
+    return lax.platform_dependent(x, kernel, **others, default=gpu)
 
 
 def known(shape: Sequence[int]) -> bool:
@@ -232,16 +238,15 @@ def _backward(epsilon: float, kept: tuple, gradient: Array) -> tuple:
 def _total(x: Array) -> Array:
     """Sums over all but the first and last axes.
 
-    On a GPU a channel's sum is that of parts, since few channels alone would occupy few of its
-    processors.
+    On a GPU (of CUDA) a channel's sum is that of parts, since few channels alone would occupy few
+    of its processors.
     """
 
     fewest, most = NORM_PARTS
     parts = math.gcd(math.prod(x.shape[1:-1]), most) if known(x.shape) else 1
     if parts < fewest:
         return _sum(x)
-    of_parts = partial(_sum_of_parts, parts=parts)
-    return lax.platform_dependent(x, cuda=of_parts, rocm=of_parts, default=_sum)
+    return lax.platform_dependent(x, cuda=partial(_sum_of_parts, parts=parts), default=_sum)
 
 
 def _sum(x: Array) -> Array:
