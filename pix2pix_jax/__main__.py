@@ -168,7 +168,7 @@ def run_benchmark(options: argparse.Namespace, fields: Fields) -> int:
     config = asked(options, fields)
     from pix2pix_jax.benchmark import benchmark
 
-    peers = filter(None, options.peers.split(","))
+    peers = [peer for peer in options.peers.split(",") if peer]
     return benchmark(config, options.workdir, peers, options.sweep, options.rounds)
 
 

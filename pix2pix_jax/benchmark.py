@@ -19,7 +19,7 @@ from pix2pix_jax.config import Config, UsageError, changed, resolve
 from pix2pix_jax.console import say
 from pix2pix_jax.files import write_whole
 from pix2pix_jax.generator import make_generator
-from pix2pix_jax.trial import Failed, Maker, compared, outcome, quartiles, started
+from pix2pix_jax.trial import Failed, Found, Maker, compared, outcome, quartiles, started
 
 OURS = "pix2pix_jax"
 PHASES = Path(phases.__file__)
@@ -30,7 +30,6 @@ PEERS = {  # what each is timed as, and the function of its file that makes it
     "flax": {"flax": "plain"},
 }
 LIBRARIES = {"torch": ["torch"], "keras": ["keras", "tensorflow"], "flax": ["flax"]}
-Found = dict[str, dict[str, Any]]  # of each implementation
 SWEEPS = {
     "batch": (1, 2, 4, 8, 16),
     "size": (64, 128, 256, 512),
@@ -49,30 +48,34 @@ def benchmark(config: Config, workdir: Path, peers: Sequence[str], sweep: str, r
       rounds: turns of each.
 
     Raises:
-      UsageError: a peer that is not there, or that cannot do what the config asks for.
+      UsageError: a peer that is not there, or that cannot do what the config asks for; or ours
+        failed.
+      OSError: a workdir that cannot be written to.
     """
     config, makers = resolve(config), implementations(peers)
+    (workdir / "report").mkdir(parents=True, exist_ok=True)  # or it would fail at the end
     if len(makers) > 1:
         check_plain(config)
     say(f"timing {', '.join(makers)} in {rounds} turns; compiling takes a minute on a CPU")
     with surroundings(devices_of(makers)) as environment:
-        found = with_ratios(compared(makers, config, rounds, environment, check_alike))
-        ours = found[OURS]
+        found = with_ratios(compared(makers, config, rounds, environment, unlike_ours))
+        ours = of_ours(found)
         ours["restart_seconds"] = told(started, makers[OURS], config, environment)
+        results = {
+            "machine": machine(),
+            "versions": versions(["jax", *(name for peer in peers for name in LIBRARIES[peer])]),
+            "config": asdict(config),
+            "implementations": found,
+        }
+        write(results, workdir)  # as all that comes after may fail
         say(steps_text(found))
         say("timing the parts of a step")
         parts = told(outcome, Maker(PHASES, "parts"), config, environment)
-    devices = parts.pop("devices")
+    results["machine"]["devices"] = parts.pop("devices")
     parts["step"] |= {"seconds": ours["seconds_per_step"], "quartiles": ours["quartiles"]}
-    results = {
-        "machine": machine() | {"devices": devices},
-        "versions": versions(["jax", *(name for peer in peers for name in LIBRARIES[peer])]),
-        "config": asdict(config),
-        "implementations": found,
-        "phases": with_shares(parts),
-    }
+    results["phases"] = with_shares(parts)
     say(phases_text(results["phases"]))
-    write(results, workdir)  # which a sweep may take long to add to
+    write(results, workdir)
     if sweep:
         results["sweep"] = {"of": sweep, "points": []}
         for point in swept(config, sweep, makers, rounds):
@@ -145,6 +148,7 @@ def check_plain(config: Config) -> None:
         "model.norm": model.norm == "batch" and model.norm_affine,
         "model.norm_images": model.norm_images in (None, data.batch_size),
         "model.depth": not make_generator(config).bottleneck_norm,
+        "model.dropout_blocks": model.dropout_blocks == "first_three",
         "model.bias": model.bias == "paper",
         "model.skip_slope": model.skip_slope == 0,
         "model.discriminator": model.discriminator != "tutorial",  # whose padding is not even
@@ -158,23 +162,41 @@ def check_plain(config: Config) -> None:
             raise UsageError(f"--peers: they train as the paper does; leave {field} at its default")
 
 
-def check_alike(found: Found) -> None:
-    """Raises UsageError when ours failed, or a peer's networks are not as large as ours."""
+def of_ours(found: Found) -> dict[str, Any]:
+    """What was found of ours.
+
+    Raises:
+      UsageError: it failed, without which nothing is of use.
+    """
     if "failed" in found[OURS]:
         raise UsageError(f"{OURS}: {found[OURS]['failed']}")
-    ours = found[OURS]["parameters"]
+    return found[OURS]
+
+
+def unlike_ours(found: Found) -> dict[str, str]:
+    """Which peers do not do what ours does, and why; raises UsageError when that failed."""
+    of_ours(found)
+    return unlike(found)
+
+
+def unlike(found: Found) -> dict[str, str]:
+    """Peers whose networks are not as large as ours, or that compute elsewhere, and how."""
+    ours, reasons = found[OURS], {}
     for name, result in found.items():
-        if result.get("parameters", ours) != ours:
-            raise UsageError(
-                f"--peers: {name} has {result['parameters']} parameters and not {ours}, so that "
-                "nothing would be compared; leave it out"
-            )
+        if "failed" in ours or "failed" in result:
+            continue
+        if result["parameters"] != ours["parameters"]:
+            reasons[name] = f"{result['parameters']} parameters, and not {ours['parameters']}"
+        elif result["devices"] != ours["devices"]:
+            there, here = (" and ".join(each["devices"]) for each in (result, ours))
+            reasons[name] = f"computes on {there}, and ours on {here}; install it for that"
+    return reasons
 
 
 def with_ratios(found: Found) -> Found:
     """Adds what the others take for what ours takes, turn by turn: the median, and quartiles."""
     for name, result in found.items():
-        if name != OURS and "failed" not in result:
+        if name != OURS and not {"failed"} & (result.keys() | found[OURS].keys()):
             turns = zip(result["turns"], found[OURS]["turns"], strict=True)
             low, result["ratio"], high = quartiles([theirs / ours for theirs, ours in turns])
             result["ratio_quartiles"] = [low, high]
@@ -218,14 +240,15 @@ def swept(
     for value in SWEEPS[sweep]:
         with surroundings(value if sweep == "devices" else devices_of(makers)) as environment:
             try:
-                if sweep == "devices":
-                    check_seen(value, config, environment)
                 point = varied(config, sweep, value)
                 if len(makers) > 1:
                     check_plain(point)
-                found = with_ratios(compared(makers, point, rounds, environment, check_alike))
-            except (UsageError, Failed) as error:  # which is so for all of them
+                found = with_ratios(compared(makers, point, rounds, environment, unlike))
+            except UsageError as error:  # of the point, and so for all of them
                 found = {name: {"failed": str(error)} for name in makers}
+            seen = len(found[OURS].get("devices", ()))
+            if sweep == "devices" and seen not in (0, value):
+                found[OURS] = {"failed": f"{seen} devices are seen here, and not {value}"}
         say(f"{sweep} {value}: " + "; ".join(f"{n} {short(r)}" for n, r in found.items()))
         yield {sweep: value, "implementations": found}
 
@@ -237,13 +260,6 @@ def varied(config: Config, sweep: str, value: int) -> Config:
         return resolve(changed(config, {"data": size, "model": {"depth": None}}))
     images = value if sweep == "batch" else value * config.data.batch_size
     return resolve(changed(config, {"data": {"batch_size": images}}))
-
-
-def check_seen(devices: int, config: Config, environment: dict[str, str]) -> None:
-    """Raises UsageError where there are fewer."""
-    there = outcome(Maker(PHASES, "devices"), config, environment)
-    if there != devices:
-        raise UsageError(f"{there} devices are seen here, and not {devices}")
 
 
 def machine() -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pix2pix_jax.page import chart, page, svg, table
+from pix2pix_jax.trial import Found
 
 STEPS = (
     "implementation",
@@ -24,7 +25,6 @@ FIELDS = (  # on which the time depends most
     ("train", "dtype"),
 )
 PHASES = "part", "ms", "quartiles", "images/s", "GFLOP/s", "GB/s", "share"
-Found = dict[str, dict[str, Any]]  # by name
 
 
 def steps_text(found: Found) -> str:
@@ -50,7 +50,7 @@ def steps_rows(found: Found) -> list[list[str]]:
     rows = []
     for name, result in found.items():
         if "failed" in result:
-            rows.append([name, "failed", result["failed"][:80], *[""] * (len(STEPS) - 3)])
+            rows.append([name, "failed", result["failed"], *[""] * (len(STEPS) - 3)])
             continue
         rows.append(
             [
@@ -113,21 +113,24 @@ def report(results: dict[str, Any]) -> str:
     config, machine, versions = (results[name] for name in ("config", "machine", "versions"))
     fields = ", ".join(f"{group}.{name} {config[group][name]}" for group, name in FIELDS)
     where = ", ".join(f"{name} {value}" for name, value in (machine | versions).items())
-    found, parts = results["implementations"], results["phases"]
+    found = results["implementations"]
     body = [
         f"<p>{html.escape(fields)}. {html.escape(where)}.</p><h2>Steps</h2>",
         "<p>Medians of turns, A B A B. A ratio is what the other takes for what ours takes, turn "
         "by turn. A "
         f"first step has all that comes before it; {restart(found)}.</p>",
         table(STEPS, escaped(steps_rows(found))),
-        "<h2>Parts</h2><p>Shares are of this machine's matrix product, or of its copy. Operations "
-        "are those of plain convolutions; some are done with fewer, so that a share can exceed "
-        "100%.</p>",
-        table(PHASES, escaped(phases_rows(parts))),
     ]
+    if "phases" in results:
+        body += [
+            "<h2>Parts</h2><p>Shares are of this machine's matrix product, or of its copy. "
+            "Operations are those of plain convolutions; some are done with fewer, so that a share "
+            "can exceed 100%.</p>",
+            table(PHASES, escaped(phases_rows(results["phases"]))),
+        ]
     if "sweep" in results:
-        flat = results["sweep"]["of"] == "devices" and results["machine"]["devices"] != ["cpu"]
-        body.append("<h2>Growth</h2>" + growth(results["sweep"], flat))
+        simulated = "cpu" in results["machine"]["devices"]
+        body.append("<h2>Growth</h2>" + growth(results["sweep"], shared=not simulated))
     return page("Benchmark", "".join(body))
 
 
@@ -136,19 +139,21 @@ def escaped(rows: list[list[str]]) -> list[list[str]]:
     return [[html.escape(cell) for cell in row] for row in rows]
 
 
-def as_the_work(values: list[int], known: tuple[int, float], name: str, flat: bool) -> list[float]:
-    """Milliseconds that are to those of a known value as the work is to its work."""
+def as_the_work(
+    values: list[int], known: tuple[int, float], name: str, shared: bool
+) -> list[float]:
+    """Milliseconds that are to those of a known value as a device's work is to its work."""
     value, milliseconds = known
-    power = 0 if flat else {"size": 2}.get(name, 1)
+    power = {"size": 2, "batch": 1, "devices": 0 if shared else 1}[name]
     return [milliseconds * (other / value) ** power for other in values]
 
 
-def growth(sweep: dict[str, Any], flat: bool = False) -> str:
+def growth(sweep: dict[str, Any], shared: bool = False) -> str:
     """Milliseconds of a step against what was varied, both in powers of two.
 
     Args:
       sweep: what it is of, and its points.
-      flat: whether a step's work is shared by what it grows with.
+      shared: whether devices share the work, being more than one device that is divided.
     """
     name = sweep["of"]
     lines: dict[str, list[tuple[int, float]]] = {}
@@ -163,7 +168,7 @@ def growth(sweep: dict[str, Any], flat: bool = False) -> str:
     for implementation, points in lines.items():
         axes.plot(*zip(*points, strict=True), "o-", label=implementation)
     values = [point[name] for point in sweep["points"]]
-    work = as_the_work(values, next(iter(lines.values()))[0], name, flat)
+    work = as_the_work(values, next(iter(lines.values()))[0], name, shared)
     axes.plot(values, work, color="black", linestyle="--", linewidth=1, label="as the work")
     for axis, set_scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
         set_scale("log", base=2)

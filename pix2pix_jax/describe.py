@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from pix2pix_jax.config import Config, Data, Model, halvings, resolve
-from pix2pix_jax.discriminator import Discriminator, make_discriminator, receptive_field
+from pix2pix_jax.discriminator import Discriminator, make_discriminator
 from pix2pix_jax.generator import UNet, make_generator
+from pix2pix_jax.receptive_field import receptive_field
 
 
 def describe(config: Config) -> dict[str, Any]:

@@ -1,7 +1,6 @@
-"""The discriminator: a table of layers, from which everything about it follows."""
+"""The discriminator: what a table of layers says, in Flax."""
 
 from functools import partial
-from typing import NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -9,58 +8,7 @@ from jax import Array
 
 from pix2pix_jax.config import Config, UsageError
 from pix2pix_jax.layers import Convolution, Norm, at_least_float32
-
-
-class Layer(NamedTuple):
-    """One convolution."""
-
-    width: int  # in multiples of model.discriminator_features; 0: the one logit
-    kernel: int
-    stride: int
-    padding: tuple[int, int]
-
-
-def _convolutions(*widths_and_strides: tuple[int, int]) -> tuple[Layer, ...]:
-    """4x4 convolutions, zero-padded by one (appendix 6.1.2)."""
-    return tuple(Layer(width, 4, stride, (1, 1)) for width, stride in widths_and_strides)
-
-
-# Rows are (width, stride). Each next PatchGAN has one more stride-2 layer than the last.
-TABLES: dict[str, tuple[Layer, ...]] = {
-    "pixel": tuple(Layer(width, 1, 1, (0, 0)) for width in (1, 2, 0)),
-    "patch16": _convolutions((1, 2), (2, 1), (0, 1)),
-    "patch34": _convolutions((1, 2), (2, 2), (4, 1), (0, 1)),
-    "patch70": _convolutions((1, 2), (2, 2), (4, 2), (8, 1), (0, 1)),
-    "patch142": _convolutions((1, 2), (2, 2), (4, 2), (8, 2), (8, 1), (0, 1)),
-    "image286": _convolutions((1, 2), (2, 2), (4, 2), (8, 2), (8, 2), (8, 1), (0, 1)),
-    # The Keras tutorial's, with TensorFlow's 'same' padding: its text says 70, the table 142.
-    "tutorial": _convolutions((1, 2), (2, 2), (4, 2), (8, 2))
-    + (Layer(8, 4, 1, (1, 2)), Layer(0, 4, 1, (1, 2))),
-}
-
-
-def receptive_field(table: tuple[Layer, ...]) -> int:
-    """Side, in pixels, of the square of input that one output of the last layer sees."""
-    field = 1
-    for layer in reversed(table):
-        field = (field - 1) * layer.stride + layer.kernel
-    return field
-
-
-def fits(table: tuple[Layer, ...], height: int, width: int) -> bool:
-    """Whether an image is large enough: a norm over a single place would leave only zeros."""
-    grids = [output_grid(table[: n + 1], height, width) for n in range(len(table))]
-    return min(grids[-1]) >= 1 and all(max(grid) > 1 for grid in grids[1:-1])
-
-
-def output_grid(table: tuple[Layer, ...], height: int, width: int) -> tuple[int, int]:
-    """How many outputs the last layer has down and across; not positive: the image is too small."""
-    for layer in table:
-        height, width = (
-            (side + sum(layer.padding) - layer.kernel) // layer.stride + 1
-            for side in (height, width)
-        )
-    return height, width
+from pix2pix_jax.receptive_field import TABLES, Layer, fits
 
 
 class Discriminator(nn.Module):

@@ -211,7 +211,7 @@ def _forward(x: Array, scale: Array | None, bias: Array | None, epsilon: float) 
     if wide.dtype == x.dtype:
         mean = _total(wide) / count
         variance = _total(jnp.square(wide - mean)) / count
-    else:  # in one pass, as squares of so few digits are exact; from any value, as all may be alike
+    else:  # in one pass; from a value of the channel, so that little cancels: less than x has lost
         some = lax.slice(wide, [0] * x.ndim, [x.shape[0], *[1] * (x.ndim - 2), x.shape[-1]])
         beyond = _total(wide - some) / count
         variance = _total(jnp.square(wide - some)) / count - jnp.square(beyond)

@@ -33,7 +33,7 @@ from pix2pix_jax.guards import check_devices
 from pix2pix_jax.plan import operations
 from pix2pix_jax.train import shards, steps_a_call, updates
 from pix2pix_jax.train_step import create_state, make_optimizer, step_key, update
-from pix2pix_jax.trial import Arrays, Trial, quartiles, resident_memory
+from pix2pix_jax.trial import Arrays, Trial, device_memory, quartiles
 
 PAIRS = 16  # of noise
 Row = dict[str, Any]  # what was measured of a part
@@ -62,13 +62,7 @@ def steps(config: Config) -> Trial:
         halves = state.generator, state.discriminator
         return tuple(jax.tree.leaves(half.params) for half in halves)
 
-    return Trial(run, size, weights, peak_memory)
-
-
-def devices(config: Config) -> int:
-    """How many there are, whatever the config."""
-    start_backend()
-    return jax.device_count()
+    return Trial(run, size, weights, device_memory, [device.platform for device in jax.devices()])
 
 
 def parts(config: Config) -> dict[str, Any]:
@@ -233,9 +227,3 @@ def noise_records(config: Config) -> list[dict]:
     images = [Image.fromarray(rng.integers(0, 256, (*size, 3), np.uint8)) for _ in range(2 * PAIRS)]
     files = [as_png(image) for image in images]
     return [{"name": str(i).encode(), "files": files[2 * i : 2 * i + 2]} for i in range(PAIRS)]
-
-
-def peak_memory() -> int:
-    """Of the first device, or, of a CPU, of this process."""
-    statistics = jax.local_devices()[0].memory_stats()
-    return statistics["peak_bytes_in_use"] if statistics else resident_memory()

@@ -28,14 +28,14 @@ def gathered(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
     k, _, _, o = kernel.shape
     height, width = output_size(x, k, stride, padding)
     rows, columns = height + k // stride - 1, width + k // stride - 1
-    x = padded(x, padding[0], rows * stride, columns * stride)
-    x = x.reshape(b, rows, stride, columns, stride, c)  # so that strides become slices
+    wide = at_least_float32(padded(x, padding[0], rows * stride, columns * stride))
+    wide = wide.reshape(b, rows, stride, columns, stride, c)  # so that strides become slices
     patches = [
-        x[:, i // stride :, i % stride, j // stride :, j % stride][:, :height, :width]
+        wide[:, i // stride :, i % stride, j // stride :, j % stride][:, :height, :width]
         for i in range(k)
         for j in range(k)
     ]
-    return product(jnp.concatenate(patches, -1), kernel.reshape(k * k * c, o))
+    return product(jnp.concatenate(patches, -1).astype(x.dtype), kernel.reshape(k * k * c, o))
 
 
 def scattered(x: Array, kernel: Array, padding: Padding) -> Array:
@@ -149,8 +149,8 @@ def transposed_by_tap(x: Array, kernel: Array) -> Array:
     """
     b, h, w, c = x.shape
     o = kernel.shape[-1]
-    x = jnp.broadcast_to(x.reshape(-1, c), (16, b * h * w, c))
-    y = x @ kernel.reshape(16, c, o)
+    wide = jnp.broadcast_to(at_least_float32(x.reshape(-1, c)), (16, b * h * w, c))
+    y = wide.astype(x.dtype) @ kernel.reshape(16, c, o)
     return _overlapped(y.reshape(2, 2, 2, 2, b, h, w, o).transpose(0, 2, 4, 5, 1, 6, 3, 7))
 
 
@@ -213,7 +213,7 @@ product.defvjp(_product, _gradients)
 
 
 def at_least_float32(x: Array) -> Array:
-    """What has fewer bits, with as many: so that sums are rounded once."""
+    """What has fewer bits, with as many, so that its sums and its gradients' are rounded once."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 

@@ -10,12 +10,12 @@ import numpy as np
 from pix2pix_jax.comparison import write_comparison
 from pix2pix_jax.config import UsageError, resolve
 from pix2pix_jax.config_files import Sweep
-from pix2pix_jax.discriminator import TABLES, receptive_field
 from pix2pix_jax.evaluate import Summary, finished
 from pix2pix_jax.files import write_whole
 from pix2pix_jax.judge import judged
 from pix2pix_jax.metrics import METRICS
 from pix2pix_jax.page import TRUTH, shown
+from pix2pix_jax.receptive_field import TABLES, receptive_field
 
 FAILED = "failed.txt"
 REASON = 200  # characters of one that a table has room for

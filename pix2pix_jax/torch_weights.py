@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from pix2pix_jax.config import PRESETS, Config, Model, UsageError
-from pix2pix_jax.discriminator import TABLES
 from pix2pix_jax.generator import make_generator
+from pix2pix_jax.receptive_field import TABLES
 
 State = dict[str, np.ndarray]
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")

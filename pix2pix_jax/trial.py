@@ -20,6 +20,7 @@ from pix2pix_jax.config import Config, UsageError, reason_of
 PATIENCE = 1800  # seconds until a process that does not answer is given up
 SETTLE = 0.3  # seconds in which the threads of another process, that was timed before, fall asleep
 Arrays = Sequence[Any]  # of whichever library, as they lie
+Found = dict[str, dict[str, Any]]  # of each implementation
 
 
 class Trial(NamedTuple):
@@ -29,6 +30,7 @@ class Trial(NamedTuple):
     steps: int  # of which a run is a multiple
     weights: Callable[[], tuple[Arrays, Arrays]]  # of generator and discriminator, after a run
     peak_memory: Callable[[], int]  # bytes, of the device if it has its own
+    devices: list[str]  # that it computes on, as JAX names their platforms: cpu, gpu, tpu
 
 
 class Maker(NamedTuple):
@@ -96,9 +98,9 @@ def compared(
     config: Config,
     rounds: int,
     environment: dict[str, str],
-    check: Callable[[dict[str, dict[str, Any]]], None],
+    unlike: Callable[[Found], dict[str, str]],
     seconds: float = 4.0,
-) -> dict[str, dict[str, Any]]:
+) -> Found:
     """Times implementations in turns, A B A B, so that a noisy machine hurts all alike.
 
     Args:
@@ -106,16 +108,16 @@ def compared(
       config: resolved.
       rounds: how many turns each has.
       environment: variables of their processes.
-      check: sees what is found of their first steps, before the turns.
+      unlike: of what is found of their first steps, says which are not to be compared, and why.
       seconds: that a turn has at least.
 
     Returns:
-      for each what it took, or, as `failed`, why it does not work.
+      for each what it took, or, as `failed`, why it did not work or was not compared.
 
     Raises:
-      UsageError: what a process could not do but the user can mend, or what `check` does.
+      UsageError: what a process could not do but the user can mend, or what `unlike` raises.
     """
-    found: dict[str, dict[str, Any]] = {name: {} for name in makers}
+    found: Found = {name: {} for name in makers}
     workers: dict[str, Worker] = {}
     turns: dict[str, list[float]] = {name: [] for name in makers}
     steps: dict[str, int] = {}
@@ -127,11 +129,12 @@ def compared(
                     do(name)
                 except Failed as error:
                     found[name] = {"failed": str(error)}
+                    workers[name].close()  # or it might compute on, beside the others
 
     def start(name: str) -> None:
         worker = Worker(_steps, makers[name], config, environment)
         workers[name] = stack.enter_context(closing(worker))
-        found[name] |= worker.answer()
+        found[name] = worker.answer()
 
     def measure(name: str) -> None:
         whole = found[name].pop("steps")
@@ -152,7 +155,8 @@ def compared(
 
     with ExitStack() as stack:
         every(start)
-        check(found)
+        for name, reason in unlike(found).items():
+            found[name] = {"failed": reason}
         for do in (measure, *[take_turn] * rounds, finish):
             every(do)
     return found
@@ -209,6 +213,14 @@ def resident_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+def device_memory() -> int:
+    """The most that JAX's first device has had, in bytes; or, of a CPU, this process."""
+    import jax  # late, as it would be part of what others take
+
+    statistics = jax.local_devices()[0].memory_stats()
+    return statistics["peak_bytes_in_use"] if statistics else resident_memory()
+
+
 def _work(talk: Callable, maker: Maker, config: Config, connection: Connection) -> None:
     """What a worker does."""
     with suppress(OSError):  # whoever asked is gone
@@ -229,9 +241,16 @@ def _steps(make: Callable[[], Trial], connection: Connection) -> None:
     start = time.perf_counter()
     trial = make()
     trial.run(trial.steps)
-    first = {"first_step_seconds": time.perf_counter() - start, "steps": trial.steps}
+    seconds = time.perf_counter() - start
     parameters = [sum(math.prod(array.shape) for array in network) for network in trial.weights()]
-    connection.send(first | {"parameters": parameters})
+    connection.send(
+        {
+            "first_step_seconds": seconds,
+            "steps": trial.steps,
+            "parameters": parameters,
+            "devices": trial.devices,
+        }
+    )
     trial.run(trial.steps)
     while (steps := connection.recv()) is not None:
         time.sleep(SETTLE)

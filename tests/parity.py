@@ -17,7 +17,7 @@ from steps import batch_of, keep_gradients
 
 from pix2pix_jax import train_step
 from pix2pix_jax.config import PRESETS, Config, Data, Model, preset, resolve
-from pix2pix_jax.discriminator import TABLES
+from pix2pix_jax.receptive_field import TABLES
 
 STEPS, IMAGES = 5, 2
 LOSSES = "loss/discriminator", "loss/generator_gan", "loss/generator_l1"

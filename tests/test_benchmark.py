@@ -1,15 +1,20 @@
 import json
 import math
+import os
+import re
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import TINY, run
+from command_line import ROOT, TINY
 from conftest import refusal
 
 from pix2pix_jax import benchmark, benchmark_page, phases, train, trial
+from pix2pix_jax.__main__ import command
 from pix2pix_jax.config import Config, Data, Model, changed, resolve
 from pix2pix_jax.describe import describe
 from pix2pix_jax.plan import operations
@@ -21,14 +26,12 @@ TRIALS = Path(__file__).parent / "trials.py"
 @pytest.fixture
 def timed(tmp_path, monkeypatch):
     """Compares trials by name; what they are told, and the lines that they write."""
-    monkeypatch.setattr(trial, "SETTLE", 0)
-    seen = []
 
-    def timed(*names, rounds=3, check=seen.append):
+    def timed(*names, rounds=3, unlike=lambda found: {}):
         log = tmp_path / "log"
         log.touch()
         makers = {name: Maker(TRIALS, name) for name in names}
-        found = compared(makers, resolve(Config()), rounds, {"TRIALS": str(log)}, check, seconds=0)
+        found = compared(makers, resolve(Config()), rounds, {"TRIALS": str(log)}, unlike, seconds=0)
         return found, log.read_text().split("\n")[:-1]
 
     return timed
@@ -53,7 +56,7 @@ def test_the_median_of_turns_is_what_counts(monkeypatch):
             pass
 
         def answer(self):
-            return {"steps": 1, "first_step_seconds": 7.0, "parameters": [1, 1]}
+            return {"steps": 1, "first_step_seconds": 7.0, "parameters": [1, 1], "devices": ["cpu"]}
 
         def asked(self, steps):
             return next(taken) if steps else 5 * 2**20
@@ -63,7 +66,7 @@ def test_the_median_of_turns_is_what_counts(monkeypatch):
 
     monkeypatch.setattr(trial, "Worker", Worker)
     config = resolve(Config(data=Data(batch_size=6)))
-    found = compared({"one": Maker(TRIALS, "first")}, config, 5, {}, lambda found: None)["one"]
+    found = compared({"one": Maker(TRIALS, "first")}, config, 5, {}, lambda found: {})["one"]
     assert found["seconds_per_step"] == 3.0
     assert found["turns"] == [3.0, 1.0, 2.0, 8.0, 4.0]
     assert found["images_per_second"] == 2.0
@@ -114,16 +117,32 @@ def test_a_peer_without_its_library_is_refused(tmp_path, monkeypatch):
 
 
 def test_networks_of_another_size_are_not_compared(timed):
-    """Nor are they timed for long, in vain."""
-    runs = []
+    """Nor what computes elsewhere; and neither is timed in vain."""
 
-    def check(found):
-        runs.append({name: "turns" in result for name, result in found.items()})
-        benchmark.check_alike({benchmark.OURS: found["first"], "other": found["other"]})
+    def unlike(found):
+        reasons = benchmark.unlike_ours(named(found, benchmark.OURS, "first"))
+        assert benchmark.unlike(named(found, benchmark.OURS, "broken")) == {}
+        return reasons
 
-    error = refusal(partial(timed, check=check), "first", "other")
-    assert "other has [3, 1] parameters and not [3, 2]" in error
-    assert runs == [{"first": False, "other": False}]
+    found, lines = timed("first", "other", "elsewhere", "broken", unlike=unlike)
+    assert found["other"] == {"failed": "[3, 1] parameters, and not [3, 2]"}
+    reason = "computes on gpu, and ours on cpu; install it for that"
+    assert found["elsewhere"] == {"failed": reason}
+    assert len(found["first"]["turns"]) == 3
+    assert lines.count("elsewhere 1") == 2  # its start
+
+
+def named(found, new, old):
+    return {new if name == old else name: result for name, result in found.items()}
+
+
+def test_without_ours_nothing_is_of_use_but_a_point_of_a_sweep():
+    """The peers go on where ours had no room: there they would win."""
+    found = {benchmark.OURS: {"failed": "no room"}, "other": {"turns": [1.0], "devices": ["cpu"]}}
+    assert refusal(benchmark.unlike_ours, found) == "pix2pix_jax: no room"
+    assert benchmark.unlike(found) == {}
+    assert benchmark.with_ratios(dict(found)) == found
+    assert "ratio" not in found["other"]
 
 
 @pytest.mark.parametrize(
@@ -253,17 +272,40 @@ def test_shares_are_of_what_the_machine_can_do():
 
 
 @pytest.mark.parametrize(
-    ("name", "flat", "expected"),
-    [("size", False, [3, 12, 48]), ("batch", False, [6, 12, 24]), ("devices", True, [12] * 3)],
-)
-def test_what_grows_as_its_work(name, flat, expected):
-    assert benchmark_page.as_the_work([1, 2, 4], (2, 12.0), name, flat) == expected
+    ("name", "shared", "expected"),
+    [("size", False, [3, 12, 48]), ("batch", True, [6, 12, 24]), ("devices", False, [6, 12, 24]),
+     ("devices", True, [12] * 3)],
+)  # fmt: skip
+def test_what_grows_as_its_work(name, shared, expected):
+    """Simulated devices share the processors of one, and each has its work."""
+    assert benchmark_page.as_the_work([1, 2, 4], (2, 12.0), name, shared) == expected
 
 
-def test_a_peer_that_does_not_answer_is_given_up(timed, monkeypatch):
-    monkeypatch.setattr(trial, "PATIENCE", 0.1)
-    found, _ = timed("sleeping")
-    assert found == {"sleeping": {"failed": "no answer in 0.1 s"}}
+def test_a_peer_that_does_not_answer_is_given_up(timed, tmp_path, monkeypatch):
+    """And ended at once, or it might compute on beside the others."""
+    monkeypatch.setattr(trial, "PATIENCE", 3)
+    log = tmp_path / "sleeping"
+    found, _ = timed("sleeping", "first", unlike=lambda found: {} if ended(log) else {"first": "?"})
+    assert found["sleeping"] == {"failed": "no answer in 3 s"}
+    assert len(found["first"]["turns"]) == 3
+
+
+def ended(log):
+    """Whether the process that has written its number there is gone."""
+    try:
+        os.kill(int(log.read_text()), 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_peers_are_not_charged_for_what_is_ours():
+    """Memory and first steps of the others are without JAX, and all that comes with it."""
+    code = "from pix2pix_jax import config, receptive_field, trial; import sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    assert not {"jax", "flax", "numpy", "grain", "tensorflow_datasets"} & set(loaded.split())
+    ours = re.findall(r"pix2pix_jax\.?(\w*)", (benchmark.FOLDER / "torch_peer.py").read_text())
+    assert {"config", "receptive_field", "trial"} == set(filter(None, ours)) - {"_jax"}
 
 
 def test_gpus_are_those_that_were_given(monkeypatch):
@@ -291,24 +333,30 @@ def test_growth_is_drawn_beside_that_of_the_work():
 
 
 @pytest.mark.slow
-def test_benchmark_of_a_tiny_run(tmp_path):
-    arguments = "benchmark", "--config=experiments/quickstart.py", *TINY, f"--workdir={tmp_path}"
+def test_benchmark_of_a_tiny_run(tmp_path, monkeypatch):
+    monkeypatch.setitem(benchmark.SWEEPS, "devices", (1, 2))
+    monkeypatch.setattr(benchmark, "compared", partial(compared, seconds=0.1))
+    said = []
+    monkeypatch.setattr(benchmark, "say", said.append)
     deepest = "--config.model.depth=5"  # as peers have it
-    status, out, err = run(*arguments, deepest, "--peers=flax", "--sweep=devices", "--rounds=1")
-    assert (status, err) == (0, "")
+    arguments = "benchmark", "--config=experiments/quickstart.py", *TINY, f"--workdir={tmp_path}"
+    monkeypatch.chdir(ROOT)
+    assert command([*arguments, deepest, "--peers=flax", "--sweep=devices", "--rounds=1"]) == 0
     found = json.loads((tmp_path / "benchmark.json").read_text())
     ours, flax = (found["implementations"][name] for name in ("pix2pix_jax", "flax"))
     assert flax["ratio"] == flax["seconds_per_step"] / ours["seconds_per_step"]  # of one turn
+    assert flax["parameters"] == ours["parameters"]
+    assert flax["devices"] == ours["devices"] == ["cpu"]
     assert found["config"]["model"]["depth"] == 5
     assert set(found["versions"]) == {"python", "jax", "flax"}
-    assert flax["parameters"] == ours["parameters"]
-    assert f"{ours['restart_seconds']:.1f} s, not" in out
     assert found["phases"]["step"]["seconds"] == ours["seconds_per_step"]
-    devices = [point["devices"] for point in found["sweep"]["points"]]
-    assert devices == list(benchmark.SWEEPS["devices"])
+    assert [point["devices"] for point in found["sweep"]["points"]] == [1, 2]
     for point in found["sweep"]["points"]:
         assert point["implementations"]["pix2pix_jax"]["seconds_per_step"] > 0
+        assert len(point["implementations"]["pix2pix_jax"]["devices"]) == point["devices"]
+    out = "\n".join(said)
     assert f"{ours['seconds_per_step'] * 1e3:.4g}" in out
+    assert f"{ours['restart_seconds']:.1f} s, not" in out
     page = (tmp_path / "report/benchmark.html").read_text()
     assert page.count("<table") == 2
     assert page.count("<svg") == 1

@@ -5,13 +5,8 @@ import pytest
 from numpy_layers import convolution, leaky_relu, norm
 
 from pix2pix_jax.config import Config, Data, Model, Train, UsageError, resolve
-from pix2pix_jax.discriminator import (
-    TABLES,
-    Discriminator,
-    make_discriminator,
-    output_grid,
-    receptive_field,
-)
+from pix2pix_jax.discriminator import Discriminator, make_discriminator
+from pix2pix_jax.receptive_field import TABLES, output_grid, receptive_field
 
 GOLDEN = {  # receptive field, output grid and parameters at 256, input and target of 3 channels
     "pixel": (1, 256, 9_025),

@@ -65,27 +65,36 @@ def test_transposed_convolution_adds_the_kernel_around_each_pixel(lower):
     np.testing.assert_allclose(lower(x, kernel), expected[:, 1:-1, 1:-1], rtol=1e-5, atol=1e-5)
 
 
+BY_ONE = partial(layers.convolution_native, stride=1, padding=(1, 2))
+BY_TWO = partial(layers.convolution_native, stride=2, padding=(1, 1))
+
+
 @pytest.mark.parametrize(
     ("lower", "native", "kernel"),
     [
-        (partial(products.gathered, stride=1, padding=(1, 2)), layers.convolution_native, (24, 8)),
-        (partial(products.scattered, padding=(1, 2)), layers.convolution_native, (24, 2)),
+        (partial(products.gathered, stride=1, padding=(1, 2)), BY_ONE, (24, 8)),
+        (partial(products.gathered, stride=2, padding=(1, 1)), BY_TWO, (24, 8)),
+        (partial(products.scattered, padding=(1, 2)), BY_ONE, (24, 2)),
         (products.transposed, layers.transposed_native, (24, 8)),
         (products.transposed_by_tap, layers.transposed_native, (24, 8)),
     ],
 )
 def test_bfloat16_loses_little_more_than_by_natives(lower, native, kernel):
-    """Against double precision, of inputs that have so few digits; sums are not rounded often."""
+    """Against double precision, forward and backward; sums are not rounded often."""
     x, kernel = (a.astype(jnp.bfloat16) for a in (normal(2, 16, 16, 24), normal(4, 4, *kernel)))
+    change = normal(*lower(x, kernel).shape).astype(jnp.bfloat16)
+
+    def all_of(lower, x, kernel, change):
+        y, pull_back = jax.vjp(lower, x, kernel)
+        return [np.asarray(values, np.float64) for values in (y, *pull_back(change))]
+
     with jax.enable_x64(True):
-        wide = (a.astype(jnp.float64) for a in (x, kernel))
-        of_native = (1, (1, 2)) if native is layers.convolution_native else ()
-        exact = np.asarray(native(*wide, *of_native))
-
-    def error(found):
-        return np.sqrt(np.square(np.asarray(found, np.float64) - exact).mean())
-
-    assert error(lower(x, kernel)) < 1.5 * error(native(x, kernel, *of_native))
+        wide = (np.asarray(a, np.float64) for a in (x, kernel, change))
+        exact = all_of(native, *wide)
+    both = (all_of(lowering, x, kernel, change) for lowering in (lower, native))
+    for ours, others, values in zip(*both, exact, strict=True):
+        error, of_native = (np.square(found - values).mean() for found in (ours, others))
+        assert error < 1.5**2 * of_native
 
 
 LARGE = (1, 128, 128, 64), (4, 4, 64, 128)  # x and kernel of down2

@@ -7,7 +7,7 @@ pytest.importorskip("torch", reason="needs PyTorch: pip install -e '.[parity]'")
 from parity import MEASURES, config_of, parity
 
 from pix2pix_jax.config import PRESETS
-from pix2pix_jax.discriminator import TABLES
+from pix2pix_jax.receptive_field import TABLES
 
 AT_MOST = {"generator": 1e-4, "discriminator": 1e-4, "losses": 1e-3, "gradients": 1e-3}
 

@@ -17,7 +17,7 @@ def noted(name: str, steps: int = 1, sizes: tuple[int, int] = (3, 2)) -> Trial:
         with Path(os.environ["TRIALS"]).open("a") as log:
             log.write(f"{name} {count}\n")
 
-    return Trial(run, steps, weights_of(*sizes), lambda: 5 * 2**20)
+    return Trial(run, steps, weights_of(*sizes), lambda: 5 * 2**20, ["cpu"])
 
 
 def weights_of(*sizes: int) -> Callable[[], tuple]:
@@ -36,6 +36,10 @@ def other(config):
     return noted("other", sizes=(3, 1))
 
 
+def elsewhere(config):
+    return noted("elsewhere")._replace(devices=["gpu"])
+
+
 def broken(config):
     raise ValueError("no such thing\nand more")
 
@@ -47,7 +51,7 @@ def tiring(config):
         if next(turns, None) is None:
             raise RuntimeError("no more")
 
-    return Trial(run, 1, weights_of(3, 2), lambda: 0)
+    return Trial(run, 1, weights_of(3, 2), lambda: 0, ["cpu"])
 
 
 def refusing(config):
@@ -55,7 +59,8 @@ def refusing(config):
 
 
 def sleeping(config):
-    time.sleep(60)
+    Path(os.environ["TRIALS"]).with_name("sleeping").write_text(str(os.getpid()))
+    time.sleep(600)
 
 
 def ending(config):

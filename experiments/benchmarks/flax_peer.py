@@ -7,10 +7,8 @@ import optax
 from jax import Array
 
 from pix2pix_jax.config import Config
-from pix2pix_jax.discriminator import TABLES
-from pix2pix_jax.generator import make_generator
-from pix2pix_jax.phases import peak_memory
-from pix2pix_jax.trial import Trial
+from pix2pix_jax.receptive_field import TABLES
+from pix2pix_jax.trial import Trial, device_memory
 
 
 def weights(config: Config) -> dict:
@@ -30,7 +28,6 @@ class UNet(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         config, model = self.config, self.config.model
-        noisy = make_generator(config).noisy_levels
         widths = [model.features * min(2**n, 8) for n in range(model.depth)]
         skips = []
         for n, width in enumerate(widths, 1):
@@ -42,7 +39,7 @@ class UNet(nn.Module):
         for n, width in enumerate(reversed(widths[:-1]), 1):
             x = nn.ConvTranspose(width, (4, 4), (2, 2), use_bias=False, **weights(config))(x)
             x = norm(config)(x)
-            if n in noisy:
+            if n <= 3:
                 x = nn.Dropout(model.dropout, deterministic=False)(x)
             x = jnp.concatenate([skips.pop(), nn.relu(x)], -1)
         channels = config.data.target_channels
@@ -125,4 +122,4 @@ def plain(config: Config) -> Trial:
     def weights() -> tuple:
         return tuple(jax.tree.leaves(params) for params in state[:2])
 
-    return Trial(run, 1, weights, peak_memory)
+    return Trial(run, 1, weights, device_memory, [jax.devices()[0].platform])

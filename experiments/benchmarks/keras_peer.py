@@ -15,8 +15,7 @@ import tensorflow as tf
 from keras import layers
 
 from pix2pix_jax.config import Config
-from pix2pix_jax.discriminator import TABLES
-from pix2pix_jax.generator import make_generator
+from pix2pix_jax.receptive_field import TABLES
 from pix2pix_jax.trial import Trial, resident_memory
 
 
@@ -27,7 +26,6 @@ def normal() -> keras.initializers.Initializer:
 def unet(config: Config) -> keras.Model:
     """Section 6.1.1."""
     model, data = config.model, config.data
-    noisy = make_generator(config).noisy_levels
     widths = [model.features * min(2**n, 8) for n in range(model.depth)]
     image = x = keras.Input((*data.image_size, data.input_channels))
     skips = []
@@ -42,7 +40,7 @@ def unet(config: Config) -> keras.Model:
     for n, width in enumerate(reversed(widths[:-1]), 1):
         x = layers.Conv2DTranspose(width, 4, kernel_initializer=normal(), **options)(x)
         x = layers.BatchNormalization(epsilon=model.norm_epsilon)(x, training=True)
-        if n in noisy:
+        if n <= 3:
             x = layers.Dropout(model.dropout)(x, training=True)
         x = layers.Concatenate()([skips.pop(), layers.ReLU()(x)])
     last = {"strides": 2, "padding": "same", "activation": "tanh"}
@@ -113,4 +111,4 @@ def tutorial(config: Config) -> Trial:
             tf.config.experimental.get_memory_info("GPU:0")["peak"] if gpus else resident_memory()
         )
 
-    return Trial(run, 1, lambda: learnt, peak_memory)
+    return Trial(run, 1, lambda: learnt, peak_memory, ["gpu" if gpus else "cpu"])

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pix2pix_jax.config import Config
-from pix2pix_jax.discriminator import TABLES
-from pix2pix_jax.generator import make_generator
+from pix2pix_jax.receptive_field import TABLES
 from pix2pix_jax.trial import Trial, resident_memory
 
 
@@ -25,7 +24,8 @@ class UNet(nn.ModuleDict):
         super().__init__()
         model, data = config.model, config.data
         self.depth, self.model = model.depth, model
-        self.noisy_levels = make_generator(config).noisy_levels
+        middle = model.dropout_blocks == "middle"
+        self.noisy_levels = range(2, self.depth - 3) if middle else range(1, 4)
         widths = [data.input_channels, *(model.features * min(2**n, 8) for n in range(self.depth))]
         bottleneck = model.bottleneck_norm
         if bottleneck is None:
@@ -153,4 +153,5 @@ def trial(config: Config, compiled: bool) -> Trial:
         networks = generator, discriminator
         return tuple([p.detach() for p in network.parameters()] for network in networks)
 
-    return Trial(run, 1, weights, torch.cuda.max_memory_allocated if gpu else resident_memory)
+    memory = torch.cuda.max_memory_allocated if gpu else resident_memory
+    return Trial(run, 1, weights, memory, ["gpu" if gpu else "cpu"])
