@@ -146,6 +146,7 @@ def write_stablehlo(
     multiple = 2**config.model.depth
     spec = f"b, {multiple}*h, {multiple}*w, {config.data.input_channels}"
     images = jax.ShapeDtypeStruct(jax_export.symbolic_shape(spec), np.float32)
+    module = module.clone(portable=True)
     # Without places on this machine, since such files are given away.
     limit = jax.config.jax_traceback_in_locations_limit
     try:

@@ -34,6 +34,7 @@ class UNet(nn.Module):
     dropout: float = 0.5
     dropout_blocks: str = "first_three"
     tanh: bool = True  # False: logits, of a segmenter
+    portable: bool = False  # for all platforms, to be exported
     dtype: jnp.dtype = jnp.float32
 
     @property
@@ -54,7 +55,7 @@ class UNet(nn.Module):
         Returns:
           [b, h, w, channels], float32, with tanh in [-1, 1].
         """
-        convolution = partial(Convolution, dtype=self.dtype)
+        convolution = partial(Convolution, portable=self.portable, dtype=self.dtype)
         norm = partial(Norm, self.norm, self.norm_epsilon, self.norm_affine, self.norm_images)
         widths = [self.features * min(2**level, 8) for level in range(self.depth)]
         skips = []

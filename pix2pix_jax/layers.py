@@ -1,8 +1,8 @@
 """Convolution, transposed convolution, normalisation and dropout, one definition each.
 
 Both convolutions exist in several lowerings with the same kernel and the same result: XLA's own
-(`native`), and as matrix products (`products`). Which one it is is decided for the platform that
-is compiled for, so that an exported network has them all, and for the shape.
+(`native`), and as matrix products (`products`). Which one it is is decided by the platform and the
+shape; a network that is exported has those of all platforms.
 """
 
 import math
@@ -29,7 +29,9 @@ NORM_PARTS = 16, 128  # of a sum on a GPU: from, and up to
 Lowering = Callable[[Array, Array], Array]  # of x and kernel
 
 
-def convolution(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) -> Array:
+def convolution(
+    x: Array, kernel: Array, stride: int, padding: tuple[int, int], portable: bool = False
+) -> Array:
     """Cross-correlation, as in every deep learning library.
 
     Args:
@@ -37,13 +39,14 @@ def convolution(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) 
       kernel: [k, k, c, o].
       stride: of both axes; it must divide k.
       padding: zeros before and after, on both axes.
+      portable: for all platforms, and not for that alone on which JAX runs.
 
     Returns:
       [b, (h + sum(padding) - k) // stride + 1, likewise for w, o].
     """
     native = partial(convolution_native, stride=stride, padding=padding)
     cpu, gpu = convolution_lowerings(x, kernel, stride, padding)
-    return by_platform(x, kernel, cpu, gpu, tpu=native)
+    return of_platform(cpu, gpu, native, portable)(x, kernel)
 
 
 def convolution_lowerings(
@@ -63,19 +66,20 @@ def convolution_lowerings(
     return cpu, gpu
 
 
-def transposed_convolution(x: Array, kernel: Array) -> Array:
+def transposed_convolution(x: Array, kernel: Array, portable: bool = False) -> Array:
     """The adjoint of a stride-2, padding-1 convolution: twice the height and width.
 
     Args:
       x: [b, h, w, c].
       kernel: [4, 4, c, o]; kernel[i, j] is what one pixel adds at (i - 1, j - 1) from its own
         place in the doubled image, as in PyTorch and Keras.
+      portable: as in `convolution`.
 
     Returns:
       [b, 2h, 2w, o].
     """
     cpu, gpu = transposed_lowerings(x, kernel)
-    return by_platform(x, kernel, cpu, gpu, tpu=transposed_native)
+    return of_platform(cpu, gpu, transposed_native, portable)(x, kernel)
 
 
 def transposed_lowerings(x: Array, kernel: Array) -> tuple[Lowering, Lowering]:
@@ -92,10 +96,11 @@ def transposed_lowerings(x: Array, kernel: Array) -> tuple[Lowering, Lowering]:
     return cpu, gpu
 
 
-def by_platform(x: Array, kernel: Array, cpu: Lowering, gpu: Lowering, tpu: Lowering) -> Array:
-    """That of the platform which is compiled for; each one more is traced, which takes time."""
-    others = {"tpu": tpu} if cpu is gpu else {"cpu": cpu, "tpu": tpu}
-    return lax.platform_dependent(x, kernel, **others, default=gpu)
+def of_platform(cpu: Lowering, gpu: Lowering, other: Lowering, portable: bool) -> Lowering:
+    """That of the platform on which JAX runs; or all, which take twice as long to be traced."""
+    if portable:
+        return partial(lax.platform_dependent, cpu=cpu, cuda=gpu, rocm=gpu, default=other)
+    return {"cpu": cpu, "gpu": gpu}.get(jax.default_backend(), other)
 
 
 def known(shape: Sequence[int]) -> bool:
@@ -146,6 +151,7 @@ class Convolution(nn.Module):
     padding: tuple[int, int] = (1, 1)
     bias: bool = False
     transposed: bool = False
+    portable: bool = False
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -154,9 +160,9 @@ class Convolution(nn.Module):
         kernel = self.param("kernel", normal(0.0), shape)
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
         if self.transposed:
-            x = transposed_convolution(x, kernel)  # [b, 2h, 2w, features]
-        else:
-            x = convolution(x, kernel, self.stride, self.padding)  # [b, h / stride, ...]
+            x = transposed_convolution(x, kernel, self.portable)  # [b, 2h, 2w, features]
+        else:  # [b, h / stride, w / stride, features]
+            x = convolution(x, kernel, self.stride, self.padding, self.portable)
         if self.bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,))
             x = x + bias.astype(self.dtype)[None, None, None]
@@ -238,15 +244,14 @@ def _backward(epsilon: float, kept: tuple, gradient: Array) -> tuple:
 def _total(x: Array) -> Array:
     """Sums over all but the first and last axes.
 
-    On a GPU (of CUDA) a channel's sum is that of parts, since few channels alone would occupy few
-    of its processors.
+    On a GPU a channel's sum is that of parts, since few channels alone would occupy few of its
+    processors.
     """
 
     fewest, most = NORM_PARTS
-    parts = math.gcd(math.prod(x.shape[1:-1]), most) if known(x.shape) else 1
-    if parts < fewest:
-        return _sum(x)
-    return lax.platform_dependent(x, cuda=partial(_sum_of_parts, parts=parts), default=_sum)
+    gpu = jax.default_backend() == "gpu" and known(x.shape)
+    parts = math.gcd(math.prod(x.shape[1:-1]), most) if gpu else 1
+    return _sum_of_parts(x, parts) if parts >= fewest else _sum(x)
 
 
 def _sum(x: Array) -> Array:

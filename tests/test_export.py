@@ -86,6 +86,8 @@ def test_stablehlo_is_for_three_kinds_of_device(exported):
     content = (exported[0] / "generator.stablehlo").read_bytes()
     reloaded = jax_export.deserialize(bytearray(content))
     assert reloaded.platforms == ("cpu", "cuda", "tpu")
+    for lowering in ("stablehlo.dot_general", "stablehlo.convolution"):  # of a CPU, and of a TPU
+        assert lowering in reloaded.mlir_module()
     with pytest.raises(ValueError, match="32"):
         reloaded.call(images(1, 40, 32))
 

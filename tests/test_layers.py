@@ -155,6 +155,32 @@ def test_what_is_chosen_for_many_places_agrees(stride):
         np.testing.assert_allclose(found, native, rtol=1e-5, atol=1e-5 * np.abs(native).max())
 
 
+@pytest.mark.parametrize("platform", ["cpu", "gpu", "tpu"])
+def test_a_lowering_is_that_of_the_platform(platform, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: platform)
+    assert layers.of_platform("cpu", "gpu", "tpu", portable=False) == platform
+
+
+def test_what_is_portable_has_the_lowerings_of_all_platforms():
+    x, kernel = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in LARGE)
+
+    def operations(portable, platforms):
+        lower = partial(layers.convolution, stride=2, padding=(1, 1), portable=portable)
+        text = jax.jit(lower).trace(x, kernel).lower(lowering_platforms=platforms).as_text()
+        return text.count("stablehlo.convolution"), text.count("stablehlo.dot_general")
+
+    assert operations(True, ("tpu",)) == (1, 0)
+    assert operations(True, ("cuda",)) == (0, 1)
+    assert operations(False, ("cpu",)) == (0, 1)
+
+
+@pytest.mark.parametrize("platform", ["cpu", "gpu"])
+def test_a_norms_sums_are_of_parts_on_a_gpu(platform, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: platform)
+    text = jax.jit(lambda x: layers._total(x)).lower(jnp.zeros((1, 64, 64, 3))).as_text()
+    assert text.count("stablehlo.reduce") == {"cpu": 1, "gpu": 2}[platform]
+
+
 def test_transposed_convolution_is_the_adjoint_of_the_convolution():
     x, y, kernel = normal(1, 8, 8, 3), normal(1, 4, 4, 5), normal(4, 4, 3, 5)
     forward = jnp.vdot(layers.convolution(x, kernel, 2, (1, 1)), y)
