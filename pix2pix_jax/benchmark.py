@@ -25,7 +25,7 @@ OURS = "pix2pix_jax"
 PHASES = Path(phases.__file__)
 FOLDER = Path(__file__).parent.parent / "experiments" / "benchmarks"
 PEERS = {  # what each is timed as, and the function of its file that makes it
-    "torch": {"torch": "eager", "torch compiled": "compiled"},
+    "torch": {"torch": "eager", "torch tuned": "tuned", "torch compiled": "compiled"},
     "keras": {"keras": "tutorial"},
     "flax": {"flax": "plain"},
 }

@@ -92,7 +92,12 @@ def cross_entropy(logits: Tensor, real: bool) -> Tensor:
 
 def eager(config: Config) -> Trial:
     """PyTorch as it comes, but that cuDNN may choose its fastest algorithms."""
-    return trial(config, compiled=False)
+    return trial(config)
+
+
+def tuned(config: Config) -> Trial:
+    """The same with images in the order that its convolutions like, and Adam in one kernel."""
+    return trial(config, tuned=True)
 
 
 def compiled(config: Config) -> Trial:
@@ -100,21 +105,30 @@ def compiled(config: Config) -> Trial:
     return trial(config, compiled=True)
 
 
-def trial(config: Config, compiled: bool) -> Trial:
+def trial(config: Config, compiled: bool = False, tuned: bool = False) -> Trial:
     gpu = torch.cuda.is_available()
     device = "cuda" if gpu else "cpu"
     torch.backends.cudnn.benchmark = True
-    generator, discriminator = UNet(config).to(device), Discriminator(config).to(device)
+    order = torch.channels_last if tuned else torch.contiguous_format
+    generator, discriminator = (
+        network.to(device, memory_format=order) for network in (UNet(config), Discriminator(config))
+    )
     for parameter in [*generator.parameters(), *discriminator.parameters()]:
         if parameter.ndim == 4:
             nn.init.normal_(parameter, 0, 0.02)
     options = config.optimizer
     g_optimizer, d_optimizer = (
-        torch.optim.Adam(network.parameters(), options.learning_rate, (options.b1, options.b2))
+        torch.optim.Adam(
+            network.parameters(),
+            options.learning_rate,
+            (options.b1, options.b2),
+            fused=tuned or None,  # None: as it comes
+        )
         for network in (generator, discriminator)
     )
     shape = config.data.batch_size, 3, *config.data.image_size
-    image, target = (2 * torch.rand(shape, device=device) - 1 for _ in range(2))
+    images = (2 * torch.rand(shape, device=device) - 1 for _ in range(2))
+    image, target = (each.contiguous(memory_format=order) for each in images)
     generate, judge = generator, discriminator
     if compiled:
         generate, judge = torch.compile(generator), torch.compile(discriminator)
