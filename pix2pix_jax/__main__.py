@@ -34,7 +34,7 @@ EXAMPLES = {
 FORMATS = ("stablehlo", "onnx", "safetensors", "pth")
 # What becomes of a command that was stopped.
 STOPPED = dict.fromkeys(("train", "sweep"), b"; the same command goes on") | dict.fromkeys(
-    ("prepare", "evaluate", "translate"), b"; the same command begins anew"
+    ("prepare", "evaluate", "translate", "benchmark"), b"; the same command begins anew"
 )
 Fields = dict[str, str]  # of --config.GROUP.FIELD=VALUE
 

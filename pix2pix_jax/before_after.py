@@ -18,7 +18,7 @@ STYLE = """<style>
 body { max-width: none; }
 .rows { display: flex; flex-wrap: wrap; gap: 1rem; align-items: start; }
 .rows figure { display: grid; grid-template-columns: repeat(var(--images), minmax(0, 1fr));
-               gap: 2px; margin: 0; flex: 1 1 calc(var(--images) * 14rem);
+               gap: 2px; margin: 0; flex: 0 1 calc(var(--images) * 18rem);
                max-width: calc(var(--images) * 24rem); }
 .rows img { width: 100%; height: 100%; max-height: 32rem; min-height: 1rem; object-fit: contain;
             display: block; background: #eee; }

@@ -4,6 +4,7 @@ import html
 from collections.abc import Iterable
 from typing import Any
 
+from pix2pix_jax.console import counted
 from pix2pix_jax.page import chart, page, svg, table
 from pix2pix_jax.trial import Found
 
@@ -20,7 +21,11 @@ STEPS = (
 FIELDS = (  # on which the time depends most
     ("data", "image_size"),
     ("data", "batch_size"),
+    ("model", "generator"),
+    ("model", "features"),
+    ("model", "depth"),
     ("model", "discriminator"),
+    ("model", "discriminator_features"),
     ("model", "norm"),
     ("train", "dtype"),
 )
@@ -84,8 +89,9 @@ def phases_rows(found: Found) -> list[list[str]]:
 
 
 def between(quartiles: list[float], times: float = 1e3) -> str:
-    """Both quartiles, of seconds in milliseconds."""
-    return " to ".join(f"{times * value:.4g}" for value in quartiles)
+    """Both quartiles, of seconds in milliseconds; of a single turn there are none."""
+    low, high = quartiles
+    return "" if low == high else f"{times * low:.4g} to {times * high:.4g}"
 
 
 def restart(found: Found) -> str:
@@ -114,10 +120,11 @@ def report(results: dict[str, Any]) -> str:
     fields = ", ".join(f"{group}.{name} {config[group][name]}" for group, name in FIELDS)
     where = ", ".join(f"{name} {value}" for name, value in (machine | versions).items())
     found = results["implementations"]
+    turns = max(len(result.get("turns", ())) for result in found.values())
     body = [
         f"<p>{html.escape(fields)}. {html.escape(where)}.</p><h2>Steps</h2>",
-        "<p>Medians of turns, A B A B. A ratio is what the other takes for what ours takes, turn "
-        "by turn. A "
+        f"<p>Medians of {counted(turns, 'turn')}, A B A B. A ratio is what the other takes for "
+        "what ours takes, turn by turn. A "
         f"first step has all that comes before it; {restart(found)}.</p>",
         table(STEPS, escaped(steps_rows(found))),
     ]
@@ -125,7 +132,8 @@ def report(results: dict[str, Any]) -> str:
         body += [
             "<h2>Parts</h2><p>Shares are of this machine's matrix product, or of its copy. "
             "Operations are those of plain convolutions; some are done with fewer, so that a share "
-            "can exceed 100%.</p>",
+            "can exceed 100%. Data are of pairs of noise; those that are not resident are cut on "
+            "the host.</p>",
             table(PHASES, escaped(phases_rows(results["phases"]))),
         ]
     if "sweep" in results:
@@ -152,7 +160,7 @@ def growth(sweep: dict[str, Any], shared: bool = False) -> str:
     """Milliseconds of a step against what was varied, both in powers of two.
 
     Args:
-      sweep: what it is of, and its points.
+      sweep: what it is of, its values, and the points that were timed so far.
       shared: whether devices share the work, being more than one device that is divided.
     """
     name = sweep["of"]
@@ -164,6 +172,13 @@ def growth(sweep: dict[str, Any], shared: bool = False) -> str:
                 lines.setdefault(implementation, []).append((point[name], milliseconds))
     if not lines:
         return "<p>Nothing could be timed.</p>"
+    header = [name, *lines]
+    rows = [
+        [str(point[name]), *(short(point["implementations"][each]) for each in lines)]
+        for point in sweep["points"]
+    ]
+    done, all_of_them = len(rows), len(sweep["values"])
+    stopped = f"Stopped after {done} of {all_of_them} points. " if done < all_of_them else ""
     figure, axes = chart(3)
     for implementation, points in lines.items():
         axes.plot(*zip(*points, strict=True), "o-", label=implementation)
@@ -176,4 +191,8 @@ def growth(sweep: dict[str, Any], shared: bool = False) -> str:
     axes.set_xlabel({"batch": "images a step", "size": "pixels a side"}.get(name, name))
     axes.set_ylabel("ms a step")
     axes.legend(fontsize=8)
-    return svg(figure)
+    return (
+        f"<p>{stopped}The dashed line is what ours would take if it grew as the work does.</p>"
+        + table(header, escaped(rows))
+        + svg(figure)
+    )

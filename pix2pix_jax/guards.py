@@ -59,10 +59,15 @@ def norm_images(config: Config, workdir: Path) -> int:
     return images
 
 
-def check_workdir(workdir: Path, config: Config) -> None:
-    """Raises UsageError when a workdir can hold no run, or, naming the fields, holds another."""
+def check_folder(workdir: Path) -> None:
+    """Raises UsageError when a workdir is none."""
     if workdir.exists() and not workdir.is_dir():
         raise UsageError(f"--workdir: {workdir} is a file; give a folder, which may be a new one")
+
+
+def check_workdir(workdir: Path, config: Config) -> None:
+    """Raises UsageError when a workdir can hold no run, or, naming the fields, holds another."""
+    check_folder(workdir)
     source = config.data.source and Path(config.data.source).expanduser().resolve()
     if source and workdir.resolve().is_relative_to(source):
         raise UsageError(

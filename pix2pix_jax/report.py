@@ -76,7 +76,8 @@ def unit(name: str) -> str:
     if measured in METRICS:  # of a whole image, or of all pixels
         return {"l1": "mean |difference|, 0 to 2", "psnr": "dB"}.get(measured, "0 to 1")
     units = {"images_per_second": "images / s", "loss/generator_l1": "mean |difference|, 0 to 2"}
-    return units.get(name, "logit" if name.startswith("logits/") else "mean over patches")
+    kinds = {"logits": "logit", "gradient": "norm", "loss": "mean over patches"}
+    return units.get(name) or kinds[name.partition("/")[0]]
 
 
 def curve(name: str, lines: list[dict[str, float]]) -> str:

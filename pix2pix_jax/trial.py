@@ -15,7 +15,10 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any, NamedTuple
 
+from tqdm import tqdm
+
 from pix2pix_jax.config import Config, UsageError, reason_of
+from pix2pix_jax.console import say
 
 PATIENCE = 1800  # seconds until a process that does not answer is given up
 SETTLE = 0.3  # seconds in which the threads of another process, that was timed before, fall asleep
@@ -135,6 +138,7 @@ def compared(
         worker = Worker(_steps, makers[name], config, environment)
         workers[name] = stack.enter_context(closing(worker))
         found[name] = worker.answer()
+        say(f"{name}: first step after {found[name]['first_step_seconds']:.1f} s")
 
     def measure(name: str) -> None:
         whole = found[name].pop("steps")
@@ -157,8 +161,11 @@ def compared(
         every(start)
         for name, reason in unlike(found).items():
             found[name] = {"failed": reason}
-        for do in (measure, *[take_turn] * rounds, finish):
-            every(do)
+        every(measure)
+        quiet = not sys.stderr.isatty()
+        for _ in tqdm(range(rounds), desc="turns", leave=False, disable=quiet):
+            every(take_turn)
+        every(finish)
     return found
 
 

@@ -16,6 +16,7 @@ from conftest import refusal
 from pix2pix_jax import benchmark, benchmark_page, phases, train, trial
 from pix2pix_jax.__main__ import command
 from pix2pix_jax.config import Config, Data, Model, changed, resolve
+from pix2pix_jax.config_files import override
 from pix2pix_jax.describe import describe
 from pix2pix_jax.plan import operations
 from pix2pix_jax.trial import Maker, compared, loaded
@@ -108,7 +109,7 @@ def test_a_peer_without_its_library_is_refused(tmp_path, monkeypatch):
     """At once; or, where its library needs another one, when it is started."""
     monkeypatch.setattr(benchmark, "find_spec", lambda name: name != "tensorflow")
     error = refusal(benchmark.implementations, ["keras"])
-    assert error == "--peers: tensorflow is not installed; pip install tensorflow"
+    assert "keras is not installed here; pip install tensorflow, or pix2pix_jax[peers]" in error
     (tmp_path / "some_peer.py").write_text("import no_such_library\n")
     error = refusal(loaded, Maker(tmp_path / "some_peer.py", "make"))
     assert error.endswith(
@@ -152,15 +153,21 @@ def test_without_ours_nothing_is_of_use_but_a_point_of_a_sweep():
         {"model": {"norm": "instance"}},
         {"model": {"discriminator": "tutorial"}},
         {"loss": {"gan": "lsgan"}},
+        {"model": {"depth": 7, "bottleneck_norm": True}},
         {"optimizer": {"updates": "simultaneous"}},
-        {"optimizer": {"schedule": "linear_decay"}},
     ],
 )
 def test_a_config_that_peers_cannot_train_is_refused(changes):
-    benchmark.check_plain(resolve(Config()))
-    ((group, fields),) = changes.items()
-    error = refusal(benchmark.check_plain, resolve(changed(Config(), changes)))
-    assert f"leave {group}.{next(iter(fields))} at its default" in error
+    """With the flag that mends it, and does."""
+    config = resolve(changed(Config(), changes))
+    error = refusal(benchmark.check_plain, config)
+    field, value = re.search(r"give --config\.(\S+)=(\S+), which is", error).groups()
+    assert field.partition(".")[2] in next(iter(changes.values()))
+    benchmark.check_plain(resolve(override(config, {field: value})))
+
+
+def test_a_decaying_rate_is_no_more_work_to_peers():
+    benchmark.check_plain(resolve(changed(Config(), {"optimizer": {"schedule": "linear_decay"}})))
 
 
 @pytest.mark.parametrize("peer", ["torch", "keras", "flax"])
@@ -307,6 +314,36 @@ def test_peers_are_not_charged_for_what_is_ours():
         assert imported == ["config", "receptive_field", "trial"]
 
 
+def test_a_point_that_is_the_config_is_not_timed_again(monkeypatch):
+    """Other points are; on several devices what was timed on another number of them."""
+    timed = []
+
+    def compared(makers, config, *_):
+        timed.append(config.data.batch_size)
+        return {
+            name: {"turns": [1.0], "seconds_per_step": 1.0, "devices": ["cpu"]} for name in makers
+        }
+
+    monkeypatch.setattr(benchmark, "compared", compared)
+    monkeypatch.setattr(benchmark, "say", lambda text: None)
+    config = resolve(Config(data=Data(batch_size=2)))
+    known = {
+        name: {"turns": [5.0], "seconds_per_step": 5.0, "devices": ["cpu"] * 2}
+        for name in (benchmark.OURS, "other")
+    }
+    makers = dict.fromkeys(known)
+    for sweep, expected in (("batch", [1, 4, 8, 16]), ("devices", [2, 4, 8]), ("size", [2, 2, 2])):
+        timed.clear()
+        points = list(benchmark.swept(config, sweep, makers, 1, known))
+        assert timed == expected
+        assert [point[sweep] for point in points] == list(benchmark.SWEEPS[sweep])
+        if sweep == "batch":
+            assert points[1]["implementations"] == known
+        if sweep == "devices":  # 1 device of 2 images, where 2 had 1 each
+            failed = [point["implementations"][benchmark.OURS].get("failed") for point in points]
+            assert failed == [None, *(f"1 device seen here, and not {n}" for n in (2, 4))]
+
+
 def test_gpus_are_those_that_were_given(monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", "")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,6")
@@ -319,15 +356,19 @@ def test_gpus_are_those_that_were_given(monkeypatch):
 
 def test_growth_is_drawn_beside_that_of_the_work():
     points = [
-        {"size": size, "implementations": {"ours": {"seconds_per_step": size / 64}}}
+        {"size": size, "implementations": {"ours": {"seconds_per_step": size / 64, "ratio": 2.0}}}
         for size in (64, 128)
     ]
     points.append({"size": 256, "implementations": {"ours": {"failed": "memory"}}})
-    drawn = benchmark_page.growth({"of": "size", "points": points})
+    sweep = {"of": "size", "values": [64, 128, 256, 512], "points": points}
+    drawn = benchmark_page.growth(sweep)
     assert drawn.count("<svg") == 1
+    assert "Stopped after 3 of 4 points." in drawn
+    assert "<td>128</td><td>2000 ms (2.00x)</td>" in drawn
+    assert "<td>256</td><td>memory</td>" in drawn
     assert "pixels a side" in drawn
     assert "as the work" in drawn
-    nothing = benchmark_page.growth({"of": "size", "points": points[2:]})
+    nothing = benchmark_page.growth(sweep | {"points": points[2:]})
     assert nothing == "<p>Nothing could be timed.</p>"
 
 

@@ -152,7 +152,7 @@ def test_curves_are_smoothed_from_their_first_points(monkeypatch):
     [("evaluation/psnr", "dB"), ("evaluation/class_iou", "0 to 1"), ("logits/real", "logit"),
      ("validation/l1", "mean |difference|, 0 to 2"), ("images_per_second", "images / s"),
      ("loss/generator_l1", "mean |difference|, 0 to 2"),
-     ("loss/discriminator", "mean over patches")],
+     ("loss/discriminator", "mean over patches"), ("gradient/generator", "norm")],
 )  # fmt: skip
 def test_every_curve_has_its_unit(name, expected):
     assert unit(name) == expected
