@@ -6,7 +6,7 @@ Without a network: --config.data.source=facades.tar.gz. The defaults of Config a
 As others have it: --config=experiments/facades.py:pytorch, :tf_tutorial or :keras_tutorial.
 
 Meant for an accelerator: with --config.train.dtype=bfloat16, one H200 takes 1.9 ms a step, and four
-minutes for all with its start. Two CPU cores take 0.6 s a step and 2.5 GB, 13 hours for all.
+minutes for all with its start. Two CPU cores take 0.54 s a step and 4 GB, 12 hours for all.
 """
 
 from pix2pix_jax.config import Config, Data, Train, preset

@@ -6,7 +6,7 @@ A is translated to B; --config.data.direction=BtoA for the other way. Folders tr
 test/ are the splits; without them a tenth of the pairs is held out as val. The steps are those of
 the 400 facades: 200 times the number of pairs is a good first choice for --config.train.steps.
 
-At 256x256 two CPU cores take 0.65 s a step; quickstart.py:my_pairs trains a small model on the
+At 256x256 two CPU cores take 0.54 s a step; quickstart.py:my_pairs trains a small model on the
 same pairs in minutes.
 """
 
