@@ -5,7 +5,7 @@
 The other way round, night -> day: --config.data.direction=AtoB.
 
 Meant for an accelerator; not yet run to its end. At the pace of edges2shoes.py on two CPU cores,
-2.2 s a step, it would take two days.
+2.0 s a step, it would take two days.
 """
 
 from pix2pix_jax.config import Config, Data, Train, preset

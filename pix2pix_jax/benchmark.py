@@ -6,6 +6,7 @@ import platform
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -71,18 +72,19 @@ def benchmark(config: Config, workdir: Path, peers: Sequence[str], sweep: str, r
         check_plain(config)
     check_folder(workdir)
     (workdir / "report").mkdir(parents=True, exist_ok=True)  # or it would fail at the end
+    libraries = versions(["jax", *(name for peer in peers for name in LIBRARIES[peer])])
     say(f"timing {', '.join(makers)} in {counted(rounds, 'turn')}, after a first step of each")
     with surroundings(devices_of(makers)) as environment:
         found = with_ratios(compared(makers, config, rounds, environment, unlike_ours))
         ours = of_ours(found)
-        ours["restart_seconds"] = told(started, makers[OURS], config, environment)
         results = {
-            "machine": machine(),
-            "versions": versions(["jax", *(name for peer in peers for name in LIBRARIES[peer])]),
+            "machine": machine() | {"devices": ours["devices"]},
+            "versions": libraries,
             "config": asdict(config),
             "implementations": found,
         }
         write(results, workdir)  # as all that comes after may fail
+        ours["restart_seconds"] = told(started, makers[OURS], config, environment)
         say(steps_text(found))
         say("timing the parts of a step")
         parts = told(outcome, Maker(PHASES, "parts"), config, environment)
@@ -205,9 +207,20 @@ def unlike(found: Found) -> dict[str, str]:
         if result["parameters"] != ours["parameters"]:
             reasons[name] = f"{result['parameters']} parameters, and not {ours['parameters']}"
         elif result["devices"] != ours["devices"]:
-            there, here = (" and ".join(each["devices"]) for each in (result, ours))
-            reasons[name] = f"computes on {there}, and ours on {here}; install it for that"
+            there, here = (
+                f"{len(each['devices'])} {each['devices'][0]}" for each in (result, ours)
+            )
+            reasons[name] = f"computes on {there}, and ours on {here}; give both the same"
     return reasons
+
+
+def missing(devices: int, found: Found) -> dict[str, str]:
+    """What was started on another number of devices."""
+    return {
+        name: f"{counted(len(result['devices']), 'device')} seen here, and not {devices}"
+        for name, result in found.items()
+        if len(result.get("devices", ())) not in (0, devices)
+    }
 
 
 def with_ratios(found: Found) -> Found:
@@ -268,16 +281,13 @@ def swept(
                 point = varied(config, sweep, value)
                 if len(makers) > 1:
                     check_plain(point)
-                same = sweep != "devices" or len(known[OURS]["devices"]) == value
-                if point == config and same:
+                apart = partial(missing, value) if sweep == "devices" else unlike
+                if point == config and not apart(known):
                     found = {name: known[name] for name in makers}
                 else:
-                    found = with_ratios(compared(makers, point, rounds, environment, unlike))
+                    found = with_ratios(compared(makers, point, rounds, environment, apart))
             except UsageError as error:  # of the point, and so for all of them
                 found = {name: {"failed": str(error)} for name in makers}
-            seen = len(found[OURS].get("devices", ()))
-            if sweep == "devices" and seen not in (0, value):
-                found[OURS] = {"failed": f"{counted(seen, 'device')} seen here, and not {value}"}
         say(f"{sweep} {value}: " + "; ".join(f"{n} {short(r)}" for n, r in found.items()))
         yield {sweep: value, "implementations": found}
 
@@ -304,4 +314,5 @@ def versions(libraries: Iterable[str]) -> dict[str, str]:
     """Of Python, and of libraries by what they are imported as."""
     distributions = packages_distributions()
     python = {"python": platform.python_version()}
-    return python | {name: version(distributions[name][0]) for name in libraries}
+    known = {name: distributions[name][0] for name in libraries if name in distributions}
+    return python | {name: version(distribution) for name, distribution in known.items()}

@@ -14,7 +14,7 @@ STEPS = (
     "quartiles",
     "images/s",
     "ratio",
-    "quartiles",
+    "its quartiles",
     "peak MiB",
     "first step, s",
 )  # fmt: skip
@@ -95,10 +95,12 @@ def between(quartiles: list[float], times: float = 1e3) -> str:
 
 
 def restart(found: Found) -> str:
-    """How long ours takes to start, with and without what it has compiled."""
-    (ours,) = (result for result in found.values() if "restart_seconds" in result)
-    cold, warm = ours["first_step_seconds"], ours["restart_seconds"]
-    return f"with its programs compiled, ours has its first step in {warm:.1f} s, not {cold:.1f}"
+    """How long ours takes to start, with and without what it has compiled, once that is known."""
+    for ours in found.values():
+        if warm := ours.get("restart_seconds"):
+            cold = ours["first_step_seconds"]
+            return f"with its programs compiled, ours has it in {warm:.1f} s, not {cold:.1f}"
+    return "that of ours compiles"
 
 
 def aligned(header: Iterable[str], rows: list[list[str]]) -> str:
@@ -118,6 +120,7 @@ def report(results: dict[str, Any]) -> str:
     """The page."""
     config, machine, versions = (results[name] for name in ("config", "machine", "versions"))
     fields = ", ".join(f"{group}.{name} {config[group][name]}" for group, name in FIELDS)
+    machine = machine | {"devices": " and ".join(machine["devices"])}
     where = ", ".join(f"{name} {value}" for name, value in (machine | versions).items())
     found = results["implementations"]
     turns = max(len(result.get("turns", ())) for result in found.values())
@@ -172,9 +175,9 @@ def growth(sweep: dict[str, Any], shared: bool = False) -> str:
                 lines.setdefault(implementation, []).append((point[name], milliseconds))
     if not lines:
         return "<p>Nothing could be timed.</p>"
-    header = [name, *lines]
+    header = [name, *sweep["points"][0]["implementations"]]
     rows = [
-        [str(point[name]), *(short(point["implementations"][each]) for each in lines)]
+        [str(point[name]), *map(short, point["implementations"].values())]
         for point in sweep["points"]
     ]
     done, all_of_them = len(rows), len(sweep["values"])
@@ -183,7 +186,8 @@ def growth(sweep: dict[str, Any], shared: bool = False) -> str:
     for implementation, points in lines.items():
         axes.plot(*zip(*points, strict=True), "o-", label=implementation)
     values = [point[name] for point in sweep["points"]]
-    work = as_the_work(values, next(iter(lines.values()))[0], name, shared)
+    first = next(iter(lines))
+    work = as_the_work(values, lines[first][0], name, shared)
     axes.plot(values, work, color="black", linestyle="--", linewidth=1, label="as the work")
     for axis, set_scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
         set_scale("log", base=2)
@@ -192,7 +196,7 @@ def growth(sweep: dict[str, Any], shared: bool = False) -> str:
     axes.set_ylabel("ms a step")
     axes.legend(fontsize=8)
     return (
-        f"<p>{stopped}The dashed line is what ours would take if it grew as the work does.</p>"
-        + table(header, escaped(rows))
+        f"<p>{stopped}Dashed: what {first} would take if that grew as the work does.</p>"
         + svg(figure)
+        + table(header, escaped(rows))
     )

@@ -131,8 +131,11 @@ def compared(
                 try:
                     do(name)
                 except Failed as error:
-                    found[name] = {"failed": str(error)}
-                    workers[name].close()  # or it might compute on, beside the others
+                    give_up(name, str(error))
+
+    def give_up(name: str, reason: str) -> None:
+        found[name] = {"failed": reason}
+        workers[name].close()  # or it would hold its memory, and might compute beside the others
 
     def start(name: str) -> None:
         worker = Worker(_steps, makers[name], config, environment)
@@ -160,7 +163,7 @@ def compared(
     with ExitStack() as stack:
         every(start)
         for name, reason in unlike(found).items():
-            found[name] = {"failed": reason}
+            give_up(name, reason)
         every(measure)
         quiet = not sys.stderr.isatty()
         for _ in tqdm(range(rounds), desc="turns", leave=False, disable=quiet):
@@ -249,6 +252,7 @@ def _steps(make: Callable[[], Trial], connection: Connection) -> None:
     trial = make()
     trial.run(trial.steps)
     seconds = time.perf_counter() - start
+    trial.run(trial.steps)  # which warms up
     parameters = [sum(math.prod(array.shape) for array in network) for network in trial.weights()]
     connection.send(
         {
@@ -258,7 +262,6 @@ def _steps(make: Callable[[], Trial], connection: Connection) -> None:
             "devices": trial.devices,
         }
     )
-    trial.run(trial.steps)
     while (steps := connection.recv()) is not None:
         time.sleep(SETTLE)
         start = time.perf_counter()
