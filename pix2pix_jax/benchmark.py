@@ -118,9 +118,9 @@ def implementations(peers: Iterable[str]) -> dict[str, Maker]:
         file = FOLDER / f"{peer}_peer.py"
         if not file.exists():
             raise UsageError(f"--peers: {file} is not there; run it from a clone of the project")
-        if missing := [library for library in LIBRARIES[peer] if not find_spec(library)]:
+        if absent := [library for library in LIBRARIES[peer] if not find_spec(library)]:
             raise UsageError(
-                f"--peers: {peer} is not installed here; pip install {' '.join(missing)}, or "
+                f"--peers: {peer} is not installed here; pip install {' '.join(absent)}, or "
                 "pix2pix_jax[peers] for all"
             )
         makers |= {name: Maker(file, function) for name, function in PEERS[peer].items()}
@@ -176,8 +176,8 @@ def check_plain(config: Config) -> None:
         group, _, name = field.partition(".")
         if groups[group][name] != value:
             raise UsageError(
-                f"--peers: they train as the paper does; give --config.{field}={value}, which is "
-                f"{groups[group][name]}"
+                f"--peers: {field} is {groups[group][name]}, and they train as the paper does; "
+                f"give --config.{field}={value}"
             )
 
 
@@ -214,7 +214,7 @@ def unlike(found: Found) -> dict[str, str]:
     return reasons
 
 
-def missing(devices: int, found: Found) -> dict[str, str]:
+def unlike_asked(devices: int, found: Found) -> dict[str, str]:
     """What was started on another number of devices."""
     return {
         name: f"{counted(len(result['devices']), 'device')} seen here, and not {devices}"
@@ -226,7 +226,7 @@ def missing(devices: int, found: Found) -> dict[str, str]:
 def with_ratios(found: Found) -> Found:
     """Adds what the others take for what ours takes, turn by turn: the median, and quartiles."""
     for name, result in found.items():
-        if name != OURS and not {"failed"} & (result.keys() | found[OURS].keys()):
+        if name != OURS and "turns" in result and "turns" in found[OURS]:
             turns = zip(result["turns"], found[OURS]["turns"], strict=True)
             low, result["ratio"], high = quartiles([theirs / ours for theirs, ours in turns])
             result["ratio_quartiles"] = [low, high]
@@ -281,7 +281,7 @@ def swept(
                 point = varied(config, sweep, value)
                 if len(makers) > 1:
                     check_plain(point)
-                apart = partial(missing, value) if sweep == "devices" else unlike
+                apart = partial(unlike_asked, value) if sweep == "devices" else unlike
                 if point == config and not apart(known):
                     found = {name: known[name] for name in makers}
                 else:

@@ -99,8 +99,11 @@ def restart(found: Found) -> str:
     for ours in found.values():
         if warm := ours.get("restart_seconds"):
             cold = ours["first_step_seconds"]
-            return f"with its programs compiled, ours has it in {warm:.1f} s, not {cold:.1f}"
-    return "that of ours compiles"
+            return (
+                f"With its programs compiled, ours has its first step in {warm:.1f} s, "
+                f"not {cold:.1f}."
+            )
+    return ""
 
 
 def aligned(header: Iterable[str], rows: list[list[str]]) -> str:
@@ -128,7 +131,7 @@ def report(results: dict[str, Any]) -> str:
         f"<p>{html.escape(fields)}. {html.escape(where)}.</p><h2>Steps</h2>",
         f"<p>Medians of {counted(turns, 'turn')}, A B A B. A ratio is what the other takes for "
         "what ours takes, turn by turn. A "
-        f"first step has all that comes before it; {restart(found)}.</p>",
+        f"first step has all that comes before it. {restart(found)}</p>",
         table(STEPS, escaped(steps_rows(found))),
     ]
     if "phases" in results:
