@@ -47,7 +47,12 @@ def short(result: dict[str, Any]) -> str:
     if "failed" in result:
         return result["failed"]
     times = f" ({result['ratio']:.2f}x)" if "ratio" in result else ""
-    return f"{1e3 * result['seconds_per_step']:.4g} ms{times}"
+    return f"{figures(1e3 * result['seconds_per_step'])} ms{times}"
+
+
+def figures(number: float) -> str:
+    """Four of them, or as many as are before the point."""
+    return f"{number:,.4g}" if number < 9999.5 else f"{number:,.0f}"
 
 
 def steps_rows(found: Found) -> list[list[str]]:
@@ -60,9 +65,9 @@ def steps_rows(found: Found) -> list[list[str]]:
         rows.append(
             [
                 name,
-                f"{1e3 * result['seconds_per_step']:.4g}",
+                figures(1e3 * result["seconds_per_step"]),
                 between(result["quartiles"]),
-                f"{result['images_per_second']:.4g}",
+                figures(result["images_per_second"]),
                 f"{result['ratio']:.2f}" if "ratio" in result else "",
                 between(result["ratio_quartiles"], 1) if "ratio" in result else "",
                 f"{result['peak_memory_mib']:,}",
@@ -77,9 +82,9 @@ def phases_rows(found: Found) -> list[list[str]]:
     return [
         [
             name,
-            f"{1e3 * row['seconds']:.4g}",
+            figures(1e3 * row["seconds"]),
             between(row["quartiles"]),
-            f"{row['images_per_second']:.4g}" if "images_per_second" in row else "",
+            figures(row["images_per_second"]) if "images_per_second" in row else "",
             f"{row['operations_per_second'] / 1e9:,.0f}" if "operations" in row else "",
             f"{row['bytes_per_second'] / 1e9:.3g}" if "bytes" in row else "",
             f"{row['share']:.0%}" if "share" in row else "",
@@ -91,7 +96,7 @@ def phases_rows(found: Found) -> list[list[str]]:
 def between(quartiles: list[float], times: float = 1e3) -> str:
     """Both quartiles, of seconds in milliseconds; of a single turn there are none."""
     low, high = quartiles
-    return "" if low == high else f"{times * low:.4g} to {times * high:.4g}"
+    return "" if low == high else f"{figures(times * low)} to {figures(times * high)}"
 
 
 def restart(found: Found) -> str:
@@ -194,7 +199,7 @@ def growth(sweep: dict[str, Any], shared: bool = False) -> str:
     axes.plot(values, work, color="black", linestyle="--", linewidth=1, label="as the work")
     for axis, set_scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
         set_scale("log", base=2)
-        axis.set_major_formatter("{x:,.4g}")
+        axis.set_major_formatter(lambda value, _: figures(value))
     axes.set_xlabel({"batch": "images a step", "size": "pixels a side"}.get(name, name))
     axes.set_ylabel("ms a step")
     axes.legend(fontsize=8)

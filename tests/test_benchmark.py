@@ -362,6 +362,14 @@ def test_gpus_are_those_that_were_given(monkeypatch):
         assert environment["CUDA_VISIBLE_DEVICES"] == ""
 
 
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(0.05808, "0.05808"), (1206.4, "1,206"), (9999.7, "10,000"), (11453, "11,453")],
+)
+def test_figures_are_four_or_more_and_without_powers(number, expected):
+    assert benchmark_page.figures(number) == expected
+
+
 def test_growth_is_drawn_beside_that_of_the_work():
     points = [
         {"size": size, "implementations": {"ours": {"seconds_per_step": size / 64, "ratio": 2.0}}}
@@ -372,7 +380,7 @@ def test_growth_is_drawn_beside_that_of_the_work():
     drawn = benchmark_page.growth(sweep)
     assert drawn.count("<svg") == 1
     assert "Stopped after 3 of 4 points." in drawn
-    assert "<td>128</td><td>2000 ms (2.00x)</td>" in drawn
+    assert "<td>128</td><td>2,000 ms (2.00x)</td>" in drawn
     assert "<td>256</td><td>memory</td>" in drawn
     assert "pixels a side" in drawn
     assert "as the work" in drawn
@@ -403,7 +411,7 @@ def test_benchmark_of_a_tiny_run(tmp_path, monkeypatch):
         assert point["implementations"]["pix2pix_jax"]["seconds_per_step"] > 0
         assert len(point["implementations"]["pix2pix_jax"]["devices"]) == point["devices"]
     out = "\n".join(said)
-    assert f"{ours['seconds_per_step'] * 1e3:.4g}" in out
+    assert benchmark_page.figures(1e3 * ours["seconds_per_step"]) in out
     assert f"{ours['restart_seconds']:.1f} s, not" in out
     page = (tmp_path / "report/benchmark.html").read_text()
     assert page.count("<table") == 3
