@@ -3,6 +3,7 @@
 import ctypes
 import hashlib
 import os
+import re
 import warnings
 from contextlib import suppress
 from importlib.metadata import entry_points
@@ -18,6 +19,7 @@ XLA_FLAGS = {
     # The vendor's matrix products are as fast as generated ones, and take no time to choose.
     "gpu": "--xla_gpu_enable_triton_gemm=false",
 }
+FORCED = "--xla_force_host_platform_device_count"  # an older way to have several
 HUGE_PAGE = 2**21
 
 
@@ -31,9 +33,10 @@ def start_backend() -> None:
     """
     platform = expected_platform()
     set_flags(platform)
-    if platform == "cpu":
-        keep_memory()
     import jax  # late, so that help comes at once
+
+    if platform == "cpu" and cpu_devices() == 1:
+        keep_memory()
 
     keep_programs()
     try:
@@ -71,6 +74,14 @@ def set_flags(platform: str) -> None:
         os.environ["XLA_FLAGS"] = " ".join([ours, *given])
 
 
+def cpu_devices() -> int:
+    """As how many devices the CPU was told to be taken; one, if nobody has."""
+    import jax
+
+    forced = re.findall(f"{FORCED}=([0-9]+)", os.environ.get("XLA_FLAGS", ""))
+    return max(1, jax.config.jax_num_cpu_devices, *map(int, forced[-1:]))
+
+
 def keep_programs() -> None:
     """Keeps compiled programs in the user's cache, or where JAX was told to.
 
@@ -105,8 +116,12 @@ def keep_memory() -> None:
     """Lets the C library keep what is freed, for the next step: on a CPU a fifth of its time.
 
     XLA has the memory of a step anew each time, hundreds of megabytes, which would be given back
-    to the kernel and taken from it page by page. Called before JAX starts its threads, which
+    to the kernel and taken from it page by page. To be called before JAX starts its threads, which
     would else have memory of their own. Does nothing but with glibc.
+
+    Not for several simulated devices. glibc takes an aligned block with some bytes to spare, and
+    frees these; where many threads have and free at once, others' small things settle in them,
+    the block is never again large enough for itself, and memory grows without bound.
     """
     try:
         library = ctypes.CDLL(None)

@@ -2,7 +2,9 @@ import os
 import subprocess
 import sys
 from platform import libc_ver
+from types import SimpleNamespace
 
+import jax
 import matplotlib
 import pytest
 from command_line import ROOT, run
@@ -38,6 +40,29 @@ def test_memory_that_was_freed_is_had_again_without_the_kernel():
 
     assert faults("kept") < 10
     assert faults("left") > 100
+
+
+@pytest.mark.parametrize(
+    ("platform", "given", "flags", "kept"),
+    [
+        ("cpu", -1, "", True),
+        ("cpu", 1, "--xla_force_host_platform_device_count=1", True),
+        ("cpu", 2, "", False),
+        ("cpu", -1, "--xla_force_host_platform_device_count=4 --xla_dump_to=dump", False),
+        ("tpu", -1, "", False),
+    ],
+)
+def test_memory_is_kept_for_one_device_of_a_cpu(monkeypatch, platform, given, flags, kept):
+    """Several would find what they gave back too small for what they ask for."""
+    called = []
+    monkeypatch.setattr(backend, "keep_memory", lambda: called.append(True))
+    monkeypatch.setattr(backend, "expected_platform", lambda: platform)
+    monkeypatch.setattr(backend, "set_flags", lambda platform: None)
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    told = SimpleNamespace(jax_num_cpu_devices=given, jax_compilation_cache_dir="compiled")
+    monkeypatch.setattr(jax, "config", told)
+    backend.start_backend()
+    assert called == [True] * kept
 
 
 def test_flags_of_the_user_come_after_ours(monkeypatch):
