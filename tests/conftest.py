@@ -5,7 +5,6 @@ import os
 import shutil
 import tempfile
 from dataclasses import replace
-from importlib.metadata import version
 
 # What one test has compiled, in this process or in one it starts, the next need not.
 if "PYTEST_XDIST_WORKER" not in os.environ:  # whose workers share that of the process above them
@@ -13,10 +12,8 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # whose workers share that of the p
     os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 os.environ["JAX_PLATFORMS"] = "cpu"
-# Compiled in a quarter of the time, to run slower.
+# Compiled in half the time, to run slower.
 os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
-if version("jax").startswith("0.10."):  # later ones have no choice
-    os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
 
 import jax
 import numpy as np
