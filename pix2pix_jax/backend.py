@@ -35,7 +35,7 @@ def start_backend() -> None:
     set_flags(platform)
     import jax  # late, so that help comes at once
 
-    if platform == "cpu" and cpu_devices() == 1:
+    if platform == "cpu" and cpu_devices() == 1:  # with several, it would grow
         keep_memory()
 
     keep_programs()
@@ -68,18 +68,29 @@ def expected_platform() -> str:
 
 def set_flags(platform: str) -> None:
     """Adds what a platform needs to XLA_FLAGS; those that the user has set come last, and win."""
-    given, ours = os.environ.get("XLA_FLAGS", "").split(), XLA_FLAGS.get(platform)
-    of_a_file = given and not given[0].startswith("-")  # which is named instead
-    if ours and not of_a_file and ours not in given:
+    flags, ours = os.environ.get("XLA_FLAGS", ""), XLA_FLAGS.get(platform)
+    given = flags.split()
+    if ours and not names_file(flags) and ours not in given:
         os.environ["XLA_FLAGS"] = " ".join([ours, *given])
 
 
+def names_file(flags: str) -> bool:
+    """Whether XLA_FLAGS has the name of a file of flags instead of them."""
+    return bool(flags.strip()) and not flags.lstrip().startswith("-")
+
+
 def cpu_devices() -> int:
-    """As how many devices the CPU was told to be taken; one, if nobody has."""
+    """How many devices JAX will make of the CPU: what it was told, or one."""
     import jax
 
-    forced = re.findall(f"{FORCED}=([0-9]+)", os.environ.get("XLA_FLAGS", ""))
-    return max(1, jax.config.jax_num_cpu_devices, *map(int, forced[-1:]))
+    if jax.config.jax_num_cpu_devices >= 0:  # which JAX prefers
+        return jax.config.jax_num_cpu_devices
+    flags = os.environ.get("XLA_FLAGS", "")
+    if names_file(flags):
+        with suppress(OSError):
+            flags = Path(flags.strip()).read_text()
+    forced = re.findall(rf"{FORCED}=['\"]?(\d+)", flags)
+    return int(forced[-1]) if forced else 1
 
 
 def keep_programs() -> None:
@@ -119,9 +130,10 @@ def keep_memory() -> None:
     to the kernel and taken from it page by page. To be called before JAX starts its threads, which
     would else have memory of their own. Does nothing but with glibc.
 
-    Not for several simulated devices. glibc takes an aligned block with some bytes to spare, and
-    frees these; where many threads have and free at once, others' small things settle in them,
-    the block is never again large enough for itself, and memory grows without bound.
+    Not for several simulated devices. To align a block, glibc takes a few bytes more and frees
+    them. With many threads at work, small blocks of other threads land in those bytes; once the
+    large block is freed, the hole is too small for the same request, and memory grows without
+    bound.
     """
     try:
         library = ctypes.CDLL(None)

@@ -51,7 +51,7 @@ def short(result: dict[str, Any]) -> str:
 
 
 def figures(number: float) -> str:
-    """Four of them, or as many as are before the point."""
+    """A number with four significant figures, or with all that are before the point."""
     return f"{number:,.4g}" if number < 9999.5 else f"{number:,.0f}"
 
 
@@ -86,7 +86,7 @@ def phases_rows(found: Found) -> list[list[str]]:
             between(row["quartiles"]),
             figures(row["images_per_second"]) if "images_per_second" in row else "",
             f"{row['operations_per_second'] / 1e9:,.0f}" if "operations" in row else "",
-            f"{row['bytes_per_second'] / 1e9:.3g}" if "bytes" in row else "",
+            figures(row["bytes_per_second"] / 1e9) if "bytes" in row else "",
             f"{row['share']:.0%}" if "share" in row else "",
         ]
         for name, row in found.items()

@@ -46,23 +46,32 @@ def test_memory_that_was_freed_is_had_again_without_the_kernel():
     ("platform", "given", "flags", "kept"),
     [
         ("cpu", -1, "", True),
-        ("cpu", 1, "--xla_force_host_platform_device_count=1", True),
+        ("cpu", 1, f"{backend.FORCED}=4", True),  # JAX's own number comes first
         ("cpu", 2, "", False),
-        ("cpu", -1, "--xla_force_host_platform_device_count=4 --xla_dump_to=dump", False),
+        ("cpu", -1, f"{backend.FORCED}=4 --xla_dump_to=dump", False),
+        ("cpu", -1, f"{backend.FORCED}='4'", False),
+        ("cpu", -1, f"{backend.FORCED}=4 {backend.FORCED}=1", True),
+        ("cpu", -1, "flags.txt", False),
+        ("cpu", -1, "missing.txt", True),
         ("tpu", -1, "", False),
     ],
 )
-def test_memory_is_kept_for_one_device_of_a_cpu(monkeypatch, platform, given, flags, kept):
-    """Several would find what they gave back too small for what they ask for."""
+def test_memory_is_kept_for_one_device_of_a_cpu(
+    tmp_path, monkeypatch, platform, given, flags, kept
+):
+    """And before JAX starts its threads."""
     called = []
-    monkeypatch.setattr(backend, "keep_memory", lambda: called.append(True))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "flags.txt").write_text(f"{backend.FORCED}=3")
+    monkeypatch.setattr(backend, "keep_memory", lambda: called.append("memory"))
+    monkeypatch.setattr(jax, "devices", lambda: called.append("devices"))
     monkeypatch.setattr(backend, "expected_platform", lambda: platform)
     monkeypatch.setattr(backend, "set_flags", lambda platform: None)
     monkeypatch.setenv("XLA_FLAGS", flags)
     told = SimpleNamespace(jax_num_cpu_devices=given, jax_compilation_cache_dir="compiled")
     monkeypatch.setattr(jax, "config", told)
     backend.start_backend()
-    assert called == [True] * kept
+    assert called == ["memory"] * kept + ["devices"]
 
 
 def test_flags_of_the_user_come_after_ours(monkeypatch):

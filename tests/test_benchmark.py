@@ -366,7 +366,7 @@ def test_gpus_are_those_that_were_given(monkeypatch):
     ("number", "expected"),
     [(0.05808, "0.05808"), (1206.4, "1,206"), (9999.7, "10,000"), (11453, "11,453")],
 )
-def test_figures_are_four_or_more_and_without_powers(number, expected):
+def test_figures_are_four_or_all_before_the_point(number, expected):
     assert benchmark_page.figures(number) == expected
 
 
