@@ -37,7 +37,6 @@ def start_backend() -> None:
 
     if platform == "cpu" and cpu_devices() == 1:  # with several, it would grow
         keep_memory()
-
     keep_programs()
     try:
         jax.devices()
@@ -76,7 +75,7 @@ def set_flags(platform: str) -> None:
 
 def names_file(flags: str) -> bool:
     """Whether XLA_FLAGS has the name of a file of flags instead of them."""
-    return bool(flags.strip()) and not flags.lstrip().startswith("-")
+    return flags.strip()[:1] not in ("", "-")
 
 
 def cpu_devices() -> int:
