@@ -1,6 +1,5 @@
 """Strict JAX for every test: four devices on one CPU, no silent rank promotion."""
 
-import json
 import os
 import shutil
 import tempfile
@@ -16,15 +15,14 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
 
 import jax
-import numpy as np
 import pytest
-from command_line import TINY, run, train
+from helpers.command_line import TINY, run, train
+from helpers.evaluations import PAPER, VARIANTS
 from hypothesis import HealthCheck, settings
-from PIL import Image
 
-from pix2pix_jax.config import Config, Data, Loss, Model, Train, UsageError, identity, resolve
-from pix2pix_jax.config_files import Sweep
-from pix2pix_jax.train_step import create_state
+from pix2pix_jax.config import Config, Data, Loss, Model, Train
+from pix2pix_jax.config.files import Sweep
+from pix2pix_jax.config.resolve import resolve
 
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -41,14 +39,6 @@ for profile, examples in (("short", 20), ("long", 500)):
 settings.load_profile("short")
 
 
-def refusal(call, *arguments) -> str:
-    """The one line of the UsageError that a call raises."""
-    with pytest.raises(UsageError) as caught:
-        call(*arguments)
-    assert len(str(caught.value).splitlines()) == 1
-    return str(caught.value)
-
-
 @pytest.fixture
 def small() -> Config:
     """The smallest config with every part of the paper's: jitter, dropout, both norms' places."""
@@ -62,28 +52,6 @@ def small() -> Config:
     )
 
 
-HALVES = ("generator", "discriminator")
-
-
-def state_of(config):
-    """With parameters of which no two are alike."""
-    rng = np.random.default_rng(0)
-
-    def stirred(leaf):
-        noise = rng.standard_normal(leaf.shape).astype(np.float32)
-        return 0.1 * noise if leaf.ndim == 4 else leaf + 0.3 * noise
-
-    state = jax.device_get(create_state(config))
-    params = {name: jax.tree.map(stirred, getattr(state, name).params) for name in HALVES}
-    return state.replace(
-        **{name: getattr(state, name).replace(params=params[name]) for name in HALVES}
-    )
-
-
-VARIANTS = ["little/seed0", "little/seed1", "big/seed0", "big/seed1"]
-PAPER = {"big": {"class_iou": 0.17}, "ground truth": {"class_iou": 0.21}}
-
-
 @pytest.fixture
 def plan(small):
     """Two rows of two seeds, each of a batch that conftest's four devices can share."""
@@ -94,25 +62,6 @@ def plan(small):
         for place, (name, model) in enumerate(zip(VARIANTS, models, strict=True))
     ]
     return Sweep("Little and big", variants, PAPER)
-
-
-def evaluated(config, folder, split, iou, truth=0.9, pairs="pairs", judge="judge"):
-    """Writes what an evaluation leaves, but for its page."""
-    for kind in ("input", "output", "target"):
-        path = folder / "report" / f"evaluation_{split}" / kind / "a.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (8, 8), "red").save(path)
-    counts = {"lab_l": [1] * 101, "lab_a": [1] * 221, "lab_b": [1] * 221}
-    (folder / "report" / f"evaluation_{split}.html").touch()
-    summary = {
-        "split": split, "step": config.train.steps, "seed": config.seed, "images": 1,
-        "segmenter": judge, "data": pairs,
-        "config_sha256": identity(config), "metrics": {"class_iou": iou, "psnr": None},
-        "ground_truth": {"class_iou": truth}, "pairs": [{"name": "a"}],
-        "lab_histograms": {"output": counts, "target": counts},
-    }  # fmt: skip
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"evaluation_{split}.json").write_text(json.dumps(summary))
 
 
 @pytest.fixture(scope="session")

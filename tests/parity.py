@@ -12,12 +12,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
-import torch_reference as reference
-from steps import batch_of, keep_gradients
+from helpers import torch_reference as reference
+from helpers.steps import batch_of, keep_gradients
 
-from pix2pix_jax import train_step
-from pix2pix_jax.config import PRESETS, Config, Data, Model, preset, resolve
-from pix2pix_jax.receptive_field import TABLES
+from pix2pix_jax.config import PRESETS, Config, Data, Model, preset
+from pix2pix_jax.config.resolve import resolve
+from pix2pix_jax.gan import step as train_step
+from pix2pix_jax.gan.optimizer import make_optimizer
+from pix2pix_jax.gan.random import step_key
+from pix2pix_jax.gan.state import Half, TrainState, create_state
+from pix2pix_jax.models.topology import TABLES
 
 STEPS, IMAGES = 5, 2
 LOSSES = "loss/discriminator", "loss/generator_gan", "loss/generator_l1"
@@ -82,7 +86,7 @@ def parity(config):
     Of ours against PyTorch in float32; for what float32 can do, of PyTorch against itself in
     float64; and of ours against PyTorch in float64.
     """
-    state = train_step.create_state(config)
+    state = create_state(config)
     torch32, torch64 = (
         reference_results(config, state, dtype) for dtype in (torch.float32, torch.float64)
     )
@@ -119,7 +123,7 @@ def results(config, state):
     batch = batch_of(config, IMAGES)
     generator = train_step.make_generator(config)
     discriminator = train_step.make_discriminator(config)
-    state = fresh(state, generator.dtype, train_step.make_optimizer(config))
+    state = fresh(state, generator.dtype, make_optimizer(config))
     found = {
         "generator": jax.jit(generator.apply)({"params": state.generator.params}, batch["input"]),
         "discriminator": jax.jit(discriminator.apply)(
@@ -130,9 +134,7 @@ def results(config, state):
     step = jax.jit(train_step.make_train_step(config))
     found["losses"] = []
     for count in range(STEPS):
-        state, metrics = step(
-            state, batch_of(config, IMAGES, count), train_step.step_key(config, count)
-        )
+        state, metrics = step(state, batch_of(config, IMAGES, count), step_key(config, count))
         found["losses"].append({name: metrics[name] for name in LOSSES})
     found["5 steps"] = state.generator.params, state.discriminator.params
     return found
@@ -146,7 +148,7 @@ def gradients(config, state, batch):
     finally:
         train_step.make_optimizer = before
     state = fresh(state, None, keep_gradients())
-    after, _ = step(state, batch, train_step.step_key(config, 0))
+    after, _ = step(state, batch, step_key(config, 0))
     return after.generator.opt_state, after.discriminator.opt_state
 
 
@@ -156,8 +158,8 @@ def fresh(state, dtype, optimizer):
         jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), half.params)
         for half in (state.generator, state.discriminator)
     )
-    halves = (train_step.Half(params, optimizer.init(params)) for params in halves)
-    return train_step.TrainState(state.step, *halves)
+    halves = (Half(params, optimizer.init(params)) for params in halves)
+    return TrainState(state.step, *halves)
 
 
 def reference_results(config, state, dtype):

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from pix2pix_jax.config import Config
-from pix2pix_jax.config_files import load_experiment
+from pix2pix_jax.config import Config, load_experiment
 
 PAPER = {
     "L1": {

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from pix2pix_jax.benchmark.worker import Trial, device_memory
 from pix2pix_jax.config import Config
-from pix2pix_jax.receptive_field import TABLES
-from pix2pix_jax.trial import Trial, device_memory
+from pix2pix_jax.models.topology import TABLES
 
 
 def weights(config: Config) -> dict:

@@ -14,9 +14,9 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from pix2pix_jax.benchmark.worker import Trial, resident_memory
 from pix2pix_jax.config import Config
-from pix2pix_jax.receptive_field import TABLES
-from pix2pix_jax.trial import Trial, resident_memory
+from pix2pix_jax.models.topology import TABLES
 
 
 def normal() -> keras.initializers.Initializer:

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pix2pix_jax.benchmark.worker import Trial, resident_memory
 from pix2pix_jax.config import Config
-from pix2pix_jax.receptive_field import TABLES
-from pix2pix_jax.trial import Trial, resident_memory
+from pix2pix_jax.models.topology import TABLES
 
 
 def norm(config: Config, channels: int) -> nn.Module:

@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 from torch_peer import UNet
 
-from pix2pix_jax.config import Config, resolve
+from pix2pix_jax.config import Config
+from pix2pix_jax.config.resolve import resolve
 
 
 def main(source: Path, output: Path) -> None:

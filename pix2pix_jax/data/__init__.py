@@ -1,1 +1,1 @@
-"""Datasets of image pairs: TFDS builders write them once, `batches[step]` reads them."""
+"""Datasets of image pairs: written once by TFDS builders, read as batches[step]."""

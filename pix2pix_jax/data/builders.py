@@ -17,13 +17,15 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from pix2pix_jax.bucket import fetch, send
-from pix2pix_jax.config import Data, UsageError
+from pix2pix_jax.config.schema import Data
 from pix2pix_jax.data.archives import unpacked
-from pix2pix_jax.data.images import as_png, read_bytes, split_pair
+from pix2pix_jax.data.image_files import as_png, read_bytes, split_pair
 from pix2pix_jax.data.sources import Pair, download, find_pairs, shown, walk
-from pix2pix_jax.data.synthetic import draw_facade
-from pix2pix_jax.files import local, locked
+from pix2pix_jax.data.synthetic.paint import draw_facade
+from pix2pix_jax.errors import UsageError
+from pix2pix_jax.runtime.bucket import fetch, send
+from pix2pix_jax.runtime.files import local
+from pix2pix_jax.runtime.locks import locked
 
 INFO = "dataset_info.json"
 UNPACKING = ".unpacking"

@@ -14,18 +14,13 @@ import grain
 import jax
 import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image
-from PIL.Image import Resampling
 from tqdm.contrib.concurrent import thread_map
 
-from pix2pix_jax.backend import on_devices
-from pix2pix_jax.config import Config, Data, UsageError
-from pix2pix_jax.data.images import as_float, resize, split_pair, to_float, to_pixels, with_channels
-from pix2pix_jax.data.palettes import Palette, class_map
-
-Example = dict[str, np.ndarray]
-Box = tuple[float, ...]  # left, top, right, bottom in parts of an image's width and height
-WHOLE = (0.0, 0.0, 1.0, 1.0)
+from pix2pix_jax.config.schema import Config, Data
+from pix2pix_jax.data.augment import Example, _jitter, cropped
+from pix2pix_jax.data.examples import resized
+from pix2pix_jax.errors import UsageError
+from pix2pix_jax.runtime.backend import on_devices
 
 
 def open_split(builder: tfds.core.DatasetBuilder, split: str) -> Sequence[dict]:
@@ -156,34 +151,6 @@ def resident(records: Sequence[dict], data: Data) -> dict[str, jax.Array]:
     return on_devices(pairs)
 
 
-def taken(pairs: dict, batch: dict, data: Data) -> dict:
-    """Images of a batch [b, h, w, c] in [-1, 1], cut from resident pairs if there are any.
-
-    Args:
-      pairs: of `resident`; empty: the batch has its images.
-      batch: of `train_choices` or `train_batches`.
-    """
-    if pairs:
-        cut = jax.vmap(
-            lambda images, choice: cropped(images[choice["pair"]], choice, data), (None, 0)
-        )
-        batch = {name: cut(images, batch) for name, images in pairs.items()} | {
-            "index": batch["index"]
-        }
-    of_bytes = {name: values for name, values in batch.items() if values.dtype == np.uint8}
-    return batch | {name: as_float(values) for name, values in of_bytes.items()}
-
-
-def cropped(image: np.ndarray, choice: Example, data: Data) -> np.ndarray:
-    """The part of an image [h, w, c] that a choice says, mirrored if it says so."""
-    (height, width), (top, left) = data.image_size, (choice["top"], choice["left"])
-    if isinstance(image, np.ndarray):
-        image = image[top : top + height, left : left + width]
-        return image[:, ::-1] if choice["mirror"] else image
-    image = jax.lax.dynamic_slice(image, (top, left, 0), (height, width, image.shape[-1]))
-    return jax.numpy.where(choice["mirror"], image[:, ::-1], image)
-
-
 def endless(
     records: Sequence[dict], seed: int, example: Callable[[dict, np.random.Generator], Example]
 ) -> grain.MapDataset:
@@ -195,73 +162,3 @@ def prefetched(batches: grain.MapDataset, first: int) -> Iterator[Example]:
     """batches[first], batches[first + 1], ... made ahead by threads."""
     options = grain.ReadOptions(num_threads=min(16, os.cpu_count() or 1), prefetch_buffer_size=16)
     return iter(batches[first:].to_iter_dataset(options))
-
-
-def resized(record: dict, data: Data) -> Example:
-    """Both images of a pair at load_size, uint8 [h, w, c], of which training sees parts (6.2)."""
-    return _pair(record, data, data.load_size)
-
-
-def plain(record: dict, data: Data) -> Example:
-    """An example to look at or measure: resized to image_size, in [-1, 1], nothing random."""
-    return {name: as_float(image) for name, image in _pair(record, data, data.image_size).items()}
-
-
-def labelled(
-    record: dict, data: Data, palette: Palette, rng: np.random.Generator | None = None
-) -> Example:
-    """The photo of a pair and the classes of its label map, jittered where there is an `rng`.
-
-    Classes are told apart by colour before the map is resized, so that no mixed colours arise.
-
-    Returns:
-      `photo` [h, w, 3] in [-1, 1] and `classes` [h, w], uint8.
-    """
-    photo, label = sides(record)
-    box, mirror = (WHOLE, False) if rng is None else _box(data, *_jitter(data, rng))
-    label = class_map(label, palette)
-    classes = np.asarray(resize(label, _size(data), _pixels(box, label), Resampling.NEAREST))
-    photo = to_float(resize(with_channels(photo, 3), _size(data), _pixels(box, photo)))
-    example = {"photo": photo, "classes": classes}
-    return {name: value[:, ::-1] for name, value in example.items()} if mirror else example
-
-
-def _jitter(data: Data, rng: np.random.Generator) -> tuple[int, int, bool]:
-    """Where to cut an image of load_size, from top and left, and whether to mirror it."""
-    top, left = (
-        int(rng.integers(load - size + 1))
-        for load, size in zip(data.load_size, data.image_size, strict=True)
-    )
-    return top, left, data.flip and rng.random() < 0.5
-
-
-def _box(data: Data, top: int, left: int, mirror: bool) -> tuple[Box, bool]:
-    """The same of an image of any size."""
-    height, width = data.image_size
-    box = left, top, left + width, top + height
-    return tuple(x / side for x, side in zip(box, data.load_size[::-1] * 2, strict=True)), mirror
-
-
-def _pair(record: dict, data: Data, size: tuple[int, int]) -> Example:
-    a, b = sides(record)
-    channels = {"input": data.input_channels, "target": data.target_channels}
-    images = (a, b) if data.direction == "AtoB" else (b, a)
-    return {
-        name: to_pixels(resize(with_channels(image, c), size[::-1]))
-        for (name, c), image in zip(channels.items(), images, strict=True)
-    }
-
-
-def sides(record: dict) -> tuple[Image.Image, Image.Image]:
-    """A and B of a record, as they were found."""
-    return split_pair(record["files"], [record["name"].decode()] * len(record["files"]))
-
-
-def _size(data: Data) -> tuple[int, int]:
-    """Width and height, as Pillow has it."""
-    return data.image_size[::-1]
-
-
-def _pixels(box: Box, image: Image.Image) -> tuple[float, ...]:
-    """The box in the pixels of a file, so that it is cropped and resized in one."""
-    return tuple(x * side for x, side in zip(box, image.size * 2, strict=True))

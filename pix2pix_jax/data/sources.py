@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import tensorflow_datasets as tfds
 
-from pix2pix_jax.config import UsageError
+from pix2pix_jax.errors import UsageError
 
 SPLITS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
 SIDES = ("A", "B")

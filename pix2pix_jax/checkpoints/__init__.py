@@ -1,0 +1,1 @@
+"""Checkpoints by Orbax, with a hash of every file."""

@@ -1,0 +1,70 @@
+"""Resolving a config: fields that follow from others are filled in and checked together."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from pix2pix_jax.config.schema import Config
+from pix2pix_jax.errors import UsageError
+
+
+def resolve(config: Config) -> Config:
+    """Fills in what follows from other fields, and checks them against each other.
+
+    Raises:
+      UsageError: sizes that no U-Net of this depth can halve, a load_size smaller than the
+        image, intervals that steps_per_call does not divide, a source for drawn pairs.
+    """
+    data, model, train = config.data, config.model, config.train
+    height, width = data.image_size
+    load_size = data.load_size or tuple(round(side * data.load_scale) for side in (height, width))
+    if data.name == "synthetic_facades" and data.source is not None:
+        raise UsageError(
+            f"data.source: synthetic_facades are drawn, not read from {data.source}; "
+            "give --config=experiments/folder.py, or another data.name"
+        )
+    if data.source is not None and "://" in data.source:
+        raise UsageError(
+            f"data.source: {data.source} is an address; fetch it, and give a folder or a tarball"
+        )
+    if load_size[0] < height or load_size[1] < width:
+        raise UsageError(
+            f"data.load_size: {load_size} is smaller than data.image_size {data.image_size}; "
+            "the crop is taken from the resized image, so make it at least as large"
+        )
+    for name in ("log_every", "checkpoint_every", "sample_every", "evaluate_every"):
+        if getattr(train, name) % (train.steps_per_call or 1):
+            raise UsageError(
+                f"train.{name}: {getattr(train, name)} is not a multiple of "
+                f"train.steps_per_call {train.steps_per_call}; change either"
+            )
+    # Absolute, so that the run can go on from any folder.
+    source = data.source and str(Path(data.source).expanduser().absolute())
+    return replace(
+        config,
+        data=replace(data, load_size=load_size, source=source),
+        model=replace(model, depth=unet_depth(height, width, model.depth)),
+    )
+
+
+def unet_depth(height: int, width: int, depth: int | None) -> int:
+    """How many times a U-Net halves an image: `depth`, or as often as both sides allow.
+
+    Raises:
+      UsageError: naming the nearest sizes that work.
+    """
+    possible = halvings(height, width)
+    least = depth or 3  # with fewer, a U-Net sees little more than texture
+    if possible < least:
+        multiple = 2**least
+        nearest = [max(1, round(side / multiple)) * multiple for side in (height, width)]
+        raise UsageError(
+            f"data.image_size: {height}x{width} cannot be halved {least} times; "
+            f"use multiples of {multiple}, the nearest being {nearest[0]}x{nearest[1]}"
+            + (f", or a model.depth of {possible}" if possible else "")
+        )
+    return depth or possible
+
+
+def halvings(height: int, width: int) -> int:
+    """How many times both sides can be halved."""
+    return min((side & -side).bit_length() - 1 for side in (height, width))

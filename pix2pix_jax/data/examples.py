@@ -1,0 +1,61 @@
+"""Records to examples: both images of a pair, decoded and resized."""
+
+import numpy as np
+from PIL import Image
+from PIL.Image import Resampling
+
+from pix2pix_jax.config.schema import Data
+from pix2pix_jax.data.augment import WHOLE, Example, _box, _jitter, _pixels, _size
+from pix2pix_jax.data.image_files import (
+    as_float,
+    resize,
+    split_pair,
+    to_float,
+    to_pixels,
+    with_channels,
+)
+from pix2pix_jax.data.palettes import Palette, class_map
+
+
+def resized(record: dict, data: Data) -> Example:
+    """Both images of a pair at load_size, uint8 [h, w, c], of which training sees parts (6.2)."""
+    return _pair(record, data, data.load_size)
+
+
+def plain(record: dict, data: Data) -> Example:
+    """An example to look at or measure: resized to image_size, in [-1, 1], nothing random."""
+    return {name: as_float(image) for name, image in _pair(record, data, data.image_size).items()}
+
+
+def labelled(
+    record: dict, data: Data, palette: Palette, rng: np.random.Generator | None = None
+) -> Example:
+    """The photo of a pair and the classes of its label map, jittered where there is an `rng`.
+
+    Classes are told apart by colour before the map is resized, so that no mixed colours arise.
+
+    Returns:
+      `photo` [h, w, 3] in [-1, 1] and `classes` [h, w], uint8.
+    """
+    photo, label = sides(record)
+    box, mirror = (WHOLE, False) if rng is None else _box(data, *_jitter(data, rng))
+    label = class_map(label, palette)
+    classes = np.asarray(resize(label, _size(data), _pixels(box, label), Resampling.NEAREST))
+    photo = to_float(resize(with_channels(photo, 3), _size(data), _pixels(box, photo)))
+    example = {"photo": photo, "classes": classes}
+    return {name: value[:, ::-1] for name, value in example.items()} if mirror else example
+
+
+def _pair(record: dict, data: Data, size: tuple[int, int]) -> Example:
+    a, b = sides(record)
+    channels = {"input": data.input_channels, "target": data.target_channels}
+    images = (a, b) if data.direction == "AtoB" else (b, a)
+    return {
+        name: to_pixels(resize(with_channels(image, c), size[::-1]))
+        for (name, c), image in zip(channels.items(), images, strict=True)
+    }
+
+
+def sides(record: dict) -> tuple[Image.Image, Image.Image]:
+    """A and B of a record, as they were found."""
+    return split_pair(record["files"], [record["name"].decode()] * len(record["files"]))

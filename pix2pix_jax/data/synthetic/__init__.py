@@ -1,0 +1,1 @@
+"""Facades drawn by program, as pairs to train on without a download."""

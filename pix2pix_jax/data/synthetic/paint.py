@@ -1,0 +1,240 @@
+"""A toy data set drawn by program: label maps, and photos of the buildings they describe.
+
+The label map fills the rectangles of a plan with the colours of their classes, the photo with
+their materials. What the label map does not tell (grain, clouds, the tone of single bricks, who
+has drawn the curtains) stays faint in the photo, so that a network can learn most of it.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from pix2pix_jax.data.palettes import CMP, Colour
+from pix2pix_jax.data.synthetic.plan import STYLES, Box, Element, Rng, Style, plan_building
+
+Pixels = tuple[int, int, int, int]  # the same in pixels; right and bottom are exclusive
+SUPERSAMPLE = 2  # the photo is drawn this much larger and averaged down, which smooths its edges
+LIT, SHADED = 255, 120  # levels of the light layer
+SHADOW = np.float32([0.32, 0.36, 0.46])  # what level 0 leaves of a colour: light from the sky
+
+
+class Material(NamedTuple):
+    """How a solid thing is painted; its colours are named in the style, its sizes in units."""
+
+    colour: str
+    inlay: str  # colour of the fields it is divided into
+    field: tuple[float, float]  # their width and height, 0 where there is just one
+    gap: tuple[float, float]  # beside and above them
+    depth: float  # by which it stands out and casts a shadow
+
+
+MATERIALS = {
+    "stone": Material("trim", "trim", field=(0, 0), gap=(0.8, 0.8), depth=1.5),
+    "fluting": Material("trim", "trim", field=(1.6, 0), gap=(0.5, 0.5), depth=1.5),
+    "brackets": Material("trim", "trim", field=(3, 0), gap=(1, 1), depth=2.5),
+    "tiles": Material("roof", "roof", field=(3, 0), gap=(0.5, 0.5), depth=0.5),
+    "panels": Material("wood", "wood", field=(6, 9), gap=(1, 1), depth=0.5),
+    "shutter": Material("wood", "wood", field=(0, 1.6), gap=(0.6, 0.6), depth=1),
+    "blind": Material("cloth", "cloth", field=(0, 1.6), gap=(0.6, 0.6), depth=1),
+    "awning": Material("cloth", "trim", field=(6, 0), gap=(3, 0.5), depth=3),
+}
+
+
+class Canvas(NamedTuple):
+    """What the painters share."""
+
+    image: Image.Image  # RGB: the colours
+    light: Image.Image  # L: the light on them
+    wall: Image.Image  # masonry to cut the walls from
+    style: Style
+    rng: Rng
+
+    def px(self, units: float) -> int:
+        """Pixels in so many 1/128 of the picture's shorter side."""
+        return max(1, round(units * min(self.image.size) / 128))
+
+
+def draw_facade(
+    seed: int, height: int, width: int, ambiguous: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """(photo, label), both uint8 [height, width, 3]; a pure function of its arguments.
+
+    `ambiguous` buildings are painted in the style of any other, in any shade, so that a label
+    map no longer tells the colours, the masonry and the shapes of the windows in its photo.
+    """
+    layout_rng, texture_rng = np.random.default_rng(seed), np.random.default_rng([seed, 1])
+    style = STYLES[layout_rng.integers(len(STYLES))]
+    plan = list(plan_building(layout_rng, style))
+    label = paint_label(plan, height, width)
+    if ambiguous:
+        style = STYLES[texture_rng.integers(len(STYLES))]
+        shade = texture_rng.uniform(0.7, 1.1)
+        style = style._replace(colours={k: tint(v, shade) for k, v in style.colours.items()})
+    return paint_photo(plan, style, label, texture_rng), label
+
+
+def to_pixels(box: Box, height: int, width: int) -> Pixels:
+    """The box in whole pixels, at least one wide and one high."""
+    left, top, right, bottom = np.multiply(box, (width, height) * 2).round().astype(int).tolist()
+    return left, top, max(right, left + 1), max(bottom, top + 1)
+
+
+def paint_label(plan: list[Element], height: int, width: int) -> np.ndarray:
+    """uint8 [height, width, 3] in the exact colours of the CMP palette"""
+    image = Image.new("RGB", (width, height))
+    for element in plan:
+        image.paste(CMP.classes[element.kind], to_pixels(element.box, height, width))
+    return np.array(image)
+
+
+def paint_photo(plan: list[Element], style: Style, label: np.ndarray, rng: Rng) -> np.ndarray:
+    """uint8 [height, width, 3]"""
+    height, width, _ = label.shape
+    size = (SUPERSAMPLE * width, SUPERSAMPLE * height)
+    wall = make_wall(rng, style, size)
+    canvas = Canvas(Image.new("RGB", size), Image.new("L", size, LIT), wall, style, rng)
+    for _, box, material in plan:
+        left, top, right, bottom = (SUPERSAMPLE * x for x in to_pixels(box, height, width))
+        PAINTERS[material](canvas, (left, top, right, bottom))
+    return expose(canvas, sky=(label == CMP.classes["background"]).all(-1))
+
+
+def expose(canvas: Canvas, sky: np.ndarray) -> np.ndarray:
+    """Colour times light, then what a camera adds; `sky`, bool [height, width], takes no shadow."""
+    height, width = sky.shape
+    blur = ImageFilter.GaussianBlur(0.6 * min(sky.shape) / 128)
+    light = np.float32(canvas.light.reduce(SUPERSAMPLE).filter(blur))[..., None] / LIT
+    light[sky] = 1
+    photo = np.float32(canvas.image.reduce(SUPERSAMPLE)) * (SHADOW * (1 - light) + light)
+    y, x = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)
+    # The sun stands at the upper left, and lenses are darker towards the corners.
+    photo *= np.float32(1.02 - 0.015 * (x + y) - 0.025 * (x**2 + y**2))[..., None]
+    photo += 1.0 * canvas.rng.standard_normal((height, width, 1), dtype=np.float32)
+    return photo.clip(0, 255).astype(np.uint8)
+
+
+def tint(colour: Colour, factor: float) -> Colour:
+    """A brighter or darker colour."""
+    red, green, blue = np.multiply(colour, factor).clip(0, 255).astype(int).tolist()
+    return red, green, blue
+
+
+def make_wall(rng: Rng, style: Style, size: tuple[int, int]) -> Image.Image:
+    """Bare wall of the whole picture's size; every other course is shifted by half a block."""
+    width, height = size
+    courses, blocks, joint = style.masonry
+    up, along = np.arange(height) * courses / height, np.arange(width) * blocks / width
+    along = along + 0.5 * (np.arange(courses)[:, None] % 2)
+    tones = 1 + 0.02 * rng.standard_normal((courses, blocks + 1))
+    relief = np.take_along_axis(tones, along.astype(int), axis=1)
+    # A joint is 0.16 courses thick; in a square picture as thick upright as level.
+    relief[along % 1 < 0.16 * blocks / courses] = joint
+    relief = relief[up.astype(int)] * np.where(up % 1 < 0.16, joint, 1)[:, None]
+    stains = Image.fromarray(np.float32(1 + 0.015 * rng.standard_normal((9, 9))))
+    relief *= np.asarray(stains.resize(size, Image.Resampling.BICUBIC))
+    colour = np.multiply(style.colours["wall"], rng.uniform(0.985, 1.015, 3))
+    return Image.fromarray((relief[..., None] * colour).clip(0, 255).astype(np.uint8))
+
+
+@cache
+def make_glass() -> list[Image.Image]:
+    """Small windows to be enlarged: most reflect the sky, some have curtains, few a lamp."""
+    y, x = np.mgrid[0:1:24j, 0:1:16j][..., None]
+    glint = np.where(abs(x + 0.7 * y - 0.7) < 0.16, 1.12, 1)
+    clear = glint * ((1 - y) * (132, 160, 188) + y * (76, 92, 112))
+    curtain = np.where(abs(x - 0.5) > 0.22 + 0.12 * y, 0.6 * clear + 70, clear)
+    lamp = 0.3 * clear + (0.75 - 0.2 * y) * (255, 200, 112)
+    clear, curtain, lamp = (Image.fromarray(a.astype(np.uint8)) for a in (clear, curtain, lamp))
+    return [clear] * 8 + [curtain] * 4 + [lamp]
+
+
+def cells(box: Pixels, columns: int, rows: int, gap: tuple[int, int]) -> Iterator[Pixels]:
+    """Splits the box into equal cells with gaps around them; cells too small are left out."""
+    left, top, right, bottom = box
+    xs = np.linspace(left, right - gap[0], columns + 1).round().astype(int).tolist()
+    ys = np.linspace(top, bottom - gap[1], rows + 1).round().astype(int).tolist()
+    for y0, y1 in pairwise(ys):
+        for x0, x1 in pairwise(xs):
+            if x0 + gap[0] < x1 and y0 + gap[1] < y1:
+                yield x0 + gap[0], y0 + gap[1], x1, y1
+
+
+def paint_solid(material: Material, canvas: Canvas, box: Pixels) -> None:
+    """A block with a bright upper and a dark lower edge, and a shadow to the lower right."""
+    left, top, right, bottom = box
+    colour, inlay = canvas.style.colours[material.colour], canvas.style.colours[material.inlay]
+    drop, edge = canvas.px(material.depth), canvas.px(0.5)
+    canvas.light.paste(SHADED, (left + drop // 2, top + drop, right + drop // 2, bottom + drop))
+    canvas.light.paste(LIT, box)
+    canvas.image.paste(colour, box)
+    canvas.image.paste(tint(colour, 1.1), (left, top, right, top + edge))
+    canvas.image.paste(tint(colour, 0.82), (left, bottom - edge, right, bottom))
+    width, height = material.field
+    columns = (right - left) // canvas.px(width) if width else 1
+    rows = (bottom - top) // canvas.px(height) if height else 1
+    beside, above = material.gap
+    for field in cells(box, columns, rows, (canvas.px(beside), canvas.px(above))):
+        canvas.image.paste(tint(inlay, 0.88), field)
+
+
+def paint_sky(canvas: Canvas, box: Pixels) -> None:
+    """Blue, paler towards the horizon, with a breath of cloud: a few pixels, enlarged."""
+    fade = np.linspace(0, 1, 12)[:, None, None]
+    blue = (1 - fade) * (138, 182, 228) + fade * (196, 218, 238)
+    cloud = 0.3 * canvas.rng.random((12, 6, 1)) ** 2
+    sky = Image.fromarray((blue + cloud * (250 - blue)).astype(np.uint8))
+    canvas.image.paste(sky.resize(canvas.image.size, Image.Resampling.BICUBIC), box)
+
+
+def paint_wall(canvas: Canvas, box: Pixels) -> None:
+    """Masonry, its courses aligned all over the picture."""
+    canvas.image.paste(canvas.wall.crop(box), box)
+
+
+def paint_glass(canvas: Canvas, box: Pixels) -> None:
+    """One clear pane."""
+    left, top, right, bottom = box
+    canvas.image.paste(make_glass()[0].resize((right - left, bottom - top)), box)
+
+
+def paint_window(canvas: Canvas, box: Pixels) -> None:
+    """Panes in a frame, set back into the wall, which shades their left and upper edge."""
+    left, top, right, bottom = box
+    width, height = right - left, bottom - top
+    glass = make_glass()[canvas.rng.integers(len(make_glass()))].resize((width, height))
+    window = Image.new("RGB", (width, height), canvas.style.colours["frame"])
+    bar = canvas.px(0.6)
+    for pane in cells((0, 0, width, height), *canvas.style.panes, (bar, bar)):
+        window.paste(glass.crop(pane), pane)
+    shape = Image.new("L", (width, height), 255)
+    if canvas.style.arched:
+        shape.paste(0, (0, 0, width, width // 2))
+        ImageDraw.Draw(shape).ellipse((0, 0, width - 1, width - 1), fill=255)
+    canvas.image.paste(window, (left, top), shape)
+    canvas.light.paste(SHADED, (left, top), shape)
+    reveal = canvas.px(1.2)
+    lit = shape.crop((0, 0, width - reveal, height - reveal))
+    canvas.light.paste(LIT, (left + reveal, top + reveal), lit)
+
+
+def paint_railing(canvas: Canvas, box: Pixels) -> None:
+    """Bars between two rails, through which the window behind is seen."""
+    left, top, right, bottom = box
+    colour, bar = canvas.style.colours["rail"], canvas.px(0.6)
+    for x in range(left, right, canvas.px(2)):
+        canvas.image.paste(colour, (x, top, x + bar, bottom))
+    for y in (top, bottom - canvas.px(3.5)):
+        canvas.image.paste(colour, (left, y, right, y + bar))
+
+
+PAINTERS: dict[str, Callable[[Canvas, Pixels], None]] = {
+    "sky": paint_sky,
+    "wall": paint_wall,
+    "glass": paint_glass,
+    "window": paint_window,
+    "railing": paint_railing,
+} | {name: partial(paint_solid, material) for name, material in MATERIALS.items()}

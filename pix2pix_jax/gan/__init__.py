@@ -1,0 +1,1 @@
+"""The method: losses, optimizers, the state, and one update of each network."""

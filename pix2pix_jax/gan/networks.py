@@ -1,0 +1,61 @@
+"""The two networks of a config, as Flax modules."""
+
+import jax.numpy as jnp
+
+from pix2pix_jax.config.schema import Config
+from pix2pix_jax.errors import UsageError
+from pix2pix_jax.models.patchgan import Discriminator
+from pix2pix_jax.models.topology import TABLES, fits
+from pix2pix_jax.models.unet import UNet
+
+
+def make_generator(config: Config) -> UNet:
+    """The U-Net that a resolved config describes."""
+    model, data = config.model, config.data
+    bottleneck_norm = model.bottleneck_norm
+    if bottleneck_norm is None:
+        bottleneck_norm = max(data.image_size) > 2**model.depth
+    return UNet(
+        channels=data.target_channels,
+        depth=model.depth,
+        features=model.features,
+        skips=model.generator == "unet",
+        norm=model.norm,
+        norm_epsilon=model.norm_epsilon,
+        norm_affine=model.norm_affine,
+        norm_images=model.norm_images,
+        bottleneck_norm=bottleneck_norm,
+        bias=model.bias == "all",
+        leaky_slope=model.leaky_slope,
+        skip_slope=model.skip_slope,
+        dropout=model.dropout,
+        dropout_blocks=model.dropout_blocks,
+        dtype=jnp.dtype(config.train.dtype),
+    )
+
+
+def make_discriminator(config: Config) -> Discriminator:
+    """The discriminator that a config describes.
+
+    Raises:
+      UsageError: the image is too small for it, naming those that fit.
+    """
+    model, size = config.model, config.data.image_size
+    table = TABLES[model.discriminator]
+    if not fits(table, *size):
+        fitting = [name for name in TABLES if fits(TABLES[name], *size)]
+        raise UsageError(
+            f"model.discriminator: {model.discriminator} is too deep for data.image_size "
+            f"{size[0]}x{size[1]}; those that fit: {', '.join(fitting)}"
+        )
+    return Discriminator(
+        table=table,
+        features=model.discriminator_features,
+        norm=model.norm,
+        norm_epsilon=model.norm_epsilon,
+        norm_affine=model.norm_affine,
+        norm_images=model.norm_images,
+        bias=model.bias,
+        leaky_slope=model.leaky_slope,
+        dtype=jnp.dtype(config.train.dtype),
+    )

@@ -1,0 +1,53 @@
+"""TrainState: the arrays that a run goes on from."""
+
+import flax
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from pix2pix_jax.config.schema import Config
+from pix2pix_jax.gan.networks import make_discriminator, make_generator
+from pix2pix_jax.gan.optimizer import make_optimizer
+from pix2pix_jax.gan.random import purpose_key
+
+
+@flax.struct.dataclass
+class Half:
+    """One of the two players: its parameters and the optimizer's state for them."""
+
+    params: dict
+    opt_state: optax.OptState
+
+
+@flax.struct.dataclass
+class TrainState:
+    """Arrays alone; with a config and a seed, all that a run goes on from."""
+
+    step: Array  # completed updates, int32
+    generator: Half
+    discriminator: Half
+
+
+def create_state(config: Config) -> TrainState:
+    """The state at step 0: a function of a resolved config and its seed."""
+    data, optimizer = config.data, make_optimizer(config)
+    image = jnp.zeros((1, *data.image_size, data.input_channels))
+    target = jnp.zeros((1, *data.image_size, data.target_channels))
+    seen = jnp.concatenate([image, target], -1) if config.loss.conditional else target
+
+    def half(module: nn.Module, key: Array, x: Array) -> Half:
+        params = module.init(key, x)["params"]
+        return Half(params, optimizer.init(params))
+
+    @jax.jit
+    def create(key: Array) -> TrainState:
+        generator_key, discriminator_key = jax.random.split(key)
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            generator=half(make_generator(config), generator_key, image),
+            discriminator=half(make_discriminator(config), discriminator_key, seen),
+        )
+
+    return create(purpose_key(config, "parameters"))

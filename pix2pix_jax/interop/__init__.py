@@ -1,0 +1,1 @@
+"""Weights in and out: safetensors, PyTorch, ONNX and StableHLO."""

@@ -1,0 +1,1 @@
+"""Both networks as pure Flax modules, and the tables of their layers."""

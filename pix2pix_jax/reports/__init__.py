@@ -1,0 +1,1 @@
+"""Pages that open from disk: data in, HTML out."""

@@ -1,0 +1,1 @@
+"""The workdir of a run: its files, who owns it, and whether it fits a config."""

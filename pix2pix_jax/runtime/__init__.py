@@ -1,0 +1,1 @@
+"""The machine: devices, other processes, files, locks, signals and buckets."""

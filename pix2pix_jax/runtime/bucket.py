@@ -1,0 +1,188 @@
+"""Workdirs and data in a bucket: a folder of this machine stands for gs://BUCKET/FOLDER.
+
+Checkpoints are renamed, logs grow and records are mapped into memory, and objects of a bucket can
+do none of these. So what is there is fetched first, and what is new is sent while it comes.
+"""
+
+import base64
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple
+
+import fsspec
+
+from pix2pix_jax.errors import UsageError, reason_of
+from pix2pix_jax.runtime.files import MIRRORS, whole
+
+SILENCE = 120  # seconds
+NOT_SENT = re.compile(r"(^|/)\.|orbax-checkpoint-tmp|/incomplete\.")  # half written, or locks
+
+
+class Bucket(NamedTuple):
+    """A folder in one."""
+
+    place: str
+    files: fsspec.AbstractFileSystem
+    root: str
+
+
+State = tuple[int, int]  # of a file here: when it was changed, in ns, and its size in bytes
+Known = dict[str, dict[str, Any]]  # what a bucket tells of its files, by their place in the folder
+
+
+def fetch(folder: Path, prefix: str, last: str) -> None:
+    """Fetches what begins with `prefix` in a folder that stands for one in a bucket.
+
+    Args:
+      folder: one that stands for itself is left alone.
+      prefix: of names.
+      last: the file that `send` sends last to a folder; those without it are not whole.
+
+    Raises:
+      UsageError: the bucket cannot be reached.
+    """
+    if bucket := bucket_of(folder):
+        known = {name: info for name, info in listed(bucket).items() if name.startswith(prefix)}
+        folders = {PurePath(name).parent for name in known if PurePath(name).name == last}
+        for name in sorted(known, key=lambda name: (PurePath(name).name == last, name)):
+            if PurePath(name).parent in folders and not same(bucket, folder, name, known[name]):
+                fetched(bucket, folder, name)
+
+
+def send(folder: Path, prefix: str, last: str) -> None:
+    """Sends what begins with `prefix` in such a folder and is not there; as in `fetch`.
+
+    What is prepared is never changed under the same name.
+    """
+    if bucket := bucket_of(folder):
+        known = listed(bucket)
+        new = [name for name in files_of(folder) if name.startswith(prefix) and name not in known]
+        for name in sorted(new, key=lambda name: (PurePath(name).name == last, name)):
+            sent(bucket, folder, name)
+
+
+def bucket_of(folder: Path) -> Bucket | None:
+    """What a folder stands for; None where that is itself."""
+    if not folder.is_relative_to(MIRRORS) or len(folder.relative_to(MIRRORS).parts) < 2:
+        return None
+    place = "://".join(str(folder.relative_to(MIRRORS)).split("/", 1))
+    try:
+        # Others write there, too; and a line that is cut may tell nothing for ever.
+        files, root = fsspec.url_to_fs(
+            place, use_listings_cache=False, requests_timeout=_silence(place)
+        )
+    except ImportError as error:
+        raise UsageError(f"{place}: needs pip install -e '.[gcs]'") from error
+    return Bucket(place, files, root)
+
+
+def _silence(place: str) -> Any:
+    """What ends a request that nobody answers."""
+    if not place.startswith("gs://"):
+        return None
+    from aiohttp import ClientTimeout
+
+    return ClientTimeout(sock_connect=SILENCE, sock_read=SILENCE)
+
+
+@contextmanager
+def reached(bucket: Bucket, mend: str = "mend the address or the access to it") -> Iterator[None]:
+    """Raises UsageError for whatever the network and its libraries raise."""
+    try:
+        yield
+    except (UsageError, BlockingIOError):
+        raise
+    except Exception as error:
+        raise UsageError(
+            f"{bucket.place}: cannot be reached ({reason_of(error)}); {mend}"
+        ) from error
+
+
+def listed(bucket: Bucket) -> Known:
+    """All files of a bucket's folder, but for those that were not meant to be sent."""
+    with reached(bucket):
+        found = bucket.files.find(bucket.root, detail=True)
+    return {
+        name: info
+        for path, info in found.items()
+        if (name := path.removeprefix(bucket.root).lstrip("/"))
+        and not (name.endswith("/") or NOT_SENT.search(name))
+    }
+
+
+def fetched(bucket: Bucket, folder: Path, name: str) -> bool:
+    """Makes a file of the folder what it is in the bucket; False where it is there no more."""
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(f"{bucket.place}: holds {name}, which lies outside of it; remove it")
+    with reached(bucket):
+        try:
+            with whole(path) as partial:
+                bucket.files.get_file(f"{bucket.root}/{name}", str(partial))
+                with partial.open("rb") as file:
+                    os.fsync(file.fileno())  # as what is recorded is not fetched again
+        except FileNotFoundError:
+            return False
+    return True
+
+
+def sent(bucket: Bucket, folder: Path, name: str) -> tuple[State, str] | None:
+    """Makes a file of the bucket what it is in the folder.
+
+    Returns:
+      What it was here, and its version there; None where it has changed meanwhile.
+
+    Raises:
+      UsageError: the bucket cannot be reached, or has something else now.
+    """
+    place, state = f"{bucket.root}/{name}", state_of(folder / name)
+    with reached(bucket, f"what is not there yet is in {folder}; any command on it sends it"):
+        bucket.files.put_file(str(folder / name), place)
+        (info,) = bucket.files.find(place, detail=True).values()
+    if same(bucket, folder, name, info):
+        return state, version_of(info)
+    if state_of(folder / name) == state:
+        raise UsageError(
+            f"{bucket.place}: {name} is not there as it was sent; it is in {folder}, and any "
+            "command on it sends it again"
+        )
+    return None
+
+
+def version_of(info: dict[str, Any]) -> str:
+    """What changes with every writing of a file in a bucket."""
+    return str(info["generation"] if "generation" in info else info["created"])
+
+
+def same(bucket: Bucket, folder: Path, name: str, info: dict[str, Any]) -> bool:
+    """Whether a file of the folder is what the bucket has."""
+    path = folder / name
+    if not path.exists() or path.stat().st_size != info["size"]:
+        return False
+    with path.open("rb") as file:
+        digest = base64.b64encode(hashlib.file_digest(file, "md5").digest()).decode()
+    if "md5Hash" in info:
+        return digest == info["md5Hash"]
+    with reached(bucket):  # of one that was put together from parts, say
+        content = bucket.files.cat_file(f"{bucket.root}/{name}")
+    return digest == base64.b64encode(hashlib.md5(content).digest()).decode()
+
+
+def state_of(path: Path) -> State:
+    """What changes with every writing of a file here."""
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
+
+
+def files_of(folder: Path) -> dict[str, State]:
+    """All files that are whole, by their place in a folder; others may be removing some."""
+    states = {}
+    for directory, _, names in os.walk(folder):
+        for path in (Path(directory, name) for name in names):
+            with suppress(FileNotFoundError):
+                states[str(path.relative_to(folder))] = state_of(path)
+    return {place: state for place, state in states.items() if not NOT_SENT.search(place)}

@@ -1,0 +1,1 @@
+"""Ablations: the variants of an experiment, trained, evaluated and compared."""

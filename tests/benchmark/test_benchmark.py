@@ -1,0 +1,423 @@
+import json
+import math
+import multiprocessing
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.command_line import ROOT, TINY
+from helpers.refusals import refusal
+
+from pix2pix_jax.benchmark import benchmark
+from pix2pix_jax.benchmark import step_parts as phases
+from pix2pix_jax.benchmark import worker as trial
+from pix2pix_jax.benchmark.worker import Maker, compared, loaded
+from pix2pix_jax.cli.main import command
+from pix2pix_jax.config import Config, Data, Model, changed
+from pix2pix_jax.config.files import override
+from pix2pix_jax.config.resolve import resolve
+from pix2pix_jax.gan.summary import describe, operations
+from pix2pix_jax.reports import benchmark as benchmark_page
+from pix2pix_jax.training import train
+
+TRIALS = Path(__file__).parents[1] / "helpers" / "trials.py"
+
+
+@pytest.fixture
+def timed(tmp_path, monkeypatch):
+    """Compares trials by name; what they are told, and the lines that they write."""
+
+    def timed(*names, rounds=3, unlike=lambda found: {}):
+        log = tmp_path / "log"
+        log.touch()
+        makers = {name: Maker(TRIALS, name) for name in names}
+        found = compared(makers, resolve(Config()), rounds, {"TRIALS": str(log)}, unlike, seconds=0)
+        return found, log.read_text().split("\n")[:-1]
+
+    return timed
+
+
+def test_implementations_take_turns(timed):
+    """A step that compiles, one that warms up and one that is timed for the length of a turn."""
+    found, lines = timed("first", "second")
+    begin = ["first 1", "first 1", "second 4", "second 4", "first 1", "second 4"]
+    assert lines == begin + ["first 1", "second 4"] * 3
+    assert list(found) == ["first", "second"]
+    assert found["first"]["parameters"] == [3, 2]
+    assert found["first"]["peak_memory_mib"] == 5
+
+
+def test_the_median_of_turns_is_what_counts(monkeypatch):
+    """Of a worker that answers at once with what it is to have taken."""
+    taken = iter([9.0, 3.0, 1.0, 2.0, 8.0, 4.0])  # the first is for the length of a turn
+
+    class Worker:
+        def __init__(self, *_):
+            pass
+
+        def answer(self):
+            return {"steps": 1, "first_step_seconds": 7.0, "parameters": [1, 1], "devices": ["cpu"]}
+
+        def asked(self, steps):
+            return next(taken) if steps else 5 * 2**20
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(trial, "Worker", Worker)
+    config = resolve(Config(data=Data(batch_size=6)))
+    found = compared({"one": Maker(TRIALS, "first")}, config, 5, {}, lambda found: {})["one"]
+    assert found["seconds_per_step"] == 3.0
+    assert found["turns"] == [3.0, 1.0, 2.0, 8.0, 4.0]
+    assert found["images_per_second"] == 2.0
+    assert found["quartiles"] == [2.0, 4.0]
+    assert found["first_step_seconds"] == 7.0
+    assert found["peak_memory_mib"] == 5
+
+
+def test_what_does_not_work_is_told_and_the_others_are_timed(timed):
+    found, lines = timed("broken", "first", "ending", "killed", "tiring")
+    assert found["broken"] == {"failed": "ValueError: no such thing"}
+    assert found["ending"] == {"failed": "it ended with 3"}
+    assert found["killed"]["failed"].startswith("it was killed, as where memory is short; make ")
+    assert found["tiring"] == {"failed": "RuntimeError: no more"}  # in its second turn
+    assert found["first"]["seconds_per_step"] >= 0
+    assert lines[-1] == "first 1"
+
+
+def test_what_the_user_can_mend_is_an_error(timed):
+    assert refusal(timed, "refusing") == "data.batch_size: no"
+    error = refusal(benchmark.implementations, ["jvm"])
+    assert error == "--peers: there is no jvm; there are torch, keras, flax"
+
+
+def test_a_ratio_is_that_of_turns():
+    """An hour that was slow for both does not count."""
+    found = {
+        benchmark.OURS: {"turns": [1.0, 10.0, 2.0]},
+        "other": {"turns": [2.0, 20.0, 2.0]},
+        "broken": {"failed": "so it is"},
+    }
+    other = benchmark.with_ratios(found)["other"]
+    assert (other["ratio"], other["ratio_quartiles"]) == (2.0, [1.5, 2.0])
+    assert found["broken"] == {"failed": "so it is"}
+    assert found[benchmark.OURS] == {"turns": [1.0, 10.0, 2.0]}
+
+
+def test_a_peer_without_its_library_is_refused(tmp_path, monkeypatch):
+    """At once; or, where its library needs another one, when it is started."""
+    monkeypatch.setattr(benchmark, "find_spec", lambda name: name != "tensorflow")
+    error = refusal(benchmark.implementations, ["keras"])
+    assert "keras is not installed here; pip install tensorflow, or pix2pix_jax[peers]" in error
+    (tmp_path / "some_peer.py").write_text("import no_such_library\n")
+    error = refusal(loaded, Maker(tmp_path / "some_peer.py", "make"))
+    assert error.endswith(
+        "needs no_such_library, which is not installed; pip install no_such_library"
+    )
+
+
+def test_networks_of_another_size_are_not_compared(timed):
+    """Nor what computes elsewhere; and neither is timed in vain."""
+
+    def unlike(found):
+        reasons = benchmark.unlike_ours(named(found, benchmark.OURS, "first"))
+        assert benchmark.unlike(named(found, benchmark.OURS, "broken")) == {}
+        return reasons
+
+    found, lines = timed("first", "other", "elsewhere", "broken", unlike=unlike)
+    assert found["other"] == {"failed": "[3, 1] parameters, and not [3, 2]"}
+    reason = "computes on 1 gpu, and ours on 1 cpu; give both the same"
+    assert found["elsewhere"] == {"failed": reason}
+    assert len(found["first"]["turns"]) == 3
+    assert lines.count("elsewhere 1") == 2  # its start
+
+
+def named(found, new, old):
+    return {new if name == old else name: result for name, result in found.items()}
+
+
+def test_without_ours_nothing_is_of_use_but_a_point_of_a_sweep():
+    """The peers go on where ours had no room: there they would win."""
+    found = {benchmark.OURS: {"failed": "no room"}, "other": {"turns": [1.0], "devices": ["cpu"]}}
+    assert refusal(benchmark.unlike_ours, found) == "pix2pix_jax: no room"
+    assert benchmark.unlike(found) == {}
+    assert benchmark.with_ratios(dict(found)) == found
+    assert "ratio" not in found["other"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data": {"input_channels": 1}},
+        {"model": {"norm": "instance"}},
+        {"model": {"discriminator": "tutorial"}},
+        {"loss": {"gan": "lsgan"}},
+        {"model": {"depth": 7, "bottleneck_norm": True}},
+        {"optimizer": {"updates": "simultaneous"}},
+    ],
+)
+def test_a_config_that_peers_cannot_train_is_refused(changes):
+    """With the flag that mends it, and does."""
+    config = resolve(changed(Config(), changes))
+    error = refusal(benchmark.check_plain, config)
+    field, value = re.search(r"give --config\.(\S+)=(\S+)$", error).groups()
+    assert field.partition(".")[2] in next(iter(changes.values()))
+    benchmark.check_plain(resolve(override(config, {field: value})))
+
+
+def test_a_decaying_rate_is_no_more_work_to_peers():
+    benchmark.check_plain(resolve(changed(Config(), {"optimizer": {"schedule": "linear_decay"}})))
+
+
+@pytest.mark.parametrize("peer", ["torch", "keras", "flax"])
+@pytest.mark.parametrize("discriminator", ["pixel", "patch16", "patch70"])
+def test_peers_have_as_many_parameters_as_ours(peer, discriminator):
+    pytest.importorskip(peer)
+    small = Model(features=4, depth=6, discriminator=discriminator, discriminator_features=4)
+    config = resolve(Config(data=Data(image_size=(64, 64)), model=small))
+    maker = benchmark.implementations([peer])[next(iter(benchmark.PEERS[peer]))]
+    layers = describe(config)
+    trial = loaded(maker)(config)
+    counts = [sum(math.prod(array.shape) for array in network) for network in trial.weights()]
+    assert counts == [layers[name]["parameters"] for name in ("generator", "discriminator")]
+
+
+@pytest.mark.parametrize("peer", ["torch", "keras", "flax"])
+def test_every_weight_of_a_peer_learns(peer):
+    """As the tutorial's discriminator does only where it is asked before it is frozen."""
+    pytest.importorskip(peer)
+    small = Model(features=4, depth=5, discriminator="patch16", discriminator_features=4)
+    config = resolve(Config(data=Data(image_size=(32, 32)), model=small))
+    for name in benchmark.PEERS[peer]:
+        if name != "torch compiled":  # whose step is that of the other
+            trial = loaded(benchmark.implementations([peer])[name])(config)
+            trial.run(1)
+            before = [np.asarray(weight).copy() for weight in sum(trial.weights(), [])]
+            trial.run(1)
+            for old, new in zip(before, sum(trial.weights(), []), strict=True):
+                assert (old != np.asarray(new)).any()
+
+
+def test_ours_trains_as_many_steps_as_it_is_asked_for(small):
+    """`run` is timed, and no more is known of it; so its state must have come as far."""
+    states = []
+    made = train.parallel_steps
+
+    def steps(*arguments):
+        step = made(*arguments)
+        return lambda state, batches: states.append(step(state, batches)) or states[-1]
+
+    config = replace(small, data=replace(small.data, batch_size=4))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "parallel_steps", steps)
+        ours = phases.steps(config)
+        ours.run(3)
+    assert int(states[-1][0].step) == 3
+
+
+def test_parts_of_a_step_say_what_they_do(small):
+    """On four devices: what lies on the host is for all of them, the rest for one."""
+    config = replace(small, data=replace(small.data, batch_size=8))
+    found = phases.parts(config)
+    layers = describe(config)
+    weights = layers["generator"]["parameters"] + layers["discriminator"]["parameters"]
+    generator, discriminator = (2 * each for each in operations(layers))
+    assert found.pop("devices") == ["cpu"] * 4
+    rows = [
+        ("data", 8, None, None),
+        ("host to device", 8, None, 5 * 4 * 8),  # choices: five numbers of each image
+        ("data, were none resident", 8, None, None),
+        ("generator", 2, generator, None),
+        ("discriminator", 2, discriminator * 3 // 4, None),
+        ("optimizer", 2, None, 28 * weights),
+        ("matrix product", None, 2 * 2048**3, None),
+        ("copy", None, None, 8 * 2**26),
+        ("step", 8, generator + discriminator, None),
+    ]
+    works = "images", "operations", "bytes"
+    assert [(name, *map(row.get, works)) for name, row in found.items()] == rows
+    for name, row in found.items():
+        assert name == "step" or 0 < row["quartiles"][0] <= row["seconds"] <= row["quartiles"][1]
+    cut = phases.parts_of_data(
+        replace(config, data=replace(config.data, resident_mib=0)), phases.noise_records(config)
+    )
+    assert list(cut) == ["data", "host to device"]
+    assert cut["host to device"]["bytes"] == 8 * (2 * 32 * 32 * 3 + 4)  # images, and their index
+
+
+def test_a_step_is_timed_as_one_of_many(monkeypatch):
+    """So many that what one waits for does not count; each for its part of the time."""
+    now, calls = [0.0], []
+    monkeypatch.setattr(phases.time, "perf_counter", lambda: now[0])
+
+    def run():
+        calls.append(now[0])
+        now[0] += 0.5
+        return 0
+
+    found = phases.timed(run, turns=3, least=2.0)
+    assert found == {"seconds": 0.5, "quartiles": [0.5, 0.5]}
+    assert len(calls) == 2 + 3 * 4
+
+
+def test_shares_are_of_what_the_machine_can_do():
+    parts = {
+        "matrix product": {"seconds": 2.0, "operations": 8},
+        "copy": {"seconds": 0.5, "bytes": 10},
+        "generator": {"seconds": 4.0, "operations": 8, "images": 2},
+        "optimizer": {"seconds": 1.0, "bytes": 5},
+        "data": {"seconds": 3.0, "images": 2},
+    }
+    found = benchmark.with_shares(parts)
+    assert found["generator"]["operations_per_second"] == 2
+    assert found["generator"]["images_per_second"] == 0.5
+    assert "images_per_second" not in found["copy"]
+    assert found["generator"]["share"] == 0.5
+    assert found["optimizer"]["share"] == 0.25
+    assert found["data"] == {"seconds": 3.0, "images": 2, "images_per_second": 2 / 3}
+
+
+@pytest.mark.parametrize(
+    ("name", "shared", "expected"),
+    [("size", False, [3, 12, 48]), ("batch", True, [6, 12, 24]), ("devices", False, [6, 12, 24]),
+     ("devices", True, [12] * 3)],
+)  # fmt: skip
+def test_what_grows_as_its_work(name, shared, expected):
+    """Simulated devices share the processors of one, and each has its work."""
+    assert benchmark_page.as_the_work([1, 2, 4], (2, 12.0), name, shared) == expected
+
+
+@pytest.mark.slow
+def test_a_peer_that_does_not_answer_is_given_up(timed, monkeypatch):
+    """And ended at once, or it might compute on beside the others."""
+    monkeypatch.setattr(trial, "PATIENCE", 10)
+    before, alive = set(multiprocessing.active_children()), []
+
+    def unlike(found):
+        alive.append(len(set(multiprocessing.active_children()) - before))
+        return {}
+
+    found, _ = timed("sleeping", "first", unlike=unlike)
+    assert found["sleeping"] == {"failed": "no answer in 10 s"}
+    assert len(found["first"]["turns"]) == 3
+    assert alive == [1]
+
+
+def test_peers_are_not_charged_for_what_is_ours():
+    """Memory and first steps of the others are without JAX, and all that comes with it."""
+    code = "import pix2pix_jax.config, pix2pix_jax.models.topology, pix2pix_jax.benchmark.worker"
+    code += "; import sys; print(*sys.modules)"
+    command = [sys.executable, "-c", code]
+    modules = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "pix2pix_jax.benchmark.worker" in modules.split()
+    assert not {"jax", "flax", "numpy", "grain", "tensorflow_datasets"} & set(modules.split())
+    for peer in ("torch", "keras"):
+        file = benchmark.FOLDER / f"{peer}_peer.py"
+        imported = re.findall(r"^from pix2pix_jax\.([\w.]+) import", file.read_text(), re.MULTILINE)
+        assert imported == ["benchmark.worker", "config", "models.topology"]
+
+
+def test_a_point_that_is_the_config_is_not_timed_again(monkeypatch):
+    """Other points are; on several devices what was timed on another number of them."""
+    timed = []
+
+    def compared(makers, config, rounds, environment, unlike):
+        timed.append(config.data.batch_size)
+        one = {"turns": [1.0], "seconds_per_step": 1.0, "devices": ["cpu"], "parameters": [1, 1]}
+        found = {name: dict(one) for name in makers}
+        return found | {name: {"failed": reason} for name, reason in unlike(found).items()}
+
+    monkeypatch.setattr(benchmark, "compared", compared)
+    monkeypatch.setattr(benchmark, "say", lambda text: None)
+    config = resolve(Config(data=Data(batch_size=2)))
+    known = {
+        name: {
+            "turns": [5.0],
+            "seconds_per_step": 5.0,
+            "devices": ["cpu"] * 2,
+            "parameters": [1, 1],
+        }
+        for name in (benchmark.OURS, "other")
+    }
+    makers = dict.fromkeys(known)
+    for sweep, expected in (("batch", [1, 4, 8, 16]), ("devices", [2, 4, 8]), ("size", [2, 2, 2])):
+        timed.clear()
+        points = list(benchmark.swept(config, sweep, makers, 1, known))
+        assert timed == expected
+        assert [point[sweep] for point in points] == list(benchmark.SWEEPS[sweep])
+        if sweep == "batch":
+            assert points[1]["implementations"] == known
+        if sweep == "devices":  # 1 device of 2 images, where 2 had 1 each
+            failed = [point["implementations"][benchmark.OURS].get("failed") for point in points]
+            assert failed == [None, *(f"1 device seen here, and not {n}" for n in (2, 4))]
+
+
+def test_gpus_are_those_that_were_given(monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,6")
+    with benchmark.surroundings(2) as environment:
+        assert environment["CUDA_VISIBLE_DEVICES"] == "3,5"
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    with benchmark.surroundings(2) as environment:
+        assert environment["CUDA_VISIBLE_DEVICES"] == ""
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(0.05808, "0.05808"), (1206.4, "1,206"), (9999.7, "10,000"), (11453, "11,453")],
+)
+def test_figures_are_four_or_all_before_the_point(number, expected):
+    assert benchmark_page.figures(number) == expected
+
+
+def test_growth_is_drawn_beside_that_of_the_work():
+    points = [
+        {"size": size, "implementations": {"ours": {"seconds_per_step": size / 64, "ratio": 2.0}}}
+        for size in (64, 128)
+    ]
+    points.append({"size": 256, "implementations": {"ours": {"failed": "memory"}}})
+    sweep = {"of": "size", "values": [64, 128, 256, 512], "points": points}
+    drawn = benchmark_page.growth(sweep)
+    assert drawn.count("<svg") == 1
+    assert "Stopped after 3 of 4 points." in drawn
+    assert "<td>128</td><td>2,000 ms (2.00x)</td>" in drawn
+    assert "<td>256</td><td>memory</td>" in drawn
+    assert "pixels a side" in drawn
+    assert "as the work" in drawn
+    nothing = benchmark_page.growth(sweep | {"points": points[2:]})
+    assert nothing == "<p>Nothing could be timed.</p>"
+
+
+@pytest.mark.slow
+def test_benchmark_of_a_tiny_run(tmp_path, monkeypatch):
+    monkeypatch.setitem(benchmark.SWEEPS, "devices", (1, 2))
+    monkeypatch.setattr(benchmark, "compared", partial(compared, seconds=0.1))
+    said = []
+    monkeypatch.setattr(benchmark, "say", said.append)
+    deepest = "--config.model.depth=5"  # as peers have it
+    arguments = "benchmark", "--config=experiments/quickstart.py", *TINY, f"--workdir={tmp_path}"
+    monkeypatch.chdir(ROOT)
+    assert command([*arguments, deepest, "--peers=flax", "--sweep=devices", "--rounds=1"]) == 0
+    found = json.loads((tmp_path / "benchmark.json").read_text())
+    ours, flax = (found["implementations"][name] for name in ("pix2pix_jax", "flax"))
+    assert flax["ratio"] == flax["seconds_per_step"] / ours["seconds_per_step"]  # of one turn
+    assert flax["parameters"] == ours["parameters"]
+    assert flax["devices"] == ours["devices"] == ["cpu"]
+    assert found["config"]["model"]["depth"] == 5
+    assert set(found["versions"]) == {"python", "jax", "flax"}
+    assert found["phases"]["step"]["seconds"] == ours["seconds_per_step"]
+    assert [point["devices"] for point in found["sweep"]["points"]] == [1, 2]
+    for point in found["sweep"]["points"]:
+        assert point["implementations"]["pix2pix_jax"]["seconds_per_step"] > 0
+        assert len(point["implementations"]["pix2pix_jax"]["devices"]) == point["devices"]
+    out = "\n".join(said)
+    assert benchmark_page.figures(1e3 * ours["seconds_per_step"]) in out
+    assert f"{ours['restart_seconds']:.1f} s, not" in out
+    page = (tmp_path / "report/benchmark.html").read_text()
+    assert page.count("<table") == 3
+    assert page.count("<svg") == 1

@@ -1,0 +1,86 @@
+"""A save that fails is told from one that did not, and from one that left an old one behind."""
+
+import numpy as np
+import pytest
+from helpers.refusals import refusal
+
+from pix2pix_jax.checkpoints import saver
+from pix2pix_jax.checkpoints import store as checkpoint
+from pix2pix_jax.checkpoints.reader import saved_steps
+from pix2pix_jax.checkpoints.saver import open_saver
+from pix2pix_jax.config import Train
+from pix2pix_jax.errors import UsageError
+from pix2pix_jax.gan.state import create_state
+
+
+@pytest.fixture
+def saves(small, tmp_path, monkeypatch):
+    """Saves steps of which some fail, before or after they are on the disk."""
+    monkeypatch.setattr(saver, "PAUSE", 0)
+    state, real = create_state(small), checkpoint.save
+
+    def run(steps, failing, on_disk):
+        def save(manager, state, *rest):
+            if state.step in failing and not on_disk:
+                raise checkpoint.SaveFailed(tmp_path, "no room")
+            real(manager, state, *rest)
+            if state.step in failing:
+                manager.wait_until_finished()
+                raise checkpoint.SaveFailed(tmp_path, "Directory not empty")
+
+        monkeypatch.setattr(checkpoint, "save", save)
+        with open_saver(tmp_path, Train(keep=9, max_failed_saves=2)) as (write, look):
+            for step in steps:
+                write(state.replace(step=np.int32(step)), {}, "pairs", {}, last=step == steps[-1])
+                look()
+        return saved_steps(tmp_path)
+
+    return run
+
+
+def test_a_step_on_the_disk_is_saved_whatever_could_not_be_removed(saves, tmp_path, capsys):
+    assert saves((1, 2, 3, 4), (1, 2, 4), on_disk=True) == [1, 2, 3, 4]
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert lines[0] == (
+        f"{tmp_path}/checkpoints: step 1 is saved, but what is no longer to be kept could not be "
+        "removed (Directory not empty)"
+    )
+
+
+def test_saves_that_fail_but_not_in_a_row_end_nothing(saves, capsys):
+    assert saves((1, 2, 3, 4), (1, 3), on_disk=False) == [2, 4]
+    assert capsys.readouterr().err.count("1 of train.max_failed_saves 2") == 2
+
+
+def test_two_in_a_row_end_the_run(saves):
+    assert "step 3 is NOT SAVED (no room), 2 failed in a row" in refusal(
+        saves, (1, 2, 3, 4), (2, 3), False
+    )
+
+
+def test_a_save_that_fails_while_something_else_ends_the_run_is_told(
+    small, tmp_path, monkeypatch, capsys
+):
+    class Full:
+        """A manager whose disk is full, as it finds while the run goes on."""
+
+        def is_saving_in_progress(self):
+            return True
+
+        def wait_until_finished(self):
+            raise OSError(28, "No space left on device")
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(checkpoint, "make_manager", lambda *_: Full())
+    monkeypatch.setattr(checkpoint, "save", lambda *_: None)
+
+    def run():
+        with open_saver(tmp_path, Train(max_failed_saves=1)) as (write, _):
+            write(create_state(small).replace(step=np.int32(8)), {}, "pairs", {})
+            raise UsageError("loss/generator_gan is nan at step 9")
+
+    assert refusal(run) == "loss/generator_gan is nan at step 9"
+    assert "step 8 is NOT SAVED (No space left on device)" in capsys.readouterr().err

@@ -1,0 +1,278 @@
+import json
+import shutil
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+from helpers.refusals import refusal
+
+from pix2pix_jax.checkpoints import reader as checkpoint_reader
+from pix2pix_jax.checkpoints import store as checkpoint
+from pix2pix_jax.checkpoints.checksums import sealed
+from pix2pix_jax.errors import UsageError
+from pix2pix_jax.gan.state import create_state
+
+
+@pytest.fixture
+def state(small):
+    """A state in which no two leaves are alike."""
+    numbers = iter(range(1, 1000))
+    return jax.tree.map(
+        lambda leaf: np.asarray(leaf + leaf.dtype.type(next(numbers))),
+        jax.device_get(create_state(small)),
+    )
+
+
+@pytest.fixture
+def template(small):
+    return jax.eval_shape(lambda: create_state(small))
+
+
+TOTALS = {"steps": 3, "loss": 0.1 + 0.2}
+
+
+def save(workdir, state, *steps, keep=3, best="l1", scores=None):
+    with checkpoint.open_checkpoints(workdir, keep, best) as manager:
+        for step in steps:
+            numbered, score = state.replace(step=np.int32(step)), (scores or {}).get(step, {})
+            checkpoint.save(manager, numbered, TOTALS, "facades", score)
+
+
+def restore(workdir, template, data="facades"):
+    with checkpoint.open_checkpoints(workdir, 3, "l1") as manager:
+        state, totals = checkpoint.restore_newest(manager, template, data)
+    assert totals == TOTALS
+    return state
+
+
+def flip_a_byte(directory):
+    """In the middle of the largest file, where the values are."""
+    largest = max((p for p in directory.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 1
+    largest.write_bytes(content)
+
+
+def test_what_was_saved_comes_back_to_the_bit(tmp_path, state, template):
+    save(tmp_path, state, 5)
+    restored = restore(tmp_path, template)
+    assert restored.step == 5
+    assert jax.tree.structure(restored) == jax.tree.structure(state)
+    for half in ("generator", "discriminator"):
+        for a, b in zip(
+            jax.tree.leaves(getattr(restored, half)),
+            jax.tree.leaves(getattr(state, half)),
+            strict=True,
+        ):
+            assert a.dtype == b.dtype
+            np.testing.assert_array_equal(a, b)
+
+
+def test_the_newest_are_kept(tmp_path, state):
+    save(tmp_path, state, 1, 2, 3, 4, keep=2)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["3", "4"]
+
+
+def test_nothing_saved_is_no_state(tmp_path, template):
+    with checkpoint.open_checkpoints(tmp_path, 3, "l1") as manager:
+        assert checkpoint.restore_newest(manager, template, "facades") is None
+
+
+@pytest.mark.parametrize("item", ["generator", "discriminator", "optimizer", "origin"])
+def test_a_flipped_byte_is_noticed_and_the_older_one_taken(tmp_path, state, template, item, capsys):
+    save(tmp_path, state, 1, 2)
+    flip_a_byte(tmp_path / "checkpoints" / "2" / item)
+    assert restore(tmp_path, template).step == 1
+    assert "checkpoint 2 rejected" in capsys.readouterr().err
+    assert (tmp_path / "rejected" / "2-0" / item).is_dir()  # moved, not deleted
+
+
+def test_a_rejected_step_can_be_reached_and_saved_again(tmp_path, state, template):
+    save(tmp_path, state, 1, 2)
+    flip_a_byte(tmp_path / "checkpoints" / "2" / "generator")
+    with checkpoint.open_checkpoints(tmp_path, 3, "l1") as manager:
+        assert checkpoint.restore_newest(manager, template, "facades")[0].step == 1
+        checkpoint.save(manager, state.replace(step=np.int32(2)), TOTALS, "facades", {})
+        with pytest.raises(UsageError, match="step 1 was not saved"):
+            checkpoint.save(manager, state.replace(step=np.int32(1)), TOTALS, "facades", {})
+    assert restore(tmp_path, template).step == 2
+
+
+def test_a_missing_file_is_noticed(tmp_path, state, template):
+    save(tmp_path, state, 1, 2)
+    for path in (tmp_path / "checkpoints" / "2" / "generator").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    assert restore(tmp_path, template).step == 1
+
+
+def test_when_none_can_be_restored_the_run_stops_and_says_so(tmp_path, state, template):
+    save(tmp_path, state, 1)
+    flip_a_byte(tmp_path / "checkpoints" / "1" / "generator")
+    for _ in range(2):  # not even the second time by itself
+        with pytest.raises(UsageError, match="1: generator/.* is not what was saved.*from step 0"):
+            restore(tmp_path, template)
+    assert (tmp_path / "checkpoints" / "1" / "generator").is_dir()
+
+
+def test_other_data_is_refused_and_nothing_moved(tmp_path, state, template):
+    save(tmp_path, state, 1)
+    with pytest.raises(UsageError, match="other data"):
+        restore(tmp_path, template, data="shoes")
+    assert restore(tmp_path, template).step == 1
+
+
+def test_other_parameters_are_refused_and_nothing_moved(tmp_path, state, template):
+    save(tmp_path, state, 1)
+    smaller = template.replace(generator=template.discriminator)
+    with pytest.raises(UsageError, match="other parameters"):
+        restore(tmp_path, smaller)
+    assert restore(tmp_path, template).step == 1
+
+
+def test_what_an_earlier_version_saved_is_refused_and_nothing_moved(tmp_path, state, template):
+    """Which gave no step to its origin."""
+    save(tmp_path, state, 5, scores={5: {"l1": 1.0}})
+    path = tmp_path / "checkpoints/5/origin/metadata"
+    origin = json.loads(path.read_text())
+    del origin["sha256"], origin["step"]
+    path.write_text(json.dumps(sealed(origin)))
+    assert "checkpoints/5: is of an earlier version" in refusal(restore, tmp_path, template)
+    assert checkpoint_reader.saved_steps(tmp_path) == [5]
+
+
+def test_values_that_are_not_finite_are_not_saved(tmp_path, state, template):
+    save(tmp_path, state, 1)
+    state.generator.params["up1"]["kernel"][0, 0, 0, 0] = np.nan
+    with pytest.raises(UsageError, match=r"step 2: \['generator'\]\['up1'\]\['kernel'\]"):
+        save(tmp_path, state, 2)
+    assert restore(tmp_path, template).step == 1
+
+
+def steps(workdir):
+    return sorted(int(path.name) for path in (workdir / "checkpoints").iterdir())
+
+
+def test_the_best_is_kept_beside_the_newest(tmp_path, state):
+    """Step 2 has the least L1, step 1 the highest SSIM; steps 5 and 6 were not evaluated."""
+    l1, ssim = [0.3, 0.1, 0.2, 0.4], [0.9, 0.5, 0.6, 0.7]
+    scores = {
+        step: {"l1": a, "ssim": b} for step, (a, b) in enumerate(zip(l1, ssim, strict=True), 1)
+    }
+    for best, expected in (("l1", [2, 5, 6]), ("ssim", [1, 5, 6])):
+        save(tmp_path / best, state, *range(1, 7), keep=2, best=best, scores=scores)
+        assert steps(tmp_path / best) == expected
+
+
+def test_the_best_is_known_again_by_a_resumed_run(tmp_path, state):
+    scores = {1: {"l1": 0.1}, 2: {"l1": 0.2}, 4: {"l1": 0.3}}
+    for step in (1, 2, 3, 4, 5):
+        save(tmp_path, state, step, keep=1, scores=scores)
+    assert steps(tmp_path) == [1, 5]
+
+
+def test_a_metric_that_was_not_measured_is_worse_than_any(tmp_path, state):
+    scores = {1: {"l1": 0.1}, 2: {"l1": 0.1, "class_iou": 0.0}}
+    save(tmp_path, state, 1, 2, 3, 4, keep=1, best="class_iou", scores=scores)
+    assert steps(tmp_path) == [2, 4]
+
+
+def read(workdir, config, step, metric="l1"):
+    config = replace(config, train=replace(config.train, best_metric=metric))
+    return checkpoint_reader.read_network(workdir, config, step)
+
+
+def test_a_generator_is_read_alone(tmp_path, state, small):
+    save(tmp_path, state, 1, 2, 3, scores={1: {"l1": 0.2}, 2: {"l1": 0.1}})
+    for asked, expected in ((2, 2), ("newest", 3), ("best", 2)):
+        step, params, data = read(tmp_path, small, asked)
+        assert (step, data) == (expected, "facades")
+        for a, b in zip(
+            jax.tree.leaves(params), jax.tree.leaves(state.generator.params), strict=True
+        ):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_run_that_goes_on_is_not_disturbed_by_a_reader(tmp_path, state, small):
+    save(tmp_path, state, 1)
+    unfinished = tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp-3"
+    unfinished.mkdir()
+    assert read(tmp_path, small, "newest")[0] == 1
+    assert unfinished.exists()
+
+
+def test_a_generator_that_cannot_be_read_is_refused(tmp_path, state, small):
+    assert "no checkpoints" in refusal(read, tmp_path, small, "newest")
+    save(tmp_path, state, 1, 2)
+    assert "there are 1, 2" in refusal(read, tmp_path, small, 3)
+    assert "train.evaluate_every" in refusal(read, tmp_path, small, "best")
+    flip_a_byte(tmp_path / "checkpoints" / "2" / "generator")
+    assert "2: cannot be restored" in refusal(read, tmp_path, small, "newest")
+    deeper = replace(small, model=replace(small.model, depth=3))
+    assert "other parameters" in refusal(read, tmp_path, deeper, 1)
+
+
+@pytest.mark.parametrize(
+    "content", [b'{"l1', b"\xff", b"3", b"[0.1]", b'{"l1": "0"}', b'{"l1": 0.2}']
+)
+def test_damaged_metrics_are_moved_aside_and_cost_nothing_else(
+    tmp_path, state, template, small, capsys, content
+):
+    save(tmp_path, state, 1, scores={1: {"l1": 0.1}})
+    (tmp_path / "checkpoints" / "1" / "metrics" / "metrics").write_bytes(content)
+    assert "1/metrics/metrics: is not what was saved" in refusal(read, tmp_path, small, "best")
+    assert restore(tmp_path, template).step == 1
+    assert "metrics: is not what was saved, moved to" in capsys.readouterr().err
+    assert (tmp_path / "rejected" / "1-metrics-0" / "metrics").read_bytes() == content
+
+
+@pytest.mark.parametrize("item", ["generator", "discriminator", "optimizer", "origin"])
+def test_an_item_of_another_step_is_no_part_of_this_one(tmp_path, state, template, item, capsys):
+    save(tmp_path, state, 1)
+    save(tmp_path, state_of_step_two(state), 2)
+    first, second = (tmp_path / "checkpoints" / step / item for step in ("1", "2"))
+    shutil.rmtree(second)
+    shutil.copytree(first, second)
+    assert restore(tmp_path, template).step == 1
+    assert f"checkpoint 2 rejected ({item} is of step 1)" in capsys.readouterr().err
+
+
+def state_of_step_two(state):
+    return jax.tree.map(lambda leaf: leaf + leaf.dtype.type(1), state)
+
+
+def test_a_checkpoint_under_another_number_is_rejected(tmp_path, state, template, capsys):
+    save(tmp_path, state, 1, 2)
+    (tmp_path / "checkpoints" / "2").rename(tmp_path / "checkpoints" / "7")
+    assert restore(tmp_path, template).step == 1
+    assert "checkpoint 7 rejected (origin is of step 2)" in capsys.readouterr().err
+
+
+def test_what_is_rejected_finds_a_free_name(tmp_path, state, template):
+    save(tmp_path, state, 1, 2)
+    flip_a_byte(tmp_path / "checkpoints" / "2")
+    (tmp_path / "rejected" / "2-1").mkdir(parents=True)
+    (tmp_path / "rejected" / "2-metrics-0").mkdir()
+    restore(tmp_path, template)
+    assert {p.name for p in (tmp_path / "rejected").iterdir()} == {"2-0", "2-1", "2-metrics-0"}
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"sha256": 1}', b"\xff", b"[" * 100_000])
+def test_damaged_origins_reject_their_checkpoint_alone(tmp_path, state, template, capsys, content):
+    save(tmp_path, state, 1, 2, scores={2: {"l1": 0.1}})
+    (tmp_path / "checkpoints" / "2" / "origin" / "metadata").write_bytes(content)
+    assert restore(tmp_path, template).step == 1
+    assert "checkpoint 2 rejected (origin is not what was saved)" in capsys.readouterr().err
+
+
+def test_an_infinite_psnr_is_the_best(tmp_path, state, small):
+    scores = {1: {"psnr": 20.0}, 2: {"psnr": float("inf")}, 3: {"psnr": 30.0}}
+    save(tmp_path, state, 1, 2, 3, 4, keep=1, best="psnr", scores=scores)
+    assert steps(tmp_path) == [2, 4]
+    assert read(tmp_path, small, "best", "psnr")[0] == 2
+
+
+def test_the_best_by_what_was_not_measured_is_refused(tmp_path, state, small):
+    save(tmp_path, state, 1, 2, scores={1: {"l1": 0.1}, 2: {"l1": 0.2}})
+    assert "measured were l1" in refusal(read, tmp_path, small, "best", "class_iou")

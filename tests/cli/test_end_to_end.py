@@ -1,0 +1,337 @@
+"""The commands as a person or a program calls them, each in a process of its own."""
+
+import io
+import json
+import resource
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+
+import pytest
+from helpers.command_line import events, folder_of, jpeg, metrics, refused, run, saved, start, train
+from PIL import Image
+
+from pix2pix_jax.checkpoints.reader import saved_steps
+from pix2pix_jax.runs.metrics_log import read_metrics
+
+
+def test_a_run_leaves_what_the_design_promises(straight):
+    assert sorted(metrics(straight)) == [4, 8, 12]
+    assert set(metrics(straight)[12]) >= {
+        "step",
+        "loss/discriminator",
+        "loss/generator_gan",
+        "loss/generator_l1",
+        "validation/l1",
+    }
+    assert len(list((straight / "samples").iterdir())) == 2
+    for name in ("step_00000008.png", "step_00000012.png"):
+        with Image.open(straight / "samples" / name) as grid:
+            assert grid.size == (4 + 3 * 36, 18 + 36)
+    assert (straight / "report" / "index.html").stat().st_size > 10_000
+    assert json.loads((straight / "config.json").read_text())["model"]["depth"] == 4
+    assert sorted(p.name for p in (straight / "checkpoints").iterdir()) == ["12", "8"]
+
+
+@pytest.mark.parametrize("steps_per_call", [1, pytest.param(4, marks=pytest.mark.slow)])
+def test_stopped_and_resumed_is_the_same_to_the_bit(tiny, straight, tmp_path, steps_per_call):
+    """6 + 6 steps against 12 at once, one or four steps a call, jitter and dropout on.
+
+    The first six with pairs that are cut on the host, the others with pairs on the device.
+    """
+    more = f"--config.train.steps_per_call={steps_per_call}"
+    assert train(tiny, tmp_path, 6, more, "--config.data.resident_mib=0")[0] == 0
+    status, out, _ = train(tiny, tmp_path, 12, more)
+    assert status == 0
+    assert "going on from step 6" in out
+    assert saved(tmp_path, 12) == saved(straight, 12)
+    found = metrics(tmp_path)
+    assert {step: found[step] for step in (4, 8, 12)} == metrics(straight)
+
+
+def wait_for(path, process):
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
+def test_killed_and_resumed_is_the_same_to_the_bit(tiny, straight, tmp_path):
+    process = start("train", *tiny, f"--workdir={tmp_path}", "--config.train.steps=12")
+    wait_for(tmp_path / "checkpoints" / "4", process)
+    process.kill()
+    process.communicate()
+    assert train(tiny, tmp_path, 12)[0] == 0
+    assert saved(tmp_path, 12) == saved(straight, 12)
+    assert metrics(tmp_path) == metrics(straight)
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
+)
+def test_a_signal_saves_and_exits(tiny, tmp_path, number, expected):
+    process = start("train", *tiny, f"--workdir={tmp_path}", "--config.train.steps=1000000")
+    wait_for(tmp_path / "metrics.jsonl", process)
+    process.send_signal(number)
+    out, err = process.communicate()
+    assert (process.returncode, err) == (expected, "")
+    step = int(out.partition("stopped at step ")[2].split()[0])
+    assert (tmp_path / "checkpoints" / str(step) / "generator").is_dir()
+    assert (tmp_path / "report" / "index.html").exists()
+
+
+def test_a_signal_in_a_callback_that_lets_nothing_pass_stops_all_the_same():
+    """JAX has one that the garbage collector calls; Python drops what is raised in there."""
+    script = """if True:
+        import gc, signal, time
+        from functools import partial
+        from pix2pix_jax.cli.main import silence_libraries, stop
+        silence_libraries()
+        signal.signal(signal.SIGTERM, partial(stop, b"; by us"))
+        def callback(phase, info):
+            gc.callbacks.clear()
+            signal.raise_signal(signal.SIGTERM)
+        gc.callbacks.append(callback)
+        gc.collect()
+        time.sleep(60)
+        """
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (process.returncode, process.stderr) == (143, "")
+    assert process.stdout == "\nstopped; by us\n"
+
+
+@pytest.mark.slow
+def test_a_signal_saves_though_nobody_watches_and_a_second_run_is_refused(tiny, tmp_path):
+    command = ("train", *tiny, f"--workdir={tmp_path}", "--config.train.steps=1000000")
+    process = start(*command, "--config.train.checkpoint_every=1000000")
+    wait_for(tmp_path / "metrics.jsonl", process)
+    refused("another process trains in it", *command)
+    process.stdout.close()  # as Ctrl-C does to `| tee`
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert (process.returncode, err) == (130, "")
+    assert any((tmp_path / "checkpoints").iterdir())
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_costs_its_steps_and_no_more(tiny, straight, tmp_path):
+    assert train(tiny, tmp_path, 8)[0] == 0
+    (largest,) = (tmp_path / "checkpoints" / "8" / "generator" / "d").iterdir()
+    largest.write_bytes(largest.read_bytes()[:-1])
+    status, out, err = train(tiny, tmp_path, 12)
+    assert status == 0
+    assert err.startswith("checkpoint 8 rejected (")
+    assert "going on from step 4" in out
+    assert saved(tmp_path, 12) == saved(straight, 12)
+    assert metrics(tmp_path) == metrics(straight)
+
+
+LIMIT = 250_000  # bytes a file: more than a page or a picture, less than a checkpoint
+
+
+def limited(process, size):
+    """No file may be larger from now on, as on a full disk."""
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+@pytest.mark.slow
+def test_saves_that_fail_are_told_and_the_run_stops_when_too_many_do(tiny, straight, tmp_path):
+    assert train(tiny, tmp_path, 4)[0] == 0
+    more = ("--config.train.steps=12", "--config.train.max_failed_saves=2")
+    process = start("train", *tiny, f"--workdir={tmp_path}", *more)
+    limited(process, LIMIT)
+    _, err = process.communicate()
+    first, last = err.splitlines()
+    assert process.returncode == 2
+    assert first.startswith(f"{tmp_path}/checkpoints: step 8 is NOT SAVED (File too large), 1 of")
+    assert last.startswith(f"{tmp_path}/checkpoints: step 12 is NOT SAVED (File too large), 2 f")
+    assert last.endswith("goes on from step 4")
+    assert saved_steps(tmp_path) == [4]
+    assert train(tiny, tmp_path, 12)[0] == 0
+    assert saved(tmp_path, 12) == saved(straight, 12)
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_for_a_while_costs_nothing(tiny, straight, tmp_path):
+    """Neither a checkpoint nor a line, a picture or an event."""
+    assert train(tiny, tmp_path, 4)[0] == 0
+    process = start("train", *tiny, f"--workdir={tmp_path}", "--config.train.steps=12")
+    limited(process, 300)  # more than the lease has
+    lines = iter(process.stderr.readline, "")
+    told = [next(lines)]
+    while "step 12 is NOT SAVED" not in told[-1]:
+        told.append(next(lines))
+    limited(process, resource.RLIM_INFINITY)
+    out, _ = process.communicate()
+    assert process.returncode == 0
+    assert len([line for line in told if "NOT WRITTEN" in line]) == 1
+    assert "what could not be written is written now" in out
+    assert saved(tmp_path, 12) == saved(straight, 12)
+    assert metrics(tmp_path) == metrics(straight)
+    assert (tmp_path / "samples" / "step_00000008.png").exists()
+    found = [step for step, tag in events(tmp_path) if tag == "validation/l1"]
+    assert found == [4, 8, 12]
+
+
+@pytest.mark.slow
+def test_a_run_gone_astray_ends_and_spoils_nothing(tiny, tmp_path):
+    assert train(tiny, tmp_path, 4)[0] == 0
+    config = tmp_path / "config.json"  # whose learning rate no flag may change
+    config.write_text(config.read_text().replace("0.0002", "1e30"))
+    before = saved(tmp_path, 4)
+    expected = "step 5: loss/generator_gan is"
+    refused(expected, "train", f"--workdir={tmp_path}", "--config.train.steps=12")
+    found = json.loads((tmp_path / "not_finite.json").read_text())
+    assert (found["step"], found["term"]) == (5, "loss/generator_gan")
+    assert [name.rpartition("-")[0] for name in found["pairs"]] == ["train"]
+    assert saved(tmp_path, 4) == before
+    assert max(metrics(tmp_path)) == 4
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["4"]
+
+
+@pytest.mark.slow
+def test_other_data_than_it_was_trained_on_is_refused(tiny, tmp_path):
+    source = folder_of(tmp_path, {"1.jpg": jpeg(), "2.jpg": jpeg(80)})
+    more = ("--config.data.name=folder", source, "--config.data.direction=AtoB")
+    assert train(tiny, tmp_path / "run", 1, *more)[0] == 0
+    folder_of(tmp_path, {"1.jpg": jpeg(96)})
+    steps = "--config.train.steps=2"
+    refused("other data", "train", *tiny, f"--workdir={tmp_path / 'run'}", steps, *more)
+
+
+def test_a_batch_that_devices_cannot_share_is_refused(tiny, tmp_path):
+    three = "--config.data.batch_size=3"
+    status, _, err = train(tiny, tmp_path, 1, three, JAX_NUM_CPU_DEVICES="2")
+    assert (status, len(err.splitlines())) == (2, 1)
+    assert err.startswith("data.batch_size: 3 cannot be shared by 2 devices")
+
+
+def test_a_platform_that_is_not_there_is_refused():
+    experiment = "--config=experiments/quickstart.py"
+    status, _, err = run("describe", experiment, JAX_PLATFORMS="cuda")
+    assert (status, len(err.splitlines())) == (2, 1)
+    assert err.startswith("JAX_PLATFORMS=cuda: no devices")
+
+
+def test_a_finished_run_says_so_and_needs_only_its_workdir(straight):
+    files = [straight / name for name in ("metrics.jsonl", "config.json")]
+    before = [path.read_bytes() for path in files]
+    for fewer in ((), ("--config.train.steps=4",)):
+        status, out, err = run("train", f"--workdir={straight}", *fewer)
+        assert (status, err) == (0, "")
+        assert "done, step 12 of train.steps" in out
+    assert [path.read_bytes() for path in files] == before
+
+
+def test_describe_for_programs():
+    status, out, _ = run(
+        "describe", "--config=experiments/facades.py", "--format=json",
+        "--config.model.discriminator=image286",
+    )  # fmt: skip
+    summary = json.loads(out)
+    assert status == 0
+    assert summary["generator"]["parameters"] == 54_413_955
+    assert summary["discriminator"]["parameters"] == 11_159_361
+    assert summary["discriminator"]["receptive_field"] == 286
+    assert summary["discriminator"]["output_shape"][:2] == [6, 6]
+
+
+def test_tensorflow_is_never_asked_for(tiny, tmp_path):
+    """A package of that name that refuses to be imported is in the way of nothing."""
+    (tmp_path / "tensorflow").mkdir()
+    (tmp_path / "tensorflow" / "__init__.py").write_text("raise SystemExit('imported')")
+    status, _, err = train(tiny, tmp_path / "run", 1, PYTHONPATH=str(tmp_path))
+    assert (status, err) == (0, "")
+
+
+FOLDERS = {
+    "a truncated JPEG is named": ({"1.jpg": jpeg(), "2.jpg": jpeg()[:700]}, "2.jpg"),
+    "an A without its B is named": ({"A/1.jpg": jpeg(), "B/2.jpg": jpeg()}, "A/1.jpg"),
+    "an empty folder": ({".hidden": b""}, "pairs"),
+    "a text file for an image": ({"1.png": b"hello"}, "1.png"),
+}
+
+
+@pytest.mark.parametrize("case", FOLDERS)
+def test_bad_folders_are_refused_in_one_line(tmp_path, case):
+    files, expected = FOLDERS[case]
+    workdir = tmp_path / "run"
+    refused(
+        expected, "train", "--config=experiments/folder.py", f"--workdir={workdir}",
+        f"--config.data.data_dir={tmp_path / 'data'}", folder_of(tmp_path, files),
+    )  # fmt: skip
+    assert not workdir.exists()  # so that the mended command is not another run's
+
+
+FIELDS = {
+    "an unknown field": ("data.bach_size=4", "did you mean data.batch_size?"),
+    "a wrong type": ("data.batch_size=four", "--config.data.batch_size"),
+    "an impossible size": ("data.image_size=100", "96x96"),
+    "a discriminator too deep": ("data.image_size=16", "those that fit: pixel, patch16"),
+    "a source that is missing": ("data.source=nowhere.tar.gz", "nowhere.tar.gz"),
+    "not a number": ("optimizer.learning_rate=nan", "optimizer.learning_rate"),
+    "a batch for no device": ("data.batch_size=0", "data.batch_size"),
+}
+
+
+@pytest.mark.parametrize("case", FIELDS)
+def test_bad_fields_are_refused_in_one_line(tmp_path, case):
+    field, expected = FIELDS[case]
+    refused(
+        expected, "train", "--config=experiments/facades.py", f"--workdir={tmp_path / 'run'}",
+        f"--config.data.data_dir={tmp_path / 'data'}", f"--config.{field}",
+    )  # fmt: skip
+
+
+def test_bad_tarballs_are_refused_in_one_line(tmp_path):
+    (tmp_path / "no.tar.gz").write_bytes(b"not a tarball")
+    with tarfile.open(tmp_path / "cut.tar.gz", "w:gz") as archive:
+        info = tarfile.TarInfo("train/1.jpg")
+        info.size = len(jpeg())
+        archive.addfile(info, io.BytesIO(jpeg()))
+    content = (tmp_path / "cut.tar.gz").read_bytes()
+    (tmp_path / "cut.tar.gz").write_bytes(content[: len(content) // 2])
+    for name in ("no.tar.gz", "cut.tar.gz"):
+        refused(
+            name, "prepare", "--config=experiments/facades.py",
+            f"--config.data.data_dir={tmp_path / 'data'}",
+            f"--config.data.source={tmp_path / name}",
+        )  # fmt: skip
+
+
+def test_the_workdir_of_another_config_is_refused(tiny, straight):
+    before = (straight / "config.json").read_bytes()
+    refused("loss.l1_weight", "train", *tiny, f"--workdir={straight}", "--config.loss.l1_weight=1")
+    assert (straight / "config.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("train",), "--config"),
+        (("train", "--config=nowhere.py"), "nowhere.py"),
+        (("train", "--config=experiments/quickstart.py"), "--workdir"),
+        (("paint",), "paint"),
+        (("describe", "--config=experiments/quickstart.py", "--depth=3"), "--depth=3"),
+        (("describe", "--workdir=nowhere"), "nowhere"),
+    ],
+)
+def test_bad_usage_is_refused_in_one_line(arguments, expected):
+    refused(expected, *arguments)
+
+
+@pytest.mark.slow
+def test_the_quickstart_learns(tmp_path):
+    """A quarter of it: validation L1 falls by a third from what it was after 50 steps."""
+    status, _, err = run(
+        "train", "--config=experiments/quickstart.py", f"--workdir={tmp_path / 'run'}",
+        f"--config.data.data_dir={tmp_path / 'data'}", "--config.train.steps=1000",
+        XLA_FLAGS="",  # compiled as for a user
+    )  # fmt: skip
+    assert (status, err) == (0, "")
+    l1 = {
+        line["step"]: line["validation/l1"] for line in read_metrics(tmp_path / "run/metrics.jsonl")
+    }
+    assert l1[1000] < l1[50] * 2 / 3

@@ -1,0 +1,287 @@
+"""Damaged files of every kind: a reader takes them or refuses them in a line, soon, in its place.
+
+    pytest tests/cli/test_fuzz.py --hypothesis-profile=long
+
+tries some thousands of them.
+"""
+
+import io
+import json
+import struct
+import tarfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from helpers.pth_files import legacy, pickled, tensor, zipped
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from safetensors.numpy import save as safetensors
+
+from pix2pix_jax.checkpoints import store as checkpoint
+from pix2pix_jax.checkpoints.reader import read_network
+from pix2pix_jax.config import Config
+from pix2pix_jax.config.files import override, read_config
+from pix2pix_jax.config.resolve import resolve
+from pix2pix_jax.data.archives import unpacked
+from pix2pix_jax.data.arrays import read_pixels
+from pix2pix_jax.data.image_files import read_bytes, split_pair
+from pix2pix_jax.data.sources import find_pairs
+from pix2pix_jax.errors import UsageError
+from pix2pix_jax.gan.state import create_state
+from pix2pix_jax.interop.import_weights import read_tensors
+from pix2pix_jax.runs.metrics_log import read_metrics, rewind
+
+
+@st.composite
+def damaged(draw, whole: bytes) -> bytes:
+    """A file of which some bytes are others, gone, doubled, or new."""
+    content = whole
+    for _ in range(draw(st.integers(1, 4))):
+        start, length = draw(st.integers(0, len(content))), draw(st.integers(0, 64))
+        before, part, after = content[:start], content[start:][:length], content[start + length :]
+        how = draw(st.sampled_from(["flip", "number", "other", "cut", "gone", "twice", "longer"]))
+        content = (
+            before
+            + {
+                "flip": bytes([content[start] ^ 1 << length % 8]) + content[start + 1 :]
+                if start < len(content)
+                else b"",
+                "number": draw(st.sampled_from(NUMBERS)) + content[start + 4 :],
+                "other": draw(st.binary(min_size=len(part), max_size=len(part))) + after,
+                "cut": b"",
+                "gone": after,
+                "twice": part + part + after,
+                "longer": draw(st.binary(max_size=64)) + part + after,
+            }[how]
+        )
+    return content
+
+
+# What sizes and offsets are made of.
+NUMBERS = [
+    struct.pack(f"{order}{kind}", number)
+    for order in "<>"
+    for kind, numbers in (("i", (0, -1, 2**31 - 1, 65536)), ("q", (-1, 2**62, 2**40)))
+    for number in numbers
+]
+
+
+def image(mode, kind, **options):
+    """A small one, of noise."""
+    size = (24, 8)
+    bands = {"I;16": 1, "L": 1, "P": 1, "RGB": 3, "RGBA": 4, "CMYK": 4}[mode]
+    noise = np.random.default_rng(0).integers(0, 256, (8, 24, bands), np.uint8)
+    if mode == "I;16":
+        whole = Image.fromarray(noise[..., 0].astype(np.uint16) * 257)
+    elif mode == "P":
+        whole = Image.fromarray(noise[..., 0]).quantize(16)
+    else:
+        whole = Image.merge(mode, [Image.fromarray(noise[..., band]) for band in range(bands)])
+    assert whole.size == size
+    file = io.BytesIO()
+    whole.save(file, kind, **options)
+    return file.getvalue()
+
+
+def turned():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
+def animated():
+    frames = [Image.new("P", (24, 8), colour) for colour in (0, 1, 2)]
+    file = io.BytesIO()
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
+    return file.getvalue()
+
+
+def array(dtype, shape=(8, 24, 3)):
+    file = io.BytesIO()
+    np.save(file, np.ones(shape, dtype))
+    return file.getvalue()
+
+
+def tarball(kind):
+    """Pairs, and members that would lie elsewhere."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode=f"w:{kind}") as archive:
+        for name in ("train/1.png", "val/2.png", "../outside.png", "/tmp/outside.png"):
+            member, content = tarfile.TarInfo(name), image("RGB", "PNG")
+            member.size = len(content)
+            if not name.startswith(("/", "..")) or kind == "gz":
+                archive.addfile(member, io.BytesIO(content))
+        link = tarfile.TarInfo("train/link")
+        link.type, link.linkname = tarfile.SYMTYPE, "../.."
+        if kind == "bz2":
+            archive.addfile(link)
+    return file.getvalue()
+
+
+def written(write, *arguments):
+    """The bytes of what writes a file."""
+
+    def content(folder):
+        write(folder / "written", *arguments)
+        return (folder / "written").read_bytes()
+
+    return content
+
+
+def read_pair(path: Path) -> None:
+    split_pair([read_bytes(path, str(path))], [str(path)])
+
+
+def read_archive(path: Path) -> None:
+    with unpacked(path, path.parent / "scratch") as root:
+        for pairs in find_pairs(root, str(path)).values():
+            for pair in pairs:
+                for file in pair.files:
+                    read_pair(file)
+    (path.parent / "scratch").rmdir()
+
+
+def read_and_rewind(path: Path) -> None:
+    read_metrics(path)
+    rewind(path, 8)
+
+
+LINES = [json.dumps({"step": step, "loss/generator": 0.1 * step}) for step in (4, 8, 12)]
+TENSORS = {"down1.kernel": np.ones((4, 4, 3, 8), np.float32), "n": np.zeros((), np.int64)}
+READERS: dict[str, tuple[Callable, list]] = {
+    "image.png": (
+        lambda path: read_pixels(path, 3),
+        [
+            *(image(mode, "PNG") for mode in ("L", "P", "RGB", "RGBA", "I;16")),
+            *(image(mode, "JPEG") for mode in ("L", "RGB", "CMYK")),
+            image("RGB", "JPEG", exif=turned(), progressive=True),
+            *(image(mode, "TIFF") for mode in ("RGB", "I;16")),
+            *(image("RGB", "TIFF", compression=name) for name in ("tiff_lzw", "tiff_deflate")),
+            *(image("RGB", "WEBP", lossless=lossless) for lossless in (False, True)),
+            image("RGB", "BMP"),
+            animated(),
+        ],
+    ),
+    "pair.jpg": (read_pair, [image("RGB", kind) for kind in ("PNG", "JPEG", "WEBP", "GIF")]),
+    "array.npy": (
+        lambda path: read_pixels(path, 3),
+        [array(dtype) for dtype in (np.uint8, np.uint16, np.float32)],
+    ),
+    "pairs.tar": (read_archive, [tarball(kind) for kind in ("", "gz", "bz2", "xz")]),
+    "config.json": (
+        lambda path: resolve(read_config(path)),
+        [json.dumps(asdict(config)).encode() for config in (Config(), resolve(Config()))],
+    ),
+    "metrics.jsonl": (read_and_rewind, ["\n".join([*LINES, ""]).encode()]),
+    "weights.pth": (
+        lambda path: read_tensors(path, "generator"),
+        [
+            written(write, pickled(a=tensor((2, 2), (1, 2)), b=tensor((3,), (1,), 1)))
+            for write in (zipped, legacy)
+        ],
+    ),
+    "weights.safetensors": (
+        lambda path: read_tensors(path, "generator"),
+        [
+            safetensors(TENSORS),
+            safetensors(TENSORS, {"config": json.dumps(asdict(resolve(Config())))}),
+        ],
+    ),
+}
+
+
+def complaint(read: Callable, *arguments):
+    """What is read, or the one line that says why it is not; nothing else may be raised."""
+    try:
+        return read(*arguments)
+    except UsageError as error:
+        text = str(error)
+    assert len(text.splitlines()) == 1
+    return text
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_damaged_files_are_read_or_refused(tmp_path_factory, name):
+    read, wholes = READERS[name]
+    folder = tmp_path_factory.mktemp("fuzz")
+    wholes = [whole(folder) if callable(whole) else whole for whole in wholes]
+    path = folder / "inside" / name
+    path.parent.mkdir()
+    for whole in wholes[: 0 if name == "pairs.tar" else None]:  # some of which write outside
+        path.write_bytes(whole)
+        read(path)
+
+    @given(data=st.data())
+    def check(data):
+        path.write_bytes(data.draw(st.sampled_from(wholes).flatmap(damaged)))
+        refused = complaint(read, path)
+        assert not isinstance(refused, str) or str(path.parent) in refused or name == "config.json"
+        assert {p.name for p in folder.rglob("*")} <= {"inside", name, "scratch", "written"}
+
+    check()
+    assert not Path("/tmp/outside.png").exists()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4)
+    ),
+    max_leaves=6,
+)
+FIELDS = [
+    (group, field)
+    for group, fields in asdict(Config()).items()
+    if isinstance(fields, dict)
+    for field in fields
+]
+
+
+@given(values=st.lists(st.tuples(st.sampled_from(FIELDS), JSON), min_size=1, max_size=3))
+def test_fields_of_any_type_are_taken_or_refused(tmp_path_factory, values):
+    tree = asdict(Config())
+    for (group, field), value in values:
+        tree[group][field] = value
+    path = tmp_path_factory.mktemp("config") / "config.json"
+    path.write_text(json.dumps(tree))
+    config = complaint(read_config, path)
+    if isinstance(config, str):
+        assert config.startswith(f"{path}: ")
+    else:
+        refused = complaint(resolve, config)
+        assert not isinstance(refused, str) or any(field in refused for (_, field), _ in values)
+
+
+@given(
+    values=st.dictionaries(st.sampled_from([".".join(f) for f in FIELDS]), st.text(), max_size=3)
+)
+def test_flags_of_any_text_are_taken_or_refused(values):
+    complaint(lambda: resolve(override(Config(), values)))
+
+
+def test_damaged_checkpoints_are_read_whole_or_refused(tmp_path_factory, small):
+    workdir = tmp_path_factory.mktemp("run")
+    state = jax.device_get(create_state(small))
+    with checkpoint.open_checkpoints(workdir, 3, "l1") as manager:
+        checkpoint.save(manager, state, {"steps": 3.0}, "pairs", {"l1": 0.1})
+    files = sorted(p for p in (workdir / "checkpoints").rglob("*") if p.is_file())
+
+    @given(place=st.sampled_from(files), data=st.data())
+    def check(place, data):
+        whole = place.read_bytes()
+        try:
+            place.write_bytes(data.draw(damaged(whole)))
+            read = complaint(read_network, workdir, small, "newest")
+            if isinstance(read, str):
+                assert read.startswith(str(workdir))
+            else:
+                jax.tree.map(np.testing.assert_array_equal, read[1], state.generator.params)
+        finally:
+            place.write_bytes(whole)
+
+    check()

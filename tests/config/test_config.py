@@ -1,0 +1,184 @@
+"""What follows from the image size, what is refused, and what a resumed run may change."""
+
+import re
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
+
+import pytest
+from helpers.fields import OTHER
+from helpers.refusals import refusal
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pix2pix_jax.config import Config, Data, Model, Optimizer, Train
+from pix2pix_jax.config.files import override
+from pix2pix_jax.config.resolve import resolve, unet_depth
+from pix2pix_jax.config.resume import changed_fields, identity
+from pix2pix_jax.errors import UsageError
+
+# What a resumed run may change.
+FREE = {
+    "data.source",
+    "data.data_dir",
+    "data.resident_mib",
+    "model.norm_images",
+    "train.steps",
+    "train.log_every",
+    "train.checkpoint_every",
+    "train.sample_every",
+    "train.evaluate_every",
+    "train.best_metric",
+    "train.keep",
+    "train.max_failed_saves",
+    "train.steps_per_call",
+}
+sizes = st.integers(1, 40) | st.integers(1, 1100)
+steady = settings(derandomize=True, deadline=None, database=None)
+
+
+def offered(message: str) -> tuple[int, int]:
+    """The size that a refusal offers."""
+    height, width = re.search(r"the nearest being (\d+)x(\d+)", message).groups()
+    return int(height), int(width)
+
+
+def test_a_config_is_frozen_and_hashable():
+    with pytest.raises(FrozenInstanceError):
+        Config().seed = 1
+    with pytest.raises(FrozenInstanceError):
+        Config().data.batch_size = 4
+    assert {Config(): "same"}[Config()] == "same"
+    assert len({Config(), override(Config(), {"data.image_size": "128"})}) == 2
+
+
+@pytest.mark.parametrize("size", [256, "256", (256,), [256], (256, 256), "256x256"])
+def test_one_number_is_both_sides(size):
+    assert Data(image_size=size).image_size == (256, 256)
+    assert Data(load_size=size).load_size == (256, 256)
+
+
+@pytest.mark.parametrize(
+    ("image_size", "load_size", "depth"),
+    [
+        ((256, 256), (286, 286), 8),
+        ((512, 512), (572, 572), 9),
+        ((128, 128), (143, 143), 7),
+        ((64, 96), (72, 107), 5),
+        ((256, 512), (286, 572), 8),
+        ((8, 8), (9, 9), 3),
+    ],
+)
+def test_load_size_and_depth_follow_from_the_image_size(image_size, load_size, depth):
+    config = resolve(Config(data=Data(image_size=image_size)))
+    assert config == Config(
+        data=Data(image_size=image_size, load_size=load_size), model=Model(depth=depth)
+    )
+    assert resolve(config) == config
+
+
+def test_a_source_is_known_from_any_folder():
+    config = resolve(Config(data=Data(name="folder", source="pairs")))
+    assert config.data.source == str(Path("pairs").absolute())
+
+
+def test_what_is_given_is_kept():
+    config = Config(data=Data(load_size=(256, 300)), model=Model(depth=5))
+    assert resolve(config) == config
+
+
+@pytest.mark.parametrize("load_size", [(255, 256), (256, 255), (128, 512)])
+def test_a_load_size_below_the_image_is_refused(load_size):
+    message = refusal(resolve, Config(data=Data(load_size=load_size)))
+    assert message.startswith(f"data.load_size: {load_size} ")
+    assert "data.image_size (256, 256)" in message
+
+
+@pytest.mark.parametrize(
+    "name", ["log_every", "checkpoint_every", "sample_every", "evaluate_every"]
+)
+def test_intervals_are_multiples_of_steps_per_call(name):
+    every = dict.fromkeys(("log_every", "checkpoint_every", "sample_every", "evaluate_every"), 60)
+    train = Train(steps_per_call=20, **every)
+    assert resolve(Config(train=train)).train == train
+    message = refusal(resolve, Config(train=replace(train, **{name: 50})))
+    assert message.startswith(f"train.{name}: 50 ")
+    assert "train.steps_per_call 20" in message
+
+
+@steady
+@given(sizes, sizes)
+def test_a_unet_halves_an_image_as_often_as_it_can_or_names_a_size(height, width):
+    try:
+        depth = unet_depth(height, width, None)
+    except UsageError as error:
+        height, width = offered(str(error))
+        depth = unet_depth(height, width, None)
+    assert height % 2**depth == width % 2**depth == 0
+    assert height % 2 ** (depth + 1) or width % 2 ** (depth + 1)
+
+
+@steady
+@given(sizes, sizes, st.integers(1, 10))
+def test_a_unet_has_the_depth_it_is_given_or_names_a_size(height, width, depth):
+    try:
+        assert unet_depth(height, width, depth) == depth
+    except UsageError as error:
+        height, width = offered(str(error))
+        assert unet_depth(height, width, depth) == depth
+    assert height % 2**depth == width % 2**depth == 0
+
+
+@steady
+@given(sizes, sizes)
+def test_a_depth_that_is_offered_works(height, width):
+    try:
+        unet_depth(height, width, None)
+    except UsageError as error:
+        if match := re.search(r"a model.depth of (\d+)", str(error)):
+            assert unet_depth(height, width, int(match[1])) == int(match[1])
+
+
+def test_an_impossible_size_is_refused_by_name():
+    assert refusal(resolve, Config(data=Data(image_size=(100, 256)))) == (
+        "data.image_size: 100x256 cannot be halved 3 times; "
+        "use multiples of 8, the nearest being 96x256, or a model.depth of 2"
+    )
+
+
+@pytest.mark.parametrize("field", OTHER)
+def test_a_change_is_reported_unless_it_is_free(field):
+    changed = changed_fields(Config(), override(Config(), {field: OTHER[field]}))
+    assert changed == ([] if field in FREE else [field])
+
+
+@pytest.mark.parametrize("field", OTHER)
+@pytest.mark.parametrize("schedule", ["constant", "linear_decay"])
+def test_configs_of_the_same_numbers_have_the_same_identity(field, schedule):
+    base = override(Config(), {"optimizer.schedule": schedule})
+    other = override(base, {field: OTHER[field]})
+    assert (identity(base) == identity(other)) == (changed_fields(base, other) == [])
+
+
+def test_a_refusal_is_a_line_that_no_name_can_colour():
+    assert str(UsageError("a\n\x1b[31mü \udcff")) == r"a \x1b[31mü \udcff"
+
+
+def test_all_changes_are_reported_at_once():
+    free = FREE - {"train.steps"}  # the learning rate decays
+    assert set(changed_fields(Config(), override(Config(), OTHER))) == set(OTHER) - free
+    assert changed_fields(Config(), Config()) == []
+
+
+def test_the_steps_of_a_decaying_learning_rate_are_not_free():
+    decay = Config(optimizer=Optimizer(schedule="linear_decay"))
+    assert changed_fields(decay, override(decay, {"train.steps": "100"})) == ["train.steps"]
+
+
+def test_drawn_pairs_have_no_source():
+    message = refusal(resolve, override(Config(), {"data.source": "my_pairs"}))
+    assert message.startswith("data.source: synthetic_facades are drawn, not read from my_pairs")
+
+
+def test_without_jitter_images_are_loaded_at_their_size():
+    config = resolve(Config(data=Data(image_size=(64, 96), load_scale=1)))
+    assert config.data.load_size == (64, 96)

@@ -1,0 +1,237 @@
+"""batches[step] is a pure function, every pair comes once an epoch, and A moves with B."""
+
+import io
+from dataclasses import replace
+from itertools import islice
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from pix2pix_jax.config import Config, Data
+from pix2pix_jax.data.augment import taken
+from pix2pix_jax.data.builders import prepare
+from pix2pix_jax.data.examples import plain
+from pix2pix_jax.data.image_files import to_uint8
+from pix2pix_jax.data.pipeline import open_split, prefetched, resident, train_batches, train_choices
+from pix2pix_jax.errors import UsageError
+
+PLAIN = Data(image_size=(8, 8), load_size=(8, 8), flip=False)
+
+
+def record(name: str, *images: np.ndarray | Image.Image) -> dict:
+    """A record as `open_split` gives it: PNG files, one side by side or an A and a B."""
+    files = []
+    for image in images:
+        file = io.BytesIO()
+        image = image if isinstance(image, Image.Image) else Image.fromarray(image)
+        image.save(file, "PNG")
+        files.append(file.getvalue())
+    return {"name": name.encode(), "files": files}
+
+
+def places(height: int, width: int) -> np.ndarray:
+    """An image whose pixels tell their row in red and their column in green."""
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack([rows, columns, 0 * rows], -1).astype(np.uint8)
+
+
+def noise(height: int, width: int, channels: int = 3) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, channels), np.uint8)
+
+
+def numbered(count: int) -> list[dict]:
+    """Records whose images, side by side, have their number in blue."""
+    return [record(f"{i}", places(12, 24) + np.uint8([0, 0, i])) for i in range(count)]
+
+
+def numbers(batch: dict) -> list[int]:
+    return batch["input"][:, 0, 0, 2].tolist()
+
+
+def assert_same(batch: dict, other: dict):
+    assert batch.keys() == other.keys()
+    for name in batch:
+        np.testing.assert_array_equal(batch[name], other[name])
+
+
+JITTER = Config(data=Data(image_size=(8, 8), load_size=(10, 10), batch_size=4))
+RECORDS = numbered(6)
+
+
+def test_a_batch_is_a_pure_function_of_its_step():
+    batches, others = train_batches(JITTER, RECORDS), train_batches(JITTER, RECORDS)
+    for step in (5, 0, 1_000_000, 5):
+        assert_same(batches[step], others[step])
+        assert_same(batches[step], batches[step])
+
+
+def test_every_epoch_sees_every_pair_once_in_a_new_order():
+    batches = train_batches(JITTER, RECORDS)
+    seen = np.concatenate([numbers(batches[step]) for step in range(12)]).reshape(8, 6)
+    assert (np.sort(seen) == np.arange(6)).all()
+    assert len({tuple(epoch) for epoch in seen}) > 6
+
+
+def test_a_pair_is_jittered_anew_in_every_epoch():
+    batches = train_batches(replace(JITTER, data=replace(JITTER.data, batch_size=1)), RECORDS[:1])
+    assert len({batches[epoch]["input"].tobytes() for epoch in range(30)}) > 9
+
+
+def test_seeds_differ():
+    batches, others = (train_batches(replace(JITTER, seed=seed), RECORDS) for seed in (0, 1))
+    orders = [[numbers(which[step]) for step in range(3)] for which in (batches, others)]
+    assert orders[0] != orders[1]
+    one = replace(JITTER, data=replace(JITTER.data, batch_size=16))
+    batches, others = (train_batches(replace(one, seed=seed), RECORDS[:1]) for seed in (0, 1))
+    assert (batches[0]["input"] != others[0]["input"]).any()
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_the_shares_of_all_processes_are_the_global_batch(processes):
+    whole = train_batches(JITTER, RECORDS)
+    shares = [train_batches(JITTER, RECORDS, index, processes) for index in range(processes)]
+    for step in range(4):
+        parts = [share[step] for share in shares]
+        assert all(len(part["index"]) == 4 // processes for part in parts)
+        union = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        order = np.argsort(union["index"])
+        assert_same({name: value[order] for name, value in union.items()}, whole[step])
+        assert whole[step]["index"].tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+def test_both_sides_are_jittered_alike(direction):
+    data = replace(JITTER.data, direction=direction, batch_size=64)
+    image = noise(12, 12)
+    batch = train_batches(Config(data=data), [record("twins", image, image)])[0]
+    np.testing.assert_array_equal(batch["input"], batch["target"])
+    assert len({image.tobytes() for image in batch["input"]}) > 9  # of 18
+
+
+def test_jitter_is_an_exact_crop_mirrored_half_of_the_time():
+    file = places(12, 10)
+    data = Data(image_size=(8, 8), load_size=(12, 10), batch_size=2_000)
+    images = train_batches(Config(data=data), [record("places", file, file)])[0]["input"]
+    mirrored = images[:, 0, 0, 1] > images[:, 0, -1, 1]
+    assert 930 < mirrored.sum() < 1_070  # three standard deviations
+    images[mirrored] = images[mirrored][:, :, ::-1]
+    crops = [tuple(image[0, 0, :2].tolist()) for image in images]
+    assert set(crops) == {(top, left) for top in range(5) for left in range(3)}
+    for image, (top, left) in zip(images, crops, strict=True):
+        np.testing.assert_array_equal(image, file[top : top + 8, left : left + 8])
+
+
+def test_a_larger_file_is_resized_before_it_is_cropped():
+    data = replace(JITTER.data, batch_size=100, flip=False)
+    image = Image.fromarray(noise(40, 30))
+    images = train_batches(Config(data=data), [record("big", image, image)])[0]["input"]
+    small = np.asarray(image.resize((10, 10), Image.Resampling.BICUBIC))
+    crops = {small[y : y + 8, x : x + 8].tobytes() for y in range(3) for x in range(3)}
+    assert {image.tobytes() for image in images} == crops
+
+
+def test_nothing_is_random_without_jitter_and_flip():
+    file = noise(8, 16)
+    data = replace(PLAIN, batch_size=50)
+    batch = train_batches(Config(data=data), [record("still", file)])[0]
+    assert (batch["input"] == file[:, :8]).all()
+    assert (batch["target"] == file[:, 8:]).all()
+
+
+def test_the_direction_swaps_input_and_target():
+    there = train_batches(JITTER, RECORDS)[0]
+    data = replace(JITTER.data, direction="BtoA")
+    back = train_batches(replace(JITTER, data=data), RECORDS)[0]
+    assert_same(there, back | {"input": back["target"], "target": back["input"]})
+    assert (there["input"] != there["target"]).any()
+
+
+def test_a_plain_example_is_the_whole_pair():
+    file = noise(8, 16)
+    example = plain(record("pair", file), replace(JITTER.data, flip=True))
+    np.testing.assert_array_equal(to_uint8(example["input"]), file[:, :8])
+    np.testing.assert_array_equal(to_uint8(example["target"]), file[:, 8:])
+    assert plain(record("pair", noise(30, 50)), PLAIN)["input"].shape == (8, 8, 3)
+
+
+def test_channels_are_those_of_the_config():
+    colours, alpha = noise(8, 8, 4), noise(8, 8)
+    data = replace(PLAIN, input_channels=1, target_channels=4)
+    example = plain(record("pair", colours, alpha), data)
+    white = Image.new("RGBA", (8, 8), "white")
+    grey = np.asarray(Image.alpha_composite(white, Image.fromarray(colours)).convert("L"))
+    np.testing.assert_array_equal(to_uint8(example["input"])[..., 0], grey)
+    np.testing.assert_array_equal(to_uint8(example["target"])[..., :3], alpha)
+    assert (example["target"][..., 3] == 1).all()
+    opaque = plain(record("pair", colours, alpha), replace(PLAIN, input_channels=4))
+    np.testing.assert_array_equal(to_uint8(opaque["input"]), colours)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_every_kind_of_file_has_as_many_channels_as_asked(mode, channels):
+    image = Image.fromarray(noise(8, 8)[..., 0]).convert(mode)
+    data = replace(PLAIN, input_channels=channels)
+    assert plain(record(mode, image, image), data)["input"].shape == (8, 8, channels)
+
+
+def test_a_palette_with_transparency_is_read_without_a_warning():
+    image = Image.fromarray(noise(8, 8)).convert("P")
+    image.info["transparency"] = bytes(range(200))
+    white = Image.new("RGBA", (8, 8), "white")
+    expected = np.asarray(Image.alpha_composite(white, image.convert("RGBA")))[..., :3]
+    example = plain(record("palette", image, image), PLAIN)
+    np.testing.assert_array_equal(to_uint8(example["input"]), expected)
+
+
+def test_pixels_are_bytes_and_then_float32_from_minus_one_to_one():
+    extremes = np.uint8(255) * (noise(4, 8) > 127)  # a bicubic enlargement overshoots these
+    batch = train_batches(JITTER, [record("extremes", extremes)])[0]
+    images = taken({}, batch, JITTER.data)
+    for name in ("input", "target"):
+        assert batch[name].dtype == np.uint8
+        assert images[name].dtype == np.float32
+        assert (images[name].min(), images[name].max()) == (-1, 1)
+    assert batch["index"].dtype == images["index"].dtype == np.int32
+
+
+@pytest.mark.parametrize("size", [(8, 8), (5, 9)])
+def test_pairs_on_the_device_are_cut_as_on_the_host(size):
+    """To the bit, with every jitter, and whatever the step."""
+    data = Data(image_size=size, load_size=(10, 12), batch_size=4, target_channels=1)
+    records = [record(f"{i}", noise(12, 15) + np.uint8(i), noise(20, 9)) for i in range(6)]
+    config, pairs = Config(data=data), resident(records, data)
+    there, here = train_choices(config, len(records)), train_batches(config, records)
+    cut = jax.jit(lambda pairs, choice: taken(pairs, choice, data))
+    for step in range(10):
+        assert_same(jax.device_get(cut(pairs, there[step])), taken({}, here[step], data))
+
+
+def test_pairs_without_room_stay_on_the_host():
+    data = replace(JITTER.data, image_size=(512, 512), load_size=(600, 600), resident_mib=2)
+    records = [record("one", noise(4, 8))]
+    assert resident(records, data) == {}
+    assert resident(records, replace(data, resident_mib=3))["input"].shape == (1, 600, 600, 3)
+
+
+def test_images_need_not_be_square():
+    data = Data(image_size=(8, 16), load_size=(9, 20), batch_size=3)
+    batch = train_batches(Config(data=data), [record("wide", noise(20, 30), noise(40, 7))])[0]
+    assert batch["input"].shape == batch["target"].shape == (3, 8, 16, 3)
+
+
+def test_prefetching_goes_on_at_any_step():
+    batches = train_batches(JITTER, RECORDS)
+    for first in (0, 7):
+        for step, batch in enumerate(islice(prefetched(batches, first), 5), first):
+            assert_same(batch, batches[step])
+
+
+def test_an_unknown_split_is_answered_by_those_there_are(tmp_path):
+    data = Data(image_size=(16, 16), synthetic_pairs=(3, 2, 1), data_dir=str(tmp_path))
+    builder = prepare(data)
+    assert [len(open_split(builder, split)) for split in ("train", "val", "test")] == [3, 2, 1]
+    with pytest.raises(UsageError, match="no dev in .* has train, val, test"):
+        open_split(builder, "dev")

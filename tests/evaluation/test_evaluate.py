@@ -1,0 +1,197 @@
+"""The evaluate command, and what a run says of itself while it trains."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.command_line import ROOT, folder_of, jpeg, metrics, refused, run, saved, train
+from helpers.refusals import refusal
+from PIL import Image
+
+from pix2pix_jax.cli.main import command
+from pix2pix_jax.config.files import read_config
+from pix2pix_jax.errors import UsageError
+from pix2pix_jax.evaluation import evaluate as evaluate_module
+from pix2pix_jax.evaluation.evaluate import evaluate, finished
+from pix2pix_jax.evaluation.scorer import Evaluation
+
+WATCHED = ("--config.train.evaluate_every=3", "--config.train.best_metric=ssim")
+
+
+@pytest.fixture(scope="module")
+def watched(tiny, tmp_path_factory):
+    """Twelve steps, evaluated every third, two checkpoints kept beside the best."""
+    workdir = tmp_path_factory.mktemp("watched")
+    status, out, err = train(tiny, workdir, 12, *WATCHED)
+    assert (status, err) == (0, "")
+    return workdir, out
+
+
+def test_a_run_watches_itself_and_keeps_its_best(watched):
+    workdir, out = watched
+    scores = {s: line for s, line in metrics(workdir).items() if "evaluation/ssim" in line}
+    assert sorted(scores) == [3, 6, 9, 12]
+    for name in ("l1", "psnr", "ssim", "lab_l", "lab_a", "lab_b"):
+        assert all(np.isfinite(line[f"evaluation/{name}"]) for line in scores.values())
+    best = max(scores, key=lambda step: scores[step]["evaluation/ssim"])
+    assert f"best by ssim is step {best};" in out
+    kept = {int(path.name) for path in (workdir / "checkpoints").iterdir()}
+    assert kept == {best, 9, 12}
+    assert f"Best by SSIM so far: step {best}" in (workdir / "report/index.html").read_text()
+
+
+@pytest.mark.slow
+def test_watching_changes_no_bit_and_is_resumed_to_the_bit(tiny, straight, watched, tmp_path):
+    workdir, _ = watched
+    assert saved(workdir, 12) == saved(straight, 12)
+    assert train(tiny, tmp_path, 6, *WATCHED)[0] == 0
+    assert train(tiny, tmp_path, 12, *WATCHED)[0] == 0
+    assert metrics(tmp_path) == metrics(workdir)
+
+
+def test_evaluate_writes_numbers_and_a_page(watched):
+    """With only its workdir; the numbers are those that training logged for this step."""
+    workdir, _ = watched
+    status, out, err = run("evaluate", f"--workdir={workdir}", "--no_fcn_score")
+    assert (status, err) == (0, "")
+    assert "SSIM" in out
+    found = json.loads((workdir / "evaluation_val.json").read_text())
+    assert (found["split"], found["step"], found["seed"], found["images"]) == ("val", 12, 0, 2)
+    assert len(found["config_sha256"]) == 64
+    logged = metrics(workdir)[12]
+    for name, value in found["metrics"].items():
+        np.testing.assert_allclose(value, logged[f"evaluation/{name}"], rtol=1e-5)
+    assert len(list((workdir / "report" / "evaluation_val" / "output").iterdir())) == 2
+    assert (workdir / "report" / "evaluation_val.html").exists()
+    _, out, _ = run("evaluate", f"--workdir={workdir}", "--no_fcn_score", "--step=9")
+    assert f"{workdir}/evaluation_val.json: of step 12, is replaced" in out
+    best = max(s for s in metrics(workdir) if f"step {s};" in watched[1].partition("best by")[2])
+    run("evaluate", f"--workdir={workdir}", "--no_fcn_score", "--step=best")
+    assert json.loads((workdir / "evaluation_val.json").read_text())["step"] == best
+    run("evaluate", f"--workdir={workdir}", "--no_fcn_score", "--step=9", "--split=test")
+    found = json.loads((workdir / "evaluation_test.json").read_text())
+    assert (found["split"], found["step"], found["images"]) == ("test", 9, 2)
+    assert sum(found["lab_histograms"]["target"]["lab_l"]) == 2 * 32 * 32
+
+
+def test_evaluate_refuses_what_is_not_there(tiny, watched, tmp_path, monkeypatch, capsys):
+    workdir, _ = watched
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "config.json").write_bytes((workdir / "config.json").read_bytes())
+    for expected, arguments in (
+        ("there are ", (f"--workdir={workdir}", "--step=5")),
+        ("--step", (f"--workdir={workdir}", "--step=last")),
+        ("'dev'", (f"--workdir={workdir}", "--split=dev")),
+        ("config.json: not found", (f"--workdir={tmp_path / 'none'}",)),
+        ("--workdir", tiny),
+        ("model.features", (f"--workdir={workdir}", "--config.model.features=16")),
+        ("holds no checkpoints", (f"--workdir={tmp_path}",)),
+    ):
+        assert command(["evaluate", *arguments]) == 2  # in this process: nothing is computed
+        _, err = capsys.readouterr()
+        assert len(err.splitlines()) == 1, err
+        assert expected in err
+        assert not list(tmp_path.glob("evaluation*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["make_scorer", "as_page"])
+def test_an_evaluation_that_fails_costs_nothing(watched, monkeypatch, place):
+    """The numbers, the page and the pictures of the last one stay as they were."""
+    workdir, _ = watched
+    assert run("evaluate", f"--workdir={workdir}", "--no_fcn_score", "--step=12")[0] == 0
+
+    def files():
+        left = [workdir / "evaluation_val.json", *(workdir / "report").rglob("*")]
+        return {path: path.read_bytes() for path in left if path.is_file()}
+
+    before = files()
+    failing = {"make_scorer": lambda *arguments: astray, "as_page": astray}
+    monkeypatch.setattr(evaluate_module, place, failing[place])
+    assert "gone astray" in refusal(
+        evaluate, read_config(workdir / "config.json"), workdir, "val", 9, False
+    )
+    assert files() == before
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_an_evaluation_stopped_in_its_swap_is_made_anew(watched, monkeypatch, place):
+    """Before each of its renames: numbers never stand beside a page or pictures of another step."""
+    workdir, _ = watched
+    monkeypatch.setattr(evaluate_module, "make_scorer", lambda *_: scored)
+    config = read_config(workdir / "config.json")
+    assert evaluate(config, workdir, "val", 12, False) == 0
+    renamed, rename = [], Path.rename
+
+    def stopped(path, target):
+        renamed.append(path)
+        if len(renamed) > place:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", stopped)
+    if place < 4:
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(config, workdir, "val", 9, False)
+        assert finished(config, workdir, "val") is None
+        assert not (workdir / "evaluation_val.json").exists()
+    else:  # pictures aside, pictures, page, numbers
+        assert evaluate(config, workdir, "val", 9, False) == 0
+        assert json.loads((workdir / "evaluation_val.json").read_text())["step"] == 9
+        assert "val at step 9" in (workdir / "report" / "evaluation_val.html").read_text()
+
+
+def scored(params, show):
+    """What a scorer finds: one pair."""
+    for kind in ("input", "output", "target"):
+        show("first", {kind: np.zeros((4, 4, 3))})
+    counts = {"lab_l": np.ones(101), "lab_a": np.ones(221), "lab_b": np.ones(221)}
+    sides = {"output": counts, "target": counts}
+    return Evaluation({"l1": 0.2}, {}, [{"name": "first", "l1": 0.2}], sides)
+
+
+def astray(*arguments):
+    """Fails; as a scorer, at its second pair."""
+    if callable(arguments[-1]):
+        arguments[-1]("first", {"output": np.zeros((4, 4, 3))})
+    raise UsageError("gone astray")
+
+
+@pytest.mark.slow
+def test_a_dataset_without_classes_has_all_scores_but_one(tiny, tmp_path):
+    source = folder_of(tmp_path, {"1.jpg": jpeg(), "2.jpg": jpeg(80)})
+    workdir = tmp_path / "run"
+    more = ("--config.data.name=folder", source, "--config.data.direction=AtoB")
+    assert train(tiny, workdir, 1, *more)[0] == 0
+    status, _, err = run("evaluate", f"--workdir={workdir}")
+    assert (status, len(err.splitlines())) == (2, 1)
+    assert err.startswith("data.name: folder has no palette")
+    found = json.loads((workdir / "evaluation_val.json").read_text())
+    assert list(found["metrics"]) == ["l1", "psnr", "ssim", "lab_l", "lab_a", "lab_b"]
+    best = "--config.train.best_metric=class_iou"
+    refused("no palette", "train", *tiny, f"--workdir={tmp_path / 'b'}", *more, *WATCHED[:1], best)
+
+
+@pytest.mark.slow
+def test_pairs_that_were_trained_on_are_not_measured_by_mistake(tiny, tmp_path):
+    """A source that has grown is cut into other splits; another source is another matter."""
+    files = {f"{place}.png": jpeg(64, 40 + place) for place in range(6)}
+    source = folder_of(tmp_path, files)
+    workdir = tmp_path / "run"
+    more = ("--config.data.name=folder", source, "--config.data.direction=AtoB")
+    assert train(tiny, workdir, 1, *more)[0] == 0
+    copy = shutil.copytree(tmp_path / "pairs", tmp_path / "copy" / "test")
+    folder_of(tmp_path, {f"more{place}.png": jpeg(64, 50 + place) for place in range(6)})
+    score = ("evaluate", f"--workdir={workdir}", "--no_fcn_score")
+    refused(f"data.source: {tmp_path / 'pairs'} holds other pairs than", *score)
+    assert not (workdir / "evaluation_val.json").exists()
+    others = f"--config.data.source={copy.parent}"
+    for replaced in (False, True):
+        status, out, _ = run(*score, others, "--split=test")
+        assert (status, "evaluation_test.json: of step 1, is replaced" in out) == (0, replaced)
+        Image.open(copy / "0.png").save(copy / "another.png")
+    assert json.loads((workdir / "evaluation_test.json").read_text())["images"] == 7
+    refused("no val in", *score, others)
+    refused("has no images to train on", "train", *tiny, *more, others, f"--workdir={tmp_path}/2")

@@ -1,0 +1,333 @@
+"""The judge of the FCN-score, and the scores it gives to outputs that are known."""
+
+import io
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+from helpers.refusals import refusal
+from PIL import Image
+
+from pix2pix_jax.config import Data
+from pix2pix_jax.config.metrics import METRICS
+from pix2pix_jax.data.builders import prepare
+from pix2pix_jax.data.examples import labelled, plain
+from pix2pix_jax.data.image_files import to_uint8
+from pix2pix_jax.data.palettes import CMP, IGNORED, PALETTES
+from pix2pix_jax.data.pipeline import open_split
+from pix2pix_jax.evaluation import scorer as scoring
+from pix2pix_jax.evaluation import segmenter
+from pix2pix_jax.evaluation.class_reader import Judge, judge_name, open_judge, why_unread
+from pix2pix_jax.evaluation.metrics import confusion, fcn_score
+from pix2pix_jax.evaluation.scorer import make_scorer
+from pix2pix_jax.gan.networks import make_generator
+from pix2pix_jax.gan.random import purpose_key
+from pix2pix_jax.gan.state import create_state
+from pix2pix_jax.models.unet import translate
+
+SIZE, STEPS = (32, 32), 600
+RECIPE = segmenter.STEPS  # before a smaller one takes its place
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Forty buildings to learn from, nine to score: one more than a batch."""
+    data_dir = str(tmp_path_factory.mktemp("data"))
+    return Data(
+        direction="BtoA", image_size=SIZE, load_size=SIZE, synthetic_pairs=(40, 9, 1),
+        data_dir=data_dir,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def dataset(data):
+    return prepare(data)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def recipe():
+    """A smaller segmenter than a real one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(segmenter, "STEPS", {"synthetic_facades": STEPS})
+        patch.setattr(segmenter, "FEATURES", 16)
+        yield
+
+
+@pytest.fixture(scope="module")
+def judge(data, dataset, recipe):
+    return open_judge(data, dataset)
+
+
+@pytest.fixture(scope="module")
+def records(dataset):
+    return open_split(dataset, "val")
+
+
+@pytest.fixture
+def scored(small, data, records, judge, monkeypatch):
+    """Evaluation of outputs that are given, in place of what a generator makes of the inputs."""
+    config = replace(small, data=data)
+
+    def score(outputs, judge=judge):
+        numbers = {record["name"]: place for place, record in enumerate(records)}
+
+        def example(record, data):
+            return plain(record, data) | {"input": outputs[numbers[record["name"]]]}
+
+        monkeypatch.setattr(scoring, "plain", example)
+        monkeypatch.setattr(scoring, "translate", lambda generator, params, images, keys: images)
+        return make_scorer(config, records, judge)({})
+
+    return score
+
+
+@pytest.fixture
+def targets(data, records):
+    return [plain(records[i], data)["target"] for i in range(len(records))]
+
+
+def test_real_photos_are_read_far_better_than_by_chance(scored, targets):
+    truth = scored(targets).ground_truth
+    assert truth["per_pixel_accuracy"] > 0.75
+    assert truth["class_iou"] > 0.35
+
+
+def test_the_target_itself_scores_exactly_the_ground_truth(scored, targets):
+    result = scored(targets)
+    assert result.ground_truth == {name: result.metrics[name] for name in result.ground_truth}
+    assert len(result.ground_truth) == 3
+    assert result.metrics["l1"] == 0
+    assert np.isposinf(result.metrics["psnr"])
+    for name in ("ssim", "lab_l", "lab_a", "lab_b"):
+        np.testing.assert_allclose(result.metrics[name], 1, atol=1e-6)
+
+
+def test_shuffled_outputs_score_as_the_shuffled_truth_does(scored, targets, data, records):
+    """What buildings have in common, sky above and wall below, is all there is left."""
+    result = scored(targets[1:] + targets[:1])
+    maps = np.stack([labelled(records[i], data, CMP)["classes"] for i in range(len(records))])
+    chance = fcn_score(confusion(maps, np.roll(maps, -1, 0), len(CMP.classes)).sum(0))
+    for name, value in chance.items():
+        assert abs(result.metrics[name] - value) < 0.1
+        assert result.metrics[name] < 0.75 * result.ground_truth[name]
+
+
+def test_noise_scores_near_nothing(scored, targets):
+    noise = np.random.default_rng(0).uniform(-1, 1, (len(targets), *SIZE, 3)).astype(np.float32)
+    result = scored(list(noise))
+    assert result.metrics["class_iou"] < 0.5 * result.ground_truth["class_iou"]
+
+
+def test_sums_are_over_all_pairs_and_no_more(scored, targets):
+    """Nine pairs in batches of eight: the last batch, filled up to eight, counts once."""
+    rng = np.random.default_rng(0)
+    outputs = [np.clip(t + rng.normal(0, 0.2, t.shape), -1, 1).astype("f4") for t in targets]
+    result = scored(outputs)
+    errors = [np.abs(o - t).mean() for o, t in zip(outputs, targets, strict=True)]
+    np.testing.assert_allclose(result.metrics["l1"], np.mean(errors), rtol=1e-5)
+    np.testing.assert_allclose([pair["l1"] for pair in result.pairs], errors, rtol=1e-5)
+    for name in ("psnr", "ssim"):
+        mean = np.mean([pair[name] for pair in result.pairs])
+        np.testing.assert_allclose(result.metrics[name], mean, rtol=1e-6)
+    for sides in result.histograms.values():
+        assert all(counts.sum() == 9 * 32 * 32 for counts in sides.values())
+    assert list(result.metrics) == list(METRICS)
+
+
+def test_rows_of_the_confusion_are_the_truth(scored, targets, data, records):
+    """All is found to be facade: the accuracy of that class is 1, of all others 0."""
+    facade = 1
+    result = scored(targets, Judge(lambda images: np.full(images.shape[:3], facade), CMP, ""))
+    maps = np.stack([labelled(records[i], data, CMP)["classes"] for i in range(len(records))])
+    share, there = (maps == facade).mean(), len(np.unique(maps))
+    np.testing.assert_allclose(result.metrics["per_pixel_accuracy"], share)
+    np.testing.assert_allclose(result.metrics["per_class_accuracy"], 1 / there)
+    np.testing.assert_allclose(result.metrics["class_iou"], share / there)
+
+
+@pytest.mark.slow
+def test_every_pair_is_translated_on_its_own_with_its_own_noise(small, data, records, monkeypatch):
+    """Whatever the batch: as `translate` does, dropout keyed by the place in the split."""
+    config = replace(small, data=data)
+    params = create_state(config).generator.params
+    shown = {}
+    for size in (8, 2):
+        monkeypatch.setattr(scoring, "BATCH_SIZE", size)
+        shown[size] = {}
+        make_scorer(config, records, None)(params, shown[size].__setitem__)
+    key = purpose_key(config, "evaluation")
+    for place in (0, 1, 7, 8):
+        record = records[place]
+        image = plain(record, data)["input"][None]
+        keys = jax.random.fold_in(key, place)[None]
+        expected = translate(make_generator(config), params, image, keys)[0]
+        for found in shown.values():
+            np.testing.assert_allclose(
+                found[record["name"].decode()]["output"], expected, atol=1e-5
+            )
+    without = translate(make_generator(config), params, image, None)[0]
+    assert np.abs(without - expected).max() > 1e-3
+
+
+def test_outputs_that_are_no_numbers_are_refused(scored, targets):
+    assert "not finite" in refusal(scored, [np.full_like(target, np.nan) for target in targets])
+
+
+def test_without_a_judge_there_is_no_fcn_score(scored, targets):
+    result = scored(targets, None)
+    assert result.ground_truth == {}
+    assert list(result.metrics) == ["l1", "psnr", "ssim", "lab_l", "lab_a", "lab_b"]
+
+
+def test_a_segmenter_is_trained_once(data, dataset, judge, monkeypatch):
+    monkeypatch.setattr(segmenter, "_train", None)
+    again = open_judge(data, dataset)
+    assert again.name == judge.name
+    image = plain(open_split(dataset, "val")[0], data)["target"][None]
+    np.testing.assert_array_equal(again.read(image), judge.read(image))
+
+
+def test_a_damaged_segmenter_is_named(data, dataset, judge):
+    path = segmenter._path(data, dataset, CMP)
+    content = path.read_bytes()
+    flipped = content[:-100] + bytes([content[-100] ^ 1]) + content[-99:]
+    try:
+        for damaged in (content[:100], flipped, b""):
+            path.write_bytes(damaged)
+            assert f"{path}: is damaged" in refusal(open_judge, data, dataset)
+            assert judge_name(data, dataset) is None
+    finally:
+        path.write_bytes(content)
+
+
+def test_photos_to_label_maps_are_read_by_colour(data, dataset, records):
+    """Tables 5 and 6 of the paper: no segmenter, and the truth reads as itself."""
+    backwards = replace(data, direction="AtoB")
+    by_colour = open_judge(backwards, dataset)
+    assert by_colour.name == "nearest colour"
+    target = plain(records[0], backwards)["target"]
+    classes = labelled(records[0], data, CMP)["classes"]
+    np.testing.assert_array_equal(by_colour.read(target[None])[0], classes)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [({"name": "folder"}, "data.name: folder"), ({"target_channels": 1}, "data.target_channels")],
+)
+def test_no_palette_no_score(data, dataset, change, expected):
+    assert why_unread(data, dataset) == ""
+    assert why_unread(replace(data, **change), dataset).startswith(expected)
+
+
+def write_facades(folder, palette, photo_left, split="train"):
+    """Pairs painted in the colours of a palette, as files of a folder dataset."""
+    rng = np.random.default_rng(0)
+    for place in range(3):
+        photo = rng.integers(100, 160, (32, 32, 3))
+        label = np.array(list(palette.classes.values()))[rng.integers(0, 12, (4, 4))]
+        sides = [photo, label.repeat(8, 0).repeat(8, 1)]
+        path = folder / split / f"{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.hstack(sides if photo_left else sides[::-1]).astype(np.uint8)
+        Image.fromarray(pixels).save(path)
+    return str(folder)
+
+
+@pytest.mark.parametrize("palette", PALETTES["facades"])
+def test_facades_in_either_palette_are_read_as_they_are(data, tmp_path, palette):
+    """Those of the public set and of the original one, where other blues mean other classes."""
+    source = write_facades(tmp_path / "pairs", palette, photo_left=True)
+    mine = replace(data, name="facades", source=source, data_dir=str(tmp_path), direction="AtoB")
+    dataset = prepare(mine)
+    assert why_unread(mine, dataset) == ""
+    by_colour = open_judge(mine, dataset)
+    assert by_colour.palette == palette
+    record = open_split(dataset, "train")[0]
+    truth = labelled(record, mine, palette)["classes"]
+    assert len(np.unique(truth)) > 5
+    np.testing.assert_array_equal(by_colour.read(plain(record, mine)["target"][None])[0], truth)
+
+
+def test_photos_in_place_of_label_maps_are_not_taken_for_classes(data, tmp_path):
+    """A set with the label map left: every pixel would have some nearest class."""
+    source = write_facades(tmp_path / "pairs", CMP, photo_left=False)
+    mine = replace(data, name="facades", source=source, data_dir=str(tmp_path))
+    message = why_unread(mine, prepare(mine))
+    assert message.startswith("data.source: ")
+    assert "A has to be the photo" in message
+
+
+def test_an_output_in_a_colour_that_does_not_count_counts_as_some_class(data, dataset):
+    """Black is no class of Cityscapes; a map that is black is wrong, not out of the count."""
+    street = replace(data, name="cityscapes", direction="AtoB")
+    black = open_judge(street, dataset).read(np.full((1, 8, 8, 3), -1, np.float32))
+    assert (black < 19).all()
+    truth = np.random.default_rng(0).integers(0, 19, (1, 8, 8))
+    assert confusion(truth, black, 19).sum() == 64
+
+
+def test_a_judge_is_named_once_it_is_there(data, dataset, judge, monkeypatch):
+    assert judge_name(replace(data, direction="AtoB"), dataset) == "nearest colour"
+    assert judge_name(data, dataset) == judge.name
+    monkeypatch.setattr(segmenter, "STEPS", {"synthetic_facades": STEPS + 1})
+    assert judge_name(data, dataset) is None
+
+
+def test_every_palette_has_steps_for_its_segmenter():
+    assert RECIPE.keys() == PALETTES.keys()
+
+
+def test_a_segmenter_that_has_no_place_is_not_trained_in_vain(data, dataset, tmp_path):
+    (tmp_path / "segmenters").touch()
+    message = refusal(open_judge, replace(data, data_dir=str(tmp_path)), dataset)
+    assert message.startswith(f"{tmp_path}/segmenters/synthetic_facades-32x32-")
+    assert "do without the FCN-score" in message
+
+
+def test_pairs_without_any_to_learn_from_have_no_segmenter(data, tmp_path):
+    """Label maps need none: they are read by their colours."""
+    source = write_facades(tmp_path / "pairs", CMP, photo_left=True, split="test")
+    mine = replace(data, name="facades", source=source, data_dir=str(tmp_path))
+    dataset = prepare(mine)
+    assert why_unread(mine, dataset).startswith(f"data.source: {source} has no train/")
+    assert judge_name(mine, dataset) is None
+    backwards = replace(mine, direction="AtoB")
+    assert why_unread(backwards, dataset) == ""
+    assert open_judge(backwards, dataset).palette == CMP
+
+
+def test_a_segmenter_gone_astray_is_not_kept(tmp_path):
+    path = tmp_path / "segmenter.safetensors"
+    assert "gone astray" in refusal(segmenter._write, path, {"a": np.array([np.nan])}, {})
+    assert not path.exists()
+
+
+def test_a_result_does_not_depend_on_its_neighbours(targets, judge):
+    alone = np.stack([judge.read(target[None])[0] for target in targets])
+    np.testing.assert_array_equal(judge.read(np.stack(targets)), alone)
+
+
+def test_classes_are_jittered_with_their_photo(records, data):
+    """A photo painted in the colours of its classes stays so through resize, crop and mirror."""
+    record = records[0]
+    jitter = replace(data, load_size=(40, 40), flip=True)
+    twin = {"name": record["name"], "files": [_label_twice(record)]}
+    for seed in range(8):
+        example = labelled(twin, jitter, CMP, np.random.default_rng(seed))
+        assert set(np.unique(example["classes"])) <= set(range(12)) | {IGNORED}
+        painted = np.array(list(CMP.classes.values()), np.uint8)[example["classes"]]
+        difference = np.abs(to_uint8(example["photo"]).astype(int) - painted)
+        assert np.median(difference) < 8  # but for what bicubic does at edges
+    straight = labelled(twin, jitter, CMP)
+    painted = np.array(list(CMP.classes.values()), np.uint8)[straight["classes"]]
+    np.testing.assert_array_equal(to_uint8(straight["photo"]), painted)
+
+
+def _label_twice(record):
+    """A file whose photo is its own label map."""
+    image = np.asarray(Image.open(io.BytesIO(record["files"][0])))
+    label = image[:, image.shape[1] // 2 :]
+    file = io.BytesIO()
+    Image.fromarray(np.hstack([label, label])).save(file, "PNG")
+    return file.getvalue()

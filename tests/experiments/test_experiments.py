@@ -1,0 +1,202 @@
+"""The experiments say what the paper says, and their docstrings how to run them."""
+
+import ast
+import shlex
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from helpers.refusals import refusal
+
+from pix2pix_jax.cli.main import parse
+from pix2pix_jax.config import PRESETS, Config, Data, Loss, Model, Optimizer
+from pix2pix_jax.config.files import load_experiment, load_sweep
+from pix2pix_jax.config.metrics import FCN_SCORE
+from pix2pix_jax.config.resolve import resolve
+from pix2pix_jax.gan.summary import describe
+
+FILES = sorted(Path(__file__).parents[2].glob("experiments/*.py"))
+ABLATIONS = sorted(Path(__file__).parents[2].glob("experiments/ablations/*.py"))
+
+
+def loaded(name: str) -> Config:
+    """An experiment as a run uses it."""
+    return resolve(load_experiment(str(FILES[0].with_name(f"{name}.py"))))
+
+
+def test_these_are_the_experiments():
+    assert [path.stem for path in FILES] == [
+        "cityscapes",
+        "edges2handbags",
+        "edges2shoes",
+        "facades",
+        "folder",
+        "maps",
+        "night2day",
+        "quickstart",
+        "synthetic_facades",
+    ]
+    assert [path.stem for path in ABLATIONS] == ["generator", "objective", "receptive_field"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_command_in_the_docstring_runs_its_file(path, monkeypatch):
+    docstring = ast.get_docstring(ast.parse(path.read_text()))
+    [command] = [line.strip() for line in docstring.splitlines() if "pix2pix_jax train" in line]
+    assert command.startswith("python -m pix2pix_jax train --config=experiments/")
+    options, fields = parse(shlex.split(command)[3:])
+    assert options.config.partition(":")[0] == f"experiments/{path.name}"
+    assert options.workdir.parent == Path("runs")
+    assert fields == {}
+    monkeypatch.chdir(path.parents[1])
+    config = resolve(load_experiment(options.config))
+    assert config.data.name == {"quickstart": "synthetic_facades"}.get(path.stem, path.stem)
+
+
+@pytest.mark.parametrize(
+    ("name", "pairs", "epochs", "batch_size", "steps", "direction"),
+    [
+        ("facades", 400, 200, 1, 80_000, "BtoA"),
+        ("maps", 1_096, 200, 1, 219_200, "AtoB"),
+        ("cityscapes", 2_975, 200, 1, 595_000, "BtoA"),
+        ("night2day", 17_823, 17, 4, 75_747, "BtoA"),
+        ("edges2shoes", 49_825, 15, 4, 186_843, "AtoB"),
+        ("edges2handbags", 138_567, 15, 4, 519_626, "AtoB"),
+    ],
+)
+def test_the_public_sets_are_trained_as_in_the_paper(
+    name, pairs, epochs, batch_size, steps, direction
+):
+    config = loaded(name)
+    assert config.train.steps == steps == epochs * pairs // batch_size
+    jitter = not name.startswith("edges")
+    assert config.data == Data(
+        name=name,
+        direction=direction,
+        batch_size=batch_size,
+        load_scale=286 / 256 if jitter else 1,
+        load_size=(286, 286) if jitter else (256, 256),
+        flip=jitter,
+    )
+    assert (config.model, config.loss, config.optimizer) == (Model(depth=8), Loss(), Optimizer())
+
+
+def test_the_defaults_are_those_of_the_paper():
+    assert Loss() == Loss(gan="vanilla", l1_weight=100.0, conditional=True)
+    assert Optimizer() == Optimizer(learning_rate=2e-4, b1=0.5, b2=0.999, schedule="constant")
+    assert Model() == Model(
+        generator="unet",
+        features=64,
+        norm="batch",
+        dropout=0.5,
+        discriminator="patch70",
+        discriminator_features=64,
+    )
+
+
+@pytest.mark.parametrize(
+    ("like", "generator", "discriminator"),
+    [
+        ("paper", 54_413_955, 2_768_705),
+        ("pytorch", 54_413_955, 2_768_705),  # "54.414 M" and "2.769 M"
+        # Trainable ones, as Keras counts them for these tutorials.
+        ("tf_tutorial", 54_414_979, 2_768_641),
+        ("keras_tutorial", 54_419_459, 6_965_441),
+    ],
+)
+def test_presets_have_the_parameters_of_what_they_are_named_after(like, generator, discriminator):
+    summary = describe(load_experiment(f"experiments/facades.py:{like}"))
+    counts = [summary[half]["parameters"] for half in ("generator", "discriminator")]
+    assert counts == [generator, discriminator]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_preset_changes_no_more_than_it_says(path):
+    if path.stem in ("folder", "quickstart"):  # their argument is a folder
+        return
+    for like, changes in PRESETS.items():
+        expected = asdict(load_experiment(str(path)))
+        for group, fields in changes.items():
+            expected[group] |= fields
+        assert asdict(load_experiment(f"{path}:{like}")) == expected
+    assert "there are paper, pytorch" in refusal(load_experiment, f"{path}:torch")
+
+
+def test_a_folder_is_given_as_argument():
+    path = FILES[0].with_name("folder.py")
+    data = load_experiment(f"{path}:pairs/mine.tar.gz").data
+    assert data == Data(name="folder", source="pairs/mine.tar.gz")
+    assert load_experiment(str(path)).data.source is None
+
+
+def test_the_quickstart_takes_a_folder_too():
+    path = FILES[0].with_name("quickstart.py")
+    drawn, given = load_experiment(str(path)), load_experiment(f"{path}:my_pairs")
+    assert given.data == Data(name="folder", source="my_pairs", image_size=128)
+    assert replace(given, data=drawn.data) == drawn
+
+
+@pytest.mark.parametrize("path", ABLATIONS, ids=lambda path: path.stem)
+def test_the_command_in_the_docstring_runs_its_sweep(path, monkeypatch):
+    docstring = ast.get_docstring(ast.parse(path.read_text()))
+    [command] = [line.strip() for line in docstring.splitlines() if "pix2pix_jax sweep" in line]
+    options, fields = parse(shlex.split(command)[3:])
+    assert options.config == f"experiments/ablations/{path.name}:facades"
+    assert fields == {}
+    monkeypatch.chdir(path.parents[2])
+    plan = load_sweep(options.config, options.seeds, fields)
+    assert plan.title == docstring.partition("\n")[0].rstrip(".")
+    assert {config.data.name for _, config in plan.variants} == {"facades"}
+    assert sorted({config.seed for _, config in plan.variants}) == [0, 1, 2]
+    rows = list(dict.fromkeys(name.partition("/")[0] for name, _ in plan.variants))
+    assert [*rows, "ground truth"] == list(plan.paper)
+    assert all(set(FCN_SCORE) <= set(scores) for scores in plan.paper.values())
+
+
+def differences(name: str) -> dict[str, dict]:
+    """What the first seed of every row has other than the base."""
+    [path] = [path for path in ABLATIONS if path.stem == name]
+    base = loaded("synthetic_facades")
+    found = {}
+    for row, config in load_sweep(str(path), 1, {}).variants:
+        config = resolve(config)
+        found[row.removesuffix("/seed0")] = {
+            f"{group}.{field}": getattr(getattr(config, group), field)
+            for group in ("data", "model", "loss", "optimizer", "train")
+            for field in vars(getattr(config, group))
+            if getattr(getattr(config, group), field) != getattr(getattr(base, group), field)
+        }
+    return found
+
+
+def test_table_3_varies_the_discriminator():
+    assert differences("receptive_field") == {
+        "pixel": {"model.discriminator": "pixel"},
+        "patch16": {"model.discriminator": "patch16"},
+        "patch70": {},
+        "image286": {"model.discriminator": "image286"},
+    }
+
+
+def test_table_1_varies_the_loss():
+    assert differences("objective") == {
+        "L1": {"loss.gan": "none"},
+        "GAN": {"loss.conditional": False, "loss.l1_weight": 0},
+        "cGAN": {"loss.l1_weight": 0},
+        "L1+GAN": {"loss.conditional": False},
+        "L1+cGAN": {},
+    }
+
+
+def test_table_2_varies_generator_and_loss():
+    assert differences("generator") == {
+        "encoder_decoder-L1": {"model.generator": "encoder_decoder", "loss.gan": "none"},
+        "encoder_decoder-L1+cGAN": {"model.generator": "encoder_decoder"},
+        "unet-L1": {"loss.gan": "none"},
+        "unet-L1+cGAN": {},
+    }
+
+
+def test_a_base_that_is_not_there_is_answered_by_those_there_are():
+    message = refusal(load_sweep, f"{ABLATIONS[0]}:fasades", None, {})
+    assert "fasades.py: no such experiment file; there are cityscapes, " in message

@@ -1,0 +1,91 @@
+import json
+
+import pytest
+
+from pix2pix_jax.config import Config, Data, Loss, Model, preset
+from pix2pix_jax.gan.summary import as_json, as_text, describe
+
+
+def test_the_papers_networks():
+    summary = json.loads(as_json(describe(Config())))
+    assert summary["generator"]["parameters"] == 54_413_955
+    assert summary["generator"]["output_shape"] == [256, 256, 3]
+    assert summary["discriminator"]["parameters"] == 2_768_705
+    assert summary["discriminator"]["receptive_field"] == 70
+    assert summary["discriminator"]["output_shape"] == [30, 30, 1]
+    assert len(summary["layers"]) == 16 + 5
+    fields = [r["receptive_field"] for r in summary["layers"] if r["network"] == "discriminator"]
+    assert fields == [4, 10, 22, 46, 70]
+    strides = [row["stride"] for row in summary["layers"]]
+    assert strides == 16 * [2] + [2, 2, 2, 1, 1]
+    kinds = [row["kind"] for row in summary["layers"]]
+    assert kinds == 8 * ["convolution"] + 8 * ["transposed convolution"] + 5 * ["convolution"]
+
+
+def test_layers_add_up_and_shapes_follow():
+    summary = describe(Config(data=Data(image_size=(64, 128), input_channels=1)))
+    for network in ("generator", "discriminator"):
+        rows = [row for row in summary["layers"] if row["network"] == network]
+        assert sum(row["parameters"] for row in rows) == summary[network]["parameters"]
+    down1, down2 = summary["layers"][:2]
+    assert down1["output_shape"] == [32, 64, 64]
+    assert down1["parameters"] == 4 * 4 * 1 * 64
+    assert down2["parameters"] == 4 * 4 * 64 * 128 + 2 * 128
+    assert summary["discriminator"]["input_shape"] == [64, 128, 4]
+
+
+def test_an_unconditional_discriminator_takes_the_target_alone():
+    summary = describe(Config(loss=Loss(conditional=False)))
+    assert summary["discriminator"]["input_shape"] == [256, 256, 3]
+
+
+@pytest.mark.parametrize(("generator", "skips"), [("unet", 7), ("encoder_decoder", 0)])
+def test_the_text_shows_the_skips(generator, skips):
+    text = as_text(describe(Config(model=Model(generator=generator))))
+    assert text.count("skip") == skips
+    assert text.count("dropout") == 3
+    assert text.count("batch") == 6 + 7 + 3
+    assert "transposed convolutions 4x4, stride 2" in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_what_is_not_as_in_the_paper_is_told():
+    assert "other than" not in as_text(describe(Config(data=Data(image_size=(128, 128)))))
+    summary = describe(preset("tf_tutorial", Config(loss=Loss(gan="lsgan"))))
+    assert summary["differences"] == {
+        "model.norm_epsilon": 1e-3,
+        "model.bottleneck_norm": True,
+        "model.bias": "last",
+        "model.leaky_slope": 0.3,
+        "model.skip_slope": 0.3,
+        "loss.gan": "lsgan",
+        "loss.discriminator_weight": 1.0,
+        "optimizer.epsilon": 1e-7,
+        "optimizer.epsilon_hat": True,
+        "optimizer.updates": "simultaneous",
+    }
+    assert "loss.gan lsgan, loss.discriminator_weight 1.0" in as_text(summary)
+
+
+def test_a_shallow_network_of_a_size_that_no_deep_one_takes_is_told_as_such():
+    config = Config(
+        data=Data(image_size=(36, 36), flip=False), model=Model(depth=2, discriminator="pixel")
+    )
+    assert describe(config)["differences"] == {"data.flip": False, "model.discriminator": "pixel"}
+    config = Config(model=Model(depth=7))
+    assert describe(config)["differences"] == {"model.depth": 7}
+
+
+def test_layers_come_in_their_order_beyond_nine():
+    config = Config(data=Data(image_size=(1024, 1024)), model=Model(features=2))
+    summary = describe(config)
+    names = [row["name"] for row in summary["layers"] if row["network"] == "generator"]
+    assert names == [f"down{n}" for n in range(1, 11)] + [f"up{n}" for n in range(1, 11)]
+    assert summary["generator"]["output_shape"] == [1024, 1024, 3]
+
+
+def test_the_last_layer_has_no_dropout():
+    text = as_text(
+        describe(Config(data=Data(image_size=(24, 24)), model=Model(discriminator="pixel")))
+    )
+    assert text.count("dropout") == 2

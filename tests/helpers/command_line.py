@@ -1,0 +1,117 @@
+"""The command line in processes of its own, and what a run leaves."""
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from PIL import Image
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+from pix2pix_jax.runs.metrics_log import read_metrics
+
+ROOT = Path(__file__).parents[2]
+TINY = (
+    "--config.data.image_size=32",
+    "--config.data.load_size=36",
+    "--config.data.flip=True",
+    "--config.data.synthetic_pairs=6,2,2",
+    "--config.model.features=8",
+    "--config.model.depth=4",
+    "--config.model.discriminator=patch16",
+    "--config.model.discriminator_features=8",
+    "--config.optimizer.schedule=constant",
+    "--config.train.steps_per_call=1",
+    "--config.train.log_every=4",
+    "--config.train.checkpoint_every=4",
+    "--config.train.sample_every=8",
+    "--config.train.samples=1",
+    "--config.train.keep=2",
+)
+
+
+def start(*arguments, **environment):
+    """A process of the command line, on one device as on a plain machine."""
+    command = [sys.executable, "-m", "pix2pix_jax", *map(str, arguments)]
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(*arguments, **environment):
+    process = start(*arguments, **environment)
+    out, err = process.communicate()
+    return process.returncode, out, err
+
+
+def train(tiny, workdir, steps, *more, **environment):
+    steps = f"--config.train.steps={steps}"
+    return run("train", *tiny, f"--workdir={workdir}", steps, *more, **environment)
+
+
+def refused(expected, *arguments):
+    status, _, err = run(*arguments)
+    assert status == 2
+    assert len(err.splitlines()) == 1, err
+    assert expected in err
+
+
+def saved(workdir, step):
+    """Every bit of the parameters and of the optimizer's state, by their places."""
+    bits = {}
+    for item in ("generator", "discriminator", "optimizer"):
+        with ocp.StandardCheckpointer() as reader:
+            tree = reader.restore(workdir / "checkpoints" / str(step) / item)
+        for path, leaf in jax.tree.leaves_with_path(tree):
+            place = f"{item}{jax.tree_util.keystr(path)} {leaf.shape} {leaf.dtype}"
+            bits[place] = np.asarray(leaf).tobytes()
+    return bits
+
+
+def metrics(workdir):
+    """Every value but the speed, by step."""
+    lines = read_metrics(workdir / "metrics.jsonl")
+    return {
+        line["step"]: {k: v for k, v in line.items() if k != "images_per_second"} for line in lines
+    }
+
+
+def events(workdir):
+    """What TensorBoard would read: (step, tags) of all files, in order."""
+    found = []
+    for path in sorted((workdir / "tensorboard").iterdir()):
+        content = path.read_bytes()
+        while content:  # length, its checksum, the event, its checksum
+            length = int.from_bytes(content[:8], "little")
+            if len(content) < length + 16:
+                break  # half of one, where there was no room
+            event = Event.FromString(content[12 : 12 + length])
+            found += [(event.step, value.tag) for value in event.summary.value]
+            if event.session_log.status == SessionLog.START:
+                found.append((event.step, "forget from here"))
+            content = content[16 + length :]
+    return found
+
+
+def jpeg(width=64, height=32):
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    Image.fromarray(noise).save(file, "JPEG")
+    return file.getvalue()
+
+
+def folder_of(tmp_path, files):
+    for name, content in files.items():
+        path = tmp_path / "pairs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return f"--config.data.source={tmp_path / 'pairs'}"

@@ -1,0 +1,215 @@
+"""The demo in a real browser: what is painted is translated, and in the colours of its classes."""
+
+import http.client
+import io
+import signal
+
+import jax
+import numpy as np
+import pytest
+from helpers.command_line import refused, start
+from helpers.refusals import refusal
+from helpers.states import state_of
+from PIL import Image
+
+from pix2pix_jax.config import Config, Data, Model
+from pix2pix_jax.config.resolve import resolve
+from pix2pix_jax.data.palettes import CMP, CMP_PUBLIC
+from pix2pix_jax.gan.networks import make_generator
+from pix2pix_jax.gan.random import purpose_key
+from pix2pix_jax.inference.demo.server import demo, example, palette_of, settings
+from pix2pix_jax.interop.import_weights import write_run
+from pix2pix_jax.models.unet import translate
+
+
+def config_of(**data):
+    data = {"direction": "BtoA", "image_size": (32, 48)} | data
+    model = Model(features=8, depth=4, discriminator="patch16", discriminator_features=4)
+    return resolve(Config(data=Data(**data), model=model))
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """A run, and the port at which its demo is served."""
+    workdir, config = tmp_path_factory.mktemp("served"), config_of()
+    state = state_of(config)
+    write_run(workdir, config, state)
+    process = start("demo", f"--workdir={workdir}", "--port=0")
+    lines = [process.stdout.readline(), process.stdout.readline()]
+    assert "http://127.0.0.1:" in lines[1], lines + [process.stderr.read()]
+    yield config, state, int(lines[1].partition("127.0.0.1:")[2].partition("/")[0])
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (130, "")
+
+
+def ask(port, method, path, body=None, kind="application/octet-stream", **headers):
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request(method, path, body, {"content-type": kind} | headers)
+    with connection.getresponse() as answer:
+        result = answer.status, answer.read()
+    connection.close()
+    return result
+
+
+def png(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def page(served, browser):
+    complaints, asked = [], set()
+    page = browser.new_page(viewport={"width": 1000, "height": 800})
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: asked.add(request.url.partition(":")[0]))
+    page.on("request", lambda request: asked.add(request.url.split("/")[2]))
+    page.goto(f"http://127.0.0.1:{served[2]}/")
+    settled(page)
+    yield page
+    page.close()
+    assert complaints == []
+    assert asked <= {"http", "data", "blob", f"127.0.0.1:{served[2]}", "", ","}
+
+
+def settled(page, least=1):
+    """Waits until so many translations have come, and none is on its way."""
+    page.wait_for_function(
+        "least => { const output = document.querySelector('#output');"
+        " return output.dataset.count >= least && output.ariaBusy === 'false'; }",
+        arg=least,
+    )
+
+
+def pixels(page, canvas):
+    flat = page.evaluate(
+        "name => { const from = document.getElementById(name);"
+        " const copy = new OffscreenCanvas(from.width, from.height);"
+        " const context = copy.getContext('2d', {willReadFrequently: true});"
+        " context.drawImage(from, 0, 0);"
+        " return [...context.getImageData(0, 0, from.width, from.height).data]; }",
+        canvas,
+    )
+    return np.uint8(flat).reshape(32, 48, 4)
+
+
+def drag(page, start, end):
+    """From one place of the input to another, in parts of its sides."""
+    box = page.locator("#input").bounding_box()
+    for place, act in ((start, page.mouse.down), (end, page.mouse.up)):
+        page.mouse.move(box["x"] + place[0] * box["width"], box["y"] + place[1] * box["height"])
+        act()
+
+
+def test_painting_changes_the_output(served, page):
+    first = pixels(page, "output")
+    assert first[..., :3].std() > 10
+    assert (first[..., 3] == 255).all()
+    page.get_by_text("door", exact=True).click()
+    count = int(page.locator("#output").get_attribute("data-count"))
+    drag(page, (0.25, 0.25), (0.75, 0.75))
+    settled(page, count + 1)
+    painted, second = pixels(page, "input"), pixels(page, "output")
+    assert (painted[8:24, 12:36, :3] == CMP.classes["door"]).all()
+    assert np.abs(first.astype(int) - second).max() > 20
+    config, state, _ = served
+    keys = jax.random.fold_in(purpose_key(config, "translations"), 0)[None]
+    image = painted[None, ..., :3] / np.float32(127.5) - 1
+    expected = translate(make_generator(config), state.generator.params, image, keys)
+    wanted = np.clip(np.round((np.asarray(expected[0]) + 1) * 127.5), 0, 255)
+    assert np.abs(second[..., :3] - wanted).max() <= 1
+
+
+def test_every_colour_is_of_a_class_and_undo_goes_back(page):
+    before = pixels(page, "input")
+    assert page.locator("#size").is_disabled()  # a rectangle has none
+    page.locator("#tool").select_option("brush")
+    assert page.locator("#size").is_enabled()
+    page.get_by_text("pillar", exact=True).click()
+    drag(page, (0.1, 0.2), (0.9, 0.6))
+    settled(page, 2)
+    colours = {tuple(colour) for colour in pixels(page, "input")[..., :3].reshape(-1, 3).tolist()}
+    assert colours <= set(CMP.classes.values())
+    assert CMP.classes["pillar"] in colours
+    page.locator("#undo").click()
+    settled(page, 3)
+    np.testing.assert_array_equal(pixels(page, "input"), before)
+    page.locator("#clear").click()
+    settled(page, 4)
+    assert (pixels(page, "input")[..., :3] == CMP.classes["facade"]).all()
+
+
+def test_noise_examples_and_files(page, tmp_path):
+    still = pixels(page, "output")
+    page.locator("#noise").click()
+    settled(page, 2)
+    assert (pixels(page, "output") != still).any()
+    before = pixels(page, "input")
+    page.locator("#example").click()
+    settled(page, 3)
+    assert (pixels(page, "input") != before).any()
+    # A file is scaled as in training; one that is no picture is told.
+    Image.new("RGB", (100, 70), (9, 8, 7)).save(tmp_path / "a.png")
+    page.locator("#file").set_input_files(tmp_path / "a.png")
+    settled(page, 4)
+    assert (pixels(page, "input") == (9, 8, 7, 255)).all()
+
+
+def test_what_is_no_picture_is_told(served):
+    port = served[2]
+    status, body = ask(port, "POST", "/input", b"hello")
+    assert (status, b"cannot be read as an image" in body) == (400, True)
+    status, body = ask(port, "POST", "/translate", b"")
+    assert (status, b"it is empty" in body) == (400, True)
+    status, body = ask(port, "POST", "/input", png(np.zeros((7, 9), np.uint8)))
+    with Image.open(io.BytesIO(body)) as image:
+        assert (status, image.size, image.mode) == (200, (48, 32), "RGB")
+
+
+def test_strangers_are_turned_away(served):
+    port, picture = served[2], png(np.zeros((32, 48, 3), np.uint8))
+    assert ask(port, "POST", "/translate", picture)[0] == 200
+    assert ask(port, "POST", "/translate", picture, kind="image/png")[0] == 415
+    assert ask(port, "POST", "/translate", picture, host="evil.example:80")[0] == 404
+    assert ask(port, "GET", "/settings", host="evil.example")[0] == 404
+    assert ask(port, "GET", "/settings", host="localhost")[0] == 200  # as at port 80
+    assert ask(port, "GET", "/settings", host="127.0.0.1.evil.example")[0] == 404
+    assert ask(port, "GET", "/settings", host="127.1.2.3:5")[0] == 200
+    assert ask(port, "GET", "/../demo.py")[0] == 404
+    unknown = {"content-length": "", "transfer-encoding": "chunked"}
+    assert ask(port, "POST", "/translate", b"", **unknown)[0] == 411
+    assert ask(port, "POST", "/translate", b"", **{"content-length": str(1 << 40)})[0] == 413
+    assert ask(port, "GET", "/example?number=x")[0] == 400
+
+
+def test_a_port_that_is_taken_is_refused(served, tmp_path):
+    write_run(tmp_path / "run", served[0], served[1])
+    refused(
+        "cannot listen at 127.0.0.1", "demo", f"--workdir={tmp_path / 'run'}", f"--port={served[2]}"
+    )
+    refused("--workdir: demo needs", "demo")
+    refused("is not a port", "demo", "--port=99999")
+
+
+def test_brushes_are_the_classes_of_what_a_run_takes(tmp_path):
+    assert palette_of(config_of()) == CMP
+    assert palette_of(config_of(name="facades")) == CMP_PUBLIC
+    assert palette_of(config_of(direction="AtoB")) is None
+    assert palette_of(config_of(name="maps")) is None
+    assert palette_of(config_of(input_channels=1)) is None
+    page = settings(config_of(name="cityscapes"), tmp_path, 3)
+    assert (page.width, page.height, page.examples, page.free) == (48, 32, False, False)
+    assert page.brushes[0] == ("road", "#804080")
+    plain = settings(config_of(name="maps"), tmp_path, 3)
+    assert [name for name, _ in plain.brushes] == ["black", "white"]
+    assert (plain.free, plain.ground) == (True, "#ffffff")
+    drawn = np.asarray(example(config_of(name="facades"), CMP_PUBLIC, 0)).reshape(-1, 3)
+    assert {tuple(c) for c in drawn.tolist()} <= set(CMP_PUBLIC.classes.values())
+
+
+def test_channels_that_no_picture_has_are_refused(tmp_path):
+    config = config_of(input_channels=2)
+    write_run(tmp_path, config, state_of(config))
+    assert "are not those of pictures" in refusal(demo, config, tmp_path, "newest", "127.0.0.1", 0)

@@ -1,0 +1,664 @@
+"""Whatever goes in: what comes out, of which size and depth, and that neighbours do not matter."""
+
+import errno
+import glob
+import io
+import os
+import struct
+from dataclasses import replace
+
+import cv2
+import jax
+import numpy as np
+import pytest
+import tifffile
+from helpers.command_line import jpeg, refused, run
+from helpers.refusals import refusal
+from PIL import Image
+
+from pix2pix_jax.config import Config, Data, Loss, Model
+from pix2pix_jax.config.resolve import resolve
+from pix2pix_jax.gan.networks import make_generator
+from pix2pix_jax.gan.random import purpose_key
+from pix2pix_jax.gan.state import create_state
+from pix2pix_jax.inference import translate as translating
+from pix2pix_jax.inference.inputs import WRITTEN, find_jobs, listed
+from pix2pix_jax.inference.tiling import by_tiles, padded, ramp, starts
+from pix2pix_jax.inference.translate import How, translate_files
+from pix2pix_jax.interop.import_weights import write_run
+from pix2pix_jax.reports.translation import PAGE
+
+
+def make_run(workdir, **data):
+    """A run whose generator has weights of a size that shows."""
+    config = Config(
+        data=Data(image_size=(32, 32), **data),
+        model=Model(features=8, depth=3, discriminator="patch16", discriminator_features=4),
+        loss=Loss(),
+    )
+    config = resolve(config)
+    state = jax.device_get(create_state(config))
+    params = jax.tree.map(lambda x: 4 * x if x.ndim == 4 else x, state.generator.params)
+    state = state.replace(generator=state.generator.replace(params=params))
+    write_run(workdir, config, state)
+    return config, params
+
+
+@pytest.fixture(scope="module")
+def colour(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("colour")
+    return (workdir, *make_run(workdir))
+
+
+def noise(height, width, channels=3, dtype=np.uint8, seed=0):
+    rng = np.random.default_rng(seed)
+    shape = (height, width, channels) if channels else (height, width)
+    return rng.integers(0, np.iinfo(dtype).max + 1, shape, dtype)
+
+
+def translate(colour, source, output, **options):
+    workdir, config, _ = colour
+    return translate_files(config, workdir, str(source), output, How(**options))
+
+
+def expected(colour, values, seed=0, sample=0):
+    """[h, w, 3] in [-1, 1], of sides that need no padding, by the network itself."""
+    _, config, params = colour
+    key = jax.random.fold_in(purpose_key(replace(config, seed=seed), "translations"), sample)
+    apply = jax.jit(make_generator(config).apply)
+    return np.asarray(apply({"params": params}, values[None], key[None])[0])
+
+
+def opened(path):
+    with Image.open(path) as image:
+        return image.copy()
+
+
+def as_bytes(values, white=255):
+    return np.clip(np.round((values + 1) * white / 2), 0, white)
+
+
+def test_an_image_becomes_what_the_network_makes_of_it(colour, tmp_path):
+    pixels = noise(32, 40)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    assert translate(colour, tmp_path / "a.png", tmp_path / "out") == 0
+    found = np.asarray(opened(tmp_path / "out" / "a.png"))
+    wanted = as_bytes(expected(colour, pixels / np.float32(127.5) - 1))
+    assert wanted.std() > 20
+    assert np.abs(found - wanted).max() <= 1
+    assert "before" in (tmp_path / "out" / PAGE).read_text()
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png", PAGE, WRITTEN}
+
+
+def test_sides_that_cannot_be_halved_are_mirrored_and_cut_back(colour, tmp_path):
+    pixels = noise(31, 43)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    assert translate(colour, tmp_path / "a.png", tmp_path / "out") == 0
+    found = np.asarray(opened(tmp_path / "out" / "a.png"))
+    mirrored = np.pad(pixels, [(0, 1), (2, 3), (0, 0)], "reflect") / np.float32(127.5) - 1
+    wanted = as_bytes(expected(colour, mirrored))[0:31, 2:45]
+    assert np.abs(found - wanted).max() <= 1
+
+
+def test_one_image_alone_and_among_seven_others(colour, tmp_path):
+    for place in range(8):
+        values = noise(32, 32, seed=place).astype(np.float32) / 127.5 - 1
+        for folder in ("all", *(["one"] if place == 5 else [])):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            np.save(tmp_path / folder / f"{place}.npy", values)
+    for folder in ("all", "one"):
+        assert translate(colour, tmp_path / folder, tmp_path / f"{folder}_out") == 0
+    alone, among = (np.load(tmp_path / f"{folder}_out" / "5.npy") for folder in ("one", "all"))
+    assert alone.dtype == np.float32
+    np.testing.assert_allclose(alone, among, atol=1e-5)
+    others = [np.load(tmp_path / "all_out" / f"{place}.npy") for place in (0, 1)]
+    assert np.abs(others[0] - others[1]).max() > 0.1
+
+
+def encode(pixels, kind, **options):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind, **options)
+    return file.getvalue()
+
+
+def with_cv2(pixels, suffix):
+    order = [2, 1, 0, 3][: pixels.shape[-1]]
+    return cv2.imencode(suffix, pixels[..., order])[1].tobytes()
+
+
+RGB, DEEP = noise(24, 40), noise(24, 40, dtype=np.uint16)
+CLEAR = np.dstack([RGB, np.full((24, 40), 255, np.uint8)])
+DEEP_CLEAR = np.dstack([DEEP, np.full((24, 40), 65535, np.uint16)])
+# File: its bytes, and the image that counts as its content.
+FILES = {
+    "png": (encode(RGB, "PNG"), RGB),
+    "webp": (encode(RGB, "WebP", lossless=True), RGB),
+    "bmp": (encode(RGB, "BMP"), RGB),
+    "tif": (encode(RGB, "TIFF"), RGB),
+    "jpg": (jpeg(40, 24), np.asarray(Image.open(io.BytesIO(jpeg(40, 24))))),
+    "grey.png": (encode(RGB[..., 0], "PNG"), np.dstack([RGB[..., 0]] * 3)),
+    "deep.png": (with_cv2(DEEP, ".png"), DEEP),
+    "deep.tif": (with_cv2(DEEP, ".tif"), DEEP),
+    "deep_grey.png": (encode(DEEP[..., 0], "PNG"), np.dstack([DEEP[..., 0]] * 3)),
+    "opaque.png": (encode(CLEAR, "PNG"), RGB),
+    "deep_opaque.png": (with_cv2(DEEP_CLEAR, ".png"), DEEP),
+    "deep_opaque.tif": (with_cv2(DEEP_CLEAR, ".tif"), DEEP),
+    "deep_clear.png": (
+        with_cv2(np.dstack([DEEP, 0 * DEEP[..., 0]]), ".png"),
+        np.full_like(DEEP, 65535),
+    ),
+    "clear.png": (encode(np.dstack([RGB, 0 * RGB[..., 0]]), "PNG"), np.full_like(RGB, 255)),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_formats_and_depths(colour, tmp_path, name, capsys):
+    content, pixels = FILES[name]
+    (tmp_path / name.replace("deep.", "d.")).write_bytes(content)
+    source = tmp_path / name.replace("deep.", "d.")
+    if "." not in name:
+        source = source.rename(tmp_path / f"a.{name}")
+    assert translate(colour, source, tmp_path / "out") == 0
+    [path] = (tmp_path / "out").glob("*.png")
+    assert path.stem == source.stem
+    found = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[..., ::-1]
+    assert (found.dtype, found.shape) == (pixels.dtype, pixels.shape)
+    white = np.iinfo(pixels.dtype).max
+    wanted = as_bytes(expected(colour, pixels / np.float32(white / 2) - 1), white)
+    assert np.abs(found - wanted).max() <= max(1, white // 10_000)
+    assert ("its alpha" in capsys.readouterr().out) == ("clear" in name)
+
+
+def tiff(pixels, **options):
+    file = io.BytesIO()
+    tifffile.imwrite(file, pixels, **options)
+    return file.getvalue()
+
+
+def with_tag(content, tag, value):
+    """A TIFF with another short number in its directory."""
+    place = int.from_bytes(content[4:8], "little") + 2
+    while int.from_bytes(content[place : place + 2], "little") != tag:
+        place += 12
+    return content[: place + 8] + struct.pack("<H", value) + content[place + 10 :]
+
+
+ODD = {
+    "planar.tif": (
+        tiff(np.moveaxis(DEEP, -1, 0), photometric="rgb", planarconfig="separate"),
+        "its channels are not as in a PNG",
+    ),
+    "twelve.tif": (with_tag(tiff(DEEP[..., 0]), 258, 12), "has neither 8 nor 16 bits a channel"),
+    "negative.tif": (tiff(DEEP[..., 0], photometric="miniswhite"), "has 0 for white"),
+    "grey.png": (encode(DEEP[..., 0], "PNG", transparency=5), "one of its greys is transparent"),
+}
+
+
+def test_deep_images_that_would_be_read_wrongly_are_refused(colour, tmp_path, capsys):
+    (tmp_path / "plain.tif").write_bytes(tiff(DEEP[..., 0]))
+    for name, (content, _) in ODD.items():
+        (tmp_path / name).write_bytes(content)
+    assert translate(colour, tmp_path, tmp_path / "out") == 2
+    lines = capsys.readouterr().err.splitlines()
+    for name, (_, complaint) in ODD.items():
+        [line] = [line for line in lines if line.startswith(f"{tmp_path}/{name}: ")]
+        assert complaint in line
+    found = cv2.imread(str(tmp_path / "out" / "plain.png"), cv2.IMREAD_UNCHANGED)
+    wanted = as_bytes(
+        expected(colour, np.dstack([DEEP[..., 0]] * 3) / np.float32(65535 / 2) - 1), 65535
+    )
+    assert np.abs(found[..., ::-1] - wanted).max() <= 6
+
+
+def test_whatever_a_decoder_raises_is_told(colour, tmp_path, capsys):
+    """Of TIFFs with a second picture, whose number is only known by going on to it."""
+    frames = [Image.fromarray(RGB), Image.fromarray(RGB)]
+    frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
+    content = (tmp_path / "a.tif").read_bytes()
+    rng = np.random.default_rng(0)
+    for place in range(40):
+        broken = bytearray(content)
+        for at in rng.integers(len(content) // 2, len(content), 30):
+            broken[at] = rng.integers(256)
+        (tmp_path / f"b{place}.tif").write_bytes(broken)
+    assert translate(colour, tmp_path, tmp_path / "out") in (0, 2)
+    capsys.readouterr()
+    assert (tmp_path / "out" / "a.png").exists()
+
+
+def test_turned_cmyk_and_moving_images_keep_their_upright_size(colour, tmp_path, capsys):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "turned.jpg").write_bytes(encode(RGB, "JPEG", exif=exif))
+    deep = Image.fromarray(DEEP[..., 0])
+    deep.save(tmp_path / "turned16.png", exif=exif)
+    deep.save(tmp_path / "turned16_.tif", exif=exif)
+    Image.fromarray(RGB).convert("CMYK").save(tmp_path / "cmyk.jpg")
+    Image.fromarray(RGB).convert("P").save(tmp_path / "palette.png")
+    frames = [Image.fromarray(noise(24, 40, seed=seed)) for seed in (1, 2)]
+    frames[0].save(tmp_path / "moving.webp", save_all=True, append_images=frames[1:])
+    assert translate(colour, tmp_path, tmp_path / "out") == 0
+    sizes = {path.stem: opened(path).size for path in (tmp_path / "out").glob("*.png")}
+    assert sizes == {
+        "turned": (24, 40),
+        "turned16": (24, 40),
+        "turned16_": (24, 40),
+        "cmyk": (40, 24),
+        "palette": (40, 24),
+        "moving": (40, 24),
+    }
+    assert "only the first of 2 frames is translated" in capsys.readouterr().out
+    png, tif = (
+        cv2.imread(str(tmp_path / "out" / f"{name}.png"), cv2.IMREAD_UNCHANGED)[..., ::-1]
+        for name in ("turned16", "turned16_")
+    )
+    np.testing.assert_array_equal(png, tif)
+    upright = np.dstack([np.rot90(DEEP[..., 0], -1)] * 3) / np.float32(65535 / 2) - 1
+    assert np.abs(png - as_bytes(expected(colour, upright), 65535)).max() <= 6
+
+
+@pytest.mark.parametrize(
+    ("array", "complaint"),
+    [
+        (np.zeros((8, 8, 3), np.float32) + 2, "has floats beyond [-1, 1]"),
+        (np.full((8, 8, 3), np.nan, np.float32), "has values that are not finite"),
+        (np.zeros((8, 8, 3), np.int64), "is of int64"),
+        (np.zeros((8, 8, 2), np.uint8), "has 2 channels; the run was trained on 3"),
+        (np.zeros((3,), np.uint8), "holds (3,)"),
+        (np.zeros((0, 8), np.uint8), "holds (0, 8)"),
+        (np.array([{}]), "cannot be read as an array"),
+    ],
+)
+def test_arrays_that_are_no_images_are_refused(colour, tmp_path, array, complaint, capsys):
+    np.save(tmp_path / "a.npy", array)
+    assert translate(colour, tmp_path / "a.npy", tmp_path / "out") == 2
+    assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float16])
+def test_an_array_comes_back_as_one_and_as_an_image(colour, tmp_path, dtype):
+    floats = np.issubdtype(dtype, np.floating)
+    array = (noise(16, 16) / 127.5 - 1).astype(dtype) if floats else noise(16, 16, dtype=dtype)
+    np.save(tmp_path / "a.npy", array)
+    assert translate(colour, tmp_path / "a.npy", tmp_path / "out") == 0
+    found = np.load(tmp_path / "out" / "a.npy")
+    image = cv2.imread(str(tmp_path / "out" / "a.png"), cv2.IMREAD_UNCHANGED)[..., ::-1]
+    assert (found.dtype, found.shape) == (dtype, array.shape)
+    assert image.dtype == (np.uint8 if floats else dtype)
+    shown = as_bytes(found.astype(np.float64)) if floats else found
+    assert np.abs(image.astype(int) - shown).max() <= (1 if dtype == np.float16 else 0)
+
+
+def test_floats_that_are_nowhere_dark_are_noted(colour, tmp_path, capsys):
+    for name, least in (("dark", -0.1), ("light", 0)):
+        np.save(tmp_path / f"{name}.npy", np.linspace(least, 1, 192, dtype=np.float32))
+        values = np.load(tmp_path / f"{name}.npy").reshape(8, 8, 3)
+        np.save(tmp_path / f"{name}.npy", values)
+    assert translate(colour, tmp_path, tmp_path / "out") == 0
+    out = capsys.readouterr().out
+    assert f"{tmp_path}/light.npy: no value is below 0" in out
+    assert "dark.npy" not in out
+
+
+def test_nothing_that_could_be_translated_leaves_no_page(colour, tmp_path, capsys):
+    (tmp_path / "a.png").touch()
+    (tmp_path / "b.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "c.png").symlink_to(tmp_path / "c.png")
+    assert translate(colour, tmp_path, tmp_path / "out") == 2
+    out, err = capsys.readouterr()
+    assert PAGE not in out
+    assert f"{tmp_path}/b.png: No such file or directory" in err
+    assert f"{tmp_path}/c.png: Too many levels of symbolic links" in err
+    assert "3 of 3 files could not be translated" in err
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {WRITTEN}
+
+
+def test_the_page_shows_samples_and_failures(colour, tmp_path):
+    (tmp_path / "<b>.png").touch()
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    assert translate(colour, tmp_path, tmp_path / "out", samples=2) == 2
+    page = (tmp_path / "out" / PAGE).read_text()
+    assert [page.count(f"<span>{kind}</span>") for kind in ("before", "sample 1", "sample 2")] == [
+        1,
+        1,
+        1,
+    ]
+    assert "Not translated: 1" in page
+    assert "&lt;b&gt;.png: cannot be read" in page
+
+
+def test_what_was_translated_before_it_was_stopped_is_on_the_page(colour, tmp_path, monkeypatch):
+    for place in range(3):
+        Image.fromarray(noise(8, 8 * place + 8)).save(tmp_path / f"{place}.png")
+    write, count = translating.write_outputs, []
+
+    def stopped(*arguments):
+        if count:
+            raise SystemExit(130)
+        count.append(write(*arguments))
+
+    monkeypatch.setattr(translating, "write_outputs", stopped)
+    with pytest.raises(SystemExit):
+        translate(colour, tmp_path, tmp_path / "out")
+    page = (tmp_path / "out" / PAGE).read_text()
+    assert page.count("<figure") == 1
+    assert "Stopped when 1 of 3 were translated" in page
+
+
+def test_bad_files_are_named_and_the_rest_is_done(colour, tmp_path, capsys):
+    folder = tmp_path / "in"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "empty.png").touch()
+    (folder / "text.png").write_text("hello")
+    (folder / "cut.jpg").write_bytes(jpeg()[:400])
+    (folder / "notes.txt").write_text("no image")
+    (folder / ".hidden.png").write_bytes(b"")
+    for name in ("a.jpg", "sub/b ü\n.jpg"):
+        (folder / name).write_bytes(jpeg(16, 24))
+    assert translate(colour, folder, tmp_path / "out") == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 4
+    for name in ("empty.png", "text.png", "cut.jpg"):
+        assert sum(f"{folder}/{name}: cannot be read" in line for line in lines) == 1
+    assert "3 of 5 files could not be translated" in lines[-1]
+    outputs = {str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.png")}
+    assert outputs == {"a.png", "sub/b ü\n.png"}
+
+
+def test_what_is_translated_and_where_it_goes(tmp_path, capsys):
+    for name in ("a.png", "a.jpg", "b.PNG", "deep/er/c.webp", "deep/d.npy", "out/old.png", "x.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+
+    def names(source, output="out"):
+        return [job.name for job in find_jobs(str(tmp_path / source), tmp_path / output)]
+
+    assert "give a folder of its own" in refusal(names, "")  # for out/old.png might be lost
+    # They came out the last time, which was cut short.
+    (tmp_path / "out" / WRITTEN).write_text(f'"old.png"\n"{PAGE}"\n"hal')
+    everything = ["a.jpg", "a.png", "b", "deep/d", "deep/er/c"]
+    assert names("") == names("", "new1") == names("**") == names("**/*") == everything
+    assert "passed over 1 file that came out of translate" in capsys.readouterr().out
+    (tmp_path / "out" / PAGE).touch()
+    assert names("out", "new4") == names("out/*", "new5") == ["old"]  # it is meant now
+    assert "give a folder of its own" in refusal(names, "out/old.png")
+    assert names("deep/../*.PNG", "new2") == ["b"]
+    assert names("a.png") == ["a"]
+    assert names("*.png") == ["a"]
+    assert names("deep/**/*.webp") == ["er/c"]
+    assert names("**/c.*") == ["deep/er/c"]
+    nowhere = tmp_path / "new"
+    assert "does not exist" in refusal(find_jobs, str(tmp_path / "z.png"), nowhere)
+    assert "holds no images" in refusal(find_jobs, str(tmp_path / "*.gif"), nowhere)
+    (tmp_path / "void").mkdir()
+    assert "holds no images" in refusal(find_jobs, str(tmp_path / "void"), nowhere)
+    assert "give a folder of its own" in refusal(find_jobs, str(tmp_path), tmp_path)
+    assert "give a folder of its own" in refusal(find_jobs, str(tmp_path), tmp_path / "deep" / "er")
+    nowhere.mkdir()
+    (nowhere / "d.png").touch()
+    deep = str(tmp_path / "deep")
+    assert "new/d.png is there, and not from here" in refusal(find_jobs, deep, nowhere)
+    assert "is a file" in refusal(find_jobs, str(tmp_path), tmp_path / "x.txt")
+    assert "is called like a file" in refusal(find_jobs, str(tmp_path), tmp_path / "new.png")
+
+
+def test_links_in_circles_are_followed_once(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a.png").touch()
+    (tmp_path / "deep" / "loop").symlink_to(tmp_path)
+    (tmp_path / "deep" / "loop2").symlink_to(tmp_path)  # with two, there are 2^40 ways
+    (tmp_path / "a_link").symlink_to(tmp_path / "deep")
+    (tmp_path / "also.png").symlink_to(tmp_path / "deep" / "a.png")
+    for source in (tmp_path, f"{tmp_path}/**/*.png"):
+        jobs = find_jobs(str(source), tmp_path / "out")
+        assert [job.name for job in jobs] == ["a_link/a", "also", "deep/a"]
+    jobs = find_jobs(f"{tmp_path}/*k/*.png", tmp_path / "out")
+    assert [job.name for job in jobs] == ["a_link/a"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("**", ["a.png", "b/c.png", "b/d/e.png"]),
+        ("**/*.png", ["a.png", "b/c.png", "b/d/e.png"]),
+        ("*/*.png", ["b/c.png"]),
+        ("b/**/*.png", ["b/c.png", "b/d/e.png"]),
+        ("**/d/*", ["b/d/e.png"]),
+        ("**/.h/*", [".h/x.png", "b/.h/y.png"]),
+        (".h/*", [".h/x.png"]),
+        ("*/.*/*", ["b/.h/y.png"]),
+        ("[ab].png", ["a.png"]),
+        ("?/?.png", ["b/c.png"]),
+    ],
+)
+def test_patterns_are_those_of_the_shell(tmp_path, pattern, found):
+    for name in ("a.png", "b/c.png", "b/d/e.png", ".h/x.png", "b/.h/y.png", ".z.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    # Python's own ** takes no files, and every folder below.
+    own = glob.glob(
+        pattern.removesuffix("**") + "**/*.png" if pattern == "**" else pattern,
+        root_dir=tmp_path,
+        recursive=True,
+    )
+    root, files = listed(f"{tmp_path}/{pattern}")
+    assert sorted(str(path.relative_to(tmp_path)) for path in files) == sorted(own) == found
+
+
+def test_no_more_folders_are_read_than_a_pattern_needs(tmp_path, monkeypatch):
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "a.png").touch()
+    read, scandir = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: read.append(str(path)) or scandir(path))
+    assert len(listed(f"{tmp_path}/*.png")[1]) == 1
+    assert read == [str(tmp_path)]
+
+
+def test_names_that_are_no_text_are_told(colour, tmp_path, capsys):
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    Image.fromarray(RGB).save(os.fsdecode(bytes(tmp_path) + b"/\xff.png"))
+    for _ in range(2):
+        assert translate(colour, tmp_path, tmp_path / "out") == 2
+        assert "\\udcff.png: its name is not UTF-8; rename it" in capsys.readouterr().err
+    assert (tmp_path / "out" / "a.png").exists()
+
+
+def test_an_output_that_cannot_be_written_is_named_and_the_rest_is_done(colour, tmp_path, capsys):
+    for name in ("a", "b"):
+        Image.fromarray(RGB).save(tmp_path / f"{name}.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.png").mkdir()
+    (tmp_path / "out" / WRITTEN).write_bytes(b'"a.png"\n\xff\n')
+    assert translate(colour, tmp_path / "?.png", tmp_path / "out") == 2
+    assert f"{tmp_path}/out/a.png: cannot be written (Is a directory)" in capsys.readouterr().err
+    assert (tmp_path / "out" / "b.png").is_file()
+
+
+def test_a_full_disk_ends_it_in_one_line(colour, tmp_path, monkeypatch):
+    for place in range(3):
+        Image.fromarray(noise(8, 8 * place + 8)).save(tmp_path / f"{place}.png")
+    encode, count = translating.encoded, []
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def fills(*arguments):
+        count.append(arguments)
+        return encode(*arguments) if len(count) == 1 else full()
+
+    monkeypatch.setattr(translating, "encoded", fills)
+    monkeypatch.setattr(translating, "write_page", full)
+    message = refusal(lambda: translate(colour, tmp_path, tmp_path / "out"))
+    assert f"{tmp_path}/out/1.png: cannot be written (No space left on device); mend" in message
+    assert len(count) == 2
+
+
+def test_files_of_others_are_never_replaced(colour, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / "in" / name).write_bytes(jpeg(8, 8))
+    out = tmp_path / "out"
+    assert translate(colour, tmp_path / "in" / "a.jpg", out) == 0
+    assert translate(colour, tmp_path / "in" / "a.jpg", out) == 0  # its own, again
+    for name, options in (
+        ("b.png", {}),
+        ("a_sample2.png", {"samples": 2}),
+    ):
+        (out / name).write_bytes(b"somebody else's")
+        message = refusal(
+            lambda options=options: translate(colour, tmp_path / "in", out, **options)
+        )
+        assert f"{name} is there, and not from here" in message
+        assert (out / name).read_bytes() == b"somebody else's"
+        (out / name).unlink()
+    # Not even where something of that name might have come out, and did not.
+    (tmp_path / "in" / "c.jpg").touch()
+    assert translate(colour, tmp_path / "in", out) == 2
+    for name in ("c.png", "a.npy"):
+        (out / name).write_bytes(b"mine")
+        message = refusal(lambda: translate(colour, tmp_path / "in", out))
+        assert f"{name} is there, and not from here" in message
+        (out / name).unlink()
+    (tmp_path / "in" / "c.jpg").unlink()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / PAGE).write_text("a page of mine")
+    message = refusal(lambda: translate(colour, tmp_path / "in", tmp_path / "mine"))
+    assert f"{PAGE} is there, and not from here" in message
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "sub").symlink_to(tmp_path / "mine")
+    (tmp_path / "in" / "sub").mkdir()
+    (tmp_path / "in" / "sub" / "c.jpg").write_bytes(jpeg(8, 8))
+    message = refusal(lambda: translate(colour, tmp_path / "in", tmp_path / "linked"))
+    assert "lies elsewhere" in message
+
+
+def test_decoders_that_start_programs_are_not_asked(colour, tmp_path, capsys):
+    (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n")
+    assert translate(colour, tmp_path / "a.png", tmp_path / "out") == 2
+    assert "cannot be read as an image (cannot identify" in capsys.readouterr().err
+
+
+def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(colour, tmp_path, capsys):
+    Image.new("1", (20_000, 10_000)).save(tmp_path / "a.png")
+    assert translate(colour, tmp_path / "a.png", tmp_path / "out") == 2
+    assert "20000x10000 is more than 100,000,000 pixels" in capsys.readouterr().err
+
+
+def test_dropout_is_of_seed_and_sample_or_absent(colour, tmp_path):
+    pixels = noise(32, 32)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    values = pixels / np.float32(127.5) - 1
+
+    def outputs(name, **options):
+        assert translate(colour, tmp_path / "a.png", tmp_path / name, **options) == 0
+        return {p.stem: np.asarray(opened(p), int) for p in (tmp_path / name).glob("*.png")}
+
+    drawn = outputs("drawn", samples=3, seed=5)
+    assert sorted(drawn) == ["a_sample1", "a_sample2", "a_sample3"]
+    for place in range(3):
+        wanted = as_bytes(expected(colour, values, 5, place))
+        assert np.abs(drawn[f"a_sample{place + 1}"] - wanted).max() <= 1
+    assert np.abs(drawn["a_sample1"] - drawn["a_sample2"]).max() > 10
+    np.testing.assert_array_equal(outputs("again", seed=5)["a"], drawn["a_sample1"])
+    still = outputs("still", noisy=False, seed=5)["a"]
+    np.testing.assert_array_equal(still, outputs("still2", noisy=False)["a"])
+    _, config, params = colour
+    plain = jax.jit(make_generator(config).apply)({"params": params}, values[None])[0]
+    assert np.abs(still - as_bytes(np.asarray(plain))).max() <= 1
+    assert "they are all alike" in refusal(
+        lambda: translate(colour, tmp_path / "a.png", tmp_path / "x", samples=2, noisy=False)
+    )
+
+
+def test_channels_of_the_run(tmp_path):
+    workdir = tmp_path / "run"
+    config, _ = make_run(workdir, input_channels=1, target_channels=4)
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    Image.fromarray(RGB).convert("L").save(tmp_path / "b.png")
+    cv2.imwrite(str(tmp_path / "c.png"), DEEP[..., ::-1])
+    assert translate_files(config, workdir, str(tmp_path / "*.png"), tmp_path / "out", How()) == 0
+    images = {path.stem: opened(path) for path in (tmp_path / "out").glob("*.png")}
+    assert images["a"].mode == images["b"].mode == "RGBA"
+    assert cv2.imread(str(tmp_path / "out" / "c.png"), -1).shape == (24, 40, 4)
+    difference = np.asarray(images["a"], int) - np.asarray(images["b"], int)
+    assert np.abs(difference).max() <= 8  # Pillow rounds the grey
+
+
+def test_a_run_of_other_channels_than_images_have_takes_arrays(tmp_path):
+    workdir = tmp_path / "run"
+    config, _ = make_run(workdir, input_channels=2, target_channels=5)
+    np.save(tmp_path / "a.npy", noise(16, 16, 2))
+    Image.fromarray(RGB).save(tmp_path / "b.png")
+    assert translate_files(config, workdir, str(tmp_path / "a.npy"), tmp_path / "out", How()) == 0
+    assert np.load(tmp_path / "out" / "a.npy").shape == (16, 16, 5)
+    assert not (tmp_path / "out" / "a.png").exists()
+    assert translate_files(config, workdir, str(tmp_path / "b.png"), tmp_path / "out", How()) == 2
+
+
+def test_tiles_of_a_pointwise_network_leave_no_seam():
+    image = np.random.default_rng(0).standard_normal((70, 45, 3)).astype(np.float32)
+    for side in (16, 32, 64):
+        found = by_tiles(np.tanh, image, side)
+        np.testing.assert_allclose(found, np.tanh(image), atol=1e-6)
+
+
+def test_tiles_cover_the_image_and_fade_into_each_other():
+    for length, side in ((64, 64), (65, 64), (500, 64), (111, 16)):
+        places = starts(length, side)
+        assert (places[0], places[-1]) == (0, length - side)
+        assert all(b - a <= side - side // 4 for a, b in zip(places, places[1:], strict=False))
+    weight = ramp(16)
+    np.testing.assert_allclose(weight[:5], [0.125, 0.375, 0.625, 0.875, 1])
+    np.testing.assert_array_equal(weight, weight[::-1])
+    one = padded(np.ones((1, 1, 3), np.float32), 8, 8)[0]
+    np.testing.assert_array_equal(one, np.ones((8, 8, 3)))
+
+
+def test_a_large_image_by_tiles_is_of_its_size_and_without_seams(colour, tmp_path):
+    y, x = np.mgrid[:90, :130] / 20
+    smooth = np.stack([np.sin(x), np.cos(y), np.sin(x + y)], -1).astype(np.float32)
+    np.save(tmp_path / "a.npy", smooth)
+    for name, tile in (("whole", None), ("tiles", 64)):
+        assert translate(colour, tmp_path / "a.npy", tmp_path / name, tile=tile, noisy=False) == 0
+    whole, tiles = (np.load(tmp_path / name / "a.npy") for name in ("whole", "tiles"))
+    assert whole.shape == tiles.shape == (90, 130, 3)
+    for axis in (0, 1):  # no seams: no line jumps further than any within the whole
+        jumps = [np.abs(np.diff(y, axis=axis)).mean((1 - axis, 2)) for y in (whole, tiles)]
+        assert jumps[1].max() < 1.5 * jumps[0].max()
+    assert "give 64" in refusal(
+        lambda: translate(colour, tmp_path / "a.npy", tmp_path / "x", tile=60)
+    )
+
+
+def test_images_may_be_scaled_to_the_size_of_training_and_back(colour, tmp_path):
+    y, x = np.mgrid[:64, :96] / 40
+    smooth = np.stack([np.sin(x), np.cos(y), np.sin(x + y)], -1).astype(np.float32)
+    np.save(tmp_path / "a.npy", smooth)
+    assert translate(colour, tmp_path / "a.npy", tmp_path / "out", resize=True) == 0
+
+    def at(image, *size):  # by Pillow, channel by channel
+        channels = (Image.fromarray(image[..., n]).resize(size, 3) for n in range(3))
+        return np.clip(np.stack(list(map(np.asarray, channels)), -1), -1, 1)
+
+    wanted = at(expected(colour, at(smooth, 32, 32)), 96, 64)
+    assert wanted.std() > 0.1
+    np.testing.assert_allclose(np.load(tmp_path / "out" / "a.npy"), wanted, atol=1e-5)
+    message = refusal(lambda: translate(colour, tmp_path / "a.npy", tmp_path, resize=True, tile=64))
+    assert "give one of them" in message
+
+
+def test_from_the_command_line(colour, tmp_path):
+    workdir, *_ = colour
+    (tmp_path / "a.jpg").write_bytes(jpeg(16, 24))
+    where = (f"--workdir={workdir}", f"--input={tmp_path}", f"--output={tmp_path / 'out'}")
+    status, out, err = run("translate", *where, "--seed=3", "--samples=2", "--tile=8")
+    assert (status, err) == (0, "")
+    assert "1 image in" in out
+    assert {path.name for path in (tmp_path / "out").glob("*.png")} == {
+        "a_sample1.png",
+        "a_sample2.png",
+    }
+    refused("--input: translate needs one", "translate", where[0])
+    refused("config.json: not found", "translate", f"--workdir={tmp_path}", *where[1:])
+    refused("model.features", "translate", *where, "--config.model.features=9")
+    refused("no checkpoint 7", "translate", *where, "--step=7")

@@ -1,0 +1,282 @@
+"""What is exported computes the same elsewhere: without this package, and at other sizes."""
+
+import importlib.util
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from helpers.command_line import refused, run
+from helpers.refusals import refusal
+from helpers.states import state_of
+from jax import export as jax_export
+from safetensors import safe_open
+from safetensors.numpy import load_file
+
+from pix2pix_jax.checkpoints.reader import read_network
+from pix2pix_jax.cli.main import FORMATS as FLAGS
+from pix2pix_jax.config import PRESETS, Config, Data, Model, preset
+from pix2pix_jax.config.files import read_config
+from pix2pix_jax.config.resolve import resolve
+from pix2pix_jax.gan.networks import make_generator
+from pix2pix_jax.interop import export as exporting
+from pix2pix_jax.interop.import_weights import import_weights, write_run
+from pix2pix_jax.models.unet import translate
+
+needs_onnx = pytest.mark.skipif(
+    importlib.util.find_spec("onnxruntime") is None, reason="pip install -e '.[onnx]'"
+)
+FORMATS = [kind for kind in exporting.WRITERS if kind != "onnx" or not needs_onnx.args[0]]
+SOURCE = "somewhere/on/this/machine"
+
+
+def config_of(like="paper", **model):
+    data = Data(
+        name="folder", source=SOURCE, data_dir=SOURCE, image_size=(32, 32), input_channels=1
+    )
+    small = Model(features=8, depth=5, discriminator="patch16", discriminator_features=4)
+    config = preset(like, Config(data=data, model=small))
+    return resolve(replace(config, model=replace(config.model, **model)))
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A run, and its generator in every format."""
+    folder = tmp_path_factory.mktemp("exported")
+    config = config_of()
+    state = state_of(config)
+    write_run(folder / "run", config, state)
+    for kind in FORMATS:
+        path = folder / f"generator.{kind}"
+        assert exporting.export(config, folder / "run", path, kind, "newest", None) == 0
+    return folder, config, state
+
+
+def images(b, h, w, c=1):
+    return np.random.default_rng(1).uniform(-1, 1, (b, h, w, c)).astype(np.float32)
+
+
+def expected(config, state, x):
+    y = translate(make_generator(config), state.generator.params, x, None)
+    assert np.std(y) > 0.1
+    return np.asarray(y)
+
+
+ALONE = """
+import sys
+import numpy as np
+from jax import export
+with open("generator.stablehlo", "rb") as file:
+    generator = export.deserialize(bytearray(file.read()))
+np.save("output.npy", generator.call(np.load("image.npy")))
+assert "pix2pix_jax" not in sys.modules
+"""
+
+
+@pytest.mark.parametrize("shape", [(1, 32, 32), pytest.param((3, 64, 96), marks=pytest.mark.slow)])
+def test_stablehlo_runs_without_this_package(exported, shape):
+    folder, config, state = exported
+    np.save(folder / "image.npy", images(*shape))
+    subprocess.run([sys.executable, "-c", ALONE], cwd=folder, check=True)
+    wanted = expected(config, state, images(*shape))
+    np.testing.assert_allclose(np.load(folder / "output.npy"), wanted, atol=1e-5)
+
+
+def test_stablehlo_is_for_three_kinds_of_device(exported):
+    content = (exported[0] / "generator.stablehlo").read_bytes()
+    reloaded = jax_export.deserialize(bytearray(content))
+    assert reloaded.platforms == ("cpu", "cuda", "tpu")
+    for lowering in ("stablehlo.dot_general", "stablehlo.convolution"):  # of a CPU, and of a TPU
+        assert lowering in reloaded.mlir_module()
+    with pytest.raises(ValueError, match="32"):
+        reloaded.call(images(1, 40, 32))
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_no_place_on_this_machine_stands_in_a_file(exported, kind):
+    folder, config, _ = exported
+    assert SOURCE in config.data.source
+    content = (folder / f"generator.{kind}").read_bytes()
+    for place in (SOURCE, str(Path(exporting.__file__).parents[2]), "site-packages", "layers.py"):
+        assert place.encode() not in content
+
+
+def test_every_format_is_offered():
+    assert tuple(exporting.WRITERS) == FLAGS
+
+
+def run_onnx(path, x):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    [y] = session.run(None, {"image": x.transpose(0, 3, 1, 2)})
+    return y.transpose(0, 2, 3, 1), session
+
+
+@needs_onnx
+@pytest.mark.parametrize("shape", [(1, 32, 32), (3, 64, 96)])
+def test_onnx_takes_any_number_and_size(exported, shape):
+    folder, config, state = exported
+    found, session = run_onnx(folder / "generator.onnx", images(*shape))
+    np.testing.assert_allclose(found, expected(config, state, images(*shape)), atol=1e-5)
+    assert session.get_inputs()[0].shape == ["b", 1, "h", "w"]
+    assert session.get_modelmeta().custom_metadata_map["step"] == "0"
+
+
+VARIANTS = [config_of(like) for like in PRESETS] + [
+    config_of(norm="none"),
+    config_of(norm="instance", norm_affine=False, bias="all", depth=4),
+    config_of(generator="encoder_decoder"),
+    config_of(depth=2),
+    config_of(depth=1),
+]
+
+
+@needs_onnx
+@pytest.mark.parametrize("config", VARIANTS)
+def test_onnx_of_every_kind_of_generator(config, tmp_path):
+    state, path = state_of(config), tmp_path / "generator.onnx"
+    exporting.write_onnx(path, config, make_generator(config), state.generator.params, {})
+    x = images(2, 64, 32)
+    found, _ = run_onnx(path, x)
+    y = translate(make_generator(config), state.generator.params, x, None)
+    assert np.std(y) > 0.01
+    np.testing.assert_allclose(found, y, atol=2e-5)
+
+
+def test_safetensors_come_back_as_the_run_they_were(exported, tmp_path):
+    folder, config, state = exported
+    judge, path = tmp_path / "D.safetensors", tmp_path / "G.safetensors"
+    assert exporting.export(config, folder / "run", path, "safetensors", 0, judge) == 0
+    with safe_open(path, "numpy") as file:
+        names = set(file.keys())
+        assert file.metadata()["step"] == "0"
+    assert {"down1.kernel", "down2_norm.scale", "up5.bias"} <= names
+    import_weights(path, judge, tmp_path / "back", None, lambda config: config)
+    data = replace(config.data, source=None, data_dir=Data().data_dir)
+    found = read_config(tmp_path / "back" / "config.json")
+    model = replace(config.model, bottleneck_norm=False)  # as it was, whatever size comes
+    assert asdict(found) == asdict(replace(config, data=data, model=model))
+    again = tmp_path / "G2.safetensors", tmp_path / "D2.safetensors"
+    back = tmp_path / "back"
+    assert exporting.export(found, back, again[0], "safetensors", 0, again[1]) == 0
+    for file, before in zip(again, (path, judge), strict=True):
+        jax.tree.map(np.testing.assert_array_equal, load_file(file), load_file(before))
+
+
+def test_a_discriminator_of_ours_beside_another_generator(exported, tmp_path):
+    folder, config, state = exported
+    args = (config, folder / "run", tmp_path / "G.pth", "pth", 0, None)
+    exporting.export(*args)
+    judge = tmp_path / "D.safetensors"
+    exporting.export(config, folder / "run", tmp_path / "G.safetensors", "safetensors", 0, judge)
+    import_weights(tmp_path / "G.pth", judge, tmp_path / "run", None, lambda config: config)
+    found = read_config(tmp_path / "run" / "config.json")
+    assert (found.model.discriminator, found.model.discriminator_features) == ("patch16", 4)
+    params = read_network(tmp_path / "run", found, 0, "discriminator")[1]
+    jax.tree.map(np.testing.assert_array_equal, params, state.discriminator.params)
+    swapped = (judge, tmp_path / "G.safetensors", tmp_path / "x", None, lambda config: config)
+    assert "D.safetensors: holds a discriminator; give" in refusal(import_weights, *swapped)
+    other = config_of(norm="instance", norm_affine=False, bias="all")
+    write_run(tmp_path / "other", other, state_of(other))
+    args = (other, tmp_path / "other", tmp_path / "H.safetensors", "safetensors", 0, None)
+    exporting.export(*args)
+    args = (tmp_path / "H.safetensors", judge, tmp_path / "x", None, lambda config: config)
+    message = refusal(import_weights, *args)
+    assert "D.safetensors: was trained with model.norm batch; the generator has instance" in message
+
+
+@pytest.mark.parametrize("normed", [None, True])
+def test_weights_may_be_used_at_another_size(normed, tmp_path):
+    """Where there is a norm at the bottleneck by the image's size, there stays none, or one."""
+    config = config_of(depth=5, bottleneck_norm=normed)
+    write_run(tmp_path / "run", config, state_of(config))
+    path = tmp_path / "G.safetensors"
+    exporting.export(config, tmp_path / "run", path, None, 0, None)
+    data = replace(config.data, image_size=(64, 64), load_size=None)
+    base = replace(config, data=data, model=replace(config.model, depth=None, bottleneck_norm=None))
+    import_weights(path, None, tmp_path / "back", base, lambda config: config)
+    found = read_config(tmp_path / "back" / "config.json")
+    assert (found.data.image_size, found.model.bottleneck_norm) == ((64, 64), bool(normed))
+
+
+def test_a_file_that_computes_otherwise_is_not_left(exported, tmp_path, monkeypatch):
+    folder, config, _ = exported
+    monkeypatch.setattr(exporting, "compare", lambda *_: 0.5)
+    args = (config, folder / "run", tmp_path / "G.pth", "pth", "newest", tmp_path / "D.pth")
+    message = refusal(exporting.export, *args)
+    assert "was not written, since what it computes is 5.0e-01 from what JAX does" in message
+    monkeypatch.setattr(exporting, "compare", lambda *_: np.nan)
+    refusal(exporting.export, *args)
+    found = iter([0.0, 0.5])  # the discriminator alone
+    monkeypatch.setattr(exporting, "compare", lambda *_: next(found))
+    assert "D.pth: was not written" in refusal(exporting.export, *args)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bias_that_they_have_not_is_told_by_its_place(tmp_path):
+    config = config_of(discriminator="pixel")
+    state = state_of(config)
+    write_run(tmp_path / "run", config, state)
+    args = (config, tmp_path / "run", tmp_path / "G.pth", "pth", "newest", tmp_path / "D.pth")
+    message = refusal(exporting.export, *args)
+    assert "D.pth: has a bias in logits, for which the PyTorch code has no place" in message
+    assert {path.name for path in tmp_path.iterdir()} == {"run"}
+
+
+def test_compare_tells_two_networks_apart(exported):
+    _, config, state = exported
+    module, params = make_generator(config), state.generator.params
+    same = exporting.one_by_one(module, params)
+    assert exporting.compare(config, module, params, same) < 1e-6
+    other = jax.tree.map(lambda leaf: 1.01 * leaf, params)
+    assert exporting.compare(config, module, params, exporting.one_by_one(module, other)) > 1e-4
+
+
+def test_what_a_file_cannot_hold_is_refused(exported, tmp_path):
+    folder, config, _ = exported
+    for like in ("tf_tutorial", "keras_tutorial"):
+        write_run(tmp_path / like, config_of(like), state_of(config_of(like)))
+        args = (config_of(like), tmp_path / like, tmp_path / "G.pth", "pth", "newest", None)
+        assert "in the PyTorch code" in refusal(exporting.export, *args)
+    args = (config, folder / "run", tmp_path / "G.onnx", "onnx", "newest", tmp_path / "D")
+    assert "--discriminator: goes with" in refusal(exporting.export, *args)
+    args = (config, folder / "run", tmp_path, "onnx", "newest", None)
+    assert "is a folder" in refusal(exporting.export, *args)
+    assert not (tmp_path / "G.pth").exists()
+
+
+@pytest.mark.slow
+def test_from_the_command_line(exported, tmp_path):
+    folder, *_ = exported
+    run_of = f"--workdir={folder / 'run'}"
+    files = f"--output={tmp_path / 'G.pth'}", f"--discriminator={tmp_path / 'D.pth'}"
+    status, out, err = run("export", run_of, *files, "--format=pth")
+    assert (status, err) == (0, "")
+    assert len(out.splitlines()) == 2
+    weights = f"--weights={tmp_path / 'G.pth'}", files[1], f"--workdir={tmp_path / 'back'}"
+    status, out, err = run("import", *weights, "--config.data.direction=BtoA")
+    assert (status, err) == (0, "")
+    assert "unet of depth 5, 8 features, 1 to 3 channels, batch norm; patch16" in out
+    refused("holds a run already", "import", *weights)
+    refused("--format: give one of", "export", run_of, f"--output={tmp_path / 'G.pt'}")
+    refused("G.pth is there already", "export", run_of, files[0])  # a suffix says which
+    refused("is a folder; give a file", "export", run_of, f"--output={tmp_path}")
+    other = f"--output={tmp_path / 'G.safetensors'}"
+    refused("D.pth would be safetensors by another suffix", "export", run_of, other, files[1])
+    refused("--output: export needs", "export", run_of, "--format=onnx")
+    refused("--weights: give", "import", weights[2])
+    new = f"--output={tmp_path / 'new'}"
+    refused("no checkpoint 3", "export", run_of, new, "--format=onnx", "--step=3")
+    refused("G.pth would be onnx by another suffix", "export", run_of, files[0], "--format=onnx")
+    refused(
+        "is the generator's",
+        "export",
+        run_of,
+        new,
+        "--format=pth",
+        new.replace("output", "discriminator"),
+    )

@@ -1,0 +1,301 @@
+"""Weights of the PyTorch code in and out: the same numbers on both sides, and nothing is run."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+from helpers.refusals import refusal
+
+torch = pytest.importorskip("torch", reason="needs PyTorch: pip install -e '.[parity]'")
+
+from helpers.torch_blocks import Generator, Patches, Pixels, stirred  # noqa: E402
+from helpers.torch_reference import nchw  # noqa: E402
+from safetensors.numpy import save_file  # noqa: E402
+
+from pix2pix_jax.checkpoints.reader import read_network  # noqa: E402
+from pix2pix_jax.config import Config, resolve  # noqa: E402
+from pix2pix_jax.config.files import (  # noqa: E402
+    override,
+    read_config,
+)
+from pix2pix_jax.gan.networks import (  # noqa: E402
+    make_discriminator,
+    make_generator,
+)
+from pix2pix_jax.gan.state import create_state  # noqa: E402
+from pix2pix_jax.interop.import_weights import (  # noqa: E402
+    import_weights,
+    read_tensors,
+)
+from pix2pix_jax.interop.torch_names import (  # noqa: E402
+    check_theirs,
+    discriminator_fields,
+    discriminator_names,
+    from_torch,
+    generator_names,
+    to_torch,
+)
+from pix2pix_jax.interop.torch_reader import read_pth  # noqa: E402
+from pix2pix_jax.interop.torch_writer import write_pth  # noqa: E402
+
+
+def saved(network, path, prefix="", legacy=False):
+    state = {prefix + name: value for name, value in network.state_dict().items()}
+    torch.save(state, path, _use_new_zipfile_serialization=not legacy)
+    return path
+
+
+def imported(tmp_path, weights, discriminator=None, base=None, **fields):
+    workdir = tmp_path / "run"
+    finish = lambda config: override(config, fields)  # noqa: E731
+    assert import_weights(weights, discriminator, workdir, base, finish) == 0
+    config = read_config(workdir / "config.json")
+    return workdir, config, read_network(workdir, config, "newest")[1]
+
+
+def image(*shape, seed=0):
+    return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
+
+
+GENERATORS = {
+    "unet_256": ({"features": 8}, "", False),
+    "unet_128, from several GPUs": ({"depth": 7, "features": 8}, "module.", False),
+    "grey, depth 6, ngf 32, an old file": (
+        {"inputs": 1, "outputs": 1, "depth": 6, "features": 32},
+        "",
+        True,
+    ),
+    "instance norm": ({"depth": 5, "features": 8, "norm": "instance", "inputs": 4}, "", False),
+    "no norm": ({"depth": 5, "features": 8, "norm": "none", "outputs": 1}, "", False),
+}
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_a_generator_translates_as_it_did(tmp_path, name):
+    options, prefix, legacy = GENERATORS[name]
+    network = stirred(Generator(**options))
+    weights = saved(network, tmp_path / "latest_net_G.pth", prefix, legacy)
+    _, config, params = imported(tmp_path, weights)
+    depth, inputs = options.get("depth", 8), options.get("inputs", 3)
+    assert config.data.image_size == (2**depth, 2**depth)
+    assert (config.model.depth, config.model.features) == (depth, options["features"])
+    assert config.model.norm == options.get("norm", "batch")
+    assert (config.model.dropout, config.model.dropout_blocks) == (0.5, "middle")
+    for side in (2**depth, 2 ** (depth + 1)) if depth < 8 else (2**depth,):
+        x = image(1, side, side, inputs)
+        with torch.no_grad():
+            expected = network(nchw(x)).numpy().transpose(0, 2, 3, 1)
+        found = jax.jit(make_generator(config).apply)({"params": params}, x)
+        assert expected.std() > 0.02
+        np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+DISCRIMINATORS = {
+    "patch16": Patches(layers=1, features=8),
+    "patch34": Patches(layers=2, features=8),
+    "patch70": Patches(features=8),
+    "patch142": Patches(layers=4, features=4),
+    "image286": Patches(layers=5, features=4),
+    "pixel": Pixels(features=8),
+}
+
+
+def judged(tmp_path, network, **generator):
+    """The config and parameters of an imported discriminator."""
+    weights = saved(stirred(Generator(depth=7, features=4, **generator)), tmp_path / "G.pth")
+    path = saved(stirred(network), tmp_path / "D.pth", "module.")
+    tensors, _ = read_tensors(path, "discriminator")
+    imported(tmp_path, weights, tmp_path / "D.pth")
+    config = read_config(tmp_path / "run" / "config.json")
+    template = jax.eval_shape(lambda: create_state(config)).discriminator.params
+    names = discriminator_names(config.model.discriminator)
+    return config, from_torch(tensors, names, template, config.model)
+
+
+def agree(config, params, network, x):
+    with torch.no_grad():
+        expected = network(nchw(x)).numpy().transpose(0, 2, 3, 1)
+    found = jax.jit(make_discriminator(config).apply)({"params": params}, x)
+    assert expected.std() > 0.01
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", DISCRIMINATORS)
+def test_a_discriminator_judges_as_it_did(tmp_path, name):
+    network = DISCRIMINATORS[name]
+    config, params = judged(tmp_path, network)
+    assert config.model.discriminator == name
+    assert config.loss.conditional
+    agree(config, params, network, image(1, 128, 128, 6))
+
+
+def test_an_unconditional_discriminator_with_instance_norm(tmp_path):
+    network = Patches(channels=3, features=8, layers=2, norm="instance")
+    config, params = judged(tmp_path, network, norm="instance")
+    assert not config.loss.conditional
+    agree(config, params, network, image(1, 128, 128, 3))
+
+
+def test_what_is_exported_loads_strictly_and_is_the_same(tmp_path):
+    """There and back: every tensor to the bit, but running averages, which ours have not."""
+    for norm in ("batch", "instance", "none"):
+        for network, names in (
+            (Generator(depth=5, features=4, norm=norm), generator_names(5)),
+            (Patches(features=4, norm=norm), discriminator_names("patch70")),
+            (Pixels(features=4, norm=norm), discriminator_names("pixel")),
+        ):
+            state = read_pth(saved(stirred(network), tmp_path / "in.pth"))
+            config = config_like(norm, network)
+            template = jax.eval_shape(lambda config=config: create_state(config))
+            half = template.generator if isinstance(network, Generator) else template.discriminator
+            ours = from_torch(state, names, half.params, config.model)
+            back = to_torch(ours, names, config.model)
+            write_pth(tmp_path / "out.pth", back)
+            for weights_only in (True, False):
+                loaded = torch.load(tmp_path / "out.pth", weights_only=weights_only)
+                network.load_state_dict(loaded, strict=True)
+            for name, value in loaded.items():
+                assert value.numpy().dtype == state[name].dtype
+                if "running" not in name and "tracked" not in name:
+                    np.testing.assert_array_equal(value.numpy(), state[name])
+
+
+def config_like(norm, network):
+    config = Config()
+    discriminator = "pixel" if isinstance(network, Pixels) else "patch70"
+    model = replace(
+        config.model, features=4, depth=5, norm=norm, discriminator_features=4,
+        norm_affine=norm != "instance", bias="all" if norm == "instance" else "paper",
+        bottleneck_norm=False, discriminator=discriminator,
+    )  # fmt: skip
+    return resolve(replace(config, model=model, data=replace(config.data, image_size=(64, 64))))
+
+
+def test_a_run_may_be_named_by_an_experiment_and_flags(tmp_path):
+    weights = saved(stirred(Generator(depth=5, features=4)), tmp_path / "G.pth")
+    fields = {"data.direction": "BtoA", "model.discriminator": "patch16", "model.dropout": "0"}
+    _, config, _ = imported(tmp_path, weights, None, Config(seed=7), **fields)
+    assert (config.seed, config.data.direction, config.model.dropout) == (7, "BtoA", 0)
+    assert (config.model.discriminator, config.model.depth) == ("patch16", 5)
+    assert config.data.image_size == (256, 256)  # of the experiment, which tensors do not tell
+    assert "holds a run already" in refusal(
+        import_weights, weights, None, tmp_path / "run", None, lambda config: config
+    )
+
+
+def a_generator(**more):
+    return stirred(Generator(depth=5, features=4, **more)).state_dict()
+
+
+def without(state, name):
+    return {key: value for key, value in state.items() if key != name}
+
+
+FIRST = "model.model.0.weight"
+NO_GENERATORS = {
+    "a network": (
+        lambda: Generator(depth=5, features=4),
+        "a whole helpers.torch_blocks.Generator in it",
+    ),
+    "a checkpoint": (
+        lambda: {"epoch": 3, "model": a_generator()},
+        "save one alone: torch.save(torch.load(FILE)['model'], NEW_FILE)",
+    ),
+    "a ResNet": (lambda: {"model.10.conv_block.1.weight": torch.zeros(2)}, "a ResNet generator"),
+    "a discriminator": (lambda: Patches(features=4).state_dict(), "holds a discriminator"),
+    "other tensors": (lambda: {"fc.weight": torch.zeros(2)}, "1 tensors (fc.weight"),
+    "a tensor too few": (
+        lambda: without(a_generator(), "model.model.3.weight"),
+        "holds blocks of a U-Net, not a whole U-Net",
+    ),
+    "no number": (lambda: a_generator() | {FIRST: torch.full((4, 3, 4, 4), torch.nan)}, "finite"),
+    "a bias too few": (
+        lambda: without(a_generator(), "model.model.1.model.2.bias"),
+        "lacks model.model.1.model.2.bias",
+    ),
+    "a tensor too many": (lambda: a_generator() | {"more": torch.zeros(2)}, "has more, for which"),
+    "another width": (
+        lambda: a_generator() | {"model.model.1.model.1.weight": torch.zeros(7, 4, 4, 4)},
+        "has model.model.1.model.1.weight as",
+    ),
+    "a hundred channels": (lambda: a_generator(inputs=100), "data.input_channels: input should be"),
+}
+
+
+@pytest.mark.parametrize("name", NO_GENERATORS)
+def test_a_file_of_something_else_is_told_by_what_it_holds(tmp_path, name):
+    content, expected = NO_GENERATORS[name]
+    torch.save(content(), tmp_path / "G.pth")
+    message = refusal(import_weights, tmp_path / "G.pth", None, tmp_path / "run", None, lambda c: c)
+    assert expected in message
+    assert str(tmp_path / "G.pth") in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_views_and_other_types_are_read_as_they_are(tmp_path):
+    table = torch.arange(24.0).reshape(4, 6)
+    state = {
+        "view": table[1:, ::2].T,
+        "half": table.half(),
+        "brain": table.bfloat16(),
+        "double": table.double(),
+        "count": torch.tensor(3),
+        "empty": torch.zeros(0, 3),
+        "parameter": torch.nn.Parameter(table),
+    }
+    for legacy in (True, False):
+        torch.save(state, tmp_path / "G.pth", _use_new_zipfile_serialization=not legacy)
+        found = read_pth(tmp_path / "G.pth")
+        for name, value in state.items():
+            assert found[name].shape == tuple(value.shape)
+            np.testing.assert_array_equal(found[name].astype(float), value.detach().double())
+
+
+def test_names_of_pytorch_in_safetensors(tmp_path):
+    network = stirred(Generator(depth=5, features=4))
+    tensors = {f"module.{name}": v.numpy() for name, v in network.state_dict().items()}
+    save_file(tensors, tmp_path / "G.safetensors")
+    _, config, params = imported(tmp_path, tmp_path / "G.safetensors")
+    tensors, _ = read_tensors(tmp_path / "G.safetensors", "generator")
+    expected = from_torch(tensors, generator_names(5), params, config.model)
+    jax.tree.map(np.testing.assert_array_equal, params, expected)
+    (tmp_path / "G.safetensors").write_bytes(b"nothing of the sort")
+    assert "cannot be read as safetensors" in refusal(
+        read_tensors, tmp_path / "G.safetensors", "generator"
+    )
+    assert "is a folder" in refusal(read_tensors, tmp_path, "generator")
+
+
+def test_discriminators_that_do_not_fit_are_refused(tmp_path):
+    config = config_like("batch", None)
+    fields = discriminator_fields
+    named = {"model.0.weight": np.zeros((4, 9, 4, 4)), "model.11.weight": np.zeros((1, 8, 4, 4))}
+    middle = {f"model.{n}.weight": np.zeros((4, 4, 4, 4)) for n in (2, 5, 8)}
+    assert "sees 9 channels; with this generator it would see 3, or" in refusal(
+        fields, named | middle, config
+    )
+    deep = stirred(Patches(layers=6, features=2)).state_dict()
+    deep = {name: value.numpy() for name, value in deep.items()}
+    assert "is of n_layers 6; 1 to 5" in refusal(fields, deep, config)
+    assert "not a discriminator" in refusal(fields, {"a": np.zeros(3)}, config)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("leaky_slope", 0.3),
+        ("skip_slope", 0.3),
+        ("norm_epsilon", 1e-3),
+        ("generator", "encoder_decoder"),
+        ("norm_affine", False),
+        ("bias", "all"),
+        ("depth", 4),
+        ("bottleneck_norm", True),
+    ],
+)
+def test_what_pytorch_would_compute_otherwise_is_not_exported(field, value):
+    config = config_like("batch", None)
+    check_theirs(config)
+    wrong = replace(config, model=replace(config.model, **{field: value}))
+    assert f"model.{field}: is {value}" in refusal(check_theirs, wrong)

@@ -1,0 +1,212 @@
+"""Files by hand, without PyTorch: what they hold is told, and nothing in them is run."""
+
+import pickle
+import struct
+import zipfile
+import zlib
+
+import ml_dtypes
+import numpy as np
+import pytest
+from helpers.pth_files import STORAGE, legacy, numbers, pickled, tensor, text, zipped
+from helpers.refusals import refusal
+
+from pix2pix_jax.interop import torch_reader as torch_file
+from pix2pix_jax.interop.torch_reader import read_pth
+from pix2pix_jax.interop.torch_writer import write_pth
+
+
+@pytest.mark.parametrize("write", [zipped, legacy])
+def test_a_tensor_lies_where_its_strides_say(tmp_path, write):
+    path = tmp_path / "G.pth"
+    write(path, pickled(a=tensor((2, 2), (1, 2)), b=tensor((3,), (1,), 1), c=tensor((), (), 2)))
+    found = read_pth(path)
+    np.testing.assert_array_equal(found["a"], [[1, 3], [2, 4]])
+    np.testing.assert_array_equal(found["b"], [2, 3, 4])
+    assert (found["c"].shape, found["c"]) == ((), 3)
+
+
+@pytest.mark.parametrize("write", [zipped, legacy])
+@pytest.mark.parametrize(
+    ("shape", "strides", "offset"),
+    [
+        ((5,), (1,), 0),
+        ((1 << 40,), (0,), 0),
+        ((2, 2), (4, 1), 0),
+        ((2,), (1,), 3),
+        ((2,), (-1,), 1),
+        ((-2,), (1,), 0),
+    ],
+)
+def test_a_tensor_that_reaches_out_of_its_storage_is_refused(
+    tmp_path, write, shape, strides, offset
+):
+    write(tmp_path / "G.pth", pickled(a=tensor(shape, strides, offset)))
+    assert "larger than their storage" in refusal(read_pth, tmp_path / "G.pth")
+
+
+def test_many_tensors_of_one_storage_are_refused(tmp_path):
+    zipped(tmp_path / "G.pth", pickled(**{f"t{n}": tensor((4,), (1,)) for n in range(3)}))
+    assert "larger than their storage" in refusal(read_pth, tmp_path / "G.pth")
+
+
+def test_storages_that_lie_in_one_another_are_refused(tmp_path):
+    """Each is all the rest of the file: a few of them would ask for any memory."""
+    tensors = {f"t{n}": tensor((1,), (1,)).replace(text("0"), text(str(n))) for n in range(50)}
+    path = tmp_path / "G.pth"
+    with path.open("w+b") as file, zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("archive/data.pkl", pickled(**tensors))
+        for n in range(50):
+            archive.writestr(f"archive/data/{n}", STORAGE)
+        end = file.tell()
+        for info in archive.filelist[1:]:
+            file.seek(info.header_offset + 30 + len(info.filename))
+            rest = file.read(end - file.tell())
+            info.file_size = info.compress_size = len(rest)
+            info.CRC = zlib.crc32(rest)
+        file.seek(end)
+    refusal(read_pth, path)
+
+
+class Runs:
+    """Makes a file where it is unpickled by a trusting loader."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_nothing_in_a_file_is_run(tmp_path):
+    mark, path = tmp_path / "mark", tmp_path / "G.pth"
+    content = pickle.dumps({"a": Runs(mark)}, 2)
+    for write in (zipped, legacy):
+        write(path, content)
+        assert "open in it, not only tensors" in refusal(read_pth, path)
+    path.write_bytes(content)
+    assert "is no .pth of PyTorch" in refusal(read_pth, path)
+    assert not mark.exists()
+    pickle.loads(content)["a"].close()
+    assert mark.exists()  # so it could have been
+
+
+def test_nothing_of_ours_can_be_changed_by_a_file(tmp_path):
+    """By BUILD, with what dtypes take, on what a storage's name is unpickled to."""
+    state = pickle.dumps((3, "<", None, None, None, 1, 1, 0), 2)[2:-1]
+    for call in (b"", b")R"):
+        content = pickled(a=b"ctorch\nBFloat16Storage\n" + call + state + b"b")
+        zipped(tmp_path / "G.pth", content)
+        assert str(tmp_path / "G.pth") in refusal(read_pth, tmp_path / "G.pth")
+    assert np.dtype(ml_dtypes.bfloat16).itemsize == 2
+    slots = pickle.dumps((None, {"__defaults__": (7,), "__doc__": "changed"}), 2)[2:-1]
+    for function in (
+        b"ctorch._utils\n_rebuild_tensor_v2\n",
+        b"ctorch._utils\n_rebuild_parameter\n",
+    ):
+        zipped(tmp_path / "G.pth", pickled(a=function + slots + b"b"))
+        assert "not of tensors" in refusal(read_pth, tmp_path / "G.pth")
+    assert torch_file._tensor.__defaults__ is None
+    assert torch_file._tensor.__doc__ is None
+
+
+TWICE = b"K\x01\x85" + 40 * b"2\x86"  # a tuple of one twice, of that twice, and so on
+BOMBS = {
+    "a key that takes for ever to hash": b"\x80\x02}" + TWICE + b"K\x01s.",
+    "many such": b"\x80\x02}(" + TWICE + b"K\x01u.",
+    "a dict of such, given whole": b"\x80\x02(" + TWICE + b"K\x01d.",
+    "a set of such": b"\x80\x04\x8f(" + TWICE + b"\x90.",
+    "a call with such": b"\x80\x02ccollections\nOrderedDict\n(" + TWICE + b"K\x01\x86\x85tR.",
+    "a tensor's shape of such": pickled(
+        a=tensor((4,), (1,)).replace(numbers((4,)), b"(" + TWICE + b"t", 1)
+    ),
+    "memory for all that could be remembered": b"\x80\x02}r\xff\xff\xff\xff.",
+    "bytes of no end": b"\x80\x05\x96" + struct.pack("<Q", 1 << 40) + b".",
+    "numbers of no end": pickled(a=tensor((1 << 60, 1 << 60), (0, 0))),
+    "axes without end": pickled(a=tensor((1,) * 10_000, (1,) * 10_000)),
+    "marks without end": b"\x80\x02" + b"(" * (1 << 21) + b"t" * (1 << 21) + b".",
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+@pytest.mark.parametrize("write", [zipped, legacy])
+def test_a_short_file_takes_neither_long_nor_much(tmp_path, bomb, write):
+    write(tmp_path / "G.pth", BOMBS[bomb])
+    assert str(tmp_path / "G.pth") in refusal(read_pth, tmp_path / "G.pth")
+
+
+A_STATE_DICT = pickled(a=tensor((4,), (1,)))[2:-1]
+OTHERS = {
+    "a list": (pickle.dumps([1.0], 2), "holds a list, not a state dict"),
+    "nothing": (pickle.dumps({}, 2), "holds an empty state dict"),
+    "numbers": (pickle.dumps({"a": 1}, 2), "holds a dict of a, not of tensors; save net."),
+    "no names": (b"\x80\x02}(K\x01" + tensor((4,), (1,)) + b"u.", "holds a dict of 1, not"),
+    "a checkpoint": (
+        pickled(epoch=b"K\x03", model=A_STATE_DICT),
+        "holds a dict of epoch, model, not of tensors; save one alone: torch.save(torch.load(FILE)"
+        "['model'], NEW_FILE)",
+    ),
+    "an unknown storage": (pickled(a=tensor((4,), (1,), kind="X")), "a whole torch.X in it"),
+    "a tensor of nothing": (
+        pickled(a=b"ctorch._utils\n_rebuild_tensor_v2\n(K\x00K\x00))\x89}tR"),
+        "a tensor without a storage",
+    ),
+    "half a pickle": (b"\x80\x02}(X", "is not a state dict that torch.save wrote"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_something_else_is_told_by_what_it_is(tmp_path, name):
+    content, expected = OTHERS[name]
+    zipped(tmp_path / "G.pth", content)
+    message = refusal(read_pth, tmp_path / "G.pth")
+    assert message.startswith(f"{tmp_path}/G.pth: ")
+    assert expected in message
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "is empty"),
+        (b"not weights", "begins with b'not weights'"),
+        (b"\x89PNG\r\n\x1a\n", "begins with b'\\x89PNG"),
+        (b"PK\x03\x04 and no more", "is damaged or cut short"),
+    ],
+)
+def test_a_file_that_is_no_pth_is_told_by_its_beginning(tmp_path, content, expected):
+    (tmp_path / "G.pth").write_bytes(content)
+    assert expected in refusal(read_pth, tmp_path / "G.pth")
+
+
+def test_archives_of_something_else_and_packed_ones_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "G.pth", "w") as archive:
+        archive.writestr("photo.txt", "no weights")
+    assert "is a zip file of photo.txt, not a .pth" in refusal(read_pth, tmp_path / "G.pth")
+    zipped(tmp_path / "G.pth", b"0" * 99, compression=zipfile.ZIP_DEFLATED)
+    assert "data.pkl is larger than it should be, or packed" in refusal(
+        read_pth, tmp_path / "G.pth"
+    )
+
+
+def test_a_damaged_end_of_an_archive_is_told(tmp_path):
+    zipped(tmp_path / "G.pth", pickled(a=tensor((4,), (1,))))
+    content = bytearray((tmp_path / "G.pth").read_bytes())
+    content[-6:-2] = b"\xff\xff\xff\xff"  # where its directory lies
+    (tmp_path / "G.pth").write_bytes(content)
+    message = refusal(read_pth, tmp_path / "G.pth")
+    assert message.startswith(f"{tmp_path}/G.pth: is damaged or cut short")
+
+
+def test_a_file_cut_short_anywhere_is_refused(tmp_path):
+    path = tmp_path / "G.pth"
+    write_pth(path, {"a": np.arange(99, dtype=np.float32), "n": np.zeros((), np.int64)})
+    np.testing.assert_array_equal(read_pth(path)["a"], np.arange(99))
+    content = path.read_bytes()
+    for length in range(1, len(content), 7):
+        path.write_bytes(content[:length])
+        assert str(path) in refusal(read_pth, path)
+    legacy(path, pickled(a=tensor((4,), (1,))))
+    content = path.read_bytes()
+    for length in range(1, len(content)):
+        path.write_bytes(content[:length])
+        assert str(path) in refusal(read_pth, path)

@@ -1,0 +1,132 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers.numpy_layers import convolution, leaky_relu, norm
+
+from pix2pix_jax.config import Config, Data, Model, Train
+from pix2pix_jax.config.resolve import resolve
+from pix2pix_jax.errors import UsageError
+from pix2pix_jax.gan.networks import make_discriminator
+from pix2pix_jax.models.patchgan import Discriminator
+from pix2pix_jax.models.topology import TABLES, output_grid, receptive_field
+
+GOLDEN = {  # receptive field, output grid and parameters at 256, input and target of 3 channels
+    "pixel": (1, 256, 9_025),
+    "patch16": (16, 126, 139_585),
+    "patch34": (34, 62, 666_433),
+    "patch70": (70, 30, 2_768_705),
+    "patch142": (142, 14, 6_964_033),
+    "image286": (286, 6, 11_159_361),
+    "tutorial": (142, 16, 6_964_033),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_golden_numbers(name):
+    field, grid, parameters = GOLDEN[name]
+    module = make_discriminator(resolve(Config(model=Model(discriminator=name))))
+    image = jnp.zeros((1, 256, 256, 6))
+    logits, variables = jax.eval_shape(lambda: module.init_with_output(jax.random.key(0), image))
+    assert logits.shape == (1, grid, grid, 1)
+    assert output_grid(TABLES[name], 256, 256) == (grid, grid)
+    assert sum(leaf.size for leaf in jax.tree.leaves(variables)) == parameters
+    assert receptive_field(TABLES[name]) == field
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_receptive_field_by_gradient(name):
+    """One logit's gradient with respect to the image is not zero in just such a square."""
+    field = receptive_field(TABLES[name])
+    module = Discriminator(TABLES[name], features=1, norm="none")  # a norm sees everything
+    side = 3 * field + 32 if field < 100 else field + 96
+    image = jax.random.normal(jax.random.key(0), (1, side, side, 2))
+    # Positive weights, so that no two paths cancel.
+    variables = jax.tree.map(jnp.abs, jax.jit(module.init)(jax.random.key(1), image))
+
+    def middle(image):
+        logits = module.apply(variables, image)
+        return logits[0, logits.shape[1] // 2, logits.shape[2] // 2, 0]
+
+    touched = np.asarray(jnp.abs(jax.jit(jax.grad(middle))(image)).sum((0, 3)) > 0)
+    for axis in (0, 1):
+        [places] = np.nonzero(touched.any(axis))
+        assert places[-1] - places[0] + 1 == field
+
+
+def test_the_config_makes_the_discriminator():
+    config = Config(
+        model=Model(
+            discriminator="patch16", discriminator_features=5, norm="instance", norm_epsilon=0.1,
+            norm_affine=False, bias="all", leaky_slope=0.3,
+        ),
+        train=Train(dtype="bfloat16"),
+    )  # fmt: skip
+    expected = Discriminator(
+        TABLES["patch16"], features=5, norm="instance", norm_epsilon=0.1, norm_affine=False,
+        bias="all", leaky_slope=0.3, dtype=jnp.dtype("bfloat16"),
+    )  # fmt: skip
+    assert make_discriminator(config) == expected
+
+
+def test_receptive_field_of_each_layer():
+    table = TABLES["patch70"]
+    assert [receptive_field(table[:n]) for n in range(1, 6)] == [4, 10, 22, 46, 70]
+
+
+@pytest.mark.parametrize(
+    ("norm", "biased", "norms"),
+    [
+        ("batch", {"conv1", "logits"}, {"conv2_norm", "conv3_norm"}),
+        ("none", {"conv1", "conv2", "conv3", "logits"}, set()),
+    ],
+)
+def test_biases_only_where_no_norm_follows(norm, biased, norms):
+    image = jnp.zeros((1, 64, 64, 6))
+    module = Discriminator(TABLES["patch34"], 4, norm)
+    params = jax.eval_shape(module.init, jax.random.key(0), image)["params"]
+    assert {name for name in params if params[name].keys() == {"kernel", "bias"}} == biased
+    assert {name for name in params if name.endswith("_norm")} == norms
+
+
+def test_tutorial_pads_as_tensorflow_does():
+    """'same' at stride 1 with an even kernel puts one zero before and two after."""
+    last = Discriminator(TABLES["tutorial"][-1:], norm="none")
+    image = jax.random.normal(jax.random.key(0), (1, 6, 6, 2))
+    variables = last.init(jax.random.key(1), image)
+    kernel = np.asarray(variables["params"]["logits"]["kernel"])[..., 0]
+    padded = np.pad(np.asarray(image[0]), ((1, 2), (1, 2), (0, 0)))
+    expected = [[(padded[i : i + 4, j : j + 4] * kernel).sum() for j in range(6)] for i in range(6)]
+    np.testing.assert_allclose(last.apply(variables, image)[0, ..., 0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "side"), [("patch70", 16), ("image286", 64), ("patch16", 4), ("tutorial", 16)]
+)
+def test_an_image_too_small_is_refused_with_what_fits(name, side):
+    config = Config(
+        data=Data(image_size=(side, side), load_size=(side, side)), model=Model(discriminator=name)
+    )
+    with pytest.raises(UsageError, match=f"model.discriminator: {name} is too deep") as refusal:
+        make_discriminator(config)
+    fitting = str(refusal.value).rpartition(": ")[2].split(", ")
+    assert "pixel" in fitting
+    assert name not in fitting
+    for other in fitting:
+        assert min(output_grid(TABLES[other], side, side)) >= 1
+
+
+def test_the_forward_pass_against_numpy():
+    """patch34 written out: convolution, norm from the second layer on, LeakyReLU 0.2."""
+    module = Discriminator(TABLES["patch34"], features=4)
+    x = jax.random.normal(jax.random.key(0), (1, 24, 20, 4))
+    variables = jax.jit(module.init)(jax.random.key(1), x)
+    p = jax.tree.map(lambda leaf: 5 * np.asarray(leaf, np.float64), variables["params"])
+    p["conv1"]["bias"] += 0.3
+
+    y = convolution(np.asarray(x[0], np.float64), p["conv1"]["kernel"]) + p["conv1"]["bias"]
+    y = norm(convolution(leaky_relu(y), p["conv2"]["kernel"]), p["conv2_norm"])
+    y = norm(convolution(leaky_relu(y), p["conv3"]["kernel"], 1), p["conv3_norm"])
+    y = convolution(leaky_relu(y), p["logits"]["kernel"], 1) + p["logits"]["bias"]
+    found = jax.jit(module.apply)({"params": jax.tree.map(jnp.float32, p)}, x)[0]
+    np.testing.assert_allclose(found, y, rtol=1e-3, atol=1e-4)

@@ -1,0 +1,124 @@
+"""The pages in a real browser: nothing is missing on the console, pictures show, sorting sorts."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pix2pix_jax.config.files import Sweep
+from pix2pix_jax.config.resume import identity
+from pix2pix_jax.evaluation.evaluate import write_pictures
+from pix2pix_jax.reports.evaluation import as_page
+from pix2pix_jax.reports.run import write_report
+from pix2pix_jax.sweeps.results import write_results
+
+NAMES = ["a <b> & c", "folder/d e", "ünicode", 'q"uote', "plain"]
+L1 = [0.3, 0.1, 0.5, 0.2, 0.4]
+PSNR = [12.0, None, 9.0, 20.0, 11.0]
+
+
+@pytest.fixture(params=[(1200, 900), (360, 740)], ids=["desk", "phone"])
+def opened(browser, request):
+    """Opens a page from disk on a screen of this size, and fails on whatever it complains of."""
+    complaints, asked = [], set()
+
+    def open_page(path):
+        width, height = request.param
+        page = browser.new_page(viewport={"width": width, "height": height})
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("requestfailed", lambda request: complaints.append(request.url))
+        page.on("request", lambda request: asked.add(request.url.partition(":")[0]))
+        page.goto(path.as_uri())
+        # Readable without sideways scrolling of the page itself; wide tables scroll on their own.
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        return page
+
+    yield open_page
+    assert complaints == []
+    assert asked <= {"file", "data"}  # nothing from the network
+
+
+def widths(page):
+    """Natural widths of all pictures, each scrolled to as a reader would."""
+    for image in page.locator("img").all():
+        image.scroll_into_view_if_needed()
+    page.wait_for_function("[...document.images].every(image => image.complete)")
+    return page.evaluate("[...document.images].map(image => image.naturalWidth)")
+
+
+def evaluation(config, folder, split="val"):
+    """An evaluation of five pairs, with pictures and page."""
+    rng = np.random.default_rng(0)
+    for name in NAMES:
+        pictures = {kind: rng.uniform(-1, 1, (8, 12, 3)) for kind in ("input", "output", "target")}
+        write_pictures(folder / "report" / f"evaluation_{split}", name, pictures)
+    pairs = [{"name": n, "l1": a, "psnr": b} for n, a, b in zip(NAMES, L1, PSNR, strict=True)]
+    counts = {"lab_l": [1] * 101, "lab_a": [2] * 221, "lab_b": [3] * 221}
+    summary = {
+        "split": split, "step": config.train.steps, "seed": config.seed, "images": len(NAMES),
+        "config_sha256": identity(config), "segmenter": "judge", "pairs": pairs, "data": "",
+        "metrics": {"class_iou": 0.5, "l1": 0.3}, "ground_truth": {"class_iou": 0.9},
+        "lab_histograms": {"output": counts, "target": counts},
+    }  # fmt: skip
+    text = as_page("a run", summary, folder / "report" / f"evaluation_{split}")
+    (folder / "report" / f"evaluation_{split}.html").write_text(text, encoding="utf-8")
+    (folder / f"evaluation_{split}.json").write_text(json.dumps(summary))
+
+
+def order(page):
+    return page.evaluate(
+        "[...document.querySelectorAll('.pairs figcaption')].map(c => c.textContent.split(': ')[0])"
+    )
+
+
+def test_pairs_are_shown_and_sorted(small, tmp_path, opened):
+    evaluation(small, tmp_path)
+    page = opened(tmp_path / "report" / "evaluation_val.html")
+    assert widths(page) == [12] * 15
+    assert order(page) == sorted(NAMES)
+    worst = [name for _, name in sorted(zip(L1, NAMES, strict=True), reverse=True)]
+    for choice, expected in (
+        ("worst L1 first", worst),
+        ("best L1 first", worst[::-1]),
+        # An infinite PSNR is the best there is.
+        ("worst PSNR (dB) first", ["ünicode", "plain", "a <b> & c", 'q"uote', "folder/d e"]),
+        ("best PSNR (dB) first", ["folder/d e", 'q"uote', "a <b> & c", "plain", "ünicode"]),
+        ("by name", sorted(NAMES)),
+    ):
+        page.select_option("#order", label=choice)
+        assert order(page) == expected, choice
+
+
+def test_the_page_of_a_sweep_shows_every_variant(small, tmp_path, opened):
+    variants = [
+        (f"{row}/seed{s}", replace(small, seed=s)) for row in ("L1+GAN", "b") for s in (0, 1)
+    ]
+    for name, config in variants:
+        evaluation(config, tmp_path / name)
+    paper = {"b": {"class_iou": 0.17}}
+    write_results(Sweep("Rows & columns", variants, paper), tmp_path, "val")
+    page = opened(tmp_path / "report" / "index.html")
+    assert widths(page) == [12] * (5 * 4)  # pairs by input, two rows, and ground truth
+    assert page.locator("h1").text_content() == "Rows & columns"
+    heads = page.locator(".grid span").all_text_contents()
+    assert heads == ["input", "L1+GAN", "b", "ground truth"]
+    assert page.locator("tr").count() == 4
+    titles = page.locator("svg").count()
+    assert titles == 2 + 3  # metrics, then L, a and b
+
+
+def test_the_page_of_a_run_shows_curves_and_samples(small, tmp_path, opened):
+    lines = [{"step": s, "loss/generator_l1": 1 / s, "evaluation/l1": s / 10} for s in (1, 2, 3)]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    (tmp_path / "samples").mkdir()
+    for step in (1, 3):
+        Image.new("RGB", (30, 20)).save(tmp_path / "samples" / f"step_{step:08d}.png")
+    write_report(tmp_path, small)
+    page = opened(tmp_path / "report" / "index.html")
+    page.locator("summary").click()
+    assert widths(page) == [30, 30]
+    assert page.locator("svg").count() == 2
+    assert "Best by L1 so far: step 1, 0.100" in page.text_content("body")

@@ -1,0 +1,109 @@
+"""What a sweep says it would do."""
+
+import json
+import math
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import pytest
+from helpers.evaluations import VARIANTS, evaluated
+
+from pix2pix_jax.config import Loss
+from pix2pix_jax.config.resolve import resolve
+from pix2pix_jax.gan.random import step_key
+from pix2pix_jax.gan.state import create_state
+from pix2pix_jax.gan.step import make_train_step
+from pix2pix_jax.gan.summary import describe, operations
+from pix2pix_jax.sweeps import plan as plan_module
+from pix2pix_jax.sweeps.plan import as_text, duration
+from pix2pix_jax.sweeps.results import FAILED
+
+
+@pytest.mark.slow
+def test_the_plan_is_listed_with_what_it_will_train(plan, tmp_path):
+    """Parameters as `describe` counts them; no folder is made."""
+    lines = as_text(plan, tmp_path / "none", "val").splitlines()
+    assert [line.split()[:2] for line in lines[2:6]] == [[str(i), VARIANTS[i]] for i in range(4)]
+    for line, (_, config) in zip(lines[2:6], plan.variants, strict=True):
+        networks = describe(resolve(config))
+        sizes = [networks[name]["parameters"] for name in ("generator", "discriminator")]
+        assert line.split()[2:6] == [*(f"{size:,}" for size in sizes), "16", "8"]
+    assert lines[2].split()[2] != lines[4].split()[2]
+    assert "of training left" in lines[-1]
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_plan_knows_how_far_variants_are(plan, tmp_path):
+    name, config = plan.variants[0]
+    evaluated(config, tmp_path / name, "val", 0.5)
+    (tmp_path / VARIANTS[1] / "checkpoints" / "4").mkdir(parents=True)
+    # Compiling is in the first line, the machine was idle in the third, whose step was not saved.
+    rates = {2: 0.1, 4: 2, 6: 8}
+    lines = [{"step": step, "images_per_second": rate} for step, rate in rates.items()]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / VARIANTS[1] / "metrics.jsonl").write_text(text)
+    lines = as_text(plan, tmp_path, "val").splitlines()
+    assert lines[2].endswith(" 0 s  evaluated")
+    assert lines[3].endswith(" 8 s  at step 4")  # four more at two seconds each
+    (tmp_path / VARIANTS[1] / FAILED).write_text("out of memory")
+    lines = as_text(plan, tmp_path, "val").splitlines()
+    assert lines[3].endswith(" 8 s  failed, at step 4")
+
+
+def test_times_are_guessed_from_a_step_of_the_generator(plan, tmp_path, monkeypatch):
+    """Times eight steps; more where there is a discriminator, by its share of the arithmetic."""
+    monkeypatch.setattr(plan_module, "_generator_seconds", lambda config: 100.0)
+    name, config = plan.variants[0]
+    l1 = replace(config, loss=Loss(gan="none"))
+    variants = [(name, config), ("l1", l1)]
+    lines = as_text(plan._replace(variants=variants), tmp_path, "val").splitlines()
+    generator, discriminator = operations(describe(config))
+    both = 800 * (1 + discriminator / generator)
+    assert lines[2].endswith(duration(both))
+    assert lines[3].endswith(" 13 min")
+    assert lines[4].startswith(f"about {duration(both + 800)} of training left")
+
+
+def test_the_generators_step_is_timed_once_for_all_discriminators(plan, monkeypatch):
+    timed = []
+    monkeypatch.setattr(plan_module, "_generator_seconds", lambda c: timed.append(c) or 1.0)
+    config = plan.variants[0][1]
+    for name in ("pixel", "patch70"):
+        model = replace(config.model, discriminator=name)
+        plan_module._seconds(replace(config, model=model))
+    assert timed[0] == timed[1]
+    monkeypatch.undo()
+    assert 0 < plan_module._generator_seconds(timed[0]) < 60
+
+
+@pytest.mark.parametrize("gan", ["vanilla", "none"])
+def test_arithmetic_is_what_the_compiler_counts(small, gan, monkeypatch):
+    """But for norms and optimizers, which are little beside wide convolutions.
+
+    Of the convolutions by definition; there are some that need fewer multiplications.
+    """
+    monkeypatch.setattr("pix2pix_jax.models.convolution.FEWEST_MINIMAL", math.inf)
+    monkeypatch.setattr("pix2pix_jax.models.convolution.FEWEST_MINIMAL_TRANSPOSED", math.inf)
+    model = replace(small.model, features=64, discriminator_features=64)
+    data = replace(small.data, image_size=(128, 128), load_size=(128, 128))
+    config = replace(small, data=data, model=model, loss=Loss(gan=gan))
+    batch = {
+        "input": jnp.zeros((1, 128, 128, 3)),
+        "target": jnp.zeros((1, 128, 128, 3)),
+        "index": jnp.zeros(1, jnp.int32),
+    }
+    state = jax.eval_shape(lambda: create_state(config))
+    step = jax.jit(make_train_step(config)).lower(state, batch, step_key(config, 0))
+    generator, discriminator = operations(describe(config))
+    ours = generator + (discriminator if gan != "none" else 0)
+    assert ours == pytest.approx(step.cost_analysis()["flops"], rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0, "0 s"), (99.4, "99 s"), (100, "2 min"), (5_900, "98 min"), (7_260, "2 h 1 min"),
+     (200_000, "2 d 7 h")],
+)  # fmt: skip
+def test_durations_are_told_as_people_do(seconds, expected):
+    assert duration(seconds) == expected

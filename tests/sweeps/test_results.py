@@ -1,0 +1,173 @@
+"""What the tables of a sweep say."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers.evaluations import VARIANTS, evaluated
+
+from pix2pix_jax.sweeps.results import FAILED, write_results
+
+
+def rows_of(workdir):
+    return {row["name"]: row for row in json.loads((workdir / "results.json").read_text())["rows"]}
+
+
+def lines_of(workdir):
+    """The cells of results.md, but for the rule under its header."""
+    lines = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in (workdir / "results.md").read_text().splitlines()
+        if line.startswith("|")
+    ]
+    return [lines[0], *lines[2:]]
+
+
+@pytest.fixture
+def finished(plan, tmp_path):
+    """A workdir in which all variants are, each of another class IOU."""
+    for (name, config), iou in zip(plan.variants, (0.08, 0.081, 0.16, 0.161), strict=True):
+        evaluated(config, tmp_path / name, "val", iou)
+    return tmp_path
+
+
+def test_rows_are_mean_and_spread_over_seeds(plan, finished):
+    write_results(plan, finished, "val")
+    rows = rows_of(finished)
+    assert list(rows) == ["little", "big", "ground truth"]
+    assert [row["receptive_field"] for row in rows.values()] == [16, 16, None]
+    for name, values in (("little", [0.08, 0.081]), ("big", [0.16, 0.161])):
+        row = rows[name]
+        iou = row["metrics"]["class_iou"]
+        assert iou["values"] == values
+        np.testing.assert_allclose(iou["mean"], np.mean(values))
+        np.testing.assert_allclose(iou["spread"], np.std(values, ddof=1))
+        assert row["metrics"]["psnr"] == {"mean": None, "spread": None, "values": [None, None]}
+    truth = {"class_iou": {"mean": 0.9, "spread": None, "values": [0.9]}}
+    assert rows["ground truth"]["metrics"] == truth
+    assert lines_of(finished) == [
+        ["variant", "receptive field", "runs", "class IOU", "paper", "PSNR (dB)"],
+        ["little", "16x16", "2 of 2", "0.081 ± 0.001", "", "∞"],
+        ["big", "16x16", "2 of 2", "0.161 ± 0.001", "0.17", "∞"],
+        ["ground truth", "", "", "0.900", "0.21", ""],
+    ]
+
+
+def test_the_note_says_what_was_compared(plan, finished):
+    """After how many steps, too: a table of a short trial must not pass for a result."""
+    name, config = plan.variants[3]
+    longer = (name, replace(config, train=replace(config.train, steps=16_000)))
+    for variants, steps in ((plan.variants, "8"), ([*plan.variants[:3], longer], "8 or 16,000")):
+        write_results(plan._replace(variants=variants), finished, "val")
+        told = f"synthetic_facades at 32x32: 1 pairs of the val split, after {steps} steps."
+        for file in ("results.md", "report/index.html"):
+            assert told in (finished / file).read_text()
+
+
+def test_truths_of_other_segmenters_are_told_apart(plan, tmp_path):
+    for (name, config), truth in zip(plan.variants, (0.8, 0.7, 0.8, 0.8), strict=True):
+        evaluated(config, tmp_path / name, "val", 0.5, truth, judge=f"of {truth}")
+    write_results(plan, tmp_path, "val")
+    assert [line[0] for line in lines_of(tmp_path)[3:]] == [
+        "ground truth of little/seed0", "ground truth of little/seed1",
+    ]  # fmt: skip
+    assert [line[4] for line in lines_of(tmp_path)[3:]] == ["0.21", "0.21"]  # the paper's
+    for name in ("results.md", "report/index.html"):
+        assert "of 2 different segmenters" in (tmp_path / name).read_text()
+
+
+def test_one_segmenter_has_one_truth_however_its_last_digits_were_rounded(plan, tmp_path):
+    """As runs of an array job on different machines do."""
+    for place, (name, config) in enumerate(plan.variants):
+        evaluated(config, tmp_path / name, "val", 0.5, 0.9 + place * 1e-7)
+    write_results(plan, tmp_path, "val")
+    assert [line[0] for line in lines_of(tmp_path)] == ["variant", "little", "big", "ground truth"]
+    assert "different segmenters" not in (tmp_path / "results.md").read_text()
+
+
+def test_a_finished_run_stands_in_the_table_whatever_befell_later(plan, finished):
+    """Say the data moved away, and the sweep was started once more; the table says that, too."""
+    for name in VARIANTS[:2]:
+        (finished / name / FAILED).write_text("no route to host\n")
+    (finished / VARIANTS[1] / "evaluation_val.json").unlink()
+    write_results(plan, finished, "val")
+    row = rows_of(finished)["little"]
+    assert [run["name"] for run in row["runs"]] == VARIANTS[:1]
+    assert row["failed"] == dict.fromkeys(VARIANTS[:2], "no route to host")
+    assert lines_of(finished)[1][2] == "1 of 2; failed: no route to host"
+
+
+def test_runs_of_other_pairs_do_not_share_a_table_unseen(plan, finished):
+    """Say a folder has grown between two tasks of an array job."""
+    path = finished / VARIANTS[3] / "evaluation_val.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"data": "others"}))
+    for expected, variants in ((True, plan.variants), (False, plan.variants[:3])):
+        write_results(plan._replace(variants=variants), finished, "val")
+        assert ("Pairs are of 2 kinds" in (finished / "results.md").read_text()) == expected
+
+
+def test_an_evaluation_whose_pictures_are_gone_is_not_finished(plan, finished):
+    (finished / VARIANTS[0] / "report").rename(finished / "elsewhere")
+    write_results(plan, finished, "val")
+    assert rows_of(finished)["little"]["missing"] == VARIANTS[:1]
+
+
+def test_rows_of_other_data_and_metrics_stand_side_by_side(plan, tmp_path):
+    """No pair and no FCN-score in common: a table, charts, and no grid."""
+    for name, config in plan.variants:
+        evaluated(config, tmp_path / name, "val", 0.5)
+    path = tmp_path / "little" / "seed0" / "evaluation_val.json"
+    found = json.loads(path.read_text())
+    found |= {"metrics": {"l1": 0.2}, "ground_truth": {}, "pairs": [{"name": "other"}]}
+    path.write_text(json.dumps(found | {"segmenter": None}))
+    write_results(plan._replace(variants=plan.variants[::2]), tmp_path, "val")
+    assert "different segmenters" not in (tmp_path / "results.md").read_text()
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "Pictures" not in page
+    assert page.count("<svg") == 3 + 3  # class IOU, L1 and PSNR; the histograms
+
+
+def test_a_picture_that_was_deleted_costs_only_its_line(plan, finished):
+    write_results(plan, finished, "val")
+    assert "<h2>Pictures" in (finished / "report" / "index.html").read_text()
+    pictures = finished / VARIANTS[0] / "report" / "evaluation_val"
+    next(pictures.rglob("*.png")).unlink()
+    write_results(plan, finished, "val")
+    assert "<h2>Pictures" not in (finished / "report" / "index.html").read_text()
+
+
+def test_every_reason_is_told_once_and_not_at_any_length(plan, tmp_path):
+    for name in VARIANTS:
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / FAILED).write_text(f"too | {name[:3]}" + "!" * 300 * (name[0] == "b"))
+    write_results(plan, tmp_path, "val")
+    text = (tmp_path / "results.md").read_text()
+    assert text.count("0 of 2; failed: too \\| lit |") == 1
+    assert text.count("0 of 2; failed: too \\| big" + "!" * 191 + " ... |") == 1
+    assert rows_of(tmp_path)["big"]["failed"][VARIANTS[2]] == "too | big" + "!" * 300
+
+
+@pytest.mark.parametrize(
+    ("judge", "expected"),
+    [
+        ("2fd4e1c6", "read by a segmenter"),
+        ("nearest colour", "read off the colours"),
+        (None, "over the runs of a row. 4 of 4 runs have no FCN-score"),
+    ],
+)
+def test_the_note_says_who_read_the_outputs(plan, tmp_path, judge, expected):
+    for name, config in plan.variants:
+        evaluated(config, tmp_path / name, "val", 0.5, judge=judge)
+    write_results(plan, tmp_path, "val")
+    for name in ("results.md", "report/index.html"):
+        text = (tmp_path / name).read_text()
+        assert expected in text
+        assert ("segmenter" in text) == (judge == "2fd4e1c6")
+
+
+def test_one_run_has_no_spread(plan, tmp_path):
+    name, config = plan.variants[0]
+    evaluated(config, tmp_path / name, "val", 0.5)
+    write_results(plan._replace(variants=plan.variants[:1]), tmp_path, "val")
+    assert "| 0.500 |" in (tmp_path / "results.md").read_text()

@@ -1,0 +1,385 @@
+"""Which variants are run, skipped and told as failed."""
+
+import json
+import signal
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from helpers.command_line import ROOT, TINY, run, start
+from helpers.evaluations import VARIANTS, evaluated
+from helpers.refusals import refusal
+
+from pix2pix_jax.cli.main import command
+from pix2pix_jax.config.files import write_config
+from pix2pix_jax.config.resolve import resolve
+from pix2pix_jax.errors import UsageError
+from pix2pix_jax.evaluation import evaluate as evaluate_module
+from pix2pix_jax.runs.ownership import Occupied
+from pix2pix_jax.sweeps import sweep as sweep_module
+from pix2pix_jax.sweeps.plan import as_text
+from pix2pix_jax.sweeps.results import FAILED
+from pix2pix_jax.sweeps.sweep import sweep
+
+DATASET = SimpleNamespace(info=SimpleNamespace(splits=("train", "val")))
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """The folders that were trained in, in order; those in `bad` fail, `caught` stops.
+
+    The pairs that there are now, and the segmenter, are in `pairs` and `judge`.
+    """
+    seen = {"trained": [], "bad": {}, "caught": {}, "pairs": "pairs", "judge": "judge"}
+
+    def train(config, folder):
+        seen["trained"].append("/".join(folder.parts[-2:]))
+        if seen["trained"][-1] in seen["bad"]:
+            raise seen["bad"][seen["trained"][-1]]
+        return seen["caught"].get(seen["trained"][-1], 0)
+
+    def evaluate(config, folder, split, step, fcn_score):
+        assert step == config.train.steps
+        assert not (fcn_score and config.data.name == "folder")
+        iou = config.model.features / 100 + config.seed / 1000
+        judge = seen["judge"] if fcn_score else None
+        evaluated(config, folder, split, iou, pairs=seen["pairs"], judge=judge)
+
+    def open_split(dataset, split):
+        if split == "test":
+            raise UsageError("no test")
+
+    for name, stub in {
+        "train": train,
+        "evaluate": evaluate,
+        "prepare": lambda data: DATASET,
+        "open_split": open_split,
+        "why_unread": lambda data, dataset: "" if data.name != "folder" else "no palette",
+    }.items():
+        monkeypatch.setattr(sweep_module, name, stub)
+    monkeypatch.setattr(evaluate_module, "pairs_of", lambda dataset, split: seen["pairs"])
+    monkeypatch.setattr(
+        evaluate_module,
+        "judge_name",
+        lambda data, dataset: seen["judge"] if data.name != "folder" else None,
+    )
+    return seen
+
+
+def test_all_are_run_once_in_order(plan, calls, tmp_path):
+    assert sweep(plan, tmp_path, None, "val") == 0
+    assert calls["trained"] == VARIANTS
+    assert sweep(plan, tmp_path, None, "val") == 0
+    assert calls["trained"] == VARIANTS
+
+
+def test_what_has_other_steps_or_fields_is_not_finished(plan, calls, tmp_path):
+    sweep(plan, tmp_path, None, "val")
+    longer = [(n, replace(c, train=replace(c.train, steps=16))) for n, c in plan.variants[:1]]
+    other = [(n, replace(c, loss=replace(c.loss, l1_weight=1))) for n, c in plan.variants[1:2]]
+    sweep(plan._replace(variants=longer + other), tmp_path, None, "val")
+    assert calls["trained"] == [*VARIANTS, *VARIANTS[:2]]
+
+
+@pytest.mark.parametrize("what", ["pairs", "judge"])
+def test_scores_of_other_pairs_or_another_segmenter_are_made_anew(plan, calls, tmp_path, what):
+    sweep(plan, tmp_path, 0, "val")
+    calls[what] = "another"
+    sweep(plan, tmp_path, 0, "val")
+    sweep(plan, tmp_path, 0, "val")
+    assert calls["trained"] == VARIANTS[:1] * 2
+
+
+def test_a_decaying_run_of_other_steps_is_another(plan, calls, tmp_path):
+    """Also where somebody has evaluated it half-way, at just these steps."""
+    name, config = plan.variants[0]
+    decaying = replace(config, optimizer=replace(config.optimizer, schedule="linear_decay"))
+    evaluated(decaying, tmp_path / name, "val", 0.5)
+    shorter = replace(decaying, train=replace(decaying.train, steps=4))
+    path = tmp_path / name / "evaluation_val.json"
+    path.write_text(path.read_text().replace('"step": 8', '"step": 4'))
+    sweep(plan._replace(variants=[(name, shorter)]), tmp_path, None, "val")
+    assert calls["trained"] == VARIANTS[:1]
+
+
+def test_a_dataset_without_classes_is_compared_without_the_fcn_score(plan, calls, tmp_path, capsys):
+    name, config = plan.variants[0]
+    folder = replace(config, data=replace(config.data, name="folder", source=str(tmp_path)))
+    variants = [(name, folder)]
+    for _ in range(2):
+        sweep(plan._replace(variants=variants), tmp_path, None, "val")
+    assert calls["trained"] == VARIANTS[:1]
+    assert capsys.readouterr().out.count("\nno palette\n") == 2
+    told = "1 of 1 runs have no FCN-score: it was left out, or there is none"
+    assert told in (tmp_path / "results.md").read_text()
+
+
+def test_the_fcn_score_is_measured_where_it_is_asked_for(plan, calls, tmp_path):
+    """And, once it is there, not measured away again."""
+    for fcn_score in (False, True, False):
+        sweep(plan, tmp_path, 0, "val", fcn_score)
+        found = json.loads((tmp_path / VARIANTS[0] / "evaluation_val.json").read_text())
+        assert found["segmenter"] == (None if len(calls["trained"]) == 1 else "judge")
+    assert calls["trained"] == VARIANTS[:1] * 2
+
+
+def test_a_change_that_no_run_can_take_costs_no_table(plan, calls, tmp_path):
+    """Refused before anything is run or written, whichever variant was asked for."""
+    sweep(plan, tmp_path, None, "val")
+    for name, config in plan.variants:
+        write_config(config, tmp_path / name / "config.json")
+    before = (tmp_path / "results.md").read_bytes()
+    changed = [(n, replace(c, loss=replace(c.loss, l1_weight=1))) for n, c in plan.variants]
+    other = plan._replace(variants=changed)
+    for call in ((sweep, other, tmp_path, None, "val"), (sweep, other, tmp_path, 3, "val")):
+        assert "little/seed0/config.json: is of a run with another loss.l1_weight" in refusal(*call)
+    assert "another loss.l1_weight" in refusal(as_text, other, tmp_path, "val")
+    assert (tmp_path / "results.md").read_bytes() == before
+    assert calls["trained"] == VARIANTS
+
+
+def test_a_split_that_is_not_there_costs_no_training(plan, calls, tmp_path):
+    """Nor a table: nothing is run or written."""
+    sweep(plan, tmp_path, None, "val")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert refusal(sweep, plan, tmp_path, None, "test") == "no test"
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert calls["trained"] == VARIANTS
+
+
+def test_data_that_cannot_be_had_fail_their_variants_alone(plan, calls, tmp_path, monkeypatch):
+    def prepare(data):
+        if data.name == "folder":
+            raise UsageError("data.source: moved away")
+        return DATASET
+
+    monkeypatch.setattr(sweep_module, "prepare", prepare)
+    name, config = plan.variants[1]
+    folder = replace(config, data=replace(config.data, name="folder", source=str(tmp_path)))
+    plan = plan._replace(variants=[plan.variants[0], (name, folder), *plan.variants[2:]])
+    assert "1 of 4 variants failed (little/seed1)" in refusal(sweep, plan, tmp_path, None, "val")
+    assert calls["trained"] == [VARIANTS[0], *VARIANTS[2:]]
+    assert (tmp_path / name / FAILED).read_text() == "data.source: moved away\n"
+    # Once it has been there, an evaluation stays in the table.
+    evaluated(folder, tmp_path / name, "val", 0.5, judge=None)
+    assert "(little/seed1)" in refusal(sweep, plan, tmp_path, 1, "val")
+    row = json.loads((tmp_path / "results.json").read_text())["rows"][0]
+    assert (len(row["runs"]), row["failed"]) == (2, {name: "data.source: moved away"})
+
+
+def test_a_config_json_that_is_none_fails_its_variant_alone(plan, calls, tmp_path):
+    """As a power cut may leave one; `train` refuses it, here for it."""
+    (tmp_path / VARIANTS[1]).mkdir(parents=True)
+    (tmp_path / VARIANTS[1] / "config.json").touch()
+    calls["bad"] = {VARIANTS[1]: UsageError("config.json: invalid")}
+    assert "1 of 4 variants failed" in refusal(sweep, plan, tmp_path, None, "val")
+    assert calls["trained"] == VARIANTS
+    assert len(as_text(plan, tmp_path, "val").splitlines()) == 7
+
+
+def test_a_variant_that_another_process_trains_has_not_failed(plan, calls, tmp_path):
+    calls["bad"] = {VARIANTS[0]: Occupied("another process trains in it")}
+    assert sweep(plan, tmp_path, None, "val") == 0
+    rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert (rows[0]["missing"], rows[0]["failed"]) == ([VARIANTS[0]], {})
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"{}", b"null", b'{"step": 8}', b'{"step', b"\xff", b"[" * 100_000]
+)
+def test_an_evaluation_that_is_none_is_made_anew(plan, calls, tmp_path, content):
+    name, config = plan.variants[0]
+    evaluated(config, tmp_path / name, "val", 0.5)
+    (tmp_path / name / "evaluation_val.json").write_bytes(content)
+    assert "evaluated" not in as_text(plan, tmp_path, "val")
+    sweep(plan, tmp_path, None, "val")
+    assert calls["trained"] == VARIANTS
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"metrics": None}, {"metrics": {"l1": "0.4"}}, {"lab_histograms": {}}, {"pairs": [1]}],
+)
+def test_an_evaluation_of_other_types_is_made_anew(plan, calls, tmp_path, change):
+    name, config = plan.variants[0]
+    evaluated(config, tmp_path / name, "val", 0.5)
+    path = tmp_path / name / "evaluation_val.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    sweep(plan, tmp_path, None, "val")
+    assert calls["trained"] == VARIANTS
+
+
+def test_a_variant_without_a_folder_stops_no_other(plan, calls, tmp_path):
+    """A file lies in its place, so that not even the reason can be written there."""
+    (tmp_path / "little").touch()
+    calls["bad"] = {VARIANTS[0]: NotADirectoryError("little")}
+    assert "1 of 2 variants failed (little/seed0)" in refusal(
+        sweep, plan._replace(variants=plan.variants[::2]), tmp_path, None, "val"
+    )
+    assert calls["trained"] == VARIANTS[2:3]
+
+
+def test_what_is_not_of_this_sweep_is_not_replaced(plan, calls, tmp_path):
+    sweep(plan, tmp_path, None, "val")
+    before = (tmp_path / "results.json").read_bytes()
+    other = plan._replace(title="Another")
+    assert f"is of another sweep, '{plan.title}'" in refusal(sweep, other, tmp_path, None, "val")
+    name, config = plan.variants[0]
+    (tmp_path / name / "checkpoints" / "12").mkdir(parents=True)
+    write_config(resolve(config), tmp_path / name / "config.json")
+    message = refusal(sweep, plan, tmp_path, None, "val")
+    assert "has come to step 12, beyond train.steps" in message
+    (tmp_path / name / "checkpoints" / "8").mkdir()
+    assert sweep(plan, tmp_path, None, "val") == 0
+    write_config(config, tmp_path / "config.json")
+    assert f"{tmp_path}: is the workdir of a run" in refusal(sweep, plan, tmp_path, None, "val")
+    assert (tmp_path / "results.json").read_bytes() == before
+    assert calls["trained"] == VARIANTS
+
+
+def test_an_index_runs_one_and_collects_what_is_there(plan, calls, tmp_path):
+    for index in (2, 0):
+        assert sweep(plan, tmp_path, index, "val") == 0
+    assert calls["trained"] == ["big/seed0", "little/seed0"]
+    rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert [len(row["runs"]) for row in rows[:2]] == [1, 1]
+    assert [row["missing"] for row in rows[:2]] == [["little/seed1"], ["big/seed1"]]
+    for index in (-1, 4):
+        assert f"--index: {index}" in refusal(sweep, plan, tmp_path, index, "val")
+
+
+def test_one_that_fails_stops_no_other_and_is_tried_again(plan, calls, tmp_path):
+    calls["bad"] = {
+        VARIANTS[0]: UsageError("too large"),
+        VARIANTS[3]: ZeroDivisionError("by\nzero"),
+    }
+    message = refusal(sweep, plan, tmp_path, None, "val")
+    assert "2 of 4 variants failed (little/seed0, big/seed1)" in message
+    assert "1 of 1 variants failed (big/seed1)" in refusal(sweep, plan, tmp_path, 3, "val")
+    calls["trained"].pop()
+    assert calls["trained"] == VARIANTS
+    rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert [row["failed"] for row in rows] == [
+        {"little/seed0": "too large"},
+        {"big/seed1": "ZeroDivisionError: by zero"},
+        {},
+    ]
+    assert "1 of 2; failed: too large" in (tmp_path / "results.md").read_text()
+    assert "failed: too large" in (tmp_path / "report" / "index.html").read_text()
+    calls["bad"] = {}
+    assert sweep(plan, tmp_path, None, "val") == 0
+    assert calls["trained"] == [*VARIANTS, VARIANTS[0], VARIANTS[3]]
+    assert not list(tmp_path.rglob(FAILED))
+
+
+def test_a_variant_that_cannot_be_built_is_told_as_failed(plan, calls, tmp_path):
+    name, config = plan.variants[0]
+    bad = replace(config, data=replace(config.data, image_size=(30, 30), load_size=None))
+    plan = plan._replace(variants=[(name, bad), *plan.variants[1:]])
+    assert "little/seed0" in refusal(sweep, plan, tmp_path, None, "val")
+    assert "cannot be built: data.image_size: 30x30" in as_text(plan, tmp_path, "val")
+
+
+def test_a_signal_stops_the_sweep(plan, calls, tmp_path):
+    calls["caught"] = {VARIANTS[1]: 143}
+    assert sweep(plan, tmp_path, None, "val") == 143
+    assert calls["trained"] == VARIANTS[:2]
+    assert not (tmp_path / "results.json").exists()
+
+
+def test_results_are_the_same_however_often_they_are_written(plan, calls, tmp_path):
+    sweep(plan, tmp_path, None, "val")
+    names = ("results.json", "results.md", "report/index.html")
+    first = [(tmp_path / name).read_bytes() for name in names]
+    sweep(plan, tmp_path, None, "val")
+    assert [(tmp_path / name).read_bytes() for name in names] == first
+
+
+@pytest.fixture(scope="module")
+def tiny_sweep(tmp_path_factory):
+    """Arguments of a sweep of two rows of two seeds, twelve steps each."""
+    experiment = tmp_path_factory.mktemp("sweep") / "experiment.py"
+    experiment.write_text(
+        "from dataclasses import replace\n"
+        "from pix2pix_jax.config import load_experiment\n"
+        "from pix2pix_jax.evaluation.segmenter import STEPS\n"
+        "STEPS['synthetic_facades'] = 400\n"  # or it would take most of the time
+        "def sweep(seeds=2):\n"
+        f"    config = load_experiment({str(ROOT / 'experiments/quickstart.py')!r})\n"
+        "    for name in ('pixel', 'patch16'):\n"
+        "        model = replace(config.model, discriminator=name)\n"
+        "        for seed in range(seeds):\n"
+        "            yield f'{name}/{seed}', replace(config, model=model, seed=seed)\n"
+    )
+    fields = [field for field in TINY if "discriminator=" not in field]
+    return ("sweep", f"--config={experiment}", *fields, "--config.train.steps=12")
+
+
+@pytest.fixture(scope="module")
+def alone(tiny_sweep, tmp_path_factory):
+    """Where the sweep has run, with its data beside it."""
+    workdir = tmp_path_factory.mktemp("alone")
+    where = (f"--workdir={workdir}", f"--config.data.data_dir={workdir / 'data'}")
+    status, _, err = run(*tiny_sweep, *where)
+    assert (status, err) == (0, "")
+    return workdir
+
+
+@pytest.mark.slow
+def test_a_sweep_killed_three_times_ends_as_one_left_alone(tiny_sweep, alone, tmp_path):
+    """While the segmenter is trained; in training after a checkpoint; while pairs are evaluated."""
+    killed = tmp_path / "killed"
+    arguments = (*tiny_sweep, f"--workdir={killed}", f"--config.data.data_dir={killed / 'data'}")
+    random = np.random.default_rng(0)
+    for sign in (
+        "data/segmenters/*/.lock", "pixel/1/checkpoints/4", "patch16/*/report/.evaluation_val.new",
+    ):  # fmt: skip
+        process = start(*arguments)
+        while not list(killed.glob(sign)):
+            assert process.poll() is None, (sign, process.communicate())
+            time.sleep(0.002)
+        time.sleep(random.uniform(0, 0.05))
+        process.kill()
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL, sign
+    assert not (killed / "results.json").exists()
+    status, _, err = run(*arguments)
+    assert (status, err) == (0, "")
+    expected = (alone / "results.json").read_bytes()
+    assert (killed / "results.json").read_bytes() == expected
+    assert json.loads(expected)["rows"][0]["metrics"]["class_iou"]["spread"] > 0
+
+
+@pytest.mark.slow
+def test_an_array_job_of_two_ends_as_one_sweep_does(tiny_sweep, alone, tmp_path):
+    """Each of two processes takes every other variant; the last to finish has the whole table."""
+    one = (*tiny_sweep, f"--config.data.data_dir={alone / 'data'}")
+    for pair in ((0, 1), (2, 3)):
+        jobs = [start(*one, f"--workdir={tmp_path / 'array'}", f"--index={i}") for i in pair]
+        for job in jobs:
+            _, err = job.communicate()
+            assert (job.returncode, err) == (0, "")
+    for name in ("results.json", "results.md"):
+        assert (tmp_path / "array" / name).read_bytes() == (alone / name).read_bytes()
+
+
+def test_the_sweep_command_refuses_in_one_line(tiny_sweep, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    workdir = f"--workdir={tmp_path / 'sweep'}"
+    for expected, arguments in (
+        ("--config: give a sweep", ("sweep", workdir)),
+        ("--workdir: sweep needs one", tiny_sweep),
+        ("no such experiment", ("sweep", "--config=experiments/nowhere.py", workdir)),
+        ("has no sweep()", ("sweep", "--config=experiments/quickstart.py", workdir)),
+        ("--index: 4 is none of 0 to 3", (*tiny_sweep, workdir, "--index=4")),
+        ("--index", (*tiny_sweep, workdir, "--index=first")),
+        ("--seeds", (*tiny_sweep, workdir, "--seeds=0")),
+        ("--split", (*tiny_sweep, workdir, "--split=dev")),
+    ):
+        assert command(arguments) == 2  # in this process: nothing is computed
+        _, err = capsys.readouterr()
+        assert len(err.splitlines()) == 1, err
+        assert expected in err
+    assert not (tmp_path / "sweep").exists()

@@ -1,0 +1,63 @@
+"""Numbers gone bad are told: what is not finite, and a discriminator that has won."""
+
+import json
+
+import numpy as np
+import pytest
+from helpers.refusals import refusal
+
+from pix2pix_jax.data.pipeline import batch_names, train_choices
+from pix2pix_jax.training.divergence import NotFinite, batch_named, collapse_watch
+
+
+@pytest.fixture
+def records():
+    """Seven pairs that are known by their number alone."""
+    return [{"name": str(number).encode()} for number in range(7)]
+
+
+def test_the_pairs_of_a_step_are_those_of_its_batch(small, records, tmp_path):
+    choices = train_choices(small, len(records))
+    seen = [str(choices[i]["pair"][0]) for i in range(14)]
+    assert sorted(seen[:7]) == sorted(seen[7:]) == [str(number) for number in range(7)]
+    assert [batch_names(small, records, step) for step in range(14)] == [[name] for name in seen]
+
+
+def test_what_is_not_finite_is_told_with_its_pairs(small, records, tmp_path):
+    def astray():
+        with batch_named(small, records, tmp_path):
+            raise NotFinite(3, "loss/generator_l1", np.nan)
+
+    path = tmp_path / "not_finite.json"
+    assert refusal(astray).endswith(f"{path} names the pairs of that step")
+    assert json.loads(path.read_text()) == {
+        "step": 3,
+        "term": "loss/generator_l1",
+        "value": "nan",
+        "pairs": batch_names(small, records, 2),
+    }
+
+
+def test_samples_that_are_not_finite_are_of_no_step(small, records, tmp_path):
+    def astray():
+        with batch_named(small, records, tmp_path):
+            raise NotFinite(3, "validation/l1", np.nan)
+
+    assert refusal(astray).startswith("step 3: validation/l1 is nan")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_discriminator_that_has_won_is_warned_of_once_until_it_loses_again(capsys):
+    watch, won, lost = collapse_watch("vanilla"), np.full(400, 1e-4), np.full(1, 0.1)
+    told = []
+    for step, losses in enumerate([lost, won, won, won, won, lost, won, won, won, lost]):
+        watch(step, losses)
+        told.append(capsys.readouterr().err)
+    assert [step for step, text in enumerate(told) if text] == [3, 8]
+    assert told[3].startswith("step 3: loss/discriminator has been under 0.001 for 1,200 steps")
+
+
+@pytest.mark.parametrize("gan", ["none", "wgan_gp"])
+def test_losses_without_a_least_value_are_not_warned_of(gan, capsys):
+    collapse_watch(gan)(2000, np.full(2000, -5.0))
+    assert capsys.readouterr().err == ""

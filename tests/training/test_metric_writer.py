@@ -1,0 +1,203 @@
+import json
+import re
+import sys
+
+import jax
+import numpy as np
+import pytest
+from helpers.command_line import events
+from matplotlib.axes import Axes
+from PIL import Image
+
+from pix2pix_jax.config import Config
+from pix2pix_jax.reports.run import curve, unit, write_report
+from pix2pix_jax.runs.metrics_log import read_metrics, rewind
+from pix2pix_jax.runtime.retry_queue import open_outbox
+from pix2pix_jax.training.metric_writer import open_writer
+from pix2pix_jax.training.samples import sample_grid
+
+
+def run(workdir, first, last):
+    """Writes a line every step, a picture at the last."""
+    with (
+        open_outbox() as put,
+        open_writer(workdir, first, last, batch_size=4, put=put) as (advance, write),
+    ):
+        for step in range(first + 1, last + 1):
+            advance(step)
+            picture = Image.new("RGB", (8, 8), "red") if step == last else None
+            write(step, {"loss/discriminator": step / 10, "validation/l1": 1.0}, picture)
+
+
+def test_metrics_are_one_object_a_line(tmp_path):
+    run(tmp_path, 0, 3)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3]
+    assert [line["loss/discriminator"] for line in lines] == [0.1, 0.2, 0.3]
+    assert all(line["images_per_second"] >= 0 for line in lines)
+    assert Image.open(tmp_path / "samples" / "step_00000003.png").getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_a_resumed_run_writes_over_what_comes_again(tmp_path):
+    run(tmp_path, 0, 5)
+    run(tmp_path, 3, 6)
+    assert [line["step"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_line_cut_short_is_dropped(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2}\n{"st')
+    rewind(path, 2)
+    assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
+
+
+def test_tensorboard_has_scalars_and_pictures(tmp_path):
+    run(tmp_path, 0, 2)
+    found = events(tmp_path)
+    assert (1, "loss/discriminator") in found
+    assert (2, "samples") in found
+
+
+def test_tensorboard_is_told_what_comes_again(tmp_path):
+    run(tmp_path, 0, 5)
+    run(tmp_path, 3, 6)
+    assert (4, "forget from here") in events(tmp_path)
+
+
+def test_what_tensorboard_has_no_folder_for_waits(tmp_path, capsys):
+    (tmp_path / "tensorboard").touch()
+    with open_outbox() as put, open_writer(tmp_path, 0, 2, 1, put) as (advance, write):
+        advance(1)
+        write(1, {"loss/discriminator": 1.0})
+        (tmp_path / "tensorboard").unlink()
+        advance(2)
+        write(2, {"loss/discriminator": 2.0})
+    assert {(1, "loss/discriminator"), (2, "loss/discriminator")} < set(events(tmp_path))
+    assert f"{tmp_path}/tensorboard: NOT WRITTEN (File exists)" in capsys.readouterr().err
+
+
+def test_speed_is_of_training_alone(tmp_path, monkeypatch, capsys):
+    """One step of 100 s, which compiles; then 10 s of pictures; then three steps of 2 s."""
+    clock = iter([0.0, 100.0, 110.0, 112.0, 114.0, 116.0, 126.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    with open_outbox() as put, open_writer(tmp_path, 0, 4, 4, put) as (advance, write):
+        advance(1)
+        write(1, {})
+        for step in (2, 3, 4):
+            advance(step)
+        write(4, {})
+    lines = read_metrics(tmp_path / "metrics.jsonl")
+    assert [line["images_per_second"] for line in lines] == [4 / 100, 4 / 2]
+    compiled, trained = capsys.readouterr().out.splitlines()
+    assert "left" not in compiled  # as nobody can tell yet
+    assert trained.endswith("0.50 steps/s  00:00 left")
+
+
+def test_plain_lines_when_piped(tmp_path, capsys):
+    run(tmp_path, 0, 2)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("step 1/2  discriminator 0.100  validation/l1 1.000")
+    assert second.startswith("step 2/2")
+
+
+def test_a_bar_with_losses_on_a_terminal(tmp_path, capsys, monkeypatch):
+    for stream in (sys.stdout, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    run(tmp_path, 0, 2)
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1].startswith("step 2/2  discriminator 0.200  validation/l1 1.000")
+    assert re.search(r"2/2 .*step/s, D 0.20 val 1.00\]", err)
+
+
+def test_a_run_goes_on_when_nobody_watches(tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("builtins.print", broken)
+    run(tmp_path, 0, 2)
+    assert len(read_metrics(tmp_path / "metrics.jsonl")) == 2
+
+
+def test_sample_grid_shows_every_pixel_in_its_place():
+    rng = np.random.default_rng(0)
+    columns = {
+        "input": rng.uniform(-1, 1, (2, 8, 16, 1)),
+        "output": rng.uniform(-1, 1, (2, 8, 16, 3)),
+    }
+    grid = np.asarray(sample_grid(columns))
+    assert grid.shape == (18 + 2 * 12, 4 + 2 * 20, 3)
+    shown = grid[18 + 12 : 18 + 12 + 8, 4 + 20 : 4 + 20 + 16]  # second row and column
+    np.testing.assert_array_equal(shown, np.round((columns["output"][1] + 1) * 127.5))
+    grey = grid[18:26, 4:20]
+    np.testing.assert_array_equal(grey[..., 0], np.round((columns["input"][0, ..., 0] + 1) * 127.5))
+    np.testing.assert_array_equal(grey[..., 0], grey[..., 2])
+
+
+def test_curves_are_smoothed_from_their_first_points(monkeypatch):
+    """A mean of all at first, of about the last seven later; validation is not smoothed."""
+    drawn = []
+    monkeypatch.setattr(Axes, "plot", lambda axes, steps, values, **style: drawn.append(values))
+    lines = [{"step": s, "loss/generator_l1": v} for s, v in enumerate((0.9, 0.1, 0.2), 1)]
+    curve("loss/generator_l1", lines)
+    np.testing.assert_allclose(drawn[1], [0.9, 0.5, 0.4])
+    drawn.clear()
+    lines = [{"step": s, "loss/generator_l1": float(s == 100)} for s in range(1, 101)]
+    curve("loss/generator_l1", lines)
+    np.testing.assert_allclose(drawn[1][-1], 0.15)
+    drawn.clear()
+    curve("validation/l1", [{"step": s, "validation/l1": v} for s, v in enumerate((3, 1), 1)])
+    np.testing.assert_allclose(drawn[1], [3, 1])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("evaluation/psnr", "dB"), ("evaluation/class_iou", "0 to 1"), ("logits/real", "logit"),
+     ("validation/l1", "mean |difference|, 0 to 2"), ("images_per_second", "images / s"),
+     ("loss/generator_l1", "mean |difference|, 0 to 2"),
+     ("loss/discriminator", "mean over patches"), ("gradient/generator", "norm")],
+)  # fmt: skip
+def test_every_curve_has_its_unit(name, expected):
+    assert unit(name) == expected
+
+
+def test_the_report_shows_curves_samples_and_config(tmp_path):
+    workdir = tmp_path / "<run> & co"
+    workdir.mkdir()
+    run(workdir, 0, 2)
+    run(workdir, 2, 4)
+    write_report(workdir, Config(seed=7))
+    page = (workdir / "report" / "index.html").read_text()
+    assert page.count("<svg") == 3  # two metrics and the speed
+    assert "&lt;run&gt; &amp; co: step 4 of 80000" in page
+    assert page.index("step_00000004.png") < page.index("step_00000002.png")
+    assert "&quot;seed&quot;: 7" in page
+    assert f"jax {jax.__version__}, " in page
+    assert "http" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "")
+
+
+def test_what_cannot_be_written_holds_back_nothing_but_its_kind(capsys):
+    room, done = {"samples"}, []
+
+    def write(name):
+        if name.partition(" ")[0] in room:
+            raise OSError(28, "No space left on device", name)
+        done.append(name)
+
+    def run():
+        with open_outbox() as put:
+            for name in ("samples 1", "metrics 1", "samples 2", "metrics 2"):
+                put(name, lambda name=name: write(name))
+            assert done == ["metrics 1", "metrics 2"]
+            room.clear()
+            put("metrics 3", lambda: write("metrics 3"))
+            assert done[2:] == ["samples 1", "samples 2", "metrics 3"]
+            room.add("samples")
+            for name in ("samples 3", "metrics 4"):
+                put(name, lambda name=name: write(name))
+
+    with pytest.raises(OSError, match="No space left on device: 'samples 3'"):
+        run()
+    assert done[5:] == ["metrics 4"]
+    out, err = capsys.readouterr()
+    assert err.count("samples 1: NOT WRITTEN") == err.count("samples 3: NOT WRITTEN") == 1
+    assert out.count("what could not be written is written now") == 1
