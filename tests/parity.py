@@ -20,7 +20,7 @@ from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.gan import step as train_step
 from pix2pix_jax.gan.optimizer import make_optimizer
 from pix2pix_jax.gan.random import step_key
-from pix2pix_jax.gan.state import Half, TrainState, create_state
+from pix2pix_jax.gan.state import NetworkState, TrainState, create_state
 from pix2pix_jax.models.topology import TABLES
 
 STEPS, IMAGES = 5, 2
@@ -158,7 +158,7 @@ def fresh(state, dtype, optimizer):
         jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), half.params)
         for half in (state.generator, state.discriminator)
     )
-    halves = (Half(params, optimizer.init(params)) for params in halves)
+    halves = (NetworkState(params, optimizer.init(params)) for params in halves)
     return TrainState(state.step, *halves)
 
 

@@ -13,19 +13,27 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pix2pix_jax.benchmark.worker import Failed, Found, Maker, compared, outcome, quartiles, started
+from pix2pix_jax.benchmark.worker import (
+    Found,
+    WorkerFailed,
+    WorkerTarget,
+    compare,
+    quartiles,
+    run_in_worker,
+    time_first_step,
+)
 from pix2pix_jax.config.resolve import resolve
-from pix2pix_jax.config.schema import Config, changed
+from pix2pix_jax.config.schema import Config, replace_fields
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.networks import make_generator
-from pix2pix_jax.reports.benchmark import phases_text, report, short, steps_text
+from pix2pix_jax.reports.benchmark import format_result, parts_text, report, steps_text
 from pix2pix_jax.runs.compatibility import check_folder
-from pix2pix_jax.runtime.backend import cpu
-from pix2pix_jax.runtime.console import counted, say
-from pix2pix_jax.runtime.files import write_whole
+from pix2pix_jax.runtime.backend import cpu_info
+from pix2pix_jax.runtime.console import plural, say
+from pix2pix_jax.runtime.files import write_atomically
 
 OURS = "pix2pix_jax"
-PHASES = Path(__file__).with_name("step_parts.py")
+STEP_PARTS = Path(__file__).with_name("step_parts.py")
 FOLDER = Path(__file__).parents[2] / "experiments" / "benchmarks"
 PEERS = {  # what each is timed as, and the function of its file that makes it
     "torch": {"torch": "eager", "torch tuned": "tuned", "torch compiled": "compiled"},
@@ -75,10 +83,10 @@ def benchmark(config: Config, workdir: Path, peers: Sequence[str], sweep: str, r
     check_folder(workdir)
     (workdir / "report").mkdir(parents=True, exist_ok=True)  # or it would fail at the end
     libraries = versions(["jax", *(name for peer in peers for name in LIBRARIES[peer])])
-    say(f"timing {', '.join(makers)} in {counted(rounds, 'turn')}, after a first step of each")
-    with surroundings(devices_of(makers)) as environment:
-        found = with_ratios(compared(makers, config, rounds, environment, unlike_ours))
-        ours = of_ours(found)
+    say(f"timing {', '.join(makers)} in {plural(rounds, 'turn')}, after a first step of each")
+    with worker_environment(devices_of(makers)) as environment:
+        found = add_ratios(compare(makers, config, rounds, environment, unlike_ours))
+        ours = our_result(found)
         results = {
             "machine": machine() | {"devices": ours["devices"]},
             "versions": libraries,
@@ -86,19 +94,23 @@ def benchmark(config: Config, workdir: Path, peers: Sequence[str], sweep: str, r
             "implementations": found,
         }
         write(results, workdir)  # as all that comes after may fail
-        ours["restart_seconds"] = told(started, makers[OURS], config, environment)
+        ours["restart_seconds"] = explain_failure(
+            time_first_step, makers[OURS], config, environment
+        )
         say(steps_text(found))
         say("timing the parts of a step")
-        parts = told(outcome, Maker(PHASES, "parts"), config, environment)
+        parts = explain_failure(
+            run_in_worker, WorkerTarget(STEP_PARTS, "parts"), config, environment
+        )
     results["machine"]["devices"] = parts.pop("devices")
     parts["step"] |= {"seconds": ours["seconds_per_step"], "quartiles": ours["quartiles"]}
-    results["phases"] = with_shares(parts)
-    say(phases_text(results["phases"]))
+    results["phases"] = add_shares(parts)
+    say(parts_text(results["phases"]))
     write(results, workdir)
     if sweep:
         points = []
         results["sweep"] = {"of": sweep, "values": SWEEPS[sweep], "points": points}
-        for point in swept(config, sweep, makers, rounds, found):
+        for point in run_sweep(config, sweep, makers, rounds, found):
             points.append(point)
             write(results, workdir)
     say(f"{workdir}/benchmark.json has all numbers, {workdir}/report/benchmark.html shows them")
@@ -107,13 +119,13 @@ def benchmark(config: Config, workdir: Path, peers: Sequence[str], sweep: str, r
 
 def write(results: dict[str, Any], workdir: Path) -> None:
     """All that was found, as JSON and as a page."""
-    write_whole(workdir / "benchmark.json", json.dumps(results, indent=2) + "\n")
-    write_whole(workdir / "report" / "benchmark.html", report(results))
+    write_atomically(workdir / "benchmark.json", json.dumps(results, indent=2) + "\n")
+    write_atomically(workdir / "report" / "benchmark.html", report(results))
 
 
-def implementations(peers: Iterable[str]) -> dict[str, Maker]:
+def implementations(peers: Iterable[str]) -> dict[str, WorkerTarget]:
     """Ours and those of the peers."""
-    makers = {OURS: Maker(PHASES, "steps")}
+    makers = {OURS: WorkerTarget(STEP_PARTS, "steps")}
     for peer in peers:
         if peer not in PEERS:
             raise UsageError(f"--peers: there is no {peer}; there are {', '.join(PEERS)}")
@@ -125,12 +137,12 @@ def implementations(peers: Iterable[str]) -> dict[str, Maker]:
                 f"--peers: {peer} is not installed here; pip install {' '.join(absent)}, or "
                 "pix2pix_jax[peers] for all"
             )
-        makers |= {name: Maker(file, function) for name, function in PEERS[peer].items()}
+        makers |= {name: WorkerTarget(file, function) for name, function in PEERS[peer].items()}
     return makers
 
 
 @contextmanager
-def surroundings(devices: int = 0) -> Iterator[dict[str, str]]:
+def worker_environment(devices: int = 0) -> Iterator[dict[str, str]]:
     """Variables of what is timed: a GPU's memory is for all, and nothing is compiled yet.
 
     Args:
@@ -157,7 +169,7 @@ def surroundings(devices: int = 0) -> Iterator[dict[str, str]]:
         yield environment
 
 
-def devices_of(makers: dict[str, Maker]) -> int:
+def devices_of(makers: dict[str, WorkerTarget]) -> int:
     """How many devices are timed: one where there are peers, who know of no more; or all."""
     return int(len(makers) > 1)
 
@@ -183,7 +195,7 @@ def check_plain(config: Config) -> None:
             )
 
 
-def of_ours(found: Found) -> dict[str, Any]:
+def our_result(found: Found) -> dict[str, Any]:
     """What was found of ours.
 
     Raises:
@@ -196,11 +208,11 @@ def of_ours(found: Found) -> dict[str, Any]:
 
 def unlike_ours(found: Found) -> dict[str, str]:
     """Which peers do not do what ours does, and why; raises UsageError when that failed."""
-    of_ours(found)
-    return unlike(found)
+    our_result(found)
+    return find_unlike(found)
 
 
-def unlike(found: Found) -> dict[str, str]:
+def find_unlike(found: Found) -> dict[str, str]:
     """Peers whose networks are not as large as ours, or that compute elsewhere, and how."""
     ours, reasons = found[OURS], {}
     for name, result in found.items():
@@ -219,13 +231,13 @@ def unlike(found: Found) -> dict[str, str]:
 def unlike_asked(devices: int, found: Found) -> dict[str, str]:
     """What was started on another number of devices."""
     return {
-        name: f"{counted(len(result['devices']), 'device')} seen here, and not {devices}"
+        name: f"{plural(len(result['devices']), 'device')} seen here, and not {devices}"
         for name, result in found.items()
         if len(result.get("devices", ())) not in (0, devices)
     }
 
 
-def with_ratios(found: Found) -> Found:
+def add_ratios(found: Found) -> Found:
     """Adds what the others take for what ours takes, turn by turn: the median, and quartiles."""
     for name, result in found.items():
         if name != OURS and "turns" in result and "turns" in found[OURS]:
@@ -235,15 +247,15 @@ def with_ratios(found: Found) -> Found:
     return found
 
 
-def told(ask: Any, *arguments: Any) -> Any:
+def explain_failure(ask: Any, *arguments: Any) -> Any:
     """What ours answers in a process of its own; that it fails is for the user to know."""
     try:
         return ask(*arguments)
-    except Failed as error:
+    except WorkerFailed as error:
         raise UsageError(f"{OURS}: {error}") from error
 
 
-def with_shares(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def add_shares(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Adds what a second does, and the share that it is of the matrix product's or the copy's.
 
     Args:
@@ -263,8 +275,8 @@ def with_shares(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def swept(
-    config: Config, sweep: str, makers: dict[str, Maker], rounds: int, known: Found
+def run_sweep(
+    config: Config, sweep: str, makers: dict[str, WorkerTarget], rounds: int, known: Found
 ) -> Iterator[dict[str, Any]]:
     """Times a config at several batches, sizes or numbers of devices, one by one.
 
@@ -278,36 +290,36 @@ def swept(
     if sweep == "devices":
         makers = {OURS: makers[OURS]}
     for value in SWEEPS[sweep]:
-        with surroundings(value if sweep == "devices" else devices_of(makers)) as environment:
+        with worker_environment(value if sweep == "devices" else devices_of(makers)) as environment:
             try:
-                point = varied(config, sweep, value)
+                point = vary(config, sweep, value)
                 if len(makers) > 1:
                     check_plain(point)
-                apart = partial(unlike_asked, value) if sweep == "devices" else unlike
+                apart = partial(unlike_asked, value) if sweep == "devices" else find_unlike
                 if point == config and not apart(known):
                     found = {name: known[name] for name in makers}
                 else:
-                    found = with_ratios(compared(makers, point, rounds, environment, apart))
+                    found = add_ratios(compare(makers, point, rounds, environment, apart))
             except UsageError as error:  # of the point, and so for all of them
                 found = {name: {"failed": str(error)} for name in makers}
-        say(f"{sweep} {value}: " + "; ".join(f"{n} {short(r)}" for n, r in found.items()))
+        say(f"{sweep} {value}: " + "; ".join(f"{n} {format_result(r)}" for n, r in found.items()))
         yield {sweep: value, "implementations": found}
 
 
-def varied(config: Config, sweep: str, value: int) -> Config:
+def vary(config: Config, sweep: str, value: int) -> Config:
     """A config with a batch, of a size, or with a batch for so many devices."""
     if sweep == "size":
         size = {"image_size": (value, value), "load_size": None}
-        return resolve(changed(config, {"data": size, "model": {"depth": None}}))
+        return resolve(replace_fields(config, {"data": size, "model": {"depth": None}}))
     images = value if sweep == "batch" else value * config.data.batch_size
-    return resolve(changed(config, {"data": {"batch_size": images}}))
+    return resolve(replace_fields(config, {"data": {"batch_size": images}}))
 
 
 def machine() -> dict[str, Any]:
     """What it ran on."""
     affine = getattr(os, "sched_getaffinity", None)  # of Linux
     return {
-        "cpu": cpu("model name") or platform.processor() or platform.machine(),
+        "cpu": cpu_info("model name") or platform.processor() or platform.machine(),
         "cores": len(affine(0)) if affine else os.cpu_count(),
     }
 

@@ -17,19 +17,19 @@ from PIL import Image
 
 from pix2pix_jax.benchmark.worker import Arrays, Trial, device_memory, quartiles
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.data.augment import Example, taken
-from pix2pix_jax.data.image_files import as_png
-from pix2pix_jax.data.pipeline import prefetched, train_batches, training_data
+from pix2pix_jax.data.augment import Example, crop_batch
+from pix2pix_jax.data.image_files import encode_png
+from pix2pix_jax.data.pipeline import prefetch, train_batches, training_data
 from pix2pix_jax.gan import losses
 from pix2pix_jax.gan.networks import make_discriminator, make_generator
 from pix2pix_jax.gan.optimizer import make_optimizer
 from pix2pix_jax.gan.random import step_key
 from pix2pix_jax.gan.state import create_state
-from pix2pix_jax.gan.step import update
+from pix2pix_jax.gan.step import apply_gradient
 from pix2pix_jax.gan.summary import describe, operations
 from pix2pix_jax.runs.compatibility import check_devices
 from pix2pix_jax.runtime.backend import start_backend
-from pix2pix_jax.training.train import shards, steps_a_call, updates
+from pix2pix_jax.training.train import run_steps, shard_batches, steps_per_call
 
 PAIRS = 16  # of noise
 Row = dict[str, Any]  # what was measured of a part
@@ -45,8 +45,8 @@ def steps(config: Config) -> Trial:
     check_devices(config.data.batch_size)
     batches, pairs = training_data(config, noise_records(config))
     endless = replace(config, train=replace(config.train, steps=2**31 - 1))
-    state, size = create_state(config), steps_a_call(config)
-    calls = updates(endless, state, prefetched(batches, 0), pairs)
+    state, size = create_state(config), steps_per_call(config)
+    calls = run_steps(endless, state, prefetch(batches, 0), pairs)
 
     def run(count: int) -> None:
         nonlocal state
@@ -86,14 +86,14 @@ def parts(config: Config) -> dict[str, Any]:
 def parts_of_data(config: Config, records: list[dict]) -> dict[str, Row]:
     """Batches as the step takes them, and their way; and those cut on the host, if it does not."""
     batches, pairs = training_data(config, records)
-    batch = shards([batches[0]])
+    batch = shard_batches([batches[0]])
     of_step = {
-        "data": timed_data(batches),
-        "host to device": timed(lambda: jax.device_put(batch)) | bytes_of(batch),
+        "data": time_data(batches),
+        "host to device": time_calls(lambda: jax.device_put(batch)) | bytes_of(batch),
     }
     if not pairs:
         return of_step
-    return of_step | {"data, were none resident": timed_data(train_batches(config, records))}
+    return of_step | {"data, were none resident": time_data(train_batches(config, records))}
 
 
 def parts_of_update(config: Config, records: list[dict], work: tuple[int, int]) -> dict[str, Row]:
@@ -107,7 +107,7 @@ def parts_of_update(config: Config, records: list[dict], work: tuple[int, int]) 
     data, optimizer = config.data, make_optimizer(config)
     generator = make_generator(config)
     discriminator = make_discriminator(config).clone(norm_images=data.batch_size)
-    batch = jax.device_put(taken({}, train_batches(config, records)[0], data))
+    batch = jax.device_put(crop_batch({}, train_batches(config, records)[0], data))
     keys = jax.vmap(lambda i: jax.random.fold_in(step_key(config, 0), i))(batch["index"])
     state = create_state(config)
     halves = state.generator, state.discriminator
@@ -130,17 +130,17 @@ def parts_of_update(config: Config, records: list[dict], work: tuple[int, int]) 
     @partial(jax.jit, donate_argnums=0)
     def optimize(halves: tuple, gradients: list) -> tuple:
         both = zip(halves, gradients, strict=True)
-        return tuple(update(half, gradient, optimizer) for half, gradient in both)
+        return tuple(apply_gradient(half, gradient, optimizer) for half, gradient in both)
 
     gradients = [jax.tree.map(jnp.copy, half.params) for half in halves]
     # Parameters, both moments and gradients are read, all but the last written.
     adam = 7 * 4 * sum(leaf.size for leaf in jax.tree.leaves([half.params for half in halves]))
     return {
-        "generator": timed(lambda: generate(state.generator.params, batch, keys))
+        "generator": time_calls(lambda: generate(state.generator.params, batch, keys))
         | {"operations": work[0]},
-        "discriminator": timed(lambda: discriminate(state.discriminator.params, batch))
+        "discriminator": time_calls(lambda: discriminate(state.discriminator.params, batch))
         | {"operations": work[1] * 3 // 4},  # the rest is the generator's loss
-        "optimizer": timed_in_place(
+        "optimizer": time_in_place(
             lambda halves: optimize(halves, gradients), jax.tree.map(jnp.copy, halves)
         )
         | {"bytes": adam},
@@ -155,13 +155,13 @@ def limits(dtype: str) -> dict[str, Row]:
     product = jax.jit(jnp.matmul)
     copied = {"bytes": 2 * 4 * length}  # read, and written
     return {
-        "matrix product": timed(lambda: product(matrix, matrix)) | {"operations": 2 * side**3},
-        "copy": timed_in_place(jax.jit(lambda x: x + 1, donate_argnums=0), jnp.ones(length))
+        "matrix product": time_calls(lambda: product(matrix, matrix)) | {"operations": 2 * side**3},
+        "copy": time_in_place(jax.jit(lambda x: x + 1, donate_argnums=0), jnp.ones(length))
         | copied,
     }
 
 
-def timed(run: Callable[[], Any], turns: int = 7, least: float = 0.05) -> Row:
+def time_calls(run: Callable[[], Any], turns: int = 7, least: float = 0.05) -> Row:
     """Seconds of a call, of a few turns.
 
     Args:
@@ -180,10 +180,10 @@ def timed(run: Callable[[], Any], turns: int = 7, least: float = 0.05) -> Row:
 
     seconds(1)
     calls = math.ceil(least / seconds(1))
-    return spread([seconds(calls) for _ in range(turns)])
+    return spread_of([seconds(calls) for _ in range(turns)])
 
 
-def timed_in_place(change: Callable[[Any], Any], tree: Any) -> Row:
+def time_in_place(change: Callable[[Any], Any], tree: Any) -> Row:
     """The same, of a function to which arrays are donated for what becomes of them."""
 
     def run() -> Any:
@@ -191,22 +191,22 @@ def timed_in_place(change: Callable[[Any], Any], tree: Any) -> Row:
         tree = change(tree)
         return tree
 
-    return timed(run)
+    return time_calls(run)
 
 
-def timed_data(batches: grain.MapDataset, count: int = 40, runs: int = 5) -> Row:
+def time_data(batches: grain.MapDataset, count: int = 40, runs: int = 5) -> Row:
     """Seconds of a batch, as they come when they are waited for."""
-    made, times = prefetched(batches, 0), []
+    made, times = prefetch(batches, 0), []
     list(islice(made, 20))  # what was made ahead
     for _ in range(runs):
         start = time.perf_counter()
         list(islice(made, count))
         times.append((time.perf_counter() - start) / count)
     made.close()
-    return spread(times)
+    return spread_of(times)
 
 
-def spread(times: list[float]) -> Row:
+def spread_of(times: list[float]) -> Row:
     """Their median and the quartiles around it."""
     low, middle, high = quartiles(times)
     return {"seconds": middle, "quartiles": [low, high]}
@@ -221,5 +221,5 @@ def noise_records(config: Config) -> list[dict]:
     """Pairs of noise, as files."""
     rng, size = np.random.default_rng(0), config.data.image_size
     images = [Image.fromarray(rng.integers(0, 256, (*size, 3), np.uint8)) for _ in range(2 * PAIRS)]
-    files = [as_png(image) for image in images]
+    files = [encode_png(image) for image in images]
     return [{"name": str(i).encode(), "files": files[2 * i : 2 * i + 2]} for i in range(PAIRS)]

@@ -37,21 +37,23 @@ class Trial(NamedTuple):
     devices: list[str]  # that it computes on, as JAX names their platforms: cpu, gpu, tpu
 
 
-class Maker(NamedTuple):
+class WorkerTarget(NamedTuple):
     """Where a trial comes from: a function of a file."""
 
     file: Path
     name: str
 
 
-class Failed(Exception):
+class WorkerFailed(Exception):
     """An implementation that does not work here; the message says why."""
 
 
 class Worker:
     """A process that makes something of a config and talks of it."""
 
-    def __init__(self, talk: Callable, maker: Maker, config: Config, environment: dict[str, str]):
+    def __init__(
+        self, talk: Callable, maker: WorkerTarget, config: Config, environment: dict[str, str]
+    ):
         context = multiprocessing.get_context("spawn")
         self.connection, end = context.Pipe()
         before = dict(os.environ)
@@ -74,16 +76,16 @@ class Worker:
         """
         try:
             if not self.connection.poll(PATIENCE):
-                raise Failed(f"no answer in {PATIENCE} s")
+                raise WorkerFailed(f"no answer in {PATIENCE} s")
             answer = self.connection.recv()
         except (EOFError, ConnectionResetError):
             self.process.join()
-            answer = Failed(end_of(self.process.exitcode))
+            answer = WorkerFailed(end_of(self.process.exitcode))
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    def asked(self, question: Any) -> Any:
+    def ask(self, question: Any) -> Any:
         """What it says to that; raises as `answer` does."""
         with suppress(OSError):  # it may have ended, which its answer tells
             self.connection.send(question)
@@ -97,8 +99,8 @@ class Worker:
         self.process.join()
 
 
-def compared(
-    makers: dict[str, Maker],
+def compare(
+    makers: dict[str, WorkerTarget],
     config: Config,
     rounds: int,
     environment: dict[str, str],
@@ -119,7 +121,7 @@ def compared(
       for each what it took, or, as `failed`, why it did not work or was not compared.
 
     Raises:
-      UsageError: what a process could not do but the user can mend, or what `unlike` raises.
+      UsageError: what a process could not do but the user can mend, or what `find_unlike` raises.
     """
     found: Found = {name: {} for name in makers}
     workers: dict[str, Worker] = {}
@@ -131,7 +133,7 @@ def compared(
             if "failed" not in found[name]:
                 try:
                     do(name)
-                except Failed as error:
+                except WorkerFailed as error:
                     give_up(name, str(error))
 
     def give_up(name: str, reason: str) -> None:
@@ -173,13 +175,13 @@ def compared(
     return found
 
 
-def started(maker: Maker, config: Config, environment: dict[str, str]) -> float:
+def time_first_step(maker: WorkerTarget, config: Config, environment: dict[str, str]) -> float:
     """Seconds to the end of the first step of a process."""
     with closing(Worker(_steps, maker, config, environment)) as worker:
         return worker.answer()["first_step_seconds"]
 
 
-def outcome(maker: Maker, config: Config, environment: dict[str, str]) -> Any:
+def run_in_worker(maker: WorkerTarget, config: Config, environment: dict[str, str]) -> Any:
     """What a function of a config returns, in a process of its own."""
     with closing(Worker(_outcome, maker, config, environment)) as worker:
         return worker.answer()
@@ -200,7 +202,7 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
     return low, middle, high
 
 
-def loaded(maker: Maker) -> Callable[[Config], Any]:
+def load_target(maker: WorkerTarget) -> Callable[[Config], Any]:
     """The function that a maker names.
 
     Raises:
@@ -232,15 +234,15 @@ def device_memory() -> int:
     return statistics["peak_bytes_in_use"] if statistics else resident_memory()
 
 
-def _work(talk: Callable, maker: Maker, config: Config, connection: Connection) -> None:
+def _work(talk: Callable, maker: WorkerTarget, config: Config, connection: Connection) -> None:
     """What a worker does."""
     with suppress(OSError):  # whoever asked is gone
         try:
-            talk(lambda: loaded(maker)(config), connection)
+            talk(lambda: load_target(maker)(config), connection)
         except UsageError as error:
             connection.send(error)
         except BaseException as error:
-            connection.send(Failed(f"{type(error).__name__}: {reason_of(error)}"))
+            connection.send(WorkerFailed(f"{type(error).__name__}: {reason_of(error)}"))
 
 
 def _outcome(make: Callable[[], Any], connection: Connection) -> None:

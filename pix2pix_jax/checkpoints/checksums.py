@@ -7,21 +7,21 @@ from typing import Any
 
 import orbax.checkpoint as ocp
 
-SEAL = "sha256.json"
+CHECKSUM_FILE = "sha256.json"
 
 
-class Rejected(Exception):
+class CorruptCheckpoint(Exception):
     """What is on disk is not what was saved."""
 
 
-class SealedHandler(ocp.StandardCheckpointHandler):
+class ChecksumHandler(ocp.StandardCheckpointHandler):
     """Saves a hash of every file beside them."""
 
     def finalize(self, directory: Path) -> None:
         """Called when all is written, before the checkpoint gets its name."""
         super().finalize(directory)
         content = {"step": _step(directory), "files": _file_hashes(Path(directory))}
-        (directory / SEAL).write_text(json.dumps(content, indent=2))
+        (directory / CHECKSUM_FILE).write_text(json.dumps(content, indent=2))
 
 
 def _step(item: Path) -> int:
@@ -29,26 +29,26 @@ def _step(item: Path) -> int:
     return int(item.parent.name.partition(".")[0])
 
 
-def check_seal(item: Path) -> None:
+def check_files(item: Path) -> None:
     """Raises Rejected where a file is not what SealedHandler saved, or is of another step."""
-    saved, found = json.loads((item / SEAL).read_text()), _file_hashes(item)
+    saved, found = json.loads((item / CHECKSUM_FILE).read_text()), _file_hashes(item)
     if saved["step"] != _step(item):
-        raise Rejected(f"{item.name} is of step {saved['step']}")
+        raise CorruptCheckpoint(f"{item.name} is of step {saved['step']}")
     for place, digest in saved["files"].items():
         if found.get(place) != digest:
-            raise Rejected(f"{item.name}/{place} is not what was saved")
+            raise CorruptCheckpoint(f"{item.name}/{place} is not what was saved")
 
 
-def sealed(content: dict[str, Any]) -> dict[str, Any]:
+def add_hash(content: dict[str, Any]) -> dict[str, Any]:
     """JSON with its own hash in it."""
     return content | {"sha256": _hash(content)}
 
 
-def unsealed(content: Any, name: str) -> dict[str, Any]:
-    """What was `sealed`; raises Rejected where it is something else."""
+def check_hash(content: Any, name: str) -> dict[str, Any]:
+    """What was hashed by `add_hash`; raises Rejected where it is something else."""
     content = dict(content) if isinstance(content, dict) else {}
     if content.pop("sha256", None) != _hash(content):
-        raise Rejected(f"{name} is not what was saved")
+        raise CorruptCheckpoint(f"{name} is not what was saved")
     return content
 
 
@@ -60,7 +60,7 @@ def _file_hashes(directory: Path) -> dict[str, str]:
     """SHA-256 of all files but the seal itself, by their place."""
     hashes = {}
     for path in sorted(directory.rglob("*")):
-        if path.is_file() and path.name != SEAL:
+        if path.is_file() and path.name != CHECKSUM_FILE:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256")
             hashes[str(path.relative_to(directory))] = digest.hexdigest()

@@ -10,7 +10,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from pydantic import TypeAdapter, ValidationError
 
-from pix2pix_jax.checkpoints.checksums import Rejected, check_seal, unsealed
+from pix2pix_jax.checkpoints.checksums import CorruptCheckpoint, check_files, check_hash
 from pix2pix_jax.config.metrics import goodness
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError, reason_of
@@ -20,7 +20,7 @@ Tree = Any
 IMPORTED = "imported"  # in place of the fingerprint of pairs, which are not known
 
 
-def items_of(state: TrainState) -> dict[str, Tree]:
+def checkpoint_items(state: TrainState) -> dict[str, Tree]:
     """The parts of a state that are saved apart."""
     return {
         "generator": state.generator.params,
@@ -32,7 +32,7 @@ def items_of(state: TrainState) -> dict[str, Tree]:
     }
 
 
-def structure(items: dict[str, Tree]) -> str:
+def structure_hash(items: dict[str, Tree]) -> str:
     """A hash of all places, shapes and dtypes."""
     leaves = jax.tree.leaves_with_path(items)
     text = [f"{jax.tree_util.keystr(path)} {leaf.shape} {leaf.dtype}" for path, leaf in leaves]
@@ -42,7 +42,7 @@ def structure(items: dict[str, Tree]) -> str:
 def read_origin(directory: Path, items: dict[str, Tree]) -> dict[str, Any]:
     """What a checkpoint is of; raises UsageError where its parameters are others than `items`."""
     origin = _origin(directory)
-    if origin["structure"] != structure(items):
+    if origin["structure"] != structure_hash(items):
         raise UsageError(
             f"{directory}: holds other parameters than this version makes; "
             "go on with the version that saved it, or start another --workdir"
@@ -60,14 +60,14 @@ def _origin(directory: Path) -> dict[str, Any]:
     try:
         origin = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise Rejected("origin is not what was saved") from error
-    origin = unsealed(origin, "origin")
+        raise CorruptCheckpoint("origin is not what was saved") from error
+    origin = check_hash(origin, "origin")
     if "step" not in origin:
         raise UsageError(
             f"{directory}: is of an earlier version; go on with that, or start another --workdir"
         )
     if str(origin["step"]) != directory.name:
-        raise Rejected(f"origin is of step {origin['step']}")
+        raise CorruptCheckpoint(f"origin is of step {origin['step']}")
     return origin
 
 
@@ -76,13 +76,13 @@ def is_sound(directory: Path) -> bool:
     try:
         _origin(directory)
         for name in ("generator", "discriminator", "optimizer"):
-            check_seal(directory / name)
+            check_files(directory / name)
     except Exception:  # what a damaged file raises is anything
         return False
     return True
 
 
-def empty(template: Tree) -> Tree:
+def empty_like(template: Tree) -> Tree:
     """What Orbax takes the shapes, and plain arrays as the kind of result, from."""
     return jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), template)
 
@@ -125,12 +125,12 @@ def read_network(
     others = ", ".join(str(other) for other in steps if other != step) or "none"
     if step not in steps:
         raise UsageError(f"--step: no checkpoint {step} in {directory}; there are {others}")
-    items = items_of(jax.eval_shape(lambda: create_state(config)))
+    items = checkpoint_items(jax.eval_shape(lambda: create_state(config)))
     try:
         origin = read_origin(directory / str(step), items)
-        check_seal(directory / str(step) / network)
+        check_files(directory / str(step) / network)
         with ocp.StandardCheckpointer() as reader:
-            params = reader.restore(directory / str(step) / network, empty(items[network]))
+            params = reader.restore(directory / str(step) / network, empty_like(items[network]))
     except (UsageError, MemoryError):
         raise
     except Exception as error:  # Orbax and its readers raise many kinds, some bare
@@ -174,9 +174,9 @@ def read_scores(checkpoint: Path) -> dict[str, float]:
     try:
         scores = TypeAdapter(dict[str, float]).validate_json(path.read_bytes(), strict=True)
         if scores != _origin(checkpoint)["scores"]:
-            raise Rejected("others than were measured")
+            raise CorruptCheckpoint("others than were measured")
         return scores
-    except (ValidationError, Rejected, OSError) as error:
+    except (ValidationError, CorruptCheckpoint, OSError) as error:
         raise UsageError(
             f"{path}: is not what was saved; it only says how good that checkpoint was, so move it "
             "away"

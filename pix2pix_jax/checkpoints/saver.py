@@ -13,7 +13,7 @@ from pix2pix_jax.checkpoints.reader import saved_steps
 from pix2pix_jax.config.schema import Train
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import TrainState
-from pix2pix_jax.runtime.console import tell
+from pix2pix_jax.runtime.console import print_above_bar
 
 PAUSE = 10  # seconds after which the last save of a run, when it failed, is tried again
 
@@ -52,7 +52,7 @@ def open_saver(
             checkpoint.remove_unfinished(workdir)  # which takes room that others need
             newest = max(saved_steps(workdir), default=0)
             if newest == step:
-                tell(
+                print_above_bar(
                     f"{workdir}/checkpoints: step {step} is saved, but what is no longer to be "
                     f"kept could not be removed ({error.reason})",
                     sys.stderr,
@@ -65,7 +65,7 @@ def open_saver(
                     f"{text} {failed} failed in a row; make room there, then the same command goes "
                     f"on from step {newest}"
                 ) from error
-            tell(
+            print_above_bar(
                 f"{text}{failed} of train.max_failed_saves {options.max_failed_saves}; make room "
                 f"there: training goes on, but what came after step {newest} could be lost",
                 sys.stderr,
@@ -114,7 +114,7 @@ def open_saver(
         try:
             look(wait=True)
         except UsageError as error:  # beside what has ended the run
-            tell(str(error), sys.stderr)
+            print_above_bar(str(error), sys.stderr)
         close()
         if failed:  # which Orbax may still have been writing when it was removed
             checkpoint.remove_unfinished(workdir)

@@ -19,18 +19,18 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
-from pix2pix_jax.checkpoints.checksums import SealedHandler, check_seal, sealed
+from pix2pix_jax.checkpoints.checksums import ChecksumHandler, add_hash, check_files
 from pix2pix_jax.checkpoints.reader import (
     IMPORTED,
-    empty,
-    items_of,
+    checkpoint_items,
+    empty_like,
     read_origin,
     read_scores,
-    structure,
+    structure_hash,
 )
 from pix2pix_jax.config.metrics import goodness
 from pix2pix_jax.errors import UsageError, reason_of
-from pix2pix_jax.gan.state import Half, TrainState
+from pix2pix_jax.gan.state import NetworkState, TrainState
 
 Totals = dict[str, float]  # sums of metrics since they were last logged, and over how many `steps`
 ITEMS = ("generator", "discriminator", "optimizer")
@@ -98,7 +98,7 @@ def make_manager(workdir: Path, keep: int, best: str) -> ocp.CheckpointManager:
     )
     handlers = ocp.handlers.DefaultCheckpointHandlerRegistry()
     for name in ITEMS:
-        handler = SealedHandler(**alone)
+        handler = ChecksumHandler(**alone)
         handlers.add(name, ocp.args.StandardSave, handler)
         handlers.add(name, ocp.args.StandardRestore, handler)
     handlers.add("origin", ocp.args.JsonSave, ocp.JsonCheckpointHandler(**alone))
@@ -134,17 +134,17 @@ def save(
       SaveFailed: this save or the one before it failed. What is on disk stays.
     """
     step = int(state.step)
-    items = jax.tree.map(np.array, items_of(state))
+    items = jax.tree.map(np.array, checkpoint_items(state))
     for path, leaf in jax.tree.leaves_with_path(items):
         if not np.isfinite(leaf).all():
             raise UsageError(
                 f"step {step}: {jax.tree_util.keystr(path)} is not finite, so it was not saved; "
                 "start another --workdir, say with a lower --config.optimizer.learning_rate"
             )
-    origin = {"step": step, "structure": structure(items)}
+    origin = {"step": step, "structure": structure_hash(items)}
     origin |= {"data": data, "totals": totals, "scores": scores}
     args = {name: ocp.args.StandardSave(items[name]) for name in ITEMS}
-    args["origin"] = ocp.args.JsonSave(sealed(origin))
+    args["origin"] = ocp.args.JsonSave(add_hash(origin))
     with write_errors(Path(manager.directory).parent):
         saved = manager.save(step, args=ocp.args.Composite(**args), metrics=scores or None)
     if not saved:  # Orbax passes over a step that is not newer than all others, and says nothing
@@ -214,7 +214,7 @@ def write_errors(workdir: Path) -> Iterator[None]:
 def _restore(
     manager: ocp.CheckpointManager, step: int, template: TrainState, data: str
 ) -> tuple[TrainState, Totals]:
-    items, directory = items_of(template), Path(manager.directory) / str(step)
+    items, directory = checkpoint_items(template), Path(manager.directory) / str(step)
     origin = read_origin(directory, items)
     if origin["data"] not in (data, IMPORTED):
         raise UsageError(
@@ -222,13 +222,15 @@ def _restore(
             "data.data_dir now hold; bring that back, or start another --workdir"
         )
     for name in items:
-        check_seal(directory / name)
-    args = {name: ocp.args.StandardRestore(empty(tree)) for name, tree in items.items()}
+        check_files(directory / name)
+    args = {name: ocp.args.StandardRestore(empty_like(tree)) for name, tree in items.items()}
     restored = manager.restore(step, args=ocp.args.Composite(**args))
     state = TrainState(
         step=np.int32(step),
-        generator=Half(restored["generator"], restored["optimizer"]["generator"]),
-        discriminator=Half(restored["discriminator"], restored["optimizer"]["discriminator"]),
+        generator=NetworkState(restored["generator"], restored["optimizer"]["generator"]),
+        discriminator=NetworkState(
+            restored["discriminator"], restored["optimizer"]["discriminator"]
+        ),
     )
     return state, origin["totals"]
 

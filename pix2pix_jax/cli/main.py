@@ -42,7 +42,7 @@ def run_prepare(options: argparse.Namespace, fields: Fields) -> int:
     from pix2pix_jax.config.resolve import resolve
     from pix2pix_jax.data.builders import prepare
 
-    config = asked(options, fields)
+    config = load_config(options, fields)
     dataset = prepare(resolve(config).data)
     counts = ", ".join(f"{info.num_examples} {name}" for name, info in dataset.info.splits.items())
     print(f"{config.data.name}: {counts} pairs in {dataset.data_dir}")
@@ -52,26 +52,26 @@ def run_prepare(options: argparse.Namespace, fields: Fields) -> int:
 def run_train(options: argparse.Namespace, fields: Fields) -> int:
     """Trains, or goes on training."""
     from pix2pix_jax.runtime.distributed import (
-        errors_told,
+        explain_lost_peer,
         is_first,
         join,
-        lost_errors,
+        report_errors,
         wait_for_all,
     )
 
     join(options.coordinator, options.num_processes, options.process_id)
-    with lost_errors():
-        with errors_told():
-            config = asked(options, fields)
+    with explain_lost_peer():
+        with report_errors():
+            config = load_config(options, fields)
             if options.workdir is None:
                 raise UsageError("--workdir: train needs one, e.g. --workdir=runs/first")
             start_backend()
-            from pix2pix_jax.runs.bucket_sync import mirrored
+            from pix2pix_jax.runs.bucket_sync import sync_workdir
             from pix2pix_jax.training.train import train
 
             with (
-                mirrored(options.workdir, trains=True) if is_first() else nullcontext(),
-                errors_told(),  # at once, before what there is is sent
+                sync_workdir(options.workdir, trains=True) if is_first() else nullcontext(),
+                report_errors(),  # at once, before what there is is sent
             ):
                 status = train(config, options.workdir)
         wait_for_all("the end")
@@ -81,7 +81,7 @@ def run_train(options: argparse.Namespace, fields: Fields) -> int:
 def run_evaluate(options: argparse.Namespace, fields: Fields) -> int:
     """Scores a split."""
     check_run_given(options)
-    config = asked(options, fields)
+    config = load_config(options, fields)
     start_backend()
     from pix2pix_jax.evaluation.evaluate import evaluate
 
@@ -96,12 +96,12 @@ def run_sweep(options: argparse.Namespace, fields: Fields) -> int:
     if options.workdir is None:
         raise UsageError("--workdir: sweep needs one, e.g. --workdir=runs/receptive_field")
     start_backend()
-    from pix2pix_jax.sweeps.plan import as_text
+    from pix2pix_jax.sweeps.plan import to_text
     from pix2pix_jax.sweeps.sweep import sweep
 
     plan = load_sweep(options.config, options.seeds, fields)
     if options.list:
-        print(as_text(plan, options.workdir, options.split))
+        print(to_text(plan, options.workdir, options.split))
         return 0
     fcn_score = not options.no_fcn_score
     return sweep(plan, options.workdir, options.index, options.split, fcn_score)
@@ -110,9 +110,11 @@ def run_sweep(options: argparse.Namespace, fields: Fields) -> int:
 def run_describe(options: argparse.Namespace, fields: Fields) -> int:
     """Prints what a config builds."""
     start_backend()
-    from pix2pix_jax.gan.summary import as_json, as_text, describe
+    from pix2pix_jax.gan.summary import describe, to_json, to_text
 
-    print((as_json if options.format == "json" else as_text)(describe(asked(options, fields))))
+    print(
+        (to_json if options.format == "json" else to_text)(describe(load_config(options, fields)))
+    )
     return 0
 
 
@@ -125,11 +127,11 @@ def run_translate(options: argparse.Namespace, fields: Fields) -> int:
     ):
         if not getattr(options, name):
             raise UsageError(f"--{name}: translate needs one, e.g. --{name}={example}")
-    config = asked(options, fields)
+    config = load_config(options, fields)
     start_backend()
-    from pix2pix_jax.inference.translate import How, translate_files
+    from pix2pix_jax.inference.translate import TranslateOptions, translate_files
 
-    how = How(
+    how = TranslateOptions(
         step=options.step,
         seed=options.seed,
         samples=options.samples,
@@ -145,7 +147,7 @@ def run_export(options: argparse.Namespace, fields: Fields) -> int:
     check_run_given(options)
     if options.output is None:
         raise UsageError("--output: export needs a file, e.g. --output=generator.onnx")
-    config = asked(options, fields)
+    config = load_config(options, fields)
     start_backend()
     from pix2pix_jax.interop.export import export
 
@@ -156,7 +158,7 @@ def run_export(options: argparse.Namespace, fields: Fields) -> int:
 def run_demo(options: argparse.Namespace, fields: Fields) -> int:
     """Serves a page."""
     check_run_given(options)
-    config = asked(options, fields)
+    config = load_config(options, fields)
     start_backend()
     from pix2pix_jax.inference.demo.server import demo
 
@@ -169,7 +171,7 @@ def run_benchmark(options: argparse.Namespace, fields: Fields) -> int:
         raise UsageError(
             "--workdir: benchmark needs one for its numbers, e.g. --workdir=runs/speed"
         )
-    config = asked(options, fields)
+    config = load_config(options, fields)
     from pix2pix_jax.benchmark import benchmark
 
     peers = [peer for peer in options.peers.split(",") if peer]
@@ -190,7 +192,7 @@ def run_import(options: argparse.Namespace, fields: Fields) -> int:
     return import_weights(options.weights, options.discriminator, options.workdir, base, finish)
 
 
-def asked(options: argparse.Namespace, fields: Fields) -> Config:
+def load_config(options: argparse.Namespace, fields: Fields) -> Config:
     """The config of --config, or else that of the workdir, with fields replaced."""
     if options.config is not None:
         config = load_experiment(options.config)
@@ -222,9 +224,9 @@ def workdir_at_hand(options: argparse.Namespace) -> AbstractContextManager[None]
         raise UsageError("--workdir: sweep writes to a folder of this machine; give one")
     if options.command == "train":
         return nullcontext()
-    from pix2pix_jax.runs.bucket_sync import mirrored
+    from pix2pix_jax.runs.bucket_sync import sync_workdir
 
-    return mirrored(options.workdir)
+    return sync_workdir(options.workdir)
 
 
 class Parser(argparse.ArgumentParser):
@@ -234,7 +236,7 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{self.prog}: {message}")
 
 
-def expanded(path: str) -> Path:
+def local_path(path: str) -> Path:
     """A path with its ~, which shells leave alone after `--workdir=`."""
     if not path:  # of a variable that is not set; it would be the current folder
         raise argparse.ArgumentTypeError("is empty; give a path")
@@ -246,7 +248,7 @@ def expanded(path: str) -> Path:
 def workdir(path: str) -> Path:
     """The same, or gs://BUCKET/FOLDER."""
     if not path.startswith("gs://"):
-        return expanded(path)
+        return local_path(path)
     if "/" not in path.removeprefix("gs://").rstrip("/"):
         raise argparse.ArgumentTypeError(f"{path} is a whole bucket; give gs://BUCKET/DIR")
     try:
@@ -312,10 +314,10 @@ def add_arguments(name: str, command: Parser) -> None:
         command.add_argument("--host", default="127.0.0.1", help="default: this machine alone")
         command.add_argument("--port", type=port, default=8000, help="default: 8000; 0: any")
     if name == "export":
-        command.add_argument("--output", type=expanded, metavar="FILE", help="what to write")
+        command.add_argument("--output", type=local_path, metavar="FILE", help="what to write")
         command.add_argument("--format", choices=FORMATS, help="default: FILE's suffix")
         command.add_argument(
-            "--discriminator", type=expanded, metavar="FILE", help="writes it, too (not ONNX)"
+            "--discriminator", type=local_path, metavar="FILE", help="writes it, too (not ONNX)"
         )
     if name in ("evaluate", "translate", "export", "demo"):
         command.add_argument(
@@ -326,7 +328,7 @@ def add_arguments(name: str, command: Parser) -> None:
         )
     if name == "translate":
         command.add_argument("--input", metavar="FILE_OR_DIR", help="image, folder or pattern")
-        command.add_argument("--output", type=expanded, metavar="DIR", help="where PNGs go")
+        command.add_argument("--output", type=local_path, metavar="DIR", help="where PNGs go")
         command.add_argument("--seed", type=number, metavar="K", help="default: the run's")
         command.add_argument(
             "--samples", type=positive, default=1, metavar="N", help="of each, by dropout"
@@ -340,10 +342,10 @@ def add_arguments(name: str, command: Parser) -> None:
         )
     if name == "import":
         command.add_argument(
-            "--weights", type=expanded, metavar="FILE", help="generator, .pth or .safetensors"
+            "--weights", type=local_path, metavar="FILE", help="generator, .pth or .safetensors"
         )
         command.add_argument(
-            "--discriminator", type=expanded, metavar="FILE", help="default: a fresh one"
+            "--discriminator", type=local_path, metavar="FILE", help="default: a fresh one"
         )
     if name == "benchmark":
         command.add_argument(

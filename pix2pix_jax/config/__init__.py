@@ -6,7 +6,7 @@ Experiment files import from here.
 from pix2pix_jax.config.files import load_experiment
 from pix2pix_jax.config.presets import PRESETS, preset
 from pix2pix_jax.config.resolve import resolve
-from pix2pix_jax.config.schema import Config, Data, Loss, Model, Optimizer, Train, changed
+from pix2pix_jax.config.schema import Config, Data, Loss, Model, Optimizer, Train, replace_fields
 
 __all__ = [
     "PRESETS",
@@ -16,8 +16,8 @@ __all__ = [
     "Model",
     "Optimizer",
     "Train",
-    "changed",
     "load_experiment",
     "preset",
+    "replace_fields",
     "resolve",
 ]

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
-from pix2pix_jax.config.schema import Config, Metric, first_complaint
+from pix2pix_jax.config.schema import Config, Metric, first_error
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runtime.files import write_whole
+from pix2pix_jax.runtime.files import write_atomically
 
 # By row and metric.
 PAPER = TypeAdapter(dict[str, dict[Metric, FiniteFloat]])
@@ -37,7 +37,7 @@ def load_experiment(spec: str) -> Config:
       UsageError: no such file, no get_config in it, or a value that a field refuses.
     """
     path, arg = _file_and_argument(spec)
-    with _blamed_on(path):
+    with _explain_experiment_errors(path):
         content = runpy.run_path(path)
         get_config = content.get("get_config")
         if not callable(get_config):
@@ -71,7 +71,7 @@ def load_sweep(spec: str, seeds: int | None, fields: dict[str, str]) -> Sweep:
         alike, or a value that a field refuses.
     """
     path, arg = _file_and_argument(spec)
-    with _blamed_on(path):
+    with _explain_experiment_errors(path):
         content = runpy.run_path(path)
         function = content.get("sweep")
         if not callable(function):
@@ -135,14 +135,14 @@ def _file_and_argument(spec: str) -> tuple[str, str]:
 
 
 @contextmanager
-def _blamed_on(path: str) -> Iterator[None]:
+def _explain_experiment_errors(path: str) -> Iterator[None]:
     """Raises UsageError, naming the line of the file, whatever it does."""
     try:
         yield
     except UsageError:
         raise
     except ValidationError as error:
-        raise UsageError(f"{path}: {first_complaint(error)}") from error
+        raise UsageError(f"{path}: {first_error(error)}") from error
     except SyntaxError as error:
         raise UsageError(f"{path} line {error.lineno}: {error.msg}") from error
     except Exception as error:
@@ -171,7 +171,7 @@ def override(config: Config, values: dict[str, str]) -> Config:
             hint = f"did you mean {near[0]}?" if near else f"the fields: {', '.join(fields)}"
             raise UsageError(f"--config.{field}: unknown field; {hint}")
         fields[field][field.rpartition(".")[2]] = value
-    return _validated(tree, "--config.")
+    return _validate(tree, "--config.")
 
 
 def read_config(path: Path) -> Config:
@@ -184,18 +184,18 @@ def read_config(path: Path) -> Config:
         of_sweep = (path.parent / "results.json").exists()
         hint = "but of a sweep; give that of a variant in it" if of_sweep else "train makes one"
         raise UsageError(f"{path}: not found; {path.parent} is not the workdir of a run, {hint}")
-    return _validated(path.read_bytes(), f"{path}: ")
+    return _validate(path.read_bytes(), f"{path}: ")
 
 
 def write_config(config: Config, path: Path) -> None:
     """Writes every field as JSON, whole or not at all."""
-    write_whole(path, TypeAdapter(Config).dump_json(config, indent=2).decode() + "\n")
+    write_atomically(path, TypeAdapter(Config).dump_json(config, indent=2).decode() + "\n")
 
 
-def _validated(tree: dict | bytes, where: str) -> Config:
+def _validate(tree: dict | bytes, where: str) -> Config:
     adapter = TypeAdapter(Config)
     validate = adapter.validate_json if isinstance(tree, bytes) else adapter.validate_python
     try:
         return validate(tree)
     except ValidationError as error:
-        raise UsageError(where + first_complaint(error)) from error
+        raise UsageError(where + first_error(error)) from error

@@ -4,7 +4,7 @@ import math
 from typing import NamedTuple
 
 
-class Metric(NamedTuple):
+class MetricInfo(NamedTuple):
     """What there is to know of one beside how it is computed."""
 
     label: str  # in tables and charts
@@ -12,15 +12,15 @@ class Metric(NamedTuple):
 
 
 METRICS = {  # in the order of tables
-    "per_pixel_accuracy": Metric("per-pixel accuracy"),
-    "per_class_accuracy": Metric("per-class accuracy"),
-    "class_iou": Metric("class IOU"),
-    "l1": Metric("L1", higher_is_better=False),
-    "psnr": Metric("PSNR (dB)"),
-    "ssim": Metric("SSIM"),
-    "lab_l": Metric("L histogram"),
-    "lab_a": Metric("a histogram"),
-    "lab_b": Metric("b histogram"),
+    "per_pixel_accuracy": MetricInfo("per-pixel accuracy"),
+    "per_class_accuracy": MetricInfo("per-class accuracy"),
+    "class_iou": MetricInfo("class IOU"),
+    "l1": MetricInfo("L1", higher_is_better=False),
+    "psnr": MetricInfo("PSNR (dB)"),
+    "ssim": MetricInfo("SSIM"),
+    "lab_l": MetricInfo("L histogram"),
+    "lab_a": MetricInfo("a histogram"),
+    "lab_b": MetricInfo("b histogram"),
 }
 FCN_SCORE = ("per_pixel_accuracy", "per_class_accuracy", "class_iou")
 # Middles of the first and last bin of the histograms. Bins are one unit of Lab wide, and none has

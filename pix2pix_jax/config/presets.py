@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pix2pix_jax.config.schema import Config, changed
+from pix2pix_jax.config.schema import Config, replace_fields
 from pix2pix_jax.errors import UsageError
 
 # What others do differently, each as what `preset` changes in an experiment. As in the paper are
@@ -53,4 +53,4 @@ def preset(name: str, config: Config) -> Config:
     """
     if name not in PRESETS:
         raise UsageError(f"preset: there is no {name}; there are {', '.join(PRESETS)}")
-    return changed(config, PRESETS[name])
+    return replace_fields(config, PRESETS[name])

@@ -11,7 +11,7 @@ FREE_ON_RESUME = {
     ("data", "source"),
     ("data", "data_dir"),
     ("data", "resident_mib"),
-    ("model", "norm_images"),  # but what it was is kept; see guards.norm_images
+    ("model", "norm_images"),  # but what it was is kept; see runs.compatibility
     ("train", "steps"),
     ("train", "log_every"),
     ("train", "checkpoint_every"),

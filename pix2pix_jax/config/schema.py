@@ -15,39 +15,39 @@ from pydantic.dataclasses import dataclass
 from pix2pix_jax.errors import UsageError
 
 
-def _numbers(value: Any) -> Any:
+def _parse_numbers(value: Any) -> Any:
     """A flag can only say text: "256", "256,512" and "(256, 512)" become tuples of numbers."""
     if isinstance(value, str) and re.fullmatch(r"[\d\s,x()\[\]]+", value):
         return tuple(int(number) for number in re.findall(r"\d+", value))
     return value
 
 
-def _height_and_width(value: Any) -> Any:
+def _parse_size(value: Any) -> Any:
     """One number is both sides."""
-    value = _numbers(value)
+    value = _parse_numbers(value)
     sides = value if isinstance(value, list | tuple) else (value,)
     return tuple(sides) * 2 if len(sides) == 1 else sides
 
 
-def _none(value: Any) -> Any:
+def _parse_none(value: Any) -> Any:
     return None if value in ("None", "none", "") else value
 
 
 Count = Annotated[int, Field(gt=0, lt=2**31)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Side = Annotated[int, Field(gt=0, le=2**16)]
-Size = Annotated[tuple[Side, Side], BeforeValidator(_height_and_width)]
-Pairs = Annotated[tuple[Count, Count, Count], BeforeValidator(_numbers)]
+Size = Annotated[tuple[Side, Side], BeforeValidator(_parse_size)]
+Pairs = Annotated[tuple[Count, Count, Count], BeforeValidator(_parse_numbers)]
 Channels = Annotated[int, Field(gt=0, le=64)]  # of image files 1, 3 or 4; of arrays any
 Metric = Literal[
     "l1", "psnr", "ssim", "lab_l", "lab_a", "lab_b",
     "per_pixel_accuracy", "per_class_accuracy", "class_iou",
 ]  # fmt: skip
 _rules = ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=True)
-_checked = dataclass(frozen=True, kw_only=True, config=_rules)
+_frozen = dataclass(frozen=True, kw_only=True, config=_rules)
 
 
-@_checked
+@_frozen
 class Data:
     """Which pairs, which way, and how they are cut to size."""
 
@@ -62,7 +62,7 @@ class Data:
         "folder",
     ] = "synthetic_facades"
     # A directory or tarball that takes the place of the download; what `folder` reads.
-    source: Annotated[str | None, BeforeValidator(_none)] = None
+    source: Annotated[str | None, BeforeValidator(_parse_none)] = None
     # Where the prepared dataset is written once and read by every run.
     data_dir: str = "~/.cache/pix2pix_jax"
     # A is the left image of a pair, B the right one: which of the two is the input.
@@ -73,7 +73,7 @@ class Data:
     image_size: Size = (256, 256)
     # Random jitter (section 6.2): resize to load_size, then crop to image_size at random.
     # None: load_scale times image_size. Equal to image_size, there is nothing to crop.
-    load_size: Annotated[Size | None, BeforeValidator(_none)] = None
+    load_size: Annotated[Size | None, BeforeValidator(_parse_none)] = None
     load_scale: Annotated[float, Field(ge=1, le=16)] = 286 / 256
     flip: bool = True
     # Pairs are held on every device, resized, if all take no more than so many MiB; a step is then
@@ -88,7 +88,7 @@ class Data:
     synthetic_ambiguous: bool = False
 
 
-@_checked
+@_frozen
 class Model:
     """Both networks."""
 
@@ -96,7 +96,7 @@ class Model:
     # C64 is the paper's first layer; deeper ones have 2, 4 and 8 times as many.
     features: Count = 64
     # Stride-2 layers down, and as many up. None: as many as the image allows, 8 at 256.
-    depth: Annotated[Annotated[int, Field(gt=0, le=16)] | None, BeforeValidator(_none)] = None
+    depth: Annotated[Annotated[int, Field(gt=0, le=16)] | None, BeforeValidator(_parse_none)] = None
     # `batch` takes its statistics from the images that one device holds in one step, at test
     # time too. At one image a device, the paper's setting, that is instance normalisation and
     # adding devices changes nothing. With more images a device, each image is normalised with
@@ -105,14 +105,14 @@ class Model:
     norm: Literal["batch", "instance", "none"] = "batch"
     # Images that share the statistics of `batch`. None: as many as a device holds when the run
     # starts. They stay as many when it goes on with fewer devices, each of which holds more.
-    norm_images: Annotated[Count | None, BeforeValidator(_none)] = None
+    norm_images: Annotated[Count | None, BeforeValidator(_parse_none)] = None
     # Added to the variance: 1e-5 in Torch and PyTorch, 1e-3 in Keras.
     norm_epsilon: Annotated[float, Field(gt=0, lt=1)] = 1e-5
     # A learnt scale and shift after every norm.
     norm_affine: bool = True
     # Whether the U-Net's last encoder layer has a norm. None: unless what it leaves is 1x1 at
     # image_size, of which a norm would leave only its shift.
-    bottleneck_norm: Annotated[bool | None, BeforeValidator(_none)] = None
+    bottleneck_norm: Annotated[bool | None, BeforeValidator(_parse_none)] = None
     # Biases of convolutions. paper: of the U-Net's last one, and of the discriminator's where no
     # norm follows. last: of the last of each network. all: of every one.
     bias: Literal["paper", "last", "all"] = "paper"
@@ -132,7 +132,7 @@ class Model:
     discriminator_features: Count = 64
 
 
-@_checked
+@_frozen
 class Loss:
     """What the two networks play for."""
 
@@ -146,7 +146,7 @@ class Loss:
     gradient_penalty: Annotated[float, Field(ge=0)] = 10.0  # wgan_gp only (arXiv 1704.00028)
 
 
-@_checked
+@_frozen
 class Optimizer:
     """Adam, alike for both networks, and whose turn it is."""
 
@@ -166,7 +166,7 @@ class Optimizer:
     updates: Literal["alternating", "simultaneous", "real_then_fake"] = "alternating"
 
 
-@_checked
+@_frozen
 class Train:
     """How long, and what is kept and shown on the way."""
 
@@ -185,12 +185,12 @@ class Train:
     max_failed_saves: Count = 3
     # Steps in one dispatch to the device: hides its latency, changes no bit of the result.
     # None: one on a CPU, elsewhere as many as the intervals allow, of 64 images a device or fewer.
-    steps_per_call: Annotated[Count | None, BeforeValidator(_none)] = None
+    steps_per_call: Annotated[Count | None, BeforeValidator(_parse_none)] = None
     # Of the convolutions; parameters, norms, losses and the optimizer stay float32.
     dtype: Literal["float32", "bfloat16"] = "float32"
 
 
-@_checked
+@_frozen
 class Config:
     """One experiment."""
 
@@ -202,7 +202,7 @@ class Config:
     train: Train = Train()
 
 
-def changed(config: Config, changes: dict[str, dict[str, Any]]) -> Config:
+def replace_fields(config: Config, changes: dict[str, dict[str, Any]]) -> Config:
     """A config with other values of some fields, by group and name.
 
     Raises:
@@ -212,11 +212,11 @@ def changed(config: Config, changes: dict[str, dict[str, Any]]) -> Config:
         try:
             config = replace(config, **{group: replace(getattr(config, group), **fields)})
         except ValidationError as error:
-            raise UsageError(f"{group}.{first_complaint(error)}") from error
+            raise UsageError(f"{group}.{first_error(error)}") from error
     return config
 
 
-def first_complaint(error: ValidationError) -> str:
+def first_error(error: ValidationError) -> str:
     """Pydantic's first complaint as `data.batch_size: input should be ..., not 'four'`."""
     first = error.errors()[0]
     complaint = first["msg"][0].lower() + first["msg"][1:]

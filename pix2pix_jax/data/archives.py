@@ -23,7 +23,7 @@ BLOCK = 4096  # bytes that the smallest file takes
 
 
 @contextmanager
-def unpacked(source: Path, scratch: Path) -> Iterator[Path]:
+def unpack(source: Path, scratch: Path) -> Iterator[Path]:
     """A directory as it is; a tarball as a directory that lasts for the `with` block.
 
     Raises:

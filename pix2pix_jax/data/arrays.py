@@ -10,16 +10,16 @@ from PIL import Image
 
 from pix2pix_jax.data.image_files import (
     MODES,
-    as_channels,
-    as_png,
-    bits,
+    bits_per_channel,
+    convert_array_channels,
+    convert_channels,
     decode,
-    decoding,
-    header,
+    encode_png,
+    explain_decode_errors,
+    open_header,
     read_bytes,
     to_float,
     to_image,
-    with_channels,
 )
 from pix2pix_jax.errors import UsageError
 
@@ -63,23 +63,23 @@ def read_pixels(path: Path, channels: int) -> Pixels:
     if channels not in MODES:
         raise UsageError(f"{path}: an image has 1, 3 or 4 channels, not {channels}; give a .npy")
     image = decode(data, str(path))
-    with decoding(data, str(path)):
-        first = header(data)
-        frames, deep = getattr(first, "n_frames", 1), bits(first, data) == 16
-        pixels = _deep(first, data) if deep else None  # [h, w, c]
+    with explain_decode_errors(data, str(path)):
+        first = open_header(data)
+        frames, deep = getattr(first, "n_frames", 1), bits_per_channel(first, data) == 16
+        pixels = _read_16_bits(first, data) if deep else None  # [h, w, c]
     if deep:
         transparent = pixels.shape[-1] == 4 and pixels[..., 3].min() < 65535
-        values = as_channels(_scaled(pixels), channels)
+        values = convert_array_channels(_integers_to_float(pixels), channels)
     else:
         transparent = _is_transparent(image)
-        values = to_float(with_channels(image, channels))
+        values = to_float(convert_channels(image, channels))
     notes = [f"only the first of {frames} frames is translated"] if frames > 1 else []
     if transparent and channels != 4:
         notes.append(ALPHA)
     return Pixels(values, np.dtype(np.uint16 if deep else np.uint8), tuple(notes))
 
 
-def _deep(first: Image.Image, data: bytes) -> np.ndarray:
+def _read_16_bits(first: Image.Image, data: bytes) -> np.ndarray:
     """The 16 bits of a PNG or TIFF, which Pillow has for grey alone: [h, w, c], upright."""
     tags = first.tag_v2 if first.format == "TIFF" else {}
     # What OpenCV takes for colours and a plain alpha, interleaved.
@@ -92,7 +92,7 @@ def _deep(first: Image.Image, data: bytes) -> np.ndarray:
         raise ValueError("not with its 16 bits; save it as PNG")
     if first.format == "PNG":  # TIFFs are turned by OpenCV
         pixels = UPRIGHT.get(first.getexif().get(0x0112), lambda x: x)(pixels)
-    return _swapped(pixels[..., None] if pixels.ndim == 2 else pixels)
+    return _swap_red_blue(pixels[..., None] if pixels.ndim == 2 else pixels)
 
 
 def _is_transparent(image: Image.Image) -> bool:
@@ -118,7 +118,7 @@ def _from_array(data: bytes, path: Path, channels: int) -> Pixels:
     if not floats and array.dtype not in WHITE:
         raise UsageError(f"{path}: is of {array.dtype}; make it uint8, uint16 or float")
     values = array[..., None] if array.ndim == 2 else array
-    values = values.astype(np.float32) if floats else _scaled(values)  # [h, w, c]
+    values = values.astype(np.float32) if floats else _integers_to_float(values)  # [h, w, c]
     notes = (DARK,) if floats and array.min() >= 0 else ()
     if values.shape[-1] == 4 != channels and values[..., 3].min() < 1:
         notes += (ALPHA,)
@@ -128,15 +128,15 @@ def _from_array(data: bytes, path: Path, channels: int) -> Pixels:
         raise UsageError(
             f"{path}: has {values.shape[-1]} channels; the run was trained on {channels}"
         )
-    return Pixels(as_channels(values, channels), array.dtype, notes, array=True)
+    return Pixels(convert_array_channels(values, channels), array.dtype, notes, array=True)
 
 
-def _scaled(pixels: np.ndarray) -> np.ndarray:
+def _integers_to_float(pixels: np.ndarray) -> np.ndarray:
     """Integers, black to white, as floats in [-1, 1]."""
     return pixels.astype(np.float32) / (WHITE[pixels.dtype] / 2) - 1
 
 
-def encoded(values: np.ndarray, dtype: np.dtype, suffix: str) -> bytes:
+def encode(values: np.ndarray, dtype: np.dtype, suffix: str) -> bytes:
     """The bytes of a file.
 
     Args:
@@ -147,19 +147,19 @@ def encoded(values: np.ndarray, dtype: np.dtype, suffix: str) -> bytes:
     if suffix == ".npy":
         file = io.BytesIO()
         floats = np.issubdtype(dtype, np.floating)
-        np.save(file, values.astype(dtype) if floats else _as_integers(values, dtype))
+        np.save(file, values.astype(dtype) if floats else _float_to_integers(values, dtype))
         return file.getvalue()
     if dtype == np.uint16:  # which Pillow has for grey alone
-        return cv2.imencode(".png", _swapped(_as_integers(values, dtype)))[1].tobytes()
-    return as_png(to_image(values))
+        return cv2.imencode(".png", _swap_red_blue(_float_to_integers(values, dtype)))[1].tobytes()
+    return encode_png(to_image(values))
 
 
-def _as_integers(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """[-1, 1] to black to white, rounded: the inverse of `_scaled`."""
+def _float_to_integers(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """[-1, 1] to black to white, rounded: the inverse of `_integers_to_float`."""
     white = WHITE[dtype]
     return np.clip(np.round((values + 1) * (white / 2)), 0, white).astype(dtype)
 
 
-def _swapped(pixels: np.ndarray) -> np.ndarray:
+def _swap_red_blue(pixels: np.ndarray) -> np.ndarray:
     """Red, green, blue to OpenCV's blue, green, red, or back."""
     return pixels if pixels.shape[-1] == 1 else pixels[..., [2, 1, 0, 3][: pixels.shape[-1]]]

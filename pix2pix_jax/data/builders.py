@@ -18,14 +18,14 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from pix2pix_jax.config.schema import Data
-from pix2pix_jax.data.archives import unpacked
-from pix2pix_jax.data.image_files import as_png, read_bytes, split_pair
-from pix2pix_jax.data.sources import Pair, download, find_pairs, shown, walk
+from pix2pix_jax.data.archives import unpack
+from pix2pix_jax.data.image_files import encode_png, read_bytes, split_pair
+from pix2pix_jax.data.sources import Pair, display_name, download, find_pairs, walk
 from pix2pix_jax.data.synthetic.paint import draw_facade
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runtime.bucket import fetch, send
+from pix2pix_jax.runtime.bucket import download_folder, upload_folder
 from pix2pix_jax.runtime.files import local
-from pix2pix_jax.runtime.locks import locked
+from pix2pix_jax.runtime.locks import folder_lock
 
 INFO = "dataset_info.json"
 UNPACKING = ".unpacking"
@@ -85,7 +85,7 @@ class PairedImages(tfds.core.GeneratorBasedBuilder):
 
 def _read(pair: Pair, config: PairsConfig) -> tuple[list[bytes], tuple[Image.Image, Image.Image]]:
     """The files of a pair, and A and B as they decode."""
-    names = [shown(path, config.root, config.source) for path in pair.files]
+    names = [display_name(path, config.root, config.source) for path in pair.files]
     files = [read_bytes(path, name) for path, name in zip(pair.files, names, strict=True)]
     return files, split_pair(files, names)
 
@@ -118,7 +118,7 @@ class SyntheticFacades(tfds.core.GeneratorBasedBuilder):
         for index in range(count):
             config = self.builder_config
             photo, label = draw_facade(first + index, *config.size, config.ambiguous)
-            pair = as_png(Image.fromarray(np.hstack([photo, label])))
+            pair = encode_png(Image.fromarray(np.hstack([photo, label])))
             name = f"{split}-{index:04d}"
             yield name, {"name": name, "files": [pair]}
 
@@ -138,11 +138,11 @@ def prepare(data: Data) -> tfds.core.DatasetBuilder:
     data_dir = local(data.data_dir)
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
-    with locked(data_dir, wait=True) as alone:
+    with folder_lock(data_dir, wait=True) as alone:
         if alone:
             _sweep(data_dir)
         builder = _prepared(data, data_dir)
-        send(data_dir, _place(builder, data_dir), INFO)
+        upload_folder(data_dir, _place(builder, data_dir), INFO)
         return builder
 
 
@@ -175,7 +175,7 @@ def _from_source(source: Path, name: str, origin: str, data_dir: Path) -> tfds.c
     builder = PairedImages(data_dir=data_dir, config=config)
     if _is_written(builder, data_dir):
         return _written(builder, data_dir)
-    with unpacked(source, data_dir / UNPACKING) as root:
+    with unpack(source, data_dir / UNPACKING) as root:
         config.root, config.splits = root, find_pairs(root, origin)
         print(f"{origin}: {_findings(config)}")
         return _written(PairedImages(data_dir=data_dir, config=config), data_dir)
@@ -212,7 +212,7 @@ def _from_download(name: str, data_dir: Path) -> tfds.core.DatasetBuilder:
 
 def _from_what_is_left(source: Path, name: str, data_dir: Path) -> tfds.core.DatasetBuilder:
     """A source that is gone is served by what was last prepared from it."""
-    fetch(data_dir, f"paired_images/{name}-", INFO)
+    download_folder(data_dir, f"paired_images/{name}-", INFO)
     written = (data_dir / "paired_images").glob(f"{name}-*/*/{INFO}")
     for path in sorted(written, key=lambda path: path.stat().st_mtime, reverse=True):
         builder = tfds.builder_from_directory(path.parent)
@@ -225,7 +225,7 @@ def _from_what_is_left(source: Path, name: str, data_dir: Path) -> tfds.core.Dat
 def _is_written(builder: tfds.core.DatasetBuilder, data_dir: Path) -> bool:
     """Whether the dataset is here, or was in the bucket that the folder stands for."""
     if not (builder.data_path / INFO).exists():
-        fetch(data_dir, _place(builder, data_dir), INFO)
+        download_folder(data_dir, _place(builder, data_dir), INFO)
     return (builder.data_path / INFO).exists()
 
 

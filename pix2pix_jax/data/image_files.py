@@ -35,11 +35,11 @@ def decode(data: bytes, name: str) -> Image.Image:
       UsageError: naming the file, when it is no image, not a whole one, or one whose white
         cannot be known (32-bit integers and floats).
     """
-    with decoding(data, name):
-        image = header(data)
+    with explain_decode_errors(data, name):
+        image = open_header(data)
         if image.width * image.height > MOST_PIXELS:
             raise ValueError(f"{image.width}x{image.height} is more than {MOST_PIXELS:,} pixels")
-        depth = bits(image, data) if image.format == "TIFF" else 8
+        depth = bits_per_channel(image, data) if image.format == "TIFF" else 8
         negative = depth > 8 and image.tag_v2.get(262) == 0
         image.load()
         image = ImageOps.exif_transpose(image)
@@ -59,7 +59,7 @@ def decode(data: bytes, name: str) -> Image.Image:
 
 
 @contextmanager
-def decoding(data: bytes, name: str) -> Iterator[None]:
+def explain_decode_errors(data: bytes, name: str) -> Iterator[None]:
     """Raises UsageError, naming the file, for whatever a decoder raises for broken bytes."""
     try:
         yield
@@ -70,7 +70,7 @@ def decoding(data: bytes, name: str) -> Iterator[None]:
         ) from error
 
 
-def bits(first: Image.Image, data: bytes) -> int:
+def bits_per_channel(first: Image.Image, data: bytes) -> int:
     """Bits a channel of an undecoded file, of which Pillow tells only those of grey."""
     if first.format == "PNG":
         return data[24]
@@ -79,12 +79,12 @@ def bits(first: Image.Image, data: bytes) -> int:
     return 8
 
 
-def header(data: bytes) -> Image.Image:
+def open_header(data: bytes) -> Image.Image:
     """An image of which nothing has been decoded yet; raises OSError where it is none."""
     return Image.open(io.BytesIO(data), formats=FORMATS)
 
 
-def with_channels(image: Image.Image, channels: int) -> Image.Image:
+def convert_channels(image: Image.Image, channels: int) -> Image.Image:
     """The image as grey (1), RGB (3) or RGBA (4); what was transparent becomes white.
 
     Raises:
@@ -100,7 +100,7 @@ def with_channels(image: Image.Image, channels: int) -> Image.Image:
     return image.convert(MODES[channels])
 
 
-def as_channels(values: np.ndarray, channels: int) -> np.ndarray:
+def convert_array_channels(values: np.ndarray, channels: int) -> np.ndarray:
     """The same of pixels [h, w, c] in [-1, 1], of which nothing is rounded."""
     if values.shape[-1] == 4 and channels != 4:
         alpha = (values[..., 3:] + 1) / 2
@@ -174,7 +174,7 @@ def to_image(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
 
-def as_png(image: Image.Image) -> bytes:
+def encode_png(image: Image.Image) -> bytes:
     """The bytes of a file, made for speed more than for size."""
     file = io.BytesIO()
     image.save(file, "PNG", compress_level=1)

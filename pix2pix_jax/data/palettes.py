@@ -111,7 +111,9 @@ def nearest_class(pixels: np.ndarray, palette: Palette) -> np.ndarray:
     return classes[places].reshape(pixels.shape[:-1])
 
 
-def fitting(palettes: Sequence[Palette], labels: Sequence[Image.Image]) -> tuple[Palette, float]:
+def best_palette(
+    palettes: Sequence[Palette], labels: Sequence[Image.Image]
+) -> tuple[Palette, float]:
     """The palette that label maps are painted in, and how far from it they are.
 
     Returns:

@@ -17,10 +17,10 @@ import tensorflow_datasets as tfds
 from tqdm.contrib.concurrent import thread_map
 
 from pix2pix_jax.config.schema import Config, Data
-from pix2pix_jax.data.augment import Example, _jitter, cropped
-from pix2pix_jax.data.examples import resized
+from pix2pix_jax.data.augment import Example, crop, draw_jitter
+from pix2pix_jax.data.examples import resize_pair
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runtime.backend import on_devices
+from pix2pix_jax.runtime.backend import copy_to_devices
 
 
 def open_split(builder: tfds.core.DatasetBuilder, split: str) -> Sequence[dict]:
@@ -55,9 +55,9 @@ def training_data(
       process_index, process_count: which share of each batch.
 
     Returns:
-      what `train_choices` makes, and the `resident` pairs; or `train_batches`, and nothing.
+      what `train_choices` makes, and the `load_resident_pairs` pairs; or `train_batches`, and nothing.
     """
-    if pairs := resident(records, config.data):
+    if pairs := load_resident_pairs(records, config.data):
         return train_choices(config, len(records), process_index, process_count), pairs
     return train_batches(config, records, process_index, process_count), {}
 
@@ -78,8 +78,8 @@ def train_batches(
     """
 
     def example(choice: Example) -> Example:
-        images = resized(records[int(choice["pair"])], config.data)
-        cut = {name: cropped(image, choice, config.data) for name, image in images.items()}
+        images = resize_pair(records[int(choice["pair"])], config.data)
+        cut = {name: crop(image, choice, config.data) for name, image in images.items()}
         return cut | {"index": choice["index"]}
 
     return _batched(
@@ -103,13 +103,13 @@ def batch_names(config: Config, records: Sequence[dict], step: int) -> list[str]
 def _choices(config: Config, pairs: int) -> grain.MapDataset:
     """One choice for every image of every batch."""
     size = config.data.batch_size
-    return endless(range(pairs), config.seed, partial(_choice, config.data)).map_with_index(
+    return repeat_examples(range(pairs), config.seed, partial(_choice, config.data)).map_with_index(
         lambda i, choice: choice | {"index": np.int32(i % size)}
     )
 
 
 def _choice(data: Data, pair: int, rng: np.random.Generator) -> Example:
-    top, left, mirror = _jitter(data, rng)
+    top, left, mirror = draw_jitter(data, rng)
     choice = {"pair": pair, "top": top, "left": left, "mirror": mirror}
     return {name: np.int32(value) for name, value in choice.items()}
 
@@ -121,7 +121,7 @@ def _batched(
     return examples.batch(size, drop_remainder=True)[process_index::process_count]
 
 
-def resident(records: Sequence[dict], data: Data) -> dict[str, jax.Array]:
+def load_resident_pairs(records: Sequence[dict], data: Data) -> dict[str, jax.Array]:
     """All pairs, resized, uint8 [pairs, h, w, c], where data.resident_mib has room for them.
 
     Returns:
@@ -137,7 +137,7 @@ def resident(records: Sequence[dict], data: Data) -> dict[str, jax.Array]:
     }
 
     def read(i: int) -> None:
-        for name, image in resized(records[i], data).items():
+        for name, image in resize_pair(records[i], data).items():
             pairs[name][i] = image
 
     thread_map(
@@ -148,17 +148,17 @@ def resident(records: Sequence[dict], data: Data) -> dict[str, jax.Array]:
         disable=not sys.stderr.isatty(),
         max_workers=os.cpu_count(),
     )
-    return on_devices(pairs)
+    return copy_to_devices(pairs)
 
 
-def endless(
+def repeat_examples(
     records: Sequence[dict], seed: int, example: Callable[[dict, np.random.Generator], Example]
 ) -> grain.MapDataset:
     """Examples of all records, epoch after epoch, each epoch in a new order and drawn anew."""
     return grain.MapDataset.source(records).seed(seed).shuffle().repeat().random_map(example)
 
 
-def prefetched(batches: grain.MapDataset, first: int) -> Iterator[Example]:
+def prefetch(batches: grain.MapDataset, first: int) -> Iterator[Example]:
     """batches[first], batches[first + 1], ... made ahead by threads."""
     options = grain.ReadOptions(num_threads=min(16, os.cpu_count() or 1), prefetch_buffer_size=16)
     return iter(batches[first:].to_iter_dataset(options))

@@ -65,7 +65,7 @@ def find_pairs(root: Path, source: str) -> dict[str, list[Pair]]:
     top = Path(os.path.commonpath([path.parent for path in files]))
     splits: dict[str, dict[str, dict[str, Path]]] = {}
     for path in files:
-        check_name(path, shown(path, root, source))
+        check_name(path, display_name(path, root, source))
         folders = _folders(path.relative_to(root))
         side = next((f.upper() for f in reversed(folders) if f.upper() in SIDES), "AB")
         split = next((folder for folder in folders if folder.lower() in SPLITS), "")
@@ -74,7 +74,7 @@ def find_pairs(root: Path, source: str) -> dict[str, list[Pair]]:
         name = "/".join([*(f for f in below if f.upper() not in SIDES), path.stem])
         pair = splits.setdefault(SPLITS.get(split.lower(), ""), {}).setdefault(name, {})
         if side in pair:
-            first, second = shown(pair[side], root, source), path.name
+            first, second = display_name(pair[side], root, source), path.name
             raise UsageError(f"{first}: is of one name with {second}; rename or remove one")
         pair[side] = path
     _check_sides([sides for pairs in splits.values() for sides in pairs.values()], root, source)
@@ -104,7 +104,7 @@ def walk(
     return sorted(p for p in found if p.is_file() or (broken_links and not p.exists()))
 
 
-def shown(path: Path, root: Path, source: str) -> str:
+def display_name(path: Path, root: Path, source: str) -> str:
     """A file as the user knows it, in the source that was given."""
     return str(path) if str(root) == source else f"{source}: {path.relative_to(root)}"
 
@@ -142,13 +142,14 @@ def _check_sides(pairs: list[dict[str, Path]], root: Path, source: str) -> None:
         path = sides[side]
         if whole:
             raise UsageError(
-                f"{shown(path, root, source)}: is one side of a pair, and "
-                f"{shown(whole, root, source)} holds both side by side; keep one of the two forms"
+                f"{display_name(path, root, source)}: is one side of a pair, and "
+                f"{display_name(whole, root, source)} holds both side by side; keep one of the two "
+                "forms"
             )
         if len(sides) == 1:
             missing = "B" if side == "A" else "A"
             raise UsageError(
-                f"{shown(path, root, source)}: has no {missing} of the same name; "
+                f"{display_name(path, root, source)}: has no {missing} of the same name; "
                 "add it or remove this"
             )
 

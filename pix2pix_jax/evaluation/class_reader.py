@@ -5,17 +5,17 @@ from typing import NamedTuple
 from tensorflow_datasets.core import DatasetBuilder
 
 from pix2pix_jax.config.schema import Data
-from pix2pix_jax.data.examples import sides
+from pix2pix_jax.data.examples import split_record
 from pix2pix_jax.data.image_files import to_uint8
-from pix2pix_jax.data.palettes import PALETTES, Palette, fitting, nearest_class
+from pix2pix_jax.data.palettes import PALETTES, Palette, best_palette, nearest_class
 from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.evaluation.segmenter import Read, open_segmenter, segmenter_name
-from pix2pix_jax.reports.evaluation import BY_COLOUR
+from pix2pix_jax.reports.evaluation import NEAREST_COLOUR
 
 ASTRAY = 20  # levels of RGB that label maps are at most from their palette; the public JPEGs are 2
 
 
-class Judge(NamedTuple):
+class ClassReader(NamedTuple):
     """What reads the classes of targets."""
 
     read: Read
@@ -23,7 +23,7 @@ class Judge(NamedTuple):
     name: str  # of just this one: the hash of a segmenter, or BY_COLOUR
 
 
-def why_unread(data: Data, dataset: DatasetBuilder) -> str:
+def why_no_classes(data: Data, dataset: DatasetBuilder) -> str:
     """Why there is no FCN-score for a dataset; empty where there is one."""
     if data.name not in PALETTES:
         return (
@@ -51,17 +51,17 @@ def _palette(data: Data, dataset: DatasetBuilder) -> tuple[Palette, float]:
     """The palette of a dataset, and how far the first label maps it has are from it."""
     first = next(split for split in ("train", "val", "test") if split in dataset.info.splits)
     records = open_split(dataset, first)
-    labels = [sides(records[index])[1] for index in range(min(8, len(records)))]
-    return fitting(PALETTES[data.name], labels)
+    labels = [split_record(records[index])[1] for index in range(min(8, len(records)))]
+    return best_palette(PALETTES[data.name], labels)
 
 
-def open_judge(data: Data, dataset: DatasetBuilder) -> Judge:
+def open_class_reader(data: Data, dataset: DatasetBuilder) -> ClassReader:
     """What reads targets: of photos the segmenter, which is trained here where there is none yet.
 
     Label maps (tables 5 and 6 of the paper) are read by their colours.
 
     Args:
-      data: of a resolved config, and none that is `why_unread`.
+      data: of a resolved config, and none that is `why_no_classes`.
       dataset: prepared from it.
 
     Raises:
@@ -70,20 +70,20 @@ def open_judge(data: Data, dataset: DatasetBuilder) -> Judge:
     palette, _ = _palette(data, dataset)
     if data.direction == "AtoB":
         every_class = palette._replace(ignored=())  # an output has to be something
-        return Judge(
-            lambda images: nearest_class(to_uint8(images), every_class), palette, BY_COLOUR
+        return ClassReader(
+            lambda images: nearest_class(to_uint8(images), every_class), palette, NEAREST_COLOUR
         )
     read, name = open_segmenter(data, dataset, palette)
-    return Judge(read, palette, name)
+    return ClassReader(read, palette, name)
 
 
-def judge_name(data: Data, dataset: DatasetBuilder) -> str | None:
-    """The name of what `open_judge` opens; None where that was not trained yet, or is damaged.
+def class_reader_name(data: Data, dataset: DatasetBuilder) -> str | None:
+    """The name of what `open_class_reader` opens; None where that was not trained yet, or is damaged.
 
     None as well where there is no FCN-score.
     """
-    if why_unread(data, dataset):
+    if why_no_classes(data, dataset):
         return None
     if data.direction == "AtoB":
-        return BY_COLOUR
+        return NEAREST_COLOUR
     return segmenter_name(data, dataset, _palette(data, dataset)[0])

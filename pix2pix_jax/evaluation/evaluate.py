@@ -22,15 +22,15 @@ from pix2pix_jax.data.builders import fingerprint, prepare
 from pix2pix_jax.data.image_files import to_image
 from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.evaluation.class_reader import judge_name, open_judge, why_unread
+from pix2pix_jax.evaluation.class_reader import class_reader_name, open_class_reader, why_no_classes
 from pix2pix_jax.evaluation.scorer import Evaluation, make_scorer
-from pix2pix_jax.reports.evaluation import as_page, page_of
-from pix2pix_jax.reports.page import TRUTH, run_name, shown
+from pix2pix_jax.reports.evaluation import page_of, render_page
+from pix2pix_jax.reports.page import TRUTH, format_metric, run_name
 from pix2pix_jax.runs.compatibility import check_run
 from pix2pix_jax.runtime.console import say
-from pix2pix_jax.runtime.files import whole, whole_folder
-from pix2pix_jax.runtime.locks import locked
-from pix2pix_jax.runtime.memory import memory_errors
+from pix2pix_jax.runtime.files import atomic_file, atomic_folder
+from pix2pix_jax.runtime.locks import folder_lock
+from pix2pix_jax.runtime.memory import explain_out_of_memory
 
 Scores = dict[Metric, float | None]  # None: infinite, or not to be measured
 Histograms = dict[Literal["lab_l", "lab_a", "lab_b"], list[int]]
@@ -88,17 +88,17 @@ def evaluate(
     dataset = prepare(config.data)
     check_pairs(workdir, config, dataset, trained_on)
     records = open_split(dataset, split)
-    unread = why_unread(config.data, dataset) if fcn_score else ""
+    unread = why_no_classes(config.data, dataset) if fcn_score else ""
     path, page = workdir / f"evaluation_{split}.json", page_of(workdir, split)
     with (
-        locked(page.parent, wait=True),
-        memory_errors(),
+        folder_lock(page.parent, wait=True),
+        explain_out_of_memory(),
         # Replaced from the last to the first: numbers never stand beside an older page.
-        whole(path) as new_json,
-        whole(page) as new_page,
-        whole_folder(page.with_suffix("")) as pictures,
+        atomic_file(path) as new_json,
+        atomic_file(page) as new_page,
+        atomic_folder(page.with_suffix("")) as pictures,
     ):
-        judge = open_judge(config.data, dataset) if fcn_score and not unread else None
+        judge = open_class_reader(config.data, dataset) if fcn_score and not unread else None
         result = make_scorer(config, records, judge)(params, partial(write_pictures, pictures))
         summary = {
             "split": split,
@@ -106,15 +106,15 @@ def evaluate(
             "seed": config.seed,
             "images": len(records),
             "config_sha256": identity(config),
-            "data": pairs_of(dataset, split),
+            "data": pairs_fingerprint(dataset, split),
             "segmenter": judge and judge.name,
-        } | as_json(result)
-        new_page.write_text(as_page(run_name(workdir), summary, pictures), encoding="utf-8")
+        } | to_json(result)
+        new_page.write_text(render_page(run_name(workdir), summary, pictures), encoding="utf-8")
         fields = (f" {json.dumps(name)}: {json.dumps(value)}" for name, value in summary.items())
         lines = "{\n" + ",\n".join(fields) + "\n}\n"  # a line each, to be read by people
         new_json.write_text(lines, encoding="utf-8")
-        remove_old(path, summary)  # or, killed now, it would stand beside new pictures
-    say(as_text(summary))
+        remove_old_evaluation(path, summary)  # or, killed now, it would stand beside new pictures
+    say(to_text(summary))
     say(f"step {step}, {split}: {len(records)} pairs, shown in {page}")
     if unread:
         raise UsageError(f"{unread}; all else is written, and --no_fcn_score leaves this out")
@@ -133,7 +133,7 @@ def check_pairs(workdir: Path, config: Config, dataset: DatasetBuilder, trained_
         )
 
 
-def remove_old(path: Path, new: Summary) -> None:
+def remove_old_evaluation(path: Path, new: Summary) -> None:
     """Removes an evaluation, which is about to be replaced, and says so where it is of another."""
     old = read_evaluation(path)
     if old and any(old[key] != new[key] for key in ("step", "data", "segmenter")):
@@ -151,7 +151,7 @@ def read_evaluation(path: Path) -> Summary | None:
         return None
 
 
-def finished(config: Config, workdir: Path, split: str) -> Summary | None:
+def read_finished_evaluation(config: Config, workdir: Path, split: str) -> Summary | None:
     """The evaluation of a run after its last step, as a resolved config has it, if any."""
     found, page = read_evaluation(workdir / f"evaluation_{split}.json"), page_of(workdir, split)
     if not found or not page.exists() or not page.with_suffix("").exists():
@@ -160,22 +160,22 @@ def finished(config: Config, workdir: Path, split: str) -> Summary | None:
     return found if (found["step"], found["config_sha256"]) == ours else None
 
 
-def up_to_date(
+def is_up_to_date(
     config: Config, dataset: DatasetBuilder, workdir: Path, split: str, fcn_score: bool
 ) -> bool:
     """Whether it is finished on these pairs and, if that is asked for, by today's segmenter."""
-    found = finished(config, workdir, split)
-    if found is None or found["data"] != pairs_of(dataset, split):
+    found = read_finished_evaluation(config, workdir, split)
+    if found is None or found["data"] != pairs_fingerprint(dataset, split):
         return False
-    return not fcn_score or found["segmenter"] == judge_name(config.data, dataset)
+    return not fcn_score or found["segmenter"] == class_reader_name(config.data, dataset)
 
 
-def pairs_of(dataset: DatasetBuilder, split: str) -> str:
+def pairs_fingerprint(dataset: DatasetBuilder, split: str) -> str:
     """Which pairs were measured, and which the segmenter was taught by."""
     return fingerprint(dataset, ("train", split))
 
 
-def as_json(result: Evaluation) -> dict[str, Any]:
+def to_json(result: Evaluation) -> dict[str, Any]:
     """JSON knows neither infinity, of a PSNR, nor what is not a number."""
 
     def finite(scores: dict[str, float | str]) -> dict[str, float | str | None]:
@@ -200,11 +200,13 @@ def write_pictures(folder: Path, name: str, pictures: dict[str, np.ndarray]) -> 
         to_image(pixels).save(path, compress_level=1)
 
 
-def as_text(summary: dict) -> str:
+def to_text(summary: dict) -> str:
     """The metrics beside those of the ground truth."""
     lines = [f"{'':20} {'output':>8} {TRUTH if summary['ground_truth'] else '':>13}".rstrip()]
     for name, value in summary["metrics"].items():
         truth = summary["ground_truth"]
-        right = shown(name, truth[name]) if name in truth else ""
-        lines.append(f"{METRICS[name].label:20} {shown(name, value):>8} {right:>13}".rstrip())
+        right = format_metric(name, truth[name]) if name in truth else ""
+        lines.append(
+            f"{METRICS[name].label:20} {format_metric(name, value):>8} {right:>13}".rstrip()
+        )
     return "\n".join(lines)

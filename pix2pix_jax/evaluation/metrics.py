@@ -81,7 +81,7 @@ def intersection(histogram: np.ndarray, other: np.ndarray) -> float:
     return float(np.minimum(histogram / histogram.sum(), other / other.sum()).sum())
 
 
-def confusion(truth: Array, found: Array, classes: int) -> Array:
+def confusion_counts(truth: Array, found: Array, classes: int) -> Array:
     """How many pixels of a class were found to be of which.
 
     Args:
@@ -111,7 +111,7 @@ def fcn_score(counts: np.ndarray) -> dict[str, float]:
     do not occur. Not a number where nothing counts.
 
     Args:
-      counts: [classes, classes] of `confusion`, added up over images.
+      counts: [classes, classes] of `confusion_counts`, added up over images.
     """
     counts = np.asarray(counts, np.float64)
     right, occur, found = np.diag(counts), counts.sum(1), counts.sum(0)

@@ -13,13 +13,13 @@ from tqdm import tqdm
 
 from pix2pix_jax.config.metrics import FCN_SCORE, METRICS
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.data.examples import labelled, plain
+from pix2pix_jax.data.examples import evaluation_example, labelled_example
 from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation import metrics
-from pix2pix_jax.evaluation.class_reader import Judge, open_judge, why_unread
+from pix2pix_jax.evaluation.class_reader import ClassReader, open_class_reader, why_no_classes
 from pix2pix_jax.gan.networks import make_generator
-from pix2pix_jax.gan.random import purpose_key
+from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.models.unet import translate
 
 BATCH_SIZE = 8  # on which, but for rounding, no number depends
@@ -51,10 +51,10 @@ def make_evaluator(config: Config, dataset: DatasetBuilder) -> Callable[[dict], 
     """
     judge = None
     if config.train.evaluate_every and config.train.best_metric in FCN_SCORE:
-        unread = why_unread(config.data, dataset)
+        unread = why_no_classes(config.data, dataset)
         if unread:
             raise UsageError(f"{unread}; choose another --config.train.best_metric")
-        judge = open_judge(config.data, dataset)
+        judge = open_class_reader(config.data, dataset)
     small = min(config.data.image_size) < metrics.SSIM_WINDOW
     if config.train.evaluate_every and config.train.best_metric == "ssim" and small:
         raise UsageError(
@@ -71,7 +71,7 @@ def make_evaluator(config: Config, dataset: DatasetBuilder) -> Callable[[dict], 
 
 
 def make_scorer(
-    config: Config, records: Sequence[dict], judge: Judge | None
+    config: Config, records: Sequence[dict], judge: ClassReader | None
 ) -> Callable[..., Evaluation]:
     """A function of a generator's parameters, and of a function to show its pictures to.
 
@@ -86,9 +86,9 @@ def make_scorer(
     The function raises UsageError where outputs are not finite.
     """
     data, size = config.data, min(BATCH_SIZE, len(records))
-    generator, key = make_generator(config), purpose_key(config, "evaluation")
+    generator, key = make_generator(config), stream_key(config, "evaluation")
     classes = len(judge.palette.classes) if judge else 0
-    confuse = jax.jit(partial(metrics.confusion, classes=classes))
+    confuse = jax.jit(partial(metrics.confusion_counts, classes=classes))
 
     @jax.jit
     def generate(params: dict, images: Array, places: Array) -> Array:
@@ -98,7 +98,7 @@ def make_scorer(
     def measured(params: dict, batch: list[dict], first: int) -> tuple[dict, dict]:
         # The last batch is filled up with its last pair, so that nothing compiles twice.
         filled = batch + batch[-1:] * (size - len(batch))
-        examples = [plain(record, data) for record in filled]
+        examples = [evaluation_example(record, data) for record in filled]
         pictures = {name: np.stack([e[name] for e in examples]) for name in ("input", "target")}
         output = generate(params, pictures["input"], first + np.arange(size))
         pictures["output"] = np.asarray(output)  # [size, h, w, c]
@@ -108,7 +108,7 @@ def make_scorer(
             )
         values = measure(pictures["output"], pictures["target"])
         if judge:
-            maps = [labelled(record, data, judge.palette)["classes"] for record in filled]
+            maps = [labelled_example(record, data, judge.palette)["classes"] for record in filled]
             values["confusion"] = {
                 name: confuse(np.stack(maps), judge.read(pictures[name]))
                 for name in ("output", "target")
@@ -127,7 +127,7 @@ def make_scorer(
             if show:
                 for place in range(len(batch)):
                     show(names[first + place], {k: v[place] for k, v in pictures.items()})
-        return summed(names, jax.tree.map(lambda *values: np.concatenate(values), *found))
+        return summarize(names, jax.tree.map(lambda *values: np.concatenate(values), *found))
 
     return score
 
@@ -145,7 +145,7 @@ def measure(output: Array, target: Array) -> dict[str, dict]:
     return {"scores": scores, "histograms": histograms}
 
 
-def summed(names: list[str], values: dict[str, dict]) -> Evaluation:
+def summarize(names: list[str], values: dict[str, dict]) -> Evaluation:
     """The values of all pairs, [n, ...], as those of the split."""
     scores, confusion = values["scores"], values.get("confusion")
     histograms = jax.tree.map(lambda counts: counts.sum(0, dtype=np.int64), values["histograms"])

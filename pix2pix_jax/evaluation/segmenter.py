@@ -27,20 +27,20 @@ from safetensors.numpy import save_file
 from tensorflow_datasets.core import DatasetBuilder
 from tqdm import tqdm
 
-from pix2pix_jax.checkpoints.checksums import Rejected
+from pix2pix_jax.checkpoints.checksums import CorruptCheckpoint
 from pix2pix_jax.config.resolve import halvings
 from pix2pix_jax.config.schema import Data
 from pix2pix_jax.data.augment import Example
 from pix2pix_jax.data.builders import fingerprint
-from pix2pix_jax.data.examples import labelled
+from pix2pix_jax.data.examples import labelled_example
 from pix2pix_jax.data.palettes import Palette
-from pix2pix_jax.data.pipeline import endless, open_split, prefetched
+from pix2pix_jax.data.pipeline import open_split, prefetch, repeat_examples
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation import metrics
 from pix2pix_jax.models.unet import UNet
 from pix2pix_jax.runtime.console import say
-from pix2pix_jax.runtime.files import local, whole
-from pix2pix_jax.runtime.locks import locked
+from pix2pix_jax.runtime.files import atomic_file, local
+from pix2pix_jax.runtime.locks import folder_lock
 
 FEATURES, BATCH_SIZE, LEARNING_RATE = 24, 2, 2e-3
 # Real photos take longer to learn to read than drawn ones. With too few steps, what is painted from
@@ -63,7 +63,7 @@ def open_segmenter(data: Data, dataset: DatasetBuilder, palette: Palette) -> tup
     path = _path(data, dataset, palette)
     if not path.exists():
         _check_writable(path.parent)  # before all that training
-        with locked(path.parent, wait=True):
+        with folder_lock(path.parent, wait=True):
             if not path.exists():  # nor has it been trained while we waited
                 _write(path, *_train(data, dataset, palette))
     params, name = _read(path)
@@ -162,17 +162,20 @@ def _batches(data: Data, dataset: DatasetBuilder, palette: Palette) -> Iterator[
     jitter = tuple(round(side * 286 / 256) for side in data.image_size)
     data = replace(data, load_size=jitter, flip=True)
     records = open_split(dataset, "train")
-    examples = endless(records, 0, lambda record, rng: labelled(record, data, palette, rng))
-    return prefetched(examples.batch(BATCH_SIZE), 0)
+    examples = repeat_examples(
+        records, 0, lambda record, rng: labelled_example(record, data, palette, rng)
+    )
+    return prefetch(examples.batch(BATCH_SIZE), 0)
 
 
 def _score(read: Read, data: Data, records: Sequence[dict], palette: Palette) -> dict[str, float]:
     counts = 0
     for index in range(len(records)):
-        example = labelled(records[index], data, palette)
+        example = labelled_example(records[index], data, palette)
         found = read(example["photo"][None])
         counts += np.asarray(
-            metrics.confusion(example["classes"][None], found, len(palette.classes))[0], np.int64
+            metrics.confusion_counts(example["classes"][None], found, len(palette.classes))[0],
+            np.int64,
         )
     return metrics.fcn_score(counts)
 
@@ -181,7 +184,7 @@ def _write(path: Path, params: dict, score: dict[str, float]) -> None:
     tensors = {name: np.asarray(leaf) for name, leaf in flatten_dict(params, sep="/").items()}
     if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
         raise UsageError(f"{path}: its training has gone astray; look at the pairs")
-    with whole(path) as partial_path:
+    with atomic_file(path) as partial_path:
         save_file(tensors, partial_path, {"sha256": _hash(tensors), "real": json.dumps(score)})
     told = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in score.items())
     say(f"{path}: on real photos, {told}")
@@ -194,8 +197,8 @@ def _read(path: Path) -> tuple[dict, str]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             digest = (file.metadata() or {}).get("sha256")
         if digest != _hash(tensors):
-            raise Rejected("its hash is another")
-    except (SafetensorError, Rejected) as error:
+            raise CorruptCheckpoint("its hash is another")
+    except (SafetensorError, CorruptCheckpoint) as error:
         raise UsageError(
             f"{path}: is damaged ({error}); remove it, and the same command trains it again"
         ) from error

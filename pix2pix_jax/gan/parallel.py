@@ -7,11 +7,11 @@ import jax
 from jax import Array
 
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.data.augment import taken
-from pix2pix_jax.gan.random import purpose_key
+from pix2pix_jax.data.augment import crop_batch
+from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.gan.state import TrainState
 from pix2pix_jax.gan.step import Batch, Metrics, make_train_step
-from pix2pix_jax.runtime.backend import on_devices
+from pix2pix_jax.runtime.backend import copy_to_devices
 
 
 def parallel_steps(
@@ -35,7 +35,7 @@ def parallel_steps(
         state: TrainState, batches: Batch, pairs: Batch, key: Array
     ) -> tuple[TrainState, Metrics]:
         def one(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-            batch = taken(pairs, batch, config.data)
+            batch = crop_batch(pairs, batch, config.data)
             # The key is step_key's, with the first half of the way done outside.
             return train_step(state, batch, jax.random.fold_in(key, state.step))
 
@@ -49,5 +49,5 @@ def parallel_steps(
         donate_argnums=0,
     )
     # Handed over and no part of the program, which is the same for all seeds.
-    resident, key = on_devices((pairs or {}, purpose_key(config, "steps")))
+    resident, key = copy_to_devices((pairs or {}, stream_key(config, "steps")))
     return lambda state, batches: mapped(state, batches, resident, key)

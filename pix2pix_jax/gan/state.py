@@ -10,11 +10,11 @@ from jax import Array
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.gan.networks import make_discriminator, make_generator
 from pix2pix_jax.gan.optimizer import make_optimizer
-from pix2pix_jax.gan.random import purpose_key
+from pix2pix_jax.gan.random import stream_key
 
 
 @flax.struct.dataclass
-class Half:
+class NetworkState:
     """One of the two players: its parameters and the optimizer's state for them."""
 
     params: dict
@@ -26,8 +26,8 @@ class TrainState:
     """Arrays alone; with a config and a seed, all that a run goes on from."""
 
     step: Array  # completed updates, int32
-    generator: Half
-    discriminator: Half
+    generator: NetworkState
+    discriminator: NetworkState
 
 
 def create_state(config: Config) -> TrainState:
@@ -37,9 +37,9 @@ def create_state(config: Config) -> TrainState:
     target = jnp.zeros((1, *data.image_size, data.target_channels))
     seen = jnp.concatenate([image, target], -1) if config.loss.conditional else target
 
-    def half(module: nn.Module, key: Array, x: Array) -> Half:
+    def half(module: nn.Module, key: Array, x: Array) -> NetworkState:
         params = module.init(key, x)["params"]
-        return Half(params, optimizer.init(params))
+        return NetworkState(params, optimizer.init(params))
 
     @jax.jit
     def create(key: Array) -> TrainState:
@@ -50,4 +50,4 @@ def create_state(config: Config) -> TrainState:
             discriminator=half(make_discriminator(config), discriminator_key, seen),
         )
 
-    return create(purpose_key(config, "parameters"))
+    return create(stream_key(config, "parameters"))

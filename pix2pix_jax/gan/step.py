@@ -12,11 +12,11 @@ from pix2pix_jax.config.schema import Config
 from pix2pix_jax.gan import losses
 from pix2pix_jax.gan.networks import make_discriminator, make_generator
 from pix2pix_jax.gan.optimizer import make_optimizer
-from pix2pix_jax.gan.state import Half, TrainState
+from pix2pix_jax.gan.state import NetworkState, TrainState
 
 Batch = dict[str, Array]  # input, target [b, h, w, c] in [-1, 1], and index [b]
 Metrics = dict[str, Array]
-TERMS = (  # of Metrics, as a step comes to them: what is bad in one is bad in all after it
+METRIC_ORDER = (  # of Metrics, as a step comes to them: what is bad in one is bad in all after it
     "logits/real",
     "logits/fake",
     "loss/discriminator",
@@ -27,13 +27,15 @@ TERMS = (  # of Metrics, as a step comes to them: what is bad in one is bad in a
 )
 
 
-def update(half: Half, gradient: dict, optimizer: optax.GradientTransformation) -> Half:
+def apply_gradient(
+    half: NetworkState, gradient: dict, optimizer: optax.GradientTransformation
+) -> NetworkState:
     """A player after a step of its optimizer."""
     updates, opt_state = optimizer.update(gradient, half.opt_state, half.params)
-    return Half(optax.apply_updates(half.params, updates), opt_state)
+    return NetworkState(optax.apply_updates(half.params, updates), opt_state)
 
 
-def norm(tree: dict) -> Array:
+def global_norm(tree: dict) -> Array:
     """The L2 norm of all leaves, each of which is read once and not squared in memory first."""
     large = [leaf.ravel() for leaf in jax.tree.leaves(tree) if leaf.ndim > 1]
     small = [leaf.ravel() for leaf in jax.tree.leaves(tree) if leaf.ndim < 2]
@@ -104,15 +106,15 @@ def make_train_step(
             differentiate = jax.value_and_grad(discriminator_loss, has_aux=True)
             (value, logits), gradient = differentiate(new_discriminator.params, sides)
             gradient = mean(gradient)
-            new_discriminator = update(new_discriminator, gradient, d_optimizer)
+            new_discriminator = apply_gradient(new_discriminator, gradient, d_optimizer)
             metrics["loss/discriminator"] += value
-            metrics["gradient/discriminator"] += norm(gradient)
+            metrics["gradient/discriminator"] += global_norm(gradient)
             metrics |= logits
         opponent = state.discriminator if order == "simultaneous" else new_discriminator
         (_, terms), gradient = jax.value_and_grad(generator_loss, has_aux=True)(fake)
         gradient = mean(pull_back(gradient)[0])
-        terms["gradient/generator"] = norm(gradient)
-        new_generator = update(state.generator, gradient, g_optimizer)
+        terms["gradient/generator"] = global_norm(gradient)
+        new_generator = apply_gradient(state.generator, gradient, g_optimizer)
         new_state = TrainState(state.step + 1, new_generator, new_discriminator)
         return new_state, mean(metrics | terms)
 

@@ -32,7 +32,9 @@ def describe(config: Config) -> dict[str, Any]:
     }
     summary: dict[str, Any] = {"layers": []}
     for name, (module, channels) in networks.items():
-        layers = [row | {"network": name} for row in trace(module, (*data.image_size, channels))]
+        layers = [
+            row | {"network": name} for row in layer_rows(module, (*data.image_size, channels))
+        ]
         summary["layers"] += layers
         summary[name] = {
             "input_shape": [*data.image_size, channels],
@@ -61,7 +63,7 @@ def differences(config: Config) -> dict[str, Any]:
     }
 
 
-def trace(module: UNet | Discriminator, shape: tuple[int, int, int]) -> list[dict[str, Any]]:
+def layer_rows(module: UNet | Discriminator, shape: tuple[int, int, int]) -> list[dict[str, Any]]:
     """A row for every convolution with the norm that follows it.
 
     Args:
@@ -107,12 +109,12 @@ def _place(name: str) -> tuple[str, int]:
     return kind, int(name[len(kind) :] or 0)
 
 
-def as_json(summary: dict[str, Any]) -> str:
+def to_json(summary: dict[str, Any]) -> str:
     """For programs."""
     return json.dumps(summary, indent=2)
 
 
-def as_text(summary: dict[str, Any]) -> str:
+def to_text(summary: dict[str, Any]) -> str:
     """The U-Net drawn as its two arms, then the discriminator's table."""
     rows = summary["layers"]
     generator = [row for row in rows if row["network"] == "generator"]
@@ -123,7 +125,7 @@ def as_text(summary: dict[str, Any]) -> str:
     lines += [
         "",
         f"discriminator {d['name']}: {d['parameters']:,} parameters, receptive field "
-        f"{d['receptive_field']}x{d['receptive_field']}, output {size(d['output_shape'])}",
+        f"{d['receptive_field']}x{d['receptive_field']}, output {format_shape(d['output_shape'])}",
         "",
         f"  {'layer':8} {'kind':12} {'kernel':>8} {'stride':>6} {'norm':>8} {'output':>14} "
         f"{'parameters':>12} {'receptive field':>15}",
@@ -132,7 +134,7 @@ def as_text(summary: dict[str, Any]) -> str:
         kernel = f"{row['kernel'][0]}x{row['kernel'][1]}"
         lines.append(
             f"  {row['name']:8} {row['kind']:12} {kernel:>8} {row['stride']:>6} {row['norm']:>8} "
-            f"{size(row['output_shape']):>14} {row['parameters']:>12,} "
+            f"{format_shape(row['output_shape']):>14} {row['parameters']:>12,} "
             f"{row['receptive_field']:>15}"
         )
     others = ", ".join(f"{name} {value}" for name, value in summary["differences"].items())
@@ -148,7 +150,7 @@ def u_shape(rows: list[dict[str, Any]], image: list[int], skips: bool) -> list[s
 
     def text(row: dict[str, Any]) -> str:
         norm = "" if row["norm"] == "none" else row["norm"]
-        shape = size(row["output_shape"])
+        shape = format_shape(row["output_shape"])
         return f"{row['name']:6} {shape:>12} {row['parameters']:>10,} {norm:8}"
 
     def last(row: dict[str, Any]) -> str:
@@ -157,13 +159,15 @@ def u_shape(rows: list[dict[str, Any]], image: list[int], skips: bool) -> list[s
     gap, line = " " * 12, "─── skip ──▶" if skips else " " * 12
     kinds = [f"{row['kind']}s 4x4, stride 2" for row in (down[0], up[0])]
     lines = [f"  {kinds[0]:39} {gap}  {kinds[1]}"]
-    lines.append(f"  {'input':6} {size(image):>12} {'':19} {gap}  {text(up[0]).rstrip()}  tanh")
+    lines.append(
+        f"  {'input':6} {format_shape(image):>12} {'':19} {gap}  {text(up[0]).rstrip()}  tanh"
+    )
     for level in range(depth - 1):
         lines.append(f"  {text(down[level])} {line}  {last(up[level + 1])}")
     return [*lines, f"  {text(down[-1])} ─────┘"]
 
 
-def size(shape: list[int]) -> str:
+def format_shape(shape: list[int]) -> str:
     """A shape as 256x256x3."""
     return "x".join(map(str, shape))
 

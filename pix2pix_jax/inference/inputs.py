@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pix2pix_jax.data.sources import SUFFIXES, walk
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.reports.translation import PAGE
-from pix2pix_jax.runtime.console import counted, say
+from pix2pix_jax.runtime.console import plural, say
 
 WRITTEN = ".translated.jsonl"  # in the output folder: the names of what is from here
 READABLE = SUFFIXES | {".npy"}
@@ -32,7 +32,7 @@ def find_jobs(source: str, output: Path, samples: int = 1) -> list[Job]:
     Raises:
       UsageError: there is nothing, or outputs would take the place of what is not theirs.
     """
-    root, files = listed(source)
+    root, files = list_inputs(source)
     if output.is_file() or output.suffix.lower() in READABLE:
         kind = "is" if output.is_file() else "is called like"
         raise UsageError(f"--output: {output} {kind} a file; give a folder, which may be new")
@@ -46,11 +46,11 @@ def find_jobs(source: str, output: Path, samples: int = 1) -> list[Job]:
         Job(path, str(name.with_suffix("") if stems[name.with_suffix("")] == 1 else name))
         for path, name in zip(files, names, strict=True)
     ]
-    check_outputs(output, [*(name for job in jobs for name in outputs_of(job, samples)), PAGE])
+    check_outputs(output, [*(name for job in jobs for name in output_names(job, samples)), PAGE])
     return jobs
 
 
-def listed(source: str) -> tuple[Path, list[Path]]:
+def list_inputs(source: str) -> tuple[Path, list[Path]]:
     """A folder, and the files in it that are to be translated, in order.
 
     Raises:
@@ -74,10 +74,12 @@ def listed(source: str) -> tuple[Path, list[Path]]:
     # Of what lies below: whoever gives such a folder itself means what is in it.
     folders = {folder for path in files for folder in path.relative_to(root).parents}
     folders = {root / folder for folder in folders if folder.parts}
-    old = {folder / name for folder in folders for name in written(folder)}.intersection(files)
+    old = {folder / name for folder in folders for name in recorded_outputs(folder)}.intersection(
+        files
+    )
     if old:
         say(
-            f"{source}: passed over {counted(len(old), 'file')} that came out of translate; "
+            f"{source}: passed over {plural(len(old), 'file')} that came out of translate; "
             "give their folder itself to translate them"
         )
     return root, [path for path in files if path not in old]
@@ -114,13 +116,13 @@ def _is_in(path: Path, folder: Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
-def outputs_of(job: Job, samples: int) -> list[str]:
+def output_names(job: Job, samples: int) -> list[str]:
     """All that a job may write, below the output folder."""
     parts = [f"_sample{number}" for number in range(1, samples + 1)] if samples > 1 else [""]
     return [job.name + part + suffix for part in parts for suffix in (".png", ".npy")]
 
 
-def written(output: Path) -> set[str]:
+def recorded_outputs(output: Path) -> set[str]:
     """What was written there before, and may be replaced."""
     try:
         lines = (output / WRITTEN).read_text("utf-8", "replace").splitlines()
@@ -141,7 +143,7 @@ def noted(output: Path) -> Iterator[Callable[[str], None]]:
       UsageError: it cannot be written to.
     """
     output.mkdir(parents=True, exist_ok=True)
-    ours, path = written(output), output / WRITTEN
+    ours, path = recorded_outputs(output), output / WRITTEN
     with path.open("ab", buffering=0) as file:
 
         def note(name: str) -> None:
@@ -161,7 +163,10 @@ def noted(output: Path) -> Iterator[Callable[[str], None]]:
 
 def check_outputs(output: Path, names: list[str]) -> None:
     """Raises UsageError where one would take the place of another, or of what is not from here."""
-    ours, twice = written(output), [name for name, count in Counter(names).items() if count > 1]
+    ours, twice = (
+        recorded_outputs(output),
+        [name for name, count in Counter(names).items() if count > 1],
+    )
     if twice:
         raise UsageError(f"--input: two images would become {twice[0]}; rename one")
     for name in names:

@@ -11,7 +11,9 @@ from pix2pix_jax.inference.translator import BATCH_SIZE
 OVERLAP = 4  # the part of a tile's side that it shares with its neighbour is one of so many
 
 
-def padded(image: np.ndarray, height: int, width: int) -> tuple[np.ndarray, tuple[slice, slice]]:
+def pad_centered(
+    image: np.ndarray, height: int, width: int
+) -> tuple[np.ndarray, tuple[slice, slice]]:
     """An image in the middle of a larger one, mirrored at its edges; and where it lies.
 
     Args:
@@ -27,19 +29,19 @@ def padded(image: np.ndarray, height: int, width: int) -> tuple[np.ndarray, tupl
     return np.pad(image, [*widths, (0, 0)], "reflect"), place
 
 
-def scaled(image: np.ndarray, height: int, width: int) -> np.ndarray:
+def resize_array(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """An image [h, w, c] at another size, each channel by itself, as training scales it."""
     channels = (Image.fromarray(channel) for channel in np.moveaxis(image, -1, 0))
     channels = [np.asarray(resize(channel, (width, height))) for channel in channels]
     return np.clip(np.stack(channels, -1), -1, 1)
 
 
-def up_to(side: int, multiple: int) -> int:
+def round_up(side: int, multiple: int) -> int:
     """The next multiple."""
     return -(-side // multiple) * multiple
 
 
-def by_tiles(
+def translate_tiles(
     translate: Callable[[np.ndarray], np.ndarray], image: np.ndarray, side: int
 ) -> np.ndarray:
     """Translates an image tile by tile, and blends them where they overlap.
@@ -49,11 +51,13 @@ def by_tiles(
       image: [h, w, c].
       side: of a tile.
     """
-    large, place = padded(image, *(max(side, n) for n in image.shape[:2]))
+    large, place = pad_centered(image, *(max(side, n) for n in image.shape[:2]))
     corners = [
-        (top, left) for top in starts(large.shape[0], side) for left in starts(large.shape[1], side)
+        (top, left)
+        for top in tile_starts(large.shape[0], side)
+        for left in tile_starts(large.shape[1], side)
     ]
-    weight = ramp(side)
+    weight = blend_ramp(side)
     weight = (weight[:, None] * weight[None])[..., None]
     total, weights = 0, np.zeros((*large.shape[:2], 1), np.float32)
     for first in range(0, len(corners), BATCH_SIZE):  # all at once, they would be larger than it
@@ -70,13 +74,13 @@ def by_tiles(
     return (total / weights)[place]
 
 
-def starts(length: int, side: int) -> list[int]:
+def tile_starts(length: int, side: int) -> list[int]:
     """Where tiles begin, evenly, so that neighbours share a part of their sides."""
     count = 1 + -(-(length - side) // (side - side // OVERLAP))
     return [round(n * (length - side) / max(1, count - 1)) for n in range(count)]
 
 
-def ramp(side: int) -> np.ndarray:
+def blend_ramp(side: int) -> np.ndarray:
     """How much a tile counts: rising from its edge over what it shares, then 1."""
     edge = np.arange(side) + 0.5
     return np.minimum(1, np.minimum(edge, side - edge) / max(1, side // OVERLAP)).astype(np.float32)

@@ -17,19 +17,19 @@ from tqdm import tqdm
 
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.data.arrays import Pixels, encoded, read_pixels
+from pix2pix_jax.data.arrays import Pixels, encode, read_pixels
 from pix2pix_jax.data.image_files import MODES
 from pix2pix_jax.data.sources import check_name
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.inference.inputs import Job, find_jobs, noted
-from pix2pix_jax.inference.tiling import by_tiles, padded, scaled, up_to
+from pix2pix_jax.inference.tiling import pad_centered, resize_array, round_up, translate_tiles
 from pix2pix_jax.inference.translator import BATCH_SIZE, Translator, open_translator
 from pix2pix_jax.reports.page import run_name
 from pix2pix_jax.reports.translation import PAGE, SHOWN, figure, write_page
 from pix2pix_jax.runs.compatibility import check_run
-from pix2pix_jax.runtime.console import counted, say, tell
-from pix2pix_jax.runtime.files import whole
-from pix2pix_jax.runtime.memory import memory_errors
+from pix2pix_jax.runtime.console import plural, print_above_bar, say
+from pix2pix_jax.runtime.files import atomic_file
+from pix2pix_jax.runtime.memory import explain_out_of_memory
 
 BATCH_PIXELS, WAITING_PIXELS = 2**21, 2**24
 # What befalls one output, and would befall all others.
@@ -37,7 +37,7 @@ FOR_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 Read = tuple[Job, Pixels | UsageError]  # a file, and what is in it or what is wrong with it
 
 
-class How(NamedTuple):
+class TranslateOptions(NamedTuple):
     """All of a translation but what and where."""
 
     step: int | Literal["best", "newest"] = "newest"  # of the checkpoint
@@ -58,7 +58,9 @@ class Outcome:
     failures: list[str] = field(default_factory=list)
 
 
-def translate_files(config: Config, workdir: Path, source: str, output: Path, how: How) -> int:
+def translate_files(
+    config: Config, workdir: Path, source: str, output: Path, how: TranslateOptions
+) -> int:
     """Translates a file, a folder with all below it, or what a pattern matches.
 
     Args:
@@ -76,10 +78,10 @@ def translate_files(config: Config, workdir: Path, source: str, output: Path, ho
     """
     config = resolve(config)
     check_run(workdir, config)
-    check_asked(config, how)
+    check_options(config, how)
     step, run = open_translator(config, workdir, how.step, how.seed, how.noisy)
     jobs = find_jobs(source, output, how.samples)
-    say(f"{workdir}: step {step}; {counted(len(jobs), 'image')} to {output}")
+    say(f"{workdir}: step {step}; {plural(len(jobs), 'image')} to {output}")
     outcome, start = Outcome(), time.perf_counter()
     with noted(output) as note:
 
@@ -100,23 +102,23 @@ def translate_files(config: Config, workdir: Path, source: str, output: Path, ho
     seconds = time.perf_counter() - start
     if outcome.done:
         say(
-            f"{counted(outcome.done, 'image')} in {seconds:.1f} s, {outcome.done / seconds:.2f} "
+            f"{plural(outcome.done, 'image')} in {seconds:.1f} s, {outcome.done / seconds:.2f} "
             f"images/s with compiling; before and after are shown in {output / PAGE}"
         )
     if outcome.others and not (how.tile or how.resize):
         say_size(outcome.others, config.data.image_size)
     if outcome.failures:
-        of = f"{len(outcome.failures)} of {counted(len(jobs), 'file')}"
-        tell(f"{of} could not be translated, as told above", sys.stderr)
+        of = f"{len(outcome.failures)} of {plural(len(jobs), 'file')}"
+        print_above_bar(f"{of} could not be translated, as told above", sys.stderr)
     return 2 if outcome.failures else 0
 
 
-def check_asked(config: Config, how: How) -> None:
+def check_options(config: Config, how: TranslateOptions) -> None:
     """Raises UsageError where a run cannot do what is asked of it."""
     multiple = 2**config.model.depth
     if how.tile and how.tile % multiple:
         raise UsageError(
-            f"--tile: {how.tile} is no multiple of {multiple}; give {up_to(how.tile, multiple)}"
+            f"--tile: {how.tile} is no multiple of {multiple}; give {round_up(how.tile, multiple)}"
         )
     if how.tile and how.resize:
         raise UsageError("--tile, --resize: give one of them, since either is for large images")
@@ -128,7 +130,7 @@ def say_size(count: int, size: tuple[int, int]) -> None:
     """Says that images were seen at another size than in training."""
     height, width = size
     say(
-        f"{counted(count, 'image')} of another size than {height}x{width} (height x width), which "
+        f"{plural(count, 'image')} of another size than {height}x{width} (height x width), which "
         f"the network knows best from training: try --resize, or --tile={min(size)} for parts"
     )
 
@@ -138,7 +140,7 @@ def translate_all(
     run: Translator,
     jobs: list[Job],
     output: Path,
-    how: How,
+    how: TranslateOptions,
     outcome: Outcome,
     note: Callable[[str], None],
 ) -> None:
@@ -160,13 +162,13 @@ def translate_all(
         ThreadPoolExecutor() as pool,
         tqdm(total=len(jobs), unit="image", disable=not sys.stderr.isatty()) as bar,
     ):
-        read = ahead(pool, lambda job: _read(job, config.data.input_channels), jobs)
+        read = map_ahead(pool, lambda job: _read(job, config.data.input_channels), jobs)
 
         def fail(reason: str) -> None:
             outcome.failures.append(reason)
-            tell(reason, sys.stderr)
+            print_above_bar(reason, sys.stderr)
 
-        for job, pixels, outputs in translated(read, run, config, how):
+        for job, pixels, outputs in translate_groups(read, run, config, how):
             bar.update()
             if isinstance(pixels, UsageError):
                 fail(str(pixels))
@@ -182,13 +184,13 @@ def translate_all(
             outcome.done += 1
             outcome.others += pixels.values.shape[:2] != config.data.image_size
             for surprise in pixels.notes:
-                tell(f"{job.path}: {surprise}", sys.stdout)
+                print_above_bar(f"{job.path}: {surprise}", sys.stdout)
             if len(outcome.figures) * (how.samples + 1) < SHOWN:
                 outcome.figures[job.name] = figure(job.name, [pixels.values, *outputs])
 
 
-def translated(
-    read: Iterable[Read], run: Translator, config: Config, how: How
+def translate_groups(
+    read: Iterable[Read], run: Translator, config: Config, how: TranslateOptions
 ) -> Iterator[tuple[Job, Pixels | UsageError, list[np.ndarray]]]:
     """Yields every job with what was read and its outputs [h, w, c], those of one shape together.
 
@@ -204,14 +206,16 @@ def translated(
 
     def together(shape: tuple[int, int]) -> Iterator:
         jobs = waiting.pop(shape)
-        whole = [scaled(p.values, *size) if size else p.values for _, p in jobs]
-        images, places = zip(*(padded(image, *shape) for image in whole), strict=True)
-        with memory_errors(f"{jobs[0][0].path}: give --tile={max(multiple, 256)}; it is too large"):
+        whole = [resize_array(p.values, *size) if size else p.values for _, p in jobs]
+        images, places = zip(*(pad_centered(image, *shape) for image in whole), strict=True)
+        with explain_out_of_memory(
+            f"{jobs[0][0].path}: give --tile={max(multiple, 256)}; it is too large"
+        ):
             batches = [run(np.stack(images), number) for number in numbers]
         for n, (job, pixels) in enumerate(jobs):
             outputs = [batch[n][places[n]] for batch in batches]
             if size:
-                outputs = [scaled(output, *pixels.values.shape[:2]) for output in outputs]
+                outputs = [resize_array(output, *pixels.values.shape[:2]) for output in outputs]
             yield job, pixels, outputs
 
     for job, pixels in read:
@@ -219,12 +223,12 @@ def translated(
             yield job, pixels, []
         elif how.tile:
             image, tile = pixels.values, how.tile
-            with memory_errors(f"--tile, {job.path}: {tile} or the image is too large"):
-                outputs = [by_tiles(lambda x, n=n: run(x, n), image, tile) for n in numbers]
+            with explain_out_of_memory(f"--tile, {job.path}: {tile} or the image is too large"):
+                outputs = [translate_tiles(lambda x, n=n: run(x, n), image, tile) for n in numbers]
             yield job, pixels, outputs
         else:
             height, width = size or pixels.values.shape[:2]
-            shape = up_to(height, multiple), up_to(width, multiple)
+            shape = round_up(height, multiple), round_up(width, multiple)
             waiting.setdefault(shape, []).append((job, pixels))
             # As many as fill a batch or, of large ones, as there is room for.
             if len(waiting[shape]) >= min(BATCH_SIZE, max(1, BATCH_PIXELS // math.prod(shape))):
@@ -235,7 +239,7 @@ def translated(
         yield from together(shape)
 
 
-def ahead(pool: ThreadPoolExecutor, function: Callable, items: list) -> Iterator:
+def map_ahead(pool: ThreadPoolExecutor, function: Callable, items: list) -> Iterator:
     """Results in order, made by threads a little before they are asked for."""
     futures: deque = deque()
     for item in items:
@@ -279,8 +283,8 @@ def write_outputs(
             note(stem + suffix)
             path = folder / (stem + suffix)
             try:
-                with whole(path) as new:
-                    new.write_bytes(encoded(values, pixels.dtype, suffix))
+                with atomic_file(path) as new:
+                    new.write_bytes(encode(values, pixels.dtype, suffix))
             except OSError as error:
                 error.filename = str(path)
                 raise

@@ -11,7 +11,7 @@ import numpy as np
 from pix2pix_jax.checkpoints.reader import read_network
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.gan.networks import make_generator
-from pix2pix_jax.gan.random import purpose_key
+from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.models.unet import translate
 
 BATCH_SIZE = 8  # on which, but for rounding, no result depends
@@ -32,7 +32,7 @@ def open_translator(
     step, params, _ = read_network(workdir, config, step)
     generator, params = make_generator(config), jax.device_put(params)
     seeded = config if seed is None else replace(config, seed=seed)
-    key = purpose_key(seeded, "translations")
+    key = stream_key(seeded, "translations")
     compiled: dict[tuple[int, ...], set[int]] = {}  # sizes of batches, by shape of an image
 
     @jax.jit

@@ -22,7 +22,7 @@ from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config, Data
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.networks import make_discriminator, make_generator
-from pix2pix_jax.interop.import_weights import fitted, read_safetensors
+from pix2pix_jax.interop.import_weights import fit_parameters, read_safetensors
 from pix2pix_jax.interop.torch_names import (
     check_theirs,
     discriminator_names,
@@ -33,7 +33,7 @@ from pix2pix_jax.interop.torch_reader import read_pth
 from pix2pix_jax.interop.torch_writer import write_pth
 from pix2pix_jax.runs.compatibility import check_run
 from pix2pix_jax.runtime.console import say
-from pix2pix_jax.runtime.files import whole
+from pix2pix_jax.runtime.files import atomic_file
 
 Computed = Callable[[np.ndarray], np.ndarray]  # of [b, h, w, c] in [-1, 1]
 PLATFORMS = ("cpu", "cuda", "tpu")  # that a StableHLO file runs on
@@ -70,7 +70,7 @@ def export(
     # Computed as others will: whatever it was trained in, its parameters are float32.
     config = replace(config, train=replace(config.train, dtype="float32"))
     kind = check_files(output, kind, discriminator)
-    check_asked(config, kind, discriminator)
+    check_request(config, kind, discriminator)
     lines = []
     with ExitStack() as both:  # or none
         for network, path in (("generator", output), ("discriminator", discriminator)):
@@ -78,9 +78,11 @@ def export(
                 continue
             step, params, _ = read_network(workdir, config, step, network)
             make = make_generator if network == "generator" else make_discriminator
-            module, new = make(config), both.enter_context(whole(path))
+            module, new = make(config), both.enter_context(atomic_file(path))
             try:
-                found = WRITERS[kind](new, config, module, params, about(config, network, step))
+                found = WRITERS[kind](
+                    new, config, module, params, export_metadata(config, network, step)
+                )
             except UsageError as error:
                 raise UsageError(f"{path}: {error}") from error
             difference = compare(config, module, params, found)
@@ -117,7 +119,7 @@ def check_files(output: Path, kind: str | None, discriminator: Path | None) -> s
     return kind
 
 
-def check_asked(config: Config, kind: str, discriminator: Path | None) -> None:
+def check_request(config: Config, kind: str, discriminator: Path | None) -> None:
     """Raises UsageError where a file cannot hold a network."""
     if kind == "pth":
         check_theirs(config)
@@ -194,7 +196,7 @@ def write_safetensors(
     tensors = {k: np.array(v) for k, v in flatten_dict(params, sep=".").items()}
     path.write_bytes(save(tensors, told))
     saved, _ = read_safetensors(path, told["network"])
-    return jax.jit(one_by_one(module, fitted(saved, None, params, config.model)))
+    return jax.jit(one_by_one(module, fit_parameters(saved, None, params, config.model)))
 
 
 def write_torch(
@@ -207,7 +209,7 @@ def write_torch(
         else discriminator_names(config.model.discriminator)
     )
     write_pth(path, to_torch(params, names, config.model))
-    return jax.jit(one_by_one(module, fitted(read_pth(path), names, params, config.model)))
+    return jax.jit(one_by_one(module, fit_parameters(read_pth(path), names, params, config.model)))
 
 
 WRITERS = {
@@ -218,7 +220,7 @@ WRITERS = {
 }
 
 
-def about(config: Config, network: str, step: int) -> dict[str, str]:
+def export_metadata(config: Config, network: str, step: int) -> dict[str, str]:
     """What else is to stand in a file, where it can."""
     # Without places on this machine, since such files are given away.
     data = replace(config.data, source=None, data_dir=Data().data_dir)

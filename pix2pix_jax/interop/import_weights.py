@@ -16,7 +16,7 @@ from pix2pix_jax.checkpoints import store as checkpoint
 from pix2pix_jax.checkpoints.reader import IMPORTED, saved_steps
 from pix2pix_jax.config.files import write_config
 from pix2pix_jax.config.resolve import resolve
-from pix2pix_jax.config.schema import Config, Data, Model, changed
+from pix2pix_jax.config.schema import Config, Data, Model, replace_fields
 from pix2pix_jax.errors import UsageError, reason_of
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.state import TrainState, create_state
@@ -28,10 +28,10 @@ from pix2pix_jax.interop.torch_names import (
     from_torch,
     generator_fields,
     generator_names,
-    plain_names,
+    strip_wrapper_names,
 )
 from pix2pix_jax.interop.torch_reader import read_pth
-from pix2pix_jax.runs.ownership import owned
+from pix2pix_jax.runs.ownership import claim_workdir
 from pix2pix_jax.runtime.console import say
 
 Network = Literal["generator", "discriminator"]
@@ -63,25 +63,25 @@ def import_weights(
     if (workdir / "config.json").exists() or saved_steps(workdir):
         raise UsageError(f"--workdir: {workdir} holds a run already; give another one")
     tensors, saved = read_tensors(weights, "generator")
-    with _named(weights):
+    with _name_file_in_errors(weights):
         told = _fields_of_generator(saved) if saved else generator_fields(tensors)
-        config = changed(base or saved or _theirs(told["model"]["depth"]), told)
+        config = replace_fields(base or saved or _theirs(told["model"]["depth"]), told)
     judge, of_judge = read_tensors(discriminator, "discriminator") if discriminator else ({}, None)
-    with _named(discriminator):
+    with _name_file_in_errors(discriminator):
         if of_judge:
-            config = changed(config, _fields_of_discriminator(of_judge, config))
+            config = replace_fields(config, _fields_of_discriminator(of_judge, config))
         elif discriminator:
-            config = changed(config, discriminator_fields(judge, config))
+            config = replace_fields(config, discriminator_fields(judge, config))
     config = resolve(finish(config))
     model = config.model
     template = jax.eval_shape(lambda: create_state(config))  # what does not fit may be of any size
-    with _named(weights):
+    with _name_file_in_errors(weights):
         names = None if saved else generator_names(model.depth)
-        params = {"generator": fitted(tensors, names, template.generator.params, model)}
+        params = {"generator": fit_parameters(tensors, names, template.generator.params, model)}
     if discriminator:
-        with _named(discriminator):
+        with _name_file_in_errors(discriminator):
             names = None if of_judge else discriminator_names(model.discriminator)
-            fitting = fitted(judge, names, template.discriminator.params, model)
+            fitting = fit_parameters(judge, names, template.discriminator.params, model)
             params["discriminator"] = fitting
     state = create_state(config)
     halves = {name: getattr(state, name).replace(params=tree) for name, tree in params.items()}
@@ -101,7 +101,7 @@ def import_weights(
 
 def write_run(workdir: Path, config: Config, state: TrainState) -> None:
     """What `train` goes on from, and all other commands begin with."""
-    with owned(workdir):
+    with claim_workdir(workdir):
         best = config.train.best_metric
         with checkpoint.open_checkpoints(workdir, config.train.keep, best) as checkpoints:
             checkpoint.save(checkpoints, state, {}, IMPORTED, {})
@@ -120,7 +120,7 @@ def read_tensors(path: Path, network: Network) -> tuple[State, Config | None]:
         raise UsageError(f"{path}: not found; give a file of weights, .pth or .safetensors")
     if path.suffix.lower() == ".safetensors":
         return read_safetensors(path, network)
-    return plain_names(read_pth(path)), None
+    return strip_wrapper_names(read_pth(path)), None
 
 
 def read_safetensors(path: Path, network: Network) -> tuple[State, Config | None]:
@@ -135,10 +135,12 @@ def read_safetensors(path: Path, network: Network) -> tuple[State, Config | None
         raise UsageError(f"{path}: cannot be read as safetensors ({reason_of(error)})") from error
     if held != network:
         raise UsageError(f"{path}: holds a {held}; give the file of the {network}")
-    return (tensors, config) if config else (plain_names(tensors), None)
+    return (tensors, config) if config else (strip_wrapper_names(tensors), None)
 
 
-def fitted(tensors: State, names: dict[str, str] | None, template: dict, model: Model) -> dict:
+def fit_parameters(
+    tensors: State, names: dict[str, str] | None, template: dict, model: Model
+) -> dict:
     """Parameters of a template from those of a file.
 
     Args:
@@ -173,7 +175,7 @@ def _from_ours(tensors: State, template: dict) -> dict:
 
 
 @contextmanager
-def _named(path: Path | None) -> Iterator[None]:
+def _name_file_in_errors(path: Path | None) -> Iterator[None]:
     """Names the file in a UsageError."""
     try:
         yield

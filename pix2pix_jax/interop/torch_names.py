@@ -126,7 +126,7 @@ def _found(state: State) -> str:
     return f"{len(state)} tensors ({', '.join(state)[:60]} ...)"
 
 
-def plain_names(state: State) -> State:
+def strip_wrapper_names(state: State) -> State:
     """Without what DataParallel puts before every name."""
     return {name.removeprefix("module."): value for name, value in state.items()}
 

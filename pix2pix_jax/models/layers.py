@@ -13,11 +13,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from pix2pix_jax.models.convolution import convolution, transposed_convolution
-from pix2pix_jax.models.normalization import normalised
+from pix2pix_jax.models.convolution import conv, conv_transpose
+from pix2pix_jax.models.normalization import normalize
 
 
-def normal(mean: float) -> nn.initializers.Initializer:
+def normal_initializer(mean: float) -> nn.initializers.Initializer:
     """N(mean, 0.02), as every weight starts (section 6.2)."""
 
     def draw(key: Array, shape: Sequence[int]) -> Array:
@@ -42,12 +42,12 @@ class Convolution(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:  # [b, h, w, c]
         shape = (self.kernel, self.kernel, x.shape[-1], self.features)
-        kernel = self.param("kernel", normal(0.0), shape)
+        kernel = self.param("kernel", normal_initializer(0.0), shape)
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
         if self.transposed:
-            x = transposed_convolution(x, kernel, self.portable)  # [b, 2h, 2w, features]
+            x = conv_transpose(x, kernel, self.portable)  # [b, 2h, 2w, features]
         else:  # [b, h / stride, w / stride, features]
-            x = convolution(x, kernel, self.stride, self.padding, self.portable)
+            x = conv(x, kernel, self.stride, self.padding, self.portable)
         if self.bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,))
             x = x + bias.astype(self.dtype)[None, None, None]
@@ -77,9 +77,9 @@ class Norm(nn.Module):
         y = x.reshape(b // images, images, *x.shape[1:])  # [groups, images, h, w, c]
         scale, bias = None, None
         if self.affine:
-            scale = self.param("scale", normal(1.0), x.shape[-1:])
+            scale = self.param("scale", normal_initializer(1.0), x.shape[-1:])
             bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
-        return normalised(y, scale, bias, self.epsilon).reshape(x.shape)
+        return normalize(y, scale, bias, self.epsilon).reshape(x.shape)
 
 
 def dropout(x: Array, rate: float, keys: Array, layer: int) -> Array:
@@ -95,7 +95,7 @@ def dropout(x: Array, rate: float, keys: Array, layer: int) -> Array:
       layer: tells apart the dropouts of one network.
     """
 
-    def kept(key: Array) -> Array:  # flat, as in `normal`
+    def kept(key: Array) -> Array:  # flat, as in `normal_initializer`
         bits = jax.random.bernoulli(jax.random.fold_in(key, layer), 1 - rate, (x[0].size,))
         return bits.reshape(x.shape[1:])
 

@@ -12,7 +12,7 @@ from jax import Array, lax
 Padding = tuple[int, int]  # zeros before and after, of both axes
 
 
-def gathered(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
+def conv_im2col(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
     """A convolution by im2col: patches are gathered in the kernel's order, which is not copied.
 
     Args:
@@ -28,32 +28,32 @@ def gathered(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
     k, _, _, o = kernel.shape
     height, width = output_size(x, k, stride, padding)
     rows, columns = height + k // stride - 1, width + k // stride - 1
-    wide = at_least_float32(padded(x, padding[0], rows * stride, columns * stride))
+    wide = at_least_float32(pad(x, padding[0], rows * stride, columns * stride))
     wide = wide.reshape(b, rows, stride, columns, stride, c)  # so that strides become slices
     patches = [
         wide[:, i // stride :, i % stride, j // stride :, j % stride][:, :height, :width]
         for i in range(k)
         for j in range(k)
     ]
-    return product(jnp.concatenate(patches, -1).astype(x.dtype), kernel.reshape(k * k * c, o))
+    return matmul(jnp.concatenate(patches, -1).astype(x.dtype), kernel.reshape(k * k * c, o))
 
 
-def scattered(x: Array, kernel: Array, padding: Padding) -> Array:
+def conv_scatter(x: Array, kernel: Array, padding: Padding) -> Array:
     """A convolution of stride 1 whose products are added up last: the best for few outputs.
 
-    Args and returns are those of `gathered`.
+    Args and returns are those of `conv_im2col`.
     """
     b, h, w, c = x.shape
     k, _, _, o = kernel.shape
     height, width = output_size(x, k, 1, padding)
-    y = product(x, kernel.transpose(2, 0, 1, 3).reshape(c, k * k * o))
-    y = padded(y, padding[0], h + sum(padding), w + sum(padding))
+    y = matmul(x, kernel.transpose(2, 0, 1, 3).reshape(c, k * k * o))
+    y = pad(y, padding[0], h + sum(padding), w + sum(padding))
     y = at_least_float32(y.reshape(*y.shape[:3], k, k, o))
     shifts = [(i, j) for i in range(k) for j in range(k)]
     return sum(y[:, i : i + height, j : j + width, i, j] for i, j in shifts).astype(x.dtype)
 
 
-def minimal(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
+def conv_winograd(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
     """A convolution with 9 multiplications for every 16: the best for many places.
 
     A 4x4 kernel of stride 1 or 2 is four of 2x2 on as many channels, and those are done by
@@ -63,31 +63,31 @@ def minimal(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
       y[0] = x[0] k[0] + x[1] k[1] = (x[0] - x[1]) k[0] + x[1] (k[0] + k[1])
       y[1] = x[1] k[0] + x[2] k[1] = (x[2] - x[1]) k[1] + x[1] (k[0] + k[1])
 
-    Args and returns are those of `gathered`; the kernel is 4x4.
+    Args and returns are those of `conv_im2col`; the kernel is 4x4.
     """
     b, _, _, c = x.shape
     o = kernel.shape[-1]
     height, width = output_size(x, 4, stride, padding)
-    rows, columns = _even(height), _even(width)
+    rows, columns = _round_up_to_even(height), _round_up_to_even(width)
     if stride == 2:  # the four see every other pixel
-        x = padded(x, padding[0], 2 * rows, 2 * columns)
+        x = pad(x, padding[0], 2 * rows, 2 * columns)
         x = x.reshape(b, rows, 2, columns, 2, c).transpose(0, 1, 3, 2, 4, 5)
         kernel = kernel.reshape(2, 2, 2, 2, c, o).transpose(0, 2, 1, 3, 4, 5)
     else:  # each sees what is two pixels further
-        x = padded(x, padding[0], rows + 2, columns + 2)
+        x = pad(x, padding[0], rows + 2, columns + 2)
         shifts = [x[:, i : i + rows, j : j + columns] for i in (0, 2) for j in (0, 2)]
         x = jnp.stack(shifts, 3)
         kernel = kernel.reshape(2, 2, 2, 2, c, o).transpose(1, 3, 0, 2, 4, 5)
-    y = _two_by_two(x.reshape(b, rows, columns, 4 * c), kernel.reshape(2, 2, 4 * c, o))
+    y = _winograd_2x2(x.reshape(b, rows, columns, 4 * c), kernel.reshape(2, 2, 4 * c, o))
     return y[:, :height, :width]
 
 
-def _even(size: int) -> int:
-    """How much `_two_by_two` has to see for so many outputs at least."""
+def _round_up_to_even(size: int) -> int:
+    """How much `_winograd_2x2` has to see for so many outputs at least."""
     return (size + 1) // 2 * 2 + 2
 
 
-def _two_by_two(x: Array, kernel: Array) -> Array:
+def _winograd_2x2(x: Array, kernel: Array) -> Array:
     """A 2x2 convolution by F(2x2, 2x2).
 
     Args:
@@ -99,20 +99,20 @@ def _two_by_two(x: Array, kernel: Array) -> Array:
     """
     b, rows, columns, c = x.shape
     x = x.reshape(b, rows // 2, 2, columns // 2, 2, c)
-    weights = [weight for row in _weights(kernel) for weight in _weights(row)]
-    inputs = [part for row in _inputs(x, 1) for part in _inputs(row, 2)]
-    products = [product(part, weight) for part, weight in zip(inputs, weights, strict=True)]
-    rows_of_y = [_outputs(*products[3 * i : 3 * i + 3], axis=3) for i in range(3)]
-    y = _outputs(*rows_of_y, axis=2)  # [b, rows / 2 - 1, 2, columns / 2 - 1, 2, o]
+    weights = [weight for row in _winograd_kernel(kernel) for weight in _winograd_kernel(row)]
+    inputs = [part for row in _winograd_input(x, 1) for part in _winograd_input(row, 2)]
+    products = [matmul(part, weight) for part, weight in zip(inputs, weights, strict=True)]
+    rows_of_y = [_winograd_output(*products[3 * i : 3 * i + 3], axis=3) for i in range(3)]
+    y = _winograd_output(*rows_of_y, axis=2)  # [b, rows / 2 - 1, 2, columns / 2 - 1, 2, o]
     return y.reshape(b, rows - 2, columns - 2, -1)
 
 
-def _weights(kernel: Array) -> tuple[Array, Array, Array]:
+def _winograd_kernel(kernel: Array) -> tuple[Array, Array, Array]:
     """What three products multiply by, along the first axis."""
     return kernel[0], kernel[0] + kernel[1], kernel[1]
 
 
-def _inputs(x: Array, axis: int) -> tuple[Array, Array, Array]:
+def _winograd_input(x: Array, axis: int) -> tuple[Array, Array, Array]:
     """What they multiply: `axis` is one of pairs, the next one is within a pair, and goes."""
     first, second = (lax.index_in_dim(x, i, axis + 1, keepdims=False) for i in range(2))
     count = x.shape[axis] - 1
@@ -121,12 +121,12 @@ def _inputs(x: Array, axis: int) -> tuple[Array, Array, Array]:
     return here - second, second, after - second
 
 
-def _outputs(left: Array, both: Array, right: Array, axis: int) -> Array:
+def _winograd_output(left: Array, both: Array, right: Array, axis: int) -> Array:
     """Both outputs of three products."""
     return jnp.stack([left + both, both + right], axis)
 
 
-def transposed(x: Array, kernel: Array) -> Array:
+def conv_transpose_matmul(x: Array, kernel: Array) -> Array:
     """The adjoint of a stride-2, padding-1 convolution, its products added where they overlap.
 
     Args:
@@ -137,13 +137,13 @@ def transposed(x: Array, kernel: Array) -> Array:
       [b, 2h, 2w, o].
     """
     c, o = kernel.shape[2:]
-    y = product(x, kernel.transpose(2, 0, 1, 3).reshape(c, 16 * o))
+    y = matmul(x, kernel.transpose(2, 0, 1, 3).reshape(c, 16 * o))
     y = y.reshape(*x.shape[:3], 2, 2, 2, 2, o).transpose(3, 5, 0, 1, 4, 2, 6, 7)
-    return _overlapped(y)
+    return _overlap_add(y)
 
 
-def transposed_by_tap(x: Array, kernel: Array) -> Array:
-    """`transposed` as one product for each of 16 places of the kernel: no copy of it.
+def conv_transpose_per_tap(x: Array, kernel: Array) -> Array:
+    """`conv_transpose_matmul` as one product for each of 16 places of the kernel: no copy of it.
 
     The best for few pixels.
     """
@@ -151,23 +151,26 @@ def transposed_by_tap(x: Array, kernel: Array) -> Array:
     o = kernel.shape[-1]
     wide = jnp.broadcast_to(at_least_float32(x.reshape(-1, c)), (16, b * h * w, c))
     y = wide.astype(x.dtype) @ kernel.reshape(16, c, o)
-    return _overlapped(y.reshape(2, 2, 2, 2, b, h, w, o).transpose(0, 2, 4, 5, 1, 6, 3, 7))
+    return _overlap_add(y.reshape(2, 2, 2, 2, b, h, w, o).transpose(0, 2, 4, 5, 1, 6, 3, 7))
 
 
-def transposed_minimal(x: Array, kernel: Array) -> Array:
-    """`transposed` with 9 multiplications for every 16, as `minimal`: the best for many pixels.
+def conv_transpose_winograd(x: Array, kernel: Array) -> Array:
+    """`conv_transpose_matmul` with 9 multiplications for every 16, as `conv_winograd`: the best for many pixels.
 
     Every 2x2 block of outputs is a 2x2 convolution of the pixels around its middle.
     """
     b, h, w, c = x.shape
     o = kernel.shape[-1]
     kernel = kernel.reshape(2, 2, 2, 2, c, o).transpose(0, 2, 4, 1, 3, 5)[::-1, ::-1]
-    y = _two_by_two(padded(x, 1, _even(h + 1), _even(w + 1)), kernel.reshape(2, 2, c, 4 * o))
+    y = _winograd_2x2(
+        pad(x, 1, _round_up_to_even(h + 1), _round_up_to_even(w + 1)),
+        kernel.reshape(2, 2, c, 4 * o),
+    )
     y = y[:, : h + 1, : w + 1].reshape(b, h + 1, w + 1, 2, 2, o).transpose(0, 1, 3, 2, 4, 5)
     return y.reshape(b, 2 * h + 2, 2 * w + 2, o)[:, 1:-1, 1:-1]
 
 
-def _overlapped(y: Array) -> Array:
+def _overlap_add(y: Array) -> Array:
     """Sums 2x2 blocks of 2x2 outputs where they overlap with those of the pixels around.
 
     Args:
@@ -187,7 +190,7 @@ def _overlapped(y: Array) -> Array:
 
 
 @jax.custom_vjp
-def product(x: Array, kernel: Array) -> Array:
+def matmul(x: Array, kernel: Array) -> Array:
     """`x @ kernel`, whose gradients are products of rows with columns, too: a CPU's fastest.
 
     Left to JAX, the kernel's is one of columns with columns.
@@ -199,7 +202,7 @@ def product(x: Array, kernel: Array) -> Array:
     return x @ kernel
 
 
-def _product(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+def _matmul(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
     return x @ kernel, (x, kernel)
 
 
@@ -209,7 +212,7 @@ def _gradients(factors: tuple[Array, Array], gradient: Array) -> tuple[Array, Ar
     return gradient @ kernel.T, columns @ gradient.reshape(-1, gradient.shape[-1])
 
 
-product.defvjp(_product, _gradients)
+matmul.defvjp(_matmul, _gradients)
 
 
 def at_least_float32(x: Array) -> Array:
@@ -223,7 +226,7 @@ def output_size(x: Array, k: int, stride: int, padding: Padding) -> tuple[int, i
     return height, width
 
 
-def padded(x: Array, before: int, rows: int, columns: int) -> Array:
+def pad(x: Array, before: int, rows: int, columns: int) -> Array:
     """Zeros around images, or less of them, up to so many rows and columns."""
     _, h, w, _ = x.shape
     down, across = ((before, size - before - side, 0) for size, side in ((rows, h), (columns, w)))

@@ -39,7 +39,7 @@ def receptive_field(table: tuple[Layer, ...]) -> int:
     return field
 
 
-def fits(table: tuple[Layer, ...], height: int, width: int) -> bool:
+def is_large_enough(table: tuple[Layer, ...], height: int, width: int) -> bool:
     """Whether an image is large enough: a norm over a single place would leave only zeros."""
     grids = [output_grid(table[: n + 1], height, width) for n in range(len(table))]
     return min(grids[-1]) >= 1 and all(max(grid) > 1 for grid in grids[1:-1])

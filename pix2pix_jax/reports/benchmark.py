@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from pix2pix_jax.reports.charts import chart, svg
-from pix2pix_jax.reports.page import page, table
-from pix2pix_jax.runtime.console import counted
+from pix2pix_jax.reports.page import page, table_html
+from pix2pix_jax.runtime.console import plural
 
 Found = dict[str, dict[str, Any]]  # of each implementation
 STEPS = (
@@ -30,28 +30,28 @@ FIELDS = (  # on which the time depends most
     ("model", "norm"),
     ("train", "dtype"),
 )
-PHASES = "part", "ms", "quartiles", "images/s", "GFLOP/s", "GB/s", "share"
+PARTS = "part", "ms", "quartiles", "images/s", "GFLOP/s", "GB/s", "share"
 
 
 def steps_text(found: Found) -> str:
     """The table of implementations."""
-    return aligned(STEPS, steps_rows(found)) + "\n" + restart(found)
+    return align_columns(STEPS, steps_rows(found)) + "\n" + restart(found)
 
 
-def phases_text(found: Found) -> str:
+def parts_text(found: Found) -> str:
     """The table of parts."""
-    return aligned(PHASES, phases_rows(found))
+    return align_columns(PARTS, parts_rows(found))
 
 
-def short(result: dict[str, Any]) -> str:
+def format_result(result: dict[str, Any]) -> str:
     """Milliseconds and the ratio, or why there are none."""
     if "failed" in result:
         return result["failed"]
     times = f" ({result['ratio']:.2f}x)" if "ratio" in result else ""
-    return f"{figures(1e3 * result['seconds_per_step'])} ms{times}"
+    return f"{format_number(1e3 * result['seconds_per_step'])} ms{times}"
 
 
-def figures(number: float) -> str:
+def format_number(number: float) -> str:
     """A number with four significant figures, or with all that are before the point."""
     return f"{number:,.4g}" if number < 9999.5 else f"{number:,.0f}"
 
@@ -66,9 +66,9 @@ def steps_rows(found: Found) -> list[list[str]]:
         rows.append(
             [
                 name,
-                figures(1e3 * result["seconds_per_step"]),
+                format_number(1e3 * result["seconds_per_step"]),
                 between(result["quartiles"]),
-                figures(result["images_per_second"]),
+                format_number(result["images_per_second"]),
                 f"{result['ratio']:.2f}" if "ratio" in result else "",
                 between(result["ratio_quartiles"], 1) if "ratio" in result else "",
                 f"{result['peak_memory_mib']:,}",
@@ -78,16 +78,16 @@ def steps_rows(found: Found) -> list[list[str]]:
     return rows
 
 
-def phases_rows(found: Found) -> list[list[str]]:
+def parts_rows(found: Found) -> list[list[str]]:
     """A line for each part."""
     return [
         [
             name,
-            figures(1e3 * row["seconds"]),
+            format_number(1e3 * row["seconds"]),
             between(row["quartiles"]),
-            figures(row["images_per_second"]) if "images_per_second" in row else "",
+            format_number(row["images_per_second"]) if "images_per_second" in row else "",
             f"{row['operations_per_second'] / 1e9:,.0f}" if "operations" in row else "",
-            figures(row["bytes_per_second"] / 1e9) if "bytes" in row else "",
+            format_number(row["bytes_per_second"] / 1e9) if "bytes" in row else "",
             f"{row['share']:.0%}" if "share" in row else "",
         ]
         for name, row in found.items()
@@ -97,7 +97,7 @@ def phases_rows(found: Found) -> list[list[str]]:
 def between(quartiles: list[float], times: float = 1e3) -> str:
     """Both quartiles, of seconds in milliseconds; of a single turn there are none."""
     low, high = quartiles
-    return "" if low == high else f"{figures(times * low)} to {figures(times * high)}"
+    return "" if low == high else f"{format_number(times * low)} to {format_number(times * high)}"
 
 
 def restart(found: Found) -> str:
@@ -112,7 +112,7 @@ def restart(found: Found) -> str:
     return ""
 
 
-def aligned(header: Iterable[str], rows: list[list[str]]) -> str:
+def align_columns(header: Iterable[str], rows: list[list[str]]) -> str:
     """A table as text."""
     lines = [list(header), *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
@@ -135,10 +135,10 @@ def report(results: dict[str, Any]) -> str:
     turns = max(len(result.get("turns", ())) for result in found.values())
     body = [
         f"<p>{html.escape(fields)}. {html.escape(where)}.</p><h2>Steps</h2>",
-        f"<p>Medians of {counted(turns, 'turn')}, A B A B. A ratio is what the other takes for "
+        f"<p>Medians of {plural(turns, 'turn')}, A B A B. A ratio is what the other takes for "
         "what ours takes, turn by turn. A "
         f"first step has all that comes before it. {restart(found)}</p>",
-        table(STEPS, escaped(steps_rows(found))),
+        table_html(STEPS, escaped(steps_rows(found))),
     ]
     if "phases" in results:
         body += [
@@ -146,7 +146,7 @@ def report(results: dict[str, Any]) -> str:
             "Operations are those of plain convolutions; some are done with fewer, so that a share "
             "can exceed 100%. Data are of pairs of noise; those that are not resident are cut on "
             "the host.</p>",
-            table(PHASES, escaped(phases_rows(results["phases"]))),
+            table_html(PARTS, escaped(parts_rows(results["phases"]))),
         ]
     if "sweep" in results:
         simulated = "cpu" in results["machine"]["devices"]
@@ -186,7 +186,7 @@ def growth(sweep: dict[str, Any], shared: bool = False) -> str:
         return "<p>Nothing could be timed.</p>"
     header = [name, *sweep["points"][0]["implementations"]]
     rows = [
-        [str(point[name]), *map(short, point["implementations"].values())]
+        [str(point[name]), *map(format_result, point["implementations"].values())]
         for point in sweep["points"]
     ]
     done, all_of_them = len(rows), len(sweep["values"])
@@ -200,12 +200,12 @@ def growth(sweep: dict[str, Any], shared: bool = False) -> str:
     axes.plot(values, work, color="black", linestyle="--", linewidth=1, label="as the work")
     for axis, set_scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
         set_scale("log", base=2)
-        axis.set_major_formatter(lambda value, _: figures(value))
+        axis.set_major_formatter(lambda value, _: format_number(value))
     axes.set_xlabel({"batch": "images a step", "size": "pixels a side"}.get(name, name))
     axes.set_ylabel("ms a step")
     axes.legend(fontsize=8)
     return (
         f"<p>{stopped}Dashed: what {first} would take if that grew as the work does.</p>"
         + svg(figure)
-        + table(header, escaped(rows))
+        + table_html(header, escaped(rows))
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from pix2pix_jax.config.metrics import LAB_RANGES, METRICS
 from pix2pix_jax.reports.charts import chart, svg
-from pix2pix_jax.reports.page import TRUTH, page, picture, shown, table
+from pix2pix_jax.reports.page import TRUTH, format_metric, page, picture_html, table_html
 
 KINDS = ("input", "output", "target")
 # Pairs are moved, not drawn again; without scripts they stay in the order of their names.
@@ -31,7 +31,7 @@ def page_of(run: Path, split: str) -> Path:
     return run / "report" / f"evaluation_{split}.html"
 
 
-def as_page(run: str, summary: dict, pictures: Path) -> str:
+def render_page(run: str, summary: dict, pictures: Path) -> str:
     """HTML of a page that stands beside the folder evaluation_<split>/ with the pictures.
 
     Args:
@@ -43,8 +43,8 @@ def as_page(run: str, summary: dict, pictures: Path) -> str:
     rows = [
         (
             METRICS[name].label,
-            shown(name, value),
-            *([shown(name, truth[name]) if name in truth else ""] if truth else []),
+            format_metric(name, value),
+            *([format_metric(name, truth[name]) if name in truth else ""] if truth else []),
             "higher" if METRICS[name].higher_is_better else "lower",
         )
         for name, value in summary["metrics"].items()
@@ -63,8 +63,8 @@ def as_page(run: str, summary: dict, pictures: Path) -> str:
     )
     body = (
         f"<p>Step {summary['step']}, seed {summary['seed']}, pairs: {summary['images']}. "
-        f"{judged(summary['segmenter']) if truth else ''}</p>"
-        f"{table(('', 'output', *([TRUTH] if truth else []), 'is better'), rows)}"
+        f"{fcn_score_note(summary['segmenter']) if truth else ''}</p>"
+        f"{table_html(('', 'output', *([TRUTH] if truth else []), 'is better'), rows)}"
         f'<h2>Colours</h2><div class="charts">{histograms(summary["lab_histograms"])}</div>'
         '<h2>Pairs</h2><p><label>Order: <select id="order">'
         f'<option value="">by name</option>{choices}</select></label></p>'
@@ -84,11 +84,14 @@ def figure(pair: dict, pictures: Path, folder: str) -> str:
         for metric, value in values.items()
     )
     images = "".join(
-        picture(pictures / kind / f"{name}.png", f"{folder}/{kind}/{name}.png", f"{kind} of {name}")
+        picture_html(
+            pictures / kind / f"{name}.png", f"{folder}/{kind}/{name}.png", f"{kind} of {name}"
+        )
         for kind in KINDS
     )
     text = ", ".join(
-        f"{METRICS[metric].label} {shown(metric, value)}" for metric, value in values.items()
+        f"{METRICS[metric].label} {format_metric(metric, value)}"
+        for metric, value in values.items()
     )
     return f"<figure{data}>{images}<figcaption>{html.escape(name)}: {text}</figcaption></figure>"
 
@@ -116,12 +119,12 @@ def histograms(sides: dict[str, dict[str, list[int]]]) -> str:
     return "".join(charts)
 
 
-BY_COLOUR = "nearest colour"
+NEAREST_COLOUR = "nearest colour"
 
 
-def judged(judge: str) -> str:
+def fcn_score_note(judge: str) -> str:
     """What an FCN-score is worth, by the name of who read it."""
-    if judge == BY_COLOUR:
+    if judge == NEAREST_COLOUR:
         return "Accuracies and class IOU are read off the colours of the label maps."
     return (
         "The FCN-score (accuracies and class IOU) is read by a segmenter that was trained here on "

@@ -54,14 +54,14 @@ def run_name(workdir: Path) -> str:
     return "/".join(workdir.resolve().parts[-2:])
 
 
-def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+def table_html(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """HTML of a table whose cells are HTML."""
     head = "".join(f"<th>{cell}</th>" for cell in header)
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
 
 
-def picture(path: Path, link: str, caption: str) -> str:
+def picture_html(path: Path, link: str, caption: str) -> str:
     """HTML of a picture, read when it is scrolled to.
 
     Args:
@@ -77,7 +77,7 @@ def picture(path: Path, link: str, caption: str) -> str:
     )
 
 
-def shown(metric: str, value: float | None) -> str:
+def format_metric(metric: str, value: float | None) -> str:
     """A value as tables have it; None is an infinite PSNR, or what could not be measured."""
     if value is None:
         return "∞" if metric == "psnr" else "-"

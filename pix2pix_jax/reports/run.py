@@ -13,7 +13,7 @@ from pix2pix_jax.config.schema import Config
 from pix2pix_jax.reports.charts import chart, svg
 from pix2pix_jax.reports.page import page, run_name
 from pix2pix_jax.runs.metrics_log import read_metrics
-from pix2pix_jax.runtime.files import write_whole
+from pix2pix_jax.runtime.files import write_atomically
 
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "grain", "numpy")
 
@@ -30,7 +30,7 @@ def write_report(workdir: Path, config: Config) -> None:
         if int(path.stem[5:]) <= last
     ]
     curves = "".join(
-        curve(name, lines)
+        curve_svg(name, lines)
         # Backwards: validation, losses, logits, speed.
         for name in sorted({name for line in lines for name in line} - {"step"}, reverse=True)
     )
@@ -50,7 +50,7 @@ def write_report(workdir: Path, config: Config) -> None:
     versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
     title = f"{run_name(workdir)}: step {last} of {config.train.steps}"
     body = (
-        f"{best(lines, config.train.best_metric)}{newest}"
+        f"{best_step_html(lines, config.train.best_metric)}{newest}"
         "<h2>Curves</h2><p>Thin as logged, thick smoothed, but for validation, which is of the "
         "pairs shown above, and evaluation, which is of the whole validation split.</p>"
         f'<div class="charts">{curves}</div>'
@@ -58,10 +58,10 @@ def write_report(workdir: Path, config: Config) -> None:
         f"<p>Python {platform.python_version()}, {versions}; {jax.device_count()} "
         f"{html.escape(jax.devices()[0].device_kind)}</p>"
     )
-    write_whole(workdir / "report" / "index.html", page(title, body))
+    write_atomically(workdir / "report" / "index.html", page(title, body))
 
 
-def best(lines: list[dict[str, float]], metric: str) -> str:
+def best_step_html(lines: list[dict[str, float]], metric: str) -> str:
     """Which step to keep, of those that were evaluated."""
     name = f"evaluation/{metric}"
     values = {line["step"]: line[name] for line in lines if name in line}
@@ -71,7 +71,7 @@ def best(lines: list[dict[str, float]], metric: str) -> str:
     return f"<p>Best by {METRICS[metric].label} so far: step {step}, {values[step]:.3f}.</p>"
 
 
-def unit(name: str) -> str:
+def metric_unit(name: str) -> str:
     """What a metric of the log is measured in."""
     measured = name.rpartition("/")[2]
     if measured in METRICS:  # of a whole image, or of all pixels
@@ -81,7 +81,7 @@ def unit(name: str) -> str:
     return units.get(name) or kinds[name.partition("/")[0]]
 
 
-def curve(name: str, lines: list[dict[str, float]]) -> str:
+def curve_svg(name: str, lines: list[dict[str, float]]) -> str:
     """A metric against steps as inline SVG: every logged value faint, their running mean strong.
 
     Validation and evaluation are of the same pairs every time, so a rise is no noise and is not
@@ -99,5 +99,5 @@ def curve(name: str, lines: list[dict[str, float]]) -> str:
     axes.plot(steps, means, color="#1f77b4", linewidth=1.8, marker="o" if len(steps) == 1 else "")
     axes.set_title(name, fontsize=10)
     axes.set_xlabel("step")
-    axes.set_ylabel(unit(name))
+    axes.set_ylabel(metric_unit(name))
     return svg(figure)

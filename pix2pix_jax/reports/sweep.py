@@ -11,8 +11,8 @@ from matplotlib.ticker import MaxNLocator
 from pix2pix_jax.config.metrics import LAB_RANGES, METRICS
 from pix2pix_jax.reports.charts import chart, svg
 from pix2pix_jax.reports.evaluation import KINDS, histograms, page_of
-from pix2pix_jax.reports.page import TRUTH, page, picture, table
-from pix2pix_jax.runtime.files import write_whole
+from pix2pix_jax.reports.page import TRUTH, page, picture_html, table_html
+from pix2pix_jax.runtime.files import write_atomically
 
 SHOWN = 6  # pairs in the grid of pictures
 
@@ -40,7 +40,7 @@ def write_comparison(
     """
     body = [
         f"<p>{html.escape(note)}</p>",
-        table(map(html.escape, header), [map(narrow, line) for line in lines]),
+        table_html(map(html.escape, header), [map(narrow, line) for line in lines]),
     ]
     firsts = {row["name"]: row["runs"][0]["name"] for row in rows if row["runs"]}
     if firsts:
@@ -75,7 +75,7 @@ def write_comparison(
         for run in row["runs"]
     )
     body.append(f"<h2>Runs</h2><ul>{links}</ul>")
-    write_whole(workdir / "report" / "index.html", page(title, "".join(body)))
+    write_atomically(workdir / "report" / "index.html", page(title, "".join(body)))
 
 
 def narrow(cell: str) -> str:
@@ -103,7 +103,7 @@ def grid(workdir: Path, split: str, firsts: dict[str, Path], pairs: list[str]) -
     for pair in pairs:
         for caption, folder, kind in columns:
             path = path_of(folder, split, kind, pair)
-            cells.append(picture(path, f"../{path.relative_to(workdir)}", caption))
+            cells.append(picture_html(path, f"../{path.relative_to(workdir)}", caption))
     style = f"grid-template-columns: repeat({len(columns)}, minmax(6rem, 1fr))"
     return f'<div class="wide"><div class="grid" style="{style}">{"".join(cells)}</div></div>'
 

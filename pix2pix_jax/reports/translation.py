@@ -9,7 +9,7 @@ import numpy as np
 
 from pix2pix_jax.data.image_files import MODES, to_image
 from pix2pix_jax.reports.page import page
-from pix2pix_jax.runtime.files import write_whole
+from pix2pix_jax.runtime.files import write_atomically
 
 PAGE = "before_after.html"
 SHOWN = 400  # pictures, so that the page stays small enough to open
@@ -80,4 +80,4 @@ def write_page(
         f"{STYLE}<p>{shown}The files beside this page are at full size and depth.</p>{failed}"
         f'<div class="rows">{"".join(figures)}</div>'
     )
-    write_whole(folder / PAGE, page(title, body))
+    write_atomically(folder / PAGE, page(title, body))

@@ -4,43 +4,38 @@ Of every file a record is kept: its state here and its version there when both w
 So it is known which side has changed it, whatever was killed, and wherever else the run went on.
 """
 
-from collections.abc import Callable
-from collections.abc import Container
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from contextlib import ExitStack
-from contextlib import contextmanager
-from contextlib import suppress
-from pathlib import Path
-from pathlib import PurePath
-from pix2pix_jax.checkpoints.reader import is_sound
-from pix2pix_jax.checkpoints.reader import saved_steps
-from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runs.ownership import one_trains
-from pix2pix_jax.runtime.bucket import Bucket
-from pix2pix_jax.runtime.bucket import Known
-from pix2pix_jax.runtime.bucket import State
-from pix2pix_jax.runtime.bucket import bucket_of
-from pix2pix_jax.runtime.bucket import fetched
-from pix2pix_jax.runtime.bucket import files_of
-from pix2pix_jax.runtime.bucket import listed
-from pix2pix_jax.runtime.bucket import reached
-from pix2pix_jax.runtime.bucket import same
-from pix2pix_jax.runtime.bucket import sent
-from pix2pix_jax.runtime.bucket import state_of
-from pix2pix_jax.runtime.bucket import version_of
-from pix2pix_jax.runtime.console import say
-from pix2pix_jax.runtime.console import tell
-from pix2pix_jax.runtime.files import write_whole
-from pix2pix_jax.runtime.lease import leased
-from pix2pix_jax.runtime.locks import locked
-from typing import NamedTuple
-from uuid import uuid4
 import json
 import re
 import shutil
 import sys
 import threading
+from collections.abc import Callable, Container, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from pathlib import Path, PurePath
+from typing import NamedTuple
+from uuid import uuid4
+
+from pix2pix_jax.checkpoints.reader import is_sound, saved_steps
+from pix2pix_jax.errors import UsageError
+from pix2pix_jax.runs.ownership import explain_busy_workdir
+from pix2pix_jax.runtime.bucket import (
+    Bucket,
+    Known,
+    State,
+    bucket_of,
+    download_file,
+    explain_bucket_errors,
+    file_state,
+    is_same_file,
+    list_files,
+    local_files,
+    upload_file,
+    version_of,
+)
+from pix2pix_jax.runtime.console import print_above_bar, say
+from pix2pix_jax.runtime.files import write_atomically
+from pix2pix_jax.runtime.lease import folder_lease
+from pix2pix_jax.runtime.locks import folder_lock
 
 EVERY = 10  # seconds between two looks at what is new
 CHECKPOINT = re.compile(r"checkpoints/(\d+)/(.*)")
@@ -60,7 +55,7 @@ Record = dict[str, Both]
 
 
 @contextmanager
-def mirrored(workdir: Path, trains: bool = False) -> Iterator[None]:
+def sync_workdir(workdir: Path, trains: bool = False) -> Iterator[None]:
     """Fetches what a workdir stands for, and sends what is new in the `with` block.
 
     Args:
@@ -78,9 +73,9 @@ def mirrored(workdir: Path, trains: bool = False) -> Iterator[None]:
     with ExitStack() as stack:
         with _alone(workdir):
             if trains:
-                stack.enter_context(one_trains(bucket.place))
-                stack.enter_context(locked(_beside(workdir) / "trains", wait=False))
-                with reached(bucket):
+                stack.enter_context(explain_busy_workdir(bucket.place))
+                stack.enter_context(folder_lock(_beside(workdir) / "trains", wait=False))
+                with explain_bucket_errors(bucket):
                     stack.enter_context(_leased(bucket, workdir))
                 _pull(bucket, workdir)
                 _begin(bucket, workdir)
@@ -96,7 +91,7 @@ def mirrored(workdir: Path, trains: bool = False) -> Iterator[None]:
 def config_at_hand(workdir: Path) -> Path:
     """Where the config.json of a run can be read, before it is known who trains it."""
     bucket, name = bucket_of(workdir), "config.json"
-    if bucket is not None and fetched(bucket, _beside(workdir), name):
+    if bucket is not None and download_file(bucket, _beside(workdir), name):
         return _beside(workdir) / name
     return workdir / name
 
@@ -107,13 +102,13 @@ def _beside(workdir: Path) -> Path:
 
 def _alone(workdir: Path) -> AbstractContextManager[bool]:
     """One process at a time fetches or sends."""
-    return locked(_beside(workdir), wait=True)
+    return folder_lock(_beside(workdir), wait=True)
 
 
 def _trained_here(workdir: Path) -> bool:
     """Whether a process of this machine trains; to be asked alone, or it is in the way of one."""
     try:
-        with locked(_beside(workdir) / "trains", wait=False):
+        with folder_lock(_beside(workdir) / "trains", wait=False):
             return False
     except BlockingIOError:
         return True
@@ -124,7 +119,7 @@ def _pull(bucket: Bucket, workdir: Path) -> None:
 
     Where another one went on with the run, what was not sent from here is set aside.
     """
-    known = listed(bucket)
+    known = list_files(bucket)
     there = _whole(known)
     nested = next((name for name in there if name.endswith("/config.json")), None)
     if nested and "config.json" not in there:
@@ -132,8 +127,8 @@ def _pull(bucket: Bucket, workdir: Path) -> None:
     record, session, here = _record(workdir), _session(bucket), _session_here(workdir)
     # What was fetched or sent when a process was killed, and not recorded any more.
     for name in _changed(workdir, record):
-        if name in there and same(bucket, workdir, name, there[name]):
-            record[name] = Both(state_of(workdir / name), version_of(there[name]))
+        if name in there and is_same_file(bucket, workdir, name, there[name]):
+            record[name] = Both(file_state(workdir / name), version_of(there[name]))
     changed = _changed(workdir, record)
     damaged = _damaged(workdir, changed, record, there)
     changed = [name for name in changed if name not in damaged]
@@ -164,8 +159,8 @@ def _pull(bucket: Bucket, workdir: Path) -> None:
     _write_record(workdir, record)
     vanished = set()  # of checkpoints that were removed meanwhile, files
     for name in sorted({*wanted, *damaged}, key=_order):
-        if fetched(bucket, workdir, name):
-            _note(workdir, record, name, Both(state_of(workdir / name), version_of(there[name])))
+        if download_file(bucket, workdir, name):
+            _note(workdir, record, name, Both(file_state(workdir / name), version_of(there[name])))
         else:
             vanished.add(name)
     for name in vanished:
@@ -225,7 +220,7 @@ def _push(bucket: Bucket, workdir: Path, trains: bool = False) -> None:
         changed = _changed(workdir, record)
         if not (changed or trains):
             return
-        known, session = listed(bucket), _session(bucket)
+        known, session = list_files(bucket), _session(bucket)
         ahead = _is_ahead(session, _session_here(workdir))
         if trains and not ahead:
             raise UsageError(f"{bucket.place}: {_why_not_ahead(session, workdir)}")
@@ -263,7 +258,7 @@ def _remove_there(
     for name in sorted(known, key=_order, reverse=True):  # first what says that it is whole
         match = CHECKPOINT.match(name)
         if match and int(match[1]) in steps and not (workdir / name).exists():
-            with reached(bucket), suppress(FileNotFoundError):
+            with explain_bucket_errors(bucket), suppress(FileNotFoundError):
                 bucket.files.rm_file(f"{bucket.root}/{name}")
             record.pop(name, None)
             del known[name]
@@ -272,7 +267,7 @@ def _remove_there(
 def _send(bucket: Bucket, workdir: Path, record: Record, name: str) -> None:
     path = workdir / name
     try:
-        both = sent(bucket, workdir, name)
+        both = upload_file(bucket, workdir, name)
     except (FileNotFoundError, UsageError):
         if path.exists():
             raise
@@ -290,7 +285,7 @@ def _changed(workdir: Path, record: Record) -> list[str]:
     """The files that are not as they were when both sides had the same."""
     return [
         name
-        for name, state in files_of(workdir).items()
+        for name, state in local_files(workdir).items()
         if name not in record or record[name].state != state
     ]
 
@@ -312,7 +307,7 @@ def _record(workdir: Path) -> Record:
 
 
 def _write_record(workdir: Path, record: Record) -> None:
-    write_whole(workdir / RECORD, "".join(_line(name, both) for name, both in record.items()))
+    write_atomically(workdir / RECORD, "".join(_line(name, both) for name, both in record.items()))
 
 
 def _note(workdir: Path, record: Record, name: str, both: Both) -> None:
@@ -328,7 +323,7 @@ def _line(name: str, both: Both) -> str:
 
 def _session(bucket: Bucket) -> str | None:
     """Who trained last in a bucket."""
-    with reached(bucket), suppress(FileNotFoundError):
+    with explain_bucket_errors(bucket), suppress(FileNotFoundError):
         return bucket.files.cat_file(f"{bucket.root}/{SESSION}").decode()
     return None
 
@@ -344,9 +339,9 @@ def _begin(bucket: Bucket, workdir: Path) -> None:
     session = _session(bucket)
     if session is None or session != _session_here(workdir):
         session = uuid4().hex
-        with reached(bucket):
+        with explain_bucket_errors(bucket):
             bucket.files.pipe_file(f"{bucket.root}/{SESSION}", session.encode())
-        write_whole(workdir / SESSION, session)
+        write_atomically(workdir / SESSION, session)
 
 
 def _leased(bucket: Bucket, workdir: Path) -> AbstractContextManager[None]:
@@ -361,7 +356,7 @@ def _leased(bucket: Bucket, workdir: Path) -> AbstractContextManager[None]:
     def remove(path: Path) -> None:
         bucket.files.rm_file(f"{bucket.root}/{path.name}")
 
-    return leased(workdir, False, read, write, write, remove)
+    return folder_lease(workdir, False, read, write, write, remove)
 
 
 @contextmanager
@@ -376,7 +371,7 @@ def _kept_up_to_date(bucket: Bucket, workdir: Path) -> Iterator[None]:
                 failed = False
             except (UsageError, OSError) as error:
                 if not failed:
-                    tell(f"NOT UP TO DATE: {error}", sys.stderr)
+                    print_above_bar(f"NOT UP TO DATE: {error}", sys.stderr)
                 failed = True
 
     def finish() -> None:
@@ -399,6 +394,6 @@ def _and_then(send: Callable[[], None]) -> Iterator[None]:
         try:
             send()
         except (UsageError, OSError) as error:
-            tell(f"NOT UP TO DATE: {error}", sys.stderr)
+            print_above_bar(f"NOT UP TO DATE: {error}", sys.stderr)
         raise
     send()

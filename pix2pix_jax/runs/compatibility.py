@@ -1,12 +1,13 @@
 """Whether a config, the devices and a workdir fit together; refused in one line where not."""
 
 from pathlib import Path
+
+import jax
+
 from pix2pix_jax.config.files import read_config
 from pix2pix_jax.config.resume import changed_fields
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
-import jax
-
 
 
 def check_devices(batch_size: int) -> None:
@@ -19,7 +20,7 @@ def check_devices(batch_size: int) -> None:
         )
 
 
-def norm_images(config: Config, workdir: Path) -> int:
+def resolve_norm_images(config: Config, workdir: Path) -> int:
     """How many images share the statistics of a norm: as in the run so far, or on one device.
 
     Raises:

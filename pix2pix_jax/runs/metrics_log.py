@@ -1,11 +1,12 @@
 """metrics.jsonl: one JSON object for every logged step."""
 
+import json
 from contextlib import suppress
 from pathlib import Path
-from pix2pix_jax.runtime.files import write_whole
-from pydantic import TypeAdapter
-from pydantic import ValidationError
-import json
+
+from pydantic import TypeAdapter, ValidationError
+
+from pix2pix_jax.runtime.files import write_atomically
 
 LINE = TypeAdapter(dict[str, int | float])
 
@@ -15,7 +16,7 @@ def rewind(path: Path, step: int) -> None:
     lines = [line for line in read_metrics(path) if line["step"] <= step]
     text = "".join(json.dumps(line) + "\n" for line in lines)
     if path.exists() and path.read_bytes() != text.encode():  # on a full disk it can stay
-        write_whole(path, text)
+        write_atomically(path, text)
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:

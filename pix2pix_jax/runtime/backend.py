@@ -32,12 +32,12 @@ def start_backend() -> None:
       UsageError: it cannot have the devices that it was told to use.
     """
     platform = expected_platform()
-    set_flags(platform)
+    set_xla_flags(platform)
     import jax  # late, so that help comes at once
 
-    if platform == "cpu" and cpu_devices() == 1:  # with several, it would grow
-        keep_memory()
-    keep_programs()
+    if platform == "cpu" and num_cpu_devices() == 1:  # with several, it would grow
+        keep_freed_memory()
+    cache_compiled_programs()
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:  # bare where a plugin is not installed
@@ -48,7 +48,7 @@ def start_backend() -> None:
         ) from error
 
 
-def on_devices(tree: Any) -> Any:
+def copy_to_devices(tree: Any) -> Any:
     """Arrays on every device, as a step hands its state back; or it would compile twice."""
     import jax
 
@@ -65,34 +65,34 @@ def expected_platform() -> str:
     return "gpu" if entry_points(group="jax_plugins") else "cpu"
 
 
-def set_flags(platform: str) -> None:
+def set_xla_flags(platform: str) -> None:
     """Adds what a platform needs to XLA_FLAGS; those that the user has set come last, and win."""
     flags, ours = os.environ.get("XLA_FLAGS", ""), XLA_FLAGS.get(platform)
     given = flags.split()
-    if ours and not names_file(flags) and ours not in given:
+    if ours and not is_flags_file(flags) and ours not in given:
         os.environ["XLA_FLAGS"] = " ".join([ours, *given])
 
 
-def names_file(flags: str) -> bool:
+def is_flags_file(flags: str) -> bool:
     """Whether XLA_FLAGS has the name of a file of flags instead of them."""
     return flags.strip()[:1] not in ("", "-")
 
 
-def cpu_devices() -> int:
+def num_cpu_devices() -> int:
     """How many devices JAX will make of the CPU: what it was told, or one."""
     import jax
 
     if jax.config.jax_num_cpu_devices >= 0:  # which JAX prefers
         return jax.config.jax_num_cpu_devices
     flags = os.environ.get("XLA_FLAGS", "")
-    if names_file(flags):
+    if is_flags_file(flags):
         with suppress(OSError):
             flags = Path(flags.strip()).read_text()
     forced = re.findall(rf"{FORCED}=['\"]?(\d+)", flags)
     return int(forced[-1]) if forced else 1
 
 
-def keep_programs() -> None:
+def cache_compiled_programs() -> None:
     """Keeps compiled programs in the user's cache, or where JAX was told to.
 
     Each kind of CPU has a folder of its own, since machines of several kinds may share a home and
@@ -104,7 +104,7 @@ def keep_programs() -> None:
     warnings.filterwarnings("ignore", ".*persistent compilation cache entry")
     if jax.config.jax_compilation_cache_dir:
         return
-    features = hashlib.sha256((cpu("flags") or cpu("Features")).encode()).hexdigest()[:8]
+    features = hashlib.sha256((cpu_info("flags") or cpu_info("Features")).encode()).hexdigest()[:8]
     with suppress(OSError, RuntimeError):  # no home, or one that cannot be written to
         compiled = Path("~/.cache/pix2pix_jax/compiled").expanduser() / features
         compiled.mkdir(parents=True, exist_ok=True)
@@ -112,7 +112,7 @@ def keep_programs() -> None:
             jax.config.update("jax_compilation_cache_dir", str(compiled))
 
 
-def cpu(field: str) -> str:
+def cpu_info(field: str) -> str:
     """What Linux says of the first processor."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -122,7 +122,7 @@ def cpu(field: str) -> str:
     return ""
 
 
-def keep_memory() -> None:
+def keep_freed_memory() -> None:
     """Lets the C library keep what is freed, for the next step: on a CPU a fifth of its time.
 
     XLA has the memory of a step anew each time, hundreds of megabytes, which would be given back

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import fsspec
 
 from pix2pix_jax.errors import UsageError, reason_of
-from pix2pix_jax.runtime.files import MIRRORS, whole
+from pix2pix_jax.runtime.files import MIRRORS, atomic_file
 
 SILENCE = 120  # seconds
 NOT_SENT = re.compile(r"(^|/)\.|orbax-checkpoint-tmp|/incomplete\.")  # half written, or locks
@@ -34,35 +34,39 @@ State = tuple[int, int]  # of a file here: when it was changed, in ns, and its s
 Known = dict[str, dict[str, Any]]  # what a bucket tells of its files, by their place in the folder
 
 
-def fetch(folder: Path, prefix: str, last: str) -> None:
+def download_folder(folder: Path, prefix: str, last: str) -> None:
     """Fetches what begins with `prefix` in a folder that stands for one in a bucket.
 
     Args:
       folder: one that stands for itself is left alone.
       prefix: of names.
-      last: the file that `send` sends last to a folder; those without it are not whole.
+      last: the file that `upload_folder` sends last to a folder; those without it are not whole.
 
     Raises:
       UsageError: the bucket cannot be reached.
     """
     if bucket := bucket_of(folder):
-        known = {name: info for name, info in listed(bucket).items() if name.startswith(prefix)}
+        known = {name: info for name, info in list_files(bucket).items() if name.startswith(prefix)}
         folders = {PurePath(name).parent for name in known if PurePath(name).name == last}
         for name in sorted(known, key=lambda name: (PurePath(name).name == last, name)):
-            if PurePath(name).parent in folders and not same(bucket, folder, name, known[name]):
-                fetched(bucket, folder, name)
+            if PurePath(name).parent in folders and not is_same_file(
+                bucket, folder, name, known[name]
+            ):
+                download_file(bucket, folder, name)
 
 
-def send(folder: Path, prefix: str, last: str) -> None:
-    """Sends what begins with `prefix` in such a folder and is not there; as in `fetch`.
+def upload_folder(folder: Path, prefix: str, last: str) -> None:
+    """Sends what begins with `prefix` in such a folder and is not there; as in `download_folder`.
 
     What is prepared is never changed under the same name.
     """
     if bucket := bucket_of(folder):
-        known = listed(bucket)
-        new = [name for name in files_of(folder) if name.startswith(prefix) and name not in known]
+        known = list_files(bucket)
+        new = [
+            name for name in local_files(folder) if name.startswith(prefix) and name not in known
+        ]
         for name in sorted(new, key=lambda name: (PurePath(name).name == last, name)):
-            sent(bucket, folder, name)
+            upload_file(bucket, folder, name)
 
 
 def bucket_of(folder: Path) -> Bucket | None:
@@ -90,7 +94,9 @@ def _silence(place: str) -> Any:
 
 
 @contextmanager
-def reached(bucket: Bucket, mend: str = "mend the address or the access to it") -> Iterator[None]:
+def explain_bucket_errors(
+    bucket: Bucket, mend: str = "mend the address or the access to it"
+) -> Iterator[None]:
     """Raises UsageError for whatever the network and its libraries raise."""
     try:
         yield
@@ -102,9 +108,9 @@ def reached(bucket: Bucket, mend: str = "mend the address or the access to it") 
         ) from error
 
 
-def listed(bucket: Bucket) -> Known:
+def list_files(bucket: Bucket) -> Known:
     """All files of a bucket's folder, but for those that were not meant to be sent."""
-    with reached(bucket):
+    with explain_bucket_errors(bucket):
         found = bucket.files.find(bucket.root, detail=True)
     return {
         name: info
@@ -114,14 +120,14 @@ def listed(bucket: Bucket) -> Known:
     }
 
 
-def fetched(bucket: Bucket, folder: Path, name: str) -> bool:
+def download_file(bucket: Bucket, folder: Path, name: str) -> bool:
     """Makes a file of the folder what it is in the bucket; False where it is there no more."""
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
         raise UsageError(f"{bucket.place}: holds {name}, which lies outside of it; remove it")
-    with reached(bucket):
+    with explain_bucket_errors(bucket):
         try:
-            with whole(path) as partial:
+            with atomic_file(path) as partial:
                 bucket.files.get_file(f"{bucket.root}/{name}", str(partial))
                 with partial.open("rb") as file:
                     os.fsync(file.fileno())  # as what is recorded is not fetched again
@@ -130,7 +136,7 @@ def fetched(bucket: Bucket, folder: Path, name: str) -> bool:
     return True
 
 
-def sent(bucket: Bucket, folder: Path, name: str) -> tuple[State, str] | None:
+def upload_file(bucket: Bucket, folder: Path, name: str) -> tuple[State, str] | None:
     """Makes a file of the bucket what it is in the folder.
 
     Returns:
@@ -139,13 +145,15 @@ def sent(bucket: Bucket, folder: Path, name: str) -> tuple[State, str] | None:
     Raises:
       UsageError: the bucket cannot be reached, or has something else now.
     """
-    place, state = f"{bucket.root}/{name}", state_of(folder / name)
-    with reached(bucket, f"what is not there yet is in {folder}; any command on it sends it"):
+    place, state = f"{bucket.root}/{name}", file_state(folder / name)
+    with explain_bucket_errors(
+        bucket, f"what is not there yet is in {folder}; any command on it sends it"
+    ):
         bucket.files.put_file(str(folder / name), place)
         (info,) = bucket.files.find(place, detail=True).values()
-    if same(bucket, folder, name, info):
+    if is_same_file(bucket, folder, name, info):
         return state, version_of(info)
-    if state_of(folder / name) == state:
+    if file_state(folder / name) == state:
         raise UsageError(
             f"{bucket.place}: {name} is not there as it was sent; it is in {folder}, and any "
             "command on it sends it again"
@@ -158,7 +166,7 @@ def version_of(info: dict[str, Any]) -> str:
     return str(info["generation"] if "generation" in info else info["created"])
 
 
-def same(bucket: Bucket, folder: Path, name: str, info: dict[str, Any]) -> bool:
+def is_same_file(bucket: Bucket, folder: Path, name: str, info: dict[str, Any]) -> bool:
     """Whether a file of the folder is what the bucket has."""
     path = folder / name
     if not path.exists() or path.stat().st_size != info["size"]:
@@ -167,22 +175,22 @@ def same(bucket: Bucket, folder: Path, name: str, info: dict[str, Any]) -> bool:
         digest = base64.b64encode(hashlib.file_digest(file, "md5").digest()).decode()
     if "md5Hash" in info:
         return digest == info["md5Hash"]
-    with reached(bucket):  # of one that was put together from parts, say
+    with explain_bucket_errors(bucket):  # of one that was put together from parts, say
         content = bucket.files.cat_file(f"{bucket.root}/{name}")
     return digest == base64.b64encode(hashlib.md5(content).digest()).decode()
 
 
-def state_of(path: Path) -> State:
+def file_state(path: Path) -> State:
     """What changes with every writing of a file here."""
     status = path.stat()
     return status.st_mtime_ns, status.st_size
 
 
-def files_of(folder: Path) -> dict[str, State]:
+def local_files(folder: Path) -> dict[str, State]:
     """All files that are whole, by their place in a folder; others may be removing some."""
     states = {}
     for directory, _, names in os.walk(folder):
         for path in (Path(directory, name) for name in names):
             with suppress(FileNotFoundError):
-                states[str(path.relative_to(folder))] = state_of(path)
+                states[str(path.relative_to(folder))] = file_state(path)
     return {place: state for place, state in states.items() if not NOT_SENT.search(place)}

@@ -12,12 +12,12 @@ def say(text: str) -> None:
         print(text, flush=True)
 
 
-def counted(number: int, thing: str) -> str:
+def plural(number: int, thing: str) -> str:
     """As many things as there are, one in the singular."""
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
-def tell(text: object, file: TextIO) -> None:
+def print_above_bar(text: object, file: TextIO) -> None:
     """A line beside a progress bar."""
     with suppress(OSError):
         tqdm.write(str(text), file=file)

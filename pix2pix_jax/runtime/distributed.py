@@ -154,7 +154,7 @@ def _wait_for_first() -> None:
 
 
 @contextmanager
-def errors_told() -> Iterator[None]:
+def report_errors() -> Iterator[None]:
     """Tells the others of an error that ends this process, and that no other host would mend."""
     try:
         yield
@@ -169,7 +169,7 @@ def errors_told() -> Iterator[None]:
 
 
 @contextmanager
-def lost_errors() -> Iterator[None]:
+def explain_lost_peer() -> Iterator[None]:
     """Raises UsageError where a computation with the others fails before JAX ends this process."""
     try:
         yield
@@ -221,7 +221,7 @@ def is_first() -> bool:
 
 
 @contextmanager
-def first_before_others(what: str) -> Iterator[None]:
+def first_process_first(what: str) -> Iterator[None]:
     """The first process does what is in the `with` block, and then the others do."""
     if not is_first():
         wait_for_all(what)
@@ -236,7 +236,7 @@ def wait_for_all(what: str) -> None:
         multihost_utils.sync_global_devices(what)
 
 
-def check_alike(field: str, text: str) -> None:
+def check_same_on_all(field: str, text: str) -> None:
     """Raises UsageError, on all processes, where one has another text than the first one."""
     digest = np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint32)
     digests = np.reshape(multihost_utils.process_allgather(digest), (-1, len(digest)))
@@ -248,7 +248,7 @@ def check_alike(field: str, text: str) -> None:
         )
 
 
-def of_first(tree: Any) -> Any:
+def broadcast_from_first(tree: Any) -> Any:
     """The arrays that the first process has, to the bit; all have to be of 4 bytes a number."""
     if jax.process_count() == 1:
         return tree

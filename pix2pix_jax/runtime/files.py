@@ -27,7 +27,7 @@ def local(place: str) -> Path:
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """Where to write a file that, at the end of the `with` block, takes the place of `path`.
 
     So a reader never sees half of it, and where something fails the old one stays as it was.
@@ -46,16 +46,16 @@ def whole(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str) -> None:
     """Writes a file of text whole."""
-    with whole(path) as partial, partial.open("w", encoding="utf-8") as file:
+    with atomic_file(path) as partial, partial.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())  # before its name, or it could be empty after a power cut
 
 
 @contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
+def atomic_folder(folder: Path) -> Iterator[Path]:
     """Where to write a folder that, at the end of the `with` block, takes the place of `folder`.
 
     Where something fails the old one stays as it was. Nobody else may be writing it.

@@ -17,8 +17,8 @@ from socket import gethostname
 from uuid import uuid4
 
 from pix2pix_jax.runtime.console import say
-from pix2pix_jax.runtime.files import write_whole
-from pix2pix_jax.runtime.locks import UNLOCKABLE
+from pix2pix_jax.runtime.files import write_atomically
+from pix2pix_jax.runtime.locks import NO_LOCK_ERRNOS
 
 BEAT = 5  # seconds between two numbers
 DEAD = 20  # seconds without a new one after which somebody is
@@ -31,11 +31,11 @@ def _overwrite(path: Path, text: str) -> None:
 
 
 @contextmanager
-def leased(
+def folder_lease(
     folder: Path,
     flocked: bool,
     read: Callable[[Path], bytes] = Path.read_bytes,
-    write: Callable[[Path, str], None] = write_whole,
+    write: Callable[[Path, str], None] = write_atomically,
     write_again: Callable[[Path, str], None] = _overwrite,
     remove: Callable[[Path], None] = Path.unlink,
 ) -> Iterator[None]:
@@ -77,7 +77,7 @@ def leased(
     try:
         write(path, text(0))
     except OSError as error:
-        if error.errno not in UNLOCKABLE:
+        if error.errno not in NO_LOCK_ERRNOS:
             raise
         yield  # nobody can write here
         return

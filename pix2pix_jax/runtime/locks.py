@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-UNLOCKABLE = (errno.EACCES, errno.EROFS, errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+NO_LOCK_ERRNOS = (errno.EACCES, errno.EROFS, errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
 
 @contextmanager
-def locked(folder: Path, wait: bool) -> Iterator[bool]:
+def folder_lock(folder: Path, wait: bool) -> Iterator[bool]:
     """Holds a folder for the `with` block; the lock is gone with the process, however it ends.
 
     Args:
@@ -35,7 +35,7 @@ def locked(folder: Path, wait: bool) -> Iterator[bool]:
                 print(f"{folder}: waiting for another process to finish there", flush=True)
                 fcntl.flock(file, fcntl.LOCK_EX)
         except OSError as error:
-            if error.errno not in UNLOCKABLE:
+            if error.errno not in NO_LOCK_ERRNOS:
                 raise
             yield False
         else:

@@ -10,7 +10,7 @@ from pix2pix_jax.errors import UsageError, reason_of
 
 
 @contextmanager
-def memory_errors(
+def explain_out_of_memory(
     mend: str = "data.batch_size, data.image_size or model.features: too large",
 ) -> Iterator[None]:
     """Raises UsageError, naming what to make smaller, when a device has no memory left."""

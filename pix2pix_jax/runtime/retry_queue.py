@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from pix2pix_jax.runtime.console import say, tell
+from pix2pix_jax.runtime.console import print_above_bar, say
 
 Put = Callable[[str, Callable[[], None]], None]
 
@@ -31,7 +31,7 @@ def open_outbox() -> Iterator[Put]:
             _write_all(waiting)
         except OSError as error:
             if not waited:
-                tell(
+                print_above_bar(
                     f"{error.filename or name}: NOT WRITTEN ({error.strerror or error}); make room "
                     "there: training goes on, and what it tells is kept to be written then",
                     sys.stderr,

@@ -15,7 +15,7 @@ from pix2pix_jax.config.files import Sweep
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config, Loss
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.evaluation.evaluate import finished
+from pix2pix_jax.evaluation.evaluate import read_finished_evaluation
 from pix2pix_jax.gan.random import step_key
 from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.gan.step import make_train_step
@@ -23,12 +23,12 @@ from pix2pix_jax.gan.summary import describe, operations
 from pix2pix_jax.runs.compatibility import check_devices
 from pix2pix_jax.runs.metrics_log import read_metrics
 from pix2pix_jax.runtime.console import say
-from pix2pix_jax.runtime.memory import memory_errors
+from pix2pix_jax.runtime.memory import explain_out_of_memory
 from pix2pix_jax.sweeps.compatibility import check_runs
 from pix2pix_jax.sweeps.results import FAILED
 
 
-def as_text(plan: Sweep, workdir: Path, split: str) -> str:
+def to_text(plan: Sweep, workdir: Path, split: str) -> str:
     """A line for every variant; one that cannot be built says why."""
     check_runs(plan, workdir)
     lines = [
@@ -56,17 +56,17 @@ def as_text(plan: Sweep, workdir: Path, split: str) -> str:
             size, field = 0, ""
         lines.append(
             f"{text} {generator['parameters']:>12,} {size:>14,} {field:>6} "
-            f"{config.train.steps:>9,} {duration(left):>12}  {state}".rstrip()
+            f"{config.train.steps:>9,} {format_duration(left):>12}  {state}".rstrip()
         )
     lines.append(
-        f"about {duration(total)} of training left, by what its runs took here so far, or else by "
-        "a step of the generator; compiling and evaluating take a minute more for each, and, once "
+        f"about {format_duration(total)} of training left, by what its runs took here so far, or "
+        "else by a step of the generator; compiling and evaluating take a minute more for each, and, once "
         "for a dataset, its segmenter minutes to an hour on a CPU"
     )
     return "\n".join(lines)
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """As people say it: 40 s, 12 min, 3 h 5 min, 2 d 4 h."""
     minutes = round(seconds / 60)
     if seconds < 100:
@@ -80,7 +80,7 @@ def duration(seconds: float) -> str:
 
 def _progress(config: Config, folder: Path, split: str) -> tuple[int, str]:
     """The step that a variant has come to, and how to say it."""
-    if finished(config, folder, split):
+    if read_finished_evaluation(config, folder, split):
         return config.train.steps, "evaluated"
     step = min(max(saved_steps(folder), default=0), config.train.steps)
     failed = "failed" if (folder / FAILED).exists() else ""
@@ -136,7 +136,7 @@ def _generator_seconds(config: Config) -> float:
     step = jax.jit(make_train_step(config), donate_argnums=0)
     say("timing a step of the generator, which takes half a minute on a CPU")
     seconds = []
-    with memory_errors():
+    with explain_out_of_memory():
         state = create_state(config)
         for _ in range(5):  # the first of which compiles
             start = time.perf_counter()

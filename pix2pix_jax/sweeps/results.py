@@ -11,12 +11,12 @@ from pix2pix_jax.config.files import Sweep
 from pix2pix_jax.config.metrics import METRICS
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.evaluation.evaluate import Summary, finished
+from pix2pix_jax.evaluation.evaluate import Summary, read_finished_evaluation
 from pix2pix_jax.models.topology import TABLES, receptive_field
-from pix2pix_jax.reports.evaluation import judged
-from pix2pix_jax.reports.page import TRUTH, shown
+from pix2pix_jax.reports.evaluation import fcn_score_note
+from pix2pix_jax.reports.page import TRUTH, format_metric
 from pix2pix_jax.reports.sweep import write_comparison
-from pix2pix_jax.runtime.files import write_whole
+from pix2pix_jax.runtime.files import write_atomically
 
 FAILED = "failed.txt"
 REASON = 200  # characters of one that a table has room for
@@ -28,14 +28,14 @@ def write_results(plan: Sweep, workdir: Path, split: str) -> None:
     evaluations = read_evaluations(plan, workdir, split)
     rows = collect(plan, workdir, evaluations)
     results = {"title": plan.title, "split": split, "rows": rows, "paper": plan.paper}
-    write_whole(workdir / "results.json", json.dumps(results, indent=1) + "\n")
+    write_atomically(workdir / "results.json", json.dumps(results, indent=1) + "\n")
     header, lines = as_table(rows, plan.paper)
     found = list(evaluations.values())
-    note = " ".join([compared(plan, split, found), *notes(found)])
+    note = " ".join([describe_comparison(plan, split, found), *comparison_notes(found)])
     bars = [[cell.replace("|", "\\|") for cell in line] for line in lines]  # which would end a cell
     marked = [header, ["---"] * len(header), *bars]
     text = "".join(f"| {' | '.join(line)} |\n" for line in marked)
-    write_whole(workdir / "results.md", f"# {plan.title}\n\n{text}\n{note}\n")
+    write_atomically(workdir / "results.md", f"# {plan.title}\n\n{text}\n{note}\n")
     write_comparison(plan.title, workdir, split, rows, evaluations, note, header, lines)
 
 
@@ -44,7 +44,7 @@ def read_evaluations(plan: Sweep, workdir: Path, split: str) -> dict[str, Summar
     evaluations = {}
     for name, config in plan.variants:
         with suppress(UsageError):  # one that cannot be built was told when it was tried
-            found = finished(resolve(config), workdir / name, split)
+            found = read_finished_evaluation(resolve(config), workdir / name, split)
             if found:
                 evaluations[name] = found
     return evaluations
@@ -106,7 +106,7 @@ def over_runs(values: list[float | None]) -> dict[str, Any]:
     }
 
 
-def compared(plan: Sweep, split: str, evaluations: list[Summary]) -> str:
+def describe_comparison(plan: Sweep, split: str, evaluations: list[Summary]) -> str:
     """Which pairs, and after how many steps."""
     configs = [config for _, config in plan.variants]
     datasets = dict.fromkeys(
@@ -120,11 +120,11 @@ def compared(plan: Sweep, split: str, evaluations: list[Summary]) -> str:
     )
 
 
-def notes(evaluations: list[Summary]) -> list[str]:
+def comparison_notes(evaluations: list[Summary]) -> list[str]:
     """What the numbers of a table are, and what keeps them from being compared, if anything."""
     judges = {found["segmenter"] for found in evaluations} - {None}
     told = ["Mean and standard deviation over the runs of a row."]
-    told += dict.fromkeys(judged(judge) for judge in sorted(judges))
+    told += dict.fromkeys(fcn_score_note(judge) for judge in sorted(judges))
     if len(judges) > 1:
         told.append(
             f"These are of {len(judges)} different segmenters and do not compare, unless the rows "
@@ -159,17 +159,17 @@ def as_table(
     for row in rows:
         line, theirs = [row["name"], "", ""], paper.get(row["name"].partition(" of ")[0], {})
         if not row["name"].startswith(TRUTH):
-            line[1:] = about(row)
+            line[1:] = row_cells(row)
         for metric in measured:
             ours = row["metrics"].get(metric)
-            line.append(spread(metric, ours) if ours else "")
+            line.append(format_spread(metric, ours) if ours else "")
             if metric in printed:
                 line.append(f"{theirs[metric]:.2f}" if metric in theirs else "")
         lines.append(line)
     return header, lines
 
 
-def about(row: Row) -> list[str]:
+def row_cells(row: Row) -> list[str]:
     """The cells of a row before its metrics: receptive field, and how many runs it is of."""
     field, done = row["receptive_field"], {run["name"] for run in row["runs"]}
     runs = f"{len(done)} of {len(done.union(row['failed'], row['missing']))}"
@@ -180,7 +180,7 @@ def about(row: Row) -> list[str]:
     return [f"{field}x{field}" if field else "", "; failed: ".join([runs, *reasons])]
 
 
-def spread(metric: str, value: dict[str, Any]) -> str:
+def format_spread(metric: str, value: dict[str, Any]) -> str:
     """Mean and spread as tables have them."""
     beside = "" if value["spread"] is None else f" ± {value['spread']:.3f}"
-    return shown(metric, value["mean"]) + beside
+    return format_metric(metric, value["mean"]) + beside

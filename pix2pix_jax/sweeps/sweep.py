@@ -11,12 +11,12 @@ from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.builders import prepare
 from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.evaluation.class_reader import why_unread
-from pix2pix_jax.evaluation.evaluate import evaluate, up_to_date
-from pix2pix_jax.runs.ownership import Occupied
+from pix2pix_jax.evaluation.class_reader import why_no_classes
+from pix2pix_jax.evaluation.evaluate import evaluate, is_up_to_date
+from pix2pix_jax.runs.ownership import WorkdirBusy
 from pix2pix_jax.runtime.console import say
-from pix2pix_jax.runtime.files import write_whole
-from pix2pix_jax.runtime.locks import locked
+from pix2pix_jax.runtime.files import write_atomically
+from pix2pix_jax.runtime.locks import folder_lock
 from pix2pix_jax.sweeps.compatibility import check_runs
 from pix2pix_jax.sweeps.results import FAILED, write_results
 from pix2pix_jax.training.train import train
@@ -54,7 +54,7 @@ def sweep(plan: Sweep, workdir: Path, index: int | None, split: str, fcn_score: 
         if reason:
             failed.append(name)
         jax.clear_caches()  # or the programs of all variants would pile up
-    with locked(workdir, wait=True):
+    with folder_lock(workdir, wait=True):
         write_results(plan, workdir, split)
     say(f"{workdir}: the tables are in results.md, the pictures in report/index.html")
     if failed:
@@ -95,10 +95,10 @@ def run_variant(config: Config, folder: Path, split: str, fcn_score: bool) -> tu
     try:
         config = resolve(config)
         dataset = prepare(config.data)
-        unread = why_unread(config.data, dataset) if fcn_score else ""
+        unread = why_no_classes(config.data, dataset) if fcn_score else ""
         if unread:
             say(unread)
-        if up_to_date(config, dataset, folder, split, fcn_score):
+        if is_up_to_date(config, dataset, folder, split, fcn_score):
             say(f"{folder}: finished")
         else:
             (folder / FAILED).unlink(missing_ok=True)
@@ -106,14 +106,14 @@ def run_variant(config: Config, folder: Path, split: str, fcn_score: bool) -> tu
             if status:
                 return status, ""
             evaluate(config, folder, split, config.train.steps, fcn_score and not unread)
-    except Occupied as error:  # say, by the same variant of an array job that was started twice
+    except WorkdirBusy as error:  # say, by the same variant of an array job that was started twice
         say(str(error))
     except Exception as error:  # whatever it is, the others are to go on
         kind = "" if isinstance(error, UsageError) else f"{type(error).__name__}: "
         reason = kind + " ".join(str(error).split())
         say(f"{folder}: failed: {reason}")
         with suppress(OSError):  # that may be the reason
-            write_whole(folder / FAILED, reason + "\n")
+            write_atomically(folder / FAILED, reason + "\n")
         return 0, reason
     else:
         (folder / FAILED).unlink(missing_ok=True)

@@ -11,9 +11,9 @@ import numpy as np
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.pipeline import batch_names
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.gan.step import TERMS
-from pix2pix_jax.runtime.console import tell
-from pix2pix_jax.runtime.files import write_whole
+from pix2pix_jax.gan.step import METRIC_ORDER
+from pix2pix_jax.runtime.console import print_above_bar
+from pix2pix_jax.runtime.files import write_atomically
 
 LOST = 1e-3  # a loss of the discriminator under which the generator learns nothing from it
 LONG = 1000  # steps
@@ -48,13 +48,13 @@ def batch_named(config: Config, records: Sequence[dict], workdir: Path) -> Itera
     try:
         yield
     except NotFinite as error:
-        if error.term not in TERMS:  # of the samples, which are other pairs
+        if error.term not in METRIC_ORDER:  # of the samples, which are other pairs
             raise
         path = workdir / "not_finite.json"
         found = {"step": error.step, "term": error.term, "value": str(error.value)}
         found["pairs"] = batch_names(config, records, error.step - 1)
         try:
-            write_whole(path, json.dumps(found, indent=2) + "\n")
+            write_atomically(path, json.dumps(found, indent=2) + "\n")
         except OSError:
             raise error from None
         raise UsageError(f"{error}; {path} names the pairs of that step") from error
@@ -73,7 +73,7 @@ def collapse_watch(gan: str) -> Callable[[int, np.ndarray], None]:
         warned, loud = lost >= LONG, np.flatnonzero(losses >= LOST)
         lost = len(losses) - 1 - int(loud[-1]) if loud.size else lost + len(losses)
         if lost >= LONG and not (warned and not loud.size) and gan not in ("none", "wgan_gp"):
-            tell(
+            print_above_bar(
                 f"step {step}: loss/discriminator has been under {LOST} for {lost:,} steps: it "
                 "tells every image apart, and the generator learns from L1 alone. Better a weaker "
                 "one (model.discriminator=patch34 or pixel, model.discriminator_features=32), "

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from pix2pix_jax.runs.metrics_log import rewind
 from pix2pix_jax.runtime.console import say
-from pix2pix_jax.runtime.files import whole
+from pix2pix_jax.runtime.files import atomic_file
 from pix2pix_jax.runtime.retry_queue import Put
 
 SHORT = {  # names that leave room for the bar
@@ -108,7 +108,7 @@ def _append(path: Path, line: str) -> None:
 
 
 def _save_png(picture: Image.Image, path: Path) -> None:
-    with whole(path) as partial:
+    with atomic_file(path) as partial:
         picture.save(partial, "PNG")
 
 

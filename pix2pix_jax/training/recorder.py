@@ -22,7 +22,7 @@ from pix2pix_jax.training.metric_writer import open_writer
 from pix2pix_jax.training.samples import sampler
 
 
-def due_at(step: int, options: Train) -> set[str]:
+def actions_due(step: int, options: Train) -> set[str]:
     """What is to be done after a step, by the intervals of a config; all of it after the last."""
     intervals = {
         "log": options.log_every,
@@ -86,7 +86,7 @@ def open_recorder(
                     for name, value in scores.items()
                     if np.isfinite(value)  # the log is JSON, and a PSNR may be infinite
                 }
-                scalars |= means(totals) | {"validation/l1": error}
+                scalars |= mean_metrics(totals) | {"validation/l1": error}
                 write(step, scalars, picture if "sample" in due else None)
             if step % options.log_every == 0:
                 totals.clear()
@@ -98,6 +98,6 @@ def open_recorder(
         yield record
 
 
-def means(totals: Totals) -> dict[str, float]:
+def mean_metrics(totals: Totals) -> dict[str, float]:
     """Of the metrics of the steps that were added up."""
     return {name: total / totals["steps"] for name, total in totals.items() if name != "steps"}

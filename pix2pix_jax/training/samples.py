@@ -8,10 +8,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.data.examples import plain
+from pix2pix_jax.data.examples import evaluation_example
 from pix2pix_jax.data.image_files import to_image
 from pix2pix_jax.gan.networks import make_generator
-from pix2pix_jax.gan.random import purpose_key
+from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.models.unet import translate
 from pix2pix_jax.training.divergence import check_finite
 
@@ -42,9 +42,12 @@ def sampler(
 
     It raises UsageError when that is not finite.
     """
-    examples = [plain(pairs[i], config.data) for i in range(min(config.train.samples, len(pairs)))]
+    examples = [
+        evaluation_example(pairs[i], config.data)
+        for i in range(min(config.train.samples, len(pairs)))
+    ]
     images, targets = (np.stack([e[name] for e in examples]) for name in ("input", "target"))
-    keys = jax.random.split(purpose_key(config, "samples"), len(examples))
+    keys = jax.random.split(stream_key(config, "samples"), len(examples))
     generator = make_generator(config)
     apply = jax.jit(partial(translate, generator))
 

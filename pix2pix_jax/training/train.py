@@ -14,25 +14,25 @@ from tensorflow_datasets.core import DatasetBuilder
 from pix2pix_jax.checkpoints import store as checkpoint
 from pix2pix_jax.checkpoints.reader import best_step
 from pix2pix_jax.config.resolve import resolve
-from pix2pix_jax.config.schema import Config, changed
+from pix2pix_jax.config.schema import Config, replace_fields
 from pix2pix_jax.data.augment import Example
 from pix2pix_jax.data.builders import fingerprint, prepare
 from pix2pix_jax.data.image_files import MODES
-from pix2pix_jax.data.pipeline import open_split, prefetched, training_data
+from pix2pix_jax.data.pipeline import open_split, prefetch, training_data
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation.scorer import make_evaluator
 from pix2pix_jax.gan.parallel import parallel_steps
 from pix2pix_jax.gan.state import TrainState, create_state
-from pix2pix_jax.gan.step import TERMS, Batch, Metrics
-from pix2pix_jax.runs.compatibility import check_devices, check_workdir, norm_images
-from pix2pix_jax.runs.ownership import owned
+from pix2pix_jax.gan.step import METRIC_ORDER, Batch, Metrics
+from pix2pix_jax.runs.compatibility import check_devices, check_workdir, resolve_norm_images
+from pix2pix_jax.runs.ownership import claim_workdir
 from pix2pix_jax.runtime import distributed as hosts
-from pix2pix_jax.runtime.backend import on_devices
+from pix2pix_jax.runtime.backend import copy_to_devices
 from pix2pix_jax.runtime.console import say
-from pix2pix_jax.runtime.memory import memory_errors
+from pix2pix_jax.runtime.memory import explain_out_of_memory
 from pix2pix_jax.runtime.signals import caught_signals
 from pix2pix_jax.training.divergence import check_finite
-from pix2pix_jax.training.recorder import due_at, open_recorder
+from pix2pix_jax.training.recorder import actions_due, open_recorder
 
 
 def train(config: Config, workdir: Path) -> int:
@@ -50,32 +50,34 @@ def train(config: Config, workdir: Path) -> int:
         if channels not in MODES:
             raise UsageError(f"data.{name}: {channels} is for arrays; images have 1, 3 or 4")
     elsewhere = replace(config.data, source=None, data_dir="")  # which may lie where it likes
-    hosts.check_alike("--config", repr(replace(config, data=elsewhere)))
+    hosts.check_same_on_all("--config", repr(replace(config, data=elsewhere)))
     check_devices(config.data.batch_size)
     if config.model.norm == "batch":
-        images = hosts.of_first(np.int32(norm_images(config, workdir) if hosts.is_first() else 0))
-        config = changed(config, {"model": {"norm_images": int(images)}})
+        images = hosts.broadcast_from_first(
+            np.int32(resolve_norm_images(config, workdir) if hosts.is_first() else 0)
+        )
+        config = replace_fields(config, {"model": {"norm_images": int(images)}})
     template = jax.eval_shape(lambda: create_state(config))
     if hosts.is_first():
         check_workdir(workdir, config)
-    with hosts.first_before_others("prepare"):  # who then find it written, on a shared disk
+    with hosts.first_process_first("prepare"):  # who then find it written, on a shared disk
         dataset = prepare(config.data)
     if "train" not in dataset.info.splits:
         raise UsageError(
             f"data.source: {config.data.source} has no images to train on; put them into train/"
         )
-    hosts.check_alike("data.data_dir", fingerprint(dataset))
-    with memory_errors():
+    hosts.check_same_on_all("data.data_dir", fingerprint(dataset))
+    with explain_out_of_memory():
         evaluate = make_evaluator(config, dataset) if hosts.is_first() else _nothing
     last = config.train.steps
     with (
-        owned(workdir) if hosts.is_first() else nullcontext(),
-        memory_errors(),
+        claim_workdir(workdir) if hosts.is_first() else nullcontext(),
+        explain_out_of_memory(),
         caught_signals() as stopping,  # until the last save is on disk
     ):
         if hosts.is_first():  # whose run another process may have begun meanwhile
             check_workdir(workdir, config)
-        resumed, state, totals = restored(config, workdir, template, fingerprint(dataset))
+        resumed, state, totals = restore_or_create(config, workdir, template, fingerprint(dataset))
         if state.step >= last:
             say(f"{workdir}: done, step {state.step} of train.steps {last}; nothing left to do")
             return 0
@@ -95,7 +97,7 @@ def train(config: Config, workdir: Path) -> int:
     return 0
 
 
-def restored(
+def restore_or_create(
     config: Config, workdir: Path, template: TrainState, data: str
 ) -> tuple[bool, TrainState, checkpoint.Totals]:
     """Whether there was a checkpoint; the state to go on from; and what the log goes on from.
@@ -109,7 +111,7 @@ def restored(
         ) as checkpoints:
             found = checkpoint.restore_newest(checkpoints, template, data)
     state, totals = found or (jax.device_get(create_state(config)), {})
-    return found is not None, hosts.of_first(state), totals
+    return found is not None, hosts.broadcast_from_first(state), totals
 
 
 def fit(
@@ -124,18 +126,18 @@ def fit(
     """Runs to train.steps, or until a signal; returns the last step, which is saved, and that."""
     unread: list[Metrics] = []
     records, number, first = open_split(dataset, "train"), 0, int(state.step)
-    with memory_errors("data.resident_mib: too large"):
+    with explain_out_of_memory("data.resident_mib: too large"):
         batches, pairs = training_data(config, records, jax.process_index(), jax.process_count())
     recorder = open_recorder(config, workdir, dataset, evaluate, first)
     with (
-        closing(prefetched(batches, first)) as batches,
+        closing(prefetch(batches, first)) as batches,
         recorder if hosts.is_first() else nullcontext(_nothing) as record,
     ):
-        for step, now, metrics in updates(config, state, batches, pairs):
+        for step, now, metrics in run_steps(config, state, batches, pairs):
             unread.append(metrics)
-            number, due, values = stopping(), due_at(step, config.train), {}
+            number, due, values = stopping(), actions_due(step, config.train), {}
             if due or number:
-                values = add_up(totals, unread, step)
+                values = accumulate_metrics(totals, unread, step)
             record(step, now, values, totals, due, number > 0)
             if number:
                 break
@@ -146,7 +148,7 @@ def _nothing(*_: object) -> None:
     """What the other processes record."""
 
 
-def steps_a_call(config: Config) -> int:
+def steps_per_call(config: Config) -> int:
     """`train.steps_per_call`, or as many as suit these devices: none sees a difference in bits."""
     if config.train.steps_per_call:
         return config.train.steps_per_call
@@ -158,23 +160,23 @@ def steps_a_call(config: Config) -> int:
     return max(size for size in range(1, most + 1) if common % size == 0)
 
 
-def updates(
+def run_steps(
     config: Config, state: TrainState, batches: Iterator[Example], pairs: Batch
 ) -> Iterator[tuple[int, TrainState, Metrics]]:
     """Yields (completed steps, state, metrics [steps]) after every call to the devices."""
-    steps, size = parallel_steps(config, pairs), steps_a_call(config)
-    step, last, state = int(state.step), config.train.steps, on_devices(state)
+    steps, size = parallel_steps(config, pairs), steps_per_call(config)
+    step, last, state = int(state.step), config.train.steps, copy_to_devices(state)
     while step < last:
         # Whole calls where they fit, single steps before and after them.
         count = size if step % size == 0 and step + size <= last else 1
-        state, metrics = steps(state, shards(list(islice(batches, count))))
+        state, metrics = steps(state, shard_batches(list(islice(batches, count))))
         if jax.default_backend() == "cpu":  # several simulated devices can starve one another
             jax.block_until_ready(metrics)
         step += count
         yield step, state, metrics
 
 
-def shards(batches: list[Example]) -> Example:
+def shard_batches(batches: list[Example]) -> Example:
     """Stacks batches as `parallel_steps` takes them: [devices, steps, images of a device, ...]."""
     devices = jax.local_device_count()
     stacked = {}
@@ -185,7 +187,7 @@ def shards(batches: list[Example]) -> Example:
     return stacked
 
 
-def add_up(totals: checkpoint.Totals, unread: list[Metrics], step: int) -> Metrics:
+def accumulate_metrics(totals: checkpoint.Totals, unread: list[Metrics], step: int) -> Metrics:
     """Adds the metrics of all steps up to `step` that were not yet read, and clears their list.
 
     One step after another, so that the sum has the same bits however they were called and
@@ -203,7 +205,7 @@ def add_up(totals: checkpoint.Totals, unread: list[Metrics], step: int) -> Metri
     finite = np.all([np.isfinite(values) for values in joined.values()], axis=0)
     if not finite.all():
         place = int(np.argmin(finite))
-        for term in sorted(joined, key=TERMS.index):
+        for term in sorted(joined, key=METRIC_ORDER.index):
             check_finite(step - len(finite) + place + 1, term, joined[term][place])
     totals["steps"] = totals.get("steps", 0) + len(finite)
     for name, values in joined.items():

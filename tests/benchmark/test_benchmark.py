@@ -16,9 +16,9 @@ from helpers.refusals import refusal
 from pix2pix_jax.benchmark import benchmark
 from pix2pix_jax.benchmark import step_parts as phases
 from pix2pix_jax.benchmark import worker as trial
-from pix2pix_jax.benchmark.worker import Maker, compared, loaded
+from pix2pix_jax.benchmark.worker import WorkerTarget, compare, load_target
 from pix2pix_jax.cli.main import command
-from pix2pix_jax.config import Config, Data, Model, changed
+from pix2pix_jax.config import Config, Data, Model, replace_fields
 from pix2pix_jax.config.files import override
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.gan.summary import describe, operations
@@ -35,8 +35,8 @@ def timed(tmp_path, monkeypatch):
     def timed(*names, rounds=3, unlike=lambda found: {}):
         log = tmp_path / "log"
         log.touch()
-        makers = {name: Maker(TRIALS, name) for name in names}
-        found = compared(makers, resolve(Config()), rounds, {"TRIALS": str(log)}, unlike, seconds=0)
+        makers = {name: WorkerTarget(TRIALS, name) for name in names}
+        found = compare(makers, resolve(Config()), rounds, {"TRIALS": str(log)}, unlike, seconds=0)
         return found, log.read_text().split("\n")[:-1]
 
     return timed
@@ -71,7 +71,7 @@ def test_the_median_of_turns_is_what_counts(monkeypatch):
 
     monkeypatch.setattr(trial, "Worker", Worker)
     config = resolve(Config(data=Data(batch_size=6)))
-    found = compared({"one": Maker(TRIALS, "first")}, config, 5, {}, lambda found: {})["one"]
+    found = compare({"one": WorkerTarget(TRIALS, "first")}, config, 5, {}, lambda found: {})["one"]
     assert found["seconds_per_step"] == 3.0
     assert found["turns"] == [3.0, 1.0, 2.0, 8.0, 4.0]
     assert found["images_per_second"] == 2.0
@@ -103,7 +103,7 @@ def test_a_ratio_is_that_of_turns():
         "other": {"turns": [2.0, 20.0, 2.0]},
         "broken": {"failed": "so it is"},
     }
-    other = benchmark.with_ratios(found)["other"]
+    other = benchmark.add_ratios(found)["other"]
     assert (other["ratio"], other["ratio_quartiles"]) == (2.0, [1.5, 2.0])
     assert found["broken"] == {"failed": "so it is"}
     assert found[benchmark.OURS] == {"turns": [1.0, 10.0, 2.0]}
@@ -115,7 +115,7 @@ def test_a_peer_without_its_library_is_refused(tmp_path, monkeypatch):
     error = refusal(benchmark.implementations, ["keras"])
     assert "keras is not installed here; pip install tensorflow, or pix2pix_jax[peers]" in error
     (tmp_path / "some_peer.py").write_text("import no_such_library\n")
-    error = refusal(loaded, Maker(tmp_path / "some_peer.py", "make"))
+    error = refusal(load_target, WorkerTarget(tmp_path / "some_peer.py", "make"))
     assert error.endswith(
         "needs no_such_library, which is not installed; pip install no_such_library"
     )
@@ -126,7 +126,7 @@ def test_networks_of_another_size_are_not_compared(timed):
 
     def unlike(found):
         reasons = benchmark.unlike_ours(named(found, benchmark.OURS, "first"))
-        assert benchmark.unlike(named(found, benchmark.OURS, "broken")) == {}
+        assert benchmark.find_unlike(named(found, benchmark.OURS, "broken")) == {}
         return reasons
 
     found, lines = timed("first", "other", "elsewhere", "broken", unlike=unlike)
@@ -145,8 +145,8 @@ def test_without_ours_nothing_is_of_use_but_a_point_of_a_sweep():
     """The peers go on where ours had no room: there they would win."""
     found = {benchmark.OURS: {"failed": "no room"}, "other": {"turns": [1.0], "devices": ["cpu"]}}
     assert refusal(benchmark.unlike_ours, found) == "pix2pix_jax: no room"
-    assert benchmark.unlike(found) == {}
-    assert benchmark.with_ratios(dict(found)) == found
+    assert benchmark.find_unlike(found) == {}
+    assert benchmark.add_ratios(dict(found)) == found
     assert "ratio" not in found["other"]
 
 
@@ -163,7 +163,7 @@ def test_without_ours_nothing_is_of_use_but_a_point_of_a_sweep():
 )
 def test_a_config_that_peers_cannot_train_is_refused(changes):
     """With the flag that mends it, and does."""
-    config = resolve(changed(Config(), changes))
+    config = resolve(replace_fields(Config(), changes))
     error = refusal(benchmark.check_plain, config)
     field, value = re.search(r"give --config\.(\S+)=(\S+)$", error).groups()
     assert field.partition(".")[2] in next(iter(changes.values()))
@@ -171,7 +171,9 @@ def test_a_config_that_peers_cannot_train_is_refused(changes):
 
 
 def test_a_decaying_rate_is_no_more_work_to_peers():
-    benchmark.check_plain(resolve(changed(Config(), {"optimizer": {"schedule": "linear_decay"}})))
+    benchmark.check_plain(
+        resolve(replace_fields(Config(), {"optimizer": {"schedule": "linear_decay"}}))
+    )
 
 
 @pytest.mark.parametrize("peer", ["torch", "keras", "flax"])
@@ -182,7 +184,7 @@ def test_peers_have_as_many_parameters_as_ours(peer, discriminator):
     config = resolve(Config(data=Data(image_size=(64, 64)), model=small))
     maker = benchmark.implementations([peer])[next(iter(benchmark.PEERS[peer]))]
     layers = describe(config)
-    trial = loaded(maker)(config)
+    trial = load_target(maker)(config)
     counts = [sum(math.prod(array.shape) for array in network) for network in trial.weights()]
     assert counts == [layers[name]["parameters"] for name in ("generator", "discriminator")]
 
@@ -195,7 +197,7 @@ def test_every_weight_of_a_peer_learns(peer):
     config = resolve(Config(data=Data(image_size=(32, 32)), model=small))
     for name in benchmark.PEERS[peer]:
         if name != "torch compiled":  # whose step is that of the other
-            trial = loaded(benchmark.implementations([peer])[name])(config)
+            trial = load_target(benchmark.implementations([peer])[name])(config)
             trial.run(1)
             before = [np.asarray(weight).copy() for weight in sum(trial.weights(), [])]
             trial.run(1)
@@ -260,7 +262,7 @@ def test_a_step_is_timed_as_one_of_many(monkeypatch):
         now[0] += 0.5
         return 0
 
-    found = phases.timed(run, turns=3, least=2.0)
+    found = phases.time_calls(run, turns=3, least=2.0)
     assert found == {"seconds": 0.5, "quartiles": [0.5, 0.5]}
     assert len(calls) == 2 + 3 * 4
 
@@ -273,7 +275,7 @@ def test_shares_are_of_what_the_machine_can_do():
         "optimizer": {"seconds": 1.0, "bytes": 5},
         "data": {"seconds": 3.0, "images": 2},
     }
-    found = benchmark.with_shares(parts)
+    found = benchmark.add_shares(parts)
     assert found["generator"]["operations_per_second"] == 2
     assert found["generator"]["images_per_second"] == 0.5
     assert "images_per_second" not in found["copy"]
@@ -332,7 +334,7 @@ def test_a_point_that_is_the_config_is_not_timed_again(monkeypatch):
         found = {name: dict(one) for name in makers}
         return found | {name: {"failed": reason} for name, reason in unlike(found).items()}
 
-    monkeypatch.setattr(benchmark, "compared", compared)
+    monkeypatch.setattr(benchmark, "compare", compared)
     monkeypatch.setattr(benchmark, "say", lambda text: None)
     config = resolve(Config(data=Data(batch_size=2)))
     known = {
@@ -347,7 +349,7 @@ def test_a_point_that_is_the_config_is_not_timed_again(monkeypatch):
     makers = dict.fromkeys(known)
     for sweep, expected in (("batch", [1, 4, 8, 16]), ("devices", [2, 4, 8]), ("size", [2, 2, 2])):
         timed.clear()
-        points = list(benchmark.swept(config, sweep, makers, 1, known))
+        points = list(benchmark.run_sweep(config, sweep, makers, 1, known))
         assert timed == expected
         assert [point[sweep] for point in points] == list(benchmark.SWEEPS[sweep])
         if sweep == "batch":
@@ -360,10 +362,10 @@ def test_a_point_that_is_the_config_is_not_timed_again(monkeypatch):
 def test_gpus_are_those_that_were_given(monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", "")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,6")
-    with benchmark.surroundings(2) as environment:
+    with benchmark.worker_environment(2) as environment:
         assert environment["CUDA_VISIBLE_DEVICES"] == "3,5"
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
-    with benchmark.surroundings(2) as environment:
+    with benchmark.worker_environment(2) as environment:
         assert environment["CUDA_VISIBLE_DEVICES"] == ""
 
 
@@ -372,7 +374,7 @@ def test_gpus_are_those_that_were_given(monkeypatch):
     [(0.05808, "0.05808"), (1206.4, "1,206"), (9999.7, "10,000"), (11453, "11,453")],
 )
 def test_figures_are_four_or_all_before_the_point(number, expected):
-    assert benchmark_page.figures(number) == expected
+    assert benchmark_page.format_number(number) == expected
 
 
 def test_growth_is_drawn_beside_that_of_the_work():
@@ -396,7 +398,7 @@ def test_growth_is_drawn_beside_that_of_the_work():
 @pytest.mark.slow
 def test_benchmark_of_a_tiny_run(tmp_path, monkeypatch):
     monkeypatch.setitem(benchmark.SWEEPS, "devices", (1, 2))
-    monkeypatch.setattr(benchmark, "compared", partial(compared, seconds=0.1))
+    monkeypatch.setattr(benchmark, "compare", partial(compare, seconds=0.1))
     said = []
     monkeypatch.setattr(benchmark, "say", said.append)
     deepest = "--config.model.depth=5"  # as peers have it
@@ -416,7 +418,7 @@ def test_benchmark_of_a_tiny_run(tmp_path, monkeypatch):
         assert point["implementations"]["pix2pix_jax"]["seconds_per_step"] > 0
         assert len(point["implementations"]["pix2pix_jax"]["devices"]) == point["devices"]
     out = "\n".join(said)
-    assert benchmark_page.figures(1e3 * ours["seconds_per_step"]) in out
+    assert benchmark_page.format_number(1e3 * ours["seconds_per_step"]) in out
     assert f"{ours['restart_seconds']:.1f} s, not" in out
     page = (tmp_path / "report/benchmark.html").read_text()
     assert page.count("<table") == 3

@@ -9,7 +9,7 @@ from helpers.refusals import refusal
 
 from pix2pix_jax.checkpoints import reader as checkpoint_reader
 from pix2pix_jax.checkpoints import store as checkpoint
-from pix2pix_jax.checkpoints.checksums import sealed
+from pix2pix_jax.checkpoints.checksums import add_hash
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import create_state
 
@@ -137,7 +137,7 @@ def test_what_an_earlier_version_saved_is_refused_and_nothing_moved(tmp_path, st
     path = tmp_path / "checkpoints/5/origin/metadata"
     origin = json.loads(path.read_text())
     del origin["sha256"], origin["step"]
-    path.write_text(json.dumps(sealed(origin)))
+    path.write_text(json.dumps(add_hash(origin)))
     assert "checkpoints/5: is of an earlier version" in refusal(restore, tmp_path, template)
     assert checkpoint_reader.saved_steps(tmp_path) == [5]
 

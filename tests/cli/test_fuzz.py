@@ -27,7 +27,7 @@ from pix2pix_jax.checkpoints.reader import read_network
 from pix2pix_jax.config import Config
 from pix2pix_jax.config.files import override, read_config
 from pix2pix_jax.config.resolve import resolve
-from pix2pix_jax.data.archives import unpacked
+from pix2pix_jax.data.archives import unpack
 from pix2pix_jax.data.arrays import read_pixels
 from pix2pix_jax.data.image_files import read_bytes, split_pair
 from pix2pix_jax.data.sources import find_pairs
@@ -138,7 +138,7 @@ def read_pair(path: Path) -> None:
 
 
 def read_archive(path: Path) -> None:
-    with unpacked(path, path.parent / "scratch") as root:
+    with unpack(path, path.parent / "scratch") as root:
         for pairs in find_pairs(root, str(path)).values():
             for pair in pairs:
                 for file in pair.files:

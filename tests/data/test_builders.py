@@ -26,7 +26,7 @@ from PIL import Image
 
 from pix2pix_jax.config import Data
 from pix2pix_jax.data import archives, builders
-from pix2pix_jax.data.archives import unpacked
+from pix2pix_jax.data.archives import unpack
 from pix2pix_jax.data.builders import fingerprint, prepare
 from pix2pix_jax.data.palettes import CMP
 from pix2pix_jax.data.pipeline import open_split
@@ -229,7 +229,7 @@ def test_what_makes_no_pairs_is_refused_by_name(tmp_path, names, complaints):
 )
 def test_a_tarball_has_the_names_of_its_directory(tmp_path, names):
     root = touched(tmp_path / "pairs", names)
-    with unpacked(packed(root), tmp_path / "scratch") as inside:
+    with unpack(packed(root), tmp_path / "scratch") as inside:
         again = find_pairs(inside, "SOURCE")
     assert {split: [pair.name for pair in pairs] for split, pairs in again.items()} == {
         split: list(pairs) for split, pairs in found(root).items()
@@ -533,18 +533,18 @@ def test_a_download_that_does_not_fit_is_kept(tmp_path, website, monkeypatch):
 
 def test_of_a_bucket_only_what_is_asked_for_is_fetched(tmp_path, monkeypatch):
     data = folder(filled(tmp_path / "pairs"))
-    prefixes = {"fetch": [], "send": []}
+    prefixes = {"download_folder": [], "upload_folder": []}
     for name, asked in prefixes.items():
         monkeypatch.setattr(
             builders, name, lambda _, prefix, last, asked=asked: asked.append(prefix)
         )
     place = str(prepare(data).data_path.relative_to(data.data_dir))
-    assert set(prefixes["fetch"]) == set(prefixes["send"]) == {f"{place}/"}
+    assert set(prefixes["download_folder"]) == set(prefixes["upload_folder"]) == {f"{place}/"}
     assert place.startswith("paired_images/folder-")
     prepare(data)
     shutil.rmtree(data.source)
     prepare(data)
-    assert prefixes["fetch"][-1] == "paired_images/folder-"
+    assert prefixes["download_folder"][-1] == "paired_images/folder-"
 
 
 def test_what_was_half_fetched_is_written_anew(tmp_path):

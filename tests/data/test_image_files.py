@@ -9,14 +9,14 @@ from PIL import Image
 
 from pix2pix_jax.data.image_files import (
     MODES,
-    as_channels,
+    convert_array_channels,
+    convert_channels,
     decode,
     resize,
     split_pair,
     to_float,
     to_image,
     to_uint8,
-    with_channels,
 )
 
 NOISE = np.random.default_rng(0).integers(0, 256, (6, 10, 3), np.uint8)
@@ -161,9 +161,9 @@ def test_pixels_whose_white_is_unknown_are_refused(mode):
 def test_what_is_transparent_becomes_white_and_the_rest_keeps_its_colour():
     pixels = np.zeros((1, 3, 4), np.uint8)
     pixels[0, :, 3] = [0, 255, 51]  # black: not there, there, there to a fifth
-    shown = np.asarray(with_channels(Image.fromarray(pixels), 3))
+    shown = np.asarray(convert_channels(Image.fromarray(pixels), 3))
     assert shown[0].tolist() == [[255] * 3, [0] * 3, [204] * 3]
-    np.testing.assert_array_equal(with_channels(Image.fromarray(pixels), 4), pixels)
+    np.testing.assert_array_equal(convert_channels(Image.fromarray(pixels), 4), pixels)
 
 
 @pytest.mark.parametrize("given", MODES)
@@ -171,8 +171,8 @@ def test_what_is_transparent_becomes_white_and_the_rest_keeps_its_colour():
 def test_arrays_change_their_channels_as_images_do(given, wanted):
     pixels = np.random.default_rng(given).integers(0, 256, (6, 7, given), np.uint8)
     image = Image.fromarray(pixels[..., 0] if given == 1 else pixels)
-    expected = to_float(with_channels(image, wanted))
-    found = as_channels(to_float(image), wanted)
+    expected = to_float(convert_channels(image, wanted))
+    found = convert_array_channels(to_float(image), wanted)
     assert found.shape == (6, 7, wanted)
     assert np.abs(found - expected).max() < 1.6 / 127.5  # of 8 bits, which Pillow rounds twice
 

@@ -10,8 +10,8 @@ from pix2pix_jax.data.palettes import (
     CMP_PUBLIC,
     IGNORED,
     PALETTES,
+    best_palette,
     class_map,
-    fitting,
     nearest_class,
 )
 
@@ -85,7 +85,7 @@ def test_facades_are_known_by_their_colours(palette):
     colours = np.array(list(palette.classes.values()))
     maps = colours[rng.choice(3, (4, 16, 16))] + rng.integers(-3, 4, (4, 16, 16, 3))
     labels = [Image.fromarray(m.clip(0, 255).astype(np.uint8)) for m in maps]
-    found, astray = fitting(PALETTES["facades"], labels)
+    found, astray = best_palette(PALETTES["facades"], labels)
     assert found == palette
     assert 0 < astray < 6
 
@@ -94,5 +94,5 @@ def test_photos_fit_no_palette():
     """The distance is the median over pixels: grey 128 is 128 * sqrt(3) from the nearest, black."""
     grey = [Image.new("RGB", (8, 8), (128, 128, 128))] * 3 + [Image.new("RGB", (8, 8))]
     palette = CITYSCAPES._replace(classes={"white": (255, 255, 255)}, ignored=((0, 0, 0),))
-    _, astray = fitting([palette], grey)
+    _, astray = best_palette([palette], grey)
     np.testing.assert_allclose(astray, 127 * 3**0.5, rtol=1e-5)

@@ -10,11 +10,17 @@ import pytest
 from PIL import Image
 
 from pix2pix_jax.config import Config, Data
-from pix2pix_jax.data.augment import taken
+from pix2pix_jax.data.augment import crop_batch
 from pix2pix_jax.data.builders import prepare
-from pix2pix_jax.data.examples import plain
+from pix2pix_jax.data.examples import evaluation_example
 from pix2pix_jax.data.image_files import to_uint8
-from pix2pix_jax.data.pipeline import open_split, prefetched, resident, train_batches, train_choices
+from pix2pix_jax.data.pipeline import (
+    load_resident_pairs,
+    open_split,
+    prefetch,
+    train_batches,
+    train_choices,
+)
 from pix2pix_jax.errors import UsageError
 
 PLAIN = Data(image_size=(8, 8), load_size=(8, 8), flip=False)
@@ -150,22 +156,22 @@ def test_the_direction_swaps_input_and_target():
 
 def test_a_plain_example_is_the_whole_pair():
     file = noise(8, 16)
-    example = plain(record("pair", file), replace(JITTER.data, flip=True))
+    example = evaluation_example(record("pair", file), replace(JITTER.data, flip=True))
     np.testing.assert_array_equal(to_uint8(example["input"]), file[:, :8])
     np.testing.assert_array_equal(to_uint8(example["target"]), file[:, 8:])
-    assert plain(record("pair", noise(30, 50)), PLAIN)["input"].shape == (8, 8, 3)
+    assert evaluation_example(record("pair", noise(30, 50)), PLAIN)["input"].shape == (8, 8, 3)
 
 
 def test_channels_are_those_of_the_config():
     colours, alpha = noise(8, 8, 4), noise(8, 8)
     data = replace(PLAIN, input_channels=1, target_channels=4)
-    example = plain(record("pair", colours, alpha), data)
+    example = evaluation_example(record("pair", colours, alpha), data)
     white = Image.new("RGBA", (8, 8), "white")
     grey = np.asarray(Image.alpha_composite(white, Image.fromarray(colours)).convert("L"))
     np.testing.assert_array_equal(to_uint8(example["input"])[..., 0], grey)
     np.testing.assert_array_equal(to_uint8(example["target"])[..., :3], alpha)
     assert (example["target"][..., 3] == 1).all()
-    opaque = plain(record("pair", colours, alpha), replace(PLAIN, input_channels=4))
+    opaque = evaluation_example(record("pair", colours, alpha), replace(PLAIN, input_channels=4))
     np.testing.assert_array_equal(to_uint8(opaque["input"]), colours)
 
 
@@ -174,7 +180,7 @@ def test_channels_are_those_of_the_config():
 def test_every_kind_of_file_has_as_many_channels_as_asked(mode, channels):
     image = Image.fromarray(noise(8, 8)[..., 0]).convert(mode)
     data = replace(PLAIN, input_channels=channels)
-    assert plain(record(mode, image, image), data)["input"].shape == (8, 8, channels)
+    assert evaluation_example(record(mode, image, image), data)["input"].shape == (8, 8, channels)
 
 
 def test_a_palette_with_transparency_is_read_without_a_warning():
@@ -182,14 +188,14 @@ def test_a_palette_with_transparency_is_read_without_a_warning():
     image.info["transparency"] = bytes(range(200))
     white = Image.new("RGBA", (8, 8), "white")
     expected = np.asarray(Image.alpha_composite(white, image.convert("RGBA")))[..., :3]
-    example = plain(record("palette", image, image), PLAIN)
+    example = evaluation_example(record("palette", image, image), PLAIN)
     np.testing.assert_array_equal(to_uint8(example["input"]), expected)
 
 
 def test_pixels_are_bytes_and_then_float32_from_minus_one_to_one():
     extremes = np.uint8(255) * (noise(4, 8) > 127)  # a bicubic enlargement overshoots these
     batch = train_batches(JITTER, [record("extremes", extremes)])[0]
-    images = taken({}, batch, JITTER.data)
+    images = crop_batch({}, batch, JITTER.data)
     for name in ("input", "target"):
         assert batch[name].dtype == np.uint8
         assert images[name].dtype == np.float32
@@ -202,18 +208,23 @@ def test_pairs_on_the_device_are_cut_as_on_the_host(size):
     """To the bit, with every jitter, and whatever the step."""
     data = Data(image_size=size, load_size=(10, 12), batch_size=4, target_channels=1)
     records = [record(f"{i}", noise(12, 15) + np.uint8(i), noise(20, 9)) for i in range(6)]
-    config, pairs = Config(data=data), resident(records, data)
+    config, pairs = Config(data=data), load_resident_pairs(records, data)
     there, here = train_choices(config, len(records)), train_batches(config, records)
-    cut = jax.jit(lambda pairs, choice: taken(pairs, choice, data))
+    cut = jax.jit(lambda pairs, choice: crop_batch(pairs, choice, data))
     for step in range(10):
-        assert_same(jax.device_get(cut(pairs, there[step])), taken({}, here[step], data))
+        assert_same(jax.device_get(cut(pairs, there[step])), crop_batch({}, here[step], data))
 
 
 def test_pairs_without_room_stay_on_the_host():
     data = replace(JITTER.data, image_size=(512, 512), load_size=(600, 600), resident_mib=2)
     records = [record("one", noise(4, 8))]
-    assert resident(records, data) == {}
-    assert resident(records, replace(data, resident_mib=3))["input"].shape == (1, 600, 600, 3)
+    assert load_resident_pairs(records, data) == {}
+    assert load_resident_pairs(records, replace(data, resident_mib=3))["input"].shape == (
+        1,
+        600,
+        600,
+        3,
+    )
 
 
 def test_images_need_not_be_square():
@@ -225,7 +236,7 @@ def test_images_need_not_be_square():
 def test_prefetching_goes_on_at_any_step():
     batches = train_batches(JITTER, RECORDS)
     for first in (0, 7):
-        for step, batch in enumerate(islice(prefetched(batches, first), 5), first):
+        for step, batch in enumerate(islice(prefetch(batches, first), 5), first):
             assert_same(batch, batches[step])
 
 

@@ -14,7 +14,7 @@ from pix2pix_jax.cli.main import command
 from pix2pix_jax.config.files import read_config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation import evaluate as evaluate_module
-from pix2pix_jax.evaluation.evaluate import evaluate, finished
+from pix2pix_jax.evaluation.evaluate import evaluate, read_finished_evaluation
 from pix2pix_jax.evaluation.scorer import Evaluation
 
 WATCHED = ("--config.train.evaluate_every=3", "--config.train.best_metric=ssim")
@@ -97,7 +97,7 @@ def test_evaluate_refuses_what_is_not_there(tiny, watched, tmp_path, monkeypatch
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", ["make_scorer", "as_page"])
+@pytest.mark.parametrize("place", ["make_scorer", "render_page"])
 def test_an_evaluation_that_fails_costs_nothing(watched, monkeypatch, place):
     """The numbers, the page and the pictures of the last one stay as they were."""
     workdir, _ = watched
@@ -108,7 +108,7 @@ def test_an_evaluation_that_fails_costs_nothing(watched, monkeypatch, place):
         return {path: path.read_bytes() for path in left if path.is_file()}
 
     before = files()
-    failing = {"make_scorer": lambda *arguments: astray, "as_page": astray}
+    failing = {"make_scorer": lambda *arguments: astray, "render_page": astray}
     monkeypatch.setattr(evaluate_module, place, failing[place])
     assert "gone astray" in refusal(
         evaluate, read_config(workdir / "config.json"), workdir, "val", 9, False
@@ -135,7 +135,7 @@ def test_an_evaluation_stopped_in_its_swap_is_made_anew(watched, monkeypatch, pl
     if place < 4:
         with pytest.raises(KeyboardInterrupt):
             evaluate(config, workdir, "val", 9, False)
-        assert finished(config, workdir, "val") is None
+        assert read_finished_evaluation(config, workdir, "val") is None
         assert not (workdir / "evaluation_val.json").exists()
     else:  # pictures aside, pictures, page, numbers
         assert evaluate(config, workdir, "val", 9, False) == 0

@@ -12,7 +12,13 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from pix2pix_jax.config.metrics import LAB_RANGES, METRICS
 from pix2pix_jax.config.schema import Metric
 from pix2pix_jax.evaluation import metrics
-from pix2pix_jax.evaluation.metrics import confusion, fcn_score, intersection, lab, lab_histograms
+from pix2pix_jax.evaluation.metrics import (
+    confusion_counts,
+    fcn_score,
+    intersection,
+    lab,
+    lab_histograms,
+)
 
 
 @pytest.fixture(scope="module")
@@ -125,8 +131,10 @@ COUNTS = np.array(
 
 
 def test_confusion_is_counted_image_by_image():
-    np.testing.assert_array_equal(confusion(TRUTH, FOUND, 5), COUNTS)
-    np.testing.assert_array_equal(jax.jit(confusion, static_argnums=2)(TRUTH, FOUND, 5), COUNTS)
+    np.testing.assert_array_equal(confusion_counts(TRUTH, FOUND, 5), COUNTS)
+    np.testing.assert_array_equal(
+        jax.jit(confusion_counts, static_argnums=2)(TRUTH, FOUND, 5), COUNTS
+    )
 
 
 def test_fcn_score_is_that_of_long_et_al():

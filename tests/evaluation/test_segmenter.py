@@ -12,17 +12,22 @@ from PIL import Image
 from pix2pix_jax.config import Data
 from pix2pix_jax.config.metrics import METRICS
 from pix2pix_jax.data.builders import prepare
-from pix2pix_jax.data.examples import labelled, plain
+from pix2pix_jax.data.examples import evaluation_example, labelled_example
 from pix2pix_jax.data.image_files import to_uint8
 from pix2pix_jax.data.palettes import CMP, IGNORED, PALETTES
 from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.evaluation import scorer as scoring
 from pix2pix_jax.evaluation import segmenter
-from pix2pix_jax.evaluation.class_reader import Judge, judge_name, open_judge, why_unread
-from pix2pix_jax.evaluation.metrics import confusion, fcn_score
+from pix2pix_jax.evaluation.class_reader import (
+    ClassReader,
+    class_reader_name,
+    open_class_reader,
+    why_no_classes,
+)
+from pix2pix_jax.evaluation.metrics import confusion_counts, fcn_score
 from pix2pix_jax.evaluation.scorer import make_scorer
 from pix2pix_jax.gan.networks import make_generator
-from pix2pix_jax.gan.random import purpose_key
+from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.models.unet import translate
 
@@ -56,7 +61,7 @@ def recipe():
 
 @pytest.fixture(scope="module")
 def judge(data, dataset, recipe):
-    return open_judge(data, dataset)
+    return open_class_reader(data, dataset)
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +78,9 @@ def scored(small, data, records, judge, monkeypatch):
         numbers = {record["name"]: place for place, record in enumerate(records)}
 
         def example(record, data):
-            return plain(record, data) | {"input": outputs[numbers[record["name"]]]}
+            return evaluation_example(record, data) | {"input": outputs[numbers[record["name"]]]}
 
-        monkeypatch.setattr(scoring, "plain", example)
+        monkeypatch.setattr(scoring, "evaluation_example", example)
         monkeypatch.setattr(scoring, "translate", lambda generator, params, images, keys: images)
         return make_scorer(config, records, judge)({})
 
@@ -84,7 +89,7 @@ def scored(small, data, records, judge, monkeypatch):
 
 @pytest.fixture
 def targets(data, records):
-    return [plain(records[i], data)["target"] for i in range(len(records))]
+    return [evaluation_example(records[i], data)["target"] for i in range(len(records))]
 
 
 def test_real_photos_are_read_far_better_than_by_chance(scored, targets):
@@ -106,8 +111,10 @@ def test_the_target_itself_scores_exactly_the_ground_truth(scored, targets):
 def test_shuffled_outputs_score_as_the_shuffled_truth_does(scored, targets, data, records):
     """What buildings have in common, sky above and wall below, is all there is left."""
     result = scored(targets[1:] + targets[:1])
-    maps = np.stack([labelled(records[i], data, CMP)["classes"] for i in range(len(records))])
-    chance = fcn_score(confusion(maps, np.roll(maps, -1, 0), len(CMP.classes)).sum(0))
+    maps = np.stack(
+        [labelled_example(records[i], data, CMP)["classes"] for i in range(len(records))]
+    )
+    chance = fcn_score(confusion_counts(maps, np.roll(maps, -1, 0), len(CMP.classes)).sum(0))
     for name, value in chance.items():
         assert abs(result.metrics[name] - value) < 0.1
         assert result.metrics[name] < 0.75 * result.ground_truth[name]
@@ -138,8 +145,10 @@ def test_sums_are_over_all_pairs_and_no_more(scored, targets):
 def test_rows_of_the_confusion_are_the_truth(scored, targets, data, records):
     """All is found to be facade: the accuracy of that class is 1, of all others 0."""
     facade = 1
-    result = scored(targets, Judge(lambda images: np.full(images.shape[:3], facade), CMP, ""))
-    maps = np.stack([labelled(records[i], data, CMP)["classes"] for i in range(len(records))])
+    result = scored(targets, ClassReader(lambda images: np.full(images.shape[:3], facade), CMP, ""))
+    maps = np.stack(
+        [labelled_example(records[i], data, CMP)["classes"] for i in range(len(records))]
+    )
     share, there = (maps == facade).mean(), len(np.unique(maps))
     np.testing.assert_allclose(result.metrics["per_pixel_accuracy"], share)
     np.testing.assert_allclose(result.metrics["per_class_accuracy"], 1 / there)
@@ -156,10 +165,10 @@ def test_every_pair_is_translated_on_its_own_with_its_own_noise(small, data, rec
         monkeypatch.setattr(scoring, "BATCH_SIZE", size)
         shown[size] = {}
         make_scorer(config, records, None)(params, shown[size].__setitem__)
-    key = purpose_key(config, "evaluation")
+    key = stream_key(config, "evaluation")
     for place in (0, 1, 7, 8):
         record = records[place]
-        image = plain(record, data)["input"][None]
+        image = evaluation_example(record, data)["input"][None]
         keys = jax.random.fold_in(key, place)[None]
         expected = translate(make_generator(config), params, image, keys)[0]
         for found in shown.values():
@@ -182,9 +191,9 @@ def test_without_a_judge_there_is_no_fcn_score(scored, targets):
 
 def test_a_segmenter_is_trained_once(data, dataset, judge, monkeypatch):
     monkeypatch.setattr(segmenter, "_train", None)
-    again = open_judge(data, dataset)
+    again = open_class_reader(data, dataset)
     assert again.name == judge.name
-    image = plain(open_split(dataset, "val")[0], data)["target"][None]
+    image = evaluation_example(open_split(dataset, "val")[0], data)["target"][None]
     np.testing.assert_array_equal(again.read(image), judge.read(image))
 
 
@@ -195,8 +204,8 @@ def test_a_damaged_segmenter_is_named(data, dataset, judge):
     try:
         for damaged in (content[:100], flipped, b""):
             path.write_bytes(damaged)
-            assert f"{path}: is damaged" in refusal(open_judge, data, dataset)
-            assert judge_name(data, dataset) is None
+            assert f"{path}: is damaged" in refusal(open_class_reader, data, dataset)
+            assert class_reader_name(data, dataset) is None
     finally:
         path.write_bytes(content)
 
@@ -204,10 +213,10 @@ def test_a_damaged_segmenter_is_named(data, dataset, judge):
 def test_photos_to_label_maps_are_read_by_colour(data, dataset, records):
     """Tables 5 and 6 of the paper: no segmenter, and the truth reads as itself."""
     backwards = replace(data, direction="AtoB")
-    by_colour = open_judge(backwards, dataset)
+    by_colour = open_class_reader(backwards, dataset)
     assert by_colour.name == "nearest colour"
-    target = plain(records[0], backwards)["target"]
-    classes = labelled(records[0], data, CMP)["classes"]
+    target = evaluation_example(records[0], backwards)["target"]
+    classes = labelled_example(records[0], data, CMP)["classes"]
     np.testing.assert_array_equal(by_colour.read(target[None])[0], classes)
 
 
@@ -216,8 +225,8 @@ def test_photos_to_label_maps_are_read_by_colour(data, dataset, records):
     [({"name": "folder"}, "data.name: folder"), ({"target_channels": 1}, "data.target_channels")],
 )
 def test_no_palette_no_score(data, dataset, change, expected):
-    assert why_unread(data, dataset) == ""
-    assert why_unread(replace(data, **change), dataset).startswith(expected)
+    assert why_no_classes(data, dataset) == ""
+    assert why_no_classes(replace(data, **change), dataset).startswith(expected)
 
 
 def write_facades(folder, palette, photo_left, split="train"):
@@ -240,20 +249,22 @@ def test_facades_in_either_palette_are_read_as_they_are(data, tmp_path, palette)
     source = write_facades(tmp_path / "pairs", palette, photo_left=True)
     mine = replace(data, name="facades", source=source, data_dir=str(tmp_path), direction="AtoB")
     dataset = prepare(mine)
-    assert why_unread(mine, dataset) == ""
-    by_colour = open_judge(mine, dataset)
+    assert why_no_classes(mine, dataset) == ""
+    by_colour = open_class_reader(mine, dataset)
     assert by_colour.palette == palette
     record = open_split(dataset, "train")[0]
-    truth = labelled(record, mine, palette)["classes"]
+    truth = labelled_example(record, mine, palette)["classes"]
     assert len(np.unique(truth)) > 5
-    np.testing.assert_array_equal(by_colour.read(plain(record, mine)["target"][None])[0], truth)
+    np.testing.assert_array_equal(
+        by_colour.read(evaluation_example(record, mine)["target"][None])[0], truth
+    )
 
 
 def test_photos_in_place_of_label_maps_are_not_taken_for_classes(data, tmp_path):
     """A set with the label map left: every pixel would have some nearest class."""
     source = write_facades(tmp_path / "pairs", CMP, photo_left=False)
     mine = replace(data, name="facades", source=source, data_dir=str(tmp_path))
-    message = why_unread(mine, prepare(mine))
+    message = why_no_classes(mine, prepare(mine))
     assert message.startswith("data.source: ")
     assert "A has to be the photo" in message
 
@@ -261,17 +272,17 @@ def test_photos_in_place_of_label_maps_are_not_taken_for_classes(data, tmp_path)
 def test_an_output_in_a_colour_that_does_not_count_counts_as_some_class(data, dataset):
     """Black is no class of Cityscapes; a map that is black is wrong, not out of the count."""
     street = replace(data, name="cityscapes", direction="AtoB")
-    black = open_judge(street, dataset).read(np.full((1, 8, 8, 3), -1, np.float32))
+    black = open_class_reader(street, dataset).read(np.full((1, 8, 8, 3), -1, np.float32))
     assert (black < 19).all()
     truth = np.random.default_rng(0).integers(0, 19, (1, 8, 8))
-    assert confusion(truth, black, 19).sum() == 64
+    assert confusion_counts(truth, black, 19).sum() == 64
 
 
 def test_a_judge_is_named_once_it_is_there(data, dataset, judge, monkeypatch):
-    assert judge_name(replace(data, direction="AtoB"), dataset) == "nearest colour"
-    assert judge_name(data, dataset) == judge.name
+    assert class_reader_name(replace(data, direction="AtoB"), dataset) == "nearest colour"
+    assert class_reader_name(data, dataset) == judge.name
     monkeypatch.setattr(segmenter, "STEPS", {"synthetic_facades": STEPS + 1})
-    assert judge_name(data, dataset) is None
+    assert class_reader_name(data, dataset) is None
 
 
 def test_every_palette_has_steps_for_its_segmenter():
@@ -280,7 +291,7 @@ def test_every_palette_has_steps_for_its_segmenter():
 
 def test_a_segmenter_that_has_no_place_is_not_trained_in_vain(data, dataset, tmp_path):
     (tmp_path / "segmenters").touch()
-    message = refusal(open_judge, replace(data, data_dir=str(tmp_path)), dataset)
+    message = refusal(open_class_reader, replace(data, data_dir=str(tmp_path)), dataset)
     assert message.startswith(f"{tmp_path}/segmenters/synthetic_facades-32x32-")
     assert "do without the FCN-score" in message
 
@@ -290,11 +301,11 @@ def test_pairs_without_any_to_learn_from_have_no_segmenter(data, tmp_path):
     source = write_facades(tmp_path / "pairs", CMP, photo_left=True, split="test")
     mine = replace(data, name="facades", source=source, data_dir=str(tmp_path))
     dataset = prepare(mine)
-    assert why_unread(mine, dataset).startswith(f"data.source: {source} has no train/")
-    assert judge_name(mine, dataset) is None
+    assert why_no_classes(mine, dataset).startswith(f"data.source: {source} has no train/")
+    assert class_reader_name(mine, dataset) is None
     backwards = replace(mine, direction="AtoB")
-    assert why_unread(backwards, dataset) == ""
-    assert open_judge(backwards, dataset).palette == CMP
+    assert why_no_classes(backwards, dataset) == ""
+    assert open_class_reader(backwards, dataset).palette == CMP
 
 
 def test_a_segmenter_gone_astray_is_not_kept(tmp_path):
@@ -314,12 +325,12 @@ def test_classes_are_jittered_with_their_photo(records, data):
     jitter = replace(data, load_size=(40, 40), flip=True)
     twin = {"name": record["name"], "files": [_label_twice(record)]}
     for seed in range(8):
-        example = labelled(twin, jitter, CMP, np.random.default_rng(seed))
+        example = labelled_example(twin, jitter, CMP, np.random.default_rng(seed))
         assert set(np.unique(example["classes"])) <= set(range(12)) | {IGNORED}
         painted = np.array(list(CMP.classes.values()), np.uint8)[example["classes"]]
         difference = np.abs(to_uint8(example["photo"]).astype(int) - painted)
         assert np.median(difference) < 8  # but for what bicubic does at edges
-    straight = labelled(twin, jitter, CMP)
+    straight = labelled_example(twin, jitter, CMP)
     painted = np.array(list(CMP.classes.values()), np.uint8)[straight["classes"]]
     np.testing.assert_array_equal(to_uint8(straight["photo"]), painted)
 

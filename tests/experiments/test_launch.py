@@ -13,7 +13,7 @@ import pytest
 import yaml
 from helpers.command_line import ROOT
 
-from pix2pix_jax.cli.main import asked, parse
+from pix2pix_jax.cli.main import load_config, parse
 from pix2pix_jax.config.resolve import resolve
 
 LAUNCH = ROOT / "experiments" / "launch"
@@ -76,7 +76,7 @@ def config_of(words):
     """What `python -m pix2pix_jax train ...` would train."""
     assert words[1:4] == ["-m", "pix2pix_jax", "train"]
     options, fields = parse(words[3:])
-    return options, resolve(asked(options, fields))
+    return options, resolve(load_config(options, fields))
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

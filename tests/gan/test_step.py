@@ -11,17 +11,17 @@ from PIL import Image
 
 from pix2pix_jax.config import Config, Data, Loss, Optimizer, Train
 from pix2pix_jax.config.resolve import resolve
-from pix2pix_jax.data.image_files import as_png
+from pix2pix_jax.data.image_files import encode_png
 from pix2pix_jax.data.pipeline import training_data
 from pix2pix_jax.gan import losses
 from pix2pix_jax.gan import step as train_step
 from pix2pix_jax.gan.networks import make_discriminator, make_generator
 from pix2pix_jax.gan.optimizer import make_optimizer
 from pix2pix_jax.gan.parallel import parallel_steps
-from pix2pix_jax.gan.random import purpose_key, step_key
+from pix2pix_jax.gan.random import step_key, stream_key
 from pix2pix_jax.gan.state import create_state
-from pix2pix_jax.runtime.backend import on_devices
-from pix2pix_jax.training.train import shards
+from pix2pix_jax.runtime.backend import copy_to_devices
+from pix2pix_jax.training.train import shard_batches
 
 
 def one_step(config, batch, step=0):
@@ -199,7 +199,7 @@ def test_all_that_is_drawn_changes_with_the_seed(small):
         )
         assert (a != b).mean() > 0.99
     keys = [step_key(config, step) for config in (small, other) for step in (0, 1)]
-    keys += [purpose_key(small, purpose) for purpose in ("parameters", "samples")]
+    keys += [stream_key(small, purpose) for purpose in ("parameters", "samples")]
     assert len({tuple(jax.random.key_data(key).tolist()) for key in keys}) == 6
 
 
@@ -209,7 +209,7 @@ def test_four_devices_average_the_gradients_of_their_images(small, monkeypatch):
         monkeypatch.setattr(f"pix2pix_jax.gan.{module}.make_optimizer", lambda *_: keep_gradients())
     config = replace(small, data=replace(small.data, batch_size=4))
     batch = batch_of(config, 4)
-    state = on_devices(create_state(config))
+    state = copy_to_devices(create_state(config))
     step = jax.jit(train_step.make_train_step(config))
     key = step_key(config, 0)
     single = [
@@ -217,7 +217,7 @@ def test_four_devices_average_the_gradients_of_their_images(small, monkeypatch):
         for i in range(4)
     ]
     expected = jax.tree.map(lambda *leaves: np.mean(leaves, 0), *(jax.device_get(single)))
-    after, metrics = jax.device_get(parallel_steps(config)(state, shards([batch])))
+    after, metrics = jax.device_get(parallel_steps(config)(state, shard_batches([batch])))
     for half in ("generator", "discriminator"):
         found, wanted = getattr(after, half).opt_state, getattr(expected[0], half).opt_state
         scale = max(np.abs(leaf).max() for leaf in jax.tree.leaves(wanted))
@@ -233,19 +233,19 @@ def test_four_devices_average_the_gradients_of_their_images(small, monkeypatch):
 def test_steps_per_call_changes_no_bit(small):
     config = replace(small, data=replace(small.data, batch_size=4))
     steps, batches = parallel_steps(config), [batch_of(config, 4, i) for i in range(4)]
-    one = on_devices(create_state(config))
+    one = copy_to_devices(create_state(config))
     metrics = []
     for batch in batches:
-        one, values = steps(one, shards([batch]))
+        one, values = steps(one, shard_batches([batch]))
         metrics.append(jax.device_get(values))
-    start = on_devices(create_state(config))
-    four, values = steps(start, shards(batches))
+    start = copy_to_devices(create_state(config))
+    four, values = steps(start, shard_batches(batches))
     assert_equal(one, four)
     assert_equal({name: np.concatenate([m[name] for m in metrics]) for name in values}, values)
 
 
 def noise_file(rng):
-    return as_png(Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)))
+    return encode_png(Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)))
 
 
 def test_pairs_on_all_devices_change_no_bit(small):
@@ -260,9 +260,9 @@ def test_pairs_on_all_devices_change_no_bit(small):
         batches, pairs = training_data(config, records)
         assert len(pairs) == 2 * room
         steps = parallel_steps(config, pairs)
-        state = on_devices(create_state(config))
+        state = copy_to_devices(create_state(config))
         for step in range(3):
-            state, metrics = steps(state, shards([batches[step]]))
+            state, metrics = steps(state, shard_batches([batches[step]]))
         ends.append((state, metrics))
     assert_equal(*ends)
 
@@ -274,21 +274,21 @@ def test_a_run_compiles_once(small):
         lambda name, *_, **__: compiled.append(name) if "backend_compile" in name else None
     )
     steps = parallel_steps(config)
-    fresh = on_devices(create_state(config))
-    restored = on_devices(jax.device_get(fresh))
-    state, _ = steps(fresh, shards([batch_of(config, 4)]))
+    fresh = copy_to_devices(create_state(config))
+    restored = copy_to_devices(jax.device_get(fresh))
+    state, _ = steps(fresh, shard_batches([batch_of(config, 4)]))
     compiled.clear()
     for _ in range(2):
-        state, _ = steps(state, shards([batch_of(config, 4)]))
-    steps(restored, shards([batch_of(config, 4)]))
+        state, _ = steps(state, shard_batches([batch_of(config, 4)]))
+    steps(restored, shard_batches([batch_of(config, 4)]))
     assert compiled == []
     jax.monitoring.clear_event_listeners()
 
 
 def test_the_state_is_donated(small):
     config = replace(small, data=replace(small.data, batch_size=4))
-    state = on_devices(create_state(config))
-    parallel_steps(config)(state, shards([batch_of(config, 4)]))
+    state = copy_to_devices(create_state(config))
+    parallel_steps(config)(state, shard_batches([batch_of(config, 4)]))
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
 
 
@@ -350,8 +350,8 @@ def test_one_pair_is_learnt_by_heart():
     pair = {"input": image, "target": np.cos(3 * image), "index": np.int32(0)}
     batch = {name: np.stack([value] * 4) for name, value in pair.items()}
     steps, state = parallel_steps(config), create_state(config)
-    state, l1 = on_devices(state), []
+    state, l1 = copy_to_devices(state), []
     for _ in range(30):
-        state, metrics = steps(state, shards([batch] * 10))
+        state, metrics = steps(state, shard_batches([batch] * 10))
         l1 += np.asarray(metrics["loss/generator_l1"]).tolist()
     assert l1[-1] < l1[0] / 5

@@ -3,11 +3,11 @@ import json
 import pytest
 
 from pix2pix_jax.config import Config, Data, Loss, Model, preset
-from pix2pix_jax.gan.summary import as_json, as_text, describe
+from pix2pix_jax.gan.summary import describe, to_json, to_text
 
 
 def test_the_papers_networks():
-    summary = json.loads(as_json(describe(Config())))
+    summary = json.loads(to_json(describe(Config())))
     assert summary["generator"]["parameters"] == 54_413_955
     assert summary["generator"]["output_shape"] == [256, 256, 3]
     assert summary["discriminator"]["parameters"] == 2_768_705
@@ -41,7 +41,7 @@ def test_an_unconditional_discriminator_takes_the_target_alone():
 
 @pytest.mark.parametrize(("generator", "skips"), [("unet", 7), ("encoder_decoder", 0)])
 def test_the_text_shows_the_skips(generator, skips):
-    text = as_text(describe(Config(model=Model(generator=generator))))
+    text = to_text(describe(Config(model=Model(generator=generator))))
     assert text.count("skip") == skips
     assert text.count("dropout") == 3
     assert text.count("batch") == 6 + 7 + 3
@@ -50,7 +50,7 @@ def test_the_text_shows_the_skips(generator, skips):
 
 
 def test_what_is_not_as_in_the_paper_is_told():
-    assert "other than" not in as_text(describe(Config(data=Data(image_size=(128, 128)))))
+    assert "other than" not in to_text(describe(Config(data=Data(image_size=(128, 128)))))
     summary = describe(preset("tf_tutorial", Config(loss=Loss(gan="lsgan"))))
     assert summary["differences"] == {
         "model.norm_epsilon": 1e-3,
@@ -64,7 +64,7 @@ def test_what_is_not_as_in_the_paper_is_told():
         "optimizer.epsilon_hat": True,
         "optimizer.updates": "simultaneous",
     }
-    assert "loss.gan lsgan, loss.discriminator_weight 1.0" in as_text(summary)
+    assert "loss.gan lsgan, loss.discriminator_weight 1.0" in to_text(summary)
 
 
 def test_a_shallow_network_of_a_size_that_no_deep_one_takes_is_told_as_such():
@@ -85,7 +85,7 @@ def test_layers_come_in_their_order_beyond_nine():
 
 
 def test_the_last_layer_has_no_dropout():
-    text = as_text(
+    text = to_text(
         describe(Config(data=Data(image_size=(24, 24)), model=Model(discriminator="pixel")))
     )
     assert text.count("dropout") == 2

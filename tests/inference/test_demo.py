@@ -16,7 +16,7 @@ from pix2pix_jax.config import Config, Data, Model
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.data.palettes import CMP, CMP_PUBLIC
 from pix2pix_jax.gan.networks import make_generator
-from pix2pix_jax.gan.random import purpose_key
+from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.inference.demo.server import demo, example, palette_of, settings
 from pix2pix_jax.interop.import_weights import write_run
 from pix2pix_jax.models.unet import translate
@@ -115,7 +115,7 @@ def test_painting_changes_the_output(served, page):
     assert (painted[8:24, 12:36, :3] == CMP.classes["door"]).all()
     assert np.abs(first.astype(int) - second).max() > 20
     config, state, _ = served
-    keys = jax.random.fold_in(purpose_key(config, "translations"), 0)[None]
+    keys = jax.random.fold_in(stream_key(config, "translations"), 0)[None]
     image = painted[None, ..., :3] / np.float32(127.5) - 1
     expected = translate(make_generator(config), state.generator.params, image, keys)
     wanted = np.clip(np.round((np.asarray(expected[0]) + 1) * 127.5), 0, 255)

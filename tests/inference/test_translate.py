@@ -19,12 +19,12 @@ from PIL import Image
 from pix2pix_jax.config import Config, Data, Loss, Model
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.gan.networks import make_generator
-from pix2pix_jax.gan.random import purpose_key
+from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.inference import translate as translating
-from pix2pix_jax.inference.inputs import WRITTEN, find_jobs, listed
-from pix2pix_jax.inference.tiling import by_tiles, padded, ramp, starts
-from pix2pix_jax.inference.translate import How, translate_files
+from pix2pix_jax.inference.inputs import WRITTEN, find_jobs, list_inputs
+from pix2pix_jax.inference.tiling import blend_ramp, pad_centered, tile_starts, translate_tiles
+from pix2pix_jax.inference.translate import TranslateOptions, translate_files
 from pix2pix_jax.interop.import_weights import write_run
 from pix2pix_jax.reports.translation import PAGE
 
@@ -58,13 +58,13 @@ def noise(height, width, channels=3, dtype=np.uint8, seed=0):
 
 def translate(colour, source, output, **options):
     workdir, config, _ = colour
-    return translate_files(config, workdir, str(source), output, How(**options))
+    return translate_files(config, workdir, str(source), output, TranslateOptions(**options))
 
 
 def expected(colour, values, seed=0, sample=0):
     """[h, w, 3] in [-1, 1], of sides that need no padding, by the network itself."""
     _, config, params = colour
-    key = jax.random.fold_in(purpose_key(replace(config, seed=seed), "translations"), sample)
+    key = jax.random.fold_in(stream_key(replace(config, seed=seed), "translations"), sample)
     apply = jax.jit(make_generator(config).apply)
     return np.asarray(apply({"params": params}, values[None], key[None])[0])
 
@@ -441,7 +441,7 @@ def test_patterns_are_those_of_the_shell(tmp_path, pattern, found):
         root_dir=tmp_path,
         recursive=True,
     )
-    root, files = listed(f"{tmp_path}/{pattern}")
+    root, files = list_inputs(f"{tmp_path}/{pattern}")
     assert sorted(str(path.relative_to(tmp_path)) for path in files) == sorted(own) == found
 
 
@@ -450,7 +450,7 @@ def test_no_more_folders_are_read_than_a_pattern_needs(tmp_path, monkeypatch):
     (tmp_path / "a.png").touch()
     read, scandir = [], os.scandir
     monkeypatch.setattr(os, "scandir", lambda path: read.append(str(path)) or scandir(path))
-    assert len(listed(f"{tmp_path}/*.png")[1]) == 1
+    assert len(list_inputs(f"{tmp_path}/*.png")[1]) == 1
     assert read == [str(tmp_path)]
 
 
@@ -477,7 +477,7 @@ def test_an_output_that_cannot_be_written_is_named_and_the_rest_is_done(colour, 
 def test_a_full_disk_ends_it_in_one_line(colour, tmp_path, monkeypatch):
     for place in range(3):
         Image.fromarray(noise(8, 8 * place + 8)).save(tmp_path / f"{place}.png")
-    encode, count = translating.encoded, []
+    encode, count = translating.encode, []
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -486,7 +486,7 @@ def test_a_full_disk_ends_it_in_one_line(colour, tmp_path, monkeypatch):
         count.append(arguments)
         return encode(*arguments) if len(count) == 1 else full()
 
-    monkeypatch.setattr(translating, "encoded", fills)
+    monkeypatch.setattr(translating, "encode", fills)
     monkeypatch.setattr(translating, "write_page", full)
     message = refusal(lambda: translate(colour, tmp_path, tmp_path / "out"))
     assert f"{tmp_path}/out/1.png: cannot be written (No space left on device); mend" in message
@@ -576,7 +576,12 @@ def test_channels_of_the_run(tmp_path):
     Image.fromarray(RGB).save(tmp_path / "a.png")
     Image.fromarray(RGB).convert("L").save(tmp_path / "b.png")
     cv2.imwrite(str(tmp_path / "c.png"), DEEP[..., ::-1])
-    assert translate_files(config, workdir, str(tmp_path / "*.png"), tmp_path / "out", How()) == 0
+    assert (
+        translate_files(
+            config, workdir, str(tmp_path / "*.png"), tmp_path / "out", TranslateOptions()
+        )
+        == 0
+    )
     images = {path.stem: opened(path) for path in (tmp_path / "out").glob("*.png")}
     assert images["a"].mode == images["b"].mode == "RGBA"
     assert cv2.imread(str(tmp_path / "out" / "c.png"), -1).shape == (24, 40, 4)
@@ -589,28 +594,38 @@ def test_a_run_of_other_channels_than_images_have_takes_arrays(tmp_path):
     config, _ = make_run(workdir, input_channels=2, target_channels=5)
     np.save(tmp_path / "a.npy", noise(16, 16, 2))
     Image.fromarray(RGB).save(tmp_path / "b.png")
-    assert translate_files(config, workdir, str(tmp_path / "a.npy"), tmp_path / "out", How()) == 0
+    assert (
+        translate_files(
+            config, workdir, str(tmp_path / "a.npy"), tmp_path / "out", TranslateOptions()
+        )
+        == 0
+    )
     assert np.load(tmp_path / "out" / "a.npy").shape == (16, 16, 5)
     assert not (tmp_path / "out" / "a.png").exists()
-    assert translate_files(config, workdir, str(tmp_path / "b.png"), tmp_path / "out", How()) == 2
+    assert (
+        translate_files(
+            config, workdir, str(tmp_path / "b.png"), tmp_path / "out", TranslateOptions()
+        )
+        == 2
+    )
 
 
 def test_tiles_of_a_pointwise_network_leave_no_seam():
     image = np.random.default_rng(0).standard_normal((70, 45, 3)).astype(np.float32)
     for side in (16, 32, 64):
-        found = by_tiles(np.tanh, image, side)
+        found = translate_tiles(np.tanh, image, side)
         np.testing.assert_allclose(found, np.tanh(image), atol=1e-6)
 
 
 def test_tiles_cover_the_image_and_fade_into_each_other():
     for length, side in ((64, 64), (65, 64), (500, 64), (111, 16)):
-        places = starts(length, side)
+        places = tile_starts(length, side)
         assert (places[0], places[-1]) == (0, length - side)
         assert all(b - a <= side - side // 4 for a, b in zip(places, places[1:], strict=False))
-    weight = ramp(16)
+    weight = blend_ramp(16)
     np.testing.assert_allclose(weight[:5], [0.125, 0.375, 0.625, 0.875, 1])
     np.testing.assert_array_equal(weight, weight[::-1])
-    one = padded(np.ones((1, 1, 3), np.float32), 8, 8)[0]
+    one = pad_centered(np.ones((1, 1, 3), np.float32), 8, 8)[0]
     np.testing.assert_array_equal(one, np.ones((8, 8, 3)))
 
 

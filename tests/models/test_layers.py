@@ -31,31 +31,35 @@ def normal(*shape):
 @pytest.mark.parametrize("size", [(16, 16), (12, 20), (7, 9), (4, 4)])
 def test_convolution_lowerings_agree(k, stride, padding, size):
     x, kernel = normal(2, *size, 3), normal(k, k, 3, 5)
-    lowerings = [partial(products.gathered, stride=stride, padding=padding)]
-    lowerings += [partial(layers.convolution, stride=stride, padding=padding)]
+    lowerings = [partial(products.conv_im2col, stride=stride, padding=padding)]
+    lowerings += [partial(layers.conv, stride=stride, padding=padding)]
     if stride == 1:
-        lowerings += [partial(products.scattered, padding=padding)]
+        lowerings += [partial(products.conv_scatter, padding=padding)]
     if k == 4:
-        lowerings += [partial(products.minimal, stride=stride, padding=padding)]
-    natives = value_and_gradients(convolution.convolution_native, x, kernel, stride, padding)
+        lowerings += [partial(products.conv_winograd, stride=stride, padding=padding)]
+    natives = value_and_gradients(convolution.conv_native, x, kernel, stride, padding)
     for lower in lowerings:
         for found, native in zip(value_and_gradients(lower, x, kernel), natives, strict=True):
             np.testing.assert_allclose(found, native, rtol=1e-5, atol=1e-4)
 
 
-TRANSPOSED = products.transposed, products.transposed_by_tap, products.transposed_minimal
+TRANSPOSED = (
+    products.conv_transpose_matmul,
+    products.conv_transpose_per_tap,
+    products.conv_transpose_winograd,
+)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (8, 8)])
 @pytest.mark.parametrize("lower", TRANSPOSED)
 def test_transposed_lowerings_agree(size, lower):
     x, kernel = normal(2, *size, 3), normal(4, 4, 3, 5)
-    natives = value_and_gradients(convolution.transposed_native, x, kernel)
+    natives = value_and_gradients(convolution.conv_transpose_native, x, kernel)
     for found, native in zip(value_and_gradients(lower, x, kernel), natives, strict=True):
         np.testing.assert_allclose(found, native, rtol=1e-5, atol=1e-4)
 
 
-@pytest.mark.parametrize("lower", [*TRANSPOSED, convolution.transposed_native])
+@pytest.mark.parametrize("lower", [*TRANSPOSED, convolution.conv_transpose_native])
 def test_transposed_convolution_adds_the_kernel_around_each_pixel(lower):
     x, kernel = normal(1, 2, 3, 2), normal(4, 4, 2, 5)
     expected = np.zeros((1, 6, 8, 5))
@@ -66,18 +70,18 @@ def test_transposed_convolution_adds_the_kernel_around_each_pixel(lower):
     np.testing.assert_allclose(lower(x, kernel), expected[:, 1:-1, 1:-1], rtol=1e-5, atol=1e-5)
 
 
-BY_ONE = partial(convolution.convolution_native, stride=1, padding=(1, 2))
-BY_TWO = partial(convolution.convolution_native, stride=2, padding=(1, 1))
+BY_ONE = partial(convolution.conv_native, stride=1, padding=(1, 2))
+BY_TWO = partial(convolution.conv_native, stride=2, padding=(1, 1))
 
 
 @pytest.mark.parametrize(
     ("lower", "native", "kernel"),
     [
-        (partial(products.gathered, stride=1, padding=(1, 2)), BY_ONE, (24, 8)),
-        (partial(products.gathered, stride=2, padding=(1, 1)), BY_TWO, (24, 8)),
-        (partial(products.scattered, padding=(1, 2)), BY_ONE, (24, 2)),
-        (products.transposed, convolution.transposed_native, (24, 8)),
-        (products.transposed_by_tap, convolution.transposed_native, (24, 8)),
+        (partial(products.conv_im2col, stride=1, padding=(1, 2)), BY_ONE, (24, 8)),
+        (partial(products.conv_im2col, stride=2, padding=(1, 1)), BY_TWO, (24, 8)),
+        (partial(products.conv_scatter, padding=(1, 2)), BY_ONE, (24, 2)),
+        (products.conv_transpose_matmul, convolution.conv_transpose_native, (24, 8)),
+        (products.conv_transpose_per_tap, convolution.conv_transpose_native, (24, 8)),
     ],
 )
 def test_bfloat16_loses_little_more_than_by_natives(lower, native, kernel):
@@ -99,7 +103,7 @@ def test_bfloat16_loses_little_more_than_by_natives(lower, native, kernel):
 
 
 LARGE = (1, 128, 128, 64), (4, 4, 64, 128)  # x and kernel of down2
-GATHERED, MINIMAL, NATIVE = products.gathered, products.minimal, convolution.convolution_native
+GATHERED, MINIMAL, NATIVE = products.conv_im2col, products.conv_winograd, convolution.conv_native
 
 
 @pytest.mark.parametrize(
@@ -109,18 +113,18 @@ GATHERED, MINIMAL, NATIVE = products.gathered, products.minimal, convolution.con
         ((16, *LARGE[0][1:]), LARGE[1], 2, (MINIMAL, NATIVE)),
         ((1, 256, 256, 3), (4, 4, 3, 64), 2, (GATHERED, GATHERED)),  # down1
         ((1, 4, 4, 512), (4, 4, 512, 512), 2, (GATHERED, GATHERED)),  # down7
-        ((1, 31, 31, 512), (4, 4, 512, 1), 1, (products.scattered,) * 2),  # logits
+        ((1, 31, 31, 512), (4, 4, 512, 1), 1, (products.conv_scatter,) * 2),  # logits
         ((16, 256, 256, 6), (1, 1, 6, 64), 1, (GATHERED, GATHERED)),  # PixelGAN
     ],
 )
 def test_lowerings_of_the_papers_convolutions(x, kernel, stride, expected):
     padding = (0, 0) if kernel[0] == 1 else (1, 1)
     shapes = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (x, kernel))
-    found = convolution.convolution_lowerings(*shapes, stride, padding)
+    found = convolution.conv_lowerings(*shapes, stride, padding)
     assert tuple(lowering.func for lowering in found) == expected
 
 
-BY_TAP, WHOLE = products.transposed_by_tap, products.transposed
+BY_TAP, WHOLE = products.conv_transpose_per_tap, products.conv_transpose_matmul
 
 
 @pytest.mark.parametrize(
@@ -128,32 +132,33 @@ BY_TAP, WHOLE = products.transposed_by_tap, products.transposed
     [
         ((1, 1, 1, 512), 512, (BY_TAP, BY_TAP)),
         ((1, 16, 16, 1024), 256, (WHOLE, BY_TAP)),
-        ((1, 32, 32, 512), 128, (products.transposed_minimal, WHOLE)),
+        ((1, 32, 32, 512), 128, (products.conv_transpose_winograd, WHOLE)),
         ((1, 128, 128, 128), 3, (WHOLE, WHOLE)),
     ],
 )
 def test_lowerings_of_the_papers_transposed_convolutions(x, outputs, expected):
     kernel = jax.ShapeDtypeStruct((4, 4, x[-1], outputs), jnp.float32)
     assert (
-        convolution.transposed_lowerings(jax.ShapeDtypeStruct(x, jnp.float32), kernel) == expected
+        convolution.conv_transpose_lowerings(jax.ShapeDtypeStruct(x, jnp.float32), kernel)
+        == expected
     )
 
 
 def test_bfloat16_is_not_taken_apart_by_differences():
     x, kernel = (jax.ShapeDtypeStruct(shape, jnp.bfloat16) for shape in LARGE)
-    assert convolution.convolution_lowerings(x, kernel, 2, (1, 1))[0].func is GATHERED
-    assert convolution.transposed_lowerings(x, kernel)[0] is WHOLE
+    assert convolution.conv_lowerings(x, kernel, 2, (1, 1))[0].func is GATHERED
+    assert convolution.conv_transpose_lowerings(x, kernel)[0] is WHOLE
 
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_what_is_chosen_for_many_places_agrees(stride):
     x, kernel = normal(1, 48, 48, 24), normal(4, 4, 24, 32)
-    chosen = partial(layers.convolution, stride=stride, padding=(1, 1))
-    natives = value_and_gradients(convolution.convolution_native, x, kernel, stride, (1, 1))
+    chosen = partial(layers.conv, stride=stride, padding=(1, 1))
+    natives = value_and_gradients(convolution.conv_native, x, kernel, stride, (1, 1))
     for found, native in zip(value_and_gradients(chosen, x, kernel), natives, strict=True):
         np.testing.assert_allclose(found, native, rtol=1e-5, atol=1e-5 * np.abs(native).max())
-    natives = value_and_gradients(convolution.transposed_native, x, kernel)
-    chosen = value_and_gradients(layers.transposed_convolution, x, kernel)
+    natives = value_and_gradients(convolution.conv_transpose_native, x, kernel)
+    chosen = value_and_gradients(layers.conv_transpose, x, kernel)
     for found, native in zip(chosen, natives, strict=True):
         np.testing.assert_allclose(found, native, rtol=1e-5, atol=1e-5 * np.abs(native).max())
 
@@ -161,14 +166,14 @@ def test_what_is_chosen_for_many_places_agrees(stride):
 @pytest.mark.parametrize("platform", ["cpu", "gpu", "tpu"])
 def test_a_lowering_is_that_of_the_platform(platform, monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: platform)
-    assert convolution.of_platform("cpu", "gpu", "tpu", portable=False) == platform
+    assert convolution.lowering_for_platform("cpu", "gpu", "tpu", portable=False) == platform
 
 
 def test_what_is_portable_has_the_lowerings_of_all_platforms():
     x, kernel = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in LARGE)
 
     def operations(portable, platforms):
-        lower = partial(layers.convolution, stride=2, padding=(1, 1), portable=portable)
+        lower = partial(layers.conv, stride=2, padding=(1, 1), portable=portable)
         text = jax.jit(lower).trace(x, kernel).lower(lowering_platforms=platforms).as_text()
         return text.count("stablehlo.convolution"), text.count("stablehlo.dot_general")
 
@@ -180,14 +185,16 @@ def test_what_is_portable_has_the_lowerings_of_all_platforms():
 @pytest.mark.parametrize("platform", ["cpu", "gpu"])
 def test_a_norms_sums_are_of_parts_on_a_gpu(platform, monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: platform)
-    text = jax.jit(lambda x: normalization._total(x)).lower(jnp.zeros((1, 64, 64, 3))).as_text()
+    text = (
+        jax.jit(lambda x: normalization._channel_sum(x)).lower(jnp.zeros((1, 64, 64, 3))).as_text()
+    )
     assert text.count("stablehlo.reduce") == {"cpu": 1, "gpu": 2}[platform]
 
 
 def test_transposed_convolution_is_the_adjoint_of_the_convolution():
     x, y, kernel = normal(1, 8, 8, 3), normal(1, 4, 4, 5), normal(4, 4, 3, 5)
-    forward = jnp.vdot(layers.convolution(x, kernel, 2, (1, 1)), y)
-    backward = jnp.vdot(x, layers.transposed_convolution(y, kernel.swapaxes(2, 3)))
+    forward = jnp.vdot(layers.conv(x, kernel, 2, (1, 1)), y)
+    backward = jnp.vdot(x, layers.conv_transpose(y, kernel.swapaxes(2, 3)))
     np.testing.assert_allclose(forward, backward, rtol=1e-4)
 
 
@@ -247,7 +254,7 @@ def test_gradients_of_a_norm_are_those_of_its_formula(affine, images):
 def test_norm_in_bfloat16_against_double_precision(mean, spread):
     """Also of channels that hardly vary, whose variance is less than what a square can tell."""
     x = (mean + spread * normal(2, 60, 50, 3)).astype(jnp.bfloat16)
-    found = layers.normalised(x, None, None, 1e-5)
+    found = layers.normalize(x, None, None, 1e-5)
     exact = np.asarray(x, np.float64)
     exact = exact - exact.mean((1, 2), keepdims=True)
     exact /= np.sqrt(np.square(exact).mean((1, 2), keepdims=True) + 1e-5)
@@ -257,7 +264,7 @@ def test_norm_in_bfloat16_against_double_precision(mean, spread):
 def test_sums_of_parts_are_the_same():
     """As a GPU takes them, where a channel has enough values."""
     x = normal(2, 3, 16, 8, 5)
-    found, whole = normalization._sum_of_parts(x, 128), normalization._sum(x)
+    found, whole = normalization._sum_in_parts(x, 128), normalization._sum(x)
     assert found.shape == whole.shape == (2, 1, 1, 1, 5)
     np.testing.assert_allclose(found, np.asarray(x).sum((1, 2, 3), keepdims=True), atol=1e-4)
     np.testing.assert_allclose(whole, found, atol=1e-4)

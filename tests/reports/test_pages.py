@@ -10,7 +10,7 @@ from PIL import Image
 from pix2pix_jax.config.files import Sweep
 from pix2pix_jax.config.resume import identity
 from pix2pix_jax.evaluation.evaluate import write_pictures
-from pix2pix_jax.reports.evaluation import as_page
+from pix2pix_jax.reports.evaluation import render_page
 from pix2pix_jax.reports.run import write_report
 from pix2pix_jax.sweeps.results import write_results
 
@@ -63,7 +63,7 @@ def evaluation(config, folder, split="val"):
         "metrics": {"class_iou": 0.5, "l1": 0.3}, "ground_truth": {"class_iou": 0.9},
         "lab_histograms": {"output": counts, "target": counts},
     }  # fmt: skip
-    text = as_page("a run", summary, folder / "report" / f"evaluation_{split}")
+    text = render_page("a run", summary, folder / "report" / f"evaluation_{split}")
     (folder / "report" / f"evaluation_{split}.html").write_text(text, encoding="utf-8")
     (folder / f"evaluation_{split}.json").write_text(json.dumps(summary))
 

@@ -1,22 +1,13 @@
 """What can end a run is told in one line."""
 
-import signal
 from dataclasses import replace
 
-import jax
 import pytest
 from helpers.refusals import refusal
 
-from pix2pix_jax.runs import compatibility as guards
-from pix2pix_jax.errors import UsageError
 from pix2pix_jax.config.files import write_config
-from pix2pix_jax.runtime.locks import locked
-from pix2pix_jax.runtime.signals import caught_signals
-from pix2pix_jax.runs.compatibility import check_devices
-from pix2pix_jax.runs.compatibility import check_workdir
-from pix2pix_jax.runtime.memory import memory_errors
-from pix2pix_jax.runs.compatibility import norm_images
-from pix2pix_jax.runs.ownership import owned
+from pix2pix_jax.errors import UsageError
+from pix2pix_jax.runs.compatibility import check_devices, check_workdir, resolve_norm_images
 
 
 def test_a_batch_that_devices_cannot_share_is_refused():
@@ -47,19 +38,11 @@ def test_a_workdir_belongs_to_one_config(tmp_path, small):
         check_workdir(tmp_path, other)
 
 
-
-
-
-
 def test_checkpoints_without_a_config_are_refused(tmp_path, small):
     (tmp_path / "checkpoints").mkdir()
     check_workdir(tmp_path, small)
     (tmp_path / "checkpoints" / "5").mkdir()
     assert refusal(check_workdir, tmp_path, small).startswith(f"{tmp_path}/config.json: is missing")
-
-
-
-
 
 
 def test_images_that_share_a_norm_stay_as_many(tmp_path, small):
@@ -69,11 +52,11 @@ def test_images_that_share_a_norm_stay_as_many(tmp_path, small):
         data = replace(small.data, batch_size=batch_size)
         return replace(small, data=data, model=replace(small.model, norm_images=images))
 
-    assert norm_images(of(8), tmp_path) == 2
-    assert norm_images(of(8, 1), tmp_path) == 1
+    assert resolve_norm_images(of(8), tmp_path) == 2
+    assert resolve_norm_images(of(8, 1), tmp_path) == 1
     write_config(of(8, 1), tmp_path / "config.json")
-    assert norm_images(of(8), tmp_path) == 1
-    assert "another model.norm_images, 1" in refusal(norm_images, of(8, 2), tmp_path)
+    assert resolve_norm_images(of(8), tmp_path) == 1
+    assert "another model.norm_images, 1" in refusal(resolve_norm_images, of(8, 2), tmp_path)
     expected = "4 images share .* each of 4 devices would hold 2; use no more devices than 2"
     with pytest.raises(UsageError, match=expected):
-        norm_images(of(8, 4), tmp_path / "new")
+        resolve_norm_images(of(8, 4), tmp_path / "new")

@@ -63,10 +63,10 @@ def test_memory_is_kept_for_one_device_of_a_cpu(
     called = []
     monkeypatch.chdir(tmp_path)
     (tmp_path / "flags.txt").write_text(f"{backend.FORCED}=3")
-    monkeypatch.setattr(backend, "keep_memory", lambda: called.append("memory"))
+    monkeypatch.setattr(backend, "keep_freed_memory", lambda: called.append("memory"))
     monkeypatch.setattr(jax, "devices", lambda: called.append("devices"))
     monkeypatch.setattr(backend, "expected_platform", lambda: platform)
-    monkeypatch.setattr(backend, "set_flags", lambda platform: None)
+    monkeypatch.setattr(backend, "set_xla_flags", lambda platform: None)
     monkeypatch.setenv("XLA_FLAGS", flags)
     told = SimpleNamespace(jax_num_cpu_devices=given, jax_compilation_cache_dir="compiled")
     monkeypatch.setattr(jax, "config", told)
@@ -77,12 +77,12 @@ def test_memory_is_kept_for_one_device_of_a_cpu(
 def test_flags_of_the_user_come_after_ours(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_enable_triton_gemm=true")
     for _ in range(2):  # the second time, all of it is there
-        backend.set_flags("gpu")
+        backend.set_xla_flags("gpu")
         ours = "--xla_gpu_enable_triton_gemm=false"
         assert os.environ["XLA_FLAGS"] == f"{ours} --xla_gpu_enable_triton_gemm=true"
     for given, platform in (("flags.txt", "cpu"), ("--xla_dump_to=dump", "tpu")):
         monkeypatch.setenv("XLA_FLAGS", given)
-        backend.set_flags(platform)
+        backend.set_xla_flags(platform)
         assert os.environ["XLA_FLAGS"] == given
 
 

@@ -7,28 +7,31 @@ from pathlib import Path
 
 import pytest
 
-from pix2pix_jax.runtime.files import whole, whole_folder, write_whole
-from pix2pix_jax.runtime.locks import locked
+from pix2pix_jax.runtime.files import atomic_file, atomic_folder, write_atomically
+from pix2pix_jax.runtime.locks import folder_lock
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "deep" / "page.html"
-    write_whole(path, "old")
+    write_atomically(path, "old")
     monkeypatch.setattr("pathlib.Path.rename", lambda *_: 1 / 0)  # the machine goes away before it
     with pytest.raises(ZeroDivisionError):
-        write_whole(path, "new")
+        write_atomically(path, "new")
     assert path.read_text() == "old"
     monkeypatch.undo()
-    write_whole(path, "new")
+    write_atomically(path, "new")
     assert path.read_text() == "new"
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_an_error_names_the_file_that_was_asked_for(tmp_path):
-    with pytest.raises(OSError, match="too long") as caught, whole(tmp_path / ("a" * 300)) as new:
+    with (
+        pytest.raises(OSError, match="too long") as caught,
+        atomic_file(tmp_path / ("a" * 300)) as new,
+    ):
         new.touch()
     assert caught.value.filename == f"{tmp_path}/{'a' * 300}"
-    with pytest.raises(FileNotFoundError) as caught, whole(tmp_path / "a"):
+    with pytest.raises(FileNotFoundError) as caught, atomic_file(tmp_path / "a"):
         (tmp_path / "b").read_text()
     assert caught.value.filename == f"{tmp_path}/b"
     assert list(tmp_path.iterdir()) == []
@@ -40,7 +43,7 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch, place):
     folder = tmp_path / "pictures"
 
     def write(content):
-        with whole_folder(folder) as new:
+        with atomic_folder(folder) as new:
             (new / "a.png").write_text(content)
 
     def stopped(path, target):
@@ -67,7 +70,7 @@ def test_a_folder_killed_between_its_renames_comes_back(tmp_path):
     for which in ("old", "new"):
         (tmp_path / f".pictures.{which}").mkdir()
         (tmp_path / f".pictures.{which}" / "a.png").write_text(which)
-    with pytest.raises(KeyError), whole_folder(folder):
+    with pytest.raises(KeyError), atomic_folder(folder):
         raise KeyError
     assert (folder / "a.png").read_text() == "old"
     assert list(tmp_path.iterdir()) == [folder]
@@ -78,11 +81,11 @@ def test_a_folder_has_one_owner_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr("builtins.print", lambda *_, **__: waiting.set())
 
     def second():
-        with locked(tmp_path, wait=True) as alone:
+        with folder_lock(tmp_path, wait=True) as alone:
             order.append(("second", alone))
 
-    with locked(tmp_path, wait=False) as alone:
-        with pytest.raises(BlockingIOError), locked(tmp_path, wait=False):
+    with folder_lock(tmp_path, wait=False) as alone:
+        with pytest.raises(BlockingIOError), folder_lock(tmp_path, wait=False):
             pass
         thread = threading.Thread(target=second)
         thread.start()
@@ -98,7 +101,7 @@ def test_a_disk_without_locks_is_used_without(tmp_path, monkeypatch, number):
         raise OSError(number, "not on this disk")
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    with locked(tmp_path, wait=True) as alone:
+    with folder_lock(tmp_path, wait=True) as alone:
         assert not alone
-    with pytest.raises(KeyError), locked(tmp_path, wait=True):
+    with pytest.raises(KeyError), folder_lock(tmp_path, wait=True):
         raise KeyError  # what the block raises is its own

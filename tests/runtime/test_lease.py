@@ -7,7 +7,7 @@ import time
 import pytest
 
 from pix2pix_jax.runtime import lease
-from pix2pix_jax.runtime.lease import leased
+from pix2pix_jax.runtime.lease import folder_lease
 
 
 @pytest.fixture(autouse=True)
@@ -21,11 +21,11 @@ def elsewhere(monkeypatch):
 
 
 def test_one_that_is_at_work_elsewhere_keeps_the_folder(tmp_path, monkeypatch, capsys):
-    with leased(tmp_path, flocked=True):
+    with folder_lease(tmp_path, flocked=True):
         elsewhere(monkeypatch)
         for _ in range(2):
             with pytest.raises(BlockingIOError, match="process [0-9]+ on .* is at work"):
-                leased(tmp_path, flocked=True).__enter__()
+                folder_lease(tmp_path, flocked=True).__enter__()
     assert "watching for 0.5 s whether process" in capsys.readouterr().out
     assert not (tmp_path / ".lease").exists()
 
@@ -45,24 +45,24 @@ def dead(folder):
 def test_one_that_died_elsewhere_is_watched_and_followed(tmp_path, monkeypatch, capsys):
     dead(tmp_path)
     elsewhere(monkeypatch)
-    with leased(tmp_path, flocked=True):
+    with folder_lease(tmp_path, flocked=True):
         assert "watching" in capsys.readouterr().out
 
 
 def test_one_that_died_on_this_host_is_followed_at_once(tmp_path, capsys):
     """As its lock is gone with it; on a disk without locks it has to be watched, too."""
     dead(tmp_path)
-    with leased(tmp_path, flocked=True):
+    with folder_lease(tmp_path, flocked=True):
         assert capsys.readouterr().out == ""
     dead(tmp_path)
-    with leased(tmp_path, flocked=False):
+    with folder_lease(tmp_path, flocked=False):
         assert "watching" in capsys.readouterr().out
 
 
 def test_one_that_was_taken_for_dead_ends(tmp_path, monkeypatch, capsys):
     ended = []
     monkeypatch.setattr("os._exit", ended.append)
-    with leased(tmp_path, flocked=True):
+    with folder_lease(tmp_path, flocked=True):
         (tmp_path / ".lease").write_text('{"name": "b", "named": "process 2 on b"}')
         until = time.monotonic() + 10
         while not ended and time.monotonic() < until:
@@ -74,7 +74,7 @@ def test_one_that_was_taken_for_dead_ends(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"{}"])
 def test_half_a_lease_holds_nothing(tmp_path, capsys, content):
     (tmp_path / ".lease").write_bytes(content)
-    with leased(tmp_path, flocked=False):
+    with folder_lease(tmp_path, flocked=False):
         assert capsys.readouterr().out == ""  # nobody was watched
 
 
@@ -83,7 +83,7 @@ def test_of_two_that_come_at_once_one_stays(tmp_path, monkeypatch):
     other = '{"name": "b", "named": "process 2 on b"}'
     monkeypatch.setattr("time.sleep", lambda _: (tmp_path / ".lease").write_text(other))
     with pytest.raises(BlockingIOError, match="process 2 on b is at work"):
-        leased(tmp_path, flocked=False).__enter__()
+        folder_lease(tmp_path, flocked=False).__enter__()
     assert (tmp_path / ".lease").read_text() == other
 
 
@@ -92,5 +92,5 @@ def test_a_lease_that_cannot_be_read_is_not_taken(tmp_path):
         raise OSError("the line is cut")
 
     with pytest.raises(OSError, match="the line is cut"):
-        leased(tmp_path, False, read).__enter__()
+        folder_lease(tmp_path, False, read).__enter__()
     assert not (tmp_path / ".lease").exists()

@@ -4,12 +4,12 @@ import jax
 import pytest
 
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runtime.memory import memory_errors
+from pix2pix_jax.runtime.memory import explain_out_of_memory
 
 
 def test_no_memory_left_is_told_with_what_to_make_smaller():
     expected = "data.batch_size, .* memory of cpu .RESOURCE_EXHAUSTED: 9 bytes.$"
-    with pytest.raises(UsageError, match=expected), memory_errors():
+    with pytest.raises(UsageError, match=expected), explain_out_of_memory():
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 9 bytes\nmore of it")
-    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"), memory_errors():
+    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"), explain_out_of_memory():
         raise jax.errors.JaxRuntimeError("INTERNAL: a bug")

@@ -16,14 +16,14 @@ from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.gan.step import make_train_step
 from pix2pix_jax.gan.summary import describe, operations
 from pix2pix_jax.sweeps import plan as plan_module
-from pix2pix_jax.sweeps.plan import as_text, duration
+from pix2pix_jax.sweeps.plan import format_duration, to_text
 from pix2pix_jax.sweeps.results import FAILED
 
 
 @pytest.mark.slow
 def test_the_plan_is_listed_with_what_it_will_train(plan, tmp_path):
     """Parameters as `describe` counts them; no folder is made."""
-    lines = as_text(plan, tmp_path / "none", "val").splitlines()
+    lines = to_text(plan, tmp_path / "none", "val").splitlines()
     assert [line.split()[:2] for line in lines[2:6]] == [[str(i), VARIANTS[i]] for i in range(4)]
     for line, (_, config) in zip(lines[2:6], plan.variants, strict=True):
         networks = describe(resolve(config))
@@ -43,11 +43,11 @@ def test_the_plan_knows_how_far_variants_are(plan, tmp_path):
     lines = [{"step": step, "images_per_second": rate} for step, rate in rates.items()]
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (tmp_path / VARIANTS[1] / "metrics.jsonl").write_text(text)
-    lines = as_text(plan, tmp_path, "val").splitlines()
+    lines = to_text(plan, tmp_path, "val").splitlines()
     assert lines[2].endswith(" 0 s  evaluated")
     assert lines[3].endswith(" 8 s  at step 4")  # four more at two seconds each
     (tmp_path / VARIANTS[1] / FAILED).write_text("out of memory")
-    lines = as_text(plan, tmp_path, "val").splitlines()
+    lines = to_text(plan, tmp_path, "val").splitlines()
     assert lines[3].endswith(" 8 s  failed, at step 4")
 
 
@@ -57,12 +57,12 @@ def test_times_are_guessed_from_a_step_of_the_generator(plan, tmp_path, monkeypa
     name, config = plan.variants[0]
     l1 = replace(config, loss=Loss(gan="none"))
     variants = [(name, config), ("l1", l1)]
-    lines = as_text(plan._replace(variants=variants), tmp_path, "val").splitlines()
+    lines = to_text(plan._replace(variants=variants), tmp_path, "val").splitlines()
     generator, discriminator = operations(describe(config))
     both = 800 * (1 + discriminator / generator)
-    assert lines[2].endswith(duration(both))
+    assert lines[2].endswith(format_duration(both))
     assert lines[3].endswith(" 13 min")
-    assert lines[4].startswith(f"about {duration(both + 800)} of training left")
+    assert lines[4].startswith(f"about {format_duration(both + 800)} of training left")
 
 
 def test_the_generators_step_is_timed_once_for_all_discriminators(plan, monkeypatch):
@@ -83,8 +83,8 @@ def test_arithmetic_is_what_the_compiler_counts(small, gan, monkeypatch):
 
     Of the convolutions by definition; there are some that need fewer multiplications.
     """
-    monkeypatch.setattr("pix2pix_jax.models.convolution.FEWEST_MINIMAL", math.inf)
-    monkeypatch.setattr("pix2pix_jax.models.convolution.FEWEST_MINIMAL_TRANSPOSED", math.inf)
+    monkeypatch.setattr("pix2pix_jax.models.convolution.WINOGRAD_MIN_PIXELS", math.inf)
+    monkeypatch.setattr("pix2pix_jax.models.convolution.TRANSPOSE_WINOGRAD_MIN_PIXELS", math.inf)
     model = replace(small.model, features=64, discriminator_features=64)
     data = replace(small.data, image_size=(128, 128), load_size=(128, 128))
     config = replace(small, data=data, model=model, loss=Loss(gan=gan))
@@ -106,4 +106,4 @@ def test_arithmetic_is_what_the_compiler_counts(small, gan, monkeypatch):
      (200_000, "2 d 7 h")],
 )  # fmt: skip
 def test_durations_are_told_as_people_do(seconds, expected):
-    assert duration(seconds) == expected
+    assert format_duration(seconds) == expected

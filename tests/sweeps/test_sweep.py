@@ -17,9 +17,9 @@ from pix2pix_jax.config.files import write_config
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation import evaluate as evaluate_module
-from pix2pix_jax.runs.ownership import Occupied
+from pix2pix_jax.runs.ownership import WorkdirBusy
 from pix2pix_jax.sweeps import sweep as sweep_module
-from pix2pix_jax.sweeps.plan import as_text
+from pix2pix_jax.sweeps.plan import to_text
 from pix2pix_jax.sweeps.results import FAILED
 from pix2pix_jax.sweeps.sweep import sweep
 
@@ -56,13 +56,13 @@ def calls(monkeypatch):
         "evaluate": evaluate,
         "prepare": lambda data: DATASET,
         "open_split": open_split,
-        "why_unread": lambda data, dataset: "" if data.name != "folder" else "no palette",
+        "why_no_classes": lambda data, dataset: "" if data.name != "folder" else "no palette",
     }.items():
         monkeypatch.setattr(sweep_module, name, stub)
-    monkeypatch.setattr(evaluate_module, "pairs_of", lambda dataset, split: seen["pairs"])
+    monkeypatch.setattr(evaluate_module, "pairs_fingerprint", lambda dataset, split: seen["pairs"])
     monkeypatch.setattr(
         evaluate_module,
-        "judge_name",
+        "class_reader_name",
         lambda data, dataset: seen["judge"] if data.name != "folder" else None,
     )
     return seen
@@ -135,7 +135,7 @@ def test_a_change_that_no_run_can_take_costs_no_table(plan, calls, tmp_path):
     other = plan._replace(variants=changed)
     for call in ((sweep, other, tmp_path, None, "val"), (sweep, other, tmp_path, 3, "val")):
         assert "little/seed0/config.json: is of a run with another loss.l1_weight" in refusal(*call)
-    assert "another loss.l1_weight" in refusal(as_text, other, tmp_path, "val")
+    assert "another loss.l1_weight" in refusal(to_text, other, tmp_path, "val")
     assert (tmp_path / "results.md").read_bytes() == before
     assert calls["trained"] == VARIANTS
 
@@ -176,11 +176,11 @@ def test_a_config_json_that_is_none_fails_its_variant_alone(plan, calls, tmp_pat
     calls["bad"] = {VARIANTS[1]: UsageError("config.json: invalid")}
     assert "1 of 4 variants failed" in refusal(sweep, plan, tmp_path, None, "val")
     assert calls["trained"] == VARIANTS
-    assert len(as_text(plan, tmp_path, "val").splitlines()) == 7
+    assert len(to_text(plan, tmp_path, "val").splitlines()) == 7
 
 
 def test_a_variant_that_another_process_trains_has_not_failed(plan, calls, tmp_path):
-    calls["bad"] = {VARIANTS[0]: Occupied("another process trains in it")}
+    calls["bad"] = {VARIANTS[0]: WorkdirBusy("another process trains in it")}
     assert sweep(plan, tmp_path, None, "val") == 0
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]
     assert (rows[0]["missing"], rows[0]["failed"]) == ([VARIANTS[0]], {})
@@ -193,7 +193,7 @@ def test_an_evaluation_that_is_none_is_made_anew(plan, calls, tmp_path, content)
     name, config = plan.variants[0]
     evaluated(config, tmp_path / name, "val", 0.5)
     (tmp_path / name / "evaluation_val.json").write_bytes(content)
-    assert "evaluated" not in as_text(plan, tmp_path, "val")
+    assert "evaluated" not in to_text(plan, tmp_path, "val")
     sweep(plan, tmp_path, None, "val")
     assert calls["trained"] == VARIANTS
 
@@ -279,7 +279,7 @@ def test_a_variant_that_cannot_be_built_is_told_as_failed(plan, calls, tmp_path)
     bad = replace(config, data=replace(config.data, image_size=(30, 30), load_size=None))
     plan = plan._replace(variants=[(name, bad), *plan.variants[1:]])
     assert "little/seed0" in refusal(sweep, plan, tmp_path, None, "val")
-    assert "cannot be built: data.image_size: 30x30" in as_text(plan, tmp_path, "val")
+    assert "cannot be built: data.image_size: 30x30" in to_text(plan, tmp_path, "val")
 
 
 def test_a_signal_stops_the_sweep(plan, calls, tmp_path):

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from pix2pix_jax.config import Config
-from pix2pix_jax.reports.run import curve, unit, write_report
+from pix2pix_jax.reports.run import curve_svg, metric_unit, write_report
 from pix2pix_jax.runs.metrics_log import read_metrics, rewind
 from pix2pix_jax.runtime.retry_queue import open_outbox
 from pix2pix_jax.training.metric_writer import open_writer
@@ -138,14 +138,14 @@ def test_curves_are_smoothed_from_their_first_points(monkeypatch):
     drawn = []
     monkeypatch.setattr(Axes, "plot", lambda axes, steps, values, **style: drawn.append(values))
     lines = [{"step": s, "loss/generator_l1": v} for s, v in enumerate((0.9, 0.1, 0.2), 1)]
-    curve("loss/generator_l1", lines)
+    curve_svg("loss/generator_l1", lines)
     np.testing.assert_allclose(drawn[1], [0.9, 0.5, 0.4])
     drawn.clear()
     lines = [{"step": s, "loss/generator_l1": float(s == 100)} for s in range(1, 101)]
-    curve("loss/generator_l1", lines)
+    curve_svg("loss/generator_l1", lines)
     np.testing.assert_allclose(drawn[1][-1], 0.15)
     drawn.clear()
-    curve("validation/l1", [{"step": s, "validation/l1": v} for s, v in enumerate((3, 1), 1)])
+    curve_svg("validation/l1", [{"step": s, "validation/l1": v} for s, v in enumerate((3, 1), 1)])
     np.testing.assert_allclose(drawn[1], [3, 1])
 
 
@@ -157,7 +157,7 @@ def test_curves_are_smoothed_from_their_first_points(monkeypatch):
      ("loss/discriminator", "mean over patches"), ("gradient/generator", "norm")],
 )  # fmt: skip
 def test_every_curve_has_its_unit(name, expected):
-    assert unit(name) == expected
+    assert metric_unit(name) == expected
 
 
 def test_the_report_shows_curves_samples_and_config(tmp_path):

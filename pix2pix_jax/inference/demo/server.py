@@ -22,12 +22,12 @@ from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.image_files import (
     MODES,
-    as_png,
+    convert_channels,
     decode,
+    encode_png,
     resize,
     to_float,
     to_image,
-    with_channels,
 )
 from pix2pix_jax.data.palettes import CMP, CMP_PUBLIC, PALETTES, Palette, nearest_class
 from pix2pix_jax.data.synthetic.paint import draw_facade
@@ -86,9 +86,9 @@ def demo(
     palette, told = palette_of(config), json.dumps(asdict(settings(config, workdir, step))).encode()
     answers = {
         "/settings": lambda _, __: told,
-        "/input": lambda body, _: as_png(as_input(config, body)),
-        "/example": lambda _, number: as_png(example(config, palette, number)),
-        "/translate": lambda body, sample: as_png(
+        "/input": lambda body, _: encode_png(as_input(config, body)),
+        "/example": lambda _, number: encode_png(example(config, palette, number)),
+        "/translate": lambda body, sample: encode_png(
             to_image(run(to_float(as_input(config, body))[None], sample)[0])
         ),
     }
@@ -157,7 +157,7 @@ def example(config: Config, palette: Palette | None, number: int) -> Image.Image
 def as_input(config: Config, body: bytes) -> Image.Image:
     """An image file as the network takes it, scaled as in training."""
     data = config.data
-    image = with_channels(decode(body, "this picture"), data.input_channels)
+    image = convert_channels(decode(body, "this picture"), data.input_channels)
     return resize(image, data.image_size[::-1])
 
 
