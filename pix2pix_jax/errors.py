@@ -1,7 +1,7 @@
 """The one exception that a user can act on, and the text of everyone else's."""
 
 
-class UsageError(ValueError):
+class UsageError(Exception):
     """What the user can mend, in one line that names the file or field: exit status 2."""
 
     def __init__(self, message: str):

@@ -28,6 +28,7 @@ from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.reports.benchmark import format_result, parts_text, report, steps_text
 from pix2pix_jax.runs.compatibility import check_folder
+from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.backend import cpu_info
 from pix2pix_jax.runtime.console import plural, say
 from pix2pix_jax.runtime.files import write_atomically
@@ -62,7 +63,9 @@ SWEEPS = {
 }
 
 
-def benchmark(config: Config, workdir: Path, peers: Sequence[str], sweep: str, rounds: int) -> int:
+def benchmark(
+    config: Config, workdir: Workdir, peers: Sequence[str], sweep: str, rounds: int
+) -> int:
     """Writes benchmark.json and report/benchmark.html, and prints a table.
 
     Args:
@@ -81,7 +84,7 @@ def benchmark(config: Config, workdir: Path, peers: Sequence[str], sweep: str, r
     if len(makers) > 1:
         check_plain(config)
     check_folder(workdir)
-    (workdir / "report").mkdir(parents=True, exist_ok=True)  # or it would fail at the end
+    workdir.report.mkdir(parents=True, exist_ok=True)  # or it would fail at the end
     libraries = versions(["jax", *(name for peer in peers for name in LIBRARIES[peer])])
     say(f"timing {', '.join(makers)} in {plural(rounds, 'turn')}, after a first step of each")
     with worker_environment(devices_of(makers)) as environment:
@@ -113,14 +116,14 @@ def benchmark(config: Config, workdir: Path, peers: Sequence[str], sweep: str, r
         for point in run_sweep(config, sweep, makers, rounds, found):
             points.append(point)
             write(results, workdir)
-    say(f"{workdir}/benchmark.json has all numbers, {workdir}/report/benchmark.html shows them")
+    say(f"{workdir.benchmark_file} has all numbers, {workdir.benchmark_page} shows them")
     return 0
 
 
-def write(results: dict[str, Any], workdir: Path) -> None:
+def write(results: dict[str, Any], workdir: Workdir) -> None:
     """All that was found, as JSON and as a page."""
-    write_atomically(workdir / "benchmark.json", json.dumps(results, indent=2) + "\n")
-    write_atomically(workdir / "report" / "benchmark.html", report(results))
+    write_atomically(workdir.benchmark_file, json.dumps(results, indent=2) + "\n")
+    write_atomically(workdir.benchmark_page, report(results))
 
 
 def implementations(peers: Iterable[str]) -> dict[str, WorkerTarget]:

@@ -148,10 +148,10 @@ def compare(
 
     def measure(name: str) -> None:
         whole = found[name].pop("steps")
-        steps[name] = whole * max(1, math.ceil(seconds / workers[name].asked(whole) / whole))
+        steps[name] = whole * max(1, math.ceil(seconds / workers[name].ask(whole) / whole))
 
     def take_turn(name: str) -> None:
-        turns[name].append(workers[name].asked(steps[name]))
+        turns[name].append(workers[name].ask(steps[name]))
 
     def finish(name: str) -> None:
         low, middle, high = quartiles(turns[name])
@@ -160,7 +160,7 @@ def compare(
             "quartiles": [low, high],
             "turns": turns[name],
             "images_per_second": config.data.batch_size / middle,
-            "peak_memory_mib": round(workers[name].asked(None) / 2**20),
+            "peak_memory_mib": round(workers[name].ask(None) / 2**20),
         }
 
     with ExitStack() as stack:

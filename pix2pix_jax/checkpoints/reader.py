@@ -15,6 +15,7 @@ from pix2pix_jax.config.metrics import goodness
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError, reason_of
 from pix2pix_jax.gan.state import TrainState, create_state
+from pix2pix_jax.runs.workdir import Workdir
 
 Tree = Any
 IMPORTED = "imported"  # in place of the fingerprint of pairs, which are not known
@@ -87,14 +88,14 @@ def empty_like(template: Tree) -> Tree:
     return jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), template)
 
 
-def saved_steps(workdir: Path) -> list[int]:
+def saved_steps(workdir: Workdir) -> list[int]:
     """The steps that a run has checkpoints of, in order."""
-    names = (path.name for path in (workdir / "checkpoints").glob("*"))
+    names = (path.name for path in workdir.checkpoints.glob("*"))
     return sorted(int(name) for name in names if name.isdecimal())
 
 
 def read_network(
-    workdir: Path,
+    workdir: Workdir,
     config: Config,
     step: int | Literal["best", "newest"],
     network: Literal["generator", "discriminator"] = "generator",
@@ -113,7 +114,7 @@ def read_network(
     Raises:
       UsageError: no checkpoints, not this one, none evaluated, or one that is not what was saved.
     """
-    directory, steps = (workdir / "checkpoints").absolute(), saved_steps(workdir)
+    directory, steps = workdir.checkpoints.absolute(), saved_steps(workdir)
     if not steps:
         raise UsageError(f"{directory}: holds no checkpoints; train writes the first one")
     if step == "best":
@@ -141,25 +142,24 @@ def read_network(
     return step, params, origin["data"]
 
 
-def best_step(workdir: Path, metric: str) -> int | None:
+def best_step(workdir: Workdir, metric: str) -> int | None:
     """Of the checkpoints that were evaluated, the best by a metric; None where none was."""
     scores = _scores(workdir)
     known = [step for step in scores if metric in scores[step]]
     return max(known, key=lambda step: (goodness(metric, scores[step]), step), default=None)
 
 
-def _why_none_is_best(workdir: Path, metric: str) -> str:
+def _why_none_is_best(workdir: Workdir, metric: str) -> str:
     measured = sorted({name for scores in _scores(workdir).values() for name in scores})
-    return f"--step: best by {metric} is not known in {workdir / 'checkpoints'}: " + (
+    return f"--step: best by {metric} is not known in {workdir.checkpoints}: " + (
         f"measured were {', '.join(measured)}; give one as --config.train.best_metric"
         if measured
         else "none was evaluated while it trained; set --config.train.evaluate_every then"
     )
 
 
-def _scores(workdir: Path) -> dict[int, dict[str, float]]:
-    directory = workdir / "checkpoints"
-    return {step: read_scores(directory / str(step)) for step in saved_steps(workdir)}
+def _scores(workdir: Workdir) -> dict[int, dict[str, float]]:
+    return {step: read_scores(workdir.checkpoint(step)) for step in saved_steps(workdir)}
 
 
 def read_scores(checkpoint: Path) -> dict[str, float]:

@@ -4,7 +4,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import orbax.checkpoint as ocp
 
@@ -13,6 +12,7 @@ from pix2pix_jax.checkpoints.reader import saved_steps
 from pix2pix_jax.config.schema import Train
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import TrainState
+from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import print_above_bar
 
 PAUSE = 10  # seconds after which the last save of a run, when it failed, is tried again
@@ -20,7 +20,7 @@ PAUSE = 10  # seconds after which the last save of a run, when it failed, is tri
 
 @contextmanager
 def open_saver(
-    workdir: Path, options: Train
+    workdir: Workdir, options: Train
 ) -> Iterator[tuple[Callable[..., None], Callable[..., None]]]:
     """Opens the checkpoints of a run for writing; what is being written at the end is waited for.
 
@@ -53,13 +53,13 @@ def open_saver(
             newest = max(saved_steps(workdir), default=0)
             if newest == step:
                 print_above_bar(
-                    f"{workdir}/checkpoints: step {step} is saved, but what is no longer to be "
+                    f"{workdir.checkpoints}: step {step} is saved, but what is no longer to be "
                     f"kept could not be removed ({error.reason})",
                     sys.stderr,
                 )
                 return True
             failed += 1
-            text = f"{workdir}/checkpoints: step {step} is NOT SAVED ({error.reason}), "
+            text = f"{workdir.checkpoints}: step {step} is NOT SAVED ({error.reason}), "
             if failed >= options.max_failed_saves:
                 raise UsageError(
                     f"{text} {failed} failed in a row; make room there, then the same command goes "

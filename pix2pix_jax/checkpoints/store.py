@@ -31,6 +31,7 @@ from pix2pix_jax.checkpoints.reader import (
 from pix2pix_jax.config.metrics import goodness
 from pix2pix_jax.errors import UsageError, reason_of
 from pix2pix_jax.gan.state import NetworkState, TrainState
+from pix2pix_jax.runs.workdir import Workdir
 
 Totals = dict[str, float]  # sums of metrics since they were last logged, and over how many `steps`
 ITEMS = ("generator", "discriminator", "optimizer")
@@ -39,16 +40,16 @@ ITEMS = ("generator", "discriminator", "optimizer")
 class SaveFailed(UsageError):
     """A checkpoint could not be written; those before it are as they were."""
 
-    def __init__(self, workdir: Path, reason: str):
+    def __init__(self, workdir: Workdir, reason: str):
         self.reason = reason
         super().__init__(
-            f"{workdir}/checkpoints: a checkpoint could not be written ({reason}); make room "
+            f"{workdir.checkpoints}: a checkpoint could not be written ({reason}); make room "
             "there, then the same command goes on from the one before"
         )
 
 
 @contextmanager
-def open_checkpoints(workdir: Path, keep: int, best: str) -> Iterator[ocp.CheckpointManager]:
+def open_checkpoints(workdir: Workdir, keep: int, best: str) -> Iterator[ocp.CheckpointManager]:
     """The checkpoints of a run for the `with` block, whose end waits for the last save.
 
     Args:
@@ -65,7 +66,7 @@ def open_checkpoints(workdir: Path, keep: int, best: str) -> Iterator[ocp.Checkp
             manager.close()
 
 
-def make_manager(workdir: Path, keep: int, best: str) -> ocp.CheckpointManager:
+def make_manager(workdir: Workdir, keep: int, best: str) -> ocp.CheckpointManager:
     """Orbax's view of the checkpoints of a run, which has to be closed.
 
     The newest `keep` stay, and of those evaluated the best.
@@ -102,7 +103,7 @@ def make_manager(workdir: Path, keep: int, best: str) -> ocp.CheckpointManager:
         handlers.add(name, ocp.args.StandardSave, handler)
         handlers.add(name, ocp.args.StandardRestore, handler)
     handlers.add("origin", ocp.args.JsonSave, ocp.JsonCheckpointHandler(**alone))
-    directory = (workdir / "checkpoints").absolute()
+    directory = workdir.checkpoints.absolute()
     directory.mkdir(parents=True, exist_ok=True)
     for path in directory.glob("*/metrics"):
         try:
@@ -145,7 +146,7 @@ def save(
     origin |= {"data": data, "totals": totals, "scores": scores}
     args = {name: ocp.args.StandardSave(items[name]) for name in ITEMS}
     args["origin"] = ocp.args.JsonSave(add_hash(origin))
-    with write_errors(Path(manager.directory).parent):
+    with write_errors(Workdir(Path(manager.directory).parent)):
         saved = manager.save(step, args=ocp.args.Composite(**args), metrics=scores or None)
     if not saved:  # Orbax passes over a step that is not newer than all others, and says nothing
         raise UsageError(f"{manager.directory}: step {step} was not saved; is it there already?")
@@ -178,7 +179,7 @@ def restore_newest(
             continue
         for bad, reason in rejected.items():
             directory = Path(manager.directory)
-            aside = _move_aside(directory / str(bad), str(bad), directory.parent)
+            aside = _move_aside(directory / str(bad), str(bad), Workdir(directory.parent))
             print(f"checkpoint {bad} rejected ({reason}), moved to {aside}", file=sys.stderr)
         manager.reload()  # or the steps moved aside could not be saved again
         return restored
@@ -191,14 +192,14 @@ def restore_newest(
     return None
 
 
-def remove_unfinished(workdir: Path) -> None:
+def remove_unfinished(workdir: Workdir) -> None:
     """Removes what a failed save has left, and takes room that others may need."""
-    for path in (workdir / "checkpoints").glob("*.orbax-checkpoint-tmp*"):
+    for path in workdir.checkpoints.glob("*.orbax-checkpoint-tmp*"):
         shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager
-def write_errors(workdir: Path) -> Iterator[None]:
+def write_errors(workdir: Workdir) -> Iterator[None]:
     """Orbax writes in the background and raises what befell in its next call, in many kinds."""
     try:
         yield
@@ -235,9 +236,9 @@ def _restore(
     return state, origin["totals"]
 
 
-def _move_aside(path: Path, name: str, workdir: Path) -> Path:
+def _move_aside(path: Path, name: str, workdir: Workdir) -> Path:
     """To rejected/ in the workdir: nothing is ever deleted."""
-    aside = workdir / "rejected"
+    aside = workdir.rejected
     aside.mkdir(exist_ok=True)
     free = (aside / f"{name}-{number}" for number in itertools.count())
     return path.rename(next(place for place in free if not place.exists()))

@@ -19,16 +19,13 @@ from PIL import Image
 
 from pix2pix_jax.config.schema import Data
 from pix2pix_jax.data.archives import unpack
+from pix2pix_jax.data.data_dir import INFO, DataDir
 from pix2pix_jax.data.image_files import encode_png, read_bytes, split_pair
 from pix2pix_jax.data.sources import Pair, display_name, download, find_pairs, walk
 from pix2pix_jax.data.synthetic.paint import draw_facade
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runtime.bucket import download_folder, upload_folder
-from pix2pix_jax.runtime.files import local
 from pix2pix_jax.runtime.locks import folder_lock
 
-INFO = "dataset_info.json"
-UNPACKING = ".unpacking"
 MOST_NAMED = 5  # broken files in one line
 URL = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/{name}.tar.gz"
 FEATURES = tfds.features.FeaturesDict(
@@ -135,33 +132,33 @@ def prepare(data: Data) -> tfds.core.DatasetBuilder:
     Raises:
       UsageError: naming the missing source, the failed download or the bad file.
     """
-    data_dir = local(data.data_dir)
+    data_dir = DataDir.parse(data.data_dir)
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
-    with folder_lock(data_dir, wait=True) as alone:
+    with folder_lock(data_dir.path, wait=True) as alone:
         if alone:
             _sweep(data_dir)
         builder = _prepared(data, data_dir)
-        upload_folder(data_dir, _place(builder, data_dir), INFO)
+        data_dir.upload(_place(builder, data_dir))
         return builder
 
 
-def _sweep(data_dir: Path) -> None:
+def _sweep(data_dir: DataDir) -> None:
     """Removes what a killed process had half written."""
     ours = ("paired_images", "synthetic_facades")
     for path in (
-        data_dir / UNPACKING,
-        *(p for n in ours for p in data_dir.glob(f"{n}/*/incomplete.*")),
+        data_dir.unpacking,
+        *(p for n in ours for p in data_dir.path.glob(f"{n}/*/incomplete.*")),
     ):
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _prepared(data: Data, data_dir: Path) -> tfds.core.DatasetBuilder:
+def _prepared(data: Data, data_dir: DataDir) -> tfds.core.DatasetBuilder:
     if data.name == "synthetic_facades":
         size, pairs, ambiguous = data.image_size, data.synthetic_pairs, data.synthetic_ambiguous
         name = f"{size[0]}x{size[1]}-{'-'.join(map(str, pairs))}" + "-ambiguous" * ambiguous
         config = FacadesConfig(name=name, size=size, pairs=pairs, ambiguous=ambiguous)
-        return _written(SyntheticFacades(data_dir=data_dir, config=config), data_dir)
+        return _written(SyntheticFacades(data_dir=data_dir.path, config=config), data_dir)
     if data.source is None:
         return _from_download(data.name, data_dir)
     source = Path(data.source)
@@ -170,15 +167,17 @@ def _prepared(data: Data, data_dir: Path) -> tfds.core.DatasetBuilder:
     return _from_source(source, f"{data.name}-{_stamp(source)}", str(source), data_dir)
 
 
-def _from_source(source: Path, name: str, origin: str, data_dir: Path) -> tfds.core.DatasetBuilder:
+def _from_source(
+    source: Path, name: str, origin: str, data_dir: DataDir
+) -> tfds.core.DatasetBuilder:
     config = PairsConfig(name=name, source=origin)
-    builder = PairedImages(data_dir=data_dir, config=config)
+    builder = PairedImages(data_dir=data_dir.path, config=config)
     if _is_written(builder, data_dir):
         return _written(builder, data_dir)
-    with unpack(source, data_dir / UNPACKING) as root:
+    with unpack(source, data_dir.unpacking) as root:
         config.root, config.splits = root, find_pairs(root, origin)
         print(f"{origin}: {_findings(config)}")
-        return _written(PairedImages(data_dir=data_dir, config=config), data_dir)
+        return _written(PairedImages(data_dir=data_dir.path, config=config), data_dir)
 
 
 def _findings(config: PairsConfig) -> str:
@@ -194,14 +193,14 @@ def _findings(config: PairsConfig) -> str:
     return f"{counts}; A and B are {form}, in {first.files[0].name} {sizes} (width x height){doubt}"
 
 
-def _from_download(name: str, data_dir: Path) -> tfds.core.DatasetBuilder:
+def _from_download(name: str, data_dir: DataDir) -> tfds.core.DatasetBuilder:
     if name == "folder":
         raise UsageError("data.source: folder needs one; give --config.data.source=DIR_OR_TAR")
     url = URL.format(name=name)
-    builder = PairedImages(data_dir=data_dir, config=PairsConfig(name=name, source=url))
+    builder = PairedImages(data_dir=data_dir.path, config=PairsConfig(name=name, source=url))
     if _is_written(builder, data_dir):
         return _written(builder, data_dir)
-    archive = download(url, data_dir / "downloads")
+    archive = download(url, data_dir.downloads)
     try:
         return _from_source(archive, name, url, data_dir)
     except UsageError:
@@ -210,10 +209,10 @@ def _from_download(name: str, data_dir: Path) -> tfds.core.DatasetBuilder:
         raise
 
 
-def _from_what_is_left(source: Path, name: str, data_dir: Path) -> tfds.core.DatasetBuilder:
+def _from_what_is_left(source: Path, name: str, data_dir: DataDir) -> tfds.core.DatasetBuilder:
     """A source that is gone is served by what was last prepared from it."""
-    download_folder(data_dir, f"paired_images/{name}-", INFO)
-    written = (data_dir / "paired_images").glob(f"{name}-*/*/{INFO}")
+    data_dir.download(f"paired_images/{name}-")
+    written = (data_dir.path / "paired_images").glob(f"{name}-*/*/{INFO}")
     for path in sorted(written, key=lambda path: path.stat().st_mtime, reverse=True):
         builder = tfds.builder_from_directory(path.parent)
         if builder.info.metadata["source"] == str(source):
@@ -222,18 +221,18 @@ def _from_what_is_left(source: Path, name: str, data_dir: Path) -> tfds.core.Dat
     raise UsageError(f"data.source: {source} does not exist; mend the path")
 
 
-def _is_written(builder: tfds.core.DatasetBuilder, data_dir: Path) -> bool:
+def _is_written(builder: tfds.core.DatasetBuilder, data_dir: DataDir) -> bool:
     """Whether the dataset is here, or was in the bucket that the folder stands for."""
     if not (builder.data_path / INFO).exists():
-        download_folder(data_dir, _place(builder, data_dir), INFO)
+        data_dir.download(_place(builder, data_dir))
     return (builder.data_path / INFO).exists()
 
 
-def _place(builder: tfds.core.DatasetBuilder, data_dir: Path) -> str:
-    return f"{builder.data_path.relative_to(data_dir)}/"
+def _place(builder: tfds.core.DatasetBuilder, data_dir: DataDir) -> str:
+    return f"{builder.data_path.relative_to(data_dir.path)}/"
 
 
-def _written(builder: tfds.core.DatasetBuilder, data_dir: Path) -> tfds.core.DatasetBuilder:
+def _written(builder: tfds.core.DatasetBuilder, data_dir: DataDir) -> tfds.core.DatasetBuilder:
     if not _is_written(builder, data_dir):
         shutil.rmtree(builder.data_path, ignore_errors=True)  # half fetched, and now gone there
         print(f"writing {builder.data_path}")

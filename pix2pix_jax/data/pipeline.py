@@ -55,7 +55,8 @@ def training_data(
       process_index, process_count: which share of each batch.
 
     Returns:
-      what `train_choices` makes, and the `load_resident_pairs` pairs; or `train_batches`, and nothing.
+      what `train_choices` makes, and the pairs of `load_resident_pairs`; or what `train_batches`
+      makes, and nothing.
     """
     if pairs := load_resident_pairs(records, config.data):
         return train_choices(config, len(records), process_index, process_count), pairs

@@ -78,7 +78,7 @@ def open_class_reader(data: Data, dataset: DatasetBuilder) -> ClassReader:
 
 
 def class_reader_name(data: Data, dataset: DatasetBuilder) -> str | None:
-    """The name of what `open_class_reader` opens; None where that was not trained yet, or is damaged.
+    """The name of what `open_class_reader` opens; None if it is not trained yet, or damaged.
 
     None as well where there is no FCN-score.
     """

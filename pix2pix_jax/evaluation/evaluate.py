@@ -24,9 +24,10 @@ from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation.class_reader import class_reader_name, open_class_reader, why_no_classes
 from pix2pix_jax.evaluation.scorer import Evaluation, make_scorer
-from pix2pix_jax.reports.evaluation import page_of, render_page
-from pix2pix_jax.reports.page import TRUTH, format_metric, run_name
+from pix2pix_jax.reports.evaluation import render_page
+from pix2pix_jax.reports.page import TRUTH, format_metric
 from pix2pix_jax.runs.compatibility import check_run
+from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.files import atomic_file, atomic_folder
 from pix2pix_jax.runtime.locks import folder_lock
@@ -61,7 +62,7 @@ class Summary(TypedDict):
 
 def evaluate(
     config: Config,
-    workdir: Path,
+    workdir: Workdir,
     split: str,
     step: int | Literal["best", "newest"],
     fcn_score: bool,
@@ -89,14 +90,14 @@ def evaluate(
     check_pairs(workdir, config, dataset, trained_on)
     records = open_split(dataset, split)
     unread = why_no_classes(config.data, dataset) if fcn_score else ""
-    path, page = workdir / f"evaluation_{split}.json", page_of(workdir, split)
+    path, page = workdir.evaluation_file(split), workdir.evaluation_page(split)
     with (
         folder_lock(page.parent, wait=True),
         explain_out_of_memory(),
         # Replaced from the last to the first: numbers never stand beside an older page.
         atomic_file(path) as new_json,
         atomic_file(page) as new_page,
-        atomic_folder(page.with_suffix("")) as pictures,
+        atomic_folder(workdir.evaluation_pictures(split)) as pictures,
     ):
         judge = open_class_reader(config.data, dataset) if fcn_score and not unread else None
         result = make_scorer(config, records, judge)(params, partial(write_pictures, pictures))
@@ -109,7 +110,7 @@ def evaluate(
             "data": pairs_fingerprint(dataset, split),
             "segmenter": judge and judge.name,
         } | to_json(result)
-        new_page.write_text(render_page(run_name(workdir), summary, pictures), encoding="utf-8")
+        new_page.write_text(render_page(workdir.name, summary, pictures), encoding="utf-8")
         fields = (f" {json.dumps(name)}: {json.dumps(value)}" for name, value in summary.items())
         lines = "{\n" + ",\n".join(fields) + "\n}\n"  # a line each, to be read by people
         new_json.write_text(lines, encoding="utf-8")
@@ -121,9 +122,9 @@ def evaluate(
     return 0
 
 
-def check_pairs(workdir: Path, config: Config, dataset: DatasetBuilder, trained_on: str) -> None:
+def check_pairs(workdir: Workdir, config: Config, dataset: DatasetBuilder, trained_on: str) -> None:
     """Raises UsageError where a source has changed: what was trained on may be in any split now."""
-    same = read_config(workdir / "config.json").data.source == config.data.source
+    same = read_config(workdir.config_file).data.source == config.data.source
     known = same and config.data.source and trained_on != IMPORTED
     if known and fingerprint(dataset) != trained_on:
         raise UsageError(
@@ -151,17 +152,17 @@ def read_evaluation(path: Path) -> Summary | None:
         return None
 
 
-def read_finished_evaluation(config: Config, workdir: Path, split: str) -> Summary | None:
+def read_finished_evaluation(config: Config, workdir: Workdir, split: str) -> Summary | None:
     """The evaluation of a run after its last step, as a resolved config has it, if any."""
-    found, page = read_evaluation(workdir / f"evaluation_{split}.json"), page_of(workdir, split)
-    if not found or not page.exists() or not page.with_suffix("").exists():
+    found, page = read_evaluation(workdir.evaluation_file(split)), workdir.evaluation_page(split)
+    if not found or not page.exists() or not workdir.evaluation_pictures(split).exists():
         return None
     ours = (config.train.steps, identity(config))
     return found if (found["step"], found["config_sha256"]) == ours else None
 
 
 def is_up_to_date(
-    config: Config, dataset: DatasetBuilder, workdir: Path, split: str, fcn_score: bool
+    config: Config, dataset: DatasetBuilder, workdir: Workdir, split: str, fcn_score: bool
 ) -> bool:
     """Whether it is finished on these pairs and, if that is asked for, by today's segmenter."""
     found = read_finished_evaluation(config, workdir, split)

@@ -32,6 +32,7 @@ from pix2pix_jax.config.resolve import halvings
 from pix2pix_jax.config.schema import Data
 from pix2pix_jax.data.augment import Example
 from pix2pix_jax.data.builders import fingerprint
+from pix2pix_jax.data.data_dir import DataDir
 from pix2pix_jax.data.examples import labelled_example
 from pix2pix_jax.data.palettes import Palette
 from pix2pix_jax.data.pipeline import open_split, prefetch, repeat_examples
@@ -39,7 +40,7 @@ from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation import metrics
 from pix2pix_jax.models.unet import UNet
 from pix2pix_jax.runtime.console import say
-from pix2pix_jax.runtime.files import atomic_file, local
+from pix2pix_jax.runtime.files import atomic_file
 from pix2pix_jax.runtime.locks import folder_lock
 
 FEATURES, BATCH_SIZE, LEARNING_RATE = 24, 2, 2e-3
@@ -118,7 +119,7 @@ def _path(data: Data, dataset: DatasetBuilder, palette: Palette) -> Path:
     digest = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]
     height, width = data.image_size
     name = f"{data.name}-{height}x{width}-{digest}"
-    return local(data.data_dir) / "segmenters" / name / "segmenter.safetensors"
+    return DataDir.parse(data.data_dir).segmenter_file(name)
 
 
 def _train(data: Data, dataset: DatasetBuilder, palette: Palette) -> tuple[dict, dict[str, float]]:

@@ -24,9 +24,9 @@ from pix2pix_jax.errors import UsageError
 from pix2pix_jax.inference.inputs import Job, find_jobs, noted
 from pix2pix_jax.inference.tiling import pad_centered, resize_array, round_up, translate_tiles
 from pix2pix_jax.inference.translator import BATCH_SIZE, Translator, open_translator
-from pix2pix_jax.reports.page import run_name
 from pix2pix_jax.reports.translation import PAGE, SHOWN, figure, write_page
 from pix2pix_jax.runs.compatibility import check_run
+from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import plural, print_above_bar, say
 from pix2pix_jax.runtime.files import atomic_file
 from pix2pix_jax.runtime.memory import explain_out_of_memory
@@ -59,7 +59,7 @@ class Outcome:
 
 
 def translate_files(
-    config: Config, workdir: Path, source: str, output: Path, how: TranslateOptions
+    config: Config, workdir: Workdir, source: str, output: Path, how: TranslateOptions
 ) -> int:
     """Translates a file, a folder with all below it, or what a pattern matches.
 
@@ -89,7 +89,7 @@ def translate_files(
             if outcome.done:
                 note(PAGE)
                 shown = [html for _, html in sorted(outcome.figures.items())]
-                title = f"{run_name(workdir)} at step {step}"
+                title = f"{workdir.name} at step {step}"
                 write_page(output, title, shown, outcome.done, len(jobs), outcome.failures)
 
         try:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
 import jax
@@ -13,6 +12,7 @@ from pix2pix_jax.config.schema import Config
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.models.unet import translate
+from pix2pix_jax.runs.workdir import Workdir
 
 BATCH_SIZE = 8  # on which, but for rounding, no result depends
 Translator = Callable[[np.ndarray, int], np.ndarray]  # [b, h, w, c] and the number of a sample
@@ -20,7 +20,7 @@ Translator = Callable[[np.ndarray, int], np.ndarray]  # [b, h, w, c] and the num
 
 def open_translator(
     config: Config,
-    workdir: Path,
+    workdir: Workdir,
     step: int | Literal["best", "newest"],
     seed: int | None,
     noisy: bool,

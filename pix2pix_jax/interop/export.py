@@ -32,6 +32,7 @@ from pix2pix_jax.interop.torch_names import (
 from pix2pix_jax.interop.torch_reader import read_pth
 from pix2pix_jax.interop.torch_writer import write_pth
 from pix2pix_jax.runs.compatibility import check_run
+from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.files import atomic_file
 
@@ -42,7 +43,7 @@ AT_MOST = 1e-4  # that what a file computes may differ from JAX
 
 def export(
     config: Config,
-    workdir: Path,
+    workdir: Workdir,
     output: Path,
     kind: str | None,
     step: int | Literal["best", "newest"],

@@ -32,6 +32,7 @@ from pix2pix_jax.interop.torch_names import (
 )
 from pix2pix_jax.interop.torch_reader import read_pth
 from pix2pix_jax.runs.ownership import claim_workdir
+from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import say
 
 Network = Literal["generator", "discriminator"]
@@ -40,7 +41,7 @@ Network = Literal["generator", "discriminator"]
 def import_weights(
     weights: Path,
     discriminator: Path | None,
-    workdir: Path,
+    workdir: Workdir,
     base: Config | None,
     finish: Callable[[Config], Config],
 ) -> int:
@@ -60,7 +61,7 @@ def import_weights(
     Raises:
       UsageError: a file that holds something else, with what that is; a workdir that is taken.
     """
-    if (workdir / "config.json").exists() or saved_steps(workdir):
+    if workdir.config_file.exists() or saved_steps(workdir):
         raise UsageError(f"--workdir: {workdir} holds a run already; give another one")
     tensors, saved = read_tensors(weights, "generator")
     with _name_file_in_errors(weights):
@@ -99,13 +100,13 @@ def import_weights(
     return 0
 
 
-def write_run(workdir: Path, config: Config, state: TrainState) -> None:
+def write_run(workdir: Workdir, config: Config, state: TrainState) -> None:
     """What `train` goes on from, and all other commands begin with."""
     with claim_workdir(workdir):
         best = config.train.best_metric
         with checkpoint.open_checkpoints(workdir, config.train.keep, best) as checkpoints:
             checkpoint.save(checkpoints, state, {}, IMPORTED, {})
-        write_config(config, workdir / "config.json")
+        write_config(config, workdir.config_file)
 
 
 def read_tensors(path: Path, network: Network) -> tuple[State, Config | None]:

@@ -155,7 +155,9 @@ def conv_transpose_per_tap(x: Array, kernel: Array) -> Array:
 
 
 def conv_transpose_winograd(x: Array, kernel: Array) -> Array:
-    """`conv_transpose_matmul` with 9 multiplications for every 16, as `conv_winograd`: the best for many pixels.
+    """`conv_transpose_matmul` with 9 multiplications for every 16, as in `conv_winograd`.
+
+    The best for many pixels.
 
     Every 2x2 block of outputs is a 2x2 convolution of the pixels around its middle.
     """

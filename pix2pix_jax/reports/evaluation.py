@@ -26,11 +26,6 @@ order.addEventListener("change", () => {
 """
 
 
-def page_of(run: Path, split: str) -> Path:
-    """Where the page of an evaluation stands; its pictures lie in a folder of the same name."""
-    return run / "report" / f"evaluation_{split}.html"
-
-
 def render_page(run: str, summary: dict, pictures: Path) -> str:
     """HTML of a page that stands beside the folder evaluation_<split>/ with the pictures.
 

@@ -49,11 +49,6 @@ def page(title: str, body: str) -> str:
     )
 
 
-def run_name(workdir: Path) -> str:
-    """What titles call a run: the last two folders, since a sweep has many a "seed0"."""
-    return "/".join(workdir.resolve().parts[-2:])
-
-
 def table_html(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """HTML of a table whose cells are HTML."""
     head = "".join(f"<th>{cell}</th>" for cell in header)

@@ -3,7 +3,6 @@
 import html
 import platform
 from importlib.metadata import version
-from pathlib import Path
 
 import jax
 from pydantic import TypeAdapter
@@ -11,23 +10,22 @@ from pydantic import TypeAdapter
 from pix2pix_jax.config.metrics import METRICS, goodness
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.reports.charts import chart, svg
-from pix2pix_jax.reports.page import page, run_name
+from pix2pix_jax.reports.page import page
 from pix2pix_jax.runs.metrics_log import read_metrics
+from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.files import write_atomically
 
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "grain", "numpy")
 
 
-def write_report(workdir: Path, config: Config) -> None:
+def write_report(workdir: Workdir, config: Config) -> None:
     """Writes report/index.html from what stands in the workdir; old pages are replaced whole."""
-    lines = read_metrics(workdir / "metrics.jsonl")
+    lines = read_metrics(workdir.metrics_file)
     if not lines:  # stopped before there was anything to show
         return
     last = lines[-1]["step"]
     samples = [  # those of a run that was set back come again
-        path
-        for path in sorted((workdir / "samples").glob("step_*.png"))
-        if int(path.stem[5:]) <= last
+        path for path in sorted(workdir.samples.glob("step_*.png")) if int(path.stem[5:]) <= last
     ]
     curves = "".join(
         curve_svg(name, lines)
@@ -48,7 +46,7 @@ def write_report(workdir: Path, config: Config) -> None:
     )
     text = TypeAdapter(Config).dump_json(config, indent=2).decode()
     versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
-    title = f"{run_name(workdir)}: step {last} of {config.train.steps}"
+    title = f"{workdir.name}: step {last} of {config.train.steps}"
     body = (
         f"{best_step_html(lines, config.train.best_metric)}{newest}"
         "<h2>Curves</h2><p>Thin as logged, thick smoothed, but for validation, which is of the "
@@ -58,7 +56,7 @@ def write_report(workdir: Path, config: Config) -> None:
         f"<p>Python {platform.python_version()}, {versions}; {jax.device_count()} "
         f"{html.escape(jax.devices()[0].device_kind)}</p>"
     )
-    write_atomically(workdir / "report" / "index.html", page(title, body))
+    write_atomically(workdir.report_page, page(title, body))
 
 
 def best_step_html(lines: list[dict[str, float]], metric: str) -> str:

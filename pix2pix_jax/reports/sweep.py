@@ -1,7 +1,6 @@
 """The page of a sweep: its table, a chart of every metric, and the pictures side by side."""
 
 import html
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -10,8 +9,9 @@ from matplotlib.ticker import MaxNLocator
 
 from pix2pix_jax.config.metrics import LAB_RANGES, METRICS
 from pix2pix_jax.reports.charts import chart, svg
-from pix2pix_jax.reports.evaluation import KINDS, histograms, page_of
+from pix2pix_jax.reports.evaluation import KINDS, histograms
 from pix2pix_jax.reports.page import TRUTH, page, picture_html, table_html
+from pix2pix_jax.runs.workdir import SweepFolder, Workdir
 from pix2pix_jax.runtime.files import write_atomically
 
 SHOWN = 6  # pairs in the grid of pictures
@@ -19,7 +19,7 @@ SHOWN = 6  # pairs in the grid of pictures
 
 def write_comparison(
     title: str,
-    workdir: Path,
+    folder: SweepFolder,
     split: str,
     rows: list[dict[str, Any]],
     evaluations: dict[str, dict[str, Any]],
@@ -31,7 +31,7 @@ def write_comparison(
 
     Args:
       title: of the sweep.
-      workdir: of the sweep.
+      folder: of the sweep.
       split: that was evaluated.
       rows: of results.json.
       evaluations: by the names of their runs.
@@ -58,14 +58,18 @@ def write_comparison(
             f'<div class="charts">{histograms(sides)}</div>'
         )
         names = [
-            {pair["name"] for pair in found["pairs"] if drawn(workdir / firsts[name], split, pair)}
+            {
+                pair["name"]
+                for pair in found["pairs"]
+                if drawn(folder.run(firsts[name]), split, pair)
+            }
             for name, found in shown.items()
         ]
         common = sorted(set.intersection(*names))[:SHOWN]  # none where rows are of different data
         if common:
             body.append(
                 "<h2>Pictures</h2><p>Of the first run of every row.</p>"
-                f"{grid(workdir, split, {n: workdir / run for n, run in firsts.items()}, common)}"
+                f"{grid(folder, split, {n: folder.run(run) for n, run in firsts.items()}, common)}"
             )
     links = "".join(
         f'<li>{html.escape(run["name"])}: <a href="../{quote(run["name"])}/report/'
@@ -75,7 +79,7 @@ def write_comparison(
         for run in row["runs"]
     )
     body.append(f"<h2>Runs</h2><ul>{links}</ul>")
-    write_atomically(workdir / "report" / "index.html", page(title, "".join(body)))
+    write_atomically(folder.report_page, page(title, "".join(body)))
 
 
 def narrow(cell: str) -> str:
@@ -83,27 +87,22 @@ def narrow(cell: str) -> str:
     return html.escape(cell).replace(" ± ", "<br>± ")
 
 
-def path_of(run: Path, split: str, kind: str, name: str) -> Path:
-    """Where an evaluation has a picture of a pair."""
-    return page_of(run, split).with_suffix("") / kind / f"{name}.png"
-
-
-def drawn(run: Path, split: str, pair: dict[str, Any]) -> bool:
+def drawn(run: Workdir, split: str, pair: dict[str, Any]) -> bool:
     """Whether all pictures of a pair are there: some may have been deleted for room."""
-    return all(path_of(run, split, kind, pair["name"]).exists() for kind in KINDS)
+    return all(run.evaluation_picture(split, kind, pair["name"]).exists() for kind in KINDS)
 
 
-def grid(workdir: Path, split: str, firsts: dict[str, Path], pairs: list[str]) -> str:
+def grid(folder: SweepFolder, split: str, firsts: dict[str, Workdir], pairs: list[str]) -> str:
     """A line for every pair: input, what the first run of each row made of it, ground truth."""
     any_run = next(iter(firsts.values()))
     columns = [("input", any_run, "input")]
-    columns += [(name, folder, "output") for name, folder in firsts.items()]
+    columns += [(name, run, "output") for name, run in firsts.items()]
     columns.append((TRUTH, any_run, "target"))
     cells = [f"<span>{html.escape(name)}</span>" for name, _, _ in columns]
     for pair in pairs:
-        for caption, folder, kind in columns:
-            path = path_of(folder, split, kind, pair)
-            cells.append(picture_html(path, f"../{path.relative_to(workdir)}", caption))
+        for caption, run, kind in columns:
+            path = run.evaluation_picture(split, kind, pair)
+            cells.append(picture_html(path, f"../{path.relative_to(folder.path)}", caption))
     style = f"grid-template-columns: repeat({len(columns)}, minmax(6rem, 1fr))"
     return f'<div class="wide"><div class="grid" style="{style}">{"".join(cells)}</div></div>'
 

@@ -8,6 +8,7 @@ from pix2pix_jax.config.files import read_config
 from pix2pix_jax.config.resume import changed_fields
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
+from pix2pix_jax.runs.workdir import Workdir
 
 
 def check_devices(batch_size: int) -> None:
@@ -20,13 +21,13 @@ def check_devices(batch_size: int) -> None:
         )
 
 
-def resolve_norm_images(config: Config, workdir: Path) -> int:
+def resolve_norm_images(config: Config, workdir: Workdir) -> int:
     """How many images share the statistics of a norm: as in the run so far, or on one device.
 
     Raises:
       UsageError: devices hold no multiple of that, or the run was started with another number.
     """
-    asked, path = config.model.norm_images, workdir / "config.json"
+    asked, path = config.model.norm_images, workdir.config_file
     known = read_config(path).model.norm_images if path.exists() else None
     if known and asked and known != asked:
         raise UsageError(f"{path}: is of a run with another model.norm_images, {known}")
@@ -45,22 +46,22 @@ def resolve_norm_images(config: Config, workdir: Path) -> int:
     return images
 
 
-def check_folder(workdir: Path) -> None:
+def check_folder(workdir: Workdir) -> None:
     """Raises UsageError when a workdir is none."""
-    if workdir.exists() and not workdir.is_dir():
+    if workdir.path.exists() and not workdir.path.is_dir():
         raise UsageError(f"--workdir: {workdir} is a file; give a folder, which may be a new one")
 
 
-def check_workdir(workdir: Path, config: Config) -> None:
+def check_workdir(workdir: Workdir, config: Config) -> None:
     """Raises UsageError when a workdir can hold no run, or, naming the fields, holds another."""
     check_folder(workdir)
     source = config.data.source and Path(config.data.source).expanduser().resolve()
-    if source and workdir.resolve().is_relative_to(source):
+    if source and workdir.path.resolve().is_relative_to(source):
         raise UsageError(
             f"--workdir: {workdir} lies in data.source, where its samples would be taken for "
             "pairs; give one outside"
         )
-    path, checkpoints = workdir / "config.json", workdir / "checkpoints"
+    path, checkpoints = workdir.config_file, workdir.checkpoints
     if not path.exists() and checkpoints.is_dir() and any(checkpoints.iterdir()):
         raise UsageError(
             f"{path}: is missing, so the checkpoints beside it could be of any run; "
@@ -88,8 +89,8 @@ def check_same_run(
         raise UsageError(f"{path}: is of a run with another {', '.join(changed)}{decays}; {mend}")
 
 
-def check_run(workdir: Path, config: Config) -> None:
+def check_run(workdir: Workdir, config: Config) -> None:
     """Raises UsageError where a config is not that of the run, but for the pairs it is tried on."""
     free = frozenset({"data.name", "data.synthetic_pairs", "data.synthetic_ambiguous"})
     mend = "leave out --config, and what changes these"
-    check_same_run(workdir / "config.json", config, mend, free)
+    check_same_run(workdir.config_file, config, mend, free)

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from pix2pix_jax.errors import UsageError
+from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.lease import folder_lease
 from pix2pix_jax.runtime.locks import folder_lock
 
@@ -14,18 +14,18 @@ class WorkdirBusy(UsageError):
 
 
 @contextmanager
-def claim_workdir(workdir: Path) -> Iterator[None]:
+def claim_workdir(workdir: Workdir) -> Iterator[None]:
     """Raises Occupied when another process trains in the workdir."""
     with (
         explain_busy_workdir(workdir),
-        folder_lock(workdir, wait=False) as flocked,
-        folder_lease(workdir, flocked),
+        folder_lock(workdir.path, wait=False) as flocked,
+        folder_lease(workdir.path, flocked),
     ):
         yield
 
 
 @contextmanager
-def explain_busy_workdir(workdir: Path | str) -> Iterator[None]:
+def explain_busy_workdir(workdir: Workdir | str) -> Iterator[None]:
     """Raises Occupied where what would lock the workdir finds it locked."""
     try:
         yield

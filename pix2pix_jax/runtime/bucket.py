@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import fsspec
 
 from pix2pix_jax.errors import UsageError, reason_of
-from pix2pix_jax.runtime.files import MIRRORS, atomic_file
+from pix2pix_jax.runtime.files import atomic_file
 
 SILENCE = 120  # seconds
 NOT_SENT = re.compile(r"(^|/)\.|orbax-checkpoint-tmp|/incomplete\.")  # half written, or locks
@@ -34,54 +34,56 @@ State = tuple[int, int]  # of a file here: when it was changed, in ns, and its s
 Known = dict[str, dict[str, Any]]  # what a bucket tells of its files, by their place in the folder
 
 
-def download_folder(folder: Path, prefix: str, last: str) -> None:
-    """Fetches what begins with `prefix` in a folder that stands for one in a bucket.
+def download_folder(address: str, folder: Path, prefix: str, last: str) -> None:
+    """Downloads the complete subfolders whose path begins with `prefix`.
 
     Args:
-      folder: one that stands for itself is left alone.
-      prefix: of names.
-      last: the file that `upload_folder` sends last to a folder; those without it are not whole.
+      address: of the folder in the bucket.
+      folder: its local copy.
+      prefix: of paths in it.
+      last: name of the file that `upload_folder` uploads last; a subfolder without it is
+        incomplete and is skipped.
 
     Raises:
       UsageError: the bucket cannot be reached.
     """
-    if bucket := bucket_of(folder):
-        known = {name: info for name, info in list_files(bucket).items() if name.startswith(prefix)}
-        folders = {PurePath(name).parent for name in known if PurePath(name).name == last}
-        for name in sorted(known, key=lambda name: (PurePath(name).name == last, name)):
-            if PurePath(name).parent in folders and not is_same_file(
-                bucket, folder, name, known[name]
-            ):
-                download_file(bucket, folder, name)
+    bucket = open_bucket(address)
+    known = {name: info for name, info in list_files(bucket).items() if name.startswith(prefix)}
+    complete = {PurePath(name).parent for name in known if PurePath(name).name == last}
+    for name in sorted(known, key=lambda name: (PurePath(name).name == last, name)):
+        if PurePath(name).parent in complete and not is_same_file(
+            bucket, folder, name, known[name]
+        ):
+            download_file(bucket, folder, name)
 
 
-def upload_folder(folder: Path, prefix: str, last: str) -> None:
-    """Sends what begins with `prefix` in such a folder and is not there; as in `download_folder`.
+def upload_folder(address: str, folder: Path, prefix: str, last: str) -> None:
+    """Uploads the files whose path begins with `prefix` and that the bucket lacks.
 
-    What is prepared is never changed under the same name.
+    A prepared dataset never changes under the same name, so files that are there already are
+    not compared. Args and Raises are those of `download_folder`.
     """
-    if bucket := bucket_of(folder):
-        known = list_files(bucket)
-        new = [
-            name for name in local_files(folder) if name.startswith(prefix) and name not in known
-        ]
-        for name in sorted(new, key=lambda name: (PurePath(name).name == last, name)):
-            upload_file(bucket, folder, name)
+    bucket = open_bucket(address)
+    known = list_files(bucket)
+    new = [name for name in local_files(folder) if name.startswith(prefix) and name not in known]
+    for name in sorted(new, key=lambda name: (PurePath(name).name == last, name)):
+        upload_file(bucket, folder, name)
 
 
-def bucket_of(folder: Path) -> Bucket | None:
-    """What a folder stands for; None where that is itself."""
-    if not folder.is_relative_to(MIRRORS) or len(folder.relative_to(MIRRORS).parts) < 2:
-        return None
-    place = "://".join(str(folder.relative_to(MIRRORS)).split("/", 1))
+def open_bucket(address: str) -> Bucket:
+    """The folder of a bucket at an address, gs://BUCKET/DIR.
+
+    Raises:
+      UsageError: the library for this kind of bucket is not installed.
+    """
     try:
-        # Others write there, too; and a line that is cut may tell nothing for ever.
+        # Other machines write to the bucket, so listings must not be cached.
         files, root = fsspec.url_to_fs(
-            place, use_listings_cache=False, requests_timeout=_silence(place)
+            address, use_listings_cache=False, requests_timeout=_silence(address)
         )
     except ImportError as error:
-        raise UsageError(f"{place}: needs pip install -e '.[gcs]'") from error
-    return Bucket(place, files, root)
+        raise UsageError(f"{address}: needs pip install -e '.[gcs]'") from error
+    return Bucket(address, files, root)
 
 
 def _silence(place: str) -> Any:

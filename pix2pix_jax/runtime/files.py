@@ -9,20 +9,29 @@ from uuid import uuid4
 
 from pix2pix_jax.errors import UsageError
 
-# What it is left as where there is no home is refused once it is needed.
-MIRRORS = Path(os.path.expanduser("~/.cache/pix2pix_jax/buckets"))  # noqa: PTH111
+# If HOME is unset, "~" stays in the path; local_path then refuses an address.
+BUCKET_COPIES = Path(os.path.expanduser("~/.cache/pix2pix_jax/buckets"))  # noqa: PTH111
 
 
-def local(place: str) -> Path:
-    """Where a folder lies on this machine: itself, or what stands for one in a bucket."""
-    if "://" in place:
+def is_address(place: str) -> bool:
+    """Whether a folder is named by an address, gs://BUCKET/DIR, and not by a path."""
+    return "://" in place
+
+
+def local_path(place: str) -> Path:
+    """Where a folder lies on this machine: its path, or the local copy of a bucket's folder.
+
+    Raises:
+      UsageError: an address that is not gs://BUCKET/DIR, or a home folder that is not known.
+    """
+    if is_address(place):
         scheme, _, folder = place.partition("://")
         parts = folder.rstrip("/").split("/")
         if scheme != "gs" or {"", ".", ".."} & set(parts):
             raise UsageError(f"{place} is no folder of a bucket; give gs://BUCKET/DIR")
-        if not MIRRORS.is_absolute():
+        if not BUCKET_COPIES.is_absolute():
             raise UsageError(f"{place}: is worked on in a folder of ~/.cache; set HOME")
-        return MIRRORS.joinpath(scheme, *parts)
+        return BUCKET_COPIES.joinpath(scheme, *parts)
     return Path(place).expanduser()
 
 

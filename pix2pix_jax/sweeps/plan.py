@@ -4,7 +4,6 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from statistics import median
 
 import jax
@@ -22,21 +21,21 @@ from pix2pix_jax.gan.step import make_train_step
 from pix2pix_jax.gan.summary import describe, operations
 from pix2pix_jax.runs.compatibility import check_devices
 from pix2pix_jax.runs.metrics_log import read_metrics
+from pix2pix_jax.runs.workdir import SweepFolder, Workdir
 from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.memory import explain_out_of_memory
 from pix2pix_jax.sweeps.compatibility import check_runs
-from pix2pix_jax.sweeps.results import FAILED
 
 
-def to_text(plan: Sweep, workdir: Path, split: str) -> str:
+def to_text(plan: Sweep, folder: SweepFolder, split: str) -> str:
     """A line for every variant; one that cannot be built says why."""
-    check_runs(plan, workdir)
+    check_runs(plan, folder)
     lines = [
         plan.title,
         f"{'index':>5}  {'variant':32} {'generator':>12} {'discriminator':>14} {'field':>6} "
         f"{'steps':>9} {'training':>12}  state",
     ]
-    total, speeds = 0.0, _speeds(plan, workdir)
+    total, speeds = 0.0, _speeds(plan, folder)
     for index, (name, config) in enumerate(plan.variants):
         text = f"{index:>5}  {name:32}"
         try:
@@ -47,7 +46,7 @@ def to_text(plan: Sweep, workdir: Path, split: str) -> str:
         except UsageError as error:
             lines.append(f"{text} cannot be built: {error}")
             continue
-        step, state = _progress(config, workdir / name, split)
+        step, state = _progress(config, folder.run(name), split)
         left = (config.train.steps - step) * seconds
         total += left
         generator, discriminator = networks["generator"], networks["discriminator"]
@@ -60,8 +59,8 @@ def to_text(plan: Sweep, workdir: Path, split: str) -> str:
         )
     lines.append(
         f"about {format_duration(total)} of training left, by what its runs took here so far, or "
-        "else by a step of the generator; compiling and evaluating take a minute more for each, and, once "
-        "for a dataset, its segmenter minutes to an hour on a CPU"
+        "else by a step of the generator; compiling and evaluating take a minute more for each, "
+        "and, once for a dataset, its segmenter minutes to an hour on a CPU"
     )
     return "\n".join(lines)
 
@@ -78,12 +77,12 @@ def format_duration(seconds: float) -> str:
     return f"{minutes // 1440} d {minutes % 1440 // 60} h"
 
 
-def _progress(config: Config, folder: Path, split: str) -> tuple[int, str]:
+def _progress(config: Config, workdir: Workdir, split: str) -> tuple[int, str]:
     """The step that a variant has come to, and how to say it."""
-    if read_finished_evaluation(config, folder, split):
+    if read_finished_evaluation(config, workdir, split):
         return config.train.steps, "evaluated"
-    step = min(max(saved_steps(folder), default=0), config.train.steps)
-    failed = "failed" if (folder / FAILED).exists() else ""
+    step = min(max(saved_steps(workdir), default=0), config.train.steps)
+    failed = "failed" if workdir.failure_file.exists() else ""
     return step, ", ".join(filter(None, (failed, f"at step {step:,}" if step else "")))
 
 
@@ -91,11 +90,11 @@ def _of_any_seed(config: Config) -> Config:
     return replace(config, seed=0)
 
 
-def _speeds(plan: Sweep, workdir: Path) -> dict[Config, float]:
+def _speeds(plan: Sweep, folder: SweepFolder) -> dict[Config, float]:
     """Seconds a step of those that have run here, by their config."""
     speeds = {}
     for name, config in plan.variants:
-        lines = read_metrics(workdir / name / "metrics.jsonl")
+        lines = read_metrics(folder.run(name).metrics_file)
         with suppress(UsageError):
             if lines:
                 # Of a stretch that is like most: not while programs were compiled.

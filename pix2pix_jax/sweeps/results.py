@@ -2,7 +2,6 @@
 
 import json
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,41 +15,41 @@ from pix2pix_jax.models.topology import TABLES, receptive_field
 from pix2pix_jax.reports.evaluation import fcn_score_note
 from pix2pix_jax.reports.page import TRUTH, format_metric
 from pix2pix_jax.reports.sweep import write_comparison
+from pix2pix_jax.runs.workdir import SweepFolder
 from pix2pix_jax.runtime.files import write_atomically
 
-FAILED = "failed.txt"
 REASON = 200  # characters of one that a table has room for
 Row = dict[str, Any]
 
 
-def write_results(plan: Sweep, workdir: Path, split: str) -> None:
+def write_results(plan: Sweep, folder: SweepFolder, split: str) -> None:
     """Writes results.json, results.md and report/index.html from the evaluations there are."""
-    evaluations = read_evaluations(plan, workdir, split)
-    rows = collect(plan, workdir, evaluations)
+    evaluations = read_evaluations(plan, folder, split)
+    rows = collect(plan, folder, evaluations)
     results = {"title": plan.title, "split": split, "rows": rows, "paper": plan.paper}
-    write_atomically(workdir / "results.json", json.dumps(results, indent=1) + "\n")
+    write_atomically(folder.results_file, json.dumps(results, indent=1) + "\n")
     header, lines = as_table(rows, plan.paper)
     found = list(evaluations.values())
     note = " ".join([describe_comparison(plan, split, found), *comparison_notes(found)])
     bars = [[cell.replace("|", "\\|") for cell in line] for line in lines]  # which would end a cell
     marked = [header, ["---"] * len(header), *bars]
     text = "".join(f"| {' | '.join(line)} |\n" for line in marked)
-    write_atomically(workdir / "results.md", f"# {plan.title}\n\n{text}\n{note}\n")
-    write_comparison(plan.title, workdir, split, rows, evaluations, note, header, lines)
+    write_atomically(folder.table_file, f"# {plan.title}\n\n{text}\n{note}\n")
+    write_comparison(plan.title, folder, split, rows, evaluations, note, header, lines)
 
 
-def read_evaluations(plan: Sweep, workdir: Path, split: str) -> dict[str, Summary]:
+def read_evaluations(plan: Sweep, folder: SweepFolder, split: str) -> dict[str, Summary]:
     """Those of all variants that are finished, by name."""
     evaluations = {}
     for name, config in plan.variants:
         with suppress(UsageError):  # one that cannot be built was told when it was tried
-            found = read_finished_evaluation(resolve(config), workdir / name, split)
+            found = read_finished_evaluation(resolve(config), folder.run(name), split)
             if found:
                 evaluations[name] = found
     return evaluations
 
 
-def collect(plan: Sweep, workdir: Path, evaluations: dict[str, Summary]) -> list[Row]:
+def collect(plan: Sweep, folder: SweepFolder, evaluations: dict[str, Summary]) -> list[Row]:
     """A row for all variants of the same name before the slash, in the order of the plan.
 
     Last comes the ground truth: what the segmenter makes of the real photos. Where evaluations are
@@ -64,7 +63,7 @@ def collect(plan: Sweep, workdir: Path, evaluations: dict[str, Summary]) -> list
             if config.loss.gan != "none"
             else None
         )
-        reason = workdir / name / FAILED
+        reason = folder.run(name).failure_file
         if name in evaluations:
             found = evaluations[name]
             keys = ("step", "seed", "images", "data", "segmenter", "metrics")

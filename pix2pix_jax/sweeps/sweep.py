@@ -1,7 +1,6 @@
 """The sweep command: every variant trained and evaluated, then all of them in one table."""
 
 from contextlib import suppress
-from pathlib import Path
 
 import jax
 
@@ -14,23 +13,26 @@ from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation.class_reader import why_no_classes
 from pix2pix_jax.evaluation.evaluate import evaluate, is_up_to_date
 from pix2pix_jax.runs.ownership import WorkdirBusy
+from pix2pix_jax.runs.workdir import SweepFolder, Workdir
 from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.files import write_atomically
 from pix2pix_jax.runtime.locks import folder_lock
 from pix2pix_jax.sweeps.compatibility import check_runs
-from pix2pix_jax.sweeps.results import FAILED, write_results
+from pix2pix_jax.sweeps.results import write_results
 from pix2pix_jax.training.train import train
 
 
-def sweep(plan: Sweep, workdir: Path, index: int | None, split: str, fcn_score: bool = True) -> int:
+def sweep(
+    plan: Sweep, folder: SweepFolder, index: int | None, split: str, fcn_score: bool = True
+) -> int:
     """Trains and evaluates the variants that are not finished, and collects them all.
 
     The same command goes on where it was stopped. One that fails is told in the table and does
     not stop the others; the next time it is tried again.
 
     Args:
-      plan: the variants, each of which gets the folder workdir/<name>.
-      workdir: of the sweep.
+      plan: the variants, each of which gets the folder folder/<name>.
+      folder: of the sweep.
       index: of the one variant to run; None: all, one after another.
       split: to evaluate.
       fcn_score: whether to measure it, where a dataset can have one.
@@ -43,24 +45,24 @@ def sweep(plan: Sweep, workdir: Path, index: int | None, split: str, fcn_score: 
         after all else was written, a variant failed.
     """
     chosen = plan.variants if index is None else [_variant(plan, index)]
-    check_runs(plan, workdir)
+    check_runs(plan, folder)
     check_split([config for _, config in chosen], split)
     failed = []
     for place, (name, config) in enumerate(chosen, 1):
         say(f"== {name} ({place} of {len(chosen)})")
-        status, reason = run_variant(config, workdir / name, split, fcn_score)
+        status, reason = run_variant(config, folder.run(name), split, fcn_score)
         if status:
             return status
         if reason:
             failed.append(name)
         jax.clear_caches()  # or the programs of all variants would pile up
-    with folder_lock(workdir, wait=True):
-        write_results(plan, workdir, split)
-    say(f"{workdir}: the tables are in results.md, the pictures in report/index.html")
+    with folder_lock(folder.path, wait=True):
+        write_results(plan, folder, split)
+    say(f"{folder}: the tables are in results.md, the pictures in report/index.html")
     if failed:
         raise UsageError(
-            f"{workdir}: {len(failed)} of {len(chosen)} variants failed ({', '.join(failed)}), for "
-            f"the reasons in their {FAILED}; the same command tries them again"
+            f"{folder}: {len(failed)} of {len(chosen)} variants failed ({', '.join(failed)}), for "
+            f"the reasons in their failed.txt; the same command tries them again"
         )
     return 0
 
@@ -86,7 +88,7 @@ def _variant(plan: Sweep, index: int) -> tuple[str, Config]:
     return plan.variants[index]
 
 
-def run_variant(config: Config, folder: Path, split: str, fcn_score: bool) -> tuple[int, str]:
+def run_variant(config: Config, workdir: Workdir, split: str, fcn_score: bool) -> tuple[int, str]:
     """Trains and evaluates one variant, as far as that is not done.
 
     Returns:
@@ -98,23 +100,23 @@ def run_variant(config: Config, folder: Path, split: str, fcn_score: bool) -> tu
         unread = why_no_classes(config.data, dataset) if fcn_score else ""
         if unread:
             say(unread)
-        if is_up_to_date(config, dataset, folder, split, fcn_score):
-            say(f"{folder}: finished")
+        if is_up_to_date(config, dataset, workdir, split, fcn_score):
+            say(f"{workdir}: finished")
         else:
-            (folder / FAILED).unlink(missing_ok=True)
-            status = train(config, folder)
+            workdir.failure_file.unlink(missing_ok=True)
+            status = train(config, workdir)
             if status:
                 return status, ""
-            evaluate(config, folder, split, config.train.steps, fcn_score and not unread)
+            evaluate(config, workdir, split, config.train.steps, fcn_score and not unread)
     except WorkdirBusy as error:  # say, by the same variant of an array job that was started twice
         say(str(error))
     except Exception as error:  # whatever it is, the others are to go on
         kind = "" if isinstance(error, UsageError) else f"{type(error).__name__}: "
         reason = kind + " ".join(str(error).split())
-        say(f"{folder}: failed: {reason}")
+        say(f"{workdir}: failed: {reason}")
         with suppress(OSError):  # that may be the reason
-            write_atomically(folder / FAILED, reason + "\n")
+            write_atomically(workdir.failure_file, reason + "\n")
         return 0, reason
     else:
-        (folder / FAILED).unlink(missing_ok=True)
+        workdir.failure_file.unlink(missing_ok=True)
     return 0, ""

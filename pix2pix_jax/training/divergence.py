@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.pipeline import batch_names
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.step import METRIC_ORDER
+from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import print_above_bar
 from pix2pix_jax.runtime.files import write_atomically
 
@@ -37,7 +37,7 @@ def check_finite(step: int, term: str, value: float) -> None:
 
 
 @contextmanager
-def batch_named(config: Config, records: Sequence[dict], workdir: Path) -> Iterator[None]:
+def batch_named(config: Config, records: Sequence[dict], workdir: Workdir) -> Iterator[None]:
     """Writes which pairs a step saw where its numbers are not finite, to be looked at.
 
     Args:
@@ -50,7 +50,7 @@ def batch_named(config: Config, records: Sequence[dict], workdir: Path) -> Itera
     except NotFinite as error:
         if error.term not in METRIC_ORDER:  # of the samples, which are other pairs
             raise
-        path = workdir / "not_finite.json"
+        path = workdir.not_finite_file
         found = {"step": error.step, "term": error.term, "value": str(error.value)}
         found["pairs"] = batch_names(config, records, error.step - 1)
         try:

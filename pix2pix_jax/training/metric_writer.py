@@ -18,6 +18,7 @@ from tensorboardX.summary import image, scalar
 from tqdm import tqdm
 
 from pix2pix_jax.runs.metrics_log import rewind
+from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.files import atomic_file
 from pix2pix_jax.runtime.retry_queue import Put
@@ -32,7 +33,7 @@ SHORT = {  # names that leave room for the bar
 
 @contextmanager
 def open_writer(
-    workdir: Path, first: int, last: int, batch_size: int, put: Put
+    workdir: Workdir, first: int, last: int, batch_size: int, put: Put
 ) -> Iterator[tuple[Callable[[int], None], Callable[..., None]]]:
     """Opens the outputs of a run that goes on from step `first` to step `last`.
 
@@ -48,8 +49,8 @@ def open_writer(
       advance(step): moves the progress bar.
       write(step, scalars, picture=None): a line of metrics, and a picture where there is one.
     """
-    rewind(workdir / "metrics.jsonl", first)
-    put_events, finish_events = _events(workdir / "tensorboard", first + 1)
+    rewind(workdir.metrics_file, first)
+    put_events, finish_events = _events(workdir.tensorboard, first + 1)
     bar = tqdm(total=last, initial=first, unit="step", disable=not sys.stderr.isatty())
     opened = first, time.perf_counter()
     # (step, time) between which training speed is measured, samples and saves left out.
@@ -71,9 +72,9 @@ def open_writer(
         scalars = scalars | {"images_per_second": rate * batch_size}
         line = json.dumps({"step": step} | scalars, allow_nan=False) + "\n"
         summaries = [scalar(name, value) for name, value in scalars.items()]
-        put(f"metrics {step}", lambda: _append(workdir / "metrics.jsonl", line))
+        put(f"metrics {step}", lambda: _append(workdir.metrics_file, line))
         if picture is not None:
-            path = workdir / "samples" / f"step_{step:08d}.png"
+            path = workdir.sample(step)
             put(f"samples {step}", lambda: _save_png(picture, path))
             summaries.append(image("samples", np.asarray(picture), dataformats="HWC"))
         put(f"events {step}", lambda: put_events(step, summaries))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 from tensorflow_datasets.core import DatasetBuilder
@@ -16,6 +15,7 @@ from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.gan.state import TrainState
 from pix2pix_jax.gan.step import Metrics
 from pix2pix_jax.reports.run import write_report
+from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.retry_queue import open_outbox
 from pix2pix_jax.training.divergence import batch_named, collapse_watch
 from pix2pix_jax.training.metric_writer import open_writer
@@ -40,7 +40,7 @@ def actions_due(step: int, options: Train) -> set[str]:
 @contextmanager
 def open_recorder(
     config: Config,
-    workdir: Path,
+    workdir: Workdir,
     dataset: DatasetBuilder,
     evaluate: Callable[[dict], dict[str, float]],
     first: int,
@@ -75,7 +75,7 @@ def open_recorder(
             if values:
                 watch(step, values["loss/discriminator"])
             if not begun:  # it compiles, and fits into memory
-                put("config.json", lambda: write_config(config, workdir / "config.json"))
+                put("config.json", lambda: write_config(config, workdir.config_file))
                 begun = True
             scores = {}
             if due - {"checkpoint"}:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -26,6 +25,7 @@ from pix2pix_jax.gan.state import TrainState, create_state
 from pix2pix_jax.gan.step import METRIC_ORDER, Batch, Metrics
 from pix2pix_jax.runs.compatibility import check_devices, check_workdir, resolve_norm_images
 from pix2pix_jax.runs.ownership import claim_workdir
+from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime import distributed as hosts
 from pix2pix_jax.runtime.backend import copy_to_devices
 from pix2pix_jax.runtime.console import say
@@ -35,7 +35,7 @@ from pix2pix_jax.training.divergence import check_finite
 from pix2pix_jax.training.recorder import actions_due, open_recorder
 
 
-def train(config: Config, workdir: Path) -> int:
+def train(config: Config, workdir: Workdir) -> int:
     """Trains, or goes on where the same command was stopped.
 
     Returns:
@@ -93,12 +93,12 @@ def train(config: Config, workdir: Path) -> int:
     best, metric = best_step(workdir, config.train.best_metric), config.train.best_metric
     if best is not None:
         say(f"{workdir}: best by {metric} is step {best}; pix2pix evaluate --step=best shows it")
-    say(f"{workdir}: {step} steps done; the pictures are in {workdir}/report/index.html")
+    say(f"{workdir}: {step} steps done; the pictures are in {workdir.report_page}")
     return 0
 
 
 def restore_or_create(
-    config: Config, workdir: Path, template: TrainState, data: str
+    config: Config, workdir: Workdir, template: TrainState, data: str
 ) -> tuple[bool, TrainState, checkpoint.Totals]:
     """Whether there was a checkpoint; the state to go on from; and what the log goes on from.
 
@@ -116,7 +116,7 @@ def restore_or_create(
 
 def fit(
     config: Config,
-    workdir: Path,
+    workdir: Workdir,
     dataset: DatasetBuilder,
     evaluate: Callable[[dict], dict[str, float]],
     state: TrainState,

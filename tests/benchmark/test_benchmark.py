@@ -17,7 +17,7 @@ from pix2pix_jax.benchmark import benchmark
 from pix2pix_jax.benchmark import step_parts as phases
 from pix2pix_jax.benchmark import worker as trial
 from pix2pix_jax.benchmark.worker import WorkerTarget, compare, load_target
-from pix2pix_jax.cli.main import command
+from pix2pix_jax.cli.main import run_command
 from pix2pix_jax.config import Config, Data, Model, replace_fields
 from pix2pix_jax.config.files import override
 from pix2pix_jax.config.resolve import resolve
@@ -63,7 +63,7 @@ def test_the_median_of_turns_is_what_counts(monkeypatch):
         def answer(self):
             return {"steps": 1, "first_step_seconds": 7.0, "parameters": [1, 1], "devices": ["cpu"]}
 
-        def asked(self, steps):
+        def ask(self, steps):
             return next(taken) if steps else 5 * 2**20
 
         def close(self):
@@ -404,7 +404,7 @@ def test_benchmark_of_a_tiny_run(tmp_path, monkeypatch):
     deepest = "--config.model.depth=5"  # as peers have it
     arguments = "benchmark", "--config=experiments/quickstart.py", *TINY, f"--workdir={tmp_path}"
     monkeypatch.chdir(ROOT)
-    assert command([*arguments, deepest, "--peers=flax", "--sweep=devices", "--rounds=1"]) == 0
+    assert run_command([*arguments, deepest, "--peers=flax", "--sweep=devices", "--rounds=1"]) == 0
     found = json.loads((tmp_path / "benchmark.json").read_text())
     ours, flax = (found["implementations"][name] for name in ("pix2pix_jax", "flax"))
     assert flax["ratio"] == flax["seconds_per_step"] / ours["seconds_per_step"]  # of one turn

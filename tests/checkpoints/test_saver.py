@@ -11,6 +11,7 @@ from pix2pix_jax.checkpoints.saver import open_saver
 from pix2pix_jax.config import Train
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import create_state
+from pix2pix_jax.runs.workdir import Workdir
 
 
 @pytest.fixture
@@ -22,18 +23,18 @@ def saves(small, tmp_path, monkeypatch):
     def run(steps, failing, on_disk):
         def save(manager, state, *rest):
             if state.step in failing and not on_disk:
-                raise checkpoint.SaveFailed(tmp_path, "no room")
+                raise checkpoint.SaveFailed(Workdir(tmp_path), "no room")
             real(manager, state, *rest)
             if state.step in failing:
                 manager.wait_until_finished()
-                raise checkpoint.SaveFailed(tmp_path, "Directory not empty")
+                raise checkpoint.SaveFailed(Workdir(tmp_path), "Directory not empty")
 
         monkeypatch.setattr(checkpoint, "save", save)
-        with open_saver(tmp_path, Train(keep=9, max_failed_saves=2)) as (write, look):
+        with open_saver(Workdir(tmp_path), Train(keep=9, max_failed_saves=2)) as (write, look):
             for step in steps:
                 write(state.replace(step=np.int32(step)), {}, "pairs", {}, last=step == steps[-1])
                 look()
-        return saved_steps(tmp_path)
+        return saved_steps(Workdir(tmp_path))
 
     return run
 
@@ -78,7 +79,7 @@ def test_a_save_that_fails_while_something_else_ends_the_run_is_told(
     monkeypatch.setattr(checkpoint, "save", lambda *_: None)
 
     def run():
-        with open_saver(tmp_path, Train(max_failed_saves=1)) as (write, _):
+        with open_saver(Workdir(tmp_path), Train(max_failed_saves=1)) as (write, _):
             write(create_state(small).replace(step=np.int32(8)), {}, "pairs", {})
             raise UsageError("loss/generator_gan is nan at step 9")
 

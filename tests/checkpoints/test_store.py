@@ -12,6 +12,7 @@ from pix2pix_jax.checkpoints import store as checkpoint
 from pix2pix_jax.checkpoints.checksums import add_hash
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import create_state
+from pix2pix_jax.runs.workdir import Workdir
 
 
 @pytest.fixture
@@ -33,14 +34,14 @@ TOTALS = {"steps": 3, "loss": 0.1 + 0.2}
 
 
 def save(workdir, state, *steps, keep=3, best="l1", scores=None):
-    with checkpoint.open_checkpoints(workdir, keep, best) as manager:
+    with checkpoint.open_checkpoints(Workdir(workdir), keep, best) as manager:
         for step in steps:
             numbered, score = state.replace(step=np.int32(step)), (scores or {}).get(step, {})
             checkpoint.save(manager, numbered, TOTALS, "facades", score)
 
 
 def restore(workdir, template, data="facades"):
-    with checkpoint.open_checkpoints(workdir, 3, "l1") as manager:
+    with checkpoint.open_checkpoints(Workdir(workdir), 3, "l1") as manager:
         state, totals = checkpoint.restore_newest(manager, template, data)
     assert totals == TOTALS
     return state
@@ -75,7 +76,7 @@ def test_the_newest_are_kept(tmp_path, state):
 
 
 def test_nothing_saved_is_no_state(tmp_path, template):
-    with checkpoint.open_checkpoints(tmp_path, 3, "l1") as manager:
+    with checkpoint.open_checkpoints(Workdir(tmp_path), 3, "l1") as manager:
         assert checkpoint.restore_newest(manager, template, "facades") is None
 
 
@@ -91,7 +92,7 @@ def test_a_flipped_byte_is_noticed_and_the_older_one_taken(tmp_path, state, temp
 def test_a_rejected_step_can_be_reached_and_saved_again(tmp_path, state, template):
     save(tmp_path, state, 1, 2)
     flip_a_byte(tmp_path / "checkpoints" / "2" / "generator")
-    with checkpoint.open_checkpoints(tmp_path, 3, "l1") as manager:
+    with checkpoint.open_checkpoints(Workdir(tmp_path), 3, "l1") as manager:
         assert checkpoint.restore_newest(manager, template, "facades")[0].step == 1
         checkpoint.save(manager, state.replace(step=np.int32(2)), TOTALS, "facades", {})
         with pytest.raises(UsageError, match="step 1 was not saved"):
@@ -139,7 +140,7 @@ def test_what_an_earlier_version_saved_is_refused_and_nothing_moved(tmp_path, st
     del origin["sha256"], origin["step"]
     path.write_text(json.dumps(add_hash(origin)))
     assert "checkpoints/5: is of an earlier version" in refusal(restore, tmp_path, template)
-    assert checkpoint_reader.saved_steps(tmp_path) == [5]
+    assert checkpoint_reader.saved_steps(Workdir(tmp_path)) == [5]
 
 
 def test_values_that_are_not_finite_are_not_saved(tmp_path, state, template):
@@ -180,7 +181,7 @@ def test_a_metric_that_was_not_measured_is_worse_than_any(tmp_path, state):
 
 def read(workdir, config, step, metric="l1"):
     config = replace(config, train=replace(config.train, best_metric=metric))
-    return checkpoint_reader.read_network(workdir, config, step)
+    return checkpoint_reader.read_network(Workdir(workdir), config, step)
 
 
 def test_a_generator_is_read_alone(tmp_path, state, small):

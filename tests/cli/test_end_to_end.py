@@ -15,6 +15,7 @@ from PIL import Image
 
 from pix2pix_jax.checkpoints.reader import saved_steps
 from pix2pix_jax.runs.metrics_log import read_metrics
+from pix2pix_jax.runs.workdir import Workdir
 
 
 def test_a_run_leaves_what_the_design_promises(straight):
@@ -148,7 +149,7 @@ def test_saves_that_fail_are_told_and_the_run_stops_when_too_many_do(tiny, strai
     assert first.startswith(f"{tmp_path}/checkpoints: step 8 is NOT SAVED (File too large), 1 of")
     assert last.startswith(f"{tmp_path}/checkpoints: step 12 is NOT SAVED (File too large), 2 f")
     assert last.endswith("goes on from step 4")
-    assert saved_steps(tmp_path) == [4]
+    assert saved_steps(Workdir(tmp_path)) == [4]
     assert train(tiny, tmp_path, 12)[0] == 0
     assert saved(tmp_path, 12) == saved(straight, 12)
 

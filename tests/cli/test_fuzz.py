@@ -35,6 +35,7 @@ from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.interop.import_weights import read_tensors
 from pix2pix_jax.runs.metrics_log import read_metrics, rewind
+from pix2pix_jax.runs.workdir import Workdir
 
 
 @st.composite
@@ -267,7 +268,7 @@ def test_flags_of_any_text_are_taken_or_refused(values):
 def test_damaged_checkpoints_are_read_whole_or_refused(tmp_path_factory, small):
     workdir = tmp_path_factory.mktemp("run")
     state = jax.device_get(create_state(small))
-    with checkpoint.open_checkpoints(workdir, 3, "l1") as manager:
+    with checkpoint.open_checkpoints(Workdir(workdir), 3, "l1") as manager:
         checkpoint.save(manager, state, {"steps": 3.0}, "pairs", {"l1": 0.1})
     files = sorted(p for p in (workdir / "checkpoints").rglob("*") if p.is_file())
 

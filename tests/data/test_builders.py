@@ -25,13 +25,14 @@ from helpers.refusals import refusal
 from PIL import Image
 
 from pix2pix_jax.config import Data
-from pix2pix_jax.data import archives, builders
+from pix2pix_jax.data import archives, builders, data_dir
 from pix2pix_jax.data.archives import unpack
 from pix2pix_jax.data.builders import fingerprint, prepare
 from pix2pix_jax.data.palettes import CMP
 from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.data.sources import find_pairs, walk
 from pix2pix_jax.errors import UsageError
+from pix2pix_jax.runtime import files
 
 PAIRS = ["train/1.png", "train/2.jpg", "train/deep/1.bmp", "val/1.png", "test/1.bmp"]
 
@@ -532,13 +533,16 @@ def test_a_download_that_does_not_fit_is_kept(tmp_path, website, monkeypatch):
 
 
 def test_of_a_bucket_only_what_is_asked_for_is_fetched(tmp_path, monkeypatch):
-    data = folder(filled(tmp_path / "pairs"))
+    monkeypatch.setattr(files, "BUCKET_COPIES", tmp_path / "copies")
+    data = replace(folder(filled(tmp_path / "pairs")), data_dir="gs://bucket/data")
     prefixes = {"download_folder": [], "upload_folder": []}
     for name, asked in prefixes.items():
         monkeypatch.setattr(
-            builders, name, lambda _, prefix, last, asked=asked: asked.append(prefix)
+            data_dir,
+            name,
+            lambda _address, _folder, prefix, _last, asked=asked: asked.append(prefix),
         )
-    place = str(prepare(data).data_path.relative_to(data.data_dir))
+    place = str(prepare(data).data_path.relative_to(tmp_path / "copies" / "gs" / "bucket" / "data"))
     assert set(prefixes["download_folder"]) == set(prefixes["upload_folder"]) == {f"{place}/"}
     assert place.startswith("paired_images/folder-")
     prepare(data)

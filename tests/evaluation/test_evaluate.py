@@ -10,12 +10,13 @@ from helpers.command_line import ROOT, folder_of, jpeg, metrics, refused, run, s
 from helpers.refusals import refusal
 from PIL import Image
 
-from pix2pix_jax.cli.main import command
+from pix2pix_jax.cli.main import run_command
 from pix2pix_jax.config.files import read_config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation import evaluate as evaluate_module
 from pix2pix_jax.evaluation.evaluate import evaluate, read_finished_evaluation
 from pix2pix_jax.evaluation.scorer import Evaluation
+from pix2pix_jax.runs.workdir import Workdir
 
 WATCHED = ("--config.train.evaluate_every=3", "--config.train.best_metric=ssim")
 
@@ -89,7 +90,7 @@ def test_evaluate_refuses_what_is_not_there(tiny, watched, tmp_path, monkeypatch
         ("model.features", (f"--workdir={workdir}", "--config.model.features=16")),
         ("holds no checkpoints", (f"--workdir={tmp_path}",)),
     ):
-        assert command(["evaluate", *arguments]) == 2  # in this process: nothing is computed
+        assert run_command(["evaluate", *arguments]) == 2  # in this process: nothing is computed
         _, err = capsys.readouterr()
         assert len(err.splitlines()) == 1, err
         assert expected in err
@@ -111,7 +112,7 @@ def test_an_evaluation_that_fails_costs_nothing(watched, monkeypatch, place):
     failing = {"make_scorer": lambda *arguments: astray, "render_page": astray}
     monkeypatch.setattr(evaluate_module, place, failing[place])
     assert "gone astray" in refusal(
-        evaluate, read_config(workdir / "config.json"), workdir, "val", 9, False
+        evaluate, read_config(workdir / "config.json"), Workdir(workdir), "val", 9, False
     )
     assert files() == before
 
@@ -122,7 +123,7 @@ def test_an_evaluation_stopped_in_its_swap_is_made_anew(watched, monkeypatch, pl
     workdir, _ = watched
     monkeypatch.setattr(evaluate_module, "make_scorer", lambda *_: scored)
     config = read_config(workdir / "config.json")
-    assert evaluate(config, workdir, "val", 12, False) == 0
+    assert evaluate(config, Workdir(workdir), "val", 12, False) == 0
     renamed, rename = [], Path.rename
 
     def stopped(path, target):
@@ -134,11 +135,11 @@ def test_an_evaluation_stopped_in_its_swap_is_made_anew(watched, monkeypatch, pl
     monkeypatch.setattr(Path, "rename", stopped)
     if place < 4:
         with pytest.raises(KeyboardInterrupt):
-            evaluate(config, workdir, "val", 9, False)
-        assert read_finished_evaluation(config, workdir, "val") is None
+            evaluate(config, Workdir(workdir), "val", 9, False)
+        assert read_finished_evaluation(config, Workdir(workdir), "val") is None
         assert not (workdir / "evaluation_val.json").exists()
     else:  # pictures aside, pictures, page, numbers
-        assert evaluate(config, workdir, "val", 9, False) == 0
+        assert evaluate(config, Workdir(workdir), "val", 9, False) == 0
         assert json.loads((workdir / "evaluation_val.json").read_text())["step"] == 9
         assert "val at step 9" in (workdir / "report" / "evaluation_val.html").read_text()
 

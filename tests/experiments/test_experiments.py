@@ -46,7 +46,7 @@ def test_the_command_in_the_docstring_runs_its_file(path, monkeypatch):
     assert command.startswith("python -m pix2pix_jax train --config=experiments/")
     options, fields = parse(shlex.split(command)[3:])
     assert options.config.partition(":")[0] == f"experiments/{path.name}"
-    assert options.workdir.parent == Path("runs")
+    assert options.workdir.path.parent == Path("runs")
     assert fields == {}
     monkeypatch.chdir(path.parents[1])
     config = resolve(load_experiment(options.config))

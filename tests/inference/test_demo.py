@@ -20,6 +20,7 @@ from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.inference.demo.server import demo, example, palette_of, settings
 from pix2pix_jax.interop.import_weights import write_run
 from pix2pix_jax.models.unet import translate
+from pix2pix_jax.runs.workdir import Workdir
 
 
 def config_of(**data):
@@ -33,7 +34,7 @@ def served(tmp_path_factory):
     """A run, and the port at which its demo is served."""
     workdir, config = tmp_path_factory.mktemp("served"), config_of()
     state = state_of(config)
-    write_run(workdir, config, state)
+    write_run(Workdir(workdir), config, state)
     process = start("demo", f"--workdir={workdir}", "--port=0")
     lines = [process.stdout.readline(), process.stdout.readline()]
     assert "http://127.0.0.1:" in lines[1], lines + [process.stderr.read()]
@@ -185,7 +186,7 @@ def test_strangers_are_turned_away(served):
 
 
 def test_a_port_that_is_taken_is_refused(served, tmp_path):
-    write_run(tmp_path / "run", served[0], served[1])
+    write_run(Workdir(tmp_path / "run"), served[0], served[1])
     refused(
         "cannot listen at 127.0.0.1", "demo", f"--workdir={tmp_path / 'run'}", f"--port={served[2]}"
     )
@@ -211,5 +212,7 @@ def test_brushes_are_the_classes_of_what_a_run_takes(tmp_path):
 
 def test_channels_that_no_picture_has_are_refused(tmp_path):
     config = config_of(input_channels=2)
-    write_run(tmp_path, config, state_of(config))
-    assert "are not those of pictures" in refusal(demo, config, tmp_path, "newest", "127.0.0.1", 0)
+    write_run(Workdir(tmp_path), config, state_of(config))
+    assert "are not those of pictures" in refusal(
+        demo, config, Workdir(tmp_path), "newest", "127.0.0.1", 0
+    )

@@ -27,6 +27,7 @@ from pix2pix_jax.inference.tiling import blend_ramp, pad_centered, tile_starts, 
 from pix2pix_jax.inference.translate import TranslateOptions, translate_files
 from pix2pix_jax.interop.import_weights import write_run
 from pix2pix_jax.reports.translation import PAGE
+from pix2pix_jax.runs.workdir import Workdir
 
 
 def make_run(workdir, **data):
@@ -40,7 +41,7 @@ def make_run(workdir, **data):
     state = jax.device_get(create_state(config))
     params = jax.tree.map(lambda x: 4 * x if x.ndim == 4 else x, state.generator.params)
     state = state.replace(generator=state.generator.replace(params=params))
-    write_run(workdir, config, state)
+    write_run(Workdir(workdir), config, state)
     return config, params
 
 
@@ -58,7 +59,9 @@ def noise(height, width, channels=3, dtype=np.uint8, seed=0):
 
 def translate(colour, source, output, **options):
     workdir, config, _ = colour
-    return translate_files(config, workdir, str(source), output, TranslateOptions(**options))
+    return translate_files(
+        config, Workdir(workdir), str(source), output, TranslateOptions(**options)
+    )
 
 
 def expected(colour, values, seed=0, sample=0):
@@ -578,7 +581,7 @@ def test_channels_of_the_run(tmp_path):
     cv2.imwrite(str(tmp_path / "c.png"), DEEP[..., ::-1])
     assert (
         translate_files(
-            config, workdir, str(tmp_path / "*.png"), tmp_path / "out", TranslateOptions()
+            config, Workdir(workdir), str(tmp_path / "*.png"), tmp_path / "out", TranslateOptions()
         )
         == 0
     )
@@ -596,7 +599,7 @@ def test_a_run_of_other_channels_than_images_have_takes_arrays(tmp_path):
     Image.fromarray(RGB).save(tmp_path / "b.png")
     assert (
         translate_files(
-            config, workdir, str(tmp_path / "a.npy"), tmp_path / "out", TranslateOptions()
+            config, Workdir(workdir), str(tmp_path / "a.npy"), tmp_path / "out", TranslateOptions()
         )
         == 0
     )
@@ -604,7 +607,7 @@ def test_a_run_of_other_channels_than_images_have_takes_arrays(tmp_path):
     assert not (tmp_path / "out" / "a.png").exists()
     assert (
         translate_files(
-            config, workdir, str(tmp_path / "b.png"), tmp_path / "out", TranslateOptions()
+            config, Workdir(workdir), str(tmp_path / "b.png"), tmp_path / "out", TranslateOptions()
         )
         == 2
     )

@@ -17,14 +17,15 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from pix2pix_jax.checkpoints.reader import read_network
-from pix2pix_jax.cli.main import FORMATS as FLAGS
 from pix2pix_jax.config import PRESETS, Config, Data, Model, preset
 from pix2pix_jax.config.files import read_config
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.interop import export as exporting
+from pix2pix_jax.interop.formats import FORMATS as FLAGS
 from pix2pix_jax.interop.import_weights import import_weights, write_run
 from pix2pix_jax.models.unet import translate
+from pix2pix_jax.runs.workdir import Workdir
 
 needs_onnx = pytest.mark.skipif(
     importlib.util.find_spec("onnxruntime") is None, reason="pip install -e '.[onnx]'"
@@ -48,10 +49,10 @@ def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported")
     config = config_of()
     state = state_of(config)
-    write_run(folder / "run", config, state)
+    write_run(Workdir(folder / "run"), config, state)
     for kind in FORMATS:
         path = folder / f"generator.{kind}"
-        assert exporting.export(config, folder / "run", path, kind, "newest", None) == 0
+        assert exporting.export(config, Workdir(folder / "run"), path, kind, "newest", None) == 0
     return folder, config, state
 
 
@@ -150,41 +151,51 @@ def test_onnx_of_every_kind_of_generator(config, tmp_path):
 def test_safetensors_come_back_as_the_run_they_were(exported, tmp_path):
     folder, config, state = exported
     judge, path = tmp_path / "D.safetensors", tmp_path / "G.safetensors"
-    assert exporting.export(config, folder / "run", path, "safetensors", 0, judge) == 0
+    assert exporting.export(config, Workdir(folder / "run"), path, "safetensors", 0, judge) == 0
     with safe_open(path, "numpy") as file:
         names = set(file.keys())
         assert file.metadata()["step"] == "0"
     assert {"down1.kernel", "down2_norm.scale", "up5.bias"} <= names
-    import_weights(path, judge, tmp_path / "back", None, lambda config: config)
+    import_weights(path, judge, Workdir(tmp_path / "back"), None, lambda config: config)
     data = replace(config.data, source=None, data_dir=Data().data_dir)
     found = read_config(tmp_path / "back" / "config.json")
     model = replace(config.model, bottleneck_norm=False)  # as it was, whatever size comes
     assert asdict(found) == asdict(replace(config, data=data, model=model))
     again = tmp_path / "G2.safetensors", tmp_path / "D2.safetensors"
     back = tmp_path / "back"
-    assert exporting.export(found, back, again[0], "safetensors", 0, again[1]) == 0
+    assert exporting.export(found, Workdir(back), again[0], "safetensors", 0, again[1]) == 0
     for file, before in zip(again, (path, judge), strict=True):
         jax.tree.map(np.testing.assert_array_equal, load_file(file), load_file(before))
 
 
 def test_a_discriminator_of_ours_beside_another_generator(exported, tmp_path):
     folder, config, state = exported
-    args = (config, folder / "run", tmp_path / "G.pth", "pth", 0, None)
+    args = (config, Workdir(folder / "run"), tmp_path / "G.pth", "pth", 0, None)
     exporting.export(*args)
     judge = tmp_path / "D.safetensors"
-    exporting.export(config, folder / "run", tmp_path / "G.safetensors", "safetensors", 0, judge)
-    import_weights(tmp_path / "G.pth", judge, tmp_path / "run", None, lambda config: config)
+    exporting.export(
+        config, Workdir(folder / "run"), tmp_path / "G.safetensors", "safetensors", 0, judge
+    )
+    import_weights(
+        tmp_path / "G.pth", judge, Workdir(tmp_path / "run"), None, lambda config: config
+    )
     found = read_config(tmp_path / "run" / "config.json")
     assert (found.model.discriminator, found.model.discriminator_features) == ("patch16", 4)
-    params = read_network(tmp_path / "run", found, 0, "discriminator")[1]
+    params = read_network(Workdir(tmp_path / "run"), found, 0, "discriminator")[1]
     jax.tree.map(np.testing.assert_array_equal, params, state.discriminator.params)
-    swapped = (judge, tmp_path / "G.safetensors", tmp_path / "x", None, lambda config: config)
+    swapped = (
+        judge,
+        tmp_path / "G.safetensors",
+        Workdir(tmp_path / "x"),
+        None,
+        lambda config: config,
+    )
     assert "D.safetensors: holds a discriminator; give" in refusal(import_weights, *swapped)
     other = config_of(norm="instance", norm_affine=False, bias="all")
-    write_run(tmp_path / "other", other, state_of(other))
-    args = (other, tmp_path / "other", tmp_path / "H.safetensors", "safetensors", 0, None)
+    write_run(Workdir(tmp_path / "other"), other, state_of(other))
+    args = (other, Workdir(tmp_path / "other"), tmp_path / "H.safetensors", "safetensors", 0, None)
     exporting.export(*args)
-    args = (tmp_path / "H.safetensors", judge, tmp_path / "x", None, lambda config: config)
+    args = (tmp_path / "H.safetensors", judge, Workdir(tmp_path / "x"), None, lambda config: config)
     message = refusal(import_weights, *args)
     assert "D.safetensors: was trained with model.norm batch; the generator has instance" in message
 
@@ -193,12 +204,12 @@ def test_a_discriminator_of_ours_beside_another_generator(exported, tmp_path):
 def test_weights_may_be_used_at_another_size(normed, tmp_path):
     """Where there is a norm at the bottleneck by the image's size, there stays none, or one."""
     config = config_of(depth=5, bottleneck_norm=normed)
-    write_run(tmp_path / "run", config, state_of(config))
+    write_run(Workdir(tmp_path / "run"), config, state_of(config))
     path = tmp_path / "G.safetensors"
-    exporting.export(config, tmp_path / "run", path, None, 0, None)
+    exporting.export(config, Workdir(tmp_path / "run"), path, None, 0, None)
     data = replace(config.data, image_size=(64, 64), load_size=None)
     base = replace(config, data=data, model=replace(config.model, depth=None, bottleneck_norm=None))
-    import_weights(path, None, tmp_path / "back", base, lambda config: config)
+    import_weights(path, None, Workdir(tmp_path / "back"), base, lambda config: config)
     found = read_config(tmp_path / "back" / "config.json")
     assert (found.data.image_size, found.model.bottleneck_norm) == ((64, 64), bool(normed))
 
@@ -206,7 +217,14 @@ def test_weights_may_be_used_at_another_size(normed, tmp_path):
 def test_a_file_that_computes_otherwise_is_not_left(exported, tmp_path, monkeypatch):
     folder, config, _ = exported
     monkeypatch.setattr(exporting, "compare", lambda *_: 0.5)
-    args = (config, folder / "run", tmp_path / "G.pth", "pth", "newest", tmp_path / "D.pth")
+    args = (
+        config,
+        Workdir(folder / "run"),
+        tmp_path / "G.pth",
+        "pth",
+        "newest",
+        tmp_path / "D.pth",
+    )
     message = refusal(exporting.export, *args)
     assert "was not written, since what it computes is 5.0e-01 from what JAX does" in message
     monkeypatch.setattr(exporting, "compare", lambda *_: np.nan)
@@ -220,8 +238,15 @@ def test_a_file_that_computes_otherwise_is_not_left(exported, tmp_path, monkeypa
 def test_a_bias_that_they_have_not_is_told_by_its_place(tmp_path):
     config = config_of(discriminator="pixel")
     state = state_of(config)
-    write_run(tmp_path / "run", config, state)
-    args = (config, tmp_path / "run", tmp_path / "G.pth", "pth", "newest", tmp_path / "D.pth")
+    write_run(Workdir(tmp_path / "run"), config, state)
+    args = (
+        config,
+        Workdir(tmp_path / "run"),
+        tmp_path / "G.pth",
+        "pth",
+        "newest",
+        tmp_path / "D.pth",
+    )
     message = refusal(exporting.export, *args)
     assert "D.pth: has a bias in logits, for which the PyTorch code has no place" in message
     assert {path.name for path in tmp_path.iterdir()} == {"run"}
@@ -239,12 +264,19 @@ def test_compare_tells_two_networks_apart(exported):
 def test_what_a_file_cannot_hold_is_refused(exported, tmp_path):
     folder, config, _ = exported
     for like in ("tf_tutorial", "keras_tutorial"):
-        write_run(tmp_path / like, config_of(like), state_of(config_of(like)))
-        args = (config_of(like), tmp_path / like, tmp_path / "G.pth", "pth", "newest", None)
+        write_run(Workdir(tmp_path / like), config_of(like), state_of(config_of(like)))
+        args = (
+            config_of(like),
+            Workdir(tmp_path / like),
+            tmp_path / "G.pth",
+            "pth",
+            "newest",
+            None,
+        )
         assert "in the PyTorch code" in refusal(exporting.export, *args)
-    args = (config, folder / "run", tmp_path / "G.onnx", "onnx", "newest", tmp_path / "D")
+    args = (config, Workdir(folder / "run"), tmp_path / "G.onnx", "onnx", "newest", tmp_path / "D")
     assert "--discriminator: goes with" in refusal(exporting.export, *args)
-    args = (config, folder / "run", tmp_path, "onnx", "newest", None)
+    args = (config, Workdir(folder / "run"), tmp_path, "onnx", "newest", None)
     assert "is a folder" in refusal(exporting.export, *args)
     assert not (tmp_path / "G.pth").exists()
 

@@ -38,6 +38,7 @@ from pix2pix_jax.interop.torch_names import (  # noqa: E402
 )
 from pix2pix_jax.interop.torch_reader import read_pth  # noqa: E402
 from pix2pix_jax.interop.torch_writer import write_pth  # noqa: E402
+from pix2pix_jax.runs.workdir import Workdir  # noqa: E402
 
 
 def saved(network, path, prefix="", legacy=False):
@@ -49,9 +50,9 @@ def saved(network, path, prefix="", legacy=False):
 def imported(tmp_path, weights, discriminator=None, base=None, **fields):
     workdir = tmp_path / "run"
     finish = lambda config: override(config, fields)  # noqa: E731
-    assert import_weights(weights, discriminator, workdir, base, finish) == 0
+    assert import_weights(weights, discriminator, Workdir(workdir), base, finish) == 0
     config = read_config(workdir / "config.json")
-    return workdir, config, read_network(workdir, config, "newest")[1]
+    return workdir, config, read_network(Workdir(workdir), config, "newest")[1]
 
 
 def image(*shape, seed=0):
@@ -180,7 +181,7 @@ def test_a_run_may_be_named_by_an_experiment_and_flags(tmp_path):
     assert (config.model.discriminator, config.model.depth) == ("patch16", 5)
     assert config.data.image_size == (256, 256)  # of the experiment, which tensors do not tell
     assert "holds a run already" in refusal(
-        import_weights, weights, None, tmp_path / "run", None, lambda config: config
+        import_weights, weights, None, Workdir(tmp_path / "run"), None, lambda config: config
     )
 
 
@@ -227,7 +228,9 @@ NO_GENERATORS = {
 def test_a_file_of_something_else_is_told_by_what_it_holds(tmp_path, name):
     content, expected = NO_GENERATORS[name]
     torch.save(content(), tmp_path / "G.pth")
-    message = refusal(import_weights, tmp_path / "G.pth", None, tmp_path / "run", None, lambda c: c)
+    message = refusal(
+        import_weights, tmp_path / "G.pth", None, Workdir(tmp_path / "run"), None, lambda c: c
+    )
     assert expected in message
     assert str(tmp_path / "G.pth") in message
     assert not (tmp_path / "run").exists()

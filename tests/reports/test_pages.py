@@ -12,6 +12,7 @@ from pix2pix_jax.config.resume import identity
 from pix2pix_jax.evaluation.evaluate import write_pictures
 from pix2pix_jax.reports.evaluation import render_page
 from pix2pix_jax.reports.run import write_report
+from pix2pix_jax.runs.workdir import SweepFolder, Workdir
 from pix2pix_jax.sweeps.results import write_results
 
 NAMES = ["a <b> & c", "folder/d e", "ünicode", 'q"uote', "plain"]
@@ -99,7 +100,7 @@ def test_the_page_of_a_sweep_shows_every_variant(small, tmp_path, opened):
     for name, config in variants:
         evaluation(config, tmp_path / name)
     paper = {"b": {"class_iou": 0.17}}
-    write_results(Sweep("Rows & columns", variants, paper), tmp_path, "val")
+    write_results(Sweep("Rows & columns", variants, paper), SweepFolder(tmp_path), "val")
     page = opened(tmp_path / "report" / "index.html")
     assert widths(page) == [12] * (5 * 4)  # pairs by input, two rows, and ground truth
     assert page.locator("h1").text_content() == "Rows & columns"
@@ -116,7 +117,7 @@ def test_the_page_of_a_run_shows_curves_and_samples(small, tmp_path, opened):
     (tmp_path / "samples").mkdir()
     for step in (1, 3):
         Image.new("RGB", (30, 20)).save(tmp_path / "samples" / f"step_{step:08d}.png")
-    write_report(tmp_path, small)
+    write_report(Workdir(tmp_path), small)
     page = opened(tmp_path / "report" / "index.html")
     page.locator("summary").click()
     assert widths(page) == [30, 30]

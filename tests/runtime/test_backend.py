@@ -13,10 +13,10 @@ from pix2pix_jax.runtime import backend
 
 FAULTS = """
 import ctypes, resource, sys
-from pix2pix_jax.runtime.backend import keep_memory
+from pix2pix_jax.runtime.backend import keep_freed_memory
 
 if sys.argv[1] == "kept":
-    keep_memory()
+    keep_freed_memory()
 library = ctypes.CDLL(None)
 library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
 library.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]

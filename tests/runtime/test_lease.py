@@ -34,8 +34,8 @@ def dead(folder):
     """A lease of a process that was killed."""
     script = f"""if True:
         import os, pathlib
-        from pix2pix_jax.runtime.lease import leased
-        with leased(pathlib.Path({str(folder)!r}), True):
+        from pix2pix_jax.runtime.lease import folder_lease
+        with folder_lease(pathlib.Path({str(folder)!r}), True):
             os._exit(0)
         """
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -15,15 +15,15 @@ from pix2pix_jax.gan.random import step_key
 from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.gan.step import make_train_step
 from pix2pix_jax.gan.summary import describe, operations
+from pix2pix_jax.runs.workdir import SweepFolder
 from pix2pix_jax.sweeps import plan as plan_module
 from pix2pix_jax.sweeps.plan import format_duration, to_text
-from pix2pix_jax.sweeps.results import FAILED
 
 
 @pytest.mark.slow
 def test_the_plan_is_listed_with_what_it_will_train(plan, tmp_path):
     """Parameters as `describe` counts them; no folder is made."""
-    lines = to_text(plan, tmp_path / "none", "val").splitlines()
+    lines = to_text(plan, SweepFolder(tmp_path / "none"), "val").splitlines()
     assert [line.split()[:2] for line in lines[2:6]] == [[str(i), VARIANTS[i]] for i in range(4)]
     for line, (_, config) in zip(lines[2:6], plan.variants, strict=True):
         networks = describe(resolve(config))
@@ -43,11 +43,11 @@ def test_the_plan_knows_how_far_variants_are(plan, tmp_path):
     lines = [{"step": step, "images_per_second": rate} for step, rate in rates.items()]
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (tmp_path / VARIANTS[1] / "metrics.jsonl").write_text(text)
-    lines = to_text(plan, tmp_path, "val").splitlines()
+    lines = to_text(plan, SweepFolder(tmp_path), "val").splitlines()
     assert lines[2].endswith(" 0 s  evaluated")
     assert lines[3].endswith(" 8 s  at step 4")  # four more at two seconds each
-    (tmp_path / VARIANTS[1] / FAILED).write_text("out of memory")
-    lines = to_text(plan, tmp_path, "val").splitlines()
+    (tmp_path / VARIANTS[1] / "failed.txt").write_text("out of memory")
+    lines = to_text(plan, SweepFolder(tmp_path), "val").splitlines()
     assert lines[3].endswith(" 8 s  failed, at step 4")
 
 
@@ -57,7 +57,7 @@ def test_times_are_guessed_from_a_step_of_the_generator(plan, tmp_path, monkeypa
     name, config = plan.variants[0]
     l1 = replace(config, loss=Loss(gan="none"))
     variants = [(name, config), ("l1", l1)]
-    lines = to_text(plan._replace(variants=variants), tmp_path, "val").splitlines()
+    lines = to_text(plan._replace(variants=variants), SweepFolder(tmp_path), "val").splitlines()
     generator, discriminator = operations(describe(config))
     both = 800 * (1 + discriminator / generator)
     assert lines[2].endswith(format_duration(both))

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from helpers.evaluations import VARIANTS, evaluated
 
-from pix2pix_jax.sweeps.results import FAILED, write_results
+from pix2pix_jax.runs.workdir import SweepFolder
+from pix2pix_jax.sweeps.results import write_results
 
 
 def rows_of(workdir):
@@ -33,7 +34,7 @@ def finished(plan, tmp_path):
 
 
 def test_rows_are_mean_and_spread_over_seeds(plan, finished):
-    write_results(plan, finished, "val")
+    write_results(plan, SweepFolder(finished), "val")
     rows = rows_of(finished)
     assert list(rows) == ["little", "big", "ground truth"]
     assert [row["receptive_field"] for row in rows.values()] == [16, 16, None]
@@ -59,7 +60,7 @@ def test_the_note_says_what_was_compared(plan, finished):
     name, config = plan.variants[3]
     longer = (name, replace(config, train=replace(config.train, steps=16_000)))
     for variants, steps in ((plan.variants, "8"), ([*plan.variants[:3], longer], "8 or 16,000")):
-        write_results(plan._replace(variants=variants), finished, "val")
+        write_results(plan._replace(variants=variants), SweepFolder(finished), "val")
         told = f"synthetic_facades at 32x32: 1 pairs of the val split, after {steps} steps."
         for file in ("results.md", "report/index.html"):
             assert told in (finished / file).read_text()
@@ -68,7 +69,7 @@ def test_the_note_says_what_was_compared(plan, finished):
 def test_truths_of_other_segmenters_are_told_apart(plan, tmp_path):
     for (name, config), truth in zip(plan.variants, (0.8, 0.7, 0.8, 0.8), strict=True):
         evaluated(config, tmp_path / name, "val", 0.5, truth, judge=f"of {truth}")
-    write_results(plan, tmp_path, "val")
+    write_results(plan, SweepFolder(tmp_path), "val")
     assert [line[0] for line in lines_of(tmp_path)[3:]] == [
         "ground truth of little/seed0", "ground truth of little/seed1",
     ]  # fmt: skip
@@ -81,7 +82,7 @@ def test_one_segmenter_has_one_truth_however_its_last_digits_were_rounded(plan, 
     """As runs of an array job on different machines do."""
     for place, (name, config) in enumerate(plan.variants):
         evaluated(config, tmp_path / name, "val", 0.5, 0.9 + place * 1e-7)
-    write_results(plan, tmp_path, "val")
+    write_results(plan, SweepFolder(tmp_path), "val")
     assert [line[0] for line in lines_of(tmp_path)] == ["variant", "little", "big", "ground truth"]
     assert "different segmenters" not in (tmp_path / "results.md").read_text()
 
@@ -89,9 +90,9 @@ def test_one_segmenter_has_one_truth_however_its_last_digits_were_rounded(plan, 
 def test_a_finished_run_stands_in_the_table_whatever_befell_later(plan, finished):
     """Say the data moved away, and the sweep was started once more; the table says that, too."""
     for name in VARIANTS[:2]:
-        (finished / name / FAILED).write_text("no route to host\n")
+        (finished / name / "failed.txt").write_text("no route to host\n")
     (finished / VARIANTS[1] / "evaluation_val.json").unlink()
-    write_results(plan, finished, "val")
+    write_results(plan, SweepFolder(finished), "val")
     row = rows_of(finished)["little"]
     assert [run["name"] for run in row["runs"]] == VARIANTS[:1]
     assert row["failed"] == dict.fromkeys(VARIANTS[:2], "no route to host")
@@ -103,13 +104,13 @@ def test_runs_of_other_pairs_do_not_share_a_table_unseen(plan, finished):
     path = finished / VARIANTS[3] / "evaluation_val.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"data": "others"}))
     for expected, variants in ((True, plan.variants), (False, plan.variants[:3])):
-        write_results(plan._replace(variants=variants), finished, "val")
+        write_results(plan._replace(variants=variants), SweepFolder(finished), "val")
         assert ("Pairs are of 2 kinds" in (finished / "results.md").read_text()) == expected
 
 
 def test_an_evaluation_whose_pictures_are_gone_is_not_finished(plan, finished):
     (finished / VARIANTS[0] / "report").rename(finished / "elsewhere")
-    write_results(plan, finished, "val")
+    write_results(plan, SweepFolder(finished), "val")
     assert rows_of(finished)["little"]["missing"] == VARIANTS[:1]
 
 
@@ -121,7 +122,7 @@ def test_rows_of_other_data_and_metrics_stand_side_by_side(plan, tmp_path):
     found = json.loads(path.read_text())
     found |= {"metrics": {"l1": 0.2}, "ground_truth": {}, "pairs": [{"name": "other"}]}
     path.write_text(json.dumps(found | {"segmenter": None}))
-    write_results(plan._replace(variants=plan.variants[::2]), tmp_path, "val")
+    write_results(plan._replace(variants=plan.variants[::2]), SweepFolder(tmp_path), "val")
     assert "different segmenters" not in (tmp_path / "results.md").read_text()
     page = (tmp_path / "report" / "index.html").read_text()
     assert "Pictures" not in page
@@ -129,19 +130,21 @@ def test_rows_of_other_data_and_metrics_stand_side_by_side(plan, tmp_path):
 
 
 def test_a_picture_that_was_deleted_costs_only_its_line(plan, finished):
-    write_results(plan, finished, "val")
+    write_results(plan, SweepFolder(finished), "val")
     assert "<h2>Pictures" in (finished / "report" / "index.html").read_text()
     pictures = finished / VARIANTS[0] / "report" / "evaluation_val"
     next(pictures.rglob("*.png")).unlink()
-    write_results(plan, finished, "val")
+    write_results(plan, SweepFolder(finished), "val")
     assert "<h2>Pictures" not in (finished / "report" / "index.html").read_text()
 
 
 def test_every_reason_is_told_once_and_not_at_any_length(plan, tmp_path):
     for name in VARIANTS:
         (tmp_path / name).mkdir(parents=True)
-        (tmp_path / name / FAILED).write_text(f"too | {name[:3]}" + "!" * 300 * (name[0] == "b"))
-    write_results(plan, tmp_path, "val")
+        (tmp_path / name / "failed.txt").write_text(
+            f"too | {name[:3]}" + "!" * 300 * (name[0] == "b")
+        )
+    write_results(plan, SweepFolder(tmp_path), "val")
     text = (tmp_path / "results.md").read_text()
     assert text.count("0 of 2; failed: too \\| lit |") == 1
     assert text.count("0 of 2; failed: too \\| big" + "!" * 191 + " ... |") == 1
@@ -159,7 +162,7 @@ def test_every_reason_is_told_once_and_not_at_any_length(plan, tmp_path):
 def test_the_note_says_who_read_the_outputs(plan, tmp_path, judge, expected):
     for name, config in plan.variants:
         evaluated(config, tmp_path / name, "val", 0.5, judge=judge)
-    write_results(plan, tmp_path, "val")
+    write_results(plan, SweepFolder(tmp_path), "val")
     for name in ("results.md", "report/index.html"):
         text = (tmp_path / name).read_text()
         assert expected in text
@@ -169,5 +172,5 @@ def test_the_note_says_who_read_the_outputs(plan, tmp_path, judge, expected):
 def test_one_run_has_no_spread(plan, tmp_path):
     name, config = plan.variants[0]
     evaluated(config, tmp_path / name, "val", 0.5)
-    write_results(plan._replace(variants=plan.variants[:1]), tmp_path, "val")
+    write_results(plan._replace(variants=plan.variants[:1]), SweepFolder(tmp_path), "val")
     assert "| 0.500 |" in (tmp_path / "results.md").read_text()

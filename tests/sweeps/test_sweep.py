@@ -12,15 +12,15 @@ from helpers.command_line import ROOT, TINY, run, start
 from helpers.evaluations import VARIANTS, evaluated
 from helpers.refusals import refusal
 
-from pix2pix_jax.cli.main import command
+from pix2pix_jax.cli.main import run_command
 from pix2pix_jax.config.files import write_config
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation import evaluate as evaluate_module
 from pix2pix_jax.runs.ownership import WorkdirBusy
+from pix2pix_jax.runs.workdir import SweepFolder
 from pix2pix_jax.sweeps import sweep as sweep_module
 from pix2pix_jax.sweeps.plan import to_text
-from pix2pix_jax.sweeps.results import FAILED
 from pix2pix_jax.sweeps.sweep import sweep
 
 DATASET = SimpleNamespace(info=SimpleNamespace(splits=("train", "val")))
@@ -34,18 +34,18 @@ def calls(monkeypatch):
     """
     seen = {"trained": [], "bad": {}, "caught": {}, "pairs": "pairs", "judge": "judge"}
 
-    def train(config, folder):
-        seen["trained"].append("/".join(folder.parts[-2:]))
+    def train(config, workdir):
+        seen["trained"].append(workdir.name)
         if seen["trained"][-1] in seen["bad"]:
             raise seen["bad"][seen["trained"][-1]]
         return seen["caught"].get(seen["trained"][-1], 0)
 
-    def evaluate(config, folder, split, step, fcn_score):
+    def evaluate(config, workdir, split, step, fcn_score):
         assert step == config.train.steps
         assert not (fcn_score and config.data.name == "folder")
         iou = config.model.features / 100 + config.seed / 1000
         judge = seen["judge"] if fcn_score else None
-        evaluated(config, folder, split, iou, pairs=seen["pairs"], judge=judge)
+        evaluated(config, workdir.path, split, iou, pairs=seen["pairs"], judge=judge)
 
     def open_split(dataset, split):
         if split == "test":
@@ -69,26 +69,26 @@ def calls(monkeypatch):
 
 
 def test_all_are_run_once_in_order(plan, calls, tmp_path):
-    assert sweep(plan, tmp_path, None, "val") == 0
+    assert sweep(plan, SweepFolder(tmp_path), None, "val") == 0
     assert calls["trained"] == VARIANTS
-    assert sweep(plan, tmp_path, None, "val") == 0
+    assert sweep(plan, SweepFolder(tmp_path), None, "val") == 0
     assert calls["trained"] == VARIANTS
 
 
 def test_what_has_other_steps_or_fields_is_not_finished(plan, calls, tmp_path):
-    sweep(plan, tmp_path, None, "val")
+    sweep(plan, SweepFolder(tmp_path), None, "val")
     longer = [(n, replace(c, train=replace(c.train, steps=16))) for n, c in plan.variants[:1]]
     other = [(n, replace(c, loss=replace(c.loss, l1_weight=1))) for n, c in plan.variants[1:2]]
-    sweep(plan._replace(variants=longer + other), tmp_path, None, "val")
+    sweep(plan._replace(variants=longer + other), SweepFolder(tmp_path), None, "val")
     assert calls["trained"] == [*VARIANTS, *VARIANTS[:2]]
 
 
 @pytest.mark.parametrize("what", ["pairs", "judge"])
 def test_scores_of_other_pairs_or_another_segmenter_are_made_anew(plan, calls, tmp_path, what):
-    sweep(plan, tmp_path, 0, "val")
+    sweep(plan, SweepFolder(tmp_path), 0, "val")
     calls[what] = "another"
-    sweep(plan, tmp_path, 0, "val")
-    sweep(plan, tmp_path, 0, "val")
+    sweep(plan, SweepFolder(tmp_path), 0, "val")
+    sweep(plan, SweepFolder(tmp_path), 0, "val")
     assert calls["trained"] == VARIANTS[:1] * 2
 
 
@@ -100,7 +100,7 @@ def test_a_decaying_run_of_other_steps_is_another(plan, calls, tmp_path):
     shorter = replace(decaying, train=replace(decaying.train, steps=4))
     path = tmp_path / name / "evaluation_val.json"
     path.write_text(path.read_text().replace('"step": 8', '"step": 4'))
-    sweep(plan._replace(variants=[(name, shorter)]), tmp_path, None, "val")
+    sweep(plan._replace(variants=[(name, shorter)]), SweepFolder(tmp_path), None, "val")
     assert calls["trained"] == VARIANTS[:1]
 
 
@@ -109,7 +109,7 @@ def test_a_dataset_without_classes_is_compared_without_the_fcn_score(plan, calls
     folder = replace(config, data=replace(config.data, name="folder", source=str(tmp_path)))
     variants = [(name, folder)]
     for _ in range(2):
-        sweep(plan._replace(variants=variants), tmp_path, None, "val")
+        sweep(plan._replace(variants=variants), SweepFolder(tmp_path), None, "val")
     assert calls["trained"] == VARIANTS[:1]
     assert capsys.readouterr().out.count("\nno palette\n") == 2
     told = "1 of 1 runs have no FCN-score: it was left out, or there is none"
@@ -119,7 +119,7 @@ def test_a_dataset_without_classes_is_compared_without_the_fcn_score(plan, calls
 def test_the_fcn_score_is_measured_where_it_is_asked_for(plan, calls, tmp_path):
     """And, once it is there, not measured away again."""
     for fcn_score in (False, True, False):
-        sweep(plan, tmp_path, 0, "val", fcn_score)
+        sweep(plan, SweepFolder(tmp_path), 0, "val", fcn_score)
         found = json.loads((tmp_path / VARIANTS[0] / "evaluation_val.json").read_text())
         assert found["segmenter"] == (None if len(calls["trained"]) == 1 else "judge")
     assert calls["trained"] == VARIANTS[:1] * 2
@@ -127,24 +127,27 @@ def test_the_fcn_score_is_measured_where_it_is_asked_for(plan, calls, tmp_path):
 
 def test_a_change_that_no_run_can_take_costs_no_table(plan, calls, tmp_path):
     """Refused before anything is run or written, whichever variant was asked for."""
-    sweep(plan, tmp_path, None, "val")
+    sweep(plan, SweepFolder(tmp_path), None, "val")
     for name, config in plan.variants:
         write_config(config, tmp_path / name / "config.json")
     before = (tmp_path / "results.md").read_bytes()
     changed = [(n, replace(c, loss=replace(c.loss, l1_weight=1))) for n, c in plan.variants]
     other = plan._replace(variants=changed)
-    for call in ((sweep, other, tmp_path, None, "val"), (sweep, other, tmp_path, 3, "val")):
+    for call in (
+        (sweep, other, SweepFolder(tmp_path), None, "val"),
+        (sweep, other, SweepFolder(tmp_path), 3, "val"),
+    ):
         assert "little/seed0/config.json: is of a run with another loss.l1_weight" in refusal(*call)
-    assert "another loss.l1_weight" in refusal(to_text, other, tmp_path, "val")
+    assert "another loss.l1_weight" in refusal(to_text, other, SweepFolder(tmp_path), "val")
     assert (tmp_path / "results.md").read_bytes() == before
     assert calls["trained"] == VARIANTS
 
 
 def test_a_split_that_is_not_there_costs_no_training(plan, calls, tmp_path):
     """Nor a table: nothing is run or written."""
-    sweep(plan, tmp_path, None, "val")
+    sweep(plan, SweepFolder(tmp_path), None, "val")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert refusal(sweep, plan, tmp_path, None, "test") == "no test"
+    assert refusal(sweep, plan, SweepFolder(tmp_path), None, "test") == "no test"
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     assert calls["trained"] == VARIANTS
 
@@ -159,12 +162,14 @@ def test_data_that_cannot_be_had_fail_their_variants_alone(plan, calls, tmp_path
     name, config = plan.variants[1]
     folder = replace(config, data=replace(config.data, name="folder", source=str(tmp_path)))
     plan = plan._replace(variants=[plan.variants[0], (name, folder), *plan.variants[2:]])
-    assert "1 of 4 variants failed (little/seed1)" in refusal(sweep, plan, tmp_path, None, "val")
+    assert "1 of 4 variants failed (little/seed1)" in refusal(
+        sweep, plan, SweepFolder(tmp_path), None, "val"
+    )
     assert calls["trained"] == [VARIANTS[0], *VARIANTS[2:]]
-    assert (tmp_path / name / FAILED).read_text() == "data.source: moved away\n"
+    assert (tmp_path / name / "failed.txt").read_text() == "data.source: moved away\n"
     # Once it has been there, an evaluation stays in the table.
     evaluated(folder, tmp_path / name, "val", 0.5, judge=None)
-    assert "(little/seed1)" in refusal(sweep, plan, tmp_path, 1, "val")
+    assert "(little/seed1)" in refusal(sweep, plan, SweepFolder(tmp_path), 1, "val")
     row = json.loads((tmp_path / "results.json").read_text())["rows"][0]
     assert (len(row["runs"]), row["failed"]) == (2, {name: "data.source: moved away"})
 
@@ -174,14 +179,14 @@ def test_a_config_json_that_is_none_fails_its_variant_alone(plan, calls, tmp_pat
     (tmp_path / VARIANTS[1]).mkdir(parents=True)
     (tmp_path / VARIANTS[1] / "config.json").touch()
     calls["bad"] = {VARIANTS[1]: UsageError("config.json: invalid")}
-    assert "1 of 4 variants failed" in refusal(sweep, plan, tmp_path, None, "val")
+    assert "1 of 4 variants failed" in refusal(sweep, plan, SweepFolder(tmp_path), None, "val")
     assert calls["trained"] == VARIANTS
-    assert len(to_text(plan, tmp_path, "val").splitlines()) == 7
+    assert len(to_text(plan, SweepFolder(tmp_path), "val").splitlines()) == 7
 
 
 def test_a_variant_that_another_process_trains_has_not_failed(plan, calls, tmp_path):
     calls["bad"] = {VARIANTS[0]: WorkdirBusy("another process trains in it")}
-    assert sweep(plan, tmp_path, None, "val") == 0
+    assert sweep(plan, SweepFolder(tmp_path), None, "val") == 0
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]
     assert (rows[0]["missing"], rows[0]["failed"]) == ([VARIANTS[0]], {})
 
@@ -193,8 +198,8 @@ def test_an_evaluation_that_is_none_is_made_anew(plan, calls, tmp_path, content)
     name, config = plan.variants[0]
     evaluated(config, tmp_path / name, "val", 0.5)
     (tmp_path / name / "evaluation_val.json").write_bytes(content)
-    assert "evaluated" not in to_text(plan, tmp_path, "val")
-    sweep(plan, tmp_path, None, "val")
+    assert "evaluated" not in to_text(plan, SweepFolder(tmp_path), "val")
+    sweep(plan, SweepFolder(tmp_path), None, "val")
     assert calls["trained"] == VARIANTS
 
 
@@ -207,7 +212,7 @@ def test_an_evaluation_of_other_types_is_made_anew(plan, calls, tmp_path, change
     evaluated(config, tmp_path / name, "val", 0.5)
     path = tmp_path / name / "evaluation_val.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    sweep(plan, tmp_path, None, "val")
+    sweep(plan, SweepFolder(tmp_path), None, "val")
     assert calls["trained"] == VARIANTS
 
 
@@ -216,38 +221,42 @@ def test_a_variant_without_a_folder_stops_no_other(plan, calls, tmp_path):
     (tmp_path / "little").touch()
     calls["bad"] = {VARIANTS[0]: NotADirectoryError("little")}
     assert "1 of 2 variants failed (little/seed0)" in refusal(
-        sweep, plan._replace(variants=plan.variants[::2]), tmp_path, None, "val"
+        sweep, plan._replace(variants=plan.variants[::2]), SweepFolder(tmp_path), None, "val"
     )
     assert calls["trained"] == VARIANTS[2:3]
 
 
 def test_what_is_not_of_this_sweep_is_not_replaced(plan, calls, tmp_path):
-    sweep(plan, tmp_path, None, "val")
+    sweep(plan, SweepFolder(tmp_path), None, "val")
     before = (tmp_path / "results.json").read_bytes()
     other = plan._replace(title="Another")
-    assert f"is of another sweep, '{plan.title}'" in refusal(sweep, other, tmp_path, None, "val")
+    assert f"is of another sweep, '{plan.title}'" in refusal(
+        sweep, other, SweepFolder(tmp_path), None, "val"
+    )
     name, config = plan.variants[0]
     (tmp_path / name / "checkpoints" / "12").mkdir(parents=True)
     write_config(resolve(config), tmp_path / name / "config.json")
-    message = refusal(sweep, plan, tmp_path, None, "val")
+    message = refusal(sweep, plan, SweepFolder(tmp_path), None, "val")
     assert "has come to step 12, beyond train.steps" in message
     (tmp_path / name / "checkpoints" / "8").mkdir()
-    assert sweep(plan, tmp_path, None, "val") == 0
+    assert sweep(plan, SweepFolder(tmp_path), None, "val") == 0
     write_config(config, tmp_path / "config.json")
-    assert f"{tmp_path}: is the workdir of a run" in refusal(sweep, plan, tmp_path, None, "val")
+    assert f"{tmp_path}: is the workdir of a run" in refusal(
+        sweep, plan, SweepFolder(tmp_path), None, "val"
+    )
     assert (tmp_path / "results.json").read_bytes() == before
     assert calls["trained"] == VARIANTS
 
 
 def test_an_index_runs_one_and_collects_what_is_there(plan, calls, tmp_path):
     for index in (2, 0):
-        assert sweep(plan, tmp_path, index, "val") == 0
+        assert sweep(plan, SweepFolder(tmp_path), index, "val") == 0
     assert calls["trained"] == ["big/seed0", "little/seed0"]
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]
     assert [len(row["runs"]) for row in rows[:2]] == [1, 1]
     assert [row["missing"] for row in rows[:2]] == [["little/seed1"], ["big/seed1"]]
     for index in (-1, 4):
-        assert f"--index: {index}" in refusal(sweep, plan, tmp_path, index, "val")
+        assert f"--index: {index}" in refusal(sweep, plan, SweepFolder(tmp_path), index, "val")
 
 
 def test_one_that_fails_stops_no_other_and_is_tried_again(plan, calls, tmp_path):
@@ -255,9 +264,11 @@ def test_one_that_fails_stops_no_other_and_is_tried_again(plan, calls, tmp_path)
         VARIANTS[0]: UsageError("too large"),
         VARIANTS[3]: ZeroDivisionError("by\nzero"),
     }
-    message = refusal(sweep, plan, tmp_path, None, "val")
+    message = refusal(sweep, plan, SweepFolder(tmp_path), None, "val")
     assert "2 of 4 variants failed (little/seed0, big/seed1)" in message
-    assert "1 of 1 variants failed (big/seed1)" in refusal(sweep, plan, tmp_path, 3, "val")
+    assert "1 of 1 variants failed (big/seed1)" in refusal(
+        sweep, plan, SweepFolder(tmp_path), 3, "val"
+    )
     calls["trained"].pop()
     assert calls["trained"] == VARIANTS
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]
@@ -269,31 +280,31 @@ def test_one_that_fails_stops_no_other_and_is_tried_again(plan, calls, tmp_path)
     assert "1 of 2; failed: too large" in (tmp_path / "results.md").read_text()
     assert "failed: too large" in (tmp_path / "report" / "index.html").read_text()
     calls["bad"] = {}
-    assert sweep(plan, tmp_path, None, "val") == 0
+    assert sweep(plan, SweepFolder(tmp_path), None, "val") == 0
     assert calls["trained"] == [*VARIANTS, VARIANTS[0], VARIANTS[3]]
-    assert not list(tmp_path.rglob(FAILED))
+    assert not list(tmp_path.rglob("failed.txt"))
 
 
 def test_a_variant_that_cannot_be_built_is_told_as_failed(plan, calls, tmp_path):
     name, config = plan.variants[0]
     bad = replace(config, data=replace(config.data, image_size=(30, 30), load_size=None))
     plan = plan._replace(variants=[(name, bad), *plan.variants[1:]])
-    assert "little/seed0" in refusal(sweep, plan, tmp_path, None, "val")
-    assert "cannot be built: data.image_size: 30x30" in to_text(plan, tmp_path, "val")
+    assert "little/seed0" in refusal(sweep, plan, SweepFolder(tmp_path), None, "val")
+    assert "cannot be built: data.image_size: 30x30" in to_text(plan, SweepFolder(tmp_path), "val")
 
 
 def test_a_signal_stops_the_sweep(plan, calls, tmp_path):
     calls["caught"] = {VARIANTS[1]: 143}
-    assert sweep(plan, tmp_path, None, "val") == 143
+    assert sweep(plan, SweepFolder(tmp_path), None, "val") == 143
     assert calls["trained"] == VARIANTS[:2]
     assert not (tmp_path / "results.json").exists()
 
 
 def test_results_are_the_same_however_often_they_are_written(plan, calls, tmp_path):
-    sweep(plan, tmp_path, None, "val")
+    sweep(plan, SweepFolder(tmp_path), None, "val")
     names = ("results.json", "results.md", "report/index.html")
     first = [(tmp_path / name).read_bytes() for name in names]
-    sweep(plan, tmp_path, None, "val")
+    sweep(plan, SweepFolder(tmp_path), None, "val")
     assert [(tmp_path / name).read_bytes() for name in names] == first
 
 
@@ -378,7 +389,7 @@ def test_the_sweep_command_refuses_in_one_line(tiny_sweep, tmp_path, monkeypatch
         ("--seeds", (*tiny_sweep, workdir, "--seeds=0")),
         ("--split", (*tiny_sweep, workdir, "--split=dev")),
     ):
-        assert command(arguments) == 2  # in this process: nothing is computed
+        assert run_command(arguments) == 2  # in this process: nothing is computed
         _, err = capsys.readouterr()
         assert len(err.splitlines()) == 1, err
         assert expected in err

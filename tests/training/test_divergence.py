@@ -7,6 +7,7 @@ import pytest
 from helpers.refusals import refusal
 
 from pix2pix_jax.data.pipeline import batch_names, train_choices
+from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.training.divergence import NotFinite, batch_named, collapse_watch
 
 
@@ -25,7 +26,7 @@ def test_the_pairs_of_a_step_are_those_of_its_batch(small, records, tmp_path):
 
 def test_what_is_not_finite_is_told_with_its_pairs(small, records, tmp_path):
     def astray():
-        with batch_named(small, records, tmp_path):
+        with batch_named(small, records, Workdir(tmp_path)):
             raise NotFinite(3, "loss/generator_l1", np.nan)
 
     path = tmp_path / "not_finite.json"
@@ -40,7 +41,7 @@ def test_what_is_not_finite_is_told_with_its_pairs(small, records, tmp_path):
 
 def test_samples_that_are_not_finite_are_of_no_step(small, records, tmp_path):
     def astray():
-        with batch_named(small, records, tmp_path):
+        with batch_named(small, records, Workdir(tmp_path)):
             raise NotFinite(3, "validation/l1", np.nan)
 
     assert refusal(astray).startswith("step 3: validation/l1 is nan")

@@ -12,6 +12,7 @@ from PIL import Image
 from pix2pix_jax.config import Config
 from pix2pix_jax.reports.run import curve_svg, metric_unit, write_report
 from pix2pix_jax.runs.metrics_log import read_metrics, rewind
+from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.retry_queue import open_outbox
 from pix2pix_jax.training.metric_writer import open_writer
 from pix2pix_jax.training.samples import sample_grid
@@ -21,7 +22,7 @@ def run(workdir, first, last):
     """Writes a line every step, a picture at the last."""
     with (
         open_outbox() as put,
-        open_writer(workdir, first, last, batch_size=4, put=put) as (advance, write),
+        open_writer(Workdir(workdir), first, last, batch_size=4, put=put) as (advance, write),
     ):
         for step in range(first + 1, last + 1):
             advance(step)
@@ -66,7 +67,7 @@ def test_tensorboard_is_told_what_comes_again(tmp_path):
 
 def test_what_tensorboard_has_no_folder_for_waits(tmp_path, capsys):
     (tmp_path / "tensorboard").touch()
-    with open_outbox() as put, open_writer(tmp_path, 0, 2, 1, put) as (advance, write):
+    with open_outbox() as put, open_writer(Workdir(tmp_path), 0, 2, 1, put) as (advance, write):
         advance(1)
         write(1, {"loss/discriminator": 1.0})
         (tmp_path / "tensorboard").unlink()
@@ -80,7 +81,7 @@ def test_speed_is_of_training_alone(tmp_path, monkeypatch, capsys):
     """One step of 100 s, which compiles; then 10 s of pictures; then three steps of 2 s."""
     clock = iter([0.0, 100.0, 110.0, 112.0, 114.0, 116.0, 126.0])
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
-    with open_outbox() as put, open_writer(tmp_path, 0, 4, 4, put) as (advance, write):
+    with open_outbox() as put, open_writer(Workdir(tmp_path), 0, 4, 4, put) as (advance, write):
         advance(1)
         write(1, {})
         for step in (2, 3, 4):
@@ -165,7 +166,7 @@ def test_the_report_shows_curves_samples_and_config(tmp_path):
     workdir.mkdir()
     run(workdir, 0, 2)
     run(workdir, 2, 4)
-    write_report(workdir, Config(seed=7))
+    write_report(Workdir(workdir), Config(seed=7))
     page = (workdir / "report" / "index.html").read_text()
     assert page.count("<svg") == 3  # two metrics and the speed
     assert "&lt;run&gt; &amp; co: step 4 of 80000" in page

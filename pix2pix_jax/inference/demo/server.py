@@ -33,8 +33,8 @@ from pix2pix_jax.data.palettes import CMP, CMP_PUBLIC, PALETTES, Palette, neares
 from pix2pix_jax.data.synthetic.paint import draw_facade
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.inference.translator import open_translator
-from pix2pix_jax.reports.page import run_name
 from pix2pix_jax.runs.compatibility import check_run
+from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import say
 
 MOST = 64 << 20  # bytes of an image that are read
@@ -57,7 +57,7 @@ class Settings:
 
 def demo(
     config: Config,
-    workdir: Path,
+    workdir: Workdir,
     step: int | Literal["best", "newest"],
     host: str,
     port: int,
@@ -119,14 +119,14 @@ class Server(ThreadingHTTPServer):
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
 
 
-def settings(config: Config, workdir: Path, step: int) -> Settings:
+def settings(config: Config, workdir: Workdir, step: int) -> Settings:
     """Of a run: brushes are the classes of its label maps, where these are what it takes."""
     palette, (height, width) = palette_of(config), config.data.image_size
     classes = palette.classes if palette else {"black": (0, 0, 0), "white": (255, 255, 255)}
     brushes = [(name, f"#{bytes(colour).hex()}") for name, colour in classes.items()]
     what = "a label map" if palette else "what it is to translate"
     return Settings(
-        title=f"{run_name(workdir)} at step {step}",
+        title=f"{workdir.name} at step {step}",
         about=f"Paint {what}, or open a picture; it is scaled to {width}x{height}, as in training.",
         width=width,
         height=height,
@@ -214,7 +214,7 @@ def handler(answers: dict[str, Callable[[bytes, int], bytes]], host: str) -> typ
                     return
                 with lock:  # the devices do one thing at a time
                     content = answers[url.path](body, int(number) % 2**31)
-            except ValueError as error:  # UsageError, too: a file that is no picture
+            except (ValueError, UsageError) as error:  # a file that is no picture
                 self.reply(400, str(error).encode(), "text/plain; charset=utf-8")
                 return
             kind = "application/json" if url.path == "/settings" else "image/png"

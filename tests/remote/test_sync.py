@@ -16,9 +16,10 @@ from helpers.command_line import metrics, run, saved, start, train
 from helpers.refusals import refusal
 
 from pix2pix_jax.cli.main import parse
-from pix2pix_jax.runs import bucket_sync as mirror
-from pix2pix_jax.runs.bucket_sync import sync_workdir
+from pix2pix_jax.remote import sync as mirror
+from pix2pix_jax.remote.sync import sync_workdir
 from pix2pix_jax.runs.ownership import WorkdirBusy
+from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime import bucket, files, lease
 from pix2pix_jax.runtime.bucket import download_folder, upload_folder
 
@@ -33,8 +34,6 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setattr(mirror, "EVERY", 0.05)
 
     def named(name):
-        for module in (files, bucket):
-            monkeypatch.setattr(module, "MIRRORS", tmp_path / name)
         monkeypatch.setattr(lease, "_host", lambda: name)
         return tmp_path / name / "memory" / "bucket" / "run"
 
@@ -78,18 +77,18 @@ FIRST = {
 
 def test_a_new_machine_has_what_the_first_had(machine):
     folder = machine("first")
-    with sync_workdir(folder, trains=True):
+    with sync_workdir(Workdir(folder, PLACE), trains=True):
         write(folder, FIRST)
         write(folder, {"checkpoints/12.orbax-checkpoint-tmp/_CHECKPOINT_METADATA": "half"})
     assert in_bucket() == FIRST
-    with sync_workdir(machine("second"), trains=True):
+    with sync_workdir(Workdir(machine("second"), PLACE), trains=True):
         assert held(machine("second")) == FIRST
 
 
 def test_what_is_new_is_sent_while_it_comes_and_what_is_not_kept_goes(machine):
     folder = machine("first")
     until = threading.Event()
-    with sync_workdir(folder, trains=True):
+    with sync_workdir(Workdir(folder, PLACE), trains=True):
         write(folder, FIRST)
         while in_bucket() != FIRST:
             until.wait(0.01)
@@ -102,50 +101,50 @@ def test_what_is_new_is_sent_while_it_comes_and_what_is_not_kept_goes(machine):
         while in_bucket() != later:
             until.wait(0.01)
     shutil.rmtree(folder)  # by whoever clears a cache: the bucket has it all
-    with sync_workdir(machine("first"), trains=True):
+    with sync_workdir(Workdir(machine("first"), PLACE), trains=True):
         assert held(folder) == later
 
 
 def test_a_folder_that_is_removed_here_stays_in_the_bucket(machine):
     folder = machine("first")
-    with sync_workdir(folder, trains=True):
+    with sync_workdir(Workdir(folder, PLACE), trains=True):
         write(folder, FIRST)
 
     def remove():
-        with sync_workdir(folder, trains=True):
+        with sync_workdir(Workdir(folder, PLACE), trains=True):
             shutil.rmtree(folder)
 
     assert f"{folder}, which stood for it, was removed" in refusal(remove)
     assert in_bucket() == FIRST
-    with sync_workdir(folder, trains=True):
+    with sync_workdir(Workdir(folder, PLACE), trains=True):
         assert held(folder) == FIRST
 
 
 def further(folder):
     """Another checkpoint, in place of the first."""
-    with sync_workdir(folder, trains=True):
+    with sync_workdir(Workdir(folder, PLACE), trains=True):
         write(folder, {"checkpoints/12/_CHECKPOINT_METADATA": "12"})
         shutil.rmtree(folder / "checkpoints/4")
 
 
 def test_the_machine_that_is_ahead_goes_on_and_the_others_follow(machine, monkeypatch):
     folder = machine("first")
-    with sync_workdir(folder, trains=True):
+    with sync_workdir(Workdir(folder, PLACE), trains=True):
         write(folder, FIRST)
     with monkeypatch.context() as broken:
         broken.setattr(fsspec.filesystem("memory").__class__, "put_file", unreachable)
         assert "the line is cut" in refusal(further, folder)
     assert in_bucket() == FIRST
-    with sync_workdir(folder, trains=True):
+    with sync_workdir(Workdir(folder, PLACE), trains=True):
         assert "checkpoints/12/_CHECKPOINT_METADATA" in held(folder)
     assert in_bucket() == held(folder)
     second = machine("second")
-    with sync_workdir(second, trains=True):
+    with sync_workdir(Workdir(second, PLACE), trains=True):
         assert held(second) == in_bucket()
         write(second, {"checkpoints/16/_CHECKPOINT_METADATA": "16", "metrics.jsonl": "1\n2\n"})
         shutil.rmtree(second / "checkpoints/8")
     first = machine("first")
-    with sync_workdir(first, trains=True):
+    with sync_workdir(Workdir(first, PLACE), trains=True):
         assert held(first) == held(second)
 
 
@@ -157,20 +156,20 @@ def test_lines_that_could_not_be_sent_are_there_when_it_goes_on(machine, monkeyp
         return unreachable() if place.endswith("jsonl") else put(source, place)
 
     def train():
-        with sync_workdir(folder, trains=True):
+        with sync_workdir(Workdir(folder, PLACE), trains=True):
             write(folder, FIRST)
 
     with monkeypatch.context() as broken:
         broken.setattr(memory.__class__, "put_file", staticmethod(put_some))
         assert "the line is cut" in refusal(train)
     assert in_bucket() == {"config.json": "{}"}  # no checkpoint without its lines
-    with sync_workdir(folder, trains=True):
+    with sync_workdir(Workdir(folder, PLACE), trains=True):
         assert held(folder) == FIRST
 
 
 def test_where_others_went_on_what_was_not_sent_is_set_aside(machine, monkeypatch, capsys):
     folder = machine("first")
-    with sync_workdir(folder, trains=True):
+    with sync_workdir(Workdir(folder, PLACE), trains=True):
         write(folder, FIRST)
     with monkeypatch.context() as broken:
         broken.setattr(fsspec.filesystem("memory").__class__, "put_file", unreachable)
@@ -178,10 +177,12 @@ def test_where_others_went_on_what_was_not_sent_is_set_aside(machine, monkeypatc
     fsspec.filesystem("memory").rm("/bucket/run", recursive=True)
     second = machine("second")
     anew = {"config.json": "other", "checkpoints/2/_CHECKPOINT_METADATA": "2"}
-    with sync_workdir(second, trains=True):
+    with sync_workdir(Workdir(second, PLACE), trains=True):
         write(second, anew)
     folder = machine("first")
-    with sync_workdir(folder):  # who only looks has what is there, and sends nothing old
+    with sync_workdir(
+        Workdir(folder, PLACE)
+    ):  # who only looks has what is there, and sends nothing old
         assert held(folder) == anew
     assert in_bucket() == anew
     assert "others went on with it; what was not sent" in capsys.readouterr().out
@@ -191,10 +192,10 @@ def test_where_others_went_on_what_was_not_sent_is_set_aside(machine, monkeypatc
 
 def test_who_only_looks_sends_what_it_wrote_and_leaves_half_a_checkpoint(machine):
     fsspec.filesystem("memory").pipe_file("/bucket/run/checkpoints/12/state", b"half")
-    with sync_workdir(machine("first"), trains=True):
+    with sync_workdir(Workdir(machine("first"), PLACE), trains=True):
         write(machine("first"), FIRST)
     second = machine("second")
-    with sync_workdir(second):
+    with sync_workdir(Workdir(second, PLACE)):
         assert held(second) == FIRST
         write(second, {"evaluation_val.json": "{}"})
     half = {"checkpoints/12/state": "half"}
@@ -207,13 +208,13 @@ def test_what_who_only_looks_could_not_send_is_sent_by_the_next(machine, monkeyp
     folder = machine("first")
 
     def write_first():
-        with sync_workdir(folder):
+        with sync_workdir(Workdir(folder, PLACE)):
             write(folder, FIRST)
 
     with monkeypatch.context() as broken:
         broken.setattr(fsspec.filesystem("memory").__class__, "put_file", unreachable)
         assert "any command on it sends it" in refusal(write_first)
-    with sync_workdir(folder, trains=trains):
+    with sync_workdir(Workdir(folder, PLACE), trains=trains):
         assert held(folder) == FIRST
     assert in_bucket() == FIRST
 
@@ -242,27 +243,27 @@ def wait_until(true):
 def test_who_looks_twice_sees_what_came_since_and_may_go_on(machine):
     """Though the same machine trained all the while."""
     first = machine("first")
-    with sync_workdir(first, trains=True):
+    with sync_workdir(Workdir(first, PLACE), trains=True):
         write(first, FIRST)
         wait_until(lambda: in_bucket() == FIRST)
         second = machine("second")
-        with sync_workdir(second):
+        with sync_workdir(Workdir(second, PLACE)):
             assert held(second) == FIRST
         write(second, {"evaluation_val.json": "{}"})  # by a command that was killed
         learn_more(first)
         wait_until(lambda: in_bucket() == SECOND)
-        with sync_workdir(second):
+        with sync_workdir(Workdir(second, PLACE)):
             assert held(second) == SECOND | {"evaluation_val.json": "{}"}
         assert in_bucket() == held(second)
         machine("first")
-    with sync_workdir(machine("second"), trains=True):
+    with sync_workdir(Workdir(machine("second"), PLACE), trains=True):
         assert held(second) == SECOND | {"evaluation_val.json": "{}"}
     assert in_bucket() == held(second)
 
 
 def test_who_was_killed_while_it_fetched_sends_nothing_old(machine, monkeypatch):
     first = machine("first")
-    with sync_workdir(first, trains=True):
+    with sync_workdir(Workdir(first, PLACE), trains=True):
         write(first, FIRST)
     second, noted = machine("second"), mirror._note
 
@@ -273,27 +274,27 @@ def test_who_was_killed_while_it_fetched_sends_nothing_old(machine, monkeypatch)
 
     monkeypatch.setattr(mirror, "_note", killed)
     with pytest.raises(KeyboardInterrupt):
-        sync_workdir(second).__enter__()
+        sync_workdir(Workdir(second, PLACE)).__enter__()
     monkeypatch.setattr(mirror, "_note", noted)
     assert (second / "metrics.jsonl").read_text() == "1\n"
-    with sync_workdir(machine("first"), trains=True):
+    with sync_workdir(Workdir(machine("first"), PLACE), trains=True):
         learn_more(first)
-    with sync_workdir(machine("second")):
+    with sync_workdir(Workdir(machine("second"), PLACE)):
         pass
     assert in_bucket() == SECOND
-    with sync_workdir(second):
+    with sync_workdir(Workdir(second, PLACE)):
         assert held(second) == SECOND
 
 
 def test_commands_whose_times_overlap_send_what_each_made(machine):
     folder = machine("first")
-    with sync_workdir(folder, trains=True):
+    with sync_workdir(Workdir(folder, PLACE), trains=True):
         write(folder, FIRST)
     second = machine("second")
-    with sync_workdir(second):
-        with sync_workdir(second):
+    with sync_workdir(Workdir(second, PLACE)):
+        with sync_workdir(Workdir(second, PLACE)):
             write(second, {"evaluation_val.json": "1"})
-            with sync_workdir(second, trains=True):
+            with sync_workdir(Workdir(second, PLACE), trains=True):
                 learn_more(second)
                 write(second, {"evaluation_test.json": "2"})
             assert held(second) == in_bucket()
@@ -305,10 +306,10 @@ def test_commands_whose_times_overlap_send_what_each_made(machine):
 def test_what_another_machine_trains_is_not_touched_by_who_looked_meanwhile(machine):
     """But what it made is sent, though what was trained here before was not."""
     first = machine("first")
-    with sync_workdir(first):
-        with sync_workdir(first, trains=True):
+    with sync_workdir(Workdir(first, PLACE)):
+        with sync_workdir(Workdir(first, PLACE), trains=True):
             write(first, FIRST)
-        with sync_workdir(machine("second"), trains=True):
+        with sync_workdir(Workdir(machine("second"), PLACE), trains=True):
             learn_more(machine("second"))
         machine("first")
         write(first, {"metrics.jsonl": "1\n9\n", "evaluation_val.json": "1"})
@@ -320,7 +321,7 @@ def test_who_was_cut_off_for_long_sends_nothing_more(machine):
     first = machine("first")
 
     def cut_off():
-        with sync_workdir(first, trains=True):
+        with sync_workdir(Workdir(first, PLACE), trains=True):
             write(first, FIRST)
             wait_until(lambda: in_bucket() == FIRST)
             fsspec.filesystem("memory").pipe_file("/bucket/run/.session", b"of another one")
@@ -334,11 +335,11 @@ def test_who_was_cut_off_for_long_sends_nothing_more(machine):
 @pytest.mark.parametrize("trains", [False, True])
 def test_a_folder_of_runs_is_none(machine, trains):
     first = machine("first")
-    with sync_workdir(first, trains=True):
+    with sync_workdir(Workdir(first, PLACE), trains=True):
         write(first, FIRST)
 
     def at_the_parent():
-        with sync_workdir(first.parent, trains=trains):
+        with sync_workdir(Workdir(first.parent, PLACE.rpartition("/")[0]), trains=trains):
             pass
 
     message = refusal(at_the_parent)
@@ -359,25 +360,25 @@ def test_a_checkpoint_that_is_being_removed_from_the_bucket_is_none(machine, mon
         remove(place)
 
     def train_on():
-        with sync_workdir(first, trains=True):
+        with sync_workdir(Workdir(first, PLACE), trains=True):
             learn_more(first)
 
-    with sync_workdir(first, trains=True):
+    with sync_workdir(Workdir(first, PLACE), trains=True):
         write(first, FIRST | four)
     with monkeypatch.context() as broken:
         broken.setattr(memory.__class__, "rm_file", staticmethod(remove_one))
         assert "the line is cut" in refusal(train_on)
     assert "checkpoints/4/generator/d/0" in in_bucket()
-    with sync_workdir(machine("second")):
+    with sync_workdir(Workdir(machine("second"), PLACE)):
         assert held(machine("second")) == SECOND
-    with sync_workdir(machine("first"), trains=True):
+    with sync_workdir(Workdir(machine("first"), PLACE), trains=True):
         pass
     assert in_bucket() == SECOND
 
 
 def test_an_object_that_is_gone_already_is_no_error(machine):
     first = machine("first")
-    with sync_workdir(first, trains=True):
+    with sync_workdir(Workdir(first, PLACE), trains=True):
         write(first, FIRST)
         wait_until(lambda: in_bucket() == FIRST)
         fsspec.filesystem("memory").rm_file("/bucket/run/checkpoints/4/_CHECKPOINT_METADATA")
@@ -391,7 +392,7 @@ def test_what_ended_a_command_is_told_and_not_that_it_could_not_be_sent(
     first = machine("first")
 
     def look():
-        with sync_workdir(first):
+        with sync_workdir(Workdir(first, PLACE)):
             write(first, FIRST)
             monkeypatch.setattr(fsspec.filesystem("memory").__class__, "put_file", unreachable)
             raise bucket.UsageError("photo.png: cannot be read")
@@ -402,12 +403,12 @@ def test_what_ended_a_command_is_told_and_not_that_it_could_not_be_sent(
 
 def test_the_config_is_read_where_nothing_else_is_touched(machine):
     first = machine("first")
-    assert mirror.config_at_hand(first) == first / "config.json"
-    with sync_workdir(first, trains=True):
+    assert mirror.config_at_hand(Workdir(first, PLACE)) == first / "config.json"
+    with sync_workdir(Workdir(first, PLACE), trains=True):
         write(first, FIRST)
     second = machine("second")
     write(second, {"config.json": "another one"})
-    assert mirror.config_at_hand(second).read_text() == "{}"
+    assert mirror.config_at_hand(Workdir(second, PLACE)).read_text() == "{}"
     assert held(second) == {"config.json": "another one"}
 
 
@@ -415,21 +416,24 @@ def test_the_config_is_read_where_nothing_else_is_touched(machine):
     "place", ["s3://bucket/data", "gs://", "gs:///data", "gs://bucket/../data"]
 )
 def test_what_is_no_folder_of_a_bucket_is_refused(place):
-    assert refusal(files.local, place) == f"{place} is no folder of a bucket; give gs://BUCKET/DIR"
+    assert (
+        refusal(files.local_path, place)
+        == f"{place} is no folder of a bucket; give gs://BUCKET/DIR"
+    )
 
 
 def test_a_bucket_needs_a_home_and_says_so(monkeypatch):
-    monkeypatch.setattr(files, "MIRRORS", Path("~/.cache/pix2pix_jax/buckets"))
+    monkeypatch.setattr(files, "BUCKET_COPIES", Path("~/.cache/pix2pix_jax/buckets"))
     error = refusal(parse, ["train", "--workdir=gs://bucket/run"])
     assert "--workdir: gs://bucket/run: is worked on in a folder of ~/.cache; set HOME" in error
 
 
 def test_what_was_half_fetched_is_fetched_anew_and_nothing_set_aside(machine):
-    with sync_workdir(machine("first"), trains=True):
+    with sync_workdir(Workdir(machine("first"), PLACE), trains=True):
         write(machine("first"), FIRST)
     second = machine("second")
     write(second, {"config.json": "{}", "checkpoints/4/_CHECKPOINT_METADATA": "4"})
-    with sync_workdir(second, trains=True):
+    with sync_workdir(Workdir(second, PLACE), trains=True):
         assert held(second) == FIRST
     assert [path.name for path in second.parent.iterdir() if path.name[0] != "."] == ["run"]
 
@@ -445,7 +449,7 @@ def test_a_bucket_that_cannot_be_reached_is_told(machine, monkeypatch, capsys):
     monkeypatch.setattr(mirror, "print_above_bar", lambda text, _: said.append(text))
 
     def train():
-        with sync_workdir(folder, trains=True):
+        with sync_workdir(Workdir(folder, PLACE), trains=True):
             write(folder, {"config.json": "{}"})
             while not said:
                 threading.Event().wait(0.01)
@@ -460,32 +464,32 @@ def test_a_bucket_that_cannot_be_reached_is_told(machine, monkeypatch, capsys):
 
 
 def test_one_machine_trains_at_a_time_and_others_may_look(machine):
-    with sync_workdir(machine("first"), trains=True):
+    with sync_workdir(Workdir(machine("first"), PLACE), trains=True):
         write(machine("first"), {"config.json": "{}"})
         with pytest.raises(WorkdirBusy):
-            sync_workdir(machine("first"), trains=True).__enter__()
-        with sync_workdir(machine("first")):  # beside it, and so nothing is fetched
+            sync_workdir(Workdir(machine("first"), PLACE), trains=True).__enter__()
+        with sync_workdir(Workdir(machine("first"), PLACE)):  # beside it, and so nothing is fetched
             pass
         with pytest.raises(WorkdirBusy):
-            sync_workdir(machine("second"), trains=True).__enter__()
-    with sync_workdir(machine("second"), trains=True):
+            sync_workdir(Workdir(machine("second"), PLACE), trains=True).__enter__()
+    with sync_workdir(Workdir(machine("second"), PLACE), trains=True):
         pass
 
 
 def test_a_bucket_writes_nothing_outside_of_its_folder(machine):
     fsspec.filesystem("memory").pipe_file("/bucket/run/../../evil", b"")
     folder = machine("first")
-    message = refusal(bucket.download_file, bucket.bucket_of(folder), folder, "../../evil")
+    message = refusal(bucket.download_file, bucket.open_bucket(PLACE), folder, "../../evil")
     assert message == f"{PLACE}: holds ../../evil, which lies outside of it; remove it"
 
 
 def test_a_part_is_fetched_and_sent_alone(machine):
     folder = machine("first")
     write(folder, {"maps/1/a": "a", "maps/1/info": "", "facades/1/b": "b", "facades/1/info": ""})
-    upload_folder(folder, "maps", "info")
+    upload_folder(PLACE, folder, "maps", "info")
     assert in_bucket() == {"maps/1/a": "a", "maps/1/info": ""}
-    upload_folder(folder, "", "info")
-    download_folder(machine("second"), "facades", "info")
+    upload_folder(PLACE, folder, "", "info")
+    download_folder(PLACE, machine("second"), "facades", "info")
     assert held(machine("second")) == {"facades/1/b": "b", "facades/1/info": ""}
 
 
@@ -499,18 +503,18 @@ def test_what_was_half_sent_is_not_taken_for_whole(machine, monkeypatch):
 
     with monkeypatch.context() as broken:
         broken.setattr(memory.__class__, "put_file", staticmethod(put_some))
-        assert "the line is cut" in refusal(upload_folder, folder, "maps", "info")
+        assert "the line is cut" in refusal(upload_folder, PLACE, folder, "maps", "info")
     assert in_bucket() == {"maps/1/a": "a"}
-    download_folder(machine("second"), "maps", "info")
+    download_folder(PLACE, machine("second"), "maps", "info")
     assert held(machine("second")) == {}
-    upload_folder(machine("first"), "maps", "info")
-    download_folder(machine("second"), "maps", "info")
+    upload_folder(PLACE, machine("first"), "maps", "info")
+    download_folder(PLACE, machine("second"), "maps", "info")
     assert held(machine("second")) == held(folder)
 
 
 def test_what_has_ended_a_run_is_told_though_nothing_can_be_sent(machine, monkeypatch, capsys):
     def train():
-        with sync_workdir(machine("first"), trains=True):
+        with sync_workdir(Workdir(machine("first"), PLACE), trains=True):
             write(machine("first"), {"config.json": "{}"})
             monkeypatch.setattr(fsspec.filesystem("memory").__class__, "put_file", unreachable)
             raise bucket.UsageError("step 5: loss/generator_gan is nan")
@@ -536,10 +540,10 @@ def test_what_vanishes_while_it_is_looked_at_is_left_out(tmp_path, monkeypatch):
 @pytest.mark.parametrize("trains", [False, True])
 def test_a_damaged_checkpoint_is_fetched_again_and_never_sent(machine, trains):
     first = machine("first")
-    with sync_workdir(first, trains=True):
+    with sync_workdir(Workdir(first, PLACE), trains=True):
         write(first, FIRST)
     write(first, {"checkpoints/8/_CHECKPOINT_METADATA": ""})
-    with sync_workdir(first, trains=trains):
+    with sync_workdir(Workdir(first, PLACE), trains=trains):
         assert held(first) == FIRST
         write(first, {"checkpoints/8/_CHECKPOINT_METADATA": ""})
     assert in_bucket() == FIRST
@@ -547,7 +551,7 @@ def test_a_damaged_checkpoint_is_fetched_again_and_never_sent(machine, trains):
 
 def test_a_rejected_step_leaves_the_bucket_before_it_is_saved_anew(machine, monkeypatch):
     first, done = machine("first"), []
-    with sync_workdir(first, trains=True):
+    with sync_workdir(Workdir(first, PLACE), trains=True):
         write(first, FIRST)
     memory = fsspec.filesystem("memory")
     for name in ("put_file", "rm_file"):
@@ -558,7 +562,7 @@ def test_a_rejected_step_leaves_the_bucket_before_it_is_saved_anew(machine, monk
             return real(*places)
 
         monkeypatch.setattr(memory.__class__, name, staticmethod(noted))
-    with sync_workdir(first, trains=True):
+    with sync_workdir(Workdir(first, PLACE), trains=True):
         (first / "rejected").mkdir()
         (first / "checkpoints/8").rename(first / "rejected/8-0")
         wait_until(lambda: "checkpoints/8/_CHECKPOINT_METADATA" not in in_bucket())
@@ -583,21 +587,21 @@ def put_there(contents):
 def test_a_run_that_was_replaced_by_hand_is_followed(machine):
     first = machine("first")
     put_there(FIRST)
-    with sync_workdir(first):
+    with sync_workdir(Workdir(first, PLACE)):
         assert held(first) == FIRST
     anew = {"config.json": "other", "checkpoints/2/_CHECKPOINT_METADATA": "2"}
     put_there(anew)
-    with sync_workdir(first):
+    with sync_workdir(Workdir(first, PLACE)):
         assert held(first) == anew
     assert in_bucket() == anew
 
 
 def test_a_bucket_that_was_emptied_stays_empty_and_nothing_is_lost(machine, capsys):
     first = machine("first")
-    with sync_workdir(first, trains=True):
+    with sync_workdir(Workdir(first, PLACE), trains=True):
         write(first, FIRST)
     put_there({})
-    with sync_workdir(first, trains=True):
+    with sync_workdir(Workdir(first, PLACE), trains=True):
         assert held(first) == {}
     assert in_bucket() == {}
     (aside,) = first.parent.glob("run.*")
@@ -605,7 +609,7 @@ def test_a_bucket_that_was_emptied_stays_empty_and_nothing_is_lost(machine, caps
     assert str(aside) in capsys.readouterr().out
 
     def emptied_meanwhile():
-        with sync_workdir(first, trains=True):
+        with sync_workdir(Workdir(first, PLACE), trains=True):
             write(first, FIRST)
             wait_until(lambda: in_bucket() == FIRST)
             put_there({})
@@ -616,38 +620,38 @@ def test_a_bucket_that_was_emptied_stays_empty_and_nothing_is_lost(machine, caps
 
 def test_who_trained_before_and_follows_now_keeps_what_it_makes(machine, monkeypatch):
     first = machine("first")
-    with sync_workdir(first, trains=True):
+    with sync_workdir(Workdir(first, PLACE), trains=True):
         write(first, FIRST)
-    with sync_workdir(machine("second"), trains=True):
+    with sync_workdir(Workdir(machine("second"), PLACE), trains=True):
         learn_more(machine("second"))
-    with sync_workdir(machine("first")):
+    with sync_workdir(Workdir(machine("first"), PLACE)):
         write(first, {"evaluation_val.json": "1"})
-        with sync_workdir(first):  # another command meanwhile
+        with sync_workdir(Workdir(first, PLACE)):  # another command meanwhile
             assert held(first) == SECOND | {"evaluation_val.json": "1"}
     assert in_bucket() == SECOND | {"evaluation_val.json": "1"}
 
     def evaluate():
-        with sync_workdir(first):
+        with sync_workdir(Workdir(first, PLACE)):
             write(first, {"evaluation_val.json": "2"})
 
     with monkeypatch.context() as broken:
         broken.setattr(fsspec.filesystem("memory").__class__, "put_file", unreachable)
         refusal(evaluate)
-    with sync_workdir(first):
+    with sync_workdir(Workdir(first, PLACE)):
         pass
     assert in_bucket() == SECOND | {"evaluation_val.json": "2"}
 
 
 def test_of_two_that_made_the_same_the_later_has_its_own_aside(machine):
-    with sync_workdir(machine("first"), trains=True):
+    with sync_workdir(Workdir(machine("first"), PLACE), trains=True):
         write(machine("first"), FIRST)
     second = machine("second")
-    with sync_workdir(second):
+    with sync_workdir(Workdir(second, PLACE)):
         pass
     write(second, {"evaluation_val.json": "second"})  # by a command that was killed
-    with sync_workdir(machine("first")):
+    with sync_workdir(Workdir(machine("first"), PLACE)):
         write(machine("first"), {"evaluation_val.json": "first"})
-    with sync_workdir(machine("second")):
+    with sync_workdir(Workdir(machine("second"), PLACE)):
         assert held(second) == FIRST | {"evaluation_val.json": "first"}
     (aside,) = second.parent.glob("run.*")
     assert held(aside) == {"evaluation_val.json": "second"}
@@ -656,9 +660,9 @@ def test_of_two_that_made_the_same_the_later_has_its_own_aside(machine):
 def test_a_run_that_has_no_config_yet_goes_on(machine):
     """As it ended by a loss that is not finite, before its first line."""
     first = machine("first")
-    with sync_workdir(first, trains=True):
+    with sync_workdir(Workdir(first, PLACE), trains=True):
         write(first, {"not_finite.json": "{}"})
-    with sync_workdir(first, trains=True):
+    with sync_workdir(Workdir(first, PLACE), trains=True):
         write(first, FIRST)
     assert in_bucket() == FIRST | {"not_finite.json": "{}"}
 
@@ -666,7 +670,7 @@ def test_a_run_that_has_no_config_yet_goes_on(machine):
 def test_a_checkpoint_that_goes_while_it_is_fetched_leaves_no_half(machine, monkeypatch):
     first, memory = machine("first"), fsspec.filesystem("memory")
     more = {"checkpoints/4/a": "a", "checkpoints/4/z": "z"}
-    with sync_workdir(first, trains=True):
+    with sync_workdir(Workdir(first, PLACE), trains=True):
         write(first, FIRST | more)
     get = memory.get_file
 
@@ -676,7 +680,7 @@ def test_a_checkpoint_that_goes_while_it_is_fetched_leaves_no_half(machine, monk
         return get(place, path)
 
     monkeypatch.setattr(memory.__class__, "get_file", staticmethod(get_some))
-    with sync_workdir(machine("second")):
+    with sync_workdir(Workdir(machine("second"), PLACE)):
         assert "checkpoints/8/_CHECKPOINT_METADATA" in held(machine("second"))
         assert not (machine("second") / "checkpoints/4").exists()
 
@@ -688,13 +692,13 @@ def test_what_does_not_arrive_as_it_was_sent_is_told_and_sent_again(machine, mon
         memory.pipe_file(place, Path(source).read_bytes()[:-1])
 
     def train():
-        with sync_workdir(folder, trains=True):
+        with sync_workdir(Workdir(folder, PLACE), trains=True):
             write(folder, FIRST)
 
     with monkeypatch.context() as broken:
         broken.setattr(memory.__class__, "put_file", staticmethod(cut))
         assert f"{PLACE}: config.json is not there as it was sent" in refusal(train)
-    with sync_workdir(folder):
+    with sync_workdir(Workdir(folder, PLACE)):
         assert held(folder) == FIRST
     assert in_bucket() == FIRST
 

@@ -18,17 +18,18 @@ from uuid import uuid4
 from pix2pix_jax.checkpoints.reader import is_sound, saved_steps
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.ownership import explain_busy_workdir
+from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.bucket import (
     Bucket,
     Known,
     State,
-    bucket_of,
     download_file,
     explain_bucket_errors,
     file_state,
     is_same_file,
     list_files,
     local_files,
+    open_bucket,
     upload_file,
     version_of,
 )
@@ -55,21 +56,21 @@ Record = dict[str, Both]
 
 
 @contextmanager
-def sync_workdir(workdir: Path, trains: bool = False) -> Iterator[None]:
+def sync_workdir(run: Workdir, trains: bool = False) -> Iterator[None]:
     """Fetches what a workdir stands for, and sends what is new in the `with` block.
 
     Args:
-      workdir: one that stands for itself is left alone.
+      run: its workdir; without an address there is nothing to do.
       trains: whether a run goes on in it, which one process may do.
 
     Raises:
       Occupied: another process trains in it.
       UsageError: the bucket cannot be reached; what could not be sent stays in the folder.
     """
-    bucket = bucket_of(workdir)
-    if bucket is None:
+    if run.address is None:
         yield
         return
+    bucket, workdir = open_bucket(run.address), run.path
     with ExitStack() as stack:
         with _alone(workdir):
             if trains:
@@ -88,12 +89,13 @@ def sync_workdir(workdir: Path, trains: bool = False) -> Iterator[None]:
         yield
 
 
-def config_at_hand(workdir: Path) -> Path:
+def config_at_hand(workdir: Workdir) -> Path:
     """Where the config.json of a run can be read, before it is known who trains it."""
-    bucket, name = bucket_of(workdir), "config.json"
-    if bucket is not None and download_file(bucket, _beside(workdir), name):
-        return _beside(workdir) / name
-    return workdir / name
+    if workdir.address:
+        copy = _beside(workdir.path) / workdir.config_file.name
+        if download_file(open_bucket(workdir.address), copy.parent, copy.name):
+            return copy
+    return workdir.config_file
 
 
 def _beside(workdir: Path) -> Path:
@@ -233,7 +235,7 @@ def _push(bucket: Bucket, workdir: Path, trains: bool = False) -> None:
             others = CHECKPOINT.match(name) and (session is not None or name in record)
             if ahead or not (others or not _as_recorded(record, name, known)):
                 _send(bucket, workdir, record, name)
-        if trains and (steps := saved_steps(workdir)):  # newer ones are there now
+        if trains and (steps := saved_steps(Workdir(workdir))):  # newer ones are there now
             _remove_there(bucket, workdir, record, known, range(steps[-1]))
         _write_record(workdir, record)
 

@@ -1,0 +1,27 @@
+"""`pix2pix demo`: a page that translates what is painted or opened."""
+
+import argparse
+
+from pix2pix_jax.cli.options import Fields, add_step, load_config, parse_port, require_run
+
+HELP = "a page that translates what is painted or opened"
+EXAMPLE = "--workdir=runs/first"
+WHEN_STOPPED = None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where the page is served, and which checkpoint translates."""
+    parser.add_argument("--host", default="127.0.0.1", help="default: this machine alone")
+    parser.add_argument("--port", type=parse_port, default=8000, help="default: 8000; 0: any")
+    add_step(parser)
+
+
+def run(options: argparse.Namespace, fields: Fields) -> int:
+    """Serves the page until it is stopped."""
+    workdir, config = require_run(options), load_config(options, fields)
+    from pix2pix_jax.runtime.backend import start_backend
+
+    start_backend()
+    from pix2pix_jax.inference.demo.server import demo
+
+    return demo(config, workdir, options.step, options.host, options.port)

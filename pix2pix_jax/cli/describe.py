@@ -1,0 +1,26 @@
+"""`pix2pix describe`: layers, shapes, parameters and receptive fields of a config."""
+
+import argparse
+
+from pix2pix_jax.cli.options import Fields, load_config
+
+HELP = "layers, shapes, parameters and receptive fields"
+EXAMPLE = "--config=experiments/facades.py --workdir=runs/first --config.data.batch_size=4"
+WHEN_STOPPED = None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Text for people, or JSON for programs."""
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+
+
+def run(options: argparse.Namespace, fields: Fields) -> int:
+    """Prints what a config builds."""
+    from pix2pix_jax.runtime.backend import start_backend
+
+    start_backend()
+    from pix2pix_jax.gan.summary import describe, to_json, to_text
+
+    summary = describe(load_config(options, fields))
+    print(to_json(summary) if options.format == "json" else to_text(summary))
+    return 0

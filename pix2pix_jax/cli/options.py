@@ -1,0 +1,118 @@
+"""What the commands share: how values of flags are read, and flags that several commands have."""
+
+import argparse
+from pathlib import Path
+from typing import NoReturn
+
+from pix2pix_jax.config.files import load_experiment, override, read_config
+from pix2pix_jax.config.schema import Config
+from pix2pix_jax.errors import UsageError
+from pix2pix_jax.runs.workdir import Workdir
+from pix2pix_jax.runtime.files import is_address, local_path
+
+Fields = dict[str, str]  # values of --config.GROUP.FIELD=VALUE, by GROUP.FIELD
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are UsageErrors: one line, no usage text above it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises UsageError."""
+        raise UsageError(f"{self.prog}: {message}")
+
+
+def parse_path(text: str) -> Path:
+    """A path on this machine; "~" is expanded, as shells do not after `--workdir=`."""
+    if not text:  # an unset shell variable; Path("") would be the current folder
+        raise argparse.ArgumentTypeError("is empty; give a path")
+    if is_address(text):
+        raise argparse.ArgumentTypeError(f"{text} is an address; give a path")
+    return local_path(text)
+
+
+def parse_workdir(text: str) -> Workdir:
+    """A workdir by its path, or by the address gs://BUCKET/DIR."""
+    if not text.startswith("gs://"):
+        return Workdir(parse_path(text))
+    if "/" not in text.removeprefix("gs://").rstrip("/"):
+        raise argparse.ArgumentTypeError(f"{text} is a whole bucket; give gs://BUCKET/DIR")
+    try:
+        return Workdir.parse(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def parse_seed(text: str) -> int:
+    """An integer from 0 to 2**32 - 1."""
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text} is not a number below 2**32")
+    return int(text)
+
+
+def parse_port(text: str) -> int:
+    """A TCP port, 0 to 65535."""
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port, 0 to 65535")
+    return int(text)
+
+
+def parse_positive(text: str) -> int:
+    """An integer above 0."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return int(text)
+
+
+def parse_step(text: str) -> int | str:
+    """The step of a checkpoint: a number, "newest" or "best"."""
+    if text.isdecimal():
+        return int(text)
+    if text not in ("newest", "best"):
+        raise argparse.ArgumentTypeError(f"{text} is neither a number nor newest nor best")
+    return text
+
+
+def add_step(parser: argparse.ArgumentParser) -> None:
+    """Adds --step, the checkpoint to use."""
+    parser.add_argument(
+        "--step", type=parse_step, default="newest", help="K, newest (the default) or best"
+    )
+
+
+def add_split(parser: argparse.ArgumentParser) -> None:
+    """Adds --split and --no_fcn_score, what to evaluate."""
+    parser.add_argument(
+        "--split", choices=("train", "val", "test"), default="val", help="default: val"
+    )
+    parser.add_argument("--no_fcn_score", action="store_true", help="trains no segmenter")
+
+
+def require_run(options: argparse.Namespace) -> Workdir:
+    """The workdir of the run that a command works on.
+
+    Raises:
+      UsageError: --workdir was not given.
+    """
+    if options.workdir is None:
+        raise UsageError(
+            f"--workdir: {options.command} needs that of a run, e.g. --workdir=runs/first"
+        )
+    return options.workdir
+
+
+def load_config(options: argparse.Namespace, fields: Fields) -> Config:
+    """The config of --config, or else of the workdir, with the given fields replaced.
+
+    Raises:
+      UsageError: neither flag was given, or a file or field is wrong.
+    """
+    if options.config is not None:
+        return override(load_experiment(options.config), fields)
+    if options.workdir is None:
+        raise UsageError("--config: give an experiment, e.g. experiments/quickstart.py")
+    path = options.workdir.config_file
+    if options.command == "train" and options.workdir.address:
+        from pix2pix_jax.remote.sync import config_at_hand  # `train` has not synced the workdir yet
+
+        path = config_at_hand(options.workdir)
+    return override(read_config(path), fields)

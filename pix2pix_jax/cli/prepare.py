@@ -1,0 +1,25 @@
+"""`pix2pix prepare`: write the dataset of a config once."""
+
+import argparse
+
+from pix2pix_jax.cli.options import Fields, load_config
+
+HELP = "write the dataset of a config once"
+EXAMPLE = "--config=experiments/facades.py --workdir=runs/first --config.data.batch_size=4"
+WHEN_STOPPED = "the same command begins anew"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """No flags of its own."""
+
+
+def run(options: argparse.Namespace, fields: Fields) -> int:
+    """Writes the dataset and prints how many pairs it holds."""
+    from pix2pix_jax.config.resolve import resolve
+    from pix2pix_jax.data.builders import prepare
+
+    config = load_config(options, fields)
+    dataset = prepare(resolve(config).data)
+    counts = ", ".join(f"{info.num_examples} {name}" for name, info in dataset.info.splits.items())
+    print(f"{config.data.name}: {counts} pairs in {dataset.data_dir}")
+    return 0

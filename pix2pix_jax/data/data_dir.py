@@ -1,0 +1,63 @@
+"""The folder of prepared datasets: every path in it stands here, once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pix2pix_jax.runtime.bucket import download_folder, upload_folder
+from pix2pix_jax.runtime.files import is_address, local_path
+
+INFO = "dataset_info.json"  # TFDS writes it last, so a folder that has it is complete
+
+
+@dataclass(frozen=True)
+class DataDir:
+    """The folder that data.data_dir names.
+
+    Attributes:
+      path: on this machine.
+      address: gs://BUCKET/DIR if `path` is a local copy of that folder of a bucket, else None.
+    """
+
+    path: Path
+    address: str | None = None
+
+    @classmethod
+    def parse(cls, place: str) -> "DataDir":
+        """The data folder of a path or of an address gs://BUCKET/DIR.
+
+        Raises:
+          UsageError: an address of something else.
+        """
+        return cls(local_path(place), place.rstrip("/") if is_address(place) else None)
+
+    @property
+    def downloads(self) -> Path:
+        """The archives of the public sets."""
+        return self.path / "downloads"
+
+    @property
+    def unpacking(self) -> Path:
+        """Archives while they are unpacked."""
+        return self.path / ".unpacking"
+
+    def segmenter_file(self, name: str) -> Path:
+        """The weights of a segmenter."""
+        return self.path / "segmenters" / name / "segmenter.safetensors"
+
+    def download(self, prefix: str) -> None:
+        """Downloads the complete datasets whose path begins with `prefix` from the bucket, if any.
+
+        Raises:
+          UsageError: the bucket cannot be reached.
+        """
+        if self.address:
+            download_folder(self.address, self.path, prefix, INFO)
+
+    def upload(self, prefix: str) -> None:
+        """Uploads the datasets whose path begins with `prefix` to the bucket, if any.
+
+        Raises:
+          UsageError: the bucket cannot be reached.
+        """
+        if self.address:
+            upload_folder(self.address, self.path, prefix, INFO)

@@ -1,0 +1,3 @@
+"""The formats that `export` writes, named by the suffix of their files."""
+
+FORMATS = ("stablehlo", "onnx", "safetensors", "pth")

@@ -1,0 +1,150 @@
+"""The folders of a run and of a sweep: every path in them stands here, once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pix2pix_jax.runtime.files import is_address, local_path
+
+
+@dataclass(frozen=True)
+class Workdir:
+    """The folder of one run.
+
+    Attributes:
+      path: on this machine.
+      address: gs://BUCKET/DIR if `path` is a local copy of that folder of a bucket; None if the
+        run lives on this machine alone.
+    """
+
+    path: Path
+    address: str | None = None
+
+    @classmethod
+    def parse(cls, place: str) -> "Workdir":
+        """The workdir of a path or of an address gs://BUCKET/DIR.
+
+        Raises:
+          UsageError: an address of something else.
+        """
+        return cls(local_path(place), place.rstrip("/") if is_address(place) else None)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def name(self) -> str:
+        """The last two folders, for titles: a sweep has many runs called "seed0"."""
+        return "/".join(self.path.resolve().parts[-2:])
+
+    @property
+    def config_file(self) -> Path:
+        """The resolved config, JSON."""
+        return self.path / "config.json"
+
+    @property
+    def metrics_file(self) -> Path:
+        """One JSON object for every logged step."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def not_finite_file(self) -> Path:
+        """The pairs of the step at which a loss or gradient was not finite."""
+        return self.path / "not_finite.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of all checkpoints."""
+        return self.path / "checkpoints"
+
+    def checkpoint(self, step: int | str) -> Path:
+        """The folder of the checkpoint of a step."""
+        return self.checkpoints / str(step)
+
+    @property
+    def rejected(self) -> Path:
+        """Damaged checkpoints that were moved aside."""
+        return self.path / "rejected"
+
+    @property
+    def samples(self) -> Path:
+        """The folder of all sample grids."""
+        return self.path / "samples"
+
+    def sample(self, step: int) -> Path:
+        """The sample grid of a step, PNG."""
+        return self.samples / f"step_{step:08d}.png"
+
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard's event files."""
+        return self.path / "tensorboard"
+
+    @property
+    def report(self) -> Path:
+        """The folder of all pages."""
+        return self.path / "report"
+
+    @property
+    def report_page(self) -> Path:
+        """The page of the training run."""
+        return self.report / "index.html"
+
+    def evaluation_file(self, split: str) -> Path:
+        """The metrics of a split, JSON."""
+        return self.path / f"evaluation_{split}.json"
+
+    def evaluation_page(self, split: str) -> Path:
+        """The page of an evaluation."""
+        return self.report / f"evaluation_{split}.html"
+
+    def evaluation_pictures(self, split: str) -> Path:
+        """The folder of an evaluation's pictures: input/NAME.png, output/NAME.png, ..."""
+        return self.report / f"evaluation_{split}"
+
+    def evaluation_picture(self, split: str, kind: str, pair: str) -> Path:
+        """One picture of a pair; `kind` is input, output or target."""
+        return self.evaluation_pictures(split) / kind / f"{pair}.png"
+
+    @property
+    def failure_file(self) -> Path:
+        """Why a variant of a sweep failed, one line of text."""
+        return self.path / "failed.txt"
+
+    @property
+    def benchmark_file(self) -> Path:
+        """The numbers of a benchmark, JSON."""
+        return self.path / "benchmark.json"
+
+    @property
+    def benchmark_page(self) -> Path:
+        """The page of a benchmark."""
+        return self.report / "benchmark.html"
+
+
+@dataclass(frozen=True)
+class SweepFolder:
+    """The folder of a sweep, with the workdir of every variant in it."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def run(self, name: str) -> Workdir:
+        """The workdir of a variant."""
+        return Workdir(self.path / name)
+
+    @property
+    def results_file(self) -> Path:
+        """All results, JSON."""
+        return self.path / "results.json"
+
+    @property
+    def table_file(self) -> Path:
+        """The table of results, Markdown."""
+        return self.path / "results.md"
+
+    @property
+    def report_page(self) -> Path:
+        """The page of the sweep."""
+        return self.path / "report" / "index.html"
