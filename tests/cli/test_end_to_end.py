@@ -90,7 +90,7 @@ def test_a_signal_in_a_callback_that_lets_nothing_pass_stops_all_the_same():
         from functools import partial
         from pix2pix_jax.cli.main import silence_libraries, stop
         silence_libraries()
-        signal.signal(signal.SIGTERM, partial(stop, b"; by us"))
+        signal.signal(signal.SIGTERM, partial(stop, "by us"))
         def callback(phase, info):
             gc.callbacks.clear()
             signal.raise_signal(signal.SIGTERM)

@@ -277,7 +277,7 @@ def test_damaged_checkpoints_are_read_whole_or_refused(tmp_path_factory, small):
         whole = place.read_bytes()
         try:
             place.write_bytes(data.draw(damaged(whole)))
-            read = complaint(read_network, workdir, small, "newest")
+            read = complaint(read_network, Workdir(workdir), small, "newest")
             if isinstance(read, str):
                 assert read.startswith(str(workdir))
             else:
