@@ -27,7 +27,10 @@ def parse_path(text: str) -> Path:
         raise argparse.ArgumentTypeError("is empty; give a path")
     if is_address(text):
         raise argparse.ArgumentTypeError(f"{text} is an address; give a path")
-    return local_path(text)
+    try:
+        return local_path(text)
+    except UsageError as error:  # so that the line names the flag, too
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def parse_workdir(text: str) -> Workdir:

@@ -16,7 +16,7 @@ from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from pix2pix_jax.config.schema import Config, Metric, first_error
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runtime.files import write_atomically
+from pix2pix_jax.runtime.files import local_path, write_atomically
 
 # By row and metric.
 PAPER = TypeAdapter(dict[str, dict[Metric, FiniteFloat]])
@@ -119,7 +119,7 @@ def _check_variants(path: str, variants: list[tuple[str, Config]]) -> None:
 
 def _file_and_argument(spec: str) -> tuple[str, str]:
     path, _, arg = spec.partition(":")
-    path = str(Path(path).expanduser())
+    path = str(local_path(path))
     if Path(path).is_dir():
         raise UsageError(
             f"{path}: is a folder, not an experiment; to train on pairs in it, give "

@@ -1,10 +1,10 @@
 """Resolving a config: fields that follow from others are filled in and checked together."""
 
 from dataclasses import replace
-from pathlib import Path
 
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
+from pix2pix_jax.runtime.files import local_path
 
 
 def resolve(config: Config) -> Config:
@@ -38,7 +38,7 @@ def resolve(config: Config) -> Config:
                 f"train.steps_per_call {train.steps_per_call}; change either"
             )
     # Absolute, so that the run can go on from any folder.
-    source = data.source and str(Path(data.source).expanduser().absolute())
+    source = data.source and str(local_path(data.source).absolute())
     return replace(
         config,
         data=replace(data, load_size=load_size, source=source),

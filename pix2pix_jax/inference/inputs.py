@@ -14,6 +14,7 @@ from pix2pix_jax.data.sources import SUFFIXES, walk
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.reports.translation import PAGE
 from pix2pix_jax.runtime.console import plural, say
+from pix2pix_jax.runtime.files import is_address, local_path
 
 WRITTEN = ".translated.jsonl"  # in the output folder: the names of what is from here
 READABLE = SUFFIXES | {".npy"}
@@ -56,7 +57,9 @@ def list_inputs(source: str) -> tuple[Path, list[Path]]:
     Raises:
       UsageError: there is no such thing.
     """
-    root, pattern = Path(source).expanduser(), ("**",)
+    if is_address(source):
+        raise UsageError(f"--input: {source} is an address; give a path")
+    root, pattern = local_path(source), ("**",)
     if root.is_file():
         return root.parent, [root]
     if not root.is_dir():

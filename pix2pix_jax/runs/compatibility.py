@@ -55,7 +55,7 @@ def check_folder(workdir: Workdir) -> None:
 def check_workdir(workdir: Workdir, config: Config) -> None:
     """Raises UsageError when a workdir can hold no run, or, naming the fields, holds another."""
     check_folder(workdir)
-    source = config.data.source and Path(config.data.source).expanduser().resolve()
+    source = config.data.source and Path(config.data.source).resolve()
     if source and workdir.path.resolve().is_relative_to(source):
         raise UsageError(
             f"--workdir: {workdir} lies in data.source, where its samples would be taken for "

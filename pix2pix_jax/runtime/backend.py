@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pix2pix_jax.errors import UsageError
+from pix2pix_jax.runtime.files import local_path
 
 XLA_FLAGS = {
     # What is updated in place is not copied first where that can be seen from the order of things.
@@ -105,8 +106,8 @@ def cache_compiled_programs() -> None:
     if jax.config.jax_compilation_cache_dir:
         return
     features = hashlib.sha256((cpu_info("flags") or cpu_info("Features")).encode()).hexdigest()[:8]
-    with suppress(OSError, RuntimeError):  # no home, or one that cannot be written to
-        compiled = Path("~/.cache/pix2pix_jax/compiled").expanduser() / features
+    with suppress(OSError, UsageError):  # no home folder, or one that cannot be written to
+        compiled = local_path("~/.cache/pix2pix_jax/compiled") / features
         compiled.mkdir(parents=True, exist_ok=True)
         if os.access(compiled, os.W_OK):
             jax.config.update("jax_compilation_cache_dir", str(compiled))

@@ -9,8 +9,7 @@ from uuid import uuid4
 
 from pix2pix_jax.errors import UsageError
 
-# If HOME is unset, "~" stays in the path; local_path then refuses an address.
-BUCKET_COPIES = Path(os.path.expanduser("~/.cache/pix2pix_jax/buckets"))  # noqa: PTH111
+BUCKET_COPIES = Path("~/.cache/pix2pix_jax/buckets")  # local copies of folders in buckets
 
 
 def is_address(place: str) -> bool:
@@ -19,7 +18,11 @@ def is_address(place: str) -> bool:
 
 
 def local_path(place: str) -> Path:
-    """Where a folder lies on this machine: its path, or the local copy of a bucket's folder.
+    """The path on this machine of a file or folder that the user named.
+
+    Args:
+      place: a path, in which "~" and "~USER" at the start become the user's home folder; or an
+        address gs://BUCKET/DIR, which becomes the path of the local copy of that folder.
 
     Raises:
       UsageError: an address that is not gs://BUCKET/DIR, or a home folder that is not known.
@@ -29,10 +32,20 @@ def local_path(place: str) -> Path:
         parts = folder.rstrip("/").split("/")
         if scheme != "gs" or {"", ".", ".."} & set(parts):
             raise UsageError(f"{place} is no folder of a bucket; give gs://BUCKET/DIR")
-        if not BUCKET_COPIES.is_absolute():
-            raise UsageError(f"{place}: is worked on in a folder of ~/.cache; set HOME")
-        return BUCKET_COPIES.joinpath(scheme, *parts)
-    return Path(place).expanduser()
+        return _expand_home(BUCKET_COPIES.joinpath(scheme, *parts), place)
+    return _expand_home(Path(place), place)
+
+
+def _expand_home(path: Path, place: str) -> Path:
+    """The path with "~" or "~USER" replaced; UsageError if that home folder is not known."""
+    try:
+        return path.expanduser()
+    except RuntimeError as error:  # HOME is not set, or there is no such user
+        home = path.parts[0]
+        fix = "set HOME" if home == "~" else "give the full path"
+        raise UsageError(
+            f"{place}: the home folder {home} is not known on this machine; {fix}"
+        ) from error
 
 
 @contextmanager

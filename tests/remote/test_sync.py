@@ -424,8 +424,11 @@ def test_what_is_no_folder_of_a_bucket_is_refused(place):
 
 def test_a_bucket_needs_a_home_and_says_so(monkeypatch):
     monkeypatch.setattr(files, "BUCKET_COPIES", Path("~/.cache/pix2pix_jax/buckets"))
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # the machine does not know this user
     error = refusal(parse, ["train", "--workdir=gs://bucket/run"])
-    assert "--workdir: gs://bucket/run: is worked on in a folder of ~/.cache; set HOME" in error
+    assert "--workdir: gs://bucket/run: the home folder ~ is not known on this machine" in error
+    assert error.endswith("; set HOME")
 
 
 def test_what_was_half_fetched_is_fetched_anew_and_nothing_set_aside(machine):

@@ -6,8 +6,13 @@ import threading
 from pathlib import Path
 
 import pytest
+from helpers.refusals import refusal
 
-from pix2pix_jax.runtime.files import atomic_file, atomic_folder, write_atomically
+from pix2pix_jax.cli.main import parse
+from pix2pix_jax.config import Config, Data, load_experiment, resolve
+from pix2pix_jax.data.builders import prepare
+from pix2pix_jax.inference.inputs import list_inputs
+from pix2pix_jax.runtime.files import atomic_file, atomic_folder, local_path, write_atomically
 from pix2pix_jax.runtime.locks import folder_lock
 
 
@@ -105,3 +110,40 @@ def test_a_disk_without_locks_is_used_without(tmp_path, monkeypatch, number):
         assert not alone
     with pytest.raises(KeyError), folder_lock(tmp_path, wait=True):
         raise KeyError  # what the block raises is its own
+
+
+def test_a_tilde_becomes_the_home_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert local_path("~/run") == tmp_path / "run"
+    assert local_path("runs/~first") == Path("runs/~first")
+
+
+def test_a_home_folder_that_is_not_known_is_refused(monkeypatch):
+    message = refusal(local_path, "~nosuchuser/run")
+    assert message == (
+        "~nosuchuser/run: the home folder ~nosuchuser is not known on this machine; "
+        "give the full path"
+    )
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # the machine does not know this user
+    message = refusal(local_path, "~/run")
+    assert message == "~/run: the home folder ~ is not known on this machine; set HOME"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: parse(["train", "--workdir=~nosuchuser/run"]),
+        lambda: load_experiment("~nosuchuser/experiment.py"),
+        lambda: resolve(Config(data=Data(name="folder", source="~nosuchuser/pairs"))),
+        lambda: prepare(Data(data_dir="~nosuchuser/cache")),
+        lambda: list_inputs("~nosuchuser/photos"),
+    ],
+    ids=["--workdir", "--config", "data.source", "data.data_dir", "--input"],
+)
+def test_every_path_of_an_unknown_user_is_refused(call):
+    assert "the home folder ~nosuchuser is not known on this machine; give the" in refusal(call)
+
+
+def test_the_address_of_a_bucket_is_no_input():
+    assert refusal(list_inputs, "gs://bucket/photos").endswith("is an address; give a path")
