@@ -1,4 +1,4 @@
-"""Lines for whoever watches; a command goes on when nobody does any more."""
+"""Lines for the person who watches; if the terminal is gone, the command goes on without them."""
 
 from contextlib import suppress
 from typing import TextIO
@@ -7,18 +7,18 @@ from tqdm import tqdm
 
 
 def say(text: str) -> None:
-    """A line."""
+    """Prints a line to stdout at once."""
     with suppress(OSError):
         print(text, flush=True)
 
 
-def plural(number: int, thing: str) -> str:
-    """As many things as there are, one in the singular."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
+def plural(count: int, noun: str) -> str:
+    """A count with its noun: "1 image", "3 images"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def print_above_bar(text: object, file: TextIO) -> None:
-    """A line beside a progress bar."""
+    """Prints a line to `file` without breaking the progress bar, which is drawn again below it."""
     with suppress(OSError):
         tqdm.write(str(text), file=file)
         file.flush()

@@ -1,4 +1,4 @@
-"""Out of memory, told as a UsageError that names what to make smaller."""
+"""A device that is out of memory: the error names the fields to make smaller."""
 
 import re
 from collections.abc import Iterator
@@ -8,17 +8,25 @@ import jax
 
 from pix2pix_jax.errors import UsageError, reason_of
 
+OUT_OF_MEMORY = "RESOURCE_EXHAUSTED|[Oo]ut of memory"
+
 
 @contextmanager
 def explain_out_of_memory(
-    mend: str = "data.batch_size, data.image_size or model.features: too large",
+    problem: str = "data.batch_size, data.image_size or model.features: too large",
 ) -> Iterator[None]:
-    """Raises UsageError, naming what to make smaller, when a device has no memory left."""
+    """Turns "out of memory" inside the `with` block into a UsageError.
+
+    Args:
+      problem: the start of the error's line, "FIELD: too large".
+
+    Raises:
+      UsageError: the host or a device ran out of memory.
+    """
     try:
         yield
     except (jax.errors.JaxRuntimeError, MemoryError) as error:
-        full = "RESOURCE_EXHAUSTED|[Oo]ut of memory"
-        if not (isinstance(error, MemoryError) or re.search(full, str(error))):
+        if not (isinstance(error, MemoryError) or re.search(OUT_OF_MEMORY, str(error))):
             raise
         device = jax.devices()[0].device_kind
-        raise UsageError(f"{mend} for the memory of {device} ({reason_of(error)})") from error
+        raise UsageError(f"{problem} for the memory of {device} ({reason_of(error)})") from error

@@ -1,55 +1,69 @@
-"""Signals: SIGTERM and Ctrl-C stop a run after the step, once it is saved."""
+"""SIGTERM and Ctrl-C during training: the run stops after the current step and is saved."""
 
-import itertools
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from types import FrameType
 
 import jax
 from jax.experimental import multihost_utils
 
+ECHO_SECONDS = 1  # `make` and process groups deliver one Ctrl-C twice within this time
 
-@contextmanager
-def caught_signals() -> Iterator[Callable[[], int]]:
-    """Catches the first SIGTERM or SIGINT; a later one ends the process at once.
 
-    Of several processes each hears of one that any of them got. There, JAX has its own handler of
-    SIGTERM, and calculates a call that none of them has come to yet.
+class StopSignals:
+    """Catches the first SIGTERM or SIGINT inside a `with` block; a second one ends the process.
 
-    Yields:
-      stopping(): the signal after which the run is to be saved and stopped at this step, or 0. To
-      be asked after every call to the devices, by all processes.
+    If several processes train together, a signal to one of them stops all of them at the same
+    step. JAX handles SIGTERM then: it agrees with the other processes on a future call, so that
+    no process stops before the others reach that call.
     """
-    calls = itertools.count()  # one by one, as JAX waits for just that one
-    caught: list[int] = []
-    times: list[float] = []
-    several = jax.distributed.is_initialized()
 
-    def catch(number: int, frame: object) -> None:
-        times.append(time.monotonic())
-        if not caught:
-            caught.append(number)
-            with suppress(OSError):  # nobody may be watching; `print` is not for handlers
+    def __init__(self) -> None:
+        self._is_distributed = jax.distributed.is_initialized()
+        self._signal = 0  # the first signal that was received; 0 for none
+        self._received_at: float | None = None  # when this process itself received it
+        self._num_calls = 0
+        self._previous_handlers = {}
+
+    def __enter__(self) -> "StopSignals":
+        numbers = [signal.SIGINT] if self._is_distributed else [signal.SIGINT, signal.SIGTERM]
+        for number in numbers:
+            self._previous_handlers[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous_handlers.items():
+            signal.signal(number, handler)
+
+    def requested(self) -> int:
+        """Whether to save and stop now; to be called by all processes after each device call.
+
+        Returns:
+          The number of the signal, or 0 to go on.
+        """
+        if not self._is_distributed:
+            return self._signal
+        call, self._num_calls = self._num_calls, self._num_calls + 1
+        # JAX compares this number for equality, so no call may be left out.
+        if not multihost_utils.reached_preemption_sync_point(call):
+            return 0
+        self._signal = self._signal or signal.SIGTERM
+        # JAX needs SIGTERM no more; a second one has to end this process.
+        signal.signal(signal.SIGTERM, self._handle)
+        return self._signal
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self._received_at is None:
+            self._received_at = now
+        if not self._signal:
+            self._signal = number
+            with suppress(OSError):  # stdout may be closed; `print` is not safe in a handler
                 os.write(1, b"stopping after this step, to save it; once more stops at once\n")
-            if several:
-                signal.raise_signal(signal.SIGTERM)  # which JAX hears, and tells the others
-        elif times[-1] - times[0] > 1:  # `make` and process groups send the first one twice
+            if self._is_distributed:
+                signal.raise_signal(signal.SIGTERM)  # JAX passes it on to the other processes
+        elif now - self._received_at > ECHO_SECONDS:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
-
-    def stopping() -> int:
-        if several and multihost_utils.reached_preemption_sync_point(next(calls)):
-            caught.append(signal.SIGTERM)
-            signal.signal(signal.SIGTERM, catch)  # of which JAX has no more use
-            return caught[0]
-        return 0 if several or not caught else caught[0]
-
-    numbers = (signal.SIGINT,) if several else (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, catch) for number in numbers}
-    try:
-        yield stopping
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

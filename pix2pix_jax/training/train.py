@@ -30,7 +30,7 @@ from pix2pix_jax.runtime import distributed as hosts
 from pix2pix_jax.runtime.backend import copy_to_devices
 from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.memory import explain_out_of_memory
-from pix2pix_jax.runtime.signals import caught_signals
+from pix2pix_jax.runtime.signals import StopSignals
 from pix2pix_jax.training.divergence import check_finite
 from pix2pix_jax.training.recorder import actions_due, open_recorder
 
@@ -73,7 +73,7 @@ def train(config: Config, workdir: Workdir) -> int:
     with (
         claim_workdir(workdir) if hosts.is_first() else nullcontext(),
         explain_out_of_memory(),
-        caught_signals() as stopping,  # until the last save is on disk
+        StopSignals() as stop_signals,  # until the last save is on disk
     ):
         if hosts.is_first():  # whose run another process may have begun meanwhile
             check_workdir(workdir, config)
@@ -86,7 +86,7 @@ def train(config: Config, workdir: Workdir) -> int:
         epochs = f"{round(last * config.data.batch_size / pairs, 1):,g} epochs"
         say(f"{workdir}: {where}, {epochs} of {pairs} pairs from {dataset.data_dir}")
         say("compiling, which takes half a minute on a CPU, the first time")
-        step, signal = fit(config, workdir, dataset, evaluate, state, totals, stopping)
+        step, signal = fit(config, workdir, dataset, evaluate, state, totals, stop_signals)
     if signal:
         say(f"{workdir}: stopped at step {step} and saved; the same command goes on from there")
         return 128 + signal
@@ -121,7 +121,7 @@ def fit(
     evaluate: Callable[[dict], dict[str, float]],
     state: TrainState,
     totals: checkpoint.Totals,
-    stopping: Callable[[], int],
+    stop_signals: StopSignals,
 ) -> tuple[int, int]:
     """Runs to train.steps, or until a signal; returns the last step, which is saved, and that."""
     unread: list[Metrics] = []
@@ -135,7 +135,7 @@ def fit(
     ):
         for step, now, metrics in run_steps(config, state, batches, pairs):
             unread.append(metrics)
-            number, due, values = stopping(), actions_due(step, config.train), {}
+            number, due, values = stop_signals.requested(), actions_due(step, config.train), {}
             if due or number:
                 values = accumulate_metrics(totals, unread, step)
             record(step, now, values, totals, due, number > 0)
