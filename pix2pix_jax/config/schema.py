@@ -43,11 +43,10 @@ Metric = Literal[
     "l1", "psnr", "ssim", "lab_l", "lab_a", "lab_b",
     "per_pixel_accuracy", "per_class_accuracy", "class_iou",
 ]  # fmt: skip
-_rules = ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=True)
-_frozen = dataclass(frozen=True, kw_only=True, config=_rules)
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=True)
 
 
-@_frozen
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Data:
     """Which pairs, which way, and how they are cut to size."""
 
@@ -88,7 +87,7 @@ class Data:
     synthetic_ambiguous: bool = False
 
 
-@_frozen
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Model:
     """Both networks."""
 
@@ -132,7 +131,7 @@ class Model:
     discriminator_features: Count = 64
 
 
-@_frozen
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Loss:
     """What the two networks play for."""
 
@@ -146,7 +145,7 @@ class Loss:
     gradient_penalty: Annotated[float, Field(ge=0)] = 10.0  # wgan_gp only (arXiv 1704.00028)
 
 
-@_frozen
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Optimizer:
     """Adam, alike for both networks, and whose turn it is."""
 
@@ -166,7 +165,7 @@ class Optimizer:
     updates: Literal["alternating", "simultaneous", "real_then_fake"] = "alternating"
 
 
-@_frozen
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Train:
     """How long, and what is kept and shown on the way."""
 
@@ -190,7 +189,7 @@ class Train:
     dtype: Literal["float32", "bfloat16"] = "float32"
 
 
-@_frozen
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Config:
     """One experiment."""
 
