@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, settings
 from pix2pix_jax.config import Config, Data, Loss, Model, Train
 from pix2pix_jax.config.files import Sweep
 from pix2pix_jax.config.resolve import resolve
+from pix2pix_jax.runtime import lease
 
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -37,6 +38,12 @@ for profile, examples in (("short", 20), ("long", 500)):
         suppress_health_check=[HealthCheck.too_slow],
     )
 settings.load_profile("short")
+
+
+@pytest.fixture(autouse=True)
+def short_settle_time(monkeypatch):
+    """A workdir is claimed at once: no other host writes to a test's folders."""
+    monkeypatch.setattr(lease, "SETTLE_SECONDS", 0)
 
 
 @pytest.fixture

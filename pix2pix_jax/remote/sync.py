@@ -35,7 +35,7 @@ from pix2pix_jax.runtime.bucket import (
 )
 from pix2pix_jax.runtime.console import print_above_bar, say
 from pix2pix_jax.runtime.files import write_atomically
-from pix2pix_jax.runtime.lease import folder_lease
+from pix2pix_jax.runtime.lease import LEASE_NAME, FolderLease
 from pix2pix_jax.runtime.locks import folder_lock
 
 EVERY = 10  # seconds between two looks at what is new
@@ -77,7 +77,7 @@ def sync_workdir(run: Workdir, trains: bool = False) -> Iterator[None]:
                 stack.enter_context(explain_busy_workdir(bucket.place))
                 stack.enter_context(folder_lock(_beside(workdir) / "trains", wait=False))
                 with explain_bucket_errors(bucket):
-                    stack.enter_context(_leased(bucket, workdir))
+                    stack.enter_context(FolderLease(LeaseObject(bucket), is_locked=False))
                 _pull(bucket, workdir)
                 _begin(bucket, workdir)
             elif not _trained_here(workdir):
@@ -346,19 +346,27 @@ def _begin(bucket: Bucket, workdir: Path) -> None:
         write_atomically(workdir / SESSION, session)
 
 
-def _leased(bucket: Bucket, workdir: Path) -> AbstractContextManager[None]:
-    """A lease of the bucket, where no host holds one; its start raises BlockingIOError else."""
+class LeaseObject:
+    """A lease in an object of the bucket."""
 
-    def read(path: Path) -> bytes:
-        return bucket.files.cat_file(f"{bucket.root}/{path.name}")
+    def __init__(self, bucket: Bucket):
+        self._bucket = bucket
+        self._path = f"{bucket.root}/{LEASE_NAME}"
 
-    def write(path: Path, text: str) -> None:
-        bucket.files.pipe_file(f"{bucket.root}/{path.name}", text.encode())
+    def __str__(self) -> str:
+        return self._bucket.place
 
-    def remove(path: Path) -> None:
-        bucket.files.rm_file(f"{bucket.root}/{path.name}")
+    def read(self) -> bytes:
+        return self._bucket.files.cat_file(self._path)
 
-    return folder_lease(workdir, False, read, write, write, remove)
+    def write(self, text: str) -> None:
+        self._bucket.files.pipe_file(self._path, text.encode())
+
+    def renew(self, text: str) -> None:
+        self.write(text)
+
+    def remove(self) -> None:
+        self._bucket.files.rm_file(self._path)
 
 
 @contextmanager

@@ -1,35 +1,40 @@
-"""One process trains in a workdir: how it claims it, and what another one is told."""
+"""One process trains in a workdir at a time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.workdir import Workdir
-from pix2pix_jax.runtime.lease import folder_lease
+from pix2pix_jax.runtime.lease import FolderLease, LeaseFile
 from pix2pix_jax.runtime.locks import folder_lock
 
 
 class WorkdirBusy(UsageError):
-    """Another process is at work where this one was sent."""
+    """Another process trains in the workdir."""
 
 
 @contextmanager
 def claim_workdir(workdir: Workdir) -> Iterator[None]:
-    """Raises Occupied when another process trains in the workdir."""
+    """Keeps other processes from training in a workdir during the `with` block.
+
+    Raises:
+      WorkdirBusy: another process trains in the workdir.
+    """
     with (
         explain_busy_workdir(workdir),
-        folder_lock(workdir.path, wait=False) as flocked,
-        folder_lease(workdir.path, flocked),
+        folder_lock(workdir.path, wait=False) as is_locked,
+        FolderLease(LeaseFile(workdir.path), is_locked),
     ):
         yield
 
 
 @contextmanager
 def explain_busy_workdir(workdir: Workdir | str) -> Iterator[None]:
-    """Raises Occupied where what would lock the workdir finds it locked."""
+    """Turns the BlockingIOError of a lock or lease on the workdir into WorkdirBusy."""
     try:
         yield
     except BlockingIOError as error:
         raise WorkdirBusy(
-            f"{workdir}: another process trains in it; wait for that, or give another --workdir"
+            f"{workdir}: another process trains in it; wait until it ends, or give another "
+            "--workdir"
         ) from error

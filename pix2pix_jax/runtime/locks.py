@@ -1,4 +1,4 @@
-"""Locks on folders that several processes may want at the same time."""
+"""Locks on folders that several processes of one host may want at the same time."""
 
 import errno
 import fcntl
@@ -6,22 +6,29 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from pix2pix_jax.runtime.console import say
+
+# The system's answers on disks that are read-only or that offer no locks.
 NO_LOCK_ERRNOS = (errno.EACCES, errno.EROFS, errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
 
 @contextmanager
 def folder_lock(folder: Path, wait: bool) -> Iterator[bool]:
-    """Holds a folder for the `with` block; the lock is gone with the process, however it ends.
+    """Locks a folder for the `with` block.
+
+    The operating system frees the lock when the process ends, however the process ends. On some
+    network disks the lock binds the processes of this host only; `FolderLease` covers other hosts.
 
     Args:
-      folder: is made if it is not there.
-      wait: for whoever holds it.
+      folder: the folder to lock; created if it does not exist.
+      wait: whether to wait while another process holds the lock, after saying so in one line.
 
     Yields:
-      Whether it is ours alone: not so on disks that are read-only or have no locks.
+      True if the folder is locked; False if the disk is read-only or offers no locks, so that
+      the block runs without a lock.
 
     Raises:
-      BlockingIOError: another process holds it, and `wait` is False.
+      BlockingIOError: another process holds the lock, and `wait` is False.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
@@ -32,7 +39,7 @@ def folder_lock(folder: Path, wait: bool) -> Iterator[bool]:
             except BlockingIOError:
                 if not wait:
                     raise
-                print(f"{folder}: waiting for another process to finish there", flush=True)
+                say(f"{folder}: waiting for another process to finish there")
                 fcntl.flock(file, fcntl.LOCK_EX)
         except OSError as error:
             if error.errno not in NO_LOCK_ERRNOS:

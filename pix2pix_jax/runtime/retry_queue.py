@@ -1,59 +1,84 @@
-"""Outputs that wait while they cannot be written, as on a full disk: nothing is lost by it."""
+"""A queue of outputs that keeps what cannot be written, as on a full disk, and tries again."""
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from types import TracebackType
 
 from pix2pix_jax.runtime.console import print_above_bar, say
 
-Put = Callable[[str, Callable[[], None]], None]
+Put = Callable[[str, Callable[[], None]], None]  # the type of RetryQueue.put
 
 
-@contextmanager
-def open_outbox() -> Iterator[Put]:
-    """Opens a queue of outputs for the `with` block, whose end needs all of them to be written.
+class RetryQueue:
+    """Writes outputs, and keeps those that fail until they can be written.
 
-    Yields:
-      put(name, write): calls `write`. Where that is impossible it waits, and is tried again with
-      the next one; so do those of its kind, the first word of a name, as they have an order. Of one
-      name only the latest waits.
-
-    Raises:
-      OSError: at the end, as something still cannot be written.
+    As a context manager, the end of the `with` block writes everything that still waits; a block
+    that ends with an error does not.
     """
-    waiting: dict[str, Callable[[], None]] = {}
 
-    def put(name: str, write: Callable[[], None]) -> None:
-        waited = bool(waiting)
-        waiting.pop(name, None)  # to the end
-        waiting[name] = write
+    def __init__(self) -> None:
+        self._waiting: dict[str, Callable[[], None]] = {}  # by name, oldest first
+
+    def __enter__(self) -> "RetryQueue":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.close()
+
+    def put(self, name: str, write: Callable[[], None]) -> None:
+        """Writes an output, after all that wait; an output that fails is tried again later.
+
+        Args:
+          name: the kind of output, optionally followed by a space and more. Outputs of one kind
+            are written in order: while one waits, so do the later ones of its kind. Putting a
+            name that already waits replaces the older output.
+          write: writes the output; raises OSError if that is impossible for now.
+        """
+        had_waiting = bool(self._waiting)
+        self._waiting.pop(name, None)  # so that it moves to the end
+        self._waiting[name] = write
         try:
-            _write_all(waiting)
+            self.flush()
         except OSError as error:
-            if not waited:
+            if not had_waiting:
                 print_above_bar(
                     f"{error.filename or name}: NOT WRITTEN ({error.strerror or error}); make room "
-                    "there: training goes on, and what it tells is kept to be written then",
+                    "there: training goes on, and all output is kept until it can be written",
                     sys.stderr,
                 )
         else:
-            if waited:
+            if had_waiting:
                 say("what could not be written is written now")
 
-    yield put
-    _write_all(waiting)
+    def flush(self) -> None:
+        """Tries to write all outputs that wait, each kind in its order.
 
-
-def _write_all(waiting: dict[str, Callable[[], None]]) -> None:
-    """Tries all, but those of a kind in their order; raises what befell the first."""
-    failed: dict[str, OSError] = {}  # by kind
-    for name in list(waiting):
-        kind = name.partition(" ")[0]
-        if kind not in failed:
+        Raises:
+          OSError: the first one that a write raised; the other kinds are written all the same.
+        """
+        errors: dict[str, OSError] = {}  # by kind
+        for name in list(self._waiting):
+            kind = name.partition(" ")[0]
+            if kind in errors:
+                continue
             try:
-                waiting[name]()
-                del waiting[name]
+                self._waiting[name]()
+                del self._waiting[name]
             except OSError as error:
-                failed[kind] = error
-    if failed:
-        raise next(iter(failed.values()))
+                errors[kind] = error
+        if errors:
+            raise next(iter(errors.values()))
+
+    def close(self) -> None:
+        """Writes all outputs that wait.
+
+        Raises:
+          OSError: an output still cannot be written.
+        """
+        self.flush()

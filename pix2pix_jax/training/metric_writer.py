@@ -43,7 +43,7 @@ def open_writer(
       workdir: of the run.
       first, last: steps.
       batch_size: of images, over all devices.
-      put: of an outbox.
+      put: of a RetryQueue.
 
     Yields:
       advance(step): moves the progress bar.

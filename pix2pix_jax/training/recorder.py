@@ -16,7 +16,7 @@ from pix2pix_jax.gan.state import TrainState
 from pix2pix_jax.gan.step import Metrics
 from pix2pix_jax.reports.run import write_report
 from pix2pix_jax.runs.workdir import Workdir
-from pix2pix_jax.runtime.retry_queue import open_outbox
+from pix2pix_jax.runtime.retry_queue import RetryQueue
 from pix2pix_jax.training.divergence import batch_named, collapse_watch
 from pix2pix_jax.training.metric_writer import open_writer
 from pix2pix_jax.training.samples import sampler
@@ -55,8 +55,11 @@ def open_recorder(
     begun = False
     sample = sampler(config, open_split(dataset, "val"))
     with (
-        open_outbox() as put,
-        open_writer(workdir, first, options.steps, config.data.batch_size, put) as (advance, write),
+        RetryQueue() as queue,
+        open_writer(workdir, first, options.steps, config.data.batch_size, queue.put) as (
+            advance,
+            write,
+        ),
         open_saver(workdir, options) as (save, look),
         batch_named(config, open_split(dataset, "train"), workdir),
     ):
@@ -75,7 +78,7 @@ def open_recorder(
             if values:
                 watch(step, values["loss/discriminator"])
             if not begun:  # it compiles, and fits into memory
-                put("config.json", lambda: write_config(config, workdir.config_file))
+                queue.put("config.json", lambda: write_config(config, workdir.config_file))
                 begun = True
             scores = {}
             if due - {"checkpoint"}:
@@ -91,7 +94,7 @@ def open_recorder(
             if step % options.log_every == 0:
                 totals.clear()
             if "sample" in due or stop:
-                put("report", lambda: write_report(workdir, config))
+                queue.put("report", lambda: write_report(workdir, config))
             if due & {"checkpoint", "evaluate"} or stop:
                 save(state, totals, data, scores, last=stop or step == options.steps)
 

@@ -29,12 +29,13 @@ PLACE = "memory://bucket/run"  # which behaves as one of gs://
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
     """Makes this machine another one, which has no files yet."""
-    monkeypatch.setattr(lease, "BEAT", 0.05)
-    monkeypatch.setattr(lease, "DEAD", 0.5)
+    monkeypatch.setattr(lease, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(lease, "DEAD_SECONDS", 0.5)
+    monkeypatch.setattr(lease, "SETTLE_SECONDS_UNLOCKED", 0.025)
     monkeypatch.setattr(mirror, "EVERY", 0.05)
 
     def named(name):
-        monkeypatch.setattr(lease, "_host", lambda: name)
+        monkeypatch.setattr(lease, "host_id", lambda: name)
         return tmp_path / name / "memory" / "bucket" / "run"
 
     yield named

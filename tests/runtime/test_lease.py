@@ -1,5 +1,6 @@
-"""A folder on a shared disk has one owner, and a dead one does not hold it for ever."""
+"""A folder on a shared disk has one owner, and a dead owner does not hold it for ever."""
 
+import json
 import subprocess
 import sys
 import time
@@ -7,90 +8,137 @@ import time
 import pytest
 
 from pix2pix_jax.runtime import lease
-from pix2pix_jax.runtime.lease import folder_lease
+from pix2pix_jax.runtime.lease import FolderLease, LeaseFile
+
+OTHER = '{"name": "b", "named": "process 2 on b"}'
 
 
 @pytest.fixture(autouse=True)
-def soon(monkeypatch):
-    monkeypatch.setattr(lease, "BEAT", 0.05)
-    monkeypatch.setattr(lease, "DEAD", 0.5)
+def short_times(monkeypatch):
+    monkeypatch.setattr(lease, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(lease, "DEAD_SECONDS", 0.5)
+    monkeypatch.setattr(lease, "SETTLE_SECONDS", 0.025)
+    monkeypatch.setattr(lease, "SETTLE_SECONDS_UNLOCKED", 0.025)
 
 
-def elsewhere(monkeypatch):
-    monkeypatch.setattr(lease, "_host", lambda: "another host")
+def hold(folder, is_locked=True):
+    return FolderLease(LeaseFile(folder), is_locked)
 
 
-def test_one_that_is_at_work_elsewhere_keeps_the_folder(tmp_path, monkeypatch, capsys):
-    with folder_lease(tmp_path, flocked=True):
-        elsewhere(monkeypatch)
+def move_to_another_host(monkeypatch):
+    monkeypatch.setattr(lease, "host_id", lambda: "another host")
+
+
+def wait_until(is_true):
+    end = time.monotonic() + 10
+    while not is_true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_an_owner_on_another_host_keeps_the_folder(tmp_path, monkeypatch, capsys):
+    with hold(tmp_path):
+        move_to_another_host(monkeypatch)
         for _ in range(2):
             with pytest.raises(BlockingIOError, match="process [0-9]+ on .* is at work"):
-                folder_lease(tmp_path, flocked=True).__enter__()
+                hold(tmp_path).__enter__()
     assert "watching for 0.5 s whether process" in capsys.readouterr().out
     assert not (tmp_path / ".lease").exists()
 
 
-def dead(folder):
-    """A lease of a process that was killed."""
+def leave_a_dead_lease(folder):
+    """Writes the lease of a process that was killed."""
     script = f"""if True:
         import os, pathlib
-        from pix2pix_jax.runtime.lease import folder_lease
-        with folder_lease(pathlib.Path({str(folder)!r}), True):
+        from pix2pix_jax.runtime.lease import FolderLease, LeaseFile
+        with FolderLease(LeaseFile(pathlib.Path({str(folder)!r})), True):
             os._exit(0)
         """
     subprocess.run([sys.executable, "-c", script], check=True)
     assert (folder / ".lease").exists()
 
 
-def test_one_that_died_elsewhere_is_watched_and_followed(tmp_path, monkeypatch, capsys):
-    dead(tmp_path)
-    elsewhere(monkeypatch)
-    with folder_lease(tmp_path, flocked=True):
+def test_a_lease_names_its_owner_in_one_json_object(tmp_path):
+    leave_a_dead_lease(tmp_path)
+    fields = json.loads((tmp_path / ".lease").read_bytes())
+    assert list(fields) == ["name", "host", "named", "beat"]
+    assert fields["named"].startswith("process ")
+    assert fields["beat"] == "        0"
+
+
+def test_a_dead_owner_on_another_host_is_watched_and_then_followed(tmp_path, monkeypatch, capsys):
+    leave_a_dead_lease(tmp_path)
+    move_to_another_host(monkeypatch)
+    with hold(tmp_path):
         assert "watching" in capsys.readouterr().out
 
 
-def test_one_that_died_on_this_host_is_followed_at_once(tmp_path, capsys):
-    """As its lock is gone with it; on a disk without locks it has to be watched, too."""
-    dead(tmp_path)
-    with folder_lease(tmp_path, flocked=True):
+def test_a_dead_owner_on_this_host_is_followed_at_once(tmp_path, capsys):
+    """Its lock is gone with the process. On a disk without locks the owner has to be watched."""
+    leave_a_dead_lease(tmp_path)
+    with hold(tmp_path):
         assert capsys.readouterr().out == ""
-    dead(tmp_path)
-    with folder_lease(tmp_path, flocked=False):
+    leave_a_dead_lease(tmp_path)
+    with hold(tmp_path, is_locked=False):
         assert "watching" in capsys.readouterr().out
 
 
-def test_one_that_was_taken_for_dead_ends(tmp_path, monkeypatch, capsys):
-    ended = []
-    monkeypatch.setattr("os._exit", ended.append)
-    with folder_lease(tmp_path, flocked=True):
-        (tmp_path / ".lease").write_text('{"name": "b", "named": "process 2 on b"}')
-        until = time.monotonic() + 10
-        while not ended and time.monotonic() < until:
-            time.sleep(0.01)
-    assert ended[0] == 2
+def test_an_owner_that_lost_the_folder_ends(tmp_path, monkeypatch, capsys):
+    statuses = []
+    monkeypatch.setattr("os._exit", statuses.append)
+    with hold(tmp_path):
+        (tmp_path / ".lease").write_text(OTHER)
+        wait_until(lambda: statuses)
+    assert statuses[0] == 2
     assert "process 2 on b has taken it over" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"{}"])
-def test_half_a_lease_holds_nothing(tmp_path, capsys, content):
+def test_a_damaged_lease_holds_nothing(tmp_path, capsys, content):
     (tmp_path / ".lease").write_bytes(content)
-    with folder_lease(tmp_path, flocked=False):
+    with hold(tmp_path, is_locked=False):
         assert capsys.readouterr().out == ""  # nobody was watched
 
 
-def test_of_two_that_come_at_once_one_stays(tmp_path, monkeypatch):
-    """The other having looked before, and written after it."""
-    other = '{"name": "b", "named": "process 2 on b"}'
-    monkeypatch.setattr("time.sleep", lambda _: (tmp_path / ".lease").write_text(other))
+@pytest.mark.parametrize("is_locked", [False, True])
+def test_of_two_that_claim_a_folder_at_once_one_stays(tmp_path, monkeypatch, is_locked):
+    """The other one has read before this one wrote, and written after it.
+
+    A lock changes nothing: on some network disks it binds the processes of one host only.
+    """
+    monkeypatch.setattr("time.sleep", lambda _: (tmp_path / ".lease").write_text(OTHER))
     with pytest.raises(BlockingIOError, match="process 2 on b is at work"):
-        folder_lease(tmp_path, flocked=False).__enter__()
-    assert (tmp_path / ".lease").read_text() == other
+        hold(tmp_path, is_locked).__enter__()
+    assert (tmp_path / ".lease").read_text() == OTHER
 
 
-def test_a_lease_that_cannot_be_read_is_not_taken(tmp_path):
-    def read(_):
-        raise OSError("the line is cut")
+def test_a_deleted_lease_is_written_again(tmp_path, monkeypatch):
+    path = tmp_path / ".lease"
+    with hold(tmp_path):
+        owner = json.loads(path.read_text())["name"]
+        path.unlink()
+        wait_until(path.exists)
+        assert json.loads(path.read_text())["name"] == owner
+        move_to_another_host(monkeypatch)
+        with pytest.raises(BlockingIOError, match="is at work"):
+            hold(tmp_path).__enter__()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_deleted_folder_stays_deleted(tmp_path):
+    folder = tmp_path / "run"
+    with hold(folder):
+        (folder / ".lease").unlink()
+        folder.rmdir()
+        time.sleep(0.3)  # several heartbeats
+    assert not folder.exists()
+
+
+def test_an_unreadable_lease_is_not_overwritten(tmp_path):
+    class Unreadable(LeaseFile):
+        def read(self):
+            raise OSError("the line is cut")
 
     with pytest.raises(OSError, match="the line is cut"):
-        folder_lease(tmp_path, False, read).__enter__()
+        FolderLease(Unreadable(tmp_path), is_locked=False).__enter__()
     assert not (tmp_path / ".lease").exists()

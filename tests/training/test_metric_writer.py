@@ -13,7 +13,7 @@ from pix2pix_jax.config import Config
 from pix2pix_jax.reports.run import curve_svg, metric_unit, write_report
 from pix2pix_jax.runs.metrics_log import read_metrics, rewind
 from pix2pix_jax.runs.workdir import Workdir
-from pix2pix_jax.runtime.retry_queue import open_outbox
+from pix2pix_jax.runtime.retry_queue import RetryQueue
 from pix2pix_jax.training.metric_writer import open_writer
 from pix2pix_jax.training.samples import sample_grid
 
@@ -21,8 +21,8 @@ from pix2pix_jax.training.samples import sample_grid
 def run(workdir, first, last):
     """Writes a line every step, a picture at the last."""
     with (
-        open_outbox() as put,
-        open_writer(Workdir(workdir), first, last, batch_size=4, put=put) as (advance, write),
+        RetryQueue() as queue,
+        open_writer(Workdir(workdir), first, last, batch_size=4, put=queue.put) as (advance, write),
     ):
         for step in range(first + 1, last + 1):
             advance(step)
@@ -67,7 +67,10 @@ def test_tensorboard_is_told_what_comes_again(tmp_path):
 
 def test_what_tensorboard_has_no_folder_for_waits(tmp_path, capsys):
     (tmp_path / "tensorboard").touch()
-    with open_outbox() as put, open_writer(Workdir(tmp_path), 0, 2, 1, put) as (advance, write):
+    with (
+        RetryQueue() as queue,
+        open_writer(Workdir(tmp_path), 0, 2, 1, queue.put) as (advance, write),
+    ):
         advance(1)
         write(1, {"loss/discriminator": 1.0})
         (tmp_path / "tensorboard").unlink()
@@ -81,7 +84,10 @@ def test_speed_is_of_training_alone(tmp_path, monkeypatch, capsys):
     """One step of 100 s, which compiles; then 10 s of pictures; then three steps of 2 s."""
     clock = iter([0.0, 100.0, 110.0, 112.0, 114.0, 116.0, 126.0])
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
-    with open_outbox() as put, open_writer(Workdir(tmp_path), 0, 4, 4, put) as (advance, write):
+    with (
+        RetryQueue() as queue,
+        open_writer(Workdir(tmp_path), 0, 4, 4, queue.put) as (advance, write),
+    ):
         advance(1)
         write(1, {})
         for step in (2, 3, 4):
@@ -174,31 +180,3 @@ def test_the_report_shows_curves_samples_and_config(tmp_path):
     assert "&quot;seed&quot;: 7" in page
     assert f"jax {jax.__version__}, " in page
     assert "http" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "")
-
-
-def test_what_cannot_be_written_holds_back_nothing_but_its_kind(capsys):
-    room, done = {"samples"}, []
-
-    def write(name):
-        if name.partition(" ")[0] in room:
-            raise OSError(28, "No space left on device", name)
-        done.append(name)
-
-    def run():
-        with open_outbox() as put:
-            for name in ("samples 1", "metrics 1", "samples 2", "metrics 2"):
-                put(name, lambda name=name: write(name))
-            assert done == ["metrics 1", "metrics 2"]
-            room.clear()
-            put("metrics 3", lambda: write("metrics 3"))
-            assert done[2:] == ["samples 1", "samples 2", "metrics 3"]
-            room.add("samples")
-            for name in ("samples 3", "metrics 4"):
-                put(name, lambda name=name: write(name))
-
-    with pytest.raises(OSError, match="No space left on device: 'samples 3'"):
-        run()
-    assert done[5:] == ["metrics 4"]
-    out, err = capsys.readouterr()
-    assert err.count("samples 1: NOT WRITTEN") == err.count("samples 3: NOT WRITTEN") == 1
-    assert out.count("what could not be written is written now") == 1

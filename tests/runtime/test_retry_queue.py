@@ -1,0 +1,58 @@
+"""Outputs that cannot be written wait, and nothing is lost or reordered within a kind."""
+
+import pytest
+
+from pix2pix_jax.runtime.retry_queue import RetryQueue
+
+
+def test_what_cannot_be_written_holds_back_nothing_but_its_kind(capsys):
+    room, done = {"samples"}, []
+
+    def write(name):
+        if name.partition(" ")[0] in room:
+            raise OSError(28, "No space left on device", name)
+        done.append(name)
+
+    def run():
+        with RetryQueue() as queue:
+            for name in ("samples 1", "metrics 1", "samples 2", "metrics 2"):
+                queue.put(name, lambda name=name: write(name))
+            assert done == ["metrics 1", "metrics 2"]
+            room.clear()
+            queue.put("metrics 3", lambda: write("metrics 3"))
+            assert done[2:] == ["samples 1", "samples 2", "metrics 3"]
+            room.add("samples")
+            for name in ("samples 3", "metrics 4"):
+                queue.put(name, lambda name=name: write(name))
+
+    with pytest.raises(OSError, match="No space left on device: 'samples 3'"):
+        run()
+    assert done[5:] == ["metrics 4"]
+    out, err = capsys.readouterr()
+    assert err.count("samples 1: NOT WRITTEN") == err.count("samples 3: NOT WRITTEN") == 1
+    assert out.count("what could not be written is written now") == 1
+
+
+def test_of_one_name_only_the_latest_output_waits():
+    is_full, written = True, []
+
+    def write(text):
+        if is_full:
+            raise OSError(28, "No space left on device")
+        written.append(text)
+
+    with RetryQueue() as queue:
+        queue.put("report", lambda: write("first"))
+        queue.put("report", lambda: write("second"))
+        is_full = False
+    assert written == ["second"]
+
+
+def test_a_block_that_fails_keeps_its_own_error():
+    def write():
+        raise OSError(28, "No space left on device")
+
+    queue = RetryQueue()
+    queue.put("report", write)
+    with pytest.raises(ZeroDivisionError), queue:
+        raise ZeroDivisionError
