@@ -21,7 +21,7 @@ from helpers.evaluations import PAPER, VARIANTS
 from hypothesis import HealthCheck, settings
 
 from pix2pix_jax.config import Config, Data, Loss, Model, Train
-from pix2pix_jax.config.files import Sweep
+from pix2pix_jax.config.experiments import Sweep
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.runtime import lease
 

@@ -4,7 +4,8 @@ import argparse
 from functools import partial
 
 from pix2pix_jax.cli.options import Fields, parse_path
-from pix2pix_jax.config.files import load_experiment, override
+from pix2pix_jax.config.experiments import load_experiment
+from pix2pix_jax.config.files import override
 from pix2pix_jax.errors import UsageError
 
 HELP = "make a run of networks that were trained elsewhere"

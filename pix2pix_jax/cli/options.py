@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 from typing import NoReturn
 
-from pix2pix_jax.config.files import load_experiment, override, read_config
+from pix2pix_jax.config.experiments import load_experiment
+from pix2pix_jax.config.files import override, read_config
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.workdir import Workdir

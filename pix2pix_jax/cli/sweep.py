@@ -3,7 +3,7 @@
 import argparse
 
 from pix2pix_jax.cli.options import Fields, add_split, parse_positive
-from pix2pix_jax.config.files import load_sweep
+from pix2pix_jax.config.experiments import load_sweep
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.workdir import SweepFolder
 

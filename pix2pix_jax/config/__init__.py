@@ -3,7 +3,7 @@
 Experiment files import from here.
 """
 
-from pix2pix_jax.config.files import load_experiment
+from pix2pix_jax.config.experiments import load_experiment
 from pix2pix_jax.config.presets import PRESETS, preset
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config, Data, Loss, Model, Optimizer, Train, replace_fields

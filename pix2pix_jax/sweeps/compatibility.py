@@ -4,7 +4,8 @@ import json
 from contextlib import suppress
 
 from pix2pix_jax.checkpoints.reader import saved_steps
-from pix2pix_jax.config.files import Sweep, read_config
+from pix2pix_jax.config.experiments import Sweep
+from pix2pix_jax.config.files import read_config
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.compatibility import check_same_run

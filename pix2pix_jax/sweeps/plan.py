@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from pix2pix_jax.checkpoints.reader import saved_steps
-from pix2pix_jax.config.files import Sweep
+from pix2pix_jax.config.experiments import Sweep
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config, Loss
 from pix2pix_jax.errors import UsageError

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pix2pix_jax.config.files import Sweep
+from pix2pix_jax.config.experiments import Sweep
 from pix2pix_jax.config.metrics import METRICS
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.errors import UsageError

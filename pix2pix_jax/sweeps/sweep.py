@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import jax
 
-from pix2pix_jax.config.files import Sweep
+from pix2pix_jax.config.experiments import Sweep
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.builders import prepare

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pix2pix_jax.config.files import Sweep
+from pix2pix_jax.config.experiments import Sweep
 from pix2pix_jax.config.resume import identity
 from pix2pix_jax.evaluation.evaluate import write_pictures
 from pix2pix_jax.reports.evaluation import render_page
