@@ -1,0 +1,138 @@
+"""The pages: every command parses, every link leads somewhere, and README.md stays short."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from pix2pix_jax.cli.main import COMMANDS, parse
+from pix2pix_jax.config.files import load_experiment, load_sweep, override
+from pix2pix_jax.config.schema import Config
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("experiments/**/README.md")]
+)
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+PROGRAMS = (["pix2pix"], ["python", "-m", "pix2pix_jax"])
+MAX_README_LINES = 160
+ABLATIONS = ROOT / "docs/ablations.md"
+
+
+def code_blocks(text: str) -> list[str]:
+    """The lines of fenced and of indented blocks, and the code inside of sentences."""
+    fenced = re.findall(r"^ *```\w*\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+    prose = re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL)
+    indented = re.findall(r"(?:^ {4}.*\n)+", prose, re.MULTILINE)
+    return [*fenced, *indented, *re.findall(r"`([^`\n]+)`", prose)]
+
+
+def commands(text: str) -> list[list[str]]:
+    """The arguments of every pix2pix command in the code of a page.
+
+    A shell variable is replaced by "0", since its value is not known here.
+    """
+    found = []
+    for block in code_blocks(text):
+        for line in block.replace("\\\n", " ").splitlines():
+            if not re.search(r"\bpix2pix(_jax)? [a-z]", line):
+                continue
+            line = re.sub(r"\$\{?\w+\}?", "0", line)
+            lexer = shlex.shlex(line, posix=True, punctuation_chars=True)  # drops comments
+            lexer.whitespace_split = True
+            words = []
+            for word in [*lexer, ";"]:
+                if not re.fullmatch(r"[();<>|&]+", word):
+                    words.append(word)
+                    continue
+                found += [arguments for arguments in [command_arguments(words)] if arguments]
+                words = []
+    return found
+
+
+def command_arguments(words: list[str]) -> list[str]:
+    """What follows the name of the program; nothing if another program is run."""
+    for start in range(len(words)):
+        for program in PROGRAMS:
+            if words[start : start + len(program)] == program:
+                return words[start + len(program) :]
+    return []
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings of a page."""
+    text = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+COMMAND_LINES = [
+    pytest.param(arguments, id=f"{page.relative_to(ROOT)}: {shlex.join(arguments)}")
+    for page in PAGES
+    for arguments in commands(page.read_text())
+]
+
+
+@pytest.mark.parametrize("arguments", COMMAND_LINES)
+def test_a_command_parses(arguments, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    options, fields = parse(arguments)
+    override(Config(), fields)  # every field exists and takes its value
+    if options.config and options.config.startswith("experiments/"):
+        assert Path(options.config.partition(":")[0]).is_file()
+        if options.command != "sweep":
+            load_experiment(options.config)
+
+
+def test_every_command_is_described():
+    assert {param.values[0][0] for param in COMMAND_LINES} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_and_pictures_exist(page):
+    for link in LINK.findall(page.read_text()):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert target.is_relative_to(ROOT), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_every_page_is_in_the_list_of_contents():
+    listed = set(LINK.findall((ROOT / "docs/README.md").read_text()))
+    assert {page.name for page in ROOT.glob("docs/*.md") if page.name != "README.md"} <= listed
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= MAX_README_LINES
+
+
+def test_commands_are_found_where_they_are():
+    page = (
+        "Text with `pix2pix prepare` and `pix2pix_jax/cli`.\n\n"
+        "    pix2pix train --config=a.py \\\n        --workdir=b    # a comment\n\n"
+        "```bash\nfor i in 1 2; do pix2pix sweep --index=$i; done\n"
+        "time python -m pix2pix_jax demo --port=0\npip install -e '.[cuda]'\n```\n"
+    )
+    assert sorted(commands(page)) == [
+        ["demo", "--port=0"],
+        ["prepare"],
+        ["sweep", "--index=0"],
+        ["train", "--config=a.py", "--workdir=b"],
+    ]
+
+
+def test_the_sweep_on_the_page_of_ablations_loads(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    [block] = re.findall(r"^```python\n(.*?)^```", ABLATIONS.read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "rates.py").write_text(block)
+    sweep = load_sweep(str(tmp_path / "rates.py"), None, {})
+    assert [name for name, _ in sweep.variants] == [
+        "rate0.0001/seed0",
+        "rate0.0002/seed0",
+        "rate0.0001/seed1",
+        "rate0.0002/seed1",
+    ]
