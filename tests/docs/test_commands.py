@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pix2pix_jax.cli.main import COMMANDS, parse
-from pix2pix_jax.config.files import load_experiment, load_sweep, override
+from pix2pix_jax.config.experiments import load_experiment, load_sweep
+from pix2pix_jax.config.files import override
 from pix2pix_jax.config.schema import Config
 
 ROOT = Path(__file__).parents[2]
