@@ -1,9 +1,9 @@
-"""Label map -> street scene: Cityscapes, 2,975 pairs, 200 epochs at batch 1 (section 6.2).
+"""Label map to street scene: Cityscapes, 2,975 pairs, 200 epochs at batch 1 (section 6.2).
 
     python -m pix2pix_jax train --config=experiments/cityscapes.py --workdir=runs/cityscapes
 
-Meant for an accelerator; not yet run to its end. At the pace of facades.py on two CPU cores,
-0.54 s a step, it would take not quite four days.
+This experiment is meant for an accelerator, and has not been run to its end yet. At the speed of
+facades.py on two CPU cores, 0.54 s a step, it would take not quite four days.
 """
 
 from pix2pix_jax.config import Config, Data, Train, preset

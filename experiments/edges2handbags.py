@@ -1,9 +1,9 @@
-"""Edges -> handbag: 138,567 pairs, 15 epochs at batch 4, neither jitter nor mirroring (6.2).
+"""Edges to handbag: 138,567 pairs, 15 epochs at batch 4, no jitter, no mirroring (section 6.2).
 
     python -m pix2pix_jax train --config=experiments/edges2handbags.py --workdir=runs/handbags
 
-Meant for an accelerator; not yet run to its end. At the pace of edges2shoes.py on two CPU cores,
-2.0 s a step, it would take twelve days.
+This experiment is meant for an accelerator, and has not been run to its end yet. At the speed of
+edges2shoes.py on two CPU cores, 2.0 s a step, it would take twelve days.
 """
 
 from pix2pix_jax.config import Config, Data, Train, preset

@@ -1,12 +1,14 @@
-"""Label map -> photo of a facade: the CMP set, 400 pairs, 200 epochs at batch 1 (section 6.2).
+"""Label map to photo of a facade: the CMP set, 400 pairs, 200 epochs at batch 1 (section 6.2).
 
     python -m pix2pix_jax train --config=experiments/facades.py --workdir=runs/facades
 
-Without a network: --config.data.source=facades.tar.gz. The defaults of Config are this experiment.
-As others have it: --config=experiments/facades.py:pytorch, :tf_tutorial or :keras_tutorial.
+The defaults of Config are this experiment. To train without a network connection, give the
+tarball: --config.data.source=facades.tar.gz. To train as other implementations do, give a preset:
+--config=experiments/facades.py:pytorch, :tf_tutorial or :keras_tutorial.
 
-Meant for an accelerator: with --config.train.dtype=bfloat16, one H200 takes 1.9 ms a step, and four
-minutes for all with its start. Two CPU cores take 0.54 s a step and 4 GB, 12 hours for all.
+This experiment is meant for an accelerator. With --config.train.dtype=bfloat16, one H200 needs 1.9
+ms for a step, and four minutes for the whole run with its start. Two CPU cores need 0.54 s for a
+step and 4 GB of memory, and 12 hours for the whole run.
 """
 
 from pix2pix_jax.config import Config, Data, Train, preset

@@ -1,11 +1,11 @@
-"""Day -> night: 17,823 pairs, 17 epochs at batch 4 (section 6.2).
+"""Day to night: 17,823 pairs, 17 epochs at batch 4 (section 6.2).
 
     python -m pix2pix_jax train --config=experiments/night2day.py --workdir=runs/night2day
 
-The other way round, night -> day: --config.data.direction=AtoB.
+To translate night to day, give --config.data.direction=AtoB.
 
-Meant for an accelerator; not yet run to its end. At the pace of edges2shoes.py on two CPU cores,
-2.0 s a step, it would take two days.
+This experiment is meant for an accelerator, and has not been run to its end yet. At the speed of
+edges2shoes.py on two CPU cores, 2.0 s a step, it would take two days.
 """
 
 from pix2pix_jax.config import Config, Data, Train, preset

@@ -3,8 +3,9 @@
     python -m pix2pix_jax sweep --config=experiments/ablations/generator.py:facades \
         --workdir=runs/generator
 
-The argument is another experiment, here facades.py; without it, drawn facades. See also the
-paper's figure 5. This table of the paper is of batch size 10, unlike its others.
+The argument after the colon is the experiment to vary, here facades.py. Without it, the sweep
+varies synthetic_facades.py. The paper measured this table at batch size 10, unlike its other
+tables; see also its figure 5.
 """
 
 from collections.abc import Iterator

@@ -3,8 +3,8 @@
     python -m pix2pix_jax sweep --config=experiments/ablations/objective.py:facades \
         --workdir=runs/objective
 
-The argument is another experiment, here facades.py; without it, drawn facades. See also the
-paper's figures 4 and 7.
+The argument after the colon is the experiment to vary, here facades.py. Without it, the sweep
+varies synthetic_facades.py. See also the paper's figures 4 and 7.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""pix2pix in Flax as one would first write it, with nn.Conv and nn.ConvTranspose."""
+"""pix2pix in plain Flax, with nn.Conv and nn.ConvTranspose: for `benchmark --peers=flax`."""
 
 import flax.linen as nn
 import jax

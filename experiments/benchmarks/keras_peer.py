@@ -1,7 +1,8 @@
-"""The Keras tutorial's way to train pix2pix, written from its description.
+"""The training loop of the Keras pix2pix tutorial, written from its description.
 
-Every step predicts an image, trains D on real and on generated patches, and then a composite of
-G and a D that is not trained. The networks are those of the config.
+Every step predicts an image, and trains the discriminator on real and on generated patches. It
+then trains a composite of the generator and a frozen discriminator. The networks are those of the
+config.
 """
 
 import os

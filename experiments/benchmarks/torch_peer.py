@@ -1,6 +1,6 @@
 """pix2pix in PyTorch, from the paper: for `pix2pix benchmark --peers=torch`, and for the tests.
 
-Layers have the names of ours, so that parameters go over by name alone.
+The layers have the same names as in this project, so parameters are copied by name alone.
 """
 
 import torch

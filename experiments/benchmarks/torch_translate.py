@@ -1,10 +1,10 @@
-"""A folder of images through the generator in PyTorch, as one would write it.
+"""Translates a folder of images in PyTorch, written in the usual way, to compare the time.
 
     time python experiments/benchmarks/torch_translate.py IMAGES OUTPUT
     time python -m pix2pix_jax translate --config=... --workdir=... --input=IMAGES --output=OUTPUT
 
-Its weights are drawn, which costs no less than reading them; dropout and the norm of the image at
-hand stay on, as in the paper (section 3.3).
+The weights are random, since drawing them takes no less time than reading them. Dropout and the
+norm of the image at hand stay on, as in the paper (section 3.3).
 """
 
 import sys

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Trains on a Cloud TPU VM of any number of hosts, and makes a new one when it is taken away.
+# Trains on a Cloud TPU VM with any number of hosts, and creates a new VM when it is taken away.
 #
 #   export NAME=facades ZONE=us-central2-b TYPE=v4-8 WORKDIR=gs://BUCKET/runs/facades
-#   experiments/launch/tpu_vm.sh create     # a spot VM: cheap, and may be taken away at any time
-#   experiments/launch/tpu_vm.sh install    # what is committed here, and JAX for TPU, on all hosts
-#   experiments/launch/tpu_vm.sh train      # to the end, in the background; the same goes on
-#   experiments/launch/tpu_vm.sh watch      # what the first host says; Ctrl-C stops only watching
-#   experiments/launch/tpu_vm.sh run        # as train, but here until it ends
-#   experiments/launch/tpu_vm.sh stop       # finishes the step and saves; ends `keep`, too
+#   experiments/launch/tpu_vm.sh create     # a spot VM, which is cheap and may be taken away at any time
+#   experiments/launch/tpu_vm.sh install    # the committed files and JAX for TPU, on all hosts
+#   experiments/launch/tpu_vm.sh train      # in the background; the same command continues a run
+#   experiments/launch/tpu_vm.sh watch      # the log of the first host; Ctrl-C stops only watching
+#   experiments/launch/tpu_vm.sh run        # like train, but in the foreground
+#   experiments/launch/tpu_vm.sh stop       # finishes the step and saves; also ends `keep`
 #   experiments/launch/tpu_vm.sh delete
-#   experiments/launch/tpu_vm.sh keep       # all of these in turn, and again, until the run is done
+#   experiments/launch/tpu_vm.sh keep       # create, install, run; again until the run is done; delete
 #
-# Flags after `train`, `run` or `keep` are those of the run; the default trains the paper's facades.
+# Flags after `train`, `run` or `keep` go to the run. By default, it trains the paper's facades.
 set -euo pipefail
 self=$(realpath "$0")
 cd "$(dirname "$self")/../.."
@@ -22,20 +22,20 @@ if [ $# = 0 ]; then
 fi
 : "${NAME:?is the name of the VM}" "${ZONE:?is like us-central2-b}" "${TYPE:?is like v4-8}"
 : "${WORKDIR:?is like gs://BUCKET/runs/facades, a bucket in the region of the VM}"
-VERSION=${VERSION:-tpu-ubuntu2204-base} # v2-alpha-tpuv5-lite and the like for later TPUs
+VERSION=${VERSION:-tpu-ubuntu2204-base} # later TPUs need others, such as v2-alpha-tpuv5-lite
 
 tpu() { gcloud compute tpus tpu-vm "$1" "$NAME" --zone="$ZONE" "${@:2}"; }
 everywhere() { tpu ssh --worker=all --command="$1"; }
 
-# A batch is that of all chips together, and a multiple of their number.
+# The batch is shared by all chips together; it must be a multiple of their number.
 run=(--config=experiments/facades.py --config.data.batch_size=8 --workdir="$WORKDIR"
     --config.data.data_dir="${WORKDIR%/*}/data")
 
-STOP='pkill -TERM -f "[p]ix2pix_jax train"' # on one host, and all stop
+STOP='pkill -TERM -f "[p]ix2pix_jax train"' # sent on one host, it stops all
 
 stopped() { tpu ssh --worker=0 --command='test -e pix2pix_jax/stopped'; }
 
-# Words as another shell reads them.
+# Quotes words for another shell.
 quoted() { printf '%q ' "$@"; }
 
 case $1 in
@@ -57,7 +57,7 @@ stop) tpu ssh --worker=0 --command="touch pix2pix_jax/stopped; $STOP" ;;
 delete) tpu delete --quiet ;;
 run) everywhere "cd pix2pix_jax && .venv/bin/python -m pix2pix_jax train $(quoted "${run[@]}" "${@:2}")" ;;
 keep)
-    "$self" create || true # it may be there
+    "$self" create || true # the VM may exist already
     "$self" install || true
     tpu ssh --worker=0 --command='rm -f pix2pix_jax/stopped'
     failed=0 began=$SECONDS
@@ -68,10 +68,10 @@ keep)
             if stopped; then
                 exit 143
             fi
-            tpu ssh --worker=0 --command="$STOP" || true # the connection alone may have been lost
+            tpu ssh --worker=0 --command="$STOP" || true # perhaps only the connection was lost
             [ $((SECONDS - began)) -lt 600 ] || failed=0
             failed=$((failed + 1))
-            [ $failed -lt 3 ] || exit 1 # there is something to mend
+            [ $failed -lt 3 ] || exit 1 # something needs to be fixed
         else
             "$self" delete || true
             "$self" create || true
@@ -85,5 +85,5 @@ keep)
     done
     "$self" delete
     ;;
-*) exec "$self" ;; # says what there is
+*) exec "$self" ;; # prints the commands
 esac
