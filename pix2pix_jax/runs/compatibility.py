@@ -1,4 +1,4 @@
-"""Whether a config, the devices and a workdir fit together; refused in one line where not."""
+"""Checks that a config, the devices and a workdir fit together, before anything is computed."""
 
 from pathlib import Path
 
@@ -10,87 +10,130 @@ from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.workdir import Workdir
 
+# A finished run may be tried on other pairs, so these fields need not be those of the run.
+EVALUATION_FIELDS = frozenset({"data.name", "data.synthetic_pairs", "data.synthetic_ambiguous"})
+
 
 def check_devices(batch_size: int) -> None:
-    """Raises UsageError when a global batch cannot be shared out evenly."""
+    """Checks that the devices can share a batch evenly.
+
+    Args:
+      batch_size: images in a batch, over all devices.
+
+    Raises:
+      UsageError: the batch size is not a multiple of the number of devices.
+    """
     devices = jax.device_count()
     if batch_size % devices:
         raise UsageError(
-            f"data.batch_size: {batch_size} cannot be shared by {devices} devices; "
+            f"data.batch_size: {batch_size} is not divisible by {devices} devices; "
             f"make it a multiple of {devices}"
         )
 
 
 def resolve_norm_images(config: Config, workdir: Workdir) -> int:
-    """How many images share the statistics of a norm: as in the run so far, or on one device.
+    """The number of images that share the statistics of a norm.
+
+    A run keeps its number on other devices, since another one would change the algorithm. A new
+    run takes model.norm_images, or the number of images on each device.
+
+    Args:
+      config: the config, of which model.norm_images may be None.
+      workdir: the folder of the run, which may not exist yet.
 
     Raises:
-      UsageError: devices hold no multiple of that, or the run was started with another number.
+      UsageError: the run has another number, or the devices cannot hold whole groups of images.
     """
-    asked, path = config.model.norm_images, workdir.config_file
-    known = read_config(path).model.norm_images if path.exists() else None
-    if known and asked and known != asked:
-        raise UsageError(f"{path}: is of a run with another model.norm_images, {known}")
-    batch, devices = config.data.batch_size, jax.device_count()
-    images, held = known or asked or batch // devices, batch // devices
-    if batch % images:
+    path = workdir.config_file
+    run_images = read_config(path).model.norm_images if path.exists() else None
+    config_images = config.model.norm_images
+    if run_images and config_images and run_images != config_images:
         raise UsageError(
-            f"model.norm_images: {images} is no divisor of data.batch_size {batch}; give one"
+            f"{path}: belongs to a run with another model.norm_images, {run_images}; give that "
+            "number, or another --workdir"
         )
-    if held % images:
+    batch_size, devices = config.data.batch_size, jax.device_count()
+    images_per_device = batch_size // devices
+    images = run_images or config_images or images_per_device
+    if batch_size % images:
+        raise UsageError(
+            f"model.norm_images: data.batch_size {batch_size} is not divisible by {images}; "
+            "give a divisor"
+        )
+    if images_per_device % images:
         raise UsageError(
             f"model.norm_images: {images} images share the statistics of a norm, and each of "
-            f"{devices} devices would hold {held}; use no more devices than {batch // images}, or "
-            "a new run with model.norm=instance"
+            f"{devices} devices would hold {images_per_device}; use at most "
+            f"{batch_size // images} devices, or start a new run with model.norm=instance"
         )
     return images
 
 
 def check_folder(workdir: Workdir) -> None:
-    """Raises UsageError when a workdir is none."""
+    """Raises UsageError if the path of a workdir is a file."""
     if workdir.path.exists() and not workdir.path.is_dir():
-        raise UsageError(f"--workdir: {workdir} is a file; give a folder, which may be a new one")
+        raise UsageError(f"--workdir: {workdir} is a file; give a folder, which need not exist yet")
 
 
 def check_workdir(workdir: Workdir, config: Config) -> None:
-    """Raises UsageError when a workdir can hold no run, or, naming the fields, holds another."""
+    """Checks that a run of a config can start or resume in a workdir.
+
+    Args:
+      workdir: the folder, which may not exist yet.
+      config: the resolved config.
+
+    Raises:
+      UsageError: the workdir is a file, lies among the training pairs, has checkpoints without a
+        config, or holds a run whose config differs in a field that shapes its numbers.
+    """
     check_folder(workdir)
     source = config.data.source and Path(config.data.source).resolve()
     if source and workdir.path.resolve().is_relative_to(source):
         raise UsageError(
-            f"--workdir: {workdir} lies in data.source, where its samples would be taken for "
-            "pairs; give one outside"
+            f"--workdir: {workdir} lies in data.source, where its samples would be read as "
+            "pairs; give a folder outside data.source"
         )
     path, checkpoints = workdir.config_file, workdir.checkpoints
     if not path.exists() and checkpoints.is_dir() and any(checkpoints.iterdir()):
         raise UsageError(
-            f"{path}: is missing, so the checkpoints beside it could be of any run; "
+            f"{path}: is missing, so nobody knows which run the checkpoints beside it belong to; "
             "bring it back, or give another --workdir"
         )
     if path.exists():
-        mend = f"undo the change, give another --workdir, or go on as it was by --workdir={workdir}"
-        check_same_run(path, config, f"{mend} alone")
+        fix = (
+            "undo the change, give another --workdir, or resume with the run's own config by "
+            f"giving --workdir={workdir} alone"
+        )
+        check_same_run(path, config, fix)
 
 
 def check_same_run(
-    path: Path, config: Config, mend: str, free: frozenset[str] = frozenset()
+    path: Path, config: Config, fix: str, free_fields: frozenset[str] = frozenset()
 ) -> None:
-    """Raises UsageError, naming the fields, when a config.json is of a run of other numbers.
+    """Checks that a config.json and a config are of the same run.
 
     Args:
-      path: of the config.json.
-      config: resolved.
-      mend: the end of the message.
-      free: fields that may differ besides those that a resumed run may change.
+      path: the config.json.
+      config: the resolved config.
+      fix: what the user can do; the end of the message.
+      free_fields: fields that may differ besides those that a resumed run may change.
+
+    Raises:
+      UsageError: fields that shape the run's numbers differ; the message names them.
     """
-    changed = [field for field in changed_fields(read_config(path), config) if field not in free]
+    changed = [
+        field for field in changed_fields(read_config(path), config) if field not in free_fields
+    ]
     if changed:
-        decays = " (a decaying learning rate depends on it)" if changed[-1] == "train.steps" else ""
-        raise UsageError(f"{path}: is of a run with another {', '.join(changed)}{decays}; {mend}")
+        hint = " (the learning rate decays over train.steps)" if "train.steps" in changed else ""
+        raise UsageError(f"{path}: belongs to a run with another {', '.join(changed)}{hint}; {fix}")
 
 
 def check_run(workdir: Workdir, config: Config) -> None:
-    """Raises UsageError where a config is not that of the run, but for the pairs it is tried on."""
-    free = frozenset({"data.name", "data.synthetic_pairs", "data.synthetic_ambiguous"})
-    mend = "leave out --config, and what changes these"
-    check_same_run(workdir.config_file, config, mend, free)
+    """Checks that a config is that of a finished run, apart from the pairs to try it on.
+
+    Raises:
+      UsageError: the config differs from the run's; the message names the fields.
+    """
+    fix = "leave out --config and the flags that change these fields"
+    check_same_run(workdir.config_file, config, fix, EVALUATION_FIELDS)

@@ -1,4 +1,4 @@
-"""The folders of a run and of a sweep: every path in them stands here, once."""
+"""The folders of a run and of a sweep, with every path inside them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +11,9 @@ class Workdir:
     """The folder of one run.
 
     Attributes:
-      path: on this machine.
+      path: the folder on this machine.
       address: gs://BUCKET/DIR if `path` is a local copy of that folder of a bucket; None if the
-        run lives on this machine alone.
+        run is on this machine only.
     """
 
     path: Path
@@ -21,10 +21,13 @@ class Workdir:
 
     @classmethod
     def parse(cls, place: str) -> "Workdir":
-        """The workdir of a path or of an address gs://BUCKET/DIR.
+        """The workdir that the user named.
+
+        Args:
+          place: a path, or an address gs://BUCKET/DIR.
 
         Raises:
-          UsageError: an address of something else.
+          UsageError: the address is not gs://BUCKET/DIR, or a home folder is not known.
         """
         return cls(local_path(place), place.rstrip("/") if is_address(place) else None)
 

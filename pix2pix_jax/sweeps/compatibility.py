@@ -1,4 +1,4 @@
-"""Whether a folder holds this sweep, another one, or a run."""
+"""Checks that a folder can hold a sweep, before any result there is overwritten."""
 
 import json
 from contextlib import suppress
@@ -9,32 +9,43 @@ from pix2pix_jax.config.files import read_config
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.compatibility import check_same_run
-from pix2pix_jax.runs.workdir import SweepFolder
+from pix2pix_jax.runs.workdir import SweepFolder, Workdir
 
 
 def check_runs(plan: Sweep, folder: SweepFolder) -> None:
-    """Raises UsageError where what is there is not of this sweep, before a table is lost."""
-    if (folder.path / "config.json").exists():
+    """Checks that the runs and results in a folder, if there are any, belong to this sweep.
+
+    Args:
+      plan: the sweep.
+      folder: the folder, which may not exist yet.
+
+    Raises:
+      UsageError: the folder is the workdir of a run, has the results of another sweep, or holds
+        a variant whose run has another config or is past its last step.
+    """
+    if Workdir(folder.path).config_file.exists():
         raise UsageError(f"{folder}: is the workdir of a run; give the sweep another --workdir")
     title = plan.title
-    with suppress(FileNotFoundError, ValueError, KeyError, TypeError):  # none yet, or damaged
+    # There are no results yet, or the file is damaged and will be written again.
+    with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
         title = json.loads(folder.results_file.read_bytes())["title"]
     if title != plan.title:
         raise UsageError(
-            f"{folder.results_file}: is of another sweep, {title!r}; give this one another "
-            "--workdir, or move that away"
+            f"{folder.results_file}: belongs to another sweep, {title!r}; give this sweep another "
+            "--workdir, or move that file away"
         )
     for name, config in plan.variants:
-        path = folder.run(name).config_file
+        run = folder.run(name)
         try:
             config = resolve(config)
-            read_config(path)
-        except UsageError:  # not there yet; or told as failed, once it is tried
+            read_config(run.config_file)
+        except UsageError:  # The run does not exist yet; or running the variant reports the error.
             continue
-        mend = "undo the change, or give the sweep another --workdir"
-        check_same_run(path, config, mend)
-        steps = saved_steps(folder.run(name))
+        fix = "undo the change, or give the sweep another --workdir"
+        check_same_run(run.config_file, config, fix)
+        steps = saved_steps(run)
         if steps and steps[-1] > config.train.steps and config.train.steps not in steps:
             raise UsageError(
-                f"{path}: is of a run that has come to step {steps[-1]}, beyond train.steps; {mend}"
+                f"{run.config_file}: belongs to a run that has reached step {steps[-1]}, past "
+                f"train.steps; {fix}"
             )

@@ -206,7 +206,7 @@ def test_a_batch_that_devices_cannot_share_is_refused(tiny, tmp_path):
     three = "--config.data.batch_size=3"
     status, _, err = train(tiny, tmp_path, 1, three, JAX_NUM_CPU_DEVICES="2")
     assert (status, len(err.splitlines())) == (2, 1)
-    assert err.startswith("data.batch_size: 3 cannot be shared by 2 devices")
+    assert err.startswith("data.batch_size: 3 is not divisible by 2 devices")
 
 
 def test_a_platform_that_is_not_there_is_refused():

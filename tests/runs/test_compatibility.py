@@ -1,4 +1,4 @@
-"""What can end a run is told in one line."""
+"""A config, the devices and a workdir that do not fit together are refused in one line."""
 
 from dataclasses import replace
 
@@ -11,14 +11,14 @@ from pix2pix_jax.runs.compatibility import check_devices, check_workdir, resolve
 from pix2pix_jax.runs.workdir import Workdir
 
 
-def test_a_batch_that_devices_cannot_share_is_refused():
+def test_a_batch_that_is_not_divisible_by_the_devices_is_refused():
     check_devices(8)
-    with pytest.raises(UsageError, match="data.batch_size: 6 cannot be shared by 4 devices"):
+    with pytest.raises(UsageError, match="data.batch_size: 6 is not divisible by 4 devices"):
         check_devices(6)
 
 
 def test_a_workdir_is_a_folder_outside_of_the_pairs(tmp_path, small):
-    """Or the samples of a run would be pairs of the next one."""
+    """Otherwise the samples of one run would be training pairs of the next."""
     (tmp_path / "file").touch()
     assert f"--workdir: {tmp_path}/file is a file" in refusal(
         check_workdir, Workdir(tmp_path / "file"), small
@@ -39,6 +39,18 @@ def test_a_workdir_belongs_to_one_config(tmp_path, small):
         check_workdir(Workdir(tmp_path), other)
 
 
+def test_a_changed_number_of_steps_is_explained_wherever_it_is_listed(tmp_path, small):
+    """train.dtype comes after train.steps in the list of changed fields."""
+    config = replace(small, optimizer=replace(small.optimizer, schedule="linear_decay"))
+    write_config(config, tmp_path / "config.json")
+    for dtype in ("float32", "bfloat16"):
+        other = replace(config, train=replace(config.train, steps=99, dtype=dtype))
+        message = refusal(check_workdir, Workdir(tmp_path), other)
+        assert "train.steps" in message
+        assert ("train.dtype" in message) == (dtype == "bfloat16")
+        assert "(the learning rate decays over train.steps)" in message
+
+
 def test_checkpoints_without_a_config_are_refused(tmp_path, small):
     (tmp_path / "checkpoints").mkdir()
     check_workdir(Workdir(tmp_path), small)
@@ -48,20 +60,20 @@ def test_checkpoints_without_a_config_are_refused(tmp_path, small):
     )
 
 
-def test_images_that_share_a_norm_stay_as_many(tmp_path, small):
-    """Four devices here: with 8 images two on each, with 4 one."""
+def test_a_run_keeps_its_number_of_images_per_norm(tmp_path, small):
+    """The tests have four devices: a batch of 8 puts two images on each."""
 
-    def of(batch_size, images=None):
+    def config_of(batch_size, images=None):
         data = replace(small.data, batch_size=batch_size)
         return replace(small, data=data, model=replace(small.model, norm_images=images))
 
-    assert resolve_norm_images(of(8), Workdir(tmp_path)) == 2
-    assert resolve_norm_images(of(8, 1), Workdir(tmp_path)) == 1
-    write_config(of(8, 1), tmp_path / "config.json")
-    assert resolve_norm_images(of(8), Workdir(tmp_path)) == 1
+    assert resolve_norm_images(config_of(8), Workdir(tmp_path)) == 2
+    assert resolve_norm_images(config_of(8, 1), Workdir(tmp_path)) == 1
+    write_config(config_of(8, 1), tmp_path / "config.json")
+    assert resolve_norm_images(config_of(8), Workdir(tmp_path)) == 1
     assert "another model.norm_images, 1" in refusal(
-        resolve_norm_images, of(8, 2), Workdir(tmp_path)
+        resolve_norm_images, config_of(8, 2), Workdir(tmp_path)
     )
-    expected = "4 images share .* each of 4 devices would hold 2; use no more devices than 2"
+    expected = "4 images share .* each of 4 devices would hold 2; use at most 2 devices"
     with pytest.raises(UsageError, match=expected):
-        resolve_norm_images(of(8, 4), Workdir(tmp_path / "new"))
+        resolve_norm_images(config_of(8, 4), Workdir(tmp_path / "new"))

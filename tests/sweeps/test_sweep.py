@@ -137,7 +137,10 @@ def test_a_change_that_no_run_can_take_costs_no_table(plan, calls, tmp_path):
         (sweep, other, SweepFolder(tmp_path), None, "val"),
         (sweep, other, SweepFolder(tmp_path), 3, "val"),
     ):
-        assert "little/seed0/config.json: is of a run with another loss.l1_weight" in refusal(*call)
+        message = refusal(*call)
+        assert "little/seed0/config.json: belongs to a run with another loss.l1_weight" in message
+            *call
+        )
     assert "another loss.l1_weight" in refusal(to_text, other, SweepFolder(tmp_path), "val")
     assert (tmp_path / "results.md").read_bytes() == before
     assert calls["trained"] == VARIANTS
@@ -230,14 +233,14 @@ def test_what_is_not_of_this_sweep_is_not_replaced(plan, calls, tmp_path):
     sweep(plan, SweepFolder(tmp_path), None, "val")
     before = (tmp_path / "results.json").read_bytes()
     other = plan._replace(title="Another")
-    assert f"is of another sweep, '{plan.title}'" in refusal(
+    assert f"belongs to another sweep, '{plan.title}'" in refusal(
         sweep, other, SweepFolder(tmp_path), None, "val"
     )
     name, config = plan.variants[0]
     (tmp_path / name / "checkpoints" / "12").mkdir(parents=True)
     write_config(resolve(config), tmp_path / name / "config.json")
     message = refusal(sweep, plan, SweepFolder(tmp_path), None, "val")
-    assert "has come to step 12, beyond train.steps" in message
+    assert "has reached step 12, past train.steps" in message
     (tmp_path / name / "checkpoints" / "8").mkdir()
     assert sweep(plan, SweepFolder(tmp_path), None, "val") == 0
     write_config(config, tmp_path / "config.json")
