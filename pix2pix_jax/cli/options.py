@@ -116,7 +116,9 @@ def load_config(options: argparse.Namespace, fields: Fields) -> Config:
         raise UsageError("--config: give an experiment, e.g. experiments/quickstart.py")
     path = options.workdir.config_file
     if options.command == "train" and options.workdir.address:
-        from pix2pix_jax.remote.sync import config_at_hand  # `train` has not synced the workdir yet
+        from pix2pix_jax.remote.sync import (
+            find_config_file,  # `train` has not synced the workdir yet
+        )
 
-        path = config_at_hand(options.workdir)
+        path = find_config_file(options.workdir)
     return override(read_config(path), fields)

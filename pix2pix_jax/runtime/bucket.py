@@ -1,7 +1,8 @@
-"""Workdirs and data in a bucket: a folder of this machine stands for gs://BUCKET/FOLDER.
+"""Folders in cloud storage buckets, gs://BUCKET/DIR, and their local copies.
 
-Checkpoints are renamed, logs grow and records are mapped into memory, and objects of a bucket can
-do none of these. So what is there is fetched first, and what is new is sent while it comes.
+A run renames checkpoints, appends to logs and maps records into memory. Objects of a bucket allow
+none of these, so all work is done on a local copy: files are downloaded first, and uploaded while
+they are written.
 """
 
 import base64
@@ -10,6 +11,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
@@ -18,20 +20,170 @@ import fsspec
 from pix2pix_jax.errors import UsageError, reason_of
 from pix2pix_jax.runtime.files import atomic_file
 
-SILENCE = 120  # seconds
-NOT_SENT = re.compile(r"(^|/)\.|orbax-checkpoint-tmp|/incomplete\.")  # half written, or locks
+TIMEOUT_SECONDS = 120  # for a request that the network does not answer
+# Hidden files (locks, leases, records) and files that are still being written stay local.
+NOT_UPLOADED = re.compile(r"(^|/)\.|orbax-checkpoint-tmp|/incomplete\.")
+EDIT_ADDRESS = "correct the address, or your access to it"  # what the user can do
 
 
-class Bucket(NamedTuple):
-    """A folder in one."""
+class LocalVersion(NamedTuple):
+    """Changes whenever a file on this machine is written."""
 
-    place: str
-    files: fsspec.AbstractFileSystem
-    root: str
+    modified_ns: int
+    size: int  # bytes
 
 
-State = tuple[int, int]  # of a file here: when it was changed, in ns, and its size in bytes
-Known = dict[str, dict[str, Any]]  # what a bucket tells of its files, by their place in the folder
+@dataclass(frozen=True)
+class BucketFile:
+    """A file in a bucket.
+
+    Attributes:
+      size: in bytes.
+      version: changes whenever the file is written.
+      md5: base64 of the MD5 hash; None if the bucket does not know it, as for a file that was
+        composed of parts.
+    """
+
+    size: int
+    version: str
+    md5: str | None
+
+    @classmethod
+    def from_info(cls, info: dict[str, Any]) -> "BucketFile":
+        """The file that an fsspec file system describes."""
+        version = info["generation"] if "generation" in info else info["created"]
+        return cls(info["size"], str(version), info.get("md5Hash"))
+
+
+class Bucket:
+    """A folder inside a cloud storage bucket. Files are named by their path in the folder.
+
+    Args:
+      address: gs://BUCKET/DIR.
+
+    Raises:
+      UsageError: the library for this kind of bucket is not installed.
+    """
+
+    def __init__(self, address: str):
+        self.address = address
+        try:
+            # Other machines write to the bucket, so listings must not be cached.
+            self._filesystem, self._root = fsspec.url_to_fs(
+                address, use_listings_cache=False, requests_timeout=_request_timeout(address)
+            )
+        except ImportError as error:
+            raise UsageError(f"{address}: needs pip install -e '.[gcs]'") from error
+
+    def __str__(self) -> str:
+        return self.address
+
+    def _object(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+    @contextmanager
+    def explain_errors(self, fix: str = EDIT_ADDRESS) -> Iterator[None]:
+        """Turns whatever the network and its libraries raise in the block into UsageError.
+
+        They raise exceptions of many unrelated types, so this catches them all.
+
+        Args:
+          fix: what the user can do; the end of the message.
+        """
+        try:
+            yield
+        except (UsageError, BlockingIOError):
+            raise
+        except Exception as error:
+            raise UsageError(
+                f"{self.address}: cannot be reached ({reason_of(error)}); {fix}"
+            ) from error
+
+    def list_files(self) -> dict[str, BucketFile]:
+        """All files by name, without hidden files and files that were left half written."""
+        with self.explain_errors():
+            found = self._filesystem.find(self._root, detail=True)
+        named = {path.removeprefix(self._root).lstrip("/"): info for path, info in found.items()}
+        return {
+            name: BucketFile.from_info(info)
+            for name, info in named.items()
+            if name and not name.endswith("/") and not NOT_UPLOADED.search(name)
+        }
+
+    def read_file(self, name: str) -> bytes:
+        """The content of a file. Raises what the network's libraries raise."""
+        return self._filesystem.cat_file(self._object(name))
+
+    def write_file(self, name: str, content: bytes) -> None:
+        """Writes a file. Raises what the network's libraries raise."""
+        self._filesystem.pipe_file(self._object(name), content)
+
+    def remove_file(self, name: str) -> None:
+        """Removes a file. Raises what the network's libraries raise."""
+        self._filesystem.rm_file(self._object(name))
+
+    def download_file(self, folder: Path, name: str) -> bool:
+        """Downloads a file into a folder.
+
+        Returns:
+          False if the bucket does not have the file any more.
+
+        Raises:
+          UsageError: the bucket cannot be reached, or the name points outside the folder.
+        """
+        path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(
+                f"{self.address}: holds {name}, which lies outside the folder; remove it"
+            )
+        with self.explain_errors():
+            try:
+                with atomic_file(path) as partial:
+                    self._filesystem.get_file(self._object(name), str(partial))
+                    with partial.open("rb") as file:
+                        # The file is recorded as downloaded, so it must survive a power cut.
+                        os.fsync(file.fileno())
+            except FileNotFoundError:
+                return False
+        return True
+
+    def upload_file(self, folder: Path, name: str) -> tuple[LocalVersion, str] | None:
+        """Uploads a file of a folder.
+
+        Returns:
+          The local version that was uploaded and its version in the bucket; None if the file
+          changed during the upload.
+
+        Raises:
+          UsageError: the bucket cannot be reached, or has other content after the upload.
+        """
+        version = local_version(folder / name)
+        fix = f"files that are not there yet are in {folder}; any command on it uploads them"
+        with self.explain_errors(fix):
+            self._filesystem.put_file(str(folder / name), self._object(name))
+            (info,) = self._filesystem.find(self._object(name), detail=True).values()
+            file = BucketFile.from_info(info)
+        if self.has_same_content(folder, name, file):
+            return version, file.version
+        if local_version(folder / name) == version:
+            raise UsageError(
+                f"{self.address}: {name} was damaged by the upload; it is in {folder}, and any "
+                "command on it uploads it again"
+            )
+        return None
+
+    def has_same_content(self, folder: Path, name: str, file: BucketFile) -> bool:
+        """Whether a file of a folder equals a file of the bucket, by size and MD5 hash."""
+        path = folder / name
+        if not path.exists() or path.stat().st_size != file.size:
+            return False
+        with path.open("rb") as opened:
+            digest = hashlib.file_digest(opened, "md5").digest()
+        if file.md5 is not None:
+            return base64.b64encode(digest).decode() == file.md5
+        with self.explain_errors():
+            content = self.read_file(name)
+        return digest == hashlib.md5(content).digest()
 
 
 def download_folder(address: str, folder: Path, prefix: str, last: str) -> None:
@@ -47,152 +199,52 @@ def download_folder(address: str, folder: Path, prefix: str, last: str) -> None:
     Raises:
       UsageError: the bucket cannot be reached.
     """
-    bucket = open_bucket(address)
-    known = {name: info for name, info in list_files(bucket).items() if name.startswith(prefix)}
-    complete = {PurePath(name).parent for name in known if PurePath(name).name == last}
-    for name in sorted(known, key=lambda name: (PurePath(name).name == last, name)):
-        if PurePath(name).parent in complete and not is_same_file(
-            bucket, folder, name, known[name]
+    bucket = Bucket(address)
+    files = {name: file for name, file in bucket.list_files().items() if name.startswith(prefix)}
+    complete = {PurePath(name).parent for name in files if PurePath(name).name == last}
+    for name in sorted(files, key=lambda name: (PurePath(name).name == last, name)):
+        if PurePath(name).parent in complete and not bucket.has_same_content(
+            folder, name, files[name]
         ):
-            download_file(bucket, folder, name)
+            bucket.download_file(folder, name)
 
 
 def upload_folder(address: str, folder: Path, prefix: str, last: str) -> None:
     """Uploads the files whose path begins with `prefix` and that the bucket lacks.
 
-    A prepared dataset never changes under the same name, so files that are there already are
-    not compared. Args and Raises are those of `download_folder`.
+    A prepared dataset never changes under the same name, so files that the bucket has already
+    are not compared. Args and Raises are those of `download_folder`.
     """
-    bucket = open_bucket(address)
-    known = list_files(bucket)
-    new = [name for name in local_files(folder) if name.startswith(prefix) and name not in known]
+    bucket = Bucket(address)
+    existing = bucket.list_files()
+    new = [name for name in local_files(folder) if name.startswith(prefix) and name not in existing]
     for name in sorted(new, key=lambda name: (PurePath(name).name == last, name)):
-        upload_file(bucket, folder, name)
+        bucket.upload_file(folder, name)
 
 
-def open_bucket(address: str) -> Bucket:
-    """The folder of a bucket at an address, gs://BUCKET/DIR.
-
-    Raises:
-      UsageError: the library for this kind of bucket is not installed.
-    """
-    try:
-        # Other machines write to the bucket, so listings must not be cached.
-        files, root = fsspec.url_to_fs(
-            address, use_listings_cache=False, requests_timeout=_silence(address)
-        )
-    except ImportError as error:
-        raise UsageError(f"{address}: needs pip install -e '.[gcs]'") from error
-    return Bucket(address, files, root)
-
-
-def _silence(place: str) -> Any:
-    """What ends a request that nobody answers."""
-    if not place.startswith("gs://"):
-        return None
-    from aiohttp import ClientTimeout
-
-    return ClientTimeout(sock_connect=SILENCE, sock_read=SILENCE)
-
-
-@contextmanager
-def explain_bucket_errors(
-    bucket: Bucket, mend: str = "mend the address or the access to it"
-) -> Iterator[None]:
-    """Raises UsageError for whatever the network and its libraries raise."""
-    try:
-        yield
-    except (UsageError, BlockingIOError):
-        raise
-    except Exception as error:
-        raise UsageError(
-            f"{bucket.place}: cannot be reached ({reason_of(error)}); {mend}"
-        ) from error
-
-
-def list_files(bucket: Bucket) -> Known:
-    """All files of a bucket's folder, but for those that were not meant to be sent."""
-    with explain_bucket_errors(bucket):
-        found = bucket.files.find(bucket.root, detail=True)
-    return {
-        name: info
-        for path, info in found.items()
-        if (name := path.removeprefix(bucket.root).lstrip("/"))
-        and not (name.endswith("/") or NOT_SENT.search(name))
-    }
-
-
-def download_file(bucket: Bucket, folder: Path, name: str) -> bool:
-    """Makes a file of the folder what it is in the bucket; False where it is there no more."""
-    path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise UsageError(f"{bucket.place}: holds {name}, which lies outside of it; remove it")
-    with explain_bucket_errors(bucket):
-        try:
-            with atomic_file(path) as partial:
-                bucket.files.get_file(f"{bucket.root}/{name}", str(partial))
-                with partial.open("rb") as file:
-                    os.fsync(file.fileno())  # as what is recorded is not fetched again
-        except FileNotFoundError:
-            return False
-    return True
-
-
-def upload_file(bucket: Bucket, folder: Path, name: str) -> tuple[State, str] | None:
-    """Makes a file of the bucket what it is in the folder.
-
-    Returns:
-      What it was here, and its version there; None where it has changed meanwhile.
-
-    Raises:
-      UsageError: the bucket cannot be reached, or has something else now.
-    """
-    place, state = f"{bucket.root}/{name}", file_state(folder / name)
-    with explain_bucket_errors(
-        bucket, f"what is not there yet is in {folder}; any command on it sends it"
-    ):
-        bucket.files.put_file(str(folder / name), place)
-        (info,) = bucket.files.find(place, detail=True).values()
-    if is_same_file(bucket, folder, name, info):
-        return state, version_of(info)
-    if file_state(folder / name) == state:
-        raise UsageError(
-            f"{bucket.place}: {name} is not there as it was sent; it is in {folder}, and any "
-            "command on it sends it again"
-        )
-    return None
-
-
-def version_of(info: dict[str, Any]) -> str:
-    """What changes with every writing of a file in a bucket."""
-    return str(info["generation"] if "generation" in info else info["created"])
-
-
-def is_same_file(bucket: Bucket, folder: Path, name: str, info: dict[str, Any]) -> bool:
-    """Whether a file of the folder is what the bucket has."""
-    path = folder / name
-    if not path.exists() or path.stat().st_size != info["size"]:
-        return False
-    with path.open("rb") as file:
-        digest = base64.b64encode(hashlib.file_digest(file, "md5").digest()).decode()
-    if "md5Hash" in info:
-        return digest == info["md5Hash"]
-    with explain_bucket_errors(bucket):  # of one that was put together from parts, say
-        content = bucket.files.cat_file(f"{bucket.root}/{name}")
-    return digest == base64.b64encode(hashlib.md5(content).digest()).decode()
-
-
-def file_state(path: Path) -> State:
-    """What changes with every writing of a file here."""
+def local_version(path: Path) -> LocalVersion:
+    """The version of a file on this machine."""
     status = path.stat()
-    return status.st_mtime_ns, status.st_size
+    return LocalVersion(status.st_mtime_ns, status.st_size)
 
 
-def local_files(folder: Path) -> dict[str, State]:
-    """All files that are whole, by their place in a folder; others may be removing some."""
-    states = {}
+def local_files(folder: Path) -> dict[str, LocalVersion]:
+    """The files of a folder that are uploaded, by their path in it.
+
+    Another thread may be removing files; those that vanish are left out.
+    """
+    versions = {}
     for directory, _, names in os.walk(folder):
         for path in (Path(directory, name) for name in names):
             with suppress(FileNotFoundError):
-                states[str(path.relative_to(folder))] = file_state(path)
-    return {place: state for place, state in states.items() if not NOT_SENT.search(place)}
+                versions[str(path.relative_to(folder))] = local_version(path)
+    return {name: version for name, version in versions.items() if not NOT_UPLOADED.search(name)}
+
+
+def _request_timeout(address: str) -> Any:
+    """The timeout in the form that the library for the address wants; None for other kinds."""
+    if not address.startswith("gs://"):
+        return None
+    from aiohttp import ClientTimeout  # installed with the extra "gcs"
+
+    return ClientTimeout(sock_connect=TIMEOUT_SECONDS, sock_read=TIMEOUT_SECONDS)

@@ -1,4 +1,4 @@
-"""Files and folders that others may touch at the same time."""
+"""Paths that a user names, and files and folders that are replaced in one step."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ BUCKET_COPIES = Path("~/.cache/pix2pix_jax/buckets")  # local copies of folders 
 
 
 def is_address(place: str) -> bool:
-    """Whether a folder is named by an address, gs://BUCKET/DIR, and not by a path."""
+    """Whether a user named a folder by an address such as gs://BUCKET/DIR, not by a path."""
     return "://" in place
 
 
@@ -25,13 +25,13 @@ def local_path(place: str) -> Path:
         address gs://BUCKET/DIR, which becomes the path of the local copy of that folder.
 
     Raises:
-      UsageError: an address that is not gs://BUCKET/DIR, or a home folder that is not known.
+      UsageError: the address is not gs://BUCKET/DIR, or the home folder is not known.
     """
     if is_address(place):
         scheme, _, folder = place.partition("://")
         parts = folder.rstrip("/").split("/")
         if scheme != "gs" or {"", ".", ".."} & set(parts):
-            raise UsageError(f"{place} is no folder of a bucket; give gs://BUCKET/DIR")
+            raise UsageError(f"{place} is not a folder of a bucket; give gs://BUCKET/DIR")
         return _expand_home(BUCKET_COPIES.joinpath(scheme, *parts), place)
     return _expand_home(Path(place), place)
 
@@ -50,18 +50,27 @@ def _expand_home(path: Path, place: str) -> Path:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Where to write a file that, at the end of the `with` block, takes the place of `path`.
+    """Replaces a file in one step, so that a reader never sees half of it.
 
-    So a reader never sees half of it, and where something fails the old one stays as it was.
+    Args:
+      path: the file, whose folder is created if it does not exist.
+
+    Yields:
+      The path to write the new content to. At the end of the `with` block that file is renamed
+      to `path`; if the block raises, the old file stays as it was.
+
+    Raises:
+      OSError: the file cannot be written; the error names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Others may be writing it, too; of a long name, so much as leaves room.
+    # Other processes may write the same file, so the name is unique; a long name is cut, since
+    # the system limits the length.
     partial = path.with_name(f".{path.name[:40]}.{uuid4().hex}")
     try:
         yield partial
         partial.rename(path)
     except OSError as error:
-        if error.filename in (None, str(partial)):  # which means nothing to anybody
+        if error.filename in (None, str(partial)):  # a name that means nothing to the user
             error.filename = str(path)
         raise
     finally:
@@ -69,28 +78,27 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Writes a file of text whole."""
+    """Replaces a file by a text in one step, so that a reader never sees half of it."""
     with atomic_file(path) as partial, partial.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
-        os.fsync(file.fileno())  # before its name, or it could be empty after a power cut
+        # Without this the renamed file could be empty after a power cut.
+        os.fsync(file.fileno())
 
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Where to write a folder that, at the end of the `with` block, takes the place of `folder`.
+    """Replaces a folder as a whole. Only one process at a time may do this.
 
-    Where something fails the old one stays as it was. Nobody else may be writing it.
+    Args:
+      folder: the folder to replace, which need not exist.
+
+    Yields:
+      An empty folder to write the new content to. At the end of the `with` block it takes the
+      place of `folder`; if the block raises, the old folder stays as it was.
     """
-    old, new = (folder.with_name(f".{folder.name}.{which}") for which in ("old", "new"))
-
-    def settle() -> None:  # also what a killed process left
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        for path in (old, new):
-            shutil.rmtree(path, ignore_errors=True)
-
-    settle()
+    old, new = folder.with_name(f".{folder.name}.old"), folder.with_name(f".{folder.name}.new")
+    _restore_folder(folder, old, new)  # after a process that was killed half-way
     try:
         new.mkdir(parents=True)
         yield new
@@ -98,4 +106,12 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
             folder.rename(old)
         new.rename(folder)
     finally:
-        settle()
+        _restore_folder(folder, old, new)
+
+
+def _restore_folder(folder: Path, old: Path, new: Path) -> None:
+    """Brings the old folder back if there is no new one in its place, and removes the rest."""
+    if old.exists() and not folder.exists():
+        old.rename(folder)
+    for path in (old, new):
+        shutil.rmtree(path, ignore_errors=True)

@@ -16,8 +16,9 @@ from helpers.command_line import metrics, run, saved, start, train
 from helpers.refusals import refusal
 
 from pix2pix_jax.cli.main import parse
-from pix2pix_jax.remote import sync as mirror
-from pix2pix_jax.remote.sync import sync_workdir
+from pix2pix_jax.remote import uploader
+from pix2pix_jax.remote.record import SyncRecord
+from pix2pix_jax.remote.sync import find_config_file, sync_workdir
 from pix2pix_jax.runs.ownership import WorkdirBusy
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime import bucket, files, lease
@@ -32,7 +33,7 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setattr(lease, "HEARTBEAT_SECONDS", 0.05)
     monkeypatch.setattr(lease, "DEAD_SECONDS", 0.5)
     monkeypatch.setattr(lease, "SETTLE_SECONDS_UNLOCKED", 0.025)
-    monkeypatch.setattr(mirror, "EVERY", 0.05)
+    monkeypatch.setattr(uploader, "UPLOAD_SECONDS", 0.05)
 
     def named(name):
         monkeypatch.setattr(lease, "host_id", lambda: name)
@@ -115,7 +116,7 @@ def test_a_folder_that_is_removed_here_stays_in_the_bucket(machine):
         with sync_workdir(Workdir(folder, PLACE), trains=True):
             shutil.rmtree(folder)
 
-    assert f"{folder}, which stood for it, was removed" in refusal(remove)
+    assert f"its local copy {folder} was removed" in refusal(remove)
     assert in_bucket() == FIRST
     with sync_workdir(Workdir(folder, PLACE), trains=True):
         assert held(folder) == FIRST
@@ -186,7 +187,7 @@ def test_where_others_went_on_what_was_not_sent_is_set_aside(machine, monkeypatc
     ):  # who only looks has what is there, and sends nothing old
         assert held(folder) == anew
     assert in_bucket() == anew
-    assert "others went on with it; what was not sent" in capsys.readouterr().out
+    assert "another machine went on with this run; files that" in capsys.readouterr().out
     (aside,) = folder.parent.glob("run.*")
     assert "checkpoints/12/_CHECKPOINT_METADATA" in held(aside)
 
@@ -214,7 +215,7 @@ def test_what_who_only_looks_could_not_send_is_sent_by_the_next(machine, monkeyp
 
     with monkeypatch.context() as broken:
         broken.setattr(fsspec.filesystem("memory").__class__, "put_file", unreachable)
-        assert "any command on it sends it" in refusal(write_first)
+        assert "any command on it uploads them" in refusal(write_first)
     with sync_workdir(Workdir(folder, PLACE), trains=trains):
         assert held(folder) == FIRST
     assert in_bucket() == FIRST
@@ -266,17 +267,17 @@ def test_who_was_killed_while_it_fetched_sends_nothing_old(machine, monkeypatch)
     first = machine("first")
     with sync_workdir(Workdir(first, PLACE), trains=True):
         write(first, FIRST)
-    second, noted = machine("second"), mirror._note
+    second, add = machine("second"), SyncRecord.add
 
-    def killed(workdir, record, name, both):
+    def add_until_killed(record, name, versions):
         if name == "metrics.jsonl":
             raise KeyboardInterrupt
-        noted(workdir, record, name, both)
+        add(record, name, versions)
 
-    monkeypatch.setattr(mirror, "_note", killed)
+    monkeypatch.setattr(SyncRecord, "add", add_until_killed)
     with pytest.raises(KeyboardInterrupt):
         sync_workdir(Workdir(second, PLACE)).__enter__()
-    monkeypatch.setattr(mirror, "_note", noted)
+    monkeypatch.setattr(SyncRecord, "add", add)
     assert (second / "metrics.jsonl").read_text() == "1\n"
     with sync_workdir(Workdir(machine("first"), PLACE), trains=True):
         learn_more(first)
@@ -345,7 +346,7 @@ def test_a_folder_of_runs_is_none(machine, trains):
 
     message = refusal(at_the_parent)
     assert message.startswith("memory://bucket: holds run/c")
-    assert message.endswith(", and no run; give the folder of one")
+    assert message.endswith(".json, so it is not a run; give the folder of a run")
     assert held(first) == FIRST
 
 
@@ -404,12 +405,12 @@ def test_what_ended_a_command_is_told_and_not_that_it_could_not_be_sent(
 
 def test_the_config_is_read_where_nothing_else_is_touched(machine):
     first = machine("first")
-    assert mirror.config_at_hand(Workdir(first, PLACE)) == first / "config.json"
+    assert find_config_file(Workdir(first, PLACE)) == first / "config.json"
     with sync_workdir(Workdir(first, PLACE), trains=True):
         write(first, FIRST)
     second = machine("second")
     write(second, {"config.json": "another one"})
-    assert mirror.config_at_hand(Workdir(second, PLACE)).read_text() == "{}"
+    assert find_config_file(Workdir(second, PLACE)).read_text() == "{}"
     assert held(second) == {"config.json": "another one"}
 
 
@@ -419,7 +420,7 @@ def test_the_config_is_read_where_nothing_else_is_touched(machine):
 def test_what_is_no_folder_of_a_bucket_is_refused(place):
     assert (
         refusal(files.local_path, place)
-        == f"{place} is no folder of a bucket; give gs://BUCKET/DIR"
+        == f"{place} is not a folder of a bucket; give gs://BUCKET/DIR"
     )
 
 
@@ -450,7 +451,7 @@ def test_a_bucket_that_cannot_be_reached_is_told(machine, monkeypatch, capsys):
     folder = machine("first")
     monkeypatch.setattr(fsspec.filesystem("memory").__class__, "put_file", unreachable)
     said = []
-    monkeypatch.setattr(mirror, "print_above_bar", lambda text, _: said.append(text))
+    monkeypatch.setattr(uploader, "print_above_bar", lambda text, _: said.append(text))
 
     def train():
         with sync_workdir(Workdir(folder, PLACE), trains=True):
@@ -461,8 +462,8 @@ def test_a_bucket_that_cannot_be_reached_is_told(machine, monkeypatch, capsys):
     message = refusal(train)
     assert said == [f"NOT UP TO DATE: {message}"]
     assert message == (
-        f"{PLACE}: cannot be reached (the line is cut); what is not there yet is in {folder}; "
-        "any command on it sends it"
+        f"{PLACE}: cannot be reached (the line is cut); files that are not there yet are in "
+        f"{folder}; any command on it uploads them"
     )
     assert held(folder) == {"config.json": "{}"}
 
@@ -483,8 +484,8 @@ def test_one_machine_trains_at_a_time_and_others_may_look(machine):
 def test_a_bucket_writes_nothing_outside_of_its_folder(machine):
     fsspec.filesystem("memory").pipe_file("/bucket/run/../../evil", b"")
     folder = machine("first")
-    message = refusal(bucket.download_file, bucket.open_bucket(PLACE), folder, "../../evil")
-    assert message == f"{PLACE}: holds ../../evil, which lies outside of it; remove it"
+    message = refusal(bucket.Bucket(PLACE).download_file, folder, "../../evil")
+    assert message == f"{PLACE}: holds ../../evil, which lies outside the folder; remove it"
 
 
 def test_a_part_is_fetched_and_sent_alone(machine):
@@ -531,13 +532,13 @@ def test_what_vanishes_while_it_is_looked_at_is_left_out(tmp_path, monkeypatch):
     """As a checkpoint that is no longer kept does in another thread."""
     write(tmp_path, {"a": "a", "checkpoints/4/b": "b", ".hidden": "", "d/.hidden/c": ""})
     assert bucket.local_files(tmp_path).keys() == {"a", "checkpoints/4/b"}
-    found = bucket.file_state
+    real = bucket.local_version
 
     def late(path):
         path.unlink()
-        return found(path)
+        return real(path)
 
-    monkeypatch.setattr(bucket, "file_state", late)
+    monkeypatch.setattr(bucket, "local_version", late)
     assert bucket.local_files(tmp_path) == {}
 
 
@@ -618,7 +619,9 @@ def test_a_bucket_that_was_emptied_stays_empty_and_nothing_is_lost(machine, caps
             wait_until(lambda: in_bucket() == FIRST)
             put_there({})
 
-    assert f"{PLACE}: was emptied; what was not sent is in {first}" in refusal(emptied_meanwhile)
+    assert f"{PLACE}: was emptied; files that were not uploaded are in {first}" in refusal(
+        emptied_meanwhile
+    )
     assert held(first) == FIRST
 
 
@@ -701,7 +704,7 @@ def test_what_does_not_arrive_as_it_was_sent_is_told_and_sent_again(machine, mon
 
     with monkeypatch.context() as broken:
         broken.setattr(memory.__class__, "put_file", staticmethod(cut))
-        assert f"{PLACE}: config.json is not there as it was sent" in refusal(train)
+        assert f"{PLACE}: config.json was damaged by the upload" in refusal(train)
     with sync_workdir(Workdir(folder, PLACE)):
         assert held(folder) == FIRST
     assert in_bucket() == FIRST

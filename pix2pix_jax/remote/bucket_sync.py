@@ -1,0 +1,245 @@
+"""Keeps a local copy of a run equal to a folder of a bucket.
+
+Where both sides have changed a file, the machine that trained last wins, and no other version is
+lost: it is moved to a folder beside the workdir.
+"""
+
+import shutil
+from collections.abc import Container, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from uuid import uuid4
+
+from pix2pix_jax.checkpoints.reader import saved_steps
+from pix2pix_jax.errors import UsageError
+from pix2pix_jax.remote.checkpoint_files import checkpoint_step, complete_files, upload_order
+from pix2pix_jax.remote.record import Changes, EqualVersions, SyncRecord
+from pix2pix_jax.remote.session import MachineLocks, TrainingSession
+from pix2pix_jax.runs.workdir import Workdir
+from pix2pix_jax.runtime.bucket import Bucket, BucketFile, local_version
+from pix2pix_jax.runtime.console import say
+
+CONFIG_NAME = Workdir(Path()).config_file.as_posix()  # "config.json", as in every workdir
+
+
+class BucketSync:
+    """A run in a bucket and its local copy.
+
+    Attributes:
+      bucket: the folder of the run in the bucket.
+      workdir: the local copy.
+      session: which machine trained the run last.
+      locks: between the processes of this machine.
+    """
+
+    def __init__(self, bucket: Bucket, workdir: Workdir):
+        self.bucket = bucket
+        self.workdir = workdir
+        self.session = TrainingSession(bucket, workdir)
+        self.locks = MachineLocks(workdir)
+
+    def pull(self) -> None:
+        """Makes the workdir equal to the bucket, except for what this machine has not uploaded.
+
+        If another machine went on with the run, what this machine has not uploaded is moved to a
+        folder beside the workdir. The caller holds the sync lock.
+
+        Raises:
+          UsageError: the bucket cannot be reached, or holds a folder of runs instead of a run.
+        """
+        bucket_files = self.bucket.list_files()
+        complete = complete_files(bucket_files)
+        self._check_is_run(complete)
+        record, session_name = SyncRecord(self.workdir), self.session.bucket_name()
+        self._record_equal_files(record, complete)
+        changes = record.compare(bucket_files, complete)
+        if self.session.is_last(session_name):
+            wanted = self._files_to_add(record, changes)
+        else:
+            is_emptied = bool(record.files) and session_name is None and not bucket_files
+            self._drop_outdated(record, changes, is_emptied)
+            wanted = [
+                name
+                for name in complete
+                if name in changes.bucket or not (self.workdir.path / name).exists()
+            ]
+            self.session.forget()
+        self.workdir.path.mkdir(parents=True, exist_ok=True)
+        record.save()
+        self._download(record, {*wanted, *changes.damaged}, complete)
+
+    def push(self) -> None:
+        """Uploads the files that a command has made.
+
+        If another machine trains the run, files that both have changed and checkpoints are left
+        out; `pull` moves them aside.
+
+        Raises:
+          UsageError: the bucket cannot be reached.
+        """
+        with self.locks.sync_lock():
+            record = SyncRecord(self.workdir)
+            changed = record.local_changes()
+            if not changed:
+                return
+            bucket_files, session_name = self.bucket.list_files(), self.session.bucket_name()
+            self._upload(record, changed, bucket_files, session_name)
+            record.save()
+
+    def push_training(self) -> None:
+        """Uploads all that a training run has written, and removes checkpoints it has replaced.
+
+        Raises:
+          UsageError: the bucket cannot be reached, was emptied, or another machine trains the run
+            now.
+        """
+        with self.locks.sync_lock():
+            record = SyncRecord(self.workdir)
+            changed = record.local_changes()
+            bucket_files, session_name = self.bucket.list_files(), self.session.bucket_name()
+            if not self.session.is_last(session_name):
+                raise UsageError(f"{self.bucket}: {self._why_not_last(session_name)}")
+            # Rejected steps go first: a step that is saved again must not mix with its old files.
+            self._remove_checkpoints(record, bucket_files, self._rejected_steps())
+            self._upload(record, changed, bucket_files, session_name)
+            # Older checkpoints go once the bucket has the newest one.
+            if steps := saved_steps(self.workdir):
+                self._remove_checkpoints(record, bucket_files, range(steps[-1]))
+            record.save()
+
+    def _check_is_run(self, complete: Mapping[str, BucketFile]) -> None:
+        nested = [name for name in complete if name.endswith(f"/{CONFIG_NAME}")]
+        if nested and CONFIG_NAME not in complete:
+            raise UsageError(
+                f"{self.bucket}: holds {nested[0]}, so it is not a run; give the folder of a run"
+            )
+
+    def _record_equal_files(self, record: SyncRecord, complete: Mapping[str, BucketFile]) -> None:
+        """Records files that a killed process downloaded or uploaded but could not record."""
+        for name in record.local_changes():
+            if name in complete and self.bucket.has_same_content(
+                self.workdir.path, name, complete[name]
+            ):
+                record.files[name] = self._equal_versions(name, complete[name])
+
+    def _equal_versions(self, name: str, file: BucketFile) -> EqualVersions:
+        return EqualVersions(local_version(self.workdir.path / name), file.version)
+
+    def _files_to_add(self, record: SyncRecord, changes: Changes) -> list[str]:
+        """The files to download on the machine that trained last, which keeps all its own.
+
+        Files that others changed are downloaded, unless this machine changed or removed them.
+        """
+        for name in changes.removed:
+            del record.files[name]  # so that the file is uploaded again
+        return [
+            name
+            for name in changes.bucket
+            if name not in changes.local
+            and (name not in record.files or (self.workdir.path / name).exists())
+        ]
+
+    def _drop_outdated(self, record: SyncRecord, changes: Changes, is_emptied: bool) -> None:
+        """Drops what the bucket no longer has, and moves aside what was never uploaded."""
+        conflicts = [
+            name for name in changes.local if name in changes.bucket or name in changes.removed
+        ]
+        # What this machine trained while another one went on is a run of its own.
+        if is_emptied or (self.session.local_name() and changes.local):
+            self._move_aside()
+            record.files.clear()
+        elif conflicts:
+            self._move_aside(conflicts)
+        for name in changes.removed:
+            record.files.pop(name, None)
+            self._remove_local(name)
+
+    def _move_aside(self, names: list[str] | None = None) -> None:
+        """Moves files of the workdir, or the whole workdir, to a new folder beside it."""
+        path = self.workdir.path
+        aside = path.with_name(f"{path.name}.{uuid4().hex[:8]}")
+        if names is None:
+            path.rename(aside)
+        else:
+            for name in names:
+                (aside / name).parent.mkdir(parents=True, exist_ok=True)
+                (path / name).rename(aside / name)
+        say(
+            f"{self.bucket}: another machine went on with this run; files that this machine had "
+            f"not uploaded are in {aside}"
+        )
+
+    def _remove_local(self, name: str) -> None:
+        """Removes a file; of a checkpoint all files, since a part of one is useless."""
+        (self.workdir.path / name).unlink(missing_ok=True)
+        step = checkpoint_step(name)
+        if step is not None:
+            shutil.rmtree(self.workdir.checkpoint(step), ignore_errors=True)
+
+    def _download(
+        self, record: SyncRecord, names: Iterable[str], complete: Mapping[str, BucketFile]
+    ) -> None:
+        vanished = []  # files of checkpoints that another machine removes right now
+        for name in upload_order(names):
+            if self.bucket.download_file(self.workdir.path, name):
+                record.add(name, self._equal_versions(name, complete[name]))
+            else:
+                vanished.append(name)
+        for name in vanished:
+            self._remove_local(name)
+
+    def _upload(
+        self,
+        record: SyncRecord,
+        changed: list[str],
+        bucket_files: Mapping[str, BucketFile],
+        session_name: str | None,
+    ) -> None:
+        """Uploads changed files and files that vanished from the bucket, as far as allowed."""
+        is_last = self.session.is_last(session_name)
+        damaged = record.damaged_files(changed, bucket_files)
+        names = {*changed, *record.removed_from_bucket(bucket_files)} - {*damaged}
+        for name in upload_order(names):
+            # Checkpoints are the trainer's. Of a run that nobody has trained, such as an import,
+            # a new checkpoint is this machine's own.
+            is_trainers = checkpoint_step(name) is not None and (
+                session_name is not None or name in record.files
+            )
+            is_free = not is_trainers and record.is_unchanged_in_bucket(name, bucket_files)
+            if is_last or is_free:
+                self._upload_file(record, name)
+
+    def _upload_file(self, record: SyncRecord, name: str) -> None:
+        try:
+            versions = self.bucket.upload_file(self.workdir.path, name)
+        except (FileNotFoundError, UsageError):
+            if (self.workdir.path / name).exists():
+                raise
+            return  # it belonged to a checkpoint that was removed meanwhile
+        if versions is not None:
+            record.add(name, EqualVersions(*versions))
+
+    def _remove_checkpoints(
+        self, record: SyncRecord, bucket_files: dict[str, BucketFile], steps: Container[int]
+    ) -> None:
+        """Removes checkpoints of some steps from the bucket, if the workdir lacks them."""
+        for name in reversed(upload_order(bucket_files)):  # first the file that says "complete"
+            step = checkpoint_step(name)
+            if step is None or step not in steps or (self.workdir.path / name).exists():
+                continue
+            with self.bucket.explain_errors(), suppress(FileNotFoundError):
+                self.bucket.remove_file(name)
+            record.files.pop(name, None)
+            del bucket_files[name]
+
+    def _rejected_steps(self) -> set[int]:
+        """The steps of damaged checkpoints that were moved out of the way."""
+        names = (path.name.partition("-")[0] for path in self.workdir.rejected.glob("*-*"))
+        return {int(name) for name in names if name.isdecimal()}
+
+    def _why_not_last(self, session_name: str | None) -> str:
+        path = self.workdir.path
+        if not path.exists():
+            return f"its local copy {path} was removed; the same command downloads it and resumes"
+        reason = "was emptied" if session_name is None else "another machine trains in it now"
+        return f"{reason}; files that were not uploaded are in {path}"

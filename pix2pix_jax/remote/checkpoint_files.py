@@ -1,0 +1,51 @@
+"""The files of checkpoints among the files of a run, by their path in the workdir.
+
+A checkpoint is many files, and each is uploaded by itself. Its last file says that it is complete.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePath
+from typing import TypeVar
+
+from pix2pix_jax.runs.workdir import Workdir
+
+CHECKPOINTS = Workdir(Path()).checkpoints.as_posix()  # "checkpoints", as in every workdir
+LAST_FILE = "_CHECKPOINT_METADATA"  # uploaded last and removed first
+
+_CHECKPOINT_FILE = re.compile(rf"{CHECKPOINTS}/(\d+)/(.*)")
+File = TypeVar("File")
+
+
+def checkpoint_step(name: str) -> int | None:
+    """The step of the checkpoint that a file belongs to; None if it belongs to none."""
+    match = _CHECKPOINT_FILE.match(name)
+    return int(match[1]) if match else None
+
+
+def complete_files(files: Mapping[str, File]) -> dict[str, File]:
+    """The files, without those of checkpoints that are half uploaded or half removed."""
+    steps = {
+        match[1]
+        for name in files
+        if (match := _CHECKPOINT_FILE.match(name)) and match[2] == LAST_FILE
+    }
+    return {
+        name: file
+        for name, file in files.items()
+        if not (match := _CHECKPOINT_FILE.match(name)) or match[1] in steps
+    }
+
+
+def upload_order(names: Iterable[str]) -> list[str]:
+    """The order to upload or download files in.
+
+    Checkpoints come last, so that a checkpoint means that all lines of metrics before it are
+    there; and the last file of each checkpoint comes after all files of checkpoints.
+    """
+    return sorted(
+        names,
+        key=lambda name: (
+            name.startswith(f"{CHECKPOINTS}/"), PurePath(name).name == LAST_FILE, name
+        ),
+    )  # fmt: skip

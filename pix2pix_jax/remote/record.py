@@ -1,0 +1,125 @@
+"""A record of what a workdir and its bucket held when both were last equal.
+
+Comparing each side with the record shows which side has changed a file since, whichever process
+was killed and on whichever machine the run went on.
+"""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pix2pix_jax.checkpoints.reader import is_sound
+from pix2pix_jax.remote.checkpoint_files import checkpoint_step
+from pix2pix_jax.runs.workdir import Workdir
+from pix2pix_jax.runtime.bucket import BucketFile, LocalVersion, local_files
+from pix2pix_jax.runtime.files import write_atomically
+
+RECORD_NAME = ".record"  # hidden, so it is never uploaded
+
+
+class EqualVersions(NamedTuple):
+    """The versions of a file on both sides when they were equal."""
+
+    local: LocalVersion
+    bucket: str
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What has changed since the record.
+
+    Attributes:
+      local: files that this machine has changed or added.
+      bucket: files that others have changed in the bucket or added there.
+      removed: files that the bucket had and that were removed there.
+      damaged: files of damaged checkpoints on this machine that the bucket still has intact.
+    """
+
+    local: list[str]
+    bucket: list[str]
+    removed: list[str]
+    damaged: list[str]
+
+
+class SyncRecord:
+    """The record of a workdir: one JSON line per file in `.record`."""
+
+    def __init__(self, workdir: Workdir):
+        """Reads the record; it is empty if the workdir has none."""
+        self._workdir = workdir
+        self._path = workdir.path / RECORD_NAME
+        self.files: dict[str, EqualVersions] = {}
+        for line in self._path.read_text().splitlines() if self._path.exists() else ():
+            with suppress(ValueError):  # a last line that a killed process could not finish
+                name, modified_ns, size, version = json.loads(line)
+                self.files[name] = EqualVersions(LocalVersion(modified_ns, size), version)
+
+    def save(self) -> None:
+        """Writes the whole record."""
+        lines = (_to_line(name, versions) for name, versions in self.files.items())
+        write_atomically(self._path, "".join(lines))
+
+    def add(self, name: str, versions: EqualVersions) -> None:
+        """Records a file, on disk at once, since this process may be killed."""
+        self.files[name] = versions
+        with self._path.open("a") as file:
+            file.write(_to_line(name, versions))
+
+    def local_changes(self) -> list[str]:
+        """The files of the workdir that differ from the record."""
+        return [
+            name
+            for name, version in local_files(self._workdir.path).items()
+            if name not in self.files or self.files[name].local != version
+        ]
+
+    def is_unchanged_in_bucket(self, name: str, bucket_files: Mapping[str, BucketFile]) -> bool:
+        """Whether nobody has written, added or removed a file in the bucket since."""
+        recorded = self.files[name].bucket if name in self.files else None
+        return recorded == (bucket_files[name].version if name in bucket_files else None)
+
+    def removed_from_bucket(self, bucket_files: Mapping[str, BucketFile]) -> list[str]:
+        """The recorded files that the bucket no longer has."""
+        return [name for name in self.files if name not in bucket_files]
+
+    def damaged_files(
+        self, local_changes: list[str], bucket_files: Mapping[str, BucketFile]
+    ) -> list[str]:
+        """Changed files of damaged checkpoints whose intact version is in the bucket."""
+        recorded = {
+            name: step
+            for name in local_changes
+            if name in self.files and (step := checkpoint_step(name)) is not None
+        }
+        damaged_steps = {
+            step for step in set(recorded.values()) if not is_sound(self._workdir.checkpoint(step))
+        }
+        return [
+            name
+            for name, step in recorded.items()
+            if step in damaged_steps and self.is_unchanged_in_bucket(name, bucket_files)
+        ]
+
+    def compare(
+        self, all_files: Mapping[str, BucketFile], complete: Mapping[str, BucketFile]
+    ) -> Changes:
+        """What has changed on both sides since.
+
+        Args:
+          all_files: the files of the bucket.
+          complete: those without half uploaded or half removed checkpoints.
+        """
+        local = self.local_changes()
+        damaged = self.damaged_files(local, complete)
+        return Changes(
+            local=[name for name in local if name not in damaged],
+            bucket=[name for name in complete if not self.is_unchanged_in_bucket(name, complete)],
+            removed=self.removed_from_bucket(all_files),
+            damaged=damaged,
+        )
+
+
+def _to_line(name: str, versions: EqualVersions) -> str:
+    return json.dumps([name, *versions.local, versions.bucket]) + "\n"

@@ -1,0 +1,110 @@
+"""Which machine trains a run in a bucket now, and which trained it last."""
+
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+from pix2pix_jax.runs.workdir import Workdir
+from pix2pix_jax.runtime.bucket import Bucket
+from pix2pix_jax.runtime.files import write_atomically
+from pix2pix_jax.runtime.lease import LEASE_NAME
+from pix2pix_jax.runtime.locks import folder_lock
+
+SESSION_NAME = ".session"  # hidden, so it is not uploaded with the other files
+
+
+class LeaseObject:
+    """The lease of a run in a bucket: which machine trains it now."""
+
+    def __init__(self, bucket: Bucket):
+        self._bucket = bucket
+
+    def __str__(self) -> str:
+        return str(self._bucket)
+
+    def read(self) -> bytes:
+        return self._bucket.read_file(LEASE_NAME)
+
+    def write(self, text: str) -> None:
+        self._bucket.write_file(LEASE_NAME, text.encode())
+
+    def renew(self, text: str) -> None:
+        self.write(text)
+
+    def remove(self) -> None:
+        self._bucket.remove_file(LEASE_NAME)
+
+
+class TrainingSession:
+    """Which machine trained a run last: it alone may have files that the bucket lacks.
+
+    That machine and the bucket hold the same random name; it changes when another machine trains.
+    """
+
+    def __init__(self, bucket: Bucket, workdir: Workdir):
+        self._bucket = bucket
+        self._path = workdir.path / SESSION_NAME
+
+    def bucket_name(self) -> str | None:
+        """The name in the bucket; None if nobody has trained the run there.
+
+        Raises:
+          UsageError: the bucket cannot be reached.
+        """
+        with self._bucket.explain_errors(), suppress(FileNotFoundError):
+            return self._bucket.read_file(SESSION_NAME).decode()
+        return None
+
+    def local_name(self) -> str | None:
+        """The name on this machine; None if this machine did not train the run last."""
+        return self._path.read_text() if self._path.exists() else None
+
+    def is_last(self, bucket_name: str | None) -> bool:
+        """Whether this machine trained last, given the name in the bucket."""
+        return bucket_name is not None and bucket_name == self.local_name()
+
+    def begin(self) -> None:
+        """Makes this machine the one that trained last.
+
+        Raises:
+          UsageError: the bucket cannot be reached.
+        """
+        if self.is_last(self.bucket_name()):
+            return
+        name = uuid4().hex
+        with self._bucket.explain_errors():
+            self._bucket.write_file(SESSION_NAME, name.encode())
+        write_atomically(self._path, name)
+
+    def forget(self) -> None:
+        """Notes that another machine went on with the run."""
+        self._path.unlink(missing_ok=True)
+
+
+class MachineLocks:
+    """Locks between the processes of this machine that use one local copy of a run.
+
+    They are kept in a hidden folder beside the copy, since the copy itself may be moved away.
+    """
+
+    def __init__(self, workdir: Workdir):
+        self.folder: Path = workdir.path.with_name(f".{workdir.path.name}.mirror")
+
+    def sync_lock(self) -> AbstractContextManager[bool]:
+        """Waits until no other process of this machine downloads or uploads files of the run."""
+        return folder_lock(self.folder, wait=True)
+
+    def training_lock(self) -> AbstractContextManager[bool]:
+        """Held by the process that trains; raises BlockingIOError if another one holds it."""
+        return folder_lock(self.folder / "trains", wait=False)
+
+    def is_training(self) -> bool:
+        """Whether a process of this machine trains the run.
+
+        Call it only while holding `sync_lock`: it takes the training lock for a moment.
+        """
+        try:
+            with self.training_lock():
+                return False
+        except BlockingIOError:
+            return True

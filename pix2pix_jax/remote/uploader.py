@@ -1,0 +1,67 @@
+"""Uploads at the end of a command, and in the background while a run is trained."""
+
+import sys
+import threading
+from collections.abc import Callable
+from types import TracebackType
+
+from pix2pix_jax.errors import UsageError
+from pix2pix_jax.runtime.console import print_above_bar
+
+UPLOAD_SECONDS = 10.0  # between two uploads in the background
+
+
+class Uploader:
+    """Uploads new files at the end of the `with` block, also where the block fails.
+
+    Args:
+      push: uploads all new files; raises UsageError or OSError if that fails.
+      in_background: whether to upload every few seconds during the block, too.
+
+    Raises:
+      UsageError, OSError: at the end, if the last upload failed. If the block itself raised, its
+        error is kept and the failed upload is printed.
+    """
+
+    def __init__(self, push: Callable[[], None], in_background: bool):
+        self._push = push
+        self._stopped = threading.Event()
+        self._thread = (
+            threading.Thread(target=self._push_repeatedly, daemon=True) if in_background else None
+        )
+
+    def __enter__(self) -> "Uploader":
+        if self._thread:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._stopped.set()
+            if self._thread:
+                self._thread.join()
+            self._push()
+        except (UsageError, OSError) as push_error:
+            if error is None:
+                raise
+            _print_failure(push_error)
+
+    def _push_repeatedly(self) -> None:
+        has_failed = False
+        while not self._stopped.wait(UPLOAD_SECONDS):
+            try:
+                self._push()
+                has_failed = False
+            except (UsageError, OSError) as error:
+                if not has_failed:  # one line for each time that the bucket is out of reach
+                    _print_failure(error)
+                has_failed = True
+
+
+def _print_failure(error: Exception) -> None:
+    print_above_bar(f"NOT UP TO DATE: {error}", sys.stderr)
