@@ -16,11 +16,12 @@ from typing import Any, NamedTuple
 from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from pix2pix_jax.config.files import override
-from pix2pix_jax.config.schema import Config, Metric, first_error
+from pix2pix_jax.config.metrics import MetricName
+from pix2pix_jax.config.schema import Config, first_error
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.files import local_path
 
-PAPER = TypeAdapter(dict[str, dict[Metric, FiniteFloat]])  # scores by row and metric
+PAPER = TypeAdapter(dict[str, dict[MetricName, FiniteFloat]])  # scores by row and metric
 # A sweep writes files and folders of these names itself.
 RESERVED_ROWS = ("report", "results.json", "results.md")
 VARIANT_NAME = r"\w[\w.+-]{0,99}(/\w[\w.+-]{0,99})?"  # ROW or ROW/REPEAT

@@ -1,35 +1,78 @@
-"""The table of metrics: name, label in tables, and which way is better."""
+"""The table of metrics: everything about a metric but how it is computed.
+
+To add a metric, add a row to METRICS and a function to `evaluation/metrics.py`.
+"""
 
 import math
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
+
+SSIM_WINDOW = 11  # sides in pixels of the windows of an SSIM
 
 
-class MetricInfo(NamedTuple):
-    """What there is to know of one beside how it is computed."""
+class Metric(NamedTuple):
+    """A metric of output images against target images.
 
-    label: str  # in tables and charts
+    Attributes:
+      label: its name in tables and charts.
+      higher_is_better: False for an error or a distance.
+      unit: the unit or range of its values, for the axis of a chart.
+      in_fcn_score: True if it needs the classes of the pixels of an output (section 4.1).
+      lab_range: the centres of the first and last bin, for the intersection of two histograms in
+        Lab (figure 7); None for all other metrics. Bins are one unit of Lab wide and no edge of a
+        bin is at 0, where all greys lie.
+      infinite_if_equal: True if the metric of two equal images is infinite.
+      min_side: the smallest side in pixels of an image that the metric can measure.
+    """
+
+    label: str
     higher_is_better: bool = True
+    unit: str = "0 to 1"
+    in_fcn_score: bool = False
+    lab_range: tuple[int, int] | None = None
+    infinite_if_equal: bool = False
+    min_side: int = 1
 
 
-METRICS = {  # in the order of tables
-    "per_pixel_accuracy": MetricInfo("per-pixel accuracy"),
-    "per_class_accuracy": MetricInfo("per-class accuracy"),
-    "class_iou": MetricInfo("class IOU"),
-    "l1": MetricInfo("L1", higher_is_better=False),
-    "psnr": MetricInfo("PSNR (dB)"),
-    "ssim": MetricInfo("SSIM"),
-    "lab_l": MetricInfo("L histogram"),
-    "lab_a": MetricInfo("a histogram"),
-    "lab_b": MetricInfo("b histogram"),
+METRICS = {  # in the order of all tables
+    "per_pixel_accuracy": Metric("per-pixel accuracy", in_fcn_score=True),
+    "per_class_accuracy": Metric("per-class accuracy", in_fcn_score=True),
+    "class_iou": Metric("class IOU", in_fcn_score=True),
+    "l1": Metric("L1", higher_is_better=False, unit="mean |difference|, 0 to 2"),
+    "psnr": Metric("PSNR (dB)", unit="dB", infinite_if_equal=True),
+    "ssim": Metric("SSIM", min_side=SSIM_WINDOW),
+    "lab_l": Metric("L histogram", lab_range=(0, 100)),
+    "lab_a": Metric("a histogram", lab_range=(-110, 110)),
+    "lab_b": Metric("b histogram", lab_range=(-110, 110)),
 }
-FCN_SCORE = ("per_pixel_accuracy", "per_class_accuracy", "class_iou")
-# Middles of the first and last bin of the histograms. Bins are one unit of Lab wide, and none has
-# an edge at 0, where all greys lie.
-LAB_RANGES = {"lab_l": (0, 100), "lab_a": (-110, 110), "lab_b": (-110, 110)}
+FCN_SCORE = tuple(name for name, metric in METRICS.items() if metric.in_fcn_score)
+LAB_RANGES = {name: metric.lab_range for name, metric in METRICS.items() if metric.lab_range}
+
+
+def _check_name(name: Any) -> str:
+    if not isinstance(name, str) or name not in METRICS:
+        *names, last = [repr(known) for known in METRICS]
+        expected = f"{', '.join(names)} or {last}"
+        raise PydanticCustomError("metric", "Input should be {expected}", {"expected": expected})
+    return name
+
+
+# A key of METRICS. Pydantic refuses every other value in one line that lists all names.
+MetricName = Annotated[str, BeforeValidator(_check_name)]
 
 
 def goodness(metric: str, scores: dict[str, float]) -> float:
-    """Larger is better, whatever the metric; one that was not measured is the worst there is."""
+    """A number that is larger for better scores, whichever way the metric counts.
+
+    Args:
+      metric: a key of METRICS.
+      scores: values by metric.
+
+    Returns:
+      The value, negated if lower is better; minus infinity if the metric was not measured.
+    """
     if metric not in scores:
         return -math.inf
     return scores[metric] if METRICS[metric].higher_is_better else -scores[metric]

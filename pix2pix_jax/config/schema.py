@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
+from pix2pix_jax.config.metrics import MetricName
 from pix2pix_jax.errors import UsageError
 
 
@@ -39,10 +40,6 @@ Side = Annotated[int, Field(gt=0, le=2**16)]
 Size = Annotated[tuple[Side, Side], BeforeValidator(_parse_size)]
 Pairs = Annotated[tuple[Count, Count, Count], BeforeValidator(_parse_numbers)]
 Channels = Annotated[int, Field(gt=0, le=64)]  # of image files 1, 3 or 4; of arrays any
-Metric = Literal[
-    "l1", "psnr", "ssim", "lab_l", "lab_a", "lab_b",
-    "per_pixel_accuracy", "per_class_accuracy", "class_iou",
-]  # fmt: skip
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=True)
 
 
@@ -175,9 +172,9 @@ class Train:
     sample_every: Count = 1_000
     # Metrics of the whole validation split; evaluated steps are saved, too. 0: never.
     evaluate_every: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    # The checkpoint that is best by it is kept beside the newest. The last three are the
-    # FCN-score, for which a segmenter is trained first, where the dataset has none yet.
-    best_metric: Metric = "l1"
+    # The checkpoint with the best value of this metric is kept beside the newest ones. For a metric
+    # of the FCN-score, a segmenter is trained first if the dataset has none yet.
+    best_metric: MetricName = "l1"
     samples: Count = 4  # rows of the sample grid: the first pairs of the validation split
     keep: Count = 3  # newest checkpoints kept
     # Saves that may fail in a row, say on a full disk, until the run stops.

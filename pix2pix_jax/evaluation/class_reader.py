@@ -1,7 +1,12 @@
-"""Who reads the classes out of outputs for the FCN-score, and whether anybody can."""
+"""Reads the classes of the pixels of targets and outputs, for the FCN-score (section 4.1).
 
-from typing import NamedTuple
+Photos are read by a segmenter. Label maps (tables 5 and 6 of the paper) are read by their colours.
+"""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
 from tensorflow_datasets.core import DatasetBuilder
 
 from pix2pix_jax.config.schema import Data
@@ -9,46 +14,59 @@ from pix2pix_jax.data.examples import split_record
 from pix2pix_jax.data.image_files import to_uint8
 from pix2pix_jax.data.palettes import PALETTES, Palette, best_palette, nearest_class
 from pix2pix_jax.data.pipeline import open_split
-from pix2pix_jax.evaluation.segmenter import Read, open_segmenter, segmenter_name
+from pix2pix_jax.evaluation.segmenter import open_segmenter, segmenter_name
 from pix2pix_jax.reports.evaluation import NEAREST_COLOUR
 
-ASTRAY = 20  # levels of RGB that label maps are at most from their palette; the public JPEGs are 2
+# The largest distance in RGB, in levels, of label maps from their palette. The JPEGs of the public
+# set are 2 levels away, photos are many tens.
+MAX_PALETTE_DISTANCE = 20
 
 
-class ClassReader(NamedTuple):
-    """What reads the classes of targets."""
+@dataclass(frozen=True)
+class ClassReader:
+    """Reads the class of every pixel of targets or outputs.
 
-    read: Read
-    palette: Palette  # of the label maps
-    name: str  # of just this one: the hash of a segmenter, or BY_COLOUR
+    Attributes:
+      read: images [b, h, w, 3] in [-1, 1] to classes [b, h, w].
+      palette: the palette of the label maps; its order numbers the classes.
+      name: the hash of the segmenter, or NEAREST_COLOUR. Scores of readers with the same name
+        compare.
+    """
+
+    read: Callable[[np.ndarray], np.ndarray]
+    palette: Palette
+    name: str
 
 
 def why_no_classes(data: Data, dataset: DatasetBuilder) -> str:
-    """Why there is no FCN-score for a dataset; empty where there is one."""
+    """Why a dataset has no FCN-score, for an error line; empty if it has one."""
     if data.name not in PALETTES:
         return (
-            f"data.name: {data.name} has no palette of classes, so there is no FCN-score; "
+            f"data.name: {data.name} has no palette of classes, so it has no FCN-score; "
             f"{', '.join(PALETTES)} have one"
         )
     if data.direction == "BtoA" and "train" not in dataset.info.splits:
         return (
-            f"data.source: {data.source} has no train/ that a segmenter could learn to read from, "
-            "so there is no FCN-score"
+            f"data.source: {data.source} has no train/ to train a segmenter on, so it has no "
+            "FCN-score"
         )
     if data.target_channels != 3:
-        return f"data.target_channels: there is an FCN-score of 3, not of {data.target_channels}"
-    _, astray = _palette(data, dataset)
-    if astray > ASTRAY:
         return (
-            f"data.source: what should be label maps in {dataset.data_path} is {astray:.0f} levels "
-            f"from the colours of {data.name}, so there is no FCN-score; A has to be the photo and "
+            f"data.target_channels: the FCN-score needs targets of 3 channels, not of "
+            f"{data.target_channels}"
+        )
+    _, distance = _find_palette(data, dataset)
+    if distance > MAX_PALETTE_DISTANCE:
+        return (
+            f"data.source: the label maps in {dataset.data_path} are {distance:.0f} levels away "
+            f"from the colours of {data.name}, so it has no FCN-score; A has to be the photo and "
             "B the label map, in the colours of pix2pix_jax/data/palettes.py"
         )
     return ""
 
 
-def _palette(data: Data, dataset: DatasetBuilder) -> tuple[Palette, float]:
-    """The palette of a dataset, and how far the first label maps it has are from it."""
+def _find_palette(data: Data, dataset: DatasetBuilder) -> tuple[Palette, float]:
+    """The palette of a dataset, and the distance of its first label maps from the palette."""
     first = next(split for split in ("train", "val", "test") if split in dataset.info.splits)
     records = open_split(dataset, first)
     labels = [split_record(records[index])[1] for index in range(min(8, len(records)))]
@@ -56,34 +74,34 @@ def _palette(data: Data, dataset: DatasetBuilder) -> tuple[Palette, float]:
 
 
 def open_class_reader(data: Data, dataset: DatasetBuilder) -> ClassReader:
-    """What reads targets: of photos the segmenter, which is trained here where there is none yet.
-
-    Label maps (tables 5 and 6 of the paper) are read by their colours.
+    """Opens the reader of a dataset's targets. A segmenter is trained first if there is none yet.
 
     Args:
-      data: of a resolved config, and none that is `why_no_classes`.
+      data: of a resolved config, for which `why_no_classes` is empty.
       dataset: prepared from it.
 
     Raises:
       UsageError: the segmenter is damaged, or cannot be written or trained.
     """
-    palette, _ = _palette(data, dataset)
-    if data.direction == "AtoB":
-        every_class = palette._replace(ignored=())  # an output has to be something
-        return ClassReader(
-            lambda images: nearest_class(to_uint8(images), every_class), palette, NEAREST_COLOUR
-        )
-    read, name = open_segmenter(data, dataset, palette)
-    return ClassReader(read, palette, name)
+    palette, _ = _find_palette(data, dataset)
+    if data.direction == "BtoA":
+        segmenter = open_segmenter(data, dataset, palette)
+        return ClassReader(segmenter.read, palette, segmenter.name)
+    # Every pixel of an output is of some class, so no colour is ignored here.
+    all_scored = palette._replace(ignored=())
+    return ClassReader(
+        lambda images: nearest_class(to_uint8(images), all_scored), palette, NEAREST_COLOUR
+    )
 
 
 def class_reader_name(data: Data, dataset: DatasetBuilder) -> str | None:
-    """The name of what `open_class_reader` opens; None if it is not trained yet, or damaged.
+    """The name of the reader that `open_class_reader` would open.
 
-    None as well where there is no FCN-score.
+    Returns:
+      None if the dataset has no FCN-score, or if the segmenter is damaged or not trained yet.
     """
     if why_no_classes(data, dataset):
         return None
     if data.direction == "AtoB":
         return NEAREST_COLOUR
-    return segmenter_name(data, dataset, _palette(data, dataset)[0])
+    return segmenter_name(data, dataset, _find_palette(data, dataset)[0])

@@ -1,143 +1,162 @@
-"""What a generator is worth on a split: its outputs measured pair by pair, then summed up."""
+"""Measures a generator on a split: pair by pair first, then summarized over the split."""
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 from jax import Array
-from tensorflow_datasets.core import DatasetBuilder
 from tqdm import tqdm
 
-from pix2pix_jax.config.metrics import FCN_SCORE, METRICS
+from pix2pix_jax.config.metrics import METRICS
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.examples import evaluation_example, labelled_example
-from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation import metrics
-from pix2pix_jax.evaluation.class_reader import ClassReader, open_class_reader, why_no_classes
+from pix2pix_jax.evaluation.class_reader import ClassReader
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.random import stream_key
-from pix2pix_jax.models.unet import translate
+from pix2pix_jax.models.unet import UNet, translate
 
-BATCH_SIZE = 8  # on which, but for rounding, no number depends
-Show = Callable[[str, dict[str, np.ndarray]], None]  # name of a pair, its input, output and target
-
-
-class Evaluation(NamedTuple):
-    """What a generator is worth on a split."""
-
-    metrics: dict[str, float]  # those of METRICS that can be measured
-    ground_truth: dict[str, float]  # the FCN-score of the targets themselves
-    pairs: list[dict[str, str | float]]  # name and metrics of every pair
-    histograms: dict[str, dict[str, np.ndarray]]  # pixels by Lab, of outputs and targets
+BATCH_SIZE = 8  # Scores do not depend on the batch size, except by rounding.
+Pictures = dict[str, np.ndarray]  # input, output and target, each [h, w, c] in [-1, 1]
 
 
-def make_evaluator(config: Config, dataset: DatasetBuilder) -> Callable[[dict], dict[str, float]]:
-    """A function of a generator's parameters: its metrics on the whole validation split.
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of a generator on a split.
 
-    The FCN-score is among them where it decides which checkpoint is best (train.best_metric); then
-    its segmenter is trained here, if there is none yet.
-
-    Args:
-      config: resolved.
-      dataset: prepared from it.
-
-    Raises:
-      UsageError: the dataset can have no FCN-score, or its images are too small for an SSIM, and
-        the best checkpoint is to be told by that.
+    Attributes:
+      metrics: values by metric, in the order of METRICS; metrics that cannot be measured are not
+        in it.
+      ground_truth: the FCN-score of the targets themselves; empty if there is no FCN-score.
+      pairs: `name` and the metrics of every pair.
+      histograms: pixels per bin, as histograms["output" or "target"]["lab_l", ...].
     """
-    judge = None
-    if config.train.evaluate_every and config.train.best_metric in FCN_SCORE:
-        unread = why_no_classes(config.data, dataset)
-        if unread:
-            raise UsageError(f"{unread}; choose another --config.train.best_metric")
-        judge = open_class_reader(config.data, dataset)
-    small = min(config.data.image_size) < metrics.SSIM_WINDOW
-    if config.train.evaluate_every and config.train.best_metric == "ssim" and small:
-        raise UsageError(
-            f"train.best_metric: ssim needs sides of at least {metrics.SSIM_WINDOW} pixels; choose "
-            "another --config.train.best_metric"
-        )
-    score = make_scorer(config, open_split(dataset, "val"), judge)
 
-    def evaluate(params: dict) -> dict[str, float]:
-        scores = score(jax.device_get(params)).metrics  # from here on it runs on one device
-        return {name: value for name, value in scores.items() if not np.isnan(value)}
-
-    return evaluate
+    metrics: dict[str, float]
+    ground_truth: dict[str, float]
+    pairs: list[dict[str, Any]]
+    histograms: dict[str, dict[str, np.ndarray]]
 
 
-def make_scorer(
-    config: Config, records: Sequence[dict], judge: ClassReader | None
-) -> Callable[..., Evaluation]:
-    """A function of a generator's parameters, and of a function to show its pictures to.
+class Scorer:
+    """Measures generators of one config on the pairs of one split.
 
-    The noise of a pair is keyed by its place in the split, and every pair is translated on its
-    own, so that no result depends on how the split is cut into batches.
-
-    Args:
-      config: resolved.
-      records: of a split.
-      judge: reads the classes of targets; None: no FCN-score.
-
-    The function raises UsageError where outputs are not finite.
+    The noise of a pair is a function of the seed and of the pair's index in the split, and every
+    pair is translated on its own. So no result depends on how the split is cut into batches.
     """
-    data, size = config.data, min(BATCH_SIZE, len(records))
-    generator, key = make_generator(config), stream_key(config, "evaluation")
-    classes = len(judge.palette.classes) if judge else 0
-    confuse = jax.jit(partial(metrics.confusion_counts, classes=classes))
 
-    @jax.jit
-    def generate(params: dict, images: Array, places: Array) -> Array:
-        keys = jax.vmap(partial(jax.random.fold_in, key))(places)
-        return translate(generator, params, images, keys)
+    def __init__(
+        self, config: Config, records: Sequence[dict], class_reader: ClassReader | None
+    ) -> None:
+        """Prepares the scorer.
 
-    def measured(params: dict, batch: list[dict], first: int) -> tuple[dict, dict]:
-        # The last batch is filled up with its last pair, so that nothing compiles twice.
-        filled = batch + batch[-1:] * (size - len(batch))
-        examples = [evaluation_example(record, data) for record in filled]
+        Args:
+          config: resolved.
+          records: all records of a split.
+          class_reader: reads the classes of targets; None: no FCN-score.
+        """
+        self._data = config.data
+        self._records = records
+        self._class_reader = class_reader
+        self._generator = make_generator(config)
+        self._key = stream_key(config, "evaluation")
+        self._batch_size = min(BATCH_SIZE, len(records))
+
+    def score(
+        self, params: dict, show: Callable[[str, Pictures], None] | None = None
+    ) -> Evaluation:
+        """Scores a generator on the whole split.
+
+        Args:
+          params: of the generator.
+          show: called with the name and the pictures of every pair.
+
+        Raises:
+          UsageError: an output is not finite.
+        """
+        params = jax.device_put(params)
+        names, batches, size = [], [], self._batch_size
+        starts = range(0, len(self._records), size)
+        for start in tqdm(starts, "evaluating", leave=False, disable=not sys.stderr.isatty()):
+            stop = min(start + size, len(self._records))
+            records = [self._records[index] for index in range(start, stop)]
+            pictures, values = self._measure_batch(params, records, start)
+            batches.append(values)
+            names += [record["name"].decode() for record in records]
+            if show:
+                for index in range(len(records)):
+                    show(names[start + index], {k: v[index] for k, v in pictures.items()})
+        return summarize(names, jax.tree.map(lambda *values: np.concatenate(values), *batches))
+
+    def _measure_batch(
+        self, params: dict, records: list[dict], start: int
+    ) -> tuple[dict[str, np.ndarray], dict[str, dict]]:
+        """Pictures and values of the pairs from index `start` of the split on: [b, ...] each."""
+        # The last batch is filled with copies of its last pair, so that nothing compiles twice.
+        filled = records + records[-1:] * (self._batch_size - len(records))
+        examples = [evaluation_example(record, self._data) for record in filled]
         pictures = {name: np.stack([e[name] for e in examples]) for name in ("input", "target")}
-        output = generate(params, pictures["input"], first + np.arange(size))
-        pictures["output"] = np.asarray(output)  # [size, h, w, c]
+        indices = start + np.arange(len(filled))
+        output = generate(self._generator, params, pictures["input"], self._key, indices)
+        pictures["output"] = np.asarray(output)  # [b, h, w, c]
         if not np.isfinite(pictures["output"]).all():
             raise UsageError(
-                "generator: its outputs are not finite numbers at this step; an earlier one may do"
+                "generator: its outputs at this step are not finite; an earlier step may work"
             )
-        values = measure(pictures["output"], pictures["target"])
-        if judge:
-            maps = [labelled_example(record, data, judge.palette)["classes"] for record in filled]
-            values["confusion"] = {
-                name: confuse(np.stack(maps), judge.read(pictures[name]))
-                for name in ("output", "target")
-            }
-        cut = partial(jax.tree.map, lambda value: np.asarray(value)[: len(batch)])
-        return cut(pictures), cut(values)
+        values = measure(pictures["output"], pictures["target"], tuple(metrics.PER_IMAGE))
+        if self._class_reader:
+            values["confusion"] = self._count_classes(self._class_reader, filled, pictures)
+        without_copies = partial(jax.tree.map, lambda value: np.asarray(value)[: len(records)])
+        return without_copies(pictures), without_copies(values)
 
-    def score(params: dict, show: Show | None = None) -> Evaluation:
-        names, found, params = [], [], jax.device_put(params)
-        firsts = range(0, len(records), size)
-        for first in tqdm(firsts, "evaluating", leave=False, disable=not sys.stderr.isatty()):
-            batch = [records[i] for i in range(first, min(first + size, len(records)))]
-            pictures, values = measured(params, batch, first)
-            found.append(values)
-            names += [record["name"].decode() for record in batch]
-            if show:
-                for place in range(len(batch)):
-                    show(names[first + place], {k: v[place] for k, v in pictures.items()})
-        return summarize(names, jax.tree.map(lambda *values: np.concatenate(values), *found))
-
-    return score
+    def _count_classes(
+        self, reader: ClassReader, records: list[dict], pictures: dict[str, np.ndarray]
+    ) -> dict[str, Array]:
+        """Confusion matrices of outputs and of targets: [b, classes, classes] each."""
+        palette = reader.palette
+        truth = np.stack(
+            [labelled_example(record, self._data, palette)["classes"] for record in records]
+        )  # [b, h, w]
+        return {
+            name: confusion_counts(truth, reader.read(pictures[name]), len(palette.classes))
+            for name in ("output", "target")
+        }
 
 
-@jax.jit
-def measure(output: Array, target: Array) -> dict[str, dict]:
-    """All that depends on pixels alone, image by image: scores [b] and counts [b, bins]."""
-    scores = {"l1": metrics.l1(output, target), "psnr": metrics.psnr(output, target)}
-    if min(output.shape[1:3]) >= metrics.SSIM_WINDOW:
-        scores["ssim"] = metrics.ssim(output, target)
+confusion_counts = jax.jit(metrics.confusion_counts, static_argnums=2)
+
+
+@partial(jax.jit, static_argnums=0)
+def generate(generator: UNet, params: dict, images: Array, key: Array, indices: Array) -> Array:
+    """Outputs of a generator, in [-1, 1], with the noise of pairs at these indices of the split."""
+    keys = jax.vmap(partial(jax.random.fold_in, key))(indices)
+    return translate(generator, params, images, keys)
+
+
+@partial(jax.jit, static_argnums=2)
+def measure(output: Array, target: Array, names: tuple[str, ...]) -> dict[str, dict]:
+    """Measures every pair by its pixels alone.
+
+    Args:
+      output: [b, h, w, c] in [-1, 1].
+      target: [b, h, w, c] in [-1, 1].
+      names: keys of `metrics.PER_IMAGE`; a metric that needs larger images is left out.
+
+    Returns:
+      `scores`, [b] for each name, and `histograms` of outputs and targets, [b, bins] for each key
+      of LAB_RANGES.
+    """
+    side = min(output.shape[1:3])
+    scores = {
+        name: metrics.PER_IMAGE[name](output, target)
+        for name in names
+        if side >= METRICS[name].min_side
+    }
     histograms = {
         "output": metrics.lab_histograms(output),
         "target": metrics.lab_histograms(target),
@@ -146,7 +165,12 @@ def measure(output: Array, target: Array) -> dict[str, dict]:
 
 
 def summarize(names: list[str], values: dict[str, dict]) -> Evaluation:
-    """The values of all pairs, [n, ...], as those of the split."""
+    """The evaluation of a split.
+
+    Args:
+      names: of all pairs.
+      values: `scores`, `histograms` and maybe `confusion` of all pairs, [n, ...] each.
+    """
     scores, confusion = values["scores"], values.get("confusion")
     histograms = jax.tree.map(lambda counts: counts.sum(0, dtype=np.int64), values["histograms"])
     total = {name: float(value.mean(dtype=np.float64)) for name, value in scores.items()}

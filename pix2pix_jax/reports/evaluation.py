@@ -1,7 +1,6 @@
 """The page of an evaluation: its numbers, and every pair as input, output and target."""
 
 import html
-import math
 from operator import itemgetter
 from pathlib import Path
 
@@ -73,10 +72,8 @@ def figure(pair: dict, pictures: Path, folder: str) -> str:
     """HTML of a pair: three pictures over its metrics, which are also its data to sort by."""
     name = pair["name"]
     values = {metric: value for metric, value in pair.items() if metric != "name"}
-    missing = {"psnr": "Infinity"}  # the only one that can be infinite
     data = "".join(
-        f' data-{metric}="{missing.get(metric, math.nan) if value is None else value}"'
-        for metric, value in values.items()
+        f' data-{metric}="{sort_value(metric, value)}"' for metric, value in values.items()
     )
     images = "".join(
         picture_html(
@@ -89,6 +86,13 @@ def figure(pair: dict, pictures: Path, folder: str) -> str:
         for metric, value in values.items()
     )
     return f"<figure{data}>{images}<figcaption>{html.escape(name)}: {text}</figcaption></figure>"
+
+
+def sort_value(metric: str, value: float | None) -> str:
+    """A value as a number of JavaScript; None is an infinite PSNR, or could not be measured."""
+    if value is None:
+        return "Infinity" if METRICS[metric].infinite_if_equal else "nan"
+    return str(value)
 
 
 def histograms(sides: dict[str, dict[str, list[int]]]) -> str:

@@ -7,6 +7,8 @@ from urllib.parse import quote
 
 from PIL import Image
 
+from pix2pix_jax.config.metrics import METRICS
+
 TRUTH = "ground truth"
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 80rem; margin: 2rem auto; padding: 0 1rem;
@@ -75,5 +77,5 @@ def picture_html(path: Path, link: str, caption: str) -> str:
 def format_metric(metric: str, value: float | None) -> str:
     """A value as tables have it; None is an infinite PSNR, or what could not be measured."""
     if value is None:
-        return "∞" if metric == "psnr" else "-"
+        return "∞" if METRICS[metric].infinite_if_equal else "-"
     return f"{value:.3f}"

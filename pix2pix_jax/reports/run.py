@@ -73,8 +73,8 @@ def metric_unit(name: str) -> str:
     """What a metric of the log is measured in."""
     measured = name.rpartition("/")[2]
     if measured in METRICS:  # of a whole image, or of all pixels
-        return {"l1": "mean |difference|, 0 to 2", "psnr": "dB"}.get(measured, "0 to 1")
-    units = {"images_per_second": "images / s", "loss/generator_l1": "mean |difference|, 0 to 2"}
+        return METRICS[measured].unit
+    units = {"images_per_second": "images / s", "loss/generator_l1": METRICS["l1"].unit}
     kinds = {"logits": "logit", "gradient": "norm", "loss": "mean over patches"}
     return units.get(name) or kinds[name.partition("/")[0]]
 

@@ -14,7 +14,7 @@ from pix2pix_jax.config.experiments import Sweep
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config, Loss
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.evaluation.evaluate import read_finished_evaluation
+from pix2pix_jax.evaluation.summary import read_finished_evaluation
 from pix2pix_jax.gan.random import step_key
 from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.gan.step import make_train_step

@@ -10,7 +10,7 @@ from pix2pix_jax.config.experiments import Sweep
 from pix2pix_jax.config.metrics import METRICS
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.evaluation.evaluate import Summary, read_finished_evaluation
+from pix2pix_jax.evaluation.summary import Summary, read_finished_evaluation
 from pix2pix_jax.models.topology import TABLES, receptive_field
 from pix2pix_jax.reports.evaluation import fcn_score_note
 from pix2pix_jax.reports.page import TRUTH, format_metric

@@ -11,7 +11,8 @@ from pix2pix_jax.data.builders import prepare
 from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation.class_reader import why_no_classes
-from pix2pix_jax.evaluation.evaluate import evaluate, is_up_to_date
+from pix2pix_jax.evaluation.evaluate import evaluate
+from pix2pix_jax.evaluation.summary import is_up_to_date
 from pix2pix_jax.runs.ownership import WorkdirBusy
 from pix2pix_jax.runs.workdir import SweepFolder, Workdir
 from pix2pix_jax.runtime.console import say

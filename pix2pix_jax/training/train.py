@@ -19,7 +19,7 @@ from pix2pix_jax.data.builders import fingerprint, prepare
 from pix2pix_jax.data.image_files import MODES
 from pix2pix_jax.data.pipeline import open_split, prefetch, training_data
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.evaluation.scorer import make_evaluator
+from pix2pix_jax.evaluation.validation import ValidationScorer
 from pix2pix_jax.gan.parallel import parallel_steps
 from pix2pix_jax.gan.state import TrainState, create_state
 from pix2pix_jax.gan.step import METRIC_ORDER, Batch, Metrics
@@ -68,7 +68,7 @@ def train(config: Config, workdir: Workdir) -> int:
         )
     hosts.check_same_on_all("data.data_dir", fingerprint(dataset))
     with explain_out_of_memory():
-        evaluate = make_evaluator(config, dataset) if hosts.is_first() else _nothing
+        evaluate = ValidationScorer(config, dataset).score if hosts.is_first() else _nothing
     last = config.train.steps
     with (
         claim_workdir(workdir) if hosts.is_first() else nullcontext(),

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from pix2pix_jax.cli.main import run_command
 from pix2pix_jax.config.files import read_config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation import evaluate as evaluate_module
-from pix2pix_jax.evaluation.evaluate import evaluate, read_finished_evaluation
+from pix2pix_jax.evaluation.evaluate import evaluate
 from pix2pix_jax.evaluation.scorer import Evaluation
+from pix2pix_jax.evaluation.summary import read_finished_evaluation
 from pix2pix_jax.runs.workdir import Workdir
 
 WATCHED = ("--config.train.evaluate_every=3", "--config.train.best_metric=ssim")
@@ -67,7 +69,7 @@ def test_evaluate_writes_numbers_and_a_page(watched):
     assert len(list((workdir / "report" / "evaluation_val" / "output").iterdir())) == 2
     assert (workdir / "report" / "evaluation_val.html").exists()
     _, out, _ = run("evaluate", f"--workdir={workdir}", "--no_fcn_score", "--step=9")
-    assert f"{workdir}/evaluation_val.json: of step 12, is replaced" in out
+    assert f"{workdir}/evaluation_val.json: the evaluation of step 12 is replaced" in out
     best = max(s for s in metrics(workdir) if f"step {s};" in watched[1].partition("best by")[2])
     run("evaluate", f"--workdir={workdir}", "--no_fcn_score", "--step=best")
     assert json.loads((workdir / "evaluation_val.json").read_text())["step"] == best
@@ -98,7 +100,7 @@ def test_evaluate_refuses_what_is_not_there(tiny, watched, tmp_path, monkeypatch
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", ["make_scorer", "render_page"])
+@pytest.mark.parametrize("place", ["Scorer", "render_page"])
 def test_an_evaluation_that_fails_costs_nothing(watched, monkeypatch, place):
     """The numbers, the page and the pictures of the last one stay as they were."""
     workdir, _ = watched
@@ -109,7 +111,7 @@ def test_an_evaluation_that_fails_costs_nothing(watched, monkeypatch, place):
         return {path: path.read_bytes() for path in left if path.is_file()}
 
     before = files()
-    failing = {"make_scorer": lambda *arguments: astray, "render_page": astray}
+    failing = {"Scorer": lambda *arguments: SimpleNamespace(score=astray), "render_page": astray}
     monkeypatch.setattr(evaluate_module, place, failing[place])
     assert "gone astray" in refusal(
         evaluate, read_config(workdir / "config.json"), Workdir(workdir), "val", 9, False
@@ -121,7 +123,7 @@ def test_an_evaluation_that_fails_costs_nothing(watched, monkeypatch, place):
 def test_an_evaluation_stopped_in_its_swap_is_made_anew(watched, monkeypatch, place):
     """Before each of its renames: numbers never stand beside a page or pictures of another step."""
     workdir, _ = watched
-    monkeypatch.setattr(evaluate_module, "make_scorer", lambda *_: scored)
+    monkeypatch.setattr(evaluate_module, "Scorer", lambda *_: SimpleNamespace(score=scored))
     config = read_config(workdir / "config.json")
     assert evaluate(config, Workdir(workdir), "val", 12, False) == 0
     renamed, rename = [], Path.rename
@@ -186,12 +188,15 @@ def test_pairs_that_were_trained_on_are_not_measured_by_mistake(tiny, tmp_path):
     copy = shutil.copytree(tmp_path / "pairs", tmp_path / "copy" / "test")
     folder_of(tmp_path, {f"more{place}.png": jpeg(64, 50 + place) for place in range(6)})
     score = ("evaluate", f"--workdir={workdir}", "--no_fcn_score")
-    refused(f"data.source: {tmp_path / 'pairs'} holds other pairs than", *score)
+    refused(f"data.source: {tmp_path / 'pairs'} does not hold the pairs", *score)
     assert not (workdir / "evaluation_val.json").exists()
     others = f"--config.data.source={copy.parent}"
     for replaced in (False, True):
         status, out, _ = run(*score, others, "--split=test")
-        assert (status, "evaluation_test.json: of step 1, is replaced" in out) == (0, replaced)
+        assert (status, "evaluation_test.json: the evaluation of step 1 is replaced" in out) == (
+            0,
+            replaced,
+        )
         Image.open(copy / "0.png").save(copy / "another.png")
     assert json.loads((workdir / "evaluation_test.json").read_text())["images"] == 7
     refused("no val in", *score, others)

@@ -1,16 +1,18 @@
 """Metrics against scikit-image, and against counts done by hand."""
 
 from itertools import product
-from typing import get_args
 
 import jax
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from skimage import color
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from pix2pix_jax.config.metrics import LAB_RANGES, METRICS
-from pix2pix_jax.config.schema import Metric
+from pix2pix_jax.config import Config
+from pix2pix_jax.config.files import override
+from pix2pix_jax.config.metrics import FCN_SCORE, LAB_RANGES, METRICS
+from pix2pix_jax.config.schema import Train, first_error
 from pix2pix_jax.evaluation import metrics
 from pix2pix_jax.evaluation.metrics import (
     confusion_counts,
@@ -150,5 +152,22 @@ def test_fcn_score_of_the_truth_is_one_and_of_nothing_is_not_a_number():
     assert all(np.isnan(value) for value in fcn_score(np.zeros((3, 3))).values())
 
 
-def test_every_metric_that_can_be_the_best_is_known():
-    assert set(get_args(Metric)) == set(METRICS)
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_of_the_table_can_decide_which_checkpoint_is_best(name):
+    assert override(Config(), {"train.best_metric": name}).train.best_metric == name
+
+
+@pytest.mark.parametrize("value", ["fid", 3, None, ["l1"]])
+def test_a_wrong_best_metric_is_refused_with_all_names(value):
+    names = ", ".join(map(repr, METRICS)).replace(", 'lab_b'", " or 'lab_b'")
+    with pytest.raises(ValidationError) as error:
+        Train(best_metric=value)
+    assert first_error(error.value) == f"best_metric: input should be {names}, not {value!r}"
+
+
+def test_the_sets_of_metrics_are_those_of_the_table():
+    assert FCN_SCORE == ("per_pixel_accuracy", "per_class_accuracy", "class_iou")
+    assert LAB_RANGES == {"lab_l": (0, 100), "lab_a": (-110, 110), "lab_b": (-110, 110)}
+    assert [name for name in METRICS if not METRICS[name].higher_is_better] == ["l1"]
+    computed = {*metrics.PER_IMAGE, *LAB_RANGES, *fcn_score(np.eye(2))}
+    assert computed == set(METRICS)

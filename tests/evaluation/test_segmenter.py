@@ -1,4 +1,4 @@
-"""The judge of the FCN-score, and the scores it gives to outputs that are known."""
+"""The class reader of the FCN-score, and the scores of known outputs."""
 
 import io
 from dataclasses import replace
@@ -25,7 +25,7 @@ from pix2pix_jax.evaluation.class_reader import (
     why_no_classes,
 )
 from pix2pix_jax.evaluation.metrics import confusion_counts, fcn_score
-from pix2pix_jax.evaluation.scorer import make_scorer
+from pix2pix_jax.evaluation.scorer import Scorer
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.gan.state import create_state
@@ -60,7 +60,7 @@ def recipe():
 
 
 @pytest.fixture(scope="module")
-def judge(data, dataset, recipe):
+def class_reader(data, dataset, recipe):
     return open_class_reader(data, dataset)
 
 
@@ -70,19 +70,19 @@ def records(dataset):
 
 
 @pytest.fixture
-def scored(small, data, records, judge, monkeypatch):
+def scored(small, data, records, class_reader, monkeypatch):
     """Evaluation of outputs that are given, in place of what a generator makes of the inputs."""
     config = replace(small, data=data)
 
-    def score(outputs, judge=judge):
+    def score(outputs, class_reader=class_reader):
         numbers = {record["name"]: place for place, record in enumerate(records)}
 
         def example(record, data):
             return evaluation_example(record, data) | {"input": outputs[numbers[record["name"]]]}
 
         monkeypatch.setattr(scoring, "evaluation_example", example)
-        monkeypatch.setattr(scoring, "translate", lambda generator, params, images, keys: images)
-        return make_scorer(config, records, judge)({})
+        monkeypatch.setattr(scoring, "generate", lambda generator, params, images, *_: images)
+        return Scorer(config, records, class_reader).score({})
 
     return score
 
@@ -164,7 +164,7 @@ def test_every_pair_is_translated_on_its_own_with_its_own_noise(small, data, rec
     for size in (8, 2):
         monkeypatch.setattr(scoring, "BATCH_SIZE", size)
         shown[size] = {}
-        make_scorer(config, records, None)(params, shown[size].__setitem__)
+        Scorer(config, records, None).score(params, shown[size].__setitem__)
     key = stream_key(config, "evaluation")
     for place in (0, 1, 7, 8):
         record = records[place]
@@ -183,22 +183,22 @@ def test_outputs_that_are_no_numbers_are_refused(scored, targets):
     assert "not finite" in refusal(scored, [np.full_like(target, np.nan) for target in targets])
 
 
-def test_without_a_judge_there_is_no_fcn_score(scored, targets):
+def test_without_a_class_reader_there_is_no_fcn_score(scored, targets):
     result = scored(targets, None)
     assert result.ground_truth == {}
     assert list(result.metrics) == ["l1", "psnr", "ssim", "lab_l", "lab_a", "lab_b"]
 
 
-def test_a_segmenter_is_trained_once(data, dataset, judge, monkeypatch):
-    monkeypatch.setattr(segmenter, "_train", None)
+def test_a_segmenter_is_trained_once(data, dataset, class_reader, monkeypatch):
+    monkeypatch.setattr(segmenter, "train_segmenter", None)
     again = open_class_reader(data, dataset)
-    assert again.name == judge.name
+    assert again.name == class_reader.name
     image = evaluation_example(open_split(dataset, "val")[0], data)["target"][None]
-    np.testing.assert_array_equal(again.read(image), judge.read(image))
+    np.testing.assert_array_equal(again.read(image), class_reader.read(image))
 
 
-def test_a_damaged_segmenter_is_named(data, dataset, judge):
-    path = segmenter._path(data, dataset, CMP)
+def test_a_damaged_segmenter_is_named(data, dataset, class_reader):
+    path = segmenter.segmenter_path(data, dataset, CMP)
     content = path.read_bytes()
     flipped = content[:-100] + bytes([content[-100] ^ 1]) + content[-99:]
     try:
@@ -278,9 +278,9 @@ def test_an_output_in_a_colour_that_does_not_count_counts_as_some_class(data, da
     assert confusion_counts(truth, black, 19).sum() == 64
 
 
-def test_a_judge_is_named_once_it_is_there(data, dataset, judge, monkeypatch):
+def test_a_class_reader_is_named_once_it_is_there(data, dataset, class_reader, monkeypatch):
     assert class_reader_name(replace(data, direction="AtoB"), dataset) == "nearest colour"
-    assert class_reader_name(data, dataset) == judge.name
+    assert class_reader_name(data, dataset) == class_reader.name
     monkeypatch.setattr(segmenter, "STEPS", {"synthetic_facades": STEPS + 1})
     assert class_reader_name(data, dataset) is None
 
@@ -310,13 +310,13 @@ def test_pairs_without_any_to_learn_from_have_no_segmenter(data, tmp_path):
 
 def test_a_segmenter_gone_astray_is_not_kept(tmp_path):
     path = tmp_path / "segmenter.safetensors"
-    assert "gone astray" in refusal(segmenter._write, path, {"a": np.array([np.nan])}, {})
+    assert "diverged" in refusal(segmenter.write_segmenter, path, {"a": np.array([np.nan])}, {})
     assert not path.exists()
 
 
-def test_a_result_does_not_depend_on_its_neighbours(targets, judge):
-    alone = np.stack([judge.read(target[None])[0] for target in targets])
-    np.testing.assert_array_equal(judge.read(np.stack(targets)), alone)
+def test_a_result_does_not_depend_on_its_neighbours(targets, class_reader):
+    alone = np.stack([class_reader.read(target[None])[0] for target in targets])
+    np.testing.assert_array_equal(class_reader.read(np.stack(targets)), alone)
 
 
 def test_classes_are_jittered_with_their_photo(records, data):

@@ -16,7 +16,7 @@ from pix2pix_jax.cli.main import run_command
 from pix2pix_jax.config.files import write_config
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.evaluation import evaluate as evaluate_module
+from pix2pix_jax.evaluation import summary as summary_module
 from pix2pix_jax.runs.ownership import WorkdirBusy
 from pix2pix_jax.runs.workdir import SweepFolder
 from pix2pix_jax.sweeps import sweep as sweep_module
@@ -59,9 +59,9 @@ def calls(monkeypatch):
         "why_no_classes": lambda data, dataset: "" if data.name != "folder" else "no palette",
     }.items():
         monkeypatch.setattr(sweep_module, name, stub)
-    monkeypatch.setattr(evaluate_module, "pairs_fingerprint", lambda dataset, split: seen["pairs"])
+    monkeypatch.setattr(summary_module, "pairs_fingerprint", lambda dataset, split: seen["pairs"])
     monkeypatch.setattr(
-        evaluate_module,
+        summary_module,
         "class_reader_name",
         lambda data, dataset: seen["judge"] if data.name != "folder" else None,
     )

@@ -1,0 +1,143 @@
+"""The content of evaluation_<split>.json, and whether it is finished and up to date."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+from tensorflow_datasets.core import DatasetBuilder
+from typing_extensions import TypedDict
+
+from pix2pix_jax.config.metrics import MetricName
+from pix2pix_jax.config.resume import identity
+from pix2pix_jax.config.schema import Config
+from pix2pix_jax.data.builders import fingerprint
+from pix2pix_jax.evaluation.class_reader import ClassReader, class_reader_name
+from pix2pix_jax.evaluation.scorer import Evaluation
+from pix2pix_jax.runs.workdir import Workdir
+
+Scores = dict[MetricName, float | None]  # None: the value is infinite or NaN, unknown to JSON
+Histograms = dict[Literal["lab_l", "lab_a", "lab_b"], list[int]]
+
+
+class HistogramSides(TypedDict):
+    """Pixels per bin of all outputs and of all targets."""
+
+    output: Histograms
+    target: Histograms
+
+
+class Summary(TypedDict):
+    """The content of evaluation_<split>.json."""
+
+    split: str
+    step: int
+    seed: int
+    images: int
+    config_sha256: str
+    data: str  # the fingerprint of the pairs
+    segmenter: str | None  # the name of the class reader; None: no FCN-score
+    metrics: Scores
+    ground_truth: Scores
+    pairs: list[dict[Literal["name"] | MetricName, str | float | None]]
+    lab_histograms: HistogramSides
+
+
+def make_summary(
+    config: Config,
+    dataset: DatasetBuilder,
+    split: str,
+    step: int,
+    reader: ClassReader | None,
+    result: Evaluation,
+) -> Summary:
+    """The summary of an evaluation.
+
+    Args:
+      config: resolved.
+      dataset: prepared from it.
+      split: that was evaluated.
+      step: of the checkpoint.
+      reader: that read the classes; None: no FCN-score.
+      result: the scores.
+    """
+    return {
+        "split": split,
+        "step": step,
+        "seed": config.seed,
+        "images": len(result.pairs),
+        "config_sha256": identity(config),
+        "data": pairs_fingerprint(dataset, split),
+        "segmenter": reader and reader.name,
+        "metrics": _without_nonfinite(result.metrics),
+        "ground_truth": _without_nonfinite(result.ground_truth),
+        "pairs": [_without_nonfinite(pair) for pair in result.pairs],
+        "lab_histograms": jax.tree.map(np.ndarray.tolist, result.histograms),
+    }
+
+
+def _without_nonfinite(values: dict[str, Any]) -> dict[str, Any]:
+    """Replaces infinity (the PSNR of equal images) and NaN by None: JSON has neither."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in values.items()
+    }
+
+
+def pairs_fingerprint(dataset: DatasetBuilder, split: str) -> str:
+    """The fingerprint of the evaluated pairs and of those that the segmenter was trained on."""
+    return fingerprint(dataset, ("train", split))
+
+
+def to_json(summary: Summary) -> str:
+    """JSON with one line for each key, so that people can read it."""
+    lines = (f" {json.dumps(name)}: {json.dumps(value)}" for name, value in summary.items())
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def read_evaluation(path: Path) -> Summary | None:
+    """Reads what `evaluate` wrote; None if there is no such file or it holds something else."""
+    try:
+        return TypeAdapter(Summary).validate_json(path.read_bytes(), strict=True)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValidationError):
+        return None
+
+
+def read_finished_evaluation(config: Config, workdir: Workdir, split: str) -> Summary | None:
+    """Reads the evaluation of the last step of a run.
+
+    Args:
+      config: resolved.
+      workdir: of the run.
+      split: that was evaluated.
+
+    Returns:
+      None if there is no complete evaluation, or it is of another step or another config.
+    """
+    summary = read_evaluation(workdir.evaluation_file(split))
+    page, pictures = workdir.evaluation_page(split), workdir.evaluation_pictures(split)
+    if not summary or not page.exists() or not pictures.exists():
+        return None
+    expected = (config.train.steps, identity(config))
+    return summary if (summary["step"], summary["config_sha256"]) == expected else None
+
+
+def is_up_to_date(
+    config: Config, dataset: DatasetBuilder, workdir: Workdir, split: str, fcn_score: bool
+) -> bool:
+    """Whether the evaluation of a run is finished and of the pairs that the dataset holds now.
+
+    Args:
+      config: resolved.
+      dataset: prepared from it.
+      workdir: of the run.
+      split: that was evaluated.
+      fcn_score: True: the evaluation must also have an FCN-score by today's class reader.
+    """
+    summary = read_finished_evaluation(config, workdir, split)
+    if summary is None or summary["data"] != pairs_fingerprint(dataset, split):
+        return False
+    return not fcn_score or summary["segmenter"] == class_reader_name(config.data, dataset)

@@ -1,0 +1,56 @@
+"""Measures a generator on the validation split while it is trained."""
+
+import jax
+import numpy as np
+from tensorflow_datasets.core import DatasetBuilder
+
+from pix2pix_jax.config.metrics import METRICS
+from pix2pix_jax.config.schema import Config
+from pix2pix_jax.data.pipeline import open_split
+from pix2pix_jax.errors import UsageError
+from pix2pix_jax.evaluation.class_reader import ClassReader, open_class_reader, why_no_classes
+from pix2pix_jax.evaluation.scorer import Scorer
+
+
+class ValidationScorer:
+    """Measures generators of one config on the whole validation split.
+
+    The FCN-score is measured only if it decides which checkpoint is best (train.best_metric).
+    """
+
+    def __init__(self, config: Config, dataset: DatasetBuilder) -> None:
+        """Prepares the scorer, and trains the segmenter of the FCN-score if there is none yet.
+
+        Args:
+          config: resolved.
+          dataset: prepared from it.
+
+        Raises:
+          UsageError: train.best_metric cannot be measured on this dataset.
+        """
+        reader = _open_reader_for_best_metric(config, dataset)
+        self._scorer = Scorer(config, open_split(dataset, "val"), reader)
+
+    def score(self, params: dict) -> dict[str, float]:
+        """Values by metric of a generator with these parameters, without those that are NaN."""
+        # The parameters may be on many devices; the scorer uses one.
+        scores = self._scorer.score(jax.device_get(params)).metrics
+        return {name: value for name, value in scores.items() if not np.isnan(value)}
+
+
+def _open_reader_for_best_metric(config: Config, dataset: DatasetBuilder) -> ClassReader | None:
+    """Checks that train.best_metric can be measured; None if it does not need classes."""
+    if not config.train.evaluate_every:
+        return None
+    name, metric = config.train.best_metric, METRICS[config.train.best_metric]
+    if min(config.data.image_size) < metric.min_side:
+        raise UsageError(
+            f"train.best_metric: {name} needs sides of at least {metric.min_side} pixels; choose "
+            "another --config.train.best_metric"
+        )
+    if not metric.in_fcn_score:
+        return None
+    reason = why_no_classes(config.data, dataset)
+    if reason:
+        raise UsageError(f"{reason}; choose another --config.train.best_metric")
+    return open_class_reader(config.data, dataset)
