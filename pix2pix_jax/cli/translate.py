@@ -46,14 +46,15 @@ def run(options: argparse.Namespace, fields: Fields) -> int:
     from pix2pix_jax.runtime.backend import start_backend
 
     start_backend()
-    from pix2pix_jax.inference.translate import TranslateOptions, translate_files
+    from pix2pix_jax.inference.options import TranslateOptions
+    from pix2pix_jax.inference.translate import translate_files
 
-    how = TranslateOptions(
+    translate_options = TranslateOptions(
         step=options.step,
         seed=options.seed,
         samples=options.samples,
         tile=options.tile,
         resize=options.resize,
-        noisy=not options.no_dropout,
+        use_dropout=not options.no_dropout,
     )
-    return translate_files(config, workdir, options.input, options.output, how)
+    return translate_files(config, workdir, options.input, options.output, translate_options)

@@ -1,61 +1,100 @@
-"""What is to be translated, and where it goes."""
+"""Finds the images to translate, reads them, and names their translations."""
 
 import glob
-import json
-import os
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import NamedTuple
 
-from pix2pix_jax.data.sources import SUFFIXES, walk
+from pix2pix_jax.data.arrays import Pixels, read_pixels
+from pix2pix_jax.data.sources import SUFFIXES, check_name, walk
 from pix2pix_jax.errors import UsageError
+from pix2pix_jax.inference.outputs import OutputFolder, is_inside, possible_names, read_record
 from pix2pix_jax.reports.translation import PAGE
 from pix2pix_jax.runtime.console import plural, say
 from pix2pix_jax.runtime.files import is_address, local_path
 
-WRITTEN = ".translated.jsonl"  # in the output folder: the names of what is from here
 READABLE = SUFFIXES | {".npy"}
 
 
-class Job(NamedTuple):
-    """A file to translate."""
+@dataclass(frozen=True)
+class InputFile:
+    """An image file to translate.
+
+    Attributes:
+      path: of the file.
+      name: of its translations, below the output folder and without suffix.
+    """
 
     path: Path
-    name: str  # of what comes out, below the output folder and without its suffix
+    name: str
 
 
-def find_jobs(source: str, output: Path, samples: int = 1) -> list[Job]:
-    """What is to be translated, in order.
+@dataclass(frozen=True)
+class LoadedImage:
+    """An image file and its content."""
+
+    file: InputFile
+    pixels: Pixels
+
+
+@dataclass(frozen=True)
+class UnreadableImage:
+    """An image file that cannot be read, and the error line that says why."""
+
+    file: InputFile
+    reason: str
+
+
+def find_inputs(source: str, output: Path, samples: int = 1) -> list[InputFile]:
+    """Finds the images to translate and names their translations.
+
+    Args:
+      source: a file, a folder, or a pattern of the shell.
+      output: the folder to write to; it may be new.
+      samples: number of translations of each image.
+
+    Returns:
+      The files, sorted.
 
     Raises:
-      UsageError: there is nothing, or outputs would take the place of what is not theirs.
+      UsageError: there are no images, or a translation would replace an image or a file that
+        translate did not write.
     """
-    root, files = list_inputs(source)
+    root, paths = list_images(source)
     if output.is_file() or output.suffix.lower() in READABLE:
-        kind = "is" if output.is_file() else "is called like"
-        raise UsageError(f"--output: {output} {kind} a file; give a folder, which may be new")
-    if any(_is_in(path, output) for path in files):
+        problem = "is a file" if output.is_file() else "has the name of an image file"
+        raise UsageError(f"--output: {output} {problem}; give a folder, which may be new")
+    if any(is_inside(path, output) for path in paths):
         raise UsageError(f"--output: {output} holds images to translate; give a folder of its own")
-    if not files:
+    if not paths:
         raise UsageError(f"--input: {source} holds no images ({', '.join(sorted(READABLE))})")
-    names = [path.relative_to(root) for path in files]
-    stems = Counter(name.with_suffix("") for name in names)
-    jobs = [  # of one stem, each keeps what tells it apart
-        Job(path, str(name.with_suffix("") if stems[name.with_suffix("")] == 1 else name))
-        for path, name in zip(files, names, strict=True)
-    ]
-    check_outputs(output, [*(name for job in jobs for name in output_names(job, samples)), PAGE])
-    return jobs
+    files = _name_translations(root, paths)
+    names = [name for file in files for name in possible_names(file.name, samples)]
+    OutputFolder(output).check_names([*names, PAGE])
+    return files
 
 
-def list_inputs(source: str) -> tuple[Path, list[Path]]:
-    """A folder, and the files in it that are to be translated, in order.
+def _name_translations(root: Path, paths: list[Path]) -> list[InputFile]:
+    """Names translations by the stems of the images; a.png and a.jpg keep their suffixes."""
+    relative = [path.relative_to(root) for path in paths]
+    counts = Counter(path.with_suffix("") for path in relative)
+    files = []
+    for path, short in zip(paths, relative, strict=True):
+        stem = short.with_suffix("")
+        files.append(InputFile(path, str(stem if counts[stem] == 1 else short)))
+    return files
+
+
+def list_images(source: str) -> tuple[Path, list[Path]]:
+    """Lists the images that a file, a folder or a pattern of the shell names.
+
+    Returns:
+      The folder that the search starts in, and the images below it, sorted. Translations of an
+      earlier run are left out unless `source` is their own folder.
 
     Raises:
-      UsageError: there is no such thing.
+      UsageError: `source` does not exist.
     """
     if is_address(source):
         raise UsageError(f"--input: {source} is an address; give a path")
@@ -65,116 +104,80 @@ def list_inputs(source: str) -> tuple[Path, list[Path]]:
     if not root.is_dir():
         magic = [glob.has_magic(part) for part in root.parts]
         if not any(magic):
-            raise UsageError(f"--input: {source} does not exist; mend the path")
-        place = magic.index(True)
-        root, pattern = Path(*root.parts[:place]), root.parts[place:]
-    found = walk(root, lambda folder: _leads(folder.relative_to(root).parts, pattern), True)
-    files = [
+            raise UsageError(f"--input: {source} does not exist; correct the path")
+        first = magic.index(True)
+        root, pattern = Path(*root.parts[:first]), root.parts[first:]
+
+    def enter(folder: Path) -> bool:
+        return _may_hold_match(folder.relative_to(root).parts, pattern)
+
+    paths = [
         path
-        for path in found
-        if path.suffix.lower() in READABLE and _matches(path.relative_to(root).parts, pattern)
+        for path in walk(root, enter, broken_links=True)
+        if path.suffix.lower() in READABLE and _path_matches(path.relative_to(root).parts, pattern)
     ]
-    # Of what lies below: whoever gives such a folder itself means what is in it.
-    folders = {folder for path in files for folder in path.relative_to(root).parents}
-    folders = {root / folder for folder in folders if folder.parts}
-    old = {folder / name for folder in folders for name in recorded_outputs(folder)}.intersection(
-        files
-    )
-    if old:
+    translations = _translations_below(root, paths)
+    if translations:
         say(
-            f"{source}: passed over {plural(len(old), 'file')} that came out of translate; "
-            "give their folder itself to translate them"
+            f"{source}: skipped {plural(len(translations), 'file')} that translate wrote; give "
+            "their folder itself to translate them"
         )
-    return root, [path for path in files if path not in old]
+    return root, [path for path in paths if path not in translations]
 
 
-def _matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
-    """Whether the parts of a path are those of a pattern, where ** is any that are not hidden."""
+def _translations_below(root: Path, paths: list[Path]) -> set[Path]:
+    """The paths that translate wrote to folders below `root`, but not to `root` itself."""
+    folders = {folder for path in paths for folder in path.relative_to(root).parents}
+    below = {root / folder for folder in folders if folder.parts}
+    written = {folder / name for folder in below for name in read_record(folder)}
+    return written.intersection(paths)
+
+
+def _path_matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
+    """Whether a path matches a pattern; ** stands for any number of folders that are not hidden."""
     if not pattern or not parts:
         return not parts and all(part == "**" for part in pattern)
     if pattern[0] == "**":
-        if _matches(parts, pattern[1:]):
+        if _path_matches(parts, pattern[1:]):
             return True
-        return not parts[0].startswith(".") and _matches(parts[1:], pattern)
-    return _is_like(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
+        return not parts[0].startswith(".") and _path_matches(parts[1:], pattern)
+    return _part_matches(parts[0], pattern[0]) and _path_matches(parts[1:], pattern[1:])
 
 
-def _leads(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
-    """Whether a folder may hold what a pattern matches."""
+def _may_hold_match(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
+    """Whether a folder may hold a file that matches a pattern."""
     if not parts:
         return True
     if pattern[0] == "**":
-        named = any(part.startswith(".") for part in pattern)
-        return named or not any(part.startswith(".") for part in parts)
-    return len(pattern) > 1 and _is_like(parts[0], pattern[0]) and _leads(parts[1:], pattern[1:])
-
-
-def _is_like(part: str, pattern: str) -> bool:
-    hidden = part.startswith(".") and not pattern.startswith(".")
-    return fnmatchcase(part, pattern) and not hidden
-
-
-def _is_in(path: Path, folder: Path) -> bool:
-    """Whether a path leads to below a folder, of which neither needs to exist."""
-    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
-
-
-def output_names(job: Job, samples: int) -> list[str]:
-    """All that a job may write, below the output folder."""
-    parts = [f"_sample{number}" for number in range(1, samples + 1)] if samples > 1 else [""]
-    return [job.name + part + suffix for part in parts for suffix in (".png", ".npy")]
-
-
-def recorded_outputs(output: Path) -> set[str]:
-    """What was written there before, and may be replaced."""
-    try:
-        lines = (output / WRITTEN).read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return set()
-    names = set()
-    for line in lines:
-        with suppress(ValueError):  # of half a line, which a killed process left
-            names.add(str(json.loads(line)))
-    return names
-
-
-@contextmanager
-def noted(output: Path) -> Iterator[Callable[[str], None]]:
-    """Notes what is about to be written to a folder, one name at a time.
-
-    Raises:
-      UsageError: it cannot be written to.
-    """
-    output.mkdir(parents=True, exist_ok=True)
-    ours, path = recorded_outputs(output), output / WRITTEN
-    with path.open("ab", buffering=0) as file:
-
-        def note(name: str) -> None:
-            if name in ours:
-                return
-            try:
-                file.write(f"\n{json.dumps(name)}\n".encode())
-            except OSError as error:
-                raise UsageError(
-                    f"{path}: cannot be written ({error.strerror}); mend that, and give the "
-                    "command again"
-                ) from error
-            ours.add(name)
-
-        yield note
-
-
-def check_outputs(output: Path, names: list[str]) -> None:
-    """Raises UsageError where one would take the place of another, or of what is not from here."""
-    ours, twice = (
-        recorded_outputs(output),
-        [name for name, count in Counter(names).items() if count > 1],
+        names_hidden = any(part.startswith(".") for part in pattern)
+        return names_hidden or not any(part.startswith(".") for part in parts)
+    return (
+        len(pattern) > 1
+        and _part_matches(parts[0], pattern[0])
+        and _may_hold_match(parts[1:], pattern[1:])
     )
-    if twice:
-        raise UsageError(f"--input: two images would become {twice[0]}; rename one")
-    for name in names:
-        path = output / name
-        if not _is_in(path, output):
-            raise UsageError(f"--output: {path} lies elsewhere; give a folder without such links")
-        if name not in ours and os.path.lexists(path):
-            raise UsageError(f"--output: {path} is there, and not from here; give another folder")
+
+
+def _part_matches(name: str, pattern: str) -> bool:
+    """Whether one name matches one part of a pattern; * does not match hidden names."""
+    is_hidden = name.startswith(".") and not pattern.startswith(".")
+    return fnmatchcase(name, pattern) and not is_hidden
+
+
+def read_input(file: InputFile, channels: int) -> LoadedImage | UnreadableImage:
+    """Reads an image.
+
+    Args:
+      file: the image file.
+      channels: number of channels that the generator takes.
+    """
+    try:
+        check_name(Path(file.name), str(file.path))
+        return LoadedImage(file, read_pixels(file.path, channels))
+    except UsageError as error:
+        return UnreadableImage(file, str(error))
+    except OSError as error:
+        reason = f"{file.path}: {error.strerror or error}; fix or remove it"
+    except MemoryError:
+        reason = f"{file.path}: is too large for the memory of this machine; remove it"
+    return UnreadableImage(file, str(UsageError(reason)))  # UsageError makes the line printable

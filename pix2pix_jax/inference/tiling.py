@@ -1,4 +1,4 @@
-"""Images of any size for a network of one size: padded, cut into tiles, or scaled."""
+"""Fits images of any size to the generator: pads them, cuts them into tiles, or resizes them."""
 
 from collections.abc import Callable
 
@@ -8,79 +8,102 @@ from PIL import Image
 from pix2pix_jax.data.image_files import resize
 from pix2pix_jax.inference.translator import BATCH_SIZE
 
-OVERLAP = 4  # the part of a tile's side that it shares with its neighbour is one of so many
+OVERLAP = 4  # neighbouring tiles share 1/OVERLAP of their side
+
+
+def round_up(side: int, multiple: int) -> int:
+    """The smallest multiple of `multiple` that is not below `side`."""
+    return -(-side // multiple) * multiple
 
 
 def pad_centered(
     image: np.ndarray, height: int, width: int
 ) -> tuple[np.ndarray, tuple[slice, slice]]:
-    """An image in the middle of a larger one, mirrored at its edges; and where it lies.
+    """Centres an image in a larger one and mirrors it at its edges.
 
     Args:
       image: [h, w, c].
-      height, width: of the larger one.
+      height: height of the larger image in pixels, at least h.
+      width: width of the larger image in pixels, at least w.
+
+    Returns:
+      The larger image [height, width, c], and the rows and columns of `image` in it.
     """
     h, w, _ = image.shape
-    before = (height - h) // 2, (width - w) // 2
-    widths = [
-        (b, to - b - side) for b, to, side in zip(before, (height, width), (h, w), strict=True)
-    ]
-    place = slice(before[0], before[0] + h), slice(before[1], before[1] + w)
-    return np.pad(image, [*widths, (0, 0)], "reflect"), place
+    top, left = (height - h) // 2, (width - w) // 2
+    margins = [(top, height - top - h), (left, width - left - w), (0, 0)]
+    window = slice(top, top + h), slice(left, left + w)
+    return np.pad(image, margins, "reflect"), window
 
 
 def resize_array(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """An image [h, w, c] at another size, each channel by itself, as training scales it."""
+    """Resizes an image as training does, each channel on its own.
+
+    Args:
+      image: [h, w, c] in [-1, 1].
+      height: new height in pixels.
+      width: new width in pixels.
+
+    Returns:
+      [height, width, c], clipped to [-1, 1] because the filter overshoots at edges.
+    """
     channels = (Image.fromarray(channel) for channel in np.moveaxis(image, -1, 0))
-    channels = [np.asarray(resize(channel, (width, height))) for channel in channels]
-    return np.clip(np.stack(channels, -1), -1, 1)
-
-
-def round_up(side: int, multiple: int) -> int:
-    """The next multiple."""
-    return -(-side // multiple) * multiple
+    resized = [np.asarray(resize(channel, (width, height))) for channel in channels]
+    return np.clip(np.stack(resized, -1), -1, 1)
 
 
 def translate_tiles(
     translate: Callable[[np.ndarray], np.ndarray], image: np.ndarray, side: int
 ) -> np.ndarray:
-    """Translates an image tile by tile, and blends them where they overlap.
+    """Translates an image tile by tile and blends the tiles where they overlap.
 
     Args:
-      translate: of tiles, [n, side, side, c].
-      image: [h, w, c].
-      side: of a tile.
+      translate: translates tiles, [n, side, side, c] to [n, side, side, channels].
+      image: [h, w, c] in [-1, 1].
+      side: side of a tile in pixels.
+
+    Returns:
+      [h, w, channels] in [-1, 1].
     """
-    large, place = pad_centered(image, *(max(side, n) for n in image.shape[:2]))
-    corners = [
-        (top, left)
-        for top in tile_starts(large.shape[0], side)
-        for left in tile_starts(large.shape[1], side)
+    height, width = (max(side, length) for length in image.shape[:2])
+    padded, window = pad_centered(image, height, width)  # [height, width, c]
+    tiles = [
+        (slice(top, top + side), slice(left, left + side))
+        for top in tile_starts(height, side)
+        for left in tile_starts(width, side)
     ]
-    weight = blend_ramp(side)
-    weight = (weight[:, None] * weight[None])[..., None]
-    total, weights = 0, np.zeros((*large.shape[:2], 1), np.float32)
-    for first in range(0, len(corners), BATCH_SIZE):  # all at once, they would be larger than it
-        places = [
-            (slice(top, top + side), slice(left, left + side))
-            for top, left in corners[first : first + BATCH_SIZE]
-        ]
-        outputs = translate(np.stack([large[where] for where in places]))  # [n, side, side, c]
-        if first == 0:
-            total = np.zeros((*large.shape[:2], outputs.shape[-1]), np.float32)
-        for where, output in zip(places, outputs, strict=True):
-            total[where] += weight * output
-            weights[where] += weight
-    return (total / weights)[place]
+    ramp = blend_ramp(side)
+    weight = (ramp[:, None] * ramp[None])[..., None]  # [side, side, 1]
+    total, total_weight = None, np.zeros((height, width, 1), np.float32)
+    # All tiles of an image together can need more memory than the image, so they go in batches.
+    for first in range(0, len(tiles), BATCH_SIZE):
+        batch = tiles[first : first + BATCH_SIZE]
+        outputs = translate(np.stack([padded[tile] for tile in batch]))  # [n, side, side, channels]
+        if total is None:
+            total = np.zeros((height, width, outputs.shape[-1]), np.float32)
+        for tile, output in zip(batch, outputs, strict=True):
+            total[tile] += weight * output
+            total_weight[tile] += weight
+    assert total is not None  # an image has at least one tile
+    return (total / total_weight)[window]
 
 
 def tile_starts(length: int, side: int) -> list[int]:
-    """Where tiles begin, evenly, so that neighbours share a part of their sides."""
+    """First pixels of the tiles along one axis, evenly spaced.
+
+    Args:
+      length: length of the axis in pixels, at least `side`.
+      side: side of a tile in pixels; neighbours share at least side // OVERLAP pixels.
+    """
     count = 1 + -(-(length - side) // (side - side // OVERLAP))
     return [round(n * (length - side) / max(1, count - 1)) for n in range(count)]
 
 
 def blend_ramp(side: int) -> np.ndarray:
-    """How much a tile counts: rising from its edge over what it shares, then 1."""
+    """Blending weights along one axis of a tile.
+
+    Returns:
+      [side] float32: rises from each edge over the shared part of the tile, then stays 1.
+    """
     edge = np.arange(side) + 0.5
     return np.minimum(1, np.minimum(edge, side - edge) / max(1, side // OVERLAP)).astype(np.float32)

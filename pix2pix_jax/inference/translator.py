@@ -1,7 +1,7 @@
-"""A generator of a run as a function of images, as `translate` and `demo` use it."""
+"""A trained generator that translates batches of images, for `translate` and `demo`."""
 
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import jax
@@ -11,11 +11,64 @@ from pix2pix_jax.checkpoints.reader import read_network
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.random import stream_key
-from pix2pix_jax.models.unet import translate
+from pix2pix_jax.models.unet import UNet, translate
 from pix2pix_jax.runs.workdir import Workdir
 
-BATCH_SIZE = 8  # on which, but for rounding, no result depends
-Translator = Callable[[np.ndarray, int], np.ndarray]  # [b, h, w, c] and the number of a sample
+BATCH_SIZE = 8  # images per call of the compiled program; results differ only by rounding
+
+
+class Translator:
+    """The generator of a checkpoint.
+
+    The translation of an image is a function of the image, the seed and the number of the sample
+    alone: neither its neighbours in the batch nor their order matter.
+
+    Attributes:
+      step: number of completed updates in the checkpoint.
+    """
+
+    def __init__(self, generator: UNet, params: dict, key: jax.Array | None, step: int):
+        """Keeps what every call needs.
+
+        Args:
+          generator: the module.
+          params: its parameters.
+          key: PRNG key of the dropout; None: no dropout.
+          step: of the checkpoint.
+        """
+        self.step = step
+        self._params = jax.device_put(params)
+        self._key = key
+        self._translate_batch = jax.jit(partial(_translate_batch, generator))
+        # Batch sizes that are compiled already, by the shape of an image.
+        self._batch_sizes: dict[tuple[int, ...], set[int]] = {}
+
+    def translate(self, images: np.ndarray, sample: int) -> np.ndarray:
+        """Translates images of one shape.
+
+        Args:
+          images: [b, h, w, c] in [-1, 1], with sides that the generator can halve.
+          sample: number of the sample; each number has its own dropout.
+
+        Returns:
+          [b, h, w, channels] in [-1, 1].
+        """
+        outputs = []
+        for first in range(0, len(images), BATCH_SIZE):
+            batch = images[first : first + BATCH_SIZE]
+            size = self._choose_batch_size(batch)
+            padding = np.repeat(batch[-1:], size - len(batch), 0)
+            padded = np.concatenate([batch, padding])  # [size, h, w, c]
+            output = self._translate_batch(self._params, padded, self._key, sample)
+            outputs.append(np.asarray(output)[: len(batch)])
+        return np.concatenate(outputs)
+
+    def _choose_batch_size(self, batch: np.ndarray) -> int:
+        """The smallest compiled batch size that holds `batch`, to avoid compiling another one."""
+        sizes = self._batch_sizes.setdefault(batch.shape[1:], set())
+        size = min((size for size in sizes if size >= len(batch)), default=len(batch))
+        sizes.add(size)
+        return size
 
 
 def open_translator(
@@ -23,33 +76,29 @@ def open_translator(
     workdir: Workdir,
     step: int | Literal["best", "newest"],
     seed: int | None,
-    noisy: bool,
-) -> tuple[int, Translator]:
-    """The step of a checkpoint, and its generator as a function of images and a sample's number.
+    use_dropout: bool,
+) -> Translator:
+    """Restores the generator of a checkpoint.
 
-    What becomes of an image is a function of it, the seed and that number alone.
+    Args:
+      config: config of the run, resolved.
+      workdir: workdir of the run.
+      step: step of the checkpoint.
+      seed: seed of the dropout; None: the seed of the run.
+      use_dropout: whether samples are drawn with dropout, as in the paper (section 3.2).
+
+    Raises:
+      UsageError: the run has no such checkpoint.
     """
-    step, params, _ = read_network(workdir, config, step)
-    generator, params = make_generator(config), jax.device_put(params)
+    found_step, params, _ = read_network(workdir, config, step)
     seeded = config if seed is None else replace(config, seed=seed)
-    key = stream_key(seeded, "translations")
-    compiled: dict[tuple[int, ...], set[int]] = {}  # sizes of batches, by shape of an image
+    key = stream_key(seeded, "translations") if use_dropout else None
+    return Translator(make_generator(config), params, key, found_step)
 
-    @jax.jit
-    def generate(params: dict, images: jax.Array, sample: int) -> jax.Array:
-        keys = jax.random.fold_in(key, sample)[None].repeat(len(images))
-        return translate(generator, params, images, keys if noisy else None)
 
-    def run(images: np.ndarray, sample: int) -> np.ndarray:
-        outputs = []
-        for first in range(0, len(images), BATCH_SIZE):
-            batch = images[first : first + BATCH_SIZE]
-            sizes = compiled.setdefault(images.shape[1:], set())
-            size = min((size for size in sizes if size >= len(batch)), default=len(batch))
-            sizes.add(size)
-            fill = np.repeat(batch[-1:], size - len(batch), 0)  # so that less is compiled
-            filled = np.concatenate([batch, fill])
-            outputs.append(np.asarray(generate(params, filled, sample))[: len(batch)])
-        return np.concatenate(outputs)
-
-    return step, run
+def _translate_batch(
+    generator: UNet, params: dict, images: jax.Array, key: jax.Array | None, sample: int
+) -> jax.Array:
+    """Translates [b, h, w, c], every image with the same dropout; none if `key` is None."""
+    keys = None if key is None else jax.random.fold_in(key, sample)[None].repeat(len(images))
+    return translate(generator, params, images, keys)

@@ -21,10 +21,13 @@ from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.gan.state import create_state
+from pix2pix_jax.inference import outputs
 from pix2pix_jax.inference import translate as translating
-from pix2pix_jax.inference.inputs import WRITTEN, find_jobs, list_inputs
+from pix2pix_jax.inference.inputs import find_inputs, list_images
+from pix2pix_jax.inference.options import TranslateOptions
+from pix2pix_jax.inference.outputs import RECORD, OutputFolder
 from pix2pix_jax.inference.tiling import blend_ramp, pad_centered, tile_starts, translate_tiles
-from pix2pix_jax.inference.translate import TranslateOptions, translate_files
+from pix2pix_jax.inference.translate import translate_files
 from pix2pix_jax.interop.import_weights import write_run
 from pix2pix_jax.reports.translation import PAGE
 from pix2pix_jax.runs.workdir import Workdir
@@ -90,7 +93,7 @@ def test_an_image_becomes_what_the_network_makes_of_it(colour, tmp_path):
     assert wanted.std() > 20
     assert np.abs(found - wanted).max() <= 1
     assert "before" in (tmp_path / "out" / PAGE).read_text()
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png", PAGE, WRITTEN}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png", PAGE, RECORD}
 
 
 def test_sides_that_cannot_be_halved_are_mirrored_and_cut_back(colour, tmp_path):
@@ -313,7 +316,7 @@ def test_nothing_that_could_be_translated_leaves_no_page(colour, tmp_path, capsy
     assert f"{tmp_path}/b.png: No such file or directory" in err
     assert f"{tmp_path}/c.png: Too many levels of symbolic links" in err
     assert "3 of 3 files could not be translated" in err
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {WRITTEN}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {RECORD}
 
 
 def test_the_page_shows_samples_and_failures(colour, tmp_path):
@@ -333,14 +336,14 @@ def test_the_page_shows_samples_and_failures(colour, tmp_path):
 def test_what_was_translated_before_it_was_stopped_is_on_the_page(colour, tmp_path, monkeypatch):
     for place in range(3):
         Image.fromarray(noise(8, 8 * place + 8)).save(tmp_path / f"{place}.png")
-    write, count = translating.write_outputs, []
+    write, written = OutputFolder.write, []
 
-    def stopped(*arguments):
-        if count:
+    def write_first_only(*arguments):
+        if written:
             raise SystemExit(130)
-        count.append(write(*arguments))
+        written.append(write(*arguments))
 
-    monkeypatch.setattr(translating, "write_outputs", stopped)
+    monkeypatch.setattr(OutputFolder, "write", write_first_only)
     with pytest.raises(SystemExit):
         translate(colour, tmp_path, tmp_path / "out")
     page = (tmp_path / "out" / PAGE).read_text()
@@ -374,14 +377,14 @@ def test_what_is_translated_and_where_it_goes(tmp_path, capsys):
         (tmp_path / name).touch()
 
     def names(source, output="out"):
-        return [job.name for job in find_jobs(str(tmp_path / source), tmp_path / output)]
+        return [file.name for file in find_inputs(str(tmp_path / source), tmp_path / output)]
 
     assert "give a folder of its own" in refusal(names, "")  # for out/old.png might be lost
     # They came out the last time, which was cut short.
-    (tmp_path / "out" / WRITTEN).write_text(f'"old.png"\n"{PAGE}"\n"hal')
+    (tmp_path / "out" / RECORD).write_text(f'"old.png"\n"{PAGE}"\n"hal')
     everything = ["a.jpg", "a.png", "b", "deep/d", "deep/er/c"]
     assert names("") == names("", "new1") == names("**") == names("**/*") == everything
-    assert "passed over 1 file that came out of translate" in capsys.readouterr().out
+    assert "skipped 1 file that translate wrote" in capsys.readouterr().out
     (tmp_path / "out" / PAGE).touch()
     assert names("out", "new4") == names("out/*", "new5") == ["old"]  # it is meant now
     assert "give a folder of its own" in refusal(names, "out/old.png")
@@ -391,18 +394,24 @@ def test_what_is_translated_and_where_it_goes(tmp_path, capsys):
     assert names("deep/**/*.webp") == ["er/c"]
     assert names("**/c.*") == ["deep/er/c"]
     nowhere = tmp_path / "new"
-    assert "does not exist" in refusal(find_jobs, str(tmp_path / "z.png"), nowhere)
-    assert "holds no images" in refusal(find_jobs, str(tmp_path / "*.gif"), nowhere)
+    assert "does not exist" in refusal(find_inputs, str(tmp_path / "z.png"), nowhere)
+    assert "holds no images" in refusal(find_inputs, str(tmp_path / "*.gif"), nowhere)
     (tmp_path / "void").mkdir()
-    assert "holds no images" in refusal(find_jobs, str(tmp_path / "void"), nowhere)
-    assert "give a folder of its own" in refusal(find_jobs, str(tmp_path), tmp_path)
-    assert "give a folder of its own" in refusal(find_jobs, str(tmp_path), tmp_path / "deep" / "er")
+    assert "holds no images" in refusal(find_inputs, str(tmp_path / "void"), nowhere)
+    assert "give a folder of its own" in refusal(find_inputs, str(tmp_path), tmp_path)
+    assert "give a folder of its own" in refusal(
+        find_inputs, str(tmp_path), tmp_path / "deep" / "er"
+    )
     nowhere.mkdir()
     (nowhere / "d.png").touch()
     deep = str(tmp_path / "deep")
-    assert "new/d.png is there, and not from here" in refusal(find_jobs, deep, nowhere)
-    assert "is a file" in refusal(find_jobs, str(tmp_path), tmp_path / "x.txt")
-    assert "is called like a file" in refusal(find_jobs, str(tmp_path), tmp_path / "new.png")
+    assert "new/d.png exists and was not written by translate" in refusal(
+        find_inputs, deep, nowhere
+    )
+    assert "is a file" in refusal(find_inputs, str(tmp_path), tmp_path / "x.txt")
+    assert "has the name of an image file" in refusal(
+        find_inputs, str(tmp_path), tmp_path / "new.png"
+    )
 
 
 def test_links_in_circles_are_followed_once(tmp_path):
@@ -413,10 +422,10 @@ def test_links_in_circles_are_followed_once(tmp_path):
     (tmp_path / "a_link").symlink_to(tmp_path / "deep")
     (tmp_path / "also.png").symlink_to(tmp_path / "deep" / "a.png")
     for source in (tmp_path, f"{tmp_path}/**/*.png"):
-        jobs = find_jobs(str(source), tmp_path / "out")
-        assert [job.name for job in jobs] == ["a_link/a", "also", "deep/a"]
-    jobs = find_jobs(f"{tmp_path}/*k/*.png", tmp_path / "out")
-    assert [job.name for job in jobs] == ["a_link/a"]
+        files = find_inputs(str(source), tmp_path / "out")
+        assert [file.name for file in files] == ["a_link/a", "also", "deep/a"]
+    files = find_inputs(f"{tmp_path}/*k/*.png", tmp_path / "out")
+    assert [file.name for file in files] == ["a_link/a"]
 
 
 @pytest.mark.parametrize(
@@ -444,7 +453,7 @@ def test_patterns_are_those_of_the_shell(tmp_path, pattern, found):
         root_dir=tmp_path,
         recursive=True,
     )
-    root, files = list_inputs(f"{tmp_path}/{pattern}")
+    root, files = list_images(f"{tmp_path}/{pattern}")
     assert sorted(str(path.relative_to(tmp_path)) for path in files) == sorted(own) == found
 
 
@@ -453,7 +462,7 @@ def test_no_more_folders_are_read_than_a_pattern_needs(tmp_path, monkeypatch):
     (tmp_path / "a.png").touch()
     read, scandir = [], os.scandir
     monkeypatch.setattr(os, "scandir", lambda path: read.append(str(path)) or scandir(path))
-    assert len(list_inputs(f"{tmp_path}/*.png")[1]) == 1
+    assert len(list_images(f"{tmp_path}/*.png")[1]) == 1
     assert read == [str(tmp_path)]
 
 
@@ -471,7 +480,7 @@ def test_an_output_that_cannot_be_written_is_named_and_the_rest_is_done(colour, 
         Image.fromarray(RGB).save(tmp_path / f"{name}.png")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a.png").mkdir()
-    (tmp_path / "out" / WRITTEN).write_bytes(b'"a.png"\n\xff\n')
+    (tmp_path / "out" / RECORD).write_bytes(b'"a.png"\n\xff\n')
     assert translate(colour, tmp_path / "?.png", tmp_path / "out") == 2
     assert f"{tmp_path}/out/a.png: cannot be written (Is a directory)" in capsys.readouterr().err
     assert (tmp_path / "out" / "b.png").is_file()
@@ -480,7 +489,7 @@ def test_an_output_that_cannot_be_written_is_named_and_the_rest_is_done(colour, 
 def test_a_full_disk_ends_it_in_one_line(colour, tmp_path, monkeypatch):
     for place in range(3):
         Image.fromarray(noise(8, 8 * place + 8)).save(tmp_path / f"{place}.png")
-    encode, count = translating.encode, []
+    encode, count = outputs.encode, []
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -489,10 +498,10 @@ def test_a_full_disk_ends_it_in_one_line(colour, tmp_path, monkeypatch):
         count.append(arguments)
         return encode(*arguments) if len(count) == 1 else full()
 
-    monkeypatch.setattr(translating, "encode", fills)
+    monkeypatch.setattr(outputs, "encode", fills)
     monkeypatch.setattr(translating, "write_page", full)
     message = refusal(lambda: translate(colour, tmp_path, tmp_path / "out"))
-    assert f"{tmp_path}/out/1.png: cannot be written (No space left on device); mend" in message
+    assert f"{tmp_path}/out/1.png: cannot be written (No space left on device); fix that" in message
     assert len(count) == 2
 
 
@@ -511,7 +520,7 @@ def test_files_of_others_are_never_replaced(colour, tmp_path):
         message = refusal(
             lambda options=options: translate(colour, tmp_path / "in", out, **options)
         )
-        assert f"{name} is there, and not from here" in message
+        assert f"{name} exists and was not written by translate" in message
         assert (out / name).read_bytes() == b"somebody else's"
         (out / name).unlink()
     # Not even where something of that name might have come out, and did not.
@@ -520,19 +529,19 @@ def test_files_of_others_are_never_replaced(colour, tmp_path):
     for name in ("c.png", "a.npy"):
         (out / name).write_bytes(b"mine")
         message = refusal(lambda: translate(colour, tmp_path / "in", out))
-        assert f"{name} is there, and not from here" in message
+        assert f"{name} exists and was not written by translate" in message
         (out / name).unlink()
     (tmp_path / "in" / "c.jpg").unlink()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / PAGE).write_text("a page of mine")
     message = refusal(lambda: translate(colour, tmp_path / "in", tmp_path / "mine"))
-    assert f"{PAGE} is there, and not from here" in message
+    assert f"{PAGE} exists and was not written by translate" in message
     (tmp_path / "linked").mkdir()
     (tmp_path / "linked" / "sub").symlink_to(tmp_path / "mine")
     (tmp_path / "in" / "sub").mkdir()
     (tmp_path / "in" / "sub" / "c.jpg").write_bytes(jpeg(8, 8))
     message = refusal(lambda: translate(colour, tmp_path / "in", tmp_path / "linked"))
-    assert "lies elsewhere" in message
+    assert "leads out of the folder" in message
 
 
 def test_decoders_that_start_programs_are_not_asked(colour, tmp_path, capsys):
@@ -563,13 +572,13 @@ def test_dropout_is_of_seed_and_sample_or_absent(colour, tmp_path):
         assert np.abs(drawn[f"a_sample{place + 1}"] - wanted).max() <= 1
     assert np.abs(drawn["a_sample1"] - drawn["a_sample2"]).max() > 10
     np.testing.assert_array_equal(outputs("again", seed=5)["a"], drawn["a_sample1"])
-    still = outputs("still", noisy=False, seed=5)["a"]
-    np.testing.assert_array_equal(still, outputs("still2", noisy=False)["a"])
+    still = outputs("still", use_dropout=False, seed=5)["a"]
+    np.testing.assert_array_equal(still, outputs("still2", use_dropout=False)["a"])
     _, config, params = colour
     plain = jax.jit(make_generator(config).apply)({"params": params}, values[None])[0]
     assert np.abs(still - as_bytes(np.asarray(plain))).max() <= 1
-    assert "they are all alike" in refusal(
-        lambda: translate(colour, tmp_path / "a.png", tmp_path / "x", samples=2, noisy=False)
+    assert "all samples are the same" in refusal(
+        lambda: translate(colour, tmp_path / "a.png", tmp_path / "x", samples=2, use_dropout=False)
     )
 
 
@@ -637,7 +646,10 @@ def test_a_large_image_by_tiles_is_of_its_size_and_without_seams(colour, tmp_pat
     smooth = np.stack([np.sin(x), np.cos(y), np.sin(x + y)], -1).astype(np.float32)
     np.save(tmp_path / "a.npy", smooth)
     for name, tile in (("whole", None), ("tiles", 64)):
-        assert translate(colour, tmp_path / "a.npy", tmp_path / name, tile=tile, noisy=False) == 0
+        assert (
+            translate(colour, tmp_path / "a.npy", tmp_path / name, tile=tile, use_dropout=False)
+            == 0
+        )
     whole, tiles = (np.load(tmp_path / name / "a.npy") for name in ("whole", "tiles"))
     assert whole.shape == tiles.shape == (90, 130, 3)
     for axis in (0, 1):  # no seams: no line jumps further than any within the whole

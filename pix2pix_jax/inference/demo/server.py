@@ -82,14 +82,15 @@ def demo(
             f"data.input_channels, data.target_channels: {data.input_channels} and "
             f"{data.target_channels} are not those of pictures (1, 3, 4); use translate on arrays"
         )
-    step, run = open_translator(config, workdir, step, seed=None, noisy=True)
-    palette, told = palette_of(config), json.dumps(asdict(settings(config, workdir, step))).encode()
+    translator = open_translator(config, workdir, step, seed=None, use_dropout=True)
+    palette, step = palette_of(config), translator.step
+    told = json.dumps(asdict(settings(config, workdir, step))).encode()
     answers = {
         "/settings": lambda _, __: told,
         "/input": lambda body, _: encode_png(as_input(config, body)),
         "/example": lambda _, number: encode_png(example(config, palette, number)),
         "/translate": lambda body, sample: encode_png(
-            to_image(run(to_float(as_input(config, body))[None], sample)[0])
+            to_image(translator.translate(to_float(as_input(config, body))[None], sample)[0])
         ),
     }
     try:
@@ -101,7 +102,7 @@ def demo(
         ) from error
     with server:
         say("compiling")
-        run(np.zeros((1, *data.image_size, data.input_channels), np.float32), 0)
+        translator.translate(np.zeros((1, *data.image_size, data.input_channels), np.float32), 0)
         say(f"{workdir}: step {step} at http://{host}:{server.server_port}/ until Ctrl-C")
         server.serve_forever()
     return 0

@@ -1,0 +1,133 @@
+"""Translates images of many shapes, those of one shape in batches."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from pix2pix_jax.config.schema import Config
+from pix2pix_jax.data.arrays import Pixels
+from pix2pix_jax.inference.inputs import InputFile, LoadedImage, UnreadableImage
+from pix2pix_jax.inference.options import TranslateOptions
+from pix2pix_jax.inference.tiling import pad_centered, resize_array, round_up, translate_tiles
+from pix2pix_jax.inference.translator import BATCH_SIZE, Translator
+from pix2pix_jax.runtime.memory import explain_out_of_memory
+
+BATCH_PIXELS = 2**21  # of a batch; larger images are translated one by one
+WAITING_PIXELS = 2**24  # of all images that wait for others of their shape
+
+Shape = tuple[int, int]  # height and width
+
+
+@dataclass(frozen=True)
+class TranslatedImage:
+    """An image and its translations.
+
+    Attributes:
+      file: the image file.
+      pixels: its content.
+      samples: translations, each [h, w, channels] in [-1, 1].
+    """
+
+    file: InputFile
+    pixels: Pixels
+    samples: list[np.ndarray]
+
+
+class ShapeGroups:
+    """Images that wait until there are enough of their shape for a batch."""
+
+    def __init__(self) -> None:
+        self._groups: dict[Shape, list[LoadedImage]] = {}
+
+    def add(self, shape: Shape, image: LoadedImage) -> None:
+        """Adds an image that will be padded to `shape`."""
+        self._groups.setdefault(shape, []).append(image)
+
+    def pop_ready(self) -> Iterator[tuple[Shape, list[LoadedImage]]]:
+        """Removes full groups, then the oldest groups while all of them hold too many pixels."""
+        for shape in list(self._groups):
+            if len(self._groups[shape]) >= min(BATCH_SIZE, BATCH_PIXELS // math.prod(shape) or 1):
+                yield shape, self._groups.pop(shape)
+        while self._num_pixels() > WAITING_PIXELS:
+            yield self._pop_oldest()
+
+    def pop_all(self) -> Iterator[tuple[Shape, list[LoadedImage]]]:
+        """Removes all groups, the oldest first."""
+        while self._groups:
+            yield self._pop_oldest()
+
+    def _pop_oldest(self) -> tuple[Shape, list[LoadedImage]]:
+        shape = next(iter(self._groups))
+        return shape, self._groups.pop(shape)
+
+    def _num_pixels(self) -> int:
+        return sum(math.prod(shape) * len(images) for shape, images in self._groups.items())
+
+
+class ImageTranslator:
+    """Translates images of any shape: whole, as tiles, or at the size of training."""
+
+    def __init__(self, translator: Translator, config: Config, options: TranslateOptions):
+        self._translator = translator
+        self._options = options
+        self._multiple = 2**config.model.depth  # the generator halves the sides `depth` times
+        self._size = config.data.image_size if options.resize else None
+
+    def translate_all(
+        self, images: Iterable[LoadedImage | UnreadableImage]
+    ) -> Iterator[TranslatedImage | UnreadableImage]:
+        """Translates images; those of one shape come out together, the unreadable ones at once.
+
+        Raises:
+          UsageError: an image is too large for the memory.
+        """
+        groups = ShapeGroups()
+        for image in images:
+            if isinstance(image, UnreadableImage):
+                yield image
+            elif self._options.tile:
+                yield self._translate_tiles(image, self._options.tile)
+            else:
+                groups.add(self._padded_shape(image), image)
+                for shape, group in groups.pop_ready():
+                    yield from self._translate_group(shape, group)
+        for shape, group in groups.pop_all():
+            yield from self._translate_group(shape, group)
+
+    def _padded_shape(self, image: LoadedImage) -> Shape:
+        height, width = self._size or image.pixels.values.shape[:2]
+        return round_up(height, self._multiple), round_up(width, self._multiple)
+
+    def _translate_tiles(self, image: LoadedImage, side: int) -> TranslatedImage:
+        samples = []
+        with explain_out_of_memory(f"--tile, {image.file.path}: {side} or the image is too large"):
+            for sample in range(self._options.samples):
+                translate = partial(self._translator.translate, sample=sample)
+                samples.append(translate_tiles(translate, image.pixels.values, side))
+        return TranslatedImage(image.file, image.pixels, samples)
+
+    def _translate_group(self, shape: Shape, group: list[LoadedImage]) -> Iterator[TranslatedImage]:
+        """Translates images that are padded to one shape."""
+        padded, windows = [], []
+        for image in group:
+            values = image.pixels.values  # [h, w, c]
+            resized = resize_array(values, *self._size) if self._size else values
+            larger, window = pad_centered(resized, *shape)
+            padded.append(larger)
+            windows.append(window)
+        batch = np.stack(padded)  # [b, height, width, c]
+        with explain_out_of_memory(
+            f"{group[0].file.path}: give --tile={max(self._multiple, 256)}; it is too large"
+        ):
+            outputs = [
+                self._translator.translate(batch, sample) for sample in range(self._options.samples)
+            ]
+        for n, image in enumerate(group):
+            samples = [output[n][windows[n]] for output in outputs]
+            if self._size:
+                height, width = image.pixels.values.shape[:2]
+                samples = [resize_array(sample, height, width) for sample in samples]
+            yield TranslatedImage(image.file, image.pixels, samples)

@@ -1,0 +1,43 @@
+"""The options of a translation."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pix2pix_jax.config.schema import Config
+from pix2pix_jax.errors import UsageError
+from pix2pix_jax.inference.tiling import round_up
+
+
+@dataclass(frozen=True)
+class TranslateOptions:
+    """How images are translated.
+
+    Attributes:
+      step: step of the checkpoint.
+      seed: seed of the dropout; None: the seed of the run.
+      samples: number of translations of each image, each with its own dropout.
+      tile: side in pixels of the tiles that images are cut into; None: images stay whole.
+      resize: whether images are resized to the size of training, and their translations back.
+      use_dropout: whether the generator draws dropout, as in training.
+    """
+
+    step: int | Literal["best", "newest"] = "newest"
+    seed: int | None = None
+    samples: int = 1
+    tile: int | None = None
+    resize: bool = False
+    use_dropout: bool = True
+
+
+def check_options(config: Config, options: TranslateOptions) -> None:
+    """Raises UsageError, naming the flag, for options that a run cannot follow."""
+    multiple = 2**config.model.depth
+    if options.tile and options.tile % multiple:
+        raise UsageError(
+            f"--tile: {options.tile} is not a multiple of {multiple}; give "
+            f"{round_up(options.tile, multiple)}"
+        )
+    if options.tile and options.resize:
+        raise UsageError("--tile, --resize: both are for large images; give one of them")
+    if options.samples > 1 and not (options.use_dropout and config.model.dropout):
+        raise UsageError("--samples: all samples are the same without dropout; give 1")

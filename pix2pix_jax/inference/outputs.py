@@ -1,0 +1,159 @@
+"""The folder that translated images are written to."""
+
+import errno
+import json
+import os
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from pix2pix_jax.data.arrays import Pixels, encode
+from pix2pix_jax.data.image_files import MODES
+from pix2pix_jax.errors import UsageError
+from pix2pix_jax.runtime.files import atomic_file
+
+RECORD = ".translated.jsonl"  # in an output folder: a JSON string for every file written there
+# Errors of one file that every other file would meet, too.
+ERRORS_OF_ALL_FILES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
+
+
+class OutputFolder:
+    """A folder of translated images that records the files it writes.
+
+    The record stands in the folder, so that a later run may replace these files and no others.
+    `record` and `write` need the folder to be open: use it as a context manager.
+
+    Attributes:
+      path: of the folder.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._recorded = read_record(path)
+        self._file = None
+
+    def __enter__(self) -> "OutputFolder":
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._file = (self.path / RECORD).open("ab", buffering=0)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._file is not None
+        self._file.close()
+
+    def check_names(self, names: list[str]) -> None:
+        """Checks that files of these names can be written without any loss.
+
+        Args:
+          names: paths below the folder.
+
+        Raises:
+          UsageError: two names are the same, a link leads out of the folder, or a file is there
+            that was not written by an earlier translation.
+        """
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            raise UsageError(f"--input: two images would become {twice[0]}; rename one of them")
+        for name in names:
+            path = self.path / name
+            if not is_inside(path, self.path):
+                raise UsageError(
+                    f"--output: a link in {path} leads out of the folder; give a folder without "
+                    "such links"
+                )
+            if name not in self._recorded and os.path.lexists(path):
+                raise UsageError(
+                    f"--output: {path} exists and was not written by translate; give another folder"
+                )
+
+    def record(self, name: str) -> None:
+        """Records the name of a file that is about to be written.
+
+        Raises:
+          UsageError: the record cannot be written.
+        """
+        assert self._file is not None
+        if name in self._recorded:
+            return
+        try:
+            self._file.write(f"\n{json.dumps(name)}\n".encode())
+        except OSError as error:
+            raise UsageError(
+                f"{self.path / RECORD}: cannot be written ({error.strerror}); fix that, then run "
+                "the same command again"
+            ) from error
+        self._recorded.add(name)
+
+    def write(self, name: str, pixels: Pixels, samples: list[np.ndarray]) -> None:
+        """Writes the translations of one image.
+
+        Args:
+          name: path below the folder, without suffix.
+          pixels: the input, for its depth and for whether it came from an array.
+          samples: translations, each [h, w, c] in [-1, 1]: PNGs if c is 1, 3 or 4; .npy files if
+            c is another number or if the input was one.
+
+        Raises:
+          OSError: a file cannot be written; `filename` names it.
+          UsageError: no further file can be written either.
+        """
+        stems = sample_stems(name, len(samples))
+        for stem, values in zip(stems, samples, strict=True):
+            suffixes = [".png"] if values.shape[-1] in MODES else []
+            if pixels.array or not suffixes:
+                suffixes.append(".npy")
+            for suffix in suffixes:
+                self.record(stem + suffix)
+                self._write_file(stem + suffix, values, pixels.dtype)
+
+    def _write_file(self, name: str, values: np.ndarray, dtype: np.dtype) -> None:
+        path = self.path / name
+        try:
+            with atomic_file(path) as new:
+                new.write_bytes(encode(values, dtype, path.suffix))
+        except OSError as error:
+            if error.errno in ERRORS_OF_ALL_FILES:
+                raise UsageError(
+                    f"{path}: cannot be written ({error.strerror}); fix that, then run the same "
+                    "command again"
+                ) from error
+            error.filename = str(path)
+            raise
+
+
+def sample_stems(name: str, samples: int) -> list[str]:
+    """Names without suffix of the translations of one image: NAME, or NAME_sample1 and so on."""
+    if samples == 1:
+        return [name]
+    return [f"{name}_sample{number}" for number in range(1, samples + 1)]
+
+
+def possible_names(name: str, samples: int) -> list[str]:
+    """Names of all files that may be written for one image."""
+    return [stem + suffix for stem in sample_stems(name, samples) for suffix in (".png", ".npy")]
+
+
+def read_record(folder: Path) -> set[str]:
+    """Names of the files that earlier translations wrote to a folder."""
+    try:
+        lines = (folder / RECORD).read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return set()
+    names = set()
+    for line in lines:
+        with suppress(ValueError):  # a killed process may have left half a line
+            names.add(str(json.loads(line)))
+    return names
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path leads into a folder once links are followed; neither needs to exist."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
