@@ -1,5 +1,6 @@
 """The pages: every command parses, every link leads somewhere, and README.md stays short."""
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -137,3 +138,47 @@ def test_the_sweep_on_the_page_of_ablations_loads(tmp_path, monkeypatch):
         "rate0.0001/seed1",
         "rate0.0002/seed1",
     ]
+
+
+def strings_of(folder: Path) -> list[str]:
+    """All strings in the code of a folder, an f-string without what is filled in."""
+    found = []
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                parts = [part.value for part in node.values if isinstance(part, ast.Constant)]
+                found.append("\0".join(parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return found
+
+
+def test_messages_in_the_table_of_failures_are_those_of_the_package():
+    section = (ROOT / "docs/clusters.md").read_text().partition("## What a failure looks like")[2]
+    rows = [line.split("|") for line in section.splitlines() if line.startswith("| ")][1:]
+    messages = [span for row in rows for span in re.findall(r"`([^`]+)`", row[2])]
+    assert len(messages) > len(rows) - 2
+    # What a run fills in: flags, processes, reasons, paths, numbers.
+    filled_in = r"^--\w+:|process \d( of \d| on HOST)?|\(.*?\)|\.\.\.|gs://\S*|\S*\d\S*"
+    strings = strings_of(ROOT / "pix2pix_jax")
+    for message in messages:
+        for part in re.sub(filled_in, "\n", message).splitlines():
+            assert any(part.strip(" /,") in string for string in strings), (message, part)
+
+
+def test_the_page_of_internals_names_what_is_there():
+    text = (ROOT / "docs/internals.md").read_text()
+    for name, path in re.findall(r"`([\w.]+)` in \[`[^`]+`\]\(\.\./([^)]+\.py)\)", text):
+        code = (ROOT / path).read_text()
+        for part in name.split("."):
+            assert re.search(rf"\b{part}\b", code), (name, path)
+    tree = ast.parse((ROOT / "tests/test_imports.py").read_text())
+    [order] = [
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ORDER"
+    ]
+    packages = re.findall(r"^\| \[`(\w+)(?:\.py)?`\]\(\.\./pix2pix_jax/", text, re.MULTILINE)
+    assert packages == [name for name in order if name != "__main__"]
+    reading_order = re.findall(r"^\d+\. \[`", text, re.MULTILINE)
+    assert 0 < len(reading_order) <= 12
