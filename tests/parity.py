@@ -21,7 +21,7 @@ from pix2pix_jax.gan import step as train_step
 from pix2pix_jax.gan.optimizer import make_optimizer
 from pix2pix_jax.gan.random import step_key
 from pix2pix_jax.gan.state import NetworkState, TrainState, create_state
-from pix2pix_jax.models.topology import TABLES
+from pix2pix_jax.models.topology import DISCRIMINATORS
 
 STEPS, IMAGES = 5, 2
 LOSSES = "loss/discriminator", "loss/generator_gan", "loss/generator_l1"
@@ -189,7 +189,7 @@ def main(features=64, side=256):
     print(f"{'preset':15} {'discriminator':13} " + " ".join(f"{c:>27}" for c in MEASURES))
     for name in PRESETS:
         own = config_of(name).model.discriminator
-        for discriminator in TABLES if name == "paper" else [own]:
+        for discriminator in DISCRIMINATORS if name == "paper" else [own]:
             ours, torchs, double = parity(config_of(name, discriminator, int(features), int(side)))
             cells = " ".join(
                 f"{ours[c]:8.1e} /{torchs[c]:8.1e} ({double[c]:.1e})" for c in MEASURES

@@ -8,7 +8,7 @@ from jax import Array
 
 from pix2pix_jax.benchmark.worker import Trial, device_memory
 from pix2pix_jax.config import Config
-from pix2pix_jax.models.topology import TABLES
+from pix2pix_jax.models.topology import DISCRIMINATORS
 
 
 def weights(config: Config) -> dict:
@@ -55,7 +55,8 @@ class Discriminator(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         model = self.config.model
-        for n, (width, kernel, stride, padding) in enumerate(TABLES[model.discriminator], 1):
+        table = DISCRIMINATORS[model.discriminator]
+        for n, (width, kernel, stride, padding) in enumerate(table, 1):
             normed = n > 1 and width
             x = nn.Conv(
                 width * model.discriminator_features or 1,

@@ -17,7 +17,7 @@ from keras import layers
 
 from pix2pix_jax.benchmark.worker import Trial, resident_memory
 from pix2pix_jax.config import Config
-from pix2pix_jax.models.topology import TABLES
+from pix2pix_jax.models.topology import DISCRIMINATORS
 
 
 def normal() -> keras.initializers.Initializer:
@@ -55,7 +55,7 @@ def discriminator(config: Config) -> keras.Model:
     image = keras.Input((*data.image_size, data.input_channels))
     output = keras.Input((*data.image_size, data.target_channels))
     x = layers.Concatenate()([image, output])
-    for n, (width, kernel, stride, padding) in enumerate(TABLES[model.discriminator], 1):
+    for n, (width, kernel, stride, padding) in enumerate(DISCRIMINATORS[model.discriminator], 1):
         normed = n > 1 and width > 0
         x = layers.ZeroPadding2D((padding, padding))(x)
         x = layers.Conv2D(

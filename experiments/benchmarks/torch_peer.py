@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from pix2pix_jax.benchmark.worker import Trial, resident_memory
 from pix2pix_jax.config import Config
-from pix2pix_jax.models.topology import TABLES
+from pix2pix_jax.models.topology import DISCRIMINATORS
 
 
 def norm(config: Config, channels: int) -> nn.Module:
@@ -65,7 +65,8 @@ class Discriminator(nn.ModuleDict):
         model, data = config.model, config.data
         self.slope, self.padding = model.leaky_slope, {}
         channels = data.input_channels + data.target_channels
-        for n, (width, kernel, stride, padding) in enumerate(TABLES[model.discriminator], 1):
+        table = DISCRIMINATORS[model.discriminator]
+        for n, (width, kernel, stride, padding) in enumerate(table, 1):
             logits, name = width == 0, "logits" if width == 0 else f"conv{n}"
             normed = n > 1 and not logits
             bias = {"paper": not normed, "last": logits, "all": True}[model.bias]

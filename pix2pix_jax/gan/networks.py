@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.models.patchgan import Discriminator
-from pix2pix_jax.models.topology import TABLES, is_large_enough
+from pix2pix_jax.models.topology import DISCRIMINATORS, is_large_enough
 from pix2pix_jax.models.unet import UNet
 
 
@@ -41,9 +41,9 @@ def make_discriminator(config: Config) -> Discriminator:
       UsageError: the image is too small for it, naming those that fit.
     """
     model, size = config.model, config.data.image_size
-    table = TABLES[model.discriminator]
+    table = DISCRIMINATORS[model.discriminator]
     if not is_large_enough(table, *size):
-        fitting = [name for name in TABLES if is_large_enough(TABLES[name], *size)]
+        fitting = [name for name in DISCRIMINATORS if is_large_enough(DISCRIMINATORS[name], *size)]
         raise UsageError(
             f"model.discriminator: {model.discriminator} is too deep for data.image_size "
             f"{size[0]}x{size[1]}; those that fit: {', '.join(fitting)}"

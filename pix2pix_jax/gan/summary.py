@@ -1,4 +1,4 @@
-"""What a config builds: layers, shapes, parameters and receptive fields, read off the modules."""
+"""What a config builds: layers, shapes, parameters and receptive fields, read from the tables."""
 
 import json
 import textwrap
@@ -6,40 +6,43 @@ from dataclasses import asdict
 from math import prod
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
 from pix2pix_jax.config.resolve import halvings, resolve
 from pix2pix_jax.config.schema import Config, Data, Model
 from pix2pix_jax.gan.networks import make_discriminator, make_generator
 from pix2pix_jax.models.patchgan import Discriminator
-from pix2pix_jax.models.topology import receptive_field
+from pix2pix_jax.models.topology import layer_shapes, receptive_field
 from pix2pix_jax.models.unet import UNet
 
 
 def describe(config: Config) -> dict[str, Any]:
-    """Both networks of a config as plain data; nothing is computed, only shapes are traced.
+    """Both networks of a config as plain data. Nothing is computed on a device.
+
+    Args:
+      config: an experiment; it is resolved here.
+
+    Returns:
+      `layers`: a row for every layer of both networks, as in `layer_rows`; `generator` and
+      `discriminator`: name, input and output shape (h, w, c), number of parameters, and the
+      discriminator's receptive field in pixels; `differences`: fields that differ from the paper.
 
     Raises:
       UsageError: no such networks can be built at this image size.
     """
     config = resolve(config)
     data = config.data
-    shown = data.target_channels + (data.input_channels if config.loss.conditional else 0)
+    seen = data.target_channels + (data.input_channels if config.loss.conditional else 0)
     networks = {
         "generator": (make_generator(config), data.input_channels),
-        "discriminator": (make_discriminator(config), shown),
+        "discriminator": (make_discriminator(config), seen),
     }
     summary: dict[str, Any] = {"layers": []}
     for name, (module, channels) in networks.items():
-        layers = [
-            row | {"network": name} for row in layer_rows(module, (*data.image_size, channels))
-        ]
-        summary["layers"] += layers
+        rows = layer_rows(module, (*data.image_size, channels))
+        summary["layers"] += [row | {"network": name} for row in rows]
         summary[name] = {
             "input_shape": [*data.image_size, channels],
-            "output_shape": layers[-1]["output_shape"],
-            "parameters": sum(row["parameters"] for row in layers),
+            "output_shape": rows[-1]["output_shape"],
+            "parameters": sum(row["parameters"] for row in rows),
         }
     summary["generator"]["name"] = config.model.generator
     summary["discriminator"]["name"] = config.model.discriminator
@@ -64,58 +67,42 @@ def differences(config: Config) -> dict[str, Any]:
 
 
 def layer_rows(module: UNet | Discriminator, shape: tuple[int, int, int]) -> list[dict[str, Any]]:
-    """A row for every convolution with the norm that follows it.
+    """A row for every layer, with the norm that follows it.
 
     Args:
       module: either network.
-      shape: of one image that it takes, (h, w, c).
+      shape: of one input image, (h, w, c).
     """
-
-    def run() -> tuple[Any, dict]:
-        image = jnp.zeros((1, *shape))
-        return module.init_with_output(
-            jax.random.key(0), image, capture_intermediates=True, mutable=True
-        )
-
-    variables = jax.eval_shape(run)[1]
-    params, outputs = variables["params"], variables["intermediates"]
     rows: list[dict[str, Any]] = []
-    for name in sorted((name for name in params if "kernel" in params[name]), key=_place):
-        [output] = outputs[name]["__call__"]
-        norm = params.get(f"{name}_norm", {})
+    for layer, (inputs, output) in zip(
+        module.layers, layer_shapes(module.layers, *shape), strict=True
+    ):
+        kernel = [layer.kernel, layer.kernel, inputs, layer.features]
+        norm_parameters = 2 * layer.features if layer.norm and module.norm_affine else 0
         row = {
-            "name": name,
-            "kernel": list(params[name]["kernel"].shape),
-            "norm": module.norm if norm else "none",
-            "parameters": sum(leaf.size for leaf in jax.tree.leaves([params[name], norm])),
-            "output_shape": list(output.shape[1:]),
+            "name": layer.name,
+            "kernel": kernel,
+            "norm": module.norm if layer.norm else "none",
+            "parameters": prod(kernel) + layer.bias * layer.features + norm_parameters,
+            "output_shape": list(output),
+            "kind": "transposed convolution" if layer.transposed else "convolution",
+            "stride": layer.stride,
         }
         if isinstance(module, Discriminator):
-            row["kind"], place = "convolution", len(rows) + 1
-            row["stride"] = module.table[place - 1].stride
-            row["receptive_field"] = receptive_field(module.table[:place])
+            row["receptive_field"] = receptive_field(module.layers[: len(rows) + 1])
         else:
-            row["kind"] = "convolution" if name.startswith("down") else "transposed convolution"
-            row["stride"] = 2
-            noisy = name in [f"up{level}" for level in module.noisy_levels]
-            row["dropout"] = module.dropout if noisy else 0.0
+            row["dropout"] = module.dropout if layer.dropout else 0.0
         rows.append(row)
     return rows
 
 
-def _place(name: str) -> tuple[str, int]:
-    """Orders down1, down2, ..., down10, up1, ... and conv1, ..., logits as data flows."""
-    kind = name.rstrip("0123456789")
-    return kind, int(name[len(kind) :] or 0)
-
-
 def to_json(summary: dict[str, Any]) -> str:
-    """For programs."""
+    """The summary as JSON, for programs."""
     return json.dumps(summary, indent=2)
 
 
 def to_text(summary: dict[str, Any]) -> str:
-    """The U-Net drawn as its two arms, then the discriminator's table."""
+    """The summary for people: the U-Net drawn as its two arms, then the discriminator's table."""
     rows = summary["layers"]
     generator = [row for row in rows if row["network"] == "generator"]
     discriminator = [row for row in rows if row["network"] == "discriminator"]
@@ -139,32 +126,38 @@ def to_text(summary: dict[str, Any]) -> str:
         )
     others = ", ".join(f"{name} {value}" for name, value in summary["differences"].items())
     if others:
-        lines += ["", *textwrap.wrap(f"other than in the paper: {others}", 96)]
+        lines += ["", *textwrap.wrap(f"differs from the paper: {others}", 96)]
     return "\n".join(lines)
 
 
 def u_shape(rows: list[dict[str, Any]], image: list[int], skips: bool) -> list[str]:
-    """Encoder left, decoder right, a level a line, joined where a skip connection is."""
+    """Draws the encoder left and the decoder right, one level a line, joined by the skips.
+
+    Args:
+      rows: of the generator, as in `layer_rows`.
+      image: shape of the input, [h, w, c].
+      skips: whether there are skip connections.
+    """
     depth = len(rows) // 2
     down, up = rows[:depth], rows[depth:][::-1]
 
-    def text(row: dict[str, Any]) -> str:
+    def format_row(row: dict[str, Any]) -> str:
         norm = "" if row["norm"] == "none" else row["norm"]
         shape = format_shape(row["output_shape"])
         return f"{row['name']:6} {shape:>12} {row['parameters']:>10,} {norm:8}"
 
-    def last(row: dict[str, Any]) -> str:
-        return text(row).rstrip() + (" dropout" if row["dropout"] else "")
+    def format_decoder_row(row: dict[str, Any]) -> str:
+        return format_row(row).rstrip() + (" dropout" if row["dropout"] else "")
 
     gap, line = " " * 12, "─── skip ──▶" if skips else " " * 12
     kinds = [f"{row['kind']}s 4x4, stride 2" for row in (down[0], up[0])]
     lines = [f"  {kinds[0]:39} {gap}  {kinds[1]}"]
     lines.append(
-        f"  {'input':6} {format_shape(image):>12} {'':19} {gap}  {text(up[0]).rstrip()}  tanh"
+        f"  {'input':6} {format_shape(image):>12} {'':19} {gap}  {format_row(up[0]).rstrip()}  tanh"
     )
     for level in range(depth - 1):
-        lines.append(f"  {text(down[level])} {line}  {last(up[level + 1])}")
-    return [*lines, f"  {text(down[-1])} ─────┘"]
+        lines.append(f"  {format_row(down[level])} {line}  {format_decoder_row(up[level + 1])}")
+    return [*lines, f"  {format_row(down[-1])} ─────┘"]
 
 
 def format_shape(shape: list[int]) -> str:
@@ -173,18 +166,21 @@ def format_shape(shape: list[int]) -> str:
 
 
 def operations(summary: dict[str, Any]) -> tuple[int, int]:
-    """Floating-point operations of generator and discriminator in a training step on one image.
+    """Floating-point operations of both networks in a training step on one image.
 
-    A pass backward takes twice as many as one forward. The discriminator sees a real and a
-    generated image to learn from, and one more through which only the image learns.
+    A backward pass takes twice as many operations as a forward pass. The discriminator learns from
+    a real and a generated image (2 x 3), and passes the generator's gradient on once more (2).
 
     Args:
-      summary: of `describe`.
+      summary: what `describe` returns.
+
+    Returns:
+      Operations of the generator, and of the discriminator.
     """
     forward = {"generator": 0, "discriminator": 0}
     for row in summary["layers"]:
         height, width, _ = row["output_shape"]
-        # A transposed convolution goes over its input, which has a quarter of the places.
-        places = height * width // (4 if row["kind"].startswith("transposed") else 1)
-        forward[row["network"]] += 2 * prod(row["kernel"]) * places
+        # A transposed convolution runs over its input, which has a quarter of the output's pixels.
+        num_pixels = height * width // (4 if row["kind"].startswith("transposed") else 1)
+        forward[row["network"]] += 2 * prod(row["kernel"]) * num_pixels
     return 3 * forward["generator"], 8 * forward["discriminator"]

@@ -13,7 +13,7 @@ from pix2pix_jax.config.presets import PRESETS
 from pix2pix_jax.config.schema import Config, Model
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.networks import make_generator
-from pix2pix_jax.models.topology import TABLES
+from pix2pix_jax.models.topology import DISCRIMINATORS, discriminator_layers, unet_layers
 
 State = dict[str, np.ndarray]
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -23,34 +23,50 @@ PATCHES = ("patch16", "patch34", "patch70", "patch142", "image286")  # n_layers 
 
 
 def generator_names(depth: int) -> dict[str, str]:
-    """Their names of our layers, for a U-Net of 2 levels or more."""
-    names = {"down1": "model.model.0", f"up{depth}": "model.model.3"}
-    for level in range(2, depth + 1):
-        block, place = _block(level), depth + 1 - level
-        names[f"down{level}"] = f"{block}.1"
-        if level < depth:
-            names[f"down{level}_norm"] = f"{block}.2"
-            names |= {f"up{place}": f"{block}.5", f"up{place}_norm": f"{block}.6"}
-        else:
-            names |= {"up1": f"{block}.3", "up1_norm": f"{block}.4"}
+    """The PyTorch code's names for our layers, for a U-Net of 2 levels or more.
+
+    Every level is a block: it begins with the encoder's layer and ends with the decoder's layer of
+    the same size, and holds the next deeper block between them.
+    """
+    layers = unet_layers(channels=1, depth=depth)
+    encoder, decoder = layers[:depth], layers[depth:]
+    names = {}
+    for level, (down, up) in enumerate(zip(encoder, reversed(decoder), strict=True), 1):
+        if level == 1:  # convolution, inner block, activation, convolution
+            names |= {down.name: "model.model.0", up.name: "model.model.3"}
+        elif level == depth:  # activation, convolution, activation, convolution, norm
+            block = _block(level)
+            names |= {
+                down.name: f"{block}.1",
+                up.name: f"{block}.3",
+                f"{up.name}_norm": f"{block}.4",
+            }
+        else:  # activation, convolution, norm, inner block, activation, convolution, norm
+            block = _block(level)
+            names |= {
+                down.name: f"{block}.1",
+                f"{down.name}_norm": f"{block}.2",
+                up.name: f"{block}.5",
+                f"{up.name}_norm": f"{block}.6",
+            }
     return names
 
 
 def _block(level: int) -> str:
+    """The PyTorch code's name for the block of a level, from 2."""
     return "model.model.1." + "model.3." * (level - 2) + "model"
 
 
 def discriminator_names(name: str) -> dict[str, str]:
-    """Their names of our layers."""
-    if name == "pixel":
-        return {"conv1": "net.0", "conv2": "net.2", "conv2_norm": "net.3", "logits": "net.5"}
-    count = len(TABLES[name]) - 1
-    names = {"conv1": "model.0", "logits": f"model.{3 * count - 1}"}
-    for place in range(2, count + 1):
-        names |= {
-            f"conv{place}": f"model.{3 * place - 4}",
-            f"conv{place}_norm": f"model.{3 * place - 3}",
-        }
+    """The PyTorch code's names for our layers: their places in a list of modules."""
+    layers = discriminator_layers(DISCRIMINATORS[name], features=1, norm="batch", bias="paper")
+    root, place, names = "net" if name == "pixel" else "model", 0, {}
+    for layer in layers:
+        names[layer.name] = f"{root}.{place}"
+        if layer.norm:
+            place += 1
+            names[f"{layer.name}_norm"] = f"{root}.{place}"
+        place += 2  # past the activation, to the next convolution
     return names
 
 

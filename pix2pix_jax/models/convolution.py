@@ -1,4 +1,9 @@
-"""Convolution and transposed convolution, each in the lowering that is fastest on the platform."""
+"""Convolution and transposed convolution, each by the lowering that is fastest where it runs.
+
+A lowering is a way to compute the same result from the same kernel: XLA's own convolution
+(`native`), or one of the matrix products of `matmul_convolutions`. The platform and the shapes
+decide; an exported network holds the lowerings of all platforms.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,14 +15,14 @@ from jax import Array, lax
 
 from pix2pix_jax.models import matmul_convolutions as products
 
-# Where one lowering becomes faster than another, as timed on two CPU cores and on an H200. Places
-# are those of all images: outputs of a convolution, inputs of a transposed one.
+# Where one lowering becomes faster than another, measured on two CPU cores and on an H200.
+# Pixels are counted over all images: of a convolution's output, of a transposed one's input.
 FEW_CHANNELS = 16
-WINOGRAD_MIN_PIXELS = 513  # from so many places on, on a CPU
-TRANSPOSE_WINOGRAD_MIN_PIXELS = 1024  # from so many places on, on a CPU
-PER_TAP_MAX_PIXELS_CPU, PER_TAP_MAX_PIXELS_GPU = 64, 256  # up to so many places
-NATIVE_MIN_IMAGES = 9  # from so many images on, real and generated ones, on a GPU
-Lowering = Callable[[Array, Array], Array]  # of x and kernel
+WINOGRAD_MIN_PIXELS = 513  # CPU
+TRANSPOSE_WINOGRAD_MIN_PIXELS = 1024  # CPU
+PER_TAP_MAX_PIXELS_CPU, PER_TAP_MAX_PIXELS_GPU = 64, 256
+NATIVE_MIN_IMAGES = 9  # GPU; real and generated images are both counted
+Lowering = Callable[[Array, Array], Array]  # (x, kernel) -> result
 
 
 def conv(
@@ -30,7 +35,7 @@ def conv(
       kernel: [k, k, c, o].
       stride: of both axes; it must divide k.
       padding: zeros before and after, on both axes.
-      portable: for all platforms, and not for that alone on which JAX runs.
+      portable: whether to keep the lowerings of all platforms, for export.
 
     Returns:
       [b, (h + sum(padding) - k) // stride + 1, likewise for w, o].
@@ -43,14 +48,14 @@ def conv(
 def conv_lowerings(
     x: Array, kernel: Array, stride: int, padding: tuple[int, int]
 ) -> tuple[Lowering, Lowering]:
-    """The best of `conv` on a CPU and on a GPU; its arguments."""
+    """The fastest lowerings of `conv` on a CPU and on a GPU. Args as in `conv`."""
     k, _, c, o = kernel.shape
     if stride == 1 and k > 1 and o < FEW_CHANNELS:
         return (partial(products.conv_scatter, padding=padding),) * 2
     cpu = gpu = partial(products.conv_im2col, stride=stride, padding=padding)
-    places = (x.shape[0], *products.output_size(x, k, stride, padding))
-    if k == 4 and c > FEW_CHANNELS and is_static(places):
-        if math.prod(places) >= WINOGRAD_MIN_PIXELS and is_full_precision(x):
+    output = (x.shape[0], *products.output_size(x, k, stride, padding))
+    if k == 4 and c > FEW_CHANNELS and is_static(output):
+        if math.prod(output) >= WINOGRAD_MIN_PIXELS and is_full_precision(x):
             cpu = partial(products.conv_winograd, stride=stride, padding=padding)
         if x.shape[0] >= NATIVE_MIN_IMAGES:
             gpu = partial(conv_native, stride=stride, padding=padding)
@@ -74,15 +79,15 @@ def conv_transpose(x: Array, kernel: Array, portable: bool = False) -> Array:
 
 
 def conv_transpose_lowerings(x: Array, kernel: Array) -> tuple[Lowering, Lowering]:
-    """The best of `conv_transpose` on a CPU and on a GPU; its arguments."""
+    """The fastest lowerings of `conv_transpose` on a CPU and on a GPU. Args as there."""
     if not is_static(x.shape[:3]):
         return products.conv_transpose_matmul, products.conv_transpose_matmul
-    places, o = math.prod(x.shape[:3]), kernel.shape[-1]
+    num_pixels, o = math.prod(x.shape[:3]), kernel.shape[-1]
     cpu, gpu = (
-        products.conv_transpose_per_tap if places <= few else products.conv_transpose_matmul
-        for few in (PER_TAP_MAX_PIXELS_CPU, PER_TAP_MAX_PIXELS_GPU)
+        products.conv_transpose_per_tap if num_pixels <= most else products.conv_transpose_matmul
+        for most in (PER_TAP_MAX_PIXELS_CPU, PER_TAP_MAX_PIXELS_GPU)
     )
-    if places >= TRANSPOSE_WINOGRAD_MIN_PIXELS and o > FEW_CHANNELS and is_full_precision(x):
+    if num_pixels >= TRANSPOSE_WINOGRAD_MIN_PIXELS and o > FEW_CHANNELS and is_full_precision(x):
         cpu = products.conv_transpose_winograd
     return cpu, gpu
 
@@ -90,31 +95,34 @@ def conv_transpose_lowerings(x: Array, kernel: Array) -> tuple[Lowering, Lowerin
 def lowering_for_platform(
     cpu: Lowering, gpu: Lowering, other: Lowering, portable: bool
 ) -> Lowering:
-    """That of the platform on which JAX runs; or all, which take twice as long to be traced."""
+    """The lowering for the platform on which JAX runs, or, if `portable`, a switch over all.
+
+    A switch takes twice as long to trace.
+    """
     if portable:
         return partial(lax.platform_dependent, cpu=cpu, cuda=gpu, rocm=gpu, default=other)
     return {"cpu": cpu, "gpu": gpu}.get(jax.default_backend(), other)
 
 
 def is_static(shape: Sequence[int]) -> bool:
-    """Whether sizes are numbers, as they are but in an exported network."""
+    """Whether all sizes are numbers; in an exported network some are symbols."""
     return all(isinstance(size, int) for size in shape)
 
 
 def is_full_precision(x: Array) -> bool:
-    """Whether differences of values may be taken: of bfloat16 too few digits would be left."""
+    """Whether Winograd may be used: its differences leave too few digits in bfloat16."""
     return x.dtype != jnp.bfloat16
 
 
 def conv_native(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) -> Array:
-    """`conv` by XLA's own."""
+    """`conv` by XLA's own convolution."""
     return lax.conv_general_dilated(
         x, kernel, (stride, stride), (padding, padding), dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
 
 
 def conv_transpose_native(x: Array, kernel: Array) -> Array:
-    """`conv_transpose` by XLA's own."""
+    """`conv_transpose` by XLA's own convolution."""
     return lax.conv_general_dilated(
         x,
         kernel[::-1, ::-1],

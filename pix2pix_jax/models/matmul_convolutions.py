@@ -1,24 +1,24 @@
 """Convolutions as matrix products, for backends whose own convolutions are slow.
 
-All have the same kernels and, up to rounding, the same results; which is fastest depends on the
-shape. Large matrix products run near what a machine can do; what makes the difference is how
-much is copied around them, images or kernels, forward and backward.
+All take the same kernel and give the same result up to rounding. Large matrix products run near
+the peak of a machine; the functions differ in how much memory they copy around the product, which
+makes one or the other the fastest for a shape.
 """
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-Padding = tuple[int, int]  # zeros before and after, of both axes
+Padding = tuple[int, int]  # zeros before and after, on both axes
 
 
 def conv_im2col(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
-    """A convolution by im2col: patches are gathered in the kernel's order, which is not copied.
+    """A convolution by im2col: patches are gathered in the kernel's order, so it is not copied.
 
     Args:
       x: [b, h, w, c].
       kernel: [k, k, c, o].
-      stride: one that divides k.
+      stride: of both axes; it must divide k.
       padding: of x.
 
     Returns:
@@ -29,7 +29,7 @@ def conv_im2col(x: Array, kernel: Array, stride: int, padding: Padding) -> Array
     height, width = output_size(x, k, stride, padding)
     rows, columns = height + k // stride - 1, width + k // stride - 1
     wide = at_least_float32(pad(x, padding[0], rows * stride, columns * stride))
-    wide = wide.reshape(b, rows, stride, columns, stride, c)  # so that strides become slices
+    wide = wide.reshape(b, rows, stride, columns, stride, c)  # a stride becomes a slice
     patches = [
         wide[:, i // stride :, i % stride, j // stride :, j % stride][:, :height, :width]
         for i in range(k)
@@ -39,9 +39,9 @@ def conv_im2col(x: Array, kernel: Array, stride: int, padding: Padding) -> Array
 
 
 def conv_scatter(x: Array, kernel: Array, padding: Padding) -> Array:
-    """A convolution of stride 1 whose products are added up last: the best for few outputs.
+    """A convolution of stride 1 as one product, whose k * k results are shifted and added.
 
-    Args and returns are those of `conv_im2col`.
+    The fastest for few output channels. Args and Returns as in `conv_im2col`.
     """
     b, h, w, c = x.shape
     k, _, _, o = kernel.shape
@@ -54,26 +54,27 @@ def conv_scatter(x: Array, kernel: Array, padding: Padding) -> Array:
 
 
 def conv_winograd(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
-    """A convolution with 9 multiplications for every 16: the best for many places.
+    """A convolution by Winograd's algorithm, with 9 multiplications for every 16.
 
-    A 4x4 kernel of stride 1 or 2 is four of 2x2 on as many channels, and those are done by
-    Winograd's F(2x2, 2x2), whose only other arithmetic is sums of two ("Arithmetic Complexity
-    of Computations", 1980; for convolutional networks arXiv 1509.09308):
+    The fastest for many pixels. A 4x4 kernel of stride 1 or 2 is rewritten as a 2x2 kernel on four
+    times as many channels, and that is computed by Winograd's F(2x2, 2x2), which needs no other
+    arithmetic than sums of two values ("Arithmetic Complexity of Computations", 1980; for
+    convolutional networks arXiv 1509.09308):
 
       y[0] = x[0] k[0] + x[1] k[1] = (x[0] - x[1]) k[0] + x[1] (k[0] + k[1])
       y[1] = x[1] k[0] + x[2] k[1] = (x[2] - x[1]) k[1] + x[1] (k[0] + k[1])
 
-    Args and returns are those of `conv_im2col`; the kernel is 4x4.
+    Args and Returns as in `conv_im2col`; the kernel is 4x4.
     """
     b, _, _, c = x.shape
     o = kernel.shape[-1]
     height, width = output_size(x, 4, stride, padding)
     rows, columns = _round_up_to_even(height), _round_up_to_even(width)
-    if stride == 2:  # the four see every other pixel
+    if stride == 2:  # each of the four 2x2 kernels sees every other pixel
         x = pad(x, padding[0], 2 * rows, 2 * columns)
         x = x.reshape(b, rows, 2, columns, 2, c).transpose(0, 1, 3, 2, 4, 5)
         kernel = kernel.reshape(2, 2, 2, 2, c, o).transpose(0, 2, 1, 3, 4, 5)
-    else:  # each sees what is two pixels further
+    else:  # each of the four 2x2 kernels sees the image shifted by two pixels
         x = pad(x, padding[0], rows + 2, columns + 2)
         shifts = [x[:, i : i + rows, j : j + columns] for i in (0, 2) for j in (0, 2)]
         x = jnp.stack(shifts, 3)
@@ -83,7 +84,7 @@ def conv_winograd(x: Array, kernel: Array, stride: int, padding: Padding) -> Arr
 
 
 def _round_up_to_even(size: int) -> int:
-    """How much `_winograd_2x2` has to see for so many outputs at least."""
+    """The input size for which `_winograd_2x2` gives at least `size` outputs."""
     return (size + 1) // 2 * 2 + 2
 
 
@@ -108,12 +109,17 @@ def _winograd_2x2(x: Array, kernel: Array) -> Array:
 
 
 def _winograd_kernel(kernel: Array) -> tuple[Array, Array, Array]:
-    """What three products multiply by, along the first axis."""
+    """The second factors of the three products, along the first axis of the kernel."""
     return kernel[0], kernel[0] + kernel[1], kernel[1]
 
 
 def _winograd_input(x: Array, axis: int) -> tuple[Array, Array, Array]:
-    """What they multiply: `axis` is one of pairs, the next one is within a pair, and goes."""
+    """The first factors of the three products.
+
+    Args:
+      x: pixels in pairs: `axis` counts the pairs, axis + 1 has the two pixels of a pair.
+      axis: of the pairs; axis + 1 is removed.
+    """
     first, second = (lax.index_in_dim(x, i, axis + 1, keepdims=False) for i in range(2))
     count = x.shape[axis] - 1
     here, after = (lax.slice_in_dim(first, i, i + count, axis=axis) for i in range(2))
@@ -122,12 +128,12 @@ def _winograd_input(x: Array, axis: int) -> tuple[Array, Array, Array]:
 
 
 def _winograd_output(left: Array, both: Array, right: Array, axis: int) -> Array:
-    """Both outputs of three products."""
+    """The two outputs of three products, stacked along `axis`."""
     return jnp.stack([left + both, both + right], axis)
 
 
 def conv_transpose_matmul(x: Array, kernel: Array) -> Array:
-    """The adjoint of a stride-2, padding-1 convolution, its products added where they overlap.
+    """The adjoint of a stride-2, padding-1 convolution: one product, then an overlap-add.
 
     Args:
       x: [b, h, w, c].
@@ -143,9 +149,9 @@ def conv_transpose_matmul(x: Array, kernel: Array) -> Array:
 
 
 def conv_transpose_per_tap(x: Array, kernel: Array) -> Array:
-    """`conv_transpose_matmul` as one product for each of 16 places of the kernel: no copy of it.
+    """`conv_transpose_matmul` as one product for each of the kernel's 16 taps.
 
-    The best for few pixels.
+    The fastest for few pixels, as the kernel is not copied. Args and Returns as there.
     """
     b, h, w, c = x.shape
     o = kernel.shape[-1]
@@ -155,11 +161,10 @@ def conv_transpose_per_tap(x: Array, kernel: Array) -> Array:
 
 
 def conv_transpose_winograd(x: Array, kernel: Array) -> Array:
-    """`conv_transpose_matmul` with 9 multiplications for every 16, as in `conv_winograd`.
+    """`conv_transpose_matmul` by Winograd's algorithm, as in `conv_winograd`.
 
-    The best for many pixels.
-
-    Every 2x2 block of outputs is a 2x2 convolution of the pixels around its middle.
+    The fastest for many pixels. Every 2x2 block of outputs is a 2x2 convolution of the pixels
+    around its middle. Args and Returns as in `conv_transpose_matmul`.
     """
     b, h, w, c = x.shape
     o = kernel.shape[-1]
@@ -173,10 +178,11 @@ def conv_transpose_winograd(x: Array, kernel: Array) -> Array:
 
 
 def _overlap_add(y: Array) -> Array:
-    """Sums 2x2 blocks of 2x2 outputs where they overlap with those of the pixels around.
+    """Adds the 4x4 outputs of every pixel, in blocks of 2x2, where neighbours overlap.
 
     Args:
-      y: [2, 2, b, h, 2, w, 2, o]: place of the block, image, pixel and place in the block.
+      y: [2, 2, b, h, 2, w, 2, o]: row and column of the block, then image, pixel row, row in the
+        block, pixel column, column in the block, channel.
 
     Returns:
       [b, 2h, 2w, o].
@@ -193,13 +199,16 @@ def _overlap_add(y: Array) -> Array:
 
 @jax.custom_vjp
 def matmul(x: Array, kernel: Array) -> Array:
-    """`x @ kernel`, whose gradients are products of rows with columns, too: a CPU's fastest.
+    """`x @ kernel`, with gradients that are fast on a CPU: products of rows with columns.
 
-    Left to JAX, the kernel's is one of columns with columns.
+    JAX's own gradient by the kernel multiplies columns with columns.
 
     Args:
       x: [..., c].
       kernel: [c, o].
+
+    Returns:
+      [..., o].
     """
     return x @ kernel
 
@@ -218,18 +227,22 @@ matmul.defvjp(_matmul, _gradients)
 
 
 def at_least_float32(x: Array) -> Array:
-    """What has fewer bits, with as many, so that its sums and its gradients' are rounded once."""
+    """x in float32 if it is bfloat16: sums of x, and of its gradients, are then rounded once."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def output_size(x: Array, k: int, stride: int, padding: Padding) -> tuple[int, int]:
-    """Height and width of what a convolution leaves of x."""
+    """Height and width of the output of a convolution of x [b, h, w, c]."""
     height, width = ((side + sum(padding) - k) // stride + 1 for side in x.shape[1:3])
     return height, width
 
 
 def pad(x: Array, before: int, rows: int, columns: int) -> Array:
-    """Zeros around images, or less of them, up to so many rows and columns."""
+    """Pads or crops images [b, h, w, c] to a number of rows and columns.
+
+    Args:
+      before: zeros above and to the left; what follows is padded or cropped to fit.
+    """
     _, h, w, _ = x.shape
     down, across = ((before, size - before - side, 0) for size, side in ((rows, h), (columns, w)))
     return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), down, across, (0, 0, 0)))

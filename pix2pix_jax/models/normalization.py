@@ -10,20 +10,24 @@ from jax import Array, lax
 from pix2pix_jax.models.convolution import is_static
 from pix2pix_jax.models.matmul_convolutions import at_least_float32
 
-NORM_PARTS = 16, 128  # of a sum on a GPU: from, and up to
+# On a GPU a sum over few channels is split, or few of its processors would have work.
+MIN_PARTS, MAX_PARTS = 16, 128
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3,))
 def normalize(x: Array, scale: Array | None, bias: Array | None, epsilon: float) -> Array:
-    """Zero mean and unit variance of all but the first and last axes, scaled and shifted.
+    """Zero mean and unit variance over all but the first and last axes, then scale and shift.
 
-    Its gradients need two sums over the data, and take them in one pass; differentiated by JAX,
-    they would be four sums in three.
+    The gradient is written by hand: it needs two sums in one pass over the data, where JAX's
+    own derivative takes four sums in three passes.
 
     Args:
       x: [groups, ..., c].
       scale, bias: [c], or both None.
       epsilon: added to the variance.
+
+    Returns:
+      [groups, ..., c].
     """
     return _forward(x, scale, bias, epsilon)[0]
 
@@ -33,7 +37,9 @@ def _forward(x: Array, scale: Array | None, bias: Array | None, epsilon: float) 
     if wide.dtype == x.dtype:
         mean = _channel_sum(wide) / count
         variance = _channel_sum(jnp.square(wide - mean)) / count
-    else:  # in one pass; from a value of the channel, so that little cancels: less than x has lost
+    else:
+        # One pass: E[(x - s)^2] - E[x - s]^2, with s a value of the channel, so that the
+        # difference loses no more digits than bfloat16 has lost already.
         some = lax.slice(wide, [0] * x.ndim, [x.shape[0], *[1] * (x.ndim - 2), x.shape[-1]])
         beyond = _channel_sum(wide - some) / count
         variance = _channel_sum(jnp.square(wide - some)) / count - jnp.square(beyond)
@@ -45,12 +51,12 @@ def _forward(x: Array, scale: Array | None, bias: Array | None, epsilon: float) 
     return y.astype(x.dtype), (x, scale, mean, inverse)
 
 
-def _backward(epsilon: float, kept: tuple, gradient: Array) -> tuple:
-    x, scale, mean, inverse = kept
-    normal, gradient = (at_least_float32(x) - mean) * inverse, at_least_float32(gradient)
-    bias_sum, scale_sum = _channel_sum(gradient), _channel_sum(gradient * normal)
+def _backward(epsilon: float, residuals: tuple, gradient: Array) -> tuple:
+    x, scale, mean, inverse = residuals
+    normalized, gradient = (at_least_float32(x) - mean) * inverse, at_least_float32(gradient)
+    bias_sum, scale_sum = _channel_sum(gradient), _channel_sum(gradient * normalized)
     count = math.prod(x.shape[1:-1])
-    change = (gradient - bias_sum / count - normal * (scale_sum / count)) * inverse
+    change = (gradient - bias_sum / count - normalized * (scale_sum / count)) * inverse
     if scale is None:
         return change.astype(x.dtype), None, None
     change = (change * _broadcast_channels(scale, x)).astype(x.dtype)
@@ -58,32 +64,26 @@ def _backward(epsilon: float, kept: tuple, gradient: Array) -> tuple:
 
 
 def _channel_sum(x: Array) -> Array:
-    """Sums over all but the first and last axes.
-
-    On a GPU a channel's sum is that of parts, since few channels alone would occupy few of its
-    processors.
-    """
-
-    fewest, most = NORM_PARTS
+    """The sum over all but the first and last axes, which stay as axes of length one."""
     gpu = jax.default_backend() == "gpu" and is_static(x.shape)
-    parts = math.gcd(math.prod(x.shape[1:-1]), most) if gpu else 1
-    return _sum_in_parts(x, parts) if parts >= fewest else _sum(x)
+    parts = math.gcd(math.prod(x.shape[1:-1]), MAX_PARTS) if gpu else 1
+    return _sum_in_parts(x, parts) if parts >= MIN_PARTS else _sum(x)
 
 
 def _sum(x: Array) -> Array:
-    """The same in one."""
+    """`_channel_sum` in one reduction."""
     return x.sum(tuple(range(1, x.ndim - 1)), keepdims=True)
 
 
 def _sum_in_parts(x: Array, parts: int) -> Array:
-    """The same in two, that are not made one."""
+    """`_channel_sum` in two reductions; the barrier keeps XLA from fusing them into one."""
     rows = x.reshape(x.shape[0], parts, -1, x.shape[-1])
     total = lax.optimization_barrier(rows.sum(2)).sum(1)
     return total.reshape(x.shape[0], *(1 for _ in x.shape[1:-1]), x.shape[-1])
 
 
 def _broadcast_channels(channels: Array, x: Array) -> Array:
-    """[c] as x has its channels."""
+    """Reshapes [c] so that it broadcasts against x [..., c]."""
     return channels.reshape((1,) * (x.ndim - 1) + channels.shape)
 
 

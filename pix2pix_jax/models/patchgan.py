@@ -1,4 +1,4 @@
-"""The discriminator: what a table of layers says, in Flax."""
+"""The discriminator as a Flax module: PixelGAN, PatchGAN or ImageGAN, by its table of layers."""
 
 from functools import partial
 
@@ -8,16 +8,22 @@ from jax import Array
 
 from pix2pix_jax.models.layers import Convolution, Norm
 from pix2pix_jax.models.matmul_convolutions import at_least_float32
-from pix2pix_jax.models.topology import Layer
+from pix2pix_jax.models.topology import Layer, PatchLayer, discriminator_layers
 
 
 class Discriminator(nn.Module):
-    """Judges every patch of an image on its own (section 3.2.2).
+    """Scores every patch of an image on its own (section 3.2.2).
 
-    No norm on the first layer, nor on the logits. `bias` is as in `config.Model`.
+    Attributes:
+      table: a value of `topology.DISCRIMINATORS`.
+      features: channels of the first layer.
+      norm, norm_epsilon, norm_affine, norm_images: as in `layers.Norm`.
+      bias: which layers have one, as in `config.Model`.
+      leaky_slope: slope of the LeakyReLUs below zero.
+      dtype: of the convolutions.
     """
 
-    table: tuple[Layer, ...]
+    table: tuple[PatchLayer, ...]
     features: int = 64
     norm: str = "batch"
     norm_epsilon: float = 1e-5
@@ -25,7 +31,12 @@ class Discriminator(nn.Module):
     norm_images: int | None = None
     bias: str = "paper"
     leaky_slope: float = 0.2
-    dtype: jnp.dtype = jnp.float32
+    dtype: jnp.dtype = jnp.dtype("float32")
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The table of its layers."""
+        return discriminator_layers(self.table, self.features, self.norm, self.bias)
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -38,20 +49,10 @@ class Discriminator(nn.Module):
           Logits [b, *output_grid, 1], float32: above 0 where the patch looks real.
         """
         norm = partial(Norm, self.norm, self.norm_epsilon, self.norm_affine, self.norm_images)
-        for index, layer in enumerate(self.table, 1):
-            logits = layer.width == 0
-            normed = index > 1 and not logits and self.norm != "none"
-            x = Convolution(
-                features=1 if logits else layer.width * self.features,
-                kernel=layer.kernel,
-                stride=layer.stride,
-                padding=layer.padding,
-                bias={"paper": not normed, "last": logits, "all": True}[self.bias],
-                dtype=self.dtype,
-                name="logits" if logits else f"conv{index}",
-            )(x)  # [b, h / stride, w / stride, features]
-            if normed:
-                x = norm(name=f"conv{index}_norm")(x)
-            if not logits:
+        for layer in self.layers:
+            x = Convolution(layer, dtype=self.dtype, name=layer.name)(x)  # [b, h / stride, ...]
+            if layer.norm:
+                x = norm(name=f"{layer.name}_norm")(x)
+            if layer.name != "logits":
                 x = nn.leaky_relu(x, self.leaky_slope)
         return at_least_float32(x)

@@ -1,55 +1,187 @@
-"""Discriminators as tables of layers: how much each sees, and which images are large enough."""
+"""The layers of both networks as tables, in the order in which data flows through them.
 
+Everything that needs to know the layers reads them here: the Flax modules, `describe`, the ONNX
+graph and the names of PyTorch's tensors. To add a discriminator, add a row to DISCRIMINATORS.
+"""
+
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 
 class Layer(NamedTuple):
-    """One convolution."""
+    """A convolution, and what follows it before the activation."""
 
-    width: int  # in multiples of model.discriminator_features; 0: the one logit
+    name: str  # of its parameters; its norm is called NAME_norm
+    features: int  # channels of its output
+    kernel: int = 4
+    stride: int = 2
+    padding: tuple[int, int] = (1, 1)  # zeros before and after, on both axes
+    transposed: bool = False
+    bias: bool = False
+    norm: bool = False
+    dropout: bool = False
+    skip: str | None = None  # the encoder layer whose output is joined to this layer's input
+
+
+class PatchLayer(NamedTuple):
+    """A convolution of a discriminator, of any number of features."""
+
+    width: int  # output channels in multiples of model.discriminator_features; 0: the one logit
     kernel: int
     stride: int
     padding: tuple[int, int]
 
 
-def _convolutions(*widths_and_strides: tuple[int, int]) -> tuple[Layer, ...]:
-    """4x4 convolutions, zero-padded by one (appendix 6.1.2)."""
-    return tuple(Layer(width, 4, stride, (1, 1)) for width, stride in widths_and_strides)
+def _patch_gan(*widths_and_strides: tuple[int, int]) -> tuple[PatchLayer, ...]:
+    """4x4 convolutions, zero-padded by one pixel (appendix 6.1.2)."""
+    return tuple(PatchLayer(width, 4, stride, (1, 1)) for width, stride in widths_and_strides)
 
 
-# Rows are (width, stride). Each next PatchGAN has one more stride-2 layer than the last.
-TABLES: dict[str, tuple[Layer, ...]] = {
-    "pixel": tuple(Layer(width, 1, 1, (0, 0)) for width in (1, 2, 0)),
-    "patch16": _convolutions((1, 2), (2, 1), (0, 1)),
-    "patch34": _convolutions((1, 2), (2, 2), (4, 1), (0, 1)),
-    "patch70": _convolutions((1, 2), (2, 2), (4, 2), (8, 1), (0, 1)),
-    "patch142": _convolutions((1, 2), (2, 2), (4, 2), (8, 2), (8, 1), (0, 1)),
-    "image286": _convolutions((1, 2), (2, 2), (4, 2), (8, 2), (8, 2), (8, 1), (0, 1)),
-    # The Keras tutorial's, with TensorFlow's 'same' padding: its text says 70, the table 142.
-    "tutorial": _convolutions((1, 2), (2, 2), (4, 2), (8, 2))
-    + (Layer(8, 4, 1, (1, 2)), Layer(0, 4, 1, (1, 2))),
+# Rows of a PatchGAN are (width, stride). Each PatchGAN has one more stride-2 layer than the last.
+DISCRIMINATORS: dict[str, tuple[PatchLayer, ...]] = {
+    "pixel": tuple(PatchLayer(width, 1, 1, (0, 0)) for width in (1, 2, 0)),
+    "patch16": _patch_gan((1, 2), (2, 1), (0, 1)),
+    "patch34": _patch_gan((1, 2), (2, 2), (4, 1), (0, 1)),
+    "patch70": _patch_gan((1, 2), (2, 2), (4, 2), (8, 1), (0, 1)),
+    "patch142": _patch_gan((1, 2), (2, 2), (4, 2), (8, 2), (8, 1), (0, 1)),
+    "image286": _patch_gan((1, 2), (2, 2), (4, 2), (8, 2), (8, 2), (8, 1), (0, 1)),
+    # The Keras tutorial's, with TensorFlow's "same" padding. Its text says 70; it sees 142 pixels.
+    "tutorial": (
+        *_patch_gan((1, 2), (2, 2), (4, 2), (8, 2)),
+        PatchLayer(8, 4, 1, (1, 2)),
+        PatchLayer(0, 4, 1, (1, 2)),
+    ),
 }
 
 
-def receptive_field(table: tuple[Layer, ...]) -> int:
-    """Side, in pixels, of the square of input that one output of the last layer sees."""
+def discriminator_layers(
+    table: Sequence[PatchLayer], features: int, norm: str, bias: str
+) -> tuple[Layer, ...]:
+    """The layers of a discriminator: conv1, conv2, ..., logits.
+
+    No norm follows the first layer or the logits (appendix 6.1.2).
+
+    Args:
+      table: a value of DISCRIMINATORS.
+      features: channels of a layer of width 1.
+      norm: `model.norm`; "none" means that no norm follows any layer.
+      bias: `model.bias`: which layers have a bias.
+    """
+    layers = []
+    for place, row in enumerate(table, 1):
+        is_logits = row.width == 0
+        has_norm = place > 1 and not is_logits and norm != "none"
+        layers.append(
+            Layer(
+                name="logits" if is_logits else f"conv{place}",
+                features=1 if is_logits else row.width * features,
+                kernel=row.kernel,
+                stride=row.stride,
+                padding=row.padding,
+                bias={"paper": not has_norm, "last": is_logits, "all": True}[bias],
+                norm=has_norm,
+            )
+        )
+    return tuple(layers)
+
+
+def unet_layers(
+    channels: int,
+    depth: int,
+    features: int = 64,
+    *,
+    skips: bool = True,
+    norm: str = "batch",
+    bottleneck_norm: bool = False,
+    bias: bool = False,
+    dropout_blocks: str = "first_three",
+) -> tuple[Layer, ...]:
+    """The layers of a U-Net: down1, ..., down{depth}, up1, ..., up{depth} (appendix 6.1.1).
+
+    At depth 8 the encoder is C64-C128-C256-C512-C512-C512-C512-C512 and the decoder
+    CD512-CD512-CD512-C512-C256-C128-C64, then the image. No norm follows the first layer, the
+    last layer, or, unless `bottleneck_norm`, the bottleneck.
+
+    Args:
+      channels: of the image that comes out.
+      depth: how many times the image is halved.
+      features: channels of down1; deeper layers have 2, 4 and 8 times as many.
+      skips: whether the decoder sees the encoder's layers; False is an encoder-decoder.
+      norm: `model.norm`; "none" means that no norm follows any layer.
+      bottleneck_norm: whether a norm follows down{depth}.
+      bias: whether every layer has a bias; the last one always has.
+      dropout_blocks: "first_three" decoder layers, or the "middle" ones of the PyTorch code.
+    """
+    widths = [features * min(2**level, 8) for level in range(depth)]
+    noisy = range(2, max(2, depth - 3)) if dropout_blocks == "middle" else range(1, min(4, depth))
+    has_norm = norm != "none"
+    encoder = [
+        Layer(
+            name=f"down{level}",
+            features=width,
+            bias=bias,
+            norm=has_norm and (1 < level < depth or (level == depth > 1 and bottleneck_norm)),
+        )
+        for level, width in enumerate(widths, 1)
+    ]
+    decoder = [
+        Layer(
+            name=f"up{level}",
+            features=channels if level == depth else widths[depth - level - 1],
+            transposed=True,
+            bias=bias or level == depth,
+            norm=has_norm and level < depth,
+            dropout=level in noisy,
+            skip=f"down{depth - level + 1}" if skips and level > 1 else None,
+        )
+        for level in range(1, depth + 1)
+    ]
+    return (*encoder, *decoder)
+
+
+def layer_shapes(
+    layers: Sequence[Layer], height: int, width: int, channels: int
+) -> Iterator[tuple[int, tuple[int, int, int]]]:
+    """Yields, for every layer, the channels of its input and the shape (h, w, c) of its output.
+
+    Args:
+      layers: of either network.
+      height, width, channels: of the image that goes in.
+    """
+    features = {layer.name: layer.features for layer in layers}
+    for layer in layers:
+        inputs = channels + (features[layer.skip] if layer.skip else 0)
+        if layer.transposed:
+            height, width = height * layer.stride, width * layer.stride
+        else:
+            height, width = output_grid([layer], height, width)
+        channels = layer.features
+        yield inputs, (height, width, channels)
+
+
+def receptive_field(layers: Sequence[Layer | PatchLayer]) -> int:
+    """Side, in pixels, of the square of the input that one output of the last layer sees."""
     field = 1
-    for layer in reversed(table):
+    for layer in reversed(layers):
         field = (field - 1) * layer.stride + layer.kernel
     return field
 
 
-def is_large_enough(table: tuple[Layer, ...], height: int, width: int) -> bool:
-    """Whether an image is large enough: a norm over a single place would leave only zeros."""
-    grids = [output_grid(table[: n + 1], height, width) for n in range(len(table))]
-    return min(grids[-1]) >= 1 and all(max(grid) > 1 for grid in grids[1:-1])
-
-
-def output_grid(table: tuple[Layer, ...], height: int, width: int) -> tuple[int, int]:
-    """How many outputs the last layer has down and across; not positive: the image is too small."""
-    for layer in table:
+def output_grid(layers: Sequence[Layer | PatchLayer], height: int, width: int) -> tuple[int, int]:
+    """Height and width of the last layer's output; not positive if the image is too small."""
+    for layer in layers:
         height, width = (
             (side + sum(layer.padding) - layer.kernel) // layer.stride + 1
             for side in (height, width)
         )
     return height, width
+
+
+def is_large_enough(layers: Sequence[Layer | PatchLayer], height: int, width: int) -> bool:
+    """Whether a discriminator can see an image of this size.
+
+    Its output needs at least one place, and the layers between at least two: a norm over a single
+    place would leave only zeros.
+    """
+    grids = [output_grid(layers[: n + 1], height, width) for n in range(len(layers))]
+    return min(grids[-1]) >= 1 and all(max(grid) > 1 for grid in grids[1:-1])

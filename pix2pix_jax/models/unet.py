@@ -1,4 +1,4 @@
-"""The generator: a U-Net, or the same without its skips, an encoder-decoder (section 6.1.1)."""
+"""The generator as a Flax module: a U-Net, or an encoder-decoder without the skips (6.1.1)."""
 
 from functools import partial
 
@@ -9,17 +9,25 @@ from jax import Array
 
 from pix2pix_jax.models.layers import Convolution, Norm, dropout
 from pix2pix_jax.models.matmul_convolutions import at_least_float32
+from pix2pix_jax.models.topology import Layer, unet_layers
 
 
 class UNet(nn.Module):
-    """Halves the image `depth` times, then doubles it back, seeing each level it left.
+    """Halves the image `depth` times, then doubles it as often, joined with each encoder level.
 
-    At depth 8 the encoder is C64-C128-C256-C512-C512-C512-C512-C512 and the decoder
-    CD512-CD512-CD512-C512-C256-C128-C64, each level joined with the encoder's of its size.
-    No norm on the first layer, nor, but for `bottleneck_norm`, on the bottleneck.
+    Attributes:
+      channels: of the image that comes out.
+      depth, features, skips, bottleneck_norm, bias, dropout_blocks: as in `topology.unet_layers`.
+      norm, norm_epsilon, norm_affine, norm_images: as in `layers.Norm`.
+      leaky_slope: slope of the encoder's LeakyReLUs below zero.
+      skip_slope: the same, for what the decoder takes from the encoder; 0 is ReLU.
+      dropout: the share of values that dropout zeroes.
+      tanh: whether the output is an image in [-1, 1]; False: logits, for a segmenter.
+      portable: whether the module can be exported for other platforms than this one.
+      dtype: of the convolutions.
     """
 
-    channels: int  # of the image that comes out
+    channels: int
     depth: int = 8
     features: int = 64
     skips: bool = True
@@ -28,21 +36,28 @@ class UNet(nn.Module):
     norm_affine: bool = True
     norm_images: int | None = None
     bottleneck_norm: bool = False
-    bias: bool = False  # on every convolution; on the last one always
+    bias: bool = False
     leaky_slope: float = 0.2
     skip_slope: float = 0.0
     dropout: float = 0.5
     dropout_blocks: str = "first_three"
-    tanh: bool = True  # False: logits, of a segmenter
-    portable: bool = False  # for all platforms, to be exported
-    dtype: jnp.dtype = jnp.float32
+    tanh: bool = True
+    portable: bool = False
+    dtype: jnp.dtype = jnp.dtype("float32")
 
     @property
-    def noisy_levels(self) -> range:
-        """Levels of the decoder that have dropout, never the last."""
-        if self.dropout_blocks == "middle":
-            return range(2, max(2, self.depth - 3))
-        return range(1, min(4, self.depth))
+    def layers(self) -> tuple[Layer, ...]:
+        """The table of its layers: the encoder's, then the decoder's."""
+        return unet_layers(
+            self.channels,
+            self.depth,
+            self.features,
+            skips=self.skips,
+            norm=self.norm,
+            bottleneck_norm=self.bottleneck_norm,
+            bias=self.bias,
+            dropout_blocks=self.dropout_blocks,
+        )
 
     @nn.compact
     def __call__(self, x: Array, keys: Array | None = None) -> Array:
@@ -57,31 +72,32 @@ class UNet(nn.Module):
         """
         convolution = partial(Convolution, portable=self.portable, dtype=self.dtype)
         norm = partial(Norm, self.norm, self.norm_epsilon, self.norm_affine, self.norm_images)
-        widths = [self.features * min(2**level, 8) for level in range(self.depth)]
-        skips = []
-        for level, width in enumerate(widths, 1):
+        encoder, decoder = self.layers[: self.depth], self.layers[self.depth :]
+        encoded = {}
+        for level, layer in enumerate(encoder, 1):
             if level > 1:
                 x = nn.leaky_relu(x, self.leaky_slope)
-            x = convolution(width, bias=self.bias, name=f"down{level}")(x)  # [b, h/2, w/2, width]
-            if 1 < level < self.depth or (level == self.depth > 1 and self.bottleneck_norm):
-                x = norm(name=f"down{level}_norm")(x)
-            skips.append(nn.leaky_relu(x, self.skip_slope))
-        x = skips.pop()
-        for level, width in enumerate(reversed(widths[:-1]), 1):
-            x = convolution(width, bias=self.bias, transposed=True, name=f"up{level}")(x)
-            x = norm(name=f"up{level}_norm")(x)  # [b, 2h, 2w, width]
-            if level in self.noisy_levels and self.dropout and keys is not None:
+            x = convolution(layer, name=layer.name)(x)  # [b, h / 2, w / 2, features]
+            if layer.norm:
+                x = norm(name=f"{layer.name}_norm")(x)
+            encoded[layer.name] = nn.leaky_relu(x, self.skip_slope)
+        x = encoded[encoder[-1].name]
+        for level, layer in enumerate(decoder, 1):
+            if layer.skip:
+                x = jnp.concatenate([encoded[layer.skip], x], -1)  # [b, h, w, skip + features]
+            x = convolution(layer, name=layer.name)(x)  # [b, 2h, 2w, features]
+            if layer.norm:
+                x = norm(name=f"{layer.name}_norm")(x)
+            if layer.dropout and self.dropout and keys is not None:
                 x = dropout(x, self.dropout, keys, level)
-            x = nn.relu(x)
-            if self.skips:
-                x = jnp.concatenate([skips.pop(), x], -1)  # [b, h, w, 2 * width]
-        x = convolution(self.channels, bias=True, transposed=True, name=f"up{self.depth}")(x)
+            if level < self.depth:
+                x = nn.relu(x)
         x = at_least_float32(x)
         return jnp.tanh(x) if self.tanh else x
 
 
 def translate(generator: UNet, params: dict, images: Array, keys: Array | None) -> Array:
-    """Translates images one by one, so that none depends on its neighbours.
+    """Translates images one by one, so that no image depends on its neighbours in the batch.
 
     Args:
       generator: the module.
@@ -93,8 +109,9 @@ def translate(generator: UNet, params: dict, images: Array, keys: Array | None) 
       [b, h, w, channels] in [-1, 1].
     """
 
-    def one(image: Array, key: Array | None) -> Array:
+    def translate_one(image: Array, key: Array | None) -> Array:
         key = None if key is None else key[None]
-        return generator.apply({"params": params}, image[None], key)[0]
+        output = generator.apply({"params": params}, image[None], key)
+        return output[0]  # [h, w, channels]
 
-    return jax.vmap(one, in_axes=(0, None if keys is None else 0))(images, keys)
+    return jax.vmap(translate_one, in_axes=(0, None if keys is None else 0))(images, keys)

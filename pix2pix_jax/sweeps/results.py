@@ -11,7 +11,7 @@ from pix2pix_jax.config.metrics import METRICS
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation.summary import Summary, read_finished_evaluation
-from pix2pix_jax.models.topology import TABLES, receptive_field
+from pix2pix_jax.models.topology import DISCRIMINATORS, receptive_field
 from pix2pix_jax.reports.evaluation import fcn_score_note
 from pix2pix_jax.reports.page import TRUTH, format_metric
 from pix2pix_jax.reports.sweep import write_comparison
@@ -59,7 +59,7 @@ def collect(plan: Sweep, folder: SweepFolder, evaluations: dict[str, Summary]) -
     for name, config in plan.variants:
         row = rows.setdefault(name.partition("/")[0], {"runs": [], "failed": {}, "missing": []})
         row["receptive_field"] = (
-            receptive_field(TABLES[config.model.discriminator])
+            receptive_field(DISCRIMINATORS[config.model.discriminator])
             if config.loss.gan != "none"
             else None
         )

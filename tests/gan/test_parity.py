@@ -10,7 +10,7 @@ from parity import MEASURES, config_of, parity
 
 from pix2pix_jax.config import PRESETS
 from pix2pix_jax.config.resolve import resolve
-from pix2pix_jax.models.topology import TABLES
+from pix2pix_jax.models.topology import DISCRIMINATORS
 
 AT_MOST = {"generator": 1e-4, "discriminator": 1e-4, "losses": 1e-3, "gradients": 1e-3}
 
@@ -42,7 +42,7 @@ def test_the_paper():
 @pytest.mark.parametrize(
     "discriminator",
     # The rest are those of the presets.
-    [name for name in TABLES if name not in ("pixel", "patch70", "tutorial")],
+    [name for name in DISCRIMINATORS if name not in ("pixel", "patch70", "tutorial")],
 )
 def test_every_other_discriminator(discriminator):
     """With a shallow generator, since deep ones are those of the presets."""

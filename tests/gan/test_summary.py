@@ -1,9 +1,13 @@
 import json
 
+import jax
+import jax.numpy as jnp
 import pytest
 
-from pix2pix_jax.config import Config, Data, Loss, Model, preset
-from pix2pix_jax.gan.summary import describe, to_json, to_text
+from pix2pix_jax.config import Config, Data, Loss, Model, preset, resolve
+from pix2pix_jax.gan.networks import make_discriminator, make_generator
+from pix2pix_jax.gan.summary import describe, layer_rows, to_json, to_text
+from pix2pix_jax.models.topology import DISCRIMINATORS
 
 
 def test_the_papers_networks():
@@ -50,7 +54,7 @@ def test_the_text_shows_the_skips(generator, skips):
 
 
 def test_what_is_not_as_in_the_paper_is_told():
-    assert "other than" not in to_text(describe(Config(data=Data(image_size=(128, 128)))))
+    assert "differs from" not in to_text(describe(Config(data=Data(image_size=(128, 128)))))
     summary = describe(preset("tf_tutorial", Config(loss=Loss(gan="lsgan"))))
     assert summary["differences"] == {
         "model.norm_epsilon": 1e-3,
@@ -89,3 +93,38 @@ def test_the_last_layer_has_no_dropout():
         describe(Config(data=Data(image_size=(24, 24)), model=Model(discriminator="pixel")))
     )
     assert text.count("dropout") == 2
+
+
+@pytest.mark.parametrize("discriminator", DISCRIMINATORS)
+@pytest.mark.parametrize(
+    "model",
+    [
+        {},
+        {"generator": "encoder_decoder", "norm": "instance", "bias": "all"},
+        {"norm": "none", "bias": "last", "depth": 5},
+        {"norm_affine": False, "bottleneck_norm": True, "dropout_blocks": "middle"},
+    ],
+)
+def test_the_tables_say_what_the_modules_have(discriminator, model):
+    """Kernels, parameters and shapes of every layer, read from the tables and traced in Flax."""
+    model = Model(discriminator=discriminator, features=4, discriminator_features=4, **model)
+    config = resolve(Config(data=Data(image_size=(256, 128)), model=model))
+    for module, channels in ((make_generator(config), 3), (make_discriminator(config), 6)):
+        rows = layer_rows(module, (256, 128, channels))
+
+        def trace(module=module, channels=channels):
+            image = jnp.zeros((1, 256, 128, channels))
+            options = {"capture_intermediates": True, "mutable": True}
+            return module.init_with_output(jax.random.key(0), image, **options)[1]
+
+        variables = jax.eval_shape(trace)
+        params, outputs = variables["params"], variables["intermediates"]
+        assert {row["name"] for row in rows} == {n for n in params if not n.endswith("_norm")}
+        for row in rows:
+            of_norm = params.get(f"{row['name']}_norm", {})
+            sizes = [leaf.size for leaf in jax.tree.leaves([params[row["name"]], of_norm])]
+            assert row["parameters"] == sum(sizes)
+            assert tuple(row["kernel"]) == params[row["name"]]["kernel"].shape
+            [output] = outputs[row["name"]]["__call__"]
+            assert (1, *row["output_shape"]) == output.shape
+            assert bool(of_norm) == (row["norm"] != "none" and module.norm_affine)

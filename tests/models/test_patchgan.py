@@ -9,7 +9,7 @@ from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.networks import make_discriminator
 from pix2pix_jax.models.patchgan import Discriminator
-from pix2pix_jax.models.topology import TABLES, output_grid, receptive_field
+from pix2pix_jax.models.topology import DISCRIMINATORS, output_grid, receptive_field
 
 GOLDEN = {  # receptive field, output grid and parameters at 256, input and target of 3 channels
     "pixel": (1, 256, 9_025),
@@ -22,23 +22,23 @@ GOLDEN = {  # receptive field, output grid and parameters at 256, input and targ
 }
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", DISCRIMINATORS)
 def test_golden_numbers(name):
     field, grid, parameters = GOLDEN[name]
     module = make_discriminator(resolve(Config(model=Model(discriminator=name))))
     image = jnp.zeros((1, 256, 256, 6))
     logits, variables = jax.eval_shape(lambda: module.init_with_output(jax.random.key(0), image))
     assert logits.shape == (1, grid, grid, 1)
-    assert output_grid(TABLES[name], 256, 256) == (grid, grid)
+    assert output_grid(DISCRIMINATORS[name], 256, 256) == (grid, grid)
     assert sum(leaf.size for leaf in jax.tree.leaves(variables)) == parameters
-    assert receptive_field(TABLES[name]) == field
+    assert receptive_field(DISCRIMINATORS[name]) == field
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", DISCRIMINATORS)
 def test_receptive_field_by_gradient(name):
     """One logit's gradient with respect to the image is not zero in just such a square."""
-    field = receptive_field(TABLES[name])
-    module = Discriminator(TABLES[name], features=1, norm="none")  # a norm sees everything
+    field = receptive_field(DISCRIMINATORS[name])
+    module = Discriminator(DISCRIMINATORS[name], features=1, norm="none")  # a norm sees everything
     side = 3 * field + 32 if field < 100 else field + 96
     image = jax.random.normal(jax.random.key(0), (1, side, side, 2))
     # Positive weights, so that no two paths cancel.
@@ -63,14 +63,14 @@ def test_the_config_makes_the_discriminator():
         train=Train(dtype="bfloat16"),
     )  # fmt: skip
     expected = Discriminator(
-        TABLES["patch16"], features=5, norm="instance", norm_epsilon=0.1, norm_affine=False,
+        DISCRIMINATORS["patch16"], features=5, norm="instance", norm_epsilon=0.1, norm_affine=False,
         bias="all", leaky_slope=0.3, dtype=jnp.dtype("bfloat16"),
     )  # fmt: skip
     assert make_discriminator(config) == expected
 
 
 def test_receptive_field_of_each_layer():
-    table = TABLES["patch70"]
+    table = DISCRIMINATORS["patch70"]
     assert [receptive_field(table[:n]) for n in range(1, 6)] == [4, 10, 22, 46, 70]
 
 
@@ -83,7 +83,7 @@ def test_receptive_field_of_each_layer():
 )
 def test_biases_only_where_no_norm_follows(norm, biased, norms):
     image = jnp.zeros((1, 64, 64, 6))
-    module = Discriminator(TABLES["patch34"], 4, norm)
+    module = Discriminator(DISCRIMINATORS["patch34"], 4, norm)
     params = jax.eval_shape(module.init, jax.random.key(0), image)["params"]
     assert {name for name in params if params[name].keys() == {"kernel", "bias"}} == biased
     assert {name for name in params if name.endswith("_norm")} == norms
@@ -91,7 +91,7 @@ def test_biases_only_where_no_norm_follows(norm, biased, norms):
 
 def test_tutorial_pads_as_tensorflow_does():
     """'same' at stride 1 with an even kernel puts one zero before and two after."""
-    last = Discriminator(TABLES["tutorial"][-1:], norm="none")
+    last = Discriminator(DISCRIMINATORS["tutorial"][-1:], norm="none")
     image = jax.random.normal(jax.random.key(0), (1, 6, 6, 2))
     variables = last.init(jax.random.key(1), image)
     kernel = np.asarray(variables["params"]["logits"]["kernel"])[..., 0]
@@ -113,12 +113,12 @@ def test_an_image_too_small_is_refused_with_what_fits(name, side):
     assert "pixel" in fitting
     assert name not in fitting
     for other in fitting:
-        assert min(output_grid(TABLES[other], side, side)) >= 1
+        assert min(output_grid(DISCRIMINATORS[other], side, side)) >= 1
 
 
 def test_the_forward_pass_against_numpy():
     """patch34 written out: convolution, norm from the second layer on, LeakyReLU 0.2."""
-    module = Discriminator(TABLES["patch34"], features=4)
+    module = Discriminator(DISCRIMINATORS["patch34"], features=4)
     x = jax.random.normal(jax.random.key(0), (1, 24, 20, 4))
     variables = jax.jit(module.init)(jax.random.key(1), x)
     p = jax.tree.map(lambda leaf: 5 * np.asarray(leaf, np.float64), variables["params"])

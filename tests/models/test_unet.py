@@ -99,8 +99,11 @@ def test_the_bottleneck_has_a_norm_unless_it_is_one_pixel(size, depth, has_norm)
     ],
 )
 def test_dropout_has_the_blocks_of_the_paper_or_of_pytorch(depth, first_three, middle):
-    assert list(UNet(3, depth).noisy_levels) == first_three
-    assert list(UNet(3, depth, dropout_blocks="middle").noisy_levels) == middle
+    def noisy(**options):
+        return [layer.name for layer in UNet(3, depth, **options).layers if layer.dropout]
+
+    assert noisy() == [f"up{level}" for level in first_three]
+    assert noisy(dropout_blocks="middle") == [f"up{level}" for level in middle]
 
 
 @pytest.mark.parametrize(
