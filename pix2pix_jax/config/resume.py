@@ -2,56 +2,50 @@
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
+from typing import get_type_hints
 
-from pix2pix_jax.config.schema import Config
-
-# What a resumed run may change without changing the numbers it computes.
-FREE_ON_RESUME = {
-    ("data", "source"),
-    ("data", "data_dir"),
-    ("data", "resident_mib"),
-    ("model", "norm_images"),  # but what it was is kept; see runs.compatibility
-    ("train", "steps"),
-    ("train", "log_every"),
-    ("train", "checkpoint_every"),
-    ("train", "sample_every"),
-    ("train", "evaluate_every"),
-    ("train", "best_metric"),
-    ("train", "keep"),
-    ("train", "max_failed_saves"),
-    ("train", "steps_per_call"),
-}
+from pix2pix_jax.config.schema import FREE, Config
 
 
 def changed_fields(old: Config, new: Config) -> list[str]:
-    """Names of the fields that a resumed run may not change, but did."""
-    old_groups, new_groups = asdict(old), asdict(new)
-    fields = ["seed"] if old.seed != new.seed else []
-    for group in ("data", "model", "loss", "optimizer", "train"):
-        for name, value in new_groups[group].items():
-            if (group, name) not in free_fields(new) and old_groups[group][name] != value:
-                fields.append(f"{group}.{name}")
-    return fields
+    """Names of the fields that a resumed run may not change, but that differ, as GROUP.FIELD."""
+    old_groups, new_groups, free = asdict(old), asdict(new), free_fields(new)
+    names = ["seed"] if old.seed != new.seed else []
+    for group, values in new_groups.items():
+        if isinstance(values, dict):
+            names += [
+                f"{group}.{name}"
+                for name, value in values.items()
+                if (group, name) not in free and old_groups[group][name] != value
+            ]
+    return names
 
 
 def free_fields(config: Config) -> set[tuple[str, str]]:
-    """What may change without changing the numbers that a config computes."""
-    if config.optimizer.schedule == "constant":
-        return FREE_ON_RESUME
-    return FREE_ON_RESUME - {("train", "steps")}  # on which every learning rate depends
+    """The fields, as (group, name), that may change without changing the numbers of a step."""
+    groups = {name: hint for name, hint in get_type_hints(Config).items() if is_dataclass(hint)}
+    free = {
+        (group, name)
+        for group, kind in groups.items()
+        for name, hint in get_type_hints(kind, include_extras=True).items()
+        if FREE in getattr(hint, "__metadata__", ())
+    }
+    if config.optimizer.schedule != "constant":
+        free.remove(("train", "steps"))  # a decaying learning rate depends on it
+    return free
 
 
 def identity(config: Config) -> str:
     """SHA-256 of all fields of a resolved config that shape its numbers.
 
-    But for those at their defaults, so that it stays when there are more of them.
+    Fields at their defaults are left out, so that the hash stays when a version adds fields.
     """
     groups, defaults = asdict(config), asdict(Config())
     for group, name in free_fields(config):
         del groups[group][name]
-    for group, fields in groups.items():
-        if isinstance(fields, dict):
+    for group, values in groups.items():
+        if isinstance(values, dict):
             default = defaults[group]
-            groups[group] = {n: value for n, value in fields.items() if value != default[n]}
+            groups[group] = {n: value for n, value in values.items() if value != default[n]}
     return hashlib.sha256(json.dumps(groups, sort_keys=True).encode()).hexdigest()

@@ -7,13 +7,14 @@ Pydantic checks every field, whether it comes from an experiment, a flag or a `c
 
 import re
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from pix2pix_jax.config.metrics import MetricName
 from pix2pix_jax.errors import UsageError
+from pix2pix_jax.models.topology import DISCRIMINATORS
 
 
 def _parse_numbers(value: Any) -> Any:
@@ -40,6 +41,14 @@ Side = Annotated[int, Field(gt=0, le=2**16)]
 Size = Annotated[tuple[Side, Side], BeforeValidator(_parse_size)]
 Pairs = Annotated[tuple[Count, Count, Count], BeforeValidator(_parse_numbers)]
 Channels = Annotated[int, Field(gt=0, le=64)]  # of image files 1, 3 or 4; of arrays any
+if TYPE_CHECKING:
+    DiscriminatorName = str
+else:
+    DiscriminatorName = Literal[*DISCRIMINATORS]
+# Marks a field that a resumed run may change, as it does not change the numbers a step computes.
+FREE = "free on resume"
+T = TypeVar("T")
+FreeOnResume = Annotated[T, FREE]
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=True)
 
 
@@ -58,9 +67,9 @@ class Data:
         "folder",
     ] = "synthetic_facades"
     # A directory or tarball that takes the place of the download; what `folder` reads.
-    source: Annotated[str | None, BeforeValidator(_parse_none)] = None
+    source: FreeOnResume[Annotated[str | None, BeforeValidator(_parse_none)]] = None
     # Where the prepared dataset is written once and read by every run.
-    data_dir: str = "~/.cache/pix2pix_jax"
+    data_dir: FreeOnResume[str] = "~/.cache/pix2pix_jax"
     # A is the left image of a pair, B the right one: which of the two is the input.
     direction: Literal["AtoB", "BtoA"] = "AtoB"
     input_channels: Channels = 3
@@ -74,7 +83,7 @@ class Data:
     flip: bool = True
     # Pairs are held on every device, resized, if all take no more than so many MiB; a step is then
     # told which ones it gets, and cuts them there. Others are read and cut as they are needed.
-    resident_mib: Annotated[int, Field(ge=0, lt=2**31)] = 1024
+    resident_mib: FreeOnResume[Annotated[int, Field(ge=0, lt=2**31)]] = 1024
     # Images per step over all devices. Section 6.2 uses 1 or 4. See Model.norm.
     batch_size: Count = 1
     # synthetic_facades only: pairs in train, val and test. The defaults are those of facades.
@@ -101,7 +110,7 @@ class Model:
     norm: Literal["batch", "instance", "none"] = "batch"
     # Images that share the statistics of `batch`. None: as many as a device holds when the run
     # starts. They stay as many when it goes on with fewer devices, each of which holds more.
-    norm_images: Annotated[Count | None, BeforeValidator(_parse_none)] = None
+    norm_images: FreeOnResume[Annotated[Count | None, BeforeValidator(_parse_none)]] = None
     # Added to the variance: 1e-5 in Torch and PyTorch, 1e-3 in Keras.
     norm_epsilon: Annotated[float, Field(gt=0, lt=1)] = 1e-5
     # A learnt scale and shift after every norm.
@@ -122,9 +131,7 @@ class Model:
     # those that as wide an encoder block answers; 2 to 4 of 8, none of 5.
     dropout_blocks: Literal["first_three", "middle"] = "first_three"
     # Named by receptive field in pixels; `tutorial` is the Keras tutorial's.
-    discriminator: Literal[
-        "pixel", "patch16", "patch34", "patch70", "patch142", "image286", "tutorial"
-    ] = "patch70"
+    discriminator: DiscriminatorName = "patch70"
     discriminator_features: Count = 64
 
 
@@ -166,22 +173,22 @@ class Optimizer:
 class Train:
     """How long, and what is kept and shown on the way."""
 
-    steps: Count = 80_000  # 200 epochs of the 400 facades at batch 1
-    log_every: Count = 50
-    checkpoint_every: Count = 5_000
-    sample_every: Count = 1_000
+    steps: FreeOnResume[Count] = 80_000  # 200 epochs of the 400 facades at batch 1
+    log_every: FreeOnResume[Count] = 50
+    checkpoint_every: FreeOnResume[Count] = 5_000
+    sample_every: FreeOnResume[Count] = 1_000
     # Metrics of the whole validation split; evaluated steps are saved, too. 0: never.
-    evaluate_every: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    evaluate_every: FreeOnResume[Annotated[int, Field(ge=0, lt=2**31)]] = 0
     # The checkpoint with the best value of this metric is kept beside the newest ones. For a metric
     # of the FCN-score, a segmenter is trained first if the dataset has none yet.
-    best_metric: MetricName = "l1"
+    best_metric: FreeOnResume[MetricName] = "l1"
     samples: Count = 4  # rows of the sample grid: the first pairs of the validation split
-    keep: Count = 3  # newest checkpoints kept
+    keep: FreeOnResume[Count] = 3  # newest checkpoints kept
     # Saves that may fail in a row, say on a full disk, until the run stops.
-    max_failed_saves: Count = 3
+    max_failed_saves: FreeOnResume[Count] = 3
     # Steps in one dispatch to the device: hides its latency, changes no bit of the result.
     # None: one on a CPU, elsewhere as many as the intervals allow, of 64 images a device or fewer.
-    steps_per_call: Annotated[Count | None, BeforeValidator(_parse_none)] = None
+    steps_per_call: FreeOnResume[Annotated[Count | None, BeforeValidator(_parse_none)]] = None
     # Of the convolutions; parameters, norms, losses and the optimizer stay float32.
     dtype: Literal["float32", "bfloat16"] = "float32"
 

@@ -51,7 +51,8 @@ def conv_lowerings(
     """The fastest lowerings of `conv` on a CPU and on a GPU. Args as in `conv`."""
     k, _, c, o = kernel.shape
     if stride == 1 and k > 1 and o < FEW_CHANNELS:
-        return (partial(products.conv_scatter, padding=padding),) * 2
+        scatter = partial(products.conv_scatter, padding=padding)
+        return scatter, scatter
     cpu = gpu = partial(products.conv_im2col, stride=stride, padding=padding)
     output = (x.shape[0], *products.output_size(x, k, stride, padding))
     if k == 4 and c > FEW_CHANNELS and is_static(output):

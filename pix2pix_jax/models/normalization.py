@@ -46,7 +46,7 @@ def _forward(x: Array, scale: Array | None, bias: Array | None, epsilon: float) 
         mean = some + beyond
     inverse = lax.rsqrt(jnp.maximum(variance, 0) + epsilon)
     y = (wide - mean) * inverse
-    if scale is not None:
+    if scale is not None and bias is not None:
         y = y * _broadcast_channels(scale, x) + _broadcast_channels(bias, x)
     return y.astype(x.dtype), (x, scale, mean, inverse)
 
