@@ -7,6 +7,7 @@ import pytest
 
 from pix2pix_jax.models import convolution, layers, normalization
 from pix2pix_jax.models import matmul_convolutions as products
+from pix2pix_jax.models.topology import Layer
 
 
 def value_and_gradients(lower, x, kernel, *args):
@@ -199,7 +200,8 @@ def test_transposed_convolution_is_the_adjoint_of_the_convolution():
 
 
 def test_weights_start_at_the_papers_deviation():
-    params = layers.Convolution(64, bias=True).init(jax.random.key(0), jnp.zeros((1, 8, 8, 64)))
+    module = layers.Convolution(Layer("conv", features=64, bias=True))
+    params = module.init(jax.random.key(0), jnp.zeros((1, 8, 8, 64)))
     kernel = np.asarray(params["params"]["kernel"])
     assert abs(kernel.mean()) < 3e-4
     assert abs(kernel.std() - 0.02) < 3e-4
@@ -307,7 +309,8 @@ def test_dropout_of_an_image_depends_on_its_key_and_layer_alone():
 
 def test_bfloat16_layers_keep_float32_parameters():
     x = normal(1, 8, 8, 3)
-    y, variables = layers.Convolution(4, dtype=jnp.bfloat16).init_with_output(jax.random.key(0), x)
+    module = layers.Convolution(Layer("conv", features=4), dtype=jnp.bfloat16)
+    y, variables = module.init_with_output(jax.random.key(0), x)
     assert y.dtype == jnp.bfloat16
     assert variables["params"]["kernel"].dtype == jnp.float32
     y, variables = layers.Norm("batch").init_with_output(jax.random.key(0), y)
