@@ -26,7 +26,8 @@ from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config, replace_fields
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.networks import make_generator
-from pix2pix_jax.reports.benchmark import format_result, parts_text, report, steps_text
+from pix2pix_jax.reports.benchmark import render_page
+from pix2pix_jax.reports.benchmark_tables import format_result, parts_text, steps_text
 from pix2pix_jax.runs.compatibility import check_folder
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.backend import cpu_info
@@ -123,7 +124,7 @@ def benchmark(
 def write(results: dict[str, Any], workdir: Workdir) -> None:
     """All that was found, as JSON and as a page."""
     write_atomically(workdir.benchmark_file, json.dumps(results, indent=2) + "\n")
-    write_atomically(workdir.benchmark_page, report(results))
+    write_atomically(workdir.benchmark_page, render_page(results))
 
 
 def implementations(peers: Iterable[str]) -> dict[str, WorkerTarget]:

@@ -70,7 +70,7 @@ def evaluate(
         reader = open_class_reader(config.data, dataset) if fcn_score and not no_classes else None
         result = Scorer(config, records, reader).score(params, partial(write_pictures, pictures))
         summary = make_summary(config, dataset, split, step, reader, result)
-        new_page.write_text(render_page(workdir.name, summary, pictures), encoding="utf-8")
+        new_page.write_text(render_page(workdir, summary, pictures), encoding="utf-8")
         new_json.write_text(to_json(summary), encoding="utf-8")
         # If the process is killed from here on, old numbers must not stand beside new pictures.
         remove_old_evaluation(path, summary)

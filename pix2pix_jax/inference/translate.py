@@ -20,7 +20,14 @@ from pix2pix_jax.inference.inputs import InputFile, UnreadableImage, find_inputs
 from pix2pix_jax.inference.options import TranslateOptions, check_options
 from pix2pix_jax.inference.outputs import OutputFolder
 from pix2pix_jax.inference.translator import open_translator
-from pix2pix_jax.reports.translation import PAGE, SHOWN, figure, write_page
+from pix2pix_jax.reports.translation import (
+    MAX_PICTURES,
+    PAGE,
+    Figure,
+    TranslationPage,
+    make_figure,
+    write_page,
+)
 from pix2pix_jax.runs.compatibility import check_run
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import plural, print_above_bar, say
@@ -99,7 +106,7 @@ class TranslationProgress:
         self._total = total
         self._training_size = training_size
         self._num_translated = 0
-        self._figures: dict[str, str] = {}  # HTML of the first images, by name
+        self._figures: dict[str, Figure] = {}  # HTML of the first images, by name
 
     def add(self, image: TranslatedImage) -> None:
         """Writes the translations of an image.
@@ -117,8 +124,8 @@ class TranslationProgress:
         self.num_other_size += values.shape[:2] != self._training_size
         for note in image.pixels.notes:
             print_above_bar(f"{image.file.path}: {note}", sys.stdout)
-        if len(self._figures) * (len(image.samples) + 1) < SHOWN:
-            self._figures[image.file.name] = figure(image.file.name, [values, *image.samples])
+        if len(self._figures) * (len(image.samples) + 1) < MAX_PICTURES:
+            self._figures[image.file.name] = make_figure(image.file.name, [values, *image.samples])
 
     def add_failure(self, reason: str) -> None:
         """Prints why a file could not be translated."""
@@ -130,15 +137,11 @@ class TranslationProgress:
         if not self._num_translated:
             return
         self._folder.record(PAGE)
-        figures = [html for _, html in sorted(self._figures.items())]
-        write_page(
-            self._folder.path,
-            self._title,
-            figures,
-            self._num_translated,
-            self._total,
-            self.failures,
+        figures = [figure for _, figure in sorted(self._figures.items())]
+        page = TranslationPage(
+            self._title, figures, self._num_translated, self._total, self.failures
         )
+        write_page(self._folder.path, page)
 
     def print_summary(self, seconds: float) -> None:
         """Prints the number of translations, their speed, and the number of failures."""

@@ -1,25 +1,29 @@
-"""Charts as inline SVG, the same for the same content."""
+"""Charts as inline SVG, the same bytes for the same content."""
 
 import io
 
+from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+WIDTH = 4.2  # inches, the same for all charts
 
-def chart(height: float) -> tuple[Figure, Axes]:
-    """An empty chart, as wide as all of them, and so many inches high."""
-    figure = Figure(figsize=(4.2, height), layout="constrained")
+
+def make_chart(height: float) -> tuple[Figure, Axes]:
+    """An empty chart of WIDTH by `height` inches."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
     axes = figure.add_subplot()
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
-def svg(figure: Figure) -> str:
-    """A figure as inline SVG, the same for the same content."""
+def render_svg(figure: Figure) -> Markup:
+    """A figure as an <svg> element, without the date and random names of Matplotlib."""
     file = io.StringIO()
-    unsigned = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with rc_context({"svg.hashsalt": "", "svg.fonttype": "none"}):
-        figure.savefig(file, format="svg", metadata=unsigned)
-    return f"<figure>{file.getvalue()[file.getvalue().index('<svg') :]}</figure>"
+        figure.savefig(file, format="svg", metadata=no_metadata)
+    text = file.getvalue()
+    return Markup(text[text.index("<svg") :].strip())

@@ -1,81 +1,85 @@
-"""What all pages share: static HTML that opens from disk, and charts in it as SVG."""
+"""What all pages share: Jinja2 templates, rendered to static HTML that opens from disk."""
 
-import html
-from collections.abc import Iterable
+import os
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+from typing import Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from PIL import Image
 
 from pix2pix_jax.config.metrics import METRICS
 
 TRUTH = "ground truth"
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 80rem; margin: 2rem auto; padding: 0 1rem;
-       color: #222; background: #fff; overflow-wrap: anywhere; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; } p { max-width: 62rem; }
-img, svg { max-width: 100%; height: auto; } figure { margin: 0 0 1rem; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 1rem; }
-pre { background: #f4f4f4; padding: 1rem; overflow-x: auto; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; overflow-wrap: normal; font-size: 0.85rem; }
-td, th { padding: 0.2rem 0.3rem; text-align: right; vertical-align: top; }
-td:first-child, th:first-child { text-align: left; position: sticky; left: 0; background: #fff; }
-tr { border-bottom: 1px solid #ddd; }
-th { vertical-align: bottom; } td { white-space: nowrap; }
-td:nth-child(3) { white-space: normal; min-width: 4rem; } /* why a variant failed */
-.pairs, .heads { max-width: 50rem; }
-.pairs figure { display: grid; grid-template-columns: repeat(3, 1fr); gap: 2px; }
-.pairs img, .grid img { width: 100%; display: block; background: #eee; }
-.pairs figcaption { grid-column: 1 / -1; font-size: 0.85rem; overflow-wrap: anywhere; }
-.heads { display: grid; grid-template-columns: repeat(3, 1fr); position: sticky; top: 0;
-         background: #fff; font-weight: 600; }
-.grid { display: grid; gap: 2px; } .grid span { font-size: 0.8rem; align-self: end; }
-select { font: inherit; max-width: 100%; }
-"""
+TEMPLATES = Path(__file__).with_name("templates")
 
 
-def page(title: str, body: str) -> str:
-    """A whole page around its body.
+def inline_file(name: str) -> Markup:
+    """The text of a CSS or JavaScript file beside the templates, to stand inside a page."""
+    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
 
-    Args:
-      title: plain text, also the heading.
-      body: HTML.
+
+ENVIRONMENT = Environment(
+    loader=FileSystemLoader(TEMPLATES),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+ENVIRONMENT.globals["inline_file"] = inline_file
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image file as a page shows it.
+
+    Attributes:
+      link: its path relative to the folder of the page, with slashes, not yet quoted.
+      width, height: in pixels; a browser reserves the room before it reads the file.
+      caption: for readers who cannot see the picture.
     """
-    title = html.escape(title)
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-        '<link rel="icon" href="data:,">'  # or browsers ask the disk for one
-        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style>'
-        f"<h1>{title}</h1>{body}</html>\n"
-    )
+
+    link: str
+    width: int
+    height: int
+    caption: str
 
 
-def table_html(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """HTML of a table whose cells are HTML."""
-    head = "".join(f"<th>{cell}</th>" for cell in header)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
-
-
-def picture_html(path: Path, link: str, caption: str) -> str:
-    """HTML of a picture, read when it is scrolled to.
+def render(template: str, **data: Any) -> str:
+    """HTML of a template of this package; plain text in `data` is escaped.
 
     Args:
-      path: of the picture.
-      link: to it, from the page.
-      caption: for those who cannot see it.
+      template: file name in templates/.
+      data: values by the names that the template uses.
+
+    Raises:
+      jinja2.UndefinedError: the template uses a name that is not in `data`.
+    """
+    return ENVIRONMENT.get_template(template).render(**data)
+
+
+def open_picture(path: Path, link: str, caption: str) -> Picture:
+    """A picture with the size that its file has.
+
+    Args:
+      path: where the file is now.
+      link: to the file, from the page; see `relative_link`.
+      caption: for readers who cannot see the picture.
     """
     with Image.open(path) as image:
         width, height = image.size
-    return (
-        f'<img loading="lazy" src="{quote(link)}" width="{width}" height="{height}" '
-        f'alt="{html.escape(caption)}">'
-    )
+    return Picture(link, width, height, caption)
+
+
+def relative_link(target: Path, page: Path) -> str:
+    """The path of a file as seen from a page, such as ../samples/step_00001000.png."""
+    return Path(os.path.relpath(target, page.parent)).as_posix()
 
 
 def format_metric(metric: str, value: float | None) -> str:
-    """A value as tables have it; None is an infinite PSNR, or what could not be measured."""
+    """A value for a table; None is an infinite PSNR, or a metric that could not be measured."""
     if value is None:
         return "∞" if METRICS[metric].infinite_if_equal else "-"
     return f"{value:.3f}"

@@ -1,101 +1,120 @@
-"""The page of a run: curves, samples, config and versions, in files that open from disk."""
+"""The page of a run: curves, samples, config and versions."""
 
-import html
 import platform
 from importlib.metadata import version
+from typing import Any
 
 import jax
+from markupsafe import Markup
 from pydantic import TypeAdapter
 
 from pix2pix_jax.config.metrics import METRICS, goodness
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.reports.charts import chart, svg
-from pix2pix_jax.reports.page import page
+from pix2pix_jax.reports.charts import make_chart, render_svg
+from pix2pix_jax.reports.page import relative_link, render
 from pix2pix_jax.runs.metrics_log import read_metrics
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.files import write_atomically
 
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "grain", "numpy")
+SMOOTHING_WINDOW = 13  # points; odd, so that a point stands in the middle
+# These are measured on the same pairs every time: a rise is no noise, so it must not be smoothed.
+UNSMOOTHED = ("validation/", "evaluation/")
+COLOUR = "#1f77b4"
 
 
 def write_report(workdir: Workdir, config: Config) -> None:
-    """Writes report/index.html from what stands in the workdir; old pages are replaced whole."""
+    """Writes the page of a run from the files of its workdir; does nothing before the first log.
+
+    Args:
+      workdir: of the run.
+      config: of the run, resolved.
+    """
     lines = read_metrics(workdir.metrics_file)
-    if not lines:  # stopped before there was anything to show
+    if not lines:
         return
     last = lines[-1]["step"]
-    samples = [  # those of a run that was set back come again
-        path for path in sorted(workdir.samples.glob("step_*.png")) if int(path.stem[5:]) <= last
-    ]
-    curves = "".join(
-        curve_svg(name, lines)
-        # Backwards: validation, losses, logits, speed.
-        for name in sorted({name for line in lines for name in line} - {"step"}, reverse=True)
+    # A run that was set back to an older step will write the samples of later steps again.
+    steps = [step for step in workdir.sample_steps() if step <= last]
+    # In reverse order: validation, losses, logits, speed.
+    names = sorted({name for line in lines for name in line} - {"step"}, reverse=True)
+    page = render(
+        "run.html",
+        title=f"{workdir.name}: step {last} of {config.train.steps}",
+        best=best_step(lines, config.train.best_metric),
+        samples=[
+            {"step": step, "link": relative_link(workdir.sample(step), workdir.report_page)}
+            for step in reversed(steps)
+        ],
+        curves=[draw_curve(name, lines) for name in names],
+        config=TypeAdapter(Config).dump_json(config, indent=2).decode(),
+        versions=[
+            f"Python {platform.python_version()}",
+            *(f"{package} {version(package)}" for package in PACKAGES),
+        ],
+        devices=f"{jax.device_count()} {jax.devices()[0].device_kind}",
     )
-    older = "".join(
-        f"<details><summary>step {int(path.stem[5:])}</summary>"
-        f'<img loading="lazy" src="../samples/{path.name}" alt="samples"></details>'
-        for path in reversed(samples[:-1])
-    )
-    newest = (
-        f"<h2>Samples at step {int(samples[-1].stem[5:])}</h2>"
-        f'<img loading="lazy" src="../samples/{samples[-1].name}" '
-        f'alt="input, output and target">{older}'
-        if samples
-        else ""
-    )
-    text = TypeAdapter(Config).dump_json(config, indent=2).decode()
-    versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
-    title = f"{workdir.name}: step {last} of {config.train.steps}"
-    body = (
-        f"{best_step_html(lines, config.train.best_metric)}{newest}"
-        "<h2>Curves</h2><p>Thin as logged, thick smoothed, but for validation, which is of the "
-        "pairs shown above, and evaluation, which is of the whole validation split.</p>"
-        f'<div class="charts">{curves}</div>'
-        f"<h2>Config</h2><pre>{html.escape(text)}</pre><h2>Versions</h2>"
-        f"<p>Python {platform.python_version()}, {versions}; {jax.device_count()} "
-        f"{html.escape(jax.devices()[0].device_kind)}</p>"
-    )
-    write_atomically(workdir.report_page, page(title, body))
+    write_atomically(workdir.report_page, page)
 
 
-def best_step_html(lines: list[dict[str, float]], metric: str) -> str:
-    """Which step to keep, of those that were evaluated."""
+def best_step(lines: list[dict[str, float]], metric: str) -> dict[str, Any] | None:
+    """The best of the evaluated steps, the latest of equal ones; None if none was evaluated.
+
+    Args:
+      lines: of the metrics log.
+      metric: a key of METRICS.
+    """
     name = f"evaluation/{metric}"
     values = {line["step"]: line[name] for line in lines if name in line}
     if not values:
-        return ""
+        return None
     step = max(values, key=lambda step: (goodness(metric, {metric: values[step]}), step))
-    return f"<p>Best by {METRICS[metric].label} so far: step {step}, {values[step]:.3f}.</p>"
+    return {"label": METRICS[metric].label, "step": step, "value": f"{values[step]:.3f}"}
 
 
 def metric_unit(name: str) -> str:
-    """What a metric of the log is measured in."""
+    """The unit or range of a metric of the log, for the axis of its curve."""
     measured = name.rpartition("/")[2]
-    if measured in METRICS:  # of a whole image, or of all pixels
+    if measured in METRICS:
         return METRICS[measured].unit
     units = {"images_per_second": "images / s", "loss/generator_l1": METRICS["l1"].unit}
     kinds = {"logits": "logit", "gradient": "norm", "loss": "mean over patches"}
     return units.get(name) or kinds[name.partition("/")[0]]
 
 
-def curve_svg(name: str, lines: list[dict[str, float]]) -> str:
-    """A metric against steps as inline SVG: every logged value faint, their running mean strong.
+def smooth(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The centred moving average of a curve, which does not lag behind the curve.
 
-    Validation and evaluation are of the same pairs every time, so a rise is no noise and is not
-    smoothed away.
+    Every point becomes the mean of the points in a window around it. The window is SMOOTHING_WINDOW
+    points wide and shrinks on both sides alike near an end, so the ends stay as they are. Steps are
+    averaged like values: points on a straight line stay on the line, even at uneven intervals.
+
+    Args:
+      points: step and value, by rising steps.
+    """
+    means = []
+    for index in range(len(points)):
+        reach = min(SMOOTHING_WINDOW // 2, index, len(points) - 1 - index)
+        window = points[index - reach : index + reach + 1]
+        steps, values = zip(*window, strict=True)
+        means.append((sum(steps) / len(window), sum(values) / len(window)))
+    return means
+
+
+def draw_curve(name: str, lines: list[dict[str, float]]) -> Markup:
+    """The curve of a metric against steps as SVG: logged values thin, the smoothed curve thick.
+
+    Args:
+      name: of the metric.
+      lines: of the metrics log; at least one of them has the metric.
     """
     points = [(line["step"], line[name]) for line in lines if name in line]
-    means, mean = [], points[0][1]
-    for count, (_, value) in enumerate(points, 1):
-        share = max(0.15, 1 / count) if name.startswith(("loss/", "logits/", "images")) else 1
-        mean += share * (value - mean)
-        means.append(mean)
-    figure, axes = chart(2.6)
-    steps, values = zip(*points, strict=True)
-    axes.plot(steps, values, color="#1f77b4", alpha=0.3, linewidth=1)
-    axes.plot(steps, means, color="#1f77b4", linewidth=1.8, marker="o" if len(steps) == 1 else "")
+    means = points if name.startswith(UNSMOOTHED) else smooth(points)
+    figure, axes = make_chart(2.6)
+    axes.plot(*zip(*points, strict=True), color=COLOUR, alpha=0.3, linewidth=1)
+    marker = "o" if len(points) == 1 else ""
+    axes.plot(*zip(*means, strict=True), color=COLOUR, linewidth=1.8, marker=marker)
     axes.set_title(name, fontsize=10)
     axes.set_xlabel("step")
     axes.set_ylabel(metric_unit(name))
-    return svg(figure)
+    return render_svg(figure)

@@ -77,6 +77,11 @@ class Workdir:
         """The sample grid of a step, PNG."""
         return self.samples / f"step_{step:08d}.png"
 
+    def sample_steps(self) -> list[int]:
+        """The steps that have a sample grid, in order."""
+        names = [path.stem.removeprefix("step_") for path in self.samples.glob("step_*.png")]
+        return sorted(int(name) for name in names)
+
     @property
     def tensorboard(self) -> Path:
         """TensorBoard's event files."""

@@ -14,7 +14,7 @@ from pix2pix_jax.evaluation.summary import Summary, read_finished_evaluation
 from pix2pix_jax.models.topology import DISCRIMINATORS, receptive_field
 from pix2pix_jax.reports.evaluation import fcn_score_note
 from pix2pix_jax.reports.page import TRUTH, format_metric
-from pix2pix_jax.reports.sweep import write_comparison
+from pix2pix_jax.reports.sweep import Comparison, write_comparison
 from pix2pix_jax.runs.workdir import SweepFolder
 from pix2pix_jax.runtime.files import write_atomically
 
@@ -35,7 +35,8 @@ def write_results(plan: Sweep, folder: SweepFolder, split: str) -> None:
     marked = [header, ["---"] * len(header), *bars]
     text = "".join(f"| {' | '.join(line)} |\n" for line in marked)
     write_atomically(folder.table_file, f"# {plan.title}\n\n{text}\n{note}\n")
-    write_comparison(plan.title, folder, split, rows, evaluations, note, header, lines)
+    comparison = Comparison(plan.title, split, rows, evaluations, note, header, lines)
+    write_comparison(folder, comparison)
 
 
 def read_evaluations(plan: Sweep, folder: SweepFolder, split: str) -> dict[str, Summary]:

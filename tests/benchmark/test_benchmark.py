@@ -22,7 +22,7 @@ from pix2pix_jax.config import Config, Data, Model, replace_fields
 from pix2pix_jax.config.files import override
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.gan.summary import describe, operations
-from pix2pix_jax.reports import benchmark as benchmark_page
+from pix2pix_jax.reports.benchmark_tables import format_number
 from pix2pix_jax.training import train
 
 TRIALS = Path(__file__).parents[1] / "helpers" / "trials.py"
@@ -284,16 +284,6 @@ def test_shares_are_of_what_the_machine_can_do():
     assert found["data"] == {"seconds": 3.0, "images": 2, "images_per_second": 2 / 3}
 
 
-@pytest.mark.parametrize(
-    ("name", "shared", "expected"),
-    [("size", False, [3, 12, 48]), ("batch", True, [6, 12, 24]), ("devices", False, [6, 12, 24]),
-     ("devices", True, [12] * 3)],
-)  # fmt: skip
-def test_what_grows_as_its_work(name, shared, expected):
-    """Simulated devices share the processors of one, and each has its work."""
-    assert benchmark_page.as_the_work([1, 2, 4], (2, 12.0), name, shared) == expected
-
-
 @pytest.mark.slow
 def test_a_peer_that_does_not_answer_is_given_up(timed, monkeypatch):
     """And ended at once, or it might compute on beside the others."""
@@ -369,32 +359,6 @@ def test_gpus_are_those_that_were_given(monkeypatch):
         assert environment["CUDA_VISIBLE_DEVICES"] == ""
 
 
-@pytest.mark.parametrize(
-    ("number", "expected"),
-    [(0.05808, "0.05808"), (1206.4, "1,206"), (9999.7, "10,000"), (11453, "11,453")],
-)
-def test_figures_are_four_or_all_before_the_point(number, expected):
-    assert benchmark_page.format_number(number) == expected
-
-
-def test_growth_is_drawn_beside_that_of_the_work():
-    points = [
-        {"size": size, "implementations": {"ours": {"seconds_per_step": size / 64, "ratio": 2.0}}}
-        for size in (64, 128)
-    ]
-    points.append({"size": 256, "implementations": {"ours": {"failed": "memory"}}})
-    sweep = {"of": "size", "values": [64, 128, 256, 512], "points": points}
-    drawn = benchmark_page.growth(sweep)
-    assert drawn.count("<svg") == 1
-    assert "Stopped after 3 of 4 points." in drawn
-    assert "<td>128</td><td>2,000 ms (2.00x)</td>" in drawn
-    assert "<td>256</td><td>memory</td>" in drawn
-    assert "pixels a side" in drawn
-    assert "as the work" in drawn
-    nothing = benchmark_page.growth(sweep | {"points": points[2:]})
-    assert nothing == "<p>Nothing could be timed.</p>"
-
-
 @pytest.mark.slow
 def test_benchmark_of_a_tiny_run(tmp_path, monkeypatch):
     monkeypatch.setitem(benchmark.SWEEPS, "devices", (1, 2))
@@ -418,7 +382,7 @@ def test_benchmark_of_a_tiny_run(tmp_path, monkeypatch):
         assert point["implementations"]["pix2pix_jax"]["seconds_per_step"] > 0
         assert len(point["implementations"]["pix2pix_jax"]["devices"]) == point["devices"]
     out = "\n".join(said)
-    assert benchmark_page.format_number(1e3 * ours["seconds_per_step"]) in out
+    assert format_number(1e3 * ours["seconds_per_step"]) in out
     assert f"{ours['restart_seconds']:.1f} s, not" in out
     page = (tmp_path / "report/benchmark.html").read_text()
     assert page.count("<table") == 3

@@ -64,7 +64,7 @@ def evaluation(config, folder, split="val"):
         "metrics": {"class_iou": 0.5, "l1": 0.3}, "ground_truth": {"class_iou": 0.9},
         "lab_histograms": {"output": counts, "target": counts},
     }  # fmt: skip
-    text = render_page("a run", summary, folder / "report" / f"evaluation_{split}")
+    text = render_page(Workdir(folder), summary, folder / "report" / f"evaluation_{split}")
     (folder / "report" / f"evaluation_{split}.html").write_text(text, encoding="utf-8")
     (folder / f"evaluation_{split}.json").write_text(json.dumps(summary))
 

@@ -2,15 +2,10 @@ import json
 import re
 import sys
 
-import jax
 import numpy as np
-import pytest
 from helpers.command_line import events
-from matplotlib.axes import Axes
 from PIL import Image
 
-from pix2pix_jax.config import Config
-from pix2pix_jax.reports.run import curve_svg, metric_unit, write_report
 from pix2pix_jax.runs.metrics_log import read_metrics, rewind
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.retry_queue import RetryQueue
@@ -138,45 +133,3 @@ def test_sample_grid_shows_every_pixel_in_its_place():
     grey = grid[18:26, 4:20]
     np.testing.assert_array_equal(grey[..., 0], np.round((columns["input"][0, ..., 0] + 1) * 127.5))
     np.testing.assert_array_equal(grey[..., 0], grey[..., 2])
-
-
-def test_curves_are_smoothed_from_their_first_points(monkeypatch):
-    """A mean of all at first, of about the last seven later; validation is not smoothed."""
-    drawn = []
-    monkeypatch.setattr(Axes, "plot", lambda axes, steps, values, **style: drawn.append(values))
-    lines = [{"step": s, "loss/generator_l1": v} for s, v in enumerate((0.9, 0.1, 0.2), 1)]
-    curve_svg("loss/generator_l1", lines)
-    np.testing.assert_allclose(drawn[1], [0.9, 0.5, 0.4])
-    drawn.clear()
-    lines = [{"step": s, "loss/generator_l1": float(s == 100)} for s in range(1, 101)]
-    curve_svg("loss/generator_l1", lines)
-    np.testing.assert_allclose(drawn[1][-1], 0.15)
-    drawn.clear()
-    curve_svg("validation/l1", [{"step": s, "validation/l1": v} for s, v in enumerate((3, 1), 1)])
-    np.testing.assert_allclose(drawn[1], [3, 1])
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("evaluation/psnr", "dB"), ("evaluation/class_iou", "0 to 1"), ("logits/real", "logit"),
-     ("validation/l1", "mean |difference|, 0 to 2"), ("images_per_second", "images / s"),
-     ("loss/generator_l1", "mean |difference|, 0 to 2"),
-     ("loss/discriminator", "mean over patches"), ("gradient/generator", "norm")],
-)  # fmt: skip
-def test_every_curve_has_its_unit(name, expected):
-    assert metric_unit(name) == expected
-
-
-def test_the_report_shows_curves_samples_and_config(tmp_path):
-    workdir = tmp_path / "<run> & co"
-    workdir.mkdir()
-    run(workdir, 0, 2)
-    run(workdir, 2, 4)
-    write_report(Workdir(workdir), Config(seed=7))
-    page = (workdir / "report" / "index.html").read_text()
-    assert page.count("<svg") == 3  # two metrics and the speed
-    assert "&lt;run&gt; &amp; co: step 4 of 80000" in page
-    assert page.index("step_00000004.png") < page.index("step_00000002.png")
-    assert "&quot;seed&quot;: 7" in page
-    assert f"jax {jax.__version__}, " in page
-    assert "http" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "")

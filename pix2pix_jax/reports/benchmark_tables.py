@@ -1,0 +1,109 @@
+"""The tables of a benchmark, as cells and as aligned text."""
+
+from collections.abc import Iterable
+from typing import Any
+
+Found = dict[str, dict[str, Any]]  # measurements by implementation, or by part of a step
+STEPS_HEADER = (
+    "implementation",
+    "ms per step",
+    "quartiles",
+    "images/s",
+    "ratio",
+    "ratio quartiles",
+    "peak MiB",
+    "first step, s",
+)  # fmt: skip
+PARTS_HEADER = ("part", "ms", "quartiles", "images/s", "GFLOP/s", "GB/s", "share")
+
+
+def steps_text(found: Found) -> str:
+    """The table of implementations as text, with a note on the first step after a restart."""
+    return align_columns(STEPS_HEADER, steps_rows(found)) + "\n" + restart_note(found)
+
+
+def parts_text(found: Found) -> str:
+    """The table of the parts of a step as text."""
+    return align_columns(PARTS_HEADER, parts_rows(found))
+
+
+def steps_rows(found: Found) -> list[list[str]]:
+    """Cells under STEPS_HEADER, a row for each implementation."""
+    rows = []
+    for name, result in found.items():
+        if "failed" in result:
+            rows.append([name, "failed", result["failed"], *[""] * (len(STEPS_HEADER) - 3)])
+            continue
+        rows.append(
+            [
+                name,
+                format_number(1e3 * result["seconds_per_step"]),
+                format_quartiles(result["quartiles"], 1e3),
+                format_number(result["images_per_second"]),
+                f"{result['ratio']:.2f}" if "ratio" in result else "",
+                format_quartiles(result["ratio_quartiles"]) if "ratio" in result else "",
+                f"{result['peak_memory_mib']:,}",
+                f"{result['first_step_seconds']:.1f}",
+            ]
+        )
+    return rows
+
+
+def parts_rows(found: Found) -> list[list[str]]:
+    """Cells under PARTS_HEADER, a row for each part."""
+    return [
+        [
+            name,
+            format_number(1e3 * row["seconds"]),
+            format_quartiles(row["quartiles"], 1e3),
+            format_number(row["images_per_second"]) if "images_per_second" in row else "",
+            f"{row['operations_per_second'] / 1e9:,.0f}" if "operations" in row else "",
+            format_number(row["bytes_per_second"] / 1e9) if "bytes" in row else "",
+            f"{row['share']:.0%}" if "share" in row else "",
+        ]
+        for name, row in found.items()
+    ]
+
+
+def restart_note(found: Found) -> str:
+    """The seconds to our first step with and without compiled programs; empty if not measured."""
+    for name, result in found.items():
+        if warm := result.get("restart_seconds"):
+            cold = result["first_step_seconds"]
+            return (
+                f"If its programs are compiled already, {name} finishes its first step after "
+                f"{warm:.1f} s, not {cold:.1f} s."
+            )
+    return ""
+
+
+def format_result(result: dict[str, Any]) -> str:
+    """Milliseconds and the ratio of an implementation, or why it has none."""
+    if "failed" in result:
+        return result["failed"]
+    ratio = f" ({result['ratio']:.2f}x)" if "ratio" in result else ""
+    return f"{format_number(1e3 * result['seconds_per_step'])} ms{ratio}"
+
+
+def format_number(number: float) -> str:
+    """Four significant figures, or all figures before the point if there are more."""
+    return f"{number:,.4g}" if number < 9999.5 else f"{number:,.0f}"
+
+
+def format_quartiles(quartiles: list[float], scale: float = 1) -> str:
+    """Both quartiles times `scale`; empty if they are equal, as they are of a single turn."""
+    low, high = quartiles
+    return "" if low == high else f"{format_number(scale * low)} to {format_number(scale * high)}"
+
+
+def align_columns(header: Iterable[str], rows: list[list[str]]) -> str:
+    """A table as text: the first column to the left, all others to the right."""
+    lines = [list(header), *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
