@@ -24,17 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, fields: Fields) -> int:
     """Joins the other processes, if any, and trains."""
     from pix2pix_jax.runtime.backend import start_backend
-    from pix2pix_jax.runtime.distributed import (
-        explain_lost_peer,
-        is_first,
-        join,
-        report_errors,
-        wait_for_all,
-    )
+    from pix2pix_jax.runtime.distributed import is_first, join, wait_for_all
 
-    join(options.coordinator, options.num_processes, options.process_id)
-    with explain_lost_peer():
-        with report_errors():
+    peers = join(options.coordinator, options.num_processes, options.process_id)
+    with peers.explain_lost_peer():
+        with peers.report_errors():
             config = load_config(options, fields)
             if options.workdir is None:
                 raise UsageError("--workdir: train needs one, e.g. --workdir=runs/first")
@@ -44,7 +38,7 @@ def run(options: argparse.Namespace, fields: Fields) -> int:
 
             with (
                 sync_workdir(options.workdir, trains=True) if is_first() else nullcontext(),
-                report_errors(),  # the other processes hear of an error before the last upload
+                peers.report_errors(),  # the others hear of an error before the last upload
             ):
                 status = train(config, options.workdir)
         wait_for_all("the end")

@@ -1,6 +1,7 @@
-"""Several processes that train as one, say a process to a host: who they are, what they agree on.
+"""Several processes that train together, usually one per host.
 
-The first one owns the workdir and speaks. The others compute, each its share of every batch.
+The first process (index 0) owns the workdir and prints. Each process computes its share of every
+batch.
 """
 
 import atexit
@@ -9,13 +10,9 @@ import importlib.util
 import os
 import re
 import signal
-import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from functools import cache
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,194 +22,112 @@ from jax.experimental import multihost_utils
 
 from pix2pix_jax.errors import UsageError, reason_of
 from pix2pix_jax.runtime.backend import start_backend
+from pix2pix_jax.runtime.peers import LEAVE_TIMEOUT, LastWords, Messages, OnlyProcess, Peers
 
-CONNECTING = 300  # seconds that the first to be started waits for the last
-LOST = 10  # seconds without a sign of one after which the others end
-LEAVING = 15  # seconds that one which ends by an error waits for the first one to end, too
-POLL = 0.5  # seconds between two questions whether another process has told something
-ERROR, FIRST_ENDS, FIRST_IS_DONE = "error", "first ends", "first is done"  # what they tell
-AGAIN = 75  # exit status where another process was lost, as sysexits.h has it: try again
-STARTED = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")  # by srun and mpirun: how many
-GO_ON = "the same command on all hosts goes on from the newest checkpoint"
-NOT_JOINED = "--coordinator: the other processes cannot be joined"
-START_ALL = (
-    f"start all of them within {CONNECTING} s and give each --coordinator=HOST:PORT "
+CONNECT_TIMEOUT = 300  # seconds from the start of the first process to that of the last
+HEARTBEAT_TIMEOUT = 10  # seconds without a heartbeat after which JAX takes a process for lost
+LAUNCHER_COUNTS = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")  # set by srun and mpirun
+CANNOT_JOIN = "--coordinator: the other processes cannot be joined"
+HOW_TO_START = (
+    f"start all of them within {CONNECT_TIMEOUT} s and give each --coordinator=HOST:PORT "
     "--num_processes=N --process_id=I; or --num_processes=1, to train on this host alone"
 )
-LAST_WORDS = "import sys; *_, last = sys.stdin; last == '.' or sys.stderr.write(last)"
 
 
-def join(coordinator: str | None, processes: int | None, index: int | None) -> None:
-    """Makes this process one of several, where flags or the machine say so; else does nothing.
+def join(
+    coordinator: str | None, num_processes: int | None, process_id: int | None
+) -> Peers | OnlyProcess:
+    """Joins the other processes, if the flags or the launcher say that there are some.
 
-    On TPUs, under Slurm's srun and Open MPI's mpirun, JAX finds the others by itself.
+    On TPUs, and under Slurm's srun and Open MPI's mpirun, JAX finds the others without flags.
 
     Args:
-      coordinator: HOST:PORT that the first one listens on and the others reach.
-      processes: how many; 1: this one alone, whatever the machine says.
-      index: which of them this one is, from 0.
+      coordinator: HOST:PORT on which the first process listens.
+      num_processes: the number of processes; 1 trains alone, whatever the launcher says.
+      process_id: index of this process, from 0.
+
+    Returns:
+      The way in which the processes end together, or its stand-in for a process alone.
 
     Raises:
-      UsageError: flags that do not fit together, or others that cannot be found.
+      UsageError: flags that do not fit together, or the others cannot be reached.
     """
-    flags = {"coordinator": coordinator, "num_processes": processes, "process_id": index}
-    missing = [name for name, value in flags.items() if value is None]
-    if processes == 1 or (len(missing) == 3 and not _started_with_others()):
-        return
-    if 0 < len(missing) < 3:
-        raise UsageError(f"--{missing[0]}: is missing; give all of --{', --'.join(flags)}, or none")
-    if processes is not None and index >= processes:
-        raise UsageError(f"--process_id: {index} is not below --num_processes={processes}")
-    if coordinator is not None and not re.fullmatch(r".+:\d+", coordinator):
-        raise UsageError(f"--coordinator: {coordinator} has no port; give HOST:PORT")
-    _say_at_the_end(f"{NOT_JOINED}; {START_ALL}")
-    # Python hears no signal while it waits for the others; after that, SIGTERM is JAX's.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    interrupted = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        jax.distributed.initialize(
-            coordinator,
-            processes,
-            index,
-            initialization_timeout=CONNECTING,
-            heartbeat_timeout_seconds=LOST,
-            shutdown_timeout_seconds=2 * LEAVING,
-        )
-    except (RuntimeError, ValueError) as error:
-        _say_nothing()
-        raise UsageError(f"{NOT_JOINED} ({reason_of(error)}); {START_ALL}") from error
-    signal.signal(signal.SIGINT, interrupted)
-    atexit.register(_leave)
+    if not _has_peers(coordinator, num_processes, process_id):
+        return OnlyProcess()
+    # JAX has no public name for its key-value store. If a version of JAX moves it, this import
+    # fails before anything was started.
+    from jax._src.distributed import global_state
+
+    last_words = LastWords()
+    _initialize(coordinator, num_processes, process_id, last_words)
+    assert global_state.client is not None
+    peers = Peers(Messages(global_state.client), last_words)
+    atexit.register(peers.leave)
     start_backend()
-    _say_at_the_end(f"{_named()} has ended: it, or another one, was lost; {GO_ON}")
-    wait_for_all("joined")  # as the first thing that they do together has to come within 30 s
-    threading.Thread(target=_end_with_others, daemon=True).start()
-    if jax.process_index():
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (to the end)
+    if jax.process_count() == 1:  # a TPU of one host
+        last_words.cancel()
+        return OnlyProcess()
+    peers.start_watching()
+    # The processes lose each other if they do not compute together within 30 s after that.
+    wait_for_all("joined")
+    if not is_first():
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (open until the process ends)
+    return peers
 
 
-def _started_with_others() -> bool:
-    """Whether whatever started this process has started more, in a way that JAX knows."""
-    if any(os.environ.get(name, "") not in ("", "1") for name in STARTED):
+def _has_peers(coordinator: str | None, num_processes: int | None, process_id: int | None) -> bool:
+    """Whether this process has to join others; raises UsageError if the flags do not fit."""
+    if num_processes == 1:
+        return False
+    flags = {
+        "coordinator": coordinator,
+        "num_processes": num_processes,
+        "process_id": process_id,
+    }
+    missing = [name for name, value in flags.items() if value is None]
+    if coordinator is None and num_processes is None and process_id is None:
+        return _is_launched_with_others()
+    if coordinator is None or num_processes is None or process_id is None:
+        raise UsageError(f"--{missing[0]}: is missing; give all of --{', --'.join(flags)}, or none")
+    if process_id >= num_processes:
+        raise UsageError(f"--process_id: {process_id} is not below --num_processes={num_processes}")
+    if not re.fullmatch(r".+:\d+", coordinator):
+        raise UsageError(f"--coordinator: {coordinator} has no port; give HOST:PORT")
+    return True
+
+
+def _is_launched_with_others() -> bool:
+    """Whether a launcher that JAX knows started several processes, or this is a TPU host."""
+    if any(os.environ.get(name, "") not in ("", "1") for name in LAUNCHER_COUNTS):
         return True
-    chips = any(Path("/dev").glob("accel[0-9]*")) or any(Path("/dev/vfio").glob("[0-9]*"))
-    on_tpu = chips and importlib.util.find_spec("libtpu") is not None
+    has_chips = any(Path("/dev").glob("accel[0-9]*")) or any(Path("/dev/vfio").glob("[0-9]*"))
+    on_tpu = has_chips and importlib.util.find_spec("libtpu") is not None
     return on_tpu and os.environ.get("JAX_PLATFORMS", "tpu") in ("", "tpu")
 
 
-@cache
-def _last_words() -> subprocess.Popen:
-    """Starts what says the last line that it was told, once this process is gone.
-
-    When one process is lost JAX ends the others, and neither tells Python nor waits for it.
-    """
-    return subprocess.Popen(
-        [sys.executable, "-S", "-c", LAST_WORDS],
-        stdin=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # out of the way of Ctrl-C
-    )
-
-
-def _say_at_the_end(line: str) -> None:
-    with suppress(OSError, ValueError):  # as this process has said what there is to say
-        _last_words().stdin.write(f"{line}\n")
-        _last_words().stdin.flush()
-
-
-def _say_nothing() -> None:
-    with suppress(OSError, ValueError):
-        _last_words().communicate(".")
-
-
-def _named() -> str:
-    return f"process {jax.process_index()} of {jax.process_count()}"
-
-
-def _leave() -> None:
-    """Leaves together with the others; where one has ended by an error, the first one last."""
-    _say_nothing()
-    if _told(ERROR) is None:
-        jax.distributed.shutdown()
-        return
-    if is_first():
-        _tell(FIRST_IS_DONE, "")
-        time.sleep(2 * POLL)  # in which the others hear of it, or JAX would end them
-    else:
-        _wait_for_first()
-    os._exit(2)
-
-
-def _wait_for_first() -> None:
-    """Returns when the first process has saved and sent what it has, of which one is needed."""
-    until = time.monotonic() + LEAVING
-    # Until then it may compute with this one, and be ended by nothing but its loss.
-    while time.monotonic() < until or _told(FIRST_ENDS) is not None:
-        if _told(FIRST_IS_DONE) is not None:
-            return
-        time.sleep(POLL)
-
-
-@contextmanager
-def report_errors() -> Iterator[None]:
-    """Tells the others of an error that ends this process, and that no other host would mend."""
+def _initialize(
+    coordinator: str | None, num_processes: int | None, process_id: int | None, words: LastWords
+) -> None:
+    """Connects to the other processes; raises UsageError if they cannot be reached."""
+    # JAX aborts the process when the time is up; otherwise it raises an exception.
+    words.set(f"{CANNOT_JOIN}; {HOW_TO_START}")
+    # Python runs no handler while it waits inside of JAX, so the default ones end the process.
+    # After that, JAX handles SIGTERM itself (see signals.StopSignals).
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    interrupt_handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        yield
-    except jax.errors.JaxRuntimeError:
-        raise
-    except Exception as error:
-        if jax.process_count() > 1:
-            _tell(ERROR, f"{_named()} has ended: {reason_of(error)}")
-            if is_first():
-                _tell(FIRST_ENDS, "")
-        raise
-
-
-@contextmanager
-def explain_lost_peer() -> Iterator[None]:
-    """Raises UsageError where a computation with the others fails before JAX ends this process."""
-    try:
-        yield
-    except jax.errors.JaxRuntimeError as error:
-        if jax.process_count() == 1:
-            raise
-        if told := _told(ERROR):  # which was more than a loss
-            raise UsageError(told) from error
-        atexit.unregister(_leave)
-        atexit.register(os._exit, AGAIN)  # before JAX says goodbye to those who are gone
-        _say_nothing()
-        raise UsageError(
-            f"{_named()} cannot go on with the others ({reason_of(error)}); {GO_ON}"
-        ) from error
-
-
-def _end_with_others() -> None:
-    """Ends a process that waits for one which has told that it will not come."""
-    while not (told := _told(ERROR)):
-        time.sleep(POLL)
-    _say_at_the_end(told)
-    if not is_first():  # which has something to save, and finds the other one lost
-        _wait_for_first()
-        time.sleep(POLL)  # for what this process itself may have to say
-        os._exit(2)
-
-
-def _tell(key: str, text: str) -> None:
-    with suppress(Exception):  # as the others are gone, or another one has told the same
-        _client().key_value_set(f"pix2pix_jax/{key}", text or "yes")
-
-
-def _told(key: str) -> str | None:
-    """What a process has told all."""
-    with suppress(Exception):  # nothing, or nobody can be asked any more
-        return _client().key_value_try_get(f"pix2pix_jax/{key}")
-    return None
-
-
-def _client() -> Any:
-    from jax._src import distributed  # which has no other name
-
-    return distributed.global_state.client
+        jax.distributed.initialize(
+            coordinator,
+            num_processes,
+            process_id,
+            initialization_timeout=CONNECT_TIMEOUT,
+            heartbeat_timeout_seconds=HEARTBEAT_TIMEOUT,
+            shutdown_timeout_seconds=2 * LEAVE_TIMEOUT,
+        )
+    except (RuntimeError, ValueError) as error:  # no connection; no cluster that JAX knows
+        words.cancel()
+        raise UsageError(f"{CANNOT_JOIN} ({reason_of(error)}); {HOW_TO_START}") from error
+    signal.signal(signal.SIGINT, interrupt_handler)
 
 
 def is_first() -> bool:
@@ -221,39 +136,49 @@ def is_first() -> bool:
 
 
 @contextmanager
-def first_process_first(what: str) -> Iterator[None]:
-    """The first process does what is in the `with` block, and then the others do."""
+def first_process_first(barrier: str) -> Iterator[None]:
+    """The first process runs the `with` block; the others run it after that."""
     if not is_first():
-        wait_for_all(what)
+        wait_for_all(barrier)
     yield
     if is_first():
-        wait_for_all(what)
+        wait_for_all(barrier)
 
 
-def wait_for_all(what: str) -> None:
-    """Returns once all processes have come here."""
+def wait_for_all(barrier: str) -> None:
+    """Returns once all processes have called this with the same name of a barrier."""
     if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(what)
+        multihost_utils.sync_global_devices(barrier)
 
 
 def check_same_on_all(field: str, text: str) -> None:
-    """Raises UsageError, on all processes, where one has another text than the first one."""
-    digest = np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint32)
-    digests = np.reshape(multihost_utils.process_allgather(digest), (-1, len(digest)))
+    """Checks that all processes were given the same text; to be called by all of them.
+
+    Raises:
+      UsageError: on all processes, if the text of one differs from that of the first.
+    """
+    digest = np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint32)  # [8]
+    digests = multihost_utils.process_allgather(digest)
+    digests = np.reshape(digests, (-1, len(digest)))  # [processes, 8]
     different = np.flatnonzero((digests != digests[0]).any(1))
     if different.size:
         raise UsageError(
-            f"{field}: process {different[0]} has another one than process 0; give all of them the "
-            "same command and the same pairs"
+            f"{field}: differs between process {different[0]} and process 0; give all processes "
+            "the same command and the same pairs"
         )
 
 
 def broadcast_from_first(tree: Any) -> Any:
-    """The arrays that the first process has, to the bit; all have to be of 4 bytes a number."""
+    """The arrays of the first process, equal to the bit, on every process.
+
+    Args:
+      tree: arrays of 4-byte numbers, with the same shapes and types on all processes.
+    """
     if jax.process_count() == 1:
         return tree
     dtypes = jax.tree.map(lambda leaf: leaf.dtype, tree)
-    # Others add their zeros, which would make a negative zero positive.
+    # JAX broadcasts by a sum in which the others add zeros. A sum of floats would turn -0.0
+    # into 0.0; a sum of their bits does not.
     bits = jax.tree.map(lambda leaf: np.asarray(leaf).view(np.uint32), tree)
     return jax.tree.map(
         lambda leaf, dtype: np.asarray(leaf).view(dtype),

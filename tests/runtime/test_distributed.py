@@ -1,4 +1,4 @@
-"""Two processes of two devices each, as on two hosts, over a network of this machine alone."""
+"""Two processes with two devices each, as on two hosts, over the loopback network."""
 
 import re
 import signal
@@ -9,9 +9,13 @@ import time
 
 import pytest
 from helpers.command_line import metrics, refused, start, train
+from jax.errors import JaxRuntimeError
+
+from pix2pix_jax.runtime import distributed
+from pix2pix_jax.runtime.peers import Messages
 
 FOUR = ("--config.data.batch_size=4", "--config.train.keep=9")
-LOST = 15  # seconds after which a process has noticed that another one is lost
+LOSS_NOTICED = 15  # seconds within which a process ends after another one was lost
 
 
 def free_port():
@@ -21,20 +25,21 @@ def free_port():
 
 
 def flags(index, port):
+    """Flags and variables that make a process one of two."""
     several = (f"--coordinator=127.0.0.1:{port}", "--num_processes=2")
     return (*several, f"--process_id={index}"), {}
 
 
-def by_slurm(index, port):
-    """What srun tells its tasks; JAX makes a port of the number of the job."""
+def slurm_variables(index, port):
+    """The variables that srun sets for its tasks; JAX derives the port from the job's id."""
     return (), {
         "SLURM_JOB_ID": str(port), "SLURM_STEP_NODELIST": "127.0.0.1", "SLURM_NTASKS": "2",
         "SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": str(index), "SLURM_LOCALID": str(index),
     }  # fmt: skip
 
 
-def by_open_mpi(index, port):
-    """What mpirun tells its processes."""
+def open_mpi_variables(index, port):
+    """The variables that mpirun sets for its processes."""
     return (), {
         "OMPI_MCA_orte_hnp_uri": f"{port * 4096}.0;tcp://127.0.0.1:34911",
         "OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": str(index),
@@ -42,18 +47,20 @@ def by_open_mpi(index, port):
     }  # fmt: skip
 
 
-def start_two(tiny, workdir, steps, *more, told=flags):
-    """The same command twice; and which it is of the two."""
+def start_two(tiny, workdir, steps, *more, identify=flags):
+    """Starts the same command as process 0 and process 1 of two."""
     port, processes = free_port(), []
     for index in range(2):
-        known, environment = told(index, port)
+        more_flags, environment = identify(index, port)
         command = ("train", *tiny, *FOUR, f"--workdir={workdir}", f"--config.train.steps={steps}")
-        processes.append(start(*command, *more, *known, JAX_NUM_CPU_DEVICES="2", **environment))
+        processes.append(
+            start(*command, *more, *more_flags, JAX_NUM_CPU_DEVICES="2", **environment)
+        )
     return processes
 
 
-def ended(processes, seconds=180):
-    """Status, output and errors of each."""
+def results(processes, seconds=180):
+    """(status, stdout, stderr) of each process, once all have ended."""
     until = time.monotonic() + seconds
     try:
         texts = [p.communicate(timeout=until - time.monotonic()) for p in processes]
@@ -67,12 +74,12 @@ def wait_for(path, processes, seconds=180):
     until = time.monotonic() + seconds
     while not path.exists():
         assert time.monotonic() < until
-        assert all(process.poll() is None for process in processes), ended(processes)
+        assert all(process.poll() is None for process in processes), results(processes)
         time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")
-def alone(tiny, tmp_path_factory):
+def one_process(tiny, tmp_path_factory):
     """12 steps by one process of four devices."""
     workdir = tmp_path_factory.mktemp("alone")
     status, _, err = train(tiny, workdir, 12, *FOUR, JAX_NUM_CPU_DEVICES="4")
@@ -80,39 +87,39 @@ def alone(tiny, tmp_path_factory):
     return workdir
 
 
-def assert_alike(found, expected):
-    """Equal but for the order in which devices are summed over."""
+def assert_close(found, expected):
+    """Equal up to rounding: the sum over devices has another order."""
     assert found.keys() == expected.keys()
     for step, values in expected.items():
         assert found[step] == pytest.approx(values, rel=1e-4), step
 
 
-def test_two_processes_see_and_learn_the_same_as_one(tiny, alone, tmp_path):
-    first, second = ended(start_two(tiny, tmp_path, 12))
+def test_two_processes_learn_the_same_as_one(tiny, one_process, tmp_path):
+    first, second = results(start_two(tiny, tmp_path, 12))
     assert (first[0], first[2]) == (0, "")
     assert (second[0], second[2]) == (0, "")
     assert "12 steps done" in first[1]
     assert "steps" not in second[1]
-    assert_alike(metrics(tmp_path), metrics(alone))
+    assert_close(metrics(tmp_path), metrics(one_process))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("told", [by_slurm, by_open_mpi])
-def test_what_starts_many_processes_tells_them_of_one_another(tiny, alone, tmp_path, told):
-    for status, _, err in ended(start_two(tiny, tmp_path, 12, told=told)):
+@pytest.mark.parametrize("identify", [slurm_variables, open_mpi_variables])
+def test_processes_of_a_launcher_find_each_other(tiny, one_process, tmp_path, identify):
+    for status, _, err in results(start_two(tiny, tmp_path, 12, identify=identify)):
         assert (status, err) == (0, "")
-    assert_alike(metrics(tmp_path), metrics(alone))
+    assert_close(metrics(tmp_path), metrics(one_process))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "size"), [(signal.SIGTERM, 4), (signal.SIGINT, 1)])
-def test_a_signal_to_one_stops_and_saves_both(tiny, alone, tmp_path, number, size):
-    """Whether a call to the devices has many steps or one."""
+def test_a_signal_to_one_stops_and_saves_both(tiny, one_process, tmp_path, number, size):
+    """With one step per call to the devices, and with several."""
     calls = f"--config.train.steps_per_call={size}"
     processes = start_two(tiny, tmp_path, 1_000_000, calls)
     wait_for(tmp_path / "metrics.jsonl", processes)
     processes[1].send_signal(number)
-    first, second = ended(processes)
+    first, second = results(processes)
     assert (first[0], second[0]) == (143, 128 + number)
     step = int(first[1].partition("stopped at step ")[2].split()[0])
     assert max(int(path.name) for path in (tmp_path / "checkpoints").iterdir()) == step
@@ -120,41 +127,41 @@ def test_a_signal_to_one_stops_and_saves_both(tiny, alone, tmp_path, number, siz
 
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
-def test_when_one_is_lost_the_other_ends_and_the_same_command_goes_on(
-    tiny, alone, tmp_path, victim
+def test_when_a_process_is_lost_the_other_ends_and_the_same_command_resumes(
+    tiny, one_process, tmp_path, victim
 ):
     processes = start_two(tiny, tmp_path, 12)
     wait_for(tmp_path / "checkpoints" / "4", processes)
     processes[victim].kill()
     killed = time.monotonic()
-    status, _, err = ended(processes)[1 - victim]
+    status, _, err = results(processes)[1 - victim]
     assert status in (75, -signal.SIGABRT)  # in a shell, 134
-    assert time.monotonic() - killed < LOST
-    said = re.findall(r"^process . of 2 (?:has ended|cannot go on).*$", err, re.M)
-    assert len(said) == 1
-    assert said[0].startswith(f"process {1 - victim} ")
-    assert said[0].endswith("the same command on all hosts goes on from the newest checkpoint")
+    assert time.monotonic() - killed < LOSS_NOTICED
+    lines = re.findall(r"^process . of 2 (?:has ended|cannot go on).*$", err, re.M)
+    assert len(lines) == 1
+    assert lines[0].startswith(f"process {1 - victim} ")
+    assert lines[0].endswith("the same command on all hosts resumes from the newest checkpoint")
     assert "Traceback" not in err
-    first, _ = ended(start_two(tiny, tmp_path, 12))
+    first, _ = results(start_two(tiny, tmp_path, 12))
     assert first[0] == 0
     assert "going on from step" in first[1]
-    assert_alike(metrics(tmp_path), metrics(alone))
+    assert_close(metrics(tmp_path), metrics(one_process))
 
 
 @pytest.mark.slow
-def test_saved_by_two_processes_a_run_goes_on_with_any_number_of_devices(tiny, alone, tmp_path):
-    for status, _, err in ended(start_two(tiny, tmp_path, 4)):
+def test_a_run_of_two_processes_resumes_on_any_number_of_devices(tiny, one_process, tmp_path):
+    for status, _, err in results(start_two(tiny, tmp_path, 4)):
         assert (status, err) == (0, "")
     for steps, count in ((8, 1), (12, 4)):
         status, out, err = train(tiny, tmp_path, steps, *FOUR, JAX_NUM_CPU_DEVICES=str(count))
         assert (status, err) == (0, "")
-    assert_alike(metrics(tmp_path), metrics(alone))
+    assert_close(metrics(tmp_path), metrics(one_process))
 
 
-def test_what_the_first_refuses_ends_the_other_as_well(tiny, tmp_path):
-    """With the same status, so that whatever has started them does not try again."""
-    (tmp_path / "checkpoints" / "4").mkdir(parents=True)  # of who knows which run
-    first, second = ended(start_two(tiny, tmp_path, 4))
+def test_an_error_of_the_first_process_ends_the_other(tiny, tmp_path):
+    """Both have the same status, so that a launcher does not try again."""
+    (tmp_path / "checkpoints" / "4").mkdir(parents=True)  # of an unknown run
+    first, second = results(start_two(tiny, tmp_path, 4))
     refused = f"{tmp_path}/config.json: is missing"
     assert (first[0], second[0]) == (2, 2)
     assert first[2].startswith(refused)
@@ -163,15 +170,15 @@ def test_what_the_first_refuses_ends_the_other_as_well(tiny, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_another_one_refuses_ends_the_first_as_well(tiny, tmp_path):
+def test_an_error_of_another_process_ends_the_first(tiny, tmp_path):
     (tmp_path / "file").touch()
 
-    def told(index, port):
-        known, environment = flags(index, port)
+    def identify(index, port):
+        more_flags, environment = flags(index, port)
         place = tmp_path / ("file" if index else "data")
-        return (*known, f"--config.data.data_dir={place}"), environment
+        return (*more_flags, f"--config.data.data_dir={place}"), environment
 
-    first, second = ended(start_two(tiny, tmp_path / "run", 4, told=told))
+    first, second = results(start_two(tiny, tmp_path / "run", 4, identify=identify))
     assert (first[0], second[0]) == (2, 2), (first, second)
     assert first[2].startswith("process 1 of 2 has ended: ")
     assert str(tmp_path / "file") in first[2]
@@ -179,29 +186,32 @@ def test_what_another_one_refuses_ends_the_first_as_well(tiny, tmp_path):
     assert [len(err.splitlines()) for err in (first[2], second[2])] == [1, 1]
 
 
-ENDS = """if True:
+UPLOADS = """if True:
     import sys, time
     from contextlib import contextmanager
-    from pix2pix_jax.runtime import distributed as hosts
-    from pix2pix_jax.config import UsageError
-    hosts.LOST, hosts.LEAVING = 3, 2
+    from pix2pix_jax.errors import UsageError
+    from pix2pix_jax.runtime import distributed, peers
+    distributed.HEARTBEAT_TIMEOUT = 3
+    distributed.LEAVE_TIMEOUT = peers.LEAVE_TIMEOUT = 2
     port, index, failing = map(eval, sys.argv[1:])
-    hosts.join(f"127.0.0.1:{port}", 2, index)
+    others = distributed.join(f"127.0.0.1:{port}", 2, index)
 
     @contextmanager
-    def sending():
+    def upload():
         try:
             yield
         finally:
             if index == 0:
                 time.sleep(12)
-                print("sent")
+                print("uploaded")
 
     try:
-        with hosts.lost_errors(), hosts.errors_told(), sending(), hosts.errors_told():
+        with (
+            others.explain_lost_peer(), others.report_errors(), upload(), others.report_errors()
+        ):
             if index in failing:
                 raise UsageError("loss is nan")
-            hosts.wait_for_all("never")
+            distributed.wait_for_all("never")
     except UsageError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
@@ -210,34 +220,36 @@ ENDS = """if True:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("failing", [(0, 1), (0,)])
-def test_the_first_one_ends_last_and_all_with_the_same_status(failing):
-    """Though it has to send for longer than a process may be silent, or wait for others."""
+def test_the_first_process_exits_last_and_all_have_the_same_status(failing):
+    """The first one uploads for longer than a process may be silent, or wait for others."""
     port = free_port()
-    words = [[sys.executable, "-c", ENDS, str(port), str(i), str(failing)] for i in range(2)]
-    first, second = ended(
+    commands = [[sys.executable, "-c", UPLOADS, str(port), str(i), str(failing)] for i in range(2)]
+    first, second = results(
         [
-            subprocess.Popen(w, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            for w in words
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            for command in commands
         ]
     )
     assert (first[0], first[2]) == (2, "loss is nan\n")
-    assert first[1].endswith("sent\n")  # Gloo speaks, too
+    assert first[1].endswith("uploaded\n")  # Gloo prints lines, too
     assert second[0] == 2
     assert second[2] in ("loss is nan\n", "process 0 of 2 has ended: loss is nan\n")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("index", [0, 1])
-def test_one_that_finds_no_other_says_so(monkeypatch, index):
+def test_a_process_that_finds_no_other_gives_the_reason(index):
     script = f"""if True:
-        from pix2pix_jax.runtime import distributed as hosts
-        hosts.CONNECTING = 3
-        hosts.join("127.0.0.1:{free_port()}", 2, {index})
+        from pix2pix_jax.runtime import distributed
+        distributed.CONNECT_TIMEOUT = 3
+        distributed.join("127.0.0.1:{free_port()}", 2, {index})
         """
     process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert process.returncode != 0
-    said = [line for line in process.stderr.splitlines() if line.startswith("--coordinator: the o")]
-    assert len(said) == 1
+    lines = [
+        line for line in process.stderr.splitlines() if line.startswith("--coordinator: the o")
+    ]
+    assert len(lines) == 1
 
 
 def test_flags_that_do_not_fit_together_are_refused(tiny, tmp_path):
@@ -247,3 +259,55 @@ def test_flags_that_do_not_fit_together_are_refused(tiny, tmp_path):
     refused("--coordinator: a has no port", *command, "--coordinator=a", *flagged)
     several = ("--coordinator=a:1", "--num_processes=2", "--process_id=2")
     refused("--process_id: 2 is not below", *command, *several)
+
+
+class Store(dict):
+    """A key-value store that fails as JAX's does."""
+
+    def key_value_set(self, key, value):
+        if key in self:
+            raise JaxRuntimeError("ALREADY_EXISTS")
+        self[key] = value
+
+    def key_value_try_get(self, key):
+        if key not in self:
+            raise JaxRuntimeError("NOT_FOUND")
+        return self[key]
+
+
+def test_the_first_message_under_a_key_stays():
+    messages = Messages(Store())
+    assert messages.read("error") is None
+    messages.send("error", "no pairs")
+    messages.send("error", "another one")
+    messages.send("done")
+    assert (messages.read("error"), messages.read("done")) == ("no pairs", "")
+
+
+def test_a_fault_in_our_use_of_the_store_is_not_hidden():
+    """JAX may rename a method of its store; then no process would hear of an error."""
+    with pytest.raises(AttributeError):
+        Messages(object()).read("error")
+    with pytest.raises(AttributeError):
+        Messages(object()).send("error")
+
+
+@pytest.mark.parametrize(("ending", "expected"), [("", "lost\n"), ("words.cancel()", "")])
+def test_last_words_appear_when_the_process_is_aborted(ending, expected):
+    script = f"""if True:
+        import os
+        from pix2pix_jax.runtime.peers import LastWords
+        words = LastWords()
+        words.set("cannot join")
+        words.set("lost")
+        {ending}
+        os.abort()
+        """
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (process.returncode, process.stderr) == (-signal.SIGABRT, expected)
+
+
+def test_a_process_that_trains_alone_changes_no_error():
+    peers = distributed.join(None, 1, None)
+    with pytest.raises(JaxRuntimeError), peers.explain_lost_peer(), peers.report_errors():
+        raise JaxRuntimeError("INTERNAL")

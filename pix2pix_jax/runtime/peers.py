@@ -1,0 +1,218 @@
+"""How processes that train together end together, each with the reason on its stderr.
+
+JAX aborts every process within seconds after one of them was lost. If the first process were
+aborted, its last checkpoint and its uploads would be lost, too. So a process that fails does not
+exit at once:
+
+1. It sends its error to all (`Peers.report_errors`) and stays alive.
+2. The first process notices: its next computation fails, or it is the one that failed. It saves
+   and uploads what it has, while the others wait for it.
+3. The first process sends FIRST_FINISHED, and all exit with status 2.
+"""
+
+import atexit
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from typing import Protocol
+
+import jax
+from jax.errors import JaxRuntimeError
+
+from pix2pix_jax.errors import UsageError, reason_of
+
+LEAVE_TIMEOUT = 15  # seconds that a failed process waits for a first process that is silent
+POLL_INTERVAL = 0.5  # seconds between two looks for a message
+TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: exit status after the loss of another process
+HOW_TO_RESUME = "the same command on all hosts resumes from the newest checkpoint"
+
+# Keys of the messages.
+ERROR = "error"  # the error that ends all processes
+FIRST_FAILED = "first process failed"  # it is still saving: the others wait without a time limit
+FIRST_FINISHED = "first process finished"  # nothing is left to save: the others may exit
+
+
+class KeyValueStore(Protocol):
+    """The methods that `Messages` needs of JAX's client of its coordinator."""
+
+    def key_value_set(self, key: str, value: str) -> None: ...
+
+    def key_value_try_get(self, key: str) -> str: ...
+
+
+class Messages:
+    """Texts that any process sends to all.
+
+    Args:
+      store: a key-value store that all processes share. JAX's own lives in the first process.
+    """
+
+    def __init__(self, store: KeyValueStore) -> None:
+        self._store = store
+
+    def send(self, key: str, text: str = "") -> None:
+        """Sends a text. The first text under a key stays; later ones are dropped."""
+        with suppress(JaxRuntimeError):  # the key has a text already, or the first process is gone
+            self._store.key_value_set(f"pix2pix_jax/{key}", text)
+
+    def read(self, key: str) -> str | None:
+        """The text that a process has sent under this key, or None."""
+        with suppress(JaxRuntimeError):  # no text yet, or the first process is gone
+            return self._store.key_value_try_get(f"pix2pix_jax/{key}")
+        return None
+
+
+class LastWords:
+    """A line that appears on stderr if this process dies without running any more Python.
+
+    JAX aborts a process from a C++ thread, so no `except`, `atexit` or signal handler of Python
+    can explain the end to the user. A child process therefore keeps the line, and prints it when
+    its stdin closes because this process is gone.
+    """
+
+    PROGRAM = "import sys; *_, last = sys.stdin; sys.stderr.write(last)"
+
+    def __init__(self) -> None:
+        self._child = subprocess.Popen(
+            [sys.executable, "-S", "-c", self.PROGRAM],
+            stdin=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # Ctrl-C in the terminal must not end the child first
+        )
+
+    def set(self, line: str) -> None:
+        """Replaces the line; does nothing after `cancel`."""
+        assert self._child.stdin is not None
+        with suppress(OSError):
+            self._child.stdin.write(f"{line}\n")
+            self._child.stdin.flush()
+
+    def cancel(self) -> None:
+        """Prints nothing: this process has given its reason itself, or has none to give."""
+        self._child.kill()
+        self._child.wait()
+
+
+class OnlyProcess:
+    """Takes the place of `Peers` in a process that trains alone: nobody needs to hear of errors."""
+
+    def report_errors(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def explain_lost_peer(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+class Peers:
+    """The processes that train with this one, and the way in which all of them end.
+
+    Args:
+      messages: between the processes.
+      last_words: of this process.
+    """
+
+    def __init__(self, messages: Messages, last_words: LastWords) -> None:
+        self._messages = messages
+        self._last_words = last_words
+        self._has_left = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+
+    @property
+    def own_name(self) -> str:
+        """For instance "process 1 of 2"."""
+        return f"process {jax.process_index()} of {jax.process_count()}"
+
+    def start_watching(self) -> None:
+        """Starts a thread that ends this process after another one has sent an error.
+
+        Without it, this process would wait for the failed one in their next computation.
+        """
+        self._last_words.set(
+            f"{self.own_name} has ended: it or another process was lost; {HOW_TO_RESUME}"
+        )
+        self._watcher.start()
+
+    def _watch(self) -> None:
+        while not (error := self._messages.read(ERROR)):
+            if self._has_left.wait(POLL_INTERVAL):
+                return
+        self._last_words.set(error)
+        # The first process has something to save. It is not ended here: its next computation
+        # with the failed process fails, and `explain_lost_peer` gives the reason.
+        if jax.process_index():
+            self._wait_for_first()
+            time.sleep(POLL_INTERVAL)  # the main thread may be about to print its own error
+            os._exit(2)
+
+    @contextmanager
+    def report_errors(self) -> Iterator[None]:
+        """Sends an error inside the `with` block to the other processes, and raises it again.
+
+        A failed computation is not sent: it means that another process was lost.
+        """
+        try:
+            yield
+        except JaxRuntimeError:
+            raise
+        except Exception as error:
+            self._messages.send(ERROR, f"{self.own_name} has ended: {reason_of(error)}")
+            if jax.process_index() == 0:
+                self._messages.send(FIRST_FAILED)
+            raise
+
+    @contextmanager
+    def explain_lost_peer(self) -> Iterator[None]:
+        """Gives the reason if a computation with the other processes fails.
+
+        JAX may abort this process before; then its last words give the reason.
+
+        Raises:
+          UsageError: another process has failed or was lost.
+        """
+        try:
+            yield
+        except JaxRuntimeError as error:
+            if reported := self._messages.read(ERROR):
+                raise UsageError(reported) from error
+            # JAX would wait at exit for the processes that are gone, and abort this one.
+            atexit.unregister(self.leave)
+            atexit.register(os._exit, TRY_AGAIN)
+            self._last_words.cancel()
+            raise UsageError(
+                f"{self.own_name} cannot go on with the others ({reason_of(error)}); "
+                f"{HOW_TO_RESUME}"
+            ) from error
+
+    def leave(self) -> None:
+        """Disconnects from the others at exit. After an error, the first process exits last."""
+        self._last_words.cancel()
+        if self._messages.read(ERROR) is None:
+            jax.distributed.shutdown()
+            # Python aborts if a thread is inside of JAX while the interpreter shuts down.
+            self._has_left.set()
+            if self._watcher.is_alive():
+                self._watcher.join()
+            return
+        if jax.process_index() == 0:
+            self._messages.send(FIRST_FINISHED)
+            # The messages end with this process; the others have to read this one before.
+            time.sleep(2 * POLL_INTERVAL)
+        else:
+            self._wait_for_first()
+        os._exit(2)  # JAX's own way out waits for all processes, of which some are gone
+
+    def _wait_for_first(self) -> None:
+        """Returns once the first process has saved, or after LEAVE_TIMEOUT without a sign of it.
+
+        Until then the first process may be in a computation with this one. Only the loss of this
+        process ends that computation, so this wait must have an end.
+        """
+        deadline = time.monotonic() + LEAVE_TIMEOUT
+        while time.monotonic() < deadline or self._messages.read(FIRST_FAILED) is not None:
+            if self._messages.read(FIRST_FINISHED) is not None:
+                return
+            time.sleep(POLL_INTERVAL)
