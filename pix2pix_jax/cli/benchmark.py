@@ -1,34 +1,32 @@
-"""`pix2pix benchmark`: time training steps, their parts, and other implementations beside ours."""
+"""`pix2pix benchmark`: time training steps, their parts, and other implementations."""
 
 import argparse
 
-from pix2pix_jax.cli.options import Fields, load_config, parse_positive
-from pix2pix_jax.errors import UsageError
+from pix2pix_jax.cli.options import Fields, load_config, parse_positive, require
 
-HELP = "time training, its parts, and others beside it"
+HELP = "time training steps, their parts, and other implementations"
 EXAMPLE = "--config=experiments/facades.py --workdir=runs/speed --peers=torch"
-WHEN_STOPPED = "the same command begins anew"
+WHEN_STOPPED = "the same command starts again from the beginning"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What is timed, and how often."""
+    """Adds the flags for what to time, and how often."""
     parser.add_argument(
-        "--peers", default="", metavar="NAMES", help="torch, keras, flax: timed beside ours"
+        "--peers", default="", metavar="NAMES", help="also time these: torch,keras,flax"
     )
-    parser.add_argument("--sweep", choices=("batch", "size", "devices"), help="how the cost grows")
     parser.add_argument(
-        "--rounds", type=parse_positive, default=8, metavar="N", help="turns of each; default: 8"
+        "--sweep", choices=("batch", "size", "devices"), help="also time several values of this"
+    )
+    parser.add_argument(
+        "--rounds", type=parse_positive, default=8, metavar="N", help="repetitions; default: 8"
     )
 
 
 def run(options: argparse.Namespace, fields: Fields) -> int:
-    """Writes benchmark.json and its page."""
-    if options.workdir is None:
-        raise UsageError(
-            "--workdir: benchmark needs one for its numbers, e.g. --workdir=runs/speed"
-        )
+    """Times training and writes benchmark.json and its page."""
+    workdir = require(options, "workdir", "give a folder, e.g. --workdir=runs/speed")
     config = load_config(options, fields)
     from pix2pix_jax.benchmark.benchmark import benchmark
 
     peers = [peer for peer in options.peers.split(",") if peer]
-    return benchmark(config, options.workdir, peers, options.sweep, options.rounds)
+    return benchmark(config, workdir, peers, options.sweep, options.rounds)

@@ -1,18 +1,22 @@
-"""`pix2pix demo`: a page that translates what is painted or opened."""
+"""`pix2pix demo`: a web page that translates what a person paints or uploads."""
 
 import argparse
 
 from pix2pix_jax.cli.options import Fields, add_step, load_config, parse_port, require_run
 
-HELP = "a page that translates what is painted or opened"
+HELP = "serve a web page that translates what you paint or upload"
 EXAMPLE = "--workdir=runs/first"
 WHEN_STOPPED = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where the page is served, and which checkpoint translates."""
-    parser.add_argument("--host", default="127.0.0.1", help="default: this machine alone")
-    parser.add_argument("--port", type=parse_port, default=8000, help="default: 8000; 0: any")
+    """Adds the flags for the address of the page, and the checkpoint."""
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="default: 127.0.0.1, for this machine only"
+    )
+    parser.add_argument(
+        "--port", type=parse_port, default=8000, help="default: 8000; 0 takes a free port"
+    )
     add_step(parser)
 
 

@@ -1,21 +1,21 @@
-"""`pix2pix describe`: layers, shapes, parameters and receptive fields of a config."""
+"""`pix2pix describe`: print layers, shapes, parameters and receptive fields of a config."""
 
 import argparse
 
 from pix2pix_jax.cli.options import Fields, load_config
 
-HELP = "layers, shapes, parameters and receptive fields"
+HELP = "print layers, shapes, parameters and receptive fields"
 EXAMPLE = "--config=experiments/facades.py --workdir=runs/first --config.data.batch_size=4"
 WHEN_STOPPED = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Text for people, or JSON for programs."""
+    """Adds --format: text for people, JSON for programs."""
     parser.add_argument("--format", choices=("text", "json"), default="text")
 
 
 def run(options: argparse.Namespace, fields: Fields) -> int:
-    """Prints what a config builds."""
+    """Prints the networks of a config."""
     from pix2pix_jax.runtime.backend import start_backend
 
     start_backend()

@@ -1,16 +1,16 @@
-"""`pix2pix evaluate`: score a split."""
+"""`pix2pix evaluate`: score the translations of a split."""
 
 import argparse
 
 from pix2pix_jax.cli.options import Fields, add_split, add_step, load_config, require_run
 
-HELP = "score a split, and show its pairs"
+HELP = "score the translations of a split, and write a page of them"
 EXAMPLE = "--workdir=runs/first --split=test"
-WHEN_STOPPED = "the same command begins anew"
+WHEN_STOPPED = "the same command starts again from the beginning"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which split and which checkpoint."""
+    """Adds the flags for the split and the checkpoint."""
     add_split(parser)
     add_step(parser)
 

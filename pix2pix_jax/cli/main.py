@@ -1,22 +1,26 @@
-"""The command line: `pix2pix COMMAND --help`. Exit status 0, 2 for UsageError, 128 + a signal.
+"""The command line: `pix2pix COMMAND --help`.
 
-Every command has a file here with the same attributes: HELP, EXAMPLE, WHEN_STOPPED,
-add_arguments(parser) and run(options, fields). `run` imports what it needs, so that help and
-refusals come at once.
+Exit status: 0; 2 for an error that the user can fix; 128 + N after signal N.
+
+Every command has a file here with HELP, EXAMPLE, WHEN_STOPPED (what the same command does after a
+signal), add_arguments(parser) and run(options, fields) -> exit status.
+
+`pix2pix --help` and refused flags take a quarter of a second, because this module imports no
+library that takes long: `run` of each command imports what it needs.
 """
 
 import argparse
+import io
 import logging
 import os
 import signal
 import sys
+import traceback
 import warnings
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from types import ModuleType
-from typing import NoReturn
-
-from absl import logging as absl_logging
+from typing import NoReturn, TextIO
 
 from pix2pix_jax.cli import (
     benchmark,
@@ -31,7 +35,7 @@ from pix2pix_jax.cli import (
     translate,
 )
 from pix2pix_jax.cli.options import Fields, Parser, parse_workdir
-from pix2pix_jax.errors import UsageError
+from pix2pix_jax.errors import UsageError, explain_error, is_debugging
 
 COMMANDS: dict[str, ModuleType] = {
     "prepare": prepare,
@@ -45,16 +49,20 @@ COMMANDS: dict[str, ModuleType] = {
     "benchmark": benchmark,
     "import": import_weights,
 }
+EPILOG = """\
+pix2pix COMMAND --help lists the flags of a command.
+
+An error that you can fix is one line. PIX2PIX_DEBUG=1 in the environment prints its traceback, too.
+"""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command and returns its exit status.
 
     Args:
-      arguments: of the command line; None: those of this process.
+      arguments: the words after `pix2pix`; None: those of this process.
     """
-    silence_libraries()
-    sys.stdout.reconfigure(errors="replace")  # some terminals cannot print what `describe` draws
+    escape_unprintable(sys.stdout)
     try:
         status = run_command(sys.argv[1:] if arguments is None else arguments)
     except SystemExit as stopped:
@@ -65,29 +73,32 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         sys.stdout.flush()
     except BrokenPipeError:  # `pix2pix describe ... | head`
-        # Python flushes stdout once more at exit; give it a stdout that takes it.
+        # Python flushes stdout once more at exit; give it a stdout that accepts everything.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return status
 
 
 def run_command(arguments: list[str]) -> int:
-    """Runs one command; a UsageError becomes one line on stderr and status 2."""
+    """Runs a command; an error that the user can fix becomes one line on stderr and status 2."""
     try:
         options, fields = parse(arguments)
-        module = COMMANDS[options.command]
+        silence_libraries()
+        command = COMMANDS[options.command]
         for number in (signal.SIGINT, signal.SIGTERM):
-            # SystemExit, so that `with` blocks remove what is half written.
-            signal.signal(number, partial(stop, module.WHEN_STOPPED))
+            # SystemExit, so that `with` blocks remove files that are half written.
+            signal.signal(number, partial(stop, command.WHEN_STOPPED))
         with synced_workdir(options):
-            return module.run(options, fields)
-    except UsageError as error:
-        print(error, file=sys.stderr)
-    except BrokenPipeError:
+            return command.run(options, fields)
+    except BrokenPipeError:  # nobody reads stdout any more
         return 128 + signal.SIGPIPE
-    except OSError as error:  # a full disk, a folder without permission
-        place = error.filename or options.workdir or "data.data_dir"
-        print(f"{place}: {error.strerror or error}", file=sys.stderr)
-    return 2
+    except Exception as error:
+        line = explain_error(error)
+        if line is None:
+            raise
+        if is_debugging():
+            traceback.print_exc()
+        print(line, file=sys.stderr)
+        return 2
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, Fields]:
@@ -96,30 +107,35 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, Fields]:
     Raises:
       UsageError: an unknown command or flag, or a value that a flag refuses.
     """
-    parser = Parser(prog="pix2pix", description="Image-to-image translation, pix2pix in JAX")
+    parser = Parser(
+        prog="pix2pix",
+        description="Image-to-image translation: pix2pix in JAX",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=EPILOG,
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, module in COMMANDS.items():
-        command = commands.add_parser(
+    for name, command in COMMANDS.items():
+        command_parser = commands.add_parser(
             name,
-            help=module.HELP,
-            description=module.HELP,
+            help=command.HELP,
+            description=command.HELP,
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            epilog=f"e.g. pix2pix {name} {module.EXAMPLE}\n\n"
+            epilog=f"e.g. pix2pix {name} {command.EXAMPLE}\n\n"
             "--config.GROUP.FIELD=VALUE sets any field of pix2pix_jax/config/schema.py",
         )
-        command.add_argument(
+        command_parser.add_argument(
             "--config",
             metavar="FILE[:ARG]",
-            help="a file with sweep()" if name == "sweep" else "experiment; default: the workdir's",
+            help="file with sweep()" if name == "sweep" else "experiment; default: the workdir's",
         )
-        command.add_argument(
+        command_parser.add_argument(
             "--workdir",
             type=parse_workdir,
             metavar="DIR",
-            help="where the run lives; or gs://BUCKET/DIR",
+            help="folder of the run, or gs://BUCKET/DIR",
         )
-        module.add_arguments(command)
+        command.add_arguments(command_parser)
     options, rest = parser.parse_known_args(arguments)
     return options, parse_fields(rest)
 
@@ -137,7 +153,7 @@ def parse_fields(arguments: list[str]) -> Fields:
             raise UsageError(f"{argument}: needs a value, as in {argument}=VALUE")
         if not name.startswith("-"):
             raise UsageError(
-                f"{argument}: left over; a pattern, or a path with spaces, needs quotes"
+                f"{argument}: belongs to no flag; put a pattern, or a path with spaces, in quotes"
             )
         if not name.startswith("--config."):
             raise UsageError(f"{argument}: no such flag; a field is set as --config.seed=VALUE")
@@ -150,8 +166,9 @@ def synced_workdir(options: argparse.Namespace) -> AbstractContextManager[None]:
 
     `train` does so itself, as only the first of several processes may; `sweep` refuses buckets.
     """
-    in_bucket = options.workdir is not None and options.workdir.address is not None
-    if not in_bucket or options.command in ("train", "sweep"):
+    if options.workdir is None or options.workdir.address is None:
+        return nullcontext()
+    if options.command in ("train", "sweep"):
         return nullcontext()
     from pix2pix_jax.remote.sync import sync_workdir
 
@@ -162,8 +179,8 @@ def stop(when_stopped: str | None, number: int, frame: object) -> NoReturn:
     """Handles a signal outside of training: prints that the command was stopped, and exits.
 
     Args:
-      when_stopped: what the same command does next time; None: nothing is worth saying.
-      number: of the signal.
+      when_stopped: what the same command does next time; None if nothing is worth saying.
+      number: the signal.
       frame: unused.
     """
     text = "\nstopped" + (f"; {when_stopped}" if when_stopped else "") + "\n"
@@ -173,9 +190,11 @@ def stop(when_stopped: str | None, number: int, frame: object) -> NoReturn:
 
 
 def silence_libraries() -> None:
-    """Turns off the logs of TFDS, Orbax and others: errors are reported by us, in one line."""
+    """Turns off the logs of TFDS, Orbax and others; the command reports their errors itself."""
+    from absl import logging as absl_logging  # here, because it takes as long as all of `--help`
+
     sys.unraisablehook = report_unraisable
-    warnings.filterwarnings("ignore", module="PIL")  # oddities in files that it can read
+    warnings.filterwarnings("ignore", module="PIL")  # about oddities in files that it can read
     absl_logging.set_verbosity(absl_logging.FATAL)
     for name in ("asyncio", "gcsfs"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -189,3 +208,9 @@ def report_unraisable(unraisable) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0.01)
     elif "Event loop is closed" not in str(error):  # Orbax abandons its writes after a failed save
         sys.__unraisablehook__(unraisable)
+
+
+def escape_unprintable(stream: TextIO) -> None:
+    """Prints "?" for characters that the terminal cannot show, as `describe` draws some."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")

@@ -1,15 +1,15 @@
-"""What the commands share: how values of flags are read, and flags that several commands have."""
+"""Flags that several commands share, and how the values of flags are read."""
 
 import argparse
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from pix2pix_jax.config.experiments import load_experiment
-from pix2pix_jax.config.files import override, read_config
-from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.files import is_address, local_path
+
+if TYPE_CHECKING:
+    from pix2pix_jax.config.schema import Config
 
 Fields = dict[str, str]  # values of --config.GROUP.FIELD=VALUE, by GROUP.FIELD
 
@@ -39,7 +39,9 @@ def parse_workdir(text: str) -> Workdir:
     if not text.startswith("gs://"):
         return Workdir(parse_path(text))
     if "/" not in text.removeprefix("gs://").rstrip("/"):
-        raise argparse.ArgumentTypeError(f"{text} is a whole bucket; give gs://BUCKET/DIR")
+        raise argparse.ArgumentTypeError(
+            f"{text} names no folder of the bucket; give gs://BUCKET/DIR"
+        )
     try:
         return Workdir.parse(text)
     except UsageError as error:
@@ -72,23 +74,47 @@ def parse_step(text: str) -> int | str:
     if text.isdecimal():
         return int(text)
     if text not in ("newest", "best"):
-        raise argparse.ArgumentTypeError(f"{text} is neither a number nor newest nor best")
+        raise argparse.ArgumentTypeError(f"{text} is no step; give a number, newest or best")
     return text
 
 
 def add_step(parser: argparse.ArgumentParser) -> None:
-    """Adds --step, the checkpoint to use."""
+    """Adds --step, the step of the checkpoint to use."""
     parser.add_argument(
-        "--step", type=parse_step, default="newest", help="K, newest (the default) or best"
+        "--step",
+        type=parse_step,
+        default="newest",
+        help="of the checkpoint: a number, newest (default) or best",
     )
 
 
 def add_split(parser: argparse.ArgumentParser) -> None:
-    """Adds --split and --no_fcn_score, what to evaluate."""
+    """Adds --split and --no_fcn_score, which say what to evaluate."""
     parser.add_argument(
         "--split", choices=("train", "val", "test"), default="val", help="default: val"
     )
-    parser.add_argument("--no_fcn_score", action="store_true", help="trains no segmenter")
+    parser.add_argument(
+        "--no_fcn_score",
+        action="store_true",
+        help="skip the FCN score, for which a segmenter is trained",
+    )
+
+
+def require(options: argparse.Namespace, name: str, fix: str) -> Any:
+    """The value of a flag that a command cannot do without.
+
+    Args:
+      options: the flags.
+      name: the flag, without its dashes.
+      fix: what to give, with an example.
+
+    Raises:
+      UsageError: the flag is missing or empty.
+    """
+    value = getattr(options, name)
+    if not value:
+        raise UsageError(f"--{name}: is missing; {fix}")
+    return value
 
 
 def require_run(options: argparse.Namespace) -> Workdir:
@@ -97,23 +123,24 @@ def require_run(options: argparse.Namespace) -> Workdir:
     Raises:
       UsageError: --workdir was not given.
     """
-    if options.workdir is None:
-        raise UsageError(
-            f"--workdir: {options.command} needs that of a run, e.g. --workdir=runs/first"
-        )
-    return options.workdir
+    return require(options, "workdir", "give the folder of a run, e.g. --workdir=runs/first")
 
 
-def load_config(options: argparse.Namespace, fields: Fields) -> Config:
-    """The config of --config, or else of the workdir, with the given fields replaced.
+def load_config(options: argparse.Namespace, fields: Fields) -> "Config":
+    """The config of --config or, without this flag, of the workdir, with some fields replaced.
 
     Raises:
       UsageError: neither flag was given, or a file or field is wrong.
     """
+    from pix2pix_jax.config.experiments import load_experiment
+    from pix2pix_jax.config.files import override, read_config
+
     if options.config is not None:
         return override(load_experiment(options.config), fields)
     if options.workdir is None:
-        raise UsageError("--config: give an experiment, e.g. experiments/quickstart.py")
+        raise UsageError(
+            "--config: is missing; give an experiment, e.g. --config=experiments/quickstart.py"
+        )
     path = options.workdir.config_file
     if options.command == "train" and options.workdir.address:
         from pix2pix_jax.remote.sync import (

@@ -1,16 +1,16 @@
-"""`pix2pix prepare`: write the dataset of a config once."""
+"""`pix2pix prepare`: fetch the dataset of a config, and write it for training."""
 
 import argparse
 
 from pix2pix_jax.cli.options import Fields, load_config
 
-HELP = "write the dataset of a config once"
+HELP = "fetch the dataset of a config, and write it for training"
 EXAMPLE = "--config=experiments/facades.py --workdir=runs/first --config.data.batch_size=4"
-WHEN_STOPPED = "the same command begins anew"
+WHEN_STOPPED = "the same command starts again from the beginning"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """No flags of its own."""
+    """Adds nothing: this command has no flags of its own."""
 
 
 def run(options: argparse.Namespace, fields: Fields) -> int:

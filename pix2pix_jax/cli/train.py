@@ -1,24 +1,28 @@
-"""`pix2pix train`: train a run, or go on training it."""
+"""`pix2pix train`: start a run, or resume it."""
 
 import argparse
 from contextlib import nullcontext
 
-from pix2pix_jax.cli.options import Fields, load_config, parse_positive, parse_seed
-from pix2pix_jax.errors import UsageError
+from pix2pix_jax.cli.options import Fields, load_config, parse_positive, parse_seed, require
 
-HELP = "train; the same command in the same workdir resumes"
+HELP = "train; the same command resumes a run that was stopped"
 EXAMPLE = "--config=experiments/facades.py --workdir=runs/first --config.data.batch_size=4"
-WHEN_STOPPED = "the same command goes on"
+WHEN_STOPPED = "the same command resumes"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags that join several processes into one run."""
-    several = "of several; on TPUs, by srun and mpirun it is known"
-    parser.add_argument("--coordinator", metavar="HOST:PORT", help=f"the first process {several}")
+    """Adds the flags that join several processes into one run."""
     parser.add_argument(
-        "--num_processes", type=parse_positive, metavar="N", help="how many there are"
+        "--coordinator",
+        metavar="HOST:PORT",
+        help="address of the first of several processes; not needed on TPUs, with srun or mpirun",
     )
-    parser.add_argument("--process_id", type=parse_seed, metavar="I", help="which this is, from 0")
+    parser.add_argument(
+        "--num_processes", type=parse_positive, metavar="N", help="number of processes"
+    )
+    parser.add_argument(
+        "--process_id", type=parse_seed, metavar="I", help="index of this process, from 0"
+    )
 
 
 def run(options: argparse.Namespace, fields: Fields) -> int:
@@ -30,16 +34,15 @@ def run(options: argparse.Namespace, fields: Fields) -> int:
     with peers.explain_lost_peer():
         with peers.report_errors():
             config = load_config(options, fields)
-            if options.workdir is None:
-                raise UsageError("--workdir: train needs one, e.g. --workdir=runs/first")
+            workdir = require(options, "workdir", "give a folder, e.g. --workdir=runs/first")
             start_backend()
             from pix2pix_jax.remote.sync import sync_workdir
             from pix2pix_jax.training.train import train
 
             with (
-                sync_workdir(options.workdir, trains=True) if is_first() else nullcontext(),
+                sync_workdir(workdir, trains=True) if is_first() else nullcontext(),
                 peers.report_errors(),  # the others hear of an error before the last upload
             ):
-                status = train(config, options.workdir)
+                status = train(config, workdir)
         wait_for_all("the end")
     return status

@@ -1,4 +1,4 @@
-"""`pix2pix translate`: translate a file, a folder or a pattern."""
+"""`pix2pix translate`: translate an image, a folder of images, or a pattern of files."""
 
 import argparse
 
@@ -9,39 +9,51 @@ from pix2pix_jax.cli.options import (
     parse_path,
     parse_positive,
     parse_seed,
+    require,
     require_run,
 )
-from pix2pix_jax.errors import UsageError
 
-HELP = "translate a file, a folder or a pattern"
+HELP = "translate an image, a folder of images, or a pattern of files"
 EXAMPLE = "--workdir=runs/first --input=photos --output=translated"
-WHEN_STOPPED = "the same command begins anew"
+WHEN_STOPPED = "the same command starts again from the beginning"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to translate, where to, and how."""
+    """Adds the flags for the images, the folder to write, and the way to translate."""
     add_step(parser)
-    parser.add_argument("--input", metavar="FILE_OR_DIR", help="image, folder or pattern")
-    parser.add_argument("--output", type=parse_path, metavar="DIR", help="where PNGs go")
-    parser.add_argument("--seed", type=parse_seed, metavar="K", help="default: the run's")
     parser.add_argument(
-        "--samples", type=parse_positive, default=1, metavar="N", help="of each, by dropout"
+        "--input", metavar="FILE_OR_DIR", help="image, folder, or pattern in quotes"
     )
-    parser.add_argument("--no_dropout", action="store_true", help="nothing is random")
+    parser.add_argument("--output", type=parse_path, metavar="DIR", help="folder to write PNGs to")
     parser.add_argument(
-        "--tile", type=parse_positive, metavar="SIDE", help="cut large images into tiles"
+        "--seed", type=parse_seed, metavar="K", help="of the dropout; default: the run's"
     )
     parser.add_argument(
-        "--resize", action="store_true", help="scale to the size of training, and back"
+        "--samples",
+        type=parse_positive,
+        default=1,
+        metavar="N",
+        help="results per image; default: 1",
+    )
+    parser.add_argument("--no_dropout", action="store_true", help="translate without dropout")
+    parser.add_argument(
+        "--tile",
+        type=parse_positive,
+        metavar="SIDE",
+        help="cut large images into tiles of SIDE pixels",
+    )
+    parser.add_argument(
+        "--resize",
+        action="store_true",
+        help="scale images to the size of training, and results back",
     )
 
 
 def run(options: argparse.Namespace, fields: Fields) -> int:
     """Translates images; status 2 if one could not be translated."""
     workdir = require_run(options)
-    for name, example in (("input", "photo.png, or a folder"), ("output", "translated, a folder")):
-        if not getattr(options, name):
-            raise UsageError(f"--{name}: translate needs one, e.g. --{name}={example}")
+    source = require(options, "input", "give an image or a folder, e.g. --input=photos")
+    output = require(options, "output", "give a folder, e.g. --output=translated")
     config = load_config(options, fields)
     from pix2pix_jax.runtime.backend import start_backend
 
@@ -57,4 +69,4 @@ def run(options: argparse.Namespace, fields: Fields) -> int:
         resize=options.resize,
         use_dropout=not options.no_dropout,
     )
-    return translate_files(config, workdir, options.input, options.output, translate_options)
+    return translate_files(config, workdir, source, output, translate_options)

@@ -1,5 +1,6 @@
 """The sweep command: every variant trained and evaluated, then all of them in one table."""
 
+import traceback
 from contextlib import suppress
 
 import jax
@@ -9,7 +10,7 @@ from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.builders import prepare
 from pix2pix_jax.data.pipeline import open_split
-from pix2pix_jax.errors import UsageError
+from pix2pix_jax.errors import UsageError, explain_error, is_debugging
 from pix2pix_jax.evaluation.class_reader import why_no_classes
 from pix2pix_jax.evaluation.evaluate import evaluate
 from pix2pix_jax.evaluation.summary import is_up_to_date
@@ -112,12 +113,23 @@ def run_variant(config: Config, workdir: Workdir, split: str, fcn_score: bool) -
     except WorkdirBusy as error:  # say, by the same variant of an array job that was started twice
         say(str(error))
     except Exception as error:  # whatever it is, the others are to go on
-        kind = "" if isinstance(error, UsageError) else f"{type(error).__name__}: "
-        reason = kind + " ".join(str(error).split())
-        say(f"{workdir}: failed: {reason}")
-        with suppress(OSError):  # that may be the reason
-            write_atomically(workdir.failure_file, reason + "\n")
+        reason = report_failure(workdir, error)
         return 0, reason
     else:
         workdir.failure_file.unlink(missing_ok=True)
     return 0, ""
+
+
+def report_failure(workdir: Workdir, error: Exception) -> str:
+    """Prints why a variant failed and writes it to the variant's folder; returns the reason.
+
+    A fault of ours keeps its traceback, on stderr, though the other variants are still to run.
+    """
+    reason = explain_error(error)
+    if reason is None or is_debugging():
+        traceback.print_exception(error)
+    reason = reason or f"{type(error).__name__}: " + " ".join(str(error).split())
+    say(f"{workdir}: failed: {reason}")
+    with suppress(OSError):  # the folder may be what failed
+        write_atomically(workdir.failure_file, reason + "\n")
+    return reason

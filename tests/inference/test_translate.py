@@ -688,7 +688,7 @@ def test_from_the_command_line(colour, tmp_path):
         "a_sample1.png",
         "a_sample2.png",
     }
-    refused("--input: translate needs one", "translate", where[0])
+    refused("--input: is missing", "translate", where[0])
     refused("config.json: not found", "translate", f"--workdir={tmp_path}", *where[1:])
     refused("model.features", "translate", *where, "--config.model.features=9")
     refused("no checkpoint 7", "translate", *where, "--step=7")

@@ -286,6 +286,23 @@ def test_one_that_fails_stops_no_other_and_is_tried_again(plan, calls, tmp_path)
     assert not list(tmp_path.rglob("failed.txt"))
 
 
+def test_a_fault_of_ours_in_a_variant_keeps_its_traceback(plan, calls, tmp_path, capsys):
+    """An error that the user can fix has none, unless PIX2PIX_DEBUG asks for it."""
+    calls["bad"] = {
+        VARIANTS[0]: UsageError("too large"),
+        VARIANTS[1]: PermissionError(13, "Permission denied", "run/checkpoints"),
+        VARIANTS[2]: KeyError("gan"),
+        VARIANTS[3]: AssertionError("shapes"),
+    }
+    refusal(sweep, plan, SweepFolder(tmp_path), None, "val")
+    out, err = capsys.readouterr()
+    assert "failed: too large" in out
+    assert "failed: run/checkpoints: Permission denied" in out
+    assert err.count("Traceback") == 2
+    assert err.index("KeyError: 'gan'") < err.index("AssertionError: shapes")
+    assert 'in train\n    raise seen["bad"]' in err
+
+
 def test_a_variant_that_cannot_be_built_is_told_as_failed(plan, calls, tmp_path):
     name, config = plan.variants[0]
     bad = replace(config, data=replace(config.data, image_size=(30, 30), load_size=None))
@@ -381,8 +398,8 @@ def test_the_sweep_command_refuses_in_one_line(tiny_sweep, tmp_path, monkeypatch
     monkeypatch.chdir(ROOT)
     workdir = f"--workdir={tmp_path / 'sweep'}"
     for expected, arguments in (
-        ("--config: give a sweep", ("sweep", workdir)),
-        ("--workdir: sweep needs one", tiny_sweep),
+        ("--config: is missing; give a sweep", ("sweep", workdir)),
+        ("--workdir: is missing", tiny_sweep),
         ("no such experiment", ("sweep", "--config=experiments/nowhere.py", workdir)),
         ("has no sweep()", ("sweep", "--config=experiments/quickstart.py", workdir)),
         ("--index: 4 is none of 0 to 3", (*tiny_sweep, workdir, "--index=4")),
