@@ -1,1 +1,1 @@
-"""Checkpoints by Orbax, with a hash of every file."""
+"""Checkpoints, written and read with Orbax, with a hash of every file."""

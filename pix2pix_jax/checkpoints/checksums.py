@@ -1,4 +1,4 @@
-"""Hashes beside what is saved, since Orbax restores a flipped byte without a word."""
+"""Hashes saved beside the files of a checkpoint: Orbax restores a flipped byte without an error."""
 
 import hashlib
 import json
@@ -11,44 +11,64 @@ CHECKSUM_FILE = "sha256.json"
 
 
 class CorruptCheckpoint(Exception):
-    """What is on disk is not what was saved."""
+    """A file on disk differs from the file that was saved."""
 
 
 class ChecksumHandler(ocp.StandardCheckpointHandler):
-    """Saves a hash of every file beside them."""
+    """Saves an item of a checkpoint, and a hash of each of its files in `sha256.json`.
+
+    Orbax writes the module path of this class into a checkpoint's `_CHECKPOINT_METADATA`. Nothing
+    reads that path: `orbax_manager` names the handler of every item. So this class may move, and
+    checkpoints that name its earlier places stay readable.
+    """
 
     def finalize(self, directory: Path) -> None:
-        """Called when all is written, before the checkpoint gets its name."""
+        """Writes the hashes; Orbax calls this once all files of the item are written."""
         super().finalize(directory)
         content = {"step": _step(directory), "files": _file_hashes(Path(directory))}
         (directory / CHECKSUM_FILE).write_text(json.dumps(content, indent=2))
 
 
 def _step(item: Path) -> int:
-    """Of the checkpoint that an item is of; while it is written, its name has more to it."""
+    """The step of an item's checkpoint; an unfinished one has the folder name STEP.SUFFIX."""
     return int(item.parent.name.partition(".")[0])
 
 
 def check_files(item: Path) -> None:
-    """Raises Rejected where a file is not what SealedHandler saved, or is of another step."""
+    """Compares the files of an item with the hashes that `ChecksumHandler` saved.
+
+    Args:
+      item: folder `checkpoints/STEP/NAME`.
+
+    Raises:
+      CorruptCheckpoint: a file is missing or changed, or the item belongs to another step.
+    """
     saved, found = json.loads((item / CHECKSUM_FILE).read_text()), _file_hashes(item)
     if saved["step"] != _step(item):
         raise CorruptCheckpoint(f"{item.name} is of step {saved['step']}")
-    for place, digest in saved["files"].items():
-        if found.get(place) != digest:
-            raise CorruptCheckpoint(f"{item.name}/{place} is not what was saved")
+    for name, digest in saved["files"].items():
+        if found.get(name) != digest:
+            raise CorruptCheckpoint(f"{item.name}/{name} does not match its saved hash")
 
 
 def add_hash(content: dict[str, Any]) -> dict[str, Any]:
-    """JSON with its own hash in it."""
+    """Adds the hash of a JSON object to the object, under `sha256`."""
     return content | {"sha256": _hash(content)}
 
 
 def check_hash(content: Any, name: str) -> dict[str, Any]:
-    """What was hashed by `add_hash`; raises Rejected where it is something else."""
+    """Returns a JSON object without the hash that `add_hash` added.
+
+    Args:
+      content: parsed JSON of any type.
+      name: of the file, for the error.
+
+    Raises:
+      CorruptCheckpoint: the content does not match its hash.
+    """
     content = dict(content) if isinstance(content, dict) else {}
     if content.pop("sha256", None) != _hash(content):
-        raise CorruptCheckpoint(f"{name} is not what was saved")
+        raise CorruptCheckpoint(f"{name} does not match its saved hash")
     return content
 
 
@@ -57,7 +77,7 @@ def _hash(content: dict[str, Any]) -> str:
 
 
 def _file_hashes(directory: Path) -> dict[str, str]:
-    """SHA-256 of all files but the seal itself, by their place."""
+    """SHA-256 of every file but the file of hashes itself, by path relative to the folder."""
     hashes = {}
     for path in sorted(directory.rglob("*")):
         if path.is_file() and path.name != CHECKSUM_FILE:

@@ -1,120 +1,143 @@
-"""Saves that may fail: the run goes on unsaved, says so, and tries again, though not for ever."""
+"""Saves checkpoints while training goes on; after a failed save, the run goes on and warns."""
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from types import TracebackType
 
-import orbax.checkpoint as ocp
-
-from pix2pix_jax.checkpoints import store as checkpoint
 from pix2pix_jax.checkpoints.reader import saved_steps
+from pix2pix_jax.checkpoints.store import (
+    Checkpoint,
+    CheckpointStore,
+    SaveFailed,
+    explain_write_errors,
+    remove_unfinished,
+)
 from pix2pix_jax.config.schema import Train
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.gan.state import TrainState
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import print_above_bar
 
-PAUSE = 10  # seconds after which the last save of a run, when it failed, is tried again
+RETRY_SECONDS = 10  # between two attempts of the last save of a run
 
 
-@contextmanager
-def open_saver(
-    workdir: Workdir, options: Train
-) -> Iterator[tuple[Callable[..., None], Callable[..., None]]]:
-    """Opens the checkpoints of a run for writing; what is being written at the end is waited for.
+class CheckpointSaver:
+    """Writes the checkpoints of a run in the background, one at a time.
 
-    Yields:
-      save(state, totals, data, scores, last=False): begins what `checkpoint.save` does. The last
-        save of a run is waited for, and tried again until there is no more hope.
-      look(): tells of a save that failed since; to be called after every step.
-
-    Both raise UsageError when train.max_failed_saves in a row have failed.
+    `save` and `poll` raise UsageError once `train.max_failed_saves` saves in a row have failed.
     """
-    manager: ocp.CheckpointManager | None = None
-    saving: int | None = None  # the step that is being written
-    failed = 0  # in a row
 
-    def close() -> None:
-        nonlocal manager
-        if manager is not None:
-            with suppress(Exception):  # which was told
-                manager.close()
-        manager = None
+    def __init__(self, workdir: Workdir, options: Train):
+        self._workdir = workdir
+        self._options = options
+        self._store: CheckpointStore | None = None  # opened by the first save
+        self._pending: int | None = None  # the step that is being written
+        self._failures = 0  # in a row
 
-    def succeeds(step: int, call: Callable[..., object], *arguments: object) -> bool:
-        nonlocal failed
+    def __enter__(self) -> "CheckpointSaver":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def save(self, checkpoint: Checkpoint, last: bool = False) -> None:
+        """Begins to write a checkpoint; waits first for the one before.
+
+        Args:
+          checkpoint: to write.
+          last: of the run: waits until it is written, and tries again after a failure.
+
+        Raises:
+          UsageError: a value is not finite, or too many saves have failed.
+        """
+        self._finish()
+        self._try(checkpoint, last)
+        while last and self._failures:
+            time.sleep(RETRY_SECONDS)
+            self._try(checkpoint, last)
+
+    def poll(self) -> None:
+        """Reports the result of a save that has ended meanwhile; to be called after every step."""
+        if self._store is not None and not self._store.is_saving:
+            self._finish()
+
+    def close(self) -> None:
+        """Waits for the last save and closes the checkpoints; an error is printed."""
         try:
-            with checkpoint.write_errors(workdir):
-                call(*arguments)
-        except checkpoint.SaveFailed as error:
-            close()
-            checkpoint.remove_unfinished(workdir)  # which takes room that others need
-            newest = max(saved_steps(workdir), default=0)
-            if newest == step:
-                print_above_bar(
-                    f"{workdir.checkpoints}: step {step} is saved, but what is no longer to be "
-                    f"kept could not be removed ({error.reason})",
-                    sys.stderr,
+            self._finish()
+        except UsageError as error:  # Another error may be ending the run, and must reach the user.
+            print_above_bar(str(error), sys.stderr)
+        self._close_store()
+        if self._failures:  # Orbax may have gone on writing after the files were first removed.
+            remove_unfinished(self._workdir)
+
+    def _try(self, checkpoint: Checkpoint, wait: bool) -> None:
+        step = int(checkpoint.state.step)
+        if not self._succeeds(step, partial(self._begin, checkpoint)):
+            return
+        if self._store is None:  # An older checkpoint could not be removed; this one is saved.
+            self._failures = 0
+            return
+        self._pending = step
+        if wait:
+            self._finish()
+
+    def _begin(self, checkpoint: Checkpoint) -> None:
+        if self._store is None:
+            with explain_write_errors(self._workdir):
+                self._store = CheckpointStore(
+                    self._workdir, self._options.keep, self._options.best_metric
                 )
-                return True
-            failed += 1
-            text = f"{workdir.checkpoints}: step {step} is NOT SAVED ({error.reason}), "
-            if failed >= options.max_failed_saves:
-                raise UsageError(
-                    f"{text} {failed} failed in a row; make room there, then the same command goes "
-                    f"on from step {newest}"
-                ) from error
+        self._store.save(checkpoint)
+
+    def _finish(self) -> None:
+        """Waits for the step that is being written, if any."""
+        step, self._pending = self._pending, None
+        if step is not None and self._store is not None and self._succeeds(step, self._store.wait):
+            self._failures = 0
+
+    def _succeeds(self, step: int, action: Callable[[], None]) -> bool:
+        """Whether the step is saved after an action that may raise SaveFailed."""
+        try:
+            action()
+        except SaveFailed as error:
+            self._close_store()
+            remove_unfinished(self._workdir)  # Other files may need the room.
+            if max(saved_steps(self._workdir), default=0) != step:
+                self._count_failure(step, error)
+                return False
             print_above_bar(
-                f"{text}{failed} of train.max_failed_saves {options.max_failed_saves}; make room "
-                f"there: training goes on, but what came after step {newest} could be lost",
+                f"{self._workdir.checkpoints}: step {step} is saved, but older checkpoints could "
+                f"not be removed ({error.reason})",
                 sys.stderr,
             )
-            return False
         return True
 
-    def begin(*arguments: object) -> None:
-        nonlocal manager
-        if manager is None:
-            manager = checkpoint.make_manager(workdir, options.keep, options.best_metric)
-        checkpoint.save(manager, *arguments)
+    def _count_failure(self, step: int, error: SaveFailed) -> None:
+        """Warns of a failed save; raises UsageError if too many have failed in a row."""
+        self._failures += 1
+        most, newest = self._options.max_failed_saves, max(saved_steps(self._workdir), default=0)
+        text = f"{self._workdir.checkpoints}: step {step} is NOT SAVED ({error.reason}), "
+        if self._failures >= most:
+            raise UsageError(
+                f"{text}{self._failures} saves failed in a row; make room there, then the same "
+                f"command goes on from step {newest}"
+            ) from error
+        print_above_bar(
+            f"{text}{self._failures} of train.max_failed_saves {most}; make room there: training "
+            f"goes on, but the steps after step {newest} may be lost",
+            sys.stderr,
+        )
 
-    def look(wait: bool = False) -> None:
-        nonlocal saving, failed
-        if saving is not None and (wait or not manager.is_saving_in_progress()):
-            step, saving = saving, None
-            if succeeds(step, manager.wait_until_finished):
-                failed = 0
-
-    def save(
-        state: TrainState,
-        totals: checkpoint.Totals,
-        data: str,
-        scores: dict[str, float],
-        last: bool = False,
-    ) -> None:
-        nonlocal saving, failed
-        look(wait=True)
-        step = int(state.step)
-        while True:
-            if succeeds(step, begin, state, totals, data, scores):
-                if manager is None:  # as it is saved already
-                    failed = 0
-                else:
-                    saving = step
-                if last:
-                    look(wait=True)
-            if not (last and failed):
-                return
-            time.sleep(PAUSE)
-
-    try:
-        yield save, look
-    finally:
-        try:
-            look(wait=True)
-        except UsageError as error:  # beside what has ended the run
-            print_above_bar(str(error), sys.stderr)
-        close()
-        if failed:  # which Orbax may still have been writing when it was removed
-            checkpoint.remove_unfinished(workdir)
+    def _close_store(self) -> None:
+        store, self._store = self._store, None
+        if store is not None:
+            with suppress(SaveFailed):  # The failure is reported already.
+                store.close()

@@ -12,8 +12,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 
-from pix2pix_jax.checkpoints import store as checkpoint
 from pix2pix_jax.checkpoints.reader import IMPORTED, saved_steps
+from pix2pix_jax.checkpoints.store import Checkpoint, CheckpointStore
 from pix2pix_jax.config.files import write_config
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config, Data, Model, replace_fields
@@ -103,9 +103,8 @@ def import_weights(
 def write_run(workdir: Workdir, config: Config, state: TrainState) -> None:
     """What `train` goes on from, and all other commands begin with."""
     with claim_workdir(workdir):
-        best = config.train.best_metric
-        with checkpoint.open_checkpoints(workdir, config.train.keep, best) as checkpoints:
-            checkpoint.save(checkpoints, state, {}, IMPORTED, {})
+        with CheckpointStore(workdir, config.train.keep, config.train.best_metric) as store:
+            store.save(Checkpoint(state, totals={}, data=IMPORTED))
         write_config(config, workdir.config_file)
 
 

@@ -1,4 +1,8 @@
-"""metrics.jsonl: one JSON object for every logged step."""
+"""metrics.jsonl: a JSON object for every logged step.
+
+A line has the key `step` and any of the run's metrics: only the lines at multiples of
+`train.log_every`, and of the last step, have the means of losses, logits and gradients.
+"""
 
 import json
 from contextlib import suppress
@@ -12,17 +16,23 @@ LINE = TypeAdapter(dict[str, int | float])
 
 
 def rewind(path: Path, step: int) -> None:
-    """Drops the lines of a metrics file after `step`, and a last one that was cut short."""
+    """Drops the lines after a step, and a last line that was cut short.
+
+    Args:
+      path: of a metrics.jsonl, which may be missing.
+      step: the step that a run goes on from.
+    """
     lines = [line for line in read_metrics(path) if line["step"] <= step]
     text = "".join(json.dumps(line) + "\n" for line in lines)
-    if path.exists() and path.read_bytes() != text.encode():  # on a full disk it can stay
+    # An unchanged file is not written again: the disk may be full.
+    if path.exists() and path.read_bytes() != text.encode():
         write_atomically(path, text)
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """The objects of a metrics.jsonl, none where there is no file; a broken line is left out."""
+    """Reads a metrics.jsonl, without its damaged lines; an empty list if there is no file."""
     lines = []
     for line in path.read_bytes().splitlines() if path.exists() else []:
-        with suppress(ValidationError):  # the machine went away while it was written
+        with suppress(ValidationError):  # A machine that stops may leave half a line.
             lines.append(LINE.validate_json(line, strict=True))
     return [line for line in lines if "step" in line]

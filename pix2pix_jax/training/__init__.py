@@ -1,1 +1,1 @@
-"""The training loop and all that it writes."""
+"""The training loop, and everything that a run writes."""

@@ -1,8 +1,8 @@
-"""Numbers gone bad: what is not finite ends a run, a discriminator that wins is warned of."""
+"""Training that has gone wrong: values that are not finite, and a discriminator that has won."""
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -15,70 +15,92 @@ from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import print_above_bar
 from pix2pix_jax.runtime.files import write_atomically
 
-LOST = 1e-3  # a loss of the discriminator under which the generator learns nothing from it
-LONG = 1000  # steps
+COLLAPSED_LOSS = 1e-3  # Below this discriminator loss, the generator's GAN gradient vanishes.
+COLLAPSED_STEPS = 1000  # in a row, until a warning
+UNBOUNDED_LOSSES = ("none", "wgan_gp")  # values of loss.gan without a least discriminator loss
 
 
 class NotFinite(UsageError):
-    """A run has gone astray."""
+    """A loss, logit, gradient or validation error of a run is infinite or not a number."""
 
-    def __init__(self, step: int, term: str, value: float):
-        self.step, self.term, self.value = step, term, value
+    def __init__(self, step: int, metric: str, value: float):
+        self.step, self.metric, self.value = step, metric, value
         super().__init__(
-            f"step {step}: {term} is {value}; what was saved before is kept; start another "
-            "--workdir, say with a lower --config.optimizer.learning_rate"
+            f"step {step}: {metric} is {value}; the checkpoints before are kept; train in another "
+            "--workdir, for example with a lower --config.optimizer.learning_rate"
         )
 
 
-def check_finite(step: int, term: str, value: float) -> None:
-    """Raises NotFinite, naming the step and the term, where a value is not."""
+def check_finite(step: int, metric: str, value: float) -> None:
+    """Raises NotFinite if the value of a metric at a step is not finite."""
     if not np.isfinite(value):
-        raise NotFinite(step, term, value)
+        raise NotFinite(step, metric, value)
 
 
 @contextmanager
-def batch_named(config: Config, records: Sequence[dict], workdir: Workdir) -> Iterator[None]:
-    """Writes which pairs a step saw where its numbers are not finite, to be looked at.
+def name_bad_batch(config: Config, records: Sequence[dict], workdir: Workdir) -> Iterator[None]:
+    """Writes the names of the training pairs of a step whose metrics are not finite.
 
     Args:
       config: of the run.
       records: of the training split.
-      workdir: of the run, where `not_finite.json` tells the step, the first bad term and the pairs.
+      workdir: of the run; its `not_finite.json` gets the step, the metric, its value and the
+        pairs.
+
+    Raises:
+      UsageError: in place of NotFinite, naming that file.
     """
     try:
         yield
     except NotFinite as error:
-        if error.term not in METRIC_ORDER:  # of the samples, which are other pairs
+        if error.metric not in METRIC_ORDER:  # Validation uses other pairs.
             raise
         path = workdir.not_finite_file
-        found = {"step": error.step, "term": error.term, "value": str(error.value)}
-        found["pairs"] = batch_names(config, records, error.step - 1)
+        content = {"step": error.step, "term": error.metric, "value": str(error.value)}
+        content["pairs"] = batch_names(config, records, error.step - 1)
         try:
-            write_atomically(path, json.dumps(found, indent=2) + "\n")
-        except OSError:
+            write_atomically(path, json.dumps(content, indent=2) + "\n")
+        except OSError:  # The value that is not finite matters more than a full disk.
             raise error from None
         raise UsageError(f"{error}; {path} names the pairs of that step") from error
 
 
-def collapse_watch(gan: str) -> Callable[[int, np.ndarray], None]:
-    """watch(step, losses): warns of a discriminator that has long told every image apart.
+class CollapseWatch:
+    """Warns when the discriminator's loss has been close to zero for many steps.
 
-    Args:
-      gan: the kind of its loss, as in `config.Loss`. That of wgan_gp has no least value.
+    It warns once, and again only after the loss has risen and fallen once more.
     """
-    lost = 0  # of the last steps
 
-    def watch(step: int, losses: np.ndarray) -> None:
-        nonlocal lost
-        warned, loud = lost >= LONG, np.flatnonzero(losses >= LOST)
-        lost = len(losses) - 1 - int(loud[-1]) if loud.size else lost + len(losses)
-        if lost >= LONG and not (warned and not loud.size) and gan not in ("none", "wgan_gp"):
-            print_above_bar(
-                f"step {step}: loss/discriminator has been under {LOST} for {lost:,} steps: it "
-                "tells every image apart, and the generator learns from L1 alone. Better a weaker "
-                "one (model.discriminator=patch34 or pixel, model.discriminator_features=32), "
-                "loss.gan=lsgan, or more pairs",
-                sys.stderr,
-            )
+    def __init__(self, gan: str):
+        """Watches a discriminator with the loss `gan` of `config.Loss`."""
+        self._has_least_loss = gan not in UNBOUNDED_LOSSES
+        self._low_steps = 0  # the number of steps in a row, up to now, with a low loss
 
-    return watch
+    def update(self, step: int, losses: np.ndarray) -> None:
+        """Takes the next losses of the discriminator.
+
+        Args:
+          step: completed steps.
+          losses: [steps], the last one of step `step`.
+        """
+        has_warned, high = (
+            self._low_steps >= COLLAPSED_STEPS,
+            np.flatnonzero(losses >= COLLAPSED_LOSS),
+        )
+        if high.size:
+            self._low_steps = len(losses) - 1 - int(high[-1])
+            has_warned = False
+        else:
+            self._low_steps += len(losses)
+        if self._has_least_loss and self._low_steps >= COLLAPSED_STEPS and not has_warned:
+            self._warn(step)
+
+    def _warn(self, step: int) -> None:
+        print_above_bar(
+            f"step {step}: loss/discriminator has been under {COLLAPSED_LOSS} for "
+            f"{self._low_steps:,} steps: the discriminator recognizes every generated image, so "
+            "the generator learns from L1 alone. Try a weaker discriminator "
+            "(model.discriminator=patch34 or pixel, model.discriminator_features=32), "
+            "loss.gan=lsgan, or more pairs",
+            sys.stderr,
+        )

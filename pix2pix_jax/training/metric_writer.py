@@ -1,19 +1,15 @@
-"""What a run tells: a progress bar or plain lines, metrics.jsonl, TensorBoard, sample pictures."""
+"""Progress of a run: a progress bar or plain lines, metrics.jsonl, TensorBoard, sample pictures."""
 
 import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from uuid import uuid4
+from types import TracebackType
 
 import numpy as np
 from PIL import Image
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.summary import image, scalar
 from tqdm import tqdm
 
@@ -21,9 +17,10 @@ from pix2pix_jax.runs.metrics_log import rewind
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.files import atomic_file
-from pix2pix_jax.runtime.retry_queue import Put
+from pix2pix_jax.runtime.retry_queue import RetryQueue
+from pix2pix_jax.training.event_file import EventFile
 
-SHORT = {  # names that leave room for the bar
+SHORT_NAMES = {  # to fit beside the bar
     "loss/discriminator": "D",
     "loss/generator_gan": "G",
     "loss/generator_l1": "L1",
@@ -31,73 +28,123 @@ SHORT = {  # names that leave room for the bar
 }
 
 
-@contextmanager
-def open_writer(
-    workdir: Workdir, first: int, last: int, batch_size: int, put: Put
-) -> Iterator[tuple[Callable[[int], None], Callable[..., None]]]:
-    """Opens the outputs of a run that goes on from step `first` to step `last`.
+class StepClock:
+    """Measures the speed of training, without the time of compiling, sampling and saving.
 
-    What an interrupted run wrote about steps after `first` is dropped: they come again.
-
-    Args:
-      workdir: of the run.
-      first, last: steps.
-      batch_size: of images, over all devices.
-      put: of a RetryQueue.
-
-    Yields:
-      advance(step): moves the progress bar.
-      write(step, scalars, picture=None): a line of metrics, and a picture where there is one.
+    The first step compiles, so it does not count unless there is no other.
     """
-    rewind(workdir.metrics_file, first)
-    put_events, finish_events = _events(workdir.tensorboard, first + 1)
-    bar = tqdm(total=last, initial=first, unit="step", disable=not sys.stderr.isatty())
-    opened = first, time.perf_counter()
-    # (step, time) between which training speed is measured, samples and saves left out.
-    clock = {"from": opened, "to": opened}
 
-    def advance(step: int) -> None:
-        compiling = clock["to"] == opened
-        clock["to"] = step, time.perf_counter()
-        if compiling:
-            clock["from"] = clock["to"]
-        bar.update(step - bar.n)
+    def __init__(self, step: int):
+        """Starts at `step` completed steps."""
+        self._opened = self._start = self._end = (step, time.perf_counter())
 
-    def write(step: int, scalars: dict[str, float], picture: Image.Image | None = None) -> None:
-        start, end = clock["from"], clock["to"]
-        compiled = start == end  # and did nothing else
-        if compiled:
-            start = opened
-        rate = (end[0] - start[0]) / (end[1] - start[1])
-        scalars = scalars | {"images_per_second": rate * batch_size}
+    def advance(self, step: int) -> None:
+        """Notes that `step` steps are completed now."""
+        is_first = self._end == self._opened
+        self._end = step, time.perf_counter()
+        if is_first:
+            self._start = self._end
+
+    @property
+    def only_compiled(self) -> bool:
+        """Whether no step was measured but the first one."""
+        return self._start == self._end
+
+    @property
+    def steps_per_second(self) -> float:
+        """Steps per second since the last `restart`."""
+        start = self._opened if self.only_compiled else self._start
+        return (self._end[0] - start[0]) / (self._end[1] - start[1])
+
+    def restart(self, step: int) -> None:
+        """Measures from now on, after `step` completed steps."""
+        self._start = step, time.perf_counter()
+
+
+class MetricWriter:
+    """Shows and writes the metrics of a run."""
+
+    def __init__(self, workdir: Workdir, first: int, last: int, batch_size: int, queue: RetryQueue):
+        """Opens the outputs. Log lines after step `first` are dropped: these steps come again.
+
+        Args:
+          workdir: of the run.
+          first: the step that the run goes on from.
+          last: the step that it ends with.
+          batch_size: images in a step, over all devices.
+          queue: tries failed writes again.
+        """
+        self._workdir, self._last, self._batch_size = workdir, last, batch_size
+        self._queue = queue
+        rewind(workdir.metrics_file, first)
+        self._events = EventFile(workdir.tensorboard, first + 1)
+        self._bar = tqdm(total=last, initial=first, unit="step", disable=not sys.stderr.isatty())
+        self._clock = StepClock(first)
+
+    def __enter__(self) -> "MetricWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def advance(self, step: int) -> None:
+        """Moves the progress bar to a step that has just been completed."""
+        self._clock.advance(step)
+        self._bar.update(step - self._bar.n)
+
+    def write(
+        self, step: int, scalars: dict[str, float], picture: Image.Image | None = None
+    ) -> None:
+        """Writes a line of metrics, with the speed since the last line, and a picture if given."""
+        speed = self._clock.steps_per_second
+        scalars = scalars | {"images_per_second": speed * self._batch_size}
+        self._write_files(step, scalars, picture)
+        self._show(step, scalars, speed)
+        self._clock.restart(step)
+
+    def close(self) -> None:
+        """Closes the bar and TensorBoard's file."""
+        self._bar.close()
+        self._queue.put("events", self._events.close)
+
+    def _write_files(
+        self, step: int, scalars: dict[str, float], picture: Image.Image | None
+    ) -> None:
         line = json.dumps({"step": step} | scalars, allow_nan=False) + "\n"
         summaries = [scalar(name, value) for name, value in scalars.items()]
-        put(f"metrics {step}", lambda: _append(workdir.metrics_file, line))
+        self._queue.put(f"metrics {step}", lambda: _append(self._workdir.metrics_file, line))
         if picture is not None:
-            path = workdir.sample(step)
-            put(f"samples {step}", lambda: _save_png(picture, path))
+            path = self._workdir.sample(step)
+            self._queue.put(f"samples {step}", lambda: _save_png(picture, path))
             summaries.append(image("samples", np.asarray(picture), dataformats="HWC"))
-        put(f"events {step}", lambda: put_events(step, summaries))
-        shown = {name: value for name, value in scalars.items() if name in SHORT}
-        bar.set_postfix_str(" ".join(f"{SHORT[name]} {shown[name]:.2f}" for name in shown))
-        told = shown | {n: value for n, value in scalars.items() if n.startswith("evaluation/")}
-        text = "  ".join(f"{name.removeprefix('loss/')} {told[name]:.3f}" for name in told)
-        left = tqdm.format_interval((last - step) / rate)
-        speed = "" if compiled else f"  {rate:.2f} steps/s  {left} left"
-        bar.clear()
-        say(f"step {step}/{last}  {text}{speed}")
-        bar.refresh()
-        clock["from"] = step, time.perf_counter()
+        self._queue.put(f"events {step}", lambda: self._events.add(step, summaries))
 
-    try:
-        with bar:
-            yield advance, write
-    finally:
-        put("events", finish_events)
+    def _show(self, step: int, scalars: dict[str, float], speed: float) -> None:
+        """Shows the main metrics beside the bar and as a line of text."""
+        short = {name: value for name, value in scalars.items() if name in SHORT_NAMES}
+        self._bar.set_postfix_str(
+            " ".join(f"{SHORT_NAMES[name]} {value:.2f}" for name, value in short.items())
+        )
+        evaluation = {n: value for n, value in scalars.items() if n.startswith("evaluation/")}
+        text = "  ".join(
+            f"{name.removeprefix('loss/')} {value:.3f}"
+            for name, value in (short | evaluation).items()
+        )
+        if not self._clock.only_compiled:
+            left = tqdm.format_interval((self._last - step) / speed)
+            text += f"  {speed:.2f} steps/s  {left} left"
+        self._bar.clear()
+        say(f"step {step}/{self._last}  {text}")
+        self._bar.refresh()
 
 
 def _append(path: Path, line: str) -> None:
-    """A line at the end of a file, or none of it."""
+    """Appends a line to a file, or leaves the file as it was and raises OSError."""
     size = path.stat().st_size if path.exists() else 0
     try:
         with path.open("a") as file:
@@ -111,63 +158,3 @@ def _append(path: Path, line: str) -> None:
 def _save_png(picture: Image.Image, path: Path) -> None:
     with atomic_file(path) as partial:
         picture.save(partial, "PNG")
-
-
-def _events(
-    folder: Path, purge: int
-) -> tuple[Callable[[int, list[Summary]], None], Callable[[], None]]:
-    """TensorBoard's file, written by this thread: where its own thread fails, nobody is told.
-
-    Args:
-      folder: for the file; after a failure, which may leave half an event, for another one.
-      purge: the step from which older files are to be forgotten.
-
-    Returns:
-      put(step, summaries) and finish(), which raise OSError where it cannot be written.
-    """
-    file: EventsWriter | None = None
-    kept: list[Event] = []
-    flushed = 0.0
-
-    def put(step: int, summaries: list[Summary]) -> None:
-        now = time.time()
-        kept.extend(Event(step=step, wall_time=now, summary=summary) for summary in summaries)
-        if now <= flushed + 1:  # as it waits for the disk
-            return
-        try:
-            flush()
-        except OSError:
-            del kept[-len(summaries) :]  # which are put again
-            raise
-
-    def flush() -> None:
-        nonlocal file, flushed, purge
-        if not kept:
-            return
-        opened, file, name = file, None, ""
-        try:
-            if opened is None:
-                folder.mkdir(parents=True, exist_ok=True)
-                name = f".{uuid4().hex}"
-                opened = EventsWriter(str(folder / "events"), name)
-                start = SessionLog(status=SessionLog.START)
-                opened.write_event(Event(step=purge, wall_time=time.time(), session_log=start))
-            for event in kept:
-                opened.write_event(event)
-            opened.flush()
-        except OSError as error:
-            if opened is not None:  # else its folder cannot be made
-                with suppress(OSError):
-                    opened.close()
-            for path in folder.glob(f"*{name}") if name else ():  # it has nothing else
-                path.unlink()
-            raise OSError(error.errno, error.strerror, str(folder)) from error
-        file, flushed, purge = opened, time.time(), kept[-1].step + 1
-        kept.clear()
-
-    def finish() -> None:
-        flush()
-        if file is not None:
-            file.close()
-
-    return put, finish

@@ -1,106 +1,137 @@
-"""What is written after a step, by the intervals of a config: metrics, pictures, checkpoints."""
+"""Writes everything that a run leaves behind: metrics, pictures, checkpoints and the report."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
 
 import numpy as np
-from tensorflow_datasets.core import DatasetBuilder
 
-from pix2pix_jax.checkpoints.saver import open_saver
-from pix2pix_jax.checkpoints.store import Totals
+from pix2pix_jax.checkpoints.saver import CheckpointSaver
+from pix2pix_jax.checkpoints.store import Checkpoint
 from pix2pix_jax.config.files import write_config
-from pix2pix_jax.config.schema import Config, Train
-from pix2pix_jax.data.builders import fingerprint
 from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.gan.state import TrainState
-from pix2pix_jax.gan.step import Metrics
 from pix2pix_jax.reports.run import write_report
-from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.retry_queue import RetryQueue
-from pix2pix_jax.training.divergence import batch_named, collapse_watch
-from pix2pix_jax.training.metric_writer import open_writer
-from pix2pix_jax.training.samples import sampler
+from pix2pix_jax.training.divergence import CollapseWatch, name_bad_batch
+from pix2pix_jax.training.metric_window import MetricWindow
+from pix2pix_jax.training.metric_writer import MetricWriter
+from pix2pix_jax.training.run import TrainingRun
+from pix2pix_jax.training.samples import ValidationSamples
+from pix2pix_jax.training.schedule import Due
+
+Evaluate = Callable[[dict], dict[str, float]]  # metrics of a generator's parameters
 
 
-def actions_due(step: int, options: Train) -> set[str]:
-    """What is to be done after a step, by the intervals of a config; all of it after the last."""
-    intervals = {
-        "log": options.log_every,
-        "sample": options.sample_every,
-        "checkpoint": options.checkpoint_every,
-        "evaluate": options.evaluate_every,
-    }
-    return {
-        name
-        for name, every in intervals.items()
-        if every > 0 and (step % every == 0 or step == options.steps)
-    }
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is after a call to the devices.
 
-
-@contextmanager
-def open_recorder(
-    config: Config,
-    workdir: Workdir,
-    dataset: DatasetBuilder,
-    evaluate: Callable[[dict], dict[str, float]],
-    first: int,
-) -> Iterator[Callable[..., None]]:
-    """Opens all that a run from step `first` on writes.
-
-    Yields:
-      record(step, state, values, totals, due, stop): to be called after every call to the
-      devices; `values` are the metrics of the steps since it was last `due`, `totals` their sums.
+    Attributes:
+      step: completed steps.
+      state: after that step.
+      due: what is to be written.
+      stop: whether a signal ends the run here.
     """
-    options, data, watch = config.train, fingerprint(dataset), collapse_watch(config.loss.gan)
-    begun = False
-    sample = sampler(config, open_split(dataset, "val"))
-    with (
-        RetryQueue() as queue,
-        open_writer(workdir, first, options.steps, config.data.batch_size, queue.put) as (
-            advance,
-            write,
-        ),
-        open_saver(workdir, options) as (save, look),
-        batch_named(config, open_split(dataset, "train"), workdir),
-    ):
 
-        def record(
-            step: int,
-            state: TrainState,
-            values: Metrics,
-            totals: Totals,
-            due: set[str],
-            stop: bool,
-        ) -> None:
-            nonlocal begun
-            advance(step)  # after the wait for the devices, where there was one
-            look()
-            if values:
-                watch(step, values["loss/discriminator"])
-            if not begun:  # it compiles, and fits into memory
-                queue.put("config.json", lambda: write_config(config, workdir.config_file))
-                begun = True
-            scores = {}
-            if due - {"checkpoint"}:
-                picture, error = sample(step, state.generator.params)  # which have to be finite
-                scores = evaluate(state.generator.params) if "evaluate" in due else {}
-                scalars = {
-                    f"evaluation/{name}": value
-                    for name, value in scores.items()
-                    if np.isfinite(value)  # the log is JSON, and a PSNR may be infinite
-                }
-                scalars |= mean_metrics(totals) | {"validation/l1": error}
-                write(step, scalars, picture if "sample" in due else None)
-            if step % options.log_every == 0:
-                totals.clear()
-            if "sample" in due or stop:
-                queue.put("report", lambda: write_report(workdir, config))
-            if due & {"checkpoint", "evaluate"} or stop:
-                save(state, totals, data, scores, last=stop or step == options.steps)
-
-        yield record
+    step: int
+    state: TrainState
+    due: Due
+    stop: bool
 
 
-def mean_metrics(totals: Totals) -> dict[str, float]:
-    """Of the metrics of the steps that were added up."""
-    return {name: total / totals["steps"] for name, total in totals.items() if name != "steps"}
+class Recorder:
+    """Writes what is due after every call to the devices; a context manager."""
+
+    def __init__(self, run: TrainingRun, evaluate: Evaluate, first: int):
+        """Opens all outputs.
+
+        Args:
+          run: to record.
+          evaluate: the metrics of a generator's parameters on the validation split.
+          first: the step that the run goes on from.
+        """
+        config, workdir = run.config, run.workdir
+        self._run, self._evaluate = run, evaluate
+        self._watch = CollapseWatch(config.loss.gan)
+        self._samples = ValidationSamples(config, open_split(run.dataset, "val"))
+        self._has_written_config = False
+        with ExitStack() as stack:
+            self._queue = stack.enter_context(RetryQueue())
+            self._writer = stack.enter_context(
+                MetricWriter(
+                    workdir, first, config.train.steps, config.data.batch_size, self._queue
+                )
+            )
+            self._saver = stack.enter_context(CheckpointSaver(workdir, config.train))
+            stack.enter_context(name_bad_batch(config, open_split(run.dataset, "train"), workdir))
+            self._outputs = stack.pop_all()
+
+    def __enter__(self) -> "Recorder":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        """Closes all outputs; a value that is not finite is explained with its pairs."""
+        return self._outputs.__exit__(kind, error, traceback)
+
+    def record(
+        self, progress: Progress, window: MetricWindow, metrics: dict[str, np.ndarray]
+    ) -> None:
+        """Writes what is due.
+
+        Args:
+          progress: of the run.
+          window: of the metrics since the last regular log line; cleared after that line.
+          metrics: [steps], those that `window` has just read; empty if it has read none.
+
+        Raises:
+          NotFinite: the validation error is not finite.
+          UsageError: a parameter is not finite, or too many saves have failed.
+        """
+        step, due = progress.step, progress.due
+        self._writer.advance(step)
+        self._saver.poll()
+        if metrics:
+            self._watch.update(step, metrics["loss/discriminator"])
+        if not self._has_written_config:  # The first step has compiled and fits into memory.
+            self._queue.put("config.json", self._write_config)
+            self._has_written_config = True
+        scores = self._write_line(progress, window) if due.line else {}
+        if step % self._run.config.train.log_every == 0:
+            window.clear()
+        if due.sample or progress.stop:
+            self._queue.put("report", self._write_report)
+        if due.save or progress.stop:
+            is_last = progress.stop or step == self._run.config.train.steps
+            # A copy: Orbax writes it while the window goes on.
+            totals = dict(window.totals)
+            checkpoint = Checkpoint(progress.state, totals, self._run.data, scores)
+            self._saver.save(checkpoint, last=is_last)
+
+    def _write_line(self, progress: Progress, window: MetricWindow) -> dict[str, float]:
+        """Writes a line of metrics, and a picture if due; returns the scores of an evaluation."""
+        step, due, params = progress.step, progress.due, progress.state.generator.params
+        outputs, l1 = self._samples.translate(step, params)  # Checks that they are finite.
+        scores = self._evaluate(params) if due.evaluate else {}
+        scalars = {
+            f"evaluation/{name}": value
+            for name, value in scores.items()
+            if np.isfinite(value)  # JSON has no infinity, which a PSNR may be.
+        }
+        if due.log:  # Elsewhere, the window has only a part of its steps.
+            scalars |= window.means()
+        scalars["validation/l1"] = l1
+        self._writer.write(step, scalars, self._samples.grid(outputs) if due.sample else None)
+        return scores
+
+    def _write_config(self) -> None:
+        write_config(self._run.config, self._run.workdir.config_file)
+
+    def _write_report(self) -> None:
+        write_report(self._run.workdir, self._run.config)

@@ -1,6 +1,6 @@
-"""The sample grid: the same validation pairs, translated as training goes on."""
+"""The sample grid: the same validation pairs, translated again as training goes on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -15,46 +15,63 @@ from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.models.unet import translate
 from pix2pix_jax.training.divergence import check_finite
 
+GAP, CAPTION_HEIGHT, FONT_SIZE = 4, 18, 12  # pixels
+
+
+class ValidationSamples:
+    """The first pairs of the validation split, with the same noise at every step."""
+
+    def __init__(self, config: Config, records: Sequence[dict]):
+        """Reads the pairs.
+
+        Args:
+          config: resolved; `train.samples` is the number of pairs.
+          records: of the validation split.
+        """
+        count = min(config.train.samples, len(records))
+        examples = [evaluation_example(records[i], config.data) for i in range(count)]
+        self._inputs = np.stack([example["input"] for example in examples])  # [n, h, w, c]
+        self._targets = np.stack([example["target"] for example in examples])  # [n, h, w, c]
+        self._keys = jax.random.split(stream_key(config, "samples"), count)
+        self._translate = jax.jit(partial(translate, make_generator(config)))
+
+    def translate(self, step: int, params: dict) -> tuple[np.ndarray, float]:
+        """Translates the inputs.
+
+        Args:
+          step: of the parameters, for the error.
+          params: of the generator.
+
+        Returns:
+          The outputs [n, h, w, c] in [-1, 1], and their mean absolute difference from the targets.
+
+        Raises:
+          NotFinite: that difference is not finite.
+        """
+        outputs = np.asarray(self._translate(params, self._inputs, self._keys))
+        l1 = float(np.abs(outputs - self._targets).mean())
+        check_finite(step, "validation/l1", l1)
+        return outputs, l1
+
+    def grid(self, outputs: np.ndarray) -> Image.Image:
+        """Draws inputs, outputs [n, h, w, c] and targets side by side."""
+        return sample_grid({"input": self._inputs, "output": outputs, "target": self._targets})
+
 
 def sample_grid(columns: dict[str, np.ndarray]) -> Image.Image:
-    """Images side by side, one pair a row, under their captions.
+    """Draws images in columns under their captions, a pair in every row.
 
     Args:
-      columns: caption to images [n, h, w, c] in [-1, 1], c one of 1, 3, 4.
+      columns: images [n, h, w, c] in [-1, 1] by caption; c is 1, 3 or 4.
     """
     n, h, w, _ = next(iter(columns.values())).shape
-    gap, head = 4, 18
-    width, height = len(columns) * (w + gap) + gap, head + n * (h + gap)
+    width, height = len(columns) * (w + GAP) + GAP, CAPTION_HEIGHT + n * (h + GAP)
     grid = Image.new("RGB", (width, height), "white")
+    draw, font = ImageDraw.Draw(grid), ImageFont.load_default(FONT_SIZE)
     for column, (caption, images) in enumerate(columns.items()):
-        left = gap + column * (w + gap)
-        text = (left + w / 2, head / 2)
-        ImageDraw.Draw(grid).text(text, caption, "black", ImageFont.load_default(12), anchor="mm")
+        left = GAP + column * (w + GAP)
+        draw.text((left + w / 2, CAPTION_HEIGHT / 2), caption, "black", font, anchor="mm")
         for row, pixels in enumerate(images):
-            grid.paste(to_image(pixels).convert("RGB"), (left, head + row * (h + gap)))
+            top = CAPTION_HEIGHT + row * (h + GAP)
+            grid.paste(to_image(pixels).convert("RGB"), (left, top))
     return grid
-
-
-def sampler(
-    config: Config, pairs: Sequence[dict]
-) -> Callable[[int, dict], tuple[Image.Image, float]]:
-    """A function of step and generator's parameters: a picture of some fixed pairs, and their L1.
-
-    It raises UsageError when that is not finite.
-    """
-    examples = [
-        evaluation_example(pairs[i], config.data)
-        for i in range(min(config.train.samples, len(pairs)))
-    ]
-    images, targets = (np.stack([e[name] for e in examples]) for name in ("input", "target"))
-    keys = jax.random.split(stream_key(config, "samples"), len(examples))
-    generator = make_generator(config)
-    apply = jax.jit(partial(translate, generator))
-
-    def sample(step: int, params: dict) -> tuple[Image.Image, float]:
-        outputs = np.asarray(apply(params, images, keys))
-        error = float(np.abs(outputs - targets).mean())
-        check_finite(step, "validation/l1", error)
-        return sample_grid({"input": images, "output": outputs, "target": targets}), error
-
-    return sample

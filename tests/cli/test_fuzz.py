@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import save as safetensors
 
-from pix2pix_jax.checkpoints import store as checkpoint
 from pix2pix_jax.checkpoints.reader import read_network
+from pix2pix_jax.checkpoints.store import Checkpoint, CheckpointStore
 from pix2pix_jax.config import Config
 from pix2pix_jax.config.files import override, read_config
 from pix2pix_jax.config.resolve import resolve
@@ -268,8 +268,8 @@ def test_flags_of_any_text_are_taken_or_refused(values):
 def test_damaged_checkpoints_are_read_whole_or_refused(tmp_path_factory, small):
     workdir = tmp_path_factory.mktemp("run")
     state = jax.device_get(create_state(small))
-    with checkpoint.open_checkpoints(Workdir(workdir), 3, "l1") as manager:
-        checkpoint.save(manager, state, {"steps": 3.0}, "pairs", {"l1": 0.1})
+    with CheckpointStore(Workdir(workdir), 3, "l1") as store:
+        store.save(Checkpoint(state, {"steps": 3.0}, "pairs", {"l1": 0.1}))
     files = sorted(p for p in (workdir / "checkpoints").rglob("*") if p.is_file())
 
     @given(place=st.sampled_from(files), data=st.data())

@@ -1,0 +1,63 @@
+"""Sums of the metrics of the steps since the last regular log line."""
+
+import jax
+import numpy as np
+
+from pix2pix_jax.checkpoints.store import Totals
+from pix2pix_jax.gan.step import METRIC_ORDER, Metrics
+from pix2pix_jax.training.divergence import check_finite
+
+
+class MetricWindow:
+    """Adds up metrics until they are logged.
+
+    One step is added after another, so that a sum has the same bits however many steps share a
+    call, and wherever the run was interrupted.
+
+    Attributes:
+      totals: sums of the metrics, by name, and under `steps` how many steps were added.
+    """
+
+    def __init__(self, totals: Totals | None = None):
+        """Goes on from the totals of a checkpoint, if any."""
+        self.totals: Totals = dict(totals or {})
+        self._unread: list[Metrics] = []
+
+    def add(self, metrics: Metrics) -> None:
+        """Takes the metrics [steps] of a call to the devices, without waiting for them."""
+        self._unread.append(metrics)
+
+    def read(self, step: int) -> dict[str, np.ndarray]:
+        """Waits for the metrics of all calls since the last `read` and adds them to the totals.
+
+        Args:
+          step: completed steps.
+
+        Returns:
+          Those metrics, [steps].
+
+        Raises:
+          NotFinite: naming the first step with a value that is not finite, and the first metric
+            of that step in METRIC_ORDER.
+        """
+        fetched = jax.device_get(self._unread)
+        self._unread.clear()
+        joined = {name: np.concatenate([call[name] for call in fetched]) for name in fetched[0]}
+        is_finite = np.all([np.isfinite(values) for values in joined.values()], axis=0)  # [steps]
+        if not is_finite.all():
+            index = int(np.argmin(is_finite))
+            for name in sorted(joined, key=METRIC_ORDER.index):
+                check_finite(step - len(is_finite) + index + 1, name, joined[name][index])
+        self.totals["steps"] = self.totals.get("steps", 0) + len(is_finite)
+        for name, values in joined.items():
+            self.totals[name] = sum(values.tolist(), self.totals.get(name, 0.0))
+        return joined
+
+    def means(self) -> dict[str, float]:
+        """The mean of every metric over the steps of the window."""
+        steps = self.totals["steps"]
+        return {name: total / steps for name, total in self.totals.items() if name != "steps"}
+
+    def clear(self) -> None:
+        """Begins a new window."""
+        self.totals.clear()

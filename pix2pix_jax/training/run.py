@@ -1,0 +1,30 @@
+"""What every part of a training run needs: its config, its folder and its data."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from tensorflow_datasets.core import DatasetBuilder
+
+from pix2pix_jax.config.schema import Config
+from pix2pix_jax.data.builders import fingerprint
+from pix2pix_jax.runs.workdir import Workdir
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A run that is being trained.
+
+    Attributes:
+      config: resolved.
+      workdir: of the run.
+      dataset: prepared from the config.
+    """
+
+    config: Config
+    workdir: Workdir
+    dataset: DatasetBuilder
+
+    @cached_property
+    def data(self) -> str:
+        """The fingerprint of the dataset."""
+        return fingerprint(self.dataset)

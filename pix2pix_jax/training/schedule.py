@@ -1,0 +1,61 @@
+"""What is due after a step, by the intervals of a config."""
+
+from dataclasses import dataclass
+
+from pix2pix_jax.config.schema import Train
+
+
+def all_intervals(options: Train) -> tuple[int, ...]:
+    """Steps between two log lines, samples, checkpoints and evaluations; 0: never."""
+    return (
+        options.log_every,
+        options.sample_every,
+        options.checkpoint_every,
+        options.evaluate_every,
+    )
+
+
+@dataclass(frozen=True)
+class Due:
+    """What is due after a step. After the last step everything is that has an interval.
+
+    Attributes:
+      log: a log line with the means of all metrics since the previous one.
+      sample: a picture of the samples, and the report.
+      checkpoint: a checkpoint.
+      evaluate: the metrics of the validation split, saved with a checkpoint.
+    """
+
+    log: bool
+    sample: bool
+    checkpoint: bool
+    evaluate: bool
+
+    @classmethod
+    def after(cls, step: int, options: Train) -> "Due":
+        """What is due after `step` completed steps."""
+
+        def is_due(every: int) -> bool:
+            return every > 0 and (step % every == 0 or step == options.steps)
+
+        return cls(
+            log=is_due(options.log_every),
+            sample=is_due(options.sample_every),
+            checkpoint=is_due(options.checkpoint_every),
+            evaluate=is_due(options.evaluate_every),
+        )
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is due."""
+        return self.line or self.save
+
+    @property
+    def line(self) -> bool:
+        """Whether a line is written to the log, with or without means."""
+        return self.log or self.sample or self.evaluate
+
+    @property
+    def save(self) -> bool:
+        """Whether a checkpoint is saved: evaluated steps are saved, too."""
+        return self.checkpoint or self.evaluate
