@@ -20,11 +20,9 @@ def make_manager(directory: Path, keep: int, best_metric: str) -> ocp.Checkpoint
       best_metric: of the evaluated checkpoints, the best by this metric is kept, too.
     """
     # The first process holds the whole state, so it saves without the other processes.
-    alone = {
-        "multiprocessing_options": ocp.options.MultiprocessingOptions(
-            primary_host=0, active_processes={0}, barrier_sync_key_prefix="first"
-        )
-    }
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=0, active_processes={0}, barrier_sync_key_prefix="first"
+    )
     better = partial(goodness, best_metric)
     best = preservation_policy.BestN(
         get_metric_fn=better, n=1, keep_checkpoints_without_metrics=False
@@ -38,12 +36,14 @@ def make_manager(directory: Path, keep: int, best_metric: str) -> ocp.Checkpoint
         # Otherwise Orbax's threads wait for minutes for a folder that could not be made.
         async_options=ocp.options.AsyncOptions(create_directories_asynchronously=False),
         create=False,
-        **alone,
+        multiprocessing_options=alone,
     )
     handlers = ocp.handlers.DefaultCheckpointHandlerRegistry()
     for name in ITEMS:
-        handler = ChecksumHandler(**alone)
+        handler = ChecksumHandler(multiprocessing_options=alone)
         handlers.add(name, ocp.args.StandardSave, handler)
         handlers.add(name, ocp.args.StandardRestore, handler)
-    handlers.add("origin", ocp.args.JsonSave, ocp.JsonCheckpointHandler(**alone))
+    handlers.add(
+        "origin", ocp.args.JsonSave, ocp.JsonCheckpointHandler(multiprocessing_options=alone)
+    )
     return ocp.CheckpointManager(directory, options=options, handler_registry=handlers)

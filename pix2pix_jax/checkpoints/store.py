@@ -109,12 +109,10 @@ class CheckpointStore:
         _check_finite(step, items)
         origin = {"step": step, "structure": structure_hash(items), "data": checkpoint.data}
         origin |= {"totals": checkpoint.totals, "scores": checkpoint.scores}
-        args = {name: ocp.args.StandardSave(items[name]) for name in ITEMS}
-        args["origin"] = ocp.args.JsonSave(add_hash(origin))
+        arrays = {name: ocp.args.StandardSave(items[name]) for name in ITEMS}
+        args = ocp.args.Composite(**arrays, origin=ocp.args.JsonSave(add_hash(origin)))
         with explain_write_errors(self._workdir):
-            is_saved = self._manager.save(
-                step, args=ocp.args.Composite(**args), metrics=checkpoint.scores or None
-            )
+            is_saved = self._manager.save(step, args=args, metrics=checkpoint.scores or None)
         if not is_saved:  # Orbax skips a step that is not newer than all others, without an error.
             raise UsageError(
                 f"{self._workdir.checkpoints}: step {step} was not saved; is a checkpoint of this "

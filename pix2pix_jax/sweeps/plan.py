@@ -95,10 +95,11 @@ def _speeds(plan: Sweep, folder: SweepFolder) -> dict[Config, float]:
     speeds = {}
     for name, config in plan.variants:
         lines = read_metrics(folder.run(name).metrics_file)
+        rates = [line["images_per_second"] for line in lines if "images_per_second" in line]
         with suppress(UsageError):
-            if lines:
+            if rates:
                 # Of a stretch that is like most: not while programs were compiled.
-                rate = median(line["images_per_second"] for line in lines) / config.data.batch_size
+                rate = median(rates) / config.data.batch_size
                 speeds[_of_any_seed(resolve(config))] = 1 / rate
     return speeds
 

@@ -53,6 +53,7 @@ class Recorder:
           first: the step that the run goes on from.
         """
         config, workdir = run.config, run.workdir
+        last, batch_size = config.train.steps, config.data.batch_size
         self._run, self._evaluate = run, evaluate
         self._watch = CollapseWatch(config.loss.gan)
         self._samples = ValidationSamples(config, open_split(run.dataset, "val"))
@@ -60,9 +61,7 @@ class Recorder:
         with ExitStack() as stack:
             self._queue = stack.enter_context(RetryQueue())
             self._writer = stack.enter_context(
-                MetricWriter(
-                    workdir, first, config.train.steps, config.data.batch_size, self._queue
-                )
+                MetricWriter(workdir, first, last, batch_size, self._queue)
             )
             self._saver = stack.enter_context(CheckpointSaver(workdir, config.train))
             stack.enter_context(name_bad_batch(config, open_split(run.dataset, "train"), workdir))

@@ -1,13 +1,13 @@
-"""A save that fails is told from one that did not, and from one that left an old one behind."""
+"""A failed save is reported, and is not confused with a failed removal of an older checkpoint."""
 
 import numpy as np
 import pytest
 from helpers.refusals import refusal
 
-from pix2pix_jax.checkpoints import saver
-from pix2pix_jax.checkpoints import store as checkpoint
+from pix2pix_jax.checkpoints import saver, store
 from pix2pix_jax.checkpoints.reader import saved_steps
-from pix2pix_jax.checkpoints.saver import open_saver
+from pix2pix_jax.checkpoints.saver import CheckpointSaver
+from pix2pix_jax.checkpoints.store import Checkpoint, CheckpointStore, SaveFailed
 from pix2pix_jax.config import Train
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import create_state
@@ -17,23 +17,25 @@ from pix2pix_jax.runs.workdir import Workdir
 @pytest.fixture
 def saves(small, tmp_path, monkeypatch):
     """Saves steps of which some fail, before or after they are on the disk."""
-    monkeypatch.setattr(saver, "PAUSE", 0)
-    state, real = create_state(small), checkpoint.save
+    monkeypatch.setattr(saver, "RETRY_SECONDS", 0)
+    state, real = create_state(small), CheckpointStore.save
 
     def run(steps, failing, on_disk):
-        def save(manager, state, *rest):
-            if state.step in failing and not on_disk:
-                raise checkpoint.SaveFailed(Workdir(tmp_path), "no room")
-            real(manager, state, *rest)
-            if state.step in failing:
-                manager.wait_until_finished()
-                raise checkpoint.SaveFailed(Workdir(tmp_path), "Directory not empty")
+        def save(store, checkpoint):
+            step = checkpoint.state.step
+            if step in failing and not on_disk:
+                raise SaveFailed(Workdir(tmp_path), "no room")
+            real(store, checkpoint)
+            if step in failing:
+                store.wait()
+                raise SaveFailed(Workdir(tmp_path), "Directory not empty")
 
-        monkeypatch.setattr(checkpoint, "save", save)
-        with open_saver(Workdir(tmp_path), Train(keep=9, max_failed_saves=2)) as (write, look):
+        monkeypatch.setattr(CheckpointStore, "save", save)
+        with CheckpointSaver(Workdir(tmp_path), Train(keep=9, max_failed_saves=2)) as checkpoints:
             for step in steps:
-                write(state.replace(step=np.int32(step)), {}, "pairs", {}, last=step == steps[-1])
-                look()
+                numbered = Checkpoint(state.replace(step=np.int32(step)), {}, "pairs")
+                checkpoints.save(numbered, last=step == steps[-1])
+                checkpoints.poll()
         return saved_steps(Workdir(tmp_path))
 
     return run
@@ -44,8 +46,8 @@ def test_a_step_on_the_disk_is_saved_whatever_could_not_be_removed(saves, tmp_pa
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3
     assert lines[0] == (
-        f"{tmp_path}/checkpoints: step 1 is saved, but what is no longer to be kept could not be "
-        "removed (Directory not empty)"
+        f"{tmp_path}/checkpoints: step 1 is saved, but older checkpoints could not be removed "
+        "(Directory not empty)"
     )
 
 
@@ -55,7 +57,7 @@ def test_saves_that_fail_but_not_in_a_row_end_nothing(saves, capsys):
 
 
 def test_two_in_a_row_end_the_run(saves):
-    assert "step 3 is NOT SAVED (no room), 2 failed in a row" in refusal(
+    assert "step 3 is NOT SAVED (no room), 2 saves failed in a row" in refusal(
         saves, (1, 2, 3, 4), (2, 3), False
     )
 
@@ -64,7 +66,10 @@ def test_a_save_that_fails_while_something_else_ends_the_run_is_told(
     small, tmp_path, monkeypatch, capsys
 ):
     class Full:
-        """A manager whose disk is full, as it finds while the run goes on."""
+        """A manager that finds the disk full while the run goes on."""
+
+        def save(self, *_, **__):
+            return True
 
         def is_saving_in_progress(self):
             return True
@@ -75,12 +80,11 @@ def test_a_save_that_fails_while_something_else_ends_the_run_is_told(
         def close(self):
             pass
 
-    monkeypatch.setattr(checkpoint, "make_manager", lambda *_: Full())
-    monkeypatch.setattr(checkpoint, "save", lambda *_: None)
+    monkeypatch.setattr(store, "make_manager", lambda *_: Full())
 
     def run():
-        with open_saver(Workdir(tmp_path), Train(max_failed_saves=1)) as (write, _):
-            write(create_state(small).replace(step=np.int32(8)), {}, "pairs", {})
+        with CheckpointSaver(Workdir(tmp_path), Train(max_failed_saves=1)) as checkpoints:
+            checkpoints.save(Checkpoint(create_state(small).replace(step=np.int32(8)), {}, "pairs"))
             raise UsageError("loss/generator_gan is nan at step 9")
 
     assert refusal(run) == "loss/generator_gan is nan at step 9"

@@ -8,8 +8,8 @@ import pytest
 from helpers.refusals import refusal
 
 from pix2pix_jax.checkpoints import reader as checkpoint_reader
-from pix2pix_jax.checkpoints import store as checkpoint
 from pix2pix_jax.checkpoints.checksums import add_hash
+from pix2pix_jax.checkpoints.store import Checkpoint, CheckpointStore
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.runs.workdir import Workdir
@@ -34,17 +34,17 @@ TOTALS = {"steps": 3, "loss": 0.1 + 0.2}
 
 
 def save(workdir, state, *steps, keep=3, best="l1", scores=None):
-    with checkpoint.open_checkpoints(Workdir(workdir), keep, best) as manager:
+    with CheckpointStore(Workdir(workdir), keep, best) as store:
         for step in steps:
             numbered, score = state.replace(step=np.int32(step)), (scores or {}).get(step, {})
-            checkpoint.save(manager, numbered, TOTALS, "facades", score)
+            store.save(Checkpoint(numbered, TOTALS, "facades", score))
 
 
 def restore(workdir, template, data="facades"):
-    with checkpoint.open_checkpoints(Workdir(workdir), 3, "l1") as manager:
-        state, totals = checkpoint.restore_newest(manager, template, data)
-    assert totals == TOTALS
-    return state
+    with CheckpointStore(Workdir(workdir), 3, "l1") as store:
+        restored = store.restore_newest(template, data)
+    assert restored.totals == TOTALS
+    return restored.state
 
 
 def flip_a_byte(directory):
@@ -76,8 +76,8 @@ def test_the_newest_are_kept(tmp_path, state):
 
 
 def test_nothing_saved_is_no_state(tmp_path, template):
-    with checkpoint.open_checkpoints(Workdir(tmp_path), 3, "l1") as manager:
-        assert checkpoint.restore_newest(manager, template, "facades") is None
+    with CheckpointStore(Workdir(tmp_path), 3, "l1") as store:
+        assert store.restore_newest(template, "facades") is None
 
 
 @pytest.mark.parametrize("item", ["generator", "discriminator", "optimizer", "origin"])
@@ -92,11 +92,11 @@ def test_a_flipped_byte_is_noticed_and_the_older_one_taken(tmp_path, state, temp
 def test_a_rejected_step_can_be_reached_and_saved_again(tmp_path, state, template):
     save(tmp_path, state, 1, 2)
     flip_a_byte(tmp_path / "checkpoints" / "2" / "generator")
-    with checkpoint.open_checkpoints(Workdir(tmp_path), 3, "l1") as manager:
-        assert checkpoint.restore_newest(manager, template, "facades")[0].step == 1
-        checkpoint.save(manager, state.replace(step=np.int32(2)), TOTALS, "facades", {})
+    with CheckpointStore(Workdir(tmp_path), 3, "l1") as store:
+        assert store.restore_newest(template, "facades").state.step == 1
+        store.save(Checkpoint(state.replace(step=np.int32(2)), TOTALS, "facades"))
         with pytest.raises(UsageError, match="step 1 was not saved"):
-            checkpoint.save(manager, state.replace(step=np.int32(1)), TOTALS, "facades", {})
+            store.save(Checkpoint(state.replace(step=np.int32(1)), TOTALS, "facades"))
     assert restore(tmp_path, template).step == 2
 
 
@@ -112,7 +112,9 @@ def test_when_none_can_be_restored_the_run_stops_and_says_so(tmp_path, state, te
     save(tmp_path, state, 1)
     flip_a_byte(tmp_path / "checkpoints" / "1" / "generator")
     for _ in range(2):  # not even the second time by itself
-        with pytest.raises(UsageError, match="1: generator/.* is not what was saved.*from step 0"):
+        with pytest.raises(
+            UsageError, match="1: generator/.* does not match its saved hash.*from step 0"
+        ):
             restore(tmp_path, template)
     assert (tmp_path / "checkpoints" / "1" / "generator").is_dir()
 
@@ -132,14 +134,14 @@ def test_other_parameters_are_refused_and_nothing_moved(tmp_path, state, templat
     assert restore(tmp_path, template).step == 1
 
 
-def test_what_an_earlier_version_saved_is_refused_and_nothing_moved(tmp_path, state, template):
-    """Which gave no step to its origin."""
+def test_an_old_checkpoint_without_a_step_is_refused_and_nothing_moved(tmp_path, state, template):
+    """The origin of the first version had no step."""
     save(tmp_path, state, 5, scores={5: {"l1": 1.0}})
     path = tmp_path / "checkpoints/5/origin/metadata"
     origin = json.loads(path.read_text())
     del origin["sha256"], origin["step"]
     path.write_text(json.dumps(add_hash(origin)))
-    assert "checkpoints/5: is of an earlier version" in refusal(restore, tmp_path, template)
+    assert "checkpoints/5: was saved by an earlier version" in refusal(restore, tmp_path, template)
     assert checkpoint_reader.saved_steps(Workdir(tmp_path)) == [5]
 
 
@@ -222,9 +224,9 @@ def test_damaged_metrics_are_moved_aside_and_cost_nothing_else(
 ):
     save(tmp_path, state, 1, scores={1: {"l1": 0.1}})
     (tmp_path / "checkpoints" / "1" / "metrics" / "metrics").write_bytes(content)
-    assert "1/metrics/metrics: is not what was saved" in refusal(read, tmp_path, small, "best")
+    assert "1/metrics/metrics: is damaged" in refusal(read, tmp_path, small, "best")
     assert restore(tmp_path, template).step == 1
-    assert "metrics: is not what was saved, moved to" in capsys.readouterr().err
+    assert "metrics: is damaged, moved to" in capsys.readouterr().err
     assert (tmp_path / "rejected" / "1-metrics-0" / "metrics").read_bytes() == content
 
 
@@ -264,7 +266,7 @@ def test_damaged_origins_reject_their_checkpoint_alone(tmp_path, state, template
     save(tmp_path, state, 1, 2, scores={2: {"l1": 0.1}})
     (tmp_path / "checkpoints" / "2" / "origin" / "metadata").write_bytes(content)
     assert restore(tmp_path, template).step == 1
-    assert "checkpoint 2 rejected (origin is not what was saved)" in capsys.readouterr().err
+    assert "checkpoint 2 rejected (origin does not match its saved hash)" in capsys.readouterr().err
 
 
 def test_an_infinite_psnr_is_the_best(tmp_path, state, small):

@@ -41,6 +41,7 @@ def test_the_plan_knows_how_far_variants_are(plan, tmp_path):
     # Compiling is in the first line, the machine was idle in the third, whose step was not saved.
     rates = {2: 0.1, 4: 2, 6: 8}
     lines = [{"step": step, "images_per_second": rate} for step, rate in rates.items()]
+    lines.insert(1, {"step": 3, "validation/l1": 0.5})  # A line need not have a speed.
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (tmp_path / VARIANTS[1] / "metrics.jsonl").write_text(text)
     lines = to_text(plan, SweepFolder(tmp_path), "val").splitlines()

@@ -8,7 +8,7 @@ from helpers.refusals import refusal
 
 from pix2pix_jax.data.pipeline import batch_names, train_choices
 from pix2pix_jax.runs.workdir import Workdir
-from pix2pix_jax.training.divergence import NotFinite, batch_named, collapse_watch
+from pix2pix_jax.training.divergence import CollapseWatch, NotFinite, name_bad_batch
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_the_pairs_of_a_step_are_those_of_its_batch(small, records, tmp_path):
 
 def test_what_is_not_finite_is_told_with_its_pairs(small, records, tmp_path):
     def astray():
-        with batch_named(small, records, Workdir(tmp_path)):
+        with name_bad_batch(small, records, Workdir(tmp_path)):
             raise NotFinite(3, "loss/generator_l1", np.nan)
 
     path = tmp_path / "not_finite.json"
@@ -41,7 +41,7 @@ def test_what_is_not_finite_is_told_with_its_pairs(small, records, tmp_path):
 
 def test_samples_that_are_not_finite_are_of_no_step(small, records, tmp_path):
     def astray():
-        with batch_named(small, records, Workdir(tmp_path)):
+        with name_bad_batch(small, records, Workdir(tmp_path)):
             raise NotFinite(3, "validation/l1", np.nan)
 
     assert refusal(astray).startswith("step 3: validation/l1 is nan")
@@ -49,10 +49,10 @@ def test_samples_that_are_not_finite_are_of_no_step(small, records, tmp_path):
 
 
 def test_a_discriminator_that_has_won_is_warned_of_once_until_it_loses_again(capsys):
-    watch, won, lost = collapse_watch("vanilla"), np.full(400, 1e-4), np.full(1, 0.1)
+    watch, won, lost = CollapseWatch("vanilla"), np.full(400, 1e-4), np.full(1, 0.1)
     told = []
     for step, losses in enumerate([lost, won, won, won, won, lost, won, won, won, lost]):
-        watch(step, losses)
+        watch.update(step, losses)
         told.append(capsys.readouterr().err)
     assert [step for step, text in enumerate(told) if text] == [3, 8]
     assert told[3].startswith("step 3: loss/discriminator has been under 0.001 for 1,200 steps")
@@ -60,5 +60,5 @@ def test_a_discriminator_that_has_won_is_warned_of_once_until_it_loses_again(cap
 
 @pytest.mark.parametrize("gan", ["none", "wgan_gp"])
 def test_losses_without_a_least_value_are_not_warned_of(gan, capsys):
-    collapse_watch(gan)(2000, np.full(2000, -5.0))
+    CollapseWatch(gan).update(2000, np.full(2000, -5.0))
     assert capsys.readouterr().err == ""

@@ -2,27 +2,25 @@ import json
 import re
 import sys
 
-import numpy as np
 from helpers.command_line import events
 from PIL import Image
 
 from pix2pix_jax.runs.metrics_log import read_metrics, rewind
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.retry_queue import RetryQueue
-from pix2pix_jax.training.metric_writer import open_writer
-from pix2pix_jax.training.samples import sample_grid
+from pix2pix_jax.training.metric_writer import MetricWriter
 
 
 def run(workdir, first, last):
     """Writes a line every step, a picture at the last."""
     with (
         RetryQueue() as queue,
-        open_writer(Workdir(workdir), first, last, batch_size=4, put=queue.put) as (advance, write),
+        MetricWriter(Workdir(workdir), first, last, batch_size=4, queue=queue) as writer,
     ):
         for step in range(first + 1, last + 1):
-            advance(step)
+            writer.advance(step)
             picture = Image.new("RGB", (8, 8), "red") if step == last else None
-            write(step, {"loss/discriminator": step / 10, "validation/l1": 1.0}, picture)
+            writer.write(step, {"loss/discriminator": step / 10, "validation/l1": 1.0}, picture)
 
 
 def test_metrics_are_one_object_a_line(tmp_path):
@@ -64,13 +62,13 @@ def test_what_tensorboard_has_no_folder_for_waits(tmp_path, capsys):
     (tmp_path / "tensorboard").touch()
     with (
         RetryQueue() as queue,
-        open_writer(Workdir(tmp_path), 0, 2, 1, queue.put) as (advance, write),
+        MetricWriter(Workdir(tmp_path), 0, 2, 1, queue) as writer,
     ):
-        advance(1)
-        write(1, {"loss/discriminator": 1.0})
+        writer.advance(1)
+        writer.write(1, {"loss/discriminator": 1.0})
         (tmp_path / "tensorboard").unlink()
-        advance(2)
-        write(2, {"loss/discriminator": 2.0})
+        writer.advance(2)
+        writer.write(2, {"loss/discriminator": 2.0})
     assert {(1, "loss/discriminator"), (2, "loss/discriminator")} < set(events(tmp_path))
     assert f"{tmp_path}/tensorboard: NOT WRITTEN (File exists)" in capsys.readouterr().err
 
@@ -81,13 +79,13 @@ def test_speed_is_of_training_alone(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
     with (
         RetryQueue() as queue,
-        open_writer(Workdir(tmp_path), 0, 4, 4, queue.put) as (advance, write),
+        MetricWriter(Workdir(tmp_path), 0, 4, 4, queue) as writer,
     ):
-        advance(1)
-        write(1, {})
+        writer.advance(1)
+        writer.write(1, {})
         for step in (2, 3, 4):
-            advance(step)
-        write(4, {})
+            writer.advance(step)
+        writer.write(4, {})
     lines = read_metrics(tmp_path / "metrics.jsonl")
     assert [line["images_per_second"] for line in lines] == [4 / 100, 4 / 2]
     compiled, trained = capsys.readouterr().out.splitlines()
@@ -118,18 +116,3 @@ def test_a_run_goes_on_when_nobody_watches(tmp_path, monkeypatch):
     monkeypatch.setattr("builtins.print", broken)
     run(tmp_path, 0, 2)
     assert len(read_metrics(tmp_path / "metrics.jsonl")) == 2
-
-
-def test_sample_grid_shows_every_pixel_in_its_place():
-    rng = np.random.default_rng(0)
-    columns = {
-        "input": rng.uniform(-1, 1, (2, 8, 16, 1)),
-        "output": rng.uniform(-1, 1, (2, 8, 16, 3)),
-    }
-    grid = np.asarray(sample_grid(columns))
-    assert grid.shape == (18 + 2 * 12, 4 + 2 * 20, 3)
-    shown = grid[18 + 12 : 18 + 12 + 8, 4 + 20 : 4 + 20 + 16]  # second row and column
-    np.testing.assert_array_equal(shown, np.round((columns["output"][1] + 1) * 127.5))
-    grey = grid[18:26, 4:20]
-    np.testing.assert_array_equal(grey[..., 0], np.round((columns["input"][0, ..., 0] + 1) * 127.5))
-    np.testing.assert_array_equal(grey[..., 0], grey[..., 2])

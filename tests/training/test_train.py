@@ -1,19 +1,16 @@
 from dataclasses import replace
-from functools import partial
 
-import jax
 import numpy as np
-import pytest
+from helpers.refusals import refusal
 
-from pix2pix_jax.errors import UsageError
-from pix2pix_jax.gan.networks import make_generator
-from pix2pix_jax.gan.random import stream_key
+from pix2pix_jax.checkpoints.store import Checkpoint, CheckpointStore
+from pix2pix_jax.config.files import write_config
+from pix2pix_jax.config.resolve import resolve
+from pix2pix_jax.data.builders import fingerprint, prepare
 from pix2pix_jax.gan.state import TrainState, create_state
-from pix2pix_jax.gan.step import METRIC_ORDER
-from pix2pix_jax.models.unet import translate
-from pix2pix_jax.training.recorder import mean_metrics
-from pix2pix_jax.training.samples import sampler
-from pix2pix_jax.training.train import accumulate_metrics, run_steps, shard_batches, steps_per_call
+from pix2pix_jax.runs.ownership import claim_workdir
+from pix2pix_jax.runs.workdir import Workdir
+from pix2pix_jax.training.train import run_steps, shard_batches, steps_per_call, train
 
 
 def test_shards_are_devices_then_steps_then_images():
@@ -56,63 +53,40 @@ def test_a_call_has_as_many_steps_as_all_intervals_allow(small, monkeypatch):
     assert steps_per_call(odd) == 1
 
 
-def test_samples_show_what_the_generator_makes(small, monkeypatch):
-    """Outputs and their L1, from parameters at hand, each image with its own noise."""
-    rng = np.random.default_rng(0)
-    pairs = [
-        {name: rng.uniform(-1, 1, (32, 32, 3)).astype(np.float32) for name in ("input", "target")}
-        for _ in range(3)
-    ]
-    shown = {}
-    monkeypatch.setattr("pix2pix_jax.training.samples.evaluation_example", lambda pair, data: pair)
-    monkeypatch.setattr("pix2pix_jax.training.samples.sample_grid", shown.update)
-    params = create_state(small).generator.params
-    _, error = sampler(small, pairs)(1, params)
-    images, targets = (np.stack([pair[name] for pair in pairs]) for name in ("input", "target"))
-    keys = jax.random.split(stream_key(small, "samples"), 3)
-    outputs = jax.jit(partial(translate, make_generator(small)))(params, images, keys)
-    np.testing.assert_array_equal(shown["input"], images)
-    np.testing.assert_allclose(shown["output"], outputs, atol=1e-6)
-    np.testing.assert_array_equal(shown["target"], targets)
-    np.testing.assert_allclose(error, np.abs(outputs - targets).mean(), rtol=1e-5)
-    fewer = replace(small, train=replace(small.train, samples=2))
-    sampler(fewer, pairs)(1, params)
-    np.testing.assert_array_equal(shown["target"], targets[:2])
-    shown.clear()
-    with pytest.raises(UsageError, match="step 7: validation/l1 is nan"):
-        sampler(small, pairs)(7, jax.tree.map(lambda leaf: leaf * np.nan, params))
-    assert shown == {}
+def synthetic(small, tmp_path):
+    """A config that this test's four devices can train, and its data in a folder of its own."""
+    data = replace(small.data, name="synthetic_facades", data_dir=str(tmp_path / "data"))
+    return replace(small, data=replace(data, batch_size=4))
 
 
-def test_metrics_add_up_to_the_same_bits_however_they_come():
-    values = np.random.default_rng(0).uniform(0, 1, 12).astype(np.float32)
-    straight, totals = {}, {}
-    accumulate_metrics(straight, [{"loss/generator_l1": values}], 12)
-    for start, stop in ((0, 1), (1, 5), (5, 12)):
-        unread = [
-            {"loss/generator_l1": values[start : start + 1]},
-            {"loss/generator_l1": values[start + 1 : stop]},
-        ]
-        accumulate_metrics(totals, unread, stop)
-        assert unread == []
-    assert totals == straight
-    assert straight["steps"] == 12
-    assert mean_metrics(straight).keys() == {"loss/generator_l1"}
-    np.testing.assert_allclose(
-        mean_metrics(straight)["loss/generator_l1"], values.mean(), rtol=1e-6
-    )
+def test_the_workdir_is_owned_before_the_evaluator_is_prepared(small, tmp_path, monkeypatch):
+    """Preparing it may train a segmenter for minutes, in which nobody else may begin a run here."""
+    workdir = Workdir(tmp_path / "run")
+
+    def make_evaluator(config, dataset):
+        with claim_workdir(workdir):
+            raise AssertionError("nobody owns the workdir")
+
+    monkeypatch.setattr("pix2pix_jax.training.train.make_evaluator", make_evaluator)
+    message = refusal(train, synthetic(small, tmp_path), workdir)
+    assert message.startswith(f"{workdir}: another process trains in it")
 
 
-def test_the_first_step_and_term_that_is_not_finite_is_named():
-    """In the order of the step: a gradient after the loss that it is of."""
-    bad, good = np.array([np.inf, np.nan]), np.ones(2)
-    for terms, expected in (
-        (("gradient/generator", "loss/generator_l1"), "loss/generator_l1"),
-        (("gradient/generator", "gradient/discriminator"), "gradient/discriminator"),
-    ):
-        unread = [
-            dict.fromkeys(METRIC_ORDER, good),
-            dict.fromkeys(METRIC_ORDER, good) | dict.fromkeys(terms, bad),
-        ]
-        with pytest.raises(UsageError, match=f"step 103: {expected} is inf"):
-            accumulate_metrics({}, unread, 104)
+def test_the_workdir_of_another_run_is_refused_before_anything_is_written(small, tmp_path):
+    config, workdir = synthetic(small, tmp_path), Workdir(tmp_path / "run")
+    write_config(replace(config, seed=1), workdir.config_file)
+    assert "is of a run with another seed" in refusal(train, config, workdir)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files == [workdir.config_file]
+
+
+def test_a_finished_run_prepares_no_evaluator(small, tmp_path, monkeypatch, capsys):
+    config, workdir = synthetic(small, tmp_path), Workdir(tmp_path / "run")
+    monkeypatch.setattr("pix2pix_jax.training.train.make_evaluator", None)
+    data = fingerprint(prepare(resolve(config).data))
+    write_config(resolve(config), workdir.config_file)
+    with CheckpointStore(workdir, keep=1, best_metric="l1") as store:
+        state = create_state(resolve(config)).replace(step=np.int32(config.train.steps))
+        store.save(Checkpoint(state, totals={}, data=data))
+    assert train(config, workdir) == 0
+    assert f"{workdir}: done, step 8 of train.steps 8" in capsys.readouterr().out

@@ -1,0 +1,48 @@
+"""Sums of metrics have the same bits however the steps are called."""
+
+import numpy as np
+import pytest
+
+from pix2pix_jax.errors import UsageError
+from pix2pix_jax.gan.step import METRIC_ORDER
+from pix2pix_jax.training.metric_window import MetricWindow
+
+
+def test_metrics_add_up_to_the_same_bits_however_they_come():
+    values = np.random.default_rng(0).uniform(0, 1, 12).astype(np.float32)
+    straight, totals = MetricWindow(), {}
+    straight.add({"loss/generator_l1": values})
+    straight.read(12)
+    for start, stop in ((0, 1), (1, 5), (5, 12)):
+        window = MetricWindow(totals)  # as after an interruption
+        window.add({"loss/generator_l1": values[start : start + 1]})
+        window.add({"loss/generator_l1": values[start + 1 : stop]})
+        read = window.read(stop)
+        np.testing.assert_array_equal(read["loss/generator_l1"], values[start:stop])
+        totals = window.totals
+    assert totals == straight.totals
+    assert straight.totals["steps"] == 12
+    assert straight.means().keys() == {"loss/generator_l1"}
+    np.testing.assert_allclose(straight.means()["loss/generator_l1"], values.mean(), rtol=1e-6)
+
+
+def test_the_first_step_and_metric_that_is_not_finite_is_named():
+    """In the order of the step: a gradient comes after its loss."""
+    bad, good = np.array([np.inf, np.nan]), np.ones(2)
+    for names, expected in (
+        (("gradient/generator", "loss/generator_l1"), "loss/generator_l1"),
+        (("gradient/generator", "gradient/discriminator"), "gradient/discriminator"),
+    ):
+        window = MetricWindow()
+        window.add(dict.fromkeys(METRIC_ORDER, good))
+        window.add(dict.fromkeys(METRIC_ORDER, good) | dict.fromkeys(names, bad))
+        with pytest.raises(UsageError, match=f"step 103: {expected} is inf"):
+            window.read(104)
+
+
+def test_every_call_is_read_once():
+    window = MetricWindow()
+    for step in (1, 2):
+        window.add({"loss/generator_l1": np.ones(1)})
+        window.read(step)
+    assert window.totals == {"steps": 2, "loss/generator_l1": 2.0}

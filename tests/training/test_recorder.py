@@ -1,0 +1,102 @@
+"""What is written at which step: means only of whole windows, pictures only where they are due."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pix2pix_jax.checkpoints.store import CheckpointStore
+from pix2pix_jax.gan.state import create_state
+from pix2pix_jax.runs.workdir import Workdir
+from pix2pix_jax.training import recorder as recorder_module
+from pix2pix_jax.training import run as run_module
+from pix2pix_jax.training.metric_window import MetricWindow
+from pix2pix_jax.training.recorder import Progress, Recorder
+from pix2pix_jax.training.run import TrainingRun
+from pix2pix_jax.training.schedule import Due
+
+
+@pytest.fixture
+def record(small, tmp_path, monkeypatch):
+    """Records steps of which every loss is the number of its step; returns the lines.
+
+    `record.grids` lists the steps at which a picture was drawn.
+    """
+    state, workdir = create_state(small), Workdir(tmp_path)
+    grids = []
+
+    class Samples:
+        def __init__(self, *_):
+            pass
+
+        def translate(self, step, params):
+            return step, 0.5
+
+        def grid(self, step):
+            grids.append(step)
+            return Image.new("RGB", (8, 8))
+
+    monkeypatch.setattr(recorder_module, "ValidationSamples", Samples)
+    monkeypatch.setattr(recorder_module, "open_split", lambda *_: [])
+    monkeypatch.setattr(run_module, "fingerprint", lambda _: "pairs")
+
+    def record(first, last, totals=None, **intervals):
+        config = replace(small, train=replace(small.train, **intervals))
+        run, window = TrainingRun(config, workdir, None), MetricWindow(totals)
+        with Recorder(run, lambda params: {"psnr": 20.0}, first) as recorder:
+            for step in range(first + 1, last + 1):
+                window.add({"loss/discriminator": np.array([step], np.float32)})
+                due = Due.after(step, config.train)
+                values = window.read(step) if due.any or step == last else {}
+                numbered = state.replace(step=np.int32(step))
+                recorder.record(Progress(step, numbered, due, step == last), window, values)
+        lines = workdir.metrics_file.read_text().splitlines()
+        return {line.pop("step"): line for line in map(json.loads, lines)}
+
+    record.grids = grids
+    return record
+
+
+INTERVALS = {"log_every": 4, "sample_every": 6, "evaluate_every": 0, "checkpoint_every": 50}
+NAMES = {"validation/l1", "images_per_second"}
+
+
+def test_a_line_between_two_log_lines_has_no_means(record):
+    """Steps 5 and 6 alone are no window of four steps."""
+    lines = record(0, 12, steps=100, **INTERVALS)
+    losses = {step: line.get("loss/discriminator") for step, line in lines.items()}
+    assert losses == {4: 2.5, 6: None, 8: 6.5, 12: 10.5}
+    assert lines[6].keys() == NAMES
+
+
+def test_an_evaluation_between_two_log_lines_is_written_without_means(record):
+    lines = record(0, 4, steps=100, **INTERVALS | {"evaluate_every": 3})
+    assert lines[3].keys() == NAMES | {"evaluation/psnr"}
+    assert lines[4].keys() == NAMES | {"loss/discriminator"}
+
+
+def test_the_last_step_ends_a_window(record, tmp_path, small):
+    """A longer run then goes on with the sums of that window, as if it had not ended."""
+    lines = record(0, 7, steps=7, **INTERVALS)
+    assert lines[7]["loss/discriminator"] == 6
+    with CheckpointStore(Workdir(tmp_path), 3, "l1") as store:
+        totals = store.restore_newest(create_state(small), "pairs").totals
+    assert totals == {"steps": 3, "loss/discriminator": 18}
+    assert record(7, 8, totals, steps=8, **INTERVALS)[8]["loss/discriminator"] == 6.5
+
+
+def test_a_resumed_run_writes_the_lines_of_one_that_was_not_stopped(record, tmp_path, small):
+    """Stopped at step 5, in the middle of a window, before the line between two log lines."""
+    record(0, 5, steps=100, **INTERVALS)
+    with CheckpointStore(Workdir(tmp_path), 3, "l1") as store:
+        totals = store.restore_newest(create_state(small), "pairs").totals
+    lines = record(5, 12, totals, steps=100, **INTERVALS)
+    losses = {step: line.get("loss/discriminator") for step, line in lines.items()}
+    assert losses == {4: 2.5, 6: None, 8: 6.5, 12: 10.5}
+
+
+def test_a_grid_is_drawn_only_where_it_is_due(record):
+    record(0, 12, steps=100, **INTERVALS)
+    assert record.grids == [6, 12]
