@@ -1,6 +1,5 @@
 """Writes everything that a run leaves behind: metrics, pictures, checkpoints and the report."""
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -11,6 +10,7 @@ from pix2pix_jax.checkpoints.saver import CheckpointSaver
 from pix2pix_jax.checkpoints.store import Checkpoint
 from pix2pix_jax.config.files import write_config
 from pix2pix_jax.data.pipeline import open_split
+from pix2pix_jax.evaluation.validation import ValidationScorer
 from pix2pix_jax.gan.state import TrainState
 from pix2pix_jax.reports.run import write_report
 from pix2pix_jax.runtime.retry_queue import RetryQueue
@@ -20,8 +20,6 @@ from pix2pix_jax.training.metric_writer import MetricWriter
 from pix2pix_jax.training.run import TrainingRun
 from pix2pix_jax.training.samples import ValidationSamples
 from pix2pix_jax.training.schedule import Due
-
-Evaluate = Callable[[dict], dict[str, float]]  # metrics of a generator's parameters
 
 
 @dataclass(frozen=True)
@@ -44,17 +42,17 @@ class Progress:
 class Recorder:
     """Writes what is due after every call to the devices; a context manager."""
 
-    def __init__(self, run: TrainingRun, evaluate: Evaluate, first: int):
+    def __init__(self, run: TrainingRun, scorer: ValidationScorer, first: int):
         """Opens all outputs.
 
         Args:
           run: to record.
-          evaluate: the metrics of a generator's parameters on the validation split.
+          scorer: measures the generator when an evaluation is due.
           first: the step that the run goes on from.
         """
         config, workdir = run.config, run.workdir
         last, batch_size = config.train.steps, config.data.batch_size
-        self._run, self._evaluate = run, evaluate
+        self._run, self._scorer = run, scorer
         self._watch = CollapseWatch(config.loss.gan)
         self._samples = ValidationSamples(config, open_split(run.dataset, "val"))
         self._has_written_config = False
@@ -117,7 +115,7 @@ class Recorder:
         """Writes a line of metrics, and a picture if due; returns the scores of an evaluation."""
         step, due, params = progress.step, progress.due, progress.state.generator.params
         outputs, l1 = self._samples.translate(step, params)  # Checks that they are finite.
-        scores = self._evaluate(params) if due.evaluate else {}
+        scores = self._scorer.score(params) if due.evaluate else {}
         scalars = {
             f"evaluation/{name}": value
             for name, value in scores.items()

@@ -19,7 +19,7 @@ from pix2pix_jax.data.builders import fingerprint, prepare
 from pix2pix_jax.data.image_files import MODES
 from pix2pix_jax.data.pipeline import open_split, prefetch, training_data
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.evaluation.scorer import make_evaluator
+from pix2pix_jax.evaluation.validation import ValidationScorer
 from pix2pix_jax.gan.parallel import parallel_steps
 from pix2pix_jax.gan.state import TrainState, create_state
 from pix2pix_jax.gan.step import Batch, Metrics
@@ -32,7 +32,7 @@ from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.memory import explain_out_of_memory
 from pix2pix_jax.runtime.signals import StopSignals
 from pix2pix_jax.training.metric_window import MetricWindow
-from pix2pix_jax.training.recorder import Evaluate, Progress, Recorder
+from pix2pix_jax.training.recorder import Progress, Recorder
 from pix2pix_jax.training.run import TrainingRun
 from pix2pix_jax.training.schedule import Due, all_intervals
 
@@ -64,10 +64,10 @@ def train(config: Config, workdir: Workdir) -> int:
         if start.step >= last:
             say(f"{workdir}: done, step {start.step} of train.steps {last}; nothing left to do")
             return 0
-        evaluate = prepare_evaluator(run)
+        scorer = prepare_scorer(run)
         say_start(run, start)
         with StopSignals() as signals:  # until the last checkpoint is on the disk
-            step, signal = fit(run, start, evaluate, signals)
+            step, signal = fit(run, start, scorer, signals)
     if signal:
         say(f"{workdir}: stopped at step {step} and saved; the same command goes on from there")
         return 128 + signal
@@ -159,14 +159,14 @@ def restore_or_create(run: TrainingRun, template: TrainState) -> Start:
     )
 
 
-def prepare_evaluator(run: TrainingRun) -> Evaluate:
-    """What measures a generator, in the first process.
+def prepare_scorer(run: TrainingRun) -> ValidationScorer | None:
+    """Prepares what measures generators on the validation split; None but in the first process.
 
-    If `train.best_metric` is an FCN-score and the dataset has no segmenter yet, that is trained
-    here, which may take a quarter of an hour.
+    If `train.best_metric` is an FCN-score and the dataset has no segmenter yet, the segmenter is
+    trained here, which may take a quarter of an hour.
     """
-    with distributed.first_process_first("evaluator"):
-        return make_evaluator(run.config, run.dataset) if distributed.is_first() else lambda _: {}
+    with distributed.first_process_first("scorer"):
+        return ValidationScorer(run.config, run.dataset) if distributed.is_first() else None
 
 
 def say_start(run: TrainingRun, start: Start) -> None:
@@ -192,14 +192,14 @@ def say_end(run: TrainingRun) -> None:
 
 
 def fit(
-    run: TrainingRun, start: Start, evaluate: Evaluate, signals: StopSignals
+    run: TrainingRun, start: Start, scorer: ValidationScorer | None, signals: StopSignals
 ) -> tuple[int, int]:
     """Trains to train.steps, or until a signal.
 
     Args:
       run: to train.
       start: the state that training starts with.
-      evaluate: the metrics of a generator's parameters.
+      scorer: of this process, which records the run; None: another process records it.
       signals: asked after every call whether to stop.
 
     Returns:
@@ -213,9 +213,7 @@ def fit(
     window, step, signal = MetricWindow(start.totals), start.step, 0
     with (
         closing(prefetch(batches, start.step)) as batches,
-        Recorder(run, evaluate, start.step)
-        if distributed.is_first()
-        else nullcontext() as recorder,
+        Recorder(run, scorer, start.step) if scorer else nullcontext() as recorder,
     ):
         for step, state, metrics in run_steps(run.config, start.state, batches, pairs):
             window.add(metrics)

@@ -38,6 +38,10 @@ def record(small, tmp_path, monkeypatch):
             grids.append(step)
             return Image.new("RGB", (8, 8))
 
+    class Scorer:
+        def score(self, params):
+            return {"psnr": 20.0}
+
     monkeypatch.setattr(recorder_module, "ValidationSamples", Samples)
     monkeypatch.setattr(recorder_module, "open_split", lambda *_: [])
     monkeypatch.setattr(run_module, "fingerprint", lambda _: "pairs")
@@ -45,7 +49,7 @@ def record(small, tmp_path, monkeypatch):
     def record(first, last, totals=None, **intervals):
         config = replace(small, train=replace(small.train, **intervals))
         run, window = TrainingRun(config, workdir, None), MetricWindow(totals)
-        with Recorder(run, lambda params: {"psnr": 20.0}, first) as recorder:
+        with Recorder(run, Scorer(), first) as recorder:
             for step in range(first + 1, last + 1):
                 window.add({"loss/discriminator": np.array([step], np.float32)})
                 due = Due.after(step, config.train)

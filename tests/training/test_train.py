@@ -59,15 +59,15 @@ def synthetic(small, tmp_path):
     return replace(small, data=replace(data, batch_size=4))
 
 
-def test_the_workdir_is_owned_before_the_evaluator_is_prepared(small, tmp_path, monkeypatch):
+def test_the_workdir_is_owned_before_the_scorer_is_prepared(small, tmp_path, monkeypatch):
     """Preparing it may train a segmenter for minutes, in which nobody else may begin a run here."""
     workdir = Workdir(tmp_path / "run")
 
-    def make_evaluator(config, dataset):
+    def scorer(config, dataset):
         with claim_workdir(workdir):
             raise AssertionError("nobody owns the workdir")
 
-    monkeypatch.setattr("pix2pix_jax.training.train.make_evaluator", make_evaluator)
+    monkeypatch.setattr("pix2pix_jax.training.train.ValidationScorer", scorer)
     message = refusal(train, synthetic(small, tmp_path), workdir)
     assert message.startswith(f"{workdir}: another process trains in it")
 
@@ -75,14 +75,14 @@ def test_the_workdir_is_owned_before_the_evaluator_is_prepared(small, tmp_path, 
 def test_the_workdir_of_another_run_is_refused_before_anything_is_written(small, tmp_path):
     config, workdir = synthetic(small, tmp_path), Workdir(tmp_path / "run")
     write_config(replace(config, seed=1), workdir.config_file)
-    assert "is of a run with another seed" in refusal(train, config, workdir)
+    assert "another seed" in refusal(train, config, workdir)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert files == [workdir.config_file]
 
 
-def test_a_finished_run_prepares_no_evaluator(small, tmp_path, monkeypatch, capsys):
+def test_a_finished_run_prepares_no_scorer(small, tmp_path, monkeypatch, capsys):
     config, workdir = synthetic(small, tmp_path), Workdir(tmp_path / "run")
-    monkeypatch.setattr("pix2pix_jax.training.train.make_evaluator", None)
+    monkeypatch.setattr("pix2pix_jax.training.train.ValidationScorer", None)
     data = fingerprint(prepare(resolve(config).data))
     write_config(resolve(config), workdir.config_file)
     with CheckpointStore(workdir, keep=1, best_metric="l1") as store:
