@@ -11,6 +11,7 @@ from pix2pix_jax.cli.main import COMMANDS, parse
 from pix2pix_jax.config.experiments import load_experiment, load_sweep
 from pix2pix_jax.config.files import override
 from pix2pix_jax.config.resolve import resolve
+from pix2pix_jax.config.resume import free_fields
 from pix2pix_jax.config.schema import Config
 
 ROOT = Path(__file__).parents[2]
@@ -184,3 +185,10 @@ def test_the_page_of_internals_names_what_is_there():
     assert packages == [name for name in order if name != "__main__"]
     reading_order = re.findall(r"^\d+\. \[`", text, re.MULTILINE)
     assert 0 < len(reading_order) <= 12
+
+
+def test_the_page_of_resuming_names_the_fields_that_may_change():
+    text = (ROOT / "docs/training-and-resume.md").read_text().partition("Only these fields")[2]
+    named = set(re.findall(r"`(\w+\.\w+)`", text))
+    free = {f"{group}.{name}" for group, name in free_fields(Config())}
+    assert free - named == {"model.norm_images"}  # a run keeps the value of its start
