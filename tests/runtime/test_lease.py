@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -110,6 +111,37 @@ def test_of_two_that_claim_a_folder_at_once_one_stays(tmp_path, monkeypatch, is_
     with pytest.raises(BlockingIOError, match="process 2 on b is at work"):
         hold(tmp_path, is_locked).__enter__()
     assert (tmp_path / ".lease").read_text() == OTHER
+
+
+def test_of_two_hosts_whose_locks_do_not_see_each_other_one_stays(tmp_path, monkeypatch):
+    """Both locked the folder and found it free before either wrote."""
+    monkeypatch.setattr(lease, "SETTLE_SECONDS", 0.5)
+    both_have_read, refused, holding = threading.Barrier(2), [], []
+
+    class FirstReadTogether(LeaseFile):
+        has_read = False
+
+        def read(self):
+            try:
+                return super().read()
+            finally:
+                if not self.has_read:
+                    self.has_read = True
+                    both_have_read.wait(10)
+
+    def work():
+        try:
+            with FolderLease(FirstReadTogether(tmp_path), is_locked=True):
+                holding.append(1)
+        except BlockingIOError as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(holding), len(refused)) == (1, 1)
 
 
 def test_a_deleted_lease_is_written_again(tmp_path, monkeypatch):

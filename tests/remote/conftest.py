@@ -1,0 +1,23 @@
+"""Machines that share a bucket."""
+
+import fsspec
+import pytest
+
+from pix2pix_jax.remote import uploader
+from pix2pix_jax.runtime import lease
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """A function that makes this process one of the named machine, and returns its local copy."""
+    monkeypatch.setattr(lease, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(lease, "DEAD_SECONDS", 0.5)
+    monkeypatch.setattr(lease, "SETTLE_SECONDS_UNLOCKED", 0.025)
+    monkeypatch.setattr(uploader, "UPLOAD_SECONDS", 0.05)
+
+    def become(name):
+        monkeypatch.setattr(lease, "host_id", lambda: name)
+        return tmp_path / name / "memory" / "bucket" / "run"
+
+    yield become
+    fsspec.filesystem("memory").rm("/", recursive=True)
