@@ -1,4 +1,4 @@
-"""Whole files, and folders with one owner."""
+"""Paths that a user names, whole files and folders, and locks on folders."""
 
 import errno
 import fcntl
@@ -11,7 +11,7 @@ from helpers.refusals import refusal
 from pix2pix_jax.cli.main import parse
 from pix2pix_jax.config import Config, Data, load_experiment, resolve
 from pix2pix_jax.data.builders import prepare
-from pix2pix_jax.inference.inputs import list_inputs
+from pix2pix_jax.inference.inputs import list_images
 from pix2pix_jax.runtime.files import atomic_file, atomic_folder, local_path, write_atomically
 from pix2pix_jax.runtime.locks import folder_lock
 
@@ -19,7 +19,9 @@ from pix2pix_jax.runtime.locks import folder_lock
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "deep" / "page.html"
     write_atomically(path, "old")
-    monkeypatch.setattr("pathlib.Path.rename", lambda *_: 1 / 0)  # the machine goes away before it
+    monkeypatch.setattr(
+        "pathlib.Path.rename", lambda *_: 1 / 0
+    )  # the machine stops before the rename
     with pytest.raises(ZeroDivisionError):
         write_atomically(path, "new")
     assert path.read_text() == "old"
@@ -29,7 +31,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_an_error_names_the_file_that_was_asked_for(tmp_path):
+def test_an_error_names_the_file_that_was_to_be_replaced(tmp_path):
     with (
         pytest.raises(OSError, match="too long") as caught,
         atomic_file(tmp_path / ("a" * 300)) as new,
@@ -70,7 +72,7 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch, place):
     assert list(tmp_path.iterdir()) == [folder]
 
 
-def test_a_folder_killed_between_its_renames_comes_back(tmp_path):
+def test_a_folder_whose_writer_was_killed_between_its_renames_comes_back(tmp_path):
     folder = tmp_path / "pictures"
     for which in ("old", "new"):
         (tmp_path / f".pictures.{which}").mkdir()
@@ -86,30 +88,30 @@ def test_a_folder_has_one_owner_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr("builtins.print", lambda *_, **__: waiting.set())
 
     def second():
-        with folder_lock(tmp_path, wait=True) as alone:
-            order.append(("second", alone))
+        with folder_lock(tmp_path, wait=True) as is_locked:
+            order.append(("second", is_locked))
 
-    with folder_lock(tmp_path, wait=False) as alone:
+    with folder_lock(tmp_path, wait=False) as is_locked:
         with pytest.raises(BlockingIOError), folder_lock(tmp_path, wait=False):
             pass
         thread = threading.Thread(target=second)
         thread.start()
         assert waiting.wait(60)
-        order.append(("first", alone))
+        order.append(("first", is_locked))
     thread.join()
     assert order == [("first", True), ("second", True)]
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EROFS])
-def test_a_disk_without_locks_is_used_without(tmp_path, monkeypatch, number):
+def test_a_disk_without_locks_is_used_without_a_lock(tmp_path, monkeypatch, number):
     def flock(*_):
         raise OSError(number, "not on this disk")
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    with folder_lock(tmp_path, wait=True) as alone:
-        assert not alone
+    with folder_lock(tmp_path, wait=True) as is_locked:
+        assert not is_locked
     with pytest.raises(KeyError), folder_lock(tmp_path, wait=True):
-        raise KeyError  # what the block raises is its own
+        raise KeyError  # the error of the block is kept
 
 
 def test_a_tilde_becomes_the_home_folder(monkeypatch, tmp_path):
@@ -137,7 +139,7 @@ def test_a_home_folder_that_is_not_known_is_refused(monkeypatch):
         lambda: load_experiment("~nosuchuser/experiment.py"),
         lambda: resolve(Config(data=Data(name="folder", source="~nosuchuser/pairs"))),
         lambda: prepare(Data(data_dir="~nosuchuser/cache")),
-        lambda: list_inputs("~nosuchuser/photos"),
+        lambda: list_images("~nosuchuser/photos"),
     ],
     ids=["--workdir", "--config", "data.source", "data.data_dir", "--input"],
 )
@@ -145,5 +147,5 @@ def test_every_path_of_an_unknown_user_is_refused(call):
     assert "the home folder ~nosuchuser is not known on this machine; give the" in refusal(call)
 
 
-def test_the_address_of_a_bucket_is_no_input():
-    assert refusal(list_inputs, "gs://bucket/photos").endswith("is an address; give a path")
+def test_the_address_of_a_bucket_is_refused_as_an_input():
+    assert refusal(list_images, "gs://bucket/photos").endswith("is an address; give a path")
