@@ -1,4 +1,4 @@
-"""What JAX was told to run on, and what makes it run well there."""
+"""Starts JAX: on which devices, with which settings, and where it keeps compiled programs."""
 
 import ctypes
 import hashlib
@@ -15,42 +15,45 @@ from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.files import local_path
 
 XLA_FLAGS = {
-    # What is updated in place is not copied first where that can be seen from the order of things.
+    # XLA updates an array in place, without a copy, wherever the order of operations allows it.
     "cpu": "--xla_cpu_copy_insertion_use_region_analysis=true",
-    # The vendor's matrix products are as fast as generated ones, and take no time to choose.
+    # The vendor's matrix products are as fast as Triton's, which take time to tune.
     "gpu": "--xla_gpu_enable_triton_gemm=false",
 }
-FORCED = "--xla_force_host_platform_device_count"  # an older way to have several
-HUGE_PAGE = 2**21
+DEVICE_COUNT_FLAG = "--xla_force_host_platform_device_count"  # older than jax_num_cpu_devices
+HUGE_PAGE = 2**21  # bytes
 
 
 def start_backend() -> None:
-    """Starts JAX, made fast, with its compiled programs on disk for the next start.
+    """Starts JAX with fast settings, and with a cache on disk for its compiled programs.
 
-    To be called by every command that computes, before it does.
+    Every command that computes calls this first.
 
     Raises:
-      UsageError: it cannot have the devices that it was told to use.
+      UsageError: JAX cannot use the devices that JAX_PLATFORMS names.
     """
     platform = expected_platform()
     set_xla_flags(platform)
-    import jax  # late, so that help comes at once
+    import jax  # here, because JAX reads XLA_FLAGS once, and because `--help` needs no JAX
 
-    if platform == "cpu" and num_cpu_devices() == 1:  # with several, it would grow
+    if platform == "cpu" and num_cpu_devices() == 1:  # see keep_freed_memory for several
         keep_freed_memory()
     cache_compiled_programs()
     try:
         jax.devices()
-    except (RuntimeError, AssertionError) as error:  # bare where a plugin is not installed
+    except (RuntimeError, AssertionError) as error:  # the latter if a plugin is not installed
         reason = str(error).partition("\n")[0] or "that platform is not installed"
         raise UsageError(
             f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}: no devices ({reason}); "
-            "unset it to run on what there is, or install pix2pix_jax[cuda] or [tpu]"
+            "unset it to run on the devices there are, or install pix2pix_jax[cuda] or [tpu]"
         ) from error
 
 
 def copy_to_devices(tree: Any) -> Any:
-    """Arrays on every device, as a step hands its state back; or it would compile twice."""
+    """Copies arrays to every local device, with the sharding of the state that a step returns.
+
+    With another sharding, the step would be compiled twice: for its first call, and for the rest.
+    """
     import jax
 
     mesh = jax.sharding.Mesh(jax.local_devices(), ("devices",))
@@ -58,63 +61,64 @@ def copy_to_devices(tree: Any) -> Any:
 
 
 def expected_platform() -> str:
-    """Where JAX will compute, as far as can be told before it is started: cpu, gpu or tpu."""
-    if asked := os.environ.get("JAX_PLATFORMS", "").partition(",")[0]:
-        return "gpu" if asked in ("cuda", "rocm") else asked
+    """The platform that JAX will choose, guessed before it starts: cpu, gpu or tpu."""
+    if chosen := os.environ.get("JAX_PLATFORMS", "").partition(",")[0]:
+        return "gpu" if chosen in ("cuda", "rocm") else chosen
     if find_spec("libtpu"):
         return "tpu"
     return "gpu" if entry_points(group="jax_plugins") else "cpu"
 
 
 def set_xla_flags(platform: str) -> None:
-    """Adds what a platform needs to XLA_FLAGS; those that the user has set come last, and win."""
-    flags, ours = os.environ.get("XLA_FLAGS", ""), XLA_FLAGS.get(platform)
-    given = flags.split()
-    if ours and not is_flags_file(flags) and ours not in given:
-        os.environ["XLA_FLAGS"] = " ".join([ours, *given])
+    """Adds the flag of a platform to XLA_FLAGS, before the user's flags: XLA obeys the last one."""
+    user_flags, flag = os.environ.get("XLA_FLAGS", ""), XLA_FLAGS.get(platform)
+    if flag and not is_flags_file(user_flags) and flag not in user_flags.split():
+        os.environ["XLA_FLAGS"] = " ".join([flag, *user_flags.split()])
 
 
 def is_flags_file(flags: str) -> bool:
-    """Whether XLA_FLAGS has the name of a file of flags instead of them."""
+    """Whether XLA_FLAGS names a file of flags instead of the flags themselves."""
     return flags.strip()[:1] not in ("", "-")
 
 
 def num_cpu_devices() -> int:
-    """How many devices JAX will make of the CPU: what it was told, or one."""
+    """The number of devices into which JAX will divide the CPU."""
     import jax
 
-    if jax.config.jax_num_cpu_devices >= 0:  # which JAX prefers
-        return jax.config.jax_num_cpu_devices
+    config: Any = jax.config  # its fields are made while JAX is imported
+    if config.jax_num_cpu_devices >= 0:  # JAX prefers this to the flag; -1: not set
+        return config.jax_num_cpu_devices
     flags = os.environ.get("XLA_FLAGS", "")
     if is_flags_file(flags):
         with suppress(OSError):
             flags = Path(flags.strip()).read_text()
-    forced = re.findall(rf"{FORCED}=['\"]?(\d+)", flags)
-    return int(forced[-1]) if forced else 1
+    counts = re.findall(rf"{DEVICE_COUNT_FLAG}=['\"]?(\d+)", flags)
+    return int(counts[-1]) if counts else 1
 
 
 def cache_compiled_programs() -> None:
-    """Keeps compiled programs in the user's cache, or where JAX was told to.
+    """Sets the folder of JAX's cache of compiled programs, unless the user has set one.
 
-    Each kind of CPU has a folder of its own, since machines of several kinds may share a home and
-    one cannot run what was compiled for another.
+    Each kind of CPU has its own folder: machines of several kinds may share a home folder, and
+    none can run a program that was compiled for another kind.
     """
     import jax
 
-    # Of programs that are damaged or find no room: they are compiled anew, and nothing is lost.
+    # If an entry is damaged or the disk is full, JAX warns and compiles the program again.
     warnings.filterwarnings("ignore", ".*persistent compilation cache entry")
-    if jax.config.jax_compilation_cache_dir:
+    config: Any = jax.config  # its fields are made while JAX is imported
+    if config.jax_compilation_cache_dir:
         return
     features = hashlib.sha256((cpu_info("flags") or cpu_info("Features")).encode()).hexdigest()[:8]
-    with suppress(OSError, UsageError):  # no home folder, or one that cannot be written to
-        compiled = local_path("~/.cache/pix2pix_jax/compiled") / features
-        compiled.mkdir(parents=True, exist_ok=True)
-        if os.access(compiled, os.W_OK):
-            jax.config.update("jax_compilation_cache_dir", str(compiled))
+    with suppress(OSError, UsageError):  # no home folder, or no permission to write there
+        folder = local_path("~/.cache/pix2pix_jax/compiled") / features
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            config.update("jax_compilation_cache_dir", str(folder))
 
 
 def cpu_info(field: str) -> str:
-    """What Linux says of the first processor."""
+    """A field of the first processor in /proc/cpuinfo; "" if there is none."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             name, _, value = line.partition(":")
@@ -124,36 +128,38 @@ def cpu_info(field: str) -> str:
 
 
 def keep_freed_memory() -> None:
-    """Lets the C library keep what is freed, for the next step: on a CPU a fifth of its time.
+    """Makes the C library keep freed memory for the next step: a CPU saves a fifth of its time.
 
-    XLA has the memory of a step anew each time, hundreds of megabytes, which would be given back
-    to the kernel and taken from it page by page. To be called before JAX starts its threads, which
-    would else have memory of their own. Does nothing but with glibc.
+    XLA allocates the memory of every step anew, hundreds of megabytes. By default, glibc returns
+    it to the kernel after each step and gets it back page by page. Does nothing without glibc.
 
-    Not for several simulated devices. To align a block, glibc takes a few bytes more and frees
-    them. With many threads at work, small blocks of other threads land in those bytes; once the
-    large block is freed, the hole is too small for the same request, and memory grows without
-    bound.
+    To be called before JAX starts its threads; otherwise each thread would get a heap of its own.
+
+    Not for a CPU that is divided into several devices. To align a block, glibc takes a few bytes
+    more and frees them. With many threads at work, small blocks of other threads land in those
+    bytes; once the large block is freed, the hole is too small for the same request, and memory
+    grows without bound.
     """
     try:
         library = ctypes.CDLL(None)
         mallopt, malloc, free, madvise = (
             getattr(library, name) for name in ("mallopt", "malloc", "free", "madvise")
         )
-    except (AttributeError, OSError, TypeError):
+    except (AttributeError, OSError, TypeError):  # not glibc
         return
-    # Of malloc.h: no maps of the kernel's, never shrink, and one heap for all threads, as only
-    # the first one can grow so large.
+    # From malloc.h: take no blocks straight from the kernel, never shrink the heap, and have one
+    # heap for all threads, because only the first heap can grow so large.
     mmap_max, trim_threshold, arena_max = -4, -1, -8
     for option, value in ((mmap_max, 0), (trim_threshold, -1), (arena_max, 1)):
         mallopt(option, value)
-    # The heap's address space is asked for once, unused, so that it is made of huge pages.
+    # Ask once for a heap of half the machine's memory, unused, so that the kernel makes it of
+    # huge pages.
     malloc.restype = ctypes.c_void_p
     malloc.argtypes, free.argtypes = [ctypes.c_size_t], [ctypes.c_void_p]
     madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     if start := malloc(size):
-        first = -(-start // HUGE_PAGE) * HUGE_PAGE
-        hugepage = 14  # of mman.h
-        madvise(first, (start + size - first) // HUGE_PAGE * HUGE_PAGE, hugepage)
+        first = -(-start // HUGE_PAGE) * HUGE_PAGE  # rounded up
+        madv_hugepage = 14  # from mman.h
+        madvise(first, (start + size - first) // HUGE_PAGE * HUGE_PAGE, madv_hugepage)
         free(start)

@@ -30,27 +30,27 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-@pytest.mark.skipif(libc_ver()[0] != "glibc", reason="of glibc")
-def test_memory_that_was_freed_is_had_again_without_the_kernel():
-    """256 MiB are 65,536 pages, or 128 huge ones; some of other things may come between."""
+@pytest.mark.skipif(libc_ver()[0] != "glibc", reason="needs glibc")
+def test_freed_memory_is_used_again_without_the_kernel():
+    """256 MiB are 65,536 pages, or 128 huge pages; a few page faults have other causes."""
 
-    def faults(how):
-        command = [sys.executable, "-c", FAULTS, how]
+    def page_faults(mode):
+        command = [sys.executable, "-c", FAULTS, mode]
         return int(subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout)
 
-    assert faults("kept") < 10
-    assert faults("left") > 100
+    assert page_faults("kept") < 10
+    assert page_faults("default") > 100
 
 
 @pytest.mark.parametrize(
     ("platform", "given", "flags", "kept"),
     [
         ("cpu", -1, "", True),
-        ("cpu", 1, f"{backend.FORCED}=4", True),  # JAX's own number comes first
+        ("cpu", 1, f"{backend.DEVICE_COUNT_FLAG}=4", True),  # JAX prefers its own number
         ("cpu", 2, "", False),
-        ("cpu", -1, f"{backend.FORCED}=4 --xla_dump_to=dump", False),
-        ("cpu", -1, f"{backend.FORCED}='4'", False),
-        ("cpu", -1, f"{backend.FORCED}=4 {backend.FORCED}=1", True),
+        ("cpu", -1, f"{backend.DEVICE_COUNT_FLAG}=4 --xla_dump_to=dump", False),
+        ("cpu", -1, f"{backend.DEVICE_COUNT_FLAG}='4'", False),
+        ("cpu", -1, f"{backend.DEVICE_COUNT_FLAG}=4 {backend.DEVICE_COUNT_FLAG}=1", True),
         ("cpu", -1, "flags.txt", False),
         ("cpu", -1, "missing.txt", True),
         ("tpu", -1, "", False),
@@ -59,24 +59,24 @@ def test_memory_that_was_freed_is_had_again_without_the_kernel():
 def test_memory_is_kept_for_one_device_of_a_cpu(
     tmp_path, monkeypatch, platform, given, flags, kept
 ):
-    """And before JAX starts its threads."""
+    """It is set before JAX starts its threads."""
     called = []
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "flags.txt").write_text(f"{backend.FORCED}=3")
+    (tmp_path / "flags.txt").write_text(f"{backend.DEVICE_COUNT_FLAG}=3")
     monkeypatch.setattr(backend, "keep_freed_memory", lambda: called.append("memory"))
     monkeypatch.setattr(jax, "devices", lambda: called.append("devices"))
     monkeypatch.setattr(backend, "expected_platform", lambda: platform)
     monkeypatch.setattr(backend, "set_xla_flags", lambda platform: None)
     monkeypatch.setenv("XLA_FLAGS", flags)
-    told = SimpleNamespace(jax_num_cpu_devices=given, jax_compilation_cache_dir="compiled")
-    monkeypatch.setattr(jax, "config", told)
+    config = SimpleNamespace(jax_num_cpu_devices=given, jax_compilation_cache_dir="compiled")
+    monkeypatch.setattr(jax, "config", config)
     backend.start_backend()
     assert called == ["memory"] * kept + ["devices"]
 
 
-def test_flags_of_the_user_come_after_ours(monkeypatch):
+def test_the_users_flags_come_after_ours(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_enable_triton_gemm=true")
-    for _ in range(2):  # the second time, all of it is there
+    for _ in range(2):  # the second call adds nothing
         backend.set_xla_flags("gpu")
         ours = "--xla_gpu_enable_triton_gemm=false"
         assert os.environ["XLA_FLAGS"] == f"{ours} --xla_gpu_enable_triton_gemm=true"
@@ -97,7 +97,7 @@ def test_flags_of_the_user_come_after_ours(monkeypatch):
         ("", [], ["libtpu"], "tpu"),
     ],
 )
-def test_where_jax_will_compute(monkeypatch, platforms, plugins, libraries, expected):
+def test_the_expected_platform(monkeypatch, platforms, plugins, libraries, expected):
     monkeypatch.setenv("JAX_PLATFORMS", platforms)
     monkeypatch.setattr(backend, "entry_points", lambda group: plugins)
     monkeypatch.setattr(backend, "find_spec", libraries.count)
@@ -105,12 +105,12 @@ def test_where_jax_will_compute(monkeypatch, platforms, plugins, libraries, expe
 
 
 @pytest.mark.slow
-def test_what_was_compiled_is_kept_on_disk(tiny, tmp_path):
-    """Another seed finds all that it needs; where there is no home to keep it in, it trains."""
+def test_compiled_programs_are_kept_on_disk(tiny, tmp_path):
+    """Another seed finds all of them; without a home folder, training works without a cache."""
     compiled, found = tmp_path / ".cache/pix2pix_jax/compiled", []
-    # Its cache of fonts is not to be made anew.
+    # Matplotlib keeps its cache of fonts.
     elsewhere = {"JAX_COMPILATION_CACHE_DIR": "", "MPLCONFIGDIR": matplotlib.get_configdir()}
-    elsewhere["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"  # or it would be a matter of luck
+    elsewhere["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"  # by default, only slow ones
     for number in range(2):
         arguments = "train", *tiny, f"--workdir={tmp_path}/{number}", "--config.train.steps=4"
         arguments += (f"--config.seed={number}",)
