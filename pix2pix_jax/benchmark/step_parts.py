@@ -17,9 +17,10 @@ from PIL import Image
 
 from pix2pix_jax.benchmark.worker import Arrays, Trial, device_memory, quartiles
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.data.augment import Example, crop_batch
+from pix2pix_jax.data.augment import crop_batch
+from pix2pix_jax.data.examples import Example
 from pix2pix_jax.data.image_files import encode_png
-from pix2pix_jax.data.pipeline import prefetch, train_batches, training_data
+from pix2pix_jax.data.pipeline import make_image_batches, make_training_batches, prefetch
 from pix2pix_jax.gan import losses
 from pix2pix_jax.gan.networks import make_discriminator, make_generator
 from pix2pix_jax.gan.optimizer import make_optimizer
@@ -43,7 +44,7 @@ def steps(config: Config) -> Trial:
     """
     start_backend()
     check_devices(config.data.batch_size)
-    batches, pairs = training_data(config, noise_records(config))
+    batches, pairs = make_training_batches(config, noise_records(config))
     endless = replace(config, train=replace(config.train, steps=2**31 - 1))
     state, size = create_state(config), steps_per_call(config)
     calls = run_steps(endless, state, prefetch(batches, 0), pairs)
@@ -85,7 +86,7 @@ def parts(config: Config) -> dict[str, Any]:
 
 def parts_of_data(config: Config, records: list[dict]) -> dict[str, Row]:
     """Batches as the step takes them, and their way; and those cut on the host, if it does not."""
-    batches, pairs = training_data(config, records)
+    batches, pairs = make_training_batches(config, records)
     batch = shard_batches([batches[0]])
     of_step = {
         "data": time_data(batches),
@@ -93,7 +94,7 @@ def parts_of_data(config: Config, records: list[dict]) -> dict[str, Row]:
     }
     if not pairs:
         return of_step
-    return of_step | {"data, were none resident": time_data(train_batches(config, records))}
+    return of_step | {"data, were none resident": time_data(make_image_batches(config, records))}
 
 
 def parts_of_update(config: Config, records: list[dict], work: tuple[int, int]) -> dict[str, Row]:
@@ -107,7 +108,7 @@ def parts_of_update(config: Config, records: list[dict], work: tuple[int, int]) 
     data, optimizer = config.data, make_optimizer(config)
     generator = make_generator(config)
     discriminator = make_discriminator(config).clone(norm_images=data.batch_size)
-    batch = jax.device_put(crop_batch({}, train_batches(config, records)[0], data))
+    batch = jax.device_put(crop_batch({}, make_image_batches(config, records)[0], data))
     keys = jax.vmap(lambda i: jax.random.fold_in(step_key(config, 0), i))(batch["index"])
     state = create_state(config)
     halves = state.generator, state.discriminator

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, fields: Fields) -> int:
     """Writes the dataset and prints how many pairs it holds."""
     from pix2pix_jax.config.resolve import resolve
-    from pix2pix_jax.data.builders import prepare
+    from pix2pix_jax.data.prepare import prepare
 
     config = load_config(options, fields)
     dataset = prepare(resolve(config).data)

@@ -1,4 +1,4 @@
-"""Image files as arrays at their own depth, and back: what `translate` reads and writes."""
+"""Image files and .npy files as arrays at their own depth, and back, for `translate`."""
 
 import io
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from pix2pix_jax.data.image_files import (
     MODES,
@@ -23,7 +24,8 @@ from pix2pix_jax.data.image_files import (
 )
 from pix2pix_jax.errors import UsageError
 
-UPRIGHT = {  # by EXIF orientation, of [h, w, ...]
+ORIENTATION = 0x0112  # tag of EXIF
+TURN_UPRIGHT = {  # how to turn an array [h, w, ...], by its EXIF orientation
     2: lambda x: x[:, ::-1],
     3: lambda x: x[::-1, ::-1],
     4: lambda x: x[::-1],
@@ -32,80 +34,90 @@ UPRIGHT = {  # by EXIF orientation, of [h, w, ...]
     7: lambda x: x.swapaxes(0, 1)[::-1, ::-1],
     8: lambda x: x.swapaxes(0, 1)[::-1],
 }
-ALPHA = "its alpha is not translated; what is transparent counts as white, as in training"
-DARK = "no value is below 0; floats are taken to be in [-1, 1], black to white"
-cv2.utils.logging.setLogLevel(
-    cv2.utils.logging.LOG_LEVEL_SILENT
-)  # what it cannot read is told by us
+PLANAR_CONFIGURATION, EXTRA_SAMPLES = 284, 338  # tags of TIFF files
+INTERLEAVED, PLAIN_ALPHA = 1, (2,)  # values of these
+ALPHA_NOTE = "its alpha is not translated; what is transparent counts as white, as in training"
+DARK_NOTE = "no value is below 0; floats are taken to be in [-1, 1], black to white"
 WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
+# OpenCV would print its own errors; this module raises UsageError for them.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 class Pixels(NamedTuple):
-    """An image."""
+    """The pixels of a file, and what is needed to write a translation in the same form."""
 
     values: np.ndarray  # [h, w, c] in [-1, 1], float32
-    dtype: np.dtype  # of the file: uint8, uint16, or float of an array
-    notes: tuple[str, ...] = ()  # what may surprise
-    array: bool = False  # whether it came from a .npy
+    dtype: np.dtype  # of the file: uint8, uint16, or the float type of an array
+    notes: tuple[str, ...] = ()  # facts that may surprise the user
+    array: bool = False  # whether the file is a .npy
 
 
 def read_pixels(path: Path, channels: int) -> Pixels:
-    """An image file or array with so many channels.
+    """Reads an image file, or an array.
 
-    Arrays (.npy) are [h, w] or [h, w, c]: uint8, uint16, or floats in [-1, 1].
+    Args:
+      path: an image of 8 or 16 bits a channel; or a .npy of [h, w] or [h, w, c] that is uint8,
+        uint16, or floats in [-1, 1].
+      channels: the channels to convert to.
 
     Raises:
-      UsageError: naming the file, when it cannot be read, or has other channels.
+      UsageError: naming the file, if it cannot be read or converted.
     """
     data = read_bytes(path, str(path))
     if path.suffix.lower() == ".npy":
-        return _from_array(data, path, channels)
+        return _decode_array(data, path, channels)
     if channels not in MODES:
         raise UsageError(f"{path}: an image has 1, 3 or 4 channels, not {channels}; give a .npy")
-    image = decode(data, str(path))
+    image, deep = decode(data, str(path)), None
     with explain_decode_errors(data, str(path)):
-        first = open_header(data)
-        frames, deep = getattr(first, "n_frames", 1), bits_per_channel(first, data) == 16
-        pixels = _read_16_bits(first, data) if deep else None  # [h, w, c]
-    if deep:
-        transparent = pixels.shape[-1] == 4 and pixels[..., 3].min() < 65535
-        values = convert_array_channels(_integers_to_float(pixels), channels)
-    else:
-        transparent = _is_transparent(image)
+        header = open_header(data)
+        frames = getattr(header, "n_frames", 1)
+        if bits_per_channel(header, data) == 16:
+            deep = _decode_16_bits(header, data)  # [h, w, c]
+    if deep is None:
+        dtype, transparent = np.dtype(np.uint8), _has_transparent_pixels(image)
         values = to_float(convert_channels(image, channels))
+    else:
+        dtype, transparent = deep.dtype, deep.shape[-1] == 4 and deep[..., 3].min() < 65535
+        values = convert_array_channels(_integers_to_float(deep), channels)
     notes = [f"only the first of {frames} frames is translated"] if frames > 1 else []
     if transparent and channels != 4:
-        notes.append(ALPHA)
-    return Pixels(values, np.dtype(np.uint16 if deep else np.uint8), tuple(notes))
+        notes.append(ALPHA_NOTE)
+    return Pixels(values, dtype, tuple(notes))
 
 
-def _read_16_bits(first: Image.Image, data: bytes) -> np.ndarray:
-    """The 16 bits of a PNG or TIFF, which Pillow has for grey alone: [h, w, c], upright."""
-    tags = first.tag_v2 if first.format == "TIFF" else {}
-    # What OpenCV takes for colours and a plain alpha, interleaved.
-    if tags.get(338, (2,)) != (2,) or tags.get(284, 1) != 1:
-        raise ValueError("its channels are not as in a PNG; save it as one")
-    if first.mode.startswith("I;16") and "transparency" in first.info:
+def _decode_16_bits(header: Image.Image, data: bytes) -> np.ndarray:
+    """The pixels of a 16-bit PNG or TIFF, upright: [h, w, c], uint16.
+
+    Pillow decodes 16 bits of grey images only, so OpenCV does it.
+    """
+    if isinstance(header, TiffImageFile):
+        extra = header.tag_v2.get(EXTRA_SAMPLES, PLAIN_ALPHA)
+        if extra != PLAIN_ALPHA or header.tag_v2.get(PLANAR_CONFIGURATION, 1) != INTERLEAVED:
+            raise ValueError("its channels are not as in a PNG; save it as one")
+    if header.mode.startswith("I;16") and "transparency" in header.info:
         raise ValueError("one of its greys is transparent; save it with an alpha channel")
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16:
         raise ValueError("not with its 16 bits; save it as PNG")
-    if first.format == "PNG":  # TIFFs are turned by OpenCV
-        pixels = UPRIGHT.get(first.getexif().get(0x0112), lambda x: x)(pixels)
+    orientation = header.getexif().get(ORIENTATION)
+    if header.format == "PNG" and orientation in TURN_UPRIGHT:  # OpenCV turns TIFFs itself
+        pixels = TURN_UPRIGHT[orientation](pixels)
     return _swap_red_blue(pixels[..., None] if pixels.ndim == 2 else pixels)
 
 
-def _is_transparent(image: Image.Image) -> bool:
-    """Whether any of it is."""
+def _has_transparent_pixels(image: Image.Image) -> bool:
     if not image.has_transparency_data:
         return False
-    return image.convert("RGBA").getchannel("A").getextrema()[0] < 255
+    alpha = np.asarray(image.convert("RGBA").getchannel("A"))
+    return bool(alpha.min() < 255)
 
 
-def _from_array(data: bytes, path: Path, channels: int) -> Pixels:
+def _decode_array(data: bytes, path: Path, channels: int) -> Pixels:
+    """Decodes the bytes of a .npy file; UsageError if it is not an image."""
     try:
         array = np.load(io.BytesIO(data), allow_pickle=False)
-    except Exception as error:  # of a broken header, many kinds
+    except Exception as error:  # NumPy raises exceptions of many kinds for a broken header
         raise UsageError(f"{path}: cannot be read as an array ({error}); mend it") from error
     if not isinstance(array, np.ndarray) or array.ndim not in (2, 3) or 0 in array.shape:
         shape = getattr(array, "shape", "several arrays")
@@ -119,9 +131,9 @@ def _from_array(data: bytes, path: Path, channels: int) -> Pixels:
         raise UsageError(f"{path}: is of {array.dtype}; make it uint8, uint16 or float")
     values = array[..., None] if array.ndim == 2 else array
     values = values.astype(np.float32) if floats else _integers_to_float(values)  # [h, w, c]
-    notes = (DARK,) if floats and array.min() >= 0 else ()
+    notes = (DARK_NOTE,) if floats and array.min() >= 0 else ()
     if values.shape[-1] == 4 != channels and values[..., 3].min() < 1:
-        notes += (ALPHA,)
+        notes += (ALPHA_NOTE,)
     if values.shape[-1] == channels:
         return Pixels(values, array.dtype, notes, array=True)
     if values.shape[-1] not in MODES or channels not in MODES:
@@ -131,17 +143,13 @@ def _from_array(data: bytes, path: Path, channels: int) -> Pixels:
     return Pixels(convert_array_channels(values, channels), array.dtype, notes, array=True)
 
 
-def _integers_to_float(pixels: np.ndarray) -> np.ndarray:
-    """Integers, black to white, as floats in [-1, 1]."""
-    return pixels.astype(np.float32) / (WHITE[pixels.dtype] / 2) - 1
-
-
 def encode(values: np.ndarray, dtype: np.dtype, suffix: str) -> bytes:
-    """The bytes of a file.
+    """The bytes of an image file or array.
 
     Args:
       values: [h, w, c] in [-1, 1].
-      dtype: of a .npy; a PNG has as many bits, and 8 for floats.
+      dtype: uint8, uint16 or a float type. A .npy has this type; a PNG has the bits of the
+        integer type, or 8 bits.
       suffix: .npy or .png.
     """
     if suffix == ".npy":
@@ -149,17 +157,22 @@ def encode(values: np.ndarray, dtype: np.dtype, suffix: str) -> bytes:
         floats = np.issubdtype(dtype, np.floating)
         np.save(file, values.astype(dtype) if floats else _float_to_integers(values, dtype))
         return file.getvalue()
-    if dtype == np.uint16:  # which Pillow has for grey alone
+    if dtype == np.uint16:  # Pillow writes 16 bits of grey images only
         return cv2.imencode(".png", _swap_red_blue(_float_to_integers(values, dtype)))[1].tobytes()
     return encode_png(to_image(values))
 
 
+def _integers_to_float(pixels: np.ndarray) -> np.ndarray:
+    """Scales uint8 or uint16, black to white, to [-1, 1], float32."""
+    return pixels.astype(np.float32) / (WHITE[pixels.dtype] / 2) - 1
+
+
 def _float_to_integers(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """[-1, 1] to black to white, rounded: the inverse of `_integers_to_float`."""
+    """Scales [-1, 1] to uint8 or uint16, rounded: the inverse of `_integers_to_float`."""
     white = WHITE[dtype]
     return np.clip(np.round((values + 1) * (white / 2)), 0, white).astype(dtype)
 
 
 def _swap_red_blue(pixels: np.ndarray) -> np.ndarray:
-    """Red, green, blue to OpenCV's blue, green, red, or back."""
+    """Turns red, green, blue into OpenCV's blue, green, red, or back; [h, w, c]."""
     return pixels if pixels.shape[-1] == 1 else pixels[..., [2, 1, 0, 3][: pixels.shape[-1]]]

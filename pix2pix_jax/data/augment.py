@@ -1,64 +1,92 @@
-"""Random jitter: where an image is cut, and whether it is mirrored (section 6.2)."""
+"""Random jitter (section 6.2): every image is cropped at random, and every second one mirrored."""
+
+from typing import NamedTuple
 
 import jax
 import numpy as np
+from jax import Array
 from PIL import Image
 
 from pix2pix_jax.config.schema import Data
-from pix2pix_jax.data.image_files import as_float
-
-Example = dict[str, np.ndarray]
-Box = tuple[float, ...]  # left, top, right, bottom in parts of an image's width and height
-WHOLE = (0.0, 0.0, 1.0, 1.0)
+from pix2pix_jax.data.image_files import PixelBox, uint8_to_float
 
 
-def crop_batch(pairs: dict, batch: dict, data: Data) -> dict:
-    """Images of a batch [b, h, w, c] in [-1, 1], cut from resident pairs if there are any.
+class Crop(NamedTuple):
+    """Where an image of load_size is cropped to image_size, and whether it is then mirrored."""
 
-    Args:
-      pairs: of `load_resident_pairs`; empty: the batch has its images.
-      batch: of `train_choices` or `train_batches`.
-    """
-    if pairs:
-        cut = jax.vmap(lambda images, choice: crop(images[choice["pair"]], choice, data), (None, 0))
-        batch = {name: cut(images, batch) for name, images in pairs.items()} | {
-            "index": batch["index"]
-        }
-    of_bytes = {name: values for name, values in batch.items() if values.dtype == np.uint8}
-    return batch | {name: as_float(values) for name, values in of_bytes.items()}
+    top: int  # in pixels
+    left: int
+    mirror: bool | int
 
 
-def crop(image: np.ndarray, choice: Example, data: Data) -> np.ndarray:
-    """The part of an image [h, w, c] that a choice says, mirrored if it says so."""
-    (height, width), (top, left) = data.image_size, (choice["top"], choice["left"])
-    if isinstance(image, np.ndarray):
-        image = image[top : top + height, left : left + width]
-        return image[:, ::-1] if choice["mirror"] else image
-    image = jax.lax.dynamic_slice(image, (top, left, 0), (height, width, image.shape[-1]))
-    return jax.numpy.where(choice["mirror"], image[:, ::-1], image)
-
-
-def draw_jitter(data: Data, rng: np.random.Generator) -> tuple[int, int, bool]:
-    """Where to cut an image of load_size, from top and left, and whether to mirror it."""
+def draw_crop(data: Data, rng: np.random.Generator) -> Crop:
+    """Draws a crop at random; images are mirrored only if data.flip is set."""
+    assert data.load_size is not None, "the config is not resolved"
     top, left = (
         int(rng.integers(load - size + 1))
         for load, size in zip(data.load_size, data.image_size, strict=True)
     )
-    return top, left, data.flip and rng.random() < 0.5
+    return Crop(top, left, data.flip and rng.random() < 0.5)
 
 
-def jitter_box(data: Data, top: int, left: int, mirror: bool) -> tuple[Box, bool]:
-    """The same of an image of any size."""
+def crop_image(image: np.ndarray, crop: Crop, data: Data) -> np.ndarray:
+    """Crops an image of load_size, on the host.
+
+    Args:
+      image: [load height, load width, c].
+      crop: where to crop, and whether to mirror.
+      data: gives the size of the result.
+
+    Returns:
+      [height, width, c].
+    """
     height, width = data.image_size
-    box = left, top, left + width, top + height
-    return tuple(x / side for x, side in zip(box, data.load_size[::-1] * 2, strict=True)), mirror
+    image = image[crop.top : crop.top + height, crop.left : crop.left + width]
+    return image[:, ::-1] if crop.mirror else image
 
 
-def size_for_pillow(data: Data) -> tuple[int, int]:
-    """Width and height, as Pillow has it."""
-    return data.image_size[::-1]
+def crop_box(crop: Crop, data: Data, image: Image.Image) -> PixelBox:
+    """The box of a crop in the pixels of an image of any size.
+
+    With the box an image is cropped and resized at once.
+    """
+    assert data.load_size is not None, "the config is not resolved"
+    (height, width), (load_height, load_width) = data.image_size, data.load_size
+    return (
+        crop.left / load_width * image.width,
+        crop.top / load_height * image.height,
+        (crop.left + width) / load_width * image.width,
+        (crop.top + height) / load_height * image.height,
+    )
 
 
-def box_in_pixels(box: Box, image: Image.Image) -> tuple[float, ...]:
-    """The box in the pixels of a file, so that it is cropped and resized in one."""
-    return tuple(x * side for x, side in zip(box, image.size * 2, strict=True))
+def crop_batch(pairs: dict[str, Array], batch: dict[str, Array], data: Data) -> dict[str, Array]:
+    """Makes the images of a batch, on the device that trains on them.
+
+    Args:
+      pairs: `input` and `target` [pairs, load height, load width, c], uint8, of
+        `load_resident_pairs`; empty if the batch has its own images.
+      batch: of `make_crop_batches`, to crop from `pairs`; or of `make_image_batches`, whose images
+        may also be floats already.
+      data: gives the size of the result.
+
+    Returns:
+      `input` and `target` [b, h, w, c] in [-1, 1], float32; and `index` [b].
+    """
+    if pairs:
+        crop_each = jax.vmap(lambda images, crop: _crop_pair(images, crop, data), (None, 0))
+        images = {name: crop_each(images, batch) for name, images in pairs.items()}
+        batch = images | {"index": batch["index"]}
+    return {
+        name: uint8_to_float(array) if array.dtype == np.uint8 else array
+        for name, array in batch.items()
+    }
+
+
+def _crop_pair(images: Array, crop: dict[str, Array], data: Data) -> Array:
+    """`crop_image` as a program for the device, of image number crop["pair"]."""
+    height, width = data.image_size
+    image = jax.lax.dynamic_slice(
+        images[crop["pair"]], (crop["top"], crop["left"], 0), (height, width, images.shape[-1])
+    )
+    return jax.numpy.where(crop["mirror"], image[:, ::-1], image)

@@ -1,14 +1,15 @@
-"""The prepared dataset as `batches[step]`: a pure function of (seed, step).
+"""The training split as `batches[step]`: a pure function of (seed, step).
 
-A batch is first a choice: which pairs, cut where, mirrored or not. Pairs that fit on the devices
-are held there, resized, and a step gets the choice alone; of others it gets what was cut from them
-on the host. Both see the same pixels.
+A batch begins as crops: the number of a pair, where the pair is cropped, and whether it is
+mirrored. If all pairs fit into the memory of the devices, they are held there at load_size, and a
+step gets the crops alone. Otherwise the host crops the images. Both ways give the same pixels.
 """
 
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import grain
 import jax
@@ -17,128 +18,145 @@ import tensorflow_datasets as tfds
 from tqdm.contrib.concurrent import thread_map
 
 from pix2pix_jax.config.schema import Config, Data
-from pix2pix_jax.data.augment import Example, crop, draw_jitter
-from pix2pix_jax.data.examples import resize_pair
+from pix2pix_jax.data.augment import Crop, crop_image, draw_crop
+from pix2pix_jax.data.examples import Example, image_channels, training_example
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.backend import copy_to_devices
 
 
-def open_split(builder: tfds.core.DatasetBuilder, split: str) -> Sequence[dict]:
+def open_split(dataset: tfds.core.DatasetBuilder, split: str) -> Sequence[dict]:
     """The records of a split, by index.
 
+    Args:
+      dataset: of `prepare`.
+      split: train, val or test.
+
+    Returns:
+      Records with `name`, bytes, and `files`, the bytes of one image file or of A and B.
+
     Raises:
-      UsageError: naming the splits that the dataset has, or the dataset that is damaged.
+      UsageError: the dataset has no such split, or is damaged.
     """
-    if split not in builder.info.splits:
+    if split not in dataset.info.splits:
         raise UsageError(
-            f"--split: no {split} in {builder.data_dir}; it has {', '.join(builder.info.splits)}"
+            f"--split: no {split} in {dataset.data_dir}; it has {', '.join(dataset.info.splits)}"
         )
     try:
-        records = builder.as_data_source(split)
+        records = dataset.as_data_source(split)
         _ = records[0], records[len(records) - 1]
-    except Exception as error:  # ArrayRecord's own kinds
+    except Exception as error:  # ArrayRecord raises exceptions of its own kinds
         raise UsageError(
-            f"{builder.data_dir}: is damaged ({error}); remove it, and the same command writes "
+            f"{dataset.data_dir}: is damaged ({error}); remove it, and the same command writes "
             "it again"
         ) from error
     return records
 
 
-def training_data(
+def make_training_batches(
     config: Config, records: Sequence[dict], process_index: int = 0, process_count: int = 1
 ) -> tuple[grain.MapDataset, dict[str, jax.Array]]:
-    """Batches of the training split as they fit here; and all of its pairs where those do.
+    """The batches of the training split, and the pairs on the devices that they are cropped from.
 
     Args:
       config: resolved.
       records: of the training split.
-      process_index, process_count: which share of each batch.
+      process_index: the share of each batch that this process gets.
+      process_count: the number of shares.
 
     Returns:
-      what `train_choices` makes, and the pairs of `load_resident_pairs`; or what `train_batches`
-      makes, and nothing.
+      `make_crop_batches` and `load_resident_pairs` if the pairs fit into the devices' memory;
+      otherwise `make_image_batches` and an empty dictionary.
     """
     if pairs := load_resident_pairs(records, config.data):
-        return train_choices(config, len(records), process_index, process_count), pairs
-    return train_batches(config, records, process_index, process_count), {}
+        return make_crop_batches(config, len(records), process_index, process_count), pairs
+    return make_image_batches(config, records, process_index, process_count), {}
 
 
-def train_batches(
+def make_image_batches(
     config: Config, records: Sequence[dict], process_index: int = 0, process_count: int = 1
 ) -> grain.MapDataset:
-    """Endless batches: batches[step] has `input` and `target` [b, h, w, c], uint8, and `index` [b].
+    """Endless batches of images that are cropped on the host.
 
     Every epoch sees every pair once, in a new order. Shuffle and jitter come before a process
-    takes its share, so that any number of processes sees the same global batches, and as many
-    devices the same images each; `index` is the place of an image in the global batch.
+    takes its share, so any number of processes sees the same global batches, and as many devices
+    see the same images each.
 
     Args:
       config: resolved.
       records: of the training split.
-      process_index, process_count: which share of each batch.
+      process_index: the share of each batch that this process gets.
+      process_count: the number of shares.
+
+    Returns:
+      batches[step] has `input` and `target` [b, h, w, c], uint8, and `index` [b], the place of
+      each image in the global batch.
     """
-
-    def example(choice: Example) -> Example:
-        images = resize_pair(records[int(choice["pair"])], config.data)
-        cut = {name: crop(image, choice, config.data) for name, image in images.items()}
-        return cut | {"index": choice["index"]}
-
-    return _batched(
-        _choices(config, len(records)).map(example), config, process_index, process_count
-    )
+    crops = _draw_crops(config, len(records)).map(partial(_crop_record, records, config.data))
+    return _batch(crops, config, process_index, process_count)
 
 
-def train_choices(
-    config: Config, pairs: int, process_index: int = 0, process_count: int = 1
+def make_crop_batches(
+    config: Config, num_pairs: int, process_index: int = 0, process_count: int = 1
 ) -> grain.MapDataset:
-    """How `train_batches` cuts its batches: `pair`, `top`, `left`, `mirror`, `index` [b]."""
-    return _batched(_choices(config, pairs), config, process_index, process_count)
+    """The crops that `make_image_batches` makes its images by, without the images.
+
+    Returns:
+      batches[step] has `pair`, `top`, `left`, `mirror` and `index`, each [b], int32.
+    """
+    return _batch(_draw_crops(config, num_pairs), config, process_index, process_count)
 
 
 def batch_names(config: Config, records: Sequence[dict], step: int) -> list[str]:
-    """Names of the pairs in batches[step], of all processes."""
-    pairs = train_choices(config, len(records))[step]["pair"]
+    """The names of the pairs in batches[step], of all processes."""
+    pairs = make_crop_batches(config, len(records))[step]["pair"]
     return [records[int(pair)]["name"].decode() for pair in pairs]
 
 
-def _choices(config: Config, pairs: int) -> grain.MapDataset:
-    """One choice for every image of every batch."""
+def _draw_crops(config: Config, num_pairs: int) -> grain.MapDataset:
+    """One crop for every image of every batch, with the image's place in its batch as `index`."""
+    crops = repeat_examples(range(num_pairs), config.seed, partial(_draw_crop, config.data))
     size = config.data.batch_size
-    return repeat_examples(range(pairs), config.seed, partial(_choice, config.data)).map_with_index(
-        lambda i, choice: choice | {"index": np.int32(i % size)}
-    )
+    return crops.map_with_index(lambda i, crop: crop | {"index": np.int32(i % size)})
 
 
-def _choice(data: Data, pair: int, rng: np.random.Generator) -> Example:
-    top, left, mirror = draw_jitter(data, rng)
-    choice = {"pair": pair, "top": top, "left": left, "mirror": mirror}
-    return {name: np.int32(value) for name, value in choice.items()}
+def _draw_crop(data: Data, pair: int, rng: np.random.Generator) -> dict[str, np.int32]:
+    crop = {"pair": pair} | draw_crop(data, rng)._asdict()
+    return {name: np.int32(value) for name, value in crop.items()}
 
 
-def _batched(
+def _crop_record(records: Sequence[dict], data: Data, crop: dict[str, np.int32]) -> dict[str, Any]:
+    """`input` and `target` [h, w, c] of a crop, and its `index`."""
+    images = training_example(records[int(crop["pair"])], data)
+    where = Crop(int(crop["top"]), int(crop["left"]), bool(crop["mirror"]))
+    cropped = {name: crop_image(image, where, data) for name, image in images.items()}
+    return cropped | {"index": crop["index"]}
+
+
+def _batch(
     examples: grain.MapDataset, config: Config, process_index: int, process_count: int
 ) -> grain.MapDataset:
+    """Batches of consecutive examples, of which each process gets every process_count-th."""
     size = config.data.batch_size // process_count
     return examples.batch(size, drop_remainder=True)[process_index::process_count]
 
 
 def load_resident_pairs(records: Sequence[dict], data: Data) -> dict[str, jax.Array]:
-    """All pairs, resized, uint8 [pairs, h, w, c], where data.resident_mib has room for them.
+    """Copies all pairs to every device, if data.resident_mib has room for them.
 
     Returns:
-      `input` and `target`, on every device; or nothing.
+      `input` and `target` [pairs, load height, load width, c], uint8; empty if there is no room.
     """
+    assert data.load_size is not None, "the config is not resolved"
     height, width = data.load_size
-    size = len(records) * height * width * (data.input_channels + data.target_channels)
-    if size > data.resident_mib << 20:
+    channels = image_channels(data)
+    if len(records) * height * width * sum(channels.values()) > data.resident_mib << 20:
         return {}
-    channels = {"input": data.input_channels, "target": data.target_channels}
     pairs = {
         name: np.empty((len(records), height, width, c), np.uint8) for name, c in channels.items()
     }
 
     def read(i: int) -> None:
-        for name, image in resize_pair(records[i], data).items():
+        for name, image in training_example(records[i], data).items():
             pairs[name][i] = image
 
     thread_map(
@@ -153,13 +171,19 @@ def load_resident_pairs(records: Sequence[dict], data: Data) -> dict[str, jax.Ar
 
 
 def repeat_examples(
-    records: Sequence[dict], seed: int, example: Callable[[dict, np.random.Generator], Example]
+    records: Sequence[Any], seed: int, make_example: Callable[[Any, np.random.Generator], dict]
 ) -> grain.MapDataset:
-    """Examples of all records, epoch after epoch, each epoch in a new order and drawn anew."""
-    return grain.MapDataset.source(records).seed(seed).shuffle().repeat().random_map(example)
+    """Endless examples: epochs of all records, each in a new order and with new random numbers.
+
+    Args:
+      records: what an epoch sees once each.
+      seed: of the order and of the random numbers.
+      make_example: makes an example of a record and a generator of random numbers.
+    """
+    return grain.MapDataset.source(records).seed(seed).shuffle().repeat().random_map(make_example)
 
 
 def prefetch(batches: grain.MapDataset, first: int) -> Iterator[Example]:
-    """batches[first], batches[first + 1], ... made ahead by threads."""
+    """batches[first], batches[first + 1], ..., made ahead by threads."""
     options = grain.ReadOptions(num_threads=min(16, os.cpu_count() or 1), prefetch_buffer_size=16)
     return iter(batches[first:].to_iter_dataset(options))

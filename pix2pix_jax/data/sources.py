@@ -1,4 +1,4 @@
-"""Where pairs come from: a download or a directory, as lists of files by split."""
+"""Where pairs come from: a download or a directory, and the image files of each pair by split."""
 
 import hashlib
 import http.client
@@ -14,24 +14,24 @@ import tensorflow_datasets as tfds
 
 from pix2pix_jax.errors import UsageError
 
-SPLITS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
-SIDES = ("A", "B")
+SPLITS = {"train": "train", "val": "val", "validation": "val", "test": "test"}  # by folder
+SIDES = ("A", "B")  # folders that hold one image of each pair
 SPLIT_AND_SIDE = re.compile(r"(train|val|validation|test)_?([AB])", re.IGNORECASE)
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 
 
-class Pair(NamedTuple):
-    """Where one pair lies."""
+class PairFiles(NamedTuple):
+    """The image files of one pair."""
 
     name: str  # unique in its split
     files: tuple[Path, ...]  # one side-by-side image, or A and B
 
 
-def download(url: str, directory: Path) -> Path:
-    """A file from the web, fetched once.
+def download_archive(url: str, directory: Path) -> Path:
+    """Downloads a file into a directory, unless it is there already.
 
     Raises:
-      UsageError: with the address, and what to do without it.
+      UsageError: the download failed; the line says how to do without it.
     """
     try:
         urllib.request.urlopen(url, timeout=20).close()  # TFDS would retry for minutes
@@ -46,84 +46,91 @@ def download(url: str, directory: Path) -> Path:
         ) from error
 
 
-def find_pairs(root: Path, source: str) -> dict[str, list[Pair]]:
+def find_pairs(root: Path, source: str) -> dict[str, list[PairFiles]]:
     """The pairs of a directory by split, in the order of their names.
 
-    A file is one side of a pair when a folder on its way is called A or B, and then its pair is
-    the file of the same path and stem under the other letter; any other file is side by side.
-    The split is the folder called train, val or test on its way; trainA is A in train. Without
-    such folders, and where there is train but no val, every tenth pair in the order of a hash of
-    their names is val.
-
-    Raises:
-      UsageError: no images, a name that is not text, an A without its B, two files for one side,
-        both forms at once.
-    """
-    files = [path for path in walk(root) if _is_image(path.relative_to(root))]
-    if not files:
-        raise UsageError(f"{source}: holds no images ({', '.join(sorted(SUFFIXES))})")
-    top = Path(os.path.commonpath([path.parent for path in files]))
-    splits: dict[str, dict[str, dict[str, Path]]] = {}
-    for path in files:
-        check_name(path, display_name(path, root, source))
-        folders = _folders(path.relative_to(root))
-        side = next((f.upper() for f in reversed(folders) if f.upper() in SIDES), "AB")
-        split = next((folder for folder in folders if folder.lower() in SPLITS), "")
-        # A pair is named from its split, or from the top folder, wherever that was unpacked.
-        below = folders[folders.index(split) + 1 :] if split else _folders(path.relative_to(top))
-        name = "/".join([*(f for f in below if f.upper() not in SIDES), path.stem])
-        pair = splits.setdefault(SPLITS.get(split.lower(), ""), {}).setdefault(name, {})
-        if side in pair:
-            first, second = display_name(pair[side], root, source), path.name
-            raise UsageError(f"{first}: is of one name with {second}; rename or remove one")
-        pair[side] = path
-    _check_sides([sides for pairs in splits.values() for sides in pairs.values()], root, source)
-    return _with_validation({split: _pairs(pairs) for split, pairs in splits.items()})
-
-
-def walk(
-    root: Path, enter: Callable[[Path], bool] = lambda _: True, broken_links: bool = False
-) -> list[Path]:
-    """All files below a directory, in order, through links to folders but never in circles.
+    A file below a folder called A or B is one side of a pair; the other side is the file with the
+    same path and stem below the other folder. Any other file holds both sides side by side. The
+    split is the folder called train, val or test; trainA is A in train. Every tenth pair, in the
+    order of a hash of the names, becomes val if there are no splits, or train but no val.
 
     Args:
       root: the directory.
-      enter: which folders to look into.
+      source: the path or URL by which the user knows the directory.
+
+    Raises:
+      UsageError: there are no images, a name is not UTF-8, an A has no B, one side has two files,
+        or side-by-side images are mixed with A and B.
+    """
+    files = [path for path in list_files(root) if _is_image(path.relative_to(root))]
+    if not files:
+        raise UsageError(f"{source}: holds no images ({', '.join(sorted(SUFFIXES))})")
+    top = Path(os.path.commonpath([path.parent for path in files]))
+    splits: dict[str, dict[str, dict[str, Path]]] = {}  # files by split, name and side
+    for path in files:
+        check_utf8_name(path, display_name(path, root, source))
+        folders = _folder_names(path.relative_to(root))
+        side = next((f.upper() for f in reversed(folders) if f.upper() in SIDES), "AB")
+        split = next((folder for folder in folders if folder.lower() in SPLITS), "")
+        # A pair's name starts below its split, or below the top folder, so that it does not
+        # depend on where a tarball was unpacked.
+        if split:
+            below = folders[folders.index(split) + 1 :]
+        else:
+            below = _folder_names(path.relative_to(top))
+        name = "/".join([*(f for f in below if f.upper() not in SIDES), path.stem])
+        sides = splits.setdefault(SPLITS.get(split.lower(), ""), {}).setdefault(name, {})
+        if side in sides:
+            first, second = display_name(sides[side], root, source), path.name
+            raise UsageError(
+                f"{first}: has the same name as {second}; rename or remove one of them"
+            )
+        sides[side] = path
+    _check_sides([sides for pairs in splits.values() for sides in pairs.values()], root, source)
+    return _hold_out_val({split: _sort_pairs(pairs) for split, pairs in splits.items()})
+
+
+def list_files(
+    root: Path, enter: Callable[[Path], bool] = lambda _: True, broken_links: bool = False
+) -> list[Path]:
+    """All files below a directory, sorted; links to folders are followed, but not in circles.
+
+    Args:
+      root: the directory.
+      enter: tells of a folder whether to look into it.
       broken_links: whether links to nowhere count as files.
     """
-    found, above = [], {}  # by folder, the real places that it lies in
+    paths: list[Path] = []
+    real_paths: dict[str, frozenset[str]] = {}  # of each folder and of the folders above it
     for folder, folders, names in os.walk(root, followlinks=True):
-        place = os.path.realpath(folder)
-        places = above.get(os.path.dirname(folder), frozenset())
-        if place in places:
+        real_path = os.path.realpath(folder)
+        above = real_paths.get(os.path.dirname(folder), frozenset())
+        if real_path in above:
             folders.clear()
             continue
-        above[folder] = places | {place}
+        real_paths[folder] = above | {real_path}
         folders[:] = sorted(name for name in folders if enter(Path(folder, name)))
-        found += [Path(folder, name) for name in names]
-    return sorted(p for p in found if p.is_file() or (broken_links and not p.exists()))
+        paths += [Path(folder, name) for name in names]
+    return sorted(p for p in paths if p.is_file() or (broken_links and not p.exists()))
 
 
 def display_name(path: Path, root: Path, source: str) -> str:
-    """A file as the user knows it, in the source that was given."""
+    """The name by which the user knows a file: its path, or its place in the tarball or URL.
+
+    Args:
+      path: the file.
+      root: the directory that was searched.
+      source: what the user named: that directory, or what was unpacked into it.
+    """
     return str(path) if str(root) == source else f"{source}: {path.relative_to(root)}"
 
 
-def _folders(path: Path) -> list[str]:
-    """The folders on the way to a file, trainA as train and A."""
-    folders = []
-    for folder in path.parts[:-1]:
-        both = SPLIT_AND_SIDE.fullmatch(folder)
-        folders += both.groups() if both else [folder]
-    return folders
-
-
-def check_name(path: Path, shown: str) -> None:
-    """Raises UsageError where a name is bytes that are no UTF-8, which no record or page can hold.
+def check_utf8_name(path: Path, shown: str) -> None:
+    """Raises UsageError if a file's name is not UTF-8, which records and pages cannot hold.
 
     Args:
-      path: to check.
-      shown: what the user knows it by.
+      path: the file.
+      shown: the name by which the user knows it.
     """
     try:
         str(path).encode()
@@ -132,8 +139,17 @@ def check_name(path: Path, shown: str) -> None:
         raise UsageError(f"{name}: its name is not UTF-8; rename it") from error
 
 
+def _folder_names(path: Path) -> list[str]:
+    """The names of the folders above a file; trainA counts as train and A."""
+    names = []
+    for folder in path.parts[:-1]:
+        split_and_side = SPLIT_AND_SIDE.fullmatch(folder)
+        names += split_and_side.groups() if split_and_side else [folder]
+    return names
+
+
 def _check_sides(pairs: list[dict[str, Path]], root: Path, source: str) -> None:
-    """Raises UsageError where a side is missing, or where both forms of pairs are mixed."""
+    """Raises UsageError if a pair lacks one side, or if both forms of pairs are mixed."""
     whole = next((sides["AB"] for sides in pairs if "AB" in sides), None)
     for sides in pairs:
         side = next((side for side in sides if side != "AB"), None)
@@ -159,21 +175,26 @@ def _is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not hidden
 
 
-def _pairs(sides_by_name: dict[str, dict[str, Path]]) -> list[Pair]:
+def _sort_pairs(sides_by_name: dict[str, dict[str, Path]]) -> list[PairFiles]:
     return [
-        Pair(name, tuple(sides[side] for side in sorted(sides)))
+        PairFiles(name, tuple(sides[side] for side in sorted(sides)))
         for name, sides in sorted(sides_by_name.items())
     ]
 
 
-def _with_validation(splits: dict[str, list[Pair]]) -> dict[str, list[Pair]]:
-    loose = splits.pop("", [])
-    train = splits.setdefault("train", loose)
-    if not train:  # only val or test, to be measured
+def _hold_out_val(splits: dict[str, list[PairFiles]]) -> dict[str, list[PairFiles]]:
+    """The splits in order, with a tenth of train as val where there is train but no val.
+
+    Args:
+      splits: pairs by split; those of the split "" count as train.
+    """
+    without_split = splits.pop("", [])
+    train = splits.setdefault("train", without_split)
+    if not train:  # a dataset to evaluate on may have only val or test
         del splits["train"]
     elif "val" not in splits:
         ranked = sorted(train, key=lambda pair: hashlib.sha256(pair.name.encode()).digest())
         tenth = max(1, len(ranked) // 10)
-        # A single pair can still be learnt by heart: it is both.
+        # A single pair is both train and val.
         splits |= {"train": sorted(ranked[tenth:]) or ranked, "val": sorted(ranked[:tenth])}
     return {split: splits[split] for split in ("train", "val", "test") if split in splits}

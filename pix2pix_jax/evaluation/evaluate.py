@@ -11,9 +11,10 @@ from pix2pix_jax.config.files import read_config
 from pix2pix_jax.config.metrics import METRICS
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.data.builders import fingerprint, prepare
+from pix2pix_jax.data.fingerprint import dataset_fingerprint
 from pix2pix_jax.data.image_files import to_image
 from pix2pix_jax.data.pipeline import open_split
+from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation.class_reader import open_class_reader, why_no_classes
 from pix2pix_jax.evaluation.scorer import Pictures, Scorer
@@ -98,7 +99,7 @@ def check_pairs(workdir: Workdir, config: Config, dataset: DatasetBuilder, train
     """
     same = read_config(workdir.config_file).data.source == config.data.source
     comparable = same and config.data.source and trained_on != IMPORTED
-    if comparable and fingerprint(dataset) != trained_on:
+    if comparable and dataset_fingerprint(dataset) != trained_on:
         raise UsageError(
             f"data.source: {config.data.source} does not hold the pairs that {workdir} was trained "
             "on, so pairs of the training split may now be in another split; restore the folder, "

@@ -24,9 +24,9 @@ from tensorflow_datasets.core import DatasetBuilder
 from pix2pix_jax.checkpoints.checksums import CorruptCheckpoint
 from pix2pix_jax.config.resolve import halvings
 from pix2pix_jax.config.schema import Data
-from pix2pix_jax.data.builders import fingerprint
 from pix2pix_jax.data.data_dir import DataDir
 from pix2pix_jax.data.examples import labelled_example
+from pix2pix_jax.data.fingerprint import dataset_fingerprint
 from pix2pix_jax.data.palettes import Palette
 from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.errors import UsageError
@@ -102,7 +102,7 @@ def segmenter_name(data: Data, dataset: DatasetBuilder, palette: Palette) -> str
 
 def segmenter_path(data: Data, dataset: DatasetBuilder, palette: Palette) -> Path:
     """The file of the segmenter of these pairs, this image size and this recipe."""
-    recipe = [fingerprint(dataset), palette, *astuple(make_recipe(data))]
+    recipe = [dataset_fingerprint(dataset), palette, *astuple(make_recipe(data))]
     digest = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]
     height, width = data.image_size
     return DataDir.parse(data.data_dir).segmenter_file(f"{data.name}-{height}x{width}-{digest}")

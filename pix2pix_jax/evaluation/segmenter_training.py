@@ -14,8 +14,7 @@ from tensorflow_datasets.core import DatasetBuilder
 from tqdm import tqdm
 
 from pix2pix_jax.config.schema import Data
-from pix2pix_jax.data.augment import Example
-from pix2pix_jax.data.examples import labelled_example
+from pix2pix_jax.data.examples import Example, labelled_example
 from pix2pix_jax.data.palettes import Palette
 from pix2pix_jax.data.pipeline import open_split, prefetch, repeat_examples
 from pix2pix_jax.models.unet import UNet

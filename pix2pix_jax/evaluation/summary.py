@@ -14,7 +14,7 @@ from typing_extensions import TypedDict
 from pix2pix_jax.config.metrics import MetricName
 from pix2pix_jax.config.resume import identity
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.data.builders import fingerprint
+from pix2pix_jax.data.fingerprint import dataset_fingerprint
 from pix2pix_jax.evaluation.class_reader import ClassReader, class_reader_name
 from pix2pix_jax.evaluation.scorer import Evaluation
 from pix2pix_jax.runs.workdir import Workdir
@@ -89,7 +89,7 @@ def _without_nonfinite(values: dict[str, Any]) -> dict[str, Any]:
 
 def pairs_fingerprint(dataset: DatasetBuilder, split: str) -> str:
     """The fingerprint of the evaluated pairs and of those that the segmenter was trained on."""
-    return fingerprint(dataset, ("train", split))
+    return dataset_fingerprint(dataset, ("train", split))
 
 
 def to_json(summary: Summary) -> str:

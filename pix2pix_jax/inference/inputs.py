@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from pix2pix_jax.data.arrays import Pixels, read_pixels
-from pix2pix_jax.data.sources import SUFFIXES, check_name, walk
+from pix2pix_jax.data.sources import SUFFIXES, check_utf8_name, list_files
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.inference.outputs import OutputFolder, is_inside, possible_names, read_record
 from pix2pix_jax.reports.translation import PAGE
@@ -113,7 +113,7 @@ def list_images(source: str) -> tuple[Path, list[Path]]:
 
     paths = [
         path
-        for path in walk(root, enter, broken_links=True)
+        for path in list_files(root, enter, broken_links=True)
         if path.suffix.lower() in READABLE and _path_matches(path.relative_to(root).parts, pattern)
     ]
     translations = _translations_below(root, paths)
@@ -172,7 +172,7 @@ def read_input(file: InputFile, channels: int) -> LoadedImage | UnreadableImage:
       channels: number of channels that the generator takes.
     """
     try:
-        check_name(Path(file.name), str(file.path))
+        check_utf8_name(Path(file.name), str(file.path))
         return LoadedImage(file, read_pixels(file.path, channels))
     except UsageError as error:
         return UnreadableImage(file, str(error))

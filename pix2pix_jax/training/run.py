@@ -6,7 +6,7 @@ from functools import cached_property
 from tensorflow_datasets.core import DatasetBuilder
 
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.data.builders import fingerprint
+from pix2pix_jax.data.fingerprint import dataset_fingerprint
 from pix2pix_jax.runs.workdir import Workdir
 
 
@@ -27,4 +27,4 @@ class TrainingRun:
     @cached_property
     def data(self) -> str:
         """The fingerprint of the dataset."""
-        return fingerprint(self.dataset)
+        return dataset_fingerprint(self.dataset)

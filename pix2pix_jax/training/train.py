@@ -14,10 +14,11 @@ from pix2pix_jax.checkpoints.reader import best_step
 from pix2pix_jax.checkpoints.store import CheckpointStore, Totals
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config, replace_fields
-from pix2pix_jax.data.augment import Example
-from pix2pix_jax.data.builders import fingerprint, prepare
+from pix2pix_jax.data.examples import Example
+from pix2pix_jax.data.fingerprint import dataset_fingerprint
 from pix2pix_jax.data.image_files import MODES
-from pix2pix_jax.data.pipeline import open_split, prefetch, training_data
+from pix2pix_jax.data.pipeline import make_training_batches, open_split, prefetch
+from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation.validation import ValidationScorer
 from pix2pix_jax.gan.parallel import parallel_steps
@@ -113,7 +114,7 @@ def prepare_dataset(config: Config) -> DatasetBuilder:
         raise UsageError(
             f"data.source: {config.data.source} has no images to train on; put them into train/"
         )
-    distributed.check_same_on_all("data.data_dir", fingerprint(dataset))
+    distributed.check_same_on_all("data.data_dir", dataset_fingerprint(dataset))
     return dataset
 
 
@@ -207,7 +208,7 @@ def fit(
     """
     records = open_split(run.dataset, "train")
     with explain_out_of_memory("data.resident_mib: too large"):
-        batches, pairs = training_data(
+        batches, pairs = make_training_batches(
             run.config, records, jax.process_index(), jax.process_count()
         )
     window, step, signal = MetricWindow(start.totals), start.step, 0

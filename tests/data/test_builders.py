@@ -25,12 +25,14 @@ from helpers.refusals import refusal
 from PIL import Image
 
 from pix2pix_jax.config import Data
-from pix2pix_jax.data import archives, builders, data_dir
+from pix2pix_jax.data import archives, data_dir
+from pix2pix_jax.data import prepare as prepare_module
 from pix2pix_jax.data.archives import unpack
-from pix2pix_jax.data.builders import fingerprint, prepare
+from pix2pix_jax.data.fingerprint import dataset_fingerprint
 from pix2pix_jax.data.palettes import CMP
 from pix2pix_jax.data.pipeline import open_split
-from pix2pix_jax.data.sources import find_pairs, walk
+from pix2pix_jax.data.prepare import prepare
+from pix2pix_jax.data.sources import find_pairs, list_files
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime import files
 
@@ -44,7 +46,7 @@ def website(tmp_path, monkeypatch):
     handler = partial(SimpleHTTPRequestHandler, directory=tmp_path / "www")
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         monkeypatch.setattr(
-            builders, "URL", f"http://127.0.0.1:{server.server_port}/{{name}}.tar.gz"
+            prepare_module, "URL", f"http://127.0.0.1:{server.server_port}/{{name}}.tar.gz"
         )
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -262,7 +264,7 @@ def test_a_tarball_is_as_good_as_its_directory(tmp_path, kind):
     directory, tarball = prepare(folder(root)), prepare(folder(packed(root, kind)))
     assert directory.data_path != tarball.data_path
     assert contents(directory) == contents(tarball)
-    assert fingerprint(directory) == fingerprint(tarball)
+    assert dataset_fingerprint(directory) == dataset_fingerprint(tarball)
 
 
 @pytest.mark.parametrize(("name", "same"), [("train/1", False), ("val/1", False), ("test/1", True)])
@@ -273,7 +275,7 @@ def test_what_a_run_sees_has_a_fingerprint(tmp_path, name, same):
     filled(root, [str(path.relative_to(root))], seed=1)
     after = prepare(folder(root))
     assert contents(before)["train"].keys() == contents(after)["train"].keys()
-    assert (fingerprint(before) == fingerprint(after)) is same
+    assert (dataset_fingerprint(before) == dataset_fingerprint(after)) is same
 
 
 @pytest.mark.parametrize("pack", [Path, packed])
@@ -500,14 +502,14 @@ def test_a_public_set_is_downloaded_once(tmp_path, website):
 def test_a_missing_download_is_refused_with_a_way_out(tmp_path, website):
     data = Data(name="maps", data_dir=str(tmp_path / "cache"))
     message = refusal(prepare, data)
-    assert message.startswith(builders.URL.format(name="maps"))
+    assert message.startswith(prepare_module.URL.format(name="maps"))
     assert "404" in message
     assert "--config.data.source=PATH_TO/maps.tar.gz" in message
     gc.collect()  # where a connection left open would be noticed
 
 
 def test_a_server_that_is_down_is_refused_with_a_way_out(tmp_path, monkeypatch):
-    monkeypatch.setattr(builders, "URL", "http://127.0.0.1:9/{name}.tar.gz")
+    monkeypatch.setattr(prepare_module, "URL", "http://127.0.0.1:9/{name}.tar.gz")
     message = refusal(prepare, Data(name="maps", data_dir=str(tmp_path / "cache")))
     assert message.startswith("http://127.0.0.1:9/maps.tar.gz: ")
     assert "--config.data.source=PATH_TO/maps.tar.gz" in message
@@ -554,7 +556,7 @@ def test_of_a_bucket_only_what_is_asked_for_is_fetched(tmp_path, monkeypatch):
 def test_what_was_half_fetched_is_written_anew(tmp_path):
     data = folder(filled(tmp_path / "pairs"))
     expected = contents(builder := prepare(data))
-    (builder.data_path / builders.INFO).unlink()
+    (builder.data_path / data_dir.INFO).unlink()
     assert contents(prepare(data)) == expected
 
 
@@ -577,7 +579,7 @@ def test_facades_are_drawn_alike_everywhere(tmp_path):
     files = [file for pairs in drawn.values() for [file] in pairs.values()]
     assert len(set(files)) == 10
     assert drawn == contents(prepare(two))
-    assert fingerprint(prepare(one)) == fingerprint(prepare(two))
+    assert dataset_fingerprint(prepare(one)) == dataset_fingerprint(prepare(two))
     for file in files:
         pixels = np.asarray(Image.open(io.BytesIO(file)))
         assert pixels.shape == (32, 96, 3)
@@ -589,21 +591,21 @@ def test_facades_of_another_size_have_another_fingerprint(tmp_path):
         prepare(Data(image_size=side, synthetic_pairs=(1, 1, 1), data_dir=str(tmp_path)))
         for side in (16, 32)
     )
-    assert fingerprint(small) != fingerprint(large)
+    assert dataset_fingerprint(small) != dataset_fingerprint(large)
 
 
 def test_ambiguous_facades_are_another_dataset(tmp_path):
     data = Data(image_size=32, synthetic_pairs=(2, 1, 1), data_dir=str(tmp_path))
     told, untold = prepare(data), prepare(replace(data, synthetic_ambiguous=True))
-    assert fingerprint(told) != fingerprint(untold)
+    assert dataset_fingerprint(told) != dataset_fingerprint(untold)
     assert contents(told)["train"].keys() == contents(untold)["train"].keys()
     assert contents(told) != contents(untold)
 
 
 def test_a_fingerprint_is_of_the_splits_that_were_asked_for(tmp_path):
     builder = prepare(folder(filled(tmp_path / "pairs")))
-    whole = fingerprint(builder, ("train", "val", "test"))
-    assert whole == f"{fingerprint(builder)} {fingerprint(builder, ('test',))}"
+    whole = dataset_fingerprint(builder, ("train", "val", "test"))
+    assert whole == f"{dataset_fingerprint(builder)} {dataset_fingerprint(builder, ('test',))}"
     assert len(set(whole.split())) == 3
 
 
@@ -619,6 +621,6 @@ def test_folders_are_found_by_every_way_but_not_in_circles(tmp_path):
     (root / "broken.png").symlink_to(root / "nowhere")
     (root / "itself.png").symlink_to(root / "itself.png")
     found = ["a_link/a.png", "b_link/deep/a.png", "c_link/deep/a.png", "z/a.png"]
-    assert [str(path.relative_to(root)) for path in walk(root)] == found
-    every = [str(path.relative_to(root)) for path in walk(root, broken_links=True)]
+    assert [str(path.relative_to(root)) for path in list_files(root)] == found
+    every = [str(path.relative_to(root)) for path in list_files(root, broken_links=True)]
     assert every == sorted([*found, "broken.png", "itself.png"])

@@ -11,16 +11,16 @@ from PIL import Image
 
 from pix2pix_jax.config import Config, Data
 from pix2pix_jax.data.augment import crop_batch
-from pix2pix_jax.data.builders import prepare
 from pix2pix_jax.data.examples import evaluation_example
 from pix2pix_jax.data.image_files import to_uint8
 from pix2pix_jax.data.pipeline import (
     load_resident_pairs,
+    make_crop_batches,
+    make_image_batches,
     open_split,
     prefetch,
-    train_batches,
-    train_choices,
 )
+from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.errors import UsageError
 
 PLAIN = Data(image_size=(8, 8), load_size=(8, 8), flip=False)
@@ -67,37 +67,39 @@ RECORDS = numbered(6)
 
 
 def test_a_batch_is_a_pure_function_of_its_step():
-    batches, others = train_batches(JITTER, RECORDS), train_batches(JITTER, RECORDS)
+    batches, others = make_image_batches(JITTER, RECORDS), make_image_batches(JITTER, RECORDS)
     for step in (5, 0, 1_000_000, 5):
         assert_same(batches[step], others[step])
         assert_same(batches[step], batches[step])
 
 
 def test_every_epoch_sees_every_pair_once_in_a_new_order():
-    batches = train_batches(JITTER, RECORDS)
+    batches = make_image_batches(JITTER, RECORDS)
     seen = np.concatenate([numbers(batches[step]) for step in range(12)]).reshape(8, 6)
     assert (np.sort(seen) == np.arange(6)).all()
     assert len({tuple(epoch) for epoch in seen}) > 6
 
 
 def test_a_pair_is_jittered_anew_in_every_epoch():
-    batches = train_batches(replace(JITTER, data=replace(JITTER.data, batch_size=1)), RECORDS[:1])
+    batches = make_image_batches(
+        replace(JITTER, data=replace(JITTER.data, batch_size=1)), RECORDS[:1]
+    )
     assert len({batches[epoch]["input"].tobytes() for epoch in range(30)}) > 9
 
 
 def test_seeds_differ():
-    batches, others = (train_batches(replace(JITTER, seed=seed), RECORDS) for seed in (0, 1))
+    batches, others = (make_image_batches(replace(JITTER, seed=seed), RECORDS) for seed in (0, 1))
     orders = [[numbers(which[step]) for step in range(3)] for which in (batches, others)]
     assert orders[0] != orders[1]
     one = replace(JITTER, data=replace(JITTER.data, batch_size=16))
-    batches, others = (train_batches(replace(one, seed=seed), RECORDS[:1]) for seed in (0, 1))
+    batches, others = (make_image_batches(replace(one, seed=seed), RECORDS[:1]) for seed in (0, 1))
     assert (batches[0]["input"] != others[0]["input"]).any()
 
 
 @pytest.mark.parametrize("processes", [2, 4])
 def test_the_shares_of_all_processes_are_the_global_batch(processes):
-    whole = train_batches(JITTER, RECORDS)
-    shares = [train_batches(JITTER, RECORDS, index, processes) for index in range(processes)]
+    whole = make_image_batches(JITTER, RECORDS)
+    shares = [make_image_batches(JITTER, RECORDS, index, processes) for index in range(processes)]
     for step in range(4):
         parts = [share[step] for share in shares]
         assert all(len(part["index"]) == 4 // processes for part in parts)
@@ -111,7 +113,7 @@ def test_the_shares_of_all_processes_are_the_global_batch(processes):
 def test_both_sides_are_jittered_alike(direction):
     data = replace(JITTER.data, direction=direction, batch_size=64)
     image = noise(12, 12)
-    batch = train_batches(Config(data=data), [record("twins", image, image)])[0]
+    batch = make_image_batches(Config(data=data), [record("twins", image, image)])[0]
     np.testing.assert_array_equal(batch["input"], batch["target"])
     assert len({image.tobytes() for image in batch["input"]}) > 9  # of 18
 
@@ -119,7 +121,7 @@ def test_both_sides_are_jittered_alike(direction):
 def test_jitter_is_an_exact_crop_mirrored_half_of_the_time():
     file = places(12, 10)
     data = Data(image_size=(8, 8), load_size=(12, 10), batch_size=2_000)
-    images = train_batches(Config(data=data), [record("places", file, file)])[0]["input"]
+    images = make_image_batches(Config(data=data), [record("places", file, file)])[0]["input"]
     mirrored = images[:, 0, 0, 1] > images[:, 0, -1, 1]
     assert 930 < mirrored.sum() < 1_070  # three standard deviations
     images[mirrored] = images[mirrored][:, :, ::-1]
@@ -132,7 +134,7 @@ def test_jitter_is_an_exact_crop_mirrored_half_of_the_time():
 def test_a_larger_file_is_resized_before_it_is_cropped():
     data = replace(JITTER.data, batch_size=100, flip=False)
     image = Image.fromarray(noise(40, 30))
-    images = train_batches(Config(data=data), [record("big", image, image)])[0]["input"]
+    images = make_image_batches(Config(data=data), [record("big", image, image)])[0]["input"]
     small = np.asarray(image.resize((10, 10), Image.Resampling.BICUBIC))
     crops = {small[y : y + 8, x : x + 8].tobytes() for y in range(3) for x in range(3)}
     assert {image.tobytes() for image in images} == crops
@@ -141,15 +143,15 @@ def test_a_larger_file_is_resized_before_it_is_cropped():
 def test_nothing_is_random_without_jitter_and_flip():
     file = noise(8, 16)
     data = replace(PLAIN, batch_size=50)
-    batch = train_batches(Config(data=data), [record("still", file)])[0]
+    batch = make_image_batches(Config(data=data), [record("still", file)])[0]
     assert (batch["input"] == file[:, :8]).all()
     assert (batch["target"] == file[:, 8:]).all()
 
 
 def test_the_direction_swaps_input_and_target():
-    there = train_batches(JITTER, RECORDS)[0]
+    there = make_image_batches(JITTER, RECORDS)[0]
     data = replace(JITTER.data, direction="BtoA")
-    back = train_batches(replace(JITTER, data=data), RECORDS)[0]
+    back = make_image_batches(replace(JITTER, data=data), RECORDS)[0]
     assert_same(there, back | {"input": back["target"], "target": back["input"]})
     assert (there["input"] != there["target"]).any()
 
@@ -194,7 +196,7 @@ def test_a_palette_with_transparency_is_read_without_a_warning():
 
 def test_pixels_are_bytes_and_then_float32_from_minus_one_to_one():
     extremes = np.uint8(255) * (noise(4, 8) > 127)  # a bicubic enlargement overshoots these
-    batch = train_batches(JITTER, [record("extremes", extremes)])[0]
+    batch = make_image_batches(JITTER, [record("extremes", extremes)])[0]
     images = crop_batch({}, batch, JITTER.data)
     for name in ("input", "target"):
         assert batch[name].dtype == np.uint8
@@ -209,7 +211,7 @@ def test_pairs_on_the_device_are_cut_as_on_the_host(size):
     data = Data(image_size=size, load_size=(10, 12), batch_size=4, target_channels=1)
     records = [record(f"{i}", noise(12, 15) + np.uint8(i), noise(20, 9)) for i in range(6)]
     config, pairs = Config(data=data), load_resident_pairs(records, data)
-    there, here = train_choices(config, len(records)), train_batches(config, records)
+    there, here = make_crop_batches(config, len(records)), make_image_batches(config, records)
     cut = jax.jit(lambda pairs, choice: crop_batch(pairs, choice, data))
     for step in range(10):
         assert_same(jax.device_get(cut(pairs, there[step])), crop_batch({}, here[step], data))
@@ -229,12 +231,12 @@ def test_pairs_without_room_stay_on_the_host():
 
 def test_images_need_not_be_square():
     data = Data(image_size=(8, 16), load_size=(9, 20), batch_size=3)
-    batch = train_batches(Config(data=data), [record("wide", noise(20, 30), noise(40, 7))])[0]
+    batch = make_image_batches(Config(data=data), [record("wide", noise(20, 30), noise(40, 7))])[0]
     assert batch["input"].shape == batch["target"].shape == (3, 8, 16, 3)
 
 
 def test_prefetching_goes_on_at_any_step():
-    batches = train_batches(JITTER, RECORDS)
+    batches = make_image_batches(JITTER, RECORDS)
     for first in (0, 7):
         for step, batch in enumerate(islice(prefetch(batches, first), 5), first):
             assert_same(batch, batches[step])

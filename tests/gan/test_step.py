@@ -12,7 +12,7 @@ from PIL import Image
 from pix2pix_jax.config import Config, Data, Loss, Optimizer, Train
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.data.image_files import encode_png
-from pix2pix_jax.data.pipeline import training_data
+from pix2pix_jax.data.pipeline import make_training_batches
 from pix2pix_jax.gan import losses
 from pix2pix_jax.gan import step as train_step
 from pix2pix_jax.gan.networks import make_discriminator, make_generator
@@ -257,7 +257,7 @@ def test_pairs_on_all_devices_change_no_bit(small):
     ends = []
     for room in (0, 1):
         config = replace(config, data=replace(config.data, resident_mib=room))
-        batches, pairs = training_data(config, records)
+        batches, pairs = make_training_batches(config, records)
         assert len(pairs) == 2 * room
         steps = parallel_steps(config, pairs)
         state = copy_to_devices(create_state(config))

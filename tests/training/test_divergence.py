@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.refusals import refusal
 
-from pix2pix_jax.data.pipeline import batch_names, train_choices
+from pix2pix_jax.data.pipeline import batch_names, make_crop_batches
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.training.divergence import CollapseWatch, NotFinite, name_bad_batch
 
@@ -18,7 +18,7 @@ def records():
 
 
 def test_the_pairs_of_a_step_are_those_of_its_batch(small, records, tmp_path):
-    choices = train_choices(small, len(records))
+    choices = make_crop_batches(small, len(records))
     seen = [str(choices[i]["pair"][0]) for i in range(14)]
     assert sorted(seen[:7]) == sorted(seen[7:]) == [str(number) for number in range(7)]
     assert [batch_names(small, records, step) for step in range(14)] == [[name] for name in seen]

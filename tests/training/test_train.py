@@ -6,7 +6,8 @@ from helpers.refusals import refusal
 from pix2pix_jax.checkpoints.store import Checkpoint, CheckpointStore
 from pix2pix_jax.config.files import write_config
 from pix2pix_jax.config.resolve import resolve
-from pix2pix_jax.data.builders import fingerprint, prepare
+from pix2pix_jax.data.fingerprint import dataset_fingerprint
+from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.gan.state import TrainState, create_state
 from pix2pix_jax.runs.ownership import claim_workdir
 from pix2pix_jax.runs.workdir import Workdir
@@ -83,7 +84,7 @@ def test_the_workdir_of_another_run_is_refused_before_anything_is_written(small,
 def test_a_finished_run_prepares_no_scorer(small, tmp_path, monkeypatch, capsys):
     config, workdir = synthetic(small, tmp_path), Workdir(tmp_path / "run")
     monkeypatch.setattr("pix2pix_jax.training.train.ValidationScorer", None)
-    data = fingerprint(prepare(resolve(config).data))
+    data = dataset_fingerprint(prepare(resolve(config).data))
     write_config(resolve(config), workdir.config_file)
     with CheckpointStore(workdir, keep=1, best_metric="l1") as store:
         state = create_state(resolve(config)).replace(step=np.int32(config.train.steps))

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from pix2pix_jax.data.palettes import CMP, Colour
 from pix2pix_jax.data.synthetic.plan import STYLES, Box, Element, Rng, Style, plan_building
 
-Pixels = tuple[int, int, int, int]  # the same in pixels; right and bottom are exclusive
+PixelBox = tuple[int, int, int, int]  # the same in pixels; right and bottom are exclusive
 SUPERSAMPLE = 2  # the photo is drawn this much larger and averaged down, which smooths its edges
 LIT, SHADED = 255, 120  # levels of the light layer
 SHADOW = np.float32([0.32, 0.36, 0.46])  # what level 0 leaves of a colour: light from the sky
@@ -54,7 +54,7 @@ class Canvas(NamedTuple):
     rng: Rng
 
     def px(self, units: float) -> int:
-        """Pixels in so many 1/128 of the picture's shorter side."""
+        """PixelBox in so many 1/128 of the picture's shorter side."""
         return max(1, round(units * min(self.image.size) / 128))
 
 
@@ -77,7 +77,7 @@ def draw_facade(
     return paint_photo(plan, style, label, texture_rng), label
 
 
-def to_pixels(box: Box, height: int, width: int) -> Pixels:
+def to_pixel_box(box: Box, height: int, width: int) -> PixelBox:
     """The box in whole pixels, at least one wide and one high."""
     left, top, right, bottom = np.multiply(box, (width, height) * 2).round().astype(int).tolist()
     return left, top, max(right, left + 1), max(bottom, top + 1)
@@ -87,7 +87,7 @@ def paint_label(plan: list[Element], height: int, width: int) -> np.ndarray:
     """uint8 [height, width, 3] in the exact colours of the CMP palette"""
     image = Image.new("RGB", (width, height))
     for element in plan:
-        image.paste(CMP.classes[element.kind], to_pixels(element.box, height, width))
+        image.paste(CMP.classes[element.kind], to_pixel_box(element.box, height, width))
     return np.array(image)
 
 
@@ -98,7 +98,7 @@ def paint_photo(plan: list[Element], style: Style, label: np.ndarray, rng: Rng) 
     wall = make_wall(rng, style, size)
     canvas = Canvas(Image.new("RGB", size), Image.new("L", size, LIT), wall, style, rng)
     for _, box, material in plan:
-        left, top, right, bottom = (SUPERSAMPLE * x for x in to_pixels(box, height, width))
+        left, top, right, bottom = (SUPERSAMPLE * x for x in to_pixel_box(box, height, width))
         PAINTERS[material](canvas, (left, top, right, bottom))
     return expose(canvas, sky=(label == CMP.classes["background"]).all(-1))
 
@@ -152,7 +152,7 @@ def make_glass() -> list[Image.Image]:
     return [clear] * 8 + [curtain] * 4 + [lamp]
 
 
-def cells(box: Pixels, columns: int, rows: int, gap: tuple[int, int]) -> Iterator[Pixels]:
+def cells(box: PixelBox, columns: int, rows: int, gap: tuple[int, int]) -> Iterator[PixelBox]:
     """Splits the box into equal cells with gaps around them; cells too small are left out."""
     left, top, right, bottom = box
     xs = np.linspace(left, right - gap[0], columns + 1).round().astype(int).tolist()
@@ -163,7 +163,7 @@ def cells(box: Pixels, columns: int, rows: int, gap: tuple[int, int]) -> Iterato
                 yield x0 + gap[0], y0 + gap[1], x1, y1
 
 
-def paint_solid(material: Material, canvas: Canvas, box: Pixels) -> None:
+def paint_solid(material: Material, canvas: Canvas, box: PixelBox) -> None:
     """A block with a bright upper and a dark lower edge, and a shadow to the lower right."""
     left, top, right, bottom = box
     colour, inlay = canvas.style.colours[material.colour], canvas.style.colours[material.inlay]
@@ -181,7 +181,7 @@ def paint_solid(material: Material, canvas: Canvas, box: Pixels) -> None:
         canvas.image.paste(tint(inlay, 0.88), field)
 
 
-def paint_sky(canvas: Canvas, box: Pixels) -> None:
+def paint_sky(canvas: Canvas, box: PixelBox) -> None:
     """Blue, paler towards the horizon, with a breath of cloud: a few pixels, enlarged."""
     fade = np.linspace(0, 1, 12)[:, None, None]
     blue = (1 - fade) * (138, 182, 228) + fade * (196, 218, 238)
@@ -190,18 +190,18 @@ def paint_sky(canvas: Canvas, box: Pixels) -> None:
     canvas.image.paste(sky.resize(canvas.image.size, Image.Resampling.BICUBIC), box)
 
 
-def paint_wall(canvas: Canvas, box: Pixels) -> None:
+def paint_wall(canvas: Canvas, box: PixelBox) -> None:
     """Masonry, its courses aligned all over the picture."""
     canvas.image.paste(canvas.wall.crop(box), box)
 
 
-def paint_glass(canvas: Canvas, box: Pixels) -> None:
+def paint_glass(canvas: Canvas, box: PixelBox) -> None:
     """One clear pane."""
     left, top, right, bottom = box
     canvas.image.paste(make_glass()[0].resize((right - left, bottom - top)), box)
 
 
-def paint_window(canvas: Canvas, box: Pixels) -> None:
+def paint_window(canvas: Canvas, box: PixelBox) -> None:
     """Panes in a frame, set back into the wall, which shades their left and upper edge."""
     left, top, right, bottom = box
     width, height = right - left, bottom - top
@@ -221,7 +221,7 @@ def paint_window(canvas: Canvas, box: Pixels) -> None:
     canvas.light.paste(LIT, (left + reveal, top + reveal), lit)
 
 
-def paint_railing(canvas: Canvas, box: Pixels) -> None:
+def paint_railing(canvas: Canvas, box: PixelBox) -> None:
     """Bars between two rails, through which the window behind is seen."""
     left, top, right, bottom = box
     colour, bar = canvas.style.colours["rail"], canvas.px(0.6)
@@ -231,7 +231,7 @@ def paint_railing(canvas: Canvas, box: Pixels) -> None:
         canvas.image.paste(colour, (left, y, right, y + bar))
 
 
-PAINTERS: dict[str, Callable[[Canvas, Pixels], None]] = {
+PAINTERS: dict[str, Callable[[Canvas, PixelBox], None]] = {
     "sky": paint_sky,
     "wall": paint_wall,
     "glass": paint_glass,

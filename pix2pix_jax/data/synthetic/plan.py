@@ -90,7 +90,7 @@ def plan_building(rng: Rng, style: Style) -> Iterator[Element]:
     margins = (0, 0, 0.05, 0.1)  # of sky at the sides; half of the walls reach the edge
     left, right = rng.choice(margins), 1 - rng.choice(margins)
     spans = (style.storeys, style.bays, style.gable_steps)
-    storeys, bays, steps = (rng.integers(*span, endpoint=True) for span in spans)
+    storeys, bays, steps = (int(rng.integers(*span, endpoint=True)) for span in spans)
     eaves = rng.uniform(0.09, 0.12) + style.roof_height + 0.05 * steps
     street = rng.uniform(0.74, 0.79)
     xs = np.linspace(left + 0.03, right - 0.03, bays + 1)

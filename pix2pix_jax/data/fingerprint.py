@@ -1,0 +1,40 @@
+"""Hashes that tell datasets apart: of the files of a source, and of the pairs of a dataset."""
+
+import hashlib
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+
+from pix2pix_jax.data.sources import list_files
+
+
+def source_version(source: Path) -> str:
+    """Twelve hex digits that change with the names, sizes and times of a source's files.
+
+    Args:
+      source: a tarball, or a directory of which all files below count.
+    """
+    digest = hashlib.sha256()
+    for path in list_files(source) if source.is_dir() else [source]:
+        name, stat = path.relative_to(source.parent), path.stat()
+        digest.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:12]
+
+
+def dataset_fingerprint(
+    dataset: tfds.core.DatasetBuilder, splits: tuple[str, ...] = ("train", "val")
+) -> str:
+    """A text that is equal for datasets with the same pairs, and for no others.
+
+    Args:
+      dataset: of `prepare`.
+      splits: the splits whose pairs count. By default those that a run trains on and is watched by.
+
+    Returns:
+      The SHA-256 of each split's names and files, or the name of a dataset that is drawn.
+    """
+    metadata = dataset.info.metadata
+    if not metadata:  # a drawn dataset, whose name holds all that it is drawn from
+        return dataset.info.full_name
+    digests = (f"sha256/{split}" for split in splits)
+    return " ".join(metadata[digest] for digest in digests if digest in metadata)
