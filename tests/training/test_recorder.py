@@ -44,7 +44,7 @@ def record(small, tmp_path, monkeypatch):
 
     monkeypatch.setattr(recorder_module, "ValidationSamples", Samples)
     monkeypatch.setattr(recorder_module, "open_split", lambda *_: [])
-    monkeypatch.setattr(run_module, "fingerprint", lambda _: "pairs")
+    monkeypatch.setattr(run_module, "dataset_fingerprint", lambda _: "pairs")
 
     def record(first, last, totals=None, **intervals):
         config = replace(small, train=replace(small.train, **intervals))
