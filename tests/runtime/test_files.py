@@ -10,7 +10,7 @@ from helpers.refusals import refusal
 
 from pix2pix_jax.cli.main import parse
 from pix2pix_jax.config import Config, Data, load_experiment, resolve
-from pix2pix_jax.data.builders import prepare
+from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.inference.inputs import list_images
 from pix2pix_jax.runtime.files import atomic_file, atomic_folder, local_path, write_atomically
 from pix2pix_jax.runtime.locks import folder_lock
