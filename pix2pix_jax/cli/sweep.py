@@ -32,12 +32,12 @@ def run(options: argparse.Namespace, fields: Fields) -> int:
     from pix2pix_jax.runtime.backend import start_backend
 
     start_backend()
-    from pix2pix_jax.sweeps.plan import to_text
+    from pix2pix_jax.sweeps.plan import format_plan
     from pix2pix_jax.sweeps.sweep import sweep
 
     folder = SweepFolder(workdir.path)
     plan = load_sweep(spec, options.seeds, fields)
     if options.list:
-        print(to_text(plan, folder, options.split))
+        print(format_plan(plan, folder, options.split))
         return 0
     return sweep(plan, folder, options.index, options.split, not options.no_fcn_score)

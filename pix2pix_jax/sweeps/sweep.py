@@ -1,7 +1,8 @@
-"""The sweep command: every variant trained and evaluated, then all of them in one table."""
+"""The sweep command: trains and evaluates every variant, then writes one table of all."""
 
 import traceback
 from contextlib import suppress
+from dataclasses import dataclass
 
 import jax
 
@@ -24,100 +25,107 @@ from pix2pix_jax.sweeps.results import write_results
 from pix2pix_jax.training.train import train
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How a variant ended.
+
+    Attributes:
+      exit_status: 0, or 128 + the number of the signal that stopped it.
+      failure: why it failed; empty if it did not.
+    """
+
+    exit_status: int = 0
+    failure: str = ""
+
+
 def sweep(
     plan: Sweep, folder: SweepFolder, index: int | None, split: str, fcn_score: bool = True
 ) -> int:
-    """Trains and evaluates the variants that are not finished, and collects them all.
+    """Trains and evaluates the variants that are not finished, and writes a table of all.
 
-    The same command goes on where it was stopped. One that fails is told in the table and does
-    not stop the others; the next time it is tried again.
+    The same command resumes an interrupted sweep. A variant that fails is marked in the table and
+    does not stop the others; the next sweep tries it again.
 
     Args:
-      plan: the variants, each of which gets the folder folder/<name>.
-      folder: of the sweep.
-      index: of the one variant to run; None: all, one after another.
+      plan: the variants.
+      folder: of the sweep; each variant has its workdir in it.
+      index: of the only variant to run; None: all, one after another.
       split: to evaluate.
-      fcn_score: whether to measure it, where a dataset can have one.
+      fcn_score: whether to measure the FCN-score of datasets that can have one.
 
     Returns:
-      The exit status: 0, or 128 + the number of a signal that stopped it.
+      The exit status: 0, or 128 + the number of the signal that stopped the sweep.
 
     Raises:
-      UsageError: the workdir holds another sweep or other runs, or there is no such split; or,
-        after all else was written, a variant failed.
+      UsageError: the folder holds another sweep or other runs, or a dataset has no such split.
+        Also if a variant failed; the table is written first.
     """
-    chosen = plan.variants if index is None else [_variant(plan, index)]
+    chosen = plan.variants if index is None else [_choose_variant(plan, index)]
     check_runs(plan, folder)
     check_split([config for _, config in chosen], split)
     failed = []
-    for place, (name, config) in enumerate(chosen, 1):
-        say(f"== {name} ({place} of {len(chosen)})")
-        status, reason = run_variant(config, folder.run(name), split, fcn_score)
-        if status:
-            return status
-        if reason:
+    for number, (name, config) in enumerate(chosen, 1):
+        say(f"== {name} ({number} of {len(chosen)})")
+        outcome = run_variant(config, folder.run(name), split, fcn_score)
+        if outcome.exit_status:
+            return outcome.exit_status
+        if outcome.failure:
             failed.append(name)
-        jax.clear_caches()  # or the programs of all variants would pile up
+        jax.clear_caches()  # The compiled programs of all variants would not fit into memory.
     with folder_lock(folder.path, wait=True):
         write_results(plan, folder, split)
-    say(f"{folder}: the tables are in results.md, the pictures in report/index.html")
+    say(f"{folder}: the results are in {folder.table_file.name} and {folder.report_page}")
     if failed:
+        file = folder.run(failed[0]).failure_file.name
         raise UsageError(
-            f"{folder}: {len(failed)} of {len(chosen)} variants failed ({', '.join(failed)}), for "
-            f"the reasons in their failed.txt; the same command tries them again"
+            f"{folder}: {len(failed)} of {len(chosen)} variants failed ({', '.join(failed)}), see "
+            f"{file} in their folders; the same command tries them again"
         )
     return 0
 
 
 def check_split(configs: list[Config], split: str) -> None:
-    """Raises UsageError where the data of variants have no such split, before a table is lost."""
-    sources = {}  # in their order, each once
+    """Checks that the datasets of all variants have a split, before anything is run.
+
+    Raises:
+      UsageError: a dataset has no such split.
+    """
+    sources = {}  # A dictionary as an ordered set: variants often share a dataset.
     for config in configs:
         with suppress(UsageError):
             sources[resolve(config).data] = None
     for data in sources:
         try:
             dataset = prepare(data)
-        except (UsageError, OSError):  # told as failed, once a variant is tried
+        except (UsageError, OSError):  # The variant fails with the same error when it is run.
             continue
         if split not in dataset.info.splits:
-            open_split(dataset, split)  # which says so
+            open_split(dataset, split)  # raises the error
 
 
-def _variant(plan: Sweep, index: int) -> tuple[str, Config]:
-    if not 0 <= index < len(plan.variants):
-        raise UsageError(f"--index: {index} is none of 0 to {len(plan.variants) - 1}; see --list")
+def _choose_variant(plan: Sweep, index: int) -> tuple[str, Config]:
+    last = len(plan.variants) - 1
+    if not 0 <= index <= last:
+        raise UsageError(f"--index: {index} is not between 0 and {last}; --list shows all variants")
     return plan.variants[index]
 
 
-def run_variant(config: Config, workdir: Workdir, split: str, fcn_score: bool) -> tuple[int, str]:
-    """Trains and evaluates one variant, as far as that is not done.
+def run_variant(config: Config, workdir: Workdir, split: str, fcn_score: bool) -> Outcome:
+    """Trains and evaluates a variant, unless its evaluation is up to date.
 
-    Returns:
-      0, or 128 + the number of a signal; and why it failed, which is also told in its folder.
+    Why it failed is also written to its folder.
     """
     try:
-        config = resolve(config)
-        dataset = prepare(config.data)
-        unread = why_no_classes(config.data, dataset) if fcn_score else ""
-        if unread:
-            say(unread)
-        if is_up_to_date(config, dataset, workdir, split, fcn_score):
-            say(f"{workdir}: finished")
-        else:
-            workdir.failure_file.unlink(missing_ok=True)
-            status = train(config, workdir)
-            if status:
-                return status, ""
-            evaluate(config, workdir, split, config.train.steps, fcn_score and not unread)
-    except WorkdirBusy as error:  # say, by the same variant of an array job that was started twice
+        status = _train_and_evaluate(resolve(config), workdir, split, fcn_score)
+        if status:
+            return Outcome(exit_status=status)
+    except WorkdirBusy as error:  # for example an array job that was started twice
         say(str(error))
-    except Exception as error:  # whatever it is, the others are to go on
-        reason = report_failure(workdir, error)
-        return 0, reason
+    except Exception as error:  # No error of a variant, not even a bug, may stop the others.
+        return Outcome(failure=report_failure(workdir, error))
     else:
         workdir.failure_file.unlink(missing_ok=True)
-    return 0, ""
+    return Outcome()
 
 
 def report_failure(workdir: Workdir, error: Exception) -> str:
@@ -133,3 +141,19 @@ def report_failure(workdir: Workdir, error: Exception) -> str:
     with suppress(OSError):  # the folder may be what failed
         write_atomically(workdir.failure_file, reason + "\n")
     return reason
+
+
+def _train_and_evaluate(config: Config, workdir: Workdir, split: str, fcn_score: bool) -> int:
+    """Returns 0, or 128 + the number of the signal that stopped the training."""
+    dataset = prepare(config.data)
+    no_classes = why_no_classes(config.data, dataset) if fcn_score else ""
+    if no_classes:
+        say(no_classes)
+    if is_up_to_date(config, dataset, workdir, split, fcn_score):
+        say(f"{workdir}: is finished")
+        return 0
+    workdir.failure_file.unlink(missing_ok=True)
+    status = train(config, workdir)
+    if not status:
+        evaluate(config, workdir, split, config.train.steps, fcn_score and not no_classes)
+    return status

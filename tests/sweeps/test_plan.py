@@ -16,14 +16,14 @@ from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.gan.step import make_train_step
 from pix2pix_jax.gan.summary import describe, operations
 from pix2pix_jax.runs.workdir import SweepFolder
-from pix2pix_jax.sweeps import plan as plan_module
-from pix2pix_jax.sweeps.plan import format_duration, to_text
+from pix2pix_jax.sweeps import step_time
+from pix2pix_jax.sweeps.plan import format_duration, format_plan
 
 
 @pytest.mark.slow
 def test_the_plan_is_listed_with_what_it_will_train(plan, tmp_path):
     """Parameters as `describe` counts them; no folder is made."""
-    lines = to_text(plan, SweepFolder(tmp_path / "none"), "val").splitlines()
+    lines = format_plan(plan, SweepFolder(tmp_path / "none"), "val").splitlines()
     assert [line.split()[:2] for line in lines[2:6]] == [[str(i), VARIANTS[i]] for i in range(4)]
     for line, (_, config) in zip(lines[2:6], plan.variants, strict=True):
         networks = describe(resolve(config))
@@ -44,21 +44,21 @@ def test_the_plan_knows_how_far_variants_are(plan, tmp_path):
     lines.insert(1, {"step": 3, "validation/l1": 0.5})  # A line need not have a speed.
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (tmp_path / VARIANTS[1] / "metrics.jsonl").write_text(text)
-    lines = to_text(plan, SweepFolder(tmp_path), "val").splitlines()
+    lines = format_plan(plan, SweepFolder(tmp_path), "val").splitlines()
     assert lines[2].endswith(" 0 s  evaluated")
     assert lines[3].endswith(" 8 s  at step 4")  # four more at two seconds each
     (tmp_path / VARIANTS[1] / "failed.txt").write_text("out of memory")
-    lines = to_text(plan, SweepFolder(tmp_path), "val").splitlines()
+    lines = format_plan(plan, SweepFolder(tmp_path), "val").splitlines()
     assert lines[3].endswith(" 8 s  failed, at step 4")
 
 
 def test_times_are_guessed_from_a_step_of_the_generator(plan, tmp_path, monkeypatch):
     """Times eight steps; more where there is a discriminator, by its share of the arithmetic."""
-    monkeypatch.setattr(plan_module, "_generator_seconds", lambda config: 100.0)
+    monkeypatch.setattr(step_time, "time_generator_step", lambda config: 100.0)
     name, config = plan.variants[0]
     l1 = replace(config, loss=Loss(gan="none"))
     variants = [(name, config), ("l1", l1)]
-    lines = to_text(plan._replace(variants=variants), SweepFolder(tmp_path), "val").splitlines()
+    lines = format_plan(plan._replace(variants=variants), SweepFolder(tmp_path), "val").splitlines()
     generator, discriminator = operations(describe(config))
     both = 800 * (1 + discriminator / generator)
     assert lines[2].endswith(format_duration(both))
@@ -68,14 +68,14 @@ def test_times_are_guessed_from_a_step_of_the_generator(plan, tmp_path, monkeypa
 
 def test_the_generators_step_is_timed_once_for_all_discriminators(plan, monkeypatch):
     timed = []
-    monkeypatch.setattr(plan_module, "_generator_seconds", lambda c: timed.append(c) or 1.0)
+    monkeypatch.setattr(step_time, "time_generator_step", lambda c: timed.append(c) or 1.0)
     config = plan.variants[0][1]
     for name in ("pixel", "patch70"):
         model = replace(config.model, discriminator=name)
-        plan_module._seconds(replace(config, model=model))
+        step_time.estimate_seconds(replace(config, model=model))
     assert timed[0] == timed[1]
     monkeypatch.undo()
-    assert 0 < plan_module._generator_seconds(timed[0]) < 60
+    assert 0 < step_time.time_generator_step(timed[0]) < 60
 
 
 @pytest.mark.parametrize("gan", ["vanilla", "none"])

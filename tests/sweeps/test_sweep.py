@@ -20,7 +20,7 @@ from pix2pix_jax.evaluation import summary as summary_module
 from pix2pix_jax.runs.ownership import WorkdirBusy
 from pix2pix_jax.runs.workdir import SweepFolder
 from pix2pix_jax.sweeps import sweep as sweep_module
-from pix2pix_jax.sweeps.plan import to_text
+from pix2pix_jax.sweeps.plan import format_plan
 from pix2pix_jax.sweeps.sweep import sweep
 
 DATASET = SimpleNamespace(info=SimpleNamespace(splits=("train", "val")))
@@ -139,7 +139,7 @@ def test_a_change_that_no_run_can_take_costs_no_table(plan, calls, tmp_path):
     ):
         message = refusal(*call)
         assert "little/seed0/config.json: belongs to a run with another loss.l1_weight" in message
-    assert "another loss.l1_weight" in refusal(to_text, other, SweepFolder(tmp_path), "val")
+    assert "another loss.l1_weight" in refusal(format_plan, other, SweepFolder(tmp_path), "val")
     assert (tmp_path / "results.md").read_bytes() == before
     assert calls["trained"] == VARIANTS
 
@@ -182,7 +182,7 @@ def test_a_config_json_that_is_none_fails_its_variant_alone(plan, calls, tmp_pat
     calls["bad"] = {VARIANTS[1]: UsageError("config.json: invalid")}
     assert "1 of 4 variants failed" in refusal(sweep, plan, SweepFolder(tmp_path), None, "val")
     assert calls["trained"] == VARIANTS
-    assert len(to_text(plan, SweepFolder(tmp_path), "val").splitlines()) == 7
+    assert len(format_plan(plan, SweepFolder(tmp_path), "val").splitlines()) == 7
 
 
 def test_a_variant_that_another_process_trains_has_not_failed(plan, calls, tmp_path):
@@ -199,7 +199,7 @@ def test_an_evaluation_that_is_none_is_made_anew(plan, calls, tmp_path, content)
     name, config = plan.variants[0]
     evaluated(config, tmp_path / name, "val", 0.5)
     (tmp_path / name / "evaluation_val.json").write_bytes(content)
-    assert "evaluated" not in to_text(plan, SweepFolder(tmp_path), "val")
+    assert "evaluated" not in format_plan(plan, SweepFolder(tmp_path), "val")
     sweep(plan, SweepFolder(tmp_path), None, "val")
     assert calls["trained"] == VARIANTS
 
@@ -308,7 +308,9 @@ def test_a_variant_that_cannot_be_built_is_told_as_failed(plan, calls, tmp_path)
     bad = replace(config, data=replace(config.data, image_size=(30, 30), load_size=None))
     plan = plan._replace(variants=[(name, bad), *plan.variants[1:]])
     assert "little/seed0" in refusal(sweep, plan, SweepFolder(tmp_path), None, "val")
-    assert "cannot be built: data.image_size: 30x30" in to_text(plan, SweepFolder(tmp_path), "val")
+    assert "cannot be built: data.image_size: 30x30" in format_plan(
+        plan, SweepFolder(tmp_path), "val"
+    )
 
 
 def test_a_signal_stops_the_sweep(plan, calls, tmp_path):
@@ -402,7 +404,7 @@ def test_the_sweep_command_refuses_in_one_line(tiny_sweep, tmp_path, monkeypatch
         ("--workdir: is missing", tiny_sweep),
         ("no such experiment", ("sweep", "--config=experiments/nowhere.py", workdir)),
         ("has no sweep()", ("sweep", "--config=experiments/quickstart.py", workdir)),
-        ("--index: 4 is none of 0 to 3", (*tiny_sweep, workdir, "--index=4")),
+        ("--index: 4 is not between 0 and 3", (*tiny_sweep, workdir, "--index=4")),
         ("--index", (*tiny_sweep, workdir, "--index=first")),
         ("--seeds", (*tiny_sweep, workdir, "--seeds=0")),
         ("--split", (*tiny_sweep, workdir, "--split=dev")),

@@ -1,0 +1,142 @@
+"""The rows of a sweep's table: variants whose names share the part before the slash."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pix2pix_jax.config.experiments import Sweep
+from pix2pix_jax.config.metrics import METRICS
+from pix2pix_jax.config.schema import Config
+from pix2pix_jax.evaluation.summary import Summary
+from pix2pix_jax.models.topology import DISCRIMINATORS, receptive_field
+from pix2pix_jax.reports.page import TRUTH
+from pix2pix_jax.runs.workdir import SweepFolder, Workdir
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """A metric over the runs of a row.
+
+    Attributes:
+      mean: None if a value is not finite.
+      spread: the standard deviation of a sample; None for one run, or if a value is not finite.
+      values: one for each run; None if it is not finite.
+    """
+
+    mean: float | None
+    spread: float | None
+    values: list[float | None]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of results.json, whose fields are the keys there.
+
+    Attributes:
+      name: of the row.
+      runs: of each evaluated variant its name and what its evaluation says.
+      failed: why a variant failed, by its name.
+      missing: names of the variants that have neither failed nor been evaluated.
+      receptive_field: side in pixels, of the discriminator; None without a discriminator.
+      metrics: over all runs, by metric.
+    """
+
+    name: str
+    runs: list[dict[str, Any]]
+    failed: dict[str, str]
+    missing: list[str]
+    receptive_field: int | None
+    metrics: dict[str, Statistics]
+
+
+def collect_rows(plan: Sweep, folder: SweepFolder, evaluations: Mapping[str, Summary]) -> list[Row]:
+    """All rows of a sweep in the order of its plan, and last the ground truth.
+
+    Args:
+      plan: the variants.
+      folder: of the sweep.
+      evaluations: finished ones, by the name of their variant.
+    """
+    groups: dict[str, dict[str, Config]] = {}
+    for name, config in plan.variants:
+        groups.setdefault(name.partition("/")[0], {})[name] = config
+    rows = [_make_row(row, variants, folder, evaluations) for row, variants in groups.items()]
+    return rows + _ground_truth_rows(evaluations)
+
+
+def _make_row(
+    name: str,
+    variants: Mapping[str, Config],
+    folder: SweepFolder,
+    evaluations: Mapping[str, Summary],
+) -> Row:
+    # A variant can be evaluated and have failed later. Then it is in both lists.
+    reasons = {variant: read_failure(folder.run(variant)) for variant in variants}
+    keys = ("step", "seed", "images", "data", "segmenter", "metrics")
+    runs = [
+        {"name": variant} | {key: evaluations[variant][key] for key in keys}
+        for variant in variants
+        if variant in evaluations
+    ]
+    *_, config = variants.values()
+    discriminator = DISCRIMINATORS[config.model.discriminator]
+    return Row(
+        name=name,
+        runs=runs,
+        failed={variant: reason for variant, reason in reasons.items() if reason is not None},
+        missing=[v for v, reason in reasons.items() if reason is None and v not in evaluations],
+        receptive_field=(
+            None
+            if config.loss.gan == "none"
+            else receptive_field(TABLES[config.model.discriminator])
+        ),
+        metrics={
+            metric: make_statistics([run["metrics"].get(metric) for run in runs])
+            for metric in METRICS
+            if any(metric in run["metrics"] for run in runs)
+        },
+    )
+
+
+def read_failure(run: Workdir) -> str | None:
+    """Why a variant failed; None if it did not."""
+    if not run.failure_file.exists():
+        return None
+    return run.failure_file.read_text(encoding="utf-8", errors="replace").strip()
+
+
+def _ground_truth_rows(evaluations: Mapping[str, Summary]) -> list[Row]:
+    """The FCN-score of the real photos: one row, if all evaluations share a segmenter and pairs.
+
+    They should. If they do not, there is a row for each segmenter and each set of pairs, named
+    after the first run that has them.
+    """
+    truths = {}
+    for run, summary in evaluations.items():
+        if summary["ground_truth"]:
+            truths.setdefault((summary["segmenter"], summary["data"]), (run, summary))
+    return [
+        Row(
+            name=TRUTH if len(truths) == 1 else f"{TRUTH} of {run}",
+            runs=[],
+            failed={},
+            missing=[],
+            receptive_field=None,
+            metrics={
+                metric: make_statistics([value])
+                for metric, value in summary["ground_truth"].items()
+            },
+        )
+        for run, summary in truths.values()
+    ]
+
+
+def make_statistics(values: Sequence[float | None]) -> Statistics:
+    """Mean and spread of one value or more; None is a value that is not finite."""
+    finite = [value for value in values if value is not None]
+    if len(finite) < len(values):
+        return Statistics(None, None, list(values))
+    spread = float(np.std(finite, ddof=1)) if len(finite) > 1 else None
+    return Statistics(float(np.mean(finite)), spread, list(values))

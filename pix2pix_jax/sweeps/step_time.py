@@ -1,0 +1,90 @@
+"""Estimates how long a training step of a variant takes, before it is run."""
+
+import time
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache
+from statistics import median
+
+import jax
+import jax.numpy as jnp
+
+from pix2pix_jax.config.experiments import Sweep
+from pix2pix_jax.config.resolve import resolve
+from pix2pix_jax.config.schema import Config, Loss
+from pix2pix_jax.errors import UsageError
+from pix2pix_jax.gan.random import step_key
+from pix2pix_jax.gan.state import create_state
+from pix2pix_jax.gan.step import make_train_step
+from pix2pix_jax.gan.summary import describe, operations
+from pix2pix_jax.runs.metrics_log import read_metrics
+from pix2pix_jax.runs.workdir import SweepFolder
+from pix2pix_jax.runtime.console import say
+from pix2pix_jax.runtime.memory import explain_out_of_memory
+
+describe_once = cache(describe)
+
+
+class StepTimes:
+    """Seconds of a training step: those of the sweep's own runs, else an estimate."""
+
+    def __init__(self, plan: Sweep, folder: SweepFolder) -> None:
+        """Reads the speeds that the runs in the folder of a sweep have logged."""
+        self._measured: dict[Config, float] = {}
+        for name, config in plan.variants:
+            lines = read_metrics(folder.run(name).metrics_file)
+            rates = [line["images_per_second"] for line in lines if "images_per_second" in line]
+            with suppress(UsageError):
+                if rates:
+                    # The median: the first lines are slower, because programs were compiled.
+                    seconds = 1 / (median(rates) / config.data.batch_size)
+                    self._measured[without_seed(resolve(config))] = seconds
+
+    def seconds(self, config: Config) -> float:
+        """Seconds of a step of a resolved config. Seeds do not change the speed."""
+        config = without_seed(config)
+        return self._measured.get(config) or estimate_seconds(config)
+
+
+def without_seed(config: Config) -> Config:
+    """The config with a fixed seed: equal for all repeats of a row."""
+    return replace(config, seed=0)
+
+
+def estimate_seconds(config: Config) -> float:
+    """Estimates the seconds of a step of a resolved config.
+
+    A step of the generator is timed. The time of the discriminator follows from its share of the
+    arithmetic.
+    """
+    generator, discriminator = operations(describe_once(config))
+    # This config is the same for all discriminators and losses, so the step is compiled once.
+    alone = replace(
+        config,
+        model=replace(config.model, discriminator="pixel", discriminator_features=1),
+        loss=Loss(gan="none"),
+    )
+    seconds = time_generator_step(alone)
+    return seconds if config.loss.gan == "none" else seconds * (1 + discriminator / generator)
+
+
+@cache
+def time_generator_step(config: Config) -> float:
+    """Seconds of a training step without a discriminator, the fastest of a few, on one device."""
+    data, images = config.data, config.data.batch_size // jax.device_count()
+    batch = {
+        "input": jnp.zeros((images, *data.image_size, data.input_channels)),
+        "target": jnp.zeros((images, *data.image_size, data.target_channels)),
+        "index": jnp.zeros(images, jnp.int32),
+    }
+    step = jax.jit(make_train_step(config), donate_argnums=0)
+    say("timing a step of the generator, which takes half a minute on a CPU")
+    seconds = []
+    with explain_out_of_memory():
+        state = create_state(config)
+        for _ in range(5):  # The first step compiles.
+            start = time.perf_counter()
+            state, metrics = step(state, batch, step_key(config, 0))
+            jax.block_until_ready(metrics)
+            seconds.append(time.perf_counter() - start)
+    return min(seconds)

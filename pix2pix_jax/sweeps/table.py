@@ -1,0 +1,139 @@
+"""The table of a sweep as text: cells, Markdown, and the note below it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pix2pix_jax.config.experiments import Sweep
+from pix2pix_jax.config.metrics import METRICS
+from pix2pix_jax.evaluation.summary import Summary
+from pix2pix_jax.reports.evaluation import fcn_score_note
+from pix2pix_jax.reports.page import TRUTH, format_metric
+from pix2pix_jax.sweeps.rows import Row, Statistics
+
+MAX_REASON = 200  # characters of the reason of a failure; the rest is cut off
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells of plain text.
+
+    Attributes:
+      header: one cell for each column.
+      lines: the cells of each row.
+    """
+
+    header: list[str]
+    lines: list[list[str]]
+
+
+def make_table(rows: Sequence[Row], paper: Mapping[str, Mapping[str, float]]) -> Table:
+    """The table of a sweep.
+
+    Args:
+      rows: of the sweep.
+      paper: the scores that the paper reports, by row and metric; they stand beside ours.
+    """
+    measured = [metric for metric in METRICS if any(metric in row.metrics for row in rows)]
+    in_paper = {metric for scores in paper.values() for metric in scores}
+    header = ["variant", "receptive field", "runs"]
+    for metric in measured:
+        header += [METRICS[metric].label, *(["paper"] if metric in in_paper else [])]
+    lines = []
+    for row in rows:
+        is_truth = row.name.startswith(TRUTH)
+        line = [row.name, "", ""] if is_truth else [row.name, format_field(row), format_runs(row)]
+        theirs = paper.get(row.name.partition(" of ")[0], {})
+        for metric in measured:
+            line.append(format_statistics(metric, row.metrics.get(metric)))
+            if metric in in_paper:
+                line.append(f"{theirs[metric]:.2f}" if metric in theirs else "")
+        lines.append(line)
+    return Table(header, lines)
+
+
+def format_field(row: Row) -> str:
+    """The receptive field of a row, such as 70x70."""
+    return f"{row.receptive_field}x{row.receptive_field}" if row.receptive_field else ""
+
+
+def format_runs(row: Row) -> str:
+    """How many variants of a row are evaluated, and why others failed, each reason once."""
+    evaluated = {run["name"] for run in row.runs}
+    count = f"{len(evaluated)} of {len(evaluated.union(row.failed, row.missing))}"
+    reasons = [
+        reason if len(reason) < MAX_REASON else f"{reason[:MAX_REASON]} ..."
+        for reason in dict.fromkeys(row.failed.values())
+    ]
+    return "; failed: ".join([count, *reasons])
+
+
+def format_statistics(metric: str, value: Statistics | None) -> str:
+    """Mean and spread of a metric; empty if it was not measured."""
+    if value is None:
+        return ""
+    spread = "" if value.spread is None else f" ± {value.spread:.3f}"
+    return format_metric(metric, value.mean) + spread
+
+
+def to_markdown(title: str, table: Table, note: str) -> str:
+    """The text of results.md."""
+    # A bar inside a cell would end the cell.
+    escaped = [[cell.replace("|", "\\|") for cell in line] for line in table.lines]
+    lines = [table.header, ["---"] * len(table.header), *escaped]
+    text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return f"# {title}\n\n{text}\n{note}\n"
+
+
+def make_note(plan: Sweep, split: str, evaluations: Sequence[Summary]) -> str:
+    """The note below a table: what was compared, how, and what does not compare."""
+    sentences = [
+        _describe_comparison(plan, split, evaluations),
+        "Mean and standard deviation over the runs of a row.",
+        *_fcn_score_notes(evaluations),
+        *_pairs_notes(evaluations),
+        "L1 is of images in [-1, 1]; of a histogram the share is shown that is in common.",
+    ]
+    return " ".join(sentences)
+
+
+def _describe_comparison(plan: Sweep, split: str, evaluations: Sequence[Summary]) -> str:
+    """The datasets, image sizes, number of pairs and steps."""
+    configs = [config for _, config in plan.variants]
+    datasets = dict.fromkeys(
+        f"{config.data.name} at {'x'.join(map(str, config.data.image_size))}" for config in configs
+    )
+    steps = dict.fromkeys(f"{config.train.steps:,}" for config in configs)
+    pairs = dict.fromkeys(f"{summary['images']}" for summary in evaluations)
+    return (
+        f"{', '.join(datasets)}: {' or '.join(pairs) or 'no'} pairs of the {split} split, after "
+        f"{' or '.join(steps)} steps."
+    )
+
+
+def _fcn_score_notes(evaluations: Sequence[Summary]) -> list[str]:
+    """How the classes were read, and whether all runs share a class reader."""
+    readers = {summary["segmenter"] for summary in evaluations if summary["segmenter"] is not None}
+    notes = list(dict.fromkeys(fcn_score_note(reader) for reader in sorted(readers)))
+    if len(readers) > 1:
+        notes.append(
+            f"These are of {len(readers)} different segmenters and do not compare, unless the rows "
+            "are of different data: give all runs one data.data_dir, and run the sweep again."
+        )
+    without = sum(summary["segmenter"] is None for summary in evaluations)
+    if without:
+        notes.append(
+            f"{without} of {len(evaluations)} runs have no FCN-score: it was left out, or there is "
+            "none, and pix2pix evaluate --workdir=RUN says why."
+        )
+    return notes
+
+
+def _pairs_notes(evaluations: Sequence[Summary]) -> list[str]:
+    """Whether all runs were evaluated on the same pairs."""
+    count = len({summary["data"] for summary in evaluations})
+    if count <= 1:
+        return []
+    return [
+        f"Pairs are of {count} kinds: unless the rows are of different data by design, a "
+        "source has changed since; a sweep in another --workdir trains all on the same."
+    ]
