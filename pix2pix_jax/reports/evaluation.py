@@ -152,12 +152,14 @@ def draw_histograms(sides: Mapping[str, Mapping[str, list[int]]]) -> list[Markup
 
 
 def fcn_score_note(segmenter: str) -> str:
-    """What the FCN-score can be compared with, given the name of the class reader."""
+    """What the FCN-score can be compared with, given the name of the class reader.
+
+    The text also stands in results.md of a sweep.
+    """
     if segmenter == NEAREST_COLOUR:
         return "Accuracies and class IOU are read off the colours of the label maps."
     return (
-        "The FCN-score (accuracies and class IOU) comes from a segmenter trained here on the real "
-        "photos of the training split. Compare it with the score of the ground truth and with "
-        "scores of other generators from the same segmenter. Only order and ratios compare with "
-        "the scores in the paper."
+        "The FCN-score (accuracies and class IOU) is read by a segmenter that was trained here on "
+        "the real photos of the training split: it compares with that of the ground truth and of "
+        "other generators read by the same one, with the paper's only in order and ratio."
     )

@@ -72,30 +72,25 @@ def _make_row(
     folder: SweepFolder,
     evaluations: Mapping[str, Summary],
 ) -> Row:
-    # A variant can be evaluated and have failed later. Then it is in both lists.
+    # A variant that was evaluated may have failed later. Then it is in `runs` and in `failed`.
+    summaries = {variant: evaluations[variant] for variant in variants if variant in evaluations}
     reasons = {variant: read_failure(folder.run(variant)) for variant in variants}
     keys = ("step", "seed", "images", "data", "segmenter", "metrics")
-    runs = [
-        {"name": variant} | {key: evaluations[variant][key] for key in keys}
-        for variant in variants
-        if variant in evaluations
-    ]
     *_, config = variants.values()
     discriminator = DISCRIMINATORS[config.model.discriminator]
     return Row(
         name=name,
-        runs=runs,
+        runs=[
+            {"name": variant} | {key: summary[key] for key in keys}
+            for variant, summary in summaries.items()
+        ],
         failed={variant: reason for variant, reason in reasons.items() if reason is not None},
-        missing=[v for v, reason in reasons.items() if reason is None and v not in evaluations],
-        receptive_field=(
-            None
-            if config.loss.gan == "none"
-            else receptive_field(TABLES[config.model.discriminator])
-        ),
+        missing=[v for v, reason in reasons.items() if reason is None and v not in summaries],
+        receptive_field=None if config.loss.gan == "none" else receptive_field(discriminator),
         metrics={
-            metric: make_statistics([run["metrics"].get(metric) for run in runs])
+            metric: make_statistics([s["metrics"].get(metric) for s in summaries.values()])
             for metric in METRICS
-            if any(metric in run["metrics"] for run in runs)
+            if any(metric in summary["metrics"] for summary in summaries.values())
         },
     )
 
