@@ -22,11 +22,12 @@ class ChecksumHandler(ocp.StandardCheckpointHandler):
     checkpoints that name its earlier places stay readable.
     """
 
-    def finalize(self, directory: Path) -> None:
+    def finalize(self, directory: Any) -> None:  # a path of Orbax's own type
         """Writes the hashes; Orbax calls this once all files of the item are written."""
         super().finalize(directory)
-        content = {"step": _step(directory), "files": _file_hashes(Path(directory))}
-        (directory / CHECKSUM_FILE).write_text(json.dumps(content, indent=2))
+        item = Path(directory)
+        content = {"step": _step(item), "files": _file_hashes(item)}
+        (item / CHECKSUM_FILE).write_text(json.dumps(content, indent=2))
 
 
 def _step(item: Path) -> int:

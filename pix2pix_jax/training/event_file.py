@@ -9,8 +9,10 @@ from pathlib import Path
 from uuid import uuid4
 
 from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.proto.summary_pb2 import Summary
+
+# Protocol buffers make these classes when they are imported, so type checkers cannot see them.
+from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore
+from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore
 
 FLUSH_SECONDS = 1  # Every flush waits for the disk, so steps that follow fast share one.
 

@@ -3,28 +3,22 @@
 import math
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
 import jax
 import numpy as np
-from tensorflow_datasets.core import DatasetBuilder
 
 from pix2pix_jax.checkpoints.reader import best_step
 from pix2pix_jax.checkpoints.store import CheckpointStore, Totals
-from pix2pix_jax.config.resolve import resolve
-from pix2pix_jax.config.schema import Config, replace_fields
+from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.examples import Example
-from pix2pix_jax.data.fingerprint import dataset_fingerprint
-from pix2pix_jax.data.image_files import MODES
 from pix2pix_jax.data.pipeline import make_training_batches, open_split, prefetch
-from pix2pix_jax.data.prepare import prepare
-from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation.validation import ValidationScorer
 from pix2pix_jax.gan.parallel import parallel_steps
 from pix2pix_jax.gan.state import TrainState, create_state
 from pix2pix_jax.gan.step import Batch, Metrics
-from pix2pix_jax.runs.compatibility import check_devices, check_workdir, resolve_norm_images
+from pix2pix_jax.runs.compatibility import check_workdir
 from pix2pix_jax.runs.ownership import claim_workdir
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime import distributed
@@ -33,6 +27,7 @@ from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.memory import explain_out_of_memory
 from pix2pix_jax.runtime.signals import StopSignals
 from pix2pix_jax.training.metric_window import MetricWindow
+from pix2pix_jax.training.preparation import prepare_dataset, settle_config
 from pix2pix_jax.training.recorder import Progress, Recorder
 from pix2pix_jax.training.run import TrainingRun
 from pix2pix_jax.training.schedule import Due, all_intervals
@@ -74,48 +69,6 @@ def train(config: Config, workdir: Workdir) -> int:
         return 128 + signal
     say_end(run)
     return 0
-
-
-def settle_config(config: Config, workdir: Workdir) -> Config:
-    """Resolves a config and checks that all processes have the same, which their devices can run.
-
-    Raises:
-      UsageError: naming the field that is wrong.
-    """
-    config = resolve(config)
-    for name in ("input_channels", "target_channels"):
-        channels = getattr(config.data, name)
-        if channels not in MODES:
-            raise UsageError(
-                f"data.{name}: {channels} is for arrays alone; images have 1, 3 or 4 channels"
-            )
-    # Every host may keep the data where it likes.
-    anywhere = replace(config, data=replace(config.data, source=None, data_dir=""))
-    distributed.check_same_on_all("--config", repr(anywhere))
-    check_devices(config.data.batch_size)
-    if config.model.norm != "batch":
-        return config
-    images = resolve_norm_images(config, workdir) if distributed.is_first() else 0
-    images = int(distributed.broadcast_from_first(np.int32(images)))
-    return replace_fields(config, {"model": {"norm_images": images}})
-
-
-def prepare_dataset(config: Config) -> DatasetBuilder:
-    """Prepares the dataset, or opens it if that is done already.
-
-    Raises:
-      UsageError: a source that cannot be read, without pairs to train on, or that differs
-        between processes.
-    """
-    # The others find it prepared, if they share a disk with the first process.
-    with distributed.first_process_first("prepare"):
-        dataset = prepare(config.data)
-    if "train" not in dataset.info.splits:
-        raise UsageError(
-            f"data.source: {config.data.source} has no images to train on; put them into train/"
-        )
-    distributed.check_same_on_all("data.data_dir", dataset_fingerprint(dataset))
-    return dataset
 
 
 @dataclass(frozen=True)
@@ -246,7 +199,8 @@ def run_steps(
     while step < last:
         # Full calls where they fit, single steps before and after them.
         count = size if step % size == 0 and step + size <= last else 1
-        state, metrics = steps(state, shard_batches(list(islice(batches, count))))
+        stacked = shard_batches(list(islice(batches, count)))
+        state, metrics = steps(state, stacked)  # pyright: ignore (JAX takes NumPy arrays, too)
         if jax.default_backend() == "cpu":  # Several simulated devices can starve one another.
             jax.block_until_ready(metrics)
         step += count

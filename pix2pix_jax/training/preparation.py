@@ -1,0 +1,58 @@
+"""What training checks and prepares before it owns the workdir: the config and the dataset."""
+
+from dataclasses import replace
+
+import numpy as np
+from tensorflow_datasets.core import DatasetBuilder
+
+from pix2pix_jax.config.resolve import resolve
+from pix2pix_jax.config.schema import Config, replace_fields
+from pix2pix_jax.data.fingerprint import dataset_fingerprint
+from pix2pix_jax.data.image_files import MODES
+from pix2pix_jax.data.prepare import prepare
+from pix2pix_jax.errors import UsageError
+from pix2pix_jax.runs.compatibility import check_devices, resolve_norm_images
+from pix2pix_jax.runs.workdir import Workdir
+from pix2pix_jax.runtime import distributed
+
+
+def settle_config(config: Config, workdir: Workdir) -> Config:
+    """Resolves a config and checks that all processes have the same, which their devices can run.
+
+    Raises:
+      UsageError: naming the field that is wrong.
+    """
+    config = resolve(config)
+    for name in ("input_channels", "target_channels"):
+        channels = getattr(config.data, name)
+        if channels not in MODES:
+            raise UsageError(
+                f"data.{name}: {channels} is for arrays alone; images have 1, 3 or 4 channels"
+            )
+    # Every host may keep the data where it likes.
+    anywhere = replace(config, data=replace(config.data, source=None, data_dir=""))
+    distributed.check_same_on_all("--config", repr(anywhere))
+    check_devices(config.data.batch_size)
+    if config.model.norm != "batch":
+        return config
+    images = resolve_norm_images(config, workdir) if distributed.is_first() else 0
+    images = int(distributed.broadcast_from_first(np.int32(images)))
+    return replace_fields(config, {"model": {"norm_images": images}})
+
+
+def prepare_dataset(config: Config) -> DatasetBuilder:
+    """Prepares the dataset, or opens it if that is done already.
+
+    Raises:
+      UsageError: a source that cannot be read, without pairs to train on, or that differs
+        between processes.
+    """
+    # The others find it prepared, if they share a disk with the first process.
+    with distributed.first_process_first("prepare"):
+        dataset = prepare(config.data)
+    if "train" not in dataset.info.splits:
+        raise UsageError(
+            f"data.source: {config.data.source} has no images to train on; put them into train/"
+        )
+    distributed.check_same_on_all("data.data_dir", dataset_fingerprint(dataset))
+    return dataset
