@@ -57,7 +57,7 @@ class BucketSync:
             wanted = self._files_to_add(record, changes)
         else:
             is_emptied = bool(record.files) and session_name is None and not bucket_files
-            self._drop_outdated(record, changes, is_emptied)
+            self._follow_bucket(record, changes, is_emptied)
             wanted = [
                 name
                 for name in complete
@@ -72,7 +72,7 @@ class BucketSync:
         """Uploads the files that a command has made.
 
         If another machine trains the run, files that both have changed and checkpoints are left
-        out; `pull` moves them aside.
+        out; the next `pull` moves them to a folder beside the workdir.
 
         Raises:
           UsageError: the bucket cannot be reached.
@@ -139,34 +139,34 @@ class BucketSync:
             and (name not in record.files or (self.workdir.path / name).exists())
         ]
 
-    def _drop_outdated(self, record: SyncRecord, changes: Changes, is_emptied: bool) -> None:
-        """Drops what the bucket no longer has, and moves aside what was never uploaded."""
+    def _follow_bucket(self, record: SyncRecord, changes: Changes, is_emptied: bool) -> None:
+        """Moves files away that were never uploaded, and removes files that the bucket lost."""
         conflicts = [
             name for name in changes.local if name in changes.bucket or name in changes.removed
         ]
         # What this machine trained while another one went on is a run of its own.
         if is_emptied or (self.session.local_name() and changes.local):
-            self._move_aside()
+            self._move_beside()
             record.files.clear()
         elif conflicts:
-            self._move_aside(conflicts)
+            self._move_beside(conflicts)
         for name in changes.removed:
             record.files.pop(name, None)
             self._remove_local(name)
 
-    def _move_aside(self, names: list[str] | None = None) -> None:
+    def _move_beside(self, names: list[str] | None = None) -> None:
         """Moves files of the workdir, or the whole workdir, to a new folder beside it."""
         path = self.workdir.path
-        aside = path.with_name(f"{path.name}.{uuid4().hex[:8]}")
+        backup = path.with_name(f"{path.name}.{uuid4().hex[:8]}")
         if names is None:
-            path.rename(aside)
+            path.rename(backup)
         else:
             for name in names:
-                (aside / name).parent.mkdir(parents=True, exist_ok=True)
-                (path / name).rename(aside / name)
+                (backup / name).parent.mkdir(parents=True, exist_ok=True)
+                (path / name).rename(backup / name)
         say(
-            f"{self.bucket}: another machine went on with this run; files that this machine had "
-            f"not uploaded are in {aside}"
+            f"{self.bucket}: was changed elsewhere; files that this machine had not uploaded are "
+            f"in {backup}"
         )
 
     def _remove_local(self, name: str) -> None:

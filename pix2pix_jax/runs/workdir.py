@@ -65,7 +65,7 @@ class Workdir:
 
     @property
     def rejected(self) -> Path:
-        """Damaged checkpoints that were moved aside."""
+        """The folder that damaged checkpoints are moved to."""
         return self.path / "rejected"
 
     @property

@@ -6,8 +6,6 @@ from types import TracebackType
 
 from pix2pix_jax.runtime.console import print_above_bar, say
 
-Put = Callable[[str, Callable[[], None]], None]  # the type of RetryQueue.put
-
 
 class RetryQueue:
     """Writes outputs, and keeps those that fail until they can be written.

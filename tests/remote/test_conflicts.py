@@ -38,7 +38,7 @@ def test_files_that_another_machine_outdated_are_moved_aside(machine, monkeypatc
     ):  # a reader gets the run of the bucket, and uploads nothing old
         assert visible_files(folder) == anew
     assert bucket_files() == anew
-    assert "another machine went on with this run; files that" in capsys.readouterr().out
+    assert "was changed elsewhere; files that" in capsys.readouterr().out
     (aside,) = folder.parent.glob("run.*")
     assert "checkpoints/12/_CHECKPOINT_METADATA" in visible_files(aside)
 
