@@ -31,6 +31,12 @@ def run(options: argparse.Namespace, fields: Fields) -> int:
     from pix2pix_jax.runtime.backend import start_backend
 
     start_backend()
-    from pix2pix_jax.interop.export import export
+    from pix2pix_jax.interop.export import ExportOptions, export
 
-    return export(config, workdir, output, options.format, options.step, options.discriminator)
+    export_options = ExportOptions(
+        output=output,
+        format=options.format,
+        step=options.step,
+        discriminator=options.discriminator,
+    )
+    return export(config, workdir, export_options)

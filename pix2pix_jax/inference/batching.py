@@ -11,7 +11,13 @@ from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.arrays import Pixels
 from pix2pix_jax.inference.inputs import InputFile, LoadedImage, UnreadableImage
 from pix2pix_jax.inference.options import TranslateOptions
-from pix2pix_jax.inference.tiling import pad_centered, resize_array, round_up, translate_tiles
+from pix2pix_jax.inference.tiling import (
+    pad_centered,
+    resize_array,
+    round_up,
+    side_multiple,
+    translate_tiles,
+)
 from pix2pix_jax.inference.translator import BATCH_SIZE, Translator
 from pix2pix_jax.runtime.memory import explain_out_of_memory
 
@@ -73,7 +79,7 @@ class ImageTranslator:
     def __init__(self, translator: Translator, config: Config, options: TranslateOptions):
         self._translator = translator
         self._options = options
-        self._multiple = 2**config.model.depth  # the generator halves the sides `depth` times
+        self._multiple = side_multiple(config)
         self._size = config.data.image_size if options.resize else None
 
     def translate_all(

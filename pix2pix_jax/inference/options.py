@@ -5,7 +5,7 @@ from typing import Literal
 
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.inference.tiling import round_up
+from pix2pix_jax.inference.tiling import round_up, side_multiple
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class TranslateOptions:
 
 def check_options(config: Config, options: TranslateOptions) -> None:
     """Raises UsageError, naming the flag, for options that a run cannot follow."""
-    multiple = 2**config.model.depth
+    multiple = side_multiple(config)
     if options.tile and options.tile % multiple:
         raise UsageError(
             f"--tile: {options.tile} is not a multiple of {multiple}; give "

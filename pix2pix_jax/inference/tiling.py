@@ -5,10 +5,22 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
+from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.image_files import resize
 from pix2pix_jax.inference.translator import BATCH_SIZE
 
 OVERLAP = 4  # neighbouring tiles share 1/OVERLAP of their side
+
+
+def side_multiple(config: Config) -> int:
+    """The number whose multiples are the sides that a generator takes: it halves them every level.
+
+    Args:
+      config: config of the run, resolved.
+    """
+    depth = config.model.depth
+    assert depth is not None  # the config is resolved
+    return 2**depth
 
 
 def round_up(side: int, multiple: int) -> int:

@@ -1,3 +1,155 @@
-"""The formats that `export` writes, named by the suffix of their files."""
+"""The file formats of `export`: a function that writes each, and one row of a table.
 
-FORMATS = ("stablehlo", "onnx", "safetensors", "pth")
+The command line reads the names from the table, so libraries are imported only inside functions:
+`--help` must be fast.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pix2pix_jax.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+
+    from pix2pix_jax.config.schema import Config
+    from pix2pix_jax.interop.trained_network import Compute, TrainedNetwork
+
+STABLEHLO_PLATFORMS = ("cpu", "cuda", "tpu")  # that one file runs on
+ONNX_MAX_BYTES = 2e9  # ONNX files are protocol buffers
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file format.
+
+    Attributes:
+      name: value of --format, and suffix of the files.
+      write: writes a network to a path, and returns a function that computes what stands in the
+        file, to be compared with the network.
+      check: raises UsageError if the format cannot hold the generator of a config or, if the
+        second argument is true, its discriminator.
+      holds_discriminator: whether a discriminator can be written, too.
+    """
+
+    name: str
+    write: Callable[[Path, TrainedNetwork], Compute]
+    check: Callable[[Config, bool], None]
+    holds_discriminator: bool
+
+
+def write_stablehlo(path: Path, network: TrainedNetwork) -> Compute:
+    """Writes a program for CPU, CUDA and TPU that takes any number of images of any valid size."""
+    import jax
+    import numpy as np
+    from jax import export as jax_export
+
+    from pix2pix_jax.inference.tiling import side_multiple
+
+    multiple = side_multiple(network.config)
+    spec = f"b, {multiple}*h, {multiple}*w, {network.config.data.input_channels}"
+    images = jax.ShapeDtypeStruct(jax_export.symbolic_shape(spec), np.float32)
+    compute = network.portable().compute_each()
+    # The program must not name source files of this machine, because files are given away.
+    limit = jax.config.read("jax_traceback_in_locations_limit")
+    try:
+        jax.config.update("jax_traceback_in_locations_limit", 0)
+        exported = jax_export.export(jax.jit(compute), platforms=STABLEHLO_PLATFORMS)(images)
+    finally:
+        jax.config.update("jax_traceback_in_locations_limit", limit)
+    path.write_bytes(exported.serialize())
+    return jax_export.deserialize(bytearray(path.read_bytes())).call
+
+
+def write_onnx(path: Path, network: TrainedNetwork) -> Compute:
+    """Writes an ONNX graph, whose images are [b, c, h, w] as everywhere in ONNX."""
+    import jax
+    import numpy as np
+    import onnxruntime
+
+    from pix2pix_jax.interop.onnx import onnx_model
+    from pix2pix_jax.models.unet import UNet
+
+    size = 4 * sum(leaf.size for leaf in jax.tree.leaves(network.params))
+    if size > ONNX_MAX_BYTES:
+        raise UsageError(
+            f"the network has {size / 1e9:.1f} GB, and ONNX holds 2 GB; give another --format"
+        )
+    assert isinstance(network.module, UNet)
+    model = onnx_model(network.module, network.params, network.metadata())
+    path.write_bytes(model.SerializeToString())
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+    def compute(images: np.ndarray) -> np.ndarray:
+        [outputs] = session.run(None, {"image": images.transpose(0, 3, 1, 2)})
+        assert isinstance(outputs, np.ndarray)
+        return outputs.transpose(0, 2, 3, 1)  # [b, h, w, c]
+
+    return compute
+
+
+def write_safetensors(path: Path, network: TrainedNetwork) -> Compute:
+    """Writes parameters by our names, such as down1.kernel, with the config as metadata."""
+    import numpy as np
+    from flax.traverse_util import flatten_dict
+    from safetensors.numpy import save
+
+    from pix2pix_jax.interop.weight_file import read_safetensors
+
+    tensors = {
+        name: np.array(value) for name, value in flatten_dict(network.params, sep=".").items()
+    }
+    path.write_bytes(save(tensors, network.metadata()))
+    weights = read_safetensors(path, network.name)
+    return network.compute_with(weights.fit_to(network.params, network.config.model))
+
+
+def write_torch(path: Path, network: TrainedNetwork) -> Compute:
+    """Writes a state dict by the names of the PyTorch code."""
+    from pix2pix_jax.interop.torch_names import to_torch
+    from pix2pix_jax.interop.torch_writer import write_pth
+    from pix2pix_jax.interop.weight_file import read_torch, torch_names
+
+    model = network.config.model
+    write_pth(path, to_torch(network.params, torch_names(network.name, model), model))
+    weights = read_torch(path, network.name)
+    return network.compute_with(weights.fit_to(network.params, model))
+
+
+def accept_all(config: Config, with_discriminator: bool) -> None:
+    """Accepts every config."""
+
+
+def check_onnx(config: Config, with_discriminator: bool) -> None:
+    """Raises UsageError if ONNX is not installed."""
+    if not all(map(importlib.util.find_spec, ("onnx", "onnxruntime"))):
+        raise UsageError("--format: onnx needs more packages: pip install 'pix2pix_jax[onnx]'")
+
+
+def check_torch(config: Config, with_discriminator: bool) -> None:
+    """Raises UsageError if the PyTorch code cannot compute the networks of a config."""
+    from pix2pix_jax.interop.torch_names import check_theirs
+
+    check_theirs(config)
+    if with_discriminator and config.model.discriminator == "tutorial":
+        raise UsageError(
+            "model.discriminator: the PyTorch code has no discriminator with the padding of "
+            "tutorial; leave out --discriminator"
+        )
+
+
+FORMATS = {
+    row.name: row
+    for row in (
+        Format("stablehlo", write_stablehlo, accept_all, holds_discriminator=False),
+        Format("onnx", write_onnx, check_onnx, holds_discriminator=False),
+        Format("safetensors", write_safetensors, accept_all, holds_discriminator=True),
+        Format("pth", write_torch, check_torch, holds_discriminator=True),
+    )
+}

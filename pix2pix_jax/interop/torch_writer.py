@@ -1,4 +1,4 @@
-"""Arrays as PyTorch's .pth files, without PyTorch; `torch_file` reads them."""
+"""Writes arrays as PyTorch's .pth files, without PyTorch; `torch_reader` reads them."""
 
 import io
 import pickle
@@ -11,61 +11,73 @@ import numpy as np
 
 
 def _rebuild_tensor_v2(*arguments: Any) -> None:
-    """Is named, not called."""
+    """Stands for the function of this name in `torch._utils`; never called."""
 
 
 class FloatStorage:
-    """Is named, not made."""
+    """Stands for the class of this name in `torch`; never instantiated."""
 
 
 class LongStorage:
-    """Is named, not made."""
+    """Stands for the class of this name in `torch`; never instantiated."""
+
+
+STORAGES = {np.dtype(np.float32): FloatStorage, np.dtype(np.int64): LongStorage}
 
 
 class Storage(NamedTuple):
-    """The numbers of an array."""
+    """Stands for the numbers of an array, which are written outside the pickle."""
 
     array: np.ndarray
 
 
-class Pickler(pickle.Pickler):
-    """Writes arrays as PyTorch writes tensors."""
+class TensorPickler(pickle.Pickler):
+    """Pickles arrays as PyTorch pickles tensors.
 
-    def __init__(self, file: BinaryIO, storages: list[bytes]):
+    Attributes:
+      storages: bytes of the arrays that were pickled so far; PyTorch names them by their number.
+    """
+
+    def __init__(self, file: BinaryIO):
         super().__init__(file, protocol=2)
-        self.storages = storages
+        self.storages: list[bytes] = []
 
     def reducer_override(self, value: Any) -> Any:
-        """How an array is put together again."""
+        """The call that rebuilds an array as a tensor."""
         if not isinstance(value, np.ndarray):
             return NotImplemented
         strides = tuple(stride // value.itemsize for stride in value.strides)
-        arguments = (Storage(value), 0, value.shape, strides, False, OrderedDict())
+        requires_grad, backward_hooks = False, OrderedDict()
+        arguments = (Storage(value), 0, value.shape, strides, requires_grad, backward_hooks)
         return _rebuild_tensor_v2, arguments
 
     def persistent_id(self, value: Any) -> Any:
-        """Where an array's numbers lie."""
+        """The reference to a storage; None for everything that is pickled itself."""
         if not isinstance(value, Storage):
             return None
-        self.storages.append(value.array.astype(value.array.dtype.newbyteorder("<")).tobytes())
-        kind = {np.dtype(np.float32): FloatStorage, np.dtype(np.int64): LongStorage}
-        key = str(len(self.storages) - 1)
-        return "storage", kind[value.array.dtype], key, "cpu", value.array.size
+        array, key = value.array, str(len(self.storages))
+        self.storages.append(array.astype(array.dtype.newbyteorder("<")).tobytes())
+        return "storage", STORAGES[array.dtype], key, "cpu", array.size
 
 
 def write_pth(path: Path, state: dict[str, np.ndarray]) -> None:
-    """Writes a state dict of float32 and int64 arrays as `torch.save` does."""
-    file, storages = io.BytesIO(), []
-    Pickler(file, storages).dump(
-        OrderedDict((k, np.asarray(v, order="C")) for k, v in state.items())
-    )
+    """Writes a state dict as `torch.save` does.
+
+    Args:
+      path: the file to write.
+      state: arrays of float32 and int64 by name.
+    """
+    file = io.BytesIO()
+    pickler = TensorPickler(file)
+    pickler.dump(OrderedDict((k, np.asarray(v, order="C")) for k, v in state.items()))
+    # Protocol 2 writes the names of functions and classes as lines of text without a length, so
+    # the names of the stand-ins in this module can be replaced by PyTorch's.
     content, ours = file.getvalue(), f"c{__name__}\n".encode()
-    # Protocol 2 names what it calls in plain lines, which nothing counts.
     content = content.replace(ours + b"_rebuild", b"ctorch._utils\n_rebuild")
     content = content.replace(ours, b"ctorch\n")
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr("archive/data.pkl", content)
         archive.writestr("archive/byteorder", "little")
-        for key, storage in enumerate(storages):
+        for key, storage in enumerate(pickler.storages):
             archive.writestr(f"archive/data/{key}", storage)
         archive.writestr("archive/version", "3\n")

@@ -33,7 +33,7 @@ from pix2pix_jax.data.image_files import read_bytes, split_pair
 from pix2pix_jax.data.sources import find_pairs
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import create_state
-from pix2pix_jax.interop.import_weights import read_tensors
+from pix2pix_jax.interop.weight_file import read_weights
 from pix2pix_jax.runs.metrics_log import read_metrics, rewind
 from pix2pix_jax.runs.workdir import Workdir
 
@@ -180,14 +180,14 @@ READERS: dict[str, tuple[Callable, list]] = {
     ),
     "metrics.jsonl": (read_and_rewind, ["\n".join([*LINES, ""]).encode()]),
     "weights.pth": (
-        lambda path: read_tensors(path, "generator"),
+        lambda path: read_weights(path, "generator"),
         [
             written(write, pickled(a=tensor((2, 2), (1, 2)), b=tensor((3,), (1,), 1)))
             for write in (zipped, legacy)
         ],
     ),
     "weights.safetensors": (
-        lambda path: read_tensors(path, "generator"),
+        lambda path: read_weights(path, "generator"),
         [
             safetensors(TENSORS),
             safetensors(TENSORS, {"config": json.dumps(asdict(resolve(Config())))}),

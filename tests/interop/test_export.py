@@ -22,15 +22,17 @@ from pix2pix_jax.config.files import read_config
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.interop import export as exporting
-from pix2pix_jax.interop.formats import FORMATS as FLAGS
+from pix2pix_jax.interop.export import ExportOptions, export
+from pix2pix_jax.interop.formats import FORMATS, write_onnx
 from pix2pix_jax.interop.import_weights import import_weights, write_run
+from pix2pix_jax.interop.trained_network import TrainedNetwork, max_difference
 from pix2pix_jax.models.unet import translate
 from pix2pix_jax.runs.workdir import Workdir
 
 needs_onnx = pytest.mark.skipif(
     importlib.util.find_spec("onnxruntime") is None, reason="pip install -e '.[onnx]'"
 )
-FORMATS = [kind for kind in exporting.WRITERS if kind != "onnx" or not needs_onnx.args[0]]
+INSTALLED = [kind for kind in FORMATS if kind != "onnx" or not needs_onnx.args[0]]
 SOURCE = "somewhere/on/this/machine"
 
 
@@ -50,9 +52,9 @@ def exported(tmp_path_factory):
     config = config_of()
     state = state_of(config)
     write_run(Workdir(folder / "run"), config, state)
-    for kind in FORMATS:
+    for kind in INSTALLED:
         path = folder / f"generator.{kind}"
-        assert exporting.export(config, Workdir(folder / "run"), path, kind, "newest", None) == 0
+        assert export(config, Workdir(folder / "run"), ExportOptions(path, kind)) == 0
     return folder, config, state
 
 
@@ -96,17 +98,13 @@ def test_stablehlo_is_for_three_kinds_of_device(exported):
         reloaded.call(images(1, 40, 32))
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", INSTALLED)
 def test_no_place_on_this_machine_stands_in_a_file(exported, kind):
     folder, config, _ = exported
     assert SOURCE in config.data.source
     content = (folder / f"generator.{kind}").read_bytes()
     for place in (SOURCE, str(Path(exporting.__file__).parents[2]), "site-packages", "layers.py"):
         assert place.encode() not in content
-
-
-def test_every_format_is_offered():
-    assert tuple(exporting.WRITERS) == FLAGS
 
 
 def run_onnx(path, x):
@@ -140,7 +138,7 @@ VARIANTS = [config_of(like) for like in PRESETS] + [
 @pytest.mark.parametrize("config", VARIANTS)
 def test_onnx_of_every_kind_of_generator(config, tmp_path):
     state, path = state_of(config), tmp_path / "generator.onnx"
-    exporting.write_onnx(path, config, make_generator(config), state.generator.params, {})
+    write_onnx(path, generator_of(config, state.generator.params))
     x = images(2, 64, 32)
     found, _ = run_onnx(path, x)
     y = translate(make_generator(config), state.generator.params, x, None)
@@ -151,7 +149,8 @@ def test_onnx_of_every_kind_of_generator(config, tmp_path):
 def test_safetensors_come_back_as_the_run_they_were(exported, tmp_path):
     folder, config, state = exported
     judge, path = tmp_path / "D.safetensors", tmp_path / "G.safetensors"
-    assert exporting.export(config, Workdir(folder / "run"), path, "safetensors", 0, judge) == 0
+    options = ExportOptions(path, "safetensors", 0, judge)
+    assert export(config, Workdir(folder / "run"), options) == 0
     with safe_open(path, "numpy") as file:
         names = set(file.keys())
         assert file.metadata()["step"] == "0"
@@ -163,19 +162,18 @@ def test_safetensors_come_back_as_the_run_they_were(exported, tmp_path):
     assert asdict(found) == asdict(replace(config, data=data, model=model))
     again = tmp_path / "G2.safetensors", tmp_path / "D2.safetensors"
     back = tmp_path / "back"
-    assert exporting.export(found, Workdir(back), again[0], "safetensors", 0, again[1]) == 0
+    options = ExportOptions(again[0], "safetensors", 0, again[1])
+    assert export(found, Workdir(back), options) == 0
     for file, before in zip(again, (path, judge), strict=True):
         jax.tree.map(np.testing.assert_array_equal, load_file(file), load_file(before))
 
 
 def test_a_discriminator_of_ours_beside_another_generator(exported, tmp_path):
     folder, config, state = exported
-    args = (config, Workdir(folder / "run"), tmp_path / "G.pth", "pth", 0, None)
-    exporting.export(*args)
-    judge = tmp_path / "D.safetensors"
-    exporting.export(
-        config, Workdir(folder / "run"), tmp_path / "G.safetensors", "safetensors", 0, judge
-    )
+    workdir, judge = Workdir(folder / "run"), tmp_path / "D.safetensors"
+    export(config, workdir, ExportOptions(tmp_path / "G.pth", "pth", 0))
+    options = ExportOptions(tmp_path / "G.safetensors", "safetensors", 0, judge)
+    export(config, workdir, options)
     import_weights(
         tmp_path / "G.pth", judge, Workdir(tmp_path / "run"), None, lambda config: config
     )
@@ -193,8 +191,8 @@ def test_a_discriminator_of_ours_beside_another_generator(exported, tmp_path):
     assert "D.safetensors: holds a discriminator; give" in refusal(import_weights, *swapped)
     other = config_of(norm="instance", norm_affine=False, bias="all")
     write_run(Workdir(tmp_path / "other"), other, state_of(other))
-    args = (other, Workdir(tmp_path / "other"), tmp_path / "H.safetensors", "safetensors", 0, None)
-    exporting.export(*args)
+    options = ExportOptions(tmp_path / "H.safetensors", "safetensors", 0)
+    export(other, Workdir(tmp_path / "other"), options)
     args = (tmp_path / "H.safetensors", judge, Workdir(tmp_path / "x"), None, lambda config: config)
     message = refusal(import_weights, *args)
     assert "D.safetensors: was trained with model.norm batch; the generator has instance" in message
@@ -206,7 +204,7 @@ def test_weights_may_be_used_at_another_size(normed, tmp_path):
     config = config_of(depth=5, bottleneck_norm=normed)
     write_run(Workdir(tmp_path / "run"), config, state_of(config))
     path = tmp_path / "G.safetensors"
-    exporting.export(config, Workdir(tmp_path / "run"), path, None, 0, None)
+    export(config, Workdir(tmp_path / "run"), ExportOptions(path, step=0))
     data = replace(config.data, image_size=(64, 64), load_size=None)
     base = replace(config, data=data, model=replace(config.model, depth=None, bottleneck_norm=None))
     import_weights(path, None, Workdir(tmp_path / "back"), base, lambda config: config)
@@ -214,71 +212,80 @@ def test_weights_may_be_used_at_another_size(normed, tmp_path):
     assert (found.data.image_size, found.model.bottleneck_norm) == ((64, 64), bool(normed))
 
 
-def test_a_file_that_computes_otherwise_is_not_left(exported, tmp_path, monkeypatch):
+def test_no_file_stays_if_its_outputs_differ_from_those_of_jax(exported, tmp_path, monkeypatch):
     folder, config, _ = exported
-    monkeypatch.setattr(exporting, "compare", lambda *_: 0.5)
-    args = (
-        config,
-        Workdir(folder / "run"),
-        tmp_path / "G.pth",
-        "pth",
-        "newest",
-        tmp_path / "D.pth",
-    )
-    message = refusal(exporting.export, *args)
-    assert "was not written, since what it computes is 5.0e-01 from what JAX does" in message
-    monkeypatch.setattr(exporting, "compare", lambda *_: np.nan)
-    refusal(exporting.export, *args)
+    monkeypatch.setattr(exporting, "max_difference", lambda *_: 0.5)
+    options = ExportOptions(tmp_path / "G.pth", "pth", discriminator=tmp_path / "D.pth")
+    args = config, Workdir(folder / "run"), options
+    message = refusal(export, *args)
+    assert "was not written, because its outputs differ from JAX by 5.0e-01" in message
+    monkeypatch.setattr(exporting, "max_difference", lambda *_: np.nan)
+    refusal(export, *args)
     found = iter([0.0, 0.5])  # the discriminator alone
-    monkeypatch.setattr(exporting, "compare", lambda *_: next(found))
-    assert "D.pth: was not written" in refusal(exporting.export, *args)
+    monkeypatch.setattr(exporting, "max_difference", lambda *_: next(found))
+    assert "D.pth: was not written" in refusal(export, *args)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_bias_that_they_have_not_is_told_by_its_place(tmp_path):
+def test_both_networks_are_of_the_same_step(exported, tmp_path, monkeypatch):
+    """A run that goes on may save a newer checkpoint between the two files."""
+    folder, config, _ = exported
+    steps, restore = [], TrainedNetwork.restore
+    monkeypatch.setattr(
+        TrainedNetwork,
+        "restore",
+        lambda workdir, config, step, name: steps.append(step) or restore(workdir, config, 0, name),
+    )
+    options = ExportOptions(tmp_path / "G.pth", discriminator=tmp_path / "D.pth")
+    export(config, Workdir(folder / "run"), options)
+    assert steps == ["newest", 0]
+
+
+def test_a_bias_without_a_place_in_the_pytorch_code_is_named(tmp_path):
     config = config_of(discriminator="pixel")
     state = state_of(config)
     write_run(Workdir(tmp_path / "run"), config, state)
-    args = (
-        config,
-        Workdir(tmp_path / "run"),
-        tmp_path / "G.pth",
-        "pth",
-        "newest",
-        tmp_path / "D.pth",
-    )
-    message = refusal(exporting.export, *args)
+    options = ExportOptions(tmp_path / "G.pth", "pth", discriminator=tmp_path / "D.pth")
+    message = refusal(export, config, Workdir(tmp_path / "run"), options)
     assert "D.pth: has a bias in logits, for which the PyTorch code has no place" in message
     assert {path.name for path in tmp_path.iterdir()} == {"run"}
 
 
-def test_compare_tells_two_networks_apart(exported):
+def generator_of(config, params):
+    return TrainedNetwork("generator", config, make_generator(config), params, 0)
+
+
+def test_max_difference_tells_two_networks_apart(exported):
     _, config, state = exported
-    module, params = make_generator(config), state.generator.params
-    same = exporting.one_by_one(module, params)
-    assert exporting.compare(config, module, params, same) < 1e-6
+    params = state.generator.params
+    network = generator_of(config, params)
+    assert max_difference(network, network.compute_with(params)) < 1e-6
     other = jax.tree.map(lambda leaf: 1.01 * leaf, params)
-    assert exporting.compare(config, module, params, exporting.one_by_one(module, other)) > 1e-4
+    assert max_difference(network, network.compute_with(other)) > 1e-4
 
 
-def test_what_a_file_cannot_hold_is_refused(exported, tmp_path):
+def test_networks_that_a_format_cannot_hold_are_refused(exported, tmp_path):
     folder, config, _ = exported
     for like in ("tf_tutorial", "keras_tutorial"):
-        write_run(Workdir(tmp_path / like), config_of(like), state_of(config_of(like)))
-        args = (
-            config_of(like),
-            Workdir(tmp_path / like),
-            tmp_path / "G.pth",
-            "pth",
-            "newest",
-            None,
-        )
-        assert "in the PyTorch code" in refusal(exporting.export, *args)
-    args = (config, Workdir(folder / "run"), tmp_path / "G.onnx", "onnx", "newest", tmp_path / "D")
-    assert "--discriminator: goes with" in refusal(exporting.export, *args)
-    args = (config, Workdir(folder / "run"), tmp_path, "onnx", "newest", None)
-    assert "is a folder" in refusal(exporting.export, *args)
+        other, workdir = config_of(like), Workdir(tmp_path / like)
+        write_run(workdir, other, state_of(other))
+        options = ExportOptions(tmp_path / "G.pth", "pth")
+        assert "in the PyTorch code" in refusal(export, other, workdir, options)
+    workdir = Workdir(folder / "run")
+    tutorial = config_of(discriminator="tutorial")
+    assert "the padding of tutorial" in refusal(FORMATS["pth"].check, tutorial, True)
+    options = ExportOptions(tmp_path / "G.onnx", discriminator=tmp_path / "D")
+    message = refusal(export, config, workdir, options)
+    assert "--discriminator: onnx holds generators only" in message
+    assert "--format of safetensors and pth" in message
+    assert "is a folder" in refusal(export, config, workdir, ExportOptions(tmp_path, "onnx"))
     assert not (tmp_path / "G.pth").exists()
+
+
+def test_help_and_flags_import_no_libraries():
+    """`--help` must be fast: the table of formats is read without JAX."""
+    code = "import sys, pix2pix_jax.interop.formats; assert not {'jax', 'numpy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.slow
@@ -294,18 +301,18 @@ def test_from_the_command_line(exported, tmp_path):
     assert (status, err) == (0, "")
     assert "unet of depth 5, 8 features, 1 to 3 channels, batch norm; patch16" in out
     refused("holds a run already", "import", *weights)
-    refused("--format: give one of", "export", run_of, f"--output={tmp_path / 'G.pt'}")
-    refused("G.pth is there already", "export", run_of, files[0])  # a suffix says which
+    refused("is no format; give one of", "export", run_of, f"--output={tmp_path / 'G.pt'}")
+    refused("G.pth exists", "export", run_of, files[0])  # a suffix says which
     refused("is a folder; give a file", "export", run_of, f"--output={tmp_path}")
     other = f"--output={tmp_path / 'G.safetensors'}"
-    refused("D.pth would be safetensors by another suffix", "export", run_of, other, files[1])
+    refused("D.pth would be safetensors with the suffix", "export", run_of, other, files[1])
     refused("--output: export needs", "export", run_of, "--format=onnx")
     refused("--weights: give", "import", weights[2])
     new = f"--output={tmp_path / 'new'}"
     refused("no checkpoint 3", "export", run_of, new, "--format=onnx", "--step=3")
-    refused("G.pth would be onnx by another suffix", "export", run_of, files[0], "--format=onnx")
+    refused("G.pth would be onnx with the suffix", "export", run_of, files[0], "--format=onnx")
     refused(
-        "is the generator's",
+        "is the generator's file",
         "export",
         run_of,
         new,

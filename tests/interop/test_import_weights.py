@@ -24,10 +24,7 @@ from pix2pix_jax.gan.networks import (  # noqa: E402
     make_generator,
 )
 from pix2pix_jax.gan.state import create_state  # noqa: E402
-from pix2pix_jax.interop.import_weights import (  # noqa: E402
-    import_weights,
-    read_tensors,
-)
+from pix2pix_jax.interop.import_weights import import_weights  # noqa: E402
 from pix2pix_jax.interop.torch_names import (  # noqa: E402
     check_theirs,
     discriminator_fields,
@@ -38,6 +35,7 @@ from pix2pix_jax.interop.torch_names import (  # noqa: E402
 )
 from pix2pix_jax.interop.torch_reader import read_pth  # noqa: E402
 from pix2pix_jax.interop.torch_writer import write_pth  # noqa: E402
+from pix2pix_jax.interop.weight_file import read_weights  # noqa: E402
 from pix2pix_jax.runs.workdir import Workdir  # noqa: E402
 
 
@@ -106,7 +104,7 @@ def judged(tmp_path, network, **generator):
     """The config and parameters of an imported discriminator."""
     weights = saved(stirred(Generator(depth=7, features=4, **generator)), tmp_path / "G.pth")
     path = saved(stirred(network), tmp_path / "D.pth", "module.")
-    tensors, _ = read_tensors(path, "discriminator")
+    tensors = read_weights(path, "discriminator").tensors
     imported(tmp_path, weights, tmp_path / "D.pth")
     config = read_config(tmp_path / "run" / "config.json")
     template = jax.eval_shape(lambda: create_state(config)).discriminator.params
@@ -197,7 +195,7 @@ FIRST = "model.model.0.weight"
 NO_GENERATORS = {
     "a network": (
         lambda: Generator(depth=5, features=4),
-        "a whole helpers.torch_blocks.Generator in it",
+        "holds a whole helpers.torch_blocks.Generator, not only tensors",
     ),
     "a checkpoint": (
         lambda: {"epoch": 3, "model": a_generator()},
@@ -260,14 +258,14 @@ def test_names_of_pytorch_in_safetensors(tmp_path):
     tensors = {f"module.{name}": v.numpy() for name, v in network.state_dict().items()}
     save_file(tensors, tmp_path / "G.safetensors")
     _, config, params = imported(tmp_path, tmp_path / "G.safetensors")
-    tensors, _ = read_tensors(tmp_path / "G.safetensors", "generator")
+    tensors = read_weights(tmp_path / "G.safetensors", "generator").tensors
     expected = from_torch(tensors, generator_names(5), params, config.model)
     jax.tree.map(np.testing.assert_array_equal, params, expected)
     (tmp_path / "G.safetensors").write_bytes(b"nothing of the sort")
     assert "cannot be read as safetensors" in refusal(
-        read_tensors, tmp_path / "G.safetensors", "generator"
+        read_weights, tmp_path / "G.safetensors", "generator"
     )
-    assert "is a folder" in refusal(read_tensors, tmp_path, "generator")
+    assert "is a folder" in refusal(read_weights, tmp_path, "generator")
 
 
 def test_discriminators_that_do_not_fit_are_refused(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from helpers.pth_files import STORAGE, legacy, numbers, pickled, tensor, text, zipped
 from helpers.refusals import refusal
 
-from pix2pix_jax.interop import torch_reader as torch_file
+from pix2pix_jax.interop import torch_pickle
 from pix2pix_jax.interop.torch_reader import read_pth
 from pix2pix_jax.interop.torch_writer import write_pth
 
@@ -83,9 +83,9 @@ def test_nothing_in_a_file_is_run(tmp_path):
     content = pickle.dumps({"a": Runs(mark)}, 2)
     for write in (zipped, legacy):
         write(path, content)
-        assert "open in it, not only tensors" in refusal(read_pth, path)
+        assert "open, not only tensors" in refusal(read_pth, path)
     path.write_bytes(content)
-    assert "is no .pth of PyTorch" in refusal(read_pth, path)
+    assert "is not a .pth of PyTorch" in refusal(read_pth, path)
     assert not mark.exists()
     pickle.loads(content)["a"].close()
     assert mark.exists()  # so it could have been
@@ -106,25 +106,43 @@ def test_nothing_of_ours_can_be_changed_by_a_file(tmp_path):
     ):
         zipped(tmp_path / "G.pth", pickled(a=function + slots + b"b"))
         assert "not of tensors" in refusal(read_pth, tmp_path / "G.pth")
-    assert torch_file._tensor.__defaults__ is None
-    assert torch_file._tensor.__doc__ is None
+    assert torch_pickle.rebuild_tensor.__defaults__ is None
+    assert torch_pickle.rebuild_tensor.__doc__ != "changed"
 
 
-TWICE = b"K\x01\x85" + 40 * b"2\x86"  # a tuple of one twice, of that twice, and so on
+def doubled(code):
+    """Opcodes of a tuple that holds a tuple twice, which holds a tuple twice, and so on."""
+    return b"K\x01\x85" + b"".join(code.replace(b"N", bytes([n])) for n in range(40))
+
+
+DOUBLED = doubled(b"qNhN\x86")  # by remembering each tuple
+PARAMETER = b"ctorch._utils\n_rebuild_parameter\n"
 BOMBS = {
-    "a key that takes for ever to hash": b"\x80\x02}" + TWICE + b"K\x01s.",
-    "many such": b"\x80\x02}(" + TWICE + b"K\x01u.",
-    "a dict of such, given whole": b"\x80\x02(" + TWICE + b"K\x01d.",
-    "a set of such": b"\x80\x04\x8f(" + TWICE + b"\x90.",
-    "a call with such": b"\x80\x02ccollections\nOrderedDict\n(" + TWICE + b"K\x01\x86\x85tR.",
+    "a key that takes forever to hash": b"\x80\x02}" + DOUBLED + b"K\x01s.",
+    "such a key by DUP": b"\x80\x02}" + doubled(b"2\x86") + b"K\x01s.",
+    "such a key in protocol 4": b"\x80\x04}" + doubled(b"\x94hN\x86") + b"K\x01s.",
+    "such a key from the memo": b"\x80\x02}" + DOUBLED + b"q\x500}h\x50K\x01s.",
+    "such a key that BUILD leaves as it is": b"\x80\x02}" + DOUBLED + b"NbK\x01s.",
+    "such a key that APPENDS leaves as it is": b"\x80\x02}" + DOUBLED + b"(eK\x01s.",
+    "such a key that a call returns": b"\x80\x02}" + PARAMETER + DOUBLED + b"\x85RK\x01s.",
+    "many such keys": b"\x80\x02}(" + DOUBLED + b"K\x01u.",
+    "many such keys after others": b"\x80\x02}(K\x01K\x01" + DOUBLED + b"K\x01u.",
+    "a dict with such keys, given whole": b"\x80\x02(" + DOUBLED + b"K\x01d.",
+    "a set of such": b"\x80\x04\x8f(" + DOUBLED + b"\x90.",
+    "a call with such": b"\x80\x02ccollections\nOrderedDict\n(" + DOUBLED + b"K\x01\x86\x85tR.",
     "a tensor's shape of such": pickled(
-        a=tensor((4,), (1,)).replace(numbers((4,)), b"(" + TWICE + b"t", 1)
+        a=tensor((4,), (1,)).replace(numbers((4,)), b"(" + DOUBLED + b"t", 1)
+    ),
+    "a tensor that is changed to such": pickled(
+        a=tensor((4,), (1,)) + b"(" + DOUBLED + b"K\x01K\x01tb"
     ),
     "memory for all that could be remembered": b"\x80\x02}r\xff\xff\xff\xff.",
-    "bytes of no end": b"\x80\x05\x96" + struct.pack("<Q", 1 << 40) + b".",
-    "numbers of no end": pickled(a=tensor((1 << 60, 1 << 60), (0, 0))),
+    "a place to remember below zero": b"\x80\x02}p-1\n.",
+    "bytes without end": b"\x80\x05\x96" + struct.pack("<Q", 1 << 40) + b".",
+    "a frame without end": b"\x80\x04\x95" + struct.pack("<Q", 1 << 62) + b"}.",
+    "numbers without end": pickled(a=tensor((1 << 60, 1 << 60), (0, 0))),
     "axes without end": pickled(a=tensor((1,) * 10_000, (1,) * 10_000)),
-    "marks without end": b"\x80\x02" + b"(" * (1 << 21) + b"t" * (1 << 21) + b".",
+    "marks without end": b"\x80\x02" + b"(" * (1 << 20) + b"t" * (1 << 20) + b".",
 }
 
 
@@ -133,6 +151,14 @@ BOMBS = {
 def test_a_short_file_takes_neither_long_nor_much(tmp_path, bomb, write):
     write(tmp_path / "G.pth", BOMBS[bomb])
     assert str(tmp_path / "G.pth") in refusal(read_pth, tmp_path / "G.pth")
+
+
+def test_attributes_of_a_state_dict_are_ignored(tmp_path):
+    """PyTorch stores versions of its modules in one; a file could replace methods."""
+    content = b"\x80\x02ccollections\nOrderedDict\n)R(" + text("a") + tensor((4,), (1,)) + b"u"
+    content += b"}(" + text("_metadata") + b"}" + text("items") + b"K\x01ub."
+    zipped(tmp_path / "G.pth", content)
+    np.testing.assert_array_equal(read_pth(tmp_path / "G.pth")["a"], [1, 2, 3, 4])
 
 
 A_STATE_DICT = pickled(a=tensor((4,), (1,)))[2:-1]
@@ -146,7 +172,7 @@ OTHERS = {
         "holds a dict of epoch, model, not of tensors; save one alone: torch.save(torch.load(FILE)"
         "['model'], NEW_FILE)",
     ),
-    "an unknown storage": (pickled(a=tensor((4,), (1,), kind="X")), "a whole torch.X in it"),
+    "an unknown storage": (pickled(a=tensor((4,), (1,), kind="X")), "a whole torch.X, not only"),
     "a tensor of nothing": (
         pickled(a=b"ctorch._utils\n_rebuild_tensor_v2\n(K\x00K\x00))\x89}tR"),
         "a tensor without a storage",
@@ -183,9 +209,7 @@ def test_archives_of_something_else_and_packed_ones_are_refused(tmp_path):
         archive.writestr("photo.txt", "no weights")
     assert "is a zip file of photo.txt, not a .pth" in refusal(read_pth, tmp_path / "G.pth")
     zipped(tmp_path / "G.pth", b"0" * 99, compression=zipfile.ZIP_DEFLATED)
-    assert "data.pkl is larger than it should be, or packed" in refusal(
-        read_pth, tmp_path / "G.pth"
-    )
+    assert "data.pkl is compressed, or larger than" in refusal(read_pth, tmp_path / "G.pth")
 
 
 def test_a_damaged_end_of_an_archive_is_told(tmp_path):

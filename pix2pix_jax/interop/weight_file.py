@@ -1,0 +1,186 @@
+"""Reads the weights of one network from a file: ours, or those of the PyTorch code."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
+
+from pix2pix_jax.config.resolve import resolve
+from pix2pix_jax.config.schema import Config, Model
+from pix2pix_jax.errors import UsageError, reason_of
+from pix2pix_jax.gan.networks import make_generator
+from pix2pix_jax.interop.torch_names import (
+    STATISTICS,
+    State,
+    discriminator_fields,
+    discriminator_names,
+    from_torch,
+    generator_fields,
+    generator_names,
+    strip_wrapper_names,
+)
+from pix2pix_jax.interop.torch_reader import read_pth
+from pix2pix_jax.interop.trained_network import NetworkName
+
+Fields = dict[str, dict[str, Any]]  # values of fields of a config, by group and name
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """The weights of one network.
+
+    Attributes:
+      path: of the file.
+      network: "generator" or "discriminator".
+      tensors: arrays by name.
+      config: config of the run that exported the file; None if the names are the PyTorch code's.
+    """
+
+    path: Path
+    network: NetworkName
+    tensors: State
+    config: Config | None
+
+    def generator_fields(self) -> Fields:
+        """Fields of the config that a generator determines; raises UsageError if it is no U-Net."""
+        if self.config is None:
+            return generator_fields(self.tensors)
+        data, model = self.config.data, self.config.model
+        # Whether there is a norm at the bottleneck can depend on the size of the images.
+        bottleneck_norm = make_generator(resolve(self.config)).bottleneck_norm
+        return {
+            "data": {
+                "input_channels": data.input_channels,
+                "target_channels": data.target_channels,
+            },
+            "model": asdict(model) | {"bottleneck_norm": bottleneck_norm},
+        }
+
+    def discriminator_fields(self, config: Config) -> Fields:
+        """Fields of the config that a discriminator determines.
+
+        Args:
+          config: config of the generator.
+
+        Raises:
+          UsageError: it is no discriminator, or cannot train with this generator.
+        """
+        if self.config is None:
+            return discriminator_fields(self.tensors, config)
+        model = self.config.model
+        for name in ("norm", "norm_epsilon", "norm_affine", "bias", "leaky_slope"):
+            found, expected = getattr(model, name), getattr(config.model, name)
+            if found != expected:
+                raise UsageError(
+                    f"was trained with model.{name} {found}; the generator has {expected}"
+                )
+        return {
+            "model": {
+                "discriminator": model.discriminator,
+                "discriminator_features": model.discriminator_features,
+            },
+            "loss": {"conditional": self.config.loss.conditional},
+        }
+
+    def fit_to(self, template: dict, model: Model) -> dict:
+        """Makes parameters of the tensors.
+
+        Args:
+          template: parameters of the same shapes.
+          model: the model that they are of.
+
+        Raises:
+          UsageError: a tensor is missing, left over, of another shape, or not finite.
+        """
+        if self.config is None:
+            params = from_torch(self.tensors, torch_names(self.network, model), template, model)
+        else:
+            params = _fit_ours(self.tensors, template)
+        for name, value in self.tensors.items():
+            is_used = name.rpartition(".")[2] not in STATISTICS
+            if is_used and not np.isfinite(np.asarray(value, np.float32)).all():
+                raise UsageError(
+                    f"has values that are not finite in {name}; take weights of an earlier step"
+                )
+        return params
+
+
+def _fit_ours(tensors: State, template: dict) -> dict:
+    """Parameters from tensors by our names; raises UsageError if one does not fit."""
+    leaves: dict[str, Any] = flatten_dict(template, sep=".")
+    shapes = {name: leaf.shape for name, leaf in leaves.items()}
+    for name in sorted(shapes | tensors):
+        if name not in tensors:
+            raise UsageError(f"lacks {name}; export the file again")
+        if name not in shapes:
+            raise UsageError(f"has {name}, for which the network has no place")
+        found, wanted = tensors[name].shape, shapes[name]
+        if found != wanted:
+            raise UsageError(f"has {name} of shape {found}; the network needs {wanted}")
+    params = {name: np.asarray(value, np.float32) for name, value in tensors.items()}
+    return unflatten_dict(params, sep=".")
+
+
+def torch_names(network: NetworkName, model: Model) -> dict[str, str]:
+    """The PyTorch code's names of the layers of a network, by our names."""
+    if network == "generator":
+        assert model.depth is not None  # the config is resolved
+        return generator_names(model.depth)
+    return discriminator_names(model.discriminator)
+
+
+def read_weights(path: Path, network: NetworkName) -> WeightFile:
+    """Reads a file of weights.
+
+    Args:
+      path: .pth or .safetensors of the PyTorch code, or .safetensors of `export`.
+      network: what the file should hold.
+
+    Raises:
+      UsageError: there is no such file, or it holds something else.
+    """
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder; give a file of weights, .pth or .safetensors")
+    if not path.is_file():
+        raise UsageError(f"{path}: not found; give a file of weights, .pth or .safetensors")
+    is_safetensors = path.suffix.lower() == ".safetensors"
+    return read_safetensors(path, network) if is_safetensors else read_torch(path, network)
+
+
+def read_torch(path: Path, network: NetworkName) -> WeightFile:
+    """Reads a .pth file of any name; raises UsageError if it is none."""
+    return WeightFile(path, network, strip_wrapper_names(read_pth(path)), None)
+
+
+def read_safetensors(path: Path, network: NetworkName) -> WeightFile:
+    """Reads a safetensors file of any name; raises UsageError if it is none."""
+    try:
+        with safe_open(path, "numpy") as file:
+            metadata = file.metadata() or {}
+            # `keys` because the file itself cannot be iterated.
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        text = metadata.get("config")
+        config = TypeAdapter(Config).validate_json(text) if text else None
+    except (SafetensorError, ValidationError, AttributeError, TypeError) as error:
+        raise UsageError(f"{path}: cannot be read as safetensors ({reason_of(error)})") from error
+    found = metadata.get("network", network)
+    if found != network:
+        raise UsageError(f"{path}: holds a {found}; give the file of the {network}")
+    if config is None:
+        tensors = strip_wrapper_names(tensors)
+    return WeightFile(path, network, tensors, config)
+
+
+@contextmanager
+def name_file_in_errors(path: Path) -> Iterator[None]:
+    """Puts the path in front of a UsageError."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
