@@ -106,7 +106,7 @@ class TranslationProgress:
         self._total = total
         self._training_size = training_size
         self._num_translated = 0
-        self._figures: dict[str, Figure] = {}  # HTML of the first images, by name
+        self._figures: dict[str, Figure] = {}  # of the first images, by name
 
     def add(self, image: TranslatedImage) -> None:
         """Writes the translations of an image.
