@@ -1,7 +1,8 @@
-"""Every knob of an experiment, once: its type, the paper's value, and why.
+"""Every field of an experiment, once: its type, the paper's value, and the reason.
 
 An experiment is a frozen `Config`; a file under `experiments/` says only what differs from
 these defaults, which are those of Isola et al. 2017 (arXiv 1611.07004), sections 3 and 6.
+The comment above each field is its description, in full sentences; a test holds that.
 Pydantic checks every field, whether it comes from an experiment, a flag or a `config.json`.
 """
 
@@ -18,20 +19,21 @@ from pix2pix_jax.models.topology import DISCRIMINATORS
 
 
 def _parse_numbers(value: Any) -> Any:
-    """A flag can only say text: "256", "256,512" and "(256, 512)" become tuples of numbers."""
+    """Turns the text of a flag, "256", "256,512" or "(256, 512)", into a tuple of numbers."""
     if isinstance(value, str) and re.fullmatch(r"[\d\s,x()\[\]]+", value):
         return tuple(int(number) for number in re.findall(r"\d+", value))
     return value
 
 
 def _parse_size(value: Any) -> Any:
-    """One number is both sides."""
+    """Turns one number into a height and an equal width."""
     value = _parse_numbers(value)
     sides = value if isinstance(value, list | tuple) else (value,)
     return tuple(sides) * 2 if len(sides) == 1 else sides
 
 
 def _parse_none(value: Any) -> Any:
+    """Turns the text "None", or no text, into None."""
     return None if value in ("None", "none", "") else value
 
 
@@ -40,7 +42,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Side = Annotated[int, Field(gt=0, le=2**16)]
 Size = Annotated[tuple[Side, Side], BeforeValidator(_parse_size)]
 Pairs = Annotated[tuple[Count, Count, Count], BeforeValidator(_parse_numbers)]
-Channels = Annotated[int, Field(gt=0, le=64)]  # of image files 1, 3 or 4; of arrays any
+Channels = Annotated[int, Field(gt=0, le=64)]  # image files have 1, 3 or 4; arrays may have more
 if TYPE_CHECKING:
     DiscriminatorName = str
 else:
@@ -54,8 +56,9 @@ STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=True)
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Data:
-    """Which pairs, which way, and how they are cut to size."""
+    """The pairs, the direction of the translation, and the size of the images."""
 
+    # The dataset: drawn by program, one of the public sets, or a folder of your own.
     name: Literal[
         "synthetic_facades",
         "facades",
@@ -66,30 +69,37 @@ class Data:
         "night2day",
         "folder",
     ] = "synthetic_facades"
-    # A directory or tarball that takes the place of the download; what `folder` reads.
+    # The directory or tarball to read instead of a download. The dataset `folder` needs it.
     source: FreeOnResume[Annotated[str | None, BeforeValidator(_parse_none)]] = None
-    # Where the prepared dataset is written once and read by every run.
+    # The folder, or gs://BUCKET/DIR, where a dataset is written once and read by every run.
     data_dir: FreeOnResume[str] = "~/.cache/pix2pix_jax"
-    # A is the left image of a pair, B the right one: which of the two is the input.
+    # Which image of a pair is the input. A is the left image, B the right one.
     direction: Literal["AtoB", "BtoA"] = "AtoB"
+    # Channels of the input: 1 is grey, 3 is RGB, 4 is RGBA.
     input_channels: Channels = 3
+    # Channels of the target, and of the generated image.
     target_channels: Channels = 3
-    # Height and width that the networks see.
+    # Height and width of the images that the networks get, in pixels.
     image_size: Size = (256, 256)
-    # Random jitter (section 6.2): resize to load_size, then crop to image_size at random.
-    # None: load_scale times image_size. Equal to image_size, there is nothing to crop.
+    # Height and width before random jitter (section 6.2): images are resized to load_size, then
+    # cropped to image_size at random. None is load_scale times image_size. If load_size equals
+    # image_size, nothing is cropped.
     load_size: Annotated[Size | None, BeforeValidator(_parse_none)] = None
+    # The ratio of load_size to image_size if load_size is None.
     load_scale: Annotated[float, Field(ge=1, le=16)] = 286 / 256
+    # Whether pairs are mirrored left to right, half of the time.
     flip: bool = True
-    # Pairs are held on every device, resized, if all take no more than so many MiB; a step is then
-    # told which ones it gets, and cuts them there. Others are read and cut as they are needed.
+    # All pairs are held on every device if they take no more than this number of MiB; a step then
+    # crops its images there. Otherwise the host reads and crops the images of each step.
     resident_mib: FreeOnResume[Annotated[int, Field(ge=0, lt=2**31)]] = 1024
-    # Images per step over all devices. Section 6.2 uses 1 or 4. See Model.norm.
+    # Images per step, over all devices. Section 6.2 uses 1 or 4. See also model.norm.
     batch_size: Count = 1
-    # synthetic_facades only: pairs in train, val and test. The defaults are those of facades.
+    # The number of pairs in train, val and test, for synthetic_facades only. The defaults are those
+    # of the dataset facades.
     synthetic_pairs: Pairs = (400, 100, 106)
-    # synthetic_facades only: label maps do not tell how their photos are painted, as real ones
-    # do not. By default most of a photo can be foretold, so that little training shows much.
+    # Whether a label map leaves open how its photo is painted, as real ones do; for
+    # synthetic_facades only. By default most of a photo follows from its label map, so that a
+    # short training shows good results.
     synthetic_ambiguous: bool = False
 
 
@@ -97,99 +107,123 @@ class Data:
 class Model:
     """Both networks."""
 
+    # The generator: a U-Net, or the same network without skip connections (section 4.3).
     generator: Literal["unet", "encoder_decoder"] = "unet"
-    # C64 is the paper's first layer; deeper ones have 2, 4 and 8 times as many.
+    # Channels of the generator's first layer, C64 in the paper. Deeper layers have 2, 4 and 8 times
+    # as many.
     features: Count = 64
-    # Stride-2 layers down, and as many up. None: as many as the image allows, 8 at 256.
+    # The number of stride-2 layers down, and of those up. None is as many as image_size allows,
+    # 8 at 256.
     depth: Annotated[Annotated[int, Field(gt=0, le=16)] | None, BeforeValidator(_parse_none)] = None
-    # `batch` takes its statistics from the images that one device holds in one step, at test
-    # time too. At one image a device, the paper's setting, that is instance normalisation and
-    # adding devices changes nothing. With more images a device, each image is normalised with
-    # its neighbours, real and generated apart, while `translate` still treats every image on
-    # its own, and the penalty of wgan_gp is not one image's alone; choose `instance` there.
+    # The normalization of both networks. `batch` takes its statistics from the images that one
+    # device holds in one step, at test time too. With one image a device, as in the paper, this is
+    # instance normalization, and more devices change nothing. With several images a device, each
+    # image is normalized with its neighbours, real and generated ones apart, but `translate` still
+    # normalizes each image alone, and the penalty of wgan_gp depends on the neighbours; choose
+    # `instance` there.
     norm: Literal["batch", "instance", "none"] = "batch"
-    # Images that share the statistics of `batch`. None: as many as a device holds when the run
-    # starts. They stay as many when it goes on with fewer devices, each of which holds more.
+    # The number of images that share the statistics of `batch`. None is the number on each device
+    # when the run starts; a run that resumes on fewer devices, with more images on each, keeps it.
     norm_images: FreeOnResume[Annotated[Count | None, BeforeValidator(_parse_none)]] = None
-    # Added to the variance: 1e-5 in Torch and PyTorch, 1e-3 in Keras.
+    # The constant that norms add to the variance: 1e-5 in Torch and PyTorch, 1e-3 in Keras.
     norm_epsilon: Annotated[float, Field(gt=0, lt=1)] = 1e-5
-    # A learnt scale and shift after every norm.
+    # Whether every norm has a learnt scale and shift.
     norm_affine: bool = True
-    # Whether the U-Net's last encoder layer has a norm. None: unless what it leaves is 1x1 at
-    # image_size, of which a norm would leave only its shift.
+    # Whether the U-Net's last encoder layer has a norm. None is: unless its output is 1x1 at
+    # image_size, where a norm would leave nothing but its shift.
     bottleneck_norm: Annotated[bool | None, BeforeValidator(_parse_none)] = None
-    # Biases of convolutions. paper: of the U-Net's last one, and of the discriminator's where no
-    # norm follows. last: of the last of each network. all: of every one.
+    # Which convolutions have a bias. `paper`: the U-Net's last one, and those of the discriminator
+    # that no norm follows. `last`: the last one of each network. `all`: every one.
     bias: Literal["paper", "last", "all"] = "paper"
-    # Slope of the LeakyReLUs below zero.
+    # The slope of the LeakyReLUs below zero.
     leaky_slope: Share = 0.2
-    # The same, of what the decoder takes from the encoder: 0 is ReLU, as on all of the decoder.
+    # The slope below zero of the activation on skip connections. 0 is ReLU, as in the decoder.
     skip_slope: Share = 0.0
-    # In the decoder, at test time too: the paper's only noise (3.2.1).
+    # The dropout rate in the decoder, at test time too: the paper's only noise (section 3.2.1).
     dropout: Share = 0.5
-    # first_three: the innermost blocks, but for the last one. middle: after the innermost one,
-    # those that as wide an encoder block answers; 2 to 4 of 8, none of 5.
+    # The decoder blocks with dropout. `first_three`: the three innermost blocks, but never the last
+    # block. `middle`: the blocks after the innermost one whose encoder layer is as wide, as in the
+    # PyTorch code: blocks 2 to 4 of 8, none of 5.
     dropout_blocks: Literal["first_three", "middle"] = "first_three"
-    # Named by receptive field in pixels; `tutorial` is the Keras tutorial's.
+    # The discriminator, named by its receptive field in pixels. `tutorial` is that of the Keras
+    # tutorial.
     discriminator: DiscriminatorName = "patch70"
+    # Channels of the discriminator's first layer.
     discriminator_features: Count = 64
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Loss:
-    """What the two networks play for."""
+    """The losses of both networks."""
 
-    # vanilla: cross-entropy, non-saturating for the generator; none: L1 alone, no discriminator.
+    # The adversarial loss. `vanilla` is cross-entropy, non-saturating for the generator. `none`
+    # trains on L1 alone, without a discriminator.
     gan: Literal["vanilla", "lsgan", "hinge", "wgan_gp", "none"] = "vanilla"
+    # The weight of the L1 loss, lambda in section 3.1.
     l1_weight: Annotated[float, Field(ge=0)] = 100.0
-    # The discriminator sees the input beside the image (cGAN), or the image alone (GAN).
+    # Whether the discriminator gets the input beside the image (cGAN), or the image alone (GAN).
     conditional: bool = True
-    # On the discriminator's, "which slows down the rate at which D learns" (section 3.3).
+    # The factor on the discriminator's loss. The paper halves the loss, so that the discriminator
+    # learns more slowly than the generator (section 3.3).
     discriminator_weight: Annotated[float, Field(gt=0)] = 0.5
-    gradient_penalty: Annotated[float, Field(ge=0)] = 10.0  # wgan_gp only (arXiv 1704.00028)
+    # The weight of the gradient penalty, for wgan_gp only (arXiv 1704.00028).
+    gradient_penalty: Annotated[float, Field(ge=0)] = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Optimizer:
-    """Adam, alike for both networks, and whose turn it is."""
+    """Adam with the same settings for both networks, and the order of their updates."""
 
+    # Adam's step size.
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    # Adam's decay rate of the first moment.
     b1: Share = 0.5
+    # Adam's decay rate of the second moment.
     b2: Share = 0.999
+    # Adam's constant in the denominator.
     epsilon: Annotated[float, Field(gt=0, lt=1)] = 1e-8
-    # Adds epsilon before the second moment's bias is corrected, as Keras does: the "epsilon hat"
-    # of Adam's paper (arXiv 1412.6980, section 2). After it elsewhere.
+    # Whether epsilon is added before the bias of the second moment is corrected, as in Keras: the
+    # "epsilon hat" of Adam's paper (arXiv 1412.6980, section 2).
     epsilon_hat: bool = False
-    # linear_decay: constant for the first half of train.steps, then down to zero.
+    # The schedule of the learning rate. `linear_decay` is constant for the first half of
+    # train.steps, then falls to zero in a line.
     schedule: Literal["constant", "linear_decay"] = "constant"
-    # Of a step. alternating: the discriminator's, then the generator's against the new one
-    # (section 3.3). simultaneous: both from the same forward pass. real_then_fake: the
-    # discriminator's on the real image, another on the generated one, which is also that of the
-    # gradient penalty, then the generator's.
+    # The updates of a step. `alternating`: the discriminator, then the generator against the
+    # updated discriminator (section 3.3). `simultaneous`: both from the same forward pass.
+    # `real_then_fake`: the discriminator on the real image, then on the generated image and the
+    # gradient penalty, then the generator.
     updates: Literal["alternating", "simultaneous", "real_then_fake"] = "alternating"
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Train:
-    """How long, and what is kept and shown on the way."""
+    """The length of the training, and what is logged, saved and shown meanwhile."""
 
-    steps: FreeOnResume[Count] = 80_000  # 200 epochs of the 400 facades at batch 1
+    # The number of steps: by default 200 epochs of the 400 facades at batch size 1.
+    steps: FreeOnResume[Count] = 80_000
+    # The number of steps from one log line to the next.
     log_every: FreeOnResume[Count] = 50
+    # The number of steps from one checkpoint to the next.
     checkpoint_every: FreeOnResume[Count] = 5_000
+    # The number of steps from one sample grid to the next.
     sample_every: FreeOnResume[Count] = 1_000
-    # Metrics of the whole validation split; evaluated steps are saved, too. 0: never.
+    # The number of steps from one evaluation of the whole validation split to the next. Evaluated
+    # steps are saved, too. 0 is never.
     evaluate_every: FreeOnResume[Annotated[int, Field(ge=0, lt=2**31)]] = 0
     # The checkpoint with the best value of this metric is kept beside the newest ones. For a metric
     # of the FCN-score, a segmenter is trained first if the dataset has none yet.
     best_metric: FreeOnResume[MetricName] = "l1"
-    samples: Count = 4  # rows of the sample grid: the first pairs of the validation split
-    keep: FreeOnResume[Count] = 3  # newest checkpoints kept
-    # Saves that may fail in a row, say on a full disk, until the run stops.
+    # The rows of the sample grid, which shows the first pairs of the validation split.
+    samples: Count = 4
+    # The number of newest checkpoints that are kept.
+    keep: FreeOnResume[Count] = 3
+    # The number of saves that may fail in a row, for instance on a full disk, until the run stops.
     max_failed_saves: FreeOnResume[Count] = 3
-    # Steps in one dispatch to the device: hides its latency, changes no bit of the result.
-    # None: one on a CPU, elsewhere as many as the intervals allow, of 64 images a device or fewer.
+    # The number of steps in one call of the device. More steps hide the latency of a call, and
+    # change no bit of the result. None is one step on a CPU; elsewhere as many as the intervals
+    # allow, with at most 64 images on each device.
     steps_per_call: FreeOnResume[Annotated[Count | None, BeforeValidator(_parse_none)]] = None
-    # Of the convolutions; parameters, norms, losses and the optimizer stay float32.
+    # The type of the convolutions. Parameters, norms, losses and the optimizer stay float32.
     dtype: Literal["float32", "bfloat16"] = "float32"
 
 
@@ -197,6 +231,7 @@ class Train:
 class Config:
     """One experiment."""
 
+    # The seed of everything random: initial weights, the order of pairs, jitter and dropout.
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     data: Data = Data()
     model: Model = Model()
@@ -206,7 +241,11 @@ class Config:
 
 
 def replace_fields(config: Config, changes: dict[str, dict[str, Any]]) -> Config:
-    """A config with other values of some fields, by group and name.
+    """Replaces fields of a config.
+
+    Args:
+      config: the config to start from.
+      changes: the new values by group and name, {"data": {"flip": False}}.
 
     Raises:
       UsageError: naming the field that refuses its value.
@@ -220,9 +259,9 @@ def replace_fields(config: Config, changes: dict[str, dict[str, Any]]) -> Config
 
 
 def first_error(error: ValidationError) -> str:
-    """Pydantic's first complaint as `data.batch_size: input should be ..., not 'four'`."""
+    """The first of Pydantic's errors, as `data.batch_size: input should be ..., not 'four'`."""
     first = error.errors()[0]
     complaint = first["msg"][0].lower() + first["msg"][1:]
     field = ".".join(part for part in first["loc"] if isinstance(part, str))
-    # Without a field it is the whole file that is meant, too long to quote.
+    # An error without a field is about the whole file, which is too long to quote.
     return f"{field}: {complaint}, not {first['input']!r}" if field else complaint

@@ -11,10 +11,10 @@ IGNORED = 255  # the class of pixels that do not count
 
 
 class Palette(NamedTuple):
-    """What the colours of a label map say."""
+    """The classes of a label map by name, and their colours."""
 
     classes: dict[str, Colour]
-    ignored: tuple[Colour, ...] = ()  # colours of what is not scored
+    ignored: tuple[Colour, ...] = ()  # colours of pixels that are not scored
 
 
 # The twelve classes of the CMP set, in the colours of its own label maps.
@@ -87,7 +87,7 @@ CITYSCAPES = Palette(
         (0, 0, 110),  # trailer
     ),
 )
-# By data.name, those that its label maps may be painted in. In all of them A is the photo.
+# By data.name, the palettes that its label maps may use. In all of these datasets A is the photo.
 PALETTES = {
     "synthetic_facades": (CMP,),
     "facades": (CMP_PUBLIC, CMP),
@@ -96,51 +96,55 @@ PALETTES = {
 
 
 def nearest_class(pixels: np.ndarray, palette: Palette) -> np.ndarray:
-    """The class of every pixel by its nearest colour, since JPEG blurs them.
+    """The class of every pixel: that of the nearest colour, since JPEG changes colours.
 
     Args:
       pixels: uint8 [..., 3].
-      palette: its colours.
+      palette: the colours of the classes.
 
     Returns:
-      uint8 [...]: the place of the class in the palette, or IGNORED.
+      uint8 [...]: the index of the class in the palette, or IGNORED.
     """
-    places, _ = _nearest(pixels, palette)
+    indices, _ = _nearest_colour(pixels, palette)
     classes = np.full(len(palette.classes) + len(palette.ignored), IGNORED, np.uint8)
     classes[: len(palette.classes)] = np.arange(len(palette.classes))
-    return classes[places].reshape(pixels.shape[:-1])
+    return classes[indices].reshape(pixels.shape[:-1])
 
 
 def best_palette(
     palettes: Sequence[Palette], labels: Sequence[Image.Image]
 ) -> tuple[Palette, float]:
-    """The palette that label maps are painted in, and how far from it they are.
+    """The palette that label maps use, and how far their pixels are from its colours.
+
+    Args:
+      palettes: the palettes to choose from.
+      labels: some label maps of a dataset.
 
     Returns:
-      The nearest, and the median distance of a pixel in RGB, 0 to 441: a few levels after JPEG,
-      tens of them where the maps are painted otherwise, or are photos.
+      The nearest palette, and the median distance of a pixel in RGB, 0 to 441. The distance is a
+      few levels after JPEG, and tens of levels if the images use another palette or are photos.
     """
-    # Every fourth pixel of every fourth line tells it as well, of maps of any size.
+    # Every fourth pixel of every fourth line is enough.
     pixels = np.concatenate(
         [np.asarray(label.convert("RGB"))[::4, ::4].reshape(-1, 3) for label in labels]
     )
-    distances = [float(np.median(_nearest(pixels, palette)[1])) for palette in palettes]
+    distances = [float(np.median(_nearest_colour(pixels, palette)[1])) for palette in palettes]
     best = int(np.argmin(distances))
     return palettes[best], distances[best]
 
 
-def _nearest(pixels: np.ndarray, palette: Palette) -> tuple[np.ndarray, np.ndarray]:
-    """Of pixels [..., 3], flat: the place of the nearest colour, and its distance."""
-    flat = pixels.reshape(-1, 3).astype(np.int32)
-    places, least = np.zeros(len(flat), np.uint8), np.full(len(flat), 3 * 255**2 + 1)
+def _nearest_colour(pixels: np.ndarray, palette: Palette) -> tuple[np.ndarray, np.ndarray]:
+    """For pixels [..., 3], uint8: the index of the nearest colour and its distance, both [n]."""
+    flat = pixels.reshape(-1, 3).astype(np.int32)  # [n, 3]
+    indices, least = np.zeros(len(flat), np.uint8), np.full(len(flat), 3 * 255**2 + 1)
     # Colour by colour: all distances at once would be a hundred times the size of a map.
-    for place, colour in enumerate((*palette.classes.values(), *palette.ignored)):
-        squared = ((flat - np.int32(colour)) ** 2).sum(-1)
+    for index, colour in enumerate((*palette.classes.values(), *palette.ignored)):
+        squared = ((flat - np.array(colour, np.int32)) ** 2).sum(-1)
         nearer = squared < least
-        places[nearer], least[nearer] = place, squared[nearer]
-    return places, np.sqrt(least)
+        indices[nearer], least[nearer] = index, squared[nearer]
+    return indices, np.sqrt(least)
 
 
 def class_map(label: Image.Image, palette: Palette) -> Image.Image:
-    """A label map as a grey image of classes, whose pixels may be moved but not mixed."""
+    """A label map as a grey image of class indices; resize it by nearest neighbour only."""
     return Image.fromarray(nearest_class(np.asarray(label.convert("RGB")), palette))

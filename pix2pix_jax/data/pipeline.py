@@ -42,7 +42,8 @@ def open_split(dataset: tfds.core.DatasetBuilder, split: str) -> Sequence[dict]:
             f"--split: no {split} in {dataset.data_dir}; it has {', '.join(dataset.info.splits)}"
         )
     try:
-        records = dataset.as_data_source(split)
+        open_records: Any = dataset.as_data_source  # a decorator of TFDS hides its parameters
+        records = open_records(split)
         _ = records[0], records[len(records) - 1]
     except Exception as error:  # ArrayRecord raises exceptions of its own kinds
         raise UsageError(
@@ -108,8 +109,9 @@ def make_crop_batches(
 
 def batch_names(config: Config, records: Sequence[dict], step: int) -> list[str]:
     """The names of the pairs in batches[step], of all processes."""
-    pairs = make_crop_batches(config, len(records))[step]["pair"]
-    return [records[int(pair)]["name"].decode() for pair in pairs]
+    crops = make_crop_batches(config, len(records))[step]
+    assert crops is not None, "batches are endless"
+    return [records[int(pair)]["name"].decode() for pair in crops["pair"]]
 
 
 def _draw_crops(config: Config, num_pairs: int) -> grain.MapDataset:

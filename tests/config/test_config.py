@@ -1,7 +1,9 @@
 """What follows from the image size, what is refused, and what a resumed run may change."""
 
+import ast
+import inspect
 import re
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError, asdict, replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from helpers.refusals import refusal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pix2pix_jax.config import Config, Data, Model, Optimizer, Train
+from pix2pix_jax.config import Config, Data, Model, Optimizer, Train, schema
 from pix2pix_jax.config.files import override
 from pix2pix_jax.config.resolve import resolve, unet_depth
 from pix2pix_jax.config.resume import changed_fields, identity
@@ -182,3 +184,18 @@ def test_drawn_pairs_have_no_source():
 def test_without_jitter_images_are_loaded_at_their_size():
     config = resolve(Config(data=Data(image_size=(64, 96), load_scale=1)))
     assert config.data.load_size == (64, 96)
+
+
+def test_every_field_has_a_comment_in_sentences():
+    lines = inspect.getsource(schema).splitlines()
+    groups = [node for node in ast.parse("\n".join(lines)).body if isinstance(node, ast.ClassDef)]
+    fields = [node for group in groups for node in group.body if isinstance(node, ast.AnnAssign)]
+    names = {ast.unparse(field.target) for field in fields}
+    assert names == {field.rpartition(".")[2] for field in OTHER} | set(asdict(Config()))
+    for field in fields:
+        name, above = ast.unparse(field.target), lines[field.lineno - 2].strip()
+        if name in ("data", "model", "loss", "optimizer", "train"):  # described by their classes
+            continue
+        assert above.startswith("# "), name
+        assert above.endswith("."), name
+        assert "#" not in lines[field.lineno - 1], name

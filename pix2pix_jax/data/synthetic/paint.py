@@ -1,8 +1,8 @@
-"""A toy data set drawn by program: label maps, and photos of the buildings they describe.
+"""A toy dataset that is drawn by program: label maps, and photos of the buildings they describe.
 
 The label map fills the rectangles of a plan with the colours of their classes, the photo with
-their materials. What the label map does not tell (grain, clouds, the tone of single bricks, who
-has drawn the curtains) stays faint in the photo, so that a network can learn most of it.
+their materials. The details that a label map does not show (grain, clouds, the tone of single
+bricks, curtains) stay faint in the photo, so that a network can learn most of the photo.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,10 +16,10 @@ from PIL import Image, ImageDraw, ImageFilter
 from pix2pix_jax.data.palettes import CMP, Colour
 from pix2pix_jax.data.synthetic.plan import STYLES, Box, Element, Rng, Style, plan_building
 
-PixelBox = tuple[int, int, int, int]  # the same in pixels; right and bottom are exclusive
+PixelBox = tuple[int, int, int, int]  # left, top, right, bottom in pixels; the ends are exclusive
 SUPERSAMPLE = 2  # the photo is drawn this much larger and averaged down, which smooths its edges
 LIT, SHADED = 255, 120  # levels of the light layer
-SHADOW = np.float32([0.32, 0.36, 0.46])  # what level 0 leaves of a colour: light from the sky
+SHADOW = np.array([0.32, 0.36, 0.46], np.float32)  # the light of the sky, in full shadow
 
 
 class Material(NamedTuple):
@@ -45,7 +45,7 @@ MATERIALS = {
 
 
 class Canvas(NamedTuple):
-    """What the painters share."""
+    """The picture while it is painted."""
 
     image: Image.Image  # RGB: the colours
     light: Image.Image  # L: the light on them
@@ -54,17 +54,24 @@ class Canvas(NamedTuple):
     rng: Rng
 
     def px(self, units: float) -> int:
-        """PixelBox in so many 1/128 of the picture's shorter side."""
+        """Converts a length in units, 1/128 of the picture's shorter side, to whole pixels."""
         return max(1, round(units * min(self.image.size) / 128))
 
 
 def draw_facade(
     seed: int, height: int, width: int, ambiguous: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(photo, label), both uint8 [height, width, 3]; a pure function of its arguments.
+    """Draws a pair; a pure function of its arguments.
 
-    `ambiguous` buildings are painted in the style of any other, in any shade, so that a label
-    map no longer tells the colours, the masonry and the shapes of the windows in its photo.
+    Args:
+      seed: of the building, and of everything in its photo that the label map does not show.
+      height: of both images, in pixels.
+      width: of both images, in pixels.
+      ambiguous: paints the building in a random style and shade, so that the label map no longer
+        determines the colours, the masonry and the shapes of the windows in the photo.
+
+    Returns:
+      The photo and the label map, both uint8 [height, width, 3].
     """
     layout_rng, texture_rng = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     style = STYLES[layout_rng.integers(len(STYLES))]
@@ -78,13 +85,13 @@ def draw_facade(
 
 
 def to_pixel_box(box: Box, height: int, width: int) -> PixelBox:
-    """The box in whole pixels, at least one wide and one high."""
+    """Converts a box in fractions to whole pixels, at least one wide and one high."""
     left, top, right, bottom = np.multiply(box, (width, height) * 2).round().astype(int).tolist()
     return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
 def paint_label(plan: list[Element], height: int, width: int) -> np.ndarray:
-    """uint8 [height, width, 3] in the exact colours of the CMP palette"""
+    """The label map, uint8 [height, width, 3], in the exact colours of the CMP palette."""
     image = Image.new("RGB", (width, height))
     for element in plan:
         image.paste(CMP.classes[element.kind], to_pixel_box(element.box, height, width))
@@ -92,7 +99,7 @@ def paint_label(plan: list[Element], height: int, width: int) -> np.ndarray:
 
 
 def paint_photo(plan: list[Element], style: Style, label: np.ndarray, rng: Rng) -> np.ndarray:
-    """uint8 [height, width, 3]"""
+    """The photo, uint8 [height, width, 3], of the building that a plan and its label map show."""
     height, width, _ = label.shape
     size = (SUPERSAMPLE * width, SUPERSAMPLE * height)
     wall = make_wall(rng, style, size)
@@ -104,15 +111,25 @@ def paint_photo(plan: list[Element], style: Style, label: np.ndarray, rng: Rng) 
 
 
 def expose(canvas: Canvas, sky: np.ndarray) -> np.ndarray:
-    """Colour times light, then what a camera adds; `sky`, bool [height, width], takes no shadow."""
+    """Multiplies colours by light, then adds the vignette and the noise of a camera.
+
+    Args:
+      canvas: painted, SUPERSAMPLE times as large as the photo.
+      sky: bool [height, width], where no shadow falls.
+
+    Returns:
+      uint8 [height, width, 3].
+    """
     height, width = sky.shape
     blur = ImageFilter.GaussianBlur(0.6 * min(sky.shape) / 128)
-    light = np.float32(canvas.light.reduce(SUPERSAMPLE).filter(blur))[..., None] / LIT
+    light = np.asarray(canvas.light.reduce(SUPERSAMPLE).filter(blur), np.float32)[..., None] / LIT
     light[sky] = 1
-    photo = np.float32(canvas.image.reduce(SUPERSAMPLE)) * (SHADOW * (1 - light) + light)
+    colours = np.asarray(canvas.image.reduce(SUPERSAMPLE), np.float32)
+    photo = colours * (SHADOW * (1 - light) + light)
     y, x = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)
     # The sun stands at the upper left, and lenses are darker towards the corners.
-    photo *= np.float32(1.02 - 0.015 * (x + y) - 0.025 * (x**2 + y**2))[..., None]
+    brightness = 1.02 - 0.015 * (x + y) - 0.025 * (x**2 + y**2)
+    photo *= brightness.astype(np.float32)[..., None]
     photo += 1.0 * canvas.rng.standard_normal((height, width, 1), dtype=np.float32)
     return photo.clip(0, 255).astype(np.uint8)
 
@@ -153,7 +170,7 @@ def make_glass() -> list[Image.Image]:
 
 
 def cells(box: PixelBox, columns: int, rows: int, gap: tuple[int, int]) -> Iterator[PixelBox]:
-    """Splits the box into equal cells with gaps around them; cells too small are left out."""
+    """Splits a box into equal cells with gaps around them; leaves out cells that are too small."""
     left, top, right, bottom = box
     xs = np.linspace(left, right - gap[0], columns + 1).round().astype(int).tolist()
     ys = np.linspace(top, bottom - gap[1], rows + 1).round().astype(int).tolist()
@@ -164,7 +181,7 @@ def cells(box: PixelBox, columns: int, rows: int, gap: tuple[int, int]) -> Itera
 
 
 def paint_solid(material: Material, canvas: Canvas, box: PixelBox) -> None:
-    """A block with a bright upper and a dark lower edge, and a shadow to the lower right."""
+    """Paints a block with a bright upper and a dark lower edge, and a shadow to the lower right."""
     left, top, right, bottom = box
     colour, inlay = canvas.style.colours[material.colour], canvas.style.colours[material.inlay]
     drop, edge = canvas.px(material.depth), canvas.px(0.5)
@@ -182,7 +199,7 @@ def paint_solid(material: Material, canvas: Canvas, box: PixelBox) -> None:
 
 
 def paint_sky(canvas: Canvas, box: PixelBox) -> None:
-    """Blue, paler towards the horizon, with a breath of cloud: a few pixels, enlarged."""
+    """Paints a blue that is paler towards the horizon, with a little cloud."""
     fade = np.linspace(0, 1, 12)[:, None, None]
     blue = (1 - fade) * (138, 182, 228) + fade * (196, 218, 238)
     cloud = 0.3 * canvas.rng.random((12, 6, 1)) ** 2
@@ -191,18 +208,18 @@ def paint_sky(canvas: Canvas, box: PixelBox) -> None:
 
 
 def paint_wall(canvas: Canvas, box: PixelBox) -> None:
-    """Masonry, its courses aligned all over the picture."""
+    """Paints masonry, whose courses are aligned all over the picture."""
     canvas.image.paste(canvas.wall.crop(box), box)
 
 
 def paint_glass(canvas: Canvas, box: PixelBox) -> None:
-    """One clear pane."""
+    """Paints one clear pane."""
     left, top, right, bottom = box
     canvas.image.paste(make_glass()[0].resize((right - left, bottom - top)), box)
 
 
 def paint_window(canvas: Canvas, box: PixelBox) -> None:
-    """Panes in a frame, set back into the wall, which shades their left and upper edge."""
+    """Paints panes in a frame that is set back; the wall shades their left and upper edge."""
     left, top, right, bottom = box
     width, height = right - left, bottom - top
     glass = make_glass()[canvas.rng.integers(len(make_glass()))].resize((width, height))
@@ -222,7 +239,7 @@ def paint_window(canvas: Canvas, box: PixelBox) -> None:
 
 
 def paint_railing(canvas: Canvas, box: PixelBox) -> None:
-    """Bars between two rails, through which the window behind is seen."""
+    """Paints bars between two rails; the window behind them stays visible."""
     left, top, right, bottom = box
     colour, bar = canvas.style.colours["rail"], canvas.px(0.6)
     for x in range(left, right, canvas.px(2)):

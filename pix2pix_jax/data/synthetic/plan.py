@@ -1,7 +1,7 @@
 """Plans of made-up buildings: rectangles in fractions of a picture, of a class and a material.
 
-The style of a building decides which elements it has as well as how they look, so most of its
-photo can be foretold from its label map.
+The style of a building decides which elements it has and how they look, so most of its photo can
+be predicted from its label map.
 """
 
 from collections.abc import Iterator
@@ -72,11 +72,11 @@ class Element(NamedTuple):
 
     kind: str  # a class of the CMP palette
     box: Box
-    material: str = "stone"  # one of the PAINTERS in synthetic.py
+    material: str = "stone"  # one of the PAINTERS in paint.py
 
 
 class House(NamedTuple):
-    """What the parts of a plan have in common."""
+    """A building while it is planned: what all of its parts share."""
 
     rng: Rng
     style: Style
@@ -86,7 +86,7 @@ class House(NamedTuple):
 
 
 def plan_building(rng: Rng, style: Style) -> Iterator[Element]:
-    """All elements of one building; what is nearer comes later and covers what is behind."""
+    """The elements of one building from back to front; later elements cover earlier ones."""
     margins = (0, 0, 0.05, 0.1)  # of sky at the sides; half of the walls reach the edge
     left, right = rng.choice(margins), 1 - rng.choice(margins)
     spans = (style.storeys, style.bays, style.gable_steps)
