@@ -1,4 +1,4 @@
-"""The commands as a person or a program calls them, each in a process of its own."""
+"""The commands as a person or a program calls them, each in its own process."""
 
 import io
 import json
@@ -38,9 +38,9 @@ def test_a_run_leaves_what_the_design_promises(straight):
 
 @pytest.mark.parametrize("steps_per_call", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_stopped_and_resumed_is_the_same_to_the_bit(tiny, straight, tmp_path, steps_per_call):
-    """6 + 6 steps against 12 at once, one or four steps a call, jitter and dropout on.
+    """6 + 6 steps equal 12 steps, with one or four steps per call, jitter and dropout on.
 
-    The first six with pairs that are cut on the host, the others with pairs on the device.
+    The first six steps crop pairs on the host, the others crop pairs on the device.
     """
     more = f"--config.train.steps_per_call={steps_per_call}"
     assert train(tiny, tmp_path, 6, more, "--config.data.resident_mib=0")[0] == 0
@@ -83,14 +83,14 @@ def test_a_signal_saves_and_exits(tiny, tmp_path, number, expected):
     assert (tmp_path / "report" / "index.html").exists()
 
 
-def test_a_signal_in_a_callback_that_lets_nothing_pass_stops_all_the_same():
-    """JAX has one that the garbage collector calls; Python drops what is raised in there."""
+def test_a_signal_stops_the_command_inside_a_callback_that_drops_exceptions():
+    """The garbage collector calls a callback of JAX; Python drops the exceptions raised there."""
     script = """if True:
         import gc, signal, time
         from functools import partial
         from pix2pix_jax.cli.main import silence_libraries, stop
         silence_libraries()
-        signal.signal(signal.SIGTERM, partial(stop, "by us"))
+        signal.signal(signal.SIGTERM, partial(stop, "resumes"))
         def callback(phase, info):
             gc.callbacks.clear()
             signal.raise_signal(signal.SIGTERM)
@@ -100,16 +100,16 @@ def test_a_signal_in_a_callback_that_lets_nothing_pass_stops_all_the_same():
         """
     process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (process.returncode, process.stderr) == (143, "")
-    assert process.stdout == "\nstopped; by us\n"
+    assert process.stdout == "\nstopped; resumes\n"
 
 
 @pytest.mark.slow
-def test_a_signal_saves_though_nobody_watches_and_a_second_run_is_refused(tiny, tmp_path):
+def test_a_signal_saves_with_stdout_closed_and_a_second_run_is_refused(tiny, tmp_path):
     command = ("train", *tiny, f"--workdir={tmp_path}", "--config.train.steps=1000000")
     process = start(*command, "--config.train.checkpoint_every=1000000")
     wait_for(tmp_path / "metrics.jsonl", process)
     refused("another process trains in it", *command)
-    process.stdout.close()  # as Ctrl-C does to `| tee`
+    process.stdout.close()  # `| tee` ends at Ctrl-C, too
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
     assert (process.returncode, err) == (130, "")
@@ -117,7 +117,7 @@ def test_a_signal_saves_though_nobody_watches_and_a_second_run_is_refused(tiny, 
 
 
 @pytest.mark.slow
-def test_a_damaged_checkpoint_costs_its_steps_and_no_more(tiny, straight, tmp_path):
+def test_a_damaged_checkpoint_loses_only_its_steps(tiny, straight, tmp_path):
     assert train(tiny, tmp_path, 8)[0] == 0
     (largest,) = (tmp_path / "checkpoints" / "8" / "generator" / "d").iterdir()
     largest.write_bytes(largest.read_bytes()[:-1])
@@ -129,20 +129,20 @@ def test_a_damaged_checkpoint_costs_its_steps_and_no_more(tiny, straight, tmp_pa
     assert metrics(tmp_path) == metrics(straight)
 
 
-LIMIT = 250_000  # bytes a file: more than a page or a picture, less than a checkpoint
+NO_CHECKPOINT = 250_000  # bytes per file: enough for a page or an image, not for a checkpoint
 
 
-def limited(process, size):
-    """No file may be larger from now on, as on a full disk."""
+def limit_file_size(process, size):
+    """Lets no write grow a file beyond `size` bytes, as on a full disk."""
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
 @pytest.mark.slow
-def test_saves_that_fail_are_told_and_the_run_stops_when_too_many_do(tiny, straight, tmp_path):
+def test_failed_saves_are_reported_and_too_many_stop_the_run(tiny, straight, tmp_path):
     assert train(tiny, tmp_path, 4)[0] == 0
     more = ("--config.train.steps=12", "--config.train.max_failed_saves=2")
     process = start("train", *tiny, f"--workdir={tmp_path}", *more)
-    limited(process, LIMIT)
+    limit_file_size(process, NO_CHECKPOINT)
     _, err = process.communicate()
     first, last = err.splitlines()
     assert process.returncode == 2
@@ -155,19 +155,19 @@ def test_saves_that_fail_are_told_and_the_run_stops_when_too_many_do(tiny, strai
 
 
 @pytest.mark.slow
-def test_a_disk_that_is_full_for_a_while_costs_nothing(tiny, straight, tmp_path):
-    """Neither a checkpoint nor a line, a picture or an event."""
+def test_a_disk_that_is_full_for_a_while_loses_nothing(tiny, straight, tmp_path):
+    """No checkpoint, no line of the log, no image and no event is lost."""
     assert train(tiny, tmp_path, 4)[0] == 0
     process = start("train", *tiny, f"--workdir={tmp_path}", "--config.train.steps=12")
-    limited(process, 300)  # more than the lease has
+    limit_file_size(process, 300)  # enough for the lease alone
     lines = iter(process.stderr.readline, "")
-    told = [next(lines)]
-    while "step 12 is NOT SAVED" not in told[-1]:
-        told.append(next(lines))
-    limited(process, resource.RLIM_INFINITY)
+    warnings = [next(lines)]
+    while "step 12 is NOT SAVED" not in warnings[-1]:
+        warnings.append(next(lines))
+    limit_file_size(process, resource.RLIM_INFINITY)
     out, _ = process.communicate()
     assert process.returncode == 0
-    assert len([line for line in told if "NOT WRITTEN" in line]) == 1
+    assert len([line for line in warnings if "NOT WRITTEN" in line]) == 1
     assert "what could not be written is written now" in out
     assert saved(tmp_path, 12) == saved(straight, 12)
     assert metrics(tmp_path) == metrics(straight)
@@ -177,9 +177,9 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing(tiny, straight, tmp_path)
 
 
 @pytest.mark.slow
-def test_a_run_gone_astray_ends_and_spoils_nothing(tiny, tmp_path):
+def test_a_loss_that_is_not_finite_ends_the_run_and_damages_nothing(tiny, tmp_path):
     assert train(tiny, tmp_path, 4)[0] == 0
-    config = tmp_path / "config.json"  # whose learning rate no flag may change
+    config = tmp_path / "config.json"  # no flag may change the learning rate of a run
     config.write_text(config.read_text().replace("0.0002", "1e30"))
     before = saved(tmp_path, 4)
     expected = "step 5: loss/generator_gan is"
@@ -193,7 +193,7 @@ def test_a_run_gone_astray_ends_and_spoils_nothing(tiny, tmp_path):
 
 
 @pytest.mark.slow
-def test_other_data_than_it_was_trained_on_is_refused(tiny, tmp_path):
+def test_other_data_than_those_of_the_run_are_refused(tiny, tmp_path):
     source = folder_of(tmp_path, {"1.jpg": jpeg(), "2.jpg": jpeg(80)})
     more = ("--config.data.name=folder", source, "--config.data.direction=AtoB")
     assert train(tiny, tmp_path / "run", 1, *more)[0] == 0
@@ -202,14 +202,14 @@ def test_other_data_than_it_was_trained_on_is_refused(tiny, tmp_path):
     refused("other data", "train", *tiny, f"--workdir={tmp_path / 'run'}", steps, *more)
 
 
-def test_a_batch_that_devices_cannot_share_is_refused(tiny, tmp_path):
+def test_a_batch_that_is_not_divisible_by_the_devices_is_refused(tiny, tmp_path):
     three = "--config.data.batch_size=3"
     status, _, err = train(tiny, tmp_path, 1, three, JAX_NUM_CPU_DEVICES="2")
     assert (status, len(err.splitlines())) == (2, 1)
     assert err.startswith("data.batch_size: 3 is not divisible by 2 devices")
 
 
-def test_a_platform_that_is_not_there_is_refused():
+def test_a_platform_that_is_not_installed_is_refused():
     experiment = "--config=experiments/quickstart.py"
     status, _, err = run("describe", experiment, JAX_PLATFORMS="cuda")
     assert (status, len(err.splitlines())) == (2, 1)
@@ -239,8 +239,8 @@ def test_describe_for_programs():
     assert summary["discriminator"]["output_shape"][:2] == [6, 6]
 
 
-def test_tensorflow_is_never_asked_for(tiny, tmp_path):
-    """A package of that name that refuses to be imported is in the way of nothing."""
+def test_tensorflow_is_never_imported(tiny, tmp_path):
+    """Training works with a package `tensorflow` that exits when it is imported."""
     (tmp_path / "tensorflow").mkdir()
     (tmp_path / "tensorflow" / "__init__.py").write_text("raise SystemExit('imported')")
     status, _, err = train(tiny, tmp_path / "run", 1, PYTHONPATH=str(tmp_path))
@@ -263,7 +263,7 @@ def test_bad_folders_are_refused_in_one_line(tmp_path, case):
         expected, "train", "--config=experiments/folder.py", f"--workdir={workdir}",
         f"--config.data.data_dir={tmp_path / 'data'}", folder_of(tmp_path, files),
     )  # fmt: skip
-    assert not workdir.exists()  # so that the mended command is not another run's
+    assert not workdir.exists()  # the corrected command must find no run of other fields
 
 
 FIELDS = {
@@ -325,7 +325,7 @@ def test_bad_usage_is_refused_in_one_line(arguments, expected):
 
 @pytest.mark.slow
 def test_the_quickstart_learns(tmp_path):
-    """A quarter of it: validation L1 falls by a third from what it was after 50 steps."""
+    """In a quarter of its steps, validation L1 falls by a third of its value at step 50."""
     status, _, err = run(
         "train", "--config=experiments/quickstart.py", f"--workdir={tmp_path / 'run'}",
         f"--config.data.data_dir={tmp_path / 'data'}", "--config.train.steps=1000",

@@ -1,8 +1,8 @@
-"""Damaged files of every kind: a reader takes them or refuses them in a line, soon, in its place.
+"""Damaged files of every kind: a reader reads them, or refuses them in one line that names them.
 
     pytest tests/cli/test_fuzz.py --hypothesis-profile=long
 
-tries some thousands of them.
+tries some thousands of files.
 """
 
 import io
@@ -40,7 +40,7 @@ from pix2pix_jax.runs.workdir import Workdir
 
 @st.composite
 def damaged(draw, whole: bytes) -> bytes:
-    """A file of which some bytes are others, gone, doubled, or new."""
+    """A file with some bytes changed, removed, doubled or added."""
     content = whole
     for _ in range(draw(st.integers(1, 4))):
         start, length = draw(st.integers(0, len(content))), draw(st.integers(0, 64))
@@ -63,7 +63,7 @@ def damaged(draw, whole: bytes) -> bytes:
     return content
 
 
-# What sizes and offsets are made of.
+# Sizes and offsets in file formats are such numbers.
 NUMBERS = [
     struct.pack(f"{order}{kind}", number)
     for order in "<>"
@@ -73,7 +73,7 @@ NUMBERS = [
 
 
 def image(mode, kind, **options):
-    """A small one, of noise."""
+    """The bytes of a small image of noise."""
     size = (24, 8)
     bands = {"I;16": 1, "L": 1, "P": 1, "RGB": 3, "RGBA": 4, "CMYK": 4}[mode]
     noise = np.random.default_rng(0).integers(0, 256, (8, 24, bands), np.uint8)
@@ -89,7 +89,7 @@ def image(mode, kind, **options):
     return file.getvalue()
 
 
-def turned():
+def rotated_exif():
     exif = Image.Exif()
     exif[0x0112] = 6
     return exif
@@ -109,7 +109,7 @@ def array(dtype, shape=(8, 24, 3)):
 
 
 def tarball(kind):
-    """Pairs, and members that would lie elsewhere."""
+    """A tarball of pairs, and of members that would be unpacked outside of the folder."""
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode=f"w:{kind}") as archive:
         for name in ("train/1.png", "val/2.png", "../outside.png", "/tmp/outside.png"):
@@ -124,8 +124,8 @@ def tarball(kind):
     return file.getvalue()
 
 
-def written(write, *arguments):
-    """The bytes of what writes a file."""
+def written_by(write, *arguments):
+    """A function of a folder: the bytes that `write` writes to a file there."""
 
     def content(folder):
         write(folder / "written", *arguments)
@@ -160,7 +160,7 @@ READERS: dict[str, tuple[Callable, list]] = {
         [
             *(image(mode, "PNG") for mode in ("L", "P", "RGB", "RGBA", "I;16")),
             *(image(mode, "JPEG") for mode in ("L", "RGB", "CMYK")),
-            image("RGB", "JPEG", exif=turned(), progressive=True),
+            image("RGB", "JPEG", exif=rotated_exif(), progressive=True),
             *(image(mode, "TIFF") for mode in ("RGB", "I;16")),
             *(image("RGB", "TIFF", compression=name) for name in ("tiff_lzw", "tiff_deflate")),
             *(image("RGB", "WEBP", lossless=lossless) for lossless in (False, True)),
@@ -182,7 +182,7 @@ READERS: dict[str, tuple[Callable, list]] = {
     "weights.pth": (
         lambda path: read_weights(path, "generator"),
         [
-            written(write, pickled(a=tensor((2, 2), (1, 2)), b=tensor((3,), (1,), 1)))
+            written_by(write, pickled(a=tensor((2, 2), (1, 2)), b=tensor((3,), (1,), 1)))
             for write in (zipped, legacy)
         ],
     ),
@@ -196,8 +196,8 @@ READERS: dict[str, tuple[Callable, list]] = {
 }
 
 
-def complaint(read: Callable, *arguments):
-    """What is read, or the one line that says why it is not; nothing else may be raised."""
+def read_or_refusal(read: Callable, *arguments):
+    """The result of `read`, or the one line of its UsageError; it may raise nothing else."""
     try:
         return read(*arguments)
     except UsageError as error:
@@ -213,14 +213,14 @@ def test_damaged_files_are_read_or_refused(tmp_path_factory, name):
     wholes = [whole(folder) if callable(whole) else whole for whole in wholes]
     path = folder / "inside" / name
     path.parent.mkdir()
-    for whole in wholes[: 0 if name == "pairs.tar" else None]:  # some of which write outside
+    for whole in wholes[: 0 if name == "pairs.tar" else None]:  # it holds members to refuse
         path.write_bytes(whole)
         read(path)
 
     @given(data=st.data())
     def check(data):
         path.write_bytes(data.draw(st.sampled_from(wholes).flatmap(damaged)))
-        refused = complaint(read, path)
+        refused = read_or_refusal(read, path)
         assert not isinstance(refused, str) or str(path.parent) in refused or name == "config.json"
         assert {p.name for p in folder.rglob("*")} <= {"inside", name, "scratch", "written"}
 
@@ -244,25 +244,25 @@ FIELDS = [
 
 
 @given(values=st.lists(st.tuples(st.sampled_from(FIELDS), JSON), min_size=1, max_size=3))
-def test_fields_of_any_type_are_taken_or_refused(tmp_path_factory, values):
+def test_fields_of_any_type_are_accepted_or_refused(tmp_path_factory, values):
     tree = asdict(Config())
     for (group, field), value in values:
         tree[group][field] = value
     path = tmp_path_factory.mktemp("config") / "config.json"
     path.write_text(json.dumps(tree))
-    config = complaint(read_config, path)
+    config = read_or_refusal(read_config, path)
     if isinstance(config, str):
         assert config.startswith(f"{path}: ")
     else:
-        refused = complaint(resolve, config)
+        refused = read_or_refusal(resolve, config)
         assert not isinstance(refused, str) or any(field in refused for (_, field), _ in values)
 
 
 @given(
     values=st.dictionaries(st.sampled_from([".".join(f) for f in FIELDS]), st.text(), max_size=3)
 )
-def test_flags_of_any_text_are_taken_or_refused(values):
-    complaint(lambda: resolve(override(Config(), values)))
+def test_flags_of_any_text_are_accepted_or_refused(values):
+    read_or_refusal(lambda: resolve(override(Config(), values)))
 
 
 def test_damaged_checkpoints_are_read_whole_or_refused(tmp_path_factory, small):
@@ -277,7 +277,7 @@ def test_damaged_checkpoints_are_read_whole_or_refused(tmp_path_factory, small):
         whole = place.read_bytes()
         try:
             place.write_bytes(data.draw(damaged(whole)))
-            read = complaint(read_network, Workdir(workdir), small, "newest")
+            read = read_or_refusal(read_network, Workdir(workdir), small, "newest")
             if isinstance(read, str):
                 assert read.startswith(str(workdir))
             else:
