@@ -7,7 +7,7 @@ step gets the crops alone. Otherwise the host crops the images. Both ways give t
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -185,7 +185,7 @@ def repeat_examples(
     return grain.MapDataset.source(records).seed(seed).shuffle().repeat().random_map(make_example)
 
 
-def prefetch(batches: grain.MapDataset, first: int) -> Iterator[Example]:
+def prefetch(batches: grain.MapDataset, first: int) -> grain.DatasetIterator[Example]:
     """batches[first], batches[first + 1], ..., made ahead by threads."""
     options = grain.ReadOptions(num_threads=min(16, os.cpu_count() or 1), prefetch_buffer_size=16)
     return iter(batches[first:].to_iter_dataset(options))

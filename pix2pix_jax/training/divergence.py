@@ -83,10 +83,8 @@ class CollapseWatch:
           step: completed steps.
           losses: [steps], the last one of step `step`.
         """
-        has_warned, high = (
-            self._low_steps >= COLLAPSED_STEPS,
-            np.flatnonzero(losses >= COLLAPSED_LOSS),
-        )
+        has_warned = self._low_steps >= COLLAPSED_STEPS
+        high = np.flatnonzero(losses >= COLLAPSED_LOSS)
         if high.size:
             self._low_steps = len(losses) - 1 - int(high[-1])
             has_warned = False

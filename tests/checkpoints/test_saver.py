@@ -62,7 +62,7 @@ def test_two_in_a_row_end_the_run(saves):
     )
 
 
-def test_a_save_that_fails_while_something_else_ends_the_run_is_told(
+def test_a_save_that_fails_while_something_else_ends_the_run_is_reported(
     small, tmp_path, monkeypatch, capsys
 ):
     class Full:

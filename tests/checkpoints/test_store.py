@@ -48,14 +48,14 @@ def restore(workdir, template, data="facades"):
 
 
 def flip_a_byte(directory):
-    """In the middle of the largest file, where the values are."""
+    """Changes a byte in the middle of the largest file, where the values are."""
     largest = max((p for p in directory.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
     content = bytearray(largest.read_bytes())
     content[len(content) // 2] ^= 1
     largest.write_bytes(content)
 
 
-def test_what_was_saved_comes_back_to_the_bit(tmp_path, state, template):
+def test_a_checkpoint_is_restored_to_the_bit(tmp_path, state, template):
     save(tmp_path, state, 5)
     restored = restore(tmp_path, template)
     assert restored.step == 5
@@ -75,13 +75,13 @@ def test_the_newest_are_kept(tmp_path, state):
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["3", "4"]
 
 
-def test_nothing_saved_is_no_state(tmp_path, template):
+def test_a_new_folder_restores_nothing(tmp_path, template):
     with CheckpointStore(Workdir(tmp_path), 3, "l1") as store:
         assert store.restore_newest(template, "facades") is None
 
 
 @pytest.mark.parametrize("item", ["generator", "discriminator", "optimizer", "origin"])
-def test_a_flipped_byte_is_noticed_and_the_older_one_taken(tmp_path, state, template, item, capsys):
+def test_a_flipped_byte_restores_the_checkpoint_before(tmp_path, state, template, item, capsys):
     save(tmp_path, state, 1, 2)
     flip_a_byte(tmp_path / "checkpoints" / "2" / item)
     assert restore(tmp_path, template).step == 1
@@ -100,7 +100,7 @@ def test_a_rejected_step_can_be_reached_and_saved_again(tmp_path, state, templat
     assert restore(tmp_path, template).step == 2
 
 
-def test_a_missing_file_is_noticed(tmp_path, state, template):
+def test_a_missing_file_restores_the_checkpoint_before(tmp_path, state, template):
     save(tmp_path, state, 1, 2)
     for path in (tmp_path / "checkpoints" / "2" / "generator").rglob("*"):
         if path.is_file():
@@ -108,7 +108,7 @@ def test_a_missing_file_is_noticed(tmp_path, state, template):
     assert restore(tmp_path, template).step == 1
 
 
-def test_when_none_can_be_restored_the_run_stops_and_says_so(tmp_path, state, template):
+def test_a_run_stops_if_no_checkpoint_can_be_restored(tmp_path, state, template):
     save(tmp_path, state, 1)
     flip_a_byte(tmp_path / "checkpoints" / "1" / "generator")
     for _ in range(2):  # not even the second time by itself
@@ -188,8 +188,8 @@ def read(workdir, config, step, metric="l1"):
 
 def test_a_generator_is_read_alone(tmp_path, state, small):
     save(tmp_path, state, 1, 2, 3, scores={1: {"l1": 0.2}, 2: {"l1": 0.1}})
-    for asked, expected in ((2, 2), ("newest", 3), ("best", 2)):
-        step, params, data = read(tmp_path, small, asked)
+    for step_or_name, expected in ((2, 2), ("newest", 3), ("best", 2)):
+        step, params, data = read(tmp_path, small, step_or_name)
         assert (step, data) == (expected, "facades")
         for a, b in zip(
             jax.tree.leaves(params), jax.tree.leaves(state.generator.params), strict=True
@@ -231,7 +231,7 @@ def test_damaged_metrics_are_moved_aside_and_cost_nothing_else(
 
 
 @pytest.mark.parametrize("item", ["generator", "discriminator", "optimizer", "origin"])
-def test_an_item_of_another_step_is_no_part_of_this_one(tmp_path, state, template, item, capsys):
+def test_an_item_of_another_step_rejects_the_checkpoint(tmp_path, state, template, item, capsys):
     save(tmp_path, state, 1)
     save(tmp_path, state_of_step_two(state), 2)
     first, second = (tmp_path / "checkpoints" / step / item for step in ("1", "2"))
@@ -252,7 +252,7 @@ def test_a_checkpoint_under_another_number_is_rejected(tmp_path, state, template
     assert "checkpoint 7 rejected (origin is of step 2)" in capsys.readouterr().err
 
 
-def test_what_is_rejected_finds_a_free_name(tmp_path, state, template):
+def test_a_rejected_checkpoint_gets_a_free_name(tmp_path, state, template):
     save(tmp_path, state, 1, 2)
     flip_a_byte(tmp_path / "checkpoints" / "2")
     (tmp_path / "rejected" / "2-1").mkdir(parents=True)
@@ -276,6 +276,6 @@ def test_an_infinite_psnr_is_the_best(tmp_path, state, small):
     assert read(tmp_path, small, "best", "psnr")[0] == 2
 
 
-def test_the_best_by_what_was_not_measured_is_refused(tmp_path, state, small):
+def test_the_best_by_an_unmeasured_metric_is_refused(tmp_path, state, small):
     save(tmp_path, state, 1, 2, scores={1: {"l1": 0.1}, 2: {"l1": 0.2}})
     assert "measured were l1" in refusal(read, tmp_path, small, "best", "class_iou")

@@ -1,4 +1,4 @@
-"""Numbers gone bad are told: what is not finite, and a discriminator that has won."""
+"""Values that are not finite and a collapsed discriminator are reported."""
 
 import json
 
@@ -13,7 +13,7 @@ from pix2pix_jax.training.divergence import CollapseWatch, NotFinite, name_bad_b
 
 @pytest.fixture
 def records():
-    """Seven pairs that are known by their number alone."""
+    """Seven pairs, named by their numbers."""
     return [{"name": str(number).encode()} for number in range(7)]
 
 
@@ -24,13 +24,13 @@ def test_the_pairs_of_a_step_are_those_of_its_batch(small, records, tmp_path):
     assert [batch_names(small, records, step) for step in range(14)] == [[name] for name in seen]
 
 
-def test_what_is_not_finite_is_told_with_its_pairs(small, records, tmp_path):
-    def astray():
+def test_the_pairs_of_a_step_that_is_not_finite_are_written(small, records, tmp_path):
+    def diverge():
         with name_bad_batch(small, records, Workdir(tmp_path)):
             raise NotFinite(3, "loss/generator_l1", np.nan)
 
     path = tmp_path / "not_finite.json"
-    assert refusal(astray).endswith(f"{path} names the pairs of that step")
+    assert refusal(diverge).endswith(f"{path} names the pairs of that step")
     assert json.loads(path.read_text()) == {
         "step": 3,
         "term": "loss/generator_l1",
@@ -39,26 +39,26 @@ def test_what_is_not_finite_is_told_with_its_pairs(small, records, tmp_path):
     }
 
 
-def test_samples_that_are_not_finite_are_of_no_step(small, records, tmp_path):
-    def astray():
+def test_samples_that_are_not_finite_name_no_training_pairs(small, records, tmp_path):
+    def diverge():
         with name_bad_batch(small, records, Workdir(tmp_path)):
             raise NotFinite(3, "validation/l1", np.nan)
 
-    assert refusal(astray).startswith("step 3: validation/l1 is nan")
+    assert refusal(diverge).startswith("step 3: validation/l1 is nan")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_discriminator_that_has_won_is_warned_of_once_until_it_loses_again(capsys):
+def test_a_collapsed_discriminator_is_reported_once_until_its_loss_rises(capsys):
     watch, won, lost = CollapseWatch("vanilla"), np.full(400, 1e-4), np.full(1, 0.1)
-    told = []
+    warnings = []
     for step, losses in enumerate([lost, won, won, won, won, lost, won, won, won, lost]):
         watch.update(step, losses)
-        told.append(capsys.readouterr().err)
-    assert [step for step, text in enumerate(told) if text] == [3, 8]
-    assert told[3].startswith("step 3: loss/discriminator has been under 0.001 for 1,200 steps")
+        warnings.append(capsys.readouterr().err)
+    assert [step for step, text in enumerate(warnings) if text] == [3, 8]
+    assert warnings[3].startswith("step 3: loss/discriminator has been under 0.001 for 1,200 steps")
 
 
 @pytest.mark.parametrize("gan", ["none", "wgan_gp"])
-def test_losses_without_a_least_value_are_not_warned_of(gan, capsys):
+def test_losses_without_a_least_value_cause_no_warning(gan, capsys):
     CollapseWatch(gan).update(2000, np.full(2000, -5.0))
     assert capsys.readouterr().err == ""

@@ -32,7 +32,7 @@ def test_metrics_are_one_object_a_line(tmp_path):
     assert Image.open(tmp_path / "samples" / "step_00000003.png").getpixel((0, 0)) == (255, 0, 0)
 
 
-def test_a_resumed_run_writes_over_what_comes_again(tmp_path):
+def test_a_resumed_run_replaces_the_lines_of_repeated_steps(tmp_path):
     run(tmp_path, 0, 5)
     run(tmp_path, 3, 6)
     assert [line["step"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
@@ -52,13 +52,13 @@ def test_tensorboard_has_scalars_and_pictures(tmp_path):
     assert (2, "samples") in found
 
 
-def test_tensorboard_is_told_what_comes_again(tmp_path):
+def test_tensorboard_forgets_repeated_steps(tmp_path):
     run(tmp_path, 0, 5)
     run(tmp_path, 3, 6)
     assert (4, "forget from here") in events(tmp_path)
 
 
-def test_what_tensorboard_has_no_folder_for_waits(tmp_path, capsys):
+def test_events_wait_until_their_folder_can_be_made(tmp_path, capsys):
     (tmp_path / "tensorboard").touch()
     with (
         RetryQueue() as queue,
@@ -109,7 +109,7 @@ def test_a_bar_with_losses_on_a_terminal(tmp_path, capsys, monkeypatch):
     assert re.search(r"2/2 .*step/s, D 0.20 val 1.00\]", err)
 
 
-def test_a_run_goes_on_when_nobody_watches(tmp_path, monkeypatch):
+def test_a_run_goes_on_when_its_output_is_closed(tmp_path, monkeypatch):
     def broken(*_, **__):
         raise BrokenPipeError
 
