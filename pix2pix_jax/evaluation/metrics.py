@@ -95,7 +95,9 @@ def intersection(histogram: np.ndarray, other: np.ndarray) -> float:
     return float(np.minimum(histogram / histogram.sum(), other / other.sum()).sum())
 
 
-def confusion_counts(truth: Array, predicted: Array, classes: int) -> Array:
+def confusion_counts(
+    truth: Array | np.ndarray, predicted: Array | np.ndarray, classes: int
+) -> Array:
     """Confusion matrix of every image, in pixels.
 
     Args:

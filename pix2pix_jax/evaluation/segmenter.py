@@ -8,10 +8,10 @@ compare with one another and with those of the ground truth, not with the number
 import hashlib
 import json
 import os
-from collections.abc import Callable
 from dataclasses import astuple, dataclass
-from functools import cache
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import jax
 import numpy as np
@@ -59,13 +59,12 @@ class Segmenter:
 
     def read(self, images: np.ndarray) -> np.ndarray:
         """Classes [b, h, w] of images [b, h, w, 3] in [-1, 1]."""
-        logits = _compiled(self.network)(self.params, images)  # [b, h, w, classes]
-        return np.asarray(logits.argmax(-1))
+        return np.asarray(_logits(self.network, self.params, images).argmax(-1))
 
 
-@cache
-def _compiled(network: UNet) -> Callable[[dict, np.ndarray], Array]:
-    return jax.jit(lambda params, images: network.apply({"params": params}, images))
+@partial(jax.jit, static_argnums=0)
+def _logits(network: UNet, params: dict, images: np.ndarray) -> Array:
+    return cast(Array, network.apply({"params": params}, images))  # [b, h, w, classes]
 
 
 def open_segmenter(data: Data, dataset: DatasetBuilder, palette: Palette) -> Segmenter:

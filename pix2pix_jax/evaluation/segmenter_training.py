@@ -2,12 +2,15 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import cast
 
+import grain
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array
 from tensorflow_datasets.core import DatasetBuilder
@@ -38,7 +41,7 @@ class Recipe:
     steps: int
 
 
-Update = Callable[[dict, optax.OptState, Example], tuple[dict, optax.OptState]]
+Update = Callable[[optax.Params, optax.OptState, Example], tuple[optax.Params, optax.OptState]]
 
 
 def train_segmenter(
@@ -76,7 +79,7 @@ def train_segmenter(
             elif bar.disable and step % (steps // 8) == 0:
                 left = (steps - step) * (time.monotonic() - start) / step
                 say(f"segmenter: step {step}/{steps}  {tqdm.format_interval(left)} left")
-    return params
+    return cast(dict, params)
 
 
 def make_update(network: UNet, optimizer: optax.GradientTransformation) -> Update:
@@ -84,18 +87,18 @@ def make_update(network: UNet, optimizer: optax.GradientTransformation) -> Updat
 
     def loss(params: dict, batch: Example) -> Array:
         logits = network.apply({"params": params}, batch["photo"])  # [b, h, w, classes]
-        return classification_loss(logits, batch["classes"])
+        return classification_loss(cast(Array, logits), batch["classes"])
 
     def update(
-        params: dict, opt_state: optax.OptState, batch: Example
-    ) -> tuple[dict, optax.OptState]:
+        params: optax.Params, opt_state: optax.OptState, batch: Example
+    ) -> tuple[optax.Params, optax.OptState]:
         updates, opt_state = optimizer.update(jax.grad(loss)(params, batch), opt_state)
         return optax.apply_updates(params, updates), opt_state
 
     return jax.jit(update, donate_argnums=(0, 1))
 
 
-def classification_loss(logits: Array, classes: Array) -> Array:
+def classification_loss(logits: Array, classes: Array | np.ndarray) -> Array:
     """Mean cross-entropy of the pixels that count.
 
     Args:
@@ -110,7 +113,7 @@ def classification_loss(logits: Array, classes: Array) -> Array:
 
 def training_batches(
     data: Data, dataset: DatasetBuilder, palette: Palette, batch_size: int
-) -> Iterator[Example]:
+) -> grain.DatasetIterator[Example]:
     """Batches of `photo` and `classes`, jittered and mirrored as in the paper.
 
     The augmentation does not depend on the experiment, so all experiments share a segmenter.

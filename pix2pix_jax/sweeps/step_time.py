@@ -84,7 +84,7 @@ def time_generator_step(config: Config) -> float:
         state = create_state(config)
         for _ in range(5):  # The first step compiles.
             start = time.perf_counter()
-            state, metrics = step(state, batch, step_key(config, 0))
+            state, metrics = step(state, batch, step_key(config, jnp.uint32(0)))
             jax.block_until_ready(metrics)
             seconds.append(time.perf_counter() - start)
     return min(seconds)

@@ -12,12 +12,14 @@ from helpers.refusals import refusal
 from PIL import Image
 
 from pix2pix_jax.cli.main import run_command
-from pix2pix_jax.config.files import read_config
+from pix2pix_jax.config.files import override, read_config
+from pix2pix_jax.config.metrics import METRICS, Metric
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation import evaluate as evaluate_module
 from pix2pix_jax.evaluation.evaluate import evaluate
+from pix2pix_jax.evaluation.metrics import PER_IMAGE
 from pix2pix_jax.evaluation.scorer import Evaluation
-from pix2pix_jax.evaluation.summary import read_finished_evaluation
+from pix2pix_jax.evaluation.summary import read_evaluation, read_finished_evaluation
 from pix2pix_jax.runs.workdir import Workdir
 
 WATCHED = ("--config.train.evaluate_every=3", "--config.train.best_metric=ssim")
@@ -77,6 +79,24 @@ def test_evaluate_writes_numbers_and_a_page(watched):
     found = json.loads((workdir / "evaluation_test.json").read_text())
     assert (found["split"], found["step"], found["images"]) == ("test", 9, 2)
     assert sum(found["lab_histograms"]["target"]["lab_l"]) == 2 * 32 * 32
+
+
+def test_a_new_metric_is_a_row_and_a_function(watched, monkeypatch):
+    """It is in the numbers of the split and of every pair, and can decide which step is best."""
+    row = Metric("largest error", higher_is_better=False, unit="0 to 2")
+    monkeypatch.setitem(METRICS, "largest_error", row)
+    monkeypatch.setitem(
+        PER_IMAGE, "largest_error", lambda output, target: abs(output - target).max((1, 2, 3))
+    )
+    run = Workdir(watched[0])
+    config = override(read_config(run.config_file), {"train.best_metric": "largest_error"})
+    assert evaluate(config, run, "test", 12, False) == 0
+    found = json.loads(run.evaluation_file("test").read_text())
+    values = [pair["largest_error"] for pair in found["pairs"]]
+    assert all(pair["l1"] < pair["largest_error"] <= 2 for pair in found["pairs"])
+    np.testing.assert_allclose(found["metrics"]["largest_error"], np.mean(values), rtol=1e-6)
+    assert read_evaluation(run.evaluation_file("test")) == found
+    assert "best largest error first" in run.evaluation_page("test").read_text()
 
 
 def test_evaluate_refuses_what_is_not_there(tiny, watched, tmp_path, monkeypatch, capsys):

@@ -13,7 +13,7 @@ from pix2pix_jax.config import Data
 from pix2pix_jax.config.metrics import METRICS
 from pix2pix_jax.data.examples import evaluation_example, labelled_example
 from pix2pix_jax.data.image_files import to_uint8
-from pix2pix_jax.data.palettes import CMP, IGNORED, PALETTES
+from pix2pix_jax.data.palettes import CITYSCAPES, CMP, IGNORED, PALETTES
 from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.evaluation import scorer as scoring
@@ -32,7 +32,7 @@ from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.models.unet import translate
 
 SIZE, STEPS = (32, 32), 600
-RECIPE = segmenter.STEPS  # before a smaller one takes its place
+RECIPE, RECIPE_FEATURES = segmenter.STEPS, segmenter.FEATURES  # before `recipe` shrinks them
 
 
 @pytest.fixture(scope="module")
@@ -283,6 +283,24 @@ def test_a_class_reader_is_named_once_it_is_there(data, dataset, class_reader, m
     assert class_reader_name(data, dataset) == class_reader.name
     monkeypatch.setattr(segmenter, "STEPS", {"synthetic_facades": STEPS + 1})
     assert class_reader_name(data, dataset) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "palette", "expected"),
+    [
+        ("synthetic_facades", CMP, "synthetic_facades-128x256-b966e2a3a17f"),
+        ("facades", CMP, "facades-128x256-4cb7c6e498f8"),
+        ("cityscapes", CITYSCAPES, "cityscapes-128x256-fc745daba4d3"),
+    ],
+)
+def test_a_segmenter_of_the_same_recipe_keeps_its_file(monkeypatch, name, palette, expected):
+    """Another name would train every segmenter again, and its scores would not compare."""
+    monkeypatch.setattr(segmenter, "STEPS", RECIPE)
+    monkeypatch.setattr(segmenter, "FEATURES", RECIPE_FEATURES)
+    monkeypatch.setattr(segmenter, "dataset_fingerprint", lambda dataset: "pairs")
+    data = Data(name=name, image_size=(128, 256), data_dir="/data")
+    path = segmenter.segmenter_path(data, None, palette)
+    assert str(path) == f"/data/segmenters/{expected}/segmenter.safetensors"
 
 
 def test_every_palette_has_steps_for_its_segmenter():

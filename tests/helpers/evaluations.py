@@ -10,7 +10,7 @@ VARIANTS = ["little/seed0", "little/seed1", "big/seed0", "big/seed1"]
 PAPER = {"big": {"class_iou": 0.17}, "ground truth": {"class_iou": 0.21}}
 
 
-def evaluated(config, folder, split, iou, truth=0.9, pairs="pairs", judge="judge"):
+def evaluated(config, folder, split, iou, truth=0.9, pairs="pairs", segmenter="segmenter"):
     """Writes what an evaluation leaves, but for its page."""
     for kind in ("input", "output", "target"):
         path = folder / "report" / f"evaluation_{split}" / kind / "a.png"
@@ -20,7 +20,7 @@ def evaluated(config, folder, split, iou, truth=0.9, pairs="pairs", judge="judge
     (folder / "report" / f"evaluation_{split}.html").touch()
     summary = {
         "split": split, "step": config.train.steps, "seed": config.seed, "images": 1,
-        "segmenter": judge, "data": pairs,
+        "segmenter": segmenter, "data": pairs,
         "config_sha256": identity(config), "metrics": {"class_iou": iou, "psnr": None},
         "ground_truth": {"class_iou": truth}, "pairs": [{"name": "a"}],
         "lab_histograms": {"output": counts, "target": counts},

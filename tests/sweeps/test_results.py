@@ -68,7 +68,7 @@ def test_the_note_says_what_was_compared(plan, finished):
 
 def test_truths_of_other_segmenters_are_told_apart(plan, tmp_path):
     for (name, config), truth in zip(plan.variants, (0.8, 0.7, 0.8, 0.8), strict=True):
-        evaluated(config, tmp_path / name, "val", 0.5, truth, judge=f"of {truth}")
+        evaluated(config, tmp_path / name, "val", 0.5, truth, segmenter=f"of {truth}")
     write_results(plan, SweepFolder(tmp_path), "val")
     assert [line[0] for line in lines_of(tmp_path)[3:]] == [
         "ground truth of little/seed0", "ground truth of little/seed1",
@@ -152,21 +152,21 @@ def test_every_reason_is_told_once_and_not_at_any_length(plan, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("judge", "expected"),
+    ("segmenter", "expected"),
     [
         ("2fd4e1c6", "read by a segmenter"),
         ("nearest colour", "read off the colours"),
         (None, "over the runs of a row. 4 of 4 runs have no FCN-score"),
     ],
 )
-def test_the_note_says_who_read_the_outputs(plan, tmp_path, judge, expected):
+def test_the_note_says_who_read_the_outputs(plan, tmp_path, segmenter, expected):
     for name, config in plan.variants:
-        evaluated(config, tmp_path / name, "val", 0.5, judge=judge)
+        evaluated(config, tmp_path / name, "val", 0.5, segmenter=segmenter)
     write_results(plan, SweepFolder(tmp_path), "val")
     for name in ("results.md", "report/index.html"):
         text = (tmp_path / name).read_text()
         assert expected in text
-        assert ("segmenter" in text) == (judge == "2fd4e1c6")
+        assert ("segmenter" in text) == (segmenter == "2fd4e1c6")
 
 
 def test_one_run_has_no_spread(plan, tmp_path):

@@ -30,9 +30,9 @@ DATASET = SimpleNamespace(info=SimpleNamespace(splits=("train", "val")))
 def calls(monkeypatch):
     """The folders that were trained in, in order; those in `bad` fail, `caught` stops.
 
-    The pairs that there are now, and the segmenter, are in `pairs` and `judge`.
+    The pairs that there are now, and the segmenter, are in `pairs` and `segmenter`.
     """
-    seen = {"trained": [], "bad": {}, "caught": {}, "pairs": "pairs", "judge": "judge"}
+    seen = {"trained": [], "bad": {}, "caught": {}, "pairs": "pairs", "segmenter": "segmenter"}
 
     def train(config, workdir):
         seen["trained"].append(workdir.name)
@@ -44,8 +44,8 @@ def calls(monkeypatch):
         assert step == config.train.steps
         assert not (fcn_score and config.data.name == "folder")
         iou = config.model.features / 100 + config.seed / 1000
-        judge = seen["judge"] if fcn_score else None
-        evaluated(config, workdir.path, split, iou, pairs=seen["pairs"], judge=judge)
+        segmenter = seen["segmenter"] if fcn_score else None
+        evaluated(config, workdir.path, split, iou, pairs=seen["pairs"], segmenter=segmenter)
 
     def open_split(dataset, split):
         if split == "test":
@@ -63,7 +63,7 @@ def calls(monkeypatch):
     monkeypatch.setattr(
         summary_module,
         "class_reader_name",
-        lambda data, dataset: seen["judge"] if data.name != "folder" else None,
+        lambda data, dataset: seen["segmenter"] if data.name != "folder" else None,
     )
     return seen
 
@@ -83,7 +83,7 @@ def test_what_has_other_steps_or_fields_is_not_finished(plan, calls, tmp_path):
     assert calls["trained"] == [*VARIANTS, *VARIANTS[:2]]
 
 
-@pytest.mark.parametrize("what", ["pairs", "judge"])
+@pytest.mark.parametrize("what", ["pairs", "segmenter"])
 def test_scores_of_other_pairs_or_another_segmenter_are_made_anew(plan, calls, tmp_path, what):
     sweep(plan, SweepFolder(tmp_path), 0, "val")
     calls[what] = "another"
@@ -121,7 +121,7 @@ def test_the_fcn_score_is_measured_where_it_is_asked_for(plan, calls, tmp_path):
     for fcn_score in (False, True, False):
         sweep(plan, SweepFolder(tmp_path), 0, "val", fcn_score)
         found = json.loads((tmp_path / VARIANTS[0] / "evaluation_val.json").read_text())
-        assert found["segmenter"] == (None if len(calls["trained"]) == 1 else "judge")
+        assert found["segmenter"] == (None if len(calls["trained"]) == 1 else "segmenter")
     assert calls["trained"] == VARIANTS[:1] * 2
 
 
@@ -169,7 +169,7 @@ def test_data_that_cannot_be_had_fail_their_variants_alone(plan, calls, tmp_path
     assert calls["trained"] == [VARIANTS[0], *VARIANTS[2:]]
     assert (tmp_path / name / "failed.txt").read_text() == "data.source: moved away\n"
     # Once it has been there, an evaluation stays in the table.
-    evaluated(folder, tmp_path / name, "val", 0.5, judge=None)
+    evaluated(folder, tmp_path / name, "val", 0.5, segmenter=None)
     assert "(little/seed1)" in refusal(sweep, plan, SweepFolder(tmp_path), 1, "val")
     row = json.loads((tmp_path / "results.json").read_text())["rows"][0]
     assert (len(row["runs"]), row["failed"]) == (2, {name: "data.source: moved away"})
