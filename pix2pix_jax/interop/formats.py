@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pix2pix_jax.interop.trained_network import Compute, TrainedNetwork
 
 STABLEHLO_PLATFORMS = ("cpu", "cuda", "tpu")  # that one file runs on
+LOCATIONS_FLAG = "jax_traceback_in_locations_limit"  # lines of source code per operation
 ONNX_MAX_BYTES = 2e9  # ONNX files are protocol buffers
 
 
@@ -57,12 +58,12 @@ def write_stablehlo(path: Path, network: TrainedNetwork) -> Compute:
     images = jax.ShapeDtypeStruct(jax_export.symbolic_shape(spec), np.float32)
     compute = network.portable().compute_each()
     # The program must not name source files of this machine, because files are given away.
-    limit = jax.config.read("jax_traceback_in_locations_limit")
+    limit = getattr(jax.config, LOCATIONS_FLAG)
     try:
-        jax.config.update("jax_traceback_in_locations_limit", 0)
+        jax.config.update(LOCATIONS_FLAG, 0)
         exported = jax_export.export(jax.jit(compute), platforms=STABLEHLO_PLATFORMS)(images)
     finally:
-        jax.config.update("jax_traceback_in_locations_limit", limit)
+        jax.config.update(LOCATIONS_FLAG, limit)
     path.write_bytes(exported.serialize())
     return jax_export.deserialize(bytearray(path.read_bytes())).call
 

@@ -2,7 +2,7 @@
 
 A pickle can call any function that it names, so three rules hold before and while one is loaded:
 
-1. `check_opcodes` reads the opcodes first and refuses those that no state dict needs, keys of
+1. `OpcodeChecker` reads the opcodes first and refuses those that no state dict needs, keys of
    dicts that could take forever to hash, and places that could take any memory to remember.
 2. `TensorUnpickler.find_class` knows the four names of a state dict; every other name is refused.
 3. What these four names stand for builds descriptions of tensors, never tensors: the reader
@@ -49,6 +49,12 @@ REPLACES = {"REDUCE": 2, "STACK_GLOBAL": 2, "NEWOBJ": 2, "BINPERSID": 1}
 SMALL_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 # Opcodes that move one value, or all above the last mark, into the value below.
 STORES_ONE, STORES_MARKED = ("APPEND", "BUILD"), ("APPENDS",)
+# Opcodes that move one key and its value, or all above the last mark, into the dict below.
+STORES_ITEM, STORES_ITEMS = "SETITEM", "SETITEMS"
+# Opcodes that copy the top of the stack into the memo, or push a value of the memo.
+REMEMBERS = ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE")
+RECALLS = ("GET", "BINGET", "LONG_BINGET")
+NO_EFFECT = ("PROTO", "FRAME")
 
 
 class Storage(NamedTuple):  # not a dataclass, whose fields a pickle could set
@@ -146,80 +152,99 @@ def load_pickle(file: BinaryIO) -> Any:
     """
     start = file.tell()
     content = file.read(MAX_PICKLE_BYTES)
-    length = check_opcodes(content)
+    length = OpcodeChecker(content).check()
     file.seek(start + length)
     return TensorUnpickler(io.BytesIO(content[:length])).load()
 
 
-def check_opcodes(content: bytes) -> int:
-    """Checks the opcodes of a pickle before it is loaded.
+class OpcodeChecker:
+    """Follows the stack of the unpickler with one bit for each value: whether it is a tuple.
 
-    The stack of the unpickler is followed with one bit for each value: whether it is a tuple. A
-    tuple of one tuple twice, and so on, takes exponential time to hash, so no tuple may be a key.
-
-    Args:
-      content: begins with the pickle.
-
-    Returns:
-      The length of the pickle in bytes.
-
-    Raises:
-      UnpicklingError: an opcode is not needed for state dicts, or would take too much.
-      Exception: of other kinds, if the pickle is broken.
+    A tuple that holds a tuple twice, which holds a tuple twice, and so on, takes exponential time
+    to hash, so no tuple may be the key of a dict.
     """
-    stack: list[bool] = []
-    below_marks: list[list[bool]] = []
-    memo: dict[int, bool] = {}
-    for opcode, argument, position in pickletools.genops(content):
-        name = opcode.name
+
+    def __init__(self, content: bytes):
+        """Starts before the first opcode.
+
+        Args:
+          content: begins with the pickle.
+        """
+        self._content = content
+        self._stack: list[bool] = []
+        self._below_marks: list[list[bool]] = []
+        self._memo: dict[int, bool] = {}
+
+    def check(self) -> int:
+        """Checks all opcodes.
+
+        Returns:
+          The length of the pickle in bytes.
+
+        Raises:
+          UnpicklingError: an opcode is not needed for state dicts, or takes too much.
+          Exception: of other kinds, if the pickle is broken.
+        """
+        for opcode, argument, position in pickletools.genops(self._content):
+            if opcode.name == "STOP":
+                assert position is not None  # of a pickle in memory
+                return position + 1
+            if opcode.name in (STORES_ITEM, STORES_ITEMS):
+                self._store_items(opcode.name)
+            elif opcode.name in REMEMBERS:
+                self._remember(len(self._memo) if argument is None else argument)
+            elif opcode.name in RECALLS:
+                assert argument is not None  # the index
+                self._stack.append(self._memo[argument])
+            else:
+                self._follow(opcode.name)
+        raise EOFError("the pickle has no end")  # genops raises before this line is reached
+
+    def _follow(self, name: str) -> None:
+        """Moves values as an opcode does that has no argument of interest."""
         if name in PUSHES:
-            stack.append(False)
+            self._stack.append(False)
         elif name in REPLACES:
-            _pop(stack, REPLACES[name])
-            stack.append(False)
+            self._pop(REPLACES[name])
+            self._stack.append(False)
         elif name in SMALL_TUPLES:
-            _pop(stack, SMALL_TUPLES[name])
-            stack.append(True)
-        elif name == "MARK":
-            if len(below_marks) == MAX_MARKS:
-                raise pickle.UnpicklingError("nests values too deeply")
-            below_marks.append(stack)
-            stack = []
+            self._pop(SMALL_TUPLES[name])
+            self._stack.append(True)
         elif name == "TUPLE":
-            stack = below_marks.pop()
-            stack.append(True)
+            self._pop_mark()
+            self._stack.append(True)
+        elif name == "MARK":
+            if len(self._below_marks) == MAX_MARKS:
+                raise pickle.UnpicklingError("nests values too deeply")
+            self._below_marks.append(self._stack)
+            self._stack = []
         elif name in STORES_ONE:
-            _pop(stack, 1)
+            self._pop(1)
         elif name in STORES_MARKED:
-            stack = below_marks.pop()
-        elif name == "SETITEM":
-            _check_keys(stack[-2:-1])
-            _pop(stack, 2)
-        elif name == "SETITEMS":
-            _check_keys(stack[::2])
-            stack = below_marks.pop()
-        elif name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
-            index = len(memo) if argument is None else argument
-            if not 0 <= index < len(content):  # the unpickler reserves memory up to the index
-                raise pickle.UnpicklingError(f"remembers a value at an impossible place, {index}")
-            memo[index] = stack[-1]
-        elif name in ("GET", "BINGET", "LONG_BINGET"):
-            assert argument is not None  # the index
-            stack.append(memo[argument])
-        elif name == "STOP":
-            assert position is not None  # of a pickle in memory
-            return position + 1
-        elif name not in ("PROTO", "FRAME"):
+            self._pop_mark()
+        elif name not in NO_EFFECT:
             raise pickle.UnpicklingError(f"uses {name}, which no state dict needs")
-    raise EOFError("the pickle has no end")  # genops raises before this line is reached
 
+    def _store_items(self, name: str) -> None:
+        """Moves keys and values into a dict."""
+        keys = self._stack[::2] if name == STORES_ITEMS else self._stack[-2:-1]
+        if any(keys):
+            raise pickle.UnpicklingError("holds a dict whose keys are not names")
+        if name == STORES_ITEMS:
+            self._pop_mark()
+        else:
+            self._pop(2)
 
-def _pop(stack: list[bool], count: int) -> None:
-    if len(stack) < count:
-        raise pickle.UnpicklingError("takes values from an empty stack")
-    del stack[len(stack) - count :]
+    def _remember(self, index: int) -> None:
+        """Puts the value at the top of the stack into the memo."""
+        if not 0 <= index < len(self._content):  # the unpickler reserves memory up to the index
+            raise pickle.UnpicklingError(f"remembers a value at an impossible place, {index}")
+        self._memo[index] = self._stack[-1]
 
+    def _pop(self, count: int) -> None:
+        if len(self._stack) < count:
+            raise pickle.UnpicklingError("takes values from an empty stack")
+        del self._stack[len(self._stack) - count :]
 
-def _check_keys(are_tuples: list[bool]) -> None:
-    if any(are_tuples):
-        raise pickle.UnpicklingError("holds a dict whose keys are not names")
+    def _pop_mark(self) -> None:
+        self._stack = self._below_marks.pop()

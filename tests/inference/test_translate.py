@@ -1,7 +1,6 @@
-"""Whatever goes in: what comes out, of which size and depth, and that neighbours do not matter."""
+"""Translations of files of every format: their values, size and depth, and error lines."""
 
 import errno
-import glob
 import io
 import os
 import struct
@@ -23,10 +22,8 @@ from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.inference import outputs
 from pix2pix_jax.inference import translate as translating
-from pix2pix_jax.inference.inputs import find_inputs, list_images
 from pix2pix_jax.inference.options import TranslateOptions
 from pix2pix_jax.inference.outputs import RECORD, OutputFolder
-from pix2pix_jax.inference.tiling import blend_ramp, pad_centered, tile_starts, translate_tiles
 from pix2pix_jax.inference.translate import translate_files
 from pix2pix_jax.interop.import_weights import write_run
 from pix2pix_jax.reports.translation import PAGE
@@ -34,7 +31,7 @@ from pix2pix_jax.runs.workdir import Workdir
 
 
 def make_run(workdir, **data):
-    """A run whose generator has weights of a size that shows."""
+    """A run whose generator has weights large enough to change an image visibly."""
     config = Config(
         data=Data(image_size=(32, 32), **data),
         model=Model(features=8, depth=3, discriminator="patch16", discriminator_features=4),
@@ -84,7 +81,7 @@ def as_bytes(values, white=255):
     return np.clip(np.round((values + 1) * white / 2), 0, white)
 
 
-def test_an_image_becomes_what_the_network_makes_of_it(colour, tmp_path):
+def test_an_image_is_translated_by_the_network(colour, tmp_path):
     pixels = noise(32, 40)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     assert translate(colour, tmp_path / "a.png", tmp_path / "out") == 0
@@ -96,7 +93,7 @@ def test_an_image_becomes_what_the_network_makes_of_it(colour, tmp_path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png", PAGE, RECORD}
 
 
-def test_sides_that_cannot_be_halved_are_mirrored_and_cut_back(colour, tmp_path):
+def test_sides_that_cannot_be_halved_are_padded_and_cropped_back(colour, tmp_path):
     pixels = noise(31, 43)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     assert translate(colour, tmp_path / "a.png", tmp_path / "out") == 0
@@ -106,7 +103,7 @@ def test_sides_that_cannot_be_halved_are_mirrored_and_cut_back(colour, tmp_path)
     assert np.abs(found - wanted).max() <= 1
 
 
-def test_one_image_alone_and_among_seven_others(colour, tmp_path):
+def test_a_translation_does_not_depend_on_other_images(colour, tmp_path):
     for place in range(8):
         values = noise(32, 32, seed=place).astype(np.float32) / 127.5 - 1
         for folder in ("all", *(["one"] if place == 5 else [])):
@@ -158,7 +155,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_formats_and_depths(colour, tmp_path, name, capsys):
+def test_every_format_keeps_its_size_and_depth(colour, tmp_path, name, capsys):
     content, pixels = FILES[name]
     (tmp_path / name.replace("deep.", "d.")).write_bytes(content)
     source = tmp_path / name.replace("deep.", "d.")
@@ -200,7 +197,7 @@ ODD = {
 }
 
 
-def test_deep_images_that_would_be_read_wrongly_are_refused(colour, tmp_path, capsys):
+def test_unsupported_images_of_16_bits_are_refused(colour, tmp_path, capsys):
     (tmp_path / "plain.tif").write_bytes(tiff(DEEP[..., 0]))
     for name, (content, _) in ODD.items():
         (tmp_path / name).write_bytes(content)
@@ -216,8 +213,8 @@ def test_deep_images_that_would_be_read_wrongly_are_refused(colour, tmp_path, ca
     assert np.abs(found[..., ::-1] - wanted).max() <= 6
 
 
-def test_whatever_a_decoder_raises_is_told(colour, tmp_path, capsys):
-    """Of TIFFs with a second picture, whose number is only known by going on to it."""
+def test_every_error_of_a_decoder_is_reported(colour, tmp_path, capsys):
+    """TIFFs with a second image: Pillow counts images by reading on, where the file is broken."""
     frames = [Image.fromarray(RGB), Image.fromarray(RGB)]
     frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
     content = (tmp_path / "a.tif").read_bytes()
@@ -275,7 +272,7 @@ def test_turned_cmyk_and_moving_images_keep_their_upright_size(colour, tmp_path,
         (np.array([{}]), "cannot be read as an array"),
     ],
 )
-def test_arrays_that_are_no_images_are_refused(colour, tmp_path, array, complaint, capsys):
+def test_arrays_that_are_not_images_are_refused(colour, tmp_path, array, complaint, capsys):
     np.save(tmp_path / "a.npy", array)
     assert translate(colour, tmp_path / "a.npy", tmp_path / "out") == 2
     assert complaint in capsys.readouterr().err
@@ -295,7 +292,7 @@ def test_an_array_comes_back_as_one_and_as_an_image(colour, tmp_path, dtype):
     assert np.abs(image.astype(int) - shown).max() <= (1 if dtype == np.float16 else 0)
 
 
-def test_floats_that_are_nowhere_dark_are_noted(colour, tmp_path, capsys):
+def test_floats_without_negative_values_print_a_note(colour, tmp_path, capsys):
     for name, least in (("dark", -0.1), ("light", 0)):
         np.save(tmp_path / f"{name}.npy", np.linspace(least, 1, 192, dtype=np.float32))
         values = np.load(tmp_path / f"{name}.npy").reshape(8, 8, 3)
@@ -306,7 +303,7 @@ def test_floats_that_are_nowhere_dark_are_noted(colour, tmp_path, capsys):
     assert "dark.npy" not in out
 
 
-def test_nothing_that_could_be_translated_leaves_no_page(colour, tmp_path, capsys):
+def test_no_page_is_written_without_translations(colour, tmp_path, capsys):
     (tmp_path / "a.png").touch()
     (tmp_path / "b.png").symlink_to(tmp_path / "nowhere.png")
     (tmp_path / "c.png").symlink_to(tmp_path / "c.png")
@@ -333,7 +330,7 @@ def test_the_page_shows_samples_and_failures(colour, tmp_path):
     assert "&lt;b&gt;.png: cannot be read" in page
 
 
-def test_what_was_translated_before_it_was_stopped_is_on_the_page(colour, tmp_path, monkeypatch):
+def test_the_page_shows_what_was_translated_before_a_stop(colour, tmp_path, monkeypatch):
     for place in range(3):
         Image.fromarray(noise(8, 8 * place + 8)).save(tmp_path / f"{place}.png")
     write, written = OutputFolder.write, []
@@ -351,7 +348,7 @@ def test_what_was_translated_before_it_was_stopped_is_on_the_page(colour, tmp_pa
     assert "Stopped when 1 of 3 were translated" in page
 
 
-def test_bad_files_are_named_and_the_rest_is_done(colour, tmp_path, capsys):
+def test_unreadable_files_are_named_and_the_others_translated(colour, tmp_path, capsys):
     folder = tmp_path / "in"
     (folder / "sub").mkdir(parents=True)
     (folder / "empty.png").touch()
@@ -371,102 +368,7 @@ def test_bad_files_are_named_and_the_rest_is_done(colour, tmp_path, capsys):
     assert outputs == {"a.png", "sub/b ü\n.png"}
 
 
-def test_what_is_translated_and_where_it_goes(tmp_path, capsys):
-    for name in ("a.png", "a.jpg", "b.PNG", "deep/er/c.webp", "deep/d.npy", "out/old.png", "x.txt"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-
-    def names(source, output="out"):
-        return [file.name for file in find_inputs(str(tmp_path / source), tmp_path / output)]
-
-    assert "give a folder of its own" in refusal(names, "")  # for out/old.png might be lost
-    # They came out the last time, which was cut short.
-    (tmp_path / "out" / RECORD).write_text(f'"old.png"\n"{PAGE}"\n"hal')
-    everything = ["a.jpg", "a.png", "b", "deep/d", "deep/er/c"]
-    assert names("") == names("", "new1") == names("**") == names("**/*") == everything
-    assert "skipped 1 file that translate wrote" in capsys.readouterr().out
-    (tmp_path / "out" / PAGE).touch()
-    assert names("out", "new4") == names("out/*", "new5") == ["old"]  # it is meant now
-    assert "give a folder of its own" in refusal(names, "out/old.png")
-    assert names("deep/../*.PNG", "new2") == ["b"]
-    assert names("a.png") == ["a"]
-    assert names("*.png") == ["a"]
-    assert names("deep/**/*.webp") == ["er/c"]
-    assert names("**/c.*") == ["deep/er/c"]
-    nowhere = tmp_path / "new"
-    assert "does not exist" in refusal(find_inputs, str(tmp_path / "z.png"), nowhere)
-    assert "holds no images" in refusal(find_inputs, str(tmp_path / "*.gif"), nowhere)
-    (tmp_path / "void").mkdir()
-    assert "holds no images" in refusal(find_inputs, str(tmp_path / "void"), nowhere)
-    assert "give a folder of its own" in refusal(find_inputs, str(tmp_path), tmp_path)
-    assert "give a folder of its own" in refusal(
-        find_inputs, str(tmp_path), tmp_path / "deep" / "er"
-    )
-    nowhere.mkdir()
-    (nowhere / "d.png").touch()
-    deep = str(tmp_path / "deep")
-    assert "new/d.png exists and was not written by translate" in refusal(
-        find_inputs, deep, nowhere
-    )
-    assert "is a file" in refusal(find_inputs, str(tmp_path), tmp_path / "x.txt")
-    assert "has the name of an image file" in refusal(
-        find_inputs, str(tmp_path), tmp_path / "new.png"
-    )
-
-
-def test_links_in_circles_are_followed_once(tmp_path):
-    (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / "a.png").touch()
-    (tmp_path / "deep" / "loop").symlink_to(tmp_path)
-    (tmp_path / "deep" / "loop2").symlink_to(tmp_path)  # with two, there are 2^40 ways
-    (tmp_path / "a_link").symlink_to(tmp_path / "deep")
-    (tmp_path / "also.png").symlink_to(tmp_path / "deep" / "a.png")
-    for source in (tmp_path, f"{tmp_path}/**/*.png"):
-        files = find_inputs(str(source), tmp_path / "out")
-        assert [file.name for file in files] == ["a_link/a", "also", "deep/a"]
-    files = find_inputs(f"{tmp_path}/*k/*.png", tmp_path / "out")
-    assert [file.name for file in files] == ["a_link/a"]
-
-
-@pytest.mark.parametrize(
-    ("pattern", "found"),
-    [
-        ("**", ["a.png", "b/c.png", "b/d/e.png"]),
-        ("**/*.png", ["a.png", "b/c.png", "b/d/e.png"]),
-        ("*/*.png", ["b/c.png"]),
-        ("b/**/*.png", ["b/c.png", "b/d/e.png"]),
-        ("**/d/*", ["b/d/e.png"]),
-        ("**/.h/*", [".h/x.png", "b/.h/y.png"]),
-        (".h/*", [".h/x.png"]),
-        ("*/.*/*", ["b/.h/y.png"]),
-        ("[ab].png", ["a.png"]),
-        ("?/?.png", ["b/c.png"]),
-    ],
-)
-def test_patterns_are_those_of_the_shell(tmp_path, pattern, found):
-    for name in ("a.png", "b/c.png", "b/d/e.png", ".h/x.png", "b/.h/y.png", ".z.png"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    # Python's own ** takes no files, and every folder below.
-    own = glob.glob(
-        pattern.removesuffix("**") + "**/*.png" if pattern == "**" else pattern,
-        root_dir=tmp_path,
-        recursive=True,
-    )
-    root, files = list_images(f"{tmp_path}/{pattern}")
-    assert sorted(str(path.relative_to(tmp_path)) for path in files) == sorted(own) == found
-
-
-def test_no_more_folders_are_read_than_a_pattern_needs(tmp_path, monkeypatch):
-    (tmp_path / "deep" / "er").mkdir(parents=True)
-    (tmp_path / "a.png").touch()
-    read, scandir = [], os.scandir
-    monkeypatch.setattr(os, "scandir", lambda path: read.append(str(path)) or scandir(path))
-    assert len(list_images(f"{tmp_path}/*.png")[1]) == 1
-    assert read == [str(tmp_path)]
-
-
-def test_names_that_are_no_text_are_told(colour, tmp_path, capsys):
+def test_names_that_are_not_utf8_are_reported(colour, tmp_path, capsys):
     Image.fromarray(RGB).save(tmp_path / "a.png")
     Image.fromarray(RGB).save(os.fsdecode(bytes(tmp_path) + b"/\xff.png"))
     for _ in range(2):
@@ -475,7 +377,7 @@ def test_names_that_are_no_text_are_told(colour, tmp_path, capsys):
     assert (tmp_path / "out" / "a.png").exists()
 
 
-def test_an_output_that_cannot_be_written_is_named_and_the_rest_is_done(colour, tmp_path, capsys):
+def test_an_output_that_cannot_be_written_is_named(colour, tmp_path, capsys):
     for name in ("a", "b"):
         Image.fromarray(RGB).save(tmp_path / f"{name}.png")
     (tmp_path / "out").mkdir()
@@ -486,7 +388,7 @@ def test_an_output_that_cannot_be_written_is_named_and_the_rest_is_done(colour, 
     assert (tmp_path / "out" / "b.png").is_file()
 
 
-def test_a_full_disk_ends_it_in_one_line(colour, tmp_path, monkeypatch):
+def test_a_full_disk_stops_the_command_with_one_line(colour, tmp_path, monkeypatch):
     for place in range(3):
         Image.fromarray(noise(8, 8 * place + 8)).save(tmp_path / f"{place}.png")
     encode, count = outputs.encode, []
@@ -505,7 +407,7 @@ def test_a_full_disk_ends_it_in_one_line(colour, tmp_path, monkeypatch):
     assert len(count) == 2
 
 
-def test_files_of_others_are_never_replaced(colour, tmp_path):
+def test_files_that_translate_did_not_write_are_never_replaced(colour, tmp_path):
     (tmp_path / "in").mkdir()
     for name in ("a.jpg", "b.jpg"):
         (tmp_path / "in" / name).write_bytes(jpeg(8, 8))
@@ -544,7 +446,7 @@ def test_files_of_others_are_never_replaced(colour, tmp_path):
     assert "leads out of the folder" in message
 
 
-def test_decoders_that_start_programs_are_not_asked(colour, tmp_path, capsys):
+def test_decoders_that_start_programs_are_not_used(colour, tmp_path, capsys):
     (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n")
     assert translate(colour, tmp_path / "a.png", tmp_path / "out") == 2
     assert "cannot be read as an image (cannot identify" in capsys.readouterr().err
@@ -556,7 +458,7 @@ def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(colour, tmp
     assert "20000x10000 is more than 100,000,000 pixels" in capsys.readouterr().err
 
 
-def test_dropout_is_of_seed_and_sample_or_absent(colour, tmp_path):
+def test_dropout_depends_on_seed_and_sample_or_is_off(colour, tmp_path):
     pixels = noise(32, 32)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     values = pixels / np.float32(127.5) - 1
@@ -582,7 +484,7 @@ def test_dropout_is_of_seed_and_sample_or_absent(colour, tmp_path):
     )
 
 
-def test_channels_of_the_run(tmp_path):
+def test_images_are_converted_to_the_channels_of_the_run(tmp_path):
     workdir = tmp_path / "run"
     config, _ = make_run(workdir, input_channels=1, target_channels=4)
     Image.fromarray(RGB).save(tmp_path / "a.png")
@@ -601,7 +503,7 @@ def test_channels_of_the_run(tmp_path):
     assert np.abs(difference).max() <= 8  # Pillow rounds the grey
 
 
-def test_a_run_of_other_channels_than_images_have_takes_arrays(tmp_path):
+def test_a_run_with_2_input_channels_translates_arrays(tmp_path):
     workdir = tmp_path / "run"
     config, _ = make_run(workdir, input_channels=2, target_channels=5)
     np.save(tmp_path / "a.npy", noise(16, 16, 2))
@@ -622,26 +524,7 @@ def test_a_run_of_other_channels_than_images_have_takes_arrays(tmp_path):
     )
 
 
-def test_tiles_of_a_pointwise_network_leave_no_seam():
-    image = np.random.default_rng(0).standard_normal((70, 45, 3)).astype(np.float32)
-    for side in (16, 32, 64):
-        found = translate_tiles(np.tanh, image, side)
-        np.testing.assert_allclose(found, np.tanh(image), atol=1e-6)
-
-
-def test_tiles_cover_the_image_and_fade_into_each_other():
-    for length, side in ((64, 64), (65, 64), (500, 64), (111, 16)):
-        places = tile_starts(length, side)
-        assert (places[0], places[-1]) == (0, length - side)
-        assert all(b - a <= side - side // 4 for a, b in zip(places, places[1:], strict=False))
-    weight = blend_ramp(16)
-    np.testing.assert_allclose(weight[:5], [0.125, 0.375, 0.625, 0.875, 1])
-    np.testing.assert_array_equal(weight, weight[::-1])
-    one = pad_centered(np.ones((1, 1, 3), np.float32), 8, 8)[0]
-    np.testing.assert_array_equal(one, np.ones((8, 8, 3)))
-
-
-def test_a_large_image_by_tiles_is_of_its_size_and_without_seams(colour, tmp_path):
+def test_a_large_image_is_translated_by_tiles_without_seams(colour, tmp_path):
     y, x = np.mgrid[:90, :130] / 20
     smooth = np.stack([np.sin(x), np.cos(y), np.sin(x + y)], -1).astype(np.float32)
     np.save(tmp_path / "a.npy", smooth)
@@ -660,7 +543,7 @@ def test_a_large_image_by_tiles_is_of_its_size_and_without_seams(colour, tmp_pat
     )
 
 
-def test_images_may_be_scaled_to_the_size_of_training_and_back(colour, tmp_path):
+def test_images_can_be_resized_to_the_size_of_training_and_back(colour, tmp_path):
     y, x = np.mgrid[:64, :96] / 40
     smooth = np.stack([np.sin(x), np.cos(y), np.sin(x + y)], -1).astype(np.float32)
     np.save(tmp_path / "a.npy", smooth)

@@ -1,4 +1,4 @@
-"""What is exported computes the same elsewhere: without this package, and at other sizes."""
+"""Exported files compute what JAX computes: without this package, and at other sizes."""
 
 import importlib.util
 import subprocess
@@ -99,7 +99,7 @@ def test_stablehlo_is_for_three_kinds_of_device(exported):
 
 
 @pytest.mark.parametrize("kind", INSTALLED)
-def test_no_place_on_this_machine_stands_in_a_file(exported, kind):
+def test_files_hold_no_path_of_this_machine(exported, kind):
     folder, config, _ = exported
     assert SOURCE in config.data.source
     content = (folder / f"generator.{kind}").read_bytes()
@@ -117,7 +117,7 @@ def run_onnx(path, x):
 
 @needs_onnx
 @pytest.mark.parametrize("shape", [(1, 32, 32), (3, 64, 96)])
-def test_onnx_takes_any_number_and_size(exported, shape):
+def test_onnx_takes_any_batch_and_size(exported, shape):
     folder, config, state = exported
     found, session = run_onnx(folder / "generator.onnx", images(*shape))
     np.testing.assert_allclose(found, expected(config, state, images(*shape)), atol=1e-5)
@@ -136,7 +136,7 @@ VARIANTS = [config_of(like) for like in PRESETS] + [
 
 @needs_onnx
 @pytest.mark.parametrize("config", VARIANTS)
-def test_onnx_of_every_kind_of_generator(config, tmp_path):
+def test_every_generator_can_be_written_as_onnx(config, tmp_path):
     state, path = state_of(config), tmp_path / "generator.onnx"
     write_onnx(path, generator_of(config, state.generator.params))
     x = images(2, 64, 32)
@@ -146,7 +146,7 @@ def test_onnx_of_every_kind_of_generator(config, tmp_path):
     np.testing.assert_allclose(found, y, atol=2e-5)
 
 
-def test_safetensors_come_back_as_the_run_they_were(exported, tmp_path):
+def test_exported_safetensors_can_be_imported_as_the_same_run(exported, tmp_path):
     folder, config, state = exported
     judge, path = tmp_path / "D.safetensors", tmp_path / "G.safetensors"
     options = ExportOptions(path, "safetensors", 0, judge)
@@ -168,7 +168,7 @@ def test_safetensors_come_back_as_the_run_they_were(exported, tmp_path):
         jax.tree.map(np.testing.assert_array_equal, load_file(file), load_file(before))
 
 
-def test_a_discriminator_of_ours_beside_another_generator(exported, tmp_path):
+def test_an_exported_discriminator_fits_an_imported_generator(exported, tmp_path):
     folder, config, state = exported
     workdir, judge = Workdir(folder / "run"), tmp_path / "D.safetensors"
     export(config, workdir, ExportOptions(tmp_path / "G.pth", "pth", 0))
@@ -199,8 +199,8 @@ def test_a_discriminator_of_ours_beside_another_generator(exported, tmp_path):
 
 
 @pytest.mark.parametrize("normed", [None, True])
-def test_weights_may_be_used_at_another_size(normed, tmp_path):
-    """Where there is a norm at the bottleneck by the image's size, there stays none, or one."""
+def test_weights_can_be_used_at_another_size(normed, tmp_path):
+    """A norm at the bottleneck stays or stays away, whatever the size of the images."""
     config = config_of(depth=5, bottleneck_norm=normed)
     write_run(Workdir(tmp_path / "run"), config, state_of(config))
     path = tmp_path / "G.safetensors"

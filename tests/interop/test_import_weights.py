@@ -1,4 +1,4 @@
-"""Weights of the PyTorch code in and out: the same numbers on both sides, and nothing is run."""
+"""Imported and exported networks of the PyTorch code compute the same as in PyTorch."""
 
 from dataclasses import replace
 
@@ -71,7 +71,7 @@ GENERATORS = {
 
 
 @pytest.mark.parametrize("name", GENERATORS)
-def test_a_generator_translates_as_it_did(tmp_path, name):
+def test_an_imported_generator_translates_as_in_pytorch(tmp_path, name):
     options, prefix, legacy = GENERATORS[name]
     network = stirred(Generator(**options))
     weights = saved(network, tmp_path / "latest_net_G.pth", prefix, legacy)
@@ -121,7 +121,7 @@ def agree(config, params, network, x):
 
 
 @pytest.mark.parametrize("name", DISCRIMINATORS)
-def test_a_discriminator_judges_as_it_did(tmp_path, name):
+def test_an_imported_discriminator_computes_the_same_logits(tmp_path, name):
     network = DISCRIMINATORS[name]
     config, params = judged(tmp_path, network)
     assert config.model.discriminator == name
@@ -136,8 +136,8 @@ def test_an_unconditional_discriminator_with_instance_norm(tmp_path):
     agree(config, params, network, image(1, 128, 128, 3))
 
 
-def test_what_is_exported_loads_strictly_and_is_the_same(tmp_path):
-    """There and back: every tensor to the bit, but running averages, which ours have not."""
+def test_exported_files_load_strictly_in_pytorch(tmp_path):
+    """Import and export keep every tensor to the bit; only running averages are new."""
     for norm in ("batch", "instance", "none"):
         for network, names in (
             (Generator(depth=5, features=4, norm=norm), generator_names(5)),
@@ -171,7 +171,7 @@ def config_like(norm, network):
     return resolve(replace(config, model=model, data=replace(config.data, image_size=(64, 64))))
 
 
-def test_a_run_may_be_named_by_an_experiment_and_flags(tmp_path):
+def test_an_experiment_and_flags_set_the_other_fields(tmp_path):
     weights = saved(stirred(Generator(depth=5, features=4)), tmp_path / "G.pth")
     fields = {"data.direction": "BtoA", "model.discriminator": "patch16", "model.dropout": "0"}
     _, config, _ = imported(tmp_path, weights, None, Config(seed=7), **fields)
@@ -223,7 +223,7 @@ NO_GENERATORS = {
 
 
 @pytest.mark.parametrize("name", NO_GENERATORS)
-def test_a_file_of_something_else_is_told_by_what_it_holds(tmp_path, name):
+def test_a_file_of_something_else_is_refused_by_its_content(tmp_path, name):
     content, expected = NO_GENERATORS[name]
     torch.save(content(), tmp_path / "G.pth")
     message = refusal(
@@ -234,7 +234,7 @@ def test_a_file_of_something_else_is_told_by_what_it_holds(tmp_path, name):
     assert not (tmp_path / "run").exists()
 
 
-def test_views_and_other_types_are_read_as_they_are(tmp_path):
+def test_views_and_all_dtypes_are_read(tmp_path):
     table = torch.arange(24.0).reshape(4, 6)
     state = {
         "view": table[1:, ::2].T,
@@ -253,7 +253,7 @@ def test_views_and_other_types_are_read_as_they_are(tmp_path):
             np.testing.assert_array_equal(found[name].astype(float), value.detach().double())
 
 
-def test_names_of_pytorch_in_safetensors(tmp_path):
+def test_safetensors_with_names_of_pytorch_are_imported(tmp_path):
     network = stirred(Generator(depth=5, features=4))
     tensors = {f"module.{name}": v.numpy() for name, v in network.state_dict().items()}
     save_file(tensors, tmp_path / "G.safetensors")
@@ -295,7 +295,7 @@ def test_discriminators_that_do_not_fit_are_refused(tmp_path):
         ("bottleneck_norm", True),
     ],
 )
-def test_what_pytorch_would_compute_otherwise_is_not_exported(field, value):
+def test_networks_that_pytorch_cannot_compute_are_not_exported(field, value):
     config = config_like("batch", None)
     check_theirs(config)
     wrong = replace(config, model=replace(config.model, **{field: value}))

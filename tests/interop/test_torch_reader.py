@@ -1,4 +1,4 @@
-"""Files by hand, without PyTorch: what they hold is told, and nothing in them is run."""
+"""Files written by hand, without PyTorch: errors name their content, and nothing in them is run."""
 
 import pickle
 import struct
@@ -50,8 +50,8 @@ def test_many_tensors_of_one_storage_are_refused(tmp_path):
     assert "larger than their storage" in refusal(read_pth, tmp_path / "G.pth")
 
 
-def test_storages_that_lie_in_one_another_are_refused(tmp_path):
-    """Each is all the rest of the file: a few of them would ask for any memory."""
+def test_overlapping_storages_are_refused(tmp_path):
+    """Each storage is all the rest of the file, so a few need any amount of memory."""
     tensors = {f"t{n}": tensor((1,), (1,)).replace(text("0"), text(str(n))) for n in range(50)}
     path = tmp_path / "G.pth"
     with path.open("w+b") as file, zipfile.ZipFile(file, "w") as archive:
@@ -69,7 +69,7 @@ def test_storages_that_lie_in_one_another_are_refused(tmp_path):
 
 
 class Runs:
-    """Makes a file where it is unpickled by a trusting loader."""
+    """Makes a file if an ordinary unpickler loads it."""
 
     def __init__(self, path):
         self.path = path
@@ -91,8 +91,8 @@ def test_nothing_in_a_file_is_run(tmp_path):
     assert mark.exists()  # so it could have been
 
 
-def test_nothing_of_ours_can_be_changed_by_a_file(tmp_path):
-    """By BUILD, with what dtypes take, on what a storage's name is unpickled to."""
+def test_a_file_cannot_change_our_objects(tmp_path):
+    """The opcode BUILD sets the state of an object, such as the byte order of a dtype."""
     state = pickle.dumps((3, "<", None, None, None, 1, 1, 0), 2)[2:-1]
     for call in (b"", b")R"):
         content = pickled(a=b"ctorch\nBFloat16Storage\n" + call + state + b"b")
@@ -148,7 +148,7 @@ BOMBS = {
 
 @pytest.mark.parametrize("bomb", BOMBS)
 @pytest.mark.parametrize("write", [zipped, legacy])
-def test_a_short_file_takes_neither_long_nor_much(tmp_path, bomb, write):
+def test_a_short_file_takes_little_time_and_memory(tmp_path, bomb, write):
     write(tmp_path / "G.pth", BOMBS[bomb])
     assert str(tmp_path / "G.pth") in refusal(read_pth, tmp_path / "G.pth")
 
@@ -182,7 +182,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_something_else_is_told_by_what_it_is(tmp_path, name):
+def test_something_else_is_refused_by_its_content(tmp_path, name):
     content, expected = OTHERS[name]
     zipped(tmp_path / "G.pth", content)
     message = refusal(read_pth, tmp_path / "G.pth")
@@ -199,12 +199,12 @@ def test_something_else_is_told_by_what_it_is(tmp_path, name):
         (b"PK\x03\x04 and no more", "is damaged or cut short"),
     ],
 )
-def test_a_file_that_is_no_pth_is_told_by_its_beginning(tmp_path, content, expected):
+def test_a_file_that_is_no_pth_is_refused_by_its_first_bytes(tmp_path, content, expected):
     (tmp_path / "G.pth").write_bytes(content)
     assert expected in refusal(read_pth, tmp_path / "G.pth")
 
 
-def test_archives_of_something_else_and_packed_ones_are_refused(tmp_path):
+def test_archives_of_something_else_and_compressed_ones_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "G.pth", "w") as archive:
         archive.writestr("photo.txt", "no weights")
     assert "is a zip file of photo.txt, not a .pth" in refusal(read_pth, tmp_path / "G.pth")
@@ -212,7 +212,7 @@ def test_archives_of_something_else_and_packed_ones_are_refused(tmp_path):
     assert "data.pkl is compressed, or larger than" in refusal(read_pth, tmp_path / "G.pth")
 
 
-def test_a_damaged_end_of_an_archive_is_told(tmp_path):
+def test_a_damaged_end_of_an_archive_is_reported(tmp_path):
     zipped(tmp_path / "G.pth", pickled(a=tensor((4,), (1,))))
     content = bytearray((tmp_path / "G.pth").read_bytes())
     content[-6:-2] = b"\xff\xff\xff\xff"  # where its directory lies

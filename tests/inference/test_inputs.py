@@ -1,0 +1,106 @@
+"""Which files a path or pattern names, and how their translations are named."""
+
+import glob
+import os
+
+import pytest
+from helpers.refusals import refusal
+
+from pix2pix_jax.inference.inputs import find_inputs, list_images
+from pix2pix_jax.inference.outputs import RECORD
+from pix2pix_jax.reports.translation import PAGE
+
+
+def test_which_images_are_found_and_how_translations_are_named(tmp_path, capsys):
+    for name in ("a.png", "a.jpg", "b.PNG", "deep/er/c.webp", "deep/d.npy", "out/old.png", "x.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+
+    def names(source, output="out"):
+        return [file.name for file in find_inputs(str(tmp_path / source), tmp_path / output)]
+
+    assert "give a folder of its own" in refusal(names, "")  # for out/old.png might be lost
+    # They came out the last time, which was cut short.
+    (tmp_path / "out" / RECORD).write_text(f'"old.png"\n"{PAGE}"\n"hal')
+    everything = ["a.jpg", "a.png", "b", "deep/d", "deep/er/c"]
+    assert names("") == names("", "new1") == names("**") == names("**/*") == everything
+    assert "skipped 1 file that translate wrote" in capsys.readouterr().out
+    (tmp_path / "out" / PAGE).touch()
+    assert names("out", "new4") == names("out/*", "new5") == ["old"]  # it is meant now
+    assert "give a folder of its own" in refusal(names, "out/old.png")
+    assert names("deep/../*.PNG", "new2") == ["b"]
+    assert names("a.png") == ["a"]
+    assert names("*.png") == ["a"]
+    assert names("deep/**/*.webp") == ["er/c"]
+    assert names("**/c.*") == ["deep/er/c"]
+    nowhere = tmp_path / "new"
+    assert "does not exist" in refusal(find_inputs, str(tmp_path / "z.png"), nowhere)
+    assert "holds no images" in refusal(find_inputs, str(tmp_path / "*.gif"), nowhere)
+    (tmp_path / "void").mkdir()
+    assert "holds no images" in refusal(find_inputs, str(tmp_path / "void"), nowhere)
+    assert "give a folder of its own" in refusal(find_inputs, str(tmp_path), tmp_path)
+    assert "give a folder of its own" in refusal(
+        find_inputs, str(tmp_path), tmp_path / "deep" / "er"
+    )
+    nowhere.mkdir()
+    (nowhere / "d.png").touch()
+    deep = str(tmp_path / "deep")
+    assert "new/d.png exists and was not written by translate" in refusal(
+        find_inputs, deep, nowhere
+    )
+    assert "is a file" in refusal(find_inputs, str(tmp_path), tmp_path / "x.txt")
+    assert "has the name of an image file" in refusal(
+        find_inputs, str(tmp_path), tmp_path / "new.png"
+    )
+
+
+def test_circular_links_are_followed_once(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a.png").touch()
+    (tmp_path / "deep" / "loop").symlink_to(tmp_path)
+    (tmp_path / "deep" / "loop2").symlink_to(tmp_path)  # with two, there are 2^40 ways
+    (tmp_path / "a_link").symlink_to(tmp_path / "deep")
+    (tmp_path / "also.png").symlink_to(tmp_path / "deep" / "a.png")
+    for source in (tmp_path, f"{tmp_path}/**/*.png"):
+        files = find_inputs(str(source), tmp_path / "out")
+        assert [file.name for file in files] == ["a_link/a", "also", "deep/a"]
+    files = find_inputs(f"{tmp_path}/*k/*.png", tmp_path / "out")
+    assert [file.name for file in files] == ["a_link/a"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("**", ["a.png", "b/c.png", "b/d/e.png"]),
+        ("**/*.png", ["a.png", "b/c.png", "b/d/e.png"]),
+        ("*/*.png", ["b/c.png"]),
+        ("b/**/*.png", ["b/c.png", "b/d/e.png"]),
+        ("**/d/*", ["b/d/e.png"]),
+        ("**/.h/*", [".h/x.png", "b/.h/y.png"]),
+        (".h/*", [".h/x.png"]),
+        ("*/.*/*", ["b/.h/y.png"]),
+        ("[ab].png", ["a.png"]),
+        ("?/?.png", ["b/c.png"]),
+    ],
+)
+def test_patterns_match_as_in_the_shell(tmp_path, pattern, found):
+    for name in ("a.png", "b/c.png", "b/d/e.png", ".h/x.png", "b/.h/y.png", ".z.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    # Python's own ** takes no files, and every folder below.
+    own = glob.glob(
+        pattern.removesuffix("**") + "**/*.png" if pattern == "**" else pattern,
+        root_dir=tmp_path,
+        recursive=True,
+    )
+    root, files = list_images(f"{tmp_path}/{pattern}")
+    assert sorted(str(path.relative_to(tmp_path)) for path in files) == sorted(own) == found
+
+
+def test_only_folders_that_can_match_are_read(tmp_path, monkeypatch):
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "a.png").touch()
+    read, scandir = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: read.append(str(path)) or scandir(path))
+    assert len(list_images(f"{tmp_path}/*.png")[1]) == 1
+    assert read == [str(tmp_path)]
