@@ -5,7 +5,7 @@ Exit status: 0; 2 for an error that the user can fix; 128 + N after signal N.
 Every command has a file here with HELP, EXAMPLE, WHEN_STOPPED (what the same command does after a
 signal), add_arguments(parser) and run(options, fields) -> exit status.
 
-`pix2pix --help` and refused flags take a quarter of a second, because this module imports no
+`pix2pix --help` and refused flags take a tenth of a second, because this module imports no
 library that takes long: `run` of each command imports what it needs.
 """
 
