@@ -5,8 +5,8 @@ python tests/parity.py 8 128    as the tests have it: 8 features, 128x128
 """
 
 import sys
-from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -17,10 +17,10 @@ from helpers.steps import batch_of, keep_gradients
 
 from pix2pix_jax.config import PRESETS, Config, Data, Model, preset
 from pix2pix_jax.config.resolve import resolve
-from pix2pix_jax.gan import step as train_step
 from pix2pix_jax.gan.optimizer import make_optimizer
 from pix2pix_jax.gan.random import step_key
 from pix2pix_jax.gan.state import NetworkState, TrainState, create_state
+from pix2pix_jax.gan.step import make_method, train_step
 from pix2pix_jax.models.topology import DISCRIMINATORS
 
 STEPS, IMAGES = 5, 2
@@ -90,48 +90,38 @@ def parity(config):
     torch32, torch64 = (
         reference_results(config, state, dtype) for dtype in (torch.float32, torch.float64)
     )
-    with in_float64():
-        ours64 = results(config, state)
-    pairs = (results(config, state), torch32), (torch32, torch64), (ours64, torch64)
+    ours32 = results(make_method(config), config, state)
+    with jax.enable_x64(True):
+        ours64 = results(in_float64(make_method(config)), config, state)
+    pairs = (ours32, torch32), (torch32, torch64), (ours64, torch64)
     return [
         {name: measure(found[name], expected[name]) for name, measure in MEASURES.items()}
         for found, expected in pairs
     ]
 
 
-@contextmanager
-def in_float64():
-    """Our networks in double precision, for which there is no config."""
-    names = "make_generator", "make_discriminator"
-    before = {name: getattr(train_step, name) for name in names}
-
-    def double(name):
-        return lambda config: before[name](config).clone(dtype=jnp.float64)
-
-    try:
-        for name in names:
-            setattr(train_step, name, double(name))
-        with jax.enable_x64(True):
-            yield
-    finally:
-        for name in names:
-            setattr(train_step, name, before[name])
+def in_float64(method):
+    """The method with networks that compute in double precision, for which there is no config."""
+    return replace(
+        method,
+        generator=method.generator.clone(dtype=jnp.float64),
+        discriminator=method.discriminator.clone(dtype=jnp.float64),
+    )
 
 
-def results(config, state):
+def results(method, config, state):
     """What our networks and steps give, in the precision that there is."""
     batch = batch_of(config, IMAGES)
-    generator = train_step.make_generator(config)
-    discriminator = train_step.make_discriminator(config)
+    generator, discriminator = method.generator, method.discriminator
     state = fresh(state, generator.dtype, make_optimizer(config))
     found = {
         "generator": jax.jit(generator.apply)({"params": state.generator.params}, batch["input"]),
         "discriminator": jax.jit(discriminator.apply)(
             {"params": state.discriminator.params}, pair_of(batch)
         ),
-        "gradients": gradients(config, state, batch),
+        "gradients": gradients(method, config, state, batch),
     }
-    step = jax.jit(train_step.make_train_step(config))
+    step = jax.jit(partial(train_step, method))
     found["losses"] = []
     for count in range(STEPS):
         state, metrics = step(state, batch_of(config, IMAGES, count), step_key(config, count))
@@ -140,13 +130,14 @@ def results(config, state):
     return found
 
 
-def gradients(config, state, batch):
+def gradients(method, config, state, batch):
     """Of a step whose optimizers keep them."""
-    before, train_step.make_optimizer = train_step.make_optimizer, lambda *_: keep_gradients()
-    try:
-        step = jax.jit(train_step.make_train_step(config))
-    finally:
-        train_step.make_optimizer = before
+    method = replace(
+        method,
+        generator_optimizer=keep_gradients(),
+        discriminator_optimizer=keep_gradients(),
+    )
+    step = jax.jit(partial(train_step, method))
     state = fresh(state, None, keep_gradients())
     after, _ = step(state, batch, step_key(config, 0))
     return after.generator.opt_state, after.discriminator.opt_state

@@ -223,6 +223,9 @@ class Train:
     # change no bit of the result. None is one step on a CPU; elsewhere as many as the intervals
     # allow, with at most 64 images on each device.
     steps_per_call: FreeOnResume[Annotated[Count | None, BeforeValidator(_parse_none)]] = None
+    # How a step runs on several devices. Both ways give equal bits. JAX keeps pmap for maintenance
+    # only; shard_map, under jit, is its successor.
+    parallel: FreeOnResume[Literal["pmap", "shard_map"]] = "pmap"
     # The type of the convolutions. Parameters, norms, losses and the optimizer stay float32.
     dtype: Literal["float32", "bfloat16"] = "float32"
 

@@ -12,6 +12,7 @@ from pix2pix_jax.models.unet import UNet
 def make_generator(config: Config) -> UNet:
     """The U-Net that a resolved config describes."""
     model, data = config.model, config.data
+    assert model.depth is not None, "the config is not resolved"
     bottleneck_norm = model.bottleneck_norm
     if bottleneck_norm is None:
         bottleneck_norm = max(data.image_size) > 2**model.depth

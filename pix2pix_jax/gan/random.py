@@ -1,4 +1,4 @@
-"""Random keys: everything random is a function of the seed, the purpose and the step."""
+"""Random keys: everything random is a function of the seed, the stream and the step."""
 
 from typing import Literal, get_args
 
@@ -7,15 +7,16 @@ from jax import Array
 
 from pix2pix_jax.config.schema import Config
 
+# What is drawn from one seed. The order fixes the keys: add new streams at the end.
 RandomStream = Literal["parameters", "steps", "samples", "evaluation", "translations"]
 
 
-def step_key(config: Config, step: Array) -> Array:
-    """All randomness of a training step is a function of the seed and the step."""
-    return jax.random.fold_in(stream_key(config, "steps"), step)
-
-
-def stream_key(config: Config, purpose: RandomStream) -> Array:
-    """Keeps apart what is drawn from one seed."""
-    place = get_args(RandomStream).index(purpose)
+def stream_key(config: Config, stream: RandomStream) -> Array:
+    """The key of a stream; the keys of two streams, or of two seeds, are independent."""
+    place = get_args(RandomStream).index(stream)
     return jax.random.fold_in(jax.random.key(config.seed), place)
+
+
+def step_key(config: Config, step: Array | int) -> Array:
+    """The key of a training step, from which all its noise is drawn."""
+    return jax.random.fold_in(stream_key(config, "steps"), step)

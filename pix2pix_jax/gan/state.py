@@ -1,10 +1,10 @@
 """TrainState: the arrays that a run goes on from."""
 
-import flax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
+from flax import struct
 from jax import Array
 
 from pix2pix_jax.config.schema import Config
@@ -13,17 +13,17 @@ from pix2pix_jax.gan.optimizer import make_optimizer
 from pix2pix_jax.gan.random import stream_key
 
 
-@flax.struct.dataclass
+@struct.dataclass
 class NetworkState:
-    """One of the two players: its parameters and the optimizer's state for them."""
+    """One network in training: its parameters, and the optimizer's state for them."""
 
     params: dict
     opt_state: optax.OptState
 
 
-@flax.struct.dataclass
+@struct.dataclass
 class TrainState:
-    """Arrays alone; with a config and a seed, all that a run goes on from."""
+    """All that a run goes on from, beside its config: arrays, and nothing else."""
 
     step: Array  # completed updates, int32
     generator: NetworkState
@@ -31,13 +31,13 @@ class TrainState:
 
 
 def create_state(config: Config) -> TrainState:
-    """The state at step 0: a function of a resolved config and its seed."""
+    """The state at step 0, a function of a resolved config and its seed."""
     data, optimizer = config.data, make_optimizer(config)
     image = jnp.zeros((1, *data.image_size, data.input_channels))
     target = jnp.zeros((1, *data.image_size, data.target_channels))
     seen = jnp.concatenate([image, target], -1) if config.loss.conditional else target
 
-    def half(module: nn.Module, key: Array, x: Array) -> NetworkState:
+    def create_network(module: nn.Module, key: Array, x: Array) -> NetworkState:
         params = module.init(key, x)["params"]
         return NetworkState(params, optimizer.init(params))
 
@@ -46,8 +46,8 @@ def create_state(config: Config) -> TrainState:
         generator_key, discriminator_key = jax.random.split(key)
         return TrainState(
             step=jnp.zeros((), jnp.int32),
-            generator=half(make_generator(config), generator_key, image),
-            discriminator=half(make_discriminator(config), discriminator_key, seen),
+            generator=create_network(make_generator(config), generator_key, image),
+            discriminator=create_network(make_discriminator(config), discriminator_key, seen),
         )
 
     return create(stream_key(config, "parameters"))

@@ -3,7 +3,7 @@
 import time
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from statistics import median
 
 import jax
@@ -15,7 +15,7 @@ from pix2pix_jax.config.schema import Config, Loss
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.random import step_key
 from pix2pix_jax.gan.state import create_state
-from pix2pix_jax.gan.step import make_train_step
+from pix2pix_jax.gan.step import make_method, train_step
 from pix2pix_jax.gan.summary import describe, operations
 from pix2pix_jax.runs.metrics_log import read_metrics
 from pix2pix_jax.runs.workdir import SweepFolder
@@ -77,7 +77,7 @@ def time_generator_step(config: Config) -> float:
         "target": jnp.zeros((images, *data.image_size, data.target_channels)),
         "index": jnp.zeros(images, jnp.int32),
     }
-    step = jax.jit(make_train_step(config), donate_argnums=0)
+    step = jax.jit(partial(train_step, make_method(config)), donate_argnums=0)
     say("timing a step of the generator, which takes half a minute on a CPU")
     seconds = []
     with explain_out_of_memory():

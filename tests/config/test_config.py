@@ -25,6 +25,7 @@ FREE = {
     "data.resident_mib",
     "model.norm_images",
     "train.steps",
+    "train.parallel",
     "train.log_every",
     "train.checkpoint_every",
     "train.sample_every",

@@ -14,12 +14,12 @@ from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.data.image_files import encode_png
 from pix2pix_jax.data.pipeline import make_training_batches
 from pix2pix_jax.gan import losses
-from pix2pix_jax.gan import step as train_step
 from pix2pix_jax.gan.networks import make_discriminator, make_generator
 from pix2pix_jax.gan.optimizer import make_optimizer
 from pix2pix_jax.gan.parallel import parallel_steps
 from pix2pix_jax.gan.random import step_key, stream_key
 from pix2pix_jax.gan.state import create_state
+from pix2pix_jax.gan.step import make_method, train_step
 from pix2pix_jax.runtime.backend import copy_to_devices
 from pix2pix_jax.training.train import shard_batches
 
@@ -28,7 +28,7 @@ def one_step(config, batch, step=0):
     """State before, state after and metrics of one step on one device."""
     state = create_state(config)
     key = step_key(config, step)
-    return state, *jax.jit(train_step.make_train_step(config))(state, batch, key)
+    return state, *jax.jit(partial(train_step, make_method(config)))(state, batch, key)
 
 
 def assert_equal(a, b):
@@ -69,7 +69,9 @@ def test_one_step_against_the_equations(small, gan, order, monkeypatch):
     By plain gradient descent, because Adam's first step knows no more than signs.
     """
     for module in ("state", "step"):
-        monkeypatch.setattr(f"pix2pix_jax.gan.{module}.make_optimizer", lambda *_: optax.sgd(0.1))
+        monkeypatch.setattr(
+            f"pix2pix_jax.gan.{module}.make_optimizer", lambda *_, **__: optax.sgd(0.1)
+        )
     options = Optimizer(updates=order)
     loss = Loss(gan=gan, l1_weight=30, gradient_penalty=7)
     config = replace(small, loss=loss, optimizer=options)
@@ -206,11 +208,12 @@ def test_all_that_is_drawn_changes_with_the_seed(small):
 def test_four_devices_average_the_gradients_of_their_images(small, monkeypatch):
     """Gradients, not parameters: Adam would hide a wrong scale."""
     for module in ("state", "step"):
-        monkeypatch.setattr(f"pix2pix_jax.gan.{module}.make_optimizer", lambda *_: keep_gradients())
+        place = f"pix2pix_jax.gan.{module}.make_optimizer"
+        monkeypatch.setattr(place, lambda *_, **__: keep_gradients())
     config = replace(small, data=replace(small.data, batch_size=4))
     batch = batch_of(config, 4)
     state = copy_to_devices(create_state(config))
-    step = jax.jit(train_step.make_train_step(config))
+    step = jax.jit(partial(train_step, make_method(config)))
     key = step_key(config, 0)
     single = [
         step(state, {name: values[i : i + 1] for name, values in batch.items()}, key)
@@ -242,6 +245,19 @@ def test_steps_per_call_changes_no_bit(small):
     four, values = steps(start, shard_batches(batches))
     assert_equal(one, four)
     assert_equal({name: np.concatenate([m[name] for m in metrics]) for name in values}, values)
+
+
+def test_shard_map_gives_the_bits_of_pmap(small):
+    """State and metrics after five steps in two calls, on four devices."""
+    config = replace(small, data=replace(small.data, batch_size=4))
+    batches, ends = [batch_of(config, 4, i) for i in range(5)], []
+    for parallel in ("pmap", "shard_map"):
+        steps = parallel_steps(replace(config, train=replace(config.train, parallel=parallel)))
+        state = copy_to_devices(create_state(config))
+        first, metrics = steps(state, shard_batches(batches[:2]))
+        assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state)), "the state is donated"
+        ends.append((metrics, *steps(first, shard_batches(batches[2:]))))
+    assert_equal(*ends)
 
 
 def noise_file(rng):

@@ -54,5 +54,6 @@ OTHER = {
     "train.max_failed_saves": "5",
     "train.keep": "1",
     "train.steps_per_call": "10",
+    "train.parallel": "shard_map",
     "train.dtype": "bfloat16",
 }
