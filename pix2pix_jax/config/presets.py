@@ -5,9 +5,9 @@ from typing import Any
 from pix2pix_jax.config.schema import Config, replace_fields
 from pix2pix_jax.errors import UsageError
 
-# What others do differently, each as what `preset` changes in an experiment. As in the paper are
-# initial scales of norms, N(1, 0.02), where Keras starts at 1; images are resized bicubically; and
-# a linear decay goes step by step.
+# The fields in which each implementation differs from the paper. Three things stay as in the
+# paper: the initial scales of norms are N(1, 0.02), where Keras starts at 1; images are resized
+# bicubically; and a linear decay changes the learning rate at every step.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {},
     # github.com/junyanz/pytorch-CycleGAN-and-pix2pix. Its pixel discriminator has no bias on the
@@ -16,8 +16,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "model": {"dropout_blocks": "middle", "bottleneck_norm": False},
         "optimizer": {"schedule": "linear_decay"},
     },
-    # tensorflow.org/tutorials/generative/pix2pix. A norm of the 1x1 bottleneck leaves nothing of
-    # the image there: so it is.
+    # tensorflow.org/tutorials/generative/pix2pix. Its norm of the 1x1 bottleneck removes the image
+    # there, and so does ours.
     "tf_tutorial": {
         "model": {
             "bias": "last",
@@ -30,8 +30,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "optimizer": {"epsilon": 1e-7, "epsilon_hat": True, "updates": "simultaneous"},
     },
     # "How to Implement Pix2Pix GAN Models From Scratch With Keras" at machinelearningmastery.com.
-    # Its generator runs twice a step, with two dropouts; ours once. Its discriminator's norms
-    # are also updated with the generator; ours are not.
+    # Its generator runs twice in a step, with different dropout; ours runs once. Its discriminator's
+    # norms are also updated together with the generator; ours are not.
     "keras_tutorial": {
         "data": {"flip": False, "load_scale": 1.0},
         "model": {
@@ -46,10 +46,14 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def preset(name: str, config: Config) -> Config:
-    """An experiment with the networks and updates of another implementation, one of PRESETS.
+    """Changes an experiment to the networks and updates of another implementation.
+
+    Args:
+      name: one of PRESETS.
+      config: the experiment.
 
     Raises:
-      UsageError: no such preset.
+      UsageError: there is no such preset.
     """
     if name not in PRESETS:
         raise UsageError(f"preset: there is no {name}; there are {', '.join(PRESETS)}")

@@ -1,4 +1,4 @@
-"""Resolving a config: fields that follow from others are filled in and checked together."""
+"""Resolving a config: fields that follow from other fields are filled in, and checked together."""
 
 from dataclasses import replace
 
@@ -8,11 +8,13 @@ from pix2pix_jax.runtime.files import local_path
 
 
 def resolve(config: Config) -> Config:
-    """Fills in what follows from other fields, and checks them against each other.
+    """Fills in data.load_size, data.source and model.depth, and checks fields against each other.
+
+    A resolved config is unchanged by resolving it again.
 
     Raises:
-      UsageError: sizes that no U-Net of this depth can halve, a load_size smaller than the
-        image, intervals that steps_per_call does not divide, a source for drawn pairs.
+      UsageError: a U-Net of this depth cannot halve the image, load_size is smaller than
+        image_size, steps_per_call does not divide an interval, or drawn pairs have a source.
     """
     data, model, train = config.data, config.model, config.train
     height, width = data.image_size
@@ -47,10 +49,15 @@ def resolve(config: Config) -> Config:
 
 
 def unet_depth(height: int, width: int, depth: int | None) -> int:
-    """How many times a U-Net halves an image: `depth`, or as often as both sides allow.
+    """The number of times that a U-Net halves an image.
+
+    Args:
+      height: of the image, in pixels.
+      width: of the image, in pixels.
+      depth: the number wanted; None: as many as both sides allow.
 
     Raises:
-      UsageError: naming the nearest sizes that work.
+      UsageError: the image cannot be halved this often; the line names the nearest size.
     """
     possible = halvings(height, width)
     least = depth or 3  # with fewer, a U-Net sees little more than texture
@@ -66,5 +73,5 @@ def unet_depth(height: int, width: int, depth: int | None) -> int:
 
 
 def halvings(height: int, width: int) -> int:
-    """How many times both sides can be halved."""
+    """The number of times that both sides can be halved without a remainder."""
     return min((side & -side).bit_length() - 1 for side in (height, width))

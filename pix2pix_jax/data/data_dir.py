@@ -1,4 +1,4 @@
-"""The folder of prepared datasets: every path in it stands here, once."""
+"""The folder of prepared datasets; this file is the only place that knows the paths in it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,25 +23,25 @@ class DataDir:
 
     @classmethod
     def parse(cls, place: str) -> "DataDir":
-        """The data folder of a path or of an address gs://BUCKET/DIR.
+        """Makes the data folder of a path or of an address gs://BUCKET/DIR.
 
         Raises:
-          UsageError: an address of something else.
+          UsageError: an address of another kind, or a home folder that is not known.
         """
         return cls(local_path(place), place.rstrip("/") if is_address(place) else None)
 
     @property
     def downloads(self) -> Path:
-        """The archives of the public sets."""
+        """The folder of the downloaded archives of the public sets."""
         return self.path / "downloads"
 
     @property
     def unpacking(self) -> Path:
-        """Archives while they are unpacked."""
+        """The folder in which archives are unpacked for a while."""
         return self.path / ".unpacking"
 
     def segmenter_file(self, name: str) -> Path:
-        """The weights of a segmenter."""
+        """The file with the weights of a segmenter."""
         return self.path / "segmenters" / name / "segmenter.safetensors"
 
     def download(self, prefix: str) -> None:

@@ -1,0 +1,293 @@
+"""Datasets are written once, as they are, and found again."""
+
+import gc
+import io
+import shutil
+import sys
+import tempfile
+import threading
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from helpers.pairs import (
+    folder_data,
+    list_written,
+    make_images,
+    make_tarball,
+    read_contents,
+)
+from helpers.refusals import refusal
+from PIL import Image
+
+from pix2pix_jax.config import Data
+from pix2pix_jax.data import archives, data_dir
+from pix2pix_jax.data import prepare as prepare_module
+from pix2pix_jax.data.fingerprint import dataset_fingerprint
+from pix2pix_jax.data.palettes import CMP
+from pix2pix_jax.data.pipeline import open_split
+from pix2pix_jax.data.prepare import prepare
+from pix2pix_jax.runtime import files
+
+
+@pytest.fixture
+def website(tmp_path, monkeypatch):
+    """A directory that is served where the public sets would be."""
+    (tmp_path / "www").mkdir()
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path / "www")
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        monkeypatch.setattr(
+            prepare_module, "URL", f"http://127.0.0.1:{server.server_port}/{{name}}.tar.gz"
+        )
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield tmp_path / "www"
+        server.shutdown()
+        thread.join()
+
+
+def test_records_hold_the_bytes_of_the_files(tmp_path):
+    layout = {
+        "train": {
+            "1": ["train/A/1.png", "train/B/1.jpg"],
+            "x/2": ["train/A/x/2.bmp", "train/B/x/2.png"],
+        },
+        "val": {"1": ["val/A/1.webp", "val/B/1.jpg"]},
+    }
+    names = [file for pairs in layout.values() for files in pairs.values() for file in files]
+    root = make_images(tmp_path / "pairs", names)
+    assert read_contents(prepare(folder_data(root))) == {
+        split: {
+            name: [(root / file).read_bytes() for file in files] for name, files in pairs.items()
+        }
+        for split, pairs in layout.items()
+    }
+
+
+@pytest.mark.parametrize("kind", ["", "gz", "xz"])
+def test_a_tarball_is_as_good_as_its_directory(tmp_path, kind):
+    root = make_images(tmp_path / "pairs")
+    directory, tarball = prepare(folder_data(root)), prepare(folder_data(make_tarball(root, kind)))
+    assert directory.data_path != tarball.data_path
+    assert read_contents(directory) == read_contents(tarball)
+    assert dataset_fingerprint(directory) == dataset_fingerprint(tarball)
+
+
+@pytest.mark.parametrize("pack", [Path, make_tarball])
+def test_a_dataset_is_written_once(tmp_path, capsys, pack):
+    data = folder_data(pack(make_images(tmp_path / "pairs")))
+    builder = prepare(data)
+    found, writing = capsys.readouterr().out.splitlines()
+    assert found == (
+        f"{data.source}: 3 train, 1 val, 1 test; "
+        "A and B are left and right half of one image, in 1.png 4x4 and 4x4 (width x height)"
+    )
+    assert writing == f"writing {builder.data_path}"
+    before = list_written(data)
+    assert before
+    assert prepare(data).data_path == builder.data_path
+    assert list_written(data) == before
+    assert capsys.readouterr().out == ""
+
+
+def test_nothing_is_left_in_the_folder_for_temporary_files(tmp_path, monkeypatch):
+    data = folder_data(make_images(tmp_path / "pairs"))
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    prepare(data)
+    prepare(replace(data, name="synthetic_facades", source=None, image_size=(16, 16)))
+    assert list(temporary.iterdir()) == []
+
+
+def test_single_images_taken_for_pairs_are_doubted(tmp_path, capsys):
+    (tmp_path / "photos").mkdir()
+    for size in ((8, 8), (8, 9)):
+        Image.new("RGB", size).save(tmp_path / "photos" / "1.png")
+        prepare(folder_data(tmp_path / "photos"))
+        assert "4x8 (width x height); are these pairs?" in capsys.readouterr().out.replace("9", "8")
+
+
+def test_what_a_killed_process_left_is_swept(tmp_path):
+    data = folder_data(make_images(tmp_path / "pairs"))
+    done = prepare(data)
+    theirs = tmp_path / "cache/unpacked-mine/1.png", tmp_path / "cache/a/b/incomplete.1/a"
+    for path in theirs:
+        path.parent.mkdir(parents=True)
+        path.touch()
+    before = list_written(data)
+    for left in (
+        ".unpacking/unpacked-x1y2/train/1.png",
+        "paired_images/facades-0/incomplete.1.0.0/a",
+    ):
+        path = tmp_path / "cache" / left
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert prepare(data).data_path == done.data_path
+    assert list_written(data).keys() == before.keys()
+
+
+@pytest.mark.parametrize("spoil", [lambda data: data[: len(data) // 2], lambda data: b""])
+def test_a_damaged_dataset_is_named_with_its_mend(tmp_path, spoil):
+    builder = prepare(folder_data(make_images(tmp_path / "pairs")))
+    [path] = builder.data_path.glob("*-train.array_record*")
+    path.write_bytes(spoil(path.read_bytes()))
+    message = refusal(open_split, builder, "train")
+    assert message.startswith(f"{builder.data_path}: is damaged (")
+    assert "remove it" in message
+
+
+@pytest.mark.parametrize("name", ["train/9.png", "train/deep/1.bmp"])  # one more; of equal size
+def test_a_changed_source_is_written_anew_beside_the_old(tmp_path, name):
+    root = make_images(tmp_path / "pairs")
+    data = folder_data(root)
+    old = prepare(data)
+    before = list_written(data)
+    make_images(root, [name], seed=1)
+    train = read_contents(old)["train"]
+    pair = name.removeprefix("train/").partition(".")[0]
+    assert read_contents(prepare(data))["train"] == train | {pair: [(root / name).read_bytes()]}
+    assert before.items() < list_written(data).items()
+
+
+def test_a_source_that_is_gone_is_served_as_it_was_last(tmp_path, capsys, monkeypatch):
+    root = make_images(tmp_path / "pairs", ["train/0.png", "val/0.png"])
+    for count in range(1, 6):
+        make_images(root, [f"train/{count}.png"])
+        last = prepare(folder_data(root))
+    root.rename(tmp_path / "elsewhere")
+    capsys.readouterr()
+    assert prepare(folder_data(root)).data_path == last.data_path
+    assert capsys.readouterr().out.startswith(f"{root}: is gone; taking what was prepared")
+    (tmp_path / "other_project").mkdir()  # where a folder of the same name never was
+    monkeypatch.chdir(tmp_path / "other_project")
+    assert refusal(prepare, replace(folder_data(root), source="pairs")).endswith("mend the path")
+
+
+def test_a_missing_source_is_named(tmp_path):
+    prepare(folder_data(make_images(tmp_path / "pairs")))
+    message = refusal(prepare, folder_data(tmp_path / "pears"))
+    assert message.startswith(f"data.source: {tmp_path / 'pears'} does not exist")
+    message = refusal(prepare, Data(name="folder", data_dir=str(tmp_path)))
+    assert message.startswith("data.source: ")
+    assert "--config.data.source=" in message
+
+
+def test_a_broken_image_is_named_and_can_be_mended(tmp_path):
+    root = make_images(tmp_path / "pairs")
+    whole = (root / "train/2.jpg").read_bytes()
+    (root / "train/2.jpg").write_bytes(whole[:-50])
+    assert refusal(prepare, folder_data(root)).startswith(f"{root / 'train/2.jpg'}: ")
+    assert list_written(folder_data(root)) == {}
+    (root / "train/2.jpg").write_bytes(whole)
+    assert read_contents(prepare(folder_data(root)))["train"]["2"] == [whole]
+
+
+def test_all_broken_images_are_named_at_once(tmp_path):
+    root = make_images(tmp_path / "pairs")
+    for number in range(7):
+        (root / f"train/broken{number}.png").write_bytes(b"")
+    message = refusal(prepare, folder_data(root))
+    assert message.count("it is empty") == 5
+    assert message.endswith("; and 2 more")
+
+
+def test_a_public_set_is_downloaded_once(tmp_path, website):
+    root = make_images(tmp_path / "facades")
+    make_tarball(root).rename(website / "facades.tar.gz")
+    data = Data(name="facades", data_dir=str(tmp_path / "cache"))
+    builder = prepare(data)
+    assert read_contents(builder) == read_contents(prepare(folder_data(root)))
+    (website / "facades.tar.gz").unlink()
+    assert prepare(data).data_path == builder.data_path
+
+
+def test_a_missing_download_is_refused_with_a_way_out(tmp_path, website):
+    data = Data(name="maps", data_dir=str(tmp_path / "cache"))
+    message = refusal(prepare, data)
+    assert message.startswith(prepare_module.URL.format(name="maps"))
+    assert "404" in message
+    assert "--config.data.source=PATH_TO/maps.tar.gz" in message
+    gc.collect()  # where a connection left open would be noticed
+
+
+def test_a_server_that_is_down_is_refused_with_a_way_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(prepare_module, "URL", "http://127.0.0.1:9/{name}.tar.gz")
+    message = refusal(prepare, Data(name="maps", data_dir=str(tmp_path / "cache")))
+    assert message.startswith("http://127.0.0.1:9/maps.tar.gz: ")
+    assert "--config.data.source=PATH_TO/maps.tar.gz" in message
+
+
+def test_a_download_that_does_not_fit_is_kept(tmp_path, website, monkeypatch):
+    data = Data(name="facades", data_dir=str(tmp_path / "cache"))
+    make_tarball(make_images(tmp_path / "facades")).rename(website / "facades.tar.gz")
+    with monkeypatch.context() as full:
+        full.setattr(archives.shutil, "disk_usage", lambda _: SimpleNamespace(free=9999))
+        with pytest.raises(OSError, match="needs more than the 0.0 GB that are free in"):
+            prepare(data)
+    (website / "facades.tar.gz").write_text("not asked for again")
+    assert read_contents(prepare(data)).keys() == {"train", "val", "test"}
+
+
+def test_of_a_bucket_only_what_is_asked_for_is_fetched(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "BUCKET_COPIES", tmp_path / "copies")
+    data = replace(folder_data(make_images(tmp_path / "pairs")), data_dir="gs://bucket/data")
+    prefixes = {"download_folder": [], "upload_folder": []}
+    for name, asked in prefixes.items():
+        monkeypatch.setattr(
+            data_dir,
+            name,
+            lambda _address, _folder, prefix, _last, asked=asked: asked.append(prefix),
+        )
+    place = str(prepare(data).data_path.relative_to(tmp_path / "copies" / "gs" / "bucket" / "data"))
+    assert set(prefixes["download_folder"]) == set(prefixes["upload_folder"]) == {f"{place}/"}
+    assert place.startswith("paired_images/folder-")
+    prepare(data)
+    shutil.rmtree(data.source)
+    prepare(data)
+    assert prefixes["download_folder"][-1] == "paired_images/folder-"
+
+
+def test_what_was_half_fetched_is_written_anew(tmp_path):
+    data = folder_data(make_images(tmp_path / "pairs"))
+    expected = read_contents(builder := prepare(data))
+    (builder.data_path / data_dir.INFO).unlink()
+    assert read_contents(prepare(data)) == expected
+
+
+def test_tensorflow_is_never_imported(tmp_path):
+    read_contents(prepare(folder_data(make_tarball(make_images(tmp_path / "pairs")))))
+    assert "tensorflow" not in sys.modules
+
+
+def test_facades_are_drawn_alike_everywhere(tmp_path):
+    one, two = (
+        Data(image_size=(32, 48), synthetic_pairs=(5, 3, 2), data_dir=str(tmp_path / name))
+        for name in ("one", "two")
+    )
+    drawn = read_contents(prepare(one))
+    assert {split: len(pairs) for split, pairs in drawn.items()} == {
+        "train": 5,
+        "val": 3,
+        "test": 2,
+    }
+    files = [file for pairs in drawn.values() for [file] in pairs.values()]
+    assert len(set(files)) == 10
+    assert drawn == read_contents(prepare(two))
+    assert dataset_fingerprint(prepare(one)) == dataset_fingerprint(prepare(two))
+    for file in files:
+        pixels = np.asarray(Image.open(io.BytesIO(file)))
+        assert pixels.shape == (32, 96, 3)
+        assert set(map(tuple, pixels[:, 48:].reshape(-1, 3).tolist())) <= set(CMP.classes.values())
+
+
+def test_a_download_that_was_no_tarball_is_not_kept(tmp_path, website):
+    data = Data(name="maps", data_dir=str(tmp_path / "cache"))
+    (website / "maps.tar.gz").write_text("<html>please log in</html>")
+    refusal(prepare, data)
+    make_tarball(make_images(tmp_path / "maps")).rename(website / "maps.tar.gz")
+    assert read_contents(prepare(data)).keys() == {"train", "val", "test"}

@@ -1,0 +1,149 @@
+"""Pairs are found in every layout, and refused by name if they are none."""
+
+import os
+
+import pytest
+from helpers.pairs import (
+    find_names,
+    make_empty_files,
+)
+from helpers.refusals import refusal
+
+from pix2pix_jax.data.sources import find_pairs, list_files
+
+LAYOUTS = {
+    "side by side": {
+        "train": {"1": ["train/1.png"], "2": ["train/2.jpeg"]},
+        "val": {"1": ["val/1.JPG"]},
+        "test": {"1": ["test/1.webp"]},
+    },
+    "A and B, then splits": {
+        "train": {"1": ["A/train/1.png", "B/train/1.png"]},
+        "val": {"2": ["A/val/2.png", "B/val/2.png"]},
+    },
+    "splits, then A and B": {
+        "train": {"1": ["train/A/1.png", "train/B/1.png"]},
+        "val": {"1": ["val/A/1.png", "val/B/1.png"]},
+    },
+    "suffixes differ": {
+        "train": {"1": ["train/A/1.png", "train/B/1.jpg"]},
+        "val": {"1": ["val/A/1.tif", "val/B/1.bmp"]},
+    },
+    "below a folder of their own": {
+        "train": {"1": ["facades/train/1.png"]},
+        "val": {"1": ["facades/val/1.png"]},
+    },
+    "below a folder called A": {
+        "train": {"1": ["A/train/A/1.png", "A/train/B/1.png"]},
+        "val": {"1": ["A/val/A/1.png", "A/val/B/1.png"]},
+    },
+    "nested": {
+        "train": {
+            "x/1": ["A/train/x/1.png", "B/train/x/1.png"],
+            "y/1": ["A/train/y/1.png", "B/train/y/1.png"],
+            "z/1": ["train/z/A/1.png", "train/z/B/1.png"],
+        },
+        "val": {"x/y/1": ["val/x/A/y/1.png", "val/x/B/y/1.png"]},
+    },
+    "split and side in one": {
+        "train": {"1": ["trainA/1.png", "trainB/1.png"]},
+        "val": {"x/2": ["val_A/x/2.png", "val_b/x/2.png"]},
+    },
+    "validation": {
+        "train": {"1": ["train/1.png"]},
+        "val": {"2": ["validation/2.png"]},
+    },
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
+def test_pairs_are_found_in_every_layout(tmp_path, layout):
+    names = [file for pairs in layout.values() for files in pairs.values() for file in files]
+    assert find_names(make_empty_files(tmp_path / "pairs", names)) == layout
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / os.fsdecode(b"b\xe2t.png")).touch()
+    assert refusal(find_pairs, tmp_path, "SOURCE").startswith("SOURCE: b\\udce2t.png: its name is")
+
+
+def test_without_splits_a_tenth_is_held_out(tmp_path):
+    splits = find_names(make_empty_files(tmp_path / "pairs", [f"{i}.png" for i in range(40)]))
+    assert splits["val"].keys() == {"8", "9", "29", "39"}
+    assert splits["train"].keys() | splits["val"].keys() == {f"{i}" for i in range(40)}
+    assert len(splits["train"]) == 36
+    both = [f"{side}/{i}.png" for side in "AB" for i in range(40)]
+    again = find_names(make_empty_files(tmp_path / "both", both))
+    assert {split: list(pairs) for split, pairs in again.items()} == {
+        split: list(pairs) for split, pairs in splits.items()
+    }
+
+
+def test_without_val_a_tenth_of_train_is_held_out(tmp_path):
+    names = [f"train/{i}.png" for i in range(12)]
+    splits = find_names(make_empty_files(tmp_path / "pairs", [*names, "test/1.png"]))
+    assert {split: len(pairs) for split, pairs in splits.items()} == {
+        "train": 11,
+        "val": 1,
+        "test": 1,
+    }
+    assert not splits["train"].keys() & splits["val"].keys()
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_pairs_to_be_measured_alone_are_not_divided(tmp_path, split):
+    names = [f"{split}/{i}.png" for i in range(12)]
+    assert {
+        split: len(pairs)
+        for split, pairs in find_names(make_empty_files(tmp_path / "pairs", names)).items()
+    } == {split: 12}
+
+
+def test_a_single_pair_is_both(tmp_path):
+    pair = {"1": ["A/1.png", "B/1.png"]}
+    assert find_names(make_empty_files(tmp_path / "pairs", pair["1"])) == {
+        "train": pair,
+        "val": pair,
+    }
+
+
+def test_what_is_hidden_or_no_image_is_ignored(tmp_path):
+    names = ["train/1.png", "val/1.png"]
+    others = ["train/._1.png", ".cache/train/2.png", "train/.x/3.png", "train/4.txt", "README"]
+    splits = find_names(make_empty_files(tmp_path / "pairs", names + others))
+    assert splits == {"train": {"1": ["train/1.png"]}, "val": {"1": ["val/1.png"]}}
+
+
+@pytest.mark.parametrize(
+    ("names", "complaints"),
+    [
+        (["A/1.png", "B/1.png", "A/2.png"], ["A/2.png: ", "no B"]),
+        (["train/A/1.png", "train/B/1.png", "train/B/x/1.jpg"], ["train/B/x/1.jpg: ", "no A"]),
+        (["train/1.jpg", "train/1.png"], ["train/1.jpg: ", "1.png"]),
+        (["A/1.jpg", "A/1.png", "B/1.png"], ["A/1.jpg: ", "1.png"]),
+        (["A/1.png", "B/1.png", "AB/1.png"], ["1.png"]),
+        (["A/1.png", "1.png"], ["1.png"]),
+        ([], ["SOURCE: ", "no images"]),
+        (["1.txt"], ["SOURCE: ", "no images"]),
+    ],
+)
+def test_what_makes_no_pairs_is_refused_by_name(tmp_path, names, complaints):
+    message = refusal(find_pairs, make_empty_files(tmp_path / "pairs", names), "SOURCE")
+    assert all(complaint in message for complaint in complaints)
+
+
+def test_folders_are_found_by_every_way_but_not_in_circles(tmp_path):
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    for folder in (root / "z", elsewhere / "deep"):
+        folder.mkdir(parents=True)
+        (folder / "a.png").touch()
+    (root / "a_link").symlink_to(root / "z")
+    (root / "z" / "up").symlink_to(root)
+    for name in ("c_link", "b_link"):
+        (root / name).symlink_to(elsewhere)
+    (root / "broken.png").symlink_to(root / "nowhere")
+    (root / "itself.png").symlink_to(root / "itself.png")
+    found = ["a_link/a.png", "b_link/deep/a.png", "c_link/deep/a.png", "z/a.png"]
+    assert [str(path.relative_to(root)) for path in list_files(root)] == found
+    every = [str(path.relative_to(root)) for path in list_files(root, broken_links=True)]
+    assert every == sorted([*found, "broken.png", "itself.png"])

@@ -1,0 +1,69 @@
+"""Folders of small image pairs, and what is prepared from them."""
+
+import tarfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pix2pix_jax.config import Data
+from pix2pix_jax.data.pipeline import open_split
+from pix2pix_jax.data.sources import find_pairs
+
+PAIRS = ["train/1.png", "train/2.jpg", "train/deep/1.bmp", "val/1.png", "test/1.bmp"]
+
+
+def make_empty_files(root: Path, names: list[str]) -> Path:
+    """A directory of empty files: `find_pairs` looks at names only."""
+    root.mkdir()
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+def make_images(root: Path, names: list[str] = PAIRS, seed: int = 0) -> Path:
+    """A directory of small images, each with pixels of its own."""
+    for name in names:
+        rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (4, 8, 3), np.uint8)).save(root / name)
+    return root
+
+
+def make_tarball(root: Path, kind: str = "gz") -> Path:
+    """A tarball of a directory, beside it."""
+    path = root.with_name(f"{root.name}.tar.{kind}")
+    with tarfile.open(path, f"w:{kind}") as archive:
+        archive.add(root, root.name)
+    return path
+
+
+def find_names(root: Path) -> dict[str, dict[str, list[str]]]:
+    """What `find_pairs` finds: {split: {name: files}}."""
+    return {
+        split: {pair.name: [str(path.relative_to(root)) for path in pair.files] for pair in pairs}
+        for split, pairs in find_pairs(root, "SOURCE").items()
+    }
+
+
+def folder_data(source: Path) -> Data:
+    """The `folder` set of a source, written to a directory beside it."""
+    return Data(name="folder", source=str(source), data_dir=str(source.parent / "cache"))
+
+
+def read_contents(builder) -> dict[str, dict[str, list[bytes]]]:
+    """What was written: {split: {name: bytes of the files}}."""
+    return {
+        split: {record["name"].decode(): list(record["files"]) for record in records}
+        for split in builder.info.splits
+        for records in [open_split(builder, split)]
+    }
+
+
+def list_written(data: Data) -> dict[Path, int]:
+    """Every file of the prepared sets, and when it was written."""
+    root = Path(data.data_dir)
+    files = [path for path in root.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {path: path.stat().st_mtime_ns for path in files}
