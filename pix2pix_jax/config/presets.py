@@ -30,7 +30,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "optimizer": {"epsilon": 1e-7, "epsilon_hat": True, "updates": "simultaneous"},
     },
     # "How to Implement Pix2Pix GAN Models From Scratch With Keras" at machinelearningmastery.com.
-    # Its generator runs twice in a step, with different dropout; ours runs once. Its discriminator's
+    # Its generator runs twice a step, with different dropout; ours runs once. Its discriminator's
     # norms are also updated together with the generator; ours are not.
     "keras_tutorial": {
         "data": {"flip": False, "load_scale": 1.0},
