@@ -15,14 +15,20 @@ from pix2pix_jax.runtime.files import write_atomically
 LINE = TypeAdapter(dict[str, int | float])
 
 
-def rewind(path: Path, step: int) -> None:
+def rewind(path: Path, step: int, unfinished: frozenset[str] = frozenset()) -> None:
     """Drops the lines after a step, and a last line that was cut short.
 
     Args:
       path: of a metrics.jsonl, which may be missing.
       step: the step that a run goes on from.
+      unfinished: metrics whose window goes on after `step`. If a run ended there and is made
+        longer, the line of its last step loses these means, as if the run had not ended.
     """
     lines = [line for line in read_metrics(path) if line["step"] <= step]
+    for line in lines:
+        if line["step"] == step:
+            for name in unfinished & line.keys():
+                del line[name]
     text = "".join(json.dumps(line) + "\n" for line in lines)
     # An unchanged file is not written again: the disk may be full.
     if path.exists() and path.read_bytes() != text.encode():

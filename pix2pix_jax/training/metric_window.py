@@ -58,6 +58,11 @@ class MetricWindow:
         steps = self.totals["steps"]
         return {name: total / steps for name, total in self.totals.items() if name != "steps"}
 
+    @property
+    def unfinished(self) -> frozenset[str]:
+        """The metrics that have been added since the window began."""
+        return frozenset(self.totals.keys() - {"steps"})
+
     def clear(self) -> None:
         """Begins a new window."""
         self.totals.clear()

@@ -64,7 +64,15 @@ class StepClock:
 class MetricWriter:
     """Shows and writes the metrics of a run."""
 
-    def __init__(self, workdir: Workdir, first: int, last: int, batch_size: int, queue: RetryQueue):
+    def __init__(
+        self,
+        workdir: Workdir,
+        first: int,
+        last: int,
+        batch_size: int,
+        queue: RetryQueue,
+        unfinished: frozenset[str] = frozenset(),
+    ):
         """Opens the outputs. Log lines after step `first` are dropped: these steps come again.
 
         Args:
@@ -73,10 +81,11 @@ class MetricWriter:
           last: the step that it ends with.
           batch_size: images in a step, over all devices.
           queue: tries failed writes again.
+          unfinished: metrics whose window goes on after step `first`.
         """
         self._workdir, self._last, self._batch_size = workdir, last, batch_size
         self._queue = queue
-        rewind(workdir.metrics_file, first)
+        rewind(workdir.metrics_file, first, unfinished)
         self._events = EventFile(workdir.tensorboard, first + 1)
         self._bar = tqdm(total=last, initial=first, unit="step", disable=not sys.stderr.isatty())
         self._clock = StepClock(first)

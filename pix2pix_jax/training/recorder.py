@@ -42,13 +42,16 @@ class Progress:
 class Recorder:
     """Writes what is due after every call to the devices; a context manager."""
 
-    def __init__(self, run: TrainingRun, scorer: ValidationScorer, first: int):
+    def __init__(
+        self, run: TrainingRun, scorer: ValidationScorer, first: int, window: MetricWindow
+    ):
         """Opens all outputs.
 
         Args:
           run: to record.
           scorer: measures the generator when an evaluation is due.
           first: the step that the run goes on from.
+          window: of the metrics up to that step.
         """
         config, workdir = run.config, run.workdir
         last, batch_size = config.train.steps, config.data.batch_size
@@ -59,7 +62,7 @@ class Recorder:
         with ExitStack() as stack:
             self._queue = stack.enter_context(RetryQueue())
             self._writer = stack.enter_context(
-                MetricWriter(workdir, first, last, batch_size, self._queue)
+                MetricWriter(workdir, first, last, batch_size, self._queue, window.unfinished)
             )
             self._saver = stack.enter_context(CheckpointSaver(workdir, config.train))
             stack.enter_context(name_bad_batch(config, open_split(run.dataset, "train"), workdir))

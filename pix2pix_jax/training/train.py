@@ -167,7 +167,7 @@ def fit(
     window, step, signal = MetricWindow(start.totals), start.step, 0
     with (
         closing(prefetch(batches, start.step)) as batches,
-        Recorder(run, scorer, start.step) if scorer else nullcontext() as recorder,
+        Recorder(run, scorer, start.step, window) if scorer else nullcontext() as recorder,
     ):
         for step, state, metrics in run_steps(run.config, start.state, batches, pairs):
             window.add(metrics)

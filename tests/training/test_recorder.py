@@ -49,7 +49,7 @@ def record(small, tmp_path, monkeypatch):
     def record(first, last, totals=None, **intervals):
         config = replace(small, train=replace(small.train, **intervals))
         run, window = TrainingRun(config, workdir, None), MetricWindow(totals)
-        with Recorder(run, Scorer(), first) as recorder:
+        with Recorder(run, Scorer(), first, window) as recorder:
             for step in range(first + 1, last + 1):
                 window.add({"loss/discriminator": np.array([step], np.float32)})
                 due = Due.after(step, config.train)
@@ -88,7 +88,9 @@ def test_the_last_step_ends_a_window(record, tmp_path, small):
     with CheckpointStore(Workdir(tmp_path), 3, "l1") as store:
         totals = store.restore_newest(create_state(small), "pairs").totals
     assert totals == {"steps": 3, "loss/discriminator": 18}
-    assert record(7, 8, totals, steps=8, **INTERVALS)[8]["loss/discriminator"] == 6.5
+    lines = record(7, 8, totals, steps=8, **INTERVALS)
+    assert lines[8]["loss/discriminator"] == 6.5
+    assert lines[7].keys() == NAMES  # Step 7 is now in the middle of a window.
 
 
 def test_a_resumed_run_writes_the_lines_of_one_that_was_not_stopped(record, tmp_path, small):
