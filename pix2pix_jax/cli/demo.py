@@ -26,6 +26,6 @@ def run(options: argparse.Namespace, fields: Fields) -> int:
     from pix2pix_jax.runtime.backend import start_backend
 
     start_backend()
-    from pix2pix_jax.inference.demo.server import demo
+    from pix2pix_jax.inference.demo.server import serve_demo
 
-    return demo(config, workdir, options.step, options.host, options.port)
+    return serve_demo(config, workdir, options.step, options.host, options.port)

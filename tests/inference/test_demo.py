@@ -3,6 +3,7 @@
 import http.client
 import io
 import signal
+from urllib.request import urlopen
 
 import jax
 import numpy as np
@@ -17,7 +18,8 @@ from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.data.palettes import CMP, CMP_PUBLIC
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.random import stream_key
-from pix2pix_jax.inference.demo.server import demo, example, palette_of, settings
+from pix2pix_jax.inference.demo.demo import draw_example, input_palette, make_settings
+from pix2pix_jax.inference.demo.server import is_local, serve_demo
 from pix2pix_jax.interop.import_weights import write_run
 from pix2pix_jax.models.unet import translate
 from pix2pix_jax.runs.workdir import Workdir
@@ -179,10 +181,32 @@ def test_strangers_are_turned_away(served):
     assert ask(port, "GET", "/settings", host="127.0.0.1.evil.example")[0] == 404
     assert ask(port, "GET", "/settings", host="127.1.2.3:5")[0] == 200
     assert ask(port, "GET", "/../demo.py")[0] == 404
+    assert ask(port, "GET", "/server.py")[0] == 404
+    assert ask(port, "GET", "//[")[0] == 400
     unknown = {"content-length": "", "transfer-encoding": "chunked"}
     assert ask(port, "POST", "/translate", b"", **unknown)[0] == 411
     assert ask(port, "POST", "/translate", b"", **{"content-length": str(1 << 40)})[0] == 413
     assert ask(port, "GET", "/example?number=x")[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("/", "text/html"), ("/?from=a-link", "text/html"), ("/page.css", "text/css"),
+     ("/page.js", "text/javascript")],
+)  # fmt: skip
+def test_files_of_the_page_have_their_types(served, path, kind):
+    with urlopen(f"http://127.0.0.1:{served[2]}{path}") as answer:
+        assert answer.headers["content-type"] == f"{kind}; charset=utf-8"
+        assert len(answer.read()) == int(answer.headers["content-length"]) > 100
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("localhost", True), ("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), (None, False),
+     ("", False), ("0.0.0.0", False), ("127.0.0.1.evil.example", False), ("192.168.0.1", False)],
+)  # fmt: skip
+def test_only_loopback_addresses_are_local(host, expected):
+    assert is_local(host) is expected
 
 
 def test_a_port_that_is_taken_is_refused(served, tmp_path):
@@ -195,24 +219,24 @@ def test_a_port_that_is_taken_is_refused(served, tmp_path):
 
 
 def test_brushes_are_the_classes_of_what_a_run_takes(tmp_path):
-    assert palette_of(config_of()) == CMP
-    assert palette_of(config_of(name="facades")) == CMP_PUBLIC
-    assert palette_of(config_of(direction="AtoB")) is None
-    assert palette_of(config_of(name="maps")) is None
-    assert palette_of(config_of(input_channels=1)) is None
-    page = settings(config_of(name="cityscapes"), tmp_path, 3)
-    assert (page.width, page.height, page.examples, page.free) == (48, 32, False, False)
+    assert input_palette(config_of()) == CMP
+    assert input_palette(config_of(name="facades")) == CMP_PUBLIC
+    assert input_palette(config_of(direction="AtoB")) is None
+    assert input_palette(config_of(name="maps")) is None
+    assert input_palette(config_of(input_channels=1)) is None
+    page = make_settings(config_of(name="cityscapes"), Workdir(tmp_path), 3)
+    assert (page.width, page.height, page.has_examples, page.any_colour) == (48, 32, False, False)
     assert page.brushes[0] == ("road", "#804080")
-    plain = settings(config_of(name="maps"), tmp_path, 3)
+    plain = make_settings(config_of(name="maps"), Workdir(tmp_path), 3)
     assert [name for name, _ in plain.brushes] == ["black", "white"]
-    assert (plain.free, plain.ground) == (True, "#ffffff")
-    drawn = np.asarray(example(config_of(name="facades"), CMP_PUBLIC, 0)).reshape(-1, 3)
+    assert (plain.any_colour, plain.background) == (True, "#ffffff")
+    drawn = np.asarray(draw_example(config_of(name="facades"), CMP_PUBLIC, 0)).reshape(-1, 3)
     assert {tuple(c) for c in drawn.tolist()} <= set(CMP_PUBLIC.classes.values())
 
 
 def test_channels_that_no_picture_has_are_refused(tmp_path):
     config = config_of(input_channels=2)
     write_run(Workdir(tmp_path), config, state_of(config))
-    assert "are not those of pictures" in refusal(
-        demo, config, Workdir(tmp_path), "newest", "127.0.0.1", 0
+    assert "are not those of images" in refusal(
+        serve_demo, config, Workdir(tmp_path), "newest", "127.0.0.1", 0
     )
