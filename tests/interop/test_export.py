@@ -306,8 +306,8 @@ def test_from_the_command_line(exported, tmp_path):
     refused("is a folder; give a file", "export", run_of, f"--output={tmp_path}")
     other = f"--output={tmp_path / 'G.safetensors'}"
     refused("D.pth would be safetensors with the suffix", "export", run_of, other, files[1])
-    refused("--output: export needs", "export", run_of, "--format=onnx")
-    refused("--weights: give", "import", weights[2])
+    refused("--output: is missing", "export", run_of, "--format=onnx")
+    refused("--weights: is missing", "import", weights[2])
     new = f"--output={tmp_path / 'new'}"
     refused("no checkpoint 3", "export", run_of, new, "--format=onnx", "--step=3")
     refused("G.pth would be onnx with the suffix", "export", run_of, files[0], "--format=onnx")
