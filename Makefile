@@ -27,6 +27,7 @@ test-all: setup
 lint: setup
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
 
 # PYTHON=python3.12 chooses another interpreter and builds the environment again.
 setup: $(INSTALLED)

@@ -1,5 +1,7 @@
 """TrainState: the arrays that a run goes on from."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -17,7 +19,7 @@ from pix2pix_jax.gan.random import stream_key
 class NetworkState:
     """One network in training: its parameters, and the optimizer's state for them."""
 
-    params: dict
+    params: Any  # a dict of layers, each a dict of arrays
     opt_state: optax.OptState
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -134,7 +134,9 @@ def discriminator_loss(
     sides, loss = tuple(images), method.loss
     scores = score_patches(method, params, batch, jnp.concatenate([images[s] for s in sides]))
     logits = dict(zip(sides, jnp.split(scores, len(sides)), strict=True))
-    value = sum(losses.discriminator_loss(loss.gan, side, logits[side]) for side in sides)
+    value = cast(
+        Array, sum(losses.discriminator_loss(loss.gan, side, logits[side]) for side in sides)
+    )
     if loss.gan == "wgan_gp" and "fake" in sides:
         score = partial(score_patches, method, params, batch)
         penalty = losses.gradient_penalty(score, batch["target"], images["fake"], keys)
@@ -181,7 +183,7 @@ def generator_loss(
 
 def generate_images(method: Method, batch: Batch, keys: Array, params: dict) -> Array:
     """The generator's images for the inputs of a batch, [b, h, w, c] in [-1, 1]."""
-    return method.generator.apply({"params": params}, batch["input"], keys)
+    return cast(Array, method.generator.apply({"params": params}, batch["input"], keys))
 
 
 def score_patches(method: Method, params: dict, batch: Batch, images: Array) -> Array:
@@ -196,7 +198,7 @@ def score_patches(method: Method, params: dict, batch: Batch, images: Array) -> 
         repeated = jnp.concatenate([inputs] * (images.shape[0] // b))
         images = jnp.concatenate([repeated, images], -1)  # [n * b, h, w, input + target channels]
     module = method.discriminator.clone(norm_images=images_a_norm)
-    return module.apply({"params": params}, images)
+    return cast(Array, module.apply({"params": params}, images))
 
 
 def apply_gradient(

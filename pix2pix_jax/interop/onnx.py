@@ -4,7 +4,7 @@ The graph is written by hand: jax2onnx 0.17 needs a fixed height and width for t
 makes 385 nodes of the paper's generator where this makes 59, and wants an older Orbax.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -22,7 +22,7 @@ class Graph(NamedTuple):
     nodes: list[onnx.NodeProto]
     weights: list[onnx.TensorProto]
 
-    def add_node(self, operation: str, name: str, *inputs: str, **attributes: object) -> str:
+    def add_node(self, operation: str, name: str, *inputs: str, **attributes: Any) -> str:
         """Adds a node with one output, and returns the output's name, which is the node's."""
         self.nodes.append(helper.make_node(operation, inputs, [name], name, **attributes))
         return name

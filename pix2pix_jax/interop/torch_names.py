@@ -224,6 +224,7 @@ def check_theirs(config: Config) -> None:
         raise UsageError(
             f"model.bottleneck_norm: is {model.bottleneck_norm}, and False in the PyTorch code"
         )
+    assert model.depth is not None, "the config is not resolved"
     if model.depth < 5:
         raise UsageError(f"model.depth: is {model.depth}, and 5 or more in the PyTorch code")
 

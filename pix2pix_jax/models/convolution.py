@@ -8,6 +8,7 @@ decide; an exported network holds the lowerings of all platforms.
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +23,7 @@ WINOGRAD_MIN_PIXELS = 513  # CPU
 TRANSPOSE_WINOGRAD_MIN_PIXELS = 1024  # CPU
 PER_TAP_MAX_PIXELS_CPU, PER_TAP_MAX_PIXELS_GPU = 64, 256
 NATIVE_MIN_IMAGES = 9  # GPU; real and generated images are both counted
-Lowering = Callable[[Array, Array], Array]  # (x, kernel) -> result
+Lowering = Callable[[Array, Array], Any]  # (x, kernel) -> result, an array
 
 
 def conv(

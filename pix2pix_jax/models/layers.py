@@ -105,7 +105,8 @@ def dropout(x: Array, rate: float, keys: Array, layer: int) -> Array:
     """
 
     def draw_mask(key: Array) -> Array:  # drawn flat, as in `normal_initializer`
-        mask = jax.random.bernoulli(jax.random.fold_in(key, layer), 1 - rate, (x[0].size,))
+        layer_key = jax.random.fold_in(key, layer)
+        mask: Array = jax.random.bernoulli(layer_key, 1 - rate, (x[0].size,))
         return mask.reshape(x.shape[1:])  # [h, w, c]
 
     return jnp.where(jax.vmap(draw_mask)(keys), x / (1 - rate), 0).astype(x.dtype)

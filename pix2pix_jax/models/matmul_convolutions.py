@@ -5,6 +5,8 @@ the peak of a machine; the functions differ in how much memory they copy around 
 makes one or the other the fastest for a shape.
 """
 
+from typing import cast
+
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
@@ -50,7 +52,8 @@ def conv_scatter(x: Array, kernel: Array, padding: Padding) -> Array:
     y = pad(y, padding[0], h + sum(padding), w + sum(padding))
     y = at_least_float32(y.reshape(*y.shape[:3], k, k, o))
     shifts = [(i, j) for i in range(k) for j in range(k)]
-    return sum(y[:, i : i + height, j : j + width, i, j] for i, j in shifts).astype(x.dtype)
+    total = cast(Array, sum(y[:, i : i + height, j : j + width, i, j] for i, j in shifts))
+    return total.astype(x.dtype)
 
 
 def conv_winograd(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
@@ -189,11 +192,12 @@ def _overlap_add(y: Array) -> Array:
     """
     _, _, b, h, _, w, _, o = y.shape
     none, wide = (0, 0), at_least_float32(y)
-    total = sum(
+    padded = (
         jnp.pad(wide[i, j], (none, (i, 1 - i), none, (j, 1 - j), none, none))
         for i in range(2)
         for j in range(2)
-    )  # [b, h + 1, 2, w + 1, 2, o]
+    )
+    total = cast(Array, sum(padded))  # [b, h + 1, 2, w + 1, 2, o]
     return total.reshape(b, 2 * h + 2, 2 * w + 2, o)[:, 1:-1, 1:-1].astype(y.dtype)
 
 
