@@ -1,4 +1,4 @@
-"""Something to be timed, in a process of its own, so that several can be compared turn by turn."""
+"""Processes that each run one implementation, so that several can be timed in turns."""
 
 import importlib.util
 import math
@@ -8,58 +8,81 @@ import resource
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from statistics import quantiles
-from typing import Any, NamedTuple
-
-from tqdm import tqdm
+from typing import Any
 
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.errors import UsageError, reason_of
-from pix2pix_jax.runtime.console import say
+from pix2pix_jax.errors import UsageError, is_debugging, reason_of
 
-PATIENCE = 1800  # seconds until a process that does not answer is given up
-SETTLE = 0.3  # seconds in which the threads of another process, that was timed before, fall asleep
-Arrays = Sequence[Any]  # of whichever library, as they lie
-Found = dict[str, dict[str, Any]]  # of each implementation
+ANSWER_TIMEOUT = 1800  # seconds after which a silent process is given up
+SETTLE = 0.3  # seconds for the threads of the process that was timed before to fall asleep
+Arrays = Sequence[Any]  # of any library
 
 
-class Trial(NamedTuple):
-    """Training steps of some implementation, on pairs of noise."""
+@dataclass(frozen=True)
+class Trial:
+    """Training steps of one implementation on random images, ready to be timed.
 
-    run: Callable[[int], None]  # so many steps; returns when the last one is done
-    steps: int  # of which a run is a multiple
-    weights: Callable[[], tuple[Arrays, Arrays]]  # of generator and discriminator, after a run
-    peak_memory: Callable[[], int]  # bytes, of the device if it has its own
-    devices: list[str]  # that it computes on, as JAX names their platforms: cpu, gpu, tpu
+    Attributes:
+      run: takes a number of training steps; returns when the last one is complete.
+      steps: `run` takes a multiple of this number of steps.
+      weights: returns the parameters of the generator and of the discriminator after a run.
+      peak_memory: returns bytes: of the device if it has its own memory, else of the process.
+      devices: the platform of every device in use, in JAX's words: cpu, gpu or tpu.
+    """
+
+    run: Callable[[int], None]
+    steps: int
+    weights: Callable[[], tuple[Arrays, Arrays]]
+    peak_memory: Callable[[], int]
+    devices: list[str]
 
 
-class WorkerTarget(NamedTuple):
-    """Where a trial comes from: a function of a file."""
+@dataclass(frozen=True)
+class WorkerTarget:
+    """The function that a worker calls with the config: its file and its name."""
 
     file: Path
-    name: str
+    function: str
 
 
 class WorkerFailed(Exception):
-    """An implementation that does not work here; the message says why."""
+    """An implementation cannot run on this machine; the message says why."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error of a worker, with its traceback as text: an error loses it between processes."""
+
+    error: WorkerFailed | UsageError
+    traceback: str
 
 
 class Worker:
-    """A process that makes something of a config and talks of it."""
+    """A process that calls a target with a config and answers questions about the result.
+
+    Args:
+      talk: `talk_of_steps` or `talk_of_result`, the worker's side of the conversation.
+      target: what the process runs.
+      config: resolved.
+      environment: variables of the process, beside those of this process.
+    """
 
     def __init__(
-        self, talk: Callable, maker: WorkerTarget, config: Config, environment: dict[str, str]
+        self, talk: Callable, target: WorkerTarget, config: Config, environment: dict[str, str]
     ):
         context = multiprocessing.get_context("spawn")
         self.connection, end = context.Pipe()
         before = dict(os.environ)
-        os.environ.update(environment)  # which a process has from its start, or not at all
+        # Libraries read these variables on import, so the process must start with them.
+        os.environ.update(environment)
         try:
-            arguments = talk, maker, config, end
+            arguments = talk, target, config, end
             self.process = context.Process(target=_work, args=arguments, daemon=True)
             self.process.start()
         finally:
@@ -68,194 +91,113 @@ class Worker:
         end.close()
 
     def answer(self) -> Any:
-        """What it says next.
+        """Waits for the next answer of the process.
+
+        A failure that the user cannot fix prints its traceback to stderr; PIX2PIX_DEBUG=1 asks for
+        the traceback of every failure.
 
         Raises:
-          Failed: it does not work.
-          UsageError: it could.
+          WorkerFailed: the implementation cannot run on this machine.
+          UsageError: the user can fix the failure.
         """
         try:
-            if not self.connection.poll(PATIENCE):
-                raise WorkerFailed(f"no answer in {PATIENCE} s")
+            if not self.connection.poll(ANSWER_TIMEOUT):
+                raise WorkerFailed(f"no answer in {ANSWER_TIMEOUT} s")
             answer = self.connection.recv()
         except (EOFError, ConnectionResetError):
             self.process.join()
-            answer = WorkerFailed(end_of(self.process.exitcode))
-        if isinstance(answer, Exception):
-            raise answer
+            raise WorkerFailed(explain_exit(self.process.exitcode)) from None
+        if isinstance(answer, Failure):
+            if is_debugging() or not isinstance(answer.error, UsageError):
+                print(answer.traceback, file=sys.stderr)
+            raise answer.error
         return answer
 
     def ask(self, question: Any) -> Any:
-        """What it says to that; raises as `answer` does."""
-        with suppress(OSError):  # it may have ended, which its answer tells
+        """Sends a question and waits for the answer; raises as `answer` does."""
+        with suppress(OSError):  # If the process has ended, `answer` says why.
             self.connection.send(question)
         return self.answer()
 
     def close(self) -> None:
-        """Ends it, whatever it does."""
-        self.connection.close()  # of which it hears
+        """Ends the process, whatever it is doing."""
+        self.connection.close()  # A process that waits for a question ends by itself.
         self.process.join(1)
         self.process.kill()
         self.process.join()
 
 
-def compare(
-    makers: dict[str, WorkerTarget],
-    config: Config,
-    rounds: int,
-    environment: dict[str, str],
-    unlike: Callable[[Found], dict[str, str]],
-    seconds: float = 4.0,
-) -> Found:
-    """Times implementations in turns, A B A B, so that a noisy machine hurts all alike.
-
-    Args:
-      makers: by name.
-      config: resolved.
-      rounds: how many turns each has.
-      environment: variables of their processes.
-      unlike: of what is found of their first steps, says which are not to be compared, and why.
-      seconds: that a turn has at least.
-
-    Returns:
-      for each what it took, or, as `failed`, why it did not work or was not compared.
-
-    Raises:
-      UsageError: what a process could not do but the user can mend, or what `find_unlike` raises.
-    """
-    found: Found = {name: {} for name in makers}
-    workers: dict[str, Worker] = {}
-    turns: dict[str, list[float]] = {name: [] for name in makers}
-    steps: dict[str, int] = {}
-
-    def every(do: Callable[[str], None]) -> None:
-        for name in makers:
-            if "failed" not in found[name]:
-                try:
-                    do(name)
-                except WorkerFailed as error:
-                    give_up(name, str(error))
-
-    def give_up(name: str, reason: str) -> None:
-        found[name] = {"failed": reason}
-        workers[name].close()  # or it would hold its memory, and might compute beside the others
-
-    def start(name: str) -> None:
-        worker = Worker(_steps, makers[name], config, environment)
-        workers[name] = stack.enter_context(closing(worker))
-        found[name] = worker.answer()
-        say(f"{name}: first step after {found[name]['first_step_seconds']:.1f} s")
-
-    def measure(name: str) -> None:
-        whole = found[name].pop("steps")
-        steps[name] = whole * max(1, math.ceil(seconds / workers[name].ask(whole) / whole))
-
-    def take_turn(name: str) -> None:
-        turns[name].append(workers[name].ask(steps[name]))
-
-    def finish(name: str) -> None:
-        low, middle, high = quartiles(turns[name])
-        found[name] |= {
-            "seconds_per_step": middle,
-            "quartiles": [low, high],
-            "turns": turns[name],
-            "images_per_second": config.data.batch_size / middle,
-            "peak_memory_mib": round(workers[name].ask(None) / 2**20),
-        }
-
-    with ExitStack() as stack:
-        every(start)
-        for name, reason in unlike(found).items():
-            give_up(name, reason)
-        every(measure)
-        quiet = not sys.stderr.isatty()
-        for _ in tqdm(range(rounds), desc="turns", leave=False, disable=quiet):
-            every(take_turn)
-        every(finish)
-    return found
-
-
-def time_first_step(maker: WorkerTarget, config: Config, environment: dict[str, str]) -> float:
-    """Seconds to the end of the first step of a process."""
-    with closing(Worker(_steps, maker, config, environment)) as worker:
+def time_first_step(target: WorkerTarget, config: Config, environment: dict[str, str]) -> float:
+    """Seconds from the start of a trial to the end of its first step, in a new process."""
+    with closing(Worker(talk_of_steps, target, config, environment)) as worker:
         return worker.answer()["first_step_seconds"]
 
 
-def run_in_worker(maker: WorkerTarget, config: Config, environment: dict[str, str]) -> Any:
-    """What a function of a config returns, in a process of its own."""
-    with closing(Worker(_outcome, maker, config, environment)) as worker:
+def run_in_worker(target: WorkerTarget, config: Config, environment: dict[str, str]) -> Any:
+    """Calls a target with a config in a new process and returns the result."""
+    with closing(Worker(talk_of_result, target, config, environment)) as worker:
         return worker.answer()
 
 
-def end_of(status: int) -> str:
-    """What a process ended with that has said nothing."""
+def explain_exit(status: int | None) -> str:
+    """Why a process ended without an answer, from its exit status."""
     if status != -signal.SIGKILL:
-        return f"it ended with {status}"
-    return "it was killed, as where memory is short; make data.batch_size smaller, or leave it out"
+        return f"the process ended with status {status}"
+    return (
+        "the process was killed, probably for lack of memory; make data.batch_size smaller, or "
+        "leave this implementation out"
+    )
 
 
-def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
-    """The second one is the median."""
-    if len(values) == 1:
-        return (values[0],) * 3
-    low, middle, high = quantiles(values, n=4, method="inclusive")
-    return low, middle, high
-
-
-def load_target(maker: WorkerTarget) -> Callable[[Config], Any]:
-    """The function that a maker names.
+def load_target(target: WorkerTarget) -> Callable[[Config], Any]:
+    """Imports the function of a target.
 
     Raises:
-      UsageError: its file needs a library that is not installed.
+      UsageError: the file needs a library that is not installed.
     """
-    spec = importlib.util.spec_from_file_location(maker.file.stem, maker.file)
+    spec = importlib.util.spec_from_file_location(target.file.stem, target.file)
+    assert spec is not None  # The file's name ends in .py.
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[maker.file.stem] = module
+    sys.modules[target.file.stem] = module
     try:
         spec.loader.exec_module(module)
     except ModuleNotFoundError as error:
         raise UsageError(
-            f"{maker.file}: needs {error.name}, which is not installed; pip install {error.name}"
+            f"{target.file}: needs {error.name}, which is not installed; pip install {error.name}"
         ) from error
-    return getattr(module, maker.name)
+    return getattr(module, target.function)
 
 
 def resident_memory() -> int:
-    """The most that this process has had, in bytes."""
+    """The peak memory of this process in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def device_memory() -> int:
-    """The most that JAX's first device has had, in bytes; or, of a CPU, this process."""
-    import jax  # late, as it would be part of what others take
+    """The peak memory of JAX's first device in bytes; on a CPU, that of this process."""
+    import jax  # Imported here, so that other implementations are not charged for JAX.
 
     statistics = jax.local_devices()[0].memory_stats()
     return statistics["peak_bytes_in_use"] if statistics else resident_memory()
 
 
-def _work(talk: Callable, maker: WorkerTarget, config: Config, connection: Connection) -> None:
-    """What a worker does."""
-    with suppress(OSError):  # whoever asked is gone
-        try:
-            talk(lambda: load_target(maker)(config), connection)
-        except UsageError as error:
-            connection.send(error)
-        except BaseException as error:
-            connection.send(WorkerFailed(f"{type(error).__name__}: {reason_of(error)}"))
-
-
-def _outcome(make: Callable[[], Any], connection: Connection) -> None:
+def talk_of_result(make: Callable[[], Any], connection: Connection) -> None:
+    """Sends what the target returns."""
     connection.send(make())
 
 
-def _steps(make: Callable[[], Trial], connection: Connection) -> None:
-    """A step of a trial, then as many as it is asked for, until that is None."""
+def talk_of_steps(make: Callable[[], Trial], connection: Connection) -> None:
+    """Sends the facts of a trial, then seconds per step for each number of steps received.
+
+    None in place of a number ends the conversation with the peak memory in bytes.
+    """
     start = time.perf_counter()
     trial = make()
     trial.run(trial.steps)
     seconds = time.perf_counter() - start
-    trial.run(trial.steps)  # which warms up
+    trial.run(trial.steps)  # warms up
     parameters = [sum(math.prod(array.shape) for array in network) for network in trial.weights()]
     connection.send(
         {
@@ -271,3 +213,16 @@ def _steps(make: Callable[[], Trial], connection: Connection) -> None:
         trial.run(steps)
         connection.send((time.perf_counter() - start) / steps)
     connection.send(trial.peak_memory())
+
+
+def _work(talk: Callable, target: WorkerTarget, config: Config, connection: Connection) -> None:
+    """The main function of a worker."""
+    with suppress(OSError):  # The process that asked may have ended.
+        try:
+            talk(lambda: load_target(target)(config), connection)
+        except UsageError as error:
+            connection.send(Failure(error, traceback.format_exc()))
+        # Other libraries raise anything, and one of them must not end the timing of the others.
+        except BaseException as error:
+            failed = WorkerFailed(f"{type(error).__name__}: {reason_of(error)}")
+            connection.send(Failure(failed, traceback.format_exc()))

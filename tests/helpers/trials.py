@@ -1,9 +1,10 @@
-"""Trials for the tests of `benchmark`, which write down when they run."""
+"""Implementations for the tests of `benchmark`: some log every run, the others fail."""
 
 import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from pix2pix_jax.benchmark.worker import Trial
 from pix2pix_jax.errors import UsageError
 
 
-def noted(name: str, steps: int = 1, sizes: tuple[int, int] = (3, 2)) -> Trial:
+def logging_trial(name: str, steps: int = 1, sizes: tuple[int, int] = (3, 2)) -> Trial:
+    """A trial whose runs append a line to the file that $TRIALS names: its name and the steps."""
+
     def run(count: int) -> None:
         with Path(os.environ["TRIALS"]).open("a") as log:
             log.write(f"{name} {count}\n")
@@ -21,23 +24,24 @@ def noted(name: str, steps: int = 1, sizes: tuple[int, int] = (3, 2)) -> Trial:
 
 
 def weights_of(*sizes: int) -> Callable[[], tuple]:
+    """Returns parameters of networks of these sizes, in two arrays each."""
     return lambda: tuple([np.ones((size - 1, 1)), np.ones(1)] for size in sizes)
 
 
 def first(config):
-    return noted("first")
+    return logging_trial("first")
 
 
 def second(config):
-    return noted("second", steps=4)
+    return logging_trial("second", steps=4)
 
 
 def other(config):
-    return noted("other", sizes=(3, 1))
+    return logging_trial("other", sizes=(3, 1))
 
 
 def elsewhere(config):
-    return noted("elsewhere")._replace(devices=["gpu"])
+    return replace(logging_trial("elsewhere"), devices=["gpu"])
 
 
 def broken(config):
@@ -45,7 +49,7 @@ def broken(config):
 
 
 def tiring(config):
-    turns = iter(range(4))  # to start, to warm up, to be measured, and one
+    turns = iter(range(4))  # the first run, one that warms up, one that is measured, one turn
 
     def run(steps):
         if next(turns, None) is None:

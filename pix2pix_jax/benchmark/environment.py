@@ -1,0 +1,56 @@
+"""What a benchmark runs on: the variables of its workers, the machine, the libraries."""
+
+import os
+import platform
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import packages_distributions, version
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from pix2pix_jax.runtime.backend import cpu_info
+
+
+@contextmanager
+def worker_environment(devices: int = 0) -> Iterator[dict[str, str]]:
+    """Variables of the workers: they share a GPU's memory, and start with no compiled programs.
+
+    Args:
+      devices: the number of devices that a worker sees; 0: all.
+    """
+    with TemporaryDirectory(ignore_cleanup_errors=True) as compiled:
+        environment = {
+            # Python warns of the locks of a killed process, although they ended with it.
+            "PYTHONWARNINGS": "ignore:resource_tracker:UserWarning",
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+            "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+            "JAX_COMPILATION_CACHE_DIR": compiled,
+            "TORCHINDUCTOR_CACHE_DIR": compiled,
+        }
+        if devices:
+            visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+            gpus = map(str, range(devices)) if visible is None else visible.split(",")[:devices]
+            environment |= {
+                "JAX_NUM_CPU_DEVICES": str(devices),
+                "CUDA_VISIBLE_DEVICES": ",".join(gpus),
+            }
+        if os.environ.get("JAX_PLATFORMS") == "cpu":  # The peers use the CPU, too.
+            environment["CUDA_VISIBLE_DEVICES"] = ""
+        yield environment
+
+
+def machine() -> dict[str, Any]:
+    """The processor of this machine, and the number of cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # only on Linux
+    return {
+        "cpu": cpu_info("model name") or platform.processor() or platform.machine(),
+        "cores": len(affinity(0)) if affinity else os.cpu_count(),
+    }
+
+
+def versions(libraries: Iterable[str]) -> dict[str, str]:
+    """Versions of Python and of those libraries that are installed, by their import names."""
+    distributions = packages_distributions()
+    python = {"python": platform.python_version()}
+    known = {name: distributions[name][0] for name in libraries if name in distributions}
+    return python | {name: version(distribution) for name, distribution in known.items()}

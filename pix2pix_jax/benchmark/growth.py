@@ -1,0 +1,73 @@
+"""How the time of a step grows with the batch, the image size or the number of devices."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from pix2pix_jax.benchmark.comparison import Turns, compare
+from pix2pix_jax.benchmark.environment import worker_environment
+from pix2pix_jax.benchmark.peers import (
+    check_plain,
+    count_devices,
+    find_mismatches,
+    find_other_devices,
+)
+from pix2pix_jax.benchmark.results import OURS, Measurements, add_ratios
+from pix2pix_jax.benchmark.worker import WorkerTarget
+from pix2pix_jax.config.resolve import resolve
+from pix2pix_jax.config.schema import Config, replace_fields
+from pix2pix_jax.errors import UsageError
+from pix2pix_jax.reports.benchmark_tables import format_result
+from pix2pix_jax.runtime.console import say
+
+SWEEPS = {
+    "batch": (1, 2, 4, 8, 16),
+    "size": (64, 128, 256, 512),
+    "devices": (1, 2, 4),
+}
+
+
+def run_sweep(
+    config: Config, sweep: str, targets: dict[str, WorkerTarget], turns: Turns, known: Measurements
+) -> Iterator[dict[str, Any]]:
+    """Times a config at several batches, sizes or numbers of devices, one after another.
+
+    Args:
+      config: resolved.
+      sweep: a name in SWEEPS.
+      targets: the implementations to time; on several devices only ours is timed.
+      turns: how often and how long each is timed.
+      known: the measurements of the config itself, which is not timed again.
+
+    Yields:
+      The value under the sweep's name, and `implementations`: their measurements.
+    """
+    if sweep == "devices":
+        targets = {OURS: targets[OURS]}
+    for value in SWEEPS[sweep]:
+        if sweep == "devices":
+            devices, find_others = value, partial(find_other_devices, value)
+        else:
+            devices, find_others = count_devices(targets), find_mismatches
+        with worker_environment(devices) as environment:
+            try:
+                point = vary(config, sweep, value)
+                if len(targets) > 1:
+                    check_plain(point)
+                if point == config and not find_others(known):
+                    found = {name: known[name] for name in targets}
+                else:
+                    found = add_ratios(compare(targets, point, turns, environment, find_others))
+            except UsageError as error:  # The point is impossible for every implementation.
+                found = {name: {"failed": str(error)} for name in targets}
+        say(f"{sweep} {value}: " + "; ".join(f"{n} {format_result(r)}" for n, r in found.items()))
+        yield {sweep: value, "implementations": found}
+
+
+def vary(config: Config, sweep: str, value: int) -> Config:
+    """A resolved config with another batch or image size, or with its batch for each device."""
+    if sweep == "size":
+        size = {"image_size": (value, value), "load_size": None}
+        return resolve(replace_fields(config, {"data": size, "model": {"depth": None}}))
+    images = value if sweep == "batch" else value * config.data.batch_size
+    return resolve(replace_fields(config, {"data": {"batch_size": images}}))

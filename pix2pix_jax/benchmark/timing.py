@@ -1,0 +1,77 @@
+"""Times calls of functions on a device, and what the device can do at most."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from pix2pix_jax.benchmark.results import quartiles
+
+Row = dict[str, Any]  # the measurements of a part of a step
+
+
+def limits(dtype: str) -> dict[str, Row]:
+    """Measures what one device can do: a large matrix product, and a copy of a large array."""
+    cpu = jax.default_backend() == "cpu"
+    side, length = (2048, 2**26) if cpu else (8192, 2**28)
+    matrix = jax.random.normal(jax.random.key(0), (side, side), dtype)
+    product = jax.jit(jnp.matmul)
+    increment = jax.jit(lambda x: x + 1, donate_argnums=0)
+    return {
+        "matrix product": time_calls(lambda: product(matrix, matrix)) | {"operations": 2 * side**3},
+        # Every float32 is read and written.
+        "copy": time_in_place(increment, jnp.ones(length)) | {"bytes": 2 * 4 * length},
+    }
+
+
+def time_calls(run: Callable[[], Any], turns: int = 7, min_seconds: float = 0.05) -> Row:
+    """Seconds of a call, over several turns.
+
+    Args:
+      run: the function to call; it returns arrays.
+      turns: the number of turns, after two calls that warm up.
+      min_seconds: of a turn. Its calls are queued on the device, so the delay before a call
+        starts is not counted: a part of a training step would not wait either.
+    """
+    seconds_per_call(run, 1)
+    calls = math.ceil(min_seconds / seconds_per_call(run, 1))
+    return summarize([seconds_per_call(run, calls) for _ in range(turns)])
+
+
+def seconds_per_call(run: Callable[[], Any], calls: int) -> float:
+    """The mean time of several calls, from the first start to the last result."""
+    start, result = time.perf_counter(), None
+    for _ in range(calls):
+        result = run()
+    jax.block_until_ready(result)
+    return (time.perf_counter() - start) / calls
+
+
+class InPlace:
+    """A function that overwrites its argument: each call takes the result of the call before.
+
+    Args:
+      function: from arrays to arrays of the same shapes; its argument is donated.
+      arrays: the first argument.
+    """
+
+    def __init__(self, function: Callable[[Any], Any], arrays: Any):
+        self.function, self.arrays = function, arrays
+
+    def __call__(self) -> Any:
+        self.arrays = self.function(self.arrays)
+        return self.arrays
+
+
+def time_in_place(function: Callable[[Any], Any], arrays: Any) -> Row:
+    """Seconds of a call of a function that overwrites its argument."""
+    return time_calls(InPlace(function, arrays))
+
+
+def summarize(times: list[float]) -> Row:
+    """The median of times and both quartiles."""
+    low, middle, high = quartiles(times)
+    return {"seconds": middle, "quartiles": [low, high]}
