@@ -5,6 +5,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 from jax import Array
@@ -27,7 +28,7 @@ class NetworkState:
 class TrainState:
     """All that a run goes on from, beside its config: arrays, and nothing else."""
 
-    step: Array  # completed updates, int32
+    step: Array | np.int32  # completed updates, int32
     generator: NetworkState
     discriminator: NetworkState
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import flax.linen as nn
 import jax
@@ -85,7 +86,8 @@ class Norm(nn.Module):
         if self.affine:
             scale = self.param("scale", normal_initializer(1.0), x.shape[-1:])
             bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
-        return normalize(groups, scale, bias, self.epsilon).reshape(x.shape)  # [b, h, w, c]
+        normalized = cast(Array, normalize(groups, scale, bias, self.epsilon))
+        return normalized.reshape(x.shape)  # [b, h, w, c]
 
 
 def dropout(x: Array, rate: float, keys: Array, layer: int) -> Array:
@@ -106,7 +108,7 @@ def dropout(x: Array, rate: float, keys: Array, layer: int) -> Array:
 
     def draw_mask(key: Array) -> Array:  # drawn flat, as in `normal_initializer`
         layer_key = jax.random.fold_in(key, layer)
-        mask: Array = jax.random.bernoulli(layer_key, 1 - rate, (x[0].size,))
-        return mask.reshape(x.shape[1:])  # [h, w, c]
+        mask = jax.random.bernoulli(layer_key, 1 - rate, (x[0].size,))
+        return mask.reshape(x.shape[1:])  # [h, w, c]  # [h, w, c]
 
     return jnp.where(jax.vmap(draw_mask)(keys), x / (1 - rate), 0).astype(x.dtype)
