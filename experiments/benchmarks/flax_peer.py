@@ -1,17 +1,23 @@
 """pix2pix in plain Flax, with nn.Conv and nn.ConvTranspose: for `benchmark --peers=flax`."""
 
+from dataclasses import dataclass
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
+from flax import struct
 from jax import Array
 
-from pix2pix_jax.benchmark.worker import Trial, device_memory
+from pix2pix_jax.benchmark.worker import Arrays, Trial, device_memory
 from pix2pix_jax.config import Config
+from pix2pix_jax.config.schema import Loss
 from pix2pix_jax.models.topology import DISCRIMINATORS
 
 
-def weights(config: Config) -> dict:
+def conv_options(config: Config) -> dict:
+    """What all convolutions have in common."""
     return {"kernel_init": nn.initializers.normal(0.02), "dtype": config.train.dtype}
 
 
@@ -21,7 +27,7 @@ def norm(config: Config) -> nn.Module:
 
 
 class UNet(nn.Module):
-    """Section 6.1.1."""
+    """The generator (section 6.1.1)."""
 
     config: Config
 
@@ -32,23 +38,25 @@ class UNet(nn.Module):
         skips = []
         for n, width in enumerate(widths, 1):
             x = x if n == 1 else nn.leaky_relu(x, model.leaky_slope)
-            x = nn.Conv(width, (4, 4), 2, ((1, 1), (1, 1)), use_bias=False, **weights(config))(x)
+            x = nn.Conv(width, (4, 4), 2, ((1, 1), (1, 1)), use_bias=False, **conv_options(config))(
+                x
+            )
             x = norm(config)(x) if 1 < n < model.depth else x
             skips.append(nn.relu(x))
         x = skips.pop()
         for n, width in enumerate(reversed(widths[:-1]), 1):
-            x = nn.ConvTranspose(width, (4, 4), (2, 2), use_bias=False, **weights(config))(x)
+            x = nn.ConvTranspose(width, (4, 4), (2, 2), use_bias=False, **conv_options(config))(x)
             x = norm(config)(x)
             if n <= 3:
                 x = nn.Dropout(model.dropout, deterministic=False)(x)
             x = jnp.concatenate([skips.pop(), nn.relu(x)], -1)
         channels = config.data.target_channels
-        x = nn.ConvTranspose(channels, (4, 4), (2, 2), **weights(config))(x)
+        x = nn.ConvTranspose(channels, (4, 4), (2, 2), **conv_options(config))(x)
         return jnp.tanh(x.astype(jnp.float32))
 
 
 class Discriminator(nn.Module):
-    """Section 6.1.2."""
+    """The discriminator (section 6.1.2)."""
 
     config: Config
 
@@ -64,63 +72,127 @@ class Discriminator(nn.Module):
                 stride,
                 (padding, padding),
                 use_bias=not normed,
-                **weights(self.config),
+                **conv_options(self.config),
             )(x)
             x = norm(self.config)(x) if normed else x
             x = nn.leaky_relu(x, model.leaky_slope) if width else x
         return x.astype(jnp.float32)
 
 
-def plain(config: Config) -> Trial:
-    """One step after the other, jitted."""
-    generator, discriminator = UNet(config), Discriminator(config)
-    options, data = config.optimizer, config.data
-    adam = optax.adam(options.learning_rate, options.b1, options.b2)
-    keys = jax.random.split(jax.random.key(0), 3)
-    shape = data.batch_size, *data.image_size, 3
-    image, target = (jax.random.uniform(key, shape, minval=-1) for key in keys[:2])
-    kept = ["batch_stats"]
+@dataclass(frozen=True)
+class Method:
+    """The networks, their optimizer and the weights of their losses."""
 
-    def judge(params: dict, output: Array) -> Array:
-        seen = jnp.concatenate([image, output], -1)
-        return discriminator.apply({"params": params}, seen, mutable=kept)[0]
+    generator: UNet
+    discriminator: Discriminator
+    adam: optax.GradientTransformation
+    loss: Loss
 
-    def cross_entropy(logits: Array, real: bool) -> Array:
-        return optax.sigmoid_binary_cross_entropy(logits, jnp.full_like(logits, real)).mean()
 
-    @jax.jit
-    def step(g: dict, d: dict, g_state: tuple, d_state: tuple, key: Array) -> tuple:
-        def generate(params: dict) -> Array:
-            rngs = {"dropout": key}
-            return generator.apply({"params": params}, image, mutable=kept, rngs=rngs)[0]
+class State(struct.PyTreeNode):
+    """What a step changes: parameters and optimizers of both networks, and the key of dropout."""
 
-        def d_loss(params: dict) -> Array:
-            both = cross_entropy(judge(params, target), True)
-            both = both + cross_entropy(judge(params, fake), False)
-            return config.loss.discriminator_weight * both
+    generator: dict
+    discriminator: dict
+    generator_optimizer: tuple
+    discriminator_optimizer: tuple
+    key: Array
 
-        def g_loss(fake: Array) -> Array:
-            l1 = jnp.abs(fake - target).mean()
-            return cross_entropy(judge(d, fake), True) + config.loss.l1_weight * l1
 
-        fake, pull_back = jax.vjp(generate, g)
-        updates, d_state = adam.update(jax.grad(d_loss)(d), d_state)
-        d = optax.apply_updates(d, updates)
-        updates, g_state = adam.update(pull_back(jax.grad(g_loss)(fake))[0], g_state)
-        return optax.apply_updates(g, updates), d, g_state, d_state, jax.random.fold_in(key, 0)
+@dataclass(frozen=True)
+class Batch:
+    """Images [b, h, w, c] in [-1, 1]."""
 
-    rngs = {"params": keys[2], "dropout": keys[2]}
-    g = jax.jit(generator.init)(rngs, image)["params"]
-    d = jax.jit(discriminator.init)(rngs, jnp.concatenate([image, target], -1))["params"]
-    state = g, d, adam.init(g), adam.init(d), keys[2]
+    image: Array
+    target: Array
 
-    def run(steps: int) -> None:
-        nonlocal state
+
+def generate_images(method: Method, batch: Batch, key: Array, params: dict) -> Array:
+    """The generator's images [b, h, w, c] in [-1, 1]."""
+    variables, rngs = {"params": params}, {"dropout": key}
+    return method.generator.apply(variables, batch.image, mutable=["batch_stats"], rngs=rngs)[0]
+
+
+def score_patches(method: Method, params: dict, batch: Batch, images: Array) -> Array:
+    """The discriminator's logits [b, h', w', 1] of images [b, h, w, c]."""
+    pairs = jnp.concatenate([batch.image, images], -1)
+    return method.discriminator.apply({"params": params}, pairs, mutable=["batch_stats"])[0]
+
+
+def cross_entropy(logits: Array, real: bool) -> Array:
+    return optax.sigmoid_binary_cross_entropy(logits, jnp.full_like(logits, real)).mean()
+
+
+def discriminator_loss(params: dict, method: Method, batch: Batch, fake: Array) -> Array:
+    real_loss = cross_entropy(score_patches(method, params, batch, batch.target), True)
+    fake_loss = cross_entropy(score_patches(method, params, batch, fake), False)
+    return method.loss.discriminator_weight * (real_loss + fake_loss)
+
+
+def generator_loss(fake: Array, method: Method, discriminator: dict, batch: Batch) -> Array:
+    l1 = jnp.abs(fake - batch.target).mean()
+    gan = cross_entropy(score_patches(method, discriminator, batch, fake), True)
+    return gan + method.loss.l1_weight * l1
+
+
+def train_step(method: Method, batch: Batch, state: State) -> State:
+    """One update of the discriminator, then one of the generator against the updated one."""
+    generate = partial(generate_images, method, batch, state.key)
+    fake, backpropagate = jax.vjp(generate, state.generator)
+    gradient = jax.grad(discriminator_loss)(state.discriminator, method, batch, fake)
+    updates, d_optimizer = method.adam.update(gradient, state.discriminator_optimizer)
+    discriminator = optax.apply_updates(state.discriminator, updates)
+    gradient_by_fake = jax.grad(generator_loss)(fake, method, discriminator, batch)
+    (gradient,) = backpropagate(gradient_by_fake)
+    updates, g_optimizer = method.adam.update(gradient, state.generator_optimizer)
+    return State(
+        generator=optax.apply_updates(state.generator, updates),
+        discriminator=discriminator,
+        generator_optimizer=g_optimizer,
+        discriminator_optimizer=d_optimizer,
+        key=jax.random.fold_in(state.key, 0),
+    )
+
+
+def create_state(method: Method, batch: Batch, key: Array) -> State:
+    """The state before the first step."""
+    pairs = jnp.concatenate([batch.image, batch.target], -1)
+    rngs = {"params": key, "dropout": key}
+    generator = jax.jit(method.generator.init)(rngs, batch.image)["params"]
+    discriminator = jax.jit(method.discriminator.init)(rngs, pairs)["params"]
+    adam = method.adam
+    return State(generator, discriminator, adam.init(generator), adam.init(discriminator), key)
+
+
+class Training:
+    """Training of a resolved config on one batch of random images."""
+
+    def __init__(self, config: Config):
+        options, data = config.optimizer, config.data
+        adam = optax.adam(options.learning_rate, options.b1, options.b2)
+        method = Method(UNet(config), Discriminator(config), adam, config.loss)
+        *image_keys, key = jax.random.split(jax.random.key(0), 3)
+        shape = data.batch_size, *data.image_size, 3
+        batch = Batch(*(jax.random.uniform(each, shape, minval=-1) for each in image_keys))
+        self.step = jax.jit(partial(train_step, method, batch))
+        self.state = create_state(method, batch, key)
+
+    def run(self, steps: int) -> None:
+        """Takes steps one by one, and waits for the last one."""
         for _ in range(steps):
-            state = step(*state)
-        jax.block_until_ready(state)
+            self.state = self.step(self.state)
+        jax.block_until_ready(self.state)
 
-    def weights() -> tuple:
-        return tuple(jax.tree.leaves(params) for params in state[:2])
+    def weights(self) -> tuple[Arrays, Arrays]:
+        """The parameters of the generator and of the discriminator."""
+        return (
+            jax.tree.leaves(self.state.generator),
+            jax.tree.leaves(self.state.discriminator),
+        )
 
-    return Trial(run, 1, weights, device_memory, [jax.devices()[0].platform])
+
+def plain(config: Config) -> Trial:
+    """Flax as most users write it: a jitted step, called in a loop."""
+    training = Training(config)
+    platform = jax.devices()[0].platform
+    return Trial(training.run, 1, training.weights, device_memory, [platform])

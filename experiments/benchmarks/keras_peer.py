@@ -1,8 +1,7 @@
 """The training loop of the Keras pix2pix tutorial, written from its description.
 
-Every step predicts an image, and trains the discriminator on real and on generated patches. It
-then trains a composite of the generator and a frozen discriminator. The networks are those of the
-config.
+Every step predicts images and trains the discriminator on real and on generated patches. It then
+trains a model of the generator and the frozen discriminator. The config describes both networks.
 """
 
 import os
@@ -15,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from pix2pix_jax.benchmark.worker import Trial, resident_memory
+from pix2pix_jax.benchmark.worker import Arrays, Trial, resident_memory
 from pix2pix_jax.config import Config
 from pix2pix_jax.models.topology import DISCRIMINATORS
 
@@ -25,7 +24,7 @@ def normal() -> keras.initializers.Initializer:
 
 
 def unet(config: Config) -> keras.Model:
-    """Section 6.1.1."""
+    """The generator (section 6.1.1)."""
     model, data = config.model, config.data
     widths = [model.features * min(2**n, 8) for n in range(model.depth)]
     image = x = keras.Input((*data.image_size, data.input_channels))
@@ -50,7 +49,7 @@ def unet(config: Config) -> keras.Model:
 
 
 def discriminator(config: Config) -> keras.Model:
-    """Section 6.1.2."""
+    """The discriminator (section 6.1.2)."""
     model, data = config.model, config.data
     image = keras.Input((*data.image_size, data.input_channels))
     output = keras.Input((*data.image_size, data.target_channels))
@@ -72,44 +71,64 @@ def discriminator(config: Config) -> keras.Model:
 
 
 def tutorial(config: Config) -> Trial:
-    """`train_on_batch` for each of the three, and `predict` before."""
-    options, data = config.optimizer, config.data
-    if config.train.dtype == "bfloat16":
-        keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
-
-    def adam() -> keras.optimizers.Optimizer:
-        return keras.optimizers.Adam(options.learning_rate, options.b1, options.b2)
-
-    g, d = unet(config), discriminator(config)
-    weight = config.loss.discriminator_weight
-    d.compile(loss="binary_crossentropy", optimizer=adam(), loss_weights=[weight])
-    learnt = g.trainable_weights, d.trainable_weights
-    rng, shape = np.random.default_rng(0), (data.batch_size, *data.image_size, 3)
-    image, target = (rng.uniform(-1, 1, shape).astype(np.float32) for _ in range(2))
-    grid = d.output_shape[1:]
-    real, fake = (np.full((data.batch_size, *grid), label, np.float32) for label in (1, 0))
-    d.train_on_batch([image, target], real)  # so that it learns what it has not yet to keep
-    for layer in d.layers:
-        if not isinstance(layer, layers.BatchNormalization):
-            layer.trainable = False
-    source = keras.Input((*data.image_size, data.input_channels))
-    output = g(source)
-    gan = keras.Model(source, [d([source, output]), output])
-    losses = [1, config.loss.l1_weight]
-    gan.compile(loss=["binary_crossentropy", "mae"], optimizer=adam(), loss_weights=losses)
-
-    def run(steps: int) -> None:
-        for _ in range(steps):
-            made = g.predict(image, verbose=0)
-            d.train_on_batch([image, target], real)
-            d.train_on_batch([image, made], fake)
-            gan.train_on_batch(image, [real, target])
-
+    """A step is `predict` and three calls of `train_on_batch`."""
+    training = Training(config)
     gpus = tf.config.list_physical_devices("GPU")
+    memory = device_memory if gpus else resident_memory
+    return Trial(training.run, 1, training.weights, memory, ["gpu" if gpus else "cpu"])
 
-    def peak_memory() -> int:
-        return (
-            tf.config.experimental.get_memory_info("GPU:0")["peak"] if gpus else resident_memory()
+
+class Training:
+    """Training of a resolved config on one batch of random images."""
+
+    def __init__(self, config: Config):
+        data, loss = config.data, config.loss
+        if config.train.dtype == "bfloat16":
+            keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
+        self.generator, self.discriminator = unet(config), discriminator(config)
+        self.discriminator.compile(
+            loss="binary_crossentropy",
+            optimizer=make_adam(config),
+            loss_weights=[loss.discriminator_weight],
+        )
+        # The lists are made now: once the discriminator is frozen, its list would be shorter.
+        self.trained = self.generator.trainable_weights, self.discriminator.trainable_weights
+        rng, shape = np.random.default_rng(0), (data.batch_size, *data.image_size, 3)
+        self.image, self.target = (rng.uniform(-1, 1, shape).astype(np.float32) for _ in range(2))
+        grid = data.batch_size, *self.discriminator.output_shape[1:]
+        self.real, self.fake = np.ones(grid, np.float32), np.zeros(grid, np.float32)
+        # Keras fixes which weights are trained in the first call, so it must come before freezing.
+        self.discriminator.train_on_batch([self.image, self.target], self.real)
+        for layer in self.discriminator.layers:
+            if not isinstance(layer, layers.BatchNormalization):
+                layer.trainable = False
+        source = keras.Input((*data.image_size, data.input_channels))
+        output = self.generator(source)
+        self.gan = keras.Model(source, [self.discriminator([source, output]), output])
+        self.gan.compile(
+            loss=["binary_crossentropy", "mae"],
+            optimizer=make_adam(config),
+            loss_weights=[1, loss.l1_weight],
         )
 
-    return Trial(run, 1, lambda: learnt, peak_memory, ["gpu" if gpus else "cpu"])
+    def run(self, steps: int) -> None:
+        """Takes steps one by one."""
+        for _ in range(steps):
+            fake = self.generator.predict(self.image, verbose=0)
+            self.discriminator.train_on_batch([self.image, self.target], self.real)
+            self.discriminator.train_on_batch([self.image, fake], self.fake)
+            self.gan.train_on_batch(self.image, [self.real, self.target])
+
+    def weights(self) -> tuple[Arrays, Arrays]:
+        """The parameters of the generator and of the discriminator."""
+        return self.trained
+
+
+def make_adam(config: Config) -> keras.optimizers.Optimizer:
+    options = config.optimizer
+    return keras.optimizers.Adam(options.learning_rate, options.b1, options.b2)
+
+
+def device_memory() -> int:
+    """The peak memory of the first GPU in bytes."""
+    return tf.config.experimental.get_memory_info("GPU:0")["peak"]

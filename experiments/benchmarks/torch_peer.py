@@ -1,13 +1,13 @@
 """pix2pix in PyTorch, from the paper: for `pix2pix benchmark --peers=torch`, and for the tests.
 
-The layers have the same names as in this project, so parameters are copied by name alone.
+The layers have the same names as in pix2pix_jax, so that parameters can be copied by name.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pix2pix_jax.benchmark.worker import Trial, resident_memory
+from pix2pix_jax.benchmark.worker import Arrays, Trial, resident_memory
 from pix2pix_jax.config import Config
 from pix2pix_jax.models.topology import DISCRIMINATORS
 
@@ -18,7 +18,7 @@ def norm(config: Config, channels: int) -> nn.Module:
 
 
 class UNet(nn.ModuleDict):
-    """Section 6.1.1."""
+    """The generator (section 6.1.1)."""
 
     def __init__(self, config: Config):
         super().__init__()
@@ -58,7 +58,10 @@ class UNet(nn.ModuleDict):
 
 
 class Discriminator(nn.ModuleDict):
-    """Section 6.1.2; the tutorial's pads as TensorFlow does, one more after than before."""
+    """The discriminator (section 6.1.2).
+
+    The tutorial's pads as TensorFlow does: one pixel more at the bottom and the right.
+    """
 
     def __init__(self, config: Config):
         super().__init__()
@@ -92,81 +95,111 @@ def cross_entropy(logits: Tensor, real: bool) -> Tensor:
 
 
 def eager(config: Config) -> Trial:
-    """PyTorch as it comes, but that cuDNN may choose its fastest algorithms."""
-    return trial(config)
+    """PyTorch with its default settings, except that cuDNN may choose its fastest algorithms."""
+    return make_trial(Training(config))
 
 
 def tuned(config: Config) -> Trial:
-    """The same with images in the order that its convolutions like, and Adam in one kernel."""
-    return trial(config, tuned=True)
+    """The same with images in the convolutions' favourite order, and Adam in one kernel."""
+    return make_trial(Training(config, order=torch.channels_last, fused=True))
 
 
 def compiled(config: Config) -> Trial:
-    """Both networks by torch.compile."""
-    return trial(config, compiled=True)
+    """The default settings, with both networks compiled by torch.compile."""
+    training = Training(config)
+    training.compile()
+    return make_trial(training)
 
 
-def trial(config: Config, compiled: bool = False, tuned: bool = False) -> Trial:
-    gpu = torch.cuda.is_available()
-    device = "cuda" if gpu else "cpu"
-    torch.backends.cudnn.benchmark = True
-    order = torch.channels_last if tuned else torch.contiguous_format
-    generator, discriminator = (
-        network.to(device, memory_format=order) for network in (UNet(config), Discriminator(config))
-    )
-    for parameter in [*generator.parameters(), *discriminator.parameters()]:
-        if parameter.ndim == 4:
-            nn.init.normal_(parameter, 0, 0.02)
-    options = config.optimizer
-    g_optimizer, d_optimizer = (
-        torch.optim.Adam(
-            network.parameters(),
-            options.learning_rate,
-            (options.b1, options.b2),
-            fused=tuned or None,  # None: as it comes
-        )
-        for network in (generator, discriminator)
-    )
-    shape = config.data.batch_size, 3, *config.data.image_size
-    images = (2 * torch.rand(shape, device=device) - 1 for _ in range(2))
-    image, target = (each.contiguous(memory_format=order) for each in images)
-    generate, judge = generator, discriminator
-    if compiled:
-        generate, judge = torch.compile(generator), torch.compile(discriminator)
+class Training:
+    """Training of a resolved config on one batch of random images.
 
-    def autocast() -> torch.autocast:
-        return torch.autocast(device, torch.bfloat16, enabled=config.train.dtype == "bfloat16")
+    Args:
+      config: resolved.
+      order: the memory order of images and kernels.
+      fused: whether Adam is one kernel; None: PyTorch decides.
+    """
 
-    def step() -> None:
-        with autocast():
-            fake = generate(image)
-            discriminator.requires_grad_(True)
-            real_logits = judge(torch.cat([image, target], 1))
-            fake_logits = judge(torch.cat([image, fake.detach()], 1))
-        d_loss = cross_entropy(real_logits.float(), True) + cross_entropy(
-            fake_logits.float(), False
-        )
-        d_optimizer.zero_grad()
-        (config.loss.discriminator_weight * d_loss).backward()
-        d_optimizer.step()
-        with autocast():
-            discriminator.requires_grad_(False)
-            logits = judge(torch.cat([image, fake], 1))
+    def __init__(
+        self,
+        config: Config,
+        order: torch.memory_format = torch.contiguous_format,
+        fused: bool | None = None,
+    ):
+        self.config = config
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        torch.backends.cudnn.benchmark = True
+        self.generator = UNet(config).to(self.device, memory_format=order)
+        self.discriminator = Discriminator(config).to(self.device, memory_format=order)
+        for parameter in [*self.generator.parameters(), *self.discriminator.parameters()]:
+            if parameter.ndim == 4:
+                nn.init.normal_(parameter, 0, 0.02)
+        self.generator_optimizer = make_adam(config, self.generator, fused)
+        self.discriminator_optimizer = make_adam(config, self.discriminator, fused)
+        shape = config.data.batch_size, 3, *config.data.image_size
+        images = (2 * torch.rand(shape, device=self.device) - 1 for _ in range(2))
+        self.image, self.target = (each.contiguous(memory_format=order) for each in images)
+        self.generate, self.score = self.generator, self.discriminator
+
+    def compile(self) -> None:
+        """Compiles the passes of both networks."""
+        self.generate = torch.compile(self.generator)
+        self.score = torch.compile(self.discriminator)
+
+    def autocast(self) -> torch.autocast:
+        """Computes in bfloat16 if the config asks for it."""
+        enabled = self.config.train.dtype == "bfloat16"
+        return torch.autocast(self.device, torch.bfloat16, enabled=enabled)
+
+    def score_patches(self, images: Tensor) -> Tensor:
+        """The discriminator's logits [b, 1, h', w'] of images [b, c, h, w]."""
+        return self.score(torch.cat([self.image, images], 1))
+
+    def step(self) -> None:
+        """One update of the discriminator, then one of the generator against the updated one."""
+        loss = self.config.loss
+        with self.autocast():
+            fake = self.generate(self.image)
+            self.discriminator.requires_grad_(True)
+            real_logits = self.score_patches(self.target)
+            fake_logits = self.score_patches(fake.detach())
+        real_loss = cross_entropy(real_logits.float(), True)
+        d_loss = real_loss + cross_entropy(fake_logits.float(), False)
+        self.discriminator_optimizer.zero_grad()
+        (loss.discriminator_weight * d_loss).backward()
+        self.discriminator_optimizer.step()
+        with self.autocast():
+            self.discriminator.requires_grad_(False)
+            logits = self.score_patches(fake)
         g_loss = cross_entropy(logits.float(), True)
-        g_loss = g_loss + config.loss.l1_weight * F.l1_loss(fake.float(), target)
-        g_optimizer.zero_grad()
+        g_loss = g_loss + loss.l1_weight * F.l1_loss(fake.float(), self.target)
+        self.generator_optimizer.zero_grad()
         g_loss.backward()
-        g_optimizer.step()
+        self.generator_optimizer.step()
 
-    def run(steps: int) -> None:
+    def run(self, steps: int) -> None:
+        """Takes steps one by one, and waits for the last one."""
         for _ in range(steps):
-            step()
-        if gpu:
+            self.step()
+        if self.device == "cuda":
             torch.cuda.synchronize()
 
-    def weights() -> tuple:
-        networks = generator, discriminator
-        return tuple([p.detach() for p in network.parameters()] for network in networks)
+    def weights(self) -> tuple[Arrays, Arrays]:
+        """The parameters of the generator and of the discriminator."""
+        return (
+            [parameter.detach() for parameter in self.generator.parameters()],
+            [parameter.detach() for parameter in self.discriminator.parameters()],
+        )
 
+
+def make_adam(config: Config, network: nn.Module, fused: bool | None) -> torch.optim.Adam:
+    options = config.optimizer
+    betas = options.b1, options.b2
+    return torch.optim.Adam(network.parameters(), options.learning_rate, betas, fused=fused)
+
+
+def make_trial(training: Training) -> Trial:
+    """The training as the benchmark times it."""
+    gpu = training.device == "cuda"
     memory = torch.cuda.max_memory_allocated if gpu else resident_memory
-    return Trial(run, 1, weights, memory, ["gpu" if gpu else "cpu"])
+    return Trial(training.run, 1, training.weights, memory, ["gpu" if gpu else "cpu"])

@@ -3,8 +3,8 @@
     time python experiments/benchmarks/torch_translate.py IMAGES OUTPUT
     time python -m pix2pix_jax translate --config=... --workdir=... --input=IMAGES --output=OUTPUT
 
-The weights are random, since drawing them takes no less time than reading them. Dropout and the
-norm of the image at hand stay on, as in the paper (section 3.3).
+The weights are random: drawing them takes as long as reading them, or longer. Dropout stays on, and
+the norm uses the statistics of the image at hand, as in the paper (section 3.3).
 """
 
 import sys
@@ -20,6 +20,7 @@ from pix2pix_jax.config.resolve import resolve
 
 
 def main(source: Path, output: Path) -> None:
+    """Translates all images of the folder `source` into the folder `output`."""
     output.mkdir(parents=True, exist_ok=True)
     generator = UNet(resolve(Config()))
     with torch.no_grad():
