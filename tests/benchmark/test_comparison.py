@@ -1,0 +1,146 @@
+"""Implementations are timed in turns, each in a process of its own."""
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+from helpers.refusals import refusal
+
+from pix2pix_jax.benchmark import comparison, peers, worker
+from pix2pix_jax.benchmark.comparison import Turns, compare
+from pix2pix_jax.benchmark.results import OURS
+from pix2pix_jax.benchmark.worker import WorkerFailed, WorkerTarget
+from pix2pix_jax.config import Config, Data
+from pix2pix_jax.config.resolve import resolve
+from pix2pix_jax.errors import UsageError
+
+TRIALS = Path(__file__).parents[1] / "helpers" / "trials.py"
+
+
+@pytest.fixture
+def timed(tmp_path, monkeypatch):
+    """Compares implementations of TRIALS; returns the measurements and the lines of their log."""
+
+    def timed(*names, rounds=3, find_mismatches=lambda found: {}):
+        log = tmp_path / "log"
+        log.touch()
+        targets = {name: WorkerTarget(TRIALS, name) for name in names}
+        variables = {"TRIALS": str(log)}
+        found = compare(targets, resolve(Config()), Turns(rounds, 0), variables, find_mismatches)
+        return found, log.read_text().split("\n")[:-1]
+
+    return timed
+
+
+def test_implementations_take_turns(timed):
+    """Before the turns come a run that compiles, one that warms up and one that is measured."""
+    found, lines = timed("first", "second")
+    begin = ["first 1", "first 1", "second 4", "second 4", "first 1", "second 4"]
+    assert lines == begin + ["first 1", "second 4"] * 3
+    assert list(found) == ["first", "second"]
+    assert found["first"]["parameters"] == [3, 2]
+    assert found["first"]["peak_memory_mib"] == 5
+
+
+def test_the_result_is_the_median_of_the_turns(monkeypatch):
+    """The worker answers at once with given seconds per step."""
+    seconds = iter([9.0, 3.0, 1.0, 2.0, 8.0, 4.0])  # the first is the measurement before the turns
+
+    class Worker:
+        def __init__(self, *_):
+            pass
+
+        def answer(self):
+            return {"steps": 1, "first_step_seconds": 7.0, "parameters": [1, 1], "devices": ["cpu"]}
+
+        def ask(self, steps):
+            return next(seconds) if steps else 5 * 2**20
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(comparison, "Worker", Worker)
+    config = resolve(Config(data=Data(batch_size=6)))
+    targets = {"one": WorkerTarget(TRIALS, "first")}
+    found = compare(targets, config, Turns(5), {}, lambda found: {})["one"]
+    assert found["seconds_per_step"] == 3.0
+    assert found["turns"] == [3.0, 1.0, 2.0, 8.0, 4.0]
+    assert found["images_per_second"] == 2.0
+    assert found["quartiles"] == [2.0, 4.0]
+    assert found["first_step_seconds"] == 7.0
+    assert found["peak_memory_mib"] == 5
+
+
+def test_failures_are_named_and_the_others_are_timed(timed):
+    found, lines = timed("broken", "first", "ending", "killed", "tiring")
+    assert found["broken"] == {"failed": "ValueError: no such thing"}
+    assert found["ending"] == {"failed": "the process ended with status 3"}
+    assert found["killed"]["failed"].startswith(
+        "the process was killed, probably for lack of memory; make "
+    )
+    assert found["tiring"] == {"failed": "RuntimeError: no more"}  # in its second turn
+    assert found["first"]["seconds_per_step"] >= 0
+    assert lines[-1] == "first 1"
+
+
+def test_an_error_that_the_user_can_fix_ends_the_comparison(timed):
+    assert refusal(timed, "refusing") == "data.batch_size: no"
+
+
+@pytest.mark.parametrize(
+    ("name", "debug", "expected"),
+    [
+        ("broken", "0", "ValueError: no such thing\nand more"),
+        ("refusing", "0", None),
+        ("refusing", "1", "UsageError: data.batch_size: no"),
+    ],
+)
+def test_a_failure_of_a_worker_keeps_its_traceback(name, debug, expected, monkeypatch, capsys):
+    """An error that the user can fix has none, unless PIX2PIX_DEBUG asks for it."""
+    monkeypatch.setenv("PIX2PIX_DEBUG", debug)
+    with pytest.raises((WorkerFailed, UsageError)):
+        worker.run_in_worker(WorkerTarget(TRIALS, name), resolve(Config()), {})
+    printed = capsys.readouterr().err
+    if expected is None:
+        assert printed == ""
+    else:
+        assert f'{TRIALS}", line ' in printed
+        assert f"in {name}\n" in printed
+        assert expected in printed
+
+
+def test_networks_of_another_size_are_not_compared(timed):
+    """Nor are implementations on other devices. Neither is timed after its start."""
+
+    def mismatches_here(found):
+        reasons = peers.find_mismatches_of_config(rename(found, OURS, "first"))
+        assert peers.find_mismatches(rename(found, OURS, "broken")) == {}
+        return reasons
+
+    found, lines = timed("first", "other", "elsewhere", "broken", find_mismatches=mismatches_here)
+    assert found["other"] == {"failed": "has [3, 1] parameters, but ours [3, 2]"}
+    reason = "computes on 1 gpu, but ours on 1 cpu; give both the same devices"
+    assert found["elsewhere"] == {"failed": reason}
+    assert len(found["first"]["turns"]) == 3
+    assert lines.count("elsewhere 1") == 2  # its start
+
+
+def rename(found, new, old):
+    """The measurements, with one implementation renamed."""
+    return {new if name == old else name: result for name, result in found.items()}
+
+
+@pytest.mark.slow
+def test_a_peer_that_does_not_answer_is_given_up(timed, monkeypatch):
+    """Its process ends at once; it might compute beside the others."""
+    monkeypatch.setattr(worker, "ANSWER_TIMEOUT", 10)
+    before, alive = set(multiprocessing.active_children()), []
+
+    def find_mismatches(found):
+        alive.append(len(set(multiprocessing.active_children()) - before))
+        return {}
+
+    found, _ = timed("sleeping", "first", find_mismatches=find_mismatches)
+    assert found["sleeping"] == {"failed": "no answer in 10 s"}
+    assert len(found["first"]["turns"]) == 3
+    assert alive == [1]
