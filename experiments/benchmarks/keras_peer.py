@@ -97,7 +97,7 @@ class Training:
         self.image, self.target = (rng.uniform(-1, 1, shape).astype(np.float32) for _ in range(2))
         grid = data.batch_size, *self.discriminator.output_shape[1:]
         self.real, self.fake = np.ones(grid, np.float32), np.zeros(grid, np.float32)
-        # Keras fixes which weights are trained in the first call, so it must come before freezing.
+        # The first call fixes the set of trained weights, so it must come before the freezing.
         self.discriminator.train_on_batch([self.image, self.target], self.real)
         for layer in self.discriminator.layers:
             if not isinstance(layer, layers.BatchNormalization):

@@ -69,7 +69,7 @@ def benchmark(
 
 
 class Benchmark:
-    """The results of a benchmark, which grow from method to method and are written after each."""
+    """The results of a benchmark. Every method adds to them and writes them to the workdir."""
 
     def __init__(
         self, config: Config, workdir: Workdir, targets: dict[str, WorkerTarget], turns: Turns

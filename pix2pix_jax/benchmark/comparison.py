@@ -81,7 +81,7 @@ class Comparison:
         say(f"{name}: first step after {self.found[name]['first_step_seconds']:.1f} s")
 
     def measure(self, name: str, seconds: float) -> None:
-        """Measures how many steps a turn of so many seconds needs."""
+        """Measures a step, and sets the number of steps for turns of at least these seconds."""
         multiple = self.found[name].pop("steps")
         seconds_per_step = self.workers[name].ask(multiple)
         self.steps[name] = multiple * max(1, math.ceil(seconds / seconds_per_step / multiple))

@@ -37,7 +37,7 @@ def run_sweep(
       sweep: a name in SWEEPS.
       targets: the implementations to time; on several devices only ours is timed.
       turns: how often and how long each is timed.
-      known: the measurements of the config itself, which is not timed again.
+      known: the measurements of the config itself, so that it is not timed again.
 
     Yields:
       The value under the sweep's name, and `implementations`: their measurements.

@@ -29,7 +29,7 @@ def add_ratios(found: Measurements) -> Measurements:
 def add_shares(found: Measurements) -> Measurements:
     """Adds the work per second of each part, and its share of the machine's limit.
 
-    The limit of operations is the matrix product's rate, that of bytes the copy's.
+    The matrix product's rate is the limit of operations, the copy's rate the limit of bytes.
 
     Args:
       found: `seconds` of every part, and those of `images`, `operations` and `bytes` that it has.

@@ -19,7 +19,7 @@ from typing import Any
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError, is_debugging, reason_of
 
-ANSWER_TIMEOUT = 1800  # seconds after which a silent process is given up
+ANSWER_TIMEOUT = 1800  # seconds until a silent process is given up
 SETTLE = 0.3  # seconds for the threads of the process that was timed before to fall asleep
 Arrays = Sequence[Any]  # of any library
 
@@ -176,7 +176,7 @@ def resident_memory() -> int:
 
 
 def device_memory() -> int:
-    """The peak memory of JAX's first device in bytes; on a CPU, that of this process."""
+    """The peak memory of JAX's first device in bytes; on a CPU, of this process."""
     import jax  # Imported here, so that other implementations are not charged for JAX.
 
     statistics = jax.local_devices()[0].memory_stats()

@@ -110,13 +110,13 @@ def test_a_point_that_is_the_config_is_not_timed_again(monkeypatch):
     """All other points are, and so is the config if it was timed on other devices."""
     timed = []
 
-    def compared(targets, config, turns, environment, find_mismatches):
+    def compare_one(targets, config, turns, environment, find_mismatches):
         timed.append(config.data.batch_size)
         one = {"turns": [1.0], "seconds_per_step": 1.0, "devices": ["cpu"], "parameters": [1, 1]}
         found = {name: dict(one) for name in targets}
         return found | {name: {"failed": reason} for name, reason in find_mismatches(found).items()}
 
-    monkeypatch.setattr(growth, "compare", compared)
+    monkeypatch.setattr(growth, "compare", compare_one)
     monkeypatch.setattr(growth, "say", lambda text: None)
     config = resolve(Config(data=Data(batch_size=2)))
     known = {
@@ -155,9 +155,9 @@ def test_workers_see_the_first_of_the_visible_gpus(monkeypatch):
 def test_benchmark_of_a_tiny_run(tmp_path, monkeypatch):
     monkeypatch.setitem(growth.SWEEPS, "devices", (1, 2))
     monkeypatch.setattr(benchmark, "Turns", partial(Turns, seconds=0.1))
-    said = []
+    printed = []
     for module in (benchmark, growth, comparison):
-        monkeypatch.setattr(module, "say", said.append)
+        monkeypatch.setattr(module, "say", printed.append)
     deepest = "--config.model.depth=5"  # the depth that the peers can train
     arguments = "benchmark", "--config=experiments/quickstart.py", *TINY, f"--workdir={tmp_path}"
     monkeypatch.chdir(ROOT)
@@ -174,7 +174,7 @@ def test_benchmark_of_a_tiny_run(tmp_path, monkeypatch):
     for point in found["sweep"]["points"]:
         assert point["implementations"]["pix2pix_jax"]["seconds_per_step"] > 0
         assert len(point["implementations"]["pix2pix_jax"]["devices"]) == point["devices"]
-    out = "\n".join(said)
+    out = "\n".join(printed)
     assert format_number(1e3 * ours["seconds_per_step"]) in out
     assert f"{ours['restart_seconds']:.1f} s, not" in out
     page = (tmp_path / "report/benchmark.html").read_text()

@@ -94,7 +94,7 @@ def test_every_weight_of_a_peer_learns(peer):
     small = Model(features=4, depth=5, discriminator="patch16", discriminator_features=4)
     config = resolve(Config(data=Data(image_size=(32, 32)), model=small))
     for name in peers.PEERS[peer]:
-        if name != "torch compiled":  # Its step is that of "torch".
+        if name != "torch compiled":  # It takes the same step as "torch".
             trial = load_target(peers.find_targets([peer])[name])(config)
             trial.run(1)
             before = [np.asarray(weight).copy() for weight in sum(trial.weights(), [])]

@@ -12,15 +12,15 @@ from pix2pix_jax.training import train
 def test_a_run_of_ours_trains_the_number_of_steps(small):
     """The benchmark sees only the time of `run`, so the state must show the steps."""
     states = []
-    made = train.parallel_steps
+    parallel_steps = train.parallel_steps
 
-    def steps(*arguments):
-        step = made(*arguments)
+    def recorded_steps(*arguments):
+        step = parallel_steps(*arguments)
         return lambda state, batches: states.append(step(state, batches)) or states[-1]
 
     config = replace(small, data=replace(small.data, batch_size=4))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "parallel_steps", steps)
+        patch.setattr(train, "parallel_steps", recorded_steps)
         ours = step_parts.steps(config)
         ours.run(3)
     assert int(states[-1][0].step) == 3
