@@ -83,7 +83,8 @@ def generator_fields(state: State) -> dict[str, dict[str, Any]]:
     first, last = (f"{names[layer]}.weight" for layer in ("down1", f"up{depth}"))
     kernels = all(name in state and state[name].ndim == 4 for name in (first, last))
     if not 2 <= depth <= 16 or not kernels or 0 in state[first].shape:
-        raise UsageError(f"holds {_found(state)}, not a whole U-Net as that code saves it")
+        held = _describe_tensors(state)
+        raise UsageError(f"holds {held}, not a whole U-Net as that code saves it")
     channels = state[first].shape[1], state[last].shape[1]
     normed, biased = f"{names['up1_norm']}.weight" in state, f"{names['down1']}.bias" in state
     norm = "batch" if normed else "instance" if biased else "none"
@@ -113,7 +114,8 @@ def discriminator_fields(state: State, config: Config) -> dict[str, dict[str, An
         count = sum(value.ndim == 4 for value in state.values()) - 1
         first = "model.0.weight"
         if first not in state or f"model.{3 * count - 1}.weight" not in state or count < 1:
-            raise UsageError(f"holds {_found(state)}, not a discriminator as that code saves it")
+            held = _describe_tensors(state)
+            raise UsageError(f"holds {held}, not a discriminator as that code saves it")
         if not 2 <= count <= 6:
             raise UsageError(f"is of n_layers {count - 1}; 1 to 5 are {', '.join(PATCHES)}")
         name = PATCHES[count - 2]
@@ -132,7 +134,8 @@ def discriminator_fields(state: State, config: Config) -> dict[str, dict[str, An
     }
 
 
-def _found(state: State) -> str:
+def _describe_tensors(state: State) -> str:
+    """What a state dict seems to hold, for an error that refuses it."""
     if any(".conv_block." in name for name in state):
         return "a ResNet generator, of CycleGAN"
     if any(name.startswith("model.model.") for name in state):
@@ -143,7 +146,7 @@ def _found(state: State) -> str:
 
 
 def strip_wrapper_names(state: State) -> State:
-    """Without what DataParallel puts before every name."""
+    """Removes the prefix "module." that DataParallel puts before every name."""
     return {name.removeprefix("module."): value for name, value in state.items()}
 
 
