@@ -8,7 +8,7 @@ from jax import Array
 from PIL import Image
 
 from pix2pix_jax.config.schema import Data
-from pix2pix_jax.data.image_files import PixelBox, uint8_to_float
+from pix2pix_jax.data.pixels import ResizeBox, uint8_to_float
 
 
 class Crop(NamedTuple):
@@ -45,7 +45,7 @@ def crop_image(image: np.ndarray, crop: Crop, data: Data) -> np.ndarray:
     return image[:, ::-1] if crop.mirror else image
 
 
-def crop_box(crop: Crop, data: Data, image: Image.Image) -> PixelBox:
+def crop_box(crop: Crop, data: Data, image: Image.Image) -> ResizeBox:
     """The box of a crop in the pixels of an image of any size.
 
     With the box an image is cropped and resized at once.

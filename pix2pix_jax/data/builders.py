@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from pix2pix_jax.data.image_files import encode_png, read_bytes, split_pair
+from pix2pix_jax.data.image_files import decode_pair, encode_png, read_bytes
 from pix2pix_jax.data.sources import PairFiles, display_name
 from pix2pix_jax.data.synthetic.paint import draw_facade
 from pix2pix_jax.errors import UsageError
@@ -99,7 +99,7 @@ def read_pair(
     """
     names = [display_name(path, config.root, config.source) for path in pair.files]
     files = [read_bytes(path, name) for path, name in zip(pair.files, names, strict=True)]
-    return files, split_pair(files, names)
+    return files, decode_pair(files, names)
 
 
 @dataclass

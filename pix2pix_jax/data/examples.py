@@ -6,15 +6,15 @@ from PIL.Image import Resampling
 
 from pix2pix_jax.config.schema import Data
 from pix2pix_jax.data.augment import crop_box, draw_crop
-from pix2pix_jax.data.image_files import (
+from pix2pix_jax.data.image_files import decode_pair
+from pix2pix_jax.data.palettes import Palette, class_map
+from pix2pix_jax.data.pixels import (
     convert_channels,
+    image_to_float,
     image_to_uint8,
-    resize,
-    split_pair,
-    to_float,
+    resize_image,
     uint8_to_float,
 )
-from pix2pix_jax.data.palettes import Palette, class_map
 
 # The arrays of one pair by name: `input` and `target` [h, w, c], or `photo` and `classes`. A batch
 # has the same names, and one axis more in front.
@@ -26,9 +26,9 @@ def image_channels(data: Data) -> dict[str, int]:
     return {"input": data.input_channels, "target": data.target_channels}
 
 
-def split_record(record: dict) -> tuple[Image.Image, Image.Image]:
+def decode_record(record: dict) -> tuple[Image.Image, Image.Image]:
     """A and B of a record, decoded, at their own size and in their own channels."""
-    return split_pair(record["files"], [record["name"].decode()] * len(record["files"]))
+    return decode_pair(record["files"], [record["name"].decode()] * len(record["files"]))
 
 
 def decode_example(record: dict, data: Data, size: tuple[int, int]) -> Example:
@@ -42,10 +42,10 @@ def decode_example(record: dict, data: Data, size: tuple[int, int]) -> Example:
     Returns:
       `input` and `target` [h, w, c], uint8.
     """
-    (height, width), (a, b) = size, split_record(record)
+    (height, width), (a, b) = size, decode_record(record)
     images = {"input": a, "target": b} if data.direction == "AtoB" else {"input": b, "target": a}
     return {
-        name: image_to_uint8(resize(convert_channels(images[name], channels), (width, height)))
+        name: image_to_uint8(resize_image(convert_channels(images[name], channels), (width, height)))
         for name, channels in image_channels(data).items()
     }
 
@@ -78,14 +78,14 @@ def labelled_example(
     Returns:
       `photo` [h, w, 3] in [-1, 1], and `classes` [h, w], uint8.
     """
-    photo, label = split_record(record)
+    photo, label = decode_record(record)
     photo, label = convert_channels(photo, 3), class_map(label, palette)
     crop = None if rng is None else draw_crop(data, rng)
     photo_box, label_box = (crop and crop_box(crop, data, image) for image in (photo, label))
     height, width = data.image_size
     example = {
-        "photo": to_float(resize(photo, (width, height), photo_box)),
-        "classes": np.asarray(resize(label, (width, height), label_box, Resampling.NEAREST)),
+        "photo": image_to_float(resize_image(photo, (width, height), photo_box)),
+        "classes": np.asarray(resize_image(label, (width, height), label_box, Resampling.NEAREST)),
     }
     if crop is not None and crop.mirror:
         example = {name: array[:, ::-1] for name, array in example.items()}

@@ -10,8 +10,8 @@ import numpy as np
 from tensorflow_datasets.core import DatasetBuilder
 
 from pix2pix_jax.config.schema import Data
-from pix2pix_jax.data.examples import split_record
-from pix2pix_jax.data.image_files import to_uint8
+from pix2pix_jax.data.examples import decode_record
+from pix2pix_jax.data.pixels import float_to_uint8
 from pix2pix_jax.data.palettes import PALETTES, Palette, best_palette, nearest_class
 from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.evaluation.segmenter import open_segmenter, segmenter_name
@@ -69,7 +69,7 @@ def _find_palette(data: Data, dataset: DatasetBuilder) -> tuple[Palette, float]:
     """The palette of a dataset, and the distance of its first label maps from the palette."""
     first = next(split for split in ("train", "val", "test") if split in dataset.info.splits)
     records = open_split(dataset, first)
-    labels = [split_record(records[index])[1] for index in range(min(8, len(records)))]
+    labels = [decode_record(records[index])[1] for index in range(min(8, len(records)))]
     return best_palette(PALETTES[data.name], labels)
 
 
@@ -90,7 +90,7 @@ def open_class_reader(data: Data, dataset: DatasetBuilder) -> ClassReader:
     # Every pixel of an output is of some class, so no colour is ignored here.
     all_scored = palette._replace(ignored=())
     return ClassReader(
-        lambda images: nearest_class(to_uint8(images), all_scored), palette, NEAREST_COLOUR
+        lambda images: nearest_class(float_to_uint8(images), all_scored), palette, NEAREST_COLOUR
     )
 
 

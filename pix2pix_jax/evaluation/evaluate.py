@@ -12,7 +12,7 @@ from pix2pix_jax.config.metrics import METRICS
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.fingerprint import dataset_fingerprint
-from pix2pix_jax.data.image_files import to_image
+from pix2pix_jax.data.pixels import float_to_image
 from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.errors import UsageError
@@ -124,7 +124,7 @@ def write_pictures(folder: Path, name: str, pictures: Pictures) -> None:
     for kind, pixels in pictures.items():
         path = folder / kind / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        to_image(pixels).save(path, compress_level=1)
+        float_to_image(pixels).save(path, compress_level=1)
 
 
 def format_table(summary: Summary) -> str:

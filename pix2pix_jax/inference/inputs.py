@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from pix2pix_jax.data.arrays import Pixels, read_pixels
+from pix2pix_jax.data.full_depth import FilePixels, read_pixels
 from pix2pix_jax.data.sources import SUFFIXES, check_utf8_name, list_files
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.inference.outputs import OutputFolder, is_inside, possible_names, read_record
@@ -35,7 +35,7 @@ class LoadedImage:
     """An image file and its content."""
 
     file: InputFile
-    pixels: Pixels
+    pixels: FilePixels
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from types import TracebackType
 
 import numpy as np
 
-from pix2pix_jax.data.arrays import Pixels, encode
-from pix2pix_jax.data.image_files import MODES
+from pix2pix_jax.data.full_depth import FilePixels, encode_pixels
+from pix2pix_jax.data.pixels import PILLOW_MODES
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.files import atomic_file
 
@@ -92,7 +92,7 @@ class OutputFolder:
             ) from error
         self._recorded.add(name)
 
-    def write(self, name: str, pixels: Pixels, samples: list[np.ndarray]) -> None:
+    def write(self, name: str, pixels: FilePixels, samples: list[np.ndarray]) -> None:
         """Writes the translations of one image.
 
         Args:
@@ -107,8 +107,8 @@ class OutputFolder:
         """
         stems = sample_stems(name, len(samples))
         for stem, values in zip(stems, samples, strict=True):
-            suffixes = [".png"] if values.shape[-1] in MODES else []
-            if pixels.array or not suffixes:
+            suffixes = [".png"] if values.shape[-1] in PILLOW_MODES else []
+            if pixels.is_npy or not suffixes:
                 suffixes.append(".npy")
             for suffix in suffixes:
                 self.record(stem + suffix)
@@ -118,7 +118,7 @@ class OutputFolder:
         path = self.path / name
         try:
             with atomic_file(path) as new:
-                new.write_bytes(encode(values, dtype, path.suffix))
+                new.write_bytes(encode_pixels(values, dtype, path.suffix))
         except OSError as error:
             if error.errno in ERRORS_OF_ALL_FILES:
                 raise UsageError(

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.data.image_files import resize
+from pix2pix_jax.data.pixels import resize_image
 from pix2pix_jax.inference.translator import BATCH_SIZE
 
 OVERLAP = 4  # neighbouring tiles share 1/OVERLAP of their side
@@ -60,7 +60,7 @@ def resize_array(image: np.ndarray, height: int, width: int) -> np.ndarray:
       [height, width, c], clipped to [-1, 1] because the filter overshoots at edges.
     """
     channels = (Image.fromarray(channel) for channel in np.moveaxis(image, -1, 0))
-    resized = [np.asarray(resize(channel, (width, height))) for channel in channels]
+    resized = [np.asarray(resize_image(channel, (width, height))) for channel in channels]
     return np.clip(np.stack(resized, -1), -1, 1)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pix2pix_jax.data.image_files import MODES, to_image
+from pix2pix_jax.data.pixels import PILLOW_MODES, float_to_image
 from pix2pix_jax.reports.page import render
 from pix2pix_jax.runtime.files import write_atomically
 
@@ -67,8 +67,8 @@ def encode_thumbnail(values: np.ndarray) -> str:
     Args:
       values: [h, w, c] in [-1, 1]; if no image file has c channels, the first one is shown.
     """
-    shown = values if values.shape[-1] in MODES else values[..., :1]
-    image = to_image(shown).convert("RGB")
+    shown = values if values.shape[-1] in PILLOW_MODES else values[..., :1]
+    image = float_to_image(shown).convert("RGB")
     image.thumbnail((MAX_SIDE, MAX_SIDE))
     file = io.BytesIO()
     image.save(file, "JPEG", quality=90)

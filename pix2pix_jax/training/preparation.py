@@ -8,7 +8,7 @@ from tensorflow_datasets.core import DatasetBuilder
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config, replace_fields
 from pix2pix_jax.data.fingerprint import dataset_fingerprint
-from pix2pix_jax.data.image_files import MODES
+from pix2pix_jax.data.pixels import PILLOW_MODES
 from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.compatibility import check_devices, resolve_norm_images
@@ -25,7 +25,7 @@ def settle_config(config: Config, workdir: Workdir) -> Config:
     config = resolve(config)
     for name in ("input_channels", "target_channels"):
         channels = getattr(config.data, name)
-        if channels not in MODES:
+        if channels not in PILLOW_MODES:
             raise UsageError(
                 f"data.{name}: {channels} is for arrays alone; images have 1, 3 or 4 channels"
             )

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.examples import evaluation_example
-from pix2pix_jax.data.image_files import to_image
+from pix2pix_jax.data.pixels import float_to_image
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.models.unet import translate
@@ -73,5 +73,5 @@ def sample_grid(columns: dict[str, np.ndarray]) -> Image.Image:
         draw.text((left + w / 2, CAPTION_HEIGHT / 2), caption, "black", font, anchor="mm")
         for row, pixels in enumerate(images):
             top = CAPTION_HEIGHT + row * (h + GAP)
-            grid.paste(to_image(pixels).convert("RGB"), (left, top))
+            grid.paste(float_to_image(pixels).convert("RGB"), (left, top))
     return grid

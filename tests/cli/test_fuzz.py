@@ -28,8 +28,8 @@ from pix2pix_jax.config import Config
 from pix2pix_jax.config.files import override, read_config
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.data.archives import unpack
-from pix2pix_jax.data.arrays import read_pixels
-from pix2pix_jax.data.image_files import read_bytes, split_pair
+from pix2pix_jax.data.full_depth import read_pixels
+from pix2pix_jax.data.image_files import decode_pair, read_bytes
 from pix2pix_jax.data.sources import find_pairs
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import create_state
@@ -135,7 +135,7 @@ def written_by(write, *arguments):
 
 
 def read_pair(path: Path) -> None:
-    split_pair([read_bytes(path, str(path))], [str(path)])
+    decode_pair([read_bytes(path, str(path))], [str(path)])
 
 
 def read_archive(path: Path) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 from pix2pix_jax.config import Config, Data
 from pix2pix_jax.data.augment import crop_batch
 from pix2pix_jax.data.examples import evaluation_example
-from pix2pix_jax.data.image_files import to_uint8
+from pix2pix_jax.data.pixels import float_to_uint8
 from pix2pix_jax.data.pipeline import (
     load_resident_pairs,
     make_crop_batches,
@@ -159,8 +159,8 @@ def test_the_direction_swaps_input_and_target():
 def test_a_plain_example_is_the_whole_pair():
     file = noise(8, 16)
     example = evaluation_example(record("pair", file), replace(JITTER.data, flip=True))
-    np.testing.assert_array_equal(to_uint8(example["input"]), file[:, :8])
-    np.testing.assert_array_equal(to_uint8(example["target"]), file[:, 8:])
+    np.testing.assert_array_equal(float_to_uint8(example["input"]), file[:, :8])
+    np.testing.assert_array_equal(float_to_uint8(example["target"]), file[:, 8:])
     assert evaluation_example(record("pair", noise(30, 50)), PLAIN)["input"].shape == (8, 8, 3)
 
 
@@ -170,11 +170,11 @@ def test_channels_are_those_of_the_config():
     example = evaluation_example(record("pair", colours, alpha), data)
     white = Image.new("RGBA", (8, 8), "white")
     grey = np.asarray(Image.alpha_composite(white, Image.fromarray(colours)).convert("L"))
-    np.testing.assert_array_equal(to_uint8(example["input"])[..., 0], grey)
-    np.testing.assert_array_equal(to_uint8(example["target"])[..., :3], alpha)
+    np.testing.assert_array_equal(float_to_uint8(example["input"])[..., 0], grey)
+    np.testing.assert_array_equal(float_to_uint8(example["target"])[..., :3], alpha)
     assert (example["target"][..., 3] == 1).all()
     opaque = evaluation_example(record("pair", colours, alpha), replace(PLAIN, input_channels=4))
-    np.testing.assert_array_equal(to_uint8(opaque["input"]), colours)
+    np.testing.assert_array_equal(float_to_uint8(opaque["input"]), colours)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -191,7 +191,7 @@ def test_a_palette_with_transparency_is_read_without_a_warning():
     white = Image.new("RGBA", (8, 8), "white")
     expected = np.asarray(Image.alpha_composite(white, image.convert("RGBA")))[..., :3]
     example = evaluation_example(record("palette", image, image), PLAIN)
-    np.testing.assert_array_equal(to_uint8(example["input"]), expected)
+    np.testing.assert_array_equal(float_to_uint8(example["input"]), expected)
 
 
 def test_pixels_are_bytes_and_then_float32_from_minus_one_to_one():

@@ -12,7 +12,7 @@ from PIL import Image
 from pix2pix_jax.config import Data
 from pix2pix_jax.config.metrics import METRICS
 from pix2pix_jax.data.examples import evaluation_example, labelled_example
-from pix2pix_jax.data.image_files import to_uint8
+from pix2pix_jax.data.pixels import float_to_uint8
 from pix2pix_jax.data.palettes import CITYSCAPES, CMP, IGNORED, PALETTES
 from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.data.prepare import prepare
@@ -346,11 +346,11 @@ def test_classes_are_jittered_with_their_photo(records, data):
         example = labelled_example(twin, jitter, CMP, np.random.default_rng(seed))
         assert set(np.unique(example["classes"])) <= set(range(12)) | {IGNORED}
         painted = np.array(list(CMP.classes.values()), np.uint8)[example["classes"]]
-        difference = np.abs(to_uint8(example["photo"]).astype(int) - painted)
+        difference = np.abs(float_to_uint8(example["photo"]).astype(int) - painted)
         assert np.median(difference) < 8  # but for what bicubic does at edges
     straight = labelled_example(twin, jitter, CMP)
     painted = np.array(list(CMP.classes.values()), np.uint8)[straight["classes"]]
-    np.testing.assert_array_equal(to_uint8(straight["photo"]), painted)
+    np.testing.assert_array_equal(float_to_uint8(straight["photo"]), painted)
 
 
 def _label_twice(record):

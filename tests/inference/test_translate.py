@@ -189,11 +189,11 @@ def with_tag(content, tag, value):
 ODD = {
     "planar.tif": (
         tiff(np.moveaxis(DEEP, -1, 0), photometric="rgb", planarconfig="separate"),
-        "its channels are not as in a PNG",
+        "has separate planes",
     ),
-    "twelve.tif": (with_tag(tiff(DEEP[..., 0]), 258, 12), "has neither 8 nor 16 bits a channel"),
+    "twelve.tif": (with_tag(tiff(DEEP[..., 0]), 258, 12), "has 12 bits a channel"),
     "negative.tif": (tiff(DEEP[..., 0], photometric="miniswhite"), "has 0 for white"),
-    "grey.png": (encode(DEEP[..., 0], "PNG", transparency=5), "one of its greys is transparent"),
+    "grey.png": (encode(DEEP[..., 0], "PNG", transparency=5), "marks one grey as transparent"),
 }
 
 
@@ -391,7 +391,7 @@ def test_an_output_that_cannot_be_written_is_named(colour, tmp_path, capsys):
 def test_a_full_disk_stops_the_command_with_one_line(colour, tmp_path, monkeypatch):
     for place in range(3):
         Image.fromarray(noise(8, 8 * place + 8)).save(tmp_path / f"{place}.png")
-    encode, count = outputs.encode, []
+    encode, count = outputs.encode_pixels, []
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -400,7 +400,7 @@ def test_a_full_disk_stops_the_command_with_one_line(colour, tmp_path, monkeypat
         count.append(arguments)
         return encode(*arguments) if len(count) == 1 else full()
 
-    monkeypatch.setattr(outputs, "encode", fills)
+    monkeypatch.setattr(outputs, "encode_pixels", fills)
     monkeypatch.setattr(translating, "write_page", full)
     message = refusal(lambda: translate(colour, tmp_path, tmp_path / "out"))
     assert f"{tmp_path}/out/1.png: cannot be written (No space left on device); fix that" in message

@@ -8,8 +8,15 @@ import numpy as np
 from PIL import Image
 
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.data.image_files import MODES, convert_channels, decode, resize, to_float, to_image
+from pix2pix_jax.data.image_files import decode_image
 from pix2pix_jax.data.palettes import CMP, CMP_PUBLIC, PALETTES, Palette, nearest_class
+from pix2pix_jax.data.pixels import (
+    PILLOW_MODES,
+    convert_channels,
+    float_to_image,
+    image_to_float,
+    resize_image,
+)
 from pix2pix_jax.data.synthetic.paint import draw_facade
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.inference.translator import Translator
@@ -63,7 +70,7 @@ class Demo:
           UsageError: inputs or outputs of the run are no images.
         """
         data = config.data
-        if data.input_channels not in MODES or data.target_channels not in MODES:
+        if data.input_channels not in PILLOW_MODES or data.target_channels not in PILLOW_MODES:
             raise UsageError(
                 f"data.input_channels, data.target_channels: {data.input_channels} and "
                 f"{data.target_channels} are not those of images (1, 3 or 4); use translate on "
@@ -113,8 +120,8 @@ class Demo:
           UsageError: the file cannot be read as an image.
         """
         with self._lock:
-            image = to_float(read_input(self._config, body))  # [h, w, c]
-            return to_image(self._translator.translate(image[None], sample)[0])
+            image = image_to_float(read_input(self._config, body))  # [h, w, c]
+            return float_to_image(self._translator.translate(image[None], sample)[0])
 
 
 def make_settings(config: Config, workdir: Workdir, step: int) -> Settings:
@@ -168,5 +175,5 @@ def read_input(config: Config, body: bytes) -> Image.Image:
       UsageError: the file cannot be read as an image.
     """
     height, width = config.data.image_size
-    image = convert_channels(decode(body, "this picture"), config.data.input_channels)
-    return resize(image, (width, height))
+    image = convert_channels(decode_image(body, "this picture"), config.data.input_channels)
+    return resize_image(image, (width, height))

@@ -1,4 +1,7 @@
-"""Image files and .npy files as arrays at their own depth, and back, for `translate`."""
+"""Image files of 8 or 16 bits and .npy files at the full depth of the file, and back to files.
+
+`translate` reads and writes these; training reads 8 bits a channel, by `image_files.py`.
+"""
 
 import io
 from pathlib import Path
@@ -10,17 +13,19 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from pix2pix_jax.data.image_files import (
-    MODES,
     bits_per_channel,
-    convert_array_channels,
-    convert_channels,
-    decode,
+    decode_image,
     encode_png,
     explain_decode_errors,
-    open_header,
+    open_image,
     read_bytes,
-    to_float,
-    to_image,
+)
+from pix2pix_jax.data.pixels import (
+    PILLOW_MODES,
+    convert_array_channels,
+    convert_channels,
+    float_to_image,
+    image_to_float,
 )
 from pix2pix_jax.errors import UsageError
 
@@ -35,25 +40,25 @@ TURN_UPRIGHT = {  # how to turn an array [h, w, ...], by its EXIF orientation
     8: lambda x: x.swapaxes(0, 1)[::-1],
 }
 PLANAR_CONFIGURATION, EXTRA_SAMPLES = 284, 338  # tags of TIFF files
-INTERLEAVED, PLAIN_ALPHA = 1, (2,)  # values of these
-ALPHA_NOTE = "its alpha is not translated; what is transparent counts as white, as in training"
+INTERLEAVED, PLAIN_ALPHA = 1, (2,)  # values of these tags
+ALPHA_NOTE = "its alpha is not translated; transparent parts count as white, as in training"
 DARK_NOTE = "no value is below 0; floats are taken to be in [-1, 1], black to white"
 WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 # OpenCV would print its own errors; this module raises UsageError for them.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
-class Pixels(NamedTuple):
+class FilePixels(NamedTuple):
     """The pixels of a file, and what is needed to write a translation in the same form."""
 
     values: np.ndarray  # [h, w, c] in [-1, 1], float32
     dtype: np.dtype  # of the file: uint8, uint16, or the float type of an array
     notes: tuple[str, ...] = ()  # facts that may surprise the user
-    array: bool = False  # whether the file is a .npy
+    is_npy: bool = False
 
 
-def read_pixels(path: Path, channels: int) -> Pixels:
-    """Reads an image file, or an array.
+def read_pixels(path: Path, channels: int) -> FilePixels:
+    """Reads the pixels of an image file or of a .npy file.
 
     Args:
       path: an image of 8 or 16 bits a channel; or a .npy of [h, w] or [h, w, c] that is uint8,
@@ -65,42 +70,53 @@ def read_pixels(path: Path, channels: int) -> Pixels:
     """
     data = read_bytes(path, str(path))
     if path.suffix.lower() == ".npy":
-        return _decode_array(data, path, channels)
-    if channels not in MODES:
+        return _decode_npy(data, path, channels)
+    if channels not in PILLOW_MODES:
         raise UsageError(f"{path}: an image has 1, 3 or 4 channels, not {channels}; give a .npy")
-    image, deep = decode(data, str(path)), None
-    with explain_decode_errors(data, str(path)):
-        header = open_header(data)
-        frames = getattr(header, "n_frames", 1)
-        if bits_per_channel(header, data) == 16:
-            deep = _decode_16_bits(header, data)  # [h, w, c]
-    if deep is None:
-        dtype, transparent = np.dtype(np.uint8), _has_transparent_pixels(image)
-        values = to_float(convert_channels(image, channels))
+    image = decode_image(data, str(path))
+    header = open_image(data, str(path))
+    if bits_per_channel(header, data) == 16:
+        pixels = _decode_16_bits(header, data, str(path))  # [h, w, c]
+        dtype, transparent = pixels.dtype, pixels.shape[-1] == 4 and pixels[..., 3].min() < 65535
+        values = convert_array_channels(_integers_to_float(pixels), channels)
     else:
-        dtype, transparent = deep.dtype, deep.shape[-1] == 4 and deep[..., 3].min() < 65535
-        values = convert_array_channels(_integers_to_float(deep), channels)
+        dtype, transparent = np.dtype(np.uint8), _has_transparent_pixels(image)
+        values = image_to_float(convert_channels(image, channels))
+    with explain_decode_errors(data, str(path)):
+        frames = getattr(header, "n_frames", 1)
     notes = [f"only the first of {frames} frames is translated"] if frames > 1 else []
     if transparent and channels != 4:
         notes.append(ALPHA_NOTE)
-    return Pixels(values, dtype, tuple(notes))
+    return FilePixels(values, dtype, tuple(notes))
 
 
-def _decode_16_bits(header: Image.Image, data: bytes) -> np.ndarray:
-    """The pixels of a 16-bit PNG or TIFF, upright: [h, w, c], uint16.
+def _decode_16_bits(header: Image.Image, data: bytes, name: str) -> np.ndarray:
+    """Decodes a 16-bit PNG or TIFF, upright.
 
-    Pillow decodes 16 bits of grey images only, so OpenCV does it.
+    Pillow decodes 16 bits of grey images only, so OpenCV decodes these files.
+
+    Args:
+      header: of `open_image`.
+      data: the bytes of the file.
+      name: the name by which the user knows the file.
+
+    Returns:
+      [h, w, c], uint16; red comes first.
     """
     if isinstance(header, TiffImageFile):
         extra = header.tag_v2.get(EXTRA_SAMPLES, PLAIN_ALPHA)
         if extra != PLAIN_ALPHA or header.tag_v2.get(PLANAR_CONFIGURATION, 1) != INTERLEAVED:
-            raise ValueError("its channels are not as in a PNG; save it as one")
+            raise UsageError(
+                f"{name}: has separate planes, or a fourth channel that is not a plain alpha; "
+                "save it as PNG"
+            )
     if header.mode.startswith("I;16") and "transparency" in header.info:
-        raise ValueError("one of its greys is transparent; save it with an alpha channel")
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        raise UsageError(f"{name}: marks one grey as transparent; save it with an alpha channel")
+    with explain_decode_errors(data, name):
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        orientation = header.getexif().get(ORIENTATION)
     if pixels is None or pixels.dtype != np.uint16:
-        raise ValueError("not with its 16 bits; save it as PNG")
-    orientation = header.getexif().get(ORIENTATION)
+        raise UsageError(f"{name}: cannot be read with all of its 16 bits; save it as PNG")
     if header.format == "PNG" and orientation in TURN_UPRIGHT:  # OpenCV turns TIFFs itself
         pixels = TURN_UPRIGHT[orientation](pixels)
     return _swap_red_blue(pixels[..., None] if pixels.ndim == 2 else pixels)
@@ -113,18 +129,18 @@ def _has_transparent_pixels(image: Image.Image) -> bool:
     return bool(alpha.min() < 255)
 
 
-def _decode_array(data: bytes, path: Path, channels: int) -> Pixels:
+def _decode_npy(data: bytes, path: Path, channels: int) -> FilePixels:
     """Decodes the bytes of a .npy file; UsageError if it is not an image."""
     try:
         array = np.load(io.BytesIO(data), allow_pickle=False)
-    except Exception as error:  # NumPy raises exceptions of many kinds for a broken header
-        raise UsageError(f"{path}: cannot be read as an array ({error}); mend it") from error
+    except Exception as error:  # for a broken header NumPy raises exceptions of many kinds
+        raise UsageError(f"{path}: cannot be read as an array ({error}); repair it") from error
     if not isinstance(array, np.ndarray) or array.ndim not in (2, 3) or 0 in array.shape:
         shape = getattr(array, "shape", "several arrays")
-        raise UsageError(f"{path}: holds {shape}, not [h, w] or [h, w, c]; mend or remove it")
+        raise UsageError(f"{path}: holds {shape}, not [h, w] or [h, w, c]; correct or remove it")
     floats = np.issubdtype(array.dtype, np.floating)
     if floats and not np.isfinite(array).all():
-        raise UsageError(f"{path}: has values that are not finite; mend or remove it")
+        raise UsageError(f"{path}: has values that are not finite; correct or remove it")
     if floats and np.abs(array).max() > 1:
         raise UsageError(f"{path}: has floats beyond [-1, 1], black to white; scale them")
     if not floats and array.dtype not in WHITE:
@@ -134,17 +150,17 @@ def _decode_array(data: bytes, path: Path, channels: int) -> Pixels:
     notes = (DARK_NOTE,) if floats and array.min() >= 0 else ()
     if values.shape[-1] == 4 != channels and values[..., 3].min() < 1:
         notes += (ALPHA_NOTE,)
-    if values.shape[-1] == channels:
-        return Pixels(values, array.dtype, notes, array=True)
-    if values.shape[-1] not in MODES or channels not in MODES:
-        raise UsageError(
-            f"{path}: has {values.shape[-1]} channels; the run was trained on {channels}"
-        )
-    return Pixels(convert_array_channels(values, channels), array.dtype, notes, array=True)
+    if values.shape[-1] != channels:
+        if values.shape[-1] not in PILLOW_MODES or channels not in PILLOW_MODES:
+            raise UsageError(
+                f"{path}: has {values.shape[-1]} channels; the run was trained on {channels}"
+            )
+        values = convert_array_channels(values, channels)
+    return FilePixels(values, array.dtype, notes, is_npy=True)
 
 
-def encode(values: np.ndarray, dtype: np.dtype, suffix: str) -> bytes:
-    """The bytes of an image file or array.
+def encode_pixels(values: np.ndarray, dtype: np.dtype, suffix: str) -> bytes:
+    """The bytes of a PNG or .npy file.
 
     Args:
       values: [h, w, c] in [-1, 1].
@@ -159,7 +175,7 @@ def encode(values: np.ndarray, dtype: np.dtype, suffix: str) -> bytes:
         return file.getvalue()
     if dtype == np.uint16:  # Pillow writes 16 bits of grey images only
         return cv2.imencode(".png", _swap_red_blue(_float_to_integers(values, dtype)))[1].tobytes()
-    return encode_png(to_image(values))
+    return encode_png(float_to_image(values))
 
 
 def _integers_to_float(pixels: np.ndarray) -> np.ndarray:

@@ -1,0 +1,102 @@
+"""Pixels: channels, sizes, and the scale from 0..255 to [-1, 1], for images and for arrays."""
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pix2pix_jax.errors import UsageError
+
+PILLOW_MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by the number of channels an image file may have
+# The part of an image to resize: left, top, right and bottom in pixels, which may be fractions.
+ResizeBox = tuple[float, float, float, float]
+
+
+def convert_channels(image: Image.Image, channels: int) -> Image.Image:
+    """Converts an image to grey (1), RGB (3) or RGBA (4); transparent parts become white.
+
+    Raises:
+      UsageError: an image file cannot have this number of channels.
+    """
+    if channels not in PILLOW_MODES:
+        raise UsageError(
+            f"data.input_channels, data.target_channels: image files have 1, 3 or 4, not {channels}"
+        )
+    if channels != 4 and image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert(PILLOW_MODES[channels])
+
+
+def convert_array_channels(values: np.ndarray, channels: int) -> np.ndarray:
+    """Converts an array as `convert_channels` converts an image, without rounding to 8 bits.
+
+    Args:
+      values: [h, w, c] in [-1, 1], float32; c is 1, 3 or 4.
+      channels: 1, 3 or 4.
+
+    Returns:
+      [h, w, channels].
+    """
+    if values.shape[-1] == 4 and channels != 4:
+        alpha = (values[..., 3:] + 1) / 2
+        values = alpha * values[..., :3] + 1 - alpha
+    if channels == 1 and values.shape[-1] == 3:
+        return values @ np.array([[0.299], [0.587], [0.114]], np.float32)
+    if channels != 1 and values.shape[-1] == 1:
+        values = np.repeat(values, 3, -1)
+    if channels == 4 and values.shape[-1] == 3:
+        values = np.concatenate([values, np.ones_like(values[..., :1])], -1)
+    return values
+
+
+def resize_image(
+    image: Image.Image,
+    size: tuple[int, int],
+    box: ResizeBox | None = None,
+    resampling: Image.Resampling = Image.Resampling.BICUBIC,
+) -> Image.Image:
+    """Resizes an image, or a box of it, each channel on its own.
+
+    Args:
+      image: of any mode.
+      size: the new width and height, in the order of Pillow.
+      box: the part of the image to resize; None: the whole image.
+      resampling: the filter.
+    """
+    # Resized as a whole, an RGBA image would lose the colours of its transparent parts.
+    bands = [band.resize(size, resampling, box) for band in image.split()]
+    return Image.merge(image.mode, bands)
+
+
+def image_to_uint8(image: Image.Image) -> np.ndarray:
+    """Converts an image to an array [h, w, c], uint8."""
+    pixels = np.asarray(image)
+    return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+def image_to_float(image: Image.Image) -> np.ndarray:
+    """Converts an image to an array [h, w, c] in [-1, 1], float32."""
+    return uint8_to_float(image_to_uint8(image))
+
+
+def uint8_to_float(pixels: Any) -> Any:
+    """Scales 0..255 to [-1, 1], float32.
+
+    NumPy and JAX give the same bits, since only the last product is rounded.
+
+    Args:
+      pixels: an array of NumPy or JAX, uint8.
+    """
+    return (2 * pixels.astype(np.float32) - 255) * np.float32(1 / 255)
+
+
+def float_to_uint8(pixels: np.ndarray) -> np.ndarray:
+    """Scales [-1, 1] to 0..255, rounded and clipped: the inverse of `uint8_to_float`."""
+    return np.clip(np.round((np.asarray(pixels, np.float32) + 1) * 127.5), 0, 255).astype(np.uint8)
+
+
+def float_to_image(pixels: np.ndarray) -> Image.Image:
+    """Converts an array [h, w, c] in [-1, 1] to an image; c is 1, 3 or 4."""
+    pixels = float_to_uint8(pixels)
+    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
