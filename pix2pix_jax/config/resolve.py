@@ -1,8 +1,13 @@
-"""Resolving a config: fields that follow from other fields are filled in, and checked together."""
+"""Fields that follow from other fields: their values, and the checks of fields against each other.
+
+Three fields may be None: data.load_size, model.depth and data.source. Code that needs a load_size
+or a depth calls `load_size` or `generator_depth`, which never return None. `resolve` writes the
+same values into the config, so that config.json shows them.
+"""
 
 from dataclasses import replace
 
-from pix2pix_jax.config.schema import Config
+from pix2pix_jax.config.schema import Config, Data
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.files import local_path
 
@@ -16,9 +21,8 @@ def resolve(config: Config) -> Config:
       UsageError: a U-Net of this depth cannot halve the image, load_size is smaller than
         image_size, steps_per_call does not divide an interval, or drawn pairs have a source.
     """
-    data, model, train = config.data, config.model, config.train
-    height, width = data.image_size
-    load_size = data.load_size or tuple(round(side * data.load_scale) for side in (height, width))
+    data, train = config.data, config.train
+    (height, width), (load_height, load_width) = data.image_size, load_size(data)
     if data.name == "synthetic_facades" and data.source is not None:
         raise UsageError(
             f"data.source: synthetic_facades are drawn, not read from {data.source}; "
@@ -28,24 +32,44 @@ def resolve(config: Config) -> Config:
         raise UsageError(
             f"data.source: {data.source} is an address; fetch it, and give a folder or a tarball"
         )
-    if load_size[0] < height or load_size[1] < width:
+    if load_height < height or load_width < width:
         raise UsageError(
-            f"data.load_size: {load_size} is smaller than data.image_size {data.image_size}; "
-            "the crop is taken from the resized image, so make it at least as large"
+            f"data.load_size: {data.load_size} is smaller than data.image_size {data.image_size}; "
+            "images are cropped to image_size, so make load_size at least as large"
         )
     for name in ("log_every", "checkpoint_every", "sample_every", "evaluate_every"):
         if getattr(train, name) % (train.steps_per_call or 1):
             raise UsageError(
                 f"train.{name}: {getattr(train, name)} is not a multiple of "
-                f"train.steps_per_call {train.steps_per_call}; change either"
+                f"train.steps_per_call {train.steps_per_call}; change one of them"
             )
-    # Absolute, so that the run can go on from any folder.
+    # Absolute, so that the run can resume from any folder.
     source = data.source and str(local_path(data.source).absolute())
     return replace(
         config,
-        data=replace(data, load_size=load_size, source=source),
-        model=replace(model, depth=unet_depth(height, width, model.depth)),
+        data=replace(data, load_size=(load_height, load_width), source=source),
+        model=replace(config.model, depth=generator_depth(config)),
     )
+
+
+def load_size(data: Data) -> tuple[int, int]:
+    """Height and width that images are resized to before they are cropped: data.load_size.
+
+    None stands for load_scale times image_size, rounded.
+    """
+    if data.load_size is not None:
+        return data.load_size
+    height, width = data.image_size
+    return round(height * data.load_scale), round(width * data.load_scale)
+
+
+def generator_depth(config: Config) -> int:
+    """The number of times that the generator of a config halves its images: model.depth.
+
+    Raises:
+      UsageError: images of image_size cannot be halved this often.
+    """
+    return unet_depth(*config.data.image_size, config.model.depth)
 
 
 def unet_depth(height: int, width: int, depth: int | None) -> int:
@@ -57,7 +81,7 @@ def unet_depth(height: int, width: int, depth: int | None) -> int:
       depth: the number wanted; None: as many as both sides allow.
 
     Raises:
-      UsageError: the image cannot be halved this often; the line names the nearest size.
+      UsageError: the image cannot be halved this often; the message names the nearest size.
     """
     possible = halvings(height, width)
     least = depth or 3  # with fewer, a U-Net sees little more than texture

@@ -1,4 +1,4 @@
-"""Random jitter (section 6.2): every image is cropped at random, and every second one mirrored."""
+"""Random jitter (section 6.2): every image is cropped at random, and half of them are mirrored."""
 
 from typing import NamedTuple
 
@@ -7,24 +7,24 @@ import numpy as np
 from jax import Array
 from PIL import Image
 
+from pix2pix_jax.config.resolve import load_size
 from pix2pix_jax.config.schema import Data
 from pix2pix_jax.data.pixels import ResizeBox, uint8_to_float
 
 
 class Crop(NamedTuple):
-    """Where an image of load_size is cropped to image_size, and whether it is then mirrored."""
+    """The place where an image of load_size is cropped to image_size."""
 
     top: int  # in pixels
-    left: int
-    mirror: bool | int
+    left: int  # in pixels
+    mirror: bool  # whether the crop is mirrored left to right
 
 
 def draw_crop(data: Data, rng: np.random.Generator) -> Crop:
     """Draws a crop at random; images are mirrored only if data.flip is set."""
-    assert data.load_size is not None, "the config is not resolved"
     top, left = (
         int(rng.integers(load - size + 1))
-        for load, size in zip(data.load_size, data.image_size, strict=True)
+        for load, size in zip(load_size(data), data.image_size, strict=True)
     )
     return Crop(top, left, data.flip and rng.random() < 0.5)
 
@@ -34,7 +34,7 @@ def crop_image(image: np.ndarray, crop: Crop, data: Data) -> np.ndarray:
 
     Args:
       image: [load height, load width, c].
-      crop: where to crop, and whether to mirror.
+      crop: the place of the crop.
       data: gives the size of the result.
 
     Returns:
@@ -46,12 +46,16 @@ def crop_image(image: np.ndarray, crop: Crop, data: Data) -> np.ndarray:
 
 
 def crop_box(crop: Crop, data: Data, image: Image.Image) -> ResizeBox:
-    """The box of a crop in the pixels of an image of any size.
+    """The box of a crop in an image that is not resized to load_size yet.
 
-    With the box an image is cropped and resized at once.
+    Resizing the box to image_size crops and resizes in one step.
+
+    Args:
+      crop: the place of the crop.
+      data: gives load_size and image_size.
+      image: of any size.
     """
-    assert data.load_size is not None, "the config is not resolved"
-    (height, width), (load_height, load_width) = data.image_size, data.load_size
+    (height, width), (load_height, load_width) = data.image_size, load_size(data)
     return (
         crop.left / load_width * image.width,
         crop.top / load_height * image.height,
@@ -64,10 +68,10 @@ def crop_batch(pairs: dict[str, Array], batch: dict[str, Array], data: Data) -> 
     """Makes the images of a batch, on the device that trains on them.
 
     Args:
-      pairs: `input` and `target` [pairs, load height, load width, c], uint8, of
-        `load_resident_pairs`; empty if the batch has its own images.
-      batch: of `make_crop_batches`, to crop from `pairs`; or of `make_image_batches`, whose images
-        may also be floats already.
+      pairs: the pairs of `load_resident_pairs`, `input` and `target` [pairs, load height,
+        load width, c], uint8; empty if the batch holds images.
+      batch: a batch of `make_crop_batches`, to crop from `pairs`; or a batch of
+        `make_image_batches`, with images in uint8 or, already scaled, in float32.
       data: gives the size of the result.
 
     Returns:
@@ -84,7 +88,7 @@ def crop_batch(pairs: dict[str, Array], batch: dict[str, Array], data: Data) -> 
 
 
 def _crop_pair(images: Array, crop: dict[str, Array], data: Data) -> Array:
-    """`crop_image` as a program for the device, of image number crop["pair"]."""
+    """Crops image number crop["pair"] as `crop_image` does, but on the device."""
     height, width = data.image_size
     image = jax.lax.dynamic_slice(
         images[crop["pair"]], (crop["top"], crop["left"], 0), (height, width, images.shape[-1])

@@ -1,4 +1,4 @@
-"""TFDS builders: image pairs, from files or drawn by program, written once as ArrayRecord.
+"""TFDS builders: image pairs from files, or drawn by program, written once as ArrayRecord.
 
 A record holds the bytes of its image files unchanged, so nothing is lost: one side-by-side image
 (A left, B right), or an A and a B.
@@ -15,20 +15,23 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from pix2pix_jax.data.image_files import decode_pair, encode_png, read_bytes
-from pix2pix_jax.data.sources import PairFiles, display_name
+from pix2pix_jax.data.sources import SPLITS, PairFiles, display_name
 from pix2pix_jax.data.synthetic.paint import draw_facade
 from pix2pix_jax.errors import UsageError
 
-MAX_NAMED = 5  # broken files in one error line
+MAX_NAMED = 5  # broken files that one error line names
 FEATURES = tfds.features.FeaturesDict(
     # Text features hold bytes; unlike image features they never import TensorFlow.
     {"name": tfds.features.Text(), "files": tfds.features.Sequence(tfds.features.Text())}
 )
-Examples = Iterator[tuple[str, dict[str, Any]]]  # name and record
+Examples = Iterator[tuple[str, dict[str, Any]]]  # the name of each pair, and its record
 
 
 class _DatasetInfo(tfds.core.DatasetInfo):
-    """For every new dataset TFDS asks its own bucket, and leaves a folder in /tmp: not here."""
+    """Dataset information that is never looked up in the bucket of TFDS.
+
+    TFDS would ask there for every new dataset, and would leave a folder in /tmp.
+    """
 
     def initialize_from_bucket(self) -> None:
         pass
@@ -50,7 +53,7 @@ class PairsConfig(tfds.core.BuilderConfig):
 
 
 class PairedImages(tfds.core.GeneratorBasedBuilder):
-    """Pairs of image files, of a public set or any folder; each is decoded once as a check.
+    """Pairs of image files, from a public set or any folder; each is decoded once as a check.
 
     TFDS makes the name of its folder, `paired_images`, from the name of this class.
     """
@@ -92,7 +95,7 @@ class PairedImages(tfds.core.GeneratorBasedBuilder):
 def read_pair(
     pair: PairFiles, config: PairsConfig
 ) -> tuple[list[bytes], tuple[Image.Image, Image.Image]]:
-    """The bytes of a pair's files, and A and B decoded.
+    """Reads the bytes of a pair's files, and decodes A and B.
 
     Raises:
       UsageError: naming the file that is broken.
@@ -135,7 +138,7 @@ class SyntheticFacades(tfds.core.GeneratorBasedBuilder):
         return _DatasetInfo(builder=self, features=FEATURES)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Examples]:
-        counts = zip(("train", "val", "test"), self.facades_config.pairs, strict=True)
+        counts = zip(SPLITS, self.facades_config.pairs, strict=True)
         return {
             split: self._generate_examples(split, 1_000_000 * number, count)
             for number, (split, count) in enumerate(counts)

@@ -1,4 +1,4 @@
-"""The folder of prepared datasets; this file is the only place that knows the paths in it."""
+"""The folder of prepared datasets; only this file knows the paths inside the folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ class DataDir:
     """The folder that data.data_dir names.
 
     Attributes:
-      path: on this machine.
+      path: the folder on this machine.
       address: gs://BUCKET/DIR if `path` is a local copy of that folder of a bucket, else None.
     """
 

@@ -1,9 +1,10 @@
-"""Records to examples: a pair's images, decoded, resized and in the channels of the config."""
+"""Turns a record into an example: its images, decoded, resized, in the channels of the config."""
 
 import numpy as np
 from PIL import Image
 from PIL.Image import Resampling
 
+from pix2pix_jax.config.resolve import load_size
 from pix2pix_jax.config.schema import Data
 from pix2pix_jax.data.augment import crop_box, draw_crop
 from pix2pix_jax.data.image_files import decode_pair
@@ -16,8 +17,8 @@ from pix2pix_jax.data.pixels import (
     uint8_to_float,
 )
 
-# The arrays of one pair by name: `input` and `target` [h, w, c], or `photo` and `classes`. A batch
-# has the same names, and one axis more in front.
+# The arrays of one pair by name: `input` and `target` [h, w, c], or `photo` and `classes`. The
+# arrays of a batch have the same names, and one more axis in front.
 Example = dict[str, np.ndarray]
 
 
@@ -27,7 +28,7 @@ def image_channels(data: Data) -> dict[str, int]:
 
 
 def decode_record(record: dict) -> tuple[Image.Image, Image.Image]:
-    """A and B of a record, decoded, at their own size and in their own channels."""
+    """Decodes A and B of a record; they keep the size and the channels of their files."""
     return decode_pair(record["files"], [record["name"].decode()] * len(record["files"]))
 
 
@@ -35,7 +36,7 @@ def decode_example(record: dict, data: Data, size: tuple[int, int]) -> Example:
     """Decodes and resizes both images of a pair.
 
     Args:
-      record: of `open_split`.
+      record: a record of `open_split`.
       data: gives the direction, and the channels of the images.
       size: height and width of the result.
 
@@ -45,19 +46,20 @@ def decode_example(record: dict, data: Data, size: tuple[int, int]) -> Example:
     (height, width), (a, b) = size, decode_record(record)
     images = {"input": a, "target": b} if data.direction == "AtoB" else {"input": b, "target": a}
     return {
-        name: image_to_uint8(resize_image(convert_channels(images[name], channels), (width, height)))
+        name: image_to_uint8(
+            resize_image(convert_channels(images[name], channels), (width, height))
+        )
         for name, channels in image_channels(data).items()
     }
 
 
 def training_example(record: dict, data: Data) -> Example:
-    """Both images of a pair at load_size, uint8 [h, w, c], to be cropped (section 6.2)."""
-    assert data.load_size is not None, "the config is not resolved"
-    return decode_example(record, data, data.load_size)
+    """The `input` and `target` of a pair at load_size [h, w, c], uint8, to crop (section 6.2)."""
+    return decode_example(record, data, load_size(data))
 
 
 def evaluation_example(record: dict, data: Data) -> Example:
-    """Both images of a pair at image_size, [h, w, c] in [-1, 1]; nothing is random."""
+    """The `input` and `target` of a pair at image_size [h, w, c] in [-1, 1]; nothing is random."""
     images = decode_example(record, data, data.image_size)
     return {name: uint8_to_float(image) for name, image in images.items()}
 
@@ -67,10 +69,10 @@ def labelled_example(
 ) -> Example:
     """The photo of a pair, and the classes of its label map.
 
-    Classes are read from the colours before the map is resized, so that no mixed colours arise.
+    Colours are turned into classes before the map is resized: resizing would mix colours.
 
     Args:
-      record: of `open_split`; A is the photo, B the label map.
+      record: a record of `open_split`; A is the photo, B the label map.
       data: gives the size of the result and the jitter.
       palette: the colours of the classes.
       rng: draws the jitter; None: both images are resized whole.

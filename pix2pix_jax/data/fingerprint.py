@@ -1,4 +1,4 @@
-"""Hashes that tell datasets apart: of the files of a source, and of the pairs of a dataset."""
+"""Hashes that tell datasets apart: a hash of a source's files, and a hash of a dataset's pairs."""
 
 import hashlib
 from pathlib import Path
@@ -12,7 +12,7 @@ def source_version(source: Path) -> str:
     """Twelve hex digits that change with the names, sizes and times of a source's files.
 
     Args:
-      source: a tarball, or a directory of which all files below count.
+      source: a tarball, or a directory; all files below a directory count.
     """
     digest = hashlib.sha256()
     for path in list_files(source) if source.is_dir() else [source]:
@@ -27,14 +27,14 @@ def dataset_fingerprint(
     """A text that is equal for datasets with the same pairs, and for no others.
 
     Args:
-      dataset: of `prepare`.
-      splits: the splits whose pairs count. By default those that a run trains on and is watched by.
+      dataset: the dataset of `prepare`.
+      splits: the splits whose pairs count. By default, a run trains and is validated on these.
 
     Returns:
-      The SHA-256 of each split's names and files, or the name of a dataset that is drawn.
+      The SHA-256 of the names and files of each split, or the name of a drawn dataset.
     """
     metadata = dataset.info.metadata
-    if not metadata:  # a drawn dataset, whose name holds all that it is drawn from
+    if not metadata:  # The name of a drawn dataset holds everything that determines its pairs.
         return dataset.info.full_name
     digests = (f"sha256/{split}" for split in splits)
     return " ".join(metadata[digest] for digest in digests if digest in metadata)

@@ -1,8 +1,9 @@
 """The training split as `batches[step]`: a pure function of (seed, step).
 
-A batch begins as crops: the number of a pair, where the pair is cropped, and whether it is
-mirrored. If all pairs fit into the memory of the devices, they are held there at load_size, and a
-step gets the crops alone. Otherwise the host crops the images. Both ways give the same pixels.
+A batch starts as crops: for each image, the number of a pair, the place of the crop, and whether
+the crop is mirrored. If all pairs fit into the memory of the devices, the pairs are held there at
+load_size, and a step gets the crops alone. Otherwise the host crops the images. Both ways give the
+same pixels.
 """
 
 import os
@@ -17,6 +18,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm.contrib.concurrent import thread_map
 
+from pix2pix_jax.config.resolve import load_size
 from pix2pix_jax.config.schema import Config, Data
 from pix2pix_jax.data.augment import Crop, crop_image, draw_crop
 from pix2pix_jax.data.examples import Example, image_channels, training_example
@@ -25,14 +27,14 @@ from pix2pix_jax.runtime.backend import copy_to_devices
 
 
 def open_split(dataset: tfds.core.DatasetBuilder, split: str) -> Sequence[dict]:
-    """The records of a split, by index.
+    """Opens the records of a split.
 
     Args:
-      dataset: of `prepare`.
+      dataset: the dataset of `prepare`.
       split: train, val or test.
 
     Returns:
-      Records with `name`, bytes, and `files`, the bytes of one image file or of A and B.
+      Records by index, each with `name`, bytes, and `files`, the bytes of one file or of A and B.
 
     Raises:
       UsageError: the dataset has no such split, or is damaged.
@@ -56,11 +58,11 @@ def open_split(dataset: tfds.core.DatasetBuilder, split: str) -> Sequence[dict]:
 def make_training_batches(
     config: Config, records: Sequence[dict], process_index: int = 0, process_count: int = 1
 ) -> tuple[grain.MapDataset, dict[str, jax.Array]]:
-    """The batches of the training split, and the pairs on the devices that they are cropped from.
+    """The batches of the training split, and the pairs on the devices to crop them from.
 
     Args:
-      config: resolved.
-      records: of the training split.
+      config: the config.
+      records: the records of the training split.
       process_index: the share of each batch that this process gets.
       process_count: the number of shares.
 
@@ -78,19 +80,18 @@ def make_image_batches(
 ) -> grain.MapDataset:
     """Endless batches of images that are cropped on the host.
 
-    Every epoch sees every pair once, in a new order. Shuffle and jitter come before a process
-    takes its share, so any number of processes sees the same global batches, and as many devices
-    see the same images each.
+    Every epoch sees every pair once, in a new order. Pairs are shuffled and jittered before a
+    process takes its share, so the global batches do not depend on the number of processes.
 
     Args:
-      config: resolved.
-      records: of the training split.
+      config: the config.
+      records: the records of the training split.
       process_index: the share of each batch that this process gets.
       process_count: the number of shares.
 
     Returns:
-      batches[step] has `input` and `target` [b, h, w, c], uint8, and `index` [b], the place of
-      each image in the global batch.
+      batches[step] has `input` and `target` [b, h, w, c], uint8, and `index` [b], int32, the place
+      of each image in the global batch.
     """
     crops = _draw_crops(config, len(records)).map(partial(_crop_record, records, config.data))
     return _batch(crops, config, process_index, process_count)
@@ -99,7 +100,7 @@ def make_image_batches(
 def make_crop_batches(
     config: Config, num_pairs: int, process_index: int = 0, process_count: int = 1
 ) -> grain.MapDataset:
-    """The crops that `make_image_batches` makes its images by, without the images.
+    """Endless batches of the crops that `make_image_batches` cuts, without the images.
 
     Returns:
       batches[step] has `pair`, `top`, `left`, `mirror` and `index`, each [b], int32.
@@ -108,14 +109,14 @@ def make_crop_batches(
 
 
 def batch_names(config: Config, records: Sequence[dict], step: int) -> list[str]:
-    """The names of the pairs in batches[step], of all processes."""
+    """The names of the pairs in the global batches[step]."""
     crops = make_crop_batches(config, len(records))[step]
     assert crops is not None, "batches are endless"
     return [records[int(pair)]["name"].decode() for pair in crops["pair"]]
 
 
 def _draw_crops(config: Config, num_pairs: int) -> grain.MapDataset:
-    """One crop for every image of every batch, with the image's place in its batch as `index`."""
+    """A crop for every image of every global batch, with the place in that batch as `index`."""
     crops = repeat_examples(range(num_pairs), config.seed, partial(_draw_crop, config.data))
     size = config.data.batch_size
     return crops.map_with_index(lambda i, crop: crop | {"index": np.int32(i % size)})
@@ -137,7 +138,7 @@ def _crop_record(records: Sequence[dict], data: Data, crop: dict[str, np.int32])
 def _batch(
     examples: grain.MapDataset, config: Config, process_index: int, process_count: int
 ) -> grain.MapDataset:
-    """Batches of consecutive examples, of which each process gets every process_count-th."""
+    """Makes batches of consecutive examples; a process gets every process_count-th batch."""
     size = config.data.batch_size // process_count
     return examples.batch(size, drop_remainder=True)[process_index::process_count]
 
@@ -148,8 +149,7 @@ def load_resident_pairs(records: Sequence[dict], data: Data) -> dict[str, jax.Ar
     Returns:
       `input` and `target` [pairs, load height, load width, c], uint8; empty if there is no room.
     """
-    assert data.load_size is not None, "the config is not resolved"
-    height, width = data.load_size
+    height, width = load_size(data)
     channels = image_channels(data)
     if len(records) * height * width * sum(channels.values()) > data.resident_mib << 20:
         return {}
@@ -178,14 +178,14 @@ def repeat_examples(
     """Endless examples: epochs of all records, each in a new order and with new random numbers.
 
     Args:
-      records: what an epoch sees once each.
-      seed: of the order and of the random numbers.
-      make_example: makes an example of a record and a generator of random numbers.
+      records: the records, of which every epoch sees each once.
+      seed: the seed of the order and of the random numbers.
+      make_example: a function of a record and a generator of random numbers.
     """
     return grain.MapDataset.source(records).seed(seed).shuffle().repeat().random_map(make_example)
 
 
 def prefetch(batches: grain.MapDataset, first: int) -> grain.DatasetIterator[Example]:
-    """batches[first], batches[first + 1], ..., made ahead by threads."""
+    """Iterates over batches[first], batches[first + 1], ...; threads make them in advance."""
     options = grain.ReadOptions(num_threads=min(16, os.cpu_count() or 1), prefetch_buffer_size=16)
     return iter(batches[first:].to_iter_dataset(options))

@@ -12,11 +12,13 @@ from typing import NamedTuple
 
 import tensorflow_datasets as tfds
 
-from pix2pix_jax.errors import UsageError
+from pix2pix_jax.errors import DISK_ERRORS, UsageError
 
-SPLITS = {"train": "train", "val": "val", "validation": "val", "test": "test"}  # by folder
+SPLITS = ("train", "val", "test")
+SPLIT_FOLDERS = {split: split for split in SPLITS} | {"validation": "val"}  # in lower case
 SIDES = ("A", "B")  # folders that hold one image of each pair
-SPLIT_AND_SIDE = re.compile(r"(train|val|validation|test)_?([AB])", re.IGNORECASE)
+BOTH_SIDES = "AB"  # of a file that holds A and B side by side
+SPLIT_AND_SIDE = re.compile(rf"({'|'.join(SPLIT_FOLDERS)})_?([{''.join(SIDES)}])", re.IGNORECASE)
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 
 
@@ -27,16 +29,27 @@ class PairFiles(NamedTuple):
     files: tuple[Path, ...]  # one side-by-side image, or A and B
 
 
+class _FilePlace(NamedTuple):
+    """The place of an image file in a dataset, as its path says."""
+
+    split: str  # one of SPLITS; "" if no folder is called like a split
+    pair: str  # the name of its pair
+    side: str  # A or B, or BOTH_SIDES
+
+
 def download_archive(url: str, directory: Path) -> Path:
     """Downloads a file into a directory, unless it is there already.
 
     Raises:
-      UsageError: the download failed; the line says how to do without it.
+      UsageError: the download failed; the message says how to do without it.
+      OSError: the file cannot be written, for example on a full disk.
     """
     try:
         urllib.request.urlopen(url, timeout=20).close()  # TFDS would retry for minutes
         return Path(tfds.download.DownloadManager(download_dir=directory).download(url))
     except (OSError, http.client.HTTPException, tfds.download.DownloadError) as error:
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+            raise
         if isinstance(error, urllib.error.HTTPError):
             error.close()
         reason = str(error).removeprefix("<urlopen error ").removesuffix(">")
@@ -47,12 +60,13 @@ def download_archive(url: str, directory: Path) -> Path:
 
 
 def find_pairs(root: Path, source: str) -> dict[str, list[PairFiles]]:
-    """The pairs of a directory by split, in the order of their names.
+    """Finds the pairs of a directory by split, in the order of their names.
 
     A file below a folder called A or B is one side of a pair; the other side is the file with the
     same path and stem below the other folder. Any other file holds both sides side by side. The
-    split is the folder called train, val or test; trainA is A in train. Every tenth pair, in the
-    order of a hash of the names, becomes val if there are no splits, or train but no val.
+    split is the folder called train, val or test; trainA is A in train. If there is no val, every
+    tenth pair of train, in the order of a hash of the names, becomes val; without any splits, all
+    pairs count as train.
 
     Args:
       root: the directory.
@@ -66,39 +80,51 @@ def find_pairs(root: Path, source: str) -> dict[str, list[PairFiles]]:
     if not files:
         raise UsageError(f"{source}: holds no images ({', '.join(sorted(SUFFIXES))})")
     top = Path(os.path.commonpath([path.parent for path in files]))
-    splits: dict[str, dict[str, dict[str, Path]]] = {}  # files by split, name and side
+    splits: dict[str, dict[str, dict[str, Path]]] = {}  # files by split, pair and side
     for path in files:
         check_utf8_name(path, display_name(path, root, source))
-        folders = _folder_names(path.relative_to(root))
-        side = next((f.upper() for f in reversed(folders) if f.upper() in SIDES), "AB")
-        split = next((folder for folder in folders if folder.lower() in SPLITS), "")
-        # A pair's name starts below its split, or below the top folder, so that it does not
-        # depend on where a tarball was unpacked.
-        if split:
-            below = folders[folders.index(split) + 1 :]
-        else:
-            below = _folder_names(path.relative_to(top))
-        name = "/".join([*(f for f in below if f.upper() not in SIDES), path.stem])
-        sides = splits.setdefault(SPLITS.get(split.lower(), ""), {}).setdefault(name, {})
-        if side in sides:
-            first, second = display_name(sides[side], root, source), path.name
+        place = _find_place(path, root, top)
+        sides = splits.setdefault(place.split, {}).setdefault(place.pair, {})
+        if place.side in sides:
+            first, second = display_name(sides[place.side], root, source), path.name
             raise UsageError(
                 f"{first}: has the same name as {second}; rename or remove one of them"
             )
-        sides[side] = path
+        sides[place.side] = path
     _check_sides([sides for pairs in splits.values() for sides in pairs.values()], root, source)
     return _hold_out_val({split: _sort_pairs(pairs) for split, pairs in splits.items()})
+
+
+def _find_place(path: Path, root: Path, top: Path) -> _FilePlace:
+    """The place of an image file in a dataset.
+
+    Args:
+      path: the file.
+      root: the directory that was searched; the names of the folders below it count.
+      top: the deepest directory that holds all files.
+    """
+    folders = _folder_names(path.relative_to(root))
+    split = next((folder for folder in folders if folder.lower() in SPLIT_FOLDERS), "")
+    # A pair's name starts below its split, or below the top folder, so that the name does not
+    # depend on where a tarball was unpacked.
+    below = folders[folders.index(split) + 1 :] if split else _folder_names(path.relative_to(top))
+    names = [folder for folder in below if folder.upper() not in SIDES]
+    return _FilePlace(
+        split=SPLIT_FOLDERS.get(split.lower(), ""),
+        pair="/".join([*names, path.stem]),
+        side=next((f.upper() for f in reversed(folders) if f.upper() in SIDES), BOTH_SIDES),
+    )
 
 
 def list_files(
     root: Path, enter: Callable[[Path], bool] = lambda _: True, broken_links: bool = False
 ) -> list[Path]:
-    """All files below a directory, sorted; links to folders are followed, but not in circles.
+    """Lists all files below a directory, sorted; links to folders are followed, not in circles.
 
     Args:
       root: the directory.
-      enter: tells of a folder whether to look into it.
-      broken_links: whether links to nowhere count as files.
+      enter: a function of a folder: whether to look into it.
+      broken_links: whether a link to a file that does not exist counts as a file.
     """
     paths: list[Path] = []
     real_paths: dict[str, frozenset[str]] = {}  # of each folder and of the folders above it
@@ -150,23 +176,23 @@ def _folder_names(path: Path) -> list[str]:
 
 def _check_sides(pairs: list[dict[str, Path]], root: Path, source: str) -> None:
     """Raises UsageError if a pair lacks one side, or if both forms of pairs are mixed."""
-    whole = next((sides["AB"] for sides in pairs if "AB" in sides), None)
+    both = next((sides[BOTH_SIDES] for sides in pairs if BOTH_SIDES in sides), None)
     for sides in pairs:
-        side = next((side for side in sides if side != "AB"), None)
+        side = next((side for side in sides if side != BOTH_SIDES), None)
         if side is None:
             continue
         path = sides[side]
-        if whole:
+        if both:
             raise UsageError(
                 f"{display_name(path, root, source)}: is one side of a pair, and "
-                f"{display_name(whole, root, source)} holds both side by side; keep one of the two "
+                f"{display_name(both, root, source)} holds both side by side; keep one of the two "
                 "forms"
             )
         if len(sides) == 1:
             missing = "B" if side == "A" else "A"
             raise UsageError(
                 f"{display_name(path, root, source)}: has no {missing} of the same name; "
-                "add it or remove this"
+                f"add the {missing}, or remove this file"
             )
 
 
@@ -183,7 +209,7 @@ def _sort_pairs(sides_by_name: dict[str, dict[str, Path]]) -> list[PairFiles]:
 
 
 def _hold_out_val(splits: dict[str, list[PairFiles]]) -> dict[str, list[PairFiles]]:
-    """The splits in order, with a tenth of train as val where there is train but no val.
+    """The splits in order, with a tenth of train as val if there is train but no val.
 
     Args:
       splits: pairs by split; those of the split "" count as train.
@@ -197,4 +223,4 @@ def _hold_out_val(splits: dict[str, list[PairFiles]]) -> dict[str, list[PairFile
         tenth = max(1, len(ranked) // 10)
         # A single pair is both train and val.
         splits |= {"train": sorted(ranked[tenth:]) or ranked, "val": sorted(ranked[:tenth])}
-    return {split: splits[split] for split in ("train", "val", "test") if split in splits}
+    return {split: splits[split] for split in SPLITS if split in splits}

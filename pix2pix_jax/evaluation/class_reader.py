@@ -11,9 +11,10 @@ from tensorflow_datasets.core import DatasetBuilder
 
 from pix2pix_jax.config.schema import Data
 from pix2pix_jax.data.examples import decode_record
-from pix2pix_jax.data.pixels import float_to_uint8
 from pix2pix_jax.data.palettes import PALETTES, Palette, best_palette, nearest_class
 from pix2pix_jax.data.pipeline import open_split
+from pix2pix_jax.data.pixels import float_to_uint8
+from pix2pix_jax.data.sources import SPLITS
 from pix2pix_jax.evaluation.segmenter import open_segmenter, segmenter_name
 from pix2pix_jax.reports.evaluation import NEAREST_COLOUR
 
@@ -67,7 +68,7 @@ def why_no_classes(data: Data, dataset: DatasetBuilder) -> str:
 
 def _find_palette(data: Data, dataset: DatasetBuilder) -> tuple[Palette, float]:
     """The palette of a dataset, and the distance of its first label maps from the palette."""
-    first = next(split for split in ("train", "val", "test") if split in dataset.info.splits)
+    first = next(split for split in SPLITS if split in dataset.info.splits)
     records = open_split(dataset, first)
     labels = [decode_record(records[index])[1] for index in range(min(8, len(records)))]
     return best_palette(PALETTES[data.name], labels)

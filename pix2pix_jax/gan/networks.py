@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 
+from pix2pix_jax.config.resolve import generator_depth
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.models.patchgan import Discriminator
@@ -10,15 +11,18 @@ from pix2pix_jax.models.unet import UNet
 
 
 def make_generator(config: Config) -> UNet:
-    """The U-Net that a resolved config describes."""
-    model, data = config.model, config.data
-    assert model.depth is not None, "the config is not resolved"
+    """The U-Net that a config describes.
+
+    Raises:
+      UsageError: the generator cannot halve the images of the config.
+    """
+    model, data, depth = config.model, config.data, generator_depth(config)
     bottleneck_norm = model.bottleneck_norm
     if bottleneck_norm is None:
-        bottleneck_norm = max(data.image_size) > 2**model.depth
+        bottleneck_norm = max(data.image_size) > 2**depth
     return UNet(
         channels=data.target_channels,
-        depth=model.depth,
+        depth=depth,
         features=model.features,
         skips=model.generator == "unet",
         norm=model.norm,

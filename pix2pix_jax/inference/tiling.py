@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
+from pix2pix_jax.config.resolve import generator_depth
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.pixels import resize_image
 from pix2pix_jax.inference.translator import BATCH_SIZE
@@ -16,11 +17,9 @@ def side_multiple(config: Config) -> int:
     """The number whose multiples are the sides that a generator takes: it halves them every level.
 
     Args:
-      config: config of the run, resolved.
+      config: config of the run.
     """
-    depth = config.model.depth
-    assert depth is not None  # the config is resolved
-    return 2**depth
+    return 2 ** generator_depth(config)
 
 
 def round_up(side: int, multiple: int) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pix2pix_jax.config.presets import PRESETS
+from pix2pix_jax.config.resolve import generator_depth
 from pix2pix_jax.config.schema import Config, Model
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.networks import make_generator
@@ -227,9 +228,9 @@ def check_theirs(config: Config) -> None:
         raise UsageError(
             f"model.bottleneck_norm: is {model.bottleneck_norm}, and False in the PyTorch code"
         )
-    assert model.depth is not None, "the config is not resolved"
-    if model.depth < 5:
-        raise UsageError(f"model.depth: is {model.depth}, and 5 or more in the PyTorch code")
+    depth = generator_depth(config)
+    if depth < 5:
+        raise UsageError(f"model.depth: is {depth}, and 5 or more in the PyTorch code")
 
 
 def _leaves(params: dict) -> Iterator[tuple[str, str, Any]]:

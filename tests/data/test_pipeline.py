@@ -12,7 +12,6 @@ from PIL import Image
 from pix2pix_jax.config import Config, Data
 from pix2pix_jax.data.augment import crop_batch
 from pix2pix_jax.data.examples import evaluation_example
-from pix2pix_jax.data.pixels import float_to_uint8
 from pix2pix_jax.data.pipeline import (
     load_resident_pairs,
     make_crop_batches,
@@ -20,6 +19,7 @@ from pix2pix_jax.data.pipeline import (
     open_split,
     prefetch,
 )
+from pix2pix_jax.data.pixels import float_to_uint8
 from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.errors import UsageError
 
