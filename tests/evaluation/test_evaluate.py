@@ -1,4 +1,4 @@
-"""The evaluate command, and what a run says of itself while it trains."""
+"""The evaluate command, and the evaluations of a run while it trains."""
 
 import json
 import shutil
@@ -22,20 +22,20 @@ from pix2pix_jax.evaluation.scorer import Evaluation
 from pix2pix_jax.evaluation.summary import read_evaluation, read_finished_evaluation
 from pix2pix_jax.runs.workdir import Workdir
 
-WATCHED = ("--config.train.evaluate_every=3", "--config.train.best_metric=ssim")
+EVALUATE = ("--config.train.evaluate_every=3", "--config.train.best_metric=ssim")
 
 
 @pytest.fixture(scope="module")
-def watched(tiny, tmp_path_factory):
-    """Twelve steps, evaluated every third, two checkpoints kept beside the best."""
-    workdir = tmp_path_factory.mktemp("watched")
-    status, out, err = train(tiny, workdir, 12, *WATCHED)
+def evaluated_run(tiny, tmp_path_factory):
+    """A run of twelve steps that is evaluated every third step and keeps three checkpoints."""
+    workdir = tmp_path_factory.mktemp("evaluated")
+    status, out, err = train(tiny, workdir, 12, *EVALUATE)
     assert (status, err) == (0, "")
     return workdir, out
 
 
-def test_a_run_watches_itself_and_keeps_its_best(watched):
-    workdir, out = watched
+def test_training_evaluates_itself_and_keeps_the_best_checkpoint(evaluated_run):
+    workdir, out = evaluated_run
     scores = {s: line for s, line in metrics(workdir).items() if "evaluation/ssim" in line}
     assert sorted(scores) == [3, 6, 9, 12]
     for name in ("l1", "psnr", "ssim", "lab_l", "lab_a", "lab_b"):
@@ -48,17 +48,19 @@ def test_a_run_watches_itself_and_keeps_its_best(watched):
 
 
 @pytest.mark.slow
-def test_watching_changes_no_bit_and_is_resumed_to_the_bit(tiny, straight, watched, tmp_path):
-    workdir, _ = watched
+def test_evaluating_during_training_changes_no_bit_and_resumes_exactly(
+    tiny, straight, evaluated_run, tmp_path
+):
+    workdir, _ = evaluated_run
     assert saved(workdir, 12) == saved(straight, 12)
-    assert train(tiny, tmp_path, 6, *WATCHED)[0] == 0
-    assert train(tiny, tmp_path, 12, *WATCHED)[0] == 0
+    assert train(tiny, tmp_path, 6, *EVALUATE)[0] == 0
+    assert train(tiny, tmp_path, 12, *EVALUATE)[0] == 0
     assert metrics(tmp_path) == metrics(workdir)
 
 
-def test_evaluate_writes_numbers_and_a_page(watched):
-    """With only its workdir; the numbers are those that training logged for this step."""
-    workdir, _ = watched
+def test_evaluate_writes_scores_and_a_page(evaluated_run):
+    """The scores equal those that training logged for the same step."""
+    workdir, _ = evaluated_run
     status, out, err = run("evaluate", f"--workdir={workdir}", "--no_fcn_score")
     assert (status, err) == (0, "")
     assert "SSIM" in out
@@ -72,7 +74,9 @@ def test_evaluate_writes_numbers_and_a_page(watched):
     assert (workdir / "report" / "evaluation_val.html").exists()
     _, out, _ = run("evaluate", f"--workdir={workdir}", "--no_fcn_score", "--step=9")
     assert f"{workdir}/evaluation_val.json: the evaluation of step 12 is replaced" in out
-    best = max(s for s in metrics(workdir) if f"step {s};" in watched[1].partition("best by")[2])
+    best = max(
+        s for s in metrics(workdir) if f"step {s};" in evaluated_run[1].partition("best by")[2]
+    )
     run("evaluate", f"--workdir={workdir}", "--no_fcn_score", "--step=best")
     assert json.loads((workdir / "evaluation_val.json").read_text())["step"] == best
     run("evaluate", f"--workdir={workdir}", "--no_fcn_score", "--step=9", "--split=test")
@@ -81,14 +85,14 @@ def test_evaluate_writes_numbers_and_a_page(watched):
     assert sum(found["lab_histograms"]["target"]["lab_l"]) == 2 * 32 * 32
 
 
-def test_a_new_metric_is_a_row_and_a_function(watched, monkeypatch):
-    """It is in the numbers of the split and of every pair, and can decide which step is best."""
+def test_a_row_and_a_function_add_a_metric(evaluated_run, monkeypatch):
+    """The scores of the split and of every pair have it; train.best_metric and the page know it."""
     row = Metric("largest error", higher_is_better=False, unit="0 to 2")
     monkeypatch.setitem(METRICS, "largest_error", row)
     monkeypatch.setitem(
         PER_IMAGE, "largest_error", lambda output, target: abs(output - target).max((1, 2, 3))
     )
-    run = Workdir(watched[0])
+    run = Workdir(evaluated_run[0])
     config = override(read_config(run.config_file), {"train.best_metric": "largest_error"})
     assert evaluate(config, run, "test", 12, False) == 0
     found = json.loads(run.evaluation_file("test").read_text())
@@ -99,8 +103,10 @@ def test_a_new_metric_is_a_row_and_a_function(watched, monkeypatch):
     assert "best largest error first" in run.evaluation_page("test").read_text()
 
 
-def test_evaluate_refuses_what_is_not_there(tiny, watched, tmp_path, monkeypatch, capsys):
-    workdir, _ = watched
+def test_evaluate_refuses_a_missing_run_checkpoint_or_split(
+    tiny, evaluated_run, tmp_path, monkeypatch, capsys
+):
+    workdir, _ = evaluated_run
     monkeypatch.chdir(ROOT)
     (tmp_path / "config.json").write_bytes((workdir / "config.json").read_bytes())
     for expected, arguments in (
@@ -121,9 +127,9 @@ def test_evaluate_refuses_what_is_not_there(tiny, watched, tmp_path, monkeypatch
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["Scorer", "render_page"])
-def test_an_evaluation_that_fails_costs_nothing(watched, monkeypatch, place):
-    """The numbers, the page and the pictures of the last one stay as they were."""
-    workdir, _ = watched
+def test_a_failed_evaluation_leaves_the_last_one_unchanged(evaluated_run, monkeypatch, place):
+    """The scores, the page and the pictures stay, wherever the new evaluation fails."""
+    workdir, _ = evaluated_run
     assert run("evaluate", f"--workdir={workdir}", "--no_fcn_score", "--step=12")[0] == 0
 
     def files():
@@ -131,30 +137,32 @@ def test_an_evaluation_that_fails_costs_nothing(watched, monkeypatch, place):
         return {path: path.read_bytes() for path in left if path.is_file()}
 
     before = files()
-    failing = {"Scorer": lambda *arguments: SimpleNamespace(score=astray), "render_page": astray}
+    failing = {"Scorer": lambda *arguments: SimpleNamespace(score=fail), "render_page": fail}
     monkeypatch.setattr(evaluate_module, place, failing[place])
-    assert "gone astray" in refusal(
+    assert "scoring failed" in refusal(
         evaluate, read_config(workdir / "config.json"), Workdir(workdir), "val", 9, False
     )
     assert files() == before
 
 
 @pytest.mark.parametrize("place", range(5))
-def test_an_evaluation_stopped_in_its_swap_is_made_anew(watched, monkeypatch, place):
-    """Before each of its renames: numbers never stand beside a page or pictures of another step."""
-    workdir, _ = watched
-    monkeypatch.setattr(evaluate_module, "Scorer", lambda *_: SimpleNamespace(score=scored))
+def test_an_evaluation_stopped_between_its_renames_is_not_finished(
+    evaluated_run, monkeypatch, place
+):
+    """Scores never stand next to a page or pictures of another step."""
+    workdir, _ = evaluated_run
+    monkeypatch.setattr(evaluate_module, "Scorer", lambda *_: SimpleNamespace(score=score_one_pair))
     config = read_config(workdir / "config.json")
     assert evaluate(config, Workdir(workdir), "val", 12, False) == 0
     renamed, rename = [], Path.rename
 
-    def stopped(path, target):
+    def rename_or_stop(path, target):
         renamed.append(path)
         if len(renamed) > place:
             raise KeyboardInterrupt
         return rename(path, target)
 
-    monkeypatch.setattr(Path, "rename", stopped)
+    monkeypatch.setattr(Path, "rename", rename_or_stop)
     if place < 4:
         with pytest.raises(KeyboardInterrupt):
             evaluate(config, Workdir(workdir), "val", 9, False)
@@ -166,8 +174,8 @@ def test_an_evaluation_stopped_in_its_swap_is_made_anew(watched, monkeypatch, pl
         assert "val at step 9" in (workdir / "report" / "evaluation_val.html").read_text()
 
 
-def scored(params, show):
-    """What a scorer finds: one pair."""
+def score_one_pair(params, show):
+    """Takes the place of Scorer.score: a split of one pair."""
     for kind in ("input", "output", "target"):
         show("first", {kind: np.zeros((4, 4, 3))})
     counts = {"lab_l": np.ones(101), "lab_a": np.ones(221), "lab_b": np.ones(221)}
@@ -175,15 +183,15 @@ def scored(params, show):
     return Evaluation({"l1": 0.2}, {}, [{"name": "first", "l1": 0.2}], sides)
 
 
-def astray(*arguments):
-    """Fails; as a scorer, at its second pair."""
+def fail(*arguments):
+    """Takes the place of Scorer.score, which fails at its second pair, or of render_page."""
     if callable(arguments[-1]):
         arguments[-1]("first", {"output": np.zeros((4, 4, 3))})
-    raise UsageError("gone astray")
+    raise UsageError("scoring failed")
 
 
 @pytest.mark.slow
-def test_a_dataset_without_classes_has_all_scores_but_one(tiny, tmp_path):
+def test_a_dataset_without_classes_gets_all_scores_except_the_fcn_score(tiny, tmp_path):
     source = folder_of(tmp_path, {"1.jpg": jpeg(), "2.jpg": jpeg(80)})
     workdir = tmp_path / "run"
     more = ("--config.data.name=folder", source, "--config.data.direction=AtoB")
@@ -194,12 +202,12 @@ def test_a_dataset_without_classes_has_all_scores_but_one(tiny, tmp_path):
     found = json.loads((workdir / "evaluation_val.json").read_text())
     assert list(found["metrics"]) == ["l1", "psnr", "ssim", "lab_l", "lab_a", "lab_b"]
     best = "--config.train.best_metric=class_iou"
-    refused("no palette", "train", *tiny, f"--workdir={tmp_path / 'b'}", *more, *WATCHED[:1], best)
+    refused("no palette", "train", *tiny, f"--workdir={tmp_path / 'b'}", *more, *EVALUATE[:1], best)
 
 
 @pytest.mark.slow
-def test_pairs_that_were_trained_on_are_not_measured_by_mistake(tiny, tmp_path):
-    """A source that has grown is cut into other splits; another source is another matter."""
+def test_evaluate_refuses_a_training_source_that_has_changed(tiny, tmp_path):
+    """More pairs in the source change its splits. A source that was not trained on is allowed."""
     files = {f"{place}.png": jpeg(64, 40 + place) for place in range(6)}
     source = folder_of(tmp_path, files)
     workdir = tmp_path / "run"

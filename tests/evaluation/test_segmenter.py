@@ -37,7 +37,7 @@ RECIPE, RECIPE_FEATURES = segmenter.STEPS, segmenter.FEATURES  # before `recipe`
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Forty buildings to learn from, nine to score: one more than a batch."""
+    """Forty pairs to train on, nine pairs to score: one more than a batch."""
     data_dir = str(tmp_path_factory.mktemp("data"))
     return Data(
         direction="BtoA", image_size=SIZE, load_size=SIZE, synthetic_pairs=(40, 9, 1),
@@ -52,7 +52,7 @@ def dataset(data):
 
 @pytest.fixture(scope="module", autouse=True)
 def recipe():
-    """A smaller segmenter than a real one."""
+    """Makes segmenters small, so that they are trained in seconds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(segmenter, "STEPS", {"synthetic_facades": STEPS})
         patch.setattr(segmenter, "FEATURES", 16)
@@ -71,7 +71,7 @@ def records(dataset):
 
 @pytest.fixture
 def scored(small, data, records, class_reader, monkeypatch):
-    """Evaluation of outputs that are given, in place of what a generator makes of the inputs."""
+    """A function that evaluates given outputs instead of those of a generator."""
     config = replace(small, data=data)
 
     def score(outputs, class_reader=class_reader):
@@ -92,7 +92,7 @@ def targets(data, records):
     return [evaluation_example(records[i], data)["target"] for i in range(len(records))]
 
 
-def test_real_photos_are_read_far_better_than_by_chance(scored, targets):
+def test_the_segmenter_reads_real_photos_far_better_than_chance(scored, targets):
     truth = scored(targets).ground_truth
     assert truth["per_pixel_accuracy"] > 0.75
     assert truth["class_iou"] > 0.35
@@ -108,8 +108,8 @@ def test_the_target_itself_scores_exactly_the_ground_truth(scored, targets):
         np.testing.assert_allclose(result.metrics[name], 1, atol=1e-6)
 
 
-def test_shuffled_outputs_score_as_the_shuffled_truth_does(scored, targets, data, records):
-    """What buildings have in common, sky above and wall below, is all there is left."""
+def test_shuffled_outputs_score_like_shuffled_label_maps(scored, targets, data, records):
+    """Only what all buildings share remains, such as sky above and wall below."""
     result = scored(targets[1:] + targets[:1])
     maps = np.stack(
         [labelled_example(records[i], data, CMP)["classes"] for i in range(len(records))]
@@ -120,14 +120,14 @@ def test_shuffled_outputs_score_as_the_shuffled_truth_does(scored, targets, data
         assert result.metrics[name] < 0.75 * result.ground_truth[name]
 
 
-def test_noise_scores_near_nothing(scored, targets):
+def test_noise_scores_far_below_real_photos(scored, targets):
     noise = np.random.default_rng(0).uniform(-1, 1, (len(targets), *SIZE, 3)).astype(np.float32)
     result = scored(list(noise))
     assert result.metrics["class_iou"] < 0.5 * result.ground_truth["class_iou"]
 
 
-def test_sums_are_over_all_pairs_and_no_more(scored, targets):
-    """Nine pairs in batches of eight: the last batch, filled up to eight, counts once."""
+def test_every_pair_counts_exactly_once(scored, targets):
+    """Nine pairs in batches of eight: the copies that fill the last batch do not count."""
     rng = np.random.default_rng(0)
     outputs = [np.clip(t + rng.normal(0, 0.2, t.shape), -1, 1).astype("f4") for t in targets]
     result = scored(outputs)
@@ -142,22 +142,22 @@ def test_sums_are_over_all_pairs_and_no_more(scored, targets):
     assert list(result.metrics) == list(METRICS)
 
 
-def test_rows_of_the_confusion_are_the_truth(scored, targets, data, records):
-    """All is found to be facade: the accuracy of that class is 1, of all others 0."""
+def test_rows_of_the_confusion_matrix_are_true_classes(scored, targets, data, records):
+    """If every pixel is read as facade, the accuracy of that class is 1 and of all others 0."""
     facade = 1
     result = scored(targets, ClassReader(lambda images: np.full(images.shape[:3], facade), CMP, ""))
     maps = np.stack(
         [labelled_example(records[i], data, CMP)["classes"] for i in range(len(records))]
     )
-    share, there = (maps == facade).mean(), len(np.unique(maps))
+    share, num_classes = (maps == facade).mean(), len(np.unique(maps))
     np.testing.assert_allclose(result.metrics["per_pixel_accuracy"], share)
-    np.testing.assert_allclose(result.metrics["per_class_accuracy"], 1 / there)
-    np.testing.assert_allclose(result.metrics["class_iou"], share / there)
+    np.testing.assert_allclose(result.metrics["per_class_accuracy"], 1 / num_classes)
+    np.testing.assert_allclose(result.metrics["class_iou"], share / num_classes)
 
 
 @pytest.mark.slow
-def test_every_pair_is_translated_on_its_own_with_its_own_noise(small, data, records, monkeypatch):
-    """Whatever the batch: as `translate` does, dropout keyed by the place in the split."""
+def test_a_pair_gets_its_own_noise_in_any_batch(small, data, records, monkeypatch):
+    """The dropout depends on the index of the pair in the split, not on its batch."""
     config = replace(small, data=data)
     params = create_state(config).generator.params
     shown = {}
@@ -179,7 +179,7 @@ def test_every_pair_is_translated_on_its_own_with_its_own_noise(small, data, rec
     assert np.abs(without - expected).max() > 1e-3
 
 
-def test_outputs_that_are_no_numbers_are_refused(scored, targets):
+def test_outputs_that_are_not_finite_are_refused(scored, targets):
     assert "not finite" in refusal(scored, [np.full_like(target, np.nan) for target in targets])
 
 
@@ -210,12 +210,12 @@ def test_a_damaged_segmenter_is_named(data, dataset, class_reader):
         path.write_bytes(content)
 
 
-def test_photos_to_label_maps_are_read_by_colour(data, dataset, records):
-    """Tables 5 and 6 of the paper: no segmenter, and the truth reads as itself."""
-    backwards = replace(data, direction="AtoB")
-    by_colour = open_class_reader(backwards, dataset)
+def test_generated_label_maps_are_read_by_their_colours(data, dataset, records):
+    """No segmenter is needed (tables 5 and 6 of the paper), and targets get their own classes."""
+    photo_to_labels = replace(data, direction="AtoB")
+    by_colour = open_class_reader(photo_to_labels, dataset)
     assert by_colour.name == "nearest colour"
-    target = evaluation_example(records[0], backwards)["target"]
+    target = evaluation_example(records[0], photo_to_labels)["target"]
     classes = labelled_example(records[0], data, CMP)["classes"]
     np.testing.assert_array_equal(by_colour.read(target[None])[0], classes)
 
@@ -224,7 +224,7 @@ def test_photos_to_label_maps_are_read_by_colour(data, dataset, records):
     ("change", "expected"),
     [({"name": "folder"}, "data.name: folder"), ({"target_channels": 1}, "data.target_channels")],
 )
-def test_no_palette_no_score(data, dataset, change, expected):
+def test_datasets_without_classes_have_no_fcn_score(data, dataset, change, expected):
     assert why_no_classes(data, dataset) == ""
     assert why_no_classes(replace(data, **change), dataset).startswith(expected)
 
@@ -244,8 +244,8 @@ def write_facades(folder, palette, photo_left, split="train"):
 
 
 @pytest.mark.parametrize("palette", PALETTES["facades"])
-def test_facades_in_either_palette_are_read_as_they_are(data, tmp_path, palette):
-    """Those of the public set and of the original one, where other blues mean other classes."""
+def test_facades_are_read_in_both_palettes(data, tmp_path, palette):
+    """The public set and the original set give different classes to some blues."""
     source = write_facades(tmp_path / "pairs", palette, photo_left=True)
     mine = replace(data, name="facades", source=source, data_dir=str(tmp_path), direction="AtoB")
     dataset = prepare(mine)
@@ -260,8 +260,8 @@ def test_facades_in_either_palette_are_read_as_they_are(data, tmp_path, palette)
     )
 
 
-def test_photos_in_place_of_label_maps_are_not_taken_for_classes(data, tmp_path):
-    """A set with the label map left: every pixel would have some nearest class."""
+def test_photos_in_place_of_label_maps_are_refused(data, tmp_path):
+    """With the label map on the left: every pixel of a photo has some nearest class."""
     source = write_facades(tmp_path / "pairs", CMP, photo_left=False)
     mine = replace(data, name="facades", source=source, data_dir=str(tmp_path))
     message = why_no_classes(mine, prepare(mine))
@@ -269,8 +269,8 @@ def test_photos_in_place_of_label_maps_are_not_taken_for_classes(data, tmp_path)
     assert "A has to be the photo" in message
 
 
-def test_an_output_in_a_colour_that_does_not_count_counts_as_some_class(data, dataset):
-    """Black is no class of Cityscapes; a map that is black is wrong, not out of the count."""
+def test_an_output_in_an_ignored_colour_counts_as_the_nearest_class(data, dataset):
+    """Black is no class of Cityscapes: a black output is wrong, but its pixels count."""
     street = replace(data, name="cityscapes", direction="AtoB")
     black = open_class_reader(street, dataset).read(np.full((1, 8, 8, 3), -1, np.float32))
     assert (black < 19).all()
@@ -278,7 +278,9 @@ def test_an_output_in_a_colour_that_does_not_count_counts_as_some_class(data, da
     assert confusion_counts(truth, black, 19).sum() == 64
 
 
-def test_a_class_reader_is_named_once_it_is_there(data, dataset, class_reader, monkeypatch):
+def test_a_class_reader_has_no_name_before_its_segmenter_is_trained(
+    data, dataset, class_reader, monkeypatch
+):
     assert class_reader_name(replace(data, direction="AtoB"), dataset) == "nearest colour"
     assert class_reader_name(data, dataset) == class_reader.name
     monkeypatch.setattr(segmenter, "STEPS", {"synthetic_facades": STEPS + 1})
@@ -293,8 +295,8 @@ def test_a_class_reader_is_named_once_it_is_there(data, dataset, class_reader, m
         ("cityscapes", CITYSCAPES, "cityscapes-128x256-fc745daba4d3"),
     ],
 )
-def test_a_segmenter_of_the_same_recipe_keeps_its_file(monkeypatch, name, palette, expected):
-    """Another name would train every segmenter again, and its scores would not compare."""
+def test_the_file_name_of_a_segmenter_stays_the_same(monkeypatch, name, palette, expected):
+    """Another name would train every segmenter again, and scores would not be comparable."""
     monkeypatch.setattr(segmenter, "STEPS", RECIPE)
     monkeypatch.setattr(segmenter, "FEATURES", RECIPE_FEATURES)
     monkeypatch.setattr(segmenter, "dataset_fingerprint", lambda dataset: "pairs")
@@ -303,42 +305,42 @@ def test_a_segmenter_of_the_same_recipe_keeps_its_file(monkeypatch, name, palett
     assert str(path) == f"/data/segmenters/{expected}/segmenter.safetensors"
 
 
-def test_every_palette_has_steps_for_its_segmenter():
+def test_every_dataset_with_a_palette_has_segmenter_steps():
     assert RECIPE.keys() == PALETTES.keys()
 
 
-def test_a_segmenter_that_has_no_place_is_not_trained_in_vain(data, dataset, tmp_path):
+def test_a_segmenter_that_cannot_be_written_is_not_trained(data, dataset, tmp_path):
     (tmp_path / "segmenters").touch()
     message = refusal(open_class_reader, replace(data, data_dir=str(tmp_path)), dataset)
     assert message.startswith(f"{tmp_path}/segmenters/synthetic_facades-32x32-")
     assert "do without the FCN-score" in message
 
 
-def test_pairs_without_any_to_learn_from_have_no_segmenter(data, tmp_path):
-    """Label maps need none: they are read by their colours."""
+def test_a_dataset_without_a_training_split_has_no_segmenter(data, tmp_path):
+    """The other direction needs no segmenter: label maps are read by their colours."""
     source = write_facades(tmp_path / "pairs", CMP, photo_left=True, split="test")
     mine = replace(data, name="facades", source=source, data_dir=str(tmp_path))
     dataset = prepare(mine)
     assert why_no_classes(mine, dataset).startswith(f"data.source: {source} has no train/")
     assert class_reader_name(mine, dataset) is None
-    backwards = replace(mine, direction="AtoB")
-    assert why_no_classes(backwards, dataset) == ""
-    assert open_class_reader(backwards, dataset).palette == CMP
+    photo_to_labels = replace(mine, direction="AtoB")
+    assert why_no_classes(photo_to_labels, dataset) == ""
+    assert open_class_reader(photo_to_labels, dataset).palette == CMP
 
 
-def test_a_segmenter_gone_astray_is_not_kept(tmp_path):
+def test_a_segmenter_that_diverged_is_not_written(tmp_path):
     path = tmp_path / "segmenter.safetensors"
     assert "diverged" in refusal(segmenter.write_segmenter, path, {"a": np.array([np.nan])}, {})
     assert not path.exists()
 
 
-def test_a_result_does_not_depend_on_its_neighbours(targets, class_reader):
+def test_the_classes_of_a_photo_do_not_depend_on_its_batch(targets, class_reader):
     alone = np.stack([class_reader.read(target[None])[0] for target in targets])
     np.testing.assert_array_equal(class_reader.read(np.stack(targets)), alone)
 
 
-def test_classes_are_jittered_with_their_photo(records, data):
-    """A photo painted in the colours of its classes stays so through resize, crop and mirror."""
+def test_classes_and_photo_get_the_same_jitter(records, data):
+    """If the photo is the label map, both still agree after resize, crop and mirror."""
     record = records[0]
     jitter = replace(data, load_size=(40, 40), flip=True)
     twin = {"name": record["name"], "files": [_label_twice(record)]}
@@ -347,14 +349,14 @@ def test_classes_are_jittered_with_their_photo(records, data):
         assert set(np.unique(example["classes"])) <= set(range(12)) | {IGNORED}
         painted = np.array(list(CMP.classes.values()), np.uint8)[example["classes"]]
         difference = np.abs(float_to_uint8(example["photo"]).astype(int) - painted)
-        assert np.median(difference) < 8  # but for what bicubic does at edges
+        assert np.median(difference) < 8  # except for bicubic overshoot at edges
     straight = labelled_example(twin, jitter, CMP)
     painted = np.array(list(CMP.classes.values()), np.uint8)[straight["classes"]]
     np.testing.assert_array_equal(float_to_uint8(straight["photo"]), painted)
 
 
 def _label_twice(record):
-    """A file whose photo is its own label map."""
+    """The bytes of a pair with the label map on both sides."""
     image = np.asarray(Image.open(io.BytesIO(record["files"][0])))
     label = image[:, image.shape[1] // 2 :]
     file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""The demo in a real browser: what is painted is translated, and in the colours of its classes."""
+"""The demo in a real browser and by plain requests."""
 
 import http.client
 import io
@@ -46,7 +46,7 @@ def served(tmp_path_factory):
     assert (process.returncode, err) == (130, "")
 
 
-def ask(port, method, path, body=None, kind="application/octet-stream", **headers):
+def request(port, method, path, body=None, kind="application/octet-stream", **headers):
     connection = http.client.HTTPConnection("127.0.0.1", port)
     connection.request(method, path, body, {"content-type": kind} | headers)
     with connection.getresponse() as answer:
@@ -63,22 +63,22 @@ def png(pixels):
 
 @pytest.fixture
 def page(served, browser):
-    complaints, asked = [], set()
+    errors, addresses = [], set()
     page = browser.new_page(viewport={"width": 1000, "height": 800})
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: asked.add(request.url.partition(":")[0]))
-    page.on("request", lambda request: asked.add(request.url.split("/")[2]))
+    page.on("console", lambda message: errors.append(message.text))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: addresses.add(request.url.partition(":")[0]))
+    page.on("request", lambda request: addresses.add(request.url.split("/")[2]))
     page.goto(f"http://127.0.0.1:{served[2]}/")
-    settled(page)
+    wait_for_translations(page)
     yield page
     page.close()
-    assert complaints == []
-    assert asked <= {"http", "data", "blob", f"127.0.0.1:{served[2]}", "", ","}
+    assert errors == []
+    assert addresses <= {"http", "data", "blob", f"127.0.0.1:{served[2]}", "", ","}
 
 
-def settled(page, least=1):
-    """Waits until so many translations have come, and none is on its way."""
+def wait_for_translations(page, least=1):
+    """Waits until the page has shown `least` translations and no request is running."""
     page.wait_for_function(
         "least => { const output = document.querySelector('#output');"
         " return output.dataset.count >= least && output.ariaBusy === 'false'; }",
@@ -99,7 +99,7 @@ def pixels(page, canvas):
 
 
 def drag(page, start, end):
-    """From one place of the input to another, in parts of its sides."""
+    """Drags the mouse over the input; places are fractions of its sides."""
     box = page.locator("#input").bounding_box()
     for place, act in ((start, page.mouse.down), (end, page.mouse.up)):
         page.mouse.move(box["x"] + place[0] * box["width"], box["y"] + place[1] * box["height"])
@@ -113,7 +113,7 @@ def test_painting_changes_the_output(served, page):
     page.get_by_text("door", exact=True).click()
     count = int(page.locator("#output").get_attribute("data-count"))
     drag(page, (0.25, 0.25), (0.75, 0.75))
-    settled(page, count + 1)
+    wait_for_translations(page, count + 1)
     painted, second = pixels(page, "input"), pixels(page, "output")
     assert (painted[8:24, 12:36, :3] == CMP.classes["door"]).all()
     assert np.abs(first.astype(int) - second).max() > 20
@@ -125,67 +125,67 @@ def test_painting_changes_the_output(served, page):
     assert np.abs(second[..., :3] - wanted).max() <= 1
 
 
-def test_every_colour_is_of_a_class_and_undo_goes_back(page):
+def test_brushes_paint_only_class_colours_and_undo_restores(page):
     before = pixels(page, "input")
     assert page.locator("#size").is_disabled()  # a rectangle has none
     page.locator("#tool").select_option("brush")
     assert page.locator("#size").is_enabled()
     page.get_by_text("pillar", exact=True).click()
     drag(page, (0.1, 0.2), (0.9, 0.6))
-    settled(page, 2)
+    wait_for_translations(page, 2)
     colours = {tuple(colour) for colour in pixels(page, "input")[..., :3].reshape(-1, 3).tolist()}
     assert colours <= set(CMP.classes.values())
     assert CMP.classes["pillar"] in colours
     page.locator("#undo").click()
-    settled(page, 3)
+    wait_for_translations(page, 3)
     np.testing.assert_array_equal(pixels(page, "input"), before)
     page.locator("#clear").click()
-    settled(page, 4)
+    wait_for_translations(page, 4)
     assert (pixels(page, "input")[..., :3] == CMP.classes["facade"]).all()
 
 
-def test_noise_examples_and_files(page, tmp_path):
+def test_new_noise_examples_and_opened_files_change_the_page(page, tmp_path):
     still = pixels(page, "output")
     page.locator("#noise").click()
-    settled(page, 2)
+    wait_for_translations(page, 2)
     assert (pixels(page, "output") != still).any()
     before = pixels(page, "input")
     page.locator("#example").click()
-    settled(page, 3)
+    wait_for_translations(page, 3)
     assert (pixels(page, "input") != before).any()
-    # A file is scaled as in training; one that is no picture is told.
+    # An opened file is scaled as in training.
     Image.new("RGB", (100, 70), (9, 8, 7)).save(tmp_path / "a.png")
     page.locator("#file").set_input_files(tmp_path / "a.png")
-    settled(page, 4)
+    wait_for_translations(page, 4)
     assert (pixels(page, "input") == (9, 8, 7, 255)).all()
 
 
-def test_what_is_no_picture_is_told(served):
+def test_a_body_that_is_not_an_image_is_refused(served):
     port = served[2]
-    status, body = ask(port, "POST", "/input", b"hello")
+    status, body = request(port, "POST", "/input", b"hello")
     assert (status, b"cannot be read as an image" in body) == (400, True)
-    status, body = ask(port, "POST", "/translate", b"")
+    status, body = request(port, "POST", "/translate", b"")
     assert (status, b"it is empty" in body) == (400, True)
-    status, body = ask(port, "POST", "/input", png(np.zeros((7, 9), np.uint8)))
+    status, body = request(port, "POST", "/input", png(np.zeros((7, 9), np.uint8)))
     with Image.open(io.BytesIO(body)) as image:
         assert (status, image.size, image.mode) == (200, (48, 32), "RGB")
 
 
-def test_strangers_are_turned_away(served):
+def test_requests_from_other_sites_are_refused(served):
     port, picture = served[2], png(np.zeros((32, 48, 3), np.uint8))
-    assert ask(port, "POST", "/translate", picture)[0] == 200
-    assert ask(port, "POST", "/translate", picture, kind="image/png")[0] == 415
-    assert ask(port, "POST", "/translate", picture, host="evil.example:80")[0] == 404
-    assert ask(port, "GET", "/settings", host="evil.example")[0] == 404
-    assert ask(port, "GET", "/settings", host="localhost")[0] == 200  # as at port 80
-    assert ask(port, "GET", "/settings", host="127.0.0.1.evil.example")[0] == 404
-    assert ask(port, "GET", "/settings", host="127.1.2.3:5")[0] == 200
-    assert ask(port, "GET", "/../demo.py")[0] == 404
-    assert ask(port, "GET", "/server.py")[0] == 404
+    assert request(port, "POST", "/translate", picture)[0] == 200
+    assert request(port, "POST", "/translate", picture, kind="image/png")[0] == 415
+    assert request(port, "POST", "/translate", picture, host="evil.example:80")[0] == 404
+    assert request(port, "GET", "/settings", host="evil.example")[0] == 404
+    assert request(port, "GET", "/settings", host="localhost")[0] == 200  # as at port 80
+    assert request(port, "GET", "/settings", host="127.0.0.1.evil.example")[0] == 404
+    assert request(port, "GET", "/settings", host="127.1.2.3:5")[0] == 200
+    assert request(port, "GET", "/../demo.py")[0] == 404
+    assert request(port, "GET", "/server.py")[0] == 404
     unknown = {"content-length": "", "transfer-encoding": "chunked"}
-    assert ask(port, "POST", "/translate", b"", **unknown)[0] == 411
-    assert ask(port, "POST", "/translate", b"", **{"content-length": str(1 << 40)})[0] == 413
-    assert ask(port, "GET", "/example?number=x")[0] == 400
+    assert request(port, "POST", "/translate", b"", **unknown)[0] == 411
+    assert request(port, "POST", "/translate", b"", **{"content-length": str(1 << 40)})[0] == 413
+    assert request(port, "GET", "/example?number=x")[0] == 400
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_a_port_that_is_taken_is_refused(served, tmp_path):
     refused("is not a port", "demo", "--port=99999")
 
 
-def test_brushes_are_the_classes_of_what_a_run_takes(tmp_path):
+def test_brushes_are_the_classes_of_the_inputs(tmp_path):
     assert input_palette(config_of()) == CMP
     assert input_palette(config_of(name="facades")) == CMP_PUBLIC
     assert input_palette(config_of(direction="AtoB")) is None
@@ -233,7 +233,7 @@ def test_brushes_are_the_classes_of_what_a_run_takes(tmp_path):
     assert {tuple(c) for c in drawn.tolist()} <= set(CMP_PUBLIC.classes.values())
 
 
-def test_channels_that_no_picture_has_are_refused(tmp_path):
+def test_a_run_without_image_channels_is_refused(tmp_path):
     config = config_of(input_channels=2)
     write_run(Workdir(tmp_path), config, state_of(config))
     assert "are not those of images" in refusal(

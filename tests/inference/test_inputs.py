@@ -1,4 +1,4 @@
-"""Which files a path or pattern names, and how their translations are named."""
+"""Paths and patterns name images, and images name their translations."""
 
 import glob
 import os
@@ -11,7 +11,7 @@ from pix2pix_jax.inference.outputs import RECORD
 from pix2pix_jax.reports.translation import PAGE
 
 
-def test_which_images_are_found_and_how_translations_are_named(tmp_path, capsys):
+def test_images_are_found_and_their_translations_named(tmp_path, capsys):
     for name in ("a.png", "a.jpg", "b.PNG", "deep/er/c.webp", "deep/d.npy", "out/old.png", "x.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -19,14 +19,14 @@ def test_which_images_are_found_and_how_translations_are_named(tmp_path, capsys)
     def names(source, output="out"):
         return [file.name for file in find_inputs(str(tmp_path / source), tmp_path / output)]
 
-    assert "give a folder of its own" in refusal(names, "")  # for out/old.png might be lost
-    # They came out the last time, which was cut short.
+    assert "give a folder of its own" in refusal(names, "")  # out/old.png could be replaced
+    # An earlier translation, which was killed, wrote old.png.
     (tmp_path / "out" / RECORD).write_text(f'"old.png"\n"{PAGE}"\n"hal')
     everything = ["a.jpg", "a.png", "b", "deep/d", "deep/er/c"]
     assert names("") == names("", "new1") == names("**") == names("**/*") == everything
     assert "skipped 1 file that translate wrote" in capsys.readouterr().out
     (tmp_path / "out" / PAGE).touch()
-    assert names("out", "new4") == names("out/*", "new5") == ["old"]  # it is meant now
+    assert names("out", "new4") == names("out/*", "new5") == ["old"]  # the folder itself is named
     assert "give a folder of its own" in refusal(names, "out/old.png")
     assert names("deep/../*.PNG", "new2") == ["b"]
     assert names("a.png") == ["a"]
@@ -58,7 +58,7 @@ def test_circular_links_are_followed_once(tmp_path):
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "a.png").touch()
     (tmp_path / "deep" / "loop").symlink_to(tmp_path)
-    (tmp_path / "deep" / "loop2").symlink_to(tmp_path)  # with two, there are 2^40 ways
+    (tmp_path / "deep" / "loop2").symlink_to(tmp_path)  # with two loops there are 2^40 paths
     (tmp_path / "a_link").symlink_to(tmp_path / "deep")
     (tmp_path / "also.png").symlink_to(tmp_path / "deep" / "a.png")
     for source in (tmp_path, f"{tmp_path}/**/*.png"):
@@ -87,7 +87,7 @@ def test_patterns_match_as_in_the_shell(tmp_path, pattern, found):
     for name in ("a.png", "b/c.png", "b/d/e.png", ".h/x.png", "b/.h/y.png", ".z.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    # Python's own ** takes no files, and every folder below.
+    # In Python, ** at the end matches folders only.
     own = glob.glob(
         pattern.removesuffix("**") + "**/*.png" if pattern == "**" else pattern,
         root_dir=tmp_path,

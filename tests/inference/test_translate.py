@@ -65,14 +65,14 @@ def translate(colour, source, output, **options):
 
 
 def expected(colour, values, seed=0, sample=0):
-    """[h, w, 3] in [-1, 1], of sides that need no padding, by the network itself."""
+    """The output of the network itself [h, w, 3] in [-1, 1]; sides must need no padding."""
     _, config, params = colour
     key = jax.random.fold_in(stream_key(replace(config, seed=seed), "translations"), sample)
     apply = jax.jit(make_generator(config).apply)
     return np.asarray(apply({"params": params}, values[None], key[None])[0])
 
 
-def opened(path):
+def load_image(path):
     with Image.open(path) as image:
         return image.copy()
 
@@ -85,7 +85,7 @@ def test_an_image_is_translated_by_the_network(colour, tmp_path):
     pixels = noise(32, 40)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     assert translate(colour, tmp_path / "a.png", tmp_path / "out") == 0
-    found = np.asarray(opened(tmp_path / "out" / "a.png"))
+    found = np.asarray(load_image(tmp_path / "out" / "a.png"))
     wanted = as_bytes(expected(colour, pixels / np.float32(127.5) - 1))
     assert wanted.std() > 20
     assert np.abs(found - wanted).max() <= 1
@@ -97,7 +97,7 @@ def test_sides_that_cannot_be_halved_are_padded_and_cropped_back(colour, tmp_pat
     pixels = noise(31, 43)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     assert translate(colour, tmp_path / "a.png", tmp_path / "out") == 0
-    found = np.asarray(opened(tmp_path / "out" / "a.png"))
+    found = np.asarray(load_image(tmp_path / "out" / "a.png"))
     mirrored = np.pad(pixels, [(0, 1), (2, 3), (0, 0)], "reflect") / np.float32(127.5) - 1
     wanted = as_bytes(expected(colour, mirrored))[0:31, 2:45]
     assert np.abs(found - wanted).max() <= 1
@@ -179,7 +179,7 @@ def tiff(pixels, **options):
 
 
 def with_tag(content, tag, value):
-    """A TIFF with another short number in its directory."""
+    """A TIFF with another value of a tag, a 16-bit number."""
     place = int.from_bytes(content[4:8], "little") + 2
     while int.from_bytes(content[place : place + 2], "little") != tag:
         place += 12
@@ -203,9 +203,9 @@ def test_unsupported_images_of_16_bits_are_refused(colour, tmp_path, capsys):
         (tmp_path / name).write_bytes(content)
     assert translate(colour, tmp_path, tmp_path / "out") == 2
     lines = capsys.readouterr().err.splitlines()
-    for name, (_, complaint) in ODD.items():
+    for name, (_, reason) in ODD.items():
         [line] = [line for line in lines if line.startswith(f"{tmp_path}/{name}: ")]
-        assert complaint in line
+        assert reason in line
     found = cv2.imread(str(tmp_path / "out" / "plain.png"), cv2.IMREAD_UNCHANGED)
     wanted = as_bytes(
         expected(colour, np.dstack([DEEP[..., 0]] * 3) / np.float32(65535 / 2) - 1), 65535
@@ -214,7 +214,7 @@ def test_unsupported_images_of_16_bits_are_refused(colour, tmp_path, capsys):
 
 
 def test_every_error_of_a_decoder_is_reported(colour, tmp_path, capsys):
-    """TIFFs with a second image: Pillow counts images by reading on, where the file is broken."""
+    """Pillow counts the images of a TIFF by reading all of it, and the second image is damaged."""
     frames = [Image.fromarray(RGB), Image.fromarray(RGB)]
     frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
     content = (tmp_path / "a.tif").read_bytes()
@@ -229,7 +229,7 @@ def test_every_error_of_a_decoder_is_reported(colour, tmp_path, capsys):
     assert (tmp_path / "out" / "a.png").exists()
 
 
-def test_turned_cmyk_and_moving_images_keep_their_upright_size(colour, tmp_path, capsys):
+def test_rotated_cmyk_palette_and_animated_images_keep_their_upright_size(colour, tmp_path, capsys):
     exif = Image.Exif()
     exif[0x0112] = 6
     (tmp_path / "turned.jpg").write_bytes(encode(RGB, "JPEG", exif=exif))
@@ -241,7 +241,7 @@ def test_turned_cmyk_and_moving_images_keep_their_upright_size(colour, tmp_path,
     frames = [Image.fromarray(noise(24, 40, seed=seed)) for seed in (1, 2)]
     frames[0].save(tmp_path / "moving.webp", save_all=True, append_images=frames[1:])
     assert translate(colour, tmp_path, tmp_path / "out") == 0
-    sizes = {path.stem: opened(path).size for path in (tmp_path / "out").glob("*.png")}
+    sizes = {path.stem: load_image(path).size for path in (tmp_path / "out").glob("*.png")}
     assert sizes == {
         "turned": (24, 40),
         "turned16": (24, 40),
@@ -261,7 +261,7 @@ def test_turned_cmyk_and_moving_images_keep_their_upright_size(colour, tmp_path,
 
 
 @pytest.mark.parametrize(
-    ("array", "complaint"),
+    ("array", "reason"),
     [
         (np.zeros((8, 8, 3), np.float32) + 2, "has floats beyond [-1, 1]"),
         (np.full((8, 8, 3), np.nan, np.float32), "has values that are not finite"),
@@ -272,14 +272,14 @@ def test_turned_cmyk_and_moving_images_keep_their_upright_size(colour, tmp_path,
         (np.array([{}]), "cannot be read as an array"),
     ],
 )
-def test_arrays_that_are_not_images_are_refused(colour, tmp_path, array, complaint, capsys):
+def test_arrays_that_are_not_images_are_refused(colour, tmp_path, array, reason, capsys):
     np.save(tmp_path / "a.npy", array)
     assert translate(colour, tmp_path / "a.npy", tmp_path / "out") == 2
-    assert complaint in capsys.readouterr().err
+    assert reason in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float16])
-def test_an_array_comes_back_as_one_and_as_an_image(colour, tmp_path, dtype):
+def test_an_array_is_translated_to_an_array_and_an_image(colour, tmp_path, dtype):
     floats = np.issubdtype(dtype, np.floating)
     array = (noise(16, 16) / 127.5 - 1).astype(dtype) if floats else noise(16, 16, dtype=dtype)
     np.save(tmp_path / "a.npy", array)
@@ -330,7 +330,7 @@ def test_the_page_shows_samples_and_failures(colour, tmp_path):
     assert "&lt;b&gt;.png: cannot be read" in page
 
 
-def test_the_page_shows_what_was_translated_before_a_stop(colour, tmp_path, monkeypatch):
+def test_the_page_shows_all_translations_from_before_a_stop(colour, tmp_path, monkeypatch):
     for place in range(3):
         Image.fromarray(noise(8, 8 * place + 8)).save(tmp_path / f"{place}.png")
     write, written = OutputFolder.write, []
@@ -413,19 +413,19 @@ def test_files_that_translate_did_not_write_are_never_replaced(colour, tmp_path)
         (tmp_path / "in" / name).write_bytes(jpeg(8, 8))
     out = tmp_path / "out"
     assert translate(colour, tmp_path / "in" / "a.jpg", out) == 0
-    assert translate(colour, tmp_path / "in" / "a.jpg", out) == 0  # its own, again
+    assert translate(colour, tmp_path / "in" / "a.jpg", out) == 0  # replaces its own file
     for name, options in (
         ("b.png", {}),
         ("a_sample2.png", {"samples": 2}),
     ):
-        (out / name).write_bytes(b"somebody else's")
+        (out / name).write_bytes(b"another program's")
         message = refusal(
             lambda options=options: translate(colour, tmp_path / "in", out, **options)
         )
         assert f"{name} exists and was not written by translate" in message
-        assert (out / name).read_bytes() == b"somebody else's"
+        assert (out / name).read_bytes() == b"another program's"
         (out / name).unlink()
-    # Not even where something of that name might have come out, and did not.
+    # A name that this command could have written, but did not, is not replaced either.
     (tmp_path / "in" / "c.jpg").touch()
     assert translate(colour, tmp_path / "in", out) == 2
     for name in ("c.png", "a.npy"):
@@ -465,7 +465,7 @@ def test_dropout_depends_on_seed_and_sample_or_is_off(colour, tmp_path):
 
     def outputs(name, **options):
         assert translate(colour, tmp_path / "a.png", tmp_path / name, **options) == 0
-        return {p.stem: np.asarray(opened(p), int) for p in (tmp_path / name).glob("*.png")}
+        return {p.stem: np.asarray(load_image(p), int) for p in (tmp_path / name).glob("*.png")}
 
     drawn = outputs("drawn", samples=3, seed=5)
     assert sorted(drawn) == ["a_sample1", "a_sample2", "a_sample3"]
@@ -496,7 +496,7 @@ def test_images_are_converted_to_the_channels_of_the_run(tmp_path):
         )
         == 0
     )
-    images = {path.stem: opened(path) for path in (tmp_path / "out").glob("*.png")}
+    images = {path.stem: load_image(path) for path in (tmp_path / "out").glob("*.png")}
     assert images["a"].mode == images["b"].mode == "RGBA"
     assert cv2.imread(str(tmp_path / "out" / "c.png"), -1).shape == (24, 40, 4)
     difference = np.asarray(images["a"], int) - np.asarray(images["b"], int)
@@ -535,7 +535,7 @@ def test_a_large_image_is_translated_by_tiles_without_seams(colour, tmp_path):
         )
     whole, tiles = (np.load(tmp_path / name / "a.npy") for name in ("whole", "tiles"))
     assert whole.shape == tiles.shape == (90, 130, 3)
-    for axis in (0, 1):  # no seams: no line jumps further than any within the whole
+    for axis in (0, 1):  # at no line do the tiles jump further than the whole image
         jumps = [np.abs(np.diff(y, axis=axis)).mean((1 - axis, 2)) for y in (whole, tiles)]
         assert jumps[1].max() < 1.5 * jumps[0].max()
     assert "give 64" in refusal(
@@ -560,7 +560,7 @@ def test_images_can_be_resized_to_the_size_of_training_and_back(colour, tmp_path
     assert "give one of them" in message
 
 
-def test_from_the_command_line(colour, tmp_path):
+def test_translate_runs_from_the_command_line(colour, tmp_path):
     workdir, *_ = colour
     (tmp_path / "a.jpg").write_bytes(jpeg(16, 24))
     where = (f"--workdir={workdir}", f"--input={tmp_path}", f"--output={tmp_path / 'out'}")

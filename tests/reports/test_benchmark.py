@@ -32,8 +32,8 @@ def results():
     [("size", False, [3, 12, 48]), ("batch", True, [6, 12, 24]), ("devices", False, [6, 12, 24]),
      ("devices", True, [12] * 3)],
 )  # fmt: skip
-def test_expected_time_is_in_proportion_to_the_work(name, shared, expected):
-    """Simulated devices share the processors of one machine, and each has its own work."""
+def test_expected_time_is_proportional_to_the_work(name, shared, expected):
+    """Real devices share the work (shared=True); simulated ones share one machine's processors."""
     assert expected_milliseconds([1, 2, 4], (2, 12.0), name, shared) == expected
 
 
@@ -41,11 +41,11 @@ def test_expected_time_is_in_proportion_to_the_work(name, shared, expected):
     ("number", "expected"),
     [(0.05808, "0.05808"), (1206.4, "1,206"), (9999.7, "10,000"), (11453, "11,453")],
 )
-def test_numbers_have_four_figures_or_all_before_the_point(number, expected):
+def test_numbers_have_four_figures_or_all_figures_before_the_point(number, expected):
     assert format_number(number) == expected
 
 
-def test_the_text_aligns_columns_and_names_the_restart(results):
+def test_the_text_aligns_columns_and_mentions_the_restart(results):
     header, ours, peer, restart = steps_text(results["implementations"]).splitlines()
     assert ours.split() == ["ours", "100", "90", "to", "110", "10", "1,234", "9.1"]
     assert peer.split(maxsplit=2) == ["peer", "failed", "no <module>"]
@@ -63,7 +63,7 @@ def test_the_page_shows_tables_without_a_sweep(results):
     assert "<svg" not in page
 
 
-def test_growth_is_drawn_beside_that_of_the_work(results):
+def test_the_chart_of_growth_shows_measured_and_expected_times(results):
     points = [
         {"size": size, "implementations": {"ours": {"seconds_per_step": size / 64, "ratio": 2.0}}}
         for size in (64, 128)

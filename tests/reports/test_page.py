@@ -1,4 +1,4 @@
-"""Templates: text is escaped, a name that is missing is an error, their files are installed."""
+"""Templates escape text and need all their names; their files are installed with the code."""
 
 import tomllib
 from pathlib import Path
@@ -18,7 +18,7 @@ def test_text_is_escaped():
     assert "<a>" not in page
 
 
-def test_a_template_refuses_a_name_that_is_missing():
+def test_a_name_missing_from_a_template_is_an_error():
     with pytest.raises(jinja2.UndefinedError, match="'title' is undefined"):
         render("base.html")
 
@@ -29,7 +29,7 @@ def test_links_are_relative_to_the_page():
     assert relative_link(Path("runs/a b/report/e/1.png"), page) == "e/1.png"
 
 
-def test_files_beside_the_code_are_installed_with_it():
+def test_templates_and_scripts_are_installed_with_the_code():
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())
     patterns = project["tool"]["setuptools"]["package-data"]["*"]
     files = [path for path in PACKAGE.rglob("*.*") if path.suffix not in (".py", ".pyc")]

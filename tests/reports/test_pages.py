@@ -1,4 +1,4 @@
-"""The pages in a real browser: nothing is missing on the console, pictures show, sorting sorts."""
+"""The pages in a real browser: no errors on the console, all pictures visible, sorting works."""
 
 import json
 from dataclasses import replace
@@ -22,36 +22,36 @@ PSNR = [12.0, None, 9.0, 20.0, 11.0]
 
 @pytest.fixture(params=[(1200, 900), (360, 740)], ids=["desk", "phone"])
 def opened(browser, request):
-    """Opens a page from disk on a screen of this size, and fails on whatever it complains of."""
-    complaints, asked = [], set()
+    """A function that opens a page on a screen of this size; the browser may report no error."""
+    errors, schemes = [], set()
 
     def open_page(path):
         width, height = request.param
         page = browser.new_page(viewport={"width": width, "height": height})
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("requestfailed", lambda request: complaints.append(request.url))
-        page.on("request", lambda request: asked.add(request.url.partition(":")[0]))
+        page.on("console", lambda message: errors.append(message.text))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("requestfailed", lambda request: errors.append(request.url))
+        page.on("request", lambda request: schemes.add(request.url.partition(":")[0]))
         page.goto(path.as_uri())
         # Readable without sideways scrolling of the page itself; wide tables scroll on their own.
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         return page
 
     yield open_page
-    assert complaints == []
-    assert asked <= {"file", "data"}  # nothing from the network
+    assert errors == []
+    assert schemes <= {"file", "data"}  # nothing from the network
 
 
-def widths(page):
-    """Natural widths of all pictures, each scrolled to as a reader would."""
+def picture_widths(page):
+    """Natural widths of all pictures, after scrolling to each of them."""
     for image in page.locator("img").all():
         image.scroll_into_view_if_needed()
     page.wait_for_function("[...document.images].every(image => image.complete)")
     return page.evaluate("[...document.images].map(image => image.naturalWidth)")
 
 
-def evaluation(config, folder, split="val"):
-    """An evaluation of five pairs, with pictures and page."""
+def write_evaluation(config, folder, split="val"):
+    """Writes an evaluation of five pairs, with its pictures and page."""
     rng = np.random.default_rng(0)
     for name in NAMES:
         pictures = {kind: rng.uniform(-1, 1, (8, 12, 3)) for kind in ("input", "output", "target")}
@@ -69,17 +69,17 @@ def evaluation(config, folder, split="val"):
     (folder / f"evaluation_{split}.json").write_text(json.dumps(summary))
 
 
-def order(page):
+def pair_names(page):
     return page.evaluate(
         "[...document.querySelectorAll('.pairs figcaption')].map(c => c.textContent.split(': ')[0])"
     )
 
 
 def test_pairs_are_shown_and_sorted(small, tmp_path, opened):
-    evaluation(small, tmp_path)
+    write_evaluation(small, tmp_path)
     page = opened(tmp_path / "report" / "evaluation_val.html")
-    assert widths(page) == [12] * 15
-    assert order(page) == sorted(NAMES)
+    assert picture_widths(page) == [12] * 15
+    assert pair_names(page) == sorted(NAMES)
     worst = [name for _, name in sorted(zip(L1, NAMES, strict=True), reverse=True)]
     for choice, expected in (
         ("worst L1 first", worst),
@@ -90,7 +90,7 @@ def test_pairs_are_shown_and_sorted(small, tmp_path, opened):
         ("by name", sorted(NAMES)),
     ):
         page.select_option("#order", label=choice)
-        assert order(page) == expected, choice
+        assert pair_names(page) == expected, choice
 
 
 def test_the_page_of_a_sweep_shows_every_variant(small, tmp_path, opened):
@@ -98,11 +98,11 @@ def test_the_page_of_a_sweep_shows_every_variant(small, tmp_path, opened):
         (f"{row}/seed{s}", replace(small, seed=s)) for row in ("L1+GAN", "b") for s in (0, 1)
     ]
     for name, config in variants:
-        evaluation(config, tmp_path / name)
+        write_evaluation(config, tmp_path / name)
     paper = {"b": {"class_iou": 0.17}}
     write_results(Sweep("Rows & columns", variants, paper), SweepFolder(tmp_path), "val")
     page = opened(tmp_path / "report" / "index.html")
-    assert widths(page) == [12] * (5 * 4)  # pairs by input, two rows, and ground truth
+    assert picture_widths(page) == [12] * (5 * 4)  # pairs by input, two rows, and ground truth
     assert page.locator("h1").text_content() == "Rows & columns"
     heads = page.locator(".grid span").all_text_contents()
     assert heads == ["input", "L1+GAN", "b", "ground truth"]
@@ -120,6 +120,6 @@ def test_the_page_of_a_run_shows_curves_and_samples(small, tmp_path, opened):
     write_report(Workdir(tmp_path), small)
     page = opened(tmp_path / "report" / "index.html")
     page.locator("summary").click()
-    assert widths(page) == [30, 30]
+    assert picture_widths(page) == [30, 30]
     assert page.locator("svg").count() == 2
     assert "Best by L1 so far: step 1, 0.100" in page.text_content("body")

@@ -1,4 +1,4 @@
-"""The page of a run: its curves, and what it shows beside them."""
+"""The page of a run: its curves, samples and config."""
 
 import html
 import json
@@ -16,7 +16,7 @@ from pix2pix_jax.runs.workdir import Workdir
 
 @pytest.fixture
 def plotted(monkeypatch):
-    """Steps and values of every line that is plotted."""
+    """A list that collects the steps and values of every plotted line."""
     lines = []
     monkeypatch.setattr(Axes, "plot", lambda axes, *line, **style: lines.append(line))
     return lines
@@ -24,20 +24,20 @@ def plotted(monkeypatch):
 
 @pytest.mark.parametrize("count", [1, 2, 3, SMOOTHING_WINDOW, 50])
 def test_the_smoothed_curve_of_a_ramp_is_the_ramp(count):
-    """A running mean of the past would lag behind it."""
+    """A moving average of past points alone would lag behind."""
     ramp = [(100 * i, 3.0 - 0.5 * i) for i in range(count)]
     np.testing.assert_allclose(smooth(ramp), ramp)
 
 
-def test_points_of_a_line_stay_on_it_at_uneven_steps():
+def test_points_on_a_line_stay_on_the_line_at_uneven_steps():
     steps = np.cumsum(np.random.default_rng(0).integers(1, 100, 40))
     smoothed = np.array(smooth([(step, 2.0 * step - 7) for step in steps.tolist()]))
     np.testing.assert_allclose(smoothed[:, 1], 2 * smoothed[:, 0] - 7)
     assert (np.diff(smoothed[:, 0]) > 0).all()
 
 
-def test_a_step_is_smoothed_to_both_sides_alike():
-    """Halfway up at the step itself: what a curve that lags reaches only later."""
+def test_a_jump_is_smoothed_equally_on_both_sides():
+    """The smoothed curve is halfway at the jump itself, so it does not lag."""
     smoothed = smooth([(i, float(np.sign(i - 20))) for i in range(41)])
     values = np.array(smoothed)[:, 1]
     np.testing.assert_allclose(values, -values[::-1], atol=1e-12)
@@ -47,7 +47,7 @@ def test_a_step_is_smoothed_to_both_sides_alike():
     assert set(values[21 + reach :]) == {1.0}
 
 
-def test_noise_is_smoothed_by_the_size_of_the_window():
+def test_smoothing_reduces_noise_by_the_root_of_the_window():
     noise = np.random.default_rng(0).standard_normal(5000)
     smoothed = np.array(smooth(list(enumerate(noise.tolist()))))[:, 1]
     np.testing.assert_allclose(smoothed.std(), SMOOTHING_WINDOW**-0.5, rtol=0.1)

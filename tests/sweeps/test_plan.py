@@ -1,4 +1,4 @@
-"""What a sweep says it would do."""
+"""The plan of a sweep as text, and its estimates of time."""
 
 import json
 import math
@@ -22,8 +22,8 @@ from pix2pix_jax.sweeps.plan import format_duration, format_plan
 
 
 @pytest.mark.slow
-def test_the_plan_is_listed_with_what_it_will_train(plan, tmp_path):
-    """Parameters as `describe` counts them; no folder is made."""
+def test_the_plan_lists_variants_and_their_parameters(plan, tmp_path):
+    """Parameters are those that `describe` counts; no folder is created."""
     lines = format_plan(plan, SweepFolder(tmp_path / "none"), "val").splitlines()
     assert [line.split()[:2] for line in lines[2:6]] == [[str(i), VARIANTS[i]] for i in range(4)]
     for line, (_, config) in zip(lines[2:6], plan.variants, strict=True):
@@ -35,11 +35,11 @@ def test_the_plan_is_listed_with_what_it_will_train(plan, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def test_the_plan_knows_how_far_variants_are(plan, tmp_path):
+def test_the_plan_shows_the_progress_of_every_variant(plan, tmp_path):
     name, config = plan.variants[0]
     evaluated(config, tmp_path / name, "val", 0.5)
     (tmp_path / VARIANTS[1] / "checkpoints" / "4").mkdir(parents=True)
-    # Compiling is in the first line, the machine was idle in the third, whose step was not saved.
+    # The first speed includes compiling. The third is of a step after the last checkpoint.
     rates = {2: 0.1, 4: 2, 6: 8}
     lines = [{"step": step, "images_per_second": rate} for step, rate in rates.items()]
     lines.insert(1, {"step": 3, "validation/l1": 0.5})  # A line need not have a speed.
@@ -53,8 +53,8 @@ def test_the_plan_knows_how_far_variants_are(plan, tmp_path):
     assert lines[3].endswith(" 8 s  failed, at step 4")
 
 
-def test_times_are_guessed_from_a_step_of_the_generator(plan, tmp_path, monkeypatch):
-    """Times eight steps; more where there is a discriminator, by its share of the arithmetic."""
+def test_times_are_estimated_from_a_step_of_the_generator(plan, tmp_path, monkeypatch):
+    """Eight steps, and more with a discriminator, by its share of the operations."""
     monkeypatch.setattr(step_time, "time_generator_step", lambda config: 100.0)
     name, config = plan.variants[0]
     l1 = replace(config, loss=Loss(gan="none"))
@@ -80,10 +80,10 @@ def test_the_generators_step_is_timed_once_for_all_discriminators(plan, monkeypa
 
 
 @pytest.mark.parametrize("gan", ["vanilla", "none"])
-def test_arithmetic_is_what_the_compiler_counts(small, gan, monkeypatch):
-    """But for norms and optimizers, which are little beside wide convolutions.
+def test_operations_agree_with_the_compilers_count(small, gan, monkeypatch):
+    """Within 10%: norms and optimizers are not counted.
 
-    Of the convolutions by definition; there are some that need fewer multiplications.
+    Convolutions that need fewer multiplications (Winograd) are turned off.
     """
     monkeypatch.setattr("pix2pix_jax.models.convolution.WINOGRAD_MIN_PIXELS", math.inf)
     monkeypatch.setattr("pix2pix_jax.models.convolution.TRANSPOSE_WINOGRAD_MIN_PIXELS", math.inf)
@@ -109,5 +109,5 @@ def test_arithmetic_is_what_the_compiler_counts(small, gan, monkeypatch):
     [(0, "0 s"), (99.4, "99 s"), (100, "2 min"), (5_900, "98 min"), (7_260, "2 h 1 min"),
      (200_000, "2 d 7 h")],
 )  # fmt: skip
-def test_durations_are_told_as_people_do(seconds, expected):
+def test_durations_have_one_or_two_units(seconds, expected):
     assert format_duration(seconds) == expected

@@ -1,4 +1,4 @@
-"""What the tables of a sweep say."""
+"""The results of a sweep: results.json, results.md and the page."""
 
 import json
 from dataclasses import replace
@@ -16,7 +16,7 @@ def rows_of(workdir):
 
 
 def lines_of(workdir):
-    """The cells of results.md, but for the rule under its header."""
+    """The cells of results.md, without the line below the header."""
     lines = [
         [cell.strip() for cell in line.split("|")[1:-1]]
         for line in (workdir / "results.md").read_text().splitlines()
@@ -27,7 +27,7 @@ def lines_of(workdir):
 
 @pytest.fixture
 def finished(plan, tmp_path):
-    """A workdir in which all variants are, each of another class IOU."""
+    """A folder in which all variants are evaluated, each with another class IOU."""
     for (name, config), iou in zip(plan.variants, (0.08, 0.081, 0.16, 0.161), strict=True):
         evaluated(config, tmp_path / name, "val", iou)
     return tmp_path
@@ -56,17 +56,17 @@ def test_rows_are_mean_and_spread_over_seeds(plan, finished):
 
 
 def test_the_note_says_what_was_compared(plan, finished):
-    """After how many steps, too: a table of a short trial must not pass for a result."""
+    """With the number of steps: nobody may take the table of a short trial for a result."""
     name, config = plan.variants[3]
     longer = (name, replace(config, train=replace(config.train, steps=16_000)))
     for variants, steps in ((plan.variants, "8"), ([*plan.variants[:3], longer], "8 or 16,000")):
         write_results(plan._replace(variants=variants), SweepFolder(finished), "val")
-        told = f"synthetic_facades at 32x32: 1 pairs of the val split, after {steps} steps."
+        sentence = f"synthetic_facades at 32x32: 1 pairs of the val split, after {steps} steps."
         for file in ("results.md", "report/index.html"):
-            assert told in (finished / file).read_text()
+            assert sentence in (finished / file).read_text()
 
 
-def test_truths_of_other_segmenters_are_told_apart(plan, tmp_path):
+def test_each_segmenter_has_its_own_ground_truth_row(plan, tmp_path):
     for (name, config), truth in zip(plan.variants, (0.8, 0.7, 0.8, 0.8), strict=True):
         evaluated(config, tmp_path / name, "val", 0.5, truth, segmenter=f"of {truth}")
     write_results(plan, SweepFolder(tmp_path), "val")
@@ -78,8 +78,8 @@ def test_truths_of_other_segmenters_are_told_apart(plan, tmp_path):
         assert "of 2 different segmenters" in (tmp_path / name).read_text()
 
 
-def test_one_segmenter_has_one_truth_however_its_last_digits_were_rounded(plan, tmp_path):
-    """As runs of an array job on different machines do."""
+def test_rounding_does_not_split_the_ground_truth_row(plan, tmp_path):
+    """Runs of an array job on different machines differ in the last digits."""
     for place, (name, config) in enumerate(plan.variants):
         evaluated(config, tmp_path / name, "val", 0.5, 0.9 + place * 1e-7)
     write_results(plan, SweepFolder(tmp_path), "val")
@@ -87,8 +87,8 @@ def test_one_segmenter_has_one_truth_however_its_last_digits_were_rounded(plan, 
     assert "different segmenters" not in (tmp_path / "results.md").read_text()
 
 
-def test_a_finished_run_stands_in_the_table_whatever_befell_later(plan, finished):
-    """Say the data moved away, and the sweep was started once more; the table says that, too."""
+def test_a_run_that_fails_after_its_evaluation_stays_in_the_table(plan, finished):
+    """For example if the data were moved away before the sweep ran again; the table says so."""
     for name in VARIANTS[:2]:
         (finished / name / "failed.txt").write_text("no route to host\n")
     (finished / VARIANTS[1] / "evaluation_val.json").unlink()
@@ -99,8 +99,8 @@ def test_a_finished_run_stands_in_the_table_whatever_befell_later(plan, finished
     assert lines_of(finished)[1][2] == "1 of 2; failed: no route to host"
 
 
-def test_runs_of_other_pairs_do_not_share_a_table_unseen(plan, finished):
-    """Say a folder has grown between two tasks of an array job."""
+def test_the_note_warns_if_runs_have_different_pairs(plan, finished):
+    """For example if a folder got more pairs between two tasks of an array job."""
     path = finished / VARIANTS[3] / "evaluation_val.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"data": "others"}))
     for expected, variants in ((True, plan.variants), (False, plan.variants[:3])):
@@ -108,14 +108,14 @@ def test_runs_of_other_pairs_do_not_share_a_table_unseen(plan, finished):
         assert ("Pairs are of 2 kinds" in (finished / "results.md").read_text()) == expected
 
 
-def test_an_evaluation_whose_pictures_are_gone_is_not_finished(plan, finished):
+def test_an_evaluation_without_its_pictures_is_not_finished(plan, finished):
     (finished / VARIANTS[0] / "report").rename(finished / "elsewhere")
     write_results(plan, SweepFolder(finished), "val")
     assert rows_of(finished)["little"]["missing"] == VARIANTS[:1]
 
 
-def test_rows_of_other_data_and_metrics_stand_side_by_side(plan, tmp_path):
-    """No pair and no FCN-score in common: a table, charts, and no grid."""
+def test_rows_may_differ_in_data_and_metrics(plan, tmp_path):
+    """Without common pairs, the page has a table and charts but no pictures."""
     for name, config in plan.variants:
         evaluated(config, tmp_path / name, "val", 0.5)
     path = tmp_path / "little" / "seed0" / "evaluation_val.json"
@@ -129,7 +129,7 @@ def test_rows_of_other_data_and_metrics_stand_side_by_side(plan, tmp_path):
     assert page.count("<svg") == 3 + 3  # class IOU, L1 and PSNR; the histograms
 
 
-def test_a_picture_that_was_deleted_costs_only_its_line(plan, finished):
+def test_a_pair_with_a_deleted_picture_is_left_out(plan, finished):
     write_results(plan, SweepFolder(finished), "val")
     assert "<h2>Pictures" in (finished / "report" / "index.html").read_text()
     pictures = finished / VARIANTS[0] / "report" / "evaluation_val"
@@ -138,7 +138,7 @@ def test_a_picture_that_was_deleted_costs_only_its_line(plan, finished):
     assert "<h2>Pictures" not in (finished / "report" / "index.html").read_text()
 
 
-def test_every_reason_is_told_once_and_not_at_any_length(plan, tmp_path):
+def test_every_reason_of_failure_is_shown_once_and_shortened(plan, tmp_path):
     for name in VARIANTS:
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "failed.txt").write_text(
@@ -159,7 +159,7 @@ def test_every_reason_is_told_once_and_not_at_any_length(plan, tmp_path):
         (None, "over the runs of a row. 4 of 4 runs have no FCN-score"),
     ],
 )
-def test_the_note_says_who_read_the_outputs(plan, tmp_path, segmenter, expected):
+def test_the_note_says_how_classes_were_read(plan, tmp_path, segmenter, expected):
     for name, config in plan.variants:
         evaluated(config, tmp_path / name, "val", 0.5, segmenter=segmenter)
     write_results(plan, SweepFolder(tmp_path), "val")
