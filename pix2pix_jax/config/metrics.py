@@ -1,6 +1,6 @@
 """The table of metrics: everything about a metric but how it is computed.
 
-To add a metric, add a row to METRICS and a function to `evaluation/metrics.py`.
+To add a metric, add a row to METRICS, and follow `evaluation/__init__.py`.
 """
 
 import math
@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
-SSIM_WINDOW = 11  # sides in pixels of the windows of an SSIM
+SSIM_WINDOW = 11  # side in pixels of the windows of SSIM
 
 
 class Metric(NamedTuple):

@@ -18,8 +18,8 @@ from pix2pix_jax.data.sources import SPLITS
 from pix2pix_jax.evaluation.segmenter import open_segmenter, segmenter_name
 from pix2pix_jax.reports.evaluation import NEAREST_COLOUR
 
-# The largest distance in RGB, in levels, of label maps from their palette. The JPEGs of the public
-# set are 2 levels away, photos are many tens.
+# The largest distance of label maps from their palette, in levels of RGB. The JPEGs of the public
+# set are 2 levels away, photos many tens.
 MAX_PALETTE_DISTANCE = 20
 
 
@@ -28,10 +28,10 @@ class ClassReader:
     """Reads the class of every pixel of targets or outputs.
 
     Attributes:
-      read: images [b, h, w, 3] in [-1, 1] to classes [b, h, w].
-      palette: the palette of the label maps; its order numbers the classes.
-      name: the hash of the segmenter, or NEAREST_COLOUR. Scores of readers with the same name
-        compare.
+      read: a function of images [b, h, w, 3] in [-1, 1] that returns their classes [b, h, w].
+      palette: the palette of the label maps; the order of its colours numbers the classes.
+      name: the hash of the segmenter, or NEAREST_COLOUR. Scores are comparable only between
+        readers with the same name.
     """
 
     read: Callable[[np.ndarray], np.ndarray]
@@ -75,11 +75,11 @@ def _find_palette(data: Data, dataset: DatasetBuilder) -> tuple[Palette, float]:
 
 
 def open_class_reader(data: Data, dataset: DatasetBuilder) -> ClassReader:
-    """Opens the reader of a dataset's targets. A segmenter is trained first if there is none yet.
+    """Opens the class reader of a dataset; trains its segmenter if there is none yet.
 
     Args:
-      data: of a resolved config, for which `why_no_classes` is empty.
-      dataset: prepared from it.
+      data: the data of a resolved config; `why_no_classes` of it is empty.
+      dataset: the dataset prepared from it.
 
     Raises:
       UsageError: the segmenter is damaged, or cannot be written or trained.
@@ -88,10 +88,10 @@ def open_class_reader(data: Data, dataset: DatasetBuilder) -> ClassReader:
     if data.direction == "BtoA":
         segmenter = open_segmenter(data, dataset, palette)
         return ClassReader(segmenter.read, palette, segmenter.name)
-    # Every pixel of an output is of some class, so no colour is ignored here.
-    all_scored = palette._replace(ignored=())
+    # Every pixel of an output gets a class, so no colour is ignored here.
+    all_classes = palette._replace(ignored=())
     return ClassReader(
-        lambda images: nearest_class(float_to_uint8(images), all_scored), palette, NEAREST_COLOUR
+        lambda images: nearest_class(float_to_uint8(images), all_classes), palette, NEAREST_COLOUR
     )
 
 

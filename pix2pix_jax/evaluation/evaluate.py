@@ -22,7 +22,7 @@ from pix2pix_jax.evaluation.summary import Summary, make_summary, read_evaluatio
 from pix2pix_jax.reports.evaluation import render_page
 from pix2pix_jax.reports.page import TRUTH, format_metric
 from pix2pix_jax.runs.compatibility import check_run
-from pix2pix_jax.runs.workdir import Workdir
+from pix2pix_jax.runs.workdir import Workdir, picture_file
 from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.files import atomic_file, atomic_folder
 from pix2pix_jax.runtime.locks import folder_lock
@@ -35,22 +35,19 @@ def evaluate(
     split: str,
     step: int | Literal["best", "newest"],
     fcn_score: bool,
-) -> int:
+) -> None:
     """Scores a split; writes `evaluation_<split>.json`, its page and its pictures.
 
     Args:
-      config: of the run; its fields that resuming may change, such as data.source, may differ.
-      workdir: of the run.
+      config: the config of the run, apart from fields such as data.source that may differ.
+      workdir: the workdir of the run.
       split: train, val or test.
-      step: of the checkpoint.
+      step: the step of the checkpoint.
       fcn_score: whether to measure the FCN-score.
 
-    Returns:
-      The exit status.
-
     Raises:
-      UsageError: no such run, checkpoint or split. Also if the dataset cannot have an FCN-score
-        although it was asked for; everything else is then written first.
+      UsageError: there is no such run, checkpoint or split. Also if `fcn_score` is True and the
+        dataset cannot have an FCN-score; all other scores are written before.
     """
     config = resolve(config)
     check_run(workdir, config)
@@ -63,7 +60,7 @@ def evaluate(
     with (
         folder_lock(page.parent, wait=True),
         explain_out_of_memory(),
-        # Moved into place from the last to the first: new numbers never stand beside an old page.
+        # These are moved into place from last to first: new scores never stand next to an old page.
         atomic_file(path) as new_json,
         atomic_file(page) as new_page,
         atomic_folder(workdir.evaluation_pictures(split)) as pictures,
@@ -73,7 +70,7 @@ def evaluate(
         summary = make_summary(config, dataset, split, step, reader, result)
         new_page.write_text(render_page(workdir, summary, pictures), encoding="utf-8")
         new_json.write_text(to_json(summary), encoding="utf-8")
-        # If the process is killed from here on, old numbers must not stand beside new pictures.
+        # If the process is killed from here on, old scores must not stand next to new pictures.
         remove_old_evaluation(path, summary)
     say(format_table(summary))
     say(f"step {step}, {split}: {len(records)} pairs; open {page}")
@@ -81,27 +78,28 @@ def evaluate(
         raise UsageError(
             f"{no_classes}; everything else was written, and --no_fcn_score skips the FCN-score"
         )
-    return 0
 
 
 def check_pairs(workdir: Workdir, config: Config, dataset: DatasetBuilder, trained_on: str) -> None:
-    """Checks that no pair to evaluate was trained on.
+    """Checks that the pairs to evaluate cannot be pairs that the run was trained on.
 
     Args:
-      workdir: of the run.
-      config: to evaluate with.
-      dataset: prepared from it.
-      trained_on: the fingerprint of the pairs that the run was trained on.
+      workdir: the workdir of the run.
+      config: the config to evaluate with.
+      dataset: the dataset prepared from it.
+      trained_on: the fingerprint of the pairs that the run was trained on, or IMPORTED.
 
     Raises:
-      UsageError: the source that the run was trained on has changed since, so a pair may have
-        moved from the training split into another split.
+      UsageError: the source that the run was trained on has changed since then, so a pair may have
+        moved from the training split to another split.
     """
-    same = read_config(workdir.config_file).data.source == config.data.source
-    comparable = same and config.data.source and trained_on != IMPORTED
-    if comparable and dataset_fingerprint(dataset) != trained_on:
+    source = config.data.source
+    has_training_source = source and source == read_config(workdir.config_file).data.source
+    if not has_training_source or trained_on == IMPORTED:
+        return
+    if dataset_fingerprint(dataset) != trained_on:
         raise UsageError(
-            f"data.source: {config.data.source} does not hold the pairs that {workdir} was trained "
+            f"data.source: {source} does not hold the pairs that {workdir} was trained "
             "on, so pairs of the training split may now be in another split; restore the folder, "
             "or put the pairs to evaluate into a folder of their own and give that as "
             "--config.data.source"
@@ -109,30 +107,30 @@ def check_pairs(workdir: Workdir, config: Config, dataset: DatasetBuilder, train
 
 
 def remove_old_evaluation(path: Path, new: Summary) -> None:
-    """Removes the evaluation that `new` replaces, and says so if the two are not comparable."""
+    """Removes the evaluation that `new` replaces; prints a line if the two are not comparable."""
     old = read_evaluation(path)
     if old and any(old[key] != new[key] for key in ("step", "data", "segmenter")):
         say(
-            f"{path}: the evaluation of step {old['step']} is replaced; to keep one, copy this "
-            "file and report/ before the next"
+            f"{path}: the evaluation of step {old['step']} is replaced; to keep an evaluation, "
+            "copy this file and report/ before the next one"
         )
     path.unlink(missing_ok=True)
 
 
 def write_pictures(folder: Path, name: str, pictures: Pictures) -> None:
-    """Writes the pictures of a pair to folder/input/NAME.png and so on."""
+    """Writes the pictures of the pair `name` into the folder of an evaluation's pictures."""
     for kind, pixels in pictures.items():
-        path = folder / kind / f"{name}.png"
+        path = picture_file(folder, kind, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         float_to_image(pixels).save(path, compress_level=1)
 
 
 def format_table(summary: Summary) -> str:
-    """A line for each metric: the value of the outputs beside that of the ground truth."""
+    """A line for each metric: its value for the outputs and, if any, for the ground truth."""
     truth = summary["ground_truth"]
     lines = [f"{'':20} {'output':>8} {TRUTH if truth else '':>13}".rstrip()]
     for name, value in summary["metrics"].items():
-        right = format_metric(name, truth[name]) if name in truth else ""
-        left = format_metric(name, value)
-        lines.append(f"{METRICS[name].label:20} {left:>8} {right:>13}".rstrip())
+        output_cell = format_metric(name, value)
+        truth_cell = format_metric(name, truth[name]) if name in truth else ""
+        lines.append(f"{METRICS[name].label:20} {output_cell:>8} {truth_cell:>13}".rstrip())
     return "\n".join(lines)

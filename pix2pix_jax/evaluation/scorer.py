@@ -1,4 +1,4 @@
-"""Measures a generator on a split: pair by pair first, then summarized over the split."""
+"""Measures a generator on a split: batch by batch first, then over all pairs together."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -15,13 +15,15 @@ from pix2pix_jax.config.metrics import METRICS
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.examples import evaluation_example, labelled_example
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.evaluation import metrics
 from pix2pix_jax.evaluation.class_reader import ClassReader
+from pix2pix_jax.evaluation.colour_histograms import histogram_intersection, lab_histograms
+from pix2pix_jax.evaluation.fcn_score import confusion_matrices, fcn_score
+from pix2pix_jax.evaluation.pair_metrics import PAIR_METRICS
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.models.unet import UNet, translate
 
-BATCH_SIZE = 8  # Scores do not depend on the batch size, except by rounding.
+BATCH_SIZE = 8  # The scores do not depend on it, except for rounding.
 Pictures = dict[str, np.ndarray]  # input, output and target, each [h, w, c] in [-1, 1]
 
 
@@ -30,11 +32,10 @@ class Evaluation:
     """The scores of a generator on a split.
 
     Attributes:
-      metrics: values by metric, in the order of METRICS; metrics that cannot be measured are not
-        in it.
+      metrics: values by metric, in the order of METRICS, without metrics that cannot be measured.
       ground_truth: the FCN-score of the targets themselves; empty if there is no FCN-score.
-      pairs: `name` and the metrics of every pair.
-      histograms: pixels per bin, as histograms["output" or "target"]["lab_l", ...].
+      pairs: for every pair its `name`, and its values by metric.
+      histograms: numbers of pixels [bins] for each key of LAB_RANGES, under "output" and "target".
     """
 
     metrics: dict[str, float]
@@ -46,8 +47,8 @@ class Evaluation:
 class Scorer:
     """Measures generators of one config on the pairs of one split.
 
-    The noise of a pair is a function of the seed and of the pair's index in the split, and every
-    pair is translated on its own. So no result depends on how the split is cut into batches.
+    The dropout of a pair depends only on the seed and on the index of the pair in the split, and
+    its norm statistics are its own. So no score depends on the other pairs of a batch.
     """
 
     def __init__(
@@ -56,9 +57,9 @@ class Scorer:
         """Prepares the scorer.
 
         Args:
-          config: resolved.
-          records: all records of a split.
-          class_reader: reads the classes of targets; None: no FCN-score.
+          config: the resolved config.
+          records: all records of the split.
+          class_reader: reads the classes of targets and outputs; None: no FCN-score.
         """
         self._data = config.data
         self._records = records
@@ -68,13 +69,13 @@ class Scorer:
         self._batch_size = min(BATCH_SIZE, len(records))
 
     def score(
-        self, params: dict, show: Callable[[str, Pictures], None] | None = None
+        self, params: dict, save_pictures: Callable[[str, Pictures], None] | None = None
     ) -> Evaluation:
         """Scores a generator on the whole split.
 
         Args:
-          params: of the generator.
-          show: called with the name and the pictures of every pair.
+          params: the parameters of the generator.
+          save_pictures: called with the name and the pictures of every pair.
 
         Raises:
           UsageError: an output is not finite.
@@ -88,16 +89,16 @@ class Scorer:
             pictures, values = self._measure_batch(params, records, start)
             batches.append(values)
             names += [record["name"].decode() for record in records]
-            if show:
+            if save_pictures:
                 for index in range(len(records)):
-                    show(names[start + index], {k: v[index] for k, v in pictures.items()})
+                    save_pictures(names[start + index], {k: v[index] for k, v in pictures.items()})
         return summarize(names, jax.tree.map(lambda *values: np.concatenate(values), *batches))
 
     def _measure_batch(
         self, params: dict, records: list[dict], start: int
     ) -> tuple[dict[str, np.ndarray], dict[str, dict]]:
-        """Pictures and values of the pairs from index `start` of the split on: [b, ...] each."""
-        # The last batch is filled with copies of its last pair, so that nothing compiles twice.
+        """Pictures and values [b, ...] of a batch; `start` is the index of its first pair."""
+        # Copies of the last pair fill the last batch, so that all batches share compiled programs.
         filled = records + records[-1:] * (self._batch_size - len(records))
         examples = [evaluation_example(record, self._data) for record in filled]
         pictures = {name: np.stack([e[name] for e in examples]) for name in ("input", "target")}
@@ -106,15 +107,15 @@ class Scorer:
         pictures["output"] = np.asarray(output)  # [b, h, w, c]
         if not np.isfinite(pictures["output"]).all():
             raise UsageError(
-                "generator: its outputs at this step are not finite; an earlier step may work"
+                "generator: its outputs at this step are not finite; try an earlier step"
             )
-        values = measure(pictures["output"], pictures["target"], tuple(metrics.PER_IMAGE))
+        values = measure(pictures["output"], pictures["target"], tuple(PAIR_METRICS))
         if self._class_reader:
-            values["confusion"] = self._count_classes(self._class_reader, filled, pictures)
-        without_copies = partial(jax.tree.map, lambda value: np.asarray(value)[: len(records)])
-        return without_copies(pictures), without_copies(values)
+            values["confusion"] = self._compare_classes(self._class_reader, filled, pictures)
+        remove_copies = partial(jax.tree.map, lambda value: np.asarray(value)[: len(records)])
+        return remove_copies(pictures), remove_copies(values)
 
-    def _count_classes(
+    def _compare_classes(
         self, reader: ClassReader, records: list[dict], pictures: dict[str, np.ndarray]
     ) -> dict[str, Array]:
         """Confusion matrices of outputs and of targets: [b, classes, classes] each."""
@@ -123,68 +124,64 @@ class Scorer:
             [labelled_example(record, self._data, palette)["classes"] for record in records]
         )  # [b, h, w]
         return {
-            name: confusion_counts(truth, reader.read(pictures[name]), len(palette.classes))
+            name: confusion_matrices(truth, reader.read(pictures[name]), len(palette.classes))
             for name in ("output", "target")
         }
 
 
-confusion_counts = jax.jit(metrics.confusion_counts, static_argnums=2)
-
-
 @partial(jax.jit, static_argnums=0)
 def generate(generator: UNet, params: dict, images: Array, key: Array, indices: Array) -> Array:
-    """Outputs of a generator, in [-1, 1], with the noise of pairs at these indices of the split."""
+    """Outputs in [-1, 1] of the inputs with these indices in the split, each with its dropout."""
     keys = jax.vmap(partial(jax.random.fold_in, key))(indices)
     return translate(generator, params, images, keys)
 
 
 @partial(jax.jit, static_argnums=2)
 def measure(output: Array, target: Array, names: tuple[str, ...]) -> dict[str, dict]:
-    """Measures every pair by its pixels alone.
+    """Measures all pairs of a batch, except for the FCN-score.
 
     Args:
       output: [b, h, w, c] in [-1, 1].
       target: [b, h, w, c] in [-1, 1].
-      names: keys of `metrics.PER_IMAGE`; a metric that needs larger images is left out.
+      names: keys of PAIR_METRICS; metrics that need larger images are left out.
 
     Returns:
-      `scores`, [b] for each name, and `histograms` of outputs and targets, [b, bins] for each key
-      of LAB_RANGES.
+      `scores`: values [b] by name. `histograms`: numbers of pixels [b, bins] for each key of
+      LAB_RANGES, under "output" and "target".
     """
     side = min(output.shape[1:3])
     scores = {
-        name: metrics.PER_IMAGE[name](output, target)
-        for name in names
-        if side >= METRICS[name].min_side
+        name: PAIR_METRICS[name](output, target) for name in names if side >= METRICS[name].min_side
     }
     histograms = {
-        "output": metrics.lab_histograms(output),
-        "target": metrics.lab_histograms(target),
+        "output": lab_histograms(output),
+        "target": lab_histograms(target),
     }
     return {"scores": scores, "histograms": histograms}
 
 
 def summarize(names: list[str], values: dict[str, dict]) -> Evaluation:
-    """The evaluation of a split.
+    """The scores of a split, from the values of its pairs.
 
     Args:
-      names: of all pairs.
-      values: `scores`, `histograms` and maybe `confusion` of all pairs, [n, ...] each.
+      names: the names of all n pairs.
+      values: `scores` and `histograms` as `measure` returns them, and `confusion` if there is an
+        FCN-score: confusion matrices, under "output" and "target". All arrays are [n, ...].
     """
     scores, confusion = values["scores"], values.get("confusion")
     histograms = jax.tree.map(lambda counts: counts.sum(0, dtype=np.int64), values["histograms"])
     total = {name: float(value.mean(dtype=np.float64)) for name, value in scores.items()}
     for name, counts in histograms["output"].items():
-        total[name] = metrics.intersection(counts, histograms["target"][name])
+        total[name] = histogram_intersection(counts, histograms["target"][name])
     pairs = [
         {"name": name} | {metric: float(value[i]) for metric, value in scores.items()}
         for i, name in enumerate(names)
     ]
     truth = {}
     if confusion:
-        total |= metrics.fcn_score(confusion["output"].sum(0, dtype=np.int64))
-        truth = metrics.fcn_score(confusion["target"].sum(0, dtype=np.int64))
-        for pair, counts in zip(pairs, confusion["output"], strict=True):
-            pair["per_pixel_accuracy"] = metrics.fcn_score(counts)["per_pixel_accuracy"]
+        total |= fcn_score(confusion["output"].sum(0, dtype=np.int64))
+        truth = fcn_score(confusion["target"].sum(0, dtype=np.int64))
+        for pair, matrix in zip(pairs, confusion["output"], strict=True):
+            pair["per_pixel_accuracy"] = fcn_score(matrix)["per_pixel_accuracy"]
     ordered = {name: total[name] for name in METRICS if name in total}
     return Evaluation(ordered, truth, pairs, histograms)

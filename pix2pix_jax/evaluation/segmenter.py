@@ -1,8 +1,8 @@
 """The network that reads the classes of generated photos for the FCN-score (section 4.1).
 
 The paper's network is an FCN-8s for Caffe. Ours is a U-Net that is trained on the real photos of
-the training split, once for a dataset and an image size, and kept beside the data. So its scores
-compare with one another and with those of the ground truth, not with the numbers in the paper.
+the training split, once for a dataset and an image size, and kept in the data folder. So its scores
+are comparable with one another and with those of the ground truth, but not with the paper's.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ from pix2pix_jax.data.fingerprint import dataset_fingerprint
 from pix2pix_jax.data.palettes import Palette
 from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.evaluation import metrics
+from pix2pix_jax.evaluation.fcn_score import confusion_matrices, fcn_score
 from pix2pix_jax.evaluation.segmenter_training import Recipe, train_segmenter
 from pix2pix_jax.models.unet import UNet
 from pix2pix_jax.runtime.console import say
@@ -38,8 +38,8 @@ from pix2pix_jax.runtime.files import atomic_file
 from pix2pix_jax.runtime.locks import folder_lock
 
 FEATURES, BATCH_SIZE, LEARNING_RATE = 24, 2, 2e-3
-# Real photos need more steps than drawn ones. A segmenter of too few steps reads generated photos
-# better than real ones, so its score of the ground truth would be no upper bound.
+# Real photos need more steps than synthetic ones. After too few steps, a segmenter reads generated
+# photos better than real ones, so the score of the ground truth would be no upper bound.
 STEPS = {"synthetic_facades": 4_000, "facades": 12_000, "cityscapes": 12_000}
 
 
@@ -48,8 +48,8 @@ class Segmenter:
     """A trained segmenter.
 
     Attributes:
-      network: gives logits of the classes.
-      params: of the network.
+      network: returns logits of the classes.
+      params: the parameters of the network.
       name: the hash of the parameters.
     """
 
@@ -68,19 +68,19 @@ def _logits(network: UNet, params: dict, images: np.ndarray) -> Array:
 
 
 def open_segmenter(data: Data, dataset: DatasetBuilder, palette: Palette) -> Segmenter:
-    """Opens the segmenter of a dataset. It is trained first if there is none yet.
+    """Opens the segmenter of a dataset; trains it if there is none yet.
 
     Args:
-      data: of a resolved config.
-      dataset: prepared from it.
-      palette: of its label maps.
+      data: the data of a resolved config.
+      dataset: the dataset prepared from it.
+      palette: the palette of its label maps.
 
     Raises:
       UsageError: the segmenter is damaged, or cannot be written or trained.
     """
     path, network = segmenter_path(data, dataset, palette), make_network(data, palette)
     if not path.exists():
-        _check_writable(path.parent)  # Training takes long, so this is checked before.
+        _check_writable(path.parent)  # before the training, which takes long
         with folder_lock(path.parent, wait=True):
             if not path.exists():  # Another process may have trained it while we waited.
                 params = train_segmenter(network, data, dataset, palette, make_recipe(data))
@@ -91,7 +91,7 @@ def open_segmenter(data: Data, dataset: DatasetBuilder, palette: Palette) -> Seg
 
 
 def segmenter_name(data: Data, dataset: DatasetBuilder, palette: Palette) -> str | None:
-    """The hash of the segmenter of a dataset; None if it is damaged or not trained yet."""
+    """The hash of the segmenter of a dataset; None if it is not trained yet or is damaged."""
     path = segmenter_path(data, dataset, palette)
     try:
         return read_segmenter(path)[1] if path.exists() else None
@@ -100,7 +100,7 @@ def segmenter_name(data: Data, dataset: DatasetBuilder, palette: Palette) -> str
 
 
 def segmenter_path(data: Data, dataset: DatasetBuilder, palette: Palette) -> Path:
-    """The file of the segmenter of these pairs, this image size and this recipe."""
+    """The file of a segmenter; its name depends on the pairs, the image size and the recipe."""
     recipe = [dataset_fingerprint(dataset), palette, *astuple(make_recipe(data))]
     digest = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]
     height, width = data.image_size
@@ -115,7 +115,7 @@ def make_recipe(data: Data) -> Recipe:
 def make_network(data: Data, palette: Palette) -> UNet:
     """The network of a segmenter, untrained.
 
-    Instance norm keeps the classes of an image independent of the other images of a batch.
+    With instance norm, the classes of an image do not depend on the other images of a batch.
     """
     return UNet(
         channels=len(palette.classes),
@@ -135,7 +135,7 @@ def _check_writable(folder: Path) -> None:
     if not writable:
         raise UsageError(
             f"{folder}: is not writable, and the segmenter of the FCN-score is kept there; give "
-            "another --config.data.data_dir, or do without the FCN-score"
+            "another --config.data.data_dir, or skip the FCN-score"
         )
 
 
@@ -148,14 +148,12 @@ def score_real_photos(
     for index in range(len(records)):
         example = labelled_example(records[index], data, palette)
         predicted = segmenter.read(example["photo"][None])
-        counts += np.asarray(
-            metrics.confusion_counts(example["classes"][None], predicted, classes)[0]
-        )
-    return metrics.fcn_score(counts)
+        counts += np.asarray(confusion_matrices(example["classes"][None], predicted, classes)[0])
+    return fcn_score(counts)
 
 
 def write_segmenter(path: Path, params: dict, score: dict[str, float]) -> None:
-    """Writes parameters with their hash, and their score of real photos.
+    """Writes a segmenter: its parameters, their hash, and its scores of real photos.
 
     Raises:
       UsageError: a parameter is not finite.
@@ -164,7 +162,7 @@ def write_segmenter(path: Path, params: dict, score: dict[str, float]) -> None:
     if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
         raise UsageError(
             f"{path}: the training of the segmenter diverged; check that A is the photo and B the "
-            "label map of each pair, or do without the FCN-score"
+            "label map of each pair, or skip the FCN-score"
         )
     with atomic_file(path) as new_path:
         save_file(tensors, new_path, {"sha256": _hash(tensors), "real": json.dumps(score)})
@@ -173,7 +171,7 @@ def write_segmenter(path: Path, params: dict, score: dict[str, float]) -> None:
 
 
 def read_segmenter(path: Path) -> tuple[dict, str]:
-    """Parameters, and their hash.
+    """Reads the parameters of a segmenter, and their hash.
 
     Raises:
       UsageError: the file is damaged.

@@ -29,10 +29,10 @@ class Recipe:
     """How a segmenter is trained.
 
     Attributes:
-      features: of the first layer.
-      batch_size: photos of an update.
-      learning_rate: of the first update.
-      steps: the number of updates.
+      features: features of the first layer.
+      batch_size: photos in a batch.
+      learning_rate: learning rate of the first step.
+      steps: number of steps.
     """
 
     features: int
@@ -54,14 +54,14 @@ def train_segmenter(
     """Trains a segmenter with Adam, the learning rate falling to zero along a cosine.
 
     Args:
-      network: gives logits of the classes.
-      data: of a resolved config.
-      dataset: prepared from it, with a training split.
-      palette: of its label maps.
-      recipe: of the training.
+      network: returns logits of the classes.
+      data: the data of a resolved config.
+      dataset: the dataset prepared from it, with a training split.
+      palette: the palette of its label maps.
+      recipe: the sizes of the training.
 
     Returns:
-      The parameters.
+      The parameters of the network.
     """
     steps = recipe.steps
     optimizer = optax.adam(optax.cosine_decay_schedule(recipe.learning_rate, steps))
@@ -75,15 +75,17 @@ def train_segmenter(
         for step, batch in zip(bar, batches, strict=False):
             params, opt_state = update(params, opt_state, batch)
             if step == 0:
-                start = time.monotonic()  # The first step compiles and would spoil the estimate.
+                start = (
+                    time.monotonic()
+                )  # The first step compiles, so it is left out of the estimate.
             elif bar.disable and step % (steps // 8) == 0:
-                left = (steps - step) * (time.monotonic() - start) / step
-                say(f"segmenter: step {step}/{steps}  {tqdm.format_interval(left)} left")
+                seconds_left = (steps - step) * (time.monotonic() - start) / step
+                say(f"segmenter: step {step}/{steps}  {tqdm.format_interval(seconds_left)} left")
     return cast(dict, params)
 
 
 def make_update(network: UNet, optimizer: optax.GradientTransformation) -> Update:
-    """A compiled function of parameters, optimizer state and batch: one update of both."""
+    """A compiled step: from parameters, optimizer state and a batch to the next two."""
 
     def loss(params: dict, batch: Example) -> Array:
         logits = network.apply({"params": params}, batch["photo"])  # [b, h, w, classes]
@@ -99,24 +101,24 @@ def make_update(network: UNet, optimizer: optax.GradientTransformation) -> Updat
 
 
 def classification_loss(logits: Array, classes: Array | np.ndarray) -> Array:
-    """Mean cross-entropy of the pixels that count.
+    """Mean cross-entropy of all pixels that have a class.
 
     Args:
       logits: [b, h, w, classes].
-      classes: [b, h, w]; pixels of no class have a larger number than any class.
+      classes: [b, h, w]; pixels without a class have a larger number than all classes.
     """
-    counts = classes < logits.shape[-1]
-    integers = jnp.where(counts, classes, 0).astype(jnp.int32)
-    errors = optax.softmax_cross_entropy_with_integer_labels(logits, integers)
-    return (errors * counts).sum() / counts.sum().clip(1)
+    has_class = classes < logits.shape[-1]  # [b, h, w]
+    labels = jnp.where(has_class, classes, 0).astype(jnp.int32)
+    errors = optax.softmax_cross_entropy_with_integer_labels(logits, labels)  # [b, h, w]
+    return (errors * has_class).sum() / has_class.sum().clip(1)
 
 
 def training_batches(
     data: Data, dataset: DatasetBuilder, palette: Palette, batch_size: int
 ) -> grain.DatasetIterator[Example]:
-    """Batches of `photo` and `classes`, jittered and mirrored as in the paper.
+    """Batches of `photo` and `classes`, with the jitter of the paper (section 6.2).
 
-    The augmentation does not depend on the experiment, so all experiments share a segmenter.
+    The jitter is the same for all configs of a dataset, so they share one segmenter.
     """
     jitter = tuple(round(side * 286 / 256) for side in data.image_size)
     data = replace(data, load_size=jitter, flip=True)

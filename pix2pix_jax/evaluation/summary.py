@@ -1,4 +1,4 @@
-"""The content of evaluation_<split>.json, and whether it is finished and up to date."""
+"""The content of evaluation_<split>.json; checks that an evaluation is finished and up to date."""
 
 import json
 import math
@@ -19,12 +19,12 @@ from pix2pix_jax.evaluation.class_reader import ClassReader, class_reader_name
 from pix2pix_jax.evaluation.scorer import Evaluation
 from pix2pix_jax.runs.workdir import Workdir
 
-Scores = dict[MetricName, float | None]  # None: the value is infinite or NaN, unknown to JSON
+Scores = dict[MetricName, float | None]  # None: infinite or NaN, which JSON does not have
 Histograms = dict[Literal["lab_l", "lab_a", "lab_b"], list[int]]
 
 
 class HistogramSides(TypedDict):
-    """Pixels per bin of all outputs and of all targets."""
+    """Histograms of all outputs and of all targets, in pixels."""
 
     output: Histograms
     target: Histograms
@@ -38,8 +38,8 @@ class Summary(TypedDict):
     seed: int
     images: int
     config_sha256: str
-    data: str  # the fingerprint of the pairs
-    segmenter: str | None  # the name of the class reader; None: no FCN-score
+    data: str  # fingerprint of the pairs
+    segmenter: str | None  # name of the class reader; None: no FCN-score
     metrics: Scores
     ground_truth: Scores
     pairs: list[dict[Literal["name"] | MetricName, str | float | None]]
@@ -57,11 +57,11 @@ def make_summary(
     """The summary of an evaluation.
 
     Args:
-      config: resolved.
-      dataset: prepared from it.
-      split: that was evaluated.
-      step: of the checkpoint.
-      reader: that read the classes; None: no FCN-score.
+      config: the resolved config of the run.
+      dataset: the dataset prepared from it.
+      split: the evaluated split.
+      step: the step of the checkpoint.
+      reader: the reader of the classes; None: no FCN-score.
       result: the scores.
     """
     return {
@@ -88,7 +88,7 @@ def _without_nonfinite(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def pairs_fingerprint(dataset: DatasetBuilder, split: str) -> str:
-    """The fingerprint of the evaluated pairs and of those that the segmenter was trained on."""
+    """The fingerprint of the evaluated pairs and of the pairs that trained the segmenter."""
     return dataset_fingerprint(dataset, ("train", split))
 
 
@@ -99,7 +99,7 @@ def to_json(summary: Summary) -> str:
 
 
 def read_evaluation(path: Path) -> Summary | None:
-    """Reads what `evaluate` wrote; None if there is no such file or it holds something else."""
+    """Reads evaluation_<split>.json; None if there is no such file or its content is not valid."""
     try:
         return TypeAdapter(Summary).validate_json(path.read_bytes(), strict=True)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValidationError):
@@ -110,12 +110,13 @@ def read_finished_evaluation(config: Config, workdir: Workdir, split: str) -> Su
     """Reads the evaluation of the last step of a run.
 
     Args:
-      config: resolved.
-      workdir: of the run.
-      split: that was evaluated.
+      config: the resolved config of the run.
+      workdir: the workdir of the run.
+      split: the evaluated split.
 
     Returns:
-      None if there is no complete evaluation, or it is of another step or another config.
+      The evaluation; None if there is none, a file of it is missing, or it has another step or
+      another config.
     """
     summary = read_evaluation(workdir.evaluation_file(split))
     page, pictures = workdir.evaluation_page(split), workdir.evaluation_pictures(split)
@@ -128,14 +129,14 @@ def read_finished_evaluation(config: Config, workdir: Workdir, split: str) -> Su
 def is_up_to_date(
     config: Config, dataset: DatasetBuilder, workdir: Workdir, split: str, fcn_score: bool
 ) -> bool:
-    """Whether the evaluation of a run is finished and of the pairs that the dataset holds now.
+    """Whether a run has a finished evaluation of the pairs that its dataset holds now.
 
     Args:
-      config: resolved.
-      dataset: prepared from it.
-      workdir: of the run.
-      split: that was evaluated.
-      fcn_score: True: the evaluation must also have an FCN-score by today's class reader.
+      config: the resolved config of the run.
+      dataset: the dataset prepared from it.
+      workdir: the workdir of the run.
+      split: the evaluated split.
+      fcn_score: whether the evaluation must also have an FCN-score of the present class reader.
     """
     summary = read_finished_evaluation(config, workdir, split)
     if summary is None or summary["data"] != pairs_fingerprint(dataset, split):

@@ -22,8 +22,8 @@ class ValidationScorer:
         """Prepares the scorer, and trains the segmenter of the FCN-score if there is none yet.
 
         Args:
-          config: resolved.
-          dataset: prepared from it.
+          config: the resolved config.
+          dataset: the dataset prepared from it.
 
         Raises:
           UsageError: train.best_metric cannot be measured on this dataset.
@@ -32,17 +32,18 @@ class ValidationScorer:
         self._scorer = Scorer(config, open_split(dataset, "val"), reader)
 
     def score(self, params: dict) -> dict[str, float]:
-        """Values by metric of a generator with these parameters, without those that are NaN."""
-        # The parameters may be on many devices; the scorer uses one.
+        """The values by metric of a generator with these parameters; NaNs are left out."""
+        # The parameters may be on several devices; the scorer uses one device.
         scores = self._scorer.score(jax.device_get(params)).metrics
         return {name: value for name, value in scores.items() if not np.isnan(value)}
 
 
 def _open_reader_for_best_metric(config: Config, dataset: DatasetBuilder) -> ClassReader | None:
-    """Checks that train.best_metric can be measured; None if it does not need classes."""
+    """The class reader that train.best_metric needs, or None; UsageError if it has none."""
     if not config.train.evaluate_every:
         return None
-    name, metric = config.train.best_metric, METRICS[config.train.best_metric]
+    name = config.train.best_metric
+    metric = METRICS[name]
     if min(config.data.image_size) < metric.min_side:
         raise UsageError(
             f"train.best_metric: {name} needs sides of at least {metric.min_side} pixels; choose "

@@ -1,1 +1,1 @@
-"""Pages that open from disk: data in, HTML out."""
+"""HTML pages that open from disk: a file for each page, and what they share in `page.py`."""

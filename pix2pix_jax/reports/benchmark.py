@@ -1,4 +1,4 @@
-"""The page of a benchmark: tables of implementations and parts, and a chart of growth."""
+"""The page of a benchmark: tables of implementations and of parts of a step, a chart of growth."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ from pix2pix_jax.reports.charts import make_chart, render_svg
 from pix2pix_jax.reports.page import render
 from pix2pix_jax.runtime.console import plural
 
-FIELDS = (  # the fields that the time of a step depends on most
+FIELDS = (  # fields with the largest effect on the time of a step
     ("data", "image_size"),
     ("data", "batch_size"),
     ("model", "generator"),
@@ -39,8 +39,8 @@ class Growth:
 
     Attributes:
       chart: SVG; None if nothing could be timed.
-      reference: the implementation that the dashed line starts from.
-      header, rows: of the table, a row for each point.
+      reference: implementation; the dashed line starts from its first point.
+      header, rows: cells of the table, a row for each point.
       done: number of timed points.
       total: number of points to time.
     """
@@ -59,10 +59,10 @@ def render_page(results: dict[str, Any]) -> str:
     Args:
       results: the content of benchmark.json.
     """
-    config, found = results["config"], results["implementations"]
+    config, implementations = results["config"], results["implementations"]
     devices = results["machine"]["devices"]
     machine = results["machine"] | {"devices": " and ".join(devices)} | results["versions"]
-    turns = max(len(result.get("turns", ())) for result in found.values())
+    turns = max(len(result.get("turns", ())) for result in implementations.values())
     sweep = results.get("sweep")
     return render(
         "benchmark.html",
@@ -70,12 +70,12 @@ def render_page(results: dict[str, Any]) -> str:
         config=[f"{group}.{name} {config[group][name]}" for group, name in FIELDS],
         machine=[f"{name} {value}" for name, value in machine.items()],
         turns=plural(turns, "turn"),
-        restart_note=restart_note(found),
+        restart_note=restart_note(implementations),
         steps_header=STEPS_HEADER,
-        steps=steps_rows(found),
+        steps=steps_rows(implementations),
         parts_header=PARTS_HEADER,
         parts=parts_rows(results["phases"]) if "phases" in results else [],
-        # Simulated devices share the processors of one machine; real devices share the work.
+        # Real devices share the work. Simulated devices share the processors of one machine.
         growth=make_growth(sweep, shared="cpu" not in devices) if sweep else None,
     )
 
@@ -84,8 +84,9 @@ def make_growth(sweep: dict[str, Any], shared: bool = False) -> Growth:
     """The chart and table of a sweep.
 
     Args:
-      sweep: `of` (batch, size or devices), all `values` of it, and the `points` timed so far.
-      shared: whether several devices divide the work among them.
+      sweep: `of` is batch, size or devices; `values` are all values to time; `points` are those
+        timed so far.
+      shared: whether several devices share the work.
     """
     name, points = sweep["of"], sweep["points"]
     lines: dict[str, list[Point]] = {}
@@ -113,13 +114,13 @@ def make_growth(sweep: dict[str, Any], shared: bool = False) -> Growth:
 
 
 def expected_milliseconds(values: list[int], known: Point, name: str, shared: bool) -> list[float]:
-    """Milliseconds in proportion to the work of one device, from those of a known value.
+    """The milliseconds of a step if they were proportional to the work of one device.
 
     Args:
-      values: of batch, size or devices.
-      known: one of the values, with its milliseconds.
+      values: values of batch, size or devices.
+      known: one of the values, and its measured milliseconds.
       name: batch, size or devices.
-      shared: whether several devices divide the work among them.
+      shared: whether several devices share the work.
     """
     value, milliseconds = known
     power = {"size": 2, "batch": 1, "devices": 0 if shared else 1}[name]
@@ -127,18 +128,21 @@ def expected_milliseconds(values: list[int], known: Point, name: str, shared: bo
 
 
 def draw_growth(name: str, lines: dict[str, list[Point]], expected: list[Point]) -> Markup:
-    """Milliseconds of a step against the varied value as SVG, both axes in powers of two.
+    """A chart of the milliseconds of a step against the varied value, with axes in powers of two.
 
     Args:
       name: batch, size or devices.
       lines: measured points by implementation.
       expected: points of the dashed line.
+
+    Returns:
+      SVG.
     """
     figure, axes = make_chart(3)
     for implementation, points in lines.items():
         axes.plot(*zip(*points, strict=True), "o-", label=implementation)
     dashed = {"color": "black", "linestyle": "--", "linewidth": 1}
-    axes.plot(*zip(*expected, strict=True), label="in proportion", **dashed)
+    axes.plot(*zip(*expected, strict=True), label="in proportion to the work", **dashed)
     for axis, set_scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
         set_scale("log", base=2)
         axis.set_major_formatter(lambda value, _: format_number(value))

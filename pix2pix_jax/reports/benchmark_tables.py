@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-Found = dict[str, dict[str, Any]]  # measurements by implementation, or by part of a step
+Measurements = dict[str, dict[str, Any]]  # by implementation, or by part of a step
 STEPS_HEADER = (
     "implementation",
     "ms per step",
@@ -17,20 +17,20 @@ STEPS_HEADER = (
 PARTS_HEADER = ("part", "ms", "quartiles", "images/s", "GFLOP/s", "GB/s", "share")
 
 
-def steps_text(found: Found) -> str:
+def steps_text(measurements: Measurements) -> str:
     """The table of implementations as text, with a note on the first step after a restart."""
-    return align_columns(STEPS_HEADER, steps_rows(found)) + "\n" + restart_note(found)
+    return align_columns(STEPS_HEADER, steps_rows(measurements)) + "\n" + restart_note(measurements)
 
 
-def parts_text(found: Found) -> str:
+def parts_text(measurements: Measurements) -> str:
     """The table of the parts of a step as text."""
-    return align_columns(PARTS_HEADER, parts_rows(found))
+    return align_columns(PARTS_HEADER, parts_rows(measurements))
 
 
-def steps_rows(found: Found) -> list[list[str]]:
+def steps_rows(measurements: Measurements) -> list[list[str]]:
     """Cells under STEPS_HEADER, a row for each implementation."""
     rows = []
-    for name, result in found.items():
+    for name, result in measurements.items():
         if "failed" in result:
             rows.append([name, "failed", result["failed"], *[""] * (len(STEPS_HEADER) - 3)])
             continue
@@ -49,7 +49,7 @@ def steps_rows(found: Found) -> list[list[str]]:
     return rows
 
 
-def parts_rows(found: Found) -> list[list[str]]:
+def parts_rows(measurements: Measurements) -> list[list[str]]:
     """Cells under PARTS_HEADER, a row for each part."""
     return [
         [
@@ -61,13 +61,13 @@ def parts_rows(found: Found) -> list[list[str]]:
             format_number(row["bytes_per_second"] / 1e9) if "bytes" in row else "",
             f"{row['share']:.0%}" if "share" in row else "",
         ]
-        for name, row in found.items()
+        for name, row in measurements.items()
     ]
 
 
-def restart_note(found: Found) -> str:
-    """The seconds to our first step with and without compiled programs; empty if not measured."""
-    for name, result in found.items():
+def restart_note(measurements: Measurements) -> str:
+    """The seconds to the first step with and without compiled programs; empty if not measured."""
+    for name, result in measurements.items():
         if warm := result.get("restart_seconds"):
             cold = result["first_step_seconds"]
             return (
@@ -78,7 +78,7 @@ def restart_note(found: Found) -> str:
 
 
 def format_result(result: dict[str, Any]) -> str:
-    """Milliseconds and the ratio of an implementation, or why it has none."""
+    """The milliseconds and the ratio of an implementation, or the reason of its failure."""
     if "failed" in result:
         return result["failed"]
     ratio = f" ({result['ratio']:.2f}x)" if "ratio" in result else ""
@@ -86,12 +86,12 @@ def format_result(result: dict[str, Any]) -> str:
 
 
 def format_number(number: float) -> str:
-    """Four significant figures, or all figures before the point if there are more."""
+    """A number with four significant figures, or with all its figures before the point."""
     return f"{number:,.4g}" if number < 9999.5 else f"{number:,.0f}"
 
 
 def format_quartiles(quartiles: list[float], scale: float = 1) -> str:
-    """Both quartiles times `scale`; empty if they are equal, as they are of a single turn."""
+    """Both quartiles times `scale`; empty if they are equal, as after a single turn."""
     low, high = quartiles
     return "" if low == high else f"{format_number(scale * low)} to {format_number(scale * high)}"
 

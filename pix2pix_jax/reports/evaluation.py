@@ -1,4 +1,4 @@
-"""The page of an evaluation: its metrics, and every pair as input, output and target."""
+"""The page of an evaluation: metrics, histograms of colours, and the pictures of every pair."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,10 +19,9 @@ from pix2pix_jax.reports.page import (
     relative_link,
     render,
 )
-from pix2pix_jax.runs.workdir import Workdir
+from pix2pix_jax.runs.workdir import PICTURE_KINDS, Workdir, picture_file
 
-KINDS = ("input", "output", "target")
-NEAREST_COLOUR = "nearest colour"  # name of the class reader that needs no segmenter
+NEAREST_COLOUR = "nearest colour"  # name of the class reader without a segmenter
 
 
 @dataclass(frozen=True)
@@ -30,10 +29,10 @@ class Pair:
     """A pair on the page.
 
     Attributes:
-      name: of the pair.
-      pictures: input, output and target.
-      sort_keys: values by metric, as JavaScript reads numbers.
-      caption: all metrics in words.
+      name: name of the pair.
+      pictures: one for each of PICTURE_KINDS.
+      sort_keys: values by metric, as numbers of JavaScript.
+      caption: labels and values of all metrics.
     """
 
     name: str
@@ -46,9 +45,9 @@ def render_page(workdir: Workdir, summary: Mapping[str, Any], pictures: Path) ->
     """HTML of the page of an evaluation.
 
     Args:
-      workdir: of the run.
+      workdir: the workdir of the run.
       summary: the content of evaluation_<split>.json.
-      pictures: the folder that holds the pictures now; it will be moved to
+      pictures: the folder of the pictures; it may have a temporary name until it becomes
         `workdir.evaluation_pictures(split)`.
     """
     split, truth = summary["split"], summary["ground_truth"]
@@ -58,11 +57,11 @@ def render_page(workdir: Workdir, summary: Mapping[str, Any], pictures: Path) ->
         step=summary["step"],
         seed=summary["seed"],
         note=fcn_score_note(summary["segmenter"]) if truth else "",
-        header=["", "output", *([TRUTH] if truth else []), "is better"],
+        header=["", "output", *([TRUTH] if truth else []), "better if"],
         rows=metric_rows(summary["metrics"], truth),
         histograms=draw_histograms(summary["lab_histograms"]),
         orders=sort_orders([name for name in summary["pairs"][0] if name != "name"]),
-        kinds=KINDS,
+        kinds=PICTURE_KINDS,
         pairs=[
             make_pair(pair, workdir, split, pictures)
             for pair in sorted(summary["pairs"], key=itemgetter("name"))
@@ -73,7 +72,7 @@ def render_page(workdir: Workdir, summary: Mapping[str, Any], pictures: Path) ->
 def metric_rows(
     scores: Mapping[str, float | None], truth: Mapping[str, float | None]
 ) -> list[list[str]]:
-    """A row of the table for every metric: label, output, ground truth if any, direction."""
+    """The cells of the table: label, output, ground truth if there is one, better direction."""
     rows = []
     for name, value in scores.items():
         row = [METRICS[name].label, format_metric(name, value)]
@@ -84,32 +83,31 @@ def metric_rows(
 
 
 def sort_orders(metrics: list[str]) -> list[dict[str, Any]]:
-    """The orders that a reader can choose; `sign` times the metric rises from first to last."""
+    """Orders of pairs: a label, and a metric that rises if it is multiplied by `sign`."""
     orders = []
     for name in metrics:
-        rising = METRICS[name].higher_is_better  # the worst pair has the smallest value
-        for word, sign in (("worst", 1 if rising else -1), ("best", -1 if rising else 1)):
+        from_worst = 1 if METRICS[name].higher_is_better else -1
+        for word, sign in (("worst", from_worst), ("best", -from_worst)):
             label = f"{word} {METRICS[name].label} first"
             orders.append({"metric": name, "sign": sign, "label": label})
     return orders
 
 
 def make_pair(scores: Mapping[str, Any], workdir: Workdir, split: str, pictures: Path) -> Pair:
-    """A pair with its three pictures.
+    """A pair with its pictures.
 
     Args:
       scores: `name`, and values by metric; None is infinite or not measured.
-      workdir: of the run.
-      split: of the pair.
-      pictures: the folder that holds the pictures now.
+      workdir: the workdir of the run.
+      split: the evaluated split.
+      pictures: the folder of the pictures, as in `render_page`.
     """
     name, page = scores["name"], workdir.evaluation_page(split)
     values = {metric: value for metric, value in scores.items() if metric != "name"}
     shown = []
-    for kind in KINDS:
-        path = workdir.evaluation_picture(split, kind, name)  # where it will be
-        now = pictures / path.relative_to(workdir.evaluation_pictures(split))
-        shown.append(open_picture(now, relative_link(path, page), f"{kind} of {name}"))
+    for kind in PICTURE_KINDS:
+        link = relative_link(workdir.evaluation_picture(split, kind, name), page)
+        shown.append(open_picture(picture_file(pictures, kind, name), link, f"{kind} of {name}"))
     return Pair(
         name,
         pictures=shown,
@@ -122,24 +120,27 @@ def make_pair(scores: Mapping[str, Any], workdir: Workdir, split: str, pictures:
 
 
 def sort_key(metric: str, value: float | None) -> str:
-    """A value as JavaScript reads it; None is infinite, or could not be measured."""
+    """A value as a number of JavaScript; None is infinite, or could not be measured."""
     if value is None:
         return "Infinity" if METRICS[metric].infinite_if_equal else "NaN"
     return str(value)
 
 
-def draw_histograms(sides: Mapping[str, Mapping[str, list[int]]]) -> list[Markup]:
-    """Figure 7 of the paper: the share of pixels by L, by a and by b, on a logarithmic scale.
+def draw_histograms(histograms: Mapping[str, Mapping[str, list[int]]]) -> list[Markup]:
+    """Charts of histograms in CIE Lab, on a logarithmic scale (figure 7 of the paper).
 
     Args:
-      sides: label of a line to counts of pixels, by the keys of LAB_RANGES.
+      histograms: numbers of pixels for each key of LAB_RANGES, by the label of their line.
+
+    Returns:
+      SVGs, one for each key of LAB_RANGES.
     """
     charts = []
     for name, (low, _) in LAB_RANGES.items():
         figure, axes = make_chart(2.8)
-        for label, counts in sides.items():
+        for label, counts in histograms.items():
             shares = np.array(counts[name]) / np.sum(counts[name])
-            shares = np.where(shares > 0, shares, np.nan)  # zero has no logarithm: leave a gap
+            shares = np.where(shares > 0, shares, np.nan)  # 0 has no logarithm and becomes a gap
             style = "k:" if label in ("target", TRUTH) else "-"
             centres = low + np.arange(len(shares))
             axes.step(centres, shares, style, where="mid", linewidth=1.2, label=label)
@@ -152,9 +153,10 @@ def draw_histograms(sides: Mapping[str, Mapping[str, list[int]]]) -> list[Markup
 
 
 def fcn_score_note(segmenter: str) -> str:
-    """What the FCN-score can be compared with, given the name of the class reader.
+    """The sentence that says how a class reader works, and what its FCN-score compares with.
 
-    The text also stands in results.md of a sweep.
+    Args:
+      segmenter: the name of the class reader.
     """
     if segmenter == NEAREST_COLOUR:
         return "Accuracies and class IOU are read off the colours of the label maps."

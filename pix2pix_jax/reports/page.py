@@ -1,4 +1,4 @@
-"""What all pages share: Jinja2 templates, rendered to static HTML that opens from disk."""
+"""What all pages share: templates of Jinja2, pictures, links and the format of values."""
 
 import os
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 
 def inline_file(name: str) -> Markup:
-    """The text of a CSS or JavaScript file beside the templates, to stand inside a page."""
+    """The text of a CSS or JavaScript file in templates/, to be part of a page."""
     return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
 
 
@@ -36,9 +36,9 @@ class Picture:
     """An image file as a page shows it.
 
     Attributes:
-      link: its path relative to the folder of the page, with slashes, not yet quoted.
-      width, height: in pixels; a browser reserves the room before it reads the file.
-      caption: for readers who cannot see the picture.
+      link: path relative to the folder of the page, with slashes, not quoted.
+      width, height: size in pixels; a browser reserves the room before it reads the file.
+      caption: the text for readers who cannot see the picture.
     """
 
     link: str
@@ -61,12 +61,12 @@ def render(template: str, **data: Any) -> str:
 
 
 def open_picture(path: Path, link: str, caption: str) -> Picture:
-    """A picture with the size that its file has.
+    """A picture with the size of its file.
 
     Args:
-      path: where the file is now.
-      link: to the file, from the page; see `relative_link`.
-      caption: for readers who cannot see the picture.
+      path: the present path of the file.
+      link: the link from the page to the file; see `relative_link`.
+      caption: the text for readers who cannot see the picture.
     """
     with Image.open(path) as image:
         width, height = image.size
@@ -74,7 +74,7 @@ def open_picture(path: Path, link: str, caption: str) -> Picture:
 
 
 def relative_link(target: Path, page: Path) -> str:
-    """The path of a file as seen from a page, such as ../samples/step_00001000.png."""
+    """The path of a file relative to the folder of a page, such as ../samples/step_00001000.png."""
     return Path(os.path.relpath(target, page.parent)).as_posix()
 
 

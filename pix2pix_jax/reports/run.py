@@ -10,31 +10,30 @@ from pydantic import TypeAdapter
 
 from pix2pix_jax.config.metrics import METRICS, goodness
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.reports.charts import make_chart, render_svg
+from pix2pix_jax.reports.charts import COLOUR, make_chart, render_svg
 from pix2pix_jax.reports.page import relative_link, render
 from pix2pix_jax.runs.metrics_log import read_metrics
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.files import write_atomically
 
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "grain", "numpy")
-SMOOTHING_WINDOW = 13  # points; odd, so that a point stands in the middle
-# These are measured on the same pairs every time: a rise is no noise, so it must not be smoothed.
+SMOOTHING_WINDOW = 13  # points; an odd number, so that the window has a centre
+# These are always measured on the same pairs, so their changes are not noise.
 UNSMOOTHED = ("validation/", "evaluation/")
-COLOUR = "#1f77b4"
 
 
 def write_report(workdir: Workdir, config: Config) -> None:
     """Writes the page of a run from the files of its workdir; does nothing before the first log.
 
     Args:
-      workdir: of the run.
-      config: of the run, resolved.
+      workdir: the workdir of the run.
+      config: the resolved config of the run.
     """
     lines = read_metrics(workdir.metrics_file)
     if not lines:
         return
     last = lines[-1]["step"]
-    # A run that was set back to an older step will write the samples of later steps again.
+    # A run that resumes from an older step writes the samples of later steps again.
     steps = [step for step in workdir.sample_steps() if step <= last]
     # In reverse order: validation, losses, logits, speed.
     names = sorted({name for line in lines for name in line} - {"step"}, reverse=True)
@@ -58,10 +57,10 @@ def write_report(workdir: Workdir, config: Config) -> None:
 
 
 def best_step(lines: list[dict[str, float]], metric: str) -> dict[str, Any] | None:
-    """The best of the evaluated steps, the latest of equal ones; None if none was evaluated.
+    """The best evaluated step, the last one if several are equal; None if none was evaluated.
 
     Args:
-      lines: of the metrics log.
+      lines: the lines of the metrics log.
       metric: a key of METRICS.
     """
     name = f"evaluation/{metric}"
@@ -83,14 +82,14 @@ def metric_unit(name: str) -> str:
 
 
 def smooth(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The centred moving average of a curve, which does not lag behind the curve.
+    """The centred moving average of a curve; it does not lag behind the curve.
 
-    Every point becomes the mean of the points in a window around it. The window is SMOOTHING_WINDOW
-    points wide and shrinks on both sides alike near an end, so the ends stay as they are. Steps are
-    averaged like values: points on a straight line stay on the line, even at uneven intervals.
+    Every point becomes the mean of the SMOOTHING_WINDOW points around it. Near an end the window
+    shrinks equally on both sides, so both ends keep their values. Steps are averaged like values,
+    so points on a straight line stay on the line, even at uneven intervals.
 
     Args:
-      points: step and value, by rising steps.
+      points: pairs of step and value, in the order of steps.
     """
     means = []
     for index in range(len(points)):
@@ -105,8 +104,8 @@ def draw_curve(name: str, lines: list[dict[str, float]]) -> Markup:
     """The curve of a metric against steps as SVG: logged values thin, the smoothed curve thick.
 
     Args:
-      name: of the metric.
-      lines: of the metrics log; at least one of them has the metric.
+      name: name of the metric.
+      lines: the lines of the metrics log; at least one line has the metric.
     """
     points = [(line["step"], line[name]) for line in lines if name in line]
     means = points if name.startswith(UNSMOOTHED) else smooth(points)

@@ -1,4 +1,4 @@
-"""The page of a sweep: its table, a chart of every metric, and the pictures side by side."""
+"""The page of a sweep: a table, a chart of every metric, and the pictures of all rows."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,15 +9,14 @@ from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
 from pix2pix_jax.config.metrics import LAB_RANGES, METRICS
-from pix2pix_jax.reports.charts import make_chart, render_svg
-from pix2pix_jax.reports.evaluation import KINDS, draw_histograms
+from pix2pix_jax.reports.charts import COLOUR, make_chart, render_svg
+from pix2pix_jax.reports.evaluation import draw_histograms
 from pix2pix_jax.reports.page import TRUTH, Picture, open_picture, relative_link, render
-from pix2pix_jax.runs.workdir import SweepFolder, Workdir
+from pix2pix_jax.runs.workdir import PICTURE_KINDS, SweepFolder, Workdir
 from pix2pix_jax.runtime.files import write_atomically
 
 MAX_PAIRS = 6  # in the grid of pictures
-COLOUR = "#1f77b4"
-Row = dict[str, Any]
+Row = dict[str, Any]  # of results.json
 
 
 @dataclass(frozen=True)
@@ -25,13 +24,13 @@ class Comparison:
     """The results of a sweep, as its page shows them.
 
     Attributes:
-      title: of the sweep.
+      title: title of the sweep.
       split: the evaluated split.
-      rows: of results.json.
-      evaluations: content of evaluation_<split>.json by the name of the run.
-      note: what the numbers mean.
-      header: of the table.
-      cells: of the table, by line.
+      rows: the rows of results.json.
+      evaluations: contents of evaluation_<split>.json, by the name of the run.
+      note: sentences about the table.
+      header: the first line of the table.
+      cells: the other lines of the table.
     """
 
     title: str
@@ -74,17 +73,19 @@ def write_comparison(folder: SweepFolder, comparison: Comparison) -> None:
 
 
 def histograms_by_row(evaluations: dict[str, Any]) -> dict[str, dict[str, list[int]]]:
-    """Histograms of the outputs by row; the ground truth's too if all rows have the same pairs."""
-    sides = {row: found["lab_histograms"]["output"] for row, found in evaluations.items()}
-    if len({found["data"] for found in evaluations.values()}) == 1:
-        sides[TRUTH] = next(iter(evaluations.values()))["lab_histograms"]["target"]
-    return sides
+    """Histograms of the outputs by row, and of the targets if all rows have the same pairs."""
+    histograms = {
+        row: evaluation["lab_histograms"]["output"] for row, evaluation in evaluations.items()
+    }
+    if len({evaluation["data"] for evaluation in evaluations.values()}) == 1:
+        histograms[TRUTH] = next(iter(evaluations.values()))["lab_histograms"]["target"]
+    return histograms
 
 
 def common_pairs(
     workdirs: dict[str, Workdir], evaluations: dict[str, Any], split: str
 ) -> list[str]:
-    """Names of the first pairs that have all pictures in every row; none if data differ by row."""
+    """Names of the first pairs that have all pictures in every row; empty if rows share no pair."""
     names = [
         {
             pair["name"]
@@ -97,44 +98,46 @@ def common_pairs(
 
 
 def has_pictures(workdir: Workdir, split: str, pair: str) -> bool:
-    """Whether all pictures of a pair exist: the user may have deleted some to free space."""
-    return all(workdir.evaluation_picture(split, kind, pair).exists() for kind in KINDS)
+    """Whether all pictures of a pair exist; the user may have deleted some to free space."""
+    return all(workdir.evaluation_picture(split, kind, pair).exists() for kind in PICTURE_KINDS)
 
 
 def picture_grid(
     folder: SweepFolder, split: str, workdirs: dict[str, Workdir], pairs: list[str]
 ) -> list[Picture]:
-    """Line by line for every pair: its input, the output of each row, the ground truth.
+    """The pictures of all pairs, line by line: input, the output of each row, ground truth.
 
     Args:
-      folder: of the sweep.
+      folder: the folder of the sweep.
       split: the evaluated split.
-      workdirs: of the first run, by row.
-      pairs: names.
+      workdirs: the workdir of the first run of each row, by row.
+      pairs: names of the pairs.
     """
+    if not pairs:
+        return []
+    any_run = next(iter(workdirs.values()))  # all runs have the same inputs and targets
+    columns = [("input", any_run, "input")]
+    columns += [(f"output of {row}", workdir, "output") for row, workdir in workdirs.items()]
+    columns.append((TRUTH, any_run, "target"))
     pictures = []
     for pair in pairs:
-        any_run = next(iter(workdirs.values()))
-        columns = [("input", any_run, "input")]
-        columns += [(row, workdir, "output") for row, workdir in workdirs.items()]
-        columns.append((TRUTH, any_run, "target"))
-        for caption, workdir, kind in columns:
+        for column, workdir, kind in columns:
             path = workdir.evaluation_picture(split, kind, pair)
-            pictures.append(open_picture(path, link(folder, path), caption))
+            pictures.append(open_picture(path, link(folder, path), f"{column}, pair {pair}"))
     return pictures
 
 
 def link(folder: SweepFolder, target: Path) -> str:
-    """The address of a file, from the page of the sweep."""
+    """The link from the page of the sweep to a file."""
     return relative_link(target, folder.report_page)
 
 
 def draw_runs(metric: str, rows: list[Row]) -> Markup | None:
-    """Every run of every row as a dot, their mean as a bar, the ground truth as a dashed line.
+    """A chart of a metric: a dot for each run, a bar for their mean, a line for the ground truth.
 
     Args:
       metric: a key of METRICS.
-      rows: of results.json.
+      rows: the rows of results.json.
 
     Returns:
       SVG; None if no run has the metric.
@@ -146,18 +149,18 @@ def draw_runs(metric: str, rows: list[Row]) -> Markup | None:
         return None
     figure, axes = make_chart(0.9 + 0.3 * len(rows))
     axes.grid(visible=False, axis="y")
-    for place, row in enumerate(rows):
+    for height, row in enumerate(rows):
         values = [value for value in row["metrics"][metric]["values"] if value is not None]
-        axes.plot(values, [place] * len(values), "o", color=COLOUR, alpha=0.6)
+        axes.plot(values, [height] * len(values), "o", color=COLOUR, alpha=0.6)
         if values:
-            axes.plot([np.mean(values)] * 2, [place - 0.3, place + 0.3], color=COLOUR)
+            axes.plot([np.mean(values)] * 2, [height - 0.3, height + 0.3], color=COLOUR)
     for truth in truths:
         if truth is not None:
             axes.axvline(truth, color="black", linestyle="--", linewidth=1)
     axes.set_yticks(range(len(rows)), [row["name"] for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     better = "higher" if METRICS[metric].higher_is_better else "lower"
-    shared = " in common" if metric in LAB_RANGES else ""
-    axes.set_xlabel(f"{METRICS[metric].label}{shared}, {better} is better")
+    measure = " intersection" if metric in LAB_RANGES else ""
+    axes.set_xlabel(f"{METRICS[metric].label}{measure}, {better} is better")
     axes.xaxis.set_major_locator(MaxNLocator(4))
     return render_svg(figure)

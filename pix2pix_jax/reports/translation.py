@@ -1,4 +1,4 @@
-"""The page of a translation: inputs beside their outputs, in a file that needs no others."""
+"""The page of a translation: inputs next to their outputs, in one file with all pictures."""
 
 import base64
 import io
@@ -21,8 +21,8 @@ class Figure:
     """An image and its translations on the page.
 
     Attributes:
-      name: of the image.
-      images: JPEGs in base 64 by their labels, the input first.
+      name: name of the image.
+      images: JPEGs in base 64 by label, the input first.
     """
 
     name: str
@@ -34,8 +34,8 @@ class TranslationPage:
     """The content of the page.
 
     Attributes:
-      title: of the page.
-      figures: of the first images.
+      title: title of the page.
+      figures: figures of the first images.
       done: number of translated images.
       total: number of files to translate.
       failures: one line for each file that could not be translated.
@@ -52,8 +52,8 @@ def make_figure(name: str, images: list[np.ndarray]) -> Figure:
     """Makes thumbnails of an image and its translations.
 
     Args:
-      name: of the image.
-      images: [h, w, c] in [-1, 1], the input first, then one or more outputs.
+      name: name of the image.
+      images: each [h, w, c] in [-1, 1], the input first, then one or more outputs.
     """
     _, *outputs = images
     samples = [f"sample {number}" for number, _ in enumerate(outputs, 1)]
@@ -65,7 +65,8 @@ def encode_thumbnail(values: np.ndarray) -> str:
     """A small JPEG in base 64.
 
     Args:
-      values: [h, w, c] in [-1, 1]; if no image file has c channels, the first one is shown.
+      values: [h, w, c] in [-1, 1]. If an image file cannot have c channels, only the first channel
+        is shown.
     """
     shown = values if values.shape[-1] in PILLOW_MODES else values[..., :1]
     image = float_to_image(shown).convert("RGB")
@@ -76,7 +77,7 @@ def encode_thumbnail(values: np.ndarray) -> str:
 
 
 def write_page(folder: Path, page: TranslationPage) -> None:
-    """Writes the page into the folder of the outputs."""
+    """Writes the page into an output folder."""
     text = render(
         "translation.html",
         title=page.title,
@@ -84,7 +85,7 @@ def write_page(folder: Path, page: TranslationPage) -> None:
         done=page.done,
         total=page.total,
         stopped=page.done + len(page.failures) < page.total,
-        # A file name may hold bytes that are no UTF-8.
+        # File names may have bytes that are not UTF-8.
         failures=[line.encode(errors="backslashreplace").decode() for line in page.failures],
     )
     write_atomically(folder / PAGE, text)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from pix2pix_jax.runtime.files import is_address, local_path
 
+PICTURE_KINDS = ("input", "output", "target")  # the pictures that an evaluation keeps of a pair
+
 
 @dataclass(frozen=True)
 class Workdir:
@@ -110,8 +112,8 @@ class Workdir:
         return self.report / f"evaluation_{split}"
 
     def evaluation_picture(self, split: str, kind: str, pair: str) -> Path:
-        """One picture of a pair; `kind` is input, output or target."""
-        return self.evaluation_pictures(split) / kind / f"{pair}.png"
+        """A picture of a pair; see `picture_file`."""
+        return picture_file(self.evaluation_pictures(split), kind, pair)
 
     @property
     def failure_file(self) -> Path:
@@ -127,6 +129,17 @@ class Workdir:
     def benchmark_page(self) -> Path:
         """The page of a benchmark."""
         return self.report / "benchmark.html"
+
+
+def picture_file(pictures: Path, kind: str, pair: str) -> Path:
+    """A picture of a pair, PNG.
+
+    Args:
+      pictures: the folder of an evaluation's pictures; it has another name while it is written.
+      kind: one of PICTURE_KINDS.
+      pair: the name of the pair.
+    """
+    return pictures / kind / f"{pair}.png"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from pix2pix_jax.config.metrics import METRICS, Metric
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation import evaluate as evaluate_module
 from pix2pix_jax.evaluation.evaluate import evaluate
-from pix2pix_jax.evaluation.metrics import PER_IMAGE
+from pix2pix_jax.evaluation.pair_metrics import PAIR_METRICS
 from pix2pix_jax.evaluation.scorer import Evaluation
 from pix2pix_jax.evaluation.summary import read_evaluation, read_finished_evaluation
 from pix2pix_jax.runs.workdir import Workdir
@@ -90,11 +90,11 @@ def test_a_row_and_a_function_add_a_metric(evaluated_run, monkeypatch):
     row = Metric("largest error", higher_is_better=False, unit="0 to 2")
     monkeypatch.setitem(METRICS, "largest_error", row)
     monkeypatch.setitem(
-        PER_IMAGE, "largest_error", lambda output, target: abs(output - target).max((1, 2, 3))
+        PAIR_METRICS, "largest_error", lambda output, target: abs(output - target).max((1, 2, 3))
     )
     run = Workdir(evaluated_run[0])
     config = override(read_config(run.config_file), {"train.best_metric": "largest_error"})
-    assert evaluate(config, run, "test", 12, False) == 0
+    evaluate(config, run, "test", 12, False)
     found = json.loads(run.evaluation_file("test").read_text())
     values = [pair["largest_error"] for pair in found["pairs"]]
     assert all(pair["l1"] < pair["largest_error"] <= 2 for pair in found["pairs"])
@@ -153,7 +153,7 @@ def test_an_evaluation_stopped_between_its_renames_is_not_finished(
     workdir, _ = evaluated_run
     monkeypatch.setattr(evaluate_module, "Scorer", lambda *_: SimpleNamespace(score=score_one_pair))
     config = read_config(workdir / "config.json")
-    assert evaluate(config, Workdir(workdir), "val", 12, False) == 0
+    evaluate(config, Workdir(workdir), "val", 12, False)
     renamed, rename = [], Path.rename
 
     def rename_or_stop(path, target):
@@ -169,7 +169,7 @@ def test_an_evaluation_stopped_between_its_renames_is_not_finished(
         assert read_finished_evaluation(config, Workdir(workdir), "val") is None
         assert not (workdir / "evaluation_val.json").exists()
     else:  # pictures aside, pictures, page, numbers
-        assert evaluate(config, Workdir(workdir), "val", 9, False) == 0
+        evaluate(config, Workdir(workdir), "val", 9, False)
         assert json.loads((workdir / "evaluation_val.json").read_text())["step"] == 9
         assert "val at step 9" in (workdir / "report" / "evaluation_val.html").read_text()
 

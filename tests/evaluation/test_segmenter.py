@@ -24,7 +24,7 @@ from pix2pix_jax.evaluation.class_reader import (
     open_class_reader,
     why_no_classes,
 )
-from pix2pix_jax.evaluation.metrics import confusion_counts, fcn_score
+from pix2pix_jax.evaluation.fcn_score import confusion_matrices, fcn_score
 from pix2pix_jax.evaluation.scorer import Scorer
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.random import stream_key
@@ -114,7 +114,7 @@ def test_shuffled_outputs_score_like_shuffled_label_maps(scored, targets, data, 
     maps = np.stack(
         [labelled_example(records[i], data, CMP)["classes"] for i in range(len(records))]
     )
-    chance = fcn_score(confusion_counts(maps, np.roll(maps, -1, 0), len(CMP.classes)).sum(0))
+    chance = fcn_score(confusion_matrices(maps, np.roll(maps, -1, 0), len(CMP.classes)).sum(0))
     for name, value in chance.items():
         assert abs(result.metrics[name] - value) < 0.1
         assert result.metrics[name] < 0.75 * result.ground_truth[name]
@@ -275,7 +275,7 @@ def test_an_output_in_an_ignored_colour_counts_as_the_nearest_class(data, datase
     black = open_class_reader(street, dataset).read(np.full((1, 8, 8, 3), -1, np.float32))
     assert (black < 19).all()
     truth = np.random.default_rng(0).integers(0, 19, (1, 8, 8))
-    assert confusion_counts(truth, black, 19).sum() == 64
+    assert confusion_matrices(truth, black, 19).sum() == 64
 
 
 def test_a_class_reader_has_no_name_before_its_segmenter_is_trained(

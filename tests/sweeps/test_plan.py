@@ -8,7 +8,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import pytest
-from helpers.evaluations import VARIANTS, evaluated
+from helpers.evaluations import VARIANTS, write_evaluation
 
 from pix2pix_jax.config import Loss
 from pix2pix_jax.config.resolve import resolve
@@ -37,7 +37,7 @@ def test_the_plan_lists_variants_and_their_parameters(plan, tmp_path):
 
 def test_the_plan_shows_the_progress_of_every_variant(plan, tmp_path):
     name, config = plan.variants[0]
-    evaluated(config, tmp_path / name, "val", 0.5)
+    write_evaluation(config, tmp_path / name, "val", 0.5)
     (tmp_path / VARIANTS[1] / "checkpoints" / "4").mkdir(parents=True)
     # The first speed includes compiling. The third is of a step after the last checkpoint.
     rates = {2: 0.1, 4: 2, 6: 8}

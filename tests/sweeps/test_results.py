@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers.evaluations import VARIANTS, evaluated
+from helpers.evaluations import VARIANTS, write_evaluation
 
 from pix2pix_jax.runs.workdir import SweepFolder
 from pix2pix_jax.sweeps.results import write_results
@@ -29,7 +29,7 @@ def lines_of(workdir):
 def finished(plan, tmp_path):
     """A folder in which all variants are evaluated, each with another class IOU."""
     for (name, config), iou in zip(plan.variants, (0.08, 0.081, 0.16, 0.161), strict=True):
-        evaluated(config, tmp_path / name, "val", iou)
+        write_evaluation(config, tmp_path / name, "val", iou)
     return tmp_path
 
 
@@ -68,7 +68,7 @@ def test_the_note_says_what_was_compared(plan, finished):
 
 def test_each_segmenter_has_its_own_ground_truth_row(plan, tmp_path):
     for (name, config), truth in zip(plan.variants, (0.8, 0.7, 0.8, 0.8), strict=True):
-        evaluated(config, tmp_path / name, "val", 0.5, truth, segmenter=f"of {truth}")
+        write_evaluation(config, tmp_path / name, "val", 0.5, truth, segmenter=f"of {truth}")
     write_results(plan, SweepFolder(tmp_path), "val")
     assert [line[0] for line in lines_of(tmp_path)[3:]] == [
         "ground truth of little/seed0", "ground truth of little/seed1",
@@ -81,7 +81,7 @@ def test_each_segmenter_has_its_own_ground_truth_row(plan, tmp_path):
 def test_rounding_does_not_split_the_ground_truth_row(plan, tmp_path):
     """Runs of an array job on different machines differ in the last digits."""
     for place, (name, config) in enumerate(plan.variants):
-        evaluated(config, tmp_path / name, "val", 0.5, 0.9 + place * 1e-7)
+        write_evaluation(config, tmp_path / name, "val", 0.5, 0.9 + place * 1e-7)
     write_results(plan, SweepFolder(tmp_path), "val")
     assert [line[0] for line in lines_of(tmp_path)] == ["variant", "little", "big", "ground truth"]
     assert "different segmenters" not in (tmp_path / "results.md").read_text()
@@ -117,7 +117,7 @@ def test_an_evaluation_without_its_pictures_is_not_finished(plan, finished):
 def test_rows_may_differ_in_data_and_metrics(plan, tmp_path):
     """Without common pairs, the page has a table and charts but no pictures."""
     for name, config in plan.variants:
-        evaluated(config, tmp_path / name, "val", 0.5)
+        write_evaluation(config, tmp_path / name, "val", 0.5)
     path = tmp_path / "little" / "seed0" / "evaluation_val.json"
     found = json.loads(path.read_text())
     found |= {"metrics": {"l1": 0.2}, "ground_truth": {}, "pairs": [{"name": "other"}]}
@@ -161,7 +161,7 @@ def test_every_reason_of_failure_is_shown_once_and_shortened(plan, tmp_path):
 )
 def test_the_note_says_how_classes_were_read(plan, tmp_path, segmenter, expected):
     for name, config in plan.variants:
-        evaluated(config, tmp_path / name, "val", 0.5, segmenter=segmenter)
+        write_evaluation(config, tmp_path / name, "val", 0.5, segmenter=segmenter)
     write_results(plan, SweepFolder(tmp_path), "val")
     for name in ("results.md", "report/index.html"):
         text = (tmp_path / name).read_text()
@@ -171,6 +171,6 @@ def test_the_note_says_how_classes_were_read(plan, tmp_path, segmenter, expected
 
 def test_one_run_has_no_spread(plan, tmp_path):
     name, config = plan.variants[0]
-    evaluated(config, tmp_path / name, "val", 0.5)
+    write_evaluation(config, tmp_path / name, "val", 0.5)
     write_results(plan._replace(variants=plan.variants[:1]), SweepFolder(tmp_path), "val")
     assert "| 0.500 |" in (tmp_path / "results.md").read_text()

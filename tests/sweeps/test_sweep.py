@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from helpers.command_line import ROOT, TINY, run, start
-from helpers.evaluations import VARIANTS, evaluated
+from helpers.evaluations import VARIANTS, write_evaluation
 from helpers.refusals import refusal
 
 from pix2pix_jax.cli.main import run_command
@@ -48,7 +48,7 @@ def calls(monkeypatch):
         assert not (fcn_score and config.data.name == "folder")
         iou = config.model.features / 100 + config.seed / 1000
         segmenter = seen["segmenter"] if fcn_score else None
-        evaluated(config, workdir.path, split, iou, pairs=seen["pairs"], segmenter=segmenter)
+        write_evaluation(config, workdir.path, split, iou, pairs=seen["pairs"], segmenter=segmenter)
 
     def open_split(dataset, split):
         if split == "test":
@@ -99,7 +99,7 @@ def test_a_decaying_run_of_other_steps_runs_again(plan, calls, tmp_path):
     """Even if it was evaluated half-way, at exactly these steps."""
     name, config = plan.variants[0]
     decaying = replace(config, optimizer=replace(config.optimizer, schedule="linear_decay"))
-    evaluated(decaying, tmp_path / name, "val", 0.5)
+    write_evaluation(decaying, tmp_path / name, "val", 0.5)
     shorter = replace(decaying, train=replace(decaying.train, steps=4))
     path = tmp_path / name / "evaluation_val.json"
     path.write_text(path.read_text().replace('"step": 8', '"step": 4'))
@@ -172,7 +172,7 @@ def test_missing_data_fail_only_their_own_variants(plan, calls, tmp_path, monkey
     assert calls["trained"] == [VARIANTS[0], *VARIANTS[2:]]
     assert (tmp_path / name / "failed.txt").read_text() == "data.source: moved away\n"
     # A finished evaluation stays in the table.
-    evaluated(folder, tmp_path / name, "val", 0.5, segmenter=None)
+    write_evaluation(folder, tmp_path / name, "val", 0.5, segmenter=None)
     assert "(little/seed1)" in refusal(sweep, plan, SweepFolder(tmp_path), 1, "val")
     row = json.loads((tmp_path / "results.json").read_text())["rows"][0]
     assert (len(row["runs"]), row["failed"]) == (2, {name: "data.source: moved away"})
@@ -200,7 +200,7 @@ def test_a_variant_in_training_by_another_process_has_not_failed(plan, calls, tm
 )
 def test_a_damaged_evaluation_is_evaluated_again(plan, calls, tmp_path, content):
     name, config = plan.variants[0]
-    evaluated(config, tmp_path / name, "val", 0.5)
+    write_evaluation(config, tmp_path / name, "val", 0.5)
     (tmp_path / name / "evaluation_val.json").write_bytes(content)
     assert "evaluated" not in format_plan(plan, SweepFolder(tmp_path), "val")
     sweep(plan, SweepFolder(tmp_path), None, "val")
@@ -213,7 +213,7 @@ def test_a_damaged_evaluation_is_evaluated_again(plan, calls, tmp_path, content)
 )
 def test_an_evaluation_with_wrong_types_is_evaluated_again(plan, calls, tmp_path, change):
     name, config = plan.variants[0]
-    evaluated(config, tmp_path / name, "val", 0.5)
+    write_evaluation(config, tmp_path / name, "val", 0.5)
     path = tmp_path / name / "evaluation_val.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     sweep(plan, SweepFolder(tmp_path), None, "val")

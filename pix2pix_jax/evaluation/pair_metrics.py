@@ -1,0 +1,57 @@
+"""Metrics of a single pair: how close an output is to its target.
+
+The score of a split is the mean over its pairs.
+"""
+
+import dm_pix
+import jax.numpy as jnp
+from jax import Array
+
+from pix2pix_jax.config.metrics import SSIM_WINDOW
+
+
+def l1(output: Array, target: Array) -> Array:
+    """Mean absolute error.
+
+    Args:
+      output: [b, h, w, c] in [-1, 1].
+      target: [b, h, w, c] in [-1, 1].
+
+    Returns:
+      [b], 0 to 2; 0 for equal images.
+    """
+    return jnp.abs(output - target).mean((1, 2, 3))
+
+
+def psnr(output: Array, target: Array) -> Array:
+    """Peak signal-to-noise ratio, 10 log10(range² / mean squared error).
+
+    Args:
+      output: [b, h, w, c] in [-1, 1].
+      target: [b, h, w, c] in [-1, 1].
+
+    Returns:
+      [b], in dB; infinite for equal images.
+    """
+    # dm_pix takes images of range 1. Halving is exact.
+    return jnp.asarray(dm_pix.psnr(output / 2, target / 2))
+
+
+def ssim(output: Array, target: Array) -> Array:
+    """Structural similarity index (Wang et al. 2004), the mean over windows and channels.
+
+    The windows are Gaussian, 11x11 pixels with sigma 1.5, at all places inside the image.
+
+    Args:
+      output: [b, h, w, c] in [-1, 1], at least as large as a window.
+      target: [b, h, w, c] in [-1, 1].
+
+    Returns:
+      [b], -1 to 1; 1 for equal images.
+    """
+    output, target = (output + 1) / 2, (target + 1) / 2  # constants of SSIM are for 0 to 1
+    return jnp.asarray(dm_pix.ssim(output, target, filter_size=SSIM_WINDOW))
+
+
+# The keys are those of config.metrics.METRICS.
+PAIR_METRICS = {"l1": l1, "psnr": psnr, "ssim": ssim}
