@@ -313,7 +313,7 @@ def test_a_segmenter_that_cannot_be_written_is_not_trained(data, dataset, tmp_pa
     (tmp_path / "segmenters").touch()
     message = refusal(open_class_reader, replace(data, data_dir=str(tmp_path)), dataset)
     assert message.startswith(f"{tmp_path}/segmenters/synthetic_facades-32x32-")
-    assert "do without the FCN-score" in message
+    assert "skip the FCN-score" in message
 
 
 def test_a_dataset_without_a_training_split_has_no_segmenter(data, tmp_path):
