@@ -10,20 +10,29 @@ WHEN_STOPPED = "the same command starts again from the beginning"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags for what to time, and how often."""
+    """Adds the flags for the implementations to time, the values to vary, and the repetitions."""
     parser.add_argument(
-        "--peers", default="", metavar="NAMES", help="also time these: torch,keras,flax"
+        "--peers",
+        default="",
+        metavar="NAMES",
+        help="other implementations to time: any of torch,keras,flax; default: none",
     )
     parser.add_argument(
-        "--sweep", choices=("batch", "size", "devices"), help="also time several values of this"
+        "--sweep",
+        choices=("batch", "size", "devices"),
+        help="also time several batch sizes, image sizes, or numbers of devices",
     )
     parser.add_argument(
-        "--rounds", type=parse_positive, default=8, metavar="N", help="repetitions; default: 8"
+        "--rounds",
+        type=parse_positive,
+        default=8,
+        metavar="N",
+        help="how many times each implementation is timed; default: 8",
     )
 
 
 def run(options: argparse.Namespace, fields: Fields) -> int:
-    """Times training and writes benchmark.json and its page."""
+    """Times training, and writes benchmark.json and its page."""
     workdir = require(options, "workdir", "give a folder, e.g. --workdir=runs/speed")
     config = load_config(options, fields)
     from pix2pix_jax.benchmark.benchmark import benchmark

@@ -10,12 +10,17 @@ WHEN_STOPPED = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags for the address of the page, and the checkpoint."""
+    """Adds the flags for the address of the page, and for the checkpoint."""
     parser.add_argument(
-        "--host", default="127.0.0.1", help="default: 127.0.0.1, for this machine only"
+        "--host",
+        default="127.0.0.1",
+        help="address to listen at; default: 127.0.0.1, which only this machine can reach",
     )
     parser.add_argument(
-        "--port", type=parse_port, default=8000, help="default: 8000; 0 takes a free port"
+        "--port",
+        type=parse_port,
+        default=8000,
+        help="TCP port, or 0 for any free port; default: 8000",
     )
     add_step(parser)
 

@@ -4,14 +4,19 @@ import argparse
 
 from pix2pix_jax.cli.options import Fields, load_config
 
-HELP = "print layers, shapes, parameters and receptive fields"
-EXAMPLE = "--config=experiments/facades.py --workdir=runs/first --config.data.batch_size=4"
+HELP = "print layers, shapes, parameters and receptive fields of the networks"
+EXAMPLE = "--config=experiments/facades.py --config.model.discriminator=patch34"
 WHEN_STOPPED = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds --format: text for people, JSON for programs."""
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    """Adds --format."""
+    parser.add_argument(
+        "--format",
+        choices=("text", "json"),
+        default="text",
+        help="text for people, json for programs; default: text",
+    )
 
 
 def run(options: argparse.Namespace, fields: Fields) -> int:

@@ -4,7 +4,7 @@ import argparse
 
 from pix2pix_jax.cli.options import Fields, add_split, add_step, load_config, require_run
 
-HELP = "score the translations of a split, and write a page of them"
+HELP = "score the translations of a split, and write a page that shows them"
 EXAMPLE = "--workdir=runs/first --split=test"
 WHEN_STOPPED = "the same command starts again from the beginning"
 

@@ -1,9 +1,9 @@
-"""`pix2pix export`: write the generator to a file for other programs."""
+"""`pix2pix export`: write the generator, and maybe the discriminator, for other programs."""
 
 import argparse
 
 from pix2pix_jax.cli.options import Fields, add_step, load_config, parse_path, require, require_run
-from pix2pix_jax.interop.formats import FORMATS
+from pix2pix_jax.interop.formats import DISCRIMINATOR_FORMATS, FORMATS
 
 HELP = "write the generator to a file for other programs"
 EXAMPLE = "--workdir=runs/first --output=generator.onnx"
@@ -11,20 +11,24 @@ WHEN_STOPPED = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags for the checkpoint, the files and their format."""
-    parser.add_argument("--output", type=parse_path, metavar="FILE", help="the file to write")
-    parser.add_argument("--format", choices=FORMATS, help="default: the suffix of FILE")
+    """Adds the flags for the files, their format, and the checkpoint."""
+    parser.add_argument(
+        "--output", type=parse_path, metavar="FILE", help="file to write the generator to"
+    )
+    parser.add_argument(
+        "--format", choices=FORMATS, help="format of the files; default: the suffix of --output"
+    )
     parser.add_argument(
         "--discriminator",
         type=parse_path,
         metavar="FILE",
-        help="also write the discriminator (not ONNX)",
+        help=f"also write the discriminator, as {' or '.join(DISCRIMINATOR_FORMATS)}",
     )
     add_step(parser)
 
 
 def run(options: argparse.Namespace, fields: Fields) -> int:
-    """Writes the networks to files and checks them."""
+    """Writes the networks to files, and checks the files."""
     workdir = require_run(options)
     output = require(options, "output", "give a file, e.g. --output=generator.onnx")
     config = load_config(options, fields)

@@ -1,7 +1,6 @@
 """`pix2pix import`: turn networks that were trained elsewhere into a run."""
 
 import argparse
-from functools import partial
 
 from pix2pix_jax.cli.options import Fields, parse_path, require
 
@@ -13,10 +12,16 @@ WHEN_STOPPED = None
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags for the files of weights."""
     parser.add_argument(
-        "--weights", type=parse_path, metavar="FILE", help="generator: .pth or .safetensors"
+        "--weights",
+        type=parse_path,
+        metavar="FILE",
+        help="file of the generator, .pth or .safetensors",
     )
     parser.add_argument(
-        "--discriminator", type=parse_path, metavar="FILE", help="default: a new one, untrained"
+        "--discriminator",
+        type=parse_path,
+        metavar="FILE",
+        help="file of the discriminator; default: a new, untrained discriminator",
     )
 
 
@@ -25,12 +30,10 @@ def run(options: argparse.Namespace, fields: Fields) -> int:
     weights = require(options, "weights", "give a generator, e.g. --weights=latest_net_G.pth")
     workdir = require(options, "workdir", "give a new folder, e.g. --workdir=runs/imported")
     from pix2pix_jax.config.experiments import load_experiment
-    from pix2pix_jax.config.files import override
     from pix2pix_jax.runtime.backend import start_backend
 
     start_backend()
     from pix2pix_jax.interop.import_weights import import_weights
 
-    base = options.config and load_experiment(options.config)
-    finish = partial(override, values=fields)
-    return import_weights(weights, options.discriminator, workdir, base, finish)
+    base = None if options.config is None else load_experiment(options.config)
+    return import_weights(weights, options.discriminator, workdir, base, fields)

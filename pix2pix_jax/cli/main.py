@@ -1,12 +1,14 @@
 """The command line: `pix2pix COMMAND --help`.
 
-Exit status: 0; 2 for an error that the user can fix; 128 + N after signal N.
+Exit status: 0 if all went well; 2 for an error that the user can fix; 1, with a traceback, for a
+fault of this project; 128 + N after signal N. `runtime.peers` has the statuses of a run of several
+processes.
 
-Every command has a file here with HELP, EXAMPLE, WHEN_STOPPED (what the same command does after a
-signal), add_arguments(parser) and run(options, fields) -> exit status.
+Every command has a file here with HELP, EXAMPLE, WHEN_STOPPED (what the same command does when it
+is given again after a signal), add_arguments(parser) and run(options, fields) -> exit status.
 
 `pix2pix --help` and refused flags take a tenth of a second, because this module imports no
-library that takes long: `run` of each command imports what it needs.
+library that loads slowly: `run` of each command imports what it needs.
 """
 
 import argparse
@@ -37,7 +39,7 @@ from pix2pix_jax.cli import (
 from pix2pix_jax.cli.options import Fields, Parser, parse_workdir
 from pix2pix_jax.errors import UsageError, explain_error, is_debugging
 
-COMMANDS: dict[str, ModuleType] = {
+COMMANDS: dict[str, ModuleType] = {  # in the order of `pix2pix --help`
     "prepare": prepare,
     "train": train,
     "evaluate": evaluate,
@@ -49,10 +51,20 @@ COMMANDS: dict[str, ModuleType] = {
     "benchmark": benchmark,
     "import": import_weights,
 }
+# Help texts of flags that have another meaning in some commands.
+CONFIG_HELP = {
+    "sweep": "Python file with a function sweep()",
+    "import": "experiment for the fields that the weights do not determine",
+}
+WORKDIR_HELP = {
+    "sweep": "folder of the sweep",
+    "import": "folder of the new run, or gs://BUCKET/DIR",
+    "benchmark": "folder to write the results to, or gs://BUCKET/DIR",
+}
 EPILOG = """\
 pix2pix COMMAND --help lists the flags of a command.
 
-An error that you can fix is one line. PIX2PIX_DEBUG=1 in the environment prints its traceback, too.
+An error that you can fix is one line. PIX2PIX_DEBUG=1 pix2pix COMMAND ... shows its traceback, too.
 """
 
 
@@ -127,13 +139,13 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, Fields]:
         command_parser.add_argument(
             "--config",
             metavar="FILE[:ARG]",
-            help="file with sweep()" if name == "sweep" else "experiment; default: the workdir's",
+            help=CONFIG_HELP.get(name, "experiment; default: config.json of the workdir"),
         )
         command_parser.add_argument(
             "--workdir",
             type=parse_workdir,
             metavar="DIR",
-            help="folder of the run, or gs://BUCKET/DIR",
+            help=WORKDIR_HELP.get(name, "folder of the run, or gs://BUCKET/DIR"),
         )
         command.add_arguments(command_parser)
     options, rest = parser.parse_known_args(arguments)
@@ -164,7 +176,8 @@ def parse_fields(arguments: list[str]) -> Fields:
 def synced_workdir(options: argparse.Namespace) -> AbstractContextManager[None]:
     """Keeps the local copy of a workdir in a bucket up to date during the `with` block.
 
-    `train` does so itself, as only the first of several processes may; `sweep` refuses buckets.
+    `train` syncs its workdir itself, in the first of several processes only; `sweep` refuses
+    buckets.
     """
     if options.workdir is None or options.workdir.address is None:
         return nullcontext()
@@ -179,7 +192,7 @@ def stop(when_stopped: str | None, number: int, frame: object) -> NoReturn:
     """Handles a signal outside of training: prints that the command was stopped, and exits.
 
     Args:
-      when_stopped: what the same command does next time; None if nothing is worth saying.
+      when_stopped: what the same command does when it is given again; None: not printed.
       number: the signal.
       frame: unused.
     """
@@ -194,13 +207,15 @@ def silence_libraries() -> None:
     from absl import logging as absl_logging  # here, because it takes as long as all of `--help`
 
     sys.unraisablehook = report_unraisable
-    warnings.filterwarnings("ignore", module="PIL")  # about oddities in files that it can read
+    warnings.filterwarnings(
+        "ignore", module="PIL"
+    )  # about oddities of files that it reads nevertheless
     absl_logging.set_verbosity(absl_logging.FATAL)
     for name in ("asyncio", "gcsfs"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def report_unraisable(unraisable) -> None:
+def report_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
     """Handles an exception that Python cannot raise, for instance in a callback of a library."""
     error = unraisable.exc_value
     if isinstance(error, SystemExit):  # `stop` ran inside the callback: exit outside of it
@@ -211,6 +226,9 @@ def report_unraisable(unraisable) -> None:
 
 
 def escape_unprintable(stream: TextIO) -> None:
-    """Prints "?" for characters that the terminal cannot show, as `describe` draws some."""
+    """Makes a stream print "?" for a character that the terminal cannot show.
+
+    `describe` draws lines and arrows.
+    """
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="replace")

@@ -23,14 +23,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def parse_path(text: str) -> Path:
-    """A path on this machine; "~" is expanded, as shells do not after `--workdir=`."""
+    """A path on this machine, with "~" expanded: a shell leaves the "~" of `--workdir=~/run`."""
     if not text:  # an unset shell variable; Path("") would be the current folder
         raise argparse.ArgumentTypeError("is empty; give a path")
     if is_address(text):
         raise argparse.ArgumentTypeError(f"{text} is an address; give a path")
     try:
         return local_path(text)
-    except UsageError as error:  # so that the line names the flag, too
+    except UsageError as error:  # argparse adds the name of the flag
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
@@ -84,29 +84,32 @@ def add_step(parser: argparse.ArgumentParser) -> None:
         "--step",
         type=parse_step,
         default="newest",
-        help="of the checkpoint: a number, newest (default) or best",
+        help="step of the checkpoint: a number, newest or best; default: newest",
     )
 
 
 def add_split(parser: argparse.ArgumentParser) -> None:
-    """Adds --split and --no_fcn_score, which say what to evaluate."""
+    """Adds --split and --no_fcn_score."""
     parser.add_argument(
-        "--split", choices=("train", "val", "test"), default="val", help="default: val"
+        "--split",
+        choices=("train", "val", "test"),
+        default="val",
+        help="split to evaluate; default: val",
     )
     parser.add_argument(
         "--no_fcn_score",
         action="store_true",
-        help="skip the FCN score, for which a segmenter is trained",
+        help="leave out the FCN-score, which needs a trained segmenter",
     )
 
 
 def require(options: argparse.Namespace, name: str, fix: str) -> Any:
-    """The value of a flag that a command cannot do without.
+    """The value of a flag that a command needs.
 
     Args:
       options: the flags.
       name: the flag, without its dashes.
-      fix: what to give, with an example.
+      fix: the second half of the error line: what to give, with an example.
 
     Raises:
       UsageError: the flag is missing or empty.
@@ -127,7 +130,7 @@ def require_run(options: argparse.Namespace) -> Workdir:
 
 
 def load_config(options: argparse.Namespace, fields: Fields) -> "Config":
-    """The config of --config or, without this flag, of the workdir, with some fields replaced.
+    """The config of --config or else of the workdir, with the values of `fields`.
 
     Raises:
       UsageError: neither flag was given, or a file or field is wrong.
@@ -143,9 +146,7 @@ def load_config(options: argparse.Namespace, fields: Fields) -> "Config":
         )
     path = options.workdir.config_file
     if options.command == "train" and options.workdir.address:
-        from pix2pix_jax.remote.sync import (
-            find_config_file,  # `train` has not synced the workdir yet
-        )
+        from pix2pix_jax.remote.sync import find_config_file
 
-        path = find_config_file(options.workdir)
+        path = find_config_file(options.workdir)  # `train` has not synced the workdir yet
     return override(read_config(path), fields)

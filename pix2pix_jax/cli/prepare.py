@@ -1,11 +1,11 @@
-"""`pix2pix prepare`: fetch the dataset of a config, and write it for training."""
+"""`pix2pix prepare`: download or read the dataset of a config, and write it for training."""
 
 import argparse
 
 from pix2pix_jax.cli.options import Fields, load_config
 
-HELP = "fetch the dataset of a config, and write it for training"
-EXAMPLE = "--config=experiments/facades.py --workdir=runs/first --config.data.batch_size=4"
+HELP = "download or read the dataset of an experiment, and write it for training"
+EXAMPLE = "--config=experiments/facades.py --config.data.source=facades.tar.gz"
 WHEN_STOPPED = "the same command starts again from the beginning"
 
 

@@ -12,19 +12,27 @@ WHEN_STOPPED = "the same command resumes"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags for the variants, and the split to evaluate."""
+    """Adds the flags for the split to evaluate, and for the variants to run."""
     add_split(parser)
-    parser.add_argument("--index", type=int, metavar="I", help="run only variant I of --list")
     parser.add_argument(
-        "--seeds", type=parse_positive, metavar="N", help="runs per row of the table"
+        "--index",
+        type=int,
+        metavar="I",
+        help="run only the variant with this number in --list; default: all variants",
     )
-    parser.add_argument("--list", action="store_true", help="list the variants and run none")
+    parser.add_argument(
+        "--seeds",
+        type=parse_positive,
+        metavar="N",
+        help="seeds for each row of the table; default: the number in the file of --config",
+    )
+    parser.add_argument("--list", action="store_true", help="list the variants, and run none")
 
 
 def run(options: argparse.Namespace, fields: Fields) -> int:
     """Trains and evaluates the variants, or lists them."""
-    which = "give a sweep, e.g. --config=experiments/ablations/receptive_field.py"
-    spec = require(options, "config", which)
+    example = "--config=experiments/ablations/receptive_field.py"
+    spec = require(options, "config", f"give a sweep, e.g. {example}")
     workdir = require(options, "workdir", "give a folder, e.g. --workdir=runs/receptive_field")
     if workdir.address:
         raise UsageError("--workdir: sweep cannot write to a bucket; give a folder of this machine")

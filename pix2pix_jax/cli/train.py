@@ -5,7 +5,7 @@ from contextlib import nullcontext
 
 from pix2pix_jax.cli.options import Fields, load_config, parse_positive, parse_seed, require
 
-HELP = "train; the same command resumes a run that was stopped"
+HELP = "start a run, or resume a run that was stopped"
 EXAMPLE = "--config=experiments/facades.py --workdir=runs/first --config.data.batch_size=4"
 WHEN_STOPPED = "the same command resumes"
 
@@ -15,13 +15,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--coordinator",
         metavar="HOST:PORT",
-        help="address of the first of several processes; not needed on TPUs, with srun or mpirun",
+        help="address of process 0, if several processes train together; TPUs, srun and mpirun "
+        "need none of these three flags",
     )
     parser.add_argument(
-        "--num_processes", type=parse_positive, metavar="N", help="number of processes"
+        "--num_processes",
+        type=parse_positive,
+        metavar="N",
+        help="number of processes that train together",
     )
     parser.add_argument(
-        "--process_id", type=parse_seed, metavar="I", help="index of this process, from 0"
+        "--process_id", type=parse_seed, metavar="I", help="number of this process, from 0 to N - 1"
     )
 
 
@@ -41,7 +45,7 @@ def run(options: argparse.Namespace, fields: Fields) -> int:
 
             with (
                 sync_workdir(workdir, trains=True) if is_first() else nullcontext(),
-                peers.report_errors(),  # the others hear of an error before the last upload
+                peers.report_errors(),  # tells the other processes before the last upload
             ):
                 status = train(config, workdir)
         wait_for_all("the end")

@@ -19,33 +19,44 @@ WHEN_STOPPED = "the same command starts again from the beginning"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags for the images, the folder to write, and the way to translate."""
+    """Adds the flags for the checkpoint, the images, the output folder, and the options."""
     add_step(parser)
     parser.add_argument(
-        "--input", metavar="FILE_OR_DIR", help="image, folder, or pattern in quotes"
+        "--input",
+        metavar="FILE_OR_DIR",
+        help="image, folder of images, or pattern of files in quotes",
     )
-    parser.add_argument("--output", type=parse_path, metavar="DIR", help="folder to write PNGs to")
     parser.add_argument(
-        "--seed", type=parse_seed, metavar="K", help="of the dropout; default: the run's"
+        "--output", type=parse_path, metavar="DIR", help="folder to write PNGs to, which may be new"
+    )
+    parser.add_argument(
+        "--seed",
+        type=parse_seed,
+        metavar="K",
+        help="seed of the dropout; default: the seed of the run",
     )
     parser.add_argument(
         "--samples",
         type=parse_positive,
         default=1,
         metavar="N",
-        help="results per image; default: 1",
+        help="number of outputs for each image; default: 1",
     )
-    parser.add_argument("--no_dropout", action="store_true", help="translate without dropout")
+    parser.add_argument(
+        "--no_dropout",
+        action="store_true",
+        help="translate without dropout; default: with it, as in the paper",
+    )
     parser.add_argument(
         "--tile",
         type=parse_positive,
         metavar="SIDE",
-        help="cut large images into tiles of SIDE pixels",
+        help="cut images into tiles of SIDE x SIDE pixels; default: whole images",
     )
     parser.add_argument(
         "--resize",
         action="store_true",
-        help="scale images to the size of training, and results back",
+        help="scale images to the size of training, and the outputs back",
     )
 
 

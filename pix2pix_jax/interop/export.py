@@ -1,4 +1,4 @@
-"""The export command: writes a trained network for other programs and checks the file."""
+"""The export command: writes a trained network to a file, and checks the file."""
 
 import os
 from contextlib import ExitStack
@@ -9,7 +9,7 @@ from typing import Literal
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.interop.formats import FORMATS, Format
+from pix2pix_jax.interop.formats import DISCRIMINATOR_FORMATS, FORMATS, Format
 from pix2pix_jax.interop.trained_network import NetworkName, TrainedNetwork, max_difference
 from pix2pix_jax.interop.weight_file import name_file_in_errors
 from pix2pix_jax.runs.compatibility import check_run
@@ -17,18 +17,18 @@ from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.files import atomic_file
 
-MAX_DIFFERENCE = 1e-4  # between what a file computes and what JAX does, outputs in [-1, 1]
+MAX_DIFFERENCE = 1e-4  # between outputs of a file and of JAX; outputs are in [-1, 1]
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What is exported and where to.
+    """The networks to export, and the files to write.
 
     Attributes:
       output: file for the generator.
-      format: a key of FORMATS; None: the suffix of `output`.
+      format: a key of FORMATS; None: the suffix of `output` names the format.
       step: step of the checkpoint.
-      discriminator: file for the discriminator; None: it is not exported.
+      discriminator: file for the discriminator; None: only the generator is exported.
     """
 
     output: Path
@@ -37,26 +37,26 @@ class ExportOptions:
     discriminator: Path | None = None
 
     def files(self) -> dict[NetworkName, Path]:
-        """The files to write, by the name of their network."""
+        """The files to write, by the name of the network."""
         if self.discriminator is None:
             return {"generator": self.output}
         return {"generator": self.output, "discriminator": self.discriminator}
 
 
 def export(config: Config, workdir: Workdir, options: ExportOptions) -> int:
-    """Writes networks without dropout; all files appear together or none does.
+    """Writes networks without dropout. If one file fails, no file is written.
 
     Args:
       config: config of the run.
       workdir: workdir of the run.
-      options: what to write.
+      options: the networks, the files and their format.
 
     Returns:
       The exit status.
 
     Raises:
       UsageError: the run has no such checkpoint, the format cannot hold its networks, a file
-        exists, or a file does not compute what JAX computes.
+        exists, or the outputs of a file differ from those of JAX.
     """
     config = resolve(config)
     check_run(workdir, config)
@@ -67,7 +67,7 @@ def export(config: Config, workdir: Workdir, options: ExportOptions) -> int:
     with ExitStack() as files:
         for name, path in options.files().items():
             network = TrainedNetwork.restore(workdir, config, step, name)
-            step = network.step  # while a run goes on, both networks must be of the same step
+            step = network.step  # of both files, even if the run saves a newer checkpoint meanwhile
             partial = files.enter_context(atomic_file(path))
             difference = write_network(network, file_format, path, partial)
             lines.append(
@@ -85,8 +85,8 @@ def write_network(network: TrainedNetwork, file_format: Format, path: Path, part
     Args:
       network: the network.
       file_format: format of the file.
-      path: of the file, for errors.
-      partial: the path to write to.
+      path: the final path of the file, for error lines.
+      partial: the path to write to now.
 
     Returns:
       The largest difference between outputs of the file and of JAX.
@@ -97,7 +97,7 @@ def write_network(network: TrainedNetwork, file_format: Format, path: Path, part
     with name_file_in_errors(path):
         compute = file_format.write(partial, network)
         difference = max_difference(network, compute)
-        if not difference < MAX_DIFFERENCE:  # also if it is not a number
+        if not difference < MAX_DIFFERENCE:  # true for NaN, too
             raise UsageError(
                 f"was not written, because its outputs differ from JAX by {difference:.1e}; give "
                 "another --format"
@@ -106,7 +106,7 @@ def write_network(network: TrainedNetwork, file_format: Format, path: Path, part
 
 
 def choose_format(options: ExportOptions) -> Format:
-    """The format by its name or else by the suffix of the output.
+    """The format that --format or else the suffix of --output names.
 
     Raises:
       UsageError: there is no such format, or the output is a folder.
@@ -116,7 +116,7 @@ def choose_format(options: ExportOptions) -> Format:
         raise UsageError(f"--output: {options.output} is a folder; give a file")
     if name not in FORMATS:
         raise UsageError(
-            f"--format: the suffix of {options.output} is no format; give one of "
+            f"--format: the suffix of {options.output} is not a format; give one of "
             f"{', '.join(FORMATS)}"
         )
     return FORMATS[name]
@@ -145,10 +145,9 @@ def check_paths(options: ExportOptions, file_format: Format) -> None:
 def check_networks(config: Config, options: ExportOptions, file_format: Format) -> None:
     """Raises UsageError if the format cannot hold the networks."""
     with_discriminator = options.discriminator is not None
-    if with_discriminator and not file_format.holds_discriminator:
-        fitting = " and ".join(name for name, other in FORMATS.items() if other.holds_discriminator)
+    if with_discriminator and not file_format.can_hold_discriminator:
         raise UsageError(
-            f"--discriminator: {file_format.name} holds generators only; leave it out, or give a "
-            f"--format of {fitting}"
+            f"--discriminator: {file_format.name} holds generators only; leave --discriminator "
+            f"out, or give --format={' or '.join(DISCRIMINATOR_FORMATS)}"
         )
     file_format.check(config, with_discriminator)

@@ -1,7 +1,6 @@
-"""The file formats of `export`: a function that writes each, and one row of a table.
+"""The file formats of `export`. To add one, write its function and its row of FORMATS.
 
-The command line reads the names from the table, so libraries are imported only inside functions:
-`--help` must be fast.
+`pix2pix --help` reads FORMATS and must be fast, so libraries are imported only inside functions.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ if TYPE_CHECKING:
     from pix2pix_jax.config.schema import Config
     from pix2pix_jax.interop.trained_network import Compute, TrainedNetwork
 
-STABLEHLO_PLATFORMS = ("cpu", "cuda", "tpu")  # that one file runs on
-LOCATIONS_FLAG = "jax_traceback_in_locations_limit"  # lines of source code per operation
-ONNX_MAX_BYTES = 2e9  # ONNX files are protocol buffers
+STABLEHLO_PLATFORMS = ("cpu", "cuda", "tpu")  # one file runs on all of them
+LOCATIONS_FLAG = "jax_traceback_in_locations_limit"  # source lines that JAX notes for an operation
+ONNX_MAX_BYTES = 2e9  # the limit of protocol buffers, which ONNX files are
 
 
 @dataclass(frozen=True)
@@ -32,21 +31,21 @@ class Format:
 
     Attributes:
       name: value of --format, and suffix of the files.
-      write: writes a network to a path, and returns a function that computes what stands in the
-        file, to be compared with the network.
+      write: writes a network to a path. Returns a function that computes the network in the file,
+        so that `export` can compare the file with JAX.
       check: raises UsageError if the format cannot hold the generator of a config or, if the
         second argument is true, its discriminator.
-      holds_discriminator: whether a discriminator can be written, too.
+      can_hold_discriminator: whether the format can hold a discriminator at all.
     """
 
     name: str
     write: Callable[[Path, TrainedNetwork], Compute]
     check: Callable[[Config, bool], None]
-    holds_discriminator: bool
+    can_hold_discriminator: bool
 
 
 def write_stablehlo(path: Path, network: TrainedNetwork) -> Compute:
-    """Writes a program for CPU, CUDA and TPU that takes any number of images of any valid size."""
+    """Writes a program for CPU, CUDA and TPU, for any number of images of any valid size."""
     import jax
     import numpy as np
     from jax import export as jax_export
@@ -56,8 +55,8 @@ def write_stablehlo(path: Path, network: TrainedNetwork) -> Compute:
     multiple = side_multiple(network.config)
     spec = f"b, {multiple}*h, {multiple}*w, {network.config.data.input_channels}"
     images = jax.ShapeDtypeStruct(jax_export.symbolic_shape(spec), np.float32)
-    compute = network.portable().compute_each()
-    # The program must not name source files of this machine, because files are given away.
+    compute = network.portable().batch_function()
+    # Users give the file away, so it must not name source files of this machine.
     limit = getattr(jax.config, LOCATIONS_FLAG)
     try:
         jax.config.update(LOCATIONS_FLAG, 0)
@@ -69,7 +68,7 @@ def write_stablehlo(path: Path, network: TrainedNetwork) -> Compute:
 
 
 def write_onnx(path: Path, network: TrainedNetwork) -> Compute:
-    """Writes an ONNX graph, whose images are [b, c, h, w] as everywhere in ONNX."""
+    """Writes an ONNX graph. Its images are [b, c, h, w], as usual in ONNX."""
     import jax
     import numpy as np
     import onnxruntime
@@ -96,7 +95,7 @@ def write_onnx(path: Path, network: TrainedNetwork) -> Compute:
 
 
 def write_safetensors(path: Path, network: TrainedNetwork) -> Compute:
-    """Writes parameters by our names, such as down1.kernel, with the config as metadata."""
+    """Writes the parameters under our names, such as down1.kernel, with the config as metadata."""
     import numpy as np
     from flax.traverse_util import flatten_dict
     from safetensors.numpy import save
@@ -108,11 +107,11 @@ def write_safetensors(path: Path, network: TrainedNetwork) -> Compute:
     }
     path.write_bytes(save(tensors, network.metadata()))
     weights = read_safetensors(path, network.name)
-    return network.compute_with(weights.fit_to(network.params, network.config.model))
+    return network.compile_with(weights.fit_to(network.params, network.config.model))
 
 
 def write_torch(path: Path, network: TrainedNetwork) -> Compute:
-    """Writes a state dict by the names of the PyTorch code."""
+    """Writes a state dict that the PyTorch code can load."""
     from pix2pix_jax.interop.torch_names import to_torch
     from pix2pix_jax.interop.torch_writer import write_pth
     from pix2pix_jax.interop.weight_file import read_torch, torch_names
@@ -120,11 +119,11 @@ def write_torch(path: Path, network: TrainedNetwork) -> Compute:
     model = network.config.model
     write_pth(path, to_torch(network.params, torch_names(network.name, model), model))
     weights = read_torch(path, network.name)
-    return network.compute_with(weights.fit_to(network.params, model))
+    return network.compile_with(weights.fit_to(network.params, model))
 
 
 def accept_all(config: Config, with_discriminator: bool) -> None:
-    """Accepts every config."""
+    """Raises nothing: the format can hold every network."""
 
 
 def check_onnx(config: Config, with_discriminator: bool) -> None:
@@ -135,22 +134,20 @@ def check_onnx(config: Config, with_discriminator: bool) -> None:
 
 def check_torch(config: Config, with_discriminator: bool) -> None:
     """Raises UsageError if the PyTorch code cannot compute the networks of a config."""
-    from pix2pix_jax.interop.torch_names import check_theirs
+    from pix2pix_jax.interop.torch_names import check_torch_discriminator, check_torch_generator
 
-    check_theirs(config)
-    if with_discriminator and config.model.discriminator == "tutorial":
-        raise UsageError(
-            "model.discriminator: the PyTorch code has no discriminator with the padding of "
-            "tutorial; leave out --discriminator"
-        )
+    check_torch_generator(config)
+    if with_discriminator:
+        check_torch_discriminator(config)
 
 
 FORMATS = {
     row.name: row
     for row in (
-        Format("stablehlo", write_stablehlo, accept_all, holds_discriminator=False),
-        Format("onnx", write_onnx, check_onnx, holds_discriminator=False),
-        Format("safetensors", write_safetensors, accept_all, holds_discriminator=True),
-        Format("pth", write_torch, check_torch, holds_discriminator=True),
+        Format("stablehlo", write_stablehlo, accept_all, can_hold_discriminator=False),
+        Format("onnx", write_onnx, check_onnx, can_hold_discriminator=False),
+        Format("safetensors", write_safetensors, accept_all, can_hold_discriminator=True),
+        Format("pth", write_torch, check_torch, can_hold_discriminator=True),
     )
 }
+DISCRIMINATOR_FORMATS = [name for name, row in FORMATS.items() if row.can_hold_discriminator]

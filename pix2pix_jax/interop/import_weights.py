@@ -1,13 +1,12 @@
-"""The import command: networks trained elsewhere become a run at step 0 with fresh optimizers."""
+"""The import command: makes a run at step 0 of networks that were trained elsewhere."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import jax
 
 from pix2pix_jax.checkpoints.reader import IMPORTED, saved_steps
 from pix2pix_jax.checkpoints.store import Checkpoint, CheckpointStore
-from pix2pix_jax.config.files import write_config
+from pix2pix_jax.config.files import override, write_config
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config, Data, replace_fields
 from pix2pix_jax.errors import UsageError
@@ -23,23 +22,25 @@ def import_weights(
     discriminator: Path | None,
     workdir: Workdir,
     base: Config | None,
-    finish: Callable[[Config], Config],
+    values: dict[str, str],
 ) -> int:
-    """Makes a run of a generator and, if there is one, of a discriminator.
+    """Makes a run of a generator and maybe a discriminator, with new optimizers.
 
     Args:
-      weights: generator: .pth or .safetensors of the PyTorch code, or .safetensors of `export`.
-      discriminator: file of the discriminator; None: a fresh discriminator.
+      weights: file of the generator: .pth or .safetensors of the PyTorch code, or .safetensors of
+        `export`.
+      discriminator: file of the discriminator, in the same formats; None: a new discriminator.
       workdir: workdir of the new run.
-      base: config for everything that weights do not determine; None: the config in `weights` or
-        else the PyTorch code's, without the decay of its learning rate.
-      finish: replaces fields of the config, as flags do.
+      base: config for the fields that the weights do not determine; None: the config in `weights`,
+        or `default_config` if there is none.
+      values: replace fields of the config, as in `config.files.override`.
 
     Returns:
       The exit status.
 
     Raises:
-      UsageError: a file holds something else, and what that is; the workdir holds a run.
+      UsageError: a file does not hold such a network, a value is refused, or the workdir holds a
+        run.
     """
     if workdir.config_file.exists() or saved_steps(workdir):
         raise UsageError(f"--workdir: {workdir} holds a run already; give another one")
@@ -50,7 +51,7 @@ def import_weights(
         files.append(read_weights(discriminator, "discriminator"))
         with name_file_in_errors(discriminator):
             config = replace_fields(config, files[1].discriminator_fields(config))
-    config = resolve(finish(config))
+    config = resolve(override(config, values))
     write_run(workdir, config, create_state_with(config, files))
     say(describe_import(workdir, config, has_discriminator=discriminator is not None))
     return 0
@@ -61,10 +62,10 @@ def config_for_generator(weights: WeightFile, base: Config | None) -> Config:
 
     Args:
       weights: file of the generator.
-      base: config for everything that weights do not determine; None: see `import_weights`.
+      base: as in `import_weights`.
 
     Raises:
-      UsageError: the file holds no U-Net.
+      UsageError: the file does not hold a U-Net.
     """
     fields = weights.generator_fields()
     if base is None:
@@ -73,21 +74,28 @@ def config_for_generator(weights: WeightFile, base: Config | None) -> Config:
 
 
 def default_config(depth: int) -> Config:
-    """The config for weights of the PyTorch code, whose files hold tensors only.
+    """The config for weights of the PyTorch code, whose files hold no config.
 
-    The images have the size at which the bottleneck is 1x1, as there. The learning rate does not
-    decay, so that fine-tuning can take any number of steps.
+    Images have the size at which the bottleneck is 1x1, as in the PyTorch code. The learning rate
+    does not decay, so that fine-tuning can take any number of steps.
+
+    Args:
+      depth: of the generator.
     """
     return Config(data=Data(name="folder", image_size=(2**depth, 2**depth)))
 
 
 def create_state_with(config: Config, files: list[WeightFile]) -> TrainState:
-    """A fresh state, but with the parameters of files.
+    """A new state with the parameters in files.
+
+    Args:
+      config: resolved.
+      files: of the generator, and maybe of the discriminator.
 
     Raises:
       UsageError: a file does not fit the config.
     """
-    # Shapes alone: a config that does not fit could need any amount of memory.
+    # Only shapes, as a network that the files do not fit could need any amount of memory.
     template = jax.eval_shape(lambda: create_state(config))
     params = {}
     for file in files:
@@ -99,7 +107,7 @@ def create_state_with(config: Config, files: list[WeightFile]) -> TrainState:
 
 
 def write_run(workdir: Workdir, config: Config, state: TrainState) -> None:
-    """Writes a run that every command can start from."""
+    """Writes config.json and the first checkpoint of a run."""
     with claim_workdir(workdir):
         with CheckpointStore(workdir, config.train.keep, config.train.best_metric) as store:
             store.save(Checkpoint(state, totals={}, data=IMPORTED))
@@ -107,13 +115,14 @@ def write_run(workdir: Workdir, config: Config, state: TrainState) -> None:
 
 
 def describe_import(workdir: Workdir, config: Config, has_discriminator: bool) -> str:
-    """A line about the new run and about the fields that weights do not determine."""
+    """A line about the new run, and about the fields that the weights do not determine."""
     data, model = config.data, config.model
     height, width = data.image_size
     return (
         f"{workdir}: {model.generator} of depth {model.depth}, {model.features} features, "
         f"{data.input_channels} to {data.target_channels} channels, {model.norm} norm; "
-        f"{'' if has_discriminator else 'a fresh '}{model.discriminator} discriminator; assumed "
-        f"{data.direction} at {height}x{width} with {model.dropout} dropout, which "
-        "--config.data.direction, .data.image_size and .model.dropout change"
+        f"{'' if has_discriminator else 'a new '}{model.discriminator} discriminator; assumed: "
+        f"{data.direction}, {height}x{width} images (height x width), {model.dropout} dropout; if "
+        "that is wrong, import again with --config.data.direction, --config.data.image_size or "
+        "--config.model.dropout"
     )

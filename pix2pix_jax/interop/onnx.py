@@ -1,7 +1,7 @@
 """A generator as an ONNX graph, layer by layer, without dropout.
 
-The graph is written by hand: jax2onnx 0.17 needs a fixed height and width for this network,
-makes 385 nodes of the paper's generator where this makes 59, and wants an older Orbax.
+The graph is written by hand, because jax2onnx 0.17 needs a fixed height and width for this network,
+makes 385 nodes of the paper's generator instead of 59, and needs an older Orbax.
 """
 
 from typing import Any, NamedTuple
@@ -13,17 +13,17 @@ from onnx import TensorProto, helper, numpy_helper
 from pix2pix_jax.models.topology import Layer
 from pix2pix_jax.models.unet import UNet
 
-OPSET = 17  # of ai.onnx; read by onnxruntime 1.12 and newer, in browsers too
+OPSET = 17  # onnxruntime 1.12 and newer read it, in browsers too
 
 
 class Graph(NamedTuple):
-    """The nodes and weights of a graph, in the order in which they run."""
+    """The nodes of a graph, in the order in which they run, and its weights."""
 
     nodes: list[onnx.NodeProto]
     weights: list[onnx.TensorProto]
 
     def add_node(self, operation: str, name: str, *inputs: str, **attributes: Any) -> str:
-        """Adds a node with one output, and returns the output's name, which is the node's."""
+        """Adds a node with one output of the same name, and returns this name."""
         self.nodes.append(helper.make_node(operation, inputs, [name], name, **attributes))
         return name
 
@@ -37,7 +37,7 @@ class Graph(NamedTuple):
 def onnx_model(generator: UNet, params: dict, metadata: dict[str, str]) -> onnx.ModelProto:
     """The graph from `image` [b, c, h, w] in [-1, 1] to `output` [b, channels, h, w].
 
-    Both kinds of norm become InstanceNormalization, since every image is normalised on its own.
+    Both kinds of norm become InstanceNormalization, since every image is normalized on its own.
 
     Args:
       generator: the module.
@@ -46,19 +46,19 @@ def onnx_model(generator: UNet, params: dict, metadata: dict[str, str]) -> onnx.
     """
     graph, x = Graph([], []), "image"
     encoder, decoder = generator.layers[: generator.depth], generator.layers[generator.depth :]
-    used = {layer.skip for layer in decoder} | {encoder[-1].name}
-    encoded = {}
+    decoder_inputs = {layer.skip for layer in decoder} | {encoder[-1].name}
+    encoded = {}  # outputs of the encoder that the decoder takes, by layer
     for layer in encoder:
         if layer is not encoder[0]:
             x = add_relu(graph, f"{layer.name}_relu", x, generator.leaky_slope)
         x = add_layer(graph, generator, params, layer, x)
-        if layer.name in used:
+        if layer.name in decoder_inputs:
             name = layer.name.replace("down", "skip")
             encoded[layer.name] = add_relu(graph, name, x, generator.skip_slope)
     x = encoded[encoder[-1].name]
-    for place, layer in enumerate(decoder):
+    for index, layer in enumerate(decoder):
         if layer.skip:
-            name = f"{decoder[place - 1].name}_concat"
+            name = f"{decoder[index - 1].name}_concat"
             x = graph.add_node("Concat", name, encoded[layer.skip], x, axis=1)
         x = add_layer(graph, generator, params, layer, x)
         if layer is not decoder[-1]:
@@ -69,7 +69,7 @@ def onnx_model(generator: UNet, params: dict, metadata: dict[str, str]) -> onnx.
     model = helper.make_model(
         helper.make_graph(graph.nodes, "generator", *ends, graph.weights),
         opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=8,  # that of opset 17
+        ir_version=8,  # the version that came with opset 17
         producer_name="pix2pix_jax",
     )
     helper.set_model_props(model, metadata)
@@ -87,7 +87,7 @@ def add_relu(graph: Graph, name: str, x: str, slope: float) -> str:
 def add_layer(graph: Graph, generator: UNet, params: dict, layer: Layer, x: str) -> str:
     """Adds a convolution and the norm that follows it; returns the name of their output."""
     kernel = np.asarray(params[layer.name]["kernel"])  # [k, k, in, out]
-    # ONNX wants [out, in, k, k], or for a transposed convolution [in, out, k, k]; none is flipped.
+    # ONNX has [out, in, k, k], or [in, out, k, k] if transposed. Neither needs a flip.
     kernel = kernel.transpose((2, 3, 0, 1) if layer.transposed else (3, 2, 0, 1))
     inputs = [x, graph.add_weight(f"{layer.name}.kernel", kernel)]
     if layer.bias:
@@ -109,5 +109,5 @@ def add_layer(graph: Graph, generator: UNet, params: dict, layer: Layer, x: str)
 
 
 def image_value(name: str, channels: int) -> onnx.ValueInfoProto:
-    """The type of an image that goes in or comes out: float32 [b, channels, h, w]."""
+    """The type of the input or the output: float32 [b, channels, h, w]."""
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["b", channels, "h", "w"])

@@ -1,15 +1,16 @@
-"""Loads the pickles inside PyTorch's .pth files without PyTorch and without running anything.
+"""Loads the pickles inside PyTorch's .pth files, without PyTorch and without running their code.
 
-A pickle can call any function that it names, so three rules hold before and while one is loaded:
+A pickle can call any function that it names. Three rules make loading it safe:
 
-1. `OpcodeChecker` reads the opcodes first and refuses those that no state dict needs, keys of
-   dicts that could take forever to hash, and places that could take any memory to remember.
-2. `TensorUnpickler.find_class` knows the four names of a state dict; every other name is refused.
-3. What these four names stand for builds descriptions of tensors, never tensors: the reader
-   compares their sizes with the file before it makes arrays.
+1. `OpcodeChecker` reads the opcodes first. It refuses opcodes that no state dict needs, keys of
+   dicts that could take forever to hash, and indices of the memo that could reserve any memory.
+2. `TensorUnpickler.find_class` knows the names that a state dict uses, and refuses all others.
+3. Loading makes descriptions of tensors, not arrays. `torch_reader` compares their sizes with the
+   file before it makes arrays.
 """
 
 import io
+import math
 import pickle
 import pickletools
 from typing import Any, BinaryIO, NamedTuple
@@ -31,10 +32,10 @@ STORAGE_DTYPES = {
 }
 MAX_PICKLE_BYTES = 1 << 22  # a pickle names tensors and does not hold their numbers
 MAX_AXES = 8  # of a tensor
-MAX_NUMBER = 1 << 48  # of an offset, a side or a stride
-MAX_MARKS = 1000  # of nested values that are open at the same time
+MAX_NUMBER = 1 << 48  # for an offset, a side or a stride
+MAX_MARKS = 1000  # for values that are nested in one another
 
-# Opcodes that push one value, which is not a tuple of other values.
+# Opcodes that push one value, which is not a tuple of values.
 PUSHES = frozenset(
     {
         "NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1",
@@ -43,13 +44,15 @@ PUSHES = frozenset(
         "EMPTY_TUPLE", "EMPTY_LIST", "EMPTY_DICT", "GLOBAL",
     }
 )  # fmt: skip
-# Opcodes that replace some values at the top of the stack by one, which is not a tuple. NEWOBJ is
-# here so that a whole network is refused by the name of its class: `find_class` returns no class.
+# Opcodes that replace this many values at the top of the stack by one value, which is not a tuple.
+# NEWOBJ makes an object of a class. It is listed so that `find_class` refuses a pickled network,
+# with the name of its class.
 REPLACES = {"REDUCE": 2, "STACK_GLOBAL": 2, "NEWOBJ": 2, "BINPERSID": 1}
+# Opcodes that replace this many values at the top of the stack by a tuple.
 SMALL_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-# Opcodes that move one value, or all above the last mark, into the value below.
+# Opcodes that move one value, or all values above the last mark, into the value below.
 STORES_ONE, STORES_MARKED = ("APPEND", "BUILD"), ("APPENDS",)
-# Opcodes that move one key and its value, or all above the last mark, into the dict below.
+# Opcodes that move one key and its value, or all of them above the last mark, into the dict below.
 STORES_ITEM, STORES_ITEMS = "SETITEM", "SETITEMS"
 # Opcodes that copy the top of the stack into the memo, or push a value of the memo.
 REMEMBERS = ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE")
@@ -62,7 +65,7 @@ class Storage(NamedTuple):  # not a dataclass, whose fields a pickle could set
 
     Attributes:
       key: name of the storage in the file.
-      dtype: of the numbers.
+      dtype: type of the numbers.
     """
 
     key: str
@@ -70,13 +73,13 @@ class Storage(NamedTuple):  # not a dataclass, whose fields a pickle could set
 
 
 class Tensor(NamedTuple):  # not a dataclass, whose fields a pickle could set
-    """Where a tensor lies in its storage; all numbers count elements.
+    """Where a tensor lies in its storage. Offset and strides count elements, not bytes.
 
     Attributes:
-      storage: holds the numbers.
-      offset: of the first number.
+      storage: the storage that holds the numbers.
+      offset: position of the first number in the storage.
       shape: sides of the tensor.
-      strides: steps through the storage along each axis.
+      strides: distance in the storage between neighbours along each axis.
     """
 
     storage: Storage
@@ -86,27 +89,27 @@ class Tensor(NamedTuple):  # not a dataclass, whose fields a pickle could set
 
 
 class StateDict(dict):
-    """An OrderedDict of a pickle, without the attributes that a pickle could give to one."""
+    """Stands for an OrderedDict. Unlike an OrderedDict, it takes no attributes from a pickle."""
 
     __slots__ = ()
 
     def __setstate__(self, state: object) -> None:
-        """Ignores attributes; PyTorch stores versions of its modules as one."""
+        """Ignores attributes, such as `_metadata`, in which PyTorch stores versions of modules."""
 
 
 class TensorUnpickler(pickle.Unpickler):
-    """Builds dicts, lists and descriptions of tensors, and calls nothing else."""
+    """Makes dicts, lists and descriptions of tensors, and calls no other functions."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """What a name in the pickle stands for.
+        """The object that a name in the pickle stands for.
 
-        Functions are new ones for each file: a pickle may change attributes of what it gets.
+        A pickle can change attributes of this object, so functions are made anew for each file.
 
         Raises:
-          UnpicklingError: the name is not one of a state dict.
+          UnpicklingError: no state dict uses the name.
         """
         if (module, name) == ("collections", "OrderedDict"):
-            return lambda: StateDict()  # with arguments it would hash keys that are not checked
+            return lambda: StateDict()  # arguments could hold keys that are not checked
         if module == "torch" and name in STORAGE_DTYPES:
             return name
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
@@ -128,27 +131,31 @@ class TensorUnpickler(pickle.Unpickler):
 
 
 def rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Tensor:
-    """Describes a tensor; raises UnpicklingError for arguments that PyTorch would not write."""
+    """Describes a tensor; raises UnpicklingError for arguments that PyTorch does not write."""
     if type(storage) is not Storage:
         raise pickle.UnpicklingError("holds a tensor without a storage")
     numbers = (offset, *shape, *strides)
-    if len(shape) > MAX_AXES or any(type(n) is not int or abs(n) > MAX_NUMBER for n in numbers):
+    has_bad_number = any(type(n) is not int or abs(n) > MAX_NUMBER for n in numbers)
+    if has_bad_number or len(shape) > MAX_AXES or len(shape) != len(strides):
+        raise pickle.UnpicklingError("holds a tensor of an impossible size")
+    # NumPy refuses such a shape even if another side is 0.
+    if math.prod(side for side in shape if side) > MAX_NUMBER:
         raise pickle.UnpicklingError("holds a tensor of an impossible size")
     return Tensor(storage, offset, tuple(shape), tuple(strides))
 
 
 def rebuild_parameter(tensor: Any, *_: Any) -> Tensor:
-    """The tensor of a parameter; raises UnpicklingError for something else."""
+    """The tensor of a parameter; raises UnpicklingError for anything else."""
     if type(tensor) is not Tensor:
         raise pickle.UnpicklingError("holds a parameter without a tensor")
     return tensor
 
 
 def load_pickle(file: BinaryIO) -> Any:
-    """Loads one pickle and leaves the file just behind it.
+    """Loads one pickle, and moves the file to the first byte after it.
 
     Raises:
-      Exception: of many kinds, for a pickle that is broken or no state dict.
+      Exception: of many kinds, if the pickle is broken or needs more than a state dict does.
     """
     start = file.tell()
     content = file.read(MAX_PICKLE_BYTES)
@@ -158,17 +165,18 @@ def load_pickle(file: BinaryIO) -> Any:
 
 
 class OpcodeChecker:
-    """Follows the stack of the unpickler with one bit for each value: whether it is a tuple.
+    """Checks the opcodes of a pickle before it is loaded.
 
-    A tuple that holds a tuple twice, which holds a tuple twice, and so on, takes exponential time
-    to hash, so no tuple may be the key of a dict.
+    The checker follows the stack of the unpickler, but keeps only whether each value is a tuple.
+    No tuple may be the key of a dict: a tuple that holds a tuple twice, which holds a tuple twice,
+    and so on, takes exponential time to hash.
     """
 
     def __init__(self, content: bytes):
         """Starts before the first opcode.
 
         Args:
-          content: begins with the pickle.
+          content: bytes that begin with the pickle.
         """
         self._content = content
         self._stack: list[bool] = []
@@ -182,26 +190,27 @@ class OpcodeChecker:
           The length of the pickle in bytes.
 
         Raises:
-          UnpicklingError: an opcode is not needed for state dicts, or takes too much.
+          UnpicklingError: no state dict needs an opcode, or an opcode could need too much time or
+            memory.
           Exception: of other kinds, if the pickle is broken.
         """
         for opcode, argument, position in pickletools.genops(self._content):
             if opcode.name == "STOP":
-                assert position is not None  # of a pickle in memory
+                assert position is not None  # the pickle is in memory
                 return position + 1
             if opcode.name in (STORES_ITEM, STORES_ITEMS):
                 self._store_items(opcode.name)
             elif opcode.name in REMEMBERS:
                 self._remember(len(self._memo) if argument is None else argument)
             elif opcode.name in RECALLS:
-                assert argument is not None  # the index
+                assert argument is not None  # it is the index
                 self._stack.append(self._memo[argument])
             else:
                 self._follow(opcode.name)
         raise EOFError("the pickle has no end")  # genops raises before this line is reached
 
     def _follow(self, name: str) -> None:
-        """Moves values as an opcode does that has no argument of interest."""
+        """Follows an opcode whose argument does not matter here."""
         if name in PUSHES:
             self._stack.append(False)
         elif name in REPLACES:
@@ -226,7 +235,7 @@ class OpcodeChecker:
             raise pickle.UnpicklingError(f"uses {name}, which no state dict needs")
 
     def _store_items(self, name: str) -> None:
-        """Moves keys and values into a dict."""
+        """Follows an opcode that moves keys and values into a dict."""
         keys = self._stack[::2] if name == STORES_ITEMS else self._stack[-2:-1]
         if any(keys):
             raise pickle.UnpicklingError("holds a dict whose keys are not names")
@@ -236,9 +245,9 @@ class OpcodeChecker:
             self._pop(2)
 
     def _remember(self, index: int) -> None:
-        """Puts the value at the top of the stack into the memo."""
+        """Follows an opcode that copies the top of the stack into the memo."""
         if not 0 <= index < len(self._content):  # the unpickler reserves memory up to the index
-            raise pickle.UnpicklingError(f"remembers a value at an impossible place, {index}")
+            raise pickle.UnpicklingError(f"remembers a value at the impossible index {index}")
         self._memo[index] = self._stack[-1]
 
     def _pop(self, count: int) -> None:

@@ -1,4 +1,4 @@
-"""Reads PyTorch's .pth files as arrays, without PyTorch; see `torch_pickle` for their pickles."""
+"""Reads PyTorch's .pth files as arrays, without PyTorch; `torch_pickle` loads their pickles."""
 
 import io
 import math
@@ -12,9 +12,10 @@ import numpy as np
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.interop.torch_pickle import MAX_PICKLE_BYTES, Tensor, load_pickle
 
-# A file older than PyTorch 1.6 begins with two pickles that hold these numbers.
+# A file that PyTorch before 1.6 wrote begins with two pickles, of these two numbers.
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 ZIP_SIGNATURE = b"PK\x03\x04"
+Content = tuple[dict[str, Tensor], dict[str, bytes]]  # tensors by name, and storages by key
 TOO_LARGE = "is damaged or cut short: its tensors are larger than their storages; download it again"
 
 
@@ -22,41 +23,50 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
     """Reads the tensors of a state dict.
 
     Args:
-      path: a file that `torch.save` wrote, in the format of any version.
+      path: a file that any version of `torch.save` wrote.
 
     Returns:
-      Copies of the tensors by name.
+      Copies of the tensors, by name.
 
     Raises:
-      UsageError: the file holds something else, and what that is.
+      UsageError: the file does not hold a state dict; the line says what it seems to hold.
     """
+    try:
+        tensors, storages = _read_content(path)
+        return _make_arrays(tensors, storages)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+    except MemoryError as error:
+        raise UsageError(f"{path}: needs more memory than there is; download it again") from error
+
+
+def _read_content(path: Path) -> Content:
+    """Reads a file of either format, and explains the errors of the modules that parse it."""
     try:
         with path.open("rb") as file:
             is_zip = file.read(len(ZIP_SIGNATURE)) == ZIP_SIGNATURE
             file.seek(0)
             return _read_zip(file) if is_zip else _read_legacy(file)
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from error
-    except MemoryError as error:
-        raise UsageError(f"{path}: needs more memory than there is; download it again") from error
+    except (UsageError, MemoryError):
+        raise
     except (zipfile.BadZipFile, EOFError, OSError) as error:
         if isinstance(error, OSError) and error.filename:  # the file cannot be opened
             raise
-        raise UsageError(f"{path}: is damaged or cut short ({error}); download it again") from error
-    except Exception as error:  # a broken pickle raises errors of any kind
+        raise UsageError(f"is damaged or cut short ({error}); download it again") from error
+    except Exception as error:  # pickle, pickletools and zipfile raise anything for broken bytes
         raise UsageError(
-            f"{path}: is not a state dict that torch.save wrote ({_reason(error):.200}); save one "
+            f"is not a state dict that torch.save wrote ({_describe_error(error):.200}); save one "
             "with torch.save(net.state_dict(), FILE)"
         ) from error
 
 
-def _reason(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     if isinstance(error, pickle.UnpicklingError):
         return str(error)
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-def _read_zip(file: io.BufferedReader) -> dict[str, np.ndarray]:
+def _read_zip(file: io.BufferedReader) -> Content:
     """Reads the format of PyTorch 1.6 and newer: a zip archive with a file for each storage."""
     with zipfile.ZipFile(file) as archive:
         pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
@@ -71,16 +81,21 @@ def _read_zip(file: io.BufferedReader) -> dict[str, np.ndarray]:
         members = {
             tensor.storage.key: f"{root}data/{tensor.storage.key}" for tensor in tensors.values()
         }
-        # Members of a malicious archive overlap: together they can be larger than the file.
+        # Members of a malicious archive can overlap. Together they are then larger than the file.
         size = sum(archive.getinfo(member).file_size for member in members.values())
         if size > file.seek(0, io.SEEK_END):
             raise UsageError(TOO_LARGE)
-        storages = {key: _read_member(archive, member) for key, member in members.items()}
-    return _make_arrays(tensors, storages)
+        return tensors, {key: _read_member(archive, member) for key, member in members.items()}
 
 
 def _read_member(archive: zipfile.ZipFile, name: str, max_bytes: int | None = None) -> bytes:
-    """Reads a member of an archive; raises UsageError if it is compressed, as a zip bomb is."""
+    """Reads a member of an archive; raises UsageError if it could be a zip bomb.
+
+    Args:
+      archive: the archive.
+      name: the name of the member.
+      max_bytes: the largest size; None: any size.
+    """
     info = archive.getinfo(name)
     is_large = max_bytes is not None and info.file_size > max_bytes
     if is_large or info.compress_type != zipfile.ZIP_STORED:
@@ -88,7 +103,7 @@ def _read_member(archive: zipfile.ZipFile, name: str, max_bytes: int | None = No
     return archive.read(info)
 
 
-def _read_legacy(file: io.BufferedReader) -> dict[str, np.ndarray]:
+def _read_legacy(file: io.BufferedReader) -> Content:
     """Reads the format before PyTorch 1.6: pickles, then the storages one after the other."""
     start = file.peek(16)[:16]
     try:
@@ -101,7 +116,7 @@ def _read_legacy(file: io.BufferedReader) -> dict[str, np.ndarray]:
         raise UsageError(
             f"is not a .pth of PyTorch: it begins with {start!r}; give one, or .safetensors"
         )
-    load_pickle(file)  # about the machine that wrote the file
+    load_pickle(file)  # describes the machine that wrote the file
     tensors, keys = _check_state_dict(load_pickle(file)), load_pickle(file)
     item_sizes = {tensor.storage.key: tensor.storage.dtype.itemsize for tensor in tensors.values()}
     storages = {}
@@ -110,11 +125,11 @@ def _read_legacy(file: io.BufferedReader) -> dict[str, np.ndarray]:
         if num_bytes < 0:
             raise UsageError(TOO_LARGE)
         storages[key] = file.read(num_bytes)
-    return _make_arrays(tensors, storages)
+    return tensors, {key: storages[key] for key in item_sizes}
 
 
 def _check_state_dict(content: Any) -> dict[str, Tensor]:
-    """Returns a state dict as it is; raises UsageError, naming what it is, for something else."""
+    """Returns a state dict as it is; for anything else, raises UsageError that says what it is."""
     if not isinstance(content, dict):
         found = type(content).__name__
         raise UsageError(f"holds a {found}, not a state dict; save net.state_dict() alone")
@@ -142,8 +157,8 @@ def _make_arrays(tensors: dict[str, Tensor], storages: dict[str, bytes]) -> dict
     """Copies tensors out of their storages.
 
     Raises:
-      UsageError: many tensors share a storage, so that their copies need far more memory than the
-        file; a tensor reaches out of its storage.
+      UsageError: a tensor reaches out of its storage, or many tensors share a storage, so that
+        their copies would need far more memory than the file.
     """
     size = sum(math.prod(t.shape) * t.storage.dtype.itemsize for t in tensors.values())
     if size > 2 * sum(map(len, storages.values())):
@@ -155,12 +170,14 @@ def _make_arrays(tensors: dict[str, Tensor], storages: dict[str, bytes]) -> dict
 
 def _make_array(tensor: Tensor, storage: bytes) -> np.ndarray:
     """Copies a tensor; raises UsageError if it reaches out of its storage."""
-    flat = np.frombuffer(storage, tensor.storage.dtype)
+    dtype = tensor.storage.dtype
+    # A file that was cut short can end inside a number.
+    flat = np.frombuffer(storage, dtype, len(storage) // dtype.itemsize)
     steps = zip(tensor.shape, tensor.strides, strict=True)
     last = tensor.offset + sum((side - 1) * stride for side, stride in steps)
     has_negative = min((tensor.offset, *tensor.shape, *tensor.strides)) < 0
     size = math.prod(tensor.shape)
-    # With strides of 0, a tensor of any size would fit into a small storage.
+    # With a stride of 0, a tensor of any size would fit into a small storage.
     if has_negative or size > len(flat) or (size and last >= len(flat)):
         raise UsageError(TOO_LARGE)
     strides = [stride * flat.itemsize for stride in tensor.strides]

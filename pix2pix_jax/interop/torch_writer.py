@@ -35,7 +35,7 @@ class TensorPickler(pickle.Pickler):
     """Pickles arrays as PyTorch pickles tensors.
 
     Attributes:
-      storages: bytes of the arrays that were pickled so far; PyTorch names them by their number.
+      storages: bytes of the arrays that were pickled so far; the index is the key of the storage.
     """
 
     def __init__(self, file: BinaryIO):
@@ -43,7 +43,7 @@ class TensorPickler(pickle.Pickler):
         self.storages: list[bytes] = []
 
     def reducer_override(self, value: Any) -> Any:
-        """The call that rebuilds an array as a tensor."""
+        """The function and arguments from which PyTorch makes the tensor of an array."""
         if not isinstance(value, np.ndarray):
             return NotImplemented
         strides = tuple(stride // value.itemsize for stride in value.strides)
@@ -52,7 +52,7 @@ class TensorPickler(pickle.Pickler):
         return _rebuild_tensor_v2, arguments
 
     def persistent_id(self, value: Any) -> Any:
-        """The reference to a storage; None for everything that is pickled itself."""
+        """The reference to a storage; None for a value that is pickled as usual."""
         if not isinstance(value, Storage):
             return None
         array, key = value.array, str(len(self.storages))
@@ -65,13 +65,13 @@ def write_pth(path: Path, state: dict[str, np.ndarray]) -> None:
 
     Args:
       path: the file to write.
-      state: arrays of float32 and int64 by name.
+      state: arrays by name, float32 or int64.
     """
     file = io.BytesIO()
     pickler = TensorPickler(file)
     pickler.dump(OrderedDict((k, np.asarray(v, order="C")) for k, v in state.items()))
-    # Protocol 2 writes the names of functions and classes as lines of text without a length, so
-    # the names of the stand-ins in this module can be replaced by PyTorch's.
+    # Protocol 2 writes names of functions and classes as lines of text without a length, so the
+    # names of this module's stand-ins can be replaced by those of PyTorch.
     content, ours = file.getvalue(), f"c{__name__}\n".encode()
     content = content.replace(ours + b"_rebuild", b"ctorch._utils\n_rebuild")
     content = content.replace(ours, b"ctorch\n")

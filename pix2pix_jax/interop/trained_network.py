@@ -1,4 +1,4 @@
-"""One network of a run with its parameters, to be written to a file and compared with it."""
+"""A network of a run with its parameters, ready to export."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from pix2pix_jax.gan.networks import make_discriminator, make_generator
 from pix2pix_jax.runs.workdir import Workdir
 
 NetworkName = Literal["generator", "discriminator"]
-# Computes a network: images [b, h, w, c] in [-1, 1] to outputs [b, height, width, channels].
+# Computes a network: from images [b, h, w, c] in [-1, 1] to outputs [b, height, width, channels].
 Compute = Callable[[np.ndarray], np.ndarray | Array]
 
 
@@ -47,8 +47,18 @@ class TrainedNetwork:
         step: int | Literal["best", "newest"],
         name: NetworkName,
     ) -> "TrainedNetwork":
-        """Restores a network from a checkpoint of a run; raises UsageError if there is none."""
-        # Parameters are float32 whatever the run computed in, and other programs compute in it.
+        """Restores a network from a checkpoint of a run.
+
+        Args:
+          workdir: workdir of the run.
+          config: config of the run, resolved.
+          step: step of the checkpoint.
+          name: the network.
+
+        Raises:
+          UsageError: the run has no such checkpoint.
+        """
+        # Parameters are float32 for every train.dtype, and other programs compute in float32.
         config = replace(config, train=replace(config.train, dtype="float32"))
         found_step, params, _ = read_network(workdir, config, step, name)
         make = make_generator if name == "generator" else make_discriminator
@@ -60,19 +70,19 @@ class TrainedNetwork:
         return next(iter(self.params.values()))["kernel"].shape[2]
 
     def portable(self) -> "TrainedNetwork":
-        """The same network, whose program can be compiled for other devices than this machine's."""
+        """The same network as a module that can be compiled for the devices of other machines."""
         return replace(self, module=self.module.clone(portable=True))
 
-    def compute_each(self) -> Callable[[Array | np.ndarray], Array]:
-        """A function of a batch that computes every image on its own: [b, h, w, c] to outputs."""
+    def batch_function(self) -> Callable[[Array | np.ndarray], Array]:
+        """A function that computes every image of a batch [b, h, w, c] on its own."""
         return jax.vmap(lambda image: self.module.apply({"params": self.params}, image[None])[0])
 
-    def compute_with(self, params: dict) -> Compute:
-        """The compiled network with other parameters, such as those read back from a file."""
-        return jax.jit(replace(self, params=params).compute_each())
+    def compile_with(self, params: dict) -> Compute:
+        """Compiles the network with other parameters, such as those in a file."""
+        return jax.jit(replace(self, params=params).batch_function())
 
     def metadata(self) -> dict[str, str]:
-        """Texts for formats that can hold some: version, network, step and config.
+        """Version, network, step and config as texts, for formats that have room for metadata.
 
         Paths of this machine are left out, because the files are given away.
         """
@@ -87,8 +97,13 @@ class TrainedNetwork:
 
 
 def max_difference(network: TrainedNetwork, compute: Compute) -> float:
-    """The largest difference between the outputs of a file and of JAX, on two random images."""
+    """The largest difference between outputs of a file and of JAX, for two random images.
+
+    Args:
+      network: the network, which JAX computes.
+      compute: computes the network in the file.
+    """
     shape = 2, *network.config.data.image_size, network.input_channels
     images = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)  # [2, h, w, c]
-    expected = network.compute_with(network.params)(images)
+    expected = network.compile_with(network.params)(images)
     return float(np.abs(np.asarray(compute(images)) - np.asarray(expected)).max())

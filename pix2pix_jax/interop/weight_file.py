@@ -1,4 +1,4 @@
-"""Reads the weights of one network from a file: ours, or those of the PyTorch code."""
+"""Reads the weights of one network, which `export` or the PyTorch code wrote to a file."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,20 +15,17 @@ from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config, Model
 from pix2pix_jax.errors import UsageError, reason_of
 from pix2pix_jax.gan.networks import make_generator
+from pix2pix_jax.interop.torch_fields import Fields, discriminator_fields, generator_fields
 from pix2pix_jax.interop.torch_names import (
     STATISTICS,
-    State,
-    discriminator_fields,
+    Tensors,
     discriminator_names,
     from_torch,
-    generator_fields,
     generator_names,
     strip_wrapper_names,
 )
 from pix2pix_jax.interop.torch_reader import read_pth
 from pix2pix_jax.interop.trained_network import NetworkName
-
-Fields = dict[str, dict[str, Any]]  # values of fields of a config, by group and name
 
 
 @dataclass(frozen=True)
@@ -36,19 +33,23 @@ class WeightFile:
     """The weights of one network.
 
     Attributes:
-      path: of the file.
+      path: the path of the file.
       network: "generator" or "discriminator".
       tensors: arrays by name.
-      config: config of the run that exported the file; None if the names are the PyTorch code's.
+      config: config of the run that exported the file; None for a file of the PyTorch code.
     """
 
     path: Path
     network: NetworkName
-    tensors: State
+    tensors: Tensors
     config: Config | None
 
     def generator_fields(self) -> Fields:
-        """Fields of the config that a generator determines; raises UsageError if it is no U-Net."""
+        """The fields of a config that this generator determines.
+
+        Raises:
+          UsageError: the file does not hold a U-Net.
+        """
         if self.config is None:
             return generator_fields(self.tensors)
         data, model = self.config.data, self.config.model
@@ -63,13 +64,14 @@ class WeightFile:
         }
 
     def discriminator_fields(self, config: Config) -> Fields:
-        """Fields of the config that a discriminator determines.
+        """The fields of a config that this discriminator determines.
 
         Args:
           config: config of the generator.
 
         Raises:
-          UsageError: it is no discriminator, or cannot train with this generator.
+          UsageError: the file does not hold a discriminator, or the discriminator cannot train
+            with this generator.
         """
         if self.config is None:
             return discriminator_fields(self.tensors, config)
@@ -89,19 +91,19 @@ class WeightFile:
         }
 
     def fit_to(self, template: dict, model: Model) -> dict:
-        """Makes parameters of the tensors.
+        """Converts the tensors to parameters of a network.
 
         Args:
-          template: parameters of the same shapes.
-          model: the model that they are of.
+          template: parameters of the network, or their shapes.
+          model: the model of the network's config.
 
         Raises:
-          UsageError: a tensor is missing, left over, of another shape, or not finite.
+          UsageError: a tensor is missing, has another shape, belongs to no layer, or is not finite.
         """
         if self.config is None:
             params = from_torch(self.tensors, torch_names(self.network, model), template, model)
         else:
-            params = _fit_ours(self.tensors, template)
+            params = _fit_exported(self.tensors, template)
         for name, value in self.tensors.items():
             is_used = name.rpartition(".")[2] not in STATISTICS
             if is_used and not np.isfinite(np.asarray(value, np.float32)).all():
@@ -111,8 +113,8 @@ class WeightFile:
         return params
 
 
-def _fit_ours(tensors: State, template: dict) -> dict:
-    """Parameters from tensors by our names; raises UsageError if one does not fit."""
+def _fit_exported(tensors: Tensors, template: dict) -> dict:
+    """Converts tensors that `export` wrote to parameters; raises UsageError if one does not fit."""
     leaves: dict[str, Any] = flatten_dict(template, sep=".")
     shapes = {name: leaf.shape for name, leaf in leaves.items()}
     for name in sorted(shapes | tensors):
@@ -120,9 +122,9 @@ def _fit_ours(tensors: State, template: dict) -> dict:
             raise UsageError(f"lacks {name}; export the file again")
         if name not in shapes:
             raise UsageError(f"has {name}, for which the network has no place")
-        found, wanted = tensors[name].shape, shapes[name]
-        if found != wanted:
-            raise UsageError(f"has {name} of shape {found}; the network needs {wanted}")
+        found, expected = tensors[name].shape, shapes[name]
+        if found != expected:
+            raise UsageError(f"has {name} of shape {found}; the network needs {expected}")
     params = {name: np.asarray(value, np.float32) for name, value in tensors.items()}
     return unflatten_dict(params, sep=".")
 
@@ -140,7 +142,7 @@ def read_weights(path: Path, network: NetworkName) -> WeightFile:
 
     Args:
       path: .pth or .safetensors of the PyTorch code, or .safetensors of `export`.
-      network: what the file should hold.
+      network: the network that the file should hold.
 
     Raises:
       UsageError: there is no such file, or it holds something else.
@@ -154,12 +156,16 @@ def read_weights(path: Path, network: NetworkName) -> WeightFile:
 
 
 def read_torch(path: Path, network: NetworkName) -> WeightFile:
-    """Reads a .pth file of any name; raises UsageError if it is none."""
+    """Reads a .pth file, whatever its suffix; raises UsageError if it is another kind of file."""
     return WeightFile(path, network, strip_wrapper_names(read_pth(path)), None)
 
 
 def read_safetensors(path: Path, network: NetworkName) -> WeightFile:
-    """Reads a safetensors file of any name; raises UsageError if it is none."""
+    """Reads a safetensors file, whatever its suffix.
+
+    Raises:
+      UsageError: the file is of another kind, or holds the other network.
+    """
     try:
         with safe_open(path, "numpy") as file:
             metadata = file.metadata() or {}
@@ -179,7 +185,7 @@ def read_safetensors(path: Path, network: NetworkName) -> WeightFile:
 
 @contextmanager
 def name_file_in_errors(path: Path) -> Iterator[None]:
-    """Puts the path in front of a UsageError."""
+    """Puts the path of a file in front of a UsageError that is raised in the `with` block."""
     try:
         yield
     except UsageError as error:

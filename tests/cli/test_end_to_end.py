@@ -317,6 +317,7 @@ def test_the_workdir_of_another_config_is_refused(tiny, straight):
         (("paint",), "paint"),
         (("describe", "--config=experiments/quickstart.py", "--depth=3"), "--depth=3"),
         (("describe", "--workdir=nowhere"), "nowhere"),
+        (("import", "--weights=G.pth", "--workdir=nowhere", "--config="), "not an experiment"),
     ],
 )
 def test_bad_usage_is_refused_in_one_line(arguments, expected):

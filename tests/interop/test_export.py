@@ -1,4 +1,4 @@
-"""Exported files compute what JAX computes: without this package, and at other sizes."""
+"""Exported files compute the same as JAX, without this package and at other image sizes."""
 
 import importlib.util
 import subprocess
@@ -47,7 +47,7 @@ def config_of(like="paper", **model):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """A run, and its generator in every format."""
+    """The folder of a run and of its generator in every format; the config and state of the run."""
     folder = tmp_path_factory.mktemp("exported")
     config = config_of()
     state = state_of(config)
@@ -62,13 +62,13 @@ def images(b, h, w, c=1):
     return np.random.default_rng(1).uniform(-1, 1, (b, h, w, c)).astype(np.float32)
 
 
-def expected(config, state, x):
+def expected_output(config, state, x):
     y = translate(make_generator(config), state.generator.params, x, None)
     assert np.std(y) > 0.1
     return np.asarray(y)
 
 
-ALONE = """
+SCRIPT_WITHOUT_THIS_PACKAGE = """
 import sys
 import numpy as np
 from jax import export
@@ -83,23 +83,23 @@ assert "pix2pix_jax" not in sys.modules
 def test_stablehlo_runs_without_this_package(exported, shape):
     folder, config, state = exported
     np.save(folder / "image.npy", images(*shape))
-    subprocess.run([sys.executable, "-c", ALONE], cwd=folder, check=True)
-    wanted = expected(config, state, images(*shape))
-    np.testing.assert_allclose(np.load(folder / "output.npy"), wanted, atol=1e-5)
+    subprocess.run([sys.executable, "-c", SCRIPT_WITHOUT_THIS_PACKAGE], cwd=folder, check=True)
+    expected = expected_output(config, state, images(*shape))
+    np.testing.assert_allclose(np.load(folder / "output.npy"), expected, atol=1e-5)
 
 
-def test_stablehlo_is_for_three_kinds_of_device(exported):
+def test_one_stablehlo_file_runs_on_cpu_cuda_and_tpu(exported):
     content = (exported[0] / "generator.stablehlo").read_bytes()
     reloaded = jax_export.deserialize(bytearray(content))
     assert reloaded.platforms == ("cpu", "cuda", "tpu")
-    for lowering in ("stablehlo.dot_general", "stablehlo.convolution"):  # of a CPU, and of a TPU
+    for lowering in ("stablehlo.dot_general", "stablehlo.convolution"):  # for CPUs, and for TPUs
         assert lowering in reloaded.mlir_module()
     with pytest.raises(ValueError, match="32"):
         reloaded.call(images(1, 40, 32))
 
 
 @pytest.mark.parametrize("kind", INSTALLED)
-def test_files_hold_no_path_of_this_machine(exported, kind):
+def test_exported_files_name_no_path_of_this_machine(exported, kind):
     folder, config, _ = exported
     assert SOURCE in config.data.source
     content = (folder / f"generator.{kind}").read_bytes()
@@ -120,7 +120,8 @@ def run_onnx(path, x):
 def test_onnx_takes_any_batch_and_size(exported, shape):
     folder, config, state = exported
     found, session = run_onnx(folder / "generator.onnx", images(*shape))
-    np.testing.assert_allclose(found, expected(config, state, images(*shape)), atol=1e-5)
+    expected = expected_output(config, state, images(*shape))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
     assert session.get_inputs()[0].shape == ["b", 1, "h", "w"]
     assert session.get_modelmeta().custom_metadata_map["step"] == "0"
 
@@ -146,73 +147,65 @@ def test_every_generator_can_be_written_as_onnx(config, tmp_path):
     np.testing.assert_allclose(found, y, atol=2e-5)
 
 
-def test_exported_safetensors_can_be_imported_as_the_same_run(exported, tmp_path):
+def test_importing_exported_safetensors_gives_the_same_run(exported, tmp_path):
     folder, config, state = exported
-    judge, path = tmp_path / "D.safetensors", tmp_path / "G.safetensors"
-    options = ExportOptions(path, "safetensors", 0, judge)
+    d_path, path = tmp_path / "D.safetensors", tmp_path / "G.safetensors"
+    options = ExportOptions(path, "safetensors", 0, d_path)
     assert export(config, Workdir(folder / "run"), options) == 0
     with safe_open(path, "numpy") as file:
         names = set(file.keys())
         assert file.metadata()["step"] == "0"
     assert {"down1.kernel", "down2_norm.scale", "up5.bias"} <= names
-    import_weights(path, judge, Workdir(tmp_path / "back"), None, lambda config: config)
+    import_weights(path, d_path, Workdir(tmp_path / "back"), None, {})
     data = replace(config.data, source=None, data_dir=Data().data_dir)
     found = read_config(tmp_path / "back" / "config.json")
-    model = replace(config.model, bottleneck_norm=False)  # as it was, whatever size comes
+    # The norm of the bottleneck no longer depends on the image size.
+    model = replace(config.model, bottleneck_norm=False)
     assert asdict(found) == asdict(replace(config, data=data, model=model))
     again = tmp_path / "G2.safetensors", tmp_path / "D2.safetensors"
     back = tmp_path / "back"
     options = ExportOptions(again[0], "safetensors", 0, again[1])
     assert export(found, Workdir(back), options) == 0
-    for file, before in zip(again, (path, judge), strict=True):
+    for file, before in zip(again, (path, d_path), strict=True):
         jax.tree.map(np.testing.assert_array_equal, load_file(file), load_file(before))
 
 
-def test_an_exported_discriminator_fits_an_imported_generator(exported, tmp_path):
+def test_an_exported_discriminator_can_be_imported_with_another_generator(exported, tmp_path):
     folder, config, state = exported
-    workdir, judge = Workdir(folder / "run"), tmp_path / "D.safetensors"
+    workdir, d_path = Workdir(folder / "run"), tmp_path / "D.safetensors"
     export(config, workdir, ExportOptions(tmp_path / "G.pth", "pth", 0))
-    options = ExportOptions(tmp_path / "G.safetensors", "safetensors", 0, judge)
+    options = ExportOptions(tmp_path / "G.safetensors", "safetensors", 0, d_path)
     export(config, workdir, options)
-    import_weights(
-        tmp_path / "G.pth", judge, Workdir(tmp_path / "run"), None, lambda config: config
-    )
+    import_weights(tmp_path / "G.pth", d_path, Workdir(tmp_path / "run"), None, {})
     found = read_config(tmp_path / "run" / "config.json")
     assert (found.model.discriminator, found.model.discriminator_features) == ("patch16", 4)
     params = read_network(Workdir(tmp_path / "run"), found, 0, "discriminator")[1]
     jax.tree.map(np.testing.assert_array_equal, params, state.discriminator.params)
-    swapped = (
-        judge,
-        tmp_path / "G.safetensors",
-        Workdir(tmp_path / "x"),
-        None,
-        lambda config: config,
-    )
+    swapped = d_path, tmp_path / "G.safetensors", Workdir(tmp_path / "x"), None, {}
     assert "D.safetensors: holds a discriminator; give" in refusal(import_weights, *swapped)
     other = config_of(norm="instance", norm_affine=False, bias="all")
     write_run(Workdir(tmp_path / "other"), other, state_of(other))
     options = ExportOptions(tmp_path / "H.safetensors", "safetensors", 0)
     export(other, Workdir(tmp_path / "other"), options)
-    args = (tmp_path / "H.safetensors", judge, Workdir(tmp_path / "x"), None, lambda config: config)
+    args = tmp_path / "H.safetensors", d_path, Workdir(tmp_path / "x"), None, {}
     message = refusal(import_weights, *args)
     assert "D.safetensors: was trained with model.norm batch; the generator has instance" in message
 
 
-@pytest.mark.parametrize("normed", [None, True])
-def test_weights_can_be_used_at_another_size(normed, tmp_path):
-    """A norm at the bottleneck stays or stays away, whatever the size of the images."""
-    config = config_of(depth=5, bottleneck_norm=normed)
+@pytest.mark.parametrize("has_norm", [None, True])
+def test_imported_weights_keep_their_bottleneck_norm_at_another_image_size(has_norm, tmp_path):
+    config = config_of(depth=5, bottleneck_norm=has_norm)
     write_run(Workdir(tmp_path / "run"), config, state_of(config))
     path = tmp_path / "G.safetensors"
     export(config, Workdir(tmp_path / "run"), ExportOptions(path, step=0))
     data = replace(config.data, image_size=(64, 64), load_size=None)
     base = replace(config, data=data, model=replace(config.model, depth=None, bottleneck_norm=None))
-    import_weights(path, None, Workdir(tmp_path / "back"), base, lambda config: config)
+    import_weights(path, None, Workdir(tmp_path / "back"), base, {})
     found = read_config(tmp_path / "back" / "config.json")
-    assert (found.data.image_size, found.model.bottleneck_norm) == ((64, 64), bool(normed))
+    assert (found.data.image_size, found.model.bottleneck_norm) == ((64, 64), bool(has_norm))
 
 
-def test_no_file_stays_if_its_outputs_differ_from_those_of_jax(exported, tmp_path, monkeypatch):
+def test_a_file_whose_outputs_differ_from_jax_is_not_written(exported, tmp_path, monkeypatch):
     folder, config, _ = exported
     monkeypatch.setattr(exporting, "max_difference", lambda *_: 0.5)
     options = ExportOptions(tmp_path / "G.pth", "pth", discriminator=tmp_path / "D.pth")
@@ -221,14 +214,14 @@ def test_no_file_stays_if_its_outputs_differ_from_those_of_jax(exported, tmp_pat
     assert "was not written, because its outputs differ from JAX by 5.0e-01" in message
     monkeypatch.setattr(exporting, "max_difference", lambda *_: np.nan)
     refusal(export, *args)
-    found = iter([0.0, 0.5])  # the discriminator alone
-    monkeypatch.setattr(exporting, "max_difference", lambda *_: next(found))
+    differences = iter([0.0, 0.5])  # of the generator, and of the discriminator
+    monkeypatch.setattr(exporting, "max_difference", lambda *_: next(differences))
     assert "D.pth: was not written" in refusal(export, *args)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_both_networks_are_of_the_same_step(exported, tmp_path, monkeypatch):
-    """A run that goes on may save a newer checkpoint between the two files."""
+def test_both_networks_are_exported_at_the_same_step(exported, tmp_path, monkeypatch):
+    """A run that is still training may save a newer checkpoint between the two files."""
     folder, config, _ = exported
     steps, restore = [], TrainedNetwork.restore
     monkeypatch.setattr(
@@ -241,7 +234,7 @@ def test_both_networks_are_of_the_same_step(exported, tmp_path, monkeypatch):
     assert steps == ["newest", 0]
 
 
-def test_a_bias_without_a_place_in_the_pytorch_code_is_named(tmp_path):
+def test_a_bias_that_the_pytorch_code_lacks_is_refused(tmp_path):
     config = config_of(discriminator="pixel")
     state = state_of(config)
     write_run(Workdir(tmp_path / "run"), config, state)
@@ -255,16 +248,16 @@ def generator_of(config, params):
     return TrainedNetwork("generator", config, make_generator(config), params, 0)
 
 
-def test_max_difference_tells_two_networks_apart(exported):
+def test_max_difference_is_large_for_different_parameters(exported):
     _, config, state = exported
     params = state.generator.params
     network = generator_of(config, params)
-    assert max_difference(network, network.compute_with(params)) < 1e-6
+    assert max_difference(network, network.compile_with(params)) < 1e-6
     other = jax.tree.map(lambda leaf: 1.01 * leaf, params)
-    assert max_difference(network, network.compute_with(other)) > 1e-4
+    assert max_difference(network, network.compile_with(other)) > 1e-4
 
 
-def test_networks_that_a_format_cannot_hold_are_refused(exported, tmp_path):
+def test_a_network_that_the_format_cannot_hold_is_refused(exported, tmp_path):
     folder, config, _ = exported
     for like in ("tf_tutorial", "keras_tutorial"):
         other, workdir = config_of(like), Workdir(tmp_path / like)
@@ -273,23 +266,23 @@ def test_networks_that_a_format_cannot_hold_are_refused(exported, tmp_path):
         assert "in the PyTorch code" in refusal(export, other, workdir, options)
     workdir = Workdir(folder / "run")
     tutorial = config_of(discriminator="tutorial")
-    assert "the padding of tutorial" in refusal(FORMATS["pth"].check, tutorial, True)
+    assert "does not have tutorial" in refusal(FORMATS["pth"].check, tutorial, True)
     options = ExportOptions(tmp_path / "G.onnx", discriminator=tmp_path / "D")
     message = refusal(export, config, workdir, options)
     assert "--discriminator: onnx holds generators only" in message
-    assert "--format of safetensors and pth" in message
+    assert "--format=safetensors or pth" in message
     assert "is a folder" in refusal(export, config, workdir, ExportOptions(tmp_path, "onnx"))
     assert not (tmp_path / "G.pth").exists()
 
 
-def test_help_and_flags_import_no_libraries():
-    """`--help` must be fast: the table of formats is read without JAX."""
+def test_the_table_of_formats_imports_no_large_library():
+    """`pix2pix --help` reads the table, and must be fast."""
     code = "import sys, pix2pix_jax.interop.formats; assert not {'jax', 'numpy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.slow
-def test_from_the_command_line(exported, tmp_path):
+def test_export_and_import_from_the_command_line(exported, tmp_path):
     folder, *_ = exported
     run_of = f"--workdir={folder / 'run'}"
     files = f"--output={tmp_path / 'G.pth'}", f"--discriminator={tmp_path / 'D.pth'}"
@@ -301,8 +294,8 @@ def test_from_the_command_line(exported, tmp_path):
     assert (status, err) == (0, "")
     assert "unet of depth 5, 8 features, 1 to 3 channels, batch norm; patch16" in out
     refused("holds a run already", "import", *weights)
-    refused("is no format; give one of", "export", run_of, f"--output={tmp_path / 'G.pt'}")
-    refused("G.pth exists", "export", run_of, files[0])  # a suffix says which
+    refused("is not a format; give one of", "export", run_of, f"--output={tmp_path / 'G.pt'}")
+    refused("G.pth exists", "export", run_of, files[0])
     refused("is a folder; give a file", "export", run_of, f"--output={tmp_path}")
     other = f"--output={tmp_path / 'G.safetensors'}"
     refused("D.pth would be safetensors with the suffix", "export", run_of, other, files[1])

@@ -1,4 +1,4 @@
-"""Imported and exported networks of the PyTorch code compute the same as in PyTorch."""
+"""Imported and exported networks compute the same as in PyTorch."""
 
 from dataclasses import replace
 
@@ -14,20 +14,15 @@ from helpers.torch_reference import nchw  # noqa: E402
 from safetensors.numpy import save_file  # noqa: E402
 
 from pix2pix_jax.checkpoints.reader import read_network  # noqa: E402
-from pix2pix_jax.config import Config, resolve  # noqa: E402
-from pix2pix_jax.config.files import (  # noqa: E402
-    override,
-    read_config,
-)
-from pix2pix_jax.gan.networks import (  # noqa: E402
-    make_discriminator,
-    make_generator,
-)
+from pix2pix_jax.config import Config, Model, resolve  # noqa: E402
+from pix2pix_jax.config.files import read_config  # noqa: E402
+from pix2pix_jax.gan.networks import make_discriminator, make_generator  # noqa: E402
 from pix2pix_jax.gan.state import create_state  # noqa: E402
 from pix2pix_jax.interop.import_weights import import_weights  # noqa: E402
+from pix2pix_jax.interop.torch_fields import discriminator_fields  # noqa: E402
 from pix2pix_jax.interop.torch_names import (  # noqa: E402
-    check_theirs,
-    discriminator_fields,
+    check_torch_discriminator,
+    check_torch_generator,
     discriminator_names,
     from_torch,
     generator_names,
@@ -39,16 +34,16 @@ from pix2pix_jax.interop.weight_file import read_weights  # noqa: E402
 from pix2pix_jax.runs.workdir import Workdir  # noqa: E402
 
 
-def saved(network, path, prefix="", legacy=False):
+def save_weights(network, path, prefix="", legacy=False):
     state = {prefix + name: value for name, value in network.state_dict().items()}
     torch.save(state, path, _use_new_zipfile_serialization=not legacy)
     return path
 
 
-def imported(tmp_path, weights, discriminator=None, base=None, **fields):
+def import_run(tmp_path, weights, discriminator=None, base=None, **values):
+    """The workdir, config and generator parameters of an imported run."""
     workdir = tmp_path / "run"
-    finish = lambda config: override(config, fields)  # noqa: E731
-    assert import_weights(weights, discriminator, Workdir(workdir), base, finish) == 0
+    assert import_weights(weights, discriminator, Workdir(workdir), base, values) == 0
     config = read_config(workdir / "config.json")
     return workdir, config, read_network(Workdir(workdir), config, "newest")[1]
 
@@ -74,8 +69,8 @@ GENERATORS = {
 def test_an_imported_generator_translates_as_in_pytorch(tmp_path, name):
     options, prefix, legacy = GENERATORS[name]
     network = stirred(Generator(**options))
-    weights = saved(network, tmp_path / "latest_net_G.pth", prefix, legacy)
-    _, config, params = imported(tmp_path, weights)
+    weights = save_weights(network, tmp_path / "latest_net_G.pth", prefix, legacy)
+    _, config, params = import_run(tmp_path, weights)
     depth, inputs = options.get("depth", 8), options.get("inputs", 3)
     assert config.data.image_size == (2**depth, 2**depth)
     assert (config.model.depth, config.model.features) == (depth, options["features"])
@@ -100,19 +95,19 @@ DISCRIMINATORS = {
 }
 
 
-def judged(tmp_path, network, **generator):
+def import_discriminator(tmp_path, network, **generator):
     """The config and parameters of an imported discriminator."""
-    weights = saved(stirred(Generator(depth=7, features=4, **generator)), tmp_path / "G.pth")
-    path = saved(stirred(network), tmp_path / "D.pth", "module.")
+    weights = save_weights(stirred(Generator(depth=7, features=4, **generator)), tmp_path / "G.pth")
+    path = save_weights(stirred(network), tmp_path / "D.pth", "module.")
     tensors = read_weights(path, "discriminator").tensors
-    imported(tmp_path, weights, tmp_path / "D.pth")
+    import_run(tmp_path, weights, tmp_path / "D.pth")
     config = read_config(tmp_path / "run" / "config.json")
     template = jax.eval_shape(lambda: create_state(config)).discriminator.params
     names = discriminator_names(config.model.discriminator)
     return config, from_torch(tensors, names, template, config.model)
 
 
-def agree(config, params, network, x):
+def check_same_logits(config, params, network, x):
     with torch.no_grad():
         expected = network(nchw(x)).numpy().transpose(0, 2, 3, 1)
     found = jax.jit(make_discriminator(config).apply)({"params": params}, x)
@@ -123,17 +118,17 @@ def agree(config, params, network, x):
 @pytest.mark.parametrize("name", DISCRIMINATORS)
 def test_an_imported_discriminator_computes_the_same_logits(tmp_path, name):
     network = DISCRIMINATORS[name]
-    config, params = judged(tmp_path, network)
+    config, params = import_discriminator(tmp_path, network)
     assert config.model.discriminator == name
     assert config.loss.conditional
-    agree(config, params, network, image(1, 128, 128, 6))
+    check_same_logits(config, params, network, image(1, 128, 128, 6))
 
 
-def test_an_unconditional_discriminator_with_instance_norm(tmp_path):
+def test_an_unconditional_discriminator_with_instance_norm_computes_the_same_logits(tmp_path):
     network = Patches(channels=3, features=8, layers=2, norm="instance")
-    config, params = judged(tmp_path, network, norm="instance")
+    config, params = import_discriminator(tmp_path, network, norm="instance")
     assert not config.loss.conditional
-    agree(config, params, network, image(1, 128, 128, 3))
+    check_same_logits(config, params, network, image(1, 128, 128, 3))
 
 
 def test_exported_files_load_strictly_in_pytorch(tmp_path):
@@ -144,11 +139,12 @@ def test_exported_files_load_strictly_in_pytorch(tmp_path):
             (Patches(features=4, norm=norm), discriminator_names("patch70")),
             (Pixels(features=4, norm=norm), discriminator_names("pixel")),
         ):
-            state = read_pth(saved(stirred(network), tmp_path / "in.pth"))
+            state = read_pth(save_weights(stirred(network), tmp_path / "in.pth"))
             config = config_like(norm, network)
             template = jax.eval_shape(lambda config=config: create_state(config))
-            half = template.generator if isinstance(network, Generator) else template.discriminator
-            ours = from_torch(state, names, half.params, config.model)
+            is_generator = isinstance(network, Generator)
+            target = template.generator if is_generator else template.discriminator
+            ours = from_torch(state, names, target.params, config.model)
             back = to_torch(ours, names, config.model)
             write_pth(tmp_path / "out.pth", back)
             for weights_only in (True, False):
@@ -172,18 +168,21 @@ def config_like(norm, network):
 
 
 def test_an_experiment_and_flags_set_the_other_fields(tmp_path):
-    weights = saved(stirred(Generator(depth=5, features=4)), tmp_path / "G.pth")
+    weights = save_weights(stirred(Generator(depth=5, features=4)), tmp_path / "G.pth")
     fields = {"data.direction": "BtoA", "model.discriminator": "patch16", "model.dropout": "0"}
-    _, config, _ = imported(tmp_path, weights, None, Config(seed=7), **fields)
+    _, config, _ = import_run(tmp_path, weights, None, Config(seed=7), **fields)
     assert (config.seed, config.data.direction, config.model.dropout) == (7, "BtoA", 0)
     assert (config.model.discriminator, config.model.depth) == ("patch16", 5)
-    assert config.data.image_size == (256, 256)  # of the experiment, which tensors do not tell
+    assert config.data.image_size == (
+        256,
+        256,
+    )  # of the experiment, as the tensors do not determine it
     assert "holds a run already" in refusal(
-        import_weights, weights, None, Workdir(tmp_path / "run"), None, lambda config: config
+        import_weights, weights, None, Workdir(tmp_path / "run"), None, {}
     )
 
 
-def a_generator(**more):
+def generator_tensors(**more):
     return stirred(Generator(depth=5, features=4, **more)).state_dict()
 
 
@@ -192,49 +191,56 @@ def without(state, name):
 
 
 FIRST = "model.model.0.weight"
-NO_GENERATORS = {
+FILES_WITHOUT_GENERATOR = {
     "a network": (
         lambda: Generator(depth=5, features=4),
         "holds a whole helpers.torch_blocks.Generator, not only tensors",
     ),
     "a checkpoint": (
-        lambda: {"epoch": 3, "model": a_generator()},
+        lambda: {"epoch": 3, "model": generator_tensors()},
         "save one alone: torch.save(torch.load(FILE)['model'], NEW_FILE)",
     ),
     "a ResNet": (lambda: {"model.10.conv_block.1.weight": torch.zeros(2)}, "a ResNet generator"),
     "a discriminator": (lambda: Patches(features=4).state_dict(), "holds a discriminator"),
     "other tensors": (lambda: {"fc.weight": torch.zeros(2)}, "1 tensors (fc.weight"),
     "a tensor too few": (
-        lambda: without(a_generator(), "model.model.3.weight"),
+        lambda: without(generator_tensors(), "model.model.3.weight"),
         "holds blocks of a U-Net, not a whole U-Net",
     ),
-    "no number": (lambda: a_generator() | {FIRST: torch.full((4, 3, 4, 4), torch.nan)}, "finite"),
+    "no number": (
+        lambda: generator_tensors() | {FIRST: torch.full((4, 3, 4, 4), torch.nan)},
+        "finite",
+    ),
     "a bias too few": (
-        lambda: without(a_generator(), "model.model.1.model.2.bias"),
+        lambda: without(generator_tensors(), "model.model.1.model.2.bias"),
         "lacks model.model.1.model.2.bias",
     ),
-    "a tensor too many": (lambda: a_generator() | {"more": torch.zeros(2)}, "has more, for which"),
-    "another width": (
-        lambda: a_generator() | {"model.model.1.model.1.weight": torch.zeros(7, 4, 4, 4)},
-        "has model.model.1.model.1.weight as",
+    "a tensor too many": (
+        lambda: generator_tensors() | {"more": torch.zeros(2)},
+        "has more, for which",
     ),
-    "a hundred channels": (lambda: a_generator(inputs=100), "data.input_channels: input should be"),
+    "another width": (
+        lambda: generator_tensors() | {"model.model.1.model.1.weight": torch.zeros(7, 4, 4, 4)},
+        "has model.model.1.model.1.weight of shape (4, 4, 4, 7)",
+    ),
+    "a hundred channels": (
+        lambda: generator_tensors(inputs=100),
+        "data.input_channels: input should be",
+    ),
 }
 
 
-@pytest.mark.parametrize("name", NO_GENERATORS)
-def test_a_file_of_something_else_is_refused_by_its_content(tmp_path, name):
-    content, expected = NO_GENERATORS[name]
+@pytest.mark.parametrize("name", FILES_WITHOUT_GENERATOR)
+def test_a_file_without_a_generator_is_refused_with_its_content(tmp_path, name):
+    content, expected = FILES_WITHOUT_GENERATOR[name]
     torch.save(content(), tmp_path / "G.pth")
-    message = refusal(
-        import_weights, tmp_path / "G.pth", None, Workdir(tmp_path / "run"), None, lambda c: c
-    )
+    message = refusal(import_weights, tmp_path / "G.pth", None, Workdir(tmp_path / "run"), None, {})
     assert expected in message
     assert str(tmp_path / "G.pth") in message
     assert not (tmp_path / "run").exists()
 
 
-def test_views_and_all_dtypes_are_read(tmp_path):
+def test_views_and_tensors_of_every_dtype_are_read(tmp_path):
     table = torch.arange(24.0).reshape(4, 6)
     state = {
         "view": table[1:, ::2].T,
@@ -253,32 +259,32 @@ def test_views_and_all_dtypes_are_read(tmp_path):
             np.testing.assert_array_equal(found[name].astype(float), value.detach().double())
 
 
-def test_safetensors_with_names_of_pytorch_are_imported(tmp_path):
+def test_safetensors_of_the_pytorch_code_are_imported(tmp_path):
     network = stirred(Generator(depth=5, features=4))
     tensors = {f"module.{name}": v.numpy() for name, v in network.state_dict().items()}
     save_file(tensors, tmp_path / "G.safetensors")
-    _, config, params = imported(tmp_path, tmp_path / "G.safetensors")
+    _, config, params = import_run(tmp_path, tmp_path / "G.safetensors")
     tensors = read_weights(tmp_path / "G.safetensors", "generator").tensors
     expected = from_torch(tensors, generator_names(5), params, config.model)
     jax.tree.map(np.testing.assert_array_equal, params, expected)
-    (tmp_path / "G.safetensors").write_bytes(b"nothing of the sort")
+    (tmp_path / "G.safetensors").write_bytes(b"not safetensors")
     assert "cannot be read as safetensors" in refusal(
         read_weights, tmp_path / "G.safetensors", "generator"
     )
     assert "is a folder" in refusal(read_weights, tmp_path, "generator")
 
 
-def test_discriminators_that_do_not_fit_are_refused(tmp_path):
+def test_a_discriminator_that_does_not_fit_is_refused(tmp_path):
     config = config_like("batch", None)
     fields = discriminator_fields
     named = {"model.0.weight": np.zeros((4, 9, 4, 4)), "model.11.weight": np.zeros((1, 8, 4, 4))}
     middle = {f"model.{n}.weight": np.zeros((4, 4, 4, 4)) for n in (2, 5, 8)}
-    assert "sees 9 channels; with this generator it would see 3, or" in refusal(
+    assert "a discriminator of 9 channels; with this generator it needs 3, or 6" in refusal(
         fields, named | middle, config
     )
     deep = stirred(Patches(layers=6, features=2)).state_dict()
     deep = {name: value.numpy() for name, value in deep.items()}
-    assert "is of n_layers 6; 1 to 5" in refusal(fields, deep, config)
+    assert "with n_layers 6; 1 to 5 are" in refusal(fields, deep, config)
     assert "not a discriminator" in refusal(fields, {"a": np.zeros(3)}, config)
 
 
@@ -295,8 +301,13 @@ def test_discriminators_that_do_not_fit_are_refused(tmp_path):
         ("bottleneck_norm", True),
     ],
 )
-def test_networks_that_pytorch_cannot_compute_are_not_exported(field, value):
+def test_a_generator_that_the_pytorch_code_cannot_compute_is_refused(field, value):
     config = config_like("batch", None)
-    check_theirs(config)
+    check_torch_generator(config)
     wrong = replace(config, model=replace(config.model, **{field: value}))
-    assert f"model.{field}: is {value}" in refusal(check_theirs, wrong)
+    assert f"model.{field}: is {value}" in refusal(check_torch_generator, wrong)
+
+
+@pytest.mark.parametrize("name", DISCRIMINATORS)
+def test_the_discriminators_of_the_pytorch_code_can_be_exported(name):
+    check_torch_discriminator(Config(model=Model(discriminator=name)))

@@ -1,4 +1,4 @@
-"""Files written by hand, without PyTorch: errors name their content, and nothing in them is run."""
+"""Reading .pth files that are written by hand, without PyTorch: no code in them is run."""
 
 import pickle
 import struct
@@ -17,7 +17,7 @@ from pix2pix_jax.interop.torch_writer import write_pth
 
 
 @pytest.mark.parametrize("write", [zipped, legacy])
-def test_a_tensor_lies_where_its_strides_say(tmp_path, write):
+def test_strides_and_offsets_are_followed(tmp_path, write):
     path = tmp_path / "G.pth"
     write(path, pickled(a=tensor((2, 2), (1, 2)), b=tensor((3,), (1,), 1), c=tensor((), (), 2)))
     found = read_pth(path)
@@ -36,6 +36,7 @@ def test_a_tensor_lies_where_its_strides_say(tmp_path, write):
         ((2,), (1,), 3),
         ((2,), (-1,), 1),
         ((-2,), (1,), 0),
+        ((0, 9), (1, -1), 0),
     ],
 )
 def test_a_tensor_that_reaches_out_of_its_storage_is_refused(
@@ -45,13 +46,13 @@ def test_a_tensor_that_reaches_out_of_its_storage_is_refused(
     assert "larger than their storage" in refusal(read_pth, tmp_path / "G.pth")
 
 
-def test_many_tensors_of_one_storage_are_refused(tmp_path):
+def test_many_tensors_that_share_a_storage_are_refused(tmp_path):
     zipped(tmp_path / "G.pth", pickled(**{f"t{n}": tensor((4,), (1,)) for n in range(3)}))
     assert "larger than their storage" in refusal(read_pth, tmp_path / "G.pth")
 
 
 def test_overlapping_storages_are_refused(tmp_path):
-    """Each storage is all the rest of the file, so a few need any amount of memory."""
+    """Each storage is the whole rest of the file, so that a few storages need any memory."""
     tensors = {f"t{n}": tensor((1,), (1,)).replace(text("0"), text(str(n))) for n in range(50)}
     path = tmp_path / "G.pth"
     with path.open("w+b") as file, zipfile.ZipFile(file, "w") as archive:
@@ -68,7 +69,7 @@ def test_overlapping_storages_are_refused(tmp_path):
     refusal(read_pth, path)
 
 
-class Runs:
+class OpensFile:
     """Makes a file if an ordinary unpickler loads it."""
 
     def __init__(self, path):
@@ -78,9 +79,9 @@ class Runs:
         return open, (str(self.path), "w")
 
 
-def test_nothing_in_a_file_is_run(tmp_path):
+def test_no_code_in_a_file_is_run(tmp_path):
     mark, path = tmp_path / "mark", tmp_path / "G.pth"
-    content = pickle.dumps({"a": Runs(mark)}, 2)
+    content = pickle.dumps({"a": OpensFile(mark)}, 2)
     for write in (zipped, legacy):
         write(path, content)
         assert "open, not only tensors" in refusal(read_pth, path)
@@ -88,10 +89,10 @@ def test_nothing_in_a_file_is_run(tmp_path):
     assert "is not a .pth of PyTorch" in refusal(read_pth, path)
     assert not mark.exists()
     pickle.loads(content)["a"].close()
-    assert mark.exists()  # so it could have been
+    assert mark.exists()  # pickle itself runs the code
 
 
-def test_a_file_cannot_change_our_objects(tmp_path):
+def test_a_file_cannot_change_objects_of_this_program(tmp_path):
     """The opcode BUILD sets the state of an object, such as the byte order of a dtype."""
     state = pickle.dumps((3, "<", None, None, None, 1, 1, 0), 2)[2:-1]
     for call in (b"", b")R"):
@@ -110,37 +111,41 @@ def test_a_file_cannot_change_our_objects(tmp_path):
     assert torch_pickle.rebuild_tensor.__doc__ != "changed"
 
 
-def doubled(code):
+def nested_tuples(code):
     """Opcodes of a tuple that holds a tuple twice, which holds a tuple twice, and so on."""
     return b"K\x01\x85" + b"".join(code.replace(b"N", bytes([n])) for n in range(40))
 
 
-DOUBLED = doubled(b"qNhN\x86")  # by remembering each tuple
+NESTED = nested_tuples(b"qNhN\x86")  # through the memo
 PARAMETER = b"ctorch._utils\n_rebuild_parameter\n"
 BOMBS = {
-    "a key that takes forever to hash": b"\x80\x02}" + DOUBLED + b"K\x01s.",
-    "such a key by DUP": b"\x80\x02}" + doubled(b"2\x86") + b"K\x01s.",
-    "such a key in protocol 4": b"\x80\x04}" + doubled(b"\x94hN\x86") + b"K\x01s.",
-    "such a key from the memo": b"\x80\x02}" + DOUBLED + b"q\x500}h\x50K\x01s.",
-    "such a key that BUILD leaves as it is": b"\x80\x02}" + DOUBLED + b"NbK\x01s.",
-    "such a key that APPENDS leaves as it is": b"\x80\x02}" + DOUBLED + b"(eK\x01s.",
-    "such a key that a call returns": b"\x80\x02}" + PARAMETER + DOUBLED + b"\x85RK\x01s.",
-    "many such keys": b"\x80\x02}(" + DOUBLED + b"K\x01u.",
-    "many such keys after others": b"\x80\x02}(K\x01K\x01" + DOUBLED + b"K\x01u.",
-    "a dict with such keys, given whole": b"\x80\x02(" + DOUBLED + b"K\x01d.",
-    "a set of such": b"\x80\x04\x8f(" + DOUBLED + b"\x90.",
-    "a call with such": b"\x80\x02ccollections\nOrderedDict\n(" + DOUBLED + b"K\x01\x86\x85tR.",
-    "a tensor's shape of such": pickled(
-        a=tensor((4,), (1,)).replace(numbers((4,)), b"(" + DOUBLED + b"t", 1)
+    "a key that takes forever to hash": b"\x80\x02}" + NESTED + b"K\x01s.",
+    "such a key by DUP": b"\x80\x02}" + nested_tuples(b"2\x86") + b"K\x01s.",
+    "such a key in protocol 4": b"\x80\x04}" + nested_tuples(b"\x94hN\x86") + b"K\x01s.",
+    "such a key from the memo": b"\x80\x02}" + NESTED + b"q\x500}h\x50K\x01s.",
+    "such a key that BUILD leaves as it is": b"\x80\x02}" + NESTED + b"NbK\x01s.",
+    "such a key that APPENDS leaves as it is": b"\x80\x02}" + NESTED + b"(eK\x01s.",
+    "such a key that a call returns": b"\x80\x02}" + PARAMETER + NESTED + b"\x85RK\x01s.",
+    "many such keys": b"\x80\x02}(" + NESTED + b"K\x01u.",
+    "many such keys after others": b"\x80\x02}(K\x01K\x01" + NESTED + b"K\x01u.",
+    "a dict with such keys, given whole": b"\x80\x02(" + NESTED + b"K\x01d.",
+    "a set of such tuples": b"\x80\x04\x8f(" + NESTED + b"\x90.",
+    "a call with such tuples": (
+        b"\x80\x02ccollections\nOrderedDict\n(" + NESTED + b"K\x01\x86\x85tR."
     ),
-    "a tensor that is changed to such": pickled(
-        a=tensor((4,), (1,)) + b"(" + DOUBLED + b"K\x01K\x01tb"
+    "a shape of such tuples": pickled(
+        a=tensor((4,), (1,)).replace(numbers((4,)), b"(" + NESTED + b"t", 1)
     ),
-    "memory for all that could be remembered": b"\x80\x02}r\xff\xff\xff\xff.",
-    "a place to remember below zero": b"\x80\x02}p-1\n.",
+    "a tensor that BUILD changes to such tuples": pickled(
+        a=tensor((4,), (1,)) + b"(" + NESTED + b"K\x01K\x01tb"
+    ),
+    "a memo of any size": b"\x80\x02}r\xff\xff\xff\xff.",
+    "a negative index of the memo": b"\x80\x02}p-1\n.",
     "bytes without end": b"\x80\x05\x96" + struct.pack("<Q", 1 << 40) + b".",
     "a frame without end": b"\x80\x04\x95" + struct.pack("<Q", 1 << 62) + b"}.",
     "numbers without end": pickled(a=tensor((1 << 60, 1 << 60), (0, 0))),
+    "sides without end beside a side of 0": pickled(a=tensor((0, 1 << 48, 1 << 48), (1, 1, 1))),
+    "more sides than strides": pickled(a=tensor((2, 2), (1,))),
     "axes without end": pickled(a=tensor((1,) * 10_000, (1,) * 10_000)),
     "marks without end": b"\x80\x02" + b"(" * (1 << 20) + b"t" * (1 << 20) + b".",
 }
@@ -162,7 +167,7 @@ def test_attributes_of_a_state_dict_are_ignored(tmp_path):
 
 
 A_STATE_DICT = pickled(a=tensor((4,), (1,)))[2:-1]
-OTHERS = {
+OTHER_PICKLES = {
     "a list": (pickle.dumps([1.0], 2), "holds a list, not a state dict"),
     "nothing": (pickle.dumps({}, 2), "holds an empty state dict"),
     "numbers": (pickle.dumps({"a": 1}, 2), "holds a dict of a, not of tensors; save net."),
@@ -181,9 +186,9 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("name", OTHERS)
-def test_something_else_is_refused_by_its_content(tmp_path, name):
-    content, expected = OTHERS[name]
+@pytest.mark.parametrize("name", OTHER_PICKLES)
+def test_a_pickle_that_is_not_a_state_dict_is_refused_with_its_content(tmp_path, name):
+    content, expected = OTHER_PICKLES[name]
     zipped(tmp_path / "G.pth", content)
     message = refusal(read_pth, tmp_path / "G.pth")
     assert message.startswith(f"{tmp_path}/G.pth: ")
@@ -199,12 +204,12 @@ def test_something_else_is_refused_by_its_content(tmp_path, name):
         (b"PK\x03\x04 and no more", "is damaged or cut short"),
     ],
 )
-def test_a_file_that_is_no_pth_is_refused_by_its_first_bytes(tmp_path, content, expected):
+def test_a_file_that_is_not_a_pth_is_refused_with_its_first_bytes(tmp_path, content, expected):
     (tmp_path / "G.pth").write_bytes(content)
     assert expected in refusal(read_pth, tmp_path / "G.pth")
 
 
-def test_archives_of_something_else_and_compressed_ones_are_refused(tmp_path):
+def test_other_archives_and_compressed_members_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "G.pth", "w") as archive:
         archive.writestr("photo.txt", "no weights")
     assert "is a zip file of photo.txt, not a .pth" in refusal(read_pth, tmp_path / "G.pth")
@@ -215,7 +220,7 @@ def test_archives_of_something_else_and_compressed_ones_are_refused(tmp_path):
 def test_a_damaged_end_of_an_archive_is_reported(tmp_path):
     zipped(tmp_path / "G.pth", pickled(a=tensor((4,), (1,))))
     content = bytearray((tmp_path / "G.pth").read_bytes())
-    content[-6:-2] = b"\xff\xff\xff\xff"  # where its directory lies
+    content[-6:-2] = b"\xff\xff\xff\xff"  # the position of its directory
     (tmp_path / "G.pth").write_bytes(content)
     message = refusal(read_pth, tmp_path / "G.pth")
     assert message.startswith(f"{tmp_path}/G.pth: is damaged or cut short")

@@ -1,0 +1,100 @@
+"""Reads the fields of a config off the tensors of a network of the PyTorch code."""
+
+from typing import Any
+
+from pix2pix_jax.config.presets import PRESETS
+from pix2pix_jax.config.schema import Config
+from pix2pix_jax.errors import UsageError
+from pix2pix_jax.interop.torch_names import (
+    FIXED,
+    PATCH_GANS,
+    PIXEL_GAN,
+    Tensors,
+    block_name,
+    generator_names,
+)
+
+Fields = dict[str, dict[str, Any]]  # values of fields of a config, by group and name
+
+
+def generator_fields(tensors: Tensors) -> Fields:
+    """The fields of a config that the tensors of a generator determine.
+
+    Raises:
+      UsageError: the tensors are not those of a U-Net; the line says what they seem to be.
+    """
+    depth = 1
+    while f"{block_name(depth + 1)}.1.weight" in tensors:
+        depth += 1
+    names = generator_names(depth)
+    first, last = (f"{names[layer]}.weight" for layer in ("down1", f"up{depth}"))
+    has_kernels = all(name in tensors and tensors[name].ndim == 4 for name in (first, last))
+    if not 2 <= depth <= 16 or not has_kernels or 0 in tensors[first].shape:
+        found = _describe_tensors(tensors)
+        raise UsageError(f"holds {found}, not a whole U-Net as the PyTorch code saves it")
+    has_norm = f"{names['up1_norm']}.weight" in tensors  # an instance norm has no tensors
+    has_bias = f"{names['down1']}.bias" in tensors
+    return {
+        "data": {
+            "input_channels": tensors[first].shape[1],
+            "target_channels": tensors[last].shape[1],
+        },
+        "model": PRESETS["pytorch"]["model"]
+        | FIXED
+        | {
+            "depth": depth,
+            "features": tensors[first].shape[0],
+            "norm": "batch" if has_norm else "instance" if has_bias else "none",
+            "norm_affine": has_norm,
+            "bias": "all" if has_bias else "paper",
+        },
+    }
+
+
+def discriminator_fields(tensors: Tensors, config: Config) -> Fields:
+    """The fields of a config that the tensors of a discriminator determine.
+
+    Args:
+      tensors: of the discriminator.
+      config: of the generator.
+
+    Raises:
+      UsageError: the tensors are not those of a discriminator that this project has, or it takes
+        other images than the generator makes.
+    """
+    if "net.0.weight" in tensors:
+        name, first = PIXEL_GAN, "net.0.weight"
+    else:
+        n_layers = sum(value.ndim == 4 for value in tensors.values()) - 2
+        first, last = "model.0.weight", f"model.{3 * n_layers + 2}.weight"
+        if first not in tensors or last not in tensors or n_layers < 0:
+            found = _describe_tensors(tensors)
+            raise UsageError(f"holds {found}, not a discriminator as the PyTorch code saves it")
+        if not 1 <= n_layers <= len(PATCH_GANS):
+            known = f"1 to {len(PATCH_GANS)} are {', '.join(PATCH_GANS)}"
+            raise UsageError(f"is a discriminator with n_layers {n_layers}; {known}")
+        name = PATCH_GANS[n_layers - 1]
+    if tensors[first].ndim != 4 or 0 in tensors[first].shape:
+        raise UsageError(f"has {first} of shape {tensors[first].shape}, which is not a kernel")
+    features, channels = tensors[first].shape[:2]
+    target, source = config.data.target_channels, config.data.input_channels
+    if channels not in (target, target + source):
+        raise UsageError(
+            f"holds a discriminator of {channels} channels; with this generator it needs {target}, "
+            f"or {target + source} if it sees the input"
+        )
+    return {
+        "model": {"discriminator": name, "discriminator_features": features},
+        "loss": {"conditional": channels == target + source},
+    }
+
+
+def _describe_tensors(tensors: Tensors) -> str:
+    """What tensors seem to be, for an error line."""
+    if any(".conv_block." in name for name in tensors):
+        return "a ResNet generator, of CycleGAN"
+    if any(name.startswith("model.model.") for name in tensors):
+        return "blocks of a U-Net"
+    if "model.0.weight" in tensors or "net.0.weight" in tensors:
+        return "a discriminator"
+    return f"{len(tensors)} tensors ({', '.join(tensors)[:60]} ...)"
