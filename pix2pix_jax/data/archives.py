@@ -1,4 +1,4 @@
-"""Unpacking tarballs from strangers: nothing is written outside, and no tarball fills the disk."""
+"""Unpacks tarballs of strangers: nothing is written outside a folder, and none fills the disk."""
 
 import bz2
 import errno
@@ -17,19 +17,20 @@ from typing import BinaryIO
 
 from pix2pix_jax.errors import UsageError
 
-# How to open a compressed file, by its first bytes.
+# The function that opens a compressed file, by the first bytes of the file.
 DECOMPRESSORS = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
     b"\xfd7zXZ": lzma.open,
     b"]\0\0": lzma.open,
 }
-# Images are compressed already. A tarball that unpacks to more than both limits, a hundred times
-# its size and a gigabyte, was made to fill a disk.
+# Images are compressed already. A tarball was made to fill a disk if it unpacks to more than a
+# hundred times its size and to more than a gigabyte.
 MAX_RATIO = 100
 ALWAYS_ALLOWED = 1 << 30  # bytes
 BLOCK = 4096  # bytes on disk of the smallest file
-BROKEN = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError)  # not a whole tarball
+# Errors of a broken tarball; gzip and bz2 also raise an OSError without a number.
+BROKEN = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError)
 
 
 @contextmanager
@@ -38,14 +39,14 @@ def unpack(source: Path, scratch: Path) -> Iterator[Path]:
 
     Args:
       source: a directory or a tarball, which may be compressed by gzip, bzip2 or xz.
-      scratch: where the tarball is unpacked; created if it does not exist.
+      scratch: the folder to unpack the tarball in; created if it does not exist.
 
     Yields:
-      The directory, or that with the content of the tarball.
+      The directory, or a temporary one with the content of the tarball.
 
     Raises:
-      UsageError: the file is not a tarball, is broken, holds links, has files that would be
-        written outside, or unpacks to far more than its own size.
+      UsageError: the file is not a tarball, is broken, holds links or files that would be written
+        outside of the folder, or unpacks to far more than its own size.
       OSError: the disk has too little room.
     """
     if source.is_dir():
@@ -56,11 +57,11 @@ def unpack(source: Path, scratch: Path) -> Iterator[Path]:
         try:
             _unpack_tarball(source, Path(root))
         except (*BROKEN, OSError) as error:
-            if isinstance(error, OSError) and error.errno:  # of the disk, not of the tarball
+            if isinstance(error, OSError) and error.errno:  # The disk is the cause.
                 raise
             raise UsageError(
-                f"{source}: cannot be unpacked as a tarball ({error}); fetch it again, or give "
-                "the directory that it holds"
+                f"{source}: cannot be unpacked as a tarball ({error}); download it again, or give "
+                "a directory with its content"
             ) from error
         yield Path(root)
 
@@ -75,7 +76,7 @@ def _unpack_tarball(source: Path, root: Path) -> None:
         stream = _CountingReader(file, _ByteCount(source, limit))
         with tarfile.open(fileobj=stream, mode="r|") as archive:  # reads forward only
             archive.extractall(root, filter=member_check)
-        while stream.read(1 << 20):  # to the end of the file, where its checksum is
+        while stream.read(1 << 20):  # The checksum of the file is at its end.
             pass
 
 
@@ -92,15 +93,15 @@ class _ByteCount:
         self.total += size
         if self.total > self.limit:
             raise UsageError(
-                f"{self.source}: unpacks to more than {self.limit / 1e9:.1f} GB, as no images do; "
+                f"{self.source}: unpacks to more than {self.limit / 1e9:.1f} GB, more than images do; "
                 "if you trust it, unpack it and give the directory"
             )
 
 
 class _CountingReader(io.RawIOBase):
-    """A file to read, whose bytes are counted.
+    """A file that counts the bytes that are read.
 
-    tarfile keeps whole headers in memory, so a header of gigabytes must stop while it is read.
+    tarfile keeps whole headers in memory, so reading a header of gigabytes must stop early.
     """
 
     def __init__(self, file: BinaryIO, count: _ByteCount):
@@ -108,7 +109,7 @@ class _CountingReader(io.RawIOBase):
         self.file, self.count = file, count
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes of the file."""
+        """Reads the next bytes of the file; raises UsageError if there are too many."""
         data = self.file.read(size)
         self.count.add(len(data))
         return data
@@ -116,20 +117,21 @@ class _CountingReader(io.RawIOBase):
 
 @dataclass
 class _MemberCheck:
-    """The filter of tarfile that decides what is written: files and folders that have room."""
+    """The filter that tarfile asks before it writes a member: only files and folders pass."""
 
     count: _ByteCount
     free: int  # bytes on the disk
 
     def __call__(self, member: tarfile.TarInfo, root: str) -> tarfile.TarInfo:
         source = self.count.source
-        # tarfile's own filter lets links pass that stay inside; chains of links could get out.
+        # The filter of tarfile allows links that stay inside, but chains of links could lead out.
         if not (member.isreg() or member.isdir()):
             raise UsageError(
                 f"{source}: holds {member.name}, which is neither a file nor a folder; if you "
                 "trust it, unpack it and give the directory"
             )
-        # What a sparse file takes is in its header alone, and empty files take room, too.
+        # The size in the header counts, since sparse files have few bytes in the tarball; empty
+        # files need room on the disk, too.
         self.count.add(member.size + BLOCK)
         if self.count.total > self.free:
             raise OSError(

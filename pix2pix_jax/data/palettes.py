@@ -1,4 +1,4 @@
-"""Classes of the datasets whose B is a label map: their colours, and pixels back to classes."""
+"""Classes of label maps: the colours of each dataset, and the class of a pixel by its colour."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -51,7 +51,7 @@ CMP_PUBLIC = Palette(
         "shop": (174, 0, 0),
     }
 )
-# The 19 classes that Cityscapes scores, and the colours of those that it leaves out.
+# The 19 classes that Cityscapes scores, and the colours of the classes that it does not score.
 CITYSCAPES = Palette(
     {
         "road": (128, 64, 128),
@@ -87,7 +87,8 @@ CITYSCAPES = Palette(
         (0, 0, 110),  # trailer
     ),
 )
-# By data.name, the palettes that its label maps may use. In all of these datasets A is the photo.
+# The palettes that the label maps of a dataset may use, by data.name. In all of these datasets, A
+# is the photo and B the label map.
 PALETTES = {
     "synthetic_facades": (CMP,),
     "facades": (CMP_PUBLIC, CMP),
@@ -96,7 +97,7 @@ PALETTES = {
 
 
 def nearest_class(pixels: np.ndarray, palette: Palette) -> np.ndarray:
-    """The class of every pixel: that of the nearest colour, since JPEG changes colours.
+    """The class of every pixel: the class of the nearest colour, since JPEG changes colours.
 
     Args:
       pixels: uint8 [..., 3].
@@ -114,7 +115,7 @@ def nearest_class(pixels: np.ndarray, palette: Palette) -> np.ndarray:
 def best_palette(
     palettes: Sequence[Palette], labels: Sequence[Image.Image]
 ) -> tuple[Palette, float]:
-    """The palette that label maps use, and how far their pixels are from its colours.
+    """Finds the palette of label maps, and the distance of their pixels from its colours.
 
     Args:
       palettes: the palettes to choose from.
@@ -134,10 +135,18 @@ def best_palette(
 
 
 def _nearest_colour(pixels: np.ndarray, palette: Palette) -> tuple[np.ndarray, np.ndarray]:
-    """For pixels [..., 3], uint8: the index of the nearest colour and its distance, both [n]."""
+    """The index of the colour nearest to each pixel, and its distance.
+
+    Args:
+      pixels: uint8 [..., 3].
+      palette: the colours, the ignored ones last.
+
+    Returns:
+      Two arrays [n]: indices, uint8; and distances in RGB.
+    """
     flat = pixels.reshape(-1, 3).astype(np.int32)  # [n, 3]
     indices, least = np.zeros(len(flat), np.uint8), np.full(len(flat), 3 * 255**2 + 1)
-    # Colour by colour: all distances at once would be a hundred times the size of a map.
+    # One colour at a time: all distances together would be a hundred times as large as the map.
     for index, colour in enumerate((*palette.classes.values(), *palette.ignored)):
         squared = ((flat - np.array(colour, np.int32)) ** 2).sum(-1)
         nearer = squared < least
@@ -146,5 +155,5 @@ def _nearest_colour(pixels: np.ndarray, palette: Palette) -> tuple[np.ndarray, n
 
 
 def class_map(label: Image.Image, palette: Palette) -> Image.Image:
-    """A label map as a grey image of class indices; resize it by nearest neighbour only."""
+    """Converts a label map to a grey image of class indices; resize that by nearest neighbour."""
     return Image.fromarray(nearest_class(np.asarray(label.convert("RGB")), palette))

@@ -15,44 +15,13 @@ from typing import Any
 import grain
 import jax
 import numpy as np
-import tensorflow_datasets as tfds
 from tqdm.contrib.concurrent import thread_map
 
 from pix2pix_jax.config.resolve import load_size
 from pix2pix_jax.config.schema import Config, Data
 from pix2pix_jax.data.augment import Crop, crop_image, draw_crop
 from pix2pix_jax.data.examples import Example, image_channels, training_example
-from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.backend import copy_to_devices
-
-
-def open_split(dataset: tfds.core.DatasetBuilder, split: str) -> Sequence[dict]:
-    """Opens the records of a split.
-
-    Args:
-      dataset: the dataset of `prepare`.
-      split: train, val or test.
-
-    Returns:
-      Records by index, each with `name`, bytes, and `files`, the bytes of one file or of A and B.
-
-    Raises:
-      UsageError: the dataset has no such split, or is damaged.
-    """
-    if split not in dataset.info.splits:
-        raise UsageError(
-            f"--split: no {split} in {dataset.data_dir}; it has {', '.join(dataset.info.splits)}"
-        )
-    try:
-        open_records: Any = dataset.as_data_source  # a decorator of TFDS hides its parameters
-        records = open_records(split)
-        _ = records[0], records[len(records) - 1]
-    except Exception as error:  # ArrayRecord raises exceptions of its own kinds
-        raise UsageError(
-            f"{dataset.data_dir}: is damaged ({error}); remove it, and the same command writes "
-            "it again"
-        ) from error
-    return records
 
 
 def make_training_batches(

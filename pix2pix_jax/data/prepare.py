@@ -1,9 +1,7 @@
-"""Preparing the dataset that a config names: it is found under data.data_dir, or written there."""
+"""Preparing the dataset of a config: it is found under data.data_dir, or written there."""
 
-import errno
 import shutil
 import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 
 import tensorflow_datasets as tfds
@@ -19,6 +17,7 @@ from pix2pix_jax.data.builders import (
 )
 from pix2pix_jax.data.data_dir import INFO, DataDir
 from pix2pix_jax.data.fingerprint import source_version
+from pix2pix_jax.data.records import open_dataset, write_dataset
 from pix2pix_jax.data.sources import download_archive, find_pairs
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.locks import folder_lock
@@ -29,17 +28,18 @@ URL = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/{name}.tar.gz"
 def prepare(data: Data) -> tfds.core.DatasetBuilder:
     """Finds the dataset of a config under data.data_dir; writes it if it is not there yet.
 
-    The name of a dataset from data.source contains a hash of that source's files. So after a
-    change of the source a new dataset is written beside the old one.
+    The name of a dataset from data.source contains a hash of the files of the source. When the
+    source changes, a new dataset is written, and the old one stays.
 
     Args:
-      data: of a resolved config, so that the source is an absolute path.
+      data: of a resolved config, so that data.source is an absolute path.
 
     Returns:
-      The builder to open splits of.
+      The builder, for `open_split`.
 
     Raises:
       UsageError: naming the missing source, the failed download or the broken file.
+      OSError: the disk is full, or the dataset cannot be written for another reason.
     """
     data_dir = DataDir.parse(data.data_dir)
     if not sys.stderr.isatty():
@@ -53,7 +53,7 @@ def prepare(data: Data) -> tfds.core.DatasetBuilder:
 
 
 def _remove_leftovers(data_dir: DataDir) -> None:
-    """Removes what a killed process has half unpacked or half written."""
+    """Removes the unfinished folders of killed processes."""
     shutil.rmtree(data_dir.unpacking, ignore_errors=True)
     for builder in (PairedImages, SyntheticFacades):
         for path in data_dir.path.glob(f"{builder.name}/*/incomplete.*"):
@@ -69,44 +69,45 @@ def _find_or_write(data: Data, data_dir: DataDir) -> tfds.core.DatasetBuilder:
     if not source.exists():
         return _find_last_prepared(source, data.name, data_dir)
     name = f"{data.name}-{source_version(source)}"
-    return _prepare_source(source, name, str(source), data_dir)
+    builder = PairedImages(
+        data_dir=data_dir.path, config=PairsConfig(name=name, source=str(source))
+    )
+    written = _open_written(builder, data_dir)
+    return written or _write_pairs(source, name, str(source), data_dir)
 
 
 def _prepare_facades(data: Data, data_dir: DataDir) -> tfds.core.DatasetBuilder:
-    (height, width), pairs, ambiguous = (
-        data.image_size,
-        data.synthetic_pairs,
-        data.synthetic_ambiguous,
+    """Finds or draws the facades of a config."""
+    (height, width), pairs = data.image_size, data.synthetic_pairs
+    name = f"{height}x{width}-{'-'.join(map(str, pairs))}"
+    if data.synthetic_ambiguous:
+        name += "-ambiguous"
+    config = FacadesConfig(
+        name=name, size=(height, width), pairs=pairs, ambiguous=data.synthetic_ambiguous
     )
-    name = f"{height}x{width}-{'-'.join(map(str, pairs))}" + "-ambiguous" * ambiguous
-    config = FacadesConfig(name=name, size=(height, width), pairs=pairs, ambiguous=ambiguous)
     builder = SyntheticFacades(data_dir=data_dir.path, config=config)
-    return _open(builder) if _is_written(builder, data_dir) else _write(builder)
+    return _open_written(builder, data_dir) or write_dataset(builder)
 
 
-def _prepare_source(
+def _write_pairs(
     source: Path, name: str, origin: str, data_dir: DataDir
 ) -> tfds.core.DatasetBuilder:
-    """Finds or writes the pairs of a directory or tarball.
+    """Writes the pairs of a directory or tarball.
 
     Args:
       source: the directory or tarball.
-      name: of the dataset.
+      name: the name of the dataset.
       origin: the path or URL by which the user knows the source.
       data_dir: where datasets are written.
     """
-    config = PairsConfig(name=name, source=origin)
-    builder = PairedImages(data_dir=data_dir.path, config=config)
-    if _is_written(builder, data_dir):
-        return _open(builder)
     with unpack(source, data_dir.unpacking) as root:
-        config.root, config.splits = root, find_pairs(root, origin)
+        config = PairsConfig(name, source=origin, root=root, splits=find_pairs(root, origin))
         print(f"{origin}: {_describe_pairs(config)}")
-        return _write(PairedImages(data_dir=data_dir.path, config=config))
+        return write_dataset(PairedImages(data_dir=data_dir.path, config=config))
 
 
 def _describe_pairs(config: PairsConfig) -> str:
-    """A line that shows what was taken for pairs, so that single images are not cut unnoticed."""
+    """Describes the pairs in one line, so that the user notices if single images are cut in two."""
     first = next(iter(config.splits.values()))[0]
     _, (a, b) = read_pair(first, config)
     counts = ", ".join(f"{len(pairs)} {split}" for split, pairs in config.splits.items())
@@ -120,61 +121,45 @@ def _describe_pairs(config: PairsConfig) -> str:
 
 
 def _prepare_download(name: str, data_dir: DataDir) -> tfds.core.DatasetBuilder:
-    """Finds or downloads a public set."""
+    """Finds a public set, or downloads and writes it."""
     if name == "folder":
         raise UsageError(
             "data.source: the dataset `folder` needs a source; give --config.data.source=DIR_OR_TAR"
         )
     url = URL.format(name=name)
     builder = PairedImages(data_dir=data_dir.path, config=PairsConfig(name=name, source=url))
-    if _is_written(builder, data_dir):
-        return _open(builder)
+    if written := _open_written(builder, data_dir):
+        return written
     archive = download_archive(url, data_dir.downloads)
     try:
-        return _prepare_source(archive, name, url, data_dir)
-    except UsageError:
-        # A broken download must not stay, or TFDS would not download the file again.
+        return _write_pairs(archive, name, url, data_dir)
+    except UsageError:  # The archive is broken: if it stayed, TFDS would not download it again.
         for path in archive.parent.glob(f"{archive.name}*"):
             path.unlink()
         raise
 
 
 def _find_last_prepared(source: Path, name: str, data_dir: DataDir) -> tfds.core.DatasetBuilder:
-    """The dataset that was last prepared from a source that no longer exists."""
+    """Finds the dataset that was prepared last from a source that no longer exists."""
     data_dir.download(f"{PairedImages.name}/{name}-")
     infos = (data_dir.path / PairedImages.name).glob(f"{name}-*/*/{INFO}")
     for path in sorted(infos, key=lambda path: path.stat().st_mtime, reverse=True):
         builder = tfds.builder_from_directory(path.parent)
         if (builder.info.metadata or {}).get("source") == str(source):
-            print(f"{source}: is gone; taking what was prepared from it, {builder.data_path}")
+            print(f"{source}: is gone; using the dataset prepared from it, {builder.data_path}")
             return builder
-    raise UsageError(f"data.source: {source} does not exist; mend the path")
+    raise UsageError(f"data.source: {source} does not exist; correct the path")
 
 
 def _path_in_data_dir(builder: tfds.core.DatasetBuilder, data_dir: DataDir) -> str:
     return f"{builder.data_path.relative_to(data_dir.path)}/"
 
 
-def _is_written(builder: tfds.core.DatasetBuilder, data_dir: DataDir) -> bool:
-    """Whether the dataset is complete on this machine, after a look in the bucket of data_dir."""
-    if not (builder.data_path / INFO).exists():
+def _open_written(
+    builder: tfds.core.DatasetBuilder, data_dir: DataDir
+) -> tfds.core.DatasetBuilder | None:
+    """Opens a dataset that is on this machine or in the bucket; None if it is not written yet."""
+    info = builder.data_path / INFO
+    if not info.exists():
         data_dir.download(_path_in_data_dir(builder, data_dir))
-    return (builder.data_path / INFO).exists()
-
-
-def _open(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:
-    """The builder of a written dataset, with the metadata of its files."""
-    return tfds.builder_from_directory(builder.data_path)
-
-
-def _write(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:
-    """Writes a dataset, and opens it."""
-    shutil.rmtree(builder.data_path, ignore_errors=True)  # a download that was stopped half-way
-    print(f"writing {builder.data_path}")
-    try:
-        with redirect_stdout(None):  # TFDS prints notices of its own
-            builder.download_and_prepare(file_format="array_record")
-    except RuntimeError as error:  # ArrayRecord raises it when the disk is full
-        reason = f"cannot be written ({error}); make room"
-        raise OSError(errno.ENOSPC, reason, str(builder.data_path)) from error
-    return _open(builder)
+    return open_dataset(builder) if info.exists() else None

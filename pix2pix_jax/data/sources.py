@@ -1,4 +1,4 @@
-"""Where pairs come from: a download or a directory, and the image files of each pair by split."""
+"""Where pairs come from: downloads an archive, and finds the pairs of a directory by split."""
 
 import hashlib
 import http.client
@@ -54,7 +54,7 @@ def download_archive(url: str, directory: Path) -> Path:
             error.close()
         reason = str(error).removeprefix("<urlopen error ").removesuffix(">")
         raise UsageError(
-            f"{url}: cannot be downloaded ({reason}); fetch it elsewhere and give "
+            f"{url}: cannot be downloaded ({reason}); download it elsewhere and give "
             f"--config.data.source=PATH_TO/{url.rpartition('/')[2]}"
         ) from error
 
@@ -146,7 +146,7 @@ def display_name(path: Path, root: Path, source: str) -> str:
     Args:
       path: the file.
       root: the directory that was searched.
-      source: what the user named: that directory, or what was unpacked into it.
+      source: the same directory, or the tarball or URL that was unpacked into it.
     """
     return str(path) if str(root) == source else f"{source}: {path.relative_to(root)}"
 

@@ -6,7 +6,7 @@ from tensorflow_datasets.core import DatasetBuilder
 
 from pix2pix_jax.config.metrics import METRICS
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.data.pipeline import open_split
+from pix2pix_jax.data.records import open_split
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation.class_reader import ClassReader, open_class_reader, why_no_classes
 from pix2pix_jax.evaluation.scorer import Scorer

@@ -9,8 +9,8 @@ import jax
 from pix2pix_jax.config.experiments import Sweep
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.data.prepare import prepare
+from pix2pix_jax.data.records import open_split
 from pix2pix_jax.errors import UsageError, explain_error, is_debugging
 from pix2pix_jax.evaluation.class_reader import why_no_classes
 from pix2pix_jax.evaluation.evaluate import evaluate

@@ -9,7 +9,7 @@ import numpy as np
 from pix2pix_jax.checkpoints.saver import CheckpointSaver
 from pix2pix_jax.checkpoints.store import Checkpoint
 from pix2pix_jax.config.files import write_config
-from pix2pix_jax.data.pipeline import open_split
+from pix2pix_jax.data.records import open_split
 from pix2pix_jax.evaluation.validation import ValidationScorer
 from pix2pix_jax.gan.state import TrainState
 from pix2pix_jax.reports.run import write_report

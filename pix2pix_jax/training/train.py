@@ -13,7 +13,8 @@ from pix2pix_jax.checkpoints.reader import best_step
 from pix2pix_jax.checkpoints.store import CheckpointStore, Totals
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.examples import Example
-from pix2pix_jax.data.pipeline import make_training_batches, open_split, prefetch
+from pix2pix_jax.data.pipeline import make_training_batches, prefetch
+from pix2pix_jax.data.records import open_split
 from pix2pix_jax.evaluation.validation import ValidationScorer
 from pix2pix_jax.gan.parallel import parallel_steps
 from pix2pix_jax.gan.state import TrainState, create_state

@@ -1,4 +1,4 @@
-"""Tarballs are unpacked inside their own folder, and refused by name if they are broken."""
+"""Tarballs are unpacked inside their own folder; broken ones are refused and named."""
 
 import bz2
 import gzip
@@ -29,7 +29,7 @@ from pix2pix_jax.errors import UsageError
 @pytest.mark.parametrize(
     "names", [PAIRS, ["1.png"], ["x/1.png", "x/2.png"], ["A/1.png", "B/1.png"]]
 )
-def test_a_tarball_has_the_names_of_its_directory(tmp_path, names):
+def test_pairs_of_a_tarball_have_the_names_of_pairs_of_its_directory(tmp_path, names):
     root = make_empty_files(tmp_path / "pairs", names)
     with unpack(make_tarball(root), tmp_path / "scratch") as inside:
         again = find_pairs(inside, "SOURCE")
@@ -52,7 +52,7 @@ def test_a_tarball_has_the_names_of_its_directory(tmp_path, names):
     ],
     ids=["text", "empty", "truncated", "wrong checksum", "broken gz", "broken bz2", "broken xz"],
 )
-def test_a_broken_tarball_is_named_and_leaves_nothing(tmp_path, kind, spoil):
+def test_a_broken_tarball_is_named_and_leaves_no_files(tmp_path, kind, spoil):
     tarball = make_tarball(make_images(tmp_path / "pairs"), kind)
     tarball.write_bytes(spoil(tarball.read_bytes()))
     data = folder_data(tarball)
@@ -60,19 +60,19 @@ def test_a_broken_tarball_is_named_and_leaves_nothing(tmp_path, kind, spoil):
     assert list_written(data) == {}
 
 
-def test_a_broken_image_in_a_tarball_is_named_by_both(tmp_path):
+def test_a_broken_image_in_a_tarball_is_named_with_its_tarball(tmp_path):
     root = make_images(tmp_path / "pairs")
     (root / "train/2.jpg").write_bytes(b"")
     tarball = make_tarball(root)
     message = refusal(prepare, folder_data(tarball))
     assert message.startswith(f"{tarball}: ")
     assert "train/2.jpg" in message
-    assert "unpacked-" not in message  # that directory is gone by now
+    assert "unpacked-" not in message  # that directory is already removed
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
-def test_a_tarball_of_more_than_files_and_folders_is_refused(tmp_path, kind):
-    """Through a long chain of links one could get out, as was found in 2025."""
+def test_a_tarball_with_links_or_pipes_is_refused(tmp_path, kind):
+    """A long chain of links could lead out of the folder, as was found in 2025."""
     tarball = make_tarball(make_images(tmp_path / "pairs"))
     with tarfile.open(tarball, "w:gz") as archive:
         archive.add(tmp_path / "pairs", "pairs")
@@ -85,7 +85,7 @@ def test_a_tarball_of_more_than_files_and_folders_is_refused(tmp_path, kind):
 
 
 @pytest.mark.parametrize("name", ["../evil.png", "../../evil.png", "{root}/evil.png"])
-def test_a_tarball_writes_nothing_outside_itself(tmp_path, name):
+def test_a_tarball_writes_nothing_outside_its_folder(tmp_path, name):
     tarball = make_tarball(make_images(tmp_path / "pairs"))
     with tarfile.open(tarball, "w:gz") as archive:
         archive.add(tmp_path / "pairs", "pairs")
@@ -107,7 +107,7 @@ BOMBS = {
 
 @pytest.mark.parametrize("kind", ["gz", "xz", "bz2"])
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_what_unpacks_to_much_more_than_it_is_is_refused(tmp_path, monkeypatch, bomb, kind):
+def test_a_tarball_that_would_fill_the_disk_is_refused(tmp_path, monkeypatch, bomb, kind):
     monkeypatch.setattr(archives, "ALWAYS_ALLOWED", 3_000_000)
     tarball = tmp_path / "bomb.tar"
     with tarfile.open(tarball, f"w:{kind}") as archive:
@@ -120,7 +120,7 @@ def test_what_unpacks_to_much_more_than_it_is_is_refused(tmp_path, monkeypatch, 
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bz2.compress])
-def test_what_comes_after_the_end_of_a_tarball_counts(tmp_path, monkeypatch, pack):
+def test_bytes_after_the_end_of_a_tarball_count(tmp_path, monkeypatch, pack):
     monkeypatch.setattr(archives, "ALWAYS_ALLOWED", 3_000_000)
     tarball = make_tarball(make_images(tmp_path / "pairs"), "")
     tarball.write_bytes(pack(tarball.read_bytes()) + pack(bytes(4_000_000)))
@@ -128,6 +128,7 @@ def test_what_comes_after_the_end_of_a_tarball_counts(tmp_path, monkeypatch, pac
 
 
 def assert_bomb(tarball):
+    """The tarball is refused for its unpacked size, and nothing of it stays."""
     message = refusal(prepare, folder_data(tarball))
     assert message.startswith(f"{tarball}: unpacks to more than 0.0 GB")
     assert not list((tarball.parent / "cache").rglob("unpacked-*"))

@@ -1,4 +1,4 @@
-"""Colours to classes."""
+"""Colours of label maps become classes, also through noise."""
 
 import numpy as np
 import pytest
@@ -19,11 +19,11 @@ ALL = [palette for palettes in PALETTES.values() for palette in palettes]
 
 
 @pytest.mark.parametrize("palette", ALL)
-def test_every_colour_is_its_own_class_also_through_noise(palette):
+def test_every_colour_of_a_palette_is_one_class_even_with_noise(palette):
     colours = np.array([*palette.classes.values(), *palette.ignored])
     expected = [*range(len(palette.classes))] + [IGNORED] * len(palette.ignored)
     assert nearest_class(colours.astype(np.uint8), palette).tolist() == expected
-    # Up to a third of the way to the next colour, as the farthest that JPEG moves a flat field.
+    # Noise goes up to a third of the way to the next colour: JPEG moves a flat field no farther.
     apart = np.linalg.norm(colours[:, None] - colours, axis=-1) + 1e9 * np.eye(len(colours))
     noise = np.random.default_rng(0).normal(size=(20, len(colours), 3))
     noise *= (apart.min(1) / 3)[:, None] / np.linalg.norm(noise, axis=-1, keepdims=True)
@@ -59,12 +59,12 @@ def test_datasets_have_the_classes_that_are_scored():
         (CMP_PUBLIC, (153, 4, 33), "shop"),
     ],
 )
-def test_known_colours(palette, pixel, expected):
-    place = nearest_class(np.array(pixel, np.uint8), palette)
-    assert list(palette.classes)[int(place)] == expected
+def test_known_colours_have_their_published_classes(palette, pixel, expected):
+    index = nearest_class(np.array(pixel, np.uint8), palette)
+    assert list(palette.classes)[int(index)] == expected
 
 
-def test_nearest_is_by_distance_in_rgb():
+def test_the_nearest_class_has_the_smallest_distance_in_rgb():
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
     colours = np.array(list(CMP.classes.values()))
     distances = ((pixels[:, :, None].astype(int) - colours) ** 2).sum(-1)
@@ -73,26 +73,26 @@ def test_nearest_is_by_distance_in_rgb():
     np.testing.assert_array_equal(nearest, distances.min(-1))
 
 
-def test_a_label_map_of_any_mode_has_classes():
+def test_a_label_map_may_have_another_mode_than_rgb():
     image = Image.new("RGB", (4, 2), CMP.classes["shop"]).convert("P")
     assert (np.asarray(class_map(image, CMP)) == 11).all()
 
 
 @pytest.mark.parametrize("palette", [CMP, CMP_PUBLIC])
-def test_facades_are_known_by_their_colours(palette):
-    """The original set's and the public one's: facade in one is nearly background in the other."""
+def test_the_palette_of_facades_is_recognised(palette):
+    """Of two palettes: the facade of one has nearly the colour of the background of the other."""
     rng = np.random.default_rng(0)
     colours = np.array(list(palette.classes.values()))
     maps = colours[rng.choice(3, (4, 16, 16))] + rng.integers(-3, 4, (4, 16, 16, 3))
     labels = [Image.fromarray(m.clip(0, 255).astype(np.uint8)) for m in maps]
-    found, astray = best_palette(PALETTES["facades"], labels)
+    found, distance = best_palette(PALETTES["facades"], labels)
     assert found == palette
-    assert 0 < astray < 6
+    assert 0 < distance < 6
 
 
-def test_photos_fit_no_palette():
+def test_photos_are_far_from_a_palette():
     """The distance is the median over pixels: grey 128 is 128 * sqrt(3) from the nearest, black."""
     grey = [Image.new("RGB", (8, 8), (128, 128, 128))] * 3 + [Image.new("RGB", (8, 8))]
     palette = CITYSCAPES._replace(classes={"white": (255, 255, 255)}, ignored=((0, 0, 0),))
-    _, astray = best_palette([palette], grey)
-    np.testing.assert_allclose(astray, 127 * 3**0.5, rtol=1e-5)
+    _, distance = best_palette([palette], grey)
+    np.testing.assert_allclose(distance, 127 * 3**0.5, rtol=1e-5)

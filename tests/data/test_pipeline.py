@@ -1,4 +1,4 @@
-"""batches[step] is a pure function, every pair comes once an epoch, and A moves with B."""
+"""batches[step] is a pure function; an epoch has every pair once; A and B are cropped alike."""
 
 import io
 from dataclasses import replace
@@ -16,12 +16,9 @@ from pix2pix_jax.data.pipeline import (
     load_resident_pairs,
     make_crop_batches,
     make_image_batches,
-    open_split,
     prefetch,
 )
 from pix2pix_jax.data.pixels import float_to_uint8
-from pix2pix_jax.data.prepare import prepare
-from pix2pix_jax.errors import UsageError
 
 PLAIN = Data(image_size=(8, 8), load_size=(8, 8), flip=False)
 
@@ -37,8 +34,8 @@ def record(name: str, *images: np.ndarray | Image.Image) -> dict:
     return {"name": name.encode(), "files": files}
 
 
-def places(height: int, width: int) -> np.ndarray:
-    """An image whose pixels tell their row in red and their column in green."""
+def coordinates(height: int, width: int) -> np.ndarray:
+    """An image: red is the row of a pixel, green its column."""
     rows, columns = np.mgrid[:height, :width]
     return np.stack([rows, columns, 0 * rows], -1).astype(np.uint8)
 
@@ -47,12 +44,12 @@ def noise(height: int, width: int, channels: int = 3) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (height, width, channels), np.uint8)
 
 
-def numbered(count: int) -> list[dict]:
-    """Records whose images, side by side, have their number in blue."""
-    return [record(f"{i}", places(12, 24) + np.uint8([0, 0, i])) for i in range(count)]
+def numbered_records(count: int) -> list[dict]:
+    """Records of side-by-side images; blue is the number of the record."""
+    return [record(f"{i}", coordinates(12, 24) + np.uint8([0, 0, i])) for i in range(count)]
 
 
-def numbers(batch: dict) -> list[int]:
+def record_numbers(batch: dict) -> list[int]:
     return batch["input"][:, 0, 0, 2].tolist()
 
 
@@ -63,7 +60,7 @@ def assert_same(batch: dict, other: dict):
 
 
 JITTER = Config(data=Data(image_size=(8, 8), load_size=(10, 10), batch_size=4))
-RECORDS = numbered(6)
+RECORDS = numbered_records(6)
 
 
 def test_a_batch_is_a_pure_function_of_its_step():
@@ -75,21 +72,21 @@ def test_a_batch_is_a_pure_function_of_its_step():
 
 def test_every_epoch_sees_every_pair_once_in_a_new_order():
     batches = make_image_batches(JITTER, RECORDS)
-    seen = np.concatenate([numbers(batches[step]) for step in range(12)]).reshape(8, 6)
+    seen = np.concatenate([record_numbers(batches[step]) for step in range(12)]).reshape(8, 6)
     assert (np.sort(seen) == np.arange(6)).all()
     assert len({tuple(epoch) for epoch in seen}) > 6
 
 
-def test_a_pair_is_jittered_anew_in_every_epoch():
+def test_a_pair_has_another_jitter_in_every_epoch():
     batches = make_image_batches(
         replace(JITTER, data=replace(JITTER.data, batch_size=1)), RECORDS[:1]
     )
     assert len({batches[epoch]["input"].tobytes() for epoch in range(30)}) > 9
 
 
-def test_seeds_differ():
+def test_seeds_give_different_orders_and_jitters():
     batches, others = (make_image_batches(replace(JITTER, seed=seed), RECORDS) for seed in (0, 1))
-    orders = [[numbers(which[step]) for step in range(3)] for which in (batches, others)]
+    orders = [[record_numbers(some[step]) for step in range(3)] for some in (batches, others)]
     assert orders[0] != orders[1]
     one = replace(JITTER, data=replace(JITTER.data, batch_size=16))
     batches, others = (make_image_batches(replace(one, seed=seed), RECORDS[:1]) for seed in (0, 1))
@@ -97,7 +94,7 @@ def test_seeds_differ():
 
 
 @pytest.mark.parametrize("processes", [2, 4])
-def test_the_shares_of_all_processes_are_the_global_batch(processes):
+def test_the_shares_of_all_processes_make_up_the_global_batch(processes):
     whole = make_image_batches(JITTER, RECORDS)
     shares = [make_image_batches(JITTER, RECORDS, index, processes) for index in range(processes)]
     for step in range(4):
@@ -110,7 +107,7 @@ def test_the_shares_of_all_processes_are_the_global_batch(processes):
 
 
 @pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
-def test_both_sides_are_jittered_alike(direction):
+def test_a_and_b_have_the_same_jitter(direction):
     data = replace(JITTER.data, direction=direction, batch_size=64)
     image = noise(12, 12)
     batch = make_image_batches(Config(data=data), [record("twins", image, image)])[0]
@@ -119,9 +116,9 @@ def test_both_sides_are_jittered_alike(direction):
 
 
 def test_jitter_is_an_exact_crop_mirrored_half_of_the_time():
-    file = places(12, 10)
+    file = coordinates(12, 10)
     data = Data(image_size=(8, 8), load_size=(12, 10), batch_size=2_000)
-    images = make_image_batches(Config(data=data), [record("places", file, file)])[0]["input"]
+    images = make_image_batches(Config(data=data), [record("coordinates", file, file)])[0]["input"]
     mirrored = images[:, 0, 0, 1] > images[:, 0, -1, 1]
     assert 930 < mirrored.sum() < 1_070  # three standard deviations
     images[mirrored] = images[mirrored][:, :, ::-1]
@@ -149,14 +146,14 @@ def test_nothing_is_random_without_jitter_and_flip():
 
 
 def test_the_direction_swaps_input_and_target():
-    there = make_image_batches(JITTER, RECORDS)[0]
+    forward = make_image_batches(JITTER, RECORDS)[0]
     data = replace(JITTER.data, direction="BtoA")
     back = make_image_batches(replace(JITTER, data=data), RECORDS)[0]
-    assert_same(there, back | {"input": back["target"], "target": back["input"]})
-    assert (there["input"] != there["target"]).any()
+    assert_same(forward, back | {"input": back["target"], "target": back["input"]})
+    assert (forward["input"] != forward["target"]).any()
 
 
-def test_a_plain_example_is_the_whole_pair():
+def test_an_example_for_evaluation_is_the_whole_pair():
     file = noise(8, 16)
     example = evaluation_example(record("pair", file), replace(JITTER.data, flip=True))
     np.testing.assert_array_equal(float_to_uint8(example["input"]), file[:, :8])
@@ -164,7 +161,7 @@ def test_a_plain_example_is_the_whole_pair():
     assert evaluation_example(record("pair", noise(30, 50)), PLAIN)["input"].shape == (8, 8, 3)
 
 
-def test_channels_are_those_of_the_config():
+def test_images_have_the_channels_of_the_config():
     colours, alpha = noise(8, 8, 4), noise(8, 8)
     data = replace(PLAIN, input_channels=1, target_channels=4)
     example = evaluation_example(record("pair", colours, alpha), data)
@@ -179,7 +176,7 @@ def test_channels_are_those_of_the_config():
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
-def test_every_kind_of_file_has_as_many_channels_as_asked(mode, channels):
+def test_every_kind_of_file_gives_the_channels_of_the_config(mode, channels):
     image = Image.fromarray(noise(8, 8)[..., 0]).convert(mode)
     data = replace(PLAIN, input_channels=channels)
     assert evaluation_example(record(mode, image, image), data)["input"].shape == (8, 8, channels)
@@ -194,7 +191,7 @@ def test_a_palette_with_transparency_is_read_without_a_warning():
     np.testing.assert_array_equal(float_to_uint8(example["input"]), expected)
 
 
-def test_pixels_are_bytes_and_then_float32_from_minus_one_to_one():
+def test_pixels_are_uint8_and_then_float32_from_minus_one_to_one():
     extremes = np.uint8(255) * (noise(4, 8) > 127)  # a bicubic enlargement overshoots these
     batch = make_image_batches(JITTER, [record("extremes", extremes)])[0]
     images = crop_batch({}, batch, JITTER.data)
@@ -206,18 +203,18 @@ def test_pixels_are_bytes_and_then_float32_from_minus_one_to_one():
 
 
 @pytest.mark.parametrize("size", [(8, 8), (5, 9)])
-def test_pairs_on_the_device_are_cut_as_on_the_host(size):
-    """To the bit, with every jitter, and whatever the step."""
+def test_device_and_host_crop_to_equal_bits(size):
     data = Data(image_size=size, load_size=(10, 12), batch_size=4, target_channels=1)
     records = [record(f"{i}", noise(12, 15) + np.uint8(i), noise(20, 9)) for i in range(6)]
     config, pairs = Config(data=data), load_resident_pairs(records, data)
-    there, here = make_crop_batches(config, len(records)), make_image_batches(config, records)
-    cut = jax.jit(lambda pairs, choice: crop_batch(pairs, choice, data))
+    crops, images = make_crop_batches(config, len(records)), make_image_batches(config, records)
+    crop_on_device = jax.jit(lambda pairs, batch: crop_batch(pairs, batch, data))
     for step in range(10):
-        assert_same(jax.device_get(cut(pairs, there[step])), crop_batch({}, here[step], data))
+        found = jax.device_get(crop_on_device(pairs, crops[step]))
+        assert_same(found, crop_batch({}, images[step], data))
 
 
-def test_pairs_without_room_stay_on_the_host():
+def test_pairs_stay_on_the_host_if_they_exceed_resident_mib():
     data = replace(JITTER.data, image_size=(512, 512), load_size=(600, 600), resident_mib=2)
     records = [record("one", noise(4, 8))]
     assert load_resident_pairs(records, data) == {}
@@ -235,16 +232,8 @@ def test_images_need_not_be_square():
     assert batch["input"].shape == batch["target"].shape == (3, 8, 16, 3)
 
 
-def test_prefetching_goes_on_at_any_step():
+def test_prefetching_can_start_at_any_step():
     batches = make_image_batches(JITTER, RECORDS)
     for first in (0, 7):
         for step, batch in enumerate(islice(prefetch(batches, first), 5), first):
             assert_same(batch, batches[step])
-
-
-def test_an_unknown_split_is_answered_by_those_there_are(tmp_path):
-    data = Data(image_size=(16, 16), synthetic_pairs=(3, 2, 1), data_dir=str(tmp_path))
-    builder = prepare(data)
-    assert [len(open_split(builder, split)) for split in ("train", "val", "test")] == [3, 2, 1]
-    with pytest.raises(UsageError, match="no dev in .* has train, val, test"):
-        open_split(builder, "dev")

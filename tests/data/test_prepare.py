@@ -1,5 +1,6 @@
-"""Datasets are written once, as they are, and found again."""
+"""Datasets are written once, keep the bytes of their files, and are found again."""
 
+import errno
 import gc
 import io
 import shutil
@@ -25,18 +26,17 @@ from helpers.refusals import refusal
 from PIL import Image
 
 from pix2pix_jax.config import Data
-from pix2pix_jax.data import archives, data_dir
+from pix2pix_jax.data import archives, data_dir, sources
 from pix2pix_jax.data import prepare as prepare_module
 from pix2pix_jax.data.fingerprint import dataset_fingerprint
 from pix2pix_jax.data.palettes import CMP
-from pix2pix_jax.data.pipeline import open_split
 from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.runtime import files
 
 
 @pytest.fixture
 def website(tmp_path, monkeypatch):
-    """A directory that is served where the public sets would be."""
+    """A directory that a local server offers in place of the public sets."""
     (tmp_path / "www").mkdir()
     handler = partial(SimpleHTTPRequestHandler, directory=tmp_path / "www")
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -69,7 +69,7 @@ def test_records_hold_the_bytes_of_the_files(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["", "gz", "xz"])
-def test_a_tarball_is_as_good_as_its_directory(tmp_path, kind):
+def test_a_tarball_and_its_directory_give_equal_datasets(tmp_path, kind):
     root = make_images(tmp_path / "pairs")
     directory, tarball = prepare(folder_data(root)), prepare(folder_data(make_tarball(root, kind)))
     assert directory.data_path != tarball.data_path
@@ -94,7 +94,7 @@ def test_a_dataset_is_written_once(tmp_path, capsys, pack):
     assert capsys.readouterr().out == ""
 
 
-def test_nothing_is_left_in_the_folder_for_temporary_files(tmp_path, monkeypatch):
+def test_writing_leaves_nothing_in_the_folder_for_temporary_files(tmp_path, monkeypatch):
     data = folder_data(make_images(tmp_path / "pairs"))
     temporary = tmp_path / "temporary"
     temporary.mkdir()
@@ -104,7 +104,7 @@ def test_nothing_is_left_in_the_folder_for_temporary_files(tmp_path, monkeypatch
     assert list(temporary.iterdir()) == []
 
 
-def test_single_images_taken_for_pairs_are_doubted(tmp_path, capsys):
+def test_images_that_are_probably_no_pairs_are_questioned(tmp_path, capsys):
     (tmp_path / "photos").mkdir()
     for size in ((8, 8), (8, 9)):
         Image.new("RGB", size).save(tmp_path / "photos" / "1.png")
@@ -112,7 +112,7 @@ def test_single_images_taken_for_pairs_are_doubted(tmp_path, capsys):
         assert "4x8 (width x height); are these pairs?" in capsys.readouterr().out.replace("9", "8")
 
 
-def test_what_a_killed_process_left_is_swept(tmp_path):
+def test_unfinished_folders_of_a_killed_process_are_removed(tmp_path):
     data = folder_data(make_images(tmp_path / "pairs"))
     done = prepare(data)
     theirs = tmp_path / "cache/unpacked-mine/1.png", tmp_path / "cache/a/b/incomplete.1/a"
@@ -131,18 +131,8 @@ def test_what_a_killed_process_left_is_swept(tmp_path):
     assert list_written(data).keys() == before.keys()
 
 
-@pytest.mark.parametrize("spoil", [lambda data: data[: len(data) // 2], lambda data: b""])
-def test_a_damaged_dataset_is_named_with_its_mend(tmp_path, spoil):
-    builder = prepare(folder_data(make_images(tmp_path / "pairs")))
-    [path] = builder.data_path.glob("*-train.array_record*")
-    path.write_bytes(spoil(path.read_bytes()))
-    message = refusal(open_split, builder, "train")
-    assert message.startswith(f"{builder.data_path}: is damaged (")
-    assert "remove it" in message
-
-
-@pytest.mark.parametrize("name", ["train/9.png", "train/deep/1.bmp"])  # one more; of equal size
-def test_a_changed_source_is_written_anew_beside_the_old(tmp_path, name):
+@pytest.mark.parametrize("name", ["train/9.png", "train/deep/1.bmp"])  # new; changed
+def test_a_changed_source_is_written_again_and_the_old_dataset_stays(tmp_path, name):
     root = make_images(tmp_path / "pairs")
     data = folder_data(root)
     old = prepare(data)
@@ -154,7 +144,7 @@ def test_a_changed_source_is_written_anew_beside_the_old(tmp_path, name):
     assert before.items() < list_written(data).items()
 
 
-def test_a_source_that_is_gone_is_served_as_it_was_last(tmp_path, capsys, monkeypatch):
+def test_without_its_source_the_last_dataset_is_used(tmp_path, capsys, monkeypatch):
     root = make_images(tmp_path / "pairs", ["train/0.png", "val/0.png"])
     for count in range(1, 6):
         make_images(root, [f"train/{count}.png"])
@@ -162,10 +152,10 @@ def test_a_source_that_is_gone_is_served_as_it_was_last(tmp_path, capsys, monkey
     root.rename(tmp_path / "elsewhere")
     capsys.readouterr()
     assert prepare(folder_data(root)).data_path == last.data_path
-    assert capsys.readouterr().out.startswith(f"{root}: is gone; taking what was prepared")
-    (tmp_path / "other_project").mkdir()  # where a folder of the same name never was
+    assert capsys.readouterr().out.startswith(f"{root}: is gone; using the dataset prepared")
+    (tmp_path / "other_project").mkdir()  # a folder "pairs" was never here
     monkeypatch.chdir(tmp_path / "other_project")
-    assert refusal(prepare, replace(folder_data(root), source="pairs")).endswith("mend the path")
+    assert refusal(prepare, replace(folder_data(root), source="pairs")).endswith("correct the path")
 
 
 def test_a_missing_source_is_named(tmp_path):
@@ -177,7 +167,7 @@ def test_a_missing_source_is_named(tmp_path):
     assert "--config.data.source=" in message
 
 
-def test_a_broken_image_is_named_and_can_be_mended(tmp_path):
+def test_a_broken_image_is_named_and_can_be_repaired(tmp_path):
     root = make_images(tmp_path / "pairs")
     whole = (root / "train/2.jpg").read_bytes()
     (root / "train/2.jpg").write_bytes(whole[:-50])
@@ -187,7 +177,7 @@ def test_a_broken_image_is_named_and_can_be_mended(tmp_path):
     assert read_contents(prepare(folder_data(root)))["train"]["2"] == [whole]
 
 
-def test_all_broken_images_are_named_at_once(tmp_path):
+def test_several_broken_images_are_named_in_one_line(tmp_path):
     root = make_images(tmp_path / "pairs")
     for number in range(7):
         (root / f"train/broken{number}.png").write_bytes(b"")
@@ -206,34 +196,44 @@ def test_a_public_set_is_downloaded_once(tmp_path, website):
     assert prepare(data).data_path == builder.data_path
 
 
-def test_a_missing_download_is_refused_with_a_way_out(tmp_path, website):
+def test_a_missing_file_on_the_server_is_refused_with_a_fix(tmp_path, website):
     data = Data(name="maps", data_dir=str(tmp_path / "cache"))
     message = refusal(prepare, data)
     assert message.startswith(prepare_module.URL.format(name="maps"))
     assert "404" in message
     assert "--config.data.source=PATH_TO/maps.tar.gz" in message
-    gc.collect()  # where a connection left open would be noticed
+    gc.collect()  # warns about a connection that was left open
 
 
-def test_a_server_that_is_down_is_refused_with_a_way_out(tmp_path, monkeypatch):
+def test_a_full_disk_is_not_called_a_failed_download(tmp_path, website, monkeypatch):
+    def fill_disk(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "downloads/facades.tar.gz")
+
+    make_tarball(make_images(tmp_path / "facades")).rename(website / "facades.tar.gz")
+    monkeypatch.setattr(sources.tfds.download.DownloadManager, "download", fill_disk)
+    with pytest.raises(OSError, match="No space left on device"):
+        prepare(Data(name="facades", data_dir=str(tmp_path / "cache")))
+
+
+def test_a_server_that_is_down_is_refused_with_a_fix(tmp_path, monkeypatch):
     monkeypatch.setattr(prepare_module, "URL", "http://127.0.0.1:9/{name}.tar.gz")
     message = refusal(prepare, Data(name="maps", data_dir=str(tmp_path / "cache")))
     assert message.startswith("http://127.0.0.1:9/maps.tar.gz: ")
     assert "--config.data.source=PATH_TO/maps.tar.gz" in message
 
 
-def test_a_download_that_does_not_fit_is_kept(tmp_path, website, monkeypatch):
+def test_a_download_is_kept_if_the_disk_is_too_small_to_unpack_it(tmp_path, website, monkeypatch):
     data = Data(name="facades", data_dir=str(tmp_path / "cache"))
     make_tarball(make_images(tmp_path / "facades")).rename(website / "facades.tar.gz")
     with monkeypatch.context() as full:
         full.setattr(archives.shutil, "disk_usage", lambda _: SimpleNamespace(free=9999))
         with pytest.raises(OSError, match="needs more than the 0.0 GB that are free in"):
             prepare(data)
-    (website / "facades.tar.gz").write_text("not asked for again")
+    (website / "facades.tar.gz").write_text("must not be downloaded again")
     assert read_contents(prepare(data)).keys() == {"train", "val", "test"}
 
 
-def test_of_a_bucket_only_what_is_asked_for_is_fetched(tmp_path, monkeypatch):
+def test_only_the_dataset_of_the_config_is_downloaded_from_a_bucket(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "BUCKET_COPIES", tmp_path / "copies")
     data = replace(folder_data(make_images(tmp_path / "pairs")), data_dir="gs://bucket/data")
     prefixes = {"download_folder": [], "upload_folder": []}
@@ -252,7 +252,7 @@ def test_of_a_bucket_only_what_is_asked_for_is_fetched(tmp_path, monkeypatch):
     assert prefixes["download_folder"][-1] == "paired_images/folder-"
 
 
-def test_what_was_half_fetched_is_written_anew(tmp_path):
+def test_a_dataset_that_was_downloaded_in_part_is_written_again(tmp_path):
     data = folder_data(make_images(tmp_path / "pairs"))
     expected = read_contents(builder := prepare(data))
     (builder.data_path / data_dir.INFO).unlink()
@@ -264,7 +264,7 @@ def test_tensorflow_is_never_imported(tmp_path):
     assert "tensorflow" not in sys.modules
 
 
-def test_facades_are_drawn_alike_everywhere(tmp_path):
+def test_facades_are_the_same_in_every_folder(tmp_path):
     one, two = (
         Data(image_size=(32, 48), synthetic_pairs=(5, 3, 2), data_dir=str(tmp_path / name))
         for name in ("one", "two")
@@ -285,7 +285,7 @@ def test_facades_are_drawn_alike_everywhere(tmp_path):
         assert set(map(tuple, pixels[:, 48:].reshape(-1, 3).tolist())) <= set(CMP.classes.values())
 
 
-def test_a_download_that_was_no_tarball_is_not_kept(tmp_path, website):
+def test_a_download_that_is_not_a_tarball_is_removed(tmp_path, website):
     data = Data(name="maps", data_dir=str(tmp_path / "cache"))
     (website / "maps.tar.gz").write_text("<html>please log in</html>")
     refusal(prepare, data)

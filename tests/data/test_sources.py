@@ -1,4 +1,4 @@
-"""Pairs are found in every layout, and refused by name if they are none."""
+"""Pairs are found in every layout; files that are not pairs are refused and named."""
 
 import os
 
@@ -62,12 +62,12 @@ def test_pairs_are_found_in_every_layout(tmp_path, layout):
     assert find_names(make_empty_files(tmp_path / "pairs", names)) == layout
 
 
-def test_a_name_that_is_no_text_is_refused(tmp_path):
+def test_a_name_that_is_not_utf8_is_refused(tmp_path):
     (tmp_path / os.fsdecode(b"b\xe2t.png")).touch()
     assert refusal(find_pairs, tmp_path, "SOURCE").startswith("SOURCE: b\\udce2t.png: its name is")
 
 
-def test_without_splits_a_tenth_is_held_out(tmp_path):
+def test_without_splits_a_tenth_of_the_pairs_becomes_val(tmp_path):
     splits = find_names(make_empty_files(tmp_path / "pairs", [f"{i}.png" for i in range(40)]))
     assert splits["val"].keys() == {"8", "9", "29", "39"}
     assert splits["train"].keys() | splits["val"].keys() == {f"{i}" for i in range(40)}
@@ -79,7 +79,7 @@ def test_without_splits_a_tenth_is_held_out(tmp_path):
     }
 
 
-def test_without_val_a_tenth_of_train_is_held_out(tmp_path):
+def test_without_val_a_tenth_of_train_becomes_val(tmp_path):
     names = [f"train/{i}.png" for i in range(12)]
     splits = find_names(make_empty_files(tmp_path / "pairs", [*names, "test/1.png"]))
     assert {split: len(pairs) for split, pairs in splits.items()} == {
@@ -91,7 +91,7 @@ def test_without_val_a_tenth_of_train_is_held_out(tmp_path):
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_pairs_to_be_measured_alone_are_not_divided(tmp_path, split):
+def test_without_train_no_pairs_are_moved_to_another_split(tmp_path, split):
     names = [f"{split}/{i}.png" for i in range(12)]
     assert {
         split: len(pairs)
@@ -99,7 +99,7 @@ def test_pairs_to_be_measured_alone_are_not_divided(tmp_path, split):
     } == {split: 12}
 
 
-def test_a_single_pair_is_both(tmp_path):
+def test_a_single_pair_is_both_train_and_val(tmp_path):
     pair = {"1": ["A/1.png", "B/1.png"]}
     assert find_names(make_empty_files(tmp_path / "pairs", pair["1"])) == {
         "train": pair,
@@ -107,7 +107,7 @@ def test_a_single_pair_is_both(tmp_path):
     }
 
 
-def test_what_is_hidden_or_no_image_is_ignored(tmp_path):
+def test_hidden_files_and_other_files_than_images_are_ignored(tmp_path):
     names = ["train/1.png", "val/1.png"]
     others = ["train/._1.png", ".cache/train/2.png", "train/.x/3.png", "train/4.txt", "README"]
     splits = find_names(make_empty_files(tmp_path / "pairs", names + others))
@@ -127,12 +127,12 @@ def test_what_is_hidden_or_no_image_is_ignored(tmp_path):
         (["1.txt"], ["SOURCE: ", "no images"]),
     ],
 )
-def test_what_makes_no_pairs_is_refused_by_name(tmp_path, names, complaints):
+def test_files_that_are_not_pairs_are_refused_and_named(tmp_path, names, complaints):
     message = refusal(find_pairs, make_empty_files(tmp_path / "pairs", names), "SOURCE")
     assert all(complaint in message for complaint in complaints)
 
 
-def test_folders_are_found_by_every_way_but_not_in_circles(tmp_path):
+def test_links_to_folders_are_followed_but_not_in_circles(tmp_path):
     root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
     for folder in (root / "z", elsewhere / "deep"):
         folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Photos show what their label maps say."""
+"""Photos of drawn facades follow from their label maps."""
 
 import numpy as np
 import pytest
@@ -17,22 +17,22 @@ def pairs():
     return np.stack(photos).mean(-1), classes.argmax(-1)
 
 
-def test_most_of_a_photo_can_be_foretold_from_its_labels(pairs):
-    """Within a class of one building, brightness varies far less than between them."""
+def test_most_of_the_brightness_of_a_photo_follows_from_its_labels(pairs):
+    """Within a class of one building, brightness varies far less than between classes."""
     for photo, label in zip(*pairs, strict=True):
-        told = np.array([photo[label == place].mean() for place in label.ravel()])
-        assert told.var() > 0.4 * photo.var()
+        means = np.array([photo[label == number].mean() for number in label.ravel()])
+        assert means.var() > 0.4 * photo.var()
         assert photo.std() > 15
 
 
-def test_no_two_facades_are_alike(pairs):
+def test_every_facade_is_different(pairs):
     light, classes = pairs
     assert len({label.tobytes() for label in classes}) == len(classes)
     assert len({photo.tobytes() for photo in light}) == len(light)
 
 
-def test_ambiguous_facades_are_the_same_buildings_painted_otherwise():
-    """Same label maps; walls of a building no longer of the colour that its style has."""
+def test_ambiguous_facades_are_the_same_buildings_in_other_colours():
+    """Label maps are equal; most walls no longer have the colour of their style."""
     changed = 0
     for seed in range(8):
         (photo, label), (other, same) = (draw_facade(seed, 64, 64, a) for a in (False, True))

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from pix2pix_jax.config import Data
-from pix2pix_jax.data.pipeline import open_split
+from pix2pix_jax.data.records import open_split
 from pix2pix_jax.data.sources import find_pairs
 
 PAIRS = ["train/1.png", "train/2.jpg", "train/deep/1.bmp", "val/1.png", "test/1.bmp"]

@@ -1,0 +1,95 @@
+"""Written datasets: TFDS writes the records as ArrayRecord, and reads them by index."""
+
+import errno
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from pix2pix_jax.errors import DISK_ERRORS, UsageError
+
+
+def write_dataset(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:
+    """Writes a dataset, and opens it.
+
+    Raises:
+      UsageError: naming the image files that are broken.
+      OSError: the dataset cannot be written, for example on a full disk.
+    """
+    # This folder is left if the download of a written dataset was stopped.
+    shutil.rmtree(builder.data_path, ignore_errors=True)
+    print(f"writing {builder.data_path}")
+    try:
+        with redirect_stdout(None):  # TFDS prints notices of its own
+            builder.download_and_prepare(file_format="array_record")
+    except RuntimeError as error:
+        if system_error := _system_error(error, builder, "cannot be written"):
+            raise system_error from error
+        raise
+    return open_dataset(builder)
+
+
+def open_dataset(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:
+    """The builder of a written dataset, with the metadata that was written."""
+    return tfds.builder_from_directory(builder.data_path)
+
+
+def open_split(dataset: tfds.core.DatasetBuilder, split: str) -> Sequence[dict]:
+    """Opens the records of a split.
+
+    Args:
+      dataset: the dataset of `prepare`.
+      split: train, val or test.
+
+    Returns:
+      Records by index, each with `name`, bytes, and `files`, the bytes of one file or of A and B.
+
+    Raises:
+      UsageError: the dataset has no such split, or is damaged.
+      OSError: the system does not let us read the files.
+    """
+    if split not in dataset.info.splits:
+        raise UsageError(
+            f"--split: no {split} in {dataset.data_dir}; it has {', '.join(dataset.info.splits)}"
+        )
+    try:
+        open_records: Any = dataset.as_data_source  # a decorator of TFDS hides its parameters
+        records = open_records(split)
+        _ = records[0], records[len(records) - 1]
+    # Seen for damaged files: RuntimeError of ArrayRecord, and ValueError of TFDS for an empty one.
+    except (RuntimeError, ValueError) as error:
+        if system_error := _system_error(error, dataset, "cannot be read"):
+            raise system_error from error
+        raise UsageError(
+            f"{dataset.data_dir}: is damaged ({error}); remove it, and the same command writes "
+            "it again"
+        ) from error
+    return records
+
+
+def _system_error(
+    error: Exception, dataset: tfds.core.DatasetBuilder, problem: str
+) -> OSError | None:
+    """Finds the error of the operating system in the text of an error of ArrayRecord.
+
+    ArrayRecord raises a RuntimeError with a text like "write() failed: No space left on device;
+    writing PATH".
+
+    Args:
+      error: any error.
+      dataset: the dataset that was read or written.
+      problem: the beginning of the message.
+
+    Returns:
+      An error that names the folder of the dataset; None if neither the disk nor a permission is
+      the cause.
+    """
+    for number in DISK_ERRORS | {errno.EACCES, errno.EPERM}:
+        reason = os.strerror(number)
+        if f" failed: {reason};" in str(error):
+            fix = "fix this, or give another --config.data.data_dir"
+            return OSError(number, f"{problem} ({reason}); {fix}", str(dataset.data_path))
+    return None
