@@ -93,8 +93,8 @@ class _ByteCount:
         self.total += size
         if self.total > self.limit:
             raise UsageError(
-                f"{self.source}: unpacks to more than {self.limit / 1e9:.1f} GB, more than images do; "
-                "if you trust it, unpack it and give the directory"
+                f"{self.source}: unpacks to more than {self.limit / 1e9:.1f} GB, more than images "
+                "do; if you trust it, unpack it and give the directory"
             )
 
 

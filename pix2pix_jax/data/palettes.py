@@ -155,5 +155,8 @@ def _nearest_colour(pixels: np.ndarray, palette: Palette) -> tuple[np.ndarray, n
 
 
 def class_map(label: Image.Image, palette: Palette) -> Image.Image:
-    """Converts a label map to a grey image of class indices; resize that by nearest neighbour."""
+    """Converts a label map to a grey image of class indices.
+
+    Only nearest neighbour may resize the result: other filters would mix indices.
+    """
     return Image.fromarray(nearest_class(np.asarray(label.convert("RGB")), palette))
