@@ -17,10 +17,11 @@ from helpers.steps import batch_of, keep_gradients
 
 from pix2pix_jax.config import PRESETS, Config, Data, Model, preset
 from pix2pix_jax.config.resolve import resolve
+from pix2pix_jax.gan.method import make_method
 from pix2pix_jax.gan.optimizer import make_optimizer
 from pix2pix_jax.gan.random import step_key
 from pix2pix_jax.gan.state import NetworkState, TrainState, create_state
-from pix2pix_jax.gan.step import make_method, train_step
+from pix2pix_jax.gan.step import train_step
 from pix2pix_jax.models.topology import DISCRIMINATORS
 
 STEPS, IMAGES = 5, 2

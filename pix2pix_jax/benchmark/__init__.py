@@ -1,1 +1,1 @@
-"""Timing: training steps of ours and of peers in turns, the parts of a step, and how cost grows."""
+"""Times training steps: ours and those of peers in turns, the parts of ours, and how cost grows."""

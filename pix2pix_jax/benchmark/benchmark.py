@@ -1,4 +1,4 @@
-"""The benchmark command: how fast a config trains here, where the time goes, and who is faster."""
+"""The benchmark command: times training steps here, their parts, and other implementations."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from pix2pix_jax.benchmark.growth import SWEEPS, run_sweep
 from pix2pix_jax.benchmark.peers import (
     LIBRARIES,
     STEP_PARTS,
-    check_plain,
+    check_peers_can_train,
     count_devices,
     find_mismatches_of_config,
     find_targets,
@@ -43,19 +43,19 @@ def benchmark(
     Args:
       config: an experiment.
       workdir: the folder of both files.
-      peers: names in PEERS, to time beside ours.
+      peers: names in PEERS, to time in addition to ours.
       sweep: a name in SWEEPS; None: no sweep.
       rounds: the number of turns of each implementation.
 
     Raises:
-      UsageError: a peer is missing or cannot do what the config asks for, or ours failed.
+      UsageError: a peer is missing or cannot train the config, or our implementation failed.
       OSError: the workdir cannot be written to.
     """
     config, targets = resolve(config), find_targets(peers)
     if len(targets) > 1:
-        check_plain(config)
+        check_peers_can_train(config)
     check_folder(workdir)
-    workdir.report.mkdir(parents=True, exist_ok=True)  # now, so that it fails before the timing
+    workdir.report.mkdir(parents=True, exist_ok=True)  # Fails before the timing, not after it.
     libraries = versions(["jax", *(name for peer in peers for name in LIBRARIES[peer])])
     run = Benchmark(config, workdir, targets, Turns(rounds))
     say(f"timing {', '.join(targets)} in {plural(rounds, 'turn')}, after a first step of each")
@@ -69,40 +69,51 @@ def benchmark(
 
 
 class Benchmark:
-    """The results of a benchmark. Every method adds to them and writes them to the workdir."""
+    """The results of a benchmark. Every timing adds its results, and writes all to the workdir."""
 
     def __init__(
         self, config: Config, workdir: Workdir, targets: dict[str, WorkerTarget], turns: Turns
     ):
+        """Starts without results.
+
+        Args:
+          config: resolved.
+          workdir: the folder of the results.
+          targets: the implementations to time, by name.
+          turns: how often and how long each is timed.
+        """
         self.config, self.workdir = config, workdir
         self.targets, self.turns = targets, turns
         self.results: dict[str, Any] = {}  # the content of benchmark.json
 
     def time_steps(self, libraries: dict[str, str], environment: dict[str, str]) -> None:
-        """Times whole steps of all implementations, and our first step after a restart.
+        """Times whole steps of all implementations, and our first step with compiled programs.
 
         Args:
           libraries: versions, by library.
           environment: variables of the workers.
         """
-        found = compare(
+        measurements = compare(
             self.targets, self.config, self.turns, environment, find_mismatches_of_config
         )
-        ours = require_ours(add_ratios(found))
+        ours = require_ours(add_ratios(measurements))
         self.results = {
             "machine": machine() | {"devices": ours["devices"]},
             "versions": libraries,
             "config": asdict(self.config),
-            "implementations": found,
+            "implementations": measurements,
         }
-        self.write()  # Everything after this may fail.
-        ours["restart_seconds"] = self.ask_ours(time_first_step, self.targets[OURS], environment)
-        say(steps_text(found))
+        self.write()  # now, because everything after this may fail
+        restart_seconds = self.measure_ours(time_first_step, self.targets[OURS], environment)
+        ours["restart_seconds"] = restart_seconds
+        say(steps_text(measurements))
 
     def time_parts(self, environment: dict[str, str]) -> None:
         """Times the parts of our step, after `time_steps`."""
         say("timing the parts of a step")
-        parts = self.ask_ours(run_in_worker, WorkerTarget(STEP_PARTS, "parts"), environment)
+        parts = self.measure_ours(
+            run_in_worker, WorkerTarget(STEP_PARTS, "measure_parts"), environment
+        )
         self.results["machine"]["devices"] = parts.pop("devices")
         ours = self.results["implementations"][OURS]
         parts["step"] |= {"seconds": ours["seconds_per_step"], "quartiles": ours["quartiles"]}
@@ -111,7 +122,7 @@ class Benchmark:
         self.write()
 
     def time_sweep(self, sweep: str) -> None:
-        """Times several values of batch, size or devices, after `time_steps`."""
+        """Times several batches, image sizes or numbers of devices, after `time_steps`."""
         points: list[dict[str, Any]] = []
         self.results["sweep"] = {"of": sweep, "values": SWEEPS[sweep], "points": points}
         known = self.results["implementations"]
@@ -119,14 +130,21 @@ class Benchmark:
             points.append(point)
             self.write()
 
-    def ask_ours(self, ask: Callable, target: WorkerTarget, environment: dict[str, str]) -> Any:
-        """Calls `time_first_step` or `run_in_worker` for a target of ours.
+    def measure_ours(
+        self, measure: Callable, target: WorkerTarget, environment: dict[str, str]
+    ) -> Any:
+        """Measures our implementation in a worker.
+
+        Args:
+          measure: `time_first_step` or `run_in_worker`.
+          target: what the worker runs.
+          environment: variables of the worker.
 
         Raises:
           UsageError: the worker failed; its traceback is on stderr.
         """
         try:
-            return ask(target, self.config, environment)
+            return measure(target, self.config, environment)
         except WorkerFailed as error:
             raise UsageError(f"{OURS}: {error}") from error
 

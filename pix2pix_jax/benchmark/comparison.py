@@ -10,17 +10,22 @@ from typing import Any
 from tqdm import tqdm
 
 from pix2pix_jax.benchmark.results import Measurements, quartiles
-from pix2pix_jax.benchmark.worker import Worker, WorkerFailed, WorkerTarget, talk_of_steps
+from pix2pix_jax.benchmark.worker import Worker, WorkerFailed, WorkerTarget, serve_trial
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.runtime.console import say
 
-# From the measurements of first steps to the implementations to leave out, each with the reason.
+# (measurements of the first steps) -> the implementations to leave out, each with the reason
 FindMismatches = Callable[[Measurements], dict[str, str]]
 
 
 @dataclass(frozen=True)
 class Turns:
-    """How often each implementation is timed, and for how many seconds at least each time."""
+    """The turns of each implementation.
+
+    Attributes:
+      count: the number of turns.
+      seconds: the minimal length of a turn.
+    """
 
     count: int
     seconds: float = 4.0
@@ -29,17 +34,17 @@ class Turns:
 class Comparison:
     """Implementations that are timed in turns, each in a process of its own.
 
-    Turns alternate, A B A B, so that a noisy machine slows all implementations alike. The processes
-    end with the `with` block.
+    Turns alternate, A B A B, so that other work on the machine slows all implementations alike. The
+    processes end with the `with` block.
 
     Attributes:
-      found: the measurements of each implementation; `failed` says why there are none.
+      measurements: of each implementation; `failed` gives the reason if there are none.
     """
 
     def __init__(
         self, targets: dict[str, WorkerTarget], config: Config, environment: dict[str, str]
     ):
-        """Nothing runs yet.
+        """Starts no process yet.
 
         Args:
           targets: by the name of the implementation.
@@ -47,10 +52,10 @@ class Comparison:
           environment: variables of the processes.
         """
         self.targets, self.config, self.environment = targets, config, environment
-        self.found: Measurements = {name: {} for name in targets}
+        self.measurements: Measurements = {name: {} for name in targets}
         self.workers: dict[str, Worker] = {}
         self.turns: dict[str, list[float]] = {name: [] for name in targets}  # seconds per step
-        self.steps: dict[str, int] = {}  # of a turn
+        self.steps: dict[str, int] = {}  # the number of steps in a turn
         self.stack = ExitStack()
 
     def __enter__(self) -> "Comparison":
@@ -59,30 +64,38 @@ class Comparison:
     def __exit__(self, *_: Any) -> None:
         self.stack.close()
 
-    def each(self, action: Callable[[str], None]) -> None:
-        """Calls a method with the name of every implementation that has not failed."""
+    def for_each(self, action: Callable[[str], None]) -> None:
+        """Calls `action` with the name of every implementation that has not failed.
+
+        An implementation that fails meanwhile is left out from then on.
+        """
         for name in self.targets:
-            if "failed" not in self.found[name]:
+            if "failed" not in self.measurements[name]:
                 try:
                     action(name)
                 except WorkerFailed as error:
                     self.leave_out(name, str(error))
 
     def leave_out(self, name: str, reason: str) -> None:
-        """Ends an implementation: it would keep its memory, and might compute beside the others."""
-        self.found[name] = {"failed": reason}
+        """Leaves an implementation out, and ends its process, which might slow down the others."""
+        self.measurements[name] = {"failed": reason}
         self.workers[name].close()
 
     def start(self, name: str) -> None:
         """Starts the process of an implementation and takes its first steps."""
-        worker = Worker(talk_of_steps, self.targets[name], self.config, self.environment)
+        worker = Worker(serve_trial, self.targets[name], self.config, self.environment)
         self.workers[name] = self.stack.enter_context(closing(worker))
-        self.found[name] = worker.answer()
-        say(f"{name}: first step after {self.found[name]['first_step_seconds']:.1f} s")
+        self.measurements[name] = worker.answer()
+        say(f"{name}: first step after {self.measurements[name]['first_step_seconds']:.1f} s")
 
     def measure(self, name: str, seconds: float) -> None:
-        """Measures a step, and sets the number of steps for turns of at least these seconds."""
-        multiple = self.found[name].pop("steps")
+        """Times a few steps, to choose the number of steps that fills a turn.
+
+        Args:
+          name: of the implementation.
+          seconds: the minimal length of a turn.
+        """
+        multiple = self.measurements[name].pop("steps")
         seconds_per_step = self.workers[name].ask(multiple)
         self.steps[name] = multiple * max(1, math.ceil(seconds / seconds_per_step / multiple))
 
@@ -93,7 +106,7 @@ class Comparison:
     def finish(self, name: str) -> None:
         """Adds the median of all turns and the peak memory to the measurements."""
         low, middle, high = quartiles(self.turns[name])
-        self.found[name] |= {
+        self.measurements[name] |= {
             "seconds_per_step": middle,
             "quartiles": [low, high],
             "turns": self.turns[name],
@@ -116,21 +129,21 @@ def compare(
       config: resolved.
       turns: how often and how long each is timed.
       environment: variables of the processes.
-      find_mismatches: says after the first steps which implementations to leave out, and why.
+      find_mismatches: finds the implementations to leave out after their first steps.
 
     Returns:
-      The measurements of each implementation; `failed` says why there are none.
+      The measurements of each implementation; `failed` gives the reason if there are none.
 
     Raises:
-      UsageError: the user can fix the failure of a process, or `find_mismatches` raises it.
+      UsageError: raised in a process, or by `find_mismatches`.
     """
     with Comparison(targets, config, environment) as comparison:
-        comparison.each(comparison.start)
-        for name, reason in find_mismatches(comparison.found).items():
+        comparison.for_each(comparison.start)
+        for name, reason in find_mismatches(comparison.measurements).items():
             comparison.leave_out(name, reason)
-        comparison.each(lambda name: comparison.measure(name, turns.seconds))
+        comparison.for_each(lambda name: comparison.measure(name, turns.seconds))
         is_quiet = not sys.stderr.isatty()
         for _ in tqdm(range(turns.count), desc="turns", leave=False, disable=is_quiet):
-            comparison.each(comparison.take_turn)
-        comparison.each(comparison.finish)
-        return comparison.found
+            comparison.for_each(comparison.take_turn)
+        comparison.for_each(comparison.finish)
+        return comparison.measurements

@@ -1,4 +1,4 @@
-"""What a benchmark runs on: the variables of its workers, the machine, the libraries."""
+"""The environment of a benchmark: variables of its workers, the machine, versions of libraries."""
 
 import os
 import platform
@@ -13,14 +13,16 @@ from pix2pix_jax.runtime.backend import cpu_info
 
 @contextmanager
 def worker_environment(devices: int = 0) -> Iterator[dict[str, str]]:
-    """Variables of the workers: they share a GPU's memory, and start with no compiled programs.
+    """Environment variables of the workers, valid within the `with` block.
+
+    The workers share the memory of a GPU. They share a new, empty cache of compiled programs.
 
     Args:
       devices: the number of devices that a worker sees; 0: all.
     """
     with TemporaryDirectory(ignore_cleanup_errors=True) as compiled:
         environment = {
-            # Python warns of the locks of a killed process, although they ended with it.
+            # Python warns of leaked locks if a process is killed, but the locks are gone with it.
             "PYTHONWARNINGS": "ignore:resource_tracker:UserWarning",
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
             "TF_FORCE_GPU_ALLOW_GROWTH": "true",
@@ -49,7 +51,7 @@ def machine() -> dict[str, Any]:
 
 
 def versions(libraries: Iterable[str]) -> dict[str, str]:
-    """Versions of Python and of those libraries that are installed, by their import names."""
+    """The versions of Python and of libraries, by import name, without those not installed."""
     distributions = packages_distributions()
     python = {"python": platform.python_version()}
     known = {name: distributions[name][0] for name in libraries if name in distributions}

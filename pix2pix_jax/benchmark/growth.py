@@ -7,7 +7,7 @@ from typing import Any
 from pix2pix_jax.benchmark.comparison import Turns, compare
 from pix2pix_jax.benchmark.environment import worker_environment
 from pix2pix_jax.benchmark.peers import (
-    check_plain,
+    check_peers_can_train,
     count_devices,
     find_mismatches,
     find_other_devices,
@@ -37,35 +37,45 @@ def run_sweep(
       sweep: a name in SWEEPS.
       targets: the implementations to time; on several devices only ours is timed.
       turns: how often and how long each is timed.
-      known: the measurements of the config itself, so that it is not timed again.
+      known: the measurements of the config itself, which is not timed again.
 
     Yields:
-      The value under the sweep's name, and `implementations`: their measurements.
+      For each value in SWEEPS, {sweep: value, "implementations": measurements}.
     """
     if sweep == "devices":
         targets = {OURS: targets[OURS]}
     for value in SWEEPS[sweep]:
         if sweep == "devices":
-            devices, find_others = value, partial(find_other_devices, value)
+            devices, find_to_leave_out = value, partial(find_other_devices, value)
         else:
-            devices, find_others = count_devices(targets), find_mismatches
+            devices, find_to_leave_out = count_devices(targets), find_mismatches
         with worker_environment(devices) as environment:
             try:
                 point = vary(config, sweep, value)
                 if len(targets) > 1:
-                    check_plain(point)
-                if point == config and not find_others(known):
-                    found = {name: known[name] for name in targets}
+                    check_peers_can_train(point)
+                if point == config and not find_to_leave_out(known):
+                    measurements = {name: known[name] for name in targets}
                 else:
-                    found = add_ratios(compare(targets, point, turns, environment, find_others))
-            except UsageError as error:  # The point is impossible for every implementation.
-                found = {name: {"failed": str(error)} for name in targets}
-        say(f"{sweep} {value}: " + "; ".join(f"{n} {format_result(r)}" for n, r in found.items()))
-        yield {sweep: value, "implementations": found}
+                    measurements = add_ratios(
+                        compare(targets, point, turns, environment, find_to_leave_out)
+                    )
+            except UsageError as error:  # No implementation can train this config.
+                measurements = {name: {"failed": str(error)} for name in targets}
+        results = (f"{name} {format_result(result)}" for name, result in measurements.items())
+        say(f"{sweep} {value}: " + "; ".join(results))
+        yield {sweep: value, "implementations": measurements}
 
 
 def vary(config: Config, sweep: str, value: int) -> Config:
-    """A resolved config with another batch or image size, or with its batch for each device."""
+    """A resolved config at one point of a sweep.
+
+    Args:
+      config: resolved.
+      sweep: "batch" replaces the batch size, "size" the height and width of the images, and
+        "devices" multiplies the batch size, so that each device has the whole batch.
+      value: of the sweep.
+    """
     if sweep == "size":
         size = {"image_size": (value, value), "load_size": None}
         return resolve(replace_fields(config, {"data": size, "model": {"depth": None}}))

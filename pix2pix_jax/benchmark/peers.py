@@ -22,7 +22,7 @@ PEERS = {
     "flax": {"flax": "plain"},
 }
 LIBRARIES = {"torch": ["torch"], "keras": ["keras", "tensorflow"], "flax": ["flax"]}
-PLAIN = {  # the only values of these fields that the peers can train
+PEER_VALUES = {  # The peers can train only these values of these fields.
     "data.input_channels": 3,
     "data.target_channels": 3,
     "model.generator": "unet",
@@ -44,7 +44,7 @@ def find_targets(peers: Iterable[str]) -> dict[str, WorkerTarget]:
     Raises:
       UsageError: a peer is unknown, or its file or library is missing.
     """
-    targets = {OURS: WorkerTarget(STEP_PARTS, "steps")}
+    targets = {OURS: WorkerTarget(STEP_PARTS, "make_trial")}
     for peer in peers:
         if peer not in PEERS:
             raise UsageError(f"--peers: {peer} is unknown; choose from {', '.join(PEERS)}")
@@ -61,26 +61,29 @@ def find_targets(peers: Iterable[str]) -> dict[str, WorkerTarget]:
 
 
 def count_devices(targets: dict[str, WorkerTarget]) -> int:
-    """The number of devices to time on: 1 with peers, since they use one; 0, for all, without."""
+    """The number of devices to time on: 1 if there are peers, as they use one; else 0, for all."""
     return int(len(targets) > 1)
 
 
-def check_plain(config: Config) -> None:
-    """Checks that the peers' steps do the work that a resolved config asks for.
+def check_peers_can_train(config: Config) -> None:
+    """Checks that a training step of the peers does the work that a config asks for.
 
-    The learning rate's schedule may differ: it costs no time.
+    The schedule of the learning rate may differ: it costs no time.
+
+    Args:
+      config: resolved.
 
     Raises:
       UsageError: the config asks for work that the peers do not do.
     """
-    groups, plain = asdict(config), dict(PLAIN)
+    groups, allowed = asdict(config), dict(PEER_VALUES)
     if config.model.norm_images:
-        plain["model.norm_images"] = config.data.batch_size
+        allowed["model.norm_images"] = config.data.batch_size
     if make_generator(config).bottleneck_norm:
-        plain["model.bottleneck_norm"] = False
+        allowed["model.bottleneck_norm"] = False
     if config.model.discriminator == "tutorial":  # Its padding differs between the sides.
-        plain["model.discriminator"] = "patch142"
-    for field, value in plain.items():
+        allowed["model.discriminator"] = "patch142"
+    for field, value in allowed.items():
         group, _, name = field.partition(".")
         if groups[group][name] != value:
             raise UsageError(
@@ -89,24 +92,24 @@ def check_plain(config: Config) -> None:
             )
 
 
-def require_ours(found: Measurements) -> dict[str, Any]:
-    """Our measurements.
+def require_ours(measurements: Measurements) -> dict[str, Any]:
+    """The measurements of our implementation.
 
     Raises:
-      UsageError: our implementation failed; the others have nothing to be compared with.
+      UsageError: our implementation failed, so there is nothing to compare the others with.
     """
-    if "failed" in found[OURS]:
-        raise UsageError(f"{OURS}: {found[OURS]['failed']}")
-    return found[OURS]
+    if "failed" in measurements[OURS]:
+        raise UsageError(f"{OURS}: {measurements[OURS]['failed']}")
+    return measurements[OURS]
 
 
-def find_mismatches(found: Measurements) -> dict[str, str]:
-    """Peers that cannot be compared with ours, and why: other networks, or other devices.
+def find_mismatches(measurements: Measurements) -> dict[str, str]:
+    """The peers that cannot be compared with ours, with the reasons: other networks or devices.
 
-    If ours failed, no peer is left out: in a sweep they go on where ours has no room.
+    If ours failed, no peer is left out: a sweep still times them where ours runs out of memory.
     """
-    ours, reasons = found[OURS], {}
-    for name, result in found.items():
+    ours, reasons = measurements[OURS], {}
+    for name, result in measurements.items():
         if "failed" in ours or "failed" in result:
             continue
         if result["parameters"] != ours["parameters"]:
@@ -119,16 +122,16 @@ def find_mismatches(found: Measurements) -> dict[str, str]:
     return reasons
 
 
-def find_mismatches_of_config(found: Measurements) -> dict[str, str]:
-    """`find_mismatches` for the config itself; raises UsageError if ours failed."""
-    require_ours(found)
-    return find_mismatches(found)
+def find_mismatches_of_config(measurements: Measurements) -> dict[str, str]:
+    """Does the same as `find_mismatches`, but raises UsageError if ours failed."""
+    require_ours(measurements)
+    return find_mismatches(measurements)
 
 
-def find_other_devices(count: int, found: Measurements) -> dict[str, str]:
-    """Implementations that compute on more or fewer than `count` devices, and on how many."""
+def find_other_devices(count: int, measurements: Measurements) -> dict[str, str]:
+    """The implementations that do not compute on `count` devices, with the reason."""
     return {
         name: f"finds {plural(len(result['devices']), 'device')} here, not {count}"
-        for name, result in found.items()
+        for name, result in measurements.items()
         if len(result.get("devices", ())) not in (0, count)
     }

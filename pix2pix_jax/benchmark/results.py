@@ -1,11 +1,11 @@
-"""Numbers of a benchmark: quartiles, ratios to our own step, shares of the machine's limits."""
+"""Derives numbers of a benchmark: quartiles, ratios to our step, shares of the machine's limits."""
 
 from collections.abc import Sequence
 from statistics import quantiles
-from typing import Any
+
+from pix2pix_jax.reports.benchmark_tables import Measurements
 
 OURS = "pix2pix_jax"  # the name of our implementation in the results
-Measurements = dict[str, dict[str, Any]]  # by implementation, or by part of a step
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
@@ -16,33 +16,33 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
     return low, middle, high
 
 
-def add_ratios(found: Measurements) -> Measurements:
-    """Adds to each peer its time divided by ours, turn by turn: the median and the quartiles."""
-    for name, result in found.items():
-        if name != OURS and "turns" in result and "turns" in found[OURS]:
-            turns = zip(result["turns"], found[OURS]["turns"], strict=True)
+def add_ratios(measurements: Measurements) -> Measurements:
+    """Adds the ratio of each peer's time to ours: the median and the quartiles over all turns."""
+    for name, result in measurements.items():
+        if name != OURS and "turns" in result and "turns" in measurements[OURS]:
+            turns = zip(result["turns"], measurements[OURS]["turns"], strict=True)
             low, result["ratio"], high = quartiles([theirs / ours for theirs, ours in turns])
             result["ratio_quartiles"] = [low, high]
-    return found
+    return measurements
 
 
-def add_shares(found: Measurements) -> Measurements:
+def add_shares(measurements: Measurements) -> Measurements:
     """Adds the work per second of each part, and its share of the machine's limit.
 
     The matrix product's rate is the limit of operations, the copy's rate the limit of bytes.
 
     Args:
-      found: `seconds` of every part, and those of `images`, `operations` and `bytes` that it has.
+      measurements: by part, `seconds`, and its work if known: `images`, `operations`, `bytes`.
     """
-    for row in found.values():
+    for row in measurements.values():
         for work in ("images", "operations", "bytes"):
             if work in row:
                 row[f"{work}_per_second"] = row[work] / row["seconds"]
-    max_operations = found["matrix product"]["operations_per_second"]
-    max_bytes = found["copy"]["bytes_per_second"]
-    for row in found.values():
+    max_operations = measurements["matrix product"]["operations_per_second"]
+    max_bytes = measurements["copy"]["bytes_per_second"]
+    for row in measurements.values():
         if "operations" in row:
             row["share"] = row["operations_per_second"] / max_operations
         elif "bytes" in row:
             row["share"] = row["bytes_per_second"] / max_bytes
-    return found
+    return measurements

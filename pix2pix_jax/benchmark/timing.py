@@ -1,4 +1,4 @@
-"""Times calls of functions on a device, and what the device can do at most."""
+"""Times calls of functions on a device, and measures the limits of the device."""
 
 import math
 import time
@@ -13,8 +13,8 @@ from pix2pix_jax.benchmark.results import quartiles
 Row = dict[str, Any]  # the measurements of a part of a step
 
 
-def limits(dtype: str) -> dict[str, Row]:
-    """Measures what one device can do: a large matrix product, and a copy of a large array."""
+def measure_limits(dtype: str) -> dict[str, Row]:
+    """Measures the limits of one device: a large matrix product, and a copy of a large array."""
     cpu = jax.default_backend() == "cpu"
     side, length = (2048, 2**26) if cpu else (8192, 2**28)
     matrix = jax.random.normal(jax.random.key(0), (side, side), dtype)
@@ -22,19 +22,21 @@ def limits(dtype: str) -> dict[str, Row]:
     increment = jax.jit(lambda x: x + 1, donate_argnums=0)
     return {
         "matrix product": time_calls(lambda: product(matrix, matrix)) | {"operations": 2 * side**3},
-        # Every float32 is read and written.
+        # A copy reads and writes every float32.
         "copy": time_in_place(increment, jnp.ones(length)) | {"bytes": 2 * 4 * length},
     }
 
 
 def time_calls(run: Callable[[], Any], turns: int = 7, min_seconds: float = 0.05) -> Row:
-    """Seconds of a call, over several turns.
+    """Measures the seconds of a call in several turns.
+
+    The calls of a turn are queued on the device, so the delay before a call starts is not counted:
+    a part of a training step would not wait either.
 
     Args:
       run: the function to call; it returns arrays.
       turns: the number of turns, after two calls that warm up.
-      min_seconds: of a turn. Its calls are queued on the device, so the delay before a call
-        starts is not counted: a part of a training step would not wait either.
+      min_seconds: the minimal length of a turn.
     """
     seconds_per_call(run, 1)
     calls = math.ceil(min_seconds / seconds_per_call(run, 1))
@@ -42,7 +44,7 @@ def time_calls(run: Callable[[], Any], turns: int = 7, min_seconds: float = 0.05
 
 
 def seconds_per_call(run: Callable[[], Any], calls: int) -> float:
-    """The mean time of several calls, from the first start to the last result."""
+    """The mean time of several calls, from the start of the first to the result of the last."""
     start, result = time.perf_counter(), None
     for _ in range(calls):
         result = run()
@@ -67,11 +69,11 @@ class InPlace:
 
 
 def time_in_place(function: Callable[[Any], Any], arrays: Any) -> Row:
-    """Seconds of a call of a function that overwrites its argument."""
+    """Measures the seconds of a call of a function that overwrites its argument; see `InPlace`."""
     return time_calls(InPlace(function, arrays))
 
 
 def summarize(times: list[float]) -> Row:
-    """The median of times and both quartiles."""
+    """The median and both quartiles of several times."""
     low, middle, high = quartiles(times)
     return {"seconds": middle, "quartiles": [low, high]}

@@ -19,21 +19,23 @@ from typing import Any
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError, is_debugging, reason_of
 
-ANSWER_TIMEOUT = 1800  # seconds until a silent process is given up
-SETTLE = 0.3  # seconds for the threads of the process that was timed before to fall asleep
+ANSWER_TIMEOUT = 1800  # seconds to wait for an answer of a process
+# Seconds to wait before a turn, until the threads of the process that was timed last are asleep.
+SETTLE = 0.3
 Arrays = Sequence[Any]  # of any library
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Training steps of one implementation on random images, ready to be timed.
+    """Training of one implementation on random images, ready to be timed.
 
     Attributes:
-      run: takes a number of training steps; returns when the last one is complete.
-      steps: `run` takes a multiple of this number of steps.
+      run: trains for a number of steps, and returns when the last one is complete.
+      steps: the number of steps of a run is a multiple of this number.
       weights: returns the parameters of the generator and of the discriminator after a run.
-      peak_memory: returns bytes: of the device if it has its own memory, else of the process.
-      devices: the platform of every device in use, in JAX's words: cpu, gpu or tpu.
+      peak_memory: returns the peak memory in bytes, of the device if it has its own memory,
+        otherwise of the process.
+      devices: the platform of every device in use: cpu, gpu or tpu, as JAX calls them.
     """
 
     run: Callable[[int], None]
@@ -57,32 +59,33 @@ class WorkerFailed(Exception):
 
 @dataclass(frozen=True)
 class Failure:
-    """An error of a worker, with its traceback as text: an error loses it between processes."""
+    """An error of a worker, with its traceback as text: pickling an error drops its traceback."""
 
     error: WorkerFailed | UsageError
     traceback: str
 
 
 class Worker:
-    """A process that calls a target with a config and answers questions about the result.
-
-    Args:
-      talk: `talk_of_steps` or `talk_of_result`, the worker's side of the conversation.
-      target: what the process runs.
-      config: resolved.
-      environment: variables of the process, beside those of this process.
-    """
+    """A process that calls a target with a config and answers questions about the result."""
 
     def __init__(
-        self, talk: Callable, target: WorkerTarget, config: Config, environment: dict[str, str]
+        self, serve: Callable, target: WorkerTarget, config: Config, environment: dict[str, str]
     ):
+        """Starts the process.
+
+        Args:
+          serve: `serve_trial` or `serve_result`; sends the answers, in the process.
+          target: the function that the process calls.
+          config: resolved.
+          environment: variables of the process, in addition to those of this process.
+        """
         context = multiprocessing.get_context("spawn")
         self.connection, end = context.Pipe()
         before = dict(os.environ)
         # Libraries read these variables on import, so the process must start with them.
         os.environ.update(environment)
         try:
-            arguments = talk, target, config, end
+            arguments = serve, target, config, end
             self.process = context.Process(target=_work, args=arguments, daemon=True)
             self.process.start()
         finally:
@@ -93,8 +96,8 @@ class Worker:
     def answer(self) -> Any:
         """Waits for the next answer of the process.
 
-        A failure that the user cannot fix prints its traceback to stderr; PIX2PIX_DEBUG=1 asks for
-        the traceback of every failure.
+        The traceback of a failure that the user cannot fix is printed to stderr; with
+        PIX2PIX_DEBUG=1, the traceback of every failure.
 
         Raises:
           WorkerFailed: the implementation cannot run on this machine.
@@ -114,33 +117,37 @@ class Worker:
         return answer
 
     def ask(self, question: Any) -> Any:
-        """Sends a question and waits for the answer; raises as `answer` does."""
+        """Sends a question and waits for the answer; raises the errors of `answer`."""
         with suppress(OSError):  # If the process has ended, `answer` says why.
             self.connection.send(question)
         return self.answer()
 
     def close(self) -> None:
-        """Ends the process, whatever it is doing."""
-        self.connection.close()  # A process that waits for a question ends by itself.
+        """Ends the process, even in the middle of its work."""
+        self.connection.close()  # A process that waits for a question then ends by itself.
         self.process.join(1)
         self.process.kill()
         self.process.join()
 
 
 def time_first_step(target: WorkerTarget, config: Config, environment: dict[str, str]) -> float:
-    """Seconds from the start of a trial to the end of its first step, in a new process."""
-    with closing(Worker(talk_of_steps, target, config, environment)) as worker:
+    """Measures the seconds to the end of the first step of a trial, in a new process."""
+    with closing(Worker(serve_trial, target, config, environment)) as worker:
         return worker.answer()["first_step_seconds"]
 
 
 def run_in_worker(target: WorkerTarget, config: Config, environment: dict[str, str]) -> Any:
     """Calls a target with a config in a new process and returns the result."""
-    with closing(Worker(talk_of_result, target, config, environment)) as worker:
+    with closing(Worker(serve_result, target, config, environment)) as worker:
         return worker.answer()
 
 
 def explain_exit(status: int | None) -> str:
-    """Why a process ended without an answer, from its exit status."""
+    """Explains why a process ended without an answer.
+
+    Args:
+      status: its exit status; -N if signal number N killed it.
+    """
     if status != -signal.SIGKILL:
         return f"the process ended with status {status}"
     return (
@@ -153,7 +160,7 @@ def load_target(target: WorkerTarget) -> Callable[[Config], Any]:
     """Imports the function of a target.
 
     Raises:
-      UsageError: the file needs a library that is not installed.
+      UsageError: the file imports a library that is not installed.
     """
     spec = importlib.util.spec_from_file_location(target.file.stem, target.file)
     assert spec is not None  # The file's name ends in .py.
@@ -177,21 +184,23 @@ def resident_memory() -> int:
 
 def device_memory() -> int:
     """The peak memory of JAX's first device in bytes; on a CPU, of this process."""
-    import jax  # Imported here, so that other implementations are not charged for JAX.
+    import jax  # here, so that the memory and start of other implementations do not include JAX
 
     statistics = jax.local_devices()[0].memory_stats()
     return statistics["peak_bytes_in_use"] if statistics else resident_memory()
 
 
-def talk_of_result(make: Callable[[], Any], connection: Connection) -> None:
-    """Sends what the target returns."""
+def serve_result(make: Callable[[], Any], connection: Connection) -> None:
+    """Sends the result of the target."""
     connection.send(make())
 
 
-def talk_of_steps(make: Callable[[], Trial], connection: Connection) -> None:
-    """Sends the facts of a trial, then seconds per step for each number of steps received.
+def serve_trial(make: Callable[[], Trial], connection: Connection) -> None:
+    """Makes a trial and answers questions about its speed.
 
-    None in place of a number ends the conversation with the peak memory in bytes.
+    The first answer describes the trial and its first step. After that, each question is a number
+    of steps, and the answer is the seconds per step. The last question is None, and the answer is
+    the peak memory in bytes.
     """
     start = time.perf_counter()
     trial = make()
@@ -215,14 +224,14 @@ def talk_of_steps(make: Callable[[], Trial], connection: Connection) -> None:
     connection.send(trial.peak_memory())
 
 
-def _work(talk: Callable, target: WorkerTarget, config: Config, connection: Connection) -> None:
+def _work(serve: Callable, target: WorkerTarget, config: Config, connection: Connection) -> None:
     """The main function of a worker."""
-    with suppress(OSError):  # The process that asked may have ended.
+    with suppress(OSError):  # The process that asks may have ended.
         try:
-            talk(lambda: load_target(target)(config), connection)
+            serve(lambda: load_target(target)(config), connection)
         except UsageError as error:
             connection.send(Failure(error, traceback.format_exc()))
-        # Other libraries raise anything, and one of them must not end the timing of the others.
+        # Other libraries raise errors of any type. They must not end the timing of the others.
         except BaseException as error:
             failed = WorkerFailed(f"{type(error).__name__}: {reason_of(error)}")
             connection.send(Failure(failed, traceback.format_exc()))

@@ -139,7 +139,7 @@ class Model:
     leaky_slope: Share = 0.2
     # The slope below zero of the activation on skip connections. 0 is ReLU, as in the decoder.
     skip_slope: Share = 0.0
-    # The dropout rate in the decoder, at test time too: the paper's only noise (section 3.2.1).
+    # The dropout rate in the decoder, at test time too: the paper's only noise (section 3.1).
     dropout: Share = 0.5
     # The decoder blocks with dropout. `first_three`: the three innermost blocks, but never the last
     # block. `middle`: the blocks after the innermost one whose encoder layer is as wide, as in the

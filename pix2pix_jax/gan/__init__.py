@@ -1,1 +1,1 @@
-"""The method: losses, optimizers, the state, and one update of each network."""
+"""Training of both networks: losses, optimizers, the state, and the training step."""

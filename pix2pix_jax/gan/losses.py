@@ -1,67 +1,93 @@
-"""Losses: arrays in, scalars out, each the mean over patches and images."""
+"""The losses, from logits and images to a scalar: the mean over all patches and images.
+
+The discriminator gives a logit for every patch of an image. A high logit says that the patch is
+real. Each adversarial loss has a name, the value of `loss.gan` in a config:
+
+  gan      discriminator, "real"  discriminator, "fake"  generator   reference
+  vanilla  -log D                 -log(1 - D)            -log D      equation 1
+  lsgan    (x - 1)^2              x^2                    (x - 1)^2   arXiv 1611.04076
+  hinge    max(0, 1 - x)          max(0, 1 + x)          -x          arXiv 1705.02894
+  wgan_gp  -x                     x                      -x          arXiv 1704.00028
+
+Here x is a logit, and D = sigmoid(x). The generator's loss takes the logits of generated images;
+for `vanilla` it is the non-saturating form of section 3.3. `wgan_gp` also has a
+`gradient_penalty`.
+"""
 
 from collections.abc import Callable
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
 
+Label = Literal["real", "fake"]  # where an image comes from: the dataset, or the generator
 
-def discriminator_loss(gan: str, side: str, logits: Array) -> Array:
-    """How badly patches that are all real, or all generated, are told; the sum of both is D's loss.
 
-    vanilla: -log D(real), -log(1 - D(fake)), equation 1 of the paper, D the sigmoid of the logit.
-    lsgan: (real - 1)^2, fake^2 (arXiv 1611.04076).
-    hinge: max(0, 1 - real), max(0, 1 + fake) (arXiv 1705.02894).
-    wgan_gp: -real, fake (arXiv 1704.00028); its penalty is `gradient_penalty`.
+def discriminator_gan_loss(gan: str, label: Label, logits: Array) -> Array:
+    """The discriminator's loss on images of one label. Its whole loss is the sum over both labels.
 
     Args:
-      gan: one of those, `config.Loss.gan`.
-      side: "real" or "fake".
-      logits: [b, h, w, 1].
+      gan: a name in the table above.
+      label: of all images.
+      logits: [b, h, w, 1], of these images.
+
+    Returns:
+      A scalar.
     """
-    real = side == "real"
+    is_real = label == "real"
     if gan == "vanilla":
-        return optax.sigmoid_binary_cross_entropy(logits, jnp.full_like(logits, real)).mean()
+        return optax.sigmoid_binary_cross_entropy(logits, jnp.full_like(logits, is_real)).mean()
     if gan == "lsgan":
-        return jnp.square(logits - real).mean()
-    sign = -1 if real else 1
+        return jnp.square(logits - is_real).mean()
+    sign = -1 if is_real else 1
     if gan == "hinge":
         return jax.nn.relu(1 + sign * logits).mean()
     return sign * logits.mean()
 
 
-def generator_loss(gan: str, fake: Array) -> Array:
-    """How badly generated patches fool the discriminator.
+def generator_gan_loss(gan: str, logits: Array) -> Array:
+    """The generator's adversarial loss: low if the discriminator takes generated images for real.
 
-    vanilla: -log D(fake), the non-saturating form (section 3.3); lsgan: (fake - 1)^2;
-    hinge and wgan_gp: -fake.
+    Args:
+      gan: a name in the table above.
+      logits: [b, h, w, 1], of generated images.
+
+    Returns:
+      A scalar.
     """
     if gan == "vanilla":
-        return optax.sigmoid_binary_cross_entropy(fake, jnp.ones_like(fake)).mean()
+        return optax.sigmoid_binary_cross_entropy(logits, jnp.ones_like(logits)).mean()
     if gan == "lsgan":
-        return jnp.square(fake - 1).mean()
-    return -fake.mean()
+        return jnp.square(logits - 1).mean()
+    return -logits.mean()
 
 
 def gradient_penalty(
     score: Callable[[Array], Array], real: Array, fake: Array, keys: Array
 ) -> Array:
-    """Mean of (|d score / d image| - 1)^2 at random points between real and fake images.
+    """The penalty of `wgan_gp`: the mean of (|gradient of the score by the image| - 1)^2.
+
+    The gradients are taken at random points on the lines from generated to real images
+    (arXiv 1704.00028, section 4). The score of an image is the mean of its logits.
 
     Args:
-      score: [b, h, w, c] images to logits [b, ...], of which an image's mean counts.
-      real, fake: [b, h, w, c].
-      keys: [b] PRNG keys.
+      score: the discriminator, from images [b, h, w, c] to logits [b, h', w', 1].
+      real: [b, h, w, c], images of the dataset.
+      fake: [b, h, w, c], generated images.
+      keys: [b] PRNG keys, to draw a point for each image.
+
+    Returns:
+      A scalar.
     """
-    mix = jax.vmap(jax.random.uniform)(keys).reshape(-1, 1, 1, 1)
+    mix = jax.vmap(jax.random.uniform)(keys).reshape(-1, 1, 1, 1)  # [b, 1, 1, 1]
     gradient = jax.grad(lambda x: score(x).mean((1, 2, 3)).sum())(fake + mix * (real - fake))
     # The square root has no gradient at zero.
-    norm = jnp.sqrt(jnp.square(gradient).sum((1, 2, 3)) + 1e-12)
+    norm = jnp.sqrt(jnp.square(gradient).sum((1, 2, 3)) + 1e-12)  # [b]
     return jnp.square(norm - 1).mean()
 
 
-def l1(output: Array, target: Array) -> Array:
-    """Mean absolute difference (equation 3)."""
+def l1_loss(output: Array, target: Array) -> Array:
+    """The mean absolute difference of two arrays of the same shape, a scalar (equation 3)."""
     return jnp.abs(output - target).mean()

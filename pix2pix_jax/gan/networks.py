@@ -11,7 +11,7 @@ from pix2pix_jax.models.unet import UNet
 
 
 def make_generator(config: Config) -> UNet:
-    """The U-Net that a config describes.
+    """The generator that a config describes.
 
     Raises:
       UsageError: the generator cannot halve the images of the config.
@@ -43,7 +43,7 @@ def make_discriminator(config: Config) -> Discriminator:
     """The discriminator that a config describes.
 
     Raises:
-      UsageError: the image is too small for it, naming those that fit.
+      UsageError: data.image_size is too small; the message names the discriminators that fit.
     """
     model, size = config.model, config.data.image_size
     table = DISCRIMINATORS[model.discriminator]

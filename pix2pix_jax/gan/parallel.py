@@ -1,46 +1,51 @@
-"""The training step on all devices, several steps a call: where pmap, shard_map and scan are used.
+"""Runs training steps on all devices, several steps in one call.
 
-Both ways give equal bits. pmap is the default; shard_map is what JAX will keep when pmap goes.
+`pmap` and `shard_map` give equal bits. `pmap` is the default; JAX will remove it some day, and keep
+`shard_map`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import jax
 from jax import Array
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, PartitionSpec
+from jax.typing import ArrayLike
 
 from pix2pix_jax.config.schema import Config, Data
 from pix2pix_jax.data.augment import crop_batch
+from pix2pix_jax.gan.method import Method, make_method
 from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.gan.state import TrainState
-from pix2pix_jax.gan.step import Batch, Method, Metrics, make_method, train_step
+from pix2pix_jax.gan.step import Batch, Metrics, train_step
 from pix2pix_jax.runtime.backend import copy_to_devices
 
 AXIS = "devices"
-# (state, batches, pairs, key data) -> (state, metrics)
-Steps = Callable[[TrainState, Batch, Batch, Array], tuple[TrainState, Metrics]]
+# On one device: (state, batches, pairs, key data) -> (state, metrics)
+DeviceSteps = Callable[[TrainState, Batch, Batch, Array], tuple[TrainState, Metrics]]
+# On all devices: (state, batches) -> (state, metrics). The batches may be NumPy arrays.
+ParallelSteps = Callable[[TrainState, Mapping[str, ArrayLike]], tuple[TrainState, Metrics]]
 
 
-def parallel_steps(
-    config: Config, pairs: Batch | None = None
-) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
-    """Training steps on every device, several a call.
+def make_parallel_steps(config: Config, pairs: Batch | None = None) -> ParallelSteps:
+    """Makes the function that runs training steps on every device.
 
     Args:
-      config: resolved; `train.parallel` says how.
+      config: resolved; `train.parallel` chooses pmap or shard_map.
       pairs: resident pairs to crop batches from; None if batches carry their own images.
 
     Returns:
-      steps(state, batches): `batches` has leading axes [devices, steps, images of a device];
-      the state is donated; metrics are stacked, [steps].
+      A function of the state and of batches, [devices, steps, images of a device, ...] for every
+      name. It returns the new state, and the metrics of every step, [steps]. It donates the old
+      state: the memory is used again.
     """
     # On one device an average would only copy all gradients.
-    alone = jax.device_count() == 1
-    average = (lambda tree: tree) if alone else partial(jax.lax.pmean, axis_name=AXIS)
-    steps = partial(scan_steps, make_method(config, average), config.data)
-    mapped = {"pmap": by_pmap, "shard_map": by_shard_map}[config.train.parallel](steps)
+    has_one_device = jax.device_count() == 1
+    average = (lambda tree: tree) if has_one_device else partial(jax.lax.pmean, axis_name=AXIS)
+    device_steps = partial(scan_steps, make_method(config, average), config.data)
+    map_steps = {"pmap": map_with_pmap, "shard_map": map_with_shard_map}[config.train.parallel]
+    mapped = map_steps(device_steps)
     # Arguments of the compiled program, not constants in it: all seeds share one program.
     key_data = jax.random.key_data(stream_key(config, "steps"))
     resident, key_data = copy_to_devices((pairs or {}, key_data))
@@ -50,15 +55,15 @@ def parallel_steps(
 def scan_steps(
     method: Method, data: Data, state: TrainState, batches: Batch, pairs: Batch, key_data: Array
 ) -> tuple[TrainState, Metrics]:
-    """Several steps on one device, one after another.
+    """Runs several steps on one device, one after another.
 
     Args:
-      method: what stays the same from step to step.
-      data: of a resolved config.
+      method: what is the same in all steps.
+      data: how to crop images; of a resolved config.
       state: before the first step.
       batches: [steps, b, ...] for every name of a batch.
       pairs: resident pairs; empty if batches carry their own images.
-      key_data: of the stream "steps".
+      key_data: the numbers of the key of the stream "steps".
 
     Returns:
       The state after the last step, and the metrics of every step, [steps].
@@ -66,15 +71,14 @@ def scan_steps(
     key = jax.random.wrap_key_data(key_data)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        # The key equals step_key(config, step): the seed was folded in outside.
-        return train_step(
-            method, state, crop_batch(pairs, batch, data), jax.random.fold_in(key, state.step)
-        )
+        # This key equals step_key(config, step): the seed is folded in outside.
+        key_of_step = jax.random.fold_in(key, state.step)
+        return train_step(method, state, crop_batch(pairs, batch, data), key_of_step)
 
     return jax.lax.scan(step, state, batches)
 
 
-def by_pmap(steps: Steps) -> Steps:
+def map_with_pmap(steps: DeviceSteps) -> Callable:
     """Runs `steps` on every device by pmap: the state is replicated, the batches are split."""
     return jax.pmap(
         steps,
@@ -85,13 +89,13 @@ def by_pmap(steps: Steps) -> Steps:
     )
 
 
-def by_shard_map(steps: Steps) -> Steps:
-    """Runs `steps` on every device by jit and shard_map over a mesh of all devices."""
+def map_with_shard_map(steps: DeviceSteps) -> Callable:
+    """Does the same as `map_with_pmap` by jit and shard_map, over a mesh of all devices."""
     mesh, whole, split = Mesh(jax.devices(), (AXIS,)), PartitionSpec(), PartitionSpec(AXIS)
     inputs, outputs = (whole, split, whole, whole), (whole, whole)
 
     def steps_of_shard(state: TrainState, batches: Batch, pairs: Batch, key_data: Array) -> tuple:
-        batches = {name: shard[0] for name, shard in batches.items()}  # [1, steps, ...]
+        batches = {name: shard[0] for name, shard in batches.items()}  # [1, steps, b, ...] before
         return steps(state, batches, pairs, key_data)
 
     # With check_vma, gradients would come back summed over devices.
@@ -102,11 +106,11 @@ def by_shard_map(steps: Steps) -> Steps:
     if jax.process_count() == 1:
         return compiled
 
-    def across_processes(*arguments: object) -> tuple:
-        """Each process hands in what it has, and gets back arrays that it can read alone."""
+    def run_on_all_processes(*arguments: object) -> tuple:
+        """Takes the arrays of this process, and returns arrays that this process can read."""
         result = compiled(
             *multihost_utils.host_local_array_to_global_array(arguments, mesh, inputs)
         )
         return multihost_utils.global_array_to_host_local_array(result, mesh, outputs)
 
-    return across_processes
+    return run_on_all_processes

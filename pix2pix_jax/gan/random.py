@@ -7,16 +7,17 @@ from jax import Array
 
 from pix2pix_jax.config.schema import Config
 
-# What is drawn from one seed. The order fixes the keys: add new streams at the end.
+# The independent streams of random numbers of one seed. A stream's position in this list fixes its
+# keys, so add new streams at the end.
 RandomStream = Literal["parameters", "steps", "samples", "evaluation", "translations"]
 
 
 def stream_key(config: Config, stream: RandomStream) -> Array:
     """The key of a stream; the keys of two streams, or of two seeds, are independent."""
-    place = get_args(RandomStream).index(stream)
-    return jax.random.fold_in(jax.random.key(config.seed), place)
+    position = get_args(RandomStream).index(stream)
+    return jax.random.fold_in(jax.random.key(config.seed), position)
 
 
 def step_key(config: Config, step: Array | int) -> Array:
-    """The key of a training step, from which all its noise is drawn."""
+    """The key of a training step; all dropout of the step is drawn from this key."""
     return jax.random.fold_in(stream_key(config, "steps"), step)

@@ -1,4 +1,4 @@
-"""TrainState: the arrays that a run goes on from."""
+"""TrainState: all arrays that change from one training step to the next."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from pix2pix_jax.gan.random import stream_key
 
 @struct.dataclass
 class NetworkState:
-    """One network in training: its parameters, and the optimizer's state for them."""
+    """The parameters of one network, and the state of its optimizer."""
 
     params: Any  # a dict of layers, each a dict of arrays
     opt_state: optax.OptState
@@ -26,7 +26,7 @@ class NetworkState:
 
 @struct.dataclass
 class TrainState:
-    """All that a run goes on from, beside its config: arrays, and nothing else."""
+    """Everything that changes in training: a run resumes from its config and this state."""
 
     step: Array | np.int32  # completed updates, int32
     generator: NetworkState
@@ -34,11 +34,12 @@ class TrainState:
 
 
 def create_state(config: Config) -> TrainState:
-    """The state at step 0, a function of a resolved config and its seed."""
+    """The state at step 0. It depends on nothing but a resolved config, which includes the seed."""
     data, optimizer = config.data, make_optimizer(config)
     image = jnp.zeros((1, *data.image_size, data.input_channels))
     target = jnp.zeros((1, *data.image_size, data.target_channels))
-    seen = jnp.concatenate([image, target], -1) if config.loss.conditional else target
+    # The discriminator's input: a pair, or the target alone.
+    pair = jnp.concatenate([image, target], -1) if config.loss.conditional else target
 
     def create_network(module: nn.Module, key: Array, x: Array) -> NetworkState:
         params = module.init(key, x)["params"]
@@ -50,7 +51,7 @@ def create_state(config: Config) -> TrainState:
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             generator=create_network(make_generator(config), generator_key, image),
-            discriminator=create_network(make_discriminator(config), discriminator_key, seen),
+            discriminator=create_network(make_discriminator(config), discriminator_key, pair),
         )
 
     return create(stream_key(config, "parameters"))

@@ -1,4 +1,4 @@
-"""What a config builds: layers, shapes, parameters and receptive fields, read from the tables."""
+"""Describes the networks of a config: layers, shapes, parameters and receptive fields."""
 
 import json
 import textwrap
@@ -15,25 +15,28 @@ from pix2pix_jax.models.unet import UNet
 
 
 def describe(config: Config) -> dict[str, Any]:
-    """Both networks of a config as plain data. Nothing is computed on a device.
+    """Both networks of a config as plain data, from the tables of layers alone.
 
     Args:
       config: an experiment; it is resolved here.
 
     Returns:
-      `layers`: a row for every layer of both networks, as in `layer_rows`; `generator` and
-      `discriminator`: name, input and output shape (h, w, c), number of parameters, and the
-      discriminator's receptive field in pixels; `differences`: fields that differ from the paper.
+      `layers`: the rows of `layer_rows` for both networks, each with its `network`.
+      `generator` and `discriminator`: name, input and output shape [h, w, c] and number of
+      parameters; for the discriminator also the receptive field in pixels.
+      `differences`: the fields that differ from the paper, with their values.
 
     Raises:
-      UsageError: no such networks can be built at this image size.
+      UsageError: data.image_size does not fit these networks.
     """
     config = resolve(config)
     data = config.data
-    seen = data.target_channels + (data.input_channels if config.loss.conditional else 0)
+    discriminator_channels = data.target_channels
+    if config.loss.conditional:
+        discriminator_channels += data.input_channels
     networks = {
         "generator": (make_generator(config), data.input_channels),
-        "discriminator": (make_discriminator(config), seen),
+        "discriminator": (make_discriminator(config), discriminator_channels),
     }
     summary: dict[str, Any] = {"layers": []}
     for name, (module, channels) in networks.items():
@@ -52,26 +55,37 @@ def describe(config: Config) -> dict[str, Any]:
 
 
 def differences(config: Config) -> dict[str, Any]:
-    """Fields of a resolved config's jitter, networks, loss and optimizer unlike the paper's."""
+    """The fields that differ from the paper at the same image size, with their values.
+
+    Compared are the jitter, the networks, the losses and the optimizer.
+
+    Args:
+      config: resolved.
+    """
     size, depth = config.data.image_size, config.model.depth
-    like = Config(data=Data(image_size=size), model=Model(depth=depth))
-    found, paper = asdict(config), asdict(resolve(like))
+    paper_config = Config(data=Data(image_size=size), model=Model(depth=depth))
+    ours, paper = asdict(config), asdict(resolve(paper_config))
     paper["model"]["depth"] = halvings(*size)
-    names = {group: list(found[group]) for group in ("model", "loss", "optimizer")}
+    names = {group: list(ours[group]) for group in ("model", "loss", "optimizer")}
     return {
-        f"{group}.{name}": found[group][name]
+        f"{group}.{name}": ours[group][name]
         for group, fields in ({"data": ["load_size", "flip"]} | names).items()
         for name in fields
-        if found[group][name] != paper[group][name]
+        if ours[group][name] != paper[group][name]
     }
 
 
 def layer_rows(module: UNet | Discriminator, shape: tuple[int, int, int]) -> list[dict[str, Any]]:
-    """A row for every layer, with the norm that follows it.
+    """Describes every layer of a network.
 
     Args:
       module: either network.
       shape: of one input image, (h, w, c).
+
+    Returns:
+      A row for each layer: name, kind, kernel [k, k, input channels, output channels], stride,
+      norm, number of parameters (with those of its norm) and output shape [h, w, c]; for the
+      discriminator the receptive field in pixels, for the generator the dropout rate.
     """
     rows: list[dict[str, Any]] = []
     for layer, (inputs, output) in zip(
@@ -108,7 +122,7 @@ def to_text(summary: dict[str, Any]) -> str:
     discriminator = [row for row in rows if row["network"] == "discriminator"]
     g, d = summary["generator"], summary["discriminator"]
     lines = [f"generator {g['name']}: {g['parameters']:,} parameters", ""]
-    lines += u_shape(generator, g["input_shape"], skips=g["name"] == "unet")
+    lines += draw_u_net(generator, g["input_shape"], skips=g["name"] == "unet")
     lines += [
         "",
         f"discriminator {d['name']}: {d['parameters']:,} parameters, receptive field "
@@ -124,14 +138,14 @@ def to_text(summary: dict[str, Any]) -> str:
             f"{format_shape(row['output_shape']):>14} {row['parameters']:>12,} "
             f"{row['receptive_field']:>15}"
         )
-    others = ", ".join(f"{name} {value}" for name, value in summary["differences"].items())
-    if others:
-        lines += ["", *textwrap.wrap(f"differs from the paper: {others}", 96)]
+    changes = ", ".join(f"{name} {value}" for name, value in summary["differences"].items())
+    if changes:
+        lines += ["", *textwrap.wrap(f"differs from the paper: {changes}", 96)]
     return "\n".join(lines)
 
 
-def u_shape(rows: list[dict[str, Any]], image: list[int], skips: bool) -> list[str]:
-    """Draws the encoder left and the decoder right, one level a line, joined by the skips.
+def draw_u_net(rows: list[dict[str, Any]], image: list[int], skips: bool) -> list[str]:
+    """Draws the encoder on the left and the decoder on the right, with one level in each line.
 
     Args:
       rows: of the generator, as in `layer_rows`.
@@ -149,14 +163,15 @@ def u_shape(rows: list[dict[str, Any]], image: list[int], skips: bool) -> list[s
     def format_decoder_row(row: dict[str, Any]) -> str:
         return format_row(row).rstrip() + (" dropout" if row["dropout"] else "")
 
-    gap, line = " " * 12, "─── skip ──▶" if skips else " " * 12
+    gap = " " * 12
+    skip = "─── skip ──▶" if skips else gap
     kinds = [f"{row['kind']}s 4x4, stride 2" for row in (down[0], up[0])]
     lines = [f"  {kinds[0]:39} {gap}  {kinds[1]}"]
     lines.append(
         f"  {'input':6} {format_shape(image):>12} {'':19} {gap}  {format_row(up[0]).rstrip()}  tanh"
     )
     for level in range(depth - 1):
-        lines.append(f"  {format_row(down[level])} {line}  {format_decoder_row(up[level + 1])}")
+        lines.append(f"  {format_row(down[level])} {skip}  {format_decoder_row(up[level + 1])}")
     return [*lines, f"  {format_row(down[-1])} ─────┘"]
 
 
@@ -168,8 +183,10 @@ def format_shape(shape: list[int]) -> str:
 def operations(summary: dict[str, Any]) -> tuple[int, int]:
     """Floating-point operations of both networks in a training step on one image.
 
-    A backward pass takes twice as many operations as a forward pass. The discriminator learns from
-    a real and a generated image (2 x 3), and passes the generator's gradient on once more (2).
+    A forward pass counts 1, a backward pass 2: half of that for the gradient by the parameters,
+    half for the gradient by the input. The generator takes 3. The discriminator takes 3 for the
+    real image and 3 for the generated one; for the generator's loss it takes 2 more, a forward pass
+    and the gradient by the input.
 
     Args:
       summary: what `describe` returns.

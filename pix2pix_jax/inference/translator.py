@@ -85,7 +85,7 @@ def open_translator(
       workdir: workdir of the run.
       step: step of the checkpoint.
       seed: seed of the dropout; None: the seed of the run.
-      use_dropout: whether samples are drawn with dropout, as in the paper (section 3.2).
+      use_dropout: whether samples are drawn with dropout, as in the paper (section 3.1).
 
     Raises:
       UsageError: the run has no such checkpoint.

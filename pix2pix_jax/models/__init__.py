@@ -1,1 +1,1 @@
-"""Both networks as pure Flax modules, and the tables of their layers."""
+"""The generator and the discriminator as Flax modules, and the tables of their layers."""

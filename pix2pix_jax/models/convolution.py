@@ -1,8 +1,8 @@
-"""Convolution and transposed convolution, each by the lowering that is fastest where it runs.
+"""Convolution and transposed convolution, by the lowering that is fastest for a platform and shape.
 
-A lowering is a way to compute the same result from the same kernel: XLA's own convolution
-(`native`), or one of the matrix products of `matmul_convolutions`. The platform and the shapes
-decide; an exported network holds the lowerings of all platforms.
+A lowering is a way to compute a convolution. All lowerings take the same kernel and give the same
+result up to rounding. They are XLA's own convolution (`native`), and the matrix products of
+`matmul_convolutions`. An exported network can hold the lowerings of all platforms.
 """
 
 import math
@@ -17,19 +17,20 @@ from jax import Array, lax
 from pix2pix_jax.models import matmul_convolutions as products
 
 # Where one lowering becomes faster than another, measured on two CPU cores and on an H200.
-# Pixels are counted over all images: of a convolution's output, of a transposed one's input.
+# Pixels are counted over all images of a batch: in the output of a convolution, and in the input of
+# a transposed convolution.
 FEW_CHANNELS = 16
 WINOGRAD_MIN_PIXELS = 513  # CPU
 TRANSPOSE_WINOGRAD_MIN_PIXELS = 1024  # CPU
 PER_TAP_MAX_PIXELS_CPU, PER_TAP_MAX_PIXELS_GPU = 64, 256
-NATIVE_MIN_IMAGES = 9  # GPU; real and generated images are both counted
+NATIVE_MIN_IMAGES = 9  # GPU; the discriminator counts real and generated images
 Lowering = Callable[[Array, Array], Any]  # (x, kernel) -> result, an array
 
 
 def conv(
     x: Array, kernel: Array, stride: int, padding: tuple[int, int], portable: bool = False
 ) -> Array:
-    """Cross-correlation, as in every deep learning library.
+    """A convolution in the sense of deep learning: cross-correlation, without a flip of the kernel.
 
     Args:
       x: [b, h, w, c].
@@ -39,7 +40,7 @@ def conv(
       portable: whether to keep the lowerings of all platforms, for export.
 
     Returns:
-      [b, (h + sum(padding) - k) // stride + 1, likewise for w, o].
+      [b, h', w', o], with h' = (h + sum(padding) - k) // stride + 1, and w' likewise.
     """
     native = partial(conv_native, stride=stride, padding=padding)
     cpu, gpu = conv_lowerings(x, kernel, stride, padding)
@@ -65,12 +66,14 @@ def conv_lowerings(
 
 
 def conv_transpose(x: Array, kernel: Array, portable: bool = False) -> Array:
-    """The adjoint of a stride-2, padding-1 convolution: twice the height and width.
+    """A transposed convolution, which doubles height and width.
+
+    It is the adjoint of a convolution with stride 2 and padding 1, or its gradient by the input.
 
     Args:
       x: [b, h, w, c].
-      kernel: [4, 4, c, o]; kernel[i, j] is what one pixel adds at (i - 1, j - 1) from its own
-        place in the doubled image, as in PyTorch and Keras.
+      kernel: [4, 4, c, o]. The pixel (y, x) adds its product with kernel[i, j] to the output at
+        (2 * y + i - 1, 2 * x + j - 1), as in PyTorch and Keras.
       portable: as in `conv`.
 
     Returns:
@@ -81,13 +84,13 @@ def conv_transpose(x: Array, kernel: Array, portable: bool = False) -> Array:
 
 
 def conv_transpose_lowerings(x: Array, kernel: Array) -> tuple[Lowering, Lowering]:
-    """The fastest lowerings of `conv_transpose` on a CPU and on a GPU. Args as there."""
+    """The fastest lowerings of `conv_transpose` on a CPU and on a GPU, for its x and kernel."""
     if not is_static(x.shape[:3]):
         return products.conv_transpose_matmul, products.conv_transpose_matmul
     num_pixels, o = math.prod(x.shape[:3]), kernel.shape[-1]
     cpu, gpu = (
-        products.conv_transpose_per_tap if num_pixels <= most else products.conv_transpose_matmul
-        for most in (PER_TAP_MAX_PIXELS_CPU, PER_TAP_MAX_PIXELS_GPU)
+        products.conv_transpose_per_tap if num_pixels <= limit else products.conv_transpose_matmul
+        for limit in (PER_TAP_MAX_PIXELS_CPU, PER_TAP_MAX_PIXELS_GPU)
     )
     if num_pixels >= TRANSPOSE_WINOGRAD_MIN_PIXELS and o > FEW_CHANNELS and is_full_precision(x):
         cpu = products.conv_transpose_winograd
@@ -97,9 +100,13 @@ def conv_transpose_lowerings(x: Array, kernel: Array) -> tuple[Lowering, Lowerin
 def lowering_for_platform(
     cpu: Lowering, gpu: Lowering, other: Lowering, portable: bool
 ) -> Lowering:
-    """The lowering for the platform on which JAX runs, or, if `portable`, a switch over all.
+    """The lowering for the platform on which JAX runs.
 
-    A switch takes twice as long to trace.
+    Args:
+      cpu, gpu: the fastest lowering on each of these platforms.
+      other: the lowering on all other platforms.
+      portable: whether to return a switch over all platforms instead. A switch takes twice as long
+        to trace.
     """
     if portable:
         return partial(lax.platform_dependent, cpu=cpu, cuda=gpu, rocm=gpu, default=other)
@@ -107,12 +114,12 @@ def lowering_for_platform(
 
 
 def is_static(shape: Sequence[int]) -> bool:
-    """Whether all sizes are numbers; in an exported network some are symbols."""
+    """Whether all sizes are known; in an exported network some are symbols."""
     return all(isinstance(size, int) for size in shape)
 
 
 def is_full_precision(x: Array) -> bool:
-    """Whether Winograd may be used: its differences leave too few digits in bfloat16."""
+    """Whether x suits Winograd's algorithm: in bfloat16 its differences lose too many digits."""
     return x.dtype != jnp.bfloat16
 
 

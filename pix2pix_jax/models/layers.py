@@ -1,4 +1,4 @@
-"""The layers of both networks: convolution, norm and dropout, one definition each."""
+"""The layers of both networks: convolution, norm and dropout."""
 
 import math
 from collections.abc import Sequence
@@ -15,21 +15,21 @@ from pix2pix_jax.models.topology import Layer
 
 
 def normal_initializer(mean: float) -> nn.initializers.Initializer:
-    """N(mean, 0.02), the initial distribution of every weight (section 6.2)."""
+    """Draws initial weights from a normal distribution, deviation 0.02 (section 6.2)."""
 
     def draw(key: Array, shape: Sequence[int]) -> Array:
-        # Drawn flat: XLA's CPU backend compiles that several times faster than four dimensions.
+        # XLA's CPU backend compiles a draw in one dimension several times faster than in four.
         return mean + 0.02 * jax.random.normal(key, (math.prod(shape),)).reshape(shape)
 
     return draw
 
 
 class Convolution(nn.Module):
-    """A convolution, or a transposed one, as a row of a topology table describes it.
+    """A convolution or a transposed convolution.
 
     Attributes:
-      layer: kernel size, stride, padding, features, bias.
-      portable: whether it can be exported for other platforms than this one.
+      layer: its row in a table of layers: kernel size, stride, padding, features and bias.
+      portable: whether it can be exported for platforms other than this one.
       dtype: of the computation; parameters are float32.
     """
 
@@ -39,7 +39,7 @@ class Convolution(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Convolves [b, h, w, c] to [b, h / stride, w / stride, features], or [b, 2h, 2w, ...]."""
+        """Convolves x [b, h, w, c]; the result has the shape of `conv` or `conv_transpose`."""
         layer = self.layer
         shape = (layer.kernel, layer.kernel, x.shape[-1], layer.features)
         kernel = self.param("kernel", normal_initializer(0.0), shape)
@@ -55,18 +55,18 @@ class Convolution(nn.Module):
 
 
 class Norm(nn.Module):
-    """Zero mean and unit variance from the images at hand, then a learnt scale and shift.
+    """Normalizes channels to zero mean and unit variance, then applies a learnt scale and shift.
 
-    There are no running averages: the paper normalises with the test batch's own statistics
-    (section 3.2.1). The variance is biased, and the scale starts at N(1, 0.02). bfloat16 inputs are
-    normalised in float32.
+    The statistics are those of the images at hand, at test time too, as in the paper (section 3.3):
+    there are no running averages. The variance is biased. The initial scale is drawn from a normal
+    distribution with mean 1 and deviation 0.02. bfloat16 inputs are normalized in float32.
 
     Attributes:
-      kind: "batch": one mean a channel over height, width and several images; "instance": over
-        height and width of one image; "none": x is returned as it is.
+      kind: "batch" has one mean for each channel, over height, width and several images;
+        "instance" has one for each channel and image; "none" returns x unchanged.
       epsilon: added to the variance.
       affine: whether there are a scale and a shift.
-      images: how many images share the statistics of "batch"; None: all.
+      images: the number of images that share the statistics of "batch"; None: all of them.
     """
 
     kind: str
@@ -76,7 +76,7 @@ class Norm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Normalises [b, h, w, c]."""
+        """Normalizes x [b, h, w, c]; the shape stays the same."""
         if self.kind == "none":
             return x
         b = x.shape[0]
@@ -91,24 +91,25 @@ class Norm(nn.Module):
 
 
 def dropout(x: Array, rate: float, keys: Array, layer: int) -> Array:
-    """Zeroes a share of the values and scales up the others, each image by its own key.
+    """Sets values to zero at random and divides the others by 1 - rate (section 3.1).
 
-    A key an image, not a key a batch: an image's noise depends neither on its neighbours nor on
-    the number of devices.
+    Every image has its own key, so its noise depends neither on the other images of the batch nor
+    on the number of devices.
 
     Args:
       x: [b, h, w, c].
-      rate: the share of values to zero, from 0 to 1.
+      rate: the probability that a value becomes zero, from 0 up to, but not including, 1.
       keys: [b] PRNG keys.
-      layer: a number that makes the dropouts of one network differ.
+      layer: the number of the layer; layers with different numbers draw different noise.
 
     Returns:
       [b, h, w, c].
     """
 
-    def draw_mask(key: Array) -> Array:  # drawn flat, as in `normal_initializer`
+    def draw_mask(key: Array) -> Array:
         layer_key = jax.random.fold_in(key, layer)
+        # Drawn flat for the reason given in `normal_initializer`.
         mask = jax.random.bernoulli(layer_key, 1 - rate, (x[0].size,))
-        return mask.reshape(x.shape[1:])  # [h, w, c]  # [h, w, c]
+        return mask.reshape(x.shape[1:])  # [h, w, c]
 
     return jnp.where(jax.vmap(draw_mask)(keys), x / (1 - rate), 0).astype(x.dtype)

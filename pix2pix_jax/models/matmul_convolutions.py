@@ -1,8 +1,7 @@
 """Convolutions as matrix products, for backends whose own convolutions are slow.
 
-All take the same kernel and give the same result up to rounding. Large matrix products run near
-the peak of a machine; the functions differ in how much memory they copy around the product, which
-makes one or the other the fastest for a shape.
+Large matrix products run near the peak speed of a machine. The functions differ in how much memory
+they copy before and after the product, so each of them is the fastest for some shapes.
 """
 
 from typing import cast
@@ -15,7 +14,9 @@ Padding = tuple[int, int]  # zeros before and after, on both axes
 
 
 def conv_im2col(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
-    """A convolution by im2col: patches are gathered in the kernel's order, so it is not copied.
+    """A convolution by im2col: one product of all patches of the image with the kernel.
+
+    The patches are gathered in the order of the kernel's values, so the kernel is not copied.
 
     Args:
       x: [b, h, w, c].
@@ -24,14 +25,15 @@ def conv_im2col(x: Array, kernel: Array, stride: int, padding: Padding) -> Array
       padding: of x.
 
     Returns:
-      [b, (h + sum(padding) - k) // stride + 1, likewise for w, o].
+      [b, h', w', o], with h' = (h + sum(padding) - k) // stride + 1, and w' likewise.
     """
     b, _, _, c = x.shape
     k, _, _, o = kernel.shape
     height, width = output_size(x, k, stride, padding)
     rows, columns = height + k // stride - 1, width + k // stride - 1
     wide = at_least_float32(pad(x, padding[0], rows * stride, columns * stride))
-    wide = wide.reshape(b, rows, stride, columns, stride, c)  # a stride becomes a slice
+    # Strided slices become plain slices once each stride has an axis of its own.
+    wide = wide.reshape(b, rows, stride, columns, stride, c)
     patches = [
         wide[:, i // stride :, i % stride, j // stride :, j % stride][:, :height, :width]
         for i in range(k)
@@ -41,9 +43,9 @@ def conv_im2col(x: Array, kernel: Array, stride: int, padding: Padding) -> Array
 
 
 def conv_scatter(x: Array, kernel: Array, padding: Padding) -> Array:
-    """A convolution of stride 1 as one product, whose k * k results are shifted and added.
+    """A convolution of stride 1: one product gives k * k images, which are shifted and added.
 
-    The fastest for few output channels. Args and Returns as in `conv_im2col`.
+    This is the fastest for few output channels. Args and Returns as in `conv_im2col`.
     """
     b, h, w, c = x.shape
     k, _, _, o = kernel.shape
@@ -57,12 +59,13 @@ def conv_scatter(x: Array, kernel: Array, padding: Padding) -> Array:
 
 
 def conv_winograd(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
-    """A convolution by Winograd's algorithm, with 9 multiplications for every 16.
+    """A convolution by Winograd's algorithm, with 9 multiplications instead of 16.
 
-    The fastest for many pixels. A 4x4 kernel of stride 1 or 2 is rewritten as a 2x2 kernel on four
-    times as many channels, and that is computed by Winograd's F(2x2, 2x2), which needs no other
-    arithmetic than sums of two values ("Arithmetic Complexity of Computations", 1980; for
-    convolutional networks arXiv 1509.09308):
+    This is the fastest for many pixels. A 4x4 kernel of stride 1 or 2 is rewritten as a 2x2 kernel
+    on four times as many channels. Winograd's F(2x2, 2x2) then computes that convolution; apart
+    from the multiplications it only adds and subtracts pairs of values (Winograd, "Arithmetic
+    Complexity of Computations", 1980; for convolutional networks arXiv 1509.09308). In one
+    dimension, with inputs x, kernel k and outputs y:
 
       y[0] = x[0] k[0] + x[1] k[1] = (x[0] - x[1]) k[0] + x[1] (k[0] + k[1])
       y[1] = x[1] k[0] + x[2] k[1] = (x[2] - x[1]) k[1] + x[1] (k[0] + k[1])
@@ -112,31 +115,31 @@ def _winograd_2x2(x: Array, kernel: Array) -> Array:
 
 
 def _winograd_kernel(kernel: Array) -> tuple[Array, Array, Array]:
-    """The second factors of the three products, along the first axis of the kernel."""
+    """The three factors that the kernel gives, along its first axis: see `conv_winograd`."""
     return kernel[0], kernel[0] + kernel[1], kernel[1]
 
 
 def _winograd_input(x: Array, axis: int) -> tuple[Array, Array, Array]:
-    """The first factors of the three products.
+    """The three factors that the input gives, along one axis: see `conv_winograd`.
 
     Args:
-      x: pixels in pairs: `axis` counts the pairs, axis + 1 has the two pixels of a pair.
-      axis: of the pairs; axis + 1 is removed.
+      x: pixels in pairs: `axis` counts the pairs, and axis + 1 has the two pixels of a pair.
+      axis: of the pairs; the results lack axis + 1.
     """
     first, second = (lax.index_in_dim(x, i, axis + 1, keepdims=False) for i in range(2))
     count = x.shape[axis] - 1
-    here, after = (lax.slice_in_dim(first, i, i + count, axis=axis) for i in range(2))
+    first, third = (lax.slice_in_dim(first, i, i + count, axis=axis) for i in range(2))
     second = lax.slice_in_dim(second, 0, count, axis=axis)
-    return here - second, second, after - second
+    return first - second, second, third - second
 
 
 def _winograd_output(left: Array, both: Array, right: Array, axis: int) -> Array:
-    """The two outputs of three products, stacked along `axis`."""
+    """The two outputs that three products give, stacked along `axis`: see `conv_winograd`."""
     return jnp.stack([left + both, both + right], axis)
 
 
 def conv_transpose_matmul(x: Array, kernel: Array) -> Array:
-    """The adjoint of a stride-2, padding-1 convolution: one product, then an overlap-add.
+    """A transposed convolution of stride 2 and padding 1: one product, then an overlap-add.
 
     Args:
       x: [b, h, w, c].
@@ -152,9 +155,10 @@ def conv_transpose_matmul(x: Array, kernel: Array) -> Array:
 
 
 def conv_transpose_per_tap(x: Array, kernel: Array) -> Array:
-    """`conv_transpose_matmul` as one product for each of the kernel's 16 taps.
+    """A transposed convolution by 16 products, one for each tap of the kernel.
 
-    The fastest for few pixels, as the kernel is not copied. Args and Returns as there.
+    This is the fastest for few pixels, because the kernel is not copied. Args and Returns as in
+    `conv_transpose_matmul`.
     """
     b, h, w, c = x.shape
     o = kernel.shape[-1]
@@ -164,10 +168,10 @@ def conv_transpose_per_tap(x: Array, kernel: Array) -> Array:
 
 
 def conv_transpose_winograd(x: Array, kernel: Array) -> Array:
-    """`conv_transpose_matmul` by Winograd's algorithm, as in `conv_winograd`.
+    """A transposed convolution by Winograd's algorithm, as in `conv_winograd`.
 
-    The fastest for many pixels. Every 2x2 block of outputs is a 2x2 convolution of the pixels
-    around its middle. Args and Returns as in `conv_transpose_matmul`.
+    This is the fastest for many pixels. Every 2x2 block of outputs is a 2x2 convolution of the
+    four pixels around the middle of the block. Args and Returns as in `conv_transpose_matmul`.
     """
     b, h, w, c = x.shape
     o = kernel.shape[-1]
@@ -181,19 +185,20 @@ def conv_transpose_winograd(x: Array, kernel: Array) -> Array:
 
 
 def _overlap_add(y: Array) -> Array:
-    """Adds the 4x4 outputs of every pixel, in blocks of 2x2, where neighbours overlap.
+    """Adds up the 4x4 outputs of all pixels; those of neighbouring pixels overlap.
 
     Args:
-      y: [2, 2, b, h, 2, w, 2, o]: row and column of the block, then image, pixel row, row in the
-        block, pixel column, column in the block, channel.
+      y: [2, 2, b, h, 2, w, 2, o], the 4x4 outputs as 2x2 blocks of 2x2 values: row and column of
+        the block, image, row of the pixel, row in the block, column of the pixel, column in the
+        block, channel.
 
     Returns:
       [b, 2h, 2w, o].
     """
     _, _, b, h, _, w, _, o = y.shape
-    none, wide = (0, 0), at_least_float32(y)
+    wide, zero = at_least_float32(y), (0, 0)
     padded = (
-        jnp.pad(wide[i, j], (none, (i, 1 - i), none, (j, 1 - j), none, none))
+        jnp.pad(wide[i, j], (zero, (i, 1 - i), zero, (j, 1 - j), zero, zero))
         for i in range(2)
         for j in range(2)
     )
@@ -203,9 +208,10 @@ def _overlap_add(y: Array) -> Array:
 
 @jax.custom_vjp
 def matmul(x: Array, kernel: Array) -> Array:
-    """`x @ kernel`, with gradients that are fast on a CPU: products of rows with columns.
+    """`x @ kernel`, with gradients that are fast on a CPU.
 
-    JAX's own gradient by the kernel multiplies columns with columns.
+    The gradient by the kernel is a product with the transposed x. JAX's own derivative contracts
+    the first axes of both factors instead, which takes a CPU longer.
 
     Args:
       x: [..., c].
@@ -231,21 +237,26 @@ matmul.defvjp(_matmul, _gradients)
 
 
 def at_least_float32(x: Array) -> Array:
-    """x in float32 if it is bfloat16: sums of x, and of its gradients, are then rounded once."""
+    """x in float32 if it is bfloat16: sums of x and of its gradients are then rounded only once."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def output_size(x: Array, k: int, stride: int, padding: Padding) -> tuple[int, int]:
-    """Height and width of the output of a convolution of x [b, h, w, c]."""
+    """Height and width of the output of a convolution of x [b, h, w, c] with a k x k kernel."""
     height, width = ((side + sum(padding) - k) // stride + 1 for side in x.shape[1:3])
     return height, width
 
 
 def pad(x: Array, before: int, rows: int, columns: int) -> Array:
-    """Pads or crops images [b, h, w, c] to a number of rows and columns.
+    """Pads or crops images to a number of rows and columns.
 
     Args:
-      before: zeros above and to the left; what follows is padded or cropped to fit.
+      x: [b, h, w, c].
+      before: the number of zeros to add above and to the left.
+      rows, columns: of the result; zeros are added, or pixels cropped, below and to the right.
+
+    Returns:
+      [b, rows, columns, c].
     """
     _, h, w, _ = x.shape
     down, across = ((before, size - before - side, 0) for size, side in ((rows, h), (columns, w)))

@@ -1,4 +1,4 @@
-"""Normalisation to zero mean and unit variance, with gradients in two sums."""
+"""Normalization to zero mean and unit variance, with a fast gradient."""
 
 import math
 from functools import partial
@@ -10,19 +10,21 @@ from jax import Array, lax
 from pix2pix_jax.models.convolution import is_static
 from pix2pix_jax.models.matmul_convolutions import at_least_float32
 
-# On a GPU a sum over few channels is split, or few of its processors would have work.
+# A GPU sums in parts: with one sum for each of a few channels, most of its processors would idle.
 MIN_PARTS, MAX_PARTS = 16, 128
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3,))
 def normalize(x: Array, scale: Array | None, bias: Array | None, epsilon: float) -> Array:
-    """Zero mean and unit variance over all but the first and last axes, then scale and shift.
+    """Normalizes to zero mean and unit variance, then multiplies by `scale` and adds `bias`.
 
-    The gradient is written by hand: it needs two sums in one pass over the data, where JAX's
-    own derivative takes four sums in three passes.
+      y = (x - mean) / sqrt(variance + epsilon) * scale + bias
+
+    The gradient is written by hand. It takes two sums in one pass over the data; JAX's own
+    derivative takes four sums in three passes.
 
     Args:
-      x: [groups, ..., c].
+      x: [groups, ..., c]; mean and variance are over all axes but the first and the last.
       scale, bias: [c], or both None.
       epsilon: added to the variance.
 
@@ -38,12 +40,12 @@ def _forward(x: Array, scale: Array | None, bias: Array | None, epsilon: float) 
         mean = _channel_sum(wide) / count
         variance = _channel_sum(jnp.square(wide - mean)) / count
     else:
-        # One pass: E[(x - s)^2] - E[x - s]^2, with s a value of the channel, so that the
-        # difference loses no more digits than bfloat16 has lost already.
-        some = lax.slice(wide, [0] * x.ndim, [x.shape[0], *[1] * (x.ndim - 2), x.shape[-1]])
-        beyond = _channel_sum(wide - some) / count
-        variance = _channel_sum(jnp.square(wide - some)) / count - jnp.square(beyond)
-        mean = some + beyond
+        # One pass: variance = E[(x - s)^2] - E[x - s]^2. The shift s is the first value of the
+        # channel, so the difference loses no more digits than bfloat16 has lost already.
+        shift = lax.slice(wide, [0] * x.ndim, [x.shape[0], *[1] * (x.ndim - 2), x.shape[-1]])
+        shifted_mean = _channel_sum(wide - shift) / count
+        variance = _channel_sum(jnp.square(wide - shift)) / count - jnp.square(shifted_mean)
+        mean = shift + shifted_mean
     inverse = lax.rsqrt(jnp.maximum(variance, 0) + epsilon)
     y = (wide - mean) * inverse
     if scale is not None and bias is not None:
@@ -56,27 +58,27 @@ def _backward(epsilon: float, residuals: tuple, gradient: Array) -> tuple:
     normalized, gradient = (at_least_float32(x) - mean) * inverse, at_least_float32(gradient)
     bias_sum, scale_sum = _channel_sum(gradient), _channel_sum(gradient * normalized)
     count = math.prod(x.shape[1:-1])
-    change = (gradient - bias_sum / count - normalized * (scale_sum / count)) * inverse
+    x_gradient = (gradient - bias_sum / count - normalized * (scale_sum / count)) * inverse
     if scale is None:
-        return change.astype(x.dtype), None, None
-    change = (change * _broadcast_channels(scale, x)).astype(x.dtype)
-    return change, *(total.sum(0).reshape(scale.shape) for total in (scale_sum, bias_sum))
+        return x_gradient.astype(x.dtype), None, None
+    x_gradient = (x_gradient * _broadcast_channels(scale, x)).astype(x.dtype)
+    return x_gradient, *(total.sum(0).reshape(scale.shape) for total in (scale_sum, bias_sum))
 
 
 def _channel_sum(x: Array) -> Array:
-    """The sum over all but the first and last axes, which stay as axes of length one."""
+    """Sums over all axes but the first and the last; the summed axes keep length one."""
     gpu = jax.default_backend() == "gpu" and is_static(x.shape)
     parts = math.gcd(math.prod(x.shape[1:-1]), MAX_PARTS) if gpu else 1
     return _sum_in_parts(x, parts) if parts >= MIN_PARTS else _sum(x)
 
 
 def _sum(x: Array) -> Array:
-    """`_channel_sum` in one reduction."""
+    """Does the same as `_channel_sum` in one reduction."""
     return x.sum(tuple(range(1, x.ndim - 1)), keepdims=True)
 
 
 def _sum_in_parts(x: Array, parts: int) -> Array:
-    """`_channel_sum` in two reductions; the barrier keeps XLA from fusing them into one."""
+    """Does the same as `_channel_sum` in two reductions, which the barrier keeps apart in XLA."""
     rows = x.reshape(x.shape[0], parts, -1, x.shape[-1])
     total = lax.optimization_barrier(rows.sum(2)).sum(1)
     return total.reshape(x.shape[0], *(1 for _ in x.shape[1:-1]), x.shape[-1])

@@ -1,4 +1,4 @@
-"""The discriminator as a Flax module: PixelGAN, PatchGAN or ImageGAN, by its table of layers."""
+"""The discriminator as a Flax module: PixelGAN, PatchGAN or ImageGAN (section 3.2.2)."""
 
 from functools import partial
 
@@ -12,13 +12,13 @@ from pix2pix_jax.models.topology import Layer, PatchLayer, discriminator_layers
 
 
 class Discriminator(nn.Module):
-    """Scores every patch of an image on its own (section 3.2.2).
+    """Scores every patch of an image: is it real or generated?
 
     Attributes:
-      table: a value of `topology.DISCRIMINATORS`.
+      table: a value of `topology.DISCRIMINATORS`; its layers fix the size of a patch.
       features: channels of the first layer.
       norm, norm_epsilon, norm_affine, norm_images: as in `layers.Norm`.
-      bias: which layers have one, as in `config.Model`.
+      bias: which layers have a bias, as in `topology.discriminator_layers`.
       leaky_slope: slope of the LeakyReLUs below zero.
       dtype: of the convolutions.
     """
@@ -35,7 +35,7 @@ class Discriminator(nn.Module):
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """The table of its layers."""
+        """The layers, in the order in which data flows through them."""
         return discriminator_layers(self.table, self.features, self.norm, self.bias)
 
     @nn.compact
@@ -43,10 +43,12 @@ class Discriminator(nn.Module):
         """Scores patches.
 
         Args:
-          x: [b, h, w, c] in [-1, 1]: the image, after the input it is conditioned on.
+          x: [b, h, w, c] in [-1, 1]. The channels are those of the input that the image was
+            translated from, then those of the image; or those of the image alone.
 
         Returns:
-          Logits [b, *output_grid, 1], float32: above 0 where the patch looks real.
+          Logits [b, h', w', 1], float32, one for each patch, above 0 if the patch looks real. The
+          grid is that of `topology.output_grid`.
         """
         norm = partial(Norm, self.norm, self.norm_epsilon, self.norm_affine, self.norm_images)
         for layer in self.layers:

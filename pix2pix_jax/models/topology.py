@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Layer(NamedTuple):
-    """A convolution, and what follows it before the activation."""
+    """A convolution, with the norm and the dropout that follow it."""
 
     name: str  # of its parameters; its norm is called NAME_norm
     features: int  # channels of its output
@@ -20,11 +20,11 @@ class Layer(NamedTuple):
     bias: bool = False
     norm: bool = False
     dropout: bool = False
-    skip: str | None = None  # the encoder layer whose output is joined to this layer's input
+    skip: str | None = None  # an encoder layer; its output is joined to this layer's input
 
 
 class PatchLayer(NamedTuple):
-    """A convolution of a discriminator, of any number of features."""
+    """A convolution of a discriminator, for any number of features."""
 
     width: int  # output channels in multiples of model.discriminator_features; 0: the one logit
     kernel: int
@@ -37,7 +37,9 @@ def _patch_gan(*widths_and_strides: tuple[int, int]) -> tuple[PatchLayer, ...]:
     return tuple(PatchLayer(width, 4, stride, (1, 1)) for width, stride in widths_and_strides)
 
 
-# Rows of a PatchGAN are (width, stride). Each PatchGAN has one more stride-2 layer than the last.
+# A PatchGAN is given as the (width, stride) of each layer. pixel, patch16, patch70 and image286 are
+# those of the paper. patch34 and patch142 lie between them: from one PatchGAN to the next, there is
+# one more layer of stride 2.
 DISCRIMINATORS: dict[str, tuple[PatchLayer, ...]] = {
     "pixel": tuple(PatchLayer(width, 1, 1, (0, 0)) for width in (1, 2, 0)),
     "patch16": _patch_gan((1, 2), (2, 1), (0, 1)),
@@ -45,7 +47,8 @@ DISCRIMINATORS: dict[str, tuple[PatchLayer, ...]] = {
     "patch70": _patch_gan((1, 2), (2, 2), (4, 2), (8, 1), (0, 1)),
     "patch142": _patch_gan((1, 2), (2, 2), (4, 2), (8, 2), (8, 1), (0, 1)),
     "image286": _patch_gan((1, 2), (2, 2), (4, 2), (8, 2), (8, 2), (8, 1), (0, 1)),
-    # The Keras tutorial's, with TensorFlow's "same" padding. Its text says 70; it sees 142 pixels.
+    # That of the Keras tutorial, with the "same" padding of TensorFlow. The tutorial calls it a
+    # 70x70 PatchGAN, but its receptive field is 142 pixels.
     "tutorial": (
         *_patch_gan((1, 2), (2, 2), (4, 2), (8, 2)),
         PatchLayer(8, 4, 1, (1, 2)),
@@ -65,15 +68,16 @@ def discriminator_layers(
       table: a value of DISCRIMINATORS.
       features: channels of a layer of width 1.
       norm: `model.norm`; "none" means that no norm follows any layer.
-      bias: `model.bias`: which layers have a bias.
+      bias: which layers have a bias. "paper": those that no norm follows; "last": the logits;
+        "all": all layers.
     """
     layers = []
-    for place, row in enumerate(table, 1):
+    for number, row in enumerate(table, 1):
         is_logits = row.width == 0
-        has_norm = place > 1 and not is_logits and norm != "none"
+        has_norm = number > 1 and not is_logits and norm != "none"
         layers.append(
             Layer(
-                name="logits" if is_logits else f"conv{place}",
+                name="logits" if is_logits else f"conv{number}",
                 features=1 if is_logits else row.width * features,
                 kernel=row.kernel,
                 stride=row.stride,
@@ -103,17 +107,20 @@ def unet_layers(
     last layer, or, unless `bottleneck_norm`, the bottleneck.
 
     Args:
-      channels: of the image that comes out.
-      depth: how many times the image is halved.
+      channels: of the output image.
+      depth: the number of times that the image is halved.
       features: channels of down1; deeper layers have 2, 4 and 8 times as many.
-      skips: whether the decoder sees the encoder's layers; False is an encoder-decoder.
+      skips: whether the decoder has skip connections from the encoder; without them the network is
+        an encoder-decoder.
       norm: `model.norm`; "none" means that no norm follows any layer.
       bottleneck_norm: whether a norm follows down{depth}.
-      bias: whether every layer has a bias; the last one always has.
-      dropout_blocks: "first_three" decoder layers, or the "middle" ones of the PyTorch code.
+      bias: whether every layer has a bias; the last layer always has one.
+      dropout_blocks: which decoder layers have dropout: the "first_three", or those in the
+        "middle", as in the authors' PyTorch code.
     """
     widths = [features * min(2**level, 8) for level in range(depth)]
-    noisy = range(2, max(2, depth - 3)) if dropout_blocks == "middle" else range(1, min(4, depth))
+    middle, first_three = range(2, max(2, depth - 3)), range(1, min(4, depth))
+    dropout_levels = middle if dropout_blocks == "middle" else first_three
     has_norm = norm != "none"
     encoder = [
         Layer(
@@ -131,7 +138,7 @@ def unet_layers(
             transposed=True,
             bias=bias or level == depth,
             norm=has_norm and level < depth,
-            dropout=level in noisy,
+            dropout=level in dropout_levels,
             skip=f"down{depth - level + 1}" if skips and level > 1 else None,
         )
         for level in range(1, depth + 1)
@@ -146,7 +153,7 @@ def layer_shapes(
 
     Args:
       layers: of either network.
-      height, width, channels: of the image that goes in.
+      height, width, channels: of the input image.
     """
     features = {layer.name: layer.features for layer in layers}
     for layer in layers:
@@ -160,7 +167,11 @@ def layer_shapes(
 
 
 def receptive_field(layers: Sequence[Layer | PatchLayer]) -> int:
-    """Side, in pixels, of the square of the input that one output of the last layer sees."""
+    """The side in pixels of the input's square on which one output of the last layer depends.
+
+    Args:
+      layers: of a discriminator, or the first few of them.
+    """
     field = 1
     for layer in reversed(layers):
         field = (field - 1) * layer.stride + layer.kernel
@@ -178,10 +189,10 @@ def output_grid(layers: Sequence[Layer | PatchLayer], height: int, width: int) -
 
 
 def is_large_enough(layers: Sequence[Layer | PatchLayer], height: int, width: int) -> bool:
-    """Whether a discriminator can see an image of this size.
+    """Whether a discriminator can score an image of this size.
 
-    Its output needs at least one place, and the layers between at least two: a norm over a single
-    place would leave only zeros.
+    Its output must have at least one pixel. The layers between the first and the last must have at
+    least two: a norm over a single pixel would give only zeros.
     """
     grids = [output_grid(layers[: n + 1], height, width) for n in range(len(layers))]
     return min(grids[-1]) >= 1 and all(max(grid) > 1 for grid in grids[1:-1])

@@ -1,4 +1,4 @@
-"""The generator as a Flax module: a U-Net, or an encoder-decoder without the skips (6.1.1)."""
+"""The generator as a Flax module: a U-Net, or an encoder-decoder (sections 3.2.1 and 6.1.1)."""
 
 from functools import partial
 
@@ -13,17 +13,20 @@ from pix2pix_jax.models.topology import Layer, unet_layers
 
 
 class UNet(nn.Module):
-    """Halves the image `depth` times, then doubles it as often, joined with each encoder level.
+    """Translates images: an encoder halves their size `depth` times, a decoder doubles it again.
+
+    With skip connections, each decoder layer also gets the output of the encoder layer of the same
+    size.
 
     Attributes:
-      channels: of the image that comes out.
+      channels: of the output image.
       depth, features, skips, bottleneck_norm, bias, dropout_blocks: as in `topology.unet_layers`.
       norm, norm_epsilon, norm_affine, norm_images: as in `layers.Norm`.
       leaky_slope: slope of the encoder's LeakyReLUs below zero.
-      skip_slope: the same, for what the decoder takes from the encoder; 0 is ReLU.
-      dropout: the share of values that dropout zeroes.
-      tanh: whether the output is an image in [-1, 1]; False: logits, for a segmenter.
-      portable: whether the module can be exported for other platforms than this one.
+      skip_slope: slope below zero of the activation on skip connections; 0 is ReLU.
+      dropout: the probability that dropout sets a value to zero.
+      tanh: whether the output is an image in [-1, 1]; otherwise it is logits, as in a segmenter.
+      portable: whether the module can be exported for platforms other than this one.
       dtype: of the convolutions.
     """
 
@@ -47,7 +50,7 @@ class UNet(nn.Module):
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """The table of its layers: the encoder's, then the decoder's."""
+        """The layers in the order in which data flows through them: encoder, then decoder."""
         return unet_layers(
             self.channels,
             self.depth,
@@ -64,11 +67,11 @@ class UNet(nn.Module):
         """Translates images.
 
         Args:
-          x: [b, h, w, c] in [-1, 1]; h and w multiples of 2 ** depth.
+          x: [b, h, w, c] in [-1, 1]; h and w are multiples of 2 ** depth.
           keys: [b] PRNG keys of the dropout; None: no dropout.
 
         Returns:
-          [b, h, w, channels], float32, with tanh in [-1, 1].
+          [b, h, w, channels], float32; in [-1, 1] if `tanh` is set.
         """
         convolution = partial(Convolution, portable=self.portable, dtype=self.dtype)
         norm = partial(Norm, self.norm, self.norm_epsilon, self.norm_affine, self.norm_images)
@@ -97,7 +100,7 @@ class UNet(nn.Module):
 
 
 def translate(generator: UNet, params: dict, images: Array, keys: Array | None) -> Array:
-    """Translates images one by one, so that no image depends on its neighbours in the batch.
+    """Translates every image alone, so that norms do not mix the images of a batch.
 
     Args:
       generator: the module.

@@ -1,4 +1,4 @@
-"""Training that has gone wrong: values that are not finite, and a discriminator that has won."""
+"""Detects failed training: values that are not finite, and a discriminator that has won."""
 
 import json
 import sys
@@ -16,8 +16,10 @@ from pix2pix_jax.runtime.console import print_above_bar
 from pix2pix_jax.runtime.files import write_atomically
 
 COLLAPSED_LOSS = 1e-3  # Below this discriminator loss, the generator's GAN gradient vanishes.
-COLLAPSED_STEPS = 1000  # in a row, until a warning
-UNBOUNDED_LOSSES = ("none", "wgan_gp")  # values of loss.gan without a least discriminator loss
+COLLAPSED_STEPS = 1000  # The number of steps in a row with such a loss until a warning.
+# Values of loss.gan for which a low loss says nothing: without a discriminator the loss is 0, and
+# the loss of a critic has no lower bound.
+WITHOUT_COLLAPSE = ("none", "wgan_gp")
 
 
 class NotFinite(UsageError):
@@ -26,7 +28,7 @@ class NotFinite(UsageError):
     def __init__(self, step: int, metric: str, value: float):
         self.step, self.metric, self.value = step, metric, value
         super().__init__(
-            f"step {step}: {metric} is {value}; the checkpoints before are kept; train in another "
+            f"step {step}: {metric} is {value}; earlier checkpoints are kept; train in another "
             "--workdir, for example with a lower --config.optimizer.learning_rate"
         )
 
@@ -39,49 +41,53 @@ def check_finite(step: int, metric: str, value: float) -> None:
 
 @contextmanager
 def name_bad_batch(config: Config, records: Sequence[dict], workdir: Workdir) -> Iterator[None]:
-    """Writes the names of the training pairs of a step whose metrics are not finite.
+    """If the `with` block raises NotFinite, writes a file that names the pairs of that step.
 
     Args:
       config: of the run.
       records: of the training split.
-      workdir: of the run; its `not_finite.json` gets the step, the metric, its value and the
-        pairs.
+      workdir: of the run. The file is `not_finite.json`, with the step, the metric, its value and
+        the names of the training pairs.
 
     Raises:
-      UsageError: in place of NotFinite, naming that file.
+      UsageError: in place of NotFinite; the message names the file.
     """
     try:
         yield
     except NotFinite as error:
-        if error.metric not in METRIC_ORDER:  # Validation uses other pairs.
+        if error.metric not in METRIC_ORDER:  # Validation has other pairs.
             raise
         path = workdir.not_finite_file
         content = {"step": error.step, "term": error.metric, "value": str(error.value)}
         content["pairs"] = batch_names(config, records, error.step - 1)
         try:
             write_atomically(path, json.dumps(content, indent=2) + "\n")
-        except OSError:  # The value that is not finite matters more than a full disk.
+        except OSError:  # The first error matters more than a full disk.
             raise error from None
         raise UsageError(f"{error}; {path} names the pairs of that step") from error
 
 
 class CollapseWatch:
-    """Warns when the discriminator's loss has been close to zero for many steps.
+    """Warns if the discriminator's loss has been close to zero for many steps.
 
-    It warns once, and again only after the loss has risen and fallen once more.
+    After a warning, the next one comes only if the loss has risen and fallen again.
     """
 
     def __init__(self, gan: str):
-        """Watches a discriminator with the loss `gan` of `config.Loss`."""
-        self._has_least_loss = gan not in UNBOUNDED_LOSSES
+        """Starts watching.
+
+        Args:
+          gan: the kind of the loss, `loss.gan`.
+        """
+        self._can_collapse = gan not in WITHOUT_COLLAPSE
         self._low_steps = 0  # the number of steps in a row, up to now, with a low loss
 
     def update(self, step: int, losses: np.ndarray) -> None:
-        """Takes the next losses of the discriminator.
+        """Checks the discriminator's losses since the last call.
 
         Args:
-          step: completed steps.
-          losses: [steps], the last one of step `step`.
+          step: the number of completed steps.
+          losses: [steps], one loss for each step, the last one for step `step`.
         """
         has_warned = self._low_steps >= COLLAPSED_STEPS
         high = np.flatnonzero(losses >= COLLAPSED_LOSS)
@@ -90,7 +96,7 @@ class CollapseWatch:
             has_warned = False
         else:
             self._low_steps += len(losses)
-        if self._has_least_loss and self._low_steps >= COLLAPSED_STEPS and not has_warned:
+        if self._can_collapse and self._low_steps >= COLLAPSED_STEPS and not has_warned:
             self._warn(step)
 
     def _warn(self, step: int) -> None:

@@ -1,6 +1,6 @@
-"""TensorBoard's file of events, written by the main thread.
+"""Writes TensorBoard's event files, in the main thread.
 
-tensorboardX's own writer has a thread that swallows errors, such as those of a full disk.
+tensorboardX's own writer uses a thread, which hides errors such as a full disk.
 """
 
 import time
@@ -10,26 +10,30 @@ from uuid import uuid4
 
 from tensorboardX.event_file_writer import EventsWriter
 
-# Protocol buffers make these classes when they are imported, so type checkers cannot see them.
-from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore
-from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore
+# Protobuf creates these classes at import time, so a type checker cannot find them.
+from tensorboardX.proto.event_pb2 import (
+    Event,  # pyright: ignore[reportAttributeAccessIssue]
+    SessionLog,  # pyright: ignore[reportAttributeAccessIssue]
+)
+from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 
-FLUSH_SECONDS = 1  # Every flush waits for the disk, so steps that follow fast share one.
+FLUSH_SECONDS = 1  # A flush waits for the disk, so there is at most one in this time.
 
 
 class EventFile:
-    """A file of events in a folder; after a failure, another file in the same folder.
+    """An event file in a folder. After a failure, a new file in the same folder replaces it.
 
-    All methods raise OSError if the events cannot be written. The events are kept and written by
-    the next call, but for those that `add` was just given: the caller adds these again.
+    All methods raise OSError if the events cannot be written. The events are kept, and the next
+    call writes them. If `add` fails, the events of this call are not kept: the caller adds them
+    again.
     """
 
     def __init__(self, folder: Path, purge_step: int):
-        """Opens no file yet.
+        """Prepares the file; the first flush creates it.
 
         Args:
-          folder: for the file; made with the first event.
-          purge_step: TensorBoard is told to forget older events from this step on.
+          folder: of the file; created with it.
+          purge_step: TensorBoard shall forget events of older files from this step on.
         """
         self._folder = folder
         self._purge_step = purge_step
@@ -38,7 +42,7 @@ class EventFile:
         self._flushed_at = 0.0  # seconds, as time.time()
 
     def add(self, step: int, summaries: list[Summary]) -> None:
-        """Adds the scalars and pictures of a step."""
+        """Adds the scalars and pictures of a step, and flushes if FLUSH_SECONDS have passed."""
         now = time.time()
         self._waiting += [Event(step=step, wall_time=now, summary=each) for each in summaries]
         if now <= self._flushed_at + FLUSH_SECONDS:
@@ -80,7 +84,13 @@ class EventFile:
             self._writer.close()
 
     def _abandon(self, writer: EventsWriter | None, name: str) -> None:
-        """Closes a file that may end with half an event, and removes it if it is a new file."""
+        """Closes a file that may end in the middle of an event.
+
+        Args:
+          writer: of the file; None if it could not be opened.
+          name: how the name of a new file ends, to remove that file; "" for an older file, which
+            has events that were written before.
+        """
         if writer is not None:
             with suppress(OSError):
                 writer.close()

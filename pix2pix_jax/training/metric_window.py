@@ -1,4 +1,4 @@
-"""Sums of the metrics of the steps since the last regular log line."""
+"""MetricWindow: sums of the metrics since the last regular log line."""
 
 import jax
 import numpy as np
@@ -11,34 +11,34 @@ from pix2pix_jax.training.divergence import check_finite
 class MetricWindow:
     """Adds up metrics until they are logged.
 
-    One step is added after another, so that a sum has the same bits however many steps share a
-    call, and wherever the run was interrupted.
+    Steps are added one by one, so the bits of a sum depend neither on the number of steps in a call
+    nor on interruptions of the run.
 
     Attributes:
-      totals: sums of the metrics, by name, and under `steps` how many steps were added.
+      totals: the sum of each metric by name, and the number of added steps as `steps`.
     """
 
     def __init__(self, totals: Totals | None = None):
-        """Goes on from the totals of a checkpoint, if any."""
+        """Starts a window, or resumes one from the totals in a checkpoint."""
         self.totals: Totals = dict(totals or {})
         self._unread: list[Metrics] = []
 
     def add(self, metrics: Metrics) -> None:
-        """Takes the metrics [steps] of a call to the devices, without waiting for them."""
+        """Stores the metrics [steps] of a call to the devices, without waiting for them."""
         self._unread.append(metrics)
 
     def read(self, step: int) -> dict[str, np.ndarray]:
         """Waits for the metrics of all calls since the last `read` and adds them to the totals.
 
         Args:
-          step: completed steps.
+          step: the number of completed steps.
 
         Returns:
-          Those metrics, [steps].
+          The metrics of these calls, [steps].
 
         Raises:
-          NotFinite: naming the first step with a value that is not finite, and the first metric
-            of that step in METRIC_ORDER.
+          NotFinite: a value is not finite. The error names the first such step, and its first
+            such metric in METRIC_ORDER.
         """
         fetched = jax.device_get(self._unread)
         self._unread.clear()
@@ -60,9 +60,9 @@ class MetricWindow:
 
     @property
     def unfinished(self) -> frozenset[str]:
-        """The metrics that have been added since the window began."""
+        """The names of the metrics in the window."""
         return frozenset(self.totals.keys() - {"steps"})
 
     def clear(self) -> None:
-        """Begins a new window."""
+        """Starts a new window."""
         self.totals.clear()

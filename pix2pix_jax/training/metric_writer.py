@@ -1,4 +1,4 @@
-"""Progress of a run: a progress bar or plain lines, metrics.jsonl, TensorBoard, sample pictures."""
+"""Shows the progress of a run, and writes metrics.jsonl, TensorBoard events and sample pictures."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from pix2pix_jax.runtime.files import atomic_file
 from pix2pix_jax.runtime.retry_queue import RetryQueue
 from pix2pix_jax.training.event_file import EventFile
 
-SHORT_NAMES = {  # to fit beside the bar
+SHORT_NAMES = {  # of the metrics that are shown beside the progress bar
     "loss/discriminator": "D",
     "loss/generator_gan": "G",
     "loss/generator_l1": "L1",
@@ -31,15 +31,15 @@ SHORT_NAMES = {  # to fit beside the bar
 class StepClock:
     """Measures the speed of training, without the time of compiling, sampling and saving.
 
-    The first step compiles, so it does not count unless there is no other.
+    The first step compiles, so its time counts only as long as there is no other step.
     """
 
     def __init__(self, step: int):
-        """Starts at `step` completed steps."""
+        """Starts the clock after `step` completed steps."""
         self._opened = self._start = self._end = (step, time.perf_counter())
 
     def advance(self, step: int) -> None:
-        """Notes that `step` steps are completed now."""
+        """Records that `step` steps are completed now."""
         is_first = self._end == self._opened
         self._end = step, time.perf_counter()
         if is_first:
@@ -47,7 +47,7 @@ class StepClock:
 
     @property
     def only_compiled(self) -> bool:
-        """Whether no step was measured but the first one."""
+        """Whether only the first step, which compiles, was measured."""
         return self._start == self._end
 
     @property
@@ -57,7 +57,7 @@ class StepClock:
         return (self._end[0] - start[0]) / (self._end[1] - start[1])
 
     def restart(self, step: int) -> None:
-        """Measures from now on, after `step` completed steps."""
+        """Starts a new measurement, after `step` completed steps."""
         self._start = step, time.perf_counter()
 
 
@@ -73,15 +73,15 @@ class MetricWriter:
         queue: RetryQueue,
         unfinished: frozenset[str] = frozenset(),
     ):
-        """Opens the outputs. Log lines after step `first` are dropped: these steps come again.
+        """Opens the outputs, and removes log lines after step `first`: these steps are repeated.
 
         Args:
           workdir: of the run.
-          first: the step that the run goes on from.
-          last: the step that it ends with.
-          batch_size: images in a step, over all devices.
+          first: the step from which the run starts or resumes.
+          last: the last step of the run.
+          batch_size: the number of images in a step, over all devices.
           queue: tries failed writes again.
-          unfinished: metrics whose window goes on after step `first`.
+          unfinished: metrics of a window that is not complete at step `first`.
         """
         self._workdir, self._last, self._batch_size = workdir, last, batch_size
         self._queue = queue
@@ -102,14 +102,20 @@ class MetricWriter:
         self.close()
 
     def advance(self, step: int) -> None:
-        """Moves the progress bar to a step that has just been completed."""
+        """Moves the progress bar to `step` completed steps."""
         self._clock.advance(step)
         self._bar.update(step - self._bar.n)
 
     def write(
         self, step: int, scalars: dict[str, float], picture: Image.Image | None = None
     ) -> None:
-        """Writes a line of metrics, with the speed since the last line, and a picture if given."""
+        """Writes a line of metrics with the speed since the last line, and a picture if given.
+
+        Args:
+          step: the number of completed steps.
+          scalars: the metrics by name.
+          picture: the sample grid.
+        """
         speed = self._clock.steps_per_second
         scalars = scalars | {"images_per_second": speed * self._batch_size}
         self._write_files(step, scalars, picture)
@@ -134,19 +140,18 @@ class MetricWriter:
         self._queue.put(f"events {step}", lambda: self._events.add(step, summaries))
 
     def _show(self, step: int, scalars: dict[str, float], speed: float) -> None:
-        """Shows the main metrics beside the bar and as a line of text."""
+        """Shows the main metrics beside the progress bar, and prints them as a line."""
         short = {name: value for name, value in scalars.items() if name in SHORT_NAMES}
         self._bar.set_postfix_str(
             " ".join(f"{SHORT_NAMES[name]} {value:.2f}" for name, value in short.items())
         )
-        evaluation = {n: value for n, value in scalars.items() if n.startswith("evaluation/")}
+        scores = {name: v for name, v in scalars.items() if name.startswith("evaluation/")}
         text = "  ".join(
-            f"{name.removeprefix('loss/')} {value:.3f}"
-            for name, value in (short | evaluation).items()
+            f"{name.removeprefix('loss/')} {value:.3f}" for name, value in (short | scores).items()
         )
         if not self._clock.only_compiled:
-            left = tqdm.format_interval((self._last - step) / speed)
-            text += f"  {speed:.2f} steps/s  {left} left"
+            time_left = tqdm.format_interval((self._last - step) / speed)
+            text += f"  {speed:.2f} steps/s  {time_left} left"
         self._bar.clear()
         say(f"step {step}/{self._last}  {text}")
         self._bar.refresh()

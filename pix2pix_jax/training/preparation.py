@@ -1,4 +1,4 @@
-"""What training checks and prepares before it owns the workdir: the config and the dataset."""
+"""Checks and prepares the config and the dataset, before training claims the workdir."""
 
 from dataclasses import replace
 
@@ -16,22 +16,24 @@ from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime import distributed
 
 
-def settle_config(config: Config, workdir: Workdir) -> Config:
-    """Resolves a config and checks that all processes have the same, which their devices can run.
+def prepare_config(config: Config, workdir: Workdir) -> Config:
+    """Resolves a config, and checks it against the devices and against all other processes.
+
+    Args:
+      config: an experiment.
+      workdir: the folder of the run; if it holds a run already, that run fixes model.norm_images.
 
     Raises:
-      UsageError: naming the field that is wrong.
+      UsageError: the message names the field that is wrong.
     """
     config = resolve(config)
     for name in ("input_channels", "target_channels"):
         channels = getattr(config.data, name)
         if channels not in PILLOW_MODES:
-            raise UsageError(
-                f"data.{name}: {channels} is for arrays alone; images have 1, 3 or 4 channels"
-            )
-    # Every host may keep the data where it likes.
-    anywhere = replace(config, data=replace(config.data, source=None, data_dir=""))
-    distributed.check_same_on_all("--config", repr(anywhere))
+            raise UsageError(f"data.{name}: images have 1, 3 or 4 channels, not {channels}")
+    # The paths of the data may differ between hosts.
+    without_paths = replace(config, data=replace(config.data, source=None, data_dir=""))
+    distributed.check_same_on_all("--config", repr(without_paths))
     check_devices(config.data.batch_size)
     if config.model.norm != "batch":
         return config
@@ -41,13 +43,13 @@ def settle_config(config: Config, workdir: Workdir) -> Config:
 
 
 def prepare_dataset(config: Config) -> DatasetBuilder:
-    """Prepares the dataset, or opens it if that is done already.
+    """Prepares the dataset, or opens it if it is prepared already.
 
     Raises:
-      UsageError: a source that cannot be read, without pairs to train on, or that differs
-        between processes.
+      UsageError: the source cannot be read, has no pairs to train on, or differs between
+        processes.
     """
-    # The others find it prepared, if they share a disk with the first process.
+    # Processes that share a disk with the first process then only open the dataset.
     with distributed.first_process_first("prepare"):
         dataset = prepare(config.data)
     if "train" not in dataset.info.splits:

@@ -1,4 +1,4 @@
-"""Writes everything that a run leaves behind: metrics, pictures, checkpoints and the report."""
+"""Writes the outputs of a run: metrics, pictures, checkpoints and the report."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ from pix2pix_jax.training.schedule import Due
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run is after a call to the devices.
+    """The progress of a run after a call to the devices.
 
     Attributes:
-      step: completed steps.
-      state: after that step.
-      due: what is to be written.
-      stop: whether a signal ends the run here.
+      step: the number of completed steps.
+      state: after these steps.
+      due: what is due after this step.
+      stop: whether a signal stops the run here.
     """
 
     step: int
@@ -50,8 +50,8 @@ class Recorder:
         Args:
           run: to record.
           scorer: measures the generator when an evaluation is due.
-          first: the step that the run goes on from.
-          window: of the metrics up to that step.
+          first: the step from which the run starts or resumes.
+          window: the metrics since the last regular log line before that step.
         """
         config, workdir = run.config, run.workdir
         last, batch_size = config.train.steps, config.data.batch_size
@@ -77,7 +77,7 @@ class Recorder:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool | None:
-        """Closes all outputs; a value that is not finite is explained with its pairs."""
+        """Closes all outputs. For a metric that is not finite, writes the names of the pairs."""
         return self._outputs.__exit__(kind, error, traceback)
 
     def record(
@@ -87,8 +87,8 @@ class Recorder:
 
         Args:
           progress: of the run.
-          window: of the metrics since the last regular log line; cleared after that line.
-          metrics: [steps], those that `window` has just read; empty if it has read none.
+          window: the metrics since the last regular log line; cleared after the next one.
+          metrics: [steps], what `window.read` has just returned; empty if nothing was read.
 
         Raises:
           NotFinite: the validation error is not finite.
@@ -99,7 +99,8 @@ class Recorder:
         self._saver.poll()
         if metrics:
             self._watch.update(step, metrics["loss/discriminator"])
-        if not self._has_written_config:  # The first step has compiled and fits into memory.
+        # Only now it is certain that the config can be trained: a step fits into memory.
+        if not self._has_written_config:
             self._queue.put("config.json", self._write_config)
             self._has_written_config = True
         scores = self._write_line(progress, window) if due.line else {}
@@ -109,22 +110,22 @@ class Recorder:
             self._queue.put("report", self._write_report)
         if due.save or progress.stop:
             is_last = progress.stop or step == self._run.config.train.steps
-            # A copy: Orbax writes it while the window goes on.
+            # A copy, because Orbax writes it in the background while the window changes.
             totals = dict(window.totals)
-            checkpoint = Checkpoint(progress.state, totals, self._run.data, scores)
+            checkpoint = Checkpoint(progress.state, totals, self._run.fingerprint, scores)
             self._saver.save(checkpoint, last=is_last)
 
     def _write_line(self, progress: Progress, window: MetricWindow) -> dict[str, float]:
         """Writes a line of metrics, and a picture if due; returns the scores of an evaluation."""
         step, due, params = progress.step, progress.due, progress.state.generator.params
-        outputs, l1 = self._samples.translate(step, params)  # Checks that they are finite.
+        outputs, l1 = self._samples.translate(step, params)
         scores = self._scorer.score(params) if due.evaluate else {}
         scalars = {
             f"evaluation/{name}": value
             for name, value in scores.items()
-            if np.isfinite(value)  # JSON has no infinity, which a PSNR may be.
+            if np.isfinite(value)  # A PSNR may be infinite, but JSON has no infinity.
         }
-        if due.log:  # Elsewhere, the window has only a part of its steps.
+        if due.log:  # At other steps, the window is not complete.
             scalars |= window.means()
         scalars["validation/l1"] = l1
         self._writer.write(step, scalars, self._samples.grid(outputs) if due.sample else None)

@@ -1,4 +1,4 @@
-"""What every part of a training run needs: its config, its folder and its data."""
+"""TrainingRun: the config, the folder and the dataset of a run."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +25,6 @@ class TrainingRun:
     dataset: DatasetBuilder
 
     @cached_property
-    def data(self) -> str:
-        """The fingerprint of the dataset."""
+    def fingerprint(self) -> str:
+        """The fingerprint of the dataset, which checkpoints keep."""
         return dataset_fingerprint(self.dataset)

@@ -1,4 +1,4 @@
-"""The sample grid: the same validation pairs, translated again as training goes on."""
+"""The sample grid: translations of the same validation pairs at different steps of the training."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -19,7 +19,7 @@ GAP, CAPTION_HEIGHT, FONT_SIZE = 4, 18, 12  # pixels
 
 
 class ValidationSamples:
-    """The first pairs of the validation split, with the same noise at every step."""
+    """The first pairs of the validation split, translated with the same noise at every step."""
 
     def __init__(self, config: Config, records: Sequence[dict]):
         """Reads the pairs.
@@ -39,14 +39,14 @@ class ValidationSamples:
         """Translates the inputs.
 
         Args:
-          step: of the parameters, for the error.
+          step: of the parameters; an error names it.
           params: of the generator.
 
         Returns:
           The outputs [n, h, w, c] in [-1, 1], and their mean absolute difference from the targets.
 
         Raises:
-          NotFinite: that difference is not finite.
+          NotFinite: the difference is not finite.
         """
         outputs = np.asarray(self._translate(params, self._inputs, self._keys))
         l1 = float(np.abs(outputs - self._targets).mean())
@@ -59,10 +59,10 @@ class ValidationSamples:
 
 
 def sample_grid(columns: dict[str, np.ndarray]) -> Image.Image:
-    """Draws images in columns under their captions, a pair in every row.
+    """Draws images in columns with captions, and a pair in each row.
 
     Args:
-      columns: images [n, h, w, c] in [-1, 1] by caption; c is 1, 3 or 4.
+      columns: the images of each column by its caption, [n, h, w, c] in [-1, 1]; c is 1, 3 or 4.
     """
     n, h, w, _ = next(iter(columns.values())).shape
     width, height = len(columns) * (w + GAP) + GAP, CAPTION_HEIGHT + n * (h + GAP)

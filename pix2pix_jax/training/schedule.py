@@ -1,4 +1,4 @@
-"""What is due after a step, by the intervals of a config."""
+"""What is due after a step, according to the intervals of a config."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from pix2pix_jax.config.schema import Train
 
 
 def all_intervals(options: Train) -> tuple[int, ...]:
-    """Steps between two log lines, samples, checkpoints and evaluations; 0: never."""
+    """The numbers of steps between log lines, samples, checkpoints and evaluations; 0: never."""
     return (
         options.log_every,
         options.sample_every,
@@ -17,10 +17,10 @@ def all_intervals(options: Train) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Due:
-    """What is due after a step. After the last step everything is that has an interval.
+    """What is due after a step. After the last step, everything with an interval above 0 is due.
 
     Attributes:
-      log: a log line with the means of all metrics since the previous one.
+      log: a log line with the means of all metrics since the last regular log line.
       sample: a picture of the samples, and the report.
       checkpoint: a checkpoint.
       evaluate: the metrics of the validation split, saved with a checkpoint.
@@ -52,10 +52,10 @@ class Due:
 
     @property
     def line(self) -> bool:
-        """Whether a line is written to the log, with or without means."""
+        """Whether a line is written to metrics.jsonl, with or without means."""
         return self.log or self.sample or self.evaluate
 
     @property
     def save(self) -> bool:
-        """Whether a checkpoint is saved: evaluated steps are saved, too."""
+        """Whether a checkpoint is saved. Evaluated steps are saved, too."""
         return self.checkpoint or self.evaluate

@@ -1,4 +1,4 @@
-"""The training command: config -> dataset -> batches -> train step -> metrics -> recorder."""
+"""The training command: config -> dataset -> batches[step] -> train_step -> metrics -> recorder."""
 
 import math
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from pix2pix_jax.data.examples import Example
 from pix2pix_jax.data.pipeline import make_training_batches, prefetch
 from pix2pix_jax.data.records import open_split
 from pix2pix_jax.evaluation.validation import ValidationScorer
-from pix2pix_jax.gan.parallel import parallel_steps
+from pix2pix_jax.gan.parallel import make_parallel_steps
 from pix2pix_jax.gan.state import TrainState, create_state
 from pix2pix_jax.gan.step import Batch, Metrics
 from pix2pix_jax.runs.compatibility import check_workdir
@@ -28,33 +28,38 @@ from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.memory import explain_out_of_memory
 from pix2pix_jax.runtime.signals import StopSignals
 from pix2pix_jax.training.metric_window import MetricWindow
-from pix2pix_jax.training.preparation import prepare_dataset, settle_config
+from pix2pix_jax.training.preparation import prepare_config, prepare_dataset
 from pix2pix_jax.training.recorder import Progress, Recorder
 from pix2pix_jax.training.run import TrainingRun
 from pix2pix_jax.training.schedule import Due, all_intervals
 
-IMAGES_PER_CALL = 64  # on a device, at most, if train.steps_per_call is None
+MAX_IMAGES_PER_CALL = 64  # on each device, if train.steps_per_call is None
 
 
 def train(config: Config, workdir: Workdir) -> int:
-    """Trains a run, or goes on with it after an interruption.
+    """Trains a run, or resumes it after an interruption.
+
+    Args:
+      config: an experiment.
+      workdir: the folder of the run.
 
     Returns:
-      The exit status: 0 when done, 128 + the number of the signal that stopped it.
+      The exit status: 0 if train.steps are done; 128 + N if signal number N stopped the training.
 
     Raises:
       UsageError: an unusable config, dataset, workdir or checkpoint, or a loss that is not finite.
     """
-    config = settle_config(config, workdir)
-    template = jax.eval_shape(lambda: create_state(config))  # Refuses impossible networks early.
+    config = prepare_config(config, workdir)
+    # Raises an error for impossible networks, before anything is written.
+    template = jax.eval_shape(lambda: create_state(config))
     if distributed.is_first():
-        check_workdir(workdir, config)  # Before anything is written anywhere.
+        check_workdir(workdir, config)
     run = TrainingRun(config, workdir, prepare_dataset(config))
     with (
         claim_workdir(workdir) if distributed.is_first() else nullcontext(),
         explain_out_of_memory(),
     ):
-        if distributed.is_first():  # Another process may have begun a run here meanwhile.
+        if distributed.is_first():  # Another process may have started a run here meanwhile.
             check_workdir(workdir, config)
         start = restore_or_create(run, template)
         last = config.train.steps
@@ -63,10 +68,11 @@ def train(config: Config, workdir: Workdir) -> int:
             return 0
         scorer = prepare_scorer(run)
         say_start(run, start)
-        with StopSignals() as signals:  # until the last checkpoint is on the disk
+        # Until the last checkpoint is on the disk, a signal only asks for a stop.
+        with StopSignals() as signals:
             step, signal = fit(run, start, scorer, signals)
     if signal:
-        say(f"{workdir}: stopped at step {step} and saved; the same command goes on from there")
+        say(f"{workdir}: stopped at step {step} and saved; the same command resumes there")
         return 128 + signal
     say_end(run)
     return 0
@@ -74,11 +80,11 @@ def train(config: Config, workdir: Workdir) -> int:
 
 @dataclass(frozen=True)
 class Start:
-    """What a run starts with.
+    """The state that a run starts or resumes from.
 
     Attributes:
-      state: restored or new, equal to the bit on all processes.
-      totals: sums of metrics for the next line of the log; the first process alone has them.
+      state: restored or new, as NumPy arrays; equal to the bit on all processes.
+      totals: sums of the metrics since the last log line; empty except on the first process.
       resumed: whether a checkpoint was restored.
     """
 
@@ -96,28 +102,28 @@ def restore_or_create(run: TrainingRun, template: TrainState) -> Start:
     """Restores the newest checkpoint in the first process, or creates the state of step 0.
 
     Args:
-      run: to start.
+      run: to start or to resume.
       template: shapes and dtypes of the state.
 
     Raises:
-      UsageError: checkpoints of other data or another version, or all of them damaged.
+      UsageError: the checkpoints are of other data or of another version, or all are damaged.
     """
-    found, options = None, run.config.train
+    checkpoint, options = None, run.config.train
     if distributed.is_first():
         with CheckpointStore(run.workdir, options.keep, options.best_metric) as store:
-            found = store.restore_newest(template, run.data)
-    state = found.state if found else jax.device_get(create_state(run.config))
+            checkpoint = store.restore_newest(template, run.fingerprint)
+    state = checkpoint.state if checkpoint else jax.device_get(create_state(run.config))
     return Start(
         state=distributed.broadcast_from_first(state),
-        totals=found.totals if found else {},
-        resumed=found is not None,
+        totals=checkpoint.totals if checkpoint else {},
+        resumed=checkpoint is not None,
     )
 
 
 def prepare_scorer(run: TrainingRun) -> ValidationScorer | None:
-    """Prepares what measures generators on the validation split; None but in the first process.
+    """The scorer of generators on the validation split; None except in the first process.
 
-    If `train.best_metric` is an FCN-score and the dataset has no segmenter yet, the segmenter is
+    If `train.best_metric` is an FCN-score and the dataset has no segmenter yet, a segmenter is
     trained here, which may take a quarter of an hour.
     """
     with distributed.first_process_first("scorer"):
@@ -125,17 +131,17 @@ def prepare_scorer(run: TrainingRun) -> ValidationScorer | None:
 
 
 def say_start(run: TrainingRun, start: Start) -> None:
-    """Says where training starts and how long it is."""
+    """Prints the step from which training starts, and its length in epochs."""
     config, dataset = run.config, run.dataset
     pairs = dataset.info.splits["train"].num_examples
     epochs = round(config.train.steps * config.data.batch_size / pairs, 1)
-    where = f"going on from step {start.step}" if start.resumed else "starting"
-    say(f"{run.workdir}: {where}, {epochs:,g} epochs of {pairs} pairs from {dataset.data_dir}")
+    action = f"resuming from step {start.step}" if start.resumed else "starting"
+    say(f"{run.workdir}: {action}, {epochs:,g} epochs of {pairs} pairs from {dataset.data_dir}")
     say("compiling; the first time, this takes half a minute on a CPU")
 
 
 def say_end(run: TrainingRun) -> None:
-    """Says which checkpoint is best and where to look at the results."""
+    """Prints the step of the best checkpoint, and the page of the results."""
     workdir, options = run.workdir, run.config.train
     best = best_step(workdir, options.best_metric)
     if best is not None:
@@ -149,16 +155,16 @@ def say_end(run: TrainingRun) -> None:
 def fit(
     run: TrainingRun, start: Start, scorer: ValidationScorer | None, signals: StopSignals
 ) -> tuple[int, int]:
-    """Trains to train.steps, or until a signal.
+    """Trains until train.steps are done, or until a signal asks for a stop.
 
     Args:
       run: to train.
-      start: the state that training starts with.
-      scorer: of this process, which records the run; None: another process records it.
-      signals: asked after every call whether to stop.
+      start: the state that training starts from.
+      scorer: in the process that records the run; None in all other processes.
+      signals: checked after every call to the devices.
 
     Returns:
-      The last step, which is saved, and the signal that ended training, or 0.
+      The last step, which is saved, and the number of the signal that stopped training, or 0.
     """
     records = open_split(run.dataset, "train")
     with explain_out_of_memory("data.resident_mib: too large"):
@@ -167,12 +173,13 @@ def fit(
         )
     window, step, signal = MetricWindow(start.totals), start.step, 0
     with (
-        closing(prefetch(batches, start.step)) as batches,
+        closing(prefetch(batches, start.step)) as next_batches,
         Recorder(run, scorer, start.step, window) if scorer else nullcontext() as recorder,
     ):
-        for step, state, metrics in run_steps(run.config, start.state, batches, pairs):
+        for step, state, metrics in run_steps(run.config, start.state, next_batches, pairs):
             window.add(metrics)
             signal, due = signals.requested(), Due.after(step, run.config.train)
+            # Reading waits for the devices, so metrics are read only when they are needed.
             values = window.read(step) if due.any or signal else {}
             if recorder is not None:
                 recorder.record(Progress(step, state, due, stop=signal > 0), window, values)
@@ -184,24 +191,24 @@ def fit(
 def run_steps(
     config: Config, state: TrainState, batches: Iterator[Example], pairs: Batch
 ) -> Iterator[tuple[int, TrainState, Metrics]]:
-    """Runs the steps that are left, several in a call to the devices.
+    """Trains from the step of a state to train.steps, with several steps in a call to the devices.
 
     Args:
       config: resolved.
-      state: to start with, NumPy arrays.
-      batches: of this process, one a step.
+      state: to start from.
+      batches: of this process, one for each step that is left.
       pairs: resident on the devices, to crop batches from; empty if batches carry their images.
 
     Yields:
-      Completed steps, the state after them, and the metrics [steps] of the call.
+      After each call: the number of completed steps, the state, and the metrics [steps] of the
+      call.
     """
-    steps, size = parallel_steps(config, pairs), steps_per_call(config)
+    take_steps, size = make_parallel_steps(config, pairs), steps_per_call(config)
     step, last, state = int(state.step), config.train.steps, copy_to_devices(state)
     while step < last:
-        # Full calls where they fit, single steps before and after them.
+        # Calls end at multiples of their size, where outputs are due. Single steps fill the rest.
         count = size if step % size == 0 and step + size <= last else 1
-        stacked = shard_batches(list(islice(batches, count)))
-        state, metrics = steps(state, stacked)  # pyright: ignore (JAX takes NumPy arrays, too)
+        state, metrics = take_steps(state, shard_batches(list(islice(batches, count))))
         if jax.default_backend() == "cpu":  # Several simulated devices can starve one another.
             jax.block_until_ready(metrics)
         step += count
@@ -209,18 +216,29 @@ def run_steps(
 
 
 def steps_per_call(config: Config) -> int:
-    """`train.steps_per_call`, or a number that suits the devices: results are equal to the bit."""
+    """The number of steps in one call to the devices; it changes no bit of the results.
+
+    This is `train.steps_per_call`. If that is None, it is 1 on a CPU, and elsewhere the largest
+    number that divides all intervals and keeps within MAX_IMAGES_PER_CALL.
+    """
     if config.train.steps_per_call:
         return config.train.steps_per_call
     if jax.default_backend() == "cpu":
         return 1
     common = math.gcd(*all_intervals(config.train))
-    most = max(1, IMAGES_PER_CALL * jax.device_count() // config.data.batch_size)
-    return max(size for size in range(1, most + 1) if common % size == 0)
+    limit = max(1, MAX_IMAGES_PER_CALL * jax.device_count() // config.data.batch_size)
+    return max(size for size in range(1, limit + 1) if common % size == 0)
 
 
 def shard_batches(batches: list[Example]) -> Example:
-    """Stacks batches [b, ...] for `parallel_steps`: [devices, steps, b / devices, ...]."""
+    """Stacks the batches of several steps, and splits them over the devices of this process.
+
+    Args:
+      batches: [b, ...] for every name, a batch for each step.
+
+    Returns:
+      [devices, steps, b / devices, ...] for every name.
+    """
     devices = jax.local_device_count()
     stacked = {}
     for name in batches[0]:

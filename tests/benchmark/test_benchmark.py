@@ -1,4 +1,4 @@
-"""The command, its sweeps, ratios and shares."""
+"""The benchmark command: its results, sweeps, ratios and shares."""
 
 import json
 from functools import partial
@@ -25,7 +25,7 @@ from pix2pix_jax.runs.workdir import Workdir
 
 
 def test_results_are_written_after_every_stage(tmp_path, monkeypatch):
-    """The workers are replaced by given measurements; every stage adds its keys to the file."""
+    """The workers are replaced by given measurements; every stage adds its keys to the results."""
     ours = {"turns": [2.0], "seconds_per_step": 2.0, "quartiles": [2.0, 2.0], "devices": ["cpu"]}
     ours |= {"images_per_second": 0.5, "peak_memory_mib": 7, "first_step_seconds": 9.0}
     ours |= {"parameters": [1, 1]}
@@ -67,7 +67,7 @@ def test_results_are_written_after_every_stage(tmp_path, monkeypatch):
     assert workdir.benchmark_page.read_text() == "page"
 
 
-def test_a_failure_of_our_parts_is_one_line(tmp_path, monkeypatch):
+def test_a_failure_while_timing_the_parts_is_one_line(tmp_path, monkeypatch):
     def fail(*_):
         raise WorkerFailed("no answer in 1 s")
 
@@ -89,7 +89,7 @@ def test_the_ratio_is_the_median_over_turns():
     assert found[OURS] == {"turns": [1.0, 10.0, 2.0]}
 
 
-def test_shares_are_parts_of_the_limits_of_the_machine():
+def test_a_share_is_the_rate_of_a_part_divided_by_the_limit_of_the_machine():
     parts = {
         "matrix product": {"seconds": 2.0, "operations": 8},
         "copy": {"seconds": 0.5, "bytes": 10},
@@ -106,8 +106,8 @@ def test_shares_are_parts_of_the_limits_of_the_machine():
     assert found["data"] == {"seconds": 3.0, "images": 2, "images_per_second": 2 / 3}
 
 
-def test_a_point_that_is_the_config_is_not_timed_again(monkeypatch):
-    """All other points are, and so is the config if it was timed on other devices."""
+def test_a_sweep_does_not_time_the_config_itself_again(monkeypatch):
+    """Unless it was timed on another number of devices."""
     timed = []
 
     def compare_one(targets, config, turns, environment, find_mismatches):

@@ -1,4 +1,4 @@
-"""Implementations are timed in turns, each in a process of its own."""
+"""Implementations are timed in turns, each in its own process."""
 
 import multiprocessing
 from pathlib import Path
@@ -33,7 +33,7 @@ def timed(tmp_path, monkeypatch):
 
 
 def test_implementations_take_turns(timed):
-    """Before the turns come a run that compiles, one that warms up and one that is measured."""
+    """Three runs come first: one compiles, one warms up, one finds how many steps fill a turn."""
     found, lines = timed("first", "second")
     begin = ["first 1", "first 1", "second 4", "second 4", "first 1", "second 4"]
     assert lines == begin + ["first 1", "second 4"] * 3
@@ -43,8 +43,8 @@ def test_implementations_take_turns(timed):
 
 
 def test_the_result_is_the_median_of_the_turns(monkeypatch):
-    """The worker answers at once with given seconds per step."""
-    seconds = iter([9.0, 3.0, 1.0, 2.0, 8.0, 4.0])  # the first is the measurement before the turns
+    """The worker is replaced by given seconds per step."""
+    seconds = iter([9.0, 3.0, 1.0, 2.0, 8.0, 4.0])  # The first is measured before the turns.
 
     class Worker:
         def __init__(self, *_):
@@ -95,8 +95,8 @@ def test_an_error_that_the_user_can_fix_ends_the_comparison(timed):
         ("refusing", "1", "UsageError: data.batch_size: no"),
     ],
 )
-def test_a_failure_of_a_worker_keeps_its_traceback(name, debug, expected, monkeypatch, capsys):
-    """An error that the user can fix has none, unless PIX2PIX_DEBUG asks for it."""
+def test_the_traceback_of_a_failed_worker_is_printed(name, debug, expected, monkeypatch, capsys):
+    """That of an error that the user can fix is printed only with PIX2PIX_DEBUG=1."""
     monkeypatch.setenv("PIX2PIX_DEBUG", debug)
     with pytest.raises((WorkerFailed, UsageError)):
         worker.run_in_worker(WorkerTarget(TRIALS, name), resolve(Config()), {})
@@ -109,8 +109,7 @@ def test_a_failure_of_a_worker_keeps_its_traceback(name, debug, expected, monkey
         assert expected in printed
 
 
-def test_networks_of_another_size_are_not_compared(timed):
-    """Nor are implementations on other devices. Neither is timed after its start."""
+def test_peers_with_other_networks_or_devices_are_left_out_after_their_first_steps(timed):
 
     def mismatches_here(found):
         reasons = peers.find_mismatches_of_config(rename(found, OURS, "first"))
@@ -122,7 +121,7 @@ def test_networks_of_another_size_are_not_compared(timed):
     reason = "computes on 1 gpu, but ours on 1 cpu; give both the same devices"
     assert found["elsewhere"] == {"failed": reason}
     assert len(found["first"]["turns"]) == 3
-    assert lines.count("elsewhere 1") == 2  # its start
+    assert lines.count("elsewhere 1") == 2  # at its start
 
 
 def rename(found, new, old):
@@ -131,8 +130,7 @@ def rename(found, new, old):
 
 
 @pytest.mark.slow
-def test_a_peer_that_does_not_answer_is_given_up(timed, monkeypatch):
-    """Its process ends at once; it might compute beside the others."""
+def test_a_peer_that_does_not_answer_is_left_out_and_its_process_ends(timed, monkeypatch):
     monkeypatch.setattr(worker, "ANSWER_TIMEOUT", 10)
     before, alive = set(multiprocessing.active_children()), []
 

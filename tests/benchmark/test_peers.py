@@ -1,4 +1,4 @@
-"""The peers, and the checks that they do the same work as ours."""
+"""The peers, and the checks that they do the same work as our implementation."""
 
 import math
 import re
@@ -25,7 +25,7 @@ def test_an_unknown_peer_is_refused():
 
 
 def test_a_peer_without_its_library_is_refused(tmp_path, monkeypatch):
-    """At once if the library is missing, at the start of the worker if a further one is."""
+    """A missing library of the peer is found at once, a library that it needs in the worker."""
     monkeypatch.setattr(peers, "find_spec", lambda name: name != "tensorflow")
     error = refusal(peers.find_targets, ["keras"])
     assert (
@@ -40,7 +40,7 @@ def test_a_peer_without_its_library_is_refused(tmp_path, monkeypatch):
 
 
 def test_a_failure_of_ours_ends_the_benchmark_but_not_a_sweep():
-    """In a sweep the peers go on where ours had no room: there they would win."""
+    """A sweep still times the peers where ours runs out of memory."""
     found = {OURS: {"failed": "no room"}, "other": {"turns": [1.0], "devices": ["cpu"]}}
     assert refusal(peers.find_mismatches_of_config, found) == "pix2pix_jax: no room"
     assert peers.find_mismatches(found) == {}
@@ -62,14 +62,14 @@ def test_a_failure_of_ours_ends_the_benchmark_but_not_a_sweep():
 def test_a_config_that_peers_cannot_train_is_refused(changes):
     """The error names a flag that fixes the config."""
     config = resolve(replace_fields(Config(), changes))
-    error = refusal(peers.check_plain, config)
+    error = refusal(peers.check_peers_can_train, config)
     field, value = re.search(r"give --config\.(\S+)=(\S+)$", error).groups()
     assert field.partition(".")[2] in next(iter(changes.values()))
-    peers.check_plain(resolve(override(config, {field: value})))
+    peers.check_peers_can_train(resolve(override(config, {field: value})))
 
 
-def test_the_schedule_may_differ_from_that_of_the_peers():
-    peers.check_plain(
+def test_the_learning_rate_schedule_may_differ_from_that_of_the_peers():
+    peers.check_peers_can_train(
         resolve(replace_fields(Config(), {"optimizer": {"schedule": "linear_decay"}}))
     )
 
@@ -80,16 +80,16 @@ def test_peers_have_as_many_parameters_as_ours(peer, discriminator):
     pytest.importorskip(peer)
     small = Model(features=4, depth=6, discriminator=discriminator, discriminator_features=4)
     config = resolve(Config(data=Data(image_size=(64, 64)), model=small))
-    maker = peers.find_targets([peer])[next(iter(peers.PEERS[peer]))]
+    target = peers.find_targets([peer])[next(iter(peers.PEERS[peer]))]
     layers = describe(config)
-    trial = load_target(maker)(config)
+    trial = load_target(target)(config)
     counts = [sum(math.prod(array.shape) for array in network) for network in trial.weights()]
     assert counts == [layers[name]["parameters"] for name in ("generator", "discriminator")]
 
 
 @pytest.mark.parametrize("peer", ["torch", "keras", "flax"])
 def test_every_weight_of_a_peer_learns(peer):
-    """The tutorial's discriminator would not if it were frozen before its first training call."""
+    """The Keras discriminator would not learn if it were frozen before its first training call."""
     pytest.importorskip(peer)
     small = Model(features=4, depth=5, discriminator="patch16", discriminator_features=4)
     config = resolve(Config(data=Data(image_size=(32, 32)), model=small))
@@ -103,8 +103,8 @@ def test_every_weight_of_a_peer_learns(peer):
                 assert (old != np.asarray(new)).any()
 
 
-def test_peers_are_not_charged_for_imports_of_ours():
-    """Memory and first steps of torch and keras include neither JAX nor its libraries."""
+def test_the_torch_and_keras_peers_import_neither_jax_nor_its_libraries():
+    """Otherwise the imports would add to their memory and to the time of their first step."""
     code = "import pix2pix_jax.config, pix2pix_jax.models.topology, pix2pix_jax.benchmark.worker"
     code += "; import sys; print(*sys.modules)"
     command = [sys.executable, "-c", code]

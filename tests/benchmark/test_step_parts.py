@@ -1,4 +1,4 @@
-"""Our implementation as a benchmark times it: whole steps, and their parts."""
+"""Our implementation for the benchmark: whole training steps, and their parts."""
 
 from dataclasses import replace
 
@@ -9,27 +9,27 @@ from pix2pix_jax.gan.summary import describe, operations
 from pix2pix_jax.training import train
 
 
-def test_a_run_of_ours_trains_the_number_of_steps(small):
+def test_a_run_of_a_trial_trains_for_the_given_number_of_steps(small):
     """The benchmark sees only the time of `run`, so the state must show the steps."""
     states = []
-    parallel_steps = train.parallel_steps
+    make_parallel_steps = train.make_parallel_steps
 
     def recorded_steps(*arguments):
-        step = parallel_steps(*arguments)
+        step = make_parallel_steps(*arguments)
         return lambda state, batches: states.append(step(state, batches)) or states[-1]
 
     config = replace(small, data=replace(small.data, batch_size=4))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "parallel_steps", recorded_steps)
-        ours = step_parts.steps(config)
+        patch.setattr(train, "make_parallel_steps", recorded_steps)
+        ours = step_parts.make_trial(config)
         ours.run(3)
     assert int(states[-1][0].step) == 3
 
 
-def test_parts_of_a_step_count_their_work(small):
-    """On four devices: the host works for all of them, the other parts are of one device."""
+def test_the_parts_of_a_step_have_their_numbers_of_operations_and_bytes(small):
+    """With four devices, the host makes the batch of all; the other parts are of one device."""
     config = replace(small, data=replace(small.data, batch_size=8))
-    found = step_parts.parts(config)
+    found = step_parts.measure_parts(config)
     layers = describe(config)
     weights = layers["generator"]["parameters"] + layers["discriminator"]["parameters"]
     generator, discriminator = (2 * each for each in operations(layers))
@@ -49,17 +49,15 @@ def test_parts_of_a_step_count_their_work(small):
     assert [(name, *map(row.get, works)) for name, row in found.items()] == rows
     for name, row in found.items():
         assert name == "step" or 0 < row["quartiles"][0] <= row["seconds"] <= row["quartiles"][1]
-    on_host = step_parts.parts_of_data(
-        replace(config, data=replace(config.data, resident_mib=0)), step_parts.noise_records(config)
-    )
+    without_resident_pairs = replace(config, data=replace(config.data, resident_mib=0))
+    records = step_parts.make_random_records(config)
+    on_host = step_parts.measure_data_parts(without_resident_pairs, records)
     assert list(on_host) == ["data", "host to device"]
-    assert on_host["host to device"]["bytes"] == 8 * (
-        2 * 32 * 32 * 3 + 4
-    )  # images and their indices
+    image, index = 32 * 32 * 3, 4  # bytes
+    assert on_host["host to device"]["bytes"] == 8 * (2 * image + index)
 
 
-def test_a_turn_has_enough_calls_for_its_minimal_time(monkeypatch):
-    """The time of a call is its share of the turn."""
+def test_a_turn_has_enough_calls_to_last_its_minimal_time(monkeypatch):
     now, calls = [0.0], []
     monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
 

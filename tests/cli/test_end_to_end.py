@@ -46,7 +46,7 @@ def test_stopped_and_resumed_is_the_same_to_the_bit(tiny, straight, tmp_path, st
     assert train(tiny, tmp_path, 6, more, "--config.data.resident_mib=0")[0] == 0
     status, out, _ = train(tiny, tmp_path, 12, more)
     assert status == 0
-    assert "going on from step 6" in out
+    assert "resuming from step 6" in out
     assert saved(tmp_path, 12) == saved(straight, 12)
     found = metrics(tmp_path)
     assert {step: found[step] for step in (4, 8, 12)} == metrics(straight)
@@ -124,7 +124,7 @@ def test_a_damaged_checkpoint_loses_only_its_steps(tiny, straight, tmp_path):
     status, out, err = train(tiny, tmp_path, 12)
     assert status == 0
     assert err.startswith("checkpoint 8 rejected (")
-    assert "going on from step 4" in out
+    assert "resuming from step 4" in out
     assert saved(tmp_path, 12) == saved(straight, 12)
     assert metrics(tmp_path) == metrics(straight)
 

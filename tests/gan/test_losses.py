@@ -31,23 +31,23 @@ GENERATOR = {
 
 @pytest.mark.parametrize("gan", DISCRIMINATOR)
 def test_losses_against_numpy(gan):
-    value = losses.discriminator_loss(gan, "real", jnp.array(REAL))
-    value += losses.discriminator_loss(gan, "fake", jnp.array(FAKE))
+    value = losses.discriminator_gan_loss(gan, "real", jnp.array(REAL))
+    value += losses.discriminator_gan_loss(gan, "fake", jnp.array(FAKE))
     np.testing.assert_allclose(value, DISCRIMINATOR[gan], rtol=1e-5)
     np.testing.assert_allclose(
-        losses.generator_loss(gan, jnp.array(FAKE)), GENERATOR[gan], rtol=1e-5
+        losses.generator_gan_loss(gan, jnp.array(FAKE)), GENERATOR[gan], rtol=1e-5
     )
 
 
 def test_vanilla_is_finite_where_the_sigmoid_is_not():
     far = jnp.array([[[[-200.0]]]])
-    assert losses.generator_loss("vanilla", far) == 200
-    assert jax.grad(lambda x: losses.generator_loss("vanilla", x))(far) == -1
+    assert losses.generator_gan_loss("vanilla", far) == 200
+    assert jax.grad(lambda x: losses.generator_gan_loss("vanilla", x))(far) == -1
 
 
 def test_l1():
     a, b = logits(2), logits(3)
-    np.testing.assert_allclose(losses.l1(a, b), np.abs(a - b).mean(), rtol=1e-6)
+    np.testing.assert_allclose(losses.l1_loss(a, b), np.abs(a - b).mean(), rtol=1e-6)
 
 
 def test_gradient_penalty_of_a_linear_critic_is_known():

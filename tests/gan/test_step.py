@@ -14,12 +14,13 @@ from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.data.image_files import encode_png
 from pix2pix_jax.data.pipeline import make_training_batches
 from pix2pix_jax.gan import losses
+from pix2pix_jax.gan.method import make_method
 from pix2pix_jax.gan.networks import make_discriminator, make_generator
 from pix2pix_jax.gan.optimizer import make_optimizer
-from pix2pix_jax.gan.parallel import parallel_steps
+from pix2pix_jax.gan.parallel import make_parallel_steps
 from pix2pix_jax.gan.random import step_key, stream_key
 from pix2pix_jax.gan.state import create_state
-from pix2pix_jax.gan.step import make_method, train_step
+from pix2pix_jax.gan.step import train_step
 from pix2pix_jax.runtime.backend import copy_to_devices
 from pix2pix_jax.training.train import shard_batches
 
@@ -68,7 +69,7 @@ def test_one_step_against_the_equations(small, gan, order, monkeypatch):
 
     By plain gradient descent, because Adam's first step knows no more than signs.
     """
-    for module in ("state", "step"):
+    for module in ("state", "method"):
         monkeypatch.setattr(
             f"pix2pix_jax.gan.{module}.make_optimizer", lambda *_, **__: optax.sgd(0.1)
         )
@@ -95,7 +96,7 @@ def test_one_step_against_the_equations(small, gan, order, monkeypatch):
         for side, image in (("real", batch["target"]), ("fake", fake)):
             if side in sides:
                 logits = judge(params, image)
-                loss += losses.discriminator_loss(gan, side, logits)
+                loss += losses.discriminator_gan_loss(gan, side, logits)
                 means[f"logits/{side}"] = logits.mean()
         if gan == "wgan_gp" and "fake" in sides:
             score = partial(judge, params)
@@ -104,7 +105,7 @@ def test_one_step_against_the_equations(small, gan, order, monkeypatch):
 
     def generator_loss(params, discriminator_params):
         fake = generate(params)
-        gan_loss = losses.generator_loss(gan, judge(discriminator_params, fake))
+        gan_loss = losses.generator_gan_loss(gan, judge(discriminator_params, fake))
         l1 = jnp.abs(fake - batch["target"]).mean()
         terms = {"loss/generator_gan": gan_loss, "loss/generator_l1": l1}
         return gan_loss + 30 * l1, terms
@@ -207,7 +208,7 @@ def test_all_that_is_drawn_changes_with_the_seed(small):
 
 def test_four_devices_average_the_gradients_of_their_images(small, monkeypatch):
     """Gradients, not parameters: Adam would hide a wrong scale."""
-    for module in ("state", "step"):
+    for module in ("state", "method"):
         place = f"pix2pix_jax.gan.{module}.make_optimizer"
         monkeypatch.setattr(place, lambda *_, **__: keep_gradients())
     config = replace(small, data=replace(small.data, batch_size=4))
@@ -220,7 +221,7 @@ def test_four_devices_average_the_gradients_of_their_images(small, monkeypatch):
         for i in range(4)
     ]
     expected = jax.tree.map(lambda *leaves: np.mean(leaves, 0), *(jax.device_get(single)))
-    after, metrics = jax.device_get(parallel_steps(config)(state, shard_batches([batch])))
+    after, metrics = jax.device_get(make_parallel_steps(config)(state, shard_batches([batch])))
     for half in ("generator", "discriminator"):
         found, wanted = getattr(after, half).opt_state, getattr(expected[0], half).opt_state
         scale = max(np.abs(leaf).max() for leaf in jax.tree.leaves(wanted))
@@ -235,7 +236,7 @@ def test_four_devices_average_the_gradients_of_their_images(small, monkeypatch):
 
 def test_steps_per_call_changes_no_bit(small):
     config = replace(small, data=replace(small.data, batch_size=4))
-    steps, batches = parallel_steps(config), [batch_of(config, 4, i) for i in range(4)]
+    steps, batches = make_parallel_steps(config), [batch_of(config, 4, i) for i in range(4)]
     one = copy_to_devices(create_state(config))
     metrics = []
     for batch in batches:
@@ -252,7 +253,7 @@ def test_shard_map_gives_the_bits_of_pmap(small):
     config = replace(small, data=replace(small.data, batch_size=4))
     batches, ends = [batch_of(config, 4, i) for i in range(5)], []
     for parallel in ("pmap", "shard_map"):
-        steps = parallel_steps(replace(config, train=replace(config.train, parallel=parallel)))
+        steps = make_parallel_steps(replace(config, train=replace(config.train, parallel=parallel)))
         state = copy_to_devices(create_state(config))
         first, metrics = steps(state, shard_batches(batches[:2]))
         assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state)), "the state is donated"
@@ -275,7 +276,7 @@ def test_pairs_on_all_devices_change_no_bit(small):
         config = replace(config, data=replace(config.data, resident_mib=room))
         batches, pairs = make_training_batches(config, records)
         assert len(pairs) == 2 * room
-        steps = parallel_steps(config, pairs)
+        steps = make_parallel_steps(config, pairs)
         state = copy_to_devices(create_state(config))
         for step in range(3):
             state, metrics = steps(state, shard_batches([batches[step]]))
@@ -289,7 +290,7 @@ def test_a_run_compiles_once(small):
     jax.monitoring.register_event_duration_secs_listener(
         lambda name, *_, **__: compiled.append(name) if "backend_compile" in name else None
     )
-    steps = parallel_steps(config)
+    steps = make_parallel_steps(config)
     fresh = copy_to_devices(create_state(config))
     restored = copy_to_devices(jax.device_get(fresh))
     state, _ = steps(fresh, shard_batches([batch_of(config, 4)]))
@@ -304,7 +305,7 @@ def test_a_run_compiles_once(small):
 def test_the_state_is_donated(small):
     config = replace(small, data=replace(small.data, batch_size=4))
     state = copy_to_devices(create_state(config))
-    parallel_steps(config)(state, shard_batches([batch_of(config, 4)]))
+    make_parallel_steps(config)(state, shard_batches([batch_of(config, 4)]))
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
 
 
@@ -327,7 +328,7 @@ def test_epsilon_hat_is_added_before_the_bias_is_corrected(b2):
 
 def test_a_decaying_rate_goes_by_steps_where_a_step_has_two_updates():
     config = Config(optimizer=Optimizer(schedule="linear_decay"), train=Train(steps=2))
-    optimizer = make_optimizer(config, updates_a_step=2)
+    optimizer = make_optimizer(config, updates_per_step=2)
     state, rates = optimizer.init(jnp.zeros(())), []
     for _ in range(6):
         update, state = optimizer.update(jnp.ones(()), state)
@@ -365,7 +366,7 @@ def test_one_pair_is_learnt_by_heart():
     image = np.stack(np.broadcast_arrays(ramp[:, None], ramp[None], np.sign(ramp)[:, None]), -1)
     pair = {"input": image, "target": np.cos(3 * image), "index": np.int32(0)}
     batch = {name: np.stack([value] * 4) for name, value in pair.items()}
-    steps, state = parallel_steps(config), create_state(config)
+    steps, state = make_parallel_steps(config), create_state(config)
     state, l1 = copy_to_devices(state), []
     for _ in range(30):
         state, metrics = steps(state, shard_batches([batch] * 10))

@@ -61,7 +61,7 @@ def test_a_run_killed_on_one_machine_resumes_on_another(tiny, straight, tmp_path
         assert (status, err) == (0, ""), out
         steps = "--config.train.steps=100000"
         process = start("train", *flags, f"--workdir={workdir}", steps, **machine("killed"))
-        assert any("going on from step 8" in line for line in process.stdout)
+        assert any("resuming from step 8" in line for line in process.stdout)
         process.kill()
         process.communicate()
         status, out, err = train(flags, workdir, 12, **machine("second"))

@@ -144,7 +144,7 @@ def test_when_a_process_is_lost_the_other_ends_and_the_same_command_resumes(
     assert "Traceback" not in err
     first, _ = results(start_two(tiny, tmp_path, 12))
     assert first[0] == 0
-    assert "going on from step" in first[1]
+    assert "resuming from step" in first[1]
     assert_close(metrics(tmp_path), metrics(one_process))
 
 

@@ -29,7 +29,9 @@ def test_steps_are_called_in_whole_calls_where_they_fit(small, monkeypatch):
         seen.append(batches["index"].shape[1])
         return state, {"a": np.zeros(seen[-1])}
 
-    monkeypatch.setattr("pix2pix_jax.training.train.parallel_steps", lambda config, pairs: steps)
+    monkeypatch.setattr(
+        "pix2pix_jax.training.train.make_parallel_steps", lambda config, pairs: steps
+    )
     config = replace(small, train=replace(small.train, steps=17, steps_per_call=4))
     state = TrainState(np.int32(6), None, None)
     batches = ({"index": np.arange(4)} for _ in range(11))

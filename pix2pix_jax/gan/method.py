@@ -1,0 +1,62 @@
+"""The parts of the method that stay the same while a run trains."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import optax
+
+from pix2pix_jax.config.schema import Config, Loss
+from pix2pix_jax.gan.losses import Label
+from pix2pix_jax.gan.networks import make_discriminator, make_generator
+from pix2pix_jax.gan.optimizer import make_optimizer
+from pix2pix_jax.models.patchgan import Discriminator
+from pix2pix_jax.models.unet import UNet
+
+# For each value of `optimizer.updates`: the updates of the discriminator in a step, each with the
+# labels of the images that it learns from.
+DISCRIMINATOR_UPDATES: dict[str, tuple[tuple[Label, ...], ...]] = {
+    "alternating": (("real", "fake"),),
+    "simultaneous": (("real", "fake"),),
+    "real_then_fake": (("real",), ("fake",)),
+}
+
+
+@dataclass(frozen=True)
+class Method:
+    """Everything that is the same in all steps of a run.
+
+    Attributes:
+      generator, discriminator: the modules, without parameters.
+      generator_optimizer, discriminator_optimizer: the optimizer of each network.
+      loss: the names and weights of the losses.
+      updates: the order of the updates, `optimizer.updates`.
+      average: averages a tree of arrays over all devices.
+    """
+
+    generator: UNet
+    discriminator: Discriminator
+    generator_optimizer: optax.GradientTransformation
+    discriminator_optimizer: optax.GradientTransformation
+    loss: Loss
+    updates: str
+    average: Callable[[Any], Any]
+
+
+def make_method(config: Config, average: Callable[[Any], Any] = lambda tree: tree) -> Method:
+    """The method that a resolved config describes.
+
+    Args:
+      config: resolved.
+      average: averages a tree of arrays over all devices; the default is for one device.
+    """
+    updates = DISCRIMINATOR_UPDATES[config.optimizer.updates]
+    return Method(
+        generator=make_generator(config),
+        discriminator=make_discriminator(config),
+        generator_optimizer=make_optimizer(config),
+        discriminator_optimizer=make_optimizer(config, updates_per_step=len(updates)),
+        loss=config.loss,
+        updates=config.optimizer.updates,
+        average=average,
+    )
