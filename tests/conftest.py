@@ -21,9 +21,9 @@ from helpers.evaluations import PAPER, VARIANTS
 from hypothesis import HealthCheck, settings
 
 from pix2pix_jax.config import Config, Data, Loss, Model, Train
-from pix2pix_jax.config.experiments import Sweep
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.runtime import lease
+from pix2pix_jax.sweeps.sweep_file import Sweep
 
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")

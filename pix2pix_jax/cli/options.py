@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runs.workdir import Workdir
+from pix2pix_jax.runs.workdir import SweepFolder, Workdir
 from pix2pix_jax.runtime.files import is_address, local_path
 
 if TYPE_CHECKING:
@@ -149,4 +149,9 @@ def load_config(options: argparse.Namespace, fields: Fields) -> "Config":
         from pix2pix_jax.remote.sync import find_config_file
 
         path = find_config_file(options.workdir)  # `train` has not synced the workdir yet
+    if not path.exists() and SweepFolder(options.workdir.path).results_file.exists():
+        raise UsageError(
+            f"--workdir: {options.workdir} is the folder of a sweep; give the folder of a variant, "
+            f"such as {options.workdir}/ROW"
+        )
     return override(read_config(path), fields)

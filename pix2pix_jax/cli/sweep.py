@@ -36,8 +36,8 @@ def run(options: argparse.Namespace, fields: Fields) -> int:
     workdir = require(options, "workdir", "give a folder, e.g. --workdir=runs/receptive_field")
     if workdir.address:
         raise UsageError("--workdir: sweep cannot write to a bucket; give a folder of this machine")
-    from pix2pix_jax.config.experiments import load_sweep
     from pix2pix_jax.runtime.backend import start_backend
+    from pix2pix_jax.sweeps.sweep_file import load_sweep
 
     start_backend()
     from pix2pix_jax.sweeps.plan import format_plan

@@ -1,4 +1,4 @@
-"""Fields of a config as text: the flags `--config.GROUP.FIELD=VALUE`, and config.json of a run."""
+"""Configs as text: the flags `--config.GROUP.FIELD=VALUE`, and the config.json of a run."""
 
 import difflib
 from collections.abc import Callable
@@ -23,10 +23,11 @@ def override(config: Config, values: dict[str, str]) -> Config:
       values: the texts of the flags, {"data.batch_size": "4", ...}.
 
     Raises:
-      UsageError: naming the unknown field and the known field most like it, or the refused value.
+      UsageError: a field is unknown; the message names the most similar field. Or a field refuses
+        its value.
     """
     tree = asdict(config)
-    groups = {"seed": tree} | {  # for every field, the dictionary that holds its value
+    groups = {"seed": tree} | {  # the dictionary that holds the value of each field
         f"{group}.{name}": fields
         for group, fields in tree.items()
         if isinstance(fields, dict)
@@ -48,14 +49,14 @@ def read_config(path: Path) -> Config:
       UsageError: the file does not exist, or is not a config of this version.
     """
     if not path.is_file():
-        of_sweep = (path.parent / "results.json").exists()
-        hint = "but of a sweep; give that of a variant in it" if of_sweep else "train makes one"
-        raise UsageError(f"{path}: not found; {path.parent} is not the workdir of a run, {hint}")
+        raise UsageError(
+            f"{path}: not found; {path.parent} is not the workdir of a run; `train` makes one"
+        )
     return _validate(CONFIG.validate_json, path.read_bytes(), f"{path}: ")
 
 
 def write_config(config: Config, path: Path) -> None:
-    """Writes all fields of a config as JSON; a reader sees the old file or the whole new one."""
+    """Writes all fields of a config as JSON; a reader never sees half of the file."""
     write_atomically(path, CONFIG.dump_json(config, indent=2).decode() + "\n")
 
 

@@ -169,3 +169,9 @@ class SweepFolder:
     def report_page(self) -> Path:
         """The page of the sweep."""
         return self.path / "report" / "index.html"
+
+    @property
+    def own_names(self) -> set[str]:
+        """Names of the files and folders beside the workdirs; no variant may have such a name."""
+        paths = (self.results_file, self.table_file, self.report_page)
+        return {path.relative_to(self.path).parts[0] for path in paths}

@@ -4,12 +4,12 @@ import json
 from contextlib import suppress
 
 from pix2pix_jax.checkpoints.reader import saved_steps
-from pix2pix_jax.config.experiments import Sweep
 from pix2pix_jax.config.files import read_config
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.compatibility import check_same_run
 from pix2pix_jax.runs.workdir import SweepFolder, Workdir
+from pix2pix_jax.sweeps.sweep_file import Sweep
 
 
 def check_runs(plan: Sweep, folder: SweepFolder) -> None:

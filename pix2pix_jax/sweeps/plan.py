@@ -1,7 +1,6 @@
 """The plan of a sweep as text: its variants, their networks, their state and their time left."""
 
 from pix2pix_jax.checkpoints.reader import saved_steps
-from pix2pix_jax.config.experiments import Sweep
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
@@ -10,6 +9,7 @@ from pix2pix_jax.runs.compatibility import check_devices
 from pix2pix_jax.runs.workdir import SweepFolder, Workdir
 from pix2pix_jax.sweeps.compatibility import check_runs
 from pix2pix_jax.sweeps.step_time import StepTimes, describe_once, without_seed
+from pix2pix_jax.sweeps.sweep_file import Sweep
 
 HEADER = (
     f"{'index':>5}  {'variant':32} {'generator':>12} {'discriminator':>14} {'field':>6} "

@@ -4,7 +4,6 @@ import json
 from contextlib import suppress
 from dataclasses import asdict
 
-from pix2pix_jax.config.experiments import Sweep
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation.summary import Summary, read_finished_evaluation
@@ -12,6 +11,7 @@ from pix2pix_jax.reports.sweep import Comparison, write_comparison
 from pix2pix_jax.runs.workdir import SweepFolder
 from pix2pix_jax.runtime.files import write_atomically
 from pix2pix_jax.sweeps.rows import collect_rows
+from pix2pix_jax.sweeps.sweep_file import Sweep
 from pix2pix_jax.sweeps.table import make_note, make_table, to_markdown
 
 

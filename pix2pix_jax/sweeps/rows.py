@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from pix2pix_jax.config.experiments import Sweep
 from pix2pix_jax.config.metrics import METRICS
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.evaluation.summary import Summary
 from pix2pix_jax.models.topology import DISCRIMINATORS, receptive_field
 from pix2pix_jax.reports.page import TRUTH
 from pix2pix_jax.runs.workdir import SweepFolder, Workdir
+from pix2pix_jax.sweeps.sweep_file import Sweep
 
 
 @dataclass(frozen=True)

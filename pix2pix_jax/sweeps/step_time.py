@@ -9,7 +9,6 @@ from statistics import median
 import jax
 import jax.numpy as jnp
 
-from pix2pix_jax.config.experiments import Sweep
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config, Loss
 from pix2pix_jax.errors import UsageError
@@ -22,6 +21,7 @@ from pix2pix_jax.runs.metrics_log import read_metrics
 from pix2pix_jax.runs.workdir import SweepFolder
 from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.memory import explain_out_of_memory
+from pix2pix_jax.sweeps.sweep_file import Sweep
 
 describe_once = cache(describe)
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import jax
 
-from pix2pix_jax.config.experiments import Sweep
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.prepare import prepare
@@ -22,6 +21,7 @@ from pix2pix_jax.runtime.files import write_atomically
 from pix2pix_jax.runtime.locks import folder_lock
 from pix2pix_jax.sweeps.compatibility import check_runs
 from pix2pix_jax.sweeps.results import write_results
+from pix2pix_jax.sweeps.sweep_file import Sweep
 from pix2pix_jax.training.train import train
 
 

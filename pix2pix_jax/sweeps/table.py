@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pix2pix_jax.config.experiments import Sweep
 from pix2pix_jax.config.metrics import METRICS
 from pix2pix_jax.evaluation.summary import Summary
 from pix2pix_jax.reports.evaluation import fcn_score_note
 from pix2pix_jax.reports.page import TRUTH, format_metric
 from pix2pix_jax.sweeps.rows import Row, Statistics
+from pix2pix_jax.sweeps.sweep_file import Sweep
 
 MAX_REASON = 200  # characters of the reason of a failure; the rest is cut off
 

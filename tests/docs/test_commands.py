@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from pix2pix_jax.cli.main import COMMANDS, parse
-from pix2pix_jax.config.experiments import load_experiment, load_sweep
+from pix2pix_jax.config.experiments import load_experiment
 from pix2pix_jax.config.files import override
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.resume import free_fields
 from pix2pix_jax.config.schema import Config
+from pix2pix_jax.sweeps.sweep_file import load_sweep
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(

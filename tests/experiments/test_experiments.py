@@ -10,10 +10,11 @@ from helpers.refusals import refusal
 
 from pix2pix_jax.cli.main import parse
 from pix2pix_jax.config import PRESETS, Config, Data, Loss, Model, Optimizer
-from pix2pix_jax.config.experiments import load_experiment, load_sweep
+from pix2pix_jax.config.experiments import load_experiment
 from pix2pix_jax.config.metrics import FCN_SCORE
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.gan.summary import describe
+from pix2pix_jax.sweeps.sweep_file import load_sweep
 
 FILES = sorted(Path(__file__).parents[2].glob("experiments/*.py"))
 ABLATIONS = sorted(Path(__file__).parents[2].glob("experiments/ablations/*.py"))

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pix2pix_jax.config.experiments import Sweep
 from pix2pix_jax.config.resume import identity
 from pix2pix_jax.evaluation.evaluate import write_pictures
 from pix2pix_jax.reports.evaluation import render_page
 from pix2pix_jax.reports.run import write_report
 from pix2pix_jax.runs.workdir import SweepFolder, Workdir
 from pix2pix_jax.sweeps.results import write_results
+from pix2pix_jax.sweeps.sweep_file import Sweep
 
 NAMES = ["a <b> & c", "folder/d e", "ünicode", 'q"uote', "plain"]
 L1 = [0.3, 0.1, 0.5, 0.2, 0.4]

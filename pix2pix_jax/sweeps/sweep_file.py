@@ -1,0 +1,107 @@
+"""Sweep files: a Python file whose function sweep() yields the variants of an experiment.
+
+A sweep is named FILE or FILE:ARG on the command line; ARG is passed to sweep().
+"""
+
+import re
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import FiniteFloat, TypeAdapter
+
+from pix2pix_jax.config.experiments import (
+    explain_experiment_errors,
+    function_parameters,
+    run_experiment_file,
+    split_spec,
+)
+from pix2pix_jax.config.files import override
+from pix2pix_jax.config.metrics import MetricName
+from pix2pix_jax.config.schema import Config
+from pix2pix_jax.errors import UsageError
+from pix2pix_jax.runs.workdir import SweepFolder
+
+PAPER = TypeAdapter(dict[str, dict[MetricName, FiniteFloat]])  # scores by row and metric
+VARIANT_NAME = r"\w[\w.+-]{0,99}(/\w[\w.+-]{0,99})?"  # ROW or ROW/REPEAT
+
+
+class Sweep(NamedTuple):
+    """The variants of an experiment to compare."""
+
+    title: str  # the first line of the file
+    variants: list[tuple[str, Config]]  # by name: ROW or ROW/REPEAT
+    paper: dict[str, dict[str, float]]  # the scores that the paper reports, by row and metric
+
+
+def load_sweep(spec: str, seeds: int | None, fields: dict[str, str]) -> Sweep:
+    """Loads the variants that sweep(ARG, seeds) of a sweep file yields.
+
+    Variants named ROW/REPEAT are repeats, usually with different seeds, of one row of the table.
+    The file may give the paper's scores for the rows as PAPER: {ROW: {METRIC: VALUE}}.
+
+    Args:
+      spec: FILE or FILE:ARG.
+      seeds: the number of seeds of each row; None leaves the number to the file.
+      fields: values that replace those of every variant, as in `override`.
+
+    Raises:
+      UsageError: the file does not exist, has no sweep or raises an error, a variant's name cannot
+        be a folder, two variants are equal, or a field refuses its value.
+    """
+    path, arg = split_spec(spec)
+    content = run_experiment_file(path)
+    sweep: Callable[..., Any] | None = content.get("sweep")
+    if not callable(sweep):
+        raise UsageError(f"{path}: has no sweep(); see experiments/ablations")
+    arguments = _sweep_arguments(sweep, path, arg, seeds)
+    with explain_experiment_errors(path):
+        variants = list(sweep(**arguments))
+        paper = PAPER.validate_python(content.get("PAPER", {}))
+    _check_variants(path, variants)
+    variants = [(name, override(config, fields)) for name, config in variants]
+    for (name, config), (other, same) in combinations(variants, 2):
+        if name == other or config == same:
+            raise UsageError(
+                f"{path}: {name} and {other} of sweep() are alike; they must differ, and "
+                "--config fields are the same for all"
+            )
+    title = (content["__doc__"] or path).strip().partition("\n")[0].rstrip(".")
+    return Sweep(title, variants, {row: {**scores} for row, scores in paper.items()})
+
+
+def _sweep_arguments(
+    sweep: Callable[..., Any], path: str, arg: str, seeds: int | None
+) -> dict[str, Any]:
+    """The arguments to call a sweep function with, by name; UsageError if it does not take them."""
+    parameters = list(function_parameters(path, sweep))
+    arguments: dict[str, Any] = {}
+    if arg:
+        if not parameters or parameters[0] == "seeds":
+            raise UsageError(f"{path}:{arg}: {path} takes no argument; leave out ':{arg}'")
+        arguments[parameters[0]] = arg
+    if seeds is not None:
+        if "seeds" not in parameters:
+            raise UsageError(
+                f"--seeds: sweep() in {path} has no parameter `seeds`; add it, or leave out --seeds"
+            )
+        arguments["seeds"] = seeds
+    return arguments
+
+
+def _check_variants(path: str, variants: list[Any]) -> None:
+    """Raises UsageError if a variant is not a name and a Config, or its name cannot be a folder."""
+    if not variants:
+        raise UsageError(f"{path}: sweep() yields nothing")
+    for variant in variants:
+        if not isinstance(variant, tuple) or [type(part) for part in variant] != [str, Config]:
+            raise UsageError(f"{path}: sweep() yields {variant!r:.60}, not a name and a Config")
+    names = [name for name, _ in variants]
+    reserved = SweepFolder(Path()).own_names
+    for name in names:
+        row, _, repeat = name.partition("/")
+        # A run in the folder ROW would have the runs ROW/REPEAT inside its own folder.
+        inside_a_run = repeat and row in names
+        if row in reserved or inside_a_run or not re.fullmatch(VARIANT_NAME, name):
+            raise UsageError(f"{path}: {name!r} of sweep() cannot be a folder; use ROW or ROW/SEED")
