@@ -1,4 +1,4 @@
-"""The commands as a person or a program calls them, each in its own process."""
+"""The commands, each in a process of its own, as a person or a program calls them."""
 
 import io
 import json
@@ -18,7 +18,7 @@ from pix2pix_jax.runs.metrics_log import read_metrics
 from pix2pix_jax.runs.workdir import Workdir
 
 
-def test_a_run_leaves_what_the_design_promises(straight):
+def test_a_run_writes_metrics_samples_report_config_and_checkpoints(straight):
     assert sorted(metrics(straight)) == [4, 8, 12]
     assert set(metrics(straight)[12]) >= {
         "step",
@@ -37,10 +37,12 @@ def test_a_run_leaves_what_the_design_promises(straight):
 
 
 @pytest.mark.parametrize("steps_per_call", [1, pytest.param(4, marks=pytest.mark.slow)])
-def test_stopped_and_resumed_is_the_same_to_the_bit(tiny, straight, tmp_path, steps_per_call):
-    """6 + 6 steps equal 12 steps, with one or four steps per call, jitter and dropout on.
+def test_a_resumed_run_equals_an_uninterrupted_run_to_the_bit(
+    tiny, straight, tmp_path, steps_per_call
+):
+    """6 + 6 steps equal 12 steps, with one or four steps per call, and with jitter and dropout.
 
-    The first six steps crop pairs on the host, the others crop pairs on the device.
+    The host crops the pairs of the first six steps, the device those of the others.
     """
     more = f"--config.train.steps_per_call={steps_per_call}"
     assert train(tiny, tmp_path, 6, more, "--config.data.resident_mib=0")[0] == 0
@@ -58,7 +60,7 @@ def wait_for(path, process):
         time.sleep(0.01)
 
 
-def test_killed_and_resumed_is_the_same_to_the_bit(tiny, straight, tmp_path):
+def test_a_run_that_was_killed_equals_an_uninterrupted_run_to_the_bit(tiny, straight, tmp_path):
     process = start("train", *tiny, f"--workdir={tmp_path}", "--config.train.steps=12")
     wait_for(tmp_path / "checkpoints" / "4", process)
     process.kill()
@@ -72,7 +74,7 @@ def test_killed_and_resumed_is_the_same_to_the_bit(tiny, straight, tmp_path):
     ("number", "expected"),
     [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
 )
-def test_a_signal_saves_and_exits(tiny, tmp_path, number, expected):
+def test_a_signal_makes_the_run_save_and_exit(tiny, tmp_path, number, expected):
     process = start("train", *tiny, f"--workdir={tmp_path}", "--config.train.steps=1000000")
     wait_for(tmp_path / "metrics.jsonl", process)
     process.send_signal(number)
@@ -104,7 +106,7 @@ def test_a_signal_stops_the_command_inside_a_callback_that_drops_exceptions():
 
 
 @pytest.mark.slow
-def test_a_signal_saves_with_stdout_closed_and_a_second_run_is_refused(tiny, tmp_path):
+def test_a_second_run_is_refused_and_a_signal_saves_with_stdout_closed(tiny, tmp_path):
     command = ("train", *tiny, f"--workdir={tmp_path}", "--config.train.steps=1000000")
     process = start(*command, "--config.train.checkpoint_every=1000000")
     wait_for(tmp_path / "metrics.jsonl", process)
@@ -117,7 +119,7 @@ def test_a_signal_saves_with_stdout_closed_and_a_second_run_is_refused(tiny, tmp
 
 
 @pytest.mark.slow
-def test_a_damaged_checkpoint_loses_only_its_steps(tiny, straight, tmp_path):
+def test_after_damage_to_a_checkpoint_only_its_steps_are_repeated(tiny, straight, tmp_path):
     assert train(tiny, tmp_path, 8)[0] == 0
     (largest,) = (tmp_path / "checkpoints" / "8" / "generator" / "d").iterdir()
     largest.write_bytes(largest.read_bytes()[:-1])
@@ -133,12 +135,12 @@ NO_CHECKPOINT = 250_000  # bytes per file: enough for a page or an image, not fo
 
 
 def limit_file_size(process, size):
-    """Lets no write grow a file beyond `size` bytes, as on a full disk."""
+    """Makes every write beyond `size` bytes of a file fail, as on a full disk."""
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
 @pytest.mark.slow
-def test_failed_saves_are_reported_and_too_many_stop_the_run(tiny, straight, tmp_path):
+def test_failed_saves_are_reported_and_two_in_a_row_stop_the_run(tiny, straight, tmp_path):
     assert train(tiny, tmp_path, 4)[0] == 0
     more = ("--config.train.steps=12", "--config.train.max_failed_saves=2")
     process = start("train", *tiny, f"--workdir={tmp_path}", *more)
@@ -159,7 +161,7 @@ def test_a_disk_that_is_full_for_a_while_loses_nothing(tiny, straight, tmp_path)
     """No checkpoint, no line of the log, no image and no event is lost."""
     assert train(tiny, tmp_path, 4)[0] == 0
     process = start("train", *tiny, f"--workdir={tmp_path}", "--config.train.steps=12")
-    limit_file_size(process, 300)  # enough for the lease alone
+    limit_file_size(process, 300)  # enough for the lease, and for nothing else
     lines = iter(process.stderr.readline, "")
     warnings = [next(lines)]
     while "step 12 is NOT SAVED" not in warnings[-1]:
@@ -193,7 +195,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_damages_nothing(tiny, tmp_pa
 
 
 @pytest.mark.slow
-def test_other_data_than_those_of_the_run_are_refused(tiny, tmp_path):
+def test_a_run_refuses_to_resume_on_other_pairs(tiny, tmp_path):
     source = folder_of(tmp_path, {"1.jpg": jpeg(), "2.jpg": jpeg(80)})
     more = ("--config.data.name=folder", source, "--config.data.direction=AtoB")
     assert train(tiny, tmp_path / "run", 1, *more)[0] == 0
@@ -216,7 +218,7 @@ def test_a_platform_that_is_not_installed_is_refused():
     assert err.startswith("JAX_PLATFORMS=cuda: no devices")
 
 
-def test_a_finished_run_says_so_and_needs_only_its_workdir(straight):
+def test_train_changes_nothing_in_a_finished_run(straight):
     files = [straight / name for name in ("metrics.jsonl", "config.json")]
     before = [path.read_bytes() for path in files]
     for fewer in ((), ("--config.train.steps=4",)):
@@ -226,7 +228,7 @@ def test_a_finished_run_says_so_and_needs_only_its_workdir(straight):
     assert [path.read_bytes() for path in files] == before
 
 
-def test_describe_for_programs():
+def test_describe_prints_json_for_programs():
     status, out, _ = run(
         "describe", "--config=experiments/facades.py", "--format=json",
         "--config.model.discriminator=image286",
@@ -247,39 +249,39 @@ def test_tensorflow_is_never_imported(tiny, tmp_path):
     assert (status, err) == (0, "")
 
 
-FOLDERS = {
-    "a truncated JPEG is named": ({"1.jpg": jpeg(), "2.jpg": jpeg()[:700]}, "2.jpg"),
-    "an A without its B is named": ({"A/1.jpg": jpeg(), "B/2.jpg": jpeg()}, "A/1.jpg"),
+BAD_FOLDERS = {
+    "a truncated JPEG": ({"1.jpg": jpeg(), "2.jpg": jpeg()[:700]}, "2.jpg"),
+    "an A without a B": ({"A/1.jpg": jpeg(), "B/2.jpg": jpeg()}, "A/1.jpg"),
     "an empty folder": ({".hidden": b""}, "pairs"),
-    "a text file for an image": ({"1.png": b"hello"}, "1.png"),
+    "a text file named as an image": ({"1.png": b"hello"}, "1.png"),
 }
 
 
-@pytest.mark.parametrize("case", FOLDERS)
+@pytest.mark.parametrize("case", BAD_FOLDERS)
 def test_bad_folders_are_refused_in_one_line(tmp_path, case):
-    files, expected = FOLDERS[case]
+    files, expected = BAD_FOLDERS[case]
     workdir = tmp_path / "run"
     refused(
         expected, "train", "--config=experiments/folder.py", f"--workdir={workdir}",
         f"--config.data.data_dir={tmp_path / 'data'}", folder_of(tmp_path, files),
     )  # fmt: skip
-    assert not workdir.exists()  # the corrected command must find no run of other fields
+    assert not workdir.exists()  # the corrected command must not find a run there
 
 
-FIELDS = {
+BAD_FIELDS = {
     "an unknown field": ("data.bach_size=4", "did you mean data.batch_size?"),
     "a wrong type": ("data.batch_size=four", "--config.data.batch_size"),
     "an impossible size": ("data.image_size=100", "96x96"),
     "a discriminator too deep": ("data.image_size=16", "those that fit: pixel, patch16"),
     "a source that is missing": ("data.source=nowhere.tar.gz", "nowhere.tar.gz"),
-    "not a number": ("optimizer.learning_rate=nan", "optimizer.learning_rate"),
-    "a batch for no device": ("data.batch_size=0", "data.batch_size"),
+    "NaN": ("optimizer.learning_rate=nan", "optimizer.learning_rate"),
+    "an empty batch": ("data.batch_size=0", "data.batch_size"),
 }
 
 
-@pytest.mark.parametrize("case", FIELDS)
+@pytest.mark.parametrize("case", BAD_FIELDS)
 def test_bad_fields_are_refused_in_one_line(tmp_path, case):
-    field, expected = FIELDS[case]
+    field, expected = BAD_FIELDS[case]
     refused(
         expected, "train", "--config=experiments/facades.py", f"--workdir={tmp_path / 'run'}",
         f"--config.data.data_dir={tmp_path / 'data'}", f"--config.{field}",
@@ -302,7 +304,7 @@ def test_bad_tarballs_are_refused_in_one_line(tmp_path):
         )  # fmt: skip
 
 
-def test_the_workdir_of_another_config_is_refused(tiny, straight):
+def test_a_workdir_of_a_run_with_another_config_is_refused(tiny, straight):
     before = (straight / "config.json").read_bytes()
     refused("loss.l1_weight", "train", *tiny, f"--workdir={straight}", "--config.loss.l1_weight=1")
     assert (straight / "config.json").read_bytes() == before
@@ -330,7 +332,7 @@ def test_the_quickstart_learns(tmp_path):
     status, _, err = run(
         "train", "--config=experiments/quickstart.py", f"--workdir={tmp_path / 'run'}",
         f"--config.data.data_dir={tmp_path / 'data'}", "--config.train.steps=1000",
-        XLA_FLAGS="",  # compiled as for a user
+        XLA_FLAGS="",  # with the compiler flags that users have
     )  # fmt: skip
     assert (status, err) == (0, "")
     l1 = {

@@ -1,8 +1,8 @@
-"""Damaged files of every kind: a reader reads them, or refuses them in one line that names them.
+"""Damaged files of every kind are either read, or refused in one line that names the file.
 
     pytest tests/cli/test_fuzz.py --hypothesis-profile=long
 
-tries some thousands of files.
+tries thousands of files.
 """
 
 import io
@@ -39,13 +39,15 @@ from pix2pix_jax.runs.workdir import Workdir
 
 
 @st.composite
-def damaged(draw, whole: bytes) -> bytes:
-    """A file with some bytes changed, removed, doubled or added."""
-    content = whole
+def damaged(draw, intact: bytes) -> bytes:
+    """A file with some bytes changed, removed, repeated or added."""
+    content = intact
     for _ in range(draw(st.integers(1, 4))):
         start, length = draw(st.integers(0, len(content))), draw(st.integers(0, 64))
         before, part, after = content[:start], content[start:][:length], content[start + length :]
-        how = draw(st.sampled_from(["flip", "number", "other", "cut", "gone", "twice", "longer"]))
+        damage = draw(
+            st.sampled_from(["flip", "number", "other", "cut", "removed", "twice", "longer"])
+        )
         content = (
             before
             + {
@@ -55,15 +57,15 @@ def damaged(draw, whole: bytes) -> bytes:
                 "number": draw(st.sampled_from(NUMBERS)) + content[start + 4 :],
                 "other": draw(st.binary(min_size=len(part), max_size=len(part))) + after,
                 "cut": b"",
-                "gone": after,
+                "removed": after,
                 "twice": part + part + after,
                 "longer": draw(st.binary(max_size=64)) + part + after,
-            }[how]
+            }[damage]
         )
     return content
 
 
-# Sizes and offsets in file formats are such numbers.
+# Numbers that formats use as sizes and offsets.
 NUMBERS = [
     struct.pack(f"{order}{kind}", number)
     for order in "<>"
@@ -78,14 +80,14 @@ def image(mode, kind, **options):
     bands = {"I;16": 1, "L": 1, "P": 1, "RGB": 3, "RGBA": 4, "CMYK": 4}[mode]
     noise = np.random.default_rng(0).integers(0, 256, (8, 24, bands), np.uint8)
     if mode == "I;16":
-        whole = Image.fromarray(noise[..., 0].astype(np.uint16) * 257)
+        picture = Image.fromarray(noise[..., 0].astype(np.uint16) * 257)
     elif mode == "P":
-        whole = Image.fromarray(noise[..., 0]).quantize(16)
+        picture = Image.fromarray(noise[..., 0]).quantize(16)
     else:
-        whole = Image.merge(mode, [Image.fromarray(noise[..., band]) for band in range(bands)])
-    assert whole.size == size
+        picture = Image.merge(mode, [Image.fromarray(noise[..., band]) for band in range(bands)])
+    assert picture.size == size
     file = io.BytesIO()
-    whole.save(file, kind, **options)
+    picture.save(file, kind, **options)
     return file.getvalue()
 
 
@@ -109,7 +111,7 @@ def array(dtype, shape=(8, 24, 3)):
 
 
 def tarball(kind):
-    """A tarball of pairs, and of members that would be unpacked outside of the folder."""
+    """A tarball of pairs, with members that would be unpacked outside the folder."""
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode=f"w:{kind}") as archive:
         for name in ("train/1.png", "val/2.png", "../outside.png", "/tmp/outside.png"):
@@ -125,7 +127,7 @@ def tarball(kind):
 
 
 def written_by(write, *arguments):
-    """A function of a folder: the bytes that `write` writes to a file there."""
+    """A function of a folder that returns the bytes of a file that `write` writes there."""
 
     def content(folder):
         write(folder / "written", *arguments)
@@ -197,7 +199,7 @@ READERS: dict[str, tuple[Callable, list]] = {
 
 
 def read_or_refusal(read: Callable, *arguments):
-    """The result of `read`, or the one line of its UsageError; it may raise nothing else."""
+    """The result of `read`, or the line of its UsageError; any other error fails the test."""
     try:
         return read(*arguments)
     except UsageError as error:
@@ -208,18 +210,20 @@ def read_or_refusal(read: Callable, *arguments):
 
 @pytest.mark.parametrize("name", READERS)
 def test_damaged_files_are_read_or_refused(tmp_path_factory, name):
-    read, wholes = READERS[name]
+    read, intact_files = READERS[name]
     folder = tmp_path_factory.mktemp("fuzz")
-    wholes = [whole(folder) if callable(whole) else whole for whole in wholes]
+    intact_files = [intact(folder) if callable(intact) else intact for intact in intact_files]
     path = folder / "inside" / name
     path.parent.mkdir()
-    for whole in wholes[: 0 if name == "pairs.tar" else None]:  # it holds members to refuse
-        path.write_bytes(whole)
+    for intact in intact_files[
+        : 0 if name == "pairs.tar" else None
+    ]:  # some of its members are refused
+        path.write_bytes(intact)
         read(path)
 
     @given(data=st.data())
     def check(data):
-        path.write_bytes(data.draw(st.sampled_from(wholes).flatmap(damaged)))
+        path.write_bytes(data.draw(st.sampled_from(intact_files).flatmap(damaged)))
         refused = read_or_refusal(read, path)
         assert not isinstance(refused, str) or str(path.parent) in refused or name == "config.json"
         assert {p.name for p in folder.rglob("*")} <= {"inside", name, "scratch", "written"}
@@ -265,24 +269,24 @@ def test_flags_of_any_text_are_accepted_or_refused(values):
     read_or_refusal(lambda: resolve(override(Config(), values)))
 
 
-def test_damaged_checkpoints_are_read_whole_or_refused(tmp_path_factory, small):
+def test_damaged_checkpoints_are_refused_or_read_correctly(tmp_path_factory, small):
     workdir = tmp_path_factory.mktemp("run")
     state = jax.device_get(create_state(small))
     with CheckpointStore(Workdir(workdir), 3, "l1") as store:
         store.save(Checkpoint(state, {"steps": 3.0}, "pairs", {"l1": 0.1}))
     files = sorted(p for p in (workdir / "checkpoints").rglob("*") if p.is_file())
 
-    @given(place=st.sampled_from(files), data=st.data())
-    def check(place, data):
-        whole = place.read_bytes()
+    @given(file=st.sampled_from(files), data=st.data())
+    def check(file, data):
+        intact = file.read_bytes()
         try:
-            place.write_bytes(data.draw(damaged(whole)))
+            file.write_bytes(data.draw(damaged(intact)))
             read = read_or_refusal(read_network, Workdir(workdir), small, "newest")
             if isinstance(read, str):
                 assert read.startswith(str(workdir))
             else:
                 jax.tree.map(np.testing.assert_array_equal, read[1], state.generator.params)
         finally:
-            place.write_bytes(whole)
+            file.write_bytes(intact)
 
     check()

@@ -1,4 +1,4 @@
-"""The experiments say what the paper says, and their docstrings how to run them."""
+"""The experiments have the settings of the paper, and the commands in their docstrings run them."""
 
 import ast
 import shlex
@@ -20,12 +20,12 @@ FILES = sorted(Path(__file__).parents[2].glob("experiments/*.py"))
 ABLATIONS = sorted(Path(__file__).parents[2].glob("experiments/ablations/*.py"))
 
 
-def loaded(name: str) -> Config:
-    """An experiment as a run uses it."""
+def load_resolved(name: str) -> Config:
+    """The resolved config of a file in experiments/."""
     return resolve(load_experiment(str(FILES[0].with_name(f"{name}.py"))))
 
 
-def test_these_are_the_experiments():
+def test_the_experiments_are_listed_here():
     assert [path.stem for path in FILES] == [
         "cityscapes",
         "edges2handbags",
@@ -65,10 +65,10 @@ def test_the_command_in_the_docstring_runs_its_file(path, monkeypatch):
         ("edges2handbags", 138_567, 15, 4, 519_626, "AtoB"),
     ],
 )
-def test_the_public_sets_are_trained_as_in_the_paper(
+def test_public_data_sets_have_the_settings_of_the_paper(
     name, pairs, epochs, batch_size, steps, direction
 ):
-    config = loaded(name)
+    config = load_resolved(name)
     assert config.train.steps == steps == epochs * pairs // batch_size
     jitter = not name.startswith("edges")
     assert config.data == Data(
@@ -96,41 +96,41 @@ def test_the_defaults_are_those_of_the_paper():
 
 
 @pytest.mark.parametrize(
-    ("like", "generator", "discriminator"),
+    ("preset", "generator", "discriminator"),
     [
         ("paper", 54_413_955, 2_768_705),
         ("pytorch", 54_413_955, 2_768_705),  # "54.414 M" and "2.769 M"
-        # Trainable ones, as Keras counts them for these tutorials.
+        # The trainable parameters, as Keras counts them.
         ("tf_tutorial", 54_414_979, 2_768_641),
         ("keras_tutorial", 54_419_459, 6_965_441),
     ],
 )
-def test_presets_have_the_parameters_of_what_they_are_named_after(like, generator, discriminator):
-    summary = describe(load_experiment(f"experiments/facades.py:{like}"))
-    counts = [summary[half]["parameters"] for half in ("generator", "discriminator")]
-    assert counts == [generator, discriminator]
+def test_presets_have_as_many_parameters_as_their_implementations(preset, generator, discriminator):
+    summary = describe(load_experiment(f"experiments/facades.py:{preset}"))
+    assert summary["generator"]["parameters"] == generator
+    assert summary["discriminator"]["parameters"] == discriminator
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_a_preset_changes_no_more_than_it_says(path):
+def test_a_preset_changes_only_the_fields_that_it_lists(path):
     if path.stem in ("folder", "quickstart"):  # their argument is a folder
         return
-    for like, changes in PRESETS.items():
+    for preset, changes in PRESETS.items():
         expected = asdict(load_experiment(str(path)))
         for group, fields in changes.items():
             expected[group] |= fields
-        assert asdict(load_experiment(f"{path}:{like}")) == expected
+        assert asdict(load_experiment(f"{path}:{preset}")) == expected
     assert "there are paper, pytorch" in refusal(load_experiment, f"{path}:torch")
 
 
-def test_a_folder_is_given_as_argument():
+def test_the_argument_of_folder_py_is_the_folder():
     path = FILES[0].with_name("folder.py")
     data = load_experiment(f"{path}:pairs/mine.tar.gz").data
     assert data == Data(name="folder", source="pairs/mine.tar.gz")
     assert load_experiment(str(path)).data.source is None
 
 
-def test_the_quickstart_takes_a_folder_too():
+def test_the_argument_of_the_quickstart_is_a_folder():
     path = FILES[0].with_name("quickstart.py")
     drawn, given = load_experiment(str(path)), load_experiment(f"{path}:my_pairs")
     assert given.data == Data(name="folder", source="my_pairs", image_size=128)
@@ -155,9 +155,9 @@ def test_the_command_in_the_docstring_runs_its_sweep(path, monkeypatch):
 
 
 def differences(name: str) -> dict[str, dict]:
-    """What the first seed of every row has other than the base."""
+    """The fields in which the first seed of every row differs from synthetic_facades.py."""
     [path] = [path for path in ABLATIONS if path.stem == name]
-    base = loaded("synthetic_facades")
+    base = load_resolved("synthetic_facades")
     found = {}
     for row, config in load_sweep(str(path), 1, {}).variants:
         config = resolve(config)
@@ -198,6 +198,6 @@ def test_table_2_varies_generator_and_loss():
     }
 
 
-def test_a_base_that_is_not_there_is_answered_by_those_there_are():
+def test_an_unknown_base_is_refused_with_the_names_of_the_experiments():
     message = refusal(load_sweep, f"{ABLATIONS[0]}:fasades", None, {})
     assert "fasades.py: no such experiment file; there are cityscapes, " in message
