@@ -1,4 +1,4 @@
-"""Errors: which are the user's to fix, and how they become one line."""
+"""Errors that the user can fix, and the one line that explains each."""
 
 import errno
 import os
@@ -34,12 +34,12 @@ class UsageError(Exception):
     def __init__(self, message: str):
         line = " ".join(message.split())
         # File names may come from strangers, and a terminal obeys control characters.
-        shown = (char if char.isprintable() else repr(char)[1:-1] for char in line)
-        super().__init__("".join(shown))
+        printable = (char if char.isprintable() else repr(char)[1:-1] for char in line)
+        super().__init__("".join(printable))
 
 
 def reason_of(error: BaseException) -> str:
-    """The first line of an error of a library; the name of its type if it has no text."""
+    """The first line of a library's error; the name of its type if it has no text."""
     return str(error).strip().partition("\n")[0][:200] or type(error).__name__
 
 
@@ -61,5 +61,5 @@ def explain_error(error: BaseException) -> str | None:
 
 
 def is_debugging() -> bool:
-    """Whether PIX2PIX_DEBUG=1 asks for the traceback of every error, the user's included."""
+    """Whether PIX2PIX_DEBUG asks for the traceback of every error, the user's included."""
     return os.environ.get("PIX2PIX_DEBUG", "") not in ("", "0")

@@ -1,33 +1,55 @@
-"""Hashes saved beside the files of a checkpoint: Orbax restores a flipped byte without an error."""
+"""Hashes of the files of a checkpoint: without them, Orbax restores some flipped bytes."""
 
+import errno
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import orbax.checkpoint as ocp
+from pydantic import TypeAdapter, ValidationError
+
+from pix2pix_jax.errors import reason_of
 
 CHECKSUM_FILE = "sha256.json"
+# These errors mean that a file itself is missing or damaged. Others, such as EACCES and EMFILE, can
+# be fixed without giving up the checkpoint.
+DAMAGE_ERRNOS = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EIO)
 
 
 class CorruptCheckpoint(Exception):
-    """A file on disk differs from the file that was saved."""
+    """A file of a checkpoint is missing, or differs from the file that was saved."""
+
+
+@dataclass(frozen=True)
+class SavedHashes:
+    """The content of `sha256.json`.
+
+    Attributes:
+      step: of the checkpoint.
+      files: SHA-256 of every file of the item, by path relative to the item.
+    """
+
+    step: int
+    files: dict[str, str]
 
 
 class ChecksumHandler(ocp.StandardCheckpointHandler):
     """Saves an item of a checkpoint, and a hash of each of its files in `sha256.json`.
 
     Orbax writes the module path of this class into a checkpoint's `_CHECKPOINT_METADATA`. Nothing
-    reads that path: `orbax_manager` names the handler of every item. So this class may move, and
-    checkpoints that name its earlier places stay readable.
+    reads that path, so this class may move to another module.
     """
 
     def finalize(self, directory: Any) -> None:  # a path of Orbax's own type
         """Writes the hashes; Orbax calls this once all files of the item are written."""
         super().finalize(directory)
         item = Path(directory)
-        content = {"step": _step(item), "files": _file_hashes(item)}
-        (item / CHECKSUM_FILE).write_text(json.dumps(content, indent=2))
+        content = SavedHashes(_step(item), _file_hashes(item))
+        (item / CHECKSUM_FILE).write_text(json.dumps(asdict(content), indent=2))
 
 
 def _step(item: Path) -> int:
@@ -43,17 +65,34 @@ def check_files(item: Path) -> None:
 
     Raises:
       CorruptCheckpoint: a file is missing or changed, or the item belongs to another step.
+      OSError: a file cannot be read for another reason.
     """
-    saved, found = json.loads((item / CHECKSUM_FILE).read_text()), _file_hashes(item)
-    if saved["step"] != _step(item):
-        raise CorruptCheckpoint(f"{item.name} is of step {saved['step']}")
-    for name, digest in saved["files"].items():
+    with explain_damage():
+        content, found = (item / CHECKSUM_FILE).read_bytes(), _file_hashes(item)
+    try:
+        saved = TypeAdapter(SavedHashes).validate_json(content, strict=True)
+    except ValidationError as error:
+        raise CorruptCheckpoint(f"{item.name}/{CHECKSUM_FILE} is damaged") from error
+    if saved.step != _step(item):
+        raise CorruptCheckpoint(f"{item.name} is of step {saved.step}")
+    for name, digest in saved.files.items():
         if found.get(name) != digest:
             raise CorruptCheckpoint(f"{item.name}/{name} does not match its saved hash")
 
 
+@contextmanager
+def explain_damage() -> Iterator[None]:
+    """Raises CorruptCheckpoint for a file that is missing or damaged inside the `with` block."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DAMAGE_ERRNOS:
+            raise
+        raise CorruptCheckpoint(reason_of(error)) from error
+
+
 def add_hash(content: dict[str, Any]) -> dict[str, Any]:
-    """Adds the hash of a JSON object to the object, under `sha256`."""
+    """A JSON object with its own hash under the key `sha256`."""
     return content | {"sha256": _hash(content)}
 
 
@@ -78,7 +117,7 @@ def _hash(content: dict[str, Any]) -> str:
 
 
 def _file_hashes(directory: Path) -> dict[str, str]:
-    """SHA-256 of every file but the file of hashes itself, by path relative to the folder."""
+    """SHA-256 of every file except `sha256.json`, by path relative to the folder."""
     hashes = {}
     for path in sorted(directory.rglob("*")):
         if path.is_file() and path.name != CHECKSUM_FILE:

@@ -1,4 +1,4 @@
-"""How Orbax is set up: the items of a checkpoint, which checkpoints are kept, who writes them."""
+"""Sets up Orbax's manager of checkpoints: the items to write, and the checkpoints to keep."""
 
 from functools import partial
 from pathlib import Path
@@ -7,7 +7,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from pix2pix_jax.checkpoints.checksums import ChecksumHandler
-from pix2pix_jax.checkpoints.reader import ITEMS
+from pix2pix_jax.checkpoints.reader import FIRST_PROCESS, ITEMS
 from pix2pix_jax.config.metrics import goodness
 
 
@@ -17,12 +17,8 @@ def make_manager(directory: Path, keep: int, best_metric: str) -> ocp.Checkpoint
     Args:
       directory: absolute path of an existing folder.
       keep: number of newest checkpoints to keep.
-      best_metric: of the evaluated checkpoints, the best by this metric is kept, too.
+      best_metric: the evaluated checkpoint that is best by this metric is kept, too.
     """
-    # The first process holds the whole state, so it saves without the other processes.
-    alone = ocp.options.MultiprocessingOptions(
-        primary_host=0, active_processes={0}, barrier_sync_key_prefix="first"
-    )
     better = partial(goodness, best_metric)
     best = preservation_policy.BestN(
         get_metric_fn=better, n=1, keep_checkpoints_without_metrics=False
@@ -36,14 +32,12 @@ def make_manager(directory: Path, keep: int, best_metric: str) -> ocp.Checkpoint
         # Otherwise Orbax's threads wait for minutes for a folder that could not be made.
         async_options=ocp.options.AsyncOptions(create_directories_asynchronously=False),
         create=False,
-        multiprocessing_options=alone,
+        multiprocessing_options=FIRST_PROCESS,
     )
     handlers = ocp.handlers.DefaultCheckpointHandlerRegistry()
     for name in ITEMS:
-        handler = ChecksumHandler(multiprocessing_options=alone)
+        handler = ChecksumHandler(multiprocessing_options=FIRST_PROCESS)
         handlers.add(name, ocp.args.StandardSave, handler)
-        handlers.add(name, ocp.args.StandardRestore, handler)
-    handlers.add(
-        "origin", ocp.args.JsonSave, ocp.JsonCheckpointHandler(multiprocessing_options=alone)
-    )
+    origin_handler = ocp.JsonCheckpointHandler(multiprocessing_options=FIRST_PROCESS)
+    handlers.add("origin", ocp.args.JsonSave, origin_handler)
     return ocp.CheckpointManager(directory, options=options, handler_registry=handlers)

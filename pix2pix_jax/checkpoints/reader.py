@@ -10,7 +10,12 @@ import numpy as np
 import orbax.checkpoint as ocp
 from pydantic import TypeAdapter, ValidationError
 
-from pix2pix_jax.checkpoints.checksums import CorruptCheckpoint, check_files, check_hash
+from pix2pix_jax.checkpoints.checksums import (
+    CorruptCheckpoint,
+    check_files,
+    check_hash,
+    explain_damage,
+)
 from pix2pix_jax.config.metrics import goodness
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError, reason_of
@@ -18,12 +23,16 @@ from pix2pix_jax.gan.state import TrainState, create_state
 from pix2pix_jax.runs.workdir import Workdir
 
 Tree = Any
-ITEMS = ("generator", "discriminator", "optimizer")  # of arrays, a folder for each
-IMPORTED = "imported"  # stands for the training data's fingerprint if the data is not known
+ITEMS = ("generator", "discriminator", "optimizer")  # folders of arrays in a checkpoint
+IMPORTED = "imported"  # in place of the training data's fingerprint if the data is not known
+# The first process holds the whole state, so it saves and restores without the other processes.
+FIRST_PROCESS = ocp.options.MultiprocessingOptions(
+    primary_host=0, active_processes={0}, barrier_sync_key_prefix="first"
+)
 
 
 def checkpoint_items(state: TrainState) -> dict[str, Tree]:
-    """The arrays of a state, by the item of ITEMS that holds them."""
+    """The arrays of a state, by the name of the item in ITEMS."""
     return {
         "generator": state.generator.params,
         "discriminator": state.discriminator.params,
@@ -35,7 +44,7 @@ def checkpoint_items(state: TrainState) -> dict[str, Tree]:
 
 
 def structure_hash(items: dict[str, Tree]) -> str:
-    """A hash of the path, shape and dtype of every array."""
+    """A hash of the paths, shapes and dtypes of all arrays."""
     leaves = jax.tree.leaves_with_path(items)
     text = [f"{jax.tree_util.keystr(path)} {leaf.shape} {leaf.dtype}" for path, leaf in leaves]
     return hashlib.sha256("\n".join(text).encode()).hexdigest()
@@ -46,29 +55,26 @@ def read_origin(directory: Path, items: dict[str, Tree]) -> dict[str, Any]:
 
     Args:
       directory: folder of the checkpoint.
-      items: arrays, or their shapes and dtypes, of the networks that are to be restored.
+      items: arrays, or their shapes and dtypes, that the checkpoint should hold.
 
     Raises:
       UsageError: the checkpoint holds other parameters than `items`.
-      CorruptCheckpoint, OSError: the origin is damaged or missing.
+      CorruptCheckpoint: the origin is damaged or missing.
+      OSError: the origin cannot be read for another reason.
     """
     origin = _read_origin(directory)
     if origin["structure"] != structure_hash(items):
         raise UsageError(
             f"{directory}: holds other parameters than this version of pix2pix_jax makes; "
-            "go on with the version that saved it, or give another --workdir"
+            "use the version that saved the checkpoint, or give another --workdir"
         )
     return origin
 
 
 def _read_origin(directory: Path) -> dict[str, Any]:
-    """Reads the origin of a checkpoint of any structure.
-
-    Raises:
-      UsageError: an earlier version saved it.
-      CorruptCheckpoint, OSError: the origin is damaged or missing.
-    """
-    content = (directory / "origin" / "metadata").read_bytes()
+    """Reads the origin of a checkpoint of any structure; raises like `read_origin`."""
+    with explain_damage():
+        content = (directory / "origin" / "metadata").read_bytes()
     try:
         origin = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -76,8 +82,8 @@ def _read_origin(directory: Path) -> dict[str, Any]:
     origin = check_hash(origin, "origin")
     if "step" not in origin:
         raise UsageError(
-            f"{directory}: was saved by an earlier version; go on with that version, or give "
-            "another --workdir"
+            f"{directory}: was saved by an earlier version; use that version, or give another "
+            "--workdir"
         )
     if str(origin["step"]) != directory.name:
         raise CorruptCheckpoint(f"origin is of step {origin['step']}")
@@ -85,23 +91,43 @@ def _read_origin(directory: Path) -> dict[str, Any]:
 
 
 def is_sound(directory: Path) -> bool:
-    """Whether all files of a checkpoint match their saved hashes."""
+    """Whether all files of a checkpoint match the hashes that this version saves."""
     try:
         _read_origin(directory)
         for name in ITEMS:
             check_files(directory / name)
-    except Exception:  # a damaged file of hashes may raise anything
+    except (CorruptCheckpoint, UsageError):  # UsageError: an earlier version saved other hashes
         return False
     return True
 
 
-def empty_like(template: Tree) -> Tree:
-    """NumPy arrays that tell Orbax the shapes and dtypes, and to restore into NumPy arrays."""
-    return jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), template)
+def read_item(item: Path, template: Tree) -> Tree:
+    """Reads the arrays of an item into NumPy arrays, after a check of all its files.
+
+    Args:
+      item: absolute path of the folder `checkpoints/STEP/NAME`.
+      template: arrays, or their shapes and dtypes.
+
+    Raises:
+      CorruptCheckpoint: a file is missing or damaged.
+      OSError: a file cannot be read for another reason.
+    """
+    check_files(item)
+    empty = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), template)
+    try:
+        with ocp.StandardCheckpointer(multiprocessing_options=FIRST_PROCESS) as reader:
+            return reader.restore(item, empty)
+    except Exception:
+        # A training run may have removed this checkpoint while Orbax was reading it. For damaged
+        # files, Orbax raises ValueError, KeyError, AttributeError, RecursionError and more, so the
+        # type of the error tells nothing. The files tell: if they are intact, the error is a fault
+        # of ours and keeps its traceback.
+        check_files(item)
+        raise
 
 
 def saved_steps(workdir: Workdir) -> list[int]:
-    """The steps of a run's checkpoints, in ascending order."""
+    """The steps of a run's checkpoints, sorted."""
     names = (path.name for path in workdir.checkpoints.glob("*"))
     return sorted(int(name) for name in names if name.isdecimal())
 
@@ -112,12 +138,12 @@ def read_network(
     step: int | Literal["best", "newest"],
     network: Literal["generator", "discriminator"] = "generator",
 ) -> tuple[int, Tree, str]:
-    """Reads the parameters of a network, also while its run is still training.
+    """Reads the parameters of a network; its run may be training at the same time.
 
     Args:
       workdir: of the run.
       config: of the run, resolved.
-      step: a saved step, the newest one, or the evaluated one that is best by
+      step: a saved step, the newest step, or the evaluated step that is best by
         `train.best_metric`.
       network: the network to read.
 
@@ -125,7 +151,8 @@ def read_network(
       The step, the parameters, and the fingerprint of the data that they were trained on.
 
     Raises:
-      UsageError: no such checkpoint, or a damaged one.
+      UsageError: there is no such checkpoint, or it is damaged.
+      OSError: a file cannot be read for another reason.
     """
     directory, steps = workdir.checkpoints.absolute(), saved_steps(workdir)
     step = _find_step(workdir, config.train.best_metric, step)
@@ -135,12 +162,8 @@ def read_network(
     items = checkpoint_items(jax.eval_shape(lambda: create_state(config)))
     try:
         origin = read_origin(directory / str(step), items)
-        check_files(directory / str(step) / network)
-        with ocp.StandardCheckpointer() as reader:
-            params = reader.restore(directory / str(step) / network, empty_like(items[network]))
-    except (UsageError, MemoryError):
-        raise
-    except Exception as error:  # Orbax and its readers raise many types of errors
+        params = read_item(directory / str(step) / network, items[network])
+    except CorruptCheckpoint as error:
         raise UsageError(
             f"{directory}/{step}: cannot be restored ({reason_of(error)}); give another --step: "
             f"{others}"
@@ -152,7 +175,7 @@ def _find_step(workdir: Workdir, metric: str, step: int | Literal["best", "newes
     """The number of a step that may be given as "best" or "newest".
 
     Raises:
-      UsageError: no checkpoints, or none with this metric.
+      UsageError: there is no checkpoint, or no checkpoint with a score of this metric.
     """
     steps = saved_steps(workdir)
     if not steps:
@@ -199,7 +222,7 @@ def read_scores(checkpoint: Path) -> dict[str, float]:
       UsageError: the metrics are damaged.
     """
     path = checkpoint / "metrics" / "metrics"
-    if not path.exists() or not checkpoint.name.isdecimal():  # STEP.SUFFIX is still being written
+    if not path.exists() or not checkpoint.name.isdecimal():  # STEP.SUFFIX: not finished yet
         return {}
     try:
         scores = TypeAdapter(dict[str, float]).validate_json(path.read_bytes(), strict=True)
@@ -208,6 +231,5 @@ def read_scores(checkpoint: Path) -> dict[str, float]:
         return scores
     except (ValidationError, CorruptCheckpoint, OSError) as error:
         raise UsageError(
-            f"{path}: is damaged; it holds no more than the scores of its checkpoint, so move it "
-            "away"
+            f"{path}: is damaged; it holds only the scores of its checkpoint, so move it away"
         ) from error

@@ -1,4 +1,4 @@
-"""Saves checkpoints while training goes on; after a failed save, the run goes on and warns."""
+"""Saves checkpoints while training goes on. After a failed save, a warning is printed."""
 
 import sys
 import time
@@ -48,14 +48,15 @@ class CheckpointSaver:
         self.close()
 
     def save(self, checkpoint: Checkpoint, last: bool = False) -> None:
-        """Begins to write a checkpoint; waits first for the one before.
+        """Waits for the previous checkpoint, then begins to write this one.
 
         Args:
           checkpoint: to write.
-          last: of the run: waits until it is written, and tries again after a failure.
+          last: whether it is the last of the run: waits until it is written, and tries again after
+            a failure.
 
         Raises:
-          UsageError: a value is not finite, or too many saves have failed.
+          UsageError: a value is not finite, or too many saves in a row have failed.
         """
         self._finish()
         self._try(checkpoint, last)
@@ -64,25 +65,25 @@ class CheckpointSaver:
             self._try(checkpoint, last)
 
     def poll(self) -> None:
-        """Reports the result of a save that has ended meanwhile; to be called after every step."""
+        """Reports the result of a save that has ended; call it after every step."""
         if self._store is not None and not self._store.is_saving:
             self._finish()
 
     def close(self) -> None:
-        """Waits for the last save and closes the checkpoints; an error is printed."""
+        """Waits for the last save and closes the checkpoints; prints a failure of that save."""
         try:
             self._finish()
-        except UsageError as error:  # Another error may be ending the run, and must reach the user.
+        except UsageError as error:  # If another error ends the run, that error must be raised.
             print_above_bar(str(error), sys.stderr)
         self._close_store()
-        if self._failures:  # Orbax may have gone on writing after the files were first removed.
+        if self._failures:  # Orbax may have written more since the files were removed.
             remove_unfinished(self._workdir)
 
     def _try(self, checkpoint: Checkpoint, wait: bool) -> None:
         step = int(checkpoint.state.step)
         if not self._succeeds(step, partial(self._begin, checkpoint)):
             return
-        if self._store is None:  # An older checkpoint could not be removed; this one is saved.
+        if self._store is None:  # It is saved, but an older checkpoint could not be removed.
             self._failures = 0
             return
         self._pending = step
@@ -109,7 +110,7 @@ class CheckpointSaver:
             action()
         except SaveFailed as error:
             self._close_store()
-            remove_unfinished(self._workdir)  # Other files may need the room.
+            remove_unfinished(self._workdir)  # Makes room for other files.
             if max(saved_steps(self._workdir), default=0) != step:
                 self._count_failure(step, error)
                 return False

@@ -1,9 +1,9 @@
 """The checkpoints of a run. They hold the whole TrainState, so a resumed run repeats every bit.
 
-`checkpoints/<step>/` holds four items: `generator` and `discriminator` (parameters alone, so
-copying one folder takes the generator away), `optimizer` (both Adam states) and `origin` (step,
+`checkpoints/STEP/` holds four items: `generator` and `discriminator` (only parameters, so the
+folder of the generator can be copied alone), `optimizer` (both Adam states) and `origin` (step,
 structure, fingerprint of the training data, sums of the metrics since the last log line, and
-scores). Orbax keeps a second copy of the scores as `metrics`.
+scores). Orbax keeps a second copy of the scores in `metrics`.
 """
 
 import itertools
@@ -19,18 +19,18 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from pix2pix_jax.checkpoints.checksums import add_hash, check_files
+from pix2pix_jax.checkpoints.checksums import CorruptCheckpoint, add_hash
 from pix2pix_jax.checkpoints.orbax_manager import make_manager
 from pix2pix_jax.checkpoints.reader import (
     IMPORTED,
     ITEMS,
     checkpoint_items,
-    empty_like,
+    read_item,
     read_origin,
     read_scores,
     structure_hash,
 )
-from pix2pix_jax.errors import UsageError, reason_of
+from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import NetworkState, TrainState
 from pix2pix_jax.runs.workdir import Workdir
 
@@ -44,16 +44,16 @@ class SaveFailed(UsageError):
         self.reason = reason
         super().__init__(
             f"{workdir.checkpoints}: a checkpoint could not be written ({reason}); make room "
-            "there, then the same command goes on from the checkpoint before"
+            "there, then the same command resumes from the previous checkpoint"
         )
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint holds.
+    """The content of a checkpoint.
 
     Attributes:
-      state: its `step` numbers the checkpoint.
+      state: its `step` is the number of the checkpoint.
       totals: sums of metrics for the next line of the log.
       data: fingerprint of the training pairs.
       scores: metrics of the evaluation at this step; empty if there was none.
@@ -76,9 +76,9 @@ class CheckpointStore:
         """Opens the checkpoints.
 
         Args:
-          workdir: of the run; its folder of checkpoints is made if there is none.
+          workdir: of the run; its folder of checkpoints is created if it does not exist.
           keep: number of newest checkpoints to keep.
-          best_metric: of the evaluated checkpoints, the best by this metric is kept, too.
+          best_metric: the evaluated checkpoint that is best by this metric is kept, too.
         """
         workdir.checkpoints.mkdir(parents=True, exist_ok=True)
         _move_damaged_scores_aside(workdir)
@@ -104,8 +104,7 @@ class CheckpointStore:
           SaveFailed: this save or the one before failed.
         """
         step = int(checkpoint.state.step)
-        with explain_write_errors(self._workdir):
-            items = jax.tree.map(np.array, checkpoint_items(checkpoint.state))
+        items = jax.tree.map(np.array, checkpoint_items(checkpoint.state))
         _check_finite(step, items)
         origin = {"step": step, "structure": structure_hash(items), "data": checkpoint.data}
         origin |= {"totals": checkpoint.totals, "scores": checkpoint.scores}
@@ -113,7 +112,7 @@ class CheckpointStore:
         args = ocp.args.Composite(**arrays, origin=ocp.args.JsonSave(add_hash(origin)))
         with explain_write_errors(self._workdir):
             is_saved = self._manager.save(step, args=args, metrics=checkpoint.scores or None)
-        if not is_saved:  # Orbax skips a step that is not newer than all others, without an error.
+        if not is_saved:  # Without an error, Orbax skips a step that is not newer than all others.
             raise UsageError(
                 f"{self._workdir.checkpoints}: step {step} was not saved; is a checkpoint of this "
                 "or a later step there already?"
@@ -135,10 +134,10 @@ class CheckpointStore:
             self._manager.close()
 
     def restore_newest(self, template: TrainState, data: str) -> Checkpoint | None:
-        """Restores the newest checkpoint that matches its hashes; None if there are none at all.
+        """Restores the newest undamaged checkpoint; None if the run has no checkpoints.
 
-        Newer checkpoints that cannot be read are moved to `rejected/` once an older one is
-        restored. If no checkpoint can be restored, nothing is moved. Nothing is ever deleted.
+        Once a checkpoint is restored, newer ones, which are damaged, are moved to `rejected/`. If
+        no checkpoint can be restored, nothing is moved. Nothing is ever deleted.
 
         Args:
           template: shapes and dtypes of the state.
@@ -146,18 +145,17 @@ class CheckpointStore:
 
         Raises:
           UsageError: saved from other data or by another version, or all are damaged.
+          OSError: a file cannot be read, although it is not damaged.
         """
         rejected: dict[int, str] = {}  # reasons by step
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
                 restored = self._restore(step, template, data)
-            except (UsageError, MemoryError):
-                raise
-            except Exception as error:  # Orbax and its readers raise many types of errors
-                rejected[step] = reason_of(error)
-                continue
-            self._move_rejected_aside(rejected)
-            return restored
+            except CorruptCheckpoint as error:
+                rejected[step] = str(error)
+            else:
+                self._move_rejected_aside(rejected)
+                return restored
         if rejected:
             reasons = "; ".join(f"{step}: {reason}" for step, reason in rejected.items())
             raise UsageError(
@@ -175,10 +173,7 @@ class CheckpointStore:
                 f"{directory}: was trained on other data than data.source and data.data_dir hold "
                 "now; bring that data back, or give another --workdir"
             )
-        for name in items:
-            check_files(directory / name)
-        args = {name: ocp.args.StandardRestore(empty_like(tree)) for name, tree in items.items()}
-        restored = self._manager.restore(step, args=ocp.args.Composite(**args))
+        restored = {name: read_item(directory / name, items[name]) for name in ITEMS}
         optimizer = restored["optimizer"]
         state = TrainState(
             step=np.int32(step),
@@ -191,26 +186,26 @@ class CheckpointStore:
         for step, reason in rejected.items():
             aside = _move_aside(self._workdir, self._workdir.checkpoint(step), str(step))
             print(f"checkpoint {step} rejected ({reason}), moved to {aside}", file=sys.stderr)
-        self._manager.reload()  # Orbax would not save a step again that it believes to be there.
+        self._manager.reload()  # Otherwise Orbax would skip these steps when they are saved again.
 
 
 def remove_unfinished(workdir: Workdir) -> None:
-    """Removes what failed saves have left, to free the disk."""
+    """Removes the files of failed saves, to make room on the disk."""
     for path in workdir.checkpoints.glob("*.orbax-checkpoint-tmp*"):
         shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager
 def explain_write_errors(workdir: Workdir) -> Iterator[None]:
-    """Raises SaveFailed for any error of Orbax.
+    """Raises SaveFailed if Orbax cannot write to the disk inside the `with` block.
 
-    Orbax writes in the background. Its next call raises the errors of its threads, of many types.
+    Orbax writes in the background, and its next call raises the errors of its threads: OSError
+    from Python, and ValueError from TensorStore, if the disk is full or read-only, a limit of the
+    system is reached, or a folder was removed. Other types are faults of ours.
     """
     try:
         yield
-    except UsageError:
-        raise
-    except Exception as error:
+    except (OSError, ValueError) as error:
         # The message of an error ends with the cause, before details in brackets.
         reason = getattr(error, "strerror", None) or str(error).partition(" [")[0]
         reason = reason.rpartition(": ")[2][:200]
@@ -229,7 +224,7 @@ def _check_finite(step: int, items: dict[str, dict]) -> None:
 
 
 def _move_damaged_scores_aside(workdir: Workdir) -> None:
-    """Moves damaged scores to `rejected/`: with them, Orbax would not open any checkpoint."""
+    """Moves damaged scores to `rejected/`: Orbax would refuse to open all checkpoints."""
     for path in workdir.checkpoints.glob("*/metrics"):
         try:
             read_scores(path.parent)

@@ -1,12 +1,11 @@
 """Keeps a local copy of a run equal to a folder of a bucket.
 
-Where both sides have changed a file, the machine that trained last wins, and no other version is
-lost: it is moved to a folder beside the workdir.
+If both sides have changed a file, the version of the machine that trained last is kept. The other
+version is not lost: it is moved to a new folder next to the workdir.
 """
 
 import shutil
 from collections.abc import Container, Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -41,8 +40,8 @@ class BucketSync:
     def pull(self) -> None:
         """Makes the workdir equal to the bucket, except for what this machine has not uploaded.
 
-        If another machine went on with the run, what this machine has not uploaded is moved to a
-        folder beside the workdir. The caller holds the sync lock.
+        If another machine has trained the run since, the files that this machine has not uploaded
+        are moved to a new folder next to the workdir. The caller holds the sync lock.
 
         Raises:
           UsageError: the bucket cannot be reached, or holds a folder of runs instead of a run.
@@ -71,8 +70,8 @@ class BucketSync:
     def push(self) -> None:
         """Uploads the files that a command has made.
 
-        If another machine trains the run, files that both have changed and checkpoints are left
-        out; the next `pull` moves them to a folder beside the workdir.
+        If another machine trains the run, checkpoints and files that both sides have changed are
+        not uploaded; the next `pull` moves them to a new folder next to the workdir.
 
         Raises:
           UsageError: the bucket cannot be reached.
@@ -87,7 +86,7 @@ class BucketSync:
             record.save()
 
     def push_training(self) -> None:
-        """Uploads all that a training run has written, and removes checkpoints it has replaced.
+        """Uploads all files of a training run, and removes the checkpoints that it has replaced.
 
         Raises:
           UsageError: the bucket cannot be reached, was emptied, or another machine trains the run
@@ -115,7 +114,7 @@ class BucketSync:
             )
 
     def _record_equal_files(self, record: SyncRecord, complete: Mapping[str, BucketFile]) -> None:
-        """Records files that a killed process downloaded or uploaded but could not record."""
+        """Records files that a killed process had transferred but not yet recorded."""
         for name in record.local_changes():
             if name in complete and self.bucket.has_same_content(
                 self.workdir.path, name, complete[name]
@@ -126,12 +125,13 @@ class BucketSync:
         return EqualVersions(local_version(self.workdir.path / name), file.version)
 
     def _files_to_add(self, record: SyncRecord, changes: Changes) -> list[str]:
-        """The files to download on the machine that trained last, which keeps all its own.
+        """The files to download if this machine trained last: it keeps all files of its own.
 
-        Files that others changed are downloaded, unless this machine changed or removed them.
+        Files that others have changed are downloaded, unless this machine has changed or removed
+        them, too.
         """
         for name in changes.removed:
-            del record.files[name]  # so that the file is uploaded again
+            del record.files[name]  # Then the file counts as new and is uploaded again.
         return [
             name
             for name in changes.bucket
@@ -140,11 +140,20 @@ class BucketSync:
         ]
 
     def _follow_bucket(self, record: SyncRecord, changes: Changes, is_emptied: bool) -> None:
-        """Moves files away that were never uploaded, and removes files that the bucket lost."""
+        """Makes room for another machine's files.
+
+        Moves files away that were never uploaded, and removes files that were removed from the
+        bucket.
+
+        Args:
+          record: updated to match.
+          changes: since the record.
+          is_emptied: whether somebody has removed the whole run from the bucket.
+        """
         conflicts = [
             name for name in changes.local if name in changes.bucket or name in changes.removed
         ]
-        # What this machine trained while another one went on is a run of its own.
+        # If two machines trained from the same files, this machine's workdir is a separate run.
         if is_emptied or (self.session.local_name() and changes.local):
             self._move_beside()
             record.files.clear()
@@ -155,7 +164,7 @@ class BucketSync:
             self._remove_local(name)
 
     def _move_beside(self, names: list[str] | None = None) -> None:
-        """Moves files of the workdir, or the whole workdir, to a new folder beside it."""
+        """Moves files of the workdir, or the whole workdir, to a new folder next to it."""
         path = self.workdir.path
         backup = path.with_name(f"{path.name}.{uuid4().hex[:8]}")
         if names is None:
@@ -170,7 +179,7 @@ class BucketSync:
         )
 
     def _remove_local(self, name: str) -> None:
-        """Removes a file; of a checkpoint all files, since a part of one is useless."""
+        """Removes a file; if it belongs to a checkpoint, removes the whole checkpoint."""
         (self.workdir.path / name).unlink(missing_ok=True)
         step = checkpoint_step(name)
         if step is not None:
@@ -179,7 +188,7 @@ class BucketSync:
     def _download(
         self, record: SyncRecord, names: Iterable[str], complete: Mapping[str, BucketFile]
     ) -> None:
-        vanished = []  # files of checkpoints that another machine removes right now
+        vanished = []  # files of checkpoints that another machine has just removed
         for name in upload_order(names):
             if self.bucket.download_file(self.workdir.path, name):
                 record.add(name, self._equal_versions(name, complete[name]))
@@ -195,13 +204,22 @@ class BucketSync:
         bucket_files: Mapping[str, BucketFile],
         session_name: str | None,
     ) -> None:
-        """Uploads changed files and files that vanished from the bucket, as far as allowed."""
+        """Uploads changed files, and files that vanished from the bucket.
+
+        If another machine trained last, skips its checkpoints and the files that it has changed.
+
+        Args:
+          record: updated with every upload.
+          changed: files of the workdir that differ from the record.
+          bucket_files: all files of the bucket.
+          session_name: the name in the bucket, of the machine that trained last.
+        """
         is_last = self.session.is_last(session_name)
         damaged = record.damaged_files(changed, bucket_files)
         names = {*changed, *record.removed_from_bucket(bucket_files)} - {*damaged}
         for name in upload_order(names):
-            # Checkpoints are the trainer's. Of a run that nobody has trained, such as an import,
-            # a new checkpoint is this machine's own.
+            # Only the machine that trained last uploads checkpoints. If no machine has trained the
+            # run, for example after an import, a new checkpoint is this machine's own.
             is_trainers = checkpoint_step(name) is not None and (
                 session_name is not None or name in record.files
             )
@@ -215,7 +233,7 @@ class BucketSync:
         except (FileNotFoundError, UsageError):
             if (self.workdir.path / name).exists():
                 raise
-            return  # it belonged to a checkpoint that was removed meanwhile
+            return  # The file belonged to a checkpoint that was removed meanwhile.
         if versions is not None:
             record.add(name, EqualVersions(*versions))
 
@@ -223,17 +241,16 @@ class BucketSync:
         self, record: SyncRecord, bucket_files: dict[str, BucketFile], steps: Container[int]
     ) -> None:
         """Removes checkpoints of some steps from the bucket, if the workdir lacks them."""
-        for name in reversed(upload_order(bucket_files)):  # first the file that says "complete"
+        for name in reversed(upload_order(bucket_files)):  # The marker of completeness goes first.
             step = checkpoint_step(name)
             if step is None or step not in steps or (self.workdir.path / name).exists():
                 continue
-            with self.bucket.explain_errors(), suppress(FileNotFoundError):
-                self.bucket.remove_file(name)
+            self.bucket.remove_file(name)
             record.files.pop(name, None)
             del bucket_files[name]
 
     def _rejected_steps(self) -> set[int]:
-        """The steps of damaged checkpoints that were moved out of the way."""
+        """The steps of damaged checkpoints that were moved to `rejected/`."""
         names = (path.name.partition("-")[0] for path in self.workdir.rejected.glob("*-*"))
         return {int(name) for name in names if name.isdecimal()}
 

@@ -1,6 +1,7 @@
-"""The files of checkpoints among the files of a run, by their path in the workdir.
+"""Tells which files of a run belong to its checkpoints. Files are named by path in the workdir.
 
-A checkpoint is many files, and each is uploaded by itself. Its last file says that it is complete.
+A checkpoint consists of many files, which are uploaded one after another. The file that is
+uploaded last marks the checkpoint as complete.
 """
 
 import re
@@ -24,7 +25,7 @@ def checkpoint_step(name: str) -> int | None:
 
 
 def complete_files(files: Mapping[str, File]) -> dict[str, File]:
-    """The files, without those of checkpoints that are half uploaded or half removed."""
+    """All files except those of checkpoints that are half uploaded or half removed."""
     steps = {
         match[1]
         for name in files
@@ -40,8 +41,8 @@ def complete_files(files: Mapping[str, File]) -> dict[str, File]:
 def upload_order(names: Iterable[str]) -> list[str]:
     """The order to upload or download files in.
 
-    Checkpoints come last, so that a checkpoint means that all lines of metrics before it are
-    there; and the last file of each checkpoint comes after all files of checkpoints.
+    Checkpoints come after all other files: if a checkpoint is there, so are the metrics before
+    it. The files that mark checkpoints as complete come after all other files of checkpoints.
     """
     return sorted(
         names,

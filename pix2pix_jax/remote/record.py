@@ -1,7 +1,7 @@
-"""A record of what a workdir and its bucket held when both were last equal.
+"""Records the version of each file of a workdir and of its bucket when both were last equal.
 
-Comparing each side with the record shows which side has changed a file since, whichever process
-was killed and on whichever machine the run went on.
+A comparison of each side with the record shows which side has changed a file since then, even if
+a process was killed or the run went on on another machine.
 """
 
 import json
@@ -28,7 +28,7 @@ class EqualVersions(NamedTuple):
 
 @dataclass(frozen=True)
 class Changes:
-    """What has changed since the record.
+    """The names of files that have changed since the record was written.
 
     Attributes:
       local: files that this machine has changed or added.
@@ -62,7 +62,7 @@ class SyncRecord:
         write_atomically(self._path, "".join(lines))
 
     def add(self, name: str, versions: EqualVersions) -> None:
-        """Records a file, on disk at once, since this process may be killed."""
+        """Records a file, and writes the record's line at once: this process may be killed."""
         self.files[name] = versions
         with self._path.open("a") as file:
             file.write(_to_line(name, versions))
@@ -76,7 +76,7 @@ class SyncRecord:
         ]
 
     def is_unchanged_in_bucket(self, name: str, bucket_files: Mapping[str, BucketFile]) -> bool:
-        """Whether nobody has written, added or removed a file in the bucket since."""
+        """Whether the file in the bucket is as recorded: same version, or absent as before."""
         recorded = self.files[name].bucket if name in self.files else None
         return recorded == (bucket_files[name].version if name in bucket_files else None)
 
@@ -87,7 +87,7 @@ class SyncRecord:
     def damaged_files(
         self, local_changes: list[str], bucket_files: Mapping[str, BucketFile]
     ) -> list[str]:
-        """Changed files of damaged checkpoints whose intact version is in the bucket."""
+        """Changed files of damaged checkpoints, if the bucket still has the recorded version."""
         recorded = {
             name: step
             for name in local_changes
@@ -105,11 +105,11 @@ class SyncRecord:
     def compare(
         self, all_files: Mapping[str, BucketFile], complete: Mapping[str, BucketFile]
     ) -> Changes:
-        """What has changed on both sides since.
+        """Compares both sides with the record.
 
         Args:
           all_files: the files of the bucket.
-          complete: those without half uploaded or half removed checkpoints.
+          complete: `all_files` without half uploaded or half removed checkpoints.
         """
         local = self.local_changes()
         damaged = self.damaged_files(local, complete)

@@ -1,6 +1,6 @@
-"""Which machine trains a run in a bucket now, and which trained it last."""
+"""Tells which machine trains a run in a bucket now, and which machine trained it last."""
 
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,7 +14,7 @@ SESSION_NAME = ".session"  # hidden, so it is not uploaded with the other files
 
 
 class LeaseObject:
-    """The lease of a run in a bucket: which machine trains it now."""
+    """The lease of a run, in a file of its bucket; the owner is the process that trains now."""
 
     def __init__(self, bucket: Bucket):
         self._bucket = bucket
@@ -22,8 +22,11 @@ class LeaseObject:
     def __str__(self) -> str:
         return str(self._bucket)
 
-    def read(self) -> bytes:
+    def read(self) -> bytes | None:
         return self._bucket.read_file(LEASE_NAME)
+
+    def create(self, text: str) -> bool:
+        return False  # fsspec has no such operation that all kinds of buckets offer
 
     def write(self, text: str) -> None:
         self._bucket.write_file(LEASE_NAME, text.encode())
@@ -36,9 +39,10 @@ class LeaseObject:
 
 
 class TrainingSession:
-    """Which machine trained a run last: it alone may have files that the bucket lacks.
+    """Which machine trained a run last. Only that machine may have files that the bucket lacks.
 
-    That machine and the bucket hold the same random name; it changes when another machine trains.
+    That machine and the bucket hold the same random name. When another machine trains, both it
+    and the bucket get a new name.
     """
 
     def __init__(self, bucket: Bucket, workdir: Workdir):
@@ -51,16 +55,15 @@ class TrainingSession:
         Raises:
           UsageError: the bucket cannot be reached.
         """
-        with self._bucket.explain_errors(), suppress(FileNotFoundError):
-            return self._bucket.read_file(SESSION_NAME).decode()
-        return None
+        content = self._bucket.read_file(SESSION_NAME)
+        return None if content is None else content.decode()
 
     def local_name(self) -> str | None:
         """The name on this machine; None if this machine did not train the run last."""
         return self._path.read_text() if self._path.exists() else None
 
     def is_last(self, bucket_name: str | None) -> bool:
-        """Whether this machine trained last, given the name in the bucket."""
+        """Whether this machine trained last; `bucket_name` is the name in the bucket."""
         return bucket_name is not None and bucket_name == self.local_name()
 
     def begin(self) -> None:
@@ -72,19 +75,18 @@ class TrainingSession:
         if self.is_last(self.bucket_name()):
             return
         name = uuid4().hex
-        with self._bucket.explain_errors():
-            self._bucket.write_file(SESSION_NAME, name.encode())
+        self._bucket.write_file(SESSION_NAME, name.encode())
         write_atomically(self._path, name)
 
     def forget(self) -> None:
-        """Notes that another machine went on with the run."""
+        """Records that another machine has trained the run since."""
         self._path.unlink(missing_ok=True)
 
 
 class MachineLocks:
     """Locks between the processes of this machine that use one local copy of a run.
 
-    They are kept in a hidden folder beside the copy, since the copy itself may be moved away.
+    The locks are in a hidden folder next to the copy, since the copy itself may be moved away.
     """
 
     def __init__(self, workdir: Workdir):
@@ -95,7 +97,7 @@ class MachineLocks:
         return folder_lock(self.folder, wait=True)
 
     def training_lock(self) -> AbstractContextManager[bool]:
-        """Held by the process that trains; raises BlockingIOError if another one holds it."""
+        """Held by the process that trains; BlockingIOError if another process holds it."""
         return folder_lock(self.folder / "trains", wait=False)
 
     def is_training(self) -> bool:

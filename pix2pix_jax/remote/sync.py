@@ -19,15 +19,15 @@ from pix2pix_jax.runtime.lease import FolderLease
 
 @contextmanager
 def sync_workdir(workdir: Workdir, trains: bool = False) -> Iterator[None]:
-    """Downloads a run from its bucket, and uploads what is new in the `with` block.
+    """Downloads a run from its bucket, and uploads the files that the `with` block writes.
 
     Args:
-      workdir: of the run; if it has no address there is nothing to do.
+      workdir: of the run; without an address, there is nothing to do.
       trains: whether the block trains the run; one process at a time may do that.
 
     Raises:
       WorkdirBusy: another process trains the run.
-      UsageError: the bucket cannot be reached; files that could not be uploaded stay in the
+      UsageError: the bucket cannot be reached. Files that could not be uploaded stay in the
         workdir.
     """
     if workdir.address is None:
@@ -39,8 +39,7 @@ def sync_workdir(workdir: Workdir, trains: bool = False) -> Iterator[None]:
             if trains:
                 stack.enter_context(explain_busy_workdir(workdir.address))
                 stack.enter_context(sync.locks.training_lock())
-                with sync.bucket.explain_errors():
-                    stack.enter_context(FolderLease(LeaseObject(sync.bucket), is_locked=False))
+                stack.enter_context(FolderLease(LeaseObject(sync.bucket), is_locked=False))
                 sync.pull()
                 sync.session.begin()
             elif not sync.locks.is_training():
@@ -53,7 +52,7 @@ def sync_workdir(workdir: Workdir, trains: bool = False) -> Iterator[None]:
 def find_config_file(workdir: Workdir) -> Path:
     """The path of a run's config.json, downloaded if the run is in a bucket.
 
-    Nothing in the workdir changes, so this is safe before anybody knows who trains the run.
+    Nothing in the workdir changes, so this is safe while another process trains the run.
 
     Raises:
       UsageError: the bucket cannot be reached.

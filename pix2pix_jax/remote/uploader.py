@@ -12,7 +12,7 @@ UPLOAD_SECONDS = 10.0  # between two uploads in the background
 
 
 class Uploader:
-    """Uploads new files at the end of the `with` block, also where the block fails.
+    """Uploads new files at the end of the `with` block, even if the block raises.
 
     Args:
       push: uploads all new files; raises UsageError or OSError if that fails.
@@ -58,7 +58,7 @@ class Uploader:
                 self._push()
                 has_failed = False
             except (UsageError, OSError) as error:
-                if not has_failed:  # one line for each time that the bucket is out of reach
+                if not has_failed:  # Only the first of several failures in a row is printed.
                     _print_failure(error)
                 has_failed = True
 

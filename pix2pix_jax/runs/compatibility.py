@@ -1,4 +1,4 @@
-"""Checks that a config, the devices and a workdir fit together, before anything is computed."""
+"""Checks, before anything is computed, that a config suits the devices and the workdir."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.workdir import Workdir
 
-# A finished run may be tried on other pairs, so these fields need not be those of the run.
+# A finished run may be evaluated on other pairs, so these fields may differ from the run's.
 EVALUATION_FIELDS = frozenset({"data.name", "data.synthetic_pairs", "data.synthetic_ambiguous"})
 
 
@@ -32,14 +32,14 @@ def check_devices(batch_size: int) -> None:
 
 
 def resolve_norm_images(config: Config, workdir: Workdir) -> int:
-    """The number of images that share the statistics of a norm.
+    """Decides how many images share the statistics of a normalization layer.
 
-    A run keeps its number on other devices, since another one would change the algorithm. A new
-    run takes model.norm_images, or the number of images on each device.
+    A resumed run keeps its number on any devices, since another number would change the
+    algorithm. A new run takes model.norm_images, or else the number of images on each device.
 
     Args:
-      config: the config, of which model.norm_images may be None.
-      workdir: the folder of the run, which may not exist yet.
+      config: its model.norm_images may be None.
+      workdir: of the run; need not exist yet.
 
     Raises:
       UsageError: the run has another number, or the devices cannot hold whole groups of images.
@@ -79,12 +79,12 @@ def check_workdir(workdir: Workdir, config: Config) -> None:
     """Checks that a run of a config can start or resume in a workdir.
 
     Args:
-      workdir: the folder, which may not exist yet.
+      workdir: of the run; need not exist yet.
       config: the resolved config.
 
     Raises:
-      UsageError: the workdir is a file, lies among the training pairs, has checkpoints without a
-        config, or holds a run whose config differs in a field that shapes its numbers.
+      UsageError: the workdir is a file, lies inside data.source, has checkpoints but no config,
+        or belongs to a run with another value of a field that changes the results.
     """
     check_folder(workdir)
     source = config.data.source and Path(config.data.source).resolve()
@@ -96,8 +96,8 @@ def check_workdir(workdir: Workdir, config: Config) -> None:
     path, checkpoints = workdir.config_file, workdir.checkpoints
     if not path.exists() and checkpoints.is_dir() and any(checkpoints.iterdir()):
         raise UsageError(
-            f"{path}: is missing, so nobody knows which run the checkpoints beside it belong to; "
-            "bring it back, or give another --workdir"
+            f"{path}: is missing, so the run that the checkpoints next to it belong to is not "
+            "known; bring it back, or give another --workdir"
         )
     if path.exists():
         fix = (
@@ -110,16 +110,16 @@ def check_workdir(workdir: Workdir, config: Config) -> None:
 def check_same_run(
     path: Path, config: Config, fix: str, free_fields: frozenset[str] = frozenset()
 ) -> None:
-    """Checks that a config.json and a config are of the same run.
+    """Checks that a config.json and a config belong to the same run.
 
     Args:
       path: the config.json.
       config: the resolved config.
       fix: what the user can do; the end of the message.
-      free_fields: fields that may differ besides those that a resumed run may change.
+      free_fields: fields that may differ, in addition to those that a resumed run may change.
 
     Raises:
-      UsageError: fields that shape the run's numbers differ; the message names them.
+      UsageError: a field that changes the results differs; the message names all such fields.
     """
     changed = [
         field for field in changed_fields(read_config(path), config) if field not in free_fields
@@ -130,7 +130,11 @@ def check_same_run(
 
 
 def check_run(workdir: Workdir, config: Config) -> None:
-    """Checks that a config is that of a finished run, apart from the pairs to try it on.
+    """Checks that a config belongs to a finished run; the pairs may be others.
+
+    Args:
+      workdir: of the run.
+      config: the resolved config.
 
     Raises:
       UsageError: the config differs from the run's; the message names the fields.

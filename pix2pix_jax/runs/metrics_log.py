@@ -1,7 +1,7 @@
 """metrics.jsonl: a JSON object for every logged step.
 
-A line has the key `step` and any of the run's metrics: only the lines at multiples of
-`train.log_every`, and of the last step, have the means of losses, logits and gradients.
+A line has the key `step` and some of the run's metrics. Only the lines at multiples of
+`train.log_every` and the line of the last step have the means of losses, logits and gradients.
 """
 
 import json
@@ -20,9 +20,10 @@ def rewind(path: Path, step: int, unfinished: frozenset[str] = frozenset()) -> N
 
     Args:
       path: of a metrics.jsonl, which may be missing.
-      step: the step that a run goes on from.
-      unfinished: metrics whose window goes on after `step`. If a run ended there and is made
-        longer, the line of its last step loses these means, as if the run had not ended.
+      step: the step from which the run resumes.
+      unfinished: metrics that are averaged over a window that goes on after `step`. If the run
+        had ended at `step`, the line of that step has their means so far; they are dropped, so
+        that the file equals that of a run without an end there.
     """
     lines = [line for line in read_metrics(path) if line["step"] <= step]
     for line in lines:

@@ -1,4 +1,4 @@
-"""One process trains in a workdir at a time."""
+"""Only one process at a time trains in a workdir."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -14,8 +14,8 @@ class Workdir:
 
     Attributes:
       path: the folder on this machine.
-      address: gs://BUCKET/DIR if `path` is a local copy of that folder of a bucket; None if the
-        run is on this machine only.
+      address: gs://BUCKET/DIR if the run is in that folder of a bucket, and `path` is its local
+        copy; None if the run is on this machine only.
     """
 
     path: Path
@@ -29,7 +29,7 @@ class Workdir:
           place: a path, or an address gs://BUCKET/DIR.
 
         Raises:
-          UsageError: the address is not gs://BUCKET/DIR, or a home folder is not known.
+          UsageError: the address is not gs://BUCKET/DIR, or the home folder is not known.
         """
         return cls(local_path(place), place.rstrip("/") if is_address(place) else None)
 

@@ -1,4 +1,4 @@
-"""Starts JAX: on which devices, with which settings, and where it keeps compiled programs."""
+"""Starts JAX with fast settings, and with a cache on disk for its compiled programs."""
 
 import ctypes
 import hashlib
@@ -25,9 +25,7 @@ HUGE_PAGE = 2**21  # bytes
 
 
 def start_backend() -> None:
-    """Starts JAX with fast settings, and with a cache on disk for its compiled programs.
-
-    Every command that computes calls this first.
+    """Starts JAX; every command that computes calls this first.
 
     Raises:
       UsageError: JAX cannot use the devices that JAX_PLATFORMS names.
@@ -36,16 +34,16 @@ def start_backend() -> None:
     set_xla_flags(platform)
     import jax  # here, because JAX reads XLA_FLAGS once, and because `--help` needs no JAX
 
-    if platform == "cpu" and num_cpu_devices() == 1:  # see keep_freed_memory for several
+    if platform == "cpu" and num_cpu_devices() == 1:
         keep_freed_memory()
     cache_compiled_programs()
     try:
         jax.devices()
-    except (RuntimeError, AssertionError) as error:  # the latter if a plugin is not installed
+    except (RuntimeError, AssertionError) as error:  # AssertionError if a plugin is not installed
         reason = str(error).partition("\n")[0] or "that platform is not installed"
         raise UsageError(
             f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}: no devices ({reason}); "
-            "unset it to run on the devices there are, or install pix2pix_jax[cuda] or [tpu]"
+            "unset it to run on the devices of this machine, or install pix2pix_jax[cuda] or [tpu]"
         ) from error
 
 
@@ -70,7 +68,7 @@ def expected_platform() -> str:
 
 
 def set_xla_flags(platform: str) -> None:
-    """Adds the flag of a platform to XLA_FLAGS, before the user's flags: XLA obeys the last one."""
+    """Adds our flag for a platform before the user's flags in XLA_FLAGS: XLA obeys the last."""
     user_flags, flag = os.environ.get("XLA_FLAGS", ""), XLA_FLAGS.get(platform)
     if flag and not is_flags_file(user_flags) and flag not in user_flags.split():
         os.environ["XLA_FLAGS"] = " ".join([flag, *user_flags.split()])
@@ -128,17 +126,17 @@ def cpu_info(field: str) -> str:
 
 
 def keep_freed_memory() -> None:
-    """Makes the C library keep freed memory for the next step: a CPU saves a fifth of its time.
+    """Makes the C library keep freed memory for the next step: a fifth less time on a CPU.
 
     XLA allocates the memory of every step anew, hundreds of megabytes. By default, glibc returns
     it to the kernel after each step and gets it back page by page. Does nothing without glibc.
 
-    To be called before JAX starts its threads; otherwise each thread would get a heap of its own.
+    Call it before JAX starts its threads; otherwise each thread would get a heap of its own.
 
-    Not for a CPU that is divided into several devices. To align a block, glibc takes a few bytes
-    more and frees them. With many threads at work, small blocks of other threads land in those
-    bytes; once the large block is freed, the hole is too small for the same request, and memory
-    grows without bound.
+    Do not call it if JAX divides the CPU into several devices. To align a large block, glibc
+    allocates a few bytes more and frees them. If many threads compute, small blocks of other
+    threads are placed in those bytes; once the large block is freed, the gap is too small for the
+    next block of the same size, and the memory in use grows without bound.
     """
     try:
         library = ctypes.CDLL(None)
@@ -152,8 +150,8 @@ def keep_freed_memory() -> None:
     mmap_max, trim_threshold, arena_max = -4, -1, -8
     for option, value in ((mmap_max, 0), (trim_threshold, -1), (arena_max, 1)):
         mallopt(option, value)
-    # Ask once for a heap of half the machine's memory, unused, so that the kernel makes it of
-    # huge pages.
+    # Allocate half the machine's memory once, without using it, so that the kernel uses huge
+    # pages for that part of the heap.
     malloc.restype = ctypes.c_void_p
     malloc.argtypes, free.argtypes = [ctypes.c_size_t], [ctypes.c_void_p]
     madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]

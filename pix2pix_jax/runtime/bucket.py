@@ -9,7 +9,7 @@ import base64
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 
 import fsspec
 
-from pix2pix_jax.errors import UsageError, reason_of
+from pix2pix_jax.errors import DISK_ERRORS, UsageError, reason_of
 from pix2pix_jax.runtime.files import atomic_file
 
 TIMEOUT_SECONDS = 120  # for a request that the network does not answer
 # Hidden files (locks, leases, records) and files that are still being written stay local.
 NOT_UPLOADED = re.compile(r"(^|/)\.|orbax-checkpoint-tmp|/incomplete\.")
-EDIT_ADDRESS = "correct the address, or your access to it"  # what the user can do
+FIX_ADDRESS = "correct the address, or your access to it"  # what the user can do
 
 
 class LocalVersion(NamedTuple):
@@ -40,8 +40,8 @@ class BucketFile:
     Attributes:
       size: in bytes.
       version: changes whenever the file is written.
-      md5: base64 of the MD5 hash; None if the bucket does not know it, as for a file that was
-        composed of parts.
+      md5: base64 of the MD5 hash; None if the bucket does not know the hash, for example of a
+        file that was composed of parts.
     """
 
     size: int
@@ -56,7 +56,9 @@ class BucketFile:
 
 
 class Bucket:
-    """A folder inside a cloud storage bucket. Files are named by their path in the folder.
+    """A folder inside a cloud storage bucket. The name of a file is its path in the folder.
+
+    Every method raises UsageError if the bucket cannot be reached.
 
     Args:
       address: gs://BUCKET/DIR.
@@ -82,26 +84,32 @@ class Bucket:
         return f"{self._root}/{name}"
 
     @contextmanager
-    def explain_errors(self, fix: str = EDIT_ADDRESS) -> Iterator[None]:
-        """Turns whatever the network and its libraries raise in the block into UsageError.
+    def _explain_errors(self, fix: str = FIX_ADDRESS) -> Iterator[None]:
+        """Raises UsageError for an error of the network inside the `with` block.
 
-        They raise exceptions of many unrelated types, so this catches them all.
+        The block must hold calls of the file system and nothing of ours. Such a call may raise an
+        exception of any type: those of gcsfs, aiohttp, requests and google.auth have no common
+        base class, so this catches them all.
 
         Args:
           fix: what the user can do; the end of the message.
+
+        Raises:
+          UsageError: the bucket cannot be reached.
+          OSError: the disk of this machine failed during a transfer.
         """
         try:
             yield
-        except (UsageError, BlockingIOError):
-            raise
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+                raise
             raise UsageError(
                 f"{self.address}: cannot be reached ({reason_of(error)}); {fix}"
             ) from error
 
     def list_files(self) -> dict[str, BucketFile]:
         """All files by name, without hidden files and files that were left half written."""
-        with self.explain_errors():
+        with self._explain_errors():
             found = self._filesystem.find(self._root, detail=True)
         named = {path.removeprefix(self._root).lstrip("/"): info for path, info in found.items()}
         return {
@@ -110,17 +118,21 @@ class Bucket:
             if name and not name.endswith("/") and not NOT_UPLOADED.search(name)
         }
 
-    def read_file(self, name: str) -> bytes:
-        """The content of a file. Raises what the network's libraries raise."""
-        return self._filesystem.cat_file(self._object(name))
+    def read_file(self, name: str) -> bytes | None:
+        """The content of a file; None if there is no such file."""
+        with self._explain_errors(), suppress(FileNotFoundError):
+            return self._filesystem.cat_file(self._object(name))
+        return None
 
     def write_file(self, name: str, content: bytes) -> None:
-        """Writes a file. Raises what the network's libraries raise."""
-        self._filesystem.pipe_file(self._object(name), content)
+        """Writes a file."""
+        with self._explain_errors():
+            self._filesystem.pipe_file(self._object(name), content)
 
     def remove_file(self, name: str) -> None:
-        """Removes a file. Raises what the network's libraries raise."""
-        self._filesystem.rm_file(self._object(name))
+        """Removes a file, unless somebody has removed it already."""
+        with self._explain_errors(), suppress(FileNotFoundError):
+            self._filesystem.rm_file(self._object(name))
 
     def download_file(self, folder: Path, name: str) -> bool:
         """Downloads a file into a folder.
@@ -130,21 +142,24 @@ class Bucket:
 
         Raises:
           UsageError: the bucket cannot be reached, or the name points outside the folder.
+          OSError: the file cannot be written on this machine.
         """
         path = folder / name
         if not path.resolve().is_relative_to(folder.resolve()):
             raise UsageError(
                 f"{self.address}: holds {name}, which lies outside the folder; remove it"
             )
-        with self.explain_errors():
-            try:
-                with atomic_file(path) as partial:
+        try:
+            with atomic_file(path) as partial:
+                with self._explain_errors():
                     self._filesystem.get_file(self._object(name), str(partial))
-                    with partial.open("rb") as file:
-                        # The file is recorded as downloaded, so it must survive a power cut.
-                        os.fsync(file.fileno())
-            except FileNotFoundError:
+                with partial.open("rb") as file:
+                    # The file is recorded as downloaded, so it must survive a power cut.
+                    os.fsync(file.fileno())
+        except UsageError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
                 return False
+            raise
         return True
 
     def upload_file(self, folder: Path, name: str) -> tuple[LocalVersion, str] | None:
@@ -156,13 +171,14 @@ class Bucket:
 
         Raises:
           UsageError: the bucket cannot be reached, or has other content after the upload.
+          OSError: the file cannot be read on this machine.
         """
         version = local_version(folder / name)
         fix = f"files that are not there yet are in {folder}; any command on it uploads them"
-        with self.explain_errors(fix):
+        with self._explain_errors(fix):
             self._filesystem.put_file(str(folder / name), self._object(name))
             (info,) = self._filesystem.find(self._object(name), detail=True).values()
-            file = BucketFile.from_info(info)
+        file = BucketFile.from_info(info)
         if self.has_same_content(folder, name, file):
             return version, file.version
         if local_version(folder / name) == version:
@@ -181,36 +197,36 @@ class Bucket:
             digest = hashlib.file_digest(opened, "md5").digest()
         if file.md5 is not None:
             return base64.b64encode(digest).decode() == file.md5
-        with self.explain_errors():
-            content = self.read_file(name)
-        return digest == hashlib.md5(content).digest()
+        content = self.read_file(name)
+        return content is not None and digest == hashlib.md5(content).digest()
 
 
-def download_folder(address: str, folder: Path, prefix: str, last: str) -> None:
+def download_folder(address: str, folder: Path, prefix: str, marker: str) -> None:
     """Downloads the complete subfolders whose path begins with `prefix`.
 
     Args:
       address: of the folder in the bucket.
       folder: its local copy.
-      prefix: of paths in it.
-      last: name of the file that `upload_folder` uploads last; a subfolder without it is
-        incomplete and is skipped.
+      prefix: of paths in the folder.
+      marker: name of the file that `upload_folder` uploads last; a subfolder without this file
+        is incomplete and is skipped.
 
     Raises:
       UsageError: the bucket cannot be reached.
+      OSError: a file cannot be read or written on this machine.
     """
     bucket = Bucket(address)
     files = {name: file for name, file in bucket.list_files().items() if name.startswith(prefix)}
-    complete = {PurePath(name).parent for name in files if PurePath(name).name == last}
-    for name in sorted(files, key=lambda name: (PurePath(name).name == last, name)):
+    complete = {PurePath(name).parent for name in files if PurePath(name).name == marker}
+    for name in _marker_last(files, marker):
         if PurePath(name).parent in complete and not bucket.has_same_content(
             folder, name, files[name]
         ):
             bucket.download_file(folder, name)
 
 
-def upload_folder(address: str, folder: Path, prefix: str, last: str) -> None:
-    """Uploads the files whose path begins with `prefix` and that the bucket lacks.
+def upload_folder(address: str, folder: Path, prefix: str, marker: str) -> None:
+    """Uploads the files that the bucket lacks, if their path begins with `prefix`.
 
     A prepared dataset never changes under the same name, so files that the bucket has already
     are not compared. Args and Raises are those of `download_folder`.
@@ -218,8 +234,13 @@ def upload_folder(address: str, folder: Path, prefix: str, last: str) -> None:
     bucket = Bucket(address)
     existing = bucket.list_files()
     new = [name for name in local_files(folder) if name.startswith(prefix) and name not in existing]
-    for name in sorted(new, key=lambda name: (PurePath(name).name == last, name)):
+    for name in _marker_last(new, marker):
         bucket.upload_file(folder, name)
+
+
+def _marker_last(names: Iterable[str], marker: str) -> list[str]:
+    """The order to transfer files in: a subfolder is complete once its marker is there."""
+    return sorted(names, key=lambda name: (PurePath(name).name == marker, name))
 
 
 def local_version(path: Path) -> LocalVersion:
@@ -229,9 +250,9 @@ def local_version(path: Path) -> LocalVersion:
 
 
 def local_files(folder: Path) -> dict[str, LocalVersion]:
-    """The files of a folder that are uploaded, by their path in it.
+    """The versions of the files of a folder that are uploaded, by their path in the folder.
 
-    Another thread may be removing files; those that vanish are left out.
+    Another thread may be removing files; files that vanish meanwhile are left out.
     """
     versions = {}
     for directory, _, names in os.walk(folder):
@@ -242,7 +263,7 @@ def local_files(folder: Path) -> dict[str, LocalVersion]:
 
 
 def _request_timeout(address: str) -> Any:
-    """The timeout in the form that the library for the address wants; None for other kinds."""
+    """The timeout for requests, as gcsfs expects it; None for other kinds of buckets."""
     if not address.startswith("gs://"):
         return None
     from aiohttp import ClientTimeout  # installed with the extra "gcs"

@@ -1,4 +1,4 @@
-"""Lines for the person who watches; if the terminal is gone, the command goes on without them."""
+"""Lines for the user; if the terminal is closed, the command goes on without them."""
 
 from contextlib import suppress
 from typing import TextIO

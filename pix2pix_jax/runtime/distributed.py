@@ -25,7 +25,7 @@ from pix2pix_jax.runtime.backend import start_backend
 from pix2pix_jax.runtime.peers import LEAVE_TIMEOUT, LastWords, Messages, OnlyProcess, Peers
 
 CONNECT_TIMEOUT = 300  # seconds from the start of the first process to that of the last
-HEARTBEAT_TIMEOUT = 10  # seconds without a heartbeat after which JAX takes a process for lost
+HEARTBEAT_TIMEOUT = 10  # seconds without a heartbeat; then a process counts as lost
 LAUNCHER_COUNTS = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")  # set by srun and mpirun
 CANNOT_JOIN = "--coordinator: the other processes cannot be joined"
 HOW_TO_START = (
@@ -37,25 +37,26 @@ HOW_TO_START = (
 def join(
     coordinator: str | None, num_processes: int | None, process_id: int | None
 ) -> Peers | OnlyProcess:
-    """Joins the other processes, if the flags or the launcher say that there are some.
+    """Joins the other processes, if the flags or the launcher name any.
 
-    On TPUs, and under Slurm's srun and Open MPI's mpirun, JAX finds the others without flags.
+    On TPUs, and with Slurm's srun and Open MPI's mpirun, JAX finds the others without flags.
 
     Args:
       coordinator: HOST:PORT on which the first process listens.
-      num_processes: the number of processes; 1 trains alone, whatever the launcher says.
+      num_processes: the number of processes; with 1, this process trains alone, even if the
+        launcher started several.
       process_id: index of this process, from 0.
 
     Returns:
-      The way in which the processes end together, or its stand-in for a process alone.
+      What makes the processes end together; `OnlyProcess` if this process trains alone.
 
     Raises:
-      UsageError: flags that do not fit together, or the others cannot be reached.
+      UsageError: the flags contradict each other, or the others cannot be reached.
     """
     if not _has_peers(coordinator, num_processes, process_id):
         return OnlyProcess()
-    # JAX has no public name for its key-value store. If a version of JAX moves it, this import
-    # fails before anything was started.
+    # JAX has no public name for its key-value store. If a version of JAX moves the store, this
+    # import fails before anything was started.
     from jax._src.distributed import global_state
 
     last_words = LastWords()
@@ -68,7 +69,7 @@ def join(
         last_words.cancel()
         return OnlyProcess()
     peers.start_watching()
-    # The processes lose each other if they do not compute together within 30 s after that.
+    # JAX drops the connections unless the processes compute together within 30 s.
     wait_for_all("joined")
     if not is_first():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (open until the process ends)
@@ -76,7 +77,7 @@ def join(
 
 
 def _has_peers(coordinator: str | None, num_processes: int | None, process_id: int | None) -> bool:
-    """Whether this process has to join others; raises UsageError if the flags do not fit."""
+    """Whether this process must join others; UsageError if the flags contradict each other."""
     if num_processes == 1:
         return False
     flags = {
@@ -97,7 +98,7 @@ def _has_peers(coordinator: str | None, num_processes: int | None, process_id: i
 
 
 def _is_launched_with_others() -> bool:
-    """Whether a launcher that JAX knows started several processes, or this is a TPU host."""
+    """Whether srun or mpirun started several processes, or this is a TPU host."""
     if any(os.environ.get(name, "") not in ("", "1") for name in LAUNCHER_COUNTS):
         return True
     has_chips = any(Path("/dev").glob("accel[0-9]*")) or any(Path("/dev/vfio").glob("[0-9]*"))
@@ -106,13 +107,16 @@ def _is_launched_with_others() -> bool:
 
 
 def _initialize(
-    coordinator: str | None, num_processes: int | None, process_id: int | None, words: LastWords
+    coordinator: str | None,
+    num_processes: int | None,
+    process_id: int | None,
+    last_words: LastWords,
 ) -> None:
     """Connects to the other processes; raises UsageError if they cannot be reached."""
-    # JAX aborts the process when the time is up; otherwise it raises an exception.
-    words.set(f"{CANNOT_JOIN}; {HOW_TO_START}")
-    # Python runs no handler while it waits inside of JAX, so the default ones end the process.
-    # After that, JAX handles SIGTERM itself (see signals.StopSignals).
+    # At the end of its timeout, JAX may abort this process instead of raising an exception.
+    last_words.set(f"{CANNOT_JOIN}; {HOW_TO_START}")
+    # Python runs no signal handler of its own while it waits inside JAX; the system's default
+    # handlers end the process. After that, JAX handles SIGTERM itself (see signals.StopSignals).
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     interrupt_handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
@@ -125,13 +129,13 @@ def _initialize(
             shutdown_timeout_seconds=2 * LEAVE_TIMEOUT,
         )
     except (RuntimeError, ValueError) as error:  # no connection; no cluster that JAX knows
-        words.cancel()
+        last_words.cancel()
         raise UsageError(f"{CANNOT_JOIN} ({reason_of(error)}); {HOW_TO_START}") from error
     signal.signal(signal.SIGINT, interrupt_handler)
 
 
 def is_first() -> bool:
-    """Whether this process is the one that owns the workdir."""
+    """Whether this is the first process, which owns the workdir."""
     return jax.process_index() == 0
 
 
@@ -152,10 +156,14 @@ def wait_for_all(barrier: str) -> None:
 
 
 def check_same_on_all(field: str, text: str) -> None:
-    """Checks that all processes were given the same text; to be called by all of them.
+    """Checks that all processes were given the same text; all of them must call this.
+
+    Args:
+      field: the start of the error's line, a field or a flag.
+      text: of this process.
 
     Raises:
-      UsageError: on all processes, if the text of one differs from that of the first.
+      UsageError: on all processes, if the text of a process differs from the first process's.
     """
     digest = np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint32)  # [8]
     digests = multihost_utils.process_allgather(digest)
@@ -177,8 +185,8 @@ def broadcast_from_first(tree: Any) -> Any:
     if jax.process_count() == 1:
         return tree
     dtypes = jax.tree.map(lambda leaf: leaf.dtype, tree)
-    # JAX broadcasts by a sum in which the others add zeros. A sum of floats would turn -0.0
-    # into 0.0; a sum of their bits does not.
+    # JAX broadcasts by a sum to which the other processes add zeros. A sum of floats would turn
+    # -0.0 into 0.0; a sum of their bits does not.
     bits = jax.tree.map(lambda leaf: np.asarray(leaf).view(np.uint32), tree)
     return jax.tree.map(
         lambda leaf, dtype: np.asarray(leaf).view(dtype),

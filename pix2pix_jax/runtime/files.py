@@ -62,13 +62,24 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Raises:
       OSError: the file cannot be written; the error names `path`.
     """
+    with _partial_file(path) as partial:
+        yield partial
+        partial.rename(path)
+
+
+@contextmanager
+def _partial_file(path: Path) -> Iterator[Path]:
+    """Yields a free path next to `path`; what is there at the end of the block is removed.
+
+    Raises:
+      OSError: that of the block; the error names `path`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Other processes may write the same file, so the name is unique; a long name is cut, since
     # the system limits the length.
     partial = path.with_name(f".{path.name[:40]}.{uuid4().hex}")
     try:
         yield partial
-        partial.rename(path)
     except OSError as error:
         if error.filename in (None, str(partial)):  # a name that means nothing to the user
             error.filename = str(path)
@@ -79,10 +90,33 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 def write_atomically(path: Path, text: str) -> None:
     """Replaces a file by a text in one step, so that a reader never sees half of it."""
-    with atomic_file(path) as partial, partial.open("w", encoding="utf-8") as file:
+    with atomic_file(path) as partial:
+        _write_durably(partial, text)
+
+
+def create_atomically(path: Path, text: str) -> bool:
+    """Writes a file that must not exist yet, so that only one of several processes succeeds.
+
+    The file server itself makes a hard link or refuses it, so this also holds between hosts.
+
+    Returns:
+      True if this call created the file; False if the file exists, or if the disk offers no hard
+      links.
+    """
+    with _partial_file(path) as partial:
+        _write_durably(partial, text)
+        try:
+            os.link(partial, path)
+        except OSError:  # EEXIST; for disks without hard links, systems have several numbers
+            return False
+        return True
+
+
+def _write_durably(path: Path, text: str) -> None:
+    """Writes a text so that it survives a power cut; a renamed file could be empty otherwise."""
+    with path.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
-        # Without this the renamed file could be empty after a power cut.
         os.fsync(file.fileno())
 
 
@@ -110,7 +144,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
 
 def _restore_folder(folder: Path, old: Path, new: Path) -> None:
-    """Brings the old folder back if there is no new one in its place, and removes the rest."""
+    """Brings the old folder back if `folder` is missing; removes what is left of old and new."""
     if old.exists() and not folder.exists():
         old.rename(folder)
     for path in (old, new):

@@ -1,8 +1,8 @@
-"""Leases: which process works in a folder that several hosts share, perhaps without locks.
+"""Leases: a file in a folder names the process that owns the folder, on whichever host.
 
 The owner writes its name into the lease and changes a number there, the heartbeat, every few
-seconds. Hosts' clocks may differ, so nobody compares times: whoever wants the folder watches
-whether the heartbeat changes.
+seconds. The clocks of hosts may differ, so no times are compared: another process that wants the
+folder watches whether the heartbeat changes.
 """
 
 import json
@@ -18,17 +18,18 @@ from types import TracebackType
 from typing import Any, Protocol
 from uuid import uuid4
 
+from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.console import say
-from pix2pix_jax.runtime.files import write_atomically
+from pix2pix_jax.runtime.files import create_atomically, write_atomically
 from pix2pix_jax.runtime.locks import NO_LOCK_ERRNOS
 
 LEASE_NAME = ".lease"  # of the file in the folder
 HEARTBEAT_SECONDS = 5.0  # between two heartbeats
-DEAD_SECONDS = 20.0  # without a new heartbeat, after which the owner counts as dead
-# Between writing the lease and reading it again. Another process that also found the folder free
-# has written its own lease by then.
+DEAD_SECONDS = 20.0  # without a new heartbeat; then the owner counts as dead
+# Between replacing a lease and reading it again. By then, another process that wanted to replace
+# the same lease has done so.
 SETTLE_SECONDS = 1.0
-SETTLE_SECONDS_UNLOCKED = 2.5  # where no lock keeps the other processes of this host away
+SETTLE_SECONDS_UNLOCKED = 2.5  # if no lock keeps the other processes of this host away
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class Lease:
     """The content of a lease.
 
     Attributes:
-      owner: a name that no other claim has.
-      host: a name of the owner's host that no other host has.
+      owner: a unique name of the `FolderLease` that wrote the lease.
+      host: a unique name of the owner's host.
       description: the owner's process and host, for messages.
       heartbeat: a number, as text of constant width.
     """
@@ -65,14 +66,26 @@ class Lease:
 
 
 class LeaseStorage(Protocol):
-    """Where a lease is stored; str() of it names the folder in messages."""
+    """Where a lease is stored. In messages, `str(storage)` names the folder.
 
-    def read(self) -> bytes:
-        """Raises FileNotFoundError if there is no lease."""
+    All methods raise UsageError or OSError if the storage cannot be read or written.
+    """
+
+    def read(self) -> bytes | None:
+        """The content of the lease; None if there is no lease."""
+        ...
+
+    def create(self, text: str) -> bool:
+        """Writes the first lease, so that only one of several processes succeeds.
+
+        Returns:
+          True if this call wrote the lease; False if there is a lease already, or if the storage
+          cannot keep two processes from writing the first lease.
+        """
         ...
 
     def write(self, text: str) -> None:
-        """Writes a new lease; readers see the old content or the new one, never a part."""
+        """Writes or replaces the lease; readers see the old content or the new, never a part."""
         ...
 
     def renew(self, text: str) -> None:
@@ -94,18 +107,23 @@ class LeaseFile:
     def __str__(self) -> str:
         return str(self._folder)
 
-    def read(self) -> bytes:
-        return self._path.read_bytes()
+    def read(self) -> bytes | None:
+        with suppress(FileNotFoundError):
+            return self._path.read_bytes()
+        return None
+
+    def create(self, text: str) -> bool:
+        return create_atomically(self._path, text)
 
     def write(self, text: str) -> None:
         write_atomically(self._path, text)
 
     def renew(self, text: str) -> None:
         try:
-            with self._path.open("r+") as file:  # in place, which needs no room on a full disk
+            with self._path.open("r+") as file:  # Writing in place needs no room on a full disk.
                 file.write(text)
         except FileNotFoundError:
-            if self._folder.is_dir():  # else somebody removed the folder, and it stays removed
+            if self._folder.is_dir():  # If somebody removed the folder, it stays removed.
                 write_atomically(self._path, text)
 
     def remove(self) -> None:
@@ -113,15 +131,15 @@ class LeaseFile:
 
 
 class FolderLease:
-    """Holds a folder for the `with` block, against other processes on all hosts.
+    """Owns a folder during the `with` block; no other process on any host can own it then.
 
-    A lease that a dead process left behind expires. A process that was stopped for so long that
-    another one took the folder over ends itself as soon as it notices.
+    A lease that a dead process left behind expires. If this process is stopped for so long that
+    another one takes the folder over, it ends itself as soon as it reads the other's lease.
 
     Args:
       storage: where the lease is stored.
-      is_locked: whether `folder_lock` holds the folder against all processes of this host; a
-        lease that another process of this host wrote is then known to be dead.
+      is_locked: whether this process holds the `folder_lock`. If so, a lease that another process
+        of this host wrote is known to be dead.
     """
 
     def __init__(self, storage: LeaseStorage, is_locked: bool):
@@ -131,25 +149,25 @@ class FolderLease:
         self._host = host_id()
         self._description = f"process {os.getpid()} on {gethostname()}"
         self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None  # None where nobody can write a lease
+        self._thread: threading.Thread | None = None  # None if the disk is read-only
 
     def __enter__(self) -> "FolderLease":
         """Takes the lease.
 
         Raises:
-          BlockingIOError: another process works in the folder.
-          OSError: the lease cannot be read or written, so nobody knows whether it is free.
+          BlockingIOError: another process owns the folder.
+          OSError, UsageError: the lease cannot be read or written, so nobody knows whether the
+            folder is free.
         """
-        found = self._read()
-        if found and not (self._is_locked and found.host == self._host):
-            self._wait_until_dead(found)
+        lease = self._read()
+        if lease and not (self._is_locked and lease.host == self._host):
+            self._wait_until_dead(lease)
         try:
-            self._storage.write(self._content(0))
+            self._create_or_replace(lease)
         except OSError as error:
             if error.errno not in NO_LOCK_ERRNOS:
                 raise
             return self
-        self._confirm()
         self._thread = threading.Thread(target=self._keep_alive, daemon=True)
         self._thread.start()
         return self
@@ -160,12 +178,12 @@ class FolderLease:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Gives the lease back."""
+        """Removes the lease."""
         if self._thread is None:
             return
         self._stopped.set()
         self._thread.join()
-        with suppress(Exception):  # an unreachable lease expires by itself
+        with suppress(OSError, UsageError):  # A lease that cannot be removed expires.
             lease = self._read()
             if lease and lease.owner == self._owner:
                 self._storage.remove()
@@ -174,57 +192,70 @@ class FolderLease:
         return Lease(self._owner, self._host, self._description, f"{heartbeat:9}").to_json()
 
     def _read(self) -> Lease | None:
-        try:
-            return Lease.parse(self._storage.read())
-        except FileNotFoundError:
-            return None
+        """The lease; None if there is none, or only a damaged one."""
+        content = self._storage.read()
+        return None if content is None else Lease.parse(content)
 
-    def _wait_until_dead(self, found: Lease) -> None:
-        """Raises BlockingIOError if the owner of the lease that was found still writes to it."""
+    def _wait_until_dead(self, old: Lease) -> None:
+        """Waits for DEAD_SECONDS; raises BlockingIOError if the owner writes to its lease."""
         say(
-            f"{self._storage}: watching for {DEAD_SECONDS:g} s whether {found.description} is "
+            f"{self._storage}: watching for {DEAD_SECONDS:g} s whether {old.description} is "
             "still at work there"
         )
         end = time.monotonic() + DEAD_SECONDS
         while time.monotonic() < end:
             time.sleep(HEARTBEAT_SECONDS / 5)
             lease = self._read()
-            if lease and lease != found:
-                raise BlockingIOError(f"{lease.description} is at work in {self._storage}")
+            if lease and lease != old:
+                raise self._busy(lease)
 
-    def _confirm(self) -> None:
-        """Raises BlockingIOError if another process claimed the folder at the same time.
+    def _create_or_replace(self, dead: Lease | None) -> None:
+        """Writes the lease; raises BlockingIOError if another process does so at the same time.
 
-        Both found the folder free; the last one to write keeps it. A lock is no proof that there
-        is no other process: on some network disks it binds the processes of one host only.
+        A lock is no proof that there is no other process: on some network disks, a lock binds the
+        processes of one host only.
+
+        Args:
+          dead: the lease of a dead process; None if there was no lease, or only a damaged one.
         """
+        if dead is None and self._storage.create(self._content(0)):
+            return
+        self._check_no_other(dead)
+        # Several processes may replace a lease at once. The last one to write keeps the folder.
+        self._storage.write(self._content(0))
         time.sleep(SETTLE_SECONDS if self._is_locked else SETTLE_SECONDS_UNLOCKED)
+        self._check_no_other(dead)
+
+    def _check_no_other(self, dead: Lease | None) -> None:
+        """Raises BlockingIOError if the lease belongs neither to this process nor to a dead one."""
         lease = self._read()
-        if lease and lease.owner != self._owner:
-            raise BlockingIOError(f"{lease.description} is at work in {self._storage}")
+        if lease and lease.owner != self._owner and lease != dead:
+            raise self._busy(lease)
+
+    def _busy(self, lease: Lease) -> BlockingIOError:
+        return BlockingIOError(f"{lease.description} is at work in {self._storage}")
 
     def _keep_alive(self) -> None:
         """Writes heartbeats until the `with` block ends."""
         heartbeat = 0
         while not self._stopped.wait(HEARTBEAT_SECONDS):
             lease = None
-            # A disk or a network raises anything, and it may be back at the next heartbeat.
-            with suppress(Exception):
+            with suppress(OSError, UsageError):  # The next heartbeat may succeed again.
                 lease = self._read()
             if lease and lease.owner != self._owner:
                 self._end_process(lease)
             heartbeat += 1
-            with suppress(Exception):
+            with suppress(OSError, UsageError):
                 self._storage.renew(self._content(heartbeat))
 
     def _end_process(self, lease: Lease) -> None:
-        """Ends this process, which was stopped for so long that it counted as dead."""
+        """Ends this process: it was stopped for so long that its lease expired."""
         message = f"{self._storage}: {lease.description} has taken it over; this process ends"
         print(message, file=sys.stderr, flush=True)
         os._exit(2)
 
 
 def host_id() -> str:
-    """A name that no other host has, and that changes when the host restarts."""
+    """A unique name of this host, which changes when the host restarts."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     return boot.read_text().strip() if boot.exists() else gethostname()

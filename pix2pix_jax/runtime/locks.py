@@ -1,4 +1,4 @@
-"""Locks on folders that several processes of one host may want at the same time."""
+"""Locks on folders, for processes of one host that need the same folder."""
 
 import errno
 import fcntl
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pix2pix_jax.runtime.console import say
 
-# The system's answers on disks that are read-only or that offer no locks.
+# Errors of the system for disks that are read-only or that offer no locks.
 NO_LOCK_ERRNOS = (errno.EACCES, errno.EROFS, errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
 
@@ -21,7 +21,7 @@ def folder_lock(folder: Path, wait: bool) -> Iterator[bool]:
 
     Args:
       folder: the folder to lock; created if it does not exist.
-      wait: whether to wait while another process holds the lock, after saying so in one line.
+      wait: whether to print a line and wait while another process holds the lock.
 
     Yields:
       True if the folder is locked; False if the disk is read-only or offers no locks, so that

@@ -1,4 +1,4 @@
-"""A device that is out of memory: the error names the fields to make smaller."""
+"""If a device runs out of memory, the error names the fields to make smaller."""
 
 import re
 from collections.abc import Iterator

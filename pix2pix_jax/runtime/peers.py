@@ -1,12 +1,12 @@
-"""How processes that train together end together, each with the reason on its stderr.
+"""Processes that train together end together, and each prints the reason to its stderr.
 
-JAX aborts every process within seconds after one of them was lost. If the first process were
-aborted, its last checkpoint and its uploads would be lost, too. So a process that fails does not
-exit at once:
+If JAX loses a process, it aborts all others within seconds. If it aborted the first process, the
+last checkpoint and the uploads would be lost, too. Therefore a process that fails does not exit at
+once:
 
 1. It sends its error to all (`Peers.report_errors`) and stays alive.
-2. The first process notices: its next computation fails, or it is the one that failed. It saves
-   and uploads what it has, while the others wait for it.
+2. The first process has failed itself, or its next computation fails. It saves and uploads
+   everything, while the others wait.
 3. The first process sends FIRST_FINISHED, and all exit with status 2.
 """
 
@@ -26,7 +26,7 @@ from jax.errors import JaxRuntimeError
 from pix2pix_jax.errors import UsageError, reason_of
 
 LEAVE_TIMEOUT = 15  # seconds that a failed process waits for a first process that is silent
-POLL_INTERVAL = 0.5  # seconds between two looks for a message
+POLL_INTERVAL = 0.5  # seconds between two reads of a message
 TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: exit status after the loss of another process
 HOW_TO_RESUME = "the same command on all hosts resumes from the newest checkpoint"
 
@@ -37,7 +37,7 @@ FIRST_FINISHED = "first process finished"  # nothing is left to save: the others
 
 
 class KeyValueStore(Protocol):
-    """The methods that `Messages` needs of JAX's client of its coordinator."""
+    """The two methods of JAX's distributed client that `Messages` calls."""
 
     def key_value_set(self, key: str, value: str) -> None: ...
 
@@ -45,36 +45,36 @@ class KeyValueStore(Protocol):
 
 
 class Messages:
-    """Texts that any process sends to all.
+    """Texts that a process sends to all others.
 
     Args:
-      store: a key-value store that all processes share. JAX's own lives in the first process.
+      store: a key-value store that all processes share. JAX keeps its store in the first process.
     """
 
     def __init__(self, store: KeyValueStore) -> None:
         self._store = store
 
     def send(self, key: str, text: str = "") -> None:
-        """Sends a text. The first text under a key stays; later ones are dropped."""
+        """Sends a text, unless a process has sent one under this key already."""
         with suppress(JaxRuntimeError):  # the key has a text already, or the first process is gone
             self._store.key_value_set(f"pix2pix_jax/{key}", text)
 
     def read(self, key: str) -> str | None:
-        """The text that a process has sent under this key, or None."""
+        """The text that a process has sent under this key; None if no process has."""
         with suppress(JaxRuntimeError):  # no text yet, or the first process is gone
             return self._store.key_value_try_get(f"pix2pix_jax/{key}")
         return None
 
 
 class LastWords:
-    """A line that appears on stderr if this process dies without running any more Python.
+    """Prints a line to stderr if this process is aborted or killed.
 
-    JAX aborts a process from a C++ thread, so no `except`, `atexit` or signal handler of Python
-    can explain the end to the user. A child process therefore keeps the line, and prints it when
-    its stdin closes because this process is gone.
+    JAX aborts a process from a C++ thread. Then no `except`, `atexit` or signal handler of Python
+    runs, so the process itself cannot tell the user the reason. Therefore a child process keeps
+    the line. When this process is gone, the child's stdin closes, and the child prints the line.
     """
 
-    PROGRAM = "import sys; *_, last = sys.stdin; sys.stderr.write(last)"
+    PROGRAM = "import sys; sys.stderr.write(['', *sys.stdin][-1])"
 
     def __init__(self) -> None:
         self._child = subprocess.Popen(
@@ -92,13 +92,13 @@ class LastWords:
             self._child.stdin.flush()
 
     def cancel(self) -> None:
-        """Prints nothing: this process has given its reason itself, or has none to give."""
+        """Ends the child without printing: this process prints its reason itself, or has none."""
         self._child.kill()
         self._child.wait()
 
 
 class OnlyProcess:
-    """Takes the place of `Peers` in a process that trains alone: nobody needs to hear of errors."""
+    """Takes the place of `Peers` in a process that trains alone; changes no error."""
 
     def report_errors(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -108,11 +108,11 @@ class OnlyProcess:
 
 
 class Peers:
-    """The processes that train with this one, and the way in which all of them end.
+    """The processes that train with this one; makes all of them end together.
 
     Args:
       messages: between the processes.
-      last_words: of this process.
+      last_words: the line to print if this process is aborted.
     """
 
     def __init__(self, messages: Messages, last_words: LastWords) -> None:
@@ -141,8 +141,8 @@ class Peers:
             if self._has_left.wait(POLL_INTERVAL):
                 return
         self._last_words.set(error)
-        # The first process has something to save. It is not ended here: its next computation
-        # with the failed process fails, and `explain_lost_peer` gives the reason.
+        # The first process must save, so it is not ended here. Its next computation with the
+        # failed process fails, and then `explain_lost_peer` gives the reason.
         if jax.process_index():
             self._wait_for_first()
             time.sleep(POLL_INTERVAL)  # the main thread may be about to print its own error
@@ -152,7 +152,7 @@ class Peers:
     def report_errors(self) -> Iterator[None]:
         """Sends an error inside the `with` block to the other processes, and raises it again.
 
-        A failed computation is not sent: it means that another process was lost.
+        A failed computation is not sent: it means that another process is lost.
         """
         try:
             yield
@@ -168,17 +168,17 @@ class Peers:
     def explain_lost_peer(self) -> Iterator[None]:
         """Gives the reason if a computation with the other processes fails.
 
-        JAX may abort this process before; then its last words give the reason.
+        If JAX aborts this process first, `LastWords` prints the reason.
 
         Raises:
-          UsageError: another process has failed or was lost.
+          UsageError: another process has failed or is lost.
         """
         try:
             yield
         except JaxRuntimeError as error:
             if reported := self._messages.read(ERROR):
                 raise UsageError(reported) from error
-            # JAX would wait at exit for the processes that are gone, and abort this one.
+            # At exit, JAX would wait for the lost processes, and then abort this one.
             atexit.unregister(self.leave)
             atexit.register(os._exit, TRY_AGAIN)
             self._last_words.cancel()
@@ -192,24 +192,24 @@ class Peers:
         self._last_words.cancel()
         if self._messages.read(ERROR) is None:
             jax.distributed.shutdown()
-            # Python aborts if a thread is inside of JAX while the interpreter shuts down.
+            # Python aborts if a thread is inside JAX while the interpreter shuts down.
             self._has_left.set()
             if self._watcher.is_alive():
                 self._watcher.join()
             return
         if jax.process_index() == 0:
             self._messages.send(FIRST_FINISHED)
-            # The messages end with this process; the others have to read this one before.
+            # The store ends with this process, so the others must read the message first.
             time.sleep(2 * POLL_INTERVAL)
         else:
             self._wait_for_first()
-        os._exit(2)  # JAX's own way out waits for all processes, of which some are gone
+        os._exit(2)  # jax.distributed.shutdown would wait for processes that are gone
 
     def _wait_for_first(self) -> None:
-        """Returns once the first process has saved, or after LEAVE_TIMEOUT without a sign of it.
+        """Waits until the first process has saved; at most LEAVE_TIMEOUT if it sends nothing.
 
-        Until then the first process may be in a computation with this one. Only the loss of this
-        process ends that computation, so this wait must have an end.
+        The first process may be in a computation with this process, which ends only when this
+        process is lost. So without FIRST_FAILED, this wait must end.
         """
         deadline = time.monotonic() + LEAVE_TIMEOUT
         while time.monotonic() < deadline or self._messages.read(FIRST_FAILED) is not None:

@@ -1,4 +1,4 @@
-"""A queue of outputs that keeps what cannot be written, as on a full disk, and tries again."""
+"""A queue that keeps outputs while they cannot be written, for example while the disk is full."""
 
 import sys
 from collections.abc import Callable
@@ -8,10 +8,10 @@ from pix2pix_jax.runtime.console import print_above_bar, say
 
 
 class RetryQueue:
-    """Writes outputs, and keeps those that fail until they can be written.
+    """Writes outputs; an output that cannot be written waits in the queue and is tried again.
 
-    As a context manager, the end of the `with` block writes everything that still waits; a block
-    that ends with an error does not.
+    As a context manager, it writes all waiting outputs at the end of the `with` block, unless the
+    block raises.
     """
 
     def __init__(self) -> None:
@@ -27,16 +27,16 @@ class RetryQueue:
         trace: TracebackType | None,
     ) -> None:
         if error is None:
-            self.close()
+            self.flush()
 
     def put(self, name: str, write: Callable[[], None]) -> None:
-        """Writes an output, after all that wait; an output that fails is tried again later.
+        """Writes the waiting outputs, then this one; what fails is tried again by the next call.
 
         Args:
           name: the kind of output, optionally followed by a space and more. Outputs of one kind
-            are written in order: while one waits, so do the later ones of its kind. Putting a
-            name that already waits replaces the older output.
-          write: writes the output; raises OSError if that is impossible for now.
+            are written in order: while one waits, the later ones of its kind wait, too. An output
+            replaces a waiting output of the same name.
+          write: writes the output; raises OSError if that is impossible now.
         """
         had_waiting = bool(self._waiting)
         self._waiting.pop(name, None)  # so that it moves to the end
@@ -52,13 +52,13 @@ class RetryQueue:
                 )
         else:
             if had_waiting:
-                say("what could not be written is written now")
+                say("all output that had to wait is written now")
 
     def flush(self) -> None:
-        """Tries to write all outputs that wait, each kind in its order.
+        """Tries to write all waiting outputs, each kind in its order.
 
         Raises:
-          OSError: the first one that a write raised; the other kinds are written all the same.
+          OSError: the first error of a write; outputs of other kinds are written nevertheless.
         """
         errors: dict[str, OSError] = {}  # by kind
         for name in list(self._waiting):
@@ -72,11 +72,3 @@ class RetryQueue:
                 errors[kind] = error
         if errors:
             raise next(iter(errors.values()))
-
-    def close(self) -> None:
-        """Writes all outputs that wait.
-
-        Raises:
-          OSError: an output still cannot be written.
-        """
-        self.flush()

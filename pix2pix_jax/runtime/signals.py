@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C during training: the run stops after the current step and is saved."""
+"""SIGTERM and Ctrl-C during training: the run is saved after the current step, then it stops."""
 
 import os
 import signal
@@ -16,8 +16,8 @@ class StopSignals:
     """Catches the first SIGTERM or SIGINT inside a `with` block; a second one ends the process.
 
     If several processes train together, a signal to one of them stops all of them at the same
-    step. JAX handles SIGTERM then: it agrees with the other processes on a future call, so that
-    no process stops before the others reach that call.
+    step. In that case JAX handles SIGTERM: all processes agree on the number of a future call of
+    `poll`, and stop at that call.
     """
 
     def __init__(self) -> None:
@@ -37,11 +37,10 @@ class StopSignals:
         for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)
 
-    def requested(self) -> int:
-        """Whether to save and stop now; to be called by all processes after each device call.
+    def poll(self) -> int:
+        """The signal to save and stop for; 0 to go on.
 
-        Returns:
-          The number of the signal, or 0 to go on.
+        All processes must call this after each call to the devices.
         """
         if not self._is_distributed:
             return self._signal
@@ -50,7 +49,7 @@ class StopSignals:
         if not multihost_utils.reached_preemption_sync_point(call):
             return 0
         self._signal = self._signal or signal.SIGTERM
-        # JAX needs SIGTERM no more; a second one has to end this process.
+        # JAX no longer needs SIGTERM; a second one must end this process.
         signal.signal(signal.SIGTERM, self._handle)
         return self._signal
 

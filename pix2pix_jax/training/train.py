@@ -178,7 +178,7 @@ def fit(
     ):
         for step, state, metrics in run_steps(run.config, start.state, next_batches, pairs):
             window.add(metrics)
-            signal, due = signals.requested(), Due.after(step, run.config.train)
+            signal, due = signals.poll(), Due.after(step, run.config.train)
             # Reading waits for the devices, so metrics are read only when they are needed.
             values = window.read(step) if due.any or signal else {}
             if recorder is not None:

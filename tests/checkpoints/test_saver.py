@@ -1,4 +1,4 @@
-"""A failed save is reported, and is not confused with a failed removal of an older checkpoint."""
+"""A failed save is printed; a failed removal of an older checkpoint is not a failed save."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from pix2pix_jax.runs.workdir import Workdir
 
 @pytest.fixture
 def saves(small, tmp_path, monkeypatch):
-    """Saves steps of which some fail, before or after they are on the disk."""
+    """Saves steps; some saves fail, before or after the checkpoint is on the disk."""
     monkeypatch.setattr(saver, "RETRY_SECONDS", 0)
     state, real = create_state(small), CheckpointStore.save
 
@@ -41,7 +41,7 @@ def saves(small, tmp_path, monkeypatch):
     return run
 
 
-def test_a_step_on_the_disk_is_saved_whatever_could_not_be_removed(saves, tmp_path, capsys):
+def test_a_step_is_saved_even_if_older_checkpoints_cannot_be_removed(saves, tmp_path, capsys):
     assert saves((1, 2, 3, 4), (1, 2, 4), on_disk=True) == [1, 2, 3, 4]
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3
@@ -51,22 +51,22 @@ def test_a_step_on_the_disk_is_saved_whatever_could_not_be_removed(saves, tmp_pa
     )
 
 
-def test_saves_that_fail_but_not_in_a_row_end_nothing(saves, capsys):
+def test_failed_saves_that_are_not_in_a_row_do_not_end_the_run(saves, capsys):
     assert saves((1, 2, 3, 4), (1, 3), on_disk=False) == [2, 4]
     assert capsys.readouterr().err.count("1 of train.max_failed_saves 2") == 2
 
 
-def test_two_in_a_row_end_the_run(saves):
+def test_two_failed_saves_in_a_row_end_the_run(saves):
     assert "step 3 is NOT SAVED (no room), 2 saves failed in a row" in refusal(
         saves, (1, 2, 3, 4), (2, 3), False
     )
 
 
-def test_a_save_that_fails_while_something_else_ends_the_run_is_reported(
+def test_a_failed_save_is_printed_if_another_error_ends_the_run(
     small, tmp_path, monkeypatch, capsys
 ):
     class Full:
-        """A manager that finds the disk full while the run goes on."""
+        """A manager of Orbax that notices a full disk in the background."""
 
         def save(self, *_, **__):
             return True

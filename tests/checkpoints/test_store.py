@@ -1,14 +1,18 @@
+"""A checkpoint is restored to the bit or not at all, and no other is lost with it."""
+
+import errno
 import json
 import shutil
 from dataclasses import replace
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 from helpers.refusals import refusal
 
 from pix2pix_jax.checkpoints import reader as checkpoint_reader
-from pix2pix_jax.checkpoints.checksums import add_hash
+from pix2pix_jax.checkpoints.checksums import ChecksumHandler, add_hash
 from pix2pix_jax.checkpoints.store import Checkpoint, CheckpointStore
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import create_state
@@ -60,14 +64,10 @@ def test_a_checkpoint_is_restored_to_the_bit(tmp_path, state, template):
     restored = restore(tmp_path, template)
     assert restored.step == 5
     assert jax.tree.structure(restored) == jax.tree.structure(state)
-    for half in ("generator", "discriminator"):
-        for a, b in zip(
-            jax.tree.leaves(getattr(restored, half)),
-            jax.tree.leaves(getattr(state, half)),
-            strict=True,
-        ):
-            assert a.dtype == b.dtype
-            np.testing.assert_array_equal(a, b)
+    found, expected = (jax.tree.leaves((s.generator, s.discriminator)) for s in (restored, state))
+    for a, b in zip(found, expected, strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
 
 
 def test_the_newest_are_kept(tmp_path, state):
@@ -81,7 +81,9 @@ def test_a_new_folder_restores_nothing(tmp_path, template):
 
 
 @pytest.mark.parametrize("item", ["generator", "discriminator", "optimizer", "origin"])
-def test_a_flipped_byte_restores_the_checkpoint_before(tmp_path, state, template, item, capsys):
+def test_if_a_byte_is_flipped_the_previous_checkpoint_is_restored(
+    tmp_path, state, template, item, capsys
+):
     save(tmp_path, state, 1, 2)
     flip_a_byte(tmp_path / "checkpoints" / "2" / item)
     assert restore(tmp_path, template).step == 1
@@ -100,7 +102,7 @@ def test_a_rejected_step_can_be_reached_and_saved_again(tmp_path, state, templat
     assert restore(tmp_path, template).step == 2
 
 
-def test_a_missing_file_restores_the_checkpoint_before(tmp_path, state, template):
+def test_if_a_file_is_missing_the_previous_checkpoint_is_restored(tmp_path, state, template):
     save(tmp_path, state, 1, 2)
     for path in (tmp_path / "checkpoints" / "2" / "generator").rglob("*"):
         if path.is_file():
@@ -111,7 +113,7 @@ def test_a_missing_file_restores_the_checkpoint_before(tmp_path, state, template
 def test_a_run_stops_if_no_checkpoint_can_be_restored(tmp_path, state, template):
     save(tmp_path, state, 1)
     flip_a_byte(tmp_path / "checkpoints" / "1" / "generator")
-    for _ in range(2):  # not even the second time by itself
+    for _ in range(2):  # The first refusal must not move anything.
         with pytest.raises(
             UsageError, match="1: generator/.* does not match its saved hash.*from step 0"
         ):
@@ -157,7 +159,7 @@ def steps(workdir):
     return sorted(int(path.name) for path in (workdir / "checkpoints").iterdir())
 
 
-def test_the_best_is_kept_beside_the_newest(tmp_path, state):
+def test_the_best_checkpoint_is_kept_in_addition_to_the_newest(tmp_path, state):
     """Step 2 has the least L1, step 1 the highest SSIM; steps 5 and 6 were not evaluated."""
     l1, ssim = [0.3, 0.1, 0.2, 0.4], [0.9, 0.5, 0.6, 0.7]
     scores = {
@@ -168,14 +170,14 @@ def test_the_best_is_kept_beside_the_newest(tmp_path, state):
         assert steps(tmp_path / best) == expected
 
 
-def test_the_best_is_known_again_by_a_resumed_run(tmp_path, state):
+def test_a_resumed_run_keeps_the_best_checkpoint(tmp_path, state):
     scores = {1: {"l1": 0.1}, 2: {"l1": 0.2}, 4: {"l1": 0.3}}
     for step in (1, 2, 3, 4, 5):
         save(tmp_path, state, step, keep=1, scores=scores)
     assert steps(tmp_path) == [1, 5]
 
 
-def test_a_metric_that_was_not_measured_is_worse_than_any(tmp_path, state):
+def test_a_checkpoint_without_a_score_is_not_the_best(tmp_path, state):
     scores = {1: {"l1": 0.1}, 2: {"l1": 0.1, "class_iou": 0.0}}
     save(tmp_path, state, 1, 2, 3, 4, keep=1, best="class_iou", scores=scores)
     assert steps(tmp_path) == [2, 4]
@@ -197,7 +199,7 @@ def test_a_generator_is_read_alone(tmp_path, state, small):
             np.testing.assert_array_equal(a, b)
 
 
-def test_a_run_that_goes_on_is_not_disturbed_by_a_reader(tmp_path, state, small):
+def test_reading_a_run_does_not_touch_its_unfinished_checkpoint(tmp_path, state, small):
     save(tmp_path, state, 1)
     unfinished = tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp-3"
     unfinished.mkdir()
@@ -219,7 +221,7 @@ def test_a_generator_that_cannot_be_read_is_refused(tmp_path, state, small):
 @pytest.mark.parametrize(
     "content", [b'{"l1', b"\xff", b"3", b"[0.1]", b'{"l1": "0"}', b'{"l1": 0.2}']
 )
-def test_damaged_metrics_are_moved_aside_and_cost_nothing_else(
+def test_damaged_metrics_are_moved_aside_and_their_checkpoint_is_restored(
     tmp_path, state, template, small, capsys, content
 ):
     save(tmp_path, state, 1, scores={1: {"l1": 0.1}})
@@ -245,6 +247,99 @@ def state_of_step_two(state):
     return jax.tree.map(lambda leaf: leaf + leaf.dtype.type(1), state)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b"{}", b"\xff", b"[" * 100_000, b'{"step": 2}', b'{"step": 2, "files": []}'],
+)
+def test_a_damaged_file_of_hashes_rejects_only_its_checkpoint(
+    tmp_path, state, template, small, capsys, content
+):
+    save(tmp_path, state, 1, 2)
+    (tmp_path / "checkpoints/2/generator/sha256.json").write_bytes(content)
+    assert not checkpoint_reader.is_sound(tmp_path / "checkpoints/2")
+    assert "2: cannot be restored (generator/sha256.json is" in refusal(read, tmp_path, small, 2)
+    assert restore(tmp_path, template).step == 1
+    expected = "checkpoint 2 rejected (generator/sha256.json is damaged)"
+    assert expected in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"", b'{"item', b"{}", b"\xff"])
+def test_damaged_metadata_of_orbax_reject_no_checkpoint(tmp_path, state, template, small, content):
+    save(tmp_path, state, 1)
+    (tmp_path / "checkpoints/1/_CHECKPOINT_METADATA").write_bytes(content)
+    assert restore(tmp_path, template).step == 1
+    assert read(tmp_path, small, "newest")[0] == 1
+    save(tmp_path, state, 2)
+    assert steps(tmp_path) == [1, 2]
+
+
+def fail_to_restore(monkeypatch, error, meanwhile=lambda: None):
+    """Makes Orbax raise an error while it restores."""
+
+    def raise_error(*_):
+        meanwhile()
+        raise error
+
+    monkeypatch.setattr(ocp.StandardCheckpointer, "restore", raise_error)
+
+
+@pytest.mark.parametrize("error", [TypeError("2 arguments"), ValueError("shapes differ")])
+def test_a_fault_of_ours_keeps_its_traceback_and_rejects_no_checkpoint(
+    tmp_path, state, template, small, monkeypatch, error
+):
+    save(tmp_path, state, 1, 2)
+    fail_to_restore(monkeypatch, error)
+    for call in (lambda: restore(tmp_path, template), lambda: read(tmp_path, small, 2)):
+        with pytest.raises(type(error)) as caught:
+            call()
+        assert caught.value is error
+    assert steps(tmp_path) == [1, 2]
+
+
+def test_a_checkpoint_that_vanishes_while_it_is_read_is_refused(
+    tmp_path, state, small, monkeypatch
+):
+    """The run that trains meanwhile keeps only its newest checkpoints."""
+    save(tmp_path, state, 1, 2)
+    first = tmp_path / "checkpoints" / "1"
+    fail_to_restore(monkeypatch, KeyError("tree_metadata"), lambda: shutil.rmtree(first))
+    message = refusal(read, tmp_path, small, 1)
+    assert "1: cannot be restored ([Errno 2] No such file or directory" in message
+
+
+def test_a_checkpoint_that_may_not_be_read_is_not_rejected(tmp_path, state, template, monkeypatch):
+    save(tmp_path, state, 1, 2)
+
+    def refuse(_):
+        raise PermissionError(errno.EACCES, "Permission denied", "sha256.json")
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    with pytest.raises(PermissionError):
+        restore(tmp_path, template)
+    assert steps(tmp_path) == [1, 2]
+
+
+def test_a_fault_of_ours_is_not_a_failed_save(tmp_path, state, monkeypatch):
+    """Orbax raises the error of its thread, and the user cannot make room for it."""
+
+    def fail(*_):
+        raise TypeError("2 arguments")
+
+    monkeypatch.setattr(ChecksumHandler, "finalize", fail)
+    with pytest.raises(TypeError, match="2 arguments"):
+        save(tmp_path, state, 1)
+
+
+def test_a_failed_computation_is_not_a_failed_save(tmp_path, state):
+    """The values of a step are computed while they are copied to the host."""
+    kernel = jax.numpy.zeros(3)
+    kernel.delete()
+    params = state.generator.params | {"up1": {"kernel": kernel}}
+    broken = state.replace(generator=state.generator.replace(params=params))
+    with pytest.raises(RuntimeError, match="deleted"):
+        save(tmp_path, broken, 1)
+
+
 def test_a_checkpoint_under_another_number_is_rejected(tmp_path, state, template, capsys):
     save(tmp_path, state, 1, 2)
     (tmp_path / "checkpoints" / "2").rename(tmp_path / "checkpoints" / "7")
@@ -262,7 +357,7 @@ def test_a_rejected_checkpoint_gets_a_free_name(tmp_path, state, template):
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"sha256": 1}', b"\xff", b"[" * 100_000])
-def test_damaged_origins_reject_their_checkpoint_alone(tmp_path, state, template, capsys, content):
+def test_a_damaged_origin_rejects_only_its_checkpoint(tmp_path, state, template, capsys, content):
     save(tmp_path, state, 1, 2, scores={2: {"l1": 0.1}})
     (tmp_path / "checkpoints" / "2" / "origin" / "metadata").write_bytes(content)
     assert restore(tmp_path, template).step == 1

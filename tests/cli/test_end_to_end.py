@@ -170,7 +170,7 @@ def test_a_disk_that_is_full_for_a_while_loses_nothing(tiny, straight, tmp_path)
     out, _ = process.communicate()
     assert process.returncode == 0
     assert len([line for line in warnings if "NOT WRITTEN" in line]) == 1
-    assert "what could not be written is written now" in out
+    assert "all output that had to wait is written now" in out
     assert saved(tmp_path, 12) == saved(straight, 12)
     assert metrics(tmp_path) == metrics(straight)
     assert (tmp_path / "samples" / "step_00000008.png").exists()

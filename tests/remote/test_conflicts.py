@@ -20,7 +20,7 @@ from pix2pix_jax.remote.sync import sync_workdir
 from pix2pix_jax.runs.workdir import Workdir
 
 
-def test_files_that_another_machine_outdated_are_moved_aside(machine, monkeypatch, capsys):
+def test_files_of_a_run_that_another_machine_replaced_are_moved_aside(machine, monkeypatch, capsys):
     folder = machine("first")
     with sync_workdir(Workdir(folder, ADDRESS), trains=True):
         write_files(folder, FIRST_FILES)
@@ -33,9 +33,7 @@ def test_files_that_another_machine_outdated_are_moved_aside(machine, monkeypatc
     with sync_workdir(Workdir(second, ADDRESS), trains=True):
         write_files(second, anew)
     folder = machine("first")
-    with sync_workdir(
-        Workdir(folder, ADDRESS)
-    ):  # a reader gets the run of the bucket, and uploads nothing old
+    with sync_workdir(Workdir(folder, ADDRESS)):  # a reader downloads, and uploads no old file
         assert visible_files(folder) == anew
     assert bucket_files() == anew
     assert "was changed elsewhere; files that" in capsys.readouterr().out
@@ -43,7 +41,7 @@ def test_files_that_another_machine_outdated_are_moved_aside(machine, monkeypatc
     assert "checkpoints/12/_CHECKPOINT_METADATA" in visible_files(aside)
 
 
-def test_a_reader_does_not_touch_what_another_machine_trains(machine):
+def test_a_reader_does_not_change_a_run_that_another_machine_trains(machine):
     """Its own new files are uploaded, but nothing that both have changed and no checkpoint."""
     first = machine("first")
     with sync_workdir(Workdir(first, ADDRESS)):
@@ -132,7 +130,7 @@ def test_a_former_trainer_keeps_the_files_it_makes_as_a_reader(machine, monkeypa
     assert bucket_files() == SECOND_FILES | {"evaluation_val.json": "2"}
 
 
-def test_of_two_machines_that_made_the_same_file_the_later_one_moves_its_own_aside(machine):
+def test_if_two_machines_make_the_same_file_the_second_one_is_moved_aside(machine):
     with sync_workdir(Workdir(machine("first"), ADDRESS), trains=True):
         write_files(machine("first"), FIRST_FILES)
     second = machine("second")

@@ -116,7 +116,7 @@ def test_a_half_removed_checkpoint_in_the_bucket_is_skipped(machine, monkeypatch
     assert bucket_files() == SECOND_FILES
 
 
-def test_an_object_that_somebody_removed_already_is_no_error(machine):
+def test_a_file_that_is_already_removed_from_the_bucket_is_no_error(machine):
     first = machine("first")
     with sync_workdir(Workdir(first, ADDRESS), trains=True):
         write_files(first, FIRST_FILES)

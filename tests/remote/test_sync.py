@@ -22,6 +22,7 @@ from helpers.refusals import refusal
 from pix2pix_jax.remote.sync import find_config_file, sync_workdir
 from pix2pix_jax.runs.ownership import WorkdirBusy
 from pix2pix_jax.runs.workdir import Workdir
+from pix2pix_jax.runtime.lease import Lease
 
 
 def test_a_new_machine_has_all_files_of_the_first(machine):
@@ -179,9 +180,7 @@ def test_one_process_trains_at_a_time_and_others_may_read(machine):
         write_files(machine("first"), {"config.json": "{}"})
         with pytest.raises(WorkdirBusy):
             sync_workdir(Workdir(machine("first"), ADDRESS), trains=True).__enter__()
-        with sync_workdir(
-            Workdir(machine("first"), ADDRESS)
-        ):  # the same machine trains, so nothing is downloaded
+        with sync_workdir(Workdir(machine("first"), ADDRESS)):  # a reader on the same machine
             pass
         with pytest.raises(WorkdirBusy):
             sync_workdir(Workdir(machine("second"), ADDRESS), trains=True).__enter__()
@@ -197,11 +196,11 @@ def test_a_rejected_step_leaves_the_bucket_before_it_is_saved_again(machine, mon
     for name in ("put_file", "rm_file"):
         real = getattr(memory, name)
 
-        def noted(*places, name=name, real=real):
+        def record_call(*places, name=name, real=real):
             done.append((name, places[-1].removeprefix("/bucket/run/")))
             return real(*places)
 
-        monkeypatch.setattr(memory.__class__, name, staticmethod(noted))
+        monkeypatch.setattr(memory.__class__, name, staticmethod(record_call))
     with sync_workdir(Workdir(first, ADDRESS), trains=True):
         (first / "rejected").mkdir()
         (first / "checkpoints/8").rename(first / "rejected/8-0")
@@ -213,6 +212,15 @@ def test_a_rejected_step_leaves_the_bucket_before_it_is_saved_again(machine, mon
         ("put_file", "checkpoints/8/_CHECKPOINT_METADATA"),
     ]
     assert bucket_files() == visible_files(first)
+
+
+def test_a_fault_of_ours_is_not_told_as_a_bucket_that_cannot_be_reached(machine, monkeypatch):
+    def fail(*_):
+        raise TypeError("2 arguments")
+
+    monkeypatch.setattr(Lease, "to_json", fail)
+    with pytest.raises(TypeError, match="2 arguments"):
+        sync_workdir(Workdir(machine("first"), ADDRESS), trains=True).__enter__()
 
 
 def test_a_run_without_a_config_resumes(machine):

@@ -1,5 +1,6 @@
 """Folders of a bucket: complete or absent, and never outside their local copy."""
 
+import errno
 from pathlib import Path
 
 import fsspec
@@ -73,6 +74,31 @@ def test_a_half_uploaded_folder_is_not_downloaded(tmp_path, monkeypatch):
     upload_folder(ADDRESS, tmp_path / "first", "maps", "info")
     download_folder(ADDRESS, tmp_path / "second", "maps", "info")
     assert visible_files(tmp_path / "second") == visible_files(folder)
+
+
+def test_a_full_disk_is_not_told_as_a_bucket_that_cannot_be_reached(tmp_path, monkeypatch):
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/bucket/run/a", b"a")
+
+    def fill_disk(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(memory.__class__, "get_file", staticmethod(fill_disk))
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        bucket.Bucket(ADDRESS).download_file(tmp_path, "a")
+    assert caught.value.filename == str(tmp_path / "a")
+
+
+def test_a_file_that_vanishes_from_the_bucket_has_other_content(tmp_path):
+    write_files(tmp_path, {"a": "a"})
+    fsspec.filesystem("memory").pipe_file("/bucket/run/a", b"a")
+    folder = bucket.Bucket(ADDRESS)
+    file = folder.list_files()["a"]
+    assert folder.has_same_content(tmp_path, "a", file)
+    folder.remove_file("a")
+    folder.remove_file("a")  # somebody else may have been faster
+    assert folder.read_file("a") is None
+    assert not folder.has_same_content(tmp_path, "a", file)
 
 
 def test_files_that_vanish_while_they_are_listed_are_left_out(tmp_path, monkeypatch):

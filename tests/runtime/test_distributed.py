@@ -292,15 +292,20 @@ def test_a_fault_in_our_use_of_the_store_is_not_hidden():
         Messages(object()).send("error")
 
 
-@pytest.mark.parametrize(("ending", "expected"), [("", "lost\n"), ("words.cancel()", "")])
-def test_last_words_appear_when_the_process_is_aborted(ending, expected):
+@pytest.mark.parametrize(
+    ("calls", "expected"),
+    [
+        ("words.set('cannot join'); words.set('lost')", "lost\n"),
+        ("words.set('lost'); words.cancel()", ""),
+        ("", ""),  # aborted before there was anything to say
+    ],
+)
+def test_last_words_are_printed_if_the_process_is_aborted(calls, expected):
     script = f"""if True:
         import os
         from pix2pix_jax.runtime.peers import LastWords
         words = LastWords()
-        words.set("cannot join")
-        words.set("lost")
-        {ending}
+        {calls}
         os.abort()
         """
     process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

@@ -12,16 +12,20 @@ from pix2pix_jax.cli.main import parse
 from pix2pix_jax.config import Config, Data, load_experiment, resolve
 from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.inference.inputs import list_images
-from pix2pix_jax.runtime.files import atomic_file, atomic_folder, local_path, write_atomically
+from pix2pix_jax.runtime.files import (
+    atomic_file,
+    atomic_folder,
+    create_atomically,
+    local_path,
+    write_atomically,
+)
 from pix2pix_jax.runtime.locks import folder_lock
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "deep" / "page.html"
     write_atomically(path, "old")
-    monkeypatch.setattr(
-        "pathlib.Path.rename", lambda *_: 1 / 0
-    )  # the machine stops before the rename
+    monkeypatch.setattr("pathlib.Path.rename", lambda *_: 1 / 0)  # stopped before the rename
     with pytest.raises(ZeroDivisionError):
         write_atomically(path, "new")
     assert path.read_text() == "old"
@@ -72,7 +76,7 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch, place):
     assert list(tmp_path.iterdir()) == [folder]
 
 
-def test_a_folder_whose_writer_was_killed_between_its_renames_comes_back(tmp_path):
+def test_a_folder_is_restored_after_its_writer_was_killed_between_two_renames(tmp_path):
     folder = tmp_path / "pictures"
     for which in ("old", "new"):
         (tmp_path / f".pictures.{which}").mkdir()
@@ -81,6 +85,20 @@ def test_a_folder_whose_writer_was_killed_between_its_renames_comes_back(tmp_pat
         raise KeyError
     assert (folder / "a.png").read_text() == "old"
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_only_the_first_process_creates_a_file(tmp_path, monkeypatch):
+    path = tmp_path / "deep" / "lease"
+    assert create_atomically(path, "first")
+    assert not create_atomically(path, "second")
+    assert path.read_text() == "first"
+
+    def refuse(*_):
+        raise OSError(errno.EPERM, "this disk has no hard links")
+
+    monkeypatch.setattr("os.link", refuse)
+    assert not create_atomically(tmp_path / "deep" / "other", "first")
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_folder_has_one_owner_at_a_time(tmp_path, monkeypatch):

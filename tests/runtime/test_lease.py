@@ -1,5 +1,6 @@
 """A folder on a shared disk has one owner, and a dead owner does not hold it for ever."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -67,14 +68,14 @@ def test_a_lease_names_its_owner_in_one_json_object(tmp_path):
     assert fields["beat"] == "        0"
 
 
-def test_a_dead_owner_on_another_host_is_watched_and_then_followed(tmp_path, monkeypatch, capsys):
+def test_a_dead_owner_on_another_host_is_watched_and_then_replaced(tmp_path, monkeypatch, capsys):
     leave_a_dead_lease(tmp_path)
     move_to_another_host(monkeypatch)
     with hold(tmp_path):
         assert "watching" in capsys.readouterr().out
 
 
-def test_a_dead_owner_on_this_host_is_followed_at_once(tmp_path, capsys):
+def test_a_dead_owner_on_this_host_is_replaced_at_once(tmp_path, capsys):
     """Its lock is gone with the process. On a disk without locks the owner has to be watched."""
     leave_a_dead_lease(tmp_path)
     with hold(tmp_path):
@@ -101,22 +102,58 @@ def test_a_damaged_lease_holds_nothing(tmp_path, capsys, content):
         assert capsys.readouterr().out == ""  # nobody was watched
 
 
+def refuse_hard_links(monkeypatch):
+    """Stands for a disk on which only a second look shows who owns a folder."""
+
+    def refuse(*_):
+        raise OSError(errno.EPERM, "no hard links on this disk")
+
+    monkeypatch.setattr("os.link", refuse)
+
+
+def test_a_free_folder_is_owned_without_a_wait(tmp_path, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda _: pytest.fail("waited"))
+    for is_locked in (True, False):
+        with hold(tmp_path, is_locked):
+            pass
+
+
 @pytest.mark.parametrize("is_locked", [False, True])
-def test_of_two_that_claim_a_folder_at_once_one_stays(tmp_path, monkeypatch, is_locked):
+def test_a_process_gives_up_if_another_one_replaces_its_lease(tmp_path, monkeypatch, is_locked):
     """The other one has read before this one wrote, and written after it.
 
     A lock changes nothing: on some network disks it binds the processes of one host only.
     """
+    refuse_hard_links(monkeypatch)
     monkeypatch.setattr("time.sleep", lambda _: (tmp_path / ".lease").write_text(OTHER))
     with pytest.raises(BlockingIOError, match="process 2 on b is at work"):
         hold(tmp_path, is_locked).__enter__()
     assert (tmp_path / ".lease").read_text() == OTHER
 
 
-def test_of_two_hosts_whose_locks_do_not_see_each_other_one_stays(tmp_path, monkeypatch):
-    """Both locked the folder and found it free before either wrote."""
+def test_a_lease_that_is_new_after_a_dead_one_is_not_replaced(tmp_path, monkeypatch):
+    """Another process replaces the dead lease between our last look and our write."""
+    leave_a_dead_lease(tmp_path)
+    move_to_another_host(monkeypatch)
+
+    def watch(*_):
+        (tmp_path / ".lease").write_text(OTHER)
+
+    monkeypatch.setattr(FolderLease, "_wait_until_dead", watch)
+    with pytest.raises(BlockingIOError, match="process 2 on b is at work"):
+        hold(tmp_path).__enter__()
+    assert (tmp_path / ".lease").read_text() == OTHER
+
+
+@pytest.mark.parametrize("has_hard_links", [True, False])
+def test_only_one_of_two_hosts_that_find_a_folder_free_owns_it(
+    tmp_path, monkeypatch, has_hard_links
+):
+    """Both hold a lock, since the lock of each host is unknown to the other."""
     monkeypatch.setattr(lease, "SETTLE_SECONDS", 0.5)
-    both_have_read, refused, holding = threading.Barrier(2), [], []
+    if not has_hard_links:
+        refuse_hard_links(monkeypatch)
+    both_have_read, owners, refusals = threading.Barrier(2), [], []
 
     class FirstReadTogether(LeaseFile):
         has_read = False
@@ -132,16 +169,17 @@ def test_of_two_hosts_whose_locks_do_not_see_each_other_one_stays(tmp_path, monk
     def work():
         try:
             with FolderLease(FirstReadTogether(tmp_path), is_locked=True):
-                holding.append(1)
+                owners.append(1)
+                wait_until(lambda: len(owners) + len(refusals) == 2)
         except BlockingIOError as error:
-            refused.append(error)
+            refusals.append(error)
 
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert (len(holding), len(refused)) == (1, 1)
+    assert (len(owners), len(refusals)) == (1, 1)
 
 
 def test_a_deleted_lease_is_written_again(tmp_path, monkeypatch):

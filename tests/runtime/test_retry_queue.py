@@ -1,11 +1,11 @@
-"""Outputs that cannot be written wait, and nothing is lost or reordered within a kind."""
+"""Outputs that cannot be written wait; no output is lost, and each kind stays in order."""
 
 import pytest
 
 from pix2pix_jax.runtime.retry_queue import RetryQueue
 
 
-def test_what_cannot_be_written_holds_back_nothing_but_its_kind(capsys):
+def test_an_output_that_cannot_be_written_delays_only_its_kind(capsys):
     room, done = {"samples"}, []
 
     def write(name):
@@ -30,10 +30,10 @@ def test_what_cannot_be_written_holds_back_nothing_but_its_kind(capsys):
     assert done[5:] == ["metrics 4"]
     out, err = capsys.readouterr()
     assert err.count("samples 1: NOT WRITTEN") == err.count("samples 3: NOT WRITTEN") == 1
-    assert out.count("what could not be written is written now") == 1
+    assert out.count("all output that had to wait is written now") == 1
 
 
-def test_of_one_name_only_the_latest_output_waits():
+def test_an_output_replaces_a_waiting_output_of_the_same_name():
     is_full, written = True, []
 
     def write(text):

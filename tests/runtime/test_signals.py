@@ -10,10 +10,10 @@ def test_the_first_signal_is_caught_and_its_echo_ignored(monkeypatch):
     before, clock, raised = signal.getsignal(signal.SIGTERM), iter([0.0, 0.5, 2.0]), []
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
     with StopSignals() as stop_signals:
-        assert stop_signals.requested() == 0
+        assert stop_signals.poll() == 0
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
-        assert stop_signals.requested() == signal.SIGTERM
+        assert stop_signals.poll() == signal.SIGTERM
         monkeypatch.setattr("signal.raise_signal", raised.append)
         signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
         assert raised == [signal.SIGINT]
@@ -35,7 +35,7 @@ def test_a_process_that_stops_with_another_one_survives_the_first_signal_of_its_
     )
     before = signal.getsignal(signal.SIGTERM)
     with StopSignals() as stop_signals:
-        assert [stop_signals.requested(), stop_signals.requested()] == [0, signal.SIGTERM]
+        assert [stop_signals.poll(), stop_signals.poll()] == [0, signal.SIGTERM]
         assert calls == [0, 1]
         monkeypatch.setattr("time.monotonic", lambda: next(clock))
         signal.raise_signal(signal.SIGTERM)
