@@ -1,1 +1,1 @@
-"""A trained generator on images of any size: files, folders, tiles and the demo page."""
+"""Translation of images of any size by a trained generator: files, folders, and the demo page."""

@@ -1,4 +1,4 @@
-"""Translates images of many shapes, those of one shape in batches."""
+"""Translates images of many shapes; images of the same shape share batches."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -21,8 +21,8 @@ from pix2pix_jax.inference.tiling import (
 from pix2pix_jax.inference.translator import BATCH_SIZE, Translator
 from pix2pix_jax.runtime.memory import explain_out_of_memory
 
-BATCH_PIXELS = 2**21  # of a batch; larger images are translated one by one
-WAITING_PIXELS = 2**24  # of all images that wait for others of their shape
+MAX_BATCH_PIXELS = 2**21  # in a batch; larger images are translated one by one
+MAX_WAITING_PIXELS = 2**24  # in all images that wait for others of the same shape
 
 Shape = tuple[int, int]  # height and width
 
@@ -33,8 +33,8 @@ class TranslatedImage:
 
     Attributes:
       file: the image file.
-      pixels: its content.
-      samples: translations, each [h, w, channels] in [-1, 1].
+      pixels: the content of the file.
+      samples: the translations, each [h, w, channels] in [-1, 1].
     """
 
     file: InputFile
@@ -43,7 +43,7 @@ class TranslatedImage:
 
 
 class ShapeGroups:
-    """Images that wait until there are enough of their shape for a batch."""
+    """Images that wait until enough of them have the same shape for a batch."""
 
     def __init__(self) -> None:
         self._groups: dict[Shape, list[LoadedImage]] = {}
@@ -53,11 +53,13 @@ class ShapeGroups:
         self._groups.setdefault(shape, []).append(image)
 
     def pop_ready(self) -> Iterator[tuple[Shape, list[LoadedImage]]]:
-        """Removes full groups, then the oldest groups while all of them hold too many pixels."""
+        """Removes all full groups, then the oldest groups until the others are small enough."""
         for shape in list(self._groups):
-            if len(self._groups[shape]) >= min(BATCH_SIZE, BATCH_PIXELS // math.prod(shape) or 1):
+            if len(self._groups[shape]) >= min(
+                BATCH_SIZE, MAX_BATCH_PIXELS // math.prod(shape) or 1
+            ):
                 yield shape, self._groups.pop(shape)
-        while self._num_pixels() > WAITING_PIXELS:
+        while self._num_pixels() > MAX_WAITING_PIXELS:
             yield self._pop_oldest()
 
     def pop_all(self) -> Iterator[tuple[Shape, list[LoadedImage]]]:
@@ -74,7 +76,7 @@ class ShapeGroups:
 
 
 class ImageTranslator:
-    """Translates images of any shape: whole, as tiles, or at the size of training."""
+    """Translates images of any shape: whole, in tiles, or resized to the size of training."""
 
     def __init__(self, translator: Translator, config: Config, options: TranslateOptions):
         self._translator = translator
@@ -85,7 +87,7 @@ class ImageTranslator:
     def translate_all(
         self, images: Iterable[LoadedImage | UnreadableImage]
     ) -> Iterator[TranslatedImage | UnreadableImage]:
-        """Translates images; those of one shape come out together, the unreadable ones at once.
+        """Translates images; the order changes, since images of the same shape share batches.
 
         Raises:
           UsageError: an image is too large for the memory.
@@ -116,7 +118,7 @@ class ImageTranslator:
         return TranslatedImage(image.file, image.pixels, samples)
 
     def _translate_group(self, shape: Shape, group: list[LoadedImage]) -> Iterator[TranslatedImage]:
-        """Translates images that are padded to one shape."""
+        """Pads images to a shape, and translates them as a batch."""
         padded, windows = [], []
         for image in group:
             values = image.pixels.values  # [h, w, c]
@@ -126,13 +128,13 @@ class ImageTranslator:
             windows.append(window)
         batch = np.stack(padded)  # [b, height, width, c]
         with explain_out_of_memory(
-            f"{group[0].file.path}: give --tile={max(self._multiple, 256)}; it is too large"
+            f"{group[0].file.path}: give --tile={max(self._multiple, 256)}; the image is too large"
         ):
             outputs = [
                 self._translator.translate(batch, sample) for sample in range(self._options.samples)
             ]
-        for n, image in enumerate(group):
-            samples = [output[n][windows[n]] for output in outputs]
+        for index, image in enumerate(group):
+            samples = [output[index][windows[index]] for output in outputs]
             if self._size:
                 height, width = image.pixels.values.shape[:2]
                 samples = [resize_array(sample, height, width) for sample in samples]

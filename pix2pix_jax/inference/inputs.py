@@ -22,8 +22,8 @@ class InputFile:
     """An image file to translate.
 
     Attributes:
-      path: of the file.
-      name: of its translations, below the output folder and without suffix.
+      path: the path of the file.
+      name: the path of its translations, relative to the output folder and without suffix.
     """
 
     path: Path
@@ -40,7 +40,7 @@ class LoadedImage:
 
 @dataclass(frozen=True)
 class UnreadableImage:
-    """An image file that cannot be read, and the error line that says why."""
+    """An image file that cannot be read, and the error line with the reason."""
 
     file: InputFile
     reason: str
@@ -50,15 +50,15 @@ def find_inputs(source: str, output: Path, samples: int = 1) -> list[InputFile]:
     """Finds the images to translate and names their translations.
 
     Args:
-      source: a file, a folder, or a pattern of the shell.
-      output: the folder to write to; it may be new.
+      source: a file, a folder, or a pattern as in a shell.
+      output: the folder to write to, which need not exist.
       samples: number of translations of each image.
 
     Returns:
-      The files, sorted.
+      The files, sorted by path.
 
     Raises:
-      UsageError: there are no images, or a translation would replace an image or a file that
+      UsageError: there are no images, or a translation would replace an input or a file that
         translate did not write.
     """
     root, paths = list_images(source)
@@ -76,7 +76,7 @@ def find_inputs(source: str, output: Path, samples: int = 1) -> list[InputFile]:
 
 
 def _name_translations(root: Path, paths: list[Path]) -> list[InputFile]:
-    """Names translations by the stems of the images; a.png and a.jpg keep their suffixes."""
+    """Names translations like their images, without suffix unless two images differ only in it."""
     relative = [path.relative_to(root) for path in paths]
     counts = Counter(path.with_suffix("") for path in relative)
     files = []
@@ -87,11 +87,14 @@ def _name_translations(root: Path, paths: list[Path]) -> list[InputFile]:
 
 
 def list_images(source: str) -> tuple[Path, list[Path]]:
-    """Lists the images that a file, a folder or a pattern of the shell names.
+    """Lists the images of a source.
+
+    Args:
+      source: a file, a folder, or a pattern as in a shell.
 
     Returns:
-      The folder that the search starts in, and the images below it, sorted. Translations of an
-      earlier run are left out unless `source` is their own folder.
+      The folder in which the search starts, and the images below it, sorted. Files that translate
+      wrote are left out, unless `source` is their own folder.
 
     Raises:
       UsageError: `source` does not exist.
@@ -102,14 +105,14 @@ def list_images(source: str) -> tuple[Path, list[Path]]:
     if root.is_file():
         return root.parent, [root]
     if not root.is_dir():
-        magic = [glob.has_magic(part) for part in root.parts]
-        if not any(magic):
+        is_pattern = [glob.has_magic(part) for part in root.parts]
+        if not any(is_pattern):
             raise UsageError(f"--input: {source} does not exist; correct the path")
-        first = magic.index(True)
+        first = is_pattern.index(True)
         root, pattern = Path(*root.parts[:first]), root.parts[first:]
 
     def enter(folder: Path) -> bool:
-        return _may_hold_match(folder.relative_to(root).parts, pattern)
+        return _can_hold_match(folder.relative_to(root).parts, pattern)
 
     paths = [
         path
@@ -126,7 +129,7 @@ def list_images(source: str) -> tuple[Path, list[Path]]:
 
 
 def _translations_below(root: Path, paths: list[Path]) -> set[Path]:
-    """The paths that translate wrote to folders below `root`, but not to `root` itself."""
+    """Those of `paths` that translate wrote to folders below `root`, not to `root` itself."""
     folders = {folder for path in paths for folder in path.relative_to(root).parents}
     below = {root / folder for folder in folders if folder.parts}
     written = {folder / name for folder in below for name in read_record(folder)}
@@ -134,7 +137,7 @@ def _translations_below(root: Path, paths: list[Path]) -> set[Path]:
 
 
 def _path_matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
-    """Whether a path matches a pattern; ** stands for any number of folders that are not hidden."""
+    """Whether a path matches a pattern; ** matches any number of folders that are not hidden."""
     if not pattern or not parts:
         return not parts and all(part == "**" for part in pattern)
     if pattern[0] == "**":
@@ -144,8 +147,8 @@ def _path_matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
     return _part_matches(parts[0], pattern[0]) and _path_matches(parts[1:], pattern[1:])
 
 
-def _may_hold_match(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
-    """Whether a folder may hold a file that matches a pattern."""
+def _can_hold_match(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
+    """Whether a folder can hold a file that matches a pattern."""
     if not parts:
         return True
     if pattern[0] == "**":
@@ -154,7 +157,7 @@ def _may_hold_match(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
     return (
         len(pattern) > 1
         and _part_matches(parts[0], pattern[0])
-        and _may_hold_match(parts[1:], pattern[1:])
+        and _can_hold_match(parts[1:], pattern[1:])
     )
 
 
@@ -169,7 +172,7 @@ def read_input(file: InputFile, channels: int) -> LoadedImage | UnreadableImage:
 
     Args:
       file: the image file.
-      channels: number of channels that the generator takes.
+      channels: number of channels of the generator's inputs.
     """
     try:
         check_utf8_name(Path(file.name), str(file.path))

@@ -13,8 +13,8 @@ class TranslateOptions:
     """How images are translated.
 
     Attributes:
-      step: step of the checkpoint.
-      seed: seed of the dropout; None: the seed of the run.
+      step: the step of the checkpoint.
+      seed: the seed of the dropout; None: the seed of the run.
       samples: number of translations of each image, each with its own dropout.
       tile: side in pixels of the tiles that images are cut into; None: images stay whole.
       resize: whether images are resized to the size of training, and their translations back.
@@ -30,7 +30,7 @@ class TranslateOptions:
 
 
 def check_options(config: Config, options: TranslateOptions) -> None:
-    """Raises UsageError, naming the flag, for options that a run cannot follow."""
+    """Raises UsageError, naming the flag, for options that do not fit the run or one another."""
     multiple = side_multiple(config)
     if options.tile and options.tile % multiple:
         raise UsageError(
@@ -38,6 +38,6 @@ def check_options(config: Config, options: TranslateOptions) -> None:
             f"{round_up(options.tile, multiple)}"
         )
     if options.tile and options.resize:
-        raise UsageError("--tile, --resize: both are for large images; give one of them")
+        raise UsageError("--tile, --resize: these exclude each other; give one of them")
     if options.samples > 1 and not (options.use_dropout and config.model.dropout):
-        raise UsageError("--samples: all samples are the same without dropout; give 1")
+        raise UsageError("--samples: without dropout all samples are the same; give 1")

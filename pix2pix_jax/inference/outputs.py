@@ -15,19 +15,19 @@ from pix2pix_jax.data.pixels import PILLOW_MODES
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.files import atomic_file
 
-RECORD = ".translated.jsonl"  # in an output folder: a JSON string for every file written there
-# Errors of one file that every other file would meet, too.
+RECORD = ".translated.jsonl"  # in an output folder: the name of every written file, JSON
+# Errors that the next files would meet as well, such as a full disk.
 ERRORS_OF_ALL_FILES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
 
 class OutputFolder:
     """A folder of translated images that records the files it writes.
 
-    The record stands in the folder, so that a later run may replace these files and no others.
-    `record` and `write` need the folder to be open: use it as a context manager.
+    Later translations may replace the recorded files and no others. `record` and `write` work only
+    inside a `with` block.
 
     Attributes:
-      path: of the folder.
+      path: the path of the folder.
     """
 
     def __init__(self, path: Path):
@@ -50,14 +50,14 @@ class OutputFolder:
         self._file.close()
 
     def check_names(self, names: list[str]) -> None:
-        """Checks that files of these names can be written without any loss.
+        """Checks that writing files of these names loses no other file.
 
         Args:
-          names: paths below the folder.
+          names: paths relative to the folder.
 
         Raises:
-          UsageError: two names are the same, a link leads out of the folder, or a file is there
-            that was not written by an earlier translation.
+          UsageError: two names are the same, a link leads out of the folder, or a name belongs to
+            a file that translate did not write.
         """
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
@@ -75,7 +75,7 @@ class OutputFolder:
                 )
 
     def record(self, name: str) -> None:
-        """Records the name of a file that is about to be written.
+        """Records the name of a file, before it is written.
 
         Raises:
           UsageError: the record cannot be written.
@@ -96,14 +96,14 @@ class OutputFolder:
         """Writes the translations of one image.
 
         Args:
-          name: path below the folder, without suffix.
-          pixels: the input, for its depth and for whether it came from an array.
-          samples: translations, each [h, w, c] in [-1, 1]: PNGs if c is 1, 3 or 4; .npy files if
-            c is another number or if the input was one.
+          name: path relative to the folder, without suffix.
+          pixels: the input; the translations get its depth.
+          samples: translations, each [h, w, c] in [-1, 1]. They become PNGs if c is 1, 3 or 4,
+            and .npy files if c is another number or the input was a .npy file.
 
         Raises:
-          OSError: a file cannot be written; `filename` names it.
-          UsageError: no further file can be written either.
+          OSError: a file cannot be written; `filename` is its path.
+          UsageError: neither this file nor the next ones can be written.
         """
         stems = sample_stems(name, len(samples))
         for stem, values in zip(stems, samples, strict=True):
@@ -130,19 +130,19 @@ class OutputFolder:
 
 
 def sample_stems(name: str, samples: int) -> list[str]:
-    """Names without suffix of the translations of one image: NAME, or NAME_sample1 and so on."""
+    """Names of the translations of an image, without suffix: NAME, or NAME_sample1 and so on."""
     if samples == 1:
         return [name]
     return [f"{name}_sample{number}" for number in range(1, samples + 1)]
 
 
 def possible_names(name: str, samples: int) -> list[str]:
-    """Names of all files that may be written for one image."""
+    """Names of all files that can be written for an image."""
     return [stem + suffix for stem in sample_stems(name, samples) for suffix in (".png", ".npy")]
 
 
 def read_record(folder: Path) -> set[str]:
-    """Names of the files that earlier translations wrote to a folder."""
+    """Names of the files that translate wrote to a folder."""
     try:
         lines = (folder / RECORD).read_text("utf-8", "replace").splitlines()
     except OSError:
@@ -155,5 +155,5 @@ def read_record(folder: Path) -> set[str]:
 
 
 def is_inside(path: Path, folder: Path) -> bool:
-    """Whether a path leads into a folder once links are followed; neither needs to exist."""
+    """Whether a path, with all links followed, is inside a folder; neither needs to exist."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))

@@ -10,35 +10,35 @@ from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.pixels import resize_image
 from pix2pix_jax.inference.translator import BATCH_SIZE
 
-OVERLAP = 4  # neighbouring tiles share 1/OVERLAP of their side
+OVERLAP = 4  # neighbouring tiles share at least 1 / OVERLAP of their side
 
 
 def side_multiple(config: Config) -> int:
-    """The number whose multiples are the sides that a generator takes: it halves them every level.
+    """The sides of an input must be multiples of this number: every level of a U-Net halves them.
 
     Args:
-      config: config of the run.
+      config: the config of the run.
     """
     return 2 ** generator_depth(config)
 
 
 def round_up(side: int, multiple: int) -> int:
-    """The smallest multiple of `multiple` that is not below `side`."""
+    """The smallest multiple of `multiple` that is at least `side`."""
     return -(-side // multiple) * multiple
 
 
 def pad_centered(
     image: np.ndarray, height: int, width: int
 ) -> tuple[np.ndarray, tuple[slice, slice]]:
-    """Centres an image in a larger one and mirrors it at its edges.
+    """Pads an image equally on all sides by mirroring it at its edges.
 
     Args:
       image: [h, w, c].
-      height: height of the larger image in pixels, at least h.
-      width: width of the larger image in pixels, at least w.
+      height: height of the padded image in pixels, at least h.
+      width: width of the padded image in pixels, at least w.
 
     Returns:
-      The larger image [height, width, c], and the rows and columns of `image` in it.
+      The padded image [height, width, c], and the rows and columns of `image` in it.
     """
     h, w, _ = image.shape
     top, left = (height - h) // 2, (width - w) // 2
@@ -48,7 +48,7 @@ def pad_centered(
 
 
 def resize_array(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resizes an image as training does, each channel on its own.
+    """Resizes an image as in training, channel by channel.
 
     Args:
       image: [h, w, c] in [-1, 1].
@@ -86,7 +86,7 @@ def translate_tiles(
     ramp = blend_ramp(side)
     weight = (ramp[:, None] * ramp[None])[..., None]  # [side, side, 1]
     total, total_weight = None, np.zeros((height, width, 1), np.float32)
-    # All tiles of an image together can need more memory than the image, so they go in batches.
+    # Overlapping tiles need more memory than the image, so they are cut and blended in batches.
     for first in range(0, len(tiles), BATCH_SIZE):
         batch = tiles[first : first + BATCH_SIZE]
         outputs = translate(np.stack([padded[tile] for tile in batch]))  # [n, side, side, channels]
@@ -104,7 +104,7 @@ def tile_starts(length: int, side: int) -> list[int]:
 
     Args:
       length: length of the axis in pixels, at least `side`.
-      side: side of a tile in pixels; neighbours share at least side // OVERLAP pixels.
+      side: side of a tile in pixels; neighbouring tiles share at least side // OVERLAP pixels.
     """
     count = 1 + -(-(length - side) // (side - side // OVERLAP))
     return [round(n * (length - side) / max(1, count - 1)) for n in range(count)]
@@ -113,8 +113,11 @@ def tile_starts(length: int, side: int) -> list[int]:
 def blend_ramp(side: int) -> np.ndarray:
     """Blending weights along one axis of a tile.
 
+    Args:
+      side: side of a tile in pixels.
+
     Returns:
-      [side] float32: rises from each edge over the shared part of the tile, then stays 1.
+      [side], float32: weights rise from both edges to 1 over the shared part of the tile.
     """
     edge = np.arange(side) + 0.5
     return np.minimum(1, np.minimum(edge, side - edge) / max(1, side // OVERLAP)).astype(np.float32)

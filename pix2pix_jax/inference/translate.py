@@ -1,4 +1,4 @@
-"""The translate command: images in, PNGs of the same stem and the same size out."""
+"""The translate command: each image becomes a PNG with the same name and the same size."""
 
 import sys
 import time
@@ -32,7 +32,7 @@ from pix2pix_jax.runs.compatibility import check_run
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import plural, print_above_bar, say
 
-READ_AHEAD = 2  # images that are read while another one is translated
+READ_AHEAD = 2  # images that are read while another image is translated
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -44,10 +44,10 @@ def translate_files(
     """Translates a file, a folder with all its subfolders, or the files that match a pattern.
 
     Args:
-      config: config of the run.
-      workdir: workdir of the run.
-      source: file, folder or pattern of the shell.
-      output: the folder to write to; subfolders are those of `source`.
+      config: the config of the run.
+      workdir: the workdir of the run.
+      source: a file, a folder, or a pattern as in a shell.
+      output: the folder to write to; it gets the subfolders of `source`.
       options: how to translate.
 
     Returns:
@@ -81,20 +81,20 @@ def translate_files(
 
 
 class TranslationProgress:
-    """Writes translations as they come, and keeps what the page and the summary need.
+    """Writes translations one by one, and collects figures and numbers for the page and summary.
 
     Attributes:
-      num_other_size: number of translated images whose size is not that of training.
+      num_other_size: number of translated images of another size than in training.
       failures: an error line for every file that could not be translated.
     """
 
     def __init__(
         self, folder: OutputFolder, title: str, total: int, training_size: tuple[int, int]
     ):
-        """Starts with no image.
+        """Starts without images.
 
         Args:
-          folder: the folder to write to, open.
+          folder: the open folder to write to.
           title: title of the page.
           total: number of files to translate.
           training_size: height and width in training.
@@ -128,12 +128,12 @@ class TranslationProgress:
             self._figures[image.file.name] = make_figure(image.file.name, [values, *image.samples])
 
     def add_failure(self, reason: str) -> None:
-        """Prints why a file could not be translated."""
+        """Keeps and prints the reason why a file could not be translated."""
         self.failures.append(reason)
         print_above_bar(reason, sys.stderr)
 
     def write_page(self) -> None:
-        """Writes the page that shows images before and after; no page without translations."""
+        """Writes the page of images before and after, if any image was translated."""
         if not self._num_translated:
             return
         self._folder.record(PAGE)
@@ -166,9 +166,9 @@ def translate_inputs(
 
     Args:
       files: the images.
-      translator: translates them.
-      config: config of the run.
-      progress: writes them.
+      translator: translates images.
+      config: the config of the run.
+      progress: writes translations.
 
     Raises:
       UsageError: no further file can be written, or an image is too large for the memory.
@@ -189,7 +189,7 @@ def translate_inputs(
 def map_ahead(
     pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item]
 ) -> Iterator[Result]:
-    """Results in order; threads compute at most READ_AHEAD of them before they are needed."""
+    """Results in the order of their items; threads compute READ_AHEAD results in advance."""
     futures: deque[Future[Result]] = deque()
     for item in items:
         futures.append(pool.submit(function, item))
@@ -200,9 +200,9 @@ def map_ahead(
 
 
 def print_size_hint(count: int, size: tuple[int, int]) -> None:
-    """Prints that images differ in size from those of training, height and width `size`."""
+    """Prints a hint about images of another size than `size`, height and width in training."""
     height, width = size
     say(
-        f"{plural(count, 'image')} not of size {height}x{width} (height x width), the size of "
-        f"training; try --resize, or --tile={min(size)} to translate tiles"
+        f"{plural(count, 'image')} of another size than in training, {height}x{width} (height x "
+        f"width); try --resize, or --tile={min(size)} to translate tiles"
     )

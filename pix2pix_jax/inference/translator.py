@@ -14,40 +14,40 @@ from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.models.unet import UNet, translate
 from pix2pix_jax.runs.workdir import Workdir
 
-BATCH_SIZE = 8  # images per call of the compiled program; results differ only by rounding
+BATCH_SIZE = 8  # largest batch; it changes results only by rounding
 
 
 class Translator:
     """The generator of a checkpoint.
 
-    The translation of an image is a function of the image, the seed and the number of the sample
-    alone: neither its neighbours in the batch nor their order matter.
+    The translation of an image depends only on the image, the seed and the number of the sample,
+    not on the other images of a batch.
 
     Attributes:
-      step: number of completed updates in the checkpoint.
+      step: the step of the checkpoint.
     """
 
     def __init__(self, generator: UNet, params: dict, key: jax.Array | None, step: int):
-        """Keeps what every call needs.
+        """Puts the parameters on the device.
 
         Args:
           generator: the module.
-          params: its parameters.
+          params: the parameters of the module.
           key: PRNG key of the dropout; None: no dropout.
-          step: of the checkpoint.
+          step: the step of the checkpoint.
         """
         self.step = step
         self._params = jax.device_put(params)
         self._key = key
         self._translate_batch = jax.jit(partial(_translate_batch, generator))
-        # Batch sizes that are compiled already, by the shape of an image.
+        # Batch sizes that are already compiled, by the shape of an image.
         self._batch_sizes: dict[tuple[int, ...], set[int]] = {}
 
     def translate(self, images: np.ndarray, sample: int) -> np.ndarray:
         """Translates images of one shape.
 
         Args:
-          images: [b, h, w, c] in [-1, 1], with sides that the generator can halve.
+          images: [b, h, w, c] in [-1, 1]; h and w are multiples of `tiling.side_multiple`.
           sample: number of the sample; each number has its own dropout.
 
         Returns:
@@ -64,7 +64,7 @@ class Translator:
         return np.concatenate(outputs)
 
     def _choose_batch_size(self, batch: np.ndarray) -> int:
-        """The smallest compiled batch size that holds `batch`, to avoid compiling another one."""
+        """The smallest compiled batch size that is large enough; without one, a new batch size."""
         sizes = self._batch_sizes.setdefault(batch.shape[1:], set())
         size = min((size for size in sizes if size >= len(batch)), default=len(batch))
         sizes.add(size)
@@ -81,11 +81,11 @@ def open_translator(
     """Restores the generator of a checkpoint.
 
     Args:
-      config: config of the run, resolved.
-      workdir: workdir of the run.
-      step: step of the checkpoint.
-      seed: seed of the dropout; None: the seed of the run.
-      use_dropout: whether samples are drawn with dropout, as in the paper (section 3.1).
+      config: the resolved config of the run.
+      workdir: the workdir of the run.
+      step: the step of the checkpoint.
+      seed: the seed of the dropout; None: the seed of the run.
+      use_dropout: whether the generator uses dropout, as in the paper (section 3.1).
 
     Raises:
       UsageError: the run has no such checkpoint.
@@ -99,6 +99,6 @@ def open_translator(
 def _translate_batch(
     generator: UNet, params: dict, images: jax.Array, key: jax.Array | None, sample: int
 ) -> jax.Array:
-    """Translates [b, h, w, c], every image with the same dropout; none if `key` is None."""
+    """Translates [b, h, w, c]; all images have the same dropout, or none if `key` is None."""
     keys = None if key is None else jax.random.fold_in(key, sample)[None].repeat(len(images))
     return translate(generator, params, images, keys)

@@ -20,6 +20,7 @@ from pix2pix_jax.reports.page import (
     render,
 )
 from pix2pix_jax.runs.workdir import PICTURE_KINDS, Workdir, picture_file
+from pix2pix_jax.runtime.console import plural
 
 NEAREST_COLOUR = "nearest colour"  # name of the class reader without a segmenter
 
@@ -56,6 +57,7 @@ def render_page(workdir: Workdir, summary: Mapping[str, Any], pictures: Path) ->
         title=f"{workdir.name}: {split} at step {summary['step']}",
         step=summary["step"],
         seed=summary["seed"],
+        num_pairs=plural(len(summary["pairs"]), "pair"),
         note=fcn_score_note(summary["segmenter"]) if truth else "",
         header=["", "output", *([TRUTH] if truth else []), "better if"],
         rows=metric_rows(summary["metrics"], truth),

@@ -77,15 +77,25 @@ def histograms_by_row(evaluations: dict[str, Any]) -> dict[str, dict[str, list[i
     histograms = {
         row: evaluation["lab_histograms"]["output"] for row, evaluation in evaluations.items()
     }
-    if len({evaluation["data"] for evaluation in evaluations.values()}) == 1:
+    if have_same_pairs(evaluations):
         histograms[TRUTH] = next(iter(evaluations.values()))["lab_histograms"]["target"]
     return histograms
+
+
+def have_same_pairs(evaluations: dict[str, Any]) -> bool:
+    """Whether all evaluations are of the same dataset; False without evaluations.
+
+    Names of pairs do not show it: many datasets have a pair "1".
+    """
+    return len({evaluation["data"] for evaluation in evaluations.values()}) == 1
 
 
 def common_pairs(
     workdirs: dict[str, Workdir], evaluations: dict[str, Any], split: str
 ) -> list[str]:
-    """Names of the first pairs that have all pictures in every row; empty if rows share no pair."""
+    """Names of the first pairs with all pictures in every row; empty if the rows' pairs differ."""
+    if not have_same_pairs(evaluations):
+        return []
     names = [
         {
             pair["name"]
@@ -94,7 +104,7 @@ def common_pairs(
         }
         for row, workdir in workdirs.items()
     ]
-    return sorted(set.intersection(*names))[:MAX_PAIRS] if names else []
+    return sorted(set.intersection(*names))[:MAX_PAIRS]
 
 
 def has_pictures(workdir: Workdir, split: str, pair: str) -> bool:

@@ -1,1 +1,1 @@
-"""Ablations: the variants of an experiment, trained, evaluated and compared."""
+"""Sweeps (ablations): the variants of an experiment are trained, evaluated and compared."""

@@ -1,4 +1,4 @@
-"""Checks that a folder can hold a sweep, before any result there is overwritten."""
+"""Checks that a folder belongs to a sweep, before results in it are overwritten."""
 
 import json
 from contextlib import suppress
@@ -13,20 +13,20 @@ from pix2pix_jax.sweeps.sweep_file import Sweep
 
 
 def check_runs(plan: Sweep, folder: SweepFolder) -> None:
-    """Checks that the runs and results in a folder, if there are any, belong to this sweep.
+    """Checks that all runs and results in a folder belong to a sweep.
 
     Args:
       plan: the sweep.
       folder: the folder, which may not exist yet.
 
     Raises:
-      UsageError: the folder is the workdir of a run, has the results of another sweep, or holds
-        a variant whose run has another config or is past its last step.
+      UsageError: the folder is the workdir of a run, or has the results of another sweep. Also if
+        the run of a variant has another config, or has passed its last step.
     """
     if Workdir(folder.path).config_file.exists():
         raise UsageError(f"{folder}: is the workdir of a run; give the sweep another --workdir")
     title = plan.title
-    # There are no results yet, or the file is damaged and will be written again.
+    # Without results, or with a damaged file, there is nothing to lose: the file is written again.
     with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
         title = json.loads(folder.results_file.read_bytes())["title"]
     if title != plan.title:
@@ -39,7 +39,7 @@ def check_runs(plan: Sweep, folder: SweepFolder) -> None:
         try:
             config = resolve(config)
             read_config(run.config_file)
-        except UsageError:  # The run does not exist yet; or running the variant reports the error.
+        except UsageError:  # There is no run yet, or running the variant reports the error.
             continue
         fix = "undo the change, or give the sweep another --workdir"
         check_same_run(run.config_file, config, fix)

@@ -1,4 +1,4 @@
-"""The plan of a sweep as text: its variants, their networks, their state and their time left."""
+"""The plan of a sweep as text: variants with their networks, their state and their time left."""
 
 from pix2pix_jax.checkpoints.reader import saved_steps
 from pix2pix_jax.config.resolve import resolve
@@ -18,12 +18,12 @@ HEADER = (
 
 
 def format_plan(plan: Sweep, folder: SweepFolder, split: str) -> str:
-    """A line for each variant; the line of a variant that cannot be built says why.
+    """A line for each variant; for a variant that cannot be built, the line has the reason.
 
     Args:
-      plan: the variants.
-      folder: of the sweep, which may not exist yet.
-      split: that is evaluated.
+      plan: the sweep.
+      folder: the folder of the sweep, which may not exist yet.
+      split: the split to evaluate.
 
     Raises:
       UsageError: the folder holds another sweep, or a run.
@@ -31,13 +31,13 @@ def format_plan(plan: Sweep, folder: SweepFolder, split: str) -> str:
     check_runs(plan, folder)
     lines, total, times = [plan.title, HEADER], 0.0, StepTimes(plan, folder)
     for index, (name, config) in enumerate(plan.variants):
-        title = f"{index:>5}  {name:32}"
+        first_columns = f"{index:>5}  {name:32}"
         try:
             config = resolve(config)
             check_devices(config.data.batch_size)
             networks, seconds = describe_once(without_seed(config)), times.seconds(config)
         except UsageError as error:
-            lines.append(f"{title} cannot be built: {error}")
+            lines.append(f"{first_columns} cannot be built: {error}")
             continue
         step, state = _read_progress(config, folder.run(name), split)
         left = (config.train.steps - step) * seconds
@@ -47,7 +47,7 @@ def format_plan(plan: Sweep, folder: SweepFolder, split: str) -> str:
         if config.loss.gan == "none":
             size, field = 0, ""
         lines.append(
-            f"{title} {generator['parameters']:>12,} {size:>14,} {field:>6} "
+            f"{first_columns} {generator['parameters']:>12,} {size:>14,} {field:>6} "
             f"{config.train.steps:>9,} {format_duration(left):>12}  {state}".rstrip()
         )
     lines.append(
@@ -59,7 +59,7 @@ def format_plan(plan: Sweep, folder: SweepFolder, split: str) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """A duration in one or two units: 40 s, 12 min, 3 h 5 min, 2 d 4 h."""
+    """A duration in one or two units, such as 40 s, 12 min, 3 h 5 min, or 2 d 4 h."""
     minutes = round(seconds / 60)
     if seconds < 100:
         return f"{seconds:.0f} s"

@@ -1,4 +1,4 @@
-"""Writes the results of a sweep, from the evaluations of the runs in its folder."""
+"""Writes the results of a sweep from the evaluations of its runs."""
 
 import json
 from contextlib import suppress
@@ -16,19 +16,19 @@ from pix2pix_jax.sweeps.table import make_note, make_table, to_markdown
 
 
 def write_results(plan: Sweep, folder: SweepFolder, split: str) -> None:
-    """Writes results.json, results.md and the page from the evaluations that are finished."""
+    """Writes results.json, results.md and the page from all finished evaluations."""
     evaluations = read_evaluations(plan, folder, split)
-    collected = collect_rows(plan, folder, evaluations)
-    rows = [asdict(row) for row in collected]
-    results = {"title": plan.title, "split": split, "rows": rows, "paper": plan.paper}
+    rows = collect_rows(plan, folder, evaluations)
+    json_rows = [asdict(row) for row in rows]
+    results = {"title": plan.title, "split": split, "rows": json_rows, "paper": plan.paper}
     write_atomically(folder.results_file, json.dumps(results, indent=1) + "\n")
-    table = make_table(collected, plan.paper)
+    table = make_table(rows, plan.paper)
     note = make_note(plan, split, list(evaluations.values()))
     write_atomically(folder.table_file, to_markdown(plan.title, table, note))
     comparison = Comparison(
         title=plan.title,
         split=split,
-        rows=rows,
+        rows=json_rows,
         evaluations=evaluations,
         note=note,
         header=table.header,
@@ -38,7 +38,7 @@ def write_results(plan: Sweep, folder: SweepFolder, split: str) -> None:
 
 
 def read_evaluations(plan: Sweep, folder: SweepFolder, split: str) -> dict[str, Summary]:
-    """The finished evaluations of a sweep, by the name of their variant."""
+    """The finished evaluations of a sweep, by the name of the variant."""
     evaluations = {}
     for name, config in plan.variants:
         with suppress(UsageError):  # Running a variant reports a config that cannot be resolved.

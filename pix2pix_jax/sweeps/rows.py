@@ -1,4 +1,4 @@
-"""The rows of a sweep's table: variants whose names share the part before the slash."""
+"""The rows of a sweep's table; a row is all variants with the same name before the slash."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ class Statistics:
     """A metric over the runs of a row.
 
     Attributes:
-      mean: None if a value is not finite.
-      spread: the standard deviation of a sample; None for one run, or if a value is not finite.
-      values: one for each run; None if it is not finite.
+      mean: the mean of the values; None if a value is not finite.
+      spread: the sample standard deviation; None for one run, or if a value is not finite.
+      values: one value for each run; None if it is not finite.
     """
 
     mean: float | None
@@ -32,15 +32,16 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of results.json, whose fields are the keys there.
+    """A row of results.json; the fields are its keys.
 
     Attributes:
-      name: of the row.
-      runs: of each evaluated variant its name and what its evaluation says.
-      failed: why a variant failed, by its name.
+      name: name of the row.
+      runs: for each evaluated variant its name, and the main keys of its evaluation.
+      failed: reasons of failures, by the name of the variant.
       missing: names of the variants that have neither failed nor been evaluated.
-      receptive_field: side in pixels, of the discriminator; None without a discriminator.
-      metrics: over all runs, by metric.
+      receptive_field: side in pixels of the receptive field of the discriminator; None without a
+        discriminator.
+      metrics: statistics over all runs, by metric.
     """
 
     name: str
@@ -52,12 +53,12 @@ class Row:
 
 
 def collect_rows(plan: Sweep, folder: SweepFolder, evaluations: Mapping[str, Summary]) -> list[Row]:
-    """All rows of a sweep in the order of its plan, and last the ground truth.
+    """All rows of a sweep in the order of its plan, and the ground truth at the end.
 
     Args:
-      plan: the variants.
-      folder: of the sweep.
-      evaluations: finished ones, by the name of their variant.
+      plan: the sweep.
+      folder: the folder of the sweep.
+      evaluations: finished evaluations, by the name of the variant.
     """
     groups: dict[str, dict[str, Config]] = {}
     for name, config in plan.variants:
@@ -72,7 +73,7 @@ def _make_row(
     folder: SweepFolder,
     evaluations: Mapping[str, Summary],
 ) -> Row:
-    # A variant that was evaluated may have failed later. Then it is in `runs` and in `failed`.
+    # An evaluated variant may have failed later. Then it is in `runs` and in `failed`.
     summaries = {variant: evaluations[variant] for variant in variants if variant in evaluations}
     reasons = {variant: read_failure(folder.run(variant)) for variant in variants}
     keys = ("step", "seed", "images", "data", "segmenter", "metrics")
@@ -96,17 +97,17 @@ def _make_row(
 
 
 def read_failure(run: Workdir) -> str | None:
-    """Why a variant failed; None if it did not."""
+    """The reason why a variant failed; None if it did not fail."""
     if not run.failure_file.exists():
         return None
     return run.failure_file.read_text(encoding="utf-8", errors="replace").strip()
 
 
 def _ground_truth_rows(evaluations: Mapping[str, Summary]) -> list[Row]:
-    """The FCN-score of the real photos: one row, if all evaluations share a segmenter and pairs.
+    """The FCN-score of the targets: one row if all evaluations share a class reader and pairs.
 
-    They should. If they do not, there is a row for each segmenter and each set of pairs, named
-    after the first run that has them.
+    If they do not, each combination of class reader and pairs has a row, with the name of its
+    first run.
     """
     truths = {}
     for run, summary in evaluations.items():
@@ -129,7 +130,7 @@ def _ground_truth_rows(evaluations: Mapping[str, Summary]) -> list[Row]:
 
 
 def make_statistics(values: Sequence[float | None]) -> Statistics:
-    """Mean and spread of one value or more; None is a value that is not finite."""
+    """Mean and spread of one or more values; None is a value that is not finite."""
     finite = [value for value in values if value is not None]
     if len(finite) < len(values):
         return Statistics(None, None, list(values))

@@ -1,4 +1,4 @@
-"""Estimates how long a training step of a variant takes, before it is run."""
+"""Estimates the time of a training step of a variant before the variant is run."""
 
 import time
 from contextlib import suppress
@@ -27,51 +27,51 @@ describe_once = cache(describe)
 
 
 class StepTimes:
-    """Seconds of a training step: those of the sweep's own runs, else an estimate."""
+    """Seconds of a training step: as logged by a run of the sweep, else an estimate."""
 
     def __init__(self, plan: Sweep, folder: SweepFolder) -> None:
-        """Reads the speeds that the runs in the folder of a sweep have logged."""
+        """Reads the speeds that the runs of a sweep have logged."""
         self._measured: dict[Config, float] = {}
         for name, config in plan.variants:
             lines = read_metrics(folder.run(name).metrics_file)
             rates = [line["images_per_second"] for line in lines if "images_per_second" in line]
             with suppress(UsageError):
                 if rates:
-                    # The median: the first lines are slower, because programs were compiled.
+                    # The median, since the first lines include compiling.
                     seconds = 1 / (median(rates) / config.data.batch_size)
                     self._measured[without_seed(resolve(config))] = seconds
 
     def seconds(self, config: Config) -> float:
-        """Seconds of a step of a resolved config. Seeds do not change the speed."""
+        """Seconds of a step of a resolved config. The seed does not change the speed."""
         config = without_seed(config)
         return self._measured.get(config) or estimate_seconds(config)
 
 
 def without_seed(config: Config) -> Config:
-    """The config with a fixed seed: equal for all repeats of a row."""
+    """The config with seed 0, which is equal for all seeds of a row."""
     return replace(config, seed=0)
 
 
 def estimate_seconds(config: Config) -> float:
     """Estimates the seconds of a step of a resolved config.
 
-    A step of the generator is timed. The time of the discriminator follows from its share of the
-    arithmetic.
+    A step of the generator is timed. The time of the discriminator is estimated from its share of
+    the operations.
     """
     generator, discriminator = operations(describe_once(config))
-    # This config is the same for all discriminators and losses, so the step is compiled once.
-    alone = replace(
+    # This config is the same for all discriminators and losses, so it is timed only once.
+    generator_only = replace(
         config,
         model=replace(config.model, discriminator="pixel", discriminator_features=1),
         loss=Loss(gan="none"),
     )
-    seconds = time_generator_step(alone)
+    seconds = time_generator_step(generator_only)
     return seconds if config.loss.gan == "none" else seconds * (1 + discriminator / generator)
 
 
 @cache
 def time_generator_step(config: Config) -> float:
-    """Seconds of a training step without a discriminator, the fastest of a few, on one device."""
+    """Seconds of a training step without a discriminator on one device, the fastest of five."""
     data, images = config.data, config.data.batch_size // jax.device_count()
     batch = {
         "input": jnp.zeros((images, *data.image_size, data.input_channels)),

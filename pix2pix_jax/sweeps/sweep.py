@@ -1,4 +1,4 @@
-"""The sweep command: trains and evaluates every variant, then writes one table of all."""
+"""The sweep command: trains and evaluates all variants, then writes a table of them."""
 
 import traceback
 from contextlib import suppress
@@ -31,7 +31,7 @@ class Outcome:
 
     Attributes:
       exit_status: 0, or 128 + the number of the signal that stopped it.
-      failure: why it failed; empty if it did not.
+      failure: the reason why it failed; empty if it did not fail.
     """
 
     exit_status: int = 0
@@ -41,16 +41,16 @@ class Outcome:
 def sweep(
     plan: Sweep, folder: SweepFolder, index: int | None, split: str, fcn_score: bool = True
 ) -> int:
-    """Trains and evaluates the variants that are not finished, and writes a table of all.
+    """Trains and evaluates all unfinished variants, and writes a table of all variants.
 
-    The same command resumes an interrupted sweep. A variant that fails is marked in the table and
-    does not stop the others; the next sweep tries it again.
+    The same command resumes an interrupted sweep. A variant that fails does not stop the others:
+    the table shows the reason, and the next sweep tries the variant again.
 
     Args:
-      plan: the variants.
-      folder: of the sweep; each variant has its workdir in it.
-      index: of the only variant to run; None: all, one after another.
-      split: to evaluate.
+      plan: the sweep.
+      folder: the folder of the sweep, with the workdir of each variant in it.
+      index: the index of the only variant to run; None: all variants, one after another.
+      split: the split to evaluate.
       fcn_score: whether to measure the FCN-score of datasets that can have one.
 
     Returns:
@@ -58,7 +58,7 @@ def sweep(
 
     Raises:
       UsageError: the folder holds another sweep or other runs, or a dataset has no such split.
-        Also if a variant failed; the table is written first.
+        Also if a variant failed; the table is written before.
     """
     chosen = plan.variants if index is None else [_choose_variant(plan, index)]
     check_runs(plan, folder)
@@ -85,16 +85,16 @@ def sweep(
 
 
 def check_split(configs: list[Config], split: str) -> None:
-    """Checks that the datasets of all variants have a split, before anything is run.
+    """Checks that the datasets of all variants have a split.
 
     Raises:
       UsageError: a dataset has no such split.
     """
-    sources = {}  # A dictionary as an ordered set: variants often share a dataset.
+    datasets = {}  # an ordered set, since variants often share a dataset
     for config in configs:
         with suppress(UsageError):
-            sources[resolve(config).data] = None
-    for data in sources:
+            datasets[resolve(config).data] = None
+    for data in datasets:
         try:
             dataset = prepare(data)
         except (UsageError, OSError):  # The variant fails with the same error when it is run.
@@ -113,15 +113,15 @@ def _choose_variant(plan: Sweep, index: int) -> tuple[str, Config]:
 def run_variant(config: Config, workdir: Workdir, split: str, fcn_score: bool) -> Outcome:
     """Trains and evaluates a variant, unless its evaluation is up to date.
 
-    Why it failed is also written to its folder.
+    If it fails, the reason is also written to its folder.
     """
     try:
         status = _train_and_evaluate(resolve(config), workdir, split, fcn_score)
         if status:
             return Outcome(exit_status=status)
-    except WorkdirBusy as error:  # for example an array job that was started twice
+    except WorkdirBusy as error:  # for example, an array job was started twice
         say(str(error))
-    except Exception as error:  # No error of a variant, not even a bug, may stop the others.
+    except Exception as error:  # No error of a variant may stop the others, not even a bug.
         return Outcome(failure=report_failure(workdir, error))
     else:
         workdir.failure_file.unlink(missing_ok=True)
@@ -129,22 +129,29 @@ def run_variant(config: Config, workdir: Workdir, split: str, fcn_score: bool) -
 
 
 def report_failure(workdir: Workdir, error: Exception) -> str:
-    """Prints why a variant failed and writes it to the variant's folder; returns the reason.
+    """Prints the reason of a failure and writes it to the folder of the variant.
 
-    A fault of ours keeps its traceback, on stderr, though the other variants are still to run.
+    The traceback of a bug is printed to stderr, although the sweep goes on.
+
+    Returns:
+      The reason, one line.
     """
     reason = explain_error(error)
     if reason is None or is_debugging():
         traceback.print_exception(error)
     reason = reason or f"{type(error).__name__}: " + " ".join(str(error).split())
     say(f"{workdir}: failed: {reason}")
-    with suppress(OSError):  # the folder may be what failed
+    with suppress(OSError):  # the folder itself may be the reason
         write_atomically(workdir.failure_file, reason + "\n")
     return reason
 
 
 def _train_and_evaluate(config: Config, workdir: Workdir, split: str, fcn_score: bool) -> int:
-    """Returns 0, or 128 + the number of the signal that stopped the training."""
+    """Trains and evaluates a variant.
+
+    Returns:
+      0, or 128 + the number of the signal that stopped the training.
+    """
     dataset = prepare(config.data)
     no_classes = why_no_classes(config.data, dataset) if fcn_score else ""
     if no_classes:

@@ -1,4 +1,4 @@
-"""The table of a sweep as text: cells, Markdown, and the note below it."""
+"""The table of a sweep: its cells, its Markdown, and the note below it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from pix2pix_jax.reports.page import TRUTH, format_metric
 from pix2pix_jax.sweeps.rows import Row, Statistics
 from pix2pix_jax.sweeps.sweep_file import Sweep
 
-MAX_REASON = 200  # characters of the reason of a failure; the rest is cut off
+MAX_REASON = 200  # characters of the reason of a failure; the rest is left out
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells of plain text.
+    """The cells of a table.
 
     Attributes:
-      header: one cell for each column.
-      lines: the cells of each row.
+      header: a cell for each column.
+      lines: the cells of each line.
     """
 
     header: list[str]
@@ -30,8 +30,8 @@ def make_table(rows: Sequence[Row], paper: Mapping[str, Mapping[str, float]]) ->
     """The table of a sweep.
 
     Args:
-      rows: of the sweep.
-      paper: the scores that the paper reports, by row and metric; they stand beside ours.
+      rows: the rows of the sweep.
+      paper: the scores of the paper by row and metric; each has a column next to ours.
     """
     measured = [metric for metric in METRICS if any(metric in row.metrics for row in rows)]
     in_paper = {metric for scores in paper.values() for metric in scores}
@@ -42,11 +42,11 @@ def make_table(rows: Sequence[Row], paper: Mapping[str, Mapping[str, float]]) ->
     for row in rows:
         is_truth = row.name.startswith(TRUTH)
         line = [row.name, "", ""] if is_truth else [row.name, format_field(row), format_runs(row)]
-        theirs = paper.get(row.name.partition(" of ")[0], {})
+        paper_scores = paper.get(row.name.partition(" of ")[0], {})
         for metric in measured:
             line.append(format_statistics(metric, row.metrics.get(metric)))
             if metric in in_paper:
-                line.append(f"{theirs[metric]:.2f}" if metric in theirs else "")
+                line.append(f"{paper_scores[metric]:.2f}" if metric in paper_scores else "")
         lines.append(line)
     return Table(header, lines)
 
@@ -57,7 +57,7 @@ def format_field(row: Row) -> str:
 
 
 def format_runs(row: Row) -> str:
-    """How many variants of a row are evaluated, and why others failed, each reason once."""
+    """The number of evaluated variants of a row, and the reasons of failures, each once."""
     evaluated = {run["name"] for run in row.runs}
     count = f"{len(evaluated)} of {len(evaluated.union(row.failed, row.missing))}"
     reasons = [
@@ -76,8 +76,8 @@ def format_statistics(metric: str, value: Statistics | None) -> str:
 
 
 def to_markdown(title: str, table: Table, note: str) -> str:
-    """The text of results.md."""
-    # A bar inside a cell would end the cell.
+    """The content of results.md."""
+    # A | inside a cell would end the cell.
     escaped = [[cell.replace("|", "\\|") for cell in line] for line in table.lines]
     lines = [table.header, ["---"] * len(table.header), *escaped]
     text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
@@ -85,7 +85,7 @@ def to_markdown(title: str, table: Table, note: str) -> str:
 
 
 def make_note(plan: Sweep, split: str, evaluations: Sequence[Summary]) -> str:
-    """The note below a table: what was compared, how, and what does not compare."""
+    """The note below a table: what was compared and how, and scores that are not comparable."""
     sentences = [
         _describe_comparison(plan, split, evaluations),
         "Mean and standard deviation over the runs of a row.",
@@ -111,7 +111,7 @@ def _describe_comparison(plan: Sweep, split: str, evaluations: Sequence[Summary]
 
 
 def _fcn_score_notes(evaluations: Sequence[Summary]) -> list[str]:
-    """How the classes were read, and whether all runs share a class reader."""
+    """How classes were read, whether all runs share a class reader, and which runs have none."""
     readers = {summary["segmenter"] for summary in evaluations if summary["segmenter"] is not None}
     notes = list(dict.fromkeys(fcn_score_note(reader) for reader in sorted(readers)))
     if len(readers) > 1:

@@ -3,6 +3,8 @@
 import http.client
 import io
 import signal
+from threading import Thread
+from types import SimpleNamespace
 from urllib.request import urlopen
 
 import jax
@@ -16,10 +18,17 @@ from PIL import Image
 from pix2pix_jax.config import Config, Data, Model
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.data.palettes import CMP, CMP_PUBLIC
+from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.inference.demo.demo import draw_example, input_palette, make_settings
-from pix2pix_jax.inference.demo.server import is_local, serve_demo
+from pix2pix_jax.inference.demo.server import (
+    DemoServer,
+    RequestHandler,
+    is_local,
+    parse_number,
+    serve_demo,
+)
 from pix2pix_jax.interop.import_weights import write_run
 from pix2pix_jax.models.unet import translate
 from pix2pix_jax.runs.workdir import Workdir
@@ -185,6 +194,8 @@ def test_requests_from_other_sites_are_refused(served):
     unknown = {"content-length": "", "transfer-encoding": "chunked"}
     assert request(port, "POST", "/translate", b"", **unknown)[0] == 411
     assert request(port, "POST", "/translate", b"", **{"content-length": str(1 << 40)})[0] == 413
+    assert request(port, "POST", "/translate", b"", **{"content-length": "9" * 5000})[0] == 411
+    assert request(port, "GET", "/settings", host="[")[0] == 404
     assert request(port, "GET", "/example?number=x")[0] == 400
 
 
@@ -197,6 +208,51 @@ def test_files_of_the_page_have_their_types(served, path, kind):
     with urlopen(f"http://127.0.0.1:{served[2]}{path}") as answer:
         assert answer.headers["content-type"] == f"{kind}; charset=utf-8"
         assert len(answer.read()) == int(answer.headers["content-length"]) > 100
+
+
+def serve_error(error):
+    """The status and the body of an answer whose content raises an error."""
+
+    def read_input(body):
+        raise error
+
+    with DemoServer(
+        "127.0.0.1", 0, RequestHandler, SimpleNamespace(read_input=read_input)
+    ) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            return request(server.server_port, "POST", "/input", b"image")
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("error", [ValueError("shapes differ"), KeyError("gan"), OSError("disk")])
+def test_a_bug_is_answered_with_500_and_keeps_its_traceback(error, capsys):
+    status, body = serve_error(error)
+    assert (status, body) == (500, b"the demo failed; its terminal shows the error")
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback")
+    assert "in read_input\n    raise error" in err
+
+
+def test_an_error_of_the_visitor_is_answered_with_400_and_no_traceback(capsys):
+    assert serve_error(UsageError("this picture: is empty")) == (400, b"this picture: is empty")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [("", 0), ("number=7", 7), (f"number={2**31 + 3}", 3), ("number=-1", 2**31 - 1)],
+)
+def test_numbers_of_a_query_wrap_around(query, expected):
+    assert parse_number(query) == expected
+
+
+@pytest.mark.parametrize("text", ["x", "1.5", "9" * 5000])  # Python reads at most 4300 digits
+def test_a_query_without_a_whole_number_is_refused(text):
+    assert "is not a whole number" in refusal(parse_number, f"number={text}")
 
 
 @pytest.mark.parametrize(

@@ -345,7 +345,7 @@ def test_the_page_shows_all_translations_from_before_a_stop(colour, tmp_path, mo
         translate(colour, tmp_path, tmp_path / "out")
     page = (tmp_path / "out" / PAGE).read_text()
     assert page.count("<figure") == 1
-    assert "Stopped when 1 of 3 were translated" in page
+    assert "The command stopped after 1 of 3 images." in page
 
 
 def test_unreadable_files_are_named_and_the_others_translated(colour, tmp_path, capsys):

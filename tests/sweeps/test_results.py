@@ -129,6 +129,14 @@ def test_rows_may_differ_in_data_and_metrics(plan, tmp_path):
     assert page.count("<svg") == 3 + 3  # class IOU, L1 and PSNR; the histograms
 
 
+def test_pairs_of_the_same_name_but_other_data_are_not_shown_side_by_side(plan, finished):
+    """Facades and maps both have a pair "1"; the input of one is not the input of the other."""
+    path = finished / VARIANTS[2] / "evaluation_val.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"data": "others"}))
+    write_results(plan, SweepFolder(finished), "val")
+    assert "<h2>Pictures" not in (finished / "report" / "index.html").read_text()
+
+
 def test_a_pair_with_a_deleted_picture_is_left_out(plan, finished):
     write_results(plan, SweepFolder(finished), "val")
     assert "<h2>Pictures" in (finished / "report" / "index.html").read_text()

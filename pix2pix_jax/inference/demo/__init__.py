@@ -1,1 +1,1 @@
-"""The demo: a page in the browser that translates what is painted or opened."""
+"""The demo: a page in the browser that translates painted and opened images."""

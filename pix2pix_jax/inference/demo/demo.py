@@ -1,4 +1,4 @@
-"""What the demo does, apart from HTTP: settings of the page, examples, translations."""
+"""The demo without its server: settings of the page, examples, and translations."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -22,25 +22,25 @@ from pix2pix_jax.errors import UsageError
 from pix2pix_jax.inference.translator import Translator
 from pix2pix_jax.runs.workdir import Workdir
 
-MAX_MEGABYTES = 64  # of an uploaded image
-FIRST_EXAMPLE = 2_000_000  # number of a facade; the dataset and its tests use smaller numbers
+MAX_MEGABYTES = 64  # largest image file that the page may send
+FIRST_EXAMPLE = 2_000_000  # number of its facade; datasets use smaller numbers
 MONOCHROME = {"black": (0, 0, 0), "white": (255, 255, 255)}  # brushes if no classes are known
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the page needs to know about a run; page.js reads these names.
+    """Everything that the page knows about a run; page.js reads these names.
 
     Attributes:
       title: heading of the page.
       about: the sentence below it.
-      width, height: of an image, in pixels.
-      brushes: name and colour, such as #0000ff, of each brush.
+      width, height: size of an image in pixels.
+      brushes: the name and the colour, such as #0000ff, of each brush.
       background: colour of an empty image.
-      any_colour: whether the reader may choose other colours than the brushes'.
+      any_colour: whether colours other than those of the brushes can be chosen.
       has_examples: whether the server can draw examples.
-      has_noise: whether outputs depend on the noise of the dropout.
-      max_megabytes: of an uploaded image.
+      has_noise: whether outputs depend on the number of the noise (dropout).
+      max_megabytes: size of the largest image file that the page may send.
     """
 
     title: str
@@ -56,18 +56,18 @@ class Settings:
 
 
 class Demo:
-    """Translates images of a run, one at a time; all methods may be called by several threads."""
+    """Translates images with the generator of a run; several threads may call its methods."""
 
     def __init__(self, config: Config, workdir: Workdir, translator: Translator):
-        """Keeps what every request needs.
+        """Prepares the settings of the page.
 
         Args:
-          config: of the run, resolved.
-          workdir: of the run.
+          config: the resolved config of the run.
+          workdir: the workdir of the run.
           translator: the generator of a checkpoint.
 
         Raises:
-          UsageError: inputs or outputs of the run are no images.
+          UsageError: inputs or outputs of the run are not images.
         """
         data = config.data
         if data.input_channels not in PILLOW_MODES or data.target_channels not in PILLOW_MODES:
@@ -80,20 +80,20 @@ class Demo:
         self._config = config
         self._palette = input_palette(config)
         self._translator = translator
-        # The devices do one thing at a time, and the memory holds one large upload at a time.
+        # One request at a time: the device is shared, and uploads can be as large as the memory.
         self._lock = Lock()
 
     def compile(self) -> None:
-        """Compiles the generator, so that the first translation takes no longer than others."""
+        """Compiles the generator, so that the first translation is as fast as all others."""
         data = self._config.data
         self._translator.translate(np.zeros((1, *data.image_size, data.input_channels), "f4"), 0)
 
     def settings_json(self) -> bytes:
-        """The settings of the page."""
+        """The settings of the page, JSON."""
         return json.dumps(asdict(self.settings)).encode()
 
     def read_input(self, body: bytes) -> Image.Image:
-        """An image as the generator sees it, scaled as in training.
+        """Reads an image and scales it as in training.
 
         Args:
           body: an image file.
@@ -105,16 +105,20 @@ class Demo:
             return read_input(self._config, body)
 
     def draw_example(self, number: int) -> Image.Image:
-        """A label map of a facade; each number has its own."""
+        """Draws the label map of a facade, another one for each number.
+
+        Only for runs whose settings say `has_examples`.
+        """
+        assert self._palette is not None
         with self._lock:
-            return draw_example(self._config, self._palette or CMP, number)
+            return draw_example(self._config, self._palette, number)
 
     def translate(self, body: bytes, sample: int) -> Image.Image:
-        """The output of the generator.
+        """Translates an image.
 
         Args:
           body: an image file.
-          sample: number of the sample; each number has its own noise.
+          sample: number of the noise (dropout).
 
         Raises:
           UsageError: the file cannot be read as an image.
@@ -125,12 +129,12 @@ class Demo:
 
 
 def make_settings(config: Config, workdir: Workdir, step: int) -> Settings:
-    """The settings for a run; its brushes are the classes of its inputs if these are label maps.
+    """The settings for a run. If its inputs are label maps, each class has a brush.
 
     Args:
-      config: of the run, resolved.
-      workdir: of the run.
-      step: of the checkpoint.
+      config: the resolved config of the run.
+      workdir: the workdir of the run.
+      step: the step of the checkpoint.
     """
     palette, (height, width) = input_palette(config), config.data.image_size
     brushes = {
@@ -141,7 +145,7 @@ def make_settings(config: Config, workdir: Workdir, step: int) -> Settings:
     first = next(iter(brushes))
     return Settings(
         title=f"{workdir.name} at step {step}",
-        about=f"Paint {subject}, or open an image; it is scaled to {width}x{height} pixels "
+        about=f"Paint {subject} or open an image. Images are scaled to {width}x{height} pixels "
         "(width x height), as in training.",
         width=width,
         height=height,
@@ -154,7 +158,7 @@ def make_settings(config: Config, workdir: Workdir, step: int) -> Settings:
 
 
 def input_palette(config: Config) -> Palette | None:
-    """The classes of the label maps that a run translates; None if its inputs are no label maps."""
+    """The palette of the inputs of a run; None if they are not label maps."""
     data = config.data
     # In all datasets with a palette, A is the photo and B the label map.
     has_labels = data.direction == "BtoA" and data.input_channels == 3
@@ -162,14 +166,14 @@ def input_palette(config: Config) -> Palette | None:
 
 
 def draw_example(config: Config, palette: Palette, number: int) -> Image.Image:
-    """A label map of a facade in the colours of a palette that has the classes of CMP."""
+    """Draws the label map of a facade; the palette must have the classes of CMP."""
     _, label = draw_facade(FIRST_EXAMPLE + number, *config.data.image_size, False)
     colours = np.array(list(palette.classes.values()), np.uint8)
     return Image.fromarray(colours[nearest_class(label, CMP)])
 
 
 def read_input(config: Config, body: bytes) -> Image.Image:
-    """An image file with the channels and the size of the inputs of a run.
+    """Reads an image file, and gives it the channels and the size of the inputs of a run.
 
     Raises:
       UsageError: the file cannot be read as an image.

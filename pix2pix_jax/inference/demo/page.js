@@ -1,11 +1,11 @@
-// Paints on the left canvas, and shows the translation on the right one after every change.
+// Paints on the left canvas. After every change, the right canvas shows the translation.
 const byId = id => document.getElementById(id);
 const input = byId("input"), output = byId("output");
 const pen = input.getContext("2d", {willReadFrequently: true});
 const settings = await (await fetch("settings")).json();  // Settings in demo.py
 
 const MAX_UNDO = 50;
-let history = [];         // pictures that undo goes back to
+let history = [];         // earlier pictures, for undo
 let strokePoint = null;   // the last point of a stroke, or the first corner of a rectangle
 let beforeStroke = null;  // the picture below the rectangle that is being drawn
 let sample = 0;           // number of the noise
@@ -19,10 +19,10 @@ function showStatus(text) { byId("status").textContent = text; }
 
 async function post(path, body) {
   const headers = {"content-type": "application/octet-stream"};
-  const answer = await fetch(path, {method: "POST", body, headers})
+  const response = await fetch(path, {method: "POST", body, headers})
     .catch(() => { throw Error("the demo does not answer; is it still running?"); });
-  if (!answer.ok) throw Error(await answer.text());
-  return createImageBitmap(await answer.blob());
+  if (!response.ok) throw Error(await response.text());
+  return createImageBitmap(await response.blob());
 }
 
 // One request at a time. A change during a request starts one more request after it.
@@ -81,7 +81,7 @@ function fillBackground() {
   fillRectangle(0, 0, input.width, input.height, settings.background);
 }
 
-// A disc of whole pixels: a blended pixel at its edge would belong to no class.
+// A disc of whole pixels: blended pixels at its edge would have no class.
 function fillDisc(x, y) {
   const radius = byId("size").value / 2;
   for (let row = Math.ceil(y - radius - .5); row + .5 <= y + radius; row++) {
@@ -105,7 +105,7 @@ function drawRectangle(corner, opposite) {
   fillRectangle(left, top, right - left, bottom - top);
 }
 
-// Where the pointer is, in pixels of the picture.
+// The position of the pointer, in pixels of the picture.
 function position(event) {
   const box = input.getBoundingClientRect();
   return [(event.clientX - box.x) * input.width / box.width,
@@ -149,7 +149,7 @@ function openFile(event) {
   } else if (file) {
     openImage("input", file);
   }
-  event.target.value = "";  // or the same file could not be opened again
+  event.target.value = "";  // so that the same file can be opened again
 }
 
 byId("tool").onchange = updateTool;
@@ -160,7 +160,7 @@ byId("example").onclick = () => openImage(`example?number=${example++}`, "");
 byId("open").onclick = () => byId("file").click();
 byId("file").onchange = openFile;
 
-// The page of this run
+// The parts of the page that depend on the run
 
 function addBrush(name, value) {
   const label = document.createElement("label"), swatch = document.createElement("i");
@@ -184,7 +184,7 @@ function addColourPicker() {
 function resizeCanvas(canvas) {
   canvas.width = settings.width;
   canvas.height = settings.height;
-  // At most three quarters of the window high, so that the whole picture is visible.
+  // At most three quarters of the height of the window, so that the whole picture is visible.
   canvas.style.maxWidth = `calc(75vh * ${settings.width / settings.height})`;
 }
 

@@ -1,11 +1,11 @@
 """The demo command: a page in the browser that translates painted or uploaded images.
 
-The page and its server need only the standard library. A library of components would have no
-brushes named by classes, could not translate while a stroke is painted, and would add two hundred
-megabytes.
+The server needs only the standard library. A library of components would add two hundred megabytes,
+and has neither brushes with the names of classes nor translations while a stroke is painted.
 """
 
 import sys
+import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
@@ -24,12 +24,13 @@ from pix2pix_jax.runtime.console import say
 
 TEXT = "text/plain; charset=utf-8"
 UPLOAD = "application/octet-stream"
-FILES = {  # path to the name of a file here, and its type
+FILES = {  # by path: the name of a file in this folder, and its type
     "/": ("page.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
 }
-MAX_NUMBER = 2**31  # numbers of examples and samples wrap around here
+MAX_NUMBER = 2**31  # larger numbers of examples and samples wrap around
+MAX_LENGTH_DIGITS = 15  # of a content-length
 
 
 def is_local(host: str | None) -> bool:
@@ -41,12 +42,12 @@ def is_local(host: str | None) -> bool:
 
 
 class DemoServer(ThreadingHTTPServer):
-    """Serves a demo, each visitor in a thread.
+    """Serves a demo; each connection has a thread.
 
     Attributes:
-      demo: answers requests.
+      demo: makes settings, examples and translations.
       files: content and type of the files of the page, by path.
-      only_local: whether only this machine reaches the server.
+      only_local: whether only this machine can reach the server.
     """
 
     daemon_threads = True
@@ -56,12 +57,12 @@ class DemoServer(ThreadingHTTPServer):
 
         Args:
           host: the address to listen at.
-          port: the port to listen at; 0: any free one.
-          handler: answers a visitor.
-          demo: what the handler asks.
+          port: the port to listen at; 0: any free port.
+          handler: the class that answers a connection.
+          demo: makes settings, examples and translations.
 
         Raises:
-          OSError: the port is taken, or `host` is no address of this machine.
+          OSError: the port is taken, or `host` is not an address of this machine.
         """
         self.demo = demo
         folder = Path(__file__).parent
@@ -72,21 +73,21 @@ class DemoServer(ThreadingHTTPServer):
         super().__init__((host, port), handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Prints an error in one line, unless a visitor left before the answer was sent."""
-        error = sys.exception()
-        if not isinstance(error, OSError):
-            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        """Prints the traceback of a bug. An OSError means that a visitor closed the connection."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 class RequestHandler(BaseHTTPRequestHandler):
-    """Answers one visitor: the page, its settings, and images.
+    """Answers the requests of one connection.
 
-    Bodies of requests and images in answers are files. /input scales an image, /translate
-    translates one with the noise `number`, /example draws the example `number`.
+    GET: the files of the page, and /settings. POST with an image file as the body: /input scales
+    the image, /translate?number=N translates it with noise N. /example?number=N draws example N.
+    Images in answers are PNGs.
     """
 
     protocol_version = "HTTP/1.1"
-    timeout = 30  # seconds that a silent visitor may keep a connection
+    timeout = 30  # seconds until a silent connection is closed
 
     @property
     def demo_server(self) -> DemoServer:
@@ -96,20 +97,20 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Sends a file of the page, or answers a request without a body."""
-        # A link to the page may carry a query, which the page has no use for.
+        # Links to the page may have a query, which is ignored.
         if file := self.demo_server.files.get(self.path.partition("?")[0]):
             self.send(200, *file)
         else:
             self.answer(b"")
 
     def do_POST(self) -> None:
-        """Answers a request with a body, once its type and length are known to be harmless."""
-        # A form on another site cannot send this type, and a script there would have to ask first.
+        """Answers a request with a body, after checks of its type and length."""
+        # A form on another site cannot send this type, and browsers do not let scripts there do so.
         if self.headers.get("content-type") != UPLOAD:
             self.refuse_body(415, f"send {UPLOAD}")
             return
         length = self.headers.get("content-length", "")
-        if not length.isdecimal():
+        if not length.isdecimal() or len(length) > MAX_LENGTH_DIGITS:
             self.refuse_body(411, f"send a content-length of at most {MAX_MEGABYTES} MB")
         elif int(length) > MAX_MEGABYTES << 20:
             self.refuse_body(413, f"send at most {MAX_MEGABYTES} MB")
@@ -117,43 +118,51 @@ class RequestHandler(BaseHTTPRequestHandler):
             self.answer(self.rfile.read(int(length)))
 
     def answer(self, body: bytes) -> None:
-        """Sends what the path asks for, or an error in one line."""
+        """Sends the content of the path, or an error in one line.
+
+        Status 400 is an error of the visitor. Status 500 is a bug, and its traceback is printed.
+        """
         try:
-            url = urlsplit(self.path)
-            content = self.make_content(url.path, url.query, body) if self.is_trusted() else None
-        except (ValueError, UsageError) as error:  # a bad number, or a file that is no image
+            content = self.make_content(body) if self.is_trusted() else None
+        except UsageError as error:
             self.send(400, str(error).encode(), TEXT)
-            return
-        if content is None:
-            self.send(404, b"no such page", TEXT)
+        except Exception:  # a bug: the terminal shows its traceback, and the page says so
+            traceback.print_exc()
+            self.send(500, b"the demo failed; its terminal shows the error", TEXT)
         else:
-            self.send(200, *content)
+            if content is None:
+                self.send(404, b"no such page", TEXT)
+            else:
+                self.send(200, *content)
 
     def is_trusted(self) -> bool:
-        """Whether the visitor used an address of this machine, if only this machine is served.
+        """Whether a request may be answered.
 
-        Another name for this machine belongs to another site (DNS rebinding).
+        If only this machine is served, the request must name it by a local address: any other name
+        belongs to another site (DNS rebinding).
         """
-        name = urlsplit(f"//{self.headers.get('host', '')}").hostname
+        try:
+            name = urlsplit(f"//{self.headers.get('host', '')}").hostname
+        except ValueError:  # not a name of a host
+            name = None
         return is_local(name) or not self.demo_server.only_local
 
-    def make_content(self, path: str, query: str, body: bytes) -> tuple[bytes, str] | None:
+    def make_content(self, body: bytes) -> tuple[bytes, str] | None:
         """The content of an answer and its type; None if there is no such path.
 
         Raises:
-          ValueError: `number` in the query is no number.
-          UsageError: the body cannot be read as an image.
+          UsageError: `number` is not a number, or the body cannot be read as an image.
         """
         demo = self.demo_server.demo
-        number = parse_qs(query).get("number", ["0"])[0]
+        path, _, query = self.path.partition("?")
         if path == "/settings":
             return demo.settings_json(), "application/json"
         if path == "/input":
             image = demo.read_input(body)
-        elif path == "/example":
-            image = demo.draw_example(int(number) % MAX_NUMBER)
+        elif path == "/example" and demo.settings.has_examples:
+            image = demo.draw_example(parse_number(query))
         elif path == "/translate":
-            image = demo.translate(body, int(number) % MAX_NUMBER)
+            image = demo.translate(body, parse_number(query))
         else:
             return None
         return encode_png(image), "image/png"
@@ -164,7 +173,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         self.send(status, reason.encode(), TEXT)
 
     def send(self, status: int, content: bytes, kind: str) -> None:
-        """Sends an answer of a content type."""
+        """Sends an answer; `kind` is its content type."""
         self.send_response(status)
         self.send_header("content-type", kind)
         self.send_header("content-length", str(len(content)))
@@ -172,7 +181,20 @@ class RequestHandler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Prints nothing: a page makes many requests."""
+        """Prints nothing, because a page makes many requests."""
+
+
+def parse_number(query: str) -> int:
+    """The number in "number=N", 0 if there is none; it is below MAX_NUMBER.
+
+    Raises:
+      UsageError: N is not a whole number.
+    """
+    text = parse_qs(query).get("number", ["0"])[0]
+    try:
+        return int(text) % MAX_NUMBER
+    except ValueError as error:
+        raise UsageError(f"number: {text!r} is not a whole number; give one") from error
 
 
 def serve_demo(
@@ -181,18 +203,15 @@ def serve_demo(
     step: int | Literal["best", "newest"],
     host: str,
     port: int,
-) -> int:
+) -> None:
     """Serves the page until the process is stopped.
 
     Args:
-      config: of the run.
-      workdir: of the run.
-      step: of the checkpoint.
-      host: the address to listen at; unless it is local, anybody who reaches it may use the page.
-      port: the port to listen at; 0: any free one.
-
-    Returns:
-      The exit status.
+      config: the config of the run.
+      workdir: the workdir of the run.
+      step: the step of the checkpoint.
+      host: the address to listen at; unless it is local, others can use the page, too.
+      port: the port to listen at; 0: any free port.
 
     Raises:
       UsageError: the run does not exist or has no images, or the port is taken.
@@ -214,4 +233,3 @@ def serve_demo(
         address = f"http://{host}:{server.server_port}/"
         say(f"{workdir}: step {translator.step} at {address} until Ctrl-C")
         server.serve_forever()
-    return 0

@@ -1,9 +1,9 @@
-// Sorts the pairs by a metric. Without scripts they stay in the order of their names.
+// Sorts the pairs by a metric. Without scripts, they stay sorted by name.
 const pairs = document.querySelector(".pairs");
 const order = document.querySelector("#order");
 const byName = [...pairs.children];
 
-// A metric that could not be measured is NaN; such a pair comes last in both directions.
+// A metric that could not be measured is NaN. Such a pair comes last in both directions.
 function sortKey(pair, metric, sign) {
   const value = Number(pair.dataset[metric]);
   return isNaN(value) ? Infinity : sign * value;
