@@ -58,7 +58,7 @@ def test_the_page_shows_tables_without_a_sweep(results):
     assert "<td>100</td><td>90 to 110</td><td>10</td>" in page
     assert "<td>failed</td><td>no &lt;module&gt;</td>" in page
     assert "cpu &lt;a&gt; &amp; b, devices cpu, jax 0.10." in page
-    assert "Medians of 3 turns" in page
+    assert "medians of 3 turns" in page
     assert page.count("<table") == 1
     assert "<svg" not in page
 

@@ -72,7 +72,7 @@ class DemoServer(ThreadingHTTPServer):
         self.only_local = is_local(host)
         super().__init__((host, port), handler)
 
-    def handle_error(self, request: object, client_address: object) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:
         """Prints the traceback of a bug. An OSError means that a visitor closed the connection."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
