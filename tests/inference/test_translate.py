@@ -455,7 +455,7 @@ def test_decoders_that_start_programs_are_not_used(colour, tmp_path, capsys):
 def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(colour, tmp_path, capsys):
     Image.new("1", (20_000, 10_000)).save(tmp_path / "a.png")
     assert translate(colour, tmp_path / "a.png", tmp_path / "out") == 2
-    assert "20000x10000 is more than 100,000,000 pixels" in capsys.readouterr().err
+    assert "has 20000x10000 pixels, more than 100,000,000" in capsys.readouterr().err
 
 
 def test_dropout_depends_on_seed_and_sample_or_is_off(colour, tmp_path):
