@@ -1,11 +1,11 @@
-"""Your own pairs: a folder or tarball of side-by-side images, or of A/ and B/ with equal names.
+"""Your own pairs: a folder or tarball with side-by-side images, or with A/ and B/.
 
     python -m pix2pix_jax train --config=experiments/folder.py:my_pairs --workdir=runs/mine
 
-A is translated to B; --config.data.direction=BtoA reverses this. The folders train/, val/ and
-test/ are the splits. Without them, a tenth of the pairs is held out as val. The number of steps is
-that of the 400 facades; 200 times the number of pairs is a good first choice for
---config.train.steps.
+A is translated to B; --config.data.direction=BtoA reverses this. A file in A/ and a file in B/ with
+the same name are a pair. The folders train/, val/ and test/ are the splits; if there is no val/, a
+tenth of the training pairs becomes val. The default number of steps fits 400 pairs; 200 times the
+number of pairs is a good first choice for --config.train.steps.
 
 At 256x256, two CPU cores need 0.54 s for a step. On a laptop, quickstart.py:my_pairs trains a
 small model on the same pairs in minutes.

@@ -5,7 +5,7 @@
 Two CPU cores need three minutes and 1.4 GB of memory. validation/l1 falls from 0.24 after 50 steps
 to 0.10 at the end. By then, windows, doors and sills stand out from their walls.
 
-To train the same network on your own pairs, A to B, give their folder as folder.py takes it:
+To train the same network on your own pairs, from A to B, give their folder or tarball:
 --config=experiments/quickstart.py:my_pairs
 """
 
@@ -16,7 +16,7 @@ def get_config(pairs: str = "") -> Config:
     size = (128, 128)
     if pairs:
         data = Data(name="folder", source=pairs, image_size=size)
-    else:  # neither jitter nor mirroring: drawn textures have one scale and one sun
+    else:  # No jitter and no mirroring: all drawn textures have one scale, and light from one side.
         data = Data(direction="BtoA", image_size=size, load_scale=1, flip=False)
     return Config(
         data=data,

@@ -2,17 +2,17 @@
 
     python -m pix2pix_jax train --config=experiments/synthetic_facades.py --workdir=runs/synthetic
 
-Nothing is downloaded, and two CPU cores need four minutes and a half. These pairs are harder than
-those of the quickstart: the label maps do not say how a building is painted, so a network trained
-with L1 alone paints all buildings alike.
+Nothing is downloaded, and two CPU cores need four and a half minutes. These pairs are harder than
+the pairs of the quickstart: the label maps do not say how a building is painted, so a network that
+is trained with L1 alone paints all buildings alike.
 """
 
 from pix2pix_jax.config import Config, Data, Model, Optimizer, Train, preset
 
 
-def get_config(like: str = "paper") -> Config:
+def get_config(preset_name: str = "paper") -> Config:
     config = Config(
-        # Neither jitter nor mirroring: drawn textures have one scale and one sun.
+        # No jitter and no mirroring: all drawn textures have one scale, and light from one side.
         data=Data(
             direction="BtoA",
             image_size=(128, 128),
@@ -24,4 +24,4 @@ def get_config(like: str = "paper") -> Config:
         optimizer=Optimizer(schedule="linear_decay"),
         train=Train(steps=8_000, sample_every=1_000, checkpoint_every=1_000, steps_per_call=10),
     )
-    return preset(like, config)
+    return preset(preset_name, config)

@@ -1,4 +1,4 @@
-"""The table of metrics: everything about a metric but how it is computed.
+"""The table of metrics: names, labels, units and directions; `evaluation` computes the values.
 
 To add a metric, add a row to METRICS, and follow `evaluation/__init__.py`.
 """
@@ -64,7 +64,7 @@ MetricName = Annotated[str, BeforeValidator(_check_name)]
 
 
 def goodness(metric: str, scores: dict[str, float]) -> float:
-    """A number that is larger for better scores, whichever way the metric counts.
+    """A number that is larger for better scores, for every metric.
 
     Args:
       metric: a key of METRICS.

@@ -1,23 +1,23 @@
-"""Presets: an experiment with the networks and updates of another implementation."""
+"""Presets: the networks and updates of other implementations, for any experiment."""
 
 from typing import Any
 
 from pix2pix_jax.config.schema import Config, replace_fields
 from pix2pix_jax.errors import UsageError
 
-# The fields in which each implementation differs from the paper. Three things stay as in the
-# paper: the initial scales of norms are N(1, 0.02), where Keras starts at 1; images are resized
+# The fields in which each implementation differs from the paper. Three things are the same for all
+# presets: the initial scales of norms are N(1, 0.02), where Keras starts at 1; images are resized
 # bicubically; and a linear decay changes the learning rate at every step.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {},
-    # github.com/junyanz/pytorch-CycleGAN-and-pix2pix. Its pixel discriminator has no bias on the
-    # logits; ours has.
+    # github.com/junyanz/pytorch-CycleGAN-and-pix2pix. The logits of its pixel discriminator have no
+    # bias; ours have one.
     "pytorch": {
         "model": {"dropout_blocks": "middle", "bottleneck_norm": False},
         "optimizer": {"schedule": "linear_decay"},
     },
-    # tensorflow.org/tutorials/generative/pix2pix. Its norm of the 1x1 bottleneck removes the image
-    # there, and so does ours.
+    # tensorflow.org/tutorials/generative/pix2pix. Its norm of the 1x1 bottleneck removes all
+    # information there, and so does ours.
     "tf_tutorial": {
         "model": {
             "bias": "last",
@@ -30,8 +30,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "optimizer": {"epsilon": 1e-7, "epsilon_hat": True, "updates": "simultaneous"},
     },
     # "How to Implement Pix2Pix GAN Models From Scratch With Keras" at machinelearningmastery.com.
-    # Its generator runs twice a step, with different dropout; ours runs once. Its discriminator's
-    # norms are also updated together with the generator; ours are not.
+    # Its generator runs twice in a step, with different dropout; ours runs once. It also updates
+    # the norms of the discriminator together with the generator; we do not.
     "keras_tutorial": {
         "data": {"flip": False, "load_scale": 1.0},
         "model": {
@@ -49,7 +49,7 @@ def preset(name: str, config: Config) -> Config:
     """Changes an experiment to the networks and updates of another implementation.
 
     Args:
-      name: one of PRESETS.
+      name: a key of PRESETS.
       config: the experiment.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Resuming: which fields may change between two starts of a run, and the identity of a config."""
+"""Resuming: the fields that may change between two starts of a run, and a config's identity."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from pix2pix_jax.config.schema import FREE, Config
 
 
 def changed_fields(old: Config, new: Config) -> list[str]:
-    """Names of the fields that a resumed run may not change, but that differ, as GROUP.FIELD."""
+    """The fields that differ although a resumed run may not change them, as GROUP.FIELD."""
     old_groups, new_groups, free = asdict(old), asdict(new), free_fields(new)
     names = ["seed"] if old.seed != new.seed else []
     for group, values in new_groups.items():
@@ -23,7 +23,7 @@ def changed_fields(old: Config, new: Config) -> list[str]:
 
 
 def free_fields(config: Config) -> set[tuple[str, str]]:
-    """The fields, as (group, name), that may change without changing the numbers of a step."""
+    """The fields, as (group, name), that may change on resume: no number of a step needs them."""
     groups = {name: hint for name, hint in get_type_hints(Config).items() if is_dataclass(hint)}
     free = {
         (group, name)
@@ -32,14 +32,15 @@ def free_fields(config: Config) -> set[tuple[str, str]]:
         if FREE in getattr(hint, "__metadata__", ())
     }
     if config.optimizer.schedule != "constant":
-        free.remove(("train", "steps"))  # a decaying learning rate depends on it
+        free.remove(("train", "steps"))  # A decaying learning rate depends on the steps.
     return free
 
 
 def identity(config: Config) -> str:
-    """SHA-256 of all fields of a resolved config that shape its numbers.
+    """The SHA-256 of all fields of a resolved config that the numbers of a run depend on.
 
-    Fields at their defaults are left out, so that the hash stays when a version adds fields.
+    Fields at their defaults are left out, so that the hash stays the same when a new version of
+    this package adds fields.
     """
     groups, defaults = asdict(config), asdict(Config())
     for group, name in free_fields(config):

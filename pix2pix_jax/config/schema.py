@@ -1,9 +1,9 @@
-"""Every field of an experiment, once: its type, the paper's value, and the reason.
+"""Every field of an experiment: its type, its default, and the reason for the default.
 
-An experiment is a frozen `Config`; a file under `experiments/` says only what differs from
-these defaults, which are those of Isola et al. 2017 (arXiv 1611.07004), sections 3 and 6.
-The comment above each field is its description, in full sentences; a test holds that.
-Pydantic checks every field, whether it comes from an experiment, a flag or a `config.json`.
+The defaults are the values of Isola et al. 2017 (arXiv 1611.07004), sections 3 and 6. An experiment
+is a frozen `Config`; a file under `experiments/` sets only the fields that differ. The comment
+above a field describes it in full sentences, which a test checks. Pydantic checks the value of
+every field, whether it comes from an experiment, a flag or a `config.json`.
 """
 
 import re
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     DiscriminatorName = str
 else:
     DiscriminatorName = Literal[*DISCRIMINATORS]
-# Marks a field that a resumed run may change, as it does not change the numbers a step computes.
+# Marks a field that a resumed run may change, since no number that a step computes depends on it.
 FREE = "free on resume"
 T = TypeVar("T")
 FreeOnResume = Annotated[T, FREE]
@@ -82,22 +82,22 @@ class Data:
     # Height and width of the images that the networks get, in pixels.
     image_size: Size = (256, 256)
     # Height and width before random jitter (section 6.2): images are resized to load_size, then
-    # cropped to image_size at random. None is load_scale times image_size. If load_size equals
+    # cropped to image_size at random. None means load_scale times image_size. If load_size equals
     # image_size, nothing is cropped.
     load_size: Annotated[Size | None, BeforeValidator(_parse_none)] = None
     # The ratio of load_size to image_size if load_size is None.
     load_scale: Annotated[float, Field(ge=1, le=16)] = 286 / 256
-    # Whether pairs are mirrored left to right, half of the time.
+    # Whether half of the pairs, chosen at random, are mirrored left to right.
     flip: bool = True
-    # All pairs are held on every device if they take no more than this number of MiB; a step then
-    # crops its images there. Otherwise the host reads and crops the images of each step.
+    # If all pairs together need at most this number of MiB, every device holds all of them and
+    # crops its images itself. Otherwise the host reads and crops the images of each step.
     resident_mib: FreeOnResume[Annotated[int, Field(ge=0, lt=2**31)]] = 1024
     # Images per step, over all devices. Section 6.2 uses 1 or 4. See also model.norm.
     batch_size: Count = 1
-    # The number of pairs in train, val and test, for synthetic_facades only. The defaults are those
-    # of the dataset facades.
+    # The number of pairs in train, val and test, for synthetic_facades only. The defaults are the
+    # numbers of the dataset facades.
     synthetic_pairs: Pairs = (400, 100, 106)
-    # Whether a label map leaves open how its photo is painted, as real ones do; for
+    # Whether a label map leaves open how its photo is painted, as real label maps do; for
     # synthetic_facades only. By default most of a photo follows from its label map, so that a
     # short training shows good results.
     synthetic_ambiguous: bool = False
@@ -112,41 +112,43 @@ class Model:
     # Channels of the generator's first layer, C64 in the paper. Deeper layers have 2, 4 and 8 times
     # as many.
     features: Count = 64
-    # The number of stride-2 layers down, and of those up. None is as many as image_size allows,
-    # 8 at 256.
+    # The number of stride-2 layers down, and also of stride-2 layers up. None means as many as
+    # image_size allows: 8 at 256.
     depth: Annotated[Annotated[int, Field(gt=0, le=16)] | None, BeforeValidator(_parse_none)] = None
     # The normalization of both networks. `batch` takes its statistics from the images that one
     # device holds in one step, at test time too. With one image a device, as in the paper, this is
     # instance normalization, and more devices change nothing. With several images a device, each
-    # image is normalized with its neighbours, real and generated ones apart, but `translate` still
-    # normalizes each image alone, and the penalty of wgan_gp depends on the neighbours; choose
-    # `instance` there.
+    # image is normalized together with its neighbours, real and generated images apart. `translate`
+    # still normalizes each image alone. The penalty of wgan_gp would depend on the neighbours, so
+    # choose `instance` with wgan_gp.
     norm: Literal["batch", "instance", "none"] = "batch"
-    # The number of images that share the statistics of `batch`. None is the number on each device
-    # when the run starts; a run that resumes on fewer devices, with more images on each, keeps it.
+    # The number of images that share the statistics of `batch`. None means the number on each
+    # device when the run starts. A run that resumes on fewer devices keeps the number of its start.
     norm_images: FreeOnResume[Annotated[Count | None, BeforeValidator(_parse_none)]] = None
     # The constant that norms add to the variance: 1e-5 in Torch and PyTorch, 1e-3 in Keras.
     norm_epsilon: Annotated[float, Field(gt=0, lt=1)] = 1e-5
-    # Whether every norm has a learnt scale and shift.
+    # Whether every norm learns a scale and a shift.
     norm_affine: bool = True
-    # Whether the U-Net's last encoder layer has a norm. None is: unless its output is 1x1 at
-    # image_size, where a norm would leave nothing but its shift.
+    # Whether the U-Net's last encoder layer has a norm. None means yes, unless the output of the
+    # layer is 1x1 at image_size: of a single pixel, a norm would leave nothing but its shift.
     bottleneck_norm: Annotated[bool | None, BeforeValidator(_parse_none)] = None
-    # Which convolutions have a bias. `paper`: the U-Net's last one, and those of the discriminator
-    # that no norm follows. `last`: the last one of each network. `all`: every one.
+    # The convolutions that have a bias. `paper`: the U-Net's last convolution, and the convolutions
+    # of the discriminator that no norm follows. `last`: the last convolution of each network.
+    # `all`: all convolutions.
     bias: Literal["paper", "last", "all"] = "paper"
     # The slope of the LeakyReLUs below zero.
     leaky_slope: Share = 0.2
     # The slope below zero of the activation on skip connections. 0 is ReLU, as in the decoder.
     skip_slope: Share = 0.0
-    # The dropout rate in the decoder, at test time too: the paper's only noise (section 3.1).
+    # The dropout rate in the decoder, at test time too. Dropout is the only noise in the paper
+    # (section 3.1).
     dropout: Share = 0.5
     # The decoder blocks with dropout. `first_three`: the three innermost blocks, but never the last
-    # block. `middle`: the blocks after the innermost one whose encoder layer is as wide, as in the
-    # PyTorch code: blocks 2 to 4 of 8, none of 5.
+    # block. `middle`: as in the PyTorch code, the other blocks with as many channels as the
+    # innermost block; of 8 blocks, blocks 2 to 4; of 5 blocks, none.
     dropout_blocks: Literal["first_three", "middle"] = "first_three"
-    # The discriminator, named by its receptive field in pixels. `tutorial` is that of the Keras
-    # tutorial.
+    # The discriminator, named after its receptive field in pixels. `tutorial` is the discriminator
+    # of the Keras tutorial.
     discriminator: DiscriminatorName = "patch70"
     # Channels of the discriminator's first layer.
     discriminator_features: Count = 64
@@ -161,7 +163,8 @@ class Loss:
     gan: Literal["vanilla", "lsgan", "hinge", "wgan_gp", "none"] = "vanilla"
     # The weight of the L1 loss, lambda in section 3.1.
     l1_weight: Annotated[float, Field(ge=0)] = 100.0
-    # Whether the discriminator gets the input beside the image (cGAN), or the image alone (GAN).
+    # Whether the discriminator gets the input together with the image (cGAN), or only the image
+    # (GAN).
     conditional: bool = True
     # The factor on the discriminator's loss. The paper halves the loss, so that the discriminator
     # learns more slowly than the generator (section 3.3).
@@ -186,7 +189,7 @@ class Optimizer:
     # "epsilon hat" of Adam's paper (arXiv 1412.6980, section 2).
     epsilon_hat: bool = False
     # The schedule of the learning rate. `linear_decay` is constant for the first half of
-    # train.steps, then falls to zero in a line.
+    # train.steps, then falls to zero on a straight line.
     schedule: Literal["constant", "linear_decay"] = "constant"
     # The updates of a step. `alternating`: the discriminator, then the generator against the
     # updated discriminator (section 3.3). `simultaneous`: both from the same forward pass.
@@ -197,7 +200,7 @@ class Optimizer:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Train:
-    """The length of the training, and what is logged, saved and shown meanwhile."""
+    """The length of the training, and how often it logs, saves, shows samples and evaluates."""
 
     # The number of steps: by default 200 epochs of the 400 facades at batch size 1.
     steps: FreeOnResume[Count] = 80_000
@@ -207,26 +210,27 @@ class Train:
     checkpoint_every: FreeOnResume[Count] = 5_000
     # The number of steps from one sample grid to the next.
     sample_every: FreeOnResume[Count] = 1_000
-    # The number of steps from one evaluation of the whole validation split to the next. Evaluated
-    # steps are saved, too. 0 is never.
+    # The number of steps from one evaluation of the whole validation split to the next; 0 means
+    # never. A step that is evaluated is also saved.
     evaluate_every: FreeOnResume[Annotated[int, Field(ge=0, lt=2**31)]] = 0
-    # The checkpoint with the best value of this metric is kept beside the newest ones. For a metric
-    # of the FCN-score, a segmenter is trained first if the dataset has none yet.
+    # The checkpoint with the best value of this metric is kept in addition to the newest ones. For
+    # a metric of the FCN-score, a segmenter is trained first if the dataset has none yet.
     best_metric: FreeOnResume[MetricName] = "l1"
-    # The rows of the sample grid, which shows the first pairs of the validation split.
+    # The number of rows of the sample grid, which shows the first pairs of the validation split.
     samples: Count = 4
     # The number of newest checkpoints that are kept.
     keep: FreeOnResume[Count] = 3
-    # The number of saves that may fail in a row, for instance on a full disk, until the run stops.
+    # The run stops when this number of saves fails in a row, for instance on a full disk.
     max_failed_saves: FreeOnResume[Count] = 3
     # The number of steps in one call of the device. More steps hide the latency of a call, and
-    # change no bit of the result. None is one step on a CPU; elsewhere as many as the intervals
-    # allow, with at most 64 images on each device.
+    # change no bit of the result. None means one step on a CPU; elsewhere as many steps as the
+    # intervals allow, with at most 64 images on each device.
     steps_per_call: FreeOnResume[Annotated[Count | None, BeforeValidator(_parse_none)]] = None
-    # How a step runs on several devices. Both ways give equal bits. JAX keeps pmap for maintenance
-    # only; shard_map, under jit, is its successor.
+    # How a step runs on several devices. Both ways give equal bits. JAX only maintains pmap;
+    # shard_map, under jit, is its successor.
     parallel: FreeOnResume[Literal["pmap", "shard_map"]] = "pmap"
-    # The type of the convolutions. Parameters, norms, losses and the optimizer stay float32.
+    # The type in which convolutions compute. Parameters, norms, losses and the optimizer stay
+    # float32.
     dtype: Literal["float32", "bfloat16"] = "float32"
 
 
@@ -262,7 +266,7 @@ def replace_fields(config: Config, changes: dict[str, dict[str, Any]]) -> Config
 
 
 def first_error(error: ValidationError) -> str:
-    """The first of Pydantic's errors, as `data.batch_size: input should be ..., not 'four'`."""
+    """The first error of Pydantic as `data.batch_size: input should be ..., not 'four'`."""
     first = error.errors()[0]
     complaint = first["msg"][0].lower() + first["msg"][1:]
     field = ".".join(part for part in first["loc"] if isinstance(part, str))

@@ -1,5 +1,6 @@
 """Where pairs come from: downloads an archive, and finds the pairs of a directory by split."""
 
+import errno
 import hashlib
 import http.client
 import os
@@ -125,10 +126,13 @@ def list_files(
       root: the directory.
       enter: a function of a folder: whether to look into it.
       broken_links: whether a link to a file that does not exist counts as a file.
+
+    Raises:
+      OSError: a folder cannot be read. A root that does not exist has no files.
     """
     paths: list[Path] = []
     real_paths: dict[str, frozenset[str]] = {}  # of each folder and of the folders above it
-    for folder, folders, names in os.walk(root, followlinks=True):
+    for folder, folders, names in os.walk(root, onerror=_raise_unless_missing, followlinks=True):
         real_path = os.path.realpath(folder)
         above = real_paths.get(os.path.dirname(folder), frozenset())
         if real_path in above:
@@ -138,6 +142,11 @@ def list_files(
         folders[:] = sorted(name for name in folders if enter(Path(folder, name)))
         paths += [Path(folder, name) for name in names]
     return sorted(p for p in paths if p.is_file() or (broken_links and not p.exists()))
+
+
+def _raise_unless_missing(error: OSError) -> None:
+    if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+        raise error
 
 
 def display_name(path: Path, root: Path, source: str) -> str:

@@ -1,4 +1,4 @@
-"""What follows from the image size, what is refused, and what a resumed run may change."""
+"""Values that follow from the image size, refused values, and fields that resuming may change."""
 
 import ast
 import inspect
@@ -18,7 +18,7 @@ from pix2pix_jax.config.resolve import resolve, unet_depth
 from pix2pix_jax.config.resume import changed_fields, identity
 from pix2pix_jax.errors import UsageError
 
-# What a resumed run may change.
+# The fields that a resumed run may change.
 FREE = {
     "data.source",
     "data.data_dir",
@@ -39,8 +39,8 @@ sizes = st.integers(1, 40) | st.integers(1, 1100)
 steady = settings(derandomize=True, deadline=None, database=None)
 
 
-def offered(message: str) -> tuple[int, int]:
-    """The size that a refusal offers."""
+def suggested_size(message: str) -> tuple[int, int]:
+    """The size that a refusal suggests."""
     height, width = re.search(r"the nearest being (\d+)x(\d+)", message).groups()
     return int(height), int(width)
 
@@ -55,7 +55,7 @@ def test_a_config_is_frozen_and_hashable():
 
 
 @pytest.mark.parametrize("size", [256, "256", (256,), [256], (256, 256), "256x256"])
-def test_one_number_is_both_sides(size):
+def test_one_number_is_both_height_and_width(size):
     assert Data(image_size=size).image_size == (256, 256)
     assert Data(load_size=size).load_size == (256, 256)
 
@@ -79,18 +79,18 @@ def test_load_size_and_depth_follow_from_the_image_size(image_size, load_size, d
     assert resolve(config) == config
 
 
-def test_a_source_is_known_from_any_folder():
+def test_a_source_becomes_an_absolute_path():
     config = resolve(Config(data=Data(name="folder", source="pairs")))
     assert config.data.source == str(Path("pairs").absolute())
 
 
-def test_what_is_given_is_kept():
+def test_resolving_keeps_a_given_load_size_and_depth():
     config = Config(data=Data(load_size=(256, 300)), model=Model(depth=5))
     assert resolve(config) == config
 
 
 @pytest.mark.parametrize("load_size", [(255, 256), (256, 255), (128, 512)])
-def test_a_load_size_below_the_image_is_refused(load_size):
+def test_a_load_size_smaller_than_image_size_is_refused(load_size):
     message = refusal(resolve, Config(data=Data(load_size=load_size)))
     assert message.startswith(f"data.load_size: {load_size} ")
     assert "data.image_size (256, 256)" in message
@@ -99,7 +99,7 @@ def test_a_load_size_below_the_image_is_refused(load_size):
 @pytest.mark.parametrize(
     "name", ["log_every", "checkpoint_every", "sample_every", "evaluate_every"]
 )
-def test_intervals_are_multiples_of_steps_per_call(name):
+def test_an_interval_must_be_a_multiple_of_steps_per_call(name):
     every = dict.fromkeys(("log_every", "checkpoint_every", "sample_every", "evaluate_every"), 60)
     train = Train(steps_per_call=20, **every)
     assert resolve(Config(train=train)).train == train
@@ -110,11 +110,11 @@ def test_intervals_are_multiples_of_steps_per_call(name):
 
 @steady
 @given(sizes, sizes)
-def test_a_unet_halves_an_image_as_often_as_it_can_or_names_a_size(height, width):
+def test_a_unet_halves_an_image_as_often_as_possible_or_suggests_a_size(height, width):
     try:
         depth = unet_depth(height, width, None)
     except UsageError as error:
-        height, width = offered(str(error))
+        height, width = suggested_size(str(error))
         depth = unet_depth(height, width, None)
     assert height % 2**depth == width % 2**depth == 0
     assert height % 2 ** (depth + 1) or width % 2 ** (depth + 1)
@@ -122,18 +122,18 @@ def test_a_unet_halves_an_image_as_often_as_it_can_or_names_a_size(height, width
 
 @steady
 @given(sizes, sizes, st.integers(1, 10))
-def test_a_unet_has_the_depth_it_is_given_or_names_a_size(height, width, depth):
+def test_a_unet_has_the_given_depth_or_suggests_a_size(height, width, depth):
     try:
         assert unet_depth(height, width, depth) == depth
     except UsageError as error:
-        height, width = offered(str(error))
+        height, width = suggested_size(str(error))
         assert unet_depth(height, width, depth) == depth
     assert height % 2**depth == width % 2**depth == 0
 
 
 @steady
 @given(sizes, sizes)
-def test_a_depth_that_is_offered_works(height, width):
+def test_a_suggested_depth_is_possible(height, width):
     try:
         unet_depth(height, width, None)
     except UsageError as error:
@@ -141,7 +141,7 @@ def test_a_depth_that_is_offered_works(height, width):
             assert unet_depth(height, width, int(match[1])) == int(match[1])
 
 
-def test_an_impossible_size_is_refused_by_name():
+def test_an_image_size_that_cannot_be_halved_is_refused_with_suggestions():
     assert refusal(resolve, Config(data=Data(image_size=(100, 256)))) == (
         "data.image_size: 100x256 cannot be halved 3 times; "
         "use multiples of 8, the nearest being 96x256, or a model.depth of 2"
@@ -149,40 +149,40 @@ def test_an_impossible_size_is_refused_by_name():
 
 
 @pytest.mark.parametrize("field", OTHER)
-def test_a_change_is_reported_unless_it_is_free(field):
+def test_a_changed_field_is_reported_unless_it_may_change_on_resume(field):
     changed = changed_fields(Config(), override(Config(), {field: OTHER[field]}))
     assert changed == ([] if field in FREE else [field])
 
 
 @pytest.mark.parametrize("field", OTHER)
 @pytest.mark.parametrize("schedule", ["constant", "linear_decay"])
-def test_configs_of_the_same_numbers_have_the_same_identity(field, schedule):
+def test_configs_have_equal_identities_exactly_if_a_run_could_resume(field, schedule):
     base = override(Config(), {"optimizer.schedule": schedule})
     other = override(base, {field: OTHER[field]})
     assert (identity(base) == identity(other)) == (changed_fields(base, other) == [])
 
 
-def test_a_refusal_is_a_line_that_no_name_can_colour():
+def test_an_error_line_has_no_control_characters():
     assert str(UsageError("a\n\x1b[31mü \udcff")) == r"a \x1b[31mü \udcff"
 
 
-def test_all_changes_are_reported_at_once():
+def test_all_changed_fields_are_reported_together():
     free = FREE - {"train.steps"}  # the learning rate decays
     assert set(changed_fields(Config(), override(Config(), OTHER))) == set(OTHER) - free
     assert changed_fields(Config(), Config()) == []
 
 
-def test_the_steps_of_a_decaying_learning_rate_are_not_free():
+def test_steps_may_not_change_if_the_learning_rate_decays():
     decay = Config(optimizer=Optimizer(schedule="linear_decay"))
     assert changed_fields(decay, override(decay, {"train.steps": "100"})) == ["train.steps"]
 
 
-def test_drawn_pairs_have_no_source():
+def test_a_source_for_drawn_pairs_is_refused():
     message = refusal(resolve, override(Config(), {"data.source": "my_pairs"}))
     assert message.startswith("data.source: synthetic_facades are drawn, not read from my_pairs")
 
 
-def test_without_jitter_images_are_loaded_at_their_size():
+def test_with_load_scale_1_load_size_equals_image_size():
     config = resolve(Config(data=Data(image_size=(64, 96), load_scale=1)))
     assert config.data.load_size == (64, 96)
 

@@ -1,4 +1,4 @@
-"""Every spelling of a field, and every mistake in a flag or a config.json."""
+"""Flags and config.json: every spelling of a value is read, every mistake is one line."""
 
 import json
 from dataclasses import asdict
@@ -12,8 +12,8 @@ from pix2pix_jax.config.files import override, read_config, write_config
 from pix2pix_jax.config.resolve import resolve
 
 
-def flagged(field: str, value: str) -> object:
-    """What a field holds after --config.FIELD=VALUE."""
+def value_after_flag(field: str, value: str) -> object:
+    """The value of a field after --config.FIELD=VALUE."""
     group, name = field.split(".")
     return asdict(override(Config(), {field: value}))[group][name]
 
@@ -22,22 +22,22 @@ def flagged(field: str, value: str) -> object:
     "text", ["256,512", "256, 512", "(256, 512)", "[256,512]", "256x512", "256 512"]
 )
 def test_a_size_has_many_spellings(text):
-    assert flagged("data.image_size", text) == (256, 512)
+    assert value_after_flag("data.image_size", text) == (256, 512)
 
 
 @pytest.mark.parametrize("text", ["None", "none", ""])
 @pytest.mark.parametrize("field", ["data.source", "data.load_size", "model.depth"])
-def test_none_can_be_said_by_flag(field, text):
+def test_a_flag_can_set_a_field_to_none(field, text):
     group, name = field.split(".")
     config = override(override(Config(), {field: OTHER[field]}), {field: text})
     assert asdict(config)[group][name] is None
 
 
-def test_flags_take_the_type_of_their_field():
-    assert flagged("data.flip", "false") is False
-    assert flagged("data.synthetic_pairs", "(3, 2, 1)") == (3, 2, 1)
-    assert flagged("data.target_channels", "4") == 4
-    assert flagged("optimizer.learning_rate", "1e-4") == 1e-4
+def test_the_text_of_a_flag_becomes_the_type_of_its_field():
+    assert value_after_flag("data.flip", "false") is False
+    assert value_after_flag("data.synthetic_pairs", "(3, 2, 1)") == (3, 2, 1)
+    assert value_after_flag("data.target_channels", "4") == 4
+    assert value_after_flag("optimizer.learning_rate", "1e-4") == 1e-4
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_flags_take_the_type_of_their_field():
         ("train.steps", "-5"),
     ],
 )
-def test_a_bad_value_is_refused_by_the_name_of_its_field(field, value):
+def test_a_bad_value_is_refused_with_the_name_of_its_field(field, value):
     message = refusal(override, Config(), {field: value})
     assert message.startswith(f"--config.{field}: ")
 
@@ -85,18 +85,18 @@ def test_a_bad_value_is_refused_by_the_name_of_its_field(field, value):
         ("sead", "seed"),
     ],
 )
-def test_an_unknown_field_is_answered_by_the_nearest(field, near):
+def test_an_unknown_field_is_refused_with_the_most_similar_name(field, near):
     message = refusal(override, Config(), {field: "4"})
     assert message == f"--config.{field}: unknown field; did you mean {near}?"
 
 
-def test_a_field_like_no_other_is_answered_by_all():
+def test_an_unknown_field_similar_to_none_is_refused_with_all_names():
     message = refusal(override, Config(), {"zzz": "4"})
     assert message.startswith("--config.zzz: unknown field")
     assert all(field in message for field in OTHER)
 
 
-def test_there_is_a_flag_for_every_field():
+def test_every_field_has_a_flag():
     config = override(Config(), OTHER)
     for group, fields in asdict(config).items():
         for name, value in fields.items() if isinstance(fields, dict) else ():
@@ -113,7 +113,7 @@ def test_there_is_a_flag_for_every_field():
         Config(optimizer=Optimizer(learning_rate=0.1 + 0.2)),
     ],
 )
-def test_a_config_is_read_as_it_was_written(tmp_path, config):
+def test_reading_a_written_config_gives_an_equal_config(tmp_path, config):
     path = tmp_path / "config.json"
     write_config(Config(seed=9), path)
     write_config(config, path)
@@ -122,7 +122,7 @@ def test_a_config_is_read_as_it_was_written(tmp_path, config):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_missing_config_is_named(tmp_path):
+def test_a_missing_config_file_is_named(tmp_path):
     message = refusal(read_config, tmp_path / "config.json")
     assert message.startswith(f"{tmp_path / 'config.json'}: ")
 
@@ -141,7 +141,7 @@ def test_a_missing_config_is_named(tmp_path):
         ('{"loss": {"l1_weight": NaN}}', "loss.l1_weight: "),
     ],
 )
-def test_a_bad_config_is_refused_by_file_and_field(tmp_path, text, complaint):
+def test_a_bad_config_is_refused_with_its_file_and_field(tmp_path, text, complaint):
     path = tmp_path / "config.json"
     path.write_text(text)
     message = refusal(read_config, path)

@@ -1,12 +1,10 @@
 """Pairs are found in every layout; files that are not pairs are refused and named."""
 
+import errno
 import os
 
 import pytest
-from helpers.pairs import (
-    find_names,
-    make_empty_files,
-)
+from helpers.pairs import find_names, make_empty_files
 from helpers.refusals import refusal
 
 from pix2pix_jax.data.sources import find_pairs, list_files
@@ -147,3 +145,19 @@ def test_links_to_folders_are_followed_but_not_in_circles(tmp_path):
     assert [str(path.relative_to(root)) for path in list_files(root)] == found
     every = [str(path.relative_to(root)) for path in list_files(root, broken_links=True)]
     assert every == sorted([*found, "broken.png", "itself.png"])
+
+
+def test_a_folder_that_cannot_be_read_is_an_error(tmp_path, monkeypatch):
+    """Without the error, its pairs would be missing from the dataset, and nobody would notice."""
+    make_empty_files(tmp_path / "pairs", ["train/1.png", "train/closed/2.png"])
+    scan = os.scandir
+
+    def scan_open_folders(path):
+        if os.path.basename(path) == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scan_open_folders)
+    with pytest.raises(PermissionError, match="closed"):
+        list_files(tmp_path / "pairs")
+    assert list_files(tmp_path / "missing") == []
