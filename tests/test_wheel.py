@@ -1,4 +1,4 @@
-"""The wheel, installed into an environment of its own, far from this folder: commands and pages."""
+"""The commands and pages work if the wheel is installed into a new environment."""
 
 import json
 import os

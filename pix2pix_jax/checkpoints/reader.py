@@ -1,4 +1,4 @@
-"""Reads checkpoints: to resume a run, or to take a network out of it."""
+"""Reads checkpoints: to resume a run, or to use one of its networks."""
 
 import hashlib
 import json

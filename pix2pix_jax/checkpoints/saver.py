@@ -59,10 +59,10 @@ class CheckpointSaver:
           UsageError: a value is not finite, or too many saves in a row have failed.
         """
         self._finish()
-        self._try(checkpoint, last)
+        self._start(checkpoint, last)
         while last and self._failures:
             time.sleep(RETRY_SECONDS)
-            self._try(checkpoint, last)
+            self._start(checkpoint, last)
 
     def poll(self) -> None:
         """Reports the result of a save that has ended; call it after every step."""
@@ -79,9 +79,10 @@ class CheckpointSaver:
         if self._failures:  # Orbax may have written more since the files were removed.
             remove_unfinished(self._workdir)
 
-    def _try(self, checkpoint: Checkpoint, wait: bool) -> None:
+    def _start(self, checkpoint: Checkpoint, wait: bool) -> None:
+        """Starts to write a checkpoint; if `wait`, returns once it is written or has failed."""
         step = int(checkpoint.state.step)
-        if not self._succeeds(step, partial(self._begin, checkpoint)):
+        if not self._is_saved_after(step, partial(self._write, checkpoint)):
             return
         if self._store is None:  # It is saved, but an older checkpoint could not be removed.
             self._failures = 0
@@ -90,7 +91,7 @@ class CheckpointSaver:
         if wait:
             self._finish()
 
-    def _begin(self, checkpoint: Checkpoint) -> None:
+    def _write(self, checkpoint: Checkpoint) -> None:
         if self._store is None:
             with explain_write_errors(self._workdir):
                 self._store = CheckpointStore(
@@ -101,11 +102,15 @@ class CheckpointSaver:
     def _finish(self) -> None:
         """Waits for the step that is being written, if any."""
         step, self._pending = self._pending, None
-        if step is not None and self._store is not None and self._succeeds(step, self._store.wait):
+        if (
+            step is not None
+            and self._store is not None
+            and self._is_saved_after(step, self._store.wait)
+        ):
             self._failures = 0
 
-    def _succeeds(self, step: int, action: Callable[[], None]) -> bool:
-        """Whether the step is saved after an action that may raise SaveFailed."""
+    def _is_saved_after(self, step: int, action: Callable[[], None]) -> bool:
+        """Whether the step is on the disk after an action; prints why if the action failed."""
         try:
             action()
         except SaveFailed as error:

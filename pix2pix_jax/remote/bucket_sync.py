@@ -38,7 +38,7 @@ class BucketSync:
         self.locks = MachineLocks(workdir)
 
     def pull(self) -> None:
-        """Makes the workdir equal to the bucket, except for what this machine has not uploaded.
+        """Makes the workdir equal to the bucket, except for files that are not uploaded yet.
 
         If another machine has trained the run since, the files that this machine has not uploaded
         are moved to a new folder next to the workdir. The caller holds the sync lock.
@@ -52,10 +52,12 @@ class BucketSync:
         record, session_name = SyncRecord(self.workdir), self.session.bucket_name()
         self._record_equal_files(record, complete)
         changes = record.compare(bucket_files, complete)
+        is_emptied = bool(record.files) and session_name is None and not bucket_files
+        for name in changes.removed:
+            del record.files[name]  # Then the file counts as new and may be uploaded again.
         if self.session.is_last(session_name):
             wanted = self._files_to_add(record, changes)
         else:
-            is_emptied = bool(record.files) and session_name is None and not bucket_files
             self._follow_bucket(record, changes, is_emptied)
             wanted = [
                 name
@@ -107,6 +109,7 @@ class BucketSync:
             record.save()
 
     def _check_is_run(self, complete: Mapping[str, BucketFile]) -> None:
+        """Raises UsageError if the bucket's folder holds runs, but is not a run itself."""
         nested = [name for name in complete if name.endswith(f"/{CONFIG_NAME}")]
         if nested and CONFIG_NAME not in complete:
             raise UsageError(
@@ -130,8 +133,6 @@ class BucketSync:
         Files that others have changed are downloaded, unless this machine has changed or removed
         them, too.
         """
-        for name in changes.removed:
-            del record.files[name]  # Then the file counts as new and is uploaded again.
         return [
             name
             for name in changes.bucket
@@ -140,30 +141,26 @@ class BucketSync:
         ]
 
     def _follow_bucket(self, record: SyncRecord, changes: Changes, is_emptied: bool) -> None:
-        """Makes room for another machine's files.
-
-        Moves files away that were never uploaded, and removes files that were removed from the
-        bucket.
+        """Moves files away that were never uploaded; removes files that the bucket has no more.
 
         Args:
-          record: updated to match.
-          changes: since the record.
-          is_emptied: whether somebody has removed the whole run from the bucket.
+          record: emptied if the whole workdir is moved away.
+          changes: since the record was written.
+          is_emptied: whether the whole run was removed from the bucket.
         """
         conflicts = [
             name for name in changes.local if name in changes.bucket or name in changes.removed
         ]
         # If two machines trained from the same files, this machine's workdir is a separate run.
         if is_emptied or (self.session.local_name() and changes.local):
-            self._move_beside()
+            self._move_away()
             record.files.clear()
         elif conflicts:
-            self._move_beside(conflicts)
+            self._move_away(conflicts)
         for name in changes.removed:
-            record.files.pop(name, None)
             self._remove_local(name)
 
-    def _move_beside(self, names: list[str] | None = None) -> None:
+    def _move_away(self, names: list[str] | None = None) -> None:
         """Moves files of the workdir, or the whole workdir, to a new folder next to it."""
         path = self.workdir.path
         backup = path.with_name(f"{path.name}.{uuid4().hex[:8]}")

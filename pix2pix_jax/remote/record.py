@@ -1,7 +1,7 @@
 """Records the version of each file of a workdir and of its bucket when both were last equal.
 
 A comparison of each side with the record shows which side has changed a file since then, even if
-a process was killed or the run went on on another machine.
+a process was killed or another machine has trained the run.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Runs whose workdir is in a bucket.
+"""Runs with a workdir in a bucket.
 
 Files are downloaded before a command starts and uploaded while it works. One machine at a time
-trains a run; others may read it meanwhile, and may go on with it later.
+trains a run. Others may read the run at the same time, and may train it later.
 """
 
 from collections.abc import Iterator

@@ -115,7 +115,7 @@ def check_same_run(
     Args:
       path: the config.json.
       config: the resolved config.
-      fix: what the user can do; the end of the message.
+      fix: the end of the message; it tells the user what to do.
       free_fields: fields that may differ, in addition to those that a resumed run may change.
 
     Raises:

@@ -21,9 +21,9 @@ def rewind(path: Path, step: int, unfinished: frozenset[str] = frozenset()) -> N
     Args:
       path: of a metrics.jsonl, which may be missing.
       step: the step from which the run resumes.
-      unfinished: metrics that are averaged over a window that goes on after `step`. If the run
-        had ended at `step`, the line of that step has their means so far; they are dropped, so
-        that the file equals that of a run without an end there.
+      unfinished: metrics that are averaged over a window of steps that ends after `step`. A run
+        that ended at `step` has written their means over a part of the window. These means are
+        dropped, so that the file equals the file of a run that did not end there.
     """
     lines = [line for line in read_metrics(path) if line["step"] <= step]
     for line in lines:

@@ -172,6 +172,6 @@ class SweepFolder:
 
     @property
     def own_names(self) -> set[str]:
-        """Names of the files and folders beside the workdirs; no variant may have such a name."""
+        """Names of the files and folders next to the workdirs; no variant may have such a name."""
         paths = (self.results_file, self.table_file, self.report_page)
         return {path.relative_to(self.path).parts[0] for path in paths}

@@ -9,10 +9,10 @@ import base64
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import fsspec
@@ -23,7 +23,7 @@ from pix2pix_jax.runtime.files import atomic_file
 TIMEOUT_SECONDS = 120  # for a request that the network does not answer
 # Hidden files (locks, leases, records) and files that are still being written stay local.
 NOT_UPLOADED = re.compile(r"(^|/)\.|orbax-checkpoint-tmp|/incomplete\.")
-FIX_ADDRESS = "correct the address, or your access to it"  # what the user can do
+FIX_ADDRESS = "correct the address, or your access to it"  # the end of a message
 
 
 class LocalVersion(NamedTuple):
@@ -92,7 +92,7 @@ class Bucket:
         base class, so this catches them all.
 
         Args:
-          fix: what the user can do; the end of the message.
+          fix: the end of the message; it tells the user what to do.
 
         Raises:
           UsageError: the bucket cannot be reached.
@@ -108,7 +108,7 @@ class Bucket:
             ) from error
 
     def list_files(self) -> dict[str, BucketFile]:
-        """All files by name, without hidden files and files that were left half written."""
+        """All files by name, except hidden files and unfinished files."""
         with self._explain_errors():
             found = self._filesystem.find(self._root, detail=True)
         named = {path.removeprefix(self._root).lstrip("/"): info for path, info in found.items()}
@@ -199,48 +199,6 @@ class Bucket:
             return base64.b64encode(digest).decode() == file.md5
         content = self.read_file(name)
         return content is not None and digest == hashlib.md5(content).digest()
-
-
-def download_folder(address: str, folder: Path, prefix: str, marker: str) -> None:
-    """Downloads the complete subfolders whose path begins with `prefix`.
-
-    Args:
-      address: of the folder in the bucket.
-      folder: its local copy.
-      prefix: of paths in the folder.
-      marker: name of the file that `upload_folder` uploads last; a subfolder without this file
-        is incomplete and is skipped.
-
-    Raises:
-      UsageError: the bucket cannot be reached.
-      OSError: a file cannot be read or written on this machine.
-    """
-    bucket = Bucket(address)
-    files = {name: file for name, file in bucket.list_files().items() if name.startswith(prefix)}
-    complete = {PurePath(name).parent for name in files if PurePath(name).name == marker}
-    for name in _marker_last(files, marker):
-        if PurePath(name).parent in complete and not bucket.has_same_content(
-            folder, name, files[name]
-        ):
-            bucket.download_file(folder, name)
-
-
-def upload_folder(address: str, folder: Path, prefix: str, marker: str) -> None:
-    """Uploads the files that the bucket lacks, if their path begins with `prefix`.
-
-    A prepared dataset never changes under the same name, so files that the bucket has already
-    are not compared. Args and Raises are those of `download_folder`.
-    """
-    bucket = Bucket(address)
-    existing = bucket.list_files()
-    new = [name for name in local_files(folder) if name.startswith(prefix) and name not in existing]
-    for name in _marker_last(new, marker):
-        bucket.upload_file(folder, name)
-
-
-def _marker_last(names: Iterable[str], marker: str) -> list[str]:
-    """The order to transfer files in: a subfolder is complete once its marker is there."""
-    return sorted(names, key=lambda name: (PurePath(name).name == marker, name))
 
 
 def local_version(path: Path) -> LocalVersion:

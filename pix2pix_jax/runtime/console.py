@@ -1,4 +1,4 @@
-"""Lines for the user; if the terminal is closed, the command goes on without them."""
+"""Prints lines for the user; a closed terminal is no error."""
 
 from contextlib import suppress
 from typing import TextIO

@@ -53,7 +53,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     """Replaces a file in one step, so that a reader never sees half of it.
 
     Args:
-      path: the file, whose folder is created if it does not exist.
+      path: the file; its folder is created if it does not exist.
 
     Yields:
       The path to write the new content to. At the end of the `with` block that file is renamed
@@ -69,7 +69,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _partial_file(path: Path) -> Iterator[Path]:
-    """Yields a free path next to `path`; what is there at the end of the block is removed.
+    """Yields an unused path next to `path`; a file there is removed at the end of the block.
 
     Raises:
       OSError: that of the block; the error names `path`.
@@ -144,7 +144,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
 
 def _restore_folder(folder: Path, old: Path, new: Path) -> None:
-    """Brings the old folder back if `folder` is missing; removes what is left of old and new."""
+    """Brings the old folder back if `folder` is missing, then removes `old` and `new`."""
     if old.exists() and not folder.exists():
         old.rename(folder)
     for path in (old, new):

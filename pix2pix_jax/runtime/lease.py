@@ -156,8 +156,7 @@ class FolderLease:
 
         Raises:
           BlockingIOError: another process owns the folder.
-          OSError, UsageError: the lease cannot be read or written, so nobody knows whether the
-            folder is free.
+          OSError, UsageError: the lease cannot be read or written.
         """
         lease = self._read()
         if lease and not (self._is_locked and lease.host == self._host):
@@ -210,13 +209,16 @@ class FolderLease:
                 raise self._busy(lease)
 
     def _create_or_replace(self, dead: Lease | None) -> None:
-        """Writes the lease; raises BlockingIOError if another process does so at the same time.
+        """Writes the lease, unless another process takes the folder at the same time.
 
         A lock is no proof that there is no other process: on some network disks, a lock binds the
         processes of one host only.
 
         Args:
           dead: the lease of a dead process; None if there was no lease, or only a damaged one.
+
+        Raises:
+          BlockingIOError: another process has taken the folder.
         """
         if dead is None and self._storage.create(self._content(0)):
             return

@@ -30,7 +30,7 @@ class RetryQueue:
             self.flush()
 
     def put(self, name: str, write: Callable[[], None]) -> None:
-        """Writes the waiting outputs, then this one; what fails is tried again by the next call.
+        """Writes the waiting outputs, then this one; an output that fails waits for the next call.
 
         Args:
           name: the kind of output, optionally followed by a space and more. Outputs of one kind

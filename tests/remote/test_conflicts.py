@@ -29,13 +29,13 @@ def test_files_of_a_run_that_another_machine_replaced_are_moved_aside(machine, m
         refusal(replace_first_checkpoint, folder)
     fsspec.filesystem("memory").rm("/bucket/run", recursive=True)
     second = machine("second")
-    anew = {"config.json": "other", "checkpoints/2/_CHECKPOINT_METADATA": "2"}
+    replaced = {"config.json": "other", "checkpoints/2/_CHECKPOINT_METADATA": "2"}
     with sync_workdir(Workdir(second, ADDRESS), trains=True):
-        write_files(second, anew)
+        write_files(second, replaced)
     folder = machine("first")
     with sync_workdir(Workdir(folder, ADDRESS)):  # a reader downloads, and uploads no old file
-        assert visible_files(folder) == anew
-    assert bucket_files() == anew
+        assert visible_files(folder) == replaced
+    assert bucket_files() == replaced
     assert "was changed elsewhere; files that" in capsys.readouterr().out
     (aside,) = folder.parent.glob("run.*")
     assert "checkpoints/12/_CHECKPOINT_METADATA" in visible_files(aside)
@@ -75,11 +75,11 @@ def test_a_run_that_was_replaced_by_hand_is_downloaded(machine):
     replace_bucket(FIRST_FILES)
     with sync_workdir(Workdir(first, ADDRESS)):
         assert visible_files(first) == FIRST_FILES
-    anew = {"config.json": "other", "checkpoints/2/_CHECKPOINT_METADATA": "2"}
-    replace_bucket(anew)
+    replaced = {"config.json": "other", "checkpoints/2/_CHECKPOINT_METADATA": "2"}
+    replace_bucket(replaced)
     with sync_workdir(Workdir(first, ADDRESS)):
-        assert visible_files(first) == anew
-    assert bucket_files() == anew
+        assert visible_files(first) == replaced
+    assert bucket_files() == replaced
 
 
 def test_a_bucket_that_was_emptied_stays_empty_and_nothing_is_lost(machine, capsys):

@@ -1,4 +1,4 @@
-"""Killed processes and failing networks leave no half files and hide no error."""
+"""Killed processes and failing networks leave no unfinished files and hide no error."""
 
 import threading
 from pathlib import Path

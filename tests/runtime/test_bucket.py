@@ -10,7 +10,7 @@ from helpers.refusals import refusal
 
 from pix2pix_jax.cli.main import parse
 from pix2pix_jax.runtime import bucket, files
-from pix2pix_jax.runtime.bucket import download_folder, upload_folder
+from pix2pix_jax.runtime.bucket_folders import download_folder, upload_folder
 
 
 @pytest.fixture(autouse=True)

@@ -48,24 +48,24 @@ def test_an_error_names_the_file_that_was_to_be_replaced(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("place", [0, 1])
-def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch, place):
-    """Stopped before the first rename, or between both."""
+@pytest.mark.parametrize("num_renames", [0, 1])
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch, num_renames):
+    """The process is stopped before the first rename, or between both renames."""
     folder = tmp_path / "pictures"
 
     def write(content):
         with atomic_folder(folder) as new:
             (new / "a.png").write_text(content)
 
-    def stopped(path, target):
+    def rename_until_stopped(path, target):
         renamed.append(path)
-        if len(renamed) - 1 == place:
+        if len(renamed) == num_renames + 1:
             raise KeyboardInterrupt
         return rename(path, target)
 
     write("old")
     renamed, rename = [], Path.rename
-    monkeypatch.setattr(Path, "rename", stopped)
+    monkeypatch.setattr(Path, "rename", rename_until_stopped)
     with pytest.raises(KeyboardInterrupt):
         write("new")
     monkeypatch.undo()

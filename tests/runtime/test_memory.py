@@ -1,4 +1,4 @@
-"""An error for lack of memory names what to make smaller."""
+"""An out-of-memory error names the fields to make smaller."""
 
 import jax
 import pytest
@@ -7,7 +7,7 @@ from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.memory import explain_out_of_memory
 
 
-def test_an_error_for_lack_of_memory_names_what_to_make_smaller():
+def test_an_out_of_memory_error_names_the_fields_to_make_smaller():
     expected = "data.batch_size, .* memory of cpu .RESOURCE_EXHAUSTED: 9 bytes.$"
     with pytest.raises(UsageError, match=expected), explain_out_of_memory():
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 9 bytes\nmore of it")
