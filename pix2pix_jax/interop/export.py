@@ -68,25 +68,27 @@ def export(config: Config, workdir: Workdir, options: ExportOptions) -> int:
         for name, path in options.files().items():
             network = TrainedNetwork.restore(workdir, config, step, name)
             step = network.step  # of both files, even if the run saves a newer checkpoint meanwhile
-            partial = files.enter_context(atomic_file(path))
-            difference = write_network(network, file_format, path, partial)
+            temporary = files.enter_context(atomic_file(path))
+            difference = write_network(network, file_format, path, temporary)
             lines.append(
                 f"{path}: {name} of step {network.step} as {file_format.name}, "
-                f"{partial.stat().st_size / 1e6:.1f} MB; its outputs for random images differ "
+                f"{temporary.stat().st_size / 1e6:.1f} MB; its outputs for random images differ "
                 f"from JAX by {difference:.1e} at most"
             )
     say("\n".join(lines))
     return 0
 
 
-def write_network(network: TrainedNetwork, file_format: Format, path: Path, partial: Path) -> float:
+def write_network(
+    network: TrainedNetwork, file_format: Format, path: Path, temporary: Path
+) -> float:
     """Writes a network and compares the file with JAX.
 
     Args:
       network: the network.
       file_format: format of the file.
       path: the final path of the file, for error lines.
-      partial: the path to write to now.
+      temporary: the path to write to now.
 
     Returns:
       The largest difference between outputs of the file and of JAX.
@@ -95,7 +97,7 @@ def write_network(network: TrainedNetwork, file_format: Format, path: Path, part
       UsageError: the difference is too large.
     """
     with name_file_in_errors(path):
-        compute = file_format.write(partial, network)
+        compute = file_format.write(temporary, network)
         difference = max_difference(network, compute)
         if not difference < MAX_DIFFERENCE:  # true for NaN, too
             raise UsageError(
@@ -138,7 +140,7 @@ def check_paths(options: ExportOptions, file_format: Format) -> None:
             raise UsageError(f"{flag}: {path} exists; remove it, or give another file")
     if len({path.resolve() for path in options.files().values()}) < len(options.files()):
         raise UsageError(
-            f"--discriminator: {options.discriminator} is the generator's file; give another one"
+            f"--discriminator: {options.discriminator} is the generator's file; give another file"
         )
 
 

@@ -1,5 +1,6 @@
 """The import command: makes a run at step 0 of networks that were trained elsewhere."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -43,7 +44,7 @@ def import_weights(
         run.
     """
     if workdir.config_file.exists() or saved_steps(workdir):
-        raise UsageError(f"--workdir: {workdir} holds a run already; give another one")
+        raise UsageError(f"--workdir: {workdir} holds a run already; give another folder")
     files = [read_weights(weights, "generator")]
     with name_file_in_errors(weights):
         config = config_for_generator(files[0], base)
@@ -102,8 +103,8 @@ def create_state_with(config: Config, files: list[WeightFile]) -> TrainState:
         with name_file_in_errors(file.path):
             params[file.network] = file.fit_to(getattr(template, file.network).params, config.model)
     state = create_state(config)
-    networks = {name: getattr(state, name).replace(params=tree) for name, tree in params.items()}
-    return state.replace(**networks)  # type: ignore[attr-defined]  # flax adds `replace`
+    networks = {name: replace(getattr(state, name), params=tree) for name, tree in params.items()}
+    return replace(state, **networks)
 
 
 def write_run(workdir: Workdir, config: Config, state: TrainState) -> None:

@@ -6,7 +6,7 @@ from pix2pix_jax.config.presets import PRESETS
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.interop.torch_names import (
-    FIXED,
+    FIXED_FIELDS,
     PATCH_GANS,
     PIXEL_GAN,
     Tensors,
@@ -40,7 +40,7 @@ def generator_fields(tensors: Tensors) -> Fields:
             "target_channels": tensors[last].shape[1],
         },
         "model": PRESETS["pytorch"]["model"]
-        | FIXED
+        | FIXED_FIELDS
         | {
             "depth": depth,
             "features": tensors[first].shape[0],

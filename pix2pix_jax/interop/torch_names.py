@@ -18,8 +18,8 @@ from pix2pix_jax.models.topology import DISCRIMINATORS, discriminator_layers, un
 
 Tensors = dict[str, np.ndarray]  # of a state dict, by name
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of a batch norm
-# Fields of model that are the same for every generator of the PyTorch code.
-FIXED = {"generator": "unet", "leaky_slope": 0.2, "skip_slope": 0.0, "norm_epsilon": 1e-5}
+# Fields of our model that no option of the PyTorch code changes.
+FIXED_FIELDS = {"generator": "unet", "leaky_slope": 0.2, "skip_slope": 0.0, "norm_epsilon": 1e-5}
 # Our names of the PyTorch code's discriminators with n_layers of 1 to 5.
 PATCH_GANS = ("patch16", "patch34", "patch70", "patch142", "image286")
 PIXEL_GAN = "pixel"
@@ -164,7 +164,7 @@ def check_torch_generator(config: Config) -> None:
     Args:
       config: resolved.
     """
-    model, expected = config.model, dict(FIXED)
+    model, expected = config.model, dict(FIXED_FIELDS)
     expected["bias"] = "all" if model.norm == "instance" else "paper"
     if model.norm != "none":
         expected["norm_affine"] = model.norm == "batch"

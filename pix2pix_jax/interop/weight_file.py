@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from pix2pix_jax.config.resolve import resolve
-from pix2pix_jax.config.schema import Config, Model
+from pix2pix_jax.config.schema import Config, Model, first_error
 from pix2pix_jax.errors import UsageError, reason_of
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.interop.torch_fields import Fields, discriminator_fields, generator_fields
@@ -171,10 +171,18 @@ def read_safetensors(path: Path, network: NetworkName) -> WeightFile:
             metadata = file.metadata() or {}
             # `keys` because the file itself cannot be iterated.
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        text = metadata.get("config")
-        config = TypeAdapter(Config).validate_json(text) if text else None
-    except (SafetensorError, ValidationError, AttributeError, TypeError) as error:
+    # safetensors raises AttributeError and TypeError for dtypes that NumPy does not have.
+    except (SafetensorError, AttributeError, TypeError) as error:
         raise UsageError(f"{path}: cannot be read as safetensors ({reason_of(error)})") from error
+    config = None
+    if text := metadata.get("config"):
+        try:
+            config = TypeAdapter(Config).validate_json(text)
+        except ValidationError as error:
+            reason = first_error(error)
+            raise UsageError(
+                f"{path}: its config is not valid in this version ({reason}); export the file again"
+            ) from error
     found = metadata.get("network", network)
     if found != network:
         raise UsageError(f"{path}: holds a {found}; give the file of the {network}")

@@ -14,7 +14,7 @@ from helpers.refusals import refusal
 from helpers.states import state_of
 from jax import export as jax_export
 from safetensors import safe_open
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from pix2pix_jax.checkpoints.reader import read_network
 from pix2pix_jax.config import PRESETS, Config, Data, Model, preset
@@ -26,6 +26,7 @@ from pix2pix_jax.interop.export import ExportOptions, export
 from pix2pix_jax.interop.formats import FORMATS, write_onnx
 from pix2pix_jax.interop.import_weights import import_weights, write_run
 from pix2pix_jax.interop.trained_network import TrainedNetwork, max_difference
+from pix2pix_jax.interop.weight_file import read_weights
 from pix2pix_jax.models.unet import translate
 from pix2pix_jax.runs.workdir import Workdir
 
@@ -168,6 +169,13 @@ def test_importing_exported_safetensors_gives_the_same_run(exported, tmp_path):
     assert export(found, Workdir(back), options) == 0
     for file, before in zip(again, (path, d_path), strict=True):
         jax.tree.map(np.testing.assert_array_equal, load_file(file), load_file(before))
+
+
+def test_the_field_that_this_version_does_not_have_is_named(tmp_path):
+    path = tmp_path / "G.safetensors"
+    save_file({"a": np.zeros(1)}, path, {"config": '{"data": {"zoom": 2}}'})
+    message = refusal(read_weights, path, "generator")
+    assert message.startswith(f"{path}: its config is not valid in this version (data.zoom: ")
 
 
 def test_an_exported_discriminator_can_be_imported_with_another_generator(exported, tmp_path):
