@@ -1,7 +1,7 @@
-"""How far our networks, losses, gradients and updates are from PyTorch's, as relative errors.
+"""Relative errors of our networks, losses, gradients and updates against those of PyTorch.
 
-python tests/parity.py          a table, of the paper's networks at 256x256
-python tests/parity.py 8 128    as the tests have it: 8 features, 128x128
+python tests/parity.py          prints a table, for the networks of the paper at 256x256
+python tests/parity.py 8 128    for networks of 8 features at 128x128, as in the tests
 """
 
 import sys
@@ -29,63 +29,68 @@ LOSSES = "loss/discriminator", "loss/generator_gan", "loss/generator_l1"
 
 
 def config_of(name, discriminator=None, features=8, side=128):
-    """Small networks of a preset without noise."""
+    """A config of a preset, with small networks and without dropout."""
     data = Data(image_size=(side, side), batch_size=IMAGES)
     model = Model(features=features, discriminator_features=features, dropout=0)
     config = preset(name, Config(data=data, model=model))
-    # At a decaying rate five steps would be nothing; where it decays is tested by itself.
+    # The PyTorch reference has a constant rate. tests/gan/test_optimizer.py tests the decay.
     optimizer = replace(config.optimizer, schedule="constant")
     if discriminator:
         config = replace(config, model=replace(config.model, discriminator=discriminator))
     return resolve(replace(config, optimizer=optimizer))
 
 
-def worst(found, expected):
-    """The largest relative error of a leaf, by its Euclidean norm."""
+def largest_error(found, expected):
+    """The largest relative error of a leaf, in the Euclidean norm."""
     pairs = zip(leaves(found), leaves(expected), strict=True)
     return max(float(np.linalg.norm(x - y) / np.linalg.norm(y)) for x, y in pairs)
 
 
-def whole(found, expected):
-    """The relative error of all leaves as one vector."""
+def total_error(found, expected):
+    """The relative error of all leaves as one vector, in the Euclidean norm."""
     found, expected = (np.concatenate(list(map(np.ravel, leaves(t)))) for t in (found, expected))
     return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
 
 
 def leaves(tree):
-    """All of them in double precision, but biases that a norm takes away again.
+    """The leaves of a tree in double precision, without biases that a norm follows.
 
-    Their gradient is rounding, and so is all that Adam makes of it.
+    The norm removes such a bias again. Its gradient is only rounding, and so is its update.
     """
     tree = jax.device_get(tree)
-    if isinstance(tree, tuple):  # networks
+    if isinstance(tree, tuple):  # parameters of both networks
         tree = [
             {
                 layer: {
-                    n: v for n, v in leaves.items() if f"{layer}_norm" not in net or n != "bias"
+                    name: value
+                    for name, value in arrays.items()
+                    if f"{layer}_norm" not in network or name != "bias"
                 }
-                for layer, leaves in net.items()
+                for layer, arrays in network.items()
             }
-            for net in tree
+            for network in tree
         ]
     return [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(tree)]
 
 
-# Adam begins with the signs of gradients, so that single leaves of what it has made are noise.
+# How each kind of result is compared. The first steps of Adam use little more than the signs of
+# gradients, so rounding decides about single leaves.
 MEASURES = {
-    "generator": worst,
-    "discriminator": worst,
-    "losses": worst,
-    "gradients": worst,
-    "5 steps": whole,
+    "generator": largest_error,
+    "discriminator": largest_error,
+    "losses": largest_error,
+    "gradients": largest_error,
+    "5 steps": total_error,
 }
 
 
 def parity(config):
-    """Relative errors of forward passes, losses, gradients, and parameters after a few steps.
+    """Relative errors of forward passes, losses, gradients, and parameters after STEPS steps.
 
-    Of ours against PyTorch in float32; for what float32 can do, of PyTorch against itself in
-    float64; and of ours against PyTorch in float64.
+    Returns:
+      Three dictionaries with the keys of MEASURES: the errors of ours against PyTorch in float32;
+      of PyTorch in float32 against PyTorch in float64, which shows how exact float32 can be; and
+      of ours against PyTorch in float64.
     """
     state = create_state(config)
     torch32, torch64 = (
@@ -102,7 +107,7 @@ def parity(config):
 
 
 def in_float64(method):
-    """The method with networks that compute in double precision, for which there is no config."""
+    """The method with networks that compute in double precision, which no config can ask for."""
     return replace(
         method,
         generator=method.generator.clone(dtype=jnp.float64),
@@ -111,10 +116,10 @@ def in_float64(method):
 
 
 def results(method, config, state):
-    """What our networks and steps give, in the precision that there is."""
+    """The results of our networks and steps, by the keys of MEASURES, in the method's precision."""
     batch = batch_of(config, IMAGES)
     generator, discriminator = method.generator, method.discriminator
-    state = fresh(state, generator.dtype, make_optimizer(config))
+    state = initial_state(state, generator.dtype, make_optimizer(config))
     found = {
         "generator": jax.jit(generator.apply)({"params": state.generator.params}, batch["input"]),
         "discriminator": jax.jit(discriminator.apply)(
@@ -132,38 +137,38 @@ def results(method, config, state):
 
 
 def gradients(method, config, state, batch):
-    """Of a step whose optimizers keep them."""
+    """The gradients of both networks in one step."""
     method = replace(
         method,
         generator_optimizer=keep_gradients(),
         discriminator_optimizer=keep_gradients(),
     )
     step = jax.jit(partial(train_step, method))
-    state = fresh(state, None, keep_gradients())
+    state = initial_state(state, None, keep_gradients())
     after, _ = step(state, batch, step_key(config, 0))
     return after.generator.opt_state, after.discriminator.opt_state
 
 
-def fresh(state, dtype, optimizer):
-    """A state whose parameters no optimizer has seen yet."""
-    halves = (
-        jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), half.params)
-        for half in (state.generator, state.discriminator)
+def initial_state(state, dtype, optimizer):
+    """The state with its parameters in another precision, and with a new optimizer."""
+    both_params = (
+        jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), network.params)
+        for network in (state.generator, state.discriminator)
     )
-    halves = (NetworkState(params, optimizer.init(params)) for params in halves)
-    return TrainState(state.step, *halves)
+    networks = (NetworkState(params, optimizer.init(params)) for params in both_params)
+    return TrainState(state.step, *networks)
 
 
 def reference_results(config, state, dtype):
-    """The same by PyTorch."""
+    """The same results from PyTorch."""
     params = state.generator.params, state.discriminator.params
     run, batch = reference.Run(config, *params, dtype), batch_of(config, IMAGES)
     networks = run.generator, run.discriminator
-    seen = batch["input"], pair_of(batch)
+    inputs = batch["input"], pair_of(batch)
     names = "generator", "discriminator"
     found = {
         name: network(reference.nchw(x).to(dtype)).detach().numpy().transpose(0, 2, 3, 1)
-        for name, network, x in zip(names, networks, seen, strict=True)
+        for name, network, x in zip(names, networks, inputs, strict=True)
     }
     found["gradients"] = run.gradients(batch)
     found["losses"] = [run.step(batch_of(config, IMAGES, count)) for count in range(STEPS)]

@@ -17,7 +17,7 @@ from pix2pix_jax.models.topology import DISCRIMINATORS
 
 
 def conv_options(config: Config) -> dict:
-    """What all convolutions have in common."""
+    """The options that all convolutions share."""
     return {"kernel_init": nn.initializers.normal(0.02), "dtype": config.train.dtype}
 
 
@@ -35,23 +35,21 @@ class UNet(nn.Module):
     def __call__(self, x: Array) -> Array:
         config, model = self.config, self.config.model
         widths = [model.features * min(2**n, 8) for n in range(model.depth)]
-        skips = []
+        options, skips = conv_options(config), []
         for n, width in enumerate(widths, 1):
             x = x if n == 1 else nn.leaky_relu(x, model.leaky_slope)
-            x = nn.Conv(width, (4, 4), 2, ((1, 1), (1, 1)), use_bias=False, **conv_options(config))(
-                x
-            )
+            x = nn.Conv(width, (4, 4), 2, ((1, 1), (1, 1)), use_bias=False, **options)(x)
             x = norm(config)(x) if 1 < n < model.depth else x
             skips.append(nn.relu(x))
         x = skips.pop()
         for n, width in enumerate(reversed(widths[:-1]), 1):
-            x = nn.ConvTranspose(width, (4, 4), (2, 2), use_bias=False, **conv_options(config))(x)
+            x = nn.ConvTranspose(width, (4, 4), (2, 2), use_bias=False, **options)(x)
             x = norm(config)(x)
             if n <= 3:
                 x = nn.Dropout(model.dropout, deterministic=False)(x)
             x = jnp.concatenate([skips.pop(), nn.relu(x)], -1)
         channels = config.data.target_channels
-        x = nn.ConvTranspose(channels, (4, 4), (2, 2), **conv_options(config))(x)
+        x = nn.ConvTranspose(channels, (4, 4), (2, 2), **options)(x)
         return jnp.tanh(x.astype(jnp.float32))
 
 
@@ -65,23 +63,23 @@ class Discriminator(nn.Module):
         model = self.config.model
         table = DISCRIMINATORS[model.discriminator]
         for n, (width, kernel, stride, padding) in enumerate(table, 1):
-            normed = n > 1 and width
+            has_norm = n > 1 and width > 0
             x = nn.Conv(
                 width * model.discriminator_features or 1,
                 (kernel, kernel),
                 stride,
                 (padding, padding),
-                use_bias=not normed,
+                use_bias=not has_norm,
                 **conv_options(self.config),
             )(x)
-            x = norm(self.config)(x) if normed else x
+            x = norm(self.config)(x) if has_norm else x
             x = nn.leaky_relu(x, model.leaky_slope) if width else x
         return x.astype(jnp.float32)
 
 
 @dataclass(frozen=True)
 class Method:
-    """The networks, their optimizer and the weights of their losses."""
+    """Everything that is the same in all steps: networks, optimizer, and weights of the losses."""
 
     generator: UNet
     discriminator: Discriminator
@@ -90,7 +88,7 @@ class Method:
 
 
 class State(struct.PyTreeNode):
-    """What a step changes: parameters and optimizers of both networks, and the key of dropout."""
+    """Everything that a step changes: parameters and optimizers, and the key of the dropout."""
 
     generator: dict
     discriminator: dict
@@ -101,7 +99,7 @@ class State(struct.PyTreeNode):
 
 @dataclass(frozen=True)
 class Batch:
-    """Images [b, h, w, c] in [-1, 1]."""
+    """Pairs of images, [b, h, w, c] in [-1, 1]."""
 
     image: Array
     target: Array
@@ -178,7 +176,7 @@ class Training:
         self.state = create_state(method, batch, key)
 
     def run(self, steps: int) -> None:
-        """Takes steps one by one, and waits for the last one."""
+        """Trains for a number of steps, one by one, and waits for the last one."""
         for _ in range(steps):
             self.state = self.step(self.state)
         jax.block_until_ready(self.state)
@@ -192,7 +190,7 @@ class Training:
 
 
 def plain(config: Config) -> Trial:
-    """Flax as most users write it: a jitted step, called in a loop."""
+    """Makes a trial of Flax as most users write it: a jitted step, called in a loop."""
     training = Training(config)
     platform = jax.devices()[0].platform
     return Trial(training.run, 1, training.weights, device_memory, [platform])

@@ -55,23 +55,23 @@ def discriminator(config: Config) -> keras.Model:
     output = keras.Input((*data.image_size, data.target_channels))
     x = layers.Concatenate()([image, output])
     for n, (width, kernel, stride, padding) in enumerate(DISCRIMINATORS[model.discriminator], 1):
-        normed = n > 1 and width > 0
+        has_norm = n > 1 and width > 0
         x = layers.ZeroPadding2D((padding, padding))(x)
         x = layers.Conv2D(
             width * model.discriminator_features or 1,
             kernel,
             strides=stride,
-            use_bias=not normed,
+            use_bias=not has_norm,
             kernel_initializer=normal(),
         )(x)
-        if normed:
+        if has_norm:
             x = layers.BatchNormalization(epsilon=model.norm_epsilon)(x)
         x = layers.LeakyReLU(model.leaky_slope)(x) if width else layers.Activation("sigmoid")(x)
     return keras.Model([image, output], x)
 
 
 def tutorial(config: Config) -> Trial:
-    """A step is `predict` and three calls of `train_on_batch`."""
+    """Makes a trial of the tutorial's step: `predict` and three calls of `train_on_batch`."""
     training = Training(config)
     gpus = tf.config.list_physical_devices("GPU")
     memory = device_memory if gpus else resident_memory
@@ -91,7 +91,7 @@ class Training:
             optimizer=make_adam(config),
             loss_weights=[loss.discriminator_weight],
         )
-        # The lists are made now: once the discriminator is frozen, its list would be shorter.
+        # These lists are made before the discriminator is frozen, which would shorten its list.
         self.trained = self.generator.trainable_weights, self.discriminator.trainable_weights
         rng, shape = np.random.default_rng(0), (data.batch_size, *data.image_size, 3)
         self.image, self.target = (rng.uniform(-1, 1, shape).astype(np.float32) for _ in range(2))
@@ -112,7 +112,7 @@ class Training:
         )
 
     def run(self, steps: int) -> None:
-        """Takes steps one by one."""
+        """Trains for a number of steps, one by one."""
         for _ in range(steps):
             fake = self.generator.predict(self.image, verbose=0)
             self.discriminator.train_on_batch([self.image, self.target], self.real)

@@ -1,4 +1,4 @@
-"""pix2pix in PyTorch, from the paper: for `pix2pix benchmark --peers=torch`, and for the tests.
+"""pix2pix in PyTorch, after the paper: for `benchmark --peers=torch`, and for the parity tests.
 
 The layers have the same names as in pix2pix_jax, so that parameters can be copied by name.
 """
@@ -25,22 +25,22 @@ class UNet(nn.ModuleDict):
         model, data = config.model, config.data
         self.depth, self.model = model.depth, model
         middle = model.dropout_blocks == "middle"
-        self.noisy_levels = range(2, self.depth - 3) if middle else range(1, 4)
+        self.dropout_levels = range(2, self.depth - 3) if middle else range(1, 4)
         widths = [data.input_channels, *(model.features * min(2**n, 8) for n in range(self.depth))]
         bottleneck = model.bottleneck_norm
         if bottleneck is None:
             bottleneck = max(data.image_size) > 2**self.depth
         for n in range(1, self.depth + 1):
-            every = model.bias == "all"
-            self[f"down{n}"] = nn.Conv2d(widths[n - 1], widths[n], 4, 2, 1, bias=every)
+            has_bias = model.bias == "all"
+            self[f"down{n}"] = nn.Conv2d(widths[n - 1], widths[n], 4, 2, 1, bias=has_bias)
             if 1 < n < self.depth or (n == self.depth and bottleneck):
                 self[f"down{n}_norm"] = norm(config, widths[n])
             first, last = n == 1, n == self.depth
-            below = widths[self.depth + 1 - n] * (1 if first else 2)
-            above = data.target_channels if last else widths[self.depth - n]
-            self[f"up{n}"] = nn.ConvTranspose2d(below, above, 4, 2, 1, bias=every or last)
+            inputs = widths[self.depth + 1 - n] * (1 if first else 2)  # with the skip
+            outputs = data.target_channels if last else widths[self.depth - n]
+            self[f"up{n}"] = nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=has_bias or last)
             if not last:
-                self[f"up{n}_norm"] = norm(config, above)
+                self[f"up{n}_norm"] = norm(config, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         skips = []
@@ -51,7 +51,7 @@ class UNet(nn.ModuleDict):
         x = skips.pop()
         for n in range(1, self.depth):
             x = self[f"up{n}_norm"](self[f"up{n}"](x))
-            if n in self.noisy_levels and self.model.dropout:
+            if n in self.dropout_levels and self.model.dropout:
                 x = F.dropout(x, self.model.dropout)
             x = torch.cat([skips.pop(), F.relu(x)], 1)
         return torch.tanh(self[f"up{self.depth}"](x))
@@ -60,7 +60,7 @@ class UNet(nn.ModuleDict):
 class Discriminator(nn.ModuleDict):
     """The discriminator (section 6.1.2).
 
-    The tutorial's pads as TensorFlow does: one pixel more at the bottom and the right.
+    That of the tutorial pads as TensorFlow does, by one pixel more at the bottom and the right.
     """
 
     def __init__(self, config: Config):
@@ -70,17 +70,18 @@ class Discriminator(nn.ModuleDict):
         channels = data.input_channels + data.target_channels
         table = DISCRIMINATORS[model.discriminator]
         for n, (width, kernel, stride, padding) in enumerate(table, 1):
-            logits, name = width == 0, "logits" if width == 0 else f"conv{n}"
-            normed = n > 1 and not logits
-            bias = {"paper": not normed, "last": logits, "all": True}[model.bias]
-            wide = 1 if logits else width * model.discriminator_features
-            even = padding[0] == padding[1]
-            self.padding[name] = None if even else padding * 2
-            inside = padding[0] if even else 0
-            self[name] = nn.Conv2d(channels, wide, kernel, stride, inside, bias=bias)
-            if normed:
-                self[f"{name}_norm"] = norm(config, wide)
-            channels = wide
+            is_logits = width == 0
+            name = "logits" if is_logits else f"conv{n}"
+            has_norm = n > 1 and not is_logits
+            bias = {"paper": not has_norm, "last": is_logits, "all": True}[model.bias]
+            features = 1 if is_logits else width * model.discriminator_features
+            is_even = padding[0] == padding[1]  # otherwise `forward` pads
+            self.padding[name] = None if is_even else padding * 2
+            conv_padding = padding[0] if is_even else 0
+            self[name] = nn.Conv2d(channels, features, kernel, stride, conv_padding, bias=bias)
+            if has_norm:
+                self[f"{name}_norm"] = norm(config, features)
+            channels = features
 
     def forward(self, x: Tensor) -> Tensor:
         for name, padding in self.padding.items():
@@ -95,17 +96,17 @@ def cross_entropy(logits: Tensor, real: bool) -> Tensor:
 
 
 def eager(config: Config) -> Trial:
-    """PyTorch with its default settings, except that cuDNN may choose its fastest algorithms."""
+    """Makes a trial with default settings, except that cuDNN may choose its fastest algorithms."""
     return make_trial(Training(config))
 
 
 def tuned(config: Config) -> Trial:
-    """The same with images in the convolutions' favourite order, and Adam in one kernel."""
+    """Makes a trial with images and kernels in channels-last order, and a fused Adam."""
     return make_trial(Training(config, order=torch.channels_last, fused=True))
 
 
 def compiled(config: Config) -> Trial:
-    """The default settings, with both networks compiled by torch.compile."""
+    """Makes a trial with default settings, and with both networks compiled by torch.compile."""
     training = Training(config)
     training.compile()
     return make_trial(training)
@@ -117,7 +118,7 @@ class Training:
     Args:
       config: resolved.
       order: the memory order of images and kernels.
-      fused: whether Adam is one kernel; None: PyTorch decides.
+      fused: whether Adam runs as one fused kernel; None: PyTorch decides.
     """
 
     def __init__(
@@ -178,7 +179,7 @@ class Training:
         self.generator_optimizer.step()
 
     def run(self, steps: int) -> None:
-        """Takes steps one by one, and waits for the last one."""
+        """Trains for a number of steps, one by one, and waits for the last one."""
         for _ in range(steps):
             self.step()
         if self.device == "cuda":
@@ -199,7 +200,7 @@ def make_adam(config: Config, network: nn.Module, fused: bool | None) -> torch.o
 
 
 def make_trial(training: Training) -> Trial:
-    """The training as the benchmark times it."""
+    """Makes the trial that the benchmark times."""
     gpu = training.device == "cuda"
     memory = torch.cuda.max_memory_allocated if gpu else resident_memory
     return Trial(training.run, 1, training.weights, memory, ["gpu" if gpu else "cpu"])

@@ -3,8 +3,8 @@
     time python experiments/benchmarks/torch_translate.py IMAGES OUTPUT
     time python -m pix2pix_jax translate --config=... --workdir=... --input=IMAGES --output=OUTPUT
 
-The weights are random: drawing them takes as long as reading them, or longer. Dropout stays on, and
-the norm uses the statistics of the image at hand, as in the paper (section 3.3).
+The weights are random: to draw them takes at least as long as to read them. Dropout is on, and
+norms use the statistics of the image at hand, as in the paper (section 3.3).
 """
 
 import sys

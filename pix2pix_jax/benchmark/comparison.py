@@ -88,8 +88,8 @@ class Comparison:
         self.measurements[name] = worker.answer()
         say(f"{name}: first step after {self.measurements[name]['first_step_seconds']:.1f} s")
 
-    def measure(self, name: str, seconds: float) -> None:
-        """Times a few steps, to choose the number of steps that fills a turn.
+    def choose_steps(self, name: str, seconds: float) -> None:
+        """Times a few steps, and chooses the number of steps that fills a turn.
 
         Args:
           name: of the implementation.
@@ -141,7 +141,7 @@ def compare(
         comparison.for_each(comparison.start)
         for name, reason in find_mismatches(comparison.measurements).items():
             comparison.leave_out(name, reason)
-        comparison.for_each(lambda name: comparison.measure(name, turns.seconds))
+        comparison.for_each(lambda name: comparison.choose_steps(name, turns.seconds))
         is_quiet = not sys.stderr.isatty()
         for _ in tqdm(range(turns.count), desc="turns", leave=False, disable=is_quiet):
             comparison.for_each(comparison.take_turn)

@@ -71,9 +71,9 @@ def scan_steps(
     key = jax.random.wrap_key_data(key_data)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        images = crop_batch(pairs, batch, data)
         # This key equals step_key(config, step): the seed is folded in outside.
-        key_of_step = jax.random.fold_in(key, state.step)
-        return train_step(method, state, crop_batch(pairs, batch, data), key_of_step)
+        return train_step(method, state, images, jax.random.fold_in(key, state.step))
 
     return jax.lax.scan(step, state, batches)
 

@@ -62,8 +62,9 @@ class Norm(nn.Module):
     distribution with mean 1 and deviation 0.02. bfloat16 inputs are normalized in float32.
 
     Attributes:
-      kind: "batch" has one mean for each channel, over height, width and several images;
-        "instance" has one for each channel and image; "none" returns x unchanged.
+      kind: "batch" has one mean for each channel, over height, width and several images (arXiv
+        1502.03167); "instance" has one for each channel and image (arXiv 1607.08022); "none"
+        returns x unchanged.
       epsilon: added to the variance.
       affine: whether there are a scale and a shift.
       images: the number of images that share the statistics of "batch"; None: all of them.

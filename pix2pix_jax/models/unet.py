@@ -16,7 +16,7 @@ class UNet(nn.Module):
     """Translates images: an encoder halves their size `depth` times, a decoder doubles it again.
 
     With skip connections, each decoder layer also gets the output of the encoder layer of the same
-    size.
+    size (arXiv 1505.04597).
 
     Attributes:
       channels: of the output image.

@@ -48,6 +48,12 @@ def test_a_failure_of_ours_ends_the_benchmark_but_not_a_sweep():
     assert "ratio" not in found["other"]
 
 
+def test_a_missing_module_of_this_project_is_not_a_usage_error(tmp_path):
+    (tmp_path / "some_peer.py").write_text("import pix2pix_jax.no_such_module\n")
+    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+        load_target(WorkerTarget(tmp_path / "some_peer.py", "make"))
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -1,3 +1,5 @@
+"""The losses against their formulas in NumPy."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,7 +32,7 @@ GENERATOR = {
 
 
 @pytest.mark.parametrize("gan", DISCRIMINATOR)
-def test_losses_against_numpy(gan):
+def test_the_losses_equal_their_formulas_in_numpy(gan):
     value = losses.discriminator_gan_loss(gan, "real", jnp.array(REAL))
     value += losses.discriminator_gan_loss(gan, "fake", jnp.array(FAKE))
     np.testing.assert_allclose(value, DISCRIMINATOR[gan], rtol=1e-5)
@@ -39,18 +41,18 @@ def test_losses_against_numpy(gan):
     )
 
 
-def test_vanilla_is_finite_where_the_sigmoid_is_not():
+def test_the_vanilla_loss_is_finite_if_the_sigmoid_is_zero():
     far = jnp.array([[[[-200.0]]]])
     assert losses.generator_gan_loss("vanilla", far) == 200
     assert jax.grad(lambda x: losses.generator_gan_loss("vanilla", x))(far) == -1
 
 
-def test_l1():
+def test_l1_is_the_mean_absolute_difference():
     a, b = logits(2), logits(3)
     np.testing.assert_allclose(losses.l1_loss(a, b), np.abs(a - b).mean(), rtol=1e-6)
 
 
-def test_gradient_penalty_of_a_linear_critic_is_known():
+def test_the_gradient_penalty_of_a_linear_critic_equals_its_formula():
     """critic(x) = <w, x> has gradient w everywhere, so the penalty is (|w| - 1)^2."""
     w = np.random.default_rng(0).standard_normal((4, 4, 3)).astype(np.float32)
     real, fake = (
@@ -65,7 +67,7 @@ def test_gradient_penalty_of_a_linear_critic_is_known():
     np.testing.assert_allclose(penalty, (np.linalg.norm(w) - 1) ** 2, rtol=1e-5)
 
 
-def test_gradient_penalty_looks_between_real_and_fake():
+def test_the_gradient_penalty_is_at_a_random_point_between_real_and_fake():
     seen = []
 
     def critic(x):
@@ -77,6 +79,6 @@ def test_gradient_penalty_looks_between_real_and_fake():
     losses.gradient_penalty(critic, ones, 0 * ones, keys)
     jax.effects_barrier()
     mixes = seen[0][:, 0, 0, 0]
-    assert len(set(mixes.tolist())) == 3  # each image its own
+    assert len(set(mixes.tolist())) == 3  # Each image has its own point.
     assert ((mixes > 0) & (mixes < 1)).all()
     np.testing.assert_array_equal(seen[0], jnp.broadcast_to(seen[0][:, :1, :1], seen[0].shape))

@@ -1,3 +1,5 @@
+"""A training step against the equations of the paper, and its randomness."""
+
 from dataclasses import replace
 from functools import partial
 
@@ -6,17 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers.steps import batch_of, keep_gradients
-from PIL import Image
+from helpers.steps import assert_equal, batch_of
 
-from pix2pix_jax.config import Config, Data, Loss, Optimizer, Train
+from pix2pix_jax.config import Config, Data, Loss, Optimizer
 from pix2pix_jax.config.resolve import resolve
-from pix2pix_jax.data.image_files import encode_png
-from pix2pix_jax.data.pipeline import make_training_batches
 from pix2pix_jax.gan import losses
 from pix2pix_jax.gan.method import make_method
 from pix2pix_jax.gan.networks import make_discriminator, make_generator
-from pix2pix_jax.gan.optimizer import make_optimizer
 from pix2pix_jax.gan.parallel import make_parallel_steps
 from pix2pix_jax.gan.random import step_key, stream_key
 from pix2pix_jax.gan.state import create_state
@@ -32,15 +30,11 @@ def one_step(config, batch, step=0):
     return state, *jax.jit(partial(train_step, make_method(config)))(state, batch, key)
 
 
-def assert_equal(a, b):
-    jax.tree.map(np.testing.assert_array_equal, jax.device_get(a), jax.device_get(b))
-
-
 def differs(a, b):
     return any(jax.tree.leaves(jax.tree.map(lambda x, y: bool((x != y).any()), a, b)))
 
 
-ROUNDS = {  # of the discriminator, by whose turn it is
+DISCRIMINATOR_UPDATES = {  # the labels of the images of each update, by optimizer.updates
     "alternating": [("real", "fake")],
     "simultaneous": [("real", "fake")],
     "real_then_fake": [("real",), ("fake",)],
@@ -64,10 +58,11 @@ ROUNDS = {  # of the discriminator, by whose turn it is
         ),
     ],
 )
-def test_one_step_against_the_equations(small, gan, order, monkeypatch):
-    """The step as the paper tells it: forward passes, gradients and updates, one by one.
+def test_a_step_follows_the_equations_of_the_paper(small, gan, order, monkeypatch):
+    """Forward passes, gradients and updates are computed one after another, as in section 3.3.
 
-    By plain gradient descent, because Adam's first step knows no more than signs.
+    Plain gradient descent takes the place of Adam: in its first step, Adam uses only the signs of
+    the gradients.
     """
     for module in ("state", "method"):
         monkeypatch.setattr(
@@ -87,84 +82,64 @@ def test_one_step_against_the_equations(small, gan, order, monkeypatch):
     def generate(params):
         return generator.apply({"params": params}, batch["input"], keys)
 
-    def judge(params, image):
+    def score(params, image):
         pair = jnp.concatenate([batch["input"], image], -1)
         return discriminator.apply({"params": params}, pair)
 
-    def discriminator_loss(params, sides):
+    def discriminator_loss(params, labels):
         fake, loss, means = generate(before.generator.params), 0, {}
-        for side, image in (("real", batch["target"]), ("fake", fake)):
-            if side in sides:
-                logits = judge(params, image)
-                loss += losses.discriminator_gan_loss(gan, side, logits)
-                means[f"logits/{side}"] = logits.mean()
-        if gan == "wgan_gp" and "fake" in sides:
-            score = partial(judge, params)
-            loss += 7 * losses.gradient_penalty(score, batch["target"], fake, keys)
+        for label, image in (("real", batch["target"]), ("fake", fake)):
+            if label in labels:
+                logits = score(params, image)
+                loss += losses.discriminator_gan_loss(gan, label, logits)
+                means[f"logits/{label}"] = logits.mean()
+        if gan == "wgan_gp" and "fake" in labels:
+            penalty = losses.gradient_penalty(partial(score, params), batch["target"], fake, keys)
+            loss += 7 * penalty
         return loss / 2, means
 
     def generator_loss(params, discriminator_params):
         fake = generate(params)
-        gan_loss = losses.generator_gan_loss(gan, judge(discriminator_params, fake))
+        gan_loss = losses.generator_gan_loss(gan, score(discriminator_params, fake))
         l1 = jnp.abs(fake - batch["target"]).mean()
         terms = {"loss/generator_gan": gan_loss, "loss/generator_l1": l1}
         return gan_loss + 30 * l1, terms
 
-    def length(gradient):
+    def norm(gradient):
         return jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient)))
 
     @jax.jit
     def step():
         params = before.discriminator.params
-        told = {"loss/discriminator": 0, "gradient/discriminator": 0}
-        for sides in ROUNDS[order]:
+        metrics = {"loss/discriminator": 0, "gradient/discriminator": 0}
+        for labels in DISCRIMINATOR_UPDATES[order]:
             differentiate = jax.value_and_grad(discriminator_loss, has_aux=True)
-            (loss, means), gradient = differentiate(params, sides)
+            (loss, means), gradient = differentiate(params, labels)
             params = descend(params, gradient)
-            told["loss/discriminator"] += loss
-            told["gradient/discriminator"] += length(gradient)
-            told |= means
+            metrics["loss/discriminator"] += loss
+            metrics["gradient/discriminator"] += norm(gradient)
+            metrics |= means
         opponent = before.discriminator.params if order == "simultaneous" else params
         gradient, terms = jax.grad(generator_loss, has_aux=True)(before.generator.params, opponent)
-        terms["gradient/generator"] = length(gradient)
-        return told | terms, params, descend(before.generator.params, gradient)
+        terms["gradient/generator"] = norm(gradient)
+        return metrics | terms, params, descend(before.generator.params, gradient)
 
-    told, *expected = step()
-    assert metrics.keys() == told.keys()
-    for name, value in told.items():
+    expected_metrics, *expected = step()
+    assert metrics.keys() == expected_metrics.keys()
+    for name, value in expected_metrics.items():
         np.testing.assert_allclose(metrics[name], value, rtol=1e-4, atol=1e-6)
     found = [after.discriminator.params, after.generator.params]
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5), found, expected)
     assert after.step == 1
 
 
-@pytest.mark.parametrize(
-    ("options", "rate", "b1", "b2"),
-    [
-        (Optimizer(), 2e-4, 0.5, 0.999),
-        (Optimizer(learning_rate=1e-3, b1=0.9, b2=0.99), 1e-3, 0.9, 0.99),
-    ],
-)
-def test_adam_has_the_papers_moments_or_those_given(options, rate, b1, b2):
-    gradients = np.random.default_rng(0).standard_normal((3, 5))
-    x, m, v = np.zeros(5), np.zeros(5), np.zeros(5)
-    optimizer, params = make_optimizer(Config(optimizer=options)), jnp.zeros(5)
-    state = optimizer.init(params)
-    for t, gradient in enumerate(gradients, 1):
-        m, v = b1 * m + (1 - b1) * gradient, b2 * v + (1 - b2) * gradient**2
-        x = x - rate * (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + 1e-8)
-        updates, state = optimizer.update(jnp.array(gradient), state)
-        params = optax.apply_updates(params, updates)
-    np.testing.assert_allclose(params, x, rtol=1e-4)
-
-
-def test_l1_alone_leaves_the_discriminator_untouched(small):
+def test_l1_alone_does_not_change_the_discriminator(small):
     before, after, metrics = one_step(replace(small, loss=Loss(gan="none")), batch_of(small, 1))
     assert_equal(before.discriminator, after.discriminator)
     assert differs(before.generator.params, after.generator.params)
-    there = {name for name, value in metrics.items() if value != 0}
-    assert there == {"loss/generator_l1", "gradient/generator"}
-    assert set(metrics) - there == {
+    not_zero = {name for name, value in metrics.items() if value != 0}
+    assert not_zero == {"loss/generator_l1", "gradient/generator"}
+    assert set(metrics) - not_zero == {
         "loss/discriminator", "gradient/discriminator", "loss/generator_gan"
     }  # fmt: skip
 
@@ -182,7 +157,7 @@ def test_an_unconditional_discriminator_does_not_see_the_input(small):
 
 
 @pytest.mark.slow
-def test_noise_is_a_function_of_seed_step_and_index(small):
+def test_noise_depends_on_the_step_and_the_index_alone(small):
     batch = batch_of(small, 1)
     _, _, first = one_step(small, batch)
     _, _, again = one_step(small, batch)
@@ -192,158 +167,15 @@ def test_noise_is_a_function_of_seed_step_and_index(small):
     assert len({float(m["loss/generator_l1"]) for m in (first, later, elsewhere)}) == 3
 
 
-def test_all_that_is_drawn_changes_with_the_seed(small):
+def test_weights_and_keys_depend_on_the_seed(small):
     other = replace(small, seed=1)
     first, second = (create_state(config) for config in (small, other))
-    for half in ("generator", "discriminator"):
-        a, b = (
-            getattr(state, half).params["conv1" if half[0] == "d" else "down1"]["kernel"]
-            for state in (first, second)
-        )
+    for network, layer in (("generator", "down1"), ("discriminator", "conv1")):
+        a, b = (getattr(state, network).params[layer]["kernel"] for state in (first, second))
         assert (a != b).mean() > 0.99
     keys = [step_key(config, step) for config in (small, other) for step in (0, 1)]
-    keys += [stream_key(small, purpose) for purpose in ("parameters", "samples")]
+    keys += [stream_key(small, stream) for stream in ("parameters", "samples")]
     assert len({tuple(jax.random.key_data(key).tolist()) for key in keys}) == 6
-
-
-def test_four_devices_average_the_gradients_of_their_images(small, monkeypatch):
-    """Gradients, not parameters: Adam would hide a wrong scale."""
-    for module in ("state", "method"):
-        place = f"pix2pix_jax.gan.{module}.make_optimizer"
-        monkeypatch.setattr(place, lambda *_, **__: keep_gradients())
-    config = replace(small, data=replace(small.data, batch_size=4))
-    batch = batch_of(config, 4)
-    state = copy_to_devices(create_state(config))
-    step = jax.jit(partial(train_step, make_method(config)))
-    key = step_key(config, 0)
-    single = [
-        step(state, {name: values[i : i + 1] for name, values in batch.items()}, key)
-        for i in range(4)
-    ]
-    expected = jax.tree.map(lambda *leaves: np.mean(leaves, 0), *(jax.device_get(single)))
-    after, metrics = jax.device_get(make_parallel_steps(config)(state, shard_batches([batch])))
-    for half in ("generator", "discriminator"):
-        found, wanted = getattr(after, half).opt_state, getattr(expected[0], half).opt_state
-        scale = max(np.abs(leaf).max() for leaf in jax.tree.leaves(wanted))
-        difference = jax.tree.map(lambda x, y: np.abs(x - y).max(), found, wanted)
-        assert max(jax.tree.leaves(difference)) < 1e-5 * max(1, scale)
-        assert scale > 1e-3
-        length = optax.tree.norm(wanted)
-        np.testing.assert_allclose(metrics.pop(f"gradient/{half}")[0], length, rtol=1e-5)
-    for name, value in metrics.items():
-        np.testing.assert_allclose(value[0], expected[1][name], rtol=1e-5)
-
-
-def test_steps_per_call_changes_no_bit(small):
-    config = replace(small, data=replace(small.data, batch_size=4))
-    steps, batches = make_parallel_steps(config), [batch_of(config, 4, i) for i in range(4)]
-    one = copy_to_devices(create_state(config))
-    metrics = []
-    for batch in batches:
-        one, values = steps(one, shard_batches([batch]))
-        metrics.append(jax.device_get(values))
-    start = copy_to_devices(create_state(config))
-    four, values = steps(start, shard_batches(batches))
-    assert_equal(one, four)
-    assert_equal({name: np.concatenate([m[name] for m in metrics]) for name in values}, values)
-
-
-def test_shard_map_gives_the_bits_of_pmap(small):
-    """State and metrics after five steps in two calls, on four devices."""
-    config = replace(small, data=replace(small.data, batch_size=4))
-    batches, ends = [batch_of(config, 4, i) for i in range(5)], []
-    for parallel in ("pmap", "shard_map"):
-        steps = make_parallel_steps(replace(config, train=replace(config.train, parallel=parallel)))
-        state = copy_to_devices(create_state(config))
-        first, metrics = steps(state, shard_batches(batches[:2]))
-        assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state)), "the state is donated"
-        ends.append((metrics, *steps(first, shard_batches(batches[2:]))))
-    assert_equal(*ends)
-
-
-def noise_file(rng):
-    return encode_png(Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)))
-
-
-def test_pairs_on_all_devices_change_no_bit(small):
-    """Against pairs that are cut on the host, and shared out."""
-    config = replace(small, data=replace(small.data, batch_size=4, flip=True))
-    rng = np.random.default_rng(0)
-    files = [noise_file(rng) for _ in range(10)]
-    records = [{"name": b"", "files": files[2 * i : 2 * i + 2]} for i in range(5)]
-    ends = []
-    for room in (0, 1):
-        config = replace(config, data=replace(config.data, resident_mib=room))
-        batches, pairs = make_training_batches(config, records)
-        assert len(pairs) == 2 * room
-        steps = make_parallel_steps(config, pairs)
-        state = copy_to_devices(create_state(config))
-        for step in range(3):
-            state, metrics = steps(state, shard_batches([batches[step]]))
-        ends.append((state, metrics))
-    assert_equal(*ends)
-
-
-def test_a_run_compiles_once(small):
-    config = replace(small, data=replace(small.data, batch_size=4))
-    compiled = []
-    jax.monitoring.register_event_duration_secs_listener(
-        lambda name, *_, **__: compiled.append(name) if "backend_compile" in name else None
-    )
-    steps = make_parallel_steps(config)
-    fresh = copy_to_devices(create_state(config))
-    restored = copy_to_devices(jax.device_get(fresh))
-    state, _ = steps(fresh, shard_batches([batch_of(config, 4)]))
-    compiled.clear()
-    for _ in range(2):
-        state, _ = steps(state, shard_batches([batch_of(config, 4)]))
-    steps(restored, shard_batches([batch_of(config, 4)]))
-    assert compiled == []
-    jax.monitoring.clear_event_listeners()
-
-
-def test_the_state_is_donated(small):
-    config = replace(small, data=replace(small.data, batch_size=4))
-    state = copy_to_devices(create_state(config))
-    make_parallel_steps(config)(state, shard_batches([batch_of(config, 4)]))
-    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
-
-
-@pytest.mark.parametrize("b2", [0.999, 0.9])
-def test_epsilon_hat_is_added_before_the_bias_is_corrected(b2):
-    """As Keras has it; with gradients as small as epsilon, where that makes a difference."""
-    gradients = 1e-7 * np.random.default_rng(0).standard_normal((3, 5))
-    x, m, v = np.zeros(5), np.zeros(5), np.zeros(5)
-    options = Optimizer(b2=b2, epsilon=1e-7, epsilon_hat=True)
-    optimizer, params = make_optimizer(Config(optimizer=options)), jnp.zeros(5)
-    state = optimizer.init(params)
-    for t, gradient in enumerate(gradients, 1):
-        m, v = 0.5 * m + 0.5 * gradient, b2 * v + (1 - b2) * gradient**2
-        rate = 2e-4 * np.sqrt(1 - b2**t) / (1 - 0.5**t)
-        x = x - rate * m / (np.sqrt(v) + 1e-7)
-        updates, state = optimizer.update(jnp.array(gradient), state)
-        params = optax.apply_updates(params, updates)
-    np.testing.assert_allclose(params, x, rtol=1e-4)
-
-
-def test_a_decaying_rate_goes_by_steps_where_a_step_has_two_updates():
-    config = Config(optimizer=Optimizer(schedule="linear_decay"), train=Train(steps=2))
-    optimizer = make_optimizer(config, updates_per_step=2)
-    state, rates = optimizer.init(jnp.zeros(())), []
-    for _ in range(6):
-        update, state = optimizer.update(jnp.ones(()), state)
-        rates.append(-float(update) / 2e-4)
-    np.testing.assert_allclose(rates, [1, 1, 1, 1, 0, 0], atol=1e-4)
-
-
-def test_linear_decay_is_constant_then_falls_to_zero():
-    config = Config(optimizer=Optimizer(schedule="linear_decay"), train=Train(steps=10))
-    optimizer = make_optimizer(config)
-    state, rates = optimizer.init(jnp.zeros(())), []
-    for _ in range(10):
-        update, state = optimizer.update(jnp.ones(()), state)
-        rates.append(-float(update) / 2e-4)
-    np.testing.assert_allclose(rates, [1, 1, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2], rtol=1e-4)
 
 
 @pytest.mark.slow
@@ -358,8 +190,7 @@ def test_bfloat16_keeps_the_state_in_float32(small):
 
 
 @pytest.mark.slow
-def test_one_pair_is_learnt_by_heart():
-    """300 steps on one pair: the L1 of the generator falls by more than five times."""
+def test_300_steps_on_one_pair_reduce_the_l1_to_a_fifth():
     config = resolve(Config(data=Data(image_size=(64, 64), batch_size=4)))
     config = replace(config, model=replace(config.model, features=16, discriminator_features=16))
     ramp = np.linspace(-0.9, 0.9, 64, dtype=np.float32)

@@ -1,3 +1,5 @@
+"""Descriptions of networks agree with the paper and with the Flax modules."""
+
 import json
 
 import jax
@@ -10,7 +12,7 @@ from pix2pix_jax.gan.summary import describe, layer_rows, to_json, to_text
 from pix2pix_jax.models.topology import DISCRIMINATORS
 
 
-def test_the_papers_networks():
+def test_the_papers_networks_have_its_parameters_shapes_and_receptive_field():
     summary = json.loads(to_json(describe(Config())))
     assert summary["generator"]["parameters"] == 54_413_955
     assert summary["generator"]["output_shape"] == [256, 256, 3]
@@ -26,7 +28,7 @@ def test_the_papers_networks():
     assert kinds == 8 * ["convolution"] + 8 * ["transposed convolution"] + 5 * ["convolution"]
 
 
-def test_layers_add_up_and_shapes_follow():
+def test_the_parameters_of_the_layers_add_up_to_those_of_the_network():
     summary = describe(Config(data=Data(image_size=(64, 128), input_channels=1)))
     for network in ("generator", "discriminator"):
         rows = [row for row in summary["layers"] if row["network"] == network]
@@ -44,7 +46,7 @@ def test_an_unconditional_discriminator_takes_the_target_alone():
 
 
 @pytest.mark.parametrize(("generator", "skips"), [("unet", 7), ("encoder_decoder", 0)])
-def test_the_text_shows_the_skips(generator, skips):
+def test_the_text_shows_skips_dropout_and_norms(generator, skips):
     text = to_text(describe(Config(model=Model(generator=generator))))
     assert text.count("skip") == skips
     assert text.count("dropout") == 3
@@ -53,7 +55,7 @@ def test_the_text_shows_the_skips(generator, skips):
     assert max(map(len, text.splitlines())) <= 100
 
 
-def test_what_is_not_as_in_the_paper_is_told():
+def test_differences_from_the_paper_are_listed():
     assert "differs from" not in to_text(describe(Config(data=Data(image_size=(128, 128)))))
     summary = describe(preset("tf_tutorial", Config(loss=Loss(gan="lsgan"))))
     assert summary["differences"] == {
@@ -71,7 +73,7 @@ def test_what_is_not_as_in_the_paper_is_told():
     assert "loss.gan lsgan, loss.discriminator_weight 1.0" in to_text(summary)
 
 
-def test_a_shallow_network_of_a_size_that_no_deep_one_takes_is_told_as_such():
+def test_a_depth_differs_from_the_paper_only_if_the_image_could_be_halved_more_often():
     config = Config(
         data=Data(image_size=(36, 36), flip=False), model=Model(depth=2, discriminator="pixel")
     )
@@ -80,7 +82,7 @@ def test_a_shallow_network_of_a_size_that_no_deep_one_takes_is_told_as_such():
     assert describe(config)["differences"] == {"model.depth": 7}
 
 
-def test_layers_come_in_their_order_beyond_nine():
+def test_more_than_nine_layers_are_in_the_order_of_the_data():
     config = Config(data=Data(image_size=(1024, 1024)), model=Model(features=2))
     summary = describe(config)
     names = [row["name"] for row in summary["layers"] if row["network"] == "generator"]
@@ -88,7 +90,7 @@ def test_layers_come_in_their_order_beyond_nine():
     assert summary["generator"]["output_shape"] == [1024, 1024, 3]
 
 
-def test_the_last_layer_has_no_dropout():
+def test_the_last_decoder_layer_has_no_dropout():
     text = to_text(
         describe(Config(data=Data(image_size=(24, 24)), model=Model(discriminator="pixel")))
     )
@@ -105,8 +107,8 @@ def test_the_last_layer_has_no_dropout():
         {"norm_affine": False, "bottleneck_norm": True, "dropout_blocks": "middle"},
     ],
 )
-def test_the_tables_say_what_the_modules_have(discriminator, model):
-    """Kernels, parameters and shapes of every layer, read from the tables and traced in Flax."""
+def test_the_rows_of_all_layers_equal_the_traced_modules(discriminator, model):
+    """Kernels, parameters and shapes are read from the tables, and traced in Flax."""
     model = Model(discriminator=discriminator, features=4, discriminator_features=4, **model)
     config = resolve(Config(data=Data(image_size=(256, 128)), model=model))
     for module, channels in ((make_generator(config), 3), (make_discriminator(config), 6)):
@@ -121,10 +123,10 @@ def test_the_tables_say_what_the_modules_have(discriminator, model):
         params, outputs = variables["params"], variables["intermediates"]
         assert {row["name"] for row in rows} == {n for n in params if not n.endswith("_norm")}
         for row in rows:
-            of_norm = params.get(f"{row['name']}_norm", {})
-            sizes = [leaf.size for leaf in jax.tree.leaves([params[row["name"]], of_norm])]
+            norm_params = params.get(f"{row['name']}_norm", {})
+            sizes = [leaf.size for leaf in jax.tree.leaves([params[row["name"]], norm_params])]
             assert row["parameters"] == sum(sizes)
             assert tuple(row["kernel"]) == params[row["name"]]["kernel"].shape
             [output] = outputs[row["name"]]["__call__"]
             assert (1, *row["output_shape"]) == output.shape
-            assert bool(of_norm) == (row["norm"] != "none" and module.norm_affine)
+            assert bool(norm_params) == (row["norm"] != "none" and module.norm_affine)

@@ -1,4 +1,4 @@
-"""What steps are tried with, here and against PyTorch."""
+"""Batches, optimizers and comparisons for tests of training steps."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ import optax
 
 
 def batch_of(config, images, seed=0):
-    """A global batch of noise, as numpy."""
+    """A batch of random images for all devices, as NumPy arrays."""
     rng, size = np.random.default_rng(seed), config.data.image_size
     names = {"input": config.data.input_channels, "target": config.data.target_channels}
     batch = {
@@ -23,3 +23,8 @@ def keep_gradients():
         init=lambda params: jax.tree.map(jnp.zeros_like, params),
         update=lambda gradient, _, params: (jax.tree.map(jnp.zeros_like, params), gradient),
     )
+
+
+def assert_equal(tree, expected):
+    """Two trees of arrays are equal to the bit."""
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(tree), jax.device_get(expected))

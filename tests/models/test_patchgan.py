@@ -11,7 +11,7 @@ from pix2pix_jax.gan.networks import make_discriminator
 from pix2pix_jax.models.patchgan import Discriminator
 from pix2pix_jax.models.topology import DISCRIMINATORS, output_grid, receptive_field
 
-GOLDEN = {  # receptive field, output grid and parameters at 256, input and target of 3 channels
+GOLDEN = {  # receptive field, side of the output and parameters, for pairs of 256x256 RGB images
     "pixel": (1, 256, 9_025),
     "patch16": (16, 126, 139_585),
     "patch34": (34, 62, 666_433),
@@ -23,7 +23,7 @@ GOLDEN = {  # receptive field, output grid and parameters at 256, input and targ
 
 
 @pytest.mark.parametrize("name", DISCRIMINATORS)
-def test_golden_numbers(name):
+def test_receptive_field_output_grid_and_number_of_parameters(name):
     field, grid, parameters = GOLDEN[name]
     module = make_discriminator(resolve(Config(model=Model(discriminator=name))))
     image = jnp.zeros((1, 256, 256, 6))
@@ -35,26 +35,27 @@ def test_golden_numbers(name):
 
 
 @pytest.mark.parametrize("name", DISCRIMINATORS)
-def test_receptive_field_by_gradient(name):
-    """One logit's gradient with respect to the image is not zero in just such a square."""
+def test_the_receptive_field_equals_that_of_a_gradient(name):
+    """The gradient of one logit by the image is not zero in a square of this side."""
     field = receptive_field(DISCRIMINATORS[name])
-    module = Discriminator(DISCRIMINATORS[name], features=1, norm="none")  # a norm sees everything
+    # With a norm, a logit would depend on all pixels.
+    module = Discriminator(DISCRIMINATORS[name], features=1, norm="none")
     side = 3 * field + 32 if field < 100 else field + 96
     image = jax.random.normal(jax.random.key(0), (1, side, side, 2))
     # Positive weights, so that no two paths cancel.
     variables = jax.tree.map(jnp.abs, jax.jit(module.init)(jax.random.key(1), image))
 
-    def middle(image):
+    def middle_logit(image):
         logits = module.apply(variables, image)
         return logits[0, logits.shape[1] // 2, logits.shape[2] // 2, 0]
 
-    touched = np.asarray(jnp.abs(jax.jit(jax.grad(middle))(image)).sum((0, 3)) > 0)
+    touched = np.asarray(jnp.abs(jax.jit(jax.grad(middle_logit))(image)).sum((0, 3)) > 0)
     for axis in (0, 1):
-        [places] = np.nonzero(touched.any(axis))
-        assert places[-1] - places[0] + 1 == field
+        [pixels] = np.nonzero(touched.any(axis))
+        assert pixels[-1] - pixels[0] + 1 == field
 
 
-def test_the_config_makes_the_discriminator():
+def test_the_discriminator_takes_every_field_of_the_config():
     config = Config(
         model=Model(
             discriminator="patch16", discriminator_features=5, norm="instance", norm_epsilon=0.1,
@@ -69,7 +70,7 @@ def test_the_config_makes_the_discriminator():
     assert make_discriminator(config) == expected
 
 
-def test_receptive_field_of_each_layer():
+def test_the_receptive_field_grows_with_every_layer():
     table = DISCRIMINATORS["patch70"]
     assert [receptive_field(table[:n]) for n in range(1, 6)] == [4, 10, 22, 46, 70]
 
@@ -81,7 +82,7 @@ def test_receptive_field_of_each_layer():
         ("none", {"conv1", "conv2", "conv3", "logits"}, set()),
     ],
 )
-def test_biases_only_where_no_norm_follows(norm, biased, norms):
+def test_only_layers_that_no_norm_follows_have_a_bias(norm, biased, norms):
     image = jnp.zeros((1, 64, 64, 6))
     module = Discriminator(DISCRIMINATORS["patch34"], 4, norm)
     params = jax.eval_shape(module.init, jax.random.key(0), image)["params"]
@@ -89,8 +90,8 @@ def test_biases_only_where_no_norm_follows(norm, biased, norms):
     assert {name for name in params if name.endswith("_norm")} == norms
 
 
-def test_tutorial_pads_as_tensorflow_does():
-    """'same' at stride 1 with an even kernel puts one zero before and two after."""
+def test_the_tutorials_discriminator_pads_as_tensorflow_does():
+    """At stride 1 with a 4x4 kernel, "same" pads by one zero before and by two after."""
     last = Discriminator(DISCRIMINATORS["tutorial"][-1:], norm="none")
     image = jax.random.normal(jax.random.key(0), (1, 6, 6, 2))
     variables = last.init(jax.random.key(1), image)
@@ -103,7 +104,7 @@ def test_tutorial_pads_as_tensorflow_does():
 @pytest.mark.parametrize(
     ("name", "side"), [("patch70", 16), ("image286", 64), ("patch16", 4), ("tutorial", 16)]
 )
-def test_an_image_too_small_is_refused_with_what_fits(name, side):
+def test_an_error_for_a_small_image_names_the_discriminators_that_fit(name, side):
     config = Config(
         data=Data(image_size=(side, side), load_size=(side, side)), model=Model(discriminator=name)
     )
@@ -116,7 +117,7 @@ def test_an_image_too_small_is_refused_with_what_fits(name, side):
         assert min(output_grid(DISCRIMINATORS[other], side, side)) >= 1
 
 
-def test_the_forward_pass_against_numpy():
+def test_the_forward_pass_equals_one_in_numpy():
     """patch34 written out: convolution, norm from the second layer on, LeakyReLU 0.2."""
     module = Discriminator(DISCRIMINATORS["patch34"], features=4)
     x = jax.random.normal(jax.random.key(0), (1, 24, 20, 4))

@@ -30,17 +30,17 @@ def normal(shape, seed=0):
     return jax.random.normal(jax.random.key(seed), shape)
 
 
-def test_the_papers_generator_has_its_parameters():
+def test_the_papers_generator_has_its_number_of_parameters():
     params = parameters(make_generator(resolve(Config())), (1, 256, 256, 3))
     assert count(params) == 54_413_955
     widths = [params[f"down{level}"]["kernel"].shape[-1] for level in range(1, 9)]
     assert widths == [64, 128, 256, 512, 512, 512, 512, 512]
-    # Each level up takes what the level before it and the skip gave: CD512-CD1024-...-C128.
+    # The input of a decoder layer joins the layer before and the skip: CD512-CD1024-...-C128.
     inputs = [params[f"up{level}"]["kernel"].shape[2] for level in range(1, 9)]
     assert inputs == [512, 1024, 1024, 1024, 1024, 512, 256, 128]
 
 
-def test_norms_and_biases_stand_where_the_paper_has_them():
+def test_norms_and_biases_are_those_of_the_paper():
     params = parameters(make_generator(resolve(Config())), (1, 256, 256, 3))
     norms = {name for name in params if name.endswith("_norm")}
     assert norms == {f"down{level}_norm" for level in range(2, 8)} | {
@@ -49,7 +49,7 @@ def test_norms_and_biases_stand_where_the_paper_has_them():
     assert [name for name in params if "bias" in params[name] and name not in norms] == ["up8"]
 
 
-def test_the_config_makes_the_generator():
+def test_the_generator_takes_every_field_of_the_config():
     config = Config(
         data=Data(image_size=(64, 64), target_channels=1),
         model=Model(
@@ -98,19 +98,19 @@ def test_the_bottleneck_has_a_norm_unless_it_is_one_pixel(size, depth, has_norm)
         (1, [], []),
     ],
 )
-def test_dropout_has_the_blocks_of_the_paper_or_of_pytorch(depth, first_three, middle):
-    def noisy(**options):
+def test_dropout_is_on_the_blocks_of_the_paper_or_of_the_pytorch_code(depth, first_three, middle):
+    def blocks_with_dropout(**options):
         return [layer.name for layer in UNet(3, depth, **options).layers if layer.dropout]
 
-    assert noisy() == [f"up{level}" for level in first_three]
-    assert noisy(dropout_blocks="middle") == [f"up{level}" for level in middle]
+    assert blocks_with_dropout() == [f"up{level}" for level in first_three]
+    assert blocks_with_dropout(dropout_blocks="middle") == [f"up{level}" for level in middle]
 
 
 @pytest.mark.parametrize(
     ("shape", "channels", "depth"),
     [((1, 16, 16, 3), 3, 4), ((2, 24, 40, 1), 4, 3), ((1, 32, 8, 7), 2, 3), ((1, 2, 2, 3), 3, 1)],
 )
-def test_any_size_and_channels(shape, channels, depth):
+def test_a_u_net_translates_images_of_any_size_and_channels(shape, channels, depth):
     module, x = UNet(channels, depth, features=4, bottleneck_norm=True), normal(shape)
     y, _ = jax.jit(module.init_with_output)(jax.random.key(0), x)
     assert y.shape == (*shape[:3], channels)
@@ -118,8 +118,8 @@ def test_any_size_and_channels(shape, channels, depth):
     assert jnp.abs(y).max() <= 1
 
 
-def test_a_norm_at_a_one_pixel_bottleneck_makes_the_image_irrelevant_there():
-    """Why the paper's last encoder layer has none: what it says would be lost."""
+def test_a_norm_at_a_bottleneck_of_one_pixel_would_lose_the_image():
+    """This is why the last encoder layer of the paper has no norm."""
 
     def spread(bottleneck_norm):
         module = UNet(3, 3, 4, skips=False, bottleneck_norm=bottleneck_norm)
@@ -132,7 +132,7 @@ def test_a_norm_at_a_one_pixel_bottleneck_makes_the_image_irrelevant_there():
     assert spread(bottleneck_norm=False) > 0
 
 
-def test_dropout_is_the_only_noise_and_on_three_blocks():
+def test_dropout_on_three_blocks_is_the_only_noise():
     x, keys = normal((1, 32, 32, 3)), jax.random.split(jax.random.key(0), 2)
     module = UNet(3, 5, 4)
     variables, apply = start(module, x), jax.jit(module.apply)
@@ -143,7 +143,7 @@ def test_dropout_is_the_only_noise_and_on_three_blocks():
     assert str(jaxpr).count("random_fold_in") == 3
 
 
-def test_one_images_translation_does_not_depend_on_the_others():
+def test_a_translation_does_not_depend_on_the_other_images():
     module = UNet(3, 4, 4)
     images, keys = normal((8, 16, 16, 3)), jax.random.split(jax.random.key(0), 8)
     params, one_by_one = start(module, images)["params"], jax.jit(partial(translate, module))
@@ -164,15 +164,16 @@ def test_bfloat16_gives_nearly_the_same_image_in_float32():
 
 
 @pytest.mark.parametrize(("skips", "noisy"), [(True, False), (False, False), (True, True)])
-def test_the_forward_pass_against_numpy(skips, noisy):
-    """Depth 5, written out line by line as the paper and its authors' code have it."""
+def test_the_forward_pass_equals_one_in_numpy(skips, noisy):
+    """Depth 5, written out line by line after the paper and the code of its authors."""
     keys = jax.random.split(jax.random.key(3), 1) if noisy else None
     module = UNet(3, 5, 4, skips=skips)
     x = normal((1, 32, 32, 3))
     variables = start(module, x)
     p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables["params"])
     p = {name: jax.tree.map(lambda leaf: 5 * leaf, layer) for name, layer in p.items()}
-    variables = {"params": jax.tree.map(jnp.float32, p)}  # weights of a size that saturates
+    # Larger weights than at the start, so that tanh saturates.
+    variables = {"params": jax.tree.map(jnp.float32, p)}
 
     d1 = convolution(np.asarray(x[0], np.float64), p["down1"]["kernel"])
     d2 = norm(convolution(leaky_relu(d1), p["down2"]["kernel"]), p["down2_norm"])

@@ -13,18 +13,18 @@ from pix2pix_jax.training.divergence import CollapseWatch, NotFinite, name_bad_b
 
 @pytest.fixture
 def records():
-    """Seven pairs, named by their numbers."""
+    """Seven pairs with their numbers as names."""
     return [{"name": str(number).encode()} for number in range(7)]
 
 
-def test_the_pairs_of_a_step_are_those_of_its_batch(small, records, tmp_path):
-    choices = make_crop_batches(small, len(records))
-    seen = [str(choices[i]["pair"][0]) for i in range(14)]
+def test_batch_names_are_the_names_of_the_pairs_in_the_batch(small, records):
+    batches = make_crop_batches(small, len(records))
+    seen = [str(batches[i]["pair"][0]) for i in range(14)]
     assert sorted(seen[:7]) == sorted(seen[7:]) == [str(number) for number in range(7)]
     assert [batch_names(small, records, step) for step in range(14)] == [[name] for name in seen]
 
 
-def test_the_pairs_of_a_step_that_is_not_finite_are_written(small, records, tmp_path):
+def test_a_file_names_the_pairs_of_a_step_that_is_not_finite(small, records, tmp_path):
     def diverge():
         with name_bad_batch(small, records, Workdir(tmp_path)):
             raise NotFinite(3, "loss/generator_l1", np.nan)
@@ -39,7 +39,7 @@ def test_the_pairs_of_a_step_that_is_not_finite_are_written(small, records, tmp_
     }
 
 
-def test_samples_that_are_not_finite_name_no_training_pairs(small, records, tmp_path):
+def test_a_validation_error_that_is_not_finite_names_no_training_pairs(small, records, tmp_path):
     def diverge():
         with name_bad_batch(small, records, Workdir(tmp_path)):
             raise NotFinite(3, "validation/l1", np.nan)
@@ -49,9 +49,9 @@ def test_samples_that_are_not_finite_name_no_training_pairs(small, records, tmp_
 
 
 def test_a_collapsed_discriminator_is_reported_once_until_its_loss_rises(capsys):
-    watch, won, lost = CollapseWatch("vanilla"), np.full(400, 1e-4), np.full(1, 0.1)
+    watch, low, high = CollapseWatch("vanilla"), np.full(400, 1e-4), np.full(1, 0.1)
     warnings = []
-    for step, losses in enumerate([lost, won, won, won, won, lost, won, won, won, lost]):
+    for step, losses in enumerate([high, low, low, low, low, high, low, low, low, high]):
         watch.update(step, losses)
         warnings.append(capsys.readouterr().err)
     assert [step for step, text in enumerate(warnings) if text] == [3, 8]
@@ -59,6 +59,6 @@ def test_a_collapsed_discriminator_is_reported_once_until_its_loss_rises(capsys)
 
 
 @pytest.mark.parametrize("gan", ["none", "wgan_gp"])
-def test_losses_without_a_least_value_cause_no_warning(gan, capsys):
+def test_a_loss_without_a_lower_bound_causes_no_warning(gan, capsys):
     CollapseWatch(gan).update(2000, np.full(2000, -5.0))
     assert capsys.readouterr().err == ""

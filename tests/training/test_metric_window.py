@@ -1,4 +1,4 @@
-"""Sums of metrics have the same bits however the steps are called."""
+"""Sums of metrics do not depend on the number of steps in a call, nor on interruptions."""
 
 import numpy as np
 import pytest
@@ -8,13 +8,13 @@ from pix2pix_jax.gan.step import METRIC_ORDER
 from pix2pix_jax.training.metric_window import MetricWindow
 
 
-def test_metrics_add_up_to_the_same_bits_however_they_come():
+def test_sums_have_the_same_bits_for_all_numbers_of_steps_in_a_call():
     values = np.random.default_rng(0).uniform(0, 1, 12).astype(np.float32)
     straight, totals = MetricWindow(), {}
     straight.add({"loss/generator_l1": values})
     straight.read(12)
     for start, stop in ((0, 1), (1, 5), (5, 12)):
-        window = MetricWindow(totals)  # as after an interruption
+        window = MetricWindow(totals)  # as in a resumed run
         window.add({"loss/generator_l1": values[start : start + 1]})
         window.add({"loss/generator_l1": values[start + 1 : stop]})
         read = window.read(stop)
@@ -26,8 +26,8 @@ def test_metrics_add_up_to_the_same_bits_however_they_come():
     np.testing.assert_allclose(straight.means()["loss/generator_l1"], values.mean(), rtol=1e-6)
 
 
-def test_the_first_step_and_metric_that_is_not_finite_is_named():
-    """In the order of the step: a gradient comes after its loss."""
+def test_the_error_names_the_first_step_and_metric_that_is_not_finite():
+    """The order of metrics is that of their computation: a gradient comes after its loss."""
     bad, good = np.array([np.inf, np.nan]), np.ones(2)
     for names, expected in (
         (("gradient/generator", "loss/generator_l1"), "loss/generator_l1"),

@@ -1,3 +1,5 @@
+"""What a run shows and writes: metrics.jsonl, TensorBoard events, pictures and the progress bar."""
+
 import json
 import re
 import sys
@@ -12,7 +14,7 @@ from pix2pix_jax.training.metric_writer import MetricWriter
 
 
 def run(workdir, first, last):
-    """Writes a line every step, a picture at the last."""
+    """Writes a line at every step, and a picture at the last step."""
     with (
         RetryQueue() as queue,
         MetricWriter(Workdir(workdir), first, last, batch_size=4, queue=queue) as writer,
@@ -23,7 +25,7 @@ def run(workdir, first, last):
             writer.write(step, {"loss/discriminator": step / 10, "validation/l1": 1.0}, picture)
 
 
-def test_metrics_are_one_object_a_line(tmp_path):
+def test_metrics_have_one_json_object_in_each_line(tmp_path):
     run(tmp_path, 0, 3)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3]
@@ -38,7 +40,7 @@ def test_a_resumed_run_replaces_the_lines_of_repeated_steps(tmp_path):
     assert [line["step"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_line_cut_short_is_dropped(tmp_path):
+def test_an_incomplete_last_line_is_removed(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\n{"step": 2}\n{"st')
     rewind(path, 2)
@@ -58,7 +60,7 @@ def test_tensorboard_forgets_repeated_steps(tmp_path):
     assert (4, "forget from here") in events(tmp_path)
 
 
-def test_events_wait_until_their_folder_can_be_made(tmp_path, capsys):
+def test_events_are_kept_until_their_folder_can_be_created(tmp_path, capsys):
     (tmp_path / "tensorboard").touch()
     with (
         RetryQueue() as queue,
@@ -73,8 +75,8 @@ def test_events_wait_until_their_folder_can_be_made(tmp_path, capsys):
     assert f"{tmp_path}/tensorboard: NOT WRITTEN (File exists)" in capsys.readouterr().err
 
 
-def test_speed_is_of_training_alone(tmp_path, monkeypatch, capsys):
-    """One step of 100 s, which compiles; then 10 s of pictures; then three steps of 2 s."""
+def test_the_speed_does_not_include_pictures_and_compiling(tmp_path, monkeypatch, capsys):
+    """One step of 100 s, which compiles; then 10 s of pictures; then three steps of 2 s each."""
     clock = iter([0.0, 100.0, 110.0, 112.0, 114.0, 116.0, 126.0])
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
     with (
@@ -89,18 +91,18 @@ def test_speed_is_of_training_alone(tmp_path, monkeypatch, capsys):
     lines = read_metrics(tmp_path / "metrics.jsonl")
     assert [line["images_per_second"] for line in lines] == [4 / 100, 4 / 2]
     compiled, trained = capsys.readouterr().out.splitlines()
-    assert "left" not in compiled  # as nobody can tell yet
+    assert "left" not in compiled  # The time of a step is not known yet.
     assert trained.endswith("0.50 steps/s  00:00 left")
 
 
-def test_plain_lines_when_piped(tmp_path, capsys):
+def test_a_pipe_gets_plain_lines(tmp_path, capsys):
     run(tmp_path, 0, 2)
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("step 1/2  discriminator 0.100  validation/l1 1.000")
     assert second.startswith("step 2/2")
 
 
-def test_a_bar_with_losses_on_a_terminal(tmp_path, capsys, monkeypatch):
+def test_a_terminal_gets_a_progress_bar_with_losses(tmp_path, capsys, monkeypatch):
     for stream in (sys.stdout, sys.stderr):
         monkeypatch.setattr(stream, "isatty", lambda: True)
     run(tmp_path, 0, 2)
@@ -109,7 +111,7 @@ def test_a_bar_with_losses_on_a_terminal(tmp_path, capsys, monkeypatch):
     assert re.search(r"2/2 .*step/s, D 0.20 val 1.00\]", err)
 
 
-def test_a_run_goes_on_when_its_output_is_closed(tmp_path, monkeypatch):
+def test_a_run_continues_if_its_output_is_closed(tmp_path, monkeypatch):
     def broken(*_, **__):
         raise BrokenPipeError
 

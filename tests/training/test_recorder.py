@@ -1,4 +1,4 @@
-"""What is written at which step: means only of whole windows, pictures only where they are due."""
+"""What is written at which step: means of complete windows only, pictures only when due."""
 
 import json
 from dataclasses import replace
@@ -20,9 +20,9 @@ from pix2pix_jax.training.schedule import Due
 
 @pytest.fixture
 def record(small, tmp_path, monkeypatch):
-    """Records steps of which every loss is the number of its step; returns the lines.
+    """A function that records steps, with the number of a step as its loss, and returns the lines.
 
-    `record.grids` lists the steps at which a picture was drawn.
+    Its attribute `grids` lists the steps at which a picture was drawn.
     """
     state, workdir = create_state(small), Workdir(tmp_path)
     grids = []
@@ -68,7 +68,7 @@ NAMES = {"validation/l1", "images_per_second"}
 
 
 def test_a_line_between_two_log_lines_has_no_means(record):
-    """Steps 5 and 6 alone are no window of four steps."""
+    """A window has four steps, so at step 6 it is not complete."""
     lines = record(0, 12, steps=100, **INTERVALS)
     losses = {step: line.get("loss/discriminator") for step, line in lines.items()}
     assert losses == {4: 2.5, 6: None, 8: 6.5, 12: 10.5}
@@ -81,8 +81,8 @@ def test_an_evaluation_between_two_log_lines_is_written_without_means(record):
     assert lines[4].keys() == NAMES | {"loss/discriminator"}
 
 
-def test_the_last_step_ends_a_window(record, tmp_path, small):
-    """A longer run then goes on with the sums of that window, as if it had not ended."""
+def test_the_last_step_writes_the_means_of_an_incomplete_window(record, tmp_path, small):
+    """A run that is made longer then completes this window, as if it had not ended."""
     lines = record(0, 7, steps=7, **INTERVALS)
     assert lines[7]["loss/discriminator"] == 6
     with CheckpointStore(Workdir(tmp_path), 3, "l1") as store:
@@ -90,11 +90,11 @@ def test_the_last_step_ends_a_window(record, tmp_path, small):
     assert totals == {"steps": 3, "loss/discriminator": 18}
     lines = record(7, 8, totals, steps=8, **INTERVALS)
     assert lines[8]["loss/discriminator"] == 6.5
-    assert lines[7].keys() == NAMES  # Step 7 is now in the middle of a window.
+    assert lines[7].keys() == NAMES  # Step 7 now lies within a window.
 
 
-def test_a_resumed_run_writes_the_lines_of_one_that_was_not_stopped(record, tmp_path, small):
-    """Stopped at step 5, in the middle of a window, before the line between two log lines."""
+def test_a_resumed_run_writes_the_lines_of_an_uninterrupted_run(record, tmp_path, small):
+    """It was stopped at step 5, within a window."""
     record(0, 5, steps=100, **INTERVALS)
     with CheckpointStore(Workdir(tmp_path), 3, "l1") as store:
         totals = store.restore_newest(create_state(small), "pairs").totals
@@ -103,6 +103,6 @@ def test_a_resumed_run_writes_the_lines_of_one_that_was_not_stopped(record, tmp_
     assert losses == {4: 2.5, 6: None, 8: 6.5, 12: 10.5}
 
 
-def test_a_grid_is_drawn_only_where_it_is_due(record):
+def test_a_grid_is_drawn_only_when_it_is_due(record):
     record(0, 12, steps=100, **INTERVALS)
     assert record.grids == [6, 12]

@@ -1,4 +1,4 @@
-"""The sample grid shows what the generator makes of the first validation pairs."""
+"""The sample grid shows the translations of the first validation pairs."""
 
 from dataclasses import replace
 from functools import partial
@@ -15,8 +15,7 @@ from pix2pix_jax.models.unet import translate
 from pix2pix_jax.training.samples import ValidationSamples, sample_grid
 
 
-def test_samples_show_what_the_generator_makes(small, monkeypatch):
-    """Outputs and their L1, from parameters at hand, each image with its own noise."""
+def test_samples_are_translations_of_the_first_pairs_each_with_its_own_noise(small, monkeypatch):
     rng = np.random.default_rng(0)
     pairs = [
         {name: rng.uniform(-1, 1, (32, 32, 3)).astype(np.float32) for name in ("input", "target")}
@@ -45,7 +44,7 @@ def test_samples_show_what_the_generator_makes(small, monkeypatch):
         samples.translate(7, jax.tree.map(lambda leaf: leaf * np.nan, params))
 
 
-def test_sample_grid_shows_every_pixel_in_its_place():
+def test_a_sample_grid_has_every_pixel_in_its_place():
     rng = np.random.default_rng(0)
     columns = {
         "input": rng.uniform(-1, 1, (2, 8, 16, 1)),

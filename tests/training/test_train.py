@@ -1,3 +1,5 @@
+"""The training loop: calls to the devices, and the checks before anything is written."""
+
 from dataclasses import replace
 
 import numpy as np
@@ -14,20 +16,20 @@ from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.training.train import run_steps, shard_batches, steps_per_call, train
 
 
-def test_shards_are_devices_then_steps_then_images():
+def test_shards_have_axes_of_devices_steps_and_images():
     batches = [{"index": 10 * step + np.arange(8)} for step in range(3)]
-    found = shard_batches(batches)["index"]  # four devices, as conftest has it
+    found = shard_batches(batches)["index"]  # conftest.py sets four devices
     assert found.shape == (4, 3, 2)
     np.testing.assert_array_equal(found[1], [[2, 3], [12, 13], [22, 23]])
 
 
-def test_steps_are_called_in_whole_calls_where_they_fit(small, monkeypatch):
-    """From step 6 of 17, four to a call: two single ones, two calls, a single one."""
-    seen = []
+def test_full_calls_end_at_multiples_of_their_size(small, monkeypatch):
+    """From step 6 to 17, with four steps in a call: two single steps, two calls, a single step."""
+    calls = []
 
     def steps(state, batches):
-        seen.append(batches["index"].shape[1])
-        return state, {"a": np.zeros(seen[-1])}
+        calls.append(batches["index"].shape[1])
+        return state, {"a": np.zeros(calls[-1])}
 
     monkeypatch.setattr(
         "pix2pix_jax.training.train.make_parallel_steps", lambda config, pairs: steps
@@ -36,11 +38,11 @@ def test_steps_are_called_in_whole_calls_where_they_fit(small, monkeypatch):
     state = TrainState(np.int32(6), None, None)
     batches = ({"index": np.arange(4)} for _ in range(11))
     assert [step for step, _, _ in run_steps(config, state, batches, {})] == [7, 8, 12, 16, 17]
-    assert seen == [1, 1, 4, 4, 1]
+    assert calls == [1, 1, 4, 4, 1]
 
 
-def test_a_call_has_as_many_steps_as_all_intervals_allow(small, monkeypatch):
-    """One on a CPU; elsewhere no interval ends within a call, whose images are 64 a device."""
+def test_the_number_of_steps_in_a_call_divides_all_intervals(small, monkeypatch):
+    """A CPU takes one step in a call, other devices as many as hold 64 images on each device."""
     options = replace(small.train, log_every=50, checkpoint_every=5000, sample_every=1000)
     config = replace(small, train=replace(options, evaluate_every=0))
     assert steps_per_call(config) == 1
@@ -57,18 +59,18 @@ def test_a_call_has_as_many_steps_as_all_intervals_allow(small, monkeypatch):
 
 
 def synthetic(small, tmp_path):
-    """A config that this test's four devices can train, and its data in a folder of its own."""
+    """A config that four devices can train, with its data in a folder of the test."""
     data = replace(small.data, name="synthetic_facades", data_dir=str(tmp_path / "data"))
     return replace(small, data=replace(data, batch_size=4))
 
 
-def test_the_workdir_is_owned_before_the_scorer_is_prepared(small, tmp_path, monkeypatch):
-    """Preparing it may train a segmenter for minutes, in which nobody else may begin a run here."""
+def test_the_workdir_is_claimed_before_the_scorer_is_prepared(small, tmp_path, monkeypatch):
+    """Preparing a scorer may take minutes; meanwhile nobody else may start a run there."""
     workdir = Workdir(tmp_path / "run")
 
     def scorer(config, dataset):
         with claim_workdir(workdir):
-            raise AssertionError("nobody owns the workdir")
+            raise AssertionError("nobody has claimed the workdir")
 
     monkeypatch.setattr("pix2pix_jax.training.train.ValidationScorer", scorer)
     message = refusal(train, synthetic(small, tmp_path), workdir)
