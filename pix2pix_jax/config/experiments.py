@@ -75,7 +75,7 @@ def run_experiment_file(path: str) -> dict[str, Any]:
 
 def function_parameters(path: str, function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The parameters of a function of an experiment file, by name."""
-    with explain_experiment_errors(path):  # e.g. a class of C has no signature
+    with explain_experiment_errors(path):  # a builtin function may have no signature
         return dict(inspect.signature(function).parameters)
 
 

@@ -1,8 +1,7 @@
 """Fields that follow from other fields: their values, and the checks of fields against each other.
 
-Three fields may be None: data.load_size, model.depth and data.source. Code that needs a load_size
-or a depth calls `load_size` or `generator_depth`, which never return None. `resolve` writes the
-same values into the config, so that config.json shows them.
+data.load_size and model.depth may be None, so code that needs them calls `load_size` or
+`generator_depth`. `resolve` writes the same values into the config, so that config.json shows them.
 """
 
 from dataclasses import replace

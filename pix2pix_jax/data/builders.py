@@ -19,6 +19,8 @@ from pix2pix_jax.data.sources import SPLITS, PairFiles, display_name
 from pix2pix_jax.data.synthetic.paint import draw_facade
 from pix2pix_jax.errors import UsageError
 
+# The facades of a split have seeds of their own: train from 0, val from a million, test from two.
+SEEDS_PER_SPLIT = 1_000_000
 MAX_NAMED = 5  # broken files that one error line names
 FEATURES = tfds.features.FeaturesDict(
     # Text features hold bytes; unlike image features they never import TensorFlow.
@@ -79,7 +81,7 @@ class PairedImages(tfds.core.GeneratorBasedBuilder):
         for pair in pairs:
             try:
                 files, _ = read_pair(pair, self.pairs_config)
-            except UsageError as error:  # all broken files are named together at the end
+            except UsageError as error:  # All broken files are named together at the end.
                 broken.append(str(error))
                 continue
             for data in (pair.name.encode(), *files):
@@ -140,7 +142,7 @@ class SyntheticFacades(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Examples]:
         counts = zip(SPLITS, self.facades_config.pairs, strict=True)
         return {
-            split: self._generate_examples(split, 1_000_000 * number, count)
+            split: self._generate_examples(split, SEEDS_PER_SPLIT * number, count)
             for number, (split, count) in enumerate(counts)
         }
 

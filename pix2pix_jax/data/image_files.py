@@ -140,8 +140,8 @@ def _check_white(image: Image.Image, data: bytes, name: str) -> None:
 def explain_decode_errors(data: bytes, name: str) -> Iterator[None]:
     """Turns every exception of a decoder into a UsageError that names the file.
 
-    Only calls of Pillow and OpenCV belong into the `with` block: for broken bytes they raise
-    exceptions of any kind, and an error of our own must keep its traceback.
+    Only calls of Pillow and OpenCV belong into the `with` block, since an error of our own must
+    keep its traceback.
 
     Args:
       data: the bytes of the file.
@@ -149,6 +149,8 @@ def explain_decode_errors(data: bytes, name: str) -> Iterator[None]:
     """
     try:
         yield
+    # For broken bytes, Pillow has raised OSError, SyntaxError, TypeError, ValueError and
+    # DecompressionBombError, and OpenCV cv2.error. Neither documents its exceptions.
     except Exception as error:
         reason = re.sub(r" <_io.BytesIO object at \w+>", "", str(error)) if data else "it is empty"
         raise UsageError(

@@ -1,1 +1,1 @@
-"""Facades drawn by program, as pairs to train on without a download."""
+"""Facades drawn by a program: pairs to train on without a download."""

@@ -1,4 +1,4 @@
-"""A toy dataset that is drawn by program: label maps, and photos of the buildings they describe.
+"""Draws pairs of a toy dataset: a label map, and a photo of the building that it describes.
 
 The label map fills the rectangles of a plan with the colours of their classes, the photo with
 their materials. The details that a label map does not show (grain, clouds, the tone of single
@@ -23,13 +23,13 @@ SHADOW = np.array([0.32, 0.36, 0.46], np.float32)  # the light of the sky, in fu
 
 
 class Material(NamedTuple):
-    """How a solid thing is painted; its colours are named in the style, its sizes in units."""
+    """A solid material. Colours are keys of Style.colours, lengths are in units of Canvas.px."""
 
     colour: str
-    inlay: str  # colour of the fields it is divided into
-    field: tuple[float, float]  # their width and height, 0 where there is just one
-    gap: tuple[float, float]  # beside and above them
-    depth: float  # by which it stands out and casts a shadow
+    inlay: str  # the colour of the fields on the surface
+    field: tuple[float, float]  # width and height of a field; 0: a single field
+    gap: tuple[float, float]  # beside and above each field
+    depth: float  # how far it stands out from the wall, which sets its shadow
 
 
 MATERIALS = {
@@ -49,7 +49,7 @@ class Canvas(NamedTuple):
 
     image: Image.Image  # RGB: the colours
     light: Image.Image  # L: the light on them
-    wall: Image.Image  # masonry to cut the walls from
+    wall: Image.Image  # masonry as large as the picture; all walls are cut from it
     style: Style
     rng: Rng
 
@@ -64,11 +64,11 @@ def draw_facade(
     """Draws a pair; a pure function of its arguments.
 
     Args:
-      seed: of the building, and of everything in its photo that the label map does not show.
-      height: of both images, in pixels.
-      width: of both images, in pixels.
-      ambiguous: paints the building in a random style and shade, so that the label map no longer
-        determines the colours, the masonry and the shapes of the windows in the photo.
+      seed: the seed of the building, and of all details of the photo.
+      height: the height of both images, in pixels.
+      width: the width of both images, in pixels.
+      ambiguous: whether the building is painted in a random style and shade, so that the colours,
+        the masonry and the shapes of the windows do not follow from the label map.
 
     Returns:
       The photo and the label map, both uint8 [height, width, 3].
@@ -91,7 +91,7 @@ def to_pixel_box(box: Box, height: int, width: int) -> PixelBox:
 
 
 def paint_label(plan: list[Element], height: int, width: int) -> np.ndarray:
-    """The label map, uint8 [height, width, 3], in the exact colours of the CMP palette."""
+    """Paints the label map in the colours of the CMP palette: uint8 [height, width, 3]."""
     image = Image.new("RGB", (width, height))
     for element in plan:
         image.paste(CMP.classes[element.kind], to_pixel_box(element.box, height, width))
@@ -99,7 +99,7 @@ def paint_label(plan: list[Element], height: int, width: int) -> np.ndarray:
 
 
 def paint_photo(plan: list[Element], style: Style, label: np.ndarray, rng: Rng) -> np.ndarray:
-    """The photo, uint8 [height, width, 3], of the building that a plan and its label map show."""
+    """Paints the photo of the building of a plan and a label map: uint8 [height, width, 3]."""
     height, width, _ = label.shape
     size = (SUPERSAMPLE * width, SUPERSAMPLE * height)
     wall = make_wall(rng, style, size)
@@ -135,20 +135,20 @@ def expose(canvas: Canvas, sky: np.ndarray) -> np.ndarray:
 
 
 def tint(colour: Colour, factor: float) -> Colour:
-    """A brighter or darker colour."""
+    """Makes a colour brighter or darker."""
     red, green, blue = np.multiply(colour, factor).clip(0, 255).astype(int).tolist()
     return red, green, blue
 
 
 def make_wall(rng: Rng, style: Style, size: tuple[int, int]) -> Image.Image:
-    """Bare wall of the whole picture's size; every other course is shifted by half a block."""
+    """Makes a bare wall as large as the picture; every other course is shifted by half a block."""
     width, height = size
     courses, blocks, joint = style.masonry
     up, along = np.arange(height) * courses / height, np.arange(width) * blocks / width
     along = along + 0.5 * (np.arange(courses)[:, None] % 2)
     tones = 1 + 0.02 * rng.standard_normal((courses, blocks + 1))
     relief = np.take_along_axis(tones, along.astype(int), axis=1)
-    # A joint is 0.16 courses thick; in a square picture as thick upright as level.
+    # A joint is 0.16 courses thick; in a square picture, also a vertical joint.
     relief[along % 1 < 0.16 * blocks / courses] = joint
     relief = relief[up.astype(int)] * np.where(up % 1 < 0.16, joint, 1)[:, None]
     stains = Image.fromarray(np.float32(1 + 0.015 * rng.standard_normal((9, 9))))
@@ -159,7 +159,7 @@ def make_wall(rng: Rng, style: Style, size: tuple[int, int]) -> Image.Image:
 
 @cache
 def make_glass() -> list[Image.Image]:
-    """Small windows to be enlarged: most reflect the sky, some have curtains, few a lamp."""
+    """Makes small windows to enlarge: most reflect the sky, some have curtains, a few a lamp."""
     y, x = np.mgrid[0:1:24j, 0:1:16j][..., None]
     glint = np.where(abs(x + 0.7 * y - 0.7) < 0.16, 1.12, 1)
     clear = glint * ((1 - y) * (132, 160, 188) + y * (76, 92, 112))
@@ -169,7 +169,7 @@ def make_glass() -> list[Image.Image]:
     return [clear] * 8 + [curtain] * 4 + [lamp]
 
 
-def cells(box: PixelBox, columns: int, rows: int, gap: tuple[int, int]) -> Iterator[PixelBox]:
+def split_box(box: PixelBox, columns: int, rows: int, gap: tuple[int, int]) -> Iterator[PixelBox]:
     """Splits a box into equal cells with gaps around them; leaves out cells that are too small."""
     left, top, right, bottom = box
     xs = np.linspace(left, right - gap[0], columns + 1).round().astype(int).tolist()
@@ -194,7 +194,7 @@ def paint_solid(material: Material, canvas: Canvas, box: PixelBox) -> None:
     columns = (right - left) // canvas.px(width) if width else 1
     rows = (bottom - top) // canvas.px(height) if height else 1
     beside, above = material.gap
-    for field in cells(box, columns, rows, (canvas.px(beside), canvas.px(above))):
+    for field in split_box(box, columns, rows, (canvas.px(beside), canvas.px(above))):
         canvas.image.paste(tint(inlay, 0.88), field)
 
 
@@ -225,7 +225,7 @@ def paint_window(canvas: Canvas, box: PixelBox) -> None:
     glass = make_glass()[canvas.rng.integers(len(make_glass()))].resize((width, height))
     window = Image.new("RGB", (width, height), canvas.style.colours["frame"])
     bar = canvas.px(0.6)
-    for pane in cells((0, 0, width, height), *canvas.style.panes, (bar, bar)):
+    for pane in split_box((0, 0, width, height), *canvas.style.panes, (bar, bar)):
         window.paste(glass.crop(pane), pane)
     shape = Image.new("L", (width, height), 255)
     if canvas.style.arched:

@@ -1,4 +1,4 @@
-"""Plans of made-up buildings: rectangles in fractions of a picture, of a class and a material.
+"""Plans of invented buildings: rectangles in fractions of a picture, with a class and a material.
 
 The style of a building decides which elements it has and how they look, so most of its photo can
 be predicted from its label map.
@@ -17,17 +17,17 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom in fractions
 
 
 class Style(NamedTuple):
-    """A kind of building: its colours, its proportions and how likely it has which features."""
+    """A kind of building: its colours, its proportions and the chances of its features."""
 
     colours: dict[str, Colour]
     masonry: tuple[int, int, float]  # courses, blocks in a course, brightness of the joints
-    storeys: tuple[int, int]  # fewest and most above the ground floor
-    bays: tuple[int, int]  # columns of windows
+    storeys: tuple[int, int]  # smallest and largest number above the ground floor
+    bays: tuple[int, int]  # smallest and largest number of columns of windows
     opening: tuple[float, float, float]  # a window's width, head and foot as parts of its bay
     panes: tuple[int, int]  # columns, rows
     roof_height: float
-    gable_steps: tuple[int, int]
-    chances: dict[str, float]  # of each feature, decided once for a building
+    gable_steps: tuple[int, int]  # smallest and largest number
+    chances: dict[str, float]  # the probability of each feature, drawn once for a building
     arched: bool = False  # with pillars between the bays
     shutters: bool = False  # blinds hang beside the windows, not over them
 
@@ -76,18 +76,18 @@ class Element(NamedTuple):
 
 
 class House(NamedTuple):
-    """A building while it is planned: what all of its parts share."""
+    """A building while it is planned; all of its parts need these values."""
 
     rng: Rng
     style: Style
-    has: set[str]  # the features it was given
+    has: set[str]  # its features
     walls: tuple[float, float]  # left and right end
-    xs: np.ndarray  # [bays + 1] where the bays begin and end
+    xs: np.ndarray  # [bays + 1]: the left and right ends of the bays
 
 
 def plan_building(rng: Rng, style: Style) -> Iterator[Element]:
     """The elements of one building from back to front; later elements cover earlier ones."""
-    margins = (0, 0, 0.05, 0.1)  # of sky at the sides; half of the walls reach the edge
+    margins = (0, 0, 0.05, 0.1)  # widths of the sky at a side; half of all walls reach the edge
     left, right = rng.choice(margins), 1 - rng.choice(margins)
     spans = (style.storeys, style.bays, style.gable_steps)
     storeys, bays, steps = (int(rng.integers(*span, endpoint=True)) for span in spans)
@@ -113,7 +113,7 @@ def plan_building(rng: Rng, style: Style) -> Iterator[Element]:
 
 
 def plan_roof(house: House, eaves: float, steps: int) -> Iterator[Element]:
-    """The roof on its cornice, and above it a stepped gable or else two chimneys."""
+    """The roof on its cornice, and above the roof a stepped gable or two chimneys."""
     left, right = house.walls
     ridge, middle, half = eaves - house.style.roof_height, (left + right) / 2, (right - left) / 2
     yield Element("cornice", (left - 0.012, eaves, right + 0.012, eaves + 0.018), "brackets")
@@ -144,7 +144,7 @@ def plan_pillar(x: float, half: float, top: float, foot: float) -> Iterator[Elem
 
 
 def plan_storey(house: House, top: float, bottom: float) -> Iterator[Element]:
-    """A row of windows; balconies join them, stand before each one, or are left out."""
+    """A row of windows, with one balcony along the row, one at each window, or none."""
     layout = house.rng.choice(["row", "single", "none"]) if "balcony" in house.has else "none"
     sills = {"sill"} if layout == "none" else set()  # a balcony takes the place of the sills
     decos = {"deco"} if house.rng.random() < 0.5 else set()
@@ -160,7 +160,7 @@ def plan_storey(house: House, top: float, bottom: float) -> Iterator[Element]:
 
 
 def plan_opening(house: House, bay: Box) -> Iterator[Element]:
-    """A window in the middle of its bay with what is fixed beside, above and below it."""
+    """A window in the middle of its bay, with its blinds, decoration and sill."""
     left, top, right, bottom = bay
     width, head, foot = house.style.opening
     middle, half, height = (left + right) / 2, width * (right - left) / 2, bottom - top
@@ -180,7 +180,7 @@ def plan_opening(house: House, bay: Box) -> Iterator[Element]:
 
 
 def plan_ground_floor(house: House, street: float) -> Iterator[Element]:
-    """One door, and on either side of it a shop or windows."""
+    """One door, and a shop or windows on each side of the door."""
     bay = house.rng.integers(1, len(house.xs) - 2)  # never the first or last
     left, right = house.xs[bay : bay + 2]
     middle, half, head = (left + right) / 2, min(0.28 * (right - left), 0.065), street + 0.04
@@ -197,7 +197,7 @@ def plan_ground_floor(house: House, street: float) -> Iterator[Element]:
 
 
 def plan_shop(xs: np.ndarray, top: float) -> Iterator[Element]:
-    """A panelled front with a window in each bay under one awning."""
+    """A panelled front under one awning, with a window in each bay."""
     yield Element("shop", (xs[0], top, xs[-1], 1), "panels")
     for left, right in pairwise(xs):
         yield Element("shop", (left + 0.01, top + 0.04, right - 0.01, 0.96), "glass")
