@@ -90,7 +90,14 @@ def test_a_command_parses(arguments, monkeypatch):
             resolve(override(load_experiment(options.config), fields))
 
 
-def test_every_command_has_an_example():
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_example_in_the_help_of_a_command_parses(name):
+    options, fields = parse([name, *shlex.split(COMMANDS[name].EXAMPLE)])
+    assert options.command == name
+    override(Config(), fields)
+
+
+def test_every_command_has_an_example_on_a_page():
     assert {arguments[0] for _, arguments in COMMAND_LINES} == set(COMMANDS)
 
 
