@@ -16,7 +16,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from helpers.pth_files import legacy, pickled, tensor, zipped
+from helpers.pth_files import dict_pickle, tensor_opcodes, write_legacy, write_zip
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -184,8 +184,11 @@ READERS: dict[str, tuple[Callable, list]] = {
     "weights.pth": (
         lambda path: read_weights(path, "generator"),
         [
-            written_by(write, pickled(a=tensor((2, 2), (1, 2)), b=tensor((3,), (1,), 1)))
-            for write in (zipped, legacy)
+            written_by(
+                write,
+                dict_pickle(a=tensor_opcodes((2, 2), (1, 2)), b=tensor_opcodes((3,), (1,), 1)),
+            )
+            for write in (write_zip, write_legacy)
         ],
     ),
     "weights.safetensors": (

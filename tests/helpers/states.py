@@ -1,4 +1,4 @@
-"""States of a run to try things with."""
+"""States of a run for tests."""
 
 import jax
 import numpy as np
@@ -9,15 +9,15 @@ HALVES = ("generator", "discriminator")
 
 
 def state_of(config):
-    """With parameters of which no two are alike."""
+    """A new state of a config in which every parameter is random, biases and norms too."""
     rng = np.random.default_rng(0)
 
-    def stirred(leaf):
+    def randomize(leaf):
         noise = rng.standard_normal(leaf.shape).astype(np.float32)
         return 0.1 * noise if leaf.ndim == 4 else leaf + 0.3 * noise
 
     state = jax.device_get(create_state(config))
-    params = {name: jax.tree.map(stirred, getattr(state, name).params) for name in HALVES}
+    params = {name: jax.tree.map(randomize, getattr(state, name).params) for name in HALVES}
     return state.replace(
         **{name: getattr(state, name).replace(params=params[name]) for name in HALVES}
     )

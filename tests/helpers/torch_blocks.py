@@ -1,6 +1,6 @@
-"""The networks of the PyTorch code that everybody uses, as its files name their tensors.
+"""Networks whose tensors have the names of pytorch-CycleGAN-and-pix2pix.
 
-A U-Net there is a block in a block in a block; written anew, from the names alone.
+They are written from these names alone. A U-Net there is a number of nested blocks.
 """
 
 import torch
@@ -14,22 +14,27 @@ NORMS = {
 
 
 class Block(nn.Module):
-    """Halves, lets the block inside work, doubles, and hands on what came in as well."""
+    """One level of a U-Net: halves the image, runs the inner block, and doubles the image.
 
-    def __init__(self, outside, inside, channels, within, norm, place):
+    Every block but the outermost one returns its input, too: the skip connection.
+    """
+
+    def __init__(self, outer_width, inner_width, channels, inner_block, norm, level):
         super().__init__()
         bias = norm == "instance"
-        halve = nn.Conv2d(channels or outside, inside, 4, 2, 1, bias=bias)
-        self.outermost = place == "outermost"
-        doubled = inside if place == "innermost" else 2 * inside
-        double = nn.ConvTranspose2d(doubled, outside, 4, 2, 1, bias=bias or self.outermost)
+        halve = nn.Conv2d(channels or outer_width, inner_width, 4, 2, 1, bias=bias)
+        self.outermost = level == "outermost"
+        decoder_width = inner_width if level == "innermost" else 2 * inner_width
+        double = nn.ConvTranspose2d(
+            decoder_width, outer_width, 4, 2, 1, bias=bias or self.outermost
+        )
         if self.outermost:
-            layers = [halve, within, nn.ReLU(), double, nn.Tanh()]
-        elif place == "innermost":
-            layers = [nn.LeakyReLU(0.2), halve, nn.ReLU(), double, NORMS[norm](outside)]
+            layers = [halve, inner_block, nn.ReLU(), double, nn.Tanh()]
+        elif level == "innermost":
+            layers = [nn.LeakyReLU(0.2), halve, nn.ReLU(), double, NORMS[norm](outer_width)]
         else:
-            layers = [nn.LeakyReLU(0.2), halve, NORMS[norm](inside), within]
-            layers += [nn.ReLU(), double, NORMS[norm](outside)]
+            layers = [nn.LeakyReLU(0.2), halve, NORMS[norm](inner_width), inner_block]
+            layers += [nn.ReLU(), double, NORMS[norm](outer_width)]
         self.model = nn.Sequential(*layers)
 
     def forward(self, x):
@@ -38,7 +43,7 @@ class Block(nn.Module):
 
 
 class Generator(nn.Module):
-    """unet_256 is depth 8, unet_128 depth 7."""
+    """A U-Net: `unet_256` has depth 8, `unet_128` has depth 7."""
 
     def __init__(self, inputs=3, outputs=3, depth=8, features=64, norm="batch"):
         super().__init__()
@@ -52,8 +57,8 @@ class Generator(nn.Module):
         return self.model(x)
 
 
-class Patches(nn.Module):
-    """`basic` has three strided layers, `n_layers` any number."""
+class PatchDiscriminator(nn.Module):
+    """The discriminators `basic`, with three layers, and `n_layers`, with any number of them."""
 
     def __init__(self, channels=6, features=64, layers=3, norm="batch"):
         super().__init__()
@@ -72,8 +77,8 @@ class Patches(nn.Module):
         return self.model(x)
 
 
-class Pixels(nn.Module):
-    """`pixel`."""
+class PixelDiscriminator(nn.Module):
+    """The discriminator `pixel`."""
 
     def __init__(self, channels=6, features=64, norm="batch"):
         super().__init__()
@@ -91,8 +96,8 @@ class Pixels(nn.Module):
         return self.net(x)
 
 
-def stirred(network, seed=0):
-    """With parameters and running averages of which no two are alike, of a size that tells."""
+def randomize(network, seed=0):
+    """Sets all parameters and running averages of a network to random values; returns it."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, tensor in network.state_dict().items():

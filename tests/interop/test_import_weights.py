@@ -9,7 +9,12 @@ from helpers.refusals import refusal
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install -e '.[parity]'")
 
-from helpers.torch_blocks import Generator, Patches, Pixels, stirred  # noqa: E402
+from helpers.torch_blocks import (  # noqa: E402
+    Generator,
+    PatchDiscriminator,
+    PixelDiscriminator,
+    randomize,
+)
 from helpers.torch_reference import nchw  # noqa: E402
 from safetensors.numpy import save_file  # noqa: E402
 
@@ -68,7 +73,7 @@ GENERATORS = {
 @pytest.mark.parametrize("name", GENERATORS)
 def test_an_imported_generator_translates_as_in_pytorch(tmp_path, name):
     options, prefix, legacy = GENERATORS[name]
-    network = stirred(Generator(**options))
+    network = randomize(Generator(**options))
     weights = save_weights(network, tmp_path / "latest_net_G.pth", prefix, legacy)
     _, config, params = import_run(tmp_path, weights)
     depth, inputs = options.get("depth", 8), options.get("inputs", 3)
@@ -86,19 +91,21 @@ def test_an_imported_generator_translates_as_in_pytorch(tmp_path, name):
 
 
 DISCRIMINATORS = {
-    "patch16": Patches(layers=1, features=8),
-    "patch34": Patches(layers=2, features=8),
-    "patch70": Patches(features=8),
-    "patch142": Patches(layers=4, features=4),
-    "image286": Patches(layers=5, features=4),
-    "pixel": Pixels(features=8),
+    "patch16": PatchDiscriminator(layers=1, features=8),
+    "patch34": PatchDiscriminator(layers=2, features=8),
+    "patch70": PatchDiscriminator(features=8),
+    "patch142": PatchDiscriminator(layers=4, features=4),
+    "image286": PatchDiscriminator(layers=5, features=4),
+    "pixel": PixelDiscriminator(features=8),
 }
 
 
 def import_discriminator(tmp_path, network, **generator):
     """The config and parameters of an imported discriminator."""
-    weights = save_weights(stirred(Generator(depth=7, features=4, **generator)), tmp_path / "G.pth")
-    path = save_weights(stirred(network), tmp_path / "D.pth", "module.")
+    weights = save_weights(
+        randomize(Generator(depth=7, features=4, **generator)), tmp_path / "G.pth"
+    )
+    path = save_weights(randomize(network), tmp_path / "D.pth", "module.")
     tensors = read_weights(path, "discriminator").tensors
     import_run(tmp_path, weights, tmp_path / "D.pth")
     config = read_config(tmp_path / "run" / "config.json")
@@ -125,7 +132,7 @@ def test_an_imported_discriminator_computes_the_same_logits(tmp_path, name):
 
 
 def test_an_unconditional_discriminator_with_instance_norm_computes_the_same_logits(tmp_path):
-    network = Patches(channels=3, features=8, layers=2, norm="instance")
+    network = PatchDiscriminator(channels=3, features=8, layers=2, norm="instance")
     config, params = import_discriminator(tmp_path, network, norm="instance")
     assert not config.loss.conditional
     check_same_logits(config, params, network, image(1, 128, 128, 3))
@@ -136,10 +143,10 @@ def test_exported_files_load_strictly_in_pytorch(tmp_path):
     for norm in ("batch", "instance", "none"):
         for network, names in (
             (Generator(depth=5, features=4, norm=norm), generator_names(5)),
-            (Patches(features=4, norm=norm), discriminator_names("patch70")),
-            (Pixels(features=4, norm=norm), discriminator_names("pixel")),
+            (PatchDiscriminator(features=4, norm=norm), discriminator_names("patch70")),
+            (PixelDiscriminator(features=4, norm=norm), discriminator_names("pixel")),
         ):
-            state = read_pth(save_weights(stirred(network), tmp_path / "in.pth"))
+            state = read_pth(save_weights(randomize(network), tmp_path / "in.pth"))
             config = config_like(norm, network)
             template = jax.eval_shape(lambda config=config: create_state(config))
             is_generator = isinstance(network, Generator)
@@ -158,7 +165,7 @@ def test_exported_files_load_strictly_in_pytorch(tmp_path):
 
 def config_like(norm, network):
     config = Config()
-    discriminator = "pixel" if isinstance(network, Pixels) else "patch70"
+    discriminator = "pixel" if isinstance(network, PixelDiscriminator) else "patch70"
     model = replace(
         config.model, features=4, depth=5, norm=norm, discriminator_features=4,
         norm_affine=norm != "instance", bias="all" if norm == "instance" else "paper",
@@ -168,7 +175,7 @@ def config_like(norm, network):
 
 
 def test_an_experiment_and_flags_set_the_other_fields(tmp_path):
-    weights = save_weights(stirred(Generator(depth=5, features=4)), tmp_path / "G.pth")
+    weights = save_weights(randomize(Generator(depth=5, features=4)), tmp_path / "G.pth")
     fields = {"data.direction": "BtoA", "model.discriminator": "patch16", "model.dropout": "0"}
     _, config, _ = import_run(tmp_path, weights, None, Config(seed=7), **fields)
     assert (config.seed, config.data.direction, config.model.dropout) == (7, "BtoA", 0)
@@ -183,7 +190,7 @@ def test_an_experiment_and_flags_set_the_other_fields(tmp_path):
 
 
 def generator_tensors(**more):
-    return stirred(Generator(depth=5, features=4, **more)).state_dict()
+    return randomize(Generator(depth=5, features=4, **more)).state_dict()
 
 
 def without(state, name):
@@ -201,7 +208,10 @@ FILES_WITHOUT_GENERATOR = {
         "save one alone: torch.save(torch.load(FILE)['model'], NEW_FILE)",
     ),
     "a ResNet": (lambda: {"model.10.conv_block.1.weight": torch.zeros(2)}, "a ResNet generator"),
-    "a discriminator": (lambda: Patches(features=4).state_dict(), "holds a discriminator"),
+    "a discriminator": (
+        lambda: PatchDiscriminator(features=4).state_dict(),
+        "holds a discriminator",
+    ),
     "other tensors": (lambda: {"fc.weight": torch.zeros(2)}, "1 tensors (fc.weight"),
     "a tensor too few": (
         lambda: without(generator_tensors(), "model.model.3.weight"),
@@ -260,7 +270,7 @@ def test_views_and_tensors_of_every_dtype_are_read(tmp_path):
 
 
 def test_safetensors_of_the_pytorch_code_are_imported(tmp_path):
-    network = stirred(Generator(depth=5, features=4))
+    network = randomize(Generator(depth=5, features=4))
     tensors = {f"module.{name}": v.numpy() for name, v in network.state_dict().items()}
     save_file(tensors, tmp_path / "G.safetensors")
     _, config, params = import_run(tmp_path, tmp_path / "G.safetensors")
@@ -282,7 +292,7 @@ def test_a_discriminator_that_does_not_fit_is_refused(tmp_path):
     assert "a discriminator of 9 channels; with this generator it needs 3, or 6" in refusal(
         fields, named | middle, config
     )
-    deep = stirred(Patches(layers=6, features=2)).state_dict()
+    deep = randomize(PatchDiscriminator(layers=6, features=2)).state_dict()
     deep = {name: value.numpy() for name, value in deep.items()}
     assert "with n_layers 6; 1 to 5 are" in refusal(fields, deep, config)
     assert "not a discriminator" in refusal(fields, {"a": np.zeros(3)}, config)

@@ -8,7 +8,15 @@ import zlib
 import ml_dtypes
 import numpy as np
 import pytest
-from helpers.pth_files import STORAGE, legacy, numbers, pickled, tensor, text, zipped
+from helpers.pth_files import (
+    STORAGE,
+    dict_pickle,
+    numbers_opcodes,
+    tensor_opcodes,
+    text_opcodes,
+    write_legacy,
+    write_zip,
+)
 from helpers.refusals import refusal
 
 from pix2pix_jax.interop import torch_pickle
@@ -16,17 +24,24 @@ from pix2pix_jax.interop.torch_reader import read_pth
 from pix2pix_jax.interop.torch_writer import write_pth
 
 
-@pytest.mark.parametrize("write", [zipped, legacy])
+@pytest.mark.parametrize("write", [write_zip, write_legacy])
 def test_strides_and_offsets_are_followed(tmp_path, write):
     path = tmp_path / "G.pth"
-    write(path, pickled(a=tensor((2, 2), (1, 2)), b=tensor((3,), (1,), 1), c=tensor((), (), 2)))
+    write(
+        path,
+        dict_pickle(
+            a=tensor_opcodes((2, 2), (1, 2)),
+            b=tensor_opcodes((3,), (1,), 1),
+            c=tensor_opcodes((), (), 2),
+        ),
+    )
     found = read_pth(path)
     np.testing.assert_array_equal(found["a"], [[1, 3], [2, 4]])
     np.testing.assert_array_equal(found["b"], [2, 3, 4])
     assert (found["c"].shape, found["c"]) == ((), 3)
 
 
-@pytest.mark.parametrize("write", [zipped, legacy])
+@pytest.mark.parametrize("write", [write_zip, write_legacy])
 @pytest.mark.parametrize(
     ("shape", "strides", "offset"),
     [
@@ -42,21 +57,26 @@ def test_strides_and_offsets_are_followed(tmp_path, write):
 def test_a_tensor_that_reaches_out_of_its_storage_is_refused(
     tmp_path, write, shape, strides, offset
 ):
-    write(tmp_path / "G.pth", pickled(a=tensor(shape, strides, offset)))
+    write(tmp_path / "G.pth", dict_pickle(a=tensor_opcodes(shape, strides, offset)))
     assert "larger than their storage" in refusal(read_pth, tmp_path / "G.pth")
 
 
 def test_many_tensors_that_share_a_storage_are_refused(tmp_path):
-    zipped(tmp_path / "G.pth", pickled(**{f"t{n}": tensor((4,), (1,)) for n in range(3)}))
+    write_zip(
+        tmp_path / "G.pth", dict_pickle(**{f"t{n}": tensor_opcodes((4,), (1,)) for n in range(3)})
+    )
     assert "larger than their storage" in refusal(read_pth, tmp_path / "G.pth")
 
 
 def test_overlapping_storages_are_refused(tmp_path):
     """Each storage is the whole rest of the file, so that a few storages need any memory."""
-    tensors = {f"t{n}": tensor((1,), (1,)).replace(text("0"), text(str(n))) for n in range(50)}
+    tensors = {
+        f"t{n}": tensor_opcodes((1,), (1,)).replace(text_opcodes("0"), text_opcodes(str(n)))
+        for n in range(50)
+    }
     path = tmp_path / "G.pth"
     with path.open("w+b") as file, zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("archive/data.pkl", pickled(**tensors))
+        archive.writestr("archive/data.pkl", dict_pickle(**tensors))
         for n in range(50):
             archive.writestr(f"archive/data/{n}", STORAGE)
         end = file.tell()
@@ -82,7 +102,7 @@ class OpensFile:
 def test_no_code_in_a_file_is_run(tmp_path):
     mark, path = tmp_path / "mark", tmp_path / "G.pth"
     content = pickle.dumps({"a": OpensFile(mark)}, 2)
-    for write in (zipped, legacy):
+    for write in (write_zip, write_legacy):
         write(path, content)
         assert "open, not only tensors" in refusal(read_pth, path)
     path.write_bytes(content)
@@ -96,8 +116,8 @@ def test_a_file_cannot_change_objects_of_this_program(tmp_path):
     """The opcode BUILD sets the state of an object, such as the byte order of a dtype."""
     state = pickle.dumps((3, "<", None, None, None, 1, 1, 0), 2)[2:-1]
     for call in (b"", b")R"):
-        content = pickled(a=b"ctorch\nBFloat16Storage\n" + call + state + b"b")
-        zipped(tmp_path / "G.pth", content)
+        content = dict_pickle(a=b"ctorch\nBFloat16Storage\n" + call + state + b"b")
+        write_zip(tmp_path / "G.pth", content)
         assert str(tmp_path / "G.pth") in refusal(read_pth, tmp_path / "G.pth")
     assert np.dtype(ml_dtypes.bfloat16).itemsize == 2
     slots = pickle.dumps((None, {"__defaults__": (7,), "__doc__": "changed"}), 2)[2:-1]
@@ -105,7 +125,7 @@ def test_a_file_cannot_change_objects_of_this_program(tmp_path):
         b"ctorch._utils\n_rebuild_tensor_v2\n",
         b"ctorch._utils\n_rebuild_parameter\n",
     ):
-        zipped(tmp_path / "G.pth", pickled(a=function + slots + b"b"))
+        write_zip(tmp_path / "G.pth", dict_pickle(a=function + slots + b"b"))
         assert "not of tensors" in refusal(read_pth, tmp_path / "G.pth")
     assert torch_pickle.rebuild_tensor.__defaults__ is None
     assert torch_pickle.rebuild_tensor.__doc__ != "changed"
@@ -133,53 +153,63 @@ BOMBS = {
     "a call with such tuples": (
         b"\x80\x02ccollections\nOrderedDict\n(" + NESTED + b"K\x01\x86\x85tR."
     ),
-    "a shape of such tuples": pickled(
-        a=tensor((4,), (1,)).replace(numbers((4,)), b"(" + NESTED + b"t", 1)
+    "a shape of such tuples": dict_pickle(
+        a=tensor_opcodes((4,), (1,)).replace(numbers_opcodes((4,)), b"(" + NESTED + b"t", 1)
     ),
-    "a tensor that BUILD changes to such tuples": pickled(
-        a=tensor((4,), (1,)) + b"(" + NESTED + b"K\x01K\x01tb"
+    "a tensor that BUILD changes to such tuples": dict_pickle(
+        a=tensor_opcodes((4,), (1,)) + b"(" + NESTED + b"K\x01K\x01tb"
     ),
     "a memo of any size": b"\x80\x02}r\xff\xff\xff\xff.",
     "a negative index of the memo": b"\x80\x02}p-1\n.",
     "bytes without end": b"\x80\x05\x96" + struct.pack("<Q", 1 << 40) + b".",
     "a frame without end": b"\x80\x04\x95" + struct.pack("<Q", 1 << 62) + b"}.",
-    "numbers without end": pickled(a=tensor((1 << 60, 1 << 60), (0, 0))),
-    "sides without end beside a side of 0": pickled(a=tensor((0, 1 << 48, 1 << 48), (1, 1, 1))),
-    "more sides than strides": pickled(a=tensor((2, 2), (1,))),
-    "axes without end": pickled(a=tensor((1,) * 10_000, (1,) * 10_000)),
+    "numbers without end": dict_pickle(a=tensor_opcodes((1 << 60, 1 << 60), (0, 0))),
+    "sides without end, and a side of 0": dict_pickle(
+        a=tensor_opcodes((0, 1 << 48, 1 << 48), (1, 1, 1))
+    ),
+    "more sides than strides": dict_pickle(a=tensor_opcodes((2, 2), (1,))),
+    "axes without end": dict_pickle(a=tensor_opcodes((1,) * 10_000, (1,) * 10_000)),
     "marks without end": b"\x80\x02" + b"(" * (1 << 20) + b"t" * (1 << 20) + b".",
 }
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
-@pytest.mark.parametrize("write", [zipped, legacy])
+@pytest.mark.parametrize("write", [write_zip, write_legacy])
 def test_a_short_file_takes_little_time_and_memory(tmp_path, bomb, write):
     write(tmp_path / "G.pth", BOMBS[bomb])
     assert str(tmp_path / "G.pth") in refusal(read_pth, tmp_path / "G.pth")
 
 
 def test_attributes_of_a_state_dict_are_ignored(tmp_path):
-    """PyTorch stores versions of its modules in one; a file could replace methods."""
-    content = b"\x80\x02ccollections\nOrderedDict\n)R(" + text("a") + tensor((4,), (1,)) + b"u"
-    content += b"}(" + text("_metadata") + b"}" + text("items") + b"K\x01ub."
-    zipped(tmp_path / "G.pth", content)
+    """PyTorch keeps versions of modules in an attribute. A malicious file could set methods."""
+    content = (
+        b"\x80\x02ccollections\nOrderedDict\n)R("
+        + text_opcodes("a")
+        + tensor_opcodes((4,), (1,))
+        + b"u"
+    )
+    content += b"}(" + text_opcodes("_metadata") + b"}" + text_opcodes("items") + b"K\x01ub."
+    write_zip(tmp_path / "G.pth", content)
     np.testing.assert_array_equal(read_pth(tmp_path / "G.pth")["a"], [1, 2, 3, 4])
 
 
-A_STATE_DICT = pickled(a=tensor((4,), (1,)))[2:-1]
+A_STATE_DICT = dict_pickle(a=tensor_opcodes((4,), (1,)))[2:-1]
 OTHER_PICKLES = {
     "a list": (pickle.dumps([1.0], 2), "holds a list, not a state dict"),
     "nothing": (pickle.dumps({}, 2), "holds an empty state dict"),
     "numbers": (pickle.dumps({"a": 1}, 2), "holds a dict of a, not of tensors; save net."),
-    "no names": (b"\x80\x02}(K\x01" + tensor((4,), (1,)) + b"u.", "holds a dict of 1, not"),
+    "no names": (b"\x80\x02}(K\x01" + tensor_opcodes((4,), (1,)) + b"u.", "holds a dict of 1, not"),
     "a checkpoint": (
-        pickled(epoch=b"K\x03", model=A_STATE_DICT),
+        dict_pickle(epoch=b"K\x03", model=A_STATE_DICT),
         "holds a dict of epoch, model, not of tensors; save one alone: torch.save(torch.load(FILE)"
         "['model'], NEW_FILE)",
     ),
-    "an unknown storage": (pickled(a=tensor((4,), (1,), kind="X")), "a whole torch.X, not only"),
+    "an unknown storage": (
+        dict_pickle(a=tensor_opcodes((4,), (1,), kind="X")),
+        "a whole torch.X, not only",
+    ),
     "a tensor of nothing": (
-        pickled(a=b"ctorch._utils\n_rebuild_tensor_v2\n(K\x00K\x00))\x89}tR"),
+        dict_pickle(a=b"ctorch._utils\n_rebuild_tensor_v2\n(K\x00K\x00))\x89}tR"),
         "a tensor without a storage",
     ),
     "half a pickle": (b"\x80\x02}(X", "is not a state dict that torch.save wrote"),
@@ -189,7 +219,7 @@ OTHER_PICKLES = {
 @pytest.mark.parametrize("name", OTHER_PICKLES)
 def test_a_pickle_that_is_not_a_state_dict_is_refused_with_its_content(tmp_path, name):
     content, expected = OTHER_PICKLES[name]
-    zipped(tmp_path / "G.pth", content)
+    write_zip(tmp_path / "G.pth", content)
     message = refusal(read_pth, tmp_path / "G.pth")
     assert message.startswith(f"{tmp_path}/G.pth: ")
     assert expected in message
@@ -213,12 +243,12 @@ def test_other_archives_and_compressed_members_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "G.pth", "w") as archive:
         archive.writestr("photo.txt", "no weights")
     assert "is a zip file of photo.txt, not a .pth" in refusal(read_pth, tmp_path / "G.pth")
-    zipped(tmp_path / "G.pth", b"0" * 99, compression=zipfile.ZIP_DEFLATED)
+    write_zip(tmp_path / "G.pth", b"0" * 99, compression=zipfile.ZIP_DEFLATED)
     assert "data.pkl is compressed, or larger than" in refusal(read_pth, tmp_path / "G.pth")
 
 
 def test_a_damaged_end_of_an_archive_is_reported(tmp_path):
-    zipped(tmp_path / "G.pth", pickled(a=tensor((4,), (1,))))
+    write_zip(tmp_path / "G.pth", dict_pickle(a=tensor_opcodes((4,), (1,))))
     content = bytearray((tmp_path / "G.pth").read_bytes())
     content[-6:-2] = b"\xff\xff\xff\xff"  # the position of its directory
     (tmp_path / "G.pth").write_bytes(content)
@@ -234,7 +264,7 @@ def test_a_file_cut_short_anywhere_is_refused(tmp_path):
     for length in range(1, len(content), 7):
         path.write_bytes(content[:length])
         assert str(path) in refusal(read_pth, path)
-    legacy(path, pickled(a=tensor((4,), (1,))))
+    write_legacy(path, dict_pickle(a=tensor_opcodes((4,), (1,))))
     content = path.read_bytes()
     for length in range(1, len(content)):
         path.write_bytes(content[:length])
