@@ -189,7 +189,7 @@ class Training:
         )
 
 
-def plain(config: Config) -> Trial:
+def make_trial(config: Config) -> Trial:
     """Makes a trial of Flax as most users write it: a jitted step, called in a loop."""
     training = Training(config)
     platform = jax.devices()[0].platform

@@ -70,7 +70,7 @@ def discriminator(config: Config) -> keras.Model:
     return keras.Model([image, output], x)
 
 
-def tutorial(config: Config) -> Trial:
+def make_trial(config: Config) -> Trial:
     """Makes a trial of the tutorial's step: `predict` and three calls of `train_on_batch`."""
     training = Training(config)
     gpus = tf.config.list_physical_devices("GPU")

@@ -95,21 +95,21 @@ def cross_entropy(logits: Tensor, real: bool) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
 
 
-def eager(config: Config) -> Trial:
+def make_eager_trial(config: Config) -> Trial:
     """Makes a trial with default settings, except that cuDNN may choose its fastest algorithms."""
-    return make_trial(Training(config))
+    return to_trial(Training(config))
 
 
-def tuned(config: Config) -> Trial:
+def make_tuned_trial(config: Config) -> Trial:
     """Makes a trial with images and kernels in channels-last order, and a fused Adam."""
-    return make_trial(Training(config, order=torch.channels_last, fused=True))
+    return to_trial(Training(config, order=torch.channels_last, fused=True))
 
 
-def compiled(config: Config) -> Trial:
+def make_compiled_trial(config: Config) -> Trial:
     """Makes a trial with default settings, and with both networks compiled by torch.compile."""
     training = Training(config)
     training.compile()
-    return make_trial(training)
+    return to_trial(training)
 
 
 class Training:
@@ -199,7 +199,7 @@ def make_adam(config: Config, network: nn.Module, fused: bool | None) -> torch.o
     return torch.optim.Adam(network.parameters(), options.learning_rate, betas, fused=fused)
 
 
-def make_trial(training: Training) -> Trial:
+def to_trial(training: Training) -> Trial:
     """Makes the trial that the benchmark times."""
     gpu = training.device == "cuda"
     memory = torch.cuda.max_memory_allocated if gpu else resident_memory

@@ -1,1 +1,1 @@
-"""Times training steps: ours and those of peers in turns, the parts of ours, and how cost grows."""
+"""Times training steps, their parts, their growth with the work, and those of other libraries."""

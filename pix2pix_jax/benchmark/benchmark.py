@@ -137,7 +137,7 @@ class Benchmark:
 
         Args:
           measure: `time_first_step` or `run_in_worker`.
-          target: what the worker runs.
+          target: the function that the worker calls.
           environment: variables of the worker.
 
         Raises:

@@ -15,11 +15,15 @@ from pix2pix_jax.runtime.console import plural
 
 STEP_PARTS = Path(__file__).with_name("step_parts.py")
 FOLDER = Path(__file__).parents[2] / "experiments" / "benchmarks"
-# The implementations of every peer, by their names in the results: functions of the peer's file.
+# The implementations of every peer by their names in the results, as functions of the peer's file.
 PEERS = {
-    "torch": {"torch": "eager", "torch tuned": "tuned", "torch compiled": "compiled"},
-    "keras": {"keras": "tutorial"},
-    "flax": {"flax": "plain"},
+    "torch": {
+        "torch": "make_eager_trial",
+        "torch tuned": "make_tuned_trial",
+        "torch compiled": "make_compiled_trial",
+    },
+    "keras": {"keras": "make_trial"},
+    "flax": {"flax": "make_trial"},
 }
 LIBRARIES = {"torch": ["torch"], "keras": ["keras", "tensorflow"], "flax": ["flax"]}
 PEER_VALUES = {  # The peers can train only these values of these fields.
@@ -115,10 +119,10 @@ def find_mismatches(measurements: Measurements) -> dict[str, str]:
         if result["parameters"] != ours["parameters"]:
             reasons[name] = f"has {result['parameters']} parameters, but ours {ours['parameters']}"
         elif result["devices"] != ours["devices"]:
-            there, here = (
+            theirs, own = (
                 f"{len(each['devices'])} {each['devices'][0]}" for each in (result, ours)
             )
-            reasons[name] = f"computes on {there}, but ours on {here}; give both the same devices"
+            reasons[name] = f"computes on {theirs}, but ours on {own}; give both the same devices"
     return reasons
 
 

@@ -1,7 +1,6 @@
 """Runs training steps on all devices, several steps in one call.
 
-`pmap` and `shard_map` give equal bits. `pmap` is the default; JAX will remove it some day, and keep
-`shard_map`.
+`pmap` is the default. `shard_map`, its successor in JAX, gives equal bits.
 """
 
 from collections.abc import Callable, Mapping
@@ -58,7 +57,7 @@ def scan_steps(
     """Runs several steps on one device, one after another.
 
     Args:
-      method: what is the same in all steps.
+      method: networks, optimizers and losses.
       data: how to crop images; of a resolved config.
       state: before the first step.
       batches: [steps, b, ...] for every name of a batch.

@@ -47,7 +47,7 @@ def train_step(
     """Updates the discriminator, then the generator against the updated discriminator.
 
     Args:
-      method: what is the same in all steps.
+      method: networks, optimizers and losses.
       state: before the step.
       batch: input and target [b, h, w, c] in [-1, 1], and the index [b] of every image in the
         batch of all devices.
@@ -79,7 +79,7 @@ def discriminator_updates(
     """All updates of the discriminator in one step; none if `loss.gan` is "none".
 
     Args:
-      method: what is the same in all steps.
+      method: networks, optimizers and losses.
       network: the discriminator before the step.
       batch: of the step.
       fake: [b, h, w, c], the generated images.
@@ -107,7 +107,7 @@ def discriminator_update(
     """Trains the discriminator to tell real images from generated ones.
 
     Args:
-      method: what is the same in all steps.
+      method: networks, optimizers and losses.
       network: the discriminator before the update.
       batch: of the step.
       images: [b, h, w, c], to learn from: real ones, generated ones, or both.
@@ -157,7 +157,7 @@ def generator_update(
     """Trains the generator to fool the discriminator, and to come close to the target.
 
     Args:
-      method: what is the same in all steps.
+      method: networks, optimizers and losses.
       network: the generator before the update.
       discriminator: its opponent.
       batch: of the step.
@@ -198,7 +198,7 @@ def score_patches(method: Method, params: dict, batch: Batch, images: Array) -> 
     """Scores images with the discriminator.
 
     Args:
-      method: what is the same in all steps.
+      method: networks, optimizers and losses.
       params: of the discriminator.
       batch: of the step, of b pairs.
       images: [n * b, h, w, c]; n is 2 if real and generated images are scored in one pass.

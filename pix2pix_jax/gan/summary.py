@@ -189,7 +189,7 @@ def operations(summary: dict[str, Any]) -> tuple[int, int]:
     and the gradient by the input.
 
     Args:
-      summary: what `describe` returns.
+      summary: from `describe`.
 
     Returns:
       Operations of the generator, and of the discriminator.

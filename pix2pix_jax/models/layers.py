@@ -57,7 +57,7 @@ class Convolution(nn.Module):
 class Norm(nn.Module):
     """Normalizes channels to zero mean and unit variance, then applies a learnt scale and shift.
 
-    The statistics are those of the images at hand, at test time too, as in the paper (section 3.3):
+    The statistics are those of the images in x, at test time too, as in the paper (section 3.3):
     there are no running averages. The variance is biased. The initial scale is drawn from a normal
     distribution with mean 1 and deviation 0.02. bfloat16 inputs are normalized in float32.
 

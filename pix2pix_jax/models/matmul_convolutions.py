@@ -1,4 +1,4 @@
-"""Convolutions as matrix products, for backends whose own convolutions are slow.
+"""Convolutions as matrix products, for backends where native convolutions are slow.
 
 Large matrix products run near the peak speed of a machine. The functions differ in how much memory
 they copy before and after the product, so each of them is the fastest for some shapes.

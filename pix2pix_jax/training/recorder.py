@@ -29,7 +29,7 @@ class Progress:
     Attributes:
       step: the number of completed steps.
       state: after these steps.
-      due: what is due after this step.
+      due: the outputs that are due after this step.
       stop: whether a signal stops the run here.
     """
 
@@ -40,7 +40,7 @@ class Progress:
 
 
 class Recorder:
-    """Writes what is due after every call to the devices; a context manager."""
+    """Writes the outputs that are due after a call to the devices; a context manager."""
 
     def __init__(
         self, run: TrainingRun, scorer: ValidationScorer, first: int, window: MetricWindow
@@ -83,12 +83,12 @@ class Recorder:
     def record(
         self, progress: Progress, window: MetricWindow, metrics: dict[str, np.ndarray]
     ) -> None:
-        """Writes what is due.
+        """Writes the outputs that are due.
 
         Args:
           progress: of the run.
           window: the metrics since the last regular log line; cleared after the next one.
-          metrics: [steps], what `window.read` has just returned; empty if nothing was read.
+          metrics: [steps], as `window.read` has just returned them; empty if nothing was read.
 
         Raises:
           NotFinite: the validation error is not finite.
