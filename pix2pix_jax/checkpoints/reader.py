@@ -31,6 +31,10 @@ FIRST_PROCESS = ocp.options.MultiprocessingOptions(
 )
 
 
+class DamagedScores(UsageError):
+    """The scores of a checkpoint are damaged, or do not belong to the checkpoint."""
+
+
 def checkpoint_items(state: TrainState) -> dict[str, Tree]:
     """The arrays of a state, by the name of the item in ITEMS."""
     return {
@@ -219,17 +223,21 @@ def read_scores(checkpoint: Path) -> dict[str, float]:
       checkpoint: folder of the checkpoint.
 
     Raises:
-      UsageError: the metrics are damaged.
+      DamagedScores: the metrics are damaged.
+      UsageError: an earlier version saved the checkpoint.
+      OSError: a file cannot be read for another reason.
     """
     path = checkpoint / "metrics" / "metrics"
     if not path.exists() or not checkpoint.name.isdecimal():  # STEP.SUFFIX: not finished yet
         return {}
     try:
-        scores = TypeAdapter(dict[str, float]).validate_json(path.read_bytes(), strict=True)
+        with explain_damage():
+            content = path.read_bytes()
+        scores = TypeAdapter(dict[str, float]).validate_json(content, strict=True)
         if scores != _read_origin(checkpoint)["scores"]:
             raise CorruptCheckpoint("the metrics differ from those in the checkpoint's origin")
         return scores
-    except (ValidationError, CorruptCheckpoint, OSError) as error:
-        raise UsageError(
+    except (ValidationError, CorruptCheckpoint) as error:
+        raise DamagedScores(
             f"{path}: is damaged; it holds only the scores of its checkpoint, so move it away"
         ) from error

@@ -82,7 +82,7 @@ class CheckpointSaver:
     def _start(self, checkpoint: Checkpoint, wait: bool) -> None:
         """Starts to write a checkpoint; if `wait`, returns once it is written or has failed."""
         step = int(checkpoint.state.step)
-        if not self._is_saved_after(step, partial(self._write, checkpoint)):
+        if not self._attempt(step, partial(self._write, checkpoint)):
             return
         if self._store is None:  # It is saved, but an older checkpoint could not be removed.
             self._failures = 0
@@ -102,15 +102,11 @@ class CheckpointSaver:
     def _finish(self) -> None:
         """Waits for the step that is being written, if any."""
         step, self._pending = self._pending, None
-        if (
-            step is not None
-            and self._store is not None
-            and self._is_saved_after(step, self._store.wait)
-        ):
+        if step is not None and self._store is not None and self._attempt(step, self._store.wait):
             self._failures = 0
 
-    def _is_saved_after(self, step: int, action: Callable[[], None]) -> bool:
-        """Whether the step is on the disk after an action; prints why if the action failed."""
+    def _attempt(self, step: int, action: Callable[[], None]) -> bool:
+        """Runs an action that writes a step; False if it failed and the step is not saved."""
         try:
             action()
         except SaveFailed as error:

@@ -24,6 +24,7 @@ from pix2pix_jax.checkpoints.orbax_manager import make_manager
 from pix2pix_jax.checkpoints.reader import (
     IMPORTED,
     ITEMS,
+    DamagedScores,
     checkpoint_items,
     read_item,
     read_origin,
@@ -228,7 +229,7 @@ def _move_damaged_scores_aside(workdir: Workdir) -> None:
     for path in workdir.checkpoints.glob("*/metrics"):
         try:
             read_scores(path.parent)
-        except UsageError as error:
+        except DamagedScores as error:
             aside = _move_aside(workdir, path, f"{path.parent.name}-metrics")
             print(f"{str(error).partition(';')[0]}, moved to {aside}", file=sys.stderr)
 

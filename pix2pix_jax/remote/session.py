@@ -26,7 +26,7 @@ class LeaseObject:
         return self._bucket.read_file(LEASE_NAME)
 
     def create(self, text: str) -> bool:
-        return False  # fsspec has no such operation that all kinds of buckets offer
+        return False  # The wait in `FolderLease` is short compared with the download of a run.
 
     def write(self, text: str) -> None:
         self._bucket.write_file(LEASE_NAME, text.encode())

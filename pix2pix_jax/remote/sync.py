@@ -37,9 +37,9 @@ def sync_workdir(workdir: Workdir, trains: bool = False) -> Iterator[None]:
     with ExitStack() as stack:
         with sync.locks.sync_lock():
             if trains:
-                stack.enter_context(explain_busy_workdir(workdir.address))
-                stack.enter_context(sync.locks.training_lock())
-                stack.enter_context(FolderLease(LeaseObject(sync.bucket), is_locked=False))
+                with explain_busy_workdir(workdir.address):
+                    stack.enter_context(sync.locks.training_lock())
+                    stack.enter_context(FolderLease(LeaseObject(sync.bucket), is_locked=False))
                 sync.pull()
                 sync.session.begin()
             elif not sync.locks.is_training():

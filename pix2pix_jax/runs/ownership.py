@@ -1,7 +1,7 @@
 """Only one process at a time trains in a workdir."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.workdir import Workdir
@@ -20,17 +20,19 @@ def claim_workdir(workdir: Workdir) -> Iterator[None]:
     Raises:
       WorkdirBusy: another process trains in the workdir.
     """
-    with (
-        explain_busy_workdir(workdir),
-        folder_lock(workdir.path, wait=False) as is_locked,
-        FolderLease(LeaseFile(workdir.path), is_locked),
-    ):
+    with ExitStack() as stack:
+        with explain_busy_workdir(workdir):
+            is_locked = stack.enter_context(folder_lock(workdir.path, wait=False))
+            stack.enter_context(FolderLease(LeaseFile(workdir.path), is_locked))
         yield
 
 
 @contextmanager
 def explain_busy_workdir(workdir: Workdir | str) -> Iterator[None]:
-    """Turns the BlockingIOError of a lock or lease on the workdir into WorkdirBusy."""
+    """Turns the BlockingIOError of a lock or lease on the workdir into WorkdirBusy.
+
+    The `with` block must do nothing else: a write to a pipe may raise BlockingIOError, too.
+    """
     try:
         yield
     except BlockingIOError as error:

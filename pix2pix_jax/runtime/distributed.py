@@ -85,11 +85,11 @@ def _has_peers(coordinator: str | None, num_processes: int | None, process_id: i
         "num_processes": num_processes,
         "process_id": process_id,
     }
-    missing = [name for name, value in flags.items() if value is None]
     if coordinator is None and num_processes is None and process_id is None:
         return _is_launched_with_others()
     if coordinator is None or num_processes is None or process_id is None:
-        raise UsageError(f"--{missing[0]}: is missing; give all of --{', --'.join(flags)}, or none")
+        missing = next(name for name, value in flags.items() if value is None)
+        raise UsageError(f"--{missing}: is missing; give all of --{', --'.join(flags)}, or none")
     if process_id >= num_processes:
         raise UsageError(f"--process_id: {process_id} is not below --num_processes={num_processes}")
     if not re.fullmatch(r".+:\d+", coordinator):

@@ -144,7 +144,8 @@ def test_an_old_checkpoint_without_a_step_is_refused_and_nothing_moved(tmp_path,
     del origin["sha256"], origin["step"]
     path.write_text(json.dumps(add_hash(origin)))
     assert "checkpoints/5: was saved by an earlier version" in refusal(restore, tmp_path, template)
-    assert checkpoint_reader.saved_steps(Workdir(tmp_path)) == [5]
+    assert (tmp_path / "checkpoints/5/metrics/metrics").exists()
+    assert not (tmp_path / "rejected").exists()
 
 
 def test_values_that_are_not_finite_are_not_saved(tmp_path, state, template):
@@ -307,8 +308,11 @@ def test_a_checkpoint_that_vanishes_while_it_is_read_is_refused(
     assert "1: cannot be restored ([Errno 2] No such file or directory" in message
 
 
-def test_a_checkpoint_that_may_not_be_read_is_not_rejected(tmp_path, state, template, monkeypatch):
-    save(tmp_path, state, 1, 2)
+@pytest.mark.parametrize("scores", [{}, {2: {"l1": 0.1}}])
+def test_a_checkpoint_that_may_not_be_read_is_not_rejected(
+    tmp_path, state, template, monkeypatch, scores
+):
+    save(tmp_path, state, 1, 2, scores=scores)
 
     def refuse(_):
         raise PermissionError(errno.EACCES, "Permission denied", "sha256.json")
@@ -317,6 +321,7 @@ def test_a_checkpoint_that_may_not_be_read_is_not_rejected(tmp_path, state, temp
     with pytest.raises(PermissionError):
         restore(tmp_path, template)
     assert steps(tmp_path) == [1, 2]
+    assert not (tmp_path / "rejected").exists()
 
 
 def test_a_fault_of_ours_is_not_a_failed_save(tmp_path, state, monkeypatch):

@@ -1,5 +1,6 @@
 """A run in a bucket: new machines have all of its files, and nothing is lost."""
 
+import errno
 import shutil
 import threading
 
@@ -221,6 +222,15 @@ def test_a_fault_of_ours_is_not_told_as_a_bucket_that_cannot_be_reached(machine,
     monkeypatch.setattr(Lease, "to_json", fail)
     with pytest.raises(TypeError, match="2 arguments"):
         sync_workdir(Workdir(machine("first"), ADDRESS), trains=True).__enter__()
+
+
+def test_an_error_of_the_trainer_is_not_told_as_another_trainer(machine):
+    """A pipe without room raises the same error as a lock that is held."""
+    error = BlockingIOError(errno.EAGAIN, "write could not complete without blocking")
+    workdir = Workdir(machine("first"), ADDRESS)
+    with pytest.raises(BlockingIOError) as caught, sync_workdir(workdir, trains=True):
+        raise error
+    assert caught.value is error
 
 
 def test_a_run_without_a_config_resumes(machine):

@@ -1,5 +1,7 @@
 """One process trains in a workdir."""
 
+import errno
+
 import pytest
 
 from pix2pix_jax.errors import UsageError
@@ -15,4 +17,12 @@ def test_a_workdir_has_one_owner(tmp_path):
     ):
         claim_workdir(Workdir(tmp_path / "run")).__enter__()
     with claim_workdir(Workdir(tmp_path / "run")), folder_lock(tmp_path, wait=False):
-        pass
+        pass  # It is free again, and its owner does not lock the folder above.
+
+
+def test_an_error_of_the_owner_is_not_told_as_another_owner(tmp_path):
+    """A pipe without room raises the same error as a lock that is held."""
+    error = BlockingIOError(errno.EAGAIN, "write could not complete without blocking")
+    with pytest.raises(BlockingIOError) as caught, claim_workdir(Workdir(tmp_path)):
+        raise error
+    assert caught.value is error
