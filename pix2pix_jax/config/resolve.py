@@ -29,7 +29,7 @@ def resolve(config: Config) -> Config:
         )
     if data.source is not None and "://" in data.source:
         raise UsageError(
-            f"data.source: {data.source} is an address; fetch it, and give a folder or a tarball"
+            f"data.source: {data.source} is an address; download it, and give a folder or a tarball"
         )
     if load_height < height or load_width < width:
         raise UsageError(

@@ -38,10 +38,10 @@ def _parse_none(value: Any) -> Any:
 
 
 Count = Annotated[int, Field(gt=0, lt=2**31)]
-Share = Annotated[float, Field(ge=0, lt=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
 Side = Annotated[int, Field(gt=0, le=2**16)]
 Size = Annotated[tuple[Side, Side], BeforeValidator(_parse_size)]
-Pairs = Annotated[tuple[Count, Count, Count], BeforeValidator(_parse_numbers)]
+PairCounts = Annotated[tuple[Count, Count, Count], BeforeValidator(_parse_numbers)]
 Channels = Annotated[int, Field(gt=0, le=64)]  # image files have 1, 3 or 4; arrays may have more
 if TYPE_CHECKING:
     DiscriminatorName = str
@@ -58,7 +58,7 @@ STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=True)
 class Data:
     """The pairs, the direction of the translation, and the size of the images."""
 
-    # The dataset: drawn by program, one of the public sets, or a folder of your own.
+    # The dataset: drawn by a program, one of the public sets, or a folder of your own.
     name: Literal[
         "synthetic_facades",
         "facades",
@@ -96,7 +96,7 @@ class Data:
     batch_size: Count = 1
     # The number of pairs in train, val and test, for synthetic_facades only. The defaults are the
     # numbers of the dataset facades.
-    synthetic_pairs: Pairs = (400, 100, 106)
+    synthetic_pairs: PairCounts = (400, 100, 106)
     # Whether a label map leaves open how its photo is painted, as real label maps do; for
     # synthetic_facades only. By default most of a photo follows from its label map, so that a
     # short training shows good results.
@@ -137,12 +137,12 @@ class Model:
     # `all`: all convolutions.
     bias: Literal["paper", "last", "all"] = "paper"
     # The slope of the LeakyReLUs below zero.
-    leaky_slope: Share = 0.2
+    leaky_slope: Fraction = 0.2
     # The slope below zero of the activation on skip connections. 0 is ReLU, as in the decoder.
-    skip_slope: Share = 0.0
+    skip_slope: Fraction = 0.0
     # The dropout rate in the decoder, at test time too. Dropout is the only noise in the paper
     # (section 3.1).
-    dropout: Share = 0.5
+    dropout: Fraction = 0.5
     # The decoder blocks with dropout. `first_three`: the three innermost blocks, but never the last
     # block. `middle`: as in the PyTorch code, the other blocks with as many channels as the
     # innermost block; of 8 blocks, blocks 2 to 4; of 5 blocks, none.
@@ -180,9 +180,9 @@ class Optimizer:
     # Adam's step size.
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
     # Adam's decay rate of the first moment.
-    b1: Share = 0.5
+    b1: Fraction = 0.5
     # Adam's decay rate of the second moment.
-    b2: Share = 0.999
+    b2: Fraction = 0.999
     # Adam's constant in the denominator.
     epsilon: Annotated[float, Field(gt=0, lt=1)] = 1e-8
     # Whether epsilon is added before the bias of the second moment is corrected, as in Keras: the

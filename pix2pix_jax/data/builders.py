@@ -1,4 +1,4 @@
-"""TFDS builders: image pairs from files, or drawn by program, written once as ArrayRecord.
+"""TFDS builders: image pairs from files, or drawn by a program, written once as ArrayRecord.
 
 A record holds the bytes of its image files unchanged, so nothing is lost: one side-by-side image
 (A left, B right), or an A and a B.

@@ -71,6 +71,12 @@ def make_crop_batches(
 ) -> grain.MapDataset:
     """Endless batches of the crops that `make_image_batches` cuts, without the images.
 
+    Args:
+      config: the config.
+      num_pairs: the number of pairs of the training split.
+      process_index: the share of each batch that this process gets.
+      process_count: the number of shares.
+
     Returns:
       batches[step] has `pair`, `top`, `left`, `mirror` and `index`, each [b], int32.
     """
@@ -99,8 +105,8 @@ def _draw_crop(data: Data, pair: int, rng: np.random.Generator) -> dict[str, np.
 def _crop_record(records: Sequence[dict], data: Data, crop: dict[str, np.int32]) -> dict[str, Any]:
     """`input` and `target` [h, w, c] of a crop, and its `index`."""
     images = training_example(records[int(crop["pair"])], data)
-    where = Crop(int(crop["top"]), int(crop["left"]), bool(crop["mirror"]))
-    cropped = {name: crop_image(image, where, data) for name, image in images.items()}
+    place = Crop(int(crop["top"]), int(crop["left"]), bool(crop["mirror"]))
+    cropped = {name: crop_image(image, place, data) for name, image in images.items()}
     return cropped | {"index": crop["index"]}
 
 
