@@ -96,7 +96,7 @@ def open_class_reader(data: Data, dataset: DatasetBuilder) -> ClassReader:
 
 
 def class_reader_name(data: Data, dataset: DatasetBuilder) -> str | None:
-    """The name of the reader that `open_class_reader` would open.
+    """The name of the class reader of a dataset; no segmenter is trained to find it.
 
     Returns:
       None if the dataset has no FCN-score, or if the segmenter is damaged or not trained yet.

@@ -76,9 +76,7 @@ def train_segmenter(
         for step, batch in zip(bar, batches, strict=False):
             params, opt_state = update(params, opt_state, batch)
             if step == 0:
-                start = (
-                    time.monotonic()
-                )  # The first step compiles, so it is left out of the estimate.
+                start = time.monotonic()  # without the first step, which compiles
             elif bar.disable and step % (steps // 8) == 0:
                 seconds_left = (steps - step) * (time.monotonic() - start) / step
                 say(f"segmenter: step {step}/{steps}  {tqdm.format_interval(seconds_left)} left")

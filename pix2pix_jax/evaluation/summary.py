@@ -72,14 +72,14 @@ def make_summary(
         "config_sha256": identity(config),
         "data": pairs_fingerprint(dataset, split),
         "segmenter": reader and reader.name,
-        "metrics": _without_nonfinite(result.metrics),
-        "ground_truth": _without_nonfinite(result.ground_truth),
-        "pairs": [_without_nonfinite(pair) for pair in result.pairs],
+        "metrics": _replace_nonfinite(result.metrics),
+        "ground_truth": _replace_nonfinite(result.ground_truth),
+        "pairs": [_replace_nonfinite(pair) for pair in result.pairs],
         "lab_histograms": jax.tree.map(np.ndarray.tolist, result.histograms),
     }
 
 
-def _without_nonfinite(values: dict[str, Any]) -> dict[str, Any]:
+def _replace_nonfinite(values: dict[str, Any]) -> dict[str, Any]:
     """Replaces infinity (the PSNR of equal images) and NaN by None: JSON has neither."""
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value

@@ -39,7 +39,11 @@ class ValidationScorer:
 
 
 def _open_reader_for_best_metric(config: Config, dataset: DatasetBuilder) -> ClassReader | None:
-    """The class reader that train.best_metric needs, or None; UsageError if it has none."""
+    """The class reader for train.best_metric; None if that metric needs no classes.
+
+    Raises:
+      UsageError: train.best_metric cannot be measured on this dataset.
+    """
     if not config.train.evaluate_every:
         return None
     name = config.train.best_metric

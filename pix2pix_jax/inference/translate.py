@@ -189,7 +189,7 @@ def translate_inputs(
 def map_ahead(
     pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item]
 ) -> Iterator[Result]:
-    """Results in the order of their items; threads compute READ_AHEAD results in advance."""
+    """Results in the order of their items; threads compute READ_AHEAD of them in advance."""
     futures: deque[Future[Result]] = deque()
     for item in items:
         futures.append(pool.submit(function, item))

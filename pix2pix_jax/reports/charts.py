@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 WIDTH = 4.2  # inches, the same for all charts
-COLOUR = "#1f77b4"  # of charts that show a single thing
+COLOUR = "#1f77b4"  # of charts with a single colour
 
 
 def make_chart(height: float) -> tuple[Figure, Axes]:

@@ -74,7 +74,7 @@ def render_page(workdir: Workdir, summary: Mapping[str, Any], pictures: Path) ->
 def metric_rows(
     scores: Mapping[str, float | None], truth: Mapping[str, float | None]
 ) -> list[list[str]]:
-    """The cells of the table: label, output, ground truth if there is one, better direction."""
+    """The cells of the table: label, output, ground truth if there is one, and what is better."""
     rows = []
     for name, value in scores.items():
         row = [METRICS[name].label, format_metric(name, value)]

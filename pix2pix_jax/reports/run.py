@@ -35,7 +35,7 @@ def write_report(workdir: Workdir, config: Config) -> None:
     last = lines[-1]["step"]
     # A run that resumes from an older step writes the samples of later steps again.
     steps = [step for step in workdir.sample_steps() if step <= last]
-    # In reverse order: validation, losses, logits, speed.
+    # In reverse alphabetical order: validation, losses, logits, speed.
     names = sorted({name for line in lines for name in line} - {"step"}, reverse=True)
     page = render(
         "run.html",

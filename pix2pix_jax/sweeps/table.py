@@ -97,7 +97,7 @@ def make_note(plan: Sweep, split: str, evaluations: Sequence[Summary]) -> str:
 
 
 def _describe_comparison(plan: Sweep, split: str, evaluations: Sequence[Summary]) -> str:
-    """The datasets, image sizes, number of pairs and steps."""
+    """A sentence with the datasets, image sizes, number of pairs and steps."""
     configs = [config for _, config in plan.variants]
     datasets = dict.fromkeys(
         f"{config.data.name} at {'x'.join(map(str, config.data.image_size))}" for config in configs
@@ -129,7 +129,7 @@ def _fcn_score_notes(evaluations: Sequence[Summary]) -> list[str]:
 
 
 def _pairs_notes(evaluations: Sequence[Summary]) -> list[str]:
-    """Whether all runs were evaluated on the same pairs."""
+    """A warning if the runs were evaluated on different pairs."""
     count = len({summary["data"] for summary in evaluations})
     if count <= 1:
         return []

@@ -64,11 +64,12 @@ def test_evaluate_writes_scores_and_a_page(evaluated_run):
     status, out, err = run("evaluate", f"--workdir={workdir}", "--no_fcn_score")
     assert (status, err) == (0, "")
     assert "SSIM" in out
-    found = json.loads((workdir / "evaluation_val.json").read_text())
-    assert (found["split"], found["step"], found["seed"], found["images"]) == ("val", 12, 0, 2)
-    assert len(found["config_sha256"]) == 64
+    evaluation = json.loads((workdir / "evaluation_val.json").read_text())
+    expected = {"split": "val", "step": 12, "seed": 0, "images": 2}
+    assert {key: evaluation[key] for key in expected} == expected
+    assert len(evaluation["config_sha256"]) == 64
     logged = metrics(workdir)[12]
-    for name, value in found["metrics"].items():
+    for name, value in evaluation["metrics"].items():
         np.testing.assert_allclose(value, logged[f"evaluation/{name}"], rtol=1e-5)
     assert len(list((workdir / "report" / "evaluation_val" / "output").iterdir())) == 2
     assert (workdir / "report" / "evaluation_val.html").exists()
@@ -80,9 +81,9 @@ def test_evaluate_writes_scores_and_a_page(evaluated_run):
     run("evaluate", f"--workdir={workdir}", "--no_fcn_score", "--step=best")
     assert json.loads((workdir / "evaluation_val.json").read_text())["step"] == best
     run("evaluate", f"--workdir={workdir}", "--no_fcn_score", "--step=9", "--split=test")
-    found = json.loads((workdir / "evaluation_test.json").read_text())
-    assert (found["split"], found["step"], found["images"]) == ("test", 9, 2)
-    assert sum(found["lab_histograms"]["target"]["lab_l"]) == 2 * 32 * 32
+    evaluation = json.loads((workdir / "evaluation_test.json").read_text())
+    assert (evaluation["split"], evaluation["step"], evaluation["images"]) == ("test", 9, 2)
+    assert sum(evaluation["lab_histograms"]["target"]["lab_l"]) == 2 * 32 * 32
 
 
 def test_a_row_and_a_function_add_a_metric(evaluated_run, monkeypatch):
@@ -95,11 +96,11 @@ def test_a_row_and_a_function_add_a_metric(evaluated_run, monkeypatch):
     run = Workdir(evaluated_run[0])
     config = override(read_config(run.config_file), {"train.best_metric": "largest_error"})
     evaluate(config, run, "test", 12, False)
-    found = json.loads(run.evaluation_file("test").read_text())
-    values = [pair["largest_error"] for pair in found["pairs"]]
-    assert all(pair["l1"] < pair["largest_error"] <= 2 for pair in found["pairs"])
-    np.testing.assert_allclose(found["metrics"]["largest_error"], np.mean(values), rtol=1e-6)
-    assert read_evaluation(run.evaluation_file("test")) == found
+    evaluation = json.loads(run.evaluation_file("test").read_text())
+    values = [pair["largest_error"] for pair in evaluation["pairs"]]
+    assert all(pair["l1"] < pair["largest_error"] <= 2 for pair in evaluation["pairs"])
+    np.testing.assert_allclose(evaluation["metrics"]["largest_error"], np.mean(values), rtol=1e-6)
+    assert read_evaluation(run.evaluation_file("test")) == evaluation
     assert "best largest error first" in run.evaluation_page("test").read_text()
 
 
@@ -126,8 +127,8 @@ def test_evaluate_refuses_a_missing_run_checkpoint_or_split(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", ["Scorer", "render_page"])
-def test_a_failed_evaluation_leaves_the_last_one_unchanged(evaluated_run, monkeypatch, place):
+@pytest.mark.parametrize("name", ["Scorer", "render_page"])
+def test_a_failed_evaluation_leaves_the_last_one_unchanged(evaluated_run, monkeypatch, name):
     """The scores, the page and the pictures stay, wherever the new evaluation fails."""
     workdir, _ = evaluated_run
     assert run("evaluate", f"--workdir={workdir}", "--no_fcn_score", "--step=12")[0] == 0
@@ -138,16 +139,16 @@ def test_a_failed_evaluation_leaves_the_last_one_unchanged(evaluated_run, monkey
 
     before = files()
     failing = {"Scorer": lambda *arguments: SimpleNamespace(score=fail), "render_page": fail}
-    monkeypatch.setattr(evaluate_module, place, failing[place])
+    monkeypatch.setattr(evaluate_module, name, failing[name])
     assert "scoring failed" in refusal(
         evaluate, read_config(workdir / "config.json"), Workdir(workdir), "val", 9, False
     )
     assert files() == before
 
 
-@pytest.mark.parametrize("place", range(5))
+@pytest.mark.parametrize("num_renames", range(5))
 def test_an_evaluation_stopped_between_its_renames_is_not_finished(
-    evaluated_run, monkeypatch, place
+    evaluated_run, monkeypatch, num_renames
 ):
     """Scores never stand next to a page or pictures of another step."""
     workdir, _ = evaluated_run
@@ -158,12 +159,12 @@ def test_an_evaluation_stopped_between_its_renames_is_not_finished(
 
     def rename_or_stop(path, target):
         renamed.append(path)
-        if len(renamed) > place:
+        if len(renamed) > num_renames:
             raise KeyboardInterrupt
         return rename(path, target)
 
     monkeypatch.setattr(Path, "rename", rename_or_stop)
-    if place < 4:
+    if num_renames < 4:
         with pytest.raises(KeyboardInterrupt):
             evaluate(config, Workdir(workdir), "val", 9, False)
         assert read_finished_evaluation(config, Workdir(workdir), "val") is None
@@ -194,27 +195,29 @@ def fail(*arguments):
 def test_a_dataset_without_classes_gets_all_scores_except_the_fcn_score(tiny, tmp_path):
     source = folder_of(tmp_path, {"1.jpg": jpeg(), "2.jpg": jpeg(80)})
     workdir = tmp_path / "run"
-    more = ("--config.data.name=folder", source, "--config.data.direction=AtoB")
-    assert train(tiny, workdir, 1, *more)[0] == 0
+    flags = ("--config.data.name=folder", source, "--config.data.direction=AtoB")
+    assert train(tiny, workdir, 1, *flags)[0] == 0
     status, _, err = run("evaluate", f"--workdir={workdir}")
     assert (status, len(err.splitlines())) == (2, 1)
     assert err.startswith("data.name: folder has no palette")
-    found = json.loads((workdir / "evaluation_val.json").read_text())
-    assert list(found["metrics"]) == ["l1", "psnr", "ssim", "lab_l", "lab_a", "lab_b"]
+    evaluation = json.loads((workdir / "evaluation_val.json").read_text())
+    assert list(evaluation["metrics"]) == ["l1", "psnr", "ssim", "lab_l", "lab_a", "lab_b"]
     best = "--config.train.best_metric=class_iou"
-    refused("no palette", "train", *tiny, f"--workdir={tmp_path / 'b'}", *more, *EVALUATE[:1], best)
+    refused(
+        "no palette", "train", *tiny, f"--workdir={tmp_path / 'b'}", *flags, *EVALUATE[:1], best
+    )
 
 
 @pytest.mark.slow
 def test_evaluate_refuses_a_training_source_that_has_changed(tiny, tmp_path):
     """More pairs in the source change its splits. A source that was not trained on is allowed."""
-    files = {f"{place}.png": jpeg(64, 40 + place) for place in range(6)}
+    files = {f"{index}.png": jpeg(64, 40 + index) for index in range(6)}
     source = folder_of(tmp_path, files)
     workdir = tmp_path / "run"
-    more = ("--config.data.name=folder", source, "--config.data.direction=AtoB")
-    assert train(tiny, workdir, 1, *more)[0] == 0
+    flags = ("--config.data.name=folder", source, "--config.data.direction=AtoB")
+    assert train(tiny, workdir, 1, *flags)[0] == 0
     copy = shutil.copytree(tmp_path / "pairs", tmp_path / "copy" / "test")
-    folder_of(tmp_path, {f"more{place}.png": jpeg(64, 50 + place) for place in range(6)})
+    folder_of(tmp_path, {f"more{index}.png": jpeg(64, 50 + index) for index in range(6)})
     score = ("evaluate", f"--workdir={workdir}", "--no_fcn_score")
     refused(f"data.source: {tmp_path / 'pairs'} does not hold the pairs", *score)
     assert not (workdir / "evaluation_val.json").exists()
@@ -228,4 +231,4 @@ def test_evaluate_refuses_a_training_source_that_has_changed(tiny, tmp_path):
         Image.open(copy / "0.png").save(copy / "another.png")
     assert json.loads((workdir / "evaluation_test.json").read_text())["images"] == 7
     refused("no val in", *score, others)
-    refused("has no images to train on", "train", *tiny, *more, others, f"--workdir={tmp_path}/2")
+    refused("has no images to train on", "train", *tiny, *flags, others, f"--workdir={tmp_path}/2")

@@ -75,7 +75,7 @@ def scored(small, data, records, class_reader, monkeypatch):
     config = replace(small, data=data)
 
     def score(outputs, class_reader=class_reader):
-        numbers = {record["name"]: place for place, record in enumerate(records)}
+        numbers = {record["name"]: index for index, record in enumerate(records)}
 
         def example(record, data):
             return evaluation_example(record, data) | {"input": outputs[numbers[record["name"]]]}
@@ -166,14 +166,14 @@ def test_a_pair_gets_its_own_noise_in_any_batch(small, data, records, monkeypatc
         shown[size] = {}
         Scorer(config, records, None).score(params, shown[size].__setitem__)
     key = stream_key(config, "evaluation")
-    for place in (0, 1, 7, 8):
-        record = records[place]
+    for index in (0, 1, 7, 8):
+        record = records[index]
         image = evaluation_example(record, data)["input"][None]
-        keys = jax.random.fold_in(key, place)[None]
+        keys = jax.random.fold_in(key, index)[None]
         expected = translate(make_generator(config), params, image, keys)[0]
-        for found in shown.values():
+        for pictures in shown.values():
             np.testing.assert_allclose(
-                found[record["name"].decode()]["output"], expected, atol=1e-5
+                pictures[record["name"].decode()]["output"], expected, atol=1e-5
             )
     without = translate(make_generator(config), params, image, None)[0]
     assert np.abs(without - expected).max() > 1e-3
@@ -232,11 +232,11 @@ def test_datasets_without_classes_have_no_fcn_score(data, dataset, change, expec
 def write_facades(folder, palette, photo_left, split="train"):
     """Pairs painted in the colours of a palette, as files of a folder dataset."""
     rng = np.random.default_rng(0)
-    for place in range(3):
+    for index in range(3):
         photo = rng.integers(100, 160, (32, 32, 3))
         label = np.array(list(palette.classes.values()))[rng.integers(0, 12, (4, 4))]
         sides = [photo, label.repeat(8, 0).repeat(8, 1)]
-        path = folder / split / f"{place}.png"
+        path = folder / split / f"{index}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         pixels = np.hstack(sides if photo_left else sides[::-1]).astype(np.uint8)
         Image.fromarray(pixels).save(path)
@@ -247,24 +247,24 @@ def write_facades(folder, palette, photo_left, split="train"):
 def test_facades_are_read_in_both_palettes(data, tmp_path, palette):
     """The public set and the original set give different classes to some blues."""
     source = write_facades(tmp_path / "pairs", palette, photo_left=True)
-    mine = replace(data, name="facades", source=source, data_dir=str(tmp_path), direction="AtoB")
-    dataset = prepare(mine)
-    assert why_no_classes(mine, dataset) == ""
-    by_colour = open_class_reader(mine, dataset)
+    facades = replace(data, name="facades", source=source, data_dir=str(tmp_path), direction="AtoB")
+    dataset = prepare(facades)
+    assert why_no_classes(facades, dataset) == ""
+    by_colour = open_class_reader(facades, dataset)
     assert by_colour.palette == palette
     record = open_split(dataset, "train")[0]
-    truth = labelled_example(record, mine, palette)["classes"]
+    truth = labelled_example(record, facades, palette)["classes"]
     assert len(np.unique(truth)) > 5
     np.testing.assert_array_equal(
-        by_colour.read(evaluation_example(record, mine)["target"][None])[0], truth
+        by_colour.read(evaluation_example(record, facades)["target"][None])[0], truth
     )
 
 
 def test_photos_in_place_of_label_maps_are_refused(data, tmp_path):
     """With the label map on the left: every pixel of a photo has some nearest class."""
     source = write_facades(tmp_path / "pairs", CMP, photo_left=False)
-    mine = replace(data, name="facades", source=source, data_dir=str(tmp_path))
-    message = why_no_classes(mine, prepare(mine))
+    facades = replace(data, name="facades", source=source, data_dir=str(tmp_path))
+    message = why_no_classes(facades, prepare(facades))
     assert message.startswith("data.source: ")
     assert "A has to be the photo" in message
 
@@ -319,11 +319,11 @@ def test_a_segmenter_that_cannot_be_written_is_not_trained(data, dataset, tmp_pa
 def test_a_dataset_without_a_training_split_has_no_segmenter(data, tmp_path):
     """The other direction needs no segmenter: label maps are read by their colours."""
     source = write_facades(tmp_path / "pairs", CMP, photo_left=True, split="test")
-    mine = replace(data, name="facades", source=source, data_dir=str(tmp_path))
-    dataset = prepare(mine)
-    assert why_no_classes(mine, dataset).startswith(f"data.source: {source} has no train/")
-    assert class_reader_name(mine, dataset) is None
-    photo_to_labels = replace(mine, direction="AtoB")
+    facades = replace(data, name="facades", source=source, data_dir=str(tmp_path))
+    dataset = prepare(facades)
+    assert why_no_classes(facades, dataset).startswith(f"data.source: {source} has no train/")
+    assert class_reader_name(facades, dataset) is None
+    photo_to_labels = replace(facades, direction="AtoB")
     assert why_no_classes(photo_to_labels, dataset) == ""
     assert open_class_reader(photo_to_labels, dataset).palette == CMP
 

@@ -108,11 +108,11 @@ def pixels(page, canvas):
 
 
 def drag(page, start, end):
-    """Drags the mouse over the input; places are fractions of its sides."""
+    """Drags the mouse over the input; positions are fractions of its sides."""
     box = page.locator("#input").bounding_box()
-    for place, act in ((start, page.mouse.down), (end, page.mouse.up)):
-        page.mouse.move(box["x"] + place[0] * box["width"], box["y"] + place[1] * box["height"])
-        act()
+    for (x, y), press_or_release in ((start, page.mouse.down), (end, page.mouse.up)):
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+        press_or_release()
 
 
 def test_painting_changes_the_output(served, page):
@@ -154,10 +154,10 @@ def test_brushes_paint_only_class_colours_and_undo_restores(page):
 
 
 def test_new_noise_examples_and_opened_files_change_the_page(page, tmp_path):
-    still = pixels(page, "output")
+    first = pixels(page, "output")
     page.locator("#noise").click()
     wait_for_translations(page, 2)
-    assert (pixels(page, "output") != still).any()
+    assert (pixels(page, "output") != first).any()
     before = pixels(page, "input")
     page.locator("#example").click()
     wait_for_translations(page, 3)

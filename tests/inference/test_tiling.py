@@ -8,15 +8,15 @@ from pix2pix_jax.inference.tiling import blend_ramp, pad_centered, tile_starts, 
 def test_tiles_of_a_pointwise_network_leave_no_seam():
     image = np.random.default_rng(0).standard_normal((70, 45, 3)).astype(np.float32)
     for side in (16, 32, 64):
-        found = translate_tiles(np.tanh, image, side)
-        np.testing.assert_allclose(found, np.tanh(image), atol=1e-6)
+        blended = translate_tiles(np.tanh, image, side)
+        np.testing.assert_allclose(blended, np.tanh(image), atol=1e-6)
 
 
 def test_tiles_cover_the_image_and_fade_into_each_other():
     for length, side in ((64, 64), (65, 64), (500, 64), (111, 16)):
-        places = tile_starts(length, side)
-        assert (places[0], places[-1]) == (0, length - side)
-        assert all(b - a <= side - side // 4 for a, b in zip(places, places[1:], strict=False))
+        starts = tile_starts(length, side)
+        assert (starts[0], starts[-1]) == (0, length - side)
+        assert all(b - a <= side - side // 4 for a, b in zip(starts, starts[1:], strict=False))
     weight = blend_ramp(16)
     np.testing.assert_allclose(weight[:5], [0.125, 0.375, 0.625, 0.875, 1])
     np.testing.assert_array_equal(weight, weight[::-1])

@@ -104,17 +104,17 @@ def test_sides_that_cannot_be_halved_are_padded_and_cropped_back(colour, tmp_pat
 
 
 def test_a_translation_does_not_depend_on_other_images(colour, tmp_path):
-    for place in range(8):
-        values = noise(32, 32, seed=place).astype(np.float32) / 127.5 - 1
-        for folder in ("all", *(["one"] if place == 5 else [])):
+    for index in range(8):
+        values = noise(32, 32, seed=index).astype(np.float32) / 127.5 - 1
+        for folder in ("all", *(["one"] if index == 5 else [])):
             (tmp_path / folder).mkdir(exist_ok=True)
-            np.save(tmp_path / folder / f"{place}.npy", values)
+            np.save(tmp_path / folder / f"{index}.npy", values)
     for folder in ("all", "one"):
         assert translate(colour, tmp_path / folder, tmp_path / f"{folder}_out") == 0
     alone, among = (np.load(tmp_path / f"{folder}_out" / "5.npy") for folder in ("one", "all"))
     assert alone.dtype == np.float32
     np.testing.assert_allclose(alone, among, atol=1e-5)
-    others = [np.load(tmp_path / "all_out" / f"{place}.npy") for place in (0, 1)]
+    others = [np.load(tmp_path / "all_out" / f"{index}.npy") for index in (0, 1)]
     assert np.abs(others[0] - others[1]).max() > 0.1
 
 
@@ -180,10 +180,10 @@ def tiff(pixels, **options):
 
 def with_tag(content, tag, value):
     """A TIFF with another value of a tag, a 16-bit number."""
-    place = int.from_bytes(content[4:8], "little") + 2
-    while int.from_bytes(content[place : place + 2], "little") != tag:
-        place += 12
-    return content[: place + 8] + struct.pack("<H", value) + content[place + 10 :]
+    offset = int.from_bytes(content[4:8], "little") + 2
+    while int.from_bytes(content[offset : offset + 2], "little") != tag:
+        offset += 12
+    return content[: offset + 8] + struct.pack("<H", value) + content[offset + 10 :]
 
 
 ODD = {
@@ -219,11 +219,11 @@ def test_every_error_of_a_decoder_is_reported(colour, tmp_path, capsys):
     frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
     content = (tmp_path / "a.tif").read_bytes()
     rng = np.random.default_rng(0)
-    for place in range(40):
+    for index in range(40):
         broken = bytearray(content)
         for at in rng.integers(len(content) // 2, len(content), 30):
             broken[at] = rng.integers(256)
-        (tmp_path / f"b{place}.tif").write_bytes(broken)
+        (tmp_path / f"b{index}.tif").write_bytes(broken)
     assert translate(colour, tmp_path, tmp_path / "out") in (0, 2)
     capsys.readouterr()
     assert (tmp_path / "out" / "a.png").exists()
@@ -331,8 +331,8 @@ def test_the_page_shows_samples_and_failures(colour, tmp_path):
 
 
 def test_the_page_shows_all_translations_from_before_a_stop(colour, tmp_path, monkeypatch):
-    for place in range(3):
-        Image.fromarray(noise(8, 8 * place + 8)).save(tmp_path / f"{place}.png")
+    for index in range(3):
+        Image.fromarray(noise(8, 8 * index + 8)).save(tmp_path / f"{index}.png")
     write, written = OutputFolder.write, []
 
     def write_first_only(*arguments):
@@ -389,8 +389,8 @@ def test_an_output_that_cannot_be_written_is_named(colour, tmp_path, capsys):
 
 
 def test_a_full_disk_stops_the_command_with_one_line(colour, tmp_path, monkeypatch):
-    for place in range(3):
-        Image.fromarray(noise(8, 8 * place + 8)).save(tmp_path / f"{place}.png")
+    for index in range(3):
+        Image.fromarray(noise(8, 8 * index + 8)).save(tmp_path / f"{index}.png")
     encode, count = outputs.encode_pixels, []
 
     def full(*_):
@@ -429,17 +429,17 @@ def test_files_that_translate_did_not_write_are_never_replaced(colour, tmp_path)
     (tmp_path / "in" / "c.jpg").touch()
     assert translate(colour, tmp_path / "in", out) == 2
     for name in ("c.png", "a.npy"):
-        (out / name).write_bytes(b"mine")
+        (out / name).write_bytes(b"another program's")
         message = refusal(lambda: translate(colour, tmp_path / "in", out))
         assert f"{name} exists and was not written by translate" in message
         (out / name).unlink()
     (tmp_path / "in" / "c.jpg").unlink()
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / PAGE).write_text("a page of mine")
-    message = refusal(lambda: translate(colour, tmp_path / "in", tmp_path / "mine"))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / PAGE).write_text("another page")
+    message = refusal(lambda: translate(colour, tmp_path / "in", tmp_path / "other"))
     assert f"{PAGE} exists and was not written by translate" in message
     (tmp_path / "linked").mkdir()
-    (tmp_path / "linked" / "sub").symlink_to(tmp_path / "mine")
+    (tmp_path / "linked" / "sub").symlink_to(tmp_path / "other")
     (tmp_path / "in" / "sub").mkdir()
     (tmp_path / "in" / "sub" / "c.jpg").write_bytes(jpeg(8, 8))
     message = refusal(lambda: translate(colour, tmp_path / "in", tmp_path / "linked"))
@@ -469,16 +469,16 @@ def test_dropout_depends_on_seed_and_sample_or_is_off(colour, tmp_path):
 
     drawn = outputs("drawn", samples=3, seed=5)
     assert sorted(drawn) == ["a_sample1", "a_sample2", "a_sample3"]
-    for place in range(3):
-        wanted = as_bytes(expected(colour, values, 5, place))
-        assert np.abs(drawn[f"a_sample{place + 1}"] - wanted).max() <= 1
+    for index in range(3):
+        wanted = as_bytes(expected(colour, values, 5, index))
+        assert np.abs(drawn[f"a_sample{index + 1}"] - wanted).max() <= 1
     assert np.abs(drawn["a_sample1"] - drawn["a_sample2"]).max() > 10
     np.testing.assert_array_equal(outputs("again", seed=5)["a"], drawn["a_sample1"])
-    still = outputs("still", use_dropout=False, seed=5)["a"]
-    np.testing.assert_array_equal(still, outputs("still2", use_dropout=False)["a"])
+    without_dropout = outputs("without", use_dropout=False, seed=5)["a"]
+    np.testing.assert_array_equal(without_dropout, outputs("again2", use_dropout=False)["a"])
     _, config, params = colour
     plain = jax.jit(make_generator(config).apply)({"params": params}, values[None])[0]
-    assert np.abs(still - as_bytes(np.asarray(plain))).max() <= 1
+    assert np.abs(without_dropout - as_bytes(np.asarray(plain))).max() <= 1
     assert "all samples are the same" in refusal(
         lambda: translate(colour, tmp_path / "a.png", tmp_path / "x", samples=2, use_dropout=False)
     )

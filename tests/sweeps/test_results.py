@@ -80,8 +80,8 @@ def test_each_segmenter_has_its_own_ground_truth_row(plan, tmp_path):
 
 def test_rounding_does_not_split_the_ground_truth_row(plan, tmp_path):
     """Runs of an array job on different machines differ in the last digits."""
-    for place, (name, config) in enumerate(plan.variants):
-        write_evaluation(config, tmp_path / name, "val", 0.5, 0.9 + place * 1e-7)
+    for index, (name, config) in enumerate(plan.variants):
+        write_evaluation(config, tmp_path / name, "val", 0.5, 0.9 + index * 1e-7)
     write_results(plan, SweepFolder(tmp_path), "val")
     assert [line[0] for line in lines_of(tmp_path)] == ["variant", "little", "big", "ground truth"]
     assert "different segmenters" not in (tmp_path / "results.md").read_text()
@@ -119,9 +119,9 @@ def test_rows_may_differ_in_data_and_metrics(plan, tmp_path):
     for name, config in plan.variants:
         write_evaluation(config, tmp_path / name, "val", 0.5)
     path = tmp_path / "little" / "seed0" / "evaluation_val.json"
-    found = json.loads(path.read_text())
-    found |= {"metrics": {"l1": 0.2}, "ground_truth": {}, "pairs": [{"name": "other"}]}
-    path.write_text(json.dumps(found | {"segmenter": None}))
+    evaluation = json.loads(path.read_text())
+    evaluation |= {"metrics": {"l1": 0.2}, "ground_truth": {}, "pairs": [{"name": "other"}]}
+    path.write_text(json.dumps(evaluation | {"segmenter": None}))
     write_results(plan._replace(variants=plan.variants[::2]), SweepFolder(tmp_path), "val")
     assert "different segmenters" not in (tmp_path / "results.md").read_text()
     page = (tmp_path / "report" / "index.html").read_text()

@@ -123,8 +123,8 @@ def test_a_measured_fcn_score_is_kept_when_later_sweeps_skip_it(plan, calls, tmp
     """A sweep with the FCN-score evaluates again; one without it changes nothing."""
     for fcn_score in (False, True, False):
         sweep(plan, SweepFolder(tmp_path), 0, "val", fcn_score)
-        found = json.loads((tmp_path / VARIANTS[0] / "evaluation_val.json").read_text())
-        assert found["segmenter"] == (None if len(calls["trained"]) == 1 else "segmenter")
+        evaluation = json.loads((tmp_path / VARIANTS[0] / "evaluation_val.json").read_text())
+        assert evaluation["segmenter"] == (None if len(calls["trained"]) == 1 else "segmenter")
     assert calls["trained"] == VARIANTS[:1] * 2
 
 
