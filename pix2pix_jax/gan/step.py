@@ -44,7 +44,9 @@ METRIC_ORDER = (
 def train_step(
     method: Method, state: TrainState, batch: Batch, key: Array
 ) -> tuple[TrainState, Metrics]:
-    """Updates the discriminator, then the generator against the updated discriminator.
+    """Updates the discriminator, then the generator against the new discriminator (section 3.3).
+
+    If `method.updates` is "simultaneous", the generator is updated against the old discriminator.
 
     Args:
       method: networks, optimizers and losses.
