@@ -30,19 +30,18 @@ from pix2pix_jax.interop.weight_file import read_weights
 from pix2pix_jax.models.unet import translate
 from pix2pix_jax.runs.workdir import Workdir
 
-needs_onnx = pytest.mark.skipif(
-    importlib.util.find_spec("onnxruntime") is None, reason="pip install -e '.[onnx]'"
-)
-INSTALLED = [kind for kind in FORMATS if kind != "onnx" or not needs_onnx.args[0]]
+HAS_ONNX = importlib.util.find_spec("onnxruntime") is not None
+needs_onnx = pytest.mark.skipif(not HAS_ONNX, reason="pip install -e '.[onnx]'")
+INSTALLED_FORMATS = [name for name in FORMATS if name != "onnx" or HAS_ONNX]
 SOURCE = "somewhere/on/this/machine"
 
 
-def config_of(like="paper", **model):
+def make_config(preset_name="paper", **model):
     data = Data(
         name="folder", source=SOURCE, data_dir=SOURCE, image_size=(32, 32), input_channels=1
     )
     small = Model(features=8, depth=5, discriminator="patch16", discriminator_features=4)
-    config = preset(like, Config(data=data, model=small))
+    config = preset(preset_name, Config(data=data, model=small))
     return resolve(replace(config, model=replace(config.model, **model)))
 
 
@@ -50,12 +49,12 @@ def config_of(like="paper", **model):
 def exported(tmp_path_factory):
     """The folder of a run and of its generator in every format; the config and state of the run."""
     folder = tmp_path_factory.mktemp("exported")
-    config = config_of()
+    config = make_config()
     state = state_of(config)
     write_run(Workdir(folder / "run"), config, state)
-    for kind in INSTALLED:
-        path = folder / f"generator.{kind}"
-        assert export(config, Workdir(folder / "run"), ExportOptions(path, kind)) == 0
+    for name in INSTALLED_FORMATS:
+        options = ExportOptions(folder / f"generator.{name}", name)
+        assert export(config, Workdir(folder / "run"), options) == 0
     return folder, config, state
 
 
@@ -99,11 +98,11 @@ def test_one_stablehlo_file_runs_on_cpu_cuda_and_tpu(exported):
         reloaded.call(images(1, 40, 32))
 
 
-@pytest.mark.parametrize("kind", INSTALLED)
-def test_exported_files_name_no_path_of_this_machine(exported, kind):
+@pytest.mark.parametrize("name", INSTALLED_FORMATS)
+def test_exported_files_name_no_path_of_this_machine(exported, name):
     folder, config, _ = exported
     assert SOURCE in config.data.source
-    content = (folder / f"generator.{kind}").read_bytes()
+    content = (folder / f"generator.{name}").read_bytes()
     for place in (SOURCE, str(Path(exporting.__file__).parents[2]), "site-packages", "layers.py"):
         assert place.encode() not in content
 
@@ -127,17 +126,17 @@ def test_onnx_takes_any_batch_and_size(exported, shape):
     assert session.get_modelmeta().custom_metadata_map["step"] == "0"
 
 
-VARIANTS = [config_of(like) for like in PRESETS] + [
-    config_of(norm="none"),
-    config_of(norm="instance", norm_affine=False, bias="all", depth=4),
-    config_of(generator="encoder_decoder"),
-    config_of(depth=2),
-    config_of(depth=1),
+GENERATORS = [make_config(name) for name in PRESETS] + [
+    make_config(norm="none"),
+    make_config(norm="instance", norm_affine=False, bias="all", depth=4),
+    make_config(generator="encoder_decoder"),
+    make_config(depth=2),
+    make_config(depth=1),
 ]
 
 
 @needs_onnx
-@pytest.mark.parametrize("config", VARIANTS)
+@pytest.mark.parametrize("config", GENERATORS)
 def test_every_generator_can_be_written_as_onnx(config, tmp_path):
     state, path = state_of(config), tmp_path / "generator.onnx"
     write_onnx(path, generator_of(config, state.generator.params))
@@ -191,7 +190,7 @@ def test_an_exported_discriminator_can_be_imported_with_another_generator(export
     jax.tree.map(np.testing.assert_array_equal, params, state.discriminator.params)
     swapped = d_path, tmp_path / "G.safetensors", Workdir(tmp_path / "x"), None, {}
     assert "D.safetensors: holds a discriminator; give" in refusal(import_weights, *swapped)
-    other = config_of(norm="instance", norm_affine=False, bias="all")
+    other = make_config(norm="instance", norm_affine=False, bias="all")
     write_run(Workdir(tmp_path / "other"), other, state_of(other))
     options = ExportOptions(tmp_path / "H.safetensors", "safetensors", 0)
     export(other, Workdir(tmp_path / "other"), options)
@@ -202,7 +201,7 @@ def test_an_exported_discriminator_can_be_imported_with_another_generator(export
 
 @pytest.mark.parametrize("has_norm", [None, True])
 def test_imported_weights_keep_their_bottleneck_norm_at_another_image_size(has_norm, tmp_path):
-    config = config_of(depth=5, bottleneck_norm=has_norm)
+    config = make_config(depth=5, bottleneck_norm=has_norm)
     write_run(Workdir(tmp_path / "run"), config, state_of(config))
     path = tmp_path / "G.safetensors"
     export(config, Workdir(tmp_path / "run"), ExportOptions(path, step=0))
@@ -243,7 +242,7 @@ def test_both_networks_are_exported_at_the_same_step(exported, tmp_path, monkeyp
 
 
 def test_a_bias_that_the_pytorch_code_lacks_is_refused(tmp_path):
-    config = config_of(discriminator="pixel")
+    config = make_config(discriminator="pixel")
     state = state_of(config)
     write_run(Workdir(tmp_path / "run"), config, state)
     options = ExportOptions(tmp_path / "G.pth", "pth", discriminator=tmp_path / "D.pth")
@@ -267,13 +266,13 @@ def test_max_difference_is_large_for_different_parameters(exported):
 
 def test_a_network_that_the_format_cannot_hold_is_refused(exported, tmp_path):
     folder, config, _ = exported
-    for like in ("tf_tutorial", "keras_tutorial"):
-        other, workdir = config_of(like), Workdir(tmp_path / like)
+    for name in ("tf_tutorial", "keras_tutorial"):
+        other, workdir = make_config(name), Workdir(tmp_path / name)
         write_run(workdir, other, state_of(other))
         options = ExportOptions(tmp_path / "G.pth", "pth")
         assert "in the PyTorch code" in refusal(export, other, workdir, options)
     workdir = Workdir(folder / "run")
-    tutorial = config_of(discriminator="tutorial")
+    tutorial = make_config(discriminator="tutorial")
     assert "does not have tutorial" in refusal(FORMATS["pth"].check, tutorial, True)
     options = ExportOptions(tmp_path / "G.onnx", discriminator=tmp_path / "D")
     message = refusal(export, config, workdir, options)
