@@ -55,7 +55,8 @@ def benchmark(
     if len(targets) > 1:
         check_peers_can_train(config)
     check_folder(workdir)
-    workdir.report.mkdir(parents=True, exist_ok=True)  # Fails before the timing, not after it.
+    # Before the timing, so that a folder that cannot be written to is an error now.
+    workdir.report.mkdir(parents=True, exist_ok=True)
     libraries = versions(["jax", *(name for peer in peers for name in LIBRARIES[peer])])
     run = Benchmark(config, workdir, targets, Turns(rounds))
     say(f"timing {', '.join(targets)} in {plural(rounds, 'turn')}, after a first step of each")
