@@ -64,11 +64,12 @@ def find_inputs(source: str, output: Path, samples: int = 1) -> list[InputFile]:
     root, paths = list_images(source)
     if output.is_file() or output.suffix.lower() in READABLE:
         problem = "is a file" if output.is_file() else "has the name of an image file"
-        raise UsageError(f"--output: {output} {problem}; give a folder, which may be new")
+        raise UsageError(f"--output: {output} {problem}; give a folder, which need not exist")
     if any(is_inside(path, output) for path in paths):
-        raise UsageError(f"--output: {output} holds images to translate; give a folder of its own")
+        raise UsageError(f"--output: {output} holds images to translate; give another folder")
     if not paths:
-        raise UsageError(f"--input: {source} holds no images ({', '.join(sorted(READABLE))})")
+        suffixes = ", ".join(sorted(READABLE))
+        raise UsageError(f"--input: {source} holds no images; give files with {suffixes}")
     files = _name_translations(root, paths)
     names = [name for file in files for name in possible_names(file.name, samples)]
     OutputFolder(output).check_names([*names, PAGE])

@@ -292,6 +292,6 @@ def test_brushes_are_the_classes_of_the_inputs(tmp_path):
 def test_a_run_without_image_channels_is_refused(tmp_path):
     config = config_of(input_channels=2)
     write_run(Workdir(tmp_path), config, state_of(config))
-    assert "are not those of images" in refusal(
+    assert "channels, not of 2 and 3" in refusal(
         serve_demo, config, Workdir(tmp_path), "newest", "127.0.0.1", 0
     )

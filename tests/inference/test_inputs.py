@@ -19,7 +19,7 @@ def test_images_are_found_and_their_translations_named(tmp_path, capsys):
     def names(source, output="out"):
         return [file.name for file in find_inputs(str(tmp_path / source), tmp_path / output)]
 
-    assert "give a folder of its own" in refusal(names, "")  # out/old.png could be replaced
+    assert "holds images to translate" in refusal(names, "")  # out/old.png could be replaced
     # An earlier translation, which was killed, wrote old.png.
     (tmp_path / "out" / RECORD).write_text(f'"old.png"\n"{PAGE}"\n"hal')
     everything = ["a.jpg", "a.png", "b", "deep/d", "deep/er/c"]
@@ -27,7 +27,7 @@ def test_images_are_found_and_their_translations_named(tmp_path, capsys):
     assert "skipped 1 file that translate wrote" in capsys.readouterr().out
     (tmp_path / "out" / PAGE).touch()
     assert names("out", "new4") == names("out/*", "new5") == ["old"]  # the folder itself is named
-    assert "give a folder of its own" in refusal(names, "out/old.png")
+    assert "holds images to translate" in refusal(names, "out/old.png")
     assert names("deep/../*.PNG", "new2") == ["b"]
     assert names("a.png") == ["a"]
     assert names("*.png") == ["a"]
@@ -38,8 +38,8 @@ def test_images_are_found_and_their_translations_named(tmp_path, capsys):
     assert "holds no images" in refusal(find_inputs, str(tmp_path / "*.gif"), nowhere)
     (tmp_path / "void").mkdir()
     assert "holds no images" in refusal(find_inputs, str(tmp_path / "void"), nowhere)
-    assert "give a folder of its own" in refusal(find_inputs, str(tmp_path), tmp_path)
-    assert "give a folder of its own" in refusal(
+    assert "holds images to translate" in refusal(find_inputs, str(tmp_path), tmp_path)
+    assert "holds images to translate" in refusal(
         find_inputs, str(tmp_path), tmp_path / "deep" / "er"
     )
     nowhere.mkdir()

@@ -73,9 +73,9 @@ class Demo:
         data = config.data
         if data.input_channels not in PILLOW_MODES or data.target_channels not in PILLOW_MODES:
             raise UsageError(
-                f"data.input_channels, data.target_channels: {data.input_channels} and "
-                f"{data.target_channels} are not those of images (1, 3 or 4); use translate on "
-                "arrays"
+                f"data.input_channels, data.target_channels: the demo needs images of 1, 3 or 4 "
+                f"channels, not of {data.input_channels} and {data.target_channels}; use translate "
+                "with .npy files"
             )
         self.settings = make_settings(config, workdir, translator.step)
         self._config = config
