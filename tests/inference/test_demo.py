@@ -210,27 +210,30 @@ def test_files_of_the_page_have_their_types(served, path, kind):
         assert len(answer.read()) == int(answer.headers["content-length"]) > 100
 
 
-def serve_error(error):
-    """The status and the body of an answer whose content raises an error."""
-
-    def read_input(body):
-        raise error
-
-    with DemoServer(
-        "127.0.0.1", 0, RequestHandler, SimpleNamespace(read_input=read_input)
-    ) as server:
+def request_from(demo, path):
+    """The status and the body of the answer to an upload, from a server in this process."""
+    with DemoServer("127.0.0.1", 0, RequestHandler, demo) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
         try:
-            return request(server.server_port, "POST", "/input", b"image")
+            return request(server.server_port, "POST", path, b"image")
         finally:
             server.shutdown()
             thread.join()
 
 
+def request_error(error):
+    """The status and the body of the answer if the demo raises an error."""
+
+    def read_input(body):
+        raise error
+
+    return request_from(SimpleNamespace(read_input=read_input), "/input")
+
+
 @pytest.mark.parametrize("error", [ValueError("shapes differ"), KeyError("gan"), OSError("disk")])
 def test_a_bug_is_answered_with_500_and_keeps_its_traceback(error, capsys):
-    status, body = serve_error(error)
+    status, body = request_error(error)
     assert (status, body) == (500, b"the demo failed; its terminal shows the error")
     err = capsys.readouterr().err
     assert err.startswith("Traceback")
@@ -238,8 +241,13 @@ def test_a_bug_is_answered_with_500_and_keeps_its_traceback(error, capsys):
 
 
 def test_an_error_of_the_visitor_is_answered_with_400_and_no_traceback(capsys):
-    assert serve_error(UsageError("this picture: is empty")) == (400, b"this picture: is empty")
+    assert request_error(UsageError("this picture: is empty")) == (400, b"this picture: is empty")
     assert capsys.readouterr().err == ""
+
+
+def test_a_run_without_facades_as_inputs_has_no_examples(tmp_path):
+    settings = make_settings(config_of(name="cityscapes"), Workdir(tmp_path), 3)
+    assert request_from(SimpleNamespace(settings=settings), "/example")[0] == 404
 
 
 @pytest.mark.parametrize(
