@@ -96,8 +96,8 @@ def check_workdir(workdir: Workdir, config: Config) -> None:
     path, checkpoints = workdir.config_file, workdir.checkpoints
     if not path.exists() and checkpoints.is_dir() and any(checkpoints.iterdir()):
         raise UsageError(
-            f"{path}: is missing, so the run that the checkpoints next to it belong to is not "
-            "known; bring it back, or give another --workdir"
+            f"{path}: is missing, so the config of the checkpoints there is unknown; restore the "
+            "file, or give another --workdir"
         )
     if path.exists():
         fix = (
@@ -130,7 +130,7 @@ def check_same_run(
 
 
 def check_run(workdir: Workdir, config: Config) -> None:
-    """Checks that a config belongs to a finished run; the pairs may be others.
+    """Checks that a config belongs to a run; it may name other pairs to evaluate.
 
     Args:
       workdir: of the run.

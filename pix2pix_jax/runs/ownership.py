@@ -5,7 +5,8 @@ from contextlib import ExitStack, contextmanager
 
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.workdir import Workdir
-from pix2pix_jax.runtime.lease import FolderLease, LeaseFile
+from pix2pix_jax.runtime.lease import FolderLease
+from pix2pix_jax.runtime.lease_storage import LeaseFile
 from pix2pix_jax.runtime.locks import folder_lock
 
 

@@ -129,7 +129,8 @@ class Peers:
     def start_watching(self) -> None:
         """Starts a thread that ends this process after another one has sent an error.
 
-        Without it, this process would wait for the failed one in their next computation.
+        Without this thread, this process would wait for the failed process in the next
+        computation.
         """
         self._last_words.set(
             f"{self.own_name} has ended: it or another process was lost; {HOW_TO_RESUME}"
