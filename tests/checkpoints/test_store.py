@@ -265,7 +265,7 @@ def test_a_damaged_file_of_hashes_rejects_only_its_checkpoint(
 
 
 @pytest.mark.parametrize("content", [b"", b'{"item', b"{}", b"\xff"])
-def test_damaged_metadata_of_orbax_reject_no_checkpoint(tmp_path, state, template, small, content):
+def test_damaged_metadata_of_orbax_rejects_no_checkpoint(tmp_path, state, template, small, content):
     save(tmp_path, state, 1)
     (tmp_path / "checkpoints/1/_CHECKPOINT_METADATA").write_bytes(content)
     assert restore(tmp_path, template).step == 1
@@ -274,11 +274,11 @@ def test_damaged_metadata_of_orbax_reject_no_checkpoint(tmp_path, state, templat
     assert steps(tmp_path) == [1, 2]
 
 
-def fail_to_restore(monkeypatch, error, meanwhile=lambda: None):
+def fail_to_restore(monkeypatch, error, before=lambda: None):
     """Makes Orbax raise an error while it restores."""
 
     def raise_error(*_):
-        meanwhile()
+        before()
         raise error
 
     monkeypatch.setattr(ocp.StandardCheckpointer, "restore", raise_error)
@@ -300,7 +300,7 @@ def test_a_fault_of_ours_keeps_its_traceback_and_rejects_no_checkpoint(
 def test_a_checkpoint_that_vanishes_while_it_is_read_is_refused(
     tmp_path, state, small, monkeypatch
 ):
-    """The run that trains meanwhile keeps only its newest checkpoints."""
+    """A run that trains at the same time removes its older checkpoints."""
     save(tmp_path, state, 1, 2)
     first = tmp_path / "checkpoints" / "1"
     fail_to_restore(monkeypatch, KeyError("tree_metadata"), lambda: shutil.rmtree(first))
