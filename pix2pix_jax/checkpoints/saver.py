@@ -1,4 +1,4 @@
-"""Saves checkpoints while training goes on. After a failed save, a warning is printed."""
+"""Saves checkpoints while training continues. After a failed save, a warning is printed."""
 
 import sys
 import time
@@ -130,11 +130,11 @@ class CheckpointSaver:
         if self._failures >= most:
             raise UsageError(
                 f"{text}{self._failures} saves failed in a row; make room there, then the same "
-                f"command goes on from step {newest}"
+                f"command resumes from step {newest}"
             ) from error
         print_above_bar(
             f"{text}{self._failures} of train.max_failed_saves {most}; make room there: training "
-            f"goes on, but the steps after step {newest} may be lost",
+            f"continues, but the steps after step {newest} may be lost",
             sys.stderr,
         )
 

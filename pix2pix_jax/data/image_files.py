@@ -16,7 +16,16 @@ from PIL.TiffImagePlugin import TiffImageFile
 from pix2pix_jax.errors import UsageError
 
 # Pillow knows more formats, but some of its decoders start other programs.
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
+# The formats that are read: each name in Pillow, and the suffixes of its files.
+FORMATS = {
+    "PNG": {".png"},
+    "JPEG": {".jpg", ".jpeg"},
+    "WEBP": {".webp"},
+    "TIFF": {".tif", ".tiff"},
+    "BMP": {".bmp"},
+    "GIF": {".gif"},
+}
+SUFFIXES = set[str]().union(*FORMATS.values())
 MAX_BYTES = 1 << 31  # of a file
 MAX_PIXELS = 10**8  # of an image: a file of a few kilobytes can hold a hundred times more
 Image.MAX_IMAGE_PIXELS = None  # MAX_PIXELS replaces Pillow's own limit, which warns first
@@ -97,7 +106,7 @@ def open_image(data: bytes, name: str) -> Image.Image:
       UsageError: the file is not an image, or has more than MAX_PIXELS pixels.
     """
     with explain_decode_errors(data, name):
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=tuple(FORMATS))
     if image.width * image.height > MAX_PIXELS:
         size = f"{image.width}x{image.height}"
         raise UsageError(f"{name}: has {size} pixels, more than {MAX_PIXELS:,}; remove it")

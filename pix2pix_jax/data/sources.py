@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import tensorflow_datasets as tfds
 
+from pix2pix_jax.data.image_files import SUFFIXES
 from pix2pix_jax.errors import DISK_ERRORS, UsageError
 
 SPLITS = ("train", "val", "test")
@@ -20,7 +21,6 @@ SPLIT_FOLDERS = {split: split for split in SPLITS} | {"validation": "val"}  # in
 SIDES = ("A", "B")  # folders that hold one image of each pair
 BOTH_SIDES = "AB"  # of a file that holds A and B side by side
 SPLIT_AND_SIDE = re.compile(rf"({'|'.join(SPLIT_FOLDERS)})_?([{''.join(SIDES)}])", re.IGNORECASE)
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 
 
 class PairFiles(NamedTuple):

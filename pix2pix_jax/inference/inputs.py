@@ -7,7 +7,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from pix2pix_jax.data.full_depth import FilePixels, read_pixels
-from pix2pix_jax.data.sources import SUFFIXES, check_utf8_name, list_files
+from pix2pix_jax.data.image_files import SUFFIXES
+from pix2pix_jax.data.sources import check_utf8_name, list_files
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.inference.outputs import OutputFolder, is_inside, possible_names, read_record
 from pix2pix_jax.reports.translation import PAGE

@@ -104,10 +104,10 @@ def check_workdir(workdir: Workdir, config: Config) -> None:
             "undo the change, give another --workdir, or resume with the run's own config by "
             f"giving --workdir={workdir} alone"
         )
-        check_same_run(path, config, fix)
+        check_config_unchanged(path, config, fix)
 
 
-def check_same_run(
+def check_config_unchanged(
     path: Path, config: Config, fix: str, free_fields: frozenset[str] = frozenset()
 ) -> None:
     """Checks that a config.json and a config belong to the same run.
@@ -140,4 +140,4 @@ def check_run(workdir: Workdir, config: Config) -> None:
       UsageError: the config differs from the run's; the message names the fields.
     """
     fix = "leave out --config and the flags that change these fields"
-    check_same_run(workdir.config_file, config, fix, EVALUATION_FIELDS)
+    check_config_unchanged(workdir.config_file, config, fix, EVALUATION_FIELDS)

@@ -184,7 +184,7 @@ class Peers:
             atexit.register(os._exit, TRY_AGAIN)
             self._last_words.cancel()
             raise UsageError(
-                f"{self.own_name} cannot go on with the others ({reason_of(error)}); "
+                f"{self.own_name} cannot continue with the others ({reason_of(error)}); "
                 f"{HOW_TO_RESUME}"
             ) from error
 

@@ -47,7 +47,7 @@ class RetryQueue:
             if not had_waiting:
                 print_above_bar(
                     f"{error.filename or name}: NOT WRITTEN ({error.strerror or error}); make room "
-                    "there: training goes on, and all output is kept until it can be written",
+                    "there: training continues, and all output is kept until it can be written",
                     sys.stderr,
                 )
         else:

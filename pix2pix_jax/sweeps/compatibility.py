@@ -7,7 +7,7 @@ from pix2pix_jax.checkpoints.reader import saved_steps
 from pix2pix_jax.config.files import read_config
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runs.compatibility import check_same_run
+from pix2pix_jax.runs.compatibility import check_config_unchanged
 from pix2pix_jax.runs.workdir import SweepFolder, Workdir
 from pix2pix_jax.sweeps.sweep_file import Sweep
 
@@ -42,7 +42,7 @@ def check_runs(plan: Sweep, folder: SweepFolder) -> None:
         except UsageError:  # There is no run yet, or running the variant reports the error.
             continue
         fix = "undo the change, or give the sweep another --workdir"
-        check_same_run(run.config_file, config, fix)
+        check_config_unchanged(run.config_file, config, fix)
         steps = saved_steps(run)
         if steps and steps[-1] > config.train.steps and config.train.steps not in steps:
             raise UsageError(

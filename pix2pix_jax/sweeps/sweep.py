@@ -131,7 +131,7 @@ def run_variant(config: Config, workdir: Workdir, split: str, fcn_score: bool) -
 def report_failure(workdir: Workdir, error: Exception) -> str:
     """Prints the reason of a failure and writes it to the folder of the variant.
 
-    The traceback of a bug is printed to stderr, although the sweep goes on.
+    The traceback of a bug is printed to stderr, although the sweep continues.
 
     Returns:
       The reason, one line.

@@ -150,7 +150,7 @@ def test_failed_saves_are_reported_and_two_in_a_row_stop_the_run(tiny, straight,
     assert process.returncode == 2
     assert first.startswith(f"{tmp_path}/checkpoints: step 8 is NOT SAVED (File too large), 1 of")
     assert last.startswith(f"{tmp_path}/checkpoints: step 12 is NOT SAVED (File too large), 2 s")
-    assert last.endswith("goes on from step 4")
+    assert last.endswith("resumes from step 4")
     assert saved_steps(Workdir(tmp_path)) == [4]
     assert train(tiny, tmp_path, 12)[0] == 0
     assert saved(tmp_path, 12) == saved(straight, 12)

@@ -137,7 +137,7 @@ def test_when_a_process_is_lost_the_other_ends_and_the_same_command_resumes(
     status, _, err = results(processes)[1 - victim]
     assert status in (75, -signal.SIGABRT)  # in a shell, 134
     assert time.monotonic() - killed < LOSS_NOTICED
-    lines = re.findall(r"^process . of 2 (?:has ended|cannot go on).*$", err, re.M)
+    lines = re.findall(r"^process . of 2 (?:has ended|cannot continue).*$", err, re.M)
     assert len(lines) == 1
     assert lines[0].startswith(f"process {1 - victim} ")
     assert lines[0].endswith("the same command on all hosts resumes from the newest checkpoint")
