@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, settings
 
 from pix2pix_jax.config import Config, Data, Loss, Model, Train
 from pix2pix_jax.config.resolve import resolve
-from pix2pix_jax.runtime import lease
+from pix2pix_jax.runtime.storage import lease
 from pix2pix_jax.sweeps.sweep_file import Sweep
 
 jax.config.update("jax_num_cpu_devices", 4)

@@ -32,7 +32,7 @@ from pix2pix_jax.reports.benchmark_tables import parts_text, steps_text
 from pix2pix_jax.runs.compatibility import check_folder
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import plural, say
-from pix2pix_jax.runtime.files import write_atomically
+from pix2pix_jax.runtime.storage.files import write_atomically
 
 
 def benchmark(

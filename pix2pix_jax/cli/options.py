@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.workdir import SweepFolder, Workdir
-from pix2pix_jax.runtime.files import is_address, local_path
+from pix2pix_jax.runtime.storage.files import is_address, local_path
 
 if TYPE_CHECKING:
     from pix2pix_jax.config.schema import Config

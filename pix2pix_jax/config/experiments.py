@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from pix2pix_jax.config.schema import Config, first_error
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runtime.files import local_path
+from pix2pix_jax.runtime.storage.files import local_path
 
 
 def load_experiment(spec: str) -> Config:

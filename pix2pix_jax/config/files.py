@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pix2pix_jax.config.schema import Config, first_error
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runtime.files import write_atomically
+from pix2pix_jax.runtime.storage.files import write_atomically
 
 CONFIG = TypeAdapter(Config)  # checks the type and range of every field
 

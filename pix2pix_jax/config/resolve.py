@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from pix2pix_jax.config.schema import Config, Data
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runtime.files import local_path
+from pix2pix_jax.runtime.storage.files import local_path
 
 
 def resolve(config: Config) -> Config:

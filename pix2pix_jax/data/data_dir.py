@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pix2pix_jax.runtime.bucket_folders import download_folder, upload_folder
-from pix2pix_jax.runtime.files import is_address, local_path
+from pix2pix_jax.runtime.storage.bucket_folders import download_folder, upload_folder
+from pix2pix_jax.runtime.storage.files import is_address, local_path
 
 INFO = "dataset_info.json"  # TFDS writes it last, so a folder that has it is complete
 

@@ -20,7 +20,7 @@ from pix2pix_jax.data.fingerprint import source_version
 from pix2pix_jax.data.records import open_dataset, write_dataset
 from pix2pix_jax.data.sources import download_archive, find_pairs
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runtime.locks import folder_lock
+from pix2pix_jax.runtime.storage.locks import folder_lock
 
 URL = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/{name}.tar.gz"
 

@@ -24,9 +24,9 @@ from pix2pix_jax.reports.page import TRUTH, format_metric
 from pix2pix_jax.runs.compatibility import check_run
 from pix2pix_jax.runs.workdir import Workdir, picture_file
 from pix2pix_jax.runtime.console import say
-from pix2pix_jax.runtime.files import atomic_file, atomic_folder
-from pix2pix_jax.runtime.locks import folder_lock
 from pix2pix_jax.runtime.memory import explain_out_of_memory
+from pix2pix_jax.runtime.storage.files import atomic_file, atomic_folder
+from pix2pix_jax.runtime.storage.locks import folder_lock
 
 
 def evaluate(

@@ -34,8 +34,8 @@ from pix2pix_jax.evaluation.fcn_score import confusion_matrices, fcn_score
 from pix2pix_jax.evaluation.segmenter_training import Recipe, train_segmenter
 from pix2pix_jax.models.unet import UNet
 from pix2pix_jax.runtime.console import say
-from pix2pix_jax.runtime.files import atomic_file
-from pix2pix_jax.runtime.locks import folder_lock
+from pix2pix_jax.runtime.storage.files import atomic_file
+from pix2pix_jax.runtime.storage.locks import folder_lock
 
 FEATURES, BATCH_SIZE, LEARNING_RATE = 24, 2, 2e-3
 # Real photos need more steps than synthetic ones. After too few steps, a segmenter reads generated

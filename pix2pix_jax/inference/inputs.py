@@ -13,7 +13,7 @@ from pix2pix_jax.errors import UsageError
 from pix2pix_jax.inference.outputs import OutputFolder, is_inside, possible_names, read_record
 from pix2pix_jax.reports.translation import PAGE
 from pix2pix_jax.runtime.console import plural, say
-from pix2pix_jax.runtime.files import is_address, local_path
+from pix2pix_jax.runtime.storage.files import is_address, local_path
 
 READABLE = SUFFIXES | {".npy"}
 

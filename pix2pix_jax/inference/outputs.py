@@ -13,7 +13,7 @@ import numpy as np
 from pix2pix_jax.data.full_depth import FilePixels, encode_pixels
 from pix2pix_jax.data.pixels import PILLOW_MODES
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runtime.files import atomic_file
+from pix2pix_jax.runtime.storage.files import atomic_file
 
 RECORD = ".translated.jsonl"  # in an output folder: the name of every written file, JSON
 # Errors that the next files would meet as well, such as a full disk.

@@ -15,7 +15,7 @@ from pix2pix_jax.interop.weight_file import name_file_in_errors
 from pix2pix_jax.runs.compatibility import check_run
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import say
-from pix2pix_jax.runtime.files import atomic_file
+from pix2pix_jax.runtime.storage.files import atomic_file
 
 MAX_DIFFERENCE = 1e-4  # between outputs of a file and of JAX; outputs are in [-1, 1]
 

@@ -15,8 +15,8 @@ from pix2pix_jax.remote.checkpoint_files import checkpoint_step, complete_files,
 from pix2pix_jax.remote.record import Changes, EqualVersions, SyncRecord
 from pix2pix_jax.remote.session import MachineLocks, TrainingSession
 from pix2pix_jax.runs.workdir import Workdir
-from pix2pix_jax.runtime.bucket import Bucket, BucketFile, local_version
 from pix2pix_jax.runtime.console import say
+from pix2pix_jax.runtime.storage.bucket import Bucket, BucketFile, local_version
 
 CONFIG_NAME = Workdir(Path()).config_file.as_posix()  # "config.json", as in every workdir
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from pix2pix_jax.checkpoints.reader import is_sound
 from pix2pix_jax.remote.checkpoint_files import checkpoint_step
 from pix2pix_jax.runs.workdir import Workdir
-from pix2pix_jax.runtime.bucket import BucketFile, LocalVersion, local_files
-from pix2pix_jax.runtime.files import write_atomically
+from pix2pix_jax.runtime.storage.bucket import BucketFile, LocalVersion, local_files
+from pix2pix_jax.runtime.storage.files import write_atomically
 
 RECORD_NAME = ".record"  # hidden, so it is never uploaded
 

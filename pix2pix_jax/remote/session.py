@@ -5,10 +5,10 @@ from pathlib import Path
 from uuid import uuid4
 
 from pix2pix_jax.runs.workdir import Workdir
-from pix2pix_jax.runtime.bucket import Bucket
-from pix2pix_jax.runtime.files import write_atomically
-from pix2pix_jax.runtime.lease_storage import LEASE_NAME
-from pix2pix_jax.runtime.locks import folder_lock
+from pix2pix_jax.runtime.storage.bucket import Bucket
+from pix2pix_jax.runtime.storage.files import write_atomically
+from pix2pix_jax.runtime.storage.lease_storage import LEASE_NAME
+from pix2pix_jax.runtime.storage.locks import folder_lock
 
 SESSION_NAME = ".session"  # hidden, so it is not uploaded with the other files
 

@@ -13,8 +13,8 @@ from pix2pix_jax.remote.session import LeaseObject, MachineLocks
 from pix2pix_jax.remote.uploader import Uploader
 from pix2pix_jax.runs.ownership import explain_busy_workdir
 from pix2pix_jax.runs.workdir import Workdir
-from pix2pix_jax.runtime.bucket import Bucket
-from pix2pix_jax.runtime.lease import FolderLease
+from pix2pix_jax.runtime.storage.bucket import Bucket
+from pix2pix_jax.runtime.storage.lease import FolderLease
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from pix2pix_jax.reports.charts import COLOUR, make_chart, render_svg
 from pix2pix_jax.reports.page import relative_link, render
 from pix2pix_jax.runs.metrics_log import read_metrics
 from pix2pix_jax.runs.workdir import Workdir
-from pix2pix_jax.runtime.files import write_atomically
+from pix2pix_jax.runtime.storage.files import write_atomically
 
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "grain", "numpy")
 SMOOTHING_WINDOW = 13  # points; an odd number, so that the window has a centre

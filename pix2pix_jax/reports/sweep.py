@@ -13,7 +13,7 @@ from pix2pix_jax.reports.charts import COLOUR, make_chart, render_svg
 from pix2pix_jax.reports.evaluation import draw_histograms
 from pix2pix_jax.reports.page import TRUTH, Picture, open_picture, relative_link, render
 from pix2pix_jax.runs.workdir import PICTURE_KINDS, SweepFolder, Workdir
-from pix2pix_jax.runtime.files import write_atomically
+from pix2pix_jax.runtime.storage.files import write_atomically
 
 MAX_PAIRS = 6  # in the grid of pictures
 Row = dict[str, Any]  # of results.json

@@ -9,7 +9,7 @@ import numpy as np
 
 from pix2pix_jax.data.pixels import PILLOW_MODES, float_to_image
 from pix2pix_jax.reports.page import render
-from pix2pix_jax.runtime.files import write_atomically
+from pix2pix_jax.runtime.storage.files import write_atomically
 
 PAGE = "before_after.html"
 MAX_PICTURES = 400  # so that the page stays small enough to open

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from pix2pix_jax.runtime.files import write_atomically
+from pix2pix_jax.runtime.storage.files import write_atomically
 
 LINE = TypeAdapter(dict[str, int | float])
 

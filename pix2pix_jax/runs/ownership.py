@@ -5,9 +5,9 @@ from contextlib import ExitStack, contextmanager
 
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.workdir import Workdir
-from pix2pix_jax.runtime.lease import FolderLease
-from pix2pix_jax.runtime.lease_storage import LeaseFile
-from pix2pix_jax.runtime.locks import folder_lock
+from pix2pix_jax.runtime.storage.lease import FolderLease
+from pix2pix_jax.runtime.storage.lease_storage import LeaseFile
+from pix2pix_jax.runtime.storage.locks import folder_lock
 
 
 class WorkdirBusy(UsageError):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pix2pix_jax.runtime.files import is_address, local_path
+from pix2pix_jax.runtime.storage.files import is_address, local_path
 
 PICTURE_KINDS = ("input", "output", "target")  # the pictures that an evaluation keeps of a pair
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runtime.files import local_path
+from pix2pix_jax.runtime.storage.files import local_path
 
 XLA_FLAGS = {
     # XLA updates an array in place, without a copy, wherever the order of operations allows it.

@@ -9,7 +9,7 @@ from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation.summary import Summary, read_finished_evaluation
 from pix2pix_jax.reports.sweep import Comparison, write_comparison
 from pix2pix_jax.runs.workdir import SweepFolder
-from pix2pix_jax.runtime.files import write_atomically
+from pix2pix_jax.runtime.storage.files import write_atomically
 from pix2pix_jax.sweeps.rows import collect_rows
 from pix2pix_jax.sweeps.sweep_file import Sweep
 from pix2pix_jax.sweeps.table import make_note, make_table, to_markdown

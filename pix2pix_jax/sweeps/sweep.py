@@ -17,8 +17,8 @@ from pix2pix_jax.evaluation.summary import is_up_to_date
 from pix2pix_jax.runs.ownership import WorkdirBusy
 from pix2pix_jax.runs.workdir import SweepFolder, Workdir
 from pix2pix_jax.runtime.console import say
-from pix2pix_jax.runtime.files import write_atomically
-from pix2pix_jax.runtime.locks import folder_lock
+from pix2pix_jax.runtime.storage.files import write_atomically
+from pix2pix_jax.runtime.storage.locks import folder_lock
 from pix2pix_jax.sweeps.compatibility import check_runs
 from pix2pix_jax.sweeps.results import write_results
 from pix2pix_jax.sweeps.sweep_file import Sweep

@@ -13,7 +13,7 @@ from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.step import METRIC_ORDER
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import print_above_bar
-from pix2pix_jax.runtime.files import write_atomically
+from pix2pix_jax.runtime.storage.files import write_atomically
 
 COLLAPSED_LOSS = 1e-3  # Below this discriminator loss, the generator's GAN gradient vanishes.
 COLLAPSED_STEPS = 1000  # The number of steps in a row with such a loss until a warning.

@@ -16,8 +16,8 @@ from tqdm import tqdm
 from pix2pix_jax.runs.metrics_log import rewind
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import say
-from pix2pix_jax.runtime.files import atomic_file
 from pix2pix_jax.runtime.retry_queue import RetryQueue
+from pix2pix_jax.runtime.storage.files import atomic_file
 from pix2pix_jax.training.event_file import EventFile
 
 SHORT_NAMES = {  # of the metrics that are shown beside the progress bar

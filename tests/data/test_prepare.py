@@ -31,7 +31,7 @@ from pix2pix_jax.data import prepare as prepare_module
 from pix2pix_jax.data.fingerprint import dataset_fingerprint
 from pix2pix_jax.data.palettes import CMP
 from pix2pix_jax.data.prepare import prepare
-from pix2pix_jax.runtime import files
+from pix2pix_jax.runtime.storage import files
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import fsspec
 import pytest
 
 from pix2pix_jax.remote import uploader
-from pix2pix_jax.runtime import lease
+from pix2pix_jax.runtime.storage import lease
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from pix2pix_jax.remote import uploader
 from pix2pix_jax.remote.record import SyncRecord
 from pix2pix_jax.remote.sync import sync_workdir
 from pix2pix_jax.runs.workdir import Workdir
-from pix2pix_jax.runtime import bucket
+from pix2pix_jax.runtime.storage import bucket
 
 
 def test_no_checkpoint_is_uploaded_before_the_metrics_it_belongs_to(machine, monkeypatch):

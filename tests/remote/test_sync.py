@@ -23,7 +23,7 @@ from helpers.refusals import refusal
 from pix2pix_jax.remote.sync import find_config_file, sync_workdir
 from pix2pix_jax.runs.ownership import WorkdirBusy
 from pix2pix_jax.runs.workdir import Workdir
-from pix2pix_jax.runtime.lease_storage import Lease
+from pix2pix_jax.runtime.storage.lease_storage import Lease
 
 
 def test_a_new_machine_has_all_files_of_the_first(machine):

@@ -7,7 +7,7 @@ import pytest
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.ownership import claim_workdir
 from pix2pix_jax.runs.workdir import Workdir
-from pix2pix_jax.runtime.locks import folder_lock
+from pix2pix_jax.runtime.storage.locks import folder_lock
 
 
 def test_a_workdir_has_one_owner(tmp_path):

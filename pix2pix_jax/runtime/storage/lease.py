@@ -17,8 +17,8 @@ from uuid import uuid4
 
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.console import say
-from pix2pix_jax.runtime.lease_storage import Lease, LeaseStorage
-from pix2pix_jax.runtime.locks import NO_LOCK_ERRNOS
+from pix2pix_jax.runtime.storage.lease_storage import Lease, LeaseStorage
+from pix2pix_jax.runtime.storage.locks import NO_LOCK_ERRNOS
 
 HEARTBEAT_SECONDS = 5.0  # between two heartbeats
 DEAD_SECONDS = 20.0  # without a new heartbeat; then the owner counts as dead

@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from pix2pix_jax.runtime import lease
-from pix2pix_jax.runtime.lease import FolderLease
-from pix2pix_jax.runtime.lease_storage import LeaseFile
+from pix2pix_jax.runtime.storage import lease
+from pix2pix_jax.runtime.storage.lease import FolderLease
+from pix2pix_jax.runtime.storage.lease_storage import LeaseFile
 
 OTHER = '{"name": "b", "named": "process 2 on b"}'
 
@@ -53,8 +53,8 @@ def leave_a_dead_lease(folder):
     """Writes the lease of a process that was killed."""
     script = f"""if True:
         import os, pathlib
-        from pix2pix_jax.runtime.lease import FolderLease
-        from pix2pix_jax.runtime.lease_storage import LeaseFile
+        from pix2pix_jax.runtime.storage.lease import FolderLease
+        from pix2pix_jax.runtime.storage.lease_storage import LeaseFile
         with FolderLease(LeaseFile(pathlib.Path({str(folder)!r})), True):
             os._exit(0)
         """

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from pix2pix_jax.runtime.files import create_atomically, write_atomically
+from pix2pix_jax.runtime.storage.files import create_atomically, write_atomically
 
 LEASE_NAME = ".lease"  # of the file in the folder
 

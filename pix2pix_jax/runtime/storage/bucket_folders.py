@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path, PurePath
 
-from pix2pix_jax.runtime.bucket import Bucket, local_files
+from pix2pix_jax.runtime.storage.bucket import Bucket, local_files
 
 
 def download_folder(address: str, folder: Path, prefix: str, marker: str) -> None:

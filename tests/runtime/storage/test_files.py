@@ -12,14 +12,14 @@ from pix2pix_jax.cli.main import parse
 from pix2pix_jax.config import Config, Data, load_experiment, resolve
 from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.inference.inputs import list_images
-from pix2pix_jax.runtime.files import (
+from pix2pix_jax.runtime.storage.files import (
     atomic_file,
     atomic_folder,
     create_atomically,
     local_path,
     write_atomically,
 )
-from pix2pix_jax.runtime.locks import folder_lock
+from pix2pix_jax.runtime.storage.locks import folder_lock
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import fsspec
 
 from pix2pix_jax.errors import DISK_ERRORS, UsageError, reason_of
-from pix2pix_jax.runtime.files import atomic_file
+from pix2pix_jax.runtime.storage.files import atomic_file
 
 TIMEOUT_SECONDS = 120  # for a request that the network does not answer
 # Hidden files (locks, leases, records) and files that are still being written stay local.

@@ -9,8 +9,8 @@ from helpers.buckets import ADDRESS, bucket_files, raise_unreachable, visible_fi
 from helpers.refusals import refusal
 
 from pix2pix_jax.cli.main import parse
-from pix2pix_jax.runtime import bucket, files
-from pix2pix_jax.runtime.bucket_folders import download_folder, upload_folder
+from pix2pix_jax.runtime.storage import bucket, files
+from pix2pix_jax.runtime.storage.bucket_folders import download_folder, upload_folder
 
 
 @pytest.fixture(autouse=True)
