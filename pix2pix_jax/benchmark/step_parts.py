@@ -18,7 +18,7 @@ from pix2pix_jax.benchmark.worker import Arrays, Trial, device_memory
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.augment import crop_batch
 from pix2pix_jax.data.examples import Example
-from pix2pix_jax.data.image_files import encode_png
+from pix2pix_jax.data.images.image_files import encode_png
 from pix2pix_jax.data.pipeline import make_image_batches, make_training_batches, prefetch
 from pix2pix_jax.gan import losses
 from pix2pix_jax.gan.method import Method, make_method

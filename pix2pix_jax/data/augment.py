@@ -9,7 +9,7 @@ from PIL import Image
 
 from pix2pix_jax.config.resolve import load_size
 from pix2pix_jax.config.schema import Data
-from pix2pix_jax.data.pixels import ResizeBox, uint8_to_float
+from pix2pix_jax.data.images.pixels import ResizeBox, uint8_to_float
 
 
 class Crop(NamedTuple):

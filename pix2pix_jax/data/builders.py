@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from pix2pix_jax.data.image_files import decode_pair, encode_png, read_bytes
+from pix2pix_jax.data.images.image_files import decode_pair, encode_png, read_bytes
 from pix2pix_jax.data.sources import SPLITS, PairFiles, display_name
 from pix2pix_jax.data.synthetic.paint import draw_facade
 from pix2pix_jax.errors import UsageError

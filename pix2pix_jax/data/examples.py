@@ -7,9 +7,9 @@ from PIL.Image import Resampling
 from pix2pix_jax.config.resolve import load_size
 from pix2pix_jax.config.schema import Data
 from pix2pix_jax.data.augment import crop_box, draw_crop
-from pix2pix_jax.data.image_files import decode_pair
-from pix2pix_jax.data.palettes import Palette, class_map
-from pix2pix_jax.data.pixels import (
+from pix2pix_jax.data.images.image_files import decode_pair
+from pix2pix_jax.data.images.palettes import Palette, class_map
+from pix2pix_jax.data.images.pixels import (
     convert_channels,
     image_to_float,
     image_to_uint8,

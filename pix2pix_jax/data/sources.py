@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import tensorflow_datasets as tfds
 
-from pix2pix_jax.data.image_files import SUFFIXES
+from pix2pix_jax.data.images.image_files import SUFFIXES
 from pix2pix_jax.errors import DISK_ERRORS, UsageError
 
 SPLITS = ("train", "val", "test")

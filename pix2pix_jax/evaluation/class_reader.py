@@ -11,8 +11,8 @@ from tensorflow_datasets.core import DatasetBuilder
 
 from pix2pix_jax.config.schema import Data
 from pix2pix_jax.data.examples import decode_record
-from pix2pix_jax.data.palettes import PALETTES, Palette, best_palette, nearest_class
-from pix2pix_jax.data.pixels import float_to_uint8
+from pix2pix_jax.data.images.palettes import PALETTES, Palette, best_palette, nearest_class
+from pix2pix_jax.data.images.pixels import float_to_uint8
 from pix2pix_jax.data.records import open_split
 from pix2pix_jax.data.sources import SPLITS
 from pix2pix_jax.evaluation.segmenter import open_segmenter, segmenter_name
@@ -61,7 +61,7 @@ def why_no_classes(data: Data, dataset: DatasetBuilder) -> str:
         return (
             f"data.source: the label maps in {dataset.data_path} are {distance:.0f} levels away "
             f"from the colours of {data.name}, so it has no FCN-score; A has to be the photo and "
-            "B the label map, in the colours of pix2pix_jax/data/palettes.py"
+            "B the label map, in the colours of pix2pix_jax/data/images/palettes.py"
         )
     return ""
 

@@ -27,7 +27,7 @@ from pix2pix_jax.config.schema import Data
 from pix2pix_jax.data.data_dir import DataDir
 from pix2pix_jax.data.examples import labelled_example
 from pix2pix_jax.data.fingerprint import dataset_fingerprint
-from pix2pix_jax.data.palettes import Palette
+from pix2pix_jax.data.images.palettes import Palette
 from pix2pix_jax.data.records import open_split
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation.fcn_score import confusion_matrices, fcn_score

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from pix2pix_jax.config.schema import Data
 from pix2pix_jax.data.examples import Example, labelled_example
-from pix2pix_jax.data.palettes import Palette
+from pix2pix_jax.data.images.palettes import Palette
 from pix2pix_jax.data.pipeline import prefetch, repeat_examples
 from pix2pix_jax.data.records import open_split
 from pix2pix_jax.models.unet import UNet

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.data.full_depth import FilePixels
+from pix2pix_jax.data.images.full_depth import FilePixels
 from pix2pix_jax.inference.inputs import InputFile, LoadedImage, UnreadableImage
 from pix2pix_jax.inference.options import TranslateOptions
 from pix2pix_jax.inference.tiling import (

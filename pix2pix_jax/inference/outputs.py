@@ -10,8 +10,8 @@ from types import TracebackType
 
 import numpy as np
 
-from pix2pix_jax.data.full_depth import FilePixels, encode_pixels
-from pix2pix_jax.data.pixels import PILLOW_MODES
+from pix2pix_jax.data.images.full_depth import FilePixels, encode_pixels
+from pix2pix_jax.data.images.pixels import PILLOW_MODES
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.storage.files import atomic_file
 

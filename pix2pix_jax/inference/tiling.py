@@ -7,7 +7,7 @@ from PIL import Image
 
 from pix2pix_jax.config.resolve import generator_depth
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.data.pixels import resize_image
+from pix2pix_jax.data.images.pixels import resize_image
 from pix2pix_jax.inference.translator import BATCH_SIZE
 
 OVERLAP = 4  # neighbouring tiles share at least 1 / OVERLAP of their side

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pix2pix_jax.data.pixels import PILLOW_MODES, float_to_image
+from pix2pix_jax.data.images.pixels import PILLOW_MODES, float_to_image
 from pix2pix_jax.reports.page import render
 from pix2pix_jax.runtime.storage.files import write_atomically
 

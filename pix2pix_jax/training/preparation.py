@@ -8,7 +8,7 @@ from tensorflow_datasets.core import DatasetBuilder
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config, replace_fields
 from pix2pix_jax.data.fingerprint import dataset_fingerprint
-from pix2pix_jax.data.pixels import PILLOW_MODES
+from pix2pix_jax.data.images.pixels import PILLOW_MODES
 from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.compatibility import check_devices, resolve_norm_images

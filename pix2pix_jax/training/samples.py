@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.examples import evaluation_example
-from pix2pix_jax.data.pixels import float_to_image
+from pix2pix_jax.data.images.pixels import float_to_image
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.models.unet import translate

@@ -28,8 +28,8 @@ from pix2pix_jax.config import Config
 from pix2pix_jax.config.files import override, read_config
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.data.archives import unpack
-from pix2pix_jax.data.full_depth import read_pixels
-from pix2pix_jax.data.image_files import decode_pair, read_bytes
+from pix2pix_jax.data.images.full_depth import read_pixels
+from pix2pix_jax.data.images.image_files import decode_pair, read_bytes
 from pix2pix_jax.data.sources import find_pairs
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import create_state

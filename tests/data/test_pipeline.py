@@ -12,13 +12,13 @@ from PIL import Image
 from pix2pix_jax.config import Config, Data
 from pix2pix_jax.data.augment import crop_batch
 from pix2pix_jax.data.examples import evaluation_example
+from pix2pix_jax.data.images.pixels import float_to_uint8
 from pix2pix_jax.data.pipeline import (
     load_resident_pairs,
     make_crop_batches,
     make_image_batches,
     prefetch,
 )
-from pix2pix_jax.data.pixels import float_to_uint8
 
 PLAIN = Data(image_size=(8, 8), load_size=(8, 8), flip=False)
 

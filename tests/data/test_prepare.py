@@ -29,7 +29,7 @@ from pix2pix_jax.config import Data
 from pix2pix_jax.data import archives, data_dir, sources
 from pix2pix_jax.data import prepare as prepare_module
 from pix2pix_jax.data.fingerprint import dataset_fingerprint
-from pix2pix_jax.data.palettes import CMP
+from pix2pix_jax.data.images.palettes import CMP
 from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.runtime.storage import files
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pix2pix_jax.data.palettes import CMP
+from pix2pix_jax.data.images.palettes import CMP
 from pix2pix_jax.data.synthetic.paint import draw_facade
 
 

@@ -12,8 +12,8 @@ from PIL import Image
 from pix2pix_jax.config import Data
 from pix2pix_jax.config.metrics import METRICS
 from pix2pix_jax.data.examples import evaluation_example, labelled_example
-from pix2pix_jax.data.palettes import CITYSCAPES, CMP, IGNORED, PALETTES
-from pix2pix_jax.data.pixels import float_to_uint8
+from pix2pix_jax.data.images.palettes import CITYSCAPES, CMP, IGNORED, PALETTES
+from pix2pix_jax.data.images.pixels import float_to_uint8
 from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.data.records import open_split
 from pix2pix_jax.evaluation import scorer as scoring

@@ -9,7 +9,7 @@ import optax
 from helpers.steps import assert_equal, batch_of, keep_gradients
 from PIL import Image
 
-from pix2pix_jax.data.image_files import encode_png
+from pix2pix_jax.data.images.image_files import encode_png
 from pix2pix_jax.data.pipeline import make_training_batches
 from pix2pix_jax.gan.method import make_method
 from pix2pix_jax.gan.parallel import make_parallel_steps

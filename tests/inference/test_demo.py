@@ -17,7 +17,7 @@ from PIL import Image
 
 from pix2pix_jax.config import Config, Data, Model
 from pix2pix_jax.config.resolve import resolve
-from pix2pix_jax.data.palettes import CMP, CMP_PUBLIC
+from pix2pix_jax.data.images.palettes import CMP, CMP_PUBLIC
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.random import stream_key

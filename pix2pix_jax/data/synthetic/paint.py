@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from pix2pix_jax.data.palettes import CMP, Colour
+from pix2pix_jax.data.images.palettes import CMP, Colour
 from pix2pix_jax.data.synthetic.plan import STYLES, Box, Element, Rng, Style, plan_building
 
 PixelBox = tuple[int, int, int, int]  # left, top, right, bottom in pixels; the ends are exclusive

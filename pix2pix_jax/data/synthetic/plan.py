@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pix2pix_jax.data.palettes import Colour
+from pix2pix_jax.data.images.palettes import Colour
 
 Rng = np.random.Generator
 Box = tuple[float, float, float, float]  # left, top, right, bottom in fractions of the picture

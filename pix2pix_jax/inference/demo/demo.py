@@ -9,9 +9,9 @@ from PIL import Image
 
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.builders import SEEDS_PER_SPLIT
-from pix2pix_jax.data.image_files import decode_image
-from pix2pix_jax.data.palettes import CMP, CMP_PUBLIC, PALETTES, Palette, nearest_class
-from pix2pix_jax.data.pixels import (
+from pix2pix_jax.data.images.image_files import decode_image
+from pix2pix_jax.data.images.palettes import CMP, CMP_PUBLIC, PALETTES, Palette, nearest_class
+from pix2pix_jax.data.images.pixels import (
     PILLOW_MODES,
     convert_channels,
     float_to_image,

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.data.image_files import encode_png
+from pix2pix_jax.data.images.image_files import encode_png
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.inference.demo.demo import MAX_MEGABYTES, Demo
 from pix2pix_jax.inference.translator import open_translator

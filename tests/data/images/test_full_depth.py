@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pix2pix_jax.data import full_depth
-from pix2pix_jax.data.full_depth import encode_pixels, read_pixels
+from pix2pix_jax.data.images import full_depth
+from pix2pix_jax.data.images.full_depth import encode_pixels, read_pixels
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])

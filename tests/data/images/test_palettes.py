@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pix2pix_jax.data.palettes import (
+from pix2pix_jax.data.images.palettes import (
     CITYSCAPES,
     CMP,
     CMP_PUBLIC,

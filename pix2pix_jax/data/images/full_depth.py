@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from pix2pix_jax.data.image_files import (
+from pix2pix_jax.data.images.image_files import (
     bits_per_channel,
     decode_image,
     encode_png,
@@ -20,7 +20,7 @@ from pix2pix_jax.data.image_files import (
     open_image,
     read_bytes,
 )
-from pix2pix_jax.data.pixels import (
+from pix2pix_jax.data.images.pixels import (
     PILLOW_MODES,
     convert_array_channels,
     convert_channels,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pix2pix_jax.data.pixels import (
+from pix2pix_jax.data.images.pixels import (
     PILLOW_MODES,
     convert_array_channels,
     convert_channels,
