@@ -8,14 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
-from tensorboardX.event_file_writer import EventsWriter
-
-# Protobuf creates these classes at import time, so a type checker cannot find them.
-from tensorboardX.proto.event_pb2 import (
+from pix2pix_jax.training.tensorboardx import (
     Event,  # pyright: ignore[reportAttributeAccessIssue]
+    EventsWriter,
     SessionLog,  # pyright: ignore[reportAttributeAccessIssue]
+    Summary,  # pyright: ignore[reportAttributeAccessIssue]
 )
-from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 
 FLUSH_SECONDS = 1  # A flush waits for the disk, so there is at most one in this time.
 

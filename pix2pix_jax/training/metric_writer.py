@@ -10,7 +10,6 @@ from types import TracebackType
 
 import numpy as np
 from PIL import Image
-from tensorboardX.summary import image, scalar
 from tqdm import tqdm
 
 from pix2pix_jax.runs.metrics_log import rewind
@@ -19,6 +18,7 @@ from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.retry_queue import RetryQueue
 from pix2pix_jax.runtime.storage.files import atomic_file
 from pix2pix_jax.training.event_file import EventFile
+from pix2pix_jax.training.tensorboardx import image, scalar
 
 SHORT_NAMES = {  # of the metrics that are shown beside the progress bar
     "loss/discriminator": "D",
