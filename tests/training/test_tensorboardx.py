@@ -1,0 +1,17 @@
+import subprocess
+import sys
+
+import pytest
+
+
+def test_training_does_not_import_pytorch():
+    pytest.importorskip("torch")
+    code = "import pix2pix_jax.training.train, sys; print('torch' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
+
+
+def test_pytorch_can_be_imported_after_tensorboardx():
+    torch = pytest.importorskip("torch")
+    code = "import pix2pix_jax.training.tensorboardx, torch; print(torch.__version__)"
+    found = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert found == f"{torch.__version__}\n"
