@@ -13,7 +13,13 @@ import numpy as np
 from jax import Array
 from PIL import Image
 
-from pix2pix_jax.benchmark.timing import Row, measure_limits, summarize, time_calls, time_in_place
+from pix2pix_jax.benchmark.timing import (
+    PartTiming,
+    measure_limits,
+    median_and_quartiles,
+    time_calls,
+    time_in_place,
+)
 from pix2pix_jax.benchmark.worker import Arrays, Trial, device_memory
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.augment import crop_batch
@@ -21,11 +27,11 @@ from pix2pix_jax.data.examples import Example
 from pix2pix_jax.data.images.image_files import encode_png
 from pix2pix_jax.data.pipeline import make_image_batches, make_training_batches, prefetch
 from pix2pix_jax.gan import losses
+from pix2pix_jax.gan.description import describe, operations
 from pix2pix_jax.gan.method import Method, make_method
 from pix2pix_jax.gan.random import step_key
 from pix2pix_jax.gan.state import NetworkState, create_state
 from pix2pix_jax.gan.step import Batch, apply_gradient, generate_images, score_patches
-from pix2pix_jax.gan.summary import describe, operations
 from pix2pix_jax.runs.compatibility import check_devices
 from pix2pix_jax.runtime.backend import start_backend
 from pix2pix_jax.training.train import run_steps, shard_batches, steps_per_call
@@ -109,7 +115,7 @@ def measure_parts(config: Config) -> dict[str, Any]:
     }
 
 
-def measure_data_parts(config: Config, records: list[dict]) -> dict[str, Row]:
+def measure_data_parts(config: Config, records: list[dict]) -> dict[str, PartTiming]:
     """Measures how long the host takes to make a batch, and to copy it to the devices.
 
     If the pairs are resident on the devices, batches that the host crops are measured, too.
@@ -127,7 +133,7 @@ def measure_data_parts(config: Config, records: list[dict]) -> dict[str, Row]:
 
 def measure_update_parts(
     config: Config, records: list[dict], generator_work: int, discriminator_work: int
-) -> dict[str, Row]:
+) -> dict[str, PartTiming]:
     """Measures forward and backward passes of both networks, and both optimizers.
 
     Args:
@@ -164,7 +170,7 @@ def mean_square_logit(method: Method, params: dict, batch: Batch) -> Array:
     return jnp.square(score_patches(method, params, batch, images)).mean()
 
 
-def time_optimizer(method: Method, networks: Networks) -> Row:
+def time_optimizer(method: Method, networks: Networks) -> PartTiming:
     """Measures one update by both optimizers."""
 
     @partial(jax.jit, donate_argnums=0)
@@ -182,7 +188,7 @@ def time_optimizer(method: Method, networks: Networks) -> Row:
     return row | {"bytes": 7 * 4 * sum(leaf.size for leaf in jax.tree.leaves(params))}
 
 
-def time_data(batches: grain.MapDataset, count: int = 40, runs: int = 5) -> Row:
+def time_data(batches: grain.MapDataset, count: int = 40, runs: int = 5) -> PartTiming:
     """Measures how long the host takes to make a batch, if nothing else uses its time.
 
     Args:
@@ -197,10 +203,10 @@ def time_data(batches: grain.MapDataset, count: int = 40, runs: int = 5) -> Row:
         list(islice(prefetched, count))
         times.append((time.perf_counter() - start) / count)
     prefetched.close()
-    return summarize(times)
+    return median_and_quartiles(times)
 
 
-def count_bytes(batch: Example) -> Row:
+def count_bytes(batch: Example) -> PartTiming:
     """The size of a batch in bytes."""
     return {"bytes": sum(values.nbytes for values in batch.values())}
 

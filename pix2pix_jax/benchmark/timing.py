@@ -10,10 +10,10 @@ import jax.numpy as jnp
 
 from pix2pix_jax.benchmark.results import quartiles
 
-Row = dict[str, Any]  # the measurements of a part of a step
+PartTiming = dict[str, Any]  # the measurements of a part of a step
 
 
-def measure_limits(dtype: str) -> dict[str, Row]:
+def measure_limits(dtype: str) -> dict[str, PartTiming]:
     """Measures the limits of one device: a large matrix product, and a copy of a large array."""
     cpu = jax.default_backend() == "cpu"
     side, length = (2048, 2**26) if cpu else (8192, 2**28)
@@ -27,7 +27,7 @@ def measure_limits(dtype: str) -> dict[str, Row]:
     }
 
 
-def time_calls(run: Callable[[], Any], turns: int = 7, min_seconds: float = 0.05) -> Row:
+def time_calls(run: Callable[[], Any], turns: int = 7, min_seconds: float = 0.05) -> PartTiming:
     """Measures the seconds of a call in several turns.
 
     The calls of a turn are queued on the device, so the delay before a call starts is not counted:
@@ -40,7 +40,7 @@ def time_calls(run: Callable[[], Any], turns: int = 7, min_seconds: float = 0.05
     """
     seconds_per_call(run, 1)
     calls = math.ceil(min_seconds / seconds_per_call(run, 1))
-    return summarize([seconds_per_call(run, calls) for _ in range(turns)])
+    return median_and_quartiles([seconds_per_call(run, calls) for _ in range(turns)])
 
 
 def seconds_per_call(run: Callable[[], Any], calls: int) -> float:
@@ -68,12 +68,12 @@ class InPlace:
         return self.arrays
 
 
-def time_in_place(function: Callable[[Any], Any], arrays: Any) -> Row:
+def time_in_place(function: Callable[[Any], Any], arrays: Any) -> PartTiming:
     """Measures the seconds of a call of a function that overwrites its argument; see `InPlace`."""
     return time_calls(InPlace(function, arrays))
 
 
-def summarize(times: list[float]) -> Row:
+def median_and_quartiles(times: list[float]) -> PartTiming:
     """The median and both quartiles of several times."""
     low, middle, high = quartiles(times)
     return {"seconds": middle, "quartiles": [low, high]}

@@ -2,7 +2,7 @@
 
 import argparse
 
-from pix2pix_jax.cli.options import Fields, load_config, parse_positive, require
+from pix2pix_jax.cli.options import FlagValues, load_config, parse_positive, require
 
 HELP = "time training steps, their parts, and other implementations"
 EXAMPLE = "--config=experiments/facades.py --workdir=runs/speed --peers=torch"
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(options: argparse.Namespace, fields: Fields) -> int:
+def run(options: argparse.Namespace, fields: FlagValues) -> int:
     """Times training, and writes benchmark.json and its page."""
     workdir = require(options, "workdir", "give a folder, e.g. --workdir=runs/speed")
     config = load_config(options, fields)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from pix2pix_jax.cli.options import Fields, add_step, load_config, parse_port, require_run
+from pix2pix_jax.cli.options import FlagValues, add_step, load_config, parse_port, require_run
 
 HELP = "serve a web page that translates what you paint or upload"
 EXAMPLE = "--workdir=runs/first"
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_step(parser)
 
 
-def run(options: argparse.Namespace, fields: Fields) -> int:
+def run(options: argparse.Namespace, fields: FlagValues) -> int:
     """Serves the page until it is stopped."""
     workdir, config = require_run(options), load_config(options, fields)
     from pix2pix_jax.runtime.backend import start_backend

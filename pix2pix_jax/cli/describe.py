@@ -2,7 +2,7 @@
 
 import argparse
 
-from pix2pix_jax.cli.options import Fields, load_config
+from pix2pix_jax.cli.options import FlagValues, load_config
 
 HELP = "print layers, shapes, parameters and receptive fields of the networks"
 EXAMPLE = "--config=experiments/facades.py --config.model.discriminator=patch34"
@@ -19,12 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(options: argparse.Namespace, fields: Fields) -> int:
+def run(options: argparse.Namespace, fields: FlagValues) -> int:
     """Prints the networks of a config."""
     from pix2pix_jax.runtime.backend import start_backend
 
     start_backend()
-    from pix2pix_jax.gan.summary import describe, to_json, to_text
+    from pix2pix_jax.gan.description import describe, to_json, to_text
 
     summary = describe(load_config(options, fields))
     print(to_json(summary) if options.format == "json" else to_text(summary))

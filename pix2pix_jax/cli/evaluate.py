@@ -2,7 +2,13 @@
 
 import argparse
 
-from pix2pix_jax.cli.options import Fields, add_split, add_step, load_config, require_run
+from pix2pix_jax.cli.options import (
+    FlagValues,
+    add_evaluation_flags,
+    add_step,
+    load_config,
+    require_run,
+)
 
 HELP = "score the translations of a split, and write a page that shows them"
 EXAMPLE = "--workdir=runs/first --split=test"
@@ -11,11 +17,11 @@ WHEN_STOPPED = "the same command starts again from the beginning"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags for the split and the checkpoint."""
-    add_split(parser)
+    add_evaluation_flags(parser)
     add_step(parser)
 
 
-def run(options: argparse.Namespace, fields: Fields) -> int:
+def run(options: argparse.Namespace, fields: FlagValues) -> int:
     """Writes evaluation_<split>.json and its page."""
     from pix2pix_jax.runtime.backend import start_backend
 

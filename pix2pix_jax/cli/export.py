@@ -2,8 +2,15 @@
 
 import argparse
 
-from pix2pix_jax.cli.options import Fields, add_step, load_config, parse_path, require, require_run
-from pix2pix_jax.interop.formats import DISCRIMINATOR_FORMATS, FORMATS
+from pix2pix_jax.cli.options import (
+    FlagValues,
+    add_step,
+    load_config,
+    parse_path,
+    require,
+    require_run,
+)
+from pix2pix_jax.interop.formats import DISCRIMINATOR_FORMATS, EXPORT_FORMATS
 
 HELP = "write the generator to a file for other programs"
 EXAMPLE = "--workdir=runs/first --output=generator.onnx"
@@ -16,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", type=parse_path, metavar="FILE", help="file to write the generator to"
     )
     parser.add_argument(
-        "--format", choices=FORMATS, help="format of the files; default: the suffix of --output"
+        "--format",
+        choices=EXPORT_FORMATS,
+        help="format of the files; default: the suffix of --output",
     )
     parser.add_argument(
         "--discriminator",
@@ -27,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_step(parser)
 
 
-def run(options: argparse.Namespace, fields: Fields) -> int:
+def run(options: argparse.Namespace, fields: FlagValues) -> int:
     """Writes the networks to files, and checks the files."""
     workdir = require_run(options)
     output = require(options, "output", "give a file, e.g. --output=generator.onnx")

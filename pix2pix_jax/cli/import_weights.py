@@ -2,7 +2,7 @@
 
 import argparse
 
-from pix2pix_jax.cli.options import Fields, parse_path, require
+from pix2pix_jax.cli.options import FlagValues, parse_path, require
 
 HELP = "turn networks that were trained elsewhere into a run"
 EXAMPLE = "--weights=latest_net_G.pth --workdir=runs/imported"
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(options: argparse.Namespace, fields: Fields) -> int:
+def run(options: argparse.Namespace, fields: FlagValues) -> int:
     """Writes a new run at step 0."""
     weights = require(options, "weights", "give a generator, e.g. --weights=latest_net_G.pth")
     workdir = require(options, "workdir", "give a new folder, e.g. --workdir=runs/imported")

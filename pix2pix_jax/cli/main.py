@@ -36,7 +36,7 @@ from pix2pix_jax.cli import (
     train,
     translate,
 )
-from pix2pix_jax.cli.options import Fields, Parser, parse_workdir
+from pix2pix_jax.cli.options import FlagValues, Parser, parse_workdir
 from pix2pix_jax.errors import UsageError, explain_error, is_debugging
 
 COMMANDS: dict[str, ModuleType] = {  # in the order of `pix2pix --help`
@@ -113,7 +113,7 @@ def run_command(arguments: list[str]) -> int:
         return 2
 
 
-def parse(arguments: list[str]) -> tuple[argparse.Namespace, Fields]:
+def parse(arguments: list[str]) -> tuple[argparse.Namespace, FlagValues]:
     """Flags, and the fields of `--config.GROUP.FIELD=VALUE`.
 
     Raises:
@@ -152,7 +152,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, Fields]:
     return options, parse_fields(rest)
 
 
-def parse_fields(arguments: list[str]) -> Fields:
+def parse_fields(arguments: list[str]) -> FlagValues:
     """The fields of `--config.GROUP.FIELD=VALUE`, by GROUP.FIELD.
 
     Raises:

@@ -11,7 +11,7 @@ from pix2pix_jax.runtime.storage.files import is_address, local_path
 if TYPE_CHECKING:
     from pix2pix_jax.config.schema import Config
 
-Fields = dict[str, str]  # values of --config.GROUP.FIELD=VALUE, by GROUP.FIELD
+FlagValues = dict[str, str]  # values of --config.GROUP.FIELD=VALUE, by GROUP.FIELD
 
 
 class Parser(argparse.ArgumentParser):
@@ -48,7 +48,7 @@ def parse_workdir(text: str) -> Workdir:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def parse_seed(text: str) -> int:
+def parse_uint32(text: str) -> int:
     """An integer from 0 to 2**32 - 1."""
     if not text.isdecimal() or int(text) >= 2**32:
         raise argparse.ArgumentTypeError(f"{text} is not a number below 2**32")
@@ -88,7 +88,7 @@ def add_step(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_split(parser: argparse.ArgumentParser) -> None:
+def add_evaluation_flags(parser: argparse.ArgumentParser) -> None:
     """Adds --split and --no_fcn_score."""
     parser.add_argument(
         "--split",
@@ -129,7 +129,7 @@ def require_run(options: argparse.Namespace) -> Workdir:
     return require(options, "workdir", "give the folder of a run, e.g. --workdir=runs/first")
 
 
-def load_config(options: argparse.Namespace, fields: Fields) -> "Config":
+def load_config(options: argparse.Namespace, fields: FlagValues) -> "Config":
     """The config of --config or else of the workdir, with the values of `fields`.
 
     Raises:

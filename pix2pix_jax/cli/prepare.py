@@ -2,7 +2,7 @@
 
 import argparse
 
-from pix2pix_jax.cli.options import Fields, load_config
+from pix2pix_jax.cli.options import FlagValues, load_config
 
 HELP = "download or read the dataset of an experiment, and write it for training"
 EXAMPLE = "--config=experiments/facades.py --config.data.source=facades.tar.gz"
@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds nothing: this command has no flags of its own."""
 
 
-def run(options: argparse.Namespace, fields: Fields) -> int:
+def run(options: argparse.Namespace, fields: FlagValues) -> int:
     """Writes the dataset and prints how many pairs it holds."""
     from pix2pix_jax.config.resolve import resolve
     from pix2pix_jax.data.prepare import prepare

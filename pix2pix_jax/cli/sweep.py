@@ -2,7 +2,7 @@
 
 import argparse
 
-from pix2pix_jax.cli.options import Fields, add_split, parse_positive, require
+from pix2pix_jax.cli.options import FlagValues, add_evaluation_flags, parse_positive, require
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.workdir import SweepFolder
 
@@ -13,7 +13,7 @@ WHEN_STOPPED = "the same command resumes"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags for the split to evaluate, and for the variants to run."""
-    add_split(parser)
+    add_evaluation_flags(parser)
     parser.add_argument(
         "--index",
         type=int,
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", action="store_true", help="list the variants, and run none")
 
 
-def run(options: argparse.Namespace, fields: Fields) -> int:
+def run(options: argparse.Namespace, fields: FlagValues) -> int:
     """Trains and evaluates the variants, or lists them."""
     example = "--config=experiments/ablations/receptive_field.py"
     spec = require(options, "config", f"give a sweep, e.g. {example}")

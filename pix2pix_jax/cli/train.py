@@ -3,7 +3,7 @@
 import argparse
 from contextlib import nullcontext
 
-from pix2pix_jax.cli.options import Fields, load_config, parse_positive, parse_seed, require
+from pix2pix_jax.cli.options import FlagValues, load_config, parse_positive, parse_uint32, require
 
 HELP = "start a run, or resume a run that was stopped"
 EXAMPLE = "--config=experiments/facades.py --workdir=runs/first --config.data.batch_size=4"
@@ -25,11 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="number of processes that train together",
     )
     parser.add_argument(
-        "--process_id", type=parse_seed, metavar="I", help="number of this process, from 0 to N - 1"
+        "--process_id",
+        type=parse_uint32,
+        metavar="I",
+        help="number of this process, from 0 to N - 1",
     )
 
 
-def run(options: argparse.Namespace, fields: Fields) -> int:
+def run(options: argparse.Namespace, fields: FlagValues) -> int:
     """Joins the other processes, if any, and trains."""
     from pix2pix_jax.runtime.backend import start_backend
     from pix2pix_jax.runtime.distributed import is_first, join, wait_for_all

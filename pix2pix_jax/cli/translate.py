@@ -3,12 +3,12 @@
 import argparse
 
 from pix2pix_jax.cli.options import (
-    Fields,
+    FlagValues,
     add_step,
     load_config,
     parse_path,
     parse_positive,
-    parse_seed,
+    parse_uint32,
     require,
     require_run,
 )
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--seed",
-        type=parse_seed,
+        type=parse_uint32,
         metavar="K",
         help="seed of the dropout; default: the seed of the run",
     )
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(options: argparse.Namespace, fields: Fields) -> int:
+def run(options: argparse.Namespace, fields: FlagValues) -> int:
     """Translates images; status 2 if one could not be translated."""
     workdir = require_run(options)
     source = require(options, "input", "give an image or a folder, e.g. --input=photos")

@@ -21,7 +21,7 @@ from pix2pix_jax.evaluation.fcn_score import confusion_matrices, fcn_score
 from pix2pix_jax.evaluation.pair_metrics import PAIR_METRICS
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.random import stream_key
-from pix2pix_jax.models.unet import UNet, translate
+from pix2pix_jax.models.unet import UNet, translate_each
 
 BATCH_SIZE = 8  # The scores do not depend on it, except for rounding.
 Pictures = dict[str, np.ndarray]  # input, output and target, each [h, w, c] in [-1, 1]
@@ -133,7 +133,7 @@ class Scorer:
 def generate(generator: UNet, params: dict, images: Array, key: Array, indices: Array) -> Array:
     """Outputs in [-1, 1] of the inputs with these indices in the split, each with its dropout."""
     keys = jax.vmap(partial(jax.random.fold_in, key))(indices)
-    return translate(generator, params, images, keys)
+    return translate_each(generator, params, images, keys)
 
 
 @partial(jax.jit, static_argnums=2)

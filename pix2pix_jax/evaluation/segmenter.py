@@ -32,6 +32,7 @@ from pix2pix_jax.data.records import open_split
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation.fcn_score import confusion_matrices, fcn_score
 from pix2pix_jax.evaluation.segmenter_training import Recipe, train_segmenter
+from pix2pix_jax.models.layers import NormSettings
 from pix2pix_jax.models.unet import UNet
 from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.storage.files import atomic_file
@@ -121,7 +122,7 @@ def make_network(data: Data, palette: Palette) -> UNet:
         channels=len(palette.classes),
         depth=min(8, halvings(*data.image_size)),
         features=FEATURES,
-        norm="instance",
+        norm=NormSettings("instance"),
         tanh=False,
     )
 

@@ -3,8 +3,9 @@
 import jax.numpy as jnp
 
 from pix2pix_jax.config.resolve import generator_depth
-from pix2pix_jax.config.schema import Config
+from pix2pix_jax.config.schema import Config, Model
 from pix2pix_jax.errors import UsageError
+from pix2pix_jax.models.layers import NormSettings
 from pix2pix_jax.models.patchgan import Discriminator
 from pix2pix_jax.models.topology import DISCRIMINATORS, is_large_enough
 from pix2pix_jax.models.unet import UNet
@@ -25,15 +26,12 @@ def make_generator(config: Config) -> UNet:
         depth=depth,
         features=model.features,
         skips=model.generator == "unet",
-        norm=model.norm,
-        norm_epsilon=model.norm_epsilon,
-        norm_affine=model.norm_affine,
-        norm_images=model.norm_images,
+        norm=norm_settings(model),
         bottleneck_norm=bottleneck_norm,
-        bias=model.bias == "all",
+        all_biases=model.bias == "all",
         leaky_slope=model.leaky_slope,
         skip_slope=model.skip_slope,
-        dropout=model.dropout,
+        dropout_rate=model.dropout,
         dropout_blocks=model.dropout_blocks,
         dtype=jnp.dtype(config.train.dtype),
     )
@@ -56,11 +54,13 @@ def make_discriminator(config: Config) -> Discriminator:
     return Discriminator(
         table=table,
         features=model.discriminator_features,
-        norm=model.norm,
-        norm_epsilon=model.norm_epsilon,
-        norm_affine=model.norm_affine,
-        norm_images=model.norm_images,
-        bias=model.bias,
+        norm=norm_settings(model),
+        bias_layers=model.bias,
         leaky_slope=model.leaky_slope,
         dtype=jnp.dtype(config.train.dtype),
     )
+
+
+def norm_settings(model: Model) -> NormSettings:
+    """The norm of both networks."""
+    return NormSettings(model.norm, model.norm_epsilon, model.norm_affine, model.norm_images)

@@ -13,6 +13,7 @@ Every function has all its inputs as arguments.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
@@ -64,7 +65,7 @@ def train_step(
     # One forward pass of the generator serves both updates; `backpropagate` is its backward pass.
     generate = partial(generate_images, method, batch=batch, keys=keys)
     fake, backpropagate = jax.vjp(generate, state.generator.params)
-    discriminator, discriminator_metrics = discriminator_updates(
+    discriminator, discriminator_metrics = run_discriminator_updates(
         method, state.discriminator, batch, fake, keys
     )
     opponent = state.discriminator if method.updates == "simultaneous" else discriminator
@@ -75,7 +76,7 @@ def train_step(
     return new_state, method.average(discriminator_metrics | generator_metrics)
 
 
-def discriminator_updates(
+def run_discriminator_updates(
     method: Method, network: NetworkState, batch: Batch, fake: Array, keys: Array
 ) -> tuple[NetworkState, Metrics]:
     """All updates of the discriminator in one step; none if `loss.gan` is "none".
@@ -214,7 +215,9 @@ def score_patches(method: Method, params: dict, batch: Batch, images: Array) -> 
         repeated = jnp.concatenate([inputs] * (images.shape[0] // b))
         images = jnp.concatenate([repeated, images], -1)  # [n * b, h, w, input + target channels]
     # At most b images share the statistics of a norm, so real and generated ones stay apart.
-    module = method.discriminator.clone(norm_images=min(method.discriminator.norm_images or b, b))
+    norm = method.discriminator.norm
+    norm = replace(norm, images_per_mean=min(norm.images_per_mean or b, b))
+    module = method.discriminator.clone(norm=norm)
     return cast(Array, module.apply({"params": params}, images))
 
 

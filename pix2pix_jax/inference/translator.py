@@ -11,7 +11,7 @@ from pix2pix_jax.checkpoints.reader import read_network
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.random import stream_key
-from pix2pix_jax.models.unet import UNet, translate
+from pix2pix_jax.models.unet import UNet, translate_each
 from pix2pix_jax.runs.workdir import Workdir
 
 BATCH_SIZE = 8  # largest batch; it changes results only by rounding
@@ -101,4 +101,4 @@ def _translate_batch(
 ) -> jax.Array:
     """Translates [b, h, w, c]; all images have the same dropout, or none if `key` is None."""
     keys = None if key is None else jax.random.fold_in(key, sample)[None].repeat(len(images))
-    return translate(generator, params, images, keys)
+    return translate_each(generator, params, images, keys)

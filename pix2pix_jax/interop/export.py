@@ -9,7 +9,7 @@ from typing import Literal
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.interop.formats import DISCRIMINATOR_FORMATS, FORMATS, Format
+from pix2pix_jax.interop.formats import DISCRIMINATOR_FORMATS, EXPORT_FORMATS, Format
 from pix2pix_jax.interop.trained_network import NetworkName, TrainedNetwork, max_difference
 from pix2pix_jax.interop.weight_file import name_file_in_errors
 from pix2pix_jax.runs.compatibility import check_run
@@ -116,12 +116,12 @@ def choose_format(options: ExportOptions) -> Format:
     name = options.format or options.output.suffix[1:].lower()
     if options.output.is_dir():
         raise UsageError(f"--output: {options.output} is a folder; give a file")
-    if name not in FORMATS:
+    if name not in EXPORT_FORMATS:
         raise UsageError(
             f"--format: the suffix of {options.output} is not a format; give one of "
-            f"{', '.join(FORMATS)}"
+            f"{', '.join(EXPORT_FORMATS)}"
         )
-    return FORMATS[name]
+    return EXPORT_FORMATS[name]
 
 
 def check_paths(options: ExportOptions, file_format: Format) -> None:
@@ -131,7 +131,7 @@ def check_paths(options: ExportOptions, file_format: Format) -> None:
         flag, suffix = flags[name], path.suffix[1:].lower()
         if path.is_dir():
             raise UsageError(f"{flag}: {path} is a folder; give a file")
-        if suffix in FORMATS and suffix != file_format.name:
+        if suffix in EXPORT_FORMATS and suffix != file_format.name:
             raise UsageError(
                 f"{flag}: {path} would be {file_format.name} with the suffix of another format; "
                 "change the suffix or --format"

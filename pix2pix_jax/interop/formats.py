@@ -141,7 +141,7 @@ def check_torch(config: Config, with_discriminator: bool) -> None:
         check_torch_discriminator(config)
 
 
-FORMATS = {
+EXPORT_FORMATS = {
     row.name: row
     for row in (
         Format("stablehlo", write_stablehlo, accept_all, can_hold_discriminator=False),
@@ -150,4 +150,4 @@ FORMATS = {
         Format("pth", write_torch, check_torch, can_hold_discriminator=True),
     )
 }
-DISCRIMINATOR_FORMATS = [name for name, row in FORMATS.items() if row.can_hold_discriminator]
+DISCRIMINATOR_FORMATS = [name for name, row in EXPORT_FORMATS.items() if row.can_hold_discriminator]

@@ -90,7 +90,7 @@ def add_layer(graph: Graph, generator: UNet, params: dict, layer: Layer, x: str)
     # ONNX has [out, in, k, k], or [in, out, k, k] if transposed. Neither needs a flip.
     kernel = kernel.transpose((2, 3, 0, 1) if layer.transposed else (3, 2, 0, 1))
     inputs = [x, graph.add_weight(f"{layer.name}.kernel", kernel)]
-    if layer.bias:
+    if layer.has_bias:
         inputs.append(graph.add_weight(f"{layer.name}.bias", params[layer.name]["bias"]))
     options = {
         "kernel_shape": [layer.kernel] * 2,
@@ -99,13 +99,13 @@ def add_layer(graph: Graph, generator: UNet, params: dict, layer: Layer, x: str)
     }
     operation = "ConvTranspose" if layer.transposed else "Conv"
     x = graph.add_node(operation, layer.name, *inputs, **options)
-    if not layer.norm:
+    if not layer.has_norm:
         return x
-    name = f"{layer.name}_norm"
+    name = layer.norm_name
     identity = {"scale": np.ones(layer.features), "bias": np.zeros(layer.features)}
     norm = params.get(name, identity)
     inputs = [x, *(graph.add_weight(f"{name}.{part}", norm[part]) for part in ("scale", "bias"))]
-    return graph.add_node("InstanceNormalization", name, *inputs, epsilon=generator.norm_epsilon)
+    return graph.add_node("InstanceNormalization", name, *inputs, epsilon=generator.norm.epsilon)
 
 
 def image_value(name: str, channels: int) -> onnx.ValueInfoProto:

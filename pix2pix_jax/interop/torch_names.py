@@ -46,15 +46,15 @@ def generator_names(depth: int) -> dict[str, str]:
             names |= {
                 down.name: f"{block}.1",
                 up.name: f"{block}.3",
-                f"{up.name}_norm": f"{block}.4",
+                up.norm_name: f"{block}.4",
             }
         else:  # activation, convolution, norm, inner block, activation, convolution, norm
             block = block_name(level)
             names |= {
                 down.name: f"{block}.1",
-                f"{down.name}_norm": f"{block}.2",
+                down.norm_name: f"{block}.2",
                 up.name: f"{block}.5",
-                f"{up.name}_norm": f"{block}.6",
+                up.norm_name: f"{block}.6",
             }
     return names
 
@@ -70,13 +70,15 @@ def discriminator_names(name: str) -> dict[str, str]:
     Args:
       name: a key of DISCRIMINATORS.
     """
-    layers = discriminator_layers(DISCRIMINATORS[name], features=1, norm="batch", bias="paper")
+    layers = discriminator_layers(
+        DISCRIMINATORS[name], features=1, norm_kind="batch", bias_layers="paper"
+    )
     root, index, names = "net" if name == PIXEL_GAN else "model", 0, {}
     for layer in layers:
         names[layer.name] = f"{root}.{index}"
-        if layer.norm:
+        if layer.has_norm:
             index += 1
-            names[f"{layer.name}_norm"] = f"{root}.{index}"
+            names[layer.norm_name] = f"{root}.{index}"
         index += 2  # the activation is between this layer and the next convolution
     return names
 

@@ -60,7 +60,7 @@ RECALLS = ("GET", "BINGET", "LONG_BINGET")
 NO_EFFECT = ("PROTO", "FRAME")
 
 
-class Storage(NamedTuple):  # not a dataclass, whose fields a pickle could set
+class ArrayStorage(NamedTuple):  # not a dataclass, whose fields a pickle could set
     """Numbers of one dtype in a file.
 
     Attributes:
@@ -82,7 +82,7 @@ class Tensor(NamedTuple):  # not a dataclass, whose fields a pickle could set
       strides: distance in the storage between neighbours along each axis.
     """
 
-    storage: Storage
+    storage: ArrayStorage
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
@@ -118,7 +118,7 @@ class TensorUnpickler(pickle.Unpickler):
             return lambda *arguments: rebuild_parameter(*arguments)
         raise pickle.UnpicklingError(f"holds a whole {module}.{name}, not only tensors")
 
-    def persistent_load(self, pid: Any) -> Storage:
+    def persistent_load(self, pid: Any) -> ArrayStorage:
         """The storage that a tensor refers to.
 
         Raises:
@@ -127,12 +127,12 @@ class TensorUnpickler(pickle.Unpickler):
         kind, dtype, key, *_ = pid
         if any(type(part) is not str for part in (kind, dtype, key)) or kind != "storage":
             raise pickle.UnpicklingError("refers to something other than a storage")
-        return Storage(key, np.dtype(STORAGE_DTYPES[dtype]))
+        return ArrayStorage(key, np.dtype(STORAGE_DTYPES[dtype]))
 
 
 def rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Tensor:
     """Describes a tensor; raises UnpicklingError for arguments that PyTorch does not write."""
-    if type(storage) is not Storage:
+    if type(storage) is not ArrayStorage:
         raise pickle.UnpicklingError("holds a tensor without a storage")
     numbers = (offset, *shape, *strides)
     has_bad_number = any(type(n) is not int or abs(n) > MAX_NUMBER for n in numbers)

@@ -25,7 +25,7 @@ class LongStorage:
 STORAGES = {np.dtype(np.float32): FloatStorage, np.dtype(np.int64): LongStorage}
 
 
-class Storage(NamedTuple):
+class ArrayStorage(NamedTuple):
     """Stands for the numbers of an array, which are written outside the pickle."""
 
     array: np.ndarray
@@ -48,12 +48,12 @@ class TensorPickler(pickle.Pickler):
             return NotImplemented
         strides = tuple(stride // value.itemsize for stride in value.strides)
         requires_grad, backward_hooks = False, OrderedDict()
-        arguments = (Storage(value), 0, value.shape, strides, requires_grad, backward_hooks)
+        arguments = (ArrayStorage(value), 0, value.shape, strides, requires_grad, backward_hooks)
         return _rebuild_tensor_v2, arguments
 
     def persistent_id(self, value: Any) -> Any:
         """The reference to a storage; None for a value that is pickled as usual."""
-        if not isinstance(value, Storage):
+        if not isinstance(value, ArrayStorage):
             return None
         array, key = value.array, str(len(self.storages))
         self.storages.append(array.astype(array.dtype.newbyteorder("<")).tobytes())

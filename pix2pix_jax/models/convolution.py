@@ -6,7 +6,7 @@ result up to rounding. They are XLA's own convolution (`native`), and the matrix
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from pix2pix_jax.models import matmul_convolutions as products
+from pix2pix_jax.models.arrays import is_static
 
 # Where one lowering becomes faster than another, measured on two CPU cores and on an H200.
 # Pixels are counted over all images of a batch: in the output of a convolution, and in the input of
@@ -111,11 +112,6 @@ def lowering_for_platform(
     if portable:
         return partial(lax.platform_dependent, cpu=cpu, cuda=gpu, rocm=gpu, default=other)
     return {"cpu": cpu, "gpu": gpu}.get(jax.default_backend(), other)
-
-
-def is_static(shape: Sequence[int]) -> bool:
-    """Whether all sizes are known; in an exported network some are symbols."""
-    return all(isinstance(size, int) for size in shape)
 
 
 def is_full_precision(x: Array) -> bool:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import flax.linen as nn
@@ -48,10 +49,29 @@ class Convolution(nn.Module):
             x = conv_transpose(x, kernel, self.portable)  # [b, 2h, 2w, features]
         else:
             x = conv(x, kernel, layer.stride, layer.padding, self.portable)
-        if layer.bias:
+        if layer.has_bias:
             bias = self.param("bias", nn.initializers.zeros, (layer.features,))
             x = x + bias.astype(self.dtype)[None, None, None]
         return x
+
+
+@dataclass(frozen=True)
+class NormSettings:
+    """The kind of all norms of a network.
+
+    Attributes:
+      kind: "batch" has one mean for each channel, over height, width and several images (arXiv
+        1502.03167); "instance" has one for each channel and image (arXiv 1607.08022); "none"
+        returns its input unchanged.
+      epsilon: added to the variance.
+      affine: whether there are a scale and a shift.
+      images_per_mean: the number of images that share the statistics of "batch"; None: all images.
+    """
+
+    kind: str = "batch"
+    epsilon: float = 1e-5
+    affine: bool = True
+    images_per_mean: int | None = None
 
 
 class Norm(nn.Module):
@@ -60,34 +80,23 @@ class Norm(nn.Module):
     The statistics are those of the images in x, at test time too, as in the paper (section 3.3):
     there are no running averages. The variance is biased. The initial scale is drawn from a normal
     distribution with mean 1 and deviation 0.02. bfloat16 inputs are normalized in float32.
-
-    Attributes:
-      kind: "batch" has one mean for each channel, over height, width and several images (arXiv
-        1502.03167); "instance" has one for each channel and image (arXiv 1607.08022); "none"
-        returns x unchanged.
-      epsilon: added to the variance.
-      affine: whether there are a scale and a shift.
-      images: the number of images that share the statistics of "batch"; None: all of them.
     """
 
-    kind: str
-    epsilon: float = 1e-5
-    affine: bool = True
-    images: int | None = None
+    settings: NormSettings
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Normalizes x [b, h, w, c]; the shape stays the same."""
-        if self.kind == "none":
+        settings, b = self.settings, x.shape[0]
+        if settings.kind == "none":
             return x
-        b = x.shape[0]
-        images = min(self.images or b, b) if self.kind == "batch" else 1
+        images = min(settings.images_per_mean or b, b) if settings.kind == "batch" else 1
         groups = x.reshape(b // images, images, *x.shape[1:])  # [groups, images, h, w, c]
         scale, bias = None, None
-        if self.affine:
+        if settings.affine:
             scale = self.param("scale", normal_initializer(1.0), x.shape[-1:])
             bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
-        normalized = cast(Array, normalize(groups, scale, bias, self.epsilon))
+        normalized = cast(Array, normalize(groups, scale, bias, settings.epsilon))
         return normalized.reshape(x.shape)  # [b, h, w, c]
 
 

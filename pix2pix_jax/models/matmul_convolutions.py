@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from pix2pix_jax.models.arrays import at_least_float32
+
 Padding = tuple[int, int]  # zeros before and after, on both axes
 
 
@@ -234,11 +236,6 @@ def _gradients(factors: tuple[Array, Array], gradient: Array) -> tuple[Array, Ar
 
 
 matmul.defvjp(_matmul, _gradients)
-
-
-def at_least_float32(x: Array) -> Array:
-    """x in float32 if it is bfloat16: sums of x and of its gradients are then rounded only once."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def output_size(x: Array, k: int, stride: int, padding: Padding) -> tuple[int, int]:

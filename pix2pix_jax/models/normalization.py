@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from pix2pix_jax.models.convolution import is_static
-from pix2pix_jax.models.matmul_convolutions import at_least_float32
+from pix2pix_jax.models.arrays import at_least_float32, is_static
 
 # A GPU sums in parts: with one sum for each of a few channels, most of its processors would idle.
 MIN_PARTS, MAX_PARTS = 16, 128

@@ -1,13 +1,11 @@
 """The discriminator as a Flax module: PixelGAN, PatchGAN or ImageGAN (section 3.2.2)."""
 
-from functools import partial
-
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from pix2pix_jax.models.layers import Convolution, Norm
-from pix2pix_jax.models.matmul_convolutions import at_least_float32
+from pix2pix_jax.models.arrays import at_least_float32
+from pix2pix_jax.models.layers import Convolution, Norm, NormSettings
 from pix2pix_jax.models.topology import Layer, PatchLayer, discriminator_layers
 
 
@@ -17,26 +15,23 @@ class Discriminator(nn.Module):
     Attributes:
       table: a value of `topology.DISCRIMINATORS`; its layers fix the size of a patch.
       features: channels of the first layer.
-      norm, norm_epsilon, norm_affine, norm_images: as in `layers.Norm`.
-      bias: which layers have a bias, as in `topology.discriminator_layers`.
+      norm: of all layers that a norm follows.
+      bias_layers: the layers that have a bias, as in `topology.discriminator_layers`.
       leaky_slope: slope of the LeakyReLUs below zero.
       dtype: of the convolutions.
     """
 
     table: tuple[PatchLayer, ...]
     features: int = 64
-    norm: str = "batch"
-    norm_epsilon: float = 1e-5
-    norm_affine: bool = True
-    norm_images: int | None = None
-    bias: str = "paper"
+    norm: NormSettings = NormSettings()
+    bias_layers: str = "paper"
     leaky_slope: float = 0.2
     dtype: jnp.dtype = jnp.dtype("float32")
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers, in the order in which data flows through them."""
-        return discriminator_layers(self.table, self.features, self.norm, self.bias)
+        return discriminator_layers(self.table, self.features, self.norm.kind, self.bias_layers)
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -50,11 +45,10 @@ class Discriminator(nn.Module):
           Logits [b, h', w', 1], float32, one for each patch, above 0 if the patch looks real. The
           grid is that of `topology.output_grid`.
         """
-        norm = partial(Norm, self.norm, self.norm_epsilon, self.norm_affine, self.norm_images)
         for layer in self.layers:
             x = Convolution(layer, dtype=self.dtype, name=layer.name)(x)  # [b, h / stride, ...]
-            if layer.norm:
-                x = norm(name=f"{layer.name}_norm")(x)
+            if layer.has_norm:
+                x = Norm(self.norm, name=layer.norm_name)(x)
             if layer.name != "logits":
                 x = nn.leaky_relu(x, self.leaky_slope)
         return at_least_float32(x)

@@ -11,16 +11,21 @@ from typing import NamedTuple
 class Layer(NamedTuple):
     """A convolution, with the norm and the dropout that follow it."""
 
-    name: str  # of its parameters; its norm is called NAME_norm
+    name: str  # of its parameters
     features: int  # channels of its output
     kernel: int = 4
     stride: int = 2
     padding: tuple[int, int] = (1, 1)  # zeros before and after, on both axes
     transposed: bool = False
-    bias: bool = False
-    norm: bool = False
-    dropout: bool = False
+    has_bias: bool = False
+    has_norm: bool = False
+    has_dropout: bool = False
     skip: str | None = None  # an encoder layer; its output is joined to this layer's input
+
+    @property
+    def norm_name(self) -> str:
+        """The name of the parameters of the norm."""
+        return f"{self.name}_norm"
 
 
 class PatchLayer(NamedTuple):
@@ -58,7 +63,7 @@ DISCRIMINATORS: dict[str, tuple[PatchLayer, ...]] = {
 
 
 def discriminator_layers(
-    table: Sequence[PatchLayer], features: int, norm: str, bias: str
+    table: Sequence[PatchLayer], features: int, norm_kind: str, bias_layers: str
 ) -> tuple[Layer, ...]:
     """The layers of a discriminator: conv1, conv2, ..., logits.
 
@@ -67,14 +72,14 @@ def discriminator_layers(
     Args:
       table: a value of DISCRIMINATORS.
       features: channels of a layer of width 1.
-      norm: `model.norm`; "none" means that no norm follows any layer.
-      bias: which layers have a bias. "paper": those that no norm follows; "last": the logits;
-        "all": all layers.
+      norm_kind: `model.norm`; "none" means that no norm follows any layer.
+      bias_layers: `model.bias`, the layers that have a bias. "paper": those that no norm follows;
+        "last": the logits; "all": all layers.
     """
     layers = []
     for number, row in enumerate(table, 1):
         is_logits = row.width == 0
-        has_norm = number > 1 and not is_logits and norm != "none"
+        has_norm = number > 1 and not is_logits and norm_kind != "none"
         layers.append(
             Layer(
                 name="logits" if is_logits else f"conv{number}",
@@ -82,8 +87,8 @@ def discriminator_layers(
                 kernel=row.kernel,
                 stride=row.stride,
                 padding=row.padding,
-                bias={"paper": not has_norm, "last": is_logits, "all": True}[bias],
-                norm=has_norm,
+                has_bias={"paper": not has_norm, "last": is_logits, "all": True}[bias_layers],
+                has_norm=has_norm,
             )
         )
     return tuple(layers)
@@ -95,9 +100,9 @@ def unet_layers(
     features: int = 64,
     *,
     skips: bool = True,
-    norm: str = "batch",
+    norm_kind: str = "batch",
     bottleneck_norm: bool = False,
-    bias: bool = False,
+    all_biases: bool = False,
     dropout_blocks: str = "first_three",
 ) -> tuple[Layer, ...]:
     """The layers of a U-Net: down1, ..., down{depth}, up1, ..., up{depth} (appendix 6.1.1).
@@ -112,22 +117,25 @@ def unet_layers(
       features: channels of down1; deeper layers have 2, 4 and 8 times as many.
       skips: whether the decoder has skip connections from the encoder; without them the network is
         an encoder-decoder.
-      norm: `model.norm`; "none" means that no norm follows any layer.
+      norm_kind: `model.norm`; "none" means that no norm follows any layer.
       bottleneck_norm: whether a norm follows down{depth}.
-      bias: whether every layer has a bias; the last layer always has one.
+      all_biases: whether every layer has a bias; the last layer always has one.
       dropout_blocks: which decoder layers have dropout: the "first_three", or those in the
         "middle", as in the authors' PyTorch code.
     """
     widths = [features * min(2**level, 8) for level in range(depth)]
-    middle, first_three = range(2, max(2, depth - 3)), range(1, min(4, depth))
-    dropout_levels = middle if dropout_blocks == "middle" else first_three
-    has_norm = norm != "none"
+    if dropout_blocks == "middle":
+        # The PyTorch code has dropout between its innermost level and the four outermost levels.
+        dropout_levels = range(2, max(2, depth - 3))
+    else:
+        dropout_levels = range(1, min(4, depth))  # never the last layer, which makes the image
+    has_norms = norm_kind != "none"
     encoder = [
         Layer(
             name=f"down{level}",
             features=width,
-            bias=bias,
-            norm=has_norm and (1 < level < depth or (level == depth > 1 and bottleneck_norm)),
+            has_bias=all_biases,
+            has_norm=has_norms and (1 < level < depth or (level == depth > 1 and bottleneck_norm)),
         )
         for level, width in enumerate(widths, 1)
     ]
@@ -136,9 +144,9 @@ def unet_layers(
             name=f"up{level}",
             features=channels if level == depth else widths[depth - level - 1],
             transposed=True,
-            bias=bias or level == depth,
-            norm=has_norm and level < depth,
-            dropout=level in dropout_levels,
+            has_bias=all_biases or level == depth,
+            has_norm=has_norms and level < depth,
+            has_dropout=level in dropout_levels,
             skip=f"down{depth - level + 1}" if skips and level > 1 else None,
         )
         for level in range(1, depth + 1)

@@ -1,14 +1,12 @@
 """The generator as a Flax module: a U-Net, or an encoder-decoder (sections 3.2.1 and 6.1.1)."""
 
-from functools import partial
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from pix2pix_jax.models.layers import Convolution, Norm, dropout
-from pix2pix_jax.models.matmul_convolutions import at_least_float32
+from pix2pix_jax.models.arrays import at_least_float32
+from pix2pix_jax.models.layers import Convolution, Norm, NormSettings, dropout
 from pix2pix_jax.models.topology import Layer, unet_layers
 
 
@@ -20,11 +18,12 @@ class UNet(nn.Module):
 
     Attributes:
       channels: of the output image.
-      depth, features, skips, bottleneck_norm, bias, dropout_blocks: as in `topology.unet_layers`.
-      norm, norm_epsilon, norm_affine, norm_images: as in `layers.Norm`.
+      depth, features, skips, bottleneck_norm, all_biases, dropout_blocks: as in
+        `topology.unet_layers`.
+      norm: of all layers that a norm follows.
       leaky_slope: slope of the encoder's LeakyReLUs below zero.
       skip_slope: slope below zero of the activation on skip connections; 0 is ReLU.
-      dropout: the probability that dropout sets a value to zero.
+      dropout_rate: the probability that dropout sets a value to zero.
       tanh: whether the output is an image in [-1, 1]; otherwise it is logits, as in a segmenter.
       portable: whether the module can be exported for platforms other than this one.
       dtype: of the convolutions.
@@ -34,15 +33,12 @@ class UNet(nn.Module):
     depth: int = 8
     features: int = 64
     skips: bool = True
-    norm: str = "batch"
-    norm_epsilon: float = 1e-5
-    norm_affine: bool = True
-    norm_images: int | None = None
+    norm: NormSettings = NormSettings()
     bottleneck_norm: bool = False
-    bias: bool = False
+    all_biases: bool = False
     leaky_slope: float = 0.2
     skip_slope: float = 0.0
-    dropout: float = 0.5
+    dropout_rate: float = 0.5
     dropout_blocks: str = "first_three"
     tanh: bool = True
     portable: bool = False
@@ -56,9 +52,9 @@ class UNet(nn.Module):
             self.depth,
             self.features,
             skips=self.skips,
-            norm=self.norm,
+            norm_kind=self.norm.kind,
             bottleneck_norm=self.bottleneck_norm,
-            bias=self.bias,
+            all_biases=self.all_biases,
             dropout_blocks=self.dropout_blocks,
         )
 
@@ -73,33 +69,32 @@ class UNet(nn.Module):
         Returns:
           [b, h, w, channels], float32; in [-1, 1] if `tanh` is set.
         """
-        convolution = partial(Convolution, portable=self.portable, dtype=self.dtype)
-        norm = partial(Norm, self.norm, self.norm_epsilon, self.norm_affine, self.norm_images)
+
+        def convolve(layer: Layer, x: Array) -> Array:
+            x = Convolution(layer, self.portable, self.dtype, name=layer.name)(x)
+            return Norm(self.norm, name=layer.norm_name)(x) if layer.has_norm else x
+
         encoder, decoder = self.layers[: self.depth], self.layers[self.depth :]
         encoded = {}
         for level, layer in enumerate(encoder, 1):
             if level > 1:
                 x = nn.leaky_relu(x, self.leaky_slope)
-            x = convolution(layer, name=layer.name)(x)  # [b, h / 2, w / 2, features]
-            if layer.norm:
-                x = norm(name=f"{layer.name}_norm")(x)
+            x = convolve(layer, x)  # [b, h / 2, w / 2, features]
             encoded[layer.name] = nn.leaky_relu(x, self.skip_slope)
         x = encoded[encoder[-1].name]
         for level, layer in enumerate(decoder, 1):
             if layer.skip:
                 x = jnp.concatenate([encoded[layer.skip], x], -1)  # [b, h, w, skip + features]
-            x = convolution(layer, name=layer.name)(x)  # [b, 2h, 2w, features]
-            if layer.norm:
-                x = norm(name=f"{layer.name}_norm")(x)
-            if layer.dropout and self.dropout and keys is not None:
-                x = dropout(x, self.dropout, keys, level)
+            x = convolve(layer, x)  # [b, 2h, 2w, features]
+            if layer.has_dropout and self.dropout_rate and keys is not None:
+                x = dropout(x, self.dropout_rate, keys, level)
             if level < self.depth:
                 x = nn.relu(x)
         x = at_least_float32(x)
         return jnp.tanh(x) if self.tanh else x
 
 
-def translate(generator: UNet, params: dict, images: Array, keys: Array | None) -> Array:
+def translate_each(generator: UNet, params: dict, images: Array, keys: Array | None) -> Array:
     """Translates every image alone, so that norms do not mix the images of a batch.
 
     Args:

@@ -12,11 +12,11 @@ import jax.numpy as jnp
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config, Loss
 from pix2pix_jax.errors import UsageError
+from pix2pix_jax.gan.description import describe, operations
 from pix2pix_jax.gan.method import make_method
 from pix2pix_jax.gan.random import step_key
 from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.gan.step import train_step
-from pix2pix_jax.gan.summary import describe, operations
 from pix2pix_jax.runs.metrics_log import read_metrics
 from pix2pix_jax.runs.workdir import SweepFolder
 from pix2pix_jax.runtime.console import say

@@ -12,7 +12,7 @@ from pix2pix_jax.data.examples import evaluation_example
 from pix2pix_jax.data.images.pixels import float_to_image
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.random import stream_key
-from pix2pix_jax.models.unet import translate
+from pix2pix_jax.models.unet import translate_each
 from pix2pix_jax.training.divergence import check_finite
 
 GAP, CAPTION_HEIGHT, FONT_SIZE = 4, 18, 12  # pixels
@@ -33,7 +33,7 @@ class ValidationSamples:
         self._inputs = np.stack([example["input"] for example in examples])  # [n, h, w, c]
         self._targets = np.stack([example["target"] for example in examples])  # [n, h, w, c]
         self._keys = jax.random.split(stream_key(config, "samples"), count)
-        self._translate = jax.jit(partial(translate, make_generator(config)))
+        self._translate = jax.jit(partial(translate_each, make_generator(config)))
 
     def translate(self, step: int, params: dict) -> tuple[np.ndarray, float]:
         """Translates the inputs.

@@ -16,7 +16,7 @@ from pix2pix_jax.benchmark.worker import WorkerTarget, load_target
 from pix2pix_jax.config import Config, Data, Model, replace_fields
 from pix2pix_jax.config.files import override
 from pix2pix_jax.config.resolve import resolve
-from pix2pix_jax.gan.summary import describe
+from pix2pix_jax.gan.description import describe
 
 
 def test_an_unknown_peer_is_refused():

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pix2pix_jax.benchmark import step_parts, timing
-from pix2pix_jax.gan.summary import describe, operations
+from pix2pix_jax.gan.description import describe, operations
 from pix2pix_jax.training import train
 
 

@@ -4,14 +4,14 @@ import argparse
 
 from helpers.refusals import refusal
 
-from pix2pix_jax.cli.options import add_split, load_config
+from pix2pix_jax.cli.options import add_evaluation_flags, load_config
 from pix2pix_jax.data.sources import SPLITS
 from pix2pix_jax.runs.workdir import SweepFolder, Workdir
 
 
 def test_the_choices_of_split_are_the_splits_of_a_dataset():
     parser = argparse.ArgumentParser()
-    add_split(parser)
+    add_evaluation_flags(parser)
     [action] = [action for action in parser._actions if action.dest == "split"]
     assert action.choices == SPLITS
 

@@ -29,7 +29,7 @@ from pix2pix_jax.evaluation.scorer import Scorer
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.gan.state import create_state
-from pix2pix_jax.models.unet import translate
+from pix2pix_jax.models.unet import translate_each
 
 SIZE, STEPS = (32, 32), 600
 RECIPE, RECIPE_FEATURES = segmenter.STEPS, segmenter.FEATURES  # before `recipe` shrinks them
@@ -170,12 +170,12 @@ def test_a_pair_gets_its_own_noise_in_any_batch(small, data, records, monkeypatc
         record = records[index]
         image = evaluation_example(record, data)["input"][None]
         keys = jax.random.fold_in(key, index)[None]
-        expected = translate(make_generator(config), params, image, keys)[0]
+        expected = translate_each(make_generator(config), params, image, keys)[0]
         for pictures in shown.values():
             np.testing.assert_allclose(
                 pictures[record["name"].decode()]["output"], expected, atol=1e-5
             )
-    without = translate(make_generator(config), params, image, None)[0]
+    without = translate_each(make_generator(config), params, image, None)[0]
     assert np.abs(without - expected).max() > 1e-3
 
 

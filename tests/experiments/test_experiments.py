@@ -13,7 +13,7 @@ from pix2pix_jax.config import PRESETS, Config, Data, Loss, Model, Optimizer
 from pix2pix_jax.config.experiments import load_experiment
 from pix2pix_jax.config.metrics import FCN_SCORE
 from pix2pix_jax.config.resolve import resolve
-from pix2pix_jax.gan.summary import describe
+from pix2pix_jax.gan.description import describe
 from pix2pix_jax.sweeps.sweep_file import load_sweep
 
 FILES = sorted(Path(__file__).parents[2].glob("experiments/*.py"))

@@ -30,7 +30,7 @@ from pix2pix_jax.inference.demo.server import (
     serve_demo,
 )
 from pix2pix_jax.interop.import_weights import write_run
-from pix2pix_jax.models.unet import translate
+from pix2pix_jax.models.unet import translate_each
 from pix2pix_jax.runs.workdir import Workdir
 
 
@@ -129,7 +129,7 @@ def test_painting_changes_the_output(served, page):
     config, state, _ = served
     keys = jax.random.fold_in(stream_key(config, "translations"), 0)[None]
     image = painted[None, ..., :3] / np.float32(127.5) - 1
-    expected = translate(make_generator(config), state.generator.params, image, keys)
+    expected = translate_each(make_generator(config), state.generator.params, image, keys)
     wanted = np.clip(np.round((np.asarray(expected[0]) + 1) * 127.5), 0, 255)
     assert np.abs(second[..., :3] - wanted).max() <= 1
 

@@ -23,16 +23,16 @@ from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.interop import export as exporting
 from pix2pix_jax.interop.export import ExportOptions, export
-from pix2pix_jax.interop.formats import FORMATS, write_onnx
+from pix2pix_jax.interop.formats import EXPORT_FORMATS, write_onnx
 from pix2pix_jax.interop.import_weights import import_weights, write_run
 from pix2pix_jax.interop.trained_network import TrainedNetwork, max_difference
 from pix2pix_jax.interop.weight_file import read_weights
-from pix2pix_jax.models.unet import translate
+from pix2pix_jax.models.unet import translate_each
 from pix2pix_jax.runs.workdir import Workdir
 
 HAS_ONNX = importlib.util.find_spec("onnxruntime") is not None
 needs_onnx = pytest.mark.skipif(not HAS_ONNX, reason="pip install -e '.[onnx]'")
-INSTALLED_FORMATS = [name for name in FORMATS if name != "onnx" or HAS_ONNX]
+INSTALLED_FORMATS = [name for name in EXPORT_FORMATS if name != "onnx" or HAS_ONNX]
 SOURCE = "somewhere/on/this/machine"
 
 
@@ -63,7 +63,7 @@ def images(b, h, w, c=1):
 
 
 def expected_output(config, state, x):
-    y = translate(make_generator(config), state.generator.params, x, None)
+    y = translate_each(make_generator(config), state.generator.params, x, None)
     assert np.std(y) > 0.1
     return np.asarray(y)
 
@@ -142,7 +142,7 @@ def test_every_generator_can_be_written_as_onnx(config, tmp_path):
     write_onnx(path, generator_of(config, state.generator.params))
     x = images(2, 64, 32)
     found, _ = run_onnx(path, x)
-    y = translate(make_generator(config), state.generator.params, x, None)
+    y = translate_each(make_generator(config), state.generator.params, x, None)
     assert np.std(y) > 0.01
     np.testing.assert_allclose(found, y, atol=2e-5)
 
@@ -273,7 +273,7 @@ def test_a_network_that_the_format_cannot_hold_is_refused(exported, tmp_path):
         assert "in the PyTorch code" in refusal(export, other, workdir, options)
     workdir = Workdir(folder / "run")
     tutorial = make_config(discriminator="tutorial")
-    assert "does not have tutorial" in refusal(FORMATS["pth"].check, tutorial, True)
+    assert "does not have tutorial" in refusal(EXPORT_FORMATS["pth"].check, tutorial, True)
     options = ExportOptions(tmp_path / "G.onnx", discriminator=tmp_path / "D")
     message = refusal(export, config, workdir, options)
     assert "--discriminator: onnx holds generators only" in message

@@ -5,17 +5,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from pix2pix_jax.models import layers
+from pix2pix_jax.models.layers import Norm, NormSettings
 from pix2pix_jax.models.topology import Layer
 
 
 def test_initial_weights_have_the_deviation_of_the_paper():
-    module = layers.Convolution(Layer("conv", features=64, bias=True))
+    module = layers.Convolution(Layer("conv", features=64, has_bias=True))
     params = module.init(jax.random.key(0), jnp.zeros((1, 8, 8, 64)))
     kernel = np.asarray(params["params"]["kernel"])
     assert abs(kernel.mean()) < 3e-4
     assert abs(kernel.std() - 0.02) < 3e-4
     assert not np.asarray(params["params"]["bias"]).any()
-    scale = layers.Norm("batch").init(jax.random.key(0), jnp.zeros((1, 1, 1, 4096)))
+    scale = Norm(NormSettings("batch")).init(jax.random.key(0), jnp.zeros((1, 1, 1, 4096)))
     assert abs(scale["params"]["scale"].mean() - 1) < 2e-3
     assert abs(scale["params"]["scale"].std() - 0.02) < 2e-3
 
@@ -41,6 +42,6 @@ def test_bfloat16_layers_keep_float32_parameters():
     y, variables = module.init_with_output(jax.random.key(0), x)
     assert y.dtype == jnp.bfloat16
     assert variables["params"]["kernel"].dtype == jnp.float32
-    y, variables = layers.Norm("batch").init_with_output(jax.random.key(0), y)
+    y, variables = Norm(NormSettings("batch")).init_with_output(jax.random.key(0), y)
     assert y.dtype == jnp.bfloat16
     assert variables["params"]["scale"].dtype == jnp.float32

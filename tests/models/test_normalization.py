@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pix2pix_jax.models import layers, normalization
+from pix2pix_jax.models import normalization
+from pix2pix_jax.models.layers import Norm, NormSettings
 
 
 def normal(*shape):
@@ -16,7 +17,7 @@ def normal(*shape):
 def test_a_norm_equals_its_formula_in_numpy(kind, axes):
     x = 3 + 2 * normal(4, 5, 6, 7)
     params = {"scale": jnp.linspace(0.5, 2, 7), "bias": jnp.linspace(-1, 1, 7)}
-    y = layers.Norm(kind).apply({"params": params}, x)
+    y = Norm(NormSettings(kind)).apply({"params": params}, x)
     x = np.asarray(x, np.float64)
     mean, variance = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
     expected = (x - mean) / np.sqrt(variance + 1e-5) * np.linspace(0.5, 2, 7)
@@ -31,7 +32,7 @@ def test_the_gradients_of_a_norm_equal_those_of_its_formula(affine, images):
     params = {"scale": jnp.linspace(0.5, 2, 7), "bias": jnp.linspace(-1, 1, 7)} if affine else {}
 
     def ours(x, params):
-        norm = layers.Norm("batch", affine=affine, images=images)
+        norm = Norm(NormSettings("batch", affine=affine, images_per_mean=images))
         return (norm.apply({"params": params}, x) * weights).sum()
 
     def formula(x, params):
@@ -66,33 +67,36 @@ def test_a_norm_in_bfloat16_equals_one_in_double_precision(mean, spread):
 
 def test_the_norm_none_has_no_parameters_and_changes_nothing():
     x = normal(1, 2, 2, 3)
-    y, variables = layers.Norm("none").init_with_output(jax.random.key(0), x)
+    y, variables = Norm(NormSettings("none")).init_with_output(jax.random.key(0), x)
     assert not variables
     np.testing.assert_array_equal(x, y)
 
 
 def test_batch_and_instance_norm_of_one_image_are_equal():
     x = normal(1, 5, 6, 7)
-    variables = layers.Norm("batch").init(jax.random.key(0), x)
-    batch, instance = (layers.Norm(kind).apply(variables, x) for kind in ("batch", "instance"))
+    variables = Norm(NormSettings("batch")).init(jax.random.key(0), x)
+    batch, instance = (
+        Norm(NormSettings(kind)).apply(variables, x) for kind in ("batch", "instance")
+    )
     np.testing.assert_array_equal(batch, instance)
 
 
 def test_a_norm_of_a_single_pixel_gives_zeros():
     x = normal(1, 1, 1, 16)
-    y, variables = layers.Norm("batch").init_with_output(jax.random.key(0), x)
+    y, variables = Norm(NormSettings("batch")).init_with_output(jax.random.key(0), x)
     np.testing.assert_array_equal(y, np.zeros_like(x))
 
 
 def test_images_that_share_a_norm_are_normalized_apart_from_the_others():
     """A run of two images on each device may resume on one device, with four images."""
     x = np.random.default_rng(0).standard_normal((4, 5, 6, 3)).astype(np.float32)
-    params = layers.Norm("batch").init(jax.random.key(0), x)
+    norm = Norm(NormSettings("batch"))
+    params = norm.init(jax.random.key(0), x)
     for images in (1, 2, 4, 8, None):
         size = min(images or 4, 4)
         parts = [x[i : i + size] for i in range(0, 4, size)]
-        expected = np.concatenate([layers.Norm("batch").apply(params, part) for part in parts])
-        found = layers.Norm("batch", images=images).apply(params, x)
+        expected = np.concatenate([norm.apply(params, part) for part in parts])
+        found = Norm(NormSettings("batch", images_per_mean=images)).apply(params, x)
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 

@@ -8,6 +8,7 @@ from pix2pix_jax.config import Config, Data, Model, Train
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.networks import make_discriminator
+from pix2pix_jax.models.layers import NormSettings
 from pix2pix_jax.models.patchgan import Discriminator
 from pix2pix_jax.models.topology import DISCRIMINATORS, output_grid, receptive_field
 
@@ -39,7 +40,7 @@ def test_the_receptive_field_equals_that_of_a_gradient(name):
     """The gradient of one logit by the image is not zero in a square of this side."""
     field = receptive_field(DISCRIMINATORS[name])
     # With a norm, a logit would depend on all pixels.
-    module = Discriminator(DISCRIMINATORS[name], features=1, norm="none")
+    module = Discriminator(DISCRIMINATORS[name], features=1, norm=NormSettings("none"))
     side = 3 * field + 32 if field < 100 else field + 96
     image = jax.random.normal(jax.random.key(0), (1, side, side, 2))
     # Positive weights, so that no two paths cancel.
@@ -64,8 +65,8 @@ def test_the_discriminator_takes_every_field_of_the_config():
         train=Train(dtype="bfloat16"),
     )  # fmt: skip
     expected = Discriminator(
-        DISCRIMINATORS["patch16"], features=5, norm="instance", norm_epsilon=0.1, norm_affine=False,
-        bias="all", leaky_slope=0.3, dtype=jnp.dtype("bfloat16"),
+        DISCRIMINATORS["patch16"], features=5, norm=NormSettings("instance", 0.1, False),
+        bias_layers="all", leaky_slope=0.3, dtype=jnp.dtype("bfloat16"),
     )  # fmt: skip
     assert make_discriminator(config) == expected
 
@@ -84,7 +85,7 @@ def test_the_receptive_field_grows_with_every_layer():
 )
 def test_only_layers_that_no_norm_follows_have_a_bias(norm, biased, norms):
     image = jnp.zeros((1, 64, 64, 6))
-    module = Discriminator(DISCRIMINATORS["patch34"], 4, norm)
+    module = Discriminator(DISCRIMINATORS["patch34"], 4, NormSettings(norm))
     params = jax.eval_shape(module.init, jax.random.key(0), image)["params"]
     assert {name for name in params if params[name].keys() == {"kernel", "bias"}} == biased
     assert {name for name in params if name.endswith("_norm")} == norms
@@ -92,7 +93,7 @@ def test_only_layers_that_no_norm_follows_have_a_bias(norm, biased, norms):
 
 def test_the_tutorials_discriminator_pads_as_tensorflow_does():
     """At stride 1 with a 4x4 kernel, "same" pads by one zero before and by two after."""
-    last = Discriminator(DISCRIMINATORS["tutorial"][-1:], norm="none")
+    last = Discriminator(DISCRIMINATORS["tutorial"][-1:], norm=NormSettings("none"))
     image = jax.random.normal(jax.random.key(0), (1, 6, 6, 2))
     variables = last.init(jax.random.key(1), image)
     kernel = np.asarray(variables["params"]["logits"]["kernel"])[..., 0]

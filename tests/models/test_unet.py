@@ -10,8 +10,8 @@ from helpers.numpy_layers import convolution, leaky_relu, norm, relu, transposed
 from pix2pix_jax.config import Config, Data, Model, Train
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.gan.networks import make_generator
-from pix2pix_jax.models.layers import dropout
-from pix2pix_jax.models.unet import UNet, translate
+from pix2pix_jax.models.layers import NormSettings, dropout
+from pix2pix_jax.models.unet import UNet, translate_each
 
 
 def parameters(module, shape):
@@ -59,8 +59,8 @@ def test_the_generator_takes_every_field_of_the_config():
         train=Train(dtype="bfloat16"),
     )  # fmt: skip
     assert make_generator(config) == UNet(
-        channels=1, depth=4, features=5, norm="instance", norm_epsilon=0.1, norm_affine=False,
-        bottleneck_norm=True, bias=True, leaky_slope=0.3, skip_slope=0.4, dropout=0.25,
+        channels=1, depth=4, features=5, norm=NormSettings("instance", 0.1, False),
+        bottleneck_norm=True, all_biases=True, leaky_slope=0.3, skip_slope=0.4, dropout_rate=0.25,
         dropout_blocks="middle", dtype=jnp.dtype("bfloat16"),
     )  # fmt: skip
     without = replace(config, model=replace(config.model, bottleneck_norm=False))
@@ -100,7 +100,7 @@ def test_the_bottleneck_has_a_norm_unless_it_is_one_pixel(size, depth, has_norm)
 )
 def test_dropout_is_on_the_blocks_of_the_paper_or_of_the_pytorch_code(depth, first_three, middle):
     def blocks_with_dropout(**options):
-        return [layer.name for layer in UNet(3, depth, **options).layers if layer.dropout]
+        return [layer.name for layer in UNet(3, depth, **options).layers if layer.has_dropout]
 
     assert blocks_with_dropout() == [f"up{level}" for level in first_three]
     assert blocks_with_dropout(dropout_blocks="middle") == [f"up{level}" for level in middle]
@@ -125,7 +125,7 @@ def test_a_norm_at_a_bottleneck_of_one_pixel_would_lose_the_image():
         module = UNet(3, 3, 4, skips=False, bottleneck_norm=bottleneck_norm)
         x = normal((4, 8, 8, 3))
         params = start(module, x[:1])["params"]
-        y = jax.jit(partial(translate, module, keys=None))(params, x)
+        y = jax.jit(partial(translate_each, module, keys=None))(params, x)
         return float(jnp.ptp(y, axis=0).max())
 
     assert spread(bottleneck_norm=True) == 0
@@ -137,7 +137,7 @@ def test_dropout_on_three_blocks_is_the_only_noise():
     module = UNet(3, 5, 4)
     variables, apply = start(module, x), jax.jit(module.apply)
     assert (apply(variables, x, keys[:1]) != apply(variables, x, keys[1:])).any()
-    still = jax.jit(replace(module, dropout=0.0).apply)
+    still = jax.jit(replace(module, dropout_rate=0.0).apply)
     np.testing.assert_array_equal(still(variables, x, keys[:1]), apply(variables, x, None))
     jaxpr = jax.make_jaxpr(lambda x: module.apply(variables, x, keys[:1]))(x)
     assert str(jaxpr).count("random_fold_in") == 3
@@ -146,7 +146,7 @@ def test_dropout_on_three_blocks_is_the_only_noise():
 def test_a_translation_does_not_depend_on_the_other_images():
     module = UNet(3, 4, 4)
     images, keys = normal((8, 16, 16, 3)), jax.random.split(jax.random.key(0), 8)
-    params, one_by_one = start(module, images)["params"], jax.jit(partial(translate, module))
+    params, one_by_one = start(module, images)["params"], jax.jit(partial(translate_each, module))
     together = one_by_one(params, images, keys)
     np.testing.assert_allclose(together[5:6], one_by_one(params, images[5:6], keys[5:6]), atol=1e-6)
     mixed = jax.jit(module.apply)({"params": params}, images, keys)

@@ -12,11 +12,11 @@ from helpers.evaluations import VARIANTS, write_evaluation
 
 from pix2pix_jax.config import Loss
 from pix2pix_jax.config.resolve import resolve
+from pix2pix_jax.gan.description import describe, operations
 from pix2pix_jax.gan.method import make_method
 from pix2pix_jax.gan.random import step_key
 from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.gan.step import train_step
-from pix2pix_jax.gan.summary import describe, operations
 from pix2pix_jax.runs.workdir import SweepFolder
 from pix2pix_jax.sweeps import step_time
 from pix2pix_jax.sweeps.plan import format_duration, format_plan

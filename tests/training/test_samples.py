@@ -11,7 +11,7 @@ from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.gan.state import create_state
-from pix2pix_jax.models.unet import translate
+from pix2pix_jax.models.unet import translate_each
 from pix2pix_jax.training.samples import ValidationSamples, sample_grid
 
 
@@ -31,7 +31,7 @@ def test_samples_are_translations_of_the_first_pairs_each_with_its_own_noise(sma
     samples.grid(translated)
     images, targets = (np.stack([pair[name] for pair in pairs]) for name in ("input", "target"))
     keys = jax.random.split(stream_key(small, "samples"), 3)
-    outputs = jax.jit(partial(translate, make_generator(small)))(params, images, keys)
+    outputs = jax.jit(partial(translate_each, make_generator(small)))(params, images, keys)
     np.testing.assert_array_equal(shown["input"], images)
     np.testing.assert_allclose(shown["output"], outputs, atol=1e-6)
     np.testing.assert_array_equal(shown["target"], targets)

@@ -92,12 +92,12 @@ def layer_rows(module: UNet | Discriminator, shape: tuple[int, int, int]) -> lis
         module.layers, layer_shapes(module.layers, *shape), strict=True
     ):
         kernel = [layer.kernel, layer.kernel, inputs, layer.features]
-        norm_parameters = 2 * layer.features if layer.norm and module.norm_affine else 0
+        norm_parameters = 2 * layer.features if layer.has_norm and module.norm.affine else 0
         row = {
             "name": layer.name,
             "kernel": kernel,
-            "norm": module.norm if layer.norm else "none",
-            "parameters": prod(kernel) + layer.bias * layer.features + norm_parameters,
+            "norm": module.norm.kind if layer.has_norm else "none",
+            "parameters": prod(kernel) + layer.has_bias * layer.features + norm_parameters,
             "output_shape": list(output),
             "kind": "transposed convolution" if layer.transposed else "convolution",
             "stride": layer.stride,
@@ -105,7 +105,7 @@ def layer_rows(module: UNet | Discriminator, shape: tuple[int, int, int]) -> lis
         if isinstance(module, Discriminator):
             row["receptive_field"] = receptive_field(module.layers[: len(rows) + 1])
         else:
-            row["dropout"] = module.dropout if layer.dropout else 0.0
+            row["dropout"] = module.dropout_rate if layer.has_dropout else 0.0
         rows.append(row)
     return rows
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import pytest
 
 from pix2pix_jax.config import Config, Data, Loss, Model, preset, resolve
+from pix2pix_jax.gan.description import describe, layer_rows, to_json, to_text
 from pix2pix_jax.gan.networks import make_discriminator, make_generator
-from pix2pix_jax.gan.summary import describe, layer_rows, to_json, to_text
 from pix2pix_jax.models.topology import DISCRIMINATORS
 
 
@@ -129,4 +129,4 @@ def test_the_rows_of_all_layers_equal_the_traced_modules(discriminator, model):
             assert tuple(row["kernel"]) == params[row["name"]]["kernel"].shape
             [output] = outputs[row["name"]]["__call__"]
             assert (1, *row["output_shape"]) == output.shape
-            assert bool(norm_params) == (row["norm"] != "none" and module.norm_affine)
+            assert bool(norm_params) == (row["norm"] != "none" and module.norm.affine)
