@@ -29,7 +29,7 @@ from hypothesis import HealthCheck, settings
 from pix2pix_jax.config import Config, Data, Loss, Model, Train
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.runtime.storage import lease
-from pix2pix_jax.sweeps.sweep_file import Sweep
+from pix2pix_jax.sweeps.sweep_file import SweepPlan
 
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -74,7 +74,7 @@ def plan(small):
         (name, replace(small, seed=place % 2, model=model))
         for place, (name, model) in enumerate(zip(VARIANTS, models, strict=True))
     ]
-    return Sweep("Little and big", variants, PAPER)
+    return SweepPlan("Little and big", variants, PAPER)
 
 
 @pytest.fixture(scope="session")

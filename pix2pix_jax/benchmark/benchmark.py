@@ -27,7 +27,7 @@ from pix2pix_jax.benchmark.worker import (
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.reports.benchmark import render_page
+from pix2pix_jax.reports.benchmark import render_benchmark_page
 from pix2pix_jax.reports.benchmark_tables import parts_text, steps_text
 from pix2pix_jax.runs.compatibility import check_folder
 from pix2pix_jax.runs.workdir import Workdir
@@ -152,4 +152,4 @@ class Benchmark:
     def write(self) -> None:
         """Writes all results so far, as JSON and as a page."""
         write_atomically(self.workdir.benchmark_file, json.dumps(self.results, indent=2) + "\n")
-        write_atomically(self.workdir.benchmark_page, render_page(self.results))
+        write_atomically(self.workdir.benchmark_page, render_benchmark_page(self.results))

@@ -26,7 +26,7 @@ FEATURES = tfds.features.FeaturesDict(
     # Text features hold bytes; unlike image features they never import TensorFlow.
     {"name": tfds.features.Text(), "files": tfds.features.Sequence(tfds.features.Text())}
 )
-Examples = Iterator[tuple[str, dict[str, Any]]]  # the name of each pair, and its record
+Records = Iterator[tuple[str, dict[str, Any]]]  # the name of each pair, and its record
 
 
 class _DatasetInfo(tfds.core.DatasetInfo):
@@ -45,12 +45,12 @@ class PairsConfig(tfds.core.BuilderConfig):
 
     Attributes:
       splits: the pairs by split; only needed to write the dataset.
-      source: the directory, tarball or URL that the user knows.
+      source_name: the path or URL by which the user knows the source.
       root: the directory that holds the files; not the source if that is a tarball.
     """
 
     splits: dict[str, list[PairFiles]] = field(default_factory=dict, repr=False)
-    source: str = ""
+    source_name: str = ""
     root: Path = Path()
 
 
@@ -69,14 +69,14 @@ class PairedImages(tfds.core.GeneratorBasedBuilder):
         return self.builder_config
 
     def _info(self) -> tfds.core.DatasetInfo:
-        metadata = tfds.core.MetadataDict(source=self.pairs_config.source)
+        metadata = tfds.core.MetadataDict(source=self.pairs_config.source_name)
         return _DatasetInfo(builder=self, features=FEATURES, metadata=metadata)
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Examples]:
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Records]:
         splits = self.pairs_config.splits
         return {split: self._generate_examples(split, pairs) for split, pairs in splits.items()}
 
-    def _generate_examples(self, split: str, pairs: list[PairFiles]) -> Examples:
+    def _generate_examples(self, split: str, pairs: list[PairFiles]) -> Records:
         digest, broken = hashlib.sha256(), []
         for pair in pairs:
             try:
@@ -102,7 +102,7 @@ def read_pair(
     Raises:
       UsageError: naming the file that is broken.
     """
-    names = [display_name(path, config.root, config.source) for path in pair.files]
+    names = [display_name(path, config.root, config.source_name) for path in pair.files]
     files = [read_bytes(path, name) for path, name in zip(pair.files, names, strict=True)]
     return files, decode_pair(files, names)
 
@@ -139,14 +139,14 @@ class SyntheticFacades(tfds.core.GeneratorBasedBuilder):
     def _info(self) -> tfds.core.DatasetInfo:
         return _DatasetInfo(builder=self, features=FEATURES)
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Examples]:
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Records]:
         counts = zip(SPLITS, self.facades_config.pairs, strict=True)
         return {
             split: self._generate_examples(split, SEEDS_PER_SPLIT * number, count)
             for number, (split, count) in enumerate(counts)
         }
 
-    def _generate_examples(self, split: str, first_seed: int, count: int) -> Examples:
+    def _generate_examples(self, split: str, first_seed: int, count: int) -> Records:
         (height, width), ambiguous = self.facades_config.size, self.facades_config.ambiguous
         for index in range(count):
             photo, label = draw_facade(first_seed + index, height, width, ambiguous)

@@ -36,7 +36,7 @@ class DataDir:
         return self.path / "downloads"
 
     @property
-    def unpacking(self) -> Path:
+    def unpack_folder(self) -> Path:
         """The folder in which archives are unpacked for a while."""
         return self.path / ".unpacking"
 

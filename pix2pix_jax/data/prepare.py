@@ -54,7 +54,7 @@ def prepare(data: Data) -> tfds.core.DatasetBuilder:
 
 def _remove_leftovers(data_dir: DataDir) -> None:
     """Removes the unfinished folders of killed processes."""
-    shutil.rmtree(data_dir.unpacking, ignore_errors=True)
+    shutil.rmtree(data_dir.unpack_folder, ignore_errors=True)
     for builder in (PairedImages, SyntheticFacades):
         for path in data_dir.path.glob(f"{builder.name}/*/incomplete.*"):
             shutil.rmtree(path, ignore_errors=True)
@@ -70,7 +70,7 @@ def _find_or_write(data: Data, data_dir: DataDir) -> tfds.core.DatasetBuilder:
         return _find_last_prepared(source, data.name, data_dir)
     name = f"{data.name}-{source_version(source)}"
     builder = PairedImages(
-        data_dir=data_dir.path, config=PairsConfig(name=name, source=str(source))
+        data_dir=data_dir.path, config=PairsConfig(name=name, source_name=str(source))
     )
     written = _open_written(builder, data_dir)
     return written or _write_pairs(source, name, str(source), data_dir)
@@ -90,19 +90,21 @@ def _prepare_facades(data: Data, data_dir: DataDir) -> tfds.core.DatasetBuilder:
 
 
 def _write_pairs(
-    source: Path, name: str, origin: str, data_dir: DataDir
+    source: Path, name: str, source_name: str, data_dir: DataDir
 ) -> tfds.core.DatasetBuilder:
     """Writes the pairs of a directory or tarball.
 
     Args:
       source: the directory or tarball.
       name: the name of the dataset.
-      origin: the path or URL by which the user knows the source.
+      source_name: the path or URL by which the user knows the source.
       data_dir: where datasets are written.
     """
-    with unpack(source, data_dir.unpacking) as root:
-        config = PairsConfig(name, source=origin, root=root, splits=find_pairs(root, origin))
-        print(f"{origin}: {_describe_pairs(config)}")
+    with unpack(source, data_dir.unpack_folder) as root:
+        config = PairsConfig(
+            name, source_name=source_name, root=root, splits=find_pairs(root, source_name)
+        )
+        print(f"{source_name}: {_describe_pairs(config)}")
         return write_dataset(PairedImages(data_dir=data_dir.path, config=config))
 
 
@@ -127,7 +129,7 @@ def _prepare_download(name: str, data_dir: DataDir) -> tfds.core.DatasetBuilder:
             "data.source: the dataset `folder` needs a source; give --config.data.source=DIR_OR_TAR"
         )
     url = URL.format(name=name)
-    builder = PairedImages(data_dir=data_dir.path, config=PairsConfig(name=name, source=url))
+    builder = PairedImages(data_dir=data_dir.path, config=PairsConfig(name=name, source_name=url))
     if written := _open_written(builder, data_dir):
         return written
     archive = download_archive(url, data_dir.downloads)

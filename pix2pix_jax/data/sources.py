@@ -30,8 +30,8 @@ class PairFiles(NamedTuple):
     files: tuple[Path, ...]  # one side-by-side image, or A and B
 
 
-class _FilePlace(NamedTuple):
-    """The place of an image file in a dataset, as its path says."""
+class _FileRole(NamedTuple):
+    """The split, the pair and the side of an image file, as its path says."""
 
     split: str  # one of SPLITS; "" if no folder is called like a split
     pair: str  # the name of its pair
@@ -60,7 +60,7 @@ def download_archive(url: str, directory: Path) -> Path:
         ) from error
 
 
-def find_pairs(root: Path, source: str) -> dict[str, list[PairFiles]]:
+def find_pairs(root: Path, source_name: str) -> dict[str, list[PairFiles]]:
     """Finds the pairs of a directory by split, in the order of their names.
 
     A file below a folder called A or B is one side of a pair; the other side is the file with the
@@ -71,7 +71,7 @@ def find_pairs(root: Path, source: str) -> dict[str, list[PairFiles]]:
 
     Args:
       root: the directory.
-      source: the path or URL by which the user knows the directory.
+      source_name: the path or URL by which the user knows the directory.
 
     Raises:
       UsageError: there are no images, a name is not UTF-8, an A has no B, one side has two files,
@@ -79,25 +79,27 @@ def find_pairs(root: Path, source: str) -> dict[str, list[PairFiles]]:
     """
     files = [path for path in list_files(root) if _is_image(path.relative_to(root))]
     if not files:
-        raise UsageError(f"{source}: holds no images ({', '.join(sorted(SUFFIXES))})")
+        raise UsageError(f"{source_name}: holds no images ({', '.join(sorted(SUFFIXES))})")
     top = Path(os.path.commonpath([path.parent for path in files]))
     splits: dict[str, dict[str, dict[str, Path]]] = {}  # files by split, pair and side
     for path in files:
-        check_utf8_name(path, display_name(path, root, source))
-        place = _find_place(path, root, top)
-        sides = splits.setdefault(place.split, {}).setdefault(place.pair, {})
-        if place.side in sides:
-            first, second = display_name(sides[place.side], root, source), path.name
+        check_utf8_name(path, display_name(path, root, source_name))
+        role = _find_role(path, root, top)
+        sides = splits.setdefault(role.split, {}).setdefault(role.pair, {})
+        if role.side in sides:
+            first, second = display_name(sides[role.side], root, source_name), path.name
             raise UsageError(
                 f"{first}: has the same name as {second}; rename or remove one of them"
             )
-        sides[place.side] = path
-    _check_sides([sides for pairs in splits.values() for sides in pairs.values()], root, source)
+        sides[role.side] = path
+    _check_sides(
+        [sides for pairs in splits.values() for sides in pairs.values()], root, source_name
+    )
     return _hold_out_val({split: _sort_pairs(pairs) for split, pairs in splits.items()})
 
 
-def _find_place(path: Path, root: Path, top: Path) -> _FilePlace:
-    """The place of an image file in a dataset.
+def _find_role(path: Path, root: Path, top: Path) -> _FileRole:
+    """Reads the split, the pair and the side of an image file from its path.
 
     Args:
       path: the file.
@@ -110,7 +112,7 @@ def _find_place(path: Path, root: Path, top: Path) -> _FilePlace:
     # depend on where a tarball was unpacked.
     below = folders[folders.index(split) + 1 :] if split else _folder_names(path.relative_to(top))
     names = [folder for folder in below if folder.upper() not in SIDES]
-    return _FilePlace(
+    return _FileRole(
         split=SPLIT_FOLDERS.get(split.lower(), ""),
         pair="/".join([*names, path.stem]),
         side=next((f.upper() for f in reversed(folders) if f.upper() in SIDES), BOTH_SIDES),
@@ -149,15 +151,15 @@ def _raise_unless_missing(error: OSError) -> None:
         raise error
 
 
-def display_name(path: Path, root: Path, source: str) -> str:
+def display_name(path: Path, root: Path, source_name: str) -> str:
     """The name by which the user knows a file: its path, or its place in the tarball or URL.
 
     Args:
       path: the file.
       root: the directory that was searched.
-      source: the same directory, or the tarball or URL that was unpacked into it.
+      source_name: the same directory, or the tarball or URL that was unpacked into it.
     """
-    return str(path) if str(root) == source else f"{source}: {path.relative_to(root)}"
+    return str(path) if str(root) == source_name else f"{source_name}: {path.relative_to(root)}"
 
 
 def check_utf8_name(path: Path, shown: str) -> None:
@@ -183,7 +185,7 @@ def _folder_names(path: Path) -> list[str]:
     return names
 
 
-def _check_sides(pairs: list[dict[str, Path]], root: Path, source: str) -> None:
+def _check_sides(pairs: list[dict[str, Path]], root: Path, source_name: str) -> None:
     """Raises UsageError if a pair lacks one side, or if both forms of pairs are mixed."""
     both = next((sides[BOTH_SIDES] for sides in pairs if BOTH_SIDES in sides), None)
     for sides in pairs:
@@ -193,14 +195,14 @@ def _check_sides(pairs: list[dict[str, Path]], root: Path, source: str) -> None:
         path = sides[side]
         if both:
             raise UsageError(
-                f"{display_name(path, root, source)}: is one side of a pair, and "
-                f"{display_name(both, root, source)} holds both side by side; keep one of the two "
-                "forms"
+                f"{display_name(path, root, source_name)}: is one side of a pair, and "
+                f"{display_name(both, root, source_name)} holds both side by side; keep one of the "
+                "two forms"
             )
         if len(sides) == 1:
             missing = "B" if side == "A" else "A"
             raise UsageError(
-                f"{display_name(path, root, source)}: has no {missing} of the same name; "
+                f"{display_name(path, root, source_name)}: has no {missing} of the same name; "
                 f"add the {missing}, or remove this file"
             )
 

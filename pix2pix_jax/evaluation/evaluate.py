@@ -9,7 +9,6 @@ from tensorflow_datasets.core import DatasetBuilder
 from pix2pix_jax.checkpoints.reader import IMPORTED, read_network
 from pix2pix_jax.config.files import read_config
 from pix2pix_jax.config.metrics import METRICS
-from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.fingerprint import dataset_fingerprint
 from pix2pix_jax.data.images.pixels import float_to_image
@@ -17,11 +16,16 @@ from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.data.records import open_split
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation.class_reader import open_class_reader, why_no_classes
+from pix2pix_jax.evaluation.evaluation_file import (
+    Evaluation,
+    make_evaluation,
+    read_evaluation,
+    to_json,
+)
 from pix2pix_jax.evaluation.scorer import Pictures, Scorer
-from pix2pix_jax.evaluation.summary import Summary, make_summary, read_evaluation, to_json
-from pix2pix_jax.reports.evaluation import render_page
+from pix2pix_jax.reports.evaluation import render_evaluation_page
 from pix2pix_jax.reports.page import TRUTH, format_metric
-from pix2pix_jax.runs.compatibility import check_run
+from pix2pix_jax.runs.compatibility import resolve_run_config
 from pix2pix_jax.runs.workdir import Workdir, picture_file
 from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.memory import explain_out_of_memory
@@ -49,8 +53,7 @@ def evaluate(
       UsageError: there is no such run, checkpoint or split. Also if `fcn_score` is True and the
         dataset cannot have an FCN-score; all other scores are written before.
     """
-    config = resolve(config)
-    check_run(workdir, config)
+    config = resolve_run_config(workdir, config)
     step, params, trained_on = read_network(workdir, config, step)
     dataset = prepare(config.data)
     check_pairs(workdir, config, dataset, trained_on)
@@ -66,13 +69,13 @@ def evaluate(
         atomic_folder(workdir.evaluation_pictures(split)) as pictures,
     ):
         reader = open_class_reader(config.data, dataset) if fcn_score and not no_classes else None
-        result = Scorer(config, records, reader).score(params, partial(write_pictures, pictures))
-        summary = make_summary(config, dataset, split, step, reader, result)
-        new_page.write_text(render_page(workdir, summary, pictures), encoding="utf-8")
-        new_json.write_text(to_json(summary), encoding="utf-8")
+        scores = Scorer(config, records, reader).score(params, partial(write_pictures, pictures))
+        evaluation = make_evaluation(config, dataset, split, step, reader, scores)
+        new_page.write_text(render_evaluation_page(workdir, evaluation, pictures), encoding="utf-8")
+        new_json.write_text(to_json(evaluation), encoding="utf-8")
         # If the process is killed from here on, old scores must not stand next to new pictures.
-        remove_old_evaluation(path, summary)
-    say(format_table(summary))
+        remove_old_evaluation(path, evaluation)
+    say(format_table(evaluation))
     say(f"step {step}, {split}: {len(records)} pairs; open {page}")
     if no_classes:
         raise UsageError(
@@ -106,7 +109,7 @@ def check_pairs(workdir: Workdir, config: Config, dataset: DatasetBuilder, train
         )
 
 
-def remove_old_evaluation(path: Path, new: Summary) -> None:
+def remove_old_evaluation(path: Path, new: Evaluation) -> None:
     """Removes the evaluation that `new` replaces; prints a line if the two are not comparable."""
     old = read_evaluation(path)
     if old and any(old[key] != new[key] for key in ("step", "data", "segmenter")):
@@ -125,11 +128,11 @@ def write_pictures(folder: Path, name: str, pictures: Pictures) -> None:
         float_to_image(pixels).save(path, compress_level=1)
 
 
-def format_table(summary: Summary) -> str:
+def format_table(evaluation: Evaluation) -> str:
     """A line for each metric: its value for the outputs and, if any, for the ground truth."""
-    truth = summary["ground_truth"]
+    truth = evaluation["ground_truth"]
     lines = [f"{'':20} {'output':>8} {TRUTH if truth else '':>13}".rstrip()]
-    for name, value in summary["metrics"].items():
+    for name, value in evaluation["metrics"].items():
         output_cell = format_metric(name, value)
         truth_cell = format_metric(name, truth[name]) if name in truth else ""
         lines.append(f"{METRICS[name].label:20} {output_cell:>8} {truth_cell:>13}".rstrip())

@@ -28,7 +28,7 @@ Pictures = dict[str, np.ndarray]  # input, output and target, each [h, w, c] in 
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class SplitScores:
     """The scores of a generator on a split.
 
     Attributes:
@@ -70,7 +70,7 @@ class Scorer:
 
     def score(
         self, params: dict, save_pictures: Callable[[str, Pictures], None] | None = None
-    ) -> Evaluation:
+    ) -> SplitScores:
         """Scores a generator on the whole split.
 
         Args:
@@ -92,7 +92,7 @@ class Scorer:
             if save_pictures:
                 for index in range(len(records)):
                     save_pictures(names[start + index], {k: v[index] for k, v in pictures.items()})
-        return summarize(names, jax.tree.map(lambda *values: np.concatenate(values), *batches))
+        return score_split(names, jax.tree.map(lambda *values: np.concatenate(values), *batches))
 
     def _measure_batch(
         self, params: dict, records: list[dict], start: int
@@ -160,7 +160,7 @@ def measure(output: Array, target: Array, names: tuple[str, ...]) -> dict[str, d
     return {"scores": scores, "histograms": histograms}
 
 
-def summarize(names: list[str], values: dict[str, dict]) -> Evaluation:
+def score_split(names: list[str], values: dict[str, dict]) -> SplitScores:
     """The scores of a split, from the values of its pairs.
 
     Args:
@@ -184,4 +184,4 @@ def summarize(names: list[str], values: dict[str, dict]) -> Evaluation:
         for pair, matrix in zip(pairs, confusion["output"], strict=True):
             pair["per_pixel_accuracy"] = fcn_score(matrix)["per_pixel_accuracy"]
     ordered = {name: total[name] for name in METRICS if name in total}
-    return Evaluation(ordered, truth, pairs, histograms)
+    return SplitScores(ordered, truth, pairs, histograms)

@@ -10,7 +10,7 @@ from pix2pix_jax.data.images.full_depth import FilePixels, read_pixels
 from pix2pix_jax.data.images.image_files import SUFFIXES
 from pix2pix_jax.data.sources import check_utf8_name, list_files
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.inference.outputs import OutputFolder, is_inside, possible_names, read_record
+from pix2pix_jax.inference.outputs import OutputFolder, is_inside, possible_names, read_manifest
 from pix2pix_jax.reports.translation import PAGE
 from pix2pix_jax.runtime.console import plural, say
 from pix2pix_jax.runtime.storage.files import is_address, local_path
@@ -134,7 +134,7 @@ def _translations_below(root: Path, paths: list[Path]) -> set[Path]:
     """Those of `paths` that translate wrote to folders below `root`, not to `root` itself."""
     folders = {folder for path in paths for folder in path.relative_to(root).parents}
     below = {root / folder for folder in folders if folder.parts}
-    written = {folder / name for folder in below for name in read_record(folder)}
+    written = {folder / name for folder in below for name in read_manifest(folder)}
     return written.intersection(paths)
 
 
@@ -169,7 +169,7 @@ def _part_matches(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern) and not is_hidden
 
 
-def read_input(file: InputFile, channels: int) -> LoadedImage | UnreadableImage:
+def read_image(file: InputFile, channels: int) -> LoadedImage | UnreadableImage:
     """Reads an image.
 
     Args:

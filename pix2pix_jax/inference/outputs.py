@@ -15,7 +15,7 @@ from pix2pix_jax.data.images.pixels import PILLOW_MODES
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.storage.files import atomic_file
 
-RECORD = ".translated.jsonl"  # in an output folder: the name of every written file, JSON
+MANIFEST = ".translated.jsonl"  # in an output folder: the name of every written file, JSON
 # Errors that the next files would meet as well, such as a full disk.
 ERRORS_OF_ALL_FILES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
@@ -32,12 +32,12 @@ class OutputFolder:
 
     def __init__(self, path: Path):
         self.path = path
-        self._recorded = read_record(path)
+        self._recorded = read_manifest(path)
         self._file = None
 
     def __enter__(self) -> "OutputFolder":
         self.path.mkdir(parents=True, exist_ok=True)
-        self._file = (self.path / RECORD).open("ab", buffering=0)
+        self._file = (self.path / MANIFEST).open("ab", buffering=0)
         return self
 
     def __exit__(
@@ -74,7 +74,7 @@ class OutputFolder:
                     f"--output: {path} exists and was not written by translate; give another folder"
                 )
 
-    def record(self, name: str) -> None:
+    def add_to_manifest(self, name: str) -> None:
         """Records the name of a file, before it is written.
 
         Raises:
@@ -87,7 +87,7 @@ class OutputFolder:
             self._file.write(f"\n{json.dumps(name)}\n".encode())
         except OSError as error:
             raise UsageError(
-                f"{self.path / RECORD}: cannot be written ({error.strerror}); fix that, then run "
+                f"{self.path / MANIFEST}: cannot be written ({error.strerror}); fix that, then run "
                 "the same command again"
             ) from error
         self._recorded.add(name)
@@ -111,7 +111,7 @@ class OutputFolder:
             if pixels.is_npy or not suffixes:
                 suffixes.append(".npy")
             for suffix in suffixes:
-                self.record(stem + suffix)
+                self.add_to_manifest(stem + suffix)
                 self._write_file(stem + suffix, values, pixels.dtype)
 
     def _write_file(self, name: str, values: np.ndarray, dtype: np.dtype) -> None:
@@ -141,10 +141,10 @@ def possible_names(name: str, samples: int) -> list[str]:
     return [stem + suffix for stem in sample_stems(name, samples) for suffix in (".png", ".npy")]
 
 
-def read_record(folder: Path) -> set[str]:
+def read_manifest(folder: Path) -> set[str]:
     """Names of the files that translate wrote to a folder."""
     try:
-        lines = (folder / RECORD).read_text("utf-8", "replace").splitlines()
+        lines = (folder / MANIFEST).read_text("utf-8", "replace").splitlines()
     except OSError:
         return set()
     names = set()

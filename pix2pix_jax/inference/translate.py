@@ -12,11 +12,10 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.inference.batching import ImageTranslator, TranslatedImage
-from pix2pix_jax.inference.inputs import InputFile, UnreadableImage, find_inputs, read_input
+from pix2pix_jax.inference.inputs import InputFile, UnreadableImage, find_inputs, read_image
 from pix2pix_jax.inference.options import TranslateOptions, check_options
 from pix2pix_jax.inference.outputs import OutputFolder
 from pix2pix_jax.inference.translator import open_translator
@@ -26,9 +25,9 @@ from pix2pix_jax.reports.translation import (
     Figure,
     TranslationPage,
     make_figure,
-    write_page,
+    write_translation_page,
 )
-from pix2pix_jax.runs.compatibility import check_run
+from pix2pix_jax.runs.compatibility import resolve_run_config
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import plural, print_above_bar, say
 
@@ -57,8 +56,7 @@ def translate_files(
       UsageError: there are no images, the output folder cannot be written, or the run has no such
         checkpoint.
     """
-    config = resolve(config)
-    check_run(workdir, config)
+    config = resolve_run_config(workdir, config)
     check_options(config, options)
     translator = open_translator(config, workdir, options.step, options.seed, options.use_dropout)
     files = find_inputs(source, output, options.samples)
@@ -141,7 +139,7 @@ class TranslationProgress:
         page = TranslationPage(
             self._title, figures, self._num_translated, self._total, self.failures
         )
-        write_page(self._folder.path, page)
+        write_translation_page(self._folder.path, page)
 
     def print_summary(self, seconds: float) -> None:
         """Prints the number of translations, their speed, and the number of failures."""
@@ -177,7 +175,7 @@ def translate_inputs(
         ThreadPoolExecutor() as pool,
         tqdm(total=len(files), unit="image", disable=not sys.stderr.isatty()) as bar,
     ):
-        read = partial(read_input, channels=config.data.input_channels)
+        read = partial(read_image, channels=config.data.input_channels)
         for image in translator.translate_all(map_ahead(pool, read, files)):
             bar.update()
             if isinstance(image, UnreadableImage):

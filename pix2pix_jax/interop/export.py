@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.interop.formats import DISCRIMINATOR_FORMATS, EXPORT_FORMATS, Format
 from pix2pix_jax.interop.trained_network import NetworkName, TrainedNetwork, max_difference
 from pix2pix_jax.interop.weight_file import name_file_in_errors
-from pix2pix_jax.runs.compatibility import check_run
+from pix2pix_jax.runs.compatibility import resolve_run_config
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.storage.files import atomic_file
@@ -58,8 +57,7 @@ def export(config: Config, workdir: Workdir, options: ExportOptions) -> int:
       UsageError: the run has no such checkpoint, the format cannot hold its networks, a file
         exists, or the outputs of a file differ from those of JAX.
     """
-    config = resolve(config)
-    check_run(workdir, config)
+    config = resolve_run_config(workdir, config)
     file_format = choose_format(options)
     check_paths(options, file_format)
     check_networks(config, options, file_format)

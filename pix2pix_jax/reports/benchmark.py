@@ -53,7 +53,7 @@ class Growth:
     total: int
 
 
-def render_page(results: dict[str, Any]) -> str:
+def render_benchmark_page(results: dict[str, Any]) -> str:
     """HTML of the page.
 
     Args:

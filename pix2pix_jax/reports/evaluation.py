@@ -42,31 +42,31 @@ class Pair:
     caption: str
 
 
-def render_page(workdir: Workdir, summary: Mapping[str, Any], pictures: Path) -> str:
+def render_evaluation_page(workdir: Workdir, evaluation: Mapping[str, Any], pictures: Path) -> str:
     """HTML of the page of an evaluation.
 
     Args:
       workdir: the workdir of the run.
-      summary: the content of evaluation_<split>.json.
+      evaluation: the content of evaluation_<split>.json.
       pictures: the folder of the pictures; it may have a temporary name until it becomes
         `workdir.evaluation_pictures(split)`.
     """
-    split, truth = summary["split"], summary["ground_truth"]
+    split, truth = evaluation["split"], evaluation["ground_truth"]
     return render(
         "evaluation.html",
-        title=f"{workdir.name}: {split} at step {summary['step']}",
-        step=summary["step"],
-        seed=summary["seed"],
-        num_pairs=plural(len(summary["pairs"]), "pair"),
-        note=fcn_score_note(summary["segmenter"]) if truth else "",
+        title=f"{workdir.name}: {split} at step {evaluation['step']}",
+        step=evaluation["step"],
+        seed=evaluation["seed"],
+        num_pairs=plural(len(evaluation["pairs"]), "pair"),
+        note=fcn_score_note(evaluation["segmenter"]) if truth else "",
         header=["", "output", *([TRUTH] if truth else []), "better if"],
-        rows=metric_rows(summary["metrics"], truth),
-        histograms=draw_histograms(summary["lab_histograms"]),
-        orders=sort_orders([name for name in summary["pairs"][0] if name != "name"]),
+        rows=metric_rows(evaluation["metrics"], truth),
+        histograms=draw_histograms(evaluation["lab_histograms"]),
+        orders=sort_orders([name for name in evaluation["pairs"][0] if name != "name"]),
         kinds=PICTURE_KINDS,
         pairs=[
             make_pair(pair, workdir, split, pictures)
-            for pair in sorted(summary["pairs"], key=itemgetter("name"))
+            for pair in sorted(evaluation["pairs"], key=itemgetter("name"))
         ],
     )
 
@@ -102,7 +102,7 @@ def make_pair(scores: Mapping[str, Any], workdir: Workdir, split: str, pictures:
       scores: `name`, and values by metric; None is infinite or not measured.
       workdir: the workdir of the run.
       split: the evaluated split.
-      pictures: the folder of the pictures, as in `render_page`.
+      pictures: the folder of the pictures, as in `render_evaluation_page`.
     """
     name, page = scores["name"], workdir.evaluation_page(split)
     values = {metric: value for metric, value in scores.items() if metric != "name"}

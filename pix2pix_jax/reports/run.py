@@ -22,7 +22,7 @@ SMOOTHING_WINDOW = 13  # points; an odd number, so that the window has a centre
 UNSMOOTHED = ("validation/", "evaluation/")
 
 
-def write_report(workdir: Workdir, config: Config) -> None:
+def write_run_page(workdir: Workdir, config: Config) -> None:
     """Writes the page of a run from the files of its workdir; does nothing before the first log.
 
     Args:
@@ -40,7 +40,7 @@ def write_report(workdir: Workdir, config: Config) -> None:
     page = render(
         "run.html",
         title=f"{workdir.name}: step {last} of {config.train.steps}",
-        best=best_step(lines, config.train.best_metric),
+        best=best_evaluation(lines, config.train.best_metric),
         samples=[
             {"step": step, "link": relative_link(workdir.sample(step), workdir.report_page)}
             for step in reversed(steps)
@@ -56,7 +56,7 @@ def write_report(workdir: Workdir, config: Config) -> None:
     write_atomically(workdir.report_page, page)
 
 
-def best_step(lines: list[dict[str, float]], metric: str) -> dict[str, Any] | None:
+def best_evaluation(lines: list[dict[str, float]], metric: str) -> dict[str, Any] | None:
     """The best evaluated step, the last one if several are equal; None if none was evaluated.
 
     Args:

@@ -16,11 +16,11 @@ from pix2pix_jax.runs.workdir import PICTURE_KINDS, SweepFolder, Workdir
 from pix2pix_jax.runtime.storage.files import write_atomically
 
 MAX_PAIRS = 6  # in the grid of pictures
-Row = dict[str, Any]  # of results.json
+JsonRow = dict[str, Any]  # of results.json
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SweepPage:
     """The results of a sweep, as its page shows them.
 
     Attributes:
@@ -35,26 +35,26 @@ class Comparison:
 
     title: str
     split: str
-    rows: list[Row]
+    rows: list[JsonRow]
     evaluations: dict[str, Any]
     note: str
     header: list[str]
     cells: list[list[str]]
 
 
-def write_comparison(folder: SweepFolder, comparison: Comparison) -> None:
+def write_sweep_page(folder: SweepFolder, page: SweepPage) -> None:
     """Writes the page of a sweep."""
-    rows, split = comparison.rows, comparison.split
+    rows, split = page.rows, page.split
     first_runs = {row["name"]: row["runs"][0]["name"] for row in rows if row["runs"]}
-    first_evaluations = {row: comparison.evaluations[run] for row, run in first_runs.items()}
+    first_evaluations = {row: page.evaluations[run] for row, run in first_runs.items()}
     workdirs = {row: folder.run(run) for row, run in first_runs.items()}
     pairs = common_pairs(workdirs, first_evaluations, split)
-    page = render(
+    html = render(
         "sweep.html",
-        title=comparison.title,
-        note=comparison.note,
-        header=comparison.header,
-        rows=comparison.cells,
+        title=page.title,
+        note=page.note,
+        header=page.header,
+        rows=page.cells,
         metric_charts=[chart for metric in METRICS if (chart := draw_runs(metric, rows))],
         histograms=draw_histograms(histograms_by_row(first_evaluations)) if first_runs else [],
         columns=["input", *workdirs, TRUTH],
@@ -69,7 +69,7 @@ def write_comparison(folder: SweepFolder, comparison: Comparison) -> None:
             for run in row["runs"]
         ],
     )
-    write_atomically(folder.report_page, page)
+    write_atomically(folder.report_page, html)
 
 
 def histograms_by_row(evaluations: dict[str, Any]) -> dict[str, dict[str, list[int]]]:
@@ -142,7 +142,7 @@ def link(folder: SweepFolder, target: Path) -> str:
     return relative_link(target, folder.report_page)
 
 
-def draw_runs(metric: str, rows: list[Row]) -> Markup | None:
+def draw_runs(metric: str, rows: list[JsonRow]) -> Markup | None:
     """A chart of a metric: a dot for each run, a bar for their mean, a line for the ground truth.
 
     Args:

@@ -76,7 +76,7 @@ def encode_thumbnail(values: np.ndarray) -> str:
     return base64.b64encode(file.getvalue()).decode()
 
 
-def write_page(folder: Path, page: TranslationPage) -> None:
+def write_translation_page(folder: Path, page: TranslationPage) -> None:
     """Writes the page into an output folder."""
     text = render(
         "translation.html",

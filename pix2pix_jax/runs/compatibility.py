@@ -5,6 +5,7 @@ from pathlib import Path
 import jax
 
 from pix2pix_jax.config.files import read_config
+from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.resume import changed_fields
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
@@ -129,15 +130,21 @@ def check_config_unchanged(
         raise UsageError(f"{path}: belongs to a run with another {', '.join(changed)}{hint}; {fix}")
 
 
-def check_run(workdir: Workdir, config: Config) -> None:
-    """Checks that a config belongs to a run; it may name other pairs to evaluate.
+def resolve_run_config(workdir: Workdir, config: Config) -> Config:
+    """Resolves a config, and checks that it belongs to a run; it may name other pairs to evaluate.
 
     Args:
-      workdir: of the run.
-      config: the resolved config.
+      workdir: the workdir of the run.
+      config: the config.
+
+    Returns:
+      The resolved config.
 
     Raises:
-      UsageError: the config differs from the run's; the message names the fields.
+      UsageError: fields of the config do not suit each other, or the config differs from the
+        run's; the message names the fields.
     """
+    config = resolve(config)
     fix = "leave out --config and the flags that change these fields"
     check_config_unchanged(workdir.config_file, config, fix, EVALUATION_FIELDS)
+    return config

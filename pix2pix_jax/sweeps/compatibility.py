@@ -9,10 +9,10 @@ from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.compatibility import check_config_unchanged
 from pix2pix_jax.runs.workdir import SweepFolder, Workdir
-from pix2pix_jax.sweeps.sweep_file import Sweep
+from pix2pix_jax.sweeps.sweep_file import SweepPlan
 
 
-def check_runs(plan: Sweep, folder: SweepFolder) -> None:
+def check_runs(plan: SweepPlan, folder: SweepFolder) -> None:
     """Checks that all runs and results in a folder belong to a sweep.
 
     Args:

@@ -4,12 +4,12 @@ from pix2pix_jax.checkpoints.reader import saved_steps
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.evaluation.summary import read_finished_evaluation
+from pix2pix_jax.evaluation.evaluation_file import read_finished_evaluation
 from pix2pix_jax.runs.compatibility import check_devices
 from pix2pix_jax.runs.workdir import SweepFolder, Workdir
 from pix2pix_jax.sweeps.compatibility import check_runs
 from pix2pix_jax.sweeps.step_time import StepTimes, describe_once, without_seed
-from pix2pix_jax.sweeps.sweep_file import Sweep
+from pix2pix_jax.sweeps.sweep_file import SweepPlan
 
 HEADER = (
     f"{'index':>5}  {'variant':32} {'generator':>12} {'discriminator':>14} {'field':>6} "
@@ -17,7 +17,7 @@ HEADER = (
 )
 
 
-def format_plan(plan: Sweep, folder: SweepFolder, split: str) -> str:
+def format_plan(plan: SweepPlan, folder: SweepFolder, split: str) -> str:
     """A line for each variant; for a variant that cannot be built, the line has the reason.
 
     Args:

@@ -6,16 +6,16 @@ from dataclasses import asdict
 
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.evaluation.summary import Summary, read_finished_evaluation
-from pix2pix_jax.reports.sweep import Comparison, write_comparison
+from pix2pix_jax.evaluation.evaluation_file import Evaluation, read_finished_evaluation
+from pix2pix_jax.reports.sweep import SweepPage, write_sweep_page
 from pix2pix_jax.runs.workdir import SweepFolder
 from pix2pix_jax.runtime.storage.files import write_atomically
 from pix2pix_jax.sweeps.rows import collect_rows
-from pix2pix_jax.sweeps.sweep_file import Sweep
+from pix2pix_jax.sweeps.sweep_file import SweepPlan
 from pix2pix_jax.sweeps.table import make_note, make_table, to_markdown
 
 
-def write_results(plan: Sweep, folder: SweepFolder, split: str) -> None:
+def write_results(plan: SweepPlan, folder: SweepFolder, split: str) -> None:
     """Writes results.json, results.md and the page from all finished evaluations."""
     evaluations = read_evaluations(plan, folder, split)
     rows = collect_rows(plan, folder, evaluations)
@@ -25,7 +25,7 @@ def write_results(plan: Sweep, folder: SweepFolder, split: str) -> None:
     table = make_table(rows, plan.paper)
     note = make_note(plan, split, list(evaluations.values()))
     write_atomically(folder.table_file, to_markdown(plan.title, table, note))
-    comparison = Comparison(
+    page = SweepPage(
         title=plan.title,
         split=split,
         rows=json_rows,
@@ -34,15 +34,15 @@ def write_results(plan: Sweep, folder: SweepFolder, split: str) -> None:
         header=table.header,
         cells=table.lines,
     )
-    write_comparison(folder, comparison)
+    write_sweep_page(folder, page)
 
 
-def read_evaluations(plan: Sweep, folder: SweepFolder, split: str) -> dict[str, Summary]:
+def read_evaluations(plan: SweepPlan, folder: SweepFolder, split: str) -> dict[str, Evaluation]:
     """The finished evaluations of a sweep, by the name of the variant."""
     evaluations = {}
     for name, config in plan.variants:
         with suppress(UsageError):  # Running a variant reports a config that cannot be resolved.
-            summary = read_finished_evaluation(resolve(config), folder.run(name), split)
-            if summary:
-                evaluations[name] = summary
+            evaluation = read_finished_evaluation(resolve(config), folder.run(name), split)
+            if evaluation:
+                evaluations[name] = evaluation
     return evaluations

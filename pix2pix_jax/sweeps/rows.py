@@ -8,11 +8,11 @@ import numpy as np
 
 from pix2pix_jax.config.metrics import METRICS
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.evaluation.summary import Summary
+from pix2pix_jax.evaluation.evaluation_file import Evaluation
 from pix2pix_jax.models.topology import DISCRIMINATORS, receptive_field
 from pix2pix_jax.reports.page import TRUTH
 from pix2pix_jax.runs.workdir import SweepFolder, Workdir
-from pix2pix_jax.sweeps.sweep_file import Sweep
+from pix2pix_jax.sweeps.sweep_file import SweepPlan
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Statistics:
 
 
 @dataclass(frozen=True)
-class Row:
+class ResultsRow:
     """A row of results.json; the fields are its keys.
 
     Attributes:
@@ -52,7 +52,9 @@ class Row:
     metrics: dict[str, Statistics]
 
 
-def collect_rows(plan: Sweep, folder: SweepFolder, evaluations: Mapping[str, Summary]) -> list[Row]:
+def collect_rows(
+    plan: SweepPlan, folder: SweepFolder, evaluations: Mapping[str, Evaluation]
+) -> list[ResultsRow]:
     """All rows of a sweep in the order of its plan, and the ground truth at the end.
 
     Args:
@@ -71,27 +73,27 @@ def _make_row(
     name: str,
     variants: Mapping[str, Config],
     folder: SweepFolder,
-    evaluations: Mapping[str, Summary],
-) -> Row:
+    evaluations: Mapping[str, Evaluation],
+) -> ResultsRow:
     # An evaluated variant may have failed later. Then it is in `runs` and in `failed`.
-    summaries = {variant: evaluations[variant] for variant in variants if variant in evaluations}
+    evaluated = {variant: evaluations[variant] for variant in variants if variant in evaluations}
     reasons = {variant: read_failure(folder.run(variant)) for variant in variants}
     keys = ("step", "seed", "images", "data", "segmenter", "metrics")
     *_, config = variants.values()
     discriminator = DISCRIMINATORS[config.model.discriminator]
-    return Row(
+    return ResultsRow(
         name=name,
         runs=[
-            {"name": variant} | {key: summary[key] for key in keys}
-            for variant, summary in summaries.items()
+            {"name": variant} | {key: evaluation[key] for key in keys}
+            for variant, evaluation in evaluated.items()
         ],
         failed={variant: reason for variant, reason in reasons.items() if reason is not None},
-        missing=[v for v, reason in reasons.items() if reason is None and v not in summaries],
+        missing=[v for v, reason in reasons.items() if reason is None and v not in evaluated],
         receptive_field=None if config.loss.gan == "none" else receptive_field(discriminator),
         metrics={
-            metric: make_statistics([s["metrics"].get(metric) for s in summaries.values()])
+            metric: make_statistics([e["metrics"].get(metric) for e in evaluated.values()])
             for metric in METRICS
-            if any(metric in summary["metrics"] for summary in summaries.values())
+            if any(metric in evaluation["metrics"] for evaluation in evaluated.values())
         },
     )
 
@@ -103,18 +105,18 @@ def read_failure(run: Workdir) -> str | None:
     return run.failure_file.read_text(encoding="utf-8", errors="replace").strip()
 
 
-def _ground_truth_rows(evaluations: Mapping[str, Summary]) -> list[Row]:
+def _ground_truth_rows(evaluations: Mapping[str, Evaluation]) -> list[ResultsRow]:
     """The FCN-score of the targets: one row if all evaluations share a class reader and pairs.
 
     If they do not, each combination of class reader and pairs has a row, with the name of its
     first run.
     """
     truths = {}
-    for run, summary in evaluations.items():
-        if summary["ground_truth"]:
-            truths.setdefault((summary["segmenter"], summary["data"]), (run, summary))
+    for run, evaluation in evaluations.items():
+        if evaluation["ground_truth"]:
+            truths.setdefault((evaluation["segmenter"], evaluation["data"]), (run, evaluation))
     return [
-        Row(
+        ResultsRow(
             name=TRUTH if len(truths) == 1 else f"{TRUTH} of {run}",
             runs=[],
             failed={},
@@ -122,10 +124,10 @@ def _ground_truth_rows(evaluations: Mapping[str, Summary]) -> list[Row]:
             receptive_field=None,
             metrics={
                 metric: make_statistics([value])
-                for metric, value in summary["ground_truth"].items()
+                for metric, value in evaluation["ground_truth"].items()
             },
         )
-        for run, summary in truths.values()
+        for run, evaluation in truths.values()
     ]
 
 

@@ -21,7 +21,7 @@ from pix2pix_jax.runs.metrics_log import read_metrics
 from pix2pix_jax.runs.workdir import SweepFolder
 from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.memory import explain_out_of_memory
-from pix2pix_jax.sweeps.sweep_file import Sweep
+from pix2pix_jax.sweeps.sweep_file import SweepPlan
 
 describe_once = cache(describe)
 
@@ -29,7 +29,7 @@ describe_once = cache(describe)
 class StepTimes:
     """Seconds of a training step: as logged by a run of the sweep, else an estimate."""
 
-    def __init__(self, plan: Sweep, folder: SweepFolder) -> None:
+    def __init__(self, plan: SweepPlan, folder: SweepFolder) -> None:
         """Reads the speeds that the runs of a sweep have logged."""
         self._measured: dict[Config, float] = {}
         for name, config in plan.variants:

@@ -13,7 +13,7 @@ from pix2pix_jax.data.records import open_split
 from pix2pix_jax.errors import UsageError, explain_error, is_debugging
 from pix2pix_jax.evaluation.class_reader import why_no_classes
 from pix2pix_jax.evaluation.evaluate import evaluate
-from pix2pix_jax.evaluation.summary import is_up_to_date
+from pix2pix_jax.evaluation.evaluation_file import is_up_to_date
 from pix2pix_jax.runs.ownership import WorkdirBusy
 from pix2pix_jax.runs.workdir import SweepFolder, Workdir
 from pix2pix_jax.runtime.console import say
@@ -21,7 +21,7 @@ from pix2pix_jax.runtime.storage.files import write_atomically
 from pix2pix_jax.runtime.storage.locks import folder_lock
 from pix2pix_jax.sweeps.compatibility import check_runs
 from pix2pix_jax.sweeps.results import write_results
-from pix2pix_jax.sweeps.sweep_file import Sweep
+from pix2pix_jax.sweeps.sweep_file import SweepPlan
 from pix2pix_jax.training.train import train
 
 
@@ -39,7 +39,7 @@ class Outcome:
 
 
 def sweep(
-    plan: Sweep, folder: SweepFolder, index: int | None, split: str, fcn_score: bool = True
+    plan: SweepPlan, folder: SweepFolder, index: int | None, split: str, fcn_score: bool = True
 ) -> int:
     """Trains and evaluates all unfinished variants, and writes a table of all variants.
 
@@ -103,7 +103,7 @@ def check_split(configs: list[Config], split: str) -> None:
             open_split(dataset, split)  # raises the error
 
 
-def _choose_variant(plan: Sweep, index: int) -> tuple[str, Config]:
+def _choose_variant(plan: SweepPlan, index: int) -> tuple[str, Config]:
     last = len(plan.variants) - 1
     if not 0 <= index <= last:
         raise UsageError(f"--index: {index} is not between 0 and {last}; --list shows all variants")

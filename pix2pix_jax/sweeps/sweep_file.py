@@ -27,7 +27,7 @@ PAPER = TypeAdapter(dict[str, dict[MetricName, FiniteFloat]])  # scores by row a
 VARIANT_NAME = r"\w[\w.+-]{0,99}(/\w[\w.+-]{0,99})?"  # ROW or ROW/REPEAT
 
 
-class Sweep(NamedTuple):
+class SweepPlan(NamedTuple):
     """The variants of an experiment to compare."""
 
     title: str  # the first line of the file
@@ -35,7 +35,7 @@ class Sweep(NamedTuple):
     paper: dict[str, dict[str, float]]  # the scores that the paper reports, by row and metric
 
 
-def load_sweep(spec: str, seeds: int | None, fields: dict[str, str]) -> Sweep:
+def load_sweep(spec: str, seeds: int | None, fields: dict[str, str]) -> SweepPlan:
     """Loads the variants that sweep(ARG, seeds) of a sweep file yields.
 
     Variants named ROW/REPEAT are repeats, usually with different seeds, of one row of the table.
@@ -68,7 +68,7 @@ def load_sweep(spec: str, seeds: int | None, fields: dict[str, str]) -> Sweep:
                 "--config fields are the same for all"
             )
     title = (content["__doc__"] or path).strip().partition("\n")[0].rstrip(".")
-    return Sweep(title, variants, {row: {**scores} for row, scores in paper.items()})
+    return SweepPlan(title, variants, {row: {**scores} for row, scores in paper.items()})
 
 
 def _sweep_arguments(

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pix2pix_jax.config.metrics import METRICS
-from pix2pix_jax.evaluation.summary import Summary
+from pix2pix_jax.evaluation.evaluation_file import Evaluation
 from pix2pix_jax.reports.evaluation import fcn_score_note
 from pix2pix_jax.reports.page import TRUTH, format_metric
-from pix2pix_jax.sweeps.rows import Row, Statistics
-from pix2pix_jax.sweeps.sweep_file import Sweep
+from pix2pix_jax.sweeps.rows import ResultsRow, Statistics
+from pix2pix_jax.sweeps.sweep_file import SweepPlan
 
 MAX_REASON = 200  # characters of the reason of a failure; the rest is left out
 
@@ -26,7 +26,7 @@ class Table:
     lines: list[list[str]]
 
 
-def make_table(rows: Sequence[Row], paper: Mapping[str, Mapping[str, float]]) -> Table:
+def make_table(rows: Sequence[ResultsRow], paper: Mapping[str, Mapping[str, float]]) -> Table:
     """The table of a sweep.
 
     Args:
@@ -51,12 +51,12 @@ def make_table(rows: Sequence[Row], paper: Mapping[str, Mapping[str, float]]) ->
     return Table(header, lines)
 
 
-def format_field(row: Row) -> str:
+def format_field(row: ResultsRow) -> str:
     """The receptive field of a row, such as 70x70."""
     return f"{row.receptive_field}x{row.receptive_field}" if row.receptive_field else ""
 
 
-def format_runs(row: Row) -> str:
+def format_runs(row: ResultsRow) -> str:
     """The number of evaluated variants of a row, and the reasons of failures, each once."""
     evaluated = {run["name"] for run in row.runs}
     count = f"{len(evaluated)} of {len(evaluated.union(row.failed, row.missing))}"
@@ -84,7 +84,7 @@ def to_markdown(title: str, table: Table, note: str) -> str:
     return f"# {title}\n\n{text}\n{note}\n"
 
 
-def make_note(plan: Sweep, split: str, evaluations: Sequence[Summary]) -> str:
+def make_note(plan: SweepPlan, split: str, evaluations: Sequence[Evaluation]) -> str:
     """The note below a table: what was compared and how, and scores that are not comparable."""
     sentences = [
         _describe_comparison(plan, split, evaluations),
@@ -96,30 +96,32 @@ def make_note(plan: Sweep, split: str, evaluations: Sequence[Summary]) -> str:
     return " ".join(sentences)
 
 
-def _describe_comparison(plan: Sweep, split: str, evaluations: Sequence[Summary]) -> str:
+def _describe_comparison(plan: SweepPlan, split: str, evaluations: Sequence[Evaluation]) -> str:
     """A sentence with the datasets, image sizes, number of pairs and steps."""
     configs = [config for _, config in plan.variants]
     datasets = dict.fromkeys(
         f"{config.data.name} at {'x'.join(map(str, config.data.image_size))}" for config in configs
     )
     steps = dict.fromkeys(f"{config.train.steps:,}" for config in configs)
-    pairs = dict.fromkeys(f"{summary['images']}" for summary in evaluations)
+    pairs = dict.fromkeys(f"{evaluation['images']}" for evaluation in evaluations)
     return (
         f"{', '.join(datasets)}: {' or '.join(pairs) or 'no'} pairs of the {split} split, after "
         f"{' or '.join(steps)} steps."
     )
 
 
-def _fcn_score_notes(evaluations: Sequence[Summary]) -> list[str]:
+def _fcn_score_notes(evaluations: Sequence[Evaluation]) -> list[str]:
     """How classes were read, whether all runs share a class reader, and which runs have none."""
-    readers = {summary["segmenter"] for summary in evaluations if summary["segmenter"] is not None}
+    readers = {
+        evaluation["segmenter"] for evaluation in evaluations if evaluation["segmenter"] is not None
+    }
     notes = list(dict.fromkeys(fcn_score_note(reader) for reader in sorted(readers)))
     if len(readers) > 1:
         notes.append(
             f"These are of {len(readers)} different segmenters and do not compare, unless the rows "
             "are of different data: give all runs one data.data_dir, and run the sweep again."
         )
-    without = sum(summary["segmenter"] is None for summary in evaluations)
+    without = sum(evaluation["segmenter"] is None for evaluation in evaluations)
     if without:
         notes.append(
             f"{without} of {len(evaluations)} runs have no FCN-score: it was left out, or there is "
@@ -128,9 +130,9 @@ def _fcn_score_notes(evaluations: Sequence[Summary]) -> list[str]:
     return notes
 
 
-def _pairs_notes(evaluations: Sequence[Summary]) -> list[str]:
+def _pairs_notes(evaluations: Sequence[Evaluation]) -> list[str]:
     """A warning if the runs were evaluated on different pairs."""
-    count = len({summary["data"] for summary in evaluations})
+    count = len({evaluation["data"] for evaluation in evaluations})
     if count <= 1:
         return []
     return [

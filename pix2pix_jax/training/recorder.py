@@ -12,7 +12,7 @@ from pix2pix_jax.config.files import write_config
 from pix2pix_jax.data.records import open_split
 from pix2pix_jax.evaluation.validation import ValidationScorer
 from pix2pix_jax.gan.state import TrainState
-from pix2pix_jax.reports.run import write_report
+from pix2pix_jax.reports.run import write_run_page
 from pix2pix_jax.runtime.retry_queue import RetryQueue
 from pix2pix_jax.training.divergence import CollapseWatch, name_bad_batch
 from pix2pix_jax.training.metric_window import MetricWindow
@@ -135,4 +135,4 @@ class Recorder:
         write_config(self._run.config, self._run.workdir.config_file)
 
     def _write_report(self) -> None:
-        write_report(self._run.workdir, self._run.config)
+        write_run_page(self._run.workdir, self._run.config)

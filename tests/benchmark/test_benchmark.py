@@ -50,7 +50,7 @@ def test_results_are_written_after_every_stage(tmp_path, monkeypatch):
     monkeypatch.setattr(growth, "compare", compare_given)
     monkeypatch.setattr(benchmark, "time_first_step", lambda *_: 3.0)
     monkeypatch.setattr(benchmark, "run_in_worker", lambda *_: parts)
-    monkeypatch.setattr(benchmark, "render_page", write)
+    monkeypatch.setattr(benchmark, "render_benchmark_page", write)
     monkeypatch.setitem(growth.SWEEPS, "batch", (1, 2))
     assert benchmark.benchmark(Config(), workdir, [], "batch", 1) == 0
     keys = ["machine", "versions", "config", "implementations"]

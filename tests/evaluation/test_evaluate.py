@@ -17,9 +17,9 @@ from pix2pix_jax.config.metrics import METRICS, Metric
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation import evaluate as evaluate_module
 from pix2pix_jax.evaluation.evaluate import evaluate
+from pix2pix_jax.evaluation.evaluation_file import read_evaluation, read_finished_evaluation
 from pix2pix_jax.evaluation.pair_metrics import PAIR_METRICS
-from pix2pix_jax.evaluation.scorer import Evaluation
-from pix2pix_jax.evaluation.summary import read_evaluation, read_finished_evaluation
+from pix2pix_jax.evaluation.scorer import SplitScores
 from pix2pix_jax.runs.workdir import Workdir
 
 EVALUATE = ("--config.train.evaluate_every=3", "--config.train.best_metric=ssim")
@@ -127,7 +127,7 @@ def test_evaluate_refuses_a_missing_run_checkpoint_or_split(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["Scorer", "render_page"])
+@pytest.mark.parametrize("name", ["Scorer", "render_evaluation_page"])
 def test_a_failed_evaluation_leaves_the_last_one_unchanged(evaluated_run, monkeypatch, name):
     """The scores, the page and the pictures stay, wherever the new evaluation fails."""
     workdir, _ = evaluated_run
@@ -138,7 +138,10 @@ def test_a_failed_evaluation_leaves_the_last_one_unchanged(evaluated_run, monkey
         return {path: path.read_bytes() for path in left if path.is_file()}
 
     before = files()
-    failing = {"Scorer": lambda *arguments: SimpleNamespace(score=fail), "render_page": fail}
+    failing = {
+        "Scorer": lambda *arguments: SimpleNamespace(score=fail),
+        "render_evaluation_page": fail,
+    }
     monkeypatch.setattr(evaluate_module, name, failing[name])
     assert "scoring failed" in refusal(
         evaluate, read_config(workdir / "config.json"), Workdir(workdir), "val", 9, False
@@ -181,11 +184,11 @@ def score_one_pair(params, show):
         show("first", {kind: np.zeros((4, 4, 3))})
     counts = {"lab_l": np.ones(101), "lab_a": np.ones(221), "lab_b": np.ones(221)}
     sides = {"output": counts, "target": counts}
-    return Evaluation({"l1": 0.2}, {}, [{"name": "first", "l1": 0.2}], sides)
+    return SplitScores({"l1": 0.2}, {}, [{"name": "first", "l1": 0.2}], sides)
 
 
 def fail(*arguments):
-    """Takes the place of Scorer.score, which fails at its second pair, or of render_page."""
+    """Replaces Scorer.score, to fail at its second pair, or render_evaluation_page."""
     if callable(arguments[-1]):
         arguments[-1]("first", {"output": np.zeros((4, 4, 3))})
     raise UsageError("scoring failed")

@@ -225,10 +225,10 @@ def request_from(demo, path):
 def request_error(error):
     """The status and the body of the answer if the demo raises an error."""
 
-    def read_input(body):
+    def decode_upload(body):
         raise error
 
-    return request_from(SimpleNamespace(read_input=read_input), "/input")
+    return request_from(SimpleNamespace(decode_upload=decode_upload), "/input")
 
 
 @pytest.mark.parametrize("error", [ValueError("shapes differ"), KeyError("gan"), OSError("disk")])
@@ -237,7 +237,7 @@ def test_a_bug_is_answered_with_500_and_keeps_its_traceback(error, capsys):
     assert (status, body) == (500, b"the demo failed; its terminal shows the error")
     err = capsys.readouterr().err
     assert err.startswith("Traceback")
-    assert "in read_input\n    raise error" in err
+    assert "in decode_upload\n    raise error" in err
 
 
 def test_an_error_of_the_visitor_is_answered_with_400_and_no_traceback(capsys):

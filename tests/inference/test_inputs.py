@@ -7,7 +7,7 @@ import pytest
 from helpers.refusals import refusal
 
 from pix2pix_jax.inference.inputs import find_inputs, list_images
-from pix2pix_jax.inference.outputs import RECORD
+from pix2pix_jax.inference.outputs import MANIFEST
 from pix2pix_jax.reports.translation import PAGE
 
 
@@ -21,7 +21,7 @@ def test_images_are_found_and_their_translations_named(tmp_path, capsys):
 
     assert "holds images to translate" in refusal(names, "")  # out/old.png could be replaced
     # An earlier translation, which was killed, wrote old.png.
-    (tmp_path / "out" / RECORD).write_text(f'"old.png"\n"{PAGE}"\n"hal')
+    (tmp_path / "out" / MANIFEST).write_text(f'"old.png"\n"{PAGE}"\n"hal')
     everything = ["a.jpg", "a.png", "b", "deep/d", "deep/er/c"]
     assert names("") == names("", "new1") == names("**") == names("**/*") == everything
     assert "skipped 1 file that translate wrote" in capsys.readouterr().out

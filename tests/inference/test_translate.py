@@ -23,7 +23,7 @@ from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.inference import outputs
 from pix2pix_jax.inference import translate as translating
 from pix2pix_jax.inference.options import TranslateOptions
-from pix2pix_jax.inference.outputs import RECORD, OutputFolder
+from pix2pix_jax.inference.outputs import MANIFEST, OutputFolder
 from pix2pix_jax.inference.translate import translate_files
 from pix2pix_jax.interop.import_weights import write_run
 from pix2pix_jax.reports.translation import PAGE
@@ -90,7 +90,7 @@ def test_an_image_is_translated_by_the_network(colour, tmp_path):
     assert wanted.std() > 20
     assert np.abs(found - wanted).max() <= 1
     assert "before" in (tmp_path / "out" / PAGE).read_text()
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png", PAGE, RECORD}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png", PAGE, MANIFEST}
 
 
 def test_sides_that_cannot_be_halved_are_padded_and_cropped_back(colour, tmp_path):
@@ -313,7 +313,7 @@ def test_no_page_is_written_without_translations(colour, tmp_path, capsys):
     assert f"{tmp_path}/b.png: No such file or directory" in err
     assert f"{tmp_path}/c.png: Too many levels of symbolic links" in err
     assert "3 of 3 files could not be translated" in err
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {RECORD}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {MANIFEST}
 
 
 def test_the_page_shows_samples_and_failures(colour, tmp_path):
@@ -382,7 +382,7 @@ def test_an_output_that_cannot_be_written_is_named(colour, tmp_path, capsys):
         Image.fromarray(RGB).save(tmp_path / f"{name}.png")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a.png").mkdir()
-    (tmp_path / "out" / RECORD).write_bytes(b'"a.png"\n\xff\n')
+    (tmp_path / "out" / MANIFEST).write_bytes(b'"a.png"\n\xff\n')
     assert translate(colour, tmp_path / "?.png", tmp_path / "out") == 2
     assert f"{tmp_path}/out/a.png: cannot be written (Is a directory)" in capsys.readouterr().err
     assert (tmp_path / "out" / "b.png").is_file()
@@ -401,7 +401,7 @@ def test_a_full_disk_stops_the_command_with_one_line(colour, tmp_path, monkeypat
         return encode(*arguments) if len(count) == 1 else full()
 
     monkeypatch.setattr(outputs, "encode_pixels", fills)
-    monkeypatch.setattr(translating, "write_page", full)
+    monkeypatch.setattr(translating, "write_translation_page", full)
     message = refusal(lambda: translate(colour, tmp_path, tmp_path / "out"))
     assert f"{tmp_path}/out/1.png: cannot be written (No space left on device); fix that" in message
     assert len(count) == 2

@@ -3,7 +3,7 @@
 import pytest
 
 from pix2pix_jax.config import Config
-from pix2pix_jax.reports.benchmark import FIELDS, expected_milliseconds, render_page
+from pix2pix_jax.reports.benchmark import FIELDS, expected_milliseconds, render_benchmark_page
 from pix2pix_jax.reports.benchmark_tables import format_number, steps_text
 
 
@@ -54,7 +54,7 @@ def test_the_text_aligns_columns_and_mentions_the_restart(results):
 
 
 def test_the_page_shows_tables_without_a_sweep(results):
-    page = render_page(results)
+    page = render_benchmark_page(results)
     assert "<td>100</td><td>90 to 110</td><td>10</td>" in page
     assert "<td>failed</td><td>no &lt;module&gt;</td>" in page
     assert "cpu &lt;a&gt; &amp; b, devices cpu, jax 0.10." in page
@@ -70,13 +70,13 @@ def test_the_chart_of_growth_shows_measured_and_expected_times(results):
     ]
     points.append({"size": 256, "implementations": {"ours": {"failed": "memory"}}})
     sweep = {"of": "size", "values": [64, 128, 256, 512], "points": points}
-    page = render_page(results | {"sweep": sweep})
+    page = render_benchmark_page(results | {"sweep": sweep})
     assert page.count("<svg") == 1
     assert "Stopped after 3 of 4 points." in page
     assert "<td>128</td><td>2,000 ms (2.00x)</td>" in page
     assert "<td>256</td><td>memory</td>" in page
     assert "pixels per side" in page
     assert "in proportion" in page
-    nothing = render_page(results | {"sweep": sweep | {"points": points[2:]}})
+    nothing = render_benchmark_page(results | {"sweep": sweep | {"points": points[2:]}})
     assert "<p>Nothing could be timed.</p>" in nothing
     assert "<svg" not in nothing

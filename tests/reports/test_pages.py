@@ -9,11 +9,11 @@ from PIL import Image
 
 from pix2pix_jax.config.resume import identity
 from pix2pix_jax.evaluation.evaluate import write_pictures
-from pix2pix_jax.reports.evaluation import render_page
-from pix2pix_jax.reports.run import write_report
+from pix2pix_jax.reports.evaluation import render_evaluation_page
+from pix2pix_jax.reports.run import write_run_page
 from pix2pix_jax.runs.workdir import SweepFolder, Workdir
 from pix2pix_jax.sweeps.results import write_results
-from pix2pix_jax.sweeps.sweep_file import Sweep
+from pix2pix_jax.sweeps.sweep_file import SweepPlan
 
 NAMES = ["a <b> & c", "folder/d e", "ünicode", 'q"uote', "plain"]
 L1 = [0.3, 0.1, 0.5, 0.2, 0.4]
@@ -64,7 +64,7 @@ def write_evaluation(config, folder, split="val"):
         "metrics": {"class_iou": 0.5, "l1": 0.3}, "ground_truth": {"class_iou": 0.9},
         "lab_histograms": {"output": counts, "target": counts},
     }  # fmt: skip
-    text = render_page(workdir, summary, workdir.evaluation_pictures(split))
+    text = render_evaluation_page(workdir, summary, workdir.evaluation_pictures(split))
     workdir.evaluation_page(split).write_text(text, encoding="utf-8")
     workdir.evaluation_file(split).write_text(json.dumps(summary))
 
@@ -100,7 +100,7 @@ def test_the_page_of_a_sweep_shows_every_variant(small, tmp_path, opened):
     for name, config in variants:
         write_evaluation(config, tmp_path / name)
     paper = {"b": {"class_iou": 0.17}}
-    write_results(Sweep("Rows & columns", variants, paper), SweepFolder(tmp_path), "val")
+    write_results(SweepPlan("Rows & columns", variants, paper), SweepFolder(tmp_path), "val")
     page = opened(tmp_path / "report" / "index.html")
     assert picture_widths(page) == [12] * (5 * 4)  # pairs by input, two rows, and ground truth
     assert page.locator("h1").text_content() == "Rows & columns"
@@ -117,7 +117,7 @@ def test_the_page_of_a_run_shows_curves_and_samples(small, tmp_path, opened):
     (tmp_path / "samples").mkdir()
     for step in (1, 3):
         Image.new("RGB", (30, 20)).save(tmp_path / "samples" / f"step_{step:08d}.png")
-    write_report(Workdir(tmp_path), small)
+    write_run_page(Workdir(tmp_path), small)
     page = opened(tmp_path / "report" / "index.html")
     page.locator("summary").click()
     assert picture_widths(page) == [30, 30]

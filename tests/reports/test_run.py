@@ -10,7 +10,13 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from pix2pix_jax.config import Config
-from pix2pix_jax.reports.run import SMOOTHING_WINDOW, draw_curve, metric_unit, smooth, write_report
+from pix2pix_jax.reports.run import (
+    SMOOTHING_WINDOW,
+    draw_curve,
+    metric_unit,
+    smooth,
+    write_run_page,
+)
 from pix2pix_jax.runs.workdir import Workdir
 
 
@@ -98,7 +104,7 @@ def test_the_report_shows_curves_samples_and_config(tmp_path):
     workdir.metrics_file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     for step in (2, 4, 6):  # the run was set back to step 4
         Image.new("RGB", (8, 8), "red").save(workdir.sample(step))
-    write_report(workdir, Config(seed=7))
+    write_run_page(workdir, Config(seed=7))
     page = workdir.report_page.read_text()
     assert page.count("<svg") == 3  # two metrics and the speed
     assert "&lt;run&gt; &amp; co: step 4 of 80000" in page
@@ -107,10 +113,10 @@ def test_the_report_shows_curves_samples_and_config(tmp_path):
     assert '"seed": 7' in html.unescape(page)
     assert f"jax {jax.__version__}, " in page
     assert "http" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "")
-    write_report(workdir, Config(seed=7))
+    write_run_page(workdir, Config(seed=7))
     assert workdir.report_page.read_text() == page
 
 
 def test_a_run_without_a_log_has_no_page_yet(tmp_path):
-    write_report(Workdir(tmp_path), Config())
+    write_run_page(Workdir(tmp_path), Config())
     assert not Workdir(tmp_path).report_page.exists()

@@ -5,7 +5,7 @@ from helpers.refusals import refusal
 
 from pix2pix_jax.config import Config
 from pix2pix_jax.sweeps import sweep_file
-from pix2pix_jax.sweeps.sweep_file import Sweep, load_sweep
+from pix2pix_jax.sweeps.sweep_file import SweepPlan, load_sweep
 
 
 def write_sweep_file(tmp_path, text):
@@ -27,7 +27,7 @@ def test_a_sweep_gets_its_argument_and_the_number_of_seeds(tmp_path):
 
 def test_a_sweep_may_have_neither_argument_nor_seeds(tmp_path):
     path = write_sweep_file(tmp_path, "def sweep():\n yield 'a', Config()\n")
-    assert load_sweep(path, None, {}) == Sweep(path, [("a", Config())], {})
+    assert load_sweep(path, None, {}) == SweepPlan(path, [("a", Config())], {})
     assert "--seeds" in refusal(load_sweep, path, 2, {})
     assert "takes no argument" in refusal(load_sweep, f"{path}:maps", None, {})
 

@@ -17,7 +17,7 @@ from pix2pix_jax.errors import UsageError
 
 # Pillow knows more formats, but some of its decoders start other programs.
 # The formats that are read: each name in Pillow, and the suffixes of its files.
-FORMATS = {
+IMAGE_FORMATS = {
     "PNG": {".png"},
     "JPEG": {".jpg", ".jpeg"},
     "WEBP": {".webp"},
@@ -25,7 +25,7 @@ FORMATS = {
     "BMP": {".bmp"},
     "GIF": {".gif"},
 }
-SUFFIXES = set[str]().union(*FORMATS.values())
+SUFFIXES = set[str]().union(*IMAGE_FORMATS.values())
 MAX_BYTES = 1 << 31  # of a file
 MAX_PIXELS = 10**8  # of an image: a file of a few kilobytes can hold a hundred times more
 Image.MAX_IMAGE_PIXELS = None  # MAX_PIXELS replaces Pillow's own limit, which warns first
@@ -106,7 +106,7 @@ def open_image(data: bytes, name: str) -> Image.Image:
       UsageError: the file is not an image, or has more than MAX_PIXELS pixels.
     """
     with explain_decode_errors(data, name):
-        image = Image.open(io.BytesIO(data), formats=tuple(FORMATS))
+        image = Image.open(io.BytesIO(data), formats=tuple(IMAGE_FORMATS))
     if image.width * image.height > MAX_PIXELS:
         size = f"{image.width}x{image.height}"
         raise UsageError(f"{name}: has {size} pixels, more than {MAX_PIXELS:,}; remove it")

@@ -93,7 +93,7 @@ class Demo:
         """The settings of the page, JSON."""
         return json.dumps(asdict(self.settings)).encode()
 
-    def read_input(self, body: bytes) -> Image.Image:
+    def decode_upload(self, body: bytes) -> Image.Image:
         """Reads an image and scales it as in training.
 
         Args:
@@ -103,7 +103,7 @@ class Demo:
           UsageError: the file cannot be read as an image.
         """
         with self._lock:
-            return read_input(self._config, body)
+            return decode_upload(self._config, body)
 
     def draw_example(self, number: int) -> Image.Image:
         """Draws the label map of a facade, another one for each number.
@@ -125,7 +125,7 @@ class Demo:
           UsageError: the file cannot be read as an image.
         """
         with self._lock:
-            image = image_to_float(read_input(self._config, body))  # [h, w, c]
+            image = image_to_float(decode_upload(self._config, body))  # [h, w, c]
             return float_to_image(self._translator.translate(image[None], sample)[0])
 
 
@@ -173,7 +173,7 @@ def draw_example(config: Config, palette: Palette, number: int) -> Image.Image:
     return Image.fromarray(colours[nearest_class(label, CMP)])
 
 
-def read_input(config: Config, body: bytes) -> Image.Image:
+def decode_upload(config: Config, body: bytes) -> Image.Image:
     """Reads an image file, and gives it the channels and the size of the inputs of a run.
 
     Raises:

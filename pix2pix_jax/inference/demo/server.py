@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
-from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.images.image_files import encode_png
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.inference.demo.demo import MAX_MEGABYTES, Demo
 from pix2pix_jax.inference.translator import open_translator
-from pix2pix_jax.runs.compatibility import check_run
+from pix2pix_jax.runs.compatibility import resolve_run_config
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import say
 
@@ -158,7 +157,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         if path == "/settings":
             return demo.settings_json(), "application/json"
         if path == "/input":
-            image = demo.read_input(body)
+            image = demo.decode_upload(body)
         elif path == "/example" and demo.settings.has_examples:
             image = demo.draw_example(parse_number(query))
         elif path == "/translate":
@@ -216,8 +215,7 @@ def serve_demo(
     Raises:
       UsageError: the run does not exist or has no images, or the port is taken.
     """
-    config = resolve(config)
-    check_run(workdir, config)
+    config = resolve_run_config(workdir, config)
     translator = open_translator(config, workdir, step, seed=None, use_dropout=True)
     demo = Demo(config, workdir, translator)
     try:

@@ -16,7 +16,7 @@ from pix2pix_jax.config.resume import identity
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.fingerprint import dataset_fingerprint
 from pix2pix_jax.evaluation.class_reader import ClassReader, class_reader_name
-from pix2pix_jax.evaluation.scorer import Evaluation
+from pix2pix_jax.evaluation.scorer import SplitScores
 from pix2pix_jax.runs.workdir import Workdir
 
 Scores = dict[MetricName, float | None]  # None: infinite or NaN, which JSON does not have
@@ -30,7 +30,7 @@ class HistogramSides(TypedDict):
     target: Histograms
 
 
-class Summary(TypedDict):
+class Evaluation(TypedDict):
     """The content of evaluation_<split>.json."""
 
     split: str
@@ -46,15 +46,15 @@ class Summary(TypedDict):
     lab_histograms: HistogramSides
 
 
-def make_summary(
+def make_evaluation(
     config: Config,
     dataset: DatasetBuilder,
     split: str,
     step: int,
     reader: ClassReader | None,
-    result: Evaluation,
-) -> Summary:
-    """The summary of an evaluation.
+    scores: SplitScores,
+) -> Evaluation:
+    """The content of evaluation_<split>.json.
 
     Args:
       config: the resolved config of the run.
@@ -62,20 +62,20 @@ def make_summary(
       split: the evaluated split.
       step: the step of the checkpoint.
       reader: the reader of the classes; None: no FCN-score.
-      result: the scores.
+      scores: the scores of the split.
     """
     return {
         "split": split,
         "step": step,
         "seed": config.seed,
-        "images": len(result.pairs),
+        "images": len(scores.pairs),
         "config_sha256": identity(config),
         "data": pairs_fingerprint(dataset, split),
         "segmenter": reader and reader.name,
-        "metrics": _replace_nonfinite(result.metrics),
-        "ground_truth": _replace_nonfinite(result.ground_truth),
-        "pairs": [_replace_nonfinite(pair) for pair in result.pairs],
-        "lab_histograms": jax.tree.map(np.ndarray.tolist, result.histograms),
+        "metrics": _replace_nonfinite(scores.metrics),
+        "ground_truth": _replace_nonfinite(scores.ground_truth),
+        "pairs": [_replace_nonfinite(pair) for pair in scores.pairs],
+        "lab_histograms": jax.tree.map(np.ndarray.tolist, scores.histograms),
     }
 
 
@@ -92,21 +92,21 @@ def pairs_fingerprint(dataset: DatasetBuilder, split: str) -> str:
     return dataset_fingerprint(dataset, ("train", split))
 
 
-def to_json(summary: Summary) -> str:
+def to_json(evaluation: Evaluation) -> str:
     """JSON with one line for each key, so that people can read it."""
-    lines = (f" {json.dumps(name)}: {json.dumps(value)}" for name, value in summary.items())
+    lines = (f" {json.dumps(name)}: {json.dumps(value)}" for name, value in evaluation.items())
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-def read_evaluation(path: Path) -> Summary | None:
+def read_evaluation(path: Path) -> Evaluation | None:
     """Reads evaluation_<split>.json; None if there is no such file or its content is not valid."""
     try:
-        return TypeAdapter(Summary).validate_json(path.read_bytes(), strict=True)
+        return TypeAdapter(Evaluation).validate_json(path.read_bytes(), strict=True)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValidationError):
         return None
 
 
-def read_finished_evaluation(config: Config, workdir: Workdir, split: str) -> Summary | None:
+def read_finished_evaluation(config: Config, workdir: Workdir, split: str) -> Evaluation | None:
     """Reads the evaluation of the last step of a run.
 
     Args:
@@ -118,12 +118,12 @@ def read_finished_evaluation(config: Config, workdir: Workdir, split: str) -> Su
       The evaluation; None if there is none, a file of it is missing, or it has another step or
       another config.
     """
-    summary = read_evaluation(workdir.evaluation_file(split))
+    evaluation = read_evaluation(workdir.evaluation_file(split))
     page, pictures = workdir.evaluation_page(split), workdir.evaluation_pictures(split)
-    if not summary or not page.exists() or not pictures.exists():
+    if not evaluation or not page.exists() or not pictures.exists():
         return None
     expected = (config.train.steps, identity(config))
-    return summary if (summary["step"], summary["config_sha256"]) == expected else None
+    return evaluation if (evaluation["step"], evaluation["config_sha256"]) == expected else None
 
 
 def is_up_to_date(
@@ -138,7 +138,7 @@ def is_up_to_date(
       split: the evaluated split.
       fcn_score: whether the evaluation must also have an FCN-score of the present class reader.
     """
-    summary = read_finished_evaluation(config, workdir, split)
-    if summary is None or summary["data"] != pairs_fingerprint(dataset, split):
+    evaluation = read_finished_evaluation(config, workdir, split)
+    if evaluation is None or evaluation["data"] != pairs_fingerprint(dataset, split):
         return False
-    return not fcn_score or summary["segmenter"] == class_reader_name(config.data, dataset)
+    return not fcn_score or evaluation["segmenter"] == class_reader_name(config.data, dataset)
