@@ -20,11 +20,11 @@ def write_evaluation(config, folder, split, iou, truth=0.9, pairs="pairs", segme
         Image.new("RGB", (8, 8), "red").save(path)
     counts = {"lab_l": [1] * 101, "lab_a": [1] * 221, "lab_b": [1] * 221}
     workdir.evaluation_page(split).touch()
-    summary = {
+    evaluation = {
         "split": split, "step": config.train.steps, "seed": config.seed, "images": 1,
         "segmenter": segmenter, "data": pairs,
         "config_sha256": identity(config), "metrics": {"class_iou": iou, "psnr": None},
         "ground_truth": {"class_iou": truth}, "pairs": [{"name": "a"}],
         "lab_histograms": {"output": counts, "target": counts},
     }  # fmt: skip
-    workdir.evaluation_file(split).write_text(json.dumps(summary))
+    workdir.evaluation_file(split).write_text(json.dumps(evaluation))

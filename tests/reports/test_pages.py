@@ -58,15 +58,15 @@ def write_evaluation(config, folder, split="val"):
         write_pictures(workdir.evaluation_pictures(split), name, pictures)
     pairs = [{"name": n, "l1": a, "psnr": b} for n, a, b in zip(NAMES, L1, PSNR, strict=True)]
     counts = {"lab_l": [1] * 101, "lab_a": [2] * 221, "lab_b": [3] * 221}
-    summary = {
+    evaluation = {
         "split": split, "step": config.train.steps, "seed": config.seed, "images": len(NAMES),
         "config_sha256": identity(config), "segmenter": "judge", "pairs": pairs, "data": "",
         "metrics": {"class_iou": 0.5, "l1": 0.3}, "ground_truth": {"class_iou": 0.9},
         "lab_histograms": {"output": counts, "target": counts},
     }  # fmt: skip
-    text = render_evaluation_page(workdir, summary, workdir.evaluation_pictures(split))
+    text = render_evaluation_page(workdir, evaluation, workdir.evaluation_pictures(split))
     workdir.evaluation_page(split).write_text(text, encoding="utf-8")
-    workdir.evaluation_file(split).write_text(json.dumps(summary))
+    workdir.evaluation_file(split).write_text(json.dumps(evaluation))
 
 
 def pair_names(page):

@@ -16,7 +16,7 @@ from pix2pix_jax.cli.main import run_command
 from pix2pix_jax.config.files import write_config
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.evaluation import summary as summary_module
+from pix2pix_jax.evaluation import evaluation_file
 from pix2pix_jax.runs.ownership import WorkdirBusy
 from pix2pix_jax.runs.workdir import SweepFolder
 from pix2pix_jax.sweeps import sweep as sweep_module
@@ -62,9 +62,9 @@ def calls(monkeypatch):
         "why_no_classes": lambda data, dataset: "" if data.name != "folder" else "no palette",
     }.items():
         monkeypatch.setattr(sweep_module, name, stub)
-    monkeypatch.setattr(summary_module, "pairs_fingerprint", lambda dataset, split: seen["pairs"])
+    monkeypatch.setattr(evaluation_file, "pairs_fingerprint", lambda dataset, split: seen["pairs"])
     monkeypatch.setattr(
-        summary_module,
+        evaluation_file,
         "class_reader_name",
         lambda data, dataset: seen["segmenter"] if data.name != "folder" else None,
     )
