@@ -21,10 +21,10 @@ ERRORS_OF_ALL_FILES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, er
 
 
 class OutputFolder:
-    """A folder of translated images that records the files it writes.
+    """A folder of translated images; its manifest names the files that translate wrote.
 
-    Later translations may replace the recorded files and no others. `record` and `write` work only
-    inside a `with` block.
+    Later translations may replace these files and no others. `add_to_manifest` and `write` work
+    only inside a `with` block.
 
     Attributes:
       path: the path of the folder.
@@ -32,7 +32,7 @@ class OutputFolder:
 
     def __init__(self, path: Path):
         self.path = path
-        self._recorded = read_manifest(path)
+        self._manifest = read_manifest(path)
         self._file = None
 
     def __enter__(self) -> "OutputFolder":
@@ -69,19 +69,19 @@ class OutputFolder:
                     f"--output: a link in {path} leads out of the folder; give a folder without "
                     "such links"
                 )
-            if name not in self._recorded and os.path.lexists(path):
+            if name not in self._manifest and os.path.lexists(path):
                 raise UsageError(
                     f"--output: {path} exists and was not written by translate; give another folder"
                 )
 
     def add_to_manifest(self, name: str) -> None:
-        """Records the name of a file, before it is written.
+        """Adds the name of a file to the manifest, before the file is written.
 
         Raises:
-          UsageError: the record cannot be written.
+          UsageError: the manifest cannot be written.
         """
         assert self._file is not None
-        if name in self._recorded:
+        if name in self._manifest:
             return
         try:
             self._file.write(f"\n{json.dumps(name)}\n".encode())
@@ -90,7 +90,7 @@ class OutputFolder:
                 f"{self.path / MANIFEST}: cannot be written ({error.strerror}); fix that, then run "
                 "the same command again"
             ) from error
-        self._recorded.add(name)
+        self._manifest.add(name)
 
     def write(self, name: str, pixels: FilePixels, samples: list[np.ndarray]) -> None:
         """Writes the translations of one image.

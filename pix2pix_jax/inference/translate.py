@@ -134,7 +134,7 @@ class TranslationProgress:
         """Writes the page of images before and after, if any image was translated."""
         if not self._num_translated:
             return
-        self._folder.record(PAGE)
+        self._folder.add_to_manifest(PAGE)
         figures = [figure for _, figure in sorted(self._figures.items())]
         page = TranslationPage(
             self._title, figures, self._num_translated, self._total, self.failures
