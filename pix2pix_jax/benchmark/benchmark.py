@@ -29,7 +29,7 @@ from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.reports.benchmark import render_benchmark_page
 from pix2pix_jax.reports.benchmark_tables import parts_text, steps_text
-from pix2pix_jax.runs.compatibility import check_folder
+from pix2pix_jax.runs.checks import check_folder
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import plural, say
 from pix2pix_jax.runtime.storage.files import write_atomically
@@ -56,7 +56,7 @@ def benchmark(
         check_peers_can_train(config)
     check_folder(workdir)
     # Before the timing, so that a folder that cannot be written to is an error now.
-    workdir.report.mkdir(parents=True, exist_ok=True)
+    workdir.report_folder.mkdir(parents=True, exist_ok=True)
     libraries = versions(["jax", *(name for peer in peers for name in LIBRARIES[peer])])
     run = Benchmark(config, workdir, targets, Turns(rounds))
     say(f"timing {', '.join(targets)} in {plural(rounds, 'turn')}, after a first step of each")

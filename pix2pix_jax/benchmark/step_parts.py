@@ -32,7 +32,7 @@ from pix2pix_jax.gan.method import Method, make_method
 from pix2pix_jax.gan.random import step_key
 from pix2pix_jax.gan.state import NetworkState, create_state
 from pix2pix_jax.gan.step import Batch, apply_gradient, generate_images, score_patches
-from pix2pix_jax.runs.compatibility import check_devices
+from pix2pix_jax.runs.checks import check_devices
 from pix2pix_jax.runtime.backend import start_backend
 from pix2pix_jax.training.train import run_steps, shard_batches, steps_per_call
 

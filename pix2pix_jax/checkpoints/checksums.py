@@ -20,7 +20,7 @@ CHECKSUM_FILE = "sha256.json"
 DAMAGE_ERRNOS = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EIO)
 
 
-class CorruptCheckpoint(Exception):
+class DamagedCheckpoint(Exception):
     """A file of a checkpoint is missing, or differs from the file that was saved."""
 
 
@@ -64,7 +64,7 @@ def check_files(item: Path) -> None:
       item: folder `checkpoints/STEP/NAME`.
 
     Raises:
-      CorruptCheckpoint: a file is missing or changed, or the item belongs to another step.
+      DamagedCheckpoint: a file is missing or changed, or the item belongs to another step.
       OSError: a file cannot be read for another reason.
     """
     with explain_damage():
@@ -72,23 +72,23 @@ def check_files(item: Path) -> None:
     try:
         saved = TypeAdapter(SavedHashes).validate_json(content, strict=True)
     except ValidationError as error:
-        raise CorruptCheckpoint(f"{item.name}/{CHECKSUM_FILE} is damaged") from error
+        raise DamagedCheckpoint(f"{item.name}/{CHECKSUM_FILE} is damaged") from error
     if saved.step != _step(item):
-        raise CorruptCheckpoint(f"{item.name} is of step {saved.step}")
+        raise DamagedCheckpoint(f"{item.name} is of step {saved.step}")
     for name, digest in saved.files.items():
         if found.get(name) != digest:
-            raise CorruptCheckpoint(f"{item.name}/{name} does not match its saved hash")
+            raise DamagedCheckpoint(f"{item.name}/{name} does not match its saved hash")
 
 
 @contextmanager
 def explain_damage() -> Iterator[None]:
-    """Raises CorruptCheckpoint for a file that is missing or damaged inside the `with` block."""
+    """Raises DamagedCheckpoint for a file that is missing or damaged inside the `with` block."""
     try:
         yield
     except OSError as error:
         if error.errno not in DAMAGE_ERRNOS:
             raise
-        raise CorruptCheckpoint(reason_of(error)) from error
+        raise DamagedCheckpoint(reason_of(error)) from error
 
 
 def add_hash(content: dict[str, Any]) -> dict[str, Any]:
@@ -104,11 +104,11 @@ def check_hash(content: Any, name: str) -> dict[str, Any]:
       name: of the file, for the error.
 
     Raises:
-      CorruptCheckpoint: the content does not match its hash.
+      DamagedCheckpoint: the content does not match its hash.
     """
     content = dict(content) if isinstance(content, dict) else {}
     if content.pop("sha256", None) != _hash(content):
-        raise CorruptCheckpoint(f"{name} does not match its saved hash")
+        raise DamagedCheckpoint(f"{name} does not match its saved hash")
     return content
 
 

@@ -11,7 +11,7 @@ import orbax.checkpoint as ocp
 from pydantic import TypeAdapter, ValidationError
 
 from pix2pix_jax.checkpoints.checksums import (
-    CorruptCheckpoint,
+    DamagedCheckpoint,
     check_files,
     check_hash,
     explain_damage,
@@ -63,7 +63,7 @@ def read_origin(directory: Path, items: dict[str, Tree]) -> dict[str, Any]:
 
     Raises:
       UsageError: the checkpoint holds other parameters than `items`.
-      CorruptCheckpoint: the origin is damaged or missing.
+      DamagedCheckpoint: the origin is damaged or missing.
       OSError: the origin cannot be read for another reason.
     """
     origin = _read_origin(directory)
@@ -82,7 +82,7 @@ def _read_origin(directory: Path) -> dict[str, Any]:
     try:
         origin = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise CorruptCheckpoint("origin does not match its saved hash") from error
+        raise DamagedCheckpoint("origin does not match its saved hash") from error
     origin = check_hash(origin, "origin")
     if "step" not in origin:
         raise UsageError(
@@ -90,17 +90,17 @@ def _read_origin(directory: Path) -> dict[str, Any]:
             "--workdir"
         )
     if str(origin["step"]) != directory.name:
-        raise CorruptCheckpoint(f"origin is of step {origin['step']}")
+        raise DamagedCheckpoint(f"origin is of step {origin['step']}")
     return origin
 
 
-def is_sound(directory: Path) -> bool:
+def is_undamaged(directory: Path) -> bool:
     """Whether all files of a checkpoint match the hashes that this version saves."""
     try:
         _read_origin(directory)
         for name in ITEMS:
             check_files(directory / name)
-    except (CorruptCheckpoint, UsageError):  # UsageError: an earlier version saved other hashes
+    except (DamagedCheckpoint, UsageError):  # UsageError: an earlier version saved other hashes
         return False
     return True
 
@@ -113,7 +113,7 @@ def read_item(item: Path, template: Tree) -> Tree:
       template: arrays, or their shapes and dtypes.
 
     Raises:
-      CorruptCheckpoint: a file is missing or damaged.
+      DamagedCheckpoint: a file is missing or damaged.
       OSError: a file cannot be read for another reason.
     """
     check_files(item)
@@ -167,7 +167,7 @@ def read_network(
     try:
         origin = read_origin(directory / str(step), items)
         params = read_item(directory / str(step) / network, items[network])
-    except CorruptCheckpoint as error:
+    except DamagedCheckpoint as error:
         raise UsageError(
             f"{directory}/{step}: cannot be restored ({reason_of(error)}); give another --step: "
             f"{others}"
@@ -235,9 +235,9 @@ def read_scores(checkpoint: Path) -> dict[str, float]:
             content = path.read_bytes()
         scores = TypeAdapter(dict[str, float]).validate_json(content, strict=True)
         if scores != _read_origin(checkpoint)["scores"]:
-            raise CorruptCheckpoint("the metrics differ from those in the checkpoint's origin")
+            raise DamagedCheckpoint("the metrics differ from those in the checkpoint's origin")
         return scores
-    except (ValidationError, CorruptCheckpoint) as error:
+    except (ValidationError, DamagedCheckpoint) as error:
         raise DamagedScores(
             f"{path}: is damaged; it holds only the scores of its checkpoint, so move it away"
         ) from error

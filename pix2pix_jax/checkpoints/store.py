@@ -19,7 +19,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from pix2pix_jax.checkpoints.checksums import CorruptCheckpoint, add_hash
+from pix2pix_jax.checkpoints.checksums import DamagedCheckpoint, add_hash
 from pix2pix_jax.checkpoints.orbax_manager import make_manager
 from pix2pix_jax.checkpoints.reader import (
     IMPORTED,
@@ -152,7 +152,7 @@ class CheckpointStore:
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
                 restored = self._restore(step, template, data)
-            except CorruptCheckpoint as error:
+            except DamagedCheckpoint as error:
                 rejected[step] = str(error)
             else:
                 self._move_rejected_aside(rejected)
@@ -236,6 +236,6 @@ def _move_damaged_scores_aside(workdir: Workdir) -> None:
 
 def _move_aside(workdir: Workdir, path: Path, name: str) -> Path:
     """Moves a folder into `rejected/`, as NAME-0, NAME-1, ..., and returns its new path."""
-    workdir.rejected.mkdir(exist_ok=True)
-    free = (workdir.rejected / f"{name}-{number}" for number in itertools.count())
+    workdir.rejected_folder.mkdir(exist_ok=True)
+    free = (workdir.rejected_folder / f"{name}-{number}" for number in itertools.count())
     return path.rename(next(place for place in free if not place.exists()))

@@ -1,8 +1,8 @@
 """The command line: `pix2pix COMMAND --help`.
 
 Exit status: 0 if all went well; 2 for an error that the user can fix; 1, with a traceback, for a
-fault of this project; 128 + N after signal N. `runtime.peers` has the statuses of a run of several
-processes.
+fault of this project; 128 + N after signal N. `runtime.process_group` has the statuses of a run of
+several processes.
 
 Every command has a file here with HELP, EXAMPLE, WHEN_STOPPED (what the same command does when it
 is given again after a signal), add_arguments(parser) and run(options, fields) -> exit status.

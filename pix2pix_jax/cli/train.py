@@ -35,11 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, fields: FlagValues) -> int:
     """Joins the other processes, if any, and trains."""
     from pix2pix_jax.runtime.backend import start_backend
-    from pix2pix_jax.runtime.distributed import is_first, join, wait_for_all
+    from pix2pix_jax.runtime.distributed import ProcessFlags, is_first, join, wait_for_all
 
-    peers = join(options.coordinator, options.num_processes, options.process_id)
-    with peers.explain_lost_peer():
-        with peers.report_errors():
+    flags = ProcessFlags(options.coordinator, options.num_processes, options.process_id)
+    processes = join(flags)
+    with processes.explain_lost_process():
+        with processes.report_errors():
             config = load_config(options, fields)
             workdir = require(options, "workdir", "give a folder, e.g. --workdir=runs/first")
             start_backend()
@@ -48,7 +49,7 @@ def run(options: argparse.Namespace, fields: FlagValues) -> int:
 
             with (
                 sync_workdir(workdir, trains=True) if is_first() else nullcontext(),
-                peers.report_errors(),  # tells the other processes before the last upload
+                processes.report_errors(),  # tells the other processes before the last upload
             ):
                 status = train(config, workdir)
         wait_for_all("the end")

@@ -25,7 +25,7 @@ from pix2pix_jax.evaluation.evaluation_file import (
 from pix2pix_jax.evaluation.scorer import Pictures, Scorer
 from pix2pix_jax.reports.evaluation import render_evaluation_page
 from pix2pix_jax.reports.page import TRUTH, format_metric
-from pix2pix_jax.runs.compatibility import resolve_run_config
+from pix2pix_jax.runs.checks import resolve_run_config
 from pix2pix_jax.runs.workdir import Workdir, picture_file
 from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.memory import explain_out_of_memory

@@ -27,7 +27,7 @@ from pix2pix_jax.reports.translation import (
     make_figure,
     write_translation_page,
 )
-from pix2pix_jax.runs.compatibility import resolve_run_config
+from pix2pix_jax.runs.checks import resolve_run_config
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import plural, print_above_bar, say
 

@@ -11,7 +11,7 @@ from pix2pix_jax.errors import UsageError
 from pix2pix_jax.interop.formats import DISCRIMINATOR_FORMATS, EXPORT_FORMATS, Format
 from pix2pix_jax.interop.trained_network import NetworkName, TrainedNetwork, max_difference
 from pix2pix_jax.interop.weight_file import name_file_in_errors
-from pix2pix_jax.runs.compatibility import resolve_run_config
+from pix2pix_jax.runs.checks import resolve_run_config
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.storage.files import atomic_file

@@ -12,8 +12,8 @@ from uuid import uuid4
 from pix2pix_jax.checkpoints.reader import saved_steps
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.remote.checkpoint_files import checkpoint_step, complete_files, upload_order
-from pix2pix_jax.remote.record import Changes, EqualVersions, SyncRecord
 from pix2pix_jax.remote.session import MachineLocks, TrainingSession
+from pix2pix_jax.remote.sync_state import Changes, EqualVersions, SyncState
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.storage.bucket import Bucket, BucketFile, local_version
@@ -49,16 +49,16 @@ class BucketSync:
         bucket_files = self.bucket.list_files()
         complete = complete_files(bucket_files)
         self._check_is_run(complete)
-        record, session_name = SyncRecord(self.workdir), self.session.bucket_name()
-        self._record_equal_files(record, complete)
-        changes = record.compare(bucket_files, complete)
-        is_emptied = bool(record.files) and session_name is None and not bucket_files
+        state, session_name = SyncState(self.workdir), self.session.name_in_bucket()
+        self._record_equal_files(state, complete)
+        changes = state.compare(bucket_files, complete)
+        is_emptied = bool(state.files) and session_name is None and not bucket_files
         for name in changes.removed:
-            del record.files[name]  # Then the file counts as new and may be uploaded again.
+            del state.files[name]  # Then the file counts as new and may be uploaded again.
         if self.session.is_last(session_name):
-            wanted = self._files_to_add(record, changes)
+            wanted = self._files_to_add(state, changes)
         else:
-            self._follow_bucket(record, changes, is_emptied)
+            self._follow_bucket(state, changes, is_emptied)
             wanted = [
                 name
                 for name in complete
@@ -66,8 +66,8 @@ class BucketSync:
             ]
             self.session.forget()
         self.workdir.path.mkdir(parents=True, exist_ok=True)
-        record.save()
-        self._download(record, {*wanted, *changes.damaged}, complete)
+        state.save()
+        self._download(state, {*wanted, *changes.damaged}, complete)
 
     def push(self) -> None:
         """Uploads the files that a command has made.
@@ -79,13 +79,13 @@ class BucketSync:
           UsageError: the bucket cannot be reached.
         """
         with self.locks.sync_lock():
-            record = SyncRecord(self.workdir)
-            changed = record.local_changes()
+            state = SyncState(self.workdir)
+            changed = state.local_changes()
             if not changed:
                 return
-            bucket_files, session_name = self.bucket.list_files(), self.session.bucket_name()
-            self._upload(record, changed, bucket_files, session_name)
-            record.save()
+            bucket_files, session_name = self.bucket.list_files(), self.session.name_in_bucket()
+            self._upload(state, changed, bucket_files, session_name)
+            state.save()
 
     def push_training(self) -> None:
         """Uploads all files of a training run, and removes the checkpoints that it has replaced.
@@ -95,18 +95,18 @@ class BucketSync:
             now.
         """
         with self.locks.sync_lock():
-            record = SyncRecord(self.workdir)
-            changed = record.local_changes()
-            bucket_files, session_name = self.bucket.list_files(), self.session.bucket_name()
+            state = SyncState(self.workdir)
+            changed = state.local_changes()
+            bucket_files, session_name = self.bucket.list_files(), self.session.name_in_bucket()
             if not self.session.is_last(session_name):
                 raise UsageError(f"{self.bucket}: {self._why_not_last(session_name)}")
             # Rejected steps go first: a step that is saved again must not mix with its old files.
-            self._remove_checkpoints(record, bucket_files, self._rejected_steps())
-            self._upload(record, changed, bucket_files, session_name)
+            self._remove_checkpoints(state, bucket_files, self._rejected_steps())
+            self._upload(state, changed, bucket_files, session_name)
             # Older checkpoints go once the bucket has the newest one.
             if steps := saved_steps(self.workdir):
-                self._remove_checkpoints(record, bucket_files, range(steps[-1]))
-            record.save()
+                self._remove_checkpoints(state, bucket_files, range(steps[-1]))
+            state.save()
 
     def _check_is_run(self, complete: Mapping[str, BucketFile]) -> None:
         """Raises UsageError if the bucket's folder holds runs, but is not a run itself."""
@@ -116,18 +116,18 @@ class BucketSync:
                 f"{self.bucket}: holds {nested[0]}, so it is not a run; give the folder of a run"
             )
 
-    def _record_equal_files(self, record: SyncRecord, complete: Mapping[str, BucketFile]) -> None:
+    def _record_equal_files(self, state: SyncState, complete: Mapping[str, BucketFile]) -> None:
         """Records files that a killed process had transferred but not yet recorded."""
-        for name in record.local_changes():
+        for name in state.local_changes():
             if name in complete and self.bucket.has_same_content(
                 self.workdir.path, name, complete[name]
             ):
-                record.files[name] = self._equal_versions(name, complete[name])
+                state.files[name] = self._equal_versions(name, complete[name])
 
     def _equal_versions(self, name: str, file: BucketFile) -> EqualVersions:
         return EqualVersions(local_version(self.workdir.path / name), file.version)
 
-    def _files_to_add(self, record: SyncRecord, changes: Changes) -> list[str]:
+    def _files_to_add(self, state: SyncState, changes: Changes) -> list[str]:
         """The files to download if this machine trained last: it keeps all files of its own.
 
         Files that others have changed are downloaded, unless this machine has changed or removed
@@ -137,24 +137,24 @@ class BucketSync:
             name
             for name in changes.bucket
             if name not in changes.local
-            and (name not in record.files or (self.workdir.path / name).exists())
+            and (name not in state.files or (self.workdir.path / name).exists())
         ]
 
-    def _follow_bucket(self, record: SyncRecord, changes: Changes, is_emptied: bool) -> None:
+    def _follow_bucket(self, state: SyncState, changes: Changes, is_emptied: bool) -> None:
         """Moves files away that were never uploaded; removes files that the bucket has no more.
 
         Args:
-          record: emptied if the whole workdir is moved away.
-          changes: since the record was written.
+          state: emptied if the whole workdir is moved away.
+          changes: since both sides were last equal.
           is_emptied: whether the whole run was removed from the bucket.
         """
         conflicts = [
             name for name in changes.local if name in changes.bucket or name in changes.removed
         ]
         # If two machines trained from the same files, this machine's workdir is a separate run.
-        if is_emptied or (self.session.local_name() and changes.local):
+        if is_emptied or (self.session.name_on_machine() and changes.local):
             self._move_away()
-            record.files.clear()
+            state.files.clear()
         elif conflicts:
             self._move_away(conflicts)
         for name in changes.removed:
@@ -183,12 +183,12 @@ class BucketSync:
             shutil.rmtree(self.workdir.checkpoint(step), ignore_errors=True)
 
     def _download(
-        self, record: SyncRecord, names: Iterable[str], complete: Mapping[str, BucketFile]
+        self, state: SyncState, names: Iterable[str], complete: Mapping[str, BucketFile]
     ) -> None:
         vanished = []  # files of checkpoints that another machine has just removed
         for name in upload_order(names):
             if self.bucket.download_file(self.workdir.path, name):
-                record.add(name, self._equal_versions(name, complete[name]))
+                state.add(name, self._equal_versions(name, complete[name]))
             else:
                 vanished.append(name)
         for name in vanished:
@@ -196,7 +196,7 @@ class BucketSync:
 
     def _upload(
         self,
-        record: SyncRecord,
+        state: SyncState,
         changed: list[str],
         bucket_files: Mapping[str, BucketFile],
         session_name: str | None,
@@ -206,25 +206,25 @@ class BucketSync:
         If another machine trained last, skips its checkpoints and the files that it has changed.
 
         Args:
-          record: updated with every upload.
-          changed: files of the workdir that differ from the record.
+          state: updated with every upload.
+          changed: files of the workdir that differ from the recorded versions.
           bucket_files: all files of the bucket.
           session_name: the name in the bucket, of the machine that trained last.
         """
         is_last = self.session.is_last(session_name)
-        damaged = record.damaged_files(changed, bucket_files)
-        names = {*changed, *record.removed_from_bucket(bucket_files)} - {*damaged}
+        damaged = state.damaged_files(changed, bucket_files)
+        names = {*changed, *state.names_missing_in_bucket(bucket_files)} - {*damaged}
         for name in upload_order(names):
             # Only the machine that trained last uploads checkpoints. If no machine has trained the
             # run, for example after an import, a new checkpoint is this machine's own.
             is_trainers = checkpoint_step(name) is not None and (
-                session_name is not None or name in record.files
+                session_name is not None or name in state.files
             )
-            is_free = not is_trainers and record.is_unchanged_in_bucket(name, bucket_files)
+            is_free = not is_trainers and state.is_unchanged_in_bucket(name, bucket_files)
             if is_last or is_free:
-                self._upload_file(record, name)
+                self._upload_file(state, name)
 
-    def _upload_file(self, record: SyncRecord, name: str) -> None:
+    def _upload_file(self, state: SyncState, name: str) -> None:
         try:
             versions = self.bucket.upload_file(self.workdir.path, name)
         except (FileNotFoundError, UsageError):
@@ -232,10 +232,10 @@ class BucketSync:
                 raise
             return  # The file belonged to a checkpoint that was removed meanwhile.
         if versions is not None:
-            record.add(name, EqualVersions(*versions))
+            state.add(name, EqualVersions(*versions))
 
     def _remove_checkpoints(
-        self, record: SyncRecord, bucket_files: dict[str, BucketFile], steps: Container[int]
+        self, state: SyncState, bucket_files: dict[str, BucketFile], steps: Container[int]
     ) -> None:
         """Removes checkpoints of some steps from the bucket, if the workdir lacks them."""
         for name in reversed(upload_order(bucket_files)):  # The marker of completeness goes first.
@@ -243,12 +243,12 @@ class BucketSync:
             if step is None or step not in steps or (self.workdir.path / name).exists():
                 continue
             self.bucket.remove_file(name)
-            record.files.pop(name, None)
+            state.files.pop(name, None)
             del bucket_files[name]
 
     def _rejected_steps(self) -> set[int]:
         """The steps of damaged checkpoints that were moved to `rejected/`."""
-        names = (path.name.partition("-")[0] for path in self.workdir.rejected.glob("*-*"))
+        names = (path.name.partition("-")[0] for path in self.workdir.rejected_folder.glob("*-*"))
         return {int(name) for name in names if name.isdecimal()}
 
     def _why_not_last(self, session_name: str | None) -> str:

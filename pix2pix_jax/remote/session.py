@@ -49,7 +49,7 @@ class TrainingSession:
         self._bucket = bucket
         self._path = workdir.path / SESSION_NAME
 
-    def bucket_name(self) -> str | None:
+    def name_in_bucket(self) -> str | None:
         """The name in the bucket; None if nobody has trained the run there.
 
         Raises:
@@ -58,13 +58,13 @@ class TrainingSession:
         content = self._bucket.read_file(SESSION_NAME)
         return None if content is None else content.decode()
 
-    def local_name(self) -> str | None:
+    def name_on_machine(self) -> str | None:
         """The name on this machine; None if this machine did not train the run last."""
         return self._path.read_text() if self._path.exists() else None
 
     def is_last(self, bucket_name: str | None) -> bool:
         """Whether this machine trained last; `bucket_name` is the name in the bucket."""
-        return bucket_name is not None and bucket_name == self.local_name()
+        return bucket_name is not None and bucket_name == self.name_on_machine()
 
     def begin(self) -> None:
         """Makes this machine the one that trained last.
@@ -72,7 +72,7 @@ class TrainingSession:
         Raises:
           UsageError: the bucket cannot be reached.
         """
-        if self.is_last(self.bucket_name()):
+        if self.is_last(self.name_in_bucket()):
             return
         name = uuid4().hex
         self._bucket.write_file(SESSION_NAME, name.encode())

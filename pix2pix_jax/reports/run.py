@@ -42,7 +42,7 @@ def write_run_page(workdir: Workdir, config: Config) -> None:
         title=f"{workdir.name}: step {last} of {config.train.steps}",
         best=best_evaluation(lines, config.train.best_metric),
         samples=[
-            {"step": step, "link": relative_link(workdir.sample(step), workdir.report_page)}
+            {"step": step, "link": relative_link(workdir.sample_file(step), workdir.report_page)}
             for step in reversed(steps)
         ],
         curves=[draw_curve(name, lines) for name in names],

@@ -47,7 +47,7 @@ def write_sweep_page(folder: SweepFolder, page: SweepPage) -> None:
     rows, split = page.rows, page.split
     first_runs = {row["name"]: row["runs"][0]["name"] for row in rows if row["runs"]}
     first_evaluations = {row: page.evaluations[run] for row, run in first_runs.items()}
-    workdirs = {row: folder.run(run) for row, run in first_runs.items()}
+    workdirs = {row: folder.workdir(run) for row, run in first_runs.items()}
     pairs = common_pairs(workdirs, first_evaluations, split)
     html = render(
         "sweep.html",
@@ -62,8 +62,8 @@ def write_sweep_page(folder: SweepFolder, page: SweepPage) -> None:
         runs=[
             {
                 "name": run["name"],
-                "evaluation": link(folder, folder.run(run["name"]).evaluation_page(split)),
-                "training": link(folder, folder.run(run["name"]).report_page),
+                "evaluation": link(folder, folder.workdir(run["name"]).evaluation_page(split)),
+                "training": link(folder, folder.workdir(run["name"]).report_page),
             }
             for row in rows
             for run in row["runs"]

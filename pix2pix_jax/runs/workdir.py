@@ -66,22 +66,22 @@ class Workdir:
         return self.checkpoints / str(step)
 
     @property
-    def rejected(self) -> Path:
+    def rejected_folder(self) -> Path:
         """The folder that damaged checkpoints are moved to."""
         return self.path / "rejected"
 
     @property
-    def samples(self) -> Path:
+    def samples_folder(self) -> Path:
         """The folder of all sample grids."""
         return self.path / "samples"
 
-    def sample(self, step: int) -> Path:
+    def sample_file(self, step: int) -> Path:
         """The sample grid of a step, PNG."""
-        return self.samples / f"step_{step:08d}.png"
+        return self.samples_folder / f"step_{step:08d}.png"
 
     def sample_steps(self) -> list[int]:
         """The steps that have a sample grid, in order."""
-        names = [path.stem.removeprefix("step_") for path in self.samples.glob("step_*.png")]
+        names = [path.stem.removeprefix("step_") for path in self.samples_folder.glob("step_*.png")]
         return sorted(int(name) for name in names)
 
     @property
@@ -90,14 +90,14 @@ class Workdir:
         return self.path / "tensorboard"
 
     @property
-    def report(self) -> Path:
+    def report_folder(self) -> Path:
         """The folder of all pages."""
         return self.path / "report"
 
     @property
     def report_page(self) -> Path:
         """The page of the training run."""
-        return self.report / "index.html"
+        return self.report_folder / "index.html"
 
     def evaluation_file(self, split: str) -> Path:
         """The metrics of a split, JSON."""
@@ -105,11 +105,11 @@ class Workdir:
 
     def evaluation_page(self, split: str) -> Path:
         """The page of an evaluation."""
-        return self.report / f"evaluation_{split}.html"
+        return self.report_folder / f"evaluation_{split}.html"
 
     def evaluation_pictures(self, split: str) -> Path:
         """The folder of an evaluation's pictures: input/NAME.png, output/NAME.png, ..."""
-        return self.report / f"evaluation_{split}"
+        return self.report_folder / f"evaluation_{split}"
 
     def evaluation_picture(self, split: str, kind: str, pair: str) -> Path:
         """A picture of a pair; see `picture_file`."""
@@ -128,7 +128,7 @@ class Workdir:
     @property
     def benchmark_page(self) -> Path:
         """The page of a benchmark."""
-        return self.report / "benchmark.html"
+        return self.report_folder / "benchmark.html"
 
 
 def picture_file(pictures: Path, kind: str, pair: str) -> Path:
@@ -151,7 +151,7 @@ class SweepFolder:
     def __str__(self) -> str:
         return str(self.path)
 
-    def run(self, name: str) -> Workdir:
+    def workdir(self, name: str) -> Workdir:
         """The workdir of a variant."""
         return Workdir(self.path / name)
 

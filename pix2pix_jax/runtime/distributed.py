@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,13 @@ from jax.experimental import multihost_utils
 
 from pix2pix_jax.errors import UsageError, reason_of
 from pix2pix_jax.runtime.backend import start_backend
-from pix2pix_jax.runtime.peers import LEAVE_TIMEOUT, LastWords, Messages, OnlyProcess, Peers
+from pix2pix_jax.runtime.process_group import (
+    LEAVE_TIMEOUT,
+    CrashMessage,
+    Messages,
+    ProcessGroup,
+    SingleProcess,
+)
 
 CONNECT_TIMEOUT = 300  # seconds from the start of the first process to that of the last
 HEARTBEAT_TIMEOUT = 10  # seconds without a heartbeat; then a process counts as lost
@@ -34,64 +41,74 @@ HOW_TO_START = (
 )
 
 
-def join(
-    coordinator: str | None, num_processes: int | None, process_id: int | None
-) -> Peers | OnlyProcess:
-    """Joins the other processes, if the flags or the launcher name any.
+@dataclass(frozen=True)
+class ProcessFlags:
+    """The flags of a run of several processes; each is None if it was not given.
 
-    On TPUs, and with Slurm's srun and Open MPI's mpirun, JAX finds the others without flags.
-
-    Args:
+    Attributes:
       coordinator: HOST:PORT on which the first process listens.
       num_processes: the number of processes; with 1, this process trains alone, even if the
         launcher started several.
       process_id: index of this process, from 0.
+    """
+
+    coordinator: str | None = None
+    num_processes: int | None = None
+    process_id: int | None = None
+
+
+def join(flags: ProcessFlags) -> ProcessGroup | SingleProcess:
+    """Joins the other processes, if the flags or the launcher name any.
+
+    On TPUs, and with Slurm's srun and Open MPI's mpirun, JAX finds the others without flags.
 
     Returns:
-      What makes the processes end together; `OnlyProcess` if this process trains alone.
+      The group that makes the processes end together; `SingleProcess` if this process trains
+      alone.
 
     Raises:
       UsageError: the flags contradict each other, or the others cannot be reached.
     """
-    if not _has_peers(coordinator, num_processes, process_id):
-        return OnlyProcess()
+    if not _has_other_processes(flags):
+        return SingleProcess()
     # JAX has no public name for its key-value store. If a version of JAX moves the store, this
     # import fails before anything was started.
     from jax._src.distributed import global_state
 
-    last_words = LastWords()
-    _initialize(coordinator, num_processes, process_id, last_words)
+    crash_message = CrashMessage()
+    _initialize(flags, crash_message)
     assert global_state.client is not None
-    peers = Peers(Messages(global_state.client), last_words)
-    atexit.register(peers.leave)
+    processes = ProcessGroup(Messages(global_state.client), crash_message)
+    atexit.register(processes.leave)
     start_backend()
     if jax.process_count() == 1:  # a TPU of one host
-        last_words.cancel()
-        return OnlyProcess()
-    peers.start_watching()
+        crash_message.cancel()
+        return SingleProcess()
+    processes.start_watching()
     # JAX drops the connections unless the processes compute together within 30 s.
     wait_for_all("joined")
     if not is_first():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (open until the process ends)
-    return peers
+    return processes
 
 
-def _has_peers(coordinator: str | None, num_processes: int | None, process_id: int | None) -> bool:
+def _has_other_processes(flags: ProcessFlags) -> bool:
     """Whether this process must join others; UsageError if the flags contradict each other."""
+    coordinator = flags.coordinator
+    num_processes, process_id = flags.num_processes, flags.process_id
     if num_processes == 1:
         return False
-    flags = {
-        "coordinator": coordinator,
-        "num_processes": num_processes,
-        "process_id": process_id,
-    }
     if coordinator is None and num_processes is None and process_id is None:
         return _is_launched_with_others()
     if coordinator is None or num_processes is None or process_id is None:
-        missing = next(name for name, value in flags.items() if value is None)
-        raise UsageError(f"--{missing}: is missing; give all of --{', --'.join(flags)}, or none")
+        missing = next(name for name, value in asdict(flags).items() if value is None)
+        names = ", --".join(asdict(flags))
+        raise UsageError(f"--{missing}: is missing; give all of --{names}, or none")
     if process_id >= num_processes:
-        raise UsageError(f"--process_id: {process_id} is not below --num_processes={num_processes}")
+        raise UsageError(
+            f"--process_id: {process_id} is not below --num_processes={num_processes}; give the "
+            "processes the numbers from 0"
+        )
     if not re.fullmatch(r".+:\d+", coordinator):
         raise UsageError(f"--coordinator: {coordinator} has no port; give HOST:PORT")
     return True
@@ -106,30 +123,25 @@ def _is_launched_with_others() -> bool:
     return on_tpu and os.environ.get("JAX_PLATFORMS", "tpu") in ("", "tpu")
 
 
-def _initialize(
-    coordinator: str | None,
-    num_processes: int | None,
-    process_id: int | None,
-    last_words: LastWords,
-) -> None:
+def _initialize(flags: ProcessFlags, crash_message: CrashMessage) -> None:
     """Connects to the other processes; raises UsageError if they cannot be reached."""
     # At the end of its timeout, JAX may abort this process instead of raising an exception.
-    last_words.set(f"{CANNOT_JOIN}; {HOW_TO_START}")
+    crash_message.set(f"{CANNOT_JOIN}; {HOW_TO_START}")
     # Python runs no signal handler of its own while it waits inside JAX; the system's default
     # handlers end the process. After that, JAX handles SIGTERM itself (see signals.StopSignals).
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     interrupt_handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         jax.distributed.initialize(
-            coordinator,
-            num_processes,
-            process_id,
+            flags.coordinator,
+            flags.num_processes,
+            flags.process_id,
             initialization_timeout=CONNECT_TIMEOUT,
             heartbeat_timeout_seconds=HEARTBEAT_TIMEOUT,
             shutdown_timeout_seconds=2 * LEAVE_TIMEOUT,
         )
     except (RuntimeError, ValueError) as error:  # no connection; no cluster that JAX knows
-        last_words.cancel()
+        crash_message.cancel()
         raise UsageError(f"{CANNOT_JOIN} ({reason_of(error)}); {HOW_TO_START}") from error
     signal.signal(signal.SIGINT, interrupt_handler)
 

@@ -5,9 +5,9 @@ from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation.evaluation_file import read_finished_evaluation
-from pix2pix_jax.runs.compatibility import check_devices
+from pix2pix_jax.runs.checks import check_devices
 from pix2pix_jax.runs.workdir import SweepFolder, Workdir
-from pix2pix_jax.sweeps.compatibility import check_runs
+from pix2pix_jax.sweeps.checks import check_runs
 from pix2pix_jax.sweeps.step_time import StepTimes, describe_once, without_seed
 from pix2pix_jax.sweeps.sweep_file import SweepPlan
 
@@ -39,7 +39,7 @@ def format_plan(plan: SweepPlan, folder: SweepFolder, split: str) -> str:
         except UsageError as error:
             lines.append(f"{first_columns} cannot be built: {error}")
             continue
-        step, state = _read_progress(config, folder.run(name), split)
+        step, state = _read_progress(config, folder.workdir(name), split)
         left = (config.train.steps - step) * seconds
         total += left
         generator, discriminator = networks["generator"], networks["discriminator"]

@@ -42,7 +42,7 @@ def read_evaluations(plan: SweepPlan, folder: SweepFolder, split: str) -> dict[s
     evaluations = {}
     for name, config in plan.variants:
         with suppress(UsageError):  # Running a variant reports a config that cannot be resolved.
-            evaluation = read_finished_evaluation(resolve(config), folder.run(name), split)
+            evaluation = read_finished_evaluation(resolve(config), folder.workdir(name), split)
             if evaluation:
                 evaluations[name] = evaluation
     return evaluations

@@ -77,7 +77,7 @@ def _make_row(
 ) -> ResultsRow:
     # An evaluated variant may have failed later. Then it is in `runs` and in `failed`.
     evaluated = {variant: evaluations[variant] for variant in variants if variant in evaluations}
-    reasons = {variant: read_failure(folder.run(variant)) for variant in variants}
+    reasons = {variant: read_failure(folder.workdir(variant)) for variant in variants}
     keys = ("step", "seed", "images", "data", "segmenter", "metrics")
     *_, config = variants.values()
     discriminator = DISCRIMINATORS[config.model.discriminator]

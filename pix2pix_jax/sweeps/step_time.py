@@ -33,7 +33,7 @@ class StepTimes:
         """Reads the speeds that the runs of a sweep have logged."""
         self._measured: dict[Config, float] = {}
         for name, config in plan.variants:
-            lines = read_metrics(folder.run(name).metrics_file)
+            lines = read_metrics(folder.workdir(name).metrics_file)
             rates = [line["images_per_second"] for line in lines if "images_per_second" in line]
             with suppress(UsageError):
                 if rates:

@@ -19,7 +19,7 @@ from pix2pix_jax.runs.workdir import SweepFolder, Workdir
 from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.storage.files import write_atomically
 from pix2pix_jax.runtime.storage.locks import folder_lock
-from pix2pix_jax.sweeps.compatibility import check_runs
+from pix2pix_jax.sweeps.checks import check_runs
 from pix2pix_jax.sweeps.results import write_results
 from pix2pix_jax.sweeps.sweep_file import SweepPlan
 from pix2pix_jax.training.train import train
@@ -66,7 +66,7 @@ def sweep(
     failed = []
     for number, (name, config) in enumerate(chosen, 1):
         say(f"== {name} ({number} of {len(chosen)})")
-        outcome = run_variant(config, folder.run(name), split, fcn_score)
+        outcome = run_variant(config, folder.workdir(name), split, fcn_score)
         if outcome.exit_status:
             return outcome.exit_status
         if outcome.failure:
@@ -76,7 +76,7 @@ def sweep(
         write_results(plan, folder, split)
     say(f"{folder}: the results are in {folder.table_file.name} and {folder.report_page}")
     if failed:
-        file = folder.run(failed[0]).failure_file.name
+        file = folder.workdir(failed[0]).failure_file.name
         raise UsageError(
             f"{folder}: {len(failed)} of {len(chosen)} variants failed ({', '.join(failed)}), see "
             f"{file} in their folders; the same command tries them again"

@@ -59,7 +59,7 @@ class MetricWindow:
         return {name: total / steps for name, total in self.totals.items() if name != "steps"}
 
     @property
-    def unfinished(self) -> frozenset[str]:
+    def metric_names(self) -> frozenset[str]:
         """The names of the metrics in the window."""
         return frozenset(self.totals.keys() - {"steps"})
 

@@ -46,14 +46,14 @@ class StepClock:
             self._start = self._end
 
     @property
-    def only_compiled(self) -> bool:
+    def has_only_compiled(self) -> bool:
         """Whether only the first step, which compiles, was measured."""
         return self._start == self._end
 
     @property
     def steps_per_second(self) -> float:
         """Steps per second since the last `restart`."""
-        start = self._opened if self.only_compiled else self._start
+        start = self._opened if self.has_only_compiled else self._start
         return (self._end[0] - start[0]) / (self._end[1] - start[1])
 
     def restart(self, step: int) -> None:
@@ -134,7 +134,7 @@ class MetricWriter:
         summaries = [scalar(name, value) for name, value in scalars.items()]
         self._queue.put(f"metrics {step}", lambda: _append(self._workdir.metrics_file, line))
         if picture is not None:
-            path = self._workdir.sample(step)
+            path = self._workdir.sample_file(step)
             self._queue.put(f"samples {step}", lambda: _save_png(picture, path))
             summaries.append(image("samples", np.asarray(picture), dataformats="HWC"))
         self._queue.put(f"events {step}", lambda: self._events.add(step, summaries))
@@ -149,7 +149,7 @@ class MetricWriter:
         text = "  ".join(
             f"{name.removeprefix('loss/')} {value:.3f}" for name, value in (short | scores).items()
         )
-        if not self._clock.only_compiled:
+        if not self._clock.has_only_compiled:
             time_left = tqdm.format_interval((self._last - step) / speed)
             text += f"  {speed:.2f} steps/s  {time_left} left"
         self._bar.clear()

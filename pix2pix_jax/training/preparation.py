@@ -11,7 +11,7 @@ from pix2pix_jax.data.fingerprint import dataset_fingerprint
 from pix2pix_jax.data.images.pixels import PILLOW_MODES
 from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runs.compatibility import check_devices, resolve_norm_images
+from pix2pix_jax.runs.checks import check_devices, resolve_norm_images
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime import distributed
 

@@ -10,16 +10,16 @@ from pix2pix_jax.checkpoints.saver import CheckpointSaver
 from pix2pix_jax.checkpoints.store import Checkpoint
 from pix2pix_jax.config.files import write_config
 from pix2pix_jax.data.records import open_split
-from pix2pix_jax.evaluation.validation import ValidationScorer
+from pix2pix_jax.evaluation.checkpoint_scorer import CheckpointScorer
 from pix2pix_jax.gan.state import TrainState
 from pix2pix_jax.reports.run import write_run_page
 from pix2pix_jax.runtime.retry_queue import RetryQueue
 from pix2pix_jax.training.divergence import CollapseWatch, name_bad_batch
+from pix2pix_jax.training.due import Due
 from pix2pix_jax.training.metric_window import MetricWindow
 from pix2pix_jax.training.metric_writer import MetricWriter
 from pix2pix_jax.training.run import TrainingRun
-from pix2pix_jax.training.samples import ValidationSamples
-from pix2pix_jax.training.schedule import Due
+from pix2pix_jax.training.sample_grid import SampleGrid
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Recorder:
     """Writes the outputs that are due after a call to the devices; a context manager."""
 
     def __init__(
-        self, run: TrainingRun, scorer: ValidationScorer, first: int, window: MetricWindow
+        self, run: TrainingRun, scorer: CheckpointScorer, first: int, window: MetricWindow
     ):
         """Opens all outputs.
 
@@ -57,12 +57,12 @@ class Recorder:
         last, batch_size = config.train.steps, config.data.batch_size
         self._run, self._scorer = run, scorer
         self._watch = CollapseWatch(config.loss.gan)
-        self._samples = ValidationSamples(config, open_split(run.dataset, "val"))
+        self._samples = SampleGrid(config, open_split(run.dataset, "val"))
         self._has_written_config = False
         with ExitStack() as stack:
             self._queue = stack.enter_context(RetryQueue())
             self._writer = stack.enter_context(
-                MetricWriter(workdir, first, last, batch_size, self._queue, window.unfinished)
+                MetricWriter(workdir, first, last, batch_size, self._queue, window.metric_names)
             )
             self._saver = stack.enter_context(CheckpointSaver(workdir, config.train))
             stack.enter_context(name_bad_batch(config, open_split(run.dataset, "train"), workdir))
@@ -128,7 +128,7 @@ class Recorder:
         if due.log:  # At other steps, the window is not complete.
             scalars |= window.means()
         scalars["validation/l1"] = l1
-        self._writer.write(step, scalars, self._samples.grid(outputs) if due.sample else None)
+        self._writer.write(step, scalars, self._samples.draw(outputs) if due.sample else None)
         return scores
 
     def _write_config(self) -> None:

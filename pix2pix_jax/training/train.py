@@ -15,11 +15,11 @@ from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.examples import Example
 from pix2pix_jax.data.pipeline import make_training_batches, prefetch
 from pix2pix_jax.data.records import open_split
-from pix2pix_jax.evaluation.validation import ValidationScorer
+from pix2pix_jax.evaluation.checkpoint_scorer import CheckpointScorer
 from pix2pix_jax.gan.parallel import make_parallel_steps
 from pix2pix_jax.gan.state import TrainState, create_state
 from pix2pix_jax.gan.step import Batch, Metrics
-from pix2pix_jax.runs.compatibility import check_workdir
+from pix2pix_jax.runs.checks import check_workdir
 from pix2pix_jax.runs.ownership import claim_workdir
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime import distributed
@@ -27,11 +27,11 @@ from pix2pix_jax.runtime.backend import copy_to_devices
 from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.memory import explain_out_of_memory
 from pix2pix_jax.runtime.signals import StopSignals
+from pix2pix_jax.training.due import Due, all_intervals
 from pix2pix_jax.training.metric_window import MetricWindow
 from pix2pix_jax.training.preparation import prepare_config, prepare_dataset
 from pix2pix_jax.training.recorder import Progress, Recorder
 from pix2pix_jax.training.run import TrainingRun
-from pix2pix_jax.training.schedule import Due, all_intervals
 
 MAX_IMAGES_PER_CALL = 64  # on each device, if train.steps_per_call is None
 
@@ -79,7 +79,7 @@ def train(config: Config, workdir: Workdir) -> int:
 
 
 @dataclass(frozen=True)
-class Start:
+class InitialState:
     """The state that a run starts or resumes from.
 
     Attributes:
@@ -98,7 +98,7 @@ class Start:
         return int(self.state.step)
 
 
-def restore_or_create(run: TrainingRun, template: TrainState) -> Start:
+def restore_or_create(run: TrainingRun, template: TrainState) -> InitialState:
     """Restores the newest checkpoint in the first process, or creates the state of step 0.
 
     Args:
@@ -113,24 +113,24 @@ def restore_or_create(run: TrainingRun, template: TrainState) -> Start:
         with CheckpointStore(run.workdir, options.keep, options.best_metric) as store:
             checkpoint = store.restore_newest(template, run.fingerprint)
     state = checkpoint.state if checkpoint else jax.device_get(create_state(run.config))
-    return Start(
+    return InitialState(
         state=distributed.broadcast_from_first(state),
         totals=checkpoint.totals if checkpoint else {},
         resumed=checkpoint is not None,
     )
 
 
-def prepare_scorer(run: TrainingRun) -> ValidationScorer | None:
+def prepare_scorer(run: TrainingRun) -> CheckpointScorer | None:
     """The scorer of generators on the validation split; None except in the first process.
 
     If `train.best_metric` is an FCN-score and the dataset has no segmenter yet, a segmenter is
     trained here, which may take a quarter of an hour.
     """
     with distributed.first_process_first("scorer"):
-        return ValidationScorer(run.config, run.dataset) if distributed.is_first() else None
+        return CheckpointScorer(run.config, run.dataset) if distributed.is_first() else None
 
 
-def say_start(run: TrainingRun, start: Start) -> None:
+def say_start(run: TrainingRun, start: InitialState) -> None:
     """Prints the step from which training starts, and its length in epochs."""
     config, dataset = run.config, run.dataset
     pairs = dataset.info.splits["train"].num_examples
@@ -153,7 +153,7 @@ def say_end(run: TrainingRun) -> None:
 
 
 def fit(
-    run: TrainingRun, start: Start, scorer: ValidationScorer | None, signals: StopSignals
+    run: TrainingRun, start: InitialState, scorer: CheckpointScorer | None, signals: StopSignals
 ) -> tuple[int, int]:
     """Trains until train.steps are done, or until a signal asks for a stop.
 

@@ -257,7 +257,7 @@ def test_a_damaged_file_of_hashes_rejects_only_its_checkpoint(
 ):
     save(tmp_path, state, 1, 2)
     (tmp_path / "checkpoints/2/generator/sha256.json").write_bytes(content)
-    assert not checkpoint_reader.is_sound(tmp_path / "checkpoints/2")
+    assert not checkpoint_reader.is_undamaged(tmp_path / "checkpoints/2")
     assert "2: cannot be restored (generator/sha256.json is" in refusal(read, tmp_path, small, 2)
     assert restore(tmp_path, template).step == 1
     expected = "checkpoint 2 rejected (generator/sha256.json is damaged)"

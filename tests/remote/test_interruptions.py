@@ -19,8 +19,8 @@ from helpers.buckets import (
 from helpers.refusals import refusal
 
 from pix2pix_jax.remote import uploader
-from pix2pix_jax.remote.record import SyncRecord
 from pix2pix_jax.remote.sync import sync_workdir
+from pix2pix_jax.remote.sync_state import SyncState
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.storage import bucket
 
@@ -67,17 +67,17 @@ def test_a_process_killed_while_downloading_causes_no_upload_of_old_files(machin
     first = machine("first")
     with sync_workdir(Workdir(first, ADDRESS), trains=True):
         write_files(first, FIRST_FILES)
-    second, add = machine("second"), SyncRecord.add
+    second, add = machine("second"), SyncState.add
 
-    def add_until_killed(record, name, versions):
+    def add_until_killed(state, name, versions):
         if name == "metrics.jsonl":
             raise KeyboardInterrupt
-        add(record, name, versions)
+        add(state, name, versions)
 
-    monkeypatch.setattr(SyncRecord, "add", add_until_killed)
+    monkeypatch.setattr(SyncState, "add", add_until_killed)
     with pytest.raises(KeyboardInterrupt):
         sync_workdir(Workdir(second, ADDRESS)).__enter__()
-    monkeypatch.setattr(SyncRecord, "add", add)
+    monkeypatch.setattr(SyncState, "add", add)
     assert (second / "metrics.jsonl").read_text() == "1\n"
     with sync_workdir(Workdir(machine("first"), ADDRESS), trains=True):
         train_further(first)

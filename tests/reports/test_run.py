@@ -98,12 +98,12 @@ def test_every_curve_has_its_unit(name, expected):
 
 def test_the_report_shows_curves_samples_and_config(tmp_path):
     workdir = Workdir(tmp_path / "<run> & co")
-    workdir.samples.mkdir(parents=True)
+    workdir.samples_folder.mkdir(parents=True)
     lines = [{"step": s, "images_per_second": 2.0, "validation/l1": 1.0} for s in (1, 2, 3, 4)]
     lines[1]["loss/discriminator"] = 0.2
     workdir.metrics_file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     for step in (2, 4, 6):  # the run was set back to step 4
-        Image.new("RGB", (8, 8), "red").save(workdir.sample(step))
+        Image.new("RGB", (8, 8), "red").save(workdir.sample_file(step))
     write_run_page(workdir, Config(seed=7))
     page = workdir.report_page.read_text()
     assert page.count("<svg") == 3  # two metrics and the speed

@@ -12,7 +12,7 @@ from helpers.command_line import metrics, refused, start, train
 from jax.errors import JaxRuntimeError
 
 from pix2pix_jax.runtime import distributed
-from pix2pix_jax.runtime.peers import Messages
+from pix2pix_jax.runtime.process_group import Messages
 
 FOUR = ("--config.data.batch_size=4", "--config.train.keep=9")
 LOSS_NOTICED = 15  # seconds within which a process ends after another one was lost
@@ -190,11 +190,11 @@ UPLOADS = """if True:
     import sys, time
     from contextlib import contextmanager
     from pix2pix_jax.errors import UsageError
-    from pix2pix_jax.runtime import distributed, peers
+    from pix2pix_jax.runtime import distributed, process_group
     distributed.HEARTBEAT_TIMEOUT = 3
-    distributed.LEAVE_TIMEOUT = peers.LEAVE_TIMEOUT = 2
+    distributed.LEAVE_TIMEOUT = process_group.LEAVE_TIMEOUT = 2
     port, index, failing = map(eval, sys.argv[1:])
-    others = distributed.join(f"127.0.0.1:{port}", 2, index)
+    others = distributed.join(distributed.ProcessFlags(f"127.0.0.1:{port}", 2, index))
 
     @contextmanager
     def upload():
@@ -207,7 +207,7 @@ UPLOADS = """if True:
 
     try:
         with (
-            others.explain_lost_peer(), others.report_errors(), upload(), others.report_errors()
+            others.explain_lost_process(), others.report_errors(), upload(), others.report_errors()
         ):
             if index in failing:
                 raise UsageError("loss is nan")
@@ -242,7 +242,7 @@ def test_a_process_that_finds_no_other_gives_the_reason(index):
     script = f"""if True:
         from pix2pix_jax.runtime import distributed
         distributed.CONNECT_TIMEOUT = 3
-        distributed.join("127.0.0.1:{free_port()}", 2, {index})
+        distributed.join(distributed.ProcessFlags("127.0.0.1:{free_port()}", 2, {index}))
         """
     process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert process.returncode != 0
@@ -295,16 +295,16 @@ def test_a_fault_in_our_use_of_the_store_is_not_hidden():
 @pytest.mark.parametrize(
     ("calls", "expected"),
     [
-        ("words.set('cannot join'); words.set('lost')", "lost\n"),
-        ("words.set('lost'); words.cancel()", ""),
+        ("message.set('cannot join'); message.set('lost')", "lost\n"),
+        ("message.set('lost'); message.cancel()", ""),
         ("", ""),  # aborted before there was anything to say
     ],
 )
-def test_last_words_are_printed_if_the_process_is_aborted(calls, expected):
+def test_the_crash_message_is_printed_if_the_process_is_aborted(calls, expected):
     script = f"""if True:
         import os
-        from pix2pix_jax.runtime.peers import LastWords
-        words = LastWords()
+        from pix2pix_jax.runtime.process_group import CrashMessage
+        message = CrashMessage()
         {calls}
         os.abort()
         """
@@ -313,6 +313,10 @@ def test_last_words_are_printed_if_the_process_is_aborted(calls, expected):
 
 
 def test_a_process_that_trains_alone_changes_no_error():
-    peers = distributed.join(None, 1, None)
-    with pytest.raises(JaxRuntimeError), peers.explain_lost_peer(), peers.report_errors():
+    processes = distributed.join(distributed.ProcessFlags(num_processes=1))
+    with (
+        pytest.raises(JaxRuntimeError),
+        processes.explain_lost_process(),
+        processes.report_errors(),
+    ):
         raise JaxRuntimeError("INTERNAL")

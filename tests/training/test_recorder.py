@@ -12,10 +12,10 @@ from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.training import recorder as recorder_module
 from pix2pix_jax.training import run as run_module
+from pix2pix_jax.training.due import Due
 from pix2pix_jax.training.metric_window import MetricWindow
 from pix2pix_jax.training.recorder import Progress, Recorder
 from pix2pix_jax.training.run import TrainingRun
-from pix2pix_jax.training.schedule import Due
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def record(small, tmp_path, monkeypatch):
         def translate(self, step, params):
             return step, 0.5
 
-        def grid(self, step):
+        def draw(self, step):
             grids.append(step)
             return Image.new("RGB", (8, 8))
 
@@ -42,7 +42,7 @@ def record(small, tmp_path, monkeypatch):
         def score(self, params):
             return {"psnr": 20.0}
 
-    monkeypatch.setattr(recorder_module, "ValidationSamples", Samples)
+    monkeypatch.setattr(recorder_module, "SampleGrid", Samples)
     monkeypatch.setattr(recorder_module, "open_split", lambda *_: [])
     monkeypatch.setattr(run_module, "dataset_fingerprint", lambda _: "pairs")
 

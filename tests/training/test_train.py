@@ -72,7 +72,7 @@ def test_the_workdir_is_claimed_before_the_scorer_is_prepared(small, tmp_path, m
         with claim_workdir(workdir):
             raise AssertionError("nobody has claimed the workdir")
 
-    monkeypatch.setattr("pix2pix_jax.training.train.ValidationScorer", scorer)
+    monkeypatch.setattr("pix2pix_jax.training.train.CheckpointScorer", scorer)
     message = refusal(train, synthetic(small, tmp_path), workdir)
     assert message.startswith(f"{workdir}: another process trains in it")
 
@@ -87,7 +87,7 @@ def test_the_workdir_of_another_run_is_refused_before_anything_is_written(small,
 
 def test_a_finished_run_prepares_no_scorer(small, tmp_path, monkeypatch, capsys):
     config, workdir = synthetic(small, tmp_path), Workdir(tmp_path / "run")
-    monkeypatch.setattr("pix2pix_jax.training.train.ValidationScorer", None)
+    monkeypatch.setattr("pix2pix_jax.training.train.CheckpointScorer", None)
     data = dataset_fingerprint(prepare(resolve(config).data))
     write_config(resolve(config), workdir.config_file)
     with CheckpointStore(workdir, keep=1, best_metric="l1") as store:

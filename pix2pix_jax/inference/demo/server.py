@@ -17,7 +17,7 @@ from pix2pix_jax.data.images.image_files import encode_png
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.inference.demo.demo import MAX_MEGABYTES, Demo
 from pix2pix_jax.inference.translator import open_translator
-from pix2pix_jax.runs.compatibility import resolve_run_config
+from pix2pix_jax.runs.checks import resolve_run_config
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import say
 

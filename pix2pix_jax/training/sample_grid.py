@@ -18,7 +18,7 @@ from pix2pix_jax.training.divergence import check_finite
 GAP, CAPTION_HEIGHT, FONT_SIZE = 4, 18, 12  # pixels
 
 
-class ValidationSamples:
+class SampleGrid:
     """The first pairs of the validation split, translated with the same noise at every step."""
 
     def __init__(self, config: Config, records: Sequence[dict]):
@@ -53,12 +53,12 @@ class ValidationSamples:
         check_finite(step, "validation/l1", l1)
         return outputs, l1
 
-    def grid(self, outputs: np.ndarray) -> Image.Image:
+    def draw(self, outputs: np.ndarray) -> Image.Image:
         """Draws inputs, outputs [n, h, w, c] and targets side by side."""
-        return sample_grid({"input": self._inputs, "output": outputs, "target": self._targets})
+        return draw_columns({"input": self._inputs, "output": outputs, "target": self._targets})
 
 
-def sample_grid(columns: dict[str, np.ndarray]) -> Image.Image:
+def draw_columns(columns: dict[str, np.ndarray]) -> Image.Image:
     """Draws images in columns with captions, and a pair in each row.
 
     Args:

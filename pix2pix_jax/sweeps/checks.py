@@ -7,7 +7,7 @@ from pix2pix_jax.checkpoints.reader import saved_steps
 from pix2pix_jax.config.files import read_config
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runs.compatibility import check_config_unchanged
+from pix2pix_jax.runs.checks import check_config_unchanged
 from pix2pix_jax.runs.workdir import SweepFolder, Workdir
 from pix2pix_jax.sweeps.sweep_file import SweepPlan
 
@@ -35,7 +35,7 @@ def check_runs(plan: SweepPlan, folder: SweepFolder) -> None:
             "--workdir, or move that file away"
         )
     for name, config in plan.variants:
-        run = folder.run(name)
+        run = folder.workdir(name)
         try:
             config = resolve(config)
             read_config(run.config_file)

@@ -12,7 +12,7 @@ from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.models.unet import translate_each
-from pix2pix_jax.training.samples import ValidationSamples, sample_grid
+from pix2pix_jax.training.sample_grid import SampleGrid, draw_columns
 
 
 def test_samples_are_translations_of_the_first_pairs_each_with_its_own_noise(small, monkeypatch):
@@ -22,13 +22,15 @@ def test_samples_are_translations_of_the_first_pairs_each_with_its_own_noise(sma
         for _ in range(3)
     ]
     shown = {}
-    monkeypatch.setattr("pix2pix_jax.training.samples.evaluation_example", lambda pair, data: pair)
-    monkeypatch.setattr("pix2pix_jax.training.samples.sample_grid", shown.update)
+    monkeypatch.setattr(
+        "pix2pix_jax.training.sample_grid.evaluation_example", lambda pair, data: pair
+    )
+    monkeypatch.setattr("pix2pix_jax.training.sample_grid.draw_columns", shown.update)
     params = create_state(small).generator.params
-    samples = ValidationSamples(small, pairs)
+    samples = SampleGrid(small, pairs)
     translated, error = samples.translate(1, params)
     assert shown == {}
-    samples.grid(translated)
+    samples.draw(translated)
     images, targets = (np.stack([pair[name] for pair in pairs]) for name in ("input", "target"))
     keys = jax.random.split(stream_key(small, "samples"), 3)
     outputs = jax.jit(partial(translate_each, make_generator(small)))(params, images, keys)
@@ -37,8 +39,8 @@ def test_samples_are_translations_of_the_first_pairs_each_with_its_own_noise(sma
     np.testing.assert_array_equal(shown["target"], targets)
     np.testing.assert_allclose(error, np.abs(outputs - targets).mean(), rtol=1e-5)
     fewer = replace(small, train=replace(small.train, samples=2))
-    samples = ValidationSamples(fewer, pairs)
-    samples.grid(samples.translate(1, params)[0])
+    samples = SampleGrid(fewer, pairs)
+    samples.draw(samples.translate(1, params)[0])
     np.testing.assert_array_equal(shown["target"], targets[:2])
     with pytest.raises(UsageError, match="step 7: validation/l1 is nan"):
         samples.translate(7, jax.tree.map(lambda leaf: leaf * np.nan, params))
@@ -50,7 +52,7 @@ def test_a_sample_grid_has_every_pixel_in_its_place():
         "input": rng.uniform(-1, 1, (2, 8, 16, 1)),
         "output": rng.uniform(-1, 1, (2, 8, 16, 3)),
     }
-    grid = np.asarray(sample_grid(columns))
+    grid = np.asarray(draw_columns(columns))
     assert grid.shape == (18 + 2 * 12, 4 + 2 * 20, 3)
     shown = grid[18 + 12 : 18 + 12 + 8, 4 + 20 : 4 + 20 + 16]  # second row and column
     np.testing.assert_array_equal(shown, np.round((columns["output"][1] + 1) * 127.5))

@@ -7,7 +7,7 @@ from helpers.refusals import refusal
 
 from pix2pix_jax.config.files import write_config
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runs.compatibility import check_devices, check_workdir, resolve_norm_images
+from pix2pix_jax.runs.checks import check_devices, check_workdir, resolve_norm_images
 from pix2pix_jax.runs.workdir import Workdir
 
 

@@ -4,7 +4,7 @@ If JAX loses a process, it aborts all others within seconds. If it aborted the f
 last checkpoint and the uploads would be lost, too. Therefore a process that fails does not exit at
 once:
 
-1. It sends its error to all (`Peers.report_errors`) and stays alive.
+1. It sends its error to all (`ProcessGroup.report_errors`) and stays alive.
 2. The first process has failed itself, or its next computation fails. It saves and uploads
    everything, while the others wait.
 3. The first process sends FIRST_FINISHED, and all exit with status 2.
@@ -66,7 +66,7 @@ class Messages:
         return None
 
 
-class LastWords:
+class CrashMessage:
     """Prints a line to stderr if this process is aborted or killed.
 
     JAX aborts a process from a C++ thread. Then no `except`, `atexit` or signal handler of Python
@@ -97,27 +97,27 @@ class LastWords:
         self._child.wait()
 
 
-class OnlyProcess:
-    """Takes the place of `Peers` in a process that trains alone; changes no error."""
+class SingleProcess:
+    """Takes the place of `ProcessGroup` in a process that trains alone; changes no error."""
 
     def report_errors(self) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def explain_lost_peer(self) -> AbstractContextManager[None]:
+    def explain_lost_process(self) -> AbstractContextManager[None]:
         return nullcontext()
 
 
-class Peers:
+class ProcessGroup:
     """The processes that train with this one; makes all of them end together.
 
     Args:
       messages: between the processes.
-      last_words: the line to print if this process is aborted.
+      crash_message: the line to print if this process is aborted.
     """
 
-    def __init__(self, messages: Messages, last_words: LastWords) -> None:
+    def __init__(self, messages: Messages, crash_message: CrashMessage) -> None:
         self._messages = messages
-        self._last_words = last_words
+        self._crash_message = crash_message
         self._has_left = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
 
@@ -132,7 +132,7 @@ class Peers:
         Without this thread, this process would wait for the failed process in the next
         computation.
         """
-        self._last_words.set(
+        self._crash_message.set(
             f"{self.own_name} has ended: it or another process was lost; {HOW_TO_RESUME}"
         )
         self._watcher.start()
@@ -141,9 +141,9 @@ class Peers:
         while not (error := self._messages.read(ERROR)):
             if self._has_left.wait(POLL_INTERVAL):
                 return
-        self._last_words.set(error)
+        self._crash_message.set(error)
         # The first process must save, so it is not ended here. Its next computation with the
-        # failed process fails, and then `explain_lost_peer` gives the reason.
+        # failed process fails, and then `explain_lost_process` gives the reason.
         if jax.process_index():
             self._wait_for_first()
             time.sleep(POLL_INTERVAL)  # the main thread may be about to print its own error
@@ -166,10 +166,10 @@ class Peers:
             raise
 
     @contextmanager
-    def explain_lost_peer(self) -> Iterator[None]:
+    def explain_lost_process(self) -> Iterator[None]:
         """Gives the reason if a computation with the other processes fails.
 
-        If JAX aborts this process first, `LastWords` prints the reason.
+        If JAX aborts this process first, `CrashMessage` prints the reason.
 
         Raises:
           UsageError: another process has failed or is lost.
@@ -182,7 +182,7 @@ class Peers:
             # At exit, JAX would wait for the lost processes, and then abort this one.
             atexit.unregister(self.leave)
             atexit.register(os._exit, TRY_AGAIN)
-            self._last_words.cancel()
+            self._crash_message.cancel()
             raise UsageError(
                 f"{self.own_name} cannot continue with the others ({reason_of(error)}); "
                 f"{HOW_TO_RESUME}"
@@ -190,7 +190,7 @@ class Peers:
 
     def leave(self) -> None:
         """Disconnects from the others at exit. After an error, the first process exits last."""
-        self._last_words.cancel()
+        self._crash_message.cancel()
         if self._messages.read(ERROR) is None:
             jax.distributed.shutdown()
             # Python aborts if a thread is inside JAX while the interpreter shuts down.

@@ -1,7 +1,7 @@
-"""Records the version of each file of a workdir and of its bucket when both were last equal.
+"""Stores the version of each file of a workdir and of its bucket when both were last equal.
 
-A comparison of each side with the record shows which side has changed a file since then, even if
-a process was killed or another machine has trained the run.
+A comparison of each side with these versions shows which side has changed a file since then, even
+if a process was killed or another machine has trained the run.
 """
 
 import json
@@ -10,13 +10,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pix2pix_jax.checkpoints.reader import is_sound
+from pix2pix_jax.checkpoints.reader import is_undamaged
 from pix2pix_jax.remote.checkpoint_files import checkpoint_step
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.storage.bucket import BucketFile, LocalVersion, local_files
 from pix2pix_jax.runtime.storage.files import write_atomically
 
-RECORD_NAME = ".record"  # hidden, so it is never uploaded
+STATE_NAME = ".record"  # hidden, so it is never uploaded
 
 
 class EqualVersions(NamedTuple):
@@ -28,7 +28,7 @@ class EqualVersions(NamedTuple):
 
 @dataclass(frozen=True)
 class Changes:
-    """The names of files that have changed since the record was written.
+    """The names of files that have changed since both sides were last equal.
 
     Attributes:
       local: files that this machine has changed or added.
@@ -43,13 +43,13 @@ class Changes:
     damaged: list[str]
 
 
-class SyncRecord:
-    """The record of a workdir: one JSON line per file in `.record`."""
+class SyncState:
+    """The last equal versions of a workdir and its bucket: one JSON line per file in `.record`."""
 
     def __init__(self, workdir: Workdir):
-        """Reads the record; it is empty if the workdir has none."""
+        """Reads `.record`; without this file, no versions are known."""
         self._workdir = workdir
-        self._path = workdir.path / RECORD_NAME
+        self._path = workdir.path / STATE_NAME
         self.files: dict[str, EqualVersions] = {}
         for line in self._path.read_text().splitlines() if self._path.exists() else ():
             with suppress(ValueError):  # a last line that a killed process could not finish
@@ -57,18 +57,18 @@ class SyncRecord:
                 self.files[name] = EqualVersions(LocalVersion(modified_ns, size), version)
 
     def save(self) -> None:
-        """Writes the whole record."""
+        """Writes the versions of all files."""
         lines = (_to_line(name, versions) for name, versions in self.files.items())
         write_atomically(self._path, "".join(lines))
 
     def add(self, name: str, versions: EqualVersions) -> None:
-        """Records a file, and writes the record's line at once: this process may be killed."""
+        """Records a file, and writes its line at once: this process may be killed."""
         self.files[name] = versions
         with self._path.open("a") as file:
             file.write(_to_line(name, versions))
 
     def local_changes(self) -> list[str]:
-        """The files of the workdir that differ from the record."""
+        """The files of the workdir that differ from the recorded versions."""
         return [
             name
             for name, version in local_files(self._workdir.path).items()
@@ -80,7 +80,7 @@ class SyncRecord:
         recorded = self.files[name].bucket if name in self.files else None
         return recorded == (bucket_files[name].version if name in bucket_files else None)
 
-    def removed_from_bucket(self, bucket_files: Mapping[str, BucketFile]) -> list[str]:
+    def names_missing_in_bucket(self, bucket_files: Mapping[str, BucketFile]) -> list[str]:
         """The recorded files that the bucket no longer has."""
         return [name for name in self.files if name not in bucket_files]
 
@@ -94,7 +94,9 @@ class SyncRecord:
             if name in self.files and (step := checkpoint_step(name)) is not None
         }
         damaged_steps = {
-            step for step in set(recorded.values()) if not is_sound(self._workdir.checkpoint(step))
+            step
+            for step in set(recorded.values())
+            if not is_undamaged(self._workdir.checkpoint(step))
         }
         return [
             name
@@ -105,7 +107,7 @@ class SyncRecord:
     def compare(
         self, all_files: Mapping[str, BucketFile], complete: Mapping[str, BucketFile]
     ) -> Changes:
-        """Compares both sides with the record.
+        """Compares both sides with the recorded versions.
 
         Args:
           all_files: the files of the bucket.
@@ -116,7 +118,7 @@ class SyncRecord:
         return Changes(
             local=[name for name in local if name not in damaged],
             bucket=[name for name in complete if not self.is_unchanged_in_bucket(name, complete)],
-            removed=self.removed_from_bucket(all_files),
+            removed=self.names_missing_in_bucket(all_files),
             damaged=damaged,
         )
 

@@ -12,7 +12,7 @@ from pix2pix_jax.evaluation.class_reader import ClassReader, open_class_reader, 
 from pix2pix_jax.evaluation.scorer import Scorer
 
 
-class ValidationScorer:
+class CheckpointScorer:
     """Measures generators of one config on the whole validation split.
 
     The FCN-score is measured only if it decides which checkpoint is best (train.best_metric).
