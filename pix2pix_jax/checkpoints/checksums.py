@@ -44,7 +44,7 @@ class ChecksumHandler(ocp.StandardCheckpointHandler):
     reads that path, so this class may move to another module.
     """
 
-    def finalize(self, directory: Any) -> None:  # a path of Orbax's own type
+    def finalize(self, directory: Any) -> None:  # Orbax's name for a path of its own type
         """Writes the hashes; Orbax calls this once all files of the item are written."""
         super().finalize(directory)
         item = Path(directory)
@@ -68,7 +68,7 @@ def check_files(item: Path) -> None:
       OSError: a file cannot be read for another reason.
     """
     with explain_damage():
-        content, found = (item / CHECKSUM_FILE).read_bytes(), _file_hashes(item)
+        content, hashes = (item / CHECKSUM_FILE).read_bytes(), _file_hashes(item)
     try:
         saved = TypeAdapter(SavedHashes).validate_json(content, strict=True)
     except ValidationError as error:
@@ -76,7 +76,7 @@ def check_files(item: Path) -> None:
     if saved.step != _step(item):
         raise DamagedCheckpoint(f"{item.name} is of step {saved.step}")
     for name, digest in saved.files.items():
-        if found.get(name) != digest:
+        if hashes.get(name) != digest:
             raise DamagedCheckpoint(f"{item.name}/{name} does not match its saved hash")
 
 
@@ -116,12 +116,12 @@ def _hash(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _file_hashes(directory: Path) -> dict[str, str]:
+def _file_hashes(folder: Path) -> dict[str, str]:
     """SHA-256 of every file except `sha256.json`, by path relative to the folder."""
     hashes = {}
-    for path in sorted(directory.rglob("*")):
+    for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name != CHECKSUM_FILE:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256")
-            hashes[str(path.relative_to(directory))] = digest.hexdigest()
+            hashes[str(path.relative_to(folder))] = digest.hexdigest()
     return hashes

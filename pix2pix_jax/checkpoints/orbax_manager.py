@@ -7,27 +7,28 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from pix2pix_jax.checkpoints.checksums import ChecksumHandler
+from pix2pix_jax.checkpoints.info import INFO_ITEM
 from pix2pix_jax.checkpoints.reader import FIRST_PROCESS, ITEMS
 from pix2pix_jax.config.metrics import goodness
 
 
-def make_manager(directory: Path, keep: int, best_metric: str) -> ocp.CheckpointManager:
+def make_manager(folder: Path, keep: int, best_metric: str) -> ocp.CheckpointManager:
     """Makes Orbax's manager of a folder of checkpoints; the caller closes it.
 
     Args:
-      directory: absolute path of an existing folder.
+      folder: absolute path of an existing folder.
       keep: number of newest checkpoints to keep.
       best_metric: the evaluated checkpoint that is best by this metric is kept, too.
     """
-    better = partial(goodness, best_metric)
+    score_of = partial(goodness, best_metric)
     best = preservation_policy.BestN(
-        get_metric_fn=better, n=1, keep_checkpoints_without_metrics=False
+        get_metric_fn=score_of, n=1, keep_checkpoints_without_metrics=False
     )
     options = ocp.CheckpointManagerOptions(
         preservation_policy=preservation_policy.AnyPreservationPolicy(
             [preservation_policy.LatestN(keep), best]
         ),
-        best_fn=better,  # Without it, Orbax does not write the metrics.
+        best_fn=score_of,  # Without it, Orbax does not write the metrics.
         cleanup_tmp_directories=True,  # A killed process leaves an unfinished checkpoint.
         # Otherwise Orbax's threads wait for minutes for a folder that could not be made.
         async_options=ocp.options.AsyncOptions(create_directories_asynchronously=False),
@@ -38,6 +39,6 @@ def make_manager(directory: Path, keep: int, best_metric: str) -> ocp.Checkpoint
     for name in ITEMS:
         handler = ChecksumHandler(multiprocessing_options=FIRST_PROCESS)
         handlers.add(name, ocp.args.StandardSave, handler)
-    origin_handler = ocp.JsonCheckpointHandler(multiprocessing_options=FIRST_PROCESS)
-    handlers.add("origin", ocp.args.JsonSave, origin_handler)
-    return ocp.CheckpointManager(directory, options=options, handler_registry=handlers)
+    info_handler = ocp.JsonCheckpointHandler(multiprocessing_options=FIRST_PROCESS)
+    handlers.add(INFO_ITEM, ocp.args.JsonSave, info_handler)
+    return ocp.CheckpointManager(folder, options=options, handler_registry=handlers)

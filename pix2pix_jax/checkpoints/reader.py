@@ -1,9 +1,7 @@
 """Reads checkpoints: to resume a run, or to use one of its networks."""
 
-import hashlib
-import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -13,9 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 from pix2pix_jax.checkpoints.checksums import (
     DamagedCheckpoint,
     check_files,
-    check_hash,
     explain_damage,
 )
+from pix2pix_jax.checkpoints.info import CheckpointInfo, read_matching_info
 from pix2pix_jax.config.metrics import goodness
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError, reason_of
@@ -23,12 +21,27 @@ from pix2pix_jax.gan.state import TrainState, create_state
 from pix2pix_jax.runs.workdir import Workdir
 
 Tree = Any
+CheckpointStep = int | Literal["best", "newest"]  # the step of a checkpoint that a user names
 ITEMS = ("generator", "discriminator", "optimizer")  # folders of arrays in a checkpoint
 IMPORTED = "imported"  # in place of the training data's fingerprint if the data is not known
 # The first process holds the whole state, so it saves and restores without the other processes.
 FIRST_PROCESS = ocp.options.MultiprocessingOptions(
     primary_host=0, active_processes={0}, barrier_sync_key_prefix="first"
 )
+
+
+class SavedNetwork(NamedTuple):
+    """A network of a checkpoint.
+
+    Attributes:
+      step: the step of the checkpoint.
+      params: the parameters of the network.
+      data: the fingerprint of the pairs that the network was trained on, or IMPORTED.
+    """
+
+    step: int
+    params: Tree
+    data: str
 
 
 class DamagedScores(UsageError):
@@ -47,59 +60,12 @@ def checkpoint_items(state: TrainState) -> dict[str, Tree]:
     }
 
 
-def structure_hash(items: dict[str, Tree]) -> str:
-    """A hash of the paths, shapes and dtypes of all arrays."""
-    leaves = jax.tree.leaves_with_path(items)
-    text = [f"{jax.tree_util.keystr(path)} {leaf.shape} {leaf.dtype}" for path, leaf in leaves]
-    return hashlib.sha256("\n".join(text).encode()).hexdigest()
-
-
-def read_origin(directory: Path, items: dict[str, Tree]) -> dict[str, Any]:
-    """Reads the origin of a checkpoint: step, structure, data, totals and scores.
-
-    Args:
-      directory: folder of the checkpoint.
-      items: arrays, or their shapes and dtypes, that the checkpoint should hold.
-
-    Raises:
-      UsageError: the checkpoint holds other parameters than `items`.
-      DamagedCheckpoint: the origin is damaged or missing.
-      OSError: the origin cannot be read for another reason.
-    """
-    origin = _read_origin(directory)
-    if origin["structure"] != structure_hash(items):
-        raise UsageError(
-            f"{directory}: holds other parameters than this version of pix2pix_jax makes; "
-            "use the version that saved the checkpoint, or give another --workdir"
-        )
-    return origin
-
-
-def _read_origin(directory: Path) -> dict[str, Any]:
-    """Reads the origin of a checkpoint of any structure; raises like `read_origin`."""
-    with explain_damage():
-        content = (directory / "origin" / "metadata").read_bytes()
-    try:
-        origin = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise DamagedCheckpoint("origin does not match its saved hash") from error
-    origin = check_hash(origin, "origin")
-    if "step" not in origin:
-        raise UsageError(
-            f"{directory}: was saved by an earlier version; use that version, or give another "
-            "--workdir"
-        )
-    if str(origin["step"]) != directory.name:
-        raise DamagedCheckpoint(f"origin is of step {origin['step']}")
-    return origin
-
-
-def is_undamaged(directory: Path) -> bool:
+def is_undamaged(checkpoint: Path) -> bool:
     """Whether all files of a checkpoint match the hashes that this version saves."""
     try:
-        _read_origin(directory)
+        CheckpointInfo.read(checkpoint)
         for name in ITEMS:
-            check_files(directory / name)
+            check_files(checkpoint / name)
     except (DamagedCheckpoint, UsageError):  # UsageError: an earlier version saved other hashes
         return False
     return True
@@ -139,9 +105,9 @@ def saved_steps(workdir: Workdir) -> list[int]:
 def read_network(
     workdir: Workdir,
     config: Config,
-    step: int | Literal["best", "newest"],
+    step: CheckpointStep,
     network: Literal["generator", "discriminator"] = "generator",
-) -> tuple[int, Tree, str]:
+) -> SavedNetwork:
     """Reads the parameters of a network; its run may be training at the same time.
 
     Args:
@@ -151,31 +117,28 @@ def read_network(
         `train.best_metric`.
       network: the network to read.
 
-    Returns:
-      The step, the parameters, and the fingerprint of the data that they were trained on.
-
     Raises:
       UsageError: there is no such checkpoint, or it is damaged.
       OSError: a file cannot be read for another reason.
     """
-    directory, steps = workdir.checkpoints.absolute(), saved_steps(workdir)
+    folder, steps = workdir.checkpoints.absolute(), saved_steps(workdir)
     step = _find_step(workdir, config.train.best_metric, step)
     others = ", ".join(str(other) for other in steps if other != step) or "none"
     if step not in steps:
-        raise UsageError(f"--step: no checkpoint {step} in {directory}; there are {others}")
+        raise UsageError(f"--step: no checkpoint {step} in {folder}; there are {others}")
     items = checkpoint_items(jax.eval_shape(lambda: create_state(config)))
     try:
-        origin = read_origin(directory / str(step), items)
-        params = read_item(directory / str(step) / network, items[network])
+        info = read_matching_info(folder / str(step), items)
+        params = read_item(folder / str(step) / network, items[network])
     except DamagedCheckpoint as error:
         raise UsageError(
-            f"{directory}/{step}: cannot be restored ({reason_of(error)}); give another --step: "
+            f"{folder}/{step}: cannot be restored ({reason_of(error)}); give another --step: "
             f"{others}"
         ) from error
-    return step, params, origin["data"]
+    return SavedNetwork(step, params, info.data)
 
 
-def _find_step(workdir: Workdir, metric: str, step: int | Literal["best", "newest"]) -> int:
+def _find_step(workdir: Workdir, metric: str, step: CheckpointStep) -> int:
     """The number of a step that may be given as "best" or "newest".
 
     Raises:
@@ -183,8 +146,8 @@ def _find_step(workdir: Workdir, metric: str, step: int | Literal["best", "newes
     """
     steps = saved_steps(workdir)
     if not steps:
-        directory = workdir.checkpoints.absolute()
-        raise UsageError(f"{directory}: holds no checkpoints; train writes the first one")
+        folder = workdir.checkpoints.absolute()
+        raise UsageError(f"{folder}: holds no checkpoints; train writes the first one")
     if step == "newest":
         return steps[-1]
     if step == "best":
@@ -198,8 +161,8 @@ def _find_step(workdir: Workdir, metric: str, step: int | Literal["best", "newes
 def best_step(workdir: Workdir, metric: str) -> int | None:
     """The checkpoint that is best by a metric; None if no checkpoint has this metric."""
     scores = _read_all_scores(workdir)
-    known = [step for step in scores if metric in scores[step]]
-    return max(known, key=lambda step: (goodness(metric, scores[step]), step), default=None)
+    scored = [step for step in scores if metric in scores[step]]
+    return max(scored, key=lambda step: (goodness(metric, scores[step]), step), default=None)
 
 
 def _why_none_is_best(workdir: Workdir, metric: str) -> str:
@@ -234,7 +197,7 @@ def read_scores(checkpoint: Path) -> dict[str, float]:
         with explain_damage():
             content = path.read_bytes()
         scores = TypeAdapter(dict[str, float]).validate_json(content, strict=True)
-        if scores != _read_origin(checkpoint)["scores"]:
+        if scores != CheckpointInfo.read(checkpoint).scores:
             raise DamagedCheckpoint("the metrics differ from those in the checkpoint's origin")
         return scores
     except (ValidationError, DamagedCheckpoint) as error:

@@ -19,7 +19,14 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from pix2pix_jax.checkpoints.checksums import DamagedCheckpoint, add_hash
+from pix2pix_jax.checkpoints.checksums import DamagedCheckpoint
+from pix2pix_jax.checkpoints.info import (
+    INFO_ITEM,
+    CheckpointInfo,
+    Totals,
+    read_matching_info,
+    structure_hash,
+)
 from pix2pix_jax.checkpoints.orbax_manager import make_manager
 from pix2pix_jax.checkpoints.reader import (
     IMPORTED,
@@ -27,15 +34,11 @@ from pix2pix_jax.checkpoints.reader import (
     DamagedScores,
     checkpoint_items,
     read_item,
-    read_origin,
     read_scores,
-    structure_hash,
 )
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import NetworkState, TrainState
 from pix2pix_jax.runs.workdir import Workdir
-
-Totals = dict[str, float]  # sums of metrics over the `steps` since the last log line
 
 
 class SaveFailed(UsageError):
@@ -107,10 +110,10 @@ class CheckpointStore:
         step = int(checkpoint.state.step)
         items = jax.tree.map(np.array, checkpoint_items(checkpoint.state))
         _check_finite(step, items)
-        origin = {"step": step, "structure": structure_hash(items), "data": checkpoint.data}
-        origin |= {"totals": checkpoint.totals, "scores": checkpoint.scores}
+        structure, data = structure_hash(items), checkpoint.data
+        info = CheckpointInfo(step, structure, data, checkpoint.totals, checkpoint.scores)
         arrays = {name: ocp.args.StandardSave(items[name]) for name in ITEMS}
-        args = ocp.args.Composite(**arrays, origin=ocp.args.JsonSave(add_hash(origin)))
+        args = ocp.args.Composite(**arrays, **{INFO_ITEM: ocp.args.JsonSave(info.to_json())})
         with explain_write_errors(self._workdir):
             is_saved = self._manager.save(step, args=args, metrics=checkpoint.scores or None)
         if not is_saved:  # Without an error, Orbax skips a step that is not newer than all others.
@@ -166,22 +169,22 @@ class CheckpointStore:
         return None
 
     def _restore(self, step: int, template: TrainState, data: str) -> Checkpoint:
-        directory = self._workdir.checkpoint(step).absolute()
+        folder = self._workdir.checkpoint(step).absolute()
         items = checkpoint_items(template)
-        origin = read_origin(directory, items)
-        if origin["data"] not in (data, IMPORTED):
+        info = read_matching_info(folder, items)
+        if info.data not in (data, IMPORTED):
             raise UsageError(
-                f"{directory}: was trained on other data than data.source and data.data_dir hold "
+                f"{folder}: was trained on other data than data.source and data.data_dir hold "
                 "now; bring that data back, or give another --workdir"
             )
-        restored = {name: read_item(directory / name, items[name]) for name in ITEMS}
+        restored = {name: read_item(folder / name, items[name]) for name in ITEMS}
         optimizer = restored["optimizer"]
         state = TrainState(
             step=np.int32(step),
             generator=NetworkState(restored["generator"], optimizer["generator"]),
             discriminator=NetworkState(restored["discriminator"], optimizer["discriminator"]),
         )
-        return Checkpoint(state, origin["totals"], origin["data"], origin["scores"])
+        return Checkpoint(state, info.totals, info.data, info.scores)
 
     def _move_rejected_aside(self, rejected: dict[int, str]) -> None:
         for step, reason in rejected.items():
@@ -238,4 +241,4 @@ def _move_aside(workdir: Workdir, path: Path, name: str) -> Path:
     """Moves a folder into `rejected/`, as NAME-0, NAME-1, ..., and returns its new path."""
     workdir.rejected_folder.mkdir(exist_ok=True)
     free = (workdir.rejected_folder / f"{name}-{number}" for number in itertools.count())
-    return path.rename(next(place for place in free if not place.exists()))
+    return path.rename(next(new for new in free if not new.exists()))

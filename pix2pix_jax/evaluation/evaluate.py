@@ -2,11 +2,10 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from tensorflow_datasets.core import DatasetBuilder
 
-from pix2pix_jax.checkpoints.reader import IMPORTED, read_network
+from pix2pix_jax.checkpoints.reader import IMPORTED, CheckpointStep, read_network
 from pix2pix_jax.config.files import read_config
 from pix2pix_jax.config.metrics import METRICS
 from pix2pix_jax.config.schema import Config
@@ -37,7 +36,7 @@ def evaluate(
     config: Config,
     workdir: Workdir,
     split: str,
-    step: int | Literal["best", "newest"],
+    step: CheckpointStep,
     fcn_score: bool,
 ) -> None:
     """Scores a split; writes `evaluation_<split>.json`, its page and its pictures.

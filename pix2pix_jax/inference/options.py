@@ -1,8 +1,8 @@
 """The options of a translation."""
 
 from dataclasses import dataclass
-from typing import Literal
 
+from pix2pix_jax.checkpoints.reader import CheckpointStep
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.inference.tiling import round_up, side_multiple
@@ -21,7 +21,7 @@ class TranslateOptions:
       use_dropout: whether the generator draws dropout, as in training.
     """
 
-    step: int | Literal["best", "newest"] = "newest"
+    step: CheckpointStep = "newest"
     seed: int | None = None
     samples: int = 1
     tile: int | None = None

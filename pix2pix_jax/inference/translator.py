@@ -2,12 +2,11 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import Literal
 
 import jax
 import numpy as np
 
-from pix2pix_jax.checkpoints.reader import read_network
+from pix2pix_jax.checkpoints.reader import CheckpointStep, read_network
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.random import stream_key
@@ -74,7 +73,7 @@ class Translator:
 def open_translator(
     config: Config,
     workdir: Workdir,
-    step: int | Literal["best", "newest"],
+    step: CheckpointStep,
     seed: int | None,
     use_dropout: bool,
 ) -> Translator:
@@ -90,10 +89,10 @@ def open_translator(
     Raises:
       UsageError: the run has no such checkpoint.
     """
-    found_step, params, _ = read_network(workdir, config, step)
+    network = read_network(workdir, config, step)
     seeded = config if seed is None else replace(config, seed=seed)
     key = stream_key(seeded, "translations") if use_dropout else None
-    return Translator(make_generator(config), params, key, found_step)
+    return Translator(make_generator(config), network.params, key, network.step)
 
 
 def _translate_batch(

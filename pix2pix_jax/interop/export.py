@@ -4,8 +4,8 @@ import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
+from pix2pix_jax.checkpoints.reader import CheckpointStep
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.interop.formats import DISCRIMINATOR_FORMATS, EXPORT_FORMATS, Format
@@ -32,7 +32,7 @@ class ExportOptions:
 
     output: Path
     format: str | None = None
-    step: int | Literal["best", "newest"] = "newest"
+    step: CheckpointStep = "newest"
     discriminator: Path | None = None
 
     def files(self) -> dict[NetworkName, Path]:

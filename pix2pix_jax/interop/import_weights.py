@@ -5,6 +5,7 @@ from pathlib import Path
 
 import jax
 
+from pix2pix_jax.checkpoints.info import Totals
 from pix2pix_jax.checkpoints.reader import IMPORTED, saved_steps
 from pix2pix_jax.checkpoints.store import Checkpoint, CheckpointStore
 from pix2pix_jax.config.files import override, write_config
@@ -111,7 +112,7 @@ def write_run(workdir: Workdir, config: Config, state: TrainState) -> None:
     """Writes config.json and the first checkpoint of a run."""
     with claim_workdir(workdir):
         with CheckpointStore(workdir, config.train.keep, config.train.best_metric) as store:
-            store.save(Checkpoint(state, totals={}, data=IMPORTED))
+            store.save(Checkpoint(state, Totals(), data=IMPORTED))
         write_config(config, workdir.config_file)
 
 

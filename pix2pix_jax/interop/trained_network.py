@@ -11,7 +11,7 @@ from jax import Array
 from pydantic import TypeAdapter
 
 from pix2pix_jax import __version__
-from pix2pix_jax.checkpoints.reader import read_network
+from pix2pix_jax.checkpoints.reader import CheckpointStep, read_network
 from pix2pix_jax.config.schema import Config, Data
 from pix2pix_jax.gan.networks import make_discriminator, make_generator
 from pix2pix_jax.runs.workdir import Workdir
@@ -44,7 +44,7 @@ class TrainedNetwork:
         cls,
         workdir: Workdir,
         config: Config,
-        step: int | Literal["best", "newest"],
+        step: CheckpointStep,
         name: NetworkName,
     ) -> "TrainedNetwork":
         """Restores a network from a checkpoint of a run.
@@ -60,9 +60,9 @@ class TrainedNetwork:
         """
         # Parameters are float32 for every train.dtype, and other programs compute in float32.
         config = replace(config, train=replace(config.train, dtype="float32"))
-        found_step, params, _ = read_network(workdir, config, step, name)
+        network = read_network(workdir, config, step, name)
         make = make_generator if name == "generator" else make_discriminator
-        return cls(name, config, make(config), params, found_step)
+        return cls(name, config, make(config), network.params, network.step)
 
     @property
     def input_channels(self) -> int:

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from pix2pix_jax.checkpoints.store import Totals
+from pix2pix_jax.checkpoints.info import Totals
 from pix2pix_jax.gan.step import METRIC_ORDER, Metrics
 from pix2pix_jax.training.divergence import check_finite
 
@@ -13,14 +13,12 @@ class MetricWindow:
 
     Steps are added one by one, so the bits of a sum depend neither on the number of steps in a call
     nor on interruptions of the run.
-
-    Attributes:
-      totals: the sum of each metric by name, and the number of added steps as `steps`.
     """
 
     def __init__(self, totals: Totals | None = None):
         """Starts a window, or resumes one from the totals in a checkpoint."""
-        self.totals: Totals = dict(totals or {})
+        totals = totals or Totals()
+        self._steps, self._sums = totals.steps, dict(totals.sums)
         self._unread: list[Metrics] = []
 
     def add(self, metrics: Metrics) -> None:
@@ -48,21 +46,26 @@ class MetricWindow:
             index = int(np.argmin(is_finite))
             for name in sorted(joined, key=METRIC_ORDER.index):
                 check_finite(step - len(is_finite) + index + 1, name, joined[name][index])
-        self.totals["steps"] = self.totals.get("steps", 0) + len(is_finite)
+        self._steps += len(is_finite)
         for name, values in joined.items():
-            self.totals[name] = sum(values.tolist(), self.totals.get(name, 0.0))
+            self._sums[name] = sum(values.tolist(), self._sums.get(name, 0.0))
         return joined
+
+    @property
+    def totals(self) -> Totals:
+        """A copy of the sums, to keep in a checkpoint."""
+        return Totals(self._steps, dict(self._sums))
 
     def means(self) -> dict[str, float]:
         """The mean of every metric over the steps of the window."""
-        steps = self.totals["steps"]
-        return {name: total / steps for name, total in self.totals.items() if name != "steps"}
+        return {name: total / self._steps for name, total in self._sums.items()}
 
     @property
     def metric_names(self) -> frozenset[str]:
         """The names of the metrics in the window."""
-        return frozenset(self.totals.keys() - {"steps"})
+        return frozenset(self._sums)
 
     def clear(self) -> None:
         """Starts a new window."""
-        self.totals.clear()
+        self._steps = 0
+        self._sums.clear()

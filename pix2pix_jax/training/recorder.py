@@ -110,9 +110,7 @@ class Recorder:
             self._queue.put("report", self._write_report)
         if due.save or progress.stop:
             is_last = progress.stop or step == self._run.config.train.steps
-            # A copy, because Orbax writes it in the background while the window changes.
-            totals = dict(window.totals)
-            checkpoint = Checkpoint(progress.state, totals, self._run.fingerprint, scores)
+            checkpoint = Checkpoint(progress.state, window.totals, self._run.fingerprint, scores)
             self._saver.save(checkpoint, last=is_last)
 
     def _write_line(self, progress: Progress, window: MetricWindow) -> dict[str, float]:

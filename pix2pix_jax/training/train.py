@@ -9,8 +9,9 @@ from itertools import islice
 import jax
 import numpy as np
 
+from pix2pix_jax.checkpoints.info import Totals
 from pix2pix_jax.checkpoints.reader import best_step
-from pix2pix_jax.checkpoints.store import CheckpointStore, Totals
+from pix2pix_jax.checkpoints.store import CheckpointStore
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.examples import Example
 from pix2pix_jax.data.pipeline import make_training_batches, prefetch
@@ -115,7 +116,7 @@ def restore_or_create(run: TrainingRun, template: TrainState) -> InitialState:
     state = checkpoint.state if checkpoint else jax.device_get(create_state(run.config))
     return InitialState(
         state=distributed.broadcast_from_first(state),
-        totals=checkpoint.totals if checkpoint else {},
+        totals=checkpoint.totals if checkpoint else Totals(),
         resumed=checkpoint is not None,
     )
 

@@ -13,6 +13,7 @@ from helpers.refusals import refusal
 
 from pix2pix_jax.checkpoints import reader as checkpoint_reader
 from pix2pix_jax.checkpoints.checksums import ChecksumHandler, add_hash
+from pix2pix_jax.checkpoints.info import Totals
 from pix2pix_jax.checkpoints.store import Checkpoint, CheckpointStore
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import create_state
@@ -34,7 +35,7 @@ def template(small):
     return jax.eval_shape(lambda: create_state(small))
 
 
-TOTALS = {"steps": 3, "loss": 0.1 + 0.2}
+TOTALS = Totals(3, {"loss": 0.1 + 0.2})
 
 
 def save(workdir, state, *steps, keep=3, best="l1", scores=None):

@@ -50,7 +50,7 @@ def import_run(tmp_path, weights, discriminator=None, base=None, **values):
     workdir = tmp_path / "run"
     assert import_weights(weights, discriminator, Workdir(workdir), base, values) == 0
     config = read_config(workdir / "config.json")
-    return workdir, config, read_network(Workdir(workdir), config, "newest")[1]
+    return workdir, config, read_network(Workdir(workdir), config, "newest").params
 
 
 def image(*shape, seed=0):

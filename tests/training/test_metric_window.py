@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pix2pix_jax.checkpoints.info import Totals
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.step import METRIC_ORDER
 from pix2pix_jax.training.metric_window import MetricWindow
@@ -10,9 +11,9 @@ from pix2pix_jax.training.metric_window import MetricWindow
 
 def test_sums_have_the_same_bits_for_all_numbers_of_steps_in_a_call():
     values = np.random.default_rng(0).uniform(0, 1, 12).astype(np.float32)
-    straight, totals = MetricWindow(), {}
-    straight.add({"loss/generator_l1": values})
-    straight.read(12)
+    one_window, totals = MetricWindow(), None
+    one_window.add({"loss/generator_l1": values})
+    one_window.read(12)
     for start, stop in ((0, 1), (1, 5), (5, 12)):
         window = MetricWindow(totals)  # as in a resumed run
         window.add({"loss/generator_l1": values[start : start + 1]})
@@ -20,10 +21,10 @@ def test_sums_have_the_same_bits_for_all_numbers_of_steps_in_a_call():
         read = window.read(stop)
         np.testing.assert_array_equal(read["loss/generator_l1"], values[start:stop])
         totals = window.totals
-    assert totals == straight.totals
-    assert straight.totals["steps"] == 12
-    assert straight.means().keys() == {"loss/generator_l1"}
-    np.testing.assert_allclose(straight.means()["loss/generator_l1"], values.mean(), rtol=1e-6)
+    assert totals == one_window.totals
+    assert one_window.totals.steps == 12
+    assert one_window.means().keys() == {"loss/generator_l1"}
+    np.testing.assert_allclose(one_window.means()["loss/generator_l1"], values.mean(), rtol=1e-6)
 
 
 def test_the_error_names_the_first_step_and_metric_that_is_not_finite():
@@ -40,9 +41,9 @@ def test_the_error_names_the_first_step_and_metric_that_is_not_finite():
             window.read(104)
 
 
-def test_every_call_is_read_once():
+def test_a_second_read_adds_only_the_metrics_of_new_calls():
     window = MetricWindow()
     for step in (1, 2):
         window.add({"loss/generator_l1": np.ones(1)})
         window.read(step)
-    assert window.totals == {"steps": 2, "loss/generator_l1": 2.0}
+    assert window.totals == Totals(2, {"loss/generator_l1": 2.0})

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pix2pix_jax.checkpoints.info import Totals
 from pix2pix_jax.checkpoints.store import CheckpointStore
 from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.runs.workdir import Workdir
@@ -87,7 +88,7 @@ def test_the_last_step_writes_the_means_of_an_incomplete_window(record, tmp_path
     assert lines[7]["loss/discriminator"] == 6
     with CheckpointStore(Workdir(tmp_path), 3, "l1") as store:
         totals = store.restore_newest(create_state(small), "pairs").totals
-    assert totals == {"steps": 3, "loss/discriminator": 18}
+    assert totals == Totals(3, {"loss/discriminator": 18})
     lines = record(7, 8, totals, steps=8, **INTERVALS)
     assert lines[8]["loss/discriminator"] == 6.5
     assert lines[7].keys() == NAMES  # Step 7 now lies within a window.

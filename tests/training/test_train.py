@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from helpers.refusals import refusal
 
+from pix2pix_jax.checkpoints.info import Totals
 from pix2pix_jax.checkpoints.store import Checkpoint, CheckpointStore
 from pix2pix_jax.config.files import write_config
 from pix2pix_jax.config.resolve import resolve
@@ -92,6 +93,6 @@ def test_a_finished_run_prepares_no_scorer(small, tmp_path, monkeypatch, capsys)
     write_config(resolve(config), workdir.config_file)
     with CheckpointStore(workdir, keep=1, best_metric="l1") as store:
         state = create_state(resolve(config)).replace(step=np.int32(config.train.steps))
-        store.save(Checkpoint(state, totals={}, data=data))
+        store.save(Checkpoint(state, totals=Totals(), data=data))
     assert train(config, workdir) == 0
     assert f"{workdir}: done, step 8 of train.steps 8" in capsys.readouterr().out

@@ -9,9 +9,10 @@ import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from pix2pix_jax.checkpoints.reader import CheckpointStep
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.images.image_files import encode_png
 from pix2pix_jax.errors import UsageError
@@ -199,7 +200,7 @@ def parse_number(query: str) -> int:
 def serve_demo(
     config: Config,
     workdir: Workdir,
-    step: int | Literal["best", "newest"],
+    step: CheckpointStep,
     host: str,
     port: int,
 ) -> None:

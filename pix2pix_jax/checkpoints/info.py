@@ -1,0 +1,126 @@
+"""What a checkpoint records beside its arrays: its step, its data, sums of metrics and scores."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from pix2pix_jax.checkpoints.checksums import (
+    DamagedCheckpoint,
+    add_hash,
+    check_hash,
+    explain_damage,
+)
+from pix2pix_jax.errors import UsageError
+
+Tree = Any
+INFO_ITEM = "origin"  # the name of the item in a checkpoint
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums of the metrics since the last log line.
+
+    Attributes:
+      steps: the number of steps in the sums.
+      sums: the sum of each metric by name.
+    """
+
+    steps: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The sums with the key `steps` among them, as checkpoints store them."""
+        return {"steps": self.steps} | self.sums if self.steps else {}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "Totals":
+        """The totals in the content of a checkpoint."""
+        sums = {name: value for name, value in content.items() if name != "steps"}
+        return cls(content.get("steps", 0), sums)
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """The item `origin` of a checkpoint.
+
+    Attributes:
+      step: the number of the checkpoint.
+      structure: the `structure_hash` of the arrays.
+      data: the fingerprint of the training pairs.
+      totals: sums of the metrics for the next line of the log.
+      scores: metrics of the evaluation at this step; empty if there was none.
+    """
+
+    step: int
+    structure: str
+    data: str
+    totals: Totals
+    scores: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of the item, with its own hash."""
+        content = {"step": self.step, "structure": self.structure, "data": self.data}
+        return add_hash(content | {"totals": self.totals.to_json(), "scores": self.scores})
+
+    @classmethod
+    def read(cls, folder: Path) -> "CheckpointInfo":
+        """Reads the item of a checkpoint.
+
+        Args:
+          folder: the folder of the checkpoint.
+
+        Raises:
+          UsageError: an earlier version saved the checkpoint.
+          DamagedCheckpoint: the item is damaged or missing.
+          OSError: the item cannot be read for another reason.
+        """
+        with explain_damage():
+            text = (folder / INFO_ITEM / "metadata").read_bytes()
+        try:
+            content = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise DamagedCheckpoint(f"{INFO_ITEM} does not match its saved hash") from error
+        content = check_hash(content, INFO_ITEM)
+        if "step" not in content:
+            raise UsageError(
+                f"{folder}: was saved by an earlier version; use that version, or give another "
+                "--workdir"
+            )
+        if str(content["step"]) != folder.name:
+            raise DamagedCheckpoint(f"{INFO_ITEM} is of step {content['step']}")
+        totals = Totals.from_json(content["totals"])
+        return cls(
+            content["step"], content["structure"], content["data"], totals, content["scores"]
+        )
+
+
+def structure_hash(items: dict[str, Tree]) -> str:
+    """A hash of the paths, shapes and dtypes of all arrays."""
+    leaves = jax.tree.leaves_with_path(items)
+    text = [f"{jax.tree_util.keystr(path)} {leaf.shape} {leaf.dtype}" for path, leaf in leaves]
+    return hashlib.sha256("\n".join(text).encode()).hexdigest()
+
+
+def read_matching_info(folder: Path, items: dict[str, Tree]) -> CheckpointInfo:
+    """Reads the `CheckpointInfo` of a checkpoint that must hold the same arrays as `items`.
+
+    Args:
+      folder: the folder of the checkpoint.
+      items: arrays, or their shapes and dtypes, that the checkpoint should hold.
+
+    Raises:
+      UsageError: the checkpoint holds other parameters than `items`.
+      DamagedCheckpoint: the item is damaged or missing.
+      OSError: the item cannot be read for another reason.
+    """
+    info = CheckpointInfo.read(folder)
+    if info.structure != structure_hash(items):
+        raise UsageError(
+            f"{folder}: holds other parameters than this version of pix2pix_jax makes; "
+            "use the version that saved the checkpoint, or give another --workdir"
+        )
+    return info
