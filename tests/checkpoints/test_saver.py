@@ -5,6 +5,7 @@ import pytest
 from helpers.refusals import refusal
 
 from pix2pix_jax.checkpoints import saver, store
+from pix2pix_jax.checkpoints.info import Totals
 from pix2pix_jax.checkpoints.reader import saved_steps
 from pix2pix_jax.checkpoints.saver import CheckpointSaver
 from pix2pix_jax.checkpoints.store import Checkpoint, CheckpointStore, SaveFailed
@@ -33,7 +34,7 @@ def saves(small, tmp_path, monkeypatch):
         monkeypatch.setattr(CheckpointStore, "save", save)
         with CheckpointSaver(Workdir(tmp_path), Train(keep=9, max_failed_saves=2)) as checkpoints:
             for step in steps:
-                numbered = Checkpoint(state.replace(step=np.int32(step)), {}, "pairs")
+                numbered = Checkpoint(state.replace(step=np.int32(step)), Totals(), "pairs")
                 checkpoints.save(numbered, last=step == steps[-1])
                 checkpoints.poll()
         return saved_steps(Workdir(tmp_path))
@@ -84,7 +85,9 @@ def test_a_failed_save_is_printed_if_another_error_ends_the_run(
 
     def run():
         with CheckpointSaver(Workdir(tmp_path), Train(max_failed_saves=1)) as checkpoints:
-            checkpoints.save(Checkpoint(create_state(small).replace(step=np.int32(8)), {}, "pairs"))
+            checkpoints.save(
+                Checkpoint(create_state(small).replace(step=np.int32(8)), Totals(), "pairs")
+            )
             raise UsageError("loss/generator_gan is nan at step 9")
 
     assert refusal(run) == "loss/generator_gan is nan at step 9"
