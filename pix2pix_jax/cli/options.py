@@ -92,7 +92,7 @@ def add_evaluation_flags(parser: argparse.ArgumentParser) -> None:
     """Adds --split and --no_fcn_score."""
     parser.add_argument(
         "--split",
-        choices=("train", "val", "test"),
+        choices=("train", "val", "test"),  # config.schema.SPLITS, whose import is slow
         default="val",
         help="split to evaluate; default: val",
     )

@@ -13,7 +13,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pix2pix_jax.config.schema import Config, first_error
+from pix2pix_jax.config.parsing import first_error
+from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.storage.files import local_path
 
@@ -41,7 +42,8 @@ def load_experiment(spec: str) -> Config:
     with explain_experiment_errors(path):
         config = get_config(arg) if arg or needs_arg else get_config()
     if not isinstance(config, Config):
-        raise UsageError(f"{path}: get_config returned {type(config).__name__}, not a Config")
+        kind = type(config).__name__
+        raise UsageError(f"{path}: get_config returned {kind}, not a Config; return a Config")
     return config
 
 
@@ -55,10 +57,10 @@ def split_spec(spec: str) -> tuple[str, str]:
             f"--config=experiments/folder.py:{path}"
         )
     if not Path(path).is_file():
-        there = sorted(file.stem for file in Path(path).absolute().parent.glob("*.py"))
+        names = sorted(file.stem for file in Path(path).absolute().parent.glob("*.py"))
         raise UsageError(
             f"{Path(path).absolute()}: no such experiment file; "
-            + (f"there are {', '.join(there)}" if there else "go to the folder that was cloned")
+            + (f"there are {', '.join(names)}" if names else "go to the folder that was cloned")
         )
     return path, arg
 
@@ -97,9 +99,9 @@ def explain_experiment_errors(path: str) -> Iterator[None]:
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == path]
-        place = f"{path} line {lines[-1]}" if lines else path
+        line = f"{path} line {lines[-1]}" if lines else path
         hint = _moved_module_hint(error)
-        raise UsageError(f"{place}: {type(error).__name__}: {error}{hint}") from error
+        raise UsageError(f"{line}: {type(error).__name__}: {error}{hint}") from error
 
 
 def _moved_module_hint(error: Exception) -> str:

@@ -8,19 +8,20 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from pix2pix_jax.config.schema import Config, first_error
+from pix2pix_jax.config.parsing import first_error
+from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.storage.files import write_atomically
 
 CONFIG = TypeAdapter(Config)  # checks the type and range of every field
 
 
-def override(config: Config, values: dict[str, str]) -> Config:
+def override(config: Config, fields: dict[str, str]) -> Config:
     """Replaces fields of a config by the values of flags.
 
     Args:
       config: the config to start from.
-      values: the texts of the flags, {"data.batch_size": "4", ...}.
+      fields: the values of the flags as text, {"data.batch_size": "4", ...}.
 
     Raises:
       UsageError: a field is unknown; the message names the most similar field. Or a field refuses
@@ -28,12 +29,12 @@ def override(config: Config, values: dict[str, str]) -> Config:
     """
     tree = asdict(config)
     groups = {"seed": tree} | {  # the dictionary that holds the value of each field
-        f"{group}.{name}": fields
-        for group, fields in tree.items()
-        if isinstance(fields, dict)
-        for name in fields
+        f"{group}.{name}": values
+        for group, values in tree.items()
+        if isinstance(values, dict)
+        for name in values
     }
-    for field, value in values.items():
+    for field, value in fields.items():
         if field not in groups:
             near = difflib.get_close_matches(field, groups, 1, 0.5)
             hint = f"did you mean {near[0]}?" if near else f"the fields: {', '.join(groups)}"

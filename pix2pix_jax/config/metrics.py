@@ -42,7 +42,7 @@ METRICS = {  # in the order of all tables
     "class_iou": Metric("class IOU", in_fcn_score=True),
     "l1": Metric("L1", higher_is_better=False, unit="mean |difference|, 0 to 2"),
     "psnr": Metric("PSNR (dB)", unit="dB", infinite_if_equal=True),
-    "ssim": Metric("SSIM", min_side=SSIM_WINDOW),
+    "ssim": Metric("SSIM", unit="-1 to 1", min_side=SSIM_WINDOW),
     "lab_l": Metric("L histogram", lab_range=(0, 100)),
     "lab_a": Metric("a histogram", lab_range=(-110, 110)),
     "lab_b": Metric("b histogram", lab_range=(-110, 110)),

@@ -75,24 +75,24 @@ def unet_depth(height: int, width: int, depth: int | None) -> int:
     """The number of times that a U-Net halves an image.
 
     Args:
-      height: of the image, in pixels.
-      width: of the image, in pixels.
-      depth: the number wanted; None: as many as both sides allow.
+      height: the height of the image in pixels.
+      width: the width of the image in pixels.
+      depth: model.depth; None: as many as both sides allow.
 
     Raises:
       UsageError: the image cannot be halved this often; the message names the nearest size.
     """
-    possible = halvings(height, width)
-    least = depth or 3  # with fewer, a U-Net sees little more than texture
-    if possible < least:
-        multiple = 2**least
+    max_depth = halvings(height, width)
+    min_depth = depth or 3  # with fewer, a U-Net sees little more than texture
+    if max_depth < min_depth:
+        multiple = 2**min_depth
         nearest = [max(1, round(side / multiple)) * multiple for side in (height, width)]
         raise UsageError(
-            f"data.image_size: {height}x{width} cannot be halved {least} times; "
+            f"data.image_size: {height}x{width} cannot be halved {min_depth} times; "
             f"use multiples of {multiple}, the nearest being {nearest[0]}x{nearest[1]}"
-            + (f", or a model.depth of {possible}" if possible else "")
+            + (f", or a model.depth of {max_depth}" if max_depth else "")
         )
-    return depth or possible
+    return depth or max_depth
 
 
 def halvings(height: int, width: int) -> int:

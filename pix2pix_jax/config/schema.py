@@ -6,7 +6,6 @@ above a field describes it in full sentences, which a test checks. Pydantic chec
 every field, whether it comes from an experiment, a flag or a `config.json`.
 """
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -14,34 +13,15 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from pix2pix_jax.config.metrics import MetricName
+from pix2pix_jax.config.parsing import first_error, parse_none, parse_numbers, parse_size
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.models.topology import DISCRIMINATORS
-
-
-def _parse_numbers(value: Any) -> Any:
-    """Turns the text of a flag, "256", "256,512" or "(256, 512)", into a tuple of numbers."""
-    if isinstance(value, str) and re.fullmatch(r"[\d\s,x()\[\]]+", value):
-        return tuple(int(number) for number in re.findall(r"\d+", value))
-    return value
-
-
-def _parse_size(value: Any) -> Any:
-    """Turns one number into a height and an equal width."""
-    value = _parse_numbers(value)
-    sides = value if isinstance(value, list | tuple) else (value,)
-    return tuple(sides) * 2 if len(sides) == 1 else sides
-
-
-def _parse_none(value: Any) -> Any:
-    """Turns the text "None", or no text, into None."""
-    return None if value in ("None", "none", "") else value
-
 
 Count = Annotated[int, Field(gt=0, lt=2**31)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Side = Annotated[int, Field(gt=0, le=2**16)]
-Size = Annotated[tuple[Side, Side], BeforeValidator(_parse_size)]
-PairCounts = Annotated[tuple[Count, Count, Count], BeforeValidator(_parse_numbers)]
+Size = Annotated[tuple[Side, Side], BeforeValidator(parse_size)]
+PairCounts = Annotated[tuple[Count, Count, Count], BeforeValidator(parse_numbers)]
 Channels = Annotated[int, Field(gt=0, le=64)]  # image files have 1, 3 or 4; arrays may have more
 if TYPE_CHECKING:
     DiscriminatorName = str
@@ -51,6 +31,7 @@ else:
 FREE = "free on resume"
 T = TypeVar("T")
 FreeOnResume = Annotated[T, FREE]
+SPLITS = ("train", "val", "test")  # of every dataset, in the order of all tables
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=True)
 
 
@@ -69,8 +50,8 @@ class Data:
         "night2day",
         "folder",
     ] = "synthetic_facades"
-    # The directory or tarball to read instead of a download. The dataset `folder` needs it.
-    source: FreeOnResume[Annotated[str | None, BeforeValidator(_parse_none)]] = None
+    # The folder or tarball to read instead of a download. The dataset `folder` needs it.
+    source: FreeOnResume[Annotated[str | None, BeforeValidator(parse_none)]] = None
     # The folder, or gs://BUCKET/DIR, where a dataset is written once and read by every run.
     data_dir: FreeOnResume[str] = "~/.cache/pix2pix_jax"
     # Which image of a pair is the input. A is the left image, B the right one.
@@ -84,7 +65,7 @@ class Data:
     # Height and width before random jitter (section 6.2): images are resized to load_size, then
     # cropped to image_size at random. None means load_scale times image_size. If load_size equals
     # image_size, nothing is cropped.
-    load_size: Annotated[Size | None, BeforeValidator(_parse_none)] = None
+    load_size: Annotated[Size | None, BeforeValidator(parse_none)] = None
     # The ratio of load_size to image_size if load_size is None.
     load_scale: Annotated[float, Field(ge=1, le=16)] = 286 / 256
     # Whether half of the pairs, chosen at random, are mirrored left to right.
@@ -114,7 +95,7 @@ class Model:
     features: Count = 64
     # The number of stride-2 layers down, and also of stride-2 layers up. None means as many as
     # image_size allows: 8 at 256.
-    depth: Annotated[Annotated[int, Field(gt=0, le=16)] | None, BeforeValidator(_parse_none)] = None
+    depth: Annotated[Annotated[int, Field(gt=0, le=16)] | None, BeforeValidator(parse_none)] = None
     # The normalization of both networks. `batch` takes its statistics from the images that one
     # device holds in one step, at test time too. With one image a device, as in the paper, this is
     # instance normalization, and more devices change nothing. With several images a device, each
@@ -124,14 +105,14 @@ class Model:
     norm: Literal["batch", "instance", "none"] = "batch"
     # The number of images that share the statistics of `batch`. None means the number on each
     # device when the run starts. A run that resumes on fewer devices keeps the number of its start.
-    norm_images: FreeOnResume[Annotated[Count | None, BeforeValidator(_parse_none)]] = None
+    norm_images: FreeOnResume[Annotated[Count | None, BeforeValidator(parse_none)]] = None
     # The constant that norms add to the variance: 1e-5 in Torch and PyTorch, 1e-3 in Keras.
     norm_epsilon: Annotated[float, Field(gt=0, lt=1)] = 1e-5
     # Whether every norm learns a scale and a shift.
     norm_affine: bool = True
     # Whether the U-Net's last encoder layer has a norm. None means yes, unless the output of the
     # layer is 1x1 at image_size: of a single pixel, a norm would leave nothing but its shift.
-    bottleneck_norm: Annotated[bool | None, BeforeValidator(_parse_none)] = None
+    bottleneck_norm: Annotated[bool | None, BeforeValidator(parse_none)] = None
     # The convolutions that have a bias. `paper`: the U-Net's last convolution, and the convolutions
     # of the discriminator that no norm follows. `last`: the last convolution of each network.
     # `all`: all convolutions.
@@ -225,7 +206,7 @@ class Train:
     # The number of steps in one call of the device. More steps hide the latency of a call, and
     # change no bit of the result. None means one step on a CPU; elsewhere as many steps as the
     # intervals allow, with at most 64 images on each device.
-    steps_per_call: FreeOnResume[Annotated[Count | None, BeforeValidator(_parse_none)]] = None
+    steps_per_call: FreeOnResume[Annotated[Count | None, BeforeValidator(parse_none)]] = None
     # How a step runs on several devices. Both ways give equal bits. JAX only maintains pmap;
     # shard_map, under jit, is its successor.
     parallel: FreeOnResume[Literal["pmap", "shard_map"]] = "pmap"
@@ -263,12 +244,3 @@ def replace_fields(config: Config, changes: dict[str, dict[str, Any]]) -> Config
         except ValidationError as error:
             raise UsageError(f"{group}.{first_error(error)}") from error
     return config
-
-
-def first_error(error: ValidationError) -> str:
-    """The first error of Pydantic as `data.batch_size: input should be ..., not 'four'`."""
-    first = error.errors()[0]
-    complaint = first["msg"][0].lower() + first["msg"][1:]
-    field = ".".join(part for part in first["loc"] if isinstance(part, str))
-    # An error without a field is about the whole file, which is too long to quote.
-    return f"{field}: {complaint}, not {first['input']!r}" if field else complaint

@@ -35,14 +35,14 @@ BROKEN = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError)
 
 @contextmanager
 def unpack(source: Path, scratch: Path) -> Iterator[Path]:
-    """Unpacks a tarball for the `with` block; a directory is used as it is.
+    """Unpacks a tarball for the `with` block; a folder is used as it is.
 
     Args:
-      source: a directory or a tarball, which may be compressed by gzip, bzip2 or xz.
+      source: a folder or a tarball, which may be compressed by gzip, bzip2 or xz.
       scratch: the folder to unpack the tarball in; created if it does not exist.
 
     Yields:
-      The directory, or a temporary one with the content of the tarball.
+      The folder, or a temporary folder with the content of the tarball.
 
     Raises:
       UsageError: the file is not a tarball, is broken, holds links or files that would be written
@@ -61,7 +61,7 @@ def unpack(source: Path, scratch: Path) -> Iterator[Path]:
                 raise
             raise UsageError(
                 f"{source}: cannot be unpacked as a tarball ({error}); download it again, or give "
-                "a directory with its content"
+                "a folder with its content"
             ) from error
         yield Path(root)
 
@@ -94,7 +94,7 @@ class _ByteCount:
         if self.total > self.limit:
             raise UsageError(
                 f"{self.source}: unpacks to more than {self.limit / 1e9:.1f} GB, more than images "
-                "do; if you trust it, unpack it and give the directory"
+                "do; if you trust it, unpack it and give the folder"
             )
 
 
@@ -128,7 +128,7 @@ class _MemberCheck:
         if not (member.isreg() or member.isdir()):
             raise UsageError(
                 f"{source}: holds {member.name}, which is neither a file nor a folder; if you "
-                "trust it, unpack it and give the directory"
+                "trust it, unpack it and give the folder"
             )
         # The size in the header counts, since sparse files have few bytes in the tarball; empty
         # files need room on the disk, too.

@@ -14,8 +14,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from pix2pix_jax.config.schema import SPLITS
 from pix2pix_jax.data.images.image_files import decode_pair, encode_png, read_bytes
-from pix2pix_jax.data.sources import SPLITS, PairFiles, display_name
+from pix2pix_jax.data.sources import PairFiles, display_name
 from pix2pix_jax.data.synthetic.paint import draw_facade
 from pix2pix_jax.errors import UsageError
 
@@ -46,7 +47,7 @@ class PairsConfig(tfds.core.BuilderConfig):
     Attributes:
       splits: the pairs by split; only needed to write the dataset.
       source_name: the path or URL by which the user knows the source.
-      root: the directory that holds the files; not the source if that is a tarball.
+      root: the folder that holds the files; not the source if that is a tarball.
     """
 
     splits: dict[str, list[PairFiles]] = field(default_factory=dict, repr=False)
@@ -107,7 +108,7 @@ def read_pair(
     return files, decode_pair(files, names)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class FacadesConfig(tfds.core.BuilderConfig):
     """The facades to draw.
 
@@ -117,9 +118,9 @@ class FacadesConfig(tfds.core.BuilderConfig):
       ambiguous: whether label maps leave open how their photos are painted.
     """
 
-    size: tuple[int, int] = (256, 256)
-    pairs: tuple[int, int, int] = (400, 100, 106)
-    ambiguous: bool = False
+    size: tuple[int, int]
+    pairs: tuple[int, int, int]
+    ambiguous: bool
 
 
 class SyntheticFacades(tfds.core.GeneratorBasedBuilder):

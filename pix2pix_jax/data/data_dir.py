@@ -22,13 +22,13 @@ class DataDir:
     address: str | None = None
 
     @classmethod
-    def parse(cls, place: str) -> "DataDir":
+    def parse(cls, location: str) -> "DataDir":
         """Makes the data folder of a path or of an address gs://BUCKET/DIR.
 
         Raises:
           UsageError: an address of another kind, or a home folder that is not known.
         """
-        return cls(local_path(place), place.rstrip("/") if is_address(place) else None)
+        return cls(local_path(location), location.rstrip("/") if is_address(location) else None)
 
     @property
     def downloads(self) -> Path:

@@ -17,9 +17,11 @@ from pix2pix_jax.data.images.pixels import (
     uint8_to_float,
 )
 
-# The arrays of one pair by name: `input` and `target` [h, w, c], or `photo` and `classes`. The
-# arrays of a batch have the same names, and one more axis in front.
+# The arrays of one pair by name: `input` and `target` [h, w, c], or `photo` and `classes`.
 Example = dict[str, np.ndarray]
+# The arrays of the images of a step by name: those of examples with one more axis in front, or the
+# crops of `pipeline.make_crop_batches`.
+Batch = dict[str, np.ndarray]
 
 
 def image_channels(data: Data) -> dict[str, int]:

@@ -12,7 +12,7 @@ def source_version(source: Path) -> str:
     """Twelve hex digits that change with the names, sizes and times of a source's files.
 
     Args:
-      source: a tarball, or a directory; all files below a directory count.
+      source: a tarball, or a folder; all files below a folder count.
     """
     digest = hashlib.sha256()
     for path in list_files(source) if source.is_dir() else [source]:

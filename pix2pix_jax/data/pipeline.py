@@ -20,7 +20,7 @@ from tqdm.contrib.concurrent import thread_map
 from pix2pix_jax.config.resolve import load_size
 from pix2pix_jax.config.schema import Config, Data
 from pix2pix_jax.data.augment import Crop, crop_image, draw_crop
-from pix2pix_jax.data.examples import Example, image_channels, training_example
+from pix2pix_jax.data.examples import Batch, image_channels, training_example
 from pix2pix_jax.runtime.backend import copy_to_devices
 
 
@@ -105,8 +105,8 @@ def _draw_crop(data: Data, pair: int, rng: np.random.Generator) -> dict[str, np.
 def _crop_record(records: Sequence[dict], data: Data, crop: dict[str, np.int32]) -> dict[str, Any]:
     """`input` and `target` [h, w, c] of a crop, and its `index`."""
     images = training_example(records[int(crop["pair"])], data)
-    place = Crop(int(crop["top"]), int(crop["left"]), bool(crop["mirror"]))
-    cropped = {name: crop_image(image, place, data) for name, image in images.items()}
+    window = Crop(int(crop["top"]), int(crop["left"]), bool(crop["mirror"]))
+    cropped = {name: crop_image(image, window, data) for name, image in images.items()}
     return cropped | {"index": crop["index"]}
 
 
@@ -160,7 +160,7 @@ def repeat_examples(
     return grain.MapDataset.source(records).seed(seed).shuffle().repeat().random_map(make_example)
 
 
-def prefetch(batches: grain.MapDataset, first: int) -> grain.DatasetIterator[Example]:
+def prefetch(batches: grain.MapDataset, first: int) -> grain.DatasetIterator[Batch]:
     """Iterates over batches[first], batches[first + 1], ...; threads make them in advance."""
     options = grain.ReadOptions(num_threads=min(16, os.cpu_count() or 1), prefetch_buffer_size=16)
     return iter(batches[first:].to_iter_dataset(options))

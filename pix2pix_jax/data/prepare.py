@@ -92,10 +92,10 @@ def _prepare_facades(data: Data, data_dir: DataDir) -> tfds.core.DatasetBuilder:
 def _write_pairs(
     source: Path, name: str, source_name: str, data_dir: DataDir
 ) -> tfds.core.DatasetBuilder:
-    """Writes the pairs of a directory or tarball.
+    """Writes the pairs of a folder or tarball.
 
     Args:
-      source: the directory or tarball.
+      source: the folder or tarball.
       name: the name of the dataset.
       source_name: the path or URL by which the user knows the source.
       data_dir: where datasets are written.

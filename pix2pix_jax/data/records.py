@@ -19,7 +19,7 @@ def write_dataset(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder
       UsageError: naming the image files that are broken.
       OSError: the dataset cannot be written, for example on a full disk.
     """
-    # This folder is left if the download of a written dataset was stopped.
+    # An interrupted download leaves this folder.
     shutil.rmtree(builder.data_path, ignore_errors=True)
     print(f"writing {builder.data_path}")
     try:
@@ -59,7 +59,7 @@ def open_split(dataset: tfds.core.DatasetBuilder, split: str) -> Sequence[dict]:
         open_records: Any = dataset.as_data_source  # a decorator of TFDS hides its parameters
         records = open_records(split)
         _ = records[0], records[len(records) - 1]
-    # Seen for damaged files: RuntimeError of ArrayRecord, and ValueError of TFDS for an empty one.
+    # For damaged files ArrayRecord raises RuntimeError; for an empty file TFDS raises ValueError.
     except (RuntimeError, ValueError) as error:
         if system_error := _system_error(error, dataset, "cannot be read"):
             raise system_error from error

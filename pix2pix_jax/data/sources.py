@@ -1,4 +1,4 @@
-"""Where pairs come from: downloads an archive, and finds the pairs of a directory by split."""
+"""Where pairs come from: downloads an archive, and finds the pairs of a folder by split."""
 
 import errno
 import hashlib
@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import tensorflow_datasets as tfds
 
+from pix2pix_jax.config.schema import SPLITS
 from pix2pix_jax.data.images.image_files import SUFFIXES
 from pix2pix_jax.errors import DISK_ERRORS, UsageError
 
-SPLITS = ("train", "val", "test")
 SPLIT_FOLDERS = {split: split for split in SPLITS} | {"validation": "val"}  # in lower case
 SIDES = ("A", "B")  # folders that hold one image of each pair
 BOTH_SIDES = "AB"  # of a file that holds A and B side by side
@@ -38,8 +38,8 @@ class _FileRole(NamedTuple):
     side: str  # A or B, or BOTH_SIDES
 
 
-def download_archive(url: str, directory: Path) -> Path:
-    """Downloads a file into a directory, unless it is there already.
+def download_archive(url: str, folder: Path) -> Path:
+    """Downloads a file into a folder, unless it is there already.
 
     Raises:
       UsageError: the download failed; the message says how to do without it.
@@ -47,7 +47,7 @@ def download_archive(url: str, directory: Path) -> Path:
     """
     try:
         urllib.request.urlopen(url, timeout=20).close()  # TFDS would retry for minutes
-        return Path(tfds.download.DownloadManager(download_dir=directory).download(url))
+        return Path(tfds.download.DownloadManager(download_dir=folder).download(url))
     except (OSError, http.client.HTTPException, tfds.download.DownloadError) as error:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             raise
@@ -61,7 +61,7 @@ def download_archive(url: str, directory: Path) -> Path:
 
 
 def find_pairs(root: Path, source_name: str) -> dict[str, list[PairFiles]]:
-    """Finds the pairs of a directory by split, in the order of their names.
+    """Finds the pairs of a folder by split, in the order of their names.
 
     A file below a folder called A or B is one side of a pair; the other side is the file with the
     same path and stem below the other folder. Any other file holds both sides side by side. The
@@ -70,8 +70,8 @@ def find_pairs(root: Path, source_name: str) -> dict[str, list[PairFiles]]:
     pairs count as train.
 
     Args:
-      root: the directory.
-      source_name: the path or URL by which the user knows the directory.
+      root: the folder.
+      source_name: the path or URL by which the user knows the folder.
 
     Raises:
       UsageError: there are no images, a name is not UTF-8, an A has no B, one side has two files,
@@ -79,7 +79,10 @@ def find_pairs(root: Path, source_name: str) -> dict[str, list[PairFiles]]:
     """
     files = [path for path in list_files(root) if _is_image(path.relative_to(root))]
     if not files:
-        raise UsageError(f"{source_name}: holds no images ({', '.join(sorted(SUFFIXES))})")
+        suffixes = ", ".join(sorted(SUFFIXES))
+        raise UsageError(
+            f"{source_name}: holds no images ({suffixes}); give a folder or a tarball with images"
+        )
     top = Path(os.path.commonpath([path.parent for path in files]))
     splits: dict[str, dict[str, dict[str, Path]]] = {}  # files by split, pair and side
     for path in files:
@@ -103,8 +106,8 @@ def _find_role(path: Path, root: Path, top: Path) -> _FileRole:
 
     Args:
       path: the file.
-      root: the directory that was searched; the names of the folders below it count.
-      top: the deepest directory that holds all files.
+      root: the folder that was searched; the names of the folders below it count.
+      top: the deepest folder that holds all files.
     """
     folders = _folder_names(path.relative_to(root))
     split = next((folder for folder in folders if folder.lower() in SPLIT_FOLDERS), "")
@@ -122,10 +125,10 @@ def _find_role(path: Path, root: Path, top: Path) -> _FileRole:
 def list_files(
     root: Path, enter: Callable[[Path], bool] = lambda _: True, broken_links: bool = False
 ) -> list[Path]:
-    """Lists all files below a directory, sorted; links to folders are followed, not in circles.
+    """Lists all files below a folder, sorted; links to folders are followed, not in circles.
 
     Args:
-      root: the directory.
+      root: the folder.
       enter: a function of a folder: whether to look into it.
       broken_links: whether a link to a file that does not exist counts as a file.
 
@@ -156,24 +159,24 @@ def display_name(path: Path, root: Path, source_name: str) -> str:
 
     Args:
       path: the file.
-      root: the directory that was searched.
-      source_name: the same directory, or the tarball or URL that was unpacked into it.
+      root: the folder that was searched.
+      source_name: the same folder, or the tarball or URL that was unpacked into it.
     """
     return str(path) if str(root) == source_name else f"{source_name}: {path.relative_to(root)}"
 
 
-def check_utf8_name(path: Path, shown: str) -> None:
+def check_utf8_name(path: Path, name: str) -> None:
     """Raises UsageError if a file's name is not UTF-8, which records and pages cannot hold.
 
     Args:
       path: the file.
-      shown: the name by which the user knows it.
+      name: the name by which the user knows the file.
     """
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
-        name = shown.encode(errors="backslashreplace").decode()
-        raise UsageError(f"{name}: its name is not UTF-8; rename it") from error
+        printable = name.encode(errors="backslashreplace").decode()
+        raise UsageError(f"{printable}: its name is not UTF-8; rename it") from error
 
 
 def _folder_names(path: Path) -> list[str]:

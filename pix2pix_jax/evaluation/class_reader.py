@@ -9,12 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from tensorflow_datasets.core import DatasetBuilder
 
-from pix2pix_jax.config.schema import Data
+from pix2pix_jax.config.schema import SPLITS, Data
 from pix2pix_jax.data.examples import decode_record
 from pix2pix_jax.data.images.palettes import PALETTES, Palette, best_palette, nearest_class
 from pix2pix_jax.data.images.pixels import float_to_uint8
 from pix2pix_jax.data.records import open_split
-from pix2pix_jax.data.sources import SPLITS
 from pix2pix_jax.evaluation.segmenter import open_segmenter, segmenter_name
 from pix2pix_jax.reports.evaluation import NEAREST_COLOUR
 

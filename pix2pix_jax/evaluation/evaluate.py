@@ -53,9 +53,9 @@ def evaluate(
         dataset cannot have an FCN-score; all other scores are written before.
     """
     config = resolve_run_config(workdir, config)
-    step, params, trained_on = read_network(workdir, config, step)
+    step, params, training_fingerprint = read_network(workdir, config, step)
     dataset = prepare(config.data)
-    check_pairs(workdir, config, dataset, trained_on)
+    check_pairs(workdir, config, dataset, training_fingerprint)
     records = open_split(dataset, split)
     no_classes = why_no_classes(config.data, dataset) if fcn_score else ""
     path, page = workdir.evaluation_file(split), workdir.evaluation_page(split)
@@ -82,14 +82,16 @@ def evaluate(
         )
 
 
-def check_pairs(workdir: Workdir, config: Config, dataset: DatasetBuilder, trained_on: str) -> None:
+def check_pairs(
+    workdir: Workdir, config: Config, dataset: DatasetBuilder, training_fingerprint: str
+) -> None:
     """Checks that the pairs to evaluate cannot be pairs that the run was trained on.
 
     Args:
       workdir: the workdir of the run.
       config: the config to evaluate with.
       dataset: the dataset prepared from it.
-      trained_on: the fingerprint of the pairs that the run was trained on, or IMPORTED.
+      training_fingerprint: the fingerprint of the pairs that the run was trained on, or IMPORTED.
 
     Raises:
       UsageError: the source that the run was trained on has changed since then, so a pair may have
@@ -97,9 +99,9 @@ def check_pairs(workdir: Workdir, config: Config, dataset: DatasetBuilder, train
     """
     source = config.data.source
     has_training_source = source and source == read_config(workdir.config_file).data.source
-    if not has_training_source or trained_on == IMPORTED:
+    if not has_training_source or training_fingerprint == IMPORTED:
         return
-    if dataset_fingerprint(dataset) != trained_on:
+    if dataset_fingerprint(dataset) != training_fingerprint:
         raise UsageError(
             f"data.source: {source} does not hold the pairs that {workdir} was trained "
             "on, so pairs of the training split may now be in another split; restore the folder, "

@@ -53,5 +53,5 @@ def ssim(output: Array, target: Array) -> Array:
     return jnp.asarray(dm_pix.ssim(output, target, filter_size=SSIM_WINDOW))
 
 
-# The keys are those of config.metrics.METRICS.
+# Every key is also a key of config.metrics.METRICS.
 PAIR_METRICS = {"l1": l1, "psnr": psnr, "ssim": ssim}

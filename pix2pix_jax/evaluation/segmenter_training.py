@@ -17,7 +17,7 @@ from tensorflow_datasets.core import DatasetBuilder
 from tqdm import tqdm
 
 from pix2pix_jax.config.schema import Data
-from pix2pix_jax.data.examples import Example, labelled_example
+from pix2pix_jax.data.examples import Batch, labelled_example
 from pix2pix_jax.data.images.palettes import Palette
 from pix2pix_jax.data.pipeline import prefetch, repeat_examples
 from pix2pix_jax.data.records import open_split
@@ -42,7 +42,7 @@ class Recipe:
     steps: int
 
 
-Update = Callable[[optax.Params, optax.OptState, Example], tuple[optax.Params, optax.OptState]]
+Update = Callable[[optax.Params, optax.OptState, Batch], tuple[optax.Params, optax.OptState]]
 
 
 def train_segmenter(
@@ -86,12 +86,12 @@ def train_segmenter(
 def make_update(network: UNet, optimizer: optax.GradientTransformation) -> Update:
     """A compiled step: from parameters, optimizer state and a batch to the next two."""
 
-    def loss(params: dict, batch: Example) -> Array:
+    def loss(params: dict, batch: Batch) -> Array:
         logits = network.apply({"params": params}, batch["photo"])  # [b, h, w, classes]
         return classification_loss(cast(Array, logits), batch["classes"])
 
     def update(
-        params: optax.Params, opt_state: optax.OptState, batch: Example
+        params: optax.Params, opt_state: optax.OptState, batch: Batch
     ) -> tuple[optax.Params, optax.OptState]:
         updates, opt_state = optimizer.update(jax.grad(loss)(params, batch), opt_state)
         return optax.apply_updates(params, updates), opt_state
@@ -114,13 +114,13 @@ def classification_loss(logits: Array, classes: Array | np.ndarray) -> Array:
 
 def training_batches(
     data: Data, dataset: DatasetBuilder, palette: Palette, batch_size: int
-) -> grain.DatasetIterator[Example]:
+) -> grain.DatasetIterator[Batch]:
     """Batches of `photo` and `classes`, with the jitter of the paper (section 6.2).
 
     The jitter is the same for all configs of a dataset, so they share one segmenter.
     """
-    jitter = tuple(round(side * 286 / 256) for side in data.image_size)
-    data = replace(data, load_size=jitter, flip=True)
+    paper = Data()
+    data = replace(data, load_size=None, load_scale=paper.load_scale, flip=paper.flip)
     records = open_split(dataset, "train")
     examples = repeat_examples(
         records, 0, lambda record, rng: labelled_example(record, data, palette, rng)

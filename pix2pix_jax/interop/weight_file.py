@@ -11,8 +11,9 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 
+from pix2pix_jax.config.parsing import first_error
 from pix2pix_jax.config.resolve import resolve
-from pix2pix_jax.config.schema import Config, Model, first_error
+from pix2pix_jax.config.schema import Config, Model
 from pix2pix_jax.errors import UsageError, reason_of
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.interop.torch_fields import Fields, discriminator_fields, generator_fields

@@ -99,20 +99,22 @@ def make_pair(scores: Mapping[str, Any], workdir: Workdir, split: str, pictures:
     """A pair with its pictures.
 
     Args:
-      scores: `name`, and values by metric; None is infinite or not measured.
+      scores: the entry of this pair in evaluation_<split>.json.
       workdir: the workdir of the run.
       split: the evaluated split.
       pictures: the folder of the pictures, as in `render_evaluation_page`.
     """
     name, page = scores["name"], workdir.evaluation_page(split)
     values = {metric: value for metric, value in scores.items() if metric != "name"}
-    shown = []
+    pair_pictures = []
     for kind in PICTURE_KINDS:
         link = relative_link(workdir.evaluation_picture(split, kind, name), page)
-        shown.append(open_picture(picture_file(pictures, kind, name), link, f"{kind} of {name}"))
+        pair_pictures.append(
+            open_picture(picture_file(pictures, kind, name), link, f"{kind} of {name}")
+        )
     return Pair(
         name,
-        pictures=shown,
+        pictures=pair_pictures,
         sort_keys={metric: sort_key(metric, value) for metric, value in values.items()},
         caption=", ".join(
             f"{METRICS[metric].label} {format_metric(metric, value)}"

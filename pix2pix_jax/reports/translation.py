@@ -18,15 +18,15 @@ MAX_SIDE = 512  # pixels of a picture on the page
 
 @dataclass(frozen=True)
 class Figure:
-    """An image and its translations on the page.
+    """The pictures of an image and of its translations, in a row of the page.
 
     Attributes:
       name: name of the image.
-      images: JPEGs in base 64 by label, the input first.
+      pictures: JPEGs in base 64 by label, the input first.
     """
 
     name: str
-    images: dict[str, str]
+    pictures: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ def encode_thumbnail(values: np.ndarray) -> str:
       values: [h, w, c] in [-1, 1]. If an image file cannot have c channels, only the first channel
         is shown.
     """
-    shown = values if values.shape[-1] in PILLOW_MODES else values[..., :1]
-    image = float_to_image(shown).convert("RGB")
+    channels = values if values.shape[-1] in PILLOW_MODES else values[..., :1]
+    image = float_to_image(channels).convert("RGB")
     image.thumbnail((MAX_SIDE, MAX_SIDE))
     file = io.BytesIO()
     image.save(file, "JPEG", quality=90)

@@ -64,8 +64,8 @@ def load_sweep(spec: str, seeds: int | None, fields: dict[str, str]) -> SweepPla
     for (name, config), (other, same) in combinations(variants, 2):
         if name == other or config == same:
             raise UsageError(
-                f"{path}: {name} and {other} of sweep() are alike; they must differ, and "
-                "--config fields are the same for all"
+                f"{path}: {name} and {other} have the same name or config; --config fields apply "
+                "to all variants, so change the file or leave out the flag"
             )
     title = (content["__doc__"] or path).strip().partition("\n")[0].rstrip(".")
     return SweepPlan(title, variants, {row: {**scores} for row, scores in paper.items()})
@@ -93,10 +93,13 @@ def _sweep_arguments(
 def _check_variants(path: str, variants: list[Any]) -> None:
     """Raises UsageError if a variant is not a name and a Config, or its name cannot be a folder."""
     if not variants:
-        raise UsageError(f"{path}: sweep() yields nothing")
+        raise UsageError(f"{path}: sweep() yields nothing; yield (NAME, CONFIG) for each variant")
     for variant in variants:
         if not isinstance(variant, tuple) or [type(part) for part in variant] != [str, Config]:
-            raise UsageError(f"{path}: sweep() yields {variant!r:.60}, not a name and a Config")
+            raise UsageError(
+                f"{path}: sweep() yields {variant!r:.60}, not a name and a Config; yield "
+                "(NAME, CONFIG)"
+            )
     names = [name for name, _ in variants]
     reserved = SweepFolder(Path()).own_names
     for name in names:

@@ -241,7 +241,7 @@ def test_a_bug_is_answered_with_500_and_keeps_its_traceback(error, capsys):
 
 
 def test_an_error_of_the_visitor_is_answered_with_400_and_no_traceback(capsys):
-    assert request_error(UsageError("this picture: is empty")) == (400, b"this picture: is empty")
+    assert request_error(UsageError("this image: is empty")) == (400, b"this image: is empty")
     assert capsys.readouterr().err == ""
 
 

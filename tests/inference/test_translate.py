@@ -192,7 +192,7 @@ ODD = {
         "has separate planes",
     ),
     "twelve.tif": (with_tag(tiff(DEEP[..., 0]), 258, 12), "has 12 bits a channel"),
-    "negative.tif": (tiff(DEEP[..., 0], photometric="miniswhite"), "has 0 for white"),
+    "negative.tif": (tiff(DEEP[..., 0], photometric="miniswhite"), "stores white as 0"),
     "grey.png": (encode(DEEP[..., 0], "PNG", transparency=5), "marks one grey as transparent"),
 }
 
@@ -263,7 +263,7 @@ def test_rotated_cmyk_palette_and_animated_images_keep_their_upright_size(colour
 @pytest.mark.parametrize(
     ("array", "reason"),
     [
-        (np.zeros((8, 8, 3), np.float32) + 2, "has floats beyond [-1, 1]"),
+        (np.zeros((8, 8, 3), np.float32) + 2, "has values outside [-1, 1]"),
         (np.full((8, 8, 3), np.nan, np.float32), "has values that are not finite"),
         (np.zeros((8, 8, 3), np.int64), "is of int64"),
         (np.zeros((8, 8, 2), np.uint8), "has 2 channels; the run was trained on 3"),

@@ -49,11 +49,11 @@ def test_a_sweep_may_have_neither_argument_nor_seeds(tmp_path):
         ("PAPER = {'a': {'iou': 1}}\ndef sweep():\n yield 'a', Config()\n", "a.iou"),
         (
             "def sweep():\n yield 'a', Config()\n yield 'a', Config(seed=1)\n",
-            "a and a of sweep() are alike",
+            "a and a have the same name or config",
         ),
         (
             "def sweep():\n yield 'a', Config()\n yield 'b', Config()\n",
-            "a and b of sweep() are alike",
+            "a and b have the same name or config",
         ),
         ("def sweep():\n yield 'a'\n", "yields 'a', not a name and a Config"),
         ("def sweep():\n yield 1, Config()\n", "yields (1, Config("),
@@ -73,7 +73,7 @@ def test_a_flag_that_makes_variants_equal_is_refused(tmp_path):
     path = write_sweep_file(
         tmp_path, "def sweep(seeds=2):\n for s in range(seeds):\n  yield str(s), Config(seed=s)"
     )
-    assert "0 and 1 of sweep() are alike" in refusal(load_sweep, path, None, {"seed": "3"})
+    assert "0 and 1 have the same name or config" in refusal(load_sweep, path, None, {"seed": "3"})
 
 
 def test_an_import_from_a_moved_module_is_refused_with_the_new_import(tmp_path):
@@ -87,7 +87,7 @@ def test_an_error_of_our_own_is_not_taken_for_an_error_of_the_file(tmp_path, mon
     def fail(*_):
         raise TypeError("a bug")
 
-    monkeypatch.setattr(sweep_file, "_sweep_arguments", fail)
+    monkeypatch.setattr(sweep_file, "override", fail)
     path = write_sweep_file(tmp_path, "def sweep():\n yield 'a', Config()\n")
     with pytest.raises(TypeError, match="a bug"):
         load_sweep(path, None, {})

@@ -17,7 +17,7 @@ def records():
     return [{"name": str(number).encode()} for number in range(7)]
 
 
-def test_batch_names_are_the_names_of_the_pairs_in_the_batch(small, records):
+def test_batch_names_lists_the_pairs_of_its_step(small, records):
     batches = make_crop_batches(small, len(records))
     seen = [str(batches[i]["pair"][0]) for i in range(14)]
     assert sorted(seen[:7]) == sorted(seen[7:]) == [str(number) for number in range(7)]

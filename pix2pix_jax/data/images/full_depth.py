@@ -44,7 +44,8 @@ INTERLEAVED, PLAIN_ALPHA = 1, (2,)  # values of these tags
 ALPHA_NOTE = "its alpha is not translated; transparent parts count as white, as in training"
 DARK_NOTE = "no value is below 0; floats are taken to be in [-1, 1], black to white"
 WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
-# OpenCV would print its own errors; this module raises UsageError for them.
+# OpenCV would print its own errors; this module raises UsageError for them. The level of its log
+# counts for the whole process, so it is set once, here, before any image is decoded.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
@@ -142,7 +143,9 @@ def _decode_npy(data: bytes, path: Path, channels: int) -> FilePixels:
     if floats and not np.isfinite(array).all():
         raise UsageError(f"{path}: has values that are not finite; correct or remove it")
     if floats and np.abs(array).max() > 1:
-        raise UsageError(f"{path}: has floats beyond [-1, 1], black to white; scale them")
+        raise UsageError(
+            f"{path}: has values outside [-1, 1]; scale them so that -1 is black and 1 is white"
+        )
     if not floats and array.dtype not in WHITE:
         raise UsageError(f"{path}: is of {array.dtype}; make it uint8, uint16 or float")
     values = array[..., None] if array.ndim == 2 else array

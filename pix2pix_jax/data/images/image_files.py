@@ -15,8 +15,8 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from pix2pix_jax.errors import UsageError
 
-# Pillow knows more formats, but some of its decoders start other programs.
-# The formats that are read: each name in Pillow, and the suffixes of its files.
+# The formats that are read: each name in Pillow, and the suffixes of its files. Pillow knows more
+# formats, but some of its decoders start other programs.
 IMAGE_FORMATS = {
     "PNG": {".png"},
     "JPEG": {".jpg", ".jpeg"},
@@ -28,7 +28,9 @@ IMAGE_FORMATS = {
 SUFFIXES = set[str]().union(*IMAGE_FORMATS.values())
 MAX_BYTES = 1 << 31  # of a file
 MAX_PIXELS = 10**8  # of an image: a file of a few kilobytes can hold a hundred times more
-Image.MAX_IMAGE_PIXELS = None  # MAX_PIXELS replaces Pillow's own limit, which warns first
+# MAX_PIXELS replaces Pillow's own limit, which warns first. Pillow has one limit for the whole
+# process, so it is set once, here, before any image is opened.
+Image.MAX_IMAGE_PIXELS = None
 BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262  # tags of TIFF files
 WHITE_IS_ZERO = 0  # a value of PHOTOMETRIC
 
@@ -89,7 +91,7 @@ def decode_pair(files: list[bytes], names: list[str]) -> tuple[Image.Image, Imag
     width, height = images[0].size
     if width < 2:
         raise UsageError(
-            f"{names[0]}: is {width} pixel wide, so it cannot hold A and B side by side"
+            f"{names[0]}: is {width} pixel wide, so it cannot hold A and B side by side; remove it"
         )
     half = width // 2
     return images[0].crop((0, 0, half, height)), images[0].crop((width - half, 0, width, height))
@@ -138,7 +140,7 @@ def _check_white(image: Image.Image, data: bytes, name: str) -> None:
         return
     bits = bits_per_channel(image, data)
     if bits > 8 and image.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO:
-        raise UsageError(f"{name}: has 0 for white; save it with 0 for black")
+        raise UsageError(f"{name}: stores white as 0; save it with black as 0")
     if bits > 8 and bits != 16:
         raise UsageError(
             f"{name}: has {bits} bits a channel; save it with 8 or 16 bits, black to white"

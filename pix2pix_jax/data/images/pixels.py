@@ -20,7 +20,8 @@ def convert_channels(image: Image.Image, channels: int) -> Image.Image:
     """
     if channels not in PILLOW_MODES:
         raise UsageError(
-            f"data.input_channels, data.target_channels: image files have 1, 3 or 4, not {channels}"
+            f"data.input_channels, data.target_channels: image files have 1, 3 or 4, not "
+            f"{channels}; correct these fields"
         )
     if channels != 4 and image.has_transparency_data:
         image = image.convert("RGBA")

@@ -180,5 +180,5 @@ def decode_upload(config: Config, body: bytes) -> Image.Image:
       UsageError: the file cannot be read as an image.
     """
     height, width = config.data.image_size
-    image = convert_channels(decode_image(body, "this picture"), config.data.input_channels)
+    image = convert_channels(decode_image(body, "this image"), config.data.input_channels)
     return resize_image(image, (width, height))

@@ -22,9 +22,9 @@ def test_16_bits_are_read_as_they_were_written(tmp_path, channels, suffix):
 def test_an_error_of_our_own_is_not_taken_for_a_broken_file(tmp_path, monkeypatch):
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((4, 4, 3), np.uint16))
 
-    def fail(_):
+    def fail(*_):
         raise TypeError("a bug")
 
-    monkeypatch.setattr(full_depth, "_swap_red_blue", fail)
+    monkeypatch.setattr(full_depth, "convert_array_channels", fail)
     with pytest.raises(TypeError, match="a bug"):
         read_pixels(tmp_path / "a.png", 3)
