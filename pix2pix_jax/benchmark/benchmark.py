@@ -37,7 +37,7 @@ from pix2pix_jax.runtime.storage.files import write_atomically
 
 def benchmark(
     config: Config, workdir: Workdir, peers: Sequence[str], sweep: str | None, rounds: int
-) -> int:
+) -> None:
     """Writes benchmark.json and report/benchmark.html, and prints tables.
 
     Args:
@@ -66,7 +66,6 @@ def benchmark(
     if sweep:
         run.time_sweep(sweep)
     say(f"{workdir.benchmark_file} has all numbers, {workdir.benchmark_page} shows them")
-    return 0
 
 
 class Benchmark:
@@ -126,8 +125,8 @@ class Benchmark:
         """Times several batches, image sizes or numbers of devices, after `time_steps`."""
         points: list[dict[str, Any]] = []
         self.results["sweep"] = {"of": sweep, "values": SWEEPS[sweep], "points": points}
-        known = self.results["implementations"]
-        for point in run_sweep(self.config, sweep, self.targets, self.turns, known):
+        reference = self.results["implementations"]
+        for point in run_sweep(self.config, sweep, self.targets, self.turns, reference):
             points.append(point)
             self.write()
 

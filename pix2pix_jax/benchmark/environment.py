@@ -54,5 +54,5 @@ def versions(libraries: Iterable[str]) -> dict[str, str]:
     """The versions of Python and of libraries, by import name, without those not installed."""
     distributions = packages_distributions()
     python = {"python": platform.python_version()}
-    known = {name: distributions[name][0] for name in libraries if name in distributions}
-    return python | {name: version(distribution) for name, distribution in known.items()}
+    installed = {name: distributions[name][0] for name in libraries if name in distributions}
+    return python | {name: version(distribution) for name, distribution in installed.items()}

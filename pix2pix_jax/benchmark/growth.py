@@ -28,7 +28,11 @@ SWEEPS = {
 
 
 def run_sweep(
-    config: Config, sweep: str, targets: dict[str, WorkerTarget], turns: Turns, known: Measurements
+    config: Config,
+    sweep: str,
+    targets: dict[str, WorkerTarget],
+    turns: Turns,
+    reference: Measurements,
 ) -> Iterator[dict[str, Any]]:
     """Times a config at several batches, sizes or numbers of devices, one after another.
 
@@ -37,7 +41,7 @@ def run_sweep(
       sweep: a name in SWEEPS.
       targets: the implementations to time; on several devices only ours is timed.
       turns: how often and how long each is timed.
-      known: the measurements of the config itself, which is not timed again.
+      reference: the measurements of the config itself, which is not timed again.
 
     Yields:
       For each value in SWEEPS, {sweep: value, "implementations": measurements}.
@@ -54,8 +58,8 @@ def run_sweep(
                 point = vary(config, sweep, value)
                 if len(targets) > 1:
                     check_peers_can_train(point)
-                if point == config and not find_to_leave_out(known):
-                    measurements = {name: known[name] for name in targets}
+                if point == config and not find_to_leave_out(reference):
+                    measurements = {name: reference[name] for name in targets}
                 else:
                     measurements = add_ratios(
                         compare(targets, point, turns, environment, find_to_leave_out)

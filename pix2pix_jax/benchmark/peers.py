@@ -120,7 +120,7 @@ def find_mismatches(measurements: Measurements) -> dict[str, str]:
             reasons[name] = f"has {result['parameters']} parameters, but ours {ours['parameters']}"
         elif result["devices"] != ours["devices"]:
             theirs, own = (
-                f"{len(each['devices'])} {each['devices'][0]}" for each in (result, ours)
+                f"{len(devices)} {devices[0]}" for devices in (result["devices"], ours["devices"])
             )
             reasons[name] = f"computes on {theirs}, but ours on {own}; give both the same devices"
     return reasons

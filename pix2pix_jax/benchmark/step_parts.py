@@ -31,7 +31,7 @@ from pix2pix_jax.gan.description import describe, operations
 from pix2pix_jax.gan.method import Method, make_method
 from pix2pix_jax.gan.random import step_key
 from pix2pix_jax.gan.state import NetworkState, create_state
-from pix2pix_jax.gan.step import Batch, apply_gradient, generate_images, score_patches
+from pix2pix_jax.gan.step import Batch, generate_images, score_patches
 from pix2pix_jax.runs.checks import check_devices
 from pix2pix_jax.runtime.backend import start_backend
 from pix2pix_jax.training.train import run_steps, shard_batches, steps_per_call
@@ -177,8 +177,8 @@ def time_optimizer(method: Method, networks: Networks) -> PartTiming:
     def optimize(networks: Networks, gradients: tuple[dict, dict]) -> Networks:
         generator, discriminator = networks
         return (
-            apply_gradient(generator, gradients[0], method.generator_optimizer),
-            apply_gradient(discriminator, gradients[1], method.discriminator_optimizer),
+            generator.apply_gradient(gradients[0], method.generator_optimizer),
+            discriminator.apply_gradient(gradients[1], method.discriminator_optimizer),
         )
 
     params = networks[0].params, networks[1].params

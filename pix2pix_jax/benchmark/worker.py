@@ -105,7 +105,10 @@ class Worker:
         """
         try:
             if not self.connection.poll(ANSWER_TIMEOUT):
-                raise WorkerFailed(f"no answer in {ANSWER_TIMEOUT} s")
+                raise WorkerFailed(
+                    f"no answer in {ANSWER_TIMEOUT} s; give a smaller config, or leave this "
+                    "implementation out"
+                )
             answer = self.connection.recv()
         except (EOFError, ConnectionResetError):
             self.process.join()

@@ -36,4 +36,5 @@ def run(options: argparse.Namespace, fields: FlagValues) -> int:
     from pix2pix_jax.interop.import_weights import import_weights
 
     base = None if options.config is None else load_experiment(options.config)
-    return import_weights(weights, options.discriminator, workdir, base, fields)
+    import_weights(weights, options.discriminator, workdir, base, fields)
+    return 0

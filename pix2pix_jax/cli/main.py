@@ -168,7 +168,9 @@ def parse_fields(arguments: list[str]) -> FlagValues:
                 f"{argument}: belongs to no flag; put a pattern, or a path with spaces, in quotes"
             )
         if not name.startswith("--config."):
-            raise UsageError(f"{argument}: no such flag; a field is set as --config.seed=VALUE")
+            raise UsageError(
+                f"{argument}: unknown flag; to set a field, give --config.GROUP.FIELD=VALUE"
+            )
         fields[name.removeprefix("--config.")] = value
     return fields
 

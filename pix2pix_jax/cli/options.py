@@ -51,7 +51,7 @@ def parse_workdir(text: str) -> Workdir:
 def parse_uint32(text: str) -> int:
     """An integer from 0 to 2**32 - 1."""
     if not text.isdecimal() or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(f"{text} is not a number below 2**32")
+        raise argparse.ArgumentTypeError(f"{text} is not an integer from 0 to 4294967295")
     return int(text)
 
 
@@ -74,7 +74,7 @@ def parse_step(text: str) -> int | str:
     if text.isdecimal():
         return int(text)
     if text not in ("newest", "best"):
-        raise argparse.ArgumentTypeError(f"{text} is no step; give a number, newest or best")
+        raise argparse.ArgumentTypeError(f"{text} is not a step; give a number, newest or best")
     return text
 
 
@@ -89,7 +89,7 @@ def add_step(parser: argparse.ArgumentParser) -> None:
 
 
 def add_evaluation_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds --split and --no_fcn_score."""
+    """Adds --split and --no_fcn_score, the flags of an evaluation."""
     parser.add_argument(
         "--split",
         choices=("train", "val", "test"),  # config.schema.SPLITS, whose import is slow

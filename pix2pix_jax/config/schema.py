@@ -135,13 +135,16 @@ class Model:
     discriminator_features: Count = 64
 
 
+GanLoss = Literal["vanilla", "lsgan", "hinge", "wgan_gp", "none"]
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Loss:
     """The losses of both networks."""
 
     # The adversarial loss. `vanilla` is cross-entropy, non-saturating for the generator. `none`
     # trains on L1 alone, without a discriminator.
-    gan: Literal["vanilla", "lsgan", "hinge", "wgan_gp", "none"] = "vanilla"
+    gan: GanLoss = "vanilla"
     # The weight of the L1 loss, lambda in section 3.1.
     l1_weight: Annotated[float, Field(ge=0)] = 100.0
     # Whether the discriminator gets the input together with the image (cGAN), or only the image

@@ -15,6 +15,7 @@ for `vanilla` it is the non-saturating form of section 3.3. `wgan_gp` also has a
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import jax
@@ -22,46 +23,74 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from pix2pix_jax.config.schema import GanLoss
+
 Label = Literal["real", "fake"]  # where an image comes from: the dataset, or the generator
 
 
-def discriminator_gan_loss(gan: str, label: Label, logits: Array) -> Array:
+def _vanilla(logits: Array, is_real: bool) -> Array:
+    return optax.sigmoid_binary_cross_entropy(logits, jnp.full_like(logits, is_real)).mean()
+
+
+def _lsgan(logits: Array, is_real: bool) -> Array:
+    return jnp.square(logits - is_real).mean()
+
+
+def _hinge(logits: Array, is_real: bool) -> Array:
+    return jax.nn.relu(1 + (-1 if is_real else 1) * logits).mean()
+
+
+def _wgan_gp(logits: Array, is_real: bool) -> Array:
+    return (-1 if is_real else 1) * logits.mean()
+
+
+def _negative_mean(logits: Array) -> Array:
+    return -logits.mean()
+
+
+# The columns "discriminator" of the table above: functions of logits, and of whether they are
+# those of real images.
+DISCRIMINATOR_LOSSES: dict[GanLoss, Callable[[Array, bool], Array]] = {
+    "vanilla": _vanilla,
+    "lsgan": _lsgan,
+    "hinge": _hinge,
+    "wgan_gp": _wgan_gp,
+}
+# The column "generator": functions of the logits of generated images. The first two are the
+# discriminator's losses on real images.
+GENERATOR_LOSSES: dict[GanLoss, Callable[[Array], Array]] = {
+    "vanilla": partial(_vanilla, is_real=True),
+    "lsgan": partial(_lsgan, is_real=True),
+    "hinge": _negative_mean,
+    "wgan_gp": _negative_mean,
+}
+
+
+def discriminator_gan_loss(gan: GanLoss, label: Label, logits: Array) -> Array:
     """The discriminator's loss on images of one label. Its whole loss is the sum over both labels.
 
     Args:
       gan: a name in the table above.
-      label: of all images.
-      logits: [b, h, w, 1], of these images.
+      label: the label of all images.
+      logits: [b, h, w, 1], the logits of these images.
 
     Returns:
       A scalar.
     """
-    is_real = label == "real"
-    if gan == "vanilla":
-        return optax.sigmoid_binary_cross_entropy(logits, jnp.full_like(logits, is_real)).mean()
-    if gan == "lsgan":
-        return jnp.square(logits - is_real).mean()
-    sign = -1 if is_real else 1
-    if gan == "hinge":
-        return jax.nn.relu(1 + sign * logits).mean()
-    return sign * logits.mean()
+    return DISCRIMINATOR_LOSSES[gan](logits, label == "real")
 
 
-def generator_gan_loss(gan: str, logits: Array) -> Array:
+def generator_gan_loss(gan: GanLoss, logits: Array) -> Array:
     """The generator's adversarial loss: low if the discriminator takes generated images for real.
 
     Args:
       gan: a name in the table above.
-      logits: [b, h, w, 1], of generated images.
+      logits: [b, h, w, 1], the logits of generated images.
 
     Returns:
       A scalar.
     """
-    if gan == "vanilla":
-        return optax.sigmoid_binary_cross_entropy(logits, jnp.ones_like(logits)).mean()
-    if gan == "lsgan":
-        return jnp.square(logits - 1).mean()
-    return -logits.mean()
+    return GENERATOR_LOSSES[gan](logits)
 
 
 def gradient_penalty(

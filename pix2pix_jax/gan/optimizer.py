@@ -1,5 +1,6 @@
-"""Adam for both networks (section 3.3), at a constant or a decaying rate."""
+"""Adam for both networks (section 3.3), at a constant or a decaying rate; norms of gradients."""
 
+import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
@@ -15,17 +16,17 @@ def make_optimizer(config: Config, updates_per_step: int = 1) -> optax.GradientT
       updates_per_step: the number of times that a training step applies this optimizer. The
         learning rate decays with the number of steps, not of updates.
     """
-    options = config.optimizer
+    optimizer = config.optimizer
     rate = learning_rate_schedule(config, updates_per_step)
-    if not options.epsilon_hat:
-        return optax.adam(rate, options.b1, options.b2, options.epsilon)
+    if not optimizer.epsilon_hat:
+        return optax.adam(rate, optimizer.b1, optimizer.b2, optimizer.epsilon)
 
     def scaled_epsilon(count: Array) -> Array:
         # Keras adds epsilon to sqrt(v), but Optax to sqrt(v / (1 - b2^t)), with t = count + 1.
-        return options.epsilon / jnp.sqrt(1 - options.b2 ** (count + 1))
+        return optimizer.epsilon / jnp.sqrt(1 - optimizer.b2 ** (count + 1))
 
     adam = optax.inject_hyperparams(optax.adam, static_args=("b1", "b2"))
-    return adam(rate, options.b1, options.b2, scaled_epsilon)
+    return adam(rate, optimizer.b1, optimizer.b2, scaled_epsilon)
 
 
 def learning_rate_schedule(config: Config, updates_per_step: int) -> optax.ScalarOrSchedule:
@@ -34,9 +35,21 @@ def learning_rate_schedule(config: Config, updates_per_step: int) -> optax.Scala
     With `linear_decay` the rate is constant for the first half of train.steps, then falls linearly
     to zero. Args as in `make_optimizer`.
     """
-    options, steps = config.optimizer, config.train.steps
-    if options.schedule == "constant":
-        return options.learning_rate
+    optimizer, steps = config.optimizer, config.train.steps
+    if optimizer.schedule == "constant":
+        return optimizer.learning_rate
     half = steps // 2
-    decay = optax.linear_schedule(options.learning_rate, 0.0, steps - half, transition_begin=half)
+    decay = optax.linear_schedule(optimizer.learning_rate, 0.0, steps - half, transition_begin=half)
     return lambda count: decay(jnp.floor_divide(count, updates_per_step))
+
+
+def global_norm(tree: dict) -> Array:
+    """The L2 norm of all leaves as one vector.
+
+    Every leaf is read once, and its square is not stored. Small leaves are joined: one product is
+    faster than dozens of short ones.
+    """
+    large = [leaf.ravel() for leaf in jax.tree.leaves(tree) if leaf.ndim > 1]
+    small = [leaf.ravel() for leaf in jax.tree.leaves(tree) if leaf.ndim < 2]
+    vectors = [*large, jnp.concatenate(small)] if small else large
+    return jnp.sqrt(jnp.stack([jnp.vdot(v, v, precision="highest") for v in vectors]).sum())

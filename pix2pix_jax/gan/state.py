@@ -23,6 +23,13 @@ class NetworkState:
     params: Any  # a dict of layers, each a dict of arrays
     opt_state: optax.OptState
 
+    def apply_gradient(
+        self, gradient: dict, optimizer: optax.GradientTransformation
+    ) -> "NetworkState":
+        """The network after one update of its optimizer."""
+        updates, opt_state = optimizer.update(gradient, self.opt_state, self.params)
+        return NetworkState(optax.apply_updates(self.params, updates), opt_state)
+
 
 @struct.dataclass
 class TrainState:

@@ -19,12 +19,12 @@ from typing import cast
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax import Array
 
 from pix2pix_jax.gan import losses
 from pix2pix_jax.gan.losses import Label
 from pix2pix_jax.gan.method import DISCRIMINATOR_UPDATES, Method
+from pix2pix_jax.gan.optimizer import global_norm
 from pix2pix_jax.gan.state import NetworkState, TrainState
 
 Batch = dict[str, Array]  # `input` and `target` [b, h, w, c], and `index` [b]
@@ -97,10 +97,10 @@ def run_discriminator_updates(
         return network, metrics
     images: dict[Label, Array] = {"real": batch["target"], "fake": fake}
     for labels in DISCRIMINATOR_UPDATES[method.updates]:
-        network, of_update = discriminator_update(
+        network, update_metrics = discriminator_update(
             method, network, batch, {label: images[label] for label in labels}, keys
         )
-        metrics |= {name: metrics.get(name, 0) + value for name, value in of_update.items()}
+        metrics |= {name: metrics.get(name, 0) + value for name, value in update_metrics.items()}
     return network, metrics
 
 
@@ -123,7 +123,7 @@ def discriminator_update(
     (loss, logits), gradient = differentiate(method, network.params, batch, images, keys)
     gradient = method.average(gradient)
     metrics = {"loss/discriminator": loss, "gradient/discriminator": global_norm(gradient)}
-    return apply_gradient(network, gradient, method.discriminator_optimizer), metrics | logits
+    return network.apply_gradient(gradient, method.discriminator_optimizer), metrics | logits
 
 
 def discriminator_loss(
@@ -133,20 +133,19 @@ def discriminator_loss(
 
     Args: as in `discriminator_update`; `params` are the discriminator's.
     """
-    labels, loss = tuple(images), method.loss
+    labels, gan = tuple(images), method.loss.gan
     joined = jnp.concatenate([images[label] for label in labels])  # [n * b, h, w, c]
     scores = jnp.split(score_patches(method, params, batch, joined), len(labels))
     logits = dict(zip(labels, scores, strict=True))  # [b, h', w', 1] each
-    value = cast(
-        Array,
-        sum(losses.discriminator_gan_loss(loss.gan, label, logits[label]) for label in labels),
+    total = cast(
+        Array, sum(losses.discriminator_gan_loss(gan, label, logits[label]) for label in labels)
     )
-    if loss.gan == "wgan_gp" and "fake" in labels:
+    if gan == "wgan_gp" and "fake" in labels:
         score = partial(score_patches, method, params, batch)
         penalty = losses.gradient_penalty(score, batch["target"], images["fake"], keys)
-        value += loss.gradient_penalty * penalty
+        total += method.loss.gradient_penalty * penalty
     means = {f"logits/{label}": logits[label].mean() for label in labels}
-    return loss.discriminator_weight * value, means
+    return method.loss.discriminator_weight * total, means
 
 
 def generator_update(
@@ -175,7 +174,7 @@ def generator_update(
     (_, metrics), gradient_by_fake = differentiate(method, fake, discriminator.params, batch)
     gradient = method.average(backpropagate(gradient_by_fake)[0])
     metrics |= {"gradient/generator": global_norm(gradient)}
-    return apply_gradient(network, gradient, method.generator_optimizer), metrics
+    return network.apply_gradient(gradient, method.generator_optimizer), metrics
 
 
 def generator_loss(
@@ -219,23 +218,3 @@ def score_patches(method: Method, params: dict, batch: Batch, images: Array) -> 
     norm = replace(norm, images_per_mean=min(norm.images_per_mean or b, b))
     module = method.discriminator.clone(norm=norm)
     return cast(Array, module.apply({"params": params}, images))
-
-
-def apply_gradient(
-    network: NetworkState, gradient: dict, optimizer: optax.GradientTransformation
-) -> NetworkState:
-    """A network after one update of its optimizer."""
-    updates, opt_state = optimizer.update(gradient, network.opt_state, network.params)
-    return NetworkState(optax.apply_updates(network.params, updates), opt_state)
-
-
-def global_norm(tree: dict) -> Array:
-    """The L2 norm of all leaves as one vector.
-
-    Every leaf is read once, and its square is not stored. Small leaves are joined: one product is
-    faster than dozens of short ones.
-    """
-    large = [leaf.ravel() for leaf in jax.tree.leaves(tree) if leaf.ndim > 1]
-    small = [leaf.ravel() for leaf in jax.tree.leaves(tree) if leaf.ndim < 2]
-    vectors = [*large, jnp.concatenate(small)] if small else large
-    return jnp.sqrt(jnp.stack([jnp.vdot(v, v, precision="highest") for v in vectors]).sum())

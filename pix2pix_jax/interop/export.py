@@ -42,16 +42,13 @@ class ExportOptions:
         return {"generator": self.output, "discriminator": self.discriminator}
 
 
-def export(config: Config, workdir: Workdir, options: ExportOptions) -> int:
+def export(config: Config, workdir: Workdir, options: ExportOptions) -> None:
     """Writes networks without dropout. If one file fails, no file is written.
 
     Args:
       config: config of the run.
       workdir: workdir of the run.
       options: the networks, the files and their format.
-
-    Returns:
-      The exit status.
 
     Raises:
       UsageError: the run has no such checkpoint, the format cannot hold its networks, a file
@@ -74,7 +71,6 @@ def export(config: Config, workdir: Workdir, options: ExportOptions) -> int:
                 f"from JAX by {difference:.1e} at most"
             )
     say("\n".join(lines))
-    return 0
 
 
 def write_network(

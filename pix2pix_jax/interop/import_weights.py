@@ -24,8 +24,8 @@ def import_weights(
     discriminator: Path | None,
     workdir: Workdir,
     base: Config | None,
-    values: dict[str, str],
-) -> int:
+    fields: dict[str, str],
+) -> None:
     """Makes a run of a generator and maybe a discriminator, with new optimizers.
 
     Args:
@@ -35,10 +35,7 @@ def import_weights(
       workdir: workdir of the new run.
       base: config for the fields that the weights do not determine; None: the config in `weights`,
         or `default_config` if there is none.
-      values: replace fields of the config, as in `config.files.override`.
-
-    Returns:
-      The exit status.
+      fields: new values of fields of the config, as in `config.files.override`.
 
     Raises:
       UsageError: a file does not hold such a network, a value is refused, or the workdir holds a
@@ -53,10 +50,9 @@ def import_weights(
         files.append(read_weights(discriminator, "discriminator"))
         with name_file_in_errors(discriminator):
             config = replace_fields(config, files[1].discriminator_fields(config))
-    config = resolve(override(config, values))
+    config = resolve(override(config, fields))
     write_run(workdir, config, create_state_with(config, files))
     say(describe_import(workdir, config, has_discriminator=discriminator is not None))
-    return 0
 
 
 def config_for_generator(weights: WeightFile, base: Config | None) -> Config:

@@ -30,8 +30,11 @@ def generator_fields(tensors: Tensors) -> Fields:
     first, last = (f"{names[layer]}.weight" for layer in ("down1", f"up{depth}"))
     has_kernels = all(name in tensors and tensors[name].ndim == 4 for name in (first, last))
     if not 2 <= depth <= 16 or not has_kernels or 0 in tensors[first].shape:
-        found = _describe_tensors(tensors)
-        raise UsageError(f"holds {found}, not a whole U-Net as the PyTorch code saves it")
+        description = _describe_tensors(tensors)
+        raise UsageError(
+            f"holds {description}, not a whole U-Net as the PyTorch code saves it; give its "
+            "latest_net_G.pth"
+        )
     has_norm = f"{names['up1_norm']}.weight" in tensors  # an instance norm has no tensors
     has_bias = f"{names['down1']}.bias" in tensors
     return {
@@ -68,20 +71,27 @@ def discriminator_fields(tensors: Tensors, config: Config) -> Fields:
         n_layers = sum(value.ndim == 4 for value in tensors.values()) - 2
         first, last = "model.0.weight", f"model.{3 * n_layers + 2}.weight"
         if first not in tensors or last not in tensors or n_layers < 0:
-            found = _describe_tensors(tensors)
-            raise UsageError(f"holds {found}, not a discriminator as the PyTorch code saves it")
+            description = _describe_tensors(tensors)
+            raise UsageError(
+                f"holds {description}, not a discriminator as the PyTorch code saves it; give its "
+                "latest_net_D.pth"
+            )
         if not 1 <= n_layers <= len(PATCH_GANS):
-            known = f"1 to {len(PATCH_GANS)} are {', '.join(PATCH_GANS)}"
-            raise UsageError(f"is a discriminator with n_layers {n_layers}; {known}")
+            raise UsageError(
+                f"is a discriminator with n_layers {n_layers}; give one with n_layers 1 to "
+                f"{len(PATCH_GANS)}, or leave out --discriminator"
+            )
         name = PATCH_GANS[n_layers - 1]
     if tensors[first].ndim != 4 or 0 in tensors[first].shape:
-        raise UsageError(f"has {first} of shape {tensors[first].shape}, which is not a kernel")
+        raise UsageError(
+            f"has {first} of shape {tensors[first].shape}, which is not a kernel; save it again"
+        )
     features, channels = tensors[first].shape[:2]
     target, source = config.data.target_channels, config.data.input_channels
     if channels not in (target, target + source):
         raise UsageError(
             f"holds a discriminator of {channels} channels; with this generator it needs {target}, "
-            f"or {target + source} if it sees the input"
+            f"or {target + source} if it sees the input; give two networks of one run"
         )
     return {
         "model": {"discriminator": name, "discriminator_features": features},

@@ -112,16 +112,21 @@ def from_torch(tensors: Tensors, names: dict[str, str], template: dict, model: M
             params.setdefault(layer, {})[parameter] = np.zeros(value.shape, np.float32)
             continue
         if name not in remaining:
-            raise UsageError(f"lacks {name}")
-        found = np.asarray(remaining.pop(name), np.float32)
-        if parameter == "kernel" and found.ndim == 4:
-            found = found.transpose(_axes_from_torch(layer))
-        if found.shape != value.shape:
-            raise UsageError(f"has {name} of shape {found.shape}; the network needs {value.shape}")
-        params.setdefault(layer, {})[parameter] = np.ascontiguousarray(found)
+            raise UsageError(f"lacks {name}; save the state dict of the whole network")
+        array = np.asarray(remaining.pop(name), np.float32)
+        if parameter == "kernel" and array.ndim == 4:
+            array = array.transpose(_axes_from_torch(layer))
+        if array.shape != value.shape:
+            raise UsageError(
+                f"has {name} of shape {array.shape}; the network needs {value.shape}; leave out "
+                "--config.model flags"
+            )
+        params.setdefault(layer, {})[parameter] = np.ascontiguousarray(array)
     unknown = [name for name in remaining if name.rpartition(".")[2] not in STATISTICS]
     if unknown:
-        raise UsageError(f"has {unknown[0]}, for which the network has no place")
+        raise UsageError(
+            f"has {unknown[0]}, for which the network has no place; leave out --config.model flags"
+        )
     return params
 
 
@@ -173,18 +178,18 @@ def check_torch_generator(config: Config) -> None:
     for name, value in expected.items():
         if getattr(model, name) != value:
             raise UsageError(
-                f"model.{name}: is {getattr(model, name)}, and {value} in the PyTorch code, which "
-                "could not compute the same; give another --format"
+                f"model.{name}: is {getattr(model, name)}; the PyTorch code has only {value}; give "
+                "another --format"
             )
     if make_generator(config).bottleneck_norm:
         raise UsageError(
-            f"model.bottleneck_norm: is {model.bottleneck_norm}, and False in the PyTorch code; "
+            f"model.bottleneck_norm: is {model.bottleneck_norm}; the PyTorch code has only False; "
             "give another --format"
         )
     depth = generator_depth(config)
     if depth < 5:
         raise UsageError(
-            f"model.depth: is {depth}, and 5 or more in the PyTorch code; give another --format"
+            f"model.depth: is {depth}; the PyTorch code has only 5 or more; give another --format"
         )
 
 

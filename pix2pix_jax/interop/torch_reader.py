@@ -71,11 +71,17 @@ def _read_zip(file: io.BufferedReader) -> Content:
     with zipfile.ZipFile(file) as archive:
         pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
         if len(pickles) != 1:
-            raise UsageError(f"is a zip file of {', '.join(archive.namelist())[:80]}, not a .pth")
+            raise UsageError(
+                f"is a zip file of {', '.join(archive.namelist())[:80]}, not a .pth; if it "
+                "holds one, unpack it"
+            )
         root = pickles[0].removesuffix("data.pkl")
         byteorder = f"{root}byteorder"
         if byteorder in archive.namelist() and _read_member(archive, byteorder) != b"little":
-            raise UsageError("was written by a big-endian machine, whose files are not supported")
+            raise UsageError(
+                "was written by a big-endian machine, whose files are not supported; save "
+                "it on another machine"
+            )
         content = _read_member(archive, pickles[0], MAX_PICKLE_BYTES)
         tensors = _check_state_dict(load_pickle(io.BytesIO(content)))
         members = {
@@ -99,7 +105,10 @@ def _read_member(archive: zipfile.ZipFile, name: str, max_bytes: int | None = No
     info = archive.getinfo(name)
     is_large = max_bytes is not None and info.file_size > max_bytes
     if is_large or info.compress_type != zipfile.ZIP_STORED:
-        raise UsageError(f"its {name.rpartition('/')[2]} is compressed, or larger than in any .pth")
+        raise UsageError(
+            f"its {name.rpartition('/')[2]} is compressed, or larger than in any .pth; save "
+            "it again with torch.save"
+        )
     return archive.read(info)
 
 
@@ -131,8 +140,8 @@ def _read_legacy(file: io.BufferedReader) -> Content:
 def _check_state_dict(content: Any) -> dict[str, Tensor]:
     """Returns a state dict as it is; for anything else, raises UsageError that says what it is."""
     if not isinstance(content, dict):
-        found = type(content).__name__
-        raise UsageError(f"holds a {found}, not a state dict; save net.state_dict() alone")
+        kind = type(content).__name__
+        raise UsageError(f"holds a {kind}, not a state dict; save net.state_dict() alone")
     if not content:
         raise UsageError("holds an empty state dict; save net.state_dict() of a whole network")
     if _is_state_dict(content):

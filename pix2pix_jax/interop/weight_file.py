@@ -78,10 +78,11 @@ class WeightFile:
             return discriminator_fields(self.tensors, config)
         model = self.config.model
         for name in ("norm", "norm_epsilon", "norm_affine", "bias", "leaky_slope"):
-            found, expected = getattr(model, name), getattr(config.model, name)
-            if found != expected:
+            value, expected = getattr(model, name), getattr(config.model, name)
+            if value != expected:
                 raise UsageError(
-                    f"was trained with model.{name} {found}; the generator has {expected}"
+                    f"was trained with model.{name} {value}; the generator has {expected}; give "
+                    "two networks of one run"
                 )
         return {
             "model": {
@@ -122,10 +123,15 @@ def _fit_exported(tensors: Tensors, template: dict) -> dict:
         if name not in tensors:
             raise UsageError(f"lacks {name}; export the file again")
         if name not in shapes:
-            raise UsageError(f"has {name}, for which the network has no place")
-        found, expected = tensors[name].shape, shapes[name]
-        if found != expected:
-            raise UsageError(f"has {name} of shape {found}; the network needs {expected}")
+            raise UsageError(
+                f"has {name}, for which the network has no place; leave out --config.model flags"
+            )
+        shape, expected = tensors[name].shape, shapes[name]
+        if shape != expected:
+            raise UsageError(
+                f"has {name} of shape {shape}; the network needs {expected}; leave out "
+                "--config.model flags"
+            )
     params = {name: np.asarray(value, np.float32) for name, value in tensors.items()}
     return unflatten_dict(params, sep=".")
 
@@ -174,7 +180,10 @@ def read_safetensors(path: Path, network: NetworkName) -> WeightFile:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     # safetensors raises AttributeError and TypeError for dtypes that NumPy does not have.
     except (SafetensorError, AttributeError, TypeError) as error:
-        raise UsageError(f"{path}: cannot be read as safetensors ({reason_of(error)})") from error
+        raise UsageError(
+            f"{path}: cannot be read as safetensors ({reason_of(error)}); export or download "
+            "it again"
+        ) from error
     config = None
     if text := metadata.get("config"):
         try:
@@ -184,9 +193,9 @@ def read_safetensors(path: Path, network: NetworkName) -> WeightFile:
             raise UsageError(
                 f"{path}: its config is not valid in this version ({reason}); export the file again"
             ) from error
-    found = metadata.get("network", network)
-    if found != network:
-        raise UsageError(f"{path}: holds a {found}; give the file of the {network}")
+    content = metadata.get("network", network)
+    if content != network:
+        raise UsageError(f"{path}: holds a {content}; give the file of the {network}")
     if config is None:
         tensors = strip_wrapper_names(tensors)
     return WeightFile(path, network, tensors, config)

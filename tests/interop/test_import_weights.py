@@ -48,7 +48,7 @@ def save_weights(network, path, prefix="", legacy=False):
 def import_run(tmp_path, weights, discriminator=None, base=None, **values):
     """The workdir, config and generator parameters of an imported run."""
     workdir = tmp_path / "run"
-    assert import_weights(weights, discriminator, Workdir(workdir), base, values) == 0
+    import_weights(weights, discriminator, Workdir(workdir), base, values)
     config = read_config(workdir / "config.json")
     return workdir, config, read_network(Workdir(workdir), config, "newest").params
 
@@ -294,7 +294,7 @@ def test_a_discriminator_that_does_not_fit_is_refused(tmp_path):
     )
     deep = randomize(PatchDiscriminator(layers=6, features=2)).state_dict()
     deep = {name: value.numpy() for name, value in deep.items()}
-    assert "with n_layers 6; 1 to 5 are" in refusal(fields, deep, config)
+    assert "with n_layers 6; give one with n_layers 1 to 5" in refusal(fields, deep, config)
     assert "not a discriminator" in refusal(fields, {"a": np.zeros(3)}, config)
 
 
