@@ -111,8 +111,8 @@ def read_network(
     """Reads the parameters of a network; its run may be training at the same time.
 
     Args:
-      workdir: of the run.
-      config: of the run, resolved.
+      workdir: the workdir of the run.
+      config: the resolved config of the run.
       step: a saved step, the newest step, or the evaluated step that is best by
         `train.best_metric`.
       network: the network to read.

@@ -29,9 +29,9 @@ class CheckpointSaver:
     `save` and `poll` raise UsageError once `train.max_failed_saves` saves in a row have failed.
     """
 
-    def __init__(self, workdir: Workdir, options: Train):
+    def __init__(self, workdir: Workdir, train: Train):
         self._workdir = workdir
-        self._options = options
+        self._train = train
         self._store: CheckpointStore | None = None  # opened by the first save
         self._pending: int | None = None  # the step that is being written
         self._failures = 0  # in a row
@@ -95,7 +95,7 @@ class CheckpointSaver:
         if self._store is None:
             with explain_write_errors(self._workdir):
                 self._store = CheckpointStore(
-                    self._workdir, self._options.keep, self._options.best_metric
+                    self._workdir, self._train.keep, self._train.best_metric
                 )
         self._store.save(checkpoint)
 
@@ -125,16 +125,19 @@ class CheckpointSaver:
     def _count_failure(self, step: int, error: SaveFailed) -> None:
         """Warns of a failed save; raises UsageError if too many have failed in a row."""
         self._failures += 1
-        most, newest = self._options.max_failed_saves, max(saved_steps(self._workdir), default=0)
+        max_failures, newest = (
+            self._train.max_failed_saves,
+            max(saved_steps(self._workdir), default=0),
+        )
         text = f"{self._workdir.checkpoints}: step {step} is NOT SAVED ({error.reason}), "
-        if self._failures >= most:
+        if self._failures >= max_failures:
             raise UsageError(
                 f"{text}{self._failures} saves failed in a row; make room there, then the same "
                 f"command resumes from step {newest}"
             ) from error
         print_above_bar(
-            f"{text}{self._failures} of train.max_failed_saves {most}; make room there: training "
-            f"continues, but the steps after step {newest} may be lost",
+            f"{text}{self._failures} of train.max_failed_saves {max_failures}; make room there: "
+            f"training continues, but the steps after step {newest} may be lost",
             sys.stderr,
         )
 

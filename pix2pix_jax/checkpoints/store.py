@@ -80,7 +80,8 @@ class CheckpointStore:
         """Opens the checkpoints.
 
         Args:
-          workdir: of the run; its folder of checkpoints is created if it does not exist.
+          workdir: the workdir of the run; its folder of checkpoints is created if
+            it does not exist.
           keep: number of newest checkpoints to keep.
           best_metric: the evaluated checkpoint that is best by this metric is kept, too.
         """

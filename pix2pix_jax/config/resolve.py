@@ -6,7 +6,7 @@ data.load_size and model.depth may be None, so code that needs them calls `load_
 
 from dataclasses import replace
 
-from pix2pix_jax.config.schema import Config, Data
+from pix2pix_jax.config.schema import INTERVALS, Config, Data
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.storage.files import local_path
 
@@ -36,7 +36,7 @@ def resolve(config: Config) -> Config:
             f"data.load_size: {data.load_size} is smaller than data.image_size {data.image_size}; "
             "images are cropped to image_size, so make load_size at least as large"
         )
-    for name in ("log_every", "checkpoint_every", "sample_every", "evaluate_every"):
+    for name in INTERVALS:
         if getattr(train, name) % (train.steps_per_call or 1):
             raise UsageError(
                 f"train.{name}: {getattr(train, name)} is not a multiple of "

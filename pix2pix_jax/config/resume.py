@@ -17,22 +17,22 @@ def changed_fields(old: Config, new: Config) -> list[str]:
             names += [
                 f"{group}.{name}"
                 for name, value in values.items()
-                if (group, name) not in free and old_groups[group][name] != value
+                if f"{group}.{name}" not in free and old_groups[group][name] != value
             ]
     return names
 
 
-def free_fields(config: Config) -> set[tuple[str, str]]:
-    """The fields, as (group, name), that may change on resume: no number of a step needs them."""
+def free_fields(config: Config) -> set[str]:
+    """The fields, as GROUP.FIELD, that may change on resume: no number of a step needs them."""
     groups = {name: hint for name, hint in get_type_hints(Config).items() if is_dataclass(hint)}
     free = {
-        (group, name)
+        f"{group}.{name}"
         for group, kind in groups.items()
         for name, hint in get_type_hints(kind, include_extras=True).items()
         if FREE in getattr(hint, "__metadata__", ())
     }
     if config.optimizer.schedule != "constant":
-        free.remove(("train", "steps"))  # A decaying learning rate depends on the steps.
+        free.remove("train.steps")  # A decaying learning rate depends on the steps.
     return free
 
 
@@ -43,7 +43,8 @@ def identity(config: Config) -> str:
     this package adds fields.
     """
     groups, defaults = asdict(config), asdict(Config())
-    for group, name in free_fields(config):
+    for field in free_fields(config):
+        group, name = field.split(".")
         del groups[group][name]
     for group, values in groups.items():
         if isinstance(values, dict):

@@ -182,6 +182,10 @@ class Optimizer:
     updates: Literal["alternating", "simultaneous", "real_then_fake"] = "alternating"
 
 
+# The fields of Train that are numbers of steps between two outputs; 0 means never.
+INTERVALS = ("log_every", "checkpoint_every", "sample_every", "evaluate_every")
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Train:
     """The length of the training, and how often it logs, saves, shows samples and evaluates."""

@@ -56,10 +56,10 @@ class BucketSync:
         for name in changes.removed:
             del state.files[name]  # Then the file counts as new and may be uploaded again.
         if self.session.is_last(session_name):
-            wanted = self._files_to_add(state, changes)
+            names_to_download = self._files_to_add(state, changes)
         else:
             self._follow_bucket(state, changes, is_emptied)
-            wanted = [
+            names_to_download = [
                 name
                 for name in complete
                 if name in changes.bucket or not (self.workdir.path / name).exists()
@@ -67,7 +67,7 @@ class BucketSync:
             self.session.forget()
         self.workdir.path.mkdir(parents=True, exist_ok=True)
         state.save()
-        self._download(state, {*wanted, *changes.damaged}, complete)
+        self._download(state, {*names_to_download, *changes.damaged}, complete)
 
     def push(self) -> None:
         """Uploads the files that a command has made.
@@ -80,11 +80,11 @@ class BucketSync:
         """
         with self.locks.sync_lock():
             state = SyncState(self.workdir)
-            changed = state.local_changes()
-            if not changed:
+            changed_names = state.local_changes()
+            if not changed_names:
                 return
             bucket_files, session_name = self.bucket.list_files(), self.session.name_in_bucket()
-            self._upload(state, changed, bucket_files, session_name)
+            self._upload(state, changed_names, bucket_files, session_name)
             state.save()
 
     def push_training(self) -> None:
@@ -96,13 +96,13 @@ class BucketSync:
         """
         with self.locks.sync_lock():
             state = SyncState(self.workdir)
-            changed = state.local_changes()
+            changed_names = state.local_changes()
             bucket_files, session_name = self.bucket.list_files(), self.session.name_in_bucket()
             if not self.session.is_last(session_name):
                 raise UsageError(f"{self.bucket}: {self._why_not_last(session_name)}")
             # Rejected steps go first: a step that is saved again must not mix with its old files.
             self._remove_checkpoints(state, bucket_files, self._rejected_steps())
-            self._upload(state, changed, bucket_files, session_name)
+            self._upload(state, changed_names, bucket_files, session_name)
             # Older checkpoints go once the bucket has the newest one.
             if steps := saved_steps(self.workdir):
                 self._remove_checkpoints(state, bucket_files, range(steps[-1]))
@@ -197,7 +197,7 @@ class BucketSync:
     def _upload(
         self,
         state: SyncState,
-        changed: list[str],
+        changed_names: list[str],
         bucket_files: Mapping[str, BucketFile],
         session_name: str | None,
     ) -> None:
@@ -207,21 +207,21 @@ class BucketSync:
 
         Args:
           state: updated with every upload.
-          changed: files of the workdir that differ from the recorded versions.
+          changed_names: files of the workdir that differ from the recorded versions.
           bucket_files: all files of the bucket.
           session_name: the name in the bucket, of the machine that trained last.
         """
         is_last = self.session.is_last(session_name)
-        damaged = state.damaged_files(changed, bucket_files)
-        names = {*changed, *state.names_missing_in_bucket(bucket_files)} - {*damaged}
+        damaged = state.damaged_files(changed_names, bucket_files)
+        names = {*changed_names, *state.names_missing_in_bucket(bucket_files)} - {*damaged}
         for name in upload_order(names):
             # Only the machine that trained last uploads checkpoints. If no machine has trained the
             # run, for example after an import, a new checkpoint is this machine's own.
-            is_trainers = checkpoint_step(name) is not None and (
+            belongs_to_trainer = checkpoint_step(name) is not None and (
                 session_name is not None or name in state.files
             )
-            is_free = not is_trainers and state.is_unchanged_in_bucket(name, bucket_files)
-            if is_last or is_free:
+            may_upload = not belongs_to_trainer and state.is_unchanged_in_bucket(name, bucket_files)
+            if is_last or may_upload:
                 self._upload_file(state, name)
 
     def _upload_file(self, state: SyncState, name: str) -> None:

@@ -23,18 +23,23 @@ class LeaseObject:
         return str(self._bucket)
 
     def read(self) -> bytes | None:
+        """The content of the lease; None if there is no lease."""
         return self._bucket.read_file(LEASE_NAME)
 
     def create(self, text: str) -> bool:
+        """Returns False: a bucket cannot keep two processes from writing the first lease."""
         return False  # The wait in `FolderLease` is short compared with the download of a run.
 
     def write(self, text: str) -> None:
+        """Writes or replaces the lease."""
         self._bucket.write_file(LEASE_NAME, text.encode())
 
     def renew(self, text: str) -> None:
+        """Writes the lease again, also if somebody deleted it."""
         self.write(text)
 
     def remove(self) -> None:
+        """Removes the lease."""
         self._bucket.remove_file(LEASE_NAME)
 
 
@@ -62,9 +67,9 @@ class TrainingSession:
         """The name on this machine; None if this machine did not train the run last."""
         return self._path.read_text() if self._path.exists() else None
 
-    def is_last(self, bucket_name: str | None) -> bool:
-        """Whether this machine trained last; `bucket_name` is the name in the bucket."""
-        return bucket_name is not None and bucket_name == self.name_on_machine()
+    def is_last(self, name_in_bucket: str | None) -> bool:
+        """Whether this machine trained last, given the name in the bucket."""
+        return name_in_bucket is not None and name_in_bucket == self.name_on_machine()
 
     def begin(self) -> None:
         """Makes this machine the one that trained last.
@@ -93,7 +98,7 @@ class MachineLocks:
         self.folder: Path = workdir.path.with_name(f".{workdir.path.name}.mirror")
 
     def sync_lock(self) -> AbstractContextManager[bool]:
-        """Waits until no other process of this machine downloads or uploads files of the run."""
+        """Holds the lock on downloads and uploads of the run during the `with` block."""
         return folder_lock(self.folder, wait=True)
 
     def training_lock(self) -> AbstractContextManager[bool]:

@@ -22,7 +22,7 @@ def sync_workdir(workdir: Workdir, trains: bool = False) -> Iterator[None]:
     """Downloads a run from its bucket, and uploads the files that the `with` block writes.
 
     Args:
-      workdir: of the run; without an address, there is nothing to do.
+      workdir: the workdir of the run; without an address, there is nothing to do.
       trains: whether the block trains the run; one process at a time may do that.
 
     Raises:

@@ -64,4 +64,4 @@ class Uploader:
 
 
 def _print_failure(error: Exception) -> None:
-    print_above_bar(f"NOT UP TO DATE: {error}", sys.stderr)
+    print_above_bar(f"NOT UPLOADED: {error}", sys.stderr)

@@ -40,7 +40,7 @@ def resolve_norm_images(config: Config, workdir: Workdir) -> int:
 
     Args:
       config: its model.norm_images may be None.
-      workdir: of the run; need not exist yet.
+      workdir: the workdir of the run; need not exist yet.
 
     Raises:
       UsageError: the run has another number, or the devices cannot hold whole groups of images.
@@ -80,7 +80,7 @@ def check_workdir(workdir: Workdir, config: Config) -> None:
     """Checks that a run of a config can start or resume in a workdir.
 
     Args:
-      workdir: of the run; need not exist yet.
+      workdir: the workdir of the run; need not exist yet.
       config: the resolved config.
 
     Raises:

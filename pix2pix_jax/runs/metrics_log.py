@@ -19,7 +19,7 @@ def rewind(path: Path, step: int, unfinished: frozenset[str] = frozenset()) -> N
     """Drops the lines after a step, and a last line that was cut short.
 
     Args:
-      path: of a metrics.jsonl, which may be missing.
+      path: the path of a metrics.jsonl, which may be missing.
       step: the step from which the run resumes.
       unfinished: metrics that are averaged over a window of steps that ends after `step`. A run
         that ended at `step` has written their means over a part of the window. These means are

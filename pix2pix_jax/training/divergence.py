@@ -44,10 +44,10 @@ def name_bad_batch(config: Config, records: Sequence[dict], workdir: Workdir) ->
     """If the `with` block raises NotFinite, writes a file that names the pairs of that step.
 
     Args:
-      config: of the run.
-      records: of the training split.
-      workdir: of the run. The file is `not_finite.json`, with the step, the metric, its value and
-        the names of the training pairs.
+      config: the config of the run.
+      records: the records of the training split.
+      workdir: the workdir of the run. The file is `not_finite.json`, with the step, the
+        metric, its value and the names of the training pairs.
 
     Raises:
       UsageError: in place of NotFinite; the message names the file.
@@ -58,6 +58,7 @@ def name_bad_batch(config: Config, records: Sequence[dict], workdir: Workdir) ->
         if error.metric not in METRIC_ORDER:  # Validation has other pairs.
             raise
         path = workdir.not_finite_file
+        # Earlier versions wrote the metric under the key "term".
         content = {"step": error.step, "term": error.metric, "value": str(error.value)}
         content["pairs"] = batch_names(config, records, error.step - 1)
         try:

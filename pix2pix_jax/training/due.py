@@ -5,23 +5,13 @@ from dataclasses import dataclass
 from pix2pix_jax.config.schema import Train
 
 
-def all_intervals(options: Train) -> tuple[int, ...]:
-    """The numbers of steps between log lines, samples, checkpoints and evaluations; 0: never."""
-    return (
-        options.log_every,
-        options.sample_every,
-        options.checkpoint_every,
-        options.evaluate_every,
-    )
-
-
 @dataclass(frozen=True)
 class Due:
     """What is due after a step. After the last step, everything with an interval above 0 is due.
 
     Attributes:
       log: a log line with the means of all metrics since the last regular log line.
-      sample: a picture of the samples, and the report.
+      sample: the sample grid, and the report.
       checkpoint: a checkpoint.
       evaluate: the metrics of the validation split, saved with a checkpoint.
     """
@@ -32,17 +22,17 @@ class Due:
     evaluate: bool
 
     @classmethod
-    def after(cls, step: int, options: Train) -> "Due":
+    def after(cls, step: int, train: Train) -> "Due":
         """What is due after `step` completed steps."""
 
         def is_due(every: int) -> bool:
-            return every > 0 and (step % every == 0 or step == options.steps)
+            return every > 0 and (step % every == 0 or step == train.steps)
 
         return cls(
-            log=is_due(options.log_every),
-            sample=is_due(options.sample_every),
-            checkpoint=is_due(options.checkpoint_every),
-            evaluate=is_due(options.evaluate_every),
+            log=is_due(train.log_every),
+            sample=is_due(train.sample_every),
+            checkpoint=is_due(train.checkpoint_every),
+            evaluate=is_due(train.evaluate_every),
         )
 
     @property

@@ -30,7 +30,7 @@ class EventFile:
         """Prepares the file; the first flush creates it.
 
         Args:
-          folder: of the file; created with it.
+          folder: the folder of the file; created with the file.
           purge_step: TensorBoard shall forget events of older files from this step on.
         """
         self._folder = folder
@@ -42,7 +42,7 @@ class EventFile:
     def add(self, step: int, summaries: list[Summary]) -> None:
         """Adds the scalars and pictures of a step, and flushes if FLUSH_SECONDS have passed."""
         now = time.time()
-        self._waiting += [Event(step=step, wall_time=now, summary=each) for each in summaries]
+        self._waiting += [Event(step=step, wall_time=now, summary=summary) for summary in summaries]
         if now <= self._flushed_at + FLUSH_SECONDS:
             return
         try:
@@ -85,7 +85,7 @@ class EventFile:
         """Closes a file that may end in the middle of an event.
 
         Args:
-          writer: of the file; None if it could not be opened.
+          writer: the writer of the file; None if it could not be opened.
           name: how the name of a new file ends, to remove that file; "" for an older file, which
             has events that were written before.
         """

@@ -76,7 +76,7 @@ class MetricWriter:
         """Opens the outputs, and removes log lines after step `first`: these steps are repeated.
 
         Args:
-          workdir: of the run.
+          workdir: the workdir of the run.
           first: the step from which the run starts or resumes.
           last: the last step of the run.
           batch_size: the number of images in a step, over all devices.

@@ -28,7 +28,7 @@ class Progress:
 
     Attributes:
       step: the number of completed steps.
-      state: after these steps.
+      state: the state after these steps.
       due: the outputs that are due after this step.
       stop: whether a signal stops the run here.
     """
@@ -48,7 +48,7 @@ class Recorder:
         """Opens all outputs.
 
         Args:
-          run: to record.
+          run: the run to record.
           scorer: measures the generator when an evaluation is due.
           first: the step from which the run starts or resumes.
           window: the metrics since the last regular log line before that step.
@@ -86,7 +86,7 @@ class Recorder:
         """Writes the outputs that are due.
 
         Args:
-          progress: of the run.
+          progress: the progress of the run.
           window: the metrics since the last regular log line; cleared after the next one.
           metrics: [steps], as `window.read` has just returned them; empty if nothing was read.
 

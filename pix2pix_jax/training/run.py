@@ -16,7 +16,7 @@ class TrainingRun:
 
     Attributes:
       config: resolved.
-      workdir: of the run.
+      workdir: the workdir of the run.
       dataset: prepared from the config.
     """
 
@@ -26,5 +26,5 @@ class TrainingRun:
 
     @cached_property
     def fingerprint(self) -> str:
-        """The fingerprint of the dataset, which checkpoints keep."""
+        """The fingerprint of the dataset; every checkpoint holds it."""
         return dataset_fingerprint(self.dataset)

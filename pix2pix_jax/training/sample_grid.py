@@ -26,7 +26,7 @@ class SampleGrid:
 
         Args:
           config: resolved; `train.samples` is the number of pairs.
-          records: of the validation split.
+          records: the records of the validation split.
         """
         count = min(config.train.samples, len(records))
         examples = [evaluation_example(records[i], config.data) for i in range(count)]
@@ -39,8 +39,8 @@ class SampleGrid:
         """Translates the inputs.
 
         Args:
-          step: of the parameters; an error names it.
-          params: of the generator.
+          step: the step of the parameters, for the error.
+          params: the parameters of the generator.
 
         Returns:
           The outputs [n, h, w, c] in [-1, 1], and their mean absolute difference from the targets.

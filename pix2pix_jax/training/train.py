@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from pix2pix_jax.checkpoints.info import Totals
 from pix2pix_jax.checkpoints.reader import best_step
 from pix2pix_jax.checkpoints.store import CheckpointStore
-from pix2pix_jax.config.schema import Config
+from pix2pix_jax.config.schema import INTERVALS, Config
 from pix2pix_jax.data.examples import Example
 from pix2pix_jax.data.pipeline import make_training_batches, prefetch
 from pix2pix_jax.data.records import open_split
@@ -28,7 +29,7 @@ from pix2pix_jax.runtime.backend import copy_to_devices
 from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.memory import explain_out_of_memory
 from pix2pix_jax.runtime.signals import StopSignals
-from pix2pix_jax.training.due import Due, all_intervals
+from pix2pix_jax.training.due import Due
 from pix2pix_jax.training.metric_window import MetricWindow
 from pix2pix_jax.training.preparation import prepare_config, prepare_dataset
 from pix2pix_jax.training.recorder import Progress, Recorder
@@ -103,15 +104,15 @@ def restore_or_create(run: TrainingRun, template: TrainState) -> InitialState:
     """Restores the newest checkpoint in the first process, or creates the state of step 0.
 
     Args:
-      run: to start or to resume.
-      template: shapes and dtypes of the state.
+      run: the run to start or to resume.
+      template: the shapes and dtypes of the state.
 
     Raises:
       UsageError: the checkpoints are of other data or of another version, or all are damaged.
     """
-    checkpoint, options = None, run.config.train
+    checkpoint, train_config = None, run.config.train
     if distributed.is_first():
-        with CheckpointStore(run.workdir, options.keep, options.best_metric) as store:
+        with CheckpointStore(run.workdir, train_config.keep, train_config.best_metric) as store:
             checkpoint = store.restore_newest(template, run.fingerprint)
     state = checkpoint.state if checkpoint else jax.device_get(create_state(run.config))
     return InitialState(
@@ -143,14 +144,14 @@ def say_start(run: TrainingRun, start: InitialState) -> None:
 
 def say_end(run: TrainingRun) -> None:
     """Prints the step of the best checkpoint, and the page of the results."""
-    workdir, options = run.workdir, run.config.train
-    best = best_step(workdir, options.best_metric)
+    workdir, train_config = run.workdir, run.config.train
+    best = best_step(workdir, train_config.best_metric)
     if best is not None:
         say(
-            f"{workdir}: best by {options.best_metric} is step {best}; pix2pix evaluate "
+            f"{workdir}: best by {train_config.best_metric} is step {best}; pix2pix evaluate "
             "--step=best scores it"
         )
-    say(f"{workdir}: {options.steps} steps done; the pictures are in {workdir.report_page}")
+    say(f"{workdir}: {train_config.steps} steps done; the pictures are in {workdir.report_page}")
 
 
 def fit(
@@ -159,7 +160,7 @@ def fit(
     """Trains until train.steps are done, or until a signal asks for a stop.
 
     Args:
-      run: to train.
+      run: the run to train.
       start: the state that training starts from.
       scorer: in the process that records the run; None in all other processes.
       signals: checked after every call to the devices.
@@ -189,20 +190,34 @@ def fit(
     return step, signal
 
 
+class CompletedSteps(NamedTuple):
+    """The result of a call to the devices.
+
+    Attributes:
+      step: the number of completed steps.
+      state: the state after these steps.
+      metrics: the metrics [steps] of the call.
+    """
+
+    step: int
+    state: TrainState
+    metrics: Metrics
+
+
 def run_steps(
     config: Config, state: TrainState, batches: Iterator[Example], pairs: Batch
-) -> Iterator[tuple[int, TrainState, Metrics]]:
+) -> Iterator[CompletedSteps]:
     """Trains from the step of a state to train.steps, with several steps in a call to the devices.
 
     Args:
-      config: resolved.
-      state: to start from.
-      batches: of this process, one for each step that is left.
-      pairs: resident on the devices, to crop batches from; empty if batches carry their images.
+      config: the resolved config.
+      state: the state to start from.
+      batches: the batches of this process, one for each step that is left.
+      pairs: pairs that are resident on the devices, to crop batches from; empty if batches
+        carry their images.
 
     Yields:
-      After each call: the number of completed steps, the state, and the metrics [steps] of the
-      call.
+      The steps of each call.
     """
     take_steps, size = make_parallel_steps(config, pairs), steps_per_call(config)
     step, last, state = int(state.step), config.train.steps, copy_to_devices(state)
@@ -213,7 +228,7 @@ def run_steps(
         if jax.default_backend() == "cpu":  # Several simulated devices can starve one another.
             jax.block_until_ready(metrics)
         step += count
-        yield step, state, metrics
+        yield CompletedSteps(step, state, metrics)
 
 
 def steps_per_call(config: Config) -> int:
@@ -226,7 +241,7 @@ def steps_per_call(config: Config) -> int:
         return config.train.steps_per_call
     if jax.default_backend() == "cpu":
         return 1
-    common = math.gcd(*all_intervals(config.train))
+    common = math.gcd(*(getattr(config.train, name) for name in INTERVALS))
     limit = max(1, MAX_IMAGES_PER_CALL * jax.device_count() // config.data.batch_size)
     return max(size for size in range(1, limit + 1) if common % size == 0)
 

@@ -138,7 +138,7 @@ def test_the_error_of_a_command_is_kept_when_the_upload_fails_too(machine, monke
             raise bucket.UsageError("photo.png: cannot be read")
 
     assert refusal(look) == "photo.png: cannot be read"
-    assert f"NOT UP TO DATE: {ADDRESS}: cannot be reached" in capsys.readouterr().err
+    assert f"NOT UPLOADED: {ADDRESS}: cannot be reached" in capsys.readouterr().err
 
 
 def test_an_unfinished_download_starts_again_and_nothing_is_moved_aside(machine):
@@ -164,7 +164,7 @@ def test_a_bucket_that_cannot_be_reached_is_reported_in_one_line(machine, monkey
                 threading.Event().wait(0.01)
 
     message = refusal(train)
-    assert said == [f"NOT UP TO DATE: {message}"]
+    assert said == [f"NOT UPLOADED: {message}"]
     assert message == (
         f"{ADDRESS}: cannot be reached (the line is cut); files that are not there yet are in "
         f"{folder}; any command on it uploads them"
@@ -182,7 +182,7 @@ def test_the_error_of_a_run_is_kept_when_the_upload_fails_too(machine, monkeypat
             raise bucket.UsageError("step 5: loss/generator_gan is nan")
 
     assert refusal(train) == "step 5: loss/generator_gan is nan"
-    assert f"NOT UP TO DATE: {ADDRESS}: cannot be reached" in capsys.readouterr().err
+    assert f"NOT UPLOADED: {ADDRESS}: cannot be reached" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("trains", [False, True])

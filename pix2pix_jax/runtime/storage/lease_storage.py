@@ -40,6 +40,7 @@ class Lease:
 
     def to_json(self) -> str:
         """The content of the file."""
+        # Earlier versions wrote these keys, and processes of both may share a folder.
         fields: dict[str, Any] = {"name": self.owner, "host": self.host}
         return json.dumps(fields | {"named": self.description, "beat": self.heartbeat})
 
