@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from pix2pix_jax.benchmark.choices import LIBRARIES, SWEEPS
 from pix2pix_jax.benchmark.comparison import Turns, compare
 from pix2pix_jax.benchmark.environment import machine, versions, worker_environment
-from pix2pix_jax.benchmark.growth import SWEEPS, run_sweep
+from pix2pix_jax.benchmark.growth import run_sweep
 from pix2pix_jax.benchmark.peers import (
-    LIBRARIES,
     STEP_PARTS,
     check_peers_can_train,
     count_devices,

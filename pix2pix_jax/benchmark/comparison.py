@@ -38,7 +38,8 @@ class Comparison:
     processes end with the `with` block.
 
     Attributes:
-      measurements: of each implementation; `failed` gives the reason if there are none.
+      measurements: the measurements of each implementation; `failed` gives the reason if there
+        are none.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Comparison:
         """Starts no process yet.
 
         Args:
-          targets: by the name of the implementation.
+          targets: the functions to time, by the name of the implementation.
           config: resolved.
           environment: variables of the processes.
         """
@@ -92,7 +93,7 @@ class Comparison:
         """Times a few steps, and chooses the number of steps that fills a turn.
 
         Args:
-          name: of the implementation.
+          name: the name of the implementation.
           seconds: the minimal length of a turn.
         """
         multiple = self.measurements[name].pop("steps")
@@ -125,7 +126,7 @@ def compare(
     """Times implementations in turns.
 
     Args:
-      targets: by the name of the implementation.
+      targets: the functions to time, by the name of the implementation.
       config: resolved.
       turns: how often and how long each is timed.
       environment: variables of the processes.

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+from pix2pix_jax.benchmark.choices import SWEEPS
 from pix2pix_jax.benchmark.comparison import Turns, compare
 from pix2pix_jax.benchmark.environment import worker_environment
 from pix2pix_jax.benchmark.peers import (
@@ -19,12 +20,6 @@ from pix2pix_jax.config.schema import Config, replace_fields
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.reports.benchmark_tables import format_result
 from pix2pix_jax.runtime.console import say
-
-SWEEPS = {
-    "batch": (1, 2, 4, 8, 16),
-    "size": (64, 128, 256, 512),
-    "devices": (1, 2, 4),
-}
 
 
 def run_sweep(
@@ -78,7 +73,7 @@ def vary(config: Config, sweep: str, value: int) -> Config:
       config: resolved.
       sweep: "batch" replaces the batch size, "size" the height and width of the images, and
         "devices" multiplies the batch size, so that each device has the whole batch.
-      value: of the sweep.
+      value: one of SWEEPS[sweep].
     """
     if sweep == "size":
         size = {"image_size": (value, value), "load_size": None}

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from pix2pix_jax.benchmark.choices import LIBRARIES, PEERS
 from pix2pix_jax.benchmark.results import OURS, Measurements
 from pix2pix_jax.benchmark.worker import WorkerTarget
 from pix2pix_jax.config.schema import Config
@@ -15,17 +16,6 @@ from pix2pix_jax.runtime.console import plural
 
 STEP_PARTS = Path(__file__).with_name("step_parts.py")
 FOLDER = Path(__file__).parents[2] / "experiments" / "benchmarks"
-# The implementations of every peer by their names in the results, as functions of the peer's file.
-PEERS = {
-    "torch": {
-        "torch": "make_eager_trial",
-        "torch tuned": "make_tuned_trial",
-        "torch compiled": "make_compiled_trial",
-    },
-    "keras": {"keras": "make_trial"},
-    "flax": {"flax": "make_trial"},
-}
-LIBRARIES = {"torch": ["torch"], "keras": ["keras", "tensorflow"], "flax": ["flax"]}
 PEER_VALUES = {  # The peers can train only these values of these fields.
     "data.input_channels": 3,
     "data.target_channels": 3,

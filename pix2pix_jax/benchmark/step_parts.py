@@ -37,6 +37,7 @@ from pix2pix_jax.runtime.backend import start_backend
 from pix2pix_jax.training.train import run_steps, shard_batches, steps_per_call
 
 NUM_PAIRS = 16  # random images to train on
+BATCHES_PER_RUN, DATA_RUNS = 40, 5  # how `time_data` measures
 Networks = tuple[NetworkState, NetworkState]  # generator and discriminator
 
 
@@ -188,20 +189,18 @@ def time_optimizer(method: Method, networks: Networks) -> PartTiming:
     return row | {"bytes": 7 * 4 * sum(leaf.size for leaf in jax.tree.leaves(params))}
 
 
-def time_data(batches: grain.MapDataset, count: int = 40, runs: int = 5) -> PartTiming:
+def time_data(batches: grain.MapDataset) -> PartTiming:
     """Measures how long the host takes to make a batch, if nothing else uses its time.
 
     Args:
       batches: endless.
-      count: the number of batches in a run.
-      runs: the number of runs.
     """
     prefetched, times = prefetch(batches, 0), []
     list(islice(prefetched, 20))  # Batches that were made ahead do not count.
-    for _ in range(runs):
+    for _ in range(DATA_RUNS):
         start = time.perf_counter()
-        list(islice(prefetched, count))
-        times.append((time.perf_counter() - start) / count)
+        list(islice(prefetched, BATCHES_PER_RUN))
+        times.append((time.perf_counter() - start) / BATCHES_PER_RUN)
     prefetched.close()
     return median_and_quartiles(times)
 

@@ -2,6 +2,7 @@
 
 import argparse
 
+from pix2pix_jax.benchmark.choices import PEERS, SWEEPS
 from pix2pix_jax.cli.options import FlagValues, load_config, parse_positive, require
 
 HELP = "time training steps, their parts, and other implementations"
@@ -15,11 +16,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--peers",
         default="",
         metavar="NAMES",
-        help="other implementations to time: any of torch,keras,flax; default: none",
+        help=f"other implementations to time: any of {','.join(PEERS)}; default: none",
     )
     parser.add_argument(
         "--sweep",
-        choices=("batch", "size", "devices"),
+        choices=SWEEPS,
         help="also time several batch sizes, image sizes, or numbers of devices",
     )
     parser.add_argument(

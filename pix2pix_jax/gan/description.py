@@ -80,7 +80,7 @@ def layer_rows(module: UNet | Discriminator, shape: tuple[int, int, int]) -> lis
 
     Args:
       module: either network.
-      shape: of one input image, (h, w, c).
+      shape: the shape of one input image, (h, w, c).
 
     Returns:
       A row for each layer: name, kind, kernel [k, k, input channels, output channels], stride,
@@ -148,7 +148,7 @@ def draw_u_net(rows: list[dict[str, Any]], image: list[int], skips: bool) -> lis
     """Draws the encoder on the left and the decoder on the right, with one level in each line.
 
     Args:
-      rows: of the generator, as in `layer_rows`.
+      rows: the layers of the generator, as in `layer_rows`.
       image: shape of the input, [h, w, c].
       skips: whether there are skip connections.
     """
@@ -189,7 +189,7 @@ def operations(summary: dict[str, Any]) -> tuple[int, int]:
     and the gradient by the input.
 
     Args:
-      summary: from `describe`.
+      summary: the result of `describe`.
 
     Returns:
       Operations of the generator, and of the discriminator.

@@ -59,7 +59,7 @@ def scan_steps(
     Args:
       method: networks, optimizers and losses.
       data: how to crop images; of a resolved config.
-      state: before the first step.
+      state: the state before the first step.
       batches: [steps, b, ...] for every name of a batch.
       pairs: resident pairs; empty if batches carry their own images.
       key_data: the numbers of the key of the stream "steps".

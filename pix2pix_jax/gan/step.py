@@ -51,7 +51,7 @@ def train_step(
 
     Args:
       method: networks, optimizers and losses.
-      state: before the step.
+      state: the state before the step.
       batch: input and target [b, h, w, c] in [-1, 1], and the index [b] of every image in the
         batch of all devices.
       key: PRNG key of the step.
@@ -84,7 +84,7 @@ def run_discriminator_updates(
     Args:
       method: networks, optimizers and losses.
       network: the discriminator before the step.
-      batch: of the step.
+      batch: the batch of the step.
       fake: [b, h, w, c], the generated images.
       keys: [b] PRNG keys.
 
@@ -112,7 +112,7 @@ def discriminator_update(
     Args:
       method: networks, optimizers and losses.
       network: the discriminator before the update.
-      batch: of the step.
+      batch: the batch of the step.
       images: [b, h, w, c], to learn from: real ones, generated ones, or both.
       keys: [b] PRNG keys.
 
@@ -162,7 +162,7 @@ def generator_update(
       method: networks, optimizers and losses.
       network: the generator before the update.
       discriminator: its opponent.
-      batch: of the step.
+      batch: the batch of the step.
       fake: [b, h, w, c], the generator's images.
       backpropagate: the generator's backward pass, from the gradient of the loss by `fake` to the
         gradient by the generator's parameters.
@@ -201,8 +201,8 @@ def score_patches(method: Method, params: dict, batch: Batch, images: Array) -> 
 
     Args:
       method: networks, optimizers and losses.
-      params: of the discriminator.
-      batch: of the step, of b pairs.
+      params: the discriminator's parameters.
+      batch: the batch of the step, with b pairs.
       images: [n * b, h, w, c]; n is 2 if real and generated images are scored in one pass.
 
     Returns:

@@ -78,7 +78,7 @@ def default_config(depth: int) -> Config:
     does not decay, so that fine-tuning can take any number of steps.
 
     Args:
-      depth: of the generator.
+      depth: the depth of the generator.
     """
     return Config(data=Data(name="folder", image_size=(2**depth, 2**depth)))
 
@@ -88,7 +88,7 @@ def create_state_with(config: Config, files: list[WeightFile]) -> TrainState:
 
     Args:
       config: resolved.
-      files: of the generator, and maybe of the discriminator.
+      files: the file of the generator, and maybe that of the discriminator.
 
     Raises:
       UsageError: a file does not fit the config.

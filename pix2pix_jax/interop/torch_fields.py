@@ -58,8 +58,8 @@ def discriminator_fields(tensors: Tensors, config: Config) -> Fields:
     """The fields of a config that the tensors of a discriminator determine.
 
     Args:
-      tensors: of the discriminator.
-      config: of the generator.
+      tensors: the tensors of the discriminator.
+      config: the config of the generator.
 
     Raises:
       UsageError: the tensors are not those of a discriminator that this project has, or it takes

@@ -94,7 +94,7 @@ def from_torch(tensors: Tensors, names: dict[str, str], template: dict, model: M
     A bias that the PyTorch code does not have becomes zero.
 
     Args:
-      tensors: of one network.
+      tensors: the tensors of one network.
       names: the PyTorch code's names of the layers, by our names.
       template: our parameters, or their shapes.
       model: the model of our config.
@@ -136,7 +136,7 @@ def to_torch(params: dict, names: dict[str, str], model: Model) -> Tensors:
     A batch norm gets the running averages that it has in PyTorch before its first step.
 
     Args:
-      params: of one network.
+      params: the parameters of one network.
       names: the PyTorch code's names of the layers, by our names.
       model: the model of our config.
 

@@ -36,7 +36,7 @@ def conv(
     Args:
       x: [b, h, w, c].
       kernel: [k, k, c, o].
-      stride: of both axes; it must divide k.
+      stride: the stride of both axes; it must divide k.
       padding: zeros before and after, on both axes.
       portable: whether to keep the lowerings of all platforms, for export.
 

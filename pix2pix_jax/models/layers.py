@@ -31,7 +31,7 @@ class Convolution(nn.Module):
     Attributes:
       layer: its row in a table of layers: kernel size, stride, padding, features and bias.
       portable: whether it can be exported for platforms other than this one.
-      dtype: of the computation; parameters are float32.
+      dtype: the dtype of the computation; parameters are float32.
     """
 
     layer: Layer

@@ -23,8 +23,8 @@ def conv_im2col(x: Array, kernel: Array, stride: int, padding: Padding) -> Array
     Args:
       x: [b, h, w, c].
       kernel: [k, k, c, o].
-      stride: of both axes; it must divide k.
-      padding: of x.
+      stride: the stride of both axes; it must divide k.
+      padding: the padding of x.
 
     Returns:
       [b, h', w', o], with h' = (h + sum(padding) - k) // stride + 1, and w' likewise.
@@ -126,7 +126,7 @@ def _winograd_input(x: Array, axis: int) -> tuple[Array, Array, Array]:
 
     Args:
       x: pixels in pairs: `axis` counts the pairs, and axis + 1 has the two pixels of a pair.
-      axis: of the pairs; the results lack axis + 1.
+      axis: the axis of the pairs; the results lack axis + 1.
     """
     first, second = (lax.index_in_dim(x, i, axis + 1, keepdims=False) for i in range(2))
     count = x.shape[axis] - 1
@@ -250,7 +250,8 @@ def pad(x: Array, before: int, rows: int, columns: int) -> Array:
     Args:
       x: [b, h, w, c].
       before: the number of zeros to add above and to the left.
-      rows, columns: of the result; zeros are added, or pixels cropped, below and to the right.
+      rows, columns: the size of the result; zeros are added, or pixels cropped, below and to the
+        right.
 
     Returns:
       [b, rows, columns, c].

@@ -15,10 +15,10 @@ class Discriminator(nn.Module):
     Attributes:
       table: a value of `topology.DISCRIMINATORS`; its layers fix the size of a patch.
       features: channels of the first layer.
-      norm: of all layers that a norm follows.
+      norm: the kind of all norms.
       bias_layers: the layers that have a bias, as in `topology.discriminator_layers`.
       leaky_slope: slope of the LeakyReLUs below zero.
-      dtype: of the convolutions.
+      dtype: the dtype of the convolutions.
     """
 
     table: tuple[PatchLayer, ...]

@@ -112,7 +112,7 @@ def unet_layers(
     last layer, or, unless `bottleneck_norm`, the bottleneck.
 
     Args:
-      channels: of the output image.
+      channels: the channels of the output image.
       depth: the number of times that the image is halved.
       features: channels of down1; deeper layers have 2, 4 and 8 times as many.
       skips: whether the decoder has skip connections from the encoder; without them the network is
@@ -160,8 +160,8 @@ def layer_shapes(
     """Yields, for every layer, the channels of its input and the shape (h, w, c) of its output.
 
     Args:
-      layers: of either network.
-      height, width, channels: of the input image.
+      layers: the layers of either network.
+      height, width, channels: the shape of the input image.
     """
     features = {layer.name: layer.features for layer in layers}
     for layer in layers:
@@ -178,7 +178,7 @@ def receptive_field(layers: Sequence[Layer | PatchLayer]) -> int:
     """The side in pixels of the input's square on which one output of the last layer depends.
 
     Args:
-      layers: of a discriminator, or the first few of them.
+      layers: the layers of a discriminator, or the first few of them.
     """
     field = 1
     for layer in reversed(layers):

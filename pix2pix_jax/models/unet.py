@@ -17,16 +17,16 @@ class UNet(nn.Module):
     size (arXiv 1505.04597).
 
     Attributes:
-      channels: of the output image.
+      channels: the channels of the output image.
       depth, features, skips, bottleneck_norm, all_biases, dropout_blocks: as in
         `topology.unet_layers`.
-      norm: of all layers that a norm follows.
+      norm: the kind of all norms.
       leaky_slope: slope of the encoder's LeakyReLUs below zero.
       skip_slope: slope below zero of the activation on skip connections; 0 is ReLU.
       dropout_rate: the probability that dropout sets a value to zero.
       tanh: whether the output is an image in [-1, 1]; otherwise it is logits, as in a segmenter.
       portable: whether the module can be exported for platforms other than this one.
-      dtype: of the convolutions.
+      dtype: the dtype of the convolutions.
     """
 
     channels: int

@@ -152,7 +152,7 @@ def test_workers_see_the_first_of_the_visible_gpus(monkeypatch):
 
 
 @pytest.mark.slow
-def test_benchmark_of_a_tiny_run(tmp_path, monkeypatch):
+def test_a_benchmark_writes_and_prints_all_its_numbers(tmp_path, monkeypatch):
     monkeypatch.setitem(growth.SWEEPS, "devices", (1, 2))
     monkeypatch.setattr(benchmark, "Turns", partial(Turns, seconds=0.1))
     printed = []

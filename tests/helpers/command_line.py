@@ -66,14 +66,14 @@ def refused(expected, *arguments):
 
 
 def saved(workdir, step):
-    """Every bit of the parameters and of the optimizer's state, by their places."""
+    """Every bit of the parameters and of the optimizer's state, by its name."""
     bits = {}
     for item in ("generator", "discriminator", "optimizer"):
         with ocp.StandardCheckpointer() as reader:
             tree = reader.restore(workdir / "checkpoints" / str(step) / item)
         for path, leaf in jax.tree.leaves_with_path(tree):
-            place = f"{item}{jax.tree_util.keystr(path)} {leaf.shape} {leaf.dtype}"
-            bits[place] = np.asarray(leaf).tobytes()
+            name = f"{item}{jax.tree_util.keystr(path)} {leaf.shape} {leaf.dtype}"
+            bits[name] = np.asarray(leaf).tobytes()
     return bits
 
 

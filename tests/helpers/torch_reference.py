@@ -85,37 +85,37 @@ class Run:
         )
 
     def gradients(self, batch):
-        """What the optimizers are given in a step that changes nothing."""
-        given, networks = [None, None], (self.generator, self.discriminator)
+        """The gradients of a step for each network; the step changes nothing."""
+        gradients, networks = [None, None], (self.generator, self.discriminator)
         optimizers = self.g_optimizer, self.d_optimizer
 
-        def keep(place):  # of two in a row, the last
-            given[place] = from_torch(networks[place], gradients=True)
+        def keep(index):  # if an optimizer takes two steps, the gradients of the second
+            gradients[index] = from_torch(networks[index], gradients=True)
 
-        for place, optimizer in enumerate(optimizers):
-            optimizer.step = lambda place=place: keep(place)
+        for index, optimizer in enumerate(optimizers):
+            optimizer.step = lambda index=index: keep(index)
         self.step(batch)
         for optimizer in optimizers:
             del optimizer.step
-        return tuple(given)
+        return tuple(gradients)
 
     def step(self, batch):
-        """One update of both networks; the losses that it saw, and whose gradients it took."""
+        """Updates both networks, and returns the losses whose gradients it took."""
         image, target = (nchw(batch[name]).to(self.dtype) for name in ("input", "target"))
         order, weight = self.config.optimizer.updates, self.config.loss.discriminator_weight
         fake = self.generator(image)
 
-        def judge(output):
+        def score(output):
             return self.discriminator(torch.cat([image, output], 1))
 
         def real_loss():
-            return weight * cross_entropy(judge(target), True)
+            return weight * cross_entropy(score(target), True)
 
         def fake_loss():
-            return weight * cross_entropy(judge(fake.detach()), False)
+            return weight * cross_entropy(score(fake.detach()), False)
 
         def generator_losses():
-            return cross_entropy(judge(fake), True), F.l1_loss(fake, target)
+            return cross_entropy(score(fake), True), F.l1_loss(fake, target)
 
         def update(optimizer, loss):
             optimizer.zero_grad()

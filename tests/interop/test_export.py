@@ -289,7 +289,7 @@ def test_the_table_of_formats_imports_no_large_library():
 
 
 @pytest.mark.slow
-def test_export_and_import_from_the_command_line(exported, tmp_path):
+def test_an_exported_run_is_imported_by_the_command_line(exported, tmp_path):
     folder, *_ = exported
     run_of = f"--workdir={folder / 'run'}"
     files = f"--output={tmp_path / 'G.pth'}", f"--discriminator={tmp_path / 'D.pth'}"

@@ -128,7 +128,7 @@ IM2COL, WINOGRAD, NATIVE = products.conv_im2col, products.conv_winograd, convolu
         ((16, 256, 256, 6), (1, 1, 6, 64), 1, (IM2COL, IM2COL)),  # PixelGAN
     ],
 )
-def test_the_papers_convolutions_get_these_lowerings(x, kernel, stride, expected):
+def test_the_papers_convolutions_get_their_fastest_lowerings(x, kernel, stride, expected):
     padding = (0, 0) if kernel[0] == 1 else (1, 1)
     shapes = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (x, kernel))
     found = convolution.conv_lowerings(*shapes, stride, padding)
@@ -147,7 +147,7 @@ PER_TAP, MATMUL = products.conv_transpose_per_tap, products.conv_transpose_matmu
         ((1, 128, 128, 128), 3, (MATMUL, MATMUL)),
     ],
 )
-def test_the_papers_transposed_convolutions_get_these_lowerings(x, outputs, expected):
+def test_the_papers_transposed_convolutions_get_their_fastest_lowerings(x, outputs, expected):
     kernel = jax.ShapeDtypeStruct((4, 4, x[-1], outputs), jnp.float32)
     assert (
         convolution.conv_transpose_lowerings(jax.ShapeDtypeStruct(x, jnp.float32), kernel)

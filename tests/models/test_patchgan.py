@@ -24,7 +24,7 @@ GOLDEN = {  # receptive field, side of the output and parameters, for pairs of 2
 
 
 @pytest.mark.parametrize("name", DISCRIMINATORS)
-def test_receptive_field_output_grid_and_number_of_parameters(name):
+def test_a_discriminator_has_its_receptive_field_grid_and_number_of_parameters(name):
     field, grid, parameters = GOLDEN[name]
     module = make_discriminator(resolve(Config(model=Model(discriminator=name))))
     image = jnp.zeros((1, 256, 256, 6))
