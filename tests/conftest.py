@@ -8,8 +8,8 @@ from importlib.metadata import version
 
 from packaging.version import Version
 
-# What one test has compiled, in this process or in one it starts, the next need not.
-if "PYTEST_XDIST_WORKER" not in os.environ:  # whose workers share that of the process above them
+# All tests share one cache of compiled programs.
+if "PYTEST_XDIST_WORKER" not in os.environ:  # workers use the cache of their parent process
     CACHE = tempfile.TemporaryDirectory(prefix="pix2pix-compiled-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
@@ -54,7 +54,7 @@ def short_settle_time(monkeypatch):
 
 @pytest.fixture
 def small() -> Config:
-    """The smallest config with every part of the paper's: jitter, dropout, both norms' places."""
+    """The smallest config with jitter, dropout and layers with and without norm."""
     return resolve(
         Config(
             data=Data(image_size=(32, 32), direction="BtoA", synthetic_pairs=(6, 2, 2)),
@@ -71,8 +71,8 @@ def plan(small):
     small = replace(small, data=replace(small.data, batch_size=4))
     models = [replace(small.model, features=n) for n in (8, 8, 16, 16)]
     variants = [
-        (name, replace(small, seed=place % 2, model=model))
-        for place, (name, model) in enumerate(zip(VARIANTS, models, strict=True))
+        (name, replace(small, seed=index % 2, model=model))
+        for index, (name, model) in enumerate(zip(VARIANTS, models, strict=True))
     ]
     return SweepPlan("Little and big", variants, PAPER)
 
@@ -84,27 +84,27 @@ def browser():
     if path is None:
         pytest.skip("no chromium here: apt-get install chromium")
     with pytest.importorskip("playwright.sync_api").sync_playwright() as playwright:
-        # Without a sandbox, as root in a container cannot have one.
+        # Chromium refuses a sandbox to root.
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory):
-    """Arguments of a tiny run, and its data, prepared once."""
+def tiny_flags(tmp_path_factory):
+    """The flags of a tiny run; its data are prepared once."""
     data_dir = tmp_path_factory.mktemp("data")
-    tiny = ("--config=experiments/quickstart.py", f"--config.data.data_dir={data_dir}", *TINY)
-    status, out, err = run("prepare", *tiny)
+    flags = ("--config=experiments/quickstart.py", f"--config.data.data_dir={data_dir}", *TINY)
+    status, out, err = run("prepare", *flags)
     assert (status, err) == (0, "")
     assert {"6 train", "2 val", "2 test"} <= set(out.split(": ")[1].split(" pairs")[0].split(", "))
-    return tiny
+    return flags
 
 
 @pytest.fixture(scope="session")
-def straight(tiny, tmp_path_factory):
-    """Twelve steps in one go."""
-    workdir = tmp_path_factory.mktemp("straight")
-    status, _, err = train(tiny, workdir, 12)
+def uninterrupted_run(tiny_flags, tmp_path_factory):
+    """The workdir of a run of twelve steps that nothing interrupted."""
+    workdir = tmp_path_factory.mktemp("uninterrupted")
+    status, _, err = train(tiny_flags, workdir, 12)
     assert (status, err) == (0, "")
     return workdir

@@ -10,7 +10,17 @@ import tarfile
 import time
 
 import pytest
-from helpers.command_line import events, folder_of, jpeg, metrics, refused, run, saved, start, train
+from helpers.command_line import (
+    events,
+    folder_of,
+    jpeg,
+    metrics,
+    refused,
+    run,
+    saved_arrays,
+    start,
+    train,
+)
 from PIL import Image
 
 from pix2pix_jax.checkpoints.reader import saved_steps
@@ -18,40 +28,40 @@ from pix2pix_jax.runs.metrics_log import read_metrics
 from pix2pix_jax.runs.workdir import Workdir
 
 
-def test_a_run_writes_metrics_samples_report_config_and_checkpoints(straight):
-    assert sorted(metrics(straight)) == [4, 8, 12]
-    assert set(metrics(straight)[12]) >= {
+def test_a_run_writes_metrics_samples_report_config_and_checkpoints(uninterrupted_run):
+    assert sorted(metrics(uninterrupted_run)) == [4, 8, 12]
+    assert set(metrics(uninterrupted_run)[12]) >= {
         "step",
         "loss/discriminator",
         "loss/generator_gan",
         "loss/generator_l1",
         "validation/l1",
     }
-    assert len(list((straight / "samples").iterdir())) == 2
+    assert len(list((uninterrupted_run / "samples").iterdir())) == 2
     for name in ("step_00000008.png", "step_00000012.png"):
-        with Image.open(straight / "samples" / name) as grid:
+        with Image.open(uninterrupted_run / "samples" / name) as grid:
             assert grid.size == (4 + 3 * 36, 18 + 36)
-    assert (straight / "report" / "index.html").stat().st_size > 10_000
-    assert json.loads((straight / "config.json").read_text())["model"]["depth"] == 4
-    assert sorted(p.name for p in (straight / "checkpoints").iterdir()) == ["12", "8"]
+    assert (uninterrupted_run / "report" / "index.html").stat().st_size > 10_000
+    assert json.loads((uninterrupted_run / "config.json").read_text())["model"]["depth"] == 4
+    assert sorted(p.name for p in (uninterrupted_run / "checkpoints").iterdir()) == ["12", "8"]
 
 
 @pytest.mark.parametrize("steps_per_call", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_resumed_run_equals_an_uninterrupted_run_to_the_bit(
-    tiny, straight, tmp_path, steps_per_call
+    tiny_flags, uninterrupted_run, tmp_path, steps_per_call
 ):
     """6 + 6 steps equal 12 steps, with one or four steps per call, and with jitter and dropout.
 
     The host crops the pairs of the first six steps, the device those of the others.
     """
     more = f"--config.train.steps_per_call={steps_per_call}"
-    assert train(tiny, tmp_path, 6, more, "--config.data.resident_mib=0")[0] == 0
-    status, out, _ = train(tiny, tmp_path, 12, more)
+    assert train(tiny_flags, tmp_path, 6, more, "--config.data.resident_mib=0")[0] == 0
+    status, out, _ = train(tiny_flags, tmp_path, 12, more)
     assert status == 0
     assert "resuming from step 6" in out
-    assert saved(tmp_path, 12) == saved(straight, 12)
+    assert saved_arrays(tmp_path, 12) == saved_arrays(uninterrupted_run, 12)
     found = metrics(tmp_path)
-    assert {step: found[step] for step in (4, 8, 12)} == metrics(straight)
+    assert {step: found[step] for step in (4, 8, 12)} == metrics(uninterrupted_run)
 
 
 def wait_for(path, process):
@@ -60,22 +70,24 @@ def wait_for(path, process):
         time.sleep(0.01)
 
 
-def test_a_run_that_was_killed_equals_an_uninterrupted_run_to_the_bit(tiny, straight, tmp_path):
-    process = start("train", *tiny, f"--workdir={tmp_path}", "--config.train.steps=12")
+def test_a_run_that_was_killed_equals_an_uninterrupted_run_to_the_bit(
+    tiny_flags, uninterrupted_run, tmp_path
+):
+    process = start("train", *tiny_flags, f"--workdir={tmp_path}", "--config.train.steps=12")
     wait_for(tmp_path / "checkpoints" / "4", process)
     process.kill()
     process.communicate()
-    assert train(tiny, tmp_path, 12)[0] == 0
-    assert saved(tmp_path, 12) == saved(straight, 12)
-    assert metrics(tmp_path) == metrics(straight)
+    assert train(tiny_flags, tmp_path, 12)[0] == 0
+    assert saved_arrays(tmp_path, 12) == saved_arrays(uninterrupted_run, 12)
+    assert metrics(tmp_path) == metrics(uninterrupted_run)
 
 
 @pytest.mark.parametrize(
     ("number", "expected"),
     [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
 )
-def test_a_signal_makes_the_run_save_and_exit(tiny, tmp_path, number, expected):
-    process = start("train", *tiny, f"--workdir={tmp_path}", "--config.train.steps=1000000")
+def test_a_signal_makes_the_run_save_and_exit(tiny_flags, tmp_path, number, expected):
+    process = start("train", *tiny_flags, f"--workdir={tmp_path}", "--config.train.steps=1000000")
     wait_for(tmp_path / "metrics.jsonl", process)
     process.send_signal(number)
     out, err = process.communicate()
@@ -106,8 +118,8 @@ def test_a_signal_stops_the_command_inside_a_callback_that_drops_exceptions():
 
 
 @pytest.mark.slow
-def test_a_second_run_is_refused_and_a_signal_saves_with_stdout_closed(tiny, tmp_path):
-    command = ("train", *tiny, f"--workdir={tmp_path}", "--config.train.steps=1000000")
+def test_a_second_run_is_refused_and_a_signal_saves_with_stdout_closed(tiny_flags, tmp_path):
+    command = ("train", *tiny_flags, f"--workdir={tmp_path}", "--config.train.steps=1000000")
     process = start(*command, "--config.train.checkpoint_every=1000000")
     wait_for(tmp_path / "metrics.jsonl", process)
     refused("another process trains in it", *command)
@@ -119,16 +131,18 @@ def test_a_second_run_is_refused_and_a_signal_saves_with_stdout_closed(tiny, tmp
 
 
 @pytest.mark.slow
-def test_after_damage_to_a_checkpoint_only_its_steps_are_repeated(tiny, straight, tmp_path):
-    assert train(tiny, tmp_path, 8)[0] == 0
+def test_after_damage_to_a_checkpoint_only_its_steps_are_repeated(
+    tiny_flags, uninterrupted_run, tmp_path
+):
+    assert train(tiny_flags, tmp_path, 8)[0] == 0
     (largest,) = (tmp_path / "checkpoints" / "8" / "generator" / "d").iterdir()
     largest.write_bytes(largest.read_bytes()[:-1])
-    status, out, err = train(tiny, tmp_path, 12)
+    status, out, err = train(tiny_flags, tmp_path, 12)
     assert status == 0
     assert err.startswith("checkpoint 8 rejected (")
     assert "resuming from step 4" in out
-    assert saved(tmp_path, 12) == saved(straight, 12)
-    assert metrics(tmp_path) == metrics(straight)
+    assert saved_arrays(tmp_path, 12) == saved_arrays(uninterrupted_run, 12)
+    assert metrics(tmp_path) == metrics(uninterrupted_run)
 
 
 NO_CHECKPOINT = 250_000  # bytes per file: enough for a page or an image, not for a checkpoint
@@ -140,10 +154,12 @@ def limit_file_size(process, size):
 
 
 @pytest.mark.slow
-def test_failed_saves_are_reported_and_two_in_a_row_stop_the_run(tiny, straight, tmp_path):
-    assert train(tiny, tmp_path, 4)[0] == 0
+def test_failed_saves_are_reported_and_two_in_a_row_stop_the_run(
+    tiny_flags, uninterrupted_run, tmp_path
+):
+    assert train(tiny_flags, tmp_path, 4)[0] == 0
     more = ("--config.train.steps=12", "--config.train.max_failed_saves=2")
-    process = start("train", *tiny, f"--workdir={tmp_path}", *more)
+    process = start("train", *tiny_flags, f"--workdir={tmp_path}", *more)
     limit_file_size(process, NO_CHECKPOINT)
     _, err = process.communicate()
     first, last = err.splitlines()
@@ -152,15 +168,15 @@ def test_failed_saves_are_reported_and_two_in_a_row_stop_the_run(tiny, straight,
     assert last.startswith(f"{tmp_path}/checkpoints: step 12 is NOT SAVED (File too large), 2 s")
     assert last.endswith("resumes from step 4")
     assert saved_steps(Workdir(tmp_path)) == [4]
-    assert train(tiny, tmp_path, 12)[0] == 0
-    assert saved(tmp_path, 12) == saved(straight, 12)
+    assert train(tiny_flags, tmp_path, 12)[0] == 0
+    assert saved_arrays(tmp_path, 12) == saved_arrays(uninterrupted_run, 12)
 
 
 @pytest.mark.slow
-def test_a_disk_that_is_full_for_a_while_loses_nothing(tiny, straight, tmp_path):
+def test_a_disk_that_is_full_for_a_while_loses_nothing(tiny_flags, uninterrupted_run, tmp_path):
     """No checkpoint, no line of the log, no image and no event is lost."""
-    assert train(tiny, tmp_path, 4)[0] == 0
-    process = start("train", *tiny, f"--workdir={tmp_path}", "--config.train.steps=12")
+    assert train(tiny_flags, tmp_path, 4)[0] == 0
+    process = start("train", *tiny_flags, f"--workdir={tmp_path}", "--config.train.steps=12")
     limit_file_size(process, 300)  # enough for the lease, and for nothing else
     lines = iter(process.stderr.readline, "")
     warnings = [next(lines)]
@@ -171,42 +187,42 @@ def test_a_disk_that_is_full_for_a_while_loses_nothing(tiny, straight, tmp_path)
     assert process.returncode == 0
     assert len([line for line in warnings if "NOT WRITTEN" in line]) == 1
     assert "all output that had to wait is written now" in out
-    assert saved(tmp_path, 12) == saved(straight, 12)
-    assert metrics(tmp_path) == metrics(straight)
+    assert saved_arrays(tmp_path, 12) == saved_arrays(uninterrupted_run, 12)
+    assert metrics(tmp_path) == metrics(uninterrupted_run)
     assert (tmp_path / "samples" / "step_00000008.png").exists()
     found = [step for step, tag in events(tmp_path) if tag == "validation/l1"]
     assert found == [4, 8, 12]
 
 
 @pytest.mark.slow
-def test_a_loss_that_is_not_finite_ends_the_run_and_damages_nothing(tiny, tmp_path):
-    assert train(tiny, tmp_path, 4)[0] == 0
+def test_a_loss_that_is_not_finite_ends_the_run_and_damages_nothing(tiny_flags, tmp_path):
+    assert train(tiny_flags, tmp_path, 4)[0] == 0
     config = tmp_path / "config.json"  # no flag may change the learning rate of a run
     config.write_text(config.read_text().replace("0.0002", "1e30"))
-    before = saved(tmp_path, 4)
+    before = saved_arrays(tmp_path, 4)
     expected = "step 5: loss/generator_gan is"
     refused(expected, "train", f"--workdir={tmp_path}", "--config.train.steps=12")
     found = json.loads((tmp_path / "not_finite.json").read_text())
     assert (found["step"], found["term"]) == (5, "loss/generator_gan")
     assert [name.rpartition("-")[0] for name in found["pairs"]] == ["train"]
-    assert saved(tmp_path, 4) == before
+    assert saved_arrays(tmp_path, 4) == before
     assert max(metrics(tmp_path)) == 4
     assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["4"]
 
 
 @pytest.mark.slow
-def test_a_run_refuses_to_resume_on_other_pairs(tiny, tmp_path):
+def test_a_run_refuses_to_resume_on_other_pairs(tiny_flags, tmp_path):
     source = folder_of(tmp_path, {"1.jpg": jpeg(), "2.jpg": jpeg(80)})
     more = ("--config.data.name=folder", source, "--config.data.direction=AtoB")
-    assert train(tiny, tmp_path / "run", 1, *more)[0] == 0
+    assert train(tiny_flags, tmp_path / "run", 1, *more)[0] == 0
     folder_of(tmp_path, {"1.jpg": jpeg(96)})
     steps = "--config.train.steps=2"
-    refused("other data", "train", *tiny, f"--workdir={tmp_path / 'run'}", steps, *more)
+    refused("other data", "train", *tiny_flags, f"--workdir={tmp_path / 'run'}", steps, *more)
 
 
-def test_a_batch_that_is_not_divisible_by_the_devices_is_refused(tiny, tmp_path):
+def test_a_batch_that_is_not_divisible_by_the_devices_is_refused(tiny_flags, tmp_path):
     three = "--config.data.batch_size=3"
-    status, _, err = train(tiny, tmp_path, 1, three, JAX_NUM_CPU_DEVICES="2")
+    status, _, err = train(tiny_flags, tmp_path, 1, three, JAX_NUM_CPU_DEVICES="2")
     assert (status, len(err.splitlines())) == (2, 1)
     assert err.startswith("data.batch_size: 3 is not divisible by 2 devices")
 
@@ -218,11 +234,11 @@ def test_a_platform_that_is_not_installed_is_refused():
     assert err.startswith("JAX_PLATFORMS=cuda: no devices")
 
 
-def test_train_changes_nothing_in_a_finished_run(straight):
-    files = [straight / name for name in ("metrics.jsonl", "config.json")]
+def test_train_changes_nothing_in_a_finished_run(uninterrupted_run):
+    files = [uninterrupted_run / name for name in ("metrics.jsonl", "config.json")]
     before = [path.read_bytes() for path in files]
     for fewer in ((), ("--config.train.steps=4",)):
-        status, out, err = run("train", f"--workdir={straight}", *fewer)
+        status, out, err = run("train", f"--workdir={uninterrupted_run}", *fewer)
         assert (status, err) == (0, "")
         assert "done, step 12 of train.steps" in out
     assert [path.read_bytes() for path in files] == before
@@ -241,11 +257,11 @@ def test_describe_prints_json_for_programs():
     assert summary["discriminator"]["output_shape"][:2] == [6, 6]
 
 
-def test_tensorflow_is_never_imported(tiny, tmp_path):
+def test_tensorflow_is_never_imported(tiny_flags, tmp_path):
     """Training works with a package `tensorflow` that exits when it is imported."""
     (tmp_path / "tensorflow").mkdir()
     (tmp_path / "tensorflow" / "__init__.py").write_text("raise SystemExit('imported')")
-    status, _, err = train(tiny, tmp_path / "run", 1, PYTHONPATH=str(tmp_path))
+    status, _, err = train(tiny_flags, tmp_path / "run", 1, PYTHONPATH=str(tmp_path))
     assert (status, err) == (0, "")
 
 
@@ -304,10 +320,16 @@ def test_bad_tarballs_are_refused_in_one_line(tmp_path):
         )  # fmt: skip
 
 
-def test_a_workdir_of_a_run_with_another_config_is_refused(tiny, straight):
-    before = (straight / "config.json").read_bytes()
-    refused("loss.l1_weight", "train", *tiny, f"--workdir={straight}", "--config.loss.l1_weight=1")
-    assert (straight / "config.json").read_bytes() == before
+def test_a_workdir_of_a_run_with_another_config_is_refused(tiny_flags, uninterrupted_run):
+    before = (uninterrupted_run / "config.json").read_bytes()
+    refused(
+        "loss.l1_weight",
+        "train",
+        *tiny_flags,
+        f"--workdir={uninterrupted_run}",
+        "--config.loss.l1_weight=1",
+    )
+    assert (uninterrupted_run / "config.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers.command_line import ROOT, folder_of, jpeg, metrics, refused, run, saved, train
+from helpers.command_line import ROOT, folder_of, jpeg, metrics, refused, run, saved_arrays, train
 from helpers.refusals import refusal
 from PIL import Image
 
@@ -26,10 +26,10 @@ EVALUATE = ("--config.train.evaluate_every=3", "--config.train.best_metric=ssim"
 
 
 @pytest.fixture(scope="module")
-def evaluated_run(tiny, tmp_path_factory):
+def evaluated_run(tiny_flags, tmp_path_factory):
     """A run of twelve steps that is evaluated every third step and keeps three checkpoints."""
     workdir = tmp_path_factory.mktemp("evaluated")
-    status, out, err = train(tiny, workdir, 12, *EVALUATE)
+    status, out, err = train(tiny_flags, workdir, 12, *EVALUATE)
     assert (status, err) == (0, "")
     return workdir, out
 
@@ -49,12 +49,12 @@ def test_training_evaluates_itself_and_keeps_the_best_checkpoint(evaluated_run):
 
 @pytest.mark.slow
 def test_evaluating_during_training_changes_no_bit_and_resumes_exactly(
-    tiny, straight, evaluated_run, tmp_path
+    tiny_flags, uninterrupted_run, evaluated_run, tmp_path
 ):
     workdir, _ = evaluated_run
-    assert saved(workdir, 12) == saved(straight, 12)
-    assert train(tiny, tmp_path, 6, *EVALUATE)[0] == 0
-    assert train(tiny, tmp_path, 12, *EVALUATE)[0] == 0
+    assert saved_arrays(workdir, 12) == saved_arrays(uninterrupted_run, 12)
+    assert train(tiny_flags, tmp_path, 6, *EVALUATE)[0] == 0
+    assert train(tiny_flags, tmp_path, 12, *EVALUATE)[0] == 0
     assert metrics(tmp_path) == metrics(workdir)
 
 
@@ -105,7 +105,7 @@ def test_a_row_and_a_function_add_a_metric(evaluated_run, monkeypatch):
 
 
 def test_evaluate_refuses_a_missing_run_checkpoint_or_split(
-    tiny, evaluated_run, tmp_path, monkeypatch, capsys
+    tiny_flags, evaluated_run, tmp_path, monkeypatch, capsys
 ):
     workdir, _ = evaluated_run
     monkeypatch.chdir(ROOT)
@@ -115,7 +115,7 @@ def test_evaluate_refuses_a_missing_run_checkpoint_or_split(
         ("--step", (f"--workdir={workdir}", "--step=last")),
         ("'dev'", (f"--workdir={workdir}", "--split=dev")),
         ("config.json: not found", (f"--workdir={tmp_path / 'none'}",)),
-        ("--workdir", tiny),
+        ("--workdir", tiny_flags),
         ("model.features", (f"--workdir={workdir}", "--config.model.features=16")),
         ("holds no checkpoints", (f"--workdir={tmp_path}",)),
     ):
@@ -195,11 +195,11 @@ def fail(*arguments):
 
 
 @pytest.mark.slow
-def test_a_dataset_without_classes_gets_all_scores_except_the_fcn_score(tiny, tmp_path):
+def test_a_dataset_without_classes_gets_all_scores_except_the_fcn_score(tiny_flags, tmp_path):
     source = folder_of(tmp_path, {"1.jpg": jpeg(), "2.jpg": jpeg(80)})
     workdir = tmp_path / "run"
     flags = ("--config.data.name=folder", source, "--config.data.direction=AtoB")
-    assert train(tiny, workdir, 1, *flags)[0] == 0
+    assert train(tiny_flags, workdir, 1, *flags)[0] == 0
     status, _, err = run("evaluate", f"--workdir={workdir}")
     assert (status, len(err.splitlines())) == (2, 1)
     assert err.startswith("data.name: folder has no palette")
@@ -207,18 +207,24 @@ def test_a_dataset_without_classes_gets_all_scores_except_the_fcn_score(tiny, tm
     assert list(evaluation["metrics"]) == ["l1", "psnr", "ssim", "lab_l", "lab_a", "lab_b"]
     best = "--config.train.best_metric=class_iou"
     refused(
-        "no palette", "train", *tiny, f"--workdir={tmp_path / 'b'}", *flags, *EVALUATE[:1], best
+        "no palette",
+        "train",
+        *tiny_flags,
+        f"--workdir={tmp_path / 'b'}",
+        *flags,
+        *EVALUATE[:1],
+        best,
     )
 
 
 @pytest.mark.slow
-def test_evaluate_refuses_a_training_source_that_has_changed(tiny, tmp_path):
+def test_evaluate_refuses_a_training_source_that_has_changed(tiny_flags, tmp_path):
     """More pairs in the source change its splits. A source that was not trained on is allowed."""
     files = {f"{index}.png": jpeg(64, 40 + index) for index in range(6)}
     source = folder_of(tmp_path, files)
     workdir = tmp_path / "run"
     flags = ("--config.data.name=folder", source, "--config.data.direction=AtoB")
-    assert train(tiny, workdir, 1, *flags)[0] == 0
+    assert train(tiny_flags, workdir, 1, *flags)[0] == 0
     copy = shutil.copytree(tmp_path / "pairs", tmp_path / "copy" / "test")
     folder_of(tmp_path, {f"more{index}.png": jpeg(64, 50 + index) for index in range(6)})
     score = ("evaluate", f"--workdir={workdir}", "--no_fcn_score")
@@ -234,4 +240,6 @@ def test_evaluate_refuses_a_training_source_that_has_changed(tiny, tmp_path):
         Image.open(copy / "0.png").save(copy / "another.png")
     assert json.loads((workdir / "evaluation_test.json").read_text())["images"] == 7
     refused("no val in", *score, others)
-    refused("has no images to train on", "train", *tiny, *flags, others, f"--workdir={tmp_path}/2")
+    refused(
+        "has no images to train on", "train", *tiny_flags, *flags, others, f"--workdir={tmp_path}/2"
+    )

@@ -53,9 +53,9 @@ def run(*arguments, **environment):
     return process.returncode, out, err
 
 
-def train(tiny, workdir, steps, *more, **environment):
+def train(tiny_flags, workdir, steps, *more, **environment):
     steps = f"--config.train.steps={steps}"
-    return run("train", *tiny, f"--workdir={workdir}", steps, *more, **environment)
+    return run("train", *tiny_flags, f"--workdir={workdir}", steps, *more, **environment)
 
 
 def refused(expected, *arguments):
@@ -65,8 +65,8 @@ def refused(expected, *arguments):
     assert expected in err
 
 
-def saved(workdir, step):
-    """Every bit of the parameters and of the optimizer's state, by its name."""
+def saved_arrays(workdir, step):
+    """Every bit of the parameters and of the optimizer's state, by item, path, shape and dtype."""
     bits = {}
     for item in ("generator", "discriminator", "optimizer"):
         with ocp.StandardCheckpointer() as reader:

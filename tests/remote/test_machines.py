@@ -7,7 +7,7 @@ from email.parser import BytesParser
 from types import SimpleNamespace
 
 import pytest
-from helpers.command_line import metrics, run, saved, start, train
+from helpers.command_line import metrics, run, saved_arrays, start, train
 
 
 class MultipartParser:
@@ -45,10 +45,12 @@ def storage_server(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_run_killed_on_one_machine_resumes_on_another(tiny, straight, tmp_path, monkeypatch):
+def test_a_run_killed_on_one_machine_resumes_on_another(
+    tiny_flags, uninterrupted_run, tmp_path, monkeypatch
+):
     """Workdir and data are in a bucket, and other commands find the run there."""
     workdir = "gs://bucket/runs/first"
-    flags = [flag for flag in tiny if "data_dir" not in flag]
+    flags = [flag for flag in tiny_flags if "data_dir" not in flag]
     flags.append("--config.data.data_dir=gs://bucket/data")
     cache = {"JAX_COMPILATION_CACHE_DIR": os.environ["JAX_COMPILATION_CACHE_DIR"]}
     with storage_server(monkeypatch) as address:
@@ -68,8 +70,8 @@ def test_a_run_killed_on_one_machine_resumes_on_another(tiny, straight, tmp_path
         assert (status, err) == (0, ""), out
         assert "is still at work there" in out
         there = tmp_path / "second/.cache/pix2pix_jax/buckets/gs/bucket/runs/first"
-        assert saved(there, 12) == saved(straight, 12)
-        assert metrics(there) == metrics(straight)
+        assert saved_arrays(there, 12) == saved_arrays(uninterrupted_run, 12)
+        assert metrics(there) == metrics(uninterrupted_run)
         status, out, err = run(
             "translate", f"--workdir={workdir}", f"--input={there}/samples",
             f"--output={tmp_path}/translated", **machine("third"),

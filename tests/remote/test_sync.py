@@ -215,7 +215,7 @@ def test_a_rejected_step_leaves_the_bucket_before_it_is_saved_again(machine, mon
     assert bucket_files() == visible_files(first)
 
 
-def test_a_fault_of_ours_is_not_told_as_a_bucket_that_cannot_be_reached(machine, monkeypatch):
+def test_a_fault_of_ours_is_not_reported_as_a_bucket_that_cannot_be_reached(machine, monkeypatch):
     def fail(*_):
         raise TypeError("2 arguments")
 
@@ -224,7 +224,7 @@ def test_a_fault_of_ours_is_not_told_as_a_bucket_that_cannot_be_reached(machine,
         sync_workdir(Workdir(machine("first"), ADDRESS), trains=True).__enter__()
 
 
-def test_an_error_of_the_trainer_is_not_told_as_another_trainer(machine):
+def test_an_error_of_the_trainer_is_not_reported_as_another_trainer(machine):
     """A pipe without room raises the same error as a lock that is held."""
     error = BlockingIOError(errno.EAGAIN, "write could not complete without blocking")
     workdir = Workdir(machine("first"), ADDRESS)

@@ -20,7 +20,7 @@ def test_a_workdir_has_one_owner(tmp_path):
         pass  # It is free again, and its owner does not lock the folder above.
 
 
-def test_an_error_of_the_owner_is_not_told_as_another_owner(tmp_path):
+def test_an_error_of_the_owner_is_not_reported_as_another_owner(tmp_path):
     """A pipe without room raises the same error as a lock that is held."""
     error = BlockingIOError(errno.EAGAIN, "write could not complete without blocking")
     with pytest.raises(BlockingIOError) as caught, claim_workdir(Workdir(tmp_path)):

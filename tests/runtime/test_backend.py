@@ -97,7 +97,9 @@ def test_the_users_flags_come_after_ours(monkeypatch):
         ("", [], ["libtpu"], "tpu"),
     ],
 )
-def test_the_expected_platform(monkeypatch, platforms, plugins, libraries, expected):
+def test_the_platform_is_guessed_before_jax_starts(
+    monkeypatch, platforms, plugins, libraries, expected
+):
     monkeypatch.setenv("JAX_PLATFORMS", platforms)
     monkeypatch.setattr(backend, "entry_points", lambda group: plugins)
     monkeypatch.setattr(backend, "find_spec", libraries.count)
@@ -105,20 +107,20 @@ def test_the_expected_platform(monkeypatch, platforms, plugins, libraries, expec
 
 
 @pytest.mark.slow
-def test_compiled_programs_are_kept_on_disk(tiny, tmp_path):
+def test_compiled_programs_are_kept_on_disk(tiny_flags, tmp_path):
     """Another seed finds all of them; without a home folder, training works without a cache."""
     compiled, found = tmp_path / ".cache/pix2pix_jax/compiled", []
     # Matplotlib keeps its cache of fonts.
     elsewhere = {"JAX_COMPILATION_CACHE_DIR": "", "MPLCONFIGDIR": matplotlib.get_configdir()}
     elsewhere["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"  # by default, only slow ones
     for number in range(2):
-        arguments = "train", *tiny, f"--workdir={tmp_path}/{number}", "--config.train.steps=4"
+        arguments = "train", *tiny_flags, f"--workdir={tmp_path}/{number}", "--config.train.steps=4"
         arguments += (f"--config.seed={number}",)
         status, _, err = run(*arguments, HOME=str(tmp_path), **elsewhere)
         assert (status, err) == (0, "")
         found.append({path.name for path in compiled.glob("*/*-cache")})
     assert found[0] == found[1]
     assert len(found[0]) > 2
-    arguments = "train", *tiny, f"--workdir={tmp_path}/2", "--config.train.steps=4"
+    arguments = "train", *tiny_flags, f"--workdir={tmp_path}/2", "--config.train.steps=4"
     status, _, err = run(*arguments, HOME="/proc/1", **elsewhere)
     assert (status, err) == (0, "")

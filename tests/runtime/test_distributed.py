@@ -47,12 +47,18 @@ def open_mpi_variables(index, port):
     }  # fmt: skip
 
 
-def start_two(tiny, workdir, steps, *more, identify=flags):
+def start_two(tiny_flags, workdir, steps, *more, identify=flags):
     """Starts the same command as process 0 and process 1 of two."""
     port, processes = free_port(), []
     for index in range(2):
         more_flags, environment = identify(index, port)
-        command = ("train", *tiny, *FOUR, f"--workdir={workdir}", f"--config.train.steps={steps}")
+        command = (
+            "train",
+            *tiny_flags,
+            *FOUR,
+            f"--workdir={workdir}",
+            f"--config.train.steps={steps}",
+        )
         processes.append(
             start(*command, *more, *more_flags, JAX_NUM_CPU_DEVICES="2", **environment)
         )
@@ -79,10 +85,10 @@ def wait_for(path, processes, seconds=180):
 
 
 @pytest.fixture(scope="module")
-def one_process(tiny, tmp_path_factory):
+def one_process(tiny_flags, tmp_path_factory):
     """12 steps by one process of four devices."""
     workdir = tmp_path_factory.mktemp("alone")
-    status, _, err = train(tiny, workdir, 12, *FOUR, JAX_NUM_CPU_DEVICES="4")
+    status, _, err = train(tiny_flags, workdir, 12, *FOUR, JAX_NUM_CPU_DEVICES="4")
     assert (status, err) == (0, "")
     return workdir
 
@@ -94,8 +100,8 @@ def assert_close(found, expected):
         assert found[step] == pytest.approx(values, rel=1e-4), step
 
 
-def test_two_processes_learn_the_same_as_one(tiny, one_process, tmp_path):
-    first, second = results(start_two(tiny, tmp_path, 12))
+def test_two_processes_learn_the_same_as_one(tiny_flags, one_process, tmp_path):
+    first, second = results(start_two(tiny_flags, tmp_path, 12))
     assert (first[0], first[2]) == (0, "")
     assert (second[0], second[2]) == (0, "")
     assert "12 steps done" in first[1]
@@ -105,18 +111,18 @@ def test_two_processes_learn_the_same_as_one(tiny, one_process, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("identify", [slurm_variables, open_mpi_variables])
-def test_processes_of_a_launcher_find_each_other(tiny, one_process, tmp_path, identify):
-    for status, _, err in results(start_two(tiny, tmp_path, 12, identify=identify)):
+def test_processes_of_a_launcher_find_each_other(tiny_flags, one_process, tmp_path, identify):
+    for status, _, err in results(start_two(tiny_flags, tmp_path, 12, identify=identify)):
         assert (status, err) == (0, "")
     assert_close(metrics(tmp_path), metrics(one_process))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "size"), [(signal.SIGTERM, 4), (signal.SIGINT, 1)])
-def test_a_signal_to_one_stops_and_saves_both(tiny, one_process, tmp_path, number, size):
+def test_a_signal_to_one_stops_and_saves_both(tiny_flags, one_process, tmp_path, number, size):
     """With one step per call to the devices, and with several."""
     calls = f"--config.train.steps_per_call={size}"
-    processes = start_two(tiny, tmp_path, 1_000_000, calls)
+    processes = start_two(tiny_flags, tmp_path, 1_000_000, calls)
     wait_for(tmp_path / "metrics.jsonl", processes)
     processes[1].send_signal(number)
     first, second = results(processes)
@@ -128,9 +134,9 @@ def test_a_signal_to_one_stops_and_saves_both(tiny, one_process, tmp_path, numbe
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
 def test_when_a_process_is_lost_the_other_ends_and_the_same_command_resumes(
-    tiny, one_process, tmp_path, victim
+    tiny_flags, one_process, tmp_path, victim
 ):
-    processes = start_two(tiny, tmp_path, 12)
+    processes = start_two(tiny_flags, tmp_path, 12)
     wait_for(tmp_path / "checkpoints" / "4", processes)
     processes[victim].kill()
     killed = time.monotonic()
@@ -142,26 +148,26 @@ def test_when_a_process_is_lost_the_other_ends_and_the_same_command_resumes(
     assert lines[0].startswith(f"process {1 - victim} ")
     assert lines[0].endswith("the same command on all hosts resumes from the newest checkpoint")
     assert "Traceback" not in err
-    first, _ = results(start_two(tiny, tmp_path, 12))
+    first, _ = results(start_two(tiny_flags, tmp_path, 12))
     assert first[0] == 0
     assert "resuming from step" in first[1]
     assert_close(metrics(tmp_path), metrics(one_process))
 
 
 @pytest.mark.slow
-def test_a_run_of_two_processes_resumes_on_any_number_of_devices(tiny, one_process, tmp_path):
-    for status, _, err in results(start_two(tiny, tmp_path, 4)):
+def test_a_run_of_two_processes_resumes_on_any_number_of_devices(tiny_flags, one_process, tmp_path):
+    for status, _, err in results(start_two(tiny_flags, tmp_path, 4)):
         assert (status, err) == (0, "")
     for steps, count in ((8, 1), (12, 4)):
-        status, out, err = train(tiny, tmp_path, steps, *FOUR, JAX_NUM_CPU_DEVICES=str(count))
+        status, out, err = train(tiny_flags, tmp_path, steps, *FOUR, JAX_NUM_CPU_DEVICES=str(count))
         assert (status, err) == (0, "")
     assert_close(metrics(tmp_path), metrics(one_process))
 
 
-def test_an_error_of_the_first_process_ends_the_other(tiny, tmp_path):
+def test_an_error_of_the_first_process_ends_the_other(tiny_flags, tmp_path):
     """Both have the same status, so that a launcher does not try again."""
     (tmp_path / "checkpoints" / "4").mkdir(parents=True)  # of an unknown run
-    first, second = results(start_two(tiny, tmp_path, 4))
+    first, second = results(start_two(tiny_flags, tmp_path, 4))
     refused = f"{tmp_path}/config.json: is missing"
     assert (first[0], second[0]) == (2, 2)
     assert first[2].startswith(refused)
@@ -170,7 +176,7 @@ def test_an_error_of_the_first_process_ends_the_other(tiny, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_error_of_another_process_ends_the_first(tiny, tmp_path):
+def test_an_error_of_another_process_ends_the_first(tiny_flags, tmp_path):
     (tmp_path / "file").touch()
 
     def identify(index, port):
@@ -178,7 +184,7 @@ def test_an_error_of_another_process_ends_the_first(tiny, tmp_path):
         place = tmp_path / ("file" if index else "data")
         return (*more_flags, f"--config.data.data_dir={place}"), environment
 
-    first, second = results(start_two(tiny, tmp_path / "run", 4, identify=identify))
+    first, second = results(start_two(tiny_flags, tmp_path / "run", 4, identify=identify))
     assert (first[0], second[0]) == (2, 2), (first, second)
     assert first[2].startswith("process 1 of 2 has ended: ")
     assert str(tmp_path / "file") in first[2]
@@ -252,8 +258,8 @@ def test_a_process_that_finds_no_other_gives_the_reason(index):
     assert len(lines) == 1
 
 
-def test_flags_that_do_not_fit_together_are_refused(tiny, tmp_path):
-    command = ("train", *tiny, f"--workdir={tmp_path}")
+def test_flags_that_do_not_fit_together_are_refused(tiny_flags, tmp_path):
+    command = ("train", *tiny_flags, f"--workdir={tmp_path}")
     refused("--process_id: is missing", *command, "--coordinator=a:1", "--num_processes=2")
     flagged = ("--num_processes=2", "--process_id=0")
     refused("--coordinator: a has no port", *command, "--coordinator=a", *flagged)

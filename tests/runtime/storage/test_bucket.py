@@ -76,7 +76,7 @@ def test_a_half_uploaded_folder_is_not_downloaded(tmp_path, monkeypatch):
     assert visible_files(tmp_path / "second") == visible_files(folder)
 
 
-def test_a_full_disk_is_not_told_as_a_bucket_that_cannot_be_reached(tmp_path, monkeypatch):
+def test_a_full_disk_is_not_reported_as_a_bucket_that_cannot_be_reached(tmp_path, monkeypatch):
     memory = fsspec.filesystem("memory")
     memory.pipe_file("/bucket/run/a", b"a")
 
