@@ -12,11 +12,12 @@ A pickle can call any function that it names. Three rules make loading it safe:
 import io
 import math
 import pickle
-import pickletools
 from typing import Any, BinaryIO, NamedTuple
 
 import ml_dtypes
 import numpy as np
+
+from pix2pix_jax.interop.opcode_checker import OpcodeChecker
 
 STORAGE_DTYPES = {
     "DoubleStorage": np.float64,
@@ -33,31 +34,6 @@ STORAGE_DTYPES = {
 MAX_PICKLE_BYTES = 1 << 22  # a pickle names tensors and does not hold their numbers
 MAX_AXES = 8  # of a tensor
 MAX_NUMBER = 1 << 48  # for an offset, a side or a stride
-MAX_MARKS = 1000  # for values that are nested in one another
-
-# Opcodes that push one value, which is not a tuple of values.
-PUSHES = frozenset(
-    {
-        "NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1",
-        "FLOAT", "BINFLOAT", "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE",
-        "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8",
-        "EMPTY_TUPLE", "EMPTY_LIST", "EMPTY_DICT", "GLOBAL",
-    }
-)  # fmt: skip
-# Opcodes that replace this many values at the top of the stack by one value, which is not a tuple.
-# NEWOBJ makes an object of a class. It is listed so that `find_class` refuses a pickled network,
-# with the name of its class.
-REPLACES = {"REDUCE": 2, "STACK_GLOBAL": 2, "NEWOBJ": 2, "BINPERSID": 1}
-# Opcodes that replace this many values at the top of the stack by a tuple.
-SMALL_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-# Opcodes that move one value, or all values above the last mark, into the value below.
-STORES_ONE, STORES_MARKED = ("APPEND", "BUILD"), ("APPENDS",)
-# Opcodes that move one key and its value, or all of them above the last mark, into the dict below.
-STORES_ITEM, STORES_ITEMS = "SETITEM", "SETITEMS"
-# Opcodes that copy the top of the stack into the memo, or push a value of the memo.
-REMEMBERS = ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE")
-RECALLS = ("GET", "BINGET", "LONG_BINGET")
-NO_EFFECT = ("PROTO", "FRAME")
 
 
 class ArrayStorage(NamedTuple):  # not a dataclass, whose fields a pickle could set
@@ -162,98 +138,3 @@ def load_pickle(file: BinaryIO) -> Any:
     length = OpcodeChecker(content).check()
     file.seek(start + length)
     return TensorUnpickler(io.BytesIO(content[:length])).load()
-
-
-class OpcodeChecker:
-    """Checks the opcodes of a pickle before it is loaded.
-
-    The checker follows the stack of the unpickler, but keeps only whether each value is a tuple.
-    No tuple may be the key of a dict: a tuple that holds a tuple twice, which holds a tuple twice,
-    and so on, takes exponential time to hash.
-    """
-
-    def __init__(self, content: bytes):
-        """Starts before the first opcode.
-
-        Args:
-          content: bytes that begin with the pickle.
-        """
-        self._content = content
-        self._stack: list[bool] = []
-        self._below_marks: list[list[bool]] = []
-        self._memo: dict[int, bool] = {}
-
-    def check(self) -> int:
-        """Checks all opcodes.
-
-        Returns:
-          The length of the pickle in bytes.
-
-        Raises:
-          UnpicklingError: no state dict needs an opcode, or an opcode could need too much time or
-            memory.
-          Exception: of other kinds, if the pickle is broken.
-        """
-        for opcode, argument, position in pickletools.genops(self._content):
-            if opcode.name == "STOP":
-                assert position is not None  # the pickle is in memory
-                return position + 1
-            if opcode.name in (STORES_ITEM, STORES_ITEMS):
-                self._store_items(opcode.name)
-            elif opcode.name in REMEMBERS:
-                self._remember(len(self._memo) if argument is None else argument)
-            elif opcode.name in RECALLS:
-                assert argument is not None  # it is the index
-                self._stack.append(self._memo[argument])
-            else:
-                self._follow(opcode.name)
-        raise EOFError("the pickle has no end")  # genops raises before this line is reached
-
-    def _follow(self, name: str) -> None:
-        """Follows an opcode whose argument does not matter here."""
-        if name in PUSHES:
-            self._stack.append(False)
-        elif name in REPLACES:
-            self._pop(REPLACES[name])
-            self._stack.append(False)
-        elif name in SMALL_TUPLES:
-            self._pop(SMALL_TUPLES[name])
-            self._stack.append(True)
-        elif name == "TUPLE":
-            self._pop_mark()
-            self._stack.append(True)
-        elif name == "MARK":
-            if len(self._below_marks) == MAX_MARKS:
-                raise pickle.UnpicklingError("nests values too deeply")
-            self._below_marks.append(self._stack)
-            self._stack = []
-        elif name in STORES_ONE:
-            self._pop(1)
-        elif name in STORES_MARKED:
-            self._pop_mark()
-        elif name not in NO_EFFECT:
-            raise pickle.UnpicklingError(f"uses {name}, which no state dict needs")
-
-    def _store_items(self, name: str) -> None:
-        """Follows an opcode that moves keys and values into a dict."""
-        keys = self._stack[::2] if name == STORES_ITEMS else self._stack[-2:-1]
-        if any(keys):
-            raise pickle.UnpicklingError("holds a dict whose keys are not names")
-        if name == STORES_ITEMS:
-            self._pop_mark()
-        else:
-            self._pop(2)
-
-    def _remember(self, index: int) -> None:
-        """Follows an opcode that copies the top of the stack into the memo."""
-        if not 0 <= index < len(self._content):  # the unpickler reserves memory up to the index
-            raise pickle.UnpicklingError(f"remembers a value at the impossible index {index}")
-        self._memo[index] = self._stack[-1]
-
-    def _pop(self, count: int) -> None:
-        if len(self._stack) < count:
-            raise pickle.UnpicklingError("takes values from an empty stack")
-        del self._stack[len(self._stack) - count :]
-
-    def _pop_mark(self) -> None:
-        self._stack = self._below_marks.pop()
