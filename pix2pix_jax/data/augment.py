@@ -53,7 +53,7 @@ def crop_box(crop: Crop, data: Data, image: Image.Image) -> ResizeBox:
     Args:
       crop: the place of the crop.
       data: gives load_size and image_size.
-      image: of any size.
+      image: an image of any size.
     """
     (height, width), (load_height, load_width) = data.image_size, load_size(data)
     return (

@@ -32,7 +32,7 @@ def prepare(data: Data) -> tfds.core.DatasetBuilder:
     source changes, a new dataset is written, and the old one stays.
 
     Args:
-      data: of a resolved config, so that data.source is an absolute path.
+      data: the data of a resolved config, so that data.source is an absolute path.
 
     Returns:
       The builder, for `open_split`.

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,6 +43,13 @@ class TranslatedImage:
     samples: list[np.ndarray]
 
 
+class ShapeGroup(NamedTuple):
+    """Images that are padded to one shape, so that they can share batches."""
+
+    shape: Shape
+    images: list[LoadedImage]
+
+
 class ShapeGroups:
     """Images that wait until enough of them have the same shape for a batch."""
 
@@ -52,24 +60,24 @@ class ShapeGroups:
         """Adds an image that will be padded to `shape`."""
         self._groups.setdefault(shape, []).append(image)
 
-    def pop_ready(self) -> Iterator[tuple[Shape, list[LoadedImage]]]:
+    def pop_ready(self) -> Iterator[ShapeGroup]:
         """Removes all full groups, then the oldest groups until the others are small enough."""
         for shape in list(self._groups):
             if len(self._groups[shape]) >= min(
                 BATCH_SIZE, MAX_BATCH_PIXELS // math.prod(shape) or 1
             ):
-                yield shape, self._groups.pop(shape)
+                yield ShapeGroup(shape, self._groups.pop(shape))
         while self._num_pixels() > MAX_WAITING_PIXELS:
             yield self._pop_oldest()
 
-    def pop_all(self) -> Iterator[tuple[Shape, list[LoadedImage]]]:
+    def pop_all(self) -> Iterator[ShapeGroup]:
         """Removes all groups, the oldest first."""
         while self._groups:
             yield self._pop_oldest()
 
-    def _pop_oldest(self) -> tuple[Shape, list[LoadedImage]]:
+    def _pop_oldest(self) -> ShapeGroup:
         shape = next(iter(self._groups))
-        return shape, self._groups.pop(shape)
+        return ShapeGroup(shape, self._groups.pop(shape))
 
     def _num_pixels(self) -> int:
         return sum(math.prod(shape) * len(images) for shape, images in self._groups.items())
@@ -100,10 +108,10 @@ class ImageTranslator:
                 yield self._translate_tiles(image, self._options.tile)
             else:
                 groups.add(self._padded_shape(image), image)
-                for shape, group in groups.pop_ready():
-                    yield from self._translate_group(shape, group)
-        for shape, group in groups.pop_all():
-            yield from self._translate_group(shape, group)
+                for group in groups.pop_ready():
+                    yield from self._translate_group(group)
+        for group in groups.pop_all():
+            yield from self._translate_group(group)
 
     def _padded_shape(self, image: LoadedImage) -> Shape:
         height, width = self._size or image.pixels.values.shape[:2]
@@ -117,23 +125,23 @@ class ImageTranslator:
                 samples.append(translate_tiles(translate, image.pixels.values, side))
         return TranslatedImage(image.file, image.pixels, samples)
 
-    def _translate_group(self, shape: Shape, group: list[LoadedImage]) -> Iterator[TranslatedImage]:
-        """Pads images to a shape, and translates them as a batch."""
+    def _translate_group(self, group: ShapeGroup) -> Iterator[TranslatedImage]:
+        """Pads images to the shape of their group, and translates them as a batch."""
         padded, windows = [], []
-        for image in group:
+        for image in group.images:
             values = image.pixels.values  # [h, w, c]
             resized = resize_array(values, *self._size) if self._size else values
-            larger, window = pad_centered(resized, *shape)
+            larger, window = pad_centered(resized, *group.shape)
             padded.append(larger)
             windows.append(window)
         batch = np.stack(padded)  # [b, height, width, c]
         with explain_out_of_memory(
-            f"{group[0].file.path}: give --tile={max(self._multiple, 256)}; the image is too large"
+            f"{group.images[0].file.path}: give --tile={max(self._multiple, 256)}; the image is too large"
         ):
             outputs = [
                 self._translator.translate(batch, sample) for sample in range(self._options.samples)
             ]
-        for index, image in enumerate(group):
+        for index, image in enumerate(group.images):
             samples = [output[index][windows[index]] for output in outputs]
             if self._size:
                 height, width = image.pixels.values.shape[:2]

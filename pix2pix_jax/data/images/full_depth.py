@@ -97,7 +97,7 @@ def _decode_16_bits(header: Image.Image, data: bytes, name: str) -> np.ndarray:
     Pillow decodes 16 bits of grey images only, so OpenCV decodes these files.
 
     Args:
-      header: of `open_image`.
+      header: the result of `open_image`.
       data: the bytes of the file.
       name: the name by which the user knows the file.
 

@@ -119,7 +119,7 @@ def bits_per_channel(image: Image.Image, data: bytes) -> int:
     """The bits of each channel of an image file; Pillow's modes show them for grey only.
 
     Args:
-      image: of `open_image`.
+      image: the result of `open_image`.
       data: the bytes of the file.
     """
     if image.format == "PNG":

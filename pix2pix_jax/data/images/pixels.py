@@ -60,7 +60,7 @@ def resize_image(
     """Resizes an image, or a box of it, each channel on its own.
 
     Args:
-      image: of any mode.
+      image: an image of any mode.
       size: the new width and height, in the order of Pillow.
       box: the part of the image to resize; None: the whole image.
       resampling: the filter.
