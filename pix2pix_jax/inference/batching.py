@@ -135,8 +135,9 @@ class ImageTranslator:
             padded.append(larger)
             windows.append(window)
         batch = np.stack(padded)  # [b, height, width, c]
+        path = group.images[0].file.path
         with explain_out_of_memory(
-            f"{group.images[0].file.path}: give --tile={max(self._multiple, 256)}; the image is too large"
+            f"{path}: give --tile={max(self._multiple, 256)}; the image is too large"
         ):
             outputs = [
                 self._translator.translate(batch, sample) for sample in range(self._options.samples)

@@ -5,7 +5,7 @@ import argparse
 from helpers.refusals import refusal
 
 from pix2pix_jax.cli.options import add_evaluation_flags, load_config
-from pix2pix_jax.data.sources import SPLITS
+from pix2pix_jax.config.schema import SPLITS
 from pix2pix_jax.runs.workdir import SweepFolder, Workdir
 
 
