@@ -25,7 +25,7 @@ class ExportOptions:
 
     Attributes:
       output: file for the generator.
-      format: a key of FORMATS; None: the suffix of `output` names the format.
+      format: a key of EXPORT_FORMATS; None: the suffix of `output` names the format.
       step: step of the checkpoint.
       discriminator: file for the discriminator; None: only the generator is exported.
     """

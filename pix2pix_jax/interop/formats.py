@@ -1,6 +1,6 @@
-"""The file formats of `export`. To add one, write its function and its row of FORMATS.
+"""The file formats of `export`. To add one, write its function and its row of EXPORT_FORMATS.
 
-`pix2pix --help` reads FORMATS and must be fast, so libraries are imported only inside functions.
+`pix2pix --help` reads the table and must be fast, so libraries are imported only inside functions.
 """
 
 from __future__ import annotations

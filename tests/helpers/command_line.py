@@ -86,20 +86,20 @@ def metrics(workdir):
 
 
 def events(workdir):
-    """What TensorBoard would read: (step, tags) of all files, in order."""
-    found = []
+    """The events that TensorBoard would read: (step, tag) of all files, in order."""
+    steps_and_tags = []
     for path in sorted((workdir / "tensorboard").iterdir()):
         content = path.read_bytes()
         while content:  # length, its checksum, the event, its checksum
             length = int.from_bytes(content[:8], "little")
             if len(content) < length + 16:
-                break  # half of one, where there was no room
+                break  # an event was cut short when the disk was full
             event = Event.FromString(content[12 : 12 + length])
-            found += [(event.step, value.tag) for value in event.summary.value]
+            steps_and_tags += [(event.step, value.tag) for value in event.summary.value]
             if event.session_log.status == SessionLog.START:
-                found.append((event.step, "forget from here"))
+                steps_and_tags.append((event.step, "forget from here"))
             content = content[16 + length :]
-    return found
+    return steps_and_tags
 
 
 def jpeg(width=64, height=32):
