@@ -12,17 +12,14 @@ library that loads slowly: `run` of each command imports what it needs.
 """
 
 import argparse
-import io
-import logging
 import os
 import signal
 import sys
 import traceback
-import warnings
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from types import ModuleType
-from typing import NoReturn, TextIO
+from typing import NoReturn
 
 from pix2pix_jax.cli import (
     benchmark,
@@ -37,6 +34,7 @@ from pix2pix_jax.cli import (
     translate,
 )
 from pix2pix_jax.cli.options import FlagValues, Parser, parse_workdir
+from pix2pix_jax.cli.process import escape_unprintable, silence_libraries
 from pix2pix_jax.errors import UsageError, explain_error, is_debugging
 
 COMMANDS: dict[str, ModuleType] = {  # in the order of `pix2pix --help`
@@ -103,7 +101,7 @@ def run_command(arguments: list[str]) -> int:
             return command.run(options, fields)
     except BrokenPipeError:  # nobody reads stdout any more
         return 128 + signal.SIGPIPE
-    except Exception as error:
+    except Exception as error:  # `explain_error` tells the user's errors from faults of ours
         line = explain_error(error)
         if line is None:
             raise
@@ -202,35 +200,3 @@ def stop(when_stopped: str | None, number: int, frame: object) -> NoReturn:
     with suppress(OSError):  # stdout may be closed
         os.write(1, text.encode())  # `print` is not safe in a signal handler
     sys.exit(128 + number)
-
-
-def silence_libraries() -> None:
-    """Turns off the logs of TFDS, Orbax and others; the command reports their errors itself."""
-    from absl import logging as absl_logging  # here, because it takes as long as all of `--help`
-
-    sys.unraisablehook = report_unraisable
-    warnings.filterwarnings(
-        "ignore", module="PIL"
-    )  # about oddities of files that it reads nevertheless
-    absl_logging.set_verbosity(absl_logging.FATAL)
-    for name in ("asyncio", "gcsfs"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
-def report_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
-    """Handles an exception that Python cannot raise, for instance in a callback of a library."""
-    error = unraisable.exc_value
-    if isinstance(error, SystemExit):  # `stop` ran inside the callback: exit outside of it
-        signal.signal(signal.SIGALRM, lambda *_: sys.exit(error.code))
-        signal.setitimer(signal.ITIMER_REAL, 0.01)
-    elif "Event loop is closed" not in str(error):  # Orbax abandons its writes after a failed save
-        sys.__unraisablehook__(unraisable)
-
-
-def escape_unprintable(stream: TextIO) -> None:
-    """Makes a stream print "?" for a character that the terminal cannot show.
-
-    `describe` draws lines and arrows.
-    """
-    if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors="replace")

@@ -16,6 +16,7 @@ from pix2pix_jax.config.metrics import MetricName
 from pix2pix_jax.config.parsing import first_error, parse_none, parse_numbers, parse_size
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.models.topology import DISCRIMINATORS
+from pix2pix_jax.runtime.storage.files import CACHE
 
 Count = Annotated[int, Field(gt=0, lt=2**31)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -53,7 +54,7 @@ class Data:
     # The folder or tarball to read instead of a download. The dataset `folder` needs it.
     source: FreeOnResume[Annotated[str | None, BeforeValidator(parse_none)]] = None
     # The folder, or gs://BUCKET/DIR, where a dataset is written once and read by every run.
-    data_dir: FreeOnResume[str] = "~/.cache/pix2pix_jax"
+    data_dir: FreeOnResume[str] = CACHE
     # Which image of a pair is the input. A is the left image, B the right one.
     direction: Literal["AtoB", "BtoA"] = "AtoB"
     # Channels of the input: 1 is grey, 3 is RGB, 4 is RGBA.

@@ -21,7 +21,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from tensorflow_datasets.core import DatasetBuilder
 
-from pix2pix_jax.checkpoints.checksums import DamagedCheckpoint
 from pix2pix_jax.config.resolve import halvings
 from pix2pix_jax.config.schema import Data
 from pix2pix_jax.data.data_dir import DataDir
@@ -182,12 +181,16 @@ def read_segmenter(path: Path) -> tuple[dict, str]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             digest = (file.metadata() or {}).get("sha256")
         if digest is None or digest != _hash(tensors):
-            raise DamagedCheckpoint("its hash does not match")
-    except (SafetensorError, DamagedCheckpoint) as error:
-        raise UsageError(
-            f"{path}: is damaged ({error}); remove it, and the same command trains it again"
-        ) from error
+            raise _damaged_segmenter(path, "its hash does not match")
+    except SafetensorError as error:
+        raise _damaged_segmenter(path, error) from error
     return unflatten_dict(tensors, sep="/"), digest
+
+
+def _damaged_segmenter(path: Path, reason: object) -> UsageError:
+    return UsageError(
+        f"{path}: is damaged ({reason}); remove it, and the same command trains it again"
+    )
 
 
 def _hash(tensors: dict[str, np.ndarray]) -> str:

@@ -18,9 +18,8 @@ from pix2pix_jax.gan.method import Method, make_method
 from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.gan.state import TrainState
 from pix2pix_jax.gan.step import Batch, Metrics, train_step
-from pix2pix_jax.runtime.backend import copy_to_devices
+from pix2pix_jax.runtime.backend import DEVICE_AXIS, copy_to_devices
 
-AXIS = "devices"
 # On one device: (state, batches, pairs, key data) -> (state, metrics)
 DeviceSteps = Callable[[TrainState, Batch, Batch, Array], tuple[TrainState, Metrics]]
 # On all devices: (state, batches) -> (state, metrics). The batches may be NumPy arrays.
@@ -41,7 +40,9 @@ def make_parallel_steps(config: Config, pairs: Batch | None = None) -> ParallelS
     """
     # On one device an average would only copy all gradients.
     has_one_device = jax.device_count() == 1
-    average = (lambda tree: tree) if has_one_device else partial(jax.lax.pmean, axis_name=AXIS)
+    average = (
+        (lambda tree: tree) if has_one_device else partial(jax.lax.pmean, axis_name=DEVICE_AXIS)
+    )
     device_steps = partial(scan_steps, make_method(config, average), config.data)
     map_steps = {"pmap": map_with_pmap, "shard_map": map_with_shard_map}[config.train.parallel]
     mapped = map_steps(device_steps)
@@ -81,7 +82,7 @@ def map_with_pmap(steps: DeviceSteps) -> Callable:
     """Runs `steps` on every device by pmap: the state is replicated, the batches are split."""
     return jax.pmap(
         steps,
-        axis_name=AXIS,
+        axis_name=DEVICE_AXIS,
         in_axes=(None, 0, None, None),
         out_axes=(None, None),
         donate_argnums=0,
@@ -90,7 +91,11 @@ def map_with_pmap(steps: DeviceSteps) -> Callable:
 
 def map_with_shard_map(steps: DeviceSteps) -> Callable:
     """Does the same as `map_with_pmap` by jit and shard_map, over a mesh of all devices."""
-    mesh, whole, split = Mesh(jax.devices(), (AXIS,)), PartitionSpec(), PartitionSpec(AXIS)
+    mesh, whole, split = (
+        Mesh(jax.devices(), (DEVICE_AXIS,)),
+        PartitionSpec(),
+        PartitionSpec(DEVICE_AXIS),
+    )
     inputs, outputs = (whole, split, whole, whole), (whole, whole)
 
     def steps_of_shard(state: TrainState, batches: Batch, pairs: Batch, key_data: Array) -> tuple:

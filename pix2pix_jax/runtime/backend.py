@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runtime.storage.files import local_path
+from pix2pix_jax.runtime.storage.files import CACHE, local_path
 
 XLA_FLAGS = {
     # XLA updates an array in place, without a copy, wherever the order of operations allows it.
@@ -22,6 +22,7 @@ XLA_FLAGS = {
 }
 DEVICE_COUNT_FLAG = "--xla_force_host_platform_device_count"  # older than jax_num_cpu_devices
 HUGE_PAGE = 2**21  # bytes
+DEVICE_AXIS = "devices"  # the only axis of a mesh
 
 
 def start_backend() -> None:
@@ -54,7 +55,7 @@ def copy_to_devices(tree: Any) -> Any:
     """
     import jax
 
-    mesh = jax.sharding.Mesh(jax.local_devices(), ("devices",))
+    mesh = jax.sharding.Mesh(jax.local_devices(), (DEVICE_AXIS,))
     return jax.device_put(tree, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
 
 
@@ -109,7 +110,7 @@ def cache_compiled_programs() -> None:
         return
     features = hashlib.sha256((cpu_info("flags") or cpu_info("Features")).encode()).hexdigest()[:8]
     with suppress(OSError, UsageError):  # no home folder, or no permission to write there
-        folder = local_path("~/.cache/pix2pix_jax/compiled") / features
+        folder = local_path(f"{CACHE}/compiled") / features
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
             config.update("jax_compilation_cache_dir", str(folder))

@@ -29,4 +29,6 @@ def explain_out_of_memory(
         if not (isinstance(error, MemoryError) or re.search(OUT_OF_MEMORY, str(error))):
             raise
         device = jax.devices()[0].device_kind
-        raise UsageError(f"{problem} for the memory of {device} ({reason_of(error)})") from error
+        raise UsageError(
+            f"{problem} for the memory of {device}; give a smaller value ({reason_of(error)})"
+        ) from error

@@ -159,7 +159,7 @@ class ProcessGroup:
             yield
         except JaxRuntimeError:
             raise
-        except Exception as error:
+        except Exception as error:  # Every error, also a fault of ours, ends all processes.
             self._messages.send(ERROR, f"{self.own_name} has ended: {reason_of(error)}")
             if jax.process_index() == 0:
                 self._messages.send(FIRST_FAILED)

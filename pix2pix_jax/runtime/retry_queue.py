@@ -24,7 +24,7 @@ class RetryQueue:
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
-        trace: TracebackType | None,
+        traceback: TracebackType | None,
     ) -> None:
         if error is None:
             self.flush()

@@ -9,6 +9,7 @@ from types import FrameType
 import jax
 from jax.experimental import multihost_utils
 
+STOPPING = b"stopping after this step, to save it; a second signal stops at once\n"
 ECHO_SECONDS = 1  # `make` and process groups deliver one Ctrl-C twice within this time
 
 
@@ -60,7 +61,9 @@ class StopSignals:
         if not self._signal:
             self._signal = number
             with suppress(OSError):  # stdout may be closed; `print` is not safe in a handler
-                os.write(1, b"stopping after this step, to save it; once more stops at once\n")
+                os.write(
+                    1, b"stopping after this step, to save it; a second signal stops at once\n"
+                )
             if self._is_distributed:
                 signal.raise_signal(signal.SIGTERM)  # JAX passes it on to the other processes
         elif now - self._received_at > ECHO_SECONDS:

@@ -30,7 +30,9 @@ def prepare_config(config: Config, workdir: Workdir) -> Config:
     for name in ("input_channels", "target_channels"):
         channels = getattr(config.data, name)
         if channels not in PILLOW_MODES:
-            raise UsageError(f"data.{name}: images have 1, 3 or 4 channels, not {channels}")
+            raise UsageError(
+                f"data.{name}: images have 1, 3 or 4 channels, not {channels}; give one of these"
+            )
     # The paths of the data may differ between hosts.
     without_paths = replace(config, data=replace(config.data, source=None, data_dir=""))
     distributed.check_same_on_all("--config", repr(without_paths))

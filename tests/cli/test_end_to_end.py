@@ -102,7 +102,8 @@ def test_a_signal_stops_the_command_inside_a_callback_that_drops_exceptions():
     script = """if True:
         import gc, signal, time
         from functools import partial
-        from pix2pix_jax.cli.main import silence_libraries, stop
+        from pix2pix_jax.cli.main import stop
+        from pix2pix_jax.cli.process import silence_libraries
         silence_libraries()
         signal.signal(signal.SIGTERM, partial(stop, "resumes"))
         def callback(phase, info):

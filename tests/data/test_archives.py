@@ -29,7 +29,7 @@ from pix2pix_jax.errors import UsageError
 @pytest.mark.parametrize(
     "names", [PAIRS, ["1.png"], ["x/1.png", "x/2.png"], ["A/1.png", "B/1.png"]]
 )
-def test_pairs_of_a_tarball_have_the_names_of_pairs_of_its_directory(tmp_path, names):
+def test_pairs_of_a_tarball_have_the_names_of_pairs_of_its_folder(tmp_path, names):
     root = make_empty_files(tmp_path / "pairs", names)
     with unpack(make_tarball(root), tmp_path / "scratch") as inside:
         again = find_pairs(inside, "SOURCE")
@@ -67,7 +67,7 @@ def test_a_broken_image_in_a_tarball_is_named_with_its_tarball(tmp_path):
     message = refusal(prepare, folder_data(tarball))
     assert message.startswith(f"{tarball}: ")
     assert "train/2.jpg" in message
-    assert "unpacked-" not in message  # that directory is already removed
+    assert "unpacked-" not in message  # that folder is already removed
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])

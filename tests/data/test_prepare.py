@@ -36,7 +36,7 @@ from pix2pix_jax.runtime.storage import files
 
 @pytest.fixture
 def website(tmp_path, monkeypatch):
-    """A directory that a local server offers in place of the public sets."""
+    """A folder that a local server offers in place of the public sets."""
     (tmp_path / "www").mkdir()
     handler = partial(SimpleHTTPRequestHandler, directory=tmp_path / "www")
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -69,12 +69,12 @@ def test_records_hold_the_bytes_of_the_files(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["", "gz", "xz"])
-def test_a_tarball_and_its_directory_give_equal_datasets(tmp_path, kind):
+def test_a_tarball_and_its_folder_give_equal_datasets(tmp_path, kind):
     root = make_images(tmp_path / "pairs")
-    directory, tarball = prepare(folder_data(root)), prepare(folder_data(make_tarball(root, kind)))
-    assert directory.data_path != tarball.data_path
-    assert read_contents(directory) == read_contents(tarball)
-    assert dataset_fingerprint(directory) == dataset_fingerprint(tarball)
+    folder, tarball = prepare(folder_data(root)), prepare(folder_data(make_tarball(root, kind)))
+    assert folder.data_path != tarball.data_path
+    assert read_contents(folder) == read_contents(tarball)
+    assert dataset_fingerprint(folder) == dataset_fingerprint(tarball)
 
 
 @pytest.mark.parametrize("pack", [Path, make_tarball])

@@ -15,7 +15,7 @@ PAIRS = ["train/1.png", "train/2.jpg", "train/deep/1.bmp", "val/1.png", "test/1.
 
 
 def make_empty_files(root: Path, names: list[str]) -> Path:
-    """A directory of empty files: `find_pairs` looks at names only."""
+    """A folder of empty files: `find_pairs` looks at names only."""
     root.mkdir()
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -24,7 +24,7 @@ def make_empty_files(root: Path, names: list[str]) -> Path:
 
 
 def make_images(root: Path, names: list[str] = PAIRS, seed: int = 0) -> Path:
-    """A directory of small images, each with pixels of its own."""
+    """A folder of small images, each with pixels of its own."""
     for name in names:
         rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ def make_images(root: Path, names: list[str] = PAIRS, seed: int = 0) -> Path:
 
 
 def make_tarball(root: Path, kind: str = "gz") -> Path:
-    """A tarball of a directory, beside it."""
+    """A tarball of a folder, beside it."""
     path = root.with_name(f"{root.name}.tar.{kind}")
     with tarfile.open(path, f"w:{kind}") as archive:
         archive.add(root, root.name)
@@ -49,7 +49,7 @@ def find_names(root: Path) -> dict[str, dict[str, list[str]]]:
 
 
 def folder_data(source: Path) -> Data:
-    """The `folder` set of a source, written to a directory beside it."""
+    """The `folder` set of a source, written to a folder beside it."""
     return Data(name="folder", source=str(source), data_dir=str(source.parent / "cache"))
 
 

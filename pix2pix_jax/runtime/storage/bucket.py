@@ -110,8 +110,8 @@ class Bucket:
     def list_files(self) -> dict[str, BucketFile]:
         """All files by name, except hidden files and unfinished files."""
         with self._explain_errors():
-            found = self._filesystem.find(self._root, detail=True)
-        named = {path.removeprefix(self._root).lstrip("/"): info for path, info in found.items()}
+            infos = self._filesystem.find(self._root, detail=True)
+        named = {path.removeprefix(self._root).lstrip("/"): info for path, info in infos.items()}
         return {
             name: BucketFile.from_info(info)
             for name, info in named.items()
@@ -213,8 +213,8 @@ def local_files(folder: Path) -> dict[str, LocalVersion]:
     Another thread may be removing files; files that vanish meanwhile are left out.
     """
     versions = {}
-    for directory, _, names in os.walk(folder):
-        for path in (Path(directory, name) for name in names):
+    for subfolder, _, names in os.walk(folder):
+        for path in (Path(subfolder, name) for name in names):
             with suppress(FileNotFoundError):
                 versions[str(path.relative_to(folder))] = local_version(path)
     return {name: version for name, version in versions.items() if not NOT_UPLOADED.search(name)}

@@ -9,7 +9,8 @@ from uuid import uuid4
 
 from pix2pix_jax.errors import UsageError
 
-BUCKET_COPIES = Path("~/.cache/pix2pix_jax/buckets")  # local copies of folders in buckets
+CACHE = "~/.cache/pix2pix_jax"  # prepared data, compiled programs, copies of buckets
+BUCKET_COPIES = Path(CACHE, "buckets")  # local copies of folders in buckets
 
 
 def is_address(place: str) -> bool:

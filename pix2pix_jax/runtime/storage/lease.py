@@ -73,7 +73,7 @@ class FolderLease:
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
-        trace: TracebackType | None,
+        traceback: TracebackType | None,
     ) -> None:
         """Removes the lease."""
         if self._thread is None:
