@@ -30,5 +30,5 @@ def explain_out_of_memory(
             raise
         device = jax.devices()[0].device_kind
         raise UsageError(
-            f"{problem} for the memory of {device}; give a smaller value ({reason_of(error)})"
+            f"{problem} for the memory of {device} ({reason_of(error)}); give a smaller value"
         ) from error

@@ -61,9 +61,7 @@ class StopSignals:
         if not self._signal:
             self._signal = number
             with suppress(OSError):  # stdout may be closed; `print` is not safe in a handler
-                os.write(
-                    1, b"stopping after this step, to save it; a second signal stops at once\n"
-                )
+                os.write(1, STOPPING)
             if self._is_distributed:
                 signal.raise_signal(signal.SIGTERM)  # JAX passes it on to the other processes
         elif now - self._received_at > ECHO_SECONDS:
