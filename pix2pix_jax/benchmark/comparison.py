@@ -1,18 +1,15 @@
 """Times training steps of several implementations in turns."""
 
 import math
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
 
-from tqdm import tqdm
-
 from pix2pix_jax.benchmark.results import Measurements, quartiles
 from pix2pix_jax.benchmark.worker import Worker, WorkerFailed, WorkerTarget, serve_trial
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.runtime.console import say
+from pix2pix_jax.runtime.console import progress_bar, say
 
 # (measurements of the first steps) -> the implementations to leave out, each with the reason
 FindMismatches = Callable[[Measurements], dict[str, str]]
@@ -143,8 +140,7 @@ def compare(
         for name, reason in find_mismatches(comparison.measurements).items():
             comparison.leave_out(name, reason)
         comparison.for_each(lambda name: comparison.choose_steps(name, turns.seconds))
-        is_quiet = not sys.stderr.isatty()
-        for _ in tqdm(range(turns.count), desc="turns", leave=False, disable=is_quiet):
+        for _ in progress_bar(range(turns.count), desc="turns", leave=False):
             comparison.for_each(comparison.take_turn)
         comparison.for_each(comparison.finish)
         return comparison.measurements

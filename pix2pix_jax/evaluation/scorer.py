@@ -1,6 +1,5 @@
 """Measures a generator on a split: batch by batch first, then over all pairs together."""
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,7 +8,6 @@ from typing import Any
 import jax
 import numpy as np
 from jax import Array
-from tqdm import tqdm
 
 from pix2pix_jax.config.metrics import METRICS
 from pix2pix_jax.config.schema import Config
@@ -22,6 +20,7 @@ from pix2pix_jax.evaluation.pair_metrics import PAIR_METRICS
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.models.unet import UNet, translate_each
+from pix2pix_jax.runtime.console import progress_bar
 
 BATCH_SIZE = 8  # The scores do not depend on it, except for rounding.
 Pictures = dict[str, np.ndarray]  # input, output and target, each [h, w, c] in [-1, 1]
@@ -83,7 +82,7 @@ class Scorer:
         params = jax.device_put(params)
         names, batches, size = [], [], self._batch_size
         starts = range(0, len(self._records), size)
-        for start in tqdm(starts, "evaluating", leave=False, disable=not sys.stderr.isatty()):
+        for start in progress_bar(starts, desc="evaluating", leave=False):
             stop = min(start + size, len(self._records))
             records = [self._records[index] for index in range(start, stop)]
             pictures, values = self._measure_batch(params, records, start)

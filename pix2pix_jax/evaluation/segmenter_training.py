@@ -1,6 +1,5 @@
 """Trains the segmenter of the FCN-score on the real photos of a dataset."""
 
-import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -22,7 +21,7 @@ from pix2pix_jax.data.images.palettes import Palette
 from pix2pix_jax.data.pipeline import prefetch, repeat_examples
 from pix2pix_jax.data.records import open_split
 from pix2pix_jax.models.unet import UNet
-from pix2pix_jax.runtime.console import say
+from pix2pix_jax.runtime.console import progress_bar, say
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def train_segmenter(
     say(f"training the segmenter of {data.name}, once for these pairs and this size: {steps} steps")
     opt_state = optimizer.init(params)
     start = time.monotonic()
-    bar = tqdm(range(steps), unit="step", disable=not sys.stderr.isatty())
+    bar = progress_bar(range(steps), unit="step")
     with closing(training_batches(data, dataset, palette, recipe.batch_size)) as batches:
         for step, batch in zip(bar, batches, strict=False):
             params, opt_state = update(params, opt_state, batch)

@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from tqdm import tqdm
-
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.inference.batching import ImageTranslator, TranslatedImage
@@ -29,7 +27,7 @@ from pix2pix_jax.reports.translation import (
 )
 from pix2pix_jax.runs.checks import resolve_run_config
 from pix2pix_jax.runs.workdir import Workdir
-from pix2pix_jax.runtime.console import plural, print_above_bar, say
+from pix2pix_jax.runtime.console import plural, print_above_bar, progress_bar, say
 
 READ_AHEAD = 2  # images that are read while another image is translated
 
@@ -173,7 +171,7 @@ def translate_inputs(
     """
     with (
         ThreadPoolExecutor() as pool,
-        tqdm(total=len(files), unit="image", disable=not sys.stderr.isatty()) as bar,
+        progress_bar(total=len(files), unit="image") as bar,
     ):
         read = partial(read_image, channels=config.data.input_channels)
         for image in translator.translate_all(map_ahead(pool, read, files)):

@@ -1,7 +1,8 @@
 """Prints lines for the user; a closed terminal is no error."""
 
+import sys
 from contextlib import suppress
-from typing import TextIO
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -10,6 +11,16 @@ def say(text: str) -> None:
     """Prints a line to stdout at once."""
     with suppress(OSError):
         print(text, flush=True)
+
+
+def progress_bar(items: Any = None, **options: Any) -> tqdm:
+    """A progress bar on stderr; nothing is drawn if stderr is not a terminal.
+
+    Args:
+      items: the items to iterate over, as in tqdm; None: the caller updates the bar.
+      options: the other arguments of tqdm.
+    """
+    return tqdm(items, disable=not sys.stderr.isatty(), **options)
 
 
 def plural(count: int, noun: str) -> str:

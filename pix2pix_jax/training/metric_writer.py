@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +13,7 @@ from tqdm import tqdm
 
 from pix2pix_jax.runs.metrics_log import rewind
 from pix2pix_jax.runs.workdir import Workdir
-from pix2pix_jax.runtime.console import say
+from pix2pix_jax.runtime.console import progress_bar, say
 from pix2pix_jax.runtime.retry_queue import RetryQueue
 from pix2pix_jax.runtime.storage.files import atomic_file
 from pix2pix_jax.training.event_file import EventFile
@@ -87,7 +86,7 @@ class MetricWriter:
         self._queue = queue
         rewind(workdir.metrics_file, first, unfinished)
         self._events = EventFile(workdir.tensorboard, first + 1)
-        self._bar = tqdm(total=last, initial=first, unit="step", disable=not sys.stderr.isatty())
+        self._bar = progress_bar(total=last, initial=first, unit="step")
         self._clock = StepClock(first)
 
     def __enter__(self) -> "MetricWriter":
@@ -106,19 +105,17 @@ class MetricWriter:
         self._clock.advance(step)
         self._bar.update(step - self._bar.n)
 
-    def write(
-        self, step: int, scalars: dict[str, float], picture: Image.Image | None = None
-    ) -> None:
-        """Writes a line of metrics with the speed since the last line, and a picture if given.
+    def write(self, step: int, scalars: dict[str, float], grid: Image.Image | None = None) -> None:
+        """Writes a line of metrics with the speed since the last line, and the grid if given.
 
         Args:
           step: the number of completed steps.
           scalars: the metrics by name.
-          picture: the sample grid.
+          grid: the sample grid; None if none is due.
         """
         speed = self._clock.steps_per_second
         scalars = scalars | {"images_per_second": speed * self._batch_size}
-        self._write_files(step, scalars, picture)
+        self._write_files(step, scalars, grid)
         self._show(step, scalars, speed)
         self._clock.restart(step)
 
@@ -127,16 +124,14 @@ class MetricWriter:
         self._bar.close()
         self._queue.put("events", self._events.close)
 
-    def _write_files(
-        self, step: int, scalars: dict[str, float], picture: Image.Image | None
-    ) -> None:
+    def _write_files(self, step: int, scalars: dict[str, float], grid: Image.Image | None) -> None:
         line = json.dumps({"step": step} | scalars, allow_nan=False) + "\n"
         summaries = [scalar(name, value) for name, value in scalars.items()]
         self._queue.put(f"metrics {step}", lambda: _append(self._workdir.metrics_file, line))
-        if picture is not None:
+        if grid is not None:
             path = self._workdir.sample_file(step)
-            self._queue.put(f"samples {step}", lambda: _save_png(picture, path))
-            summaries.append(image("samples", np.asarray(picture), dataformats="HWC"))
+            self._queue.put(f"samples {step}", lambda: _save_png(grid, path))
+            summaries.append(image("samples", np.asarray(grid), dataformats="HWC"))
         self._queue.put(f"events {step}", lambda: self._events.add(step, summaries))
 
     def _show(self, step: int, scalars: dict[str, float], speed: float) -> None:
@@ -169,6 +164,6 @@ def _append(path: Path, line: str) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def _save_png(picture: Image.Image, path: Path) -> None:
+def _save_png(grid: Image.Image, path: Path) -> None:
     with atomic_file(path) as partial:
-        picture.save(partial, "PNG")
+        grid.save(partial, "PNG")
