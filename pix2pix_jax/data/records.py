@@ -25,7 +25,7 @@ def write_dataset(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder
     try:
         with redirect_stdout(None):  # TFDS prints notices of its own
             builder.download_and_prepare(file_format="array_record")
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
         if system_error := _system_error(error, builder, "cannot be written"):
             raise system_error from error
         raise
@@ -73,10 +73,11 @@ def open_split(dataset: tfds.core.DatasetBuilder, split: str) -> Sequence[dict]:
 def _system_error(
     error: Exception, dataset: tfds.core.DatasetBuilder, problem: str
 ) -> OSError | None:
-    """Finds the error of the operating system in the text of an error of ArrayRecord.
+    """Finds the error of the operating system in the text of an error of ArrayRecord or TFDS.
 
     ArrayRecord raises a RuntimeError with a text like "write() failed: No space left on device;
-    writing PATH".
+    writing PATH". TFDS raises an OSError without a number, "Not enough disk space. Needed: ...", if
+    the disk is full before it writes.
 
     Args:
       error: any error.
@@ -89,7 +90,8 @@ def _system_error(
     """
     for number in DISK_ERRORS | {errno.EACCES, errno.EPERM}:
         reason = os.strerror(number)
-        if f" failed: {reason};" in str(error):
+        is_full = number == errno.ENOSPC and str(error).startswith("Not enough disk space")
+        if is_full or f" failed: {reason};" in str(error):
             fix = "fix this, or give another --config.data.data_dir"
             return OSError(number, f"{problem} ({reason}); {fix}", str(dataset.data_path))
     return None

@@ -8,7 +8,6 @@ import atexit
 import hashlib
 import importlib.util
 import os
-import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -109,8 +108,11 @@ def _has_other_processes(flags: ProcessFlags) -> bool:
             f"--process_id: {process_id} is not below --num_processes={num_processes}; give the "
             "processes the numbers from 0"
         )
-    if not re.fullmatch(r".+:\d+", coordinator):
-        raise UsageError(f"--coordinator: {coordinator} has no port; give HOST:PORT")
+    host, _, port = coordinator.rpartition(":")
+    if not (host and port.isdecimal() and 0 < int(port) < 2**16):
+        raise UsageError(
+            f"--coordinator: {coordinator} has no port from 1 to 65535; give HOST:PORT"
+        )
     return True
 
 

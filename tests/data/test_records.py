@@ -88,6 +88,17 @@ def test_a_dataset_that_does_not_fit_on_the_disk_is_named_with_the_reason(tmp_pa
     assert list_written(data) == {}
 
 
+def test_a_disk_that_is_full_before_a_dataset_is_written_is_named(tmp_path, monkeypatch):
+    """TFDS compares the size of the dataset with the free space, and raises an error of its own."""
+    utils = "tensorflow_datasets.core.utils"
+    monkeypatch.setattr(f"{utils}.has_sufficient_disk_space", lambda *_, **__: False)
+    data = folder_data(make_images(tmp_path / "pairs"))
+    with pytest.raises(OSError, match="cannot be written") as caught:
+        prepare(data)
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.filename.startswith(f"{data.data_dir}/paired_images/folder-")
+
+
 def test_an_error_of_our_own_while_writing_keeps_its_type(tmp_path, monkeypatch):
     def fail(*_):
         raise RuntimeError("a bug")

@@ -8,7 +8,8 @@ import sys
 import time
 
 import pytest
-from helpers.command_line import metrics, refused, start, train
+from helpers.command_line import metrics, start, train
+from helpers.refusals import refusal
 from jax.errors import JaxRuntimeError
 
 from pix2pix_jax.runtime import distributed
@@ -168,10 +169,10 @@ def test_an_error_of_the_first_process_ends_the_other(tiny_flags, tmp_path):
     """Both have the same status, so that a launcher does not try again."""
     (tmp_path / "checkpoints" / "4").mkdir(parents=True)  # of an unknown run
     first, second = results(start_two(tiny_flags, tmp_path, 4))
-    refused = f"{tmp_path}/config.json: is missing"
+    reason = f"{tmp_path}/config.json: is missing"
     assert (first[0], second[0]) == (2, 2)
-    assert first[2].startswith(refused)
-    assert second[2].startswith(f"process 0 of 2 has ended: {refused}")
+    assert first[2].startswith(reason)
+    assert second[2].startswith(f"process 0 of 2 has ended: {reason}")
     assert [len(err.splitlines()) for err in (first[2], second[2])] == [1, 1]
 
 
@@ -258,13 +259,19 @@ def test_a_process_that_finds_no_other_gives_the_reason(index):
     assert len(lines) == 1
 
 
-def test_flags_that_do_not_fit_together_are_refused(tiny_flags, tmp_path):
-    command = ("train", *tiny_flags, f"--workdir={tmp_path}")
-    refused("--process_id: is missing", *command, "--coordinator=a:1", "--num_processes=2")
-    flagged = ("--num_processes=2", "--process_id=0")
-    refused("--coordinator: a has no port", *command, "--coordinator=a", *flagged)
-    several = ("--coordinator=a:1", "--num_processes=2", "--process_id=2")
-    refused("--process_id: 2 is not below", *command, *several)
+@pytest.mark.parametrize(
+    ("coordinator", "process_id", "expected"),
+    [
+        ("a:1", None, "--process_id: is missing"),
+        ("a", 0, "--coordinator: a has no port"),
+        (":1", 0, "--coordinator: :1 has no port"),
+        ("a:65536", 0, "--coordinator: a:65536 has no port from 1 to 65535; give HOST:PORT"),
+        ("a:1", 2, "--process_id: 2 is not below"),
+    ],
+)
+def test_flags_that_do_not_fit_together_are_refused(coordinator, process_id, expected):
+    given = distributed.ProcessFlags(coordinator, num_processes=2, process_id=process_id)
+    assert refusal(distributed.join, given).startswith(expected)
 
 
 class Store(dict):
