@@ -17,21 +17,21 @@ MAX_ERRORS = {  # relative, in float32
     "discriminator": 1e-4,
     "losses": 1e-3,
     "gradients": 1e-3,
+    "5 steps": 1e-3,
 }
 
 
 def assert_parity(config):
     """Our results equal those of PyTorch in float64, and lie within bounds in float32.
 
-    After some steps in float32, the bound is three times the error of PyTorch itself, if that is
-    more.
+    The bound in float32 is three times the error of PyTorch itself, if that is more: where a value
+    is almost zero before a ReLU, rounding decides whether a gradient passes.
     """
     ours, torchs, double = parity(config)
     assert set(ours) == set(double) == set(MEASURES)
     assert max(double.values()) < 1e-11, double
     for name, bound in MAX_ERRORS.items():
-        assert ours[name] < bound, (name, ours[name])
-    assert ours["5 steps"] < max(1e-3, 3 * torchs["5 steps"])
+        assert ours[name] < max(bound, 3 * torchs[name]), (name, ours[name])
 
 
 @pytest.mark.slow
