@@ -34,7 +34,7 @@ from pix2pix_jax.gan.state import NetworkState, create_state
 from pix2pix_jax.gan.step import Batch, generate_images, score_patches
 from pix2pix_jax.runs.checks import check_devices
 from pix2pix_jax.runtime.backend import start_backend
-from pix2pix_jax.training.train import run_steps, shard_batches, steps_per_call
+from pix2pix_jax.training.steps import run_steps, shard_batches, steps_per_call
 
 NUM_PAIRS = 16  # random images to train on
 BATCHES_PER_RUN, DATA_RUNS = 40, 5  # how `time_data` measures

@@ -6,13 +6,13 @@ import pytest
 
 from pix2pix_jax.benchmark import step_parts, timing
 from pix2pix_jax.gan.description import describe, operations
-from pix2pix_jax.training import train
+from pix2pix_jax.training import steps
 
 
 def test_a_run_of_a_trial_trains_for_the_given_number_of_steps(small):
     """The benchmark sees only the time of `run`, so the state must show the steps."""
     states = []
-    make_parallel_steps = train.make_parallel_steps
+    make_parallel_steps = steps.make_parallel_steps
 
     def recorded_steps(*arguments):
         step = make_parallel_steps(*arguments)
@@ -20,7 +20,7 @@ def test_a_run_of_a_trial_trains_for_the_given_number_of_steps(small):
 
     config = replace(small, data=replace(small.data, batch_size=4))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "make_parallel_steps", recorded_steps)
+        patch.setattr(steps, "make_parallel_steps", recorded_steps)
         ours = step_parts.make_trial(config)
         ours.run(3)
     assert int(states[-1][0].step) == 3

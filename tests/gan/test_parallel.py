@@ -17,7 +17,7 @@ from pix2pix_jax.gan.random import step_key
 from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.gan.step import train_step
 from pix2pix_jax.runtime.backend import copy_to_devices
-from pix2pix_jax.training.train import shard_batches
+from pix2pix_jax.training.steps import shard_batches
 
 
 def test_four_devices_average_the_gradients_of_their_images(small, monkeypatch):
