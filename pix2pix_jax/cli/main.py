@@ -34,7 +34,7 @@ from pix2pix_jax.cli import (
     translate,
 )
 from pix2pix_jax.cli.options import FlagValues, Parser, parse_workdir
-from pix2pix_jax.cli.process import escape_unprintable, silence_libraries
+from pix2pix_jax.cli.process import escape_unprintable, open_closed_streams, silence_libraries
 from pix2pix_jax.errors import UsageError, explain_error, is_debugging
 
 COMMANDS: dict[str, ModuleType] = {  # in the order of `pix2pix --help`
@@ -72,6 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
     Args:
       arguments: the words after `pix2pix`; None: those of this process.
     """
+    open_closed_streams()
     escape_unprintable(sys.stdout)
     try:
         status = run_command(sys.argv[1:] if arguments is None else arguments)

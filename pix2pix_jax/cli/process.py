@@ -2,10 +2,26 @@
 
 import io
 import logging
+import os
 import signal
 import sys
 import warnings
 from typing import TextIO
+
+
+def open_closed_streams() -> None:
+    """Opens stdout and stderr on the null device if they are closed, as by `>&-` in a shell.
+
+    Otherwise the next file would get the number of the closed stream, and with it the text that is
+    meant for the stream.
+    """
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_WRONLY)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            setattr(sys, name, open(number, "w"))  # noqa: SIM115 (open until the process ends)
 
 
 def silence_libraries() -> None:
@@ -13,9 +29,8 @@ def silence_libraries() -> None:
     from absl import logging as absl_logging  # here, because it takes as long as all of `--help`
 
     sys.unraisablehook = report_unraisable
-    warnings.filterwarnings(
-        "ignore", module="PIL"
-    )  # about oddities of files that it reads nevertheless
+    # Pillow warns about oddities of files that it reads nevertheless.
+    warnings.filterwarnings("ignore", module="PIL")
     absl_logging.set_verbosity(absl_logging.FATAL)
     for name in ("asyncio", "gcsfs"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
