@@ -26,7 +26,7 @@ from pix2pix_jax.reports.evaluation import render_evaluation_page
 from pix2pix_jax.reports.page import TRUTH, format_metric
 from pix2pix_jax.runs.checks import resolve_run_config
 from pix2pix_jax.runs.workdir import Workdir, picture_file
-from pix2pix_jax.runtime.console import say
+from pix2pix_jax.runtime.console import plural, say
 from pix2pix_jax.runtime.memory import explain_out_of_memory
 from pix2pix_jax.runtime.storage.files import atomic_file, atomic_folder
 from pix2pix_jax.runtime.storage.locks import folder_lock
@@ -75,7 +75,7 @@ def evaluate(
         # If the process is killed from here on, old scores must not stand next to new pictures.
         remove_old_evaluation(path, evaluation)
     say(format_table(evaluation))
-    say(f"step {step}, {split}: {len(records)} pairs; open {page}")
+    say(f"step {step}, {split}: {plural(len(records), "pair")}; open {page}")
     if no_classes:
         raise UsageError(
             f"{no_classes}; everything else was written, and --no_fcn_score skips the FCN-score"

@@ -9,7 +9,10 @@ from types import FrameType
 import jax
 from jax.experimental import multihost_utils
 
-STOPPING = b"stopping after this step, to save it; a second signal stops at once\n"
+STOPPING = (
+    b"stopping after this step, to save it (if the step still compiles, this takes up to half a "
+    b"minute); a second signal stops at once\n"
+)
 ECHO_SECONDS = 1  # `make` and process groups deliver one Ctrl-C twice within this time
 
 

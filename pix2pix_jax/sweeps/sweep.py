@@ -74,7 +74,7 @@ def sweep(
         jax.clear_caches()  # The compiled programs of all variants would not fit into memory.
     with folder_lock(folder.path, wait=True):
         write_results(plan, folder, split)
-    say(f"{folder}: the results are in {folder.table_file.name} and {folder.report_page}")
+    say(f"the results are in {folder.table_file} and {folder.report_page}")
     if failed:
         file = folder.workdir(failed[0]).failure_file.name
         raise UsageError(
