@@ -75,7 +75,7 @@ def evaluate(
         # If the process is killed from here on, old scores must not stand next to new pictures.
         remove_old_evaluation(path, evaluation)
     say(format_table(evaluation))
-    say(f"step {step}, {split}: {plural(len(records), "pair")}; open {page}")
+    say(f"step {step}, {split}: {plural(len(records), 'pair')}; open {page}")
     if no_classes:
         raise UsageError(
             f"{no_classes}; everything else was written, and --no_fcn_score skips the FCN-score"
