@@ -124,11 +124,7 @@ def unet_layers(
         "middle", as in the authors' PyTorch code.
     """
     widths = [features * min(2**level, 8) for level in range(depth)]
-    if dropout_blocks == "middle":
-        # The PyTorch code has dropout between its innermost level and the four outermost levels.
-        dropout_levels = range(2, max(2, depth - 3))
-    else:
-        dropout_levels = range(1, min(4, depth))  # never the last layer, which makes the image
+    dropout_levels = _dropout_levels(depth, dropout_blocks)
     has_norms = norm_kind != "none"
     encoder = [
         Layer(
@@ -152,6 +148,14 @@ def unet_layers(
         for level in range(1, depth + 1)
     ]
     return (*encoder, *decoder)
+
+
+def _dropout_levels(depth: int, dropout_blocks: str) -> range:
+    """The numbers of the decoder layers that have dropout."""
+    if dropout_blocks == "middle":
+        # The PyTorch code has dropout between its innermost level and the four outermost levels.
+        return range(2, max(2, depth - 3))
+    return range(1, min(4, depth))  # never the last layer, which makes the image
 
 
 def layer_shapes(
