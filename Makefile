@@ -4,8 +4,8 @@ WORKDIR ?= runs/quickstart
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 # The tests to run: all of them, or the files given as TESTS="...".
 TESTS := tests
-# Two tests run at a time; more would not fit into the memory of a small machine.
-TWO := --numprocesses=2
+# The number of tests that run at a time. Each needs up to 5 GB of memory.
+WORKERS ?= 2
 INSTALLED := $(VENV)/installed-$(VERSION)
 
 .PHONY: train test test-slow test-all lint setup clean
@@ -15,14 +15,14 @@ train: setup
 	$(VENV)/bin/python -m pix2pix_jax train --config=experiments/quickstart.py --workdir=$(WORKDIR)
 
 test: setup
-	$(VENV)/bin/python -m pytest $(TWO) --dist=loadfile -m "not slow" $(TESTS)
+	$(VENV)/bin/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile -m "not slow" $(TESTS)
 
 test-slow: setup
-	$(VENV)/bin/python -m pytest $(TWO) --dist=worksteal -m slow
+	$(VENV)/bin/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal -m slow
 
 # Fast and slow tests in one run, so that fixtures they share are made only once.
 test-all: setup
-	$(VENV)/bin/python -m pytest $(TWO) --dist=worksteal
+	$(VENV)/bin/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal
 
 lint: setup
 	$(VENV)/bin/ruff check

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import save as safetensors
 
+from pix2pix_jax.checkpoints.info import Totals
 from pix2pix_jax.checkpoints.reader import read_network
 from pix2pix_jax.checkpoints.store import Checkpoint, CheckpointStore
 from pix2pix_jax.config import Config
@@ -278,7 +279,7 @@ def test_damaged_checkpoints_are_refused_or_read_correctly(tmp_path_factory, sma
     workdir = tmp_path_factory.mktemp("run")
     state = jax.device_get(create_state(small))
     with CheckpointStore(Workdir(workdir), 3, "l1") as store:
-        store.save(Checkpoint(state, {"steps": 3.0}, "pairs", {"l1": 0.1}))
+        store.save(Checkpoint(state, Totals(3), "pairs", {"l1": 0.1}))
     files = sorted(p for p in (workdir / "checkpoints").rglob("*") if p.is_file())
 
     @given(file=st.sampled_from(files), data=st.data())
@@ -290,7 +291,7 @@ def test_damaged_checkpoints_are_refused_or_read_correctly(tmp_path_factory, sma
             if isinstance(read, str):
                 assert read.startswith(str(workdir))
             else:
-                jax.tree.map(np.testing.assert_array_equal, read[1], state.generator.params)
+                jax.tree.map(np.testing.assert_array_equal, read.params, state.generator.params)
         finally:
             file.write_bytes(intact)
 
