@@ -15,7 +15,7 @@ DISK_ERRORS = {
     errno.ENFILE,  # the system allows no more open files
 }
 # A path or a permission of the user causes these, if the error names the path. Without a path, and
-# for all other numbers (such as EBADF and EINVAL), a fault of ours is more likely.
+# for all other numbers (such as EBADF and EINVAL), a bug is more likely.
 PATH_ERRORS = {
     errno.EACCES,  # no permission
     errno.EPERM,  # no permission, even for the owner
@@ -44,9 +44,9 @@ def reason_of(error: BaseException) -> str:
 
 
 def explain_error(error: BaseException) -> str | None:
-    """The line for an error that the user can fix; None for a fault of ours.
+    """The line for an error that the user can fix; None for a bug.
 
-    A fault of ours must keep its traceback: the line alone would not help to find it.
+    A bug must keep its traceback: the line alone would not help to find it.
     """
     if isinstance(error, UsageError):
         return str(error)

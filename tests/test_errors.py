@@ -47,7 +47,7 @@ def test_an_error_that_the_user_can_fix_is_one_line(error, expected):
         ValueError("run/config.json"),
     ],
 )
-def test_a_fault_of_ours_is_not_the_users(error):
+def test_a_bug_is_not_the_users(error):
     assert explain_error(error) is None
 
 
@@ -60,7 +60,7 @@ def fail_with(monkeypatch, error):
 
 
 @pytest.mark.parametrize("error", [KeyError("gan"), OSError(errno.EBADF, "bad"), TypeError("2")])
-def test_a_command_raises_a_fault_of_ours(monkeypatch, error):
+def test_a_command_raises_a_bug(monkeypatch, error):
     fail_with(monkeypatch, error)
     with pytest.raises(type(error)):
         run_command(COMMAND)

@@ -33,7 +33,7 @@ def installed(tmp_path_factory):
     return python.parent, folder / "elsewhere"
 
 
-def test_the_package_is_the_installed_one(installed):
+def test_python_imports_the_installed_package(installed):
     programs, folder = installed
     code = "import pix2pix_jax; print(pix2pix_jax.__file__)"
     assert str(programs.parent) in call([programs / "python", "-c", code], cwd=folder)

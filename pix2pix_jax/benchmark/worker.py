@@ -174,7 +174,7 @@ def load_target(target: WorkerTarget) -> Callable[[Config], Any]:
         spec.loader.exec_module(module)
     except ModuleNotFoundError as error:
         library = str(error.name).partition(".")[0]
-        if library == __name__.partition(".")[0]:  # a fault of ours, which no installation mends
+        if library == __name__.partition(".")[0]:  # a bug, which no installation mends
             raise
         raise UsageError(
             f"{target.file}: needs {library}, which is not installed; pip install {library}"

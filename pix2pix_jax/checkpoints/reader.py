@@ -123,17 +123,17 @@ def read_network(
     """
     folder, steps = workdir.checkpoints.absolute(), saved_steps(workdir)
     step = _find_step(workdir, config.train.best_metric, step)
-    others = ", ".join(str(other) for other in steps if other != step) or "none"
+    others = ", ".join(str(other) for other in steps if other != step)
     if step not in steps:
-        raise UsageError(f"--step: no checkpoint {step} in {folder}; there are {others}")
+        raise UsageError(f"--step: no checkpoint {step} in {folder}; there are {others or 'none'}")
     items = checkpoint_items(jax.eval_shape(lambda: create_state(config)))
     try:
         info = read_matching_info(folder / str(step), items)
         params = read_item(folder / str(step) / network, items[network])
     except DamagedCheckpoint as error:
+        fix = f"give another --step: {others}" if others else "train again in another --workdir"
         raise UsageError(
-            f"{folder}/{step}: cannot be restored ({reason_of(error)}); give another --step: "
-            f"{others}"
+            f"{folder}/{step}: cannot be restored ({reason_of(error)}); {fix}"
         ) from error
     return SavedNetwork(step, params, info.data)
 
@@ -169,9 +169,10 @@ def _why_none_is_best(workdir: Workdir, metric: str) -> str:
     all_scores = _read_all_scores(workdir).values()
     measured = sorted({name for scores in all_scores for name in scores})
     return f"--step: {workdir.checkpoints} has no checkpoint with a score of {metric}: " + (
-        f"measured were {', '.join(measured)}; give one of these as --config.train.best_metric"
+        f"give a measured metric as --config.train.best_metric: {', '.join(measured)}"
         if measured
-        else "none was evaluated during training; train with --config.train.evaluate_every"
+        else "no checkpoint was evaluated during training; train with "
+        "--config.train.evaluate_every=N, or give --step=newest"
     )
 
 

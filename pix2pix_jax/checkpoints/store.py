@@ -119,8 +119,8 @@ class CheckpointStore:
             is_saved = self._manager.save(step, args=args, metrics=checkpoint.scores or None)
         if not is_saved:  # Without an error, Orbax skips a step that is not newer than all others.
             raise UsageError(
-                f"{self._workdir.checkpoints}: step {step} was not saved; is a checkpoint of this "
-                "or a later step there already?"
+                f"{self._workdir.checkpoints}: step {step} was not saved; if the folder holds "
+                "this or a later step, give another --workdir"
             )
 
     @property
@@ -164,8 +164,9 @@ class CheckpointStore:
         if rejected:
             reasons = "; ".join(f"{step}: {reason}" for step, reason in rejected.items())
             raise UsageError(
-                f"{self._workdir.checkpoints}: no checkpoint can be restored ({reasons}); put a "
-                "copy of one there, or move this folder away to start from step 0"
+                f"{self._workdir.checkpoints}: no checkpoint can be restored ({reasons}); copy "
+                "an undamaged checkpoint into this folder, or move the folder away to start from "
+                "step 0"
             )
         return None
 
@@ -206,7 +207,7 @@ def explain_write_errors(workdir: Workdir) -> Iterator[None]:
 
     Orbax writes in the background, and its next call raises the errors of its threads: OSError
     from Python, and ValueError from TensorStore, if the disk is full or read-only, a limit of the
-    system is reached, or a folder was removed. Other types are faults of ours.
+    system is reached, or a folder was removed. Other types are bugs.
     """
     try:
         yield

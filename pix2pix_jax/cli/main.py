@@ -102,7 +102,7 @@ def run_command(arguments: list[str]) -> int:
             return command.run(options, fields)
     except BrokenPipeError:  # nobody reads stdout any more
         return 128 + signal.SIGPIPE
-    except Exception as error:  # `explain_error` tells the user's errors from faults of ours
+    except Exception as error:  # `explain_error` tells the user's errors from bugs
         line = explain_error(error)
         if line is None:
             raise

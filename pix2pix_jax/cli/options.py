@@ -27,7 +27,9 @@ def parse_path(text: str) -> Path:
     if not text:  # an unset shell variable; Path("") would be the current folder
         raise argparse.ArgumentTypeError("is empty; give a path")
     if is_address(text):
-        raise argparse.ArgumentTypeError(f"{text} is an address; give a path")
+        raise argparse.ArgumentTypeError(
+            f"{text} is an address; download it, and give the local path"
+        )
     try:
         return local_path(text)
     except UsageError as error:  # argparse adds the name of the flag

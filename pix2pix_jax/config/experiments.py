@@ -86,7 +86,7 @@ def explain_experiment_errors(path: str) -> Iterator[None]:
     """Turns every exception of an experiment file into a UsageError that names the line.
 
     The file is the user's program, so it can raise any exception. Only calls of the file belong
-    into the `with` block: an error of our own must keep its traceback.
+    into the `with` block: a bug must keep its traceback.
     """
     try:
         yield

@@ -98,10 +98,10 @@ class Model:
     # image_size allows: 8 at 256.
     depth: Annotated[Annotated[int, Field(gt=0, le=16)] | None, BeforeValidator(parse_none)] = None
     # The normalization of both networks. `batch` takes its statistics from the images that one
-    # device holds in one step, at test time too. With one image a device, as in the paper, this is
-    # instance normalization, and more devices change nothing. With several images a device, each
-    # image is normalized together with its neighbours, real and generated images apart. `translate`
-    # still normalizes each image alone. The penalty of wgan_gp would depend on the neighbours, so
+    # device holds in one step, at test time too. While each device holds one image, as in the
+    # paper, `batch` equals `instance` on any number of devices. If a device holds several images,
+    # they share statistics; real and generated images have separate ones. `translate` normalizes
+    # each image alone. The penalty of wgan_gp would depend on the other images of the batch, so
     # choose `instance` with wgan_gp.
     norm: Literal["batch", "instance", "none"] = "batch"
     # The number of images that share the statistics of `batch`. None means the number on each

@@ -25,7 +25,7 @@ Batch = dict[str, np.ndarray]
 
 
 def image_channels(data: Data) -> dict[str, int]:
-    """The number of channels of the images of an example, by name."""
+    """The numbers of channels of the images "input" and "target"."""
     return {"input": data.input_channels, "target": data.target_channels}
 
 

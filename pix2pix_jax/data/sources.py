@@ -160,7 +160,8 @@ def display_name(path: Path, root: Path, source_name: str) -> str:
     Args:
       path: the file.
       root: the folder that was searched.
-      source_name: the same folder, or the tarball or URL that was unpacked into it.
+      source_name: the path, tarball or URL that the user gave; root is this path, or holds the
+        unpacked files.
     """
     return str(path) if str(root) == source_name else f"{source_name}: {path.relative_to(root)}"
 

@@ -49,7 +49,7 @@ def ssim(output: Array, target: Array) -> Array:
     Returns:
       [b], -1 to 1; 1 for equal images.
     """
-    output, target = (output + 1) / 2, (target + 1) / 2  # constants of SSIM are for 0 to 1
+    output, target = (output + 1) / 2, (target + 1) / 2  # constants of SSIM assume values in [0, 1]
     return jnp.asarray(dm_pix.ssim(output, target, filter_size=SSIM_WINDOW))
 
 

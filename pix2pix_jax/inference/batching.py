@@ -34,7 +34,7 @@ class TranslatedImage:
 
     Attributes:
       file: the image file.
-      pixels: the content of the file.
+      pixels: the pixels and the dtype of the file.
       samples: the translations, each [h, w, channels] in [-1, 1].
     """
 

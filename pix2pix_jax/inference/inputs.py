@@ -102,7 +102,7 @@ def list_images(source: str) -> tuple[Path, list[Path]]:
       UsageError: `source` does not exist.
     """
     if is_address(source):
-        raise UsageError(f"--input: {source} is an address; give a path")
+        raise UsageError(f"--input: {source} is an address; download it, and give the local path")
     root, pattern = local_path(source), ("**",)
     if root.is_file():
         return root.parent, [root]

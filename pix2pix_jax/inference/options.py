@@ -38,6 +38,6 @@ def check_options(config: Config, options: TranslateOptions) -> None:
             f"{round_up(options.tile, multiple)}"
         )
     if options.tile and options.resize:
-        raise UsageError("--tile, --resize: these exclude each other; give one of them")
+        raise UsageError("--tile, --resize: cannot be given together; leave one of them out")
     if options.samples > 1 and not (options.use_dropout and config.model.dropout):
         raise UsageError("--samples: without dropout all samples are the same; give 1")

@@ -61,7 +61,10 @@ class OutputFolder:
         """
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
-            raise UsageError(f"--input: two images would become {twice[0]}; rename one of them")
+            raise UsageError(
+                f"--input: the translations of two images would both be named {twice[0]}; rename "
+                "one of the images"
+            )
         for name in names:
             path = self.path / name
             if not is_inside(path, self.path):
@@ -87,8 +90,8 @@ class OutputFolder:
             self._file.write(f"\n{json.dumps(name)}\n".encode())
         except OSError as error:
             raise UsageError(
-                f"{self.path / MANIFEST}: cannot be written ({error.strerror}); fix that, then run "
-                "the same command again"
+                f"{self.path / MANIFEST}: cannot be written ({error.strerror}); make the "
+                "folder writable or free space, then run the same command again"
             ) from error
         self._manifest.add(name)
 
@@ -122,8 +125,8 @@ class OutputFolder:
         except OSError as error:
             if error.errno in ERRORS_OF_ALL_FILES:
                 raise UsageError(
-                    f"{path}: cannot be written ({error.strerror}); fix that, then run the same "
-                    "command again"
+                    f"{path}: cannot be written ({error.strerror}); make the folder writable "
+                    "or free space, then run the same command again"
                 ) from error
             error.filename = str(path)
             raise

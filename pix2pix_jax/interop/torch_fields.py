@@ -78,8 +78,8 @@ def discriminator_fields(tensors: Tensors, config: Config) -> Fields:
             )
         if not 1 <= n_layers <= len(PATCH_GANS):
             raise UsageError(
-                f"is a discriminator with n_layers {n_layers}; give one with n_layers 1 to "
-                f"{len(PATCH_GANS)}, or leave out --discriminator"
+                f"is a discriminator with n_layers {n_layers}; give a discriminator with "
+                f"n_layers 1 to {len(PATCH_GANS)}, or leave out --discriminator"
             )
         name = PATCH_GANS[n_layers - 1]
     if tensors[first].ndim != 4 or 0 in tensors[first].shape:

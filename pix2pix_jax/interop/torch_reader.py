@@ -37,7 +37,10 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
     except MemoryError as error:
-        raise UsageError(f"{path}: needs more memory than there is; download it again") from error
+        raise UsageError(
+            f"{path}: is too large for the memory of this machine; if it should be small, it "
+            "is damaged, so download it again"
+        ) from error
 
 
 def _read_content(path: Path) -> Content:
@@ -72,8 +75,8 @@ def _read_zip(file: io.BufferedReader) -> Content:
         pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
         if len(pickles) != 1:
             raise UsageError(
-                f"is a zip file of {', '.join(archive.namelist())[:80]}, not a .pth; if it "
-                "holds one, unpack it"
+                f"is a zip file that holds {', '.join(archive.namelist())[:80]}, not a .pth file; "
+                "if a .pth file is inside, unpack it and give its path"
             )
         root = pickles[0].removesuffix("data.pkl")
         byteorder = f"{root}byteorder"
@@ -106,8 +109,8 @@ def _read_member(archive: zipfile.ZipFile, name: str, max_bytes: int | None = No
     is_large = max_bytes is not None and info.file_size > max_bytes
     if is_large or info.compress_type != zipfile.ZIP_STORED:
         raise UsageError(
-            f"its {name.rpartition('/')[2]} is compressed, or larger than in any .pth; save "
-            "it again with torch.save"
+            f"its {name.rpartition('/')[2]} is compressed, or too large for a .pth file; "
+            "save the state dict again with torch.save"
         )
     return archive.read(info)
 
@@ -123,7 +126,7 @@ def _read_legacy(file: io.BufferedReader) -> Content:
         raise UsageError("is empty, not a .pth of PyTorch; download it again")
     if not is_legacy:
         raise UsageError(
-            f"is not a .pth of PyTorch: it begins with {start!r}; give one, or .safetensors"
+            f"is not a .pth of PyTorch: it begins with {start!r}; give a .pth or .safetensors file"
         )
     load_pickle(file)  # describes the machine that wrote the file
     tensors, keys = _check_state_dict(load_pickle(file)), load_pickle(file)
@@ -151,7 +154,7 @@ def _check_state_dict(content: Any) -> dict[str, Tensor]:
     fix = (
         "save net.state_dict() alone"
         if inner is None
-        else f"save one alone: torch.save(torch.load(FILE)[{inner!r:.40}], NEW_FILE)"
+        else f"save one state dict alone: torch.save(torch.load(FILE)[{inner!r:.40}], NEW_FILE)"
     )
     raise UsageError(f"holds a dict of {names:.80}, not of tensors; {fix}")
 

@@ -52,8 +52,8 @@ DISCRIMINATORS: dict[str, tuple[PatchLayer, ...]] = {
     "patch70": _patch_gan((1, 2), (2, 2), (4, 2), (8, 1), (0, 1)),
     "patch142": _patch_gan((1, 2), (2, 2), (4, 2), (8, 2), (8, 1), (0, 1)),
     "image286": _patch_gan((1, 2), (2, 2), (4, 2), (8, 2), (8, 2), (8, 1), (0, 1)),
-    # That of the Keras tutorial, with the "same" padding of TensorFlow. The tutorial calls it a
-    # 70x70 PatchGAN, but its receptive field is 142 pixels.
+    # The discriminator of the Keras tutorial, with the "same" padding of TensorFlow. The tutorial
+    # calls it a 70x70 PatchGAN, but its receptive field is 142 pixels.
     "tutorial": (
         *_patch_gan((1, 2), (2, 2), (4, 2), (8, 2)),
         PatchLayer(8, 4, 1, (1, 2)),

@@ -85,7 +85,7 @@ def metric_rows(
 
 
 def sort_orders(metrics: list[str]) -> list[dict[str, Any]]:
-    """Orders of pairs: a label, and a metric that rises if it is multiplied by `sign`."""
+    """The choices for sorting pairs: a label; the page sorts by sign * metric, smallest first."""
     orders = []
     for name in metrics:
         from_worst = 1 if METRICS[name].higher_is_better else -1

@@ -50,8 +50,8 @@ def resolve_norm_images(config: Config, workdir: Workdir) -> int:
     config_images = config.model.norm_images
     if run_images and config_images and run_images != config_images:
         raise UsageError(
-            f"{path}: belongs to a run with another model.norm_images, {run_images}; give that "
-            "number, or another --workdir"
+            f"{path}: belongs to a run with another model.norm_images, {run_images}; give "
+            f"--config.model.norm_images={run_images}, or another --workdir"
         )
     batch_size, devices = config.data.batch_size, jax.device_count()
     images_per_device = batch_size // devices

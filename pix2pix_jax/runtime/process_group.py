@@ -55,7 +55,7 @@ class Messages:
         self._store = store
 
     def send(self, key: str, text: str = "") -> None:
-        """Sends a text, unless a process has sent one under this key already."""
+        """Sends a text under a key; does nothing if the key has a text already."""
         with suppress(JaxRuntimeError):  # the key has a text already, or the first process is gone
             self._store.key_value_set(f"pix2pix_jax/{key}", text)
 
@@ -159,7 +159,7 @@ class ProcessGroup:
             yield
         except JaxRuntimeError:
             raise
-        except Exception as error:  # Every error, also a fault of ours, ends all processes.
+        except Exception as error:  # Every error, also a bug, ends all processes.
             self._messages.send(ERROR, f"{self.own_name} has ended: {reason_of(error)}")
             if jax.process_index() == 0:
                 self._messages.send(FIRST_FAILED)

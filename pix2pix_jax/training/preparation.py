@@ -31,7 +31,7 @@ def prepare_config(config: Config, workdir: Workdir) -> Config:
         channels = getattr(config.data, name)
         if channels not in PILLOW_MODES:
             raise UsageError(
-                f"data.{name}: images have 1, 3 or 4 channels, not {channels}; give one of these"
+                f"data.{name}: images have 1, 3 or 4 channels, not {channels}; give 1, 3 or 4"
             )
     # The paths of the data may differ between hosts.
     without_paths = replace(config, data=replace(config.data, source=None, data_dir=""))

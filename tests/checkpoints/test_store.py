@@ -286,7 +286,7 @@ def fail_to_restore(monkeypatch, error, before=lambda: None):
 
 
 @pytest.mark.parametrize("error", [TypeError("2 arguments"), ValueError("shapes differ")])
-def test_a_fault_of_ours_keeps_its_traceback_and_rejects_no_checkpoint(
+def test_a_bug_keeps_its_traceback_and_rejects_no_checkpoint(
     tmp_path, state, template, small, monkeypatch, error
 ):
     save(tmp_path, state, 1, 2)
@@ -325,7 +325,7 @@ def test_a_checkpoint_that_may_not_be_read_is_not_rejected(
     assert not (tmp_path / "rejected").exists()
 
 
-def test_a_fault_of_ours_is_not_a_failed_save(tmp_path, state, monkeypatch):
+def test_a_bug_is_not_a_failed_save(tmp_path, state, monkeypatch):
     """Orbax raises the error of its thread, and the user cannot make room for it."""
 
     def fail(*_):
@@ -379,4 +379,4 @@ def test_an_infinite_psnr_is_the_best(tmp_path, state, small):
 
 def test_the_best_by_an_unmeasured_metric_is_refused(tmp_path, state, small):
     save(tmp_path, state, 1, 2, scores={1: {"l1": 0.1}, 2: {"l1": 0.2}})
-    assert "measured were l1" in refusal(read, tmp_path, small, "best", "class_iou")
+    assert "--config.train.best_metric: l1" in refusal(read, tmp_path, small, "best", "class_iou")

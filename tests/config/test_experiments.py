@@ -95,7 +95,7 @@ def test_a_syntax_error_names_the_file_that_has_it(tmp_path, monkeypatch):
     assert message.startswith(f"{tmp_path / 'broken_helper.py'} line 3: ")
 
 
-def test_an_error_of_our_own_is_not_taken_for_an_error_of_the_file(tmp_path, monkeypatch):
+def test_a_bug_is_not_taken_for_an_error_of_the_file(tmp_path, monkeypatch):
     def fail(*_):
         raise TypeError("a bug")
 

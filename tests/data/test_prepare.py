@@ -94,7 +94,7 @@ def test_a_dataset_is_written_once(tmp_path, capsys, pack):
     assert capsys.readouterr().out == ""
 
 
-def test_writing_leaves_nothing_in_the_folder_for_temporary_files(tmp_path, monkeypatch):
+def test_writing_a_dataset_leaves_no_temporary_files(tmp_path, monkeypatch):
     data = folder_data(make_images(tmp_path / "pairs"))
     temporary = tmp_path / "temporary"
     temporary.mkdir()

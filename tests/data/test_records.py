@@ -72,7 +72,7 @@ def test_files_that_the_system_does_not_open_are_not_called_damaged(tmp_path, mo
     assert caught.value.filename == str(dataset.data_path)
 
 
-def test_an_error_of_our_own_is_not_called_damage(tmp_path, monkeypatch):
+def test_a_bug_is_not_called_damage(tmp_path, monkeypatch):
     dataset = prepare(folder_data(make_images(tmp_path / "pairs")))
     replace_reader(monkeypatch, dataset, TypeError("a bug"))
     with pytest.raises(TypeError, match="a bug"):
@@ -99,7 +99,7 @@ def test_a_disk_that_is_full_before_a_dataset_is_written_is_named(tmp_path, monk
     assert caught.value.filename.startswith(f"{data.data_dir}/paired_images/folder-")
 
 
-def test_an_error_of_our_own_while_writing_keeps_its_type(tmp_path, monkeypatch):
+def test_a_bug_while_writing_keeps_its_type(tmp_path, monkeypatch):
     def fail(*_):
         raise RuntimeError("a bug")
 

@@ -205,7 +205,7 @@ FILES_WITHOUT_GENERATOR = {
     ),
     "a checkpoint": (
         lambda: {"epoch": 3, "model": generator_tensors()},
-        "save one alone: torch.save(torch.load(FILE)['model'], NEW_FILE)",
+        "save one state dict alone: torch.save(torch.load(FILE)['model'], NEW_FILE)",
     ),
     "a ResNet": (lambda: {"model.10.conv_block.1.weight": torch.zeros(2)}, "a ResNet generator"),
     "a discriminator": (
@@ -294,7 +294,9 @@ def test_a_discriminator_that_does_not_fit_is_refused(tmp_path):
     )
     deep = randomize(PatchDiscriminator(layers=6, features=2)).state_dict()
     deep = {name: value.numpy() for name, value in deep.items()}
-    assert "with n_layers 6; give one with n_layers 1 to 5" in refusal(fields, deep, config)
+    assert "with n_layers 6; give a discriminator with n_layers 1 to 5" in refusal(
+        fields, deep, config
+    )
     assert "not a discriminator" in refusal(fields, {"a": np.zeros(3)}, config)
 
 

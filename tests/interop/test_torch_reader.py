@@ -201,8 +201,8 @@ OTHER_PICKLES = {
     "no names": (b"\x80\x02}(K\x01" + tensor_opcodes((4,), (1,)) + b"u.", "holds a dict of 1, not"),
     "a checkpoint": (
         dict_pickle(epoch=b"K\x03", model=A_STATE_DICT),
-        "holds a dict of epoch, model, not of tensors; save one alone: torch.save(torch.load(FILE)"
-        "['model'], NEW_FILE)",
+        "holds a dict of epoch, model, not of tensors; save one state dict alone: "
+        "torch.save(torch.load(FILE)['model'], NEW_FILE)",
     ),
     "an unknown storage": (
         dict_pickle(a=tensor_opcodes((4,), (1,), kind="X")),
@@ -242,9 +242,9 @@ def test_a_file_that_is_not_a_pth_is_refused_with_its_first_bytes(tmp_path, cont
 def test_other_archives_and_compressed_members_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "G.pth", "w") as archive:
         archive.writestr("photo.txt", "no weights")
-    assert "is a zip file of photo.txt, not a .pth" in refusal(read_pth, tmp_path / "G.pth")
+    assert "is a zip file that holds photo.txt, not a .pth" in refusal(read_pth, tmp_path / "G.pth")
     write_zip(tmp_path / "G.pth", b"0" * 99, compression=zipfile.ZIP_DEFLATED)
-    assert "data.pkl is compressed, or larger than" in refusal(read_pth, tmp_path / "G.pth")
+    assert "data.pkl is compressed, or too large" in refusal(read_pth, tmp_path / "G.pth")
 
 
 def test_a_damaged_end_of_an_archive_is_reported(tmp_path):

@@ -96,7 +96,7 @@ NATIVE_STRIDE_2 = partial(convolution.conv_native, stride=2, padding=(1, 1))
 def test_matrix_products_in_bfloat16_are_about_as_exact_as_native_convolutions(
     lower, native, kernel
 ):
-    """Compared with double precision, forward and backward: sums are not rounded at every step."""
+    """Against double precision, forward and backward: sums are not rounded at every step."""
     x, kernel = (a.astype(jnp.bfloat16) for a in (normal(2, 16, 16, 24), normal(4, 4, *kernel)))
     change = normal(*lower(x, kernel).shape).astype(jnp.bfloat16)
 

@@ -55,7 +55,7 @@ def test_the_gradients_of_a_norm_equal_those_of_its_formula(affine, images):
 
 
 @pytest.mark.parametrize(("mean", "spread"), [(0, 1), (30, 0), (30, 0.02), (1000, 1)])
-def test_a_norm_in_bfloat16_equals_one_in_double_precision(mean, spread):
+def test_a_norm_in_bfloat16_equals_a_norm_in_double_precision(mean, spread):
     """Also for channels that hardly vary, where E[x^2] - E[x]^2 would lose all digits."""
     x = (mean + spread * normal(2, 60, 50, 3)).astype(jnp.bfloat16)
     found = normalize(x, None, None, 1e-5)

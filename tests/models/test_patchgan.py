@@ -118,7 +118,7 @@ def test_an_error_for_a_small_image_names_the_discriminators_that_fit(name, side
         assert min(output_grid(DISCRIMINATORS[other], side, side)) >= 1
 
 
-def test_the_forward_pass_equals_one_in_numpy():
+def test_the_forward_pass_equals_a_forward_pass_in_numpy():
     """patch34 written out: convolution, norm from the second layer on, LeakyReLU 0.2."""
     module = Discriminator(DISCRIMINATORS["patch34"], features=4)
     x = jax.random.normal(jax.random.key(0), (1, 24, 20, 4))

@@ -164,7 +164,7 @@ def test_bfloat16_gives_nearly_the_same_image_in_float32():
 
 
 @pytest.mark.parametrize(("skips", "noisy"), [(True, False), (False, False), (True, True)])
-def test_the_forward_pass_equals_one_in_numpy(skips, noisy):
+def test_the_forward_pass_equals_a_forward_pass_in_numpy(skips, noisy):
     """Depth 5, written out line by line after the paper and the code of its authors."""
     keys = jax.random.split(jax.random.key(3), 1) if noisy else None
     module = UNet(3, 5, 4, skips=skips)

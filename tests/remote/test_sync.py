@@ -215,7 +215,7 @@ def test_a_rejected_step_leaves_the_bucket_before_it_is_saved_again(machine, mon
     assert bucket_files() == visible_files(first)
 
 
-def test_a_fault_of_ours_is_not_reported_as_a_bucket_that_cannot_be_reached(machine, monkeypatch):
+def test_a_bug_is_not_reported_as_an_unreachable_bucket(machine, monkeypatch):
     def fail(*_):
         raise TypeError("2 arguments")
 

@@ -108,7 +108,7 @@ def test_the_platform_is_guessed_before_jax_starts(
 
 @pytest.mark.slow
 def test_compiled_programs_are_kept_on_disk(tiny_flags, tmp_path):
-    """Another seed finds all of them; without a home folder, training works without a cache."""
+    """A run with another seed compiles no new program; without a home folder, there is no cache."""
     compiled, found = tmp_path / ".cache/pix2pix_jax/compiled", []
     # Matplotlib keeps its cache of fonts.
     elsewhere = {"JAX_COMPILATION_CACHE_DIR": "", "MPLCONFIGDIR": matplotlib.get_configdir()}

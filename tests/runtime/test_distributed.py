@@ -120,7 +120,9 @@ def test_processes_of_a_launcher_find_each_other(tiny_flags, one_process, tmp_pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "size"), [(signal.SIGTERM, 4), (signal.SIGINT, 1)])
-def test_a_signal_to_one_stops_and_saves_both(tiny_flags, one_process, tmp_path, number, size):
+def test_a_signal_to_one_process_stops_and_saves_both_processes(
+    tiny_flags, one_process, tmp_path, number, size
+):
     """With one step per call to the devices, and with several."""
     calls = f"--config.train.steps_per_call={size}"
     processes = start_two(tiny_flags, tmp_path, 1_000_000, calls)
@@ -134,7 +136,7 @@ def test_a_signal_to_one_stops_and_saves_both(tiny_flags, one_process, tmp_path,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
-def test_when_a_process_is_lost_the_other_ends_and_the_same_command_resumes(
+def test_when_a_process_is_lost_the_other_process_ends_and_the_same_command_resumes(
     tiny_flags, one_process, tmp_path, victim
 ):
     processes = start_two(tiny_flags, tmp_path, 12)
@@ -165,8 +167,8 @@ def test_a_run_of_two_processes_resumes_on_any_number_of_devices(tiny_flags, one
     assert_close(metrics(tmp_path), metrics(one_process))
 
 
-def test_an_error_of_the_first_process_ends_the_other(tiny_flags, tmp_path):
-    """Both have the same status, so that a launcher does not try again."""
+def test_an_error_of_the_first_process_ends_the_second_process(tiny_flags, tmp_path):
+    """Both processes exit with status 2, so that a launcher does not try again."""
     (tmp_path / "checkpoints" / "4").mkdir(parents=True)  # of an unknown run
     first, second = results(start_two(tiny_flags, tmp_path, 4))
     reason = f"{tmp_path}/config.json: is missing"
@@ -177,7 +179,7 @@ def test_an_error_of_the_first_process_ends_the_other(tiny_flags, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_error_of_another_process_ends_the_first(tiny_flags, tmp_path):
+def test_an_error_of_the_second_process_ends_the_first_process(tiny_flags, tmp_path):
     (tmp_path / "file").touch()
 
     def identify(index, port):

@@ -48,7 +48,7 @@ def test_an_output_replaces_a_waiting_output_of_the_same_name():
     assert written == ["second"]
 
 
-def test_a_failed_block_raises_its_own_error():
+def test_the_error_of_a_failed_with_block_is_raised():
     def write():
         raise OSError(28, "No space left on device")
 

@@ -120,7 +120,7 @@ def test_a_dataset_without_classes_is_compared_without_the_fcn_score(plan, calls
 
 
 def test_a_measured_fcn_score_is_kept_when_later_sweeps_skip_it(plan, calls, tmp_path):
-    """A sweep with the FCN-score evaluates again; one without it changes nothing."""
+    """A sweep with the FCN-score evaluates again; a sweep without the FCN-score changes nothing."""
     for fcn_score in (False, True, False):
         sweep(plan, SweepFolder(tmp_path), 0, "val", fcn_score)
         evaluation = json.loads((tmp_path / VARIANTS[0] / "evaluation_val.json").read_text())
@@ -263,7 +263,7 @@ def test_an_index_runs_one_variant_and_collects_all_results(plan, calls, tmp_pat
         assert f"--index: {index}" in refusal(sweep, plan, SweepFolder(tmp_path), index, "val")
 
 
-def test_a_failed_variant_stops_no_other_and_is_tried_again(plan, calls, tmp_path):
+def test_a_failed_variant_stops_no_other_variant_and_is_tried_again(plan, calls, tmp_path):
     calls["errors"] = {
         VARIANTS[0]: UsageError("too large"),
         VARIANTS[3]: ZeroDivisionError("by\nzero"),
@@ -290,7 +290,7 @@ def test_a_failed_variant_stops_no_other_and_is_tried_again(plan, calls, tmp_pat
 
 
 def test_a_bug_in_a_variant_keeps_its_traceback(plan, calls, tmp_path, capsys):
-    """An error that the user can fix has none, unless PIX2PIX_DEBUG asks for it."""
+    """The traceback of an error that the user can fix is printed only with PIX2PIX_DEBUG=1."""
     calls["errors"] = {
         VARIANTS[0]: UsageError("too large"),
         VARIANTS[1]: PermissionError(13, "Permission denied", "run/checkpoints"),
@@ -362,7 +362,7 @@ def finished_sweep(tiny_sweep, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_sweep_killed_three_times_equals_an_uninterrupted_one(
+def test_a_sweep_killed_three_times_equals_an_uninterrupted_sweep(
     tiny_sweep, finished_sweep, tmp_path
 ):
     """It is killed in the training of the segmenter, after a checkpoint, and in an evaluation."""

@@ -156,7 +156,8 @@ def _decode_npy(data: bytes, path: Path, channels: int) -> FilePixels:
     if values.shape[-1] != channels:
         if values.shape[-1] not in PILLOW_MODES or channels not in PILLOW_MODES:
             raise UsageError(
-                f"{path}: has {values.shape[-1]} channels; the run was trained on {channels}"
+                f"{path}: has {values.shape[-1]} channels; the run was trained on {channels}; "
+                f"convert the array to {channels} channels"
             )
         values = convert_array_channels(values, channels)
     return FilePixels(values, array.dtype, notes, is_npy=True)

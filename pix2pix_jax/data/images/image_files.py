@@ -151,7 +151,7 @@ def _check_white(image: Image.Image, data: bytes, name: str) -> None:
 def explain_decode_errors(data: bytes, name: str) -> Iterator[None]:
     """Turns every exception of a decoder into a UsageError that names the file.
 
-    Only calls of Pillow and OpenCV belong into the `with` block, since an error of our own must
+    Only calls of Pillow and OpenCV belong into the `with` block, since a bug must
     keep its traceback.
 
     Args:

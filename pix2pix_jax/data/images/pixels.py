@@ -20,8 +20,8 @@ def convert_channels(image: Image.Image, channels: int) -> Image.Image:
     """
     if channels not in PILLOW_MODES:
         raise UsageError(
-            f"data.input_channels, data.target_channels: image files have 1, 3 or 4, not "
-            f"{channels}; correct these fields"
+            f"data.input_channels, data.target_channels: image files have 1, 3 or 4 channels, "
+            f"not {channels}; set the wrong field to 1, 3 or 4"
         )
     if channels != 4 and image.has_transparency_data:
         image = image.convert("RGBA")

@@ -194,7 +194,9 @@ def parse_number(query: str) -> int:
     try:
         return int(text) % MAX_NUMBER
     except ValueError as error:
-        raise UsageError(f"number: {text!r} is not a whole number; give one") from error
+        raise UsageError(
+            f"number: {text!r} is not a whole number; give it as in number=7"
+        ) from error
 
 
 def serve_demo(

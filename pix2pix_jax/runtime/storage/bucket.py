@@ -75,7 +75,9 @@ class Bucket:
                 address, use_listings_cache=False, requests_timeout=_request_timeout(address)
             )
         except ImportError as error:
-            raise UsageError(f"{address}: needs pip install -e '.[gcs]'") from error
+            raise UsageError(
+                f"{address}: needs more packages: pip install 'pix2pix_jax[gcs]'"
+            ) from error
 
     def __str__(self) -> str:
         return self.address
@@ -174,7 +176,10 @@ class Bucket:
           OSError: the file cannot be read on this machine.
         """
         version = local_version(folder / name)
-        fix = f"files that are not there yet are in {folder}; any command on it uploads them"
+        fix = (
+            f"files that are not there yet are in {folder}; any command on this workdir uploads "
+            "these files"
+        )
         with self._explain_errors(fix):
             self._filesystem.put_file(str(folder / name), self._object(name))
             (info,) = self._filesystem.find(self._object(name), detail=True).values()
@@ -183,8 +188,8 @@ class Bucket:
             return version, file.version
         if local_version(folder / name) == version:
             raise UsageError(
-                f"{self.address}: {name} was damaged by the upload; it is in {folder}, and any "
-                "command on it uploads it again"
+                f"{self.address}: {name} was damaged by the upload; the file is still in {folder}, "
+                "and any command on this workdir uploads it again"
             )
         return None
 

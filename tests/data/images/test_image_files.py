@@ -105,7 +105,7 @@ def test_an_image_of_32_bits_is_refused_because_its_white_is_unknown(mode):
     assert "floats, or integers of 32 bits" in refusal(decode_image, data, "scan.tif")
 
 
-def test_an_error_of_our_own_is_not_taken_for_a_broken_file(monkeypatch):
+def test_a_bug_is_not_taken_for_a_broken_file(monkeypatch):
     def fail(*_):
         raise TypeError("a bug")
 
