@@ -333,19 +333,18 @@ def test_results_written_twice_are_equal(plan, calls, tmp_path):
 
 @pytest.fixture(scope="module")
 def tiny_sweep(tmp_path_factory):
-    """Arguments of a sweep of two rows with two seeds each, twelve steps a run."""
+    """Arguments of a sweep of a row with two seeds and a row with one, twelve steps a run."""
     experiment = tmp_path_factory.mktemp("sweep") / "experiment.py"
     experiment.write_text(
         "from dataclasses import replace\n"
         "from pix2pix_jax.config import load_experiment\n"
         "from pix2pix_jax.evaluation.segmenter import STEPS\n"
-        "STEPS['synthetic_facades'] = 400\n"  # Training the segmenter would take most of the time.
+        "STEPS['synthetic_facades'] = 100\n"  # Training the segmenter would take most of the time.
         "def sweep(seeds=2):\n"
         f"    config = load_experiment({str(ROOT / 'experiments/quickstart.py')!r})\n"
-        "    for name in ('pixel', 'patch16'):\n"
+        "    for name, seed in [('pixel', 0), ('pixel', 1), ('patch16', 0)]:\n"
         "        model = replace(config.model, discriminator=name)\n"
-        "        for seed in range(seeds):\n"
-        "            yield f'{name}/{seed}', replace(config, model=model, seed=seed)\n"
+        "        yield f'{name}/{seed}', replace(config, model=model, seed=seed)\n"
     )
     fields = [field for field in TINY if "discriminator=" not in field]
     return ("sweep", f"--config={experiment}", *fields, "--config.train.steps=12")
@@ -392,7 +391,7 @@ def test_a_sweep_killed_three_times_equals_an_uninterrupted_sweep(
 def test_an_array_job_equals_one_sweep(tiny_sweep, finished_sweep, tmp_path):
     """Two processes run every other variant; the last to finish writes the whole table."""
     one = (*tiny_sweep, f"--config.data.data_dir={finished_sweep / 'data'}")
-    for pair in ((0, 1), (2, 3)):
+    for pair in ((0, 1), (2,)):
         jobs = [start(*one, f"--workdir={tmp_path / 'array'}", f"--index={i}") for i in pair]
         for job in jobs:
             _, err = job.communicate()
@@ -409,7 +408,7 @@ def test_the_sweep_command_refuses_in_one_line(tiny_sweep, tmp_path, monkeypatch
         ("--workdir: is missing", tiny_sweep),
         ("no such experiment", ("sweep", "--config=experiments/nowhere.py", workdir)),
         ("has no sweep()", ("sweep", "--config=experiments/quickstart.py", workdir)),
-        ("--index: 4 is not between 0 and 3", (*tiny_sweep, workdir, "--index=4")),
+        ("--index: 3 is not between 0 and 2", (*tiny_sweep, workdir, "--index=3")),
         ("--index", (*tiny_sweep, workdir, "--index=first")),
         ("--seeds", (*tiny_sweep, workdir, "--seeds=0")),
         ("--split", (*tiny_sweep, workdir, "--split=dev")),

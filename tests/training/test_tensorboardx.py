@@ -4,9 +4,10 @@ import sys
 import pytest
 
 
-def test_training_does_not_import_pytorch():
-    pytest.importorskip("torch")
-    code = "import pix2pix_jax.training.train, sys; print('torch' in sys.modules)"
+@pytest.mark.parametrize("module", ["torch", "google.cloud.storage"])
+def test_training_does_not_import_large_libraries(module):
+    pytest.importorskip(module)
+    code = f"import pix2pix_jax.training.train, sys; print('{module}' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
 
 
