@@ -1,0 +1,89 @@
+"""Folders, fields, tarballs and flags that the commands refuse in one line, with status 2."""
+
+import io
+import tarfile
+
+import pytest
+from helpers.command_line import folder_of, jpeg, refused
+
+BAD_FOLDERS = {
+    "a truncated JPEG": ({"1.jpg": jpeg(), "2.jpg": jpeg()[:700]}, "2.jpg"),
+    "an A without a B": ({"A/1.jpg": jpeg(), "B/2.jpg": jpeg()}, "A/1.jpg"),
+    "an empty folder": ({".hidden": b""}, "pairs"),
+    "a text file named as an image": ({"1.png": b"hello"}, "1.png"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FOLDERS)
+def test_bad_folders_are_refused_in_one_line(tmp_path, case):
+    files, expected = BAD_FOLDERS[case]
+    workdir = tmp_path / "run"
+    refused(
+        expected, "train", "--config=experiments/folder.py", f"--workdir={workdir}",
+        f"--config.data.data_dir={tmp_path / 'data'}", folder_of(tmp_path, files),
+    )  # fmt: skip
+    assert not workdir.exists()  # the corrected command must not find a run there
+
+
+BAD_FIELDS = {
+    "an unknown field": ("data.bach_size=4", "did you mean data.batch_size?"),
+    "a wrong type": ("data.batch_size=four", "--config.data.batch_size"),
+    "an impossible size": ("data.image_size=100", "96x96"),
+    "a discriminator too deep": ("data.image_size=16", "those that fit: pixel, patch16"),
+    "a source that is missing": ("data.source=nowhere.tar.gz", "nowhere.tar.gz"),
+    "NaN": ("optimizer.learning_rate=nan", "optimizer.learning_rate"),
+    "an empty batch": ("data.batch_size=0", "data.batch_size"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FIELDS)
+def test_bad_fields_are_refused_in_one_line(tmp_path, case):
+    field, expected = BAD_FIELDS[case]
+    refused(
+        expected, "train", "--config=experiments/facades.py", f"--workdir={tmp_path / 'run'}",
+        f"--config.data.data_dir={tmp_path / 'data'}", f"--config.{field}",
+    )  # fmt: skip
+
+
+def test_bad_tarballs_are_refused_in_one_line(tmp_path):
+    (tmp_path / "no.tar.gz").write_bytes(b"not a tarball")
+    with tarfile.open(tmp_path / "cut.tar.gz", "w:gz") as archive:
+        info = tarfile.TarInfo("train/1.jpg")
+        info.size = len(jpeg())
+        archive.addfile(info, io.BytesIO(jpeg()))
+    content = (tmp_path / "cut.tar.gz").read_bytes()
+    (tmp_path / "cut.tar.gz").write_bytes(content[: len(content) // 2])
+    for name in ("no.tar.gz", "cut.tar.gz"):
+        refused(
+            name, "prepare", "--config=experiments/facades.py",
+            f"--config.data.data_dir={tmp_path / 'data'}",
+            f"--config.data.source={tmp_path / name}",
+        )  # fmt: skip
+
+
+def test_a_workdir_of_a_run_with_another_config_is_refused(tiny_flags, uninterrupted_run):
+    before = (uninterrupted_run / "config.json").read_bytes()
+    refused(
+        "loss.l1_weight",
+        "train",
+        *tiny_flags,
+        f"--workdir={uninterrupted_run}",
+        "--config.loss.l1_weight=1",
+    )
+    assert (uninterrupted_run / "config.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("train",), "--config"),
+        (("train", "--config=nowhere.py"), "nowhere.py"),
+        (("train", "--config=experiments/quickstart.py"), "--workdir"),
+        (("paint",), "paint"),
+        (("describe", "--config=experiments/quickstart.py", "--depth=3"), "--depth=3"),
+        (("describe", "--workdir=nowhere"), "nowhere"),
+        (("import", "--weights=G.pth", "--workdir=nowhere", "--config="), "not an experiment"),
+    ],
+)
+def test_bad_usage_is_refused_in_one_line(arguments, expected):
+    refused(expected, *arguments)
