@@ -403,7 +403,8 @@ def test_a_full_disk_stops_the_command_with_one_line(colour, tmp_path, monkeypat
     monkeypatch.setattr(outputs, "encode_pixels", fills)
     monkeypatch.setattr(translating, "write_translation_page", full)
     message = refusal(lambda: translate(colour, tmp_path, tmp_path / "out"))
-    assert f"{tmp_path}/out/1.png: cannot be written (No space left on device); fix that" in message
+    reason = "cannot be written (No space left on device); make the folder writable or free space"
+    assert f"{tmp_path}/out/1.png: {reason}" in message
     assert len(count) == 2
 
 
