@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pix2pix_jax.runtime.storage.bucket_folders import download_folder, upload_folder
-from pix2pix_jax.runtime.storage.files import is_address, local_path
+from pix2pix_jax.runtime.storage.files import split_location
 
 INFO = "dataset_info.json"  # TFDS writes it last, so a folder that has it is complete
 
@@ -28,7 +28,7 @@ class DataDir:
         Raises:
           UsageError: an address of another kind, or a home folder that is not known.
         """
-        return cls(local_path(location), location.rstrip("/") if is_address(location) else None)
+        return cls(*split_location(location))
 
     @property
     def downloads(self) -> Path:

@@ -89,10 +89,7 @@ class OutputFolder:
         try:
             self._file.write(f"\n{json.dumps(name)}\n".encode())
         except OSError as error:
-            raise UsageError(
-                f"{self.path / MANIFEST}: cannot be written ({error.strerror}); make the "
-                "folder writable or free space, then run the same command again"
-            ) from error
+            raise _write_failure(self.path / MANIFEST, error) from error
         self._manifest.add(name)
 
     def write(self, name: str, pixels: FilePixels, samples: list[np.ndarray]) -> None:
@@ -124,12 +121,16 @@ class OutputFolder:
                 new.write_bytes(encode_pixels(values, dtype, path.suffix))
         except OSError as error:
             if error.errno in ERRORS_OF_ALL_FILES:
-                raise UsageError(
-                    f"{path}: cannot be written ({error.strerror}); make the folder writable "
-                    "or free space, then run the same command again"
-                ) from error
+                raise _write_failure(path, error) from error
             error.filename = str(path)
             raise
+
+
+def _write_failure(path: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"{path}: cannot be written ({error.strerror}); make the folder writable or free space, "
+        "then run the same command again"
+    )
 
 
 def sample_stems(name: str, samples: int) -> list[str]:

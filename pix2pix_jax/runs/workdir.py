@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pix2pix_jax.runtime.storage.files import is_address, local_path
+from pix2pix_jax.runtime.storage.files import split_location
 
 PICTURE_KINDS = ("input", "output", "target")  # the pictures that an evaluation keeps of a pair
 
@@ -22,16 +22,16 @@ class Workdir:
     address: str | None = None
 
     @classmethod
-    def parse(cls, place: str) -> "Workdir":
+    def parse(cls, location: str) -> "Workdir":
         """The workdir that the user named.
 
         Args:
-          place: a path, or an address gs://BUCKET/DIR.
+          location: a path, or an address gs://BUCKET/DIR.
 
         Raises:
           UsageError: the address is not gs://BUCKET/DIR, or the home folder is not known.
         """
-        return cls(local_path(place), place.rstrip("/") if is_address(place) else None)
+        return cls(*split_location(location))
 
     def __str__(self) -> str:
         return str(self.path)

@@ -10,9 +10,9 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from PIL import Image
-from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from pix2pix_jax.runs.metrics_log import read_metrics
+from pix2pix_jax.training.tensorboardx import Event, SessionLog
 
 ROOT = Path(__file__).parents[2]
 TINY = (

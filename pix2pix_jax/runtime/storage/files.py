@@ -37,6 +37,15 @@ def local_path(place: str) -> Path:
     return _expand_home(Path(place), place)
 
 
+def split_location(location: str) -> tuple[Path, str | None]:
+    """The path of a location on this machine, and its address gs://BUCKET/DIR if it has one.
+
+    Raises:
+      UsageError: as in `local_path`.
+    """
+    return local_path(location), location.rstrip("/") if is_address(location) else None
+
+
 def _expand_home(path: Path, place: str) -> Path:
     """The path with "~" or "~USER" replaced; UsageError if that home folder is not known."""
     try:
