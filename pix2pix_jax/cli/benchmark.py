@@ -5,7 +5,7 @@ import argparse
 from pix2pix_jax.benchmark.choices import PEERS, SWEEPS
 from pix2pix_jax.cli.options import FlagValues, load_config, parse_positive, require
 
-HELP = "time training steps, their parts, and other implementations"
+HELP = "measure how long training steps take, here and in other implementations"
 EXAMPLE = "--config=experiments/facades.py --workdir=runs/speed --peers=torch"
 WHEN_STOPPED = "the same command starts again from the beginning"
 
@@ -16,19 +16,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--peers",
         default="",
         metavar="NAMES",
-        help=f"other implementations to time: any of {','.join(PEERS)}; default: none",
+        help=f"other implementations to time, separated by commas: {','.join(PEERS)}; "
+        "default: none",
     )
     parser.add_argument(
         "--sweep",
         choices=SWEEPS,
-        help="also time several batch sizes, image sizes, or numbers of devices",
+        help="also time several batch sizes, image sizes or numbers of devices; default: none",
     )
     parser.add_argument(
         "--rounds",
         type=parse_positive,
         default=8,
         metavar="N",
-        help="how many times each implementation is timed; default: 8",
+        help="number of times that each implementation is timed; default: 8",
     )
 
 

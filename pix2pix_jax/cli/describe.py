@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=("text", "json"),
         default="text",
-        help="text for people, json for programs; default: text",
+        help="format of the output: text for people, json for programs; default: text",
     )
 
 

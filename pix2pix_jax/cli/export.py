@@ -25,13 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         choices=EXPORT_FORMATS,
-        help="format of the files; default: the suffix of --output",
+        help="format of the files; default: the format that the suffix of --output names",
     )
     parser.add_argument(
         "--discriminator",
         type=parse_path,
         metavar="FILE",
-        help=f"also write the discriminator, as {' or '.join(DISCRIMINATOR_FORMATS)}",
+        help=f"file to write the discriminator to, as {' or '.join(DISCRIMINATOR_FORMATS)}; "
+        "default: the discriminator is not written",
     )
     add_step(parser)
 

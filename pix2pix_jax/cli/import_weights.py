@@ -1,10 +1,10 @@
-"""`pix2pix import`: turn networks that were trained elsewhere into a run."""
+"""`pix2pix import`: make a run from networks that another program trained."""
 
 import argparse
 
 from pix2pix_jax.cli.options import FlagValues, parse_path, require
 
-HELP = "turn networks that were trained elsewhere into a run"
+HELP = "make a run from networks that another program trained"
 EXAMPLE = "--weights=latest_net_G.pth --workdir=runs/imported"
 WHEN_STOPPED = None
 

@@ -51,18 +51,21 @@ COMMANDS: dict[str, ModuleType] = {  # in the order of `pix2pix --help`
 }
 # Help texts of flags that have another meaning in some commands.
 CONFIG_HELP = {
-    "sweep": "Python file with a function sweep()",
-    "import": "experiment for the fields that the weights do not determine",
+    "sweep": "file of the sweep: a Python file with a function sweep()",
+    "import": "file of the experiment that sets the fields which the weights do not determine",
 }
 WORKDIR_HELP = {
     "sweep": "folder of the sweep",
+    "prepare": "folder of a run, or gs://BUCKET/DIR; needed only without --config",
+    "describe": "folder of a run, or gs://BUCKET/DIR; needed only without --config",
     "import": "folder of the new run, or gs://BUCKET/DIR",
     "benchmark": "folder to write the results to, or gs://BUCKET/DIR",
 }
 EPILOG = """\
 pix2pix COMMAND --help lists the flags of a command.
 
-An error that you can fix is one line. PIX2PIX_DEBUG=1 pix2pix COMMAND ... shows its traceback, too.
+An error that you can fix is printed as one line.
+PIX2PIX_DEBUG=1 pix2pix COMMAND ... also prints its traceback.
 """
 
 
@@ -132,13 +135,15 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, FlagValues]:
             description=command.HELP,
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            epilog=f"e.g. pix2pix {name} {command.EXAMPLE}\n\n"
-            "--config.GROUP.FIELD=VALUE sets any field of pix2pix_jax/config/schema.py",
+            epilog=f"example: pix2pix {name} {command.EXAMPLE}\n\n"
+            "--config.GROUP.FIELD=VALUE sets a field; all are in pix2pix_jax/config/schema.py",
         )
         command_parser.add_argument(
             "--config",
             metavar="FILE[:ARG]",
-            help=CONFIG_HELP.get(name, "experiment; default: config.json of the workdir"),
+            help=CONFIG_HELP.get(
+                name, "file of the experiment; default: config.json in the workdir"
+            ),
         )
         command_parser.add_argument(
             "--workdir",

@@ -4,7 +4,7 @@ import argparse
 
 from pix2pix_jax.cli.options import FlagValues, load_config
 
-HELP = "download or read the dataset of an experiment, and write it for training"
+HELP = "write the dataset of an experiment for training, and download it if necessary"
 EXAMPLE = "--config=experiments/facades.py --config.data.source=facades.tar.gz"
 WHEN_STOPPED = "the same command starts again from the beginning"
 

@@ -18,15 +18,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--index",
         type=int,
         metavar="I",
-        help="run only the variant with this number in --list; default: all variants",
+        help="number of the only variant to run, as --list prints it; default: all variants",
     )
     parser.add_argument(
         "--seeds",
         type=parse_positive,
         metavar="N",
-        help="seeds for each row of the table; default: the number in the file of --config",
+        help="number of seeds for each row of the table; default: the number in the --config file",
     )
-    parser.add_argument("--list", action="store_true", help="list the variants, and run none")
+    parser.add_argument(
+        "--list",
+        action="store_true",
+        help="print the variants and an estimate of their training time, and run none of them",
+    )
 
 
 def run(options: argparse.Namespace, fields: FlagValues) -> int:

@@ -15,8 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--coordinator",
         metavar="HOST:PORT",
-        help="address of process 0, if several processes train together; TPUs, srun and mpirun "
-        "need none of these three flags",
+        help="address of process 0 if several processes train together; leave out this flag and "
+        "the next two on TPUs, and with srun or mpirun",
     )
     parser.add_argument(
         "--num_processes",

@@ -24,10 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input",
         metavar="FILE_OR_DIR",
-        help="image, folder of images, or pattern of files in quotes",
+        help="image, folder of images, or pattern of files in quotes, such as 'photos/*.png'",
     )
     parser.add_argument(
-        "--output", type=parse_path, metavar="DIR", help="folder to write PNGs to, which may be new"
+        "--output",
+        type=parse_path,
+        metavar="DIR",
+        help="folder to write the translated images to; created if it does not exist",
     )
     parser.add_argument(
         "--seed",
@@ -45,18 +48,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no_dropout",
         action="store_true",
-        help="translate without dropout; default: with it, as in the paper",
+        help="switch dropout off; default: dropout is on, as in the paper",
     )
     parser.add_argument(
         "--tile",
         type=parse_positive,
         metavar="SIDE",
-        help="cut images into tiles of SIDE x SIDE pixels; default: whole images",
+        help="translate images in tiles of SIDE x SIDE pixels; default: each image as a whole",
     )
     parser.add_argument(
         "--resize",
         action="store_true",
-        help="scale images to the size of training, and the outputs back",
+        help="scale images to the training size, and scale the outputs back",
     )
 
 
