@@ -21,7 +21,7 @@ PAGES = sorted(
 )
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 PROGRAMS = (["pix2pix"], ["python", "-m", "pix2pix_jax"])
-MAX_README_LINES = 160
+MAX_README_LINES = 110
 
 
 def code_blocks(text: str) -> list[str]:
