@@ -20,7 +20,10 @@ WHEN_STOPPED = None
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags for the files, their format, and the checkpoint."""
     parser.add_argument(
-        "--output", type=parse_path, metavar="FILE", help="file to write the generator to"
+        "--output",
+        type=parse_path,
+        metavar="FILE",
+        help="(required) file to write the generator to",
     )
     parser.add_argument(
         "--format",

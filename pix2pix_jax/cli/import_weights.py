@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights",
         type=parse_path,
         metavar="FILE",
-        help="file of the generator, .pth or .safetensors",
+        help="(required) file of the generator, .pth or .safetensors",
     )
     parser.add_argument(
         "--discriminator",

@@ -51,15 +51,16 @@ COMMANDS: dict[str, ModuleType] = {  # in the order of `pix2pix --help`
 }
 # Help texts of flags that have another meaning in some commands.
 CONFIG_HELP = {
-    "sweep": "file of the sweep: a Python file with a function sweep()",
+    "sweep": "(required) file of the sweep: a Python file with a function sweep()",
+    "train": "(required for a new run) file of the experiment; default: config.json in the workdir",
     "import": "file of the experiment that sets the fields which the weights do not determine",
 }
 WORKDIR_HELP = {
-    "sweep": "folder of the sweep",
+    "sweep": "(required) folder of the sweep",
     "prepare": "folder of a run, or gs://BUCKET/DIR; needed only without --config",
     "describe": "folder of a run, or gs://BUCKET/DIR; needed only without --config",
-    "import": "folder of the new run, or gs://BUCKET/DIR",
-    "benchmark": "folder to write the results to, or gs://BUCKET/DIR",
+    "import": "(required) folder of the new run, or gs://BUCKET/DIR",
+    "benchmark": "(required) folder to write the results to, or gs://BUCKET/DIR",
 }
 EPILOG = """\
 pix2pix COMMAND --help lists the flags of a command.
@@ -149,18 +150,23 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, FlagValues]:
             "--workdir",
             type=parse_workdir,
             metavar="DIR",
-            help=WORKDIR_HELP.get(name, "folder of the run, or gs://BUCKET/DIR"),
+            help=WORKDIR_HELP.get(name, "(required) folder of the run, or gs://BUCKET/DIR"),
         )
         command.add_arguments(command_parser)
     options, rest = parser.parse_known_args(arguments)
-    return options, parse_fields(rest)
+    flags = commands.choices[options.command].flags
+    return options, parse_fields(rest, flags)
 
 
-def parse_fields(arguments: list[str]) -> FlagValues:
-    """The fields of `--config.GROUP.FIELD=VALUE`, by GROUP.FIELD.
+def parse_fields(arguments: list[str], flags: list[str]) -> FlagValues:
+    """The values of `--config.GROUP.FIELD=VALUE`, by GROUP.FIELD.
+
+    Args:
+      arguments: all arguments of the command line except the flags of the command.
+      flags: the flags of the command, to suggest one for an unknown flag.
 
     Raises:
-      UsageError: an argument of another form.
+      UsageError: an argument is not of this form.
     """
     fields = {}
     for argument in arguments:
@@ -172,11 +178,28 @@ def parse_fields(arguments: list[str]) -> FlagValues:
                 f"{argument}: belongs to no flag; put a pattern, or a path with spaces, in quotes"
             )
         if not name.startswith("--config."):
-            raise UsageError(
-                f"{argument}: unknown flag; to set a field, give --config.GROUP.FIELD=VALUE"
-            )
+            raise UsageError(f"{argument}: unknown flag; {suggest_flag(name, flags)}")
         fields[name.removeprefix("--config.")] = value
     return fields
+
+
+def suggest_flag(name: str, flags: list[str]) -> str:
+    """The end of the error line for an unknown flag: the closest flag, or else the way to help.
+
+    Args:
+      name: the unknown flag, with its dashes.
+      flags: the flags of the command.
+    """
+    from pix2pix_jax.config.parsing import closest_name  # here, because Pydantic loads slowly
+    from pix2pix_jax.config.schema import field_names
+
+    known = {field.rpartition(".")[2]: f"--config.{field}" for field in field_names()}
+    known |= {field: f"--config.{field}" for field in field_names()}
+    known |= {flag.strip("-"): flag for flag in flags}
+    near = closest_name(name.strip("-").replace("-", "_"), known)
+    if near is None:
+        return "give a flag that --help lists, or set a field by --config.GROUP.FIELD=VALUE"
+    return f"did you mean {known[near]}?"
 
 
 def synced_workdir(options: argparse.Namespace) -> AbstractContextManager[None]:

@@ -21,6 +21,11 @@ class Parser(argparse.ArgumentParser):
         """Raises UsageError."""
         raise UsageError(f"{self.prog}: {message}")
 
+    @property
+    def flags(self) -> list[str]:
+        """The flags that this parser knows, with their dashes."""
+        return list(self._option_string_actions)
+
 
 def parse_path(text: str) -> Path:
     """A path on this machine, with "~" expanded: a shell leaves the "~" of `--workdir=~/run`."""

@@ -24,13 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input",
         metavar="FILE_OR_DIR",
-        help="image, folder of images, or pattern of files in quotes, such as 'photos/*.png'",
+        help="(required) image, folder of images, or pattern of files in quotes, such as "
+        "'photos/*.png'",
     )
     parser.add_argument(
         "--output",
         type=parse_path,
         metavar="DIR",
-        help="folder to write the translated images to; created if it does not exist",
+        help="(required) folder to write the translated images to; created if it does not exist",
     )
     parser.add_argument(
         "--seed",

@@ -14,20 +14,37 @@ from typing import Any
 from pydantic import ValidationError
 
 from pix2pix_jax.config.parsing import first_error
+from pix2pix_jax.config.presets import PRESETS
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.storage.files import local_path
+
+
+class ExperimentNotFound(UsageError):
+    """An experiment file does not exist.
+
+    Attributes:
+      others: the names, without ".py", of the Python files in the folder that was searched.
+    """
+
+    def __init__(self, path: Path):
+        self.others = sorted(file.stem for file in path.parent.glob("*.py"))
+        fix = "give the path of an experiment, such as experiments/facades.py"
+        if self.others:
+            files = ", ".join(f"{name}.py" for name in self.others)
+            fix = f"give another file; its folder has {files}"
+        super().__init__(f"{path}: there is no such experiment file; {fix}")
 
 
 def load_experiment(spec: str) -> Config:
     """Loads the Config of an experiment file.
 
     Args:
-      spec: FILE, whose get_config() is called; or FILE:ARG, whose get_config(ARG) is called.
+      spec: FILE to call get_config(), or FILE:ARG to call get_config(ARG).
 
     Raises:
-      UsageError: the file does not exist, has no get_config or raises an error, or a field refuses
-        its value.
+      UsageError: the file does not exist, has no get_config, raises an error or does not take this
+        argument, or a field refuses its value.
     """
     path, arg = split_spec(spec)
     content = run_experiment_file(path)
@@ -39,16 +56,35 @@ def load_experiment(spec: str) -> Config:
     if arg and not parameters:
         raise UsageError(f"{spec}: {path} takes no argument; leave out ':{arg}'")
     needs_arg = any(parameter.default is parameter.empty for parameter in parameters.values())
-    with explain_experiment_errors(path):
+    with explain_experiment_errors(path), _name_argument(spec, arg):
         config = get_config(arg) if arg or needs_arg else get_config()
     if not isinstance(config, Config):
         kind = type(config).__name__
         raise UsageError(f"{path}: get_config returned {kind}, not a Config; return a Config")
+    if arg in PRESETS and config.data.source == arg and not local_path(arg).exists():
+        raise UsageError(
+            f"{spec}: {path} takes no preset; after the colon, give a folder or tarball of pairs"
+        )
     return config
 
 
+@contextmanager
+def _name_argument(spec: str, arg: str) -> Iterator[None]:
+    """Puts FILE:ARG in front of a UsageError that get_config(ARG) raises in the `with` block."""
+    try:
+        yield
+    except UsageError as error:
+        if not arg:
+            raise
+        raise UsageError(f"{spec}: {error}") from error
+
+
 def split_spec(spec: str) -> tuple[str, str]:
-    """The path and the argument of FILE:ARG; UsageError if there is no such file."""
+    """Splits FILE:ARG into the path and the argument, which is "" for FILE alone.
+
+    Raises:
+      UsageError: there is no such file.
+    """
     path, _, arg = spec.partition(":")
     path = str(local_path(path))
     if Path(path).is_dir():
@@ -57,11 +93,7 @@ def split_spec(spec: str) -> tuple[str, str]:
             f"--config=experiments/folder.py:{path}"
         )
     if not Path(path).is_file():
-        names = sorted(file.stem for file in Path(path).absolute().parent.glob("*.py"))
-        raise UsageError(
-            f"{Path(path).absolute()}: no such experiment file; "
-            + (f"there are {', '.join(names)}" if names else "go to the folder that was cloned")
-        )
+        raise ExperimentNotFound(Path(path).absolute())
     return path, arg
 
 

@@ -1,6 +1,5 @@
 """Configs as text: the flags `--config.GROUP.FIELD=VALUE`, and the config.json of a run."""
 
-import difflib
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from pix2pix_jax.config.parsing import first_error
+from pix2pix_jax.config.parsing import first_error, suggest_field
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.storage.files import write_atomically
@@ -36,8 +35,7 @@ def override(config: Config, fields: dict[str, str]) -> Config:
     }
     for field, value in fields.items():
         if field not in groups:
-            near = difflib.get_close_matches(field, groups, 1, 0.5)
-            hint = f"did you mean {near[0]}?" if near else f"the fields: {', '.join(groups)}"
+            hint = suggest_field(field, list(groups))
             raise UsageError(f"--config.{field}: unknown field; {hint}")
         groups[field][field.rpartition(".")[2]] = value
     return _validate(CONFIG.validate_python, tree, "--config.")

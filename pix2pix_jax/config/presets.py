@@ -56,5 +56,8 @@ def preset(name: str, config: Config) -> Config:
       UsageError: there is no such preset.
     """
     if name not in PRESETS:
-        raise UsageError(f"preset: there is no {name}; there are {', '.join(PRESETS)}")
+        raise UsageError(
+            f"there is no preset {name}; give one of these presets: {', '.join(PRESETS)}; or, to "
+            "train on your own pairs, give --config=experiments/folder.py:DIR_OR_TAR"
+        )
     return replace_fields(config, PRESETS[name])

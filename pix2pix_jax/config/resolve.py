@@ -34,7 +34,7 @@ def resolve(config: Config) -> Config:
     if load_height < height or load_width < width:
         raise UsageError(
             f"data.load_size: {data.load_size} is smaller than data.image_size {data.image_size}; "
-            "images are cropped to image_size, so make load_size at least as large"
+            "give --config.data.load_size=None, or a load_size at least as large as image_size"
         )
     for name in INTERVALS:
         if getattr(train, name) % (train.steps_per_call or 1):

@@ -6,7 +6,7 @@ above a field describes it in full sentences, which a test checks. Pydantic chec
 every field, whether it comes from an experiment, a flag or a `config.json`.
 """
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
@@ -234,6 +234,13 @@ class Config:
     loss: Loss = Loss()
     optimizer: Optimizer = Optimizer()
     train: Train = Train()
+
+
+def field_names() -> list[str]:
+    """The names of all fields: "seed", and GROUP.FIELD for every other field."""
+    tree = asdict(Config())
+    groups = {group: values for group, values in tree.items() if isinstance(values, dict)}
+    return ["seed"] + [f"{group}.{name}" for group, values in groups.items() for name in values]
 
 
 def replace_fields(config: Config, changes: dict[str, dict[str, Any]]) -> Config:

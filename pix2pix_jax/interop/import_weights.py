@@ -1,5 +1,7 @@
 """The import command: makes a run at step 0 of networks that were trained elsewhere."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +11,8 @@ from pix2pix_jax.checkpoints.info import Totals
 from pix2pix_jax.checkpoints.reader import IMPORTED, saved_steps
 from pix2pix_jax.checkpoints.store import Checkpoint, CheckpointStore
 from pix2pix_jax.config.files import override, write_config
-from pix2pix_jax.config.resolve import resolve
+from pix2pix_jax.config.resolve import halvings, resolve
+from pix2pix_jax.config.resume import changed_fields
 from pix2pix_jax.config.schema import Config, Data, replace_fields
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import TrainState, create_state
@@ -17,6 +20,22 @@ from pix2pix_jax.interop.weight_file import WeightFile, name_file_in_errors, rea
 from pix2pix_jax.runs.ownership import claim_workdir
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import say
+
+# The fields that decide which parameters a network has, and their shapes.
+NETWORK_FIELDS = (
+    "data.input_channels",
+    "data.target_channels",
+    "model.generator",
+    "model.features",
+    "model.depth",
+    "model.norm",
+    "model.norm_affine",
+    "model.bottleneck_norm",
+    "model.bias",
+    "model.discriminator",
+    "model.discriminator_features",
+    "loss.conditional",
+)
 
 
 def import_weights(
@@ -42,7 +61,7 @@ def import_weights(
         run.
     """
     if workdir.config_file.exists() or saved_steps(workdir):
-        raise UsageError(f"--workdir: {workdir} holds a run already; give another folder")
+        raise UsageError(f"--workdir: {workdir} holds a run already; give another --workdir")
     files = [read_weights(weights, "generator")]
     with name_file_in_errors(weights):
         config = config_for_generator(files[0], base)
@@ -50,9 +69,18 @@ def import_weights(
         files.append(read_weights(discriminator, "discriminator"))
         with name_file_in_errors(discriminator):
             config = replace_fields(config, files[1].discriminator_fields(config))
-    config = resolve(override(config, fields))
-    write_run(workdir, config, create_state_with(config, files))
-    say(describe_import(workdir, config, has_discriminator=discriminator is not None))
+    has_own_config = base is None and files[0].config is not None
+    changed = override(config, fields)
+    check_image_size(changed, weights)
+    with explain_fields(weights, has_own_config):
+        changed = resolve(changed)
+    with explain_changed_network(config, fields):
+        state = create_state_with(changed, files)
+    write_run(workdir, changed, state)
+    origin = "taken from the experiment" if base else f"assumed, because {weights} has no config"
+    if has_own_config:
+        origin = f"taken from the config in {weights}"
+    say(describe_import(workdir, changed, origin, has_discriminator=discriminator is not None))
 
 
 def config_for_generator(weights: WeightFile, base: Config | None) -> Config:
@@ -81,6 +109,67 @@ def default_config(depth: int) -> Config:
       depth: the depth of the generator.
     """
     return Config(data=Data(name="folder", image_size=(2**depth, 2**depth)))
+
+
+def check_image_size(config: Config, weights: Path) -> None:
+    """Checks that the generator can halve images of data.image_size as often as it must.
+
+    `resolve` checks this, too, but it suggests another depth, and the weights fix the depth.
+
+    Args:
+      config: a config with the depth of the generator.
+      weights: the file of the generator, for the error.
+
+    Raises:
+      UsageError: the sides of the images are not multiples of 2**depth.
+    """
+    (height, width), depth = config.data.image_size, config.model.depth
+    assert depth is not None  # the weights determine the depth
+    if halvings(height, width) < depth:
+        multiple = 2**depth
+        sides = ",".join(str(max(1, round(side / multiple)) * multiple) for side in (height, width))
+        raise UsageError(
+            f"data.image_size: {height}x{width} cannot be halved {depth} times, as the generator "
+            f"in {weights} requires; give multiples of {multiple}, such as "
+            f"--config.data.image_size={sides}"
+        )
+
+
+@contextmanager
+def explain_fields(weights: Path, has_own_config: bool) -> Iterator[None]:
+    """Adds to a UsageError of the `with` block that the file of weights sets fields, too.
+
+    Args:
+      weights: the file of the generator.
+      has_own_config: whether the run has the config in this file.
+    """
+    try:
+        yield
+    except UsageError as error:
+        if not has_own_config:
+            raise
+        raise UsageError(
+            f"{error}; all fields that no flag sets have the values of the config in {weights}"
+        ) from error
+
+
+@contextmanager
+def explain_changed_network(config: Config, fields: dict[str, str]) -> Iterator[None]:
+    """Names the flags to leave out if the `with` block finds that weights do not fit the config.
+
+    Args:
+      config: the config without the flags.
+      fields: the flags, as in `import_weights`.
+    """
+    changed = changed_fields(config, override(config, fields))
+    flags = [f"--config.{name}" for name in changed if name in fields and name in NETWORK_FIELDS]
+    try:
+        yield
+    except UsageError as error:
+        if not flags:
+            raise
+        problem = str(error).partition("; ")[0]  # without the fix, which is for the file alone
+        raise UsageError(f"{problem}; leave out {' and '.join(flags)}") from error
 
 
 def create_state_with(config: Config, files: list[WeightFile]) -> TrainState:
@@ -112,15 +201,23 @@ def write_run(workdir: Workdir, config: Config, state: TrainState) -> None:
         write_config(config, workdir.config_file)
 
 
-def describe_import(workdir: Workdir, config: Config, has_discriminator: bool) -> str:
-    """A line about the new run, and about the fields that the weights do not determine."""
+def describe_import(workdir: Workdir, config: Config, origin: str, has_discriminator: bool) -> str:
+    """The line about the new run, and about the fields that the weights do not determine.
+
+    Args:
+      workdir: the workdir of the new run.
+      config: the resolved config.
+      origin: where the fields come from that the weights do not determine.
+      has_discriminator: whether the discriminator was imported, too.
+    """
     data, model = config.data, config.model
     height, width = data.image_size
     return (
         f"{workdir}: {model.generator} of depth {model.depth}, {model.features} features, "
         f"{data.input_channels} to {data.target_channels} channels, {model.norm} norm; "
-        f"{'' if has_discriminator else 'a new '}{model.discriminator} discriminator; assumed: "
-        f"{data.direction}, {height}x{width} images (height x width), {model.dropout} dropout; if "
-        "that is wrong, import again with --config.data.direction, --config.data.image_size or "
-        "--config.model.dropout"
+        f"{'' if has_discriminator else 'a new '}{model.discriminator} discriminator; {origin}: "
+        f"{data.direction}, {height}x{width} images (height x width), {model.dropout} dropout; to "
+        "change these, import again with another --workdir, and with --config.data.direction="
+        f"{'BtoA' if data.direction == 'AtoB' else 'AtoB'}, --config.data.image_size=HEIGHT,WIDTH "
+        "or --config.model.dropout=RATE"
     )

@@ -118,14 +118,15 @@ def from_torch(tensors: Tensors, names: dict[str, str], template: dict, model: M
             array = array.transpose(_axes_from_torch(layer))
         if array.shape != value.shape:
             raise UsageError(
-                f"has {name} of shape {array.shape}; the network needs {value.shape}; leave out "
-                "--config.model flags"
+                f"has {name} of shape {array.shape}, but the network needs {value.shape}; save the "
+                "state dict of the whole network"
             )
         params.setdefault(layer, {})[parameter] = np.ascontiguousarray(array)
     unknown = [name for name in remaining if name.rpartition(".")[2] not in STATISTICS]
     if unknown:
         raise UsageError(
-            f"has {unknown[0]}, for which the network has no place; leave out --config.model flags"
+            f"has {unknown[0]}, for which the network has no place; save the state dict of one "
+            "network of the PyTorch code"
         )
     return params
 

@@ -124,13 +124,13 @@ def _fit_exported(tensors: Tensors, template: dict) -> dict:
             raise UsageError(f"lacks {name}; export the file again")
         if name not in shapes:
             raise UsageError(
-                f"has {name}, for which the network has no place; leave out --config.model flags"
+                f"has {name}, for which the network has no place; export the file again"
             )
         shape, expected = tensors[name].shape, shapes[name]
         if shape != expected:
             raise UsageError(
-                f"has {name} of shape {shape}; the network needs {expected}; leave out "
-                "--config.model flags"
+                f"has {name} of shape {shape}, but the network needs {expected}; export the file "
+                "again"
             )
     params = {name: np.asarray(value, np.float32) for name, value in tensors.items()}
     return unflatten_dict(params, sep=".")
@@ -191,7 +191,8 @@ def read_safetensors(path: Path, network: NetworkName) -> WeightFile:
         except ValidationError as error:
             reason = first_error(error)
             raise UsageError(
-                f"{path}: its config is not valid in this version ({reason}); export the file again"
+                f"{path}: the config in this file is not valid in this version ({reason}); export "
+                "the file again with this version"
             ) from error
     content = metadata.get("network", network)
     if content != network:

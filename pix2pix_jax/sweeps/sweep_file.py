@@ -4,7 +4,8 @@ A sweep is named FILE or FILE:ARG on the command line; ARG is passed to sweep().
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 from pydantic import FiniteFloat, TypeAdapter
 
 from pix2pix_jax.config.experiments import (
+    ExperimentNotFound,
     explain_experiment_errors,
     function_parameters,
     run_experiment_file,
@@ -56,7 +58,7 @@ def load_sweep(spec: str, seeds: int | None, fields: dict[str, str]) -> SweepPla
     if not callable(sweep):
         raise UsageError(f"{path}: has no sweep(); see experiments/ablations")
     arguments = _sweep_arguments(sweep, path, arg, seeds)
-    with explain_experiment_errors(path):
+    with explain_experiment_errors(path), _explain_unknown_experiment(spec, arg):
         variants = list(sweep(**arguments))
         paper = PAPER.validate_python(content.get("PAPER", {}))
     _check_variants(path, variants)
@@ -69,6 +71,21 @@ def load_sweep(spec: str, seeds: int | None, fields: dict[str, str]) -> SweepPla
             )
     title = (content["__doc__"] or path).strip().partition("\n")[0].rstrip(".")
     return SweepPlan(title, variants, {row: {**scores} for row, scores in paper.items()})
+
+
+@contextmanager
+def _explain_unknown_experiment(spec: str, arg: str) -> Iterator[None]:
+    """Raises UsageError with the possible arguments if a sweep finds no experiment named ARG."""
+    try:
+        yield
+    except ExperimentNotFound as error:
+        if not arg:
+            raise
+        names = ", ".join(error.others) or "facades, maps or another file name in experiments/"
+        raise UsageError(
+            f"{spec}: there is no experiment {arg}; after the colon, give one of {names}; or leave "
+            f"out ':{arg}'"
+        ) from error
 
 
 def _sweep_arguments(

@@ -27,7 +27,10 @@ def test_an_experiment_may_take_an_argument(tmp_path):
         ("def get_config(): return 3", ": get_config returned int, not a Config"),
         ("def get_config(): pass", ": get_config returned NoneType, not a Config"),
         ("def get_config(): return Config(sead=1)", ": sead: "),
-        ("def get_config(): return Config(data=Data(batch_sise=4))", ": batch_sise: "),
+        (
+            "def get_config(): return Config(data=Data(batch_sise=4))",
+            ": batch_sise: unknown field; did you mean batch_size?",
+        ),
         ("def get_config(): return Config(data=Data(batch_size='4.5'))", ": batch_size: "),
         ("def get_config(): return Config(data=Data(input_channels=None))", ": input_channels: "),
         ("def get_config(): return Config(data=Data(input_channels=3.9))", ": input_channels: "),
@@ -43,7 +46,12 @@ def test_a_bad_experiment_is_refused_in_one_line(tmp_path, text, complaint):
 
 
 def test_a_missing_experiment_file_is_named(tmp_path):
-    assert "/nowhere.py: no such experiment" in refusal(load_experiment, "nowhere.py:arg")
+    message = refusal(load_experiment, f"{tmp_path}/nowhere.py:arg")
+    assert message.startswith(f"{tmp_path}/nowhere.py: there is no such experiment file; give ")
+    (tmp_path / "maps.py").touch()
+    assert "give another file; its folder has maps.py" in refusal(
+        load_experiment, f"{tmp_path}/map.py"
+    )
     assert f"experiments/folder.py:{tmp_path}" in refusal(load_experiment, str(tmp_path))
 
 

@@ -90,6 +90,21 @@ def test_an_unknown_field_is_refused_with_the_most_similar_name(field, near):
     assert message == f"--config.{field}: unknown field; did you mean {near}?"
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "near"),
+    [
+        ("data.name", "facade", "facades"),
+        ("data.direction", "BtoB", "BtoA"),
+        ("model.discriminator", "patch71", "patch70"),
+        ("train.best_metric", "ssimm", "ssim"),
+    ],
+)
+def test_a_misspelt_value_is_refused_with_the_most_similar_value(field, value, near):
+    message = refusal(override, Config(), {field: value})
+    assert message.startswith(f"--config.{field}: input should be ")
+    assert message.endswith(f", not '{value}'; did you mean '{near}'?")
+
+
 def test_an_unknown_field_similar_to_none_is_refused_with_all_names():
     message = refusal(override, Config(), {"zzz": "4"})
     assert message.startswith("--config.zzz: unknown field")
@@ -135,7 +150,10 @@ def test_a_missing_config_file_is_named(tmp_path):
         ('{"seed": 1, "data": {"flip": tr', "invalid JSON"),
         ("[]", "input should be an object"),
         ('{"colour": 1}', "colour: "),
-        ('{"data": {"batch_sise": 4}}', "data.batch_sise: "),
+        (
+            '{"data": {"batch_sise": 4}}',
+            "data.batch_sise: unknown field; did you mean data.batch_size?",
+        ),
         ('{"data": {"batch_size": "four"}}', "data.batch_size: "),
         ('{"data": {"input_channels": null}}', "data.input_channels: "),
         ('{"loss": {"l1_weight": NaN}}', "loss.l1_weight: "),

@@ -120,7 +120,10 @@ def test_a_preset_changes_only_the_fields_that_it_lists(path):
         for group, fields in changes.items():
             expected[group] |= fields
         assert asdict(load_experiment(f"{path}:{preset}")) == expected
-    assert "there are paper, pytorch" in refusal(load_experiment, f"{path}:torch")
+    message = refusal(load_experiment, f"{path}:my_pairs")
+    assert message.startswith(f"{path}:my_pairs: there is no preset my_pairs; give one of these")
+    assert "presets: paper, pytorch, tf_tutorial, keras_tutorial;" in message
+    assert "--config=experiments/folder.py:" in message
 
 
 def test_the_argument_of_folder_py_is_the_folder():
@@ -135,6 +138,17 @@ def test_the_argument_of_the_quickstart_is_a_folder():
     drawn, given = load_experiment(str(path)), load_experiment(f"{path}:my_pairs")
     assert given.data == Data(name="folder", source="my_pairs", image_size=128)
     assert replace(given, data=drawn.data) == drawn
+
+
+@pytest.mark.parametrize("name", ["folder.py", "quickstart.py"])
+def test_a_preset_is_refused_where_a_folder_is_needed(name, tmp_path, monkeypatch):
+    spec = f"{FILES[0].with_name(name)}:pytorch"
+    message = refusal(load_experiment, spec)
+    assert message.startswith(f"{spec}: ")
+    assert message.endswith("takes no preset; after the colon, give a folder or tarball of pairs")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pytorch").mkdir()  # a folder of pairs may have the name of a preset
+    assert load_experiment(spec).data.source == "pytorch"
 
 
 @pytest.mark.parametrize("path", ABLATIONS, ids=lambda path: path.stem)
@@ -200,4 +214,8 @@ def test_table_2_varies_generator_and_loss():
 
 def test_an_unknown_base_is_refused_with_the_names_of_the_experiments():
     message = refusal(load_sweep, f"{ABLATIONS[0]}:fasades", None, {})
-    assert "fasades.py: no such experiment file; there are cityscapes, " in message
+    assert message.startswith(f"{ABLATIONS[0]}:fasades: there is no experiment fasades; after the ")
+    assert "give one of cityscapes, " in message
+    message = refusal(load_sweep, f"{ABLATIONS[0]}:/path", None, {})
+    assert message.startswith(f"{ABLATIONS[0]}:/path: there is no experiment /path; after the ")
+    assert "give one of facades, maps or " in message

@@ -1,5 +1,6 @@
 """Imported and exported networks compute the same as in PyTorch."""
 
+import shutil
 from dataclasses import replace
 
 import jax
@@ -23,6 +24,7 @@ from pix2pix_jax.config import Config, Model, resolve  # noqa: E402
 from pix2pix_jax.config.files import read_config  # noqa: E402
 from pix2pix_jax.gan.networks import make_discriminator, make_generator  # noqa: E402
 from pix2pix_jax.gan.state import create_state  # noqa: E402
+from pix2pix_jax.interop.export import ExportOptions, export  # noqa: E402
 from pix2pix_jax.interop.import_weights import import_weights  # noqa: E402
 from pix2pix_jax.interop.torch_fields import discriminator_fields  # noqa: E402
 from pix2pix_jax.interop.torch_names import (  # noqa: E402
@@ -187,6 +189,58 @@ def test_an_experiment_and_flags_set_the_other_fields(tmp_path):
     assert "holds a run already" in refusal(
         import_weights, weights, None, Workdir(tmp_path / "run"), None, {}
     )
+
+
+def import_and_read_line(tmp_path, capsys, weights, base=None, **fields):
+    """The line that an import into a new workdir prints."""
+    import_weights(weights, None, Workdir(tmp_path / "new"), base, fields)
+    return capsys.readouterr().out.strip()
+
+
+def test_the_line_of_an_import_says_where_the_fields_come_from_and_how_to_change_them(
+    tmp_path, capsys
+):
+    weights = save_weights(randomize(Generator(depth=5, features=4)), tmp_path / "G.pth")
+    line = import_and_read_line(tmp_path, capsys, weights)
+    assert f"assumed, because {weights} has no config: AtoB, 32x32 images" in line
+    assert "import again with another --workdir, and with --config.data.direction=BtoA, " in line
+    shutil.rmtree(tmp_path / "new")
+    line = import_and_read_line(tmp_path, capsys, weights, Config())
+    assert "taken from the experiment: AtoB, 256x256 images" in line
+
+
+def test_an_import_says_that_the_file_has_a_config_of_its_own(tmp_path, capsys):
+    pth = save_weights(randomize(Generator(depth=5, features=4)), tmp_path / "G.pth")
+    _, config, _ = import_run(tmp_path, pth, **{"data.direction": "BtoA"})
+    weights = tmp_path / "G.safetensors"
+    export(config, Workdir(tmp_path / "run"), ExportOptions(weights))
+    line = import_and_read_line(tmp_path, capsys, weights)
+    assert f"taken from the config in {weights}: BtoA, 32x32 images" in line
+    assert "--config.data.direction=AtoB" in line
+    fields = {"data.image_size": "64"}  # the config in the file has data.load_size (36, 36)
+    message = refusal(import_weights, weights, None, Workdir(tmp_path / "other"), None, fields)
+    assert "give --config.data.load_size=None" in message
+    assert message.endswith(f"have the values of the config in {weights}")
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"model.depth": "4", "model.dropout": "0"}, "leave out --config.model.depth"),
+        ({"model.features": "8"}, "leave out --config.model.features"),
+        ({"data.input_channels": "1"}, "leave out --config.data.input_channels"),
+        (
+            {"data.image_size": "90,130"},
+            "give multiples of 32, such as --config.data.image_size=96,128",
+        ),
+    ],
+)
+def test_flags_that_the_weights_do_not_allow_are_refused_by_name(tmp_path, fields, expected):
+    weights = save_weights(randomize(Generator(depth=5, features=4)), tmp_path / "G.pth")
+    message = refusal(import_weights, weights, None, Workdir(tmp_path / "run"), None, fields)
+    assert message.endswith(expected)
+    assert str(weights) in message
 
 
 def generator_tensors(**more):
