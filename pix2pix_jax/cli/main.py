@@ -137,7 +137,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, FlagValues]:
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             epilog=f"example: pix2pix {name} {command.EXAMPLE}\n\n"
-            "--config.GROUP.FIELD=VALUE sets a field; all are in pix2pix_jax/config/schema.py",
+            "--config.GROUP.FIELD=VALUE sets a field; see the list in pix2pix_jax/config/schema.py",
         )
         command_parser.add_argument(
             "--config",
