@@ -1,1 +1,1 @@
-"""Times training steps, their parts, their growth with the work, and those of other libraries."""
+"""Times our training steps and their parts, other sizes, and the steps of other libraries."""

@@ -1,4 +1,4 @@
-"""The benchmark command: times training steps here, their parts, and other implementations."""
+"""The benchmark command: times our training steps, their parts, and those of other libraries."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -38,14 +38,14 @@ from pix2pix_jax.runtime.storage.files import write_atomically
 def benchmark(
     config: Config, workdir: Workdir, peers: Sequence[str], sweep: str | None, rounds: int
 ) -> None:
-    """Writes benchmark.json and report/benchmark.html, and prints tables.
+    """Times training steps, prints tables, and writes benchmark.json and report/benchmark.html.
 
     Args:
-      config: an experiment.
+      config: the config of an experiment.
       workdir: the folder of both files.
-      peers: names in PEERS, to time in addition to ours.
+      peers: the peers to time in addition to our implementation, each a name in PEERS.
       sweep: a name in SWEEPS; None: no sweep.
-      rounds: the number of turns of each implementation.
+      rounds: how many times each implementation is timed, in turns.
 
     Raises:
       UsageError: a peer is missing or cannot train the config, or our implementation failed.
@@ -55,7 +55,7 @@ def benchmark(
     if len(targets) > 1:
         check_peers_can_train(config)
     check_folder(workdir)
-    # Before the timing, so that a folder that cannot be written to is an error now.
+    # The folder is made before the timing, so that an error of the folder comes at once.
     workdir.report_folder.mkdir(parents=True, exist_ok=True)
     libraries = versions(["jax", *(name for peer in peers for name in LIBRARIES[peer])])
     run = Benchmark(config, workdir, targets, Turns(rounds))
@@ -69,7 +69,7 @@ def benchmark(
 
 
 class Benchmark:
-    """The results of a benchmark. Every timing adds its results, and writes all to the workdir."""
+    """The results of a benchmark. Every timing adds its results and writes all results to files."""
 
     def __init__(
         self, config: Config, workdir: Workdir, targets: dict[str, WorkerTarget], turns: Turns
@@ -77,21 +77,23 @@ class Benchmark:
         """Starts without results.
 
         Args:
-          config: resolved.
+          config: a resolved config.
           workdir: the folder of the results.
           targets: the implementations to time, by name.
-          turns: how often and how long each is timed.
+          turns: how often and how long each implementation is timed.
         """
         self.config, self.workdir = config, workdir
         self.targets, self.turns = targets, turns
         self.results: dict[str, Any] = {}  # the content of benchmark.json
 
     def time_steps(self, libraries: dict[str, str], environment: dict[str, str]) -> None:
-        """Times whole steps of all implementations, and our first step with compiled programs.
+        """Times whole steps of all implementations, and how long our first step takes in a restart.
+
+        The restart finds its compiled programs in the cache.
 
         Args:
-          libraries: versions, by library.
-          environment: variables of the workers.
+          libraries: the version of every library, by name.
+          environment: the environment variables of the workers.
         """
         measurements = compare(
             self.targets, self.config, self.turns, environment, find_mismatches_of_config
@@ -103,13 +105,13 @@ class Benchmark:
             "config": asdict(self.config),
             "implementations": measurements,
         }
-        self.write()  # now, because everything after this may fail
+        self.write()  # The timings that follow may fail.
         restart_seconds = self.measure_ours(time_first_step, self.targets[OURS], environment)
         ours["restart_seconds"] = restart_seconds
         say(steps_text(measurements))
 
     def time_parts(self, environment: dict[str, str]) -> None:
-        """Times the parts of our step, after `time_steps`."""
+        """Times the parts of our step. Call `time_steps` first."""
         say("timing the parts of a step")
         parts = self.measure_ours(
             run_in_worker, WorkerTarget(STEP_PARTS, "measure_parts"), environment
@@ -122,7 +124,7 @@ class Benchmark:
         self.write()
 
     def time_sweep(self, sweep: str) -> None:
-        """Times several batches, image sizes or numbers of devices, after `time_steps`."""
+        """Times other batch sizes, image sizes or numbers of devices. Call `time_steps` first."""
         points: list[dict[str, Any]] = []
         self.results["sweep"] = {"of": sweep, "values": SWEEPS[sweep], "points": points}
         reference = self.results["implementations"]
@@ -138,10 +140,10 @@ class Benchmark:
         Args:
           measure: `time_first_step` or `run_in_worker`.
           target: the function that the worker calls.
-          environment: variables of the worker.
+          environment: the environment variables of the worker.
 
         Raises:
-          UsageError: the worker failed; its traceback is on stderr.
+          UsageError: the worker failed.
         """
         try:
             return measure(target, self.config, environment)

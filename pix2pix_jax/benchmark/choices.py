@@ -1,9 +1,10 @@
-"""What a benchmark can time besides our training step: other implementations, and other sizes.
+"""The values of --peers and --sweep: what a benchmark can time besides our training step.
 
 `pix2pix --help` reads these tables and must be fast, so this module imports no library.
 """
 
-# The implementations of every peer by their names in the results, as functions of the peer's file.
+# The implementations of every peer: their names in the results, and the functions in the peer's
+# file that make them.
 PEERS = {
     "torch": {
         "torch": "make_eager_trial",
@@ -14,7 +15,7 @@ PEERS = {
     "flax": {"flax": "make_trial"},
 }
 LIBRARIES = {"torch": ["torch"], "keras": ["keras", "tensorflow"], "flax": ["flax"]}
-# The values of a config that --sweep varies.
+# The values that each --sweep gives to the config.
 SWEEPS = {
     "batch": (1, 2, 4, 8, 16),
     "size": (64, 128, 256, 512),

@@ -1,4 +1,4 @@
-"""Times training steps of several implementations in turns."""
+"""Times the training steps of several implementations in turns: A, B, A, B."""
 
 import math
 from collections.abc import Callable
@@ -35,8 +35,8 @@ class Comparison:
     processes end with the `with` block.
 
     Attributes:
-      measurements: the measurements of each implementation; `failed` gives the reason if there
-        are none.
+      measurements: the measurements of each implementation. If an implementation failed, it has
+        only `failed`, the reason.
     """
 
     def __init__(
@@ -46,8 +46,8 @@ class Comparison:
 
         Args:
           targets: the functions to time, by the name of the implementation.
-          config: resolved.
-          environment: variables of the processes.
+          config: a resolved config.
+          environment: the environment variables of the processes.
         """
         self.targets, self.config, self.environment = targets, config, environment
         self.measurements: Measurements = {name: {} for name in targets}
@@ -65,7 +65,7 @@ class Comparison:
     def for_each(self, action: Callable[[str], None]) -> None:
         """Calls `action` with the name of every implementation that has not failed.
 
-        An implementation that fails meanwhile is left out from then on.
+        If an implementation fails in `action`, later calls leave it out.
         """
         for name in self.targets:
             if "failed" not in self.measurements[name]:
@@ -75,7 +75,7 @@ class Comparison:
                     self.leave_out(name, str(error))
 
     def leave_out(self, name: str, reason: str) -> None:
-        """Leaves an implementation out, and ends its process, which might slow down the others."""
+        """Leaves an implementation out, and ends its process, because it could slow down others."""
         self.measurements[name] = {"failed": reason}
         self.workers[name].close()
 
@@ -98,7 +98,7 @@ class Comparison:
         self.steps[name] = multiple * max(1, math.ceil(seconds / seconds_per_step / multiple))
 
     def take_turn(self, name: str) -> None:
-        """Times one turn."""
+        """Times one turn of an implementation."""
         self.turns[name].append(self.workers[name].ask(self.steps[name]))
 
     def finish(self, name: str) -> None:
@@ -124,16 +124,17 @@ def compare(
 
     Args:
       targets: the functions to time, by the name of the implementation.
-      config: resolved.
-      turns: how often and how long each is timed.
-      environment: variables of the processes.
+      config: a resolved config.
+      turns: how often and how long each implementation is timed.
+      environment: the environment variables of the processes.
       find_mismatches: finds the implementations to leave out after their first steps.
 
     Returns:
-      The measurements of each implementation; `failed` gives the reason if there are none.
+      The measurements of each implementation. If an implementation failed, it has only `failed`,
+      the reason.
 
     Raises:
-      UsageError: raised in a process, or by `find_mismatches`.
+      UsageError: a process or `find_mismatches` raised it.
     """
     with Comparison(targets, config, environment) as comparison:
         comparison.for_each(comparison.start)

@@ -1,4 +1,4 @@
-"""The environment of a benchmark: variables of its workers, the machine, versions of libraries."""
+"""The environment of a benchmark: its workers' variables, the machine, versions of libraries."""
 
 import os
 import platform
@@ -13,16 +13,16 @@ from pix2pix_jax.runtime.backend import cpu_info
 
 @contextmanager
 def worker_environment(devices: int = 0) -> Iterator[dict[str, str]]:
-    """Environment variables of the workers, valid within the `with` block.
+    """Makes the environment variables of the workers, which are valid in the `with` block.
 
-    The workers share the memory of a GPU. They share a new, empty cache of compiled programs.
+    With them, the workers share the memory of a GPU, and a new cache of compiled programs.
 
     Args:
-      devices: the number of devices that a worker sees; 0: all.
+      devices: the number of devices that a worker sees; 0: all devices.
     """
     with TemporaryDirectory(ignore_cleanup_errors=True) as compiled:
         environment = {
-            # Python warns of leaked locks if a process is killed, but the locks are gone with it.
+            # Python warns of leaked locks if a process is killed, but the system frees these locks.
             "PYTHONWARNINGS": "ignore:resource_tracker:UserWarning",
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
             "TF_FORCE_GPU_ALLOW_GROWTH": "true",
@@ -51,7 +51,7 @@ def machine() -> dict[str, Any]:
 
 
 def versions(libraries: Iterable[str]) -> dict[str, str]:
-    """The versions of Python and of libraries, by import name, without those not installed."""
+    """The versions of Python and of all given libraries that are installed, by import name."""
     distributions = packages_distributions()
     python = {"python": platform.python_version()}
     installed = {name: distributions[name][0] for name in libraries if name in distributions}

@@ -29,14 +29,14 @@ def run_sweep(
     turns: Turns,
     reference: Measurements,
 ) -> Iterator[dict[str, Any]]:
-    """Times a config at several batches, sizes or numbers of devices, one after another.
+    """Times a config with several batch sizes, image sizes or numbers of devices, in this order.
 
     Args:
-      config: resolved.
+      config: a resolved config.
       sweep: a name in SWEEPS.
       targets: the implementations to time; on several devices only ours is timed.
-      turns: how often and how long each is timed.
-      reference: the measurements of the config itself, which is not timed again.
+      turns: how often and how long each implementation is timed.
+      reference: the measurements of the config itself, so that it need not be timed again.
 
     Yields:
       For each value in SWEEPS, {sweep: value, "implementations": measurements}.
@@ -45,19 +45,19 @@ def run_sweep(
         targets = {OURS: targets[OURS]}
     for value in SWEEPS[sweep]:
         if sweep == "devices":
-            devices, find_to_leave_out = value, partial(find_other_devices, value)
+            devices, find_problems = value, partial(find_other_devices, value)
         else:
-            devices, find_to_leave_out = count_devices(targets), find_mismatches
+            devices, find_problems = count_devices(targets), find_mismatches
         with worker_environment(devices) as environment:
             try:
                 point = vary(config, sweep, value)
                 if len(targets) > 1:
                     check_peers_can_train(point)
-                if point == config and not find_to_leave_out(reference):
+                if point == config and not find_problems(reference):
                     measurements = {name: reference[name] for name in targets}
                 else:
                     measurements = add_ratios(
-                        compare(targets, point, turns, environment, find_to_leave_out)
+                        compare(targets, point, turns, environment, find_problems)
                     )
             except UsageError as error:  # No implementation can train this config.
                 measurements = {name: {"failed": str(error)} for name in targets}
@@ -67,10 +67,10 @@ def run_sweep(
 
 
 def vary(config: Config, sweep: str, value: int) -> Config:
-    """A resolved config at one point of a sweep.
+    """Changes a config to one point of a sweep, and resolves it.
 
     Args:
-      config: resolved.
+      config: a resolved config.
       sweep: "batch" replaces the batch size, "size" the height and width of the images, and
         "devices" multiplies the batch size, so that each device has the whole batch.
       value: one of SWEEPS[sweep].

@@ -16,7 +16,7 @@ from pix2pix_jax.runtime.console import plural
 
 STEP_PARTS = Path(__file__).with_name("step_parts.py")
 FOLDER = Path(__file__).parents[2] / "experiments" / "benchmarks"
-PEER_VALUES = {  # The peers can train only these values of these fields.
+PEER_VALUES = {  # The peers can train only configs with these values.
     "data.input_channels": 3,
     "data.target_channels": 3,
     "model.generator": "unet",
@@ -47,35 +47,35 @@ def find_targets(peers: Iterable[str]) -> dict[str, WorkerTarget]:
             raise UsageError(f"--peers: {file} is missing; run pix2pix from a clone of the project")
         if missing := [library for library in LIBRARIES[peer] if not find_spec(library)]:
             raise UsageError(
-                f"--peers: {peer} is not installed here; pip install {' '.join(missing)}, or "
-                "pix2pix_jax[peers] for all peers"
+                f"--peers: {peer} is not installed here; pip install {' '.join(missing)}, or pip "
+                "install 'pix2pix_jax[peers]' for all peers"
             )
         targets |= {name: WorkerTarget(file, function) for name, function in PEERS[peer].items()}
     return targets
 
 
 def count_devices(targets: dict[str, WorkerTarget]) -> int:
-    """The number of devices to time on: 1 if there are peers, as they use one; else 0, for all."""
+    """The number of devices to time on: 1 if there are peers, which use one; 0, for all, if not."""
     return int(len(targets) > 1)
 
 
 def check_peers_can_train(config: Config) -> None:
-    """Checks that a training step of the peers does the work that a config asks for.
+    """Checks that a training step of the peers does the work that a config describes.
 
-    The schedule of the learning rate may differ: it costs no time.
+    The schedule of the learning rate may differ, because it takes no time.
 
     Args:
-      config: resolved.
+      config: a resolved config.
 
     Raises:
-      UsageError: the config asks for work that the peers do not do.
+      UsageError: the config describes other work.
     """
     groups, allowed = asdict(config), dict(PEER_VALUES)
     if config.model.norm_images:
         allowed["model.norm_images"] = config.data.batch_size
     if make_generator(config).bottleneck_norm:
         allowed["model.bottleneck_norm"] = False
-    if config.model.discriminator == "tutorial":  # Its padding differs between the sides.
+    if config.model.discriminator == "tutorial":  # The peers have another padding.
         allowed["model.discriminator"] = "patch142"
     for field, value in allowed.items():
         group, _, name = field.partition(".")
@@ -90,7 +90,7 @@ def require_ours(measurements: Measurements) -> dict[str, Any]:
     """The measurements of our implementation.
 
     Raises:
-      UsageError: our implementation failed, so there is nothing to compare the others with.
+      UsageError: our implementation failed, so other implementations cannot be compared with it.
     """
     if "failed" in measurements[OURS]:
         raise UsageError(f"{OURS}: {measurements[OURS]['failed']}")
@@ -100,7 +100,8 @@ def require_ours(measurements: Measurements) -> dict[str, Any]:
 def find_mismatches(measurements: Measurements) -> dict[str, str]:
     """The peers that cannot be compared with ours, with the reasons: other networks or devices.
 
-    If ours failed, no peer is left out: a sweep still times them where ours runs out of memory.
+    If ours failed, this function leaves out no peer. A sweep thus times the peers even where ours
+    runs out of memory.
     """
     ours, reasons = measurements[OURS], {}
     for name, result in measurements.items():
@@ -112,7 +113,7 @@ def find_mismatches(measurements: Measurements) -> dict[str, str]:
             theirs, own = (
                 f"{len(devices)} {devices[0]}" for devices in (result["devices"], ours["devices"])
             )
-            reasons[name] = f"computes on {theirs}, but ours on {own}; give both the same devices"
+            reasons[name] = f"computes on {theirs}, but ours on {own}; set JAX_PLATFORMS=cpu"
     return reasons
 
 
@@ -123,7 +124,7 @@ def find_mismatches_of_config(measurements: Measurements) -> dict[str, str]:
 
 
 def find_other_devices(count: int, measurements: Measurements) -> dict[str, str]:
-    """The implementations that do not compute on `count` devices, with the reason."""
+    """The implementations that do not compute on `count` devices, with the reasons."""
     return {
         name: f"finds {plural(len(result['devices']), 'device')} here, not {count}"
         for name, result in measurements.items()

@@ -29,10 +29,12 @@ def add_ratios(measurements: Measurements) -> Measurements:
 def add_shares(measurements: Measurements) -> Measurements:
     """Adds the work per second of each part, and its share of the machine's limit.
 
-    The matrix product's rate is the limit of operations, the copy's rate the limit of bytes.
+    The rate of the part "matrix product" is the limit of operations, and the rate of the part
+    "copy" is the limit of bytes.
 
     Args:
-      measurements: by part, `seconds`, and its work if known: `images`, `operations`, `bytes`.
+      measurements: for each part its `seconds`, and its work in a step if it is known: `images`,
+        `operations` or `bytes`.
     """
     for row in measurements.values():
         for work in ("images", "operations", "bytes"):

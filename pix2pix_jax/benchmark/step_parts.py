@@ -37,7 +37,7 @@ from pix2pix_jax.runtime.backend import start_backend
 from pix2pix_jax.training.steps import run_steps, shard_batches, steps_per_call
 
 NUM_PAIRS = 16  # random images to train on
-BATCHES_PER_RUN, DATA_RUNS = 40, 5  # how `time_data` measures
+BATCHES_PER_RUN, DATA_RUNS = 40, 5  # of `time_data`: the batches in one run, and the runs
 Networks = tuple[NetworkState, NetworkState]  # generator and discriminator
 
 
@@ -68,7 +68,7 @@ def make_trial(config: Config) -> Trial:
     """Makes a trial of whole training steps, with the work of making their batches.
 
     Args:
-      config: resolved.
+      config: a resolved config.
 
     Raises:
       UsageError: the batch is not divisible by the number of devices.
@@ -89,12 +89,12 @@ def measure_parts(config: Config) -> dict[str, Any]:
     """Measures the parts of a training step.
 
     Args:
-      config: resolved.
+      config: a resolved config.
 
     Returns:
-      For each part its seconds and its work: images, operations, bytes. Parts of the host count
-      the batch of all devices, parts of the update that of one device. `devices` lists the kind
-      of every device.
+      For each part its seconds and its work: images, operations, bytes. The work of the host is
+      for the batch of all devices, the work of the update for the share of one device. `devices`
+      lists the kind of every device.
 
     Raises:
       UsageError: the batch is not divisible by the number of devices.
@@ -119,7 +119,8 @@ def measure_parts(config: Config) -> dict[str, Any]:
 def measure_data_parts(config: Config, records: list[dict]) -> dict[str, PartTiming]:
     """Measures how long the host takes to make a batch, and to copy it to the devices.
 
-    If the pairs are resident on the devices, batches that the host crops are measured, too.
+    If the pairs are resident in the memory of the devices, the function also measures batches that
+    the host crops.
     """
     batches, pairs = make_training_batches(config, records)
     batch = shard_batches([first_batch(batches)])
@@ -138,15 +139,15 @@ def measure_update_parts(
     """Measures forward and backward passes of both networks, and both optimizers.
 
     Args:
-      config: resolved, with one device's share of the batch.
+      config: a resolved config, with one device's share of the batch.
       records: pairs to train on.
-      generator_work, discriminator_work: operations of each network in a step on that share.
+      generator_work, discriminator_work: operations of each network in a step on this share.
     """
     method, state = make_method(config), create_state(config)
     images = first_batch(make_image_batches(config, records)).items()
     batch = crop_batch({}, {name: jnp.asarray(values) for name, values in images}, config.data)
     keys = jax.vmap(partial(jax.random.fold_in, step_key(config, 0)))(batch["index"])
-    # All inputs are arguments: XLA would compute with constants once, while it compiles.
+    # All inputs are arguments, because XLA would compute with constants only once, at compile time.
     differentiate_generator = jax.jit(jax.grad(partial(l1_of_generator, method)))
     differentiate_discriminator = jax.jit(jax.grad(partial(mean_square_logit, method)))
     generator, discriminator = state.generator.params, state.discriminator.params
@@ -185,18 +186,19 @@ def time_optimizer(method: Method, networks: Networks) -> PartTiming:
     params = networks[0].params, networks[1].params
     gradients = jax.tree.map(jnp.copy, params)
     row = time_in_place(partial(optimize, gradients=gradients), jax.tree.map(jnp.copy, networks))
-    # Adam reads parameters, two moments and gradients, and writes all but the gradients: float32.
+    # Adam reads parameters, two moments and gradients, and writes all but the gradients. All are
+    # float32.
     return row | {"bytes": 7 * 4 * sum(leaf.size for leaf in jax.tree.leaves(params))}
 
 
 def time_data(batches: grain.MapDataset) -> PartTiming:
-    """Measures how long the host takes to make a batch, if nothing else uses its time.
+    """Measures how long the host takes to make a batch while it does nothing else.
 
     Args:
-      batches: endless.
+      batches: an endless dataset of batches.
     """
     prefetched, times = prefetch(batches, 0), []
-    list(islice(prefetched, 20))  # Batches that were made ahead do not count.
+    list(islice(prefetched, 20))  # The first batches do not count, because they were made ahead.
     for _ in range(DATA_RUNS):
         start = time.perf_counter()
         list(islice(prefetched, BATCHES_PER_RUN))

@@ -28,10 +28,10 @@ def measure_limits(dtype: str) -> dict[str, PartTiming]:
 
 
 def time_calls(run: Callable[[], Any], turns: int = 7, min_seconds: float = 0.05) -> PartTiming:
-    """Measures the seconds of a call in several turns.
+    """Measures the seconds that one call takes, in several turns of many calls.
 
-    The calls of a turn are queued on the device, so the delay before a call starts is not counted:
-    a part of a training step would not wait either.
+    All calls of a turn wait in the queue of the device, so the delay before a call starts is not
+    counted. In a training step there is no such delay either.
 
     Args:
       run: the function to call; it returns arrays.
@@ -53,10 +53,10 @@ def seconds_per_call(run: Callable[[], Any], calls: int) -> float:
 
 
 class InPlace:
-    """A function that overwrites its argument: each call takes the result of the call before.
+    """Calls a function that overwrites its argument, each time with the last result.
 
     Args:
-      function: from arrays to arrays of the same shapes; its argument is donated.
+      function: takes arrays, and returns arrays of the same shapes in the same memory.
       arrays: the first argument.
     """
 
@@ -69,7 +69,7 @@ class InPlace:
 
 
 def time_in_place(function: Callable[[Any], Any], arrays: Any) -> PartTiming:
-    """Measures the seconds of a call of a function that overwrites its argument; see `InPlace`."""
+    """Measures the seconds of one call of a function that overwrites its argument."""
     return time_calls(InPlace(function, arrays))
 
 

@@ -22,16 +22,16 @@ from pix2pix_jax.errors import UsageError, is_debugging, reason_of
 ANSWER_TIMEOUT = 1800  # seconds to wait for an answer of a process
 # Seconds to wait before a turn, until the threads of the process that was timed last are asleep.
 SETTLE = 0.3
-Arrays = Sequence[Any]  # of any library
+Arrays = Sequence[Any]  # arrays of any library
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Training of one implementation on random images, ready to be timed.
+    """The training of one implementation on random images, ready to be timed.
 
     Attributes:
       run: trains for a number of steps, and returns when the last one is complete.
-      steps: the number of steps of a run is a multiple of this number.
+      steps: every run must take a multiple of this number of steps.
       weights: returns the parameters of the generator and of the discriminator after a run.
       peak_memory: returns the peak memory in bytes, of the device if it has its own memory,
         otherwise of the process.
@@ -74,10 +74,11 @@ class Worker:
         """Starts the process.
 
         Args:
-          serve: `serve_trial` or `serve_result`; sends the answers, in the process.
+          serve: `serve_trial` or `serve_result`, the function that sends the answers of the
+            process.
           target: the function that the process calls.
-          config: resolved.
-          environment: variables of the process, in addition to those of this process.
+          config: a resolved config.
+          environment: environment variables to add to those of this process.
         """
         context = multiprocessing.get_context("spawn")
         self.connection, end = context.Pipe()
@@ -96,8 +97,8 @@ class Worker:
     def answer(self) -> Any:
         """Waits for the next answer of the process.
 
-        The traceback of a failure that the user cannot fix is printed to stderr; with
-        PIX2PIX_DEBUG=1, the traceback of every failure.
+        If the user cannot fix a failure, its traceback is printed to stderr. With PIX2PIX_DEBUG=1,
+        the traceback of every failure is printed.
 
         Raises:
           WorkerFailed: the implementation cannot run on this machine.
@@ -106,7 +107,7 @@ class Worker:
         try:
             if not self.connection.poll(ANSWER_TIMEOUT):
                 raise WorkerFailed(
-                    f"no answer in {ANSWER_TIMEOUT} s; give a smaller config, or leave this "
+                    f"no answer in {ANSWER_TIMEOUT} s; make data.batch_size smaller, or leave this "
                     "implementation out"
                 )
             answer = self.connection.recv()
@@ -120,7 +121,7 @@ class Worker:
         return answer
 
     def ask(self, question: Any) -> Any:
-        """Sends a question and waits for the answer; raises the errors of `answer`."""
+        """Sends a question and waits for the answer; raises the same errors as `answer`."""
         with suppress(OSError):  # If the process has ended, `answer` says why.
             self.connection.send(question)
         return self.answer()
@@ -149,10 +150,10 @@ def explain_exit(status: int | None) -> str:
     """Explains why a process ended without an answer.
 
     Args:
-      status: its exit status; -N if signal number N killed it.
+      status: the exit status of the process; -N if signal number N killed it.
     """
     if status != -signal.SIGKILL:
-        return f"the process ended with status {status}"
+        return f"the process ended with status {status}; see its output on stderr"
     return (
         "the process was killed, probably for lack of memory; make data.batch_size smaller, or "
         "leave this implementation out"
@@ -174,7 +175,7 @@ def load_target(target: WorkerTarget) -> Callable[[Config], Any]:
         spec.loader.exec_module(module)
     except ModuleNotFoundError as error:
         library = str(error.name).partition(".")[0]
-        if library == __name__.partition(".")[0]:  # a bug, which no installation mends
+        if library == __name__.partition(".")[0]:  # It is a bug of ours.
             raise
         raise UsageError(
             f"{target.file}: needs {library}, which is not installed; pip install {library}"
@@ -190,14 +191,14 @@ def resident_memory() -> int:
 
 def device_memory() -> int:
     """The peak memory of JAX's first device in bytes; on a CPU, of this process."""
-    import jax  # here, so that the memory and start of other implementations do not include JAX
+    import jax  # The timings of other libraries must not include JAX.
 
     statistics = jax.local_devices()[0].memory_stats()
     return statistics["peak_bytes_in_use"] if statistics else resident_memory()
 
 
 def serve_result(make: Callable[[], Any], connection: Connection) -> None:
-    """Sends the result of the target."""
+    """Calls the target and sends its result."""
     connection.send(make())
 
 

@@ -15,10 +15,10 @@ from pix2pix_jax.models.unet import UNet
 
 
 def describe(config: Config) -> dict[str, Any]:
-    """Both networks of a config as plain data, from the tables of layers alone.
+    """Describes both networks of a config as plain data, without making their parameters.
 
     Args:
-      config: an experiment; it is resolved here.
+      config: the config of an experiment; this function resolves it.
 
     Returns:
       `layers`: the rows of `layer_rows` for both networks, each with its `network`.
@@ -57,10 +57,10 @@ def describe(config: Config) -> dict[str, Any]:
 def differences(config: Config) -> dict[str, Any]:
     """The fields that differ from the paper at the same image size, with their values.
 
-    Compared are the jitter, the networks, the losses and the optimizer.
+    The function compares the jitter, the networks, the losses and the optimizer.
 
     Args:
-      config: resolved.
+      config: a resolved config.
     """
     size, depth = config.data.image_size, config.model.depth
     paper_config = Config(data=Data(image_size=size), model=Model(depth=depth))
@@ -111,12 +111,12 @@ def layer_rows(module: UNet | Discriminator, shape: tuple[int, int, int]) -> lis
 
 
 def to_json(summary: dict[str, Any]) -> str:
-    """The summary as JSON, for programs."""
+    """The summary of `describe` as JSON, for programs."""
     return json.dumps(summary, indent=2)
 
 
 def to_text(summary: dict[str, Any]) -> str:
-    """The summary for people: the U-Net drawn as its two arms, then the discriminator's table."""
+    """The summary of `describe` as text: a drawing of the U-Net, then the discriminator's table."""
     rows = summary["layers"]
     generator = [row for row in rows if row["network"] == "generator"]
     discriminator = [row for row in rows if row["network"] == "discriminator"]
@@ -145,7 +145,7 @@ def to_text(summary: dict[str, Any]) -> str:
 
 
 def draw_u_net(rows: list[dict[str, Any]], image: list[int], skips: bool) -> list[str]:
-    """Draws the encoder on the left and the decoder on the right, with one level in each line.
+    """Draws the encoder on the left and the decoder on the right, with one line for each level.
 
     Args:
       rows: the layers of the generator, as in `layer_rows`.
@@ -176,23 +176,24 @@ def draw_u_net(rows: list[dict[str, Any]], image: list[int], skips: bool) -> lis
 
 
 def format_shape(shape: list[int]) -> str:
-    """A shape as 256x256x3."""
+    """Formats a shape, such as 256x256x3."""
     return "x".join(map(str, shape))
 
 
 def operations(summary: dict[str, Any]) -> tuple[int, int]:
-    """Floating-point operations of both networks in a training step on one image.
+    """The floating-point operations of both networks in a training step on one image.
 
-    A forward pass counts 1, a backward pass 2: half of that for the gradient by the parameters,
-    half for the gradient by the input. The generator takes 3. The discriminator takes 3 for the
-    real image and 3 for the generated one; for the generator's loss it takes 2 more, a forward pass
-    and the gradient by the input.
+    The unit is a forward pass. A backward pass costs 2: 1 for the gradient with respect to the
+    parameters, and 1 for the gradient with respect to the input. The generator costs 3, a forward
+    and a backward pass. The discriminator costs 8: 3 for the real image, 3 for the generated image,
+    and 2 for the generator's loss, which needs only a forward pass and the gradient with respect to
+    the input.
 
     Args:
       summary: the result of `describe`.
 
     Returns:
-      Operations of the generator, and of the discriminator.
+      The operations of the generator, and those of the discriminator.
     """
     forward = {"generator": 0, "discriminator": 0}
     for row in summary["layers"]:

@@ -1,7 +1,7 @@
-"""The losses, from logits and images to a scalar: the mean over all patches and images.
+"""The losses. Each turns logits or images into a scalar: the mean over all patches and images.
 
 The discriminator gives a logit for every patch of an image. A high logit says that the patch is
-real. Each adversarial loss has a name, the value of `loss.gan` in a config:
+real. Each adversarial loss has a name, which is the value of `loss.gan` in a config:
 
   gan      discriminator, "real"  discriminator, "fake"  generator   reference
   vanilla  -log D                 -log(1 - D)            -log D      equation 1
@@ -48,16 +48,16 @@ def _negative_mean(logits: Array) -> Array:
     return -logits.mean()
 
 
-# The columns "discriminator" of the table above: functions of logits, and of whether they are
-# those of real images.
+# The columns "discriminator" of the table above. Each function takes logits, and whether they are
+# logits of real images.
 DISCRIMINATOR_LOSSES: dict[GanLoss, Callable[[Array, bool], Array]] = {
     "vanilla": _vanilla,
     "lsgan": _lsgan,
     "hinge": _hinge,
     "wgan_gp": _wgan_gp,
 }
-# The column "generator": functions of the logits of generated images. The first two are the
-# discriminator's losses on real images.
+# The column "generator" of the table above. Each function takes the logits of generated images. The
+# first two functions equal the discriminator's losses on real images.
 GENERATOR_LOSSES: dict[GanLoss, Callable[[Array], Array]] = {
     "vanilla": partial(_vanilla, is_real=True),
     "lsgan": partial(_lsgan, is_real=True),
@@ -67,7 +67,7 @@ GENERATOR_LOSSES: dict[GanLoss, Callable[[Array], Array]] = {
 
 
 def discriminator_gan_loss(gan: GanLoss, label: Label, logits: Array) -> Array:
-    """The discriminator's loss on images of one label. Its whole loss is the sum over both labels.
+    """The discriminator's adversarial loss on images of one label, real or fake.
 
     Args:
       gan: a name in the table above.
@@ -81,7 +81,7 @@ def discriminator_gan_loss(gan: GanLoss, label: Label, logits: Array) -> Array:
 
 
 def generator_gan_loss(gan: GanLoss, logits: Array) -> Array:
-    """The generator's adversarial loss: low if the discriminator takes generated images for real.
+    """The generator's adversarial loss: low if the discriminator scores generated images as real.
 
     Args:
       gan: a name in the table above.
@@ -96,10 +96,11 @@ def generator_gan_loss(gan: GanLoss, logits: Array) -> Array:
 def gradient_penalty(
     score: Callable[[Array], Array], real: Array, fake: Array, keys: Array
 ) -> Array:
-    """The penalty of `wgan_gp`: the mean of (|gradient of the score by the image| - 1)^2.
+    """The penalty of `wgan_gp`: the mean of (|g| - 1)^2, where g is the gradient of a score.
 
-    The gradients are taken at random points on the lines from generated to real images
-    (arXiv 1704.00028, section 4). The score of an image is the mean of its logits.
+    The score of an image is the mean of its logits, and g is the gradient with respect to the
+    image. It is computed at a random point on the line from a generated image to a real image
+    (arXiv 1704.00028, section 4).
 
     Args:
       score: the discriminator, from images [b, h, w, c] to logits [b, h', w', 1].
@@ -112,7 +113,7 @@ def gradient_penalty(
     """
     mix = jax.vmap(jax.random.uniform)(keys).reshape(-1, 1, 1, 1)  # [b, 1, 1, 1]
     gradient = jax.grad(lambda x: score(x).mean((1, 2, 3)).sum())(fake + mix * (real - fake))
-    # The square root has no gradient at zero.
+    # 1e-12 is added because the square root has no finite gradient at zero.
     norm = jnp.sqrt(jnp.square(gradient).sum((1, 2, 3)) + 1e-12)  # [b]
     return jnp.square(norm - 1).mean()
 

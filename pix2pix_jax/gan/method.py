@@ -1,4 +1,4 @@
-"""The parts of the method that stay the same while a run trains."""
+"""The networks, optimizers and losses of a run: all that stays the same while it trains."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from pix2pix_jax.gan.optimizer import make_optimizer
 from pix2pix_jax.models.patchgan import Discriminator
 from pix2pix_jax.models.unet import UNet
 
-# For each value of `optimizer.updates`: the updates of the discriminator in a step, each with the
-# labels of the images that it learns from.
+# The updates of the discriminator in one step, by the value of `optimizer.updates`. Each update is
+# a tuple with the labels of the images that the discriminator learns from.
 DISCRIMINATOR_UPDATES: dict[str, tuple[tuple[Label, ...], ...]] = {
     "alternating": (("real", "fake"),),
     "simultaneous": (("real", "fake"),),
@@ -24,13 +24,13 @@ DISCRIMINATOR_UPDATES: dict[str, tuple[tuple[Label, ...], ...]] = {
 
 @dataclass(frozen=True)
 class Method:
-    """Everything that is the same in all steps of a run.
+    """Everything that stays the same in all steps of a run.
 
     Attributes:
       generator, discriminator: the modules, without parameters.
       generator_optimizer, discriminator_optimizer: the optimizer of each network.
       loss: the names and weights of the losses.
-      updates: the order of the updates, `optimizer.updates`.
+      updates: the order of the updates of both networks, `optimizer.updates`.
       average: averages a tree of arrays over all devices.
     """
 
@@ -44,10 +44,10 @@ class Method:
 
 
 def make_method(config: Config, average: Callable[[Any], Any] = lambda tree: tree) -> Method:
-    """The method that a resolved config describes.
+    """Makes the networks, optimizers and losses that a config describes.
 
     Args:
-      config: resolved.
+      config: a resolved config.
       average: averages a tree of arrays over all devices; the default is for one device.
     """
     updates = DISCRIMINATOR_UPDATES[config.optimizer.updates]

@@ -1,4 +1,4 @@
-"""The two networks of a config, as Flax modules."""
+"""Makes the two networks of a config, as Flax modules."""
 
 import jax.numpy as jnp
 
@@ -12,10 +12,10 @@ from pix2pix_jax.models.unet import UNet
 
 
 def make_generator(config: Config) -> UNet:
-    """The generator that a config describes.
+    """Makes the generator that a config describes.
 
     Raises:
-      UsageError: the generator cannot halve the images of the config.
+      UsageError: images of data.image_size cannot be halved model.depth times.
     """
     model, data, depth = config.model, config.data, generator_depth(config)
     bottleneck_norm = model.bottleneck_norm
@@ -38,7 +38,7 @@ def make_generator(config: Config) -> UNet:
 
 
 def make_discriminator(config: Config) -> Discriminator:
-    """The discriminator that a config describes.
+    """Makes the discriminator that a config describes.
 
     Raises:
       UsageError: data.image_size is too small; the message names the discriminators that fit.
@@ -49,7 +49,7 @@ def make_discriminator(config: Config) -> Discriminator:
         fitting = [name for name in DISCRIMINATORS if is_large_enough(DISCRIMINATORS[name], *size)]
         raise UsageError(
             f"model.discriminator: {model.discriminator} is too deep for data.image_size "
-            f"{size[0]}x{size[1]}; those that fit: {', '.join(fitting)}"
+            f"{size[0]}x{size[1]}; give one of {', '.join(fitting)}"
         )
     return Discriminator(
         table=table,
@@ -62,5 +62,5 @@ def make_discriminator(config: Config) -> Discriminator:
 
 
 def norm_settings(model: Model) -> NormSettings:
-    """The norm of both networks."""
+    """The settings of the norms, the same for both networks."""
     return NormSettings(model.norm, model.norm_epsilon, model.norm_affine, model.norm_images)

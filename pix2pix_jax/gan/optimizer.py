@@ -1,4 +1,4 @@
-"""Adam for both networks (section 3.3), at a constant or a decaying rate; norms of gradients."""
+"""The Adam optimizer of both networks (section 3.3), its learning rate, and norms of gradients."""
 
 import jax
 import jax.numpy as jnp
@@ -9,12 +9,12 @@ from pix2pix_jax.config.schema import Config
 
 
 def make_optimizer(config: Config, updates_per_step: int = 1) -> optax.GradientTransformation:
-    """The optimizer of one network: by default Adam(2e-4, b1=0.5, b2=0.999) (section 3.3).
+    """Makes the optimizer of one network, by default Adam(2e-4, b1=0.5, b2=0.999) (section 3.3).
 
     Args:
-      config: resolved.
+      config: a resolved config.
       updates_per_step: the number of times that a training step applies this optimizer. The
-        learning rate decays with the number of steps, not of updates.
+        learning rate depends on the number of steps, not on the number of updates.
     """
     optimizer = config.optimizer
     rate = learning_rate_schedule(config, updates_per_step)
@@ -32,8 +32,8 @@ def make_optimizer(config: Config, updates_per_step: int = 1) -> optax.GradientT
 def learning_rate_schedule(config: Config, updates_per_step: int) -> optax.ScalarOrSchedule:
     """The learning rate: a number, or a function of the number of updates so far.
 
-    With `linear_decay` the rate is constant for the first half of train.steps, then falls linearly
-    to zero. Args as in `make_optimizer`.
+    If optimizer.schedule is "linear_decay", the rate is constant for the first half of train.steps,
+    then falls linearly to zero. Args as in `make_optimizer`.
     """
     optimizer, steps = config.optimizer, config.train.steps
     if optimizer.schedule == "constant":
@@ -44,10 +44,10 @@ def learning_rate_schedule(config: Config, updates_per_step: int) -> optax.Scala
 
 
 def global_norm(tree: dict) -> Array:
-    """The L2 norm of all leaves as one vector.
+    """The L2 norm of all arrays of a tree, taken as one long vector.
 
-    Every leaf is read once, and its square is not stored. Small leaves are joined: one product is
-    faster than dozens of short ones.
+    Every array is read once, and its square is not stored. Small arrays are joined, because one
+    product is faster than dozens of short products.
     """
     large = [leaf.ravel() for leaf in jax.tree.leaves(tree) if leaf.ndim > 1]
     small = [leaf.ravel() for leaf in jax.tree.leaves(tree) if leaf.ndim < 2]

@@ -1,6 +1,6 @@
 """Runs training steps on all devices, several steps in one call.
 
-`pmap` is the default. `shard_map`, its successor in JAX, gives equal bits.
+`pmap` is the default. `shard_map`, its successor in JAX, gives the same results to the bit.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,13 +30,14 @@ def make_parallel_steps(config: Config, pairs: Batch | None = None) -> ParallelS
     """Makes the function that runs training steps on every device.
 
     Args:
-      config: resolved; `train.parallel` chooses pmap or shard_map.
-      pairs: resident pairs to crop batches from; None if batches carry their own images.
+      config: a resolved config; `train.parallel` chooses pmap or shard_map.
+      pairs: resident pairs, in the memory of the devices, to crop batches from; None if batches
+        carry their own images.
 
     Returns:
-      A function of the state and of batches, [devices, steps, images of a device, ...] for every
-      name. It returns the new state, and the metrics of every step, [steps]. It donates the old
-      state: the memory is used again.
+      A function of the state and of batches. Every array of the batches is [devices, steps, images
+      of a device, ...]. The function returns the new state, and the metrics of every step,
+      [steps]. The old state cannot be read afterwards, because the new state takes its memory.
     """
     # On one device an average would only copy all gradients.
     has_one_device = jax.device_count() == 1
@@ -46,7 +47,7 @@ def make_parallel_steps(config: Config, pairs: Batch | None = None) -> ParallelS
     device_steps = partial(scan_steps, make_method(config, average), config.data)
     map_steps = {"pmap": map_with_pmap, "shard_map": map_with_shard_map}[config.train.parallel]
     mapped = map_steps(device_steps)
-    # Arguments of the compiled program, not constants in it: all seeds share one program.
+    # The key is an argument of the compiled program, so all seeds share one program.
     key_data = jax.random.key_data(stream_key(config, "steps"))
     resident, key_data = copy_to_devices((pairs or {}, key_data))
     return lambda state, batches: mapped(state, batches, resident, key_data)
@@ -59,7 +60,7 @@ def scan_steps(
 
     Args:
       method: networks, optimizers and losses.
-      data: how to crop images; of a resolved config.
+      data: the group `data` of a resolved config; it says how to crop images.
       state: the state before the first step.
       batches: [steps, b, ...] for every name of a batch.
       pairs: resident pairs; empty if batches carry their own images.
@@ -72,14 +73,14 @@ def scan_steps(
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         images = crop_batch(pairs, batch, data)
-        # This key equals step_key(config, step): the seed is folded in outside.
+        # This key equals step_key(config, step), because `key` includes the seed.
         return train_step(method, state, images, jax.random.fold_in(key, state.step))
 
     return jax.lax.scan(step, state, batches)
 
 
 def map_with_pmap(steps: DeviceSteps) -> Callable:
-    """Runs `steps` on every device by pmap: the state is replicated, the batches are split."""
+    """Makes `steps` run on every device by pmap; the state is replicated, the batches are split."""
     return jax.pmap(
         steps,
         axis_name=DEVICE_AXIS,
@@ -90,7 +91,7 @@ def map_with_pmap(steps: DeviceSteps) -> Callable:
 
 
 def map_with_shard_map(steps: DeviceSteps) -> Callable:
-    """Does the same as `map_with_pmap` by jit and shard_map, over a mesh of all devices."""
+    """Does the same as `map_with_pmap`, but by jit and shard_map over a mesh of all devices."""
     mesh, whole, split = (
         Mesh(jax.devices(), (DEVICE_AXIS,)),
         PartitionSpec(),
@@ -99,10 +100,11 @@ def map_with_shard_map(steps: DeviceSteps) -> Callable:
     inputs, outputs = (whole, split, whole, whole), (whole, whole)
 
     def steps_of_shard(state: TrainState, batches: Batch, pairs: Batch, key_data: Array) -> tuple:
-        batches = {name: shard[0] for name, shard in batches.items()}  # [1, steps, b, ...] before
+        # Every array has an axis of devices, which has length 1 here: [1, steps, b, ...].
+        batches = {name: array[0] for name, array in batches.items()}  # [steps, b, ...]
         return steps(state, batches, pairs, key_data)
 
-    # With check_vma, gradients would come back summed over devices.
+    # With check_vma, JAX would sum the gradients over all devices.
     sharded = jax.shard_map(
         steps_of_shard, mesh=mesh, in_specs=inputs, out_specs=outputs, check_vma=False
     )

@@ -7,8 +7,8 @@ from jax import Array
 
 from pix2pix_jax.config.schema import Config
 
-# The independent streams of random numbers of one seed. A stream's position in this list fixes its
-# keys, so add new streams at the end.
+# The independent streams of random numbers of one seed. The position of a stream in this list
+# determines its keys, so add new streams at the end.
 RandomStream = Literal["parameters", "steps", "samples", "evaluation", "translations"]
 
 

@@ -26,7 +26,7 @@ class NetworkState:
     def apply_gradient(
         self, gradient: dict, optimizer: optax.GradientTransformation
     ) -> "NetworkState":
-        """The network after one update of its optimizer."""
+        """The network after its optimizer has applied one gradient."""
         updates, opt_state = optimizer.update(gradient, self.opt_state, self.params)
         return NetworkState(optax.apply_updates(self.params, updates), opt_state)
 
@@ -41,11 +41,15 @@ class TrainState:
 
 
 def create_state(config: Config) -> TrainState:
-    """The state at step 0. It depends on nothing but a resolved config, which includes the seed."""
+    """Makes the state at step 0, which depends only on the config and its seed.
+
+    Args:
+      config: a resolved config.
+    """
     data, optimizer = config.data, make_optimizer(config)
     image = jnp.zeros((1, *data.image_size, data.input_channels))
     target = jnp.zeros((1, *data.image_size, data.target_channels))
-    # The discriminator's input: a pair, or the target alone.
+    # A conditional discriminator sees the input and the target, another one only the target.
     pair = jnp.concatenate([image, target], -1) if config.loss.conditional else target
 
     def create_network(module: nn.Module, key: Array, x: Array) -> NetworkState:

@@ -29,8 +29,8 @@ from pix2pix_jax.gan.state import NetworkState, TrainState
 
 Batch = dict[str, Array]  # `input` and `target` [b, h, w, c], and `index` [b]
 Metrics = dict[str, Array]  # scalars
-# The metrics of a step in the order in which the step computes them. A value that is not finite
-# spoils values after it, so the first such metric is the nearest to the cause.
+# The metrics of a step, in the order in which the step computes them. A value that is not finite
+# makes later values not finite, too. So the first such metric is the nearest to the cause.
 METRIC_ORDER = (
     "logits/real",
     "logits/fake",
@@ -79,7 +79,7 @@ def train_step(
 def run_discriminator_updates(
     method: Method, network: NetworkState, batch: Batch, fake: Array, keys: Array
 ) -> tuple[NetworkState, Metrics]:
-    """All updates of the discriminator in one step; none if `loss.gan` is "none".
+    """Runs all updates of the discriminator in one step; if `loss.gan` is "none", there are none.
 
     Args:
       method: networks, optimizers and losses.
@@ -113,7 +113,7 @@ def discriminator_update(
       method: networks, optimizers and losses.
       network: the discriminator before the update.
       batch: the batch of the step.
-      images: [b, h, w, c], to learn from: real ones, generated ones, or both.
+      images: the images to learn from, [b, h, w, c] for each label: "real", "fake" or both.
       keys: [b] PRNG keys.
 
     Returns:
@@ -156,23 +156,23 @@ def generator_update(
     fake: Array,
     backpropagate: Callable[[Array], tuple[dict]],
 ) -> tuple[NetworkState, Metrics]:
-    """Trains the generator to fool the discriminator, and to come close to the target.
+    """Trains the generator to fool the discriminator and to come close to the targets.
 
     Args:
       method: networks, optimizers and losses.
       network: the generator before the update.
-      discriminator: its opponent.
+      discriminator: the discriminator to fool.
       batch: the batch of the step.
       fake: [b, h, w, c], the generator's images.
-      backpropagate: the generator's backward pass, from the gradient of the loss by `fake` to the
-        gradient by the generator's parameters.
+      backpropagate: turns the gradient of the loss with respect to `fake` into the gradient with
+        respect to the generator's parameters.
 
     Returns:
       The generator after the update, and its losses and gradient norm.
     """
     differentiate = jax.value_and_grad(generator_loss, argnums=1, has_aux=True)
-    (_, metrics), gradient_by_fake = differentiate(method, fake, discriminator.params, batch)
-    gradient = method.average(backpropagate(gradient_by_fake)[0])
+    (_, metrics), fake_gradient = differentiate(method, fake, discriminator.params, batch)
+    gradient = method.average(backpropagate(fake_gradient)[0])
     metrics |= {"gradient/generator": global_norm(gradient)}
     return network.apply_gradient(gradient, method.generator_optimizer), metrics
 
@@ -213,7 +213,7 @@ def score_patches(method: Method, params: dict, batch: Batch, images: Array) -> 
     if method.loss.conditional:
         repeated = jnp.concatenate([inputs] * (images.shape[0] // b))
         images = jnp.concatenate([repeated, images], -1)  # [n * b, h, w, input + target channels]
-    # At most b images share the statistics of a norm, so real and generated ones stay apart.
+    # At most b images share the statistics of a norm, so it does not mix real and generated images.
     norm = method.discriminator.norm
     norm = replace(norm, images_per_mean=min(norm.images_per_mean or b, b))
     module = method.discriminator.clone(norm=norm)

@@ -24,10 +24,10 @@ class ExportOptions:
     """The networks to export, and the files to write.
 
     Attributes:
-      output: file for the generator.
+      output: the file to write the generator to.
       format: a key of EXPORT_FORMATS; None: the suffix of `output` names the format.
-      step: step of the checkpoint.
-      discriminator: file for the discriminator; None: only the generator is exported.
+      step: the step of the checkpoint.
+      discriminator: the file to write the discriminator to; None: only the generator is exported.
     """
 
     output: Path
@@ -43,11 +43,11 @@ class ExportOptions:
 
 
 def export(config: Config, workdir: Workdir, options: ExportOptions) -> None:
-    """Writes networks without dropout. If one file fails, no file is written.
+    """Writes the networks of a checkpoint, without dropout. If one file fails, no file is written.
 
     Args:
-      config: config of the run.
-      workdir: workdir of the run.
+      config: the config of the run.
+      workdir: the workdir of the run.
       options: the networks, the files and their format.
 
     Raises:
@@ -62,7 +62,8 @@ def export(config: Config, workdir: Workdir, options: ExportOptions) -> None:
     with ExitStack() as files:
         for name, path in options.files().items():
             network = TrainedNetwork.restore(workdir, config, step, name)
-            step = network.step  # of both files, even if the run saves a newer checkpoint meanwhile
+            # Both files contain this step, even if the run saves a newer checkpoint meanwhile.
+            step = network.step
             temporary = files.enter_context(atomic_file(path))
             difference = write_network(network, file_format, path, temporary)
             lines.append(
@@ -80,7 +81,7 @@ def write_network(
 
     Args:
       network: the network.
-      file_format: format of the file.
+      file_format: the format of the file.
       path: the final path of the file, for error lines.
       temporary: the path to write to now.
 
@@ -93,7 +94,7 @@ def write_network(
     with name_file_in_errors(path):
         compute = file_format.write(temporary, network)
         difference = max_difference(network, compute)
-        if not difference < MAX_DIFFERENCE:  # true for NaN, too
+        if not difference < MAX_DIFFERENCE:  # also if it is NaN
             raise UsageError(
                 f"was not written, because its outputs differ from JAX by {difference:.1e}; give "
                 "another --format"
@@ -102,7 +103,7 @@ def write_network(
 
 
 def choose_format(options: ExportOptions) -> Format:
-    """The format that --format or else the suffix of --output names.
+    """The format that --format names; without --format, the suffix of --output names it.
 
     Raises:
       UsageError: there is no such format, or the output is a folder.
@@ -127,8 +128,8 @@ def check_paths(options: ExportOptions, file_format: Format) -> None:
             raise UsageError(f"{flag}: {path} is a folder; give a file")
         if suffix in EXPORT_FORMATS and suffix != file_format.name:
             raise UsageError(
-                f"{flag}: {path} would be {file_format.name} with the suffix of another format; "
-                "change the suffix or --format"
+                f"{flag}: {path} has the suffix of another format than {file_format.name}; change "
+                "the suffix or --format"
             )
         if os.path.lexists(path):
             raise UsageError(f"{flag}: {path} exists; remove it, or give another file")
@@ -141,9 +142,10 @@ def check_paths(options: ExportOptions, file_format: Format) -> None:
 def check_networks(config: Config, options: ExportOptions, file_format: Format) -> None:
     """Raises UsageError if the format cannot hold the networks."""
     with_discriminator = options.discriminator is not None
+    flags = [f"--format={name}" for name in DISCRIMINATOR_FORMATS]
     if with_discriminator and not file_format.can_hold_discriminator:
         raise UsageError(
-            f"--discriminator: {file_format.name} holds generators only; leave --discriminator "
-            f"out, or give --format={' or '.join(DISCRIMINATOR_FORMATS)}"
+            f"--discriminator: {file_format.name} files can contain only generators; leave out "
+            f"--discriminator, or give {' or '.join(flags)}"
         )
     file_format.check(config, with_discriminator)

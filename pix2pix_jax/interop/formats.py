@@ -1,4 +1,4 @@
-"""The file formats of `export`. To add one, write its function and its row of EXPORT_FORMATS.
+"""The file formats of `export`. To add a format, write its function and its row of EXPORT_FORMATS.
 
 `pix2pix --help` reads the table and must be fast, so libraries are imported only inside functions.
 """
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pix2pix_jax.interop.trained_network import Compute, TrainedNetwork
 
 STABLEHLO_PLATFORMS = ("cpu", "cuda", "tpu")  # one file runs on all of them
-LOCATIONS_FLAG = "jax_traceback_in_locations_limit"  # source lines that JAX notes for an operation
-ONNX_MAX_BYTES = 2e9  # the limit of protocol buffers, which ONNX files are
+LOCATIONS_FLAG = "jax_traceback_in_locations_limit"  # JAX's limit on source lines in a file
+ONNX_MAX_BYTES = 2e9  # ONNX files are protocol buffers, which have this limit
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Format:
     """A file format.
 
     Attributes:
-      name: value of --format, and suffix of the files.
+      name: the value of --format, and the suffix of the files.
       write: writes a network to a path. Returns a function that computes the network in the file,
         so that `export` can compare the file with JAX.
-      check: raises UsageError if the format cannot hold the generator of a config or, if the
-        second argument is true, its discriminator.
+      check: takes a config, and whether its discriminator is exported, too. Raises UsageError if
+        the format cannot hold the networks.
       can_hold_discriminator: whether the format can hold a discriminator at all.
     """
 
@@ -79,7 +79,8 @@ def write_onnx(path: Path, network: TrainedNetwork) -> Compute:
     size = 4 * sum(leaf.size for leaf in jax.tree.leaves(network.params))
     if size > ONNX_MAX_BYTES:
         raise UsageError(
-            f"the network has {size / 1e9:.1f} GB, and ONNX holds 2 GB; give another --format"
+            f"the network has {size / 1e9:.1f} GB, but an ONNX file has at most 2 GB; give another "
+            "--format"
         )
     assert isinstance(network.module, UNet)
     model = onnx_model(network.module, network.params, network.metadata())
@@ -123,13 +124,13 @@ def write_torch(path: Path, network: TrainedNetwork) -> Compute:
 
 
 def accept_all(config: Config, with_discriminator: bool) -> None:
-    """Raises nothing: the format can hold every network."""
+    """Accepts every config, because the format can hold every network."""
 
 
 def check_onnx(config: Config, with_discriminator: bool) -> None:
     """Raises UsageError if ONNX is not installed."""
     if not all(map(importlib.util.find_spec, ("onnx", "onnxruntime"))):
-        raise UsageError("--format: onnx needs more packages: pip install 'pix2pix_jax[onnx]'")
+        raise UsageError("--format: onnx needs more packages; pip install 'pix2pix_jax[onnx]'")
 
 
 def check_torch(config: Config, with_discriminator: bool) -> None:

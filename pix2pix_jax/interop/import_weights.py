@@ -1,4 +1,4 @@
-"""The import command: makes a run at step 0 of networks that were trained elsewhere."""
+"""The import command: makes a run at step 0 from networks that were trained elsewhere."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,23 +45,24 @@ def import_weights(
     base: Config | None,
     fields: dict[str, str],
 ) -> None:
-    """Makes a run of a generator and maybe a discriminator, with new optimizers.
+    """Makes a run from a generator and maybe a discriminator, with new optimizers.
 
     Args:
-      weights: file of the generator: .pth or .safetensors of the PyTorch code, or .safetensors of
-        `export`.
-      discriminator: file of the discriminator, in the same formats; None: a new discriminator.
-      workdir: workdir of the new run.
-      base: config for the fields that the weights do not determine; None: the config in `weights`,
-        or `default_config` if there is none.
+      weights: the file of the generator: a .pth or .safetensors file of the authors' PyTorch code,
+        or a .safetensors file of `export`.
+      discriminator: the file of the discriminator, in the same formats; None: the run gets a new
+        discriminator.
+      workdir: the workdir of the new run.
+      base: a config with the fields that the weights do not determine; None: the config in the
+        file of the generator, or `default_config` for a file without a config.
       fields: new values of fields of the config, as in `config.files.override`.
 
     Raises:
-      UsageError: a file does not hold such a network, a value is refused, or the workdir holds a
-        run.
+      UsageError: a file does not contain such a network, the value of a field is not valid, or the
+        workdir already has a run.
     """
     if workdir.config_file.exists() or saved_steps(workdir):
-        raise UsageError(f"--workdir: {workdir} holds a run already; give another --workdir")
+        raise UsageError(f"--workdir: {workdir} already has a run; give another --workdir")
     files = [read_weights(weights, "generator")]
     with name_file_in_errors(weights):
         config = config_for_generator(files[0], base)
@@ -84,10 +85,10 @@ def import_weights(
 
 
 def config_for_generator(weights: WeightFile, base: Config | None) -> Config:
-    """The config of a run with this generator.
+    """The config of a run with the generator in a file.
 
     Args:
-      weights: file of the generator.
+      weights: the file of the generator.
       base: as in `import_weights`.
 
     Raises:
@@ -100,7 +101,7 @@ def config_for_generator(weights: WeightFile, base: Config | None) -> Config:
 
 
 def default_config(depth: int) -> Config:
-    """The config for weights of the PyTorch code, whose files hold no config.
+    """The config for files of the authors' PyTorch code, because they contain no config.
 
     Images have the size at which the bottleneck is 1x1, as in the PyTorch code. The learning rate
     does not decay, so that fine-tuning can take any number of steps.
@@ -173,16 +174,16 @@ def explain_changed_network(config: Config, fields: dict[str, str]) -> Iterator[
 
 
 def create_state_with(config: Config, files: list[WeightFile]) -> TrainState:
-    """A new state with the parameters in files.
+    """A new state with the parameters that files contain.
 
     Args:
-      config: resolved.
+      config: a resolved config.
       files: the file of the generator, and maybe that of the discriminator.
 
     Raises:
       UsageError: a file does not fit the config.
     """
-    # Only shapes, as a network that the files do not fit could need any amount of memory.
+    # The template has only shapes: a network that does not fit the files could fill the memory.
     template = jax.eval_shape(lambda: create_state(config))
     params = {}
     for file in files:

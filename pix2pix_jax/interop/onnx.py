@@ -1,7 +1,7 @@
-"""A generator as an ONNX graph, layer by layer, without dropout.
+"""Makes an ONNX graph of a generator, layer by layer, without dropout.
 
 The graph is written by hand, because jax2onnx 0.17 needs a fixed height and width for this network,
-makes 385 nodes of the paper's generator instead of 59, and needs an older Orbax.
+turns the paper's generator into 385 nodes instead of 59, and needs an older version of Orbax.
 """
 
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ class Graph(NamedTuple):
     weights: list[onnx.TensorProto]
 
     def add_node(self, operation: str, name: str, *inputs: str, **attributes: Any) -> str:
-        """Adds a node with one output of the same name, and returns this name."""
+        """Adds a node whose only output has the name of the node; returns the name."""
         self.nodes.append(helper.make_node(operation, inputs, [name], name, **attributes))
         return name
 
@@ -35,9 +35,10 @@ class Graph(NamedTuple):
 
 
 def onnx_model(generator: UNet, params: dict, metadata: dict[str, str]) -> onnx.ModelProto:
-    """The graph from `image` [b, c, h, w] in [-1, 1] to `output` [b, channels, h, w].
+    """Makes the graph from `image` [b, c, h, w] in [-1, 1] to `output` [b, channels, h, w].
 
-    Both kinds of norm become InstanceNormalization, since every image is normalized on its own.
+    Batch norms and instance norms both become InstanceNormalization, because an exported generator
+    normalizes every image on its own.
 
     Args:
       generator: the module.
@@ -47,7 +48,7 @@ def onnx_model(generator: UNet, params: dict, metadata: dict[str, str]) -> onnx.
     graph, x = Graph([], []), "image"
     encoder, decoder = generator.layers[: generator.depth], generator.layers[generator.depth :]
     decoder_inputs = {layer.skip for layer in decoder} | {encoder[-1].name}
-    encoded = {}  # outputs of the encoder that the decoder takes, by layer
+    encoded = {}  # the encoder's outputs that the decoder takes, by layer
     for layer in encoder:
         if layer is not encoder[0]:
             x = add_relu(graph, f"{layer.name}_relu", x, generator.leaky_slope)

@@ -1,11 +1,11 @@
-"""Refuses pickles that use opcodes which no state dict needs, before they are loaded."""
+"""Checks the opcodes of a pickle before it is loaded: refuses those that no state dict needs."""
 
 import pickle
 import pickletools
 
-MAX_MARKS = 1000  # for values that are nested in one another
+MAX_MARKS = 1000  # the deepest nesting of values
 
-# Opcodes that push one value, which is not a tuple of values.
+# Opcodes that push one value onto the stack. No such value is a tuple of other values.
 PUSHES = frozenset(
     {
         "NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1",
@@ -14,15 +14,16 @@ PUSHES = frozenset(
         "EMPTY_TUPLE", "EMPTY_LIST", "EMPTY_DICT", "GLOBAL",
     }
 )  # fmt: skip
-# Opcodes that replace this many values at the top of the stack by one value, which is not a tuple.
-# NEWOBJ makes an object of a class. It is listed so that `find_class` refuses a pickled network,
-# with the name of its class.
+# The number of values at the top of the stack that an opcode replaces with one value. The new value
+# is not a tuple. NEWOBJ makes an object of a class; it is in the table so that `find_class` refuses
+# a pickled network and names its class.
 REPLACES = {"REDUCE": 2, "STACK_GLOBAL": 2, "NEWOBJ": 2, "BINPERSID": 1}
-# Opcodes that replace this many values at the top of the stack by a tuple.
+# The number of values at the top of the stack that an opcode replaces with a tuple.
 SMALL_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 # Opcodes that move one value, or all values above the last mark, into the value below.
 STORES_ONE, STORES_MARKED = ("APPEND", "BUILD"), ("APPENDS",)
-# Opcodes that move one key and its value, or all of them above the last mark, into the dict below.
+# Opcodes that move one key and its value, or all keys and values above the last mark, into the dict
+# below.
 STORES_ITEM, STORES_ITEMS = "SETITEM", "SETITEMS"
 # Opcodes that copy the top of the stack into the memo, or push a value of the memo.
 REMEMBERS = ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE")
@@ -34,8 +35,8 @@ class OpcodeChecker:
     """Checks the opcodes of a pickle before it is loaded.
 
     The checker follows the stack of the unpickler, but keeps only whether each value is a tuple.
-    No tuple may be the key of a dict: a tuple that holds a tuple twice, which holds a tuple twice,
-    and so on, takes exponential time to hash.
+    No tuple may be the key of a dict, because a short pickle can make a tuple that takes
+    exponential time to hash: each of its levels contains the level below twice.
     """
 
     def __init__(self, content: bytes):
@@ -56,20 +57,20 @@ class OpcodeChecker:
           The length of the pickle in bytes.
 
         Raises:
-          UnpicklingError: no state dict needs an opcode, or an opcode could need too much time or
-            memory.
-          Exception: of other kinds, if the pickle is broken.
+          UnpicklingError: the pickle has an opcode that no state dict needs, or that could take too
+            much time or memory.
+          Exception: the pickle is broken; the error can be of any type.
         """
         for opcode, argument, position in pickletools.genops(self._content):
             if opcode.name == "STOP":
-                assert position is not None  # the pickle is in memory
+                assert position is not None  # genops knows positions in bytes
                 return position + 1
             if opcode.name in (STORES_ITEM, STORES_ITEMS):
                 self._store_items(opcode.name)
             elif opcode.name in REMEMBERS:
                 self._remember(len(self._memo) if argument is None else argument)
             elif opcode.name in RECALLS:
-                assert argument is not None  # it is the index
+                assert argument is not None  # RECALLS have an index
                 self._stack.append(self._memo[argument])
             else:
                 self._follow(opcode.name)
@@ -104,7 +105,7 @@ class OpcodeChecker:
         """Follows an opcode that moves keys and values into a dict."""
         keys = self._stack[::2] if name == STORES_ITEMS else self._stack[-2:-1]
         if any(keys):
-            raise pickle.UnpicklingError("holds a dict whose keys are not names")
+            raise pickle.UnpicklingError("has a dict with a tuple as a key")
         if name == STORES_ITEMS:
             self._pop_mark()
         else:

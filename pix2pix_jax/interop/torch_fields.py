@@ -1,4 +1,4 @@
-"""Reads the fields of a config off the tensors of a network of the PyTorch code."""
+"""Finds the config of a network of the authors' PyTorch code from the shapes of its tensors."""
 
 from typing import Any
 
@@ -14,14 +14,14 @@ from pix2pix_jax.interop.torch_names import (
     generator_names,
 )
 
-Fields = dict[str, dict[str, Any]]  # values of fields of a config, by group and name
+Fields = dict[str, dict[str, Any]]  # values of a config, by group and field
 
 
 def generator_fields(tensors: Tensors) -> Fields:
     """The fields of a config that the tensors of a generator determine.
 
     Raises:
-      UsageError: the tensors are not those of a U-Net; the line says what they seem to be.
+      UsageError: the tensors are not those of a U-Net; the message says what they seem to be.
     """
     depth = 1
     while f"{block_name(depth + 1)}.1.weight" in tensors:
@@ -32,8 +32,8 @@ def generator_fields(tensors: Tensors) -> Fields:
     if not 2 <= depth <= 16 or not has_kernels or 0 in tensors[first].shape:
         description = _describe_tensors(tensors)
         raise UsageError(
-            f"holds {description}, not a whole U-Net as the PyTorch code saves it; give its "
-            "latest_net_G.pth"
+            f"contains {description}, not a whole U-Net of the authors' PyTorch code; give the "
+            "latest_net_G.pth of a pix2pix model"
         )
     has_norm = f"{names['up1_norm']}.weight" in tensors  # an instance norm has no tensors
     has_bias = f"{names['down1']}.bias" in tensors
@@ -62,8 +62,8 @@ def discriminator_fields(tensors: Tensors, config: Config) -> Fields:
       config: the config of the generator.
 
     Raises:
-      UsageError: the tensors are not those of a discriminator that this project has, or it takes
-        other images than the generator makes.
+      UsageError: this project does not have the discriminator, or the generator makes images with
+        another number of channels.
     """
     if "net.0.weight" in tensors:
         name, first = PIXEL_GAN, "net.0.weight"
@@ -73,8 +73,8 @@ def discriminator_fields(tensors: Tensors, config: Config) -> Fields:
         if first not in tensors or last not in tensors or n_layers < 0:
             description = _describe_tensors(tensors)
             raise UsageError(
-                f"holds {description}, not a discriminator as the PyTorch code saves it; give its "
-                "latest_net_D.pth"
+                f"contains {description}, not a discriminator of the authors' PyTorch code; give "
+                "the latest_net_D.pth of a pix2pix model"
             )
         if not 1 <= n_layers <= len(PATCH_GANS):
             raise UsageError(
@@ -84,14 +84,15 @@ def discriminator_fields(tensors: Tensors, config: Config) -> Fields:
         name = PATCH_GANS[n_layers - 1]
     if tensors[first].ndim != 4 or 0 in tensors[first].shape:
         raise UsageError(
-            f"has {first} of shape {tensors[first].shape}, which is not a kernel; save it again"
+            f"has {first} of shape {tensors[first].shape}, but a kernel has four sides above 0; "
+            "give the latest_net_D.pth of a pix2pix model"
         )
     features, channels = tensors[first].shape[:2]
     target, source = config.data.target_channels, config.data.input_channels
     if channels not in (target, target + source):
         raise UsageError(
-            f"holds a discriminator of {channels} channels; with this generator it needs {target}, "
-            f"or {target + source} if it sees the input; give two networks of one run"
+            f"contains a discriminator of {channels} channels, but this generator needs one of "
+            f"{target}, or of {target + source} with the input; give two networks of one run"
         )
     return {
         "model": {"discriminator": name, "discriminator_features": features},
@@ -100,11 +101,11 @@ def discriminator_fields(tensors: Tensors, config: Config) -> Fields:
 
 
 def _describe_tensors(tensors: Tensors) -> str:
-    """What tensors seem to be, for an error line."""
+    """Says what the tensors in a file seem to be, for an error message."""
     if any(".conv_block." in name for name in tensors):
-        return "a ResNet generator, of CycleGAN"
+        return "a ResNet generator of CycleGAN"
     if any(name.startswith("model.model.") for name in tensors):
-        return "blocks of a U-Net"
+        return "parts of a U-Net"
     if "model.0.weight" in tensors or "net.0.weight" in tensors:
         return "a discriminator"
     return f"{len(tensors)} tensors ({', '.join(tensors)[:60]} ...)"

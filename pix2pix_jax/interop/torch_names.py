@@ -1,7 +1,7 @@
-"""Converts parameters to and from the names of pytorch-CycleGAN-and-pix2pix, "the PyTorch code".
+"""Converts parameters between our names and the names in the authors' PyTorch code.
 
-The code is at github.com/junyanz/pytorch-CycleGAN-and-pix2pix. There, a U-Net of n levels is n
-nested blocks, and a discriminator is a list of layers. Kernels are [out, in, h, w]; kernels of
+"The PyTorch code" is github.com/junyanz/pytorch-CycleGAN-and-pix2pix. There, a U-Net of n levels is
+n nested blocks, and a discriminator is a list of layers. Kernels are [out, in, h, w]; kernels of
 transposed convolutions are [in, out, h, w].
 """
 
@@ -16,14 +16,15 @@ from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.models.topology import DISCRIMINATORS, discriminator_layers, unet_layers
 
-Tensors = dict[str, np.ndarray]  # of a state dict, by name
-STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of a batch norm
+Tensors = dict[str, np.ndarray]  # the tensors of a state dict, by name
+# A batch norm of PyTorch has these tensors, too. They are not used.
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 # Fields of our model that no option of the PyTorch code changes.
 FIXED_FIELDS = {"generator": "unet", "leaky_slope": 0.2, "skip_slope": 0.0, "norm_epsilon": 1e-5}
 # Our names of the PyTorch code's discriminators with n_layers of 1 to 5.
 PATCH_GANS = ("patch16", "patch34", "patch70", "patch142", "image286")
 PIXEL_GAN = "pixel"
-PIXEL_LOGITS = "net.5"  # the PyTorch code's name of this layer
+PIXEL_LOGITS = "net.5"  # the PyTorch code's name of its last layer
 
 
 def generator_names(depth: int) -> dict[str, str]:
@@ -125,7 +126,7 @@ def from_torch(tensors: Tensors, names: dict[str, str], template: dict, model: M
     unknown = [name for name in remaining if name.rpartition(".")[2] not in STATISTICS]
     if unknown:
         raise UsageError(
-            f"has {unknown[0]}, for which the network has no place; save the state dict of one "
+            f"contains {unknown[0]}, which the network does not have; save the state dict of one "
             "network of the PyTorch code"
         )
     return params
@@ -150,8 +151,8 @@ def to_torch(params: dict, names: dict[str, str], model: Model) -> Tensors:
         if parameter == "bias" and not _has_torch_bias(layer, names[layer], model):
             if value.any():
                 raise UsageError(
-                    f"has a bias in {layer}, for which the PyTorch code has no place; give another "
-                    "--format, or leave this network out"
+                    f"has a bias in {layer}, but the PyTorch code has none there; leave out "
+                    "--discriminator, or give another --format"
                 )
             continue
         if parameter == "kernel":
@@ -170,7 +171,7 @@ def check_torch_generator(config: Config) -> None:
     """Raises UsageError, naming the field, if the PyTorch code cannot compute a generator.
 
     Args:
-      config: resolved.
+      config: a resolved config.
     """
     model, expected = config.model, dict(FIXED_FIELDS)
     expected["bias"] = "all" if model.norm == "instance" else "paper"
@@ -179,18 +180,19 @@ def check_torch_generator(config: Config) -> None:
     for name, value in expected.items():
         if getattr(model, name) != value:
             raise UsageError(
-                f"model.{name}: is {getattr(model, name)}; the PyTorch code has only {value}; give "
-                "another --format"
+                f"model.{name}: is {getattr(model, name)}, but the PyTorch code has only {value}; "
+                "give another --format"
             )
     if make_generator(config).bottleneck_norm:
         raise UsageError(
-            f"model.bottleneck_norm: is {model.bottleneck_norm}; the PyTorch code has only False; "
-            "give another --format"
+            f"model.bottleneck_norm: is {model.bottleneck_norm}, but the PyTorch code has only "
+            "False; give another --format"
         )
     depth = generator_depth(config)
     if depth < 5:
         raise UsageError(
-            f"model.depth: is {depth}; the PyTorch code has only 5 or more; give another --format"
+            f"model.depth: is {depth}, but the PyTorch code has only 5 or more; give another "
+            "--format"
         )
 
 
@@ -204,18 +206,18 @@ def check_torch_discriminator(config: Config) -> None:
 
 
 def _iterate_parameters(params: dict) -> Iterator[tuple[str, str, Any]]:
-    """Yields the name of the layer, the name of the parameter, and the array."""
+    """Yields, for every parameter, the name of its layer, its own name, and its array."""
     for layer, parameters in params.items():
         for parameter, value in parameters.items():
             yield layer, parameter, value
 
 
 def _has_torch_bias(layer: str, torch_layer: str, model: Model) -> bool:
-    """Whether a layer that has a bias here has one in the PyTorch code, too.
+    """Whether a layer with a bias in our network has a bias in the PyTorch code, too.
 
     Args:
-      layer: our name.
-      torch_layer: the PyTorch code's name.
+      layer: our name of the layer.
+      torch_layer: the PyTorch code's name of the layer.
       model: the model of our config.
     """
     if model.norm == "instance" or layer.endswith("_norm"):
@@ -230,10 +232,10 @@ def _torch_tensor_name(torch_layer: str, parameter: str) -> str:
 
 
 def _axes_to_torch(layer: str) -> tuple[int, int, int, int]:
-    """How to transpose our kernel [h, w, in, out] to the order of the axes in PyTorch."""
+    """The order in which to transpose the axes of our kernel [h, w, in, out] for PyTorch."""
     return (2, 3, 0, 1) if layer.startswith("up") else (3, 2, 0, 1)
 
 
 def _axes_from_torch(layer: str) -> tuple[int, int, int, int]:
-    """How to transpose PyTorch's kernel to our order of the axes, [h, w, in, out]."""
+    """The order in which to transpose the axes of PyTorch's kernel to [h, w, in, out]."""
     return (2, 3, 0, 1) if layer.startswith("up") else (2, 3, 1, 0)

@@ -3,8 +3,8 @@
 A pickle can call any function that it names. Three rules make loading it safe:
 
 1. `OpcodeChecker` reads the opcodes first. It refuses opcodes that no state dict needs, keys of
-   dicts that could take forever to hash, and indices of the memo that could reserve any memory.
-2. `TensorUnpickler.find_class` knows the names that a state dict uses, and refuses all others.
+   dicts that could take forever to hash, and indices of the memo that could fill the memory.
+2. `TensorUnpickler.find_class` knows the names that a state dict uses, and refuses all other names.
 3. Loading makes descriptions of tensors, not arrays. `torch_reader` compares their sizes with the
    file before it makes arrays.
 """
@@ -31,31 +31,31 @@ STORAGE_DTYPES = {
     "ByteStorage": np.uint8,
     "BoolStorage": np.bool_,
 }
-MAX_PICKLE_BYTES = 1 << 22  # a pickle names tensors and does not hold their numbers
-MAX_AXES = 8  # of a tensor
-MAX_NUMBER = 1 << 48  # for an offset, a side or a stride
+MAX_PICKLE_BYTES = 1 << 22  # a pickle describes tensors without their numbers
+MAX_AXES = 8  # the most axes of a tensor
+MAX_NUMBER = 1 << 48  # the largest offset, side or stride of a tensor
 
 
-class ArrayStorage(NamedTuple):  # not a dataclass, whose fields a pickle could set
-    """Numbers of one dtype in a file.
+class ArrayStorage(NamedTuple):  # A pickle could set the fields of a dataclass.
+    """A storage: numbers of one dtype in a file.
 
     Attributes:
-      key: name of the storage in the file.
-      dtype: type of the numbers.
+      key: the name of the storage in the file.
+      dtype: the type of the numbers.
     """
 
     key: str
     dtype: np.dtype
 
 
-class Tensor(NamedTuple):  # not a dataclass, whose fields a pickle could set
-    """Where a tensor lies in its storage. Offset and strides count elements, not bytes.
+class Tensor(NamedTuple):  # A pickle could set the fields of a dataclass.
+    """Describes where a tensor lies in its storage. Offset and strides count numbers, not bytes.
 
     Attributes:
       storage: the storage that holds the numbers.
-      offset: position of the first number in the storage.
-      shape: sides of the tensor.
-      strides: distance in the storage between neighbours along each axis.
+      offset: the position of the first number in the storage.
+      shape: the sides of the tensor.
+      strides: for each axis, the distance in the storage between neighbours on that axis.
     """
 
     storage: ArrayStorage
@@ -74,25 +74,25 @@ class StateDict(dict):
 
 
 class TensorUnpickler(pickle.Unpickler):
-    """Makes dicts, lists and descriptions of tensors, and calls no other functions."""
+    """Loads a pickle, but makes only dicts, lists and descriptions of tensors."""
 
     def find_class(self, module: str, name: str) -> Any:
         """The object that a name in the pickle stands for.
 
-        A pickle can change attributes of this object, so functions are made anew for each file.
+        A pickle can change the attributes of this object, so every call makes a new function.
 
         Raises:
           UnpicklingError: no state dict uses the name.
         """
         if (module, name) == ("collections", "OrderedDict"):
-            return lambda: StateDict()  # arguments could hold keys that are not checked
+            return lambda: StateDict()  # arguments could contain unchecked keys
         if module == "torch" and name in STORAGE_DTYPES:
             return name
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
             return lambda *arguments: rebuild_tensor(*arguments)
         if (module, name) == ("torch._utils", "_rebuild_parameter"):
             return lambda *arguments: rebuild_parameter(*arguments)
-        raise pickle.UnpicklingError(f"holds a whole {module}.{name}, not only tensors")
+        raise pickle.UnpicklingError(f"contains a whole {module}.{name}, not only tensors")
 
     def persistent_load(self, pid: Any) -> ArrayStorage:
         """The storage that a tensor refers to.
@@ -109,12 +109,12 @@ class TensorUnpickler(pickle.Unpickler):
 def rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Tensor:
     """Describes a tensor; raises UnpicklingError for arguments that PyTorch does not write."""
     if type(storage) is not ArrayStorage:
-        raise pickle.UnpicklingError("holds a tensor without a storage")
+        raise pickle.UnpicklingError("contains a tensor without a storage")
     numbers = (offset, *shape, *strides)
     has_bad_number = any(type(n) is not int or abs(n) > MAX_NUMBER for n in numbers)
     if has_bad_number or len(shape) > MAX_AXES or len(shape) != len(strides):
         raise pickle.UnpicklingError("holds a tensor of an impossible size")
-    # NumPy refuses such a shape even if another side is 0.
+    # NumPy refuses a shape with large sides, even if another side is 0.
     if math.prod(side for side in shape if side) > MAX_NUMBER:
         raise pickle.UnpicklingError("holds a tensor of an impossible size")
     return Tensor(storage, offset, tuple(shape), tuple(strides))
@@ -123,7 +123,7 @@ def rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any)
 def rebuild_parameter(tensor: Any, *_: Any) -> Tensor:
     """The tensor of a parameter; raises UnpicklingError for anything else."""
     if type(tensor) is not Tensor:
-        raise pickle.UnpicklingError("holds a parameter without a tensor")
+        raise pickle.UnpicklingError("contains a parameter without a tensor")
     return tensor
 
 
@@ -131,7 +131,7 @@ def load_pickle(file: BinaryIO) -> Any:
     """Loads one pickle, and moves the file to the first byte after it.
 
     Raises:
-      Exception: of many kinds, if the pickle is broken or needs more than a state dict does.
+      Exception: the pickle is broken, or is not that of a state dict; the error can be of any type.
     """
     start = file.tell()
     content = file.read(MAX_PICKLE_BYTES)

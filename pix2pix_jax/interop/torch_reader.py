@@ -12,7 +12,7 @@ import numpy as np
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.interop.torch_pickle import MAX_PICKLE_BYTES, Tensor, load_pickle
 
-# A file that PyTorch before 1.6 wrote begins with two pickles, of these two numbers.
+# A file that PyTorch before 1.6 wrote begins with two pickles that contain these two numbers.
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 ZIP_SIGNATURE = b"PK\x03\x04"
 Content = tuple[dict[str, Tensor], dict[str, bytes]]  # tensors by name, and storages by key
@@ -29,7 +29,7 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
       Copies of the tensors, by name.
 
     Raises:
-      UsageError: the file does not hold a state dict; the line says what it seems to hold.
+      UsageError: the file is not a state dict; the message says what the file seems to be.
     """
     try:
         tensors, storages = _read_content(path)
@@ -38,8 +38,8 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
         raise UsageError(f"{path}: {error}") from error
     except MemoryError as error:
         raise UsageError(
-            f"{path}: is too large for the memory of this machine; if it should be small, it "
-            "is damaged, so download it again"
+            f"{path}: is too large for the memory of this machine; use a machine with more memory, "
+            "or, if the file should be small, download it again"
         ) from error
 
 
@@ -53,10 +53,10 @@ def _read_content(path: Path) -> Content:
     except (UsageError, MemoryError):
         raise
     except (zipfile.BadZipFile, EOFError, OSError) as error:
-        if isinstance(error, OSError) and error.filename:  # the file cannot be opened
+        if isinstance(error, OSError) and error.filename:  # the error names the file
             raise
         raise UsageError(f"is damaged or cut short ({error}); download it again") from error
-    except Exception as error:  # pickle, pickletools and zipfile raise anything for broken bytes
+    except Exception as error:  # pickle and zipfile can raise any error for broken bytes
         raise UsageError(
             f"is not a state dict that torch.save wrote ({_describe_error(error):.200}); save one "
             "with torch.save(net.state_dict(), FILE)"
@@ -75,22 +75,22 @@ def _read_zip(file: io.BufferedReader) -> Content:
         pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
         if len(pickles) != 1:
             raise UsageError(
-                f"is a zip file that holds {', '.join(archive.namelist())[:80]}, not a .pth file; "
-                "if a .pth file is inside, unpack it and give its path"
+                f"is a zip file of {', '.join(archive.namelist())[:80]}, not a .pth file; if it "
+                "contains a .pth file, unpack it and give the path of the .pth file"
             )
         root = pickles[0].removesuffix("data.pkl")
         byteorder = f"{root}byteorder"
         if byteorder in archive.namelist() and _read_member(archive, byteorder) != b"little":
             raise UsageError(
-                "was written by a big-endian machine, whose files are not supported; save "
-                "it on another machine"
+                "was written by a big-endian machine, which is not supported; save the state "
+                "dict again on another machine"
             )
         content = _read_member(archive, pickles[0], MAX_PICKLE_BYTES)
         tensors = _check_state_dict(load_pickle(io.BytesIO(content)))
         members = {
             tensor.storage.key: f"{root}data/{tensor.storage.key}" for tensor in tensors.values()
         }
-        # Members of a malicious archive can overlap. Together they are then larger than the file.
+        # The members of a malicious archive can overlap; their sum is then larger than the file.
         size = sum(archive.getinfo(member).file_size for member in members.values())
         if size > file.seek(0, io.SEEK_END):
             raise UsageError(TOO_LARGE)
@@ -120,15 +120,16 @@ def _read_legacy(file: io.BufferedReader) -> Content:
     start = file.peek(16)[:16]
     try:
         is_legacy = [load_pickle(file), load_pickle(file)] == [MAGIC, PROTOCOL]
-    except Exception:  # a file of another kind raises errors of any kind
+    except Exception:  # other files can raise any error
         is_legacy = False
     if not start:
-        raise UsageError("is empty, not a .pth of PyTorch; download it again")
+        raise UsageError("is empty, not a .pth file of PyTorch; download it again")
     if not is_legacy:
         raise UsageError(
-            f"is not a .pth of PyTorch: it begins with {start!r}; give a .pth or .safetensors file"
+            f"is not a .pth file of PyTorch: it begins with {start!r}; give a .pth or .safetensors "
+            "file"
         )
-    load_pickle(file)  # describes the machine that wrote the file
+    load_pickle(file)  # skips a description of the machine that wrote the file
     tensors, keys = _check_state_dict(load_pickle(file)), load_pickle(file)
     item_sizes = {tensor.storage.key: tensor.storage.dtype.itemsize for tensor in tensors.values()}
     storages = {}
@@ -141,22 +142,22 @@ def _read_legacy(file: io.BufferedReader) -> Content:
 
 
 def _check_state_dict(content: Any) -> dict[str, Tensor]:
-    """Returns a state dict as it is; for anything else, raises UsageError that says what it is."""
+    """Returns the content if it is a state dict; raises UsageError with a description if not."""
     if not isinstance(content, dict):
         kind = type(content).__name__
-        raise UsageError(f"holds a {kind}, not a state dict; save net.state_dict() alone")
+        raise UsageError(f"contains a {kind}, not a state dict; save only net.state_dict()")
     if not content:
-        raise UsageError("holds an empty state dict; save net.state_dict() of a whole network")
+        raise UsageError("contains an empty state dict; save net.state_dict() of a whole network")
     if _is_state_dict(content):
         return content
     names = ", ".join(map(str, content))
     inner = next((name for name, value in content.items() if _is_state_dict(value)), None)
     fix = (
-        "save net.state_dict() alone"
+        "save only net.state_dict()"
         if inner is None
-        else f"save one state dict alone: torch.save(torch.load(FILE)[{inner!r:.40}], NEW_FILE)"
+        else f"save only one state dict: torch.save(torch.load(FILE)[{inner!r:.40}], NEW_FILE)"
     )
-    raise UsageError(f"holds a dict of {names:.80}, not of tensors; {fix}")
+    raise UsageError(f"contains a dict of {names:.80}, not a state dict; {fix}")
 
 
 def _is_state_dict(content: Any) -> bool:
@@ -169,8 +170,8 @@ def _make_arrays(tensors: dict[str, Tensor], storages: dict[str, bytes]) -> dict
     """Copies tensors out of their storages.
 
     Raises:
-      UsageError: a tensor reaches out of its storage, or many tensors share a storage, so that
-        their copies would need far more memory than the file.
+      UsageError: a tensor is not inside its storage, or so many tensors share a storage that their
+        copies would need far more memory than the file.
     """
     size = sum(math.prod(t.shape) * t.storage.dtype.itemsize for t in tensors.values())
     if size > 2 * sum(map(len, storages.values())):
@@ -181,7 +182,7 @@ def _make_arrays(tensors: dict[str, Tensor], storages: dict[str, bytes]) -> dict
 
 
 def _make_array(tensor: Tensor, storage: bytes) -> np.ndarray:
-    """Copies a tensor; raises UsageError if it reaches out of its storage."""
+    """Copies a tensor out of its storage; raises UsageError if the tensor is not inside it."""
     dtype = tensor.storage.dtype
     # A file that was cut short can end inside a number.
     flat = np.frombuffer(storage, dtype, len(storage) // dtype.itemsize)

@@ -11,7 +11,7 @@ import numpy as np
 
 
 def _rebuild_tensor_v2(*arguments: Any) -> None:
-    """Stands for the function of this name in `torch._utils`; never called."""
+    """Stands for the function of the same name in `torch._utils`. Nobody calls it."""
 
 
 class FloatStorage:
@@ -35,7 +35,7 @@ class TensorPickler(pickle.Pickler):
     """Pickles arrays as PyTorch pickles tensors.
 
     Attributes:
-      storages: bytes of the arrays that were pickled so far; the index is the key of the storage.
+      storages: the bytes of all arrays so far; an index in the list is the key of a storage.
     """
 
     def __init__(self, file: BinaryIO):
@@ -43,7 +43,7 @@ class TensorPickler(pickle.Pickler):
         self.storages: list[bytes] = []
 
     def reducer_override(self, value: Any) -> Any:
-        """The function and arguments from which PyTorch makes the tensor of an array."""
+        """The function and the arguments with which PyTorch makes the tensor of an array."""
         if not isinstance(value, np.ndarray):
             return NotImplemented
         strides = tuple(stride // value.itemsize for stride in value.strides)

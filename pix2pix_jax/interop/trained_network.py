@@ -17,7 +17,8 @@ from pix2pix_jax.gan.networks import make_discriminator, make_generator
 from pix2pix_jax.runs.workdir import Workdir
 
 NetworkName = Literal["generator", "discriminator"]
-# Computes a network: from images [b, h, w, c] in [-1, 1] to outputs [b, height, width, channels].
+# A function from images [b, h, w, c] in [-1, 1] to a network's outputs [b, height, width,
+# channels].
 Compute = Callable[[np.ndarray], np.ndarray | Array]
 
 
@@ -27,10 +28,10 @@ class TrainedNetwork:
 
     Attributes:
       name: "generator" or "discriminator".
-      config: config of the run, resolved.
+      config: the resolved config of the run.
       module: the Flax module.
       params: its parameters.
-      step: number of completed updates in the checkpoint.
+      step: the number of training steps before the checkpoint.
     """
 
     name: NetworkName
@@ -50,15 +51,15 @@ class TrainedNetwork:
         """Restores a network from a checkpoint of a run.
 
         Args:
-          workdir: workdir of the run.
-          config: config of the run, resolved.
-          step: step of the checkpoint.
-          name: the network.
+          workdir: the workdir of the run.
+          config: the resolved config of the run.
+          step: the step of the checkpoint.
+          name: the name of the network.
 
         Raises:
           UsageError: the run has no such checkpoint.
         """
-        # Parameters are float32 for every train.dtype, and other programs compute in float32.
+        # Parameters are float32 with every train.dtype, and other programs compute in float32.
         config = replace(config, train=replace(config.train, dtype="float32"))
         network = read_network(workdir, config, step, name)
         make = make_generator if name == "generator" else make_discriminator
@@ -70,7 +71,7 @@ class TrainedNetwork:
         return next(iter(self.params.values()))["kernel"].shape[2]
 
     def portable(self) -> "TrainedNetwork":
-        """The same network as a module that can be compiled for the devices of other machines."""
+        """The same network with a module that can be compiled for the devices of other machines."""
         return replace(self, module=self.module.clone(portable=True))
 
     def batch_function(self) -> Callable[[Array | np.ndarray], Array]:
@@ -101,7 +102,7 @@ def max_difference(network: TrainedNetwork, compute: Compute) -> float:
 
     Args:
       network: the network, which JAX computes.
-      compute: computes the network in the file.
+      compute: the function that computes the network in the file.
     """
     shape = 2, *network.config.data.image_size, network.input_channels
     images = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)  # [2, h, w, c]

@@ -1,4 +1,4 @@
-"""Reads the weights of one network, which `export` or the PyTorch code wrote to a file."""
+"""Reads the weights of one network from a file of `export` or of the authors' PyTorch code."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,7 +37,7 @@ class WeightFile:
       path: the path of the file.
       network: "generator" or "discriminator".
       tensors: arrays by name.
-      config: config of the run that exported the file; None for a file of the PyTorch code.
+      config: the config of the exported run; None for a file of the PyTorch code.
     """
 
     path: Path
@@ -49,7 +49,7 @@ class WeightFile:
         """The fields of a config that this generator determines.
 
         Raises:
-          UsageError: the file does not hold a U-Net.
+          UsageError: the file does not contain a U-Net.
         """
         if self.config is None:
             return generator_fields(self.tensors)
@@ -68,10 +68,10 @@ class WeightFile:
         """The fields of a config that this discriminator determines.
 
         Args:
-          config: config of the generator.
+          config: the config of the generator.
 
         Raises:
-          UsageError: the file does not hold a discriminator, or the discriminator cannot train
+          UsageError: the file does not contain a discriminator, or the discriminator cannot train
             with this generator.
         """
         if self.config is None:
@@ -81,8 +81,8 @@ class WeightFile:
             value, expected = getattr(model, name), getattr(config.model, name)
             if value != expected:
                 raise UsageError(
-                    f"was trained with model.{name} {value}; the generator has {expected}; give "
-                    "two networks of one run"
+                    f"was trained with model.{name} {value}, but the generator with {expected}; "
+                    "give two networks of one run"
                 )
         return {
             "model": {
@@ -110,7 +110,7 @@ class WeightFile:
             is_used = name.rpartition(".")[2] not in STATISTICS
             if is_used and not np.isfinite(np.asarray(value, np.float32)).all():
                 raise UsageError(
-                    f"has values that are not finite in {name}; take weights of an earlier step"
+                    f"has values that are not finite in {name}; give weights of an earlier step"
                 )
         return params
 
@@ -124,7 +124,7 @@ def _fit_exported(tensors: Tensors, template: dict) -> dict:
             raise UsageError(f"lacks {name}; export the file again")
         if name not in shapes:
             raise UsageError(
-                f"has {name}, for which the network has no place; export the file again"
+                f"contains {name}, which the network does not have; export the file again"
             )
         shape, expected = tensors[name].shape, shapes[name]
         if shape != expected:
@@ -145,14 +145,14 @@ def torch_names(network: NetworkName, model: Model) -> dict[str, str]:
 
 
 def read_weights(path: Path, network: NetworkName) -> WeightFile:
-    """Reads a file of weights.
+    """Reads the weights of a network from a file.
 
     Args:
-      path: .pth or .safetensors of the PyTorch code, or .safetensors of `export`.
-      network: the network that the file should hold.
+      path: a .pth or .safetensors file of the PyTorch code, or a .safetensors file of `export`.
+      network: the network that the file should contain.
 
     Raises:
-      UsageError: there is no such file, or it holds something else.
+      UsageError: there is no such file, or it does not contain the network.
     """
     if path.is_dir():
         raise UsageError(f"{path}: is a folder; give a file of weights, .pth or .safetensors")
@@ -171,12 +171,12 @@ def read_safetensors(path: Path, network: NetworkName) -> WeightFile:
     """Reads a safetensors file, whatever its suffix.
 
     Raises:
-      UsageError: the file is of another kind, or holds the other network.
+      UsageError: the file is not a safetensors file, or contains the other network.
     """
     try:
         with safe_open(path, "numpy") as file:
             metadata = file.metadata() or {}
-            # `keys` because the file itself cannot be iterated.
+            # The call of `keys` is needed, because the file itself cannot be iterated.
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     # safetensors raises AttributeError and TypeError for dtypes that NumPy does not have.
     except (SafetensorError, AttributeError, TypeError) as error:
@@ -191,12 +191,12 @@ def read_safetensors(path: Path, network: NetworkName) -> WeightFile:
         except ValidationError as error:
             reason = first_error(error)
             raise UsageError(
-                f"{path}: the config in this file is not valid in this version ({reason}); export "
-                "the file again with this version"
+                f"{path}: has a config that this version cannot read ({reason}); export the file "
+                "again with this version"
             ) from error
     content = metadata.get("network", network)
     if content != network:
-        raise UsageError(f"{path}: holds a {content}; give the file of the {network}")
+        raise UsageError(f"{path}: contains a {content}; give the file of the {network}")
     if config is None:
         tensors = strip_wrapper_names(tensors)
     return WeightFile(path, network, tensors, config)

@@ -1,4 +1,4 @@
-"""Dtypes and shapes of arrays, as convolutions and norms need them."""
+"""Functions for the dtypes and shapes of arrays that convolutions and norms share."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,13 @@ from jax import Array
 
 
 def at_least_float32(x: Array) -> Array:
-    """x in float32 if it is bfloat16: sums of x and of its gradients are then rounded only once."""
+    """Converts bfloat16 to float32; leaves wider dtypes unchanged.
+
+    Sums of x, and of its gradients, are then rounded to bfloat16 only once, at the end.
+    """
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def is_static(shape: Sequence[int]) -> bool:
-    """Whether all sizes are known; in an exported network some are symbols."""
+    """Whether all sizes of a shape are numbers; in an exported network, some are symbols."""
     return all(isinstance(size, int) for size in shape)

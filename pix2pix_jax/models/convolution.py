@@ -1,8 +1,8 @@
 """Convolution and transposed convolution, by the lowering that is fastest for a platform and shape.
 
 A lowering is a way to compute a convolution. All lowerings take the same kernel and give the same
-result up to rounding. They are XLA's own convolution (`native`), and the matrix products of
-`matmul_convolutions`. An exported network can hold the lowerings of all platforms.
+result up to rounding. They are XLA's own convolution (`conv_native`), and the matrix products
+of `matmul_convolutions`. An exported network can contain the lowerings of all platforms.
 """
 
 import math
@@ -17,21 +17,21 @@ from jax import Array, lax
 from pix2pix_jax.models import matmul_convolutions as products
 from pix2pix_jax.models.arrays import is_static
 
-# Where one lowering becomes faster than another, measured on two CPU cores and on an H200.
-# Pixels are counted over all images of a batch: in the output of a convolution, and in the input of
-# a transposed convolution.
+# At these sizes one lowering becomes faster than another, measured on two CPU cores and on an
+# NVIDIA H200 GPU. The limits of pixels count all images of a batch: the output of a convolution, or
+# the input of a transposed convolution.
 FEW_CHANNELS = 16
 WINOGRAD_MIN_PIXELS = 513  # CPU
 TRANSPOSE_WINOGRAD_MIN_PIXELS = 1024  # CPU
 PER_TAP_MAX_PIXELS_CPU, PER_TAP_MAX_PIXELS_GPU = 64, 256
-NATIVE_MIN_IMAGES = 9  # GPU; the discriminator counts real and generated images
+NATIVE_MIN_IMAGES = 9  # GPU; the discriminator gets real and generated images
 Lowering = Callable[[Array, Array], Any]  # (x, kernel) -> result, an array
 
 
 def conv(
     x: Array, kernel: Array, stride: int, padding: tuple[int, int], portable: bool = False
 ) -> Array:
-    """A convolution in the sense of deep learning: cross-correlation, without a flip of the kernel.
+    """Convolves images as deep learning does: by cross-correlation, without a flip of the kernel.
 
     Args:
       x: [b, h, w, c].
@@ -67,9 +67,10 @@ def conv_lowerings(
 
 
 def conv_transpose(x: Array, kernel: Array, portable: bool = False) -> Array:
-    """A transposed convolution, which doubles height and width.
+    """Applies a transposed convolution, which doubles height and width.
 
-    It is the adjoint of a convolution with stride 2 and padding 1, or its gradient by the input.
+    The transposed convolution is the adjoint of a convolution with stride 2 and padding 1: the
+    gradient of that convolution with respect to its input.
 
     Args:
       x: [b, h, w, c].
@@ -85,7 +86,10 @@ def conv_transpose(x: Array, kernel: Array, portable: bool = False) -> Array:
 
 
 def conv_transpose_lowerings(x: Array, kernel: Array) -> tuple[Lowering, Lowering]:
-    """The fastest lowerings of `conv_transpose` on a CPU and on a GPU, for its x and kernel."""
+    """The fastest lowerings of `conv_transpose` on a CPU and on a GPU.
+
+    Args as in `conv_transpose`.
+    """
     if not is_static(x.shape[:3]):
         return products.conv_transpose_matmul, products.conv_transpose_matmul
     num_pixels, o = math.prod(x.shape[:3]), kernel.shape[-1]
@@ -115,19 +119,19 @@ def lowering_for_platform(
 
 
 def is_full_precision(x: Array) -> bool:
-    """Whether x suits Winograd's algorithm: in bfloat16 its differences lose too many digits."""
+    """Whether x is precise enough for Winograd's algorithm, which subtracts; bfloat16 is not."""
     return x.dtype != jnp.bfloat16
 
 
 def conv_native(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) -> Array:
-    """`conv` by XLA's own convolution."""
+    """Computes `conv` with XLA's own convolution."""
     return lax.conv_general_dilated(
         x, kernel, (stride, stride), (padding, padding), dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
 
 
 def conv_transpose_native(x: Array, kernel: Array) -> Array:
-    """`conv_transpose` by XLA's own convolution."""
+    """Computes `conv_transpose` with XLA's own convolution."""
     return lax.conv_general_dilated(
         x,
         kernel[::-1, ::-1],

@@ -16,7 +16,11 @@ from pix2pix_jax.models.topology import Layer
 
 
 def normal_initializer(mean: float) -> nn.initializers.Initializer:
-    """Draws initial weights from a normal distribution, deviation 0.02 (section 6.2)."""
+    """An initializer: draws from a normal distribution with deviation 0.02 (section 6.2).
+
+    Args:
+      mean: the mean of the distribution.
+    """
 
     def draw(key: Array, shape: Sequence[int]) -> Array:
         # XLA's CPU backend compiles a draw in one dimension several times faster than in four.
@@ -26,11 +30,11 @@ def normal_initializer(mean: float) -> nn.initializers.Initializer:
 
 
 class Convolution(nn.Module):
-    """A convolution or a transposed convolution.
+    """Applies a convolution or a transposed convolution with learnt weights.
 
     Attributes:
-      layer: its row in a table of layers: kernel size, stride, padding, features and bias.
-      portable: whether it can be exported for platforms other than this one.
+      layer: the row of a table in `topology`: kernel size, stride, padding, features and bias.
+      portable: whether the module can be exported for platforms other than this one.
       dtype: the dtype of the computation; parameters are float32.
     """
 
@@ -57,15 +61,16 @@ class Convolution(nn.Module):
 
 @dataclass(frozen=True)
 class NormSettings:
-    """The kind of all norms of a network.
+    """The settings of all norms of a network.
 
     Attributes:
       kind: "batch" has one mean for each channel, over height, width and several images (arXiv
-        1502.03167); "instance" has one for each channel and image (arXiv 1607.08022); "none"
-        returns its input unchanged.
+        1502.03167); "instance" has one mean for each channel of each image (arXiv 1607.08022);
+        "none" returns its input unchanged.
       epsilon: added to the variance.
-      affine: whether there are a scale and a shift.
-      images_per_mean: the number of images that share the statistics of "batch"; None: all images.
+      affine: whether a norm has a learnt scale and shift.
+      images_per_mean: if `kind` is "batch", the number of images that share a mean and a variance;
+        None: all images of a batch.
     """
 
     kind: str = "batch"
@@ -77,9 +82,9 @@ class NormSettings:
 class Norm(nn.Module):
     """Normalizes channels to zero mean and unit variance, then applies a learnt scale and shift.
 
-    The statistics are those of the images in x, at test time too, as in the paper (section 3.3):
-    there are no running averages. The variance is biased. The initial scale is drawn from a normal
-    distribution with mean 1 and deviation 0.02. bfloat16 inputs are normalized in float32.
+    Mean and variance are computed from the images in x, at test time too, as in the paper (section
+    3.3): there are no running averages. The variance is biased. The initial scale is drawn from a
+    normal distribution with mean 1 and deviation 0.02. bfloat16 inputs are normalized in float32.
     """
 
     settings: NormSettings
@@ -118,7 +123,7 @@ def dropout(x: Array, rate: float, keys: Array, layer: int) -> Array:
 
     def draw_mask(key: Array) -> Array:
         layer_key = jax.random.fold_in(key, layer)
-        # Drawn flat for the reason given in `normal_initializer`.
+        # A flat draw compiles faster, as in `normal_initializer`.
         mask = jax.random.bernoulli(layer_key, 1 - rate, (x[0].size,))
         return mask.reshape(x.shape[1:])  # [h, w, c]
 

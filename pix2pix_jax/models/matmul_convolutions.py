@@ -1,4 +1,4 @@
-"""Convolutions as matrix products, for backends where native convolutions are slow.
+"""Convolutions as matrix products, for backends where XLA's own convolutions are slow.
 
 Large matrix products run near the peak speed of a machine. The functions differ in how much memory
 they copy before and after the product, so each of them is the fastest for some shapes.
@@ -16,7 +16,7 @@ Padding = tuple[int, int]  # zeros before and after, on both axes
 
 
 def conv_im2col(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
-    """A convolution by im2col: one product of all patches of the image with the kernel.
+    """Convolves by im2col: one product of all patches of the images with the kernel.
 
     The patches are gathered in the order of the kernel's values, so the kernel is not copied.
 
@@ -34,7 +34,7 @@ def conv_im2col(x: Array, kernel: Array, stride: int, padding: Padding) -> Array
     height, width = output_size(x, k, stride, padding)
     rows, columns = height + k // stride - 1, width + k // stride - 1
     wide = at_least_float32(pad(x, padding[0], rows * stride, columns * stride))
-    # Strided slices become plain slices once each stride has an axis of its own.
+    # The stride gets axes of its own, so that strided slices become plain slices.
     wide = wide.reshape(b, rows, stride, columns, stride, c)
     patches = [
         wide[:, i // stride :, i % stride, j // stride :, j % stride][:, :height, :width]
@@ -45,9 +45,9 @@ def conv_im2col(x: Array, kernel: Array, stride: int, padding: Padding) -> Array
 
 
 def conv_scatter(x: Array, kernel: Array, padding: Padding) -> Array:
-    """A convolution of stride 1: one product gives k * k images, which are shifted and added.
+    """Convolves with stride 1: one product gives k * k images, which are shifted and added.
 
-    This is the fastest for few output channels. Args and Returns as in `conv_im2col`.
+    This function is the fastest for few output channels. Args and Returns as in `conv_im2col`.
     """
     b, h, w, c = x.shape
     k, _, _, o = kernel.shape
@@ -61,23 +61,23 @@ def conv_scatter(x: Array, kernel: Array, padding: Padding) -> Array:
 
 
 def conv_winograd(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
-    """A convolution by Winograd's algorithm, with 9 multiplications instead of 16.
+    """Convolves by Winograd's algorithm, with 9 multiplications instead of 16.
 
-    This is the fastest for many pixels. A 4x4 kernel of stride 1 or 2 is rewritten as a 2x2 kernel
-    on four times as many channels. Winograd's F(2x2, 2x2) then computes that convolution; apart
-    from the multiplications it only adds and subtracts pairs of values (Winograd, "Arithmetic
-    Complexity of Computations", 1980; for convolutional networks arXiv 1509.09308). In one
-    dimension, with inputs x, kernel k and outputs y:
+    This function is the fastest for many pixels. A 4x4 kernel of stride 1 or 2 is rewritten as a
+    2x2 kernel on four times as many channels. Winograd's algorithm F(2x2, 2x2) then computes four
+    outputs with 9 multiplications; all its other operations are sums of two values (Winograd,
+    "Arithmetic Complexity of Computations", 1980; for convolutional networks arXiv 1509.09308). In
+    one dimension, with inputs x, kernel k and outputs y:
 
       y[0] = x[0] k[0] + x[1] k[1] = (x[0] - x[1]) k[0] + x[1] (k[0] + k[1])
       y[1] = x[1] k[0] + x[2] k[1] = (x[2] - x[1]) k[1] + x[1] (k[0] + k[1])
 
-    Args and Returns as in `conv_im2col`; the kernel is 4x4.
+    Args and Returns as in `conv_im2col`; the kernel is 4x4, and the stride is 1 or 2.
     """
     b, _, _, c = x.shape
     o = kernel.shape[-1]
     height, width = output_size(x, 4, stride, padding)
-    rows, columns = _round_up_to_even(height), _round_up_to_even(width)
+    rows, columns = _winograd_input_size(height), _winograd_input_size(width)
     if stride == 2:  # each of the four 2x2 kernels sees every other pixel
         x = pad(x, padding[0], 2 * rows, 2 * columns)
         x = x.reshape(b, rows, 2, columns, 2, c).transpose(0, 1, 3, 2, 4, 5)
@@ -91,16 +91,16 @@ def conv_winograd(x: Array, kernel: Array, stride: int, padding: Padding) -> Arr
     return y[:, :height, :width]
 
 
-def _round_up_to_even(size: int) -> int:
-    """The input size for which `_winograd_2x2` gives at least `size` outputs."""
+def _winograd_input_size(size: int) -> int:
+    """The input height or width for which `_winograd_2x2` gives at least `size` outputs."""
     return (size + 1) // 2 * 2 + 2
 
 
 def _winograd_2x2(x: Array, kernel: Array) -> Array:
-    """A 2x2 convolution by F(2x2, 2x2).
+    """Convolves with a 2x2 kernel by Winograd's algorithm F(2x2, 2x2).
 
     Args:
-      x: [b, rows, columns, c], both even.
+      x: [b, rows, columns, c]; rows and columns are even.
       kernel: [2, 2, c, o].
 
     Returns:
@@ -117,16 +117,16 @@ def _winograd_2x2(x: Array, kernel: Array) -> Array:
 
 
 def _winograd_kernel(kernel: Array) -> tuple[Array, Array, Array]:
-    """The three factors that the kernel gives, along its first axis: see `conv_winograd`."""
+    """The factors of the three products that come from the kernel: see `conv_winograd`."""
     return kernel[0], kernel[0] + kernel[1], kernel[1]
 
 
 def _winograd_input(x: Array, axis: int) -> tuple[Array, Array, Array]:
-    """The three factors that the input gives, along one axis: see `conv_winograd`.
+    """The factors of the three products that come from the input: see `conv_winograd`.
 
     Args:
       x: pixels in pairs: `axis` counts the pairs, and axis + 1 has the two pixels of a pair.
-      axis: the axis of the pairs; the results lack axis + 1.
+      axis: the axis of the pairs. The results do not have axis + 1.
     """
     first, second = (lax.index_in_dim(x, i, axis + 1, keepdims=False) for i in range(2))
     count = x.shape[axis] - 1
@@ -136,12 +136,12 @@ def _winograd_input(x: Array, axis: int) -> tuple[Array, Array, Array]:
 
 
 def _winograd_output(left: Array, both: Array, right: Array, axis: int) -> Array:
-    """The two outputs that three products give, stacked along `axis`: see `conv_winograd`."""
+    """Adds the three products to two outputs, stacked along `axis`: see `conv_winograd`."""
     return jnp.stack([left + both, both + right], axis)
 
 
 def conv_transpose_matmul(x: Array, kernel: Array) -> Array:
-    """A transposed convolution of stride 2 and padding 1: one product, then an overlap-add.
+    """Applies a transposed convolution of stride 2 and padding 1: a product, then an overlap-add.
 
     Args:
       x: [b, h, w, c].
@@ -157,10 +157,10 @@ def conv_transpose_matmul(x: Array, kernel: Array) -> Array:
 
 
 def conv_transpose_per_tap(x: Array, kernel: Array) -> Array:
-    """A transposed convolution by 16 products, one for each tap of the kernel.
+    """Applies a transposed convolution by 16 products, one for each of the kernel's 4x4 taps.
 
-    This is the fastest for few pixels, because the kernel is not copied. Args and Returns as in
-    `conv_transpose_matmul`.
+    This function is the fastest for few pixels, because the kernel is not copied. Args and Returns
+    as in `conv_transpose_matmul`.
     """
     b, h, w, c = x.shape
     o = kernel.shape[-1]
@@ -170,16 +170,16 @@ def conv_transpose_per_tap(x: Array, kernel: Array) -> Array:
 
 
 def conv_transpose_winograd(x: Array, kernel: Array) -> Array:
-    """A transposed convolution by Winograd's algorithm, as in `conv_winograd`.
+    """Applies a transposed convolution by Winograd's algorithm, as in `conv_winograd`.
 
-    This is the fastest for many pixels. Every 2x2 block of outputs is a 2x2 convolution of the
-    four pixels around the middle of the block. Args and Returns as in `conv_transpose_matmul`.
+    This function is the fastest for many pixels. Every 2x2 block of outputs is a 2x2 convolution of
+    the four pixels around the middle of the block. Args and Returns as in `conv_transpose_matmul`.
     """
     b, h, w, c = x.shape
     o = kernel.shape[-1]
     kernel = kernel.reshape(2, 2, 2, 2, c, o).transpose(0, 2, 4, 1, 3, 5)[::-1, ::-1]
     y = _winograd_2x2(
-        pad(x, 1, _round_up_to_even(h + 1), _round_up_to_even(w + 1)),
+        pad(x, 1, _winograd_input_size(h + 1), _winograd_input_size(w + 1)),
         kernel.reshape(2, 2, c, 4 * o),
     )
     y = y[:, : h + 1, : w + 1].reshape(b, h + 1, w + 1, 2, 2, o).transpose(0, 1, 3, 2, 4, 5)
@@ -210,10 +210,10 @@ def _overlap_add(y: Array) -> Array:
 
 @jax.custom_vjp
 def matmul(x: Array, kernel: Array) -> Array:
-    """`x @ kernel`, with gradients that are fast on a CPU.
+    """Computes `x @ kernel`, with gradients that are fast on a CPU.
 
-    The gradient by the kernel is a product with the transposed x. JAX's own derivative contracts
-    the first axes of both factors instead, which takes a CPU longer.
+    The gradient with respect to the kernel is a product with the transposed x. JAX's own
+    derivative contracts the first axes of both factors instead, which is slower on a CPU.
 
     Args:
       x: [..., c].

@@ -9,7 +9,8 @@ from jax import Array, lax
 
 from pix2pix_jax.models.arrays import at_least_float32, is_static
 
-# A GPU sums in parts: with one sum for each of a few channels, most of its processors would idle.
+# A GPU adds up the parts of a channel at the same time. With only one sum for each channel, most of
+# its processors would idle.
 MIN_PARTS, MAX_PARTS = 16, 128
 
 
@@ -19,8 +20,8 @@ def normalize(x: Array, scale: Array | None, bias: Array | None, epsilon: float)
 
       y = (x - mean) / sqrt(variance + epsilon) * scale + bias
 
-    The gradient is written by hand. It takes two sums in one pass over the data; JAX's own
-    derivative takes four sums in three passes.
+    The gradient is written by hand. It needs two sums in one pass over the data; JAX's own
+    derivative needs four sums in three passes.
 
     Args:
       x: [groups, ..., c]; mean and variance are over all axes but the first and the last.
@@ -39,8 +40,8 @@ def _forward(x: Array, scale: Array | None, bias: Array | None, epsilon: float) 
         mean = _channel_sum(wide) / count
         variance = _channel_sum(jnp.square(wide - mean)) / count
     else:
-        # One pass: variance = E[(x - s)^2] - E[x - s]^2. The shift s is the first value of the
-        # channel, so the difference loses no more digits than bfloat16 has lost already.
+        # One pass is enough: variance = E[(x - s)^2] - E[x - s]^2. The shift s is the first value
+        # of the channel, so the difference loses no more digits than bfloat16 has lost already.
         shift = lax.slice(wide, [0] * x.ndim, [x.shape[0], *[1] * (x.ndim - 2), x.shape[-1]])
         shifted_mean = _channel_sum(wide - shift) / count
         variance = _channel_sum(jnp.square(wide - shift)) / count - jnp.square(shifted_mean)
@@ -72,12 +73,12 @@ def _channel_sum(x: Array) -> Array:
 
 
 def _sum(x: Array) -> Array:
-    """Does the same as `_channel_sum` in one reduction."""
+    """Computes `_channel_sum` in one reduction."""
     return x.sum(tuple(range(1, x.ndim - 1)), keepdims=True)
 
 
 def _sum_in_parts(x: Array, parts: int) -> Array:
-    """Does the same as `_channel_sum` in two reductions, which the barrier keeps apart in XLA."""
+    """Computes `_channel_sum` in two reductions. The barrier stops XLA from merging them."""
     rows = x.reshape(x.shape[0], parts, -1, x.shape[-1])
     total = lax.optimization_barrier(rows.sum(2)).sum(1)
     return total.reshape(x.shape[0], *(1 for _ in x.shape[1:-1]), x.shape[-1])

@@ -10,12 +10,12 @@ from pix2pix_jax.models.topology import Layer, PatchLayer, discriminator_layers
 
 
 class Discriminator(nn.Module):
-    """Scores every patch of an image: is it real or generated?
+    """Scores every patch of an image: a high score means real, a low score means generated.
 
     Attributes:
-      table: a value of `topology.DISCRIMINATORS`; its layers fix the size of a patch.
+      table: a value of `topology.DISCRIMINATORS`; its layers determine the size of a patch.
       features: channels of the first layer.
-      norm: the kind of all norms.
+      norm: the settings of all norms.
       bias_layers: the layers that have a bias, as in `topology.discriminator_layers`.
       leaky_slope: slope of the LeakyReLUs below zero.
       dtype: the dtype of the convolutions.
@@ -35,15 +35,15 @@ class Discriminator(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Scores patches.
+        """Scores every patch of every image.
 
         Args:
-          x: [b, h, w, c] in [-1, 1]. The channels are those of the input that the image was
-            translated from, then those of the image; or those of the image alone.
+          x: [b, h, w, c] in [-1, 1]: the input image and the image to score, joined along the
+            channels; or only the image to score.
 
         Returns:
-          Logits [b, h', w', 1], float32, one for each patch, above 0 if the patch looks real. The
-          grid is that of `topology.output_grid`.
+          Logits [b, h', w', 1], float32, one for each patch, above 0 if the patch looks real;
+          `topology.output_grid` gives h' and w'.
         """
         for layer in self.layers:
             x = Convolution(layer, dtype=self.dtype, name=layer.name)(x)  # [b, h / stride, ...]

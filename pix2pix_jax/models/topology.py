@@ -11,8 +11,8 @@ from typing import NamedTuple
 class Layer(NamedTuple):
     """A convolution, with the norm and the dropout that follow it."""
 
-    name: str  # of its parameters
-    features: int  # channels of its output
+    name: str  # the name of its parameters
+    features: int  # the channels of its output
     kernel: int = 4
     stride: int = 2
     padding: tuple[int, int] = (1, 1)  # zeros before and after, on both axes
@@ -20,7 +20,7 @@ class Layer(NamedTuple):
     has_bias: bool = False
     has_norm: bool = False
     has_dropout: bool = False
-    skip: str | None = None  # an encoder layer; its output is joined to this layer's input
+    skip: str | None = None  # the encoder layer whose output is joined to the input
 
     @property
     def norm_name(self) -> str:
@@ -29,22 +29,22 @@ class Layer(NamedTuple):
 
 
 class PatchLayer(NamedTuple):
-    """A convolution of a discriminator, for any number of features."""
+    """A convolution of a discriminator, before the number of features is known."""
 
-    width: int  # output channels in multiples of model.discriminator_features; 0: the one logit
+    width: int  # output channels / model.discriminator_features; 0: one channel, the logit
     kernel: int
     stride: int
     padding: tuple[int, int]
 
 
 def _patch_gan(*widths_and_strides: tuple[int, int]) -> tuple[PatchLayer, ...]:
-    """4x4 convolutions, zero-padded by one pixel (appendix 6.1.2)."""
+    """The layers of a PatchGAN: 4x4 convolutions, padded by one zero (appendix 6.1.2)."""
     return tuple(PatchLayer(width, 4, stride, (1, 1)) for width, stride in widths_and_strides)
 
 
-# A PatchGAN is given as the (width, stride) of each layer. pixel, patch16, patch70 and image286 are
-# those of the paper. patch34 and patch142 lie between them: from one PatchGAN to the next, there is
-# one more layer of stride 2.
+# Every PatchGAN has one more layer of stride 2 than the PatchGAN before it. The paper has pixel,
+# patch16, patch70 and image286; patch34 and patch142 fill the gaps. The arguments of `_patch_gan`
+# are the width and the stride of each layer.
 DISCRIMINATORS: dict[str, tuple[PatchLayer, ...]] = {
     "pixel": tuple(PatchLayer(width, 1, 1, (0, 0)) for width in (1, 2, 0)),
     "patch16": _patch_gan((1, 2), (2, 1), (0, 1)),
@@ -73,8 +73,8 @@ def discriminator_layers(
       table: a value of DISCRIMINATORS.
       features: channels of a layer of width 1.
       norm_kind: `model.norm`; "none" means that no norm follows any layer.
-      bias_layers: `model.bias`, the layers that have a bias. "paper": those that no norm follows;
-        "last": the logits; "all": all layers.
+      bias_layers: `model.bias`, the layers that have a bias. "paper": the layers that no
+        norm follows; "last": the logits; "all": all layers.
     """
     layers = []
     for number, row in enumerate(table, 1):
@@ -108,20 +108,20 @@ def unet_layers(
     """The layers of a U-Net: down1, ..., down{depth}, up1, ..., up{depth} (appendix 6.1.1).
 
     At depth 8 the encoder is C64-C128-C256-C512-C512-C512-C512-C512 and the decoder
-    CD512-CD512-CD512-C512-C256-C128-C64, then the image. No norm follows the first layer, the
-    last layer, or, unless `bottleneck_norm`, the bottleneck.
+    CD512-CD512-CD512-C512-C256-C128-C64, then the image. No norm follows the first layer or the
+    last layer. A norm follows the bottleneck, down{depth}, only if `bottleneck_norm` is true.
 
     Args:
       channels: the channels of the output image.
-      depth: the number of times that the image is halved.
+      depth: the number of encoder layers; each of them halves height and width.
       features: channels of down1; deeper layers have 2, 4 and 8 times as many.
       skips: whether the decoder has skip connections from the encoder; without them the network is
         an encoder-decoder.
       norm_kind: `model.norm`; "none" means that no norm follows any layer.
       bottleneck_norm: whether a norm follows down{depth}.
       all_biases: whether every layer has a bias; the last layer always has one.
-      dropout_blocks: which decoder layers have dropout: the "first_three", or those in the
-        "middle", as in the authors' PyTorch code.
+      dropout_blocks: which decoder layers have dropout: "first_three", or "middle" for the same
+        layers as in the authors' PyTorch code.
     """
     widths = [features * min(2**level, 8) for level in range(depth)]
     dropout_levels = _dropout_levels(depth, dropout_blocks)
@@ -153,7 +153,7 @@ def unet_layers(
 def _dropout_levels(depth: int, dropout_blocks: str) -> range:
     """The numbers of the decoder layers that have dropout."""
     if dropout_blocks == "middle":
-        # The PyTorch code has dropout between its innermost level and the four outermost levels.
+        # The PyTorch code has dropout on the levels between the innermost and the four outermost.
         return range(2, max(2, depth - 3))
     return range(1, min(4, depth))  # never the last layer, which makes the image
 
@@ -179,7 +179,7 @@ def layer_shapes(
 
 
 def receptive_field(layers: Sequence[Layer | PatchLayer]) -> int:
-    """The side in pixels of the input's square on which one output of the last layer depends.
+    """The side, in pixels, of the square of the input that one output of the last layer sees.
 
     Args:
       layers: the layers of a discriminator, or the first few of them.
@@ -191,7 +191,7 @@ def receptive_field(layers: Sequence[Layer | PatchLayer]) -> int:
 
 
 def output_grid(layers: Sequence[Layer | PatchLayer], height: int, width: int) -> tuple[int, int]:
-    """Height and width of the last layer's output; not positive if the image is too small."""
+    """Height and width of the last layer's output; 0 or less if the image is too small."""
     for layer in layers:
         height, width = (
             (side + sum(layer.padding) - layer.kernel) // layer.stride + 1
@@ -203,8 +203,8 @@ def output_grid(layers: Sequence[Layer | PatchLayer], height: int, width: int) -
 def is_large_enough(layers: Sequence[Layer | PatchLayer], height: int, width: int) -> bool:
     """Whether a discriminator can score an image of this size.
 
-    Its output must have at least one pixel. The layers between the first and the last must have at
-    least two: a norm over a single pixel would give only zeros.
+    The output of the last layer must have at least one pixel. The outputs of the layers between the
+    first and the last must have at least two, because a norm of a single pixel gives only zeros.
     """
     grids = [output_grid(layers[: n + 1], height, width) for n in range(len(layers))]
     return min(grids[-1]) >= 1 and all(max(grid) > 1 for grid in grids[1:-1])

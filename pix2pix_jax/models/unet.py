@@ -11,7 +11,7 @@ from pix2pix_jax.models.topology import Layer, unet_layers
 
 
 class UNet(nn.Module):
-    """Translates images: an encoder halves their size `depth` times, a decoder doubles it again.
+    """Translates images: an encoder halves their size `depth` times, then a decoder doubles it.
 
     With skip connections, each decoder layer also gets the output of the encoder layer of the same
     size (arXiv 1505.04597).
@@ -20,11 +20,12 @@ class UNet(nn.Module):
       channels: the channels of the output image.
       depth, features, skips, bottleneck_norm, all_biases, dropout_blocks: as in
         `topology.unet_layers`.
-      norm: the kind of all norms.
+      norm: the settings of all norms.
       leaky_slope: slope of the encoder's LeakyReLUs below zero.
-      skip_slope: slope below zero of the activation on skip connections; 0 is ReLU.
+      skip_slope: slope below zero of the activation of skip connections; 0 means ReLU.
       dropout_rate: the probability that dropout sets a value to zero.
-      tanh: whether the output is an image in [-1, 1]; otherwise it is logits, as in a segmenter.
+      tanh: whether a tanh ends the network, for images in [-1, 1]; without it, the output is
+        logits, as a segmentation network needs them.
       portable: whether the module can be exported for platforms other than this one.
       dtype: the dtype of the convolutions.
     """
@@ -95,7 +96,7 @@ class UNet(nn.Module):
 
 
 def translate_each(generator: UNet, params: dict, images: Array, keys: Array | None) -> Array:
-    """Translates every image alone, so that norms do not mix the images of a batch.
+    """Translates each image of a batch on its own, so that norms do not mix images.
 
     Args:
       generator: the module.

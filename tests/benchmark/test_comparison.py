@@ -74,7 +74,9 @@ def test_the_result_is_the_median_of_the_turns(monkeypatch):
 def test_failures_are_named_and_the_others_are_timed(timed):
     found, lines = timed("broken", "first", "ending", "killed", "tiring")
     assert found["broken"] == {"failed": "ValueError: no such thing"}
-    assert found["ending"] == {"failed": "the process ended with status 3"}
+    assert found["ending"] == {
+        "failed": "the process ended with status 3; see its output on stderr"
+    }
     assert found["killed"]["failed"].startswith(
         "the process was killed, probably for lack of memory; make "
     )
@@ -117,7 +119,7 @@ def test_peers_with_other_networks_or_devices_are_left_out_after_their_first_ste
 
     found, lines = timed("first", "other", "elsewhere", "broken", find_mismatches=mismatches_here)
     assert found["other"] == {"failed": "has [3, 1] parameters, but ours [3, 2]"}
-    reason = "computes on 1 gpu, but ours on 1 cpu; give both the same devices"
+    reason = "computes on 1 gpu, but ours on 1 cpu; set JAX_PLATFORMS=cpu"
     assert found["elsewhere"] == {"failed": reason}
     assert len(found["first"]["turns"]) == 3
     assert lines.count("elsewhere 1") == 2  # at its start
@@ -138,8 +140,7 @@ def test_a_peer_that_does_not_answer_is_left_out_and_its_process_ends(timed, mon
         return {}
 
     found, _ = timed("sleeping", "first", find_mismatches=find_mismatches)
-    assert found["sleeping"] == {
-        "failed": "no answer in 10 s; give a smaller config, or leave this implementation out"
-    }
+    reason = "no answer in 10 s; make data.batch_size smaller, or leave this implementation out"
+    assert found["sleeping"] == {"failed": reason}
     assert len(found["first"]["turns"]) == 3
     assert alive == [1]

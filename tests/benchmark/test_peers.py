@@ -29,7 +29,7 @@ def test_a_peer_without_its_library_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(peers, "find_spec", lambda name: name != "tensorflow")
     error = refusal(peers.find_targets, ["keras"])
     assert (
-        "keras is not installed here; pip install tensorflow, or pix2pix_jax[peers] for all peers"
+        "keras is not installed here; pip install tensorflow, or pip install 'pix2pix_jax[peers]'"
         in error
     )
     (tmp_path / "some_peer.py").write_text("import no_such_library\n")

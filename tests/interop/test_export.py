@@ -174,7 +174,7 @@ def test_the_field_that_this_version_does_not_have_is_named(tmp_path):
     path = tmp_path / "G.safetensors"
     save_file({"a": np.zeros(1)}, path, {"config": '{"data": {"zoom": 2}}'})
     message = refusal(read_weights, path, "generator")
-    assert message.startswith(f"{path}: its config is not valid in this version (data.zoom: ")
+    assert message.startswith(f"{path}: has a config that this version cannot read (data.zoom: ")
 
 
 def test_an_exported_discriminator_can_be_imported_with_another_generator(exported, tmp_path):
@@ -189,14 +189,15 @@ def test_an_exported_discriminator_can_be_imported_with_another_generator(export
     params = read_network(Workdir(tmp_path / "run"), found, 0, "discriminator").params
     jax.tree.map(np.testing.assert_array_equal, params, state.discriminator.params)
     swapped = d_path, tmp_path / "G.safetensors", Workdir(tmp_path / "x"), None, {}
-    assert "D.safetensors: holds a discriminator; give" in refusal(import_weights, *swapped)
+    assert "D.safetensors: contains a discriminator; give" in refusal(import_weights, *swapped)
     other = make_config(norm="instance", norm_affine=False, bias="all")
     write_run(Workdir(tmp_path / "other"), other, state_of(other))
     options = ExportOptions(tmp_path / "H.safetensors", "safetensors", 0)
     export(other, Workdir(tmp_path / "other"), options)
     args = tmp_path / "H.safetensors", d_path, Workdir(tmp_path / "x"), None, {}
     message = refusal(import_weights, *args)
-    assert "D.safetensors: was trained with model.norm batch; the generator has instance" in message
+    expected = "D.safetensors: was trained with model.norm batch, but the generator with instance"
+    assert expected in message
 
 
 @pytest.mark.parametrize("has_norm", [None, True])
@@ -247,7 +248,7 @@ def test_a_bias_that_the_pytorch_code_lacks_is_refused(tmp_path):
     write_run(Workdir(tmp_path / "run"), config, state)
     options = ExportOptions(tmp_path / "G.pth", "pth", discriminator=tmp_path / "D.pth")
     message = refusal(export, config, Workdir(tmp_path / "run"), options)
-    assert "D.pth: has a bias in logits, for which the PyTorch code has no place" in message
+    assert "D.pth: has a bias in logits, but the PyTorch code has none there; leave out" in message
     assert {path.name for path in tmp_path.iterdir()} == {"run"}
 
 
@@ -276,8 +277,8 @@ def test_a_network_that_the_format_cannot_hold_is_refused(exported, tmp_path):
     assert "does not have tutorial" in refusal(EXPORT_FORMATS["pth"].check, tutorial, True)
     options = ExportOptions(tmp_path / "G.onnx", discriminator=tmp_path / "D")
     message = refusal(export, config, workdir, options)
-    assert "--discriminator: onnx holds generators only" in message
-    assert "--format=safetensors or pth" in message
+    assert "--discriminator: onnx files can contain only generators" in message
+    assert "--format=safetensors or --format=pth" in message
     assert "is a folder" in refusal(export, config, workdir, ExportOptions(tmp_path, "onnx"))
     assert not (tmp_path / "G.pth").exists()
 
@@ -300,17 +301,25 @@ def test_an_exported_run_is_imported_by_the_command_line(exported, tmp_path):
     status, out, err = run("import", *weights, "--config.data.direction=BtoA")
     assert (status, err) == (0, "")
     assert "unet of depth 5, 8 features, 1 to 3 channels, batch norm; patch16" in out
-    refused("holds a run already", "import", *weights)
+    refused("already has a run", "import", *weights)
     refused("is not a format; give one of", "export", run_of, f"--output={tmp_path / 'G.pt'}")
     refused("G.pth exists", "export", run_of, files[0])
     refused("is a folder; give a file", "export", run_of, f"--output={tmp_path}")
     other = f"--output={tmp_path / 'G.safetensors'}"
-    refused("D.pth would be safetensors with the suffix", "export", run_of, other, files[1])
+    refused(
+        "D.pth has the suffix of another format than safetensors", "export", run_of, other, files[1]
+    )
     refused("--output: is missing", "export", run_of, "--format=onnx")
     refused("--weights: is missing", "import", weights[2])
     new = f"--output={tmp_path / 'new'}"
     refused("no checkpoint 3", "export", run_of, new, "--format=onnx", "--step=3")
-    refused("G.pth would be onnx with the suffix", "export", run_of, files[0], "--format=onnx")
+    refused(
+        "G.pth has the suffix of another format than onnx",
+        "export",
+        run_of,
+        files[0],
+        "--format=onnx",
+    )
     refused(
         "is the generator's file",
         "export",

@@ -186,7 +186,7 @@ def test_an_experiment_and_flags_set_the_other_fields(tmp_path):
         256,
         256,
     )  # of the experiment, as the tensors do not determine it
-    assert "holds a run already" in refusal(
+    assert "already has a run" in refusal(
         import_weights, weights, None, Workdir(tmp_path / "run"), None, {}
     )
 
@@ -255,21 +255,21 @@ FIRST = "model.model.0.weight"
 FILES_WITHOUT_GENERATOR = {
     "a network": (
         lambda: Generator(depth=5, features=4),
-        "holds a whole helpers.torch_blocks.Generator, not only tensors",
+        "contains a whole helpers.torch_blocks.Generator, not only tensors",
     ),
     "a checkpoint": (
         lambda: {"epoch": 3, "model": generator_tensors()},
-        "save one state dict alone: torch.save(torch.load(FILE)['model'], NEW_FILE)",
+        "save only one state dict: torch.save(torch.load(FILE)['model'], NEW_FILE)",
     ),
     "a ResNet": (lambda: {"model.10.conv_block.1.weight": torch.zeros(2)}, "a ResNet generator"),
     "a discriminator": (
         lambda: PatchDiscriminator(features=4).state_dict(),
-        "holds a discriminator",
+        "contains a discriminator",
     ),
     "other tensors": (lambda: {"fc.weight": torch.zeros(2)}, "1 tensors (fc.weight"),
     "a tensor too few": (
         lambda: without(generator_tensors(), "model.model.3.weight"),
-        "holds blocks of a U-Net, not a whole U-Net",
+        "contains parts of a U-Net, not a whole U-Net",
     ),
     "no number": (
         lambda: generator_tensors() | {FIRST: torch.full((4, 3, 4, 4), torch.nan)},
@@ -281,7 +281,7 @@ FILES_WITHOUT_GENERATOR = {
     ),
     "a tensor too many": (
         lambda: generator_tensors() | {"more": torch.zeros(2)},
-        "has more, for which",
+        "contains more, which the network",
     ),
     "another width": (
         lambda: generator_tensors() | {"model.model.1.model.1.weight": torch.zeros(7, 4, 4, 4)},
@@ -343,7 +343,7 @@ def test_a_discriminator_that_does_not_fit_is_refused(tmp_path):
     fields = discriminator_fields
     named = {"model.0.weight": np.zeros((4, 9, 4, 4)), "model.11.weight": np.zeros((1, 8, 4, 4))}
     middle = {f"model.{n}.weight": np.zeros((4, 4, 4, 4)) for n in (2, 5, 8)}
-    assert "a discriminator of 9 channels; with this generator it needs 3, or 6" in refusal(
+    assert "of 9 channels, but this generator needs one of 3, or of 6" in refusal(
         fields, named | middle, config
     )
     deep = randomize(PatchDiscriminator(layers=6, features=2)).state_dict()

@@ -106,7 +106,7 @@ def test_no_code_in_a_file_is_run(tmp_path):
         write(path, content)
         assert "open, not only tensors" in refusal(read_pth, path)
     path.write_bytes(content)
-    assert "is not a .pth of PyTorch" in refusal(read_pth, path)
+    assert "is not a .pth file of PyTorch" in refusal(read_pth, path)
     assert not mark.exists()
     pickle.loads(content)["a"].close()
     assert mark.exists()  # pickle itself runs the code
@@ -126,7 +126,7 @@ def test_a_file_cannot_change_objects_of_this_program(tmp_path):
         b"ctorch._utils\n_rebuild_parameter\n",
     ):
         write_zip(tmp_path / "G.pth", dict_pickle(a=function + slots + b"b"))
-        assert "not of tensors" in refusal(read_pth, tmp_path / "G.pth")
+        assert "not a state dict" in refusal(read_pth, tmp_path / "G.pth")
     assert torch_pickle.rebuild_tensor.__defaults__ is None
     assert torch_pickle.rebuild_tensor.__doc__ != "changed"
 
@@ -195,13 +195,19 @@ def test_attributes_of_a_state_dict_are_ignored(tmp_path):
 
 A_STATE_DICT = dict_pickle(a=tensor_opcodes((4,), (1,)))[2:-1]
 OTHER_PICKLES = {
-    "a list": (pickle.dumps([1.0], 2), "holds a list, not a state dict"),
-    "nothing": (pickle.dumps({}, 2), "holds an empty state dict"),
-    "numbers": (pickle.dumps({"a": 1}, 2), "holds a dict of a, not of tensors; save net."),
-    "no names": (b"\x80\x02}(K\x01" + tensor_opcodes((4,), (1,)) + b"u.", "holds a dict of 1, not"),
+    "a list": (pickle.dumps([1.0], 2), "contains a list, not a state dict"),
+    "nothing": (pickle.dumps({}, 2), "contains an empty state dict"),
+    "numbers": (
+        pickle.dumps({"a": 1}, 2),
+        "contains a dict of a, not a state dict; save only net.",
+    ),
+    "no names": (
+        b"\x80\x02}(K\x01" + tensor_opcodes((4,), (1,)) + b"u.",
+        "contains a dict of 1, not",
+    ),
     "a checkpoint": (
         dict_pickle(epoch=b"K\x03", model=A_STATE_DICT),
-        "holds a dict of epoch, model, not of tensors; save one state dict alone: "
+        "contains a dict of epoch, model, not a state dict; save only one state dict: "
         "torch.save(torch.load(FILE)['model'], NEW_FILE)",
     ),
     "an unknown storage": (
@@ -242,7 +248,7 @@ def test_a_file_that_is_not_a_pth_is_refused_with_its_first_bytes(tmp_path, cont
 def test_other_archives_and_compressed_members_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "G.pth", "w") as archive:
         archive.writestr("photo.txt", "no weights")
-    assert "is a zip file that holds photo.txt, not a .pth" in refusal(read_pth, tmp_path / "G.pth")
+    assert "is a zip file of photo.txt, not a .pth file" in refusal(read_pth, tmp_path / "G.pth")
     write_zip(tmp_path / "G.pth", b"0" * 99, compression=zipfile.ZIP_DEFLATED)
     assert "data.pkl is compressed, or too large" in refusal(read_pth, tmp_path / "G.pth")
 
