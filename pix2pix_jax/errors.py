@@ -3,48 +3,52 @@
 import errno
 import os
 
-# Only a disk or a limit of the system causes these; they often name no file.
+# The disk or a limit of the system causes these errors, which often name no file. Each value is the
+# end of the error line.
 DISK_ERRORS = {
-    errno.ENOSPC,  # the disk is full
-    errno.EDQUOT,  # the user's share of the disk is full
-    errno.EFBIG,  # the file system, or `ulimit -f`, allows no larger file
-    errno.EROFS,  # the disk is mounted for reading only
-    errno.EIO,  # the disk is damaged
-    errno.ESTALE,  # the server of a network disk has forgotten the file
-    errno.EMFILE,  # `ulimit -n` allows no more open files
-    errno.ENFILE,  # the system allows no more open files
+    errno.ENOSPC: "make room on the disk",
+    errno.EDQUOT: "make room in your share of the disk",
+    errno.EFBIG: "raise `ulimit -f`, or use a disk that allows larger files",
+    errno.EROFS: "use a disk that is not mounted for reading only",
+    errno.EIO: "use another disk, because this one may be damaged",
+    errno.ESTALE: "run the command again, because the network disk has lost the file",
+    errno.EMFILE: "raise `ulimit -n`",
+    errno.ENFILE: "end other programs that have many open files",
 }
-# A path or a permission of the user causes these, if the error names the path. Without a path, and
-# for all other numbers (such as EBADF and EINVAL), a bug is more likely.
+# A wrong path or a missing permission causes these errors, if the error names the path. Without a
+# path, and for all other error numbers (such as EBADF and EINVAL), a bug is more likely.
 PATH_ERRORS = {
-    errno.EACCES,  # no permission
-    errno.EPERM,  # no permission, even for the owner
-    errno.ENOENT,  # no such file
-    errno.EEXIST,  # a file stands where a folder is needed
-    errno.ENOTDIR,  # a part of the path is a file
-    errno.EISDIR,  # a folder stands where a file is needed
-    errno.ENAMETOOLONG,
-    errno.ELOOP,  # symbolic links that lead to each other
+    errno.EACCES: "change the permissions, or use another path",
+    errno.EPERM: "change the permissions, or use another path",
+    errno.ENOENT: "correct the path",
+    errno.EEXIST: "move this file away, because a folder must be there",
+    errno.ENOTDIR: "correct the path, because a part of it is a file",
+    errno.EISDIR: "move this folder away, because a file must be there",
+    errno.ENAMETOOLONG: "use a shorter name",
+    errno.ELOOP: "remove one of the symbolic links that lead to each other",
 }
 
 
 class UsageError(Exception):
-    """An error that the user can fix, in one line that names the file or field: exit status 2."""
+    """An error that the user can fix. The command exits with status 2.
+
+    The message is one line: what is wrong with which file, flag or field, and what to do.
+    """
 
     def __init__(self, message: str):
         line = " ".join(message.split())
-        # File names may come from strangers, and a terminal obeys control characters.
+        # A file name may contain control characters, and a terminal would obey them.
         printable = (char if char.isprintable() else repr(char)[1:-1] for char in line)
         super().__init__("".join(printable))
 
 
 def reason_of(error: BaseException) -> str:
-    """The first line of a library's error; the name of its type if it has no text."""
+    """The first 200 characters of the first line of an error; its type if it has no text."""
     return str(error).strip().partition("\n")[0][:200] or type(error).__name__
 
 
 def explain_error(error: BaseException) -> str | None:
-    """The line for an error that the user can fix; None for a bug.
+    """The line to print for an error that the user can fix; None for a bug.
 
     A bug must keep its traceback: the line alone would not help to find it.
     """
@@ -52,14 +56,15 @@ def explain_error(error: BaseException) -> str | None:
         return str(error)
     if not isinstance(error, OSError):
         return None
+    number = error.errno or 0
     if isinstance(error.filename, str | bytes | os.PathLike):
-        if error.errno in DISK_ERRORS | PATH_ERRORS:
-            return str(UsageError(f"{os.fsdecode(error.filename)}: {error.strerror}"))
-    elif error.errno in DISK_ERRORS:
-        return f"--workdir, --output or data.data_dir: {error.strerror}"
+        if fix := (DISK_ERRORS | PATH_ERRORS).get(number):
+            return str(UsageError(f"{os.fsdecode(error.filename)}: {error.strerror}; {fix}"))
+    elif fix := DISK_ERRORS.get(number):
+        return f"--workdir, --output or data.data_dir: {error.strerror}; {fix}"
     return None
 
 
 def is_debugging() -> bool:
-    """Whether PIX2PIX_DEBUG asks for the traceback of every error, the user's included."""
+    """Whether PIX2PIX_DEBUG asks for a traceback even of errors that the user can fix."""
     return os.environ.get("PIX2PIX_DEBUG", "") not in ("", "0")

@@ -1,4 +1,4 @@
-"""Which errors are the user's to fix, and where the traceback of the others goes."""
+"""Errors that the user can fix become one line; bugs keep their traceback."""
 
 import errno
 import os
@@ -23,10 +23,22 @@ def disk_error(number, path=None):
     ("error", "expected"),
     [
         (UsageError("data.flip: maybe"), "data.flip: maybe"),
-        (disk_error(errno.ENOSPC, "run/config.json"), "run/config.json: No space left on device"),
-        (disk_error(errno.ENOSPC), "--workdir, --output or data.data_dir: No space left on device"),
-        (disk_error(errno.EACCES, b"run"), "run: Permission denied"),
-        (disk_error(errno.ENOENT, "a\x1b[2Jb"), "a\\x1b[2Jb: No such file or directory"),
+        (
+            disk_error(errno.ENOSPC, "run/config.json"),
+            "run/config.json: No space left on device; make room on the disk",
+        ),
+        (
+            disk_error(errno.ENOSPC),
+            "--workdir, --output or data.data_dir: No space left on device; make room on the disk",
+        ),
+        (
+            disk_error(errno.EACCES, b"run"),
+            "run: Permission denied; change the permissions, or use another path",
+        ),
+        (
+            disk_error(errno.ENOENT, "a\x1b[2Jb"),
+            "a\\x1b[2Jb: No such file or directory; correct the path",
+        ),
     ],
 )
 def test_an_error_that_the_user_can_fix_is_one_line(error, expected):
@@ -41,13 +53,13 @@ def test_an_error_that_the_user_can_fix_is_one_line(error, expected):
         AssertionError(),
         disk_error(errno.EBADF),
         disk_error(errno.EINVAL, "run"),
-        disk_error(errno.ENOENT),  # no path that the user could look at
-        disk_error(errno.EACCES, 7),  # a file descriptor is no path
+        disk_error(errno.ENOENT),  # without a path
+        disk_error(errno.EACCES, 7),  # with a file descriptor instead of a path
         OSError("cannot identify image file"),
         ValueError("run/config.json"),
     ],
 )
-def test_a_bug_is_not_the_users(error):
+def test_a_bug_has_no_error_line(error):
     assert explain_error(error) is None
 
 
@@ -60,7 +72,7 @@ def fail_with(monkeypatch, error):
 
 
 @pytest.mark.parametrize("error", [KeyError("gan"), OSError(errno.EBADF, "bad"), TypeError("2")])
-def test_a_command_raises_a_bug(monkeypatch, error):
+def test_a_command_does_not_catch_a_bug(monkeypatch, error):
     fail_with(monkeypatch, error)
     with pytest.raises(type(error)):
         run_command(COMMAND)
@@ -70,7 +82,10 @@ def test_a_command_raises_a_bug(monkeypatch, error):
     ("error", "line"),
     [
         (UsageError("data.flip: maybe"), "data.flip: maybe"),
-        (PermissionError(errno.EACCES, "Permission denied", "run"), "run: Permission denied"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "run"),
+            "run: Permission denied; change the permissions, or use another path",
+        ),
     ],
 )
 def test_debugging_shows_the_traceback_above_the_line(monkeypatch, capsys, error, line):

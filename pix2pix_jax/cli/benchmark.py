@@ -1,4 +1,4 @@
-"""`pix2pix benchmark`: time training steps, their parts, and other implementations."""
+"""`pix2pix benchmark`: measure how long training steps take, here and in other implementations."""
 
 import argparse
 
@@ -11,7 +11,7 @@ WHEN_STOPPED = "the same command starts again from the beginning"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags for the implementations to time, the values to vary, and the repetitions."""
+    """Adds the flags for the implementations to time, what to vary, and the number of rounds."""
     parser.add_argument(
         "--peers",
         default="",
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, fields: FlagValues) -> int:
-    """Times training, and writes benchmark.json and its page."""
+    """Measures the time of training steps, and writes benchmark.json and its page."""
     workdir = require(options, "workdir", "give a folder, e.g. --workdir=runs/speed")
     config = load_config(options, fields)
     from pix2pix_jax.benchmark.benchmark import benchmark

@@ -1,16 +1,16 @@
-"""`pix2pix demo`: a web page that translates what a person paints or uploads."""
+"""`pix2pix demo`: serve a web page that translates the images that you paint or upload."""
 
 import argparse
 
 from pix2pix_jax.cli.options import FlagValues, add_step, load_config, parse_port, require_run
 
-HELP = "serve a web page that translates what you paint or upload"
+HELP = "serve a web page that translates the images that you paint or upload"
 EXAMPLE = "--workdir=runs/first"
 WHEN_STOPPED = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags for the address of the page, and for the checkpoint."""
+    """Adds the flags for the address of the page, and for the checkpoint to use."""
     parser.add_argument(
         "--host",
         default="127.0.0.1",
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, fields: FlagValues) -> int:
-    """Serves the page until it is stopped."""
+    """Serves the page until the user stops the command."""
     workdir, config = require_run(options), load_config(options, fields)
     from pix2pix_jax.runtime.backend import start_backend
 

@@ -10,7 +10,7 @@ WHEN_STOPPED = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds --format."""
+    """Adds --format, the format of the output."""
     parser.add_argument(
         "--format",
         choices=("text", "json"),

@@ -1,4 +1,4 @@
-"""`pix2pix evaluate`: score the translations of a split."""
+"""`pix2pix evaluate`: compute the metrics of the translations of a split."""
 
 import argparse
 
@@ -10,19 +10,19 @@ from pix2pix_jax.cli.options import (
     require_run,
 )
 
-HELP = "score the translations of a split, and write a page that shows them"
+HELP = "compute the metrics of the translations of a split, and write a page that shows them"
 EXAMPLE = "--workdir=runs/first --split=test"
 WHEN_STOPPED = "the same command starts again from the beginning"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags for the split and the checkpoint."""
+    """Adds the flags for the split to evaluate, the FCN-score and the checkpoint to use."""
     add_evaluation_flags(parser)
     add_step(parser)
 
 
 def run(options: argparse.Namespace, fields: FlagValues) -> int:
-    """Writes evaluation_<split>.json and its page."""
+    """Evaluates a split, and writes evaluation_SPLIT.json and its page."""
     from pix2pix_jax.runtime.backend import start_backend
 
     workdir, config = require_run(options), load_config(options, fields)

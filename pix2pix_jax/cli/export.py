@@ -18,7 +18,7 @@ WHEN_STOPPED = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags for the files, their format, and the checkpoint."""
+    """Adds the flags for the files to write, their format, and the checkpoint to use."""
     parser.add_argument(
         "--output",
         type=parse_path,
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, fields: FlagValues) -> int:
-    """Writes the networks to files, and checks the files."""
+    """Writes the generator, and the discriminator if asked, and checks the files."""
     workdir = require_run(options)
     output = require(options, "output", "give a file, e.g. --output=generator.onnx")
     config = load_config(options, fields)

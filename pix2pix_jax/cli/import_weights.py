@@ -10,7 +10,7 @@ WHEN_STOPPED = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags for the files of weights."""
+    """Adds the flags for the files of the two networks."""
     parser.add_argument(
         "--weights",
         type=parse_path,
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, fields: FlagValues) -> int:
-    """Writes a new run at step 0."""
+    """Writes a new run that has the given networks at step 0."""
     weights = require(options, "weights", "give a generator, e.g. --weights=latest_net_G.pth")
     workdir = require(options, "workdir", "give a new folder, e.g. --workdir=runs/imported")
     from pix2pix_jax.config.experiments import load_experiment

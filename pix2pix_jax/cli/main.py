@@ -1,14 +1,15 @@
-"""The command line: `pix2pix COMMAND --help`.
+"""The entry point of the command line: parses the arguments and runs a command.
 
-Exit status: 0 if all went well; 2 for an error that the user can fix; 1, with a traceback, for a
-fault of this project; 128 + N after signal N. `runtime.process_group` has the statuses of a run of
-several processes.
+The exit status is 0 if the command succeeded; 2 after an error that the user can fix; 1, with a
+traceback, after a bug of this project; and 128 + N after signal N. If several processes train
+together, a process that loses the others exits with 75 or is aborted; see `runtime.process_group`.
 
-Every command has a file here with HELP, EXAMPLE, WHEN_STOPPED (what the same command does when it
-is given again after a signal), add_arguments(parser) and run(options, fields) -> exit status.
+Every command has a file in this package with HELP, EXAMPLE, WHEN_STOPPED (what the same command
+does if it is given again after a signal), add_arguments(parser) and run(options, fields), which
+returns the exit status.
 
-`pix2pix --help` and refused flags take a tenth of a second, because this module imports no
-library that loads slowly: `run` of each command imports what it needs.
+`pix2pix --help` takes a tenth of a second, because this module imports no library that loads
+slowly. The function `run` of each command imports the libraries of that command.
 """
 
 import argparse
@@ -49,7 +50,7 @@ COMMANDS: dict[str, ModuleType] = {  # in the order of `pix2pix --help`
     "benchmark": benchmark,
     "import": import_weights,
 }
-# Help texts of flags that have another meaning in some commands.
+# The help texts of --config and --workdir for the commands in which they have another meaning.
 CONFIG_HELP = {
     "sweep": "(required) file of the sweep: a Python file with a function sweep()",
     "train": "(required for a new run) file of the experiment; default: config.json in the workdir",
@@ -74,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs a command and returns its exit status.
 
     Args:
-      arguments: the words after `pix2pix`; None: those of this process.
+      arguments: the words after `pix2pix`; None means the arguments of this process.
     """
     open_closed_streams()
     escape_unprintable(sys.stdout)
@@ -88,25 +89,28 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         sys.stdout.flush()
     except BrokenPipeError:  # `pix2pix describe ... | head`
-        # Python flushes stdout once more at exit; give it a stdout that accepts everything.
+        # Python flushes stdout again at exit. The null device accepts everything.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return status
 
 
 def run_command(arguments: list[str]) -> int:
-    """Runs a command; an error that the user can fix becomes one line on stderr and status 2."""
+    """Runs a command, and returns its exit status.
+
+    For an error that the user can fix, prints one line to stderr and returns 2.
+    """
     try:
         options, fields = parse(arguments)
         silence_libraries()
         command = COMMANDS[options.command]
         for number in (signal.SIGINT, signal.SIGTERM):
-            # SystemExit, so that `with` blocks remove files that are half written.
+            # `stop` raises SystemExit, so that `with` blocks remove half-written files.
             signal.signal(number, partial(stop, command.WHEN_STOPPED))
         with synced_workdir(options):
             return command.run(options, fields)
-    except BrokenPipeError:  # nobody reads stdout any more
+    except BrokenPipeError:  # The program that read stdout has ended.
         return 128 + signal.SIGPIPE
-    except Exception as error:  # `explain_error` tells the user's errors from bugs
+    except Exception as error:  # Bugs are raised again below.
         line = explain_error(error)
         if line is None:
             raise
@@ -117,7 +121,7 @@ def run_command(arguments: list[str]) -> int:
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, FlagValues]:
-    """Flags, and the fields of `--config.GROUP.FIELD=VALUE`.
+    """Parses the flags of a command, and the fields of `--config.GROUP.FIELD=VALUE`.
 
     Raises:
       UsageError: an unknown command or flag, or a value that a flag refuses.
@@ -159,7 +163,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, FlagValues]:
 
 
 def parse_fields(arguments: list[str], flags: list[str]) -> FlagValues:
-    """The values of `--config.GROUP.FIELD=VALUE`, by GROUP.FIELD.
+    """Parses `--config.GROUP.FIELD=VALUE` into values by GROUP.FIELD.
 
     Args:
       arguments: all arguments of the command line except the flags of the command.
@@ -172,10 +176,11 @@ def parse_fields(arguments: list[str], flags: list[str]) -> FlagValues:
     for argument in arguments:
         name, equals, value = argument.partition("=")
         if name.startswith("--config.") and not equals:
-            raise UsageError(f"{argument}: needs a value, as in {argument}=VALUE")
+            raise UsageError(f"{argument}: has no value; give {argument}=VALUE")
         if not name.startswith("-"):
             raise UsageError(
-                f"{argument}: belongs to no flag; put a pattern, or a path with spaces, in quotes"
+                f"{argument}: does not begin with --; put a pattern, or a path with spaces, in "
+                "quotes, as in --input='photos/*.png'"
             )
         if not name.startswith("--config."):
             raise UsageError(f"{argument}: unknown flag; {suggest_flag(name, flags)}")
@@ -184,7 +189,7 @@ def parse_fields(arguments: list[str], flags: list[str]) -> FlagValues:
 
 
 def suggest_flag(name: str, flags: list[str]) -> str:
-    """The end of the error line for an unknown flag: the closest flag, or else the way to help.
+    """The end of the error line for an unknown flag: the closest flag, or else a hint to --help.
 
     Args:
       name: the unknown flag, with its dashes.
@@ -203,10 +208,10 @@ def suggest_flag(name: str, flags: list[str]) -> str:
 
 
 def synced_workdir(options: argparse.Namespace) -> AbstractContextManager[None]:
-    """Keeps the local copy of a workdir in a bucket up to date during the `with` block.
+    """Downloads a workdir from its bucket before the `with` block, and uploads it afterwards.
 
-    `train` syncs its workdir itself, in the first of several processes only; `sweep` refuses
-    buckets.
+    Does nothing for a workdir that is not in a bucket, and for two commands: `train` syncs its
+    workdir itself, because only the first of several processes may do so; `sweep` refuses buckets.
     """
     if options.workdir is None or options.workdir.address is None:
         return nullcontext()
@@ -221,11 +226,12 @@ def stop(when_stopped: str | None, number: int, frame: object) -> NoReturn:
     """Handles a signal outside of training: prints that the command was stopped, and exits.
 
     Args:
-      when_stopped: what the same command does when it is given again; None: not printed.
-      number: the signal.
-      frame: unused.
+      when_stopped: what the same command does if it is given again; None to print nothing about
+        that.
+      number: the number of the signal.
+      frame: unused; Python passes it to every signal handler.
     """
     text = "\nstopped" + (f"; {when_stopped}" if when_stopped else "") + "\n"
-    with suppress(OSError):  # stdout may be closed
-        os.write(1, text.encode())  # `print` is not safe in a signal handler
+    with suppress(OSError):  # Stdout may be closed.
+        os.write(1, text.encode())  # `print` is not safe in a signal handler.
     sys.exit(128 + number)

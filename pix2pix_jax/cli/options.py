@@ -1,4 +1,4 @@
-"""Flags that several commands share, and how the values of flags are read."""
+"""Flags that several commands share, and functions that parse the values of flags."""
 
 import argparse
 from pathlib import Path
@@ -15,10 +15,10 @@ FlagValues = dict[str, str]  # values of --config.GROUP.FIELD=VALUE, by GROUP.FI
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are UsageErrors: one line, no usage text above it."""
+    """A parser that raises UsageError, so that the user sees one line without the usage text."""
 
     def error(self, message: str) -> NoReturn:
-        """Raises UsageError."""
+        """Raises UsageError; argparse calls this method for a wrong flag or value."""
         raise UsageError(f"{self.prog}: {message}")
 
     @property
@@ -28,21 +28,22 @@ class Parser(argparse.ArgumentParser):
 
 
 def parse_path(text: str) -> Path:
-    """A path on this machine, with "~" expanded: a shell leaves the "~" of `--workdir=~/run`."""
-    if not text:  # an unset shell variable; Path("") would be the current folder
+    """Parses a path on this machine.
+
+    Expands "~" at the start, because shells do not expand the "~" in `--workdir=~/run`.
+    """
+    if not text:  # A shell variable may not be set. Path("") would be the current folder.
         raise argparse.ArgumentTypeError("is empty; give a path")
     if is_address(text):
-        raise argparse.ArgumentTypeError(
-            f"{text} is an address; download it, and give the local path"
-        )
+        raise argparse.ArgumentTypeError(f"{text} is an address; give a path on this machine")
     try:
         return local_path(text)
-    except UsageError as error:  # argparse adds the name of the flag
+    except UsageError as error:  # argparse adds the name of the flag to this error.
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def parse_workdir(text: str) -> Workdir:
-    """A workdir by its path, or by the address gs://BUCKET/DIR."""
+    """Parses the path of a workdir, or its address gs://BUCKET/DIR."""
     if not text.startswith("gs://"):
         return Workdir(parse_path(text))
     if "/" not in text.removeprefix("gs://").rstrip("/"):
@@ -56,28 +57,30 @@ def parse_workdir(text: str) -> Workdir:
 
 
 def parse_uint32(text: str) -> int:
-    """An integer from 0 to 2**32 - 1."""
+    """Parses an integer from 0 to 2**32 - 1."""
     if not text.isdecimal() or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(f"{text} is not an integer from 0 to 4294967295")
+        raise argparse.ArgumentTypeError(
+            f"{text} is not valid; give an integer from 0 to 4294967295"
+        )
     return int(text)
 
 
 def parse_port(text: str) -> int:
-    """A TCP port, 0 to 65535."""
+    """Parses a TCP port, 0 to 65535."""
     if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text} is not a port, 0 to 65535")
+        raise argparse.ArgumentTypeError(f"{text} is not a port; give an integer from 0 to 65535")
     return int(text)
 
 
 def parse_positive(text: str) -> int:
-    """An integer above 0."""
+    """Parses an integer above 0."""
     if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+        raise argparse.ArgumentTypeError(f"{text} is not valid; give an integer above 0")
     return int(text)
 
 
 def parse_step(text: str) -> int | str:
-    """The step of a checkpoint: a number, "newest" or "best"."""
+    """Parses the step of a checkpoint: a number, "newest" or "best"."""
     if text.isdecimal():
         return int(text)
     if text not in ("newest", "best"):
@@ -99,7 +102,7 @@ def add_evaluation_flags(parser: argparse.ArgumentParser) -> None:
     """Adds --split and --no_fcn_score, the flags of an evaluation."""
     parser.add_argument(
         "--split",
-        choices=("train", "val", "test"),  # config.schema.SPLITS, whose import is slow
+        choices=("train", "val", "test"),  # equal to config.schema.SPLITS, which loads slowly
         default="val",
         help="split to evaluate; default: val",
     )
@@ -116,7 +119,7 @@ def require(options: argparse.Namespace, name: str, fix: str) -> Any:
     Args:
       options: the flags.
       name: the flag, without its dashes.
-      fix: the second half of the error line: what to give, with an example.
+      fix: the end of the error line: what to give, with an example.
 
     Raises:
       UsageError: the flag is missing or empty.
@@ -137,10 +140,10 @@ def require_run(options: argparse.Namespace) -> Workdir:
 
 
 def load_config(options: argparse.Namespace, fields: FlagValues) -> "Config":
-    """The config of --config or else of the workdir, with the values of `fields`.
+    """Loads the config of --config, or else of the workdir, and sets the given fields.
 
     Raises:
-      UsageError: neither flag was given, or a file or field is wrong.
+      UsageError: neither --config nor --workdir was given, or a file or field is wrong.
     """
     from pix2pix_jax.config.experiments import load_experiment
     from pix2pix_jax.config.files import override, read_config
@@ -158,7 +161,7 @@ def load_config(options: argparse.Namespace, fields: FlagValues) -> "Config":
         path = find_config_file(options.workdir)  # `train` has not synced the workdir yet
     if not path.exists() and SweepFolder(options.workdir.path).results_file.exists():
         raise UsageError(
-            f"--workdir: {options.workdir} is the folder of a sweep; give the folder of a variant, "
-            f"such as {options.workdir}/ROW"
+            f"--workdir: {options.workdir} is the folder of a sweep; give the folder of one of "
+            "the runs inside it"
         )
     return override(read_config(path), fields)

@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, fields: FlagValues) -> int:
-    """Writes the dataset and prints how many pairs it holds."""
+    """Writes the dataset, and prints the number of pairs in each split."""
     from pix2pix_jax.config.resolve import resolve
     from pix2pix_jax.data.prepare import prepare
 

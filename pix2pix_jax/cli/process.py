@@ -10,10 +10,10 @@ from typing import TextIO
 
 
 def open_closed_streams() -> None:
-    """Opens stdout and stderr on the null device if they are closed, as by `>&-` in a shell.
+    """Opens stdout and stderr on the null device if they are closed, for example by `>&-`.
 
-    Otherwise the next file would get the number of the closed stream, and with it the text that is
-    meant for the stream.
+    Otherwise the next file that is opened would get the file descriptor of the closed stream, and
+    the text for the stream would be written into that file.
     """
     for number, name in ((1, "stdout"), (2, "stderr")):
         if getattr(sys, name) is None:
@@ -25,11 +25,14 @@ def open_closed_streams() -> None:
 
 
 def silence_libraries() -> None:
-    """Turns off the logs of TFDS, Orbax and others; the command reports their errors itself."""
-    from absl import logging as absl_logging  # here, because it takes as long as all of `--help`
+    """Turns off the logs of TFDS, Orbax, asyncio and gcsfs, and the warnings of Pillow.
+
+    The commands print the errors of these libraries themselves.
+    """
+    from absl import logging as absl_logging  # here, because the import takes as long as `--help`
 
     sys.unraisablehook = report_unraisable
-    # Pillow warns about oddities of files that it reads nevertheless.
+    # Pillow warns about odd files even if it can read them.
     warnings.filterwarnings("ignore", module="PIL")
     absl_logging.set_verbosity(absl_logging.FATAL)
     for name in ("asyncio", "gcsfs"):
@@ -39,17 +42,19 @@ def silence_libraries() -> None:
 def report_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
     """Handles an exception that Python cannot raise, for instance in a callback of a library."""
     error = unraisable.exc_value
-    if isinstance(error, SystemExit):  # `stop` ran inside the callback: exit outside of it
+    # If `stop` was called inside the callback, exit a moment later, outside the callback.
+    if isinstance(error, SystemExit):
         signal.signal(signal.SIGALRM, lambda *_: sys.exit(error.code))
         signal.setitimer(signal.ITIMER_REAL, 0.01)
-    elif "Event loop is closed" not in str(error):  # Orbax abandons its writes after a failed save
+    # After a failed save, Orbax abandons its writes, which causes "Event loop is closed".
+    elif "Event loop is closed" not in str(error):
         sys.__unraisablehook__(unraisable)
 
 
 def escape_unprintable(stream: TextIO) -> None:
     """Makes a stream print "?" for a character that the terminal cannot show.
 
-    `describe` draws lines and arrows.
+    For example, `describe` prints arrows, which a terminal for ASCII cannot show.
     """
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="replace")

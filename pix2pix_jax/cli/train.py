@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, fields: FlagValues) -> int:
-    """Joins the other processes, if any, and trains."""
+    """Joins the other processes, if there are any, and trains."""
     from pix2pix_jax.runtime.backend import start_backend
     from pix2pix_jax.runtime.distributed import ProcessFlags, is_first, join, wait_for_all
 
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace, fields: FlagValues) -> int:
 
             with (
                 sync_workdir(workdir, trains=True) if is_first() else nullcontext(),
-                processes.report_errors(),  # tells the other processes before the last upload
+                processes.report_errors(),  # This reports an error before the last upload.
             ):
                 status = train(config, workdir)
         wait_for_all("the end")

@@ -19,7 +19,7 @@ WHEN_STOPPED = "the same command starts again from the beginning"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags for the checkpoint, the images, the output folder, and the options."""
+    """Adds the flags for the checkpoint, the images, the output folder, noise and image size."""
     add_step(parser)
     parser.add_argument(
         "--input",
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, fields: FlagValues) -> int:
-    """Translates images; status 2 if one could not be translated."""
+    """Translates images; returns status 2 if an image could not be translated."""
     workdir = require_run(options)
     source = require(options, "input", "give an image or a folder, e.g. --input=photos")
     output = require(options, "output", "give a folder, e.g. --output=translated")

@@ -1,6 +1,6 @@
-"""Experiment files: a Python file whose function get_config() returns a Config.
+"""Loads experiment files: Python files with a function get_config() that returns a Config.
 
-An experiment is named FILE or FILE:ARG on the command line; ARG is passed to get_config().
+On the command line, an experiment is FILE or FILE:ARG. ARG is the argument of get_config().
 """
 
 import inspect
@@ -50,8 +50,10 @@ def load_experiment(spec: str) -> Config:
     content = run_experiment_file(path)
     get_config = content.get("get_config")
     if not callable(get_config):
-        hint = "it is for the sweep command" if "sweep" in content else "see experiments/folder.py"
-        raise UsageError(f"{path}: has no get_config(arg) function; {hint}")
+        fix = "define one, as in experiments/folder.py"
+        if "sweep" in content:
+            fix = "give this file to `pix2pix sweep`"
+        raise UsageError(f"{path}: has no get_config(arg) function; {fix}")
     parameters = function_parameters(path, get_config)
     if arg and not parameters:
         raise UsageError(f"{spec}: {path} takes no argument; leave out ':{arg}'")
@@ -101,7 +103,7 @@ def run_experiment_file(path: str) -> dict[str, Any]:
     """Runs an experiment file, and returns its functions and variables by name.
 
     Raises:
-      UsageError: the file raises an error; the message names the line.
+      UsageError: the file raises an error. The message names the line.
     """
     with explain_experiment_errors(path):
         return runpy.run_path(path)
@@ -109,7 +111,7 @@ def run_experiment_file(path: str) -> dict[str, Any]:
 
 def function_parameters(path: str, function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The parameters of a function of an experiment file, by name."""
-    with explain_experiment_errors(path):  # a builtin function may have no signature
+    with explain_experiment_errors(path):  # Some builtin functions have no signature.
         return dict(inspect.signature(function).parameters)
 
 
@@ -117,8 +119,8 @@ def function_parameters(path: str, function: Callable[..., Any]) -> dict[str, in
 def explain_experiment_errors(path: str) -> Iterator[None]:
     """Turns every exception of an experiment file into a UsageError that names the line.
 
-    The file is the user's program, so it can raise any exception. Only calls of the file belong
-    into the `with` block: a bug must keep its traceback.
+    The file is the user's program, so it can raise any exception. Put only calls of the file into
+    the `with` block, because a bug of this project must keep its traceback.
     """
     try:
         yield
@@ -126,7 +128,7 @@ def explain_experiment_errors(path: str) -> Iterator[None]:
         raise
     except ValidationError as error:
         raise UsageError(f"{path}: {first_error(error)}") from error
-    except SyntaxError as error:  # in the file, or in a module that it imports
+    except SyntaxError as error:  # in the file, or in a module that the file imports
         raise UsageError(f"{error.filename or path} line {error.lineno}: {error.msg}") from error
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
@@ -137,7 +139,7 @@ def explain_experiment_errors(path: str) -> Iterator[None]:
 
 
 def _moved_module_hint(error: Exception) -> str:
-    """The import to write instead, if the error is an import from a module of ours that moved."""
+    """The end of the error line for an import from a module that has moved; otherwise ""."""
     module = (error.name or "") if isinstance(error, ImportError) else ""
     if not module.startswith("pix2pix_jax.") or module == "pix2pix_jax.config":
         return ""

@@ -1,4 +1,4 @@
-"""Configs as text: the flags `--config.GROUP.FIELD=VALUE`, and the config.json of a run."""
+"""Reads configs from text: from the flags `--config.GROUP.FIELD=VALUE`, and from config.json."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -16,18 +16,18 @@ CONFIG = TypeAdapter(Config)  # checks the type and range of every field
 
 
 def override(config: Config, fields: dict[str, str]) -> Config:
-    """Replaces fields of a config by the values of flags.
+    """Replaces fields of a config with the values of flags.
 
     Args:
       config: the config to start from.
       fields: the values of the flags as text, {"data.batch_size": "4", ...}.
 
     Raises:
-      UsageError: a field is unknown; the message names the most similar field. Or a field refuses
-        its value.
+      UsageError: a field is unknown, or refuses its value. For an unknown field, the message names
+        the most similar field.
     """
     tree = asdict(config)
-    groups = {"seed": tree} | {  # the dictionary that holds the value of each field
+    groups = {"seed": tree} | {  # by field: the dictionary that has its value
         f"{group}.{name}": values
         for group, values in tree.items()
         if isinstance(values, dict)
@@ -49,7 +49,8 @@ def read_config(path: Path) -> Config:
     """
     if not path.is_file():
         raise UsageError(
-            f"{path}: not found; {path.parent} is not the workdir of a run; `train` makes one"
+            f"{path}: not found, so {path.parent} is not the workdir of a run; give the --workdir "
+            "of a run, or start a run with `pix2pix train`"
         )
     return _validate(CONFIG.validate_json, path.read_bytes(), f"{path}: ")
 
@@ -60,7 +61,7 @@ def write_config(config: Config, path: Path) -> None:
 
 
 def _validate(validate: Callable[[Any], Config], content: Any, where: str) -> Config:
-    """Calls `validate` on the content; its error becomes a UsageError that begins with `where`."""
+    """Checks a config with Pydantic; raises a UsageError that begins with `where`."""
     try:
         return validate(content)
     except ValidationError as error:

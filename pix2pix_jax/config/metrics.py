@@ -1,4 +1,4 @@
-"""The table of metrics: names, labels, units and directions; `evaluation` computes the values.
+"""The table of all metrics, with their labels and units. `evaluation` computes the values.
 
 To add a metric, add a row to METRICS, and follow `evaluation/__init__.py`.
 """
@@ -16,10 +16,10 @@ class Metric(NamedTuple):
     """A metric of output images against target images.
 
     Attributes:
-      label: its name in tables and charts.
+      label: the name of the metric in tables and charts.
       higher_is_better: False for an error or a distance.
-      unit: the unit or range of its values, for the axis of a chart.
-      in_fcn_score: True if it needs the classes of the pixels of an output (section 4.1).
+      unit: the unit or the range of the values, for the axis of a chart.
+      in_fcn_score: True if the metric compares the classes of pixels (section 4.1).
       lab_range: the centres of the first and last bin, for the intersection of two histograms in
         Lab (figure 7); None for all other metrics. Bins are one unit of Lab wide and no edge of a
         bin is at 0, where all greys lie.
@@ -59,7 +59,8 @@ def _check_name(name: Any) -> str:
     return name
 
 
-# A key of METRICS. Pydantic refuses every other value in one line that lists all names.
+# The type of a field whose value is a key of METRICS. For any other value, Pydantic raises an error
+# that lists all names.
 MetricName = Annotated[str, BeforeValidator(_check_name)]
 
 

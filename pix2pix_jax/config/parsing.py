@@ -1,4 +1,4 @@
-"""Values of fields from the text of flags, and the first error of Pydantic as one line."""
+"""Turns the text of flags into values of fields, and an error of Pydantic into one line."""
 
 import difflib
 import re
@@ -16,14 +16,14 @@ def parse_numbers(value: Any) -> Any:
 
 
 def parse_size(value: Any) -> Any:
-    """Turns one number into a height and an equal width."""
+    """Turns one number, or the text of a flag, into a height and a width."""
     value = parse_numbers(value)
     sides = value if isinstance(value, list | tuple) else (value,)
     return tuple(sides) * 2 if len(sides) == 1 else sides
 
 
 def parse_none(value: Any) -> Any:
-    """Turns the text "None", or no text, into None."""
+    """Turns the texts "None", "none" and "" into None; returns other values unchanged."""
     return None if value in ("None", "none", "") else value
 
 

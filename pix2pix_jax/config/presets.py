@@ -1,23 +1,24 @@
-"""Presets: the networks and updates of other implementations, for any experiment."""
+"""Presets: fields that make an experiment train as another implementation of pix2pix does."""
 
 from typing import Any
 
 from pix2pix_jax.config.schema import Config, replace_fields
 from pix2pix_jax.errors import UsageError
 
-# The fields in which each implementation differs from the paper. Three things are the same for all
-# presets: the initial scales of norms are N(1, 0.02), where Keras starts at 1; images are resized
-# bicubically; and a linear decay changes the learning rate at every step.
+# The fields in which each implementation differs from the paper. In three respects, the presets do
+# not follow the other implementations: the initial scales of norms are drawn from N(1, 0.02), but
+# Keras starts at 1; images are resized bicubically; and a linear decay changes the learning rate at
+# every step.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {},
-    # github.com/junyanz/pytorch-CycleGAN-and-pix2pix. The logits of its pixel discriminator have no
-    # bias; ours have one.
+    # github.com/junyanz/pytorch-CycleGAN-and-pix2pix. In its pixel discriminator, the last
+    # convolution has no bias; ours has one.
     "pytorch": {
         "model": {"dropout_blocks": "middle", "bottleneck_norm": False},
         "optimizer": {"schedule": "linear_decay"},
     },
-    # tensorflow.org/tutorials/generative/pix2pix. Its norm of the 1x1 bottleneck removes all
-    # information there, and so does ours.
+    # tensorflow.org/tutorials/generative/pix2pix. The norm of the 1x1 bottleneck removes all
+    # information there, both in the tutorial and here.
     "tf_tutorial": {
         "model": {
             "bias": "last",
@@ -46,7 +47,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def preset(name: str, config: Config) -> Config:
-    """Changes an experiment to the networks and updates of another implementation.
+    """Changes an experiment so that it trains as another implementation does.
 
     Args:
       name: a key of PRESETS.

@@ -1,6 +1,6 @@
-"""Fields that follow from other fields: their values, and the checks of fields against each other.
+"""Computes the fields that follow from other fields, and checks fields against each other.
 
-data.load_size and model.depth may be None, so code that needs them calls `load_size` or
+data.load_size and model.depth may be None, so code that needs their values calls `load_size` or
 `generator_depth`. `resolve` writes the same values into the config, so that config.json shows them.
 """
 
@@ -42,7 +42,7 @@ def resolve(config: Config) -> Config:
                 f"train.{name}: {getattr(train, name)} is not a multiple of "
                 f"train.steps_per_call {train.steps_per_call}; change one of them"
             )
-    # Absolute, so that the run can resume from any folder.
+    # The path is absolute, so that the run can resume from any folder.
     source = data.source and str(local_path(data.source).absolute())
     return replace(
         config,
@@ -52,9 +52,9 @@ def resolve(config: Config) -> Config:
 
 
 def load_size(data: Data) -> tuple[int, int]:
-    """Height and width that images are resized to before they are cropped: data.load_size.
+    """The height and width to which images are resized before they are cropped.
 
-    None stands for load_scale times image_size, rounded.
+    This is data.load_size. If that is None, it is data.load_scale times data.image_size, rounded.
     """
     if data.load_size is not None:
         return data.load_size
@@ -83,7 +83,7 @@ def unet_depth(height: int, width: int, depth: int | None) -> int:
       UsageError: the image cannot be halved this often; the message names the nearest size.
     """
     max_depth = halvings(height, width)
-    min_depth = depth or 3  # with fewer, a U-Net sees little more than texture
+    min_depth = depth or 3  # A U-Net of a smaller depth sees little more than texture.
     if max_depth < min_depth:
         multiple = 2**min_depth
         nearest = [max(1, round(side / multiple)) * multiple for side in (height, width)]
@@ -96,5 +96,5 @@ def unet_depth(height: int, width: int, depth: int | None) -> int:
 
 
 def halvings(height: int, width: int) -> int:
-    """The number of times that both sides can be halved without a remainder."""
+    """The number of times that a height and a width can both be halved without a remainder."""
     return min((side & -side).bit_length() - 1 for side in (height, width))

@@ -1,4 +1,4 @@
-"""Resuming: the fields that may change between two starts of a run, and a config's identity."""
+"""Tells which fields may change when a run resumes, and whether two configs are the same run."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from pix2pix_jax.config.schema import FREE, Config
 
 
 def changed_fields(old: Config, new: Config) -> list[str]:
-    """The fields that differ although a resumed run may not change them, as GROUP.FIELD."""
+    """The fields, as GROUP.FIELD, that differ but must not change when a run resumes."""
     old_groups, new_groups, free = asdict(old), asdict(new), free_fields(new)
     names = ["seed"] if old.seed != new.seed else []
     for group, values in new_groups.items():
@@ -23,7 +23,10 @@ def changed_fields(old: Config, new: Config) -> list[str]:
 
 
 def free_fields(config: Config) -> set[str]:
-    """The fields, as GROUP.FIELD, that may change on resume: no number of a step needs them."""
+    """The fields, as GROUP.FIELD, that may change on resume.
+
+    The numbers that a training step computes do not depend on these fields.
+    """
     groups = {name: hint for name, hint in get_type_hints(Config).items() if is_dataclass(hint)}
     free = {
         f"{group}.{name}"
@@ -37,7 +40,7 @@ def free_fields(config: Config) -> set[str]:
 
 
 def identity(config: Config) -> str:
-    """The SHA-256 of all fields of a resolved config that the numbers of a run depend on.
+    """The SHA-256 of the fields of a resolved config that change the numbers of a run.
 
     Fields at their defaults are left out, so that the hash stays the same when a new version of
     this package adds fields.

@@ -23,7 +23,7 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Side = Annotated[int, Field(gt=0, le=2**16)]
 Size = Annotated[tuple[Side, Side], BeforeValidator(parse_size)]
 PairCounts = Annotated[tuple[Count, Count, Count], BeforeValidator(parse_numbers)]
-Channels = Annotated[int, Field(gt=0, le=64)]  # image files have 1, 3 or 4; arrays may have more
+Channels = Annotated[int, Field(gt=0, le=64)]  # Image files have 1, 3 or 4; arrays may have more.
 if TYPE_CHECKING:
     DiscriminatorName = str
 else:
@@ -32,13 +32,13 @@ else:
 FREE = "free on resume"
 T = TypeVar("T")
 FreeOnResume = Annotated[T, FREE]
-SPLITS = ("train", "val", "test")  # of every dataset, in the order of all tables
+SPLITS = ("train", "val", "test")  # the splits of a dataset, in the order of all tables
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=True)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Data:
-    """The pairs, the direction of the translation, and the size of the images."""
+    """The dataset, the direction of the translation, and the size of the images."""
 
     # The dataset: drawn by a program, one of the public sets, or a folder of your own.
     name: Literal[
@@ -69,7 +69,7 @@ class Data:
     load_size: Annotated[Size | None, BeforeValidator(parse_none)] = None
     # The ratio of load_size to image_size if load_size is None.
     load_scale: Annotated[float, Field(ge=1, le=16)] = 286 / 256
-    # Whether half of the pairs, chosen at random, are mirrored left to right.
+    # Whether to mirror half of the pairs, chosen at random, left to right.
     flip: bool = True
     # If all pairs together need at most this number of MiB, every device holds all of them and
     # crops its images itself. Otherwise the host reads and crops the images of each step.
@@ -79,15 +79,15 @@ class Data:
     # The number of pairs in train, val and test, for synthetic_facades only. The defaults are the
     # numbers of the dataset facades.
     synthetic_pairs: PairCounts = (400, 100, 106)
-    # Whether a label map leaves open how its photo is painted, as real label maps do; for
-    # synthetic_facades only. By default most of a photo follows from its label map, so that a
-    # short training shows good results.
+    # Whether one label map allows many different photos, as in real data; for synthetic_facades
+    # only. By default most of a photo follows from its label map, so that a short training shows
+    # good results.
     synthetic_ambiguous: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Model:
-    """Both networks."""
+    """The generator and the discriminator."""
 
     # The generator: a U-Net, or the same network without skip connections (section 4.3).
     generator: Literal["unet", "encoder_decoder"] = "unet"
@@ -112,7 +112,7 @@ class Model:
     # Whether every norm learns a scale and a shift.
     norm_affine: bool = True
     # Whether the U-Net's last encoder layer has a norm. None means yes, unless the output of the
-    # layer is 1x1 at image_size: of a single pixel, a norm would leave nothing but its shift.
+    # layer is 1x1 at image_size, because a norm of a single pixel returns only its shift.
     bottleneck_norm: Annotated[bool | None, BeforeValidator(parse_none)] = None
     # The convolutions that have a bias. `paper`: the U-Net's last convolution, and the convolutions
     # of the discriminator that no norm follows. `last`: the last convolution of each network.
@@ -126,8 +126,8 @@ class Model:
     # (section 3.1).
     dropout: Fraction = 0.5
     # The decoder blocks with dropout. `first_three`: the three innermost blocks, but never the last
-    # block. `middle`: as in the PyTorch code, the other blocks with as many channels as the
-    # innermost block; of 8 blocks, blocks 2 to 4; of 5 blocks, none.
+    # block. `middle`: the blocks that have as many channels as the innermost block, without the
+    # innermost block itself. These are blocks 2 to 4 of 8 blocks, and none of 5 blocks.
     dropout_blocks: Literal["first_three", "middle"] = "first_three"
     # The discriminator, named after its receptive field in pixels. `tutorial` is the discriminator
     # of the Keras tutorial.
@@ -202,8 +202,9 @@ class Train:
     # The number of steps from one evaluation of the whole validation split to the next; 0 means
     # never. A step that is evaluated is also saved.
     evaluate_every: FreeOnResume[Annotated[int, Field(ge=0, lt=2**31)]] = 0
-    # The checkpoint with the best value of this metric is kept in addition to the newest ones. For
-    # a metric of the FCN-score, a segmenter is trained first if the dataset has none yet.
+    # The checkpoint with the best value of this metric is kept in addition to the newest
+    # checkpoints. For a metric of the FCN-score, a segmenter is trained first if the dataset has
+    # none yet.
     best_metric: FreeOnResume[MetricName] = "l1"
     # The number of rows of the sample grid, which shows the first pairs of the validation split.
     samples: Count = 4
@@ -251,7 +252,7 @@ def replace_fields(config: Config, changes: dict[str, dict[str, Any]]) -> Config
       changes: the new values by group and name, {"data": {"flip": False}}.
 
     Raises:
-      UsageError: naming the field that refuses its value.
+      UsageError: a field refuses its value. The message names the field.
     """
     for group, fields in changes.items():
         try:

@@ -15,25 +15,26 @@ from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.storage.files import CACHE, local_path
 
 XLA_FLAGS = {
-    # XLA updates an array in place, without a copy, wherever the order of operations allows it.
+    # With this flag, XLA updates an array in place if the order of operations allows it.
     "cpu": "--xla_cpu_copy_insertion_use_region_analysis=true",
-    # The vendor's matrix products are as fast as Triton's, which take time to tune.
+    # The matrix products of the vendor are as fast as those of Triton, but need no time for tuning.
     "gpu": "--xla_gpu_enable_triton_gemm=false",
 }
-DEVICE_COUNT_FLAG = "--xla_force_host_platform_device_count"  # older than jax_num_cpu_devices
+# The flag of XLA that does the same as JAX's newer option jax_num_cpu_devices.
+DEVICE_COUNT_FLAG = "--xla_force_host_platform_device_count"
 HUGE_PAGE = 2**21  # bytes
 DEVICE_AXIS = "devices"  # the only axis of a mesh
 
 
 def start_backend() -> None:
-    """Starts JAX; every command that computes calls this first.
+    """Starts JAX. Every command that computes calls this function first.
 
     Raises:
       UsageError: JAX cannot use the devices that JAX_PLATFORMS names.
     """
     platform = expected_platform()
     set_xla_flags(platform)
-    import jax  # here, because JAX reads XLA_FLAGS once, and because `--help` needs no JAX
+    import jax  # here, because JAX reads XLA_FLAGS only once, and because `--help` needs no JAX
 
     if platform == "cpu" and num_cpu_devices() == 1:
         keep_freed_memory()
@@ -43,15 +44,17 @@ def start_backend() -> None:
     except (RuntimeError, AssertionError) as error:  # AssertionError if a plugin is not installed
         reason = str(error).partition("\n")[0] or "that platform is not installed"
         raise UsageError(
-            f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}: no devices ({reason}); "
-            "unset it to run on the devices of this machine, or install pix2pix_jax[cuda] or [tpu]"
+            f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}: JAX finds no such devices "
+            f"({reason}); unset JAX_PLATFORMS to use the devices of this machine, or install "
+            "pix2pix_jax[cuda] or pix2pix_jax[tpu]"
         ) from error
 
 
 def copy_to_devices(tree: Any) -> Any:
     """Copies arrays to every local device, with the sharding of the state that a step returns.
 
-    With another sharding, the step would be compiled twice: for its first call, and for the rest.
+    With another sharding, JAX would compile the step twice: for its first call, and for all later
+    calls.
     """
     import jax
 
@@ -60,7 +63,7 @@ def copy_to_devices(tree: Any) -> Any:
 
 
 def expected_platform() -> str:
-    """The platform that JAX will choose, guessed before it starts: cpu, gpu or tpu."""
+    """The platform that JAX will probably choose when it starts, such as cpu, gpu or tpu."""
     if chosen := os.environ.get("JAX_PLATFORMS", "").partition(",")[0]:
         return "gpu" if chosen in ("cuda", "rocm") else chosen
     if find_spec("libtpu"):
@@ -69,7 +72,10 @@ def expected_platform() -> str:
 
 
 def set_xla_flags(platform: str) -> None:
-    """Adds our flag for a platform before the user's flags in XLA_FLAGS: XLA obeys the last."""
+    """Adds the flag of XLA_FLAGS for a platform to the environment variable XLA_FLAGS.
+
+    The user's flags come after this flag, because XLA obeys the last of two equal flags.
+    """
     user_flags, flag = os.environ.get("XLA_FLAGS", ""), XLA_FLAGS.get(platform)
     if flag and not is_flags_file(user_flags) and flag not in user_flags.split():
         os.environ["XLA_FLAGS"] = " ".join([flag, *user_flags.split()])
@@ -84,8 +90,8 @@ def num_cpu_devices() -> int:
     """The number of devices into which JAX will divide the CPU."""
     import jax
 
-    config: Any = jax.config  # its fields are made while JAX is imported
-    if config.jax_num_cpu_devices >= 0:  # JAX prefers this to the flag; -1: not set
+    config: Any = jax.config  # JAX adds its fields at import, so a type checker misses them.
+    if config.jax_num_cpu_devices >= 0:  # This option replaces the flag; -1 if it is not set.
         return config.jax_num_cpu_devices
     flags = os.environ.get("XLA_FLAGS", "")
     if is_flags_file(flags):
@@ -98,18 +104,18 @@ def num_cpu_devices() -> int:
 def cache_compiled_programs() -> None:
     """Sets the folder of JAX's cache of compiled programs, unless the user has set one.
 
-    Each kind of CPU has its own folder: machines of several kinds may share a home folder, and
-    none can run a program that was compiled for another kind.
+    Each kind of CPU has its own folder, because machines of several kinds may share a home folder
+    and a CPU cannot run a program that was compiled for another kind.
     """
     import jax
 
     # If an entry is damaged or the disk is full, JAX warns and compiles the program again.
     warnings.filterwarnings("ignore", ".*persistent compilation cache entry")
-    config: Any = jax.config  # its fields are made while JAX is imported
+    config: Any = jax.config  # JAX adds its fields at import, so a type checker misses them.
     if config.jax_compilation_cache_dir:
         return
     features = hashlib.sha256((cpu_info("flags") or cpu_info("Features")).encode()).hexdigest()[:8]
-    with suppress(OSError, UsageError):  # no home folder, or no permission to write there
+    with suppress(OSError, UsageError):  # There may be no home folder, or no permission.
         folder = local_path(f"{CACHE}/compiled") / features
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
@@ -117,7 +123,7 @@ def cache_compiled_programs() -> None:
 
 
 def cpu_info(field: str) -> str:
-    """A field of the first processor in /proc/cpuinfo; "" if there is none."""
+    """A field of the first processor in /proc/cpuinfo; "" if there is no such field."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             name, _, value = line.partition(":")
@@ -127,16 +133,17 @@ def cpu_info(field: str) -> str:
 
 
 def keep_freed_memory() -> None:
-    """Makes the C library keep freed memory for the next step: a fifth less time on a CPU.
+    """Makes the C library keep freed memory for the next step.
 
-    XLA allocates the memory of every step anew, hundreds of megabytes. By default, glibc returns
-    it to the kernel after each step and gets it back page by page. Does nothing without glibc.
+    On a CPU, this saves a fifth of the time of a step. XLA allocates and frees hundreds of
+    megabytes in every step. By default, glibc returns this memory to the kernel after each step and
+    gets it back page by page. Without glibc, this function does nothing.
 
-    Call it before JAX starts its threads; otherwise each thread would get a heap of its own.
+    Call this function before JAX starts its threads; otherwise each thread gets its own heap.
 
-    Do not call it if JAX divides the CPU into several devices. To align a large block, glibc
-    allocates a few bytes more and frees them. If many threads compute, small blocks of other
-    threads are placed in those bytes; once the large block is freed, the gap is too small for the
+    Do not call this function if JAX divides the CPU into several devices. To align a large block,
+    glibc allocates a few more bytes and frees them. If many threads compute, other threads put
+    small blocks into these bytes. After the large block is freed, the gap is then too small for the
     next block of the same size, and the memory in use grows without bound.
     """
     try:
@@ -146,19 +153,19 @@ def keep_freed_memory() -> None:
         )
     except (AttributeError, OSError, TypeError):  # not glibc
         return
-    # From malloc.h: take no blocks straight from the kernel, never shrink the heap, and have one
-    # heap for all threads, because only the first heap can grow so large.
+    # These options of malloc.h make glibc take all blocks from the heap, never shrink the heap, and
+    # use one heap for all threads, because only the first heap can grow large enough.
     mmap_max, trim_threshold, arena_max = -4, -1, -8
     for option, value in ((mmap_max, 0), (trim_threshold, -1), (arena_max, 1)):
         mallopt(option, value)
-    # Allocate half the machine's memory once, without using it, so that the kernel uses huge
-    # pages for that part of the heap.
+    # Half of the machine's memory is allocated once, but not used, so that the kernel uses huge
+    # pages for this part of the heap.
     malloc.restype = ctypes.c_void_p
     malloc.argtypes, free.argtypes = [ctypes.c_size_t], [ctypes.c_void_p]
     madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     if start := malloc(size):
-        first = -(-start // HUGE_PAGE) * HUGE_PAGE  # rounded up
-        madv_hugepage = 14  # from mman.h
+        first = -(-start // HUGE_PAGE) * HUGE_PAGE  # rounded up to a huge page
+        madv_hugepage = 14  # MADV_HUGEPAGE in mman.h
         madvise(first, (start + size - first) // HUGE_PAGE * HUGE_PAGE, madv_hugepage)
         free(start)

@@ -1,4 +1,4 @@
-"""Prints lines for the user; a closed terminal is no error."""
+"""Prints lines and progress bars for the user; a closed terminal causes no error."""
 
 import sys
 from contextlib import suppress
@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 
 def say(text: str) -> None:
-    """Prints a line to stdout at once."""
+    """Prints a line to stdout, and flushes stdout."""
     with suppress(OSError):
         print(text, flush=True)
 
@@ -17,14 +17,14 @@ def progress_bar(items: Any = None, **options: Any) -> tqdm:
     """A progress bar on stderr; nothing is drawn if stderr is not a terminal.
 
     Args:
-      items: the items to iterate over, as in tqdm; None: the caller updates the bar.
+      items: the items to iterate over, as in tqdm; None if the caller updates the bar.
       options: the other arguments of tqdm.
     """
     return tqdm(items, disable=not sys.stderr.isatty(), **options)
 
 
 def plural(count: int, noun: str) -> str:
-    """A count with its noun: "1 image", "3 images"."""
+    """A count with its noun, for example "1 image" or "3 images"."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 

@@ -30,13 +30,13 @@ from pix2pix_jax.runtime.process_group import (
     SingleProcess,
 )
 
-CONNECT_TIMEOUT = 300  # seconds from the start of the first process to that of the last
-HEARTBEAT_TIMEOUT = 10  # seconds without a heartbeat; then a process counts as lost
+CONNECT_TIMEOUT = 300  # seconds within which all processes must start
+HEARTBEAT_TIMEOUT = 10  # seconds without a heartbeat until a process counts as lost
 LAUNCHER_COUNTS = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")  # set by srun and mpirun
 CANNOT_JOIN = "--coordinator: the other processes cannot be joined"
 HOW_TO_START = (
-    f"start all of them within {CONNECT_TIMEOUT} s and give each --coordinator=HOST:PORT "
-    "--num_processes=N --process_id=I; or --num_processes=1, to train on this host alone"
+    f"start all processes within {CONNECT_TIMEOUT} s and give each --coordinator=HOST:PORT "
+    "--num_processes=N --process_id=I; or give --num_processes=1 to train on this host alone"
 )
 
 
@@ -46,9 +46,9 @@ class ProcessFlags:
 
     Attributes:
       coordinator: HOST:PORT on which the first process listens.
-      num_processes: the number of processes; with 1, this process trains alone, even if the
-        launcher started several.
-      process_id: index of this process, from 0.
+      num_processes: the number of processes. If it is 1, this process trains alone, even if the
+        launcher started several processes.
+      process_id: the index of this process, from 0 to num_processes - 1.
     """
 
     coordinator: str | None = None
@@ -59,19 +59,20 @@ class ProcessFlags:
 def join(flags: ProcessFlags) -> ProcessGroup | SingleProcess:
     """Joins the other processes, if the flags or the launcher name any.
 
-    On TPUs, and with Slurm's srun and Open MPI's mpirun, JAX finds the others without flags.
+    On TPUs, and with Slurm's srun and Open MPI's mpirun, JAX finds the other processes without
+    flags.
 
     Returns:
-      The group that makes the processes end together; `SingleProcess` if this process trains
-      alone.
+      The group of all processes, which makes them end together; `SingleProcess` if this process
+      trains alone.
 
     Raises:
-      UsageError: the flags contradict each other, or the others cannot be reached.
+      UsageError: the flags contradict each other, or the other processes cannot be reached.
     """
     if not _has_other_processes(flags):
         return SingleProcess()
-    # JAX has no public name for its key-value store. If a version of JAX moves the store, this
-    # import fails before anything was started.
+    # JAX has no public name for its key-value store. If a new version of JAX moves the store, this
+    # import fails before anything is started.
     from jax._src.distributed import global_state
 
     crash_message = CrashMessage()
@@ -80,7 +81,7 @@ def join(flags: ProcessFlags) -> ProcessGroup | SingleProcess:
     processes = ProcessGroup(Messages(global_state.client), crash_message)
     atexit.register(processes.leave)
     start_backend()
-    if jax.process_count() == 1:  # a TPU of one host
+    if jax.process_count() == 1:  # This is a TPU with one host.
         crash_message.cancel()
         return SingleProcess()
     processes.start_watching()
@@ -92,7 +93,11 @@ def join(flags: ProcessFlags) -> ProcessGroup | SingleProcess:
 
 
 def _has_other_processes(flags: ProcessFlags) -> bool:
-    """Whether this process must join others; UsageError if the flags contradict each other."""
+    """Whether this process must join others.
+
+    Raises:
+      UsageError: the flags contradict each other.
+    """
     coordinator = flags.coordinator
     num_processes, process_id = flags.num_processes, flags.process_id
     if num_processes == 1:
@@ -105,8 +110,8 @@ def _has_other_processes(flags: ProcessFlags) -> bool:
         raise UsageError(f"--{missing}: is missing; give all of --{names}, or none")
     if process_id >= num_processes:
         raise UsageError(
-            f"--process_id: {process_id} is not below --num_processes={num_processes}; give the "
-            "processes the numbers from 0"
+            f"--process_id: {process_id} is not below --num_processes={num_processes}; give each "
+            f"process its own number from 0 to {num_processes - 1}"
         )
     host, _, port = coordinator.rpartition(":")
     if not (host and port.isdecimal() and 0 < int(port) < 2**16):
@@ -127,10 +132,10 @@ def _is_launched_with_others() -> bool:
 
 def _initialize(flags: ProcessFlags, crash_message: CrashMessage) -> None:
     """Connects to the other processes; raises UsageError if they cannot be reached."""
-    # At the end of its timeout, JAX may abort this process instead of raising an exception.
+    # After its timeout, JAX may abort this process instead of raising an exception.
     crash_message.set(f"{CANNOT_JOIN}; {HOW_TO_START}")
-    # Python runs no signal handler of its own while it waits inside JAX; the system's default
-    # handlers end the process. After that, JAX handles SIGTERM itself (see signals.StopSignals).
+    # While this process waits inside JAX, Python runs no signal handler, but the default handlers
+    # of the system still end the process. Afterwards, JAX handles SIGTERM (signals.StopSignals).
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     interrupt_handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
@@ -142,7 +147,7 @@ def _initialize(flags: ProcessFlags, crash_message: CrashMessage) -> None:
             heartbeat_timeout_seconds=HEARTBEAT_TIMEOUT,
             shutdown_timeout_seconds=2 * LEAVE_TIMEOUT,
         )
-    except (RuntimeError, ValueError) as error:  # no connection; no cluster that JAX knows
+    except (RuntimeError, ValueError) as error:  # There is no connection, or no known cluster.
         crash_message.cancel()
         raise UsageError(f"{CANNOT_JOIN} ({reason_of(error)}); {HOW_TO_START}") from error
     signal.signal(signal.SIGINT, interrupt_handler)
@@ -155,7 +160,11 @@ def is_first() -> bool:
 
 @contextmanager
 def first_process_first(barrier: str) -> Iterator[None]:
-    """The first process runs the `with` block; the others run it after that."""
+    """Runs the `with` block in the first process, and then in all other processes.
+
+    Args:
+      barrier: a name for this block; each block has its own name.
+    """
     if not is_first():
         wait_for_all(barrier)
     yield
@@ -164,20 +173,21 @@ def first_process_first(barrier: str) -> Iterator[None]:
 
 
 def wait_for_all(barrier: str) -> None:
-    """Returns once all processes have called this with the same name of a barrier."""
+    """Waits until all processes have called this function with the same name of a barrier."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(barrier)
 
 
 def check_same_on_all(field: str, text: str) -> None:
-    """Checks that all processes were given the same text; all of them must call this.
+    """Checks that a text is the same in all processes; every process must call this function.
 
     Args:
-      field: the start of the error's line, a field or a flag.
-      text: of this process.
+      field: the field or flag that the text belongs to; the error line starts with it.
+      text: the text of this process.
 
     Raises:
-      UsageError: on all processes, if the text of a process differs from the first process's.
+      UsageError: the text of another process differs from that of the first process. Every process
+        raises this error.
     """
     digest = np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint32)  # [8]
     digests = multihost_utils.process_allgather(digest)
@@ -191,16 +201,19 @@ def check_same_on_all(field: str, text: str) -> None:
 
 
 def broadcast_from_first(tree: Any) -> Any:
-    """The arrays of the first process, equal to the bit, on every process.
+    """Sends the arrays of the first process to all processes, and keeps every bit.
 
     Args:
-      tree: arrays of 4-byte numbers, with the same shapes and types on all processes.
+      tree: arrays of 4-byte numbers, with the same shapes and types in all processes.
+
+    Returns:
+      The arrays of the first process.
     """
     if jax.process_count() == 1:
         return tree
     dtypes = jax.tree.map(lambda leaf: leaf.dtype, tree)
-    # JAX broadcasts by a sum to which the other processes add zeros. A sum of floats would turn
-    # -0.0 into 0.0; a sum of their bits does not.
+    # JAX broadcasts by a sum: the other processes add zeros. A sum of floats would turn -0.0 into
+    # 0.0. The sum of their bits, taken as integers, changes nothing.
     bits = jax.tree.map(lambda leaf: np.asarray(leaf).view(np.uint32), tree)
     return jax.tree.map(
         lambda leaf, dtype: np.asarray(leaf).view(dtype),

@@ -1,4 +1,4 @@
-"""If a device runs out of memory, the error names the fields to make smaller."""
+"""Explains an out-of-memory error by the fields that the user can make smaller."""
 
 import re
 from collections.abc import Iterator
@@ -15,10 +15,10 @@ OUT_OF_MEMORY = "RESOURCE_EXHAUSTED|[Oo]ut of memory"
 def explain_out_of_memory(
     problem: str = "data.batch_size, data.image_size or model.features: too large",
 ) -> Iterator[None]:
-    """Turns "out of memory" inside the `with` block into a UsageError.
+    """Turns an out-of-memory error inside the `with` block into a UsageError.
 
     Args:
-      problem: the start of the error's line, "FIELD: too large".
+      problem: the start of the error line, "FIELD: too large".
 
     Raises:
       UsageError: the host or a device ran out of memory.

@@ -1,13 +1,15 @@
-"""Processes that train together end together, and each prints the reason to its stderr.
+"""Makes processes that train together end together; each prints the reason to its stderr.
 
-If JAX loses a process, it aborts all others within seconds. If it aborted the first process, the
-last checkpoint and the uploads would be lost, too. Therefore a process that fails does not exit at
-once:
+If JAX loses a process, JAX aborts all other processes within seconds. If JAX aborted the first
+process, the last checkpoint and the uploads would be lost, too. Therefore a process that fails does
+not exit at once:
 
-1. It sends its error to all (`ProcessGroup.report_errors`) and stays alive.
-2. The first process has failed itself, or its next computation fails. It saves and uploads
-   everything, while the others wait.
-3. The first process sends FIRST_FINISHED, and all exit with status 2.
+1. The failed process sends its error to all processes (`ProcessGroup.report_errors`) and waits.
+2. The first process is the failed process, or its next computation fails. It saves and uploads
+   everything, while the other processes wait.
+3. The first process sends FIRST_FINISHED, and all processes exit with status 2.
+
+A process that loses another process without such a message exits with TRY_AGAIN, or JAX aborts it.
 """
 
 import atexit
@@ -25,15 +27,15 @@ from jax.errors import JaxRuntimeError
 
 from pix2pix_jax.errors import UsageError, reason_of
 
-LEAVE_TIMEOUT = 15  # seconds that a failed process waits for a first process that is silent
+LEAVE_TIMEOUT = 15  # seconds that a failed process waits for a message of the first process
 POLL_INTERVAL = 0.5  # seconds between two reads of a message
 TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: exit status after the loss of another process
 HOW_TO_RESUME = "the same command on all hosts resumes from the newest checkpoint"
 
 # Keys of the messages.
 ERROR = "error"  # the error that ends all processes
-FIRST_FAILED = "first process failed"  # it is still saving: the others wait without a time limit
-FIRST_FINISHED = "first process finished"  # nothing is left to save: the others may exit
+FIRST_FAILED = "first process failed"  # It is saving; the others wait without a time limit.
+FIRST_FINISHED = "first process finished"  # It has saved everything; the others may exit.
 
 
 class KeyValueStore(Protocol):
@@ -45,7 +47,7 @@ class KeyValueStore(Protocol):
 
 
 class Messages:
-    """Texts that a process sends to all others.
+    """Sends texts to all processes, and reads the texts that they have sent.
 
     Args:
       store: a key-value store that all processes share. JAX keeps its store in the first process.
@@ -56,12 +58,14 @@ class Messages:
 
     def send(self, key: str, text: str = "") -> None:
         """Sends a text under a key; does nothing if the key has a text already."""
-        with suppress(JaxRuntimeError):  # the key has a text already, or the first process is gone
+        # JAX raises an error if the key has a text already, or if the first process is gone.
+        with suppress(JaxRuntimeError):
             self._store.key_value_set(f"pix2pix_jax/{key}", text)
 
     def read(self, key: str) -> str | None:
         """The text that a process has sent under this key; None if no process has."""
-        with suppress(JaxRuntimeError):  # no text yet, or the first process is gone
+        # JAX raises an error if there is no text yet, or if the first process is gone.
+        with suppress(JaxRuntimeError):
             return self._store.key_value_try_get(f"pix2pix_jax/{key}")
         return None
 
@@ -81,7 +85,7 @@ class CrashMessage:
             [sys.executable, "-S", "-c", self.PROGRAM],
             stdin=subprocess.PIPE,
             text=True,
-            start_new_session=True,  # Ctrl-C in the terminal must not end the child first
+            start_new_session=True,  # Ctrl-C in the terminal must not end the child.
         )
 
     def set(self, line: str) -> None:
@@ -92,27 +96,29 @@ class CrashMessage:
             self._child.stdin.flush()
 
     def cancel(self) -> None:
-        """Ends the child without printing: this process prints its reason itself, or has none."""
+        """Ends the child without printing; this process can print its reason itself."""
         self._child.kill()
         self._child.wait()
 
 
 class SingleProcess:
-    """Takes the place of `ProcessGroup` in a process that trains alone; changes no error."""
+    """Replaces `ProcessGroup` in a process that trains alone; changes no error."""
 
     def report_errors(self) -> AbstractContextManager[None]:
+        """Does nothing, since there is no other process to report an error to."""
         return nullcontext()
 
     def explain_lost_process(self) -> AbstractContextManager[None]:
+        """Does nothing, since there is no other process to lose."""
         return nullcontext()
 
 
 class ProcessGroup:
-    """The processes that train with this one; makes all of them end together.
+    """Makes this process and the processes that train with it end together.
 
     Args:
-      messages: between the processes.
-      crash_message: the line to print if this process is aborted.
+      messages: the messages between the processes.
+      crash_message: prints a line if this process is aborted.
     """
 
     def __init__(self, messages: Messages, crash_message: CrashMessage) -> None:
@@ -123,13 +129,13 @@ class ProcessGroup:
 
     @property
     def own_name(self) -> str:
-        """For instance "process 1 of 2"."""
+        """The name of this process in messages, for instance "process 1 of 2"."""
         return f"process {jax.process_index()} of {jax.process_count()}"
 
     def start_watching(self) -> None:
-        """Starts a thread that ends this process after another one has sent an error.
+        """Starts a thread that ends this process after another process has sent an error.
 
-        Without this thread, this process would wait for the failed process in the next
+        Without this thread, this process would wait for the failed process in its next
         computation.
         """
         self._crash_message.set(
@@ -142,18 +148,18 @@ class ProcessGroup:
             if self._has_left.wait(POLL_INTERVAL):
                 return
         self._crash_message.set(error)
-        # The first process must save, so it is not ended here. Its next computation with the
-        # failed process fails, and then `explain_lost_process` gives the reason.
+        # The first process must save, so it does not exit here. Its next computation with the
+        # failed process fails, and then `explain_lost_process` raises the error.
         if jax.process_index():
             self._wait_for_first()
-            time.sleep(POLL_INTERVAL)  # the main thread may be about to print its own error
+            time.sleep(POLL_INTERVAL)  # The main thread may be about to print its own error.
             os._exit(2)
 
     @contextmanager
     def report_errors(self) -> Iterator[None]:
         """Sends an error inside the `with` block to the other processes, and raises it again.
 
-        A failed computation is not sent: it means that another process is lost.
+        A failed computation is not sent, because it means that another process is lost.
         """
         try:
             yield
@@ -167,7 +173,7 @@ class ProcessGroup:
 
     @contextmanager
     def explain_lost_process(self) -> Iterator[None]:
-        """Gives the reason if a computation with the other processes fails.
+        """Explains an error of a computation with the other processes.
 
         If JAX aborts this process first, `CrashMessage` prints the reason.
 
@@ -184,12 +190,12 @@ class ProcessGroup:
             atexit.register(os._exit, TRY_AGAIN)
             self._crash_message.cancel()
             raise UsageError(
-                f"{self.own_name} cannot continue with the others ({reason_of(error)}); "
+                f"{self.own_name} cannot continue with the other processes ({reason_of(error)}); "
                 f"{HOW_TO_RESUME}"
             ) from error
 
     def leave(self) -> None:
-        """Disconnects from the others at exit. After an error, the first process exits last."""
+        """Disconnects this process at exit. After an error, the first process exits last."""
         self._crash_message.cancel()
         if self._messages.read(ERROR) is None:
             jax.distributed.shutdown()
@@ -204,13 +210,13 @@ class ProcessGroup:
             time.sleep(2 * POLL_INTERVAL)
         else:
             self._wait_for_first()
-        os._exit(2)  # jax.distributed.shutdown would wait for processes that are gone
+        os._exit(2)  # jax.distributed.shutdown would wait for processes that are gone.
 
     def _wait_for_first(self) -> None:
-        """Waits until the first process has saved; at most LEAVE_TIMEOUT if it sends nothing.
+        """Waits until the first process has saved, but at most LEAVE_TIMEOUT without FIRST_FAILED.
 
-        The first process may be in a computation with this process, which ends only when this
-        process is lost. So without FIRST_FAILED, this wait must end.
+        The first process may wait for this process in a computation, and notices the failure only
+        when this process is gone. Therefore the wait must end if the first process sends nothing.
         """
         deadline = time.monotonic() + LEAVE_TIMEOUT
         while time.monotonic() < deadline or self._messages.read(FIRST_FAILED) is not None:

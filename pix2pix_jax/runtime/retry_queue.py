@@ -1,4 +1,4 @@
-"""A queue that keeps outputs while they cannot be written, for example while the disk is full."""
+"""A queue of outputs that cannot be written now, for example because the disk is full."""
 
 import sys
 from collections.abc import Callable
@@ -15,7 +15,7 @@ class RetryQueue:
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[str, Callable[[], None]] = {}  # by name, oldest first
+        self._waiting: dict[str, Callable[[], None]] = {}  # by name, the oldest first
 
     def __enter__(self) -> "RetryQueue":
         return self
@@ -33,13 +33,13 @@ class RetryQueue:
         """Writes the waiting outputs, then this one; an output that fails waits for the next call.
 
         Args:
-          name: the kind of output, optionally followed by a space and more. Outputs of one kind
-            are written in order: while one waits, the later ones of its kind wait, too. An output
+          name: KIND, or KIND and more words, such as "samples 500". Outputs of one kind are written
+            in order: while an output waits, all later outputs of its kind wait, too. An output
             replaces a waiting output of the same name.
-          write: writes the output; raises OSError if that is impossible now.
+          write: writes the output; raises OSError if the output cannot be written now.
         """
         had_waiting = bool(self._waiting)
-        self._waiting.pop(name, None)  # so that it moves to the end
+        self._waiting.pop(name, None)  # The output moves to the end of the queue.
         self._waiting[name] = write
         try:
             self.flush()

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C during training: the run is saved after the current step, then it stops."""
+"""Handles SIGTERM and Ctrl-C during training: the run is saved after the current step and stops."""
 
 import os
 import signal
@@ -17,17 +17,17 @@ ECHO_SECONDS = 1  # `make` and process groups deliver one Ctrl-C twice within th
 
 
 class StopSignals:
-    """Catches the first SIGTERM or SIGINT inside a `with` block; a second one ends the process.
+    """Catches the first SIGTERM or SIGINT inside a `with` block; a second signal ends the process.
 
-    If several processes train together, a signal to one of them stops all of them at the same
+    If several processes train together, a signal to one process stops all processes at the same
     step. In that case JAX handles SIGTERM: all processes agree on the number of a future call of
     `poll`, and stop at that call.
     """
 
     def __init__(self) -> None:
         self._is_distributed = jax.distributed.is_initialized()
-        self._signal = 0  # the first signal that was received; 0 for none
-        self._received_at: float | None = None  # when this process itself received it
+        self._signal = 0  # the number of the first signal; 0 before a signal
+        self._received_at: float | None = None  # the time of the first signal to this process
         self._num_calls = 0
         self._previous_handlers = {}
 
@@ -42,14 +42,14 @@ class StopSignals:
             signal.signal(number, handler)
 
     def poll(self) -> int:
-        """The signal to save and stop for; 0 to go on.
+        """The number of the signal that asks the run to save and stop; 0 if there is none.
 
-        All processes must call this after each call to the devices.
+        All processes must call this method after each call to the devices.
         """
         if not self._is_distributed:
             return self._signal
         call, self._num_calls = self._num_calls, self._num_calls + 1
-        # JAX compares this number for equality, so no call may be left out.
+        # JAX waits for a call with one certain number, so no number may be left out.
         if not multihost_utils.reached_preemption_sync_point(call):
             return 0
         self._signal = self._signal or signal.SIGTERM
@@ -63,10 +63,10 @@ class StopSignals:
             self._received_at = now
         if not self._signal:
             self._signal = number
-            with suppress(OSError):  # stdout may be closed; `print` is not safe in a handler
-                os.write(1, STOPPING)
+            with suppress(OSError):  # Stdout may be closed.
+                os.write(1, STOPPING)  # `print` is not safe in a signal handler.
             if self._is_distributed:
-                signal.raise_signal(signal.SIGTERM)  # JAX passes it on to the other processes
+                signal.raise_signal(signal.SIGTERM)  # JAX tells the other processes.
         elif now - self._received_at > ECHO_SECONDS:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)

@@ -20,16 +20,16 @@ import fsspec
 from pix2pix_jax.errors import DISK_ERRORS, UsageError, reason_of
 from pix2pix_jax.runtime.storage.files import atomic_file
 
-TIMEOUT_SECONDS = 120  # for a request that the network does not answer
+TIMEOUT_SECONDS = 120  # the time after which a request without an answer fails
 # Hidden files (locks, leases, records) and files that are still being written stay local.
 NOT_UPLOADED = re.compile(r"(^|/)\.|orbax-checkpoint-tmp|/incomplete\.")
 FIX_ADDRESS = "correct the address, or your access to it"  # the end of a message
 
 
 class LocalVersion(NamedTuple):
-    """Changes whenever a file on this machine is written."""
+    """The version of a file on this machine; it changes whenever the file is written."""
 
-    modified_ns: int
+    modified_ns: int  # time of the last write, in nanoseconds
     size: int  # bytes
 
 
@@ -39,9 +39,9 @@ class BucketFile:
 
     Attributes:
       size: in bytes.
-      version: changes whenever the file is written.
-      md5: base64 of the MD5 hash; None if the bucket does not know the hash, for example of a
-        file that was composed of parts.
+      version: a text that changes whenever the file is written.
+      md5: the MD5 hash in base64; None if the bucket does not know the hash, for example because
+        the file was composed of parts.
     """
 
     size: int
@@ -50,13 +50,13 @@ class BucketFile:
 
     @classmethod
     def from_info(cls, info: dict[str, Any]) -> "BucketFile":
-        """The file that an fsspec file system describes."""
+        """Makes a BucketFile from the information that fsspec gives about a file."""
         version = info["generation"] if "generation" in info else info["created"]
         return cls(info["size"], str(version), info.get("md5Hash"))
 
 
 class Bucket:
-    """A folder inside a cloud storage bucket. The name of a file is its path in the folder.
+    """A folder inside a cloud storage bucket. A file is named by its path in the folder.
 
     Every method raises UsageError if the bucket cannot be reached.
 
@@ -76,7 +76,8 @@ class Bucket:
             )
         except ImportError as error:
             raise UsageError(
-                f"{address}: needs more packages: pip install 'pix2pix_jax[gcs]'"
+                f"{address}: the packages for buckets are not installed; run pip install "
+                "'pix2pix_jax[gcs]'"
             ) from error
 
     def __str__(self) -> str:
@@ -89,9 +90,9 @@ class Bucket:
     def _explain_errors(self, fix: str = FIX_ADDRESS) -> Iterator[None]:
         """Raises UsageError for an error of the network inside the `with` block.
 
-        The block must hold calls of the file system and nothing of ours. Such a call may raise an
-        exception of any type: those of gcsfs, aiohttp, requests and google.auth have no common
-        base class, so this catches them all.
+        Put only calls of the file system into the block. Such a call may raise an exception of any
+        type, because the exceptions of gcsfs, aiohttp, requests and google.auth have no common base
+        class.
 
         Args:
           fix: the end of the message; it tells the user what to do.
@@ -110,7 +111,7 @@ class Bucket:
             ) from error
 
     def list_files(self) -> dict[str, BucketFile]:
-        """All files by name, except hidden files and unfinished files."""
+        """All files of the folder by name, except hidden files and unfinished files."""
         with self._explain_errors():
             infos = self._filesystem.find(self._root, detail=True)
         named = {path.removeprefix(self._root).lstrip("/"): info for path, info in infos.items()}
@@ -127,7 +128,7 @@ class Bucket:
         return None
 
     def write_file(self, name: str, content: bytes) -> None:
-        """Writes a file."""
+        """Writes or replaces a file."""
         with self._explain_errors():
             self._filesystem.pipe_file(self._object(name), content)
 
@@ -149,14 +150,15 @@ class Bucket:
         path = folder / name
         if not path.resolve().is_relative_to(folder.resolve()):
             raise UsageError(
-                f"{self.address}: holds {name}, which lies outside the folder; remove it"
+                f"{self.address}: holds {name}, which lies outside the folder; remove {name} from "
+                "the bucket"
             )
         try:
             with atomic_file(path) as partial:
                 with self._explain_errors():
                     self._filesystem.get_file(self._object(name), str(partial))
                 with partial.open("rb") as file:
-                    # The file is recorded as downloaded, so it must survive a power cut.
+                    # The file will be recorded as downloaded, so it must survive a power cut.
                     os.fsync(file.fileno())
         except UsageError as error:
             if isinstance(error.__cause__, FileNotFoundError):
@@ -168,17 +170,16 @@ class Bucket:
         """Uploads a file of a folder.
 
         Returns:
-          The local version that was uploaded and its version in the bucket; None if the file
+          The local version of the uploaded file, and the version in the bucket; None if the file
           changed during the upload.
 
         Raises:
-          UsageError: the bucket cannot be reached, or has other content after the upload.
+          UsageError: the bucket cannot be reached, or the upload damaged the file.
           OSError: the file cannot be read on this machine.
         """
         version = local_version(folder / name)
         fix = (
-            f"files that are not there yet are in {folder}; any command on this workdir uploads "
-            "these files"
+            f"run any command on this workdir again to upload the files that are still in {folder}"
         )
         with self._explain_errors(fix):
             self._filesystem.put_file(str(folder / name), self._object(name))
@@ -188,8 +189,8 @@ class Bucket:
             return version, file.version
         if local_version(folder / name) == version:
             raise UsageError(
-                f"{self.address}: {name} was damaged by the upload; the file is still in {folder}, "
-                "and any command on this workdir uploads it again"
+                f"{self.address}: {name} was damaged by the upload; run any command on this "
+                f"workdir to upload the file again from {folder}"
             )
         return None
 
@@ -213,9 +214,9 @@ def local_version(path: Path) -> LocalVersion:
 
 
 def local_files(folder: Path) -> dict[str, LocalVersion]:
-    """The versions of the files of a folder that are uploaded, by their path in the folder.
+    """The versions of all files of a folder that belong in the bucket, by path in the folder.
 
-    Another thread may be removing files; files that vanish meanwhile are left out.
+    Another thread may remove files at the same time. Files that vanish are left out.
     """
     versions = {}
     for subfolder, _, names in os.walk(folder):
@@ -226,7 +227,7 @@ def local_files(folder: Path) -> dict[str, LocalVersion]:
 
 
 def _request_timeout(address: str) -> Any:
-    """The timeout for requests, as gcsfs expects it; None for other kinds of buckets."""
+    """The timeout for requests, as gcsfs expects it; None for other file systems."""
     if not address.startswith("gs://"):
         return None
     from aiohttp import ClientTimeout  # installed with the extra "gcs"

@@ -10,10 +10,10 @@ def download_folder(address: str, folder: Path, prefix: str, marker: str) -> Non
     """Downloads the complete subfolders whose path begins with `prefix`.
 
     Args:
-      address: of the folder in the bucket.
-      folder: its local copy.
-      prefix: of paths in the folder.
-      marker: name of the file that `upload_folder` uploads last; a subfolder without this file
+      address: the address of the folder in the bucket.
+      folder: the local copy of that folder.
+      prefix: the first part of a path in the folder, for example "facades/".
+      marker: the name of the file that `upload_folder` uploads last. A subfolder without this file
         is incomplete and is skipped.
 
     Raises:
@@ -44,5 +44,5 @@ def upload_folder(address: str, folder: Path, prefix: str, marker: str) -> None:
 
 
 def _marker_last(names: Iterable[str], marker: str) -> list[str]:
-    """The order to transfer files in: a subfolder is complete once its marker is there."""
+    """Sorts files for a transfer: markers come last, so a subfolder with a marker is complete."""
     return sorted(names, key=lambda name: (PurePath(name).name == marker, name))

@@ -1,4 +1,4 @@
-"""Paths that a user names, and files and folders that are replaced in one step."""
+"""Expands the paths that a user gives, and replaces files and folders in one step."""
 
 import os
 import shutil
@@ -14,12 +14,12 @@ BUCKET_COPIES = Path(CACHE, "buckets")  # local copies of folders in buckets
 
 
 def is_address(place: str) -> bool:
-    """Whether a user named a folder by an address such as gs://BUCKET/DIR, not by a path."""
+    """Whether a text is an address such as gs://BUCKET/DIR, and not a path."""
     return "://" in place
 
 
 def local_path(place: str) -> Path:
-    """The path on this machine of a file or folder that the user named.
+    """The path on this machine of a file or folder that the user gave.
 
     Args:
       place: a path, in which "~" and "~USER" at the start become the user's home folder; or an
@@ -38,10 +38,12 @@ def local_path(place: str) -> Path:
 
 
 def split_location(location: str) -> tuple[Path, str | None]:
-    """The path of a location on this machine, and its address gs://BUCKET/DIR if it has one.
+    """The path of a location on this machine, and its address gs://BUCKET/DIR.
+
+    The address is None if the location is a path.
 
     Raises:
-      UsageError: as in `local_path`.
+      UsageError: the location is refused by `local_path`.
     """
     return local_path(location), location.rstrip("/") if is_address(location) else None
 
@@ -50,7 +52,7 @@ def _expand_home(path: Path, place: str) -> Path:
     """The path with "~" or "~USER" replaced; UsageError if that home folder is not known."""
     try:
         return path.expanduser()
-    except RuntimeError as error:  # HOME is not set, or there is no such user
+    except RuntimeError as error:  # HOME is not set, or there is no such user.
         home = path.parts[0]
         fix = "set HOME" if home == "~" else "give the full path"
         raise UsageError(
@@ -66,8 +68,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
       path: the file; its folder is created if it does not exist.
 
     Yields:
-      The path to write the new content to. At the end of the `with` block that file is renamed
-      to `path`; if the block raises, the old file stays as it was.
+      The path to write the new content to. At the end of the `with` block, the new file is
+      renamed to `path`. If the block raises, the old file stays as it was.
 
     Raises:
       OSError: the file cannot be written; the error names `path`.
@@ -79,19 +81,19 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _partial_file(path: Path) -> Iterator[Path]:
-    """Yields an unused path next to `path`; a file there is removed at the end of the block.
+    """Yields an unused path next to `path`; a file at that path is removed after the block.
 
     Raises:
-      OSError: that of the block; the error names `path`.
+      OSError: the `with` block raised this error; its file name is changed to `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Other processes may write the same file, so the name is unique; a long name is cut, since
+    # Other processes may write the same file, so the name is unique. A long name is cut, because
     # the system limits the length.
     partial = path.with_name(f".{path.name[:40]}.{uuid4().hex}")
     try:
         yield partial
     except OSError as error:
-        if error.filename in (None, str(partial)):  # a name that means nothing to the user
+        if error.filename in (None, str(partial)):  # The user does not know the partial file.
             error.filename = str(path)
         raise
     finally:
@@ -99,7 +101,7 @@ def _partial_file(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replaces a file by a text in one step, so that a reader never sees half of it."""
+    """Writes a text to a file in one step, so that a reader never sees half of the file."""
     with atomic_file(path) as partial:
         _write_durably(partial, text)
 
@@ -107,7 +109,7 @@ def write_atomically(path: Path, text: str) -> None:
 def create_atomically(path: Path, text: str) -> bool:
     """Writes a file that must not exist yet, so that only one of several processes succeeds.
 
-    The file server itself makes a hard link or refuses it, so this also holds between hosts.
+    A file server creates each hard link only once, so this also works between hosts.
 
     Returns:
       True if this call created the file; False if the file exists, or if the disk offers no hard
@@ -117,13 +119,13 @@ def create_atomically(path: Path, text: str) -> bool:
         _write_durably(partial, text)
         try:
             os.link(partial, path)
-        except OSError:  # EEXIST; for disks without hard links, systems have several numbers
+        except OSError:  # EEXIST, or one of several errors of disks without hard links
             return False
         return True
 
 
 def _write_durably(path: Path, text: str) -> None:
-    """Writes a text so that it survives a power cut; a renamed file could be empty otherwise."""
+    """Writes a text so that it survives a power cut; otherwise a renamed file could be empty."""
     with path.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
@@ -132,7 +134,7 @@ def _write_durably(path: Path, text: str) -> None:
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Replaces a folder as a whole. Only one process at a time may do this.
+    """Replaces a whole folder in one step. Only one process at a time may call this function.
 
     Args:
       folder: the folder to replace, which need not exist.
@@ -142,7 +144,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
       place of `folder`; if the block raises, the old folder stays as it was.
     """
     old, new = folder.with_name(f".{folder.name}.old"), folder.with_name(f".{folder.name}.new")
-    _restore_folder(folder, old, new)  # after a process that was killed half-way
+    _restore_folder(folder, old, new)  # An earlier process may have been killed half-way.
     try:
         new.mkdir(parents=True)
         yield new

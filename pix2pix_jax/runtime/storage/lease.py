@@ -1,7 +1,7 @@
-"""Leases: a file in a folder names the process that owns the folder, on whichever host.
+"""Leases: a lease is a file in a folder that names the process, on any host, that owns the folder.
 
-The owner writes its name into the lease and changes a number there, the heartbeat, every few
-seconds. The clocks of hosts may differ, so no times are compared: another process that wants the
+The owner writes its name into the lease, and a number, the heartbeat, that it changes every few
+seconds. The clocks of hosts may differ, so no times are compared. Another process that wants the
 folder watches whether the heartbeat changes.
 """
 
@@ -20,24 +20,24 @@ from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.storage.lease_storage import Lease, LeaseStorage
 from pix2pix_jax.runtime.storage.locks import NO_LOCK_ERRNOS
 
-HEARTBEAT_SECONDS = 5.0  # between two heartbeats
-DEAD_SECONDS = 20.0  # without a new heartbeat; then the owner counts as dead
-# Between replacing a lease and reading it again. By then, another process that wanted to replace
-# the same lease has done so.
+HEARTBEAT_SECONDS = 5.0  # the time between two heartbeats
+DEAD_SECONDS = 20.0  # the time without a new heartbeat after which the owner counts as dead
+# The time between replacing a lease and reading it again. It is long enough for another process
+# that wants to replace the same lease at the same moment.
 SETTLE_SECONDS = 1.0
-SETTLE_SECONDS_UNLOCKED = 2.5  # if no lock keeps the other processes of this host away
+SETTLE_SECONDS_UNLOCKED = 2.5  # the same time, if no lock keeps other processes of this host away
 
 
 class FolderLease:
-    """Owns a folder during the `with` block; no other process on any host can own it then.
+    """Owns a folder during the `with` block; no other process on any host can own the folder then.
 
-    A lease that a dead process left behind expires. If this process is stopped for so long that
-    another one takes the folder over, it ends itself as soon as it reads the other's lease.
+    The lease of a dead process expires. If this process is suspended for so long that another
+    process takes the folder over, this process ends as soon as it reads the other lease.
 
     Args:
-      storage: where the lease is stored.
-      is_locked: whether this process holds the `folder_lock`. If so, a lease that another process
-        of this host wrote is known to be dead.
+      storage: the place of the lease.
+      is_locked: whether this process holds the `folder_lock`. If it does, the owner of an older
+        lease of this host must be dead.
     """
 
     def __init__(self, storage: LeaseStorage, is_locked: bool):
@@ -80,7 +80,7 @@ class FolderLease:
             return
         self._stopped.set()
         self._thread.join()
-        with suppress(OSError, UsageError):  # A lease that cannot be removed expires.
+        with suppress(OSError, UsageError):  # A lease that cannot be removed expires later.
             lease = self._read()
             if lease and lease.owner == self._owner:
                 self._storage.remove()
@@ -109,8 +109,8 @@ class FolderLease:
     def _create_or_replace(self, dead: Lease | None) -> None:
         """Writes the lease, unless another process takes the folder at the same time.
 
-        A lock is no proof that there is no other process: on some network disks, a lock binds the
-        processes of one host only.
+        Another process may exist even if this process holds a lock: on some network disks, a lock
+        stops only the processes of the same host.
 
         Args:
           dead: the lease of a dead process; None if there was no lease, or only a damaged one.
@@ -121,7 +121,7 @@ class FolderLease:
         if dead is None and self._storage.create(self._content(0)):
             return
         self._check_no_other(dead)
-        # Several processes may replace a lease at once. The last one to write keeps the folder.
+        # Several processes may replace a lease at once. The last process to write owns the folder.
         self._storage.write(self._content(0))
         time.sleep(SETTLE_SECONDS if self._is_locked else SETTLE_SECONDS_UNLOCKED)
         self._check_no_other(dead)
@@ -149,13 +149,16 @@ class FolderLease:
                 self._storage.renew(self._content(heartbeat))
 
     def _end_process(self, lease: Lease) -> None:
-        """Ends this process: it was stopped for so long that its lease expired."""
-        message = f"{self._storage}: {lease.description} has taken it over; this process ends"
+        """Ends this process, because it was suspended for so long that its lease expired."""
+        message = (
+            f"{self._storage}: {lease.description} has taken it over, so this process ends; wait "
+            "for that process, or use another folder"
+        )
         print(message, file=sys.stderr, flush=True)
         os._exit(2)
 
 
 def host_id() -> str:
-    """A unique name of this host, which changes when the host restarts."""
+    """A unique name of this host; it changes when the host restarts."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     return boot.read_text().strip() if boot.exists() else gethostname()

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from pix2pix_jax.runtime.storage.files import create_atomically, write_atomically
 
-LEASE_NAME = ".lease"  # of the file in the folder
+LEASE_NAME = ".lease"  # the name of the file in the folder
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Lease:
       owner: a unique name of the `FolderLease` that wrote the lease.
       host: a unique name of the owner's host.
       description: the owner's process and host, for messages.
-      heartbeat: a number, as text of constant width.
+      heartbeat: a number as text; the text always has the same length.
     """
 
     owner: str
@@ -40,13 +40,13 @@ class Lease:
 
     def to_json(self) -> str:
         """The content of the file."""
-        # Earlier versions wrote these keys, and processes of both may share a folder.
+        # Earlier versions wrote these keys, and such a process may use the folder, too.
         fields: dict[str, Any] = {"name": self.owner, "host": self.host}
         return json.dumps(fields | {"named": self.description, "beat": self.heartbeat})
 
 
 class LeaseStorage(Protocol):
-    """Where a lease is stored. In messages, `str(storage)` names the folder.
+    """The place of a lease. In messages, `str(storage)` names the folder.
 
     All methods raise UsageError or OSError if the storage cannot be read or written.
     """
@@ -69,7 +69,7 @@ class LeaseStorage(Protocol):
         ...
 
     def renew(self, text: str) -> None:
-        """Writes a lease of the same length; writes a new one if somebody deleted the lease."""
+        """Overwrites the lease with a text of the same length, or writes a deleted lease again."""
         ...
 
     def remove(self) -> None:
@@ -100,7 +100,7 @@ class LeaseFile:
 
     def renew(self, text: str) -> None:
         try:
-            with self._path.open("r+") as file:  # Writing in place needs no room on a full disk.
+            with self._path.open("r+") as file:  # Overwriting needs no room on a full disk.
                 file.write(text)
         except FileNotFoundError:
             if self._folder.is_dir():  # If somebody removed the folder, it stays removed.

@@ -1,4 +1,4 @@
-"""Locks on folders, for processes of one host that need the same folder."""
+"""Locks on folders that several processes of one host need."""
 
 import errno
 import fcntl
@@ -16,16 +16,16 @@ NO_LOCK_ERRNOS = (errno.EACCES, errno.EROFS, errno.ENOLCK, errno.ENOTSUP, errno.
 def folder_lock(folder: Path, wait: bool) -> Iterator[bool]:
     """Locks a folder for the `with` block.
 
-    The operating system frees the lock when the process ends, however the process ends. On some
-    network disks the lock binds the processes of this host only; `FolderLease` covers other hosts.
+    The operating system frees the lock when the process ends, even if the process is killed. On
+    some network disks the lock stops only processes of this host; `FolderLease` stops other hosts.
 
     Args:
       folder: the folder to lock; created if it does not exist.
-      wait: whether to print a line and wait while another process holds the lock.
+      wait: whether to print a line and wait if another process holds the lock.
 
     Yields:
-      True if the folder is locked; False if the disk is read-only or offers no locks, so that
-      the block runs without a lock.
+      True if the folder is locked; False if the block runs without a lock, because the disk is
+      read-only or offers no locks.
 
     Raises:
       BlockingIOError: another process holds the lock, and `wait` is False.

@@ -42,7 +42,7 @@ def test_a_bucket_writes_nothing_outside_its_folder(tmp_path):
     fsspec.filesystem("memory").pipe_file("/bucket/run/../../evil", b"")
     folder = tmp_path / "first"
     message = refusal(bucket.Bucket(ADDRESS).download_file, folder, "../../evil")
-    assert message == f"{ADDRESS}: holds ../../evil, which lies outside the folder; remove it"
+    assert message.startswith(f"{ADDRESS}: holds ../../evil, which lies outside the folder; remove")
 
 
 def test_only_paths_with_the_prefix_are_transferred(tmp_path):
