@@ -2,15 +2,15 @@ PYTHON ?= python3
 VENV ?= .venv
 WORKDIR ?= runs/quickstart
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-# The tests to run: all of them, or the files given as TESTS="...".
+# The tests to run: all tests, or the files that TESTS="..." names.
 TESTS := tests
-# The number of tests that run at a time. Each needs up to 5 GB of memory.
+# The number of tests that run at the same time. Each test needs up to 5 GB of memory.
 WORKERS ?= 2
 INSTALLED := $(VENV)/installed-$(VERSION)
 
 .PHONY: train test test-slow test-all lint setup clean
 
-# The quickstart: drawn facades and a small U-Net; it takes a few minutes on two CPU cores.
+# Trains the quickstart: drawn facades and a small U-Net, a few minutes on two CPU cores.
 train: setup
 	$(VENV)/bin/python -m pix2pix_jax train --config=experiments/quickstart.py --workdir=$(WORKDIR)
 
@@ -20,7 +20,7 @@ test: setup
 test-slow: setup
 	$(VENV)/bin/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal -m slow
 
-# Fast and slow tests in one run, so that fixtures they share are made only once.
+# Runs fast and slow tests together, so that they make the fixtures that they share only once.
 test-all: setup
 	$(VENV)/bin/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal
 
@@ -29,7 +29,7 @@ lint: setup
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
 
-# PYTHON=python3.12 chooses another interpreter and builds the environment again.
+# With PYTHON=python3.12, make builds the environment again, for another interpreter.
 setup: $(INSTALLED)
 
 $(INSTALLED): requirements.txt pyproject.toml

@@ -1,4 +1,4 @@
-"""Relative errors of our networks, losses, gradients and updates against those of PyTorch.
+"""Measures the errors of our networks, losses, gradients and updates relative to PyTorch's.
 
 python tests/parity.py          prints a table, for the networks of the paper at 256x256
 python tests/parity.py 8 128    for networks of 8 features at 128x128, as in the tests
@@ -41,21 +41,21 @@ def config_of(name, discriminator=None, features=8, side=128):
 
 
 def largest_error(found, expected):
-    """The largest relative error of a leaf, in the Euclidean norm."""
+    """The largest relative error of one array of a tree, in the Euclidean norm."""
     pairs = zip(leaves(found), leaves(expected), strict=True)
     return max(float(np.linalg.norm(x - y) / np.linalg.norm(y)) for x, y in pairs)
 
 
 def total_error(found, expected):
-    """The relative error of all leaves as one vector, in the Euclidean norm."""
+    """The relative error of all arrays of a tree as one vector, in the Euclidean norm."""
     found, expected = (np.concatenate(list(map(np.ravel, leaves(t)))) for t in (found, expected))
     return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
 
 
 def leaves(tree):
-    """The leaves of a tree in double precision, without biases that a norm follows.
+    """The arrays of a tree in double precision, without biases that a norm follows.
 
-    The norm removes such a bias again. Its gradient is only rounding, and so is its update.
+    The norm removes such a bias again, so its gradient and its update are only rounding errors.
     """
     tree = jax.device_get(tree)
     if isinstance(tree, tuple):  # parameters of both networks
@@ -73,8 +73,9 @@ def leaves(tree):
     return [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(tree)]
 
 
-# How each kind of result is compared. The first steps of Adam use little more than the signs of
-# gradients, so rounding decides about single leaves.
+# The function that measures the error of each kind of result. In its first steps, Adam uses little
+# more than the signs of gradients. Rounding can then change a whole array, so after 5 steps only
+# the total error is measured.
 MEASURES = {
     "generator": largest_error,
     "discriminator": largest_error,
@@ -85,12 +86,12 @@ MEASURES = {
 
 
 def parity(config):
-    """Relative errors of forward passes, losses, gradients, and parameters after STEPS steps.
+    """Measures relative errors of forward passes, losses, gradients, and parameters after STEPS.
 
     Returns:
-      Three dictionaries with the keys of MEASURES: the errors of ours against PyTorch in float32;
-      of PyTorch in float32 against PyTorch in float64, which shows how exact float32 can be; and
-      of ours against PyTorch in float64.
+      Three dictionaries with the keys of MEASURES: the errors of our results against PyTorch in
+      float32; the errors of PyTorch in float32 against PyTorch in float64, which show how exact
+      float32 can be; and the errors of our results against PyTorch in float64.
     """
     state = create_state(config)
     torch32, torch64 = (
@@ -107,7 +108,7 @@ def parity(config):
 
 
 def in_float64(method):
-    """The method with networks that compute in double precision, which no config can ask for."""
+    """Makes the networks of a method compute in double precision, which no config allows."""
     return replace(
         method,
         generator=method.generator.clone(dtype=jnp.float64),
@@ -116,7 +117,7 @@ def in_float64(method):
 
 
 def results(method, config, state):
-    """The results of our networks and steps, by the keys of MEASURES, in the method's precision."""
+    """The results of our networks and steps, by the keys of MEASURES."""
     batch = batch_of(config, IMAGES)
     generator, discriminator = method.generator, method.discriminator
     state = initial_state(state, generator.dtype, make_optimizer(config))
@@ -150,7 +151,7 @@ def gradients(method, config, state, batch):
 
 
 def initial_state(state, dtype, optimizer):
-    """The state with its parameters in another precision, and with a new optimizer."""
+    """Changes the precision of the parameters of a state, and starts a new optimizer."""
     both_params = (
         jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), network.params)
         for network in (state.generator, state.discriminator)
@@ -160,7 +161,7 @@ def initial_state(state, dtype, optimizer):
 
 
 def reference_results(config, state, dtype):
-    """The same results from PyTorch."""
+    """The results of PyTorch, by the keys of MEASURES."""
     params = state.generator.params, state.discriminator.params
     run, batch = reference.Run(config, *params, dtype), batch_of(config, IMAGES)
     networks = run.generator, run.discriminator

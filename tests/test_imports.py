@@ -1,4 +1,4 @@
-"""The order of the packages: each imports only from itself and from those before it."""
+"""The packages have an order: each imports only from itself and from packages before it."""
 
 import ast
 from pathlib import Path
@@ -41,7 +41,7 @@ def imported_modules(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_package_imports_only_from_those_before_it(path):
+def test_a_package_imports_only_from_packages_before_it(path):
     own = path.relative_to(ROOT).with_suffix("").parts[0]
     for module in imported_modules(path):
         first, *rest = module.split(".")

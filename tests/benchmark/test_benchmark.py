@@ -77,7 +77,7 @@ def test_a_failure_while_timing_the_parts_is_one_line(tmp_path, monkeypatch):
 
 
 def test_the_ratio_is_the_median_over_turns():
-    """A turn that was slow for both does not count."""
+    """A turn that was slow for both implementations does not change the ratio."""
     found = {
         OURS: {"turns": [1.0, 10.0, 2.0]},
         "other": {"turns": [2.0, 20.0, 2.0]},
@@ -107,7 +107,7 @@ def test_a_share_is_the_rate_of_a_part_divided_by_the_limit_of_the_machine():
 
 
 def test_a_sweep_does_not_time_the_config_itself_again(monkeypatch):
-    """Unless it was timed on another number of devices."""
+    """The sweep times the config again only for another number of devices."""
     timed = []
 
     def compare_one(targets, config, turns, environment, find_mismatches):

@@ -1,4 +1,4 @@
-"""Implementations are timed in turns, each in its own process."""
+"""`compare` times implementations in turns, each in its own process."""
 
 import multiprocessing
 from pathlib import Path
@@ -71,7 +71,7 @@ def test_the_result_is_the_median_of_the_turns(monkeypatch):
     assert found["peak_memory_mib"] == 5
 
 
-def test_failures_are_named_and_the_others_are_timed(timed):
+def test_failures_are_named_and_other_implementations_are_timed(timed):
     found, lines = timed("broken", "first", "ending", "killed", "tiring")
     assert found["broken"] == {"failed": "ValueError: no such thing"}
     assert found["ending"] == {
@@ -80,7 +80,7 @@ def test_failures_are_named_and_the_others_are_timed(timed):
     assert found["killed"]["failed"].startswith(
         "the process was killed, probably for lack of memory; make "
     )
-    assert found["tiring"] == {"failed": "RuntimeError: no more"}  # in its second turn
+    assert found["tiring"] == {"failed": "RuntimeError: no more"}  # It fails in its second turn.
     assert found["first"]["seconds_per_step"] >= 0
     assert lines[-1] == "first 1"
 
@@ -98,7 +98,7 @@ def test_an_error_that_the_user_can_fix_ends_the_comparison(timed):
     ],
 )
 def test_the_traceback_of_a_failed_worker_is_printed(name, debug, expected, monkeypatch, capsys):
-    """That of an error that the user can fix is printed only with PIX2PIX_DEBUG=1."""
+    """If the user can fix the error, its traceback is printed only with PIX2PIX_DEBUG=1."""
     monkeypatch.setenv("PIX2PIX_DEBUG", debug)
     with pytest.raises((WorkerFailed, UsageError)):
         worker.run_in_worker(WorkerTarget(TRIALS, name), resolve(Config()), {})
@@ -122,11 +122,11 @@ def test_peers_with_other_networks_or_devices_are_left_out_after_their_first_ste
     reason = "computes on 1 gpu, but ours on 1 cpu; set JAX_PLATFORMS=cpu"
     assert found["elsewhere"] == {"failed": reason}
     assert len(found["first"]["turns"]) == 3
-    assert lines.count("elsewhere 1") == 2  # at its start
+    assert lines.count("elsewhere 1") == 2  # both runs are at its start
 
 
 def rename(found, new, old):
-    """The measurements, with one implementation renamed."""
+    """Renames one implementation in the measurements."""
     return {new if name == old else name: result for name, result in found.items()}
 
 

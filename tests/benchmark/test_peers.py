@@ -25,7 +25,7 @@ def test_an_unknown_peer_is_refused():
 
 
 def test_a_peer_without_its_library_is_refused(tmp_path, monkeypatch):
-    """A missing library of the peer is found at once, a library that it needs in the worker."""
+    """`find_targets` finds a missing library of a peer, `load_target` any other missing library."""
     monkeypatch.setattr(peers, "find_spec", lambda name: name != "tensorflow")
     error = refusal(peers.find_targets, ["keras"])
     assert (
@@ -39,7 +39,7 @@ def test_a_peer_without_its_library_is_refused(tmp_path, monkeypatch):
     )
 
 
-def test_a_failure_of_ours_ends_the_benchmark_but_not_a_sweep():
+def test_a_failure_of_our_implementation_ends_the_benchmark_but_not_a_sweep():
     """A sweep still times the peers where ours runs out of memory."""
     found = {OURS: {"failed": "no room"}, "other": {"turns": [1.0], "devices": ["cpu"]}}
     assert refusal(peers.find_mismatches_of_config, found) == "pix2pix_jax: no room"
@@ -110,7 +110,7 @@ def test_every_weight_of_a_peer_learns(peer):
 
 
 def test_the_torch_and_keras_peers_import_neither_jax_nor_its_libraries():
-    """Otherwise the imports would add to their memory and to the time of their first step."""
+    """The imports would add to the memory of the peers and to the time of their first step."""
     code = "import pix2pix_jax.config, pix2pix_jax.models.topology, pix2pix_jax.benchmark.worker"
     code += "; import sys; print(*sys.modules)"
     command = [sys.executable, "-c", code]

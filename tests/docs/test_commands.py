@@ -1,4 +1,4 @@
-"""The pages: commands parse, links lead to files, and names and messages are those of the code."""
+"""The pages agree with the code: commands, links, names of functions, and messages."""
 
 import ast
 import re
@@ -25,7 +25,7 @@ MAX_README_LINES = 110
 
 
 def code_blocks(text: str) -> list[str]:
-    """The fenced and the indented blocks of a page, and the code inside its sentences."""
+    """The fenced and the indented blocks of code of a page, and the code inside its sentences."""
     fenced = re.findall(r"^ *```\w*\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
     prose = re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL)
     indented = re.findall(r"(?:^ {4}.*\n)+", prose, re.MULTILINE)
@@ -35,7 +35,7 @@ def code_blocks(text: str) -> list[str]:
 def commands(text: str) -> list[list[str]]:
     """The arguments of every pix2pix command in the code of a page.
 
-    A shell variable is replaced by "0", since its value is not known here.
+    The function replaces a shell variable with "0", because it does not know the value.
     """
     found = []
     for block in code_blocks(text):
@@ -82,7 +82,7 @@ COMMAND_LINES = [(page, arguments) for page in PAGES for arguments in commands(p
 def test_a_command_parses(arguments, monkeypatch):
     monkeypatch.chdir(ROOT)
     options, fields = parse(arguments)
-    override(Config(), fields)  # fails if a field does not exist or refuses its value
+    override(Config(), fields)  # fails if a field or its value is not valid
     if options.config and options.config.startswith("experiments/"):
         if options.command == "sweep":
             load_sweep(options.config, options.seeds, fields)
@@ -152,7 +152,7 @@ def test_the_sweep_on_the_page_of_ablations_loads(tmp_path, monkeypatch):
 
 
 def strings_of(folder: Path) -> list[str]:
-    """All strings in the code of a folder; of an f-string, only its constant parts."""
+    """All strings in the code of a folder. An f-string gives only its constant parts."""
     found = []
     for path in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -165,12 +165,12 @@ def strings_of(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("page", ["clusters.md", "troubleshooting.md"])
-def test_messages_on_the_pages_are_those_of_the_package(page):
+def test_messages_on_the_pages_are_messages_of_the_package(page):
     table = (ROOT / "docs" / page).read_text().partition("| event | message | what to do |\n")[2]
     rows = [line.split("|") for line in table.splitlines() if line.startswith("| ")]
     messages = [span for row in rows for span in re.findall(r"`([^`]+)`", row[2])]
     assert len(messages) >= len(rows) > 0
-    # A run fills in flags, processes, reasons, paths, metrics, fields and numbers.
+    # A run replaces these parts: flags, processes, reasons, paths, metrics, fields and numbers.
     filled_in = (
         r"^--\w+:|process \d( of \d| on HOST)?|\(.*?\)|\.\.\.|gs://\S*|\S*\d\S*"
         r"|loss/generator_gan|\bnan\b|(?<=another )\w+\.\w+"

@@ -12,7 +12,7 @@ from pix2pix_jax.gan.networks import make_discriminator, make_generator
 from pix2pix_jax.models.topology import DISCRIMINATORS
 
 
-def test_the_papers_networks_have_its_parameters_shapes_and_receptive_field():
+def test_the_default_networks_have_the_papers_parameters_shapes_and_receptive_field():
     summary = json.loads(to_json(describe(Config())))
     assert summary["generator"]["parameters"] == 54_413_955
     assert summary["generator"]["output_shape"] == [256, 256, 3]
@@ -28,7 +28,7 @@ def test_the_papers_networks_have_its_parameters_shapes_and_receptive_field():
     assert kinds == 8 * ["convolution"] + 8 * ["transposed convolution"] + 5 * ["convolution"]
 
 
-def test_the_parameters_of_the_layers_add_up_to_those_of_the_network():
+def test_the_parameters_of_the_layers_add_up_to_the_parameters_of_the_network():
     summary = describe(Config(data=Data(image_size=(64, 128), input_channels=1)))
     for network in ("generator", "discriminator"):
         rows = [row for row in summary["layers"] if row["network"] == network]
@@ -40,7 +40,7 @@ def test_the_parameters_of_the_layers_add_up_to_those_of_the_network():
     assert summary["discriminator"]["input_shape"] == [64, 128, 4]
 
 
-def test_an_unconditional_discriminator_takes_the_target_alone():
+def test_an_unconditional_discriminator_takes_only_the_target():
     summary = describe(Config(loss=Loss(conditional=False)))
     assert summary["discriminator"]["input_shape"] == [256, 256, 3]
 
@@ -107,8 +107,8 @@ def test_the_last_decoder_layer_has_no_dropout():
         {"norm_affine": False, "bottleneck_norm": True, "dropout_blocks": "middle"},
     ],
 )
-def test_the_rows_of_all_layers_equal_the_traced_modules(discriminator, model):
-    """Kernels, parameters and shapes are read from the tables, and traced in Flax."""
+def test_the_rows_of_all_layers_equal_modules_that_flax_traces(discriminator, model):
+    """Flax traces the kernels, parameters and shapes that `layer_rows` reads from the tables."""
     model = Model(discriminator=discriminator, features=4, discriminator_features=4, **model)
     config = resolve(Config(data=Data(image_size=(256, 128)), model=model))
     for module, channels in ((make_generator(config), 3), (make_discriminator(config), 6)):

@@ -1,4 +1,4 @@
-"""The losses against their formulas in NumPy."""
+"""The losses equal their formulas in NumPy."""
 
 from typing import get_args
 

@@ -1,4 +1,4 @@
-"""Steps on several devices, and several steps in a call, change no bit of the results."""
+"""Several steps in one call, and shard_map instead of pmap, change no bit of the results."""
 
 from dataclasses import replace
 from functools import partial
@@ -62,8 +62,8 @@ def test_several_steps_in_one_call_change_no_bit(small):
     assert_equal({name: np.concatenate([m[name] for m in metrics]) for name in values}, values)
 
 
-def test_shard_map_gives_the_bits_of_pmap(small):
-    """Five steps in two calls on four devices give the same state and the same metrics."""
+def test_shard_map_and_pmap_give_the_same_bits(small):
+    """Both take five steps in two calls on four devices."""
     config = replace(small, data=replace(small.data, batch_size=4))
     batches, ends = [batch_of(config, 4, i) for i in range(5)], []
     for parallel in ("pmap", "shard_map"):
@@ -79,7 +79,7 @@ def random_png(rng):
     return encode_png(Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)))
 
 
-def test_resident_pairs_give_the_bits_of_pairs_that_the_host_crops(small):
+def test_resident_pairs_and_pairs_that_the_host_crops_give_the_same_bits(small):
     config = replace(small, data=replace(small.data, batch_size=4, flip=True))
     rng = np.random.default_rng(0)
     files = [random_png(rng) for _ in range(10)]

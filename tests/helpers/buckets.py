@@ -1,4 +1,4 @@
-"""Files of a run on a machine and in a bucket."""
+"""Writes and reads the files of a run, in a workdir and in a bucket."""
 
 import shutil
 import time
@@ -80,7 +80,7 @@ def raise_unreachable(*_, **__):
 
 
 def replace_bucket(contents):
-    """Replaces the run in the bucket by hand, so that no session is recorded."""
+    """Replaces the run in the bucket without `sync_workdir`, so that no session is recorded."""
     memory = fsspec.filesystem("memory")
     if memory.exists("/bucket/run"):
         memory.rm("/bucket/run", recursive=True)

@@ -1,4 +1,4 @@
-"""The command line in processes of its own, and what a run leaves."""
+"""Starts commands in their own processes, and reads the files of a run."""
 
 import io
 import os
@@ -35,7 +35,7 @@ TINY = (
 
 
 def start(*arguments, **environment):
-    """A process of the command line, on one device as on a plain machine."""
+    """Starts a process of the command line, on one device."""
     command = [sys.executable, "-m", "pix2pix_jax", *map(str, arguments)]
     return subprocess.Popen(
         command,
@@ -78,7 +78,7 @@ def saved_arrays(workdir, step):
 
 
 def metrics(workdir):
-    """Every value but the speed, by step."""
+    """All metrics of a run but the speed, by step."""
     lines = read_metrics(workdir / "metrics.jsonl")
     return {
         line["step"]: {k: v for k, v in line.items() if k != "images_per_second"} for line in lines
@@ -86,7 +86,7 @@ def metrics(workdir):
 
 
 def events(workdir):
-    """The events that TensorBoard would read: (step, tag) of all files, in order."""
+    """The events that TensorBoard would read: the (step, tag) of all files, in order."""
     steps_and_tags = []
     for path in sorted((workdir / "tensorboard").iterdir()):
         content = path.read_bytes()

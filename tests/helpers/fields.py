@@ -1,6 +1,6 @@
-"""Another value for every field of a config."""
+"""A value for every field of a config that differs from its default."""
 
-# For every field a flag that changes it.
+# For every field, the text of a flag that changes the field.
 OTHER = {
     "seed": "1",
     "data.name": "maps",

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def convolution(x, kernel, stride=2):
-    """Correlation with a 4x4 kernel, padded by one."""
+    """Convolves x, padded by one zero, with a 4x4 kernel."""
     h, w, _ = x.shape
     padded = np.pad(x, ((1, 1), (1, 1), (0, 0)))
     grid = [(side - 2) // stride + 1 for side in (h, w)]
@@ -18,7 +18,7 @@ def convolution(x, kernel, stride=2):
 
 
 def transposed_convolution(x, kernel):
-    """Every pixel adds its kernel around its place in the doubled image."""
+    """Adds, for every pixel, its product with the kernel around its place in the doubled image."""
     h, w, _ = x.shape
     out = np.zeros((2 * h + 2, 2 * w + 2, kernel.shape[-1]))
     for i in range(4):

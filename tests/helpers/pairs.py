@@ -1,4 +1,4 @@
-"""Folders of small image pairs, and what is prepared from them."""
+"""Makes folders of small image pairs, and reads the sets that are prepared from them."""
 
 import tarfile
 import zlib
@@ -15,7 +15,7 @@ PAIRS = ["train/1.png", "train/2.jpg", "train/deep/1.bmp", "val/1.png", "test/1.
 
 
 def make_empty_files(root: Path, names: list[str]) -> Path:
-    """A folder of empty files: `find_pairs` looks at names only."""
+    """Makes a folder of empty files, because `find_pairs` looks only at names."""
     root.mkdir()
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -24,7 +24,7 @@ def make_empty_files(root: Path, names: list[str]) -> Path:
 
 
 def make_images(root: Path, names: list[str] = PAIRS, seed: int = 0) -> Path:
-    """A folder of small images, each with pixels of its own."""
+    """Makes a folder of small images, each with other pixels."""
     for name in names:
         rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ def make_images(root: Path, names: list[str] = PAIRS, seed: int = 0) -> Path:
 
 
 def make_tarball(root: Path, kind: str = "gz") -> Path:
-    """A tarball of a folder, beside it."""
+    """Makes a tarball of a folder, next to the folder."""
     path = root.with_name(f"{root.name}.tar.{kind}")
     with tarfile.open(path, f"w:{kind}") as archive:
         archive.add(root, root.name)
@@ -41,7 +41,7 @@ def make_tarball(root: Path, kind: str = "gz") -> Path:
 
 
 def find_names(root: Path) -> dict[str, dict[str, list[str]]]:
-    """What `find_pairs` finds: {split: {name: files}}."""
+    """The pairs that `find_pairs` finds: {split: {name: files}}."""
     return {
         split: {pair.name: [str(path.relative_to(root)) for path in pair.files] for pair in pairs}
         for split, pairs in find_pairs(root, "SOURCE").items()
@@ -49,12 +49,12 @@ def find_names(root: Path) -> dict[str, dict[str, list[str]]]:
 
 
 def folder_data(source: Path) -> Data:
-    """The `folder` set of a source, written to a folder beside it."""
+    """The config of a `folder` set, which is prepared in a folder next to its source."""
     return Data(name="folder", source=str(source), data_dir=str(source.parent / "cache"))
 
 
 def read_contents(builder) -> dict[str, dict[str, list[bytes]]]:
-    """What was written: {split: {name: bytes of the files}}."""
+    """The records that were written: {split: {name: bytes of the files}}."""
     return {
         split: {record["name"].decode(): list(record["files"]) for record in records}
         for split in builder.info.splits
@@ -63,7 +63,7 @@ def read_contents(builder) -> dict[str, dict[str, list[bytes]]]:
 
 
 def list_written(data: Data) -> dict[Path, int]:
-    """Every file of the prepared sets, and when it was written."""
+    """Every file of the prepared sets, and the time when it was written, in ns."""
     root = Path(data.data_dir)
     files = [path for path in root.rglob("*") if path.is_file() and path.name != ".lock"]
     return {path: path.stat().st_mtime_ns for path in files}

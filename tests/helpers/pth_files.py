@@ -1,4 +1,4 @@
-"""Writes .pth files and the pickles inside them opcode by opcode, without PyTorch."""
+"""Writes .pth files, and the pickles inside them, opcode by opcode, without PyTorch."""
 
 import pickle
 import struct
@@ -30,7 +30,7 @@ def tensor_opcodes(shape, strides, offset=0, kind="FloatStorage"):
 
 
 def dict_pickle(**values):
-    """The pickle of a dict whose values are given as opcodes."""
+    """The pickle of a dict. The arguments are the opcodes of its values."""
     pairs = b"".join(text_opcodes(name) + value for name, value in values.items())
     return b"\x80\x02}(" + pairs + b"u."
 

@@ -1,4 +1,4 @@
-"""The line that a call is refused with."""
+"""Finds the line with which a call is refused."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""States of a run for tests."""
+"""Makes states with random parameters."""
 
 import jax
 import numpy as np

@@ -1,6 +1,6 @@
 """Networks whose tensors have the names of pytorch-CycleGAN-and-pix2pix.
 
-They are written from these names alone. A U-Net there is a number of nested blocks.
+Only these names were the model for this file. A U-Net is a number of nested blocks.
 """
 
 import torch
@@ -16,7 +16,7 @@ NORMS = {
 class Block(nn.Module):
     """One level of a U-Net: halves the image, runs the inner block, and doubles the image.
 
-    Every block but the outermost one returns its input, too: the skip connection.
+    Every block returns its input, too, as the skip connection; only the outermost block does not.
     """
 
     def __init__(self, outer_width, inner_width, channels, inner_block, norm, level):
@@ -58,7 +58,7 @@ class Generator(nn.Module):
 
 
 class PatchDiscriminator(nn.Module):
-    """The discriminators `basic`, with three layers, and `n_layers`, with any number of them."""
+    """The discriminators `basic`, with three layers, and `n_layers`, with any number of layers."""
 
     def __init__(self, channels=6, features=64, layers=3, norm="batch"):
         super().__init__()

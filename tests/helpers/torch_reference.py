@@ -1,6 +1,6 @@
-"""What PyTorch makes of the same parameters: the networks of the benchmark, losses and updates.
+"""Networks, losses and updates in PyTorch, with our parameters. The networks are the benchmark's.
 
-Layers have the names of ours, so that parameters go over by name alone.
+Their layers have the same names as our layers, so that parameters can be copied by name.
 """
 
 import sys
@@ -17,7 +17,7 @@ from torch_peer import Discriminator, UNet, cross_entropy  # noqa: E402
 
 
 class KerasAdam(torch.optim.Optimizer):
-    """Adam as Keras has it: epsilon is added before the second moment's bias is corrected."""
+    """Adam as in Keras: epsilon is added before the second moment's bias is corrected."""
 
     def __init__(self, params, lr, betas, eps):
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
@@ -36,7 +36,7 @@ class KerasAdam(torch.optim.Optimizer):
 
 
 def to_torch(network, params):
-    """Gives a network of this file our parameters; every one of them, and nothing is left."""
+    """Copies all our parameters to a network of this file; fails if one is missing or left over."""
     state = {}
     for layer, leaves in jax.device_get(params).items():
         for name, value in leaves.items():
@@ -89,7 +89,7 @@ class Run:
         gradients, networks = [None, None], (self.generator, self.discriminator)
         optimizers = self.g_optimizer, self.d_optimizer
 
-        def keep(index):  # if an optimizer takes two steps, the gradients of the second
+        def keep(index):  # the last step of an optimizer counts
             gradients[index] = from_torch(networks[index], gradients=True)
 
         for index, optimizer in enumerate(optimizers):
@@ -100,7 +100,7 @@ class Run:
         return tuple(gradients)
 
     def step(self, batch):
-        """Updates both networks, and returns the losses whose gradients it took."""
+        """Updates both networks, and returns the losses of these updates."""
         image, target = (nchw(batch[name]).to(self.dtype) for name in ("input", "target"))
         order, weight = self.config.optimizer.updates, self.config.loss.discriminator_weight
         fake = self.generator(image)

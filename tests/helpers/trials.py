@@ -1,4 +1,4 @@
-"""Implementations for the tests of `benchmark`: some log every run, the others fail."""
+"""Implementations for the tests of `benchmark`: some log every run, and others fail."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from pix2pix_jax.errors import UsageError
 
 
 def logging_trial(name: str, steps: int = 1, sizes: tuple[int, int] = (3, 2)) -> Trial:
-    """A trial whose runs append a line to the file that $TRIALS names: its name and the steps."""
+    """Makes a trial. Every run appends its name and its steps to the file that $TRIALS names."""
 
     def run(count: int) -> None:
         with Path(os.environ["TRIALS"]).open("a") as log:
@@ -49,7 +49,7 @@ def broken(config):
 
 
 def tiring(config):
-    turns = iter(range(4))  # the first run, one that warms up, one that is measured, one turn
+    turns = iter(range(4))  # three runs before the turns, and one turn
 
     def run(steps):
         if next(turns, None) is None:

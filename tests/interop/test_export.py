@@ -1,4 +1,4 @@
-"""Exported files compute the same as JAX, without this package and at other image sizes."""
+"""Exported files give the same outputs as JAX, without this package and for other image sizes."""
 
 import importlib.util
 import subprocess
@@ -92,7 +92,7 @@ def test_one_stablehlo_file_runs_on_cpu_cuda_and_tpu(exported):
     content = (exported[0] / "generator.stablehlo").read_bytes()
     reloaded = jax_export.deserialize(bytearray(content))
     assert reloaded.platforms == ("cpu", "cuda", "tpu")
-    for lowering in ("stablehlo.dot_general", "stablehlo.convolution"):  # for CPUs, and for TPUs
+    for lowering in ("stablehlo.dot_general", "stablehlo.convolution"):  # on a CPU, and on a TPU
         assert lowering in reloaded.mlir_module()
     with pytest.raises(ValueError, match="32"):
         reloaded.call(images(1, 40, 32))
@@ -222,7 +222,7 @@ def test_a_file_whose_outputs_differ_from_jax_is_not_written(exported, tmp_path,
     assert "was not written, because its outputs differ from JAX by 5.0e-01" in message
     monkeypatch.setattr(exporting, "max_difference", lambda *_: np.nan)
     refusal(export, *args)
-    differences = iter([0.0, 0.5])  # of the generator, and of the discriminator
+    differences = iter([0.0, 0.5])  # for the generator, then for the discriminator
     monkeypatch.setattr(exporting, "max_difference", lambda *_: next(differences))
     assert "D.pth: was not written" in refusal(export, *args)
     assert list(tmp_path.iterdir()) == []

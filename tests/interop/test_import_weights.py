@@ -1,4 +1,4 @@
-"""Imported and exported networks compute the same as in PyTorch."""
+"""Imported and exported networks give the same outputs as in PyTorch."""
 
 import shutil
 from dataclasses import replace
@@ -141,7 +141,7 @@ def test_an_unconditional_discriminator_with_instance_norm_computes_the_same_log
 
 
 def test_exported_files_load_strictly_in_pytorch(tmp_path):
-    """Import and export keep every tensor to the bit; only running averages are new."""
+    """Import and export keep every bit of every tensor; only running averages are new."""
     for norm in ("batch", "instance", "none"):
         for network, names in (
             (Generator(depth=5, features=4, norm=norm), generator_names(5)),

@@ -1,4 +1,4 @@
-"""Reading .pth files that are written by hand, without PyTorch: no code in them is run."""
+"""`read_pth` reads files that are written by hand, without PyTorch, and runs no code in them."""
 
 import pickle
 import struct
@@ -54,7 +54,7 @@ def test_strides_and_offsets_are_followed(tmp_path, write):
         ((0, 9), (1, -1), 0),
     ],
 )
-def test_a_tensor_that_reaches_out_of_its_storage_is_refused(
+def test_a_tensor_that_is_not_inside_its_storage_is_refused(
     tmp_path, write, shape, strides, offset
 ):
     write(tmp_path / "G.pth", dict_pickle(a=tensor_opcodes(shape, strides, offset)))
@@ -69,7 +69,7 @@ def test_many_tensors_that_share_a_storage_are_refused(tmp_path):
 
 
 def test_overlapping_storages_are_refused(tmp_path):
-    """Each storage is the whole rest of the file, so that a few storages need any memory."""
+    """Each storage is the whole rest of the file, so a small file could fill the memory."""
     tensors = {
         f"t{n}": tensor_opcodes((1,), (1,)).replace(text_opcodes("0"), text_opcodes(str(n)))
         for n in range(50)
@@ -132,11 +132,11 @@ def test_a_file_cannot_change_objects_of_this_program(tmp_path):
 
 
 def nested_tuples(code):
-    """Opcodes of a tuple that holds a tuple twice, which holds a tuple twice, and so on."""
+    """Opcodes of a tuple with 40 levels; each level contains the level below it twice."""
     return b"K\x01\x85" + b"".join(code.replace(b"N", bytes([n])) for n in range(40))
 
 
-NESTED = nested_tuples(b"qNhN\x86")  # through the memo
+NESTED = nested_tuples(b"qNhN\x86")  # NESTED refers to a level through the memo
 PARAMETER = b"ctorch._utils\n_rebuild_parameter\n"
 BOMBS = {
     "a key that takes forever to hash": b"\x80\x02}" + NESTED + b"K\x01s.",

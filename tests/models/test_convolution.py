@@ -12,7 +12,7 @@ from pix2pix_jax.models import matmul_convolutions as products
 
 
 def value_and_gradients(lower, x, kernel, *args):
-    """The result of a lowering, and the gradients of its weighted sum by x and by the kernel."""
+    """The result of a lowering, and the gradients of its weighted sum for x and for the kernel."""
 
     def weighted(x, kernel):
         y = lower(x, kernel, *args)
@@ -96,7 +96,7 @@ NATIVE_STRIDE_2 = partial(convolution.conv_native, stride=2, padding=(1, 1))
 def test_matrix_products_in_bfloat16_are_about_as_exact_as_native_convolutions(
     lower, native, kernel
 ):
-    """Against double precision, forward and backward: sums are not rounded at every step."""
+    """Errors are measured against double precision. Sums must not be rounded at every addition."""
     x, kernel = (a.astype(jnp.bfloat16) for a in (normal(2, 16, 16, 24), normal(4, 4, *kernel)))
     change = normal(*lower(x, kernel).shape).astype(jnp.bfloat16)
 
@@ -162,7 +162,7 @@ def test_bfloat16_does_not_use_winograd():
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-def test_the_lowerings_chosen_for_many_pixels_agree_with_native_ones(stride):
+def test_the_lowerings_for_many_pixels_agree_with_native_convolutions(stride):
     x, kernel = normal(1, 48, 48, 24), normal(4, 4, 24, 32)
     chosen = partial(convolution.conv, stride=stride, padding=(1, 1))
     natives = value_and_gradients(convolution.conv_native, x, kernel, stride, (1, 1))

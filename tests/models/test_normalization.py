@@ -1,4 +1,4 @@
-"""Norms against NumPy and double precision, forward and backward."""
+"""Norms and their gradients equal NumPy and double precision."""
 
 import jax
 import jax.numpy as jnp
@@ -56,7 +56,7 @@ def test_the_gradients_of_a_norm_equal_those_of_its_formula(affine, images):
 
 @pytest.mark.parametrize(("mean", "spread"), [(0, 1), (30, 0), (30, 0.02), (1000, 1)])
 def test_a_norm_in_bfloat16_equals_a_norm_in_double_precision(mean, spread):
-    """Also for channels that hardly vary, where E[x^2] - E[x]^2 would lose all digits."""
+    """This holds even if a channel hardly varies, where E[x^2] - E[x]^2 would lose all digits."""
     x = (mean + spread * normal(2, 60, 50, 3)).astype(jnp.bfloat16)
     found = normalize(x, None, None, 1e-5)
     exact = np.asarray(x, np.float64)
@@ -87,7 +87,7 @@ def test_a_norm_of_a_single_pixel_gives_zeros():
     np.testing.assert_array_equal(y, np.zeros_like(x))
 
 
-def test_images_that_share_a_norm_are_normalized_apart_from_the_others():
+def test_images_that_share_a_norm_are_normalized_apart_from_other_images():
     """A run of two images on each device may resume on one device, with four images."""
     x = np.random.default_rng(0).standard_normal((4, 5, 6, 3)).astype(np.float32)
     norm = Norm(NormSettings("batch"))

@@ -37,13 +37,13 @@ def test_a_discriminator_has_its_receptive_field_grid_and_number_of_parameters(n
 
 @pytest.mark.parametrize("name", DISCRIMINATORS)
 def test_the_receptive_field_equals_that_of_a_gradient(name):
-    """The gradient of one logit by the image is not zero in a square of this side."""
+    """A logit depends on a square of the image: there its gradient is not zero."""
     field = receptive_field(DISCRIMINATORS[name])
     # With a norm, a logit would depend on all pixels.
     module = Discriminator(DISCRIMINATORS[name], features=1, norm=NormSettings("none"))
     side = 3 * field + 32 if field < 100 else field + 96
     image = jax.random.normal(jax.random.key(0), (1, side, side, 2))
-    # Positive weights, so that no two paths cancel.
+    # The weights are made positive, so that the effects of two paths never cancel.
     variables = jax.tree.map(jnp.abs, jax.jit(module.init)(jax.random.key(1), image))
 
     def middle_logit(image):
@@ -92,7 +92,7 @@ def test_only_layers_that_no_norm_follows_have_a_bias(norm, biased, norms):
 
 
 def test_the_tutorials_discriminator_pads_as_tensorflow_does():
-    """At stride 1 with a 4x4 kernel, "same" pads by one zero before and by two after."""
+    """With stride 1 and a 4x4 kernel, "same" pads with one zero before and with two zeros after."""
     last = Discriminator(DISCRIMINATORS["tutorial"][-1:], norm=NormSettings("none"))
     image = jax.random.normal(jax.random.key(0), (1, 6, 6, 2))
     variables = last.init(jax.random.key(1), image)
@@ -119,7 +119,7 @@ def test_an_error_for_a_small_image_names_the_discriminators_that_fit(name, side
 
 
 def test_the_forward_pass_equals_a_forward_pass_in_numpy():
-    """patch34 written out: convolution, norm from the second layer on, LeakyReLU 0.2."""
+    """The test writes out patch34: convolutions, norms from the second layer on, LeakyReLU 0.2."""
     module = Discriminator(DISCRIMINATORS["patch34"], features=4)
     x = jax.random.normal(jax.random.key(0), (1, 24, 20, 4))
     variables = jax.jit(module.init)(jax.random.key(1), x)

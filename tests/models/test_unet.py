@@ -165,14 +165,14 @@ def test_bfloat16_gives_nearly_the_same_image_in_float32():
 
 @pytest.mark.parametrize(("skips", "noisy"), [(True, False), (False, False), (True, True)])
 def test_the_forward_pass_equals_a_forward_pass_in_numpy(skips, noisy):
-    """Depth 5, written out line by line after the paper and the code of its authors."""
+    """The test writes out depth 5 line by line, from the paper and the code of its authors."""
     keys = jax.random.split(jax.random.key(3), 1) if noisy else None
     module = UNet(3, 5, 4, skips=skips)
     x = normal((1, 32, 32, 3))
     variables = start(module, x)
     p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables["params"])
     p = {name: jax.tree.map(lambda leaf: 5 * leaf, layer) for name, layer in p.items()}
-    # Larger weights than at the start, so that tanh saturates.
+    # The weights are larger than initial weights, so that tanh saturates.
     variables = {"params": jax.tree.map(jnp.float32, p)}
 
     d1 = convolution(np.asarray(x[0], np.float64), p["down1"]["kernel"])
