@@ -1,22 +1,22 @@
-"""Datasets of image pairs: written once as records, read as batches[step].
+"""Datasets of image pairs: pairs are written once as records, and training reads batches[step].
 
 The modules, in the order in which a pair passes through them:
 
-    data_dir     the paths inside data.data_dir
-    sources      which files of a folder make a pair, and its split
+    data_dir     knows the paths inside data.data_dir
+    sources      finds the pairs of a folder, and the split of each pair
     archives     unpacks tarballs
     images       decodes image files to 8 bits a channel (image_files), and 16-bit images and .npy
                  files for `translate` (full_depth); converts channels, sizes and types (pixels);
                  reads the classes of a label map from its colours (palettes)
     synthetic    draws the pairs of synthetic_facades
-    builders     the records of a dataset: the bytes of the files of every pair
+    builders     makes the records of a dataset: the bytes of the files of every pair
     records      writes a dataset, and opens a split of it
     prepare      finds the dataset of a config, or writes it
-    fingerprint  the hash of all pairs of a dataset
-    examples     the arrays of a pair: input and target, or photo and classes
+    fingerprint  hashes the pairs of a dataset
+    examples     turns a record into arrays: input and target, or photo and classes
     augment      crops and mirrors the arrays at random
-    pipeline     the batches of the training split
+    pipeline     makes the batches of the training split
 
-To add a folder layout or another file of a pair, start at `sources`; a kind of image file, at
-`images/image_files`; an array that networks or metrics get, at `examples`.
+To read another folder layout, start at `sources`. To read another format of image files, start at
+`images/image_files`. To give networks or metrics another array, start at `examples`.
 """

@@ -1,4 +1,4 @@
-"""Unpacks tarballs of strangers: nothing is written outside a folder, and none fills the disk."""
+"""Unpacks untrusted tarballs: they cannot write outside their folder, and cannot fill the disk."""
 
 import bz2
 import errno
@@ -17,25 +17,25 @@ from typing import BinaryIO
 
 from pix2pix_jax.errors import UsageError
 
-# The function that opens a compressed file, by the first bytes of the file.
+# Maps the first bytes of a compressed file to the function that opens the file.
 DECOMPRESSORS = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
     b"\xfd7zXZ": lzma.open,
     b"]\0\0": lzma.open,
 }
-# Images are compressed already. A tarball was made to fill a disk if it unpacks to more than a
-# hundred times its size and to more than a gigabyte.
+# Images are compressed already, so a tarball of images hardly grows. A tarball is refused if it
+# unpacks to more than MAX_RATIO times its size and to more than ALWAYS_ALLOWED bytes.
 MAX_RATIO = 100
 ALWAYS_ALLOWED = 1 << 30  # bytes
-BLOCK = 4096  # bytes on disk of the smallest file
+BLOCK = 4096  # bytes that even an empty file may occupy on disk
 # Errors of a broken tarball; gzip and bz2 also raise an OSError without a number.
 BROKEN = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError)
 
 
 @contextmanager
 def unpack(source: Path, scratch: Path) -> Iterator[Path]:
-    """Unpacks a tarball for the `with` block; a folder is used as it is.
+    """Unpacks a tarball until the `with` block ends; does nothing to a folder.
 
     Args:
       source: a folder or a tarball, which may be compressed by gzip, bzip2 or xz.
@@ -45,9 +45,9 @@ def unpack(source: Path, scratch: Path) -> Iterator[Path]:
       The folder, or a temporary folder with the content of the tarball.
 
     Raises:
-      UsageError: the file is not a tarball, is broken, holds links or files that would be written
-        outside of the folder, or unpacks to far more than its own size.
-      OSError: the disk has too little room.
+      UsageError: the file is not a tarball, is broken, or unpacks to far more than its own size.
+        Also if it contains links, or files that would be written outside the folder.
+      OSError: the disk has too little free space.
     """
     if source.is_dir():
         yield source
@@ -57,7 +57,7 @@ def unpack(source: Path, scratch: Path) -> Iterator[Path]:
         try:
             _unpack_tarball(source, Path(root))
         except (*BROKEN, OSError) as error:
-            if isinstance(error, OSError) and error.errno:  # The disk is the cause.
+            if isinstance(error, OSError) and error.errno:  # The cause is the disk.
                 raise
             raise UsageError(
                 f"{source}: cannot be unpacked as a tarball ({error}); download it again, or give "
@@ -76,7 +76,7 @@ def _unpack_tarball(source: Path, root: Path) -> None:
         stream = _CountingReader(file, _ByteCount(source, limit))
         with tarfile.open(fileobj=stream, mode="r|") as archive:  # reads forward only
             archive.extractall(root, filter=member_check)
-        while stream.read(1 << 20):  # The checksum of the file is at its end.
+        while stream.read(1 << 20):  # The checksum is at the end, so the whole file is read.
             pass
 
 
@@ -84,24 +84,25 @@ def _unpack_tarball(source: Path, root: Path) -> None:
 class _ByteCount:
     """Counts the bytes that a tarball unpacks to, up to a limit."""
 
-    source: Path
-    limit: int
-    total: int = 0
+    source: Path  # the tarball
+    limit: int  # in bytes
+    total: int = 0  # in bytes
 
     def add(self, size: int) -> None:
-        """Adds to the total; raises UsageError if it exceeds the limit."""
+        """Adds `size` bytes to the total; raises UsageError if the total exceeds the limit."""
         self.total += size
         if self.total > self.limit:
             raise UsageError(
-                f"{self.source}: unpacks to more than {self.limit / 1e9:.1f} GB, more than images "
-                "do; if you trust it, unpack it and give the folder"
+                f"{self.source}: unpacks to more than {self.limit / 1e9:.1f} GB, which is too much "
+                "for images; if you trust this file, unpack it yourself and give the folder"
             )
 
 
 class _CountingReader(io.RawIOBase):
-    """A file that counts the bytes that are read.
+    """A file that counts the bytes that are read from it.
 
-    tarfile keeps whole headers in memory, so reading a header of gigabytes must stop early.
+    A header can have gigabytes, and tarfile reads each header into memory as a whole. So the limit
+    must also stop the reading of a header.
     """
 
     def __init__(self, file: BinaryIO, count: _ByteCount):
@@ -109,7 +110,7 @@ class _CountingReader(io.RawIOBase):
         self.file, self.count = file, count
 
     def read(self, size: int = -1) -> bytes:
-        """Reads the next bytes of the file; raises UsageError if there are too many."""
+        """Reads at most `size` bytes; raises UsageError if all reads together exceed the limit."""
         data = self.file.read(size)
         self.count.add(len(data))
         return data
@@ -117,27 +118,28 @@ class _CountingReader(io.RawIOBase):
 
 @dataclass
 class _MemberCheck:
-    """The filter that tarfile asks before it writes a member: only files and folders pass."""
+    """The filter that tarfile calls before it writes a member; only files and folders pass."""
 
     count: _ByteCount
-    free: int  # bytes on the disk
+    free: int  # free bytes on the disk
 
     def __call__(self, member: tarfile.TarInfo, root: str) -> tarfile.TarInfo:
         source = self.count.source
-        # The filter of tarfile allows links that stay inside, but chains of links could lead out.
+        # The filter of tarfile allows links to places inside the folder, but a chain of such links
+        # could lead out of the folder.
         if not (member.isreg() or member.isdir()):
             raise UsageError(
-                f"{source}: holds {member.name}, which is neither a file nor a folder; if you "
-                "trust it, unpack it and give the folder"
+                f"{source}: contains {member.name}, which is neither a file nor a folder; if you "
+                "trust the tarball, unpack it yourself and give the folder"
             )
-        # The size in the header counts, since sparse files have few bytes in the tarball; empty
-        # files need room on the disk, too.
+        # The size in the header counts, because a sparse file has few bytes in the tarball. BLOCK
+        # counts, because even an empty file occupies space on the disk.
         self.count.add(member.size + BLOCK)
         if self.count.total > self.free:
             raise OSError(
                 errno.ENOSPC,
                 f"needs more than the {self.free / 1e9:.1f} GB that are free in "
-                f"{Path(root).parent}; make room, or give another --config.data.data_dir",
+                f"{Path(root).parent}; free space, or give another --config.data.data_dir",
                 str(source),
             )
         return tarfile.data_filter(member, root)

@@ -1,4 +1,4 @@
-"""Random jitter (section 6.2): every image is cropped at random, and half of them are mirrored."""
+"""Random jitter (section 6.2): every image is cropped at random; half of the crops are mirrored."""
 
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ class Crop(NamedTuple):
 
 
 def draw_crop(data: Data, rng: np.random.Generator) -> Crop:
-    """Draws a crop at random; images are mirrored only if data.flip is set."""
+    """Draws a random crop; half of all crops are mirrored if data.flip is True."""
     top, left = (
         int(rng.integers(load - size + 1))
         for load, size in zip(load_size(data), data.image_size, strict=True)
@@ -30,7 +30,7 @@ def draw_crop(data: Data, rng: np.random.Generator) -> Crop:
 
 
 def crop_image(image: np.ndarray, crop: Crop, data: Data) -> np.ndarray:
-    """Crops an image of load_size, on the host.
+    """Crops an image of load_size on the host.
 
     Args:
       image: [load height, load width, c].
@@ -46,14 +46,17 @@ def crop_image(image: np.ndarray, crop: Crop, data: Data) -> np.ndarray:
 
 
 def crop_box(crop: Crop, data: Data, image: Image.Image) -> ResizeBox:
-    """The box of a crop in an image that is not resized to load_size yet.
+    """The box of a crop in an image that is not resized to load_size.
 
-    Resizing the box to image_size crops and resizes in one step.
+    Resizing this box to image_size resizes and crops the image in one step.
 
     Args:
       crop: the place of the crop.
       data: gives load_size and image_size.
       image: an image of any size.
+
+    Returns:
+      Left, top, right and bottom in pixels of the image; they may be fractions.
     """
     (height, width), (load_height, load_width) = data.image_size, load_size(data)
     return (
@@ -65,11 +68,11 @@ def crop_box(crop: Crop, data: Data, image: Image.Image) -> ResizeBox:
 
 
 def crop_batch(pairs: dict[str, Array], batch: dict[str, Array], data: Data) -> dict[str, Array]:
-    """Makes the images of a batch, on the device that trains on them.
+    """Makes the images of a batch on the device that trains on them.
 
     Args:
       pairs: the pairs of `load_resident_pairs`, `input` and `target` [pairs, load height,
-        load width, c], uint8; empty if the batch holds images.
+        load width, c], uint8; empty if the batch itself contains images.
       batch: a batch of `make_crop_batches`, to crop from `pairs`; or a batch of
         `make_image_batches`, with images in uint8 or, already scaled, in float32.
       data: gives the size of the result.

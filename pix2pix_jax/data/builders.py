@@ -1,7 +1,7 @@
-"""TFDS builders: image pairs from files, or drawn by a program, written once as ArrayRecord.
+"""TFDS builders that write pairs as ArrayRecord: pairs of image files, and drawn pairs.
 
-A record holds the bytes of its image files unchanged, so nothing is lost: one side-by-side image
-(A left, B right), or an A and a B.
+A record contains the unchanged bytes of its image files: one image with A on the left and B on the
+right, or one image for A and one image for B.
 """
 
 import hashlib
@@ -20,20 +20,20 @@ from pix2pix_jax.data.sources import PairFiles, display_name
 from pix2pix_jax.data.synthetic.paint import draw_facade
 from pix2pix_jax.errors import UsageError
 
-# The facades of a split have seeds of their own: train from 0, val from a million, test from two.
+# Each split has its own seeds: train starts at 0, val at one million, test at two million.
 SEEDS_PER_SPLIT = 1_000_000
-MAX_NAMED = 5  # broken files that one error line names
+MAX_NAMED = 5  # an error line names at most this number of broken files
 FEATURES = tfds.features.FeaturesDict(
-    # Text features hold bytes; unlike image features they never import TensorFlow.
+    # A text feature can contain any bytes. Unlike an image feature, it never imports TensorFlow.
     {"name": tfds.features.Text(), "files": tfds.features.Sequence(tfds.features.Text())}
 )
 Records = Iterator[tuple[str, dict[str, Any]]]  # the name of each pair, and its record
 
 
 class _DatasetInfo(tfds.core.DatasetInfo):
-    """Dataset information that is never looked up in the bucket of TFDS.
+    """Dataset information that is never looked up in the public bucket of TFDS.
 
-    TFDS would ask there for every new dataset, and would leave a folder in /tmp.
+    TFDS would ask that bucket about every new dataset, and would leave a folder in /tmp.
     """
 
     def initialize_from_bucket(self) -> None:
@@ -47,7 +47,7 @@ class PairsConfig(tfds.core.BuilderConfig):
     Attributes:
       splits: the pairs by split; only needed to write the dataset.
       source_name: the path or URL by which the user knows the source.
-      root: the folder that holds the files; not the source if that is a tarball.
+      root: the folder with the files: the source, or the folder that a tarball was unpacked to.
     """
 
     splits: dict[str, list[PairFiles]] = field(default_factory=dict, repr=False)
@@ -56,8 +56,9 @@ class PairsConfig(tfds.core.BuilderConfig):
 
 
 class PairedImages(tfds.core.GeneratorBasedBuilder):
-    """Pairs of image files, from a public set or any folder; each is decoded once as a check.
+    """The builder of a dataset of image files, from a public set or from any folder.
 
+    Every pair is decoded when it is written, so that broken files are found.
     TFDS makes the name of its folder, `paired_images`, from the name of this class.
     """
 
@@ -82,7 +83,7 @@ class PairedImages(tfds.core.GeneratorBasedBuilder):
         for pair in pairs:
             try:
                 files, _ = read_pair(pair, self.pairs_config)
-            except UsageError as error:  # All broken files are named together at the end.
+            except UsageError as error:  # One error at the end names all broken files.
                 broken.append(str(error))
                 continue
             for data in (pair.name.encode(), *files):
@@ -101,7 +102,7 @@ def read_pair(
     """Reads the bytes of a pair's files, and decodes A and B.
 
     Raises:
-      UsageError: naming the file that is broken.
+      UsageError: a file is broken; the message names the file.
     """
     names = [display_name(path, config.root, config.source_name) for path in pair.files]
     files = [read_bytes(path, name) for path, name in zip(pair.files, names, strict=True)]
@@ -114,8 +115,8 @@ class FacadesConfig(tfds.core.BuilderConfig):
 
     Attributes:
       size: height and width of each image, in pixels.
-      pairs: the number of pairs in train, val and test.
-      ambiguous: whether label maps leave open how their photos are painted.
+      pairs: the numbers of pairs in train, val and test.
+      ambiguous: whether photos have a random style and brightness that label maps do not show.
     """
 
     size: tuple[int, int]
@@ -124,8 +125,9 @@ class FacadesConfig(tfds.core.BuilderConfig):
 
 
 class SyntheticFacades(tfds.core.GeneratorBasedBuilder):
-    """Drawn facades, photo left and label map right, as in the CMP set; nothing is downloaded.
+    """The builder of a dataset of drawn facades; nothing is downloaded.
 
+    The photo is on the left and the label map on the right, as in the CMP set.
     TFDS makes the name of its folder, `synthetic_facades`, from the name of this class.
     """
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from pix2pix_jax.runtime.storage.bucket_folders import download_folder, upload_folder
 from pix2pix_jax.runtime.storage.files import split_location
 
-INFO = "dataset_info.json"  # TFDS writes it last, so a folder that has it is complete
+INFO = "dataset_info.json"  # TFDS writes this file last, so a folder with this file is complete
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class DataDir:
         """Makes the data folder of a path or of an address gs://BUCKET/DIR.
 
         Raises:
-          UsageError: an address of another kind, or a home folder that is not known.
+          UsageError: the address is not of the form gs://BUCKET/DIR, or the path begins with "~"
+            and the home folder is unknown.
         """
         return cls(*split_location(location))
 
@@ -37,7 +38,7 @@ class DataDir:
 
     @property
     def unpack_folder(self) -> Path:
-        """The folder in which archives are unpacked for a while."""
+        """The folder in which archives are unpacked temporarily."""
         return self.path / ".unpacking"
 
     def segmenter_file(self, name: str) -> Path:
@@ -45,7 +46,10 @@ class DataDir:
         return self.path / "segmenters" / name / "segmenter.safetensors"
 
     def download(self, prefix: str) -> None:
-        """Downloads the complete datasets whose path begins with `prefix` from the bucket, if any.
+        """Downloads complete datasets, if the data folder is in a bucket.
+
+        Args:
+          prefix: only datasets with this beginning of their path in the data folder are downloaded.
 
         Raises:
           UsageError: the bucket cannot be reached.
@@ -54,7 +58,10 @@ class DataDir:
             download_folder(self.address, self.path, prefix, INFO)
 
     def upload(self, prefix: str) -> None:
-        """Uploads the datasets whose path begins with `prefix` to the bucket, if any.
+        """Uploads datasets, if the data folder is in a bucket.
+
+        Args:
+          prefix: only datasets with this beginning of their path in the data folder are uploaded.
 
         Raises:
           UsageError: the bucket cannot be reached.

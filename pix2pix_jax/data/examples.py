@@ -1,4 +1,4 @@
-"""Turns a record into an example: its images, decoded, resized, in the channels of the config."""
+"""Turns a record into an example: decodes, converts and resizes its images."""
 
 import numpy as np
 from PIL import Image
@@ -19,18 +19,18 @@ from pix2pix_jax.data.images.pixels import (
 
 # The arrays of one pair by name: `input` and `target` [h, w, c], or `photo` and `classes`.
 Example = dict[str, np.ndarray]
-# The arrays of the images of a step by name: those of examples with one more axis in front, or the
-# crops of `pipeline.make_crop_batches`.
+# The arrays of a batch by name: the arrays of examples with a batch axis in front, or the crops of
+# `pipeline.make_crop_batches`.
 Batch = dict[str, np.ndarray]
 
 
 def image_channels(data: Data) -> dict[str, int]:
-    """The numbers of channels of the images "input" and "target"."""
+    """The number of channels of each image by its name, "input" or "target"."""
     return {"input": data.input_channels, "target": data.target_channels}
 
 
 def decode_record(record: dict) -> tuple[Image.Image, Image.Image]:
-    """Decodes A and B of a record; they keep the size and the channels of their files."""
+    """Decodes A and B of a record, with the sizes and channels of their files."""
     return decode_pair(record["files"], [record["name"].decode()] * len(record["files"]))
 
 
@@ -56,12 +56,12 @@ def decode_example(record: dict, data: Data, size: tuple[int, int]) -> Example:
 
 
 def training_example(record: dict, data: Data) -> Example:
-    """The `input` and `target` of a pair at load_size [h, w, c], uint8, to crop (section 6.2)."""
+    """The `input` and `target` of a pair before the crop: [h, w, c] of load_size, uint8."""
     return decode_example(record, data, load_size(data))
 
 
 def evaluation_example(record: dict, data: Data) -> Example:
-    """The `input` and `target` of a pair at image_size [h, w, c] in [-1, 1]; nothing is random."""
+    """The `input` and `target` of a pair without jitter: [h, w, c] of image_size in [-1, 1]."""
     images = decode_example(record, data, data.image_size)
     return {name: uint8_to_float(image) for name, image in images.items()}
 
@@ -71,13 +71,13 @@ def labelled_example(
 ) -> Example:
     """The photo of a pair, and the classes of its label map.
 
-    Colours are turned into classes before the map is resized: resizing would mix colours.
+    Colours become classes before the label map is resized, because resizing would mix colours.
 
     Args:
       record: a record of `open_split`; A is the photo, B the label map.
       data: gives the size of the result and the jitter.
       palette: the colours of the classes.
-      rng: draws the jitter; None: both images are resized whole.
+      rng: draws the jitter; None: no jitter.
 
     Returns:
       `photo` [h, w, 3] in [-1, 1], and `classes` [h, w], uint8.

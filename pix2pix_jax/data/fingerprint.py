@@ -1,4 +1,4 @@
-"""Hashes that tell datasets apart: a hash of a source's files, and a hash of a dataset's pairs."""
+"""Hashes that identify datasets: a hash of a source's files, and a hash of a dataset's pairs."""
 
 import hashlib
 from pathlib import Path
@@ -9,10 +9,10 @@ from pix2pix_jax.data.sources import list_files
 
 
 def source_version(source: Path) -> str:
-    """Twelve hex digits that change with the names, sizes and times of a source's files.
+    """A hash of the names, sizes and modification times of a source's files: twelve hex digits.
 
     Args:
-      source: a tarball, or a folder; all files below a folder count.
+      source: a tarball, or a folder with all files below it.
     """
     digest = hashlib.sha256()
     for path in list_files(source) if source.is_dir() else [source]:
@@ -24,17 +24,17 @@ def source_version(source: Path) -> str:
 def dataset_fingerprint(
     dataset: tfds.core.DatasetBuilder, splits: tuple[str, ...] = ("train", "val")
 ) -> str:
-    """A text that is equal for datasets with the same pairs, and for no others.
+    """A text that is equal for two datasets exactly if both have the same pairs.
 
     Args:
       dataset: the dataset of `prepare`.
-      splits: the splits whose pairs count. By default, a run trains and is validated on these.
+      splits: the splits to hash. The default splits are those of training and validation.
 
     Returns:
       The SHA-256 of the names and files of each split, or the name of a drawn dataset.
     """
     metadata = dataset.info.metadata
-    if not metadata:  # The name of a drawn dataset holds everything that determines its pairs.
+    if not metadata:  # The name of a drawn dataset contains all settings that determine its pairs.
         return dataset.info.full_name
     digests = (f"sha256/{split}" for split in splits)
     return " ".join(metadata[digest] for digest in digests if digest in metadata)

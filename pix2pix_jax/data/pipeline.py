@@ -1,9 +1,8 @@
 """The training split as `batches[step]`: a pure function of (seed, step).
 
 A batch starts as crops: for each image, the number of a pair, the place of the crop, and whether
-the crop is mirrored. If all pairs fit into the memory of the devices, the pairs are held there at
-load_size, and a step gets the crops alone. Otherwise the host crops the images. Both ways give the
-same pixels.
+the crop is mirrored. If all pairs fit into the memory of the devices, the devices keep the pairs at
+load_size and cut the crops. Otherwise the host cuts the crops. Both ways give the same pixels.
 """
 
 import os
@@ -27,17 +26,17 @@ from pix2pix_jax.runtime.backend import copy_to_devices
 def make_training_batches(
     config: Config, records: Sequence[dict], process_index: int = 0, process_count: int = 1
 ) -> tuple[grain.MapDataset, dict[str, jax.Array]]:
-    """The batches of the training split, and the pairs on the devices to crop them from.
+    """Makes the batches of the training split, and copies all pairs to the devices if they fit.
 
     Args:
       config: the config.
       records: the records of the training split.
-      process_index: the share of each batch that this process gets.
-      process_count: the number of shares.
+      process_index: the index of this process; it selects a share of each batch.
+      process_count: the number of processes.
 
     Returns:
-      `make_crop_batches` and `load_resident_pairs` if the pairs fit into the devices' memory;
-      otherwise `make_image_batches` and an empty dictionary.
+      The results of `make_crop_batches` and `load_resident_pairs` if the pairs fit into the memory
+      of the devices; otherwise the result of `make_image_batches` and an empty dictionary.
     """
     if pairs := load_resident_pairs(records, config.data):
         return make_crop_batches(config, len(records), process_index, process_count), pairs
@@ -47,16 +46,16 @@ def make_training_batches(
 def make_image_batches(
     config: Config, records: Sequence[dict], process_index: int = 0, process_count: int = 1
 ) -> grain.MapDataset:
-    """Endless batches of images that are cropped on the host.
+    """Makes endless batches of images that are cropped on the host.
 
-    Every epoch sees every pair once, in a new order. Pairs are shuffled and jittered before a
+    Every epoch uses every pair once, in a new order. Pairs are shuffled and jittered before a
     process takes its share, so the global batches do not depend on the number of processes.
 
     Args:
       config: the config.
       records: the records of the training split.
-      process_index: the share of each batch that this process gets.
-      process_count: the number of shares.
+      process_index: the index of this process; it selects a share of each batch.
+      process_count: the number of processes.
 
     Returns:
       batches[step] has `input` and `target` [b, h, w, c], uint8, and `index` [b], int32, the place
@@ -69,13 +68,13 @@ def make_image_batches(
 def make_crop_batches(
     config: Config, num_pairs: int, process_index: int = 0, process_count: int = 1
 ) -> grain.MapDataset:
-    """Endless batches of the crops that `make_image_batches` cuts, without the images.
+    """Makes endless batches with the crops of `make_image_batches`, but without images.
 
     Args:
       config: the config.
       num_pairs: the number of pairs of the training split.
-      process_index: the share of each batch that this process gets.
-      process_count: the number of shares.
+      process_index: the index of this process; it selects a share of each batch.
+      process_count: the number of processes.
 
     Returns:
       batches[step] has `pair`, `top`, `left`, `mirror` and `index`, each [b], int32.
@@ -91,7 +90,7 @@ def batch_names(config: Config, records: Sequence[dict], step: int) -> list[str]
 
 
 def _draw_crops(config: Config, num_pairs: int) -> grain.MapDataset:
-    """A crop for every image of every global batch, with the place in that batch as `index`."""
+    """Draws a crop for every image of every global batch; `index` is the place in the batch."""
     crops = repeat_examples(range(num_pairs), config.seed, partial(_draw_crop, config.data))
     size = config.data.batch_size
     return crops.map_with_index(lambda i, crop: crop | {"index": np.int32(i % size)})
@@ -103,7 +102,7 @@ def _draw_crop(data: Data, pair: int, rng: np.random.Generator) -> dict[str, np.
 
 
 def _crop_record(records: Sequence[dict], data: Data, crop: dict[str, np.int32]) -> dict[str, Any]:
-    """`input` and `target` [h, w, c] of a crop, and its `index`."""
+    """Cuts a crop out of its pair: `input` and `target` [h, w, c], and `index`."""
     images = training_example(records[int(crop["pair"])], data)
     window = Crop(int(crop["top"]), int(crop["left"]), bool(crop["mirror"]))
     cropped = {name: crop_image(image, window, data) for name, image in images.items()}
@@ -119,10 +118,11 @@ def _batch(
 
 
 def load_resident_pairs(records: Sequence[dict], data: Data) -> dict[str, jax.Array]:
-    """Copies all pairs to every device, if data.resident_mib has room for them.
+    """Copies all pairs to every device, unless they are larger than data.resident_mib.
 
     Returns:
-      `input` and `target` [pairs, load height, load width, c], uint8; empty if there is no room.
+      `input` and `target` [pairs, load height, load width, c], uint8; empty if the pairs are too
+      large.
     """
     height, width = load_size(data)
     channels = image_channels(data)
@@ -150,10 +150,10 @@ def load_resident_pairs(records: Sequence[dict], data: Data) -> dict[str, jax.Ar
 def repeat_examples(
     records: Sequence[Any], seed: int, make_example: Callable[[Any, np.random.Generator], dict]
 ) -> grain.MapDataset:
-    """Endless examples: epochs of all records, each in a new order and with new random numbers.
+    """Makes endless examples; each epoch has all records in a new order, with new random numbers.
 
     Args:
-      records: the records, of which every epoch sees each once.
+      records: the records of one epoch.
       seed: the seed of the order and of the random numbers.
       make_example: a function of a record and a generator of random numbers.
     """

@@ -1,4 +1,4 @@
-"""Preparing the dataset of a config: it is found under data.data_dir, or written there."""
+"""Prepares the dataset of a config: finds the dataset under data.data_dir, or writes it there."""
 
 import shutil
 import sys
@@ -29,7 +29,7 @@ def prepare(data: Data) -> tfds.core.DatasetBuilder:
     """Finds the dataset of a config under data.data_dir; writes it if it is not there yet.
 
     The name of a dataset from data.source contains a hash of the files of the source. When the
-    source changes, a new dataset is written, and the old one stays.
+    source changes, a new dataset is written, and the old dataset stays.
 
     Args:
       data: the data of a resolved config, so that data.source is an absolute path.
@@ -38,7 +38,7 @@ def prepare(data: Data) -> tfds.core.DatasetBuilder:
       The builder, for `open_split`.
 
     Raises:
-      UsageError: naming the missing source, the failed download or the broken file.
+      UsageError: the source does not exist, the download failed, or files are broken.
       OSError: the disk is full, or the dataset cannot be written for another reason.
     """
     data_dir = DataDir.parse(data.data_dir)
@@ -114,12 +114,15 @@ def _describe_pairs(config: PairsConfig) -> str:
     _, (a, b) = read_pair(first, config)
     counts = ", ".join(f"{len(pairs)} {split}" for split, pairs in config.splits.items())
     is_one_file = len(first.files) == 1
-    form = "left and right half of one image" if is_one_file else "two images"
-    sizes = f"{a.width}x{a.height} and {b.width}x{b.height}"
+    form = "the left and right half of one image" if is_one_file else "two images"
+    sizes = f"{a.width}x{a.height} and {b.width}x{b.height} (width x height)"
     doubt = ""
     if is_one_file and 2 * a.width <= a.height:
-        doubt = "; are these pairs? two images side by side are seldom higher than wide"
-    return f"{counts}; A and B are {form}, in {first.files[0].name} {sizes} (width x height){doubt}"
+        doubt = (
+            "; WARNING: the halves are narrow, so this may not be a pair; if it is a single image, "
+            "give A and B in two folders, A/ and B/"
+        )
+    return f"{counts}; A and B are {form}; in {first.files[0].name}, their sizes are {sizes}{doubt}"
 
 
 def _prepare_download(name: str, data_dir: DataDir) -> tfds.core.DatasetBuilder:
@@ -135,7 +138,7 @@ def _prepare_download(name: str, data_dir: DataDir) -> tfds.core.DatasetBuilder:
     archive = download_archive(url, data_dir.downloads)
     try:
         return _write_pairs(archive, name, url, data_dir)
-    except UsageError:  # The archive is broken: if it stayed, TFDS would not download it again.
+    except UsageError:  # The archive is broken. If it stayed, TFDS would not download it again.
         for path in archive.parent.glob(f"{archive.name}*"):
             path.unlink()
         raise
@@ -148,7 +151,10 @@ def _find_last_prepared(source: Path, name: str, data_dir: DataDir) -> tfds.core
     for path in sorted(infos, key=lambda path: path.stat().st_mtime, reverse=True):
         builder = tfds.builder_from_directory(path.parent)
         if (builder.info.metadata or {}).get("source") == str(source):
-            print(f"{source}: is gone; using the dataset prepared from it, {builder.data_path}")
+            print(
+                f"{source}: does not exist any more; using the dataset that was prepared from it, "
+                f"{builder.data_path}"
+            )
             return builder
     raise UsageError(f"data.source: {source} does not exist; correct the path")
 

@@ -1,4 +1,4 @@
-"""Written datasets: TFDS writes the records as ArrayRecord, and reads them by index."""
+"""Writes datasets as ArrayRecord with TFDS, and opens them to read records by index."""
 
 import errno
 import os
@@ -16,10 +16,10 @@ def write_dataset(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder
     """Writes a dataset, and opens it.
 
     Raises:
-      UsageError: naming the image files that are broken.
+      UsageError: image files are broken; the message names the first of them.
       OSError: the dataset cannot be written, for example on a full disk.
     """
-    # An interrupted download leaves this folder.
+    # An interrupted download from a bucket leaves an incomplete folder.
     shutil.rmtree(builder.data_path, ignore_errors=True)
     print(f"writing {builder.data_path}")
     try:
@@ -33,7 +33,7 @@ def write_dataset(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder
 
 
 def open_dataset(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:
-    """The builder of a written dataset, with the metadata that was written."""
+    """Opens a written dataset, with the metadata that was written."""
     return tfds.builder_from_directory(builder.data_path)
 
 
@@ -45,15 +45,17 @@ def open_split(dataset: tfds.core.DatasetBuilder, split: str) -> Sequence[dict]:
       split: train, val or test.
 
     Returns:
-      Records by index, each with `name`, bytes, and `files`, the bytes of one file or of A and B.
+      The records by index. Each record has `name`, as bytes, and `files`: the bytes of one
+      side-by-side image, or of A and B.
 
     Raises:
       UsageError: the dataset has no such split, or is damaged.
-      OSError: the system does not let us read the files.
+      OSError: the operating system refuses to read the files.
     """
     if split not in dataset.info.splits:
         raise UsageError(
-            f"--split: no {split} in {dataset.data_dir}; it has {', '.join(dataset.info.splits)}"
+            f"--split: there is no {split} in {dataset.data_dir}; choose from "
+            f"{', '.join(dataset.info.splits)}"
         )
     try:
         open_records: Any = dataset.as_data_source  # a decorator of TFDS hides its parameters
@@ -64,8 +66,8 @@ def open_split(dataset: tfds.core.DatasetBuilder, split: str) -> Sequence[dict]:
         if system_error := _system_error(error, dataset, "cannot be read"):
             raise system_error from error
         raise UsageError(
-            f"{dataset.data_dir}: is damaged ({error}); remove it, and the same command writes "
-            "it again"
+            f"{dataset.data_dir}: is damaged ({error}); remove this folder and run the same "
+            "command again, which writes the dataset again"
         ) from error
     return records
 
@@ -92,6 +94,6 @@ def _system_error(
         reason = os.strerror(number)
         is_full = number == errno.ENOSPC and str(error).startswith("Not enough disk space")
         if is_full or f" failed: {reason};" in str(error):
-            fix = "fix this, or give another --config.data.data_dir"
+            fix = "free space or change permissions, or give another --config.data.data_dir"
             return OSError(number, f"{problem} ({reason}); {fix}", str(dataset.data_path))
     return None

@@ -1,4 +1,4 @@
-"""Where pairs come from: downloads an archive, and finds the pairs of a folder by split."""
+"""Downloads archives, and finds the pairs of image files in a folder."""
 
 import errno
 import hashlib
@@ -17,9 +17,10 @@ from pix2pix_jax.config.schema import SPLITS
 from pix2pix_jax.data.images.image_files import SUFFIXES
 from pix2pix_jax.errors import DISK_ERRORS, UsageError
 
-SPLIT_FOLDERS = {split: split for split in SPLITS} | {"validation": "val"}  # in lower case
-SIDES = ("A", "B")  # folders that hold one image of each pair
-BOTH_SIDES = "AB"  # of a file that holds A and B side by side
+# The split by the name of its folder, in lower case.
+SPLIT_FOLDERS = {split: split for split in SPLITS} | {"validation": "val"}
+SIDES = ("A", "B")  # names of folders with one image of each pair
+BOTH_SIDES = "AB"  # the side of a file that shows A and B side by side
 SPLIT_AND_SIDE = re.compile(rf"({'|'.join(SPLIT_FOLDERS)})_?([{''.join(SIDES)}])", re.IGNORECASE)
 
 
@@ -31,9 +32,9 @@ class PairFiles(NamedTuple):
 
 
 class _FileRole(NamedTuple):
-    """The split, the pair and the side of an image file, as its path says."""
+    """The split, the pair and the side of an image file, according to its path."""
 
-    split: str  # one of SPLITS; "" if no folder is called like a split
+    split: str  # one of SPLITS; "" if no folder has the name of a split
     pair: str  # the name of its pair
     side: str  # A or B, or BOTH_SIDES
 
@@ -41,12 +42,19 @@ class _FileRole(NamedTuple):
 def download_archive(url: str, folder: Path) -> Path:
     """Downloads a file into a folder, unless it is there already.
 
+    Args:
+      url: the address of the file.
+      folder: the folder; created if it does not exist.
+
+    Returns:
+      The path of the file.
+
     Raises:
-      UsageError: the download failed; the message says how to do without it.
+      UsageError: the download failed; the message explains how to use a local copy instead.
       OSError: the file cannot be written, for example on a full disk.
     """
     try:
-        urllib.request.urlopen(url, timeout=20).close()  # TFDS would retry for minutes
+        urllib.request.urlopen(url, timeout=20).close()  # Fails at once; TFDS retries for minutes.
         return Path(tfds.download.DownloadManager(download_dir=folder).download(url))
     except (OSError, http.client.HTTPException, tfds.download.DownloadError) as error:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
@@ -55,23 +63,27 @@ def download_archive(url: str, folder: Path) -> Path:
             error.close()
         reason = str(error).removeprefix("<urlopen error ").removesuffix(">")
         raise UsageError(
-            f"{url}: cannot be downloaded ({reason}); download it elsewhere and give "
-            f"--config.data.source=PATH_TO/{url.rpartition('/')[2]}"
+            f"{url}: cannot be downloaded ({reason}); download it on another machine, copy it here "
+            f"and give --config.data.source=PATH_TO/{url.rpartition('/')[2]}"
         ) from error
 
 
 def find_pairs(root: Path, source_name: str) -> dict[str, list[PairFiles]]:
     """Finds the pairs of a folder by split, in the order of their names.
 
-    A file below a folder called A or B is one side of a pair; the other side is the file with the
-    same path and stem below the other folder. Any other file holds both sides side by side. The
-    split is the folder called train, val or test; trainA is A in train. If there is no val, every
-    tenth pair of train, in the order of a hash of the names, becomes val; without any splits, all
-    pairs count as train.
+    A file below a folder A or B is one side of a pair. The other side is the file with the same
+    path and stem below the other folder. Any other file shows both sides side by side.
+
+    The split is the name of a folder: train, val (or validation) or test. A folder trainA counts
+    as train and A. Without such folders, all pairs are in train. Without val, a tenth of train
+    becomes val; a hash of the names chooses these pairs.
 
     Args:
       root: the folder.
       source_name: the path or URL by which the user knows the folder.
+
+    Returns:
+      The pairs of each split.
 
     Raises:
       UsageError: there are no images, a name is not UTF-8, an A has no B, one side has two files,
@@ -81,7 +93,7 @@ def find_pairs(root: Path, source_name: str) -> dict[str, list[PairFiles]]:
     if not files:
         suffixes = ", ".join(sorted(SUFFIXES))
         raise UsageError(
-            f"{source_name}: holds no images ({suffixes}); give a folder or a tarball with images"
+            f"{source_name}: contains no images ({suffixes}); give a folder or tarball with images"
         )
     top = Path(os.path.commonpath([path.parent for path in files]))
     splits: dict[str, dict[str, dict[str, Path]]] = {}  # files by split, pair and side
@@ -106,8 +118,8 @@ def _find_role(path: Path, root: Path, top: Path) -> _FileRole:
 
     Args:
       path: the file.
-      root: the folder that was searched; the names of the folders below it count.
-      top: the deepest folder that holds all files.
+      root: the folder that was searched; only names of folders below it count.
+      top: the deepest folder that contains all files.
     """
     folders = _folder_names(path.relative_to(root))
     split = next((folder for folder in folders if folder.lower() in SPLIT_FOLDERS), "")
@@ -125,18 +137,19 @@ def _find_role(path: Path, root: Path, top: Path) -> _FileRole:
 def list_files(
     root: Path, enter: Callable[[Path], bool] = lambda _: True, broken_links: bool = False
 ) -> list[Path]:
-    """Lists all files below a folder, sorted; links to folders are followed, not in circles.
+    """Lists all files below a folder, sorted by path; follows links to folders, but not in circles.
 
     Args:
       root: the folder.
-      enter: a function of a folder: whether to look into it.
+      enter: a function that answers whether to search a given folder.
       broken_links: whether a link to a file that does not exist counts as a file.
 
     Raises:
       OSError: a folder cannot be read. A root that does not exist has no files.
     """
     paths: list[Path] = []
-    real_paths: dict[str, frozenset[str]] = {}  # of each folder and of the folders above it
+    # The real paths of each folder and of the folders above it.
+    real_paths: dict[str, frozenset[str]] = {}
     for folder, folders, names in os.walk(root, onerror=_raise_unless_missing, followlinks=True):
         real_path = os.path.realpath(folder)
         above = real_paths.get(os.path.dirname(folder), frozenset())
@@ -155,19 +168,18 @@ def _raise_unless_missing(error: OSError) -> None:
 
 
 def display_name(path: Path, root: Path, source_name: str) -> str:
-    """The name by which the user knows a file: its path, or its place in the tarball or URL.
+    """The name of a file for the user: its path, or the source and the path inside the source.
 
     Args:
       path: the file.
-      root: the folder that was searched.
-      source_name: the path, tarball or URL that the user gave; root is this path, or holds the
-        unpacked files.
+      root: the folder that was searched: the source itself, or the folder of its unpacked files.
+      source_name: the path, tarball or URL that the user gave.
     """
     return str(path) if str(root) == source_name else f"{source_name}: {path.relative_to(root)}"
 
 
 def check_utf8_name(path: Path, name: str) -> None:
-    """Raises UsageError if a file's name is not UTF-8, which records and pages cannot hold.
+    """Raises UsageError if a file's name is not UTF-8, because records and pages are UTF-8.
 
     Args:
       path: the file.
@@ -177,7 +189,7 @@ def check_utf8_name(path: Path, name: str) -> None:
         str(path).encode()
     except UnicodeEncodeError as error:
         printable = name.encode(errors="backslashreplace").decode()
-        raise UsageError(f"{printable}: its name is not UTF-8; rename it") from error
+        raise UsageError(f"{printable}: has a name that is not UTF-8; rename the file") from error
 
 
 def _folder_names(path: Path) -> list[str]:
@@ -190,7 +202,7 @@ def _folder_names(path: Path) -> list[str]:
 
 
 def _check_sides(pairs: list[dict[str, Path]], root: Path, source_name: str) -> None:
-    """Raises UsageError if a pair lacks one side, or if both forms of pairs are mixed."""
+    """Raises UsageError if a pair lacks a side, or if only some files show both sides."""
     both = next((sides[BOTH_SIDES] for sides in pairs if BOTH_SIDES in sides), None)
     for sides in pairs:
         side = next((side for side in sides if side != BOTH_SIDES), None)
@@ -199,14 +211,14 @@ def _check_sides(pairs: list[dict[str, Path]], root: Path, source_name: str) -> 
         path = sides[side]
         if both:
             raise UsageError(
-                f"{display_name(path, root, source_name)}: is one side of a pair, and "
-                f"{display_name(both, root, source_name)} holds both side by side; keep one of the "
-                "two forms"
+                f"{display_name(path, root, source_name)}: shows one side of a pair, but "
+                f"{display_name(both, root, source_name)} shows both sides; keep only files of one "
+                "of these kinds"
             )
         if len(sides) == 1:
             missing = "B" if side == "A" else "A"
             raise UsageError(
-                f"{display_name(path, root, source_name)}: has no {missing} of the same name; "
+                f"{display_name(path, root, source_name)}: has no {missing} with the same name; "
                 f"add the {missing}, or remove this file"
             )
 
@@ -224,14 +236,14 @@ def _sort_pairs(sides_by_name: dict[str, dict[str, Path]]) -> list[PairFiles]:
 
 
 def _hold_out_val(splits: dict[str, list[PairFiles]]) -> dict[str, list[PairFiles]]:
-    """The splits in order, with a tenth of train as val if there is train but no val.
+    """Puts the splits in the order of SPLITS, and moves a tenth of train to val if val is missing.
 
     Args:
-      splits: pairs by split; those of the split "" count as train.
+      splits: pairs by split. Pairs of the split "" become train, or are left out if train exists.
     """
     without_split = splits.pop("", [])
     train = splits.setdefault("train", without_split)
-    if not train:  # a dataset to evaluate on may have only val or test
+    if not train:  # A dataset to evaluate on may have only val or test.
         del splits["train"]
     elif "val" not in splits:
         ranked = sorted(train, key=lambda pair: hashlib.sha256(pair.name.encode()).digest())

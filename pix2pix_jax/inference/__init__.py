@@ -1,1 +1,1 @@
-"""Translation of images of any size by a trained generator: files, folders, and the demo page."""
+"""Translates images of any size with a trained generator: files, folders, and the demo page."""

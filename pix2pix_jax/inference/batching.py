@@ -23,7 +23,7 @@ from pix2pix_jax.inference.translator import BATCH_SIZE, Translator
 from pix2pix_jax.runtime.memory import explain_out_of_memory
 
 MAX_BATCH_PIXELS = 2**21  # in a batch; larger images are translated one by one
-MAX_WAITING_PIXELS = 2**24  # in all images that wait for others of the same shape
+MAX_WAITING_PIXELS = 2**24  # in all images that wait until enough others have the same shape
 
 Shape = tuple[int, int]  # height and width
 
@@ -61,7 +61,7 @@ class ShapeGroups:
         self._groups.setdefault(shape, []).append(image)
 
     def pop_ready(self) -> Iterator[ShapeGroup]:
-        """Removes all full groups, then the oldest groups until the others are small enough."""
+        """Removes and yields all full groups, and the oldest groups while too many pixels wait."""
         for shape in list(self._groups):
             if len(self._groups[shape]) >= min(
                 BATCH_SIZE, MAX_BATCH_PIXELS // math.prod(shape) or 1
@@ -71,7 +71,7 @@ class ShapeGroups:
             yield self._pop_oldest()
 
     def pop_all(self) -> Iterator[ShapeGroup]:
-        """Removes all groups, the oldest first."""
+        """Removes and yields all groups, the oldest first."""
         while self._groups:
             yield self._pop_oldest()
 
@@ -95,7 +95,10 @@ class ImageTranslator:
     def translate_all(
         self, images: Iterable[LoadedImage | UnreadableImage]
     ) -> Iterator[TranslatedImage | UnreadableImage]:
-        """Translates images; the order changes, since images of the same shape share batches.
+        """Translates images; the order changes, because images of the same shape share batches.
+
+        Args:
+          images: the images; an UnreadableImage is yielded unchanged.
 
         Raises:
           UsageError: an image is too large for the memory.
@@ -119,7 +122,10 @@ class ImageTranslator:
 
     def _translate_tiles(self, image: LoadedImage, side: int) -> TranslatedImage:
         samples = []
-        with explain_out_of_memory(f"--tile, {image.file.path}: {side} or the image is too large"):
+        with explain_out_of_memory(
+            f"--tile, {image.file.path}: --tile={side} or the image is too large",
+            "give a smaller --tile or a smaller image",
+        ):
             for sample in range(self._options.samples):
                 translate = partial(self._translator.translate, sample=sample)
                 samples.append(translate_tiles(translate, image.pixels.values, side))
@@ -137,7 +143,7 @@ class ImageTranslator:
         batch = np.stack(padded)  # [b, height, width, c]
         path = group.images[0].file.path
         with explain_out_of_memory(
-            f"{path}: give --tile={max(self._multiple, 256)}; the image is too large"
+            f"{path}: is too large", f"give --tile={max(self._multiple, 256)} to translate tiles"
         ):
             outputs = [
                 self._translator.translate(batch, sample) for sample in range(self._options.samples)

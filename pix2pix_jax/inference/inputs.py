@@ -33,7 +33,7 @@ class InputFile:
 
 @dataclass(frozen=True)
 class LoadedImage:
-    """An image file and its content."""
+    """An image file and its pixels."""
 
     file: InputFile
     pixels: FilePixels
@@ -52,7 +52,7 @@ def find_inputs(source: str, output: Path, samples: int = 1) -> list[InputFile]:
 
     Args:
       source: a file, a folder, or a pattern as in a shell.
-      output: the folder to write to, which need not exist.
+      output: the folder to write to; it may not exist yet.
       samples: number of translations of each image.
 
     Returns:
@@ -65,12 +65,16 @@ def find_inputs(source: str, output: Path, samples: int = 1) -> list[InputFile]:
     root, paths = list_images(source)
     if output.is_file() or output.suffix.lower() in READABLE:
         problem = "is a file" if output.is_file() else "has the name of an image file"
-        raise UsageError(f"--output: {output} {problem}; give a folder, which need not exist")
+        raise UsageError(
+            f"--output: {output} {problem}; give a folder, which is created if it does not exist"
+        )
     if any(is_inside(path, output) for path in paths):
-        raise UsageError(f"--output: {output} holds images to translate; give another folder")
+        raise UsageError(f"--output: {output} contains images to translate; give another folder")
     if not paths:
         suffixes = ", ".join(sorted(READABLE))
-        raise UsageError(f"--input: {source} holds no images; give files with {suffixes}")
+        raise UsageError(
+            f"--input: {source} contains no images; give files with names that end in {suffixes}"
+        )
     files = _name_translations(root, paths)
     names = [name for file in files for name in possible_names(file.name, samples)]
     OutputFolder(output).check_names([*names, PAGE])
@@ -78,7 +82,7 @@ def find_inputs(source: str, output: Path, samples: int = 1) -> list[InputFile]:
 
 
 def _name_translations(root: Path, paths: list[Path]) -> list[InputFile]:
-    """Names translations like their images, without suffix unless two images differ only in it."""
+    """Names translations like their images; only images that differ in the suffix keep it."""
     relative = [path.relative_to(root) for path in paths]
     counts = Counter(path.with_suffix("") for path in relative)
     files = []
@@ -102,7 +106,9 @@ def list_images(source: str) -> tuple[Path, list[Path]]:
       UsageError: `source` does not exist.
     """
     if is_address(source):
-        raise UsageError(f"--input: {source} is an address; download it, and give the local path")
+        raise UsageError(
+            f"--input: {source} is an address; download the images and give their local path"
+        )
     root, pattern = local_path(source), ("**",)
     if root.is_file():
         return root.parent, [root]
@@ -124,14 +130,14 @@ def list_images(source: str) -> tuple[Path, list[Path]]:
     translations = _translations_below(root, paths)
     if translations:
         say(
-            f"{source}: skipped {plural(len(translations), 'file')} that translate wrote; give "
-            "their folder itself to translate them"
+            f"{source}: skipped {plural(len(translations), 'file')} that translate wrote; to "
+            "translate these files, give their folder as --input"
         )
     return root, [path for path in paths if path not in translations]
 
 
 def _translations_below(root: Path, paths: list[Path]) -> set[Path]:
-    """Those of `paths` that translate wrote to folders below `root`, not to `root` itself."""
+    """The subset of `paths` that translate wrote to folders below `root`, not to `root` itself."""
     folders = {folder for path in paths for folder in path.relative_to(root).parents}
     below = {root / folder for folder in folders if folder.parts}
     written = {folder / name for folder in below for name in read_manifest(folder)}
@@ -170,11 +176,14 @@ def _part_matches(name: str, pattern: str) -> bool:
 
 
 def read_image(file: InputFile, channels: int) -> LoadedImage | UnreadableImage:
-    """Reads an image.
+    """Reads the pixels of an image file.
 
     Args:
       file: the image file.
       channels: number of channels of the generator's inputs.
+
+    Returns:
+      The image, or the reason why the file cannot be read.
     """
     try:
         check_utf8_name(Path(file.name), str(file.path))
@@ -182,7 +191,13 @@ def read_image(file: InputFile, channels: int) -> LoadedImage | UnreadableImage:
     except UsageError as error:
         return UnreadableImage(file, str(error))
     except OSError as error:
-        reason = f"{file.path}: {error.strerror or error}; fix or remove it"
+        reason = (
+            f"{file.path}: cannot be read ({error.strerror or error}); make the file readable or "
+            "remove it"
+        )
     except MemoryError:
-        reason = f"{file.path}: is too large for the memory of this machine; remove it"
+        reason = (
+            f"{file.path}: is too large for the memory of this machine; scale the image down or "
+            "remove it"
+        )
     return UnreadableImage(file, str(UsageError(reason)))  # UsageError makes the line printable

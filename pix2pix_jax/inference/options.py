@@ -30,7 +30,7 @@ class TranslateOptions:
 
 
 def check_options(config: Config, options: TranslateOptions) -> None:
-    """Raises UsageError, naming the flag, for options that do not fit the run or one another."""
+    """Raises UsageError if options do not fit the run, or exclude each other."""
     multiple = side_multiple(config)
     if options.tile and options.tile % multiple:
         raise UsageError(
@@ -40,4 +40,4 @@ def check_options(config: Config, options: TranslateOptions) -> None:
     if options.tile and options.resize:
         raise UsageError("--tile, --resize: cannot be given together; leave one of them out")
     if options.samples > 1 and not (options.use_dropout and config.model.dropout):
-        raise UsageError("--samples: without dropout all samples are the same; give 1")
+        raise UsageError("--samples: without dropout, all samples are equal; give --samples=1")

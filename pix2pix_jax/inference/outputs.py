@@ -15,16 +15,17 @@ from pix2pix_jax.data.images.pixels import PILLOW_MODES
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.storage.files import atomic_file
 
-MANIFEST = ".translated.jsonl"  # in an output folder: the name of every written file, JSON
-# Errors that the next files would meet as well, such as a full disk.
+# The file in an output folder that lists all written files, a name in JSON on each line.
+MANIFEST = ".translated.jsonl"
+# Errors that would happen with every other file as well, such as a full disk.
 ERRORS_OF_ALL_FILES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
 
 class OutputFolder:
     """A folder of translated images; its manifest names the files that translate wrote.
 
-    Later translations may replace these files and no others. `add_to_manifest` and `write` work
-    only inside a `with` block.
+    Later translations may replace only these files. `add_to_manifest` and `write` work only inside
+    a `with` block.
 
     Attributes:
       path: the path of the folder.
@@ -50,7 +51,7 @@ class OutputFolder:
         self._file.close()
 
     def check_names(self, names: list[str]) -> None:
-        """Checks that writing files of these names loses no other file.
+        """Checks that files with these names can be written without replacing a file of the user.
 
         Args:
           names: paths relative to the folder.
@@ -69,8 +70,8 @@ class OutputFolder:
             path = self.path / name
             if not is_inside(path, self.path):
                 raise UsageError(
-                    f"--output: a link in {path} leads out of the folder; give a folder without "
-                    "such links"
+                    f"--output: a link in {path} leads out of the output folder; give a folder "
+                    "without such links"
                 )
             if name not in self._manifest and os.path.lexists(path):
                 raise UsageError(
@@ -97,13 +98,13 @@ class OutputFolder:
 
         Args:
           name: path relative to the folder, without suffix.
-          pixels: the input; the translations get its depth.
+          pixels: the input; the translations get the same bit depth.
           samples: translations, each [h, w, c] in [-1, 1]. They become PNGs if c is 1, 3 or 4,
             and .npy files if c is another number or the input was a .npy file.
 
         Raises:
           OSError: a file cannot be written; `filename` is its path.
-          UsageError: neither this file nor the next ones can be written.
+          UsageError: no more files can be written, for example because the disk is full.
         """
         stems = sample_stems(name, len(samples))
         for stem, values in zip(stems, samples, strict=True):
@@ -134,30 +135,30 @@ def _write_failure(path: Path, error: OSError) -> UsageError:
 
 
 def sample_stems(name: str, samples: int) -> list[str]:
-    """Names of the translations of an image, without suffix: NAME, or NAME_sample1 and so on."""
+    """The names of an image's translations without suffix: NAME, or NAME_sample1 and so on."""
     if samples == 1:
         return [name]
     return [f"{name}_sample{number}" for number in range(1, samples + 1)]
 
 
 def possible_names(name: str, samples: int) -> list[str]:
-    """Names of all files that can be written for an image."""
+    """The names of all files that `OutputFolder.write` may write for an image."""
     return [stem + suffix for stem in sample_stems(name, samples) for suffix in (".png", ".npy")]
 
 
 def read_manifest(folder: Path) -> set[str]:
-    """Names of the files that translate wrote to a folder."""
+    """Reads the names of the files that translate wrote to a folder; empty without a manifest."""
     try:
         lines = (folder / MANIFEST).read_text("utf-8", "replace").splitlines()
     except OSError:
         return set()
     names = set()
     for line in lines:
-        with suppress(ValueError):  # a killed process may have left half a line
+        with suppress(ValueError):  # A killed process may have left half a line.
             names.add(str(json.loads(line)))
     return names
 
 
 def is_inside(path: Path, folder: Path) -> bool:
-    """Whether a path, with all links followed, is inside a folder; neither needs to exist."""
+    """Whether a path leads into a folder when all links are followed; neither needs to exist."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))

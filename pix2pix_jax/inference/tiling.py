@@ -10,11 +10,11 @@ from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.images.pixels import resize_image
 from pix2pix_jax.inference.translator import BATCH_SIZE
 
-OVERLAP = 4  # neighbouring tiles share at least 1 / OVERLAP of their side
+OVERLAP = 4  # neighbouring tiles share at least 1 / OVERLAP of their side length
 
 
 def side_multiple(config: Config) -> int:
-    """The sides of an input must be multiples of this number: every level of a U-Net halves them.
+    """The number that must divide both sides of an input; each level of a U-Net halves the sides.
 
     Args:
       config: the config of the run.
@@ -95,12 +95,12 @@ def translate_tiles(
         for tile, output in zip(batch, outputs, strict=True):
             total[tile] += weight * output
             total_weight[tile] += weight
-    assert total is not None  # an image has at least one tile
+    assert total is not None  # An image has at least one tile.
     return (total / total_weight)[window]
 
 
 def tile_starts(length: int, side: int) -> list[int]:
-    """First pixels of the tiles along one axis, evenly spaced.
+    """The first pixel of each tile along one axis; the tiles are evenly spaced.
 
     Args:
       length: length of the axis in pixels, at least `side`.
@@ -111,7 +111,7 @@ def tile_starts(length: int, side: int) -> list[int]:
 
 
 def blend_ramp(side: int) -> np.ndarray:
-    """Blending weights along one axis of a tile.
+    """The blending weights along one axis of a tile.
 
     Args:
       side: side of a tile in pixels.

@@ -13,7 +13,13 @@ from typing import TypeVar
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.inference.batching import ImageTranslator, TranslatedImage
-from pix2pix_jax.inference.inputs import InputFile, UnreadableImage, find_inputs, read_image
+from pix2pix_jax.inference.inputs import (
+    InputFile,
+    LoadedImage,
+    UnreadableImage,
+    find_inputs,
+    read_image,
+)
 from pix2pix_jax.inference.options import TranslateOptions, check_options
 from pix2pix_jax.inference.outputs import OutputFolder
 from pix2pix_jax.inference.translator import open_translator
@@ -62,7 +68,8 @@ def translate_files(
     title = f"{workdir.name} at step {translator.step}"
     start = time.perf_counter()
     with OutputFolder(output) as folder:
-        progress = TranslationProgress(folder, title, len(files), config.data.image_size)
+        warn_size = None if options.tile or options.resize else config.data.image_size
+        progress = TranslationProgress(folder, title, len(files), warn_size)
         try:
             translate_inputs(files, ImageTranslator(translator, config, options), config, progress)
         except BaseException:
@@ -71,8 +78,6 @@ def translate_files(
             raise
         progress.write_page()
     progress.print_summary(time.perf_counter() - start)
-    if progress.num_other_size and not (options.tile or options.resize):
-        print_size_hint(progress.num_other_size, config.data.image_size)
     return 2 if progress.failures else 0
 
 
@@ -80,12 +85,11 @@ class TranslationProgress:
     """Writes translations one by one, and collects figures and numbers for the page and summary.
 
     Attributes:
-      num_other_size: number of translated images of another size than in training.
       failures: an error line for every file that could not be translated.
     """
 
     def __init__(
-        self, folder: OutputFolder, title: str, total: int, training_size: tuple[int, int]
+        self, folder: OutputFolder, title: str, total: int, training_size: tuple[int, int] | None
     ):
         """Starts without images.
 
@@ -93,38 +97,56 @@ class TranslationProgress:
           folder: the open folder to write to.
           title: title of the page.
           total: number of files to translate.
-          training_size: height and width in training.
+          training_size: height and width in training; None: images may have any size.
         """
-        self.num_other_size = 0
         self.failures: list[str] = []
         self._folder = folder
         self._title = title
         self._total = total
         self._training_size = training_size
         self._num_translated = 0
-        self._figures: dict[str, Figure] = {}  # of the first images, by name
+        self._num_other_size = 0  # images of another size than in training
+        self._figures: dict[str, Figure] = {}  # figures of the first images, by name
+
+    def check_sizes(
+        self, images: Iterable[LoadedImage | UnreadableImage]
+    ) -> Iterator[LoadedImage | UnreadableImage]:
+        """Yields all images unchanged; prints a warning before the first image of another size.
+
+        The warning comes before the translation, so that the user can stop the command at once.
+        """
+        for image in images:
+            if self._training_size and isinstance(image, LoadedImage):
+                size = image.pixels.values.shape[:2]
+                if size != self._training_size:
+                    if self._num_other_size == 0:
+                        print_size_warning(image.file.path, size, self._training_size)
+                    self._num_other_size += 1
+            yield image
 
     def add(self, image: TranslatedImage) -> None:
         """Writes the translations of an image.
 
         Raises:
-          UsageError: no further file can be written.
+          UsageError: no more files can be written, for example because the disk is full.
         """
         values = image.pixels.values  # [h, w, c]
         try:
             self._folder.write(image.file.name, image.pixels, image.samples)
         except OSError as error:
-            self.add_failure(f"{error.filename}: cannot be written ({error.strerror})")
+            self.add_failure(
+                f"{error.filename}: cannot be written ({error.strerror}); rename the image, or "
+                "give another --output"
+            )
             return
         self._num_translated += 1
-        self.num_other_size += values.shape[:2] != self._training_size
         for note in image.pixels.notes:
             print_above_bar(f"{image.file.path}: {note}", sys.stdout)
         if len(self._figures) * (len(image.samples) + 1) < MAX_PICTURES:
             self._figures[image.file.name] = make_figure(image.file.name, [values, *image.samples])
 
     def add_failure(self, reason: str) -> None:
-        """Keeps and prints the reason why a file could not be translated."""
+        """Prints the reason why a file could not be translated, and keeps it for the page."""
         self.failures.append(reason)
         print_above_bar(reason, sys.stderr)
 
@@ -142,6 +164,11 @@ class TranslationProgress:
     def print_summary(self, seconds: float) -> None:
         """Prints the number of translations, their speed, and the number of failures."""
         count = self._num_translated
+        if self._num_other_size > 1:
+            say(
+                f"WARNING: {self._num_other_size} of {plural(self._total, 'image')} had another "
+                "size than in training; see the first WARNING above"
+            )
         if count:
             say(
                 f"{plural(count, 'image')} in {seconds:.1f} s, {count / seconds:.2f} images/s "
@@ -167,14 +194,15 @@ def translate_inputs(
       progress: writes translations.
 
     Raises:
-      UsageError: no further file can be written, or an image is too large for the memory.
+      UsageError: no more files can be written, or an image is too large for the memory.
     """
     with (
         ThreadPoolExecutor() as pool,
         progress_bar(total=len(files), unit="image") as bar,
     ):
         read = partial(read_image, channels=config.data.input_channels)
-        for image in translator.translate_all(map_ahead(pool, read, files)):
+        images = progress.check_sizes(map_ahead(pool, read, files))
+        for image in translator.translate_all(images):
             bar.update()
             if isinstance(image, UnreadableImage):
                 progress.add_failure(image.reason)
@@ -185,7 +213,7 @@ def translate_inputs(
 def map_ahead(
     pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item]
 ) -> Iterator[Result]:
-    """Results in the order of their items; threads compute READ_AHEAD of them in advance."""
+    """Yields results in the order of the items; threads compute READ_AHEAD results in advance."""
     futures: deque[Future[Result]] = deque()
     for item in items:
         futures.append(pool.submit(function, item))
@@ -195,10 +223,18 @@ def map_ahead(
         yield futures.popleft().result()
 
 
-def print_size_hint(count: int, size: tuple[int, int]) -> None:
-    """Prints a hint about images of another size than `size`, height and width in training."""
-    height, width = size
-    say(
-        f"{plural(count, 'image')} of another size than in training, {height}x{width} (height x "
-        f"width); try --resize, or --tile={min(size)} to translate tiles"
+def print_size_warning(path: Path, size: tuple[int, int], training_size: tuple[int, int]) -> None:
+    """Prints a warning that an image has another size than in training.
+
+    Args:
+      path: the image.
+      size: height and width of the image.
+      training_size: height and width in training.
+    """
+    found, trained = (f"{height}x{width}" for height, width in (size, training_size))
+    print_above_bar(
+        f"WARNING: {path} has {found} pixels (height x width), but the generator was trained with "
+        f"{trained}; if the results are poor, give --resize, or --tile={min(training_size)} to "
+        "translate tiles",
+        sys.stdout,
     )

@@ -14,11 +14,13 @@ OUT_OF_MEMORY = "RESOURCE_EXHAUSTED|[Oo]ut of memory"
 @contextmanager
 def explain_out_of_memory(
     problem: str = "data.batch_size, data.image_size or model.features: too large",
+    fix: str = "give a smaller value",
 ) -> Iterator[None]:
     """Turns an out-of-memory error inside the `with` block into a UsageError.
 
     Args:
       problem: the start of the error line, "FIELD: too large".
+      fix: the end of the error line.
 
     Raises:
       UsageError: the host or a device ran out of memory.
@@ -30,5 +32,5 @@ def explain_out_of_memory(
             raise
         device = jax.devices()[0].device_kind
         raise UsageError(
-            f"{problem} for the memory of {device} ({reason_of(error)}); give a smaller value"
+            f"{problem} for the memory of {device} ({reason_of(error)}); {fix}"
         ) from error

@@ -80,7 +80,7 @@ def test_a_tarball_with_links_or_pipes_is_refused(tmp_path, kind):
         link.type, link.linkname = kind, "pairs/train/1.png"
         archive.addfile(link)
     assert refusal(prepare, folder_data(tarball)).startswith(
-        f"{tarball}: holds pairs/link, which is"
+        f"{tarball}: contains pairs/link, which is"
     )
 
 

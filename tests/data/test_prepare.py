@@ -84,7 +84,8 @@ def test_a_dataset_is_written_once(tmp_path, capsys, pack):
     found, writing = capsys.readouterr().out.splitlines()
     assert found == (
         f"{data.source}: 3 train, 1 val, 1 test; "
-        "A and B are left and right half of one image, in 1.png 4x4 and 4x4 (width x height)"
+        "A and B are the left and right half of one image; in 1.png, their sizes are 4x4 and 4x4 "
+        "(width x height)"
     )
     assert writing == f"writing {builder.data_path}"
     before = list_written(data)
@@ -109,7 +110,8 @@ def test_images_that_are_probably_no_pairs_are_questioned(tmp_path, capsys):
     for size in ((8, 8), (8, 9)):
         Image.new("RGB", size).save(tmp_path / "photos" / "1.png")
         prepare(folder_data(tmp_path / "photos"))
-        assert "4x8 (width x height); are these pairs?" in capsys.readouterr().out.replace("9", "8")
+        out = capsys.readouterr().out.replace("9", "8")
+        assert "4x8 (width x height); WARNING: the halves are narrow" in out
 
 
 def test_unfinished_folders_of_a_killed_process_are_removed(tmp_path):
@@ -152,7 +154,7 @@ def test_without_its_source_the_last_dataset_is_used(tmp_path, capsys, monkeypat
     root.rename(tmp_path / "elsewhere")
     capsys.readouterr()
     assert prepare(folder_data(root)).data_path == last.data_path
-    assert capsys.readouterr().out.startswith(f"{root}: is gone; using the dataset prepared")
+    assert capsys.readouterr().out.startswith(f"{root}: does not exist any more; using the dataset")
     (tmp_path / "other_project").mkdir()  # a folder "pairs" was never here
     monkeypatch.chdir(tmp_path / "other_project")
     assert refusal(prepare, replace(folder_data(root), source="pairs")).endswith("correct the path")

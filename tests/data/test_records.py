@@ -37,7 +37,9 @@ def test_a_missing_split_is_refused_with_the_splits_that_exist(tmp_path):
     dataset = prepare(data)
     assert [len(open_split(dataset, split)) for split in ("train", "val", "test")] == [3, 2, 1]
     message = refusal(open_split, dataset, "dev")
-    assert message.startswith(f"--split: no dev in {dataset.data_dir}; it has train, val, test")
+    assert message == (
+        f"--split: there is no dev in {dataset.data_dir}; choose from train, val, test"
+    )
 
 
 @pytest.mark.parametrize(
@@ -51,7 +53,7 @@ def test_a_damaged_dataset_is_refused_with_its_folder_and_a_fix(tmp_path, spoil)
     path.write_bytes(spoil(path.read_bytes()))
     message = refusal(open_split, dataset, "train")
     assert message.startswith(f"{dataset.data_path}: is damaged (")
-    assert "remove it" in message
+    assert "remove this folder and run the same command again" in message
 
 
 def test_a_missing_file_of_a_dataset_counts_as_damage(tmp_path):

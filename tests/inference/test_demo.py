@@ -234,7 +234,7 @@ def request_error(error):
 @pytest.mark.parametrize("error", [ValueError("shapes differ"), KeyError("gan"), OSError("disk")])
 def test_a_bug_is_answered_with_500_and_keeps_its_traceback(error, capsys):
     status, body = request_error(error)
-    assert (status, body) == (500, b"the demo failed; its terminal shows the error")
+    assert (status, body) == (500, b"the demo failed; look at the error in its terminal")
     err = capsys.readouterr().err
     assert err.startswith("Traceback")
     assert "in decode_upload\n    raise error" in err

@@ -19,7 +19,7 @@ def test_images_are_found_and_their_translations_named(tmp_path, capsys):
     def names(source, output="out"):
         return [file.name for file in find_inputs(str(tmp_path / source), tmp_path / output)]
 
-    assert "holds images to translate" in refusal(names, "")  # out/old.png could be replaced
+    assert "contains images to translate" in refusal(names, "")  # out/old.png could be replaced
     # An earlier translation, which was killed, wrote old.png.
     (tmp_path / "out" / MANIFEST).write_text(f'"old.png"\n"{PAGE}"\n"hal')
     everything = ["a.jpg", "a.png", "b", "deep/d", "deep/er/c"]
@@ -27,7 +27,7 @@ def test_images_are_found_and_their_translations_named(tmp_path, capsys):
     assert "skipped 1 file that translate wrote" in capsys.readouterr().out
     (tmp_path / "out" / PAGE).touch()
     assert names("out", "new4") == names("out/*", "new5") == ["old"]  # the folder itself is named
-    assert "holds images to translate" in refusal(names, "out/old.png")
+    assert "contains images to translate" in refusal(names, "out/old.png")
     assert names("deep/../*.PNG", "new2") == ["b"]
     assert names("a.png") == ["a"]
     assert names("*.png") == ["a"]
@@ -35,11 +35,11 @@ def test_images_are_found_and_their_translations_named(tmp_path, capsys):
     assert names("**/c.*") == ["deep/er/c"]
     nowhere = tmp_path / "new"
     assert "does not exist" in refusal(find_inputs, str(tmp_path / "z.png"), nowhere)
-    assert "holds no images" in refusal(find_inputs, str(tmp_path / "*.gif"), nowhere)
+    assert "contains no images" in refusal(find_inputs, str(tmp_path / "*.gif"), nowhere)
     (tmp_path / "void").mkdir()
-    assert "holds no images" in refusal(find_inputs, str(tmp_path / "void"), nowhere)
-    assert "holds images to translate" in refusal(find_inputs, str(tmp_path), tmp_path)
-    assert "holds images to translate" in refusal(
+    assert "contains no images" in refusal(find_inputs, str(tmp_path / "void"), nowhere)
+    assert "contains images to translate" in refusal(find_inputs, str(tmp_path), tmp_path)
+    assert "contains images to translate" in refusal(
         find_inputs, str(tmp_path), tmp_path / "deep" / "er"
     )
     nowhere.mkdir()

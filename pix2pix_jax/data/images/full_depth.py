@@ -1,6 +1,6 @@
-"""Image files of 8 or 16 bits and .npy files at the full depth of the file, and back to files.
+"""Reads and writes images of 8 or 16 bits a channel and .npy files, without losing bits.
 
-`translate` reads and writes these; training reads 8 bits a channel, by `image_files.py`.
+`translate` uses this module. Training uses `image_files.py`, which reads 8 bits a channel.
 """
 
 import io
@@ -29,8 +29,8 @@ from pix2pix_jax.data.images.pixels import (
 )
 from pix2pix_jax.errors import UsageError
 
-ORIENTATION = 0x0112  # tag of EXIF
-TURN_UPRIGHT = {  # how to turn an array [h, w, ...], by its EXIF orientation
+ORIENTATION = 0x0112  # a tag of EXIF
+TURN_UPRIGHT = {  # functions that turn an array [h, w, ...] upright, by its EXIF orientation
     2: lambda x: x[:, ::-1],
     3: lambda x: x[::-1, ::-1],
     4: lambda x: x[::-1],
@@ -41,39 +41,46 @@ TURN_UPRIGHT = {  # how to turn an array [h, w, ...], by its EXIF orientation
 }
 PLANAR_CONFIGURATION, EXTRA_SAMPLES = 284, 338  # tags of TIFF files
 INTERLEAVED, PLAIN_ALPHA = 1, (2,)  # values of these tags
-ALPHA_NOTE = "its alpha is not translated; transparent parts count as white, as in training"
-DARK_NOTE = "no value is below 0; floats are taken to be in [-1, 1], black to white"
+ALPHA_NOTE = "the alpha channel is not translated; transparent parts count as white, as in training"
+DARK_NOTE = (
+    "no value is below 0, so no pixel is darker than grey; if 0 is black, scale the values so that "
+    "-1 is black and 1 is white"
+)
 WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
-# OpenCV would print its own errors; this module raises UsageError for them. The level of its log
-# counts for the whole process, so it is set once, here, before any image is decoded.
+# This module raises UsageError for errors of OpenCV, so OpenCV must not print them, too. The log
+# level applies to the whole process, so it is set once, before any image is decoded.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 class FilePixels(NamedTuple):
-    """The pixels of a file, and what is needed to write a translation in the same form."""
+    """The pixels of a file, and its type, so that the translation gets the same type."""
 
     values: np.ndarray  # [h, w, c] in [-1, 1], float32
-    dtype: np.dtype  # of the file: uint8, uint16, or the float type of an array
+    dtype: np.dtype  # the type in the file: uint8, uint16, or the float type of an array
     notes: tuple[str, ...] = ()  # facts that may surprise the user
-    is_npy: bool = False
+    is_npy: bool = False  # whether the file is a .npy file
 
 
 def read_pixels(path: Path, channels: int) -> FilePixels:
     """Reads the pixels of an image file or of a .npy file.
 
     Args:
-      path: an image of 8 or 16 bits a channel; or a .npy of [h, w] or [h, w, c] that is uint8,
-        uint16, or floats in [-1, 1].
-      channels: the channels to convert to.
+      path: an image of 8 or 16 bits a channel, or a .npy file with an array [h, w] or [h, w, c] of
+        uint8, uint16, or floats in [-1, 1].
+      channels: the number of channels of the result.
 
     Raises:
-      UsageError: naming the file, if it cannot be read or converted.
+      UsageError: the file cannot be read or converted; the message names the file.
+      OSError: the operating system refuses to read the file.
     """
     data = read_bytes(path, str(path))
     if path.suffix.lower() == ".npy":
         return _decode_npy(data, path, channels)
     if channels not in PILLOW_MODES:
-        raise UsageError(f"{path}: an image has 1, 3 or 4 channels, not {channels}; give a .npy")
+        raise UsageError(
+            f"{path}: an image file cannot have the {channels} channels of this run; give a .npy "
+            f"file with {channels} channels"
+        )
     image = decode_image(data, str(path))
     header = open_image(data, str(path))
     if bits_per_channel(header, data) == 16:
@@ -92,9 +99,9 @@ def read_pixels(path: Path, channels: int) -> FilePixels:
 
 
 def _decode_16_bits(header: Image.Image, data: bytes, name: str) -> np.ndarray:
-    """Decodes a 16-bit PNG or TIFF, upright.
+    """Decodes a 16-bit PNG or TIFF, and turns it upright.
 
-    Pillow decodes 16 bits of grey images only, so OpenCV decodes these files.
+    OpenCV decodes the file, because Pillow decodes 16 bits only for grey images.
 
     Args:
       header: the result of `open_image`.
@@ -102,23 +109,30 @@ def _decode_16_bits(header: Image.Image, data: bytes, name: str) -> np.ndarray:
       name: the name by which the user knows the file.
 
     Returns:
-      [h, w, c], uint16; red comes first.
+      [h, w, c], uint16; in colour images, red is the first channel.
+
+    Raises:
+      UsageError: the file cannot be read with all of its 16 bits.
     """
     if isinstance(header, TiffImageFile):
         extra = header.tag_v2.get(EXTRA_SAMPLES, PLAIN_ALPHA)
         if extra != PLAIN_ALPHA or header.tag_v2.get(PLANAR_CONFIGURATION, 1) != INTERLEAVED:
             raise UsageError(
-                f"{name}: has separate planes, or a fourth channel that is not a plain alpha; "
-                "save it as PNG"
+                f"{name}: stores each channel in a plane of its own, or has a fourth channel that "
+                "is not a plain alpha channel; save it as PNG"
             )
     if header.mode.startswith("I;16") and "transparency" in header.info:
-        raise UsageError(f"{name}: marks one grey as transparent; save it with an alpha channel")
+        raise UsageError(
+            f"{name}: marks one grey level as transparent; save it with an alpha channel"
+        )
     with explain_decode_errors(data, name):
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
         orientation = header.getexif().get(ORIENTATION)
     if pixels is None or pixels.dtype != np.uint16:
-        raise UsageError(f"{name}: cannot be read with all of its 16 bits; save it as PNG")
-    if header.format == "PNG" and orientation in TURN_UPRIGHT:  # OpenCV turns TIFFs itself
+        raise UsageError(
+            f"{name}: cannot be read with all of its 16 bits; save it again as a 16-bit PNG"
+        )
+    if header.format == "PNG" and orientation in TURN_UPRIGHT:  # OpenCV turns TIFF files itself.
         pixels = TURN_UPRIGHT[orientation](pixels)
     return _swap_red_blue(pixels[..., None] if pixels.ndim == 2 else pixels)
 
@@ -131,23 +145,33 @@ def _has_transparent_pixels(image: Image.Image) -> bool:
 
 
 def _decode_npy(data: bytes, path: Path, channels: int) -> FilePixels:
-    """Decodes the bytes of a .npy file; UsageError if it is not an image."""
+    """Decodes the bytes of a .npy file; raises UsageError if the array is not an image."""
     try:
         array = np.load(io.BytesIO(data), allow_pickle=False)
-    except Exception as error:  # for a broken header NumPy raises exceptions of many kinds
-        raise UsageError(f"{path}: cannot be read as an array ({error}); repair it") from error
-    if not isinstance(array, np.ndarray) or array.ndim not in (2, 3) or 0 in array.shape:
-        shape = getattr(array, "shape", "several arrays")
-        raise UsageError(f"{path}: holds {shape}, not [h, w] or [h, w, c]; correct or remove it")
+    except Exception as error:  # NumPy raises many kinds of exceptions for a broken header.
+        raise UsageError(
+            f"{path}: cannot be read as an array ({error}); repair or remove the file"
+        ) from error
+    if not isinstance(array, np.ndarray):
+        raise UsageError(f"{path}: contains several arrays; save each array in its own .npy file")
+    if array.ndim not in (2, 3) or 0 in array.shape:
+        raise UsageError(
+            f"{path}: the array has the shape {array.shape}; give [height, width] or [height, "
+            "width, channels], without empty axes"
+        )
     floats = np.issubdtype(array.dtype, np.floating)
     if floats and not np.isfinite(array).all():
-        raise UsageError(f"{path}: has values that are not finite; correct or remove it")
+        raise UsageError(
+            f"{path}: has values that are infinite or NaN; correct these values or remove the file"
+        )
     if floats and np.abs(array).max() > 1:
         raise UsageError(
             f"{path}: has values outside [-1, 1]; scale them so that -1 is black and 1 is white"
         )
     if not floats and array.dtype not in WHITE:
-        raise UsageError(f"{path}: is of {array.dtype}; make it uint8, uint16 or float")
+        raise UsageError(
+            f"{path}: the array has the type {array.dtype}; convert it to uint8, uint16 or floats"
+        )
     values = array[..., None] if array.ndim == 2 else array
     values = values.astype(np.float32) if floats else _integers_to_float(values)  # [h, w, c]
     notes = (DARK_NOTE,) if floats and array.min() >= 0 else ()
@@ -156,20 +180,20 @@ def _decode_npy(data: bytes, path: Path, channels: int) -> FilePixels:
     if values.shape[-1] != channels:
         if values.shape[-1] not in PILLOW_MODES or channels not in PILLOW_MODES:
             raise UsageError(
-                f"{path}: has {values.shape[-1]} channels; the run was trained on {channels}; "
-                f"convert the array to {channels} channels"
+                f"{path}: has {values.shape[-1]} channels, but the run was trained on {channels}; "
+                f"give an array with {channels} channels"
             )
         values = convert_array_channels(values, channels)
     return FilePixels(values, array.dtype, notes, is_npy=True)
 
 
 def encode_pixels(values: np.ndarray, dtype: np.dtype, suffix: str) -> bytes:
-    """The bytes of a PNG or .npy file.
+    """Encodes an image as the bytes of a PNG or .npy file.
 
     Args:
       values: [h, w, c] in [-1, 1].
-      dtype: uint8, uint16 or a float type. A .npy has this type; a PNG has the bits of the
-        integer type, or 8 bits.
+      dtype: uint8, uint16 or a float type. A .npy file gets this type. A PNG gets 16 bits a
+        channel for uint16, else 8 bits.
       suffix: .npy or .png.
     """
     if suffix == ".npy":
@@ -177,13 +201,13 @@ def encode_pixels(values: np.ndarray, dtype: np.dtype, suffix: str) -> bytes:
         floats = np.issubdtype(dtype, np.floating)
         np.save(file, values.astype(dtype) if floats else _float_to_integers(values, dtype))
         return file.getvalue()
-    if dtype == np.uint16:  # Pillow writes 16 bits of grey images only
+    if dtype == np.uint16:  # Pillow writes 16 bits only for grey images.
         return cv2.imencode(".png", _swap_red_blue(_float_to_integers(values, dtype)))[1].tobytes()
     return encode_png(float_to_image(values))
 
 
 def _integers_to_float(pixels: np.ndarray) -> np.ndarray:
-    """Scales uint8 or uint16, black to white, to [-1, 1], float32."""
+    """Scales uint8 or uint16 to float32, from -1 for black to 1 for white."""
     return pixels.astype(np.float32) / (WHITE[pixels.dtype] / 2) - 1
 
 
@@ -194,5 +218,5 @@ def _float_to_integers(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def _swap_red_blue(pixels: np.ndarray) -> np.ndarray:
-    """Turns red, green, blue into OpenCV's blue, green, red, or back; [h, w, c]."""
+    """Swaps red and blue in [h, w, c], because OpenCV stores blue first."""
     return pixels if pixels.shape[-1] == 1 else pixels[..., [2, 1, 0, 3][: pixels.shape[-1]]]

@@ -1,6 +1,6 @@
-"""Image files, decoded to 8 bits a channel: the only place that opens image files of strangers.
+"""Opens untrusted image files, and decodes them to 8 bits a channel.
 
-`full_depth.py` reads images of 16 bits, and arrays.
+`full_depth.py` decodes images of 16 bits a channel, and arrays.
 """
 
 import io
@@ -15,8 +15,8 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from pix2pix_jax.errors import UsageError
 
-# The formats that are read: each name in Pillow, and the suffixes of its files. Pillow knows more
-# formats, but some of its decoders start other programs.
+# The formats that can be read: the name of each format in Pillow, and the suffixes of its files.
+# Pillow knows more formats, but some of its decoders start other programs.
 IMAGE_FORMATS = {
     "PNG": {".png"},
     "JPEG": {".jpg", ".jpeg"},
@@ -27,9 +27,11 @@ IMAGE_FORMATS = {
 }
 SUFFIXES = set[str]().union(*IMAGE_FORMATS.values())
 MAX_BYTES = 1 << 31  # of a file
-MAX_PIXELS = 10**8  # of an image: a file of a few kilobytes can hold a hundred times more
-# MAX_PIXELS replaces Pillow's own limit, which warns first. Pillow has one limit for the whole
-# process, so it is set once, here, before any image is opened.
+# The largest number of pixels of an image. A file of a few kilobytes can contain a hundred times
+# this number.
+MAX_PIXELS = 10**8
+# MAX_PIXELS replaces Pillow's own limit, which only prints a warning up to twice the limit.
+# Pillow's limit applies to the whole process, so it is removed once, before any image is opened.
 Image.MAX_IMAGE_PIXELS = None
 BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262  # tags of TIFF files
 WHITE_IS_ZERO = 0  # a value of PHOTOMETRIC
@@ -43,17 +45,21 @@ def read_bytes(path: Path, name: str) -> bytes:
       name: the name by which the user knows the file.
 
     Raises:
-      UsageError: the file is larger than any image.
+      UsageError: the file is larger than MAX_BYTES.
+      OSError: the operating system refuses to read the file.
     """
     if (size := path.stat().st_size) > MAX_BYTES:
-        raise UsageError(f"{name}: has {size:,} bytes, more than any image; remove it")
+        raise UsageError(
+            f"{name}: has {size:,} bytes, but an image may have at most {MAX_BYTES:,}; scale the "
+            "image down or remove it"
+        )
     return path.read_bytes()
 
 
 def decode_image(data: bytes, name: str) -> Image.Image:
     """Decodes an image file to 8 bits a channel, upright according to its EXIF orientation.
 
-    In 16-bit grey, 65535 is white, whatever the brightest pixel is.
+    In a 16-bit grey image, 65535 counts as white, even if no pixel is that bright.
 
     Args:
       data: the bytes of the file.
@@ -83,7 +89,7 @@ def decode_pair(files: list[bytes], names: list[str]) -> tuple[Image.Image, Imag
       names: the name by which the user knows each file.
 
     Raises:
-      UsageError: naming the file that cannot be used.
+      UsageError: a file cannot be used; the message names the file.
     """
     images = [decode_image(data, name) for data, name in zip(files, names, strict=True)]
     if len(images) == 2:
@@ -91,7 +97,7 @@ def decode_pair(files: list[bytes], names: list[str]) -> tuple[Image.Image, Imag
     width, height = images[0].size
     if width < 2:
         raise UsageError(
-            f"{names[0]}: is {width} pixel wide, so it cannot hold A and B side by side; remove it"
+            f"{names[0]}: is {width} pixel wide, so it cannot show A and B side by side; remove it"
         )
     half = width // 2
     return images[0].crop((0, 0, half, height)), images[0].crop((width - half, 0, width, height))
@@ -110,13 +116,17 @@ def open_image(data: bytes, name: str) -> Image.Image:
     with explain_decode_errors(data, name):
         image = Image.open(io.BytesIO(data), formats=tuple(IMAGE_FORMATS))
     if image.width * image.height > MAX_PIXELS:
-        size = f"{image.width}x{image.height}"
-        raise UsageError(f"{name}: has {size} pixels, more than {MAX_PIXELS:,}; remove it")
+        raise UsageError(
+            f"{name}: has {image.width}x{image.height} pixels, but an image may have at most "
+            f"{MAX_PIXELS:,}; scale the image down or remove it"
+        )
     return image
 
 
 def bits_per_channel(image: Image.Image, data: bytes) -> int:
-    """The bits of each channel of an image file; Pillow's modes show them for grey only.
+    """The number of bits in each channel of an image file.
+
+    The file itself has the number, because the modes of Pillow show it only for grey images.
 
     Args:
       image: the result of `open_image`.
@@ -133,17 +143,17 @@ def _check_white(image: Image.Image, data: bytes, name: str) -> None:
     """Raises UsageError if an image file does not say which value is white."""
     if image.mode in ("I", "F"):
         raise UsageError(
-            f"{name}: has floats, or integers of 32 bits or with a sign; scale it to 8 or 16 bits, "
-            "black to white"
+            f"{name}: the pixels are floats, signed integers or 32-bit integers; scale them to 8 "
+            "or 16 bits, with 0 for black and the largest number for white"
         )
     if not isinstance(image, TiffImageFile):
         return
     bits = bits_per_channel(image, data)
     if bits > 8 and image.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO:
-        raise UsageError(f"{name}: stores white as 0; save it with black as 0")
+        raise UsageError(f"{name}: stores white as 0; save the image with black as 0")
     if bits > 8 and bits != 16:
         raise UsageError(
-            f"{name}: has {bits} bits a channel; save it with 8 or 16 bits, black to white"
+            f"{name}: has {bits} bits a channel; scale the image to 8 or 16 bits a channel"
         )
 
 
@@ -151,8 +161,7 @@ def _check_white(image: Image.Image, data: bytes, name: str) -> None:
 def explain_decode_errors(data: bytes, name: str) -> Iterator[None]:
     """Turns every exception of a decoder into a UsageError that names the file.
 
-    Only calls of Pillow and OpenCV belong into the `with` block, since a bug must
-    keep its traceback.
+    The `with` block may only call Pillow and OpenCV, because a bug of ours must keep its traceback.
 
     Args:
       data: the bytes of the file.
@@ -170,7 +179,7 @@ def explain_decode_errors(data: bytes, name: str) -> Iterator[None]:
 
 
 def encode_png(image: Image.Image) -> bytes:
-    """The bytes of a PNG file, compressed little so that writing is fast."""
+    """Encodes an image as the bytes of a PNG, with little compression so that writing is fast."""
     file = io.BytesIO()
     image.save(file, "PNG", compress_level=1)
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""Classes of label maps: the colours of each dataset, and the class of a pixel by its colour."""
+"""The colours of the classes in label maps, and the class of a pixel according to its colour."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -34,7 +34,7 @@ CMP = Palette(
         "shop": (170, 0, 0),
     }
 )
-# The same classes as the public pix2pix set colours them: medians measured on its JPEGs.
+# The same classes in the colours of the public pix2pix set: medians over the pixels of its JPEGs.
 CMP_PUBLIC = Palette(
     {
         "background": (0, 0, 222),
@@ -97,7 +97,7 @@ PALETTES = {
 
 
 def nearest_class(pixels: np.ndarray, palette: Palette) -> np.ndarray:
-    """The class of every pixel: the class of the nearest colour, since JPEG changes colours.
+    """The class of every pixel: the class with the nearest colour, because JPEG changes colours.
 
     Args:
       pixels: uint8 [..., 3].
@@ -115,7 +115,7 @@ def nearest_class(pixels: np.ndarray, palette: Palette) -> np.ndarray:
 def best_palette(
     palettes: Sequence[Palette], labels: Sequence[Image.Image]
 ) -> tuple[Palette, float]:
-    """Finds the palette of label maps, and the distance of their pixels from its colours.
+    """Finds the palette of label maps, and the distance of their pixels from this palette.
 
     Args:
       palettes: the palettes to choose from.
@@ -135,18 +135,19 @@ def best_palette(
 
 
 def _nearest_colour(pixels: np.ndarray, palette: Palette) -> tuple[np.ndarray, np.ndarray]:
-    """The index of the colour nearest to each pixel, and its distance.
+    """The index of the palette's colour that is nearest to each pixel, and their distance.
 
     Args:
       pixels: uint8 [..., 3].
-      palette: the colours, the ignored ones last.
+      palette: the colours of the classes, and then the ignored colours.
 
     Returns:
       Two arrays [n]: indices, uint8; and distances in RGB.
     """
     flat = pixels.reshape(-1, 3).astype(np.int32)  # [n, 3]
     indices, least = np.zeros(len(flat), np.uint8), np.full(len(flat), 3 * 255**2 + 1)
-    # One colour at a time: all distances together would be a hundred times as large as the map.
+    # The loop takes one colour at a time, because the distances from all colours together would
+    # need a hundred times the memory of the label map.
     for index, colour in enumerate((*palette.classes.values(), *palette.ignored)):
         squared = ((flat - np.array(colour, np.int32)) ** 2).sum(-1)
         nearer = squared < least
@@ -157,6 +158,6 @@ def _nearest_colour(pixels: np.ndarray, palette: Palette) -> tuple[np.ndarray, n
 def class_map(label: Image.Image, palette: Palette) -> Image.Image:
     """Converts a label map to a grey image of class indices.
 
-    Only nearest neighbour may resize the result: other filters would mix indices.
+    Resize the result only by nearest neighbour, because other filters would mix the indices.
     """
     return Image.fromarray(nearest_class(np.asarray(label.convert("RGB")), palette))

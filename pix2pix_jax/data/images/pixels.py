@@ -1,4 +1,4 @@
-"""Pixels: channels, sizes, and the scale from 0..255 to [-1, 1], for images and for arrays."""
+"""Converts the channels, the size and the value range of images and arrays."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from PIL import Image
 
 from pix2pix_jax.errors import UsageError
 
-PILLOW_MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by the number of channels an image file may have
+PILLOW_MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's mode by the number of channels
 # The part of an image to resize: left, top, right and bottom in pixels, which may be fractions.
 ResizeBox = tuple[float, float, float, float]
 
@@ -21,7 +21,7 @@ def convert_channels(image: Image.Image, channels: int) -> Image.Image:
     if channels not in PILLOW_MODES:
         raise UsageError(
             f"data.input_channels, data.target_channels: image files have 1, 3 or 4 channels, "
-            f"not {channels}; set the wrong field to 1, 3 or 4"
+            f"not {channels}; set the field that is {channels} to 1, 3 or 4"
         )
     if channels != 4 and image.has_transparency_data:
         image = image.convert("RGBA")
@@ -57,7 +57,7 @@ def resize_image(
     box: ResizeBox | None = None,
     resampling: Image.Resampling = Image.Resampling.BICUBIC,
 ) -> Image.Image:
-    """Resizes an image, or a box of it, each channel on its own.
+    """Resizes an image, or a part of an image, each channel on its own.
 
     Args:
       image: an image of any mode.
@@ -84,7 +84,7 @@ def image_to_float(image: Image.Image) -> np.ndarray:
 def uint8_to_float(pixels: Any) -> Any:
     """Scales 0..255 to [-1, 1], float32.
 
-    NumPy and JAX give the same bits, since only the last product is rounded.
+    NumPy and JAX give the same bits, because only the last product is rounded.
 
     Args:
       pixels: an array of NumPy or JAX, uint8.
@@ -93,7 +93,7 @@ def uint8_to_float(pixels: Any) -> Any:
 
 
 def float_to_uint8(pixels: np.ndarray) -> np.ndarray:
-    """Scales [-1, 1] to 0..255, rounded and clipped: the inverse of `uint8_to_float`."""
+    """Scales [-1, 1] to 0..255, uint8, rounded and clipped: the inverse of `uint8_to_float`."""
     return np.clip(np.round((np.asarray(pixels, np.float32) + 1) * 127.5), 0, 255).astype(np.uint8)
 
 

@@ -16,10 +16,10 @@ from PIL import Image, ImageDraw, ImageFilter
 from pix2pix_jax.data.images.palettes import CMP, Colour
 from pix2pix_jax.data.synthetic.plan import STYLES, Box, Element, Rng, Style, plan_building
 
-PixelBox = tuple[int, int, int, int]  # left, top, right, bottom in pixels; the ends are exclusive
+PixelBox = tuple[int, int, int, int]  # left, top, and exclusive right and bottom, in pixels
 SUPERSAMPLE = 2  # the photo is drawn this much larger and averaged down, which smooths its edges
 LIT, SHADED = 255, 120  # levels of the light layer
-SHADOW = np.array([0.32, 0.36, 0.46], np.float32)  # the light of the sky, in full shadow
+SHADOW = np.array([0.32, 0.36, 0.46], np.float32)  # factors of red, green, blue in full shadow
 
 
 class Material(NamedTuple):
@@ -28,8 +28,8 @@ class Material(NamedTuple):
     colour: str
     inlay: str  # the colour of the fields on the surface
     field: tuple[float, float]  # width and height of a field; 0: a single field
-    gap: tuple[float, float]  # beside and above each field
-    depth: float  # how far it stands out from the wall, which sets its shadow
+    gap: tuple[float, float]  # width of the gap beside a field, height of the gap above a field
+    depth: float  # distance of the surface from the wall; it decides the size of the shadow
 
 
 MATERIALS = {
@@ -48,20 +48,20 @@ class Canvas(NamedTuple):
     """The picture while it is painted."""
 
     image: Image.Image  # RGB: the colours
-    light: Image.Image  # L: the light on them
-    wall: Image.Image  # masonry as large as the picture; all walls are cut from it
+    light: Image.Image  # L: the light on the colours
+    wall: Image.Image  # masonry as large as the picture; all walls are parts of this image
     style: Style
     rng: Rng
 
     def px(self, units: float) -> int:
-        """Converts a length in units, 1/128 of the picture's shorter side, to whole pixels."""
+        """Converts a length in 1/128 of the picture's shorter side to pixels, at least 1."""
         return max(1, round(units * min(self.image.size) / 128))
 
 
 def draw_facade(
     seed: int, height: int, width: int, ambiguous: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draws a pair; a pure function of its arguments.
+    """Draws the photo and the label map of a building; equal arguments give equal pixels.
 
     Args:
       seed: the seed of the building, and of all details of the photo.
@@ -114,8 +114,8 @@ def expose(canvas: Canvas, sky: np.ndarray) -> np.ndarray:
     """Multiplies colours by light, then adds the vignette and the noise of a camera.
 
     Args:
-      canvas: painted, SUPERSAMPLE times as large as the photo.
-      sky: bool [height, width], where no shadow falls.
+      canvas: the painted picture, SUPERSAMPLE times as large as the photo.
+      sky: bool [height, width]; True for the sky, because no shadow falls on the sky.
 
     Returns:
       uint8 [height, width, 3].
@@ -135,7 +135,7 @@ def expose(canvas: Canvas, sky: np.ndarray) -> np.ndarray:
 
 
 def tint(colour: Colour, factor: float) -> Colour:
-    """Makes a colour brighter or darker."""
+    """Makes a colour brighter if `factor` is above 1, else darker."""
     red, green, blue = np.multiply(colour, factor).clip(0, 255).astype(int).tolist()
     return red, green, blue
 
@@ -148,7 +148,7 @@ def make_wall(rng: Rng, style: Style, size: tuple[int, int]) -> Image.Image:
     along = along + 0.5 * (np.arange(courses)[:, None] % 2)
     tones = 1 + 0.02 * rng.standard_normal((courses, blocks + 1))
     relief = np.take_along_axis(tones, along.astype(int), axis=1)
-    # A joint is 0.16 courses thick; in a square picture, also a vertical joint.
+    # All joints are 0.16 courses thick (vertical joints only in a square picture).
     relief[along % 1 < 0.16 * blocks / courses] = joint
     relief = relief[up.astype(int)] * np.where(up % 1 < 0.16, joint, 1)[:, None]
     stains = Image.fromarray(np.float32(1 + 0.015 * rng.standard_normal((9, 9))))
@@ -159,7 +159,7 @@ def make_wall(rng: Rng, style: Style, size: tuple[int, int]) -> Image.Image:
 
 @cache
 def make_glass() -> list[Image.Image]:
-    """Makes small windows to enlarge: most reflect the sky, some have curtains, a few a lamp."""
+    """Makes small pictures of glass: most reflect the sky, some show curtains, one shows a lamp."""
     y, x = np.mgrid[0:1:24j, 0:1:16j][..., None]
     glint = np.where(abs(x + 0.7 * y - 0.7) < 0.16, 1.12, 1)
     clear = glint * ((1 - y) * (132, 160, 188) + y * (76, 92, 112))
@@ -199,7 +199,7 @@ def paint_solid(material: Material, canvas: Canvas, box: PixelBox) -> None:
 
 
 def paint_sky(canvas: Canvas, box: PixelBox) -> None:
-    """Paints a blue that is paler towards the horizon, with a little cloud."""
+    """Paints a blue sky that is paler towards the horizon, with faint clouds."""
     fade = np.linspace(0, 1, 12)[:, None, None]
     blue = (1 - fade) * (138, 182, 228) + fade * (196, 218, 238)
     cloud = 0.3 * canvas.rng.random((12, 6, 1)) ** 2
@@ -208,7 +208,7 @@ def paint_sky(canvas: Canvas, box: PixelBox) -> None:
 
 
 def paint_wall(canvas: Canvas, box: PixelBox) -> None:
-    """Paints masonry, whose courses are aligned all over the picture."""
+    """Paints masonry; its courses are aligned in the whole picture."""
     canvas.image.paste(canvas.wall.crop(box), box)
 
 

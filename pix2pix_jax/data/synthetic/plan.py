@@ -1,4 +1,4 @@
-"""Plans of invented buildings: rectangles in fractions of a picture, with a class and a material.
+"""Plans invented buildings as rectangles, each with a class and a material.
 
 The style of a building decides which elements it has and how they look, so most of its photo can
 be predicted from its label map.
@@ -23,10 +23,10 @@ class Style(NamedTuple):
     masonry: tuple[int, int, float]  # courses, blocks in a course, brightness of the joints
     storeys: tuple[int, int]  # smallest and largest number above the ground floor
     bays: tuple[int, int]  # smallest and largest number of columns of windows
-    opening: tuple[float, float, float]  # a window's width, head and foot as parts of its bay
-    panes: tuple[int, int]  # columns, rows
-    roof_height: float
-    gable_steps: tuple[int, int]  # smallest and largest number
+    opening: tuple[float, float, float]  # width, top and bottom of a window, in fractions of a bay
+    panes: tuple[int, int]  # columns and rows of panes in a window
+    roof_height: float  # in fractions of the picture
+    gable_steps: tuple[int, int]  # smallest and largest number of steps
     chances: dict[str, float]  # the probability of each feature, drawn once for a building
     arched: bool = False  # with pillars between the bays
     shutters: bool = False  # blinds hang beside the windows, not over them
@@ -76,18 +76,18 @@ class Element(NamedTuple):
 
 
 class House(NamedTuple):
-    """A building while it is planned; all of its parts need these values."""
+    """The values that all parts of a building need while the building is planned."""
 
     rng: Rng
     style: Style
-    has: set[str]  # its features
-    walls: tuple[float, float]  # left and right end
+    has: set[str]  # the features of the building
+    walls: tuple[float, float]  # left and right end of the building
     xs: np.ndarray  # [bays + 1]: the left and right ends of the bays
 
 
 def plan_building(rng: Rng, style: Style) -> Iterator[Element]:
-    """The elements of one building from back to front; later elements cover earlier ones."""
-    margins = (0, 0, 0.05, 0.1)  # widths of the sky at a side; half of all walls reach the edge
+    """Plans the elements of a building from back to front; later elements cover earlier ones."""
+    margins = (0, 0, 0.05, 0.1)  # width of the sky at a side; two 0s: half of all walls get no sky
     left, right = rng.choice(margins), 1 - rng.choice(margins)
     spans = (style.storeys, style.bays, style.gable_steps)
     storeys, bays, steps = (int(rng.integers(*span, endpoint=True)) for span in spans)
@@ -113,7 +113,7 @@ def plan_building(rng: Rng, style: Style) -> Iterator[Element]:
 
 
 def plan_roof(house: House, eaves: float, steps: int) -> Iterator[Element]:
-    """The roof on its cornice, and above the roof a stepped gable or two chimneys."""
+    """Plans the roof with its cornice, and above the roof a stepped gable or two chimneys."""
     left, right = house.walls
     ridge, middle, half = eaves - house.style.roof_height, (left + right) / 2, (right - left) / 2
     yield Element("cornice", (left - 0.012, eaves, right + 0.012, eaves + 0.018), "brackets")
@@ -137,14 +137,14 @@ def plan_roof(house: House, eaves: float, steps: int) -> Iterator[Element]:
 
 
 def plan_pillar(x: float, half: float, top: float, foot: float) -> Iterator[Element]:
-    """A shaft between a capital and a base."""
+    """Plans a pillar: a shaft of width 2 * `half` around x, with a capital and a base."""
     yield Element("pillar", (x - half, top, x + half, foot), "fluting")
     for y in (top, foot - 0.025):
         yield Element("pillar", (x - half - 0.008, y, x + half + 0.008, y + 0.025))
 
 
 def plan_storey(house: House, top: float, bottom: float) -> Iterator[Element]:
-    """A row of windows, with one balcony along the row, one at each window, or none."""
+    """Plans a row of windows: with one long balcony, a balcony at each window, or no balcony."""
     layout = house.rng.choice(["row", "single", "none"]) if "balcony" in house.has else "none"
     sills = {"sill"} if layout == "none" else set()  # a balcony takes the place of the sills
     decos = {"deco"} if house.rng.random() < 0.5 else set()
@@ -160,7 +160,7 @@ def plan_storey(house: House, top: float, bottom: float) -> Iterator[Element]:
 
 
 def plan_opening(house: House, bay: Box) -> Iterator[Element]:
-    """A window in the middle of its bay, with its blinds, decoration and sill."""
+    """Plans a window in the middle of a bay, with its blinds, decoration and sill."""
     left, top, right, bottom = bay
     width, head, foot = house.style.opening
     middle, half, height = (left + right) / 2, width * (right - left) / 2, bottom - top
@@ -180,8 +180,8 @@ def plan_opening(house: House, bay: Box) -> Iterator[Element]:
 
 
 def plan_ground_floor(house: House, street: float) -> Iterator[Element]:
-    """One door, and a shop or windows on each side of the door."""
-    bay = house.rng.integers(1, len(house.xs) - 2)  # never the first or last
+    """Plans one door, and a shop or windows on each side of the door."""
+    bay = house.rng.integers(1, len(house.xs) - 2)  # neither the first nor the last bay
     left, right = house.xs[bay : bay + 2]
     middle, half, head = (left + right) / 2, min(0.28 * (right - left), 0.065), street + 0.04
     yield Element("door", (middle - half, head, middle + half, 1))
@@ -197,7 +197,7 @@ def plan_ground_floor(house: House, street: float) -> Iterator[Element]:
 
 
 def plan_shop(xs: np.ndarray, top: float) -> Iterator[Element]:
-    """A panelled front under one awning, with a window in each bay."""
+    """Plans a shop: a panelled front under one awning, with a window in each bay."""
     yield Element("shop", (xs[0], top, xs[-1], 1), "panels")
     for left, right in pairwise(xs):
         yield Element("shop", (left + 0.01, top + 0.04, right - 0.01, 0.96), "glass")

@@ -24,7 +24,8 @@ from pix2pix_jax.inference.translator import Translator
 from pix2pix_jax.runs.workdir import Workdir
 
 MAX_MEGABYTES = 64  # largest image file that the page may send
-FIRST_EXAMPLE = 2 * SEEDS_PER_SPLIT  # the seed of the first facade of test: no run trains on it
+# The seed of the first facade of the test split, because no run trains on that split.
+FIRST_EXAMPLE = 2 * SEEDS_PER_SPLIT
 MONOCHROME = {"black": (0, 0, 0), "white": (255, 255, 255)}  # brushes if no classes are known
 
 
@@ -34,13 +35,13 @@ class Settings:
 
     Attributes:
       title: heading of the page.
-      about: the sentence below it.
+      about: text below the heading.
       width, height: size of an image in pixels.
       brushes: the name and the colour, such as #0000ff, of each brush.
       background: colour of an empty image.
       any_colour: whether colours other than those of the brushes can be chosen.
       has_examples: whether the server can draw examples.
-      has_noise: whether outputs depend on the number of the noise (dropout).
+      has_noise: whether outputs depend on noise, which is dropout.
       max_megabytes: size of the largest image file that the page may send.
     """
 
@@ -74,14 +75,15 @@ class Demo:
         if data.input_channels not in PILLOW_MODES or data.target_channels not in PILLOW_MODES:
             raise UsageError(
                 f"data.input_channels, data.target_channels: the demo needs images of 1, 3 or 4 "
-                f"channels, not of {data.input_channels} and {data.target_channels}; use translate "
-                "with .npy files"
+                f"channels, not of {data.input_channels} and {data.target_channels}; use `pix2pix "
+                "translate` with .npy files"
             )
         self.settings = make_settings(config, workdir, translator.step)
         self._config = config
         self._palette = input_palette(config)
         self._translator = translator
-        # One request at a time: the device is shared, and uploads can be as large as the memory.
+        # The demo handles one request at a time, because all requests share one device, and several
+        # large uploads together could exhaust the memory.
         self._lock = Lock()
 
     def compile(self) -> None:
@@ -90,7 +92,7 @@ class Demo:
         self._translator.translate(np.zeros((1, *data.image_size, data.input_channels), "f4"), 0)
 
     def settings_json(self) -> bytes:
-        """The settings of the page, JSON."""
+        """The settings of the page as JSON."""
         return json.dumps(asdict(self.settings)).encode()
 
     def decode_upload(self, body: bytes) -> Image.Image:
@@ -106,9 +108,9 @@ class Demo:
             return decode_upload(self._config, body)
 
     def draw_example(self, number: int) -> Image.Image:
-        """Draws the label map of a facade, another one for each number.
+        """Draws the label map of a facade; each number gives another facade.
 
-        Only for runs whose settings say `has_examples`.
+        Only a run with `settings.has_examples` can draw examples.
         """
         assert self._palette is not None
         with self._lock:
@@ -130,7 +132,7 @@ class Demo:
 
 
 def make_settings(config: Config, workdir: Workdir, step: int) -> Settings:
-    """The settings for a run. If its inputs are label maps, each class has a brush.
+    """Makes the settings of the page; if the inputs are label maps, each class has a brush.
 
     Args:
       config: the resolved config of the run.
@@ -159,7 +161,7 @@ def make_settings(config: Config, workdir: Workdir, step: int) -> Settings:
 
 
 def input_palette(config: Config) -> Palette | None:
-    """The palette of the inputs of a run; None if they are not label maps."""
+    """The palette of the inputs of a run; None if the inputs are not label maps."""
     data = config.data
     # In all datasets with a palette, A is the photo and B the label map.
     has_labels = data.direction == "BtoA" and data.input_channels == 3
@@ -167,14 +169,14 @@ def input_palette(config: Config) -> Palette | None:
 
 
 def draw_example(config: Config, palette: Palette, number: int) -> Image.Image:
-    """Draws the label map of a facade; the palette must have the classes of CMP."""
+    """Draws the label map of a facade in the colours of a palette with the classes of CMP."""
     _, label = draw_facade(FIRST_EXAMPLE + number, *config.data.image_size, False)
     colours = np.array(list(palette.classes.values()), np.uint8)
     return Image.fromarray(colours[nearest_class(label, CMP)])
 
 
 def decode_upload(config: Config, body: bytes) -> Image.Image:
-    """Reads an image file, and gives it the channels and the size of the inputs of a run.
+    """Decodes an image file, and converts it to the channels and the size of a run's inputs.
 
     Raises:
       UsageError: the file cannot be read as an image.

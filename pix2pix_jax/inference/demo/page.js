@@ -20,7 +20,7 @@ function showStatus(text) { byId("status").textContent = text; }
 async function post(path, body) {
   const headers = {"content-type": "application/octet-stream"};
   const response = await fetch(path, {method: "POST", body, headers})
-    .catch(() => { throw Error("the demo does not answer; is it still running?"); });
+    .catch(() => { throw Error("the demo does not answer; start it again in the terminal"); });
   if (!response.ok) throw Error(await response.text());
   return createImageBitmap(await response.blob());
 }
@@ -81,7 +81,7 @@ function fillBackground() {
   fillRectangle(0, 0, input.width, input.height, settings.background);
 }
 
-// A disc of whole pixels: blended pixels at its edge would have no class.
+// Fills a disc with whole pixels, because blended pixels at its edge would have no class.
 function fillDisc(x, y) {
   const radius = byId("size").value / 2;
   for (let row = Math.ceil(y - radius - .5); row + .5 <= y + radius; row++) {
@@ -145,11 +145,11 @@ function updateTool() { byId("size").disabled = byId("tool").value !== "brush"; 
 function openFile(event) {
   const [file] = event.target.files;
   if (file?.size > settings.max_megabytes << 20) {
-    showStatus(`an image may have at most ${settings.max_megabytes} MB`);
+    showStatus(`this file is too large; open an image of at most ${settings.max_megabytes} MB`);
   } else if (file) {
     openImage("input", file);
   }
-  event.target.value = "";  // so that the same file can be opened again
+  event.target.value = "";  // Without this line, the same file could not be opened again.
 }
 
 byId("tool").onchange = updateTool;
@@ -184,7 +184,7 @@ function addColourPicker() {
 function resizeCanvas(canvas) {
   canvas.width = settings.width;
   canvas.height = settings.height;
-  // At most three quarters of the height of the window, so that the whole picture is visible.
+  // The canvas is at most three quarters as high as the window, so the whole picture is visible.
   canvas.style.maxWidth = `calc(75vh * ${settings.width / settings.height})`;
 }
 

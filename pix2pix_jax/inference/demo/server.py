@@ -1,7 +1,7 @@
 """The demo command: a page in the browser that translates painted or uploaded images.
 
-The server needs only the standard library. A library of components would add two hundred megabytes,
-and has neither brushes with the names of classes nor translations while a stroke is painted.
+The server needs only the standard library. A library for web pages would add two hundred megabytes,
+but lacks brushes with the names of classes, and translations while a stroke is painted.
 """
 
 import sys
@@ -24,17 +24,17 @@ from pix2pix_jax.runtime.console import say
 
 TEXT = "text/plain; charset=utf-8"
 UPLOAD = "application/octet-stream"
-FILES = {  # by path: the name of a file in this folder, and its type
+FILES = {  # the name and the content type of each file of the page, by path
     "/": ("page.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
 }
 MAX_NUMBER = 2**31  # larger numbers of examples and samples wrap around
-MAX_LENGTH_DIGITS = 15  # of a content-length
+MAX_LENGTH_DIGITS = 15  # a content-length with more digits is refused
 
 
 def is_local(host: str | None) -> bool:
-    """Whether a host name or address belongs to this machine alone."""
+    """Whether a host name or address can be reached only from this machine."""
     try:
         return ip_address(host or "").is_loopback
     except ValueError:
@@ -53,7 +53,7 @@ class DemoServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, host: str, port: int, handler: type[BaseHTTPRequestHandler], demo: Demo):
-        """Starts to listen.
+        """Reads the files of the page, and opens the port.
 
         Args:
           host: the address to listen at.
@@ -73,7 +73,7 @@ class DemoServer(ThreadingHTTPServer):
         super().__init__((host, port), handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Prints the traceback of a bug. An OSError means that a visitor closed the connection."""
+        """Prints the traceback of a bug; ignores OSError, because a visitor left."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
@@ -97,7 +97,7 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Sends a file of the page, or answers a request without a body."""
-        # Links to the page may have a query, which is ignored.
+        # A link to the page may have a query; the query is ignored.
         if file := self.demo_server.files.get(self.path.partition("?")[0]):
             self.send(200, *file)
         else:
@@ -105,15 +105,16 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Answers a request with a body, after checks of its type and length."""
-        # A form on another site cannot send this type, and browsers do not let scripts there do so.
+        # Forms on other sites cannot send this content type, and browsers stop scripts that try.
         if self.headers.get("content-type") != UPLOAD:
-            self.refuse_body(415, f"send {UPLOAD}")
+            self.refuse_body(415, f"content-type: is not {UPLOAD}; send {UPLOAD}")
             return
         length = self.headers.get("content-length", "")
         if not length.isdecimal() or len(length) > MAX_LENGTH_DIGITS:
-            self.refuse_body(411, f"send a content-length of at most {MAX_MEGABYTES} MB")
+            reason = f"send the number of bytes, at most {MAX_MEGABYTES} MB"
+            self.refuse_body(411, f"content-length: is missing or wrong; {reason}")
         elif int(length) > MAX_MEGABYTES << 20:
-            self.refuse_body(413, f"send at most {MAX_MEGABYTES} MB")
+            self.refuse_body(413, f"the image is too large; send at most {MAX_MEGABYTES} MB")
         else:
             self.answer(self.rfile.read(int(length)))
 
@@ -126,9 +127,9 @@ class RequestHandler(BaseHTTPRequestHandler):
             content = self.make_content(body) if self.is_trusted() else None
         except UsageError as error:
             self.send(400, str(error).encode(), TEXT)
-        except Exception:  # a bug: the terminal shows its traceback, and the page says so
+        except Exception:  # A bug: its traceback belongs in the terminal of the server.
             traceback.print_exc()
-            self.send(500, b"the demo failed; its terminal shows the error", TEXT)
+            self.send(500, b"the demo failed; look at the error in its terminal", TEXT)
         else:
             if content is None:
                 self.send(404, b"no such page", TEXT)
@@ -138,17 +139,17 @@ class RequestHandler(BaseHTTPRequestHandler):
     def is_trusted(self) -> bool:
         """Whether a request may be answered.
 
-        If only this machine is served, the request must name it by a local address: any other name
-        belongs to another site (DNS rebinding).
+        A server that only this machine can reach answers only requests for a local host name. Any
+        other name belongs to a site that redirects its name to this machine (DNS rebinding).
         """
         try:
             name = urlsplit(f"//{self.headers.get('host', '')}").hostname
-        except ValueError:  # not a name of a host
+        except ValueError:  # The header is not a host name.
             name = None
         return is_local(name) or not self.demo_server.only_local
 
     def make_content(self, body: bytes) -> tuple[bytes, str] | None:
-        """The content of an answer and its type; None if there is no such path.
+        """Makes the content of an answer, with its content type; None for an unknown path.
 
         Raises:
           UsageError: `number` is not a number, or the body cannot be read as an image.
@@ -185,7 +186,7 @@ class RequestHandler(BaseHTTPRequestHandler):
 
 
 def parse_number(query: str) -> int:
-    """The number in "number=N", 0 if there is none; it is below MAX_NUMBER.
+    """The number N of the query "number=N", modulo MAX_NUMBER; 0 if the query has no number.
 
     Raises:
       UsageError: N is not a whole number.
@@ -195,7 +196,7 @@ def parse_number(query: str) -> int:
         return int(text) % MAX_NUMBER
     except ValueError as error:
         raise UsageError(
-            f"number: {text!r} is not a whole number; give it as in number=7"
+            f"number: {text!r} is not a whole number; give a number as in number=7"
         ) from error
 
 
@@ -212,11 +213,12 @@ def serve_demo(
       config: the config of the run.
       workdir: the workdir of the run.
       step: the step of the checkpoint.
-      host: the address to listen at; unless it is local, others can use the page, too.
+      host: the address to listen at; if it is not local, other machines can use the page, too.
       port: the port to listen at; 0: any free port.
 
     Raises:
-      UsageError: the run does not exist or has no images, or the port is taken.
+      UsageError: there is no such run or checkpoint, the run does not translate images, or the port
+        is taken.
     """
     config = resolve_run_config(workdir, config)
     translator = open_translator(config, workdir, step, seed=None, use_dropout=True)
@@ -225,11 +227,11 @@ def serve_demo(
         server = DemoServer(host, port, RequestHandler, demo)
     except OSError as error:
         raise UsageError(
-            f"--host, --port: cannot listen at {host}:{port} ({error.strerror}); give others, such "
-            "as --port=0 for any free port"
+            f"--host, --port: cannot listen at {host}:{port} ({error.strerror}); give another host "
+            "or port, such as --port=0 for any free port"
         ) from error
     with server:
-        say("compiling")
+        say("compiling the generator")
         demo.compile()
         address = f"http://{host}:{server.server_port}/"
         say(f"{workdir}: step {translator.step} at {address} until Ctrl-C")
