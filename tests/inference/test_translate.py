@@ -322,7 +322,7 @@ def test_no_page_is_written_without_translations(colour, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert PAGE not in out
     assert f"{tmp_path}/b.png: cannot be read (No such file or directory); make the file" in err
-    assert f"{tmp_path}/c.png: Too many levels of symbolic links" in err
+    assert f"{tmp_path}/c.png: cannot be read (Too many levels of symbolic links)" in err
     assert "3 of 3 files could not be translated" in err
     assert {path.name for path in (tmp_path / "out").iterdir()} == {MANIFEST}
 
