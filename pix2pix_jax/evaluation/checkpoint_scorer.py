@@ -32,14 +32,18 @@ class CheckpointScorer:
         self._scorer = Scorer(config, open_split(dataset, "val"), reader)
 
     def score(self, params: dict) -> dict[str, float]:
-        """The values by metric of a generator with these parameters; NaNs are left out."""
-        # The parameters may be on several devices; the scorer uses one device.
+        """Measures a generator with these parameters: values by metric, without NaNs.
+
+        Raises:
+          UsageError: an output of the generator is not finite.
+        """
+        # The parameters may be on several devices, but the scorer uses one device.
         scores = self._scorer.score(jax.device_get(params)).metrics
         return {name: value for name, value in scores.items() if not np.isnan(value)}
 
 
 def _open_reader_for_best_metric(config: Config, dataset: DatasetBuilder) -> ClassReader | None:
-    """The class reader for train.best_metric; None if that metric needs no classes.
+    """Opens the class reader for train.best_metric; None if that metric needs no classes.
 
     Raises:
       UsageError: train.best_metric cannot be measured on this dataset.
@@ -50,8 +54,8 @@ def _open_reader_for_best_metric(config: Config, dataset: DatasetBuilder) -> Cla
     metric = METRICS[name]
     if min(config.data.image_size) < metric.min_side:
         raise UsageError(
-            f"train.best_metric: {name} needs sides of at least {metric.min_side} pixels; choose "
-            "another --config.train.best_metric"
+            f"train.best_metric: {name} needs images with sides of at least {metric.min_side} "
+            "pixels; choose another --config.train.best_metric"
         )
     if not metric.in_fcn_score:
         return None

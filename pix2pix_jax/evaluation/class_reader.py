@@ -1,6 +1,6 @@
 """Reads the classes of the pixels of targets and outputs, for the FCN-score (section 4.1).
 
-Photos are read by a segmenter. Label maps (tables 5 and 6 of the paper) are read by their colours.
+A segmenter reads photos. The colours of label maps give their classes (tables 5 and 6).
 """
 
 from collections.abc import Callable
@@ -17,8 +17,8 @@ from pix2pix_jax.data.records import open_split
 from pix2pix_jax.evaluation.segmenter import open_segmenter, segmenter_name
 from pix2pix_jax.reports.evaluation import NEAREST_COLOUR
 
-# The largest distance of label maps from their palette, in levels of RGB. The JPEGs of the public
-# set are 2 levels away, photos many tens.
+# The largest distance of label maps from their palette; a channel of RGB has 256 levels. The JPEGs
+# of the public set have a distance of 2 levels, photos of many tens.
 MAX_PALETTE_DISTANCE = 20
 
 
@@ -28,7 +28,7 @@ class ClassReader:
 
     Attributes:
       read: a function of images [b, h, w, 3] in [-1, 1] that returns their classes [b, h, w].
-      palette: the palette of the label maps; the order of its colours numbers the classes.
+      palette: the palette of the label maps; a class is the index of its colour.
       name: the hash of the segmenter, or NEAREST_COLOUR. Scores are comparable only between
         readers with the same name.
     """
@@ -39,28 +39,28 @@ class ClassReader:
 
 
 def why_no_classes(data: Data, dataset: DatasetBuilder) -> str:
-    """Why a dataset has no FCN-score, for an error line; empty if it has one."""
+    """The reason why a dataset has no FCN-score, for an error line; empty if there is a score."""
     if data.name not in PALETTES:
         return (
-            f"data.name: {data.name} has no palette of classes, so it has no FCN-score; "
-            f"{', '.join(PALETTES)} have one"
+            f"data.name: {data.name} has no palette of classes, so there is no FCN-score (only "
+            f"{', '.join(PALETTES)} have a palette)"
         )
     if data.direction == "BtoA" and "train" not in dataset.info.splits:
         return (
-            f"data.source: {data.source} has no train/ to train a segmenter on, so it has no "
+            f"data.source: {data.source} has no train/ to train a segmenter on, so there is no "
             "FCN-score"
         )
     if data.target_channels != 3:
         return (
-            f"data.target_channels: the FCN-score needs targets of 3 channels, not of "
+            f"data.target_channels: the FCN-score needs targets with 3 channels, not with "
             f"{data.target_channels}"
         )
     _, distance = _find_palette(data, dataset)
     if distance > MAX_PALETTE_DISTANCE:
         return (
-            f"data.source: the label maps in {dataset.data_path} are {distance:.0f} levels away "
-            f"from the colours of {data.name}, so it has no FCN-score; A has to be the photo and "
-            "B the label map, in the colours of pix2pix_jax/data/images/palettes.py"
+            f"data.source: the label maps in {dataset.data_path} differ from the palette of "
+            f"{data.name} by {distance:.0f} levels, so there is no FCN-score; A must be the photo, "
+            "and B the label map in the colours of pix2pix_jax/data/images/palettes.py"
         )
     return ""
 
@@ -77,7 +77,7 @@ def open_class_reader(data: Data, dataset: DatasetBuilder) -> ClassReader:
     """Opens the class reader of a dataset; trains its segmenter if there is none yet.
 
     Args:
-      data: the data of a resolved config; `why_no_classes` of it is empty.
+      data: the data of a resolved config, for which `why_no_classes` returns "".
       dataset: the dataset prepared from it.
 
     Raises:
@@ -95,7 +95,7 @@ def open_class_reader(data: Data, dataset: DatasetBuilder) -> ClassReader:
 
 
 def class_reader_name(data: Data, dataset: DatasetBuilder) -> str | None:
-    """The name of the class reader of a dataset; no segmenter is trained to find it.
+    """The name of the class reader of a dataset; finding the name trains no segmenter.
 
     Returns:
       None if the dataset has no FCN-score, or if the segmenter is damaged or not trained yet.

@@ -43,15 +43,15 @@ def srgb_to_lab(image: Array) -> Array:
 
 
 def lab_histograms(image: Array) -> dict[str, Array]:
-    """Histograms of L, a and b of every image.
+    """The histograms of L, a and b of every image.
 
     Args:
       image: [b, h, w, c] in [-1, 1]. If c is 1, the image is grey, so a and b are 0. If c is 4, the
         last channel is alpha and is ignored.
 
     Returns:
-      Numbers of pixels [b, bins] for each key of LAB_RANGES. Pixels outside of the range count in
-      the first or last bin.
+      Numbers of pixels [b, bins] for each key of LAB_RANGES. Pixels outside the range count in the
+      first or last bin.
     """
     rgb = jnp.repeat(image, 3, -1) if image.shape[-1] == 1 else image[..., :3]
     channels = jnp.moveaxis(srgb_to_lab(rgb), -1, 0)  # [3, b, h, w]
@@ -67,7 +67,7 @@ def histogram_intersection(histogram: np.ndarray, other: np.ndarray) -> float:
 
     Args:
       histogram: [bins], numbers of pixels.
-      other: [bins], numbers of pixels; the sum may differ.
+      other: [bins], numbers of pixels; the total number may differ.
 
     Returns:
       0 to 1; 1 for histograms that are equal up to a factor.

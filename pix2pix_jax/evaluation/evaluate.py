@@ -42,15 +42,15 @@ def evaluate(
     """Scores a split; writes `evaluation_<split>.json`, its page and its pictures.
 
     Args:
-      config: the config of the run, apart from fields such as data.source that may differ.
+      config: the config of the run; data.source and a few other fields may differ.
       workdir: the workdir of the run.
       split: train, val or test.
       step: the step of the checkpoint.
       fcn_score: whether to measure the FCN-score.
 
     Raises:
-      UsageError: there is no such run, checkpoint or split. Also if `fcn_score` is True and the
-        dataset cannot have an FCN-score; all other scores are written before.
+      UsageError: there is no such run, checkpoint or split. Also if `fcn_score` is True but the
+        dataset has no FCN-score; then all other scores are written before the error.
     """
     config = resolve_run_config(workdir, config)
     step, params, training_fingerprint = read_network(workdir, config, step)
@@ -62,7 +62,8 @@ def evaluate(
     with (
         folder_lock(page.parent, wait=True),
         explain_out_of_memory(),
-        # These are moved into place from last to first: new scores never stand next to an old page.
+        # The new files are moved into place from the last to the first, so that new scores never
+        # stand next to an old page.
         atomic_file(path) as new_json,
         atomic_file(page) as new_page,
         atomic_folder(workdir.evaluation_pictures(split)) as pictures,
@@ -78,19 +79,19 @@ def evaluate(
     say(f"step {step}, {split}: {plural(len(records), 'pair')}; open {page}")
     if no_classes:
         raise UsageError(
-            f"{no_classes}; everything else was written, and --no_fcn_score skips the FCN-score"
+            f"{no_classes}; all other scores are written; give --no_fcn_score to avoid this error"
         )
 
 
 def check_pairs(
     workdir: Workdir, config: Config, dataset: DatasetBuilder, training_fingerprint: str
 ) -> None:
-    """Checks that the pairs to evaluate cannot be pairs that the run was trained on.
+    """Checks that no pair to evaluate can be in the training split of the run.
 
     Args:
       workdir: the workdir of the run.
       config: the config to evaluate with.
-      dataset: the dataset prepared from it.
+      dataset: the dataset prepared from `config`.
       training_fingerprint: the fingerprint of the pairs that the run was trained on, or IMPORTED.
 
     Raises:
@@ -103,10 +104,9 @@ def check_pairs(
         return
     if dataset_fingerprint(dataset) != training_fingerprint:
         raise UsageError(
-            f"data.source: {source} does not hold the pairs that {workdir} was trained "
-            "on, so pairs of the training split may now be in another split; restore the folder, "
-            "or put the pairs to evaluate into a folder of their own and give that as "
-            "--config.data.source"
+            f"data.source: {source} has other pairs than when {workdir} was trained, so a training "
+            "pair may now be in another split; restore the old pairs, or put the pairs to evaluate "
+            "into another folder and give --config.data.source=FOLDER"
         )
 
 
@@ -116,7 +116,7 @@ def remove_old_evaluation(path: Path, new: Evaluation) -> None:
     if old and any(old[key] != new[key] for key in ("step", "data", "segmenter")):
         say(
             f"{path}: the evaluation of step {old['step']} is replaced; to keep an evaluation, "
-            "copy this file and report/ before the next one"
+            "copy this file and report/ before you evaluate again"
         )
     path.unlink(missing_ok=True)
 
@@ -130,7 +130,7 @@ def write_pictures(folder: Path, name: str, pictures: Pictures) -> None:
 
 
 def format_table(evaluation: Evaluation) -> str:
-    """A line for each metric: its value for the outputs and, if any, for the ground truth."""
+    """Formats a line for each metric: its value for outputs, and for the ground truth if any."""
     truth = evaluation["ground_truth"]
     lines = [f"{'':20} {'output':>8} {TRUTH if truth else '':>13}".rstrip()]
     for name, value in evaluation["metrics"].items():

@@ -54,7 +54,7 @@ def make_evaluation(
     reader: ClassReader | None,
     scores: SplitScores,
 ) -> Evaluation:
-    """The content of evaluation_<split>.json.
+    """Makes the content of evaluation_<split>.json.
 
     Args:
       config: the resolved config of the run.
@@ -93,7 +93,7 @@ def pairs_fingerprint(dataset: DatasetBuilder, split: str) -> str:
 
 
 def to_json(evaluation: Evaluation) -> str:
-    """JSON with one line for each key, so that people can read it."""
+    """Formats an evaluation as JSON with one line for each key, so that people can read it."""
     lines = (f" {json.dumps(name)}: {json.dumps(value)}" for name, value in evaluation.items())
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
@@ -115,8 +115,8 @@ def read_finished_evaluation(config: Config, workdir: Workdir, split: str) -> Ev
       split: the evaluated split.
 
     Returns:
-      The evaluation; None if there is none, a file of it is missing, or it has another step or
-      another config.
+      The evaluation; None if it does not exist, lacks its page or pictures, or belongs to another
+      step or another config.
     """
     evaluation = read_evaluation(workdir.evaluation_file(split))
     page, pictures = workdir.evaluation_page(split), workdir.evaluation_pictures(split)
@@ -129,14 +129,14 @@ def read_finished_evaluation(config: Config, workdir: Workdir, split: str) -> Ev
 def is_up_to_date(
     config: Config, dataset: DatasetBuilder, workdir: Workdir, split: str, fcn_score: bool
 ) -> bool:
-    """Whether a run has a finished evaluation of the pairs that its dataset holds now.
+    """Whether a run has a finished evaluation of the pairs that its dataset contains now.
 
     Args:
       config: the resolved config of the run.
-      dataset: the dataset prepared from it.
+      dataset: the dataset prepared from `config`.
       workdir: the workdir of the run.
       split: the evaluated split.
-      fcn_score: whether the evaluation must also have an FCN-score of the present class reader.
+      fcn_score: whether the evaluation must also have an FCN-score by the current class reader.
     """
     evaluation = read_finished_evaluation(config, workdir, split)
     if evaluation is None or evaluation["data"] != pairs_fingerprint(dataset, split):

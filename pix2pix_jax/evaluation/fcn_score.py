@@ -1,4 +1,4 @@
-"""The FCN-score (section 4.1): whether the classes of the pixels of outputs are right.
+"""The FCN-score (section 4.1): how many pixels of the outputs have the right class.
 
 Pixels are counted over the whole split before anything is divided.
 """
@@ -18,8 +18,9 @@ def confusion_matrices(
     """The confusion matrix of every image.
 
     Args:
-      truth: [b, h, w], the true class of every pixel. Pixels with `classes` or more do not count.
-      predicted: [b, h, w], each below `classes`.
+      truth: [b, h, w], the true class of every pixel. Pixels with a class of `classes` or more do
+        not count.
+      predicted: [b, h, w], the predicted class of every pixel, below `classes`.
       classes: the number of classes.
 
     Returns:
@@ -28,13 +29,14 @@ def confusion_matrices(
     cells = truth.astype(jnp.int32) * classes + predicted.astype(jnp.int32)
     cells = jnp.where(truth < classes, cells, classes**2).reshape(len(truth), -1)
     counts = jax.vmap(partial(jnp.bincount, length=classes**2 + 1))(cells)
-    return counts[:, :-1].reshape(-1, classes, classes)  # without pixels of no class
+    # The last bin counts the pixels without a class.
+    return counts[:, :-1].reshape(-1, classes, classes)
 
 
 def fcn_score(matrix: np.ndarray) -> dict[str, float]:
     """The scores of a confusion matrix, with the names of the paper's tables 1 to 3.
 
-    They are defined in section 5 of Long et al. 2015 as pixel accuracy, mean accuracy and mean IU.
+    Section 5 of Long et al. 2015 defines them as pixel accuracy, mean accuracy and mean IU.
     The mean accuracy leaves out classes that do not occur. The mean IU leaves out classes that
     neither occur nor are predicted.
 

@@ -33,7 +33,7 @@ def psnr(output: Array, target: Array) -> Array:
     Returns:
       [b], in dB; infinite for equal images.
     """
-    # dm_pix takes images of range 1. Halving is exact.
+    # dm_pix expects a value range of 1. Dividing by 2 is exact.
     return jnp.asarray(dm_pix.psnr(output / 2, target / 2))
 
 

@@ -1,4 +1,4 @@
-"""Measures a generator on a split: batch by batch first, then over all pairs together."""
+"""Measures a generator on a split: first each batch, then all pairs together."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.models.unet import UNet, translate_each
 from pix2pix_jax.runtime.console import progress_bar
 
-BATCH_SIZE = 8  # The scores do not depend on it, except for rounding.
+BATCH_SIZE = 8  # The scores do not depend on the batch size, except for rounding.
 Pictures = dict[str, np.ndarray]  # input, output and target, each [h, w, c] in [-1, 1]
 
 
@@ -46,8 +46,8 @@ class SplitScores:
 class Scorer:
     """Measures generators of one config on the pairs of one split.
 
-    The dropout of a pair depends only on the seed and on the index of the pair in the split, and
-    its norm statistics are its own. So no score depends on the other pairs of a batch.
+    The dropout of a pair depends only on the seed and on the index of the pair in the split. Each
+    pair has its own norm statistics. So no score depends on the other pairs of a batch.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Scorer:
 
         Args:
           params: the parameters of the generator.
-          save_pictures: called with the name and the pictures of every pair.
+          save_pictures: a function to call with the name and the pictures of every pair.
 
         Raises:
           UsageError: an output is not finite.
@@ -96,7 +96,11 @@ class Scorer:
     def _measure_batch(
         self, params: dict, records: list[dict], start: int
     ) -> tuple[dict[str, np.ndarray], dict[str, dict]]:
-        """Pictures and values [b, ...] of a batch; `start` is the index of its first pair."""
+        """Measures a batch; `start` is the index of its first pair in the split.
+
+        Returns:
+          The pictures and the values of the batch, each [b, ...].
+        """
         # Copies of the last pair fill the last batch, so that all batches share compiled programs.
         filled = records + records[-1:] * (self._batch_size - len(records))
         examples = [evaluation_example(record, self._data) for record in filled]
@@ -106,7 +110,8 @@ class Scorer:
         pictures["output"] = np.asarray(output)  # [b, h, w, c]
         if not np.isfinite(pictures["output"]).all():
             raise UsageError(
-                "generator: its outputs at this step are not finite; try an earlier step"
+                "generator: has outputs that are infinite or NaN at this step; evaluate an earlier "
+                "checkpoint, or train with a smaller --config.optimizer.learning_rate"
             )
         values = measure(pictures["output"], pictures["target"], tuple(PAIR_METRICS))
         if self._class_reader:
@@ -117,7 +122,7 @@ class Scorer:
     def _compare_classes(
         self, reader: ClassReader, records: list[dict], pictures: dict[str, np.ndarray]
     ) -> dict[str, Array]:
-        """Confusion matrices of outputs and of targets: [b, classes, classes] each."""
+        """Makes the confusion matrices of outputs and of targets, each [b, classes, classes]."""
         palette = reader.palette
         truth = np.stack(
             [labelled_example(record, self._data, palette)["classes"] for record in records]
@@ -130,7 +135,15 @@ class Scorer:
 
 @partial(jax.jit, static_argnums=0)
 def generate(generator: UNet, params: dict, images: Array, key: Array, indices: Array) -> Array:
-    """Outputs in [-1, 1] of the inputs with these indices in the split, each with its dropout."""
+    """Generates an output [h, w, c] in [-1, 1] for each input.
+
+    Args:
+      generator: the module.
+      params: the parameters of the module.
+      images: inputs [b, h, w, c] in [-1, 1].
+      key: PRNG key of the dropout.
+      indices: [b], the index of each pair in the split; each index has its own dropout.
+    """
     keys = jax.vmap(partial(jax.random.fold_in, key))(indices)
     return translate_each(generator, params, images, keys)
 
@@ -160,7 +173,7 @@ def measure(output: Array, target: Array, names: tuple[str, ...]) -> dict[str, d
 
 
 def score_split(names: list[str], values: dict[str, dict]) -> SplitScores:
-    """The scores of a split, from the values of its pairs.
+    """Computes the scores of a split from the values of its pairs.
 
     Args:
       names: the names of all n pairs.

@@ -1,8 +1,8 @@
 """The network that reads the classes of generated photos for the FCN-score (section 4.1).
 
-The paper's network is an FCN-8s for Caffe. Ours is a U-Net that is trained on the real photos of
-the training split, once for a dataset and an image size, and kept in the data folder. So its scores
-are comparable with one another and with those of the ground truth, but not with the paper's.
+The paper uses an FCN-8s for Caffe. This project trains a U-Net on the real photos of the training
+split, once for a dataset and an image size, and keeps the U-Net in the data folder. So the scores
+of this project are comparable with one another, but not with the scores of the paper.
 """
 
 import hashlib
@@ -58,7 +58,7 @@ class Segmenter:
     name: str
 
     def read(self, images: np.ndarray) -> np.ndarray:
-        """Classes [b, h, w] of images [b, h, w, 3] in [-1, 1]."""
+        """Predicts the classes [b, h, w] of images [b, h, w, 3] in [-1, 1]."""
         return np.asarray(_logits(self.network, self.params, images).argmax(-1))
 
 
@@ -72,17 +72,17 @@ def open_segmenter(data: Data, dataset: DatasetBuilder, palette: Palette) -> Seg
 
     Args:
       data: the data of a resolved config.
-      dataset: the dataset prepared from it.
-      palette: the palette of its label maps.
+      dataset: the dataset prepared from `data`.
+      palette: the palette of the label maps.
 
     Raises:
       UsageError: the segmenter is damaged, or cannot be written or trained.
     """
     path, network = segmenter_path(data, dataset, palette), make_network(data, palette)
     if not path.exists():
-        _check_writable(path.parent)  # before the training, which takes long
+        _check_writable(path.parent)  # An error must come before the long training.
         with folder_lock(path.parent, wait=True):
-            if not path.exists():  # Another process may have trained it while we waited.
+            if not path.exists():  # Another process may have trained the segmenter meanwhile.
                 params = train_segmenter(network, data, dataset, palette, make_recipe(data))
                 score = score_real_photos(Segmenter(network, params, ""), data, dataset, palette)
                 write_segmenter(path, params, score)
@@ -100,7 +100,7 @@ def segmenter_name(data: Data, dataset: DatasetBuilder, palette: Palette) -> str
 
 
 def segmenter_path(data: Data, dataset: DatasetBuilder, palette: Palette) -> Path:
-    """The file of a segmenter; its name depends on the pairs, the image size and the recipe."""
+    """The path of a segmenter's file; it depends on the pairs, the image size and the recipe."""
     recipe = [dataset_fingerprint(dataset), palette, *astuple(make_recipe(data))]
     digest = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]
     height, width = data.image_size
@@ -108,12 +108,12 @@ def segmenter_path(data: Data, dataset: DatasetBuilder, palette: Palette) -> Pat
 
 
 def make_recipe(data: Data) -> Recipe:
-    """How the segmenter of a dataset is trained."""
+    """Makes the settings of the training of a dataset's segmenter."""
     return Recipe(FEATURES, BATCH_SIZE, LEARNING_RATE, STEPS[data.name])
 
 
 def make_network(data: Data, palette: Palette) -> UNet:
-    """The network of a segmenter, untrained.
+    """Makes the network of a segmenter, without parameters.
 
     With instance norm, the classes of an image do not depend on the other images of a batch.
     """
@@ -134,15 +134,15 @@ def _check_writable(folder: Path) -> None:
         writable = False
     if not writable:
         raise UsageError(
-            f"{folder}: is not writable, and the segmenter of the FCN-score is kept there; give "
-            "another --config.data.data_dir, or skip the FCN-score"
+            f"{folder}: is not writable, but the segmenter of the FCN-score must be saved there; "
+            "make the folder writable, or give another --config.data.data_dir"
         )
 
 
 def score_real_photos(
     segmenter: Segmenter, data: Data, dataset: DatasetBuilder, palette: Palette
 ) -> dict[str, float]:
-    """The FCN-score of the real photos of the validation split."""
+    """Measures the FCN-score of the real photos of the validation split."""
     records, classes = open_split(dataset, "val"), len(palette.classes)
     counts = np.zeros((classes, classes), np.int64)
     for index in range(len(records)):
@@ -153,7 +153,7 @@ def score_real_photos(
 
 
 def write_segmenter(path: Path, params: dict, score: dict[str, float]) -> None:
-    """Writes a segmenter: its parameters, their hash, and its scores of real photos.
+    """Writes a segmenter: its parameters, their hash, and its scores on real photos.
 
     Raises:
       UsageError: a parameter is not finite.
@@ -161,8 +161,8 @@ def write_segmenter(path: Path, params: dict, score: dict[str, float]) -> None:
     tensors = {name: np.asarray(leaf) for name, leaf in flatten_dict(params, sep="/").items()}
     if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
         raise UsageError(
-            f"{path}: the training of the segmenter diverged; check that A is the photo and B the "
-            "label map of each pair, or skip the FCN-score"
+            f"{path}: is not written, because the training of the segmenter diverged; give pairs "
+            "in which A is the photo and B the label map, or leave out the FCN-score"
         )
     with atomic_file(path) as new_path:
         save_file(tensors, new_path, {"sha256": _hash(tensors), "real": json.dumps(score)})
@@ -189,7 +189,8 @@ def read_segmenter(path: Path) -> tuple[dict, str]:
 
 def _damaged_segmenter(path: Path, reason: object) -> UsageError:
     return UsageError(
-        f"{path}: is damaged ({reason}); remove it, and the same command trains it again"
+        f"{path}: is damaged ({reason}); remove this file and run the same command again, which "
+        "trains the segmenter again"
     )
 
 

@@ -26,10 +26,10 @@ from pix2pix_jax.runtime.console import progress_bar, say
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a segmenter is trained.
+    """The settings of the training of a segmenter.
 
     Attributes:
-      features: features of the first layer.
+      features: number of features of the first layer.
       batch_size: photos in a batch.
       learning_rate: learning rate of the first step.
       steps: number of steps.
@@ -51,14 +51,14 @@ def train_segmenter(
     palette: Palette,
     recipe: Recipe,
 ) -> dict:
-    """Trains a segmenter with Adam, the learning rate falling to zero along a cosine.
+    """Trains a segmenter with Adam and a learning rate that falls to zero along a cosine.
 
     Args:
       network: returns logits of the classes.
       data: the data of a resolved config.
-      dataset: the dataset prepared from it, with a training split.
-      palette: the palette of its label maps.
-      recipe: the sizes of the training.
+      dataset: the dataset prepared from `data`, with a training split.
+      palette: the palette of the label maps.
+      recipe: the settings of the training.
 
     Returns:
       The parameters of the network.
@@ -67,7 +67,10 @@ def train_segmenter(
     optimizer = optax.adam(optax.cosine_decay_schedule(recipe.learning_rate, steps))
     params = network.init(jax.random.key(0), jnp.zeros((1, *data.image_size, 3)))["params"]
     update = make_update(network, optimizer)
-    say(f"training the segmenter of {data.name}, once for these pairs and this size: {steps} steps")
+    say(
+        f"training a segmenter for {steps} steps; later evaluations with these pairs and this "
+        "image size use the same segmenter"
+    )
     opt_state = optimizer.init(params)
     start = time.monotonic()
     bar = progress_bar(range(steps), unit="step")
@@ -75,7 +78,7 @@ def train_segmenter(
         for step, batch in zip(bar, batches, strict=False):
             params, opt_state = update(params, opt_state, batch)
             if step == 0:
-                start = time.monotonic()  # without the first step, which compiles
+                start = time.monotonic()  # The first step is not timed, because it compiles.
             elif bar.disable and step % (steps // 8) == 0:
                 seconds_left = (steps - step) * (time.monotonic() - start) / step
                 say(f"segmenter: step {step}/{steps}  {tqdm.format_interval(seconds_left)} left")
@@ -83,7 +86,7 @@ def train_segmenter(
 
 
 def make_update(network: UNet, optimizer: optax.GradientTransformation) -> Update:
-    """A compiled step: from parameters, optimizer state and a batch to the next two."""
+    """Makes a compiled step: parameters, optimizer state and batch to new parameters and state."""
 
     def loss(params: dict, batch: Batch) -> Array:
         logits = network.apply({"params": params}, batch["photo"])  # [b, h, w, classes]
@@ -99,11 +102,12 @@ def make_update(network: UNet, optimizer: optax.GradientTransformation) -> Updat
 
 
 def classification_loss(logits: Array, classes: Array | np.ndarray) -> Array:
-    """Mean cross-entropy of all pixels that have a class.
+    """The mean cross-entropy of all pixels that have a class.
 
     Args:
       logits: [b, h, w, classes].
-      classes: [b, h, w]; pixels without a class have a larger number than all classes.
+      classes: [b, h, w], the true class of each pixel. Pixels without a class have a number that is
+        larger than every class.
     """
     has_class = classes < logits.shape[-1]  # [b, h, w]
     labels = jnp.where(has_class, classes, 0).astype(jnp.int32)
@@ -114,9 +118,9 @@ def classification_loss(logits: Array, classes: Array | np.ndarray) -> Array:
 def training_batches(
     data: Data, dataset: DatasetBuilder, palette: Palette, batch_size: int
 ) -> grain.DatasetIterator[Batch]:
-    """Batches of `photo` and `classes`, with the jitter of the paper (section 6.2).
+    """Makes endless batches of `photo` and `classes`, with the paper's jitter (section 6.2).
 
-    The jitter is the same for all configs of a dataset, so they share one segmenter.
+    The jitter does not depend on the config, so that all runs on a dataset share one segmenter.
     """
     paper = Data()
     data = replace(data, load_size=None, load_scale=paper.load_scale, flip=paper.flip)

@@ -1,1 +1,1 @@
-"""HTML pages that open from disk: a file for each page, and what they share in `page.py`."""
+"""HTML pages that a browser opens from disk; `page.py` has the parts that all pages share."""

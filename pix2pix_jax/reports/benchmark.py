@@ -1,4 +1,4 @@
-"""The page of a benchmark: tables of implementations and of parts of a step, a chart of growth."""
+"""The page of a benchmark: tables of implementations and parts of a step, and a growth chart."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -35,11 +35,11 @@ Point = tuple[int, float]  # the varied value, and milliseconds per step
 
 @dataclass(frozen=True)
 class Growth:
-    """How the time of a step grows with a varied value.
+    """How the time of a step grows with the batch size, the image size or the number of devices.
 
     Attributes:
       chart: SVG; None if nothing could be timed.
-      reference: implementation; the dashed line starts from its first point.
+      reference: the implementation from whose first point the dashed line starts.
       header, rows: cells of the table, a row for each point.
       done: number of timed points.
       total: number of points to time.
@@ -54,7 +54,7 @@ class Growth:
 
 
 def render_benchmark_page(results: dict[str, Any]) -> str:
-    """HTML of the page.
+    """Renders the page of a benchmark as HTML.
 
     Args:
       results: the content of benchmark.json.
@@ -81,11 +81,11 @@ def render_benchmark_page(results: dict[str, Any]) -> str:
 
 
 def make_growth(sweep: dict[str, Any], shared: bool = False) -> Growth:
-    """The chart and table of a sweep.
+    """Makes the chart and the table of a benchmark that varies a value.
 
     Args:
-      sweep: `of` is batch, size or devices; `values` are all values to time; `points` are those
-        timed so far.
+      sweep: an entry of benchmark.json. `of` is batch, size or devices, `values` are all values to
+        time, and `points` are the results so far.
       shared: whether several devices share the work.
     """
     name, points = sweep["of"], sweep["points"]
@@ -114,7 +114,7 @@ def make_growth(sweep: dict[str, Any], shared: bool = False) -> Growth:
 
 
 def expected_milliseconds(values: list[int], known: Point, name: str, shared: bool) -> list[float]:
-    """The milliseconds of a step if they were proportional to the work of one device.
+    """The milliseconds that a step would take in proportion to the work of one device.
 
     Args:
       values: values of batch, size or devices.
@@ -128,7 +128,7 @@ def expected_milliseconds(values: list[int], known: Point, name: str, shared: bo
 
 
 def draw_growth(name: str, lines: dict[str, list[Point]], expected: list[Point]) -> Markup:
-    """A chart of the milliseconds of a step against the varied value, with axes in powers of two.
+    """Draws the milliseconds of a step against the varied value; both axes are logarithmic.
 
     Args:
       name: batch, size or devices.

@@ -28,7 +28,7 @@ def parts_text(measurements: Measurements) -> str:
 
 
 def steps_rows(measurements: Measurements) -> list[list[str]]:
-    """Cells under STEPS_HEADER, a row for each implementation."""
+    """The cells under STEPS_HEADER, with a row for each implementation."""
     rows = []
     for name, result in measurements.items():
         if "failed" in result:
@@ -50,7 +50,7 @@ def steps_rows(measurements: Measurements) -> list[list[str]]:
 
 
 def parts_rows(measurements: Measurements) -> list[list[str]]:
-    """Cells under PARTS_HEADER, a row for each part."""
+    """The cells under PARTS_HEADER, with a row for each part."""
     return [
         [
             name,
@@ -66,7 +66,7 @@ def parts_rows(measurements: Measurements) -> list[list[str]]:
 
 
 def restart_note(measurements: Measurements) -> str:
-    """The seconds to the first step with and without compiled programs; empty if not measured."""
+    """A sentence about the first step after a restart; empty if no restart was measured."""
     for name, result in measurements.items():
         if warm := result.get("restart_seconds"):
             cold = result["first_step_seconds"]
@@ -86,18 +86,18 @@ def format_result(result: dict[str, Any]) -> str:
 
 
 def format_number(number: float) -> str:
-    """A number with four significant figures, or with all its figures before the point."""
+    """Formats a number with four significant digits, or with all digits before the point."""
     return f"{number:,.4g}" if number < 9999.5 else f"{number:,.0f}"
 
 
 def format_quartiles(quartiles: list[float], scale: float = 1) -> str:
-    """Both quartiles times `scale`; empty if they are equal, as after a single turn."""
+    """Formats both quartiles times `scale`; empty if they are equal, as after a single turn."""
     low, high = quartiles
     return "" if low == high else f"{format_number(scale * low)} to {format_number(scale * high)}"
 
 
 def align_columns(header: Iterable[str], rows: list[list[str]]) -> str:
-    """A table as text: the first column to the left, all others to the right."""
+    """Formats a table as text: the first column is aligned left, all other columns right."""
     lines = [list(header), *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return "\n".join(

@@ -1,4 +1,4 @@
-"""Charts as inline SVG, the same bytes for the same content."""
+"""Makes charts as inline SVG; equal content gives equal bytes."""
 
 import io
 
@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 WIDTH = 4.2  # inches, the same for all charts
-COLOUR = "#1f77b4"  # of charts with a single colour
+COLOUR = "#1f77b4"  # the colour of charts with a single colour
 
 
 def make_chart(height: float) -> tuple[Figure, Axes]:
-    """An empty chart of WIDTH by `height` inches."""
+    """Makes an empty chart of WIDTH by `height` inches."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     axes = figure.add_subplot()
     axes.grid(alpha=0.3)
@@ -21,7 +21,7 @@ def make_chart(height: float) -> tuple[Figure, Axes]:
 
 
 def render_svg(figure: Figure) -> Markup:
-    """A figure as an <svg> element, without the date and random names of Matplotlib."""
+    """Renders a figure as an <svg> element, without Matplotlib's date and random names."""
     file = io.StringIO()
     no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with rc_context({"svg.hashsalt": "", "svg.fonttype": "none"}):

@@ -32,7 +32,7 @@ class Pair:
     Attributes:
       name: name of the pair.
       pictures: one for each of PICTURE_KINDS.
-      sort_keys: values by metric, as numbers of JavaScript.
+      sort_keys: values by metric, written as numbers of JavaScript.
       caption: labels and values of all metrics.
     """
 
@@ -43,7 +43,7 @@ class Pair:
 
 
 def render_evaluation_page(workdir: Workdir, evaluation: Mapping[str, Any], pictures: Path) -> str:
-    """HTML of the page of an evaluation.
+    """Renders the page of an evaluation as HTML.
 
     Args:
       workdir: the workdir of the run.
@@ -74,7 +74,7 @@ def render_evaluation_page(workdir: Workdir, evaluation: Mapping[str, Any], pict
 def metric_rows(
     scores: Mapping[str, float | None], truth: Mapping[str, float | None]
 ) -> list[list[str]]:
-    """The cells of the table: label, output, ground truth if there is one, and what is better."""
+    """The rows of the table: label, output, ground truth if any, and "higher" or "lower"."""
     rows = []
     for name, value in scores.items():
         row = [METRICS[name].label, format_metric(name, value)]
@@ -85,7 +85,7 @@ def metric_rows(
 
 
 def sort_orders(metrics: list[str]) -> list[dict[str, Any]]:
-    """The choices for sorting pairs: a label; the page sorts by sign * metric, smallest first."""
+    """The orders of pairs that a reader can choose; the page sorts by sign * metric, ascending."""
     orders = []
     for name in metrics:
         from_worst = 1 if METRICS[name].higher_is_better else -1
@@ -96,7 +96,7 @@ def sort_orders(metrics: list[str]) -> list[dict[str, Any]]:
 
 
 def make_pair(scores: Mapping[str, Any], workdir: Workdir, split: str, pictures: Path) -> Pair:
-    """A pair with its pictures.
+    """Makes a pair of the page, with its pictures.
 
     Args:
       scores: the entry of this pair in evaluation_<split>.json.
@@ -124,17 +124,17 @@ def make_pair(scores: Mapping[str, Any], workdir: Workdir, split: str, pictures:
 
 
 def sort_key(metric: str, value: float | None) -> str:
-    """A value as a number of JavaScript; None is infinite, or could not be measured."""
+    """Writes a value as a number of JavaScript; None means infinite, or not measured."""
     if value is None:
         return "Infinity" if METRICS[metric].infinite_if_equal else "NaN"
     return str(value)
 
 
 def draw_histograms(histograms: Mapping[str, Mapping[str, list[int]]]) -> list[Markup]:
-    """Charts of histograms in CIE Lab, on a logarithmic scale (figure 7 of the paper).
+    """Draws histograms in CIE Lab on a logarithmic scale (figure 7 of the paper).
 
     Args:
-      histograms: numbers of pixels for each key of LAB_RANGES, by the label of their line.
+      histograms: for each label of a line, the numbers of pixels for each key of LAB_RANGES.
 
     Returns:
       SVGs, one for each key of LAB_RANGES.
@@ -144,7 +144,7 @@ def draw_histograms(histograms: Mapping[str, Mapping[str, list[int]]]) -> list[M
         figure, axes = make_chart(2.8)
         for label, counts in histograms.items():
             shares = np.array(counts[name]) / np.sum(counts[name])
-            shares = np.where(shares > 0, shares, np.nan)  # 0 has no logarithm and becomes a gap
+            shares = np.where(shares > 0, shares, np.nan)  # 0 has no logarithm, so it is a gap.
             style = "k:" if label in ("target", TRUTH) else "-"
             centres = low + np.arange(len(shares))
             axes.step(centres, shares, style, where="mid", linewidth=1.2, label=label)
@@ -157,7 +157,7 @@ def draw_histograms(histograms: Mapping[str, Mapping[str, list[int]]]) -> list[M
 
 
 def fcn_score_note(segmenter: str) -> str:
-    """The sentence that says how a class reader works, and what its FCN-score compares with.
+    """The sentence that says how classes were read, and which FCN-scores are comparable.
 
     Args:
       segmenter: the name of the class reader.

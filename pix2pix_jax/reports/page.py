@@ -1,4 +1,4 @@
-"""What all pages share: templates of Jinja2, pictures, links and the format of values."""
+"""The parts that all pages share: Jinja2 templates, pictures, links and the format of values."""
 
 import os
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 
 def inline_file(name: str) -> Markup:
-    """The text of a CSS or JavaScript file in templates/, to be part of a page."""
+    """Reads a CSS or JavaScript file in templates/, so that its text becomes part of a page."""
     return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
 
 
@@ -36,8 +36,8 @@ class Picture:
     """An image file as a page shows it.
 
     Attributes:
-      link: path relative to the folder of the page, with slashes, not quoted.
-      width, height: size in pixels; a browser reserves the room before it reads the file.
+      link: path relative to the folder of the page, with slashes; not yet quoted for a URL.
+      width, height: size in pixels; a browser reserves this space before it reads the file.
       caption: the text for readers who cannot see the picture.
     """
 
@@ -48,7 +48,7 @@ class Picture:
 
 
 def render(template: str, **data: Any) -> str:
-    """HTML of a template of this package; plain text in `data` is escaped.
+    """Renders a template of this package as HTML; plain text in `data` is escaped.
 
     Args:
       template: file name in templates/.
@@ -61,10 +61,10 @@ def render(template: str, **data: Any) -> str:
 
 
 def open_picture(path: Path, link: str, caption: str) -> Picture:
-    """A picture with the size of its file.
+    """Makes a Picture from an image file.
 
     Args:
-      path: the present path of the file.
+      path: the current path of the file.
       link: the link from the page to the file; see `relative_link`.
       caption: the text for readers who cannot see the picture.
     """
@@ -79,7 +79,7 @@ def relative_link(target: Path, page: Path) -> str:
 
 
 def format_metric(metric: str, value: float | None) -> str:
-    """A value for a table; None is an infinite PSNR, or a metric that could not be measured."""
+    """Formats a value for a table; None means an infinite PSNR, or a metric not measured."""
     if value is None:
         return "∞" if METRICS[metric].infinite_if_equal else "-"
     return f"{value:.3f}"

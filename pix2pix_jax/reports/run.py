@@ -18,12 +18,12 @@ from pix2pix_jax.runtime.storage.files import write_atomically
 
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "grain", "numpy")
 SMOOTHING_WINDOW = 13  # points; an odd number, so that the window has a centre
-# These are always measured on the same pairs, so their changes are not noise.
+# Metrics with these prefixes are always measured on the same pairs, so they have little noise.
 UNSMOOTHED = ("validation/", "evaluation/")
 
 
 def write_run_page(workdir: Workdir, config: Config) -> None:
-    """Writes the page of a run from the files of its workdir; does nothing before the first log.
+    """Writes the page of a run from the files of its workdir; does nothing if no step is logged.
 
     Args:
       workdir: the workdir of the run.
@@ -33,7 +33,8 @@ def write_run_page(workdir: Workdir, config: Config) -> None:
     if not lines:
         return
     last = lines[-1]["step"]
-    # A run that resumes from an older step writes the samples of later steps again.
+    # If the run resumed from an older step, samples of later steps are still there. They are left
+    # out, because the run will write them again.
     steps = [step for step in workdir.sample_steps() if step <= last]
     # In reverse alphabetical order: validation, losses, logits, speed.
     names = sorted({name for line in lines for name in line} - {"step"}, reverse=True)
@@ -57,7 +58,7 @@ def write_run_page(workdir: Workdir, config: Config) -> None:
 
 
 def best_evaluation(lines: list[dict[str, float]], metric: str) -> dict[str, Any] | None:
-    """The best evaluated step, the last one if several are equal; None if none was evaluated.
+    """The best evaluated step, or the last of equally good steps; None if no step was evaluated.
 
     Args:
       lines: the lines of the metrics log.
@@ -72,7 +73,7 @@ def best_evaluation(lines: list[dict[str, float]], metric: str) -> dict[str, Any
 
 
 def metric_unit(name: str) -> str:
-    """The unit or range of a metric of the log, for the axis of its curve."""
+    """The unit or the range of a logged metric, as the label of its axis."""
     measured = name.rpartition("/")[2]
     if measured in METRICS:
         return METRICS[measured].unit
@@ -101,7 +102,7 @@ def smooth(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def draw_curve(name: str, lines: list[dict[str, float]]) -> Markup:
-    """The curve of a metric against steps as SVG: logged values thin, the smoothed curve thick.
+    """Draws a metric against steps as SVG: logged values as a thin line, smoothed values thick.
 
     Args:
       name: name of the metric.

@@ -15,8 +15,8 @@ from pix2pix_jax.reports.page import TRUTH, Picture, open_picture, relative_link
 from pix2pix_jax.runs.workdir import PICTURE_KINDS, SweepFolder, Workdir
 from pix2pix_jax.runtime.storage.files import write_atomically
 
-MAX_PAIRS = 6  # in the grid of pictures
-JsonRow = dict[str, Any]  # of results.json
+MAX_PAIRS = 6  # number of pairs in the grid of pictures
+JsonRow = dict[str, Any]  # a row of results.json
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,9 @@ def histograms_by_row(evaluations: dict[str, Any]) -> dict[str, dict[str, list[i
 
 
 def have_same_pairs(evaluations: dict[str, Any]) -> bool:
-    """Whether all evaluations are of the same dataset; False without evaluations.
+    """Whether all evaluations used the same pairs; False without evaluations.
 
-    Names of pairs do not show it: many datasets have a pair "1".
+    Equal names do not prove equal pairs, because many datasets have a pair named "1".
     """
     return len({evaluation["data"] for evaluation in evaluations.values()}) == 1
 
@@ -93,7 +93,7 @@ def have_same_pairs(evaluations: dict[str, Any]) -> bool:
 def common_pairs(
     workdirs: dict[str, Workdir], evaluations: dict[str, Any], split: str
 ) -> list[str]:
-    """Names of the first pairs with all pictures in every row; empty if the rows' pairs differ."""
+    """The first pairs that have all pictures in every row; empty if the rows have other pairs."""
     if not have_same_pairs(evaluations):
         return []
     names = [
@@ -125,7 +125,7 @@ def picture_grid(
     """
     if not pairs:
         return []
-    any_run = next(iter(workdirs.values()))  # all runs have the same inputs and targets
+    any_run = next(iter(workdirs.values()))  # All runs have the same inputs and targets.
     columns = [("input", any_run, "input")]
     columns += [(f"output of {row}", workdir, "output") for row, workdir in workdirs.items()]
     columns.append((TRUTH, any_run, "target"))
@@ -143,7 +143,7 @@ def link(folder: SweepFolder, target: Path) -> str:
 
 
 def draw_runs(metric: str, rows: list[JsonRow]) -> Markup | None:
-    """A chart of a metric: a dot for each run, a bar for their mean, a line for the ground truth.
+    """Draws a metric: a dot for each run, a bar for the mean of a row, a line for the ground truth.
 
     Args:
       metric: a key of METRICS.

@@ -12,13 +12,13 @@ from pix2pix_jax.reports.page import render
 from pix2pix_jax.runtime.storage.files import write_atomically
 
 PAGE = "before_after.html"
-MAX_PICTURES = 400  # so that the page stays small enough to open
-MAX_SIDE = 512  # pixels of a picture on the page
+MAX_PICTURES = 400  # more pictures would make the page too large for a browser
+MAX_SIDE = 512  # larger side of a picture on the page, in pixels
 
 
 @dataclass(frozen=True)
 class Figure:
-    """The pictures of an image and of its translations, in a row of the page.
+    """A row of the page: the pictures of an image and of its translations.
 
     Attributes:
       name: name of the image.
@@ -62,11 +62,11 @@ def make_figure(name: str, images: list[np.ndarray]) -> Figure:
 
 
 def encode_thumbnail(values: np.ndarray) -> str:
-    """A small JPEG in base 64.
+    """Encodes an image as a small JPEG in base 64.
 
     Args:
-      values: [h, w, c] in [-1, 1]. If an image file cannot have c channels, only the first channel
-        is shown.
+      values: [h, w, c] in [-1, 1]. If an image file cannot have c channels, the picture shows only
+        the first channel.
     """
     channels = values if values.shape[-1] in PILLOW_MODES else values[..., :1]
     image = float_to_image(channels).convert("RGB")

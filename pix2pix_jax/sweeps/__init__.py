@@ -1,1 +1,1 @@
-"""Sweeps (ablations): the variants of an experiment are trained, evaluated and compared."""
+"""Sweeps (ablations): trains, evaluates and compares the variants of an experiment."""

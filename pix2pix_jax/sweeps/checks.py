@@ -26,20 +26,20 @@ def check_runs(plan: SweepPlan, folder: SweepFolder) -> None:
     if Workdir(folder.path).config_file.exists():
         raise UsageError(f"{folder}: is the workdir of a run; give the sweep another --workdir")
     title = plan.title
-    # Without results, or with a damaged file, there is nothing to lose: the file is written again.
+    # A missing or damaged results file contains nothing to lose, so it may be written again.
     with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
         title = json.loads(folder.results_file.read_bytes())["title"]
     if title != plan.title:
         raise UsageError(
             f"{folder.results_file}: belongs to another sweep, {title!r}; give this sweep another "
-            "--workdir, or move that file away"
+            "--workdir, or move the file to another folder"
         )
     for name, config in plan.variants:
         run = folder.workdir(name)
         try:
             config = resolve(config)
             read_config(run.config_file)
-        except UsageError:  # There is no run yet, or running the variant reports the error.
+        except UsageError:  # There is no run yet, or the run of the variant will report the error.
             continue
         fix = "undo the change, or give the sweep another --workdir"
         check_config_unchanged(run.config_file, config, fix)
@@ -47,5 +47,5 @@ def check_runs(plan: SweepPlan, folder: SweepFolder) -> None:
         if steps and steps[-1] > config.train.steps and config.train.steps not in steps:
             raise UsageError(
                 f"{run.config_file}: belongs to a run that has reached step {steps[-1]}, past "
-                f"train.steps; {fix}"
+                f"train.steps={config.train.steps}; {fix}"
             )

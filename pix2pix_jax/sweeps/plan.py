@@ -18,7 +18,7 @@ HEADER = (
 
 
 def format_plan(plan: SweepPlan, folder: SweepFolder, split: str) -> str:
-    """A line for each variant; for a variant that cannot be built, the line has the reason.
+    """Formats a plan: a line for each variant, with the reason if the variant cannot be built.
 
     Args:
       plan: the sweep.
@@ -52,14 +52,15 @@ def format_plan(plan: SweepPlan, folder: SweepFolder, split: str) -> str:
         )
     lines.append(
         f"about {format_duration(total)} of training left, estimated from the runs of this sweep, "
-        "or else from a step of the generator; compiling and evaluating take a minute more for "
-        "each variant, and training the segmenter, once for a dataset, minutes to an hour on a CPU"
+        "or else from a step of the generator. In addition, each variant needs a minute to compile "
+        "and to evaluate, and each dataset needs a segmenter, which takes minutes to an hour to "
+        "train on a CPU."
     )
     return "\n".join(lines)
 
 
 def format_duration(seconds: float) -> str:
-    """A duration in one or two units, such as 40 s, 12 min, 3 h 5 min, or 2 d 4 h."""
+    """Formats a duration in one or two units, such as 40 s, 12 min, 3 h 5 min, or 2 d 4 h."""
     minutes = round(seconds / 60)
     if seconds < 100:
         return f"{seconds:.0f} s"

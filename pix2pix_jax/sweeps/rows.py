@@ -55,7 +55,7 @@ class ResultsRow:
 def collect_rows(
     plan: SweepPlan, folder: SweepFolder, evaluations: Mapping[str, Evaluation]
 ) -> list[ResultsRow]:
-    """All rows of a sweep in the order of its plan, and the ground truth at the end.
+    """Collects the rows of a sweep in the order of its plan, with the ground truth at the end.
 
     Args:
       plan: the sweep.
@@ -99,17 +99,17 @@ def _make_row(
 
 
 def read_failure(run: Workdir) -> str | None:
-    """The reason why a variant failed; None if it did not fail."""
+    """Reads the reason why a variant failed; None if the variant did not fail."""
     if not run.failure_file.exists():
         return None
     return run.failure_file.read_text(encoding="utf-8", errors="replace").strip()
 
 
 def _ground_truth_rows(evaluations: Mapping[str, Evaluation]) -> list[ResultsRow]:
-    """The FCN-score of the targets: one row if all evaluations share a class reader and pairs.
+    """The rows with the FCN-score of the targets.
 
-    If they do not, each combination of class reader and pairs has a row, with the name of its
-    first run.
+    There is one row if all evaluations have the same class reader and the same pairs. Otherwise
+    each combination of class reader and pairs has a row, with the name of its first run.
     """
     truths = {}
     for run, evaluation in evaluations.items():
@@ -132,7 +132,7 @@ def _ground_truth_rows(evaluations: Mapping[str, Evaluation]) -> list[ResultsRow
 
 
 def make_statistics(values: Sequence[float | None]) -> Statistics:
-    """Mean and spread of one or more values; None is a value that is not finite."""
+    """The mean and the spread of one or more values; None means a value that is not finite."""
     finite = [value for value in values if value is not None]
     if len(finite) < len(values):
         return Statistics(None, None, list(values))

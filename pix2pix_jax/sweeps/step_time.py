@@ -27,7 +27,7 @@ describe_once = cache(describe)
 
 
 class StepTimes:
-    """Seconds of a training step: as logged by a run of the sweep, else an estimate."""
+    """The seconds of training steps: measured by the runs of a sweep, or else estimated."""
 
     def __init__(self, plan: SweepPlan, folder: SweepFolder) -> None:
         """Reads the speeds that the runs of a sweep have logged."""
@@ -37,26 +37,26 @@ class StepTimes:
             rates = [line["images_per_second"] for line in lines if "images_per_second" in line]
             with suppress(UsageError):
                 if rates:
-                    # The median, since the first lines include compiling.
+                    # The median leaves out the first lines, which include compiling.
                     seconds = 1 / (median(rates) / config.data.batch_size)
                     self._measured[without_seed(resolve(config))] = seconds
 
     def seconds(self, config: Config) -> float:
-        """Seconds of a step of a resolved config. The seed does not change the speed."""
+        """The seconds of a training step with a resolved config; the seed changes nothing."""
         config = without_seed(config)
         return self._measured.get(config) or estimate_seconds(config)
 
 
 def without_seed(config: Config) -> Config:
-    """The config with seed 0, which is equal for all seeds of a row."""
+    """The config with seed 0, so that configs that differ only in the seed become equal."""
     return replace(config, seed=0)
 
 
 def estimate_seconds(config: Config) -> float:
-    """Estimates the seconds of a step of a resolved config.
+    """Estimates the seconds of a training step with a resolved config.
 
-    A step of the generator is timed. The time of the discriminator is estimated from its share of
-    the operations.
+    Times a step of the generator, and estimates the time of the discriminator from its number of
+    operations.
     """
     generator, discriminator = operations(describe_once(config))
     # This config is the same for all discriminators and losses, so it is timed only once.
@@ -71,7 +71,7 @@ def estimate_seconds(config: Config) -> float:
 
 @cache
 def time_generator_step(config: Config) -> float:
-    """Seconds of a training step without a discriminator on one device, the fastest of five."""
+    """Times five training steps without a discriminator on one device: seconds of the fastest."""
     data, images = config.data, config.data.batch_size // jax.device_count()
     batch = {
         "input": jnp.zeros((images, *data.image_size, data.input_channels)),

@@ -30,8 +30,8 @@ class Outcome:
     """How a variant ended.
 
     Attributes:
-      exit_status: 0, or 128 + the number of the signal that stopped it.
-      failure: the reason why it failed; empty if it did not fail.
+      exit_status: 0, or 128 + the number of the signal that stopped the variant.
+      failure: the reason why the variant failed; empty if it did not fail.
     """
 
     exit_status: int = 0
@@ -57,8 +57,8 @@ def sweep(
       The exit status: 0, or 128 + the number of the signal that stopped the sweep.
 
     Raises:
-      UsageError: the folder holds another sweep or other runs, or a dataset has no such split.
-        Also if a variant failed; the table is written before.
+      UsageError: the folder contains another sweep or other runs, or a dataset has no such split.
+        Also if a variant failed; then the table is written before the error.
     """
     chosen = plan.variants if index is None else [_choose_variant(plan, index)]
     check_runs(plan, folder)
@@ -78,48 +78,50 @@ def sweep(
     if failed:
         file = folder.workdir(failed[0]).failure_file.name
         raise UsageError(
-            f"{folder}: {len(failed)} of {len(chosen)} variants failed ({', '.join(failed)}), see "
-            f"{file} in their folders; the same command tries them again"
+            f"{folder}: {len(failed)} of {len(chosen)} variants failed ({', '.join(failed)}); read "
+            f"{file} in their folders, fix the reasons, and run the same command again"
         )
     return 0
 
 
 def check_split(configs: list[Config], split: str) -> None:
-    """Checks that the datasets of all variants have a split.
+    """Checks that the datasets of all variants have the split to evaluate.
 
     Raises:
       UsageError: a dataset has no such split.
     """
-    datasets = {}  # an ordered set, since variants often share a dataset
+    datasets = {}  # an ordered set, because variants often share a dataset
     for config in configs:
         with suppress(UsageError):
             datasets[resolve(config).data] = None
     for data in datasets:
         try:
             dataset = prepare(data)
-        except (UsageError, OSError):  # The variant fails with the same error when it is run.
+        except (UsageError, OSError):  # The run of the variant will report the same error.
             continue
         if split not in dataset.info.splits:
-            open_split(dataset, split)  # raises the error
+            open_split(dataset, split)  # raises UsageError
 
 
 def _choose_variant(plan: SweepPlan, index: int) -> tuple[str, Config]:
     last = len(plan.variants) - 1
     if not 0 <= index <= last:
-        raise UsageError(f"--index: {index} is not between 0 and {last}; --list shows all variants")
+        raise UsageError(
+            f"--index: {index} is not between 0 and {last}; give an index that --list shows"
+        )
     return plan.variants[index]
 
 
 def run_variant(config: Config, workdir: Workdir, split: str, fcn_score: bool) -> Outcome:
     """Trains and evaluates a variant, unless its evaluation is up to date.
 
-    If it fails, the reason is also written to its folder.
+    If the variant fails, the reason is also written to its folder.
     """
     try:
         status = _train_and_evaluate(resolve(config), workdir, split, fcn_score)
         if status:
             return Outcome(exit_status=status)
-    except WorkdirBusy as error:  # for example, an array job was started twice
+    except WorkdirBusy as error:  # For example, an array job was started twice.
         say(str(error))
     except Exception as error:  # No error of a variant may stop the others, not even a bug.
         return Outcome(failure=report_failure(workdir, error))
@@ -141,7 +143,7 @@ def report_failure(workdir: Workdir, error: Exception) -> str:
         traceback.print_exception(error)
     reason = reason or f"{type(error).__name__}: " + " ".join(str(error).split())
     say(f"{workdir}: failed: {reason}")
-    with suppress(OSError):  # the folder itself may be the reason
+    with suppress(OSError):  # The folder itself may be the reason.
         write_atomically(workdir.failure_file, reason + "\n")
     return reason
 
@@ -157,7 +159,7 @@ def _train_and_evaluate(config: Config, workdir: Workdir, split: str, fcn_score:
     if no_classes:
         say(no_classes)
     if is_up_to_date(config, dataset, workdir, split, fcn_score):
-        say(f"{workdir}: is finished")
+        say(f"{workdir}: is finished already")
         return 0
     workdir.failure_file.unlink(missing_ok=True)
     status = train(config, workdir)

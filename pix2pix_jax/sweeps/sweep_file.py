@@ -38,25 +38,27 @@ class SweepPlan(NamedTuple):
 
 
 def load_sweep(spec: str, seeds: int | None, fields: dict[str, str]) -> SweepPlan:
-    """Loads the variants that sweep(ARG, seeds) of a sweep file yields.
+    """Loads the variants that the function sweep(ARG, seeds) of a sweep file yields.
 
-    Variants named ROW/REPEAT are repeats, usually with different seeds, of one row of the table.
-    The file may give the paper's scores for the rows as PAPER: {ROW: {METRIC: VALUE}}.
+    Variants with the names ROW/REPEAT form one row of the table; usually, they differ in the seed.
+    The file may set PAPER = {ROW: {METRIC: VALUE}}, the scores of the paper.
 
     Args:
       spec: FILE or FILE:ARG.
-      seeds: the number of seeds of each row; None leaves the number to the file.
+      seeds: the number of seeds of each row; None: the default of the file.
       fields: values that replace those of every variant, as in `override`.
 
     Raises:
-      UsageError: the file does not exist, has no sweep or raises an error, a variant's name cannot
-        be a folder, two variants are equal, or a field refuses its value.
+      UsageError: the file does not exist, has no function sweep or raises an error. Also if a
+        variant's name cannot be a folder, two variants are equal, or a field refuses its value.
     """
     path, arg = split_spec(spec)
     content = run_experiment_file(path)
     sweep: Callable[..., Any] | None = content.get("sweep")
     if not callable(sweep):
-        raise UsageError(f"{path}: has no sweep(); see experiments/ablations")
+        raise UsageError(
+            f"{path}: has no sweep(); define this function as the files in experiments/ablations do"
+        )
     arguments = _sweep_arguments(sweep, path, arg, seeds)
     with explain_experiment_errors(path), _explain_unknown_experiment(spec, arg):
         variants = list(sweep(**arguments))
@@ -66,8 +68,8 @@ def load_sweep(spec: str, seeds: int | None, fields: dict[str, str]) -> SweepPla
     for (name, config), (other, same) in combinations(variants, 2):
         if name == other or config == same:
             raise UsageError(
-                f"{path}: {name} and {other} have the same name or config; --config fields apply "
-                "to all variants, so change the file or leave out the flag"
+                f"{path}: {name} and {other} have the same name or config; change the file, or "
+                "leave out the --config field that makes these variants equal"
             )
     title = (content["__doc__"] or path).strip().partition("\n")[0].rstrip(".")
     return SweepPlan(title, variants, {row: {**scores} for row, scores in paper.items()})
@@ -91,12 +93,12 @@ def _explain_unknown_experiment(spec: str, arg: str) -> Iterator[None]:
 def _sweep_arguments(
     sweep: Callable[..., Any], path: str, arg: str, seeds: int | None
 ) -> dict[str, Any]:
-    """The arguments to call a sweep function with, by name; UsageError if it does not take them."""
+    """The arguments for a sweep function, by name; UsageError if a parameter is missing."""
     parameters = list(function_parameters(path, sweep))
     arguments: dict[str, Any] = {}
     if arg:
         if not parameters or parameters[0] == "seeds":
-            raise UsageError(f"{path}:{arg}: {path} takes no argument; leave out ':{arg}'")
+            raise UsageError(f"{path}:{arg}: sweep() takes no argument; leave out ':{arg}'")
         arguments[parameters[0]] = arg
     if seeds is not None:
         if "seeds" not in parameters:
@@ -124,4 +126,7 @@ def _check_variants(path: str, variants: list[Any]) -> None:
         # A run in the folder ROW would have the runs ROW/REPEAT inside its own folder.
         inside_a_run = repeat and row in names
         if row in reserved or inside_a_run or not re.fullmatch(VARIANT_NAME, name):
-            raise UsageError(f"{path}: {name!r} of sweep() cannot be a folder; use ROW or ROW/SEED")
+            raise UsageError(
+                f"{path}: sweep() yields the name {name!r}, which cannot be a folder of the sweep; "
+                "use another name, ROW or ROW/SEED"
+            )

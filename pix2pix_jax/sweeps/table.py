@@ -27,11 +27,12 @@ class Table:
 
 
 def make_table(rows: Sequence[ResultsRow], paper: Mapping[str, Mapping[str, float]]) -> Table:
-    """The table of a sweep.
+    """Makes the table of a sweep.
 
     Args:
       rows: the rows of the sweep.
-      paper: the scores of the paper by row and metric; each has a column next to ours.
+      paper: the scores of the paper by row and metric. Each metric of the paper gets a column next
+        to the measured metric.
     """
     measured = [metric for metric in METRICS if any(metric in row.metrics for row in rows)]
     in_paper = {metric for scores in paper.values() for metric in scores}
@@ -52,12 +53,12 @@ def make_table(rows: Sequence[ResultsRow], paper: Mapping[str, Mapping[str, floa
 
 
 def format_field(row: ResultsRow) -> str:
-    """The receptive field of a row, such as 70x70."""
+    """Formats the receptive field of a row, such as 70x70; empty without a discriminator."""
     return f"{row.receptive_field}x{row.receptive_field}" if row.receptive_field else ""
 
 
 def format_runs(row: ResultsRow) -> str:
-    """The number of evaluated variants of a row, and the reasons of failures, each once."""
+    """Formats the number of evaluated variants of a row, and each different reason of a failure."""
     evaluated = {run["name"] for run in row.runs}
     count = f"{len(evaluated)} of {len(evaluated.union(row.failed, row.missing))}"
     reasons = [
@@ -68,7 +69,7 @@ def format_runs(row: ResultsRow) -> str:
 
 
 def format_statistics(metric: str, value: Statistics | None) -> str:
-    """Mean and spread of a metric; empty if it was not measured."""
+    """Formats the mean and the spread of a metric; empty if the metric was not measured."""
     if value is None:
         return ""
     spread = "" if value.spread is None else f" ± {value.spread:.3f}"
@@ -76,8 +77,8 @@ def format_statistics(metric: str, value: Statistics | None) -> str:
 
 
 def to_markdown(title: str, table: Table, note: str) -> str:
-    """The content of results.md."""
-    # A | inside a cell would end the cell.
+    """Formats a table as the content of results.md."""
+    # Without the backslash, a | inside a cell would end the cell.
     escaped = [[cell.replace("|", "\\|") for cell in line] for line in table.lines]
     lines = [table.header, ["---"] * len(table.header), *escaped]
     text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
@@ -85,7 +86,7 @@ def to_markdown(title: str, table: Table, note: str) -> str:
 
 
 def make_note(plan: SweepPlan, split: str, evaluations: Sequence[Evaluation]) -> str:
-    """The note below a table: what was compared and how, and scores that are not comparable."""
+    """Writes the note below a table: what was compared, and which scores are not comparable."""
     sentences = [
         _describe_comparison(plan, split, evaluations),
         "Mean and standard deviation over the runs of a row.",
@@ -97,7 +98,7 @@ def make_note(plan: SweepPlan, split: str, evaluations: Sequence[Evaluation]) ->
 
 
 def _describe_comparison(plan: SweepPlan, split: str, evaluations: Sequence[Evaluation]) -> str:
-    """A sentence with the datasets, image sizes, number of pairs and steps."""
+    """A sentence with the datasets, image sizes, numbers of pairs, and steps."""
     configs = [config for _, config in plan.variants]
     datasets = dict.fromkeys(
         f"{config.data.name} at {'x'.join(map(str, config.data.image_size))}" for config in configs
@@ -111,7 +112,7 @@ def _describe_comparison(plan: SweepPlan, split: str, evaluations: Sequence[Eval
 
 
 def _fcn_score_notes(evaluations: Sequence[Evaluation]) -> list[str]:
-    """How classes were read, whether all runs share a class reader, and which runs have none."""
+    """Sentences that say how classes were read, and how many runs have no FCN-score."""
     readers = {
         evaluation["segmenter"] for evaluation in evaluations if evaluation["segmenter"] is not None
     }

@@ -180,7 +180,9 @@ def test_a_pair_gets_its_own_noise_in_any_batch(small, data, records, monkeypatc
 
 
 def test_outputs_that_are_not_finite_are_refused(scored, targets):
-    assert "not finite" in refusal(scored, [np.full_like(target, np.nan) for target in targets])
+    assert "infinite or NaN" in refusal(
+        scored, [np.full_like(target, np.nan) for target in targets]
+    )
 
 
 def test_without_a_class_reader_there_is_no_fcn_score(scored, targets):

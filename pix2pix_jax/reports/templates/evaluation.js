@@ -1,4 +1,4 @@
-// Sorts the pairs by a metric. Without scripts, they stay sorted by name.
+// Sorts the pairs by a metric. If scripts are turned off, the pairs stay sorted by name.
 const pairs = document.querySelector(".pairs");
 const order = document.querySelector("#order");
 const byName = [...pairs.children];

@@ -167,5 +167,5 @@ def test_every_path_of_an_unknown_user_is_refused(call):
 
 def test_the_address_of_a_bucket_is_refused_as_an_input():
     assert refusal(list_images, "gs://bucket/photos").endswith(
-        "is an address; download it, and give the local path"
+        "is an address; download the images and give their local path"
     )
