@@ -16,7 +16,7 @@ def get_config(pairs: str = "") -> Config:
     size = (128, 128)
     if pairs:
         data = Data(name="folder", source=pairs, image_size=size)
-    else:  # No jitter and no mirroring: all drawn textures have one scale, and light from one side.
+    else:  # No jitter and no mirroring, because all drawn facades have the same scale and light.
         data = Data(direction="BtoA", image_size=size, load_scale=1, flip=False)
     return Config(
         data=data,

@@ -3,8 +3,8 @@
     python -m pix2pix_jax train --config=experiments/synthetic_facades.py --workdir=runs/synthetic
 
 Nothing is downloaded, and two CPU cores need four and a half minutes. These pairs are harder than
-the pairs of the quickstart: the label maps do not say how a building is painted, so a network that
-is trained with L1 alone paints all buildings alike.
+the pairs of the quickstart, because the label maps do not say how a building is painted. A network
+that is trained with L1 alone paints all buildings alike.
 """
 
 from pix2pix_jax.config import Config, Data, Model, Optimizer, Train, preset
@@ -12,7 +12,7 @@ from pix2pix_jax.config import Config, Data, Model, Optimizer, Train, preset
 
 def get_config(preset_name: str = "paper") -> Config:
     config = Config(
-        # No jitter and no mirroring: all drawn textures have one scale, and light from one side.
+        # No jitter and no mirroring, because all drawn facades have the same scale and light.
         data=Data(
             direction="BtoA",
             image_size=(128, 128),

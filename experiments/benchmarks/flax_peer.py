@@ -22,6 +22,7 @@ def conv_options(config: Config) -> dict:
 
 
 def norm(config: Config) -> nn.Module:
+    """Makes a batch norm that always uses the statistics of the batch (section 3.3)."""
     dtype, epsilon = config.train.dtype, config.model.norm_epsilon
     return nn.BatchNorm(use_running_average=False, epsilon=epsilon, dtype=dtype)
 
@@ -79,7 +80,7 @@ class Discriminator(nn.Module):
 
 @dataclass(frozen=True)
 class Method:
-    """Everything that is the same in all steps: networks, optimizer, and weights of the losses."""
+    """The parts of a training that never change: networks, optimizer, loss weights."""
 
     generator: UNet
     discriminator: Discriminator
@@ -88,7 +89,7 @@ class Method:
 
 
 class State(struct.PyTreeNode):
-    """Everything that a step changes: parameters and optimizers, and the key of the dropout."""
+    """The values that every step changes: parameters, optimizer states and the dropout key."""
 
     generator: dict
     discriminator: dict
@@ -99,20 +100,20 @@ class State(struct.PyTreeNode):
 
 @dataclass(frozen=True)
 class Batch:
-    """Pairs of images, [b, h, w, c] in [-1, 1]."""
+    """Inputs and targets, each [b, h, w, c] in [-1, 1]."""
 
     image: Array
     target: Array
 
 
 def generate_images(method: Method, batch: Batch, key: Array, params: dict) -> Array:
-    """The generator's images [b, h, w, c] in [-1, 1]."""
+    """Generates images [b, h, w, c] in [-1, 1]; `params` are those of the generator."""
     variables, rngs = {"params": params}, {"dropout": key}
     return method.generator.apply(variables, batch.image, mutable=["batch_stats"], rngs=rngs)[0]
 
 
 def score_patches(method: Method, params: dict, batch: Batch, images: Array) -> Array:
-    """The discriminator's logits [b, h', w', 1] of images [b, h, w, c]."""
+    """Computes the discriminator's logits [b, h', w', 1] for images [b, h, w, c]."""
     pairs = jnp.concatenate([batch.image, images], -1)
     return method.discriminator.apply({"params": params}, pairs, mutable=["batch_stats"])[0]
 
@@ -134,7 +135,7 @@ def generator_loss(fake: Array, method: Method, discriminator: dict, batch: Batc
 
 
 def train_step(method: Method, batch: Batch, state: State) -> State:
-    """One update of the discriminator, then one of the generator against the updated one."""
+    """Updates the discriminator, and then the generator against the new discriminator."""
     generate = partial(generate_images, method, batch, state.key)
     fake, backpropagate = jax.vjp(generate, state.generator)
     gradient = jax.grad(discriminator_loss)(state.discriminator, method, batch, fake)
@@ -153,7 +154,7 @@ def train_step(method: Method, batch: Batch, state: State) -> State:
 
 
 def create_state(method: Method, batch: Batch, key: Array) -> State:
-    """The state before the first step."""
+    """Makes the state before the first step."""
     pairs = jnp.concatenate([batch.image, batch.target], -1)
     rngs = {"params": key, "dropout": key}
     generator = jax.jit(method.generator.init)(rngs, batch.image)["params"]
@@ -190,7 +191,7 @@ class Training:
 
 
 def make_trial(config: Config) -> Trial:
-    """Makes a trial of Flax as most users write it: a jitted step, called in a loop."""
+    """Makes a trial of the usual way to train in Flax: a loop that calls a jitted step."""
     training = Training(config)
     platform = jax.devices()[0].platform
     return Trial(training.run, 1, training.weights, device_memory, [platform])

@@ -1,7 +1,7 @@
 """The training loop of the Keras pix2pix tutorial, written from its description.
 
-Every step predicts images and trains the discriminator on real and on generated patches. It then
-trains a model of the generator and the frozen discriminator. The config describes both networks.
+Every step predicts images, and trains the discriminator on real and on generated patches. Then the
+step trains a model that consists of the generator and the frozen discriminator.
 """
 
 import os
@@ -91,13 +91,13 @@ class Training:
             optimizer=make_adam(config),
             loss_weights=[loss.discriminator_weight],
         )
-        # These lists are made before the discriminator is frozen, which would shorten its list.
+        # The lists are made here, because freezing the discriminator would shorten its list.
         self.trained = self.generator.trainable_weights, self.discriminator.trainable_weights
         rng, shape = np.random.default_rng(0), (data.batch_size, *data.image_size, 3)
         self.image, self.target = (rng.uniform(-1, 1, shape).astype(np.float32) for _ in range(2))
         grid = data.batch_size, *self.discriminator.output_shape[1:]
         self.real, self.fake = np.ones(grid, np.float32), np.zeros(grid, np.float32)
-        # The first call fixes the set of trained weights, so it must come before the freezing.
+        # The first call decides which weights are trained, so it must precede the freezing.
         self.discriminator.train_on_batch([self.image, self.target], self.real)
         for layer in self.discriminator.layers:
             if not isinstance(layer, layers.BatchNormalization):

@@ -36,7 +36,7 @@ class UNet(nn.ModuleDict):
             if 1 < n < self.depth or (n == self.depth and bottleneck):
                 self[f"down{n}_norm"] = norm(config, widths[n])
             first, last = n == 1, n == self.depth
-            inputs = widths[self.depth + 1 - n] * (1 if first else 2)  # with the skip
+            inputs = widths[self.depth + 1 - n] * (1 if first else 2)  # 2: features and skip
             outputs = data.target_channels if last else widths[self.depth - n]
             self[f"up{n}"] = nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=has_bias or last)
             if not last:
@@ -60,7 +60,7 @@ class UNet(nn.ModuleDict):
 class Discriminator(nn.ModuleDict):
     """The discriminator (section 6.1.2).
 
-    That of the tutorial pads as TensorFlow does, by one pixel more at the bottom and the right.
+    The discriminator of the TensorFlow tutorial pads one pixel more at the bottom and the right.
     """
 
     def __init__(self, config: Config):
@@ -75,7 +75,7 @@ class Discriminator(nn.ModuleDict):
             has_norm = n > 1 and not is_logits
             bias = {"paper": not has_norm, "last": is_logits, "all": True}[model.bias]
             features = 1 if is_logits else width * model.discriminator_features
-            is_even = padding[0] == padding[1]  # otherwise `forward` pads
+            is_even = padding[0] == padding[1]  # If the padding is uneven, `forward` pads.
             self.padding[name] = None if is_even else padding * 2
             conv_padding = padding[0] if is_even else 0
             self[name] = nn.Conv2d(channels, features, kernel, stride, conv_padding, bias=bias)
@@ -116,7 +116,7 @@ class Training:
     """Training of a resolved config on one batch of random images.
 
     Args:
-      config: resolved.
+      config: the resolved config.
       order: the memory order of images and kernels.
       fused: whether Adam runs as one fused kernel; None: PyTorch decides.
     """
@@ -143,21 +143,21 @@ class Training:
         self.generate, self.score = self.generator, self.discriminator
 
     def compile(self) -> None:
-        """Compiles the passes of both networks."""
+        """Compiles both networks with torch.compile."""
         self.generate = torch.compile(self.generator)
         self.score = torch.compile(self.discriminator)
 
     def autocast(self) -> torch.autocast:
-        """Computes in bfloat16 if the config asks for it."""
+        """Makes a context that computes in bfloat16 if train.dtype is bfloat16."""
         enabled = self.config.train.dtype == "bfloat16"
         return torch.autocast(self.device, torch.bfloat16, enabled=enabled)
 
     def score_patches(self, images: Tensor) -> Tensor:
-        """The discriminator's logits [b, 1, h', w'] of images [b, c, h, w]."""
+        """Computes the discriminator's logits [b, 1, h', w'] for images [b, c, h, w]."""
         return self.score(torch.cat([self.image, images], 1))
 
     def step(self) -> None:
-        """One update of the discriminator, then one of the generator against the updated one."""
+        """Updates the discriminator, and then the generator against the new discriminator."""
         loss = self.config.loss
         with self.autocast():
             fake = self.generate(self.image)
@@ -200,7 +200,7 @@ def make_adam(config: Config, network: nn.Module, fused: bool | None) -> torch.o
 
 
 def to_trial(training: Training) -> Trial:
-    """Makes the trial that the benchmark times."""
+    """Makes a trial of a training, for the benchmark to time."""
     gpu = training.device == "cuda"
     memory = torch.cuda.max_memory_allocated if gpu else resident_memory
     return Trial(training.run, 1, training.weights, memory, ["gpu" if gpu else "cpu"])

@@ -1,10 +1,10 @@
-"""Translates a folder of images in PyTorch, written in the usual way, to compare the time.
+"""Translates a folder of images in the usual way in PyTorch, to compare the time.
 
     time python experiments/benchmarks/torch_translate.py IMAGES OUTPUT
     time python -m pix2pix_jax translate --config=... --workdir=... --input=IMAGES --output=OUTPUT
 
-The weights are random: to draw them takes at least as long as to read them. Dropout is on, and
-norms use the statistics of the image at hand, as in the paper (section 3.3).
+The weights are random, because drawing random weights takes at least as long as reading weights.
+Dropout is on, and norms use the statistics of each image, as in the paper (section 3.3).
 """
 
 import sys

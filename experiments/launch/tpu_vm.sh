@@ -20,9 +20,11 @@ if [ $# = 0 ]; then
     sed -n '2,/^set/s/^# \{0,1\}//p' "$self"
     exit 2
 fi
-: "${NAME:?is the name of the VM}" "${ZONE:?is like us-central2-b}" "${TYPE:?is like v4-8}"
-: "${WORKDIR:?is like gs://BUCKET/runs/facades, a bucket in the region of the VM}"
-VERSION=${VERSION:-tpu-ubuntu2204-base} # later TPUs need others, such as v2-alpha-tpuv5-lite
+: "${NAME:?is not set; export NAME=facades, the name of the VM}"
+: "${ZONE:?is not set; export a zone, such as ZONE=us-central2-b}"
+: "${TYPE:?is not set; export a type of TPU, such as TYPE=v4-8}"
+: "${WORKDIR:?is not set; export WORKDIR=gs://BUCKET/DIR, in a bucket in the region of the VM}"
+VERSION=${VERSION:-tpu-ubuntu2204-base} # later TPUs need other versions, such as v2-alpha-tpuv5-lite
 
 tpu() { gcloud compute tpus tpu-vm "$1" "$NAME" --zone="$ZONE" "${@:2}"; }
 on_all_hosts() { tpu ssh --worker=all --command="$1"; }

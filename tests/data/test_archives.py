@@ -1,4 +1,4 @@
-"""Tarballs are unpacked inside their own folder; broken ones are refused and named."""
+"""Tarballs are unpacked inside their own folder; broken tarballs are refused and named."""
 
 import bz2
 import gzip
@@ -67,7 +67,7 @@ def test_a_broken_image_in_a_tarball_is_named_with_its_tarball(tmp_path):
     message = refusal(prepare, folder_data(tarball))
     assert message.startswith(f"{tarball}: ")
     assert "train/2.jpg" in message
-    assert "unpacked-" not in message  # that folder is already removed
+    assert "unpacked-" not in message  # The temporary folder is already removed.
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
@@ -128,7 +128,7 @@ def test_bytes_after_the_end_of_a_tarball_count(tmp_path, monkeypatch, pack):
 
 
 def assert_bomb(tarball):
-    """The tarball is refused for its unpacked size, and nothing of it stays."""
+    """Asserts that a tarball is refused because of its unpacked size, and that no file stays."""
     message = refusal(prepare, folder_data(tarball))
     assert message.startswith(f"{tarball}: unpacks to more than 0.0 GB")
     assert not list((tarball.parent / "cache").rglob("unpacked-*"))

@@ -1,4 +1,4 @@
-"""batches[step] is a pure function; an epoch has every pair once; A and B are cropped alike."""
+"""batches[step] is a pure function; an epoch has each pair once; A and B get the same crop."""
 
 import io
 from dataclasses import replace
@@ -24,7 +24,7 @@ PLAIN = Data(image_size=(8, 8), load_size=(8, 8), flip=False)
 
 
 def record(name: str, *images: np.ndarray | Image.Image) -> dict:
-    """A record as `open_split` gives it: PNG files, one side by side or an A and a B."""
+    """A record as from `open_split`: the bytes of one side-by-side PNG file, or of A and B."""
     files = []
     for image in images:
         file = io.BytesIO()
@@ -35,7 +35,7 @@ def record(name: str, *images: np.ndarray | Image.Image) -> dict:
 
 
 def coordinates(height: int, width: int) -> np.ndarray:
-    """An image: red is the row of a pixel, green its column."""
+    """An image in which the red of a pixel is its row, and the green is its column."""
     rows, columns = np.mgrid[:height, :width]
     return np.stack([rows, columns, 0 * rows], -1).astype(np.uint8)
 
@@ -45,7 +45,7 @@ def noise(height: int, width: int, channels: int = 3) -> np.ndarray:
 
 
 def numbered_records(count: int) -> list[dict]:
-    """Records of side-by-side images; blue is the number of the record."""
+    """Records of side-by-side images; the blue of each pixel is the number of the record."""
     return [record(f"{i}", coordinates(12, 24) + np.uint8([0, 0, i])) for i in range(count)]
 
 
@@ -112,7 +112,7 @@ def test_a_and_b_have_the_same_jitter(direction):
     image = noise(12, 12)
     batch = make_image_batches(Config(data=data), [record("twins", image, image)])[0]
     np.testing.assert_array_equal(batch["input"], batch["target"])
-    assert len({image.tobytes() for image in batch["input"]}) > 9  # of 18
+    assert len({image.tobytes() for image in batch["input"]}) > 9  # There are 18 crops.
 
 
 def test_jitter_is_an_exact_crop_mirrored_half_of_the_time():
@@ -120,7 +120,7 @@ def test_jitter_is_an_exact_crop_mirrored_half_of_the_time():
     data = Data(image_size=(8, 8), load_size=(12, 10), batch_size=2_000)
     images = make_image_batches(Config(data=data), [record("coordinates", file, file)])[0]["input"]
     mirrored = images[:, 0, 0, 1] > images[:, 0, -1, 1]
-    assert 930 < mirrored.sum() < 1_070  # three standard deviations
+    assert 930 < mirrored.sum() < 1_070  # 1,000 and three standard deviations
     images[mirrored] = images[mirrored][:, :, ::-1]
     crops = [tuple(image[0, 0, :2].tolist()) for image in images]
     assert set(crops) == {(top, left) for top in range(5) for left in range(3)}
@@ -192,7 +192,7 @@ def test_a_palette_with_transparency_is_read_without_a_warning():
 
 
 def test_pixels_are_uint8_and_then_float32_from_minus_one_to_one():
-    extremes = np.uint8(255) * (noise(4, 8) > 127)  # a bicubic enlargement overshoots these
+    extremes = np.uint8(255) * (noise(4, 8) > 127)  # Bicubic enlargement overshoots.
     batch = make_image_batches(JITTER, [record("extremes", extremes)])[0]
     images = crop_batch({}, batch, JITTER.data)
     for name in ("input", "target"):

@@ -36,7 +36,7 @@ from pix2pix_jax.runtime.storage import files
 
 @pytest.fixture
 def website(tmp_path, monkeypatch):
-    """A folder that a local server offers in place of the public sets."""
+    """A folder; a local server offers its files in place of the public sets."""
     (tmp_path / "www").mkdir()
     handler = partial(SimpleHTTPRequestHandler, directory=tmp_path / "www")
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -133,7 +133,7 @@ def test_unfinished_folders_of_a_killed_process_are_removed(tmp_path):
     assert list_written(data).keys() == before.keys()
 
 
-@pytest.mark.parametrize("name", ["train/9.png", "train/deep/1.bmp"])  # new; changed
+@pytest.mark.parametrize("name", ["train/9.png", "train/deep/1.bmp"])  # a new pair; a changed pair
 def test_a_changed_source_is_written_again_and_the_old_dataset_stays(tmp_path, name):
     root = make_images(tmp_path / "pairs")
     data = folder_data(root)
@@ -155,7 +155,7 @@ def test_without_its_source_the_last_dataset_is_used(tmp_path, capsys, monkeypat
     capsys.readouterr()
     assert prepare(folder_data(root)).data_path == last.data_path
     assert capsys.readouterr().out.startswith(f"{root}: does not exist any more; using the dataset")
-    (tmp_path / "other_project").mkdir()  # a folder "pairs" was never here
+    (tmp_path / "other_project").mkdir()  # This folder never had a folder "pairs".
     monkeypatch.chdir(tmp_path / "other_project")
     assert refusal(prepare, replace(folder_data(root), source="pairs")).endswith("correct the path")
 
@@ -204,7 +204,7 @@ def test_a_missing_file_on_the_server_is_refused_with_a_fix(tmp_path, website):
     assert message.startswith(prepare_module.URL.format(name="maps"))
     assert "404" in message
     assert "--config.data.source=PATH_TO/maps.tar.gz" in message
-    gc.collect()  # warns about a connection that was left open
+    gc.collect()  # Python would warn here if a connection had been left open.
 
 
 def test_a_full_disk_is_not_called_a_failed_download(tmp_path, website, monkeypatch):

@@ -1,4 +1,4 @@
-"""Datasets are written and read; errors of the disk, of the files and of our own stay apart."""
+"""Datasets are written and read; errors of the disk, damaged files and bugs are told apart."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ from pix2pix_jax.data.records import open_split
 
 @pytest.fixture
 def small_files():
-    """No file may grow to the size of an ArrayRecord file, as if the disk were full."""
+    """Limits the size of files, so that an ArrayRecord file does not fit, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     yield

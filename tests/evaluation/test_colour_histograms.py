@@ -15,7 +15,7 @@ from pix2pix_jax.evaluation.colour_histograms import (
 
 
 def test_lab_equals_scikit_image():
-    """Levels near 0 are included, where a line replaces the root."""
+    """Levels near 0 are included, because a line replaces the root there."""
     levels = [0, 1, 2, 3, 5, 10, 11, 20, 64, 100, 150, 200, 254, 255]
     rgb = np.array(list(product(levels, repeat=3)), np.float32)
     np.testing.assert_allclose(
@@ -46,7 +46,7 @@ def test_histograms_count_white_and_ignore_alpha():
 
 
 def test_all_greys_fall_into_the_central_bin_of_a_and_b():
-    """Also with a little noise, because no edge of a bin is at 0, where all greys lie."""
+    """A little noise changes nothing, because all greys lie at 0 and no bin has an edge at 0."""
     grey = (np.arange(256, dtype=np.float32) / 127.5 - 1).reshape(1, 16, 16, 1)
     noise = np.random.default_rng(0).uniform(-0.001, 0.001, (1, 16, 16, 3)).astype(np.float32)
     for image in (grey, grey + noise):

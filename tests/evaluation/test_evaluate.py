@@ -87,7 +87,7 @@ def test_evaluate_writes_scores_and_a_page(evaluated_run):
 
 
 def test_a_row_and_a_function_add_a_metric(evaluated_run, monkeypatch):
-    """The scores of the split and of every pair have it; train.best_metric and the page know it."""
+    """The scores of the split and of each pair have the metric; train.best_metric can name it."""
     row = Metric("largest error", higher_is_better=False, unit="0 to 2")
     monkeypatch.setitem(METRICS, "largest_error", row)
     monkeypatch.setitem(
@@ -119,7 +119,7 @@ def test_evaluate_refuses_a_missing_run_checkpoint_or_split(
         ("model.features", (f"--workdir={workdir}", "--config.model.features=16")),
         ("holds no checkpoints", (f"--workdir={tmp_path}",)),
     ):
-        assert run_command(["evaluate", *arguments]) == 2  # in this process: nothing is computed
+        assert run_command(["evaluate", *arguments]) == 2  # It computes nothing.
         _, err = capsys.readouterr()
         assert len(err.splitlines()) == 1, err
         assert expected in err
@@ -172,14 +172,14 @@ def test_an_evaluation_stopped_between_its_renames_is_not_finished(
             evaluate(config, Workdir(workdir), "val", 9, False)
         assert read_finished_evaluation(config, Workdir(workdir), "val") is None
         assert not (workdir / "evaluation_val.json").exists()
-    else:  # pictures aside, pictures, page, numbers
+    else:  # The renames: old pictures moved aside, new pictures, page, scores.
         evaluate(config, Workdir(workdir), "val", 9, False)
         assert json.loads((workdir / "evaluation_val.json").read_text())["step"] == 9
         assert "val at step 9" in (workdir / "report" / "evaluation_val.html").read_text()
 
 
 def score_one_pair(params, show):
-    """Takes the place of Scorer.score: a split of one pair."""
+    """Replaces Scorer.score; the split has one pair."""
     for kind in ("input", "output", "target"):
         show("first", {kind: np.zeros((4, 4, 3))})
     counts = {"lab_l": np.ones(101), "lab_a": np.ones(221), "lab_b": np.ones(221)}
@@ -188,7 +188,7 @@ def score_one_pair(params, show):
 
 
 def fail(*arguments):
-    """Replaces Scorer.score, to fail at its second pair, or render_evaluation_page."""
+    """Replaces Scorer.score, and fails at its second pair; or replaces render_evaluation_page."""
     if callable(arguments[-1]):
         arguments[-1]("first", {"output": np.zeros((4, 4, 3))})
     raise UsageError("scoring failed")

@@ -32,7 +32,7 @@ from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.models.unet import translate_each
 
 SIZE, STEPS = (32, 32), 600
-RECIPE, RECIPE_FEATURES = segmenter.STEPS, segmenter.FEATURES  # before `recipe` shrinks them
+RECIPE, RECIPE_FEATURES = segmenter.STEPS, segmenter.FEATURES  # The fixture `recipe` shrinks them.
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_the_target_itself_scores_exactly_the_ground_truth(scored, targets):
 
 
 def test_shuffled_outputs_score_like_shuffled_label_maps(scored, targets, data, records):
-    """Only what all buildings share remains, such as sky above and wall below."""
+    """Only the parts that all buildings share are right, such as sky above and wall below."""
     result = scored(targets[1:] + targets[:1])
     maps = np.stack(
         [labelled_example(records[i], data, CMP)["classes"] for i in range(len(records))]
@@ -263,7 +263,7 @@ def test_facades_are_read_in_both_palettes(data, tmp_path, palette):
 
 
 def test_photos_in_place_of_label_maps_are_refused(data, tmp_path):
-    """With the label map on the left: every pixel of a photo has some nearest class."""
+    """The label maps are on the left, and each pixel of a photo has some nearest class."""
     source = write_facades(tmp_path / "pairs", CMP, photo_left=False)
     facades = replace(data, name="facades", source=source, data_dir=str(tmp_path))
     message = why_no_classes(facades, prepare(facades))
@@ -272,7 +272,7 @@ def test_photos_in_place_of_label_maps_are_refused(data, tmp_path):
 
 
 def test_an_output_in_an_ignored_colour_counts_as_the_nearest_class(data, dataset):
-    """Black is no class of Cityscapes: a black output is wrong, but its pixels count."""
+    """Black is no class of Cityscapes, so a black output is wrong, but its pixels count."""
     street = replace(data, name="cityscapes", direction="AtoB")
     black = open_class_reader(street, dataset).read(np.full((1, 8, 8, 3), -1, np.float32))
     assert (black < 19).all()
@@ -351,7 +351,7 @@ def test_classes_and_photo_get_the_same_jitter(records, data):
         assert set(np.unique(example["classes"])) <= set(range(12)) | {IGNORED}
         painted = np.array(list(CMP.classes.values()), np.uint8)[example["classes"]]
         difference = np.abs(float_to_uint8(example["photo"]).astype(int) - painted)
-        assert np.median(difference) < 8  # except for bicubic overshoot at edges
+        assert np.median(difference) < 8  # Bicubic resizing overshoots at edges.
     straight = labelled_example(twin, jitter, CMP)
     painted = np.array(list(CMP.classes.values()), np.uint8)[straight["classes"]]
     np.testing.assert_array_equal(float_to_uint8(straight["photo"]), painted)

@@ -113,7 +113,7 @@ def test_presets_have_as_many_parameters_as_their_implementations(preset, genera
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_preset_changes_only_the_fields_that_it_lists(path):
-    if path.stem in ("folder", "quickstart"):  # their argument is a folder
+    if path.stem in ("folder", "quickstart"):  # The argument of these files is a folder.
         return
     for preset, changes in PRESETS.items():
         expected = asdict(load_experiment(str(path)))

@@ -1,4 +1,4 @@
-"""The launch files, with stand-ins for the programs of clouds and clusters."""
+"""The launch files run with stand-ins for the programs of clouds and clusters."""
 
 import json
 import math
@@ -65,7 +65,7 @@ def run_with_stand_ins(tmp_path):
         path = f"{tmp_path}/bin:{os.environ['PATH']}"
         environment = {"HOME": str(tmp_path), "PATH": path} | environment
         status = subprocess.run(command, env=environment, cwd=ROOT, timeout=60).returncode
-        until = time.monotonic() + 30  # the last call may be in the background
+        until = time.monotonic() + 30  # The last call may be in the background.
         while len(lines := (tmp_path / "called").read_text().splitlines()) < calls:
             assert time.monotonic() < until
             time.sleep(0.01)

@@ -19,14 +19,14 @@ def test_images_are_found_and_their_translations_named(tmp_path, capsys):
     def names(source, output="out"):
         return [file.name for file in find_inputs(str(tmp_path / source), tmp_path / output)]
 
-    assert "contains images to translate" in refusal(names, "")  # out/old.png could be replaced
-    # An earlier translation, which was killed, wrote old.png.
+    assert "contains images to translate" in refusal(names, "")  # It could replace out/old.png.
+    # An earlier translation wrote old.png, and then was killed.
     (tmp_path / "out" / MANIFEST).write_text(f'"old.png"\n"{PAGE}"\n"hal')
     everything = ["a.jpg", "a.png", "b", "deep/d", "deep/er/c"]
     assert names("") == names("", "new1") == names("**") == names("**/*") == everything
     assert "skipped 1 file that translate wrote" in capsys.readouterr().out
     (tmp_path / "out" / PAGE).touch()
-    assert names("out", "new4") == names("out/*", "new5") == ["old"]  # the folder itself is named
+    assert names("out", "new4") == names("out/*", "new5") == ["old"]  # the folder itself
     assert "contains images to translate" in refusal(names, "out/old.png")
     assert names("deep/../*.PNG", "new2") == ["b"]
     assert names("a.png") == ["a"]
@@ -58,7 +58,7 @@ def test_circular_links_are_followed_once(tmp_path):
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "a.png").touch()
     (tmp_path / "deep" / "loop").symlink_to(tmp_path)
-    (tmp_path / "deep" / "loop2").symlink_to(tmp_path)  # with two loops there are 2^40 paths
+    (tmp_path / "deep" / "loop2").symlink_to(tmp_path)  # Two loops give 2^40 paths.
     (tmp_path / "a_link").symlink_to(tmp_path / "deep")
     (tmp_path / "also.png").symlink_to(tmp_path / "deep" / "a.png")
     for source in (tmp_path, f"{tmp_path}/**/*.png"):

@@ -133,7 +133,7 @@ def with_cv2(pixels, suffix):
 RGB, DEEP = noise(24, 40), noise(24, 40, dtype=np.uint16)
 CLEAR = np.dstack([RGB, np.full((24, 40), 255, np.uint8)])
 DEEP_CLEAR = np.dstack([DEEP, np.full((24, 40), 65535, np.uint16)])
-# File: its bytes, and the image that counts as its content.
+# The bytes of each file, and the image that the file shows.
 FILES = {
     "png": (encode(RGB, "PNG"), RGB),
     "webp": (encode(RGB, "WebP", lossless=True), RGB),
@@ -180,7 +180,7 @@ def tiff(pixels, **options):
 
 
 def with_tag(content, tag, value):
-    """A TIFF with another value of a tag, a 16-bit number."""
+    """Changes the value of a tag, a 16-bit number, in the bytes of a TIFF file."""
     offset = int.from_bytes(content[4:8], "little") + 2
     while int.from_bytes(content[offset : offset + 2], "little") != tag:
         offset += 12
@@ -218,7 +218,7 @@ def test_unsupported_images_of_16_bits_are_refused(colour, tmp_path, capsys):
 
 
 def test_every_error_of_a_decoder_is_reported(colour, tmp_path, capsys):
-    """Pillow counts the images of a TIFF by reading all of it, and the second image is damaged."""
+    """The second image of a TIFF is damaged; Pillow reads all images of a TIFF to count them."""
     frames = [Image.fromarray(RGB), Image.fromarray(RGB)]
     frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
     content = (tmp_path / "a.tif").read_bytes()

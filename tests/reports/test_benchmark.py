@@ -33,7 +33,7 @@ def results():
      ("devices", True, [12] * 3)],
 )  # fmt: skip
 def test_expected_time_is_proportional_to_the_work(name, shared, expected):
-    """Real devices share the work (shared=True); simulated ones share one machine's processors."""
+    """Real devices share the work (shared=True); simulated devices share the same processors."""
     assert expected_milliseconds([1, 2, 4], (2, 12.0), name, shared) == expected
 
 

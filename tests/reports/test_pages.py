@@ -22,7 +22,7 @@ PSNR = [12.0, None, 9.0, 20.0, 11.0]
 
 @pytest.fixture(params=[(1200, 900), (360, 740)], ids=["desk", "phone"])
 def opened(browser, request):
-    """A function that opens a page on a screen of this size; the browser may report no error."""
+    """A function that opens a page on a screen of a given size, and fails on errors."""
     errors, schemes = [], set()
 
     def open_page(path):

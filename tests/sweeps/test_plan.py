@@ -55,7 +55,7 @@ def test_the_plan_shows_the_progress_of_every_variant(plan, tmp_path):
 
 
 def test_times_are_estimated_from_a_step_of_the_generator(plan, tmp_path, monkeypatch):
-    """Eight steps, and more with a discriminator, by its share of the operations."""
+    """The time is that of eight steps, and more for the operations of a discriminator."""
     monkeypatch.setattr(step_time, "time_generator_step", lambda config: 100.0)
     name, config = plan.variants[0]
     l1 = replace(config, loss=Loss(gan="none"))

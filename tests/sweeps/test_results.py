@@ -56,7 +56,7 @@ def test_rows_are_mean_and_spread_over_seeds(plan, finished):
 
 
 def test_the_note_says_what_was_compared(plan, finished):
-    """With the number of steps: nobody may take the table of a short trial for a result."""
+    """The note has the steps, so that nobody mistakes the table of a short trial for a result."""
     name, config = plan.variants[3]
     longer = (name, replace(config, train=replace(config.train, steps=16_000)))
     for variants, steps in ((plan.variants, "8"), ([*plan.variants[:3], longer], "8 or 16,000")):
@@ -88,7 +88,7 @@ def test_rounding_does_not_split_the_ground_truth_row(plan, tmp_path):
 
 
 def test_a_run_that_fails_after_its_evaluation_stays_in_the_table(plan, finished):
-    """For example if the data were moved away before the sweep ran again; the table says so."""
+    """A run fails, for example, if its data were moved away before the sweep ran again."""
     for name in VARIANTS[:2]:
         (finished / name / "failed.txt").write_text("no route to host\n")
     (finished / VARIANTS[1] / "evaluation_val.json").unlink()
@@ -100,7 +100,7 @@ def test_a_run_that_fails_after_its_evaluation_stays_in_the_table(plan, finished
 
 
 def test_the_note_warns_if_runs_have_different_pairs(plan, finished):
-    """For example if a folder got more pairs between two tasks of an array job."""
+    """A folder may get more pairs between two tasks of an array job, for example."""
     path = finished / VARIANTS[3] / "evaluation_val.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"data": "others"}))
     for expected, variants in ((True, plan.variants), (False, plan.variants[:3])):

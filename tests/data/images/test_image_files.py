@@ -1,4 +1,4 @@
-"""Image files of every kind become the right pixels, and broken ones are named."""
+"""Image files of every kind become the right pixels; errors name the broken files."""
 
 import io
 
@@ -14,7 +14,7 @@ NOISE = np.random.default_rng(0).integers(0, 256, (6, 10, 3), np.uint8)
 
 
 def encoded(image: Image.Image | np.ndarray, kind: str = "PNG", **options) -> bytes:
-    """The bytes of an image file."""
+    """Encodes an image as the bytes of an image file."""
     file = io.BytesIO()
     image = image if isinstance(image, Image.Image) else Image.fromarray(image)
     image.save(file, kind, **options)

@@ -23,7 +23,8 @@ def test_every_colour_of_a_palette_is_one_class_even_with_noise(palette):
     colours = np.array([*palette.classes.values(), *palette.ignored])
     expected = [*range(len(palette.classes))] + [IGNORED] * len(palette.ignored)
     assert nearest_class(colours.astype(np.uint8), palette).tolist() == expected
-    # Noise goes up to a third of the way to the next colour: JPEG moves a flat field no farther.
+    # The noise moves a colour at most a third of the way to the next colour. JPEG moves the colour
+    # of a flat area no further.
     apart = np.linalg.norm(colours[:, None] - colours, axis=-1) + 1e9 * np.eye(len(colours))
     noise = np.random.default_rng(0).normal(size=(20, len(colours), 3))
     noise *= (apart.min(1) / 3)[:, None] / np.linalg.norm(noise, axis=-1, keepdims=True)
@@ -80,7 +81,7 @@ def test_a_label_map_may_have_another_mode_than_rgb():
 
 @pytest.mark.parametrize("palette", [CMP, CMP_PUBLIC])
 def test_the_palette_of_facades_is_recognised(palette):
-    """Of two palettes: the facade of one has nearly the colour of the background of the other."""
+    """The facade of one palette has nearly the colour of the background of the other palette."""
     rng = np.random.default_rng(0)
     colours = np.array(list(palette.classes.values()))
     maps = colours[rng.choice(3, (4, 16, 16))] + rng.integers(-3, 4, (4, 16, 16, 3))
@@ -91,7 +92,7 @@ def test_the_palette_of_facades_is_recognised(palette):
 
 
 def test_photos_are_far_from_a_palette():
-    """The distance is the median over pixels: grey 128 is 128 * sqrt(3) from the nearest, black."""
+    """The distance is the median over pixels: from grey 128 to black, 128 * sqrt(3)."""
     grey = [Image.new("RGB", (8, 8), (128, 128, 128))] * 3 + [Image.new("RGB", (8, 8))]
     palette = CITYSCAPES._replace(classes={"white": (255, 255, 255)}, ignored=((0, 0, 0),))
     _, distance = best_palette([palette], grey)

@@ -42,7 +42,11 @@ def test_floats_become_an_image_and_back(channels, mode):
 
 def test_transparent_parts_become_white_and_opaque_parts_keep_their_colour():
     pixels = np.zeros((1, 3, 4), np.uint8)
-    pixels[0, :, 3] = [0, 255, 51]  # black: transparent, opaque, opaque to a fifth
+    pixels[0, :, 3] = [
+        0,
+        255,
+        51,
+    ]  # transparent, opaque, opaque to a fifth
     shown = np.asarray(convert_channels(Image.fromarray(pixels), 3))
     assert shown[0].tolist() == [[255] * 3, [0] * 3, [204] * 3]
     np.testing.assert_array_equal(convert_channels(Image.fromarray(pixels), 4), pixels)
@@ -56,7 +60,7 @@ def test_arrays_and_images_change_their_channels_alike(given, wanted):
     expected = image_to_float(convert_channels(image, wanted))
     found = convert_array_channels(image_to_float(image), wanted)
     assert found.shape == (6, 7, wanted)
-    assert np.abs(found - expected).max() < 1.6 / 127.5  # Pillow rounds to 8 bits twice
+    assert np.abs(found - expected).max() < 1.6 / 127.5  # Pillow rounds to 8 bits twice.
 
 
 def test_a_resized_colour_does_not_depend_on_its_alpha():
