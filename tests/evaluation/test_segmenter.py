@@ -268,7 +268,7 @@ def test_photos_in_place_of_label_maps_are_refused(data, tmp_path):
     facades = replace(data, name="facades", source=source, data_dir=str(tmp_path))
     message = why_no_classes(facades, prepare(facades))
     assert message.startswith("data.source: ")
-    assert "A has to be the photo" in message
+    assert "A must be the photo" in message
 
 
 def test_an_output_in_an_ignored_colour_counts_as_the_nearest_class(data, dataset):
@@ -315,7 +315,7 @@ def test_a_segmenter_that_cannot_be_written_is_not_trained(data, dataset, tmp_pa
     (tmp_path / "segmenters").touch()
     message = refusal(open_class_reader, replace(data, data_dir=str(tmp_path)), dataset)
     assert message.startswith(f"{tmp_path}/segmenters/synthetic_facades-32x32-")
-    assert "skip the FCN-score" in message
+    assert "make the folder writable" in message
 
 
 def test_a_dataset_without_a_training_split_has_no_segmenter(data, tmp_path):

@@ -44,7 +44,10 @@ def test_a_sweep_may_have_neither_argument_nor_seeds(tmp_path):
             (f"def sweep():\n yield '{name}', Config()\n", "cannot be a folder")
             for name in ("report", "results.json", "results.md")
         ),
-        ("def sweep():\n yield 'a', Config()\n yield 'a/b', Config(seed=1)\n", "'a/b' of sweep()"),
+        (
+            "def sweep():\n yield 'a', Config()\n yield 'a/b', Config(seed=1)\n",
+            "the name 'a/b', which cannot be a folder",
+        ),
         ("PAPER = []\ndef sweep():\n yield 'a', Config()\n", "dictionary"),
         ("PAPER = {'a': {'iou': 1}}\ndef sweep():\n yield 'a', Config()\n", "a.iou"),
         (
