@@ -35,14 +35,14 @@ BROKEN = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError)
 
 @contextmanager
 def unpack(source: Path, scratch: Path) -> Iterator[Path]:
-    """Unpacks a tarball until the `with` block ends; does nothing to a folder.
+    """Unpacks a tarball to a temporary folder for a `with` block; a folder is used directly.
 
     Args:
       source: a folder or a tarball, which may be compressed by gzip, bzip2 or xz.
       scratch: the folder to unpack the tarball in; created if it does not exist.
 
     Yields:
-      The folder, or a temporary folder with the content of the tarball.
+      The folder `source`, or the temporary folder with the content of the tarball.
 
     Raises:
       UsageError: the file is not a tarball, is broken, or unpacks to far more than its own size.

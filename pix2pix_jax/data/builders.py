@@ -59,7 +59,7 @@ class PairedImages(tfds.core.GeneratorBasedBuilder):
     """The builder of a dataset of image files, from a public set or from any folder.
 
     Every pair is decoded when it is written, so that broken files are found.
-    TFDS makes the name of its folder, `paired_images`, from the name of this class.
+    TFDS makes the name of the dataset's folder, `paired_images`, from the name of this class.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -128,7 +128,7 @@ class SyntheticFacades(tfds.core.GeneratorBasedBuilder):
     """The builder of a dataset of drawn facades; nothing is downloaded.
 
     The photo is on the left and the label map on the right, as in the CMP set.
-    TFDS makes the name of its folder, `synthetic_facades`, from the name of this class.
+    TFDS makes the name of the dataset's folder, `synthetic_facades`, from the name of this class.
     """
 
     VERSION = tfds.core.Version("1.0.0")

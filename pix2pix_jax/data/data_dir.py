@@ -49,7 +49,7 @@ class DataDir:
         """Downloads complete datasets, if the data folder is in a bucket.
 
         Args:
-          prefix: only datasets with this beginning of their path in the data folder are downloaded.
+          prefix: the path of a dataset in the data folder must begin with this text.
 
         Raises:
           UsageError: the bucket cannot be reached.
@@ -61,7 +61,7 @@ class DataDir:
         """Uploads datasets, if the data folder is in a bucket.
 
         Args:
-          prefix: only datasets with this beginning of their path in the data folder are uploaded.
+          prefix: the path of a dataset in the data folder must begin with this text.
 
         Raises:
           UsageError: the bucket cannot be reached.

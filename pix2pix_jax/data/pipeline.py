@@ -155,7 +155,7 @@ def repeat_examples(
     Args:
       records: the records of one epoch.
       seed: the seed of the order and of the random numbers.
-      make_example: a function of a record and a generator of random numbers.
+      make_example: a function that makes an example from a record and a random generator.
     """
     return grain.MapDataset.source(records).seed(seed).shuffle().repeat().random_map(make_example)
 

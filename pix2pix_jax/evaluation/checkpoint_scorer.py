@@ -23,7 +23,7 @@ class CheckpointScorer:
 
         Args:
           config: the resolved config.
-          dataset: the dataset prepared from it.
+          dataset: the dataset prepared from `config`.
 
         Raises:
           UsageError: train.best_metric cannot be measured on this dataset.

@@ -18,7 +18,7 @@ from pix2pix_jax.evaluation.segmenter import open_segmenter, segmenter_name
 from pix2pix_jax.reports.evaluation import NEAREST_COLOUR
 
 # The largest distance of label maps from their palette; a channel of RGB has 256 levels. The JPEGs
-# of the public set have a distance of 2 levels, photos of many tens.
+# of the public set have a distance of 2 levels, and photos have many tens of levels.
 MAX_PALETTE_DISTANCE = 20
 
 
@@ -78,7 +78,7 @@ def open_class_reader(data: Data, dataset: DatasetBuilder) -> ClassReader:
 
     Args:
       data: the data of a resolved config, for which `why_no_classes` returns "".
-      dataset: the dataset prepared from it.
+      dataset: the dataset prepared from `data`.
 
     Raises:
       UsageError: the segmenter is damaged, or cannot be written or trained.

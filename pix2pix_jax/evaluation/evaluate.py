@@ -86,7 +86,7 @@ def evaluate(
 def check_pairs(
     workdir: Workdir, config: Config, dataset: DatasetBuilder, training_fingerprint: str
 ) -> None:
-    """Checks that no pair to evaluate can be in the training split of the run.
+    """Checks that no training pair can have moved to another split since the run was trained.
 
     Args:
       workdir: the workdir of the run.

@@ -58,7 +58,7 @@ def make_evaluation(
 
     Args:
       config: the resolved config of the run.
-      dataset: the dataset prepared from it.
+      dataset: the dataset prepared from `config`.
       split: the evaluated split.
       step: the step of the checkpoint.
       reader: the reader of the classes; None: no FCN-score.

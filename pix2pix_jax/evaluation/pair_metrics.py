@@ -11,7 +11,7 @@ from pix2pix_jax.config.metrics import SSIM_WINDOW
 
 
 def l1(output: Array, target: Array) -> Array:
-    """Mean absolute error.
+    """The mean absolute error of each pair.
 
     Args:
       output: [b, h, w, c] in [-1, 1].
@@ -24,7 +24,7 @@ def l1(output: Array, target: Array) -> Array:
 
 
 def psnr(output: Array, target: Array) -> Array:
-    """Peak signal-to-noise ratio, 10 log10(range² / mean squared error).
+    """The peak signal-to-noise ratio of each pair: 10 log10(range² / mean squared error).
 
     Args:
       output: [b, h, w, c] in [-1, 1].
@@ -38,7 +38,9 @@ def psnr(output: Array, target: Array) -> Array:
 
 
 def ssim(output: Array, target: Array) -> Array:
-    """Structural similarity index (Wang et al. 2004), the mean over windows and channels.
+    """The structural similarity index of each pair (Wang et al. 2004).
+
+    The index is the mean over all windows and channels.
 
     The windows are Gaussian, 11x11 pixels with sigma 1.5, at all places inside the image.
 

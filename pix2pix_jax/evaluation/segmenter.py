@@ -108,7 +108,7 @@ def segmenter_path(data: Data, dataset: DatasetBuilder, palette: Palette) -> Pat
 
 
 def make_recipe(data: Data) -> Recipe:
-    """Makes the settings of the training of a dataset's segmenter."""
+    """Makes the training settings for the segmenter of a dataset."""
     return Recipe(FEATURES, BATCH_SIZE, LEARNING_RATE, STEPS[data.name])
 
 

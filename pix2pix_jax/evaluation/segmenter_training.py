@@ -26,7 +26,7 @@ from pix2pix_jax.runtime.console import progress_bar, say
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of the training of a segmenter.
+    """The training settings of a segmenter.
 
     Attributes:
       features: number of features of the first layer.
@@ -86,7 +86,12 @@ def train_segmenter(
 
 
 def make_update(network: UNet, optimizer: optax.GradientTransformation) -> Update:
-    """Makes a compiled step: parameters, optimizer state and batch to new parameters and state."""
+    """Makes a compiled training step.
+
+    Returns:
+      A function of parameters, optimizer state and a batch; it returns the new parameters and the
+      new state.
+    """
 
     def loss(params: dict, batch: Batch) -> Array:
         logits = network.apply({"params": params}, batch["photo"])  # [b, h, w, classes]

@@ -73,7 +73,7 @@ def translate_files(
         try:
             translate_inputs(files, ImageTranslator(translator, config, options), config, progress)
         except BaseException:
-            with suppress(OSError, UsageError):  # report the error that stopped the translation
+            with suppress(OSError, UsageError):  # The first error must be reported.
                 progress.write_page()
             raise
         progress.write_page()
@@ -91,7 +91,7 @@ class TranslationProgress:
     def __init__(
         self, folder: OutputFolder, title: str, total: int, training_size: tuple[int, int] | None
     ):
-        """Starts without images.
+        """Prepares to count images and failures.
 
         Args:
           folder: the open folder to write to.

@@ -63,7 +63,7 @@ class Translator:
         return np.concatenate(outputs)
 
     def _choose_batch_size(self, batch: np.ndarray) -> int:
-        """The smallest compiled batch size that fits the batch; if there is none, its own size."""
+        """The smallest compiled batch size that fits the batch, or else the size of the batch."""
         sizes = self._batch_sizes.setdefault(batch.shape[1:], set())
         size = min((size for size in sizes if size >= len(batch)), default=len(batch))
         sizes.add(size)

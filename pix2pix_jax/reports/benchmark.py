@@ -39,7 +39,7 @@ class Growth:
 
     Attributes:
       chart: SVG; None if nothing could be timed.
-      reference: the implementation from whose first point the dashed line starts.
+      reference: an implementation; the dashed line starts at the first point of its line.
       header, rows: cells of the table, a row for each point.
       done: number of timed points.
       total: number of points to time.

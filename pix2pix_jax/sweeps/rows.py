@@ -32,7 +32,7 @@ class Statistics:
 
 @dataclass(frozen=True)
 class ResultsRow:
-    """A row of results.json; the fields are its keys.
+    """A row of results.json; the names of the fields are the keys of the row.
 
     Attributes:
       name: name of the row.

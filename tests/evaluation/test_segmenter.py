@@ -70,7 +70,7 @@ def records(dataset):
 
 
 @pytest.fixture
-def scored(small, data, records, class_reader, monkeypatch):
+def score_outputs(small, data, records, class_reader, monkeypatch):
     """A function that evaluates given outputs instead of those of a generator."""
     config = replace(small, data=data)
 
@@ -92,14 +92,14 @@ def targets(data, records):
     return [evaluation_example(records[i], data)["target"] for i in range(len(records))]
 
 
-def test_the_segmenter_reads_real_photos_far_better_than_chance(scored, targets):
-    truth = scored(targets).ground_truth
+def test_the_segmenter_reads_real_photos_far_better_than_chance(score_outputs, targets):
+    truth = score_outputs(targets).ground_truth
     assert truth["per_pixel_accuracy"] > 0.75
     assert truth["class_iou"] > 0.35
 
 
-def test_the_target_itself_scores_exactly_the_ground_truth(scored, targets):
-    result = scored(targets)
+def test_the_target_itself_scores_exactly_the_ground_truth(score_outputs, targets):
+    result = score_outputs(targets)
     assert result.ground_truth == {name: result.metrics[name] for name in result.ground_truth}
     assert len(result.ground_truth) == 3
     assert result.metrics["l1"] == 0
@@ -108,9 +108,9 @@ def test_the_target_itself_scores_exactly_the_ground_truth(scored, targets):
         np.testing.assert_allclose(result.metrics[name], 1, atol=1e-6)
 
 
-def test_shuffled_outputs_score_like_shuffled_label_maps(scored, targets, data, records):
+def test_shuffled_outputs_score_like_shuffled_label_maps(score_outputs, targets, data, records):
     """Only the parts that all buildings share are right, such as sky above and wall below."""
-    result = scored(targets[1:] + targets[:1])
+    result = score_outputs(targets[1:] + targets[:1])
     maps = np.stack(
         [labelled_example(records[i], data, CMP)["classes"] for i in range(len(records))]
     )
@@ -120,17 +120,17 @@ def test_shuffled_outputs_score_like_shuffled_label_maps(scored, targets, data, 
         assert result.metrics[name] < 0.75 * result.ground_truth[name]
 
 
-def test_noise_scores_far_below_real_photos(scored, targets):
+def test_noise_scores_far_below_real_photos(score_outputs, targets):
     noise = np.random.default_rng(0).uniform(-1, 1, (len(targets), *SIZE, 3)).astype(np.float32)
-    result = scored(list(noise))
+    result = score_outputs(list(noise))
     assert result.metrics["class_iou"] < 0.5 * result.ground_truth["class_iou"]
 
 
-def test_every_pair_counts_exactly_once(scored, targets):
+def test_every_pair_counts_exactly_once(score_outputs, targets):
     """Nine pairs in batches of eight: the copies that fill the last batch do not count."""
     rng = np.random.default_rng(0)
     outputs = [np.clip(t + rng.normal(0, 0.2, t.shape), -1, 1).astype("f4") for t in targets]
-    result = scored(outputs)
+    result = score_outputs(outputs)
     errors = [np.abs(o - t).mean() for o, t in zip(outputs, targets, strict=True)]
     np.testing.assert_allclose(result.metrics["l1"], np.mean(errors), rtol=1e-5)
     np.testing.assert_allclose([pair["l1"] for pair in result.pairs], errors, rtol=1e-5)
@@ -142,10 +142,12 @@ def test_every_pair_counts_exactly_once(scored, targets):
     assert list(result.metrics) == list(METRICS)
 
 
-def test_rows_of_the_confusion_matrix_are_true_classes(scored, targets, data, records):
+def test_rows_of_the_confusion_matrix_are_true_classes(score_outputs, targets, data, records):
     """If every pixel is read as facade, the accuracy of that class is 1 and of all others 0."""
     facade = 1
-    result = scored(targets, ClassReader(lambda images: np.full(images.shape[:3], facade), CMP, ""))
+    result = score_outputs(
+        targets, ClassReader(lambda images: np.full(images.shape[:3], facade), CMP, "")
+    )
     maps = np.stack(
         [labelled_example(records[i], data, CMP)["classes"] for i in range(len(records))]
     )
@@ -179,14 +181,14 @@ def test_a_pair_gets_its_own_noise_in_any_batch(small, data, records, monkeypatc
     assert np.abs(without - expected).max() > 1e-3
 
 
-def test_outputs_that_are_not_finite_are_refused(scored, targets):
+def test_outputs_that_are_not_finite_are_refused(score_outputs, targets):
     assert "infinite or NaN" in refusal(
-        scored, [np.full_like(target, np.nan) for target in targets]
+        score_outputs, [np.full_like(target, np.nan) for target in targets]
     )
 
 
-def test_without_a_class_reader_there_is_no_fcn_score(scored, targets):
-    result = scored(targets, None)
+def test_without_a_class_reader_there_is_no_fcn_score(score_outputs, targets):
+    result = score_outputs(targets, None)
     assert result.ground_truth == {}
     assert list(result.metrics) == ["l1", "psnr", "ssim", "lab_l", "lab_a", "lab_b"]
 

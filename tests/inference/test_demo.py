@@ -41,7 +41,7 @@ def config_of(**data):
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory):
+def demo_run(tmp_path_factory):
     """A run, and the port at which its demo is served."""
     workdir, config = tmp_path_factory.mktemp("served"), config_of()
     state = state_of(config)
@@ -71,19 +71,19 @@ def png(pixels):
 
 
 @pytest.fixture
-def page(served, browser):
+def page(demo_run, browser):
     errors, addresses = [], set()
     page = browser.new_page(viewport={"width": 1000, "height": 800})
     page.on("console", lambda message: errors.append(message.text))
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("request", lambda request: addresses.add(request.url.partition(":")[0]))
     page.on("request", lambda request: addresses.add(request.url.split("/")[2]))
-    page.goto(f"http://127.0.0.1:{served[2]}/")
+    page.goto(f"http://127.0.0.1:{demo_run[2]}/")
     wait_for_translations(page)
     yield page
     page.close()
     assert errors == []
-    assert addresses <= {"http", "data", "blob", f"127.0.0.1:{served[2]}", "", ","}
+    assert addresses <= {"http", "data", "blob", f"127.0.0.1:{demo_run[2]}", "", ","}
 
 
 def wait_for_translations(page, least=1):
@@ -115,7 +115,7 @@ def drag(page, start, end):
         press_or_release()
 
 
-def test_painting_changes_the_output(served, page):
+def test_painting_changes_the_output(demo_run, page):
     first = pixels(page, "output")
     assert first[..., :3].std() > 10
     assert (first[..., 3] == 255).all()
@@ -126,7 +126,7 @@ def test_painting_changes_the_output(served, page):
     painted, second = pixels(page, "input"), pixels(page, "output")
     assert (painted[8:24, 12:36, :3] == CMP.classes["door"]).all()
     assert np.abs(first.astype(int) - second).max() > 20
-    config, state, _ = served
+    config, state, _ = demo_run
     keys = jax.random.fold_in(stream_key(config, "translations"), 0)[None]
     image = painted[None, ..., :3] / np.float32(127.5) - 1
     expected = translate_each(make_generator(config), state.generator.params, image, keys)
@@ -169,8 +169,8 @@ def test_new_noise_examples_and_opened_files_change_the_page(page, tmp_path):
     assert (pixels(page, "input") == (9, 8, 7, 255)).all()
 
 
-def test_a_body_that_is_not_an_image_is_refused(served):
-    port = served[2]
+def test_a_body_that_is_not_an_image_is_refused(demo_run):
+    port = demo_run[2]
     status, body = request(port, "POST", "/input", b"hello")
     assert (status, b"cannot be read as an image" in body) == (400, True)
     status, body = request(port, "POST", "/translate", b"")
@@ -180,8 +180,8 @@ def test_a_body_that_is_not_an_image_is_refused(served):
         assert (status, image.size, image.mode) == (200, (48, 32), "RGB")
 
 
-def test_requests_from_other_sites_are_refused(served):
-    port, picture = served[2], png(np.zeros((32, 48, 3), np.uint8))
+def test_requests_from_other_sites_are_refused(demo_run):
+    port, picture = demo_run[2], png(np.zeros((32, 48, 3), np.uint8))
     assert request(port, "POST", "/translate", picture)[0] == 200
     assert request(port, "POST", "/translate", picture, kind="image/png")[0] == 415
     assert request(port, "POST", "/translate", picture, host="evil.example:80")[0] == 404
@@ -204,8 +204,8 @@ def test_requests_from_other_sites_are_refused(served):
     [("/", "text/html"), ("/?from=a-link", "text/html"), ("/page.css", "text/css"),
      ("/page.js", "text/javascript")],
 )  # fmt: skip
-def test_files_of_the_page_have_their_types(served, path, kind):
-    with urlopen(f"http://127.0.0.1:{served[2]}{path}") as answer:
+def test_files_of_the_page_have_their_types(demo_run, path, kind):
+    with urlopen(f"http://127.0.0.1:{demo_run[2]}{path}") as answer:
         assert answer.headers["content-type"] == f"{kind}; charset=utf-8"
         assert len(answer.read()) == int(answer.headers["content-length"]) > 100
 
@@ -272,10 +272,13 @@ def test_only_loopback_addresses_are_local(host, expected):
     assert is_local(host) is expected
 
 
-def test_a_port_that_is_taken_is_refused(served, tmp_path):
-    write_run(Workdir(tmp_path / "run"), served[0], served[1])
+def test_a_port_that_is_taken_is_refused(demo_run, tmp_path):
+    write_run(Workdir(tmp_path / "run"), demo_run[0], demo_run[1])
     refused(
-        "cannot listen at 127.0.0.1", "demo", f"--workdir={tmp_path / 'run'}", f"--port={served[2]}"
+        "cannot listen at 127.0.0.1",
+        "demo",
+        f"--workdir={tmp_path / 'run'}",
+        f"--port={demo_run[2]}",
     )
     refused("--workdir: is missing", "demo")
     refused("is not a port", "demo", "--port=99999")

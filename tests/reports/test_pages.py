@@ -21,11 +21,11 @@ PSNR = [12.0, None, 9.0, 20.0, 11.0]
 
 
 @pytest.fixture(params=[(1200, 900), (360, 740)], ids=["desk", "phone"])
-def opened(browser, request):
+def open_page(browser, request):
     """A function that opens a page on a screen of a given size, and fails on errors."""
     errors, schemes = [], set()
 
-    def open_page(path):
+    def open_on_screen(path):
         width, height = request.param
         page = browser.new_page(viewport={"width": width, "height": height})
         page.on("console", lambda message: errors.append(message.text))
@@ -37,7 +37,7 @@ def opened(browser, request):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         return page
 
-    yield open_page
+    yield open_on_screen
     assert errors == []
     assert schemes <= {"file", "data"}  # nothing from the network
 
@@ -75,9 +75,9 @@ def pair_names(page):
     )
 
 
-def test_pairs_are_shown_and_sorted(small, tmp_path, opened):
+def test_pairs_are_shown_and_sorted(small, tmp_path, open_page):
     write_evaluation(small, tmp_path)
-    page = opened(tmp_path / "report" / "evaluation_val.html")
+    page = open_page(tmp_path / "report" / "evaluation_val.html")
     assert picture_widths(page) == [12] * 15
     assert pair_names(page) == sorted(NAMES)
     worst = [name for _, name in sorted(zip(L1, NAMES, strict=True), reverse=True)]
@@ -93,7 +93,7 @@ def test_pairs_are_shown_and_sorted(small, tmp_path, opened):
         assert pair_names(page) == expected, choice
 
 
-def test_the_page_of_a_sweep_shows_every_variant(small, tmp_path, opened):
+def test_the_page_of_a_sweep_shows_every_variant(small, tmp_path, open_page):
     variants = [
         (f"{row}/seed{s}", replace(small, seed=s)) for row in ("L1+GAN", "b") for s in (0, 1)
     ]
@@ -101,7 +101,7 @@ def test_the_page_of_a_sweep_shows_every_variant(small, tmp_path, opened):
         write_evaluation(config, tmp_path / name)
     paper = {"b": {"class_iou": 0.17}}
     write_results(SweepPlan("Rows & columns", variants, paper), SweepFolder(tmp_path), "val")
-    page = opened(tmp_path / "report" / "index.html")
+    page = open_page(tmp_path / "report" / "index.html")
     assert picture_widths(page) == [12] * (5 * 4)  # pairs by input, two rows, and ground truth
     assert page.locator("h1").text_content() == "Rows & columns"
     heads = page.locator(".grid span").all_text_contents()
@@ -111,14 +111,14 @@ def test_the_page_of_a_sweep_shows_every_variant(small, tmp_path, opened):
     assert titles == 2 + 3  # metrics, then L, a and b
 
 
-def test_the_page_of_a_run_shows_curves_and_samples(small, tmp_path, opened):
+def test_the_page_of_a_run_shows_curves_and_samples(small, tmp_path, open_page):
     lines = [{"step": s, "loss/generator_l1": 1 / s, "evaluation/l1": s / 10} for s in (1, 2, 3)]
     (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
     (tmp_path / "samples").mkdir()
     for step in (1, 3):
         Image.new("RGB", (30, 20)).save(tmp_path / "samples" / f"step_{step:08d}.png")
     write_run_page(Workdir(tmp_path), small)
-    page = opened(tmp_path / "report" / "index.html")
+    page = open_page(tmp_path / "report" / "index.html")
     page.locator("summary").click()
     assert picture_widths(page) == [30, 30]
     assert page.locator("svg").count() == 2

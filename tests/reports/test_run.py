@@ -21,7 +21,7 @@ from pix2pix_jax.runs.workdir import Workdir
 
 
 @pytest.fixture
-def plotted(monkeypatch):
+def plotted_lines(monkeypatch):
     """A list that collects the steps and values of every plotted line."""
     lines = []
     monkeypatch.setattr(Axes, "plot", lambda axes, *line, **style: lines.append(line))
@@ -62,27 +62,27 @@ def test_smoothing_reduces_noise_by_the_root_of_the_window():
 
 
 @pytest.mark.parametrize("name", ["loss/generator_l1", "gradient/generator", "images_per_second"])
-def test_curves_of_training_are_smoothed(name, plotted):
+def test_curves_of_training_are_smoothed(name, plotted_lines):
     draw_curve(name, [{"step": s, name: v} for s, v in enumerate((0.9, 0.1, 0.5), 1)])
-    logged, smoothed = (list(values) for _, values in plotted)
+    logged, smoothed = (list(values) for _, values in plotted_lines)
     assert logged == [0.9, 0.1, 0.5]
     assert smoothed == pytest.approx([0.9, 0.5, 0.5])
 
 
 @pytest.mark.parametrize("name", ["validation/l1", "evaluation/psnr"])
-def test_curves_of_measured_pairs_are_not_smoothed(name, plotted):
+def test_curves_of_measured_pairs_are_not_smoothed(name, plotted_lines):
     draw_curve(name, [{"step": s, name: v} for s, v in enumerate((3, 1, 2), 1)])
-    assert [list(values) for _, values in plotted] == [[3, 1, 2]] * 2
+    assert [list(values) for _, values in plotted_lines] == [[3, 1, 2]] * 2
 
 
-def test_lines_that_lack_a_metric_are_left_out_of_its_curve(plotted):
+def test_lines_that_lack_a_metric_are_left_out_of_its_curve(plotted_lines):
     lines = [
         {"step": 1, "loss/discriminator": 0.5, "validation/l1": 0.3},
         {"step": 2, "validation/l1": 0.2},
         {"step": 4, "loss/discriminator": 0.7},
     ]
     draw_curve("loss/discriminator", lines)
-    assert plotted == [((1, 4), (0.5, 0.7))] * 2
+    assert plotted_lines == [((1, 4), (0.5, 0.7))] * 2
 
 
 @pytest.mark.parametrize(

@@ -26,16 +26,16 @@ def lines_of(workdir):
 
 
 @pytest.fixture
-def finished(plan, tmp_path):
+def finished_folder(plan, tmp_path):
     """A folder in which all variants are evaluated, each with another class IOU."""
     for (name, config), iou in zip(plan.variants, (0.08, 0.081, 0.16, 0.161), strict=True):
         write_evaluation(config, tmp_path / name, "val", iou)
     return tmp_path
 
 
-def test_rows_are_mean_and_spread_over_seeds(plan, finished):
-    write_results(plan, SweepFolder(finished), "val")
-    rows = rows_of(finished)
+def test_rows_are_mean_and_spread_over_seeds(plan, finished_folder):
+    write_results(plan, SweepFolder(finished_folder), "val")
+    rows = rows_of(finished_folder)
     assert list(rows) == ["little", "big", "ground truth"]
     assert [row["receptive_field"] for row in rows.values()] == [16, 16, None]
     for name, values in (("little", [0.08, 0.081]), ("big", [0.16, 0.161])):
@@ -47,7 +47,7 @@ def test_rows_are_mean_and_spread_over_seeds(plan, finished):
         assert row["metrics"]["psnr"] == {"mean": None, "spread": None, "values": [None, None]}
     truth = {"class_iou": {"mean": 0.9, "spread": None, "values": [0.9]}}
     assert rows["ground truth"]["metrics"] == truth
-    assert lines_of(finished) == [
+    assert lines_of(finished_folder) == [
         ["variant", "receptive field", "runs", "class IOU", "paper", "PSNR (dB)"],
         ["little", "16x16", "2 of 2", "0.081 ± 0.001", "", "∞"],
         ["big", "16x16", "2 of 2", "0.161 ± 0.001", "0.17", "∞"],
@@ -55,15 +55,15 @@ def test_rows_are_mean_and_spread_over_seeds(plan, finished):
     ]
 
 
-def test_the_note_says_what_was_compared(plan, finished):
+def test_the_note_says_what_was_compared(plan, finished_folder):
     """The note has the steps, so that nobody mistakes the table of a short trial for a result."""
     name, config = plan.variants[3]
     longer = (name, replace(config, train=replace(config.train, steps=16_000)))
     for variants, steps in ((plan.variants, "8"), ([*plan.variants[:3], longer], "8 or 16,000")):
-        write_results(plan._replace(variants=variants), SweepFolder(finished), "val")
+        write_results(plan._replace(variants=variants), SweepFolder(finished_folder), "val")
         sentence = f"synthetic_facades at 32x32: 1 pairs of the val split, after {steps} steps."
         for file in ("results.md", "report/index.html"):
-            assert sentence in (finished / file).read_text()
+            assert sentence in (finished_folder / file).read_text()
 
 
 def test_each_segmenter_has_its_own_ground_truth_row(plan, tmp_path):
@@ -87,31 +87,31 @@ def test_rounding_does_not_split_the_ground_truth_row(plan, tmp_path):
     assert "different segmenters" not in (tmp_path / "results.md").read_text()
 
 
-def test_a_run_that_fails_after_its_evaluation_stays_in_the_table(plan, finished):
+def test_a_run_that_fails_after_its_evaluation_stays_in_the_table(plan, finished_folder):
     """A run fails, for example, if its data were moved away before the sweep ran again."""
     for name in VARIANTS[:2]:
-        (finished / name / "failed.txt").write_text("no route to host\n")
-    (finished / VARIANTS[1] / "evaluation_val.json").unlink()
-    write_results(plan, SweepFolder(finished), "val")
-    row = rows_of(finished)["little"]
+        (finished_folder / name / "failed.txt").write_text("no route to host\n")
+    (finished_folder / VARIANTS[1] / "evaluation_val.json").unlink()
+    write_results(plan, SweepFolder(finished_folder), "val")
+    row = rows_of(finished_folder)["little"]
     assert [run["name"] for run in row["runs"]] == VARIANTS[:1]
     assert row["failed"] == dict.fromkeys(VARIANTS[:2], "no route to host")
-    assert lines_of(finished)[1][2] == "1 of 2; failed: no route to host"
+    assert lines_of(finished_folder)[1][2] == "1 of 2; failed: no route to host"
 
 
-def test_the_note_warns_if_runs_have_different_pairs(plan, finished):
+def test_the_note_warns_if_runs_have_different_pairs(plan, finished_folder):
     """A folder may get more pairs between two tasks of an array job, for example."""
-    path = finished / VARIANTS[3] / "evaluation_val.json"
+    path = finished_folder / VARIANTS[3] / "evaluation_val.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"data": "others"}))
     for expected, variants in ((True, plan.variants), (False, plan.variants[:3])):
-        write_results(plan._replace(variants=variants), SweepFolder(finished), "val")
-        assert ("Pairs are of 2 kinds" in (finished / "results.md").read_text()) == expected
+        write_results(plan._replace(variants=variants), SweepFolder(finished_folder), "val")
+        assert ("Pairs are of 2 kinds" in (finished_folder / "results.md").read_text()) == expected
 
 
-def test_an_evaluation_without_its_pictures_is_not_finished(plan, finished):
-    (finished / VARIANTS[0] / "report").rename(finished / "elsewhere")
-    write_results(plan, SweepFolder(finished), "val")
-    assert rows_of(finished)["little"]["missing"] == VARIANTS[:1]
+def test_an_evaluation_without_its_pictures_is_not_finished(plan, finished_folder):
+    (finished_folder / VARIANTS[0] / "report").rename(finished_folder / "elsewhere")
+    write_results(plan, SweepFolder(finished_folder), "val")
+    assert rows_of(finished_folder)["little"]["missing"] == VARIANTS[:1]
 
 
 def test_rows_may_differ_in_data_and_metrics(plan, tmp_path):
@@ -129,21 +129,21 @@ def test_rows_may_differ_in_data_and_metrics(plan, tmp_path):
     assert page.count("<svg") == 3 + 3  # class IOU, L1 and PSNR; the histograms
 
 
-def test_pairs_of_the_same_name_but_other_data_are_not_shown_side_by_side(plan, finished):
+def test_pairs_of_the_same_name_but_other_data_are_not_shown_side_by_side(plan, finished_folder):
     """Facades and maps both have a pair "1"; the input of one is not the input of the other."""
-    path = finished / VARIANTS[2] / "evaluation_val.json"
+    path = finished_folder / VARIANTS[2] / "evaluation_val.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"data": "others"}))
-    write_results(plan, SweepFolder(finished), "val")
-    assert "<h2>Pictures" not in (finished / "report" / "index.html").read_text()
+    write_results(plan, SweepFolder(finished_folder), "val")
+    assert "<h2>Pictures" not in (finished_folder / "report" / "index.html").read_text()
 
 
-def test_a_pair_with_a_deleted_picture_is_left_out(plan, finished):
-    write_results(plan, SweepFolder(finished), "val")
-    assert "<h2>Pictures" in (finished / "report" / "index.html").read_text()
-    pictures = finished / VARIANTS[0] / "report" / "evaluation_val"
+def test_a_pair_with_a_deleted_picture_is_left_out(plan, finished_folder):
+    write_results(plan, SweepFolder(finished_folder), "val")
+    assert "<h2>Pictures" in (finished_folder / "report" / "index.html").read_text()
+    pictures = finished_folder / VARIANTS[0] / "report" / "evaluation_val"
     next(pictures.rglob("*.png")).unlink()
-    write_results(plan, SweepFolder(finished), "val")
-    assert "<h2>Pictures" not in (finished / "report" / "index.html").read_text()
+    write_results(plan, SweepFolder(finished_folder), "val")
+    assert "<h2>Pictures" not in (finished_folder / "report" / "index.html").read_text()
 
 
 def test_every_reason_of_failure_is_shown_once_and_shortened(plan, tmp_path):

@@ -126,7 +126,7 @@ def open_image(data: bytes, name: str) -> Image.Image:
 def bits_per_channel(image: Image.Image, data: bytes) -> int:
     """The number of bits in each channel of an image file.
 
-    The file itself has the number, because the modes of Pillow show it only for grey images.
+    The number is read from the file, because Pillow's modes show it only for grey images.
 
     Args:
       image: the result of `open_image`.

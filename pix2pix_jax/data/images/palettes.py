@@ -135,7 +135,7 @@ def best_palette(
 
 
 def _nearest_colour(pixels: np.ndarray, palette: Palette) -> tuple[np.ndarray, np.ndarray]:
-    """The index of the palette's colour that is nearest to each pixel, and their distance.
+    """The index of the palette colour nearest to each pixel, and the distance to this colour.
 
     Args:
       pixels: uint8 [..., 3].

@@ -31,7 +31,7 @@ MONOCHROME = {"black": (0, 0, 0), "white": (255, 255, 255)}  # brushes if no cla
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that the page knows about a run; page.js reads these names.
+    """The settings of a run that the page needs; page.js reads these fields by name.
 
     Attributes:
       title: heading of the page.

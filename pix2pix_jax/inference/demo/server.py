@@ -29,7 +29,7 @@ FILES = {  # the name and the content type of each file of the page, by path
     "/page.css": ("page.css", "text/css; charset=utf-8"),
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
 }
-MAX_NUMBER = 2**31  # larger numbers of examples and samples wrap around
+MAX_NUMBER = 2**31  # numbers of examples and samples are taken modulo this number
 MAX_LENGTH_DIGITS = 15  # a content-length with more digits is refused
 
 
@@ -73,17 +73,17 @@ class DemoServer(ThreadingHTTPServer):
         super().__init__((host, port), handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Prints the traceback of a bug; ignores OSError, because a visitor left."""
+        """Prints the traceback of a bug; ignores OSError: the visitor closed the connection."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
 
 class RequestHandler(BaseHTTPRequestHandler):
-    """Answers the requests of one connection.
+    """Answers the requests of one connection; all images in answers are PNGs.
 
-    GET: the files of the page, and /settings. POST with an image file as the body: /input scales
-    the image, /translate?number=N translates it with noise N. /example?number=N draws example N.
-    Images in answers are PNGs.
+    GET answers with the files of the page, or with /settings. POST needs an image file as the body:
+    /input scales the image, and /translate?number=N translates the image with noise N.
+    /example?number=N ignores the body and draws example N.
     """
 
     protocol_version = "HTTP/1.1"
@@ -169,7 +169,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         return encode_png(image), "image/png"
 
     def refuse_body(self, status: int, reason: str) -> None:
-        """Sends an error and closes the connection, since the body was not read."""
+        """Sends an error and closes the connection, because the body was not read."""
         self.close_connection = True
         self.send(status, reason.encode(), TEXT)
 

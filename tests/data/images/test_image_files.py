@@ -13,7 +13,7 @@ from pix2pix_jax.data.images.image_files import MAX_PIXELS, decode_image, decode
 NOISE = np.random.default_rng(0).integers(0, 256, (6, 10, 3), np.uint8)
 
 
-def encoded(image: Image.Image | np.ndarray, kind: str = "PNG", **options) -> bytes:
+def encode_image(image: Image.Image | np.ndarray, kind: str = "PNG", **options) -> bytes:
     """Encodes an image as the bytes of an image file."""
     file = io.BytesIO()
     image = image if isinstance(image, Image.Image) else Image.fromarray(image)
@@ -23,13 +23,13 @@ def encoded(image: Image.Image | np.ndarray, kind: str = "PNG", **options) -> by
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
 def test_a_lossless_file_keeps_every_pixel(kind):
-    np.testing.assert_array_equal(decode_image(encoded(NOISE, kind), "noise"), NOISE)
+    np.testing.assert_array_equal(decode_image(encode_image(NOISE, kind), "noise"), NOISE)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 def test_16_bits_are_rounded_to_8(kind):
     deep = np.arange(65536, dtype=np.uint16).reshape(256, 256)
-    image = decode_image(encoded(deep, kind), "deep")
+    image = decode_image(encode_image(deep, kind), "deep")
     assert image.mode == "L"
     assert image.getpixel((255, 255)) == 255
     np.testing.assert_array_equal(image, (deep.astype(int) + 128) // 257)
@@ -37,7 +37,7 @@ def test_16_bits_are_rounded_to_8(kind):
 
 def test_a_cmyk_jpeg_keeps_its_colours():
     red = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
-    image = decode_image(encoded(red, "JPEG", quality=95), "red.jpg")
+    image = decode_image(encode_image(red, "JPEG", quality=95), "red.jpg")
     assert image.mode == "CMYK"
     np.testing.assert_allclose(image.convert("RGB").getpixel((8, 8)), (255, 0, 0), atol=2)
 
@@ -46,7 +46,7 @@ def test_an_image_with_a_palette_has_the_colours_of_the_palette():
     colours = np.uint8([[255, 0, 0], [0, 85, 255], [170, 255, 85]])
     image = Image.fromarray(np.uint8([[0, 1, 2], [2, 1, 0]]), "P")
     image.putpalette(colours.tobytes())
-    found = decode_image(encoded(image), "palette.png").convert("RGB")
+    found = decode_image(encode_image(image), "palette.png").convert("RGB")
     np.testing.assert_array_equal(found, colours[[[0, 1, 2], [2, 1, 0]]])
 
 
@@ -64,8 +64,8 @@ def test_an_image_with_a_palette_has_the_colours_of_the_palette():
 def test_a_photo_is_turned_upright(kind, orientation, upright):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    stored = np.asarray(decode_image(encoded(NOISE, kind), "stored"))
-    turned = decode_image(encoded(NOISE, kind, exif=exif), "turned")
+    stored = np.asarray(decode_image(encode_image(NOISE, kind), "stored"))
+    turned = decode_image(encode_image(NOISE, kind, exif=exif), "turned")
     np.testing.assert_array_equal(turned, upright(stored))
 
 
@@ -74,10 +74,10 @@ def test_a_photo_is_turned_upright(kind, orientation, upright):
     [
         b"",
         b"not an image",
-        encoded(NOISE, "JPEG")[:-20],
-        encoded(NOISE, "JPEG")[:100],
-        encoded(NOISE, "PNG")[:-40],
-        encoded(NOISE, "WEBP")[:-20],
+        encode_image(NOISE, "JPEG")[:-20],
+        encode_image(NOISE, "JPEG")[:100],
+        encode_image(NOISE, "PNG")[:-40],
+        encode_image(NOISE, "WEBP")[:-20],
     ],
     ids=["empty", "text", "most of a JPEG", "head of a JPEG", "most of a PNG", "most of a WebP"],
 )
@@ -93,7 +93,7 @@ def test_an_empty_file_is_called_empty():
 
 def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded():
     side = int(MAX_PIXELS**0.5) + 1
-    data = encoded(Image.new("1", (side, side)))
+    data = encode_image(Image.new("1", (side, side)))
     assert len(data) < 100_000
     assert refusal(decode_image, data, "big.png") == (
         f"big.png: has {side}x{side} pixels, but an image may have at most 100,000,000; scale the "
@@ -103,7 +103,7 @@ def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded():
 
 @pytest.mark.parametrize("mode", ["I", "F"])
 def test_an_image_of_32_bits_is_refused_because_its_white_is_unknown(mode):
-    data = encoded(Image.new(mode, (4, 4), 1), "TIFF")
+    data = encode_image(Image.new(mode, (4, 4), 1), "TIFF")
     assert "the pixels are floats, signed integers or 32-bit integers" in refusal(
         decode_image, data, "scan.tif"
     )
@@ -115,30 +115,32 @@ def test_a_bug_is_not_taken_for_a_broken_file(monkeypatch):
 
     monkeypatch.setattr(image_files, "bits_per_channel", fail)
     with pytest.raises(TypeError, match="a bug"):
-        decode_image(encoded(NOISE, "TIFF"), "noise.tif")
+        decode_image(encode_image(NOISE, "TIFF"), "noise.tif")
 
 
 def test_the_halves_of_an_image_are_a_and_b():
-    a, b = decode_pair([encoded(NOISE)], ["pair"])
+    a, b = decode_pair([encode_image(NOISE)], ["pair"])
     np.testing.assert_array_equal(a, NOISE[:, :5])
     np.testing.assert_array_equal(b, NOISE[:, 5:])
 
 
 def test_an_odd_column_in_the_middle_belongs_to_neither_half():
-    a, b = decode_pair([encoded(NOISE[:, :9])], ["pair"])
+    a, b = decode_pair([encode_image(NOISE[:, :9])], ["pair"])
     np.testing.assert_array_equal(a, NOISE[:, :4])
     np.testing.assert_array_equal(b, NOISE[:, 5:9])
 
 
 def test_two_files_are_a_and_b_and_may_differ_in_size():
-    a, b = decode_pair([encoded(NOISE), encoded(NOISE[:3, :4], "BMP")], ["a", "b"])
+    a, b = decode_pair([encode_image(NOISE), encode_image(NOISE[:3, :4], "BMP")], ["a", "b"])
     np.testing.assert_array_equal(a, NOISE)
     np.testing.assert_array_equal(b, NOISE[:3, :4])
 
 
 def test_an_image_too_narrow_for_two_halves_is_named():
-    assert refusal(decode_pair, [encoded(NOISE[:, :1])], ["thin.png"]).startswith("thin.png: ")
+    assert refusal(decode_pair, [encode_image(NOISE[:, :1])], ["thin.png"]).startswith("thin.png: ")
 
 
 def test_of_two_files_the_broken_one_is_named():
-    assert refusal(decode_pair, [encoded(NOISE), b""], ["a.png", "b.png"]).startswith("b.png: ")
+    assert refusal(decode_pair, [encode_image(NOISE), b""], ["a.png", "b.png"]).startswith(
+        "b.png: "
+    )
