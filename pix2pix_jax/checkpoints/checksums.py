@@ -1,4 +1,4 @@
-"""Hashes of the files of a checkpoint: without them, Orbax restores some flipped bytes."""
+"""Hashes of the files of a checkpoint. They detect damage that Orbax does not notice."""
 
 import errno
 import hashlib
@@ -15,13 +15,13 @@ from pydantic import TypeAdapter, ValidationError
 from pix2pix_jax.errors import reason_of
 
 CHECKSUM_FILE = "sha256.json"
-# These errors mean that a file itself is missing or damaged. Others, such as EACCES and EMFILE, can
-# be fixed without giving up the checkpoint.
+# These errors mean that a file is missing or damaged. The user can fix other errors, such as EACCES
+# and EMFILE, and then use the checkpoint.
 DAMAGE_ERRNOS = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EIO)
 
 
 class DamagedCheckpoint(Exception):
-    """A file of a checkpoint is missing, or differs from the file that was saved."""
+    """A file of a checkpoint is missing or damaged, or belongs to another step."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class SavedHashes:
     """The content of `sha256.json`.
 
     Attributes:
-      step: of the checkpoint.
-      files: SHA-256 of every file of the item, by path relative to the item.
+      step: the step of the checkpoint.
+      files: the SHA-256 of every file of the item, by its path relative to the item.
     """
 
     step: int
@@ -38,14 +38,18 @@ class SavedHashes:
 
 
 class ChecksumHandler(ocp.StandardCheckpointHandler):
-    """Saves an item of a checkpoint, and a hash of each of its files in `sha256.json`.
+    """Saves an item of a checkpoint, and writes the hashes of its files to `sha256.json`.
 
     Orbax writes the module path of this class into a checkpoint's `_CHECKPOINT_METADATA`. Nothing
     reads that path, so this class may move to another module.
     """
 
-    def finalize(self, directory: Any) -> None:  # Orbax's name for a path of its own type
-        """Writes the hashes; Orbax calls this once all files of the item are written."""
+    def finalize(self, directory: Any) -> None:
+        """Writes the hashes; Orbax calls this method after it has written all files of the item.
+
+        Args:
+          directory: the folder of the item, a path of a type of Orbax.
+        """
         super().finalize(directory)
         item = Path(directory)
         content = SavedHashes(_step(item), _file_hashes(item))
@@ -53,7 +57,7 @@ class ChecksumHandler(ocp.StandardCheckpointHandler):
 
 
 def _step(item: Path) -> int:
-    """The step of an item's checkpoint; an unfinished one has the folder name STEP.SUFFIX."""
+    """The step of an item's checkpoint, whose folder is STEP, or STEP.SUFFIX while unfinished."""
     return int(item.parent.name.partition(".")[0])
 
 
@@ -61,7 +65,7 @@ def check_files(item: Path) -> None:
     """Compares the files of an item with the hashes that `ChecksumHandler` saved.
 
     Args:
-      item: folder `checkpoints/STEP/NAME`.
+      item: the folder `checkpoints/STEP/NAME`.
 
     Raises:
       DamagedCheckpoint: a file is missing or changed, or the item belongs to another step.
@@ -82,7 +86,7 @@ def check_files(item: Path) -> None:
 
 @contextmanager
 def explain_damage() -> Iterator[None]:
-    """Raises DamagedCheckpoint for a file that is missing or damaged inside the `with` block."""
+    """Raises DamagedCheckpoint if a file that the `with` block reads is missing or damaged."""
     try:
         yield
     except OSError as error:
@@ -92,16 +96,16 @@ def explain_damage() -> Iterator[None]:
 
 
 def add_hash(content: dict[str, Any]) -> dict[str, Any]:
-    """A JSON object with its own hash under the key `sha256`."""
+    """Adds the hash of a JSON object to the object, under the key `sha256`."""
     return content | {"sha256": _hash(content)}
 
 
 def check_hash(content: Any, name: str) -> dict[str, Any]:
-    """Returns a JSON object without the hash that `add_hash` added.
+    """Checks the hash of a JSON object, and returns the object without the hash.
 
     Args:
-      content: parsed JSON of any type.
-      name: of the file, for the error.
+      content: parsed JSON of any type, with a hash if it is a result of `add_hash`.
+      name: the name of the object, for the error.
 
     Raises:
       DamagedCheckpoint: the content does not match its hash.
@@ -117,7 +121,7 @@ def _hash(content: dict[str, Any]) -> str:
 
 
 def _file_hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file except `sha256.json`, by path relative to the folder."""
+    """The SHA-256 of every file except `sha256.json`, by its path relative to the folder."""
     hashes = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name != CHECKSUM_FILE:

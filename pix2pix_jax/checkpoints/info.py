@@ -1,4 +1,4 @@
-"""What a checkpoint records beside its arrays: its step, its data, sums of metrics and scores."""
+"""The item `origin` of a checkpoint: its step, its training data, sums of metrics, and scores."""
 
 import hashlib
 import json
@@ -25,20 +25,20 @@ class Totals:
     """Sums of the metrics since the last log line.
 
     Attributes:
-      steps: the number of steps in the sums.
-      sums: the sum of each metric by name.
+      steps: the number of steps that were added up.
+      sums: the sum of each metric, by its name.
     """
 
     steps: int = 0
     sums: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """The sums with the key `steps` among them, as checkpoints store them."""
+        """The sums as a checkpoint stores them, with the number of steps under the key `steps`."""
         return {"steps": self.steps} | self.sums if self.steps else {}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Totals":
-        """The totals in the content of a checkpoint."""
+        """Makes Totals from the result of `to_json`."""
         sums = {name: value for name, value in content.items() if name != "steps"}
         return cls(content.get("steps", 0), sums)
 
@@ -51,8 +51,8 @@ class CheckpointInfo:
       step: the number of the checkpoint.
       structure: the `structure_hash` of the arrays.
       data: the fingerprint of the training pairs.
-      totals: sums of the metrics for the next line of the log.
-      scores: metrics of the evaluation at this step; empty if there was none.
+      totals: the sums of the metrics since the last log line.
+      scores: the metrics of the evaluation at this step; empty if there was no evaluation.
     """
 
     step: int
@@ -62,7 +62,7 @@ class CheckpointInfo:
     scores: dict[str, float]
 
     def to_json(self) -> dict[str, Any]:
-        """The content of the item, with its own hash."""
+        """The content of the item, including its own hash."""
         content = {"step": self.step, "structure": self.structure, "data": self.data}
         return add_hash(content | {"totals": self.totals.to_json(), "scores": self.scores})
 
@@ -87,8 +87,8 @@ class CheckpointInfo:
         content = check_hash(content, INFO_ITEM)
         if "step" not in content:
             raise UsageError(
-                f"{folder}: was saved by an earlier version; use that version, or give another "
-                "--workdir"
+                f"{folder}: was saved by an earlier version of pix2pix_jax; use that version, or "
+                "give another --workdir"
             )
         if str(content["step"]) != folder.name:
             raise DamagedCheckpoint(f"{INFO_ITEM} is of step {content['step']}")
@@ -99,28 +99,28 @@ class CheckpointInfo:
 
 
 def structure_hash(items: dict[str, Tree]) -> str:
-    """A hash of the paths, shapes and dtypes of all arrays."""
+    """The hash of the paths, shapes and dtypes of all arrays of a checkpoint, by item."""
     leaves = jax.tree.leaves_with_path(items)
     text = [f"{jax.tree_util.keystr(path)} {leaf.shape} {leaf.dtype}" for path, leaf in leaves]
     return hashlib.sha256("\n".join(text).encode()).hexdigest()
 
 
 def read_matching_info(folder: Path, items: dict[str, Tree]) -> CheckpointInfo:
-    """Reads the `CheckpointInfo` of a checkpoint that must hold the same arrays as `items`.
+    """Reads the `CheckpointInfo` of a checkpoint, and checks that its arrays fit `items`.
 
     Args:
       folder: the folder of the checkpoint.
-      items: arrays, or their shapes and dtypes, that the checkpoint should hold.
+      items: the arrays that the checkpoint should hold, or their shapes and dtypes.
 
     Raises:
-      UsageError: the checkpoint holds other parameters than `items`.
+      UsageError: the arrays of the checkpoint have other names, shapes or dtypes.
       DamagedCheckpoint: the item is damaged or missing.
       OSError: the item cannot be read for another reason.
     """
     info = CheckpointInfo.read(folder)
     if info.structure != structure_hash(items):
         raise UsageError(
-            f"{folder}: holds other parameters than this version of pix2pix_jax makes; "
-            "use the version that saved the checkpoint, or give another --workdir"
+            f"{folder}: holds other parameters than this version of pix2pix_jax creates; use the "
+            "version that saved the checkpoint, or give another --workdir"
         )
     return info

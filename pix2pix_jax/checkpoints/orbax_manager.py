@@ -1,4 +1,4 @@
-"""Sets up Orbax's manager of checkpoints: the items to write, and the checkpoints to keep."""
+"""Configures Orbax's manager of checkpoints: the items to write, and the checkpoints to keep."""
 
 from functools import partial
 from pathlib import Path
@@ -16,9 +16,9 @@ def make_manager(folder: Path, keep: int, best_metric: str) -> ocp.CheckpointMan
     """Makes Orbax's manager of a folder of checkpoints; the caller closes it.
 
     Args:
-      folder: absolute path of an existing folder.
-      keep: number of newest checkpoints to keep.
-      best_metric: the evaluated checkpoint that is best by this metric is kept, too.
+      folder: the absolute path of an existing folder.
+      keep: the number of newest checkpoints to keep.
+      best_metric: the metric by which one more checkpoint, the best one, is kept.
     """
     score_of = partial(goodness, best_metric)
     best = preservation_policy.BestN(
@@ -28,9 +28,9 @@ def make_manager(folder: Path, keep: int, best_metric: str) -> ocp.CheckpointMan
         preservation_policy=preservation_policy.AnyPreservationPolicy(
             [preservation_policy.LatestN(keep), best]
         ),
-        best_fn=score_of,  # Without it, Orbax does not write the metrics.
-        cleanup_tmp_directories=True,  # A killed process leaves an unfinished checkpoint.
-        # Otherwise Orbax's threads wait for minutes for a folder that could not be made.
+        best_fn=score_of,  # Without best_fn, Orbax does not write the metrics.
+        cleanup_tmp_directories=True,  # A killed process may leave an unfinished checkpoint.
+        # Otherwise Orbax's threads wait for minutes for a folder that could not be created.
         async_options=ocp.options.AsyncOptions(create_directories_asynchronously=False),
         create=False,
         multiprocessing_options=FIRST_PROCESS,

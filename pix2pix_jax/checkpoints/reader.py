@@ -21,10 +21,10 @@ from pix2pix_jax.gan.state import TrainState, create_state
 from pix2pix_jax.runs.workdir import Workdir
 
 Tree = Any
-CheckpointStep = int | Literal["best", "newest"]  # the step of a checkpoint that a user names
+CheckpointStep = int | Literal["best", "newest"]  # the step of a checkpoint, as a user gives it
 ITEMS = ("generator", "discriminator", "optimizer")  # folders of arrays in a checkpoint
-IMPORTED = "imported"  # in place of the training data's fingerprint if the data is not known
-# The first process holds the whole state, so it saves and restores without the other processes.
+IMPORTED = "imported"  # replaces the fingerprint of the training data if the data is unknown
+# The first process has the whole state, so it saves and restores without the other processes.
 FIRST_PROCESS = ocp.options.MultiprocessingOptions(
     primary_host=0, active_processes={0}, barrier_sync_key_prefix="first"
 )
@@ -49,7 +49,7 @@ class DamagedScores(UsageError):
 
 
 def checkpoint_items(state: TrainState) -> dict[str, Tree]:
-    """The arrays of a state, by the name of the item in ITEMS."""
+    """The arrays of a state, by the name of their item in ITEMS."""
     return {
         "generator": state.generator.params,
         "discriminator": state.discriminator.params,
@@ -61,22 +61,22 @@ def checkpoint_items(state: TrainState) -> dict[str, Tree]:
 
 
 def is_undamaged(checkpoint: Path) -> bool:
-    """Whether all files of a checkpoint match the hashes that this version saves."""
+    """Whether all files of a checkpoint match their saved hashes."""
     try:
         CheckpointInfo.read(checkpoint)
         for name in ITEMS:
             check_files(checkpoint / name)
-    except (DamagedCheckpoint, UsageError):  # UsageError: an earlier version saved other hashes
+    except (DamagedCheckpoint, UsageError):  # UsageError: an earlier version saved the checkpoint.
         return False
     return True
 
 
 def read_item(item: Path, template: Tree) -> Tree:
-    """Reads the arrays of an item into NumPy arrays, after a check of all its files.
+    """Checks all files of an item, and reads its arrays as NumPy arrays.
 
     Args:
-      item: absolute path of the folder `checkpoints/STEP/NAME`.
-      template: arrays, or their shapes and dtypes.
+      item: the absolute path of the folder `checkpoints/STEP/NAME`.
+      template: the expected arrays, or their shapes and dtypes.
 
     Raises:
       DamagedCheckpoint: a file is missing or damaged.
@@ -89,15 +89,15 @@ def read_item(item: Path, template: Tree) -> Tree:
             return reader.restore(item, empty)
     except Exception:
         # A training run may have removed this checkpoint while Orbax was reading it. For damaged
-        # files, Orbax raises ValueError, KeyError, AttributeError, RecursionError and more, so the
-        # type of the error tells nothing. The files tell: if they are intact, the error is a fault
-        # of ours and keeps its traceback.
+        # files, Orbax raises ValueError, KeyError, AttributeError, RecursionError and others, so
+        # the type of the error does not show the cause. If the files are intact, the error is a bug
+        # of this project and keeps its traceback.
         check_files(item)
         raise
 
 
 def saved_steps(workdir: Workdir) -> list[int]:
-    """The steps of a run's checkpoints, sorted."""
+    """The steps of a run's checkpoints, in ascending order."""
     names = (path.name for path in workdir.checkpoints.glob("*"))
     return sorted(int(name) for name in names if name.isdecimal())
 
@@ -108,12 +108,12 @@ def read_network(
     step: CheckpointStep,
     network: Literal["generator", "discriminator"] = "generator",
 ) -> SavedNetwork:
-    """Reads the parameters of a network; its run may be training at the same time.
+    """Reads the parameters of a network. The run may be training at the same time.
 
     Args:
       workdir: the workdir of the run.
       config: the resolved config of the run.
-      step: a saved step, the newest step, or the evaluated step that is best by
+      step: the number of a saved step, "newest", or "best" for the evaluated step that is best by
         `train.best_metric`.
       network: the network to read.
 
@@ -125,7 +125,7 @@ def read_network(
     step = _find_step(workdir, config.train.best_metric, step)
     others = ", ".join(str(other) for other in steps if other != step)
     if step not in steps:
-        raise UsageError(f"--step: no checkpoint {step} in {folder}; there are {others or 'none'}")
+        raise UsageError(f"--step: no checkpoint {step} in {folder}; give one of {others}")
     items = checkpoint_items(jax.eval_shape(lambda: create_state(config)))
     try:
         info = read_matching_info(folder / str(step), items)
@@ -139,15 +139,17 @@ def read_network(
 
 
 def _find_step(workdir: Workdir, metric: str, step: CheckpointStep) -> int:
-    """The number of a step that may be given as "best" or "newest".
+    """Turns "best" or "newest" into the number of a step; returns a number unchanged.
 
     Raises:
-      UsageError: there is no checkpoint, or no checkpoint with a score of this metric.
+      UsageError: there is no checkpoint, or no checkpoint has a score of this metric.
     """
     steps = saved_steps(workdir)
     if not steps:
         folder = workdir.checkpoints.absolute()
-        raise UsageError(f"{folder}: holds no checkpoints; train writes the first one")
+        raise UsageError(
+            f"{folder}: holds no checkpoints; run `pix2pix train` until it has saved one"
+        )
     if step == "newest":
         return steps[-1]
     if step == "best":
@@ -159,7 +161,7 @@ def _find_step(workdir: Workdir, metric: str, step: CheckpointStep) -> int:
 
 
 def best_step(workdir: Workdir, metric: str) -> int | None:
-    """The checkpoint that is best by a metric; None if no checkpoint has this metric."""
+    """The step of the checkpoint that is best by a metric; None if no checkpoint was scored."""
     scores = _read_all_scores(workdir)
     scored = [step for step in scores if metric in scores[step]]
     return max(scored, key=lambda step: (goodness(metric, scores[step]), step), default=None)
@@ -168,12 +170,10 @@ def best_step(workdir: Workdir, metric: str) -> int | None:
 def _why_none_is_best(workdir: Workdir, metric: str) -> str:
     all_scores = _read_all_scores(workdir).values()
     measured = sorted({name for scores in all_scores for name in scores})
-    return f"--step: {workdir.checkpoints} has no checkpoint with a score of {metric}: " + (
-        f"give a measured metric as --config.train.best_metric: {', '.join(measured)}"
-        if measured
-        else "no checkpoint was evaluated during training; train with "
-        "--config.train.evaluate_every=N, or give --step=newest"
-    )
+    fix = "train with --config.train.evaluate_every=N, or give --step=newest"
+    if measured:
+        fix = f"give --config.train.best_metric={' or '.join(measured)}"
+    return f"--step: no checkpoint in {workdir.checkpoints} has a score of {metric}; {fix}"
 
 
 def _read_all_scores(workdir: Workdir) -> dict[int, dict[str, float]]:
@@ -181,10 +181,10 @@ def _read_all_scores(workdir: Workdir) -> dict[int, dict[str, float]]:
 
 
 def read_scores(checkpoint: Path) -> dict[str, float]:
-    """Reads the evaluation's metrics of a checkpoint; empty if it was not evaluated.
+    """Reads the scores of a checkpoint, by metric; they are empty if it was not evaluated.
 
     Args:
-      checkpoint: folder of the checkpoint.
+      checkpoint: the folder of the checkpoint.
 
     Raises:
       DamagedScores: the metrics are damaged.
@@ -192,16 +192,18 @@ def read_scores(checkpoint: Path) -> dict[str, float]:
       OSError: a file cannot be read for another reason.
     """
     path = checkpoint / "metrics" / "metrics"
-    if not path.exists() or not checkpoint.name.isdecimal():  # STEP.SUFFIX: not finished yet
+    is_finished = checkpoint.name.isdecimal()  # An unfinished checkpoint has the name STEP.SUFFIX.
+    if not path.exists() or not is_finished:
         return {}
     try:
         with explain_damage():
             content = path.read_bytes()
         scores = TypeAdapter(dict[str, float]).validate_json(content, strict=True)
         if scores != CheckpointInfo.read(checkpoint).scores:
-            raise DamagedCheckpoint("the metrics differ from those in the checkpoint's origin")
+            raise DamagedCheckpoint("the scores differ from those in the item `origin`")
         return scores
     except (ValidationError, DamagedCheckpoint) as error:
         raise DamagedScores(
-            f"{path}: is damaged; it holds only the scores of its checkpoint, so move it away"
+            f"{path}: is damaged; move this file away, which holds only the scores of its "
+            "checkpoint"
         ) from error

@@ -1,4 +1,4 @@
-"""Saves checkpoints while training continues. After a failed save, a warning is printed."""
+"""Saves checkpoints while training continues, and prints a warning if a save fails."""
 
 import sys
 import time
@@ -20,7 +20,7 @@ from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import print_above_bar
 
-RETRY_SECONDS = 10  # between two attempts of the last save of a run
+RETRY_SECONDS = 10  # the time between two attempts to save the last checkpoint of a run
 
 
 class CheckpointSaver:
@@ -51,9 +51,9 @@ class CheckpointSaver:
         """Waits for the previous checkpoint, then begins to write this one.
 
         Args:
-          checkpoint: to write.
-          last: whether it is the last of the run: waits until it is written, and tries again after
-            a failure.
+          checkpoint: the checkpoint to write.
+          last: whether this is the last checkpoint of the run. If so, waits until it is written,
+            and tries again after a failure.
 
         Raises:
           UsageError: a value is not finite, or too many saves in a row have failed.
@@ -65,26 +65,27 @@ class CheckpointSaver:
             self._start(checkpoint, last)
 
     def poll(self) -> None:
-        """Reports the result of a save that has ended; call it after every step."""
+        """Reports a failure of a save that has ended; call this method after every step."""
         if self._store is not None and not self._store.is_saving:
             self._finish()
 
     def close(self) -> None:
-        """Waits for the last save and closes the checkpoints; prints a failure of that save."""
+        """Waits for the last save, prints a failure of that save, and closes the store."""
         try:
             self._finish()
-        except UsageError as error:  # If another error ends the run, that error must be raised.
+        except UsageError as error:  # Another error may end the run, and that error must be raised.
             print_above_bar(str(error), sys.stderr)
         self._close_store()
-        if self._failures:  # Orbax may have written more since the files were removed.
+        if self._failures:  # Orbax may have written more files since `_attempt` removed them.
             remove_unfinished(self._workdir)
 
     def _start(self, checkpoint: Checkpoint, wait: bool) -> None:
-        """Starts to write a checkpoint; if `wait`, returns once it is written or has failed."""
+        """Starts to write a checkpoint; if `wait` is set, waits until it is written or fails."""
         step = int(checkpoint.state.step)
         if not self._attempt(step, partial(self._write, checkpoint)):
             return
-        if self._store is None:  # It is saved, but an older checkpoint could not be removed.
+        # The checkpoint is saved, but the removal of an older checkpoint has closed the store.
+        if self._store is None:
             self._failures = 0
             return
         self._pending = step
@@ -106,7 +107,7 @@ class CheckpointSaver:
             self._failures = 0
 
     def _attempt(self, step: int, action: Callable[[], None]) -> bool:
-        """Runs an action that writes a step; False if it failed and the step is not saved."""
+        """Runs an action that writes a step, and returns whether the step is saved."""
         try:
             action()
         except SaveFailed as error:
@@ -132,8 +133,8 @@ class CheckpointSaver:
         text = f"{self._workdir.checkpoints}: step {step} is NOT SAVED ({error.reason}), "
         if self._failures >= max_failures:
             raise UsageError(
-                f"{text}{self._failures} saves failed in a row; make room there, then the same "
-                f"command resumes from step {newest}"
+                f"{text}{self._failures} saves failed in a row; make room there, then give the "
+                f"same command to resume from step {newest}"
             ) from error
         print_above_bar(
             f"{text}{self._failures} of train.max_failed_saves {max_failures}; make room there: "
@@ -144,5 +145,5 @@ class CheckpointSaver:
     def _close_store(self) -> None:
         store, self._store = self._store, None
         if store is not None:
-            with suppress(SaveFailed):  # The failure is reported already.
+            with suppress(SaveFailed):  # The failure has been reported.
                 store.close()

@@ -1,9 +1,10 @@
-"""The checkpoints of a run. They hold the whole TrainState, so a resumed run repeats every bit.
+"""Saves and restores the checkpoints of a run.
 
-`checkpoints/STEP/` holds four items: `generator` and `discriminator` (only parameters, so the
-folder of the generator can be copied alone), `optimizer` (both Adam states) and `origin` (step,
-structure, fingerprint of the training data, sums of the metrics since the last log line, and
-scores). Orbax keeps a second copy of the scores in `metrics`.
+A checkpoint contains the whole TrainState, so a resumed run computes the same bits as a run that
+was not interrupted. The folder `checkpoints/STEP/` has four items: `generator` and `discriminator`
+are the parameters of one network each, so the folder of the generator can be copied alone;
+`optimizer` is the Adam state of both networks; `origin` is the `CheckpointInfo`. Orbax keeps a
+second copy of the scores in `metrics`.
 """
 
 import itertools
@@ -42,13 +43,13 @@ from pix2pix_jax.runs.workdir import Workdir
 
 
 class SaveFailed(UsageError):
-    """A checkpoint could not be written; the earlier ones are untouched."""
+    """A checkpoint could not be written. Earlier checkpoints have not changed."""
 
     def __init__(self, workdir: Workdir, reason: str):
         self.reason = reason
         super().__init__(
             f"{workdir.checkpoints}: a checkpoint could not be written ({reason}); make room "
-            "there, then the same command resumes from the previous checkpoint"
+            "there, then give the same command to resume from the previous checkpoint"
         )
 
 
@@ -57,10 +58,10 @@ class Checkpoint:
     """The content of a checkpoint.
 
     Attributes:
-      state: its `step` is the number of the checkpoint.
-      totals: sums of metrics for the next line of the log.
-      data: fingerprint of the training pairs.
-      scores: metrics of the evaluation at this step; empty if there was none.
+      state: the state of the training; `state.step` is the step of the checkpoint.
+      totals: the sums of the metrics since the last log line.
+      data: the fingerprint of the training pairs.
+      scores: the metrics of the evaluation at this step; empty if there was no evaluation.
     """
 
     state: TrainState
@@ -80,10 +81,10 @@ class CheckpointStore:
         """Opens the checkpoints.
 
         Args:
-          workdir: the workdir of the run; its folder of checkpoints is created if
-            it does not exist.
-          keep: number of newest checkpoints to keep.
-          best_metric: the evaluated checkpoint that is best by this metric is kept, too.
+          workdir: the workdir of the run. Its folder `checkpoints` is created if it does not
+            exist.
+          keep: the number of newest checkpoints to keep.
+          best_metric: the metric by which one more checkpoint, the best one, is kept.
         """
         workdir.checkpoints.mkdir(parents=True, exist_ok=True)
         _move_damaged_scores_aside(workdir)
@@ -105,8 +106,8 @@ class CheckpointStore:
         """Copies a checkpoint to the host, then writes it in the background.
 
         Raises:
-          UsageError: a value is not finite.
-          SaveFailed: this save or the one before failed.
+          UsageError: a parameter or a value of the optimizer is not finite.
+          SaveFailed: this save or the previous save failed.
         """
         step = int(checkpoint.state.step)
         items = jax.tree.map(np.array, checkpoint_items(checkpoint.state))
@@ -117,7 +118,7 @@ class CheckpointStore:
         args = ocp.args.Composite(**arrays, **{INFO_ITEM: ocp.args.JsonSave(info.to_json())})
         with explain_write_errors(self._workdir):
             is_saved = self._manager.save(step, args=args, metrics=checkpoint.scores or None)
-        if not is_saved:  # Without an error, Orbax skips a step that is not newer than all others.
+        if not is_saved:  # Orbax skips a step that is not newer than all others, without an error.
             raise UsageError(
                 f"{self._workdir.checkpoints}: step {step} was not saved; if the folder holds "
                 "this or a later step, give another --workdir"
@@ -129,7 +130,7 @@ class CheckpointStore:
         return self._manager.is_saving_in_progress()
 
     def wait(self) -> None:
-        """Waits for the checkpoint that is being written; raises SaveFailed if that fails."""
+        """Waits for the checkpoint that is being written; raises SaveFailed if the save fails."""
         with explain_write_errors(self._workdir):
             self._manager.wait_until_finished()
 
@@ -141,16 +142,17 @@ class CheckpointStore:
     def restore_newest(self, template: TrainState, data: str) -> Checkpoint | None:
         """Restores the newest undamaged checkpoint; None if the run has no checkpoints.
 
-        Once a checkpoint is restored, newer ones, which are damaged, are moved to `rejected/`. If
-        no checkpoint can be restored, nothing is moved. Nothing is ever deleted.
+        The checkpoints that are newer than the restored checkpoint are damaged. They are moved to
+        `rejected/`. If no checkpoint can be restored, nothing is moved. Nothing is ever deleted.
 
         Args:
-          template: shapes and dtypes of the state.
-          data: fingerprint of the training pairs.
+          template: the shapes and dtypes of the state.
+          data: the fingerprint of the training pairs.
 
         Raises:
-          UsageError: saved from other data or by another version, or all are damaged.
-          OSError: a file cannot be read, although it is not damaged.
+          UsageError: all checkpoints are damaged, or the newest undamaged checkpoint was saved with
+            other data or by another version.
+          OSError: a file cannot be read, but it is not damaged.
         """
         rejected: dict[int, str] = {}  # reasons by step
         for step in sorted(self._manager.all_steps(), reverse=True):
@@ -192,11 +194,11 @@ class CheckpointStore:
         for step, reason in rejected.items():
             aside = _move_aside(self._workdir, self._workdir.checkpoint(step), str(step))
             print(f"checkpoint {step} rejected ({reason}), moved to {aside}", file=sys.stderr)
-        self._manager.reload()  # Otherwise Orbax would skip these steps when they are saved again.
+        self._manager.reload()  # Otherwise Orbax skips these steps when they are saved again.
 
 
 def remove_unfinished(workdir: Workdir) -> None:
-    """Removes the files of failed saves, to make room on the disk."""
+    """Removes the files of unfinished checkpoints, to make room on the disk."""
     for path in workdir.checkpoints.glob("*.orbax-checkpoint-tmp*"):
         shutil.rmtree(path, ignore_errors=True)
 
@@ -205,14 +207,14 @@ def remove_unfinished(workdir: Workdir) -> None:
 def explain_write_errors(workdir: Workdir) -> Iterator[None]:
     """Raises SaveFailed if Orbax cannot write to the disk inside the `with` block.
 
-    Orbax writes in the background, and its next call raises the errors of its threads: OSError
-    from Python, and ValueError from TensorStore, if the disk is full or read-only, a limit of the
-    system is reached, or a folder was removed. Other types are bugs.
+    Orbax writes in the background, and the next call of Orbax raises the errors of its threads. If
+    the disk is full or read-only, a limit of the system is reached, or a folder was removed, the
+    error is an OSError of Python or a ValueError of TensorStore. Errors of other types are bugs.
     """
     try:
         yield
     except (OSError, ValueError) as error:
-        # The message of an error ends with the cause, before details in brackets.
+        # The cause is the last part of the message, in front of details in brackets.
         reason = getattr(error, "strerror", None) or str(error).partition(" [")[0]
         reason = reason.rpartition(": ")[2][:200]
         raise SaveFailed(workdir, reason) from error
@@ -230,7 +232,7 @@ def _check_finite(step: int, items: dict[str, dict]) -> None:
 
 
 def _move_damaged_scores_aside(workdir: Workdir) -> None:
-    """Moves damaged scores to `rejected/`: Orbax would refuse to open all checkpoints."""
+    """Moves damaged scores to `rejected/`, because they keep Orbax from opening any checkpoint."""
     for path in workdir.checkpoints.glob("*/metrics"):
         try:
             read_scores(path.parent)
@@ -240,7 +242,10 @@ def _move_damaged_scores_aside(workdir: Workdir) -> None:
 
 
 def _move_aside(workdir: Workdir, path: Path, name: str) -> Path:
-    """Moves a folder into `rejected/`, as NAME-0, NAME-1, ..., and returns its new path."""
+    """Moves a folder to `rejected/NAME-NUMBER`, and returns the new path.
+
+    NUMBER is the first number from 0 that is free.
+    """
     workdir.rejected_folder.mkdir(exist_ok=True)
     free = (workdir.rejected_folder / f"{name}-{number}" for number in itertools.count())
     return path.rename(next(new for new in free if not new.exists()))

@@ -1,1 +1,1 @@
-"""Runs in a bucket: a local copy of the workdir is kept equal to a folder of the bucket."""
+"""Trains and uses runs in a bucket, by a local copy of the run that is kept equal to the bucket."""

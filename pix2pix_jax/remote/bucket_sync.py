@@ -1,7 +1,7 @@
 """Keeps a local copy of a run equal to a folder of a bucket.
 
 If both sides have changed a file, the version of the machine that trained last is kept. The other
-version is not lost: it is moved to a new folder next to the workdir.
+version is moved to a new folder next to the workdir.
 """
 
 import shutil
@@ -26,9 +26,9 @@ class BucketSync:
 
     Attributes:
       bucket: the folder of the run in the bucket.
-      workdir: the local copy.
-      session: which machine trained the run last.
-      locks: between the processes of this machine.
+      workdir: the local copy of that folder.
+      session: tells which machine trained the run last.
+      locks: locks that the processes of this machine share.
     """
 
     def __init__(self, bucket: Bucket, workdir: Workdir):
@@ -40,11 +40,11 @@ class BucketSync:
     def pull(self) -> None:
         """Makes the workdir equal to the bucket, except for files that are not uploaded yet.
 
-        If another machine has trained the run since, the files that this machine has not uploaded
-        are moved to a new folder next to the workdir. The caller holds the sync lock.
+        If another machine has trained the run in the meantime, the files that this machine has not
+        uploaded are moved to a new folder next to the workdir. The caller must hold the sync lock.
 
         Raises:
-          UsageError: the bucket cannot be reached, or holds a folder of runs instead of a run.
+          UsageError: the bucket cannot be reached, or its folder is not a run but contains runs.
         """
         bucket_files = self.bucket.list_files()
         complete = complete_files(bucket_files)
@@ -54,7 +54,7 @@ class BucketSync:
         changes = state.compare(bucket_files, complete)
         is_emptied = bool(state.files) and session_name is None and not bucket_files
         for name in changes.removed:
-            del state.files[name]  # Then the file counts as new and may be uploaded again.
+            del state.files[name]  # A local file without a record is new and may be uploaded.
         if self.session.is_last(session_name):
             names_to_download = self._files_to_add(state, changes)
         else:
@@ -70,10 +70,10 @@ class BucketSync:
         self._download(state, {*names_to_download, *changes.damaged}, complete)
 
     def push(self) -> None:
-        """Uploads the files that a command has made.
+        """Uploads the files that a command has written.
 
         If another machine trains the run, checkpoints and files that both sides have changed are
-        not uploaded; the next `pull` moves them to a new folder next to the workdir.
+        not uploaded. The next `pull` moves these files to a new folder next to the workdir.
 
         Raises:
           UsageError: the bucket cannot be reached.
@@ -91,8 +91,8 @@ class BucketSync:
         """Uploads all files of a training run, and removes the checkpoints that it has replaced.
 
         Raises:
-          UsageError: the bucket cannot be reached, was emptied, or another machine trains the run
-            now.
+          UsageError: the bucket cannot be reached, the run was removed from the bucket or from
+            this machine, or another machine trains the run now.
         """
         with self.locks.sync_lock():
             state = SyncState(self.workdir)
@@ -100,16 +100,17 @@ class BucketSync:
             bucket_files, session_name = self.bucket.list_files(), self.session.name_in_bucket()
             if not self.session.is_last(session_name):
                 raise UsageError(f"{self.bucket}: {self._why_not_last(session_name)}")
-            # Rejected steps go first: a step that is saved again must not mix with its old files.
+            # Rejected steps are removed first. Otherwise a step that is saved again would mix its
+            # new files with its old files.
             self._remove_checkpoints(state, bucket_files, self._rejected_steps())
             self._upload(state, changed_names, bucket_files, session_name)
-            # Older checkpoints go once the bucket has the newest one.
+            # Older checkpoints are removed only after the newest checkpoint is in the bucket.
             if steps := saved_steps(self.workdir):
                 self._remove_checkpoints(state, bucket_files, range(steps[-1]))
             state.save()
 
     def _check_is_run(self, complete: Mapping[str, BucketFile]) -> None:
-        """Raises UsageError if the bucket's folder holds runs, but is not a run itself."""
+        """Raises UsageError if the bucket's folder is not a run but contains runs."""
         nested = [name for name in complete if name.endswith(f"/{CONFIG_NAME}")]
         if nested and CONFIG_NAME not in complete:
             raise UsageError(
@@ -117,7 +118,7 @@ class BucketSync:
             )
 
     def _record_equal_files(self, state: SyncState, complete: Mapping[str, BucketFile]) -> None:
-        """Records files that a killed process had transferred but not yet recorded."""
+        """Records the files that a killed process transferred without recording them."""
         for name in state.local_changes():
             if name in complete and self.bucket.has_same_content(
                 self.workdir.path, name, complete[name]
@@ -128,10 +129,10 @@ class BucketSync:
         return EqualVersions(local_version(self.workdir.path / name), file.version)
 
     def _files_to_add(self, state: SyncState, changes: Changes) -> list[str]:
-        """The files to download if this machine trained last: it keeps all files of its own.
+        """The files to download if this machine trained last, and so keeps all its own files.
 
-        Files that others have changed are downloaded, unless this machine has changed or removed
-        them, too.
+        These are the files that other machines have changed in the bucket, without the files that
+        this machine has changed or removed, too.
         """
         return [
             name
@@ -141,11 +142,11 @@ class BucketSync:
         ]
 
     def _follow_bucket(self, state: SyncState, changes: Changes, is_emptied: bool) -> None:
-        """Moves files away that were never uploaded; removes files that the bucket has no more.
+        """Moves away files that were never uploaded, and removes files that the bucket has lost.
 
         Args:
-          state: emptied if the whole workdir is moved away.
-          changes: since both sides were last equal.
+          state: the recorded versions; cleared if the whole workdir is moved away.
+          changes: the changes since both sides were last equal.
           is_emptied: whether the whole run was removed from the bucket.
         """
         conflicts = [
@@ -161,7 +162,7 @@ class BucketSync:
             self._remove_local(name)
 
     def _move_away(self, names: list[str] | None = None) -> None:
-        """Moves files of the workdir, or the whole workdir, to a new folder next to it."""
+        """Moves files of the workdir, or the whole workdir, to a new folder next to the workdir."""
         path = self.workdir.path
         backup = path.with_name(f"{path.name}.{uuid4().hex[:8]}")
         if names is None:
@@ -206,10 +207,10 @@ class BucketSync:
         If another machine trained last, skips its checkpoints and the files that it has changed.
 
         Args:
-          state: updated with every upload.
-          changed_names: files of the workdir that differ from the recorded versions.
+          state: the recorded versions; updated after every upload.
+          changed_names: the files of the workdir that differ from the recorded versions.
           bucket_files: all files of the bucket.
-          session_name: the name in the bucket, of the machine that trained last.
+          session_name: the name of the last training session, from the bucket.
         """
         is_last = self.session.is_last(session_name)
         damaged = state.damaged_files(changed_names, bucket_files)
@@ -230,15 +231,15 @@ class BucketSync:
         except (FileNotFoundError, UsageError):
             if (self.workdir.path / name).exists():
                 raise
-            return  # The file belonged to a checkpoint that was removed meanwhile.
+            return  # The file belonged to a checkpoint that was removed during the upload.
         if versions is not None:
             state.add(name, EqualVersions(*versions))
 
     def _remove_checkpoints(
         self, state: SyncState, bucket_files: dict[str, BucketFile], steps: Container[int]
     ) -> None:
-        """Removes checkpoints of some steps from the bucket, if the workdir lacks them."""
-        for name in reversed(upload_order(bucket_files)):  # The marker of completeness goes first.
+        """Removes checkpoints of some steps from the bucket if the workdir does not have them."""
+        for name in reversed(upload_order(bucket_files)):  # LAST_FILE is removed first.
             step = checkpoint_step(name)
             if step is None or step not in steps or (self.workdir.path / name).exists():
                 continue
@@ -247,13 +248,16 @@ class BucketSync:
             del bucket_files[name]
 
     def _rejected_steps(self) -> set[int]:
-        """The steps of damaged checkpoints that were moved to `rejected/`."""
+        """The steps of the damaged checkpoints that were moved to `rejected/`."""
         names = (path.name.partition("-")[0] for path in self.workdir.rejected_folder.glob("*-*"))
         return {int(name) for name in names if name.isdecimal()}
 
     def _why_not_last(self, session_name: str | None) -> str:
+        """The error line, and its fix, if this machine may no longer upload its training."""
         path = self.workdir.path
         if not path.exists():
-            return f"its local copy {path} was removed; the same command downloads it and resumes"
-        reason = "was emptied" if session_name is None else "another machine trains in it now"
+            return f"its local copy {path} was removed; give the same command to download it again"
+        reason = "another machine trains in it now; wait until that machine stops"
+        if session_name is None:
+            reason = "was emptied; give the same command to start a new run"
         return f"{reason}; files that were not uploaded are in {path}"

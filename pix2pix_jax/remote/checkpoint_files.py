@@ -1,7 +1,7 @@
-"""Tells which files of a run belong to its checkpoints. Files are named by path in the workdir.
+"""Tells which files of a run belong to its checkpoints.
 
-A checkpoint consists of many files, which are uploaded one after another. The file that is
-uploaded last marks the checkpoint as complete.
+A file is named by its path in the workdir. A checkpoint consists of many files, which are uploaded
+one after another. The last of these files marks the checkpoint as complete.
 """
 
 import re
@@ -19,13 +19,13 @@ File = TypeVar("File")
 
 
 def checkpoint_step(name: str) -> int | None:
-    """The step of the checkpoint that a file belongs to; None if it belongs to none."""
+    """The step of the checkpoint that a file belongs to; None if there is no such checkpoint."""
     match = _CHECKPOINT_FILE.match(name)
     return int(match[1]) if match else None
 
 
 def complete_files(files: Mapping[str, File]) -> dict[str, File]:
-    """All files except those of checkpoints that are half uploaded or half removed."""
+    """All files without those of checkpoints that are half uploaded or half removed."""
     steps = {
         match[1]
         for name in files
@@ -39,10 +39,10 @@ def complete_files(files: Mapping[str, File]) -> dict[str, File]:
 
 
 def upload_order(names: Iterable[str]) -> list[str]:
-    """The order to upload or download files in.
+    """Sorts files into the order in which they are uploaded or downloaded.
 
-    Checkpoints come after all other files: if a checkpoint is there, so are the metrics before
-    it. The files that mark checkpoints as complete come after all other files of checkpoints.
+    Checkpoints come after all other files, so that a checkpoint is never there without the metrics
+    before its step. The files that mark checkpoints as complete come last.
     """
     return sorted(
         names,

@@ -14,7 +14,7 @@ SESSION_NAME = ".session"  # hidden, so it is not uploaded with the other files
 
 
 class LeaseObject:
-    """The lease of a run, in a file of its bucket; the owner is the process that trains now."""
+    """The lease of a run in a bucket. The owner of the lease is the process that trains now."""
 
     def __init__(self, bucket: Bucket):
         self._bucket = bucket
@@ -27,15 +27,19 @@ class LeaseObject:
         return self._bucket.read_file(LEASE_NAME)
 
     def create(self, text: str) -> bool:
-        """Returns False: a bucket cannot keep two processes from writing the first lease."""
-        return False  # The wait in `FolderLease` is short compared with the download of a run.
+        """Returns False, because two processes could write the first lease in a bucket.
+
+        `FolderLease` then writes the lease, waits, and reads it again. The wait is short compared
+        with the download of a run.
+        """
+        return False
 
     def write(self, text: str) -> None:
         """Writes or replaces the lease."""
         self._bucket.write_file(LEASE_NAME, text.encode())
 
     def renew(self, text: str) -> None:
-        """Writes the lease again, also if somebody deleted it."""
+        """Writes the lease again, even if somebody has deleted the lease."""
         self.write(text)
 
     def remove(self) -> None:
@@ -44,10 +48,10 @@ class LeaseObject:
 
 
 class TrainingSession:
-    """Which machine trained a run last. Only that machine may have files that the bucket lacks.
+    """Records which machine trained a run last. Only this machine may have newer files.
 
-    That machine and the bucket hold the same random name. When another machine trains, both it
-    and the bucket get a new name.
+    The machine that trained last and the bucket store the same random name. When another machine
+    trains, that machine and the bucket store a new name.
     """
 
     def __init__(self, bucket: Bucket, workdir: Workdir):
@@ -55,7 +59,7 @@ class TrainingSession:
         self._path = workdir.path / SESSION_NAME
 
     def name_in_bucket(self) -> str | None:
-        """The name in the bucket; None if nobody has trained the run there.
+        """The name in the bucket; None if no machine has trained the run with this bucket.
 
         Raises:
           UsageError: the bucket cannot be reached.
@@ -72,7 +76,7 @@ class TrainingSession:
         return name_in_bucket is not None and name_in_bucket == self.name_on_machine()
 
     def begin(self) -> None:
-        """Makes this machine the one that trained last.
+        """Records that this machine trains the run.
 
         Raises:
           UsageError: the bucket cannot be reached.
@@ -84,31 +88,31 @@ class TrainingSession:
         write_atomically(self._path, name)
 
     def forget(self) -> None:
-        """Records that another machine has trained the run since."""
+        """Records that another machine has trained the run."""
         self._path.unlink(missing_ok=True)
 
 
 class MachineLocks:
-    """Locks between the processes of this machine that use one local copy of a run.
+    """Locks for the processes of this machine that use the same local copy of a run.
 
-    The locks are in a hidden folder next to the copy, since the copy itself may be moved away.
+    The locks are in a hidden folder next to the copy, because the copy itself may be moved away.
     """
 
     def __init__(self, workdir: Workdir):
         self.folder: Path = workdir.path.with_name(f".{workdir.path.name}.mirror")
 
     def sync_lock(self) -> AbstractContextManager[bool]:
-        """Holds the lock on downloads and uploads of the run during the `with` block."""
+        """Locks the downloads and uploads of the run during the `with` block."""
         return folder_lock(self.folder, wait=True)
 
     def training_lock(self) -> AbstractContextManager[bool]:
-        """Held by the process that trains; BlockingIOError if another process holds it."""
+        """Locks the training of the run; raises BlockingIOError if another process trains."""
         return folder_lock(self.folder / "trains", wait=False)
 
     def is_training(self) -> bool:
         """Whether a process of this machine trains the run.
 
-        Call it only while holding `sync_lock`: it takes the training lock for a moment.
+        Call this method only inside `sync_lock`, because it takes the training lock for a moment.
         """
         try:
             with self.training_lock():

@@ -1,7 +1,7 @@
-"""Runs with a workdir in a bucket.
+"""Downloads a run from its bucket before a command starts, and uploads the files of the command.
 
-Files are downloaded before a command starts and uploaded while it works. One machine at a time
-trains a run. Others may read the run at the same time, and may train it later.
+One machine at a time trains a run. Other machines may read the run at the same time, and may train
+it later.
 """
 
 from collections.abc import Iterator
@@ -22,8 +22,8 @@ def sync_workdir(workdir: Workdir, trains: bool = False) -> Iterator[None]:
     """Downloads a run from its bucket, and uploads the files that the `with` block writes.
 
     Args:
-      workdir: the workdir of the run; without an address, there is nothing to do.
-      trains: whether the block trains the run; one process at a time may do that.
+      workdir: the workdir of the run. If it has no address, this function does nothing.
+      trains: whether the block trains the run. Only one process at a time may train.
 
     Raises:
       WorkdirBusy: another process trains the run.
@@ -50,9 +50,9 @@ def sync_workdir(workdir: Workdir, trains: bool = False) -> Iterator[None]:
 
 
 def find_config_file(workdir: Workdir) -> Path:
-    """The path of a run's config.json, downloaded if the run is in a bucket.
+    """The path of a run's config.json, which is downloaded first if the run is in a bucket.
 
-    Nothing in the workdir changes, so this is safe while another process trains the run.
+    The workdir does not change, so another process may train the run at the same time.
 
     Raises:
       UsageError: the bucket cannot be reached.

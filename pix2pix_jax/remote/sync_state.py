@@ -1,7 +1,7 @@
-"""Stores the version of each file of a workdir and of its bucket when both were last equal.
+"""Stores the versions of the files of a workdir and of its bucket when both were last equal.
 
-A comparison of each side with these versions shows which side has changed a file since then, even
-if a process was killed or another machine has trained the run.
+If a file now has another version on one side, that side has changed the file. This works even after
+a process was killed, or after another machine has trained the run.
 """
 
 import json
@@ -20,7 +20,7 @@ STATE_NAME = ".record"  # hidden, so it is never uploaded
 
 
 class EqualVersions(NamedTuple):
-    """The versions of a file on both sides when they were equal."""
+    """The versions of a file on this machine and in the bucket when the file was equal on both."""
 
     local: LocalVersion
     bucket: str
@@ -32,9 +32,9 @@ class Changes:
 
     Attributes:
       local: files that this machine has changed or added.
-      bucket: files that others have changed in the bucket or added there.
-      removed: files that the bucket had and that were removed there.
-      damaged: files of damaged checkpoints on this machine that the bucket still has intact.
+      bucket: files that other machines have changed in the bucket or added there.
+      removed: files that other machines have removed from the bucket.
+      damaged: files of damaged checkpoints on this machine that are intact in the bucket.
     """
 
     local: list[str]
@@ -44,15 +44,18 @@ class Changes:
 
 
 class SyncState:
-    """The last equal versions of a workdir and its bucket: one JSON line per file in `.record`."""
+    """The versions of all files when a workdir and its bucket were last equal.
+
+    They are stored in the file `.record`, with one line of JSON for each file.
+    """
 
     def __init__(self, workdir: Workdir):
-        """Reads `.record`; without this file, no versions are known."""
+        """Reads `.record`; if this file does not exist, no versions are known."""
         self._workdir = workdir
         self._path = workdir.path / STATE_NAME
         self.files: dict[str, EqualVersions] = {}
         for line in self._path.read_text().splitlines() if self._path.exists() else ():
-            with suppress(ValueError):  # a last line that a killed process could not finish
+            with suppress(ValueError):  # A killed process may leave half a line.
                 name, modified_ns, size, version = json.loads(line)
                 self.files[name] = EqualVersions(LocalVersion(modified_ns, size), version)
 
@@ -62,7 +65,7 @@ class SyncState:
         write_atomically(self._path, "".join(lines))
 
     def add(self, name: str, versions: EqualVersions) -> None:
-        """Records a file, and writes its line at once: this process may be killed."""
+        """Records a file, and writes its line at once, because this process may be killed."""
         self.files[name] = versions
         with self._path.open("a") as file:
             file.write(_to_line(name, versions))
@@ -76,7 +79,7 @@ class SyncState:
         ]
 
     def is_unchanged_in_bucket(self, name: str, bucket_files: Mapping[str, BucketFile]) -> bool:
-        """Whether the file in the bucket is as recorded: same version, or absent as before."""
+        """Whether a file in the bucket has the recorded version, or is missing on both sides."""
         recorded = self.files[name].bucket if name in self.files else None
         return recorded == (bucket_files[name].version if name in bucket_files else None)
 
@@ -87,7 +90,7 @@ class SyncState:
     def damaged_files(
         self, local_changes: list[str], bucket_files: Mapping[str, BucketFile]
     ) -> list[str]:
-        """Changed files of damaged checkpoints, if the bucket still has the recorded version."""
+        """The changed files of damaged checkpoints, if the bucket has the recorded version."""
         recorded = {
             name: step
             for name in local_changes
@@ -107,11 +110,11 @@ class SyncState:
     def compare(
         self, all_files: Mapping[str, BucketFile], complete: Mapping[str, BucketFile]
     ) -> Changes:
-        """Compares both sides with the recorded versions.
+        """Compares the workdir and the bucket with the recorded versions.
 
         Args:
-          all_files: the files of the bucket.
-          complete: `all_files` without half uploaded or half removed checkpoints.
+          all_files: all files of the bucket.
+          complete: these files without the checkpoints that are half uploaded or half removed.
         """
         local = self.local_changes()
         damaged = self.damaged_files(local, complete)

@@ -1,4 +1,4 @@
-"""Uploads at the end of a command, and in the background while a run is trained."""
+"""Uploads files at the end of a command, and in the background during training."""
 
 import sys
 import threading
@@ -8,7 +8,7 @@ from types import TracebackType
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.console import print_above_bar
 
-UPLOAD_SECONDS = 10.0  # between two uploads in the background
+UPLOAD_SECONDS = 10.0  # the time between two uploads in the background
 
 
 class Uploader:
@@ -16,11 +16,11 @@ class Uploader:
 
     Args:
       push: uploads all new files; raises UsageError or OSError if that fails.
-      in_background: whether to upload every few seconds during the block, too.
+      in_background: whether to upload every UPLOAD_SECONDS during the block, too.
 
     Raises:
-      UsageError, OSError: at the end, if the last upload failed. If the block itself raised, its
-        error is kept and the failed upload is printed.
+      UsageError, OSError: the last upload failed. If the `with` block raised an error, that error
+        is raised instead, and the failed upload is printed.
     """
 
     def __init__(self, push: Callable[[], None], in_background: bool):
@@ -58,7 +58,7 @@ class Uploader:
                 self._push()
                 has_failed = False
             except (UsageError, OSError) as error:
-                if not has_failed:  # Only the first of several failures in a row is printed.
+                if not has_failed:  # If several uploads in a row fail, only the first is printed.
                     _print_failure(error)
                 has_failed = True
 

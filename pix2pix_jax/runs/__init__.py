@@ -1,1 +1,1 @@
-"""The workdir of a run: its files, who owns it, and whether it fits a config."""
+"""The workdir of a run: its files, its owner, and checks of a config against it."""

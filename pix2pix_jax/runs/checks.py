@@ -1,4 +1,4 @@
-"""Checks, before anything is computed, that a config suits the devices and the workdir."""
+"""Checks that a config fits the devices and the workdir, before training starts."""
 
 from pathlib import Path
 
@@ -10,8 +10,9 @@ from pix2pix_jax.config.resume import changed_fields
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.workdir import Workdir
+from pix2pix_jax.runtime.console import plural
 
-# A finished run may be evaluated on other pairs, so these fields may differ from the run's.
+# A run may be evaluated on pairs of another dataset, so these fields may differ from the run's.
 EVALUATION_FIELDS = frozenset({"data.name", "data.synthetic_pairs", "data.synthetic_ambiguous"})
 
 
@@ -19,7 +20,7 @@ def check_devices(batch_size: int) -> None:
     """Checks that the devices can share a batch evenly.
 
     Args:
-      batch_size: images in a batch, over all devices.
+      batch_size: the number of images in a batch, over all devices.
 
     Raises:
       UsageError: the batch size is not a multiple of the number of devices.
@@ -28,22 +29,25 @@ def check_devices(batch_size: int) -> None:
     if batch_size % devices:
         raise UsageError(
             f"data.batch_size: {batch_size} is not divisible by {devices} devices; "
-            f"make it a multiple of {devices}"
+            f"give --config.data.batch_size a multiple of {devices}"
         )
 
 
 def resolve_norm_images(config: Config, workdir: Workdir) -> int:
     """Decides how many images share the statistics of a normalization layer.
 
-    A resumed run keeps its number on any devices, since another number would change the
+    A resumed run keeps its number on any number of devices, because another number would change the
     algorithm. A new run takes model.norm_images, or else the number of images on each device.
 
     Args:
-      config: its model.norm_images may be None.
-      workdir: the workdir of the run; need not exist yet.
+      config: the config, in which model.norm_images may be None.
+      workdir: the workdir of the run, which need not exist yet.
+
+    Returns:
+      The number of images.
 
     Raises:
-      UsageError: the run has another number, or the devices cannot hold whole groups of images.
+      UsageError: the run has another number, or the images on a device are not a multiple of it.
     """
     path = workdir.config_file
     run_images = read_config(path).model.norm_images if path.exists() else None
@@ -59,13 +63,14 @@ def resolve_norm_images(config: Config, workdir: Workdir) -> int:
     if batch_size % images:
         raise UsageError(
             f"model.norm_images: data.batch_size {batch_size} is not divisible by {images}; "
-            "give a divisor"
+            f"give --config.model.norm_images a divisor of {batch_size}"
         )
     if images_per_device % images:
         raise UsageError(
-            f"model.norm_images: {images} images share the statistics of a norm, and each of "
+            f"model.norm_images: {images} images share the statistics of a norm, but each of "
             f"{devices} devices would hold {images_per_device}; use at most "
-            f"{batch_size // images} devices, or start a new run with model.norm=instance"
+            f"{plural(batch_size // images, 'device')}, or start a new run with "
+            "--config.model.norm=instance"
         )
     return images
 
@@ -80,18 +85,18 @@ def check_workdir(workdir: Workdir, config: Config) -> None:
     """Checks that a run of a config can start or resume in a workdir.
 
     Args:
-      workdir: the workdir of the run; need not exist yet.
+      workdir: the workdir of the run, which need not exist yet.
       config: the resolved config.
 
     Raises:
-      UsageError: the workdir is a file, lies inside data.source, has checkpoints but no config,
-        or belongs to a run with another value of a field that changes the results.
+      UsageError: the workdir is a file, is inside data.source, has checkpoints but no config, or
+        belongs to a run with another value of a field that changes the results.
     """
     check_folder(workdir)
     source = config.data.source and Path(config.data.source).resolve()
     if source and workdir.path.resolve().is_relative_to(source):
         raise UsageError(
-            f"--workdir: {workdir} lies in data.source, where its samples would be read as "
+            f"--workdir: {workdir} is inside data.source, where its sample images would be read as "
             "pairs; give a folder outside data.source"
         )
     path, checkpoints = workdir.config_file, workdir.checkpoints
@@ -114,13 +119,13 @@ def check_config_unchanged(
     """Checks that a config.json and a config belong to the same run.
 
     Args:
-      path: the config.json.
+      path: the path of the config.json.
       config: the resolved config.
-      fix: the end of the message; it tells the user what to do.
-      free_fields: fields that may differ, in addition to those that a resumed run may change.
+      fix: the end of the error line, which tells the user what to do.
+      free_fields: fields that may differ, in addition to the fields that a resumed run may change.
 
     Raises:
-      UsageError: a field that changes the results differs; the message names all such fields.
+      UsageError: fields that change the results differ. The message names these fields.
     """
     changed = [
         field for field in changed_fields(read_config(path), config) if field not in free_fields
@@ -131,18 +136,20 @@ def check_config_unchanged(
 
 
 def resolve_run_config(workdir: Workdir, config: Config) -> Config:
-    """Resolves a config, and checks that it belongs to a run; it may name other pairs to evaluate.
+    """Resolves a config, and checks that the config belongs to a run.
+
+    The config may name another dataset to evaluate the run on.
 
     Args:
       workdir: the workdir of the run.
-      config: the config.
+      config: the config to check.
 
     Returns:
       The resolved config.
 
     Raises:
-      UsageError: fields of the config do not suit each other, or the config differs from the
-        run's; the message names the fields.
+      UsageError: fields of the config contradict each other, or the config differs from the
+        config of the run. The message names the fields.
     """
     config = resolve(config)
     fix = "leave out --config and the flags that change these fields"

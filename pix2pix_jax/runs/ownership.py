@@ -1,4 +1,4 @@
-"""Only one process at a time trains in a workdir."""
+"""Ensures that only one process at a time trains in a workdir."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -32,12 +32,12 @@ def claim_workdir(workdir: Workdir) -> Iterator[None]:
 def explain_busy_workdir(workdir: Workdir | str) -> Iterator[None]:
     """Turns the BlockingIOError of a lock or lease on the workdir into WorkdirBusy.
 
-    The `with` block must do nothing else: a write to a pipe may raise BlockingIOError, too.
+    The `with` block must do nothing else, because a write to a pipe may also raise BlockingIOError.
     """
     try:
         yield
     except BlockingIOError as error:
         raise WorkdirBusy(
-            f"{workdir}: another process trains in it; wait until it ends, or give another "
-            "--workdir"
+            f"{workdir}: another process trains in it; wait until that process ends, or give "
+            "another --workdir"
         ) from error

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pix2pix_jax.runtime.storage.files import split_location
 
-PICTURE_KINDS = ("input", "output", "target")  # the pictures that an evaluation keeps of a pair
+PICTURE_KINDS = ("input", "output", "target")  # the pictures of a pair that an evaluation keeps
 
 
 @dataclass(frozen=True)
@@ -14,8 +14,8 @@ class Workdir:
 
     Attributes:
       path: the folder on this machine.
-      address: gs://BUCKET/DIR if the run is in that folder of a bucket, and `path` is its local
-        copy; None if the run is on this machine only.
+      address: gs://BUCKET/DIR if the run is in a bucket and `path` is its local copy; None if the
+        run is only on this machine.
     """
 
     path: Path
@@ -23,7 +23,7 @@ class Workdir:
 
     @classmethod
     def parse(cls, location: str) -> "Workdir":
-        """The workdir that the user named.
+        """Makes a Workdir from the path or address that the user gave.
 
         Args:
           location: a path, or an address gs://BUCKET/DIR.
@@ -38,22 +38,22 @@ class Workdir:
 
     @property
     def name(self) -> str:
-        """The last two folders, for titles: a sweep has many runs called "seed0"."""
+        """The last two folders of the path, as a title; the last one alone may be "seed0"."""
         return "/".join(self.path.resolve().parts[-2:])
 
     @property
     def config_file(self) -> Path:
-        """The resolved config, JSON."""
+        """The file of the resolved config, JSON."""
         return self.path / "config.json"
 
     @property
     def metrics_file(self) -> Path:
-        """One JSON object for every logged step."""
+        """The log of the metrics, with one JSON object for each logged step."""
         return self.path / "metrics.jsonl"
 
     @property
     def not_finite_file(self) -> Path:
-        """The pairs of the step at which a loss or gradient was not finite."""
+        """The file that names the pairs of the step at which a metric was not finite, JSON."""
         return self.path / "not_finite.json"
 
     @property
@@ -76,7 +76,7 @@ class Workdir:
         return self.path / "samples"
 
     def sample_file(self, step: int) -> Path:
-        """The sample grid of a step, PNG."""
+        """The file of the sample grid of a step, PNG."""
         return self.samples_folder / f"step_{step:08d}.png"
 
     def sample_steps(self) -> list[int]:
@@ -86,7 +86,7 @@ class Workdir:
 
     @property
     def tensorboard(self) -> Path:
-        """TensorBoard's event files."""
+        """The folder of TensorBoard's event files."""
         return self.path / "tensorboard"
 
     @property
@@ -100,11 +100,11 @@ class Workdir:
         return self.report_folder / "index.html"
 
     def evaluation_file(self, split: str) -> Path:
-        """The metrics of a split, JSON."""
+        """The file of the metrics of a split, JSON."""
         return self.path / f"evaluation_{split}.json"
 
     def evaluation_page(self, split: str) -> Path:
-        """The page of an evaluation."""
+        """The page of the evaluation of a split, HTML."""
         return self.report_folder / f"evaluation_{split}.html"
 
     def evaluation_pictures(self, split: str) -> Path:
@@ -112,17 +112,17 @@ class Workdir:
         return self.report_folder / f"evaluation_{split}"
 
     def evaluation_picture(self, split: str, kind: str, pair: str) -> Path:
-        """A picture of a pair; see `picture_file`."""
+        """The file of a picture of a pair; see `picture_file`."""
         return picture_file(self.evaluation_pictures(split), kind, pair)
 
     @property
     def failure_file(self) -> Path:
-        """Why a variant of a sweep failed, one line of text."""
+        """The file that says in one line why a variant of a sweep failed."""
         return self.path / "failed.txt"
 
     @property
     def benchmark_file(self) -> Path:
-        """The numbers of a benchmark, JSON."""
+        """The file of the results of a benchmark, JSON."""
         return self.path / "benchmark.json"
 
     @property
@@ -132,10 +132,10 @@ class Workdir:
 
 
 def picture_file(pictures: Path, kind: str, pair: str) -> Path:
-    """A picture of a pair, PNG.
+    """The file of a picture of a pair, PNG.
 
     Args:
-      pictures: the folder of an evaluation's pictures; it has another name while it is written.
+      pictures: the folder of an evaluation's pictures, which has another name until it is complete.
       kind: one of PICTURE_KINDS.
       pair: the name of the pair.
     """
@@ -157,12 +157,12 @@ class SweepFolder:
 
     @property
     def results_file(self) -> Path:
-        """All results, JSON."""
+        """The file of all results, JSON."""
         return self.path / "results.json"
 
     @property
     def table_file(self) -> Path:
-        """The table of results, Markdown."""
+        """The file of the table of results, Markdown."""
         return self.path / "results.md"
 
     @property
@@ -172,6 +172,6 @@ class SweepFolder:
 
     @property
     def own_names(self) -> set[str]:
-        """Names of the files and folders next to the workdirs; no variant may have such a name."""
+        """The names of files and folders in this folder that no variant may have."""
         paths = (self.results_file, self.table_file, self.report_page)
         return {path.relative_to(self.path).parts[0] for path in paths}

@@ -1,4 +1,4 @@
-"""Detects failed training: values that are not finite, and a discriminator that has won."""
+"""Detects failed training: values that are not finite, and a discriminator that always wins."""
 
 import json
 import sys
@@ -17,13 +17,13 @@ from pix2pix_jax.runtime.storage.files import write_atomically
 
 COLLAPSED_LOSS = 1e-3  # Below this discriminator loss, the generator's GAN gradient vanishes.
 COLLAPSED_STEPS = 1000  # The number of steps in a row with such a loss until a warning.
-# Values of loss.gan for which a low loss says nothing: without a discriminator the loss is 0, and
-# the loss of a critic has no lower bound.
+# The values of loss.gan for which a low loss is no failure. Without a discriminator the loss is 0,
+# and the loss of wgan_gp has no lower bound.
 WITHOUT_COLLAPSE = ("none", "wgan_gp")
 
 
 class NotFinite(UsageError):
-    """A loss, logit, gradient or validation error of a run is infinite or not a number."""
+    """A metric of a run, such as a loss or the norm of a gradient, is infinite or not a number."""
 
     def __init__(self, step: int, metric: str, value: float):
         self.step, self.metric, self.value = step, metric, value
@@ -43,19 +43,20 @@ def check_finite(step: int, metric: str, value: float) -> None:
 def name_bad_batch(config: Config, records: Sequence[dict], workdir: Workdir) -> Iterator[None]:
     """If the `with` block raises NotFinite, writes a file that names the pairs of that step.
 
+    The file has the step, the metric, its value and the names of the training pairs.
+
     Args:
       config: the config of the run.
       records: the records of the training split.
-      workdir: the workdir of the run. The file is `not_finite.json`, with the step, the
-        metric, its value and the names of the training pairs.
+      workdir: the workdir of the run, to write `not_finite.json` to.
 
     Raises:
-      UsageError: in place of NotFinite; the message names the file.
+      UsageError: the block raised NotFinite. The message names the file.
     """
     try:
         yield
     except NotFinite as error:
-        if error.metric not in METRIC_ORDER:  # Validation has other pairs.
+        if error.metric not in METRIC_ORDER:  # The validation error has other pairs.
             raise
         path = workdir.not_finite_file
         # Earlier versions wrote the metric under the key "term".
@@ -71,24 +72,24 @@ def name_bad_batch(config: Config, records: Sequence[dict], workdir: Workdir) ->
 class CollapseWatch:
     """Warns if the discriminator's loss has been close to zero for many steps.
 
-    After a warning, the next one comes only if the loss has risen and fallen again.
+    After a warning, the next warning comes only if the loss has risen and has fallen again.
     """
 
     def __init__(self, gan: str):
         """Starts watching.
 
         Args:
-          gan: the kind of the loss, `loss.gan`.
+          gan: the adversarial loss, `loss.gan`.
         """
         self._can_collapse = gan not in WITHOUT_COLLAPSE
-        self._low_steps = 0  # the number of steps in a row, up to now, with a low loss
+        self._low_steps = 0  # the number of last steps in a row that had a low loss
 
     def update(self, step: int, losses: np.ndarray) -> None:
-        """Checks the discriminator's losses since the last call.
+        """Checks the discriminator's losses since the last call of this method.
 
         Args:
           step: the number of completed steps.
-          losses: [steps], one loss for each step, the last one for step `step`.
+          losses: [steps], one loss for each step; the last one is the loss of `step`.
         """
         has_warned = self._low_steps >= COLLAPSED_STEPS
         high = np.flatnonzero(losses >= COLLAPSED_LOSS)

@@ -1,4 +1,4 @@
-"""What is due after a step, according to the intervals of a config."""
+"""Decides which outputs are due after a step, according to the intervals of a config."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,15 @@ from pix2pix_jax.config.schema import Train
 
 @dataclass(frozen=True)
 class Due:
-    """What is due after a step. After the last step, everything with an interval above 0 is due.
+    """The outputs that are due after a step.
+
+    After the last step, all outputs with an interval above 0 are due.
 
     Attributes:
-      log: a log line with the means of all metrics since the last regular log line.
-      sample: the sample grid, and the report.
-      checkpoint: a checkpoint.
-      evaluate: the metrics of the validation split, saved with a checkpoint.
+      log: whether a log line with the means of all metrics since the last log line is due.
+      sample: whether the sample grid and the report are due.
+      checkpoint: whether a checkpoint is due.
+      evaluate: whether an evaluation of the validation split, with a checkpoint, is due.
     """
 
     log: bool
@@ -23,7 +25,7 @@ class Due:
 
     @classmethod
     def after(cls, step: int, train: Train) -> "Due":
-        """What is due after `step` completed steps."""
+        """The outputs that are due after `step` completed steps."""
 
         def is_due(every: int) -> bool:
             return every > 0 and (step % every == 0 or step == train.steps)
@@ -37,15 +39,15 @@ class Due:
 
     @property
     def any(self) -> bool:
-        """Whether anything is due."""
+        """Whether any output is due."""
         return self.line or self.save
 
     @property
     def line(self) -> bool:
-        """Whether a line is written to metrics.jsonl, with or without means."""
+        """Whether a line of metrics.jsonl is due, with or without means."""
         return self.log or self.sample or self.evaluate
 
     @property
     def save(self) -> bool:
-        """Whether a checkpoint is saved. Evaluated steps are saved, too."""
+        """Whether a checkpoint is due; an evaluated step is always saved."""
         return self.checkpoint or self.evaluate

@@ -1,6 +1,6 @@
-"""Writes TensorBoard's event files, in the main thread.
+"""Writes TensorBoard's event files in the main thread.
 
-tensorboardX's own writer uses a thread, which hides errors such as a full disk.
+The writer of tensorboardX uses another thread, which hides errors such as a full disk.
 """
 
 import time
@@ -15,29 +15,29 @@ from pix2pix_jax.training.tensorboardx import (
     Summary,  # pyright: ignore[reportAttributeAccessIssue]
 )
 
-FLUSH_SECONDS = 1  # A flush waits for the disk, so there is at most one in this time.
+FLUSH_SECONDS = 1  # the least time between two flushes, because a flush waits for the disk
 
 
 class EventFile:
-    """An event file in a folder. After a failure, a new file in the same folder replaces it.
+    """An event file in a folder. After a failure, a new file in the same folder continues it.
 
-    All methods raise OSError if the events cannot be written. The events are kept, and the next
-    call writes them. If `add` fails, the events of this call are not kept: the caller adds them
-    again.
+    All methods raise OSError if the events cannot be written. Events that wait are kept, and the
+    next call writes them. If `add` fails, the events of this call are not kept, because the caller
+    adds them again.
     """
 
     def __init__(self, folder: Path, purge_step: int):
         """Prepares the file; the first flush creates it.
 
         Args:
-          folder: the folder of the file; created with the file.
-          purge_step: TensorBoard shall forget events of older files from this step on.
+          folder: the folder of the file; the first flush creates it, too.
+          purge_step: the step from which TensorBoard ignores the events of older files.
         """
         self._folder = folder
         self._purge_step = purge_step
         self._writer: EventsWriter | None = None
         self._waiting: list[Event] = []
-        self._flushed_at = 0.0  # seconds, as time.time()
+        self._flushed_at = 0.0  # the time of the last flush, in seconds, as time.time()
 
     def add(self, step: int, summaries: list[Summary]) -> None:
         """Adds the scalars and pictures of a step, and flushes if FLUSH_SECONDS have passed."""
@@ -82,12 +82,12 @@ class EventFile:
             self._writer.close()
 
     def _abandon(self, writer: EventsWriter | None, name: str) -> None:
-        """Closes a file that may end in the middle of an event.
+        """Closes a file that may end in the middle of an event, and removes it if it is new.
 
         Args:
-          writer: the writer of the file; None if it could not be opened.
-          name: how the name of a new file ends, to remove that file; "" for an older file, which
-            has events that were written before.
+          writer: the writer of the file; None if the file could not be opened.
+          name: the end of the name of a new file; "" for an older file, which contains earlier
+            events and is kept.
         """
         if writer is not None:
             with suppress(OSError):

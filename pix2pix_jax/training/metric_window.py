@@ -1,4 +1,4 @@
-"""MetricWindow: sums of the metrics since the last regular log line."""
+"""Adds up the metrics since the last log line at a multiple of train.log_every."""
 
 import jax
 import numpy as np
@@ -9,10 +9,10 @@ from pix2pix_jax.training.divergence import check_finite
 
 
 class MetricWindow:
-    """Adds up metrics until they are logged.
+    """Sums of the metrics over the steps of a window, which ends when the means are logged.
 
     Steps are added one by one, so the bits of a sum depend neither on the number of steps in a call
-    nor on interruptions of the run.
+    to the devices nor on interruptions of the run.
     """
 
     def __init__(self, totals: Totals | None = None):
@@ -26,17 +26,17 @@ class MetricWindow:
         self._unread.append(metrics)
 
     def read(self, step: int) -> dict[str, np.ndarray]:
-        """Waits for the metrics of all calls since the last `read` and adds them to the totals.
+        """Waits for the metrics that were added since the last `read`, and adds them to the sums.
 
         Args:
           step: the number of completed steps.
 
         Returns:
-          The metrics of these calls, [steps].
+          The values of each metric since the last `read`, [steps].
 
         Raises:
-          NotFinite: a value is not finite. The error names the first such step, and its first
-            such metric in METRIC_ORDER.
+          NotFinite: a value is not finite. The error names the first step with such a value, and
+            the first metric with such a value in METRIC_ORDER.
         """
         fetched = jax.device_get(self._unread)
         self._unread.clear()
@@ -53,7 +53,7 @@ class MetricWindow:
 
     @property
     def totals(self) -> Totals:
-        """A copy of the sums, to keep in a checkpoint."""
+        """A copy of the sums, to save in a checkpoint."""
         return Totals(self._steps, dict(self._sums))
 
     def means(self) -> dict[str, float]:
@@ -62,10 +62,10 @@ class MetricWindow:
 
     @property
     def metric_names(self) -> frozenset[str]:
-        """The names of the metrics in the window."""
+        """The names of the metrics that have a sum."""
         return frozenset(self._sums)
 
     def clear(self) -> None:
-        """Starts a new window."""
+        """Starts a new window, with no steps."""
         self._steps = 0
         self._sums.clear()

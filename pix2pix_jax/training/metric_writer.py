@@ -19,7 +19,7 @@ from pix2pix_jax.runtime.storage.files import atomic_file
 from pix2pix_jax.training.event_file import EventFile
 from pix2pix_jax.training.tensorboardx import image, scalar
 
-SHORT_NAMES = {  # of the metrics that are shown beside the progress bar
+SHORT_NAMES = {  # short names of the metrics that the progress bar shows
     "loss/discriminator": "D",
     "loss/generator_gan": "G",
     "loss/generator_l1": "L1",
@@ -30,7 +30,7 @@ SHORT_NAMES = {  # of the metrics that are shown beside the progress bar
 class StepClock:
     """Measures the speed of training, without the time of compiling, sampling and saving.
 
-    The first step compiles, so its time counts only as long as there is no other step.
+    The time of the first step includes compiling, so it counts only until a second step is done.
     """
 
     def __init__(self, step: int):
@@ -46,7 +46,7 @@ class StepClock:
 
     @property
     def has_only_compiled(self) -> bool:
-        """Whether only the first step, which compiles, was measured."""
+        """Whether only the first step, which includes compiling, was measured."""
         return self._start == self._end
 
     @property
@@ -61,7 +61,7 @@ class StepClock:
 
 
 class MetricWriter:
-    """Shows and writes the metrics of a run."""
+    """Shows the metrics of a run in the terminal, and writes them to files."""
 
     def __init__(
         self,
@@ -72,15 +72,15 @@ class MetricWriter:
         queue: RetryQueue,
         unfinished: frozenset[str] = frozenset(),
     ):
-        """Opens the outputs, and removes log lines after step `first`: these steps are repeated.
+        """Opens the outputs, and removes log lines after step `first`, which will be repeated.
 
         Args:
           workdir: the workdir of the run.
           first: the step from which the run starts or resumes.
           last: the last step of the run.
           batch_size: the number of images in a step, over all devices.
-          queue: tries failed writes again.
-          unfinished: metrics of a window that is not complete at step `first`.
+          queue: the queue that tries failed writes again.
+          unfinished: the names of metrics whose window is not complete at step `first`.
         """
         self._workdir, self._last, self._batch_size = workdir, last, batch_size
         self._queue = queue
@@ -106,7 +106,7 @@ class MetricWriter:
         self._bar.update(step - self._bar.n)
 
     def write(self, step: int, scalars: dict[str, float], grid: Image.Image | None = None) -> None:
-        """Writes a line of metrics with the speed since the last line, and the grid if given.
+        """Writes a line of metrics with the speed since the last line, and the sample grid.
 
         Args:
           step: the number of completed steps.
@@ -120,7 +120,7 @@ class MetricWriter:
         self._clock.restart(step)
 
     def close(self) -> None:
-        """Closes the bar and TensorBoard's file."""
+        """Closes the progress bar and TensorBoard's file."""
         self._bar.close()
         self._queue.put("events", self._events.close)
 
@@ -135,7 +135,7 @@ class MetricWriter:
         self._queue.put(f"events {step}", lambda: self._events.add(step, summaries))
 
     def _show(self, step: int, scalars: dict[str, float], speed: float) -> None:
-        """Shows the main metrics beside the progress bar, and prints them as a line."""
+        """Shows the main metrics at the progress bar, and prints them as a line."""
         short = {name: value for name, value in scalars.items() if name in SHORT_NAMES}
         self._bar.set_postfix_str(
             " ".join(f"{SHORT_NAMES[name]} {value:.2f}" for name, value in short.items())
@@ -153,7 +153,7 @@ class MetricWriter:
 
 
 def _append(path: Path, line: str) -> None:
-    """Appends a line to a file, or leaves the file as it was and raises OSError."""
+    """Appends a line to a file; if that fails, restores the file and raises OSError."""
     size = path.stat().st_size if path.exists() else 0
     try:
         with path.open("a") as file:

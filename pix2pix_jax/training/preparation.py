@@ -20,11 +20,15 @@ def prepare_config(config: Config, workdir: Workdir) -> Config:
     """Resolves a config, and checks it against the devices and against all other processes.
 
     Args:
-      config: an experiment.
-      workdir: the folder of the run; if it holds a run already, that run fixes model.norm_images.
+      config: the config of an experiment.
+      workdir: the workdir of the run. If there is a run already, it decides model.norm_images.
+
+    Returns:
+      The resolved config.
 
     Raises:
-      UsageError: the message names the field that is wrong.
+      UsageError: a field is wrong, or the processes have different configs. The message names the
+        field or flag.
     """
     config = resolve(config)
     for name in ("input_channels", "target_channels"):
@@ -45,18 +49,19 @@ def prepare_config(config: Config, workdir: Workdir) -> Config:
 
 
 def prepare_dataset(config: Config) -> DatasetBuilder:
-    """Prepares the dataset, or opens it if it is prepared already.
+    """Prepares the dataset of a config, or opens the dataset if it is prepared already.
 
     Raises:
       UsageError: the source cannot be read, has no pairs to train on, or differs between
         processes.
     """
-    # Processes that share a disk with the first process then only open the dataset.
+    # The first process prepares the dataset. Processes that share its disk then only open it.
     with distributed.first_process_first("prepare"):
         dataset = prepare(config.data)
     if "train" not in dataset.info.splits:
         raise UsageError(
-            f"data.source: {config.data.source} has no images to train on; put them into train/"
+            f"data.source: {config.data.source} has no images to train on; put images into its "
+            "folder train/"
         )
     distributed.check_same_on_all("data.data_dir", dataset_fingerprint(dataset))
     return dataset

@@ -1,4 +1,4 @@
-"""Writes the outputs of a run: metrics, pictures, checkpoints and the report."""
+"""Writes all outputs of a training run: metrics, pictures, checkpoints and the report."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Progress:
 
 
 class Recorder:
-    """Writes the outputs that are due after a call to the devices; a context manager."""
+    """Writes the outputs that are due after each call to the devices; a context manager."""
 
     def __init__(
         self, run: TrainingRun, scorer: CheckpointScorer, first: int, window: MetricWindow
@@ -49,9 +49,9 @@ class Recorder:
 
         Args:
           run: the run to record.
-          scorer: measures the generator when an evaluation is due.
+          scorer: computes the metrics of the generator when an evaluation is due.
           first: the step from which the run starts or resumes.
-          window: the metrics since the last regular log line before that step.
+          window: the metrics since the last log line before that step.
         """
         config, workdir = run.config, run.workdir
         last, batch_size = config.train.steps, config.data.batch_size
@@ -77,7 +77,7 @@ class Recorder:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool | None:
-        """Closes all outputs. For a metric that is not finite, writes the names of the pairs."""
+        """Closes all outputs; after NotFinite, also writes the names of the pairs of the step."""
         return self._outputs.__exit__(kind, error, traceback)
 
     def record(
@@ -87,8 +87,8 @@ class Recorder:
 
         Args:
           progress: the progress of the run.
-          window: the metrics since the last regular log line; cleared after the next one.
-          metrics: [steps], as `window.read` has just returned them; empty if nothing was read.
+          window: the metrics since the last log line; cleared at multiples of train.log_every.
+          metrics: the result of `window.read`, [steps] by name; empty if nothing was read.
 
         Raises:
           NotFinite: the validation error is not finite.
@@ -99,7 +99,7 @@ class Recorder:
         self._saver.poll()
         if metrics:
             self._watch.update(step, metrics["loss/discriminator"])
-        # Only now it is certain that the config can be trained: a step fits into memory.
+        # The config is written only after a step has shown that the networks fit into memory.
         if not self._has_written_config:
             self._queue.put("config.json", self._write_config)
             self._has_written_config = True
@@ -114,7 +114,11 @@ class Recorder:
             self._saver.save(checkpoint, last=is_last)
 
     def _write_line(self, progress: Progress, window: MetricWindow) -> dict[str, float]:
-        """Writes a line of metrics, and a picture if due; returns the scores of an evaluation."""
+        """Writes a line of metrics, and the sample grid and the scores that are due.
+
+        Returns:
+          The scores by metric; empty if no evaluation is due.
+        """
         step, due, params = progress.step, progress.due, progress.state.generator.params
         outputs, l1 = self._samples.translate(step, params)
         scores = self._scorer.score(params) if due.evaluate else {}

@@ -1,4 +1,4 @@
-"""TrainingRun: the config, the folder and the dataset of a run."""
+"""The data class of a run that is being trained."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,9 +15,9 @@ class TrainingRun:
     """A run that is being trained.
 
     Attributes:
-      config: resolved.
+      config: the resolved config.
       workdir: the workdir of the run.
-      dataset: prepared from the config.
+      dataset: the prepared dataset of the config.
     """
 
     config: Config
@@ -26,5 +26,5 @@ class TrainingRun:
 
     @cached_property
     def fingerprint(self) -> str:
-        """The fingerprint of the dataset; every checkpoint holds it."""
+        """The fingerprint of the dataset, which every checkpoint stores."""
         return dataset_fingerprint(self.dataset)

@@ -1,4 +1,4 @@
-"""The sample grid: translations of the same validation pairs at different steps of the training."""
+"""Draws the sample grid, which shows the same validation pairs at each step that is sampled."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -19,13 +19,13 @@ GAP, CAPTION_HEIGHT, FONT_SIZE = 4, 18, 12  # pixels
 
 
 class SampleGrid:
-    """The first pairs of the validation split, translated with the same noise at every step."""
+    """Translates the first pairs of the validation split with the same noise at every step."""
 
     def __init__(self, config: Config, records: Sequence[dict]):
         """Reads the pairs.
 
         Args:
-          config: resolved; `train.samples` is the number of pairs.
+          config: the resolved config; `train.samples` is the number of pairs.
           records: the records of the validation split.
         """
         count = min(config.train.samples, len(records))
@@ -59,7 +59,7 @@ class SampleGrid:
 
 
 def draw_columns(columns: dict[str, np.ndarray]) -> Image.Image:
-    """Draws images in columns with captions, and a pair in each row.
+    """Draws images in columns with captions; each row shows one pair.
 
     Args:
       columns: the images of each column by its caption, [n, h, w, c] in [-1, 1]; c is 1, 3 or 4.

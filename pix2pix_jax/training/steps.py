@@ -1,4 +1,4 @@
-"""Training steps on all devices, several in one call."""
+"""Runs training steps on all devices, several steps in one call."""
 
 import math
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from pix2pix_jax.gan.state import TrainState
 from pix2pix_jax.gan.step import Batch, Metrics
 from pix2pix_jax.runtime.backend import copy_to_devices
 
-MAX_IMAGES_PER_CALL = 64  # on each device, if train.steps_per_call is None
+MAX_IMAGES_PER_CALL = 64  # images on each device in one call, if train.steps_per_call is None
 
 
 class CompletedSteps(NamedTuple):
@@ -24,7 +24,7 @@ class CompletedSteps(NamedTuple):
     Attributes:
       step: the number of completed steps.
       state: the state after these steps.
-      metrics: the metrics [steps] of the call.
+      metrics: the metrics of the steps in the call, [steps] by name.
     """
 
     step: int
@@ -41,19 +41,20 @@ def run_steps(
       config: the resolved config.
       state: the state to start from.
       batches: the batches of this process, one for each step that is left.
-      pairs: pairs that are resident on the devices, to crop batches from; empty if batches
-        carry their images.
+      pairs: the pairs that stay on the devices, to crop batches from; empty if batches contain
+        their images.
 
     Yields:
-      The steps of each call.
+      The result of each call to the devices.
     """
     take_steps, size = make_parallel_steps(config, pairs), steps_per_call(config)
     step, last, state = int(state.step), config.train.steps, copy_to_devices(state)
     while step < last:
-        # Calls end at multiples of their size, where outputs are due. Single steps fill the rest.
+        # Outputs are due at multiples of `size`, so calls of `size` steps end there. Each of the
+        # other steps is a call of its own.
         count = size if step % size == 0 and step + size <= last else 1
         state, metrics = take_steps(state, shard_batches(list(islice(batches, count))))
-        if jax.default_backend() == "cpu":  # Several simulated devices can starve one another.
+        if jax.default_backend() == "cpu":  # Otherwise simulated devices may block each other.
             jax.block_until_ready(metrics)
         step += count
         yield CompletedSteps(step, state, metrics)
@@ -62,8 +63,8 @@ def run_steps(
 def steps_per_call(config: Config) -> int:
     """The number of steps in one call to the devices; it changes no bit of the results.
 
-    This is `train.steps_per_call`. If that is None, it is 1 on a CPU, and elsewhere the largest
-    number that divides all intervals and keeps within MAX_IMAGES_PER_CALL.
+    This is `train.steps_per_call`. If that is None, the number is 1 on a CPU. On other devices it
+    is the largest divisor of all intervals with at most MAX_IMAGES_PER_CALL images in a call.
     """
     if config.train.steps_per_call:
         return config.train.steps_per_call
@@ -78,10 +79,10 @@ def shard_batches(batches: list[Example]) -> Example:
     """Stacks the batches of several steps, and splits them over the devices of this process.
 
     Args:
-      batches: [b, ...] for every name, a batch for each step.
+      batches: one batch for each step, with arrays [b, ...] by name.
 
     Returns:
-      [devices, steps, b / devices, ...] for every name.
+      Arrays [devices, steps, b / devices, ...] by name.
     """
     devices = jax.local_device_count()
     stacked = {}

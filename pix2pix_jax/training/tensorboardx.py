@@ -8,7 +8,7 @@ sooner without these imports.
 import sys
 
 _UNUSED = [name for name in ("torch", "google.cloud.storage") if name not in sys.modules]
-# None in the place of a module makes its import fail.
+# An import fails if None takes the place of the module in sys.modules.
 sys.modules |= dict.fromkeys(_UNUSED)  # pyright: ignore
 try:
     from tensorboardX.event_file_writer import EventsWriter

@@ -1,4 +1,4 @@
-"""The training command: config -> dataset -> batches[step] -> train_step -> metrics -> recorder."""
+"""Runs `pix2pix train`: config -> dataset -> batches -> training steps -> metrics -> recorder."""
 
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
@@ -32,17 +32,18 @@ def train(config: Config, workdir: Workdir) -> int:
     """Trains a run, or resumes it after an interruption.
 
     Args:
-      config: an experiment.
-      workdir: the folder of the run.
+      config: the config of an experiment.
+      workdir: the workdir of the run.
 
     Returns:
       The exit status: 0 if train.steps are done; 128 + N if signal number N stopped the training.
 
     Raises:
-      UsageError: an unusable config, dataset, workdir or checkpoint, or a loss that is not finite.
+      UsageError: the config, the dataset, the workdir or a checkpoint cannot be used, or a metric
+        is not finite.
     """
     config = prepare_config(config, workdir)
-    # Raises an error for impossible networks, before anything is written.
+    # This raises an error for networks that are not possible, before anything is written.
     template = jax.eval_shape(lambda: create_state(config))
     if distributed.is_first():
         check_workdir(workdir, config)
@@ -51,7 +52,7 @@ def train(config: Config, workdir: Workdir) -> int:
         claim_workdir(workdir) if distributed.is_first() else nullcontext(),
         explain_out_of_memory(),
     ):
-        if distributed.is_first():  # Another process may have started a run here meanwhile.
+        if distributed.is_first():  # Another process may have started a run since the first check.
             check_workdir(workdir, config)
         start = restore_or_create(run, template)
         last = config.train.steps
@@ -75,9 +76,9 @@ class InitialState:
     """The state that a run starts or resumes from.
 
     Attributes:
-      state: restored or new, as NumPy arrays; equal to the bit on all processes.
-      totals: sums of the metrics since the last log line; empty except on the first process.
-      resumed: whether a checkpoint was restored.
+      state: the restored or new state, as NumPy arrays; equal to the bit in all processes.
+      totals: the sums of the metrics since the last log line; empty except in the first process.
+      resumed: whether a checkpoint was restored; False except in the first process.
     """
 
     state: TrainState
@@ -86,7 +87,7 @@ class InitialState:
 
     @property
     def step(self) -> int:
-        """Completed steps."""
+        """The number of completed steps."""
         return int(self.state.step)
 
 
@@ -98,7 +99,8 @@ def restore_or_create(run: TrainingRun, template: TrainState) -> InitialState:
       template: the shapes and dtypes of the state.
 
     Raises:
-      UsageError: the checkpoints are of other data or of another version, or all are damaged.
+      UsageError: all checkpoints are damaged, or a checkpoint was saved with other data or by
+        another version.
     """
     checkpoint, train_config = None, run.config.train
     if distributed.is_first():
@@ -113,10 +115,13 @@ def restore_or_create(run: TrainingRun, template: TrainState) -> InitialState:
 
 
 def prepare_scorer(run: TrainingRun) -> CheckpointScorer | None:
-    """The scorer of generators on the validation split; None except in the first process.
+    """Prepares the scorer of the validation split in the first process.
 
     If `train.best_metric` is an FCN-score and the dataset has no segmenter yet, a segmenter is
     trained here, which may take a quarter of an hour.
+
+    Returns:
+      The scorer; None in all other processes.
     """
     with distributed.first_process_first("scorer"):
         return CheckpointScorer(run.config, run.dataset) if distributed.is_first() else None
@@ -152,11 +157,11 @@ def fit(
     Args:
       run: the run to train.
       start: the state that training starts from.
-      scorer: in the process that records the run; None in all other processes.
-      signals: checked after every call to the devices.
+      scorer: the scorer of the first process, which records the run; None in other processes.
+      signals: the signals to check after every call to the devices.
 
     Returns:
-      The last step, which is saved, and the number of the signal that stopped training, or 0.
+      The last step, which is saved; and the number of the signal that stopped the training, or 0.
     """
     records = open_split(run.dataset, "train")
     with explain_out_of_memory("data.resident_mib: too large"):
@@ -171,7 +176,7 @@ def fit(
         for step, state, metrics in run_steps(run.config, start.state, next_batches, pairs):
             window.add(metrics)
             signal, due = signals.poll(), Due.after(step, run.config.train)
-            # Reading waits for the devices, so metrics are read only when they are needed.
+            # `read` waits for the devices, so it is called only if metrics are needed.
             values = window.read(step) if due.any or signal else {}
             if recorder is not None:
                 recorder.record(Progress(step, state, due, stop=signal > 0), window, values)

@@ -212,7 +212,7 @@ def test_reading_a_run_does_not_touch_its_unfinished_checkpoint(tmp_path, state,
 def test_a_generator_that_cannot_be_read_is_refused(tmp_path, state, small):
     assert "no checkpoints" in refusal(read, tmp_path, small, "newest")
     save(tmp_path, state, 1, 2)
-    assert "there are 1, 2" in refusal(read, tmp_path, small, 3)
+    assert "give one of 1, 2" in refusal(read, tmp_path, small, 3)
     assert "train.evaluate_every" in refusal(read, tmp_path, small, "best")
     flip_a_byte(tmp_path / "checkpoints" / "2" / "generator")
     assert "2: cannot be restored" in refusal(read, tmp_path, small, "newest")
@@ -379,4 +379,4 @@ def test_an_infinite_psnr_is_the_best(tmp_path, state, small):
 
 def test_the_best_by_an_unmeasured_metric_is_refused(tmp_path, state, small):
     save(tmp_path, state, 1, 2, scores={1: {"l1": 0.1}, 2: {"l1": 0.2}})
-    assert "--config.train.best_metric: l1" in refusal(read, tmp_path, small, "best", "class_iou")
+    assert "--config.train.best_metric=l1" in refusal(read, tmp_path, small, "best", "class_iou")

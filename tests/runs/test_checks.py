@@ -25,7 +25,7 @@ def test_a_workdir_is_a_folder_outside_of_the_pairs(tmp_path, small):
     )
     pairs = replace(small, data=replace(small.data, source=str(tmp_path / "pairs")))
     for place in ("pairs", "pairs/run", "pairs/../pairs/run"):
-        assert "lies in data.source" in refusal(check_workdir, Workdir(tmp_path / place), pairs)
+        assert "is inside data.source" in refusal(check_workdir, Workdir(tmp_path / place), pairs)
     for place in ("run", "pairs_run"):
         check_workdir(Workdir(tmp_path / place), pairs)
 
