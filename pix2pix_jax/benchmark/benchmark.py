@@ -1,4 +1,4 @@
-"""The benchmark command: times our training steps, their parts, and those of other libraries."""
+"""The benchmark command: times our training steps, their parts, and steps of other libraries."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -45,7 +45,7 @@ def benchmark(
       workdir: the folder of both files.
       peers: the peers to time in addition to our implementation, each a name in PEERS.
       sweep: a name in SWEEPS; None: no sweep.
-      rounds: how many times each implementation is timed, in turns.
+      rounds: how often each implementation is timed; the implementations take turns.
 
     Raises:
       UsageError: a peer is missing or cannot train the config, or our implementation failed.
@@ -55,7 +55,7 @@ def benchmark(
     if len(targets) > 1:
         check_peers_can_train(config)
     check_folder(workdir)
-    # The folder is made before the timing, so that an error of the folder comes at once.
+    # The folder is made before the timing, so that the user learns at once if it cannot be made.
     workdir.report_folder.mkdir(parents=True, exist_ok=True)
     libraries = versions(["jax", *(name for peer in peers for name in LIBRARIES[peer])])
     run = Benchmark(config, workdir, targets, Turns(rounds))
@@ -87,9 +87,10 @@ class Benchmark:
         self.results: dict[str, Any] = {}  # the content of benchmark.json
 
     def time_steps(self, libraries: dict[str, str], environment: dict[str, str]) -> None:
-        """Times whole steps of all implementations, and how long our first step takes in a restart.
+        """Times whole steps of all implementations, and how long our first step takes after a
+        restart.
 
-        The restart finds its compiled programs in the cache.
+        After the restart, the compiled programs are in the cache.
 
         Args:
           libraries: the version of every library, by name.

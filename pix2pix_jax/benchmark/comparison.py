@@ -42,7 +42,7 @@ class Comparison:
     def __init__(
         self, targets: dict[str, WorkerTarget], config: Config, environment: dict[str, str]
     ):
-        """Starts no process yet.
+        """Prepares the comparison; `start` starts the processes.
 
         Args:
           targets: the functions to time, by the name of the implementation.

@@ -29,7 +29,7 @@ def run_sweep(
     turns: Turns,
     reference: Measurements,
 ) -> Iterator[dict[str, Any]]:
-    """Times a config with several batch sizes, image sizes or numbers of devices, in this order.
+    """Times a config with several batch sizes, image sizes or numbers of devices, one by one.
 
     Args:
       config: a resolved config.

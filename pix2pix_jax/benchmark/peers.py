@@ -55,7 +55,7 @@ def find_targets(peers: Iterable[str]) -> dict[str, WorkerTarget]:
 
 
 def count_devices(targets: dict[str, WorkerTarget]) -> int:
-    """The number of devices to time on: 1 if there are peers, which use one; 0, for all, if not."""
+    """The number of devices to time on: 1 with peers, because they use only 1; otherwise 0: all."""
     return int(len(targets) > 1)
 
 
@@ -68,7 +68,7 @@ def check_peers_can_train(config: Config) -> None:
       config: a resolved config.
 
     Raises:
-      UsageError: the config describes other work.
+      UsageError: the peers cannot train this config.
     """
     groups, allowed = asdict(config), dict(PEER_VALUES)
     if config.model.norm_images:

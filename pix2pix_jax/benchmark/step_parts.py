@@ -37,12 +37,12 @@ from pix2pix_jax.runtime.backend import start_backend
 from pix2pix_jax.training.steps import run_steps, shard_batches, steps_per_call
 
 NUM_PAIRS = 16  # random images to train on
-BATCHES_PER_RUN, DATA_RUNS = 40, 5  # of `time_data`: the batches in one run, and the runs
+BATCHES_PER_RUN, DATA_RUNS = 40, 5  # the lengths and the number of the runs of `time_data`
 Networks = tuple[NetworkState, NetworkState]  # generator and discriminator
 
 
 class Training:
-    """Endless training of a resolved config on random images."""
+    """Trains a resolved config on random images, without end."""
 
     def __init__(self, config: Config):
         batches, pairs = make_training_batches(config, make_random_records(config))

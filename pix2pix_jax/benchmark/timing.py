@@ -44,7 +44,7 @@ def time_calls(run: Callable[[], Any], turns: int = 7, min_seconds: float = 0.05
 
 
 def seconds_per_call(run: Callable[[], Any], calls: int) -> float:
-    """The mean time of several calls, from the start of the first to the result of the last."""
+    """The mean seconds of several calls, from the start of the first to the result of the last."""
     start, result = time.perf_counter(), None
     for _ in range(calls):
         result = run()
@@ -53,7 +53,7 @@ def seconds_per_call(run: Callable[[], Any], calls: int) -> float:
 
 
 class InPlace:
-    """Calls a function that overwrites its argument, each time with the last result.
+    """Calls a function that overwrites its argument, each time with the result of the last call.
 
     Args:
       function: takes arrays, and returns arrays of the same shapes in the same memory.

@@ -135,7 +135,7 @@ class Worker:
 
 
 def time_first_step(target: WorkerTarget, config: Config, environment: dict[str, str]) -> float:
-    """Measures the seconds to the end of the first step of a trial, in a new process."""
+    """Measures the seconds until the first step of a trial is complete, in a new process."""
     with closing(Worker(serve_trial, target, config, environment)) as worker:
         return worker.answer()["first_step_seconds"]
 
@@ -232,7 +232,7 @@ def serve_trial(make: Callable[[], Trial], connection: Connection) -> None:
 
 
 def _work(serve: Callable, target: WorkerTarget, config: Config, connection: Connection) -> None:
-    """The main function of a worker."""
+    """Calls `serve` in the process of a worker; if it fails, sends the error as the answer."""
     with suppress(OSError):  # The process that asks may have ended.
         try:
             serve(lambda: load_target(target)(config), connection)

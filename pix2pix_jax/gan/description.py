@@ -84,7 +84,7 @@ def layer_rows(module: UNet | Discriminator, shape: tuple[int, int, int]) -> lis
 
     Returns:
       A row for each layer: name, kind, kernel [k, k, input channels, output channels], stride,
-      norm, number of parameters (with those of its norm) and output shape [h, w, c]; for the
+      norm, number of parameters (its norm included) and output shape [h, w, c]; for the
       discriminator the receptive field in pixels, for the generator the dropout rate.
     """
     rows: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""The losses. Each turns logits or images into a scalar: the mean over all patches and images.
+"""The losses: functions from logits or images to a scalar, the mean over all patches and images.
 
 The discriminator gives a logit for every patch of an image. A high logit says that the patch is
 real. Each adversarial loss has a name, which is the value of `loss.gan` in a config:

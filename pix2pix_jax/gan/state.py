@@ -49,7 +49,7 @@ def create_state(config: Config) -> TrainState:
     data, optimizer = config.data, make_optimizer(config)
     image = jnp.zeros((1, *data.image_size, data.input_channels))
     target = jnp.zeros((1, *data.image_size, data.target_channels))
-    # A conditional discriminator sees the input and the target, another one only the target.
+    # A conditional discriminator sees input and target, an unconditional one only the target.
     pair = jnp.concatenate([image, target], -1) if config.loss.conditional else target
 
     def create_network(module: nn.Module, key: Array, x: Array) -> NetworkState:

@@ -182,7 +182,7 @@ def generator_loss(
 ) -> tuple[Array, Metrics]:
     """The generator's loss (equation 4), and its two parts without weights.
 
-    Args: as in `generator_update`.
+    Args: as in `generator_update`; `discriminator_params` are the discriminator's.
     """
     l1, gan = losses.l1_loss(fake, batch["target"]), jnp.zeros(())
     if method.loss.gan != "none":

@@ -16,7 +16,7 @@ from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.storage.files import atomic_file
 
-MAX_DIFFERENCE = 1e-4  # between outputs of a file and of JAX; outputs are in [-1, 1]
+MAX_DIFFERENCE = 1e-4  # the largest difference between outputs of a file and of JAX
 
 
 @dataclass(frozen=True)

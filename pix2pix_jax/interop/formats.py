@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pix2pix_jax.interop.trained_network import Compute, TrainedNetwork
 
 STABLEHLO_PLATFORMS = ("cpu", "cuda", "tpu")  # one file runs on all of them
-LOCATIONS_FLAG = "jax_traceback_in_locations_limit"  # JAX's limit on source lines in a file
+LOCATIONS_FLAG = "jax_traceback_in_locations_limit"  # the most source lines that JAX stores
 ONNX_MAX_BYTES = 2e9  # ONNX files are protocol buffers, which have this limit
 
 
@@ -112,7 +112,7 @@ def write_safetensors(path: Path, network: TrainedNetwork) -> Compute:
 
 
 def write_torch(path: Path, network: TrainedNetwork) -> Compute:
-    """Writes a state dict that the PyTorch code can load."""
+    """Writes a state dict that the authors' PyTorch code can load."""
     from pix2pix_jax.interop.torch_names import to_torch
     from pix2pix_jax.interop.torch_writer import write_pth
     from pix2pix_jax.interop.weight_file import read_torch, torch_names

@@ -92,7 +92,7 @@ def config_for_generator(weights: WeightFile, base: Config | None) -> Config:
       base: as in `import_weights`.
 
     Raises:
-      UsageError: the file does not hold a U-Net.
+      UsageError: the file does not contain a U-Net.
     """
     fields = weights.generator_fields()
     if base is None:
@@ -101,7 +101,7 @@ def config_for_generator(weights: WeightFile, base: Config | None) -> Config:
 
 
 def default_config(depth: int) -> Config:
-    """The config for files of the authors' PyTorch code, because they contain no config.
+    """The config of a run from files of the authors' PyTorch code, which contain no config.
 
     Images have the size at which the bottleneck is 1x1, as in the PyTorch code. The learning rate
     does not decay, so that fine-tuning can take any number of steps.
@@ -208,7 +208,7 @@ def describe_import(workdir: Workdir, config: Config, origin: str, has_discrimin
     Args:
       workdir: the workdir of the new run.
       config: the resolved config.
-      origin: where the fields come from that the weights do not determine.
+      origin: the source of the fields that the weights do not determine, in words.
       has_discriminator: whether the discriminator was imported, too.
     """
     data, model = config.data, config.model

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from pix2pix_jax.models.topology import Layer
 from pix2pix_jax.models.unet import UNet
 
-OPSET = 17  # onnxruntime 1.12 and newer read it, in browsers too
+OPSET = 17  # onnxruntime 1.12 and newer can read it, in browsers too
 
 
 class Graph(NamedTuple):

@@ -77,7 +77,7 @@ class OpcodeChecker:
         raise EOFError("the pickle has no end")  # genops raises before this line is reached
 
     def _follow(self, name: str) -> None:
-        """Follows an opcode whose argument does not matter here."""
+        """Follows an opcode that needs no argument here."""
         if name in PUSHES:
             self._stack.append(False)
         elif name in REPLACES:

@@ -84,15 +84,15 @@ def discriminator_fields(tensors: Tensors, config: Config) -> Fields:
         name = PATCH_GANS[n_layers - 1]
     if tensors[first].ndim != 4 or 0 in tensors[first].shape:
         raise UsageError(
-            f"has {first} of shape {tensors[first].shape}, but a kernel has four sides above 0; "
-            "give the latest_net_D.pth of a pix2pix model"
+            f"has {first} of shape {tensors[first].shape}, but a kernel has four sides of 1 or "
+            "more; give the latest_net_D.pth of a pix2pix model"
         )
     features, channels = tensors[first].shape[:2]
     target, source = config.data.target_channels, config.data.input_channels
     if channels not in (target, target + source):
         raise UsageError(
-            f"contains a discriminator of {channels} channels, but this generator needs one of "
-            f"{target}, or of {target + source} with the input; give two networks of one run"
+            f"contains a discriminator for {channels} channels, but with this generator it must "
+            f"take {target}, or {target + source} with the input; give two networks of one run"
         )
     return {
         "model": {"discriminator": name, "discriminator_features": features},

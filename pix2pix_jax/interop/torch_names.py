@@ -31,7 +31,7 @@ def generator_names(depth: int) -> dict[str, str]:
     """The PyTorch code's names of the layers of a U-Net, by our names.
 
     Every level is a block. A block begins with a layer of the encoder, ends with the layer of the
-    decoder that has the same size, and holds the block of the next level between them.
+    decoder that has the same size, and contains the block of the next level in between.
 
     Args:
       depth: the number of levels, 2 or more.

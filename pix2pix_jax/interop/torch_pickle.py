@@ -113,10 +113,10 @@ def rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any)
     numbers = (offset, *shape, *strides)
     has_bad_number = any(type(n) is not int or abs(n) > MAX_NUMBER for n in numbers)
     if has_bad_number or len(shape) > MAX_AXES or len(shape) != len(strides):
-        raise pickle.UnpicklingError("holds a tensor of an impossible size")
+        raise pickle.UnpicklingError("contains a tensor of an impossible size")
     # NumPy refuses a shape with large sides, even if another side is 0.
     if math.prod(side for side in shape if side) > MAX_NUMBER:
-        raise pickle.UnpicklingError("holds a tensor of an impossible size")
+        raise pickle.UnpicklingError("contains a tensor of an impossible size")
     return Tensor(storage, offset, tuple(shape), tuple(strides))
 
 
@@ -131,7 +131,7 @@ def load_pickle(file: BinaryIO) -> Any:
     """Loads one pickle, and moves the file to the first byte after it.
 
     Raises:
-      Exception: the pickle is broken, or is not that of a state dict; the error can be of any type.
+      Exception: the pickle is broken, or describes no state dict; the error can be of any type.
     """
     start = file.tell()
     content = file.read(MAX_PICKLE_BYTES)

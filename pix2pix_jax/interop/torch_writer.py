@@ -11,15 +11,15 @@ import numpy as np
 
 
 def _rebuild_tensor_v2(*arguments: Any) -> None:
-    """Stands for the function of the same name in `torch._utils`. Nobody calls it."""
+    """Stands for the function of the same name in `torch._utils`; it is never called."""
 
 
 class FloatStorage:
-    """Stands for the class of this name in `torch`; never instantiated."""
+    """Stands for the class of the same name in `torch`; it has no instances."""
 
 
 class LongStorage:
-    """Stands for the class of this name in `torch`; never instantiated."""
+    """Stands for the class of the same name in `torch`; it has no instances."""
 
 
 STORAGES = {np.dtype(np.float32): FloatStorage, np.dtype(np.int64): LongStorage}
@@ -71,7 +71,7 @@ def write_pth(path: Path, state: dict[str, np.ndarray]) -> None:
     pickler = TensorPickler(file)
     pickler.dump(OrderedDict((k, np.asarray(v, order="C")) for k, v in state.items()))
     # Protocol 2 writes names of functions and classes as lines of text without a length, so the
-    # names of this module's stand-ins can be replaced by those of PyTorch.
+    # names of this module's stand-ins can be replaced with the names of PyTorch.
     content, ours = file.getvalue(), f"c{__name__}\n".encode()
     content = content.replace(ours + b"_rebuild", b"ctorch._utils\n_rebuild")
     content = content.replace(ours, b"ctorch\n")

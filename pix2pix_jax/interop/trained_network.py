@@ -75,7 +75,7 @@ class TrainedNetwork:
         return replace(self, module=self.module.clone(portable=True))
 
     def batch_function(self) -> Callable[[Array | np.ndarray], Array]:
-        """A function that computes every image of a batch [b, h, w, c] on its own."""
+        """A function that runs the network on each image of a batch [b, h, w, c] on its own."""
         return jax.vmap(lambda image: self.module.apply({"params": self.params}, image[None])[0])
 
     def compile_with(self, params: dict) -> Compute:

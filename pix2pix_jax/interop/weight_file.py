@@ -204,7 +204,7 @@ def read_safetensors(path: Path, network: NetworkName) -> WeightFile:
 
 @contextmanager
 def name_file_in_errors(path: Path) -> Iterator[None]:
-    """Puts the path of a file in front of a UsageError that is raised in the `with` block."""
+    """Puts the path of a file in front of a UsageError that the `with` block raises."""
     try:
         yield
     except UsageError as error:

@@ -187,7 +187,7 @@ def conv_transpose_winograd(x: Array, kernel: Array) -> Array:
 
 
 def _overlap_add(y: Array) -> Array:
-    """Adds up the 4x4 outputs of all pixels; those of neighbouring pixels overlap.
+    """Adds up the 4x4 outputs of all pixels; the outputs of neighbouring pixels overlap.
 
     Args:
       y: [2, 2, b, h, 2, w, 2, o], the 4x4 outputs as 2x2 blocks of 2x2 values: row and column of

@@ -11,7 +11,7 @@ from typing import NamedTuple
 class Layer(NamedTuple):
     """A convolution, with the norm and the dropout that follow it."""
 
-    name: str  # the name of its parameters
+    name: str  # the name of the layer and of its parameters
     features: int  # the channels of its output
     kernel: int = 4
     stride: int = 2

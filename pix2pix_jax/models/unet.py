@@ -11,7 +11,7 @@ from pix2pix_jax.models.topology import Layer, unet_layers
 
 
 class UNet(nn.Module):
-    """Translates images: an encoder halves their size `depth` times, then a decoder doubles it.
+    """Translates images: an encoder halves their size `depth` times, then a decoder restores it.
 
     With skip connections, each decoder layer also gets the output of the encoder layer of the same
     size (arXiv 1505.04597).
@@ -24,8 +24,8 @@ class UNet(nn.Module):
       leaky_slope: slope of the encoder's LeakyReLUs below zero.
       skip_slope: slope below zero of the activation of skip connections; 0 means ReLU.
       dropout_rate: the probability that dropout sets a value to zero.
-      tanh: whether a tanh ends the network, for images in [-1, 1]; without it, the output is
-        logits, as a segmentation network needs them.
+      tanh: whether the output is an image in [-1, 1], from a tanh; without the tanh, the output is
+        logits, as in a segmentation network.
       portable: whether the module can be exported for platforms other than this one.
       dtype: the dtype of the convolutions.
     """
