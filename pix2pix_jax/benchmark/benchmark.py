@@ -87,10 +87,9 @@ class Benchmark:
         self.results: dict[str, Any] = {}  # the content of benchmark.json
 
     def time_steps(self, libraries: dict[str, str], environment: dict[str, str]) -> None:
-        """Times whole steps of all implementations, and how long our first step takes after a
-        restart.
+        """Times whole steps of all implementations, and our first step after a restart.
 
-        After the restart, the compiled programs are in the cache.
+        After the restart, our compiled programs are in the cache.
 
         Args:
           libraries: the version of every library, by name.

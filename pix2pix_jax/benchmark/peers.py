@@ -108,7 +108,10 @@ def find_mismatches(measurements: Measurements) -> dict[str, str]:
         if "failed" in ours or "failed" in result:
             continue
         if result["parameters"] != ours["parameters"]:
-            reasons[name] = f"has {result['parameters']} parameters, but ours {ours['parameters']}"
+            theirs, own = (
+                " and ".join(f"{count:,}" for count in row["parameters"]) for row in (result, ours)
+            )
+            reasons[name] = f"has networks of {theirs} parameters, but ours have {own}"
         elif result["devices"] != ours["devices"]:
             theirs, own = (
                 f"{len(devices)} {devices[0]}" for devices in (result["devices"], ours["devices"])

@@ -83,7 +83,7 @@ def _read_zip(file: io.BufferedReader) -> Content:
         if byteorder in archive.namelist() and _read_member(archive, byteorder) != b"little":
             raise UsageError(
                 "was written by a big-endian machine, which is not supported; save the state "
-                "dict again on another machine"
+                "dict again on a little-endian machine, such as a PC"
             )
         content = _read_member(archive, pickles[0], MAX_PICKLE_BYTES)
         tensors = _check_state_dict(load_pickle(io.BytesIO(content)))

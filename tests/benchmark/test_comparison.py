@@ -118,7 +118,7 @@ def test_peers_with_other_networks_or_devices_are_left_out_after_their_first_ste
         return reasons
 
     found, lines = timed("first", "other", "elsewhere", "broken", find_mismatches=mismatches_here)
-    assert found["other"] == {"failed": "has [3, 1] parameters, but ours [3, 2]"}
+    assert found["other"] == {"failed": "has networks of 3 and 1 parameters, but ours have 3 and 2"}
     reason = "computes on 1 gpu, but ours on 1 cpu; set JAX_PLATFORMS=cpu"
     assert found["elsewhere"] == {"failed": reason}
     assert len(found["first"]["turns"]) == 3
