@@ -161,7 +161,7 @@ def _find_step(workdir: Workdir, metric: str, step: CheckpointStep) -> int:
 
 
 def best_step(workdir: Workdir, metric: str) -> int | None:
-    """The step of the checkpoint that is best by a metric; None if no checkpoint was scored."""
+    """The step of the checkpoint with the best score; None if no checkpoint has this metric."""
     scores = _read_all_scores(workdir)
     scored = [step for step in scores if metric in scores[step]]
     return max(scored, key=lambda step: (goodness(metric, scores[step]), step), default=None)
@@ -204,6 +204,6 @@ def read_scores(checkpoint: Path) -> dict[str, float]:
         return scores
     except (ValidationError, DamagedCheckpoint) as error:
         raise DamagedScores(
-            f"{path}: is damaged; move this file away, which holds only the scores of its "
-            "checkpoint"
+            f"{path}: is damaged; move this file away (the file has only the scores of its "
+            "checkpoint)"
         ) from error

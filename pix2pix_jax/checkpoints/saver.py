@@ -118,7 +118,7 @@ class CheckpointSaver:
                 return False
             print_above_bar(
                 f"{self._workdir.checkpoints}: step {step} is saved, but older checkpoints could "
-                f"not be removed ({error.reason})",
+                f"not be removed ({error.reason}); training continues",
                 sys.stderr,
             )
         return True

@@ -82,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         status = run_command(sys.argv[1:] if arguments is None else arguments)
     except SystemExit as stopped:
-        if isinstance(stopped.code, int) and stopped.code > 128:  # raised by `stop`
+        if isinstance(stopped.code, int) and stopped.code > 128:  # `stop` raised this exception.
             # Exit at once: threads that still compute would crash while Python shuts down.
             os._exit(stopped.code)
         raise
@@ -195,7 +195,8 @@ def suggest_flag(name: str, flags: list[str]) -> str:
       name: the unknown flag, with its dashes.
       flags: the flags of the command.
     """
-    from pix2pix_jax.config.parsing import closest_name  # here, because Pydantic loads slowly
+    # These modules import Pydantic, which loads slowly.
+    from pix2pix_jax.config.parsing import closest_name
     from pix2pix_jax.config.schema import field_names
 
     known = {field.rpartition(".")[2]: f"--config.{field}" for field in field_names()}

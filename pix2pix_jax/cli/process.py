@@ -29,7 +29,8 @@ def silence_libraries() -> None:
 
     The commands print the errors of these libraries themselves.
     """
-    from absl import logging as absl_logging  # here, because the import takes as long as `--help`
+    # This import takes as long as all of `--help`.
+    from absl import logging as absl_logging
 
     sys.unraisablehook = report_unraisable
     # Pillow warns about odd files even if it can read them.

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
-SSIM_WINDOW = 11  # side in pixels of the windows of SSIM
+SSIM_WINDOW = 11  # the side of the windows of SSIM, in pixels
 
 
 class Metric(NamedTuple):
@@ -65,7 +65,7 @@ MetricName = Annotated[str, BeforeValidator(_check_name)]
 
 
 def goodness(metric: str, scores: dict[str, float]) -> float:
-    """A number that is larger for better scores, for every metric.
+    """A number that compares scores by a metric: a larger number is better.
 
     Args:
       metric: a key of METRICS.

@@ -44,7 +44,8 @@ def first_error(error: ValidationError) -> str:
     if not field:  # The error is about the whole file, which is too long to quote.
         return complaint
     if first["type"] == "unexpected_keyword_argument":
-        from pix2pix_jax.config.schema import field_names  # here, because schema imports this file
+        # `schema` imports this module, so this module cannot import `schema` at its top.
+        from pix2pix_jax.config.schema import field_names
 
         names = field_names()
         if "." not in field:  # Data(batch_sise=4) in an experiment file

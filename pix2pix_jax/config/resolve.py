@@ -14,7 +14,7 @@ from pix2pix_jax.runtime.storage.files import local_path
 def resolve(config: Config) -> Config:
     """Fills in data.load_size, data.source and model.depth, and checks fields against each other.
 
-    A resolved config is unchanged by resolving it again.
+    Resolving a resolved config changes nothing.
 
     Raises:
       UsageError: a U-Net of this depth cannot halve the image, load_size is smaller than
@@ -40,7 +40,8 @@ def resolve(config: Config) -> Config:
         if getattr(train, name) % (train.steps_per_call or 1):
             raise UsageError(
                 f"train.{name}: {getattr(train, name)} is not a multiple of "
-                f"train.steps_per_call {train.steps_per_call}; change one of them"
+                f"train.steps_per_call {train.steps_per_call}; give --config.train.{name} a "
+                f"multiple of {train.steps_per_call}, or another --config.train.steps_per_call"
             )
     # The path is absolute, so that the run can resume from any folder.
     source = data.source and str(local_path(data.source).absolute())
@@ -77,10 +78,10 @@ def unet_depth(height: int, width: int, depth: int | None) -> int:
     Args:
       height: the height of the image in pixels.
       width: the width of the image in pixels.
-      depth: model.depth; None: as many as both sides allow.
+      depth: model.depth; None means as often as both sides allow.
 
     Raises:
-      UsageError: the image cannot be halved this often; the message names the nearest size.
+      UsageError: the image cannot be halved this often. The message names the nearest size.
     """
     max_depth = halvings(height, width)
     min_depth = depth or 3  # A U-Net of a smaller depth sees little more than texture.

@@ -1,4 +1,4 @@
-"""Tells which fields may change when a run resumes, and whether two configs are the same run."""
+"""Tells which fields may change when a run resumes, and whether two configs give equal runs."""
 
 import hashlib
 import json

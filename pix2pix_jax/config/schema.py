@@ -92,7 +92,7 @@ class Model:
     # The generator: a U-Net, or the same network without skip connections (section 4.3).
     generator: Literal["unet", "encoder_decoder"] = "unet"
     # Channels of the generator's first layer, C64 in the paper. Deeper layers have 2, 4 and 8 times
-    # as many.
+    # this number.
     features: Count = 64
     # The number of stride-2 layers down, and also of stride-2 layers up. None means as many as
     # image_size allows: 8 at 256.
@@ -100,9 +100,9 @@ class Model:
     # The normalization of both networks. `batch` takes its statistics from the images that one
     # device holds in one step, at test time too. While each device holds one image, as in the
     # paper, `batch` equals `instance` on any number of devices. If a device holds several images,
-    # they share statistics; real and generated images have separate ones. `translate` normalizes
-    # each image alone. The penalty of wgan_gp would depend on the other images of the batch, so
-    # choose `instance` with wgan_gp.
+    # they share statistics; real and generated images have separate statistics. `translate`
+    # normalizes each image alone. With wgan_gp, choose `instance`, because with `batch` the penalty
+    # for an image would depend on the other images of the batch.
     norm: Literal["batch", "instance", "none"] = "batch"
     # The number of images that share the statistics of `batch`. None means the number on each
     # device when the run starts. A run that resumes on fewer devices keeps the number of its start.
@@ -212,9 +212,9 @@ class Train:
     keep: FreeOnResume[Count] = 3
     # The run stops when this number of saves fails in a row, for instance on a full disk.
     max_failed_saves: FreeOnResume[Count] = 3
-    # The number of steps in one call of the device. More steps hide the latency of a call, and
-    # change no bit of the result. None means one step on a CPU; elsewhere as many steps as the
-    # intervals allow, with at most 64 images on each device.
+    # The number of steps in one call to the devices. More steps hide the latency of a call, and
+    # change no bit of the result. None means one step on a CPU; on other devices as many steps as
+    # the intervals allow, with at most 64 images on each device.
     steps_per_call: FreeOnResume[Annotated[Count | None, BeforeValidator(parse_none)]] = None
     # How a step runs on several devices. Both ways give equal bits. JAX only maintains pmap;
     # shard_map, under jit, is its successor.
@@ -226,7 +226,7 @@ class Train:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Config:
-    """One experiment."""
+    """All fields of an experiment."""
 
     # The seed of everything random: initial weights, the order of pairs, jitter and dropout.
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0

@@ -48,7 +48,7 @@ class LeaseObject:
 
 
 class TrainingSession:
-    """Records which machine trained a run last. Only this machine may have newer files.
+    """Records which machine trained a run last. Only it may have steps that the bucket lacks.
 
     The machine that trained last and the bucket store the same random name. When another machine
     trains, that machine and the bucket store a new name.

@@ -79,7 +79,7 @@ class SyncState:
         ]
 
     def is_unchanged_in_bucket(self, name: str, bucket_files: Mapping[str, BucketFile]) -> bool:
-        """Whether a file in the bucket has the recorded version, or is missing on both sides."""
+        """Whether a file has its recorded version, or is neither recorded nor in the bucket."""
         recorded = self.files[name].bucket if name in self.files else None
         return recorded == (bucket_files[name].version if name in bucket_files else None)
 

@@ -34,7 +34,8 @@ def start_backend() -> None:
     """
     platform = expected_platform()
     set_xla_flags(platform)
-    import jax  # here, because JAX reads XLA_FLAGS only once, and because `--help` needs no JAX
+    # JAX is imported here, because it reads XLA_FLAGS only once, and because `--help` needs no JAX.
+    import jax
 
     if platform == "cpu" and num_cpu_devices() == 1:
         keep_freed_memory()

@@ -1,4 +1,4 @@
-"""A failed save is printed; a failed removal of an older checkpoint is not a failed save."""
+"""A failed save is printed. A failed removal of an older checkpoint is not a failed save."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A checkpoint is restored to the bit or not at all, and no other is lost with it."""
+"""A checkpoint is restored to the bit or not at all, and no other checkpoint is lost."""
 
 import errno
 import json
@@ -89,7 +89,7 @@ def test_if_a_byte_is_flipped_the_previous_checkpoint_is_restored(
     flip_a_byte(tmp_path / "checkpoints" / "2" / item)
     assert restore(tmp_path, template).step == 1
     assert "checkpoint 2 rejected" in capsys.readouterr().err
-    assert (tmp_path / "rejected" / "2-0" / item).is_dir()  # moved, not deleted
+    assert (tmp_path / "rejected" / "2-0" / item).is_dir()  # not deleted
 
 
 def test_a_rejected_step_can_be_reached_and_saved_again(tmp_path, state, template):

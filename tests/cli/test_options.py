@@ -1,4 +1,4 @@
-"""Flags that commands share."""
+"""Tests of the flags that several commands share."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""The process of a command: its streams."""
+"""A command works if its standard streams are closed."""
 
 import subprocess
 import sys

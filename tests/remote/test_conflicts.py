@@ -1,4 +1,4 @@
-"""Two machines that changed the same run: one wins, and no file is lost."""
+"""If two machines have changed the same run, one of them wins and no file is lost."""
 
 import fsspec
 from helpers.buckets import (
@@ -42,7 +42,7 @@ def test_files_of_a_run_that_another_machine_replaced_are_moved_aside(machine, m
 
 
 def test_a_reader_does_not_change_a_run_that_another_machine_trains(machine):
-    """Its own new files are uploaded, but nothing that both have changed and no checkpoint."""
+    """The reader uploads its new files, but no checkpoint and no file that both have changed."""
     first = machine("first")
     with sync_workdir(Workdir(first, ADDRESS)):
         with sync_workdir(Workdir(first, ADDRESS), trains=True):
@@ -114,7 +114,7 @@ def test_a_former_trainer_keeps_the_files_it_makes_as_a_reader(machine, monkeypa
         train_further(machine("second"))
     with sync_workdir(Workdir(machine("first"), ADDRESS)):
         write_files(first, {"evaluation_val.json": "1"})
-        with sync_workdir(Workdir(first, ADDRESS)):  # another command meanwhile
+        with sync_workdir(Workdir(first, ADDRESS)):  # another command at the same time
             assert visible_files(first) == SECOND_FILES | {"evaluation_val.json": "1"}
     assert bucket_files() == SECOND_FILES | {"evaluation_val.json": "1"}
 
@@ -136,7 +136,7 @@ def test_if_two_machines_make_the_same_file_the_second_one_is_moved_aside(machin
     second = machine("second")
     with sync_workdir(Workdir(second, ADDRESS)):
         pass
-    write_files(second, {"evaluation_val.json": "second"})  # by a command killed before its upload
+    write_files(second, {"evaluation_val.json": "second"})  # before an upload
     with sync_workdir(Workdir(machine("first"), ADDRESS)):
         write_files(machine("first"), {"evaluation_val.json": "first"})
     with sync_workdir(Workdir(machine("second"), ADDRESS)):

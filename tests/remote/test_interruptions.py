@@ -39,7 +39,7 @@ def test_no_checkpoint_is_uploaded_before_the_metrics_it_belongs_to(machine, mon
     with monkeypatch.context() as broken:
         broken.setattr(memory.__class__, "put_file", staticmethod(put_some))
         assert "the line is cut" in refusal(train)
-    assert bucket_files() == {"config.json": "{}"}  # no checkpoint without its metrics
+    assert bucket_files() == {"config.json": "{}"}  # The checkpoint must not come without metrics.
     with sync_workdir(Workdir(folder, ADDRESS), trains=True):
         assert visible_files(folder) == FIRST_FILES
 
@@ -48,7 +48,7 @@ def test_no_checkpoint_is_uploaded_before_the_metrics_it_belongs_to(machine, mon
 def test_files_that_a_reader_could_not_upload_are_uploaded_by_the_next_command(
     machine, monkeypatch, trains
 ):
-    """An import, for example, into a bucket that is still empty."""
+    """For example, `pix2pix import` writes a run to a bucket that is still empty."""
     folder = machine("first")
 
     def write_first():

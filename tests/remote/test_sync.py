@@ -54,7 +54,7 @@ def test_new_files_are_uploaded_at_once_and_old_checkpoints_removed(machine):
         } | second
         while bucket_files() != later:
             until.wait(0.01)
-    shutil.rmtree(folder)  # as somebody who clears a cache does; the bucket has all of it
+    shutil.rmtree(folder)  # A user may clear the cache.
     with sync_workdir(Workdir(machine("first"), ADDRESS), trains=True):
         assert visible_files(folder) == later
 
@@ -110,7 +110,7 @@ def test_a_reader_uploads_its_files_and_skips_incomplete_checkpoints(machine):
 
 
 def test_a_second_read_sees_newer_files_and_the_reader_may_train_later(machine):
-    """Another machine trains between both reads."""
+    """Another machine trains between the two reads."""
     first = machine("first")
     with sync_workdir(Workdir(first, ADDRESS), trains=True):
         write_files(first, FIRST_FILES)
@@ -118,7 +118,7 @@ def test_a_second_read_sees_newer_files_and_the_reader_may_train_later(machine):
         second = machine("second")
         with sync_workdir(Workdir(second, ADDRESS)):
             assert visible_files(second) == FIRST_FILES
-        write_files(second, {"evaluation_val.json": "{}"})  # by a command killed before its upload
+        write_files(second, {"evaluation_val.json": "{}"})  # before an upload
         train_further(first)
         wait_until(lambda: bucket_files() == SECOND_FILES)
         with sync_workdir(Workdir(second, ADDRESS)):
@@ -207,7 +207,7 @@ def test_a_rejected_step_leaves_the_bucket_before_it_is_saved_again(machine, mon
         (first / "checkpoints/8").rename(first / "rejected/8-0")
         wait_until(lambda: "checkpoints/8/_CHECKPOINT_METADATA" not in bucket_files())
         write_files(first, {"checkpoints/8/_CHECKPOINT_METADATA": "anew"})
-    assert done[:-1] == [  # the last one is the lease
+    assert done[:-1] == [  # The last call removes the lease.
         ("rm_file", "checkpoints/8/_CHECKPOINT_METADATA"),
         ("put_file", "rejected/8-0/_CHECKPOINT_METADATA"),
         ("put_file", "checkpoints/8/_CHECKPOINT_METADATA"),
@@ -234,7 +234,7 @@ def test_an_error_of_the_trainer_is_not_reported_as_another_trainer(machine):
 
 
 def test_a_run_without_a_config_resumes(machine):
-    """It ended by a loss that is not finite, before its first line of metrics."""
+    """The run ended with a loss that is not finite, before its first line of metrics."""
     first = machine("first")
     with sync_workdir(Workdir(first, ADDRESS), trains=True):
         write_files(first, {"not_finite.json": "{}"})

@@ -18,7 +18,7 @@ def test_a_batch_that_is_not_divisible_by_the_devices_is_refused():
 
 
 def test_a_workdir_is_a_folder_outside_of_the_pairs(tmp_path, small):
-    """Otherwise the samples of one run would be training pairs of the next."""
+    """Otherwise the sample images of one run would be training pairs of the next run."""
     (tmp_path / "file").touch()
     assert f"--workdir: {tmp_path}/file is a file" in refusal(
         check_workdir, Workdir(tmp_path / "file"), small

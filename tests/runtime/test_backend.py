@@ -46,7 +46,7 @@ def test_freed_memory_is_used_again_without_the_kernel():
     ("platform", "given", "flags", "kept"),
     [
         ("cpu", -1, "", True),
-        ("cpu", 1, f"{backend.DEVICE_COUNT_FLAG}=4", True),  # JAX prefers its own number
+        ("cpu", 1, f"{backend.DEVICE_COUNT_FLAG}=4", True),  # The option replaces the flag.
         ("cpu", 2, "", False),
         ("cpu", -1, f"{backend.DEVICE_COUNT_FLAG}=4 --xla_dump_to=dump", False),
         ("cpu", -1, f"{backend.DEVICE_COUNT_FLAG}='4'", False),
@@ -59,7 +59,7 @@ def test_freed_memory_is_used_again_without_the_kernel():
 def test_memory_is_kept_for_one_device_of_a_cpu(
     tmp_path, monkeypatch, platform, given, flags, kept
 ):
-    """It is set before JAX starts its threads."""
+    """`keep_freed_memory` is called before JAX starts its threads."""
     called = []
     monkeypatch.chdir(tmp_path)
     (tmp_path / "flags.txt").write_text(f"{backend.DEVICE_COUNT_FLAG}=3")
@@ -76,7 +76,7 @@ def test_memory_is_kept_for_one_device_of_a_cpu(
 
 def test_the_users_flags_come_after_ours(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_enable_triton_gemm=true")
-    for _ in range(2):  # the second call adds nothing
+    for _ in range(2):  # The second call adds no flag.
         backend.set_xla_flags("gpu")
         ours = "--xla_gpu_enable_triton_gemm=false"
         assert os.environ["XLA_FLAGS"] == f"{ours} --xla_gpu_enable_triton_gemm=true"
@@ -110,9 +110,11 @@ def test_the_platform_is_guessed_before_jax_starts(
 def test_compiled_programs_are_kept_on_disk(tiny_flags, tmp_path):
     """A run with another seed compiles no new program; without a home folder, there is no cache."""
     compiled, found = tmp_path / ".cache/pix2pix_jax/compiled", []
-    # Matplotlib keeps its cache of fonts.
+    # Matplotlib would search for fonts in a new home folder, so it keeps its own cache.
     elsewhere = {"JAX_COMPILATION_CACHE_DIR": "", "MPLCONFIGDIR": matplotlib.get_configdir()}
-    elsewhere["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"  # by default, only slow ones
+    elsewhere["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = (
+        "0"  # by default, fast ones are not kept
+    )
     for number in range(2):
         arguments = "train", *tiny_flags, f"--workdir={tmp_path}/{number}", "--config.train.steps=4"
         arguments += (f"--config.seed={number}",)

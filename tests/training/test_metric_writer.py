@@ -1,4 +1,4 @@
-"""What a run shows and writes: metrics.jsonl, TensorBoard events, pictures and the progress bar."""
+"""A run writes metrics.jsonl, TensorBoard events and pictures, and shows a progress bar."""
 
 import json
 import re
@@ -76,7 +76,7 @@ def test_events_are_kept_until_their_folder_can_be_created(tmp_path, capsys):
 
 
 def test_the_speed_does_not_include_pictures_and_compiling(tmp_path, monkeypatch, capsys):
-    """One step of 100 s, which compiles; then 10 s of pictures; then three steps of 2 s each."""
+    """The first step compiles for 100 s, pictures take 10 s, and three more steps take 2 s each."""
     clock = iter([0.0, 100.0, 110.0, 112.0, 114.0, 116.0, 126.0])
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
     with (

@@ -1,4 +1,4 @@
-"""What is checked before training writes anything."""
+"""A config is checked before training writes anything."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What is written at which step: means of complete windows only, pictures only when due."""
+"""Means are written only for complete windows, and pictures only when they are due."""
 
 import json
 from dataclasses import replace
@@ -83,7 +83,7 @@ def test_an_evaluation_between_two_log_lines_is_written_without_means(record):
 
 
 def test_the_last_step_writes_the_means_of_an_incomplete_window(record, tmp_path, small):
-    """A run that is made longer then completes this window, as if it had not ended."""
+    """If the user makes the run longer, the resumed run completes this window."""
     lines = record(0, 7, steps=7, **INTERVALS)
     assert lines[7]["loss/discriminator"] == 6
     with CheckpointStore(Workdir(tmp_path), 3, "l1") as store:
@@ -95,7 +95,7 @@ def test_the_last_step_writes_the_means_of_an_incomplete_window(record, tmp_path
 
 
 def test_a_resumed_run_writes_the_lines_of_an_uninterrupted_run(record, tmp_path, small):
-    """It was stopped at step 5, within a window."""
+    """The run was stopped at step 5, within a window."""
     record(0, 5, steps=100, **INTERVALS)
     with CheckpointStore(Workdir(tmp_path), 3, "l1") as store:
         totals = store.restore_newest(create_state(small), "pairs").totals

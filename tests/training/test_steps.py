@@ -1,4 +1,4 @@
-"""Calls to the devices of one or several training steps."""
+"""A call to the devices runs one or several training steps."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ def test_shards_have_axes_of_devices_steps_and_images():
 
 
 def test_full_calls_end_at_multiples_of_their_size(small, monkeypatch):
-    """From step 6 to 17, with four steps in a call: two single steps, two calls, a single step."""
+    """From step 6 to 17, with calls of four steps, there are five calls: 1, 1, 4, 4 and 1 steps."""
     calls = []
 
     def steps(state, batches):
@@ -34,7 +34,7 @@ def test_full_calls_end_at_multiples_of_their_size(small, monkeypatch):
 
 
 def test_the_number_of_steps_in_a_call_divides_all_intervals(small, monkeypatch):
-    """A CPU takes one step in a call, other devices as many as hold 64 images on each device."""
+    """A CPU runs one step in a call; other devices run steps with at most 64 images on each."""
     options = replace(small.train, log_every=50, checkpoint_every=5000, sample_every=1000)
     config = replace(small, train=replace(options, evaluate_every=0))
     assert steps_per_call(config) == 1

@@ -24,7 +24,7 @@ def synthetic(small, tmp_path):
 
 
 def test_the_workdir_is_claimed_before_the_scorer_is_prepared(small, tmp_path, monkeypatch):
-    """Preparing a scorer may take minutes; meanwhile nobody else may start a run there."""
+    """Preparing a scorer may take minutes, and no other process may start a run in this time."""
     workdir = Workdir(tmp_path / "run")
 
     def scorer(config, dataset):

@@ -12,7 +12,7 @@ def download_folder(address: str, folder: Path, prefix: str, marker: str) -> Non
     Args:
       address: the address of the folder in the bucket.
       folder: the local copy of that folder.
-      prefix: the first part of a path in the folder, for example "facades/".
+      prefix: the first part of a path in the folder, for example "paired_images/facades-".
       marker: the name of the file that `upload_folder` uploads last. A subfolder without this file
         is incomplete and is skipped.
 

@@ -1,8 +1,8 @@
-"""Leases: a lease is a file in a folder that names the process, on any host, that owns the folder.
+"""Leases: files that name the owner of a folder, which is a process on any host.
 
-The owner writes its name into the lease, and a number, the heartbeat, that it changes every few
-seconds. The clocks of hosts may differ, so no times are compared. Another process that wants the
-folder watches whether the heartbeat changes.
+The owner writes its name and a number, the heartbeat, into the lease. It changes the heartbeat
+every few seconds. Another process that wants the folder watches whether the heartbeat changes. No
+times are compared, because the clocks of hosts may differ.
 """
 
 import os

@@ -21,7 +21,7 @@ def folder_lock(folder: Path, wait: bool) -> Iterator[bool]:
 
     Args:
       folder: the folder to lock; created if it does not exist.
-      wait: whether to print a line and wait if another process holds the lock.
+      wait: whether to print a line and wait while another process holds the lock.
 
     Yields:
       True if the folder is locked; False if the block runs without a lock, because the disk is

@@ -1,4 +1,4 @@
-"""Folders of a bucket: complete or absent, and never outside their local copy."""
+"""A folder of a bucket is downloaded whole or not at all, and only into its local copy."""
 
 import errno
 from pathlib import Path
@@ -96,7 +96,7 @@ def test_a_file_that_vanishes_from_the_bucket_has_other_content(tmp_path):
     file = folder.list_files()["a"]
     assert folder.has_same_content(tmp_path, "a", file)
     folder.remove_file("a")
-    folder.remove_file("a")  # somebody else may have been faster
+    folder.remove_file("a")  # Another machine may have removed the file already.
     assert folder.read_file("a") is None
     assert not folder.has_same_content(tmp_path, "a", file)
 

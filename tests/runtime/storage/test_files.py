@@ -1,4 +1,4 @@
-"""Paths that a user names, whole files and folders, and locks on folders."""
+"""Paths are expanded, files and folders are replaced in one step, and folders are locked."""
 
 import errno
 import fcntl

@@ -1,4 +1,4 @@
-"""A folder on a shared disk has one owner, and a dead owner does not hold it for ever."""
+"""A folder on a shared disk has one owner, and the lease of a dead owner expires."""
 
 import errno
 import json
@@ -98,14 +98,14 @@ def test_an_owner_that_lost_the_folder_ends(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"{}"])
-def test_a_damaged_lease_holds_nothing(tmp_path, capsys, content):
+def test_a_damaged_lease_is_ignored(tmp_path, capsys, content):
     (tmp_path / ".lease").write_bytes(content)
     with hold(tmp_path, is_locked=False):
-        assert capsys.readouterr().out == ""  # nobody was watched
+        assert capsys.readouterr().out == ""  # No owner was watched.
 
 
 def refuse_hard_links(monkeypatch):
-    """Stands for a disk on which only a second look shows who owns a folder."""
+    """Makes the disk refuse hard links, so that a process must read its lease a second time."""
 
     def refuse(*_):
         raise OSError(errno.EPERM, "no hard links on this disk")
@@ -122,9 +122,9 @@ def test_a_free_folder_is_owned_without_a_wait(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("is_locked", [False, True])
 def test_a_process_gives_up_if_another_one_replaces_its_lease(tmp_path, monkeypatch, is_locked):
-    """The other one has read before this one wrote, and written after it.
+    """The other process reads the lease before this process writes it, and writes it afterwards.
 
-    A lock changes nothing: on some network disks it binds the processes of one host only.
+    A lock does not prevent this, because on some network disks it stops only one host.
     """
     refuse_hard_links(monkeypatch)
     monkeypatch.setattr("time.sleep", lambda _: (tmp_path / ".lease").write_text(OTHER))
