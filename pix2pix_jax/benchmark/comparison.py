@@ -102,7 +102,7 @@ class Comparison:
         self.turns[name].append(self.workers[name].ask(self.steps[name]))
 
     def finish(self, name: str) -> None:
-        """Adds the median of all turns and the peak memory to the measurements."""
+        """Adds the median and quartiles of all turns, and the peak memory, to the measurements."""
         low, middle, high = quartiles(self.turns[name])
         self.measurements[name] |= {
             "seconds_per_step": middle,

@@ -33,7 +33,7 @@ PEER_VALUES = {  # The peers can train only configs with these values.
 
 
 def find_targets(peers: Iterable[str]) -> dict[str, WorkerTarget]:
-    """Our implementation and those of the peers, by their names in the results.
+    """Finds our implementation and the peers' implementations, by their names in the results.
 
     Raises:
       UsageError: a peer is unknown, or its file or library is missing.

@@ -238,7 +238,7 @@ def _work(serve: Callable, target: WorkerTarget, config: Config, connection: Con
             serve(lambda: load_target(target)(config), connection)
         except UsageError as error:
             connection.send(Failure(error, traceback.format_exc()))
-        # Other libraries raise errors of any type. They must not end the timing of the others.
+        # Other libraries can raise any error, but no error may end the timing of other libraries.
         except BaseException as error:
             failed = WorkerFailed(f"{type(error).__name__}: {reason_of(error)}")
             connection.send(Failure(failed, traceback.format_exc()))

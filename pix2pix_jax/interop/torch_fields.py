@@ -21,7 +21,7 @@ def generator_fields(tensors: Tensors) -> Fields:
     """The fields of a config that the tensors of a generator determine.
 
     Raises:
-      UsageError: the tensors are not those of a U-Net; the message says what they seem to be.
+      UsageError: the tensors do not form a U-Net; the message says what they seem to be.
     """
     depth = 1
     while f"{block_name(depth + 1)}.1.weight" in tensors:

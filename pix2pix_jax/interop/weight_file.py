@@ -171,7 +171,7 @@ def read_safetensors(path: Path, network: NetworkName) -> WeightFile:
     """Reads a safetensors file, whatever its suffix.
 
     Raises:
-      UsageError: the file is not a safetensors file, or contains the other network.
+      UsageError: the file is not a safetensors file, or contains another network.
     """
     try:
         with safe_open(path, "numpy") as file:

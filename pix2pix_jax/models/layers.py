@@ -108,8 +108,8 @@ class Norm(nn.Module):
 def dropout(x: Array, rate: float, keys: Array, layer: int) -> Array:
     """Sets values to zero at random and divides the others by 1 - rate (section 3.1).
 
-    Every image has its own key, so its noise depends neither on the other images of the batch nor
-    on the number of devices.
+    Every image has its own key, so it gets the same noise in any batch and on any number of
+    devices.
 
     Args:
       x: [b, h, w, c].

@@ -20,7 +20,7 @@ class Layer(NamedTuple):
     has_bias: bool = False
     has_norm: bool = False
     has_dropout: bool = False
-    skip: str | None = None  # the encoder layer whose output is joined to the input
+    skip: str | None = None  # the encoder layer at which the skip connection starts
 
     @property
     def norm_name(self) -> str:
