@@ -138,8 +138,8 @@ class _MemberCheck:
         if self.count.total > self.free:
             raise OSError(
                 errno.ENOSPC,
-                f"needs more than the {self.free / 1e9:.1f} GB that are free in "
-                f"{Path(root).parent}; free space, or give another --config.data.data_dir",
+                f"needs more than the {self.free / 1e9:.1f} GB that are free in data.data_dir, "
+                f"{Path(root).parent}",
                 str(source),
             )
         return tarfile.data_filter(member, root)

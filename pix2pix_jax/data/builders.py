@@ -19,6 +19,7 @@ from pix2pix_jax.data.images.image_files import decode_pair, encode_png, read_by
 from pix2pix_jax.data.sources import PairFiles, display_name
 from pix2pix_jax.data.synthetic.paint import draw_facade
 from pix2pix_jax.errors import UsageError
+from pix2pix_jax.runtime.console import plural
 
 # Each split has its own seeds: train starts at 0, val at one million, test at two million.
 SEEDS_PER_SPLIT = 1_000_000
@@ -90,7 +91,8 @@ class PairedImages(tfds.core.GeneratorBasedBuilder):
                 digest.update(data)
             yield pair.name, {"name": pair.name, "files": files}
         if broken:
-            more = f"; and {len(broken) - MAX_NAMED} more" if len(broken) > MAX_NAMED else ""
+            others = len(broken) - MAX_NAMED
+            more = f"; and {plural(others, 'more file')} cannot be used" if others > 0 else ""
             raise UsageError("; ".join(broken[:MAX_NAMED]) + more)
         assert self.info.metadata is not None
         self.info.metadata[f"sha256/{split}"] = digest.hexdigest()

@@ -87,13 +87,12 @@ def _system_error(
       problem: the beginning of the message.
 
     Returns:
-      An error that names the folder of the dataset; None if neither the disk nor a permission is
-      the cause.
+      An error that names the folder of the dataset, to which `explain_error` adds the fix; None if
+      neither the disk nor a permission is the cause.
     """
-    for number in DISK_ERRORS | {errno.EACCES, errno.EPERM}:
+    for number in (*DISK_ERRORS, errno.EACCES, errno.EPERM):
         reason = os.strerror(number)
         is_full = number == errno.ENOSPC and str(error).startswith("Not enough disk space")
         if is_full or f" failed: {reason};" in str(error):
-            fix = "free space or change permissions, or give another --config.data.data_dir"
-            return OSError(number, f"{problem} ({reason}); {fix}", str(dataset.data_path))
+            return OSError(number, f"{problem} ({reason})", str(dataset.data_path))
     return None

@@ -63,8 +63,8 @@ def download_archive(url: str, folder: Path) -> Path:
             error.close()
         reason = str(error).removeprefix("<urlopen error ").removesuffix(">")
         raise UsageError(
-            f"{url}: cannot be downloaded ({reason}); download it on another machine, copy it here "
-            f"and give --config.data.source=PATH_TO/{url.rpartition('/')[2]}"
+            f"{url}: cannot be downloaded ({reason}); download the file on another machine, copy "
+            f"it here, and give --config.data.source=PATH_TO/{url.rpartition('/')[2]}"
         ) from error
 
 
@@ -212,14 +212,14 @@ def _check_sides(pairs: list[dict[str, Path]], root: Path, source_name: str) -> 
         if both:
             raise UsageError(
                 f"{display_name(path, root, source_name)}: shows one side of a pair, but "
-                f"{display_name(both, root, source_name)} shows both sides; keep only files of one "
-                "of these kinds"
+                f"{display_name(both, root, source_name)} shows both sides; remove all files of one "
+                "of these two kinds"
             )
         if len(sides) == 1:
             missing = "B" if side == "A" else "A"
             raise UsageError(
-                f"{display_name(path, root, source_name)}: has no {missing} with the same name; "
-                f"add the {missing}, or remove this file"
+                f"{display_name(path, root, source_name)}: there is no {missing} with the same "
+                f"name; add this {missing}, or remove the {side}"
             )
 
 

@@ -162,7 +162,7 @@ def write_segmenter(path: Path, params: dict, score: dict[str, float]) -> None:
     if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
         raise UsageError(
             f"{path}: is not written, because the training of the segmenter diverged; give pairs "
-            "in which A is the photo and B the label map, or leave out the FCN-score"
+            "in which A is the photo and B the label map, or evaluate with --no_fcn_score"
         )
     with atomic_file(path) as new_path:
         save_file(tensors, new_path, {"sha256": _hash(tensors), "real": json.dumps(score)})

@@ -123,7 +123,7 @@ class ImageTranslator:
     def _translate_tiles(self, image: LoadedImage, side: int) -> TranslatedImage:
         samples = []
         with explain_out_of_memory(
-            f"--tile, {image.file.path}: --tile={side} or the image is too large",
+            f"--tile, {image.file.path}: a tile of {side}x{side} or the whole image is too large",
             "give a smaller --tile or a smaller image",
         ):
             for sample in range(self._options.samples):

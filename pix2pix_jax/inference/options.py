@@ -35,7 +35,7 @@ def check_options(config: Config, options: TranslateOptions) -> None:
     if options.tile and options.tile % multiple:
         raise UsageError(
             f"--tile: {options.tile} is not a multiple of {multiple}; give "
-            f"{round_up(options.tile, multiple)}"
+            f"--tile={round_up(options.tile, multiple)}"
         )
     if options.tile and options.resize:
         raise UsageError("--tile, --resize: cannot be given together; leave one of them out")

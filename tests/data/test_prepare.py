@@ -105,7 +105,7 @@ def test_writing_a_dataset_leaves_no_temporary_files(tmp_path, monkeypatch):
     assert list(temporary.iterdir()) == []
 
 
-def test_images_that_are_probably_no_pairs_are_questioned(tmp_path, capsys):
+def test_images_that_are_probably_no_pairs_print_a_warning(tmp_path, capsys):
     (tmp_path / "photos").mkdir()
     for size in ((8, 8), (8, 9)):
         Image.new("RGB", size).save(tmp_path / "photos" / "1.png")
@@ -185,7 +185,7 @@ def test_several_broken_images_are_named_in_one_line(tmp_path):
         (root / f"train/broken{number}.png").write_bytes(b"")
     message = refusal(prepare, folder_data(root))
     assert message.count("it is empty") == 5
-    assert message.endswith("; and 2 more")
+    assert message.endswith("; and 2 more files cannot be used")
 
 
 def test_a_public_set_is_downloaded_once(tmp_path, website):

@@ -12,6 +12,7 @@ from pix2pix_jax.config import Data
 from pix2pix_jax.data import builders
 from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.data.records import open_split
+from pix2pix_jax.errors import explain_error
 
 
 @pytest.fixture
@@ -72,6 +73,9 @@ def test_files_that_the_system_does_not_open_are_not_called_damaged(tmp_path, mo
         open_split(dataset, "train")
     assert caught.value.errno == number
     assert caught.value.filename == str(dataset.data_path)
+    line = explain_error(caught.value)
+    assert line is not None
+    assert line.count("; ") == 1  # before the fix
 
 
 def test_a_bug_is_not_called_damage(tmp_path, monkeypatch):
@@ -99,6 +103,10 @@ def test_a_disk_that_is_full_before_a_dataset_is_written_is_named(tmp_path, monk
         prepare(data)
     assert caught.value.errno == errno.ENOSPC
     assert caught.value.filename.startswith(f"{data.data_dir}/paired_images/folder-")
+    assert explain_error(caught.value) == (
+        f"{caught.value.filename}: cannot be written (No space left on device); make room on the "
+        "disk"
+    )
 
 
 def test_a_bug_while_writing_keeps_its_type(tmp_path, monkeypatch):

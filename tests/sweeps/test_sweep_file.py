@@ -86,7 +86,7 @@ def test_an_import_from_a_moved_module_is_refused_with_the_new_import(tmp_path):
     assert "`from pix2pix_jax.config import load_experiment`" in message
 
 
-def test_a_bug_is_not_taken_for_an_error_of_the_file(tmp_path, monkeypatch):
+def test_a_bug_is_not_reported_as_an_error_of_the_file(tmp_path, monkeypatch):
     def fail(*_):
         raise TypeError("a bug")
 

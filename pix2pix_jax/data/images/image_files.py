@@ -97,7 +97,8 @@ def decode_pair(files: list[bytes], names: list[str]) -> tuple[Image.Image, Imag
     width, height = images[0].size
     if width < 2:
         raise UsageError(
-            f"{names[0]}: is {width} pixel wide, so it cannot show A and B side by side; remove it"
+            f"{names[0]}: is only {width} pixel wide, so it cannot show A and B side by side; "
+            "remove the file"
         )
     half = width // 2
     return images[0].crop((0, 0, half, height)), images[0].crop((width - half, 0, width, height))

@@ -19,7 +19,7 @@ def test_16_bits_are_read_as_they_were_written(tmp_path, channels, suffix):
     np.testing.assert_allclose(found.values, values, atol=1.1 / 65535)
 
 
-def test_a_bug_is_not_taken_for_a_broken_file(tmp_path, monkeypatch):
+def test_a_bug_is_not_reported_as_a_broken_file(tmp_path, monkeypatch):
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((4, 4, 3), np.uint16))
 
     def fail(*_):

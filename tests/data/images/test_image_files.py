@@ -109,7 +109,7 @@ def test_an_image_of_32_bits_is_refused_because_its_white_is_unknown(mode):
     )
 
 
-def test_a_bug_is_not_taken_for_a_broken_file(monkeypatch):
+def test_a_bug_is_not_reported_as_a_broken_file(monkeypatch):
     def fail(*_):
         raise TypeError("a bug")
 
@@ -140,7 +140,7 @@ def test_an_image_too_narrow_for_two_halves_is_named():
     assert refusal(decode_pair, [encode_image(NOISE[:, :1])], ["thin.png"]).startswith("thin.png: ")
 
 
-def test_of_two_files_the_broken_one_is_named():
+def test_the_error_names_the_broken_file_of_two():
     assert refusal(decode_pair, [encode_image(NOISE), b""], ["a.png", "b.png"]).startswith(
         "b.png: "
     )

@@ -54,7 +54,7 @@ def test_transparent_parts_become_white_and_opaque_parts_keep_their_colour():
 
 @pytest.mark.parametrize("given", PILLOW_MODES)
 @pytest.mark.parametrize("wanted", PILLOW_MODES)
-def test_arrays_and_images_change_their_channels_alike(given, wanted):
+def test_arrays_and_images_change_their_channels_equally(given, wanted):
     pixels = np.random.default_rng(given).integers(0, 256, (6, 7, given), np.uint8)
     image = Image.fromarray(pixels[..., 0] if given == 1 else pixels)
     expected = image_to_float(convert_channels(image, wanted))
