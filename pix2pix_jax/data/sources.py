@@ -212,8 +212,8 @@ def _check_sides(pairs: list[dict[str, Path]], root: Path, source_name: str) -> 
         if both:
             raise UsageError(
                 f"{display_name(path, root, source_name)}: shows one side of a pair, but "
-                f"{display_name(both, root, source_name)} shows both sides; remove all files of one "
-                "of these two kinds"
+                f"{display_name(both, root, source_name)} shows both sides; remove all files of "
+                "one of these two kinds"
             )
         if len(sides) == 1:
             missing = "B" if side == "A" else "A"

@@ -103,7 +103,8 @@ def _sweep_arguments(
     if seeds is not None:
         if "seeds" not in parameters:
             raise UsageError(
-                f"--seeds: sweep() in {path} has no parameter `seeds`; add this parameter, or leave out --seeds"
+                f"--seeds: sweep() in {path} has no parameter `seeds`; add this parameter, or "
+                "leave out --seeds"
             )
         arguments["seeds"] = seeds
     return arguments
