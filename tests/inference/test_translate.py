@@ -551,7 +551,7 @@ def test_a_large_image_is_translated_by_tiles_without_seams(colour, tmp_path):
     for axis in (0, 1):  # at no line do the tiles jump further than the whole image
         jumps = [np.abs(np.diff(y, axis=axis)).mean((1 - axis, 2)) for y in (whole, tiles)]
         assert jumps[1].max() < 1.5 * jumps[0].max()
-    assert "give 64" in refusal(
+    assert "give --tile=64" in refusal(
         lambda: translate(colour, tmp_path / "a.npy", tmp_path / "x", tile=60)
     )
 
