@@ -1,6 +1,8 @@
 """Flags that several commands share, and functions that parse the values of flags."""
 
 import argparse
+import difflib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,8 +20,21 @@ class Parser(argparse.ArgumentParser):
     """A parser that raises UsageError, so that the user sees one line without the usage text."""
 
     def error(self, message: str) -> NoReturn:
-        """Raises UsageError; argparse calls this method for a wrong flag or value."""
-        raise UsageError(f"{self.prog}: {message}")
+        """Raises UsageError; argparse calls this method for a wrong command, flag or value."""
+        # argparse writes "argument --split: invalid choice: 'tset' (choose from 'train', ...)".
+        flag, _, problem = message.removeprefix("argument ").partition(": ")
+        if choice := re.fullmatch(r"invalid choice: (.*) \(choose from (.*)\)", problem):
+            names = choice[2].replace("'", "").split(", ")
+            near = difflib.get_close_matches(choice[1].strip("'"), names, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            problem = f"{choice[1]} is not valid; give one of {', '.join(names)}{hint}"
+        elif problem == "expected one argument":
+            problem = f"has no value; give {flag}=VALUE"
+        elif problem.startswith("ignored explicit argument"):
+            problem = f"takes no value; give {flag} alone"
+        elif not message.startswith("argument "):
+            raise UsageError(f"{self.prog}: {message}; see {self.prog} --help")
+        raise UsageError(f"{flag}: {problem}")
 
     @property
     def flags(self) -> list[str]:

@@ -1,1 +1,1 @@
-"""The machine: devices, other processes, files, locks, signals and buckets."""
+"""Everything about the machine: devices, processes, memory, files, locks, signals and buckets."""

@@ -73,9 +73,9 @@ def expected_platform() -> str:
 
 
 def set_xla_flags(platform: str) -> None:
-    """Adds the flag of XLA_FLAGS for a platform to the environment variable XLA_FLAGS.
+    """Adds this project's flag for a platform to the environment variable XLA_FLAGS.
 
-    The user's flags come after this flag, because XLA obeys the last of two equal flags.
+    The user's flags come after this flag, because XLA obeys the last of several equal flags.
     """
     user_flags, flag = os.environ.get("XLA_FLAGS", ""), XLA_FLAGS.get(platform)
     if flag and not is_flags_file(user_flags) and flag not in user_flags.split():

@@ -1,4 +1,4 @@
-"""Several processes that train together, usually one per host.
+"""Joins several processes that train together, usually one on each host.
 
 The first process (index 0) owns the workdir and prints. Each process computes its share of every
 batch.
@@ -32,7 +32,8 @@ from pix2pix_jax.runtime.process_group import (
 
 CONNECT_TIMEOUT = 300  # seconds within which all processes must start
 HEARTBEAT_TIMEOUT = 10  # seconds without a heartbeat until a process counts as lost
-LAUNCHER_COUNTS = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")  # set by srun and mpirun
+# The variables in which srun and mpirun give the number of processes.
+LAUNCHER_COUNTS = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
 CANNOT_JOIN = "--coordinator: the other processes cannot be joined"
 HOW_TO_START = (
     f"start all processes within {CONNECT_TIMEOUT} s and give each --coordinator=HOST:PORT "

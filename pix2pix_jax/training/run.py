@@ -1,4 +1,4 @@
-"""The data class of a run that is being trained."""
+"""Defines TrainingRun: the config, the workdir and the dataset of a run that is being trained."""
 
 from dataclasses import dataclass
 from functools import cached_property

@@ -53,6 +53,25 @@ def test_a_command_refuses_to_run_without_a_flag_that_it_needs(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            ["evaluate", "--split=tset"],
+            "--split: 'tset' is not valid; give one of train, val, test; did you mean test?",
+        ),
+        (["evaluate", "--split=all"], "--split: 'all' is not valid; give one of train, val, test"),
+        (["evaluate", "--split"], "--split: has no value; give --split=VALUE"),
+        (["demo", "--port=x"], "--port: x is not a port; give an integer from 0 to 65535"),
+        (["tran"], "COMMAND: 'tran' is not valid; give one of prepare, train, evaluate, sweep, "),
+        ([], "pix2pix: the following arguments are required: COMMAND; see pix2pix --help"),
+        (["sweep", "--list=x"], "--list: takes no value; give --list alone"),
+    ],
+)
+def test_a_wrong_command_or_value_is_refused_in_one_line(arguments, line):
+    assert refusal(parse, arguments).startswith(line)
+
+
+@pytest.mark.parametrize(
     ("command", "flag", "suggestion"),
     [
         ("train", "--confg=x", "did you mean --config?"),

@@ -112,9 +112,8 @@ def test_compiled_programs_are_kept_on_disk(tiny_flags, tmp_path):
     compiled, found = tmp_path / ".cache/pix2pix_jax/compiled", []
     # Matplotlib would search for fonts in a new home folder, so it keeps its own cache.
     elsewhere = {"JAX_COMPILATION_CACHE_DIR": "", "MPLCONFIGDIR": matplotlib.get_configdir()}
-    elsewhere["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = (
-        "0"  # by default, fast ones are not kept
-    )
+    # By default, JAX keeps only programs that took long to compile.
+    elsewhere["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     for number in range(2):
         arguments = "train", *tiny_flags, f"--workdir={tmp_path}/{number}", "--config.train.steps=4"
         arguments += (f"--config.seed={number}",)
