@@ -45,7 +45,7 @@ def start_backend() -> None:
     except (RuntimeError, AssertionError) as error:  # AssertionError if a plugin is not installed
         reason = str(error).partition("\n")[0] or "that platform is not installed"
         raise UsageError(
-            f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}: JAX finds no such devices "
+            f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}: no devices were found "
             f"({reason}); unset JAX_PLATFORMS to use the devices of this machine, or install "
             "pix2pix_jax[cuda] or pix2pix_jax[tpu]"
         ) from error

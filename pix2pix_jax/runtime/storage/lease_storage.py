@@ -39,7 +39,7 @@ class Lease:
         return cls(owner, host, description, fields.get("beat", ""))
 
     def to_json(self) -> str:
-        """The content of the file."""
+        """The text of the lease, a JSON object."""
         # Earlier versions wrote these keys, and such a process may use the folder, too.
         fields: dict[str, Any] = {"name": self.owner, "host": self.host}
         return json.dumps(fields | {"named": self.description, "beat": self.heartbeat})
