@@ -83,7 +83,7 @@ def make_crop_batches(
 
 
 def batch_names(config: Config, records: Sequence[dict], step: int) -> list[str]:
-    """The names of the pairs in the global batches[step]."""
+    """The names of the pairs in batches[step], for all processes together."""
     crops = make_crop_batches(config, len(records))[step]
     assert crops is not None, "batches are endless"
     return [records[int(pair)]["name"].decode() for pair in crops["pair"]]
@@ -161,6 +161,6 @@ def repeat_examples(
 
 
 def prefetch(batches: grain.MapDataset, first: int) -> grain.DatasetIterator[Batch]:
-    """Iterates over batches[first], batches[first + 1], ...; threads make them in advance."""
+    """Iterates over the batches from batches[first]; threads make the batches in advance."""
     options = grain.ReadOptions(num_threads=min(16, os.cpu_count() or 1), prefetch_buffer_size=16)
     return iter(batches[first:].to_iter_dataset(options))

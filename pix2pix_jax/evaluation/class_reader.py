@@ -1,4 +1,4 @@
-"""Reads the classes of the pixels of targets and outputs, for the FCN-score (section 4.1).
+"""Reads the class of each pixel of targets and outputs, for the FCN-score (section 4.1).
 
 A segmenter reads photos. The colours of label maps give their classes (tables 5 and 6).
 """

@@ -200,4 +200,4 @@ def read_image(file: InputFile, channels: int) -> LoadedImage | UnreadableImage:
             f"{file.path}: is too large for the memory of this machine; scale the image down or "
             "remove it"
         )
-    return UnreadableImage(file, str(UsageError(reason)))  # UsageError makes the line printable
+    return UnreadableImage(file, str(UsageError(reason)))  # UsageError escapes control characters.

@@ -13,7 +13,7 @@ from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.models.unet import UNet, translate_each
 from pix2pix_jax.runs.workdir import Workdir
 
-BATCH_SIZE = 8  # largest batch; it changes results only by rounding
+BATCH_SIZE = 8  # the largest batch; the batch size changes results only by rounding
 
 
 class Translator:

@@ -43,7 +43,7 @@ class SweepPage:
 
 
 def write_sweep_page(folder: SweepFolder, page: SweepPage) -> None:
-    """Writes the page of a sweep."""
+    """Writes the page of a sweep, with links to the pictures and the pages of its runs."""
     rows, split = page.rows, page.split
     first_runs = {row["name"]: row["runs"][0]["name"] for row in rows if row["runs"]}
     first_evaluations = {row: page.evaluations[run] for row, run in first_runs.items()}
@@ -73,7 +73,7 @@ def write_sweep_page(folder: SweepFolder, page: SweepPage) -> None:
 
 
 def histograms_by_row(evaluations: dict[str, Any]) -> dict[str, dict[str, list[int]]]:
-    """Histograms of the outputs by row, and of the targets if all rows have the same pairs."""
+    """The histograms of the outputs by row, and of the targets if all rows have the same pairs."""
     histograms = {
         row: evaluation["lab_histograms"]["output"] for row, evaluation in evaluations.items()
     }
@@ -93,7 +93,7 @@ def have_same_pairs(evaluations: dict[str, Any]) -> bool:
 def common_pairs(
     workdirs: dict[str, Workdir], evaluations: dict[str, Any], split: str
 ) -> list[str]:
-    """The first pairs that have all pictures in every row; empty if the rows have other pairs."""
+    """The first pairs that have all pictures in every row; empty if rows have different pairs."""
     if not have_same_pairs(evaluations):
         return []
     names = [

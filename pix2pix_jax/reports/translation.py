@@ -77,7 +77,7 @@ def encode_thumbnail(values: np.ndarray) -> str:
 
 
 def write_translation_page(folder: Path, page: TranslationPage) -> None:
-    """Writes the page into an output folder."""
+    """Writes a page of images before and after into an output folder."""
     text = render(
         "translation.html",
         title=page.title,

@@ -38,10 +38,10 @@ def write_results(plan: SweepPlan, folder: SweepFolder, split: str) -> None:
 
 
 def read_evaluations(plan: SweepPlan, folder: SweepFolder, split: str) -> dict[str, Evaluation]:
-    """The finished evaluations of a sweep, by the name of the variant."""
+    """Reads the finished evaluations of a sweep, by the name of the variant."""
     evaluations = {}
     for name, config in plan.variants:
-        with suppress(UsageError):  # Running a variant reports a config that cannot be resolved.
+        with suppress(UsageError):  # The run of the variant reports a wrong config.
             evaluation = read_finished_evaluation(resolve(config), folder.workdir(name), split)
             if evaluation:
                 evaluations[name] = evaluation

@@ -10,7 +10,7 @@ from pix2pix_jax.reports.page import TRUTH, format_metric
 from pix2pix_jax.sweeps.rows import ResultsRow, Statistics
 from pix2pix_jax.sweeps.sweep_file import SweepPlan
 
-MAX_REASON = 200  # characters of the reason of a failure; the rest is left out
+MAX_REASON = 200  # a table shows at most this number of characters of the reason of a failure
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ class House(NamedTuple):
 
 def plan_building(rng: Rng, style: Style) -> Iterator[Element]:
     """Plans the elements of a building from back to front; later elements cover earlier ones."""
-    margins = (0, 0, 0.05, 0.1)  # width of the sky at a side; two 0s: half of all walls get no sky
+    margins = (0, 0, 0.05, 0.1)  # possible widths of the sky at a side; half of them are 0
     left, right = rng.choice(margins), 1 - rng.choice(margins)
     spans = (style.storeys, style.bays, style.gable_steps)
     storeys, bays, steps = (int(rng.integers(*span, endpoint=True)) for span in spans)
