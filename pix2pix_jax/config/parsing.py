@@ -16,7 +16,7 @@ def parse_numbers(value: Any) -> Any:
 
 
 def parse_size(value: Any) -> Any:
-    """Turns one number, or the text of a flag, into a height and a width."""
+    """Turns a size, such as 256, "256" or "256x512", into a height and a width."""
     value = parse_numbers(value)
     sides = value if isinstance(value, list | tuple) else (value,)
     return tuple(sides) * 2 if len(sides) == 1 else sides

@@ -91,12 +91,12 @@ class Workdir:
 
     @property
     def report_folder(self) -> Path:
-        """The folder of all pages."""
+        """The folder of all HTML pages of the run."""
         return self.path / "report"
 
     @property
     def report_page(self) -> Path:
-        """The page of the training run."""
+        """The page of the training run, HTML."""
         return self.report_folder / "index.html"
 
     def evaluation_file(self, split: str) -> Path:
@@ -127,7 +127,7 @@ class Workdir:
 
     @property
     def benchmark_page(self) -> Path:
-        """The page of a benchmark."""
+        """The page of a benchmark, HTML."""
         return self.report_folder / "benchmark.html"
 
 
@@ -167,7 +167,7 @@ class SweepFolder:
 
     @property
     def report_page(self) -> Path:
-        """The page of the sweep."""
+        """The page of the sweep, HTML."""
         return self.path / "report" / "index.html"
 
     @property
