@@ -24,6 +24,7 @@ import jax
 import pytest
 from helpers.command_line import TINY, run, train
 from helpers.evaluations import PAPER, VARIANTS
+from helpers.shared_folders import copy_once, make_once
 from hypothesis import HealthCheck, settings
 
 from pix2pix_jax.config import Config, Data, Loss, Model, Train
@@ -93,18 +94,38 @@ def browser():
 @pytest.fixture(scope="session")
 def tiny_flags(tmp_path_factory):
     """The flags of a tiny run; its data are prepared once."""
-    data_dir = tmp_path_factory.mktemp("data")
-    flags = ("--config=experiments/quickstart.py", f"--config.data.data_dir={data_dir}", *TINY)
-    status, out, err = run("prepare", *flags)
-    assert (status, err) == (0, "")
-    assert {"6 train", "2 val", "2 test"} <= set(out.split(": ")[1].split(" pairs")[0].split(", "))
-    return flags
+
+    def prepare(data_dir):
+        flags = tiny_flags_of(data_dir)
+        status, out, err = run("prepare", *flags)
+        assert (status, err) == (0, "")
+        counts = out.split(": ")[1].split(" pairs")[0].split(", ")
+        assert {"6 train", "2 val", "2 test"} <= set(counts)
+
+    return tiny_flags_of(make_once(tmp_path_factory, "tiny_data", prepare))
+
+
+def tiny_flags_of(data_dir):
+    return ("--config=experiments/quickstart.py", f"--config.data.data_dir={data_dir}", *TINY)
+
+
+@pytest.fixture(scope="session")
+def first_steps(tiny_flags, tmp_path_factory):
+    """The workdir of a run of four steps, to copy and to go on from."""
+
+    def train_four_steps(workdir):
+        status, _, err = train(tiny_flags, workdir, 4)
+        assert (status, err) == (0, "")
+
+    return make_once(tmp_path_factory, "first_steps", train_four_steps)
 
 
 @pytest.fixture(scope="session")
 def uninterrupted_run(tiny_flags, tmp_path_factory):
     """The workdir of a run of twelve steps that nothing interrupted."""
-    workdir = tmp_path_factory.mktemp("uninterrupted")
-    status, _, err = train(tiny_flags, workdir, 12)
-    assert (status, err) == (0, "")
-    return workdir
+
+    def train_twelve_steps(workdir):
+        status, _, err = train(tiny_flags, workdir, 12)
+        assert (status, err) == (0, "")
+
+    return copy_once(tmp_path_factory, "uninterrupted", train_twelve_steps)

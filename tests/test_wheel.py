@@ -8,12 +8,13 @@ import urllib.request
 
 import pytest
 from helpers.command_line import ROOT, TINY
+from helpers.shared_folders import make_once
 
 pytestmark = pytest.mark.slow
 
 
 def call(command, **options):
-    environment = {n: v for n, v in os.environ.items() if n not in ("PYTHONPATH", "XLA_FLAGS")}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return subprocess.run(
         command, env=environment, capture_output=True, text=True, check=True, **options
     ).stdout
@@ -22,7 +23,11 @@ def call(command, **options):
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
     """The folder of a new environment's programs, and an empty folder to run them in."""
-    folder = tmp_path_factory.mktemp("wheel")
+    folder = make_once(tmp_path_factory, "wheel", install_wheel)
+    return folder / "venv" / "bin", folder / "elsewhere"
+
+
+def install_wheel(folder):
     pip = "-m", "pip", "--quiet", "--disable-pip-version-check"
     call([sys.executable, *pip, "wheel", "--no-deps", f"--wheel-dir={folder}", str(ROOT)])
     [wheel] = folder.glob("*.whl")
@@ -30,7 +35,6 @@ def installed(tmp_path_factory):
     python = folder / "venv" / "bin" / "python"
     call([python, *pip, "install", f"--constraint={ROOT / 'requirements.txt'}", wheel])
     (folder / "elsewhere").mkdir()
-    return python.parent, folder / "elsewhere"
 
 
 def test_python_imports_the_installed_package(installed):

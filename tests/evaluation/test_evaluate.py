@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from helpers.command_line import ROOT, folder_of, jpeg, metrics, refused, run, saved_arrays, train
 from helpers.refusals import refusal
+from helpers.shared_folders import copy_once
 from PIL import Image
 
 from pix2pix_jax.cli.main import run_command
@@ -27,11 +28,18 @@ EVALUATE = ("--config.train.evaluate_every=3", "--config.train.best_metric=ssim"
 
 @pytest.fixture(scope="module")
 def evaluated_run(tiny_flags, tmp_path_factory):
-    """A run of twelve steps that is evaluated every third step and keeps three checkpoints."""
-    workdir = tmp_path_factory.mktemp("evaluated")
-    status, out, err = train(tiny_flags, workdir, 12, *EVALUATE)
-    assert (status, err) == (0, "")
-    return workdir, out
+    """The workdir and the stdout of a run that is evaluated every third step of twelve.
+
+    The run keeps three checkpoints.
+    """
+
+    def train_and_evaluate(folder):
+        status, out, err = train(tiny_flags, folder / "run", 12, *EVALUATE)
+        assert (status, err) == (0, "")
+        (folder / "stdout.txt").write_text(out)
+
+    folder = copy_once(tmp_path_factory, "evaluated", train_and_evaluate)
+    return folder / "run", (folder / "stdout.txt").read_text()
 
 
 def test_training_evaluates_itself_and_keeps_the_best_checkpoint(evaluated_run):

@@ -1,5 +1,6 @@
 """Two processes with two devices each, as on two hosts, over the loopback network."""
 
+import os
 import re
 import signal
 import socket
@@ -10,6 +11,7 @@ import time
 import pytest
 from helpers.command_line import metrics, start, train
 from helpers.refusals import refusal
+from helpers.shared_folders import make_once
 from jax.errors import JaxRuntimeError
 
 from pix2pix_jax.runtime import distributed
@@ -88,10 +90,12 @@ def wait_for(path, processes, seconds=180):
 @pytest.fixture(scope="module")
 def one_process(tiny_flags, tmp_path_factory):
     """12 steps by one process of four devices."""
-    workdir = tmp_path_factory.mktemp("alone")
-    status, _, err = train(tiny_flags, workdir, 12, *FOUR, JAX_NUM_CPU_DEVICES="4")
-    assert (status, err) == (0, "")
-    return workdir
+
+    def train_alone(workdir):
+        status, _, err = train(tiny_flags, workdir, 12, *FOUR, JAX_NUM_CPU_DEVICES="4")
+        assert (status, err) == (0, "")
+
+    return make_once(tmp_path_factory, "one_process", train_alone)
 
 
 def assert_close(found, expected):
@@ -110,12 +114,32 @@ def test_two_processes_learn_the_same_as_one(tiny_flags, one_process, tmp_path):
     assert_close(metrics(tmp_path), metrics(one_process))
 
 
+SUM = """if True:
+    import sys
+    import jax
+    from pix2pix_jax.runtime import distributed
+    processes = distributed.join(distributed.ProcessFlags())
+    numbers = jax.numpy.full(jax.local_device_count(), 1 + jax.process_index())
+    total = jax.pmap(lambda x: jax.lax.psum(x, "all"), axis_name="all")(numbers)[0]
+    print(f"process {jax.process_index()} of 2: the sum is {total}", file=sys.stderr)
+    """
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("identify", [slurm_variables, open_mpi_variables])
-def test_processes_of_a_launcher_find_each_other(tiny_flags, one_process, tmp_path, identify):
-    for status, _, err in results(start_two(tiny_flags, tmp_path, 12, identify=identify)):
-        assert (status, err) == (0, "")
-    assert_close(metrics(tmp_path), metrics(one_process))
+def test_processes_of_a_launcher_find_each_other_without_flags(identify):
+    """The devices of both processes sum up the processes' numbers."""
+    port = free_port()
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", SUM],
+            env=os.environ | {"JAX_NUM_CPU_DEVICES": "2"} | identify(index, port)[1],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for index in range(2)
+    ]  # fmt: skip
+    for index, (status, _, err) in enumerate(results(processes)):
+        assert (status, err) == (0, f"process {index} of 2: the sum is 6\n")
 
 
 @pytest.mark.slow

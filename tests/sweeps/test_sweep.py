@@ -11,6 +11,7 @@ import pytest
 from helpers.command_line import ROOT, TINY, run, start
 from helpers.evaluations import VARIANTS, write_evaluation
 from helpers.refusals import refusal
+from helpers.shared_folders import make_once
 
 from pix2pix_jax.cli.main import run_command
 from pix2pix_jax.config.files import write_config
@@ -334,8 +335,14 @@ def test_results_written_twice_are_equal(plan, calls, tmp_path):
 @pytest.fixture(scope="module")
 def tiny_sweep(tmp_path_factory):
     """Arguments of a sweep of a row with two seeds and a row with one, twelve steps a run."""
-    experiment = tmp_path_factory.mktemp("sweep") / "experiment.py"
-    experiment.write_text(
+    # One file for all workers, because the sweep's results name the file.
+    folder = make_once(tmp_path_factory, "tiny_sweep", write_tiny_sweep)
+    fields = [field for field in TINY if "discriminator=" not in field]
+    return ("sweep", f"--config={folder / 'experiment.py'}", *fields, "--config.train.steps=12")
+
+
+def write_tiny_sweep(folder):
+    (folder / "experiment.py").write_text(
         "from dataclasses import replace\n"
         "from pix2pix_jax.config import load_experiment\n"
         "from pix2pix_jax.evaluation.segmenter import STEPS\n"
@@ -346,18 +353,18 @@ def tiny_sweep(tmp_path_factory):
         "        model = replace(config.model, discriminator=name)\n"
         "        yield f'{name}/{seed}', replace(config, model=model, seed=seed)\n"
     )
-    fields = [field for field in TINY if "discriminator=" not in field]
-    return ("sweep", f"--config={experiment}", *fields, "--config.train.steps=12")
 
 
 @pytest.fixture(scope="module")
 def finished_sweep(tiny_sweep, tmp_path_factory):
     """The folder of a finished sweep and its data."""
-    workdir = tmp_path_factory.mktemp("finished")
-    where = (f"--workdir={workdir}", f"--config.data.data_dir={workdir / 'data'}")
-    status, _, err = run(*tiny_sweep, *where)
-    assert (status, err) == (0, "")
-    return workdir
+
+    def run_sweep(workdir):
+        where = (f"--workdir={workdir}", f"--config.data.data_dir={workdir / 'data'}")
+        status, _, err = run(*tiny_sweep, *where)
+        assert (status, err) == (0, "")
+
+    return make_once(tmp_path_factory, "finished_sweep", run_sweep)
 
 
 @pytest.mark.slow
