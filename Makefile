@@ -15,7 +15,7 @@ train: setup
 	$(VENV)/bin/python -m pix2pix_jax train --config=experiments/quickstart.py --workdir=$(WORKDIR)
 
 test: setup
-	$(VENV)/bin/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile -m "not slow" $(TESTS)
+	$(VENV)/bin/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal -m "not slow" $(TESTS)
 
 test-slow: setup
 	$(VENV)/bin/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal -m slow
