@@ -56,13 +56,17 @@ def explain_error(error: BaseException) -> str | None:
         return str(error)
     if not isinstance(error, OSError):
         return None
-    number = error.errno or 0
     if isinstance(error.filename, str | bytes | os.PathLike):
-        if fix := (DISK_ERRORS | PATH_ERRORS).get(number):
+        if fix := fix_of(error):
             return str(UsageError(f"{os.fsdecode(error.filename)}: {error.strerror}; {fix}"))
-    elif fix := DISK_ERRORS.get(number):
-        return f"--workdir, --output or data.data_dir: {error.strerror}; {fix}"
+    elif error.errno in DISK_ERRORS:
+        return f"--workdir, --output or data.data_dir: {error.strerror}; {fix_of(error)}"
     return None
+
+
+def fix_of(error: OSError) -> str | None:
+    """The fix for an error of the disk or of a path; None for all other errors."""
+    return (DISK_ERRORS | PATH_ERRORS).get(error.errno or 0)
 
 
 def is_debugging() -> bool:

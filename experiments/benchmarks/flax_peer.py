@@ -177,7 +177,7 @@ class Training:
         self.state = create_state(method, batch, key)
 
     def run(self, steps: int) -> None:
-        """Trains for a number of steps, one by one, and waits for the last one."""
+        """Trains for a number of steps, one by one, and waits until they are done."""
         for _ in range(steps):
             self.state = self.step(self.state)
         jax.block_until_ready(self.state)

@@ -15,7 +15,7 @@ PEERS = {
     "flax": {"flax": "make_trial"},
 }
 LIBRARIES = {"torch": ["torch"], "keras": ["keras", "tensorflow"], "flax": ["flax"]}
-# The values that each --sweep gives to the config.
+# What each --sweep times: batch sizes, sides of images in pixels, or numbers of devices.
 SWEEPS = {
     "batch": (1, 2, 4, 8, 16),
     "size": (64, 128, 256, 512),

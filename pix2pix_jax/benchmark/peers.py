@@ -55,7 +55,10 @@ def find_targets(peers: Iterable[str]) -> dict[str, WorkerTarget]:
 
 
 def count_devices(targets: dict[str, WorkerTarget]) -> int:
-    """The number of devices to time on: 1 with peers, because they use only 1; otherwise 0: all."""
+    """The number of devices to time on; 0 means all.
+
+    With peers the number is 1, because peers use only one device.
+    """
     return int(len(targets) > 1)
 
 
@@ -93,7 +96,10 @@ def require_ours(measurements: Measurements) -> dict[str, Any]:
       UsageError: our implementation failed, so other implementations cannot be compared with it.
     """
     if "failed" in measurements[OURS]:
-        raise UsageError(f"{OURS}: {measurements[OURS]['failed']}")
+        raise UsageError(
+            f"{OURS}: failed, so no implementation can be compared with it: "
+            f"{measurements[OURS]['failed']}; see its output on stderr"
+        )
     return measurements[OURS]
 
 

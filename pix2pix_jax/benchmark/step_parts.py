@@ -42,7 +42,7 @@ Networks = tuple[NetworkState, NetworkState]  # generator and discriminator
 
 
 class Training:
-    """Trains a resolved config on random images, without end."""
+    """Trains a resolved config on random images, for as many steps as `run` is asked for."""
 
     def __init__(self, config: Config):
         batches, pairs = make_training_batches(config, make_random_records(config))
@@ -51,7 +51,7 @@ class Training:
         self.calls = run_steps(endless, self.state, prefetch(batches, 0), pairs)
 
     def run(self, steps: int) -> None:
-        """Trains for a multiple of `steps_per_call` steps and waits for the last one."""
+        """Trains for `steps` steps, a multiple of `steps_per_call`, and waits for their end."""
         for _, state, _ in islice(self.calls, steps // self.steps_per_call):
             self.state = state
         jax.block_until_ready(self.state)

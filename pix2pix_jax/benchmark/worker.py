@@ -30,7 +30,7 @@ class Trial:
     """The training of one implementation on random images, ready to be timed.
 
     Attributes:
-      run: trains for a number of steps, and returns when the last one is complete.
+      run: trains for a number of steps, and returns when they are done.
       steps: every run must take a multiple of this number of steps.
       weights: returns the parameters of the generator and of the discriminator after a run.
       peak_memory: returns the peak memory in bytes, of the device if it has its own memory,
@@ -106,10 +106,7 @@ class Worker:
         """
         try:
             if not self.connection.poll(ANSWER_TIMEOUT):
-                raise WorkerFailed(
-                    f"no answer in {ANSWER_TIMEOUT} s; make data.batch_size smaller, or leave this "
-                    "implementation out"
-                )
+                raise WorkerFailed(f"no answer in {ANSWER_TIMEOUT} s; make data.batch_size smaller")
             answer = self.connection.recv()
         except (EOFError, ConnectionResetError):
             self.process.join()
@@ -154,10 +151,7 @@ def explain_exit(status: int | None) -> str:
     """
     if status != -signal.SIGKILL:
         return f"the process ended with status {status}; see its output on stderr"
-    return (
-        "the process was killed, probably for lack of memory; make data.batch_size smaller, or "
-        "leave this implementation out"
-    )
+    return "the process was killed, probably for lack of memory; make data.batch_size smaller"
 
 
 def load_target(target: WorkerTarget) -> Callable[[Config], Any]:

@@ -99,7 +99,11 @@ class CheckpointInfo:
 
 
 def structure_hash(items: dict[str, Tree]) -> str:
-    """The hash of the paths, shapes and dtypes of all arrays of a checkpoint, by item."""
+    """One hash of the paths, shapes and dtypes of all arrays of a checkpoint.
+
+    Args:
+      items: the arrays, or their shapes and dtypes, by the name of the item.
+    """
     leaves = jax.tree.leaves_with_path(items)
     text = [f"{jax.tree_util.keystr(path)} {leaf.shape} {leaf.dtype}" for path, leaf in leaves]
     return hashlib.sha256("\n".join(text).encode()).hexdigest()

@@ -178,8 +178,8 @@ class CheckpointStore:
         info = read_matching_info(folder, items)
         if info.data not in (data, IMPORTED):
             raise UsageError(
-                f"{folder}: was trained on other data than data.source and data.data_dir hold "
-                "now; bring that data back, or give another --workdir"
+                f"{folder}: was trained on other pairs than data.source and data.data_dir contain; "
+                "restore the old pairs, or give another --workdir"
             )
         restored = {name: read_item(folder / name, items[name]) for name in ITEMS}
         optimizer = restored["optimizer"]

@@ -47,7 +47,8 @@ def report_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
     if isinstance(error, SystemExit):
         signal.signal(signal.SIGALRM, lambda *_: sys.exit(error.code))
         signal.setitimer(signal.ITIMER_REAL, 0.01)
-    # After a failed save, Orbax abandons its writes, which causes "Event loop is closed".
+    # After a failed save, Orbax abandons its writes, which causes "Event loop is closed". The
+    # failed save has been reported already.
     elif "Event loop is closed" not in str(error):
         sys.__unraisablehook__(unraisable)
 

@@ -126,24 +126,27 @@ def explain_experiment_errors(path: str) -> Iterator[None]:
         yield
     except UsageError:
         raise
-    except ValidationError as error:
-        raise UsageError(f"{path}: {first_error(error)}") from error
     except SyntaxError as error:  # in the file, or in a module that the file imports
-        raise UsageError(f"{error.filename or path} line {error.lineno}: {error.msg}") from error
+        raise UsageError(
+            f"{error.filename or path} line {error.lineno}: {error.msg}; correct this line"
+        ) from error
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == path]
         line = f"{path} line {lines[-1]}" if lines else path
-        hint = _moved_module_hint(error)
-        raise UsageError(f"{line}: {type(error).__name__}: {error}{hint}") from error
+        if isinstance(error, ValidationError):
+            raise UsageError(f"{line}: {first_error(error)}") from error
+        text = f": {error}" if str(error) else ""
+        fix = _moved_module_fix(error) or f"correct this {'line' if lines else 'file'}"
+        raise UsageError(f"{line}: {type(error).__name__}{text}; {fix}") from error
 
 
-def _moved_module_hint(error: Exception) -> str:
-    """The end of the error line for an import from a module that has moved; otherwise ""."""
+def _moved_module_fix(error: Exception) -> str:
+    """The fix for an import from a module that has moved; "" for all other errors."""
     module = (error.name or "") if isinstance(error, ImportError) else ""
     if not module.startswith("pix2pix_jax.") or module == "pix2pix_jax.config":
         return ""
     return (
-        "; modules have moved: write `from pix2pix_jax.config import load_experiment`, and see the "
+        "modules have moved: write `from pix2pix_jax.config import load_experiment`, and see the "
         "files in experiments/ for other imports"
     )

@@ -32,29 +32,61 @@ def closest_name(name: str, names: Iterable[str]) -> str | None:
     return next(iter(difflib.get_close_matches(name, names, 1)), None)
 
 
+# What is wrong with a value, and the fix, by the type of Pydantic's error. {value} is the value
+# that was given, {required} the number of values that the field needs; Pydantic sets other names.
+COMPLAINTS = {
+    **dict.fromkeys(
+        ("int_parsing", "int_type", "int_from_float", "int_parsing_size"),
+        "{value} is not a whole number; give a whole number",
+    ),
+    **dict.fromkeys(("float_parsing", "float_type"), "{value} is not a number; give a number"),
+    **dict.fromkeys(
+        ("bool_parsing", "bool_type"), "{value} is neither true nor false; give True or False"
+    ),
+    "finite_number": "{value} is not finite; give a finite number",
+    "greater_than": "{value} is too small; give a number above {gt}",
+    "greater_than_equal": "{value} is too small; give a number of at least {ge}",
+    "less_than": "{value} is too large; give a number below {lt}",
+    "less_than_equal": "{value} is too large; give a number of at most {le}",
+    "string_type": "{value} is not text; put the value in quotes",
+    "tuple_type": "{value} is not a row of numbers; give numbers with commas between them",
+    "too_long": "{value} has {actual_length} numbers; give {max_length} numbers",
+    "missing": "{value} has too few numbers; give {required} numbers",
+    "literal_error": "{value} is not valid; give {expected}",
+    "metric": "{value} is not valid; give {expected}",
+    "dataclass_type": "{value} is not a group of fields; give {class_name}(FIELD=VALUE)",
+}
+
+
 def first_error(error: ValidationError) -> str:
-    """The first error of Pydantic as `data.batch_size: input should be ..., not 'four'`.
+    """The first error of Pydantic, as `data.batch_size: 'four' is not a whole number; give ...`.
 
     The line names the closest field if a field is unknown, and the closest value if the value of
     a field is misspelt.
     """
     first = error.errors()[0]
-    complaint, value = first["msg"][0].lower() + first["msg"][1:], first["input"]
+    if first["type"] == "unexpected_positional_argument":
+        return f"{error.title} takes no value without a name; give {error.title}(FIELD=VALUE)"
     field = ".".join(part for part in first["loc"] if isinstance(part, str))
     if not field:  # The error is about the whole file, which is too long to quote.
-        return complaint
+        reason = first.get("ctx", {}).get("error", "the file has no fields")
+        return f"is not a config ({reason}); restore this file, or give another --workdir"
+    if error.title != "Config":  # Data(batch_size=0) in an experiment file
+        field = f"{error.title.lower()}.{field}"
     if first["type"] == "unexpected_keyword_argument":
         # `schema` imports this module, so this module cannot import `schema` at its top.
         from pix2pix_jax.config.schema import field_names
 
-        names = field_names()
-        if "." not in field:  # Data(batch_sise=4) in an experiment file
-            names = [name.rpartition(".")[2] for name in names]
-        return f"{field}: unknown field; {suggest_field(field, names)}"
+        return f"{field}: unknown field; {suggest_field(field, field_names())}"
+    value, context = first["input"], first.get("ctx", {})
+    if first["type"] == "missing":  # There is an error for each missing number.
+        context = {"required": len(value) + len(error.errors())}
+    complaint = COMPLAINTS.get(first["type"], "{value} is not valid; give a value of another type")
+    line = complaint.format(value=f"{value!r:.60}", **context)
     # Literal and METRICS quote all values that they accept.
-    accepted = re.findall("'([^']*)'", first.get("ctx", {}).get("expected", ""))
+    accepted = re.findall("'([^']*)'", context.get("expected", ""))
     near = closest_name(value, accepted) if isinstance(value, str) else None
-    return f"{field}: {complaint}, not {value!r}" + (f"; did you mean {near!r}?" if near else "")
+    return f"{field}: {line}" + (f"; did you mean {near!r}?" if near else "")
 
 
 def suggest_field(name: str, names: list[str]) -> str:

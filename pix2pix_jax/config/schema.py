@@ -126,8 +126,9 @@ class Model:
     # (section 3.1).
     dropout: Fraction = 0.5
     # The decoder blocks with dropout. `first_three`: the three innermost blocks, but never the last
-    # block. `middle`: the blocks that have as many channels as the innermost block, without the
-    # innermost block itself. These are blocks 2 to 4 of 8 blocks, and none of 5 blocks.
+    # block. `middle`: the blocks with as many channels as the innermost block, except the innermost
+    # block. Counted from the innermost block, a decoder of 8 blocks has dropout in blocks 2 to 4,
+    # and a decoder of 5 blocks has no dropout.
     dropout_blocks: Literal["first_three", "middle"] = "first_three"
     # The discriminator, named after its receptive field in pixels. `tutorial` is the discriminator
     # of the Keras tutorial.
@@ -258,5 +259,5 @@ def replace_fields(config: Config, changes: dict[str, dict[str, Any]]) -> Config
         try:
             config = replace(config, **{group: replace(getattr(config, group), **fields)})
         except ValidationError as error:
-            raise UsageError(f"{group}.{first_error(error)}") from error
+            raise UsageError(first_error(error)) from error
     return config

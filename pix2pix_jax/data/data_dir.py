@@ -52,7 +52,8 @@ class DataDir:
           prefix: the path of a dataset in the data folder must begin with this text.
 
         Raises:
-          UsageError: the bucket cannot be reached.
+          UsageError: the bucket cannot be reached, or a name in the bucket is outside the folder.
+          OSError: a file cannot be read or written on this machine.
         """
         if self.address:
             download_folder(self.address, self.path, prefix, INFO)
@@ -64,7 +65,8 @@ class DataDir:
           prefix: the path of a dataset in the data folder must begin with this text.
 
         Raises:
-          UsageError: the bucket cannot be reached.
+          UsageError: the bucket cannot be reached, or the upload damaged a file.
+          OSError: a file cannot be read on this machine.
         """
         if self.address:
             upload_folder(self.address, self.path, prefix, INFO)

@@ -22,8 +22,10 @@ from pix2pix_jax.inference.tiling import (
 from pix2pix_jax.inference.translator import BATCH_SIZE, Translator
 from pix2pix_jax.runtime.memory import explain_out_of_memory
 
-MAX_BATCH_PIXELS = 2**21  # in all images of a batch; larger images are translated one by one
-MAX_WAITING_PIXELS = 2**24  # in all images that wait until enough others have the same shape
+# The most pixels in all images of a batch; larger images are translated one by one.
+MAX_BATCH_PIXELS = 2**21
+# The most pixels in all images that wait until enough other images have the same shape.
+MAX_WAITING_PIXELS = 2**24
 
 Shape = tuple[int, int]  # height and width
 

@@ -82,7 +82,10 @@ def find_inputs(source: str, output: Path, samples: int = 1) -> list[InputFile]:
 
 
 def _name_translations(root: Path, paths: list[Path]) -> list[InputFile]:
-    """Names translations like their images; only images that differ in the suffix keep it."""
+    """Names each translation like its image, without the suffix.
+
+    Images whose names differ only in the suffix keep the suffix.
+    """
     relative = [path.relative_to(root) for path in paths]
     counts = Counter(path.with_suffix("") for path in relative)
     files = []

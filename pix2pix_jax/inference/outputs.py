@@ -12,7 +12,7 @@ import numpy as np
 
 from pix2pix_jax.data.images.full_depth import FilePixels, encode_pixels
 from pix2pix_jax.data.images.pixels import PILLOW_MODES
-from pix2pix_jax.errors import UsageError
+from pix2pix_jax.errors import UsageError, fix_of
 from pix2pix_jax.runtime.storage.files import atomic_file
 
 # The file in an output folder that lists all written files, a name in JSON on each line.
@@ -129,8 +129,8 @@ class OutputFolder:
 
 def _write_failure(path: Path, error: OSError) -> UsageError:
     return UsageError(
-        f"{path}: cannot be written ({error.strerror}); make the folder writable or free space, "
-        "then run the same command again"
+        f"{path}: cannot be written ({error.strerror}); {fix_of(error)}, then run the same command "
+        "again"
     )
 
 

@@ -89,7 +89,7 @@ def write_network(
       The largest difference between outputs of the file and of JAX.
 
     Raises:
-      UsageError: the difference is too large.
+      UsageError: the format cannot contain this network, or the difference is too large.
     """
     with name_file_in_errors(path):
         compute = file_format.write(temporary, network)

@@ -150,7 +150,7 @@ def explain_fields(weights: Path, has_own_config: bool) -> Iterator[None]:
         if not has_own_config:
             raise
         raise UsageError(
-            f"{error}; all fields that no flag sets have the values of the config in {weights}"
+            f"{error} (fields without a flag have the values of the config in {weights})"
         ) from error
 
 

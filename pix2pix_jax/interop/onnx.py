@@ -23,7 +23,7 @@ class Graph(NamedTuple):
     weights: list[onnx.TensorProto]
 
     def add_node(self, operation: str, name: str, *inputs: str, **attributes: Any) -> str:
-        """Adds a node with one output. Both have the same name, which the function returns."""
+        """Adds a node and its one output under the same name, and returns this name."""
         self.nodes.append(helper.make_node(operation, inputs, [name], name, **attributes))
         return name
 

@@ -91,8 +91,9 @@ def discriminator_fields(tensors: Tensors, config: Config) -> Fields:
     target, source = config.data.target_channels, config.data.input_channels
     if channels not in (target, target + source):
         raise UsageError(
-            f"contains a discriminator for {channels} channels, but with this generator it must "
-            f"take {target}, or {target + source} with the input; give two networks of one run"
+            f"contains a discriminator for {channels} channels, but with this generator it needs "
+            f"{target} channels (target) or {target + source} channels (input and target); give "
+            "two networks of one run"
         )
     return {
         "model": {"discriminator": name, "discriminator_features": features},

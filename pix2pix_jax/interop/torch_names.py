@@ -40,6 +40,8 @@ def generator_names(depth: int) -> dict[str, str]:
     encoder, decoder = layers[:depth], layers[depth:]
     names = {}
     for level, (down, up) in enumerate(zip(encoder, reversed(decoder), strict=True), 1):
+        # Each comment lists the modules of a block in their order. The number in a PyTorch name is
+        # the position of a module in this list, counted from 0.
         if level == 1:  # convolution, inner block, activation, convolution
             names |= {down.name: "model.model.0", up.name: "model.model.3"}
         elif level == depth:  # activation, convolution, activation, convolution, norm

@@ -85,7 +85,7 @@ class TensorUnpickler(pickle.Unpickler):
           UnpicklingError: no state dict uses the name.
         """
         if (module, name) == ("collections", "OrderedDict"):
-            return lambda: StateDict()  # arguments could contain unchecked keys
+            return lambda: StateDict()  # no arguments, because they could contain unchecked keys
         if module == "torch" and name in STORAGE_DTYPES:
             return name
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):

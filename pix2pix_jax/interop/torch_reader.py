@@ -108,9 +108,10 @@ def _read_member(archive: zipfile.ZipFile, name: str, max_bytes: int | None = No
     info = archive.getinfo(name)
     is_large = max_bytes is not None and info.file_size > max_bytes
     if is_large or info.compress_type != zipfile.ZIP_STORED:
+        problem = "too large for a .pth file" if is_large else "compressed"
         raise UsageError(
-            f"its {name.rpartition('/')[2]} is compressed, or too large for a .pth file; "
-            "save the state dict again with torch.save"
+            f"{name.rpartition('/')[2]} inside the file is {problem}; save the state dict again "
+            "with torch.save"
         )
     return archive.read(info)
 

@@ -79,7 +79,7 @@ class TrainedNetwork:
         return jax.vmap(lambda image: self.module.apply({"params": self.params}, image[None])[0])
 
     def compile_with(self, params: dict) -> Compute:
-        """Compiles the network with other parameters, such as those in a file."""
+        """Compiles the network with the given parameters, for instance those in a file."""
         return jax.jit(replace(self, params=params).batch_function())
 
     def metadata(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Functions for the dtypes and shapes of arrays that convolutions and norms share."""
+"""Functions for dtypes and shapes of arrays, used by convolutions and norms."""
 
 from collections.abc import Sequence
 

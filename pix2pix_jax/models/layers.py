@@ -44,7 +44,7 @@ class Convolution(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Convolves x [b, h, w, c]; the result has the shape of `conv` or `conv_transpose`."""
+        """Convolves x [b, h, w, c] to [b, h', w', features]; transposed, h' = 2h and w' = 2w."""
         layer = self.layer
         shape = (layer.kernel, layer.kernel, x.shape[-1], layer.features)
         kernel = self.param("kernel", normal_initializer(0.0), shape)

@@ -47,7 +47,8 @@ def resolve_norm_images(config: Config, workdir: Workdir) -> int:
       The number of images.
 
     Raises:
-      UsageError: the run has another number, or the images on a device are not a multiple of it.
+      UsageError: the run has another model.norm_images than the config, or the number of images in
+        a batch or on a device is not a multiple of model.norm_images.
     """
     path = workdir.config_file
     run_images = read_config(path).model.norm_images if path.exists() else None

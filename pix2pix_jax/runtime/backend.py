@@ -91,7 +91,7 @@ def num_cpu_devices() -> int:
     """The number of devices into which JAX will divide the CPU."""
     import jax
 
-    config: Any = jax.config  # JAX adds its fields at import, so a type checker misses them.
+    config: Any = jax.config  # JAX adds the fields of jax.config at import.
     if config.jax_num_cpu_devices >= 0:  # This option replaces the flag; -1 if it is not set.
         return config.jax_num_cpu_devices
     flags = os.environ.get("XLA_FLAGS", "")
@@ -112,7 +112,7 @@ def cache_compiled_programs() -> None:
 
     # If an entry is damaged or the disk is full, JAX warns and compiles the program again.
     warnings.filterwarnings("ignore", ".*persistent compilation cache entry")
-    config: Any = jax.config  # JAX adds its fields at import, so a type checker misses them.
+    config: Any = jax.config  # JAX adds the fields of jax.config at import.
     if config.jax_compilation_cache_dir:
         return
     features = hashlib.sha256((cpu_info("flags") or cpu_info("Features")).encode()).hexdigest()[:8]

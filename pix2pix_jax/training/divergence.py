@@ -16,7 +16,7 @@ from pix2pix_jax.runtime.console import print_above_bar
 from pix2pix_jax.runtime.storage.files import write_atomically
 
 COLLAPSED_LOSS = 1e-3  # Below this discriminator loss, the generator's GAN gradient vanishes.
-COLLAPSED_STEPS = 1000  # The number of steps in a row with such a loss until a warning.
+COLLAPSED_STEPS = 1000  # A warning comes after this number of steps in a row below it.
 # The values of loss.gan for which a low loss is no failure. Without a discriminator the loss is 0,
 # and the loss of wgan_gp has no lower bound.
 WITHOUT_COLLAPSE = ("none", "wgan_gp")

@@ -138,7 +138,7 @@ def say_start(run: TrainingRun, start: InitialState) -> None:
 
 
 def say_end(run: TrainingRun) -> None:
-    """Prints the step of the best checkpoint, and the page of the results."""
+    """Prints the step of the best checkpoint, the number of steps and the path of the report."""
     workdir, train_config = run.workdir, run.config.train
     best = best_step(workdir, train_config.best_metric)
     if best is not None:

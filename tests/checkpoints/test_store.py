@@ -122,14 +122,14 @@ def test_a_run_stops_if_no_checkpoint_can_be_restored(tmp_path, state, template)
     assert (tmp_path / "checkpoints" / "1" / "generator").is_dir()
 
 
-def test_other_data_is_refused_and_nothing_moved(tmp_path, state, template):
+def test_other_data_is_refused_and_no_checkpoint_is_moved(tmp_path, state, template):
     save(tmp_path, state, 1)
     with pytest.raises(UsageError, match="other data"):
         restore(tmp_path, template, data="shoes")
     assert restore(tmp_path, template).step == 1
 
 
-def test_other_parameters_are_refused_and_nothing_moved(tmp_path, state, template):
+def test_other_parameters_are_refused_and_no_checkpoint_is_moved(tmp_path, state, template):
     save(tmp_path, state, 1)
     smaller = template.replace(generator=template.discriminator)
     with pytest.raises(UsageError, match="other parameters"):
@@ -137,7 +137,7 @@ def test_other_parameters_are_refused_and_nothing_moved(tmp_path, state, templat
     assert restore(tmp_path, template).step == 1
 
 
-def test_an_old_checkpoint_without_a_step_is_refused_and_nothing_moved(tmp_path, state, template):
+def test_an_old_checkpoint_without_a_step_is_refused_and_not_moved(tmp_path, state, template):
     """The origin of the first version had no step."""
     save(tmp_path, state, 5, scores={5: {"l1": 1.0}})
     path = tmp_path / "checkpoints/5/origin/metadata"
@@ -325,8 +325,8 @@ def test_a_checkpoint_that_may_not_be_read_is_not_rejected(
     assert not (tmp_path / "rejected").exists()
 
 
-def test_a_bug_is_not_a_failed_save(tmp_path, state, monkeypatch):
-    """Orbax raises the error of its thread, and the user cannot make room for it."""
+def test_a_bug_is_not_reported_as_a_failed_save(tmp_path, state, monkeypatch):
+    """Orbax raises the error of its thread. More disk space would not help against a bug."""
 
     def fail(*_):
         raise TypeError("2 arguments")
@@ -336,7 +336,7 @@ def test_a_bug_is_not_a_failed_save(tmp_path, state, monkeypatch):
         save(tmp_path, state, 1)
 
 
-def test_a_failed_computation_is_not_a_failed_save(tmp_path, state):
+def test_a_failed_computation_is_not_reported_as_a_failed_save(tmp_path, state):
     """The values of a step are computed while they are copied to the host."""
     kernel = jax.numpy.zeros(3)
     kernel.delete()

@@ -114,7 +114,7 @@ def test_a_signal_stops_the_command_inside_a_callback_that_drops_exceptions():
 
 
 @pytest.mark.slow
-def test_a_second_run_is_refused_and_ctrl_c_saves_with_stdout_closed(tiny_flags, tmp_path):
+def test_ctrl_c_saves_with_stdout_closed_and_a_second_run_is_refused(tiny_flags, tmp_path):
     command = ("train", *tiny_flags, f"--workdir={tmp_path}", "--config.train.steps=1000000")
     process = start(*command, "--config.train.checkpoint_every=1000000")
     wait_for(tmp_path / "metrics.jsonl", process)
@@ -169,7 +169,7 @@ def test_failed_saves_are_reported_and_two_in_a_row_stop_the_run(
 
 
 @pytest.mark.slow
-def test_a_disk_that_is_full_for_a_while_loses_nothing(
+def test_a_run_loses_nothing_while_the_disk_is_full(
     tiny_flags, first_steps, uninterrupted_run, tmp_path
 ):
     """No checkpoint, no line of the log, no image and no event is lost."""

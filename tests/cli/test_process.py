@@ -20,7 +20,7 @@ def test_a_command_works_with_closed_streams(closed):
     assert (found.returncode, found.stderr) == (0, "")
 
 
-def test_a_refused_command_has_status_2_and_its_line_with_stdout_closed():
+def test_a_usage_error_is_printed_with_status_2_if_stdout_is_closed():
     found = run_in_shell(f"{COMMAND} train >&-")
     assert found.returncode == 2
     assert found.stderr.startswith("--config: is missing")

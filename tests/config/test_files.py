@@ -6,9 +6,13 @@ from dataclasses import asdict
 import pytest
 from helpers.fields import OTHER
 from helpers.refusals import refusal
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from pix2pix_jax.config import Config, Optimizer
-from pix2pix_jax.config.files import override, read_config, write_config
+from pix2pix_jax.config.files import CONFIG, override, read_config, write_config
+from pix2pix_jax.config.parsing import COMPLAINTS, first_error
 from pix2pix_jax.config.resolve import resolve
 
 
@@ -101,8 +105,50 @@ def test_an_unknown_field_is_refused_with_the_most_similar_name(field, near):
 )
 def test_a_misspelt_value_is_refused_with_the_most_similar_value(field, value, near):
     message = refusal(override, Config(), {field: value})
-    assert message.startswith(f"--config.{field}: input should be ")
-    assert message.endswith(f", not '{value}'; did you mean '{near}'?")
+    assert message.startswith(f"--config.{field}: '{value}' is not valid; give '")
+    assert message.endswith(f"; did you mean '{near}'?")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("data.batch_size", "1e3", "'1e3' is not a whole number; give a whole number"),
+        ("data.batch_size", "0", "'0' is too small; give a number above 0"),
+        ("data.resident_mib", "-1", "'-1' is too small; give a number of at least 0"),
+        ("data.input_channels", "65", "'65' is too large; give a number of at most 64"),
+        ("model.dropout", "1", "'1' is too large; give a number below 1.0"),
+        ("data.image_size", "1,2,3", "(1, 2, 3) has 3 numbers; give 2 numbers"),
+        ("data.synthetic_pairs", "5", "(5,) has too few numbers; give 3 numbers"),
+        ("data.flip", "maybe", "'maybe' is neither true nor false; give True or False"),
+        ("loss.l1_weight", "inf", "'inf' is not finite; give a finite number"),
+        ("loss.l1_weight", "heavy", "'heavy' is not a number; give a number"),
+        ("train.dtype", "half", "'half' is not valid; give 'float32' or 'bfloat16'"),
+    ],
+)
+def test_a_bad_value_is_refused_with_the_values_that_are_valid(field, value, expected):
+    assert refusal(override, Config(), {field: value}) == f"--config.{field}: {expected}"
+
+
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.just("9" * 5000),
+    st.lists(st.integers(), max_size=4), st.dictionaries(st.text(max_size=2), st.integers()),
+)  # fmt: skip
+
+
+@given(st.sampled_from(sorted(OTHER)), VALUES)
+def test_no_error_of_a_value_needs_a_look_into_pydantic(field, value):
+    """Every type of error that a field can raise is in the table of explanations."""
+    tree = asdict(Config())
+    group, _, name = field.rpartition(".")
+    (tree[group] if group else tree)[name] = value
+    raised = None
+    try:
+        CONFIG.validate_python(tree)
+    except ValidationError as error:
+        raised = error
+    if raised is not None:
+        assert raised.errors()[0]["type"] in {*COMPLAINTS, "unexpected_keyword_argument"}
+        assert first_error(raised).startswith(f"{field}: ")
 
 
 def test_an_unknown_field_similar_to_none_is_refused_with_all_names():
@@ -145,10 +191,10 @@ def test_a_missing_config_file_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("", "invalid JSON"),
-        ("not JSON", "invalid JSON"),
-        ('{"seed": 1, "data": {"flip": tr', "invalid JSON"),
-        ("[]", "input should be an object"),
+        ("", "is not a config (EOF while parsing a value at line 1 column 0); restore this file"),
+        ("not JSON", "is not a config ("),
+        ('{"seed": 1, "data": {"flip": tr', "is not a config ("),
+        ("[]", "is not a config (the file has no fields); restore this file"),
         ('{"colour": 1}', "colour: "),
         (
             '{"data": {"batch_sise": 4}}',

@@ -198,7 +198,7 @@ def test_a_public_set_is_downloaded_once(tmp_path, website):
     assert prepare(data).data_path == builder.data_path
 
 
-def test_a_missing_file_on_the_server_is_refused_with_a_fix(tmp_path, website):
+def test_the_error_for_a_file_missing_on_the_server_has_a_fix(tmp_path, website):
     data = Data(name="maps", data_dir=str(tmp_path / "cache"))
     message = refusal(prepare, data)
     assert message.startswith(prepare_module.URL.format(name="maps"))
@@ -217,7 +217,7 @@ def test_a_full_disk_is_not_called_a_failed_download(tmp_path, website, monkeypa
         prepare(Data(name="facades", data_dir=str(tmp_path / "cache")))
 
 
-def test_a_server_that_is_down_is_refused_with_a_fix(tmp_path, monkeypatch):
+def test_the_error_for_a_server_that_is_down_has_a_fix(tmp_path, monkeypatch):
     monkeypatch.setattr(prepare_module, "URL", "http://127.0.0.1:9/{name}.tar.gz")
     message = refusal(prepare, Data(name="maps", data_dir=str(tmp_path / "cache")))
     assert message.startswith("http://127.0.0.1:9/maps.tar.gz: ")

@@ -73,7 +73,7 @@ def test_differences_from_the_paper_are_listed():
     assert "loss.gan lsgan, loss.discriminator_weight 1.0" in to_text(summary)
 
 
-def test_a_depth_differs_from_the_paper_only_if_the_image_could_be_halved_more_often():
+def test_only_a_depth_below_the_largest_possible_depth_differs_from_the_paper():
     config = Config(
         data=Data(image_size=(36, 36), flip=False), model=Model(depth=2, discriminator="pixel")
     )

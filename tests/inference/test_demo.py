@@ -300,7 +300,7 @@ def test_brushes_are_the_classes_of_the_inputs(tmp_path):
     assert {tuple(c) for c in drawn.tolist()} <= set(CMP_PUBLIC.classes.values())
 
 
-def test_a_run_without_image_channels_is_refused(tmp_path):
+def test_a_run_whose_inputs_cannot_be_image_files_is_refused(tmp_path):
     config = config_of(input_channels=2)
     write_run(Workdir(tmp_path), config, state_of(config))
     assert "channels, not of 2 and 3" in refusal(

@@ -415,7 +415,7 @@ def test_a_full_disk_stops_the_command_with_one_line(colour, tmp_path, monkeypat
     monkeypatch.setattr(outputs, "encode_pixels", fills)
     monkeypatch.setattr(translating, "write_translation_page", full)
     message = refusal(lambda: translate(colour, tmp_path, tmp_path / "out"))
-    reason = "cannot be written (No space left on device); make the folder writable or free space"
+    reason = "cannot be written (No space left on device); make room on the disk, then run"
     assert f"{tmp_path}/out/1.png: {reason}" in message
     assert len(count) == 2
 

@@ -289,7 +289,7 @@ FILES_WITHOUT_GENERATOR = {
     ),
     "a hundred channels": (
         lambda: generator_tensors(inputs=100),
-        "data.input_channels: input should be",
+        "data.input_channels: 100 is too large; give a number of at most 64",
     ),
 }
 
@@ -343,7 +343,7 @@ def test_a_discriminator_that_does_not_fit_is_refused(tmp_path):
     fields = discriminator_fields
     named = {"model.0.weight": np.zeros((4, 9, 4, 4)), "model.11.weight": np.zeros((1, 8, 4, 4))}
     middle = {f"model.{n}.weight": np.zeros((4, 4, 4, 4)) for n in (2, 5, 8)}
-    assert "for 9 channels, but with this generator it must take 3, or 6" in refusal(
+    assert "for 9 channels, but with this generator it needs 3 channels (target) or 6" in refusal(
         fields, named | middle, config
     )
     deep = randomize(PatchDiscriminator(layers=6, features=2)).state_dict()

@@ -57,7 +57,7 @@ def test_files_that_a_reader_could_not_upload_are_uploaded_by_the_next_command(
 
     with monkeypatch.context() as broken:
         broken.setattr(fsspec.filesystem("memory").__class__, "put_file", raise_unreachable)
-        assert "run any command on this workdir again to upload the files" in refusal(write_first)
+        assert "run the same command again to upload the files" in refusal(write_first)
     with sync_workdir(Workdir(folder, ADDRESS), trains=trains):
         assert visible_files(folder) == FIRST_FILES
     assert bucket_files() == FIRST_FILES
@@ -166,7 +166,7 @@ def test_a_bucket_that_cannot_be_reached_is_reported_in_one_line(machine, monkey
     message = refusal(train)
     assert said == [f"NOT UPLOADED: {message}"]
     assert message == (
-        f"{ADDRESS}: cannot be reached (the line is cut); run any command on this workdir again to "
+        f"{ADDRESS}: cannot be reached (the line is cut); run the same command again to "
         f"upload the files that are still in {folder}"
     )
     assert visible_files(folder) == {"config.json": "{}"}

@@ -70,7 +70,7 @@ def test_curves_of_training_are_smoothed(name, plotted_lines):
 
 
 @pytest.mark.parametrize("name", ["validation/l1", "evaluation/psnr"])
-def test_curves_of_measured_pairs_are_not_smoothed(name, plotted_lines):
+def test_curves_of_validation_and_evaluation_are_not_smoothed(name, plotted_lines):
     draw_curve(name, [{"step": s, name: v} for s, v in enumerate((3, 1, 2), 1)])
     assert [list(values) for _, values in plotted_lines] == [[3, 1, 2]] * 2
 

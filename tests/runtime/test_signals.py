@@ -21,7 +21,9 @@ def test_the_first_signal_is_caught_and_its_echo_ignored(monkeypatch):
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_a_process_that_stops_with_another_one_survives_the_first_signal_of_its_own(monkeypatch):
+def test_a_process_that_stops_with_another_process_is_not_ended_by_its_first_signal(
+    monkeypatch,
+):
     """JAX reported the signal of the other process; `srun` then sends one to this process, too."""
     raised, clock, calls = [], iter([100.0, 100.5, 102.0]), []
 

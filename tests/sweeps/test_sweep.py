@@ -189,7 +189,7 @@ def test_a_damaged_config_json_fails_only_its_own_variant(plan, calls, tmp_path)
     assert len(format_plan(plan, SweepFolder(tmp_path), "val").splitlines()) == 7
 
 
-def test_a_variant_in_training_by_another_process_has_not_failed(plan, calls, tmp_path):
+def test_a_variant_that_another_process_trains_is_listed_as_missing(plan, calls, tmp_path):
     calls["errors"] = {VARIANTS[0]: WorkdirBusy("another process trains in it")}
     assert sweep(plan, SweepFolder(tmp_path), None, "val") == 0
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]

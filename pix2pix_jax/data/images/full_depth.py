@@ -115,15 +115,19 @@ def _decode_16_bits(header: Image.Image, data: bytes, name: str) -> np.ndarray:
       UsageError: the file cannot be read with all of its 16 bits.
     """
     if isinstance(header, TiffImageFile):
-        extra = header.tag_v2.get(EXTRA_SAMPLES, PLAIN_ALPHA)
-        if extra != PLAIN_ALPHA or header.tag_v2.get(PLANAR_CONFIGURATION, 1) != INTERLEAVED:
+        if header.tag_v2.get(EXTRA_SAMPLES, PLAIN_ALPHA) != PLAIN_ALPHA:
             raise UsageError(
-                f"{name}: stores each channel in a plane of its own, or has a fourth channel that "
-                "is not a plain alpha channel; save it as PNG"
+                f"{name}: has an extra channel that is not a plain alpha channel; save the image "
+                "as a 16-bit PNG"
+            )
+        if header.tag_v2.get(PLANAR_CONFIGURATION, 1) != INTERLEAVED:
+            raise UsageError(
+                f"{name}: stores each channel in a plane of its own; save the image as a 16-bit PNG"
             )
     if header.mode.startswith("I;16") and "transparency" in header.info:
         raise UsageError(
-            f"{name}: marks one grey level as transparent; save it with an alpha channel"
+            f"{name}: marks one grey level as transparent, which 16-bit images may not do; save "
+            "the image with an alpha channel"
         )
     with explain_decode_errors(data, name):
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)

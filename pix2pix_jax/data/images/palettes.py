@@ -125,7 +125,7 @@ def best_palette(
       The nearest palette, and the median distance of a pixel in RGB, 0 to 441. The distance is a
       few levels after JPEG, and tens of levels if the images use another palette or are photos.
     """
-    # Every fourth pixel of every fourth line is enough.
+    # Every fourth pixel of every fourth line is enough to tell palettes apart.
     pixels = np.concatenate(
         [np.asarray(label.convert("RGB"))[::4, ::4].reshape(-1, 3) for label in labels]
     )

@@ -217,8 +217,8 @@ def serve_demo(
       port: the port to listen at; 0: any free port.
 
     Raises:
-      UsageError: there is no such run or checkpoint, the run does not translate images, or the port
-        is taken.
+      UsageError: the run or the checkpoint does not exist, inputs or outputs of the run are not
+        images, or the port is taken.
     """
     config = resolve_run_config(workdir, config)
     translator = open_translator(config, workdir, step, seed=None, use_dropout=True)

@@ -178,9 +178,7 @@ class Bucket:
           OSError: the file cannot be read on this machine.
         """
         version = local_version(folder / name)
-        fix = (
-            f"run any command on this workdir again to upload the files that are still in {folder}"
-        )
+        fix = f"run the same command again to upload the files that are still in {folder}"
         with self._explain_errors(fix):
             self._filesystem.put_file(str(folder / name), self._object(name))
             (info,) = self._filesystem.find(self._object(name), detail=True).values()
@@ -189,8 +187,8 @@ class Bucket:
             return version, file.version
         if local_version(folder / name) == version:
             raise UsageError(
-                f"{self.address}: {name} was damaged by the upload; run any command on this "
-                f"workdir to upload the file again from {folder}"
+                f"{self.address}: {name} was damaged by the upload; run the same command again to "
+                f"upload the file from {folder}"
             )
         return None
 

@@ -17,7 +17,7 @@ def download_folder(address: str, folder: Path, prefix: str, marker: str) -> Non
         is incomplete and is skipped.
 
     Raises:
-      UsageError: the bucket cannot be reached.
+      UsageError: the bucket cannot be reached, or a name in the bucket is outside the folder.
       OSError: a file cannot be read or written on this machine.
     """
     bucket = Bucket(address)
@@ -34,7 +34,13 @@ def upload_folder(address: str, folder: Path, prefix: str, marker: str) -> None:
     """Uploads the files that the bucket lacks, if their path begins with `prefix`.
 
     A prepared dataset never changes under the same name, so files that the bucket has already
-    are not compared. Args and Raises are those of `download_folder`.
+    are not compared.
+
+    Args: as in `download_folder`.
+
+    Raises:
+      UsageError: the bucket cannot be reached, or the upload damaged a file.
+      OSError: a file cannot be read on this machine.
     """
     bucket = Bucket(address)
     existing = bucket.list_files()

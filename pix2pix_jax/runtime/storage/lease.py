@@ -25,7 +25,7 @@ DEAD_SECONDS = 20.0  # the time without a new heartbeat after which the owner co
 # The time between replacing a lease and reading it again. It is long enough for another process
 # that wants to replace the same lease at the same moment.
 SETTLE_SECONDS = 1.0
-SETTLE_SECONDS_UNLOCKED = 2.5  # the same time, if no lock keeps other processes of this host away
+SETTLE_SECONDS_UNLOCKED = 2.5  # this time if no lock excludes other processes of this host
 
 
 class FolderLease:

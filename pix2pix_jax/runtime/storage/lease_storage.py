@@ -19,7 +19,8 @@ class Lease:
       owner: a unique name of the `FolderLease` that wrote the lease.
       host: a unique name of the owner's host.
       description: the owner's process and host, for messages.
-      heartbeat: a number as text; the text always has the same length.
+      heartbeat: a count that the owner raises every few seconds, as text. The text always has the
+        same length, so that a new heartbeat can overwrite the old one in place.
     """
 
     owner: str

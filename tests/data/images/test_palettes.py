@@ -32,7 +32,7 @@ def test_every_colour_of_a_palette_is_one_class_even_with_noise(palette):
     assert (nearest_class(noisy, palette) == expected).all()
 
 
-def test_datasets_have_the_classes_that_are_scored():
+def test_each_palette_has_the_number_of_classes_that_its_dataset_scores():
     assert {name: [len(p.classes) for p in palettes] for name, palettes in PALETTES.items()} == {
         "synthetic_facades": [12],
         "facades": [12, 12],

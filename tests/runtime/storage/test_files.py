@@ -35,7 +35,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_an_error_names_the_file_that_was_to_be_replaced(tmp_path):
+def test_an_error_names_the_target_and_not_the_temporary_file(tmp_path):
     with (
         pytest.raises(OSError, match="too long") as caught,
         atomic_file(tmp_path / ("a" * 300)) as new,
