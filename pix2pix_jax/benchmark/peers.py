@@ -97,7 +97,7 @@ def require_ours(measurements: Measurements) -> dict[str, Any]:
     """
     if "failed" in measurements[OURS]:
         raise UsageError(
-            f"{OURS}: failed, so no implementation can be compared with it: "
+            f"{OURS}: failed, so nothing can be compared with it: "
             f"{measurements[OURS]['failed']}; see its output on stderr"
         )
     return measurements[OURS]

@@ -42,7 +42,9 @@ def test_a_peer_without_its_library_is_refused(tmp_path, monkeypatch):
 def test_a_failure_of_our_implementation_ends_the_benchmark_but_not_a_sweep():
     """A sweep still times the peers where ours runs out of memory."""
     found = {OURS: {"failed": "no room"}, "other": {"turns": [1.0], "devices": ["cpu"]}}
-    assert refusal(peers.find_mismatches_of_config, found) == "pix2pix_jax: no room"
+    assert refusal(peers.find_mismatches_of_config, found) == (
+        "pix2pix_jax: failed, so nothing can be compared with it: no room; see its output on stderr"
+    )
     assert peers.find_mismatches(found) == {}
     assert results.add_ratios(dict(found)) == found
     assert "ratio" not in found["other"]

@@ -48,7 +48,7 @@ def test_a_step_is_saved_even_if_older_checkpoints_cannot_be_removed(saves, tmp_
     assert len(lines) == 3
     assert lines[0] == (
         f"{tmp_path}/checkpoints: step 1 is saved, but older checkpoints could not be removed "
-        "(Directory not empty)"
+        "(Directory not empty); training continues"
     )
 
 

@@ -162,7 +162,7 @@ def test_failed_saves_are_reported_and_two_in_a_row_stop_the_run(
     assert process.returncode == 2
     assert first.startswith(f"{tmp_path}/checkpoints: step 8 is NOT SAVED (File too large), 1 of")
     assert last.startswith(f"{tmp_path}/checkpoints: step 12 is NOT SAVED (File too large), 2 s")
-    assert last.endswith("resumes from step 4")
+    assert last.endswith("give the same command to resume from step 4")
     assert saved_steps(Workdir(tmp_path)) == [4]
     assert train(tiny_flags, tmp_path, 12)[0] == 0
     assert saved_arrays(tmp_path, 12) == saved_arrays(uninterrupted_run, 12)
@@ -215,7 +215,7 @@ def test_a_run_refuses_to_resume_on_other_pairs(tiny_flags, tmp_path):
     assert train(tiny_flags, tmp_path / "run", 1, *more)[0] == 0
     folder_of(tmp_path, {"1.jpg": jpeg(96)})
     steps = "--config.train.steps=2"
-    refused("other data", "train", *tiny_flags, f"--workdir={tmp_path / 'run'}", steps, *more)
+    refused("other pairs", "train", *tiny_flags, f"--workdir={tmp_path / 'run'}", steps, *more)
 
 
 def test_a_batch_that_is_not_divisible_by_the_devices_is_refused(tiny_flags, tmp_path):

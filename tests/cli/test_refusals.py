@@ -4,7 +4,26 @@ import io
 import tarfile
 
 import pytest
-from helpers.command_line import folder_of, jpeg, refused
+from helpers.command_line import ROOT, folder_of, jpeg
+
+from pix2pix_jax.cli.main import run_command
+
+FOUR = "--config.data.batch_size=4"  # The process of the tests has four devices.
+
+
+@pytest.fixture
+def refused(monkeypatch, capsys):
+    """A function that runs a command in this process, and checks its status and its one line."""
+    monkeypatch.chdir(ROOT)
+
+    def check(expected, *arguments):
+        assert run_command(list(map(str, arguments))) == 2
+        _, err = capsys.readouterr()
+        assert len(err.splitlines()) == 1, err
+        assert expected in err
+
+    return check
+
 
 BAD_FOLDERS = {
     "a truncated JPEG": ({"1.jpg": jpeg(), "2.jpg": jpeg()[:700]}, "2.jpg"),
@@ -15,11 +34,11 @@ BAD_FOLDERS = {
 
 
 @pytest.mark.parametrize("case", BAD_FOLDERS)
-def test_bad_folders_are_refused_in_one_line(tmp_path, case):
+def test_bad_folders_are_refused_in_one_line(refused, tmp_path, case):
     files, expected = BAD_FOLDERS[case]
     workdir = tmp_path / "run"
     refused(
-        expected, "train", "--config=experiments/folder.py", f"--workdir={workdir}",
+        expected, "train", "--config=experiments/folder.py", FOUR, f"--workdir={workdir}",
         f"--config.data.data_dir={tmp_path / 'data'}", folder_of(tmp_path, files),
     )  # fmt: skip
     assert not workdir.exists()  # the corrected command must not find a run there
@@ -37,15 +56,15 @@ BAD_FIELDS = {
 
 
 @pytest.mark.parametrize("case", BAD_FIELDS)
-def test_bad_fields_are_refused_in_one_line(tmp_path, case):
+def test_bad_fields_are_refused_in_one_line(refused, tmp_path, case):
     field, expected = BAD_FIELDS[case]
     refused(
-        expected, "train", "--config=experiments/facades.py", f"--workdir={tmp_path / 'run'}",
+        expected, "train", "--config=experiments/facades.py", FOUR, f"--workdir={tmp_path / 'run'}",
         f"--config.data.data_dir={tmp_path / 'data'}", f"--config.{field}",
     )  # fmt: skip
 
 
-def test_bad_tarballs_are_refused_in_one_line(tmp_path):
+def test_bad_tarballs_are_refused_in_one_line(refused, tmp_path):
     (tmp_path / "no.tar.gz").write_bytes(b"not a tarball")
     with tarfile.open(tmp_path / "cut.tar.gz", "w:gz") as archive:
         info = tarfile.TarInfo("train/1.jpg")
@@ -61,14 +80,16 @@ def test_bad_tarballs_are_refused_in_one_line(tmp_path):
         )  # fmt: skip
 
 
-def test_a_workdir_of_a_run_with_another_config_is_refused(tiny_flags, uninterrupted_run):
+def test_a_workdir_of_a_run_with_another_config_is_refused(refused, tiny_flags, uninterrupted_run):
     before = (uninterrupted_run / "config.json").read_bytes()
     refused(
-        "loss.l1_weight",
-        "train",
+        "another loss.l1_weight",
+        "translate",
         *tiny_flags,
         f"--workdir={uninterrupted_run}",
         "--config.loss.l1_weight=1",
+        "--input=photos",
+        "--output=translations",
     )
     assert (uninterrupted_run / "config.json").read_bytes() == before
 
@@ -85,5 +106,5 @@ def test_a_workdir_of_a_run_with_another_config_is_refused(tiny_flags, uninterru
         (("import", "--weights=G.pth", "--workdir=nowhere", "--config="), "not an experiment"),
     ],
 )
-def test_bad_usage_is_refused_in_one_line(arguments, expected):
+def test_bad_usage_is_refused_in_one_line(refused, arguments, expected):
     refused(expected, *arguments)

@@ -119,7 +119,7 @@ def test_evaluate_refuses_a_missing_run_checkpoint_or_split(
     monkeypatch.chdir(ROOT)
     (tmp_path / "config.json").write_bytes((workdir / "config.json").read_bytes())
     for expected, arguments in (
-        ("there are ", (f"--workdir={workdir}", "--step=5")),
+        ("give one of 3, 9, 12", (f"--workdir={workdir}", "--step=5")),
         ("--step", (f"--workdir={workdir}", "--step=last")),
         ("'dev'", (f"--workdir={workdir}", "--split=dev")),
         ("config.json: not found", (f"--workdir={tmp_path / 'none'}",)),

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 from helpers.refusals import refusal
+from helpers.shared_folders import copy_once
 from PIL import Image
 
 from pix2pix_jax.config import Data
@@ -36,12 +37,20 @@ RECIPE, RECIPE_FEATURES = segmenter.STEPS, segmenter.FEATURES  # The fixture `re
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """Forty pairs to train on, nine pairs to score: one more than a batch."""
-    data_dir = str(tmp_path_factory.mktemp("data"))
+def data(recipe, tmp_path_factory):
+    """Forty pairs to train on, nine pairs to score: one more than a batch; and a segmenter."""
+
+    def train_segmenter(folder):
+        data = data_in(folder)
+        open_class_reader(data, prepare(data))
+
+    return data_in(copy_once(tmp_path_factory, "segmenter", train_segmenter))
+
+
+def data_in(folder):
     return Data(
         direction="BtoA", image_size=SIZE, load_size=SIZE, synthetic_pairs=(40, 9, 1),
-        data_dir=data_dir,
+        data_dir=str(folder),
     )  # fmt: skip
 
 
@@ -60,7 +69,7 @@ def recipe():
 
 
 @pytest.fixture(scope="module")
-def class_reader(data, dataset, recipe):
+def class_reader(data, dataset):
     return open_class_reader(data, dataset)
 
 
