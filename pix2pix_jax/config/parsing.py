@@ -84,7 +84,7 @@ def first_error(error: ValidationError) -> str:
     complaint = COMPLAINTS.get(first["type"], "{value} is not valid; give a value of another type")
     line = complaint.format(value=f"{value!r:.60}", **context)
     # Literal and METRICS quote all values that they accept.
-    accepted = re.findall("'([^']*)'", context.get("expected", ""))
+    accepted = re.findall("'([^']*)'", str(context.get("expected", "")))
     near = closest_name(value, accepted) if isinstance(value, str) else None
     return f"{field}: {line}" + (f"; did you mean {near!r}?" if near else "")
 

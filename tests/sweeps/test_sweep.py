@@ -376,7 +376,7 @@ def test_a_sweep_killed_three_times_equals_an_uninterrupted_sweep(
     arguments = (*tiny_sweep, f"--workdir={killed}", f"--config.data.data_dir={killed / 'data'}")
     random = np.random.default_rng(0)
     for sign in (
-        "data/segmenters/*/.lock", "pixel/0/checkpoints/4", "pixel/1/report/.evaluation_val.new",
+        "data/segmenters/*/.lock", "pixel/1/checkpoints/8", "pixel/1/report/.evaluation_val.new",
     ):  # fmt: skip
         process = start(*arguments)
         while not list(killed.glob(sign)):
