@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from types import TracebackType
 
 from pix2pix_jax.checkpoints.reader import saved_steps
 from pix2pix_jax.checkpoints.store import (
@@ -39,12 +38,7 @@ class CheckpointSaver:
     def __enter__(self) -> "CheckpointSaver":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def save(self, checkpoint: Checkpoint, last: bool = False) -> None:

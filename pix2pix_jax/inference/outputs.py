@@ -6,7 +6,6 @@ import os
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
@@ -41,12 +40,7 @@ class OutputFolder:
         self._file = (self.path / MANIFEST).open("ab", buffering=0)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         assert self._file is not None
         self._file.close()
 

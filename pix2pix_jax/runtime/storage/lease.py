@@ -12,7 +12,6 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from socket import gethostname
-from types import TracebackType
 from uuid import uuid4
 
 from pix2pix_jax.errors import UsageError
@@ -69,12 +68,7 @@ class FolderLease:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Removes the lease."""
         if self._thread is None:
             return
