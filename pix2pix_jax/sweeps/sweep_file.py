@@ -10,7 +10,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import FiniteFloat, TypeAdapter
+from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from pix2pix_jax.config.experiments import (
     ExperimentNotFound,
@@ -20,7 +20,7 @@ from pix2pix_jax.config.experiments import (
     split_spec,
 )
 from pix2pix_jax.config.files import override
-from pix2pix_jax.config.metrics import MetricName
+from pix2pix_jax.config.metrics import METRICS, MetricName
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.workdir import SweepFolder
@@ -62,7 +62,7 @@ def load_sweep(spec: str, seeds: int | None, fields: dict[str, str]) -> SweepPla
     arguments = _sweep_arguments(sweep, path, arg, seeds)
     with explain_experiment_errors(path), _explain_unknown_experiment(spec, arg):
         variants = list(sweep(**arguments))
-        paper = PAPER.validate_python(content.get("PAPER", {}))
+    paper = _check_paper(path, content.get("PAPER", {}))
     _check_variants(path, variants)
     variants = [(name, override(config, fields)) for name, config in variants]
     for (name, config), (other, same) in combinations(variants, 2):
@@ -87,6 +87,18 @@ def _explain_unknown_experiment(spec: str, arg: str) -> Iterator[None]:
         raise UsageError(
             f"{spec}: there is no experiment {arg}; after the colon, give one of {names}; or leave "
             f"out ':{arg}'"
+        ) from error
+
+
+def _check_paper(path: str, paper: Any) -> dict[str, dict[str, float]]:
+    """The scores of the paper; UsageError if the table has another form or unknown metrics."""
+    try:
+        return PAPER.validate_python(paper)
+    except ValidationError as error:
+        where = "".join(f"[{part!r}]" for part in error.errors()[0]["loc"] if part != "[key]")
+        raise UsageError(
+            f"{path}: PAPER{where} is not valid; give PAPER = {{ROW: {{METRIC: NUMBER}}}}, with a "
+            f"METRIC of {', '.join(METRICS)}"
         ) from error
 
 

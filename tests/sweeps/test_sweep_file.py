@@ -48,8 +48,14 @@ def test_a_sweep_may_have_neither_argument_nor_seeds(tmp_path):
             "def sweep():\n yield 'a', Config()\n yield 'a/b', Config(seed=1)\n",
             "the name 'a/b', which cannot be a folder",
         ),
-        ("PAPER = []\ndef sweep():\n yield 'a', Config()\n", "dictionary"),
-        ("PAPER = {'a': {'iou': 1}}\ndef sweep():\n yield 'a', Config()\n", "a.iou"),
+        (
+            "PAPER = []\ndef sweep():\n yield 'a', Config()\n",
+            "PAPER is not valid; give PAPER = {ROW: {METRIC: NUMBER}}",
+        ),
+        (
+            "PAPER = {'a': {'iou': 1}}\ndef sweep():\n yield 'a', Config()\n",
+            "PAPER['a']['iou'] is not valid",
+        ),
         (
             "def sweep():\n yield 'a', Config()\n yield 'a', Config(seed=1)\n",
             "a and a have the same name or config",
@@ -62,7 +68,10 @@ def test_a_sweep_may_have_neither_argument_nor_seeds(tmp_path):
         ("def sweep():\n yield 1, Config()\n", "yields (1, Config("),
         ("def sweep():\n yield 'a' * 101, Config()\n", "cannot be a folder"),
         ("def sweep(base):\n yield base, Config()\n", "missing 1 required"),
-        ("PAPER = {'a': {'l1': 1e999}}\ndef sweep():\n yield 'a', Config()\n", "a.l1"),
+        (
+            "PAPER = {'a': {'l1': 1e999}}\ndef sweep():\n yield 'a', Config()\n",
+            "PAPER['a']['l1'] is not valid",
+        ),
         ("def sweep():\n yield 'a', 1 / 0\n", "line 3: ZeroDivisionError"),
     ],
 )
