@@ -96,7 +96,7 @@ def explain_damage() -> Iterator[None]:
 
 
 def add_hash(content: dict[str, Any]) -> dict[str, Any]:
-    """Adds the hash of a JSON object to the object, under the key `sha256`."""
+    """Returns a copy of a JSON object that has the hash of the object under the key `sha256`."""
     return content | {"sha256": _hash(content)}
 
 

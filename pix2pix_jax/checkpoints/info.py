@@ -117,7 +117,8 @@ def read_matching_info(folder: Path, items: dict[str, Tree]) -> CheckpointInfo:
       items: the arrays that the checkpoint should hold, or their shapes and dtypes.
 
     Raises:
-      UsageError: the arrays of the checkpoint have other names, shapes or dtypes.
+      UsageError: the arrays of the checkpoint have other names, shapes or dtypes, or an earlier
+        version saved the checkpoint.
       DamagedCheckpoint: the item is damaged or missing.
       OSError: the item cannot be read for another reason.
     """

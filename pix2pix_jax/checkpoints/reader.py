@@ -79,7 +79,7 @@ def read_item(item: Path, template: Tree) -> Tree:
       template: the expected arrays, or their shapes and dtypes.
 
     Raises:
-      DamagedCheckpoint: a file is missing or damaged.
+      DamagedCheckpoint: a file is missing or damaged, or the item belongs to another step.
       OSError: a file cannot be read for another reason.
     """
     check_files(item)
@@ -118,7 +118,8 @@ def read_network(
       network: the network to read.
 
     Raises:
-      UsageError: there is no such checkpoint, or it is damaged.
+      UsageError: there is no such checkpoint, the checkpoint is damaged, another version saved it,
+        or no checkpoint has a score by which it could be the best.
       OSError: a file cannot be read for another reason.
     """
     folder, steps = workdir.checkpoints.absolute(), saved_steps(workdir)
@@ -142,7 +143,8 @@ def _find_step(workdir: Workdir, metric: str, step: CheckpointStep) -> int:
     """Turns "best" or "newest" into the number of a step; returns a number unchanged.
 
     Raises:
-      UsageError: there is no checkpoint, or no checkpoint has a score of this metric.
+      UsageError: there is no checkpoint, no checkpoint has a score of this metric, or the scores of
+        a checkpoint cannot be read.
     """
     steps = saved_steps(workdir)
     if not steps:
@@ -181,13 +183,13 @@ def _read_all_scores(workdir: Workdir) -> dict[int, dict[str, float]]:
 
 
 def read_scores(checkpoint: Path) -> dict[str, float]:
-    """Reads the scores of a checkpoint, by metric; they are empty if it was not evaluated.
+    """Reads the scores of a checkpoint by metric; {} if it is unfinished or was not evaluated.
 
     Args:
       checkpoint: the folder of the checkpoint.
 
     Raises:
-      DamagedScores: the metrics are damaged.
+      DamagedScores: the scores or the item `origin` are damaged, or differ from each other.
       UsageError: an earlier version saved the checkpoint.
       OSError: a file cannot be read for another reason.
     """

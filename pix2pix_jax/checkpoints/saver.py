@@ -50,7 +50,8 @@ class CheckpointSaver:
             and tries again after a failure.
 
         Raises:
-          UsageError: a value is not finite, or too many saves in a row have failed.
+          UsageError: a value is not finite, the folder has this or a later step already, or too
+            many saves in a row have failed.
         """
         self._finish()
         self._start(checkpoint, last)
@@ -59,7 +60,7 @@ class CheckpointSaver:
             self._start(checkpoint, last)
 
     def poll(self) -> None:
-        """Reports a failure of a save that has ended; call this method after every step."""
+        """Prints the failure of a save that has ended; call this after each call to the devices."""
         if self._store is not None and not self._store.is_saving:
             self._finish()
 
@@ -78,7 +79,7 @@ class CheckpointSaver:
         step = int(checkpoint.state.step)
         if not self._attempt(step, partial(self._write, checkpoint)):
             return
-        # The checkpoint is saved, but the removal of an older checkpoint has closed the store.
+        # The store is closed if the checkpoint is saved, but an older one could not be removed.
         if self._store is None:
             self._failures = 0
             return
@@ -101,7 +102,7 @@ class CheckpointSaver:
             self._failures = 0
 
     def _attempt(self, step: int, action: Callable[[], None]) -> bool:
-        """Runs an action that writes a step, and returns whether the step is saved."""
+        """Runs an action that begins or ends the save of a step; returns False if it fails."""
         try:
             action()
         except SaveFailed as error:

@@ -77,13 +77,16 @@ class CheckpointStore:
     """
 
     def __init__(self, workdir: Workdir, keep: int, best_metric: str):
-        """Opens the checkpoints.
+        """Opens the checkpoints, removes unfinished ones, and moves damaged scores to `rejected/`.
 
         Args:
           workdir: the workdir of the run. Its folder `checkpoints` is created if it does not
             exist.
           keep: the number of newest checkpoints to keep.
           best_metric: the metric by which one more checkpoint, the best one, is kept.
+
+        Raises:
+          UsageError: an earlier version saved a checkpoint.
         """
         workdir.checkpoints.mkdir(parents=True, exist_ok=True)
         _move_damaged_scores_aside(workdir)
@@ -100,7 +103,8 @@ class CheckpointStore:
         """Copies a checkpoint to the host, then writes it in the background.
 
         Raises:
-          UsageError: a parameter or a value of the optimizer is not finite.
+          UsageError: a parameter or a value of the optimizer is not finite, or the folder has this
+            or a later step already.
           SaveFailed: this save or the previous save failed.
         """
         step = int(checkpoint.state.step)

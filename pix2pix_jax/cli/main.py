@@ -72,7 +72,7 @@ PIX2PIX_DEBUG=1 pix2pix COMMAND ... also prints its traceback.
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs a command and returns its exit status.
+    """Sets up the streams of this process, runs a command, and returns its exit status.
 
     Args:
       arguments: the words after `pix2pix`; None means the arguments of this process.
@@ -88,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
         raise
     try:
         sys.stdout.flush()
-    except BrokenPipeError:  # `pix2pix describe ... | head`
+    except BrokenPipeError:  # For example, `head` in `pix2pix describe | head` has ended.
         # Python flushes stdout again at exit. The null device accepts everything.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return status
@@ -124,7 +124,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, FlagValues]:
     """Parses the flags of a command, and the fields of `--config.GROUP.FIELD=VALUE`.
 
     Raises:
-      UsageError: an unknown command or flag, or a value that a flag refuses.
+      UsageError: the command or a flag is unknown, or a flag has a wrong value or no value.
     """
     parser = Parser(
         prog="pix2pix",
@@ -227,8 +227,7 @@ def stop(when_stopped: str | None, number: int, frame: object) -> NoReturn:
     """Handles a signal outside of training: prints that the command was stopped, and exits.
 
     Args:
-      when_stopped: what the same command does if it is given again; None to print nothing about
-        that.
+      when_stopped: what the same command does if it is given again; None prints only "stopped".
       number: the number of the signal.
       frame: unused; Python passes it to every signal handler.
     """

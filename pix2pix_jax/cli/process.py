@@ -27,9 +27,10 @@ def open_closed_streams() -> None:
 def silence_libraries() -> None:
     """Turns off the logs of TFDS, Orbax, asyncio and gcsfs, and the warnings of Pillow.
 
-    The commands print the errors of these libraries themselves.
+    The commands print the errors of these libraries themselves. Exceptions in callbacks of the
+    libraries go to `report_unraisable`.
     """
-    # This import takes as long as all of `--help`.
+    # The import is not at the top of this module, because it takes as long as all of `--help`.
     from absl import logging as absl_logging
 
     sys.unraisablehook = report_unraisable

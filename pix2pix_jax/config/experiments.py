@@ -44,7 +44,7 @@ def load_experiment(spec: str) -> Config:
 
     Raises:
       UsageError: the file does not exist, has no get_config, raises an error or does not take this
-        argument, or a field refuses its value.
+        argument, get_config does not return a Config, or a field has a wrong value.
     """
     path, arg = split_spec(spec)
     content = run_experiment_file(path)
@@ -103,7 +103,7 @@ def run_experiment_file(path: str) -> dict[str, Any]:
     """Runs an experiment file, and returns its functions and variables by name.
 
     Raises:
-      UsageError: the file raises an error. The message names the line.
+      UsageError: the file raises an error. The message names the line, if it is known.
     """
     with explain_experiment_errors(path):
         return runpy.run_path(path)
@@ -117,8 +117,9 @@ def function_parameters(path: str, function: Callable[..., Any]) -> dict[str, in
 
 @contextmanager
 def explain_experiment_errors(path: str) -> Iterator[None]:
-    """Turns every exception of an experiment file into a UsageError that names the line.
+    """Turns every exception of an experiment file into a UsageError.
 
+    The error names the file, and the line if it is known. A UsageError is raised again unchanged.
     The file is the user's program, so it can raise any exception. Put only calls of the file into
     the `with` block, because a bug of this project must keep its traceback.
     """
@@ -126,7 +127,7 @@ def explain_experiment_errors(path: str) -> Iterator[None]:
         yield
     except UsageError:
         raise
-    except SyntaxError as error:  # in the file, or in a module that the file imports
+    except SyntaxError as error:  # The error may be in a module that the file imports.
         raise UsageError(
             f"{error.filename or path} line {error.lineno}: {error.msg}; correct this line"
         ) from error

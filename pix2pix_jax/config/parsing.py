@@ -71,7 +71,8 @@ def first_error(error: ValidationError) -> str:
     if not field:  # The error is about the whole file, which is too long to quote.
         reason = first.get("ctx", {}).get("error", "the file has no fields")
         return f"is not a config ({reason}); restore this file, or give another --workdir"
-    if error.title != "Config":  # Data(batch_size=0) in an experiment file
+    # The title is "Data" if, for example, an experiment file calls Data(batch_size=0).
+    if error.title != "Config":
         field = f"{error.title.lower()}.{field}"
     if first["type"] == "unexpected_keyword_argument":
         # `schema` imports this module, so this module cannot import `schema` at its top.

@@ -11,8 +11,8 @@ from pix2pix_jax.errors import UsageError
 # every step.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {},
-    # github.com/junyanz/pytorch-CycleGAN-and-pix2pix. In its pixel discriminator, the last
-    # convolution has no bias; ours has one.
+    # github.com/junyanz/pytorch-CycleGAN-and-pix2pix. There, the last convolution of the pixel
+    # discriminator has no bias; here, this convolution has a bias.
     "pytorch": {
         "model": {"dropout_blocks": "middle", "bottleneck_norm": False},
         "optimizer": {"schedule": "linear_decay"},
@@ -31,8 +31,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "optimizer": {"epsilon": 1e-7, "epsilon_hat": True, "updates": "simultaneous"},
     },
     # "How to Implement Pix2Pix GAN Models From Scratch With Keras" at machinelearningmastery.com.
-    # Its generator runs twice in a step, with different dropout; ours runs once. It also updates
-    # the norms of the discriminator together with the generator; we do not.
+    # The tutorial's generator runs twice in a step, with different dropout; ours runs once. The
+    # tutorial also updates the norms of the discriminator when it updates the generator; we do not.
     "keras_tutorial": {
         "data": {"flip": False, "load_scale": 1.0},
         "model": {

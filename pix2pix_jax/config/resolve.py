@@ -17,8 +17,9 @@ def resolve(config: Config) -> Config:
     Resolving a resolved config changes nothing.
 
     Raises:
-      UsageError: a U-Net of this depth cannot halve the image, load_size is smaller than
-        image_size, steps_per_call does not divide an interval, or drawn pairs have a source.
+      UsageError: the image cannot be halved model.depth times, load_size is smaller than
+        image_size, steps_per_call does not divide an interval, data.source is an address or has an
+        unknown home folder, or data.source is given for synthetic_facades.
     """
     data, train = config.data, config.train
     (height, width), (load_height, load_width) = data.image_size, load_size(data)
@@ -55,7 +56,8 @@ def resolve(config: Config) -> Config:
 def load_size(data: Data) -> tuple[int, int]:
     """The height and width to which images are resized before they are cropped.
 
-    This is data.load_size. If that is None, it is data.load_scale times data.image_size, rounded.
+    This is data.load_size. If that field is None, it is data.load_scale times data.image_size,
+    rounded.
     """
     if data.load_size is not None:
         return data.load_size
@@ -64,10 +66,12 @@ def load_size(data: Data) -> tuple[int, int]:
 
 
 def generator_depth(config: Config) -> int:
-    """The number of times that the generator of a config halves its images: model.depth.
+    """The number of times that the generator of a config halves its images.
+
+    This is model.depth. None means as often as image_size allows.
 
     Raises:
-      UsageError: images of image_size cannot be halved this often.
+      UsageError: images of image_size cannot be halved this often, or at least 3 times for None.
     """
     return unet_depth(*config.data.image_size, config.model.depth)
 
@@ -84,7 +88,8 @@ def unet_depth(height: int, width: int, depth: int | None) -> int:
       UsageError: the image cannot be halved this often. The message names the nearest size.
     """
     max_depth = halvings(height, width)
-    min_depth = depth or 3  # A U-Net of a smaller depth sees little more than texture.
+    # If the depth is chosen here, it is at least 3: a smaller U-Net sees little more than texture.
+    min_depth = depth or 3
     if max_depth < min_depth:
         multiple = 2**min_depth
         nearest = [max(1, round(side / multiple)) * multiple for side in (height, width)]

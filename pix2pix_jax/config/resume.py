@@ -25,7 +25,9 @@ def changed_fields(old: Config, new: Config) -> list[str]:
 def free_fields(config: Config) -> set[str]:
     """The fields, as GROUP.FIELD, that may change on resume.
 
-    The numbers that a training step computes do not depend on these fields.
+    The numbers that a training step computes do not depend on these fields, except on data.source
+    and model.norm_images. For these two, other code ensures that a resumed run keeps its pairs and
+    its number of images: `CheckpointStore.restore_newest` and `resolve_norm_images`.
     """
     groups = {name: hint for name, hint in get_type_hints(Config).items() if is_dataclass(hint)}
     free = {
@@ -40,7 +42,7 @@ def free_fields(config: Config) -> set[str]:
 
 
 def identity(config: Config) -> str:
-    """The SHA-256 of the fields of a resolved config that change the numbers of a run.
+    """The SHA-256 of the fields of a resolved config that must not change when a run resumes.
 
     Fields at their defaults are left out, so that the hash stays the same when a new version of
     this package adds fields.

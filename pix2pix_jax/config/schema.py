@@ -1,4 +1,4 @@
-"""Every field of an experiment: its type, its default, and the reason for the default.
+"""Every field of an experiment: its type, its default and its meaning.
 
 The defaults are the values of Isola et al. 2017 (arXiv 1611.07004), sections 3 and 6. An experiment
 is a frozen `Config`; a file under `experiments/` sets only the fields that differ. The comment
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     DiscriminatorName = str
 else:
     DiscriminatorName = Literal[*DISCRIMINATORS]
-# Marks a field that a resumed run may change, since no number that a step computes depends on it.
+# Marks a field that may change when a run resumes; see `resume.free_fields`.
 FREE = "free on resume"
 T = TypeVar("T")
 FreeOnResume = Annotated[T, FREE]
@@ -184,7 +184,7 @@ class Optimizer:
     updates: Literal["alternating", "simultaneous", "real_then_fake"] = "alternating"
 
 
-# The fields of Train that are numbers of steps between two outputs; 0 means never.
+# The fields of Train that are numbers of steps between two outputs. Only evaluate_every may be 0.
 INTERVALS = ("log_every", "checkpoint_every", "sample_every", "evaluate_every")
 
 
@@ -204,8 +204,8 @@ class Train:
     # never. A step that is evaluated is also saved.
     evaluate_every: FreeOnResume[Annotated[int, Field(ge=0, lt=2**31)]] = 0
     # The checkpoint with the best value of this metric is kept in addition to the newest
-    # checkpoints. For a metric of the FCN-score, a segmenter is trained first if the dataset has
-    # none yet.
+    # checkpoints. If evaluate_every is above 0, a metric of the FCN-score needs a segmenter. The
+    # segmenter is trained first if the dataset has no segmenter yet.
     best_metric: FreeOnResume[MetricName] = "l1"
     # The number of rows of the sample grid, which shows the first pairs of the validation split.
     samples: Count = 4

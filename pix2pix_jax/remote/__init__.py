@@ -1,1 +1,1 @@
-"""Trains and uses runs in a bucket, by a local copy of the run that is kept equal to the bucket."""
+"""Trains and uses runs in a bucket. Commands work on a local copy of the run, kept in sync."""

@@ -1,7 +1,8 @@
 """Keeps a local copy of a run equal to a folder of a bucket.
 
-If both sides have changed a file, the version of the machine that trained last is kept. The other
-version is moved to a new folder next to the workdir.
+If a file was changed both here and in the bucket, the machine that trained last keeps and uploads
+its own version. All other machines move their version to a new folder next to the workdir, and
+download the version of the bucket.
 """
 
 import shutil
@@ -27,7 +28,7 @@ class BucketSync:
     Attributes:
       bucket: the folder of the run in the bucket.
       workdir: the local copy of that folder.
-      session: tells which machine trained the run last.
+      session: the record of the machine that trained the run last.
       locks: locks that the processes of this machine share.
     """
 
@@ -40,8 +41,9 @@ class BucketSync:
     def pull(self) -> None:
         """Makes the workdir equal to the bucket, except for files that are not uploaded yet.
 
-        If another machine has trained the run in the meantime, the files that this machine has not
-        uploaded are moved to a new folder next to the workdir. The caller must hold the sync lock.
+        The machine that trained last keeps all its files. On another machine, local changes that
+        conflict with the bucket are moved to a new folder next to the workdir; see
+        `_follow_bucket`. The caller must hold the sync lock.
 
         Raises:
           UsageError: the bucket cannot be reached, or its folder is not a run but contains runs.
@@ -72,8 +74,8 @@ class BucketSync:
     def push(self) -> None:
         """Uploads the files that a command has written.
 
-        If another machine trains the run, checkpoints and files that both sides have changed are
-        not uploaded. The next `pull` moves these files to a new folder next to the workdir.
+        If another machine trained the run last, this method uploads neither checkpoints nor files
+        that have changed in the bucket, too. The next `pull` moves away the files that conflict.
 
         Raises:
           UsageError: the bucket cannot be reached.
@@ -88,7 +90,9 @@ class BucketSync:
             state.save()
 
     def push_training(self) -> None:
-        """Uploads all files of a training run, and removes the checkpoints that it has replaced.
+        """Uploads all files of a training run, and removes old and rejected checkpoints.
+
+        A checkpoint is removed from the bucket only if this machine does not have it any more.
 
         Raises:
           UsageError: the bucket cannot be reached, the run was removed from the bucket or from
@@ -131,8 +135,8 @@ class BucketSync:
     def _files_to_add(self, state: SyncState, changes: Changes) -> list[str]:
         """The files to download if this machine trained last, and so keeps all its own files.
 
-        These are the files that other machines have changed in the bucket, without the files that
-        this machine has changed or removed, too.
+        These are the files that other machines have changed in the bucket, except the files that
+        this machine has also changed or removed.
         """
         return [
             name
@@ -142,7 +146,11 @@ class BucketSync:
         ]
 
     def _follow_bucket(self, state: SyncState, changes: Changes, is_emptied: bool) -> None:
-        """Moves away files that were never uploaded, and removes files that the bucket has lost.
+        """Moves conflicting local changes away, and removes files that the bucket has lost.
+
+        Moves the whole workdir away if the run was removed from the bucket, or if this machine has
+        trained the run and has changes that are not uploaded. Otherwise, moves only the files away
+        that this machine has changed and that were also changed in or removed from the bucket.
 
         Args:
           state: the recorded versions; cleared if the whole workdir is moved away.
@@ -202,9 +210,10 @@ class BucketSync:
         bucket_files: Mapping[str, BucketFile],
         session_name: str | None,
     ) -> None:
-        """Uploads changed files, and files that vanished from the bucket.
+        """Uploads changed files except damaged checkpoints, and files that the bucket has lost.
 
-        If another machine trained last, skips its checkpoints and the files that it has changed.
+        If this machine did not train last, skips all files that have changed in or vanished from
+        the bucket. Then also skips checkpoints, unless no machine has trained the run.
 
         Args:
           state: the recorded versions; updated after every upload.
@@ -253,7 +262,7 @@ class BucketSync:
         return {int(name) for name in names if name.isdecimal()}
 
     def _why_not_last(self, session_name: str | None) -> str:
-        """The error line, and its fix, if this machine may no longer upload its training."""
+        """The end of an error line: why this machine may not upload its training, and the fix."""
         path = self.workdir.path
         if not path.exists():
             return f"its local copy {path} was removed; give the same command to download it again"

@@ -25,7 +25,7 @@ def checkpoint_step(name: str) -> int | None:
 
 
 def complete_files(files: Mapping[str, File]) -> dict[str, File]:
-    """All files without those of checkpoints that are half uploaded or half removed."""
+    """All files except the files of checkpoints that are half uploaded or half removed."""
     steps = {
         match[1]
         for name in files

@@ -48,10 +48,11 @@ class LeaseObject:
 
 
 class TrainingSession:
-    """Records which machine trained a run last. Only it may have steps that the bucket lacks.
+    """Records which machine trained a run last.
 
-    The machine that trained last and the bucket store the same random name. When another machine
-    trains, that machine and the bucket store a new name.
+    Only the machine that trained last may have steps that the bucket lacks. This machine and the
+    bucket store the same random name. When another machine trains, the other machine and the bucket
+    store a new name.
     """
 
     def __init__(self, bucket: Bucket, workdir: Workdir):
@@ -68,7 +69,7 @@ class TrainingSession:
         return None if content is None else content.decode()
 
     def name_on_machine(self) -> str | None:
-        """The name on this machine; None if this machine did not train the run last."""
+        """The name on this machine; None before this machine trains the run, or after `forget`."""
         return self._path.read_text() if self._path.exists() else None
 
     def is_last(self, name_in_bucket: str | None) -> bool:
@@ -88,7 +89,7 @@ class TrainingSession:
         write_atomically(self._path, name)
 
     def forget(self) -> None:
-        """Records that another machine has trained the run."""
+        """Removes the name from this machine, because another machine has trained the run."""
         self._path.unlink(missing_ok=True)
 
 

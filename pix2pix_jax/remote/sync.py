@@ -1,4 +1,4 @@
-"""Downloads a run from its bucket before a command starts, and uploads the files of the command.
+"""Downloads a run from its bucket before a command, and uploads the files that the command writes.
 
 One machine at a time trains a run. Other machines may read the run at the same time, and may train
 it later.
@@ -21,14 +21,17 @@ from pix2pix_jax.runtime.storage.lease import FolderLease
 def sync_workdir(workdir: Workdir, trains: bool = False) -> Iterator[None]:
     """Downloads a run from its bucket, and uploads the files that the `with` block writes.
 
+    If another process of this machine trains the run, nothing is downloaded, because that process
+    keeps the local copy newer than the bucket.
+
     Args:
       workdir: the workdir of the run. If it has no address, this function does nothing.
       trains: whether the block trains the run. Only one process at a time may train.
 
     Raises:
       WorkdirBusy: another process trains the run.
-      UsageError: the bucket cannot be reached. Files that could not be uploaded stay in the
-        workdir.
+      UsageError: the bucket cannot be reached, its folder is not a run, or another machine trains
+        the run now. Files that could not be uploaded stay in the workdir.
     """
     if workdir.address is None:
         yield

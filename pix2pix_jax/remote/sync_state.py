@@ -71,7 +71,7 @@ class SyncState:
             file.write(_to_line(name, versions))
 
     def local_changes(self) -> list[str]:
-        """The files of the workdir that differ from the recorded versions."""
+        """The files of the workdir that are not recorded, or differ from their recorded version."""
         return [
             name
             for name, version in local_files(self._workdir.path).items()

@@ -12,7 +12,8 @@ from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import plural
 
-# A run may be evaluated on pairs of another dataset, so these fields may differ from the run's.
+# A run may be evaluated on pairs of another dataset. In an evaluation, these fields may therefore
+# differ from the config of the run.
 EVALUATION_FIELDS = frozenset({"data.name", "data.synthetic_pairs", "data.synthetic_ambiguous"})
 
 
@@ -90,8 +91,9 @@ def check_workdir(workdir: Workdir, config: Config) -> None:
       config: the resolved config.
 
     Raises:
-      UsageError: the workdir is a file, is inside data.source, has checkpoints but no config, or
-        belongs to a run with another value of a field that changes the results.
+      UsageError: the workdir is a file, is inside data.source, has checkpoints but no config, has a
+        config.json that cannot be read, or belongs to a run with another value of a field that
+        changes the results.
     """
     check_folder(workdir)
     source = config.data.source and Path(config.data.source).resolve()
@@ -126,7 +128,8 @@ def check_config_unchanged(
       free_fields: fields that may differ, in addition to the fields that a resumed run may change.
 
     Raises:
-      UsageError: fields that change the results differ. The message names these fields.
+      UsageError: fields that change the results differ, or config.json cannot be read. The message
+        names the fields or the file.
     """
     changed = [
         field for field in changed_fields(read_config(path), config) if field not in free_fields
@@ -149,8 +152,8 @@ def resolve_run_config(workdir: Workdir, config: Config) -> Config:
       The resolved config.
 
     Raises:
-      UsageError: fields of the config contradict each other, or the config differs from the
-        config of the run. The message names the fields.
+      UsageError: fields of the config contradict each other, fields other than EVALUATION_FIELDS
+        change the results of the run, or the workdir has no run.
     """
     config = resolve(config)
     fix = "leave out --config and the flags that change these fields"

@@ -16,7 +16,7 @@ LINE = TypeAdapter(dict[str, int | float])
 
 
 def rewind(path: Path, step: int, unfinished: frozenset[str] = frozenset()) -> None:
-    """Drops the lines after a step, and a last line that was cut short.
+    """Drops the lines after a step, and all lines that are damaged.
 
     Args:
       path: the path of a metrics.jsonl, which need not exist.
@@ -31,7 +31,7 @@ def rewind(path: Path, step: int, unfinished: frozenset[str] = frozenset()) -> N
             for name in unfinished & line.keys():
                 del line[name]
     text = "".join(json.dumps(line) + "\n" for line in lines)
-    # An unchanged file is not written again: the disk may be full.
+    # An unchanged file is not written again, because the disk may be full.
     if path.exists() and path.read_bytes() != text.encode():
         write_atomically(path, text)
 

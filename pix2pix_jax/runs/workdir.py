@@ -38,7 +38,7 @@ class Workdir:
 
     @property
     def name(self) -> str:
-        """The last two folders of the path, as a title; the last one alone may be "seed0"."""
+        """The last two parts of the path, as a title; the last part alone may be only "seed0"."""
         return "/".join(self.path.resolve().parts[-2:])
 
     @property
@@ -172,6 +172,6 @@ class SweepFolder:
 
     @property
     def own_names(self) -> set[str]:
-        """The names of files and folders in this folder that no variant may have."""
+        """The names of the sweep's own files and folders, which no variant may have."""
         paths = (self.results_file, self.table_file, self.report_page)
         return {path.relative_to(self.path).parts[0] for path in paths}

@@ -75,7 +75,8 @@ def expected_platform() -> str:
 def set_xla_flags(platform: str) -> None:
     """Adds this project's flag for a platform to the environment variable XLA_FLAGS.
 
-    The user's flags come after this flag, because XLA obeys the last of several equal flags.
+    The user's flags come after this flag: if a flag is given twice, XLA obeys the second value. If
+    XLA_FLAGS names a file of flags, the variable does not change.
     """
     user_flags, flag = os.environ.get("XLA_FLAGS", ""), XLA_FLAGS.get(platform)
     if flag and not is_flags_file(user_flags) and flag not in user_flags.split():
@@ -92,7 +93,7 @@ def num_cpu_devices() -> int:
     import jax
 
     config: Any = jax.config  # JAX adds the fields of jax.config at import.
-    if config.jax_num_cpu_devices >= 0:  # This option replaces the flag; -1 if it is not set.
+    if config.jax_num_cpu_devices >= 0:  # -1 means that the option is not set.
         return config.jax_num_cpu_devices
     flags = os.environ.get("XLA_FLAGS", "")
     if is_flags_file(flags):
@@ -103,14 +104,17 @@ def num_cpu_devices() -> int:
 
 
 def cache_compiled_programs() -> None:
-    """Sets the folder of JAX's cache of compiled programs, unless the user has set one.
+    """Sets the folder of JAX's cache of compiled programs, unless the user has set a folder.
+
+    If no home folder is known or the folder is not writable, JAX works without a cache.
 
     Each kind of CPU has its own folder, because machines of several kinds may share a home folder
     and a CPU cannot run a program that was compiled for another kind.
     """
     import jax
 
-    # If an entry is damaged or the disk is full, JAX warns and compiles the program again.
+    # If an entry of the cache is damaged or the disk is full, JAX compiles the program again. The
+    # warning does not help the user.
     warnings.filterwarnings("ignore", ".*persistent compilation cache entry")
     config: Any = jax.config  # JAX adds the fields of jax.config at import.
     if config.jax_compilation_cache_dir:

@@ -31,8 +31,8 @@ from pix2pix_jax.runtime.process_group import (
 )
 
 CONNECT_TIMEOUT = 300  # seconds within which all processes must start
-HEARTBEAT_TIMEOUT = 10  # seconds without a heartbeat until a process counts as lost
-# The variables in which srun and mpirun give the number of processes.
+HEARTBEAT_TIMEOUT = 10  # seconds after which a process without a heartbeat counts as lost
+# The environment variables in which srun and mpirun give the number of processes.
 LAUNCHER_COUNTS = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
 CANNOT_JOIN = "--coordinator: the other processes cannot be joined"
 HOW_TO_START = (
@@ -68,7 +68,8 @@ def join(flags: ProcessFlags) -> ProcessGroup | SingleProcess:
       trains alone.
 
     Raises:
-      UsageError: the flags contradict each other, or the other processes cannot be reached.
+      UsageError: a flag is missing or wrong, the other processes cannot be reached, or JAX cannot
+        use the devices that JAX_PLATFORMS names.
     """
     if not _has_other_processes(flags):
         return SingleProcess()
@@ -94,10 +95,10 @@ def join(flags: ProcessFlags) -> ProcessGroup | SingleProcess:
 
 
 def _has_other_processes(flags: ProcessFlags) -> bool:
-    """Whether this process must join others.
+    """Whether this process must join other processes.
 
     Raises:
-      UsageError: the flags contradict each other.
+      UsageError: a flag is missing or wrong.
     """
     coordinator = flags.coordinator
     num_processes, process_id = flags.num_processes, flags.process_id
@@ -123,7 +124,7 @@ def _has_other_processes(flags: ProcessFlags) -> bool:
 
 
 def _is_launched_with_others() -> bool:
-    """Whether srun or mpirun started several processes, or this is a TPU host."""
+    """Whether srun or mpirun started several processes, or JAX will use TPUs of this host."""
     if any(os.environ.get(name, "") not in ("", "1") for name in LAUNCHER_COUNTS):
         return True
     has_chips = any(Path("/dev").glob("accel[0-9]*")) or any(Path("/dev/vfio").glob("[0-9]*"))
@@ -136,7 +137,7 @@ def _initialize(flags: ProcessFlags, crash_message: CrashMessage) -> None:
     # After its timeout, JAX may abort this process instead of raising an exception.
     crash_message.set(f"{CANNOT_JOIN}; {HOW_TO_START}")
     # While this process waits inside JAX, Python runs no signal handler, but the default handlers
-    # of the system still end the process. Afterwards, JAX handles SIGTERM (signals.StopSignals).
+    # of the system still end the process. Afterwards, JAX handles SIGTERM; see StopSignals.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     interrupt_handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:

@@ -5,11 +5,12 @@ process, the last checkpoint and the uploads would be lost, too. Therefore a pro
 not exit at once:
 
 1. The failed process sends its error to all processes (`ProcessGroup.report_errors`) and waits.
-2. The first process is the failed process, or its next computation fails. It saves and uploads
-   everything, while the other processes wait.
+2. The first process is the failed process, or its next computation fails. The first process then
+   saves and uploads everything, while the other processes wait.
 3. The first process sends FIRST_FINISHED, and all processes exit with status 2.
 
-A process that loses another process without such a message exits with TRY_AGAIN, or JAX aborts it.
+If a process is lost without sending its error, the other processes exit with TRY_AGAIN, or JAX
+aborts them.
 """
 
 import atexit
@@ -27,15 +28,17 @@ from jax.errors import JaxRuntimeError
 
 from pix2pix_jax.errors import UsageError, reason_of
 
-LEAVE_TIMEOUT = 15  # seconds that a failed process waits for a message of the first process
+LEAVE_TIMEOUT = 15  # seconds to wait, after an error, for a message of the first process
 POLL_INTERVAL = 0.5  # seconds between two reads of a message
 TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: exit status after the loss of another process
 HOW_TO_RESUME = "the same command on all hosts resumes from the newest checkpoint"
 
 # Keys of the messages.
 ERROR = "error"  # the error that ends all processes
-FIRST_FAILED = "first process failed"  # It is saving; the others wait without a time limit.
-FIRST_FINISHED = "first process finished"  # It has saved everything; the others may exit.
+# The first process has failed and is saving; the other processes wait without a time limit.
+FIRST_FAILED = "first process failed"
+# The first process has saved everything; the other processes may exit.
+FIRST_FINISHED = "first process finished"
 
 
 class KeyValueStore(Protocol):
@@ -63,7 +66,7 @@ class Messages:
             self._store.key_value_set(f"pix2pix_jax/{key}", text)
 
     def read(self, key: str) -> str | None:
-        """The text that a process has sent under this key; None if no process has."""
+        """The text that a process has sent under a key; None if there is no such text."""
         # JAX raises an error if there is no text yet, or if the first process is gone.
         with suppress(JaxRuntimeError):
             return self._store.key_value_try_get(f"pix2pix_jax/{key}")
@@ -96,7 +99,7 @@ class CrashMessage:
             self._child.stdin.flush()
 
     def cancel(self) -> None:
-        """Ends the child without printing; this process can print its reason itself."""
+        """Ends the child without printing the line."""
         self._child.kill()
         self._child.wait()
 
@@ -135,8 +138,8 @@ class ProcessGroup:
     def start_watching(self) -> None:
         """Starts a thread that ends this process after another process has sent an error.
 
-        Without this thread, this process would wait for the failed process in its next
-        computation.
+        Without this thread, the next computation of this process would wait for the failed process.
+        In the first process, the thread does not end the process, because the run must be saved.
         """
         self._crash_message.set(
             f"{self.own_name} has ended: it or another process was lost; {HOW_TO_RESUME}"
@@ -148,8 +151,8 @@ class ProcessGroup:
             if self._has_left.wait(POLL_INTERVAL):
                 return
         self._crash_message.set(error)
-        # The first process must save, so it does not exit here. Its next computation with the
-        # failed process fails, and then `explain_lost_process` raises the error.
+        # The next computation of the first process fails, and `explain_lost_process` then raises
+        # this error.
         if jax.process_index():
             self._wait_for_first()
             time.sleep(POLL_INTERVAL)  # The main thread may be about to print its own error.
@@ -213,7 +216,7 @@ class ProcessGroup:
         os._exit(2)  # jax.distributed.shutdown would wait for processes that are gone.
 
     def _wait_for_first(self) -> None:
-        """Waits until the first process has saved, but at most LEAVE_TIMEOUT without FIRST_FAILED.
+        """Waits until the first process has saved; without FIRST_FAILED, at most LEAVE_TIMEOUT.
 
         The first process may wait for this process in a computation, and notices the failure only
         when this process is gone. Therefore the wait must end if the first process sends nothing.

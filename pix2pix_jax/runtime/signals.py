@@ -19,6 +19,8 @@ ECHO_SECONDS = 1  # `make` and process groups deliver one Ctrl-C twice within th
 class StopSignals:
     """Catches the first SIGTERM or SIGINT inside a `with` block; a second signal ends the process.
 
+    A second signal within ECHO_SECONDS is ignored.
+
     If several processes train together, a signal to one process stops all processes at the same
     step. In that case JAX handles SIGTERM: all processes agree on the number of a future call of
     `poll`, and stop at that call.

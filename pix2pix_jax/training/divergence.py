@@ -16,9 +16,9 @@ from pix2pix_jax.runtime.console import print_above_bar
 from pix2pix_jax.runtime.storage.files import write_atomically
 
 COLLAPSED_LOSS = 1e-3  # Below this discriminator loss, the generator's GAN gradient vanishes.
-COLLAPSED_STEPS = 1000  # A warning comes after this number of steps in a row below it.
-# The values of loss.gan for which a low loss is no failure. Without a discriminator the loss is 0,
-# and the loss of wgan_gp has no lower bound.
+COLLAPSED_STEPS = 1000  # the number of steps in a row below COLLAPSED_LOSS that cause a warning
+# The values of loss.gan for which a low loss is no failure. `none` has no discriminator, so the
+# loss is 0. The loss of `wgan_gp` has no lower bound.
 WITHOUT_COLLAPSE = ("none", "wgan_gp")
 
 
@@ -41,9 +41,10 @@ def check_finite(step: int, metric: str, value: float) -> None:
 
 @contextmanager
 def name_bad_batch(config: Config, records: Sequence[dict], workdir: Workdir) -> Iterator[None]:
-    """If the `with` block raises NotFinite, writes a file that names the pairs of that step.
+    """Writes a file that names the training pairs of a step at which a metric was not finite.
 
-    The file has the step, the metric, its value and the names of the training pairs.
+    The file has the step, the metric, its value and the names of the pairs. If the metric was
+    measured on validation pairs, no file is written.
 
     Args:
       config: the config of the run.
@@ -51,15 +52,16 @@ def name_bad_batch(config: Config, records: Sequence[dict], workdir: Workdir) ->
       workdir: the workdir of the run, to write `not_finite.json` to.
 
     Raises:
-      UsageError: the block raised NotFinite. The message names the file.
+      UsageError: the `with` block raised NotFinite. The message names the file.
+      NotFinite: the `with` block raised NotFinite, and no file was written.
     """
     try:
         yield
     except NotFinite as error:
-        if error.metric not in METRIC_ORDER:  # The validation error has other pairs.
+        if error.metric not in METRIC_ORDER:  # The metric is of validation pairs.
             raise
         path = workdir.not_finite_file
-        # Earlier versions wrote the metric under the key "term".
+        # The key of the metric is "term", as in the files of earlier versions.
         content = {"step": error.step, "term": error.metric, "value": str(error.value)}
         content["pairs"] = batch_names(config, records, error.step - 1)
         try:
@@ -82,7 +84,7 @@ class CollapseWatch:
           gan: the adversarial loss, `loss.gan`.
         """
         self._can_collapse = gan not in WITHOUT_COLLAPSE
-        self._low_steps = 0  # the number of last steps in a row that had a low loss
+        self._low_steps = 0  # the number of steps with a low loss, since the last high loss
 
     def update(self, step: int, losses: np.ndarray) -> None:
         """Checks the discriminator's losses since the last call of this method.

@@ -40,7 +40,7 @@ class EventFile:
         self._flushed_at = 0.0  # the time of the last flush, in seconds, as time.time()
 
     def add(self, step: int, summaries: list[Summary]) -> None:
-        """Adds the scalars and pictures of a step, and flushes if FLUSH_SECONDS have passed."""
+        """Adds the scalars and pictures of a step; flushes FLUSH_SECONDS after the last flush."""
         now = time.time()
         self._waiting += [Event(step=step, wall_time=now, summary=summary) for summary in summaries]
         if now <= self._flushed_at + FLUSH_SECONDS:

@@ -27,9 +27,9 @@ SHORT_NAMES = {  # short names of the metrics that the progress bar shows
 
 
 class StepClock:
-    """Measures the speed of training, without the time of compiling, sampling and saving.
+    """Measures the speed of training, without the time of compiling, sampling and evaluating.
 
-    The time of the first step includes compiling, so it counts only until a second step is done.
+    The time of the first step includes compiling, so this time counts only until the second step.
     """
 
     def __init__(self, step: int):
@@ -71,7 +71,7 @@ class MetricWriter:
         queue: RetryQueue,
         unfinished: frozenset[str] = frozenset(),
     ):
-        """Opens the outputs, and removes log lines after step `first`, which will be repeated.
+        """Opens the outputs, and removes the log lines of the steps that will be repeated.
 
         Args:
           workdir: the workdir of the run.
@@ -105,7 +105,7 @@ class MetricWriter:
         Args:
           step: the number of completed steps.
           scalars: the metrics by name.
-          grid: the sample grid; None if none is due.
+          grid: the sample grid; None if no grid is due.
         """
         speed = self._clock.steps_per_second
         scalars = scalars | {"images_per_second": speed * self._batch_size}

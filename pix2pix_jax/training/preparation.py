@@ -55,7 +55,7 @@ def prepare_dataset(config: Config) -> DatasetBuilder:
       UsageError: the source cannot be read, has no pairs to train on, or differs between
         processes.
     """
-    # The first process prepares the dataset. Processes that share its disk then only open it.
+    # The first process prepares the dataset. Processes on the same disk then only open the dataset.
     with distributed.first_process_first("prepare"):
         dataset = prepare(config.data)
     if "train" not in dataset.info.splits:

@@ -15,7 +15,9 @@ from pix2pix_jax.gan.state import TrainState
 from pix2pix_jax.gan.step import Batch, Metrics
 from pix2pix_jax.runtime.backend import copy_to_devices
 
-MAX_IMAGES_PER_CALL = 64  # images on each device in one call, if train.steps_per_call is None
+# The largest number of images on each device in one call, if train.steps_per_call is None and the
+# device is not a CPU.
+MAX_IMAGES_PER_CALL = 64
 
 
 class CompletedSteps(NamedTuple):
@@ -63,8 +65,9 @@ def run_steps(
 def steps_per_call(config: Config) -> int:
     """The number of steps in one call to the devices; it changes no bit of the results.
 
-    This is `train.steps_per_call`. If that is None, the number is 1 on a CPU. On other devices it
-    is the largest divisor of all intervals with at most MAX_IMAGES_PER_CALL images in a call.
+    This is `train.steps_per_call`. If that field is None, the number is 1 on a CPU. Elsewhere,
+    the number is the largest common divisor of all intervals for which each device computes at most
+    MAX_IMAGES_PER_CALL images in a call, and at least 1.
     """
     if config.train.steps_per_call:
         return config.train.steps_per_call

@@ -117,8 +117,8 @@ def restore_or_create(run: TrainingRun, template: TrainState) -> InitialState:
 def prepare_scorer(run: TrainingRun) -> CheckpointScorer | None:
     """Prepares the scorer of the validation split in the first process.
 
-    If `train.best_metric` is an FCN-score and the dataset has no segmenter yet, a segmenter is
-    trained here, which may take a quarter of an hour.
+    If the run is evaluated during training by an FCN-score (train.best_metric), and the dataset has
+    no segmenter yet, a segmenter is trained here. This may take a quarter of an hour.
 
     Returns:
       The scorer; None in all other processes.

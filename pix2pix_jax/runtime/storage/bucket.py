@@ -1,8 +1,8 @@
 """Folders in cloud storage buckets, gs://BUCKET/DIR, and their local copies.
 
-A run renames checkpoints, appends to logs and maps records into memory. Objects of a bucket allow
-none of these, so all work is done on a local copy: files are downloaded first, and uploaded while
-they are written.
+A run renames checkpoints, appends to logs and maps records into memory. A bucket allows none of
+these operations, so a command works on a local copy of the folder. The command downloads the files
+first, and uploads the files that it has changed.
 """
 
 import base64
@@ -141,7 +141,7 @@ class Bucket:
         """Downloads a file into a folder.
 
         Returns:
-          False if the bucket does not have the file any more.
+          True if the file was downloaded; False if the bucket does not have the file any more.
 
         Raises:
           UsageError: the bucket cannot be reached, or the name points outside the folder.

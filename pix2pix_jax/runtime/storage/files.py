@@ -1,4 +1,4 @@
-"""Expands the paths that a user gives, and replaces files and folders in one step."""
+"""Expands the paths that a user gives, and replaces whole files and folders."""
 
 import os
 import shutil
@@ -43,7 +43,7 @@ def split_location(location: str) -> tuple[Path, str | None]:
     The address is None if the location is a path.
 
     Raises:
-      UsageError: the location is refused by `local_path`.
+      UsageError: the address is not gs://BUCKET/DIR, or the home folder is not known.
     """
     return local_path(location), location.rstrip("/") if is_address(location) else None
 
@@ -72,7 +72,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
       renamed to `path`. If the block raises, the old file stays as it was.
 
     Raises:
-      OSError: the file cannot be written; the error names `path`.
+      OSError: the file cannot be written; the error names `path` or its folder.
     """
     with _partial_file(path) as partial:
         yield partial
@@ -84,7 +84,8 @@ def _partial_file(path: Path) -> Iterator[Path]:
     """Yields an unused path next to `path`; a file at that path is removed after the block.
 
     Raises:
-      OSError: the `with` block raised this error; its file name is changed to `path`.
+      OSError: the `with` block raised this error. If the error named the file at the unused path,
+        or no file, the error now names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Other processes may write the same file, so the name is unique. A long name is cut, because
@@ -134,14 +135,16 @@ def _write_durably(path: Path, text: str) -> None:
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Replaces a whole folder in one step. Only one process at a time may call this function.
+    """Replaces a whole folder, so that a reader never sees half of the new content.
+
+    Only one process at a time may replace the same folder.
 
     Args:
       folder: the folder to replace, which need not exist.
 
     Yields:
-      An empty folder to write the new content to. At the end of the `with` block it takes the
-      place of `folder`; if the block raises, the old folder stays as it was.
+      An empty folder to write the new content to. At the end of the `with` block, the new folder
+      takes the place of `folder`. If the block raises, the old folder stays as it was.
     """
     old, new = folder.with_name(f".{folder.name}.old"), folder.with_name(f".{folder.name}.new")
     _restore_folder(folder, old, new)  # An earlier process may have been killed half-way.

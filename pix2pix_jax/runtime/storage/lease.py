@@ -1,8 +1,8 @@
-"""Leases: files that name the owner of a folder, which is a process on any host.
+"""Leases: a lease is a file that names the owner of a folder. The owner is a process on any host.
 
-The owner writes its name and a number, the heartbeat, into the lease. It changes the heartbeat
-every few seconds. Another process that wants the folder watches whether the heartbeat changes. No
-times are compared, because the clocks of hosts may differ.
+The owner writes its name and a number, the heartbeat, into the lease. The owner changes the
+heartbeat every few seconds. Another process that wants the folder watches whether the heartbeat
+changes. No times are compared, because the clocks of hosts may differ.
 """
 
 import os
@@ -21,10 +21,11 @@ from pix2pix_jax.runtime.storage.locks import NO_LOCK_ERRNOS
 
 HEARTBEAT_SECONDS = 5.0  # the time between two heartbeats
 DEAD_SECONDS = 20.0  # the time without a new heartbeat after which the owner counts as dead
-# The time between replacing a lease and reading it again. It is long enough for another process
-# that wants to replace the same lease at the same moment.
+# The time between replacing a lease and reading the lease again. A process that replaces the same
+# lease at the same moment is done within this time.
 SETTLE_SECONDS = 1.0
-SETTLE_SECONDS_UNLOCKED = 2.5  # this time if no lock excludes other processes of this host
+# The same time, if no lock keeps other processes of this host from replacing the lease.
+SETTLE_SECONDS_UNLOCKED = 2.5
 
 
 class FolderLease:
@@ -46,14 +47,14 @@ class FolderLease:
         self._host = host_id()
         self._description = f"process {os.getpid()} on {gethostname()}"
         self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None  # None if the disk is read-only
+        self._thread: threading.Thread | None = None  # None if no lease was written
 
     def __enter__(self) -> "FolderLease":
-        """Takes the lease.
+        """Takes the lease; does not write a lease if the disk is read-only or offers no locks.
 
         Raises:
           BlockingIOError: another process owns the folder.
-          OSError, UsageError: the lease cannot be read or written.
+          OSError, UsageError: the lease cannot be read, or cannot be written for another reason.
         """
         lease = self._read()
         if lease and not (self._is_locked and lease.host == self._host):

@@ -41,7 +41,8 @@ class Lease:
 
     def to_json(self) -> str:
         """The text of the lease, a JSON object."""
-        # Earlier versions wrote these keys, and such a process may use the folder, too.
+        # These are the keys of earlier versions. A process of an earlier version may want the same
+        # folder.
         fields: dict[str, Any] = {"name": self.owner, "host": self.host}
         return json.dumps(fields | {"named": self.description, "beat": self.heartbeat})
 
