@@ -43,7 +43,7 @@ class UsageError(Exception):
 
 
 def reason_of(error: BaseException) -> str:
-    """The first 200 characters of the first line of an error; its type if it has no text."""
+    """The first 200 characters of the first line of an error; its type if the line is empty."""
     return str(error).strip().partition("\n")[0][:200] or type(error).__name__
 
 

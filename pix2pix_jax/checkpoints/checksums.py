@@ -1,4 +1,4 @@
-"""Hashes of the files of a checkpoint. They detect damage that Orbax does not notice."""
+"""Hashes of the files of a checkpoint. The hashes show damage that Orbax does not notice."""
 
 import errno
 import hashlib
@@ -48,7 +48,7 @@ class ChecksumHandler(ocp.StandardCheckpointHandler):
         """Writes the hashes; Orbax calls this method after it has written all files of the item.
 
         Args:
-          directory: the folder of the item, a path of a type of Orbax.
+          directory: the folder of the item, in the path type of Orbax.
         """
         super().finalize(directory)
         item = Path(directory)
@@ -57,7 +57,7 @@ class ChecksumHandler(ocp.StandardCheckpointHandler):
 
 
 def _step(item: Path) -> int:
-    """The step of an item's checkpoint, whose folder is STEP, or STEP.SUFFIX while unfinished."""
+    """The step of an item's checkpoint, from its folder: STEP, or STEP.SUFFIX while unfinished."""
     return int(item.parent.name.partition(".")[0])
 
 

@@ -22,7 +22,7 @@ INFO_ITEM = "origin"  # the name of the item in a checkpoint
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums of the metrics since the last log line.
+    """Sums of the metrics since the last multiple of train.log_every.
 
     Attributes:
       steps: the number of steps that were added up.
@@ -48,7 +48,7 @@ class CheckpointInfo:
     """The item `origin` of a checkpoint.
 
     Attributes:
-      step: the number of the checkpoint.
+      step: the step of the checkpoint.
       structure: the `structure_hash` of the arrays.
       data: the fingerprint of the training pairs.
       totals: the sums of the metrics since the last log line.

@@ -18,7 +18,7 @@ def make_manager(folder: Path, keep: int, best_metric: str) -> ocp.CheckpointMan
     Args:
       folder: the absolute path of an existing folder.
       keep: the number of newest checkpoints to keep.
-      best_metric: the metric by which one more checkpoint, the best one, is kept.
+      best_metric: the checkpoint that is best by this metric is kept, too.
     """
     score_of = partial(goodness, best_metric)
     best = preservation_policy.BestN(
@@ -30,7 +30,7 @@ def make_manager(folder: Path, keep: int, best_metric: str) -> ocp.CheckpointMan
         ),
         best_fn=score_of,  # Without best_fn, Orbax does not write the metrics.
         cleanup_tmp_directories=True,  # A killed process may leave an unfinished checkpoint.
-        # Otherwise Orbax's threads wait for minutes for a folder that could not be created.
+        # If Orbax's threads create folders, they wait for minutes after a folder has failed.
         async_options=ocp.options.AsyncOptions(create_directories_asynchronously=False),
         create=False,
         multiprocessing_options=FIRST_PROCESS,

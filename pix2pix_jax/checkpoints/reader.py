@@ -119,7 +119,7 @@ def read_network(
 
     Raises:
       UsageError: there is no such checkpoint, the checkpoint is damaged, another version saved it,
-        or no checkpoint has a score by which it could be the best.
+        or no checkpoint has a score that would make it the best.
       OSError: a file cannot be read for another reason.
     """
     folder, steps = workdir.checkpoints.absolute(), saved_steps(workdir)
@@ -163,7 +163,10 @@ def _find_step(workdir: Workdir, metric: str, step: CheckpointStep) -> int:
 
 
 def best_step(workdir: Workdir, metric: str) -> int | None:
-    """The step of the checkpoint with the best score; None if no checkpoint has this metric."""
+    """The step of the checkpoint with the best score; None if no checkpoint has this metric.
+
+    If several checkpoints are equally good, the newest of them is the best.
+    """
     scores = _read_all_scores(workdir)
     scored = [step for step in scores if metric in scores[step]]
     return max(scored, key=lambda step: (goodness(metric, scores[step]), step), default=None)

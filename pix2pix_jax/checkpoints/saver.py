@@ -46,8 +46,8 @@ class CheckpointSaver:
 
         Args:
           checkpoint: the checkpoint to write.
-          last: whether this is the last checkpoint of the run. If so, waits until it is written,
-            and tries again after a failure.
+          last: whether this is the last checkpoint of the run. If so, this method waits until the
+            checkpoint is written, and tries again after a failure.
 
         Raises:
           UsageError: a value is not finite, the folder has this or a later step already, or too
@@ -75,7 +75,7 @@ class CheckpointSaver:
             remove_unfinished(self._workdir)
 
     def _start(self, checkpoint: Checkpoint, wait: bool) -> None:
-        """Starts to write a checkpoint; if `wait` is set, waits until it is written or fails."""
+        """Starts to write a checkpoint; if `wait` is True, waits for the end of the save."""
         step = int(checkpoint.state.step)
         if not self._attempt(step, partial(self._write, checkpoint)):
             return
@@ -102,7 +102,10 @@ class CheckpointSaver:
             self._failures = 0
 
     def _attempt(self, step: int, action: Callable[[], None]) -> bool:
-        """Runs an action that begins or ends the save of a step; returns False if it fails."""
+        """Runs an action that begins or ends the save of a step; returns False if the save fails.
+
+        If only the removal of older checkpoints fails, prints a line and returns True.
+        """
         try:
             action()
         except SaveFailed as error:

@@ -83,7 +83,7 @@ class CheckpointStore:
           workdir: the workdir of the run. Its folder `checkpoints` is created if it does not
             exist.
           keep: the number of newest checkpoints to keep.
-          best_metric: the metric by which one more checkpoint, the best one, is kept.
+          best_metric: the checkpoint that is best by this metric is kept, too.
 
         Raises:
           UsageError: an earlier version saved a checkpoint.

@@ -1,1 +1,1 @@
-"""The command line: one file per command, with its flags and what it runs."""
+"""The command line: a file for each command, with its flags and the function that runs it."""

@@ -11,7 +11,7 @@ WHEN_STOPPED = "the same command starts again from the beginning"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags for the implementations to time, what to vary, and the number of rounds."""
+    """Adds --peers, --sweep and --rounds, which set what is timed, and how often."""
     parser.add_argument(
         "--peers",
         default="",

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, fields: FlagValues) -> int:
-    """Writes the generator, and the discriminator if asked, and checks the files."""
+    """Writes the generator, and with --discriminator also the discriminator; checks the files."""
     workdir = require_run(options)
     output = require(options, "output", "give a file, e.g. --output=generator.onnx")
     config = load_config(options, fields)

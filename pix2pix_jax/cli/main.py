@@ -170,7 +170,7 @@ def parse_fields(arguments: list[str], flags: list[str]) -> FlagValues:
       flags: the flags of the command, to suggest one for an unknown flag.
 
     Raises:
-      UsageError: an argument is not of this form.
+      UsageError: an argument does not have this form.
     """
     fields = {}
     for argument in arguments:
@@ -195,7 +195,7 @@ def suggest_flag(name: str, flags: list[str]) -> str:
       name: the unknown flag, with its dashes.
       flags: the flags of the command.
     """
-    # These modules import Pydantic, which loads slowly.
+    # The imports are here, because these modules import Pydantic, which loads slowly.
     from pix2pix_jax.config.parsing import closest_name
     from pix2pix_jax.config.schema import field_names
 

@@ -47,7 +47,7 @@ def parse_path(text: str) -> Path:
 
     Expands "~" at the start, because shells do not expand the "~" in `--workdir=~/run`.
     """
-    if not text:  # A shell variable may not be set. Path("") would be the current folder.
+    if not text:  # For example, a shell variable is not set. Path("") is the current folder.
         raise argparse.ArgumentTypeError("is empty; give a path")
     if is_address(text):
         raise argparse.ArgumentTypeError(f"{text} is an address; give a path on this machine")

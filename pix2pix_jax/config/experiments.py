@@ -85,7 +85,7 @@ def split_spec(spec: str) -> tuple[str, str]:
     """Splits FILE:ARG into the path and the argument, which is "" for FILE alone.
 
     Raises:
-      UsageError: there is no such file.
+      UsageError: there is no such file, or the path is a folder.
     """
     path, _, arg = spec.partition(":")
     path = str(local_path(path))

@@ -23,8 +23,8 @@ def override(config: Config, fields: dict[str, str]) -> Config:
       fields: the values of the flags as text, {"data.batch_size": "4", ...}.
 
     Raises:
-      UsageError: a field is unknown, or refuses its value. For an unknown field, the message names
-        the most similar field.
+      UsageError: a field is unknown or has a wrong value. For an unknown field, the message names
+        the most similar field, or else all fields.
     """
     tree = asdict(config)
     groups = {"seed": tree} | {  # by field: the dictionary that has its value

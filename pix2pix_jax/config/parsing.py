@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 
 def parse_numbers(value: Any) -> Any:
-    """Turns the text of a flag, "256", "256,512" or "(256, 512)", into a tuple of numbers."""
+    """Turns a text such as "256,512" or "(256, 512)" into numbers; keeps other values unchanged."""
     if isinstance(value, str) and re.fullmatch(r"[\d\s,x()\[\]]+", value):
         return tuple(int(number) for number in re.findall(r"\d+", value))
     return value
@@ -33,7 +33,7 @@ def closest_name(name: str, names: Iterable[str]) -> str | None:
 
 
 # What is wrong with a value, and the fix, by the type of Pydantic's error. {value} is the value
-# that was given, {required} the number of values that the field needs; Pydantic sets other names.
+# that was given, {required} the number of values that the field needs; Pydantic sets the rest.
 COMPLAINTS = {
     **dict.fromkeys(
         ("int_parsing", "int_type", "int_from_float", "int_parsing_size"),
@@ -80,7 +80,7 @@ def first_error(error: ValidationError) -> str:
 
         return f"{field}: unknown field; {suggest_field(field, field_names())}"
     value, context = first["input"], first.get("ctx", {})
-    if first["type"] == "missing":  # There is an error for each missing number.
+    if first["type"] == "missing":  # Pydantic reports one error for each missing number.
         context = {"required": len(value) + len(error.errors())}
     complaint = COMPLAINTS.get(first["type"], "{value} is not valid; give a value of another type")
     line = complaint.format(value=f"{value!r:.60}", **context)

@@ -71,7 +71,8 @@ def generator_depth(config: Config) -> int:
     This is model.depth. None means as often as image_size allows.
 
     Raises:
-      UsageError: images of image_size cannot be halved this often, or at least 3 times for None.
+      UsageError: images of image_size cannot be halved model.depth times, or 3 times if model.depth
+        is None.
     """
     return unet_depth(*config.data.image_size, config.model.depth)
 
@@ -85,7 +86,8 @@ def unet_depth(height: int, width: int, depth: int | None) -> int:
       depth: model.depth; None means as often as both sides allow.
 
     Raises:
-      UsageError: the image cannot be halved this often. The message names the nearest size.
+      UsageError: the image cannot be halved `depth` times, or 3 times if `depth` is None. The
+        message names the nearest size that is possible.
     """
     max_depth = halvings(height, width)
     # If the depth is chosen here, it is at least 3: a smaller U-Net sees little more than texture.

@@ -1,9 +1,10 @@
 """Every field of an experiment: its type, its default and its meaning.
 
 The defaults are the values of Isola et al. 2017 (arXiv 1611.07004), sections 3 and 6. An experiment
-is a frozen `Config`; a file under `experiments/` sets only the fields that differ. The comment
-above a field describes it in full sentences, which a test checks. Pydantic checks the value of
-every field, whether it comes from an experiment, a flag or a `config.json`.
+is a frozen `Config`; a file under `experiments/` sets only the fields that differ from the
+defaults. The comment above a field describes the field in full sentences, which a test checks.
+Pydantic checks the value of every field, whether the value comes from an experiment, a flag or a
+`config.json`.
 """
 
 from dataclasses import asdict, replace
@@ -97,12 +98,11 @@ class Model:
     # The number of stride-2 layers down, and also of stride-2 layers up. None means as many as
     # image_size allows: 8 at 256.
     depth: Annotated[Annotated[int, Field(gt=0, le=16)] | None, BeforeValidator(parse_none)] = None
-    # The normalization of both networks. `batch` takes its statistics from the images that one
-    # device holds in one step, at test time too. While each device holds one image, as in the
-    # paper, `batch` equals `instance` on any number of devices. If a device holds several images,
-    # they share statistics; real and generated images have separate statistics. `translate`
-    # normalizes each image alone. With wgan_gp, choose `instance`, because with `batch` the penalty
-    # for an image would depend on the other images of the batch.
+    # The normalization of both networks. `batch` takes its statistics from norm_images images of a
+    # step, at test time too; by default from all images that one device holds. With one image on
+    # each device, as in the paper, `batch` equals `instance`. Real and generated images never share
+    # statistics. `translate` normalizes each image alone. With wgan_gp, choose `instance`, because
+    # with `batch` the penalty for an image would depend on the other images of the batch.
     norm: Literal["batch", "instance", "none"] = "batch"
     # The number of images that share the statistics of `batch`. None means the number on each
     # device when the run starts. A run that resumes on fewer devices keeps the number of its start.
@@ -217,8 +217,8 @@ class Train:
     # change no bit of the result. None means one step on a CPU; on other devices as many steps as
     # the intervals allow, with at most 64 images on each device.
     steps_per_call: FreeOnResume[Annotated[Count | None, BeforeValidator(parse_none)]] = None
-    # How a step runs on several devices. Both ways give equal bits. JAX only maintains pmap;
-    # shard_map, under jit, is its successor.
+    # How a step runs on several devices. Both ways give equal bits. In JAX, shard_map under
+    # jit is the successor of pmap.
     parallel: FreeOnResume[Literal["pmap", "shard_map"]] = "pmap"
     # The type in which convolutions compute. Parameters, norms, losses and the optimizer stay
     # float32.
@@ -253,7 +253,7 @@ def replace_fields(config: Config, changes: dict[str, dict[str, Any]]) -> Config
       changes: the new values by group and name, {"data": {"flip": False}}.
 
     Raises:
-      UsageError: a field refuses its value. The message names the field.
+      UsageError: a field is unknown or has a wrong value. The message names the field.
     """
     for group, fields in changes.items():
         try:

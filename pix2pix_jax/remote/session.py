@@ -29,8 +29,8 @@ class LeaseObject:
     def create(self, text: str) -> bool:
         """Returns False, because two processes could write the first lease in a bucket.
 
-        `FolderLease` then writes the lease, waits, and reads it again. The wait is short compared
-        with the download of a run.
+        `FolderLease` then writes the lease, waits, and reads the lease again. The wait is short
+        compared with the download of a run.
         """
         return False
 

@@ -1,7 +1,7 @@
 """Stores the versions of the files of a workdir and of its bucket when both were last equal.
 
-If a file now has another version on one side, that side has changed the file. This works even after
-a process was killed, or after another machine has trained the run.
+If a file now has another version on one side, that side has changed the file. The stored versions
+show this even after a process was killed, or after another machine has trained the run.
 """
 
 import json
@@ -46,7 +46,7 @@ class Changes:
 class SyncState:
     """The versions of all files when a workdir and its bucket were last equal.
 
-    They are stored in the file `.record`, with one line of JSON for each file.
+    The versions are stored in the file `.record`, with one line of JSON for each file.
     """
 
     def __init__(self, workdir: Workdir):
@@ -79,7 +79,7 @@ class SyncState:
         ]
 
     def is_unchanged_in_bucket(self, name: str, bucket_files: Mapping[str, BucketFile]) -> bool:
-        """Whether a file has its recorded version, or is neither recorded nor in the bucket."""
+        """Whether a file was neither changed, added nor removed in the bucket since the record."""
         recorded = self.files[name].bucket if name in self.files else None
         return recorded == (bucket_files[name].version if name in bucket_files else None)
 
@@ -114,7 +114,8 @@ class SyncState:
 
         Args:
           all_files: all files of the bucket.
-          complete: these files without the checkpoints that are half uploaded or half removed.
+          complete: the files of the bucket, except the files of checkpoints that are half uploaded
+            or half removed.
         """
         local = self.local_changes()
         damaged = self.damaged_files(local, complete)

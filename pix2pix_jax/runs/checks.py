@@ -152,8 +152,8 @@ def resolve_run_config(workdir: Workdir, config: Config) -> Config:
       The resolved config.
 
     Raises:
-      UsageError: fields of the config contradict each other, fields other than EVALUATION_FIELDS
-        change the results of the run, or the workdir has no run.
+      UsageError: fields of the config contradict each other, a field that changes the results
+        differs from the config of the run, or the workdir has no run. EVALUATION_FIELDS may differ.
     """
     config = resolve(config)
     fix = "leave out --config and the flags that change these fields"

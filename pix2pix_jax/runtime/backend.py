@@ -113,8 +113,8 @@ def cache_compiled_programs() -> None:
     """
     import jax
 
-    # If an entry of the cache is damaged or the disk is full, JAX compiles the program again. The
-    # warning does not help the user.
+    # If an entry of the cache is damaged or the disk is full, JAX compiles the program again. JAX's
+    # warning about the entry does not help the user.
     warnings.filterwarnings("ignore", ".*persistent compilation cache entry")
     config: Any = jax.config  # JAX adds the fields of jax.config at import.
     if config.jax_compilation_cache_dir:

@@ -58,10 +58,10 @@ class ProcessFlags:
 
 
 def join(flags: ProcessFlags) -> ProcessGroup | SingleProcess:
-    """Joins the other processes, if the flags or the launcher name any.
+    """Joins the other processes of the run, if there are any.
 
-    On TPUs, and with Slurm's srun and Open MPI's mpirun, JAX finds the other processes without
-    flags.
+    The flags name the other processes. On TPUs, and with Slurm's srun and Open MPI's mpirun, JAX
+    finds them without flags.
 
     Returns:
       The group of all processes, which makes them end together; `SingleProcess` if this process
@@ -188,8 +188,8 @@ def check_same_on_all(field: str, text: str) -> None:
       text: the text of this process.
 
     Raises:
-      UsageError: the text of another process differs from that of the first process. Every process
-        raises this error.
+      UsageError: the text of another process differs from the text of the first process. Every
+        process raises this error.
     """
     digest = np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint32)  # [8]
     digests = multihost_utils.process_allgather(digest)
@@ -215,7 +215,7 @@ def broadcast_from_first(tree: Any) -> Any:
         return tree
     dtypes = jax.tree.map(lambda leaf: leaf.dtype, tree)
     # JAX broadcasts by a sum: the other processes add zeros. A sum of floats would turn -0.0 into
-    # 0.0. The sum of their bits, taken as integers, changes nothing.
+    # 0.0. A sum of the bits as integers changes nothing.
     bits = jax.tree.map(lambda leaf: np.asarray(leaf).view(np.uint32), tree)
     return jax.tree.map(
         lambda leaf, dtype: np.asarray(leaf).view(dtype),

@@ -188,7 +188,7 @@ class ProcessGroup:
         except JaxRuntimeError as error:
             if reported := self._messages.read(ERROR):
                 raise UsageError(reported) from error
-            # At exit, JAX would wait for the lost processes, and then abort this one.
+            # At exit, JAX would wait for the lost processes, and then abort this process.
             atexit.unregister(self.leave)
             atexit.register(os._exit, TRY_AGAIN)
             self._crash_message.cancel()
@@ -209,7 +209,7 @@ class ProcessGroup:
             return
         if jax.process_index() == 0:
             self._messages.send(FIRST_FINISHED)
-            # The store ends with this process, so the others must read the message first.
+            # The store ends with this process, so the other processes must read the message first.
             time.sleep(2 * POLL_INTERVAL)
         else:
             self._wait_for_first()

@@ -55,7 +55,7 @@ class StopSignals:
         if not multihost_utils.reached_preemption_sync_point(call):
             return 0
         self._signal = self._signal or signal.SIGTERM
-        # JAX no longer needs SIGTERM; a second one must end this process.
+        # JAX no longer needs SIGTERM; a second SIGTERM must end this process.
         signal.signal(signal.SIGTERM, self._handle)
         return self._signal
 

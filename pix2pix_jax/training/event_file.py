@@ -15,15 +15,15 @@ from pix2pix_jax.training.tensorboardx import (
     Summary,  # pyright: ignore[reportAttributeAccessIssue]
 )
 
-FLUSH_SECONDS = 1  # the least time between two flushes, because a flush waits for the disk
+FLUSH_SECONDS = 1  # `add` flushes only after this time, because a flush waits for the disk
 
 
 class EventFile:
     """An event file in a folder. After a failure, a new file in the same folder continues it.
 
-    All methods raise OSError if the events cannot be written. Events that wait are kept, and the
-    next call writes them. If `add` fails, the events of this call are not kept, because the caller
-    adds them again.
+    All methods raise OSError if the events cannot be written. The next call then tries to write the
+    waiting events again. If `add` fails, the events of this call are dropped, because the caller
+    adds these events again.
     """
 
     def __init__(self, folder: Path, purge_step: int):
@@ -40,7 +40,7 @@ class EventFile:
         self._flushed_at = 0.0  # the time of the last flush, in seconds, as time.time()
 
     def add(self, step: int, summaries: list[Summary]) -> None:
-        """Adds the scalars and pictures of a step; flushes FLUSH_SECONDS after the last flush."""
+        """Adds the scalars and pictures of a step; flushes at most once in FLUSH_SECONDS."""
         now = time.time()
         self._waiting += [Event(step=step, wall_time=now, summary=summary) for summary in summaries]
         if now <= self._flushed_at + FLUSH_SECONDS:

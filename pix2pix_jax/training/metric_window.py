@@ -9,14 +9,14 @@ from pix2pix_jax.training.divergence import check_finite
 
 
 class MetricWindow:
-    """Sums of the metrics over the steps of a window, which ends when the means are logged.
+    """Sums of the metrics over the steps of a window. `clear` starts the next window.
 
     Steps are added one by one, so the bits of a sum depend neither on the number of steps in a call
     to the devices nor on interruptions of the run.
     """
 
     def __init__(self, totals: Totals | None = None):
-        """Starts a window, or resumes one from the totals in a checkpoint."""
+        """Starts a window, or resumes a window from the totals in a checkpoint."""
         totals = totals or Totals()
         self._steps, self._sums = totals.steps, dict(totals.sums)
         self._unread: list[Metrics] = []

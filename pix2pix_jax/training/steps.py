@@ -52,8 +52,9 @@ def run_steps(
     take_steps, size = make_parallel_steps(config, pairs), steps_per_call(config)
     step, last, state = int(state.step), config.train.steps, copy_to_devices(state)
     while step < last:
-        # Outputs are due only at multiples of `size`, so a call of `size` steps begins and ends at
-        # a multiple. Steps before the first multiple and after the last one are single calls.
+        # Outputs are due only at multiples of `size` and after the last step, so a call of `size`
+        # steps begins and ends at a multiple. All other calls have one step: the steps before the
+        # first multiple and after the last multiple.
         count = size if step % size == 0 and step + size <= last else 1
         state, metrics = take_steps(state, shard_batches(list(islice(batches, count))))
         if jax.default_backend() == "cpu":  # Otherwise simulated devices may block each other.

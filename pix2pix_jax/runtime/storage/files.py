@@ -62,7 +62,7 @@ def _expand_home(path: Path, place: str) -> Path:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Replaces a file in one step, so that a reader never sees half of it.
+    """Replaces a file in one step, so that a reader never sees half of the file.
 
     Args:
       path: the file; its folder is created if it does not exist.
@@ -120,7 +120,7 @@ def create_atomically(path: Path, text: str) -> bool:
         _write_durably(partial, text)
         try:
             os.link(partial, path)
-        except OSError:  # EEXIST, or one of several errors of disks without hard links
+        except OSError:  # The file exists, or the disk offers no hard links.
             return False
         return True
 

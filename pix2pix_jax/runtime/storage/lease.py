@@ -36,7 +36,7 @@ class FolderLease:
 
     Args:
       storage: the place of the lease.
-      is_locked: whether this process holds the `folder_lock`. If it does, the owner of an older
+      is_locked: whether this process holds the `folder_lock`. In that case, the owner of an older
         lease of this host must be dead.
     """
 

@@ -20,7 +20,7 @@ class Lease:
       host: a unique name of the owner's host.
       description: the owner's process and host, for messages.
       heartbeat: a count that the owner raises every few seconds, as text. The text always has the
-        same length, so that a new heartbeat can overwrite the old one in place.
+        same length, so that a new heartbeat can overwrite the old heartbeat in place.
     """
 
     owner: str
@@ -67,7 +67,7 @@ class LeaseStorage(Protocol):
         ...
 
     def write(self, text: str) -> None:
-        """Writes or replaces the lease; readers see the old content or the new, never a part."""
+        """Writes or replaces the lease; a reader never sees half of the content."""
         ...
 
     def renew(self, text: str) -> None:
