@@ -32,7 +32,7 @@ PATH_ERRORS = {
 class UsageError(Exception):
     """An error that the user can fix. The command exits with status 2.
 
-    The message is one line that names the file, flag or field, what is wrong, and what to do.
+    The message is one line: the file, flag or field, then what is wrong there, then what to do.
     """
 
     def __init__(self, message: str):

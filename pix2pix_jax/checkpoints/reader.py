@@ -186,7 +186,9 @@ def _read_all_scores(workdir: Workdir) -> dict[int, dict[str, float]]:
 
 
 def read_scores(checkpoint: Path) -> dict[str, float]:
-    """Reads the scores of a checkpoint by metric; {} if it is unfinished or was not evaluated.
+    """Reads the scores of a checkpoint, by metric.
+
+    The scores are empty if the checkpoint is unfinished or was not evaluated.
 
     Args:
       checkpoint: the folder of the checkpoint.

@@ -60,7 +60,10 @@ class CheckpointSaver:
             self._start(checkpoint, last)
 
     def poll(self) -> None:
-        """Prints the failure of a save that has ended; call this after each call to the devices."""
+        """Prints the failure of a save that has ended.
+
+        Call this method after each call to the devices.
+        """
         if self._store is not None and not self._store.is_saving:
             self._finish()
 
@@ -79,7 +82,7 @@ class CheckpointSaver:
         step = int(checkpoint.state.step)
         if not self._attempt(step, partial(self._write, checkpoint)):
             return
-        # The store is closed if the checkpoint is saved, but an older one could not be removed.
+        # If the store is closed, the checkpoint is saved, but older checkpoints were not removed.
         if self._store is None:
             self._failures = 0
             return

@@ -77,7 +77,9 @@ class CheckpointStore:
     """
 
     def __init__(self, workdir: Workdir, keep: int, best_metric: str):
-        """Opens the checkpoints, removes unfinished ones, and moves damaged scores to `rejected/`.
+        """Opens the folder of the checkpoints.
+
+        Removes unfinished checkpoints, and moves damaged scores to `rejected/`.
 
         Args:
           workdir: the workdir of the run. Its folder `checkpoints` is created if it does not

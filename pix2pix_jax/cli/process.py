@@ -30,7 +30,7 @@ def silence_libraries() -> None:
     The commands print the errors of these libraries themselves. Exceptions in callbacks of the
     libraries go to `report_unraisable`.
     """
-    # The import is not at the top of this module, because it takes as long as all of `--help`.
+    # The import is not at the top, because loading absl takes as long as all of `--help`.
     from absl import logging as absl_logging
 
     sys.unraisablehook = report_unraisable

@@ -213,7 +213,7 @@ class BucketSync:
         """Uploads changed files except damaged checkpoints, and files that the bucket has lost.
 
         If this machine did not train last, skips all files that have changed in or vanished from
-        the bucket. Then also skips checkpoints, unless no machine has trained the run.
+        the bucket, and all checkpoints except new checkpoints of a run that no machine has trained.
 
         Args:
           state: the recorded versions; updated after every upload.

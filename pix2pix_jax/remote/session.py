@@ -50,7 +50,7 @@ class LeaseObject:
 class TrainingSession:
     """Records which machine trained a run last.
 
-    Only the machine that trained last may have steps that the bucket lacks. This machine and the
+    Only the machine that trained last may have steps that the bucket lacks. That machine and the
     bucket store the same random name. When another machine trains, the other machine and the bucket
     store a new name.
     """

@@ -60,8 +60,8 @@ class ProcessFlags:
 def join(flags: ProcessFlags) -> ProcessGroup | SingleProcess:
     """Joins the other processes of the run, if there are any.
 
-    The flags name the other processes. On TPUs, and with Slurm's srun and Open MPI's mpirun, JAX
-    finds them without flags.
+    On TPUs, and with Slurm's srun and Open MPI's mpirun, JAX finds the other processes without
+    flags.
 
     Returns:
       The group of all processes, which makes them end together; `SingleProcess` if this process

@@ -15,7 +15,7 @@ from pix2pix_jax.training.tensorboardx import (
     Summary,  # pyright: ignore[reportAttributeAccessIssue]
 )
 
-FLUSH_SECONDS = 1  # `add` flushes only after this time, because a flush waits for the disk
+FLUSH_SECONDS = 1  # the minimum between two flushes by `add`, because a flush waits for the disk
 
 
 class EventFile:

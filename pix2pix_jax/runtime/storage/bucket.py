@@ -2,7 +2,7 @@
 
 A run renames checkpoints, appends to logs and maps records into memory. A bucket allows none of
 these operations, so a command works on a local copy of the folder. The command downloads the files
-first, and uploads the files that it has changed.
+first, and uploads changed files later.
 """
 
 import base64
