@@ -30,8 +30,8 @@ def make_manager(folder: Path, keep: int, best_metric: str) -> ocp.CheckpointMan
         ),
         best_fn=score_of,  # Without best_fn, Orbax does not write the metrics.
         cleanup_tmp_directories=True,  # A killed process may leave an unfinished checkpoint.
-        # If Orbax's threads created the folders, the threads would wait for minutes for a folder that
-        # cannot be created.
+        # If Orbax's threads created the folders, the threads would wait for minutes for a folder
+        # that cannot be created.
         async_options=ocp.options.AsyncOptions(create_directories_asynchronously=False),
         create=False,
         multiprocessing_options=FIRST_PROCESS,

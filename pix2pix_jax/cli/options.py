@@ -47,7 +47,8 @@ def parse_path(text: str) -> Path:
 
     Expands "~" at the start, because shells do not expand the "~" in `--workdir=~/run`.
     """
-    # The text is empty if, for example, a shell variable is not set. Path("") is the current folder.
+    # The text is empty if, for example, a shell variable is not set. Path("") would be the current
+    # folder.
     if not text:
         raise argparse.ArgumentTypeError("is empty; give a path")
     if is_address(text):
