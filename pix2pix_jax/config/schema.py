@@ -98,10 +98,10 @@ class Model:
     # The number of stride-2 layers down, and also of stride-2 layers up. None means as many as
     # image_size allows: 8 at 256.
     depth: Annotated[Annotated[int, Field(gt=0, le=16)] | None, BeforeValidator(parse_none)] = None
-    # The normalization of both networks. `batch` takes its statistics from norm_images images of a
-    # step, at test time too; by default from all images that one device holds. With one image on
-    # each device, as in the paper, `batch` equals `instance`. Real and generated images never share
-    # statistics. `translate` normalizes each image alone. With wgan_gp, choose `instance`, because
+    # The normalization of both networks. In training, `batch` takes its statistics from norm_images
+    # images of a step: by default from all images on one device. With one image on each device, as
+    # in the paper, `batch` equals `instance`. Real and generated images never share statistics. At
+    # test time, statistics come from each image alone. With wgan_gp, choose `instance`, because
     # with `batch` the penalty for an image would depend on the other images of the batch.
     norm: Literal["batch", "instance", "none"] = "batch"
     # The number of images that share the statistics of `batch`. None means the number on each
