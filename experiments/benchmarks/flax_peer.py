@@ -107,7 +107,7 @@ class Batch:
 
 
 def generate_images(method: Method, batch: Batch, key: Array, params: dict) -> Array:
-    """Generates images [b, h, w, c] in [-1, 1]; `params` are those of the generator."""
+    """Generates images [b, h, w, c] in [-1, 1]; `params` are the parameters of the generator."""
     variables, rngs = {"params": params}, {"dropout": key}
     return method.generator.apply(variables, batch.image, mutable=["batch_stats"], rngs=rngs)[0]
 

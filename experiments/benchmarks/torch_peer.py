@@ -1,4 +1,4 @@
-"""pix2pix in PyTorch, after the paper: for `benchmark --peers=torch`, and for the parity tests.
+"""pix2pix in PyTorch, as in the paper: for `benchmark --peers=torch`, and for the parity tests.
 
 The layers have the same names as in pix2pix_jax, so that parameters can be copied by name.
 """
@@ -36,7 +36,8 @@ class UNet(nn.ModuleDict):
             if 1 < n < self.depth or (n == self.depth and bottleneck):
                 self[f"down{n}_norm"] = norm(config, widths[n])
             first, last = n == 1, n == self.depth
-            inputs = widths[self.depth + 1 - n] * (1 if first else 2)  # 2: features and skip
+            # Except for the first layer, half of the channels come from a skip connection.
+            inputs = widths[self.depth + 1 - n] * (1 if first else 2)
             outputs = data.target_channels if last else widths[self.depth - n]
             self[f"up{n}"] = nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=has_bias or last)
             if not last:
@@ -60,7 +61,8 @@ class UNet(nn.ModuleDict):
 class Discriminator(nn.ModuleDict):
     """The discriminator (section 6.1.2).
 
-    The discriminator of the TensorFlow tutorial pads one pixel more at the bottom and the right.
+    Some layers of the TensorFlow tutorial's discriminator have uneven padding: one more pixel at
+    the bottom and at the right.
     """
 
     def __init__(self, config: Config):
@@ -179,7 +181,7 @@ class Training:
         self.generator_optimizer.step()
 
     def run(self, steps: int) -> None:
-        """Trains for a number of steps, one by one, and waits for the last one."""
+        """Trains for a number of steps, one by one, and waits until they are done."""
         for _ in range(steps):
             self.step()
         if self.device == "cuda":

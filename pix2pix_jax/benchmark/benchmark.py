@@ -48,7 +48,8 @@ def benchmark(
       rounds: how often each implementation is timed; the implementations take turns.
 
     Raises:
-      UsageError: a peer is missing or cannot train the config, or our implementation failed.
+      UsageError: the config is not valid, a peer is missing or cannot train the config, or our
+        implementation failed.
       OSError: the workdir cannot be written to.
     """
     config, targets = resolve(config), find_targets(peers)

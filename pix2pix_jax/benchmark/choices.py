@@ -3,8 +3,8 @@
 `pix2pix --help` reads these tables and must be fast, so this module imports no library.
 """
 
-# The implementations of every peer: their names in the results, and the functions in the peer's
-# file that make them.
+# The implementations of every peer: the name of each in the results, and the function in the peer's
+# file that makes its trial.
 PEERS = {
     "torch": {
         "torch": "make_eager_trial",

@@ -21,7 +21,7 @@ class Turns:
 
     Attributes:
       count: the number of turns.
-      seconds: the minimal length of a turn.
+      seconds: the minimal length of a turn, in seconds.
     """
 
     count: int
@@ -35,8 +35,8 @@ class Comparison:
     processes end with the `with` block.
 
     Attributes:
-      measurements: the measurements of each implementation. If an implementation failed, it has
-        only `failed`, the reason.
+      measurements: the measurements of each implementation. An implementation that failed has only
+        `failed`, the reason.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Comparison:
                     self.leave_out(name, str(error))
 
     def leave_out(self, name: str, reason: str) -> None:
-        """Leaves an implementation out, and ends its process, because it could slow down others."""
+        """Leaves out an implementation, and ends its process, which could slow down the others."""
         self.measurements[name] = {"failed": reason}
         self.workers[name].close()
 
@@ -91,7 +91,7 @@ class Comparison:
 
         Args:
           name: the name of the implementation.
-          seconds: the minimal length of a turn.
+          seconds: the minimal length of a turn, in seconds.
         """
         multiple = self.measurements[name].pop("steps")
         seconds_per_step = self.workers[name].ask(multiple)
@@ -130,8 +130,8 @@ def compare(
       find_mismatches: finds the implementations to leave out after their first steps.
 
     Returns:
-      The measurements of each implementation. If an implementation failed, it has only `failed`,
-      the reason.
+      The measurements of each implementation. An implementation that failed has only `failed`, the
+      reason.
 
     Raises:
       UsageError: a process or `find_mismatches` raised it.

@@ -15,7 +15,8 @@ from pix2pix_jax.runtime.backend import cpu_info
 def worker_environment(devices: int = 0) -> Iterator[dict[str, str]]:
     """Makes the environment variables of the workers, which are valid in the `with` block.
 
-    With them, the workers share the memory of a GPU, and a new cache of compiled programs.
+    With these variables, the workers share the memory of a GPU, and a new cache of compiled
+    programs.
 
     Args:
       devices: the number of devices that a worker sees; 0: all devices.
@@ -36,14 +37,14 @@ def worker_environment(devices: int = 0) -> Iterator[dict[str, str]]:
                 "JAX_NUM_CPU_DEVICES": str(devices),
                 "CUDA_VISIBLE_DEVICES": ",".join(gpus),
             }
-        if os.environ.get("JAX_PLATFORMS") == "cpu":  # The peers use the CPU, too.
+        if os.environ.get("JAX_PLATFORMS") == "cpu":  # Then the peers must use the CPU, too.
             environment["CUDA_VISIBLE_DEVICES"] = ""
         yield environment
 
 
 def machine() -> dict[str, Any]:
     """The processor of this machine, and the number of cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)  # only on Linux
+    affinity = getattr(os, "sched_getaffinity", None)  # Only Linux has this function.
     return {
         "cpu": cpu_info("model name") or platform.processor() or platform.machine(),
         "cores": len(affinity(0)) if affinity else os.cpu_count(),

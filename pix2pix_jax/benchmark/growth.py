@@ -34,9 +34,9 @@ def run_sweep(
     Args:
       config: a resolved config.
       sweep: a name in SWEEPS.
-      targets: the implementations to time; on several devices only ours is timed.
+      targets: the implementations to time; the sweep "devices" times only our implementation.
       turns: how often and how long each implementation is timed.
-      reference: the measurements of the config itself, so that it need not be timed again.
+      reference: the measurements of `config`, so that `config` need not be timed again.
 
     Yields:
       For each value in SWEEPS, {sweep: value, "implementations": measurements}.
@@ -59,7 +59,7 @@ def run_sweep(
                     measurements = add_ratios(
                         compare(targets, point, turns, environment, find_problems)
                     )
-            except UsageError as error:  # No implementation can train this config.
+            except UsageError as error:  # The sweep shows the error instead of this point.
                 measurements = {name: {"failed": str(error)} for name in targets}
         results = (f"{name} {format_result(result)}" for name, result in measurements.items())
         say(f"{sweep} {value}: " + "; ".join(results))
@@ -72,7 +72,7 @@ def vary(config: Config, sweep: str, value: int) -> Config:
     Args:
       config: a resolved config.
       sweep: "batch" replaces the batch size, "size" the height and width of the images, and
-        "devices" multiplies the batch size, so that each device has the whole batch.
+        "devices" multiplies the batch size by the number of devices.
       value: one of SWEEPS[sweep].
     """
     if sweep == "size":

@@ -78,7 +78,7 @@ def check_peers_can_train(config: Config) -> None:
         allowed["model.norm_images"] = config.data.batch_size
     if make_generator(config).bottleneck_norm:
         allowed["model.bottleneck_norm"] = False
-    if config.model.discriminator == "tutorial":  # The peers have another padding.
+    if config.model.discriminator == "tutorial":  # The benchmark does not compare uneven padding.
         allowed["model.discriminator"] = "patch142"
     for field, value in allowed.items():
         group, _, name = field.partition(".")
@@ -104,10 +104,11 @@ def require_ours(measurements: Measurements) -> dict[str, Any]:
 
 
 def find_mismatches(measurements: Measurements) -> dict[str, str]:
-    """The peers that cannot be compared with ours, with the reasons: other networks or devices.
+    """The peers that cannot be compared with our implementation, each with the reason.
 
-    If ours failed, this function leaves out no peer. A sweep thus times the peers even where ours
-    runs out of memory.
+    A peer cannot be compared if it has other networks or computes on other devices. If our
+    implementation failed, the result is empty, so a sweep times the peers even where our
+    implementation runs out of memory.
     """
     ours, reasons = measurements[OURS], {}
     for name, result in measurements.items():
@@ -127,7 +128,7 @@ def find_mismatches(measurements: Measurements) -> dict[str, str]:
 
 
 def find_mismatches_of_config(measurements: Measurements) -> dict[str, str]:
-    """Does the same as `find_mismatches`, but raises UsageError if ours failed."""
+    """Calls `find_mismatches`, but raises UsageError if our implementation failed."""
     require_ours(measurements)
     return find_mismatches(measurements)
 

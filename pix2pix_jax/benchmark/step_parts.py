@@ -36,13 +36,13 @@ from pix2pix_jax.runs.checks import check_devices
 from pix2pix_jax.runtime.backend import start_backend
 from pix2pix_jax.training.steps import run_steps, shard_batches, steps_per_call
 
-NUM_PAIRS = 16  # random images to train on
-BATCHES_PER_RUN, DATA_RUNS = 40, 5  # the lengths and the number of the runs of `time_data`
+NUM_PAIRS = 16  # the number of pairs of random images to train on
+BATCHES_PER_RUN, DATA_RUNS = 40, 5  # `time_data` times 5 runs, each of 40 batches.
 Networks = tuple[NetworkState, NetworkState]  # generator and discriminator
 
 
 class Training:
-    """Trains a resolved config on random images, for as many steps as `run` is asked for."""
+    """Training of a resolved config on random images."""
 
     def __init__(self, config: Config):
         batches, pairs = make_training_batches(config, make_random_records(config))
@@ -65,7 +65,7 @@ class Training:
 
 
 def make_trial(config: Config) -> Trial:
-    """Makes a trial of whole training steps, with the work of making their batches.
+    """Makes a trial of whole training steps, which include the work of making batches.
 
     Args:
       config: a resolved config.
@@ -92,9 +92,9 @@ def measure_parts(config: Config) -> dict[str, Any]:
       config: a resolved config.
 
     Returns:
-      For each part its seconds and its work: images, operations, bytes. The work of the host is
-      for the batch of all devices, the work of the update for the share of one device. `devices`
-      lists the kind of every device.
+      For each part its seconds and its work: images, operations, bytes. The part "step", a whole
+      step, has no seconds yet. The work of the host is for the batch of all devices, the work of
+      the update for the share of one device. `devices` lists the kind of every device.
 
     Raises:
       UsageError: the batch is not divisible by the number of devices.
@@ -186,8 +186,8 @@ def time_optimizer(method: Method, networks: Networks) -> PartTiming:
     params = networks[0].params, networks[1].params
     gradients = jax.tree.map(jnp.copy, params)
     row = time_in_place(partial(optimize, gradients=gradients), jax.tree.map(jnp.copy, networks))
-    # Adam reads parameters, two moments and gradients, and writes all but the gradients. All are
-    # float32.
+    # Adam reads parameters, two moments and gradients, and writes parameters and moments. All
+    # these arrays are float32.
     return row | {"bytes": 7 * 4 * sum(leaf.size for leaf in jax.tree.leaves(params))}
 
 

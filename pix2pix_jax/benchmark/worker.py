@@ -1,4 +1,4 @@
-"""Processes that each run one implementation, so that several can be timed in turns."""
+"""Processes that each run one implementation, so that implementations can be timed in turns."""
 
 import importlib.util
 import math
@@ -101,7 +101,7 @@ class Worker:
         the traceback of every failure is printed.
 
         Raises:
-          WorkerFailed: the implementation cannot run on this machine.
+          WorkerFailed: the implementation cannot run on this machine, or gives no answer in time.
           UsageError: the user can fix the failure.
         """
         try:
@@ -169,7 +169,7 @@ def load_target(target: WorkerTarget) -> Callable[[Config], Any]:
         spec.loader.exec_module(module)
     except ModuleNotFoundError as error:
         library = str(error.name).partition(".")[0]
-        if library == __name__.partition(".")[0]:  # It is a bug of ours.
+        if library == __name__.partition(".")[0]:  # A missing module of our own is a bug.
             raise
         raise UsageError(
             f"{target.file}: needs {library}, which is not installed; pip install {library}"

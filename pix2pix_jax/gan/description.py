@@ -27,7 +27,8 @@ def describe(config: Config) -> dict[str, Any]:
       `differences`: the fields that differ from the paper, with their values.
 
     Raises:
-      UsageError: data.image_size does not fit these networks.
+      UsageError: data.image_size does not fit these networks, or `resolve` finds fields that do not
+        fit each other.
     """
     config = resolve(config)
     data = config.data
@@ -181,13 +182,13 @@ def format_shape(shape: list[int]) -> str:
 
 
 def operations(summary: dict[str, Any]) -> tuple[int, int]:
-    """The floating-point operations of both networks in a training step on one image.
+    """The floating-point operations of all convolutions in a training step on one image.
 
-    The unit is a forward pass. A backward pass costs 2: 1 for the gradient with respect to the
-    parameters, and 1 for the gradient with respect to the input. The generator costs 3, a forward
-    and a backward pass. The discriminator costs 8: 3 for the real image, 3 for the generated image,
-    and 2 for the generator's loss, which needs only a forward pass and the gradient with respect to
-    the input.
+    The unit of cost is a forward pass. A backward pass costs 2: 1 for the gradient with respect to
+    the parameters, and 1 for the gradient with respect to the input. The generator costs 3, a
+    forward and a backward pass. The discriminator costs 8: 3 for the real image, 3 for the
+    generated image, and 2 for the generator's loss, which needs only a forward pass and the
+    gradient with respect to the input.
 
     Args:
       summary: the result of `describe`.

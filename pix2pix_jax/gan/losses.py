@@ -10,8 +10,8 @@ real. Each adversarial loss has a name, which is the value of `loss.gan` in a co
   wgan_gp  -x                     x                      -x          arXiv 1704.00028
 
 Here x is a logit, and D = sigmoid(x). The generator's loss takes the logits of generated images;
-for `vanilla` it is the non-saturating form of section 3.3. `wgan_gp` also has a
-`gradient_penalty`.
+the generator's loss `vanilla` is the non-saturating form of section 3.3. With `wgan_gp`, the
+discriminator's loss also has a `gradient_penalty`.
 """
 
 from collections.abc import Callable
@@ -99,8 +99,8 @@ def gradient_penalty(
     """The penalty of `wgan_gp`: the mean of (|g| - 1)^2, where g is the gradient of a score.
 
     The score of an image is the mean of its logits, and g is the gradient with respect to the
-    image. It is computed at a random point on the line from a generated image to a real image
-    (arXiv 1704.00028, section 4).
+    image. The gradient is computed at a random point on the line from a generated image to a real
+    image (arXiv 1704.00028, section 4).
 
     Args:
       score: the discriminator, from images [b, h, w, c] to logits [b, h', w', 1].

@@ -30,7 +30,7 @@ class Method:
       generator, discriminator: the modules, without parameters.
       generator_optimizer, discriminator_optimizer: the optimizer of each network.
       loss: the names and weights of the losses.
-      updates: the order of the updates of both networks, `optimizer.updates`.
+      updates: the value of `optimizer.updates`, the order of the updates of both networks.
       average: averages a tree of arrays over all devices.
     """
 

@@ -91,7 +91,7 @@ def map_with_pmap(steps: DeviceSteps) -> Callable:
 
 
 def map_with_shard_map(steps: DeviceSteps) -> Callable:
-    """Does the same as `map_with_pmap`, but by jit and shard_map over a mesh of all devices."""
+    """Makes `steps` run on every device by jit and shard_map, over a mesh of all devices."""
     mesh, whole, split = (
         Mesh(jax.devices(), (DEVICE_AXIS,)),
         PartitionSpec(),

@@ -19,5 +19,5 @@ def stream_key(config: Config, stream: RandomStream) -> Array:
 
 
 def step_key(config: Config, step: Array | int) -> Array:
-    """The key of a training step; all dropout of the step is drawn from this key."""
+    """The key of a training step, for its dropout and for the points of `gradient_penalty`."""
     return jax.random.fold_in(stream_key(config, "steps"), step)

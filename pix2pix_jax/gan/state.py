@@ -35,13 +35,13 @@ class NetworkState:
 class TrainState:
     """Everything that changes in training: a run resumes from its config and this state."""
 
-    step: Array | np.int32  # completed updates, int32
+    step: Array | np.int32  # the number of completed training steps, int32
     generator: NetworkState
     discriminator: NetworkState
 
 
 def create_state(config: Config) -> TrainState:
-    """Makes the state at step 0, which depends only on the config and its seed.
+    """Makes the state at step 0; the seed of the config determines the initial parameters.
 
     Args:
       config: a resolved config.
@@ -49,7 +49,7 @@ def create_state(config: Config) -> TrainState:
     data, optimizer = config.data, make_optimizer(config)
     image = jnp.zeros((1, *data.image_size, data.input_channels))
     target = jnp.zeros((1, *data.image_size, data.target_channels))
-    # A conditional discriminator sees input and target, an unconditional one only the target.
+    # Without loss.conditional, the discriminator does not see the input image.
     pair = jnp.concatenate([image, target], -1) if config.loss.conditional else target
 
     def create_network(module: nn.Module, key: Array, x: Array) -> NetworkState:

@@ -30,7 +30,8 @@ from pix2pix_jax.gan.state import NetworkState, TrainState
 Batch = dict[str, Array]  # `input` and `target` [b, h, w, c], and `index` [b]
 Metrics = dict[str, Array]  # scalars
 # The metrics of a step, in the order in which the step computes them. A value that is not finite
-# makes later values not finite, too. So the first such metric is the nearest to the cause.
+# makes later values not finite, too, so the first metric that is not finite is the nearest to the
+# cause.
 METRIC_ORDER = (
     "logits/real",
     "logits/fake",
@@ -57,7 +58,7 @@ def train_step(
       key: PRNG key of the step.
 
     Returns:
-      The state after the step, and the metrics in METRIC_ORDER; without a discriminator there are
+      The state after the step, and the metrics in METRIC_ORDER; if `loss.gan` is "none", there are
       no logits. `gradient/...` is the L2 norm of a network's gradient.
     """
     # An image's noise depends on the step and on its index, but not on its device.
@@ -79,7 +80,7 @@ def train_step(
 def run_discriminator_updates(
     method: Method, network: NetworkState, batch: Batch, fake: Array, keys: Array
 ) -> tuple[NetworkState, Metrics]:
-    """Runs all updates of the discriminator in one step; if `loss.gan` is "none", there are none.
+    """Runs all updates of the discriminator in one step; with `loss.gan` "none", it does not train.
 
     Args:
       method: networks, optimizers and losses.
@@ -107,7 +108,7 @@ def run_discriminator_updates(
 def discriminator_update(
     method: Method, network: NetworkState, batch: Batch, images: dict[Label, Array], keys: Array
 ) -> tuple[NetworkState, Metrics]:
-    """Trains the discriminator to tell real images from generated ones.
+    """Trains the discriminator to tell real images from generated images.
 
     Args:
       method: networks, optimizers and losses.
@@ -131,7 +132,7 @@ def discriminator_loss(
 ) -> tuple[Array, Metrics]:
     """The discriminator's weighted loss (equation 1), and the mean logit of each label.
 
-    Args: as in `discriminator_update`; `params` are the discriminator's.
+    Args: as in `discriminator_update`; `params` are the parameters of the discriminator.
     """
     labels, gan = tuple(images), method.loss.gan
     joined = jnp.concatenate([images[label] for label in labels])  # [n * b, h, w, c]
@@ -180,9 +181,9 @@ def generator_update(
 def generator_loss(
     method: Method, fake: Array, discriminator_params: dict, batch: Batch
 ) -> tuple[Array, Metrics]:
-    """The generator's loss (equation 4), and its two parts without weights.
+    """The generator's loss (equation 4), and its adversarial and L1 terms, without their weights.
 
-    Args: as in `generator_update`; `discriminator_params` are the discriminator's.
+    Args: as in `generator_update`; `discriminator_params` are the discriminator's parameters.
     """
     l1, gan = losses.l1_loss(fake, batch["target"]), jnp.zeros(())
     if method.loss.gan != "none":
@@ -203,7 +204,7 @@ def score_patches(method: Method, params: dict, batch: Batch, images: Array) -> 
       method: networks, optimizers and losses.
       params: the discriminator's parameters.
       batch: the batch of the step, with b pairs.
-      images: [n * b, h, w, c]; n is 2 if real and generated images are scored in one pass.
+      images: [n * b, h, w, c]; n is 2 if real and generated images are scored in one pass, else 1.
 
     Returns:
       Logits [n * b, h', w', 1].
@@ -213,7 +214,7 @@ def score_patches(method: Method, params: dict, batch: Batch, images: Array) -> 
     if method.loss.conditional:
         repeated = jnp.concatenate([inputs] * (images.shape[0] // b))
         images = jnp.concatenate([repeated, images], -1)  # [n * b, h, w, input + target channels]
-    # At most b images share the statistics of a norm, so it does not mix real and generated images.
+    # At most b images share the statistics of a norm, so norms never mix real and fake images.
     norm = method.discriminator.norm
     norm = replace(norm, images_per_mean=min(norm.images_per_mean or b, b))
     module = method.discriminator.clone(norm=norm)

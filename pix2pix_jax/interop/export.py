@@ -16,7 +16,7 @@ from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.storage.files import atomic_file
 
-MAX_DIFFERENCE = 1e-4  # the largest difference between outputs of a file and of JAX
+MAX_DIFFERENCE = 1e-4  # The outputs of a file and of JAX must differ by less.
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class ExportOptions:
     Attributes:
       output: the file to write the generator to.
       format: a key of EXPORT_FORMATS; None: the suffix of `output` names the format.
-      step: the step of the checkpoint.
+      step: the step of the checkpoint, or "newest" or "best".
       discriminator: the file to write the discriminator to; None: only the generator is exported.
     """
 
@@ -51,8 +51,9 @@ def export(config: Config, workdir: Workdir, options: ExportOptions) -> None:
       options: the networks, the files and their format.
 
     Raises:
-      UsageError: the run has no such checkpoint, the format cannot hold its networks, a file
-        exists, or the outputs of a file differ from those of JAX.
+      UsageError: the run has no such checkpoint, no format is given, the format cannot contain the
+        networks or needs a package, a path exists or has the suffix of another format, or the
+        outputs of a file differ too much from the outputs of JAX.
     """
     config = resolve_run_config(workdir, config)
     file_format = choose_format(options)
@@ -120,7 +121,7 @@ def choose_format(options: ExportOptions) -> Format:
 
 
 def check_paths(options: ExportOptions, file_format: Format) -> None:
-    """Raises UsageError if a file exists, has the suffix of another format, or is given twice."""
+    """Raises UsageError if a path exists, has the suffix of another format, or is given twice."""
     flags = {"generator": "--output", "discriminator": "--discriminator"}
     for name, path in options.files().items():
         flag, suffix = flags[name], path.suffix[1:].lower()
@@ -140,7 +141,7 @@ def check_paths(options: ExportOptions, file_format: Format) -> None:
 
 
 def check_networks(config: Config, options: ExportOptions, file_format: Format) -> None:
-    """Raises UsageError if the format cannot hold the networks."""
+    """Raises UsageError if the format cannot contain the networks, or needs a missing package."""
     with_discriminator = options.discriminator is not None
     flags = [f"--format={name}" for name in DISCRIMINATOR_FORMATS]
     if with_discriminator and not file_format.can_hold_discriminator:

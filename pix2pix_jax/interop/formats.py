@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pix2pix_jax.interop.trained_network import Compute, TrainedNetwork
 
 STABLEHLO_PLATFORMS = ("cpu", "cuda", "tpu")  # one file runs on all of them
-LOCATIONS_FLAG = "jax_traceback_in_locations_limit"  # the most source lines that JAX stores
-ONNX_MAX_BYTES = 2e9  # ONNX files are protocol buffers, which have this limit
+LOCATIONS_FLAG = "jax_traceback_in_locations_limit"  # JAX's limit of source lines in a program
+ONNX_MAX_BYTES = 2e9  # An ONNX file is a protocol buffer, which cannot be much larger.
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Format:
       write: writes a network to a path. Returns a function that computes the network in the file,
         so that `export` can compare the file with JAX.
       check: takes a config, and whether its discriminator is exported, too. Raises UsageError if
-        the format cannot hold the networks.
-      can_hold_discriminator: whether the format can hold a discriminator at all.
+        the format cannot contain the networks, or needs a package that is not installed.
+      can_hold_discriminator: whether the format can contain a discriminator at all.
     """
 
     name: str
@@ -68,7 +68,11 @@ def write_stablehlo(path: Path, network: TrainedNetwork) -> Compute:
 
 
 def write_onnx(path: Path, network: TrainedNetwork) -> Compute:
-    """Writes an ONNX graph. Its images are [b, c, h, w], as usual in ONNX."""
+    """Writes an ONNX graph from images to images [b, c, h, w], the usual order in ONNX.
+
+    Raises:
+      UsageError: the network is too large for an ONNX file.
+    """
     import jax
     import numpy as np
     import onnxruntime
@@ -124,7 +128,7 @@ def write_torch(path: Path, network: TrainedNetwork) -> Compute:
 
 
 def accept_all(config: Config, with_discriminator: bool) -> None:
-    """Accepts every config, because the format can hold every network."""
+    """Accepts every config, because the format can contain every network."""
 
 
 def check_onnx(config: Config, with_discriminator: bool) -> None:
@@ -134,7 +138,7 @@ def check_onnx(config: Config, with_discriminator: bool) -> None:
 
 
 def check_torch(config: Config, with_discriminator: bool) -> None:
-    """Raises UsageError if the PyTorch code cannot compute the networks of a config."""
+    """Raises UsageError if the authors' PyTorch code cannot compute the networks of a config."""
     from pix2pix_jax.interop.torch_names import check_torch_discriminator, check_torch_generator
 
     check_torch_generator(config)

@@ -50,16 +50,16 @@ def import_weights(
     Args:
       weights: the file of the generator: a .pth or .safetensors file of the authors' PyTorch code,
         or a .safetensors file of `export`.
-      discriminator: the file of the discriminator, in the same formats; None: the run gets a new
-        discriminator.
+      discriminator: the file of the discriminator, in one of these formats; None: the run gets a
+        new discriminator.
       workdir: the workdir of the new run.
       base: a config with the fields that the weights do not determine; None: the config in the
         file of the generator, or `default_config` for a file without a config.
       fields: new values of fields of the config, as in `config.files.override`.
 
     Raises:
-      UsageError: a file does not contain such a network, the value of a field is not valid, or the
-        workdir already has a run.
+      UsageError: a file does not contain its network, the networks do not fit each other or the
+        fields, the value of a field is not valid, or the workdir already has a run.
     """
     if workdir.config_file.exists() or saved_steps(workdir):
         raise UsageError(f"--workdir: {workdir} already has a run; give another --workdir")
@@ -113,9 +113,10 @@ def default_config(depth: int) -> Config:
 
 
 def check_image_size(config: Config, weights: Path) -> None:
-    """Checks that the generator can halve images of data.image_size as often as it must.
+    """Checks that images of data.image_size can be halved as often as the generator halves images.
 
-    `resolve` checks this, too, but it suggests another depth, and the weights fix the depth.
+    `resolve` checks this, too. But its error suggests another depth, and the weights determine the
+    depth.
 
     Args:
       config: a config with the depth of the generator.
@@ -138,11 +139,11 @@ def check_image_size(config: Config, weights: Path) -> None:
 
 @contextmanager
 def explain_fields(weights: Path, has_own_config: bool) -> Iterator[None]:
-    """Adds to a UsageError of the `with` block that the file of weights sets fields, too.
+    """Adds to a UsageError of the `with` block that fields have the values of an imported config.
 
     Args:
       weights: the file of the generator.
-      has_own_config: whether the run has the config in this file.
+      has_own_config: whether the run has the config in this file; if not, errors stay unchanged.
     """
     try:
         yield
@@ -169,7 +170,7 @@ def explain_changed_network(config: Config, fields: dict[str, str]) -> Iterator[
     except UsageError as error:
         if not flags:
             raise
-        problem = str(error).partition("; ")[0]  # without the fix, which is for the file alone
+        problem = str(error).partition("; ")[0]  # The fix after "; " is not about flags.
         raise UsageError(f"{problem}; leave out {' and '.join(flags)}") from error
 
 
@@ -178,12 +179,12 @@ def create_state_with(config: Config, files: list[WeightFile]) -> TrainState:
 
     Args:
       config: a resolved config.
-      files: the file of the generator, and maybe that of the discriminator.
+      files: the file of the generator, and maybe the file of the discriminator.
 
     Raises:
       UsageError: a file does not fit the config.
     """
-    # The template has only shapes: a network that does not fit the files could fill the memory.
+    # The template has no arrays, because arrays of a wrong config could fill the memory.
     template = jax.eval_shape(lambda: create_state(config))
     params = {}
     for file in files:

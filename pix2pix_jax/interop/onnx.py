@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from pix2pix_jax.models.topology import Layer
 from pix2pix_jax.models.unet import UNet
 
-OPSET = 17  # onnxruntime 1.12 and newer can read it, in browsers too
+OPSET = 17  # onnxruntime 1.12 and newer can read this version, in browsers too
 
 
 class Graph(NamedTuple):
@@ -23,7 +23,7 @@ class Graph(NamedTuple):
     weights: list[onnx.TensorProto]
 
     def add_node(self, operation: str, name: str, *inputs: str, **attributes: Any) -> str:
-        """Adds a node and its one output under the same name, and returns this name."""
+        """Adds a node with one output, gives both the name `name`, and returns this name."""
         self.nodes.append(helper.make_node(operation, inputs, [name], name, **attributes))
         return name
 
@@ -42,7 +42,7 @@ def onnx_model(generator: UNet, params: dict, metadata: dict[str, str]) -> onnx.
 
     Args:
       generator: the module.
-      params: its parameters.
+      params: the parameters of the generator.
       metadata: texts to store in the file.
     """
     graph, x = Graph([], []), "image"
@@ -88,7 +88,7 @@ def add_relu(graph: Graph, name: str, x: str, slope: float) -> str:
 def add_layer(graph: Graph, generator: UNet, params: dict, layer: Layer, x: str) -> str:
     """Adds a convolution and the norm that follows it; returns the name of their output."""
     kernel = np.asarray(params[layer.name]["kernel"])  # [k, k, in, out]
-    # ONNX has [out, in, k, k], or [in, out, k, k] if transposed. Neither needs a flip.
+    # Kernels in ONNX are [out, in, k, k], or [in, out, k, k] in a ConvTranspose, without a flip.
     kernel = kernel.transpose((2, 3, 0, 1) if layer.transposed else (3, 2, 0, 1))
     inputs = [x, graph.add_weight(f"{layer.name}.kernel", kernel)]
     if layer.has_bias:

@@ -1,11 +1,11 @@
-"""Checks the opcodes of a pickle before it is loaded: refuses those that no state dict needs."""
+"""Checks the opcodes of a pickle before it is loaded, and refuses pickles that could do harm."""
 
 import pickle
 import pickletools
 
 MAX_MARKS = 1000  # the deepest nesting of values
 
-# Opcodes that push one value onto the stack. No such value is a tuple of other values.
+# Opcodes that push one value onto the stack. The value is never a tuple that contains values.
 PUSHES = frozenset(
     {
         "NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1",
@@ -15,8 +15,8 @@ PUSHES = frozenset(
     }
 )  # fmt: skip
 # The number of values at the top of the stack that an opcode replaces with one value. The new value
-# is not a tuple. NEWOBJ makes an object of a class; it is in the table so that `find_class` refuses
-# a pickled network and names its class.
+# is not a tuple that can be nested. NEWOBJ makes an object of a class. The table contains NEWOBJ so
+# that `find_class` refuses a pickled network and names its class.
 REPLACES = {"REDUCE": 2, "STACK_GLOBAL": 2, "NEWOBJ": 2, "BINPERSID": 1}
 # The number of values at the top of the stack that an opcode replaces with a tuple.
 SMALL_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
@@ -77,7 +77,7 @@ class OpcodeChecker:
         raise EOFError("the pickle has no end")  # genops raises before this line is reached
 
     def _follow(self, name: str) -> None:
-        """Follows an opcode that needs no argument here."""
+        """Follows an opcode that neither moves values into a dict nor uses the memo."""
         if name in PUSHES:
             self._stack.append(False)
         elif name in REPLACES:

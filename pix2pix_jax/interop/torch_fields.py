@@ -1,4 +1,4 @@
-"""Finds the config of a network of the authors' PyTorch code from the shapes of its tensors."""
+"""Finds the config of a network of the authors' PyTorch code from its tensors' names and shapes."""
 
 from typing import Any
 
@@ -62,8 +62,8 @@ def discriminator_fields(tensors: Tensors, config: Config) -> Fields:
       config: the config of the generator.
 
     Raises:
-      UsageError: this project does not have the discriminator, or the generator makes images with
-        another number of channels.
+      UsageError: the tensors do not form a discriminator that this project has, or the
+        discriminator needs another number of channels than the generator gives.
     """
     if "net.0.weight" in tensors:
         name, first = PIXEL_GAN, "net.0.weight"

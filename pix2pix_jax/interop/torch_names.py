@@ -17,14 +17,14 @@ from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.models.topology import DISCRIMINATORS, discriminator_layers, unet_layers
 
 Tensors = dict[str, np.ndarray]  # the tensors of a state dict, by name
-# A batch norm of PyTorch has these tensors, too. They are not used.
+# A batch norm of PyTorch has these tensors, too. This project does not use them.
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 # Fields of our model that no option of the PyTorch code changes.
 FIXED_FIELDS = {"generator": "unet", "leaky_slope": 0.2, "skip_slope": 0.0, "norm_epsilon": 1e-5}
 # Our names of the PyTorch code's discriminators with n_layers of 1 to 5.
 PATCH_GANS = ("patch16", "patch34", "patch70", "patch142", "image286")
 PIXEL_GAN = "pixel"
-PIXEL_LOGITS = "net.5"  # the PyTorch code's name of its last layer
+PIXEL_LOGITS = "net.5"  # the PyTorch code's name of the last layer of the PixelGAN
 
 
 def generator_names(depth: int) -> dict[str, str]:

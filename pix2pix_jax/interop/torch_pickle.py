@@ -31,12 +31,13 @@ STORAGE_DTYPES = {
     "ByteStorage": np.uint8,
     "BoolStorage": np.bool_,
 }
-MAX_PICKLE_BYTES = 1 << 22  # a pickle describes tensors without their numbers
+MAX_PICKLE_BYTES = 1 << 22  # A pickle is small, because the numbers of tensors lie outside.
 MAX_AXES = 8  # the most axes of a tensor
 MAX_NUMBER = 1 << 48  # the largest offset, side or stride of a tensor
 
 
-class ArrayStorage(NamedTuple):  # A pickle could set the fields of a dataclass.
+# Not a dataclass, because a pickle could set the fields of a dataclass.
+class ArrayStorage(NamedTuple):
     """A storage: numbers of one dtype in a file.
 
     Attributes:
@@ -48,7 +49,8 @@ class ArrayStorage(NamedTuple):  # A pickle could set the fields of a dataclass.
     dtype: np.dtype
 
 
-class Tensor(NamedTuple):  # A pickle could set the fields of a dataclass.
+# Not a dataclass, because a pickle could set the fields of a dataclass.
+class Tensor(NamedTuple):
     """Describes where a tensor lies in its storage. Offset and strides count numbers, not bytes.
 
     Attributes:
@@ -85,7 +87,8 @@ class TensorUnpickler(pickle.Unpickler):
           UnpicklingError: no state dict uses the name.
         """
         if (module, name) == ("collections", "OrderedDict"):
-            return lambda: StateDict()  # no arguments, because they could contain unchecked keys
+            # OpcodeChecker does not check keys in the arguments of a call, so no call may have any.
+            return lambda: StateDict()
         if module == "torch" and name in STORAGE_DTYPES:
             return name
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
@@ -131,7 +134,8 @@ def load_pickle(file: BinaryIO) -> Any:
     """Loads one pickle, and moves the file to the first byte after it.
 
     Raises:
-      Exception: the pickle is broken, or describes no state dict; the error can be of any type.
+      Exception: the pickle is broken, or contains something that no state dict needs; the error can
+        be of any type.
     """
     start = file.tell()
     content = file.read(MAX_PICKLE_BYTES)

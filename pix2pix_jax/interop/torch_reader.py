@@ -29,7 +29,8 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
       Copies of the tensors, by name.
 
     Raises:
-      UsageError: the file is not a state dict; the message says what the file seems to be.
+      UsageError: the file is not a state dict, is damaged, or does not fit into the memory; the
+        message says what the file seems to be.
     """
     try:
         tensors, storages = _read_content(path)
@@ -90,7 +91,8 @@ def _read_zip(file: io.BufferedReader) -> Content:
         members = {
             tensor.storage.key: f"{root}data/{tensor.storage.key}" for tensor in tensors.values()
         }
-        # The members of a malicious archive can overlap; their sum is then larger than the file.
+        # The members of a malicious archive can overlap. The sum of their sizes is then larger than
+        # the file.
         size = sum(archive.getinfo(member).file_size for member in members.values())
         if size > file.seek(0, io.SEEK_END):
             raise UsageError(TOO_LARGE)
@@ -121,7 +123,7 @@ def _read_legacy(file: io.BufferedReader) -> Content:
     start = file.peek(16)[:16]
     try:
         is_legacy = [load_pickle(file), load_pickle(file)] == [MAGIC, PROTOCOL]
-    except Exception:  # other files can raise any error
+    except Exception:  # Loading a file of another format can raise any error.
         is_legacy = False
     if not start:
         raise UsageError("is empty, not a .pth file of PyTorch; download it again")
@@ -171,8 +173,8 @@ def _make_arrays(tensors: dict[str, Tensor], storages: dict[str, bytes]) -> dict
     """Copies tensors out of their storages.
 
     Raises:
-      UsageError: a tensor is not inside its storage, or so many tensors share a storage that their
-        copies would need far more memory than the file.
+      UsageError: a tensor is not inside its storage, or so many tensors share storages that their
+        copies would need more than twice the memory of the storages.
     """
     size = sum(math.prod(t.shape) * t.storage.dtype.itemsize for t in tensors.values())
     if size > 2 * sum(map(len, storages.values())):

@@ -43,7 +43,10 @@ class TensorPickler(pickle.Pickler):
         self.storages: list[bytes] = []
 
     def reducer_override(self, value: Any) -> Any:
-        """The function and the arguments with which PyTorch makes the tensor of an array."""
+        """How PyTorch makes the tensor of an array: a function and its arguments.
+
+        For a value that is pickled as usual, the result is NotImplemented.
+        """
         if not isinstance(value, np.ndarray):
             return NotImplemented
         strides = tuple(stride // value.itemsize for stride in value.strides)

@@ -30,7 +30,7 @@ class TrainedNetwork:
       name: "generator" or "discriminator".
       config: the resolved config of the run.
       module: the Flax module.
-      params: its parameters.
+      params: the parameters of the module.
       step: the number of training steps before the checkpoint.
     """
 

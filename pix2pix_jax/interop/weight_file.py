@@ -116,7 +116,7 @@ class WeightFile:
 
 
 def _fit_exported(tensors: Tensors, template: dict) -> dict:
-    """Converts tensors that `export` wrote to parameters; raises UsageError if one does not fit."""
+    """Converts tensors of `export` to parameters; raises UsageError if a tensor does not fit."""
     leaves: dict[str, Any] = flatten_dict(template, sep=".")
     shapes = {name: leaf.shape for name, leaf in leaves.items()}
     for name in sorted(shapes | tensors):
@@ -152,7 +152,7 @@ def read_weights(path: Path, network: NetworkName) -> WeightFile:
       network: the network that the file should contain.
 
     Raises:
-      UsageError: there is no such file, or it does not contain the network.
+      UsageError: the file does not exist, cannot be read, or does not contain the network.
     """
     if path.is_dir():
         raise UsageError(f"{path}: is a folder; give a file of weights, .pth or .safetensors")
@@ -171,7 +171,8 @@ def read_safetensors(path: Path, network: NetworkName) -> WeightFile:
     """Reads a safetensors file, whatever its suffix.
 
     Raises:
-      UsageError: the file is not a safetensors file, or contains another network.
+      UsageError: the file is not a safetensors file, has a config that this version cannot read, or
+        contains another network.
     """
     try:
         with safe_open(path, "numpy") as file:

@@ -17,9 +17,9 @@ from jax import Array, lax
 from pix2pix_jax.models import matmul_convolutions as products
 from pix2pix_jax.models.arrays import is_static
 
-# At these sizes one lowering becomes faster than another, measured on two CPU cores and on an
-# NVIDIA H200 GPU. The limits of pixels count all images of a batch: the output of a convolution, or
-# the input of a transposed convolution.
+# The sizes at which one lowering becomes faster than another, measured on two CPU cores and on an
+# NVIDIA H200 GPU. The limits of pixels are for all images of a batch together. They count pixels of
+# the output of a convolution, and pixels of the input of a transposed convolution.
 FEW_CHANNELS = 16
 WINOGRAD_MIN_PIXELS = 513  # CPU
 TRANSPOSE_WINOGRAD_MIN_PIXELS = 1024  # CPU
@@ -119,7 +119,7 @@ def lowering_for_platform(
 
 
 def is_full_precision(x: Array) -> bool:
-    """Whether x is precise enough for Winograd's algorithm, which subtracts; bfloat16 is not."""
+    """Whether x has enough digits for Winograd's algorithm, which subtracts; bfloat16 has not."""
     return x.dtype != jnp.bfloat16
 
 

@@ -44,7 +44,7 @@ class Convolution(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Convolves x [b, h, w, c] to [b, h', w', features]; transposed, h' = 2h and w' = 2w."""
+        """Convolves x [b, h, w, c] to [b, h', w', features]; if transposed, h' = 2h and w' = 2w."""
         layer = self.layer
         shape = (layer.kernel, layer.kernel, x.shape[-1], layer.features)
         kernel = self.param("kernel", normal_initializer(0.0), shape)
@@ -80,11 +80,12 @@ class NormSettings:
 
 
 class Norm(nn.Module):
-    """Normalizes channels to zero mean and unit variance, then applies a learnt scale and shift.
+    """Normalizes channels to zero mean and unit variance; may then apply a learnt scale and shift.
 
-    Mean and variance are computed from the images in x, at test time too, as in the paper (section
-    3.3): there are no running averages. The variance is biased. The initial scale is drawn from a
-    normal distribution with mean 1 and deviation 0.02. bfloat16 inputs are normalized in float32.
+    `NormSettings` describes the variants. Mean and variance are computed from the images in x,
+    at test time too, as in the paper (section 3.3): there are no running averages. The variance is
+    biased. The initial scale is drawn from a normal distribution with mean 1 and deviation 0.02.
+    bfloat16 inputs are normalized in float32.
     """
 
     settings: NormSettings
@@ -108,8 +109,8 @@ class Norm(nn.Module):
 def dropout(x: Array, rate: float, keys: Array, layer: int) -> Array:
     """Sets values to zero at random and divides the others by 1 - rate (section 3.1).
 
-    Every image has its own key, so it gets the same noise in any batch and on any number of
-    devices.
+    Every image has its own key. The noise of an image is therefore the same in any batch and on
+    any number of devices.
 
     Args:
       x: [b, h, w, c].

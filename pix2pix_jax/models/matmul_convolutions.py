@@ -117,12 +117,12 @@ def _winograd_2x2(x: Array, kernel: Array) -> Array:
 
 
 def _winograd_kernel(kernel: Array) -> tuple[Array, Array, Array]:
-    """The factors of the three products that come from the kernel: see `conv_winograd`."""
+    """The factors from the kernel, one for each of the three products: see `conv_winograd`."""
     return kernel[0], kernel[0] + kernel[1], kernel[1]
 
 
 def _winograd_input(x: Array, axis: int) -> tuple[Array, Array, Array]:
-    """The factors of the three products that come from the input: see `conv_winograd`.
+    """The factors from the input, one for each of the three products: see `conv_winograd`.
 
     Args:
       x: pixels in pairs: `axis` counts the pairs, and axis + 1 has the two pixels of a pair.
@@ -136,7 +136,7 @@ def _winograd_input(x: Array, axis: int) -> tuple[Array, Array, Array]:
 
 
 def _winograd_output(left: Array, both: Array, right: Array, axis: int) -> Array:
-    """Adds the three products to two outputs, stacked along `axis`: see `conv_winograd`."""
+    """Adds up the three products to two outputs, and stacks the outputs: see `conv_winograd`."""
     return jnp.stack([left + both, both + right], axis)
 
 

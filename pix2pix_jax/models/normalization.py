@@ -9,8 +9,8 @@ from jax import Array, lax
 
 from pix2pix_jax.models.arrays import at_least_float32, is_static
 
-# A GPU adds up the parts of a channel at the same time. With only one sum for each channel, most of
-# its processors would idle.
+# The fewest and the most parts into which a GPU splits the sum of a channel. The GPU adds up all
+# parts at the same time; without parts, most of its processors would idle.
 MIN_PARTS, MAX_PARTS = 16, 128
 
 

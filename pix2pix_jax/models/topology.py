@@ -31,7 +31,7 @@ class Layer(NamedTuple):
 class PatchLayer(NamedTuple):
     """A convolution of a discriminator, before the number of features is known."""
 
-    width: int  # output channels / model.discriminator_features; 0: one channel, the logit
+    width: int  # output channels / model.discriminator_features; 0 for the layer of the logits
     kernel: int
     stride: int
     padding: tuple[int, int]
