@@ -14,8 +14,9 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # workers use the cache of their pa
     os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 os.environ["JAX_PLATFORMS"] = "cpu"
-# Programs that compile in a quarter of the time, and run slowly. The old code generator, which JAX
-# 0.12 no longer has, keeps bits equal between programs only without fused multiply-adds (AVX2).
+# Without optimization, programs compile in a quarter of the time, but run slowly. The old code
+# generator, which JAX 0.12 no longer has, gives the same bits in different programs only without
+# the fused multiply-adds of AVX2.
 os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
 if Version(version("jaxlib")) < Version("0.11"):
     os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false --xla_cpu_max_isa=AVX"
@@ -49,7 +50,7 @@ settings.load_profile("short")
 
 @pytest.fixture(autouse=True)
 def short_settle_time(monkeypatch):
-    """A workdir is claimed at once: no other host writes to a test's folders."""
+    """Makes a claim of a workdir take no time: no other host writes to the folders of a test."""
     monkeypatch.setattr(lease, "SETTLE_SECONDS", 0)
 
 
@@ -68,7 +69,7 @@ def small() -> Config:
 
 @pytest.fixture
 def plan(small):
-    """Two rows of two seeds, each of a batch that conftest's four devices can share."""
+    """The plan of a sweep: two rows with two seeds each; the batch is divisible by four devices."""
     small = replace(small, data=replace(small.data, batch_size=4))
     models = [replace(small.model, features=n) for n in (8, 8, 16, 16)]
     variants = [
@@ -85,7 +86,7 @@ def browser():
     if path is None:
         pytest.skip("no chromium here: apt-get install chromium")
     with pytest.importorskip("playwright.sync_api").sync_playwright() as playwright:
-        # Chromium refuses a sandbox to root.
+        # Chromium does not start in a sandbox if the user is root.
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()
@@ -111,7 +112,7 @@ def tiny_flags_of(data_dir):
 
 @pytest.fixture(scope="session")
 def first_steps(tiny_flags, tmp_path_factory):
-    """The workdir of a run of four steps, to copy and to go on from."""
+    """The workdir of a run of four steps, which tests can copy and resume."""
 
     def train_four_steps(workdir):
         status, _, err = train(tiny_flags, workdir, 4)

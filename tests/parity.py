@@ -53,9 +53,9 @@ def total_error(found, expected):
 
 
 def leaves(tree):
-    """The arrays of a tree in double precision, without biases that a norm follows.
+    """The arrays of a tree in double precision, without the biases of layers with a norm.
 
-    The norm removes such a bias again, so its gradient and its update are only rounding errors.
+    The norm removes the bias again, so the gradient of the bias is only a rounding error.
     """
     tree = jax.device_get(tree)
     if isinstance(tree, tuple):  # parameters of both networks
@@ -86,7 +86,7 @@ MEASURES = {
 
 
 def parity(config):
-    """Measures relative errors of forward passes, losses, gradients, and parameters after STEPS.
+    """Measures relative errors of forward passes, losses, gradients and parameters, after STEPS.
 
     Returns:
       Three dictionaries with the keys of MEASURES: the errors of our results against PyTorch in

@@ -1,4 +1,4 @@
-"""The packages have an order: each imports only from itself and from packages before it."""
+"""The packages have an order: a package imports only from itself and from earlier packages."""
 
 import ast
 from pathlib import Path

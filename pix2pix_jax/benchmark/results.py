@@ -17,7 +17,7 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def add_ratios(measurements: Measurements) -> Measurements:
-    """Adds the ratio of each peer's time to ours: the median and the quartiles over all turns."""
+    """Adds the ratio of each peer's time to our time: median and quartiles over all turns."""
     for name, result in measurements.items():
         if name != OURS and "turns" in result and "turns" in measurements[OURS]:
             turns = zip(result["turns"], measurements[OURS]["turns"], strict=True)

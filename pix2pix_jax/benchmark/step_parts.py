@@ -208,7 +208,7 @@ def time_data(batches: grain.MapDataset) -> PartTiming:
 
 
 def count_bytes(batch: Example) -> PartTiming:
-    """The size of a batch in bytes."""
+    """The size of a batch, as {"bytes": size}."""
     return {"bytes": sum(values.nbytes for values in batch.values())}
 
 

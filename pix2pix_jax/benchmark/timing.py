@@ -14,7 +14,11 @@ PartTiming = dict[str, Any]  # the measurements of a part of a step
 
 
 def measure_limits(dtype: str) -> dict[str, PartTiming]:
-    """Measures the limits of one device: a large matrix product, and a copy of a large array."""
+    """Measures the limits of one device, by a large matrix product and a copy of a large array.
+
+    Args:
+      dtype: the dtype of the matrix product; the copy is of float32.
+    """
     cpu = jax.default_backend() == "cpu"
     side, length = (2048, 2**26) if cpu else (8192, 2**28)
     matrix = jax.random.normal(jax.random.key(0), (side, side), dtype)

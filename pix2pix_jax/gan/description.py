@@ -85,8 +85,8 @@ def layer_rows(module: UNet | Discriminator, shape: tuple[int, int, int]) -> lis
 
     Returns:
       A row for each layer: name, kind, kernel [k, k, input channels, output channels], stride,
-      norm, number of parameters (its norm included) and output shape [h, w, c]; for the
-      discriminator the receptive field in pixels, for the generator the dropout rate.
+      norm, number of parameters of the layer and its norm, and output shape [h, w, c]. A row of the
+      discriminator also has the receptive field in pixels, a row of the generator the dropout rate.
     """
     rows: list[dict[str, Any]] = []
     for layer, (inputs, output) in zip(
@@ -117,7 +117,11 @@ def to_json(summary: dict[str, Any]) -> str:
 
 
 def to_text(summary: dict[str, Any]) -> str:
-    """The summary of `describe` as text: a drawing of the U-Net, then the discriminator's table."""
+    """The summary of `describe` as text.
+
+    The text has a drawing of the generator, a table of the discriminator, and the differences from
+    the paper.
+    """
     rows = summary["layers"]
     generator = [row for row in rows if row["network"] == "generator"]
     discriminator = [row for row in rows if row["network"] == "discriminator"]

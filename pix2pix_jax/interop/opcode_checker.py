@@ -3,7 +3,7 @@
 import pickle
 import pickletools
 
-MAX_MARKS = 1000  # the deepest nesting of values
+MAX_MARKS = 1000  # the most marks on the stack at the same time
 
 # Opcodes that push one value onto the stack. The value is never a tuple that contains values.
 PUSHES = frozenset(

@@ -16,7 +16,9 @@ from pix2pix_jax.models.topology import Layer
 
 
 def normal_initializer(mean: float) -> nn.initializers.Initializer:
-    """An initializer that draws from a normal distribution with deviation 0.02 (section 6.2).
+    """An initializer that draws from a normal distribution with standard deviation 0.02.
+
+    The paper uses mean 0 for weights (section 6.2).
 
     Args:
       mean: the mean of the distribution.

@@ -22,8 +22,8 @@ class UNet(nn.Module):
         `topology.unet_layers`.
       norm: the settings of all norms.
       leaky_slope: slope of the encoder's LeakyReLUs below zero.
-      skip_slope: slope below zero of the activation between encoder and decoder, which skip
-        connections have, too; 0 means ReLU.
+      skip_slope: slope below zero of the activation before the decoder and on skip connections; 0
+        means ReLU.
       dropout_rate: the probability that dropout sets a value to zero.
       tanh: whether the output is an image in [-1, 1], from a tanh; without the tanh, the output is
         logits, as in a segmentation network.

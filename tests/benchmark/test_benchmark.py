@@ -107,7 +107,7 @@ def test_a_share_is_the_rate_of_a_part_divided_by_the_limit_of_the_machine():
 
 
 def test_a_sweep_does_not_time_the_config_itself_again(monkeypatch):
-    """The sweep times the config again only for another number of devices."""
+    """The sweep times the config again only if a point needs another number of devices."""
     timed = []
 
     def compare_one(targets, config, turns, environment, find_mismatches):
@@ -164,7 +164,8 @@ def test_a_benchmark_writes_and_prints_all_its_numbers(tmp_path, monkeypatch):
     assert run_command([*arguments, deepest, "--peers=flax", "--sweep=devices", "--rounds=1"]) == 0
     found = json.loads((tmp_path / "benchmark.json").read_text())
     ours, flax = (found["implementations"][name] for name in ("pix2pix_jax", "flax"))
-    assert flax["ratio"] == flax["seconds_per_step"] / ours["seconds_per_step"]  # of one turn
+    # There is only one turn.
+    assert flax["ratio"] == flax["seconds_per_step"] / ours["seconds_per_step"]
     assert flax["parameters"] == ours["parameters"]
     assert flax["devices"] == ours["devices"] == ["cpu"]
     assert found["config"]["model"]["depth"] == 5

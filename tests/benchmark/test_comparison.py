@@ -19,7 +19,10 @@ TRIALS = Path(__file__).parents[1] / "helpers" / "trials.py"
 
 @pytest.fixture
 def timed(tmp_path, monkeypatch):
-    """Compares implementations of TRIALS; returns the measurements and the lines of their log."""
+    """A function that compares implementations of TRIALS.
+
+    The function returns the measurements and the lines of the log.
+    """
 
     def timed(*names, rounds=3, find_mismatches=lambda found: {}):
         log = tmp_path / "log"
@@ -44,7 +47,7 @@ def test_implementations_take_turns(timed):
 
 def test_the_result_is_the_median_of_the_turns(monkeypatch):
     """The worker is replaced by given seconds per step."""
-    seconds = iter([9.0, 3.0, 1.0, 2.0, 8.0, 4.0])  # The first is measured before the turns.
+    seconds = iter([9.0, 3.0, 1.0, 2.0, 8.0, 4.0])  # The first number is measured before the turns.
 
     class Worker:
         def __init__(self, *_):
@@ -80,7 +83,7 @@ def test_failures_are_named_and_other_implementations_are_timed(timed):
     assert found["killed"]["failed"].startswith(
         "the process was killed, probably for lack of memory; make "
     )
-    assert found["tiring"] == {"failed": "RuntimeError: no more"}  # It fails in its second turn.
+    assert found["tiring"] == {"failed": "RuntimeError: no more"}  # Its second turn fails.
     assert found["first"]["seconds_per_step"] >= 0
     assert lines[-1] == "first 1"
 
@@ -122,7 +125,7 @@ def test_peers_with_other_networks_or_devices_are_left_out_after_their_first_ste
     reason = "computes on 1 gpu, but ours on 1 cpu; set JAX_PLATFORMS=cpu"
     assert found["elsewhere"] == {"failed": reason}
     assert len(found["first"]["turns"]) == 3
-    assert lines.count("elsewhere 1") == 2  # both runs are at its start
+    assert lines.count("elsewhere 1") == 2  # Both runs come before the turns.
 
 
 def rename(found, new, old):

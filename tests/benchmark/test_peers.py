@@ -40,7 +40,7 @@ def test_a_peer_without_its_library_is_refused(tmp_path, monkeypatch):
 
 
 def test_a_failure_of_our_implementation_ends_the_benchmark_but_not_a_sweep():
-    """A sweep still times the peers where ours runs out of memory."""
+    """A sweep still times the peers where our implementation runs out of memory."""
     found = {OURS: {"failed": "no room"}, "other": {"turns": [1.0], "devices": ["cpu"]}}
     assert refusal(peers.find_mismatches_of_config, found) == (
         "pix2pix_jax: failed, so nothing can be compared with it: no room; see its output on stderr"
@@ -102,7 +102,7 @@ def test_every_weight_of_a_peer_learns(peer):
     small = Model(features=4, depth=5, discriminator="patch16", discriminator_features=4)
     config = resolve(Config(data=Data(image_size=(32, 32)), model=small))
     for name in peers.PEERS[peer]:
-        if name != "torch compiled":  # It takes the same step as "torch".
+        if name != "torch compiled":  # This implementation takes the steps of "torch".
             trial = load_target(peers.find_targets([peer])[name])(config)
             trial.run(1)
             before = [np.asarray(weight).copy() for weight in sum(trial.weights(), [])]

@@ -27,7 +27,7 @@ def test_a_run_of_a_trial_trains_for_the_given_number_of_steps(small):
 
 
 def test_the_parts_of_a_step_have_their_numbers_of_operations_and_bytes(small):
-    """With four devices, the host makes the batch of all devices. Other parts are of one device."""
+    """The host makes the batch of all four devices; the update is the share of one device."""
     config = replace(small, data=replace(small.data, batch_size=8))
     found = step_parts.measure_parts(config)
     layers = describe(config)

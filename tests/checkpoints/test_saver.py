@@ -1,4 +1,4 @@
-"""A failed save is printed. A failed removal of an older checkpoint is not a failed save."""
+"""A failed save is printed; a failed removal of a checkpoint is not called a failed save."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from pix2pix_jax.runs.workdir import Workdir
 
 @pytest.fixture
 def saves(small, tmp_path, monkeypatch):
-    """Saves steps; some saves fail, before or after the checkpoint is on the disk."""
+    """A function that saves steps; some saves fail, before or after the files are on the disk."""
     monkeypatch.setattr(saver, "RETRY_SECONDS", 0)
     state, real = create_state(small), CheckpointStore.save
 

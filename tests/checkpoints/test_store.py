@@ -89,7 +89,7 @@ def test_if_a_byte_is_flipped_the_previous_checkpoint_is_restored(
     flip_a_byte(tmp_path / "checkpoints" / "2" / item)
     assert restore(tmp_path, template).step == 1
     assert "checkpoint 2 rejected" in capsys.readouterr().err
-    assert (tmp_path / "rejected" / "2-0" / item).is_dir()  # not deleted
+    assert (tmp_path / "rejected" / "2-0" / item).is_dir()  # The checkpoint is kept.
 
 
 def test_a_rejected_step_can_be_reached_and_saved_again(tmp_path, state, template):
@@ -138,7 +138,7 @@ def test_other_parameters_are_refused_and_no_checkpoint_is_moved(tmp_path, state
 
 
 def test_an_old_checkpoint_without_a_step_is_refused_and_not_moved(tmp_path, state, template):
-    """The origin of the first version had no step."""
+    """The first version of this project saved no step in the origin of a checkpoint."""
     save(tmp_path, state, 5, scores={5: {"l1": 1.0}})
     path = tmp_path / "checkpoints/5/origin/metadata"
     origin = json.loads(path.read_text())

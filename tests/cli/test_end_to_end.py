@@ -51,7 +51,7 @@ def test_a_resumed_run_equals_an_uninterrupted_run_to_the_bit(
 ):
     """6 + 6 steps equal 12 steps, with one or four steps per call, and with jitter and dropout.
 
-    The host crops the pairs of the first six steps, the device those of the others.
+    The host crops the pairs of steps 1 to 6, and the device crops the pairs of steps 7 to 12.
     """
     more = f"--config.train.steps_per_call={steps_per_call}"
     assert train(tiny_flags, tmp_path, 6, more, "--config.data.resident_mib=0")[0] == 0
@@ -119,7 +119,7 @@ def test_ctrl_c_saves_with_stdout_closed_and_a_second_run_is_refused(tiny_flags,
     process = start(*command, "--config.train.checkpoint_every=1000000")
     wait_for(tmp_path / "metrics.jsonl", process)
     refused("another process trains in it", *command)
-    process.stdout.close()  # `| tee` ends at Ctrl-C, too
+    process.stdout.close()  # A program after a pipe, such as `| tee`, ends at Ctrl-C, too.
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
     assert (process.returncode, err) == (130, "")
@@ -269,7 +269,7 @@ def test_the_quickstart_learns(tmp_path):
     status, _, err = run(
         "train", "--config=experiments/quickstart.py", f"--workdir={tmp_path / 'run'}",
         f"--config.data.data_dir={tmp_path / 'data'}", "--config.train.steps=400",
-        XLA_FLAGS="",  # with the compiler flags that users have
+        XLA_FLAGS="",  # Users do not have the flags of conftest.py.
     )  # fmt: skip
     assert (status, err) == (0, "")
     l1 = {

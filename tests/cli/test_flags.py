@@ -1,4 +1,4 @@
-"""Flags: `--help` marks those that a command needs, and an unknown flag is refused with a fix."""
+"""`--help` marks the flags that a command needs; the error of an unknown flag has a fix."""
 
 import pytest
 from helpers.refusals import refusal

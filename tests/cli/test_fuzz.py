@@ -112,7 +112,7 @@ def array(dtype, shape=(8, 24, 3)):
 
 
 def tarball(kind):
-    """A tarball of pairs, with members that would be unpacked outside the folder."""
+    """A tarball of pairs; some kinds have members or links that lead out of the folder."""
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode=f"w:{kind}") as archive:
         for name in ("train/1.png", "val/2.png", "../outside.png", "/tmp/outside.png"):
@@ -128,7 +128,7 @@ def tarball(kind):
 
 
 def written_by(write, *arguments):
-    """A function of a folder that returns the bytes of a file that `write` writes there."""
+    """A function that writes a file into a folder with `write`, and returns the bytes."""
 
     def content(folder):
         write(folder / "written", *arguments)
@@ -219,9 +219,8 @@ def test_damaged_files_are_read_or_refused(tmp_path_factory, name):
     intact_files = [intact(folder) if callable(intact) else intact for intact in intact_files]
     path = folder / "inside" / name
     path.parent.mkdir()
-    for intact in intact_files[
-        : 0 if name == "pairs.tar" else None
-    ]:  # some of its members are refused
+    # Some members of the tarballs are refused even if they are intact.
+    for intact in intact_files[: 0 if name == "pairs.tar" else None]:
         path.write_bytes(intact)
         read(path)
 

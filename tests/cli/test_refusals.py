@@ -13,7 +13,7 @@ FOUR = "--config.data.batch_size=4"  # The process of the tests has four devices
 
 @pytest.fixture
 def refused(monkeypatch, capsys):
-    """A function that runs a command in this process, and checks its status and its one line."""
+    """A function that runs a command in this process, and checks its status and its error line."""
     monkeypatch.chdir(ROOT)
 
     def check(expected, *arguments):

@@ -167,7 +167,7 @@ def test_an_error_line_has_no_control_characters():
 
 
 def test_all_changed_fields_are_reported_together():
-    free = FREE - {"train.steps"}  # the learning rate decays
+    free = FREE - {"train.steps"}  # With OTHER, the learning rate decays.
     assert set(changed_fields(Config(), override(Config(), OTHER))) == set(OTHER) - free
     assert changed_fields(Config(), Config()) == []
 
@@ -195,7 +195,8 @@ def test_every_field_has_a_comment_in_sentences():
     assert names == {field.rpartition(".")[2] for field in OTHER} | set(asdict(Config()))
     for field in fields:
         name, above = ast.unparse(field.target), lines[field.lineno - 2].strip()
-        if name in ("data", "model", "loss", "optimizer", "train"):  # described by their classes
+        # The classes of the groups have docstrings instead of comments.
+        if name in ("data", "model", "loss", "optimizer", "train"):
             continue
         assert above.startswith("# "), name
         assert above.endswith("."), name

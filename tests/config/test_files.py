@@ -210,4 +210,4 @@ def test_a_bad_config_is_refused_with_its_file_and_field(tmp_path, text, complai
     path.write_text(text)
     message = refusal(read_config, path)
     assert message.startswith(f"{path}: {complaint}")
-    assert "b'" not in message  # the file itself is not quoted
+    assert "b'" not in message  # The error does not quote the content.

@@ -1,4 +1,4 @@
-"""Datasets have equal fingerprints exactly if they have equal pairs."""
+"""Datasets have equal fingerprints if and only if they have equal pairs."""
 
 from dataclasses import replace
 

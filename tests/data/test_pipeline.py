@@ -24,7 +24,7 @@ PLAIN = Data(image_size=(8, 8), load_size=(8, 8), flip=False)
 
 
 def record(name: str, *images: np.ndarray | Image.Image) -> dict:
-    """A record as from `open_split`: the bytes of one side-by-side PNG file, or of A and B."""
+    """A record like those of `open_split`: the bytes of a side-by-side PNG file, or of A and B."""
     files = []
     for image in images:
         file = io.BytesIO()
@@ -120,7 +120,7 @@ def test_jitter_is_an_exact_crop_mirrored_half_of_the_time():
     data = Data(image_size=(8, 8), load_size=(12, 10), batch_size=2_000)
     images = make_image_batches(Config(data=data), [record("coordinates", file, file)])[0]["input"]
     mirrored = images[:, 0, 0, 1] > images[:, 0, -1, 1]
-    assert 930 < mirrored.sum() < 1_070  # 1,000 and three standard deviations
+    assert 930 < mirrored.sum() < 1_070  # 1,000, give or take three standard deviations
     images[mirrored] = images[mirrored][:, :, ::-1]
     crops = [tuple(image[0, 0, :2].tolist()) for image in images]
     assert set(crops) == {(top, left) for top in range(5) for left in range(3)}

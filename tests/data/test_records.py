@@ -75,7 +75,7 @@ def test_files_that_the_system_does_not_open_are_not_called_damaged(tmp_path, mo
     assert caught.value.filename == str(dataset.data_path)
     line = explain_error(caught.value)
     assert line is not None
-    assert line.count("; ") == 1  # before the fix
+    assert line.count("; ") == 1  # The fix follows the "; ".
 
 
 def test_a_bug_is_not_called_damage(tmp_path, monkeypatch):

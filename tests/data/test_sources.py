@@ -150,7 +150,7 @@ def test_links_to_folders_are_followed_but_not_in_circles(tmp_path):
 
 
 def test_a_folder_that_cannot_be_read_is_an_error(tmp_path, monkeypatch):
-    """Without the error, its pairs would be missing from the dataset, and nobody would notice."""
+    """Without the error, nobody would notice that pairs are missing from the dataset."""
     make_empty_files(tmp_path / "pairs", ["train/1.png", "train/closed/2.png"])
     scan = os.scandir
 

@@ -127,7 +127,7 @@ def test_evaluate_refuses_a_missing_run_checkpoint_or_split(
         ("model.features", (f"--workdir={workdir}", "--config.model.features=16")),
         ("holds no checkpoints", (f"--workdir={tmp_path}",)),
     ):
-        assert run_command(["evaluate", *arguments]) == 2  # It computes nothing.
+        assert run_command(["evaluate", *arguments]) == 2  # The command computes nothing.
         _, err = capsys.readouterr()
         assert len(err.splitlines()) == 1, err
         assert expected in err

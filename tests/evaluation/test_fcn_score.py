@@ -21,7 +21,10 @@ def test_each_image_has_its_own_confusion_matrix():
 
 
 def test_fcn_score_follows_the_definitions_of_long_et_al():
-    """8 of 14 pixels are right; 3 of 5, 5 of 7 and 0 of 2 in classes 0 to 2; unions 7, 10, 2, 1."""
+    """8 of 14 pixels are right: 3 of 5, 5 of 7 and 0 of 2 in classes 0 to 2.
+
+    The unions of classes 0 to 3 have 7, 10, 2 and 1 pixels.
+    """
     score = fcn_score(MATRICES.sum(0))
     np.testing.assert_allclose(score["per_pixel_accuracy"], 8 / 14)
     np.testing.assert_allclose(score["per_class_accuracy"], (3 / 5 + 5 / 7 + 0) / 3)

@@ -33,12 +33,12 @@ from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.models.unet import translate_each
 
 SIZE, STEPS = (32, 32), 600
-RECIPE, RECIPE_FEATURES = segmenter.STEPS, segmenter.FEATURES  # The fixture `recipe` shrinks them.
+RECIPE, RECIPE_FEATURES = segmenter.STEPS, segmenter.FEATURES  # `recipe` makes them smaller.
 
 
 @pytest.fixture(scope="module")
 def data(recipe, tmp_path_factory):
-    """Forty pairs to train on, nine pairs to score: one more than a batch; and a segmenter."""
+    """Forty pairs to train on, nine pairs to score (one more than a batch), and a segmenter."""
 
     def train_segmenter(folder):
         data = data_in(folder)
@@ -80,7 +80,7 @@ def records(dataset):
 
 @pytest.fixture
 def score_outputs(small, data, records, class_reader, monkeypatch):
-    """A function that evaluates given outputs instead of those of a generator."""
+    """A function that evaluates given outputs instead of the outputs of a generator."""
     config = replace(small, data=data)
 
     def score(outputs, class_reader=class_reader):
@@ -152,7 +152,7 @@ def test_every_pair_counts_exactly_once(score_outputs, targets):
 
 
 def test_rows_of_the_confusion_matrix_are_true_classes(score_outputs, targets, data, records):
-    """If every pixel is read as facade, the accuracy of that class is 1 and of all others 0."""
+    """If every pixel is read as facade, facade has accuracy 1 and every other class accuracy 0."""
     facade = 1
     result = score_outputs(
         targets, ClassReader(lambda images: np.full(images.shape[:3], facade), CMP, "")
@@ -274,7 +274,7 @@ def test_facades_are_read_in_both_palettes(data, tmp_path, palette):
 
 
 def test_photos_in_place_of_label_maps_are_refused(data, tmp_path):
-    """The label maps are on the left, and each pixel of a photo has some nearest class."""
+    """The sides of the pairs are swapped. A pixel of a photo has a nearest class, too."""
     source = write_facades(tmp_path / "pairs", CMP, photo_left=False)
     facades = replace(data, name="facades", source=source, data_dir=str(tmp_path))
     message = why_no_classes(facades, prepare(facades))
@@ -330,7 +330,7 @@ def test_a_segmenter_that_cannot_be_written_is_not_trained(data, dataset, tmp_pa
 
 
 def test_a_dataset_without_a_training_split_has_no_segmenter(data, tmp_path):
-    """The other direction needs no segmenter: label maps are read by their colours."""
+    """From photos to labels, no segmenter is needed: label maps are read by their colours."""
     source = write_facades(tmp_path / "pairs", CMP, photo_left=True, split="test")
     facades = replace(data, name="facades", source=source, data_dir=str(tmp_path))
     dataset = prepare(facades)

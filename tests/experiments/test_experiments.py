@@ -99,7 +99,8 @@ def test_the_defaults_are_those_of_the_paper():
     ("preset", "generator", "discriminator"),
     [
         ("paper", 54_413_955, 2_768_705),
-        ("pytorch", 54_413_955, 2_768_705),  # "54.414 M" and "2.769 M"
+        # The PyTorch code prints "54.414 M" and "2.769 M".
+        ("pytorch", 54_413_955, 2_768_705),
         # The trainable parameters, as Keras counts them.
         ("tf_tutorial", 54_414_979, 2_768_641),
         ("keras_tutorial", 54_419_459, 6_965_441),

@@ -120,8 +120,8 @@ def test_keep_creates_a_new_vm_after_the_vm_is_taken_away(run_with_stand_ins):
         answers={
             "python -m pix2pix_jax": [134, 2, 0],
             "gcloud compute tpus tpu-vm describe": ["PREEMPTED", "READY"],
-            # Install, remove the file `stopped`, install again, look for `stopped` twice, stop the
-            # run, look for `stopped` again: 1 means that there is no such file.
+            # The calls install, remove the file `stopped`, install again, look for `stopped` twice,
+            # stop the run, and look for `stopped` again. Status 1: the file does not exist.
             SSH: [0, 0, 0, 1, 1, 0, 1],
         },
         **TPU,

@@ -31,7 +31,7 @@ def test_adam_follows_its_formula_with_the_options_of_the_config(options, rate, 
 
 @pytest.mark.parametrize("b2", [0.999, 0.9])
 def test_epsilon_hat_is_added_before_the_bias_is_corrected(b2):
-    """Keras does the same. The gradients are as small as epsilon, so that the order matters."""
+    """Keras has this order. The gradients are as small as epsilon, so that the order matters."""
     gradients = 1e-7 * np.random.default_rng(0).standard_normal((3, 5))
     x, m, v = np.zeros(5), np.zeros(5), np.zeros(5)
     options = Optimizer(b2=b2, epsilon=1e-7, epsilon_hat=True)

@@ -11,7 +11,7 @@ from parity import MEASURES, config_of, parity
 from pix2pix_jax.config import PRESETS
 from pix2pix_jax.config.resolve import resolve
 
-MAX_ERRORS = {  # relative, in float32
+MAX_ERRORS = {  # the largest relative errors in float32
     "generator": 1e-4,
     "discriminator": 1e-4,
     "losses": 1e-3,
@@ -23,8 +23,9 @@ MAX_ERRORS = {  # relative, in float32
 def assert_parity(config):
     """Our results equal those of PyTorch in float64, and lie within bounds in float32.
 
-    The bound in float32 is three times the error of PyTorch itself, if that is more: where a value
-    is almost zero before a ReLU, rounding decides whether a gradient passes.
+    A bound in float32 is a value of MAX_ERRORS, or three times the error of PyTorch itself if that
+    is more. PyTorch's error can be large, because rounding decides whether a gradient passes a ReLU
+    where its input is almost zero.
     """
     ours, torchs, double = parity(config)
     assert set(ours) == set(double) == set(MEASURES)
@@ -46,11 +47,11 @@ def test_the_paper_equals_pytorch():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "discriminator",
-    # The smallest and the largest PatchGAN. The paper is tested with pixel, and the presets have
-    # patch70 and tutorial. tests/interop compares the logits of all PatchGANs with PyTorch's.
+    # The smallest and the largest PatchGAN. Tests above have the discriminators pixel, patch70 and
+    # tutorial. tests/interop compares the logits of all PatchGANs with the logits of PyTorch.
     ["patch16", "image286"],
 )
 def test_other_discriminators_equal_pytorch(discriminator):
-    """The generator is shallow, since the presets have deep ones."""
+    """The generator is shallow, because the presets are tested with deep generators."""
     config = config_of("paper", discriminator)
     assert_parity(resolve(replace(config, model=replace(config.model, depth=2))))

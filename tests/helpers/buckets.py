@@ -62,20 +62,20 @@ def wait_until(is_true):
 
 
 def train_further(folder):
-    """Changes a workdir as a run does that resumes: newer files, and one checkpoint removed."""
+    """Changes a workdir as a resumed run does: writes newer files, and removes a checkpoint."""
     write_files(folder, SECOND_FILES)
     shutil.rmtree(folder / "checkpoints/4")
 
 
 def replace_first_checkpoint(folder):
-    """Trains a run until a new checkpoint takes the place of the first."""
+    """Changes the run as training does: a new checkpoint replaces the first checkpoint."""
     with sync_workdir(Workdir(folder, ADDRESS), trains=True):
         write_files(folder, {"checkpoints/12/_CHECKPOINT_METADATA": "12"})
         shutil.rmtree(folder / "checkpoints/4")
 
 
 def raise_unreachable(*_, **__):
-    """Takes the place of a method of the bucket while the network is down."""
+    """Stands for a method of the bucket while the network is down."""
     raise OSError("the line is cut\nfor long")
 
 

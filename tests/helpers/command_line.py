@@ -90,7 +90,8 @@ def events(workdir):
     steps_and_tags = []
     for path in sorted((workdir / "tensorboard").iterdir()):
         content = path.read_bytes()
-        while content:  # length, its checksum, the event, its checksum
+        # A record has a length, a checksum of the length, an event, and a checksum of the event.
+        while content:
             length = int.from_bytes(content[:8], "little")
             if len(content) < length + 16:
                 break  # an event was cut short when the disk was full

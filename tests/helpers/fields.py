@@ -1,4 +1,4 @@
-"""A value for every field of a config that differs from its default."""
+"""For every field of a config, a value other than the default."""
 
 # For every field, the text of a flag that changes the field.
 OTHER = {

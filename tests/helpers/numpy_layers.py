@@ -18,7 +18,7 @@ def convolution(x, kernel, stride=2):
 
 
 def transposed_convolution(x, kernel):
-    """Adds, for every pixel, its product with the kernel around its place in the doubled image."""
+    """Adds each pixel's product with the kernel to a doubled image, around the pixel's place."""
     h, w, _ = x.shape
     out = np.zeros((2 * h + 2, 2 * w + 2, kernel.shape[-1]))
     for i in range(4):

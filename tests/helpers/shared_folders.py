@@ -1,6 +1,7 @@
 """Folders that take long to make, and that all workers of pytest-xdist share.
 
-Every worker makes the fixtures of a session or a module for itself.
+Every worker makes its own fixtures, even those of a session. A fixture that calls `make_once` gets
+the same folder in all workers.
 """
 
 import fcntl
@@ -11,16 +12,16 @@ import shutil
 def make_once(tmp_path_factory, name, make):
     """The folder `name`, which `make(folder)` fills in the first worker that needs it.
 
-    The folder is for reading: several workers use it at the same time.
+    Tests must not change the folder, because several workers use it at the same time.
     """
     base = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_TESTRUNUID" in os.environ:  # a worker's folder is inside that of the session
+    if "PYTEST_XDIST_TESTRUNUID" in os.environ:  # The folder above is the session's.
         base = base.parent
     folder, done = base / name, base / f"{name}.done"
     with (base / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not done.exists():
-            shutil.rmtree(folder, ignore_errors=True)  # what another worker left when it failed
+            shutil.rmtree(folder, ignore_errors=True)  # Another worker may have failed.
             folder.mkdir()
             make(folder)
             done.touch()

@@ -26,5 +26,5 @@ def keep_gradients():
 
 
 def assert_equal(tree, expected):
-    """Two trees of arrays are equal to the bit."""
+    """Asserts that two trees of arrays are equal to the bit."""
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(tree), jax.device_get(expected))

@@ -1,6 +1,6 @@
 """Networks whose tensors have the names of pytorch-CycleGAN-and-pix2pix.
 
-Only these names were the model for this file. A U-Net is a number of nested blocks.
+This file shares only the names with that project. A U-Net consists of nested blocks.
 """
 
 import torch
@@ -16,7 +16,7 @@ NORMS = {
 class Block(nn.Module):
     """One level of a U-Net: halves the image, runs the inner block, and doubles the image.
 
-    Every block returns its input, too, as the skip connection; only the outermost block does not.
+    Every block except the outermost block also returns its input, as the skip connection.
     """
 
     def __init__(self, outer_width, inner_width, channels, inner_block, norm, level):

@@ -36,7 +36,7 @@ class KerasAdam(torch.optim.Optimizer):
 
 
 def to_torch(network, params):
-    """Copies all our parameters to a network of this file; fails if one is missing or left over."""
+    """Copies our parameters to a PyTorch network; fails unless both have the same parameters."""
     state = {}
     for layer, leaves in jax.device_get(params).items():
         for name, value in leaves.items():
@@ -52,7 +52,7 @@ def to_torch(network, params):
 
 
 def from_torch(network, gradients=False):
-    """The parameters of a network of this file, or their gradients, as ours."""
+    """The parameters of a PyTorch network, or their gradients, under our names."""
     tree = {}
     for place, value in network.named_parameters():
         layer, _, name = place.rpartition(".")

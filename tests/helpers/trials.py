@@ -14,7 +14,7 @@ from pix2pix_jax.errors import UsageError
 
 
 def logging_trial(name: str, steps: int = 1, sizes: tuple[int, int] = (3, 2)) -> Trial:
-    """Makes a trial. Every run appends its name and its steps to the file that $TRIALS names."""
+    """Makes a trial whose runs append `name` and their steps to the file that $TRIALS names."""
 
     def run(count: int) -> None:
         with Path(os.environ["TRIALS"]).open("a") as log:
@@ -24,7 +24,7 @@ def logging_trial(name: str, steps: int = 1, sizes: tuple[int, int] = (3, 2)) ->
 
 
 def weights_of(*sizes: int) -> Callable[[], tuple]:
-    """Returns parameters of networks of these sizes, in two arrays each."""
+    """A function that returns parameters of networks of these sizes, in two arrays each."""
     return lambda: tuple([np.ones((size - 1, 1)), np.ones(1)] for size in sizes)
 
 

@@ -136,7 +136,7 @@ def test_painting_changes_the_output(demo_run, page):
 
 def test_brushes_paint_only_class_colours_and_undo_restores(page):
     before = pixels(page, "input")
-    assert page.locator("#size").is_disabled()  # A rectangle has no size of a brush.
+    assert page.locator("#size").is_disabled()  # Rectangles need no brush size.
     page.locator("#tool").select_option("brush")
     assert page.locator("#size").is_enabled()
     page.get_by_text("pillar", exact=True).click()
@@ -186,7 +186,8 @@ def test_requests_from_other_sites_are_refused(demo_run):
     assert request(port, "POST", "/translate", picture, kind="image/png")[0] == 415
     assert request(port, "POST", "/translate", picture, host="evil.example:80")[0] == 404
     assert request(port, "GET", "/settings", host="evil.example")[0] == 404
-    assert request(port, "GET", "/settings", host="localhost")[0] == 200  # for port 80
+    # Browsers leave out port 80.
+    assert request(port, "GET", "/settings", host="localhost")[0] == 200
     assert request(port, "GET", "/settings", host="127.0.0.1.evil.example")[0] == 404
     assert request(port, "GET", "/settings", host="127.1.2.3:5")[0] == 200
     assert request(port, "GET", "/../demo.py")[0] == 404

@@ -26,7 +26,8 @@ def test_images_are_found_and_their_translations_named(tmp_path, capsys):
     assert names("") == names("", "new1") == names("**") == names("**/*") == everything
     assert "skipped 1 file that translate wrote" in capsys.readouterr().out
     (tmp_path / "out" / PAGE).touch()
-    assert names("out", "new4") == names("out/*", "new5") == ["old"]  # the folder itself
+    # A folder of translations can be the input of another translation.
+    assert names("out", "new4") == names("out/*", "new5") == ["old"]
     assert "contains images to translate" in refusal(names, "out/old.png")
     assert names("deep/../*.PNG", "new2") == ["b"]
     assert names("a.png") == ["a"]

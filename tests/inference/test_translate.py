@@ -66,7 +66,7 @@ def translate(colour, source, output, **options):
 
 
 def expected(colour, values, seed=0, sample=0):
-    """The output of the network itself [h, w, 3] in [-1, 1]; sides must need no padding."""
+    """The output [h, w, 3] of the network itself, in [-1, 1]; `values` must need no padding."""
     _, config, params = colour
     key = jax.random.fold_in(stream_key(replace(config, seed=seed), "translations"), sample)
     apply = jax.jit(make_generator(config).apply)
@@ -426,7 +426,7 @@ def test_files_that_translate_did_not_write_are_never_replaced(colour, tmp_path)
         (tmp_path / "in" / name).write_bytes(jpeg(8, 8))
     out = tmp_path / "out"
     assert translate(colour, tmp_path / "in" / "a.jpg", out) == 0
-    assert translate(colour, tmp_path / "in" / "a.jpg", out) == 0  # replaces its own file
+    assert translate(colour, tmp_path / "in" / "a.jpg", out) == 0  # replaces its own earlier file
     for name, options in (
         ("b.png", {}),
         ("a_sample2.png", {"samples": 2}),
@@ -548,7 +548,7 @@ def test_a_large_image_is_translated_by_tiles_without_seams(colour, tmp_path):
         )
     whole, tiles = (np.load(tmp_path / name / "a.npy") for name in ("whole", "tiles"))
     assert whole.shape == tiles.shape == (90, 130, 3)
-    for axis in (0, 1):  # at no line do the tiles jump further than the whole image
+    for axis in (0, 1):  # No edge of a tile shows as a jump between two lines of pixels.
         jumps = [np.abs(np.diff(y, axis=axis)).mean((1 - axis, 2)) for y in (whole, tiles)]
         assert jumps[1].max() < 1.5 * jumps[0].max()
     assert "give --tile=64" in refusal(
@@ -562,7 +562,7 @@ def test_images_can_be_resized_to_the_size_of_training_and_back(colour, tmp_path
     np.save(tmp_path / "a.npy", smooth)
     assert translate(colour, tmp_path / "a.npy", tmp_path / "out", resize=True) == 0
 
-    def at(image, *size):  # by Pillow, channel by channel
+    def at(image, *size):  # resizes with Pillow, channel by channel
         channels = (Image.fromarray(image[..., n]).resize(size, 3) for n in range(3))
         return np.clip(np.stack(list(map(np.asarray, channels)), -1), -1, 1)
 

@@ -92,7 +92,7 @@ def test_one_stablehlo_file_runs_on_cpu_cuda_and_tpu(exported):
     content = (exported[0] / "generator.stablehlo").read_bytes()
     reloaded = jax_export.deserialize(bytearray(content))
     assert reloaded.platforms == ("cpu", "cuda", "tpu")
-    for lowering in ("stablehlo.dot_general", "stablehlo.convolution"):  # on a CPU, and on a TPU
+    for lowering in ("stablehlo.dot_general", "stablehlo.convolution"):  # for CPU and TPU
         assert lowering in reloaded.mlir_module()
     with pytest.raises(ValueError, match="32"):
         reloaded.call(images(1, 40, 32))

@@ -185,7 +185,7 @@ def test_an_experiment_and_flags_set_the_other_fields(tmp_path):
     assert config.data.image_size == (
         256,
         256,
-    )  # of the experiment, as the tensors do not determine it
+    )  # The experiment has this size; the tensors do not determine a size.
     assert "already has a run" in refusal(
         import_weights, weights, None, Workdir(tmp_path / "run"), None, {}
     )

@@ -256,7 +256,7 @@ def test_other_archives_and_compressed_members_are_refused(tmp_path):
 def test_a_damaged_end_of_an_archive_is_reported(tmp_path):
     write_zip(tmp_path / "G.pth", dict_pickle(a=tensor_opcodes((4,), (1,))))
     content = bytearray((tmp_path / "G.pth").read_bytes())
-    content[-6:-2] = b"\xff\xff\xff\xff"  # the position of its directory
+    content[-6:-2] = b"\xff\xff\xff\xff"  # the position of the directory of the archive
     (tmp_path / "G.pth").write_bytes(content)
     message = refusal(read_pth, tmp_path / "G.pth")
     assert message.startswith(f"{tmp_path}/G.pth: is damaged or cut short")

@@ -12,7 +12,7 @@ from pix2pix_jax.models import matmul_convolutions as products
 
 
 def value_and_gradients(lower, x, kernel, *args):
-    """The result of a lowering, and the gradients of its weighted sum for x and for the kernel."""
+    """The result of a lowering, and gradients of a weighted sum of the result for x and kernel."""
 
     def weighted(x, kernel):
         y = lower(x, kernel, *args)

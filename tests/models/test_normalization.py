@@ -56,7 +56,7 @@ def test_the_gradients_of_a_norm_equal_those_of_its_formula(affine, images):
 
 @pytest.mark.parametrize(("mean", "spread"), [(0, 1), (30, 0), (30, 0.02), (1000, 1)])
 def test_a_norm_in_bfloat16_equals_a_norm_in_double_precision(mean, spread):
-    """This holds even if a channel hardly varies, where E[x^2] - E[x]^2 would lose all digits."""
+    """Some channels hardly vary, so that E[x^2] - E[x]^2 would lose all digits."""
     x = (mean + spread * normal(2, 60, 50, 3)).astype(jnp.bfloat16)
     found = normalize(x, None, None, 1e-5)
     exact = np.asarray(x, np.float64)
@@ -104,7 +104,7 @@ def test_images_that_share_a_norm_are_normalized_apart_from_other_images():
 def test_a_gpu_sums_in_two_reductions(platform, monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: platform)
     text = jax.jit(lambda x: normalize(x, None, None, 1e-5)).lower(normal(1, 64, 64, 3)).as_text()
-    # The sums of the mean and of the variance.
+    # There is one sum for the mean, and one sum for the variance.
     assert text.count("stablehlo.reduce") == {"cpu": 2, "gpu": 4}[platform]
 
 

@@ -119,7 +119,7 @@ def test_a_u_net_translates_images_of_any_size_and_channels(shape, channels, dep
 
 
 def test_a_norm_at_a_bottleneck_of_one_pixel_would_lose_the_image():
-    """This is why the last encoder layer of the paper has no norm."""
+    """For this reason, the last encoder layer of the paper has no norm."""
 
     def spread(bottleneck_norm):
         module = UNet(3, 3, 4, skips=False, bottleneck_norm=bottleneck_norm)

@@ -9,7 +9,7 @@ from pix2pix_jax.runtime.storage import lease
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
-    """A function that makes this process one of the named machine, and returns its local copy."""
+    """A function that gives this process the name of a machine, and returns its copy of the run."""
     monkeypatch.setattr(lease, "HEARTBEAT_SECONDS", 0.05)
     monkeypatch.setattr(lease, "DEAD_SECONDS", 0.5)
     monkeypatch.setattr(lease, "SETTLE_SECONDS_UNLOCKED", 0.025)

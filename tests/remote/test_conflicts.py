@@ -42,7 +42,7 @@ def test_files_of_a_run_that_another_machine_replaced_are_moved_aside(machine, m
 
 
 def test_a_reader_does_not_change_a_run_that_another_machine_trains(machine):
-    """The reader uploads its new files, but no checkpoint and no file that both have changed."""
+    """The reader uploads new files, but no checkpoint and no file that both machines changed."""
     first = machine("first")
     with sync_workdir(Workdir(first, ADDRESS)):
         with sync_workdir(Workdir(first, ADDRESS), trains=True):
@@ -136,7 +136,7 @@ def test_if_two_machines_make_the_same_file_the_second_one_is_moved_aside(machin
     second = machine("second")
     with sync_workdir(Workdir(second, ADDRESS)):
         pass
-    write_files(second, {"evaluation_val.json": "second"})  # before an upload
+    write_files(second, {"evaluation_val.json": "second"})  # is not uploaded yet
     with sync_workdir(Workdir(machine("first"), ADDRESS)):
         write_files(machine("first"), {"evaluation_val.json": "first"})
     with sync_workdir(Workdir(machine("second"), ADDRESS)):

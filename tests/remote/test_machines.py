@@ -13,7 +13,7 @@ from helpers.command_line import metrics, run, saved_arrays, start, train
 class MultipartParser:
     """Parses an upload that carries a file and its metadata, exact to the byte.
 
-    The stand-in's own parser drops a last byte of 13, which it reads as part of the line end.
+    The stand-in's own parser drops a last byte of 13, because it takes the byte for a line end.
     """
 
     def parsebytes(self, content):
@@ -30,7 +30,7 @@ class MultipartParser:
 
 @contextmanager
 def storage_server(monkeypatch):
-    """Runs a stand-in for Google Cloud Storage that answers the same requests."""
+    """Runs a stand-in for Google Cloud Storage, and yields its address."""
     emulator = pytest.importorskip("gcp_storage_emulator.server")
     monkeypatch.setattr(emulator, "BytesParser", MultipartParser)
     with socket.socket() as free:

@@ -118,7 +118,7 @@ def test_a_second_read_sees_newer_files_and_the_reader_may_train_later(machine):
         second = machine("second")
         with sync_workdir(Workdir(second, ADDRESS)):
             assert visible_files(second) == FIRST_FILES
-        write_files(second, {"evaluation_val.json": "{}"})  # before an upload
+        write_files(second, {"evaluation_val.json": "{}"})  # is not uploaded yet
         train_further(first)
         wait_until(lambda: bucket_files() == SECOND_FILES)
         with sync_workdir(Workdir(second, ADDRESS)):

@@ -33,13 +33,13 @@ def open_page(browser, request):
         page.on("requestfailed", lambda request: errors.append(request.url))
         page.on("request", lambda request: schemes.add(request.url.partition(":")[0]))
         page.goto(path.as_uri())
-        # Readable without sideways scrolling of the page itself; wide tables scroll on their own.
+        # Only wide tables scroll sideways, not the whole page.
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         return page
 
     yield open_on_screen
     assert errors == []
-    assert schemes <= {"file", "data"}  # nothing from the network
+    assert schemes <= {"file", "data"}  # The page uses no network.
 
 
 def picture_widths(page):
@@ -102,13 +102,13 @@ def test_the_page_of_a_sweep_shows_every_variant(small, tmp_path, open_page):
     paper = {"b": {"class_iou": 0.17}}
     write_results(SweepPlan("Rows & columns", variants, paper), SweepFolder(tmp_path), "val")
     page = open_page(tmp_path / "report" / "index.html")
-    assert picture_widths(page) == [12] * (5 * 4)  # pairs by input, two rows, and ground truth
+    assert picture_widths(page) == [12] * (5 * 4)  # five pairs: input, two rows, ground truth
     assert page.locator("h1").text_content() == "Rows & columns"
     heads = page.locator(".grid span").all_text_contents()
     assert heads == ["input", "L1+GAN", "b", "ground truth"]
     assert page.locator("tr").count() == 4
     titles = page.locator("svg").count()
-    assert titles == 2 + 3  # metrics, then L, a and b
+    assert titles == 2 + 3  # two metrics; the histograms of L, a and b
 
 
 def test_the_page_of_a_run_shows_curves_and_samples(small, tmp_path, open_page):

@@ -1,4 +1,4 @@
-"""One process trains in a workdir."""
+"""Only one process at a time trains in a workdir."""
 
 import errno
 
@@ -17,7 +17,7 @@ def test_a_workdir_has_one_owner(tmp_path):
     ):
         claim_workdir(Workdir(tmp_path / "run")).__enter__()
     with claim_workdir(Workdir(tmp_path / "run")), folder_lock(tmp_path, wait=False):
-        pass  # It is free again, and its owner does not lock the folder above.
+        pass  # The run is free again, and a claim does not lock the folder above.
 
 
 def test_an_error_of_the_owner_is_not_reported_as_another_owner(tmp_path):

@@ -18,7 +18,7 @@ from pix2pix_jax.runtime import distributed
 from pix2pix_jax.runtime.process_group import Messages
 
 FOUR = ("--config.data.batch_size=4", "--config.train.keep=9")
-LOSS_NOTICED = 15  # seconds within which a process ends after another one was lost
+LOSS_NOTICED = 15  # seconds until a process ends after the other process was killed
 
 
 def free_port():
@@ -28,7 +28,7 @@ def free_port():
 
 
 def flags(index, port):
-    """Flags and variables that make a process one of two."""
+    """The flags and the environment variables of process `index` of two."""
     several = (f"--coordinator=127.0.0.1:{port}", "--num_processes=2")
     return (*several, f"--process_id={index}"), {}
 
@@ -89,7 +89,7 @@ def wait_for(path, processes, seconds=180):
 
 @pytest.fixture(scope="module")
 def one_process(tiny_flags, tmp_path_factory):
-    """12 steps by one process of four devices."""
+    """The workdir of a run of twelve steps, by one process with four devices."""
 
     def train_alone(workdir):
         status, _, err = train(tiny_flags, workdir, 12, *FOUR, JAX_NUM_CPU_DEVICES="4")
@@ -99,7 +99,7 @@ def one_process(tiny_flags, tmp_path_factory):
 
 
 def assert_close(found, expected):
-    """Equal up to rounding: the sum over devices has another order."""
+    """Asserts equal metrics up to rounding, because the sum over devices has another order."""
     assert found.keys() == expected.keys()
     for step, values in expected.items():
         assert found[step] == pytest.approx(values, rel=1e-4), step
@@ -128,7 +128,7 @@ SUM = """if True:
 @pytest.mark.slow
 @pytest.mark.parametrize("identify", [slurm_variables, open_mpi_variables])
 def test_processes_of_a_launcher_find_each_other_without_flags(identify):
-    """The devices of both processes sum up the processes' numbers."""
+    """Each device has the number 1 or 2, and the sum over all four devices is 6."""
     port = free_port()
     processes = [
         subprocess.Popen(
@@ -147,7 +147,7 @@ def test_processes_of_a_launcher_find_each_other_without_flags(identify):
 def test_a_signal_to_one_process_stops_and_saves_both_processes(
     tiny_flags, one_process, tmp_path, number, size
 ):
-    """With one step per call to the devices, and with several."""
+    """A call to the devices runs one step, or several steps."""
     calls = f"--config.train.steps_per_call={size}"
     processes = start_two(tiny_flags, tmp_path, 1_000_000, calls)
     wait_for(tmp_path / "metrics.jsonl", processes)
@@ -168,7 +168,7 @@ def test_when_a_process_is_lost_the_other_process_ends_and_the_same_command_resu
     processes[victim].kill()
     killed = time.monotonic()
     status, _, err = results(processes)[1 - victim]
-    assert status in (75, -signal.SIGABRT)  # in a shell, 134
+    assert status in (75, -signal.SIGABRT)  # A shell shows SIGABRT as 134.
     assert time.monotonic() - killed < LOSS_NOTICED
     lines = re.findall(r"^process . of 2 (?:has ended|cannot continue).*$", err, re.M)
     assert len(lines) == 1
@@ -193,7 +193,7 @@ def test_a_run_of_two_processes_resumes_on_any_number_of_devices(tiny_flags, one
 
 def test_an_error_of_the_first_process_ends_the_second_process(tiny_flags, tmp_path):
     """Both processes exit with status 2, so that a launcher does not try again."""
-    (tmp_path / "checkpoints" / "4").mkdir(parents=True)  # of an unknown run
+    (tmp_path / "checkpoints" / "4").mkdir(parents=True)  # a checkpoint of an unknown run
     first, second = results(start_two(tiny_flags, tmp_path, 4))
     reason = f"{tmp_path}/config.json: is missing"
     assert (first[0], second[0]) == (2, 2)
@@ -254,7 +254,7 @@ UPLOADS = """if True:
 @pytest.mark.slow
 @pytest.mark.parametrize("failing", [(0, 1), (0,)])
 def test_the_first_process_exits_last_and_all_have_the_same_status(failing):
-    """The first one uploads for longer than a process may be silent, or wait for others."""
+    """The first process uploads for longer than all timeouts of the other process."""
     port = free_port()
     commands = [[sys.executable, "-c", UPLOADS, str(port), str(i), str(failing)] for i in range(2)]
     first, second = results(
@@ -301,7 +301,7 @@ def test_flags_that_do_not_fit_together_are_refused(coordinator, process_id, exp
 
 
 class Store(dict):
-    """A key-value store that fails as JAX's does."""
+    """A key-value store that fails as the store of JAX fails."""
 
     def key_value_set(self, key, value):
         if key in self:
@@ -336,7 +336,7 @@ def test_a_fault_in_our_use_of_the_store_is_not_hidden():
     [
         ("message.set('cannot join'); message.set('lost')", "lost\n"),
         ("message.set('lost'); message.cancel()", ""),
-        ("", ""),  # aborted before there was anything to say
+        ("", ""),  # The process has no message yet.
     ],
 )
 def test_the_crash_message_is_printed_if_the_process_is_aborted(calls, expected):

@@ -1,4 +1,4 @@
-"""Signals stop a run after the step."""
+"""Signals stop a run after the current step."""
 
 import signal
 
@@ -24,7 +24,7 @@ def test_the_first_signal_is_caught_and_its_echo_ignored(monkeypatch):
 def test_a_process_that_stops_with_another_process_is_not_ended_by_its_first_signal(
     monkeypatch,
 ):
-    """JAX reported the signal of the other process; `srun` then sends one to this process, too."""
+    """JAX reported the signal of the other process; `srun` then signals this process, too."""
     raised, clock, calls = [], iter([100.0, 100.5, 102.0]), []
 
     def reached_sync_point(call):

@@ -55,7 +55,7 @@ def test_the_plan_shows_the_progress_of_every_variant(plan, tmp_path):
 
 
 def test_times_are_estimated_from_a_step_of_the_generator(plan, tmp_path, monkeypatch):
-    """The time is that of eight steps, and more for the operations of a discriminator."""
+    """The time is eight times the generator's, plus a share for the discriminator's operations."""
     monkeypatch.setattr(step_time, "time_generator_step", lambda config: 100.0)
     name, config = plan.variants[0]
     l1 = replace(config, loss=Loss(gan="none"))
@@ -82,7 +82,7 @@ def test_the_generators_step_is_timed_once_for_all_discriminators(plan, monkeypa
 
 @pytest.mark.parametrize("gan", ["vanilla", "none"])
 def test_operations_agree_with_the_compilers_count(small, gan, monkeypatch):
-    """Within 10%: norms and optimizers are not counted.
+    """The counts agree within 10%, because `operations` omits norms and optimizers.
 
     Convolutions that need fewer multiplications (Winograd) are turned off.
     """

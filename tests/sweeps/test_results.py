@@ -56,7 +56,7 @@ def test_rows_are_mean_and_spread_over_seeds(plan, finished_folder):
 
 
 def test_the_note_says_what_was_compared(plan, finished_folder):
-    """The note has the steps, so that nobody mistakes the table of a short trial for a result."""
+    """The note names the steps, so that nobody mistakes the table of a short trial for a result."""
     name, config = plan.variants[3]
     longer = (name, replace(config, train=replace(config.train, steps=16_000)))
     for variants, steps in ((plan.variants, "8"), ([*plan.variants[:3], longer], "8 or 16,000")):
@@ -73,7 +73,8 @@ def test_each_segmenter_has_its_own_ground_truth_row(plan, tmp_path):
     assert [line[0] for line in lines_of(tmp_path)[3:]] == [
         "ground truth of little/seed0", "ground truth of little/seed1",
     ]  # fmt: skip
-    assert [line[4] for line in lines_of(tmp_path)[3:]] == ["0.21", "0.21"]  # the paper's
+    # The paper has this class IOU for the ground truth.
+    assert [line[4] for line in lines_of(tmp_path)[3:]] == ["0.21", "0.21"]
     for name in ("results.md", "report/index.html"):
         assert "of 2 different segmenters" in (tmp_path / name).read_text()
 

@@ -29,7 +29,7 @@ DATASET = SimpleNamespace(info=SimpleNamespace(splits=("train", "val")))
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Takes the place of training and evaluation, and records what is trained.
+    """Replaces training and evaluation, and records the variants that are trained.
 
     trained: the names of the folders, in order.
     errors: the error that training raises, by name.
@@ -97,7 +97,7 @@ def test_changed_pairs_or_segmenter_are_evaluated_again(plan, calls, tmp_path, w
 
 
 def test_a_decaying_run_of_other_steps_runs_again(plan, calls, tmp_path):
-    """Even if it was evaluated half-way, at exactly these steps."""
+    """The run was even evaluated half-way, at exactly the new number of steps."""
     name, config = plan.variants[0]
     decaying = replace(config, optimizer=replace(config.optimizer, schedule="linear_decay"))
     write_evaluation(decaying, tmp_path / name, "val", 0.5)
@@ -130,7 +130,7 @@ def test_a_measured_fcn_score_is_kept_when_later_sweeps_skip_it(plan, calls, tmp
 
 
 def test_a_change_that_no_run_can_take_is_refused_before_anything_is_written(plan, calls, tmp_path):
-    """Whichever variant is to run, and also for --list."""
+    """The error comes for every --index, and also for --list."""
     sweep(plan, SweepFolder(tmp_path), None, "val")
     for name, config in plan.variants:
         write_config(config, tmp_path / name / "config.json")
@@ -180,7 +180,7 @@ def test_missing_data_fail_only_their_own_variants(plan, calls, tmp_path, monkey
 
 
 def test_a_damaged_config_json_fails_only_its_own_variant(plan, calls, tmp_path):
-    """For example an empty file after a power cut; `train`, which is replaced here, refuses it."""
+    """A power cut may leave an empty file. `train` refuses the file; here, a stand-in does."""
     (tmp_path / VARIANTS[1]).mkdir(parents=True)
     (tmp_path / VARIANTS[1] / "config.json").touch()
     calls["errors"] = {VARIANTS[1]: UsageError("config.json: invalid")}
@@ -222,7 +222,7 @@ def test_an_evaluation_with_wrong_types_is_evaluated_again(plan, calls, tmp_path
 
 
 def test_a_variant_whose_folder_is_a_file_does_not_stop_the_others(plan, calls, tmp_path):
-    """Not even the reason of the failure can be written there."""
+    """The reason of the failure cannot be written to a file of the variant."""
     (tmp_path / "little").touch()
     calls["errors"] = {VARIANTS[0]: NotADirectoryError("little")}
     assert "1 of 2 variants failed (little/seed0)" in refusal(
@@ -334,7 +334,7 @@ def test_results_written_twice_are_equal(plan, calls, tmp_path):
 
 @pytest.fixture(scope="module")
 def tiny_sweep(tmp_path_factory):
-    """Arguments of a sweep with two seeds of one row, twelve steps a run."""
+    """Arguments of a sweep with two seeds of one row, and twelve steps in each run."""
     # One file for all workers, because the sweep's results name the file.
     folder = make_once(tmp_path_factory, "tiny_sweep", write_tiny_sweep)
     fields = [field for field in TINY if "discriminator=" not in field]
@@ -371,7 +371,7 @@ def finished_sweep(tiny_sweep, tmp_path_factory):
 def test_a_sweep_killed_three_times_equals_an_uninterrupted_sweep(
     tiny_sweep, finished_sweep, tmp_path
 ):
-    """It is killed in the training of the segmenter, after a checkpoint, and in an evaluation."""
+    """The sweep is killed in training of the segmenter, after a checkpoint, in an evaluation."""
     killed = tmp_path / "killed"
     arguments = (*tiny_sweep, f"--workdir={killed}", f"--config.data.data_dir={killed / 'data'}")
     random = np.random.default_rng(0)

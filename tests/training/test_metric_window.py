@@ -28,7 +28,7 @@ def test_sums_have_the_same_bits_for_all_numbers_of_steps_in_a_call():
 
 
 def test_the_error_names_the_first_step_and_metric_that_is_not_finite():
-    """The order of metrics is that of their computation: a gradient comes after its loss."""
+    """Metrics have the order in which they are computed: a gradient comes after its loss."""
     bad, good = np.array([np.inf, np.nan]), np.ones(2)
     for names, expected in (
         (("gradient/generator", "loss/generator_l1"), "loss/generator_l1"),

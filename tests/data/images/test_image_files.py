@@ -84,7 +84,8 @@ def test_a_photo_is_turned_upright(kind, orientation, upright):
 def test_a_broken_file_is_named(data):
     message = refusal(decode_image, data, "cats/tom.jpg")
     assert message.startswith("cats/tom.jpg: cannot be read as an image (")
-    assert "0x" not in message  # without an address in memory, the line is the same every time
+    # Without an address in memory, the line is the same every time.
+    assert "0x" not in message
 
 
 def test_an_empty_file_is_called_empty():

@@ -1,4 +1,4 @@
-"""Colours of label maps become classes, also through noise."""
+"""Colours of label maps become classes, even if the colours are noisy."""
 
 import numpy as np
 import pytest
@@ -92,7 +92,7 @@ def test_the_palette_of_facades_is_recognised(palette):
 
 
 def test_photos_are_far_from_a_palette():
-    """The distance is the median over pixels: from grey 128 to black, 128 * sqrt(3)."""
+    """The distance is the median over pixels: from grey 128 to white, 127 * sqrt(3)."""
     grey = [Image.new("RGB", (8, 8), (128, 128, 128))] * 3 + [Image.new("RGB", (8, 8))]
     palette = CITYSCAPES._replace(classes={"white": (255, 255, 255)}, ignored=((0, 0, 0),))
     _, distance = best_palette([palette], grey)

@@ -78,7 +78,7 @@ def test_a_dead_owner_on_another_host_is_watched_and_then_replaced(tmp_path, mon
 
 
 def test_a_dead_owner_on_this_host_is_replaced_at_once(tmp_path, capsys):
-    """Its lock is gone with the process. On a disk without locks the owner has to be watched."""
+    """The lock ends with the process. On a disk without locks, the lease must be watched."""
     leave_a_dead_lease(tmp_path)
     with hold(tmp_path):
         assert capsys.readouterr().out == ""
@@ -122,9 +122,9 @@ def test_a_free_folder_is_owned_without_a_wait(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("is_locked", [False, True])
 def test_a_process_gives_up_if_another_one_replaces_its_lease(tmp_path, monkeypatch, is_locked):
-    """The other process reads the lease before this process writes it, and writes it afterwards.
+    """The other process reads the lease before this process writes it, and overwrites it later.
 
-    A lock does not prevent this, because on some network disks it stops only one host.
+    A lock does not prevent this, because on some network disks each host has its own locks.
     """
     refuse_hard_links(monkeypatch)
     monkeypatch.setattr("time.sleep", lambda _: (tmp_path / ".lease").write_text(OTHER))
@@ -151,7 +151,7 @@ def test_a_lease_that_is_new_after_a_dead_one_is_not_replaced(tmp_path, monkeypa
 def test_only_one_of_two_hosts_that_find_a_folder_free_owns_it(
     tmp_path, monkeypatch, has_hard_links
 ):
-    """Both hold a lock, since the lock of each host is unknown to the other."""
+    """Both hosts hold a lock, because neither host knows the lock of the other host."""
     monkeypatch.setattr(lease, "SETTLE_SECONDS", 0.5)
     if not has_hard_links:
         refuse_hard_links(monkeypatch)
