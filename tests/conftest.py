@@ -50,7 +50,7 @@ settings.load_profile("short")
 
 @pytest.fixture(autouse=True)
 def short_settle_time(monkeypatch):
-    """Makes a claim of a workdir take no time: no other host writes to the folders of a test."""
+    """Removes the wait from claims of workdirs, because no other host writes to tests' folders."""
     monkeypatch.setattr(lease, "SETTLE_SECONDS", 0)
 
 

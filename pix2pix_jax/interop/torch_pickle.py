@@ -31,12 +31,12 @@ STORAGE_DTYPES = {
     "ByteStorage": np.uint8,
     "BoolStorage": np.bool_,
 }
-MAX_PICKLE_BYTES = 1 << 22  # A pickle is small, because the numbers of tensors lie outside.
+MAX_PICKLE_BYTES = 1 << 22  # A pickle is small: it contains no numbers of tensors.
 MAX_AXES = 8  # the most axes of a tensor
 MAX_NUMBER = 1 << 48  # the largest offset, side or stride of a tensor
 
 
-# Not a dataclass, because a pickle could set the fields of a dataclass.
+# This class is not a dataclass, because a pickle could set the fields of a dataclass.
 class ArrayStorage(NamedTuple):
     """A storage: numbers of one dtype in a file.
 
@@ -49,7 +49,7 @@ class ArrayStorage(NamedTuple):
     dtype: np.dtype
 
 
-# Not a dataclass, because a pickle could set the fields of a dataclass.
+# This class is not a dataclass, because a pickle could set the fields of a dataclass.
 class Tensor(NamedTuple):
     """Describes where a tensor lies in its storage. Offset and strides count numbers, not bytes.
 

@@ -55,7 +55,7 @@ def test_the_plan_shows_the_progress_of_every_variant(plan, tmp_path):
 
 
 def test_times_are_estimated_from_a_step_of_the_generator(plan, tmp_path, monkeypatch):
-    """The time is eight times the generator's, plus a share for the discriminator's operations."""
+    """The time is eight steps of the generator, plus a share for the discriminator's operations."""
     monkeypatch.setattr(step_time, "time_generator_step", lambda config: 100.0)
     name, config = plan.variants[0]
     l1 = replace(config, loss=Loss(gan="none"))

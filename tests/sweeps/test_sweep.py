@@ -130,7 +130,7 @@ def test_a_measured_fcn_score_is_kept_when_later_sweeps_skip_it(plan, calls, tmp
 
 
 def test_a_change_that_no_run_can_take_is_refused_before_anything_is_written(plan, calls, tmp_path):
-    """The error comes for every --index, and also for --list."""
+    """The error comes with and without --index, and also for --list."""
     sweep(plan, SweepFolder(tmp_path), None, "val")
     for name, config in plan.variants:
         write_config(config, tmp_path / name / "config.json")
@@ -371,7 +371,7 @@ def finished_sweep(tiny_sweep, tmp_path_factory):
 def test_a_sweep_killed_three_times_equals_an_uninterrupted_sweep(
     tiny_sweep, finished_sweep, tmp_path
 ):
-    """The sweep is killed in training of the segmenter, after a checkpoint, in an evaluation."""
+    """The sweep is killed in the segmenter's training, after a checkpoint, and in an evaluation."""
     killed = tmp_path / "killed"
     arguments = (*tiny_sweep, f"--workdir={killed}", f"--config.data.data_dir={killed / 'data'}")
     random = np.random.default_rng(0)

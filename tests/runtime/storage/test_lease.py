@@ -122,7 +122,7 @@ def test_a_free_folder_is_owned_without_a_wait(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("is_locked", [False, True])
 def test_a_process_gives_up_if_another_one_replaces_its_lease(tmp_path, monkeypatch, is_locked):
-    """The other process reads the lease before this process writes it, and overwrites it later.
+    """The other process reads the lease before this process writes, and overwrites the lease later.
 
     A lock does not prevent this, because on some network disks each host has its own locks.
     """
