@@ -1,1 +1,1 @@
-"""Times our training steps and their parts, other sizes, and the steps of other libraries."""
+"""Times our training steps, also at other sizes, their parts, and steps of other libraries."""

@@ -17,7 +17,7 @@ FindMismatches = Callable[[Measurements], dict[str, str]]
 
 @dataclass(frozen=True)
 class Turns:
-    """The turns of each implementation.
+    """The number and the length of the turns of each implementation.
 
     Attributes:
       count: the number of turns.
@@ -134,7 +134,7 @@ def compare(
       reason.
 
     Raises:
-      UsageError: a process or `find_mismatches` raised it.
+      UsageError: a process, or `find_mismatches`, found an error that the user can fix.
     """
     with Comparison(targets, config, environment) as comparison:
         comparison.for_each(comparison.start)

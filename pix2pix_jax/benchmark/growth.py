@@ -1,4 +1,4 @@
-"""How the time of a step grows with the batch, the image size or the number of devices."""
+"""Measures how the time of a step grows with the batch, the image size or the number of devices."""
 
 from collections.abc import Iterator
 from functools import partial

@@ -184,7 +184,7 @@ def resident_memory() -> int:
 
 
 def device_memory() -> int:
-    """The peak memory of JAX's first device in bytes; on a CPU, of this process."""
+    """The peak memory of JAX's first device in bytes; on a CPU, the peak memory of this process."""
     import jax  # The timings of other libraries must not include JAX.
 
     statistics = jax.local_devices()[0].memory_stats()

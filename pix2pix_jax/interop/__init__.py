@@ -1,1 +1,1 @@
-"""Weights in and out: safetensors, PyTorch, ONNX and StableHLO."""
+"""Exports and imports weights: safetensors, PyTorch, ONNX and StableHLO."""

@@ -107,7 +107,7 @@ def choose_format(options: ExportOptions) -> Format:
     """The format that --format names; without --format, the suffix of --output names it.
 
     Raises:
-      UsageError: there is no such format, or the output is a folder.
+      UsageError: the suffix of --output names no format, or --output is a folder.
     """
     name = options.format or options.output.suffix[1:].lower()
     if options.output.is_dir():

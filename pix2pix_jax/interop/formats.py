@@ -132,7 +132,7 @@ def accept_all(config: Config, with_discriminator: bool) -> None:
 
 
 def check_onnx(config: Config, with_discriminator: bool) -> None:
-    """Raises UsageError if ONNX is not installed."""
+    """Raises UsageError if onnx or onnxruntime is not installed."""
     if not all(map(importlib.util.find_spec, ("onnx", "onnxruntime"))):
         raise UsageError("--format: onnx needs more packages; pip install 'pix2pix_jax[onnx]'")
 

@@ -161,7 +161,7 @@ def explain_changed_network(config: Config, fields: dict[str, str]) -> Iterator[
 
     Args:
       config: the config without the flags.
-      fields: the flags, as in `import_weights`.
+      fields: the values that the flags give to fields, as in `import_weights`.
     """
     changed = changed_fields(config, override(config, fields))
     flags = [f"--config.{name}" for name in changed if name in fields and name in NETWORK_FIELDS]

@@ -79,13 +79,13 @@ class TrainedNetwork:
         return jax.vmap(lambda image: self.module.apply({"params": self.params}, image[None])[0])
 
     def compile_with(self, params: dict) -> Compute:
-        """Compiles the network with the given parameters, for instance those in a file."""
+        """Compiles the network with other parameters, such as the parameters in a file."""
         return jax.jit(replace(self, params=params).batch_function())
 
     def metadata(self) -> dict[str, str]:
         """Version, network, step and config as texts, for formats that have room for metadata.
 
-        Paths of this machine are left out, because the files are given away.
+        Paths of this machine are left out, because users give the files away.
         """
         data = replace(self.config.data, source=None, data_dir=Data().data_dir)
         config = TypeAdapter(Config).dump_json(replace(self.config, data=data)).decode()
