@@ -21,7 +21,7 @@ def describe(config: Config) -> dict[str, Any]:
       config: the config of an experiment; this function resolves it.
 
     Returns:
-      `layers`: the rows of `layer_rows` for both networks, each with its `network`.
+      `layers`: the rows of `layer_rows` for both networks, each with the name of its `network`.
       `generator` and `discriminator`: name, input and output shape [h, w, c] and number of
       parameters; for the discriminator also the receptive field in pixels.
       `differences`: the fields that differ from the paper, with their values.
@@ -198,7 +198,7 @@ def operations(summary: dict[str, Any]) -> tuple[int, int]:
       summary: the result of `describe`.
 
     Returns:
-      The operations of the generator, and those of the discriminator.
+      The operations of the generator, and the operations of the discriminator.
     """
     forward = {"generator": 0, "discriminator": 0}
     for row in summary["layers"]:

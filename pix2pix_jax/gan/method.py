@@ -1,4 +1,4 @@
-"""The networks, optimizers and losses of a run: all that stays the same while it trains."""
+"""The networks, optimizers and losses of a run: everything that stays the same in all steps."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

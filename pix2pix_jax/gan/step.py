@@ -1,6 +1,6 @@
 """One training step: an update of the discriminator, and an update of the generator.
 
-The symbols of the paper (sections 3.1 and 3.3) are in this file:
+The symbols of the paper (sections 3.1 and 3.3) have these names in this file:
 
   x        batch["input"] [b, h, w, c], the images to translate, in [-1, 1]
   y        batch["target"] [b, h, w, c], the real images of the same pairs, in [-1, 1]

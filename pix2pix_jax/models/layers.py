@@ -109,7 +109,7 @@ class Norm(nn.Module):
 
 
 def dropout(x: Array, rate: float, keys: Array, layer: int) -> Array:
-    """Sets values to zero at random and divides the others by 1 - rate (section 3.1).
+    """Sets values to zero at random and divides all other values by 1 - rate (section 3.1).
 
     Every image has its own key. The noise of an image is therefore the same in any batch and on
     any number of devices.

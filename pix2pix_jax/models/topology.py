@@ -1,7 +1,7 @@
 """The layers of both networks as tables, in the order in which data flows through them.
 
-Everything that needs to know the layers reads them here: the Flax modules, `describe`, the ONNX
-graph and the names of PyTorch's tensors. To add a discriminator, add a row to DISCRIMINATORS.
+All other code reads the layers from these tables: the Flax modules, `describe`, the ONNX graph and
+the names of PyTorch's tensors. To add a discriminator, add a row to DISCRIMINATORS.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,7 +38,7 @@ class PatchLayer(NamedTuple):
 
 
 def _patch_gan(*widths_and_strides: tuple[int, int]) -> tuple[PatchLayer, ...]:
-    """The layers of a PatchGAN: 4x4 convolutions, padded by one zero (appendix 6.1.2)."""
+    """The layers of a PatchGAN: 4x4 convolutions with one zero on each side (appendix 6.1.2)."""
     return tuple(PatchLayer(width, 4, stride, (1, 1)) for width, stride in widths_and_strides)
 
 
@@ -204,7 +204,8 @@ def is_large_enough(layers: Sequence[Layer | PatchLayer], height: int, width: in
     """Whether a discriminator can score an image of this size.
 
     The output of the last layer must have at least one pixel. The outputs of the layers between the
-    first and the last must have at least two, because a norm of a single pixel gives only zeros.
+    first and the last must have at least two pixels, because a norm of a single pixel gives only
+    zeros.
     """
     grids = [output_grid(layers[: n + 1], height, width) for n in range(len(layers))]
     return min(grids[-1]) >= 1 and all(max(grid) > 1 for grid in grids[1:-1])

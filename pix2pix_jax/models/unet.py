@@ -13,8 +13,8 @@ from pix2pix_jax.models.topology import Layer, unet_layers
 class UNet(nn.Module):
     """Translates images: an encoder halves their size `depth` times, then a decoder restores it.
 
-    With skip connections, each decoder layer also gets the output of the encoder layer of the same
-    size (arXiv 1505.04597).
+    With skip connections, each decoder layer after the first also gets the output of the encoder
+    layer of the same size (arXiv 1505.04597).
 
     Attributes:
       channels: the channels of the output image.
