@@ -91,13 +91,13 @@ class Training:
             optimizer=make_adam(config),
             loss_weights=[loss.discriminator_weight],
         )
-        # The lists are made here, because freezing the discriminator would shorten its list.
+        # These lists are made before the freezing, because frozen weights are not in the list.
         self.trained = self.generator.trainable_weights, self.discriminator.trainable_weights
         rng, shape = np.random.default_rng(0), (data.batch_size, *data.image_size, 3)
         self.image, self.target = (rng.uniform(-1, 1, shape).astype(np.float32) for _ in range(2))
         grid = data.batch_size, *self.discriminator.output_shape[1:]
         self.real, self.fake = np.ones(grid, np.float32), np.zeros(grid, np.float32)
-        # The first call decides which weights are trained, so it must precede the freezing.
+        # The first training step fixes which weights are trained, so it comes before the freezing.
         self.discriminator.train_on_batch([self.image, self.target], self.real)
         for layer in self.discriminator.layers:
             if not isinstance(layer, layers.BatchNormalization):

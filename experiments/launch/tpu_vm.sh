@@ -11,7 +11,7 @@
 #   experiments/launch/tpu_vm.sh delete     # deletes the VM
 #   experiments/launch/tpu_vm.sh keep       # create, install and run until the run is done; then delete
 #
-# Flags after `train`, `run` or `keep` go to the run. By default, it trains the paper's facades.
+# Flags after `train`, `run` or `keep` go to the run. Without flags, the run trains facades.py.
 set -euo pipefail
 self=$(realpath "$0")
 cd "$(dirname "$self")/../.."

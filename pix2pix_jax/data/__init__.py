@@ -3,7 +3,7 @@
 The modules, in the order in which a pair passes through them:
 
     data_dir     knows the paths inside data.data_dir
-    sources      finds the pairs of a folder, and the split of each pair
+    sources      downloads archives; finds the pairs of a folder, and the split of each pair
     archives     unpacks tarballs
     images       decodes image files to 8 bits a channel (image_files), and 16-bit images and .npy
                  files for `translate` (full_depth); converts channels, sizes and types (pixels);
@@ -12,7 +12,7 @@ The modules, in the order in which a pair passes through them:
     builders     makes the records of a dataset: the bytes of the files of every pair
     records      writes a dataset, and opens a split of it
     prepare      finds the dataset of a config, or writes it
-    fingerprint  hashes the pairs of a dataset
+    fingerprint  hashes the files of a source, and the pairs of a dataset
     examples     turns a record into arrays: input and target, or photo and classes
     augment      crops and mirrors the arrays at random
     pipeline     makes the batches of the training split

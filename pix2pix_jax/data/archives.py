@@ -45,9 +45,9 @@ def unpack(source: Path, scratch: Path) -> Iterator[Path]:
       The folder `source`, or the temporary folder with the content of the tarball.
 
     Raises:
-      UsageError: the file is not a tarball, is broken, or unpacks to far more than its own size.
-        Also if it contains links, or files that would be written outside the folder.
-      OSError: the disk has too little free space.
+      UsageError: the file is not a tarball, is broken, unpacks to far more than its own size, or
+        contains links or files that would be written outside the folder.
+      OSError: the disk has too little free space, or the file cannot be read.
     """
     if source.is_dir():
         yield source
@@ -57,7 +57,7 @@ def unpack(source: Path, scratch: Path) -> Iterator[Path]:
         try:
             _unpack_tarball(source, Path(root))
         except (*BROKEN, OSError) as error:
-            if isinstance(error, OSError) and error.errno:  # The cause is the disk.
+            if isinstance(error, OSError) and error.errno:  # The tarball is not the cause.
                 raise
             raise UsageError(
                 f"{source}: cannot be unpacked as a tarball ({error}); download it again, or give "
@@ -101,8 +101,8 @@ class _ByteCount:
 class _CountingReader(io.RawIOBase):
     """A file that counts the bytes that are read from it.
 
-    A header can have gigabytes, and tarfile reads each header into memory as a whole. So the limit
-    must also stop the reading of a header.
+    A header can be gigabytes long, and tarfile reads each header into memory as a whole. So the
+    limit must also hold while a header is read.
     """
 
     def __init__(self, file: BinaryIO, count: _ByteCount):

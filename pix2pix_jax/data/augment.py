@@ -73,8 +73,8 @@ def crop_batch(pairs: dict[str, Array], batch: dict[str, Array], data: Data) -> 
     Args:
       pairs: the pairs of `load_resident_pairs`, `input` and `target` [pairs, load height,
         load width, c], uint8; empty if the batch itself contains images.
-      batch: a batch of `make_crop_batches`, to crop from `pairs`; or a batch of
-        `make_image_batches`, with images in uint8 or, already scaled, in float32.
+      batch: a batch of `make_crop_batches`, to crop from `pairs`; or a batch with images, either
+        uint8 as from `make_image_batches`, or float32 that is already scaled to [-1, 1].
       data: gives the size of the result.
 
     Returns:

@@ -104,7 +104,7 @@ def read_pair(
     """Reads the bytes of a pair's files, and decodes A and B.
 
     Raises:
-      UsageError: a file is broken; the message names the file.
+      UsageError: a file is broken or too large; the message names the file.
     """
     names = [display_name(path, config.root, config.source_name) for path in pair.files]
     files = [read_bytes(path, name) for path, name in zip(pair.files, names, strict=True)]

@@ -24,7 +24,7 @@ def source_version(source: Path) -> str:
 def dataset_fingerprint(
     dataset: tfds.core.DatasetBuilder, splits: tuple[str, ...] = ("train", "val")
 ) -> str:
-    """A text that is equal for two datasets exactly if both have the same pairs.
+    """A text that identifies the pairs: datasets with equal texts have the same pairs.
 
     Args:
       dataset: the dataset of `prepare`.

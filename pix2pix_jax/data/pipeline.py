@@ -1,8 +1,8 @@
 """The training split as `batches[step]`: a pure function of (seed, step).
 
 A batch starts as crops: for each image, the number of a pair, the place of the crop, and whether
-the crop is mirrored. If all pairs fit into the memory of the devices, the devices keep the pairs at
-load_size and cut the crops. Otherwise the host cuts the crops. Both ways give the same pixels.
+the crop is mirrored. If all pairs at load_size need at most data.resident_mib, every device keeps
+the pairs and cuts the crops. Otherwise the host cuts the crops. Both ways give the same pixels.
 """
 
 import os
@@ -26,7 +26,7 @@ from pix2pix_jax.runtime.backend import copy_to_devices
 def make_training_batches(
     config: Config, records: Sequence[dict], process_index: int = 0, process_count: int = 1
 ) -> tuple[grain.MapDataset, dict[str, jax.Array]]:
-    """Makes the batches of the training split, and copies all pairs to the devices if they fit.
+    """Makes the batches of the training split; the pairs of a small split go to the devices.
 
     Args:
       config: the config.
@@ -35,8 +35,8 @@ def make_training_batches(
       process_count: the number of processes.
 
     Returns:
-      The results of `make_crop_batches` and `load_resident_pairs` if the pairs fit into the memory
-      of the devices; otherwise the result of `make_image_batches` and an empty dictionary.
+      The results of `make_crop_batches` and `load_resident_pairs` if the pairs need at most
+      data.resident_mib; otherwise the result of `make_image_batches` and an empty dictionary.
     """
     if pairs := load_resident_pairs(records, config.data):
         return make_crop_batches(config, len(records), process_index, process_count), pairs
@@ -118,7 +118,7 @@ def _batch(
 
 
 def load_resident_pairs(records: Sequence[dict], data: Data) -> dict[str, jax.Array]:
-    """Copies all pairs to every device, unless they are larger than data.resident_mib.
+    """Copies all pairs to every device, unless the pairs need more than data.resident_mib.
 
     Returns:
       `input` and `target` [pairs, load height, load width, c], uint8; empty if the pairs are too

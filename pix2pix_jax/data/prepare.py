@@ -38,7 +38,8 @@ def prepare(data: Data) -> tfds.core.DatasetBuilder:
       The builder, for `open_split`.
 
     Raises:
-      UsageError: the source does not exist, the download failed, or files are broken.
+      UsageError: the source does not exist or has no pairs, the download failed, the bucket of
+        data.data_dir cannot be reached, or files are broken.
       OSError: the disk is full, or the dataset cannot be written for another reason.
     """
     data_dir = DataDir.parse(data.data_dir)

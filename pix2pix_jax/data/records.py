@@ -58,7 +58,7 @@ def open_split(dataset: tfds.core.DatasetBuilder, split: str) -> Sequence[dict]:
             f"{', '.join(dataset.info.splits)}"
         )
     try:
-        open_records: Any = dataset.as_data_source  # a decorator of TFDS hides its parameters
+        open_records: Any = dataset.as_data_source  # TFDS hides the parameters of this method.
         records = open_records(split)
         _ = records[0], records[len(records) - 1]
     # For damaged files ArrayRecord raises RuntimeError; for an empty file TFDS raises ValueError.
@@ -78,8 +78,8 @@ def _system_error(
     """Finds the error of the operating system in the text of an error of ArrayRecord or TFDS.
 
     ArrayRecord raises a RuntimeError with a text like "write() failed: No space left on device;
-    writing PATH". TFDS raises an OSError without a number, "Not enough disk space. Needed: ...", if
-    the disk is full before it writes.
+    writing PATH". If the disk is too full to begin, TFDS raises an OSError without a number, "Not
+    enough disk space. Needed: ...".
 
     Args:
       error: any error.

@@ -17,7 +17,7 @@ from pix2pix_jax.config.schema import SPLITS
 from pix2pix_jax.data.images.image_files import SUFFIXES
 from pix2pix_jax.errors import DISK_ERRORS, UsageError
 
-# The split by the name of its folder, in lower case.
+# Maps the name of a folder, in lower case, to its split.
 SPLIT_FOLDERS = {split: split for split in SPLITS} | {"validation": "val"}
 SIDES = ("A", "B")  # names of folders with one image of each pair
 BOTH_SIDES = "AB"  # the side of a file that shows A and B side by side
@@ -54,7 +54,8 @@ def download_archive(url: str, folder: Path) -> Path:
       OSError: the file cannot be written, for example on a full disk.
     """
     try:
-        urllib.request.urlopen(url, timeout=20).close()  # Fails at once; TFDS retries for minutes.
+        # TFDS would retry a failed download for minutes, so this request is made first.
+        urllib.request.urlopen(url, timeout=20).close()
         return Path(tfds.download.DownloadManager(download_dir=folder).download(url))
     except (OSError, http.client.HTTPException, tfds.download.DownloadError) as error:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
@@ -86,8 +87,8 @@ def find_pairs(root: Path, source_name: str) -> dict[str, list[PairFiles]]:
       The pairs of each split.
 
     Raises:
-      UsageError: there are no images, a name is not UTF-8, an A has no B, one side has two files,
-        or side-by-side images are mixed with A and B.
+      UsageError: there are no images, a name is not UTF-8, a pair lacks a side or has two files for
+        one side, or side-by-side images are mixed with images of one side.
     """
     files = [path for path in list_files(root) if _is_image(path.relative_to(root))]
     if not files:

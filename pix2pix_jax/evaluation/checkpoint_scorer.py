@@ -19,20 +19,20 @@ class CheckpointScorer:
     """
 
     def __init__(self, config: Config, dataset: DatasetBuilder) -> None:
-        """Prepares the scorer, and trains the segmenter of the FCN-score if there is none yet.
+        """Prepares the scorer; trains a segmenter if train.best_metric needs a new segmenter.
 
         Args:
           config: the resolved config.
           dataset: the dataset prepared from `config`.
 
         Raises:
-          UsageError: train.best_metric cannot be measured on this dataset.
+          UsageError: the dataset has no validation split, or train.best_metric cannot be measured.
         """
         reader = _open_reader_for_best_metric(config, dataset)
         self._scorer = Scorer(config, open_split(dataset, "val"), reader)
 
     def score(self, params: dict) -> dict[str, float]:
-        """Measures a generator with these parameters: values by metric, without NaNs.
+        """Measures a generator with these parameters: values by metric, without any NaN.
 
         Raises:
           UsageError: an output of the generator is not finite.

@@ -17,8 +17,8 @@ from pix2pix_jax.data.records import open_split
 from pix2pix_jax.evaluation.segmenter import open_segmenter, segmenter_name
 from pix2pix_jax.reports.evaluation import NEAREST_COLOUR
 
-# The largest distance of label maps from their palette; a channel of RGB has 256 levels. The JPEGs
-# of the public set have a distance of 2 levels, and photos have many tens of levels.
+# Images at a larger distance from the palette are not label maps. A channel of RGB has 256 levels.
+# The distance is 2 levels for the JPEGs of the public set, and many tens of levels for photos.
 MAX_PALETTE_DISTANCE = 20
 
 

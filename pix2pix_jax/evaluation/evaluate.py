@@ -49,8 +49,9 @@ def evaluate(
       fcn_score: whether to measure the FCN-score.
 
     Raises:
-      UsageError: there is no such run, checkpoint or split. Also if `fcn_score` is True but the
-        dataset has no FCN-score; then all other scores are written before the error.
+      UsageError: there is no such run, checkpoint or split, a training pair may have moved to
+        another split, or an output of the generator is not finite. Also if `fcn_score` is True but
+        the dataset has no FCN-score; then all other scores are written before the error.
     """
     config = resolve_run_config(workdir, config)
     step, params, training_fingerprint = read_network(workdir, config, step)

@@ -24,7 +24,7 @@ Histograms = dict[Literal["lab_l", "lab_a", "lab_b"], list[int]]
 
 
 class HistogramSides(TypedDict):
-    """Histograms of all outputs and of all targets, in pixels."""
+    """Histograms of all outputs and of all targets, as numbers of pixels."""
 
     output: Histograms
     target: Histograms

@@ -96,7 +96,7 @@ class Scorer:
     def _measure_batch(
         self, params: dict, records: list[dict], start: int
     ) -> tuple[dict[str, np.ndarray], dict[str, dict]]:
-        """Measures a batch; `start` is the index of its first pair in the split.
+        """Measures the batch of pairs that begins at the index `start` of the split.
 
         Returns:
           The pictures and the values of the batch, each [b, ...].

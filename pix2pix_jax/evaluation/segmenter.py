@@ -38,8 +38,8 @@ from pix2pix_jax.runtime.storage.files import atomic_file
 from pix2pix_jax.runtime.storage.locks import folder_lock
 
 FEATURES, BATCH_SIZE, LEARNING_RATE = 24, 2, 2e-3
-# Real photos need more steps than synthetic ones. After too few steps, a segmenter reads generated
-# photos better than real ones, so the score of the ground truth would be no upper bound.
+# Real photos need more steps than drawn photos. After too few steps, a segmenter reads generated
+# photos better than real photos, so the score of the ground truth would be no upper bound.
 STEPS = {"synthetic_facades": 4_000, "facades": 12_000, "cityscapes": 12_000}
 
 
@@ -100,7 +100,7 @@ def segmenter_name(data: Data, dataset: DatasetBuilder, palette: Palette) -> str
 
 
 def segmenter_path(data: Data, dataset: DatasetBuilder, palette: Palette) -> Path:
-    """The path of a segmenter's file; it depends on the pairs, the image size and the recipe."""
+    """The path of a segmenter's file, which depends on pairs, palette, image size and recipe."""
     recipe = [dataset_fingerprint(dataset), palette, *astuple(make_recipe(data))]
     digest = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]
     height, width = data.image_size

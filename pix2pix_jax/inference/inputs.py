@@ -59,8 +59,8 @@ def find_inputs(source: str, output: Path, samples: int = 1) -> list[InputFile]:
       The files, sorted by path.
 
     Raises:
-      UsageError: there are no images, or a translation would replace an input or a file that
-        translate did not write.
+      UsageError: the source does not exist or has no images, `output` cannot be a folder, or a
+        translation would replace an input or a file that translate did not write.
     """
     root, paths = list_images(source)
     if output.is_file() or output.suffix.lower() in READABLE:
@@ -102,11 +102,12 @@ def list_images(source: str) -> tuple[Path, list[Path]]:
       source: a file, a folder, or a pattern as in a shell.
 
     Returns:
-      The folder in which the search starts, and the images below it, sorted. Files that translate
-      wrote are left out, unless `source` is their own folder.
+      The folder in which the search starts, and the sorted paths of the images below this folder.
+      Files that translate wrote are left out, unless `source` is the folder that contains them or
+      a single file.
 
     Raises:
-      UsageError: `source` does not exist.
+      UsageError: `source` does not exist, or is an address.
     """
     if is_address(source):
         raise UsageError(

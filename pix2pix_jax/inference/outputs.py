@@ -14,7 +14,7 @@ from pix2pix_jax.data.images.pixels import PILLOW_MODES
 from pix2pix_jax.errors import UsageError, fix_of
 from pix2pix_jax.runtime.storage.files import atomic_file
 
-# The file in an output folder that lists all written files, a name in JSON on each line.
+# The file in an output folder that lists all written files: each line is a file name as JSON.
 MANIFEST = ".translated.jsonl"
 # Errors that would happen with every other file as well, such as a full disk.
 ERRORS_OF_ALL_FILES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)

@@ -38,7 +38,7 @@ def pad_centered(
       width: width of the padded image in pixels, at least w.
 
     Returns:
-      The padded image [height, width, c], and the rows and columns of `image` in it.
+      The padded image [height, width, c], and the slices (rows, columns) that cut `image` out.
     """
     h, w, _ = image.shape
     top, left = (height - h) // 2, (width - w) // 2

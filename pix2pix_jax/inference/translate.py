@@ -1,4 +1,4 @@
-"""The translate command: each image becomes a PNG with the same name and the same size."""
+"""The translate command: writes a PNG or .npy file of the same size for each image."""
 
 import sys
 import time
@@ -57,8 +57,8 @@ def translate_files(
       The exit status: 2 if a file could not be translated, else 0.
 
     Raises:
-      UsageError: there are no images, the output folder cannot be written, or the run has no such
-        checkpoint.
+      UsageError: there are no images, the options do not fit the run, the run has no such
+        checkpoint, an image is too large for the memory, or the output folder cannot be written.
     """
     config = resolve_run_config(workdir, config)
     check_options(config, options)
@@ -73,7 +73,7 @@ def translate_files(
         try:
             translate_inputs(files, ImageTranslator(translator, config, options), config, progress)
         except BaseException:
-            with suppress(OSError, UsageError):  # The first error must be reported.
+            with suppress(OSError, UsageError):  # The first error is reported instead.
                 progress.write_page()
             raise
         progress.write_page()
@@ -82,7 +82,7 @@ def translate_files(
 
 
 class TranslationProgress:
-    """Writes translations one by one, and collects figures and numbers for the page and summary.
+    """Writes translations one by one, and collects what the page and the summary show.
 
     Attributes:
       failures: an error line for every file that could not be translated.
@@ -111,7 +111,7 @@ class TranslationProgress:
     def check_sizes(
         self, images: Iterable[LoadedImage | UnreadableImage]
     ) -> Iterator[LoadedImage | UnreadableImage]:
-        """Yields all images unchanged; prints a warning before the first image of another size.
+        """Yields all images unchanged; warns about the first image that is not of the training size.
 
         The warning comes before the translation, so that the user can stop the command at once.
         """

@@ -1,4 +1,4 @@
-"""The page of a benchmark: tables of implementations and parts of a step, and a growth chart."""
+"""The page of a benchmark: tables of implementations and of the parts of a step, and a chart."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -39,9 +39,9 @@ class Growth:
 
     Attributes:
       chart: SVG; None if nothing could be timed.
-      reference: an implementation; the dashed line starts at the first point of its line.
+      reference: name of an implementation; the dashed line passes through its first point.
       header, rows: cells of the table, a row for each point.
-      done: number of timed points.
+      done: number of points so far.
       total: number of points to time.
     """
 

@@ -86,7 +86,7 @@ def format_result(result: dict[str, Any]) -> str:
 
 
 def format_number(number: float) -> str:
-    """Formats a number with four significant digits, or with all digits before the point."""
+    """Formats a number with four significant digits, or a large number as a whole number."""
     return f"{number:,.4g}" if number < 9999.5 else f"{number:,.0f}"
 
 

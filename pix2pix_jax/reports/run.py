@@ -36,7 +36,7 @@ def write_run_page(workdir: Workdir, config: Config) -> None:
     # If the run resumed from an older step, samples of later steps are still there. They are left
     # out, because the run will write them again.
     steps = [step for step in workdir.sample_steps() if step <= last]
-    # In reverse alphabetical order: validation, losses, logits, speed.
+    # The reverse alphabetical order puts validation and losses first.
     names = sorted({name for line in lines for name in line} - {"step"}, reverse=True)
     page = render(
         "run.html",

@@ -21,7 +21,8 @@ def check_runs(plan: SweepPlan, folder: SweepFolder) -> None:
 
     Raises:
       UsageError: the folder is the workdir of a run, or has the results of another sweep. Also if
-        the run of a variant has another config, or has passed its last step.
+        the run of a variant has another config, or has passed train.steps without a checkpoint of
+        that step.
     """
     if Workdir(folder.path).config_file.exists():
         raise UsageError(f"{folder}: is the workdir of a run; give the sweep another --workdir")

@@ -26,7 +26,7 @@ def format_plan(plan: SweepPlan, folder: SweepFolder, split: str) -> str:
       split: the split to evaluate.
 
     Raises:
-      UsageError: the folder contains another sweep, or a run.
+      UsageError: the folder contains another sweep, or a run that is not of this sweep.
     """
     check_runs(plan, folder)
     lines, total, times = [plan.title, HEADER], 0.0, StepTimes(plan, folder)

@@ -20,9 +20,9 @@ class Statistics:
     """A metric over the runs of a row.
 
     Attributes:
-      mean: the mean of the values; None if a value is not finite.
-      spread: the sample standard deviation; None for one run, or if a value is not finite.
-      values: one value for each run; None if it is not finite.
+      mean: the mean of the values; None if a value is None.
+      spread: the sample standard deviation; None for one run, or if a value is None.
+      values: one value for each run; None if the value is not finite or was not measured.
     """
 
     mean: float | None
@@ -132,7 +132,7 @@ def _ground_truth_rows(evaluations: Mapping[str, Evaluation]) -> list[ResultsRow
 
 
 def make_statistics(values: Sequence[float | None]) -> Statistics:
-    """The mean and the spread of one or more values; None means a value that is not finite."""
+    """The mean and the spread of one or more values; both are None if a value is None."""
     finite = [value for value in values if value is not None]
     if len(finite) < len(values):
         return Statistics(None, None, list(values))

@@ -37,7 +37,7 @@ class StepTimes:
             rates = [line["images_per_second"] for line in lines if "images_per_second" in line]
             with suppress(UsageError):
                 if rates:
-                    # The median leaves out the first lines, which include compiling.
+                    # The first lines include compiling, but they hardly change the median.
                     seconds = 1 / (median(rates) / config.data.batch_size)
                     self._measured[without_seed(resolve(config))] = seconds
 
@@ -71,7 +71,10 @@ def estimate_seconds(config: Config) -> float:
 
 @cache
 def time_generator_step(config: Config) -> float:
-    """Times five training steps without a discriminator on one device: seconds of the fastest."""
+    """The seconds of the fastest of five training steps without a discriminator.
+
+    The steps run on one device, with as many images as each device gets in training.
+    """
     data, images = config.data, config.data.batch_size // jax.device_count()
     batch = {
         "input": jnp.zeros((images, *data.image_size, data.input_channels)),

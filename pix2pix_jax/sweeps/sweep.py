@@ -1,4 +1,4 @@
-"""The sweep command: trains and evaluates all variants, then writes a table of them."""
+"""The sweep command: trains and evaluates all variants, then writes a table of their scores."""
 
 import traceback
 from contextlib import suppress
@@ -44,7 +44,7 @@ def sweep(
     """Trains and evaluates all unfinished variants, and writes a table of all variants.
 
     The same command resumes an interrupted sweep. A variant that fails does not stop the others:
-    the table shows the reason, and the next sweep tries the variant again.
+    the table shows the reason, and the same command tries the variant again.
 
     Args:
       plan: the sweep.
@@ -57,8 +57,9 @@ def sweep(
       The exit status: 0, or 128 + the number of the signal that stopped the sweep.
 
     Raises:
-      UsageError: the folder contains another sweep or other runs, or a dataset has no such split.
-        Also if a variant failed; then the table is written before the error.
+      UsageError: there is no variant `index`, the folder contains another sweep or other runs, or
+        a dataset has no such split. Also if a variant failed; then the table is written before the
+        error.
     """
     chosen = plan.variants if index is None else [_choose_variant(plan, index)]
     check_runs(plan, folder)
@@ -115,7 +116,8 @@ def _choose_variant(plan: SweepPlan, index: int) -> tuple[str, Config]:
 def run_variant(config: Config, workdir: Workdir, split: str, fcn_score: bool) -> Outcome:
     """Trains and evaluates a variant, unless its evaluation is up to date.
 
-    If the variant fails, the reason is also written to its folder.
+    A variant that another process is training is left to that process. If the variant fails, the
+    reason is also written to the folder of the variant.
     """
     try:
         status = _train_and_evaluate(resolve(config), workdir, split, fcn_score)

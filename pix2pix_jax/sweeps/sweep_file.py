@@ -32,7 +32,7 @@ VARIANT_NAME = r"\w[\w.+-]{0,99}(/\w[\w.+-]{0,99})?"  # ROW or ROW/REPEAT
 class SweepPlan(NamedTuple):
     """The variants of an experiment to compare."""
 
-    title: str  # the first line of the file
+    title: str  # the first line of the file's docstring, without the full stop
     variants: list[tuple[str, Config]]  # by name: ROW or ROW/REPEAT
     paper: dict[str, dict[str, float]]  # the scores that the paper reports, by row and metric
 
@@ -46,11 +46,12 @@ def load_sweep(spec: str, seeds: int | None, fields: dict[str, str]) -> SweepPla
     Args:
       spec: FILE or FILE:ARG.
       seeds: the number of seeds of each row; None: the default of the file.
-      fields: values that replace those of every variant, as in `override`.
+      fields: fields to change in the config of every variant, with their values as in `override`.
 
     Raises:
-      UsageError: the file does not exist, has no function sweep or raises an error. Also if a
-        variant's name cannot be a folder, two variants are equal, or a field refuses its value.
+      UsageError: the file does not exist, has no function sweep or raises an error, or the function
+        does not take ARG or `seeds`. Also if there are no variants, a variant's name cannot be a
+        folder, two variants are equal, or a field refuses its value.
     """
     path, arg = split_spec(spec)
     content = run_experiment_file(path)
@@ -123,7 +124,7 @@ def _sweep_arguments(
 
 
 def _check_variants(path: str, variants: list[Any]) -> None:
-    """Raises UsageError if a variant is not a name and a Config, or its name cannot be a folder."""
+    """Raises UsageError if there is no variant, or a variant is not a valid name and a Config."""
     if not variants:
         raise UsageError(f"{path}: sweep() yields nothing; yield (NAME, CONFIG) for each variant")
     for variant in variants:

@@ -1,4 +1,4 @@
-"""Reads and writes images of 8 or 16 bits a channel and .npy files, without losing bits.
+"""Reads and writes images of 8 or 16 bits a channel, and .npy files; keeps all 16 bits.
 
 `translate` uses this module. Training uses `image_files.py`, which reads 8 bits a channel.
 """
@@ -30,7 +30,7 @@ from pix2pix_jax.data.images.pixels import (
 from pix2pix_jax.errors import UsageError
 
 ORIENTATION = 0x0112  # a tag of EXIF
-TURN_UPRIGHT = {  # functions that turn an array [h, w, ...] upright, by its EXIF orientation
+TURN_UPRIGHT = {  # functions that turn an array [h, w, ...] upright, by EXIF orientation
     2: lambda x: x[:, ::-1],
     3: lambda x: x[::-1, ::-1],
     4: lambda x: x[::-1],
@@ -40,7 +40,7 @@ TURN_UPRIGHT = {  # functions that turn an array [h, w, ...] upright, by its EXI
     8: lambda x: x.swapaxes(0, 1)[::-1],
 }
 PLANAR_CONFIGURATION, EXTRA_SAMPLES = 284, 338  # tags of TIFF files
-INTERLEAVED, PLAIN_ALPHA = 1, (2,)  # values of these tags
+INTERLEAVED, PLAIN_ALPHA = 1, (2,)  # the values of these two tags that can be read
 ALPHA_NOTE = "the alpha channel is not translated; transparent parts count as white, as in training"
 DARK_NOTE = (
     "no value is below 0, so no pixel is darker than grey; if 0 is black, scale the values so that "
@@ -53,7 +53,7 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 class FilePixels(NamedTuple):
-    """The pixels of a file, and its type, so that the translation gets the same type."""
+    """The pixels of a file, and their type, so that the translation can be written in that type."""
 
     values: np.ndarray  # [h, w, c] in [-1, 1], float32
     dtype: np.dtype  # the type in the file: uint8, uint16, or the float type of an array

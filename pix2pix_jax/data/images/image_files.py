@@ -26,9 +26,9 @@ IMAGE_FORMATS = {
     "GIF": {".gif"},
 }
 SUFFIXES = set[str]().union(*IMAGE_FORMATS.values())
-MAX_BYTES = 1 << 31  # of a file
-# The largest number of pixels of an image. A file of a few kilobytes can contain a hundred times
-# this number.
+MAX_BYTES = 1 << 31  # the size of the largest image file
+# The largest number of pixels of an image. The header of a small file can claim far more pixels
+# than fit into memory.
 MAX_PIXELS = 10**8
 # MAX_PIXELS replaces Pillow's own limit, which only prints a warning up to twice the limit.
 # Pillow's limit applies to the whole process, so it is removed once, before any image is opened.
@@ -66,7 +66,8 @@ def decode_image(data: bytes, name: str) -> Image.Image:
       name: the name by which the user knows the file.
 
     Raises:
-      UsageError: the file is not an image, is incomplete, or does not say which value is white.
+      UsageError: the file is not an image, is incomplete, has more than MAX_PIXELS pixels, or has
+        values that cannot be scaled to 8 bits.
     """
     image = open_image(data, name)
     _check_white(image, data, name)
@@ -141,7 +142,11 @@ def bits_per_channel(image: Image.Image, data: bytes) -> int:
 
 
 def _check_white(image: Image.Image, data: bytes, name: str) -> None:
-    """Raises UsageError if an image file does not say which value is white."""
+    """Raises UsageError if the values of an image file cannot be scaled to 8 bits.
+
+    For floats, signed integers and 32-bit integers, no value is known to be white. A TIFF file may
+    also store white as 0, or have neither 8 nor 16 bits a channel.
+    """
     if image.mode in ("I", "F"):
         raise UsageError(
             f"{name}: the pixels are floats, signed integers or 32-bit integers; scale them to 8 "
@@ -162,7 +167,7 @@ def _check_white(image: Image.Image, data: bytes, name: str) -> None:
 def explain_decode_errors(data: bytes, name: str) -> Iterator[None]:
     """Turns every exception of a decoder into a UsageError that names the file.
 
-    The `with` block may only call Pillow and OpenCV, because a bug of ours must keep its traceback.
+    The `with` block may call only Pillow and OpenCV, because a bug of ours must keep its traceback.
 
     Args:
       data: the bytes of the file.

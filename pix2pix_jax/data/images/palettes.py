@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 Colour = tuple[int, int, int]
-IGNORED = 255  # the class of pixels that do not count
+IGNORED = 255  # the class index of pixels that are not scored
 
 
 class Palette(NamedTuple):
@@ -34,7 +34,8 @@ CMP = Palette(
         "shop": (170, 0, 0),
     }
 )
-# The same classes in the colours of the public pix2pix set: medians over the pixels of its JPEGs.
+# The classes of CMP, in the colours of the public `facades` set: each colour is the median of the
+# pixels of its class in the JPEG files.
 CMP_PUBLIC = Palette(
     {
         "background": (0, 0, 222),
@@ -122,8 +123,9 @@ def best_palette(
       labels: some label maps of a dataset.
 
     Returns:
-      The nearest palette, and the median distance of a pixel in RGB, 0 to 441. The distance is a
-      few levels after JPEG, and tens of levels if the images use another palette or are photos.
+      The nearest palette, and the median distance in RGB of a pixel from its nearest colour, 0 to
+      441. The distance is a few levels after JPEG, and tens of levels if the images use another
+      palette or are photos.
     """
     # Every fourth pixel of every fourth line is enough to tell palettes apart.
     pixels = np.concatenate(

@@ -18,16 +18,20 @@ from pix2pix_jax.data.synthetic.plan import STYLES, Box, Element, Rng, Style, pl
 
 PixelBox = tuple[int, int, int, int]  # left, top, and exclusive right and bottom, in pixels
 SUPERSAMPLE = 2  # the photo is drawn this much larger and averaged down, which smooths its edges
-LIT, SHADED = 255, 120  # levels of the light layer
-SHADOW = np.array([0.32, 0.36, 0.46], np.float32)  # factors of red, green, blue in full shadow
+LIT, SHADED = 255, 120  # values of Canvas.light in the sun and in a shadow
+# The factors of red, green and blue where Canvas.light is 0.
+SHADOW = np.array([0.32, 0.36, 0.46], np.float32)
 
 
 class Material(NamedTuple):
-    """A solid material. Colours are keys of Style.colours, lengths are in units of Canvas.px."""
+    """A solid material; smaller rectangles, its fields, may divide its surface.
+
+    Colours are keys of Style.colours. Lengths are in units of Canvas.px.
+    """
 
     colour: str
-    inlay: str  # the colour of the fields on the surface
-    field: tuple[float, float]  # width and height of a field; 0: a single field
+    inlay: str  # the colour of the fields, which are painted a little darker
+    field: tuple[float, float]  # width and height of a field; 0: as large as the surface
     gap: tuple[float, float]  # width of the gap beside a field, height of the gap above a field
     depth: float  # distance of the surface from the wall; it decides the size of the shadow
 
@@ -111,7 +115,7 @@ def paint_photo(plan: list[Element], style: Style, label: np.ndarray, rng: Rng) 
 
 
 def expose(canvas: Canvas, sky: np.ndarray) -> np.ndarray:
-    """Multiplies colours by light, then adds the vignette and the noise of a camera.
+    """Multiplies the colours by the light, shades the corners, and adds the noise of a camera.
 
     Args:
       canvas: the painted picture, SUPERSAMPLE times as large as the photo.
@@ -127,7 +131,7 @@ def expose(canvas: Canvas, sky: np.ndarray) -> np.ndarray:
     colours = np.asarray(canvas.image.reduce(SUPERSAMPLE), np.float32)
     photo = colours * (SHADOW * (1 - light) + light)
     y, x = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)
-    # The sun stands at the upper left, and lenses are darker towards the corners.
+    # The sun is at the upper left, and a lens makes the corners of a photo darker.
     brightness = 1.02 - 0.015 * (x + y) - 0.025 * (x**2 + y**2)
     photo *= brightness.astype(np.float32)[..., None]
     photo += 1.0 * canvas.rng.standard_normal((height, width, 1), dtype=np.float32)
@@ -148,7 +152,7 @@ def make_wall(rng: Rng, style: Style, size: tuple[int, int]) -> Image.Image:
     along = along + 0.5 * (np.arange(courses)[:, None] % 2)
     tones = 1 + 0.02 * rng.standard_normal((courses, blocks + 1))
     relief = np.take_along_axis(tones, along.astype(int), axis=1)
-    # All joints are 0.16 courses thick (vertical joints only in a square picture).
+    # A horizontal joint is 0.16 courses thick, and in a square picture a vertical joint is, too.
     relief[along % 1 < 0.16 * blocks / courses] = joint
     relief = relief[up.astype(int)] * np.where(up % 1 < 0.16, joint, 1)[:, None]
     stains = Image.fromarray(np.float32(1 + 0.015 * rng.standard_normal((9, 9))))

@@ -1,7 +1,7 @@
 """Plans invented buildings as rectangles, each with a class and a material.
 
-The style of a building decides which elements it has and how they look, so most of its photo can
-be predicted from its label map.
+The style of a building decides how the elements look, and how likely each kind of element is. So
+most of the photo can be predicted from the label map.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ class Style(NamedTuple):
     roof_height: float  # in fractions of the picture
     gable_steps: tuple[int, int]  # smallest and largest number of steps
     chances: dict[str, float]  # the probability of each feature, drawn once for a building
-    arched: bool = False  # with pillars between the bays
+    arched: bool = False  # windows end in an arch, and pillars may stand between all bays
     shutters: bool = False  # blinds hang beside the windows, not over them
 
 
@@ -113,7 +113,7 @@ def plan_building(rng: Rng, style: Style) -> Iterator[Element]:
 
 
 def plan_roof(house: House, eaves: float, steps: int) -> Iterator[Element]:
-    """Plans the roof with its cornice, and above the roof a stepped gable or two chimneys."""
+    """Plans the roof, its cornice and dormers, and a stepped gable or two chimneys on the roof."""
     left, right = house.walls
     ridge, middle, half = eaves - house.style.roof_height, (left + right) / 2, (right - left) / 2
     yield Element("cornice", (left - 0.012, eaves, right + 0.012, eaves + 0.018), "brackets")

@@ -69,7 +69,7 @@ class Demo:
           translator: the generator of a checkpoint.
 
         Raises:
-          UsageError: inputs or outputs of the run are not images.
+          UsageError: the inputs or outputs of the run do not have 1, 3 or 4 channels.
         """
         data = config.data
         if data.input_channels not in PILLOW_MODES or data.target_channels not in PILLOW_MODES:
@@ -82,7 +82,7 @@ class Demo:
         self._config = config
         self._palette = input_palette(config)
         self._translator = translator
-        # The demo handles one request at a time, because all requests share one device, and several
+        # The demo handles one image at a time, because all requests share one device, and several
         # large uploads together could exhaust the memory.
         self._lock = Lock()
 
@@ -110,7 +110,7 @@ class Demo:
     def draw_example(self, number: int) -> Image.Image:
         """Draws the label map of a facade; each number gives another facade.
 
-        Only a run with `settings.has_examples` can draw examples.
+        Call this method only if `settings.has_examples` is True.
         """
         assert self._palette is not None
         with self._lock:
@@ -121,7 +121,7 @@ class Demo:
 
         Args:
           body: an image file.
-          sample: number of the noise (dropout).
+          sample: number of the sample; each number has its own noise, which is dropout.
 
         Raises:
           UsageError: the file cannot be read as an image.

@@ -25,7 +25,7 @@ async function post(path, body) {
   return createImageBitmap(await response.blob());
 }
 
-// One request at a time. A change during a request starts one more request after it.
+// Only one request runs at a time. If the picture changes meanwhile, one more request follows.
 let busy = false, changedAgain = false;
 
 async function translate() {

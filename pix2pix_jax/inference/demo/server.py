@@ -121,7 +121,8 @@ class RequestHandler(BaseHTTPRequestHandler):
     def answer(self, body: bytes) -> None:
         """Sends the content of the path, or an error in one line.
 
-        Status 400 is an error of the visitor. Status 500 is a bug, and its traceback is printed.
+        Status 400 is an error of the visitor. Status 404 is an unknown path, or a request that is
+        not trusted. Status 500 is a bug, and its traceback is printed.
         """
         try:
             content = self.make_content(body) if self.is_trusted() else None
@@ -217,8 +218,8 @@ def serve_demo(
       port: the port to listen at; 0: any free port.
 
     Raises:
-      UsageError: the run or the checkpoint does not exist, inputs or outputs of the run are not
-        images, or the port is taken.
+      UsageError: the run or the checkpoint does not exist, the inputs or outputs of the run do not
+        have 1, 3 or 4 channels, the port is taken, or `host` is not an address of this machine.
     """
     config = resolve_run_config(workdir, config)
     translator = open_translator(config, workdir, step, seed=None, use_dropout=True)
