@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains on a Cloud TPU VM with any number of hosts, and creates a new VM when Google takes it away.
+# Trains on a Cloud TPU VM with any number of hosts. `keep` creates a new VM if Google takes the VM away.
 #
 #   export NAME=facades ZONE=us-central2-b TYPE=v4-8 WORKDIR=gs://BUCKET/runs/facades
 #   experiments/launch/tpu_vm.sh create     # a spot VM: cheap, but it may be taken away at any time

@@ -25,7 +25,7 @@ from pix2pix_jax.runtime.console import plural
 SEEDS_PER_SPLIT = 1_000_000
 MAX_NAMED = 5  # an error line names at most this number of broken files
 FEATURES = tfds.features.FeaturesDict(
-    # A text feature can contain any bytes. Unlike an image feature, it never imports TensorFlow.
+    # A text feature can contain any bytes. An image feature would import TensorFlow.
     {"name": tfds.features.Text(), "files": tfds.features.Sequence(tfds.features.Text())}
 )
 Records = Iterator[tuple[str, dict[str, Any]]]  # the name of each pair, and its record

@@ -49,7 +49,7 @@ class DataDir:
         """Downloads complete datasets, if the data folder is in a bucket.
 
         Args:
-          prefix: the path of a dataset in the data folder must begin with this text.
+          prefix: the beginning of the paths of these datasets in the data folder.
 
         Raises:
           UsageError: the bucket cannot be reached, or a name in the bucket is outside the folder.
@@ -59,10 +59,10 @@ class DataDir:
             download_folder(self.address, self.path, prefix, INFO)
 
     def upload(self, prefix: str) -> None:
-        """Uploads datasets, if the data folder is in a bucket.
+        """Uploads the files that the bucket lacks, if the data folder is in a bucket.
 
         Args:
-          prefix: the path of a dataset in the data folder must begin with this text.
+          prefix: the beginning of the paths of these files in the data folder.
 
         Raises:
           UsageError: the bucket cannot be reached, or the upload damaged a file.

@@ -16,7 +16,7 @@ def write_dataset(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder
     """Writes a dataset, and opens it.
 
     Raises:
-      UsageError: image files are broken; the message names the first of them.
+      UsageError: image files are broken; the message names the first five.
       OSError: the dataset cannot be written, for example on a full disk.
     """
     # An interrupted download from a bucket leaves an incomplete folder.
@@ -88,7 +88,7 @@ def _system_error(
 
     Returns:
       An error that names the folder of the dataset, to which `explain_error` adds the fix; None if
-      neither the disk nor a permission is the cause.
+      the operating system is not the cause.
     """
     for number in (*DISK_ERRORS, errno.EACCES, errno.EPERM):
         reason = os.strerror(number)

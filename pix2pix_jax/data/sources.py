@@ -76,8 +76,8 @@ def find_pairs(root: Path, source_name: str) -> dict[str, list[PairFiles]]:
     path and stem below the other folder. Any other file shows both sides side by side.
 
     The split is the name of a folder: train, val (or validation) or test. A folder trainA counts
-    as train and A. Without such folders, all pairs are in train. Without val, a tenth of train
-    becomes val; a hash of the names chooses these pairs.
+    as train and A. Pairs outside these folders are in train, or are left out if a folder is named
+    train. Without val, a tenth of train becomes val; a hash of the names chooses these pairs.
 
     Args:
       root: the folder.
@@ -119,7 +119,7 @@ def _find_role(path: Path, root: Path, top: Path) -> _FileRole:
 
     Args:
       path: the file.
-      root: the folder that was searched; only names of folders below it count.
+      root: the folder that was searched; only the names of folders below `root` count.
       top: the deepest folder that contains all files.
     """
     folders = _folder_names(path.relative_to(root))

@@ -43,7 +43,7 @@ class CheckpointScorer:
 
 
 def _open_reader_for_best_metric(config: Config, dataset: DatasetBuilder) -> ClassReader | None:
-    """Opens the class reader for train.best_metric; None if that metric needs no classes.
+    """Opens the class reader for train.best_metric; None if no evaluation needs classes.
 
     Raises:
       UsageError: train.best_metric cannot be measured on this dataset.

@@ -111,7 +111,7 @@ class TranslationProgress:
     def check_sizes(
         self, images: Iterable[LoadedImage | UnreadableImage]
     ) -> Iterator[LoadedImage | UnreadableImage]:
-        """Yields all images unchanged; warns about the first image that is not of the training size.
+        """Yields all images unchanged; warns once about an image that is not of the training size.
 
         The warning comes before the translation, so that the user can stop the command at once.
         """

@@ -144,7 +144,7 @@ def draw_histograms(histograms: Mapping[str, Mapping[str, list[int]]]) -> list[M
         figure, axes = make_chart(2.8)
         for label, counts in histograms.items():
             shares = np.array(counts[name]) / np.sum(counts[name])
-            shares = np.where(shares > 0, shares, np.nan)  # 0 has no logarithm, so it is a gap.
+            shares = np.where(shares > 0, shares, np.nan)  # 0 has no logarithm.
             style = "k:" if label in ("target", TRUTH) else "-"
             centres = low + np.arange(len(shares))
             axes.step(centres, shares, style, where="mid", linewidth=1.2, label=label)

@@ -93,7 +93,7 @@ def have_same_pairs(evaluations: dict[str, Any]) -> bool:
 def common_pairs(
     workdirs: dict[str, Workdir], evaluations: dict[str, Any], split: str
 ) -> list[str]:
-    """The first pairs that have all pictures in every row; empty if rows have different pairs."""
+    """The first MAX_PAIRS pairs with all pictures in every row; empty if rows have other pairs."""
     if not have_same_pairs(evaluations):
         return []
     names = [
@@ -125,7 +125,8 @@ def picture_grid(
     """
     if not pairs:
         return []
-    any_run = next(iter(workdirs.values()))  # All runs have the same inputs and targets.
+    # All rows have the same pairs, so the inputs and targets can come from any run.
+    any_run = next(iter(workdirs.values()))
     columns = [("input", any_run, "input")]
     columns += [(f"output of {row}", workdir, "output") for row, workdir in workdirs.items()]
     columns.append((TRUTH, any_run, "target"))

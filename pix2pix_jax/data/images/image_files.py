@@ -128,7 +128,8 @@ def open_image(data: bytes, name: str) -> Image.Image:
 def bits_per_channel(image: Image.Image, data: bytes) -> int:
     """The number of bits in each channel of an image file.
 
-    The number is read from the file, because Pillow's modes show it only for grey images.
+    The number is read from the file, because Pillow's modes differ for 8 and 16 bits only if the
+    image is grey.
 
     Args:
       image: the result of `open_image`.
@@ -176,7 +177,7 @@ def explain_decode_errors(data: bytes, name: str) -> Iterator[None]:
     try:
         yield
     # For broken bytes, Pillow has raised OSError, SyntaxError, TypeError, ValueError and
-    # DecompressionBombError, and OpenCV cv2.error. Neither documents its exceptions.
+    # DecompressionBombError, and OpenCV cv2.error. Neither library documents its exceptions.
     except Exception as error:
         reason = re.sub(r" <_io.BytesIO object at \w+>", "", str(error)) if data else "it is empty"
         raise UsageError(

@@ -17,7 +17,7 @@ from pix2pix_jax.data.images.palettes import CMP, Colour
 from pix2pix_jax.data.synthetic.plan import STYLES, Box, Element, Rng, Style, plan_building
 
 PixelBox = tuple[int, int, int, int]  # left, top, and exclusive right and bottom, in pixels
-SUPERSAMPLE = 2  # the photo is drawn this much larger and averaged down, which smooths its edges
+SUPERSAMPLE = 2  # the photo is drawn this many times larger; averaging then smooths the edges
 LIT, SHADED = 255, 120  # values of Canvas.light in the sun and in a shadow
 # The factors of red, green and blue where Canvas.light is 0.
 SHADOW = np.array([0.32, 0.36, 0.46], np.float32)
@@ -223,7 +223,7 @@ def paint_glass(canvas: Canvas, box: PixelBox) -> None:
 
 
 def paint_window(canvas: Canvas, box: PixelBox) -> None:
-    """Paints panes in a frame that is set back; the wall shades their left and upper edge."""
+    """Paints panes in a frame that is set back, with a shadow at the left and at the top."""
     left, top, right, bottom = box
     width, height = right - left, bottom - top
     glass = make_glass()[canvas.rng.integers(len(make_glass()))].resize((width, height))
