@@ -1,4 +1,4 @@
-"""pix2pix in plain Flax, with nn.Conv and nn.ConvTranspose: for `benchmark --peers=flax`."""
+"""pix2pix in plain Flax, with nn.Conv and nn.ConvTranspose, for `benchmark --peers=flax`."""
 
 from dataclasses import dataclass
 from functools import partial

@@ -36,7 +36,7 @@ def confusion_matrices(
 def fcn_score(matrix: np.ndarray) -> dict[str, float]:
     """The scores of a confusion matrix, with the names of the paper's tables 1 to 3.
 
-    Section 5 of Long et al. 2015 defines them as pixel accuracy, mean accuracy and mean IU.
+    Section 5 of Long et al. 2015 calls these scores pixel accuracy, mean accuracy and mean IU.
     The mean accuracy leaves out classes that do not occur. The mean IU leaves out classes that
     neither occur nor are predicted.
 
@@ -44,7 +44,7 @@ def fcn_score(matrix: np.ndarray) -> dict[str, float]:
       matrix: [classes, classes], the confusion matrix of all images together.
 
     Returns:
-      Values by metric, each 0 to 1; NaN if no pixel counts.
+      Values by metric, each 0 to 1; NaN if no pixel has a class.
     """
     matrix = np.asarray(matrix, np.float64)
     correct, occurring, predicted = np.diag(matrix), matrix.sum(1), matrix.sum(0)

@@ -40,9 +40,8 @@ def psnr(output: Array, target: Array) -> Array:
 def ssim(output: Array, target: Array) -> Array:
     """The structural similarity index of each pair (Wang et al. 2004).
 
-    The index is the mean over all windows and channels.
-
-    The windows are Gaussian, 11x11 pixels with sigma 1.5, at all places inside the image.
+    The index is the mean over all channels and over all windows inside the image. A window is
+    Gaussian, 11x11 pixels with sigma 1.5.
 
     Args:
       output: [b, h, w, c] in [-1, 1], at least as large as a window.

@@ -13,7 +13,7 @@ from pix2pix_jax.sweeps.sweep_file import SweepPlan
 
 
 def check_runs(plan: SweepPlan, folder: SweepFolder) -> None:
-    """Checks that all runs and results in a folder belong to a sweep.
+    """Checks that all runs and results in a folder belong to the given sweep.
 
     Args:
       plan: the sweep.

@@ -31,8 +31,8 @@ def make_table(rows: Sequence[ResultsRow], paper: Mapping[str, Mapping[str, floa
 
     Args:
       rows: the rows of the sweep.
-      paper: the scores of the paper by row and metric. Each metric of the paper gets a column next
-        to the measured metric.
+      paper: the scores of the paper by row and metric. If the paper reports a measured metric, the
+        scores of the paper get the column next to the measured scores.
     """
     measured = [metric for metric in METRICS if any(metric in row.metrics for row in rows)]
     in_paper = {metric for scores in paper.values() for metric in scores}

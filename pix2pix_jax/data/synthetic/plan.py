@@ -27,7 +27,7 @@ class Style(NamedTuple):
     panes: tuple[int, int]  # columns and rows of panes in a window
     roof_height: float  # in fractions of the picture
     gable_steps: tuple[int, int]  # smallest and largest number of steps
-    chances: dict[str, float]  # the probability of each feature, drawn once for a building
+    chances: dict[str, float]  # the probability that a building has a feature, by feature
     arched: bool = False  # windows end in an arch, and pillars may stand between all bays
     shutters: bool = False  # blinds hang beside the windows, not over them
 
