@@ -50,7 +50,8 @@ def download_archive(url: str, folder: Path) -> Path:
       The path of the file.
 
     Raises:
-      UsageError: the download failed; the message explains how to use a local copy instead.
+      UsageError: the server does not answer, even if the file is there already, or the download
+        failed; the message explains how to use a local copy instead.
       OSError: the file cannot be written, for example on a full disk.
     """
     try:

@@ -22,10 +22,10 @@ from pix2pix_jax.inference.tiling import (
 from pix2pix_jax.inference.translator import BATCH_SIZE, Translator
 from pix2pix_jax.runtime.memory import explain_out_of_memory
 
-# The images of a batch together have at most this number of pixels; a larger image is a batch of
+# The images of a batch have at most this number of pixels in total; a larger image is a batch of
 # its own.
 MAX_BATCH_PIXELS = 2**21
-# All images that wait for a full batch together have at most this number of pixels.
+# All images that wait for a full batch have at most this number of pixels in total.
 MAX_WAITING_PIXELS = 2**24
 
 Shape = tuple[int, int]  # height and width
