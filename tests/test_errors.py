@@ -88,7 +88,7 @@ def test_a_command_does_not_catch_a_bug(monkeypatch, error):
         ),
     ],
 )
-def test_debugging_shows_the_traceback_above_the_line(monkeypatch, capsys, error, line):
+def test_debugging_shows_the_traceback_above_the_error_line(monkeypatch, capsys, error, line):
     fail_with(monkeypatch, error)
     for value, has_traceback in (("", False), ("0", False), ("1", True)):
         monkeypatch.setenv("PIX2PIX_DEBUG", value)

@@ -49,5 +49,5 @@ def test_a_package_imports_only_from_packages_before_it(path):
             assert ORDER.index(rest[0]) <= ORDER.index(own), f"{own} imports {module}"
 
 
-def test_every_package_is_in_the_order():
+def test_every_package_has_a_place_in_the_order():
     assert {path.name for path in ROOT.iterdir() if (path / "__init__.py").exists()} < set(ORDER)

@@ -60,7 +60,7 @@ def benchmark(
     workdir.report_folder.mkdir(parents=True, exist_ok=True)
     libraries = versions(["jax", *(name for peer in peers for name in LIBRARIES[peer])])
     run = Benchmark(config, workdir, targets, Turns(rounds))
-    say(f"timing {', '.join(targets)} in {plural(rounds, 'turn')}, after a first step of each")
+    say(f"timing {', '.join(targets)}: a first step of each, then {plural(rounds, 'turn')} of each")
     with worker_environment(count_devices(targets)) as environment:
         run.time_steps(libraries, environment)
         run.time_parts(environment)

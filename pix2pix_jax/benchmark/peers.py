@@ -84,7 +84,7 @@ def check_peers_can_train(config: Config) -> None:
         group, _, name = field.partition(".")
         if groups[group][name] != value:
             raise UsageError(
-                f"--peers: {field} is {groups[group][name]}, but the peers train as in the paper; "
+                f"--peers: {field} is {groups[group][name]}, but the peers train with {value}; "
                 f"give --config.{field}={value}"
             )
 
@@ -97,8 +97,8 @@ def require_ours(measurements: Measurements) -> dict[str, Any]:
     """
     if "failed" in measurements[OURS]:
         raise UsageError(
-            f"{OURS}: failed, so nothing can be compared with it: "
-            f"{measurements[OURS]['failed']}; see its output on stderr"
+            f"{OURS}: cannot be timed, so it cannot be compared with any other implementation: "
+            f"{measurements[OURS]['failed']}"
         )
     return measurements[OURS]
 

@@ -106,7 +106,9 @@ class Worker:
         """
         try:
             if not self.connection.poll(ANSWER_TIMEOUT):
-                raise WorkerFailed(f"no answer in {ANSWER_TIMEOUT} s; make data.batch_size smaller")
+                raise WorkerFailed(
+                    f"no answer in {ANSWER_TIMEOUT} s; give a smaller --config.data.batch_size"
+                )
             answer = self.connection.recv()
         except (EOFError, ConnectionResetError):
             self.process.join()
@@ -151,7 +153,10 @@ def explain_exit(status: int | None) -> str:
     """
     if status != -signal.SIGKILL:
         return f"the process ended with status {status}; see its output on stderr"
-    return "the process was killed, probably for lack of memory; make data.batch_size smaller"
+    return (
+        "the process was killed, probably for lack of memory; give a smaller "
+        "--config.data.batch_size"
+    )
 
 
 def load_target(target: WorkerTarget) -> Callable[[Config], Any]:
@@ -172,7 +177,7 @@ def load_target(target: WorkerTarget) -> Callable[[Config], Any]:
         if library == __name__.partition(".")[0]:  # A missing module of our own is a bug.
             raise
         raise UsageError(
-            f"{target.file}: needs {library}, which is not installed; pip install {library}"
+            f"{target.file}: needs {library}, which is not installed; run pip install {library}"
         ) from error
     return getattr(module, target.function)
 
@@ -234,5 +239,6 @@ def _work(serve: Callable, target: WorkerTarget, config: Config, connection: Con
             connection.send(Failure(error, traceback.format_exc()))
         # Other libraries can raise any error, but no error may end the timing of other libraries.
         except BaseException as error:
-            failed = WorkerFailed(f"{type(error).__name__}: {reason_of(error)}")
+            reason = f"{type(error).__name__}: {reason_of(error)}"
+            failed = WorkerFailed(f"{reason}; see the traceback on stderr")
             connection.send(Failure(failed, traceback.format_exc()))

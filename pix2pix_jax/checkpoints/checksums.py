@@ -12,8 +12,6 @@ from typing import Any
 import orbax.checkpoint as ocp
 from pydantic import TypeAdapter, ValidationError
 
-from pix2pix_jax.errors import reason_of
-
 CHECKSUM_FILE = "sha256.json"
 # These errors mean that a file is missing or damaged. The user can fix other errors, such as EACCES
 # and EMFILE, and then use the checkpoint.
@@ -78,7 +76,7 @@ def check_files(item: Path) -> None:
     except ValidationError as error:
         raise DamagedCheckpoint(f"{item.name}/{CHECKSUM_FILE} is damaged") from error
     if saved.step != _step(item):
-        raise DamagedCheckpoint(f"{item.name} is of step {saved.step}")
+        raise DamagedCheckpoint(f"{item.name} was saved at step {saved.step}")
     for name, digest in saved.files.items():
         if hashes.get(name) != digest:
             raise DamagedCheckpoint(f"{item.name}/{name} does not match its saved hash")
@@ -92,7 +90,7 @@ def explain_damage() -> Iterator[None]:
     except OSError as error:
         if error.errno not in DAMAGE_ERRNOS:
             raise
-        raise DamagedCheckpoint(reason_of(error)) from error
+        raise DamagedCheckpoint(f"{error.filename}: {error.strerror}") from error
 
 
 def add_hash(content: dict[str, Any]) -> dict[str, Any]:

@@ -91,7 +91,7 @@ class CheckpointInfo:
                 "give another --workdir"
             )
         if str(content["step"]) != folder.name:
-            raise DamagedCheckpoint(f"{INFO_ITEM} is of step {content['step']}")
+            raise DamagedCheckpoint(f"{INFO_ITEM} was saved at step {content['step']}")
         totals = Totals.from_json(content["totals"])
         return cls(
             content["step"], content["structure"], content["data"], totals, content["scores"]

@@ -126,7 +126,7 @@ def read_network(
     step = _find_step(workdir, config.train.best_metric, step)
     others = ", ".join(str(other) for other in steps if other != step)
     if step not in steps:
-        raise UsageError(f"--step: no checkpoint {step} in {folder}; give one of {others}")
+        raise UsageError(f"--step: there is no checkpoint {step} in {folder}; give one of {others}")
     items = checkpoint_items(jax.eval_shape(lambda: create_state(config)))
     try:
         info = read_matching_info(folder / str(step), items)
@@ -150,7 +150,7 @@ def _find_step(workdir: Workdir, metric: str, step: CheckpointStep) -> int:
     if not steps:
         folder = workdir.checkpoints.absolute()
         raise UsageError(
-            f"{folder}: holds no checkpoints; run `pix2pix train` until it has saved one"
+            f"{folder}: holds no checkpoints; run `pix2pix train` until a checkpoint is saved"
         )
     if step == "newest":
         return steps[-1]

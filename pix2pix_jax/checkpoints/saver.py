@@ -134,12 +134,13 @@ class CheckpointSaver:
         text = f"{self._workdir.checkpoints}: step {step} is NOT SAVED ({error.reason}), "
         if self._failures >= max_failures:
             raise UsageError(
-                f"{text}{self._failures} saves failed in a row; make room there, then give the "
-                f"same command to resume from step {newest}"
+                f"{text}{self._failures} saves failed in a row; free disk space or make this "
+                f"folder writable, then give the same command to resume from step {newest}"
             ) from error
         print_above_bar(
-            f"{text}{self._failures} of train.max_failed_saves {max_failures}; make room there: "
-            f"training continues, but the steps after step {newest} may be lost",
+            f"{text}{self._failures} of train.max_failed_saves {max_failures}; free disk space or "
+            f"make this folder writable; training continues, but the steps after step {newest} may "
+            "be lost",
             sys.stderr,
         )
 

@@ -47,8 +47,9 @@ class SaveFailed(UsageError):
     def __init__(self, workdir: Workdir, reason: str):
         self.reason = reason
         super().__init__(
-            f"{workdir.checkpoints}: a checkpoint could not be written ({reason}); make room "
-            "there, then give the same command to resume from the previous checkpoint"
+            f"{workdir.checkpoints}: a checkpoint could not be written ({reason}); free disk "
+            "space or make this folder writable, then give the same command to resume from the "
+            "previous checkpoint"
         )
 
 
@@ -120,8 +121,8 @@ class CheckpointStore:
             is_saved = self._manager.save(step, args=args, metrics=checkpoint.scores or None)
         if not is_saved:  # Orbax skips a step that is not newer than all others, without an error.
             raise UsageError(
-                f"{self._workdir.checkpoints}: step {step} was not saved; if the folder holds "
-                "this or a later step, give another --workdir"
+                f"{self._workdir.checkpoints}: step {step} was not saved, because this folder "
+                "has this step or a later step already; give another --workdir"
             )
 
     @property
@@ -193,7 +194,7 @@ class CheckpointStore:
     def _move_rejected_aside(self, rejected: dict[int, str]) -> None:
         for step, reason in rejected.items():
             aside = _move_aside(self._workdir, self._workdir.checkpoint(step), str(step))
-            print(f"checkpoint {step} rejected ({reason}), moved to {aside}", file=sys.stderr)
+            print(f"checkpoint {step} is rejected ({reason}) and moved to {aside}", file=sys.stderr)
         self._manager.reload()  # Otherwise Orbax skips these steps when they are saved again.
 
 
@@ -224,8 +225,9 @@ def _check_finite(step: int, items: dict[str, dict]) -> None:
     """Raises UsageError if a parameter or a value of the optimizer is not finite."""
     for path, leaf in jax.tree.leaves_with_path(items):
         if not np.isfinite(leaf).all():
+            name = jax.tree_util.keystr(path, simple=True, separator="/")
             raise UsageError(
-                f"step {step}: {jax.tree_util.keystr(path)} is not finite, so this step was not "
+                f"step {step}: {name} has values that are not finite, so this step was not "
                 "saved; train in another --workdir, for example with a lower "
                 "--config.optimizer.learning_rate"
             )
@@ -238,7 +240,7 @@ def _move_damaged_scores_aside(workdir: Workdir) -> None:
             read_scores(path.parent)
         except DamagedScores as error:
             aside = _move_aside(workdir, path, f"{path.parent.name}-metrics")
-            print(f"{str(error).partition(';')[0]}, moved to {aside}", file=sys.stderr)
+            print(f"{str(error).partition(';')[0]} and moved to {aside}", file=sys.stderr)
 
 
 def _move_aside(workdir: Workdir, path: Path, name: str) -> Path:

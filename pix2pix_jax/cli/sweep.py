@@ -2,7 +2,13 @@
 
 import argparse
 
-from pix2pix_jax.cli.options import FlagValues, add_evaluation_flags, parse_positive, require
+from pix2pix_jax.cli.options import (
+    FlagValues,
+    add_evaluation_flags,
+    parse_positive,
+    parse_uint32,
+    require,
+)
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.workdir import SweepFolder
 
@@ -16,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_evaluation_flags(parser)
     parser.add_argument(
         "--index",
-        type=int,
+        type=parse_uint32,
         metavar="I",
         help="number of the only variant to run, as --list prints it; default: all variants",
     )

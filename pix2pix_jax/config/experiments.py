@@ -32,7 +32,7 @@ class ExperimentNotFound(UsageError):
         fix = "give the path of an experiment, such as experiments/facades.py"
         if self.others:
             files = ", ".join(f"{name}.py" for name in self.others)
-            fix = f"give another file; its folder has {files}"
+            fix = f"give a file that exists; the same folder contains {files}"
         super().__init__(f"{path}: there is no such experiment file; {fix}")
 
 
@@ -50,7 +50,7 @@ def load_experiment(spec: str) -> Config:
     content = run_experiment_file(path)
     get_config = content.get("get_config")
     if not callable(get_config):
-        fix = "define one, as in experiments/folder.py"
+        fix = "define this function, as in experiments/folder.py"
         if "sweep" in content:
             fix = "give this file to `pix2pix sweep`"
         raise UsageError(f"{path}: has no get_config(arg) function; {fix}")

@@ -25,7 +25,7 @@ def resolve(config: Config) -> Config:
     (height, width), (load_height, load_width) = data.image_size, load_size(data)
     if data.name == "synthetic_facades" and data.source is not None:
         raise UsageError(
-            f"data.source: synthetic_facades are drawn, not read from {data.source}; "
+            f"data.source: the pairs of synthetic_facades are drawn, not read from {data.source}; "
             "give --config=experiments/folder.py, or another data.name"
         )
     if data.source is not None and "://" in data.source:

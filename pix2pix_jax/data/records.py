@@ -54,7 +54,7 @@ def open_split(dataset: tfds.core.DatasetBuilder, split: str) -> Sequence[dict]:
     """
     if split not in dataset.info.splits:
         raise UsageError(
-            f"--split: there is no {split} in {dataset.data_dir}; choose from "
+            f"--split: there is no split {split} in {dataset.data_dir}; choose from "
             f"{', '.join(dataset.info.splits)}"
         )
     try:

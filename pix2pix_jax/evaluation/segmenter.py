@@ -167,7 +167,7 @@ def write_segmenter(path: Path, params: dict, score: dict[str, float]) -> None:
     with atomic_file(path) as new_path:
         save_file(tensors, new_path, {"sha256": _hash(tensors), "real": json.dumps(score)})
     scores = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in score.items())
-    say(f"{path}: the segmenter is trained; on real photos, {scores}")
+    say(f"{path}: the segmenter is trained; its scores on real photos: {scores}")
 
 
 def read_segmenter(path: Path) -> tuple[dict, str]:
@@ -183,11 +183,11 @@ def read_segmenter(path: Path) -> tuple[dict, str]:
         if digest is None or digest != _hash(tensors):
             raise _damaged_segmenter(path, "its hash does not match")
     except SafetensorError as error:
-        raise _damaged_segmenter(path, error) from error
+        raise _damaged_segmenter(path, "it is not a safetensors file") from error
     return unflatten_dict(tensors, sep="/"), digest
 
 
-def _damaged_segmenter(path: Path, reason: object) -> UsageError:
+def _damaged_segmenter(path: Path, reason: str) -> UsageError:
     return UsageError(
         f"{path}: is damaged ({reason}); remove this file and run the same command again, which "
         "trains the segmenter again"

@@ -122,9 +122,9 @@ class OutputFolder:
 
 
 def _write_failure(path: Path, error: OSError) -> UsageError:
+    fix = fix_of(error) or "make the file writable"
     return UsageError(
-        f"{path}: cannot be written ({error.strerror}); {fix_of(error)}, then run the same command "
-        "again"
+        f"{path}: cannot be written ({error.strerror}); {fix}, then run the same command again"
     )
 
 

@@ -64,7 +64,8 @@ def translate_files(
     check_options(config, options)
     translator = open_translator(config, workdir, options.step, options.seed, options.use_dropout)
     files = find_inputs(source, output, options.samples)
-    say(f"{workdir}: step {translator.step}; {plural(len(files), 'image')} to {output}")
+    count = plural(len(files), "image")
+    say(f"{workdir}: translating {count} to {output} with step {translator.step}")
     title = f"{workdir.name} at step {translator.step}"
     start = time.perf_counter()
     with OutputFolder(output) as folder:
@@ -172,7 +173,7 @@ class TranslationProgress:
         if count:
             say(
                 f"{plural(count, 'image')} in {seconds:.1f} s, {count / seconds:.2f} images/s "
-                f"with compiling; {self._folder.path / PAGE} shows them before and after"
+                f"including compilation; {self._folder.path / PAGE} shows inputs and translations"
             )
         if self.failures:
             files = f"{len(self.failures)} of {plural(self._total, 'file')}"

@@ -134,7 +134,9 @@ def accept_all(config: Config, with_discriminator: bool) -> None:
 def check_onnx(config: Config, with_discriminator: bool) -> None:
     """Raises UsageError if onnx or onnxruntime is not installed."""
     if not all(map(importlib.util.find_spec, ("onnx", "onnxruntime"))):
-        raise UsageError("--format: onnx needs more packages; pip install 'pix2pix_jax[onnx]'")
+        raise UsageError(
+            "--format: the packages for onnx are not installed; run pip install 'pix2pix_jax[onnx]'"
+        )
 
 
 def check_torch(config: Config, with_discriminator: bool) -> None:

@@ -99,7 +99,9 @@ class OpcodeChecker:
         elif name in STORES_MARKED:
             self._pop_mark()
         elif name not in NO_EFFECT:
-            raise pickle.UnpicklingError(f"uses {name}, which no state dict needs")
+            raise pickle.UnpicklingError(
+                f"uses the pickle opcode {name}, which no state dict needs"
+            )
 
     def _store_items(self, name: str) -> None:
         """Follows an opcode that moves keys and values into a dict."""

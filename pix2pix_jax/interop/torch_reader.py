@@ -16,7 +16,9 @@ from pix2pix_jax.interop.torch_pickle import MAX_PICKLE_BYTES, Tensor, load_pick
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 ZIP_SIGNATURE = b"PK\x03\x04"
 Content = tuple[dict[str, Tensor], dict[str, bytes]]  # tensors by name, and storages by key
-TOO_LARGE = "is damaged or cut short: its tensors are larger than their storages; download it again"
+TOO_LARGE = (
+    "is damaged or cut short: its tensors are larger than their storages; download the file again"
+)
 
 
 def read_pth(path: Path) -> dict[str, np.ndarray]:
@@ -56,11 +58,11 @@ def _read_content(path: Path) -> Content:
     except (zipfile.BadZipFile, EOFError, OSError) as error:
         if isinstance(error, OSError) and error.filename:  # the error names the file
             raise
-        raise UsageError(f"is damaged or cut short ({error}); download it again") from error
+        raise UsageError("is damaged or cut short; download the file again") from error
     except Exception as error:  # pickle and zipfile can raise any error for broken bytes
         raise UsageError(
-            f"is not a state dict that torch.save wrote ({_describe_error(error):.200}); save one "
-            "with torch.save(net.state_dict(), FILE)"
+            f"is not a state dict that torch.save wrote ({_describe_error(error):.200}); save a "
+            "network with torch.save(net.state_dict(), FILE)"
         ) from error
 
 
@@ -76,7 +78,7 @@ def _read_zip(file: io.BufferedReader) -> Content:
         pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
         if len(pickles) != 1:
             raise UsageError(
-                f"is a zip file of {', '.join(archive.namelist())[:80]}, not a .pth file; if it "
+                f"is a zip file with {', '.join(archive.namelist())[:80]}, not a .pth file; if it "
                 "contains a .pth file, unpack it and give the path of the .pth file"
             )
         root = pickles[0].removesuffix("data.pkl")
@@ -126,7 +128,7 @@ def _read_legacy(file: io.BufferedReader) -> Content:
     except Exception:  # Loading a file of another format can raise any error.
         is_legacy = False
     if not start:
-        raise UsageError("is empty, not a .pth file of PyTorch; download it again")
+        raise UsageError("is empty, not a .pth file of PyTorch; download the file again")
     if not is_legacy:
         raise UsageError(
             f"is not a .pth file of PyTorch: it begins with {start!r}; give a .pth or .safetensors "
@@ -160,7 +162,7 @@ def _check_state_dict(content: Any) -> dict[str, Tensor]:
         if inner is None
         else f"save only one state dict: torch.save(torch.load(FILE)[{inner!r:.40}], NEW_FILE)"
     )
-    raise UsageError(f"contains a dict of {names:.80}, not a state dict; {fix}")
+    raise UsageError(f"contains a dict with the keys {names:.80}, not a state dict; {fix}")
 
 
 def _is_state_dict(content: Any) -> bool:

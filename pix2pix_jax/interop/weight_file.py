@@ -81,8 +81,8 @@ class WeightFile:
             value, expected = getattr(model, name), getattr(config.model, name)
             if value != expected:
                 raise UsageError(
-                    f"was trained with model.{name} {value}, but the generator with {expected}; "
-                    "give two networks of one run"
+                    f"was trained with model.{name} {value}, but the generator was trained "
+                    f"with {expected}; give two networks of one run"
                 )
         return {
             "model": {
@@ -179,18 +179,22 @@ def read_safetensors(path: Path, network: NetworkName) -> WeightFile:
             metadata = file.metadata() or {}
             # The call of `keys` is needed, because the file itself cannot be iterated.
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    # safetensors raises AttributeError and TypeError for dtypes that NumPy does not have.
-    except (SafetensorError, AttributeError, TypeError) as error:
+    except SafetensorError as error:
         raise UsageError(
-            f"{path}: cannot be read as safetensors ({reason_of(error)}); export or download "
-            "it again"
+            f"{path}: cannot be read as a safetensors file; export or download the file again"
+        ) from error
+    # safetensors raises AttributeError and TypeError for dtypes that NumPy does not have.
+    except (AttributeError, TypeError) as error:
+        raise UsageError(
+            f"{path}: has numbers of a type that NumPy does not have ({reason_of(error)}); save "
+            "the tensors as float32"
         ) from error
     config = None
     if text := metadata.get("config"):
         try:
             config = TypeAdapter(Config).validate_json(text)
         except ValidationError as error:
-            reason = first_error(error)
+            reason = first_error(error).partition("; ")[0]  # without its fix, which is for a flag
             raise UsageError(
                 f"{path}: has a config that this version cannot read ({reason}); export the file "
                 "again with this version"

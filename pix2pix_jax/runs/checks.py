@@ -70,7 +70,7 @@ def resolve_norm_images(config: Config, workdir: Workdir) -> int:
     if images_per_device % images:
         raise UsageError(
             f"model.norm_images: {images} images share the statistics of a norm, but each of "
-            f"{devices} devices would hold {images_per_device}; use at most "
+            f"{devices} devices has {images_per_device} of a batch; use at most "
             f"{plural(batch_size // images, 'device')}, or start a new run with "
             "--config.model.norm=instance"
         )

@@ -118,7 +118,8 @@ def _has_other_processes(flags: ProcessFlags) -> bool:
     host, _, port = coordinator.rpartition(":")
     if not (host and port.isdecimal() and 0 < int(port) < 2**16):
         raise UsageError(
-            f"--coordinator: {coordinator} has no port from 1 to 65535; give HOST:PORT"
+            f"--coordinator: {coordinator} is not a host and a port; give HOST:PORT with a port "
+            "from 1 to 65535"
         )
     return True
 

@@ -46,8 +46,9 @@ class RetryQueue:
         except OSError as error:
             if not had_waiting:
                 print_above_bar(
-                    f"{error.filename or name}: NOT WRITTEN ({error.strerror or error}); make room "
-                    "there: training continues, and all output is kept until it can be written",
+                    f"{error.filename or name}: NOT WRITTEN ({error.strerror or error}); free "
+                    "disk space or make this file writable; training continues, and keeps all "
+                    "output until then",
                     sys.stderr,
                 )
         else:

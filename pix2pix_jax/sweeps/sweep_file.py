@@ -67,10 +67,12 @@ def load_sweep(spec: str, seeds: int | None, fields: dict[str, str]) -> SweepPla
     _check_variants(path, variants)
     variants = [(name, override(config, fields)) for name, config in variants]
     for (name, config), (other, same) in combinations(variants, 2):
-        if name == other or config == same:
+        if name == other:
+            raise UsageError(f"{path}: two variants have the name {name}; rename one of them")
+        if config == same:
             raise UsageError(
-                f"{path}: {name} and {other} have the same name or config; change the file, or "
-                "leave out the --config field that makes these variants equal"
+                f"{path}: {name} and {other} have the same config; change the file, or leave out "
+                "the --config field that makes these variants equal"
             )
     title = (content["__doc__"] or path).strip().partition("\n")[0].rstrip(".")
     return SweepPlan(title, variants, {row: {**scores} for row, scores in paper.items()})

@@ -57,7 +57,7 @@ def train(config: Config, workdir: Workdir) -> int:
         start = restore_or_create(run, template)
         last = config.train.steps
         if start.step >= last:
-            say(f"{workdir}: done, step {start.step} of train.steps {last}; nothing left to do")
+            say(f"{workdir}: done, step {start.step} of train.steps {last}; nothing is left to do")
             return 0
         scorer = prepare_scorer(run)
         say_start(run, start)
@@ -143,8 +143,8 @@ def say_end(run: TrainingRun) -> None:
     best = best_step(workdir, train_config.best_metric)
     if best is not None:
         say(
-            f"{workdir}: best by {train_config.best_metric} is step {best}; pix2pix evaluate "
-            "--step=best scores it"
+            f"{workdir}: best by {train_config.best_metric} is step {best}; run `pix2pix evaluate "
+            "--step=best` to score this step"
         )
     say(f"{workdir}: {train_config.steps} steps done; the pictures are in {workdir.report_page}")
 

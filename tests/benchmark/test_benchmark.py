@@ -67,7 +67,7 @@ def test_results_are_written_after_every_stage(tmp_path, monkeypatch):
     assert workdir.benchmark_page.read_text() == "page"
 
 
-def test_a_failure_while_timing_the_parts_is_one_line(tmp_path, monkeypatch):
+def test_a_failure_while_timing_the_parts_is_reported_in_one_line(tmp_path, monkeypatch):
     def fail(*_):
         raise WorkerFailed("no answer in 1 s")
 

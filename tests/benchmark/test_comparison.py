@@ -76,7 +76,7 @@ def test_the_result_is_the_median_of_the_turns(monkeypatch):
 
 def test_failures_are_named_and_other_implementations_are_timed(timed):
     found, lines = timed("broken", "first", "ending", "killed", "tiring")
-    assert found["broken"] == {"failed": "ValueError: no such thing"}
+    assert found["broken"] == {"failed": "ValueError: no such thing; see the traceback on stderr"}
     assert found["ending"] == {
         "failed": "the process ended with status 3; see its output on stderr"
     }
@@ -143,7 +143,7 @@ def test_a_peer_that_does_not_answer_is_left_out_and_its_process_ends(timed, mon
         return {}
 
     found, _ = timed("sleeping", "first", find_mismatches=find_mismatches)
-    reason = "no answer in 10 s; make data.batch_size smaller"
+    reason = "no answer in 10 s; give a smaller --config.data.batch_size"
     assert found["sleeping"] == {"failed": reason}
     assert len(found["first"]["turns"]) == 3
     assert alive == [1]

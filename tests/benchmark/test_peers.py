@@ -35,7 +35,7 @@ def test_a_peer_without_its_library_is_refused(tmp_path, monkeypatch):
     (tmp_path / "some_peer.py").write_text("import no_such_library\n")
     error = refusal(load_target, WorkerTarget(tmp_path / "some_peer.py", "make"))
     assert error.endswith(
-        "needs no_such_library, which is not installed; pip install no_such_library"
+        "needs no_such_library, which is not installed; run pip install no_such_library"
     )
 
 
@@ -43,7 +43,8 @@ def test_a_failure_of_our_implementation_ends_the_benchmark_but_not_a_sweep():
     """A sweep still times the peers where our implementation runs out of memory."""
     found = {OURS: {"failed": "no room"}, "other": {"turns": [1.0], "devices": ["cpu"]}}
     assert refusal(peers.find_mismatches_of_config, found) == (
-        "pix2pix_jax: failed, so nothing can be compared with it: no room; see its output on stderr"
+        "pix2pix_jax: cannot be timed, so it cannot be compared with any other implementation: "
+        "no room"
     )
     assert peers.find_mismatches(found) == {}
     assert results.add_ratios(dict(found)) == found

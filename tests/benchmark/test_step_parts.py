@@ -9,7 +9,7 @@ from pix2pix_jax.gan.description import describe, operations
 from pix2pix_jax.training import steps
 
 
-def test_a_run_of_a_trial_trains_for_the_given_number_of_steps(small):
+def test_a_trial_trains_for_the_given_number_of_steps(small):
     """A benchmark sees only the time of `run`, so the test counts the steps in the state."""
     states = []
     make_parallel_steps = steps.make_parallel_steps
@@ -57,7 +57,7 @@ def test_the_parts_of_a_step_have_their_numbers_of_operations_and_bytes(small):
     assert on_host["host to device"]["bytes"] == 8 * (2 * image + index)
 
 
-def test_a_turn_has_enough_calls_to_last_its_minimal_time(monkeypatch):
+def test_a_turn_makes_enough_calls_to_last_the_minimal_time(monkeypatch):
     now, calls = [0.0], []
     monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
 

@@ -135,7 +135,7 @@ def test_after_damage_to_a_checkpoint_only_its_steps_are_repeated(
     largest.write_bytes(largest.read_bytes()[:-1])
     status, out, err = train(tiny_flags, workdir, 12)
     assert status == 0
-    assert err.startswith("checkpoint 12 rejected (")
+    assert err.startswith("checkpoint 12 is rejected (")
     assert "resuming from step 8" in out
     assert saved_arrays(workdir, 12) == saved_arrays(uninterrupted_run, 12)
     assert metrics(workdir) == metrics(uninterrupted_run)

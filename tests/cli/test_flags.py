@@ -21,7 +21,7 @@ REQUIRED = {
 CASES = [(command, flag) for command, flags in REQUIRED.items() for flag in flags]
 
 
-def test_the_cases_name_every_command():
+def test_the_test_cases_cover_every_command():
     assert list(REQUIRED) == list(COMMANDS)
 
 

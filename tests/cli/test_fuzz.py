@@ -270,7 +270,7 @@ def test_fields_of_any_type_are_accepted_or_refused(tmp_path_factory, values):
 @given(
     values=st.dictionaries(st.sampled_from([".".join(f) for f in FIELDS]), st.text(), max_size=3)
 )
-def test_flags_of_any_text_raise_nothing_but_usage_errors(values):
+def test_flags_with_any_text_raise_only_usage_errors(values):
     read_or_refusal(lambda: resolve(override(Config(), values)))
 
 

@@ -156,7 +156,7 @@ def test_a_changed_field_is_reported_unless_it_may_change_on_resume(field):
 
 @pytest.mark.parametrize("field", OTHER)
 @pytest.mark.parametrize("schedule", ["constant", "linear_decay"])
-def test_configs_have_equal_identities_exactly_if_a_run_could_resume(field, schedule):
+def test_configs_have_equal_identities_if_and_only_if_a_run_could_resume(field, schedule):
     base = override(Config(), {"optimizer.schedule": schedule})
     other = override(base, {field: OTHER[field]})
     assert (identity(base) == identity(other)) == (changed_fields(base, other) == [])
@@ -179,7 +179,9 @@ def test_steps_may_not_change_if_the_learning_rate_decays():
 
 def test_a_source_for_drawn_pairs_is_refused():
     message = refusal(resolve, override(Config(), {"data.source": "my_pairs"}))
-    assert message.startswith("data.source: synthetic_facades are drawn, not read from my_pairs")
+    assert message.startswith(
+        "data.source: the pairs of synthetic_facades are drawn, not read from my_pairs"
+    )
 
 
 def test_with_load_scale_1_load_size_equals_image_size():

@@ -61,11 +61,11 @@ def test_a_bad_experiment_is_refused_in_one_line(tmp_path, text, complaint):
     assert message.removeprefix(str(path)).startswith(complaint)
 
 
-def test_a_missing_experiment_file_is_named(tmp_path):
+def test_the_error_for_a_missing_experiment_file_names_the_file(tmp_path):
     message = refusal(load_experiment, f"{tmp_path}/nowhere.py:arg")
     assert message.startswith(f"{tmp_path}/nowhere.py: there is no such experiment file; give ")
     (tmp_path / "maps.py").touch()
-    assert "give another file; its folder has maps.py" in refusal(
+    assert "give a file that exists; the same folder contains maps.py" in refusal(
         load_experiment, f"{tmp_path}/map.py"
     )
     assert f"experiments/folder.py:{tmp_path}" in refusal(load_experiment, str(tmp_path))

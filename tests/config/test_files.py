@@ -25,7 +25,7 @@ def value_after_flag(field: str, value: str) -> object:
 @pytest.mark.parametrize(
     "text", ["256,512", "256, 512", "(256, 512)", "[256,512]", "256x512", "256 512"]
 )
-def test_a_size_has_many_spellings(text):
+def test_a_size_can_be_written_in_several_ways(text):
     assert value_after_flag("data.image_size", text) == (256, 512)
 
 
@@ -136,7 +136,7 @@ VALUES = st.one_of(
 
 
 @given(st.sampled_from(sorted(OTHER)), VALUES)
-def test_no_error_of_a_value_needs_a_look_into_pydantic(field, value):
+def test_every_error_of_a_value_is_explained_in_our_words(field, value):
     """Every type of error that a field can raise is in the table of explanations."""
     tree = asdict(Config())
     group, _, name = field.rpartition(".")
@@ -151,7 +151,7 @@ def test_no_error_of_a_value_needs_a_look_into_pydantic(field, value):
         assert first_error(raised).startswith(f"{field}: ")
 
 
-def test_an_unknown_field_similar_to_none_is_refused_with_all_names():
+def test_an_unknown_field_that_resembles_no_field_is_refused_with_all_names():
     message = refusal(override, Config(), {"zzz": "4"})
     assert message.startswith("--config.zzz: unknown field")
     assert all(field in message for field in OTHER)
@@ -183,7 +183,7 @@ def test_reading_a_written_config_gives_an_equal_config(tmp_path, config):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_missing_config_file_is_named(tmp_path):
+def test_the_error_for_a_missing_config_file_names_the_file(tmp_path):
     message = refusal(read_config, tmp_path / "config.json")
     assert message.startswith(f"{tmp_path / 'config.json'}: ")
 

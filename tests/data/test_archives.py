@@ -52,7 +52,7 @@ def test_pairs_of_a_tarball_have_the_names_of_pairs_of_its_folder(tmp_path, name
     ],
     ids=["text", "empty", "truncated", "wrong checksum", "broken gz", "broken bz2", "broken xz"],
 )
-def test_a_broken_tarball_is_named_and_leaves_no_files(tmp_path, kind, spoil):
+def test_a_broken_tarball_is_refused_and_leaves_no_files(tmp_path, kind, spoil):
     tarball = make_tarball(make_images(tmp_path / "pairs"), kind)
     tarball.write_bytes(spoil(tarball.read_bytes()))
     data = folder_data(tarball)
@@ -120,7 +120,7 @@ def test_a_tarball_that_would_fill_the_disk_is_refused(tmp_path, monkeypatch, bo
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bz2.compress])
-def test_bytes_after_the_end_of_a_tarball_count(tmp_path, monkeypatch, pack):
+def test_bytes_after_the_end_of_a_tarball_count_towards_the_size_limit(tmp_path, monkeypatch, pack):
     monkeypatch.setattr(archives, "ALWAYS_ALLOWED", 3_000_000)
     tarball = make_tarball(make_images(tmp_path / "pairs"), "")
     tarball.write_bytes(pack(tarball.read_bytes()) + pack(bytes(4_000_000)))

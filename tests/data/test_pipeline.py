@@ -115,7 +115,7 @@ def test_a_and_b_have_the_same_jitter(direction):
     assert len({image.tobytes() for image in batch["input"]}) > 9  # There are 18 crops.
 
 
-def test_jitter_is_an_exact_crop_mirrored_half_of_the_time():
+def test_jitter_is_an_exact_crop_that_is_mirrored_half_of_the_time():
     file = coordinates(12, 10)
     data = Data(image_size=(8, 8), load_size=(12, 10), batch_size=2_000)
     images = make_image_batches(Config(data=data), [record("coordinates", file, file)])[0]["input"]

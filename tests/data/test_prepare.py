@@ -160,7 +160,7 @@ def test_without_its_source_the_last_dataset_is_used(tmp_path, capsys, monkeypat
     assert refusal(prepare, replace(folder_data(root), source="pairs")).endswith("correct the path")
 
 
-def test_a_missing_source_is_named(tmp_path):
+def test_the_error_for_a_missing_source_names_the_source(tmp_path):
     prepare(folder_data(make_images(tmp_path / "pairs")))
     message = refusal(prepare, folder_data(tmp_path / "pears"))
     assert message.startswith(f"data.source: {tmp_path / 'pears'} does not exist")
@@ -184,7 +184,7 @@ def test_several_broken_images_are_named_in_one_line(tmp_path):
     for number in range(7):
         (root / f"train/broken{number}.png").write_bytes(b"")
     message = refusal(prepare, folder_data(root))
-    assert message.count("it is empty") == 5
+    assert message.count("the file is empty") == 5
     assert message.endswith("; and 2 more files cannot be used")
 
 
@@ -207,7 +207,7 @@ def test_the_error_for_a_file_missing_on_the_server_has_a_fix(tmp_path, website)
     gc.collect()  # Python would warn here if a connection had been left open.
 
 
-def test_a_full_disk_is_not_called_a_failed_download(tmp_path, website, monkeypatch):
+def test_a_full_disk_is_not_reported_as_a_failed_download(tmp_path, website, monkeypatch):
     def fill_disk(*_):
         raise OSError(errno.ENOSPC, "No space left on device", "downloads/facades.tar.gz")
 

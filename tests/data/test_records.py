@@ -57,7 +57,7 @@ def test_a_damaged_dataset_is_refused_with_its_folder_and_a_fix(tmp_path, spoil)
     assert "remove this folder and run the same command again" in message
 
 
-def test_a_missing_file_of_a_dataset_counts_as_damage(tmp_path):
+def test_a_missing_file_of_a_dataset_is_reported_as_damage(tmp_path):
     dataset = prepare(folder_data(make_images(tmp_path / "pairs")))
     [path] = dataset.data_path.glob("*-val.array_record*")
     path.unlink()
@@ -65,7 +65,9 @@ def test_a_missing_file_of_a_dataset_counts_as_damage(tmp_path):
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE])
-def test_files_that_the_system_does_not_open_are_not_called_damaged(tmp_path, monkeypatch, number):
+def test_files_that_the_system_does_not_open_are_not_reported_as_damaged(
+    tmp_path, monkeypatch, number
+):
     dataset = prepare(folder_data(make_images(tmp_path / "pairs")))
     text = f"open() failed: {os.strerror(number)}; opening PATH"
     replace_reader(monkeypatch, dataset, RuntimeError(text))
@@ -78,14 +80,16 @@ def test_files_that_the_system_does_not_open_are_not_called_damaged(tmp_path, mo
     assert line.count("; ") == 1  # The fix follows the "; ".
 
 
-def test_a_bug_is_not_called_damage(tmp_path, monkeypatch):
+def test_a_bug_is_not_reported_as_damage(tmp_path, monkeypatch):
     dataset = prepare(folder_data(make_images(tmp_path / "pairs")))
     replace_reader(monkeypatch, dataset, TypeError("a bug"))
     with pytest.raises(TypeError, match="a bug"):
         open_split(dataset, "train")
 
 
-def test_a_dataset_that_does_not_fit_on_the_disk_is_named_with_the_reason(tmp_path, small_files):
+def test_the_error_for_a_dataset_that_does_not_fit_on_the_disk_has_the_reason(
+    tmp_path, small_files
+):
     data = folder_data(make_images(tmp_path / "pairs"))
     with pytest.raises(OSError, match="cannot be written") as caught:
         prepare(data)
@@ -94,7 +98,7 @@ def test_a_dataset_that_does_not_fit_on_the_disk_is_named_with_the_reason(tmp_pa
     assert list_written(data) == {}
 
 
-def test_a_disk_that_is_full_before_a_dataset_is_written_is_named(tmp_path, monkeypatch):
+def test_a_disk_that_is_full_before_a_dataset_is_written_is_reported(tmp_path, monkeypatch):
     """TFDS compares the size of the dataset with the free space, and raises an error of its own."""
     utils = "tensorflow_datasets.core.utils"
     monkeypatch.setattr(f"{utils}.has_sufficient_disk_space", lambda *_, **__: False)

@@ -99,7 +99,7 @@ def test_without_train_no_pairs_are_moved_to_another_split(tmp_path, split):
     } == {split: 12}
 
 
-def test_a_single_pair_is_both_train_and_val(tmp_path):
+def test_a_single_pair_is_in_both_train_and_val(tmp_path):
     pair = {"1": ["A/1.png", "B/1.png"]}
     assert find_names(make_empty_files(tmp_path / "pairs", pair["1"])) == {
         "train": pair,

@@ -79,7 +79,7 @@ COMMAND_LINES = [(page, arguments) for page in PAGES for arguments in commands(p
     [arguments for _, arguments in COMMAND_LINES],
     ids=[f"{page.relative_to(ROOT)}: {shlex.join(words)}" for page, words in COMMAND_LINES],
 )
-def test_a_command_parses(arguments, monkeypatch):
+def test_every_command_on_a_page_parses(arguments, monkeypatch):
     monkeypatch.chdir(ROOT)
     options, fields = parse(arguments)
     override(Config(), fields)  # fails if a field or its value is not valid
@@ -102,7 +102,7 @@ def test_every_command_has_an_example_on_a_page():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_and_pictures_exist(page):
+def test_the_targets_of_links_and_pictures_exist(page):
     for link in LINK.findall(page.read_text()):
         if "://" in link:
             continue

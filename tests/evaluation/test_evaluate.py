@@ -94,7 +94,7 @@ def test_evaluate_writes_scores_and_a_page(evaluated_run):
     assert sum(evaluation["lab_histograms"]["target"]["lab_l"]) == 2 * 32 * 32
 
 
-def test_a_row_and_a_function_add_a_metric(evaluated_run, monkeypatch):
+def test_a_new_metric_needs_only_a_row_and_a_function(evaluated_run, monkeypatch):
     """The scores of the split and of each pair have the metric; train.best_metric can name it."""
     row = Metric("largest error", higher_is_better=False, unit="0 to 2")
     monkeypatch.setitem(METRICS, "largest_error", row)
@@ -158,7 +158,7 @@ def test_a_failed_evaluation_leaves_the_last_one_unchanged(evaluated_run, monkey
 
 
 @pytest.mark.parametrize("num_renames", range(5))
-def test_an_evaluation_stopped_between_its_renames_is_not_finished(
+def test_an_evaluation_stopped_between_its_renames_is_not_read(
     evaluated_run, monkeypatch, num_renames
 ):
     """Scores never stand next to a page or pictures of another step."""

@@ -107,7 +107,7 @@ def test_the_segmenter_reads_real_photos_far_better_than_chance(score_outputs, t
     assert truth["class_iou"] > 0.35
 
 
-def test_the_target_itself_scores_exactly_the_ground_truth(score_outputs, targets):
+def test_outputs_equal_to_the_targets_score_exactly_as_the_ground_truth(score_outputs, targets):
     result = score_outputs(targets)
     assert result.ground_truth == {name: result.metrics[name] for name in result.ground_truth}
     assert len(result.ground_truth) == 3
@@ -167,7 +167,7 @@ def test_rows_of_the_confusion_matrix_are_true_classes(score_outputs, targets, d
 
 
 @pytest.mark.slow
-def test_a_pair_gets_its_own_noise_in_any_batch(small, data, records, monkeypatch):
+def test_the_noise_of_a_pair_does_not_depend_on_its_batch(small, data, records, monkeypatch):
     """The dropout depends on the index of the pair in the split, not on its batch."""
     config = replace(small, data=data)
     params = create_state(config).generator.params
@@ -210,7 +210,7 @@ def test_a_segmenter_is_trained_once(data, dataset, class_reader, monkeypatch):
     np.testing.assert_array_equal(again.read(image), class_reader.read(image))
 
 
-def test_a_damaged_segmenter_is_named(data, dataset, class_reader):
+def test_the_error_for_a_damaged_segmenter_names_the_file(data, dataset, class_reader):
     path = segmenter.segmenter_path(data, dataset, CMP)
     content = path.read_bytes()
     flipped = content[:-100] + bytes([content[-100] ^ 1]) + content[-99:]

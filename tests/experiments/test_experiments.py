@@ -25,7 +25,7 @@ def load_resolved(name: str) -> Config:
     return resolve(load_experiment(str(FILES[0].with_name(f"{name}.py"))))
 
 
-def test_the_experiments_are_listed_here():
+def test_this_test_lists_every_experiment():
     assert [path.stem for path in FILES] == [
         "cityscapes",
         "edges2handbags",
@@ -82,7 +82,7 @@ def test_public_data_sets_have_the_settings_of_the_paper(
     assert (config.model, config.loss, config.optimizer) == (Model(depth=8), Loss(), Optimizer())
 
 
-def test_the_defaults_are_those_of_the_paper():
+def test_the_default_values_are_those_of_the_paper():
     assert Loss() == Loss(gan="vanilla", l1_weight=100.0, conditional=True)
     assert Optimizer() == Optimizer(learning_rate=2e-4, b1=0.5, b2=0.999, schedule="constant")
     assert Model() == Model(

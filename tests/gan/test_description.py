@@ -107,7 +107,7 @@ def test_the_last_decoder_layer_has_no_dropout():
         {"norm_affine": False, "bottleneck_norm": True, "dropout_blocks": "middle"},
     ],
 )
-def test_the_rows_of_all_layers_equal_modules_that_flax_traces(discriminator, model):
+def test_the_rows_of_all_layers_equal_the_modules_that_flax_traces(discriminator, model):
     """Flax traces the kernels, parameters and shapes that `layer_rows` reads from the tables."""
     model = Model(discriminator=discriminator, features=4, discriminator_features=4, **model)
     config = resolve(Config(data=Data(image_size=(256, 128)), model=model))

@@ -36,11 +36,11 @@ def assert_parity(config):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", [name for name in PRESETS if name != "paper"])
-def test_every_preset_equals_pytorch(preset):
+def test_every_preset_trains_as_in_pytorch(preset):
     assert_parity(config_of(preset))
 
 
-def test_the_paper_equals_pytorch():
+def test_the_preset_of_the_paper_trains_as_in_pytorch():
     assert_parity(config_of("paper", "pixel"))
 
 
@@ -51,7 +51,7 @@ def test_the_paper_equals_pytorch():
     # tutorial. tests/interop compares the logits of all PatchGANs with the logits of PyTorch.
     ["patch16", "image286"],
 )
-def test_other_discriminators_equal_pytorch(discriminator):
+def test_other_discriminators_train_as_in_pytorch(discriminator):
     """The generator is shallow, because the presets are tested with deep generators."""
     config = config_of("paper", discriminator)
     assert_parity(resolve(replace(config, model=replace(config.model, depth=2))))

@@ -174,7 +174,7 @@ def test_a_body_that_is_not_an_image_is_refused(demo_run):
     status, body = request(port, "POST", "/input", b"hello")
     assert (status, b"cannot be read as an image" in body) == (400, True)
     status, body = request(port, "POST", "/translate", b"")
-    assert (status, b"it is empty" in body) == (400, True)
+    assert (status, b"the file is empty" in body) == (400, True)
     status, body = request(port, "POST", "/input", png(np.zeros((7, 9), np.uint8)))
     with Image.open(io.BytesIO(body)) as image:
         assert (status, image.size, image.mode) == (200, (48, 32), "RGB")
@@ -205,7 +205,7 @@ def test_requests_from_other_sites_are_refused(demo_run):
     [("/", "text/html"), ("/?from=a-link", "text/html"), ("/page.css", "text/css"),
      ("/page.js", "text/javascript")],
 )  # fmt: skip
-def test_files_of_the_page_have_their_types(demo_run, path, kind):
+def test_files_of_the_page_have_their_content_types(demo_run, path, kind):
     with urlopen(f"http://127.0.0.1:{demo_run[2]}{path}") as answer:
         assert answer.headers["content-type"] == f"{kind}; charset=utf-8"
         assert len(answer.read()) == int(answer.headers["content-length"]) > 100
@@ -255,7 +255,7 @@ def test_a_run_without_facades_as_inputs_has_no_examples(tmp_path):
     ("query", "expected"),
     [("", 0), ("number=7", 7), (f"number={2**31 + 3}", 3), ("number=-1", 2**31 - 1)],
 )
-def test_numbers_of_a_query_wrap_around(query, expected):
+def test_large_and_negative_numbers_of_a_query_wrap_around(query, expected):
     assert parse_number(query) == expected
 
 
@@ -273,7 +273,7 @@ def test_only_loopback_addresses_are_local(host, expected):
     assert is_local(host) is expected
 
 
-def test_a_port_that_is_taken_is_refused(demo_run, tmp_path):
+def test_a_port_that_is_taken_is_a_usage_error(demo_run, tmp_path):
     write_run(Workdir(tmp_path / "run"), demo_run[0], demo_run[1])
     refused(
         "cannot listen at 127.0.0.1",

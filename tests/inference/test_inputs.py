@@ -11,7 +11,7 @@ from pix2pix_jax.inference.outputs import MANIFEST
 from pix2pix_jax.reports.translation import PAGE
 
 
-def test_images_are_found_and_their_translations_named(tmp_path, capsys):
+def test_images_are_found_and_their_translations_are_named(tmp_path, capsys):
     for name in ("a.png", "a.jpg", "b.PNG", "deep/er/c.webp", "deep/d.npy", "out/old.png", "x.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()

@@ -341,7 +341,9 @@ def test_the_page_shows_samples_and_failures(colour, tmp_path):
     assert "&lt;b&gt;.png: cannot be read" in page
 
 
-def test_the_page_shows_all_translations_from_before_a_stop(colour, tmp_path, monkeypatch):
+def test_the_page_of_a_stopped_command_shows_the_finished_translations(
+    colour, tmp_path, monkeypatch
+):
     for index in range(3):
         Image.fromarray(noise(8, 8 * index + 8)).save(tmp_path / f"{index}.png")
     write, written = OutputFolder.write, []
@@ -359,7 +361,7 @@ def test_the_page_shows_all_translations_from_before_a_stop(colour, tmp_path, mo
     assert "The command stopped after 1 of 3 images." in page
 
 
-def test_unreadable_files_are_named_and_the_others_translated(colour, tmp_path, capsys):
+def test_unreadable_files_are_named_and_all_other_files_are_translated(colour, tmp_path, capsys):
     folder = tmp_path / "in"
     (folder / "sub").mkdir(parents=True)
     (folder / "empty.png").touch()
@@ -389,7 +391,7 @@ def test_names_that_are_not_utf8_are_reported(colour, tmp_path, capsys):
     assert (tmp_path / "out" / "a.png").exists()
 
 
-def test_an_output_that_cannot_be_written_is_named(colour, tmp_path, capsys):
+def test_the_error_for_an_output_that_cannot_be_written_names_the_file(colour, tmp_path, capsys):
     for name in ("a", "b"):
         Image.fromarray(RGB).save(tmp_path / f"{name}.png")
     (tmp_path / "out").mkdir()
@@ -573,7 +575,7 @@ def test_images_can_be_resized_to_the_size_of_training_and_back(colour, tmp_path
     assert message == "--tile, --resize: cannot be given together; leave one of them out"
 
 
-def test_another_size_than_in_training_is_warned_of_before_the_first_translation(
+def test_the_warning_about_another_size_comes_before_the_first_translation(
     colour, tmp_path, capsys, monkeypatch
 ):
     for name, size in (("a", (32, 32)), ("b", (40, 32)), ("c", (48, 32))):

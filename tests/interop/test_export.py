@@ -117,7 +117,7 @@ def run_onnx(path, x):
 
 @needs_onnx
 @pytest.mark.parametrize("shape", [(1, 32, 32), (3, 64, 96)])
-def test_onnx_takes_any_batch_and_size(exported, shape):
+def test_an_onnx_file_takes_any_batch_size_and_image_size(exported, shape):
     folder, config, state = exported
     found, session = run_onnx(folder / "generator.onnx", images(*shape))
     expected = expected_output(config, state, images(*shape))
@@ -170,7 +170,7 @@ def test_importing_exported_safetensors_gives_the_same_run(exported, tmp_path):
         jax.tree.map(np.testing.assert_array_equal, load_file(file), load_file(before))
 
 
-def test_the_field_that_this_version_does_not_have_is_named(tmp_path):
+def test_the_error_names_a_field_that_this_version_does_not_have(tmp_path):
     path = tmp_path / "G.safetensors"
     save_file({"a": np.zeros(1)}, path, {"config": '{"data": {"zoom": 2}}'})
     message = refusal(read_weights, path, "generator")
@@ -196,7 +196,7 @@ def test_an_exported_discriminator_can_be_imported_with_another_generator(export
     export(other, Workdir(tmp_path / "other"), options)
     args = tmp_path / "H.safetensors", d_path, Workdir(tmp_path / "x"), None, {}
     message = refusal(import_weights, *args)
-    expected = "D.safetensors: was trained with model.norm batch, but the generator with instance"
+    expected = "D.safetensors: was trained with model.norm batch, but the generator was"
     assert expected in message
 
 

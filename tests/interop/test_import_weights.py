@@ -125,7 +125,7 @@ def check_same_logits(config, params, network, x):
 
 
 @pytest.mark.parametrize("name", DISCRIMINATORS)
-def test_an_imported_discriminator_computes_the_same_logits(tmp_path, name):
+def test_an_imported_discriminator_computes_the_same_logits_as_in_pytorch(tmp_path, name):
     network = DISCRIMINATORS[name]
     config, params = import_discriminator(tmp_path, network)
     assert config.model.discriminator == name
@@ -133,7 +133,7 @@ def test_an_imported_discriminator_computes_the_same_logits(tmp_path, name):
     check_same_logits(config, params, network, image(1, 128, 128, 6))
 
 
-def test_an_unconditional_discriminator_with_instance_norm_computes_the_same_logits(tmp_path):
+def test_an_unconditional_discriminator_with_instance_norm_has_the_logits_of_pytorch(tmp_path):
     network = PatchDiscriminator(channels=3, features=8, layers=2, norm="instance")
     config, params = import_discriminator(tmp_path, network, norm="instance")
     assert not config.loss.conditional
@@ -176,7 +176,7 @@ def config_like(norm, network):
     return resolve(replace(config, model=model, data=replace(config.data, image_size=(64, 64))))
 
 
-def test_an_experiment_and_flags_set_the_other_fields(tmp_path):
+def test_an_experiment_and_flags_set_the_fields_that_weights_do_not_determine(tmp_path):
     weights = save_weights(randomize(Generator(depth=5, features=4)), tmp_path / "G.pth")
     fields = {"data.direction": "BtoA", "model.discriminator": "patch16", "model.dropout": "0"}
     _, config, _ = import_run(tmp_path, weights, None, Config(seed=7), **fields)
@@ -332,7 +332,7 @@ def test_safetensors_of_the_pytorch_code_are_imported(tmp_path):
     expected = from_torch(tensors, generator_names(5), params, config.model)
     jax.tree.map(np.testing.assert_array_equal, params, expected)
     (tmp_path / "G.safetensors").write_bytes(b"not safetensors")
-    assert "cannot be read as safetensors" in refusal(
+    assert "cannot be read as a safetensors file" in refusal(
         read_weights, tmp_path / "G.safetensors", "generator"
     )
     assert "is a folder" in refusal(read_weights, tmp_path, "generator")
@@ -343,8 +343,9 @@ def test_a_discriminator_that_does_not_fit_is_refused(tmp_path):
     fields = discriminator_fields
     named = {"model.0.weight": np.zeros((4, 9, 4, 4)), "model.11.weight": np.zeros((1, 8, 4, 4))}
     middle = {f"model.{n}.weight": np.zeros((4, 4, 4, 4)) for n in (2, 5, 8)}
-    assert "for 9 channels, but with this generator it needs 3 channels (target) or 6" in refusal(
-        fields, named | middle, config
+    assert (
+        "for 9 channels, but a discriminator for this generator needs 3 channels (target) or 6"
+        in refusal(fields, named | middle, config)
     )
     deep = randomize(PatchDiscriminator(layers=6, features=2)).state_dict()
     deep = {name: value.numpy() for name, value in deep.items()}

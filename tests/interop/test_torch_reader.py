@@ -199,15 +199,15 @@ OTHER_PICKLES = {
     "nothing": (pickle.dumps({}, 2), "contains an empty state dict"),
     "numbers": (
         pickle.dumps({"a": 1}, 2),
-        "contains a dict of a, not a state dict; save only net.",
+        "contains a dict with the keys a, not a state dict; save only net.",
     ),
     "no names": (
         b"\x80\x02}(K\x01" + tensor_opcodes((4,), (1,)) + b"u.",
-        "contains a dict of 1, not",
+        "contains a dict with the keys 1, not",
     ),
     "a checkpoint": (
         dict_pickle(epoch=b"K\x03", model=A_STATE_DICT),
-        "contains a dict of epoch, model, not a state dict; save only one state dict: "
+        "contains a dict with the keys epoch, model, not a state dict; save only one state dict: "
         "torch.save(torch.load(FILE)['model'], NEW_FILE)",
     ),
     "an unknown storage": (
@@ -240,7 +240,9 @@ def test_a_pickle_that_is_not_a_state_dict_is_refused_with_its_content(tmp_path,
         (b"PK\x03\x04 and no more", "is damaged or cut short"),
     ],
 )
-def test_a_file_that_is_not_a_pth_is_refused_with_its_first_bytes(tmp_path, content, expected):
+def test_the_error_for_a_file_that_is_not_a_pth_says_how_the_file_begins(
+    tmp_path, content, expected
+):
     (tmp_path / "G.pth").write_bytes(content)
     assert expected in refusal(read_pth, tmp_path / "G.pth")
 
@@ -248,7 +250,7 @@ def test_a_file_that_is_not_a_pth_is_refused_with_its_first_bytes(tmp_path, cont
 def test_other_archives_and_compressed_members_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "G.pth", "w") as archive:
         archive.writestr("photo.txt", "no weights")
-    assert "is a zip file of photo.txt, not a .pth file" in refusal(read_pth, tmp_path / "G.pth")
+    assert "is a zip file with photo.txt, not a .pth file" in refusal(read_pth, tmp_path / "G.pth")
     write_zip(tmp_path / "G.pth", b"0" * 99, compression=zipfile.ZIP_DEFLATED)
     assert "data.pkl inside the file is compressed" in refusal(read_pth, tmp_path / "G.pth")
 

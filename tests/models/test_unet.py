@@ -153,7 +153,7 @@ def test_a_translation_does_not_depend_on_the_other_images():
     assert jnp.abs(mixed - together).max() > 1e-3  # batch statistics depend on the batch
 
 
-def test_bfloat16_gives_nearly_the_same_image_in_float32():
+def test_a_bfloat16_network_gives_nearly_the_image_of_a_float32_network():
     x = normal((1, 32, 32, 3))
     module = UNet(3, 5, 8)
     variables = start(module, x)

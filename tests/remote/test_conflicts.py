@@ -130,7 +130,7 @@ def test_a_former_trainer_keeps_the_files_it_makes_as_a_reader(machine, monkeypa
     assert bucket_files() == SECOND_FILES | {"evaluation_val.json": "2"}
 
 
-def test_if_two_machines_make_the_same_file_the_second_one_is_moved_aside(machine):
+def test_if_two_machines_make_the_same_file_the_second_file_is_moved_aside(machine):
     with sync_workdir(Workdir(machine("first"), ADDRESS), trains=True):
         write_files(machine("first"), FIRST_FILES)
     second = machine("second")

@@ -25,7 +25,7 @@ from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.storage import bucket
 
 
-def test_no_checkpoint_is_uploaded_before_the_metrics_it_belongs_to(machine, monkeypatch):
+def test_no_checkpoint_is_uploaded_before_its_metrics(machine, monkeypatch):
     folder, memory = machine("first"), fsspec.filesystem("memory")
     put = memory.put_file
 

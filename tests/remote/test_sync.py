@@ -26,7 +26,7 @@ from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.storage.lease_storage import Lease
 
 
-def test_a_new_machine_has_all_files_of_the_first(machine):
+def test_a_new_machine_gets_all_files_of_the_first_machine(machine):
     folder = machine("first")
     with sync_workdir(Workdir(folder, ADDRESS), trains=True):
         write_files(folder, FIRST_FILES)
@@ -36,7 +36,7 @@ def test_a_new_machine_has_all_files_of_the_first(machine):
         assert visible_files(machine("second")) == FIRST_FILES
 
 
-def test_new_files_are_uploaded_at_once_and_old_checkpoints_removed(machine):
+def test_new_files_are_uploaded_at_once_and_old_checkpoints_are_removed(machine):
     folder = machine("first")
     until = threading.Event()
     with sync_workdir(Workdir(folder, ADDRESS), trains=True):
@@ -74,7 +74,7 @@ def test_a_removed_local_copy_removes_nothing_from_the_bucket(machine):
         assert visible_files(folder) == FIRST_FILES
 
 
-def test_the_machine_that_trained_last_goes_on_and_the_others_follow(machine, monkeypatch):
+def test_the_machine_that_trained_last_continues_and_other_machines_follow(machine, monkeypatch):
     folder = machine("first")
     with sync_workdir(Workdir(folder, ADDRESS), trains=True):
         write_files(folder, FIRST_FILES)
@@ -130,7 +130,7 @@ def test_a_second_read_sees_newer_files_and_the_reader_may_train_later(machine):
     assert bucket_files() == visible_files(second)
 
 
-def test_overlapping_commands_upload_the_files_of_each(machine):
+def test_overlapping_commands_upload_the_files_of_all_commands(machine):
     folder = machine("first")
     with sync_workdir(Workdir(folder, ADDRESS), trains=True):
         write_files(folder, FIRST_FILES)

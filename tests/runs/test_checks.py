@@ -17,7 +17,7 @@ def test_a_batch_that_is_not_divisible_by_the_devices_is_refused():
         check_devices(6)
 
 
-def test_a_workdir_is_a_folder_outside_of_the_pairs(tmp_path, small):
+def test_a_workdir_must_be_a_folder_outside_the_source_of_the_pairs(tmp_path, small):
     """Otherwise the sample images of one run would be training pairs of the next run."""
     (tmp_path / "file").touch()
     assert f"--workdir: {tmp_path}/file is a file" in refusal(
@@ -74,6 +74,6 @@ def test_a_resumed_run_keeps_its_norm_images(tmp_path, small):
     assert "another model.norm_images, 1" in refusal(
         resolve_norm_images, config_of(8, 2), Workdir(tmp_path)
     )
-    expected = "4 images share .* each of 4 devices would hold 2; use at most 2 devices"
+    expected = "4 images share .* each of 4 devices has 2 of a batch; use at most 2 devices"
     with pytest.raises(UsageError, match=expected):
         resolve_norm_images(config_of(8, 4), Workdir(tmp_path / "new"))

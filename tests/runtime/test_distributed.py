@@ -105,7 +105,7 @@ def assert_close(found, expected):
         assert found[step] == pytest.approx(values, rel=1e-4), step
 
 
-def test_two_processes_learn_the_same_as_one(tiny_flags, one_process, tmp_path):
+def test_two_processes_learn_the_same_as_one_process(tiny_flags, one_process, tmp_path):
     first, second = results(start_two(tiny_flags, tmp_path, 12))
     assert (first[0], first[2]) == (0, "")
     assert (second[0], second[2]) == (0, "")
@@ -271,7 +271,7 @@ def test_the_first_process_exits_last_and_all_have_the_same_status(failing):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("index", [0, 1])
-def test_a_process_that_finds_no_other_gives_the_reason(index):
+def test_a_process_that_finds_no_other_process_gives_the_reason(index):
     script = f"""if True:
         from pix2pix_jax.runtime import distributed
         distributed.CONNECT_TIMEOUT = 3
@@ -289,9 +289,9 @@ def test_a_process_that_finds_no_other_gives_the_reason(index):
     ("coordinator", "process_id", "expected"),
     [
         ("a:1", None, "--process_id: is missing"),
-        ("a", 0, "--coordinator: a has no port"),
-        (":1", 0, "--coordinator: :1 has no port"),
-        ("a:65536", 0, "--coordinator: a:65536 has no port from 1 to 65535; give HOST:PORT"),
+        ("a", 0, "--coordinator: a is not a host and a port"),
+        (":1", 0, "--coordinator: :1 is not a host and a port"),
+        ("a:65536", 0, "--coordinator: a:65536 is not a host and a port; give HOST:PORT with a"),
         ("a:1", 2, "--process_id: 2 is not below"),
     ],
 )

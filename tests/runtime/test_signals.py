@@ -6,7 +6,7 @@ from pix2pix_jax.runtime import signals
 from pix2pix_jax.runtime.signals import StopSignals
 
 
-def test_the_first_signal_is_caught_and_its_echo_ignored(monkeypatch):
+def test_the_first_signal_is_caught_and_its_echo_is_ignored(monkeypatch):
     before, clock, raised = signal.getsignal(signal.SIGTERM), iter([0.0, 0.5, 2.0]), []
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
     with StopSignals() as stop_signals:

@@ -33,7 +33,7 @@ def finished_folder(plan, tmp_path):
     return tmp_path
 
 
-def test_rows_are_mean_and_spread_over_seeds(plan, finished_folder):
+def test_rows_show_the_mean_and_the_spread_over_seeds(plan, finished_folder):
     write_results(plan, SweepFolder(finished_folder), "val")
     rows = rows_of(finished_folder)
     assert list(rows) == ["little", "big", "ground truth"]

@@ -96,7 +96,7 @@ def test_changed_pairs_or_segmenter_are_evaluated_again(plan, calls, tmp_path, w
     assert calls["trained"] == VARIANTS[:1] * 2
 
 
-def test_a_decaying_run_of_other_steps_runs_again(plan, calls, tmp_path):
+def test_a_run_with_a_decaying_rate_and_other_steps_runs_again(plan, calls, tmp_path):
     """The run was even evaluated half-way, at exactly the new number of steps."""
     name, config = plan.variants[0]
     decaying = replace(config, optimizer=replace(config.optimizer, schedule="linear_decay"))
@@ -307,7 +307,7 @@ def test_a_bug_in_a_variant_keeps_its_traceback(plan, calls, tmp_path, capsys):
     assert 'in train\n    raise seen["errors"]' in err
 
 
-def test_a_variant_that_cannot_be_built_has_failed(plan, calls, tmp_path):
+def test_a_variant_that_cannot_be_built_is_reported_as_failed(plan, calls, tmp_path):
     name, config = plan.variants[0]
     bad = replace(config, data=replace(config.data, image_size=(30, 30), load_size=None))
     plan = plan._replace(variants=[(name, bad), *plan.variants[1:]])
@@ -406,7 +406,9 @@ def test_an_array_job_equals_one_sweep(tiny_sweep, finished_sweep, tmp_path):
         assert (tmp_path / "array" / name).read_bytes() == (finished_sweep / name).read_bytes()
 
 
-def test_the_sweep_command_refuses_in_one_line(tiny_sweep, tmp_path, monkeypatch, capsys):
+def test_the_sweep_command_reports_usage_errors_in_one_line(
+    tiny_sweep, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(ROOT)
     workdir = f"--workdir={tmp_path / 'sweep'}"
     for expected, arguments in (
@@ -415,7 +417,7 @@ def test_the_sweep_command_refuses_in_one_line(tiny_sweep, tmp_path, monkeypatch
         ("no such experiment", ("sweep", "--config=experiments/nowhere.py", workdir)),
         ("has no sweep()", ("sweep", "--config=experiments/quickstart.py", workdir)),
         ("--index: 2 is not between 0 and 1", (*tiny_sweep, workdir, "--index=2")),
-        ("--index", (*tiny_sweep, workdir, "--index=first")),
+        ("--index: first is not valid", (*tiny_sweep, workdir, "--index=first")),
         ("--seeds", (*tiny_sweep, workdir, "--seeds=0")),
         ("--split", (*tiny_sweep, workdir, "--split=dev")),
     ):

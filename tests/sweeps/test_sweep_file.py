@@ -58,11 +58,11 @@ def test_a_sweep_may_have_neither_argument_nor_seeds(tmp_path):
         ),
         (
             "def sweep():\n yield 'a', Config()\n yield 'a', Config(seed=1)\n",
-            "a and a have the same name or config",
+            "two variants have the name a; rename one",
         ),
         (
             "def sweep():\n yield 'a', Config()\n yield 'b', Config()\n",
-            "a and b have the same name or config",
+            "a and b have the same config",
         ),
         ("def sweep():\n yield 'a'\n", "yields 'a', not a name and a Config"),
         ("def sweep():\n yield 1, Config()\n", "yields (1, Config("),
@@ -85,7 +85,7 @@ def test_a_flag_that_makes_variants_equal_is_refused(tmp_path):
     path = write_sweep_file(
         tmp_path, "def sweep(seeds=2):\n for s in range(seeds):\n  yield str(s), Config(seed=s)"
     )
-    assert "0 and 1 have the same name or config" in refusal(load_sweep, path, None, {"seed": "3"})
+    assert "0 and 1 have the same config" in refusal(load_sweep, path, None, {"seed": "3"})
 
 
 def test_an_import_from_a_moved_module_is_refused_with_the_new_import(tmp_path):

@@ -24,7 +24,7 @@ def test_batch_names_lists_the_pairs_of_its_step(small, records):
     assert [batch_names(small, records, step) for step in range(14)] == [[name] for name in seen]
 
 
-def test_a_file_names_the_pairs_of_a_step_that_is_not_finite(small, records, tmp_path):
+def test_a_file_names_the_pairs_of_a_step_with_a_loss_that_is_not_finite(small, records, tmp_path):
     def diverge():
         with name_bad_batch(small, records, Workdir(tmp_path)):
             raise NotFinite(3, "loss/generator_l1", np.nan)

@@ -41,7 +41,7 @@ def test_the_error_names_the_first_step_and_metric_that_is_not_finite():
             window.read(104)
 
 
-def test_a_second_read_adds_only_the_metrics_of_new_calls():
+def test_a_second_read_adds_only_the_metrics_after_the_first_read():
     window = MetricWindow()
     for step in (1, 2):
         window.add({"loss/generator_l1": np.ones(1)})

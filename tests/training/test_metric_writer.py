@@ -25,7 +25,7 @@ def run(workdir, first, last):
             writer.write(step, {"loss/discriminator": step / 10, "validation/l1": 1.0}, picture)
 
 
-def test_metrics_have_one_json_object_in_each_line(tmp_path):
+def test_each_line_of_the_metrics_is_one_json_object(tmp_path):
     run(tmp_path, 0, 3)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3]

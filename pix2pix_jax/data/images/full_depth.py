@@ -126,15 +126,15 @@ def _decode_16_bits(header: Image.Image, data: bytes, name: str) -> np.ndarray:
             )
     if header.mode.startswith("I;16") and "transparency" in header.info:
         raise UsageError(
-            f"{name}: marks one grey level as transparent, which 16-bit images may not do; save "
-            "the image with an alpha channel"
+            f"{name}: marks one grey level as transparent, which is not supported for 16-bit "
+            "images; save the image with an alpha channel"
         )
     with explain_decode_errors(data, name):
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
         orientation = header.getexif().get(ORIENTATION)
     if pixels is None or pixels.dtype != np.uint16:
         raise UsageError(
-            f"{name}: cannot be read with all of its 16 bits; save it again as a 16-bit PNG"
+            f"{name}: cannot be read with all of its 16 bits; save the image again as a 16-bit PNG"
         )
     if header.format == "PNG" and orientation in TURN_UPRIGHT:  # OpenCV turns TIFF files itself.
         pixels = TURN_UPRIGHT[orientation](pixels)

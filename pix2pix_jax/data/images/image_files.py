@@ -149,9 +149,10 @@ def _check_white(image: Image.Image, data: bytes, name: str) -> None:
     also store white as 0, or have neither 8 nor 16 bits a channel.
     """
     if image.mode in ("I", "F"):
+        kind = "floats" if image.mode == "F" else "signed or 32-bit integers"
         raise UsageError(
-            f"{name}: the pixels are floats, signed integers or 32-bit integers; scale them to 8 "
-            "or 16 bits, with 0 for black and the largest number for white"
+            f"{name}: the pixels are {kind}; scale them to unsigned integers of 8 or 16 bits, with "
+            "0 for black and the largest number for white"
         )
     if not isinstance(image, TiffImageFile):
         return
@@ -160,7 +161,7 @@ def _check_white(image: Image.Image, data: bytes, name: str) -> None:
         raise UsageError(f"{name}: stores white as 0; save the image with black as 0")
     if bits > 8 and bits != 16:
         raise UsageError(
-            f"{name}: has {bits} bits a channel; scale the image to 8 or 16 bits a channel"
+            f"{name}: has {bits} bits a channel; save the image with 8 or 16 bits a channel"
         )
 
 
@@ -179,9 +180,11 @@ def explain_decode_errors(data: bytes, name: str) -> Iterator[None]:
     # For broken bytes, Pillow has raised OSError, SyntaxError, TypeError, ValueError and
     # DecompressionBombError, and OpenCV cv2.error. Neither library documents its exceptions.
     except Exception as error:
-        reason = re.sub(r" <_io.BytesIO object at \w+>", "", str(error)) if data else "it is empty"
+        reason = re.sub(r" <_io.BytesIO object at \w+>", "", str(error))
+        if not data:
+            reason = "the file is empty"
         raise UsageError(
-            f"{name}: cannot be read as an image ({reason}); repair or remove it"
+            f"{name}: cannot be read as an image ({reason}); repair or remove the file"
         ) from error
 
 

@@ -23,7 +23,8 @@ from pix2pix_jax.runtime.storage.files import atomic_file
 TIMEOUT_SECONDS = 120  # the time after which a request without an answer fails
 # Hidden files (locks, leases, records) and files that are still being written stay local.
 NOT_UPLOADED = re.compile(r"(^|/)\.|orbax-checkpoint-tmp|/incomplete\.")
-FIX_ADDRESS = "correct the address, or your access to it"  # the end of a message
+# The end of a message.
+FIX_ADDRESS = "correct the address, get access to the bucket, or restore the network"
 
 
 class LocalVersion(NamedTuple):

@@ -146,8 +146,8 @@ class FolderLease:
     def _end_process(self, lease: Lease) -> None:
         """Ends this process, because it was suspended for so long that its lease expired."""
         message = (
-            f"{self._storage}: {lease.description} has taken it over, so this process ends; wait "
-            "for that process, or use another folder"
+            f"{self._storage}: {lease.description} has taken over this folder, so this process "
+            "ends; wait until that process ends, or use another folder"
         )
         print(message, file=sys.stderr, flush=True)
         os._exit(2)

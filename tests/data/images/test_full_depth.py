@@ -10,7 +10,7 @@ from pix2pix_jax.data.images.full_depth import encode_pixels, read_pixels
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("suffix", [".png", ".npy"])
-def test_16_bits_are_read_as_they_were_written(tmp_path, channels, suffix):
+def test_16_bit_values_are_read_as_they_were_written(tmp_path, channels, suffix):
     values = np.random.default_rng(0).uniform(-1, 1, (5, 7, channels)).astype(np.float32)
     path = tmp_path / f"a{suffix}"
     path.write_bytes(encode_pixels(values, np.dtype(np.uint16), suffix))

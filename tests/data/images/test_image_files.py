@@ -81,15 +81,15 @@ def test_a_photo_is_turned_upright(kind, orientation, upright):
     ],
     ids=["empty", "text", "most of a JPEG", "head of a JPEG", "most of a PNG", "most of a WebP"],
 )
-def test_a_broken_file_is_named(data):
+def test_the_error_for_a_broken_file_names_the_file(data):
     message = refusal(decode_image, data, "cats/tom.jpg")
     assert message.startswith("cats/tom.jpg: cannot be read as an image (")
     # Without an address in memory, the line is the same every time.
     assert "0x" not in message
 
 
-def test_an_empty_file_is_called_empty():
-    assert "(it is empty)" in refusal(decode_image, b"", "tom.jpg")
+def test_an_empty_file_is_reported_as_empty():
+    assert "(the file is empty)" in refusal(decode_image, b"", "tom.jpg")
 
 
 def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded():
@@ -102,12 +102,10 @@ def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded():
     )
 
 
-@pytest.mark.parametrize("mode", ["I", "F"])
-def test_an_image_of_32_bits_is_refused_because_its_white_is_unknown(mode):
+@pytest.mark.parametrize(("mode", "kind"), [("I", "signed or 32-bit integers"), ("F", "floats")])
+def test_an_image_of_32_bits_is_refused_because_its_white_is_unknown(mode, kind):
     data = encode_image(Image.new(mode, (4, 4), 1), "TIFF")
-    assert "the pixels are floats, signed integers or 32-bit integers" in refusal(
-        decode_image, data, "scan.tif"
-    )
+    assert f"the pixels are {kind}; scale them" in refusal(decode_image, data, "scan.tif")
 
 
 def test_a_bug_is_not_reported_as_a_broken_file(monkeypatch):
@@ -137,11 +135,11 @@ def test_two_files_are_a_and_b_and_may_differ_in_size():
     np.testing.assert_array_equal(b, NOISE[:3, :4])
 
 
-def test_an_image_too_narrow_for_two_halves_is_named():
+def test_the_error_for_an_image_too_narrow_for_two_halves_names_the_file():
     assert refusal(decode_pair, [encode_image(NOISE[:, :1])], ["thin.png"]).startswith("thin.png: ")
 
 
-def test_the_error_names_the_broken_file_of_two():
+def test_the_error_for_a_pair_names_its_broken_file():
     assert refusal(decode_pair, [encode_image(NOISE), b""], ["a.png", "b.png"]).startswith(
         "b.png: "
     )

@@ -89,7 +89,7 @@ def test_a_full_disk_is_not_reported_as_a_bucket_that_cannot_be_reached(tmp_path
     assert caught.value.filename == str(tmp_path / "a")
 
 
-def test_a_file_that_vanishes_from_the_bucket_has_other_content(tmp_path):
+def test_a_file_that_vanished_from_the_bucket_counts_as_changed(tmp_path):
     write_files(tmp_path, {"a": "a"})
     fsspec.filesystem("memory").pipe_file("/bucket/run/a", b"a")
     folder = bucket.Bucket(ADDRESS)

@@ -94,7 +94,7 @@ def test_an_owner_that_lost_the_folder_ends(tmp_path, monkeypatch, capsys):
         (tmp_path / ".lease").write_text(OTHER)
         wait_until(lambda: statuses)
     assert statuses[0] == 2
-    assert "process 2 on b has taken it over" in capsys.readouterr().err
+    assert "process 2 on b has taken over this folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"{}"])
@@ -121,7 +121,7 @@ def test_a_free_folder_is_owned_without_a_wait(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("is_locked", [False, True])
-def test_a_process_gives_up_if_another_one_replaces_its_lease(tmp_path, monkeypatch, is_locked):
+def test_a_process_gives_up_if_another_process_replaces_its_lease(tmp_path, monkeypatch, is_locked):
     """The other process reads the lease before this process writes, and overwrites the lease later.
 
     A lock does not prevent this, because on some network disks each host has its own locks.
@@ -133,7 +133,7 @@ def test_a_process_gives_up_if_another_one_replaces_its_lease(tmp_path, monkeypa
     assert (tmp_path / ".lease").read_text() == OTHER
 
 
-def test_a_lease_that_is_new_after_a_dead_one_is_not_replaced(tmp_path, monkeypatch):
+def test_a_new_lease_after_a_dead_lease_is_not_replaced(tmp_path, monkeypatch):
     """Another process replaces the dead lease between our last look and our write."""
     leave_a_dead_lease(tmp_path)
     move_to_another_host(monkeypatch)
@@ -148,7 +148,7 @@ def test_a_lease_that_is_new_after_a_dead_one_is_not_replaced(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("has_hard_links", [True, False])
-def test_only_one_of_two_hosts_that_find_a_folder_free_owns_it(
+def test_only_one_of_two_hosts_that_find_a_folder_free_owns_the_folder(
     tmp_path, monkeypatch, has_hard_links
 ):
     """Both hosts hold a lock, because neither host knows the lock of the other host."""
