@@ -32,6 +32,8 @@ class Parser(argparse.ArgumentParser):
             problem = f"has no value; give {flag}=VALUE"
         elif problem.startswith("ignored explicit argument"):
             problem = f"takes no value; give {flag} alone"
+        elif message == "the following arguments are required: COMMAND":
+            raise UsageError(f"{self.prog}: the command is missing; see {self.prog} --help")
         elif not message.startswith("argument "):
             raise UsageError(f"{self.prog}: {message}; see {self.prog} --help")
         raise UsageError(f"{flag}: {problem}")

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from pix2pix_jax.config.parsing import first_error
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config, Model
-from pix2pix_jax.errors import UsageError, reason_of
+from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.interop.torch_fields import Fields, discriminator_fields, generator_fields
 from pix2pix_jax.interop.torch_names import (
@@ -186,8 +186,8 @@ def read_safetensors(path: Path, network: NetworkName) -> WeightFile:
     # safetensors raises AttributeError and TypeError for dtypes that NumPy does not have.
     except (AttributeError, TypeError) as error:
         raise UsageError(
-            f"{path}: has numbers of a type that NumPy does not have ({reason_of(error)}); save "
-            "the tensors as float32"
+            f"{path}: has tensors of a type that NumPy lacks, such as bfloat16; save the tensors as "
+            "float32"
         ) from error
     config = None
     if text := metadata.get("config"):

@@ -123,14 +123,16 @@ def test_a_run_stops_if_no_checkpoint_can_be_restored(tmp_path, state, template)
     assert (tmp_path / "checkpoints" / "1" / "generator").is_dir()
 
 
-def test_other_data_is_refused_and_no_checkpoint_is_moved(tmp_path, state, template):
+def test_a_run_on_other_data_is_refused_and_no_checkpoint_is_moved(tmp_path, state, template):
     save(tmp_path, state, 1)
     with pytest.raises(UsageError, match="trained on other pairs"):
         restore(tmp_path, template, data="shoes")
     assert restore(tmp_path, template).step == 1
 
 
-def test_other_parameters_are_refused_and_no_checkpoint_is_moved(tmp_path, state, template):
+def test_a_network_with_other_parameters_is_refused_and_no_checkpoint_is_moved(
+    tmp_path, state, template
+):
     save(tmp_path, state, 1)
     smaller = template.replace(generator=template.discriminator)
     with pytest.raises(UsageError, match="other parameters"):

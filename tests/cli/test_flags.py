@@ -63,7 +63,7 @@ def test_a_command_refuses_to_run_without_a_flag_that_it_needs(
         (["evaluate", "--split"], "--split: has no value; give --split=VALUE"),
         (["demo", "--port=x"], "--port: x is not a port; give an integer from 0 to 65535"),
         (["tran"], "COMMAND: 'tran' is not valid; give one of prepare, train, evaluate, sweep, "),
-        ([], "pix2pix: the following arguments are required: COMMAND; see pix2pix --help"),
+        ([], "pix2pix: the command is missing; see pix2pix --help"),
         (["sweep", "--list=x"], "--list: takes no value; give --list alone"),
     ],
 )

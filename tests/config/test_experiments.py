@@ -103,7 +103,7 @@ def test_an_argument_for_a_function_without_parameters_is_refused(tmp_path):
     assert f"{path} takes no argument" in refusal(load_experiment, f"{path}:big")
 
 
-def test_an_error_is_placed_at_the_line_of_the_file_that_raised_it(tmp_path):
+def test_an_error_names_the_line_of_the_file_that_raised_the_error(tmp_path):
     path = tmp_path / "experiment.py"
     path.write_text("def divide():\n    return 1 / 0\n\n\ndef get_config():\n    return divide()\n")
     expected = f"{path} line 2: ZeroDivisionError: division by zero; correct this line"

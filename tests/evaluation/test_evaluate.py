@@ -136,7 +136,7 @@ def test_evaluate_refuses_a_missing_run_checkpoint_or_split(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["Scorer", "render_evaluation_page"])
-def test_a_failed_evaluation_leaves_the_last_one_unchanged(evaluated_run, monkeypatch, name):
+def test_a_failed_evaluation_leaves_the_last_evaluation_unchanged(evaluated_run, monkeypatch, name):
     """The scores, the page and the pictures stay, wherever the new evaluation fails."""
     workdir, _ = evaluated_run
     assert run("evaluate", f"--workdir={workdir}", "--no_fcn_score", "--step=12")[0] == 0

@@ -31,6 +31,6 @@ def test_fcn_score_follows_the_definitions_of_long_et_al():
     np.testing.assert_allclose(score["class_iou"], (3 / 7 + 5 / 10 + 0 + 0) / 4)
 
 
-def test_fcn_score_of_the_truth_is_one_and_of_no_pixels_is_nan():
+def test_fcn_score_is_one_for_the_truth_and_nan_without_pixels():
     assert set(fcn_score(np.diag([3, 0, 5])).values()) == {1.0}
     assert all(np.isnan(value) for value in fcn_score(np.zeros((3, 3))).values())

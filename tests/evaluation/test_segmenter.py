@@ -308,7 +308,7 @@ def test_a_class_reader_has_no_name_before_its_segmenter_is_trained(
         ("cityscapes", CITYSCAPES, "cityscapes-128x256-fc745daba4d3"),
     ],
 )
-def test_the_file_name_of_a_segmenter_stays_the_same(monkeypatch, name, palette, expected):
+def test_the_file_name_of_a_segmenter_does_not_change(monkeypatch, name, palette, expected):
     """Another name would train every segmenter again, and scores would not be comparable."""
     monkeypatch.setattr(segmenter, "STEPS", RECIPE)
     monkeypatch.setattr(segmenter, "FEATURES", RECIPE_FEATURES)

@@ -12,7 +12,7 @@ def test_tiles_of_a_pointwise_network_leave_no_seam():
         np.testing.assert_allclose(blended, np.tanh(image), atol=1e-6)
 
 
-def test_tiles_cover_the_image_and_fade_into_each_other():
+def test_tiles_cover_the_image_and_neighbours_fade_into_each_other():
     for length, side in ((64, 64), (65, 64), (500, 64), (111, 16)):
         starts = tile_starts(length, side)
         assert (starts[0], starts[-1]) == (0, length - side)

@@ -156,7 +156,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_format_keeps_its_size_and_depth(colour, tmp_path, name, capsys):
+def test_the_translation_of_every_format_keeps_size_and_bit_depth(colour, tmp_path, name, capsys):
     content, pixels = FILES[name]
     (tmp_path / name.replace("deep.", "d.")).write_bytes(content)
     source = tmp_path / name.replace("deep.", "d.")
@@ -400,6 +400,16 @@ def test_the_error_for_an_output_that_cannot_be_written_names_the_file(colour, t
     assert translate(colour, tmp_path / "?.png", tmp_path / "out") == 2
     assert f"{tmp_path}/out/a.png: cannot be written (Is a directory)" in capsys.readouterr().err
     assert (tmp_path / "out" / "b.png").is_file()
+
+
+def test_an_error_of_the_manifest_has_a_fix(tmp_path, monkeypatch):
+    class Broken(io.BytesIO):
+        def write(self, _):
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    with OutputFolder(tmp_path) as folder:
+        monkeypatch.setattr(folder, "_file", Broken())
+        assert "; make the file writable, then run" in refusal(folder.add_to_manifest, "a.png")
 
 
 def test_a_full_disk_stops_the_command_with_one_line(colour, tmp_path, monkeypatch):

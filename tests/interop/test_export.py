@@ -147,7 +147,7 @@ def test_every_generator_can_be_written_as_onnx(config, tmp_path):
     np.testing.assert_allclose(found, y, atol=2e-5)
 
 
-def test_importing_exported_safetensors_gives_the_same_run(exported, tmp_path):
+def test_importing_exported_safetensors_gives_the_exported_run(exported, tmp_path):
     folder, config, state = exported
     d_path, path = tmp_path / "D.safetensors", tmp_path / "G.safetensors"
     options = ExportOptions(path, "safetensors", 0, d_path)

@@ -18,6 +18,7 @@ from helpers.torch_blocks import (  # noqa: E402
 )
 from helpers.torch_reference import nchw  # noqa: E402
 from safetensors.numpy import save_file  # noqa: E402
+from safetensors.torch import save_file as save_torch_file  # noqa: E402
 
 from pix2pix_jax.checkpoints.reader import read_network  # noqa: E402
 from pix2pix_jax.config import Config, Model, resolve  # noqa: E402
@@ -336,6 +337,13 @@ def test_safetensors_of_the_pytorch_code_are_imported(tmp_path):
         read_weights, tmp_path / "G.safetensors", "generator"
     )
     assert "is a folder" in refusal(read_weights, tmp_path, "generator")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn])
+def test_the_error_for_a_type_that_numpy_lacks_says_which_type_to_save(tmp_path, dtype):
+    path = tmp_path / "G.safetensors"
+    save_torch_file({"a": torch.zeros(2, dtype=dtype)}, path)
+    assert refusal(read_weights, path, "generator").endswith("save the tensors as float32")
 
 
 def test_a_discriminator_that_does_not_fit_is_refused(tmp_path):

@@ -60,7 +60,7 @@ def test_checkpoints_without_a_config_are_refused(tmp_path, small):
     )
 
 
-def test_a_resumed_run_keeps_its_norm_images(tmp_path, small):
+def test_a_resumed_run_keeps_its_value_of_norm_images(tmp_path, small):
     """The tests have four devices: a batch of 8 puts two images on each."""
 
     def config_of(batch_size, images=None):
