@@ -30,7 +30,8 @@ def resolve(config: Config) -> Config:
         )
     if data.source is not None and "://" in data.source:
         raise UsageError(
-            f"data.source: {data.source} is an address; download it, and give a folder or a tarball"
+            f"data.source: {data.source} is an address; download the pairs, and give "
+            "their folder or tarball"
         )
     if load_height < height or load_width < width:
         raise UsageError(

@@ -60,8 +60,8 @@ def unpack(source: Path, scratch: Path) -> Iterator[Path]:
             if isinstance(error, OSError) and error.errno:  # The tarball is not the cause.
                 raise
             raise UsageError(
-                f"{source}: cannot be unpacked as a tarball ({error}); download it again, or give "
-                "a folder with its content"
+                f"{source}: cannot be unpacked as a tarball ({error}); download the file again, "
+                "or give a folder with its content"
             ) from error
         yield Path(root)
 

@@ -153,8 +153,8 @@ def _find_last_prepared(source: Path, name: str, data_dir: DataDir) -> tfds.core
         builder = tfds.builder_from_directory(path.parent)
         if (builder.info.metadata or {}).get("source") == str(source):
             print(
-                f"{source}: does not exist any more; using the dataset that was prepared from it, "
-                f"{builder.data_path}"
+                f"{source}: does not exist any more; using {builder.data_path}, the dataset that "
+                "was prepared from this source"
             )
             return builder
     raise UsageError(f"data.source: {source} does not exist; correct the path")

@@ -66,7 +66,7 @@ def open_split(dataset: tfds.core.DatasetBuilder, split: str) -> Sequence[dict]:
         if system_error := _system_error(error, dataset, "cannot be read"):
             raise system_error from error
         raise UsageError(
-            f"{dataset.data_dir}: is damaged ({error}); remove this folder and run the same "
+            f"{dataset.data_dir}: is damaged; remove this folder and run the same "
             "command again, which writes the dataset again"
         ) from error
     return records

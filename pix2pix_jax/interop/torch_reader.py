@@ -42,7 +42,7 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
     except MemoryError as error:
         raise UsageError(
             f"{path}: is too large for the memory of this machine; use a machine with more memory, "
-            "or, if the file should be small, download it again"
+            "or, if the file should be small, download the file again"
         ) from error
 
 

@@ -265,7 +265,8 @@ class BucketSync:
         """The end of an error line: why this machine may not upload its training, and the fix."""
         path = self.workdir.path
         if not path.exists():
-            return f"its local copy {path} was removed; give the same command to download it again"
+            return f"the local copy {path} was removed; give the same command to download the run "
+                "again"
         reason = "another machine trains in it now; wait until that machine stops"
         if session_name is None:
             reason = "was emptied; give the same command to start a new run"

@@ -154,7 +154,7 @@ def test_without_its_source_the_last_dataset_is_used(tmp_path, capsys, monkeypat
     root.rename(tmp_path / "elsewhere")
     capsys.readouterr()
     assert prepare(folder_data(root)).data_path == last.data_path
-    assert capsys.readouterr().out.startswith(f"{root}: does not exist any more; using the dataset")
+    assert capsys.readouterr().out.startswith(f"{root}: does not exist any more; using ")
     (tmp_path / "other_project").mkdir()  # This folder never had a folder "pairs".
     monkeypatch.chdir(tmp_path / "other_project")
     assert refusal(prepare, replace(folder_data(root), source="pairs")).endswith("correct the path")

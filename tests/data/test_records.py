@@ -39,7 +39,7 @@ def test_a_missing_split_is_refused_with_the_splits_that_exist(tmp_path):
     assert [len(open_split(dataset, split)) for split in ("train", "val", "test")] == [3, 2, 1]
     message = refusal(open_split, dataset, "dev")
     assert message == (
-        f"--split: there is no dev in {dataset.data_dir}; choose from train, val, test"
+        f"--split: there is no split dev in {dataset.data_dir}; choose from train, val, test"
     )
 
 
@@ -53,7 +53,7 @@ def test_a_damaged_dataset_is_refused_with_its_folder_and_a_fix(tmp_path, spoil)
     [path] = dataset.data_path.glob("*-train.array_record*")
     path.write_bytes(spoil(path.read_bytes()))
     message = refusal(open_split, dataset, "train")
-    assert message.startswith(f"{dataset.data_path}: is damaged (")
+    assert message.startswith(f"{dataset.data_path}: is damaged; ")
     assert "remove this folder and run the same command again" in message
 
 
@@ -61,7 +61,7 @@ def test_a_missing_file_of_a_dataset_is_reported_as_damage(tmp_path):
     dataset = prepare(folder_data(make_images(tmp_path / "pairs")))
     [path] = dataset.data_path.glob("*-val.array_record*")
     path.unlink()
-    assert refusal(open_split, dataset, "val").startswith(f"{dataset.data_path}: is damaged (")
+    assert refusal(open_split, dataset, "val").startswith(f"{dataset.data_path}: is damaged; ")
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE])

@@ -247,7 +247,7 @@ def test_evaluate_refuses_a_training_source_that_has_changed(tiny_flags, tmp_pat
         )
         Image.open(copy / "0.png").save(copy / "another.png")
     assert json.loads((workdir / "evaluation_test.json").read_text())["images"] == 7
-    refused("no val in", *score, others)
+    refused("no split val in", *score, others)
     refused(
         "has no images to train on", "train", *tiny_flags, *flags, others, f"--workdir={tmp_path}/2"
     )

@@ -68,7 +68,7 @@ def test_a_removed_local_copy_removes_nothing_from_the_bucket(machine):
         with sync_workdir(Workdir(folder, ADDRESS), trains=True):
             shutil.rmtree(folder)
 
-    assert f"its local copy {folder} was removed" in refusal(remove)
+    assert f"the local copy {folder} was removed" in refusal(remove)
     assert bucket_files() == FIRST_FILES
     with sync_workdir(Workdir(folder, ADDRESS), trains=True):
         assert visible_files(folder) == FIRST_FILES

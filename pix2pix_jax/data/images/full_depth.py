@@ -154,7 +154,8 @@ def _decode_npy(data: bytes, path: Path, channels: int) -> FilePixels:
         array = np.load(io.BytesIO(data), allow_pickle=False)
     except Exception as error:  # NumPy raises many kinds of exceptions for a broken header.
         raise UsageError(
-            f"{path}: cannot be read as an array ({error}); repair or remove the file"
+            f"{path}: cannot be read as an array of numbers; write the file again with "
+            "numpy.save, or remove the file"
         ) from error
     if not isinstance(array, np.ndarray):
         raise UsageError(f"{path}: contains several arrays; save each array in its own .npy file")
