@@ -69,7 +69,8 @@ def first_error(error: ValidationError) -> str:
         return f"{error.title} takes no value without a name; give {error.title}(FIELD=VALUE)"
     field = ".".join(part for part in first["loc"] if isinstance(part, str))
     if not field:  # The error is about the whole file, which is too long to quote.
-        reason = first.get("ctx", {}).get("error", "the file has no fields")
+        is_json = first["type"] != "json_invalid"
+        reason = "the file has no fields" if is_json else "the file is not valid JSON"
         return f"is not a config ({reason}); restore this file, or give another --workdir"
     # The title is "Data" if, for example, an experiment file calls Data(batch_size=0).
     if error.title != "Config":

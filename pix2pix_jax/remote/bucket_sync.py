@@ -265,8 +265,7 @@ class BucketSync:
         """The end of an error line: why this machine may not upload its training, and the fix."""
         path = self.workdir.path
         if not path.exists():
-            return f"the local copy {path} was removed; give the same command to download the run "
-                "again"
+            return f"the local copy {path} was removed; run the same command again for a new copy"
         reason = "another machine trains in it now; wait until that machine stops"
         if session_name is None:
             reason = "was emptied; give the same command to start a new run"

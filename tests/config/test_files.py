@@ -191,7 +191,7 @@ def test_the_error_for_a_missing_config_file_names_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("", "is not a config (EOF while parsing a value at line 1 column 0); restore this file"),
+        ("", "is not a config (the file is not valid JSON); restore this file"),
         ("not JSON", "is not a config ("),
         ('{"seed": 1, "data": {"flip": tr', "is not a config ("),
         ("[]", "is not a config (the file has no fields); restore this file"),
