@@ -235,5 +235,5 @@ def serve_demo(
         say("compiling the generator")
         demo.compile()
         address = f"http://{host}:{server.server_port}/"
-        say(f"{workdir}: serving step {translator.step} at {address}; press Ctrl-C to stop")
+        say(f"{workdir}: serving step {translator.step} at {address} (press Ctrl-C to stop)")
         server.serve_forever()
