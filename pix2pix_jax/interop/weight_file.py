@@ -186,7 +186,7 @@ def read_safetensors(path: Path, network: NetworkName) -> WeightFile:
     # safetensors raises AttributeError and TypeError for dtypes that NumPy does not have.
     except (AttributeError, TypeError) as error:
         raise UsageError(
-            f"{path}: has tensors of a type that NumPy lacks, such as bfloat16; save the tensors "
+            f"{path}: has tensors of a type that NumPy lacks, such as float8; save the tensors "
             "as float32"
         ) from error
     config = None

@@ -81,9 +81,10 @@ def test_failures_are_named_and_other_implementations_are_timed(timed):
         "failed": "the process ended with status 3; see its output on stderr"
     }
     assert found["killed"]["failed"].startswith(
-        "the process was killed, probably for lack of memory; make "
+        "the process was killed, probably for lack of memory; give "
     )
-    assert found["tiring"] == {"failed": "RuntimeError: no more"}  # Its second turn fails.
+    # Its second turn fails.
+    assert found["tiring"] == {"failed": "RuntimeError: no more; see the traceback on stderr"}
     assert found["first"]["seconds_per_step"] >= 0
     assert lines[-1] == "first 1"
 

@@ -339,10 +339,9 @@ def test_safetensors_of_the_pytorch_code_are_imported(tmp_path):
     assert "is a folder" in refusal(read_weights, tmp_path, "generator")
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn])
-def test_the_error_for_a_type_that_numpy_lacks_says_which_type_to_save(tmp_path, dtype):
+def test_the_error_for_a_type_that_numpy_lacks_says_which_type_to_save(tmp_path):
     path = tmp_path / "G.safetensors"
-    save_torch_file({"a": torch.zeros(2, dtype=dtype)}, path)
+    save_torch_file({"a": torch.zeros(2, dtype=torch.float8_e4m3fn)}, path)
     assert refusal(read_weights, path, "generator").endswith("save the tensors as float32")
 
 
