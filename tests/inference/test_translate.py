@@ -407,8 +407,8 @@ def test_an_error_of_the_manifest_has_a_fix(tmp_path, monkeypatch):
         def write(self, _):
             raise OSError(errno.EINVAL, "Invalid argument")
 
-    with OutputFolder(tmp_path) as folder:
-        monkeypatch.setattr(folder, "_file", Broken())
+    with OutputFolder(tmp_path) as folder, monkeypatch.context() as broken:
+        broken.setattr(folder, "_file", Broken())
         assert "; make the file writable, then run" in refusal(folder.add_to_manifest, "a.png")
 
 
