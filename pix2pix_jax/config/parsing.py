@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 def parse_numbers(value: Any) -> Any:
     """Turns a text such as "256,512" or "(256, 512)" into numbers; keeps other values unchanged."""
-    if isinstance(value, str) and re.fullmatch(r"[\d\s,x()\[\]]+", value):
+    if isinstance(value, str) and re.fullmatch(r"[\s,x()\[\]]*\d[\d\s,x()\[\]]*", value):
         return tuple(int(number) for number in re.findall(r"\d+", value))
     return value
 

@@ -117,6 +117,7 @@ def test_a_misspelt_value_is_refused_with_the_most_similar_value(field, value, n
         ("data.resident_mib", "-1", "'-1' is too small; give a number of at least 0"),
         ("data.input_channels", "65", "'65' is too large; give a number of at most 64"),
         ("model.dropout", "1", "'1' is too large; give a number below 1.0"),
+        ("data.image_size", "x", "'x' is not a whole number; give a whole number"),
         ("data.image_size", "1,2,3", "(1, 2, 3) has 3 numbers; give 2 numbers"),
         ("data.synthetic_pairs", "5", "(5,) has too few numbers; give 3 numbers"),
         ("data.flip", "maybe", "'maybe' is neither true nor false; give True or False"),
