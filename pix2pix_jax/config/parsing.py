@@ -69,8 +69,8 @@ def first_error(error: ValidationError) -> str:
         return f"{error.title} takes no value without a name; give {error.title}(FIELD=VALUE)"
     field = ".".join(part for part in first["loc"] if isinstance(part, str))
     if not field:  # The error is about the whole file, which is too long to quote.
-        is_json = first["type"] != "json_invalid"
-        reason = "the file has no fields" if is_json else "the file is not valid JSON"
+        place = re.search(r"line \d+ column \d+", str(first.get("ctx", {}).get("error")))
+        reason = f"not valid JSON at {place[0]}" if place else "the file has no fields"
         return f"is not a config ({reason}); restore this file, or give another --workdir"
     # The title is "Data" if, for example, an experiment file calls Data(batch_size=0).
     if error.title != "Config":
@@ -82,7 +82,8 @@ def first_error(error: ValidationError) -> str:
         return f"{field}: unknown field; {suggest_field(field, field_names())}"
     value, context = first["input"], first.get("ctx", {})
     if first["type"] == "missing":  # Pydantic reports one error for each missing number.
-        context = {"required": len(value) + len(error.errors())}
+        places = [other["loc"][:-1] for other in error.errors()]
+        context = {"required": len(value) + places.count(first["loc"][:-1])}
     complaint = COMPLAINTS.get(first["type"], "{value} is not valid; give a value of another type")
     line = complaint.format(value=f"{value!r:.60}", **context)
     # Literal and METRICS quote all values that they accept.

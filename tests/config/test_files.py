@@ -130,6 +130,12 @@ def test_a_bad_value_is_refused_with_the_values_that_are_valid(field, value, exp
     assert refusal(override, Config(), {field: value}) == f"--config.{field}: {expected}"
 
 
+def test_missing_numbers_are_counted_in_one_field_only():
+    fields = {"data.synthetic_pairs": "5", "train.steps": "0"}
+    expected = "--config.data.synthetic_pairs: (5,) has too few numbers; give 3 numbers"
+    assert refusal(override, Config(), fields) == expected
+
+
 VALUES = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.just("9" * 5000),
     st.lists(st.integers(), max_size=4), st.dictionaries(st.text(max_size=2), st.integers()),
@@ -192,7 +198,7 @@ def test_the_error_for_a_missing_config_file_names_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("", "is not a config (the file is not valid JSON); restore this file"),
+        ("", "is not a config (not valid JSON at line 1 column 0); restore this file"),
         ("not JSON", "is not a config ("),
         ('{"seed": 1, "data": {"flip": tr', "is not a config ("),
         ("[]", "is not a config (the file has no fields); restore this file"),
