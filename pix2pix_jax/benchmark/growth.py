@@ -39,7 +39,8 @@ def run_sweep(
       reference: the measurements of `config`, so that `config` need not be timed again.
 
     Yields:
-      For each value in SWEEPS, {sweep: value, "implementations": measurements}.
+      For each value in SWEEPS[sweep], {sweep: value, "implementations": measurements}. If a value
+      cannot be timed, `failed` in its measurements says why.
     """
     if sweep == "devices":
         targets = {OURS: targets[OURS]}

@@ -44,7 +44,10 @@ def find_targets(peers: Iterable[str]) -> dict[str, WorkerTarget]:
             raise UsageError(f"--peers: {peer} is unknown; choose from {', '.join(PEERS)}")
         file = FOLDER / f"{peer}_peer.py"
         if not file.exists():
-            raise UsageError(f"--peers: {file} is missing; run pix2pix from a clone of the project")
+            raise UsageError(
+                f"--peers: {file} is missing; run `python -m pix2pix_jax benchmark` in the folder "
+                "of a clone of the project"
+            )
         if missing := [library for library in LIBRARIES[peer] if not find_spec(library)]:
             raise UsageError(
                 f"--peers: {peer} is not installed here; pip install {' '.join(missing)}, or pip "

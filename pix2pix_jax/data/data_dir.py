@@ -46,10 +46,12 @@ class DataDir:
         return self.path / "segmenters" / name / "segmenter.safetensors"
 
     def download(self, prefix: str) -> None:
-        """Downloads complete datasets, if the data folder is in a bucket.
+        """Downloads datasets, if the data folder is in a bucket.
+
+        A dataset that was not uploaded completely is skipped.
 
         Args:
-          prefix: the beginning of the paths of these datasets in the data folder.
+          prefix: the beginning of the paths of the datasets in the data folder.
 
         Raises:
           UsageError: the bucket cannot be reached, or a name in the bucket is outside the folder.

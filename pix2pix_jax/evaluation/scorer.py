@@ -110,8 +110,8 @@ class Scorer:
         pictures["output"] = np.asarray(output)  # [b, h, w, c]
         if not np.isfinite(pictures["output"]).all():
             raise UsageError(
-                "generator: has outputs that are infinite or NaN at this step; evaluate an earlier "
-                "checkpoint, or train with a smaller --config.optimizer.learning_rate"
+                "outputs of the generator are infinite or NaN; train in another --workdir with a "
+                "smaller --config.optimizer.learning_rate, or evaluate an earlier --step"
             )
         values = measure(pictures["output"], pictures["target"], tuple(PAIR_METRICS))
         if self._class_reader:

@@ -100,8 +100,8 @@ def map_with_shard_map(steps: DeviceSteps) -> Callable:
     inputs, outputs = (whole, split, whole, whole), (whole, whole)
 
     def steps_of_shard(state: TrainState, batches: Batch, pairs: Batch, key_data: Array) -> tuple:
-        # Every array has an axis of devices, which has length 1 here: [1, steps, b, ...].
-        batches = {name: array[0] for name, array in batches.items()}  # [steps, b, ...]
+        # The first axis of the batches is that of the devices. Inside a shard its length is 1.
+        batches = {name: array[0] for name, array in batches.items()}  # [1, ...] -> [steps, b, ...]
         return steps(state, batches, pairs, key_data)
 
     # With check_vma, JAX would sum the gradients over all devices.

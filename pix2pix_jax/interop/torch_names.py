@@ -153,8 +153,8 @@ def to_torch(params: dict, names: dict[str, str], model: Model) -> Tensors:
         if parameter == "bias" and not _has_torch_bias(layer, names[layer], model):
             if value.any():
                 raise UsageError(
-                    f"has a bias in {layer}, but the PyTorch code has none there; leave out "
-                    "--discriminator, or give another --format"
+                    f"the discriminator has a bias in its layer {layer}, but this layer has no "
+                    "bias in the PyTorch code; leave out --discriminator, or give another --format"
                 )
             continue
         if parameter == "kernel":
@@ -187,8 +187,8 @@ def check_torch_generator(config: Config) -> None:
             )
     if make_generator(config).bottleneck_norm:
         raise UsageError(
-            f"model.bottleneck_norm: is {model.bottleneck_norm}, but the PyTorch code has only "
-            "False; give another --format"
+            "model.bottleneck_norm: the generator has a norm after its last encoder layer, but the "
+            "PyTorch code has none there; give another --format"
         )
     depth = generator_depth(config)
     if depth < 5:

@@ -1,4 +1,4 @@
-"""Checks that a config fits the devices and the workdir, before training starts."""
+"""Checks that a config fits the devices, the workdir and its run, before a command works on it."""
 
 from pathlib import Path
 

@@ -248,7 +248,7 @@ def test_a_bias_that_the_pytorch_code_lacks_is_refused(tmp_path):
     write_run(Workdir(tmp_path / "run"), config, state)
     options = ExportOptions(tmp_path / "G.pth", "pth", discriminator=tmp_path / "D.pth")
     message = refusal(export, config, Workdir(tmp_path / "run"), options)
-    assert "D.pth: has a bias in logits, but the PyTorch code has none there; leave out" in message
+    assert "D.pth: the discriminator has a bias in its layer logits, but this layer" in message
     assert {path.name for path in tmp_path.iterdir()} == {"run"}
 
 
@@ -271,7 +271,7 @@ def test_a_network_that_the_format_cannot_hold_is_refused(exported, tmp_path):
         other, workdir = make_config(name), Workdir(tmp_path / name)
         write_run(workdir, other, state_of(other))
         options = ExportOptions(tmp_path / "G.pth", "pth")
-        assert "the PyTorch code has only" in refusal(export, other, workdir, options)
+        assert "but the PyTorch code has" in refusal(export, other, workdir, options)
     workdir = Workdir(folder / "run")
     tutorial = make_config(discriminator="tutorial")
     assert "does not have tutorial" in refusal(EXPORT_FORMATS["pth"].check, tutorial, True)

@@ -49,7 +49,7 @@ def test_norms_and_biases_are_those_of_the_paper():
     assert [name for name in params if "bias" in params[name] and name not in norms] == ["up8"]
 
 
-def test_the_generator_takes_every_field_of_the_config():
+def test_the_config_sets_every_field_of_the_generator():
     config = Config(
         data=Data(image_size=(64, 64), target_channels=1),
         model=Model(

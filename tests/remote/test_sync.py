@@ -26,7 +26,7 @@ from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.storage.lease_storage import Lease
 
 
-def test_a_new_machine_gets_all_files_of_the_first_machine(machine):
+def test_a_new_machine_gets_all_files_except_half_written_checkpoints(machine):
     folder = machine("first")
     with sync_workdir(Workdir(folder, ADDRESS), trains=True):
         write_files(folder, FIRST_FILES)
