@@ -41,9 +41,7 @@ def test_expected_time_is_proportional_to_the_work(name, shared, expected):
     ("number", "expected"),
     [(0.05808, "0.05808"), (1206.4, "1,206"), (9999.7, "10,000"), (11453, "11,453")],
 )
-def test_numbers_have_four_significant_digits_or_their_whole_integer_part(
-    number, expected
-):
+def test_numbers_have_four_significant_digits_or_their_whole_integer_part(number, expected):
     assert format_number(number) == expected
 
 
