@@ -13,6 +13,7 @@ slowly. The function `run` of each command imports the libraries of that command
 """
 
 import argparse
+import difflib
 import os
 import signal
 import sys
@@ -182,6 +183,8 @@ def parse_fields(arguments: list[str], flags: list[str]) -> FlagValues:
                 f"{argument}: does not begin with --; put a pattern, or a path with spaces, in "
                 "quotes, as in --input='photos/*.png'"
             )
+        if name in flags:  # before the command, where argparse does not look for it
+            raise UsageError(f"{argument}: stands before the command; give it after the command")
         if not name.startswith("--config."):
             raise UsageError(f"{argument}: unknown flag; {suggest_flag(name, flags)}")
         fields[name.removeprefix("--config.")] = value
@@ -195,14 +198,17 @@ def suggest_flag(name: str, flags: list[str]) -> str:
       name: the unknown flag, with its dashes.
       flags: the flags of the command.
     """
+    own, wanted = {flag.strip("-"): flag for flag in flags}, name.strip("-").replace("-", "_")
+    # A similar flag comes before a field: for `translate --steps`, --step and not train.steps.
+    if similar := difflib.get_close_matches(wanted, own, 1, cutoff=0.8):
+        return f"did you mean {own[similar[0]]}?"
     # The imports are here, because these modules import Pydantic, which loads slowly.
     from pix2pix_jax.config.parsing import closest_name
     from pix2pix_jax.config.schema import field_names
 
-    known = {field.rpartition(".")[2]: f"--config.{field}" for field in field_names()}
-    known |= {field: f"--config.{field}" for field in field_names()}
-    known |= {flag.strip("-"): flag for flag in flags}
-    near = closest_name(name.strip("-").replace("-", "_"), known)
+    fields = {field.rpartition(".")[2]: f"--config.{field}" for field in field_names()}
+    known = fields | {field: f"--config.{field}" for field in field_names()} | own
+    near = closest_name(wanted, known)
     if near is None:
         return "give a flag that --help lists, or set a field by --config.GROUP.FIELD=VALUE"
     return f"did you mean {known[near]}?"

@@ -16,8 +16,11 @@ from pydantic import ValidationError
 from pix2pix_jax.config.parsing import first_error
 from pix2pix_jax.config.presets import PRESETS
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.errors import UsageError
+from pix2pix_jax.errors import UsageError, reason_of
 from pix2pix_jax.runtime.storage.files import local_path
+
+# The names of Config and of its groups, by which Pydantic's errors name a class; `seed` has none.
+CONFIG_CLASSES = {type(value).__name__ for value in (Config(), *vars(Config()).values())} - {"int"}
 
 
 class ExperimentNotFound(UsageError):
@@ -135,9 +138,10 @@ def explain_experiment_errors(path: str) -> Iterator[None]:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == path]
         line = f"{path} line {lines[-1]}" if lines else path
-        if isinstance(error, ValidationError):
+        # Other titles are those of models of the user's own, which have other fields.
+        if isinstance(error, ValidationError) and error.title in CONFIG_CLASSES:
             raise UsageError(f"{line}: {first_error(error)}") from error
-        text = f": {error}" if str(error) else ""
+        text = f": {reason_of(error)}" if str(error) else ""
         fix = _moved_module_fix(error) or f"correct this {'line' if lines else 'file'}"
         raise UsageError(f"{line}: {type(error).__name__}{text}; {fix}") from error
 

@@ -41,7 +41,8 @@ COMPLAINTS = {
     ),
     **dict.fromkeys(("float_parsing", "float_type"), "{value} is not a number; give a number"),
     **dict.fromkeys(
-        ("bool_parsing", "bool_type"), "{value} is neither true nor false; give True or False"
+        ("bool_parsing", "bool_type"),
+        "{value} is neither true nor false; give True or False, in config.json true or false",
     ),
     "finite_number": "{value} is not finite; give a finite number",
     "greater_than": "{value} is too small; give a number above {gt}",
@@ -49,7 +50,7 @@ COMPLAINTS = {
     "less_than": "{value} is too large; give a number below {lt}",
     "less_than_equal": "{value} is too large; give a number of at most {le}",
     "string_type": "{value} is not text; put the value in quotes",
-    "tuple_type": "{value} is not a row of numbers; give numbers with commas between them",
+    "tuple_type": "{value} is not valid; give whole numbers with commas between them",
     "too_long": "{value} has {actual_length} numbers; give {max_length} numbers",
     "missing": "{value} has too few numbers; give {required} numbers",
     "literal_error": "{value} is not valid; give {expected}",

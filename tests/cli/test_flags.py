@@ -64,6 +64,7 @@ def test_a_command_refuses_to_run_without_a_flag_that_it_needs(
         (["demo", "--port=x"], "--port: x is not a port; give an integer from 0 to 65535"),
         (["tran"], "COMMAND: 'tran' is not valid; give one of prepare, train, evaluate, sweep, "),
         ([], "pix2pix: the command is missing; see pix2pix --help"),
+        (["--workdir=x", "train"], "--workdir=x: stands before the command; give it after"),
         (["sweep", "--list=x"], "--list: takes no value; give --list alone"),
     ],
 )
@@ -79,6 +80,8 @@ def test_a_wrong_command_or_value_is_refused_in_one_line(arguments, line):
         ("translate", "--no-dropout", "did you mean --no_dropout?"),
         ("translate", "--sed=3", "did you mean --seed?"),
         ("train", "--sed=3", "did you mean --config.seed?"),
+        ("translate", "--steps=2", "did you mean --step?"),  # not the field train.steps
+        ("sweep", "--seed=3", "did you mean --seeds?"),
         ("train", "--batch_size=4", "did you mean --config.data.batch_size?"),
         ("train", "--data.batch_size=4", "did you mean --config.data.batch_size?"),
         ("train", "--gpus=1", "give a flag that --help lists, or set a field by --config.GROUP."),

@@ -50,6 +50,11 @@ def test_an_experiment_may_take_an_argument(tmp_path):
             "def get_config(): return Config(loss=Loss(l1_weight=float('nan')))",
             " line 2: loss.l1_weight: nan is not finite; give a finite number",
         ),
+        (
+            "from pydantic import BaseModel\nclass M(BaseModel):\n x: int\n"
+            "def get_config(): return M()",
+            " line 5: ValidationError: 1 validation error for M; correct this line",
+        ),
         ("def get_config(): assert False", " line 2: AssertionError; correct this line"),
         ("def get_config(): return resolve(Config(data=Data(image_size=7)))", "data.image_size: 7"),
     ],

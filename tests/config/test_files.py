@@ -119,8 +119,17 @@ def test_a_misspelt_value_is_refused_with_the_most_similar_value(field, value, n
         ("model.dropout", "1", "'1' is too large; give a number below 1.0"),
         ("data.image_size", "x", "'x' is not a whole number; give a whole number"),
         ("data.image_size", "1,2,3", "(1, 2, 3) has 3 numbers; give 2 numbers"),
+        (
+            "data.synthetic_pairs",
+            "1.5,2,3",
+            "'1.5,2,3' is not valid; give whole numbers with commas between them",
+        ),
         ("data.synthetic_pairs", "5", "(5,) has too few numbers; give 3 numbers"),
-        ("data.flip", "maybe", "'maybe' is neither true nor false; give True or False"),
+        (
+            "data.flip",
+            "maybe",
+            "'maybe' is neither true nor false; give True or False, in config.json true or false",
+        ),
         ("loss.l1_weight", "inf", "'inf' is not finite; give a finite number"),
         ("loss.l1_weight", "heavy", "'heavy' is not a number; give a number"),
         ("train.dtype", "half", "'half' is not valid; give 'float32' or 'bfloat16'"),
