@@ -50,7 +50,7 @@ def read_config(path: Path) -> Config:
     if not path.is_file():
         raise UsageError(
             f"{path}: not found, so {path.parent} is not the workdir of a run; give the --workdir "
-            "of a run, or start a run with `pix2pix train`"
+            "of a run, or start a run with `pix2pix train --config=FILE`"
         )
     return _validate(CONFIG.validate_json, path.read_bytes(), f"{path}: ")
 

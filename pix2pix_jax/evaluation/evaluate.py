@@ -107,7 +107,7 @@ def check_pairs(
         raise UsageError(
             f"data.source: {source} has other pairs than when {workdir} was trained, so a training "
             "pair may now be in another split; restore the old pairs, or put the pairs to evaluate "
-            "into another folder and give --config.data.source=FOLDER"
+            "into FOLDER/test, and give --config.data.source=FOLDER --split=test"
         )
 
 

@@ -144,7 +144,7 @@ def say_end(run: TrainingRun) -> None:
     if best is not None:
         say(
             f"{workdir}: best by {train_config.best_metric} is step {best}; run `pix2pix evaluate "
-            "--step=best` to score this step"
+            f"--workdir={workdir} --step=best` to score this step"
         )
     say(f"{workdir}: {train_config.steps} steps done; the pictures are in {workdir.report_page}")
 
