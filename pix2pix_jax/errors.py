@@ -1,7 +1,9 @@
 """Errors that the user can fix, and the one line that explains each."""
 
+import difflib
 import errno
 import os
+from collections.abc import Iterable
 
 # The disk or a limit of the system causes these errors, which often name no file. Each value is the
 # end of the error line.
@@ -67,6 +69,17 @@ def explain_error(error: BaseException) -> str | None:
 def fix_of(error: OSError) -> str | None:
     """The fix for an error of the disk or of a path; None for all other errors."""
     return (DISK_ERRORS | PATH_ERRORS).get(error.errno or 0)
+
+
+def closest_name(name: str, names: Iterable[str], similarity: float = 0.6) -> str | None:
+    """The most similar of several names, for "did you mean"; None if no name is similar enough.
+
+    Args:
+      name: the name that was given.
+      names: the names that are valid.
+      similarity: the least similarity of a name, 0 to 1; 1 means equal.
+    """
+    return next(iter(difflib.get_close_matches(name, names, 1, similarity)), None)
 
 
 def is_debugging() -> bool:

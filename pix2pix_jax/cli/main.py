@@ -13,7 +13,6 @@ slowly. The function `run` of each command imports the libraries of that command
 """
 
 import argparse
-import difflib
 import os
 import signal
 import sys
@@ -37,7 +36,7 @@ from pix2pix_jax.cli import (
 )
 from pix2pix_jax.cli.options import FlagValues, Parser, parse_workdir
 from pix2pix_jax.cli.process import escape_unprintable, open_closed_streams, silence_libraries
-from pix2pix_jax.errors import UsageError, explain_error, is_debugging
+from pix2pix_jax.errors import UsageError, closest_name, explain_error, is_debugging
 
 COMMANDS: dict[str, ModuleType] = {  # in the order of `pix2pix --help`
     "prepare": prepare,
@@ -200,10 +199,9 @@ def suggest_flag(name: str, flags: list[str]) -> str:
     """
     own, wanted = {flag.strip("-"): flag for flag in flags}, name.strip("-").replace("-", "_")
     # A similar flag comes before a field: for `translate --steps`, --step and not train.steps.
-    if similar := difflib.get_close_matches(wanted, own, 1, cutoff=0.8):
-        return f"did you mean {own[similar[0]]}?"
-    # The imports are here, because these modules import Pydantic, which loads slowly.
-    from pix2pix_jax.config.parsing import closest_name
+    if similar := closest_name(wanted, own, similarity=0.8):
+        return f"did you mean {own[similar]}?"
+    # This import is here, because the module imports Pydantic, which loads slowly.
     from pix2pix_jax.config.schema import field_names
 
     fields = {field.rpartition(".")[2]: f"--config.{field}" for field in field_names()}

@@ -1,12 +1,11 @@
 """Flags that several commands share, and functions that parse the values of flags."""
 
 import argparse
-import difflib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pix2pix_jax.errors import UsageError
+from pix2pix_jax.errors import UsageError, closest_name
 from pix2pix_jax.runs.workdir import SweepFolder, Workdir
 from pix2pix_jax.runtime.storage.files import is_address, local_path
 
@@ -25,8 +24,8 @@ class Parser(argparse.ArgumentParser):
         flag, _, problem = message.removeprefix("argument ").partition(": ")
         if choice := re.fullmatch(r"invalid choice: (.*) \(choose from (.*)\)", problem):
             names = choice[2].replace("'", "").split(", ")
-            near = difflib.get_close_matches(choice[1].strip("'"), names, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            near = closest_name(choice[1].strip("'"), names)
+            hint = f"; did you mean {near}?" if near else ""
             problem = f"{choice[1]} is not valid; give one of {', '.join(names)}{hint}"
         elif problem == "expected one argument":
             problem = f"has no value; give {flag}=VALUE"

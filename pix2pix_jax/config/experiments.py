@@ -8,6 +8,7 @@ import runpy
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError, reason_of
 from pix2pix_jax.runtime.storage.files import local_path
 
-# The names of Config and of its groups, by which Pydantic's errors name a class; `seed` has none.
-CONFIG_CLASSES = {type(value).__name__ for value in (Config(), *vars(Config()).values())} - {"int"}
+# The names of Config and of its groups, by which Pydantic's errors name a class.
+CONFIG_CLASSES = {
+    type(part).__name__ for part in (Config(), *vars(Config()).values()) if is_dataclass(part)
+}
 
 
 class ExperimentNotFound(UsageError):

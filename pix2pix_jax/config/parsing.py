@@ -1,11 +1,11 @@
 """Turns the text of flags into values of fields, and an error of Pydantic into one line."""
 
-import difflib
 import re
-from collections.abc import Iterable
 from typing import Any
 
 from pydantic import ValidationError
+
+from pix2pix_jax.errors import closest_name
 
 
 def parse_numbers(value: Any) -> Any:
@@ -25,11 +25,6 @@ def parse_size(value: Any) -> Any:
 def parse_none(value: Any) -> Any:
     """Turns the texts "None", "none" and "" into None; returns other values unchanged."""
     return None if value in ("None", "none", "") else value
-
-
-def closest_name(name: str, names: Iterable[str]) -> str | None:
-    """The most similar of several names; None if no name is similar."""
-    return next(iter(difflib.get_close_matches(name, names, 1)), None)
 
 
 # What is wrong with a value, and the fix, by the type of Pydantic's error. {value} is the value
