@@ -363,23 +363,23 @@ def test_a_discriminator_that_does_not_fit_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
+    ("field", "value", "reason"),
     [
-        ("leaky_slope", 0.3),
-        ("skip_slope", 0.3),
-        ("norm_epsilon", 1e-3),
-        ("generator", "encoder_decoder"),
-        ("norm_affine", False),
-        ("bias", "all"),
-        ("depth", 4),
-        ("bottleneck_norm", True),
+        ("leaky_slope", 0.3, "is 0.3"),
+        ("skip_slope", 0.3, "is 0.3"),
+        ("norm_epsilon", 1e-3, "is 0.001"),
+        ("generator", "encoder_decoder", "is encoder_decoder"),
+        ("norm_affine", False, "is False"),
+        ("bias", "all", "is all"),
+        ("depth", 4, "is 4"),
+        ("bottleneck_norm", True, "the generator has a norm after its last encoder layer"),
     ],
 )
-def test_a_generator_that_the_pytorch_code_cannot_compute_is_refused(field, value):
+def test_a_generator_that_the_pytorch_code_cannot_compute_is_refused(field, value, reason):
     config = config_like("batch", None)
     check_torch_generator(config)
     wrong = replace(config, model=replace(config.model, **{field: value}))
-    assert f"model.{field}: is {value}" in refusal(check_torch_generator, wrong)
+    assert f"model.{field}: {reason}" in refusal(check_torch_generator, wrong)
 
 
 @pytest.mark.parametrize("name", DISCRIMINATORS)
