@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pix2pix_jax.config.schema import Config
+from pix2pix_jax.data.images.note_counts import NoteCounts
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.inference.batching import ImageTranslator, TranslatedImage
 from pix2pix_jax.inference.inputs import (
@@ -106,6 +107,7 @@ class TranslationProgress:
         self._total = total
         self._training_size = training_size
         self._num_translated = 0
+        self._notes = NoteCounts()
         self._num_other_size = 0  # images of another size than in training
         self._figures: dict[str, Figure] = {}  # figures of the first images, by name
 
@@ -141,8 +143,7 @@ class TranslationProgress:
             )
             return
         self._num_translated += 1
-        for note in image.pixels.notes:
-            print_above_bar(f"{image.file.path}: {note}", sys.stdout)
+        self._notes.add(str(image.file.path), image.pixels.notes)
         if len(self._figures) * (len(image.samples) + 1) < MAX_PICTURES:
             self._figures[image.file.name] = make_figure(image.file.name, [values, *image.samples])
 
@@ -163,13 +164,15 @@ class TranslationProgress:
         write_translation_page(self._folder.path, page)
 
     def print_summary(self, seconds: float) -> None:
-        """Prints the number of translations, their speed, and the number of failures."""
+        """Prints what may surprise, the number of translations, their speed, and the failures."""
         count = self._num_translated
         if self._num_other_size > 1:
             say(
                 f"WARNING: {self._num_other_size} of {plural(self._total, 'image')} had another "
                 "size than in training; see the first WARNING above"
             )
+        for line in self._notes.lines(self._total):
+            say(line)
         if count:
             say(
                 f"{plural(count, 'image')} in {seconds:.1f} s, {count / seconds:.2f} images/s "

@@ -1,6 +1,7 @@
-"""Opens untrusted image files, and decodes them to 8 bits a channel.
+"""Opens untrusted image files, and decodes the files of records to 8 bits a channel.
 
-`full_depth.py` decodes images of 16 bits a channel, and arrays.
+`file_image.py` reads the files of users: it also decodes 16 bits, and files that Pillow reads
+wrongly.
 """
 
 import io
@@ -13,17 +14,19 @@ import numpy as np
 from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import TiffImageFile
 
+from pix2pix_jax.data.images.png_chunks import drop_texts, has_plain_bands
 from pix2pix_jax.errors import UsageError
 
 # The formats that can be read: the name of each format in Pillow, and the suffixes of its files.
 # Pillow knows more formats, but some of its decoders start other programs.
 IMAGE_FORMATS = {
-    "PNG": {".png"},
-    "JPEG": {".jpg", ".jpeg"},
+    "PNG": {".png", ".apng"},
+    "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp"},
     "WEBP": {".webp"},
     "TIFF": {".tif", ".tiff"},
     "BMP": {".bmp"},
     "GIF": {".gif"},
+    "PPM": {".ppm", ".pgm", ".pbm", ".pnm"},
 }
 SUFFIXES = set[str]().union(*IMAGE_FORMATS.values())
 MAX_BYTES = 1 << 31  # the size of the largest image file
@@ -74,6 +77,8 @@ def decode_image(data: bytes, name: str) -> Image.Image:
     with explain_decode_errors(data, name):
         image.load()
         image = ImageOps.exif_transpose(image)
+    if image.mode == "RGBA" and has_plain_bands(data):
+        image = Image.merge("RGBX", image.split())
     if image.mode.startswith("I;16"):
         levels = np.asarray(image).astype(np.float64) / 257
         image = Image.fromarray(np.clip(levels.round(), 0, 255).astype(np.uint8))
@@ -116,13 +121,18 @@ def open_image(data: bytes, name: str) -> Image.Image:
       UsageError: the file is not an image, or has more than MAX_PIXELS pixels.
     """
     with explain_decode_errors(data, name):
-        image = Image.open(io.BytesIO(data), formats=tuple(IMAGE_FORMATS))
-    if image.width * image.height > MAX_PIXELS:
+        image = Image.open(io.BytesIO(drop_texts(data)), formats=tuple(IMAGE_FORMATS))
+    check_num_pixels(image.width, image.height, name)
+    return image
+
+
+def check_num_pixels(width: int, height: int, name: str) -> None:
+    """Raises UsageError if an image has more than MAX_PIXELS pixels."""
+    if width * height > MAX_PIXELS:
         raise UsageError(
-            f"{name}: has {image.width}x{image.height} pixels, but an image may have at most "
+            f"{name}: has {width}x{height} pixels, but an image may have at most "
             f"{MAX_PIXELS:,}; scale the image down or remove it"
         )
-    return image
 
 
 def bits_per_channel(image: Image.Image, data: bytes) -> int:
@@ -143,26 +153,52 @@ def bits_per_channel(image: Image.Image, data: bytes) -> int:
 
 
 def _check_white(image: Image.Image, data: bytes, name: str) -> None:
-    """Raises UsageError if the values of an image file cannot be scaled to 8 bits.
+    """Raises UsageError if the values of an image file cannot be scaled to 8 bits."""
+    kind = {"F": "floats", "I": "signed or 32-bit integers"}.get(image.mode)
+    bits = bits_per_channel(image, data)
+    is_tiff = isinstance(image, TiffImageFile)
+    check_white(kind, bits, is_tiff and image.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO, name)
+
+
+def check_white(kind: str | None, bits: int, white_is_zero: bool, name: str) -> None:
+    """Raises UsageError if numbers cannot be scaled from black to white.
 
     For floats, signed integers and 32-bit integers, no value is known to be white. A TIFF file may
     also store white as 0, or have neither 8 nor 16 bits a channel.
+
+    Args:
+      kind: floats, or signed or 32-bit integers; None: unsigned integers.
+      bits: the number of bits a channel.
+      white_is_zero: whether 0 is white.
+      name: the name by which the user knows the file.
     """
-    if image.mode in ("I", "F"):
-        kind = "floats" if image.mode == "F" else "signed or 32-bit integers"
+    if kind:
         raise UsageError(
             f"{name}: the pixels are {kind}; scale them to unsigned integers of 8 or 16 bits, with "
             "0 for black and the largest number for white"
         )
-    if not isinstance(image, TiffImageFile):
-        return
-    bits = bits_per_channel(image, data)
-    if bits > 8 and image.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO:
+    if bits > 8 and white_is_zero:
         raise UsageError(f"{name}: stores white as 0; save the image with black as 0")
     if bits > 8 and bits != 16:
         raise UsageError(
             f"{name}: has {bits} bits a channel; save the image with 8 or 16 bits a channel"
         )
+
+
+def turn_upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Turns pixels [h, w, c] upright.
+
+    Args:
+      pixels: the pixels as they are stored.
+      orientation: the EXIF orientation, 1 to 8; other numbers change nothing.
+    """
+    if orientation in (5, 6, 7, 8):  # These orientations swap rows and columns.
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels
 
 
 @contextmanager

@@ -15,6 +15,9 @@ ResizeBox = tuple[float, float, float, float]
 def convert_channels(image: Image.Image, channels: int) -> Image.Image:
     """Converts an image to grey (1), RGB (3) or RGBA (4); transparent parts become white.
 
+    The mode RGBX is for images whose fourth band is not alpha. The fourth band stays as it is if
+    `channels` is 4, and is left out otherwise.
+
     Raises:
       UsageError: an image file cannot have this number of channels.
     """
@@ -26,6 +29,8 @@ def convert_channels(image: Image.Image, channels: int) -> Image.Image:
     if channels != 4 and image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    if channels == 4 and image.mode == "RGBX":
+        return Image.merge("RGBA", image.split())
     return image.convert(PILLOW_MODES[channels])
 
 

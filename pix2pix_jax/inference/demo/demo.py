@@ -9,7 +9,8 @@ from PIL import Image
 
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.builders import SEEDS_PER_SPLIT
-from pix2pix_jax.data.images.image_files import decode_image
+from pix2pix_jax.data.images.file_image import to_8_bits
+from pix2pix_jax.data.images.image_reader import read_image
 from pix2pix_jax.data.images.palettes import CMP, CMP_PUBLIC, PALETTES, Palette, nearest_class
 from pix2pix_jax.data.images.pixels import (
     PILLOW_MODES,
@@ -182,5 +183,6 @@ def decode_upload(config: Config, body: bytes) -> Image.Image:
       UsageError: the file cannot be read as an image.
     """
     height, width = config.data.image_size
-    image = convert_channels(decode_image(body, "this image"), config.data.input_channels)
+    image = to_8_bits(read_image(body, "this image"))
+    image = convert_channels(image, config.data.input_channels)
     return resize_image(image, (width, height))

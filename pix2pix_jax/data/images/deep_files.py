@@ -1,0 +1,86 @@
+"""Reads PNG and PPM files of 16 bits a channel, because Pillow reads their colours in 8 bits."""
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from pix2pix_jax.data.images.file_image import FileImage
+from pix2pix_jax.data.images.image_files import explain_decode_errors, turn_upright
+from pix2pix_jax.data.images.png_chunks import drop_texts
+from pix2pix_jax.errors import UsageError
+
+ORIENTATION, NO_TURN = 0x0112, 1  # a tag of EXIF, and its value for an upright image
+WHITE = 65535
+# This module raises UsageError for errors of OpenCV, so OpenCV must not print them, too. The log
+# level applies to the whole process, so it is set once, before any image is decoded.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+def read_deep_png(header: Image.Image, data: bytes, name: str) -> FileImage:
+    """Reads a PNG file of 16 bits a channel, upright.
+
+    Args:
+      header: the result of `open_image`.
+      data: the bytes of the file.
+      name: the name by which the user knows the file.
+
+    Raises:
+      UsageError: the file is incomplete.
+    """
+    with explain_decode_errors(data, name):
+        header.load()
+        orientation = header.getexif().get(ORIENTATION, NO_TURN)
+        if header.mode.startswith("I;16"):
+            pixels = np.asarray(header)[..., None].astype(np.uint16)  # [h, w, 1]
+        else:
+            pixels = cv2.imdecode(np.frombuffer(drop_texts(data), np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
+        raise UsageError(
+            f"{name}: cannot be read with all of its 16 bits; save the image again as a 16-bit PNG"
+        )
+    level = header.info.get("transparency")
+    if pixels.shape[-1] == 1 and isinstance(level, int):  # One level of grey is transparent.
+        alpha = np.where(pixels == level, 0, WHITE).astype(np.uint16)
+        pixels = np.concatenate([pixels, alpha], -1)  # [h, w, 2]
+    pixels = turn_upright(swap_red_blue(pixels), orientation)
+    return FileImage(pixels, has_alpha=pixels.shape[-1] in (2, 4))
+
+
+def read_deep_ppm(header: Image.Image, data: bytes, name: str) -> FileImage:
+    """Reads a PPM or PGM file of more than 8 bits a channel; its largest value becomes 65535.
+
+    Args:
+      header: the result of `open_image`, for which `is_deep_ppm` is true.
+      data: the bytes of the file.
+      name: the name by which the user knows the file.
+
+    Raises:
+      UsageError: the file is incomplete.
+    """
+    with explain_decode_errors(data, name):
+        if header.mode == "I":  # Pillow has scaled grey values.
+            return FileImage(np.asarray(header)[..., None].astype(np.uint16))
+        _, largest = header.tile[0].args
+        count, start = header.width * header.height * 3, header.tile[0].offset
+        values = np.frombuffer(data, ">u2", count, start)
+    pixels = np.round(values.astype(np.float64) * (WHITE / largest)).astype(np.uint16)
+    return FileImage(pixels.reshape(header.height, header.width, 3))
+
+
+def is_deep_ppm(header: Image.Image) -> bool:
+    """Whether an image is a PPM or PGM file of more than 8 bits a channel."""
+    if header.format != "PPM":
+        return False
+    decoder, arguments = header.tile[0].codec_name, header.tile[0].args
+    is_colour = header.mode == "RGB" and decoder == "ppm" and arguments[1] > 255
+    return header.mode == "I" or is_colour
+
+
+def encode_deep_png(pixels: np.ndarray) -> bytes:
+    """Encodes an image [h, w, c], uint16, as the bytes of a PNG; c is 1, 3 or 4."""
+    return cv2.imencode(".png", swap_red_blue(pixels))[1].tobytes()
+
+
+def swap_red_blue(pixels: np.ndarray) -> np.ndarray:
+    """Swaps red and blue in [h, w, c], because OpenCV stores blue first."""
+    return pixels if pixels.shape[-1] < 3 else pixels[..., [2, 1, 0, 3][: pixels.shape[-1]]]

@@ -1,0 +1,77 @@
+"""The image of a file, as `image_reader.read_image` reads it."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from PIL import Image
+
+from pix2pix_jax.errors import UsageError
+
+# The keys of notes that are only true of a run with 1 or 3 channels.
+NOTES_ABOUT_FOURTH_BAND = ("alpha", "bands")
+
+
+@dataclass(frozen=True)
+class FileImage:
+    """The image of a file.
+
+    Attributes:
+      pixels: [h, w, c], uint8 or uint16 as in the file, upright. c is 1 (grey), 2 (grey and alpha,
+        8 bits only), 3 (RGB), or 4 (RGB and alpha, or RGB and a fourth band).
+      has_alpha: whether the last channel is alpha.
+      notes: facts that may surprise the user, by a key, so that they can be counted over a set of
+        files. The keys are "frames", "alpha", "bands" and "profile".
+      is_plain: whether `image_files.decode_image` is known to give these pixels, too.
+    """
+
+    pixels: np.ndarray
+    has_alpha: bool = False
+    notes: dict[str, str] = field(default_factory=dict)
+    is_plain: bool = False
+
+    def notes_for(self, channels: int) -> dict[str, str]:
+        """The notes that are true of a run whose images have `channels` channels."""
+        omitted = NOTES_ABOUT_FOURTH_BAND if channels == 4 else ()
+        return {key: note for key, note in self.notes.items() if key not in omitted}
+
+
+def split_pair(images: list[FileImage], names: list[str]) -> tuple[FileImage, FileImage]:
+    """Finds A and B in the images of a pair, as `image_files.decode_pair` does.
+
+    Args:
+      images: one image with A on the left and B on the right, or A and B.
+      names: the name by which the user knows each file.
+
+    Raises:
+      UsageError: one image is too narrow for two halves; the message names the file.
+    """
+    if len(images) == 2:
+        return images[0], images[1]
+    pixels = images[0].pixels
+    width = pixels.shape[1]
+    if width < 2:
+        raise UsageError(
+            f"{names[0]}: is only {width} pixel wide, so it cannot show A and B side by side; "
+            "remove the file"
+        )
+    half = width // 2
+    a, b = pixels[:, :half], pixels[:, width - half :]
+    return replace(images[0], pixels=a), replace(images[0], pixels=b)
+
+
+def to_8_bits(image: FileImage) -> Image.Image:
+    """Converts an image to 8 bits a channel, as `image_files.decode_image` does.
+
+    Returns:
+      An image of the mode L, LA, RGB or RGBA; RGBX if the fourth band is not alpha.
+    """
+    pixels = image.pixels
+    if pixels.dtype == np.uint16:
+        # The decoder of records rounds grey values, but takes the upper 8 bits of colours.
+        is_grey = pixels.shape[-1] == 1
+        pixels = np.round(pixels / 257) if is_grey else pixels >> 8
+        pixels = pixels.astype(np.uint8)
+    shown = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    if shown.mode == "RGBA" and not image.has_alpha:
+        return Image.merge("RGBX", shown.split())
+    return shown

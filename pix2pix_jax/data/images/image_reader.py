@@ -1,0 +1,125 @@
+"""Reads every image file of users: for training, evaluation, translation and the demo.
+
+Whatever is odd about a file is dealt with here. A record contains the bytes of a file if
+`decode_image`, the decoder of records, gives the same pixels as `read_image`. Otherwise the record
+contains the pixels of `read_image` as PNG.
+"""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from pix2pix_jax.data.images.deep_files import (
+    encode_deep_png,
+    is_deep_ppm,
+    read_deep_png,
+    read_deep_ppm,
+)
+from pix2pix_jax.data.images.file_image import FileImage, to_8_bits
+from pix2pix_jax.data.images.image_files import (
+    IMAGE_FORMATS,
+    bits_per_channel,
+    decode_image,
+    encode_png,
+    explain_decode_errors,
+    open_image,
+)
+from pix2pix_jax.data.images.png_chunks import drop_texts, mark_plain_bands
+from pix2pix_jax.data.images.tiff_files import count_pages, read_tiff
+from pix2pix_jax.errors import UsageError
+
+
+def read_image(data: bytes, name: str) -> FileImage:
+    """Reads an image file.
+
+    Args:
+      data: the bytes of the file.
+      name: the name by which the user knows the file.
+
+    Raises:
+      UsageError: the file is not an image, is incomplete, has too many pixels, or has bands or
+        numbers that no image of 1, 3 or 4 channels can hold; the message names the file and the
+        fix.
+    """
+    image = read_tiff(data, name)
+    if image is None:
+        header = open_image(data, name)
+        if header.format == "PNG" and bits_per_channel(header, data) == 16:
+            image = read_deep_png(header, data, name)
+        elif is_deep_ppm(header):
+            image = read_deep_ppm(header, data, name)
+        else:
+            image = _read_plain(data, name)
+    if image.pixels.dtype == np.uint16 and image.pixels.shape[-1] == 2:
+        # Neither Pillow nor OpenCV knows grey images of 16 bits with alpha.
+        image = replace(image, pixels=image.pixels[..., [0, 0, 0, 1]])
+    return replace(image, notes=image.notes | _describe_bands(image) | _describe_frames(data))
+
+
+def _read_plain(data: bytes, name: str) -> FileImage:
+    """Reads an image file that the decoder of records reads as it should."""
+    image = decode_image(data, name)
+    has_alpha = image.has_transparency_data
+    is_grey = image.mode in ("1", "L", "LA", "La")
+    mode = ("LA" if is_grey else "RGBA") if has_alpha else ("L" if is_grey else "RGB")
+    # `convert_channels` converts every mode to RGB or RGBA first, except for these two modes.
+    is_plain = image.mode not in ("YCbCr", "LAB")
+    with explain_decode_errors(data, name):
+        pixels = np.asarray(image.convert(mode))
+    return FileImage(pixels.reshape(*pixels.shape[:2], -1), has_alpha, is_plain=is_plain)
+
+
+def _describe_bands(image: FileImage) -> dict[str, str]:
+    """The notes about alpha or a fourth band."""
+    if image.has_alpha and image.pixels[..., -1].min() < np.iinfo(image.pixels.dtype).max:
+        return {"alpha": "transparent parts count as white"}
+    if image.pixels.shape[-1] == 4 and not image.has_alpha:
+        return {"bands": "the fourth band is left out"}
+    return {}
+
+
+def _describe_frames(data: bytes) -> dict[str, str]:
+    """The note about further frames or pages of a file whose first frame can be read."""
+    frames = count_pages(data)
+    if frames is None:
+        try:
+            image = Image.open(io.BytesIO(drop_texts(data)), formats=tuple(IMAGE_FORMATS))
+            frames = getattr(image, "n_frames", 1)
+        except Exception:  # Pillow raises many kinds of exceptions for a damaged frame.
+            return {"frames": "only the first frame is used; the others are damaged"}
+    return {"frames": f"only the first of {frames} frames is used"} if frames > 1 else {}
+
+
+def record_bytes(data: bytes, image: FileImage) -> bytes:
+    """The bytes of a file in a record: `decode_image` turns them into `to_8_bits(image)`.
+
+    Args:
+      data: the bytes of the file.
+      image: the result of `read_image`.
+
+    Returns:
+      `data` if the decoder of records reads the file as it should; otherwise a PNG of 8 or 16 bits.
+    """
+    if image.is_plain or _is_plain_after_all(data, image):
+        return data
+    is_deep = image.pixels.dtype == np.uint16
+    png = encode_deep_png(image.pixels) if is_deep else _encode_8_bits(image.pixels)
+    has_plain_bands = image.pixels.shape[-1] == 4 and not image.has_alpha
+    return mark_plain_bands(png) if has_plain_bands else png
+
+
+def _is_plain_after_all(data: bytes, image: FileImage) -> bool:
+    """Whether the decoder of records gives the pixels of an image; it is compared with them."""
+    wanted = to_8_bits(image)
+    try:
+        found = decode_image(data, "")
+    except UsageError:
+        return False
+    return found.mode == wanted.mode and np.array_equal(np.asarray(found), np.asarray(wanted))
+
+
+def _encode_8_bits(pixels: np.ndarray) -> bytes:
+    """Encodes pixels [h, w, c], uint8, as the bytes of a PNG."""
+    return encode_png(Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels))

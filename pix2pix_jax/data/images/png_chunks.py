@@ -1,0 +1,64 @@
+"""Removes texts from PNG files, and marks PNG files whose fourth band is not transparency."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+HEADER_END = 33  # the signature has 8 bytes, and the first chunk, IHDR, has 25 bytes
+TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
+# The text of a PNG record whose fourth band is not transparency. A PNG file cannot say this in
+# another way, because its fourth band is always alpha.
+PLAIN_BANDS = b"pix2pix_jax: the fourth band is not alpha"
+# The texts that are kept, by the beginning of their keyword: programs write the EXIF orientation
+# into these texts.
+KEPT_TEXTS = (b"XML:com.adobe.xmp\0", b"Raw profile type ", PLAIN_BANDS)
+
+
+def drop_texts(data: bytes) -> bytes:
+    """Removes the texts of a PNG file that do not change how the image looks.
+
+    Programs for generated images write megabytes of settings into these texts, and Pillow refuses
+    to open a file with so much text.
+
+    Args:
+      data: the bytes of an image file of any format.
+
+    Returns:
+      The bytes without the texts; `data` itself if there is nothing to remove.
+    """
+    if not data.startswith(SIGNATURE):
+        return data
+    kept, start, is_changed = [data[:8]], 8, False
+    for kind, begin, end in _iterate_chunks(data):
+        body = data[begin + 8 : begin + 8 + 80]
+        if kind in TEXT_CHUNKS and not body.startswith(KEPT_TEXTS):
+            is_changed = True
+        else:
+            kept.append(data[begin:end])
+        start = end
+    return b"".join([*kept, data[start:]]) if is_changed else data
+
+
+def _iterate_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yields the kind, the first byte and the end of each whole chunk of a PNG file."""
+    start = 8
+    while start + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, start)
+        end = start + 12 + length
+        if end > len(data):
+            return
+        yield kind, start, end
+        start = end
+
+
+def mark_plain_bands(data: bytes) -> bytes:
+    """Adds the text PLAIN_BANDS to the bytes of a PNG file."""
+    body = b"tEXt" + PLAIN_BANDS + b"\0"
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return data[:HEADER_END] + chunk + data[HEADER_END:]
+
+
+def has_plain_bands(data: bytes) -> bool:
+    """Whether the bytes of a PNG file have the text PLAIN_BANDS."""
+    return data.startswith(SIGNATURE) and data.startswith(PLAIN_BANDS, HEADER_END + 8)
