@@ -25,9 +25,9 @@ def changed_fields(old: Config, new: Config) -> list[str]:
 def free_fields(config: Config) -> set[str]:
     """The fields, as GROUP.FIELD, that may change on resume.
 
-    The numbers that a training step computes do not depend on these fields, except on data.source
-    and model.norm_images. For these two, other code ensures that a resumed run keeps its pairs and
-    its number of images: `CheckpointStore.restore_newest` and `resolve_norm_images`.
+    The numbers that a training step computes do not depend on these fields, except on data.source,
+    data.form and model.norm_images. For these, other code ensures that a resumed run keeps its
+    pairs and its number of images: `CheckpointStore.restore_newest` and `resolve_norm_images`.
     """
     groups = {name: hint for name, hint in get_type_hints(Config).items() if is_dataclass(hint)}
     free = {

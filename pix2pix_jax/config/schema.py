@@ -24,6 +24,7 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Side = Annotated[int, Field(gt=0, le=2**16)]
 Size = Annotated[tuple[Side, Side], BeforeValidator(parse_size)]
 PairCounts = Annotated[tuple[Count, Count, Count], BeforeValidator(parse_numbers)]
+Form = Literal["halves", "folders"]  # how the files of a source show the pairs
 Channels = Annotated[int, Field(gt=0, le=64)]  # Image files have 1, 3 or 4; arrays may have more.
 if TYPE_CHECKING:
     DiscriminatorName = str
@@ -54,6 +55,11 @@ class Data:
     ] = "synthetic_facades"
     # The folder or tarball to read instead of a download. The dataset `folder` needs it.
     source: FreeOnResume[Annotated[str | None, BeforeValidator(parse_none)]] = None
+    # How the files of a source show the pairs. `halves`: every file shows A on the left and B on
+    # the right. `folders`: folders A and B hold the two sides under equal names, and other images
+    # are left out. None reads the form from the names of the folders, and refuses a source whose
+    # names could mean something else.
+    form: FreeOnResume[Annotated[Form | None, BeforeValidator(parse_none)]] = None
     # The folder, or gs://BUCKET/DIR, where a dataset is written once and read by every run.
     data_dir: FreeOnResume[str] = CACHE
     # Which image of a pair is the input. A is the left image, B the right one.

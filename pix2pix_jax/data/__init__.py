@@ -3,8 +3,9 @@
 The modules, in the order in which a pair passes through them:
 
     data_dir     knows the paths inside data.data_dir
-    sources      downloads archives; finds the pairs of a folder, and the split of each pair
+    download     downloads the archives of the public sets
     archives     unpacks tarballs
+    layout       finds the pairs of a folder, and the split of each pair, by names (pairs)
     images       decodes image files to 8 bits a channel (image_files), and 16-bit images and .npy
                  files for `translate` (full_depth); converts channels, sizes and types (pixels);
                  reads the classes of a label map from its colours (palettes)
@@ -17,6 +18,6 @@ The modules, in the order in which a pair passes through them:
     augment      crops and mirrors the arrays at random
     pipeline     makes the batches of the training split
 
-To read another folder layout, start at `sources`. To read another format of image files, start at
-`images/image_files`. To give networks or metrics another array, start at `examples`.
+To read another folder layout, start at `layout/roles`. To read another format of image files, start
+at `images/image_files`. To give networks or metrics another array, start at `examples`.
 """

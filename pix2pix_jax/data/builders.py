@@ -16,7 +16,8 @@ from PIL import Image
 
 from pix2pix_jax.config.schema import SPLITS
 from pix2pix_jax.data.images.image_files import decode_pair, encode_png, read_bytes
-from pix2pix_jax.data.sources import PairFiles, display_name
+from pix2pix_jax.data.layout.roles import PairFiles
+from pix2pix_jax.data.layout.walk import display_name
 from pix2pix_jax.data.synthetic.paint import draw_facade
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.console import plural

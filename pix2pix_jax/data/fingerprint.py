@@ -5,11 +5,13 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from pix2pix_jax.data.sources import list_files
+from pix2pix_jax.data.layout.walk import list_files
+
+VERSION_DIGITS = 12  # hex digits of the version of a source
 
 
 def source_version(source: Path) -> str:
-    """A hash of the names, sizes and modification times of a source's files: twelve hex digits.
+    """A hash of the names, sizes and modification times of a source's files.
 
     Args:
       source: a tarball, or a folder with all files below it.
@@ -17,8 +19,9 @@ def source_version(source: Path) -> str:
     digest = hashlib.sha256()
     for path in list_files(source) if source.is_dir() else [source]:
         name, stat = path.relative_to(source.parent), path.stat()
-        digest.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:12]
+        line = f"{name} {stat.st_size} {stat.st_mtime_ns}\n"
+        digest.update(line.encode(errors="surrogateescape"))  # A name may have any bytes.
+    return digest.hexdigest()[:VERSION_DIGITS]
 
 
 def dataset_fingerprint(

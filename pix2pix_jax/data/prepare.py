@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from pix2pix_jax.config.schema import Data
+from pix2pix_jax.config.schema import Data, Form
 from pix2pix_jax.data.archives import unpack
 from pix2pix_jax.data.builders import (
     FacadesConfig,
@@ -16,10 +16,12 @@ from pix2pix_jax.data.builders import (
     read_pair,
 )
 from pix2pix_jax.data.data_dir import INFO, DataDir
-from pix2pix_jax.data.fingerprint import source_version
+from pix2pix_jax.data.download import download_archive
+from pix2pix_jax.data.fingerprint import VERSION_DIGITS, source_version
+from pix2pix_jax.data.layout.pairs import find_pairs
 from pix2pix_jax.data.records import open_dataset, write_dataset
-from pix2pix_jax.data.sources import download_archive, find_pairs
 from pix2pix_jax.errors import UsageError
+from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.storage.locks import folder_lock
 
 URL = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/{name}.tar.gz"
@@ -68,13 +70,19 @@ def _find_or_write(data: Data, data_dir: DataDir) -> tfds.core.DatasetBuilder:
         return _prepare_download(data.name, data_dir)
     source = Path(data.source)
     if not source.exists():
-        return _find_last_prepared(source, data.name, data_dir)
-    name = f"{data.name}-{source_version(source)}"
+        return _find_last_prepared(source, data, data_dir)
+    # The name contains data.form, because the form decides which files are pairs.
+    name = f"{data.name}-{source_version(source)}{_form_suffix(data)}"
     builder = PairedImages(
         data_dir=data_dir.path, config=PairsConfig(name=name, source_name=str(source))
     )
     written = _open_written(builder, data_dir)
-    return written or _write_pairs(source, name, str(source), data_dir)
+    return written or _write_pairs(source, name, str(source), data_dir, data.form)
+
+
+def _form_suffix(data: Data) -> str:
+    """The end of the names of datasets that depend on data.form."""
+    return f"-{data.form}" if data.form else ""
 
 
 def _prepare_facades(data: Data, data_dir: DataDir) -> tfds.core.DatasetBuilder:
@@ -91,7 +99,7 @@ def _prepare_facades(data: Data, data_dir: DataDir) -> tfds.core.DatasetBuilder:
 
 
 def _write_pairs(
-    source: Path, name: str, source_name: str, data_dir: DataDir
+    source: Path, name: str, source_name: str, data_dir: DataDir, form: Form | None
 ) -> tfds.core.DatasetBuilder:
     """Writes the pairs of a folder or tarball.
 
@@ -100,12 +108,13 @@ def _write_pairs(
       name: the name of the dataset.
       source_name: the path or URL by which the user knows the source.
       data_dir: where datasets are written.
+      form: data.form.
     """
     with unpack(source, data_dir.unpack_folder) as root:
-        config = PairsConfig(
-            name, source_name=source_name, root=root, splits=find_pairs(root, source_name)
-        )
-        print(f"{source_name}: {_describe_pairs(config)}")
+        found = find_pairs(root, source_name, form)
+        config = PairsConfig(name, source_name=source_name, root=root, splits=found.splits)
+        for line in (_describe_pairs(config), *found.lines()):
+            say(str(UsageError(f"{source_name}: {line}")))  # UsageError escapes odd characters.
         return write_dataset(PairedImages(data_dir=data_dir.path, config=config))
 
 
@@ -138,17 +147,18 @@ def _prepare_download(name: str, data_dir: DataDir) -> tfds.core.DatasetBuilder:
         return written
     archive = download_archive(url, data_dir.downloads)
     try:
-        return _write_pairs(archive, name, url, data_dir)
+        return _write_pairs(archive, name, url, data_dir, "halves")
     except UsageError:  # The archive is broken. If it stayed, TFDS would not download it again.
         for path in archive.parent.glob(f"{archive.name}*"):
             path.unlink()
         raise
 
 
-def _find_last_prepared(source: Path, name: str, data_dir: DataDir) -> tfds.core.DatasetBuilder:
+def _find_last_prepared(source: Path, data: Data, data_dir: DataDir) -> tfds.core.DatasetBuilder:
     """Finds the dataset that was prepared last from a source that no longer exists."""
-    data_dir.download(f"{PairedImages.name}/{name}-")
-    infos = (data_dir.path / PairedImages.name).glob(f"{name}-*/*/{INFO}")
+    data_dir.download(f"{PairedImages.name}/{data.name}-")
+    version = f"{'[0-9a-f]' * VERSION_DIGITS}{_form_suffix(data)}"
+    infos = (data_dir.path / PairedImages.name).glob(f"{data.name}-{version}/*/{INFO}")
     for path in sorted(infos, key=lambda path: path.stat().st_mtime, reverse=True):
         builder = tfds.builder_from_directory(path.parent)
         if (builder.info.metadata or {}).get("source") == str(source):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pix2pix_jax.data.images.full_depth import FilePixels, read_pixels
 from pix2pix_jax.data.images.image_files import SUFFIXES
-from pix2pix_jax.data.sources import check_utf8_name, list_files
+from pix2pix_jax.data.layout.walk import check_utf8_name, list_files
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.inference.outputs import OutputFolder, is_inside, possible_names, read_manifest
 from pix2pix_jax.reports.translation import PAGE

@@ -21,6 +21,7 @@ from pix2pix_jax.errors import UsageError
 # The fields that a resumed run may change.
 FREE = {
     "data.source",
+    "data.form",
     "data.data_dir",
     "data.resident_mib",
     "model.norm_images",

@@ -26,7 +26,7 @@ from helpers.refusals import refusal
 from PIL import Image
 
 from pix2pix_jax.config import Data
-from pix2pix_jax.data import archives, data_dir, sources
+from pix2pix_jax.data import archives, data_dir, download
 from pix2pix_jax.data import prepare as prepare_module
 from pix2pix_jax.data.fingerprint import dataset_fingerprint
 from pix2pix_jax.data.images.palettes import CMP
@@ -212,7 +212,7 @@ def test_a_full_disk_is_not_reported_as_a_failed_download(tmp_path, website, mon
         raise OSError(errno.ENOSPC, "No space left on device", "downloads/facades.tar.gz")
 
     make_tarball(make_images(tmp_path / "facades")).rename(website / "facades.tar.gz")
-    monkeypatch.setattr(sources.tfds.download.DownloadManager, "download", fill_disk)
+    monkeypatch.setattr(download.tfds.download.DownloadManager, "download", fill_disk)
     with pytest.raises(OSError, match="No space left on device"):
         prepare(Data(name="facades", data_dir=str(tmp_path / "cache")))
 

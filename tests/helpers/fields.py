@@ -5,6 +5,7 @@ OTHER = {
     "seed": "1",
     "data.name": "maps",
     "data.source": "pairs.tar",
+    "data.form": "halves",
     "data.data_dir": "elsewhere",
     "data.direction": "BtoA",
     "data.input_channels": "1",

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from pix2pix_jax.config import Data
+from pix2pix_jax.data.layout.pairs import find_pairs
 from pix2pix_jax.data.records import open_split
-from pix2pix_jax.data.sources import find_pairs
 
 PAIRS = ["train/1.png", "train/2.jpg", "train/deep/1.bmp", "val/1.png", "test/1.bmp"]
 
@@ -44,7 +44,7 @@ def find_names(root: Path) -> dict[str, dict[str, list[str]]]:
     """The pairs that `find_pairs` finds: {split: {name: files}}."""
     return {
         split: {pair.name: [str(path.relative_to(root)) for path in pair.files] for pair in pairs}
-        for split, pairs in find_pairs(root, "SOURCE").items()
+        for split, pairs in find_pairs(root, "SOURCE").splits.items()
     }
 
 

@@ -7,7 +7,8 @@ import pytest
 from helpers.pairs import find_names, make_empty_files
 from helpers.refusals import refusal
 
-from pix2pix_jax.data.sources import find_pairs, list_files
+from pix2pix_jax.data.layout.pairs import find_pairs
+from pix2pix_jax.data.layout.walk import list_files
 
 LAYOUTS = {
     "side by side": {
@@ -117,10 +118,10 @@ def test_hidden_files_and_other_files_than_images_are_ignored(tmp_path):
 @pytest.mark.parametrize(
     ("names", "complaints"),
     [
-        (["A/1.png", "B/1.png", "A/2.png"], ["A/2.png: ", "no B"]),
-        (["train/A/1.png", "train/B/1.png", "train/B/x/1.jpg"], ["train/B/x/1.jpg: ", "no A"]),
-        (["train/1.jpg", "train/1.png"], ["train/1.jpg: ", "1.png"]),
-        (["A/1.jpg", "A/1.png", "B/1.png"], ["A/1.jpg: ", "1.png"]),
+        (["A/1.png", "B/1.png", "A/2.png"], ["1 image (1 of A)", "A/2.png"]),
+        (["train/A/1.png", "train/B/1.png", "train/B/x/1.jpg"], ["train/B/x/1.jpg", "(1 of B)"]),
+        (["train/1.jpg", "train/1.png"], ["train/1.jpg", "train/1.png"]),
+        (["A/1.jpg", "A/1.png", "B/1.png"], ["A/1.jpg", "1.png"]),
         (["A/1.png", "B/1.png", "AB/1.png"], ["1.png"]),
         (["A/1.png", "1.png"], ["1.png"]),
         ([], ["SOURCE: ", "no images"]),

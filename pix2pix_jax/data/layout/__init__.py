@@ -1,0 +1,13 @@
+"""Layouts: reads from the names of files and folders which images are a pair.
+
+The modules, in the order in which they run:
+
+    walk         lists files; names them for the user
+    inventory    sorts files into images, images that cannot be read, and everything else
+    words        splits names into words
+    roles        reads the split and the side of an image from its folders
+    splits       refuses folders whose split is in doubt; holds out a part of train as val
+    sides        joins A and B by their names; refuses images without a partner
+    lookalikes   refuses single images that their names show to be sides of pairs
+    pairs        runs these steps: `find_pairs`
+"""

@@ -1,0 +1,156 @@
+"""Sorts the files of a folder into images, images that are passed over, and everything else."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pix2pix_jax.data.images.image_files import SUFFIXES
+from pix2pix_jax.data.layout.walk import list_files
+from pix2pix_jax.data.layout.words import name_some
+from pix2pix_jax.runtime.console import plural
+
+# Folders and files, in lower case, that systems, network drives and programs leave behind. Images
+# in them are thumbnails or copies, so they are passed over without a line.
+JUNK_FOLDERS = {
+    *("@eadir", "@tmp", "#recycle", "#snapshot", "@recycle", "@recently-snapshot"),
+    *("__macosx", ".appledouble", ".spotlight-v100", ".fseventsd", ".trashes", ".trash"),
+    *(".temporaryitems", ".documentrevisions-v100", ".@__thumb", ".thumbnails", ".thumbs"),
+    *("$recycle.bin", "system volume information", "lost+found", "lost.dir", ".snapshot"),
+    *(".snapshots", ".picasaoriginals", ".git", ".svn", ".hg", ".dvc", ".ipynb_checkpoints"),
+    *(".cache", ".venv", "__pycache__"),
+}
+JUNK_SUFFIXES = {".thm"}  # thumbnails that cameras write beside their files
+# Suffixes of images in formats that are not read.
+OTHER_SUFFIXES = {
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".pam", ".jfif", ".jpe", ".jif", ".jp2", ".j2k"),
+    *(".jxl", ".heic", ".heif", ".avif", ".exr", ".hdr", ".tga", ".dds", ".ico", ".psd", ".xcf"),
+    *(".svg", ".pcx", ".sgi", ".ras", ".fits", ".fit", ".dcm", ".nii", ".nrrd", ".mha", ".npy"),
+    *(".npz", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".apng", ".dib"),
+    *(".btf", ".qoi", ".icns", ".emf", ".wmf", ".eps", ".czi", ".nd2", ".svs"),
+}
+ARCHIVE_SUFFIXES = {".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"}
+# The first bytes of formats that are read, so that only the names of such files must change.
+READABLE_STARTS = (
+    *(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*"),
+    *(b"II+\0", b"MM\0+"),
+)
+OTHER_STARTS = (
+    *(b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", b"\0\0\0\x0cJXL ", b"v/1\x01", b"#?RADIANCE"),
+    *(b"DDS ", b"8BPS", b"gimp xcf", b"qoif", b"\x93NUMPY", b"SIMPLE  =", b"PF\n", b"Pf\n"),
+)
+ISO_BRANDS = {b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis"}
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Files of a source that are in no pair.
+
+    Attributes:
+      files: the names of the files, relative to the source.
+      reason: what the files are, and the fix, as the end of a sentence that begins with "passed
+        over 3 files (a.ppm, b.ppm, c.ppm)".
+    """
+
+    files: tuple[str, ...]
+    reason: str
+
+    def line(self) -> str:
+        """One line with the count, the reason and the first names."""
+        count = plural(len(self.files), "file")
+        return f"passed over {count} ({name_some(self.files)}) {self.reason}"
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """The files below a folder.
+
+    Attributes:
+      images: the image files that can be read, according to their suffixes.
+      left_out: other images and broken links, by reason.
+      others: the remaining files.
+    """
+
+    images: list[Path]
+    left_out: list[LeftOut]
+    others: list[Path]
+
+
+def take_inventory(root: Path) -> Inventory:
+    """Lists the files below a folder by what they are.
+
+    Raises:
+      OSError: a folder cannot be read.
+    """
+    kinds: dict[str, list[Path]] = {}
+    for path in list_files(root, lambda folder: not is_junk_folder(folder.name), broken_links=True):
+        kinds.setdefault(_kind(path, root), []).append(path)
+    images, others = kinds.pop("image", []), kinds.pop("other", [])
+    kinds.pop("junk", None)
+    return Inventory(images, list(_explain(kinds, root)), others)
+
+
+def is_junk_folder(name: str) -> bool:
+    """Whether a folder is one of those that systems and network drives write for themselves."""
+    return name.lower() in JUNK_FOLDERS or name.lower().startswith(".trash-")
+
+
+def is_junk_file(name: str) -> bool:
+    """Whether a file was written by a system beside the files of the user."""
+    return name.startswith("._") or Path(name).suffix.lower() in JUNK_SUFFIXES
+
+
+def _kind(path: Path, root: Path) -> str:
+    """The kind of a file: image, other, junk, or the key of a reason in `_explain`."""
+    suffix = path.suffix.lower()
+    if is_junk_file(path.name):
+        return "junk"
+    if not path.exists():
+        return "link"
+    is_hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+    if is_hidden:
+        return "hidden" if suffix in SUFFIXES | OTHER_SUFFIXES else "other"
+    if suffix in SUFFIXES:
+        return "image"
+    content = _image_kind(path)
+    if suffix in OTHER_SUFFIXES:
+        return content or "format"
+    if suffix in ARCHIVE_SUFFIXES:
+        return "archive"
+    return content or "other"
+
+
+def _image_kind(path: Path) -> str:
+    """What the first bytes say: "suffix" for a format that is read, "format" for other images."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(132)
+    except OSError:
+        return "closed"
+    is_webp = start[:4] == b"RIFF" and start[8:12] == b"WEBP"
+    is_bmp = start[:2] == b"BM" and start[6:10] == bytes(4) and len(start) > 26
+    if start.startswith(READABLE_STARTS) or is_webp or is_bmp:
+        return "suffix"
+    is_iso = start[4:8] == b"ftyp" and start[8:12] in ISO_BRANDS
+    is_dicom = start[128:132] == b"DICM"
+    is_netpbm = re.match(rb"P[1-7]\s+(#|\d|WIDTH)", start)
+    is_other = start.startswith(OTHER_STARTS) or is_iso or is_dicom or is_netpbm
+    return "format" if is_other else ""
+
+
+def _explain(kinds: dict[str, list[Path]], root: Path) -> Iterator[LeftOut]:
+    """Gives the reason why the files of each kind are passed over."""
+    suffixes = ", ".join(sorted(SUFFIXES))
+    for kind, paths in sorted(kinds.items()):
+        counts = Counter(path.suffix.lower() or "without suffix" for path in paths)
+        found = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(5))
+        reason = {
+            "archive": "that are archives; unpack them if they contain pairs",
+            "closed": "that cannot be opened",
+            "format": f"in formats that are not read ({found}); save them as PNG",
+            "hidden": "that are hidden or in a hidden folder",
+            "link": "that are links to files that do not exist",
+            "suffix": f"that are images without a known suffix ({found}); use {suffixes}",
+        }[kind]
+        yield LeftOut(tuple(str(path.relative_to(root)) for path in paths), reason)

@@ -1,0 +1,116 @@
+"""Refuses images that would be cut in half, although their names show that they are one side."""
+
+from collections import defaultdict
+from pathlib import Path
+
+from pix2pix_jax.data.layout.roles import ImageFile, mentioned_splits
+from pix2pix_jax.data.layout.siblings import MAX_SIDES, Siblings, find_siblings
+from pix2pix_jax.data.layout.similar_names import find_similar_names
+from pix2pix_jax.data.layout.words import drop_numbers, fold_name, split_words
+from pix2pix_jax.errors import UsageError
+from pix2pix_jax.runtime.console import plural
+
+WAY_OUT = "or, if every file shows A and B side by side, give --config.data.form=halves"
+# Words by which people call the inputs and the targets of pairs.
+INPUT_WORDS = {
+    *("input", "inputs", "source", "sources", "src", "image", "images", "img", "imgs", "photo"),
+    *("photos", "picture", "pictures", "rgb", "noisy", "low", "lr", "lq", "before", "raw"),
+}
+TARGET_WORDS = {
+    *("target", "targets", "output", "outputs", "dst", "mask", "masks", "label", "labels", "gt"),
+    *("groundtruth", "truth", "annotation", "annotations", "annot", "seg", "segmentation"),
+    *("clean", "high", "hr", "hq", "after", "depth", "edge", "edges", "sketch", "sketches"),
+}
+
+
+def check_lookalikes(images: list[ImageFile], root: Path, source_name: str) -> None:
+    """Raises UsageError if names show that images are single sides of pairs.
+
+    Args:
+      images: the images outside folders A and B.
+      root: the folder that was searched.
+      source_name: the path or URL by which the user knows the source.
+    """
+    finding = (
+        _describe_folders_of_pairs(images)
+        or _describe_siblings(find_siblings(images))
+        or _describe_side_folders(images)
+        or _describe_similar_names(images, root)
+    )
+    if finding:
+        raise UsageError(f"{source_name}: {finding}, {WAY_OUT}")
+
+
+def _describe_folders_of_pairs(images: list[ImageFile]) -> str:
+    """Describes folders that hold the same few names, one folder for each pair."""
+    folders: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for image in images:
+        folders[image.folders].add(fold_name(image.path.stem))
+    names = next(iter(folders.values()))
+    if () in folders or any(stems != names for stems in folders.values()):
+        return ""
+    are_numbered = len({drop_numbers(path[-1]) for path in folders}) == 1
+    are_sides = bool(names & (INPUT_WORDS | TARGET_WORDS | {"a", "b"}))
+    # Fewer folders with other names may each hold one side of all pairs.
+    least = 2 if are_numbered or are_sides else MAX_SIDES
+    if not 2 <= len(names) < MAX_SIDES or len(folders) < least:
+        return ""
+    return (
+        f"{len(folders)} folders such as {'/'.join(next(iter(folders)))}/ hold images of the same "
+        f"{len(names)} names ({', '.join(sorted(names))}), so each folder probably holds one pair "
+        "in separate files; move the inputs into A/ and the targets into B/, each under the name "
+        "of its folder"
+    )
+
+
+def _describe_siblings(siblings: Siblings | None) -> str:
+    """Describes two folders with names in common."""
+    if siblings is None:
+        return ""
+    splits = [mentioned_splits(child) for child in siblings.children]
+    prefix = next(iter(splits[0])) if splits[0] == splits[1] and len(splits[0]) == 1 else ""
+    same = "" if siblings.is_exact else ", and give both files of a pair the same name"
+    return (
+        f"{siblings.describe()}, so these images are probably A and B of pairs in separate files; "
+        f"rename the folder of the inputs to {prefix}A and that of the targets to {prefix}B{same}"
+    )
+
+
+def _describe_side_folders(images: list[ImageFile]) -> str:
+    """Describes two folders in one folder that are called like the two sides of pairs."""
+    children: dict[tuple[str, ...], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for image in images:
+        for depth, child in enumerate(image.folders):
+            children[image.folders[:depth]][child] += 1
+    for parent, counts in children.items():
+        targets = [child for child in counts if TARGET_WORDS & set(split_words(child))]
+        inputs = [
+            child
+            for child in counts
+            if child not in targets and INPUT_WORDS & set(split_words(child))
+        ]
+        if inputs and targets:
+            above = "".join(f"{folder}/" for folder in parent)
+            first, second = (
+                f"{above}{child}/ ({plural(counts[child], 'image')})"
+                for child in (inputs[0], targets[0])
+            )
+            return (
+                f"{first} and {second} are named like the two sides of pairs, but have no names in "
+                "common; rename the folder of the inputs to A and that of the targets to B, and "
+                "give both files of a pair the same name"
+            )
+    return ""
+
+
+def _describe_similar_names(images: list[ImageFile], root: Path) -> str:
+    """Describes names in one folder that differ only by a word."""
+    similar = find_similar_names(images)
+    if similar is None:
+        return ""
+    first, second = (image.path.relative_to(root) for image in similar.examples)
+    return (
+        f"many names differ only by a word, such as {first} and {second}, so these images are "
+        "probably A and B of pairs in separate files; move the inputs into A/ and the targets into "
+        "B/, and give both files of a pair the same name"
+    )

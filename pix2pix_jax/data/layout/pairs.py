@@ -1,0 +1,135 @@
+"""Finds the pairs of image files in a folder, and says what is left out."""
+
+import os
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from pix2pix_jax.config.schema import Form
+from pix2pix_jax.data.images.image_files import SUFFIXES
+from pix2pix_jax.data.layout.inventory import Inventory, LeftOut, take_inventory
+from pix2pix_jax.data.layout.lookalikes import check_lookalikes
+from pix2pix_jax.data.layout.roles import BOTH_SIDES, ImageFile, PairFiles, read_role
+from pix2pix_jax.data.layout.sides import (
+    check_equal_names,
+    check_mixture,
+    find_lone_test,
+    join_sides,
+    refuse_alone,
+)
+from pix2pix_jax.data.layout.splits import (
+    check_split_names,
+    describe_outer_names,
+    find_loose,
+    hold_out_val,
+)
+from pix2pix_jax.data.layout.walk import check_utf8_names
+from pix2pix_jax.errors import UsageError
+
+
+@dataclass(frozen=True)
+class FoundPairs:
+    """The pairs of a source, and everything else that the user should know about the source.
+
+    Attributes:
+      splits: the pairs by split, in the order of SPLITS and of their names.
+      form: halves if every file shows A and B side by side, folders if A and B are two files.
+      left_out: the images and the broken links that are in no pair, by reason.
+      notes: other facts, each as one line: pairs that were moved to another split, for example.
+    """
+
+    splits: dict[str, list[PairFiles]]
+    form: Form
+    left_out: tuple[LeftOut, ...]
+    notes: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """The lines to print once, when the pairs are prepared."""
+        return [*self.notes, *(left_out.line() for left_out in self.left_out)]
+
+
+def find_pairs(root: Path, source_name: str, form: Form | None = None) -> FoundPairs:
+    """Finds the pairs of a folder by split, in the order of their names.
+
+    A file below a folder A or B is one side of a pair. The other side is the file with the same
+    path and stem below the other folder. Any other file shows both sides side by side.
+
+    The split is the name of a folder: train, val or test, or another word of `SPLIT_WORDS`. A
+    folder trainA counts as train and A. Pairs outside these folders are in train, or are left out
+    if a folder is named train. Without val, a tenth of train becomes val; a hash of the names
+    chooses these pairs.
+
+    Args:
+      root: the folder.
+      source_name: the path or URL by which the user knows the folder.
+      form: data.form: `halves` ignores folders A and B, `folders` leaves out all other images,
+        and None refuses images whose names look like the sides of pairs outside A and B.
+
+    Raises:
+      UsageError: there are no images, a name is not UTF-8, a pair lacks a side or has two files for
+        one side, or the split or the form of images is in doubt.
+      OSError: a folder cannot be read.
+    """
+    inventory = take_inventory(root)
+    if not inventory.images:
+        raise UsageError(f"{source_name}: contains no images{_describe_content(inventory)}")
+    check_utf8_names(inventory.images, root, source_name)
+    top = Path(os.path.commonpath([path.parent for path in inventory.images]))
+    images = [read_role(path, root, top, form) for path in inventory.images]
+    notes = check_split_names(images, top.relative_to(root).parts, source_name)
+    outer_names = [root.name] if str(root) == source_name else []
+    notes += describe_outer_names([*outer_names, *top.relative_to(root).parts], images)
+    loose = find_loose(images)
+    left_out = _leave_out(loose, root, "outside train/, val/ and test/")
+    images = _without(images, loose)
+    if form == "folders":
+        whole = [image for image in images if image.side == BOTH_SIDES]
+        left_out += _leave_out(whole, root, "outside A/ and B/, because data.form is folders")
+        images = _without(images, whole)
+    check_mixture(images, root, source_name)
+    if images[0].side == BOTH_SIDES:
+        if form is None:
+            check_lookalikes(images, root, source_name)
+        check_equal_names(images, root, source_name)
+        found_form, splits = "halves", _read_halves(images)
+    else:
+        check_equal_names(images, root, source_name)
+        lone = find_lone_test(images)
+        left_out += _leave_out(lone, root, "of test/, which has no partners on the other side")
+        joined = join_sides(_without(images, lone))
+        passed = [root / name for part in inventory.left_out for name in part.files]
+        others = [read_role(path, root, root, None) for path in passed]
+        refuse_alone(joined.alone, others, root, source_name)
+        found_form, splits = "folders", joined.pairs
+    splits, moved = hold_out_val(splits)
+    return FoundPairs(splits, found_form, (*left_out, *inventory.left_out), (*notes, *moved))
+
+
+def _leave_out(images: list[ImageFile], root: Path, reason: str) -> list[LeftOut]:
+    """The images as one entry of FoundPairs.left_out; none if there are no images."""
+    names = tuple(str(image.path.relative_to(root)) for image in images)
+    return [LeftOut(names, reason)] if names else []
+
+
+def _without(images: list[ImageFile], others: list[ImageFile]) -> list[ImageFile]:
+    others_set = set(others)
+    return [image for image in images if image not in others_set]
+
+
+def _read_halves(images: list[ImageFile]) -> dict[str, list[PairFiles]]:
+    """The pairs by split if every image shows both sides."""
+    splits: dict[str, list[PairFiles]] = defaultdict(list)
+    for image in sorted(images, key=lambda image: image.pair):
+        splits[image.split].append(PairFiles(image.pair, (image.path,)))
+    return splits
+
+
+def _describe_content(inventory: Inventory) -> str:
+    """Ends the line about a source without images: what it contains, and the fix."""
+    suffixes = ", ".join(sorted(SUFFIXES))
+    counts = Counter(path.suffix.lower() or "file without suffix" for path in inventory.others)
+    content = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(3))
+    found = [left_out.line() for left_out in inventory.left_out]
+    found += [f"it has {content}"] if content else []
+    described = f" ({'; '.join(found)})" if found else ""
+    return f" that end in {suffixes}{described}; give a folder or tarball with such images"

@@ -1,0 +1,112 @@
+"""Reads the split, the pair and the side of an image from the names of its folders."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from pix2pix_jax.config.schema import Form
+from pix2pix_jax.data.layout.words import split_words
+
+# The names of folders, in lower case, that mean a split.
+SPLIT_WORDS = {
+    "train": ("train", "training", "trn"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing", "tst"),
+}
+SPLIT_FOLDERS = {word: split for split, words in SPLIT_WORDS.items() for word in words}
+SIDES = ("A", "B")  # names of folders with one image of each pair
+BOTH_SIDES = "AB"  # the side of a file that shows A and B side by side
+_SPLIT, _SIDE = "|".join(SPLIT_FOLDERS), "".join(SIDES)
+# trainA, train_A or train-A; and A_train or A-train.
+SPLIT_AND_SIDE = re.compile(rf"({_SPLIT})[ _-]?([{_SIDE}])", re.IGNORECASE)
+SIDE_AND_SPLIT = re.compile(rf"([{_SIDE}])[ _-]({_SPLIT})", re.IGNORECASE)
+# Words such as `testset` and `trainimages`, which contain the word of a split.
+SPLIT_COMPOUND = re.compile(
+    rf"({_SPLIT})(?:sets?|data|dataset|images?|imgs?|photos?|labels?|masks?|pairs?|files?|dir)"
+)
+
+
+class PairFiles(NamedTuple):
+    """The image files of one pair."""
+
+    name: str  # unique in its split
+    files: tuple[Path, ...]  # one side-by-side image, or A and B
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image file, and the role that its path gives to it.
+
+    Attributes:
+      path: the file.
+      folders: the names of the folders between the source and the file.
+      split: one of SPLITS; "" if no folder has the name of a split.
+      pair: the name of its pair.
+      side: A or B, or BOTH_SIDES.
+    """
+
+    path: Path
+    folders: tuple[str, ...]
+    split: str
+    pair: str
+    side: str
+
+
+def read_role(path: Path, root: Path, top: Path, form: Form | None) -> ImageFile:
+    """Reads the role of an image file from its path.
+
+    Args:
+      path: the file.
+      root: the folder that was searched; only the names of folders below `root` count.
+      top: the deepest folder that contains all images.
+      form: data.form. With `halves`, folders A and B have no meaning.
+    """
+    folders = _split_names(path.relative_to(root).parts[:-1])
+    split = next((folder for folder in folders if folder.lower() in SPLIT_FOLDERS), "")
+    # A pair's name starts below its split, or below the top folder, so that the name does not
+    # depend on where a tarball was unpacked.
+    below = folders[folders.index(split) + 1 :] if split else folders_below(path, top)
+    sides = [] if form == "halves" else [f for f in folders if f.upper() in SIDES]
+    names = [folder for folder in below if folder not in sides]
+    return ImageFile(
+        path,
+        path.relative_to(root).parts[:-1],
+        split=SPLIT_FOLDERS.get(split.lower(), ""),
+        pair="/".join([*names, path.stem]),
+        side=sides[-1].upper() if sides else BOTH_SIDES,
+    )
+
+
+def folders_below(path: Path, top: Path) -> list[str]:
+    """The names of the folders between `top` and a file; trainA counts as train and A."""
+    return _split_names(path.relative_to(top).parts[:-1])
+
+
+def _split_names(folders: tuple[str, ...]) -> list[str]:
+    """Splits names such as trainA and A_train into the split and the side."""
+    names = []
+    for folder in folders:
+        match = SPLIT_AND_SIDE.fullmatch(folder) or SIDE_AND_SPLIT.fullmatch(folder)
+        names += match.groups() if match else [folder]
+    return names
+
+
+def named_splits(folder: str) -> set[str]:
+    """The splits that the name of a folder is: train for `training` and for `trainA`."""
+    return {
+        SPLIT_FOLDERS[name.lower()]
+        for name in _split_names((folder,))
+        if name.lower() in SPLIT_FOLDERS
+    }
+
+
+def mentioned_splits(folder: str) -> set[str]:
+    """The splits whose words the name of a folder contains: test for `my_test` and `testset2`."""
+    splits = named_splits(folder)
+    for word in split_words(folder):
+        compound = SPLIT_COMPOUND.fullmatch(word)
+        stem = compound[1] if compound else word
+        splits |= {"train", "val"} if word == "trainval" else set()
+        splits |= {SPLIT_FOLDERS[stem]} if stem in SPLIT_FOLDERS else set()
+    return splits

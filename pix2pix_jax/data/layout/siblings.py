@@ -1,0 +1,163 @@
+"""Finds two folders whose images have names in common, as the two sides of pairs have."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from os.path import commonprefix
+from typing import NamedTuple
+
+from pix2pix_jax.data.layout.roles import ImageFile, mentioned_splits, named_splits
+from pix2pix_jax.data.layout.words import drop_numbers, fold_name, split_words
+from pix2pix_jax.runtime.console import plural
+
+MAX_SIDES = 5  # more folders with equal names are sequences or classes
+MAX_COMPARED = 12  # the number of folders in one folder that are compared word by word
+
+
+class NameBelow(NamedTuple):
+    """The name of an image below a folder."""
+
+    folders: tuple[str, ...]
+    stem: str
+    words: tuple[str, ...]  # of the stem
+
+
+@dataclass(frozen=True)
+class Siblings:
+    """Two folders in the same folder with names in common.
+
+    Attributes:
+      parent: the names of the folders above both.
+      children: the names of the two folders; "" stands for the files in the parent itself.
+      counts: the number of images in each of the two folders.
+      common: the number of names in common.
+      is_exact: whether these names are equal, not only similar.
+    """
+
+    parent: tuple[str, ...]
+    children: tuple[str, str]
+    counts: tuple[int, int]
+    common: int
+    is_exact: bool
+
+    def describe(self) -> str:
+        """Says what the two folders have in common, as the beginning of an error line."""
+        above = "".join(f"{folder}/" for folder in self.parent)
+        first, second = (
+            f"{above}{child}/ ({plural(count, 'image')})"
+            if child
+            else f"{above or 'the folder itself'} ({plural(count, 'image')})"
+            for child, count in zip(self.children, self.counts, strict=True)
+        )
+        return f"{first} and {second} have {plural(self.common, 'name')} in common"
+
+
+def find_siblings(images: list[ImageFile]) -> Siblings | None:
+    """Finds the two folders in the same folder that have the most names in common, if any.
+
+    Names also count as common if they differ by a prefix or suffix that all names of a folder
+    share, or if the names of one folder begin or end with those of the other.
+
+    Args:
+      images: images that lie outside folders A and B.
+    """
+    found = [
+        siblings
+        for parent, children in _children_by_parent(images).items()
+        if len(children) > 1
+        for siblings in _compare_children(parent, children)
+    ]
+    return max(found, key=lambda s: (s.is_exact, -len(s.parent), s.common), default=None)
+
+
+def _children_by_parent(
+    images: list[ImageFile],
+) -> dict[tuple[str, ...], dict[str, list[NameBelow]]]:
+    """The names of all images below every folder, by the folder inside it that leads to them."""
+    tree: dict[tuple[str, ...], dict[str, list[NameBelow]]] = defaultdict(lambda: defaultdict(list))
+    for image in images:
+        stem, words = fold_name(image.path.stem), split_words(image.path.stem)
+        folders = (*image.folders, "")
+        for depth, child in enumerate(folders):
+            below = tuple(map(fold_name, image.folders[depth + 1 :]))
+            tree[folders[:depth]][child].append(NameBelow(below, stem, words))
+    return tree
+
+
+def _compare_children(
+    parent: tuple[str, ...], children: dict[str, list[NameBelow]]
+) -> Iterator[Siblings]:
+    """Yields the folders in one folder that have names in common."""
+    exact = {child: {name[:2] for name in names} for child, names in children.items()}
+    cores = {child: _cores(names) for child, names in children.items()}
+    equal = _count_common(exact)
+    common = equal | _count_common(cores)
+    if len(children) <= MAX_COMPARED:
+        for pair in combinations(sorted(children), 2):
+            common[pair] = max(common[pair], _count_extended(*(cores[child] for child in pair)))
+    for pair, count in common.items():
+        counts = len(children[pair[0]]), len(children[pair[1]])
+        # One common name of a folder and a folder inside it is often chance.
+        least = 1 if "" not in pair or max(counts) == 1 else 2
+        if count >= max(least, min(counts) / 2) and _may_be_sides(*pair, list(children)):
+            yield Siblings(parent, pair, counts, count, is_exact=equal[pair] == count)
+
+
+def _count_common(names: dict[str, set]) -> Counter[tuple[str, str]]:
+    """Counts the names that two folders have in common."""
+    folders: dict[object, list[str]] = defaultdict(list)
+    for child in sorted(names):
+        for name in names[child]:
+            folders[name].append(child)
+    return Counter(
+        pair
+        for children in folders.values()
+        if len(children) <= MAX_SIDES
+        for pair in combinations(children, 2)
+    )
+
+
+def _cores(names: list[NameBelow]) -> set[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """The folders and the words of each name, without the words at both ends that all names share.
+
+    Numbers at the ends stay, because the numbers of a folder may share only their first digits.
+    """
+    start = len(commonprefix([name.words for name in names]))
+    end = len(commonprefix([name.words[::-1] for name in names]))
+    cores = set()
+    for folders, _, words in names:
+        first, last = 0, len(words)
+        while first < start and not words[first].isdigit():
+            first += 1
+        while last > len(words) - end and last > first and not words[last - 1].isdigit():
+            last -= 1
+        cores.add((folders, words[first:last] or words))
+    return cores
+
+
+def _count_extended(one: set, two: set) -> int:
+    """Counts the names of one folder that begin or end a name of the other folder."""
+
+    def count(short: set, long: set) -> int:
+        parts = {(folders, words[:n]) for folders, words in long for n in range(1, len(words) + 1)}
+        parts |= {(folders, words[n:]) for folders, words in long for n in range(len(words))}
+        return len(short & parts)
+
+    return max(count(one, two), count(two, one))
+
+
+def _may_be_sides(one: str, two: str, children: list[str]) -> bool:
+    """Whether two folders may hold the sides of the same pairs.
+
+    Folders of different splits may not, nor may three or more folders that differ only in a number.
+    """
+    if named_splits(one) != named_splits(two):
+        return False
+    mentioned = mentioned_splits(one), mentioned_splits(two)
+    if all(mentioned) and mentioned[0] != mentioned[1]:
+        return False
+    without_number = drop_numbers(one)
+    if drop_numbers(two) != without_number:
+        return True
+    return sum(drop_numbers(child) == without_number for child in children) <= 2

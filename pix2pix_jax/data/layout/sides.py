@@ -1,0 +1,149 @@
+"""Joins the images of A and B by their names, and refuses images without a partner."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pix2pix_jax.data.layout.roles import BOTH_SIDES, SIDES, ImageFile, PairFiles
+from pix2pix_jax.data.layout.words import MAX_NAMED, fold_name, name_some
+from pix2pix_jax.errors import UsageError, closest_name
+from pix2pix_jax.runtime.console import plural
+
+MAX_CANDIDATES = 2000  # the number of names among which the nearest one is looked for
+
+
+@dataclass
+class JoinedSides:
+    """The result of `join_sides`.
+
+    Attributes:
+      pairs: the pairs by split.
+      alone: the images without a partner.
+    """
+
+    pairs: dict[str, list[PairFiles]] = field(default_factory=dict)
+    alone: list[ImageFile] = field(default_factory=list)
+
+
+def check_mixture(images: list[ImageFile], root: Path, source_name: str) -> None:
+    """Raises UsageError if there are no images, or if only some of them show both sides.
+
+    Args:
+      images: the images of the source that are not left out.
+      root: the folder that was searched.
+      source_name: the path or URL by which the user knows the source.
+    """
+    if not images:
+        raise UsageError(
+            f"{source_name}: has no images in folders named A and B; put the inputs into A/ and "
+            "the targets into B/, or give another --config.data.form"
+        )
+    names = {image: str(image.path.relative_to(root)) for image in images}
+    whole = [name for image, name in names.items() if image.side == BOTH_SIDES]
+    sided = [name for image, name in names.items() if image.side != BOTH_SIDES]
+    if whole and sided:
+        raise UsageError(
+            f"{source_name}: {plural(len(sided), 'image')} below folders A or B show one side "
+            f"({name_some(sided)}), but {plural(len(whole), 'other image')} show both sides "
+            f"({name_some(whole)}); give --config.data.form=folders to leave out all images "
+            "outside A/ and B/, or --config.data.form=halves if every file shows A and B side by "
+            "side"
+        )
+
+
+def check_equal_names(images: list[ImageFile], root: Path, source_name: str) -> None:
+    """Raises UsageError if two images have the same split, pair and side; see `check_mixture`."""
+    roles: dict[tuple[str, str, str], list[Path]] = defaultdict(list)
+    for image in images:
+        roles[image.split, image.pair, image.side].append(image.path.relative_to(root))
+    if equal := [paths for paths in roles.values() if len(paths) > 1]:
+        examples = [f"{paths[0]} has the same name as {paths[1]}" for paths in equal]
+        count = sum(map(len, equal))
+        raise UsageError(
+            f"{source_name}: {count} images share their names: {name_some(examples)}; if these are "
+            "A and B of a pair, move the inputs into A/ and the targets into B/, and otherwise "
+            "rename or remove one of them"
+        )
+
+
+def find_lone_test(images: list[ImageFile]) -> list[ImageFile]:
+    """The images of test if they all show the same side, and there are pairs to train on."""
+    sides: dict[str, set[str]] = defaultdict(set)
+    for image in images:
+        sides[image.split].add(image.side)
+    if len(sides["test"]) != 1 or len(sides["train"] | sides[""]) != len(SIDES):
+        return []
+    return [image for image in images if image.split == "test"]
+
+
+def join_sides(images: list[ImageFile]) -> JoinedSides:
+    """Joins A and B of equal names within each split.
+
+    Names that differ only in case or in their Unicode form count as equal if exactly one A and one
+    B have such a name.
+
+    Args:
+      images: images of one side; no two of them have the same split, pair and side.
+    """
+    joined = JoinedSides()
+    by_split: dict[str, dict[str, dict[str, ImageFile]]] = defaultdict(lambda: defaultdict(dict))
+    for image in images:
+        by_split[image.split][image.pair][image.side] = image
+    for split, by_name in by_split.items():
+        pairs = [sides for sides in by_name.values() if len(sides) == len(SIDES)]
+        taken = {fold_name(sides["A"].pair) for sides in pairs}
+        folded: dict[str, list[ImageFile]] = defaultdict(list)
+        for sides in by_name.values():
+            if len(sides) == 1:
+                [image] = sides.values()
+                folded[fold_name(image.pair)].append(image)
+        for name, group in folded.items():
+            sides = {image.side: image for image in group}
+            if len(group) == len(sides) == len(SIDES) and name not in taken:
+                pairs.append(sides)
+            else:
+                joined.alone += group
+        files = {sides["A"].pair: tuple(sides[side].path for side in SIDES) for sides in pairs}
+        joined.pairs[split] = [PairFiles(name, files[name]) for name in sorted(files)]
+    return joined
+
+
+def refuse_alone(alone: list[ImageFile], others: list[ImageFile], root: Path, source: str) -> None:
+    """Raises UsageError if there are images without a partner.
+
+    Args:
+      alone: the images without a partner.
+      others: the other files of the source that may have been meant as partners.
+      root: the folder that was searched.
+      source: the path or URL by which the user knows the source.
+    """
+    if not alone:
+        return
+    counts = [f"{count} of {side}" for side in SIDES if (count := _count(alone, side))]
+    described = [_describe(image, alone + others, root) for image in alone[:MAX_NAMED]]
+    more = len(alone) - MAX_NAMED
+    raise UsageError(
+        f"{source}: {plural(len(alone), 'image')} ({' and '.join(counts)}) without a partner of "
+        f"the same name on the other side: {', '.join(described)}"
+        + (f" and {more} more" if more > 0 else "")
+        + "; give A and B of a pair the same name, or remove the images without a partner"
+    )
+
+
+def _count(images: list[ImageFile], side: str) -> int:
+    return sum(image.side == side for image in images)
+
+
+def _describe(image: ImageFile, candidates: list[ImageFile], root: Path) -> str:
+    """Names an image without a partner, and the file that may be meant as its partner."""
+    name = image.path.relative_to(root)
+    folded = fold_name(image.pair)
+    rivals = [c for c in candidates if fold_name(c.pair) == folded and c.split == image.split]
+    if twins := [c for c in rivals if c.side == image.side and c is not image]:
+        return f"{name} (collides with {twins[0].path.relative_to(root)}: equal except for case)"
+    across = [c for c in candidates if c.side not in (image.side, BOTH_SIDES)]
+    by_name = {c.pair: c for c in [c for c in across if c.split == image.split][:MAX_CANDIDATES]}
+    elsewhere = [c for c in across if c.split != image.split and fold_name(c.pair) == folded]
+    nearest = closest_name(image.pair, by_name)
+    partner = elsewhere[0] if elsewhere else by_name.get(nearest or "")
+    return f"{name} (the nearest is {partner.path.relative_to(root)})" if partner else str(name)

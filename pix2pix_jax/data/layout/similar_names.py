@@ -1,0 +1,91 @@
+"""Finds names in one folder that differ only by a word, as in 1_photo.png and 1_mask.png."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+
+from pix2pix_jax.data.layout.roles import ImageFile
+from pix2pix_jax.data.layout.siblings import MAX_SIDES
+from pix2pix_jax.data.layout.words import split_words
+
+Words = tuple[str, ...]
+MAX_WORDS = 24  # the number of words that are tried in the place of each other
+MAX_TRIED = 200  # the number of names in which each word is replaced
+MIN_SHARE, MAX_SHARE = 0.04, 0.96  # of the names; a word of a side is in a part of the names
+
+
+@dataclass(frozen=True)
+class SimilarNames:
+    """Two images in one folder, as an example of many whose names differ only by a word.
+
+    Attributes:
+      examples: the two images.
+      words: the two words; one of them may be "".
+    """
+
+    examples: tuple[ImageFile, ImageFile]
+    words: tuple[str, str]
+
+
+def find_similar_names(images: list[ImageFile]) -> SimilarNames | None:
+    """Finds a word that can take the place of another word in at least half of the names with it.
+
+    Args:
+      images: images that lie outside folders A and B.
+    """
+    names = {(image.folders, split_words(image.path.stem)): image for image in images}
+    found: dict[Words, list[tuple[int, Words, SimilarNames]]] = defaultdict(list)
+    words = _frequent_words(list(names))
+    for old in words:
+        having = [name for name in names if _position(name[1], old) is not None]
+        tried = having[:: len(having) // MAX_TRIED + 1]
+        for new in [*words, ()]:
+            if new == old or set(new) & set(old):
+                continue
+            replaced = [(name, _replace(name, old, new)) for name in tried]
+            pairs = [(name, other) for name, other in replaced if other in names]
+            if _is_enough(pairs, len(tried), len(names)):
+                examples = names[pairs[0][0]], names[pairs[0][1]]
+                similar = SimilarNames(examples, (" ".join(old), " ".join(new)))
+                found[old].append((len(pairs), new, similar))
+    sides = [matches for matches in found.values() if len(matches) < MAX_SIDES]
+    best = [max(matches, key=lambda match: match[0]) for matches in sides]
+    return max(best, key=lambda match: match[0])[2] if best else None
+
+
+def _frequent_words(names: list[tuple[Words, Words]]) -> list[Words]:
+    """The runs of one to three words that are in a part of the names, the most frequent first.
+
+    Numbers alone are not words of a side. A run of several words ends the name or begins it.
+    """
+    counts: Counter[Words] = Counter()
+    for _, words in names:
+        runs = {(word,) for word in words}
+        for length in (2, 3, 4):
+            runs |= {words[-length:], words[:length]} if len(words) > length else set()
+        counts.update(run for run in runs if not all(word.isdigit() for word in run))
+    least, most = max(1, MIN_SHARE * len(names)), MAX_SHARE * len(names)
+    frequent = [run for run, count in counts.most_common() if least <= count <= most]
+    return frequent[:MAX_WORDS]
+
+
+def _position(words: Words, run: Words) -> int | None:
+    """The index of the last occurrence of a run of words; None if there is none."""
+    places = range(len(words) - len(run), -1, -1)
+    return next((i for i in places if words[i : i + len(run)] == run), None)
+
+
+def _replace(name: tuple[Words, Words], old: Words, new: Words) -> tuple[Words, Words]:
+    """Replaces a run of words in the name of an image; its folders stay."""
+    folders, words = name
+    i = _position(words, old)
+    assert i is not None
+    return folders, words[:i] + new + words[i + len(old) :]
+
+
+def _is_enough(pairs: list, tried: int, total: int) -> bool:
+    """Whether so many names with a replaced word exist that the word is probably that of a side."""
+    if 2 * len(pairs) < tried or not pairs:
+        return False
+    (_, first), (_, second) = pairs[0]
+    # With a single pair of names, their common part must not be empty: a.png and b.png.
+    return len(pairs) > 1 or (total == 2 and bool(set(first) & set(second)))

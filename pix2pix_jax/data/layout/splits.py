@@ -1,0 +1,117 @@
+"""Refuses folders whose split is in doubt, and holds out a part of train as val."""
+
+import hashlib
+from collections import Counter
+
+from pix2pix_jax.config.schema import SPLITS
+from pix2pix_jax.data.layout.roles import ImageFile, PairFiles, mentioned_splits, named_splits
+from pix2pix_jax.data.layout.words import name_some
+from pix2pix_jax.errors import UsageError
+from pix2pix_jax.runtime.console import plural
+
+
+def check_split_names(images: list[ImageFile], top: tuple[str, ...], source_name: str) -> list[str]:
+    """Refuses images whose folders name two splits, or mention a split without being named so.
+
+    Args:
+      images: the images of the source.
+      top: the names of the folders that contain all images; these may mention a split.
+      source_name: the path or URL by which the user knows the source.
+
+    Returns:
+      A line about folders that are read as train because their names mention train.
+
+    Raises:
+      UsageError: the split of a folder is in doubt; the message names the folder.
+    """
+    counts = Counter(image.folders for image in images)
+    existing = {split for folders in counts for split in _named(folders)}
+    train_like, doubtful = Counter[str](), {split: Counter[str]() for split in SPLITS}
+    for folders, count in counts.items():
+        named = _named(folders)
+        if len(named) > 1:
+            raise UsageError(
+                f"{source_name}: the path {'/'.join(folders)} names more than one split "
+                f"({', '.join(sorted(named))}), so the split of its {plural(count, 'image')} is in "
+                "doubt; rename one of these folders, or give the inner folder as data.source"
+            )
+        is_loose = not named and "train" in existing
+        for depth in range(len(top), len(folders)):
+            for split in mentioned_splits(folders[depth]) - named:
+                name = "/".join(folders[: depth + 1]) + "/"
+                if not named and split == "train" and "train" not in existing:
+                    train_like[name] += count
+                elif not (is_loose and split in existing):
+                    doubtful[split][name] += count
+    for split, folder_counts in doubtful.items():
+        _refuse_doubtful(split, folder_counts, source_name)
+    number = plural(train_like.total(), "image")
+    return [f"{name_some(list(train_like))}: {number} read as train"] if train_like else []
+
+
+def _named(folders: tuple[str, ...]) -> set[str]:
+    """The splits that the names of folders are."""
+    return {split for folder in folders for split in named_splits(folder)}
+
+
+def _refuse_doubtful(split: str, counts: Counter[str], source_name: str) -> None:
+    """Raises UsageError if there are folders that may be meant for a split."""
+    if counts:
+        raise UsageError(
+            f"{source_name}: it is in doubt whether {plural(counts.total(), 'image')} of "
+            f"{name_some(list(counts))} belong to {split}, because only a folder named {split} is "
+            f"read as {split}; rename the folder to {split}, or to {split}A or {split}B if it "
+            f"holds one side of the pairs, or to a name without the word {split}"
+        )
+
+
+def find_loose(images: list[ImageFile]) -> list[ImageFile]:
+    """The images outside all folders of splits, if there is a folder for train; else none."""
+    if not any(image.split == "train" for image in images):
+        return []
+    return [image for image in images if not image.split]
+
+
+def describe_outer_names(names: list[str], images: list[ImageFile]) -> list[str]:
+    """A line for images that are trained on although a folder around all of them mentions test.
+
+    Args:
+      names: the names of the folders that contain all images.
+      images: the images of the source.
+    """
+    mentioned = [name for name in names if mentioned_splits(name) & {"val", "test"}]
+    if not mentioned or any(image.split for image in images):
+        return []
+    return [
+        f"the images are below a folder named {mentioned[-1]}, but all {len(images)} are read as "
+        "train; to keep them out of the training, put them into a folder test/ beside train/"
+    ]
+
+
+def hold_out_val(
+    splits: dict[str, list[PairFiles]],
+) -> tuple[dict[str, list[PairFiles]], list[str]]:
+    """Puts the splits in the order of SPLITS, and moves a tenth of train to val if val is missing.
+
+    Args:
+      splits: pairs by split. Pairs of the split "" become train.
+
+    Returns:
+      The pairs by split, and a line that says what was moved.
+    """
+    splits, lines = dict(splits), []
+    without_split = splits.pop("", [])
+    train = splits.setdefault("train", without_split)
+    if not train:  # A dataset to evaluate on may have only val or test.
+        del splits["train"]
+    elif "val" not in splits:
+        ranked = sorted(train, key=lambda pair: hashlib.sha256(pair.name.encode()).digest())
+        tenth = max(1, len(ranked) // 10)
+        # A single pair is both train and val.
+        splits |= {"train": sorted(ranked[tenth:]) or ranked, "val": sorted(ranked[:tenth])}
+        lines = [
+            f"there is no val/, so {tenth} of {len(ranked)} pairs became val"
+            if len(ranked) > 1
+            else "there is only one pair, so the same pair is train and val"
+        ]
+    return {split: splits[split] for split in SPLITS if split in splits}, lines

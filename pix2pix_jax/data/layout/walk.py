@@ -1,0 +1,90 @@
+"""Walks through folders, and names their files for the user."""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from pix2pix_jax.data.layout.words import name_some
+from pix2pix_jax.errors import UsageError
+
+
+def list_files(
+    root: Path, enter: Callable[[Path], bool] = lambda _: True, broken_links: bool = False
+) -> list[Path]:
+    """Lists all files below a folder, sorted by path; follows links to folders, but not in circles.
+
+    Args:
+      root: the folder.
+      enter: a function that answers whether to search a given folder.
+      broken_links: whether a link to a file that does not exist counts as a file.
+
+    Raises:
+      OSError: a folder cannot be read. A root that does not exist has no files.
+    """
+    paths: list[Path] = []
+    # The real paths of each folder and of the folders above it.
+    real_paths: dict[str, frozenset[str]] = {}
+    for folder, folders, names in os.walk(root, onerror=_raise_unless_missing, followlinks=True):
+        real_path = os.path.realpath(folder)
+        above = real_paths.get(os.path.dirname(folder), frozenset())
+        if real_path in above:
+            folders.clear()
+            continue
+        real_paths[folder] = above | {real_path}
+        folders[:] = sorted(name for name in folders if enter(Path(folder, name)))
+        paths += [Path(folder, name) for name in names]
+    return sorted(p for p in paths if p.is_file() or (broken_links and not p.exists()))
+
+
+def _raise_unless_missing(error: OSError) -> None:
+    if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+        raise error
+
+
+def display_name(path: Path, root: Path, source_name: str) -> str:
+    """The name of a file for the user: its path, or the source and the path inside the source.
+
+    Args:
+      path: the file.
+      root: the folder that was searched: the source itself, or the folder of its unpacked files.
+      source_name: the path, tarball or URL that the user gave.
+    """
+    return str(path) if str(root) == source_name else f"{source_name}: {path.relative_to(root)}"
+
+
+def check_utf8_names(paths: list[Path], root: Path, source_name: str) -> None:
+    """Raises UsageError if names of files below a folder are not UTF-8; see `check_utf8_name`."""
+    foreign = [path for path in paths if not _is_utf8(path)]
+    if len(foreign) > 1:
+        names = name_some([_printable(str(path.relative_to(root))) for path in foreign])
+        raise UsageError(
+            f"{source_name}: {len(foreign)} images have names that are not UTF-8: {names}; rename "
+            "these files and folders"
+        )
+    for path in foreign:
+        check_utf8_name(path, display_name(path, root, source_name))
+
+
+def check_utf8_name(path: Path, name: str) -> None:
+    """Raises UsageError if a file's name is not UTF-8, because records and pages are UTF-8.
+
+    Args:
+      path: the file.
+      name: the name by which the user knows the file.
+    """
+    if not _is_utf8(path):
+        raise UsageError(f"{_printable(name)}: has a name that is not UTF-8; rename the file")
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _printable(name: str) -> str:
+    """The name with \\udcXX in place of bytes that are not UTF-8."""
+    return name.encode(errors="backslashreplace").decode()
