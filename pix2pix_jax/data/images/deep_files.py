@@ -43,7 +43,8 @@ def read_deep_png(header: Image.Image, data: bytes, name: str) -> FileImage:
         alpha = np.where(pixels == level, 0, WHITE).astype(np.uint16)
         pixels = np.concatenate([pixels, alpha], -1)  # [h, w, 2]
     pixels = turn_upright(swap_red_blue(pixels), orientation)
-    return FileImage(pixels, has_alpha=pixels.shape[-1] in (2, 4))
+    profile = header.info.get("icc_profile")
+    return FileImage(pixels, has_alpha=pixels.shape[-1] in (2, 4), profile=profile)
 
 
 def read_deep_ppm(header: Image.Image, data: bytes, name: str) -> FileImage:

@@ -21,12 +21,14 @@ class FileImage:
       has_alpha: whether the last channel is alpha.
       notes: facts that may surprise the user, by a key, so that they can be counted over a set of
         files. The keys are "frames", "alpha", "bands" and "profile".
+      profile: the ICC profile of the file, which `read_image` has applied where it can.
       is_plain: whether `image_files.decode_image` is known to give these pixels, too.
     """
 
     pixels: np.ndarray
     has_alpha: bool = False
     notes: dict[str, str] = field(default_factory=dict)
+    profile: bytes | None = None
     is_plain: bool = False
 
     def notes_for(self, channels: int) -> dict[str, str]:

@@ -21,6 +21,7 @@ from pix2pix_jax.data.images.pixels import (
     float_to_image,
     image_to_float,
 )
+from pix2pix_jax.data.images.png_chunks import mark_srgb
 from pix2pix_jax.errors import UsageError
 
 ALPHA_NOTE = {"alpha": "transparent parts count as white, as in training"}
@@ -119,7 +120,7 @@ def _decode_npy(data: bytes, path: Path, channels: int) -> FilePixels:
 
 
 def encode_pixels(values: np.ndarray, dtype: np.dtype, suffix: str) -> bytes:
-    """Encodes an image as the bytes of a PNG or .npy file.
+    """Encodes an image as the bytes of an sRGB PNG or of a .npy file.
 
     Args:
       values: [h, w, c] in [-1, 1].
@@ -133,8 +134,8 @@ def encode_pixels(values: np.ndarray, dtype: np.dtype, suffix: str) -> bytes:
         np.save(file, values.astype(dtype) if floats else _float_to_integers(values, dtype))
         return file.getvalue()
     if dtype == np.uint16:  # Pillow writes 16 bits only for grey images.
-        return encode_deep_png(_float_to_integers(values, dtype))
-    return encode_png(float_to_image(values))
+        return mark_srgb(encode_deep_png(_float_to_integers(values, dtype)))
+    return mark_srgb(encode_png(float_to_image(values)))
 
 
 def _integers_to_float(pixels: np.ndarray) -> np.ndarray:

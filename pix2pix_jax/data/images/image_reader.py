@@ -27,6 +27,7 @@ from pix2pix_jax.data.images.image_files import (
     open_image,
 )
 from pix2pix_jax.data.images.png_chunks import drop_texts, mark_plain_bands
+from pix2pix_jax.data.images.profiles import convert_cmyk, convert_to_srgb
 from pix2pix_jax.data.images.tiff_files import count_pages, read_tiff
 from pix2pix_jax.errors import UsageError
 
@@ -55,12 +56,16 @@ def read_image(data: bytes, name: str) -> FileImage:
     if image.pixels.dtype == np.uint16 and image.pixels.shape[-1] == 2:
         # Neither Pillow nor OpenCV knows grey images of 16 bits with alpha.
         image = replace(image, pixels=image.pixels[..., [0, 0, 0, 1]])
+    image = convert_to_srgb(image)
     return replace(image, notes=image.notes | _describe_bands(image) | _describe_frames(data))
 
 
 def _read_plain(data: bytes, name: str) -> FileImage:
     """Reads an image file that the decoder of records reads as it should."""
     image = decode_image(data, name)
+    profile = image.info.get("icc_profile")
+    if image.mode == "CMYK":
+        return _read_cmyk(image, profile)
     has_alpha = image.has_transparency_data
     is_grey = image.mode in ("1", "L", "LA", "La")
     mode = ("LA" if is_grey else "RGBA") if has_alpha else ("L" if is_grey else "RGB")
@@ -68,7 +73,19 @@ def _read_plain(data: bytes, name: str) -> FileImage:
     is_plain = image.mode not in ("YCbCr", "LAB")
     with explain_decode_errors(data, name):
         pixels = np.asarray(image.convert(mode))
-    return FileImage(pixels.reshape(*pixels.shape[:2], -1), has_alpha, is_plain=is_plain)
+    pixels = pixels.reshape(*pixels.shape[:2], -1)  # [h, w, c]
+    # Pillow has converted LAB, so a profile of its colours is no longer true.
+    profile = None if image.mode == "LAB" else profile
+    return FileImage(pixels, has_alpha, profile=profile, is_plain=is_plain)
+
+
+def _read_cmyk(image: Image.Image, profile: bytes | None) -> FileImage:
+    """Converts a CMYK image to RGB, with its profile if it has one."""
+    if converted := convert_cmyk(image, profile):
+        notes = {"profile": "CMYK colours are converted to sRGB"}
+        return FileImage(np.asarray(converted), notes=notes)
+    notes = {"profile": "CMYK colours without a colour profile are only roughly right"}
+    return FileImage(np.asarray(image.convert("RGB")), notes=notes, is_plain=True)
 
 
 def _describe_bands(image: FileImage) -> dict[str, str]:

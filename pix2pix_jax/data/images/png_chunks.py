@@ -1,4 +1,4 @@
-"""Removes texts from PNG files, and marks PNG files whose fourth band is not transparency."""
+"""Removes texts from PNG files, and adds what the colours and bands of a PNG file are."""
 
 import struct
 import zlib
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADER_END = 33  # the signature has 8 bytes, and the first chunk, IHDR, has 25 bytes
+PERCEPTUAL = b"\0"  # the rendering intent for photos
 TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 # The text of a PNG record whose fourth band is not transparency. A PNG file cannot say this in
 # another way, because its fourth band is always alpha.
@@ -54,8 +55,18 @@ def _iterate_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 def mark_plain_bands(data: bytes) -> bytes:
     """Adds the text PLAIN_BANDS to the bytes of a PNG file."""
-    body = b"tEXt" + PLAIN_BANDS + b"\0"
-    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return _add_chunk(data, b"tEXt", PLAIN_BANDS + b"\0")
+
+
+def mark_srgb(data: bytes) -> bytes:
+    """Adds to the bytes of a PNG file that its colours are sRGB, as photos."""
+    return _add_chunk(data, b"sRGB", PERCEPTUAL)
+
+
+def _add_chunk(data: bytes, kind: bytes, content: bytes) -> bytes:
+    """Adds a chunk to the bytes of a PNG file, after the header."""
+    checksum = struct.pack(">I", zlib.crc32(kind + content))
+    chunk = struct.pack(">I", len(content)) + kind + content + checksum
     return data[:HEADER_END] + chunk + data[HEADER_END:]
 
 

@@ -8,7 +8,8 @@ import logging
 
 import numpy as np
 import tifffile
-from tifffile import EXTRASAMPLE, PHOTOMETRIC, PLANARCONFIG, SAMPLEFORMAT
+from PIL.TiffImagePlugin import COMPRESSION_INFO
+from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, PLANARCONFIG, SAMPLEFORMAT
 
 from pix2pix_jax.data.images.file_image import FileImage
 from pix2pix_jax.data.images.image_files import (
@@ -21,6 +22,9 @@ from pix2pix_jax.errors import UsageError
 
 PREFIXES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the first bytes of TIFF and BigTIFF files
 ORIENTATION, NO_TURN = 274, 1  # a tag of TIFF files, and its value for an upright image
+ICC_PROFILE = 34675  # a tag of TIFF files
+# The compressions that Pillow knows. Pillow may have been built without WebP.
+PILLOW_COMPRESSIONS = set(COMPRESSION_INFO) - {COMPRESSION.WEBP}
 # The number of bands that show colours.
 COLOUR_BANDS = {
     PHOTOMETRIC.MINISWHITE: 1,
@@ -66,7 +70,8 @@ def read_tiff(data: bytes, name: str) -> FileImage | None:
         pixels = _divide_by_alpha(pixels)
     orientation = page.tags.get(ORIENTATION)
     pixels = turn_upright(pixels, orientation.value if orientation else NO_TURN)
-    return FileImage(pixels, has_alpha)
+    profile = page.tags.get(ICC_PROFILE)
+    return FileImage(pixels, has_alpha, profile=bytes(profile.value) if profile else None)
 
 
 def open_page(data: bytes) -> tifffile.TiffPage | None:
@@ -145,6 +150,8 @@ def _needs_tifffile(page: tifffile.TiffPage) -> bool:
         return False
     has_planes = page.planarconfig == PLANARCONFIG.SEPARATE and page.samplesperpixel > 1
     extra = page.samplesperpixel - COLOUR_BANDS[page.photometric]
+    if page.compression not in PILLOW_COMPRESSIONS:
+        return True
     is_plain = _bits(page) <= 8 and (extra == 0 or (extra == 1 and _has_alpha(page)))
     return not is_plain or (has_planes and extra > 0)
 

@@ -1,0 +1,107 @@
+"""Converts the colours of an image file to sRGB, as its ICC colour profile describes them."""
+
+import io
+from dataclasses import replace
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from pix2pix_jax.data.images.file_image import FileImage
+
+# Every program writes its own profile for sRGB. If a profile changes no colour by more than this
+# number of levels, of 255, it is one of them, and the pixels stay as they are.
+SRGB_TOLERANCE = 4
+GRID_STEP = 51  # the levels of the colours that are compared: 0, 51, 102, 153, 204 and 255
+# The names of the colours that a profile is about, by the modes of Pillow.
+PROFILE_COLOURS = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
+
+
+class _Profile(NamedTuple):
+    """A colour profile that was opened for the images of one mode."""
+
+    name: str  # the name by which photo programs show the profile
+    to_srgb: ImageCms.ImageCmsTransform
+    is_srgb: bool  # whether the colours are those of sRGB already
+
+
+def convert_to_srgb(image: FileImage) -> FileImage:
+    """Converts the colours of an image to sRGB, and notes which colours they were.
+
+    Images of 16 bits stay as they are, because Pillow converts only 8 bits. Grey images stay as
+    they are, because their levels may be the numbers of classes. The note says so.
+
+    Args:
+      image: the image of a file; `profile` is its ICC profile.
+    """
+    if image.profile is None:
+        return image
+    is_grey = image.pixels.shape[-1] <= 2
+    profile = _open_profile(image.profile, "L" if is_grey else "RGB")
+    if profile is None:  # A profile of colours in a grey image is common and does no harm.
+        damaged = "the colour profile is not applied, because it is damaged or not about RGB"
+        return image if is_grey else _with_note(image, damaged)
+    if profile.is_srgb:
+        return image
+    if is_grey or image.pixels.dtype == np.uint16:
+        kind = "grey images" if is_grey else "16 bits a channel"
+        return _with_note(image, f'the colour profile "{profile.name}" is not applied to {kind}')
+    rgb = Image.fromarray(np.ascontiguousarray(image.pixels[..., :3]))
+    converted = np.asarray(ImageCms.applyTransform(rgb, profile.to_srgb))
+    pixels = np.concatenate([converted, image.pixels[..., 3:]], -1)  # [h, w, c]
+    converted_image = replace(image, pixels=pixels, is_plain=False)
+    return _with_note(converted_image, f'"{profile.name}" colours are converted to sRGB')
+
+
+def convert_cmyk(image: Image.Image, profile: bytes | None) -> Image.Image | None:
+    """Converts a CMYK image to RGB with its profile; None if it has no profile for CMYK.
+
+    Args:
+      image: an image of the mode CMYK.
+      profile: the ICC profile of the file.
+    """
+    opened = _open_profile(profile, "CMYK") if profile else None
+    return opened and ImageCms.applyTransform(image, opened.to_srgb)
+
+
+def _with_note(image: FileImage, note: str) -> FileImage:
+    return replace(image, notes=image.notes | {"profile": note})
+
+
+@lru_cache(maxsize=16)
+def _open_profile(profile: bytes, mode: str) -> _Profile | None:
+    """Opens an ICC profile; None if it is damaged or about other colours than those of the mode.
+
+    Args:
+      profile: the bytes of the profile.
+      mode: the mode of the images, L, RGB or CMYK.
+    """
+    try:
+        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if opened.profile.xcolor_space.strip() != PROFILE_COLOURS[mode]:
+            return None
+        to_srgb = ImageCms.buildTransform(
+            opened,
+            ImageCms.createProfile("sRGB"),
+            mode,
+            "RGB",
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+        name = ImageCms.getProfileDescription(opened).strip()
+    except (OSError, ValueError, ImageCms.PyCMSError):  # Pillow cannot use the profile.
+        return None
+    return _Profile(name, to_srgb, mode != "CMYK" and _keeps_colours(to_srgb, mode))
+
+
+def _keeps_colours(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+    """Whether a transform changes no colour by more than SRGB_TOLERANCE levels."""
+    levels = np.arange(0, 256, GRID_STEP, dtype=np.uint8)
+    if mode == "L":
+        colours = levels[None]  # [1, n]
+        wanted = np.repeat(colours[..., None], 3, -1)  # [1, n, 3]
+    else:
+        colours = wanted = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(6, 36, 3)
+    found = np.asarray(ImageCms.applyTransform(Image.fromarray(colours), transform))
+    return bool(np.abs(found.astype(int) - wanted).max() <= SRGB_TOLERANCE)

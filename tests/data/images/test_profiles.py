@@ -1,0 +1,109 @@
+"""Colours that a profile describes become sRGB, unless they are sRGB already."""
+
+import io
+import struct
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageCms
+
+from pix2pix_jax.data.images.file_image import to_8_bits
+from pix2pix_jax.data.images.full_depth import encode_pixels
+from pix2pix_jax.data.images.image_files import decode_image
+from pix2pix_jax.data.images.image_reader import read_image, record_bytes
+
+NOISE = np.random.default_rng(0).integers(0, 256, (12, 20, 4), np.uint8)
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def swap_primaries(profile):
+    """A profile in which red and green are swapped: far from sRGB, so the colours must change."""
+    tags = {profile[at : at + 4]: at for at in range(132, 132 + 12 * profile[131], 12)}
+    swapped = bytearray(profile)
+    for a, b in ((b"rXYZ", b"gXYZ"),):
+        swapped[tags[a] + 4 : tags[a] + 12] = profile[tags[b] + 4 : tags[b] + 12]
+        swapped[tags[b] + 4 : tags[b] + 12] = profile[tags[a] + 4 : tags[a] + 12]
+    return bytes(swapped)
+
+
+SWAPPED = swap_primaries(SRGB)
+
+
+def encode(pixels, kind, **options):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_the_colours_of_another_profile_are_converted(kind, channels):
+    options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
+    data = encode(NOISE[..., :channels], kind, icc_profile=SWAPPED, **options)
+    image = read_image(data, "a")
+    wanted = NOISE[..., [1, 0, 2, 3][:channels]].astype(int)
+    np.testing.assert_allclose(image.pixels, wanted, atol=2)
+    assert image.notes["profile"].endswith("colours are converted to sRGB")
+    recorded = decode_image(record_bytes(data, image), "record")
+    np.testing.assert_array_equal(recorded, to_8_bits(image))
+
+
+def test_the_colours_of_a_palette_are_converted():
+    image = Image.fromarray(NOISE[..., :3]).convert("P")
+    file = io.BytesIO()
+    image.save(file, "PNG", icc_profile=SWAPPED)
+    wanted = np.asarray(image.convert("RGB"))[..., [1, 0, 2]].astype(int)
+    np.testing.assert_allclose(read_image(file.getvalue(), "a").pixels, wanted, atol=2)
+
+
+def test_an_image_that_is_srgb_stays_as_it_is():
+    for options in ({}, {"icc_profile": SRGB}):
+        data = encode(NOISE[..., :3], "PNG", **options)
+        image = read_image(data, "a")
+        np.testing.assert_array_equal(image.pixels, NOISE[..., :3])
+        assert image.notes == {}
+        assert record_bytes(data, image) is data
+
+
+@pytest.mark.parametrize(
+    ("profile", "note"),
+    [
+        (b"not a profile", "is damaged or not about RGB"),
+        (SRGB[:16] + b"CMYK" + SRGB[20:], "is damaged or not about RGB"),
+    ],
+)
+def test_a_profile_that_cannot_be_applied_is_noted(profile, note):
+    image = read_image(encode(NOISE[..., :3], "PNG", icc_profile=profile), "a")
+    np.testing.assert_array_equal(image.pixels, NOISE[..., :3])
+    assert note in image.notes["profile"]
+
+
+def test_16_bits_keep_their_colours_and_the_profile_is_noted():
+    file = io.BytesIO()
+    deep = NOISE[..., :3].astype(np.uint16) * 257
+    tifffile.imwrite(file, deep, photometric="rgb", iccprofile=SWAPPED)
+    image = read_image(file.getvalue(), "a.tif")
+    np.testing.assert_array_equal(image.pixels, deep)
+    assert "is not applied to 16 bits a channel" in image.notes["profile"]
+
+
+def test_grey_levels_are_kept_because_they_may_be_classes():
+    image = read_image(encode(NOISE[..., 0], "PNG", icc_profile=SWAPPED), "a")
+    np.testing.assert_array_equal(image.pixels[..., 0], NOISE[..., 0])
+    assert image.notes == {}
+
+
+def test_cmyk_without_a_profile_is_noted():
+    file = io.BytesIO()
+    Image.fromarray(NOISE[..., :3]).convert("CMYK").save(file, "TIFF")
+    assert "only roughly right" in read_image(file.getvalue(), "a.tif").notes["profile"]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_translations_say_that_they_are_srgb(dtype):
+    data = encode_pixels(np.zeros((4, 4, 3)), np.dtype(dtype), ".png")
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    assert image.info["srgb"] == 0
+    assert struct.unpack_from(">I4s", data, 33) == (1, b"sRGB")
