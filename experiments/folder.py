@@ -1,4 +1,4 @@
-"""Your own pairs: a folder or tarball with side-by-side images, or with A/ and B/.
+"""Your own pairs: a folder, tarball or zip file with side-by-side images, or with A/ and B/.
 
     python -m pix2pix_jax train --config=experiments/folder.py:my_pairs --workdir=runs/mine
 

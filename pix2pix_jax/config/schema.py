@@ -53,7 +53,7 @@ class Data:
         "night2day",
         "folder",
     ] = "synthetic_facades"
-    # The folder or tarball to read instead of a download. The dataset `folder` needs it.
+    # The folder, tarball or zip file to read instead of a download. The dataset `folder` needs it.
     source: FreeOnResume[Annotated[str | None, BeforeValidator(parse_none)]] = None
     # How the files of a source show the pairs. `halves`: every file shows A on the left and B on
     # the right. `folders`: folders A and B hold the two sides under equal names, and other images

@@ -4,7 +4,7 @@ The modules, in the order in which a pair passes through them:
 
     data_dir     knows the paths inside data.data_dir
     download     downloads the archives of the public sets
-    archives     unpacks tarballs
+    archives     unpacks tarballs and zip files; tells what other files are (archive_kinds)
     layout       finds the pairs of a folder, and the split of each pair, by names (pairs)
     images       decodes image files to 8 bits a channel (image_files), and 16-bit images and .npy
                  files for `translate` (full_depth); converts channels, sizes and types (pixels);

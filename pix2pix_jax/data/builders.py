@@ -49,7 +49,7 @@ class PairsConfig(tfds.core.BuilderConfig):
     Attributes:
       splits: the pairs by split; only needed to write the dataset.
       source_name: the path or URL by which the user knows the source.
-      root: the folder with the files: the source, or the folder that a tarball was unpacked to.
+      root: the folder with the files: the source, or the folder that an archive was unpacked to.
     """
 
     splits: dict[str, list[PairFiles]] = field(default_factory=dict, repr=False)

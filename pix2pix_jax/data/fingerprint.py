@@ -14,7 +14,7 @@ def source_version(source: Path) -> str:
     """A hash of the names, sizes and modification times of a source's files.
 
     Args:
-      source: a tarball, or a folder with all files below it.
+      source: an archive, or a folder with all files below it.
     """
     digest = hashlib.sha256()
     for path in list_files(source) if source.is_dir() else [source]:

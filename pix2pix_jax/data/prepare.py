@@ -101,10 +101,10 @@ def _prepare_facades(data: Data, data_dir: DataDir) -> tfds.core.DatasetBuilder:
 def _write_pairs(
     source: Path, name: str, source_name: str, data_dir: DataDir, form: Form | None
 ) -> tfds.core.DatasetBuilder:
-    """Writes the pairs of a folder or tarball.
+    """Writes the pairs of a folder or archive.
 
     Args:
-      source: the folder or tarball.
+      source: the folder or archive.
       name: the name of the dataset.
       source_name: the path or URL by which the user knows the source.
       data_dir: where datasets are written.

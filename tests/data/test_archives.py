@@ -1,12 +1,14 @@
-"""Tarballs are unpacked inside their own folder; broken tarballs are refused and named."""
+"""Archives are unpacked inside their own folder; broken archives are refused and named."""
 
 import bz2
 import gzip
 import io
 import lzma
 import tarfile
+import zipfile
 from contextlib import suppress
 
+import numpy as np
 import pytest
 from helpers.pairs import (
     PAIRS,
@@ -16,11 +18,15 @@ from helpers.pairs import (
     make_empty_files,
     make_images,
     make_tarball,
+    make_zip,
+    read_contents,
 )
 from helpers.refusals import refusal
+from PIL import Image
 
-from pix2pix_jax.data import archives
+from pix2pix_jax.data import archive_limits
 from pix2pix_jax.data.archives import unpack
+from pix2pix_jax.data.images.image_files import encode_png
 from pix2pix_jax.data.layout.pairs import find_pairs
 from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.errors import UsageError
@@ -42,15 +48,14 @@ def test_pairs_of_a_tarball_have_the_names_of_pairs_of_its_folder(tmp_path, name
 @pytest.mark.parametrize(
     ("kind", "spoil"),
     [
-        ("gz", lambda data: b"<html>no tarball</html>"),
-        ("gz", lambda data: b""),
+        ("gz", lambda data: b"no tarball"),
         ("gz", lambda data: data[: len(data) // 2]),
         ("gz", lambda data: data[:-8] + bytes(8)),
         ("gz", lambda data: data[:600] + bytes(50) + data[650:]),
         ("bz2", lambda data: data[:600] + bytes(50) + data[650:]),
         ("xz", lambda data: data[:600] + bytes(50) + data[650:]),
     ],
-    ids=["text", "empty", "truncated", "wrong checksum", "broken gz", "broken bz2", "broken xz"],
+    ids=["text", "truncated", "wrong checksum", "broken gz", "broken bz2", "broken xz"],
 )
 def test_a_broken_tarball_is_refused_and_leaves_no_files(tmp_path, kind, spoil):
     tarball = make_tarball(make_images(tmp_path / "pairs"), kind)
@@ -58,6 +63,106 @@ def test_a_broken_tarball_is_refused_and_leaves_no_files(tmp_path, kind, spoil):
     data = folder_data(tarball)
     assert refusal(prepare, data).startswith(f"{tarball}: cannot be unpacked")
     assert list_written(data) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "complaint"),
+    [
+        ("pairs.tar.gz", b"", "is an empty file; download"),
+        ("pairs.zip", b"", "is an empty file; download"),
+        ("pairs.tar", b"<!DOCTYPE html><p>Sign in</p>", "is a web page and not an archive; "),
+        ("photo.png", encode_png(Image.new("RGB", (4, 4))), "is a single image; give the folder"),
+        ("pairs.7z", b"7z\xbc\xaf'\x1c" + bytes(99), "is a 7z archive; unpack it"),
+        ("pairs.rar", b"Rar!\x1a\x07" + bytes(99), "is a RAR archive; unpack it"),
+        ("pairs.tar.zst", b"\x28\xb5\x2f\xfd" + bytes(99), "is compressed by zstd; unpack it"),
+        ("pairs.npy", b"\x93NUMPY" + bytes(99), "is an array of NumPy, but pairs are read from"),
+        ("pairs.csv", b"input,target\n1.png,2.png\n", "is a list or a text and not an archive;"),
+    ],
+)
+def test_a_file_that_is_not_an_archive_is_refused_by_what_it_is(tmp_path, name, data, complaint):
+    (tmp_path / name).write_bytes(data)
+    assert refusal(prepare, folder_data(tmp_path / name)).startswith(
+        f"{tmp_path / name}: {complaint}"
+    )
+
+
+def test_a_file_of_arrays_is_refused_as_such(tmp_path):
+    np.savez(tmp_path / "pairs.npz", a=np.zeros((2, 4, 8, 3)), b=np.zeros((2, 4, 8, 3)))
+    message = refusal(prepare, folder_data(tmp_path / "pairs.npz"))
+    assert message.startswith(f"{tmp_path / 'pairs.npz'}: holds arrays of NumPy")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:-22],
+        lambda data: data[:200] + bytes(20) + data[220:],
+    ],
+    ids=["truncated", "no directory", "broken data"],
+)
+def test_a_broken_zip_file_is_refused_and_leaves_no_files(tmp_path, spoil):
+    packed = make_zip(make_images(tmp_path / "pairs"))
+    packed.write_bytes(spoil(packed.read_bytes()))
+    data = folder_data(packed)
+    assert refusal(prepare, data).startswith(f"{packed}: cannot be unpacked")
+    assert list_written(data) == {}
+
+
+def write_zip(path, members, **fields):
+    """Writes a zip file: bytes by name; `fields` are set on the header of the last member."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number, (name, data) in enumerate(members.items()):
+            member = zipfile.ZipInfo(name)
+            member.compress_type = zipfile.ZIP_DEFLATED
+            if number == len(members) - 1:
+                for field, value in fields.items():
+                    setattr(member, field, value)
+            archive.writestr(member, data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "complaint"),
+    [
+        ("train/link", {"external_attr": 0o120777 << 16}, "neither a file nor a folder"),
+        ("../evil.png", {}, "outside the folder"),
+        ("train/../../evil.png", {}, "outside the folder"),
+        ("/tmp/evil.png", {}, "outside the folder"),
+        ("..\\evil.png", {}, "outside the folder"),
+        ("C:/evil.png", {}, "outside the folder"),
+        ("x/1.png/2.png", {}, "cannot be unpacked"),
+        (f"{'x' * 300}.png", {}, "cannot be unpacked"),
+    ],
+)
+def test_a_zip_file_writes_nothing_but_files_inside_its_folder(tmp_path, name, fields, complaint):
+    packed = write_zip(tmp_path / "pairs.zip", {"x/1.png": b"data", name: b"train/1.png"}, **fields)
+    message = refusal(prepare, folder_data(packed))
+    assert message.startswith(f"{packed}: ")
+    assert complaint in message
+    assert "unpacked-" not in message
+    assert list(tmp_path.rglob("evil*")) == []
+
+
+def test_an_encrypted_zip_file_is_refused(tmp_path):
+    packed = write_zip(tmp_path / "pairs.zip", {"1.png": b"data"})
+    data = packed.read_bytes()
+    at = data.index(b"PK\x01\x02") + 8  # the flags in the directory of the zip file
+    packed.write_bytes(data[:at] + bytes([data[at] | 1]) + data[at + 1 :])
+    assert refusal(prepare, folder_data(packed)).startswith(f"{packed}: is encrypted; unpack it")
+
+
+def test_backslashes_between_the_folders_of_a_zip_file_are_read(tmp_path):
+    root = make_images(tmp_path / "pairs")
+    members = {str(path.relative_to(root)).replace("/", "\\"): path for path in root.rglob("*.*")}
+    members = {name: path.read_bytes() for name, path in members.items()}
+    packed = write_zip(tmp_path / "pairs.zip", members)
+    assert read_contents(prepare(folder_data(packed))) == read_contents(prepare(folder_data(root)))
+
+
+def test_a_zip_file_that_would_fill_the_disk_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive_limits, "ALWAYS_ALLOWED", 3_000_000)
+    assert_bomb(write_zip(tmp_path / "bomb.zip", {"1.png": bytes(4_000_000)}))
 
 
 def test_a_broken_image_in_a_tarball_is_named_with_its_tarball(tmp_path):
@@ -108,7 +213,7 @@ BOMBS = {
 @pytest.mark.parametrize("kind", ["gz", "xz", "bz2"])
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_a_tarball_that_would_fill_the_disk_is_refused(tmp_path, monkeypatch, bomb, kind):
-    monkeypatch.setattr(archives, "ALWAYS_ALLOWED", 3_000_000)
+    monkeypatch.setattr(archive_limits, "ALWAYS_ALLOWED", 3_000_000)
     tarball = tmp_path / "bomb.tar"
     with tarfile.open(tarball, f"w:{kind}") as archive:
         for number, fields in enumerate(BOMBS[bomb]):
@@ -121,7 +226,7 @@ def test_a_tarball_that_would_fill_the_disk_is_refused(tmp_path, monkeypatch, bo
 
 @pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bz2.compress])
 def test_bytes_after_the_end_of_a_tarball_count_towards_the_size_limit(tmp_path, monkeypatch, pack):
-    monkeypatch.setattr(archives, "ALWAYS_ALLOWED", 3_000_000)
+    monkeypatch.setattr(archive_limits, "ALWAYS_ALLOWED", 3_000_000)
     tarball = make_tarball(make_images(tmp_path / "pairs"), "")
     tarball.write_bytes(pack(tarball.read_bytes()) + pack(bytes(4_000_000)))
     assert_bomb(tarball)

@@ -20,6 +20,7 @@ from helpers.pairs import (
     list_written,
     make_images,
     make_tarball,
+    make_zip,
     read_contents,
 )
 from helpers.refusals import refusal
@@ -68,13 +69,14 @@ def test_records_hold_the_bytes_of_the_files(tmp_path):
     }
 
 
-@pytest.mark.parametrize("kind", ["", "gz", "xz"])
-def test_a_tarball_and_its_folder_give_equal_datasets(tmp_path, kind):
+@pytest.mark.parametrize("kind", ["", "gz", "xz", "zip"])
+def test_an_archive_and_its_folder_give_equal_datasets(tmp_path, kind):
     root = make_images(tmp_path / "pairs")
-    folder, tarball = prepare(folder_data(root)), prepare(folder_data(make_tarball(root, kind)))
-    assert folder.data_path != tarball.data_path
-    assert read_contents(folder) == read_contents(tarball)
-    assert dataset_fingerprint(folder) == dataset_fingerprint(tarball)
+    packed = make_zip(root) if kind == "zip" else make_tarball(root, kind)
+    folder, archive = prepare(folder_data(root)), prepare(folder_data(packed))
+    assert folder.data_path != archive.data_path
+    assert read_contents(folder) == read_contents(archive)
+    assert dataset_fingerprint(folder) == dataset_fingerprint(archive)
 
 
 @pytest.mark.parametrize("pack", [Path, make_tarball])

@@ -1,5 +1,6 @@
 """Makes folders of small image pairs, and reads the sets that are prepared from them."""
 
+import shutil
 import tarfile
 import zlib
 from pathlib import Path
@@ -38,6 +39,11 @@ def make_tarball(root: Path, kind: str = "gz") -> Path:
     with tarfile.open(path, f"w:{kind}") as archive:
         archive.add(root, root.name)
     return path
+
+
+def make_zip(root: Path) -> Path:
+    """Makes a zip file of a folder, next to the folder."""
+    return Path(shutil.make_archive(str(root), "zip", root.parent, root.name))
 
 
 def find_names(root: Path) -> dict[str, dict[str, list[str]]]:

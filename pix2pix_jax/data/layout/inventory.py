@@ -113,7 +113,7 @@ def _kind(path: Path, root: Path) -> str:
         return "hidden" if suffix in SUFFIXES | OTHER_SUFFIXES else "other"
     if suffix in SUFFIXES:
         return "image"
-    content = _image_kind(path)
+    content = image_kind(path)
     if suffix in OTHER_SUFFIXES:
         return content or "format"
     if suffix in ARCHIVE_SUFFIXES:
@@ -121,7 +121,7 @@ def _kind(path: Path, root: Path) -> str:
     return content or "other"
 
 
-def _image_kind(path: Path) -> str:
+def image_kind(path: Path) -> str:
     """What the first bytes say: "suffix" for a format that is read, "format" for other images."""
     try:
         with path.open("rb") as file:
@@ -130,12 +130,13 @@ def _image_kind(path: Path) -> str:
         return "closed"
     is_webp = start[:4] == b"RIFF" and start[8:12] == b"WEBP"
     is_bmp = start[:2] == b"BM" and start[6:10] == bytes(4) and len(start) > 26
-    if start.startswith(READABLE_STARTS) or is_webp or is_bmp:
+    is_netpbm = re.match(rb"P[1-6]\s+(#|\d)", start)
+    if start.startswith(READABLE_STARTS) or is_webp or is_bmp or is_netpbm:
         return "suffix"
     is_iso = start[4:8] == b"ftyp" and start[8:12] in ISO_BRANDS
     is_dicom = start[128:132] == b"DICM"
-    is_netpbm = re.match(rb"P[1-7]\s+(#|\d|WIDTH)", start)
-    is_other = start.startswith(OTHER_STARTS) or is_iso or is_dicom or is_netpbm
+    is_pam = re.match(rb"P7\s+(#|WIDTH|HEIGHT)", start)
+    is_other = start.startswith(OTHER_STARTS) or is_iso or is_dicom or is_pam
     return "format" if is_other else ""
 
 

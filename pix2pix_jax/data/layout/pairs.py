@@ -127,9 +127,9 @@ def _read_halves(images: list[ImageFile]) -> dict[str, list[PairFiles]]:
 def _describe_content(inventory: Inventory) -> str:
     """Ends the line about a source without images: what it contains, and the fix."""
     suffixes = ", ".join(sorted(SUFFIXES))
-    counts = Counter(path.suffix.lower() or "file without suffix" for path in inventory.others)
+    counts = Counter(path.suffix.lower() or "without suffix" for path in inventory.others)
     content = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(3))
     found = [left_out.line() for left_out in inventory.left_out]
     found += [f"it has {content}"] if content else []
     described = f" ({'; '.join(found)})" if found else ""
-    return f" that end in {suffixes}{described}; give a folder or tarball with such images"
+    return f" that end in {suffixes}{described}; give a folder, tarball or zip file of such images"

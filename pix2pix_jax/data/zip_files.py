@@ -1,0 +1,73 @@
+"""Unpacks untrusted zip files, with the same limits as for tarballs."""
+
+import lzma
+import shutil
+import stat
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+
+from pix2pix_jax.data.archive_limits import ByteCount
+from pix2pix_jax.errors import UsageError
+
+# Errors of a broken or unusual zip file; ValueError and struct.error come from damaged headers, and
+# NotImplementedError and RuntimeError from methods of compression and encryption.
+BROKEN_ZIP = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, struct.error),
+    *(NotImplementedError, RuntimeError, OverflowError),
+)
+ENCRYPTED = 1  # a bit of ZipInfo.flag_bits
+
+
+def unpack_zip(source: Path, root: Path) -> None:
+    """Unpacks a zip file.
+
+    Args:
+      source: the zip file.
+      root: an empty folder for the content.
+
+    Raises:
+      UsageError: the zip file is encrypted, unpacks to far more than its own size, contains links
+        or files that would be written outside the folder, or holds arrays of NumPy.
+      OSError: the disk has too little free space, or a file cannot be written.
+      BROKEN_ZIP: the zip file is broken.
+    """
+    count, free = ByteCount.start(source), shutil.disk_usage(root).free
+    with zipfile.ZipFile(source) as archive:
+        members = archive.infolist()
+        if members and all(member.filename.endswith(".npy") for member in members):
+            raise UsageError(
+                f"{source}: holds arrays of NumPy, but pairs are read from image files; save each "
+                "array as a PNG or TIFF file and give their folder"
+            )
+        # The sizes in the headers bound what is written, because zipfile writes no byte more.
+        targets = [_check_member(member, count, free, root) for member in members]
+        for member, target in zip(members, targets, strict=True):
+            if member.is_dir() or member.filename.endswith("\\"):
+                target.mkdir(parents=True, exist_ok=True)
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with archive.open(member) as file, target.open("wb") as output:
+                shutil.copyfileobj(file, output, 1 << 20)
+
+
+def _check_member(member: zipfile.ZipInfo, count: ByteCount, free: int, root: Path) -> Path:
+    """Counts the size of a member, and returns the path to write the member to."""
+    # Programs on Windows have written backslashes between folders.
+    parts = member.filename.replace("\\", "/").split("/")
+    if member.filename.startswith(("/", "\\")) or ".." in parts or parts[0].endswith(":"):
+        raise UsageError(
+            f"{count.source}: contains {member.filename}, which would be written outside the "
+            "folder of this archive; if you trust the archive, unpack it yourself and give the "
+            "folder"
+        )
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        raise count.refuse_kind(member.filename)
+    if member.flag_bits & ENCRYPTED:
+        raise UsageError(
+            f"{count.source}: is encrypted; unpack it yourself and give the folder with its content"
+        )
+    count.add_member(member.file_size, free, root.parent)
+    return root.joinpath(*parts)
