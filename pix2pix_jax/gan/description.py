@@ -143,7 +143,7 @@ def to_text(summary: dict[str, Any]) -> str:
             f"{format_shape(row['output_shape']):>14} {row['parameters']:>12,} "
             f"{row['receptive_field']:>15}"
         )
-    changes = ", ".join(f"{name} {value}" for name, value in summary["differences"].items())
+    changes = ", ".join(f"{name}={value}" for name, value in summary["differences"].items())
     if changes:
         lines += ["", *textwrap.wrap(f"differs from the paper: {changes}", 96)]
     return "\n".join(lines)

@@ -70,7 +70,7 @@ def test_differences_from_the_paper_are_listed():
         "optimizer.epsilon_hat": True,
         "optimizer.updates": "simultaneous",
     }
-    assert "loss.gan lsgan, loss.discriminator_weight 1.0" in to_text(summary)
+    assert "loss.gan=lsgan, loss.discriminator_weight=1.0" in to_text(summary)
 
 
 def test_only_a_depth_below_the_largest_possible_depth_differs_from_the_paper():
