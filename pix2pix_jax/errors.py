@@ -1,9 +1,7 @@
 """Errors that the user can fix, and the one line that explains each."""
 
-import difflib
 import errno
 import os
-from collections.abc import Iterable
 
 # The disk or a limit of the system causes these errors, which often name no file. Each value is the
 # end of the error line.
@@ -31,22 +29,44 @@ PATH_ERRORS = {
 }
 
 
+MAX_LINE = 2_000  # the most characters of an error line
+
+
 class UsageError(Exception):
     """An error that the user can fix. The command exits with status 2.
 
     The message is one line: the file, flag or field, then what is wrong there, then what to do.
+
+    Attributes:
+      problem: the line without what to do, if the two were given apart; otherwise the whole line.
+      fix: what to do; empty if it is a part of `problem`.
     """
 
-    def __init__(self, message: str):
-        line = " ".join(message.split())
-        # A file name may contain control characters, and a terminal would obey them.
-        printable = (char if char.isprintable() else repr(char)[1:-1] for char in line)
-        super().__init__("".join(printable))
+    def __init__(self, problem: str, fix: str = ""):
+        self.problem, self.fix = _make_printable(problem), _make_printable(fix)
+        super().__init__(f"{self.problem}; {self.fix}" if fix else self.problem)
+
+
+def _make_printable(text: str) -> str:
+    """Makes one line of a text; a line above MAX_LINE loses its middle."""
+    if len(text) > MAX_LINE:
+        text = f"{text[: MAX_LINE // 2]} ... {text[-MAX_LINE // 2 :]}"
+    line = " ".join(text.split())
+    # A file name may contain control characters, and a terminal would obey them.
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in line)
+
+
+class StoppedBySignal(SystemExit):
+    """The exit after a signal. Code that handles the SystemExit of a user's file lets this pass."""
 
 
 def reason_of(error: BaseException) -> str:
     """The first 200 characters of the first line of an error; its type if the line is empty."""
-    return str(error).strip().partition("\n")[0][:200] or type(error).__name__
+    try:
+        text = str(error)
+    except Exception:  # The error may be of a class of the user's own, whose __str__ may fail.
+        text = ""
+    return text.strip().partition("\n")[0][:200] or type(error).__name__
 
 
 def explain_error(error: BaseException) -> str | None:
@@ -69,17 +89,6 @@ def explain_error(error: BaseException) -> str | None:
 def fix_of(error: OSError) -> str | None:
     """The fix for an error of the disk or of a path; None for all other errors."""
     return (DISK_ERRORS | PATH_ERRORS).get(error.errno or 0)
-
-
-def closest_name(name: str, names: Iterable[str], similarity: float = 0.6) -> str | None:
-    """The most similar of several names, for "did you mean"; None if no name is similar enough.
-
-    Args:
-      name: the name that was given.
-      names: the names that are valid.
-      similarity: the least similarity of a name, 0 to 1; 1 means equal.
-    """
-    return next(iter(difflib.get_close_matches(name, names, 1, similarity)), None)
 
 
 def is_debugging() -> bool:

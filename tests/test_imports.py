@@ -9,6 +9,7 @@ import pix2pix_jax
 
 ORDER = (
     "errors",
+    "suggestions",
     "runtime",
     "models",
     "config",

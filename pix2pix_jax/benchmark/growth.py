@@ -15,8 +15,9 @@ from pix2pix_jax.benchmark.peers import (
 )
 from pix2pix_jax.benchmark.results import OURS, Measurements, add_ratios
 from pix2pix_jax.benchmark.worker import WorkerTarget
+from pix2pix_jax.config.fields import replace_fields
 from pix2pix_jax.config.resolve import resolve
-from pix2pix_jax.config.schema import Config, replace_fields
+from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.reports.benchmark_tables import format_result
 from pix2pix_jax.runtime.console import say

@@ -3,7 +3,8 @@
 import argparse
 
 from pix2pix_jax.benchmark.choices import PEERS, SWEEPS
-from pix2pix_jax.cli.options import FlagValues, load_config, parse_positive, require
+from pix2pix_jax.cli.options import FlagValues, load_config, require
+from pix2pix_jax.cli.values import parse_names, parse_positive
 
 HELP = "measure how long training steps take, here and in other implementations"
 EXAMPLE = "--config=experiments/facades.py --workdir=runs/speed --peers=torch"
@@ -14,7 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds --peers, --sweep and --rounds, which set what is timed, and how often."""
     parser.add_argument(
         "--peers",
-        default="",
+        type=parse_names,
+        default=[],
         metavar="NAMES",
         help=f"other implementations to time, separated by commas: {','.join(PEERS)}; "
         "default: none",
@@ -39,6 +41,5 @@ def run(options: argparse.Namespace, fields: FlagValues) -> int:
     config = load_config(options, fields)
     from pix2pix_jax.benchmark.benchmark import benchmark
 
-    peers = [peer for peer in options.peers.split(",") if peer]
-    benchmark(config, workdir, peers, options.sweep, options.rounds)
+    benchmark(config, workdir, options.peers, options.sweep, options.rounds)
     return 0

@@ -2,14 +2,8 @@
 
 import argparse
 
-from pix2pix_jax.cli.options import (
-    FlagValues,
-    add_step,
-    load_config,
-    parse_path,
-    require,
-    require_run,
-)
+from pix2pix_jax.cli.options import FlagValues, add_step, load_config, require, require_run
+from pix2pix_jax.cli.values import parse_path
 from pix2pix_jax.interop.formats import DISCRIMINATOR_FORMATS, EXPORT_FORMATS
 
 HELP = "write the generator to a file for other programs"
@@ -42,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, fields: FlagValues) -> int:
     """Writes the generator, and with --discriminator also the discriminator; checks the files."""
-    workdir = require_run(options)
     output = require(options, "output", "give a file, e.g. --output=generator.onnx")
+    workdir = require_run(options)
     config = load_config(options, fields)
     from pix2pix_jax.runtime.backend import start_backend
 

@@ -19,56 +19,11 @@ import sys
 import traceback
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
-from types import ModuleType
 from typing import NoReturn
 
-from pix2pix_jax.cli import (
-    benchmark,
-    demo,
-    describe,
-    evaluate,
-    export,
-    import_weights,
-    prepare,
-    sweep,
-    train,
-    translate,
-)
-from pix2pix_jax.cli.options import FlagValues, Parser, parse_workdir
+from pix2pix_jax.cli.arguments import COMMANDS, make_parser, parse
 from pix2pix_jax.cli.process import escape_unprintable, open_closed_streams, silence_libraries
-from pix2pix_jax.errors import UsageError, closest_name, explain_error, is_debugging
-
-COMMANDS: dict[str, ModuleType] = {  # in the order of `pix2pix --help`
-    "prepare": prepare,
-    "train": train,
-    "evaluate": evaluate,
-    "sweep": sweep,
-    "describe": describe,
-    "translate": translate,
-    "export": export,
-    "demo": demo,
-    "benchmark": benchmark,
-    "import": import_weights,
-}
-# The help texts of --config and --workdir for the commands in which they have another meaning.
-CONFIG_HELP = {
-    "sweep": "(required) file of the sweep: a Python file with a function sweep()",
-    "train": "(required for a new run) file of the experiment; default: config.json in the workdir",
-    "import": "file of the experiment that sets the fields which the weights do not determine",
-}
-WORKDIR_HELP = {
-    "sweep": "(required) folder of the sweep",
-    "prepare": "folder of a run, or gs://BUCKET/DIR; needed only without --config",
-    "describe": "folder of a run, or gs://BUCKET/DIR; needed only without --config",
-    "import": "(required) folder of the new run, or gs://BUCKET/DIR",
-    "benchmark": "(required) folder to write the results to, or gs://BUCKET/DIR",
-}
-EPILOG = """\
-pix2pix COMMAND --help lists the flags of a command.
-
-An error that you can fix is printed as one line.
-PIX2PIX_DEBUG=1 pix2pix COMMAND ... also prints its traceback.
-"""
+from pix2pix_jax.errors import StoppedBySignal, explain_error, is_debugging
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -101,6 +56,8 @@ def run_command(arguments: list[str]) -> int:
     """
     try:
         options, fields = parse(arguments)
+        if options.command is None:
+            return print_usage()
         silence_libraries()
         command = COMMANDS[options.command]
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -120,96 +77,12 @@ def run_command(arguments: list[str]) -> int:
         return 2
 
 
-def parse(arguments: list[str]) -> tuple[argparse.Namespace, FlagValues]:
-    """Parses the flags of a command, and the fields of `--config.GROUP.FIELD=VALUE`.
-
-    Raises:
-      UsageError: the command or a flag is unknown, or a flag has a wrong value or no value.
-    """
-    parser = Parser(
-        prog="pix2pix",
-        description="Image-to-image translation: pix2pix in JAX",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=EPILOG,
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, command in COMMANDS.items():
-        command_parser = commands.add_parser(
-            name,
-            help=command.HELP,
-            description=command.HELP,
-            allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            epilog=f"example: pix2pix {name} {command.EXAMPLE}\n\n"
-            "--config.GROUP.FIELD=VALUE sets a field; see the list in pix2pix_jax/config/schema.py",
-        )
-        command_parser.add_argument(
-            "--config",
-            metavar="FILE[:ARG]",
-            help=CONFIG_HELP.get(
-                name, "file of the experiment; default: config.json in the workdir"
-            ),
-        )
-        command_parser.add_argument(
-            "--workdir",
-            type=parse_workdir,
-            metavar="DIR",
-            help=WORKDIR_HELP.get(name, "(required) folder of the run, or gs://BUCKET/DIR"),
-        )
-        command.add_arguments(command_parser)
-    options, rest = parser.parse_known_args(arguments)
-    flags = commands.choices[options.command].flags
-    return options, parse_fields(rest, flags)
-
-
-def parse_fields(arguments: list[str], flags: list[str]) -> FlagValues:
-    """Parses `--config.GROUP.FIELD=VALUE` into values by GROUP.FIELD.
-
-    Args:
-      arguments: all arguments of the command line except the flags of the command.
-      flags: the flags of the command, to suggest one for an unknown flag.
-
-    Raises:
-      UsageError: an argument does not have this form.
-    """
-    fields = {}
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if name.startswith("--config.") and not equals:
-            raise UsageError(f"{argument}: has no value; give {argument}=VALUE")
-        if not name.startswith("-"):
-            raise UsageError(
-                f"{argument}: does not begin with --; put a pattern, or a path with spaces, in "
-                "quotes, as in --input='photos/*.png'"
-            )
-        if name in flags:  # before the command, where argparse does not look for it
-            raise UsageError(f"{argument}: stands before the command; give it after the command")
-        if not name.startswith("--config."):
-            raise UsageError(f"{argument}: unknown flag; {suggest_flag(name, flags)}")
-        fields[name.removeprefix("--config.")] = value
-    return fields
-
-
-def suggest_flag(name: str, flags: list[str]) -> str:
-    """The end of the error line for an unknown flag: the closest flag, or else a hint to --help.
-
-    Args:
-      name: the unknown flag, with its dashes.
-      flags: the flags of the command.
-    """
-    own, wanted = {flag.strip("-"): flag for flag in flags}, name.strip("-").replace("-", "_")
-    # A similar flag comes before a field: for `translate --steps`, --step and not train.steps.
-    if similar := closest_name(wanted, own, similarity=0.8):
-        return f"did you mean {own[similar]}?"
-    # This import is here, because the module imports Pydantic, which loads slowly.
-    from pix2pix_jax.config.schema import field_names
-
-    fields = {field.rpartition(".")[2]: f"--config.{field}" for field in field_names()}
-    known = fields | {field: f"--config.{field}" for field in field_names()} | own
-    near = closest_name(wanted, known)
-    if near is None:
-        return "give a flag that --help lists, or set a field by --config.GROUP.FIELD=VALUE"
-    return f"did you mean {known[near]}?"
+def print_usage() -> int:
+    """Prints the help text for `pix2pix` alone; status 2, because a script forgot its command."""
+    parser, _ = make_parser()
+    print(parser.format_help())
+    print("pix2pix: the command is missing; give one of the commands above", file=sys.stderr)
+    return 2
 
 
 def synced_workdir(options: argparse.Namespace) -> AbstractContextManager[None]:
@@ -238,4 +111,4 @@ def stop(when_stopped: str | None, number: int, frame: object) -> NoReturn:
     text = "\nstopped" + (f"; {when_stopped}" if when_stopped else "") + "\n"
     with suppress(OSError):  # Stdout may be closed.
         os.write(1, text.encode())  # `print` is not safe in a signal handler.
-    sys.exit(128 + number)
+    raise StoppedBySignal(128 + number)

@@ -3,15 +3,17 @@
 import argparse
 from contextlib import nullcontext
 
-from pix2pix_jax.cli.options import FlagValues, load_config, parse_positive, parse_uint32, require
+from pix2pix_jax.cli.options import FlagValues, Parser, load_config, require
+from pix2pix_jax.cli.values import parse_positive, parse_uint32
 
 HELP = "start a run, or resume a run that was stopped"
 EXAMPLE = "--config=experiments/facades.py --workdir=runs/first --config.data.batch_size=4"
 WHEN_STOPPED = "the same command resumes"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags that join several processes into one run."""
+def add_arguments(parser: Parser) -> None:
+    """Adds the flags that join several processes into one run, and the fields to --help."""
+    parser.end_of_help = describe_fields
     parser.add_argument(
         "--coordinator",
         metavar="HOST:PORT",
@@ -30,6 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="I",
         help="number of this process, from 0 to N - 1",
     )
+
+
+def describe_fields() -> str:
+    """The end of --help: all fields."""
+    from pix2pix_jax.cli.field_list import list_fields, to_text
+
+    return f"\nfields:\n\n{to_text(list_fields())}\n"
 
 
 def run(options: argparse.Namespace, fields: FlagValues) -> int:

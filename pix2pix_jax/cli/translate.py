@@ -2,16 +2,8 @@
 
 import argparse
 
-from pix2pix_jax.cli.options import (
-    FlagValues,
-    add_step,
-    load_config,
-    parse_path,
-    parse_positive,
-    parse_uint32,
-    require,
-    require_run,
-)
+from pix2pix_jax.cli.options import FlagValues, add_step, load_config, require, require_run
+from pix2pix_jax.cli.values import parse_path, parse_positive, parse_uint32
 
 HELP = "translate an image, a folder of images, or a pattern of files"
 EXAMPLE = "--workdir=runs/first --input=photos --output=translated"
@@ -66,9 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, fields: FlagValues) -> int:
     """Translates images; returns status 2 if an image could not be translated."""
-    workdir = require_run(options)
     source = require(options, "input", "give an image or a folder, e.g. --input=photos")
     output = require(options, "output", "give a folder, e.g. --output=translated")
+    workdir = require_run(options)
     config = load_config(options, fields)
     from pix2pix_jax.runtime.backend import start_backend
 

@@ -4,9 +4,10 @@ Experiment files import from here.
 """
 
 from pix2pix_jax.config.experiments import load_experiment
+from pix2pix_jax.config.fields import replace_fields
 from pix2pix_jax.config.presets import PRESETS, preset
 from pix2pix_jax.config.resolve import resolve
-from pix2pix_jax.config.schema import Config, Data, Loss, Model, Optimizer, Train, replace_fields
+from pix2pix_jax.config.schema import Config, Data, Loss, Model, Optimizer, Train
 
 __all__ = [
     "PRESETS",

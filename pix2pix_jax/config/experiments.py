@@ -1,29 +1,25 @@
-"""Loads experiment files: Python files with a function get_config() that returns a Config.
+"""Loads experiments: Python files with a function get_config(), or the config.json of a run.
 
 On the command line, an experiment is FILE or FILE:ARG. ARG is the argument of get_config().
 """
 
 import inspect
 import runpy
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from pix2pix_jax.config.parsing import first_error
+from pix2pix_jax.config.experiment_errors import explain_experiment_errors
+from pix2pix_jax.config.files import parse_config
 from pix2pix_jax.config.presets import PRESETS
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.errors import UsageError, reason_of
+from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.storage.files import local_path
+from pix2pix_jax.suggestions import closest_name
 
-# The names of Config and of its groups, by which Pydantic's errors name a class.
-CONFIG_CLASSES = {
-    type(part).__name__ for part in (Config(), *vars(Config()).values()) if is_dataclass(part)
-}
+EXAMPLE = "experiments/facades.py"
+CONFIG_NAME = "config.json"  # as in `runs.workdir`, which this package cannot import
 
 
 class ExperimentNotFound(UsageError):
@@ -35,24 +31,41 @@ class ExperimentNotFound(UsageError):
 
     def __init__(self, path: Path):
         self.others = sorted(file.stem for file in path.parent.glob("*.py"))
-        fix = "give the path of an experiment, such as experiments/facades.py"
+        fix = f"give the path of an experiment, such as {EXAMPLE}"
         if self.others:
             files = ", ".join(f"{name}.py" for name in self.others)
             fix = f"give a file that exists; the same folder contains {files}"
-        super().__init__(f"{path}: there is no such experiment file; {fix}")
+        if near := _find_similar_experiment(path):
+            fix = f"did you mean {near}?"
+        super().__init__(f"{path}: there is no such experiment file", fix)
+
+
+def _find_similar_experiment(path: Path) -> Path | None:
+    """The Python file that a wrong path means: in the same folder, or in experiments/ here."""
+    for folder in (path.parent, Path("experiments")):
+        names = {file.stem: file for file in folder.glob("*.py")}
+        if near := closest_name(path.stem, names, 0.8):
+            return names[near]
+    return None
 
 
 def load_experiment(spec: str) -> Config:
-    """Loads the Config of an experiment file.
+    """Loads the Config of an experiment.
 
     Args:
-      spec: FILE to call get_config(), or FILE:ARG to call get_config(ARG).
+      spec: FILE.py to call get_config(), FILE.py:ARG to call get_config(ARG), or FILE.json for a
+        file in the format of the config.json in a workdir.
 
     Raises:
-      UsageError: the file does not exist, has no get_config, raises an error or does not take this
-        argument, get_config does not return a Config, or a field has a wrong value.
+      UsageError: the file does not exist, is of another type, has no get_config, raises an error
+        or does not take this argument, get_config does not return a Config, or a field has a wrong
+        value.
     """
     path, arg = split_spec(spec)
+    if is_json(path):
+        return _load_json(path, arg)
+    fix = f"give a Python file such as {EXAMPLE}, or a run's {CONFIG_NAME}"
+    check_is_python(path, "an experiment", f"{fix}; --config.GROUP.FIELD=VALUE sets single fields")
     content = run_experiment_file(path)
     get_config = content.get("get_config")
     if not callable(get_config):
@@ -76,6 +89,33 @@ def load_experiment(spec: str) -> Config:
     return config
 
 
+def is_json(path: str) -> bool:
+    """Whether a path has the suffix of a config.json."""
+    return Path(path).suffix.lower() == ".json"
+
+
+def _load_json(path: str, arg: str) -> Config:
+    """Loads a config from a JSON file; raises UsageError if an argument was given for it."""
+    if arg:
+        raise UsageError(f"{path}:{arg}: a JSON file takes no argument; leave out ':{arg}'")
+    return parse_config(Path(path), f"give the {CONFIG_NAME} of a run, or a Python file")
+
+
+def check_is_python(path: str, role: str, fix: str) -> None:
+    """Raises UsageError if a file is not a Python file.
+
+    Args:
+      path: the path of the file.
+      role: what the file should be, for the error.
+      fix: what the user can give instead.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix == ".py":
+        return
+    kind = f"a {suffix} file" if suffix else "a file without a suffix"
+    raise UsageError(f"{path}: is {kind}, but {role} is a Python file, .py", fix)
+
+
 @contextmanager
 def _name_argument(spec: str, arg: str) -> Iterator[None]:
     """Puts FILE:ARG in front of a UsageError that get_config(ARG) raises in the `with` block."""
@@ -84,7 +124,7 @@ def _name_argument(spec: str, arg: str) -> Iterator[None]:
     except UsageError as error:
         if not arg:
             raise
-        raise UsageError(f"{spec}: {error}") from error
+        raise UsageError(f"{spec}: {error.problem}", error.fix) from error
 
 
 def split_spec(spec: str) -> tuple[str, str]:
@@ -96,10 +136,11 @@ def split_spec(spec: str) -> tuple[str, str]:
     path, _, arg = spec.partition(":")
     path = str(local_path(path))
     if Path(path).is_dir():
-        raise UsageError(
-            f"{path}: is a folder, not an experiment; to train on pairs in it, give "
-            f"--config=experiments/folder.py:{path}"
-        )
+        fix = f"to train on pairs in it, give --config=experiments/folder.py:{path}"
+        config_file = Path(path) / CONFIG_NAME
+        if config_file.is_file():
+            fix = f"to take the config of this run, give --config={config_file}"
+        raise UsageError(f"{path}: is a folder, not an experiment; {fix}")
     if not Path(path).is_file():
         raise ExperimentNotFound(Path(path).absolute())
     return path, arg
@@ -119,42 +160,3 @@ def function_parameters(path: str, function: Callable[..., Any]) -> dict[str, in
     """The parameters of a function of an experiment file, by name."""
     with explain_experiment_errors(path):  # Some builtin functions have no signature.
         return dict(inspect.signature(function).parameters)
-
-
-@contextmanager
-def explain_experiment_errors(path: str) -> Iterator[None]:
-    """Turns every exception of an experiment file into a UsageError.
-
-    The error names the file, and the line if it is known. A UsageError is raised again unchanged.
-    The file is the user's program, so it can raise any exception. Put only calls of the file into
-    the `with` block, because a bug of this project must keep its traceback.
-    """
-    try:
-        yield
-    except UsageError:
-        raise
-    except SyntaxError as error:  # The error may be in a module that the file imports.
-        raise UsageError(
-            f"{error.filename or path} line {error.lineno}: {error.msg}; correct this line"
-        ) from error
-    except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        lines = [frame.lineno for frame in frames if frame.filename == path]
-        line = f"{path} line {lines[-1]}" if lines else path
-        # Other titles are those of models of the user's own, which have other fields.
-        if isinstance(error, ValidationError) and error.title in CONFIG_CLASSES:
-            raise UsageError(f"{line}: {first_error(error)}") from error
-        text = f": {reason_of(error)}" if str(error) else ""
-        fix = _moved_module_fix(error) or f"correct this {'line' if lines else 'file'}"
-        raise UsageError(f"{line}: {type(error).__name__}{text}; {fix}") from error
-
-
-def _moved_module_fix(error: Exception) -> str:
-    """The fix for an import from a module that has moved; "" for all other errors."""
-    module = (error.name or "") if isinstance(error, ImportError) else ""
-    if not module.startswith("pix2pix_jax.") or module == "pix2pix_jax.config":
-        return ""
-    return (
-        "modules have moved: write `from pix2pix_jax.config import load_experiment`, and see the "
-        "files in experiments/ for other imports"
-    )

@@ -1,13 +1,13 @@
 """Reads configs from text: from the flags `--config.GROUP.FIELD=VALUE`, and from config.json."""
 
-from collections.abc import Callable
+from codecs import BOM_UTF8
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from pix2pix_jax.config.parsing import first_error, suggest_field
+from pix2pix_jax.config.complaints import Language, first_error, suggest_field
+from pix2pix_jax.config.fields import field_names
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.storage.files import write_atomically
@@ -24,25 +24,23 @@ def override(config: Config, fields: dict[str, str]) -> Config:
 
     Raises:
       UsageError: a field is unknown or has a wrong value. For an unknown field, the message names
-        the most similar field, or else all fields.
+        the most similar field, or else all fields of its group.
     """
-    tree = asdict(config)
-    groups = {"seed": tree} | {  # by field: the dictionary that has its value
-        f"{group}.{name}": values
-        for group, values in tree.items()
-        if isinstance(values, dict)
-        for name in values
-    }
+    tree, names = asdict(config), field_names()
     for field, value in fields.items():
-        if field not in groups:
-            hint = suggest_field(field, list(groups))
-            raise UsageError(f"--config.{field}: unknown field; {hint}")
-        groups[field][field.rpartition(".")[2]] = value
-    return _validate(CONFIG.validate_python, tree, "--config.")
+        if field not in names:
+            raise UsageError(f"--config.{field}: unknown field", suggest_field(field, names))
+        group, _, name = field.rpartition(".")
+        (tree[group] if group else tree)[name] = value
+    try:
+        return CONFIG.validate_python(tree)
+    except ValidationError as error:
+        problem, fix = first_error(error, Language.FLAG)
+        raise UsageError(f"--config.{problem}", fix) from error
 
 
 def read_config(path: Path) -> Config:
-    """Reads a file that `write_config` wrote.
+    """Reads a config.json, which `write_config` wrote.
 
     Raises:
       UsageError: the file does not exist, or is not a config of this version.
@@ -52,17 +50,28 @@ def read_config(path: Path) -> Config:
             f"{path}: not found, so {path.parent} is not the workdir of a run; give the --workdir "
             "of a run, or start a run with `pix2pix train --config=FILE`"
         )
-    return _validate(CONFIG.validate_json, path.read_bytes(), f"{path}: ")
+    return parse_config(path, "restore this file, or give another --workdir")
+
+
+def parse_config(path: Path, fix: str) -> Config:
+    """Reads a config from an existing JSON file.
+
+    Args:
+      path: the path of the file.
+      fix: what to do if the file as a whole is not a config.
+
+    Raises:
+      UsageError: the file is not a config of this version.
+    """
+    try:
+        # Some editors write a byte order mark.
+        return CONFIG.validate_json(path.read_bytes().removeprefix(BOM_UTF8))
+    except ValidationError as error:
+        problem, field_fix = first_error(error, Language.JSON)
+        is_about_field = bool(error.errors()[0]["loc"])
+        raise UsageError(f"{path}: {problem}", field_fix if is_about_field else fix) from error
 
 
 def write_config(config: Config, path: Path) -> None:
     """Writes all fields of a config as JSON; a reader never sees half of the file."""
     write_atomically(path, CONFIG.dump_json(config, indent=2).decode() + "\n")
-
-
-def _validate(validate: Callable[[Any], Config], content: Any, where: str) -> Config:
-    """Checks a config with Pydantic; raises a UsageError that begins with `where`."""
-    try:
-        return validate(content)
-    except ValidationError as error:
-        raise UsageError(where + first_error(error)) from error

@@ -6,7 +6,7 @@ To add a metric, add a row to METRICS, and follow `evaluation/__init__.py`.
 import math
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 SSIM_WINDOW = 11  # the side of the windows of SSIM, in pixels
@@ -60,8 +60,12 @@ def _check_name(name: Any) -> str:
 
 
 # The type of a field whose value is a key of METRICS. For any other value, Pydantic raises an error
-# that lists all names.
-MetricName = Annotated[str, BeforeValidator(_check_name)]
+# that lists all names. `pix2pix fields` reads the names from the JSON schema.
+MetricName = Annotated[
+    str,
+    BeforeValidator(_check_name),
+    WithJsonSchema({"type": "string", "enum": list(METRICS)}),
+]
 
 
 def goodness(metric: str, scores: dict[str, float]) -> float:

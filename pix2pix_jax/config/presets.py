@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from pix2pix_jax.config.schema import Config, replace_fields
+from pix2pix_jax.config.fields import replace_fields
+from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 
 # The fields in which each implementation differs from the paper. In three respects, the presets do

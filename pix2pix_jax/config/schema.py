@@ -7,15 +7,13 @@ Pydantic checks the value of every field, whether the value comes from an experi
 `config.json`.
 """
 
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from pix2pix_jax.config.metrics import MetricName
-from pix2pix_jax.config.parsing import first_error, parse_none, parse_numbers, parse_size
-from pix2pix_jax.errors import UsageError
+from pix2pix_jax.config.parsing import parse_none, parse_numbers, parse_size
 from pix2pix_jax.models.topology import DISCRIMINATORS
 from pix2pix_jax.runtime.storage.files import CACHE
 
@@ -68,7 +66,7 @@ class Data:
     input_channels: Channels = 3
     # Channels of the target, and of the generated image.
     target_channels: Channels = 3
-    # Height and width of the images that the networks get, in pixels.
+    # Height and width of the images that the networks get, in pixels. One number is both.
     image_size: Size = (256, 256)
     # Height and width before random jitter (section 6.2): images are resized to load_size, then
     # cropped to image_size at random. None means load_scale times image_size. If load_size equals
@@ -242,28 +240,3 @@ class Config:
     loss: Loss = Loss()
     optimizer: Optimizer = Optimizer()
     train: Train = Train()
-
-
-def field_names() -> list[str]:
-    """The names of all fields: "seed", and GROUP.FIELD for every other field."""
-    tree = asdict(Config())
-    groups = {group: values for group, values in tree.items() if isinstance(values, dict)}
-    return ["seed"] + [f"{group}.{name}" for group, values in groups.items() for name in values]
-
-
-def replace_fields(config: Config, changes: dict[str, dict[str, Any]]) -> Config:
-    """Replaces fields of a config.
-
-    Args:
-      config: the config to start from.
-      changes: the new values by group and name, {"data": {"flip": False}}.
-
-    Raises:
-      UsageError: a field is unknown or has a wrong value. The message names the field.
-    """
-    for group, fields in changes.items():
-        try:
-            config = replace(config, **{group: replace(getattr(config, group), **fields)})
-        except ValidationError as error:
-            raise UsageError(first_error(error)) from error
-    return config

@@ -10,10 +10,11 @@ import jax
 from pix2pix_jax.checkpoints.info import Totals
 from pix2pix_jax.checkpoints.reader import IMPORTED, saved_steps
 from pix2pix_jax.checkpoints.store import Checkpoint, CheckpointStore
+from pix2pix_jax.config.fields import replace_fields
 from pix2pix_jax.config.files import override, write_config
 from pix2pix_jax.config.resolve import halvings, resolve
 from pix2pix_jax.config.resume import changed_fields
-from pix2pix_jax.config.schema import Config, Data, replace_fields
+from pix2pix_jax.config.schema import Config, Data
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import TrainState, create_state
 from pix2pix_jax.interop.weight_file import WeightFile, name_file_in_errors, read_weights

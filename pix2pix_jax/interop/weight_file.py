@@ -11,7 +11,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 
-from pix2pix_jax.config.parsing import first_error
+from pix2pix_jax.config.complaints import Language, first_error
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config, Model
 from pix2pix_jax.errors import UsageError
@@ -194,10 +194,10 @@ def read_safetensors(path: Path, network: NetworkName) -> WeightFile:
         try:
             config = TypeAdapter(Config).validate_json(text)
         except ValidationError as error:
-            reason = first_error(error).partition("; ")[0]  # without its fix, which is for a flag
+            reason = first_error(error, Language.JSON).problem
             raise UsageError(
-                f"{path}: has a config that this version cannot read ({reason}); export the file "
-                "again with this version"
+                f"{path}: has a config that this version cannot read ({reason})",
+                "export the file again with this version",
             ) from error
     content = metadata.get("network", network)
     if content != network:

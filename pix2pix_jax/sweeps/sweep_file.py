@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
+from pix2pix_jax.config.experiment_errors import explain_experiment_errors
 from pix2pix_jax.config.experiments import (
     ExperimentNotFound,
-    explain_experiment_errors,
+    check_is_python,
     function_parameters,
     run_experiment_file,
     split_spec,
@@ -54,6 +55,8 @@ def load_sweep(spec: str, seeds: int | None, fields: dict[str, str]) -> SweepPla
         folder, two variants are equal, or a field refuses its value.
     """
     path, arg = split_spec(spec)
+    fix = "give a Python file with a function sweep(), such as those in experiments/ablations"
+    check_is_python(path, "a sweep", fix)
     content = run_experiment_file(path)
     sweep: Callable[..., Any] | None = content.get("sweep")
     if not callable(sweep):

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 from tensorflow_datasets.core import DatasetBuilder
 
+from pix2pix_jax.config.fields import replace_fields
 from pix2pix_jax.config.resolve import resolve
-from pix2pix_jax.config.schema import Config, replace_fields
+from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.fingerprint import dataset_fingerprint
 from pix2pix_jax.data.images.pixels import PILLOW_MODES
 from pix2pix_jax.data.prepare import prepare

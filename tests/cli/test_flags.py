@@ -1,9 +1,16 @@
 """`--help` marks the flags that a command needs; the error of an unknown flag has a fix."""
 
+import platform
+
+import jax
 import pytest
 from helpers.refusals import refusal
 
-from pix2pix_jax.cli.main import COMMANDS, parse
+import pix2pix_jax
+from pix2pix_jax.cli.arguments import COMMANDS, make_parser, parse
+from pix2pix_jax.cli.main import run_command
+from pix2pix_jax.config.fields import field_names
+from pix2pix_jax.suggestions import OTHER_COMMANDS, OTHER_NAMES
 
 # A value for every required flag.
 REQUIRED = {
@@ -17,6 +24,7 @@ REQUIRED = {
     "demo": {"workdir": "run"},
     "benchmark": {"workdir": "run"},
     "import": {"weights": "generator.pth", "workdir": "run"},
+    "fields": {},
 }
 CASES = [(command, flag) for command, flags in REQUIRED.items() for flag in flags]
 
@@ -63,8 +71,18 @@ def test_a_command_refuses_to_run_without_a_flag_that_it_needs(
         (["evaluate", "--split"], "--split: has no value; give --split=VALUE"),
         (["demo", "--port=x"], "--port: x is not a port; give an integer from 0 to 65535"),
         (["tran"], "COMMAND: 'tran' is not valid; give one of prepare, train, evaluate, sweep, "),
-        ([], "pix2pix: the command is missing; see pix2pix --help"),
-        (["--workdir=x", "train"], "--workdir=x: stands before the command; give it after"),
+        (["test"], "COMMAND: 'test' is not valid; give one of prepare, train, evaluate, sweep, "),
+        (
+            ["--workdir=x", "train"],
+            "--workdir=x: stands before the command; give it after the command: pix2pix train",
+        ),
+        (
+            ["--workdir", "x", "train"],
+            "--workdir: stands before the command; give it after the command: pix2pix train",
+        ),
+        (["train", "--config="], "--config: is empty; give an experiment, e.g. --config="),
+        (["evaluate", "--step="], "--step: '' is not a step; give a number, newest or best"),
+        (["demo", "--port=" + "9" * 5000], "--port: 9999"),
         (["sweep", "--list=x"], "--list: takes no value; give --list alone"),
     ],
 )
@@ -73,20 +91,67 @@ def test_a_wrong_command_or_value_is_refused_in_one_line(arguments, line):
 
 
 @pytest.mark.parametrize(
-    ("command", "flag", "suggestion"),
+    ("command", "arguments", "suggestion"),
     [
-        ("train", "--confg=x", "did you mean --config?"),
-        ("train", "--work-dir=x", "did you mean --workdir?"),
-        ("translate", "--no-dropout", "did you mean --no_dropout?"),
-        ("translate", "--sed=3", "did you mean --seed?"),
-        ("train", "--sed=3", "did you mean --config.seed?"),
-        ("translate", "--steps=2", "did you mean --step?"),  # not the field train.steps
-        ("sweep", "--seed=3", "did you mean --seeds?"),
-        ("train", "--batch_size=4", "did you mean --config.data.batch_size?"),
-        ("train", "--data.batch_size=4", "did you mean --config.data.batch_size?"),
-        ("train", "--gpus=1", "give a flag that --help lists, or set a field by --config.GROUP."),
+        ("train", ["--confg=x.py"], "did you mean --config=x.py?"),
+        ("train", ["--work-dir=x"], "did you mean --workdir=x?"),
+        ("train", ["--work-dir", "my runs"], "did you mean --workdir='my runs'?"),
+        ("train", ["--steps=100"], "did you mean --config.train.steps=100?"),
+        ("train", ["--batch_size", "4"], "did you mean --config.data.batch_size=4?"),
+        ("train", ["--batchSize=4"], "did you mean --config.data.batch_size=4?"),
+        ("train", ["--data.batch_size=4"], "did you mean --config.data.batch_size=4?"),
+        ("train", ["--lr", "1e-4"], "did you mean --config.optimizer.learning_rate=1e-4?"),
+        ("train", ["--LR=1e-4"], "did you mean --config.optimizer.learning_rate=1e-4?"),
+        ("train", ["--lambda_L1=10"], "did you mean --config.loss.l1_weight=10?"),
+        ("train", ["--no_flip"], "did you mean --config.data.flip=False?"),
+        ("train", ["--dataroot=pairs"], "did you mean --config.data.source=pairs?"),
+        ("translate", ["--dataroot=pairs"], "did you mean --input=pairs?"),
+        ("translate", ["--results_dir=out"], "did you mean --output=out?"),
+        ("evaluate", ["--phase=test"], "did you mean --split=test?"),
+        ("translate", ["--no-dropout"], "did you mean --no_dropout?"),
+        ("translate", ["--sed=3"], "did you mean --seed=3?"),
+        ("train", ["--sed=3"], "did you mean --config.seed=3?"),
+        ("translate", ["--steps=2"], "did you mean --step=2?"),  # not the field train.steps
+        ("sweep", ["--seed=3"], "did you mean --seeds=3?"),
+        ("train", ["--gpus=1"], "all devices are used; choose others by the variables "),
+        ("train", ["--version"], "give it without a command: pix2pix --version"),
+        ("train", ["--zzz=1"], "give a flag that --help lists, or a field that `pix2pix fields`"),
+        ("train", ["-1"], "give a flag that --help lists"),
+        ("train", ["-b"], "give a flag that --help lists"),
     ],
 )
-def test_an_unknown_flag_is_refused_with_the_closest_flag(command, flag, suggestion):
-    message = refusal(parse, [command, flag])
-    assert message.startswith(f"{flag}: unknown flag; {suggestion}")
+def test_an_unknown_flag_is_refused_with_the_flag_or_field_that_was_meant(
+    command, arguments, suggestion
+):
+    message = refusal(parse, [command, *arguments])
+    assert message.startswith(f"{arguments[0]}: unknown flag; {suggestion}")
+
+
+def test_a_field_without_an_equals_sign_is_refused_with_its_value():
+    message = refusal(parse, ["train", "--config.train.steps", "100"])
+    assert message == "--config.train.steps: has no value; give --config.train.steps=100"
+
+
+def test_every_name_of_another_program_means_a_flag_or_a_field():
+    _, parsers = make_parser()
+    flags = {flag for parser in parsers.values() for flag in parser.flags}
+    for targets in OTHER_NAMES.values():
+        known = [name for name in targets if name.partition("=")[0] in flags | set(field_names())]
+        assert known, targets
+    assert set(OTHER_COMMANDS.values()) <= set(COMMANDS) | {"--help", "--version"}
+
+
+def test_pix2pix_alone_prints_the_help_and_fails(capsys):
+    assert run_command([]) == 2
+    out, err = capsys.readouterr()
+    assert {line.split()[0] for line in out.splitlines() if line.strip()} > set(COMMANDS)
+    assert err == "pix2pix: the command is missing; give one of the commands above\n"
+
+
+def test_the_version_names_this_package_jax_and_python(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        parse(["--version"])
+    assert stopped.value.code == 0
+    versions = (pix2pix_jax.__version__, jax.__version__, platform.python_version())
+    expected = "pix2pix_jax {} (JAX {}, Python {})\n".format(*versions)
+    assert capsys.readouterr().out == expected

@@ -1,9 +1,7 @@
 """Values that follow from the image size, refused values, and fields that resuming may change."""
 
-import ast
-import inspect
 import re
-from dataclasses import FrozenInstanceError, asdict, replace
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,7 @@ from helpers.refusals import refusal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pix2pix_jax.config import Config, Data, Model, Optimizer, Train, schema
+from pix2pix_jax.config import Config, Data, Model, Optimizer, Train
 from pix2pix_jax.config.files import override
 from pix2pix_jax.config.resolve import resolve, unet_depth
 from pix2pix_jax.config.resume import changed_fields, identity
@@ -188,19 +186,3 @@ def test_a_source_for_drawn_pairs_is_refused():
 def test_with_load_scale_1_load_size_equals_image_size():
     config = resolve(Config(data=Data(image_size=(64, 96), load_scale=1)))
     assert config.data.load_size == (64, 96)
-
-
-def test_every_field_has_a_comment_in_sentences():
-    lines = inspect.getsource(schema).splitlines()
-    groups = [node for node in ast.parse("\n".join(lines)).body if isinstance(node, ast.ClassDef)]
-    fields = [node for group in groups for node in group.body if isinstance(node, ast.AnnAssign)]
-    names = {ast.unparse(field.target) for field in fields}
-    assert names == {field.rpartition(".")[2] for field in OTHER} | set(asdict(Config()))
-    for field in fields:
-        name, above = ast.unparse(field.target), lines[field.lineno - 2].strip()
-        # The classes of the groups have docstrings instead of comments.
-        if name in ("data", "model", "loss", "optimizer", "train"):
-            continue
-        assert above.startswith("# "), name
-        assert above.endswith("."), name
-        assert "#" not in lines[field.lineno - 1], name

@@ -1,10 +1,15 @@
 """Experiment files are loaded; every mistake in a file is one line that names the place."""
 
+import errno
+import os
+
 import pytest
 from helpers.refusals import refusal
 
-from pix2pix_jax.config import Config, experiments
+from pix2pix_jax.config import Config, Data, experiments, resolve
 from pix2pix_jax.config.experiments import load_experiment
+from pix2pix_jax.config.files import write_config
+from pix2pix_jax.errors import StoppedBySignal
 
 IMPORTS = "from pix2pix_jax.config import *\n"
 
@@ -56,6 +61,21 @@ def test_an_experiment_may_take_an_argument(tmp_path):
             " line 5: ValidationError: 1 validation error for M; correct this line",
         ),
         ("def get_config(): assert False", " line 2: AssertionError; correct this line"),
+        (
+            "import sys\ndef get_config(): sys.exit(0)",
+            " line 3: ends the program by sys.exit; return a Config instead",
+        ),
+        (
+            "class Odd(Exception):\n def __str__(self): raise ValueError\n"
+            "def get_config(): raise Odd",
+            " line 4: Odd; correct this line",
+        ),
+        ("def get_config(): return Config(seed=10**5000)", " line 2: seed: this int is too large"),
+        ("x = '\0'", ": source code string cannot contain null bytes; correct this file"),
+        (
+            "from pix2pix_jax.config.schema import Configg",
+            " line 2: ImportError: cannot import name 'Configg' from 'pix2pix_jax.config.schema'",
+        ),
         ("def get_config(): return resolve(Config(data=Data(image_size=7)))", "data.image_size: 7"),
     ],
 )
@@ -70,8 +90,12 @@ def test_the_error_for_a_missing_experiment_file_names_the_file(tmp_path):
     message = refusal(load_experiment, f"{tmp_path}/nowhere.py:arg")
     assert message.startswith(f"{tmp_path}/nowhere.py: there is no such experiment file; give ")
     (tmp_path / "maps.py").touch()
+    for name in ("map.py", "maps", "Maps.py"):
+        assert refusal(load_experiment, f"{tmp_path}/{name}").endswith(
+            f"did you mean {tmp_path / 'maps.py'}?"
+        )
     assert "give a file that exists; the same folder contains maps.py" in refusal(
-        load_experiment, f"{tmp_path}/map.py"
+        load_experiment, f"{tmp_path}/zzz.py"
     )
     assert f"experiments/folder.py:{tmp_path}" in refusal(load_experiment, str(tmp_path))
 
@@ -93,13 +117,100 @@ def test_an_import_from_a_moved_module_is_refused_with_the_new_import(tmp_path, 
     assert "experiments/" in message
 
 
-@pytest.mark.parametrize("line", ["import pix2pix_jux", "from pix2pix_jax.config import Confg"])
-def test_an_import_that_fails_for_another_reason_has_no_hint_about_moved_modules(tmp_path, line):
+@pytest.mark.parametrize(
+    ("line", "fix"),
+    [
+        ("import pix2pix_jux", "correct this line"),
+        ("from pix2pix_jax.config import Confg", "did you mean Config?"),
+        ("from pix2pix_jax.config.schema import Configg", "did you mean Config?"),
+        ("from pix2pix_jax.config.schema import zzz", "correct this line"),
+    ],
+)
+def test_an_import_that_fails_for_another_reason_has_no_hint_about_moved_modules(
+    tmp_path, line, fix
+):
     path = tmp_path / "experiment.py"
     path.write_text(line)
     message = refusal(load_experiment, str(path))
     assert message.startswith(f"{path} line 1: ")
+    assert message.endswith(f"; {fix}")
     assert "moved" not in message
+
+
+def test_an_error_line_has_a_limited_length(tmp_path):
+    path = tmp_path / "experiment.py"
+    path.write_text(IMPORTS + "def get_config(): preset('x' * 1_000_000, Config())")
+    message = refusal(load_experiment, str(path))
+    assert message.startswith("there is no preset xxx")
+    assert len(message) < 2_500
+    assert message.endswith("experiments/folder.py:DIR_OR_TAR")
+
+
+def test_an_experiment_that_may_not_be_read_is_refused_with_its_permissions(tmp_path, monkeypatch):
+    path = tmp_path / "experiment.py"
+    path.touch()
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    monkeypatch.setattr(experiments.runpy, "run_path", refuse)  # root may read every file
+    message = refusal(load_experiment, str(path))
+    assert message.startswith(f"{path}: Permission denied; change the permissions")
+
+
+def test_a_signal_while_an_experiment_runs_stops_the_command(tmp_path):
+    path = tmp_path / "experiment.py"
+    path.write_text(
+        "from pix2pix_jax.errors import StoppedBySignal\n"
+        "def get_config(): raise StoppedBySignal(143)\n"
+    )
+    with pytest.raises(StoppedBySignal):
+        load_experiment(str(path))
+
+
+@pytest.mark.parametrize("name", ["config.json", "MINE.JSON"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_the_config_of_a_run_is_an_experiment(tmp_path, name, mark):
+    config = resolve(Config(data=Data(image_size=(64, 128)), seed=7))
+    write_config(config, tmp_path / name)
+    text = (tmp_path / name).read_text(encoding="utf-8")
+    (tmp_path / name).write_text(mark + text, encoding="utf-8")
+    assert load_experiment(str(tmp_path / name)) == config
+
+
+def test_a_bad_json_config_is_refused_with_what_to_do(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text('{"seed": 1,}')
+    fix = "give the config.json of a run, or a Python file"
+    message = refusal(load_experiment, str(path))
+    assert message == f"{path}: is not a config (not valid JSON at line 1 column 12); {fix}"
+    assert "takes no argument" in refusal(load_experiment, f"{path}:big")
+    path.write_text('{"data": {"batch_size": "four"}}')
+    assert refusal(load_experiment, str(path)) == (
+        f'{path}: data.batch_size: "four" is not a whole number; give a whole number'
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "c.yaml", "c.yml", "c.toml", "c.json5", "c.jsonl", "c.ini", "c.cfg", "c.txt", "c.ipynb",
+        "c.sh", "config.json.bak", "config", "c.py.txt",
+    ],
+)  # fmt: skip
+def test_a_file_of_another_type_is_refused_by_name(tmp_path, name):
+    path = tmp_path / name
+    path.write_text("raise SystemExit")  # The file must not be run.
+    kind = f"a {path.suffix} file" if path.suffix else "a file without a suffix"
+    message = refusal(load_experiment, f"{path}:arg")
+    assert message.startswith(f"{path}: is {kind}, but an experiment is a Python file, .py; give ")
+    assert "or a run's config.json" in message
+
+
+def test_the_folder_of_a_run_is_refused_with_its_config(tmp_path):
+    write_config(Config(), tmp_path / "config.json")
+    message = refusal(load_experiment, str(tmp_path))
+    assert message.endswith(f"give --config={tmp_path / 'config.json'}")
 
 
 def test_an_argument_for_a_function_without_parameters_is_refused(tmp_path):

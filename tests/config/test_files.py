@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pix2pix_jax.config import Config, Optimizer
+from pix2pix_jax.config.complaints import COMPLAINTS, first_error
 from pix2pix_jax.config.files import CONFIG, override, read_config, write_config
-from pix2pix_jax.config.parsing import COMPLAINTS, first_error
 from pix2pix_jax.config.resolve import resolve
 
 
@@ -128,7 +128,7 @@ def test_a_misspelt_value_is_refused_with_the_most_similar_value(field, value, n
         (
             "data.flip",
             "maybe",
-            "'maybe' is neither true nor false; give True or False, in config.json true or false",
+            "'maybe' is neither true nor false; give True or False",
         ),
         ("loss.l1_weight", "inf", "'inf' is not finite; give a finite number"),
         ("loss.l1_weight", "heavy", "'heavy' is not a number; give a number"),
@@ -164,13 +164,15 @@ def test_every_error_of_a_value_is_explained_in_our_words(field, value):
         raised = error
     if raised is not None:
         assert raised.errors()[0]["type"] in {*COMPLAINTS, "unexpected_keyword_argument"}
-        assert first_error(raised).startswith(f"{field}: ")
+        assert first_error(raised).problem.startswith(f"{field}: ")
 
 
-def test_an_unknown_field_that_resembles_no_field_is_refused_with_all_names():
+def test_an_unknown_field_that_resembles_no_field_is_refused_with_where_to_look():
     message = refusal(override, Config(), {"zzz": "4"})
-    assert message.startswith("--config.zzz: unknown field")
-    assert all(field in message for field in OTHER)
+    assert message.endswith("zzz: unknown field; give a field that `pix2pix fields` lists")
+    message = refusal(override, Config(), {"loss.zzz": "4"})
+    assert all(field in message for field in OTHER if field.startswith("loss."))
+    assert "data.name" not in message
 
 
 def test_every_field_has_a_flag():
@@ -219,6 +221,21 @@ def test_the_error_for_a_missing_config_file_names_the_file(tmp_path):
         ('{"data": {"batch_size": "four"}}', "data.batch_size: "),
         ('{"data": {"input_channels": null}}', "data.input_channels: "),
         ('{"loss": {"l1_weight": NaN}}', "loss.l1_weight: "),
+        (f'{{"seed": {"9" * 5000}}}', "is not a config (not valid JSON at line 1 column "),
+        (f'{{"seed": {"9" * 4000}}}', "seed: 9999"),
+        (
+            '{"data": {"flip": "maybe"}}',
+            'data.flip: "maybe" is neither true nor false; give true or false',
+        ),
+        (
+            '{"data": {"direction": "atob"}}',
+            'data.direction: "atob" is not valid; give "AtoB" or "BtoA"; did you mean "AtoB"?',
+        ),
+        (
+            '{"data": {"data_dir": 5}}',
+            "data.data_dir: 5 is not text; put the value in double quotes",
+        ),
+        ('{"data": 5}', 'data: 5 is not a group of fields; give {"FIELD": VALUE}'),
     ],
 )
 def test_a_bad_config_is_refused_with_its_file_and_field(tmp_path, text, complaint):

@@ -1,0 +1,28 @@
+"""`pix2pix fields`: list the fields of an experiment."""
+
+import argparse
+
+from pix2pix_jax.cli.options import FlagValues, Parser
+
+HELP = "list the fields of an experiment, with their defaults and meanings"
+EXAMPLE = "--format=json"
+WHEN_STOPPED = None
+
+
+def add_arguments(parser: Parser) -> None:
+    """Adds --format, the format of the output."""
+    parser.add_argument(
+        "--format",
+        choices=("text", "json"),
+        default="text",
+        help="format of the output: text for people, json for programs; default: text",
+    )
+
+
+def run(options: argparse.Namespace, fields: FlagValues) -> int:
+    """Prints all fields."""
+    from pix2pix_jax.cli.field_list import list_fields, to_json, to_text
+
+    rows = list_fields()
+    print(to_json(rows) if options.format == "json" else to_text(rows))
+    return 0

@@ -1,0 +1,143 @@
+"""Turns an error of Pydantic about a field into one line, in the language of the value."""
+
+import json
+import re
+from enum import Enum
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from pix2pix_jax.suggestions import closest_field, closest_name
+
+
+class Language(Enum):
+    """Where a value was written: its fix is told in the same language."""
+
+    FLAG = "flag"
+    PYTHON = "Python"
+    JSON = "JSON"
+
+
+# What is wrong with a value, and the fix, by the type of Pydantic's error. {value} is the value
+# that was given, {required} the number of values that the field needs; {yes}, {no}, {quotes},
+# {numbers} and {group} are words of the language; Pydantic sets the rest.
+COMPLAINTS = {
+    **dict.fromkeys(
+        ("int_parsing", "int_type", "int_from_float", "int_parsing_size"),
+        "{value} is not a whole number; give a whole number",
+    ),
+    **dict.fromkeys(("float_parsing", "float_type"), "{value} is not a number; give a number"),
+    **dict.fromkeys(
+        ("bool_parsing", "bool_type"), "{value} is neither true nor false; give {yes} or {no}"
+    ),
+    "finite_number": "{value} is not finite; give a finite number",
+    "greater_than": "{value} is too small; give a number above {gt}",
+    "greater_than_equal": "{value} is too small; give a number of at least {ge}",
+    "less_than": "{value} is too large; give a number below {lt}",
+    "less_than_equal": "{value} is too large; give a number of at most {le}",
+    "string_type": "{value} is not text; put the value in {quotes}",
+    "tuple_type": "{value} is not valid; give {numbers}",
+    "too_long": "{value} has {actual_length} numbers; give {max_length} numbers",
+    "missing": "{value} has too few numbers; give {required} numbers",
+    "literal_error": "{value} is not valid; give {expected}",
+    "metric": "{value} is not valid; give {expected}",
+    "value_error": "{value} is not valid; give a number with fewer digits",
+    "dataclass_type": "{value} is not a group of fields; give {group}",
+}
+WORDS = {
+    Language.FLAG: {
+        "yes": "True",
+        "no": "False",
+        "quotes": "quotes",
+        "numbers": "whole numbers with commas between them",
+    },
+    Language.PYTHON: {
+        "yes": "True",
+        "no": "False",
+        "quotes": "quotes",
+        "numbers": "whole numbers with commas between them",
+    },
+    Language.JSON: {
+        "yes": "true",
+        "no": "false",
+        "quotes": "double quotes",
+        "numbers": "whole numbers in brackets, such as [256, 256]",
+    },
+}
+
+
+class Complaint(NamedTuple):
+    """What is wrong, and what to do about it."""
+
+    problem: str
+    fix: str
+
+
+def first_error(error: ValidationError, language: Language = Language.PYTHON) -> Complaint:
+    """Explains the first error of Pydantic, for example `data.flip: 4 is not valid`.
+
+    The fix names the closest field if a field is unknown, and the closest value if the value of a
+    field is misspelt.
+
+    Args:
+      error: the error of a Config or of one of its groups.
+      language: the language in which the values were written.
+    """
+    first = error.errors()[0]
+    if first["type"] == "unexpected_positional_argument":
+        problem = f"{error.title} takes no value without a name"
+        return Complaint(problem, f"give {error.title}(FIELD=VALUE)")
+    field = ".".join(part for part in first["loc"] if isinstance(part, str))
+    if not field:  # The error is about the whole file, which is too long to quote.
+        place = re.search(r"line \d+ column \d+", str(first.get("ctx", {}).get("error")))
+        reason = f"not valid JSON at {place[0]}" if place else "the file has no fields"
+        return Complaint(f"is not a config ({reason})", "correct this file")
+    # The title is "Data" if, for example, an experiment file calls Data(batch_size=0).
+    if error.title != "Config":
+        field = f"{error.title.lower()}.{field}"
+    if first["type"] == "unexpected_keyword_argument":
+        # `fields` imports this module, so this module cannot import `fields` at its top.
+        from pix2pix_jax.config.fields import field_names
+
+        return Complaint(f"{field}: unknown field", suggest_field(field, field_names()))
+    problem, fix = _explain_value(error, language)
+    return Complaint(f"{field}: {problem}", fix)
+
+
+def _explain_value(error: ValidationError, language: Language) -> Complaint:
+    """Explains what is wrong with the value of the first error, without the name of the field."""
+    first = error.errors()[0]
+    value, context = first["input"], dict(first.get("ctx", {}))
+    if first["type"] == "missing":  # Pydantic reports one error for each missing number.
+        places = [other["loc"][:-1] for other in error.errors()]
+        context["required"] = len(value) + places.count(first["loc"][:-1])
+    context["group"] = f"{context.get('class_name')}(FIELD=VALUE)"
+    # Literal and METRICS quote all values that they accept.
+    accepted = re.findall("'([^']*)'", str(context.get("expected", "")))
+    if language is Language.JSON:
+        context["group"] = '{"FIELD": VALUE}'
+        context["expected"] = str(context.get("expected")).replace("'", '"')
+    template = COMPLAINTS.get(first["type"], "{value} is not valid; give a value of another type")
+    words = WORDS[language] | context | {"value": f"{_show(value, language):.60}"}
+    problem, fix = (part.format_map(words) for part in template.split("; "))
+    near = closest_name(value, accepted) if isinstance(value, str) else None
+    return Complaint(problem, fix + (f"; did you mean {_show(near, language)}?" if near else ""))
+
+
+def _show(value: Any, language: Language) -> str:
+    """A value as the user wrote it."""
+    try:
+        return json.dumps(value) if language is Language.JSON else repr(value)
+    except Exception:  # A number of thousands of digits, or an object of the user's own class.
+        return f"this {type(value).__name__}"
+
+
+def suggest_field(name: str, names: list[str]) -> str:
+    """The end of the error line for an unknown field: the closest field, or else where to look."""
+    if near := closest_field(name, names):
+        return f"did you mean {near}?"
+    group = name.partition(".")[0]
+    own = [known for known in names if known.startswith(f"{group}.")]
+    if own:
+        return f"give one of {', '.join(own)}"
+    return "give a field that `pix2pix fields` lists"

@@ -1,0 +1,80 @@
+"""Finds the runs near a folder that is no run, so that an error can name them.
+
+Every command imports this module, so it imports no library that loads slowly.
+"""
+
+import os
+from collections.abc import Iterator
+from difflib import SequenceMatcher
+from itertools import islice
+from pathlib import Path
+
+from pix2pix_jax.errors import UsageError
+from pix2pix_jax.runs.workdir import SweepFolder, Workdir
+
+MAX_NAMED = 3  # the most runs that an error names
+MAX_ENTRIES = 300  # the most entries of a folder to look at, because folders can be huge
+MAX_FOLDERS = 30  # the most folders to look into
+
+
+def explain_no_run(workdir: Workdir) -> UsageError:
+    """The error for a workdir that is not the workdir of a run; it names runs nearby.
+
+    Args:
+      workdir: the workdir, which may not exist.
+    """
+    runs = [] if workdir.address else find_runs_nearby(workdir.path)
+    examples = f", such as {' or '.join(runs)}" if runs else ""
+    if SweepFolder(workdir.path).results_file.exists():
+        problem = f"--workdir: {workdir} is the folder of a sweep"
+        return UsageError(problem, f"give the folder of one of the runs inside it{examples}")
+    return UsageError(
+        f"{workdir.config_file}: not found, so {workdir} is not the workdir of a run",
+        f"give the --workdir of a run{examples}, or start a run with `pix2pix train --config=FILE`",
+    )
+
+
+def find_runs_nearby(folder: Path) -> list[str]:
+    """The paths of at most MAX_NAMED runs near a folder, the most similar path first.
+
+    A folder inside a run belongs to this run. Otherwise, the runs nearby are inside the folder or
+    beside it; if these are few, also those inside the current folder.
+
+    Args:
+      folder: the folder, which may not exist.
+    """
+    for parent in folder.parents:
+        if is_run(parent):
+            return [str(parent)]
+    existing = next((place for place in (folder, *folder.parents) if place.is_dir()), Path())
+    found: dict[Path, str] = {}  # paths as the user would write them, by absolute path
+    for place in (existing, existing.parent, Path()):
+        if len(found) < MAX_NAMED and place.resolve() != Path(place.anchor or "/"):
+            found |= {run.resolve(): str(run) for run in _runs_inside(place)}
+    likeness = {run: SequenceMatcher(None, run, str(folder)).ratio() for run in found.values()}
+    return sorted(likeness, key=lambda run: -likeness[run])[:MAX_NAMED]
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is the workdir of a run with a config and checkpoints."""
+    workdir = Workdir(folder)
+    return workdir.config_file.is_file() and workdir.checkpoints.is_dir()
+
+
+def _runs_inside(folder: Path) -> Iterator[Path]:
+    """Yields the runs in a folder and in its folders."""
+    children = list(_folders(folder))
+    yield from filter(is_run, children)
+    for child in children[:MAX_FOLDERS]:
+        yield from filter(is_run, _folders(child))
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    """Yields the folders in a folder; nothing if the folder cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in islice(entries, MAX_ENTRIES):
+                if not entry.name.startswith(".") and entry.is_dir():
+                    yield folder / entry.name
+    except OSError:
+        return
