@@ -103,7 +103,7 @@ def test_a_workdir_of_a_run_with_another_config_is_refused(refused, tiny_flags, 
         (("paint",), "paint"),
         (("describe", "--config=experiments/quickstart.py", "--depth=3"), "--depth=3"),
         (("describe", "--workdir=nowhere"), "nowhere"),
-        (("import", "--weights=G.pth", "--workdir=nowhere", "--config="), "not an experiment"),
+        (("import", "--weights=G.pth", "--workdir=nowhere", "--config="), "--config: is empty"),
     ],
 )
 def test_bad_usage_is_refused_in_one_line(refused, arguments, expected):
