@@ -6,8 +6,9 @@ from pathlib import Path
 
 from pix2pix_jax.data.layout.roles import BOTH_SIDES, SIDES, ImageFile, PairFiles
 from pix2pix_jax.data.layout.words import MAX_NAMED, fold_name, name_some
-from pix2pix_jax.errors import UsageError, closest_name
+from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.console import plural
+from pix2pix_jax.suggestions import closest_name
 
 MAX_CANDIDATES = 2000  # the number of names among which the nearest one is looked for
 
