@@ -46,11 +46,11 @@ def make_zip(root: Path) -> Path:
     return Path(shutil.make_archive(str(root), "zip", root.parent, root.name))
 
 
-def find_names(root: Path) -> dict[str, dict[str, list[str]]]:
+def find_names(root: Path, form: str | None = None) -> dict[str, dict[str, list[str]]]:
     """The pairs that `find_pairs` finds: {split: {name: files}}."""
     return {
         split: {pair.name: [str(path.relative_to(root)) for path in pair.files] for pair in pairs}
-        for split, pairs in find_pairs(root, "SOURCE").splits.items()
+        for split, pairs in find_pairs(root, "SOURCE", form).splits.items()
     }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pix2pix_jax.data.images.image_files import SUFFIXES
 from pix2pix_jax.data.layout.walk import list_files
-from pix2pix_jax.data.layout.words import name_some
+from pix2pix_jax.data.layout.words import MAX_NAMED, name_some
 from pix2pix_jax.runtime.console import plural
 
 # Folders and files, in lower case, that systems, network drives and programs leave behind. Images
@@ -45,21 +45,26 @@ ISO_BRANDS = {b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis"}
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Files of a source that are in no pair.
+    """Files of a source that are in no pair, for one reason.
 
     Attributes:
       files: the names of the files, relative to the source.
-      reason: what the files are, and the fix, as the end of a sentence that begins with "passed
-        over 3 files (a.ppm, b.ppm, c.ppm)".
+      noun: what one of the files is: "image" or "broken link", for example.
+      place: the rest of the description, for all files: "outside train, val and test".
+      fix: what the user may do about it; "" if there is nothing to do.
     """
 
     files: tuple[str, ...]
-    reason: str
+    noun: str
+    place: str = ""
+    fix: str = ""
 
     def line(self) -> str:
-        """One line with the count, the reason and the first names."""
-        count = plural(len(self.files), "file")
-        return f"passed over {count} ({name_some(self.files)}) {self.reason}"
+        """One line with the count, the first names and the fix."""
+        count = plural(len(self.files), self.noun)
+        described = f"{count} {self.place}" if self.place else count
+        fix = f"; {self.fix}" if self.fix else ""
+        return f"passed over {described} ({name_some(self.files)}){fix}"
 
 
 @dataclass(frozen=True)
@@ -141,17 +146,17 @@ def image_kind(path: Path) -> str:
 
 
 def _explain(kinds: dict[str, list[Path]], root: Path) -> Iterator[LeftOut]:
-    """Gives the reason why the files of each kind are passed over."""
+    """Describes the files of each kind that is passed over."""
     suffixes = ", ".join(sorted(SUFFIXES))
     for kind, paths in sorted(kinds.items()):
         counts = Counter(path.suffix.lower() or "without suffix" for path in paths)
-        found = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(5))
-        reason = {
-            "archive": "that are archives; unpack them if they contain pairs",
-            "closed": "that cannot be opened",
-            "format": f"in formats that are not read ({found}); save them as PNG",
-            "hidden": "that are hidden or in a hidden folder",
-            "link": "that are links to files that do not exist",
-            "suffix": f"that are images without a known suffix ({found}); use {suffixes}",
+        found = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(MAX_NAMED))
+        noun, place, fix = {
+            "archive": ("archive", "", "unpack archives that contain pairs"),
+            "closed": ("file", "that cannot be opened", ""),
+            "format": ("image", f"in formats that are not read: {found}", "save these as PNG"),
+            "hidden": ("hidden image", "", ""),
+            "link": ("broken link", "", ""),
+            "suffix": ("image", "without a known suffix", f"give these names one of {suffixes}"),
         }[kind]
-        yield LeftOut(tuple(str(path.relative_to(root)) for path in paths), reason)
+        yield LeftOut(tuple(str(path.relative_to(root)) for path in paths), noun, place, fix)

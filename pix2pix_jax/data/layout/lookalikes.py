@@ -1,11 +1,11 @@
 """Refuses images that would be cut in half, although their names show that they are one side."""
 
 from collections import defaultdict
-from pathlib import Path
 
 from pix2pix_jax.data.layout.roles import ImageFile, mentioned_splits
 from pix2pix_jax.data.layout.siblings import MAX_SIDES, Siblings, find_siblings
 from pix2pix_jax.data.layout.similar_names import find_similar_names
+from pix2pix_jax.data.layout.walk import Source
 from pix2pix_jax.data.layout.words import drop_numbers, fold_name, split_words
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.console import plural
@@ -23,22 +23,21 @@ TARGET_WORDS = {
 }
 
 
-def check_lookalikes(images: list[ImageFile], root: Path, source_name: str) -> None:
+def check_lookalikes(images: list[ImageFile], source: Source) -> None:
     """Raises UsageError if names show that images are single sides of pairs.
 
     Args:
       images: the images outside folders A and B.
-      root: the folder that was searched.
-      source_name: the path or URL by which the user knows the source.
+      source: the source of the images.
     """
     finding = (
         _describe_folders_of_pairs(images)
         or _describe_siblings(find_siblings(images))
         or _describe_side_folders(images)
-        or _describe_similar_names(images, root)
+        or _describe_similar_names(images, source)
     )
     if finding:
-        raise UsageError(f"{source_name}: {finding}, {WAY_OUT}")
+        raise UsageError(f"{source.name}: {finding}, {WAY_OUT}")
 
 
 def _describe_folders_of_pairs(images: list[ImageFile]) -> str:
@@ -103,12 +102,12 @@ def _describe_side_folders(images: list[ImageFile]) -> str:
     return ""
 
 
-def _describe_similar_names(images: list[ImageFile], root: Path) -> str:
+def _describe_similar_names(images: list[ImageFile], source: Source) -> str:
     """Describes names in one folder that differ only by a word."""
     similar = find_similar_names(images)
     if similar is None:
         return ""
-    first, second = (image.path.relative_to(root) for image in similar.examples)
+    first, second = (source.name_of(image.path) for image in similar.examples)
     return (
         f"many names differ only by a word, such as {first} and {second}, so these images are "
         "probably A and B of pairs in separate files; move the inputs into A/ and the targets into "

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pix2pix_jax.config.schema import Form
@@ -23,7 +23,7 @@ from pix2pix_jax.data.layout.splits import (
     find_loose,
     hold_out_val,
 )
-from pix2pix_jax.data.layout.walk import check_utf8_names
+from pix2pix_jax.data.layout.walk import Source, check_utf8_names
 from pix2pix_jax.errors import UsageError
 
 
@@ -70,58 +70,33 @@ def find_pairs(root: Path, source_name: str, form: Form | None = None) -> FoundP
         one side, or the split or the form of images is in doubt.
       OSError: a folder cannot be read.
     """
-    inventory = take_inventory(root)
+    source, inventory = Source(root, source_name), take_inventory(root)
     if not inventory.images:
         raise UsageError(f"{source_name}: contains no images{_describe_content(inventory)}")
     check_utf8_names(inventory.images, root, source_name)
     top = Path(os.path.commonpath([path.parent for path in inventory.images]))
+    folders = top.relative_to(root).parts
     images = [read_role(path, root, top, form) for path in inventory.images]
-    notes = check_split_names(images, top.relative_to(root).parts, source_name)
-    outer_names = [root.name] if str(root) == source_name else []
-    notes += describe_outer_names([*outer_names, *top.relative_to(root).parts], images)
-    loose = find_loose(images)
-    left_out = _leave_out(loose, root, "outside train/, val/ and test/")
-    images = _without(images, loose)
+    notes = check_split_names(images, folders, source_name)
+    notes += describe_outer_names([root.name, *folders] if source.is_folder else folders, images)
+    place = "outside the folders train, val and test"
+    images, left_out = _leave_out(images, find_loose(images), source, place)
     if form == "folders":
         whole = [image for image in images if image.side == BOTH_SIDES]
-        left_out += _leave_out(whole, root, "outside A/ and B/, because data.form is folders")
-        images = _without(images, whole)
-    check_mixture(images, root, source_name)
+        images, more = _leave_out(images, whole, source, "outside folders A and B")
+        left_out += more
+    check_mixture(images, source)
     if images[0].side == BOTH_SIDES:
-        if form is None:
-            check_lookalikes(images, root, source_name)
-        check_equal_names(images, root, source_name)
-        found_form, splits = "halves", _read_halves(images)
+        splits = _read_halves(images, source, form)
     else:
-        check_equal_names(images, root, source_name)
         lone = find_lone_test(images)
-        left_out += _leave_out(lone, root, "of test/, which has no partners on the other side")
-        joined = join_sides(_without(images, lone))
-        passed = [root / name for part in inventory.left_out for name in part.files]
-        others = [read_role(path, root, root, None) for path in passed]
-        refuse_alone(joined.alone, others, root, source_name)
-        found_form, splits = "folders", joined.pairs
+        place, fix = "of test without a partner", "pix2pix translate reads images without targets"
+        images, more = _leave_out(images, lone, source, place, fix)
+        left_out += more
+        splits = _read_folders(images, inventory, source)
+    found_form: Form = "halves" if images[0].side == BOTH_SIDES else "folders"
     splits, moved = hold_out_val(splits)
     return FoundPairs(splits, found_form, (*left_out, *inventory.left_out), (*notes, *moved))
-
-
-def _leave_out(images: list[ImageFile], root: Path, reason: str) -> list[LeftOut]:
-    """The images as one entry of FoundPairs.left_out; none if there are no images."""
-    names = tuple(str(image.path.relative_to(root)) for image in images)
-    return [LeftOut(names, reason)] if names else []
-
-
-def _without(images: list[ImageFile], others: list[ImageFile]) -> list[ImageFile]:
-    others_set = set(others)
-    return [image for image in images if image not in others_set]
-
-
-def _read_halves(images: list[ImageFile]) -> dict[str, list[PairFiles]]:
-    """The pairs by split if every image shows both sides."""
-    splits: dict[str, list[PairFiles]] = defaultdict(list)
-    for image in sorted(images, key=lambda image: image.pair):
-        splits[image.split].append(PairFiles(image.pair, (image.path,)))
-    return splits
 
 
 def _describe_content(inventory: Inventory) -> str:
@@ -130,6 +105,57 @@ def _describe_content(inventory: Inventory) -> str:
     counts = Counter(path.suffix.lower() or "without suffix" for path in inventory.others)
     content = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(3))
     found = [left_out.line() for left_out in inventory.left_out]
-    found += [f"it has {content}"] if content else []
+    found += [f"other files: {content}"] if content else []
     described = f" ({'; '.join(found)})" if found else ""
     return f" that end in {suffixes}{described}; give a folder, tarball or zip file of such images"
+
+
+def _leave_out(
+    images: list[ImageFile], gone: list[ImageFile], source: Source, place: str, fix: str = ""
+) -> tuple[list[ImageFile], list[LeftOut]]:
+    """The images without those that are left out, and the entry of the latter, if any."""
+    if not gone:
+        return images, []
+    names = tuple(source.name_of(image.path) for image in gone)
+    gone_set = set(gone)
+    return [image for image in images if image not in gone_set], [
+        LeftOut(names, "image", place, fix)
+    ]
+
+
+def _read_halves(
+    images: list[ImageFile], source: Source, form: Form | None
+) -> dict[str, list[PairFiles]]:
+    """The pairs by split if every image shows both sides."""
+    if form is None:
+        check_lookalikes(images, source)
+    else:
+        images = _rename_equal(images)
+    check_equal_names(images, source)
+    splits: dict[str, list[PairFiles]] = defaultdict(list)
+    for image in sorted(images, key=lambda image: image.pair):
+        splits[image.split].append(PairFiles(image.pair, (image.path,)))
+    return splits
+
+
+def _rename_equal(images: list[ImageFile]) -> list[ImageFile]:
+    """Gives pairs that share a name the names of all their folders: x/train/1 and y/train/1."""
+    counts = Counter((image.split, image.pair) for image in images)
+    return [
+        replace(image, pair="/".join([*image.folders, image.path.stem]))
+        if counts[image.split, image.pair] > 1
+        else image
+        for image in images
+    ]
+
+
+def _read_folders(
+    images: list[ImageFile], inventory: Inventory, source: Source
+) -> dict[str, list[PairFiles]]:
+    """The pairs by split if folders A and B hold the two sides."""
+    check_equal_names(images, source)
+    joined = join_sides(images)
+    passed = [source.root / name for part in inventory.left_out for name in part.files]
+    others = [read_role(path, source.root, source.root, None) for path in passed]
+    refuse_alone(joined.alone, images, others, source)
+    return joined.pairs

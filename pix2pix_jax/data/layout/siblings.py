@@ -12,7 +12,6 @@ from pix2pix_jax.data.layout.words import drop_numbers, fold_name, split_words
 from pix2pix_jax.runtime.console import plural
 
 MAX_SIDES = 5  # more folders with equal names are sequences or classes
-MAX_COMPARED = 12  # the number of folders in one folder that are compared word by word
 
 
 class NameBelow(NamedTuple):
@@ -93,7 +92,7 @@ def _compare_children(
     cores = {child: _cores(names) for child, names in children.items()}
     equal = _count_common(exact)
     common = equal | _count_common(cores)
-    if len(children) <= MAX_COMPARED:
+    if len(children) <= MAX_SIDES:
         for pair in combinations(sorted(children), 2):
             common[pair] = max(common[pair], _count_extended(*(cores[child] for child in pair)))
     for pair, count in common.items():

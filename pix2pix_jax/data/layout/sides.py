@@ -1,14 +1,13 @@
 """Joins the images of A and B by their names, and refuses images without a partner."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from pix2pix_jax.data.layout.roles import BOTH_SIDES, SIDES, ImageFile, PairFiles
-from pix2pix_jax.data.layout.words import MAX_NAMED, fold_name, name_some
+from pix2pix_jax.data.layout.walk import Source
+from pix2pix_jax.data.layout.words import MAX_NAMED, fold_name, name_some, nearest_name
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.console import plural
-from pix2pix_jax.suggestions import closest_name
 
 MAX_CANDIDATES = 2000  # the number of names among which the nearest one is looked for
 
@@ -26,42 +25,41 @@ class JoinedSides:
     alone: list[ImageFile] = field(default_factory=list)
 
 
-def check_mixture(images: list[ImageFile], root: Path, source_name: str) -> None:
+def check_mixture(images: list[ImageFile], source: Source) -> None:
     """Raises UsageError if there are no images, or if only some of them show both sides.
 
     Args:
       images: the images of the source that are not left out.
-      root: the folder that was searched.
-      source_name: the path or URL by which the user knows the source.
+      source: the source of the images.
     """
     if not images:
         raise UsageError(
-            f"{source_name}: has no images in folders named A and B; put the inputs into A/ and "
+            f"{source.name}: has no images in folders named A and B; put the inputs into A/ and "
             "the targets into B/, or give another --config.data.form"
         )
-    names = {image: str(image.path.relative_to(root)) for image in images}
+    names = {image: source.name_of(image.path) for image in images}
     whole = [name for image, name in names.items() if image.side == BOTH_SIDES]
     sided = [name for image, name in names.items() if image.side != BOTH_SIDES]
     if whole and sided:
         raise UsageError(
-            f"{source_name}: {plural(len(sided), 'image')} below folders A or B show one side "
-            f"({name_some(sided)}), but {plural(len(whole), 'other image')} show both sides "
+            f"{source.name}: {plural(len(sided), 'image')} in folders A and B would show one side "
+            f"({name_some(sided)}), but {plural(len(whole), 'other image')} would show both "
             f"({name_some(whole)}); give --config.data.form=folders to leave out all images "
             "outside A/ and B/, or --config.data.form=halves if every file shows A and B side by "
             "side"
         )
 
 
-def check_equal_names(images: list[ImageFile], root: Path, source_name: str) -> None:
+def check_equal_names(images: list[ImageFile], source: Source) -> None:
     """Raises UsageError if two images have the same split, pair and side; see `check_mixture`."""
-    roles: dict[tuple[str, str, str], list[Path]] = defaultdict(list)
+    roles: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for image in images:
-        roles[image.split, image.pair, image.side].append(image.path.relative_to(root))
+        roles[image.split, image.pair, image.side].append(source.name_of(image.path))
     if equal := [paths for paths in roles.values() if len(paths) > 1]:
         examples = [f"{paths[0]} has the same name as {paths[1]}" for paths in equal]
         count = sum(map(len, equal))
         raise UsageError(
-            f"{source_name}: {count} images share their names: {name_some(examples)}; if these are "
+            f"{source.name}: {count} images share their names: {name_some(examples)}; if these are "
             "A and B of a pair, move the inputs into A/ and the targets into B/, and otherwise "
             "rename or remove one of them"
         )
@@ -109,42 +107,46 @@ def join_sides(images: list[ImageFile]) -> JoinedSides:
     return joined
 
 
-def refuse_alone(alone: list[ImageFile], others: list[ImageFile], root: Path, source: str) -> None:
+def refuse_alone(
+    alone: list[ImageFile], images: list[ImageFile], others: list[ImageFile], source: Source
+) -> None:
     """Raises UsageError if there are images without a partner.
 
     Args:
       alone: the images without a partner.
-      others: the other files of the source that may have been meant as partners.
-      root: the folder that was searched.
-      source: the path or URL by which the user knows the source.
+      images: all images, with which the names of the former may collide.
+      others: files that are passed over, but may have been meant as partners.
+      source: the source of the images.
     """
     if not alone:
         return
-    counts = [f"{count} of {side}" for side in SIDES if (count := _count(alone, side))]
-    described = [_describe(image, alone + others, root) for image in alone[:MAX_NAMED]]
+    counts = Counter(image.side for image in alone)
+    sides = " and ".join(f"{counts[side]} of {side}" for side in SIDES if counts[side])
+    described = [
+        source.name_of(image.path) + _explain_missing(image, images, alone + others, source)
+        for image in alone[:MAX_NAMED]
+    ]
     more = len(alone) - MAX_NAMED
     raise UsageError(
-        f"{source}: {plural(len(alone), 'image')} ({' and '.join(counts)}) without a partner of "
-        f"the same name on the other side: {', '.join(described)}"
-        + (f" and {more} more" if more > 0 else "")
-        + "; give A and B of a pair the same name, or remove the images without a partner"
+        f"{source.name}: {plural(len(alone), 'image')} ({sides}) without a partner of the same "
+        f"name on the other side: {', '.join(described)}{f' and {more} more' if more > 0 else ''}; "
+        "give A and B of a pair the same name, or remove the images without a partner"
     )
 
 
-def _count(images: list[ImageFile], side: str) -> int:
-    return sum(image.side == side for image in images)
-
-
-def _describe(image: ImageFile, candidates: list[ImageFile], root: Path) -> str:
-    """Names an image without a partner, and the file that may be meant as its partner."""
-    name = image.path.relative_to(root)
-    folded = fold_name(image.pair)
-    rivals = [c for c in candidates if fold_name(c.pair) == folded and c.split == image.split]
-    if twins := [c for c in rivals if c.side == image.side and c is not image]:
-        return f"{name} (collides with {twins[0].path.relative_to(root)}: equal except for case)"
+def _explain_missing(
+    image: ImageFile, images: list[ImageFile], candidates: list[ImageFile], source: Source
+) -> str:
+    """Names the file that is probably meant as the partner of an image, in parentheses."""
+    name = fold_name(image.pair)
+    for twin in images:
+        is_twin = twin is not image and fold_name(twin.pair) == name
+        if is_twin and (twin.split, twin.side) == (image.split, image.side):
+            return f" (its name equals that of {source.name_of(twin.path)} except for the case)"
     across = [c for c in candidates if c.side not in (image.side, BOTH_SIDES)]
-    by_name = {c.pair: c for c in [c for c in across if c.split == image.split][:MAX_CANDIDATES]}
-    elsewhere = [c for c in across if c.split != image.split and fold_name(c.pair) == folded]
-    nearest = closest_name(image.pair, by_name)
-    partner = elsewhere[0] if elsewhere else by_name.get(nearest or "")
-    return f"{name} (the nearest is {partner.path.relative_to(root)})" if partner else str(name)
+    for candidate in across:
+        if fold_name(candidate.pair) == name:
+            return f" (there is {source.name_of(candidate.path)})"
+    by_name = {c.pair: c for c in across if c.split == image.split}
+    nearest = nearest_name(image.pair, list(by_name)[:MAX_CANDIDATES])
+    return f" (the nearest is {source.name_of(by_name[nearest].path)})" if nearest else ""

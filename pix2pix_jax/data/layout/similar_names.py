@@ -10,7 +10,7 @@ from pix2pix_jax.data.layout.words import split_words
 Words = tuple[str, ...]
 MAX_WORDS = 24  # the number of words that are tried in the place of each other
 MAX_TRIED = 200  # the number of names in which each word is replaced
-MIN_SHARE, MAX_SHARE = 0.04, 0.96  # of the names; a word of a side is in a part of the names
+MIN_SHARE, MAX_SHARE = 0.01, 0.99  # of the names; a word of a side is in a part of the names
 
 
 @dataclass(frozen=True)

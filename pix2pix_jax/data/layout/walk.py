@@ -3,10 +3,33 @@
 import errno
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from pix2pix_jax.data.layout.words import name_some
 from pix2pix_jax.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Source:
+    """The folder in which pairs are looked for.
+
+    Attributes:
+      root: the folder: the source itself, or the folder that an archive was unpacked to.
+      name: the path or URL by which the user knows the source.
+    """
+
+    root: Path
+    name: str
+
+    def name_of(self, path: Path) -> str:
+        """The name of a file or folder in the source, relative to the source."""
+        return str(path.relative_to(self.root))
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the user gave the folder, and not an archive."""
+        return str(self.root) == self.name
 
 
 def list_files(

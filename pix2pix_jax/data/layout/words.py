@@ -4,6 +4,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from pix2pix_jax.suggestions import closest_name
+
 MAX_NAMED = 5  # a line names at most this number of files
 
 
@@ -21,6 +23,29 @@ def drop_numbers(name: str) -> tuple[str, ...]:
 def fold_name(name: str) -> str:
     """The name without the differences between upper and lower case and between Unicode forms."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def nearest_name(name: str, names: Sequence[str]) -> str | None:
+    """The name that is probably meant by another name; None if no name is near enough.
+
+    Names are near if they differ by leading zeros, if one of them has more words at its end or at
+    its beginning, or if they are spelled alike. Names that differ only by a number are not near.
+    """
+    words, numbers = split_words(name), _without_zeros(name)
+    for other in names:
+        if _without_zeros(other) == numbers:
+            return other
+    for other in names:
+        short, long = sorted((words, split_words(other)), key=len)
+        if short and short in (long[: len(short)], long[-len(short) :]):
+            return other
+    unlike = [other for other in names if drop_numbers(other) != drop_numbers(name)]
+    return closest_name(name, unlike)
+
+
+def _without_zeros(name: str) -> tuple[str, ...]:
+    """The words of a name, and its numbers without leading zeros."""
+    return tuple(word.lstrip("0") if word.isdigit() else word for word in split_words(name))
 
 
 def name_some(names: Sequence[str]) -> str:

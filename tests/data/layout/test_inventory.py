@@ -1,0 +1,114 @@
+"""Files are told apart by suffix and content; what systems leave behind is passed over silently."""
+
+import os
+
+import pytest
+from helpers.pairs import find_names, make_empty_files
+from helpers.refusals import refusal
+
+from pix2pix_jax.data.layout.pairs import find_pairs
+
+PAIRS = ["train/1.png", "val/1.png"]
+JUNK = [
+    ".DS_Store",
+    "Thumbs.db",
+    "desktop.ini",
+    "train/._1.png",
+    "train/@eaDir/1.png/SYNOPHOTO_THUMB_M.jpg",
+    "train/.thumbnails/1.png",
+    "__MACOSX/train/2.png",
+    "#recycle/1.png",
+    "$RECYCLE.BIN/1.png",
+    ".Trash-1000/files/1.png",
+    ".ipynb_checkpoints/1-checkpoint.png",
+    ".git/x.png",
+    "train/MVI_1.THM",
+    "README",
+    "train/labels.csv",
+]
+
+
+def find_lines(root):
+    return find_pairs(root, "SOURCE").lines()
+
+
+def test_what_systems_leave_behind_is_passed_over_silently(tmp_path):
+    root = make_empty_files(tmp_path / "pairs", PAIRS + JUNK)
+    assert find_lines(root) == []
+    assert find_names(root) == {"train": {"1": ["train/1.png"]}, "val": {"1": ["val/1.png"]}}
+
+
+@pytest.mark.parametrize(
+    ("names", "line"),
+    [
+        (["a.heic"], "passed over 1 image in formats that are not read: 1 .heic (a.heic); save"),
+        (
+            [f"train/{number}.exr" for number in range(7)] + ["scan.dcm"],
+            "passed over 8 images in formats that are not read: 7 .exr, 1 .dcm (scan.dcm, "
+            "train/0.exr, train/1.exr, train/2.exr, train/3.exr and 3 more); save these as PNG",
+        ),
+        (["more.zip"], "passed over 1 archive (more.zip); unpack archives that contain pairs"),
+        (["train/.x/2.png"], "passed over 1 hidden image (train/.x/2.png)"),
+    ],
+)
+def test_other_files_are_passed_over_with_a_line(tmp_path, names, line):
+    [told] = find_lines(make_empty_files(tmp_path / "pairs", PAIRS + names))
+    assert told.startswith(line)
+
+
+CONTENTS = {
+    "no suffix": (b"\xff\xd8\xff\xe0" + bytes(40), "image without a known suffix"),
+    "a.foo": (b"\x89PNG\r\n\x1a\n" + bytes(40), "image without a known suffix"),
+    "b.txt": (b"P6\n2 2\n255\n" + bytes(12), "image without a known suffix"),
+    "c": (b"RIFF\0\0\0\0WEBPVP8 " + bytes(20), "image without a known suffix"),
+    "d.bin": (b"\0\0\0\x18ftypheic" + bytes(20), "image in formats that are not read"),
+    "e": (bytes(128) + b"DICM", "image in formats that are not read"),
+    "f": (b"v/1\x01" + bytes(20), "image in formats that are not read"),
+}
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_images_are_known_by_their_first_bytes(tmp_path, name):
+    data, described = CONTENTS[name]
+    root = make_empty_files(tmp_path / "pairs", PAIRS)
+    (root / name).write_bytes(data)
+    [line] = find_lines(root)
+    assert line.startswith(f"passed over 1 {described}")
+    assert f"({name})" in line
+
+
+@pytest.mark.parametrize("data", [b"", b"BM is not an image", b"P2P network", b"GIF", b"plain"])
+def test_texts_are_no_images(tmp_path, data):
+    root = make_empty_files(tmp_path / "pairs", PAIRS)
+    (root / "notes").write_bytes(data)
+    assert find_lines(root) == []
+
+
+def test_broken_links_are_told(tmp_path):
+    root = make_empty_files(tmp_path / "pairs", PAIRS)
+    os.symlink("nowhere.png", root / "train/2.png")
+    os.symlink("itself", root / "itself")
+    assert find_lines(root) == ["passed over 2 broken links (itself, train/2.png)"]
+
+
+def test_without_images_the_line_says_what_there_is(tmp_path):
+    names = ["a.zip", "b.heic", "c.txt", "d.txt", "e"]
+    message = refusal(find_pairs, make_empty_files(tmp_path / "pairs", names), "SOURCE")
+    assert message.startswith("SOURCE: contains no images that end in ")
+    assert "passed over 1 archive (a.zip)" in message
+    assert "1 .heic (b.heic)" in message
+    assert "other files: 2 .txt, 1 without suffix" in message
+
+
+def test_only_images_need_names_in_utf8(tmp_path):
+    root = make_empty_files(tmp_path / "pairs", PAIRS)
+    (root / os.fsdecode(b"n\xe9.txt")).touch()
+    assert find_lines(root) == []
+    for name in (b"n\xe9.png", b"\xe9/1.png"):
+        path = root / os.fsdecode(name)
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert refusal(find_pairs, root, "SOURCE") == (
+        "SOURCE: 2 images have names that are not UTF-8: n\\udce9.png, \\udce9/1.png; rename these "
+        "files and folders"
+    )

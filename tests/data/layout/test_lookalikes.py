@@ -1,0 +1,117 @@
+"""Images whose names show them to be sides of pairs are refused, and not cut in half."""
+
+import pytest
+from helpers.pairs import find_names, make_empty_files
+from helpers.refusals import refusal
+
+from pix2pix_jax.data.layout.pairs import find_pairs
+
+SIBLINGS = {
+    "images and masks": ["images/{}.jpg", "masks/{}.png"],
+    "names of a split": ["train_img/{}.png", "train_label/{}.png"],
+    "inside a split": ["train/images/{}.jpg", "train/masks/{}.png"],
+    "above a split": ["images/train/{}.jpg", "masks/train/{}.jpg"],
+    "above a split, suffixes differ": ["images/train/{}.jpg", "masks/train/{}.png"],
+    "three folders": ["photos/{}.png", "labels/{}.png", "depth/{}.png"],
+    "a suffix in one folder": ["photos/{}.png", "labels/{}_label.png"],
+    "a suffix in both folders": ["photos/{}_rgb.png", "labels/{}_seg.png"],
+    "a prefix in both folders": ["x/img_{}.png", "y/gt_{}.png"],
+    "several targets of each input": ["photos/{}.png", "labels/{}_ids.png", "labels/{}_colour.png"],
+    "deep": ["set/one/left/deep/{}.png", "set/one/right/deep/{}.png"],
+    "Cityscapes": [
+        "leftImg8bit/train/ulm/ulm_{}_000019_leftImg8bit.png",
+        "gtFine/train/ulm/ulm_{}_000019_gtFine_color.png",
+        "gtFine/train/ulm/ulm_{}_000019_gtFine_labelIds.png",
+    ],
+    "targets in a folder of the inputs": ["{}.jpg", "masks/{}.png"],
+    "other cases and Unicode forms": ["photos/caf\u00e9{}.png", "labels/CAFE\u0301{}.png"],
+}
+ONE_FOLDER = {
+    "A and B behind": ["{}_A.png", "{}_B.png"],
+    "A and B without a separator": ["{}A.png", "{}B.png"],
+    "A and B in front": ["A_{}.png", "B_{}.png"],
+    "a plain name and a suffix": ["{}.jpg", "{}_mask.png"],
+    "words behind": ["{}-left.png", "{}-right.png"],
+    "words in front": ["input{}.png", "target{}.png"],
+    "words in the middle": ["v1_photo_{}_x.png", "v1_label_{}_x.png"],
+    "several words": ["{}_leftImg8bit.png", "{}_gtFine_color.png"],
+    "three words": ["{}_rgb.png", "{}_depth.png", "{}_seg.png"],
+    "inside a split": ["train/{}_in.png", "train/{}_gt.png"],
+    "a folder for each pair": ["scene{}/before.png", "scene{}/after.png"],
+    "a folder for each pair, numbered images": ["scene{}/1.png", "scene{}/2.png"],
+    "a folder for each pair, with its name": ["s{0}/s{0}_image.png", "s{0}/s{0}_mask.png"],
+}
+
+
+def fill(root, patterns, numbers=("01", "02", "07", "10", "11")):
+    """Makes a folder of empty files: each pattern with each number."""
+    return make_empty_files(root, [p.format(number) for number in numbers for p in patterns])
+
+
+@pytest.mark.parametrize("patterns", SIBLINGS.values(), ids=SIBLINGS.keys())
+def test_two_folders_with_names_in_common_are_refused(tmp_path, patterns):
+    message = refusal(find_pairs, fill(tmp_path / "pairs", patterns), "SOURCE")
+    assert message.startswith("SOURCE: ")
+    assert "names in common" in message
+    assert "rename the folder of the inputs to " in message
+    assert message.endswith("give --config.data.form=halves")
+    different = len({pattern.rpartition("/")[2].partition(".")[0] for pattern in patterns}) > 1
+    assert ("give both files of a pair the same name" in message) == (
+        different and "caf" not in message and "CAF" not in str(patterns)
+    )
+
+
+@pytest.mark.parametrize("patterns", ONE_FOLDER.values(), ids=ONE_FOLDER.keys())
+def test_names_in_one_folder_that_differ_by_a_word_are_refused(tmp_path, patterns):
+    message = refusal(find_pairs, fill(tmp_path / "pairs", patterns), "SOURCE")
+    assert message.startswith("SOURCE: ")
+    assert "move the inputs into A/ and the targets into B/" in message
+    assert message.endswith("give --config.data.form=halves")
+
+
+@pytest.mark.parametrize(
+    "patterns", [*SIBLINGS.values(), *ONE_FOLDER.values()], ids=[*SIBLINGS, *ONE_FOLDER]
+)
+def test_with_the_form_halves_every_image_is_a_pair(tmp_path, patterns):
+    root = fill(tmp_path / "pairs", patterns)
+    splits = find_names(root, "halves")
+    files = [file for pairs in splits.values() for [file] in pairs.values()]
+    assert sorted(files) == sorted(str(p.relative_to(root)) for p in root.rglob("*.*"))
+
+
+def test_a_single_pair_in_two_folders_is_refused(tmp_path):
+    root = make_empty_files(tmp_path / "pairs", ["images/1.jpg", "masks/1.png"])
+    assert "have 1 name in common" in refusal(find_pairs, root, "SOURCE")
+
+
+def test_a_few_masks_of_many_images_are_noticed(tmp_path):
+    names = [f"{number:03}.jpg" for number in range(60)]
+    root = make_empty_files(tmp_path / "pairs", [*names, "007_mask.png", "010_mask.png"])
+    assert "007_mask.png" in refusal(find_pairs, root, "SOURCE")
+
+
+def test_folders_named_like_sides_are_refused_even_without_names_in_common(tmp_path):
+    names = [f"photos/IMG_{number}.jpg" for number in (7301, 7318)]
+    root = make_empty_files(tmp_path / "pairs", [*names, "my labels/street.png"])
+    message = refusal(find_pairs, root, "SOURCE")
+    assert message.startswith("SOURCE: photos/ (2 images) and my labels/ (1 image) are named like")
+
+
+HALVES = {
+    "one folder": ["{}.jpg"],
+    "AB in all names": ["train/{}_AB.jpg", "val/{}_AB.jpg"],
+    "splits with equal names": ["train/{}.jpg", "val/{}.jpg", "test/{}.jpg"],
+    "many sequences": [f"clip{clip}/{{}}.jpg" for clip in range(9)],
+    "many classes": [f"{name}/{{}}.jpg" for name in ["ant", "bee", "cat", "dog", "elk", "fox"]],
+    "classes with names of their own": ["cats/tom{}.jpg", "dogs/{}9/x.jpg"],
+    "hexadecimal names": ["{}3f.jpg", "a{}e4.jpg", "7b{}.jpg"],
+    "two numbers": ["{}_1.jpg", "{}_2.jpg"],
+}
+
+
+@pytest.mark.parametrize("patterns", HALVES.values(), ids=HALVES.keys())
+def test_images_that_show_both_sides_are_not_refused(tmp_path, patterns):
+    root = fill(tmp_path / "pairs", patterns)
+    splits = find_names(root)
+    assert sum(map(len, splits.values())) == 5 * len(patterns)
+    assert splits == find_names(root, "halves")

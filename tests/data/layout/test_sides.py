@@ -1,0 +1,105 @@
+"""A and B are joined by their names; images without a partner are counted and named."""
+
+import os
+
+import pytest
+from helpers.pairs import find_names, make_empty_files
+from helpers.refusals import refusal
+
+from pix2pix_jax.data.layout.pairs import find_pairs
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("caf\u00e9", "cafe\u0301"),
+        ("IMG_1", "img_1"),
+        ("Stra\u00dfe", "STRASSE"),
+        ("\u00c9x/1", "e\u0301X/1"),
+    ],
+)
+def test_case_and_unicode_form_do_not_separate_a_pair(tmp_path, a, b):
+    pair = [f"A/{a}.png", f"B/{b}.JPG"]
+    root = make_empty_files(tmp_path / "pairs", [*pair, "A/2.png", "B/2.png"])
+    found = [files for pairs in find_names(root).values() for files in pairs.items()]
+    assert (a, pair) in found
+
+
+def test_equal_names_are_joined_before_similar_names(tmp_path):
+    names = [f"{side}/{name}.png" for side in "AB" for name in ("x", "X", "\u00e9", "e\u0301")]
+    found = find_names(make_empty_files(tmp_path / "pairs", names))
+    assert {name: files for pairs in found.values() for name, files in pairs.items()} == {
+        name: [f"A/{name}.png", f"B/{name}.png"] for name in ("x", "X", "\u00e9", "e\u0301")
+    }
+
+
+def test_names_that_are_equal_except_for_the_case_are_refused_if_they_collide(tmp_path):
+    root = make_empty_files(tmp_path / "pairs", ["A/x.png", "A/X.png", "B/x.png"])
+    message = refusal(find_pairs, root, "SOURCE")
+    assert "A/X.png (its name equals that of A/x.png except for the case)" in message
+
+
+def test_images_without_a_partner_are_counted_and_named_with_the_nearest_name(tmp_path):
+    names = [f"A/{number:03}.png" for number in range(1, 8)] + ["A/same.png", "B/same.png"]
+    names += [*(f"B/{number}.png" for number in range(3)), "B/003_mask.png"]
+    message = refusal(find_pairs, make_empty_files(tmp_path / "pairs", names), "SOURCE")
+    assert message == (
+        "SOURCE: 11 images (7 of A and 4 of B) without a partner of the same name on the other "
+        "side: A/001.png (the nearest is B/1.png), A/002.png (the nearest is B/2.png), A/003.png "
+        "(the nearest is B/003_mask.png), A/004.png, A/005.png and 6 more; give A and B of a pair "
+        "the same name, or remove the images without a partner"
+    )
+
+
+@pytest.mark.parametrize("partner", ["B/1.heic", "test/B/1.png"])
+def test_a_partner_that_cannot_be_used_is_named(tmp_path, partner):
+    names = ["A/1.png", "A/2.png", "B/2.png", "test/A/3.png", "test/B/3.png", partner]
+    message = refusal(find_pairs, make_empty_files(tmp_path / "pairs", names), "SOURCE")
+    assert f"A/1.png (there is {partner})" in message
+
+
+def test_a_broken_link_is_named_as_the_partner(tmp_path):
+    root = make_empty_files(tmp_path / "pairs", ["A/1.png", "A/2.png", "B/2.png"])
+    os.symlink(tmp_path / "nowhere.png", root / "B/1.png")
+    assert "A/1.png (there is B/1.png)" in refusal(find_pairs, root, "SOURCE")
+
+
+def test_one_side_alone_is_refused(tmp_path):
+    root = make_empty_files(tmp_path / "pairs", ["A/1.png", "A/2.png"])
+    assert refusal(find_pairs, root, "SOURCE").startswith("SOURCE: 2 images (2 of A) without a ")
+
+
+def test_a_test_split_of_one_side_is_passed_over(tmp_path):
+    names = ["train/A/1.png", "train/B/1.png", "val/A/1.png", "val/B/1.png"]
+    tests = [f"test/A/{number}.png" for number in range(3)]
+    found = find_pairs(make_empty_files(tmp_path / "pairs", names + tests), "SOURCE")
+    assert found.splits.keys() == {"train", "val"}
+    assert found.lines() == [
+        "passed over 3 images of test without a partner (test/A/0.png, test/A/1.png, "
+        "test/A/2.png); pix2pix translate reads images without targets"
+    ]
+
+
+def test_with_the_form_folders_other_images_are_passed_over(tmp_path):
+    names = ["A/1.png", "B/1.png", "AB/1.png", "preview.png"]
+    root = make_empty_files(tmp_path / "pairs", names)
+    assert "--config.data.form=folders" in refusal(find_pairs, root, "SOURCE")
+    found = find_pairs(root, "SOURCE", "folders")
+    assert found.form == "folders"
+    assert found.lines()[1:] == [
+        "passed over 2 images outside folders A and B (AB/1.png, preview.png)"
+    ]
+
+
+def test_with_the_form_folders_a_source_needs_a_and_b(tmp_path):
+    root = make_empty_files(tmp_path / "pairs", ["1.png"])
+    message = refusal(find_pairs, root, "SOURCE", "folders")
+    assert message.startswith("SOURCE: has no images in folders named A and B; ")
+
+
+def test_with_the_form_halves_folders_a_and_b_have_no_meaning(tmp_path):
+    root = make_empty_files(tmp_path / "pairs", ["A/1.png", "B/1.png", "trainA/2.png"])
+    assert find_names(root, "halves") == {
+        "train": {"A/2": ["trainA/2.png"]},
+        "val": {"A/2": ["trainA/2.png"]},
+    }

@@ -1,0 +1,124 @@
+"""Splits are read from the names of folders; names that are in doubt are refused or told."""
+
+import pytest
+from helpers.pairs import find_names, make_empty_files
+from helpers.refusals import refusal
+
+from pix2pix_jax.data.layout.pairs import find_pairs
+
+WORDS = {
+    "train": ("train", "TRAIN", "Training", "trn"),
+    "val": ("val", "valid", "Valid", "validation", "Validation", "dev"),
+    "test": ("test", "Test", "testing", "TESTING", "tst"),
+}
+# Where A or B and the name of a split may be.
+FORMS = ("{side}/{split}", "{split}/{side}", "{split}{side}", "{split}_{side}", "{split}-{side}")
+
+
+def find_lines(root, name="SOURCE", form=None):
+    """The lines about a source that is not refused."""
+    return find_pairs(root, name, form).lines()
+
+
+@pytest.mark.parametrize("form", [*FORMS, "{side}_{split}", "set/{split}/{side}"])
+@pytest.mark.parametrize("choice", range(5))
+def test_splits_are_found_by_their_common_names(tmp_path, choice, form):
+    words = {split: names[choice % len(names)] for split, names in WORDS.items()}
+    names = [
+        f"{form.format(split=word, side=side)}/{word}{number}.png"
+        for word in words.values()
+        for side in "Ab"
+        for number in range(3)
+    ]
+    splits = find_names(make_empty_files(tmp_path / "pairs", names))
+    assert {split: list(pairs) for split, pairs in splits.items()} == {
+        split: [f"{word}{number}" for number in range(3)] for split, word in words.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "folder", "split"),
+    [
+        (["train/1.png", "test_images/2.png"], "test_images/", "test"),
+        (["street/1.png", "my_test/2.png"], "my_test/", "test"),
+        (["train2017/1.png", "val2017/2.png"], "val2017/", "val"),
+        (["train_img/1.png", "train_label/1.png", "test_img/2.png"], "test_img/", "test"),
+        (["train/1.png", "val/2.png", "02_Test/3.png"], "02_Test/", "test"),
+        (["train/1.png", "valset/2.png"], "valset/", "val"),
+        (["test/train_x/1.png", "train/2.png"], "test/train_x/", "train"),
+        (["train/1.png", "train/test_x/2.png"], "train/test_x/", "test"),
+    ],
+)
+def test_a_folder_that_only_mentions_a_split_is_refused(tmp_path, names, folder, split):
+    message = refusal(find_pairs, make_empty_files(tmp_path / "pairs", names), "SOURCE")
+    assert message.startswith("SOURCE: it is in doubt whether 1 image of ")
+    assert f"{folder} belong to {split}" in message or f"{folder}, " in message
+    assert f"rename the folder to {split}, " in message
+
+
+def test_a_path_with_two_splits_is_refused(tmp_path):
+    root = make_empty_files(tmp_path / "pairs", ["train/1.png", "test/x/training/1.png"])
+    message = refusal(find_pairs, root, "SOURCE")
+    assert message.startswith("SOURCE: the path test/x/training names more than one split")
+
+
+def test_a_folder_around_all_images_may_mention_a_split(tmp_path):
+    names = [f"my_test_set/{split}/{number}.png" for split in ("train", "val") for number in (1, 2)]
+    root = make_empty_files(tmp_path / "pairs", names)
+    assert {split: len(pairs) for split, pairs in find_names(root).items()} == {
+        "train": 2,
+        "val": 2,
+    }
+    assert find_lines(root) == []
+
+
+@pytest.mark.parametrize("inside", ["", "my_test/"])
+def test_training_on_a_folder_called_test_is_told(tmp_path, inside):
+    root = make_empty_files(tmp_path / "test", [f"{inside}{number}.png" for number in range(20)])
+    told, moved = find_lines(root, str(root))
+    assert told.startswith(f"the images are below a folder named {inside.strip('/') or 'test'}, ")
+    assert "all 20 are read as train" in told
+    assert moved == "there is no val/, so 2 of 20 pairs became val"
+
+
+@pytest.mark.parametrize("name", ["train_set", "trainingdata", "my train", "train1"])
+def test_a_folder_that_mentions_train_is_read_as_train_and_told(tmp_path, name):
+    names = [f"{name}/1.png", f"{name}/2.png", "val/1.png", "other/3.png"]
+    root = make_empty_files(tmp_path / "pairs", names)
+    assert {split: len(pairs) for split, pairs in find_names(root).items()} == {
+        "train": 3,
+        "val": 1,
+    }
+    assert find_lines(root) == [f"{name}/: 2 images read as train"]
+
+
+@pytest.mark.parametrize("name", ["contest", "latest", "trainer", "strain", "developed"])
+def test_words_that_contain_the_word_of_a_split_are_no_splits(tmp_path, name):
+    names = [f"{name}/{number}.png" for number in range(4)] + ["other/5.png", "other/x6.png"]
+    root = make_empty_files(tmp_path / "pairs", names)
+    assert find_names(root).keys() == {"train", "val"}
+
+
+def test_loose_images_beside_the_splits_are_told(tmp_path):
+    names = ["train/1.png", "val/1.png", *(f"{number}.png" for number in range(7)), "extra/x.png"]
+    root = make_empty_files(tmp_path / "pairs", [*names, "train_extra/9.png"])
+    assert find_lines(root) == [
+        "passed over 9 images outside the folders train, val and test (0.png, 1.png, 2.png, 3.png, "
+        "4.png and 4 more)"
+    ]
+
+
+def test_loose_images_beside_pairs_in_a_and_b_are_told(tmp_path):
+    names = ["train/A/1.png", "train/B/1.png", "val/A/1.png", "val/B/1.png", "preview.jpg"]
+    root = make_empty_files(tmp_path / "pairs", names)
+    assert find_names(root).keys() == {"train", "val"}
+    assert find_lines(root) == [
+        "passed over 1 image outside the folders train, val and test (preview.jpg)"
+    ]
+
+
+def test_pairs_that_become_val_are_told(tmp_path):
+    root = make_empty_files(tmp_path / "pairs", [f"train/{number}.png" for number in range(30)])
+    assert find_lines(root) == ["there is no val/, so 3 of 30 pairs became val"]
+    root = make_empty_files(tmp_path / "pair", ["1.png"])
+    assert find_lines(root) == ["there is only one pair, so the same pair is train and val"]
