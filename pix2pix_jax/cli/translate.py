@@ -54,6 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="scale images to the training size, and scale the outputs back",
     )
+    parser.add_argument(
+        "--half",
+        choices=("left", "right", "none"),
+        help="half of each image to translate, or none for whole images; default: the input's "
+        "half of images that have the proportions of the run's side-by-side pairs",
+    )
 
 
 def run(options: argparse.Namespace, fields: FlagValues) -> int:
@@ -75,5 +81,6 @@ def run(options: argparse.Namespace, fields: FlagValues) -> int:
         tile=options.tile,
         resize=options.resize,
         use_dropout=not options.no_dropout,
+        half=options.half,
     )
     return translate_files(config, workdir, source, output, translate_options)

@@ -8,14 +8,18 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from pix2pix_jax.config.schema import SPLITS
-from pix2pix_jax.data.images.image_files import decode_pair, encode_png, read_bytes
+from pix2pix_jax.config.schema import SPLITS, Form
+from pix2pix_jax.data.contents import METADATA_KEY
+from pix2pix_jax.data.contents_collector import ContentsCollector
+from pix2pix_jax.data.images.file_image import FileImage, split_pair
+from pix2pix_jax.data.images.image_files import encode_png, read_bytes
+from pix2pix_jax.data.images.image_reader import read_image, record_bytes
 from pix2pix_jax.data.layout.roles import PairFiles
 from pix2pix_jax.data.layout.walk import display_name
 from pix2pix_jax.data.synthetic.paint import draw_facade
@@ -56,6 +60,12 @@ class PairsConfig(tfds.core.BuilderConfig):
     source_name: str = ""
     root: Path = Path()
 
+    @property
+    def form(self) -> Form:
+        """Whether the files show both sides, or only one side."""
+        first = next(iter(self.splits.values()))[0]
+        return "halves" if len(first.files) == 1 else "folders"
+
 
 class PairedImages(tfds.core.GeneratorBasedBuilder):
     """The builder of a dataset of image files, from a public set or from any folder.
@@ -77,39 +87,64 @@ class PairedImages(tfds.core.GeneratorBasedBuilder):
         return _DatasetInfo(builder=self, features=FEATURES, metadata=metadata)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Records]:
-        splits = self.pairs_config.splits
-        return {split: self._generate_examples(split, pairs) for split, pairs in splits.items()}
+        config = self.pairs_config
+        collector = ContentsCollector(config.form)
+        return {
+            split: self._generate_examples(split, pairs, collector)
+            for split, pairs in config.splits.items()
+        }
 
-    def _generate_examples(self, split: str, pairs: list[PairFiles]) -> Records:
+    def _generate_examples(
+        self, split: str, pairs: list[PairFiles], collector: ContentsCollector
+    ) -> Records:
         digest, broken = hashlib.sha256(), []
         for pair in pairs:
             try:
-                files, _ = read_pair(pair, self.pairs_config)
+                decoded = read_pair(pair, self.pairs_config)
             except UsageError as error:  # One error at the end names all broken files.
                 broken.append(str(error))
                 continue
-            for data in (pair.name.encode(), *files):
+            name = str(pair.files[0].relative_to(self.pairs_config.root))
+            collector.add(split, name, decoded.a, decoded.b, decoded.width)
+            for data in (pair.name.encode(), *decoded.files):
                 digest.update(data)
-            yield pair.name, {"name": pair.name, "files": files}
+            yield pair.name, {"name": pair.name, "files": decoded.files}
         if broken:
             others = len(broken) - MAX_NAMED
             more = f"; and {plural(others, 'more file')} cannot be used" if others > 0 else ""
             raise UsageError("; ".join(broken[:MAX_NAMED]) + more)
         assert self.info.metadata is not None
         self.info.metadata[f"sha256/{split}"] = digest.hexdigest()
+        self.info.metadata[METADATA_KEY] = collector.finish().to_json()
 
 
-def read_pair(
-    pair: PairFiles, config: PairsConfig
-) -> tuple[list[bytes], tuple[Image.Image, Image.Image]]:
-    """Reads the bytes of a pair's files, and decodes A and B.
+class ReadPair(NamedTuple):
+    """A pair that was read from its files.
+
+    Attributes:
+      files: the bytes of the files, as a record contains them.
+      a: the image A.
+      b: the image B.
+      width: the width of the file of A in pixels, of which A may be only the left half.
+    """
+
+    files: list[bytes]
+    a: FileImage
+    b: FileImage
+    width: int
+
+
+def read_pair(pair: PairFiles, config: PairsConfig) -> ReadPair:
+    """Reads the files of a pair, and finds A and B in them.
 
     Raises:
       UsageError: a file is broken or too large; the message names the file.
     """
     names = [display_name(path, config.root, config.source_name) for path in pair.files]
-    files = [read_bytes(path, name) for path, name in zip(pair.files, names, strict=True)]
-    return files, decode_pair(files, names)
+    contents = [read_bytes(path, name) for path, name in zip(pair.files, names, strict=True)]
+    images = [read_image(data, name) for data, name in zip(contents, names, strict=True)]
+    files = [record_bytes(data, image) for data, image in zip(contents, images, strict=True)]
+    return ReadPair(files, *split_pair(images, names), width=images[0].pixels.shape[1])
 
 
 @dataclass(kw_only=True)

@@ -2,8 +2,11 @@
 
 import shutil
 import sys
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import tensorflow_datasets as tfds
 
 from pix2pix_jax.config.schema import Data, Form
@@ -13,13 +16,16 @@ from pix2pix_jax.data.builders import (
     PairedImages,
     PairsConfig,
     SyntheticFacades,
-    read_pair,
 )
 from pix2pix_jax.data.data_dir import INFO, DataDir
 from pix2pix_jax.data.download import download_archive
 from pix2pix_jax.data.fingerprint import VERSION_DIGITS, source_version
+from pix2pix_jax.data.images.image_files import read_bytes
+from pix2pix_jax.data.images.image_reader import read_image
 from pix2pix_jax.data.layout.pairs import find_pairs
+from pix2pix_jax.data.layout.walk import display_name
 from pix2pix_jax.data.records import open_dataset, write_dataset
+from pix2pix_jax.data.single_pictures import PictureFile, check_pictures, measure_file
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.storage.locks import folder_lock
@@ -73,11 +79,9 @@ def _find_or_write(data: Data, data_dir: DataDir) -> tfds.core.DatasetBuilder:
         return _find_last_prepared(source, data, data_dir)
     # The name contains data.form, because the form decides which files are pairs.
     name = f"{data.name}-{source_version(source)}{_form_suffix(data)}"
-    builder = PairedImages(
-        data_dir=data_dir.path, config=PairsConfig(name=name, source_name=str(source))
-    )
-    written = _open_written(builder, data_dir)
-    return written or _write_pairs(source, name, str(source), data_dir, data.form)
+    config = PairsConfig(name=name, source_name=str(source))
+    written = _open_written(PairedImages(data_dir=data_dir.path, config=config), data_dir)
+    return written or _write_pairs(source, config, data.form, data_dir)
 
 
 def _form_suffix(data: Data) -> str:
@@ -99,40 +103,48 @@ def _prepare_facades(data: Data, data_dir: DataDir) -> tfds.core.DatasetBuilder:
 
 
 def _write_pairs(
-    source: Path, name: str, source_name: str, data_dir: DataDir, form: Form | None
+    source: Path, config: PairsConfig, form: Form | None, data_dir: DataDir
 ) -> tfds.core.DatasetBuilder:
     """Writes the pairs of a folder or archive.
 
     Args:
       source: the folder or archive.
-      name: the name of the dataset.
-      source_name: the path or URL by which the user knows the source.
-      data_dir: where datasets are written.
+      config: the name of the dataset, and the name by which the user knows the source.
       form: data.form.
+      data_dir: where datasets are written.
     """
     with unpack(source, data_dir.unpack_folder) as root:
-        found = find_pairs(root, source_name, form)
-        config = PairsConfig(name, source_name=source_name, root=root, splits=found.splits)
-        for line in (_describe_pairs(config), *found.lines()):
-            say(str(UsageError(f"{source_name}: {line}")))  # UsageError escapes odd characters.
+        found = find_pairs(root, config.source_name, form)
+        config = replace(config, root=root, splits=found.splits)
+        lines = found.lines()
+        if found.form == "halves" and form is None:
+            config, doubts = _leave_out_single_pictures(config)
+            lines += doubts
+        counts = ", ".join(f"{len(pairs)} {split}" for split, pairs in config.splits.items())
+        for line in (f"{counts} pairs", *lines):
+            say(str(UsageError(f"{config.source_name}: {line}")))  # escapes odd characters
         return write_dataset(PairedImages(data_dir=data_dir.path, config=config))
 
 
-def _describe_pairs(config: PairsConfig) -> str:
-    """Describes the pairs in one line, so that the user notices if single images are cut in two."""
-    first = next(iter(config.splits.values()))[0]
-    _, (a, b) = read_pair(first, config)
-    counts = ", ".join(f"{len(pairs)} {split}" for split, pairs in config.splits.items())
-    is_one_file = len(first.files) == 1
-    form = "the left and right half of one image" if is_one_file else "two images"
-    sizes = f"{a.width}x{a.height} and {b.width}x{b.height} (width x height)"
-    doubt = ""
-    if is_one_file and 2 * a.width <= a.height:
-        doubt = (
-            "; WARNING: the halves are narrow, so this may not be a pair; if it is a single image, "
-            "give A and B in two folders, A/ and B/"
-        )
-    return f"{counts}; A and B are {form}; in {first.files[0].name}, their sizes are {sizes}{doubt}"
+def _leave_out_single_pictures(config: PairsConfig) -> tuple[PairsConfig, list[str]]:
+    """Leaves out a test split of single pictures, and refuses other splits of single pictures.
+
+    Returns:
+      The pairs without such a split, and the lines to print.
+    """
+
+    def read(path: Path) -> np.ndarray:
+        name = display_name(path, config.root, config.source_name)
+        return read_image(read_bytes(path, name), name).pixels
+
+    files: dict[str, list[PictureFile]] = {}
+    for split, pairs in config.splits.items():
+        for pair in pairs:
+            with suppress(UsageError):  # One error at the end names all broken files.
+                files.setdefault(split, []).append(measure_file(pair.files[0], read))
+    left_out, lines = check_pictures(files, config.source_name, read)
+    kept = {split: pairs for split, pairs in config.splits.items() if split not in left_out}
+    return replace(config, splits=kept), lines
 
 
 def _prepare_download(name: str, data_dir: DataDir) -> tfds.core.DatasetBuilder:
@@ -147,7 +159,7 @@ def _prepare_download(name: str, data_dir: DataDir) -> tfds.core.DatasetBuilder:
         return written
     archive = download_archive(url, data_dir.downloads)
     try:
-        return _write_pairs(archive, name, url, data_dir, "halves")
+        return _write_pairs(archive, builder.pairs_config, "halves", data_dir)
     except UsageError:  # The archive is broken. If it stayed, TFDS would not download it again.
         for path in archive.parent.glob(f"{archive.name}*"):
             path.unlink()

@@ -9,6 +9,7 @@ from pix2pix_jax.checkpoints.reader import IMPORTED, CheckpointStep, read_networ
 from pix2pix_jax.config.files import read_config
 from pix2pix_jax.config.metrics import METRICS
 from pix2pix_jax.config.schema import Config
+from pix2pix_jax.data.contents import dataset_contents, shows_halves_of
 from pix2pix_jax.data.fingerprint import dataset_fingerprint
 from pix2pix_jax.data.images.pixels import float_to_image
 from pix2pix_jax.data.prepare import prepare
@@ -25,6 +26,7 @@ from pix2pix_jax.evaluation.scorer import Pictures, Scorer
 from pix2pix_jax.reports.evaluation import render_evaluation_page
 from pix2pix_jax.reports.page import TRUTH, format_metric
 from pix2pix_jax.runs.checks import resolve_run_config
+from pix2pix_jax.runs.pairs import run_contents
 from pix2pix_jax.runs.workdir import Workdir, picture_file
 from pix2pix_jax.runtime.console import plural, say
 from pix2pix_jax.runtime.memory import explain_out_of_memory
@@ -50,13 +52,15 @@ def evaluate(
 
     Raises:
       UsageError: there is no such run, checkpoint or split, a training pair may have moved to
-        another split, or an output of the generator is not finite. Also if `fcn_score` is True but
-        the dataset has no FCN-score; then all other scores are written before the error.
+        another split, the files show only one side of pairs, or an output of the generator is not
+        finite. Also if `fcn_score` is True but the dataset has no FCN-score; then all other scores
+        are written before the error.
     """
     config = resolve_run_config(workdir, config)
     step, params, training_fingerprint = read_network(workdir, config, step)
     dataset = prepare(config.data)
     check_pairs(workdir, config, dataset, training_fingerprint)
+    check_halves(workdir, config, dataset)
     records = open_split(dataset, split)
     no_classes = why_no_classes(config.data, dataset) if fcn_score else ""
     path, page = workdir.evaluation_file(split), workdir.evaluation_page(split)
@@ -108,6 +112,29 @@ def check_pairs(
             f"data.source: {source} has other pairs than when {workdir} was trained, so a training "
             "pair may now be in another split; restore the old pairs, or put the pairs to evaluate "
             "into FOLDER/test, and give --config.data.source=FOLDER --split=test"
+        )
+
+
+def check_halves(workdir: Workdir, config: Config, dataset: DatasetBuilder) -> None:
+    """Checks that the files to evaluate show whole pairs, if the run was trained on halves.
+
+    Args:
+      workdir: the workdir of the run.
+      config: the config to evaluate with.
+      dataset: the dataset prepared from `config`.
+
+    Raises:
+      UsageError: the files have the proportions of one half of the pairs of the run.
+    """
+    if config.data.form is not None:
+        return
+    trained = run_contents(workdir, read_config(workdir.config_file).data)
+    found = dataset_contents(dataset, config.data)
+    if trained and found and shows_halves_of(found, trained):
+        raise UsageError(
+            f"data.source: {config.data.source} shows one side of each pair in an image, but "
+            f"{workdir} was trained on images that show A and B side by side; give such images, or "
+            "give --config.data.form=halves if they are such images"
         )
 
 

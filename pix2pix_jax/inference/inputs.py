@@ -11,6 +11,7 @@ from pix2pix_jax.data.images.image_files import SUFFIXES
 from pix2pix_jax.data.layout.walk import check_utf8_name, list_files
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.inference.outputs import OutputFolder, is_inside, possible_names, read_manifest
+from pix2pix_jax.inference.targets import leave_out_targets
 from pix2pix_jax.reports.translation import PAGE
 from pix2pix_jax.runtime.console import plural, say
 from pix2pix_jax.runtime.storage.files import is_address, local_path
@@ -47,13 +48,17 @@ class UnreadableImage:
     reason: str
 
 
-def find_inputs(source: str, output: Path, samples: int = 1) -> list[InputFile]:
+def find_inputs(
+    source: str, output: Path, samples: int = 1, input_side: str | None = None
+) -> list[InputFile]:
     """Finds the images to translate and names their translations.
 
     Args:
       source: a file, a folder, or a pattern as in a shell.
       output: the folder to write to; it may not exist yet.
       samples: number of translations of each image.
+      input_side: the side, A or B, that is the input; if the images are pairs in folders A and B,
+        the other side is left out. None: no image is left out.
 
     Returns:
       The files, sorted by path.
@@ -63,6 +68,8 @@ def find_inputs(source: str, output: Path, samples: int = 1) -> list[InputFile]:
         translation would replace an input or a file that translate did not write.
     """
     root, paths = list_images(source)
+    if input_side is not None:
+        paths = leave_out_targets(source, root, paths, input_side)
     if output.is_file() or output.suffix.lower() in READABLE:
         problem = "is a file" if output.is_file() else "has the name of an image file"
         raise UsageError(

@@ -1,11 +1,14 @@
 """The options of a translation."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from pix2pix_jax.checkpoints.reader import CheckpointStep
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.inference.tiling import round_up, side_multiple
+
+Half = Literal["left", "right", "none"]  # a half of an image, or the whole image
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,8 @@ class TranslateOptions:
       tile: side in pixels of the tiles that images are cut into; None: images stay whole.
       resize: whether images are resized to the size of training, and their translations back.
       use_dropout: whether the generator draws dropout, as in training.
+      half: the half of every image to translate, or "none" for whole images; None: the input's
+        half of images with the proportions of side-by-side pairs.
     """
 
     step: CheckpointStep = "newest"
@@ -27,6 +32,7 @@ class TranslateOptions:
     tile: int | None = None
     resize: bool = False
     use_dropout: bool = True
+    half: Half | None = None
 
 
 def check_options(config: Config, options: TranslateOptions) -> None:

@@ -14,6 +14,7 @@ from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.images.note_counts import NoteCounts
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.inference.batching import ImageTranslator, TranslatedImage
+from pix2pix_jax.inference.half_cutter import HalfCutter
 from pix2pix_jax.inference.inputs import (
     InputFile,
     LoadedImage,
@@ -33,6 +34,7 @@ from pix2pix_jax.reports.translation import (
     write_translation_page,
 )
 from pix2pix_jax.runs.checks import resolve_run_config
+from pix2pix_jax.runs.pairs import run_contents
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import plural, print_above_bar, progress_bar, say
 
@@ -64,7 +66,8 @@ def translate_files(
     config = resolve_run_config(workdir, config)
     check_options(config, options)
     translator = open_translator(config, workdir, options.step, options.seed, options.use_dropout)
-    files = find_inputs(source, output, options.samples)
+    cutter = HalfCutter(config.data, run_contents(workdir, config.data), options.half)
+    files = find_inputs(source, output, options.samples, cutter.input_side)
     count = plural(len(files), "image")
     say(f"{workdir}: translating {count} to {output} with step {translator.step}")
     title = f"{workdir.name} at step {translator.step}"
@@ -73,13 +76,19 @@ def translate_files(
         warn_size = None if options.tile or options.resize else config.data.image_size
         progress = TranslationProgress(folder, title, len(files), warn_size)
         try:
-            translate_inputs(files, ImageTranslator(translator, config, options), config, progress)
+            images = ImageTranslator(translator, config, options)
+            translate_inputs(files, images, cutter, config, progress)
         except BaseException:
             with suppress(OSError, UsageError):  # The first error is reported instead.
                 progress.write_page()
             raise
         progress.write_page()
     progress.print_summary(time.perf_counter() - start)
+    if cutter.num_cut > 1 and options.half is None:
+        count = f"{cutter.num_cut} of {plural(len(files), 'image')}"
+        say(
+            f"{count} showed A and B side by side; only the {cutter.input_half} half was translated"
+        )
     return 2 if progress.failures else 0
 
 
@@ -186,6 +195,7 @@ class TranslationProgress:
 def translate_inputs(
     files: list[InputFile],
     translator: ImageTranslator,
+    cutter: HalfCutter,
     config: Config,
     progress: TranslationProgress,
 ) -> None:
@@ -194,6 +204,7 @@ def translate_inputs(
     Args:
       files: the images.
       translator: translates images.
+      cutter: cuts side-by-side pairs to the input's half.
       config: the config of the run.
       progress: writes translations.
 
@@ -205,7 +216,7 @@ def translate_inputs(
         progress_bar(total=len(files), unit="image") as bar,
     ):
         read = partial(read_image, channels=config.data.input_channels)
-        images = progress.check_sizes(map_ahead(pool, read, files))
+        images = progress.check_sizes(cutter.cut_all(map_ahead(pool, read, files)))
         for image in translator.translate_all(images):
             bar.update()
             if isinstance(image, UnreadableImage):

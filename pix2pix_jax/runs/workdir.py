@@ -47,6 +47,11 @@ class Workdir:
         return self.path / "config.json"
 
     @property
+    def pairs_file(self) -> Path:
+        """The file of the facts about the pairs of the run, JSON."""
+        return self.path / "pairs.json"
+
+    @property
     def metrics_file(self) -> Path:
         """The log of the metrics, with one JSON object for each logged step."""
         return self.path / "metrics.jsonl"

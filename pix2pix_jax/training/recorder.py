@@ -9,6 +9,7 @@ import numpy as np
 from pix2pix_jax.checkpoints.saver import CheckpointSaver
 from pix2pix_jax.checkpoints.store import Checkpoint
 from pix2pix_jax.config.files import write_config
+from pix2pix_jax.data.contents import dataset_contents, write_contents
 from pix2pix_jax.data.records import open_split
 from pix2pix_jax.evaluation.checkpoint_scorer import CheckpointScorer
 from pix2pix_jax.gan.state import TrainState
@@ -134,7 +135,10 @@ class Recorder:
         return scores
 
     def _write_config(self) -> None:
-        write_config(self._run.config, self._run.workdir.config_file)
+        run = self._run
+        if contents := dataset_contents(run.dataset, run.config.data):
+            write_contents(contents, run.workdir.pairs_file)
+        write_config(run.config, run.workdir.config_file)
 
     def _write_report(self) -> None:
         write_run_page(self._run.workdir, self._run.config)

@@ -9,6 +9,7 @@ from pix2pix_jax.checkpoints.info import Totals
 from pix2pix_jax.checkpoints.reader import best_step
 from pix2pix_jax.checkpoints.store import CheckpointStore
 from pix2pix_jax.config.schema import Config
+from pix2pix_jax.data.contents_lines import dataset_lines
 from pix2pix_jax.data.pipeline import make_training_batches, prefetch
 from pix2pix_jax.data.records import open_split
 from pix2pix_jax.evaluation.checkpoint_scorer import CheckpointScorer
@@ -17,7 +18,7 @@ from pix2pix_jax.runs.checks import check_workdir
 from pix2pix_jax.runs.ownership import claim_workdir
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime import distributed
-from pix2pix_jax.runtime.console import say
+from pix2pix_jax.runtime.console import plural, say
 from pix2pix_jax.runtime.memory import explain_out_of_memory
 from pix2pix_jax.runtime.signals import StopSignals
 from pix2pix_jax.training.due import Due
@@ -133,7 +134,10 @@ def say_start(run: TrainingRun, start: InitialState) -> None:
     pairs = dataset.info.splits["train"].num_examples
     epochs = round(config.train.steps * config.data.batch_size / pairs, 1)
     action = f"resuming from step {start.step}" if start.resumed else "starting"
-    say(f"{run.workdir}: {action}, {epochs:,g} epochs of {pairs} pairs from {dataset.data_dir}")
+    count = plural(pairs, "pair")
+    say(f"{run.workdir}: {action}, {epochs:,g} epochs of {count} from {dataset.data_dir}")
+    for line in dataset_lines(dataset, config.data):
+        say(line)
     say("compiling; the first time, this takes half a minute on a CPU")
 
 

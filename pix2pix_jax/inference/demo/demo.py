@@ -21,7 +21,9 @@ from pix2pix_jax.data.images.pixels import (
 )
 from pix2pix_jax.data.synthetic.paint import draw_facade
 from pix2pix_jax.errors import UsageError
+from pix2pix_jax.inference.half_cutter import HalfCutter, half_columns
 from pix2pix_jax.inference.translator import Translator
+from pix2pix_jax.runs.pairs import run_contents
 from pix2pix_jax.runs.workdir import Workdir
 
 MAX_MEGABYTES = 64  # largest image file that the page may send
@@ -79,7 +81,8 @@ class Demo:
                 f"channels, not of {data.input_channels} and {data.target_channels}; use `pix2pix "
                 "translate` with .npy files"
             )
-        self.settings = make_settings(config, workdir, translator.step)
+        self._cutter = HalfCutter(data, run_contents(workdir, data))
+        self.settings = make_settings(config, workdir, translator.step, self._cutter)
         self._config = config
         self._palette = input_palette(config)
         self._translator = translator
@@ -106,7 +109,7 @@ class Demo:
           UsageError: the file cannot be read as an image.
         """
         with self._lock:
-            return decode_upload(self._config, body)
+            return decode_upload(self._config, body, self._cutter)
 
     def draw_example(self, number: int) -> Image.Image:
         """Draws the label map of a facade; each number gives another facade.
@@ -128,17 +131,18 @@ class Demo:
           UsageError: the file cannot be read as an image.
         """
         with self._lock:
-            image = image_to_float(decode_upload(self._config, body))  # [h, w, c]
+            image = image_to_float(decode_upload(self._config, body, self._cutter))  # [h, w, c]
             return float_to_image(self._translator.translate(image[None], sample)[0])
 
 
-def make_settings(config: Config, workdir: Workdir, step: int) -> Settings:
+def make_settings(config: Config, workdir: Workdir, step: int, cutter: HalfCutter) -> Settings:
     """Makes the settings of the page; if the inputs are label maps, each class has a brush.
 
     Args:
       config: the resolved config of the run.
       workdir: the workdir of the run.
       step: the step of the checkpoint.
+      cutter: cuts images that show A and B side by side.
     """
     palette, (height, width) = input_palette(config), config.data.image_size
     brushes = {
@@ -147,10 +151,11 @@ def make_settings(config: Config, workdir: Workdir, step: int) -> Settings:
     }
     subject = "a label map" if palette else "an input"
     first = next(iter(brushes))
+    pairs = f" Of side-by-side pairs, the {cutter.input_half} half is used." if cutter.is_on else ""
     return Settings(
         title=f"{workdir.name} at step {step}",
         about=f"Paint {subject} or open an image. Images are scaled to {width}x{height} pixels "
-        "(width x height), as in training.",
+        f"(width x height), as in training.{pairs}",
         width=width,
         height=height,
         brushes=list(brushes.items()),
@@ -176,13 +181,17 @@ def draw_example(config: Config, palette: Palette, number: int) -> Image.Image:
     return Image.fromarray(colours[nearest_class(label, CMP)])
 
 
-def decode_upload(config: Config, body: bytes) -> Image.Image:
+def decode_upload(config: Config, body: bytes, cutter: HalfCutter) -> Image.Image:
     """Decodes an image file, and converts it to the channels and the size of a run's inputs.
+
+    An image that shows A and B side by side, like the pairs of the run, is cut to the input's half.
 
     Raises:
       UsageError: the file cannot be read as an image.
     """
     height, width = config.data.image_size
     image = to_8_bits(read_image(body, "this image"))
+    columns = half_columns(cutter.find_half(image.height, image.width), image.width)
+    image = image.crop((columns.start, 0, columns.stop, image.height))
     image = convert_channels(image, config.data.input_channels)
     return resize_image(image, (width, height))

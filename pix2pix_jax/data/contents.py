@@ -1,0 +1,216 @@
+"""What the images of a dataset hold: sizes, values, channels and copies, counted over all pairs.
+
+`ContentsCollector` collects these facts while a dataset is written, and `contents_lines` tells
+them. A run keeps them, so that `translate`, `evaluate` and `demo` know the form of its pairs.
+"""
+
+from dataclasses import asdict, field
+from pathlib import Path
+from typing import Any, Literal
+
+import tensorflow_datasets as tfds
+from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from pix2pix_jax.config.schema import Data, Form
+from pix2pix_jax.runtime.storage.files import write_atomically
+
+MAX_NAMES = 5  # an oddity names at most this number of images
+MAX_PROPORTIONS = 100  # a run remembers at most this number of proportions
+METADATA_KEY = "contents"  # the key of the facts in the metadata of a dataset
+
+
+@dataclass(frozen=True)
+class Named:
+    """How many images or pairs have an oddity, and the first of them.
+
+    Attributes:
+      count: the number of images or pairs.
+      names: the names of the first MAX_NAMES.
+    """
+
+    count: int = 0
+    names: list[str] = field(default_factory=list)
+
+    def add(self, name: str) -> "Named":
+        """The same oddity with one more image or pair."""
+        names = self.names if len(self.names) == MAX_NAMES else [*self.names, name]
+        return Named(self.count + 1, names)
+
+
+@dataclass(frozen=True)
+class Note:
+    """A fact about files that may surprise, such as frames that are left out.
+
+    Attributes:
+      text: the fact, as the reader of the first such file told it.
+      found: the files.
+    """
+
+    text: str
+    found: Named
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The values of the images of one side that have the same depth; alpha is left out.
+
+    Attributes:
+      bits: the depth in bits a channel: 8 or 16.
+      images: the number of images.
+      count: the number of different values.
+      lowest: the lowest value.
+      highest: the highest value.
+      highest_below_white: the highest value but white, the largest number of the depth.
+      flatness: the mean share of pixels that equal their right neighbour, 0 to 1.
+    """
+
+    bits: int
+    images: int
+    count: int
+    lowest: int
+    highest: int
+    highest_below_white: int
+    flatness: float
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The sizes of the images of one side.
+
+    Attributes:
+      height, width: the most common size in pixels.
+      others: the number of other sizes.
+      proportions: width / height of the images, the most common first, with four decimals.
+    """
+
+    height: int
+    width: int
+    others: int
+    proportions: list[float]
+
+
+@dataclass(frozen=True)
+class Side:
+    """The images of one side.
+
+    Attributes:
+      images: the number of images.
+      sizes: their sizes.
+      levels: their values, by depth.
+      grey: the number of images without colour.
+      notes: facts that the reader of files told, by their key. Side-by-side images have them at A.
+    """
+
+    images: int
+    sizes: Sizes
+    levels: list[Levels]
+    grey: int
+    notes: dict[str, Note] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The facts about all pairs of a dataset.
+
+    Attributes:
+      form: whether a file shows both sides, or a side has its own file.
+      pairs: the number of pairs by split.
+      sides: the facts about A and B.
+      unequal: pairs whose sides have other proportions.
+      turned: pairs of `unequal` in which width and height are swapped.
+      uncommon: side-by-side images of other proportions than at least nine tenths of all.
+      odd: side-by-side images of an odd width.
+      identical: pairs whose sides have the same pixels.
+      copies: by split (val, test), pairs of which an image is also in train.
+    """
+
+    form: Form
+    pairs: dict[str, int]
+    sides: dict[Literal["A", "B"], Side]
+    unequal: Named = Named()
+    turned: Named = Named()
+    uncommon: Named = Named()
+    odd: Named = Named()
+    identical: Named = Named()
+    copies: dict[str, Named] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The facts as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Any) -> "Contents | None":
+        """Makes Contents from the result of `to_json`; None if another version wrote the facts."""
+        try:
+            return TypeAdapter(cls).validate_python(content)
+        except ValidationError:
+            return None
+
+
+def dataset_contents(dataset: tfds.core.DatasetBuilder, data: Data) -> Contents | None:
+    """The facts about a dataset; None if an earlier version wrote the dataset.
+
+    Args:
+      dataset: the dataset of `prepare`.
+      data: the data of the config that the dataset belongs to.
+    """
+    if data.name == "synthetic_facades":
+        return drawn_contents(data)
+    metadata = dataset.info.metadata or {}
+    return Contents.from_json(metadata.get(METADATA_KEY))
+
+
+def drawn_contents(data: Data) -> Contents:
+    """The facts about the drawn facades of a config, which are known without their images."""
+    height, width = data.image_size
+    pairs = dict(zip(("train", "val", "test"), data.synthetic_pairs, strict=True))
+    images, sizes = sum(pairs.values()), Sizes(height, width, 0, [round(width / height, 4)])
+    levels = [Levels(8, images, 256, 0, 255, 254, 0.5)]
+    side = Side(images, sizes, levels, grey=0)
+    return Contents("halves", pairs, {"A": side, "B": side})
+
+
+def write_contents(contents: Contents, path: Path) -> None:
+    """Writes the facts to a file, JSON."""
+    write_atomically(path, TypeAdapter(Contents).dump_json(contents, indent=1).decode() + "\n")
+
+
+def read_contents(path: Path) -> Contents | None:
+    """Reads the facts of a file; None if there is no such file, or another version wrote it."""
+    try:
+        return TypeAdapter(Contents).validate_json(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValidationError):
+        return None
+
+
+def have_same_proportions(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    """Whether two shapes (height, width, ...) have the same proportions, up to rounding."""
+    (height, width), (other_height, other_width) = a[:2], b[:2]
+    if max(width, height) > max(other_width, other_height):
+        return have_same_proportions(b, a)
+    # The smaller image may have been rounded to whole pixels.
+    scale = max(other_height, other_width) / max(height, width)
+    errors = abs(height - other_height / scale), abs(width - other_width / scale)
+    return max(errors) < 1 or max(errors) <= 0.01 * min(height, width)
+
+
+def shows_halves_of(contents: Contents, pairs: Contents) -> bool:
+    """Whether the files of a dataset show single sides, but were read as side-by-side pairs.
+
+    Args:
+      contents: the facts about the dataset.
+      pairs: the facts about side-by-side pairs of the same subject.
+    """
+    if (contents.form, pairs.form) != ("halves", "halves"):
+        return False
+    known = pairs.sides["A"].sizes.proportions
+    return all(
+        is_one_of(2 * ratio, known) and not is_one_of(ratio, known)
+        for ratio in contents.sides["A"].sizes.proportions
+    )
+
+
+def is_one_of(ratio: float, proportions: list[float]) -> bool:
+    """Whether width / height of an image is one of several proportions, up to rounding."""
+    return any(abs(ratio - known) <= 0.02 * known for known in proportions)

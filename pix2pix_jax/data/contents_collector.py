@@ -1,0 +1,203 @@
+"""Collects facts about the images of a dataset while the images are decoded."""
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pix2pix_jax.config.schema import Form
+from pix2pix_jax.data.contents import (
+    MAX_PROPORTIONS,
+    Contents,
+    Levels,
+    Named,
+    Note,
+    Side,
+    Sizes,
+    have_same_proportions,
+)
+from pix2pix_jax.data.images.file_image import FileImage
+
+GREY_TOLERANCE = 8  # JPEG and resizing change the channels of a grey pixel by a few levels
+GREY_PIXELS = 0.999  # the least share of grey pixels in an image without colour
+COMMON_SHARE = 0.9  # proportions of at least this share of all images are the usual proportions
+
+
+class _LevelCounter:
+    """Counts the values of all images of one depth."""
+
+    def __init__(self, white: int):
+        self._white = white
+        self._is_seen = np.zeros(white + 1, bool)
+        self._images, self._flatness = 0, 0.0
+
+    def add(self, colours: np.ndarray) -> None:
+        """Adds an image [h, w, c] without alpha."""
+        if not self._is_seen.all():
+            for row in colours:  # The whole image as an index would need eight times its memory.
+                self._is_seen[row] = True
+        self._images += 1
+        pairs = colours[:, 1:] == colours[:, :-1]
+        self._flatness += float(pairs.all(-1).mean()) if pairs.size else 1.0
+
+    def count(self) -> Levels:
+        """The values of all images that were added."""
+        seen = np.flatnonzero(self._is_seen)
+        below = seen[seen < self._white]
+        return Levels(
+            bits=self._white.bit_length(),
+            images=self._images,
+            count=len(seen),
+            lowest=int(seen[0]),
+            highest=int(seen[-1]),
+            highest_below_white=int(below[-1]) if len(below) else 0,
+            flatness=round(self._flatness / self._images, 4),
+        )
+
+
+class _SideCollector:
+    """Collects the facts about the images of one side."""
+
+    def __init__(self) -> None:
+        self._sizes = Counter[tuple[int, int]]()
+        self._levels: dict[int, _LevelCounter] = {}
+        self._grey = 0
+        self._notes: dict[str, Note] = {}
+
+    def add(self, image: FileImage, name: str) -> None:
+        """Adds an image."""
+        pixels = image.pixels
+        self._sizes[pixels.shape[0], pixels.shape[1]] += 1
+        colours = pixels[..., :-1] if image.has_alpha else pixels
+        white = int(np.iinfo(pixels.dtype).max)
+        self._levels.setdefault(white, _LevelCounter(white)).add(colours)
+        self._grey += is_grey(colours)
+        for key, text in image.notes.items():
+            note = self._notes.get(key, Note(text, Named()))
+            self._notes[key] = replace(note, found=note.found.add(name))
+
+    def finish(self) -> Side:
+        """The facts about all images that were added."""
+        (height, width), _ = self._sizes.most_common(1)[0]
+        proportions = Counter[float]()
+        for (h, w), count in self._sizes.items():
+            proportions[round(w / h, 4)] += count
+        common = [value for value, _ in proportions.most_common(MAX_PROPORTIONS)]
+        return Side(
+            images=self._sizes.total(),
+            sizes=Sizes(height, width, len(self._sizes) - 1, common),
+            levels=[self._levels[white].count() for white in sorted(self._levels)],
+            grey=self._grey,
+            notes=self._notes,
+        )
+
+
+@dataclass(frozen=True)
+class _PairRecord:
+    """What is kept of a pair until all pairs are known."""
+
+    name: str
+    width: int  # of the whole file, if the file shows both sides
+    height: int
+    digests: tuple[bytes | None, bytes | None]  # of A and B; None for an image of one colour
+
+
+class ContentsCollector:
+    """Collects the facts about all pairs of a dataset."""
+
+    def __init__(self, form: Form):
+        self._form: Form = form
+        self._sides = {"A": _SideCollector(), "B": _SideCollector()}
+        self._records: dict[str, list[_PairRecord]] = {}
+        self._unequal = self._turned = self._odd = self._identical = Named()
+
+    def add(self, split: str, name: str, a: FileImage, b: FileImage, width: int) -> None:
+        """Adds a pair.
+
+        Args:
+          split: train, val or test.
+          name: the path by which the user knows the pair.
+          a: the image A.
+          b: the image B.
+          width: the width of the file of A in pixels, in which A may be only the left half.
+        """
+        self._sides["A"].add(a, name)
+        # The halves of one file have the same notes.
+        self._sides["B"].add(replace(b, notes={}) if self._form == "halves" else b, name)
+        digests = _digest(a.pixels), _digest(b.pixels)
+        record = _PairRecord(name, width, a.pixels.shape[0], digests)
+        self._records.setdefault(split, []).append(record)
+        if not have_same_proportions(a.pixels.shape, b.pixels.shape):
+            self._unequal = self._unequal.add(name)
+            if have_same_proportions(a.pixels.shape, b.pixels.shape[1::-1]):
+                self._turned = self._turned.add(name)
+        if self._form == "halves" and width % 2:
+            self._odd = self._odd.add(name)
+        if digests[0] and digests[0] == digests[1]:
+            self._identical = self._identical.add(name)
+
+    def finish(self) -> Contents:
+        """The facts about all pairs that were added."""
+        return Contents(
+            form=self._form,
+            pairs={split: len(records) for split, records in self._records.items()},
+            sides={"A": self._sides["A"].finish(), "B": self._sides["B"].finish()},
+            unequal=self._unequal,
+            turned=self._turned,
+            uncommon=self._find_uncommon() if self._form == "halves" else Named(),
+            odd=self._odd,
+            identical=self._identical,
+            copies=self._find_copies(),
+        )
+
+    def _find_uncommon(self) -> Named:
+        """The files whose proportions differ from those of nearly all others."""
+        records = [record for records in self._records.values() for record in records]
+        shapes = [(record.height, record.width) for record in records]
+        usual, _ = Counter(shapes).most_common(1)[0]
+        uncommon = Named()
+        for record, shape in zip(records, shapes, strict=True):
+            if not have_same_proportions(shape, usual):
+                uncommon = uncommon.add(record.name)
+        is_common = len(records) - uncommon.count >= COMMON_SHARE * len(records)
+        return uncommon if is_common else Named()
+
+    def _find_copies(self) -> dict[str, Named]:
+        """The pairs of val and test of which an image is also in train."""
+        in_train: list[dict[bytes, str]] = [{}, {}]
+        for record in self._records.get("train", []):
+            for known, digest in zip(in_train, record.digests, strict=True):
+                if digest:
+                    known.setdefault(digest, record.name)
+        copies = {}
+        for split, records in self._records.items():
+            found = Named()
+            for record in records if split != "train" else []:
+                names = (
+                    known.get(digest or b"")
+                    for known, digest in zip(in_train, record.digests, strict=True)
+                )
+                if original := next(filter(None, names), None):
+                    found = found.add(f"{record.name} = {original}")
+            if found.count:
+                copies[split] = found
+        return copies
+
+
+def is_grey(colours: np.ndarray) -> bool:
+    """Whether an image [h, w, c] without alpha has no colour, except for traces."""
+    if colours.shape[-1] == 1:
+        return True
+    tolerance = GREY_TOLERANCE * (int(np.iinfo(colours.dtype).max) // 255)
+    spread = colours.max(-1) - colours.min(-1)
+    return bool((spread <= tolerance).mean() >= GREY_PIXELS)
+
+
+def _digest(pixels: np.ndarray) -> bytes | None:
+    """A hash of the pixels of an image; None if the whole image has one value."""
+    if pixels.min() == pixels.max():
+        return None
+    digest = hashlib.blake2b(f"{pixels.shape} {pixels.dtype}".encode(), digest_size=12)
+    digest.update(np.ascontiguousarray(pixels))
+    return digest.digest()

@@ -1,0 +1,228 @@
+"""Tells in a few lines what the images of a dataset hold, and what is odd about them."""
+
+from tensorflow_datasets.core import DatasetBuilder
+
+from pix2pix_jax.config.resolve import load_size
+from pix2pix_jax.config.schema import Data
+from pix2pix_jax.data.contents import (
+    Contents,
+    Levels,
+    Named,
+    Side,
+    dataset_contents,
+    have_same_proportions,
+)
+from pix2pix_jax.data.examples import image_channels
+from pix2pix_jax.data.images.file_image import NOTES_ABOUT_FOURTH_BAND
+from pix2pix_jax.runtime.console import plural
+
+# Label maps have large areas of one value, also where many classes are numbered from 0 on. In
+# photos, few pixels equal their neighbours.
+LABEL_FLATNESS = 0.7
+FIELDS = {"input": "data.input_channels", "target": "data.target_channels"}
+
+
+def dataset_lines(dataset: DatasetBuilder, data: Data) -> list[str]:
+    """The lines of `contents_lines` about a dataset; none if an earlier version wrote the dataset.
+
+    Args:
+      dataset: the dataset of `prepare`.
+      data: the data of the resolved config.
+    """
+    contents = dataset_contents(dataset, data)
+    return contents_lines(contents, data) if contents else []
+
+
+def contents_lines(contents: Contents, data: Data) -> list[str]:
+    """The lines that `prepare` and `train` print about the pairs.
+
+    Args:
+      contents: the facts about the dataset.
+      data: the data of the resolved config, which gives the direction, the size and the channels.
+
+    Returns:
+      A line with the sides, their sizes and the size in training, then a line for each oddity.
+    """
+    lines = [_describe_sides(contents, data), *_size_lines(contents)]
+    roles = {side: role for role, side in sides_by_role(data).items()}
+    channels = image_channels(data)
+    for name, side in contents.sides.items():
+        place = "images" if contents.form == "halves" else f"images of {name}"
+        lines += _note_lines(place, side, channels[roles[name]])
+    lines += _value_lines(contents)
+    return [*lines, *_channel_lines(contents, data), *_split_lines(contents)]
+
+
+def _describe_sides(contents: Contents, data: Data) -> str:
+    """Says which image becomes which, and whether resizing changes proportions."""
+    places = {"A": "left half", "B": "right half"}
+    if contents.form == "folders":
+        places = {"A": "folder A", "B": "folder B"}
+    sizes = {name: _describe_size(side) for name, side in contents.sides.items()}
+    input_side, target_side = sides_by_role(data).values()
+    first = f"{input_side} ({places[input_side]}, {sizes[input_side]})"
+    second = f"{target_side} ({places[target_side]}"
+    if sizes[target_side] != sizes[input_side]:
+        second += f", {sizes[target_side]}"
+    height, width = data.image_size
+    shapes = {(side.sizes.height, side.sizes.width) for side in contents.sides.values()}
+    shapes |= {
+        (10_000, round(10_000 * value))
+        for side in contents.sides.values()
+        for value in side.sizes.proportions
+    }
+    changes = any(not have_same_proportions(shape, load_size(data)) for shape in shapes)
+    resized = " (proportions change)" if changes else ""
+    return f"{first} -> {second}), resized to {width}x{height}{resized}; sizes are width x height"
+
+
+def sides_by_role(data: Data) -> dict[str, str]:
+    """The sides, A and B, that are the input and the target."""
+    first, second = ("A", "B") if data.direction == "AtoB" else ("B", "A")
+    return {"input": first, "target": second}
+
+
+def _describe_size(side: Side) -> str:
+    sizes = side.sizes
+    others = f" and {plural(sizes.others, 'other size')}" if sizes.others else ""
+    return f"{sizes.width}x{sizes.height}{others}"
+
+
+def _size_lines(contents: Contents) -> list[str]:
+    """The lines about sizes that do not fit each other."""
+    lines, total = [], sum(contents.pairs.values())
+    if contents.unequal.count:
+        line = (
+            f"WARNING: A and B have different proportions in {_count(contents.unequal, total)} "
+            f"pairs ({list_names(contents.unequal)})"
+        )
+        if contents.turned.count:
+            line += (
+                f"; in {contents.turned.count} of them, width and height are swapped, as if one "
+                "image had lost its EXIF orientation"
+            )
+        lines.append(f"{line}; turn or crop these images, so that both sides show the same")
+    if contents.uncommon.count:
+        lines.append(
+            f"WARNING: {_count(contents.uncommon, total)} images differ from the rest in their "
+            f"proportions ({list_names(contents.uncommon)}); check that they show A and B side by "
+            "side"
+        )
+    if contents.odd.count:
+        lines.append(
+            f"in {_count(contents.odd, total)} images, the width is odd and the middle column is "
+            f"left out ({list_names(contents.odd)})"
+        )
+    return lines
+
+
+def _note_lines(place: str, side: Side, channels: int) -> list[str]:
+    """The lines about facts of files, such as frames that are left out."""
+    return [
+        f"in {_count(note.found, side.images)} {place}, {note.text} ({list_names(note.found)})"
+        for key, note in side.notes.items()
+        if not (channels == 4 and key in NOTES_ABOUT_FOURTH_BAND)
+    ]
+
+
+def _value_lines(contents: Contents) -> list[str]:
+    """The lines about the values of images; a line about both sides stands once."""
+    lines: dict[str, list[str]] = {}  # the sides by the fact
+    for name, side in contents.sides.items():
+        for levels in side.levels:
+            some = "" if levels.images == side.images else f" in {levels.images} images"
+            if problem := _describe_levels(levels):
+                lines.setdefault(f"{problem}{some}", []).append(f"WARNING: {name}")
+            if levels.bits == 16:
+                deep = f"16 bits a channel{some}, of which training reads 8 and translate writes 16"
+                lines.setdefault(deep, []).append(name)
+    return [
+        f"{' and '.join(sides).replace(' and WARNING:', ' and')}: {line}"
+        for line, sides in lines.items()
+    ]
+
+
+def _describe_levels(levels: Levels) -> str:
+    """What is wrong with the values of images of one depth; "" if nothing is."""
+    white, top = 2**levels.bits - 1, levels.highest_below_white
+    few = f"{plural(levels.count, 'value')} from {levels.lowest:,} to {levels.highest:,}"
+    if levels.count == 1:
+        return f"every pixel has the value {levels.lowest:,}, so there is nothing to learn"
+    if look_like_classes(levels):
+        return (
+            f"{few} look like numbers of classes, which train as nearly equal greys; give each "
+            f"class its own colour, or a grey between 0 and {white:,}"
+        )
+    # White may mark pixels without a value, such as the depth of the sky.
+    has_marks = levels.bits == 16 and levels.count > 32
+    if (levels.highest < white or has_marks) and top < white // 2:
+        return f"{few}, but {white:,} is white, so the images train as dark; scale the values"
+    if levels.highest - levels.lowest < white // 2:
+        return f"{few}, so the contrast is low; scale the values to 0..{white:,}"
+    return ""
+
+
+def look_like_classes(levels: Levels) -> bool:
+    """Whether the values of images are numbers of classes: 0, 1, 2 and so on, in large areas."""
+    white, top = 2**levels.bits - 1, levels.highest_below_white
+    below_white = levels.count - (levels.highest == white)
+    is_dense = below_white >= 2 and top + 1 <= 2 * below_white and levels.lowest <= 1
+    return is_dense and top < 0.95 * white and (top < 32 or levels.flatness >= LABEL_FLATNESS)
+
+
+def _channel_lines(contents: Contents, data: Data) -> list[str]:
+    """The line that suggests one channel, if images are grey but trained with three."""
+    if data.name != "folder":
+        return []  # The experiments of the public sets have the channels of the paper.
+    channels = image_channels(data)
+    grey = {
+        role: side
+        for role, side in sides_by_role(data).items()
+        if contents.sides[side].grey == contents.sides[side].images and channels[role] > 1
+    }
+    if not grey:
+        return []
+    fields = " ".join(f"--config.{FIELDS[role]}=1" for role in grey)
+    verb = "are" if len(grey) > 1 else "is"
+    return [
+        f"{' and '.join(sorted(grey.values()))} {verb} grey in all images but trained with "
+        f"{channels[next(iter(grey))]} channels; {fields} trains with one channel, without tints"
+    ]
+
+
+def _split_lines(contents: Contents) -> list[str]:
+    """The lines about pairs in several splits, equal images, and a small validation split."""
+    lines, pairs = [], contents.pairs
+    if contents.identical.count:
+        lines.append(
+            f"WARNING: A and B are the same image in "
+            f"{_count(contents.identical, sum(pairs.values()))} pairs "
+            f"({list_names(contents.identical)}); check that no side was copied over the other"
+        )
+    copies = dict(contents.copies)
+    if pairs.get("train") == pairs.get("val") == 1 and "val" in copies:
+        del copies["val"]
+        lines.append(
+            "WARNING: the only pair is used for training and for validation, so scores do not show "
+            "how well the network translates new images; add pairs"
+        )
+    elif pairs.get("val") == 1:
+        lines.append(
+            "val has 1 pair, whose scores say little; put ten or more pairs into a folder val/"
+        )
+    for split, found in copies.items():
+        lines.append(
+            f"WARNING: in {_count(found, pairs[split])} pairs of {split}, an image is also in "
+            f"train ({list_names(found)}), so their scores are too good; remove the copies"
+        )
+    return lines
+
+
+def list_names(found: Named) -> str:
+    """The first names of an oddity: "1.png, 2.png, ..."."""
+    more = ", ..." if found.count > len(found.names) else ""
+    return ", ".join(found.names) + more
+
+
+def _count(found: Named, total: int) -> str:
+    return f"{found.count} of {total}"

@@ -1,0 +1,131 @@
+"""Finds single pictures among side-by-side pairs, before they are cut in two."""
+
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from pix2pix_jax.data.images.image_files import IMAGE_FORMATS
+from pix2pix_jax.data.likeness import (
+    have_common_outlines,
+    look_like_single_pictures,
+    measure_likeness,
+)
+from pix2pix_jax.errors import UsageError
+from pix2pix_jax.runtime.console import plural
+
+MAX_MEASURED = 32  # images of a split whose halves are compared
+TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+RATIO_STEP = 0.01  # proportions are sorted into steps of this share
+FIX = (
+    "give A and B in two folders, A/ and B/; or, if every image does show A on the left and B on "
+    "the right, give --config.data.form=halves"
+)
+
+
+class PictureFile(NamedTuple):
+    """An image file of a split whose files show both sides."""
+
+    path: Path
+    height: int
+    width: int
+
+
+def measure_file(path: Path, read: Callable[[Path], np.ndarray]) -> PictureFile:
+    """Reads the size of an upright image, if possible without decoding the image.
+
+    Args:
+      path: the file.
+      read: reads the pixels of a file, [h, w, c].
+    """
+    try:
+        with Image.open(path, formats=tuple(IMAGE_FORMATS)) as image:
+            width, height = image.size
+            is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) in TURNED
+    except Exception:  # Pillow raises many kinds of exceptions, and cannot open all formats.
+        height, width = read(path).shape[:2]
+        return PictureFile(path, height, width)
+    return PictureFile(path, width, height) if is_turned else PictureFile(path, height, width)
+
+
+def check_pictures(
+    splits: dict[str, list[PictureFile]], source_name: str, read: Callable[[Path], np.ndarray]
+) -> tuple[set[str], list[str]]:
+    """Checks that the files of a dataset show A and B side by side, and are no single pictures.
+
+    Args:
+      splits: the image files by split.
+      source_name: the path or URL by which the user knows the source.
+      read: reads the pixels of a file, [h, w, c].
+
+    Returns:
+      The splits to leave out, because their files show only one side; and the lines to print.
+
+    Raises:
+      UsageError: the files of train or val look like single pictures.
+    """
+    left_out, lines = set[str](), []
+    for split, files in splits.items():
+        train = splits.get("train", []) if split != "train" else []
+        kind = "single" if show_one_side(files, train) else judge_files(files, read)
+        if kind == "single" and split == "test" and train:
+            left_out.add(split)
+            lines.append(
+                f"{plural(len(files), 'image')} of test "
+                f"{'is' if len(files) == 1 else 'are'} left out, because they show one picture and "
+                "not A and B side by side; `pix2pix translate` translates them; if they are pairs, "
+                "give --config.data.form=halves"
+            )
+        elif kind == "single":
+            raise UsageError(
+                f"data.source: {source_name}: the images of {split} "
+                f"({plural(len(files), 'image')}, for example {files[0].path.name}) look like "
+                f"single pictures, not like A and B side by side; {FIX}"
+            )
+        elif kind == "unclear" and not train:
+            lines.append(
+                f"WARNING: nothing shows that the left and right halves of the images of {split} "
+                f"belong together; if they are no pairs, {FIX.partition('; ')[0]}"
+            )
+    return left_out, lines
+
+
+def judge_files(files: list[PictureFile], read: Callable[[Path], np.ndarray]) -> str:
+    """Judges whether files are "pairs", "single" pictures, or "unclear".
+
+    Args:
+      files: the files of a split.
+      read: reads the pixels of a file, [h, w, c].
+    """
+    count = min(len(files), MAX_MEASURED)
+    likenesses = []
+    for index in range(count):
+        with suppress(UsageError):  # Broken files are named when the dataset is written.
+            likeness = measure_likeness(read(files[index * len(files) // count].path))
+            likenesses += [likeness] if likeness else []
+    if look_like_single_pictures(likenesses):
+        return "single"
+    narrow = all(file.width <= file.height for file in files)
+    if likenesses and have_common_outlines(likenesses):
+        return "pairs"
+    return "unclear" if likenesses or narrow else "pairs"
+
+
+def show_one_side(files: list[PictureFile], pairs: list[PictureFile]) -> bool:
+    """Whether all files have the proportions of one half of pairs, and not of whole pairs."""
+    # Equal proportions are in the same or in neighbouring steps.
+    steps = {_ratio_step(pair.width / pair.height) + n for pair in pairs for n in (-1, 0, 1)}
+    return bool(pairs) and all(
+        _ratio_step(2 * file.width / file.height) in steps
+        and _ratio_step(file.width / file.height) not in steps
+        for file in files
+    )
+
+
+def _ratio_step(ratio: float) -> int:
+    """The number of the step of RATIO_STEP that contains width / height."""
+    return round(math.log(ratio) / RATIO_STEP)

@@ -1,0 +1,95 @@
+"""Cuts images that show A and B side by side to the half that is the input of a run."""
+
+import sys
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from pix2pix_jax.config.schema import Data
+from pix2pix_jax.data.contents import Contents, is_one_of
+from pix2pix_jax.data.contents_lines import sides_by_role
+from pix2pix_jax.inference.inputs import LoadedImage, UnreadableImage
+from pix2pix_jax.inference.options import Half
+from pix2pix_jax.runtime.console import print_above_bar
+
+
+class HalfCutter:
+    """Cuts images that show A and B side by side to the half that is the input of a run.
+
+    Attributes:
+      num_cut: the number of images that were cut.
+    """
+
+    def __init__(self, data: Data, contents: Contents | None, half: Half | None = None):
+        """Prepares to cut images.
+
+        Args:
+          data: the data of the config of the run.
+          contents: the facts about the pairs of the run; None if they are not known.
+          half: the half to cut out of every image, or "none" for whole images; None: the input's
+            half of the images with the proportions of side-by-side pairs.
+        """
+        self.num_cut = 0
+        self._data, self._contents, self._half = data, contents, half
+        self.input_side = sides_by_role(data)["input"]
+
+    @property
+    def input_half(self) -> Half:
+        """The half of a side-by-side pair that is the input."""
+        return "left" if self.input_side == "A" else "right"
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the pairs of the run are known to be side by side."""
+        return self._contents is not None and self._contents.form == "halves"
+
+    def find_half(self, height: int, width: int) -> Half:
+        """The half to cut out of an image of a size, or "none"."""
+        if width < 2:
+            return "none"
+        if self._half is not None:
+            return self._half
+        if self._contents is None or not self.is_on:
+            return "none"
+        halves, ratio = self._contents.sides["A"].sizes.proportions, width / height
+        is_pair = is_one_of(ratio / 2, halves) and not is_one_of(ratio, halves)
+        return self.input_half if is_pair else "none"
+
+    def cut(self, values: np.ndarray) -> np.ndarray:
+        """Cuts an image [h, w, c] to its half, if it shows a pair."""
+        height, width = values.shape[:2]
+        half = self.find_half(height, width)
+        self.num_cut += half != "none"
+        return values[:, half_columns(half, width)]
+
+    def cut_all(
+        self, images: Iterable[LoadedImage | UnreadableImage]
+    ) -> Iterator[LoadedImage | UnreadableImage]:
+        """Yields all images, and prints a line before the first image that is cut."""
+        for image in images:
+            if isinstance(image, UnreadableImage):
+                yield image
+                continue
+            num_cut = self.num_cut
+            values = self.cut(image.pixels.values)
+            if num_cut == 0 and self.num_cut == 1:
+                self._explain(image)
+            yield LoadedImage(image.file, image.pixels._replace(values=values))
+
+    def _explain(self, image: LoadedImage) -> None:
+        if self._half:
+            line = f"only the {self._half} half of each image is translated"
+        else:
+            line = (
+                f"{image.file.path}: has the proportions of the run's side-by-side pairs, so only "
+                f"its {self.input_half} half is translated, as for all images of these "
+                "proportions; --half=none translates whole images"
+            )
+        print_above_bar(line, sys.stdout)
+
+
+def half_columns(half: Half, width: int) -> slice:
+    """The columns of a half of an image of a width; all columns for "none"."""
+    if half == "none":
+        return slice(0, width)
+    return slice(0, width // 2) if half == "left" else slice(width - width // 2, width)

@@ -1,0 +1,263 @@
+"""Facts about all images are counted, and what is odd about them is told in few lines."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pix2pix_jax.config import Config, Data
+from pix2pix_jax.config.resolve import resolve
+from pix2pix_jax.data.contents import Contents, have_same_proportions, shows_halves_of
+from pix2pix_jax.data.contents_collector import ContentsCollector
+from pix2pix_jax.data.contents_lines import contents_lines
+from pix2pix_jax.data.images.file_image import FileImage
+
+SIDE_BY_SIDE, FOLDERS = "halves", "folders"
+
+
+def picture(seed, height=32, width=32, channels=3):
+    """A colourful picture with values from 0 to 255, in which few pixels equal their neighbours."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(1, 255, (height, width, channels), np.uint8)
+    pixels[0, 0], pixels[0, 1] = 0, 255
+    return pixels
+
+
+def blocks(seed, classes, side=32):
+    """A label map of numbers of classes, in large areas."""
+    small = np.random.default_rng(seed).integers(0, classes, (4, 4)).astype(np.uint8)
+    small[0, 0], small[0, 1] = 0, classes - 1
+    return np.kron(small, np.ones((side // 4, side // 4), np.uint8))[..., None]
+
+
+def collect(pairs, form=FOLDERS, splits=("train",) * 8 + ("val",) * 2):
+    """The facts about pairs of arrays; a pair is A and B, or a FileImage of each."""
+    collector = ContentsCollector(form)
+    for index, (split, pair) in enumerate(zip(splits, pairs, strict=True)):
+        a, b = (x if isinstance(x, FileImage) else FileImage(x) for x in pair)
+        width = a.pixels.shape[1] + (b.pixels.shape[1] if form == SIDE_BY_SIDE else 0)
+        collector.add(split, f"{split}/{index}.png", a, b, width)
+    return collector.finish()
+
+
+def describe(contents, **fields):
+    fields = {"name": "folder", "source": "pairs", "image_size": 64} | fields
+    return contents_lines(contents, resolve(Config(data=Data(**fields))).data)
+
+
+GOOD = [(picture(i), picture(100 + i)) for i in range(10)]
+
+
+def oddities(pairs, form=FOLDERS, **fields):
+    """All lines after the first line."""
+    return describe(collect(pairs, form), **fields)[1:]
+
+
+def test_a_good_set_has_one_calm_line():
+    assert describe(collect(GOOD)) == [
+        "A (folder A, 32x32) -> B (folder B), resized to 64x64; sizes are width x height"
+    ]
+    assert describe(collect(GOOD, SIDE_BY_SIDE), direction="BtoA") == [
+        "B (right half, 32x32) -> A (left half), resized to 64x64; sizes are width x height"
+    ]
+
+
+def test_the_first_line_says_that_proportions_change():
+    tall = [(picture(i, 40, 30), picture(100 + i, 40, 30)) for i in range(10)]
+    [line] = describe(collect(tall, SIDE_BY_SIDE))
+    assert line.startswith(
+        "A (left half, 30x40) -> B (right half), resized to 64x64 (proportions change)"
+    )
+    assert "change" not in describe(collect(tall), image_size="64,48")[0]
+    larger = [(a, picture(i, 80, 60)) for i, (a, _) in enumerate(tall)]
+    assert "A (folder A, 30x40) -> B (folder B, 60x80), resized" in describe(collect(larger))[0]
+    mixed = [(picture(i, 32, 32 + i), picture(100 + i, 32, 32 + i)) for i in range(10)]
+    assert "A (folder A, 32x32 and 9 other sizes) -> B" in describe(collect(mixed))[0]
+
+
+def test_facts_survive_as_json_and_facts_of_other_versions_are_ignored():
+    noted = FileImage(picture(1), notes={"frames": "only the first of 3 frames is used"})
+    contents = collect([(noted, picture(2)), *GOOD[1:]])
+    assert Contents.from_json(json.loads(json.dumps(contents.to_json()))) == contents
+    assert Contents.from_json({"form": "circles"}) is None
+    assert Contents.from_json(None) is None
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        (lambda i: blocks(i, 8), "8 values from 0 to 7 look like numbers of classes"),
+        (lambda i: blocks(i, 2), "2 values from 0 to 1 look like numbers of classes"),
+        (lambda i: np.repeat(blocks(i, 8), 3, 2), "from 0 to 7 look like numbers of classes"),
+        (lambda i: picture(i) // 32, "8 values from 0 to 7 look like numbers of classes"),
+        (
+            lambda i: np.where(blocks(i, 8) == 3, 255, blocks(i, 8)).astype("u1"),
+            "from 0 to 255 loo",
+        ),
+        (lambda i: blocks(i, 16).astype(np.uint16), "from 0 to 15 look like numbers of classes"),
+        (lambda i: picture(i) // 3, "86 values from 0 to 85, but 255 is white"),
+        (lambda i: picture(i).astype("u2") * 16, "256 values from 0 to 4,080, but 65,535 is white"),
+        (lambda i: picture(i).astype("u2") + 40_000, "from 40,000 to 40,255, so the contrast is"),
+        (lambda i: np.full((32, 32, 1), 7, np.uint8), "every pixel has the value 7"),
+    ],
+    ids=["ids", "mask", "rgb", "noise", "ignored", "deep", "dark", "12 bits", "offset", "constant"],
+)
+def test_values_that_train_as_nearly_nothing_are_told(image, expected):
+    pairs = [(image(i), b) for i, (_, b) in enumerate(GOOD)]
+    [line] = [line for line in oddities(pairs) if line.startswith("WARNING: ")]
+    assert line.startswith("WARNING: A: ")
+    assert expected in line
+    [line] = [line for line in oddities([(b, a) for a, b in pairs]) if "WARNING: " in line]
+    assert line.startswith("WARNING: B: ")
+
+
+def test_many_classes_are_told_apart_from_dark_pictures():
+    many = [np.arange(16 * i, 16 * i + 16).reshape(4, 4) for i in range(10)]
+    ids = [np.kron(x, np.ones((8, 8))).astype(np.uint8)[..., None] for x in many]
+    line = oddities(list(zip(ids, ids, strict=True)))[0]
+    assert "A and B: 160 values from 0 to 159 look like numbers of classes" in line
+    dark = [(picture(i) // 2, b) for i, (_, b) in enumerate(GOOD)]
+    assert oddities(dark) == []  # Half of white is no reason to worry.
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        lambda i: 255 * blocks(i, 2),
+        lambda i: 127 * blocks(i, 3),
+        lambda i: blocks(i, 2) * np.uint16(65535),
+        lambda i: 40 * blocks(i, 7),
+        lambda i: picture(i).astype(np.uint16) * 257,
+    ],
+    ids=["mask", "three", "deep", "greys", "photo"],
+)
+def test_values_that_reach_from_black_to_white_give_no_warning(image):
+    pairs = [(image(i), b) for i, (_, b) in enumerate(GOOD)]
+    assert not [line for line in oddities(pairs) if "WARNING" in line]
+
+
+def test_sixteen_bits_are_told_in_one_line():
+    deep = [(a.astype(np.uint16) * 257, b.astype(np.uint16) * 257) for a, b in GOOD]
+    assert oddities(deep) == [
+        "A and B: 16 bits a channel, of which training reads 8 and translate writes 16"
+    ]
+    assert oddities([*deep[:3], *GOOD[3:]]) == [
+        "A and B: 16 bits a channel in 3 images, of which training reads 8 and translate writes 16"
+    ]
+
+
+def test_alpha_does_not_count_as_values_or_colour():
+    ids = [FileImage(np.dstack([blocks(i, 4), picture(i)[..., :1]]), True) for i in range(10)]
+    lines = oddities([(image, b) for image, (_, b) in zip(ids, GOOD, strict=True)])
+    assert "4 values from 0 to 3 look like" in lines[0]
+
+
+def test_notes_of_the_reader_are_counted():
+    note = {"alpha": "transparent parts count as white"}
+    pairs = [(FileImage(a, notes=note), b) for a, b in GOOD]
+    expected = (
+        "in 10 of 10 images{}, transparent parts count as white (train/0.png, train/1.png, "
+        "train/2.png, train/3.png, train/4.png, ...)"
+    )
+    assert oddities(pairs) == [expected.format(" of A")]
+    assert oddities(pairs, input_channels=4) == []
+    whole = [(a, replace(a, pixels=b)) for a, b in pairs]
+    assert oddities(whole, SIDE_BY_SIDE) == [expected.format("")]
+
+
+def test_pairs_with_other_proportions_are_counted_and_named():
+    turned = [
+        (np.rot90(picture(i, 24, 36)) if i in (1, 4) else picture(i, 24, 36)) for i in range(10)
+    ]
+    pairs = [(a, picture(100 + i, 24, 36)) for i, a in enumerate(turned)]
+    [line] = oddities(pairs)
+    assert line == (
+        "WARNING: A and B have different proportions in 2 of 10 pairs (train/1.png, train/4.png); "
+        "in 2 of them, width and height are swapped, as if one image had lost its EXIF "
+        "orientation; turn or crop these images, so that both sides show the same"
+    )
+    cropped = [(a[:, :30] if i == 8 else a, b) for i, (a, b) in enumerate(GOOD)]
+    [line] = oddities(cropped)
+    assert "in 1 of 10 pairs (val/8.png); turn or crop" in line
+    assert oddities([(picture(i, 48, 48), b) for i, (_, b) in enumerate(GOOD)]) == []
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "same"),
+    [
+        ((200, 300), (300, 200), False),
+        ((200, 300), (100, 150), True),
+        ((67, 100), (200, 300), True),  # rounded to whole pixels
+        ((256, 256), (257, 257), True),
+        ((256, 256), (256, 260), False),
+        ((4, 8), (4, 6), False),
+    ],
+)
+def test_proportions_are_equal_up_to_rounding(a, b, same):
+    assert have_same_proportions(a, b) == have_same_proportions(b, a) == same
+
+
+def test_a_single_picture_among_pairs_and_odd_widths_are_named():
+    pairs = [(a[:, :16], b[:, :16]) if i == 3 else (a, b) for i, (a, b) in enumerate(GOOD)]
+    [line] = oddities(pairs, SIDE_BY_SIDE)
+    assert line.startswith("WARNING: 1 of 10 images differ from the rest in their proportions (tra")
+    collector = ContentsCollector("halves")
+    for index, (a, b) in enumerate(GOOD):
+        collector.add("train", f"{index}.png", FileImage(a), FileImage(b), 64 + (index < 2))
+    assert describe(collector.finish())[1:] == [
+        "in 2 of 10 images, the width is odd and the middle column is left out (0.png, 1.png)"
+    ]
+
+
+def test_grey_sides_suggest_the_field_of_their_role():
+    grey = [np.repeat(a[..., :1], 3, 2) for a, _ in GOOD]
+    pairs = [(g, b) for g, (_, b) in zip(grey, GOOD, strict=True)]
+    line = (
+        "A is grey in all images but trained with 3 channels; {} trains with one channel, without "
+        "tints"
+    )
+    assert oddities(pairs) == [line.format("--config.data.input_channels=1")]
+    assert oddities(pairs, direction="BtoA") == [line.format("--config.data.target_channels=1")]
+    assert oddities(pairs, input_channels=1) == []
+    assert oddities(pairs, name="facades") == []  # The fields of the public sets are the paper's.
+    both = [(g[..., :1], g + np.uint8(1)) for g in grey]
+    [line] = oddities(both)
+    assert line.startswith("A and B are grey in all images but trained with 3 channels; ")
+    assert "--config.data.input_channels=1 --config.data.target_channels=1" in line
+    assert oddities([*pairs[:9], GOOD[9]]) == []
+
+
+def test_copies_in_two_splits_are_told():
+    val = [GOOD[0], (picture(50), GOOD[2][1])]
+    [line] = oddities([*GOOD[:8], *val])
+    assert line == (
+        "WARNING: in 2 of 2 pairs of val, an image is also in train (val/8.png = train/0.png, "
+        "val/9.png = train/2.png), so their scores are too good; remove the copies"
+    )
+    empty = np.zeros((32, 32, 3), np.uint8)  # Empty masks are no copies of each other.
+    masks = [(a, empty if i in (0, 9) else b) for i, (a, b) in enumerate(GOOD)]
+    assert oddities(masks) == []
+
+
+def test_the_same_image_on_both_sides_is_told():
+    [line] = oddities([(a, a) if i < 9 else (a, b) for i, (a, b) in enumerate(GOOD)])
+    assert line.startswith("WARNING: A and B are the same image in 9 of 10 pairs (train/0.png, ")
+
+
+def test_a_validation_split_of_one_pair_is_told():
+    one = collect(GOOD, splits=("train",) * 9 + ("val",))
+    assert describe(one)[1:] == [
+        "val has 1 pair, whose scores say little; put ten or more pairs into a folder val/"
+    ]
+    same = collect([GOOD[0], GOOD[0]], splits=("train", "val"))
+    [line] = describe(same)[1:]
+    assert line.startswith("WARNING: the only pair is used for training and for validation, so ")
+
+
+def test_files_with_the_proportions_of_halves_are_recognized():
+    pairs = collect(GOOD, SIDE_BY_SIDE)
+    single = collect([(a[:, :16], b[:, 16:]) for a, b in GOOD], SIDE_BY_SIDE)
+    assert shows_halves_of(single, pairs)
+    assert not shows_halves_of(pairs, pairs)
+    assert not shows_halves_of(single, collect(GOOD, FOLDERS))

@@ -1,0 +1,96 @@
+"""Single pictures are not cut in two: a test split of them is left out, others are refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.refusals import refusal
+from PIL import Image
+
+from pix2pix_jax.data.images.image_reader import read_image
+from pix2pix_jax.data.single_pictures import check_pictures, measure_file
+from pix2pix_jax.data.synthetic.paint import draw_facade
+
+PAIRS = [draw_facade(seed, 64, 64, ambiguous=True) for seed in range(12)]
+
+
+def write_split(root, split, images, suffix="png"):
+    """Writes images into the folder of a split."""
+    (root / split).mkdir(parents=True)
+    paths = [root / split / f"{index}.{suffix}" for index in range(len(images))]
+    for path, image in zip(paths, images, strict=True):
+        Image.fromarray(image).save(path)
+    return [measure_file(path, read) for path in paths]
+
+
+def read(path):
+    return read_image(path.read_bytes(), str(path)).pixels
+
+
+def check(**splits):
+    return check_pictures(splits, "SOURCE", read)
+
+
+def pairs(count=8):
+    return [np.hstack(pair) for pair in PAIRS[:count]]
+
+
+def photos(count=8, width=64):
+    return [photo[:, :width] for photo, _ in PAIRS[:count]]
+
+
+def test_pairs_pass_without_a_line(tmp_path):
+    splits = {s: write_split(tmp_path, s, pairs()) for s in ("train", "val", "test")}
+    assert check(**splits) == (set(), [])
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_single_pictures_are_refused_with_the_way_out(tmp_path, split):
+    splits = {"train": write_split(tmp_path, "train", pairs())} if split == "val" else {}
+    splits[split] = write_split(tmp_path, split, photos(12))
+    message = refusal(lambda: check(**splits))
+    assert message.startswith(
+        f"data.source: SOURCE: the images of {split} (12 images, for example "
+    )
+    assert "look like single pictures" in message
+    assert "give A and B in two folders, A/ and B/" in message
+    assert message.endswith("give --config.data.form=halves")
+
+
+@pytest.mark.parametrize("width", [64, 63])
+def test_a_test_split_of_one_side_is_left_out_with_a_line(tmp_path, width):
+    train = write_split(tmp_path, "train", pairs())
+    test = write_split(tmp_path, "test", [np.zeros((64, width, 3), np.uint8)] * 3)
+    left_out, [line] = check(train=train, test=test)
+    assert left_out == {"test"}
+    assert line.startswith("3 images of test are left out, because they show one picture")
+    assert "--config.data.form=halves" in line
+
+
+def test_a_test_split_of_single_pictures_of_any_size_is_left_out(tmp_path):
+    train = write_split(tmp_path, "train", [pair[: 40 + 3 * i] for i, pair in enumerate(pairs())])
+    test = write_split(tmp_path, "test", [np.hstack([photo] * 1) for photo in photos(12)])
+    left_out, _ = check(train=train, test=test)
+    assert left_out == {"test"}
+
+
+def test_images_that_say_nothing_give_a_warning(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (5, 64, 128, 3), np.uint8)
+    left_out, [line] = check(train=write_split(tmp_path, "train", list(noise)))
+    assert left_out == set()
+    assert line.startswith(
+        "WARNING: nothing shows that the left and right halves of the images of "
+    )
+    _, [line] = check(train=write_split(tmp_path / "tiny", "train", [noise[0, :9, :8]]))
+    assert "WARNING" in line  # The halves are narrow.
+    assert check(train=write_split(tmp_path / "wide", "train", [noise[0, :4, :8]])) == (set(), [])
+
+
+def test_sizes_are_those_of_upright_images(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path: Path = tmp_path / "1.jpg"
+    Image.new("RGB", (20, 10)).save(path, exif=exif)
+    assert measure_file(path, read)[1:] == (20, 10)  # height and width
+    path.write_bytes(b"no image")
+    assert "cannot be read as an image" in refusal(measure_file, path, read)

@@ -1,0 +1,51 @@
+"""Images that show A and B side by side are cut to the half that is the input."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pix2pix_jax.config import Data
+from pix2pix_jax.data.contents import drawn_contents
+from pix2pix_jax.inference.half_cutter import HalfCutter
+
+SQUARE = drawn_contents(Data(image_size=(32, 32)))
+
+
+def with_proportions(proportions):
+    sizes = replace(SQUARE.sides["A"].sizes, proportions=proportions)
+    return replace(
+        SQUARE, sides={name: replace(s, sizes=sizes) for name, s in SQUARE.sides.items()}
+    )
+
+
+@pytest.mark.parametrize(
+    ("contents", "shape", "half"),
+    [
+        (SQUARE, (32, 64), "left"),
+        (SQUARE, (300, 601), "left"),
+        (SQUARE, (32, 32), "none"),
+        (SQUARE, (32, 48), "none"),
+        (SQUARE, (64, 32), "none"),
+        (with_proportions([0.75]), (200, 300), "left"),
+        (with_proportions([0.75]), (200, 400), "none"),
+        (with_proportions([0.75, 1.5]), (200, 300), "none"),  # a half of a pair of another size
+        (replace(SQUARE, form="folders"), (32, 64), "none"),
+        (None, (32, 64), "none"),
+    ],
+)
+def test_only_images_with_the_proportions_of_pairs_are_cut(contents, shape, half):
+    assert HalfCutter(Data(), contents).find_half(*shape) == half
+    other = {"left": "right", "none": "none"}[half]
+    assert HalfCutter(Data(direction="BtoA"), contents).find_half(*shape) == other
+
+
+@pytest.mark.parametrize("half", ["left", "right", "none"])
+def test_a_flag_decides_for_every_image(half):
+    values = np.arange(10, dtype=np.float32).reshape(1, 5, 2)
+    expected = {"left": values[:, :2], "right": values[:, 3:], "none": values}[half]
+    for contents in (None, SQUARE):
+        cutter = HalfCutter(Data(), contents, half)
+        np.testing.assert_array_equal(cutter.cut(values), expected)
+        assert cutter.num_cut == (half != "none")
+    assert HalfCutter(Data(), SQUARE, half).cut(values[:, :1]).shape == (1, 1, 2)

@@ -1,0 +1,40 @@
+"""Of pairs in folders A and B, only the side of the input is translated."""
+
+import pytest
+from helpers.pairs import make_empty_files
+
+from pix2pix_jax.inference.targets import leave_out_targets
+
+
+def kept(root, names, side):
+    make_empty_files(root, names)
+    paths = sorted(root / name for name in names)
+    return [str(p.relative_to(root)) for p in leave_out_targets("SOURCE", root, paths, side)]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["A/1.png", "A/2.png", "B/1.jpg", "B/3.png", "c.png"], ["A/1.png", "A/2.png", "c.png"]),
+        (["test/A/1.png", "test/B/1.png"], ["test/A/1.png"]),
+        (["testA/x/1.png", "testB/x/1.npy"], ["testA/x/1.png"]),
+    ],
+)
+def test_targets_are_left_out_with_a_line(tmp_path, capsys, names, expected):
+    assert kept(tmp_path / "pairs", names, "A") == expected
+    count = len(names) - len(expected)
+    out = capsys.readouterr().out
+    assert out.startswith(f"SOURCE: skipped {count} image{'s' * (count > 1)} of B, the targets ")
+    assert "give its folder as --input" in out
+
+
+def test_the_direction_decides_which_side_is_the_input(tmp_path):
+    assert kept(tmp_path / "pairs", ["A/1.png", "B/1.png"], "B") == ["B/1.png"]
+
+
+@pytest.mark.parametrize(
+    "names", [["A/1.png", "B/2.png"], ["A/1.png"], ["B/1.png"], ["1.png", "b.png"]]
+)
+def test_folders_that_hold_no_pairs_are_translated_as_a_whole(tmp_path, capsys, names):
+    assert kept(tmp_path / "pairs", names, "A") == names
+    assert capsys.readouterr().out == ""
