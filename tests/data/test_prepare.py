@@ -3,6 +3,7 @@
 import errno
 import gc
 import io
+import json
 import shutil
 import sys
 import tempfile
@@ -26,12 +27,16 @@ from helpers.pairs import (
 from helpers.refusals import refusal
 from PIL import Image
 
-from pix2pix_jax.config import Data
+from pix2pix_jax.config import Config, Data
+from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.data import archives, data_dir, download
 from pix2pix_jax.data import prepare as prepare_module
+from pix2pix_jax.data.contents import METADATA_KEY, Sizes, dataset_contents
+from pix2pix_jax.data.contents_lines import dataset_lines
 from pix2pix_jax.data.fingerprint import dataset_fingerprint
 from pix2pix_jax.data.images.palettes import CMP
 from pix2pix_jax.data.prepare import prepare
+from pix2pix_jax.data.synthetic.paint import draw_facade
 from pix2pix_jax.runtime.storage import files
 
 
@@ -84,11 +89,7 @@ def test_a_dataset_is_written_once(tmp_path, capsys, pack):
     data = folder_data(pack(make_images(tmp_path / "pairs")))
     builder = prepare(data)
     found, writing = capsys.readouterr().out.splitlines()
-    assert found == (
-        f"{data.source}: 3 train, 1 val, 1 test; "
-        "A and B are the left and right half of one image; in 1.png, their sizes are 4x4 and 4x4 "
-        "(width x height)"
-    )
+    assert found == f"{data.source}: 3 train, 1 val, 1 test pairs"
     assert writing == f"writing {builder.data_path}"
     before = list_written(data)
     assert before
@@ -107,13 +108,57 @@ def test_writing_a_dataset_leaves_no_temporary_files(tmp_path, monkeypatch):
     assert list(temporary.iterdir()) == []
 
 
-def test_images_that_are_probably_no_pairs_print_a_warning(tmp_path, capsys):
-    (tmp_path / "photos").mkdir()
-    for size in ((8, 8), (8, 9)):
-        Image.new("RGB", size).save(tmp_path / "photos" / "1.png")
-        prepare(folder_data(tmp_path / "photos"))
-        out = capsys.readouterr().out.replace("9", "8")
-        assert "4x8 (width x height); WARNING: the halves are narrow" in out
+def write_single_pictures(folder, count=12):
+    """Writes pictures of facades, without their label maps."""
+    folder.mkdir(parents=True)
+    for seed in range(count):
+        Image.fromarray(draw_facade(seed, 64, 96, True)[0]).save(folder / f"{seed}.png")
+
+
+def test_single_pictures_are_refused_unless_data_form_says_that_they_are_pairs(tmp_path, capsys):
+    write_single_pictures(tmp_path / "photos")
+    data = folder_data(tmp_path / "photos")
+    message = refusal(prepare, data)
+    assert message.startswith(f"data.source: {data.source}: the images of train (11 images, for ")
+    assert message.endswith("give --config.data.form=halves")
+    assert list_written(data) == {}
+    assert read_contents(prepare(replace(data, form="halves"))).keys() == {"train", "val"}
+    assert "WARNING" not in capsys.readouterr().out
+
+
+def test_a_test_split_of_single_pictures_is_left_out(tmp_path, capsys):
+    root = tmp_path / "pairs"
+    for split, count in (("train", 6), ("val", 2)):
+        (root / split).mkdir(parents=True)
+        for seed in range(count):
+            pair = np.hstack(draw_facade(seed, 64, 96, True))
+            Image.fromarray(pair).save(root / split / f"{seed}.png")
+    write_single_pictures(root / "test")
+    assert read_contents(prepare(folder_data(root))).keys() == {"train", "val"}
+    assert f"{root}: 12 images of test are left out, because they " in capsys.readouterr().out
+    data = replace(folder_data(root), form="halves")
+    assert read_contents(prepare(data)).keys() == {"train", "val", "test"}
+
+
+def test_facts_about_the_images_are_kept_in_the_dataset(tmp_path):
+    data = resolve(Config(data=folder_data(make_images(tmp_path / "pairs")))).data
+    prepare(data)
+    contents = dataset_contents(prepare(data), data)  # read from the disk
+    assert contents.form == "halves"
+    assert contents.pairs == {"train": 3, "val": 1, "test": 1}
+    assert contents.sides["B"].sizes == Sizes(4, 4, 0, [1.0])
+    assert contents.sides["A"].levels[0].images == 5
+    assert dataset_lines(prepare(data), data)[0].startswith("A (left half, 4x4) -> B (right half)")
+
+
+def test_a_dataset_of_an_earlier_version_has_no_lines(tmp_path):
+    data = folder_data(make_images(tmp_path / "pairs"))
+    path = prepare(data).data_path / "metadata.json"
+    metadata = json.loads(path.read_text())
+    del metadata[METADATA_KEY]
+    path.write_text(json.dumps(metadata))
+    assert dataset_contents(prepare(data), data) is None
+    assert dataset_lines(prepare(data), data) == []
 
 
 def test_unfinished_folders_of_a_killed_process_are_removed(tmp_path):

@@ -29,6 +29,7 @@ from pix2pix_jax.inference.demo.server import (
     parse_number,
     serve_demo,
 )
+from pix2pix_jax.inference.half_cutter import HalfCutter
 from pix2pix_jax.interop.import_weights import write_run
 from pix2pix_jax.models.unet import translate_each
 from pix2pix_jax.runs.workdir import Workdir
@@ -38,6 +39,10 @@ def config_of(**data):
     data = {"direction": "BtoA", "image_size": (32, 48)} | data
     model = Model(features=8, depth=4, discriminator="patch16", discriminator_features=4)
     return resolve(Config(data=Data(**data), model=model))
+
+
+def settings_of(config, workdir):
+    return make_settings(config, Workdir(workdir), 3, HalfCutter(config.data, None))
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +252,7 @@ def test_an_error_of_the_visitor_is_answered_with_400_and_no_traceback(capsys):
 
 
 def test_a_run_without_facades_as_inputs_has_no_examples(tmp_path):
-    settings = make_settings(config_of(name="cityscapes"), Workdir(tmp_path), 3)
+    settings = settings_of(config_of(name="cityscapes"), tmp_path)
     assert request_from(SimpleNamespace(settings=settings), "/example")[0] == 404
 
 
@@ -291,10 +296,10 @@ def test_brushes_are_the_classes_of_the_inputs(tmp_path):
     assert input_palette(config_of(direction="AtoB")) is None
     assert input_palette(config_of(name="maps")) is None
     assert input_palette(config_of(input_channels=1)) is None
-    page = make_settings(config_of(name="cityscapes"), Workdir(tmp_path), 3)
+    page = settings_of(config_of(name="cityscapes"), tmp_path)
     assert (page.width, page.height, page.has_examples, page.any_colour) == (48, 32, False, False)
     assert page.brushes[0] == ("road", "#804080")
-    plain = make_settings(config_of(name="maps"), Workdir(tmp_path), 3)
+    plain = settings_of(config_of(name="maps"), tmp_path)
     assert [name for name, _ in plain.brushes] == ["black", "white"]
     assert (plain.any_colour, plain.background) == (True, "#ffffff")
     drawn = np.asarray(draw_example(config_of(name="facades"), CMP_PUBLIC, 0)).reshape(-1, 3)

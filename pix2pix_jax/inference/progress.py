@@ -1,0 +1,140 @@
+"""Writes translations one by one, and collects what the page and the summary show."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from pix2pix_jax.data.contents import have_same_proportions
+from pix2pix_jax.data.images.note_counts import NoteCounts
+from pix2pix_jax.inference.batching import TranslatedImage
+from pix2pix_jax.inference.inputs import LoadedImage, UnreadableImage
+from pix2pix_jax.inference.outputs import OutputFolder
+from pix2pix_jax.reports.translation import (
+    MAX_PICTURES,
+    PAGE,
+    Figure,
+    TranslationPage,
+    make_figure,
+    write_translation_page,
+)
+from pix2pix_jax.runtime.console import plural, print_above_bar, say
+
+
+class TranslationProgress:
+    """Writes translations one by one, and collects what the page and the summary show.
+
+    Attributes:
+      failures: an error line for every file that could not be translated.
+    """
+
+    def __init__(
+        self, folder: OutputFolder, title: str, total: int, training_size: tuple[int, int] | None
+    ):
+        """Prepares to count images and failures.
+
+        Args:
+          folder: the open folder to write to.
+          title: title of the page.
+          total: number of files to translate.
+          training_size: height and width in training; None: images may have any size.
+        """
+        self.failures: list[str] = []
+        self._folder = folder
+        self._title = title
+        self._total = total
+        self._training_size = training_size
+        self._num_translated = 0
+        self._notes = NoteCounts()
+        self._num_other_size = 0  # images of another size than in training
+        self._figures: dict[str, Figure] = {}  # figures of the first images, by name
+
+    def check_sizes(
+        self, images: Iterable[LoadedImage | UnreadableImage]
+    ) -> Iterator[LoadedImage | UnreadableImage]:
+        """Yields all images unchanged; warns once about an image that is not of the training size.
+
+        The warning comes before the translation, so that the user can stop the command at once.
+        """
+        for image in images:
+            if self._training_size and isinstance(image, LoadedImage):
+                size = image.pixels.values.shape[:2]
+                if size != self._training_size:
+                    if self._num_other_size == 0:
+                        print_size_warning(image.file.path, size, self._training_size)
+                    self._num_other_size += 1
+            yield image
+
+    def add(self, image: TranslatedImage) -> None:
+        """Writes the translations of an image.
+
+        Raises:
+          UsageError: no more files can be written, for example because the disk is full.
+        """
+        values = image.pixels.values  # [h, w, c]
+        try:
+            self._folder.write(image.file.name, image.pixels, image.samples)
+        except OSError as error:
+            self.add_failure(
+                f"{error.filename}: cannot be written ({error.strerror}); rename the image, or "
+                "give another --output"
+            )
+            return
+        self._num_translated += 1
+        self._notes.add(str(image.file.path), image.pixels.notes)
+        if len(self._figures) * (len(image.samples) + 1) < MAX_PICTURES:
+            self._figures[image.file.name] = make_figure(image.file.name, [values, *image.samples])
+
+    def add_failure(self, reason: str) -> None:
+        """Prints the reason why a file could not be translated, and keeps it for the page."""
+        self.failures.append(reason)
+        print_above_bar(reason, sys.stderr)
+
+    def write_page(self) -> None:
+        """Writes the page of images before and after, if any image was translated."""
+        if not self._num_translated:
+            return
+        self._folder.add_to_manifest(PAGE)
+        figures = [figure for _, figure in sorted(self._figures.items())]
+        page = TranslationPage(
+            self._title, figures, self._num_translated, self._total, self.failures
+        )
+        write_translation_page(self._folder.path, page)
+
+    def print_summary(self, seconds: float) -> None:
+        """Prints what may surprise, the number of translations, their speed, and the failures."""
+        count = self._num_translated
+        if self._num_other_size > 1:
+            say(
+                f"WARNING: {self._num_other_size} of {plural(self._total, 'image')} had another "
+                "size than in training; see the first WARNING above"
+            )
+        for line in self._notes.lines(self._total):
+            say(line)
+        if count:
+            say(
+                f"{plural(count, 'image')} in {seconds:.1f} s, {count / seconds:.2f} images/s "
+                f"including compilation; {self._folder.path / PAGE} shows inputs and translations"
+            )
+        if self.failures:
+            files = f"{len(self.failures)} of {plural(self._total, 'file')}"
+            print_above_bar(f"{files} could not be translated; see the lines above", sys.stderr)
+
+
+def print_size_warning(path: Path, size: tuple[int, int], training_size: tuple[int, int]) -> None:
+    """Prints a warning that an image has another size than in training.
+
+    Args:
+      path: the image.
+      size: height and width of the image.
+      training_size: height and width in training.
+    """
+    found, trained = (f"{height}x{width}" for height, width in (size, training_size))
+    height, width = size
+    may_be_pair = have_same_proportions((height, width // 2), training_size)
+    half = "; if it shows A and B side by side, give --half=left or --half=right"
+    print_above_bar(
+        f"WARNING: {path} has {found} pixels (height x width), but the generator was trained with "
+        f"{trained}; if the results are poor, give --resize, or --tile={min(training_size)} to "
+        f"translate tiles{half if may_be_pair else ''}",
+        sys.stdout,
+    )
