@@ -9,8 +9,12 @@ The modules, in the order in which a pair passes through them:
     images       decodes image files to 8 bits a channel (image_files), and 16-bit images and .npy
                  files for `translate` (full_depth); converts channels, sizes and types (pixels);
                  reads the classes of a label map from its colours (palettes)
+    likeness     tells side-by-side pairs from single pictures by their pixels; single_pictures
+                 refuses such pictures, or leaves them out
     synthetic    draws the pairs of synthetic_facades
     builders     makes the records of a dataset: the bytes of the files of every pair
+    contents     facts about the images of a dataset, which the builders collect
+                 (contents_collector), and which are told in lines (contents_lines)
     records      writes a dataset, and opens a split of it
     prepare      finds the dataset of a config, or writes it
     fingerprint  hashes the files of a source, and the pairs of a dataset
