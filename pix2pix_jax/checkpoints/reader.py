@@ -6,15 +6,13 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from pydantic import TypeAdapter, ValidationError
 
 from pix2pix_jax.checkpoints.checksums import (
     DamagedCheckpoint,
     check_files,
-    explain_damage,
 )
 from pix2pix_jax.checkpoints.info import CheckpointInfo, read_matching_info
-from pix2pix_jax.config.metrics import goodness
+from pix2pix_jax.checkpoints.scores import best_step, why_none_is_best
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError, reason_of
 from pix2pix_jax.gan.state import TrainState, create_state
@@ -44,8 +42,18 @@ class SavedNetwork(NamedTuple):
     data: str
 
 
-class DamagedScores(UsageError):
-    """The scores of a checkpoint are damaged, or do not belong to the checkpoint."""
+class SavedItems(NamedTuple):
+    """Items of a checkpoint.
+
+    Attributes:
+      step: the step of the checkpoint.
+      items: the arrays of each item, by its name in ITEMS.
+      data: the fingerprint of the pairs that the networks were trained on, or IMPORTED.
+    """
+
+    step: int
+    items: dict[str, Tree]
+    data: str
 
 
 def checkpoint_items(state: TrainState) -> dict[str, Tree]:
@@ -98,8 +106,7 @@ def read_item(item: Path, template: Tree) -> Tree:
 
 def saved_steps(workdir: Workdir) -> list[int]:
     """The steps of a run's checkpoints, in ascending order."""
-    names = (path.name for path in workdir.checkpoints.glob("*"))
-    return sorted(int(name) for name in names if name.isdecimal())
+    return workdir.checkpoint_steps()
 
 
 def read_network(
@@ -122,29 +129,55 @@ def read_network(
         or no checkpoint has a score that would make it the best.
       OSError: a file cannot be read for another reason.
     """
-    folder, steps = workdir.checkpoints.absolute(), saved_steps(workdir)
-    step = _find_step(workdir, config.train.best_metric, step)
-    others = ", ".join(str(other) for other in steps if other != step)
-    if step not in steps:
-        raise UsageError(f"--step: there is no checkpoint {step} in {folder}; give one of {others}")
+    saved = read_items(workdir, config, step, (network,))
+    return SavedNetwork(saved.step, saved.items[network], saved.data)
+
+
+def read_items(
+    workdir: Workdir,
+    config: Config,
+    step: CheckpointStep,
+    names: tuple[str, ...],
+    flag: str = "--step",
+) -> SavedItems:
+    """Reads items of a checkpoint. The run may be training at the same time.
+
+    Args:
+      workdir: the workdir of the run.
+      config: the resolved config of the run.
+      step: the step of the checkpoint, as in `read_network`.
+      names: the items to read, of ITEMS.
+      flag: the flag that names the step, for errors.
+
+    Raises: as in `read_network`.
+    """
+    step = find_step(workdir, config.train.best_metric, step, flag)
+    folder = workdir.checkpoints.absolute()
+    others = ", ".join(str(other) for other in saved_steps(workdir) if other != step)
     items = checkpoint_items(jax.eval_shape(lambda: create_state(config)))
     try:
         info = read_matching_info(folder / str(step), items)
-        params = read_item(folder / str(step) / network, items[network])
+        trees = {name: read_item(folder / str(step) / name, items[name]) for name in names}
     except DamagedCheckpoint as error:
-        fix = f"give another --step: {others}" if others else "train again in another --workdir"
+        fix = f"give another step: {others}" if others else "train again in another --workdir"
         raise UsageError(
             f"{folder}/{step}: cannot be restored ({reason_of(error)}); {fix}"
         ) from error
-    return SavedNetwork(step, params, info.data)
+    return SavedItems(step, trees, info.data)
 
 
-def _find_step(workdir: Workdir, metric: str, step: CheckpointStep) -> int:
-    """Turns "best" or "newest" into the number of a step; returns a number unchanged.
+def find_step(workdir: Workdir, metric: str, step: CheckpointStep, flag: str) -> int:
+    """Finds the step of a checkpoint: a number, "best" or "newest".
+
+    Args:
+      workdir: the workdir of the run.
+      metric: the metric that decides which checkpoint is best.
+      step: the step, as in `read_network`.
+      flag: the flag that names the step, for errors.
 
     Raises:
-      UsageError: there is no checkpoint, no checkpoint has a score of this metric, or the scores of
-        a checkpoint cannot be read.
+      UsageError: there is no such checkpoint, no checkpoint has a score of this metric, or the
+        scores of a checkpoint cannot be read.
     """
     steps = saved_steps(workdir)
     if not steps:
@@ -157,60 +190,9 @@ def _find_step(workdir: Workdir, metric: str, step: CheckpointStep) -> int:
     if step == "best":
         best = best_step(workdir, metric)
         if best is None:
-            raise UsageError(_why_none_is_best(workdir, metric))
+            raise UsageError(f"{flag}: {why_none_is_best(workdir, metric)}")
         return best
+    if step not in steps:
+        others, folder = ", ".join(map(str, steps)), workdir.checkpoints.absolute()
+        raise UsageError(f"{flag}: there is no checkpoint {step} in {folder}; give one of {others}")
     return step
-
-
-def best_step(workdir: Workdir, metric: str) -> int | None:
-    """The step of the checkpoint with the best score; None if no checkpoint has this metric.
-
-    If several checkpoints are equally good, the newest of them is the best.
-    """
-    scores = _read_all_scores(workdir)
-    scored = [step for step in scores if metric in scores[step]]
-    return max(scored, key=lambda step: (goodness(metric, scores[step]), step), default=None)
-
-
-def _why_none_is_best(workdir: Workdir, metric: str) -> str:
-    all_scores = _read_all_scores(workdir).values()
-    measured = sorted({name for scores in all_scores for name in scores})
-    fix = "train with --config.train.evaluate_every=N, or give --step=newest"
-    if measured:
-        fix = f"give --config.train.best_metric={' or '.join(measured)}"
-    return f"--step: no checkpoint in {workdir.checkpoints} has a score of {metric}; {fix}"
-
-
-def _read_all_scores(workdir: Workdir) -> dict[int, dict[str, float]]:
-    return {step: read_scores(workdir.checkpoint(step)) for step in saved_steps(workdir)}
-
-
-def read_scores(checkpoint: Path) -> dict[str, float]:
-    """Reads the scores of a checkpoint, by metric.
-
-    The scores are empty if the checkpoint is unfinished or was not evaluated.
-
-    Args:
-      checkpoint: the folder of the checkpoint.
-
-    Raises:
-      DamagedScores: the scores or the item `origin` are damaged, or differ from each other.
-      UsageError: an earlier version saved the checkpoint.
-      OSError: a file cannot be read for another reason.
-    """
-    path = checkpoint / "metrics" / "metrics"
-    is_finished = checkpoint.name.isdecimal()  # An unfinished checkpoint has the name STEP.SUFFIX.
-    if not path.exists() or not is_finished:
-        return {}
-    try:
-        with explain_damage():
-            content = path.read_bytes()
-        scores = TypeAdapter(dict[str, float]).validate_json(content, strict=True)
-        if scores != CheckpointInfo.read(checkpoint).scores:
-            raise DamagedCheckpoint("the scores differ from those in the item `origin`")
-        return scores
-    except (ValidationError, DamagedCheckpoint) as error:
-        raise DamagedScores(
-            f"{path}: is damaged; move this file away (the file has only the scores of its "
-            "checkpoint)"
-        ) from error

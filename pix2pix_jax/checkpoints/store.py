@@ -31,11 +31,10 @@ from pix2pix_jax.checkpoints.orbax_manager import make_manager
 from pix2pix_jax.checkpoints.reader import (
     IMPORTED,
     ITEMS,
-    DamagedScores,
     checkpoint_items,
     read_item,
-    read_scores,
 )
+from pix2pix_jax.checkpoints.scores import DamagedScores, read_scores
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import NetworkState, TrainState
 from pix2pix_jax.runs.workdir import Workdir

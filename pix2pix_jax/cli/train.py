@@ -2,9 +2,14 @@
 
 import argparse
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 from pix2pix_jax.cli.options import FlagValues, Parser, load_config, require
 from pix2pix_jax.cli.values import parse_positive, parse_uint32
+from pix2pix_jax.runs.workdir import Workdir
+
+if TYPE_CHECKING:
+    from pix2pix_jax.config.schema import Config
 
 HELP = "start a run, or resume a run that was stopped"
 EXAMPLE = "--config=experiments/facades.py --workdir=runs/first --config.data.batch_size=4"
@@ -12,8 +17,15 @@ WHEN_STOPPED = "the same command resumes"
 
 
 def add_arguments(parser: Parser) -> None:
-    """Adds the flags that join several processes into one run, and the fields to --help."""
+    """Adds --init, the flags that join several processes into one run, and the fields to --help."""
     parser.end_of_help = describe_fields
+    parser.add_argument(
+        "--init",
+        metavar="DIR[:STEP]",
+        help="workdir of a run whose networks and optimizers the new run starts from, and maybe "
+        "the step: a number, newest or best; without --config, the new run also has its config; "
+        "default: random weights",
+    )
     parser.add_argument(
         "--coordinator",
         metavar="HOST:PORT",
@@ -50,7 +62,7 @@ def run(options: argparse.Namespace, fields: FlagValues) -> int:
     processes = join(flags)
     with processes.explain_lost_process():
         with processes.report_errors():
-            config = load_config(options, fields)
+            config = load_training_config(options, fields)
             workdir = require(options, "workdir", "give a folder, e.g. --workdir=runs/first")
             start_backend()
             from pix2pix_jax.remote.sync import sync_workdir
@@ -63,3 +75,31 @@ def run(options: argparse.Namespace, fields: FlagValues) -> int:
                 status = train(config, workdir)
         wait_for_all("the end")
     return status
+
+
+def load_training_config(options: argparse.Namespace, fields: FlagValues) -> "Config":
+    """Loads the config of a run. A new run with --init alone has the config of the other run.
+
+    Raises:
+      UsageError: as in `load_config`, or --init names no run.
+    """
+    if not options.init:
+        return load_config(options, fields)
+    fields = fields | {"train.init": options.init}
+    if options.config is not None or options.workdir is None or has_config(options.workdir):
+        return load_config(options, fields)
+    from pix2pix_jax.config.fields import replace_fields
+    from pix2pix_jax.config.files import override
+    from pix2pix_jax.config.initial_run import InitialRun
+    from pix2pix_jax.remote.sync import read_initial_config
+
+    config = read_initial_config(InitialRun.parse(options.init))
+    # The new run has its own batch on each device.
+    return override(replace_fields(config, {"model": {"norm_images": None}}), fields)
+
+
+def has_config(workdir: Workdir) -> bool:
+    """Whether a workdir, which may be in a bucket, has a run already."""
+    from pix2pix_jax.remote.sync import find_config_file
+
+    return find_config_file(workdir).exists()

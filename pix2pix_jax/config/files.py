@@ -3,12 +3,14 @@
 from codecs import BOM_UTF8
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from pix2pix_jax.config.complaints import Language, first_error, suggest_field
 from pix2pix_jax.config.fields import field_names
-from pix2pix_jax.config.schema import Config
+from pix2pix_jax.config.parsing import parse_none
+from pix2pix_jax.config.schema import Config, Train
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.storage.files import write_atomically
 
@@ -32,11 +34,34 @@ def override(config: Config, fields: dict[str, str]) -> Config:
             raise UsageError(f"--config.{field}: unknown field", suggest_field(field, names))
         group, _, name = field.rpartition(".")
         (tree[group] if group else tree)[name] = value
+    _choose_length(tree["train"], fields)
     try:
         return CONFIG.validate_python(tree)
     except ValidationError as error:
         problem, fix = first_error(error, Language.FLAG)
         raise UsageError(f"--config.{problem}", fix) from error
+
+
+def _choose_length(train: dict[str, Any], fields: dict[str, str]) -> None:
+    """Lets a flag for train.steps replace the train.epochs of an experiment, and the reverse.
+
+    Args:
+      train: the values of the group `train`, with the values of the flags.
+      fields: the values of the flags, as in `override`.
+
+    Raises:
+      UsageError: the flags give both fields.
+    """
+    has_epochs = parse_none(fields.get("train.epochs")) is not None
+    if has_epochs and "train.steps" in fields:
+        raise UsageError(
+            "--config.train.epochs: is given together with --config.train.steps",
+            "give only one of these two flags",
+        )
+    if has_epochs:
+        train["steps"] = Train().steps
+    elif "train.steps" in fields:
+        train["epochs"] = None
 
 
 def read_config(path: Path) -> Config:

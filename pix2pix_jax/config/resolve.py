@@ -6,23 +6,31 @@ data.load_size and model.depth may be None, so code that needs their values call
 
 from dataclasses import replace
 
-from pix2pix_jax.config.schema import INTERVALS, Config, Data
+from pix2pix_jax.config.fields import replace_fields
+from pix2pix_jax.config.initial_run import InitialRun
+from pix2pix_jax.config.schema import INTERVALS, Config, Data, Train
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.storage.files import local_path
 
 
 def resolve(config: Config) -> Config:
-    """Fills in data.load_size, data.source and model.depth, and checks fields against each other.
+    """Fills in data.load_size and model.depth, makes paths absolute, and checks fields together.
 
     Resolving a resolved config changes nothing.
 
     Raises:
       UsageError: the image cannot be halved model.depth times, load_size is smaller than
-        image_size, steps_per_call does not divide an interval, data.source is an address or has an
-        unknown home folder, or data.source is given for synthetic_facades.
+        image_size, steps_per_call does not divide an interval, train.steps and train.epochs are
+        both given, data.source is an address or has an unknown home folder, or data.source is given
+        for synthetic_facades.
     """
     data, train = config.data, config.train
     (height, width), (load_height, load_width) = data.image_size, load_size(data)
+    if train.epochs is not None and train.steps != Train().steps:
+        raise UsageError(
+            f"train.epochs: {train.epochs} is given together with train.steps {train.steps}; give "
+            "only one of these two fields"
+        )
     if data.name == "synthetic_facades" and data.source is not None:
         raise UsageError(
             f"data.source: the pairs of synthetic_facades are drawn, not read from {data.source}; "
@@ -45,13 +53,38 @@ def resolve(config: Config) -> Config:
                 f"train.steps_per_call {train.steps_per_call}; give --config.train.{name} a "
                 f"multiple of {train.steps_per_call}, or another --config.train.steps_per_call"
             )
-    # The path is absolute, so that the run can resume from any folder.
+    # Paths are absolute, so that the run can resume from any folder.
     source = data.source and str(local_path(data.source).absolute())
+    init = train.init and str(InitialRun.parse(train.init).resolve())
     return replace(
         config,
         data=replace(data, load_size=(load_height, load_width), source=source),
         model=replace(config.model, depth=generator_depth(config)),
+        train=replace(train, init=init),
     )
+
+
+def resolve_epochs(config: Config, num_pairs: int) -> Config:
+    """Turns train.epochs into train.steps; returns a config without train.epochs unchanged.
+
+    Args:
+      config: a config in which train.epochs may be None.
+      num_pairs: the number of training pairs.
+
+    Raises:
+      UsageError: the number of steps is too large.
+    """
+    epochs = config.train.epochs
+    if epochs is None:
+        return config
+    steps = -(-epochs * num_pairs // config.data.batch_size)  # rounded up
+    try:
+        return replace_fields(config, {"train": {"steps": steps, "epochs": None}})
+    except UsageError as error:
+        raise UsageError(
+            f"train.epochs: {epochs:,} epochs of {num_pairs:,} pairs are {steps:,} steps, which "
+            "are too many; give fewer epochs"
+        ) from error
 
 
 def load_size(data: Data) -> tuple[int, int]:

@@ -11,6 +11,8 @@ from pix2pix_jax.config.schema import FREE, Config
 def changed_fields(old: Config, new: Config) -> list[str]:
     """The fields, as GROUP.FIELD, that differ but must not change when a run resumes."""
     old_groups, new_groups, free = asdict(old), asdict(new), free_fields(new)
+    if old.train.epochs is not None:  # `import` has written this config before pairs were counted.
+        free.add("train.steps")
     names = ["seed"] if old.seed != new.seed else []
     for group, values in new_groups.items():
         if isinstance(values, dict):
@@ -36,8 +38,10 @@ def free_fields(config: Config) -> set[str]:
         for name, hint in get_type_hints(kind, include_extras=True).items()
         if FREE in getattr(hint, "__metadata__", ())
     }
-    if config.optimizer.schedule != "constant":
-        free.remove("train.steps")  # A decaying learning rate depends on the steps.
+    # A decaying learning rate depends on train.steps. With train.epochs, the number of steps is not
+    # known before the pairs are counted.
+    if config.optimizer.schedule != "constant" and config.train.epochs is None:
+        free.remove("train.steps")
     return free
 
 

@@ -198,6 +198,14 @@ class Train:
 
     # The number of steps: by default 200 epochs of the 400 facades at batch size 1.
     steps: FreeOnResume[Count] = 80_000
+    # The length in epochs, in place of train.steps. An epoch uses every training pair once, so the
+    # number of steps follows from the number of pairs and from data.batch_size. The config.json of
+    # a run shows this number as train.steps.
+    epochs: FreeOnResume[Annotated[Count | None, BeforeValidator(parse_none)]] = None
+    # The run to start from, as WORKDIR, WORKDIR:STEP or WORKDIR:best; the flag --init sets this
+    # field. The new run begins at step 0 with the networks and optimizers of that run. None means
+    # random initial weights.
+    init: FreeOnResume[Annotated[str | None, BeforeValidator(parse_none)]] = None
     # The number of steps from one log line to the next.
     log_every: FreeOnResume[Count] = 50
     # The number of steps from one checkpoint to the next.

@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from pix2pix_jax.config.files import read_config
+from pix2pix_jax.config.initial_run import InitialRun
+from pix2pix_jax.config.schema import Config
+from pix2pix_jax.errors import UsageError
 from pix2pix_jax.remote.bucket_sync import CONFIG_NAME, BucketSync
 from pix2pix_jax.remote.session import LeaseObject, MachineLocks
 from pix2pix_jax.remote.uploader import Uploader
@@ -65,3 +69,18 @@ def find_config_file(workdir: Workdir) -> Path:
         if Bucket(workdir.address).download_file(folder, CONFIG_NAME):
             return folder / CONFIG_NAME
     return workdir.config_file
+
+
+def read_initial_config(other: InitialRun) -> Config:
+    """Reads the config of the run that train.init names, which may be in a bucket.
+
+    Raises:
+      UsageError: there is no such run, or its config cannot be read.
+    """
+    path = find_config_file(Workdir.parse(other.location))
+    if not path.exists():
+        raise UsageError(
+            f"--init: {other.location} is not the workdir of a run, because it has no "
+            f"{path.name}; give the workdir of a run, and maybe a step, as DIR or DIR:STEP"
+        )
+    return read_config(path)

@@ -1,14 +1,18 @@
 """Checks that a config fits the devices, the workdir and its run, before a command works on it."""
 
+import shlex
 from pathlib import Path
 
 import jax
 
+from pix2pix_jax.config.fields import replace_fields
 from pix2pix_jax.config.files import read_config
+from pix2pix_jax.config.initial_run import InitialRun
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.resume import changed_fields
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
+from pix2pix_jax.runs.restart import advise_new_run, next_location
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import plural
 
@@ -57,7 +61,7 @@ def resolve_norm_images(config: Config, workdir: Workdir) -> int:
     if run_images and config_images and run_images != config_images:
         raise UsageError(
             f"{path}: belongs to a run with another model.norm_images, {run_images}; give "
-            f"--config.model.norm_images={run_images}, or another --workdir"
+            f"--config.model.norm_images={run_images}, or {advise_new_run(workdir, config)}"
         )
     batch_size, devices = config.data.batch_size, jax.device_count()
     images_per_device = batch_size // devices
@@ -68,13 +72,41 @@ def resolve_norm_images(config: Config, workdir: Workdir) -> int:
             f"give --config.model.norm_images a divisor of {batch_size}"
         )
     if images_per_device % images:
+        instance = replace_fields(config, {"model": {"norm": "instance", "norm_images": None}})
         raise UsageError(
             f"model.norm_images: {images} images share the statistics of a norm, but each of "
             f"{devices} devices has {images_per_device} of a batch; use at most "
-            f"{plural(batch_size // images, 'device')}, or start a new run with "
-            "--config.model.norm=instance"
+            f"{plural(batch_size // images, 'device')}, or {advise_new_run(workdir, instance)}"
         )
     return images
+
+
+def resolve_init(config: Config, workdir: Workdir) -> Config:
+    """Decides which run the run of a workdir starts from; a resumed run keeps its own start.
+
+    Args:
+      config: the resolved config.
+      workdir: the workdir of the run, which need not exist yet.
+
+    Raises:
+      UsageError: the run would start from itself, or has started from another run.
+    """
+    given = None if config.train.init is None else InitialRun.parse(config.train.init)
+    if workdir.config_file.exists():
+        recorded = read_config(workdir.config_file).train.init
+        if given is None or given.is_start_of(recorded):
+            return replace_fields(config, {"train": {"init": recorded}})
+        raise UsageError(
+            f"--init: {workdir.config_file} belongs to a run that started from "
+            f"{recorded or 'random weights'}; leave out --init to resume this run, or give another "
+            f"--workdir, such as --workdir={shlex.quote(next_location(workdir))}"
+        )
+    if given and given.is_start_of(workdir.location):
+        raise UsageError(
+            f"--init: {given.location} is the --workdir itself, and has no run; give the workdir "
+            "of another run"
+        )
+    return config
 
 
 def check_folder(workdir: Workdir) -> None:
@@ -110,8 +142,8 @@ def check_workdir(workdir: Workdir, config: Config) -> None:
         )
     if path.exists():
         fix = (
-            "undo the change, give another --workdir, or resume with the run's own config by "
-            f"giving --workdir={workdir} alone"
+            "undo the change, resume with the run's own config by giving "
+            f"--workdir={shlex.quote(workdir.location)} alone, or {advise_new_run(workdir, config)}"
         )
         check_config_unchanged(path, config, fix)
 
@@ -156,6 +188,9 @@ def resolve_run_config(workdir: Workdir, config: Config) -> Config:
         differs from the config of the run, or the workdir has no run. EVALUATION_FIELDS may differ.
     """
     config = resolve(config)
+    if config.train.epochs is not None:  # The run knows the number of steps.
+        steps = read_config(workdir.config_file).train.steps
+        config = replace_fields(config, {"train": {"steps": steps, "epochs": None}})
     fix = "leave out --config and the flags that change these fields"
     check_config_unchanged(workdir.config_file, config, fix, EVALUATION_FIELDS)
     return config

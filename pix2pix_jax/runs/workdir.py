@@ -1,5 +1,6 @@
 """The folders of a run and of a sweep, with every path inside them."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,11 @@ class Workdir:
         return str(self.path)
 
     @property
+    def location(self) -> str:
+        """The path or the address of the run, as a flag takes it."""
+        return self.address or str(self.path)
+
+    @property
     def name(self) -> str:
         """The last two parts of the path, as a title; the last part alone may be only "seed0"."""
         return "/".join(self.path.resolve().parts[-2:])
@@ -69,6 +75,17 @@ class Workdir:
     def checkpoint(self, step: int | str) -> Path:
         """The folder of the checkpoint of a step."""
         return self.checkpoints / str(step)
+
+    def checkpoint_steps(self) -> list[int]:
+        """The steps of all checkpoints, in ascending order; empty if there is no such folder.
+
+        Raises:
+          OSError: the folder cannot be read, or is a file.
+        """
+        with suppress(FileNotFoundError):
+            names = [path.name for path in self.checkpoints.iterdir()]
+            return sorted(int(name) for name in names if name.isdecimal())
+        return []
 
     @property
     def rejected_folder(self) -> Path:

@@ -28,6 +28,18 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
+def format_duration(seconds: float) -> str:
+    """Formats a duration in one or two units, such as 40 s, 12 min, 3 h 5 min, or 2 d 4 h."""
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if minutes < 100:
+        return f"{minutes} min"
+    if minutes < 60 * 48:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes // 1440} d {minutes % 1440 // 60} h"
+
+
 def print_above_bar(text: object, file: TextIO) -> None:
     """Prints a line to `file` without breaking the progress bar, which is drawn again below it."""
     with suppress(OSError):

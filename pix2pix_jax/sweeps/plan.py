@@ -7,7 +7,9 @@ from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation.evaluation_file import read_finished_evaluation
 from pix2pix_jax.runs.checks import check_devices
 from pix2pix_jax.runs.workdir import SweepFolder, Workdir
+from pix2pix_jax.runtime.console import format_duration
 from pix2pix_jax.sweeps.checks import check_runs
+from pix2pix_jax.sweeps.lengths import resolve_variant_length
 from pix2pix_jax.sweeps.step_time import StepTimes, describe_once, without_seed
 from pix2pix_jax.sweeps.sweep_file import SweepPlan
 
@@ -33,7 +35,7 @@ def format_plan(plan: SweepPlan, folder: SweepFolder, split: str) -> str:
     for index, (name, config) in enumerate(plan.variants):
         first_columns = f"{index:>5}  {name:32}"
         try:
-            config = resolve(config)
+            config = resolve(resolve_variant_length(config))
             check_devices(config.data.batch_size)
             networks, seconds = describe_once(without_seed(config)), times.seconds(config)
         except UsageError as error:
@@ -57,18 +59,6 @@ def format_plan(plan: SweepPlan, folder: SweepFolder, split: str) -> str:
         "train on a CPU."
     )
     return "\n".join(lines)
-
-
-def format_duration(seconds: float) -> str:
-    """Formats a duration in one or two units, such as 40 s, 12 min, 3 h 5 min, or 2 d 4 h."""
-    minutes = round(seconds / 60)
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if minutes < 100:
-        return f"{minutes} min"
-    if minutes < 60 * 48:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes // 1440} d {minutes % 1440 // 60} h"
 
 
 def _read_progress(config: Config, workdir: Workdir, split: str) -> tuple[int, str]:

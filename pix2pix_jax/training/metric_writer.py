@@ -16,14 +16,8 @@ from pix2pix_jax.runtime.console import progress_bar, say
 from pix2pix_jax.runtime.retry_queue import RetryQueue
 from pix2pix_jax.runtime.storage.files import atomic_file
 from pix2pix_jax.training.event_file import EventFile
+from pix2pix_jax.training.metric_names import SHORT_NAMES, describe_scalars, keep_short
 from pix2pix_jax.training.tensorboardx import image, scalar
-
-SHORT_NAMES = {  # short names of the metrics that the progress bar shows
-    "loss/discriminator": "D",
-    "loss/generator_gan": "G",
-    "loss/generator_l1": "L1",
-    "validation/l1": "val",
-}
 
 
 class StepClock:
@@ -130,14 +124,12 @@ class MetricWriter:
 
     def _show(self, step: int, scalars: dict[str, float], speed: float) -> None:
         """Shows the main metrics at the progress bar, and prints them as a line."""
-        short = {name: value for name, value in scalars.items() if name in SHORT_NAMES}
+        short = keep_short(scalars)
         self._bar.set_postfix_str(
             " ".join(f"{SHORT_NAMES[name]} {value:.2f}" for name, value in short.items())
         )
         scores = {name: v for name, v in scalars.items() if name.startswith("evaluation/")}
-        text = "  ".join(
-            f"{name.removeprefix('loss/')} {value:.3f}" for name, value in (short | scores).items()
-        )
+        text = describe_scalars(short | scores)
         if not self._clock.has_only_compiled:
             time_left = tqdm.format_interval((self._last - step) / speed)
             text += f"  {speed:.2f} steps/s  {time_left} left"

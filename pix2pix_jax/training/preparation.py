@@ -6,13 +6,13 @@ import numpy as np
 from tensorflow_datasets.core import DatasetBuilder
 
 from pix2pix_jax.config.fields import replace_fields
-from pix2pix_jax.config.resolve import resolve
+from pix2pix_jax.config.resolve import resolve, resolve_epochs
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.fingerprint import dataset_fingerprint
 from pix2pix_jax.data.images.pixels import PILLOW_MODES
 from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runs.checks import check_devices, resolve_norm_images
+from pix2pix_jax.runs.checks import check_devices, resolve_init, resolve_norm_images
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime import distributed
 
@@ -38,15 +38,30 @@ def prepare_config(config: Config, workdir: Workdir) -> Config:
             raise UsageError(
                 f"data.{name}: images have 1, 3 or 4 channels, not {channels}; give 1, 3 or 4"
             )
-    # The paths of the data may differ between hosts.
-    without_paths = replace(config, data=replace(config.data, source=None, data_dir=""))
+    # Paths may differ between hosts.
+    without_paths = replace(
+        config,
+        data=replace(config.data, source=None, data_dir=""),
+        train=replace(config.train, init=None),
+    )
     distributed.check_same_on_all("--config", repr(without_paths))
     check_devices(config.data.batch_size)
+    if distributed.is_first():
+        config = resolve_init(config, workdir)
     if config.model.norm != "batch":
         return config
     images = resolve_norm_images(config, workdir) if distributed.is_first() else 0
     images = int(distributed.broadcast_from_first(np.int32(images)))
     return replace_fields(config, {"model": {"norm_images": images}})
+
+
+def resolve_length(config: Config, dataset: DatasetBuilder) -> Config:
+    """Turns train.epochs into train.steps, for the training pairs of a prepared dataset.
+
+    Raises:
+      UsageError: the number of steps is too large.
+    """
+    return resolve_epochs(config, dataset.info.splits["train"].num_examples)
 
 
 def prepare_dataset(config: Config) -> DatasetBuilder:

@@ -17,6 +17,8 @@ from pix2pix_jax.reports.run import write_run_page
 from pix2pix_jax.runtime.retry_queue import RetryQueue
 from pix2pix_jax.training.divergence import CollapseWatch, name_bad_batch
 from pix2pix_jax.training.due import Due
+from pix2pix_jax.training.initial_state import InitialState
+from pix2pix_jax.training.metric_names import keep_measured
 from pix2pix_jax.training.metric_window import MetricWindow
 from pix2pix_jax.training.metric_writer import MetricWriter
 from pix2pix_jax.training.run import TrainingRun
@@ -44,14 +46,14 @@ class Recorder:
     """Writes the outputs that are due after each call to the devices; a context manager."""
 
     def __init__(
-        self, run: TrainingRun, scorer: CheckpointScorer, first: int, window: MetricWindow
+        self, run: TrainingRun, scorer: CheckpointScorer, start: InitialState, window: MetricWindow
     ):
         """Opens all outputs.
 
         Args:
           run: the run to record.
           scorer: computes the metrics of the generator when an evaluation is due.
-          first: the step from which the run starts or resumes.
+          start: the state from which the run starts or resumes.
           window: the metrics since the last log line before that step.
         """
         config, workdir = run.config, run.workdir
@@ -59,11 +61,13 @@ class Recorder:
         self._run, self._scorer = run, scorer
         self._watch = CollapseWatch(config.loss.gan)
         self._samples = SampleGrid(config, open_split(run.dataset, "val"))
-        self._has_written_config = False
+        self._start: InitialState | None = start  # None after the first call to the devices
         with ExitStack() as stack:
             self._queue = stack.enter_context(RetryQueue())
             self._writer = stack.enter_context(
-                MetricWriter(workdir, first, last, batch_size, self._queue, window.metric_names)
+                MetricWriter(
+                    workdir, start.step, last, batch_size, self._queue, window.metric_names
+                )
             )
             self._saver = stack.enter_context(CheckpointSaver(workdir, config.train))
             stack.enter_context(name_bad_batch(config, open_split(run.dataset, "train"), workdir))
@@ -101,9 +105,9 @@ class Recorder:
         if metrics:
             self._watch.update(step, metrics["loss/discriminator"])
         # The config is written only after a step has shown that the networks fit into memory.
-        if not self._has_written_config:
-            self._queue.put("config.json", self._write_config)
-            self._has_written_config = True
+        if self._start is not None:
+            self._write_start(self._start)
+            self._start = None
         scores = self._write_line(progress, window) if due.line else {}
         if step % self._run.config.train.log_every == 0:
             window.clear()
@@ -129,10 +133,19 @@ class Recorder:
             if np.isfinite(value)  # A PSNR may be infinite, but JSON has no infinity.
         }
         if due.log:  # At other steps, the window is not complete.
-            scalars |= window.means()
+            scalars |= keep_measured(window.means(), self._run.config.loss.gan)
         scalars["validation/l1"] = l1
         self._writer.write(step, scalars, self._samples.draw(outputs) if due.sample else None)
         return scores
+
+    def _write_start(self, start: InitialState) -> None:
+        """Writes the config, and saves networks that were taken from another run.
+
+        The other run may be removed before the first checkpoint is due.
+        """
+        self._queue.put("config.json", self._write_config)
+        if start.is_transferred:
+            self._saver.save(Checkpoint(start.state, start.totals, self._run.fingerprint))
 
     def _write_config(self) -> None:
         run = self._run

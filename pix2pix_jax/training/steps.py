@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import NamedTuple
 
@@ -13,7 +14,9 @@ from pix2pix_jax.data.examples import Example
 from pix2pix_jax.gan.parallel import make_parallel_steps
 from pix2pix_jax.gan.state import TrainState
 from pix2pix_jax.gan.step import Batch, Metrics
+from pix2pix_jax.runtime import distributed
 from pix2pix_jax.runtime.backend import copy_to_devices
+from pix2pix_jax.runtime.compile_notice import CompileNotice
 
 # The largest number of images on each device in one call, if train.steps_per_call is None and the
 # device is not a CPU.
@@ -51,16 +54,25 @@ def run_steps(
     """
     take_steps, size = make_parallel_steps(config, pairs), steps_per_call(config)
     step, last, state = int(state.step), config.train.steps, copy_to_devices(state)
+    compiled = set()  # the numbers of steps in a call for which there is a program
     while step < last:
         # Outputs are due only at multiples of `size` and after the last step, so a call of `size`
         # steps begins and ends at a multiple. All other calls have one step: the steps before the
         # first multiple and after the last multiple.
         count = size if step % size == 0 and step + size <= last else 1
-        state, metrics = take_steps(state, shard_batches(list(islice(batches, count))))
-        if jax.default_backend() == "cpu":  # Otherwise simulated devices may block each other.
-            jax.block_until_ready(metrics)
+        with nullcontext() if count in compiled else notify_compiling(count):
+            state, metrics = take_steps(state, shard_batches(list(islice(batches, count))))
+            if jax.default_backend() == "cpu":  # Otherwise simulated devices may block each other.
+                jax.block_until_ready(metrics)
+        compiled.add(count)
         step += count
         yield CompletedSteps(step, state, metrics)
+
+
+def notify_compiling(count: int) -> AbstractContextManager:
+    """Tells the user how long the first call of `count` steps takes; does so in one process."""
+    program = "the training step" if count == 1 else f"a call of {count} training steps"
+    return CompileNotice(program) if distributed.is_first() else nullcontext()
 
 
 def steps_per_call(config: Config) -> int:

@@ -1,29 +1,30 @@
 """Runs `pix2pix train`: config -> dataset -> batches -> training steps -> metrics -> recorder."""
 
+import shlex
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
 
 import jax
 
-from pix2pix_jax.checkpoints.info import Totals
-from pix2pix_jax.checkpoints.reader import best_step
-from pix2pix_jax.checkpoints.store import CheckpointStore
+from pix2pix_jax.checkpoints.scores import best_step
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.contents_lines import dataset_lines
 from pix2pix_jax.data.pipeline import make_training_batches, prefetch
 from pix2pix_jax.data.records import open_split
 from pix2pix_jax.evaluation.checkpoint_scorer import CheckpointScorer
-from pix2pix_jax.gan.state import TrainState, create_state
+from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.runs.checks import check_workdir
 from pix2pix_jax.runs.ownership import claim_workdir
+from pix2pix_jax.runs.restart import init_command
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime import distributed
 from pix2pix_jax.runtime.console import plural, say
 from pix2pix_jax.runtime.memory import explain_out_of_memory
 from pix2pix_jax.runtime.signals import StopSignals
 from pix2pix_jax.training.due import Due
+from pix2pix_jax.training.first_steps import FirstSteps
+from pix2pix_jax.training.initial_state import InitialState, check_initial_run, restore_or_create
 from pix2pix_jax.training.metric_window import MetricWindow
-from pix2pix_jax.training.preparation import prepare_config, prepare_dataset
+from pix2pix_jax.training.preparation import prepare_config, prepare_dataset, resolve_length
 from pix2pix_jax.training.recorder import Progress, Recorder
 from pix2pix_jax.training.run import TrainingRun
 from pix2pix_jax.training.steps import run_steps
@@ -48,17 +49,19 @@ def train(config: Config, workdir: Workdir) -> int:
     template = jax.eval_shape(lambda: create_state(config))
     if distributed.is_first():
         check_workdir(workdir, config)
-    run = TrainingRun(config, workdir, prepare_dataset(config))
+        check_initial_run(config, workdir)
+    dataset = prepare_dataset(config)
+    run = TrainingRun(resolve_length(config, dataset), workdir, dataset)
     with (
         claim_workdir(workdir) if distributed.is_first() else nullcontext(),
         explain_out_of_memory(),
     ):
         if distributed.is_first():  # Another process may have started a run since the first check.
-            check_workdir(workdir, config)
+            check_workdir(workdir, run.config)
         start = restore_or_create(run, template)
-        last = config.train.steps
-        if start.step >= last:
-            say(f"{workdir}: done, step {start.step} of train.steps {last}; nothing is left to do")
+        run = start.run
+        if start.step >= run.config.train.steps:
+            say(describe_finished(run, start.step))
             return 0
         scorer = prepare_scorer(run)
         say_start(run, start)
@@ -70,49 +73,6 @@ def train(config: Config, workdir: Workdir) -> int:
         return 128 + signal
     say_end(run)
     return 0
-
-
-@dataclass(frozen=True)
-class InitialState:
-    """The state that a run starts or resumes from.
-
-    Attributes:
-      state: the restored or new state, as NumPy arrays; equal to the bit in all processes.
-      totals: the sums of the metrics since the last log line; empty except in the first process.
-      resumed: whether a checkpoint was restored; False except in the first process.
-    """
-
-    state: TrainState
-    totals: Totals
-    resumed: bool
-
-    @property
-    def step(self) -> int:
-        """The number of completed steps."""
-        return int(self.state.step)
-
-
-def restore_or_create(run: TrainingRun, template: TrainState) -> InitialState:
-    """Restores the newest checkpoint in the first process, or creates the state of step 0.
-
-    Args:
-      run: the run to start or to resume.
-      template: the shapes and dtypes of the state.
-
-    Raises:
-      UsageError: all checkpoints are damaged, or a checkpoint was saved with other data or by
-        another version.
-    """
-    checkpoint, train_config = None, run.config.train
-    if distributed.is_first():
-        with CheckpointStore(run.workdir, train_config.keep, train_config.best_metric) as store:
-            checkpoint = store.restore_newest(template, run.fingerprint)
-    state = checkpoint.state if checkpoint else jax.device_get(create_state(run.config))
-    return InitialState(
-        state=distributed.broadcast_from_first(state),
-        totals=checkpoint.totals if checkpoint else Totals(),
-        resumed=checkpoint is not None,
-    )
 
 
 def prepare_scorer(run: TrainingRun) -> CheckpointScorer | None:
@@ -128,17 +88,32 @@ def prepare_scorer(run: TrainingRun) -> CheckpointScorer | None:
         return CheckpointScorer(run.config, run.dataset) if distributed.is_first() else None
 
 
+def describe_finished(run: TrainingRun, step: int) -> str:
+    """The line about a run that has no step left to train.
+
+    Args:
+      run: the run.
+      step: the step of its newest checkpoint.
+    """
+    last, location = run.config.train.steps, shlex.quote(run.workdir.location)
+    state = f"done, step {step} of train.steps {last}"
+    if step > last:
+        state = f"is at step {step}, past train.steps {last}"
+    longer = f"`pix2pix train --workdir={location} --config.train.steps={2 * step}`"
+    if run.config.optimizer.schedule != "constant":  # The rate has decayed to zero.
+        longer = init_command(run.workdir, run.config)
+    return f"{run.workdir}: {state}; nothing is left to do; to train on, give {longer}"
+
+
 def say_start(run: TrainingRun, start: InitialState) -> None:
     """Prints the step from which training starts, and its length in epochs."""
     config, dataset = run.config, run.dataset
     pairs = dataset.info.splits["train"].num_examples
     epochs = round(config.train.steps * config.data.batch_size / pairs, 1)
-    action = f"resuming from step {start.step}" if start.resumed else "starting"
-    count = plural(pairs, "pair")
-    say(f"{run.workdir}: {action}, {epochs:,g} epochs of {count} from {dataset.data_dir}")
+    length = f"{epochs:,g} epochs of {plural(pairs, 'pair')} from {dataset.data_dir}"
+    say(f"{run.workdir}: {start.action}, {length}")
     for line in dataset_lines(dataset, config.data):
         say(line)
-    say("compiling; the first time, this takes half a minute on a CPU")
 
 
 def say_end(run: TrainingRun) -> None:
@@ -173,16 +148,19 @@ def fit(
             run.config, records, jax.process_index(), jax.process_count()
         )
     window, step, signal = MetricWindow(start.totals), start.step, 0
+    first_steps = FirstSteps(run.config, start.step)
     with (
         closing(prefetch(batches, start.step)) as next_batches,
-        Recorder(run, scorer, start.step, window) if scorer else nullcontext() as recorder,
+        Recorder(run, scorer, start, window) if scorer else nullcontext() as recorder,
     ):
         for step, state, metrics in run_steps(run.config, start.state, next_batches, pairs):
             window.add(metrics)
             signal, due = signals.poll(), Due.after(step, run.config.train)
             # `read` waits for the devices, so it is called only if metrics are needed.
-            values = window.read(step) if due.any or signal else {}
+            is_early = recorder is not None and first_steps.is_due
+            values = window.read(step) if due.any or signal or is_early else {}
             if recorder is not None:
+                first_steps.show(step, values, due.line)
                 recorder.record(Progress(step, state, due, stop=signal > 0), window, values)
             if signal:
                 break

@@ -2,6 +2,7 @@
 
 import json
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -61,6 +62,53 @@ def test_a_resumed_run_equals_an_uninterrupted_run_to_the_bit(
     assert saved_arrays(tmp_path, 12) == saved_arrays(uninterrupted_run, 12)
     found = metrics(tmp_path)
     assert {step: found[step] for step in (4, 8, 12)} == metrics(uninterrupted_run)
+
+
+def test_a_new_run_goes_on_from_the_weights_of_another_run(first_steps, tmp_path):
+    """The error line of a changed field prints the command, and the command works as printed."""
+    old, rate = shutil.copytree(first_steps, tmp_path / "old"), "--config.optimizer.learning_rate"
+    status, _, err = run("train", f"--workdir={old}", f"{rate}=1e-4")
+    assert status == 2
+    command = shlex.split(err.partition("`pix2pix ")[2].partition("`")[0])
+    assert command == ["train", f"--init={old}", f"--workdir={old}_2", f"{rate}=0.0001"]
+    status, out, err = run(*command, "--config.train.steps=1", "--config.train.checkpoint_every=1")
+    assert (status, err) == (0, "")
+    assert "takes from step 4 of" in out
+    assert f"fields that differ from {old}: optimizer.learning_rate 0.0002 -> 0.0001" in out
+    new = tmp_path / "old_2"
+    assert saved_steps(Workdir(new)) == [0, 1]
+    assert saved_arrays(new, 0) == saved_arrays(old, 4)
+    config = json.loads((new / "config.json").read_text())
+    assert config["train"]["init"] == f"{old}:4"
+
+
+@pytest.mark.slow
+def test_a_run_that_started_from_another_run_resumes_to_the_bit(tiny_flags, first_steps, tmp_path):
+    """The other run is gone after the start; the flag --init may be given again or left out."""
+    old = shutil.copytree(first_steps, tmp_path / "old")
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    init = (f"--init={old}", "--config.model.discriminator=pixel", "--config.seed=3")
+    assert train(tiny_flags, straight, 6, *init)[0] == 0
+    process = start(
+        "train", *tiny_flags, f"--workdir={stopped}", *init, "--config.train.steps=100000"
+    )
+    wait_for(stopped / "checkpoints" / "0", process)
+    process.kill()
+    process.communicate()
+    for path in (stopped / "checkpoints").iterdir():
+        if path.name != "0":  # The process may have saved more steps before it was killed.
+            shutil.rmtree(path)
+    shutil.rmtree(old)
+    status, out, _ = train(tiny_flags, stopped, 3, *init)
+    assert status == 0
+    assert "resuming from step 0" in out
+    status, out, _ = run("train", f"--workdir={stopped}", "--config.train.steps=6")
+    assert status == 0
+    assert "resuming from step 3" in out
+    assert saved_arrays(stopped, 6) == saved_arrays(straight, 6)
+    refused(
+        "belongs to a run that started from", "train", "--init=elsewhere", f"--workdir={stopped}"
+    )
 
 
 def wait_for(path, process):
@@ -235,10 +283,15 @@ def test_a_platform_that_is_not_installed_is_refused():
 def test_train_changes_nothing_in_a_finished_run(uninterrupted_run):
     files = [uninterrupted_run / name for name in ("metrics.jsonl", "config.json")]
     before = [path.read_bytes() for path in files]
-    for fewer in ((), ("--config.train.steps=4",)):
+    name = uninterrupted_run.name
+    for fewer, expected in (
+        ((), f"{name}: done, step 12 of train.steps 12; nothing is left to do; to train on, give "),
+        (("--config.train.steps=4",), f"{name}: is at step 12, past train.steps 4; nothing is"),
+    ):
         status, out, err = run("train", f"--workdir={uninterrupted_run}", *fewer)
         assert (status, err) == (0, "")
-        assert "done, step 12 of train.steps" in out
+        assert expected in out
+        assert f"`pix2pix train --workdir={uninterrupted_run} --config.train.steps=24`" in out
     assert [path.read_bytes() for path in files] == before
 
 

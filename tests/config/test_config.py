@@ -5,14 +5,14 @@ from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import pytest
-from helpers.fields import OTHER
+from helpers.fields import OTHER, TOGETHER
 from helpers.refusals import refusal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pix2pix_jax.config import Config, Data, Model, Optimizer, Train
 from pix2pix_jax.config.files import override
-from pix2pix_jax.config.resolve import resolve, unet_depth
+from pix2pix_jax.config.resolve import resolve, resolve_epochs, unet_depth
 from pix2pix_jax.config.resume import changed_fields, identity
 from pix2pix_jax.errors import UsageError
 
@@ -24,6 +24,8 @@ FREE = {
     "data.resident_mib",
     "model.norm_images",
     "train.steps",
+    "train.epochs",
+    "train.init",
     "train.parallel",
     "train.log_every",
     "train.checkpoint_every",
@@ -167,13 +169,52 @@ def test_an_error_line_has_no_control_characters():
 
 def test_all_changed_fields_are_reported_together():
     free = FREE - {"train.steps"}  # With OTHER, the learning rate decays.
-    assert set(changed_fields(Config(), override(Config(), OTHER))) == set(OTHER) - free
+    assert set(changed_fields(Config(), override(Config(), TOGETHER))) == set(OTHER) - free
     assert changed_fields(Config(), Config()) == []
 
 
 def test_steps_may_not_change_if_the_learning_rate_decays():
     decay = Config(optimizer=Optimizer(schedule="linear_decay"))
     assert changed_fields(decay, override(decay, {"train.steps": "100"})) == ["train.steps"]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "pairs", "batch_size", "steps"), [(200, 27, 1, 5400), (3, 7, 4, 6), (1, 1, 8, 1)]
+)
+def test_epochs_become_steps_that_use_every_pair_at_least_so_often(
+    epochs, pairs, batch_size, steps
+):
+    config = Config(data=Data(batch_size=batch_size), train=Train(epochs=epochs))
+    assert resolve_epochs(config, pairs).train == Train(steps=steps)
+    with_steps = Config(train=Train(steps=5))
+    assert resolve_epochs(with_steps, pairs) == with_steps
+
+
+def test_a_length_in_steps_and_in_epochs_is_refused():
+    message = refusal(resolve, Config(train=Train(steps=5, epochs=3)))
+    assert message.startswith("train.epochs: 3 is given together with train.steps 5; give only one")
+    flags = {"train.steps": "5", "train.epochs": "3"}
+    message = refusal(override, Config(), flags)
+    assert message.startswith("--config.train.epochs: is given together with --config.train.steps")
+    many = Config(train=Train(epochs=2**30))
+    assert "epochs of 400 pairs are 429,496,729,600 steps" in refusal(resolve_epochs, many, 400)
+
+
+def test_a_flag_for_the_length_replaces_the_length_of_the_experiment():
+    in_epochs, in_steps = Config(train=Train(epochs=200)), Config(train=Train(steps=4000))
+    assert override(in_epochs, {"train.steps": "5"}).train == Train(steps=5)
+    assert override(in_steps, {"train.epochs": "3"}).train == Train(epochs=3)
+    assert override(in_steps, {"train.epochs": "None"}).train == Train(steps=4000)
+
+
+def test_epochs_may_change_on_resume_although_the_learning_rate_decays():
+    """The number of steps is compared once the pairs are counted."""
+    decay = Config(optimizer=Optimizer(schedule="linear_decay"), train=Train(steps=5400))
+    in_epochs = override(decay, {"train.epochs": "200"})
+    assert changed_fields(decay, in_epochs) == []
+    assert changed_fields(decay, resolve_epochs(in_epochs, 27)) == []
+    assert changed_fields(decay, resolve_epochs(in_epochs, 28)) == ["train.steps"]
+    assert changed_fields(in_epochs, decay) == []  # The run was imported and has not started yet.
 
 
 def test_a_source_for_drawn_pairs_is_refused():

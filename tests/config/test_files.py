@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 
 import pytest
-from helpers.fields import OTHER
+from helpers.fields import OTHER, TOGETHER
 from helpers.refusals import refusal
 from hypothesis import given
 from hypothesis import strategies as st
@@ -176,11 +176,12 @@ def test_an_unknown_field_that_resembles_no_field_is_refused_with_where_to_look(
 
 
 def test_every_field_has_a_flag():
-    config = override(Config(), OTHER)
-    for group, fields in asdict(config).items():
-        for name, value in fields.items() if isinstance(fields, dict) else ():
-            assert value != asdict(Config())[group][name], f"{group}.{name}"
-    assert config.seed == 1
+    for group, fields in asdict(Config()).items():
+        for name, default in fields.items() if isinstance(fields, dict) else ():
+            field = f"{group}.{name}"
+            config = override(Config(), {field: OTHER[field]})
+            assert asdict(config)[group][name] != default, field
+    assert override(Config(), TOGETHER).seed == 1
 
 
 @pytest.mark.parametrize(
@@ -188,7 +189,7 @@ def test_every_field_has_a_flag():
     [
         Config(),
         resolve(Config()),
-        override(Config(), OTHER),
+        override(Config(), TOGETHER),
         Config(optimizer=Optimizer(learning_rate=0.1 + 0.2)),
     ],
 )

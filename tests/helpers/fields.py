@@ -46,6 +46,8 @@ OTHER = {
     "optimizer.schedule": "linear_decay",
     "optimizer.updates": "simultaneous",
     "train.steps": "100",
+    "train.epochs": "3",
+    "train.init": "runs/first:4000",
     "train.log_every": "10",
     "train.checkpoint_every": "20",
     "train.sample_every": "30",
@@ -58,3 +60,5 @@ OTHER = {
     "train.parallel": "shard_map",
     "train.dtype": "bfloat16",
 }
+# All of these flags together. A config has either train.steps or train.epochs.
+TOGETHER = {field: text for field, text in OTHER.items() if field != "train.epochs"}

@@ -14,6 +14,7 @@ from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.training import recorder as recorder_module
 from pix2pix_jax.training import run as run_module
 from pix2pix_jax.training.due import Due
+from pix2pix_jax.training.initial_state import InitialState
 from pix2pix_jax.training.metric_window import MetricWindow
 from pix2pix_jax.training.recorder import Progress, Recorder
 from pix2pix_jax.training.run import TrainingRun
@@ -50,7 +51,8 @@ def record(small, tmp_path, monkeypatch):
     def record(first, last, totals=None, **intervals):
         config = replace(small, train=replace(small.train, **intervals))
         run, window = TrainingRun(config, workdir, None), MetricWindow(totals)
-        with Recorder(run, Scorer(), first, window) as recorder:
+        start = InitialState(run, state.replace(step=np.int32(first)))
+        with Recorder(run, Scorer(), start, window) as recorder:
             for step in range(first + 1, last + 1):
                 window.add({"loss/discriminator": np.array([step], np.float32)})
                 due = Due.after(step, config.train)

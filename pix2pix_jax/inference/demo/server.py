@@ -20,6 +20,7 @@ from pix2pix_jax.inference.demo.demo import MAX_MEGABYTES, Demo
 from pix2pix_jax.inference.translator import open_translator
 from pix2pix_jax.runs.checks import resolve_run_config
 from pix2pix_jax.runs.workdir import Workdir
+from pix2pix_jax.runtime.compile_notice import CompileNotice
 from pix2pix_jax.runtime.console import say
 
 TEXT = "text/plain; charset=utf-8"
@@ -232,8 +233,8 @@ def serve_demo(
             "or port, such as --port=0 for any free port"
         ) from error
     with server:
-        say("compiling the generator")
-        demo.compile()
+        with CompileNotice("the generator"):
+            demo.compile()
         address = f"http://{host}:{server.server_port}/"
         say(f"{workdir}: serving step {translator.step} at {address} (press Ctrl-C to stop)")
         server.serve_forever()

@@ -1,0 +1,129 @@
+"""Makes the first state of a new run from a checkpoint of another run."""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+
+from pix2pix_jax.checkpoints.reader import CheckpointStep, read_items
+from pix2pix_jax.config.schema import Config
+from pix2pix_jax.errors import UsageError
+from pix2pix_jax.gan.state import NetworkState, TrainState, create_state
+from pix2pix_jax.runs.restart import (
+    array_shapes,
+    changed_values,
+    discriminator_fields,
+    fits_generator,
+    format_flag,
+    generator_fields,
+)
+from pix2pix_jax.runs.workdir import Workdir
+
+
+class TransferredState(NamedTuple):
+    """The first state of a new run, and where it comes from.
+
+    Attributes:
+      state: the state at step 0, as NumPy arrays.
+      step: the step of the checkpoint that the networks come from.
+      why_new_discriminator: the reason why the discriminator is new; empty if it was taken from the
+        checkpoint.
+    """
+
+    state: TrainState
+    step: int
+    why_new_discriminator: str
+
+
+def transfer_state(
+    workdir: Workdir, old: Config, step: CheckpointStep, config: Config
+) -> TransferredState:
+    """Makes the first state of a new run from the networks of another run.
+
+    The optimizer of a network is taken together with the network. The schedule of the learning rate
+    starts again. A discriminator with other arrays than that of the other run is new.
+
+    Args:
+      workdir: the workdir of the other run.
+      old: the resolved config of the other run.
+      step: the step of its checkpoint.
+      config: the resolved config of the new run.
+
+    Raises:
+      UsageError: the generator has other arrays, or the checkpoint is missing or damaged.
+    """
+    check_generator(workdir, old, config)
+    reason = _why_new_discriminator(old, config)
+    names = ("generator", "optimizer") if reason else ("generator", "discriminator", "optimizer")
+    saved = read_items(workdir, old, step, names, flag="--init")
+    state = jax.device_get(create_state(config))
+
+    def transfer(name: str) -> NetworkState:
+        network: NetworkState = getattr(state, name)
+        old_optimizer = saved.items["optimizer"][name]
+        return NetworkState(saved.items[name], carry_moments(network.opt_state, old_optimizer))
+
+    networks = {name: transfer(name) for name in names if name != "optimizer"}
+    return TransferredState(state.replace(**networks), saved.step, reason)
+
+
+def carry_moments(new: optax.OptState, old: optax.OptState) -> optax.OptState:
+    """Puts Adam's moments of one optimizer state into another one, which keeps its schedule.
+
+    Args:
+      new: the state of an optimizer that has made no update.
+      old: the state of an optimizer of the same parameters. It may have another structure, because
+        the learning rate had another schedule or epsilon another meaning.
+
+    Returns:
+      `new` with the moments of `old`, and with the count by which Adam corrects their bias.
+    """
+    [adam] = [node for node in jax.tree.leaves(old, is_leaf=_is_adam) if _is_adam(node)]
+    state = jax.tree.map(lambda node: adam if _is_adam(node) else node, new, is_leaf=_is_adam)
+    if isinstance(state, optax.InjectStatefulHyperparamsState):
+        # With optimizer.epsilon_hat, epsilon depends on the same count.
+        schedules = dict(state.hyperparams_states)
+        schedules["eps"] = schedules["eps"]._replace(count=np.asarray(adam.count))
+        state = state._replace(hyperparams_states=schedules)
+    return state
+
+
+def _is_adam(node: Any) -> bool:
+    return isinstance(node, optax.ScaleByAdamState)
+
+
+def check_generator(workdir: Workdir, old: Config, new: Config) -> None:
+    """Checks that the generator of another run fits a new run.
+
+    Args:
+      workdir: the workdir of the other run.
+      old: the resolved config of the other run.
+      new: the resolved config of the new run.
+
+    Raises:
+      UsageError: the generators have other arrays; the message names the fields that cause this.
+    """
+    if fits_generator(old, new):
+        return
+    changes = changed_values(generator_fields(old), generator_fields(new))
+    flags = " ".join(format_flag(name, value) for name, (value, _) in changes.items())
+    raise UsageError(
+        f"--init: the generator of {workdir.location} does not fit, because "
+        f"{_describe_changes(changes)}; give {flags}, or leave out --init"
+    )
+
+
+def _why_new_discriminator(old: Config, new: Config) -> str:
+    """The reason why the discriminator cannot be taken from the other run; "" if it can."""
+    if old.loss.gan == "none":
+        return "the other run has none"
+    if array_shapes(old).discriminator.params == array_shapes(new).discriminator.params:
+        return ""
+    return _describe_changes(changed_values(discriminator_fields(old), discriminator_fields(new)))
+
+
+def _describe_changes(changes: dict[str, tuple[Any, Any]]) -> str:
+    return " and ".join(
+        f"{name} is {old} there and {new} here" for name, (old, new) in changes.items()
+    )

@@ -1,0 +1,79 @@
+"""Prints the losses of the first step and the expected time of a run, as soon as they are known."""
+
+import sys
+import time
+
+import numpy as np
+
+from pix2pix_jax.config.schema import Config
+from pix2pix_jax.runtime.console import format_duration, print_above_bar
+from pix2pix_jax.training.metric_names import describe_scalars, keep_measured, keep_short
+
+PACE_SECONDS = 10.0  # the time of training after which the speed is known
+SHORT_SECONDS = 60.0  # for a run that takes less time, the line about the speed is left out
+
+
+class FirstSteps:
+    """Prints two lines at the start of a run, long before its first log line may be due.
+
+    The first line has the losses of the first step, which shows that training works. The second
+    line has the speed, and the time that all steps will take. The time of compiling is left out.
+    """
+
+    def __init__(self, config: Config, first: int):
+        """Starts before the first step.
+
+        Args:
+          config: the resolved config of the run.
+          first: the step from which the run starts or resumes.
+        """
+        self._config, self._first = config, first
+        self._start: tuple[int, float] | None = None  # the first completed step, and its time
+        self._has_pace = False
+
+    @property
+    def is_due(self) -> bool:
+        """Whether `show` needs the metrics of the step that was completed just now."""
+        if self._start is None:
+            return True
+        return not self._has_pace and time.perf_counter() - self._start[1] >= PACE_SECONDS
+
+    def show(self, step: int, metrics: dict[str, np.ndarray], is_logged: bool) -> None:
+        """Prints the lines that are due.
+
+        Args:
+          step: the number of completed steps.
+          metrics: the result of `MetricWindow.read` after this step; empty if nothing was read.
+            Reading waits for the devices, so the time of now is the time of this step.
+          is_logged: whether a log line will show the losses of this step.
+        """
+        if not metrics:
+            return
+        now = time.perf_counter()
+        if self._start is None:
+            self._start = step, now
+            if not is_logged:
+                self._say(f"step {step}/{self._config.train.steps}  {self._losses(metrics)}")
+        elif not self._has_pace:
+            self._has_pace = True
+            speed = (step - self._start[0]) / (now - self._start[1])
+            if (self._config.train.steps - step) / speed >= SHORT_SECONDS:
+                self._say(self._describe_pace(speed))
+
+    def _losses(self, metrics: dict[str, np.ndarray]) -> str:
+        measured = keep_measured(metrics, self._config.loss.gan)
+        return describe_scalars(keep_short({name: float(v[-1]) for name, v in measured.items()}))
+
+    def _describe_pace(self, speed: float) -> str:
+        """The line about the speed.
+
+        Args:
+          speed: steps per second.
+        """
+        steps = self._config.train.steps - self._first
+        which = f"the {steps:,} steps that are left" if self._first else f"all {steps:,} steps"
+        pace = f"{speed:,.2f} steps/s" if speed >= 1 else f"{1 / speed:.1f} s per step"
+        return f"{pace}: {which} take about {format_duration(steps / speed)}"
+
+    def _say(self, line: str) -> None:
+        print_above_bar(line, sys.stdout)

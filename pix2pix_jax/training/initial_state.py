@@ -1,0 +1,129 @@
+"""Makes or restores the state that a run starts from: new, resumed, or taken from another run."""
+
+from dataclasses import dataclass, replace
+from typing import cast
+
+import jax
+
+from pix2pix_jax.checkpoints.info import Totals
+from pix2pix_jax.checkpoints.reader import CheckpointStep, find_step
+from pix2pix_jax.checkpoints.store import CheckpointStore
+from pix2pix_jax.checkpoints.transfer import TransferredState, check_generator, transfer_state
+from pix2pix_jax.config.fields import replace_fields
+from pix2pix_jax.config.initial_run import InitialRun
+from pix2pix_jax.config.schema import Config
+from pix2pix_jax.gan.state import TrainState, create_state
+from pix2pix_jax.remote.sync import read_initial_config, sync_workdir
+from pix2pix_jax.runs.restart import changed_config
+from pix2pix_jax.runs.workdir import Workdir
+from pix2pix_jax.runtime import distributed
+from pix2pix_jax.runtime.console import say
+from pix2pix_jax.training.run import TrainingRun
+
+
+@dataclass(frozen=True)
+class InitialState:
+    """The state that a run starts or resumes from.
+
+    Attributes:
+      run: the run. If it starts from another run, train.init names the step of the checkpoint.
+      state: the restored or new state, as NumPy arrays; equal to the bit in all processes.
+      totals: the sums of the metrics since the last log line; empty except in the first process.
+      action: what the run does, for its first line; empty except in the first process.
+      is_transferred: whether the networks were taken from another run, and are not saved yet.
+    """
+
+    run: TrainingRun
+    state: TrainState
+    totals: Totals = Totals()
+    action: str = "starting"
+    is_transferred: bool = False
+
+    @property
+    def step(self) -> int:
+        """The number of completed steps."""
+        return int(self.state.step)
+
+
+def restore_or_create(run: TrainingRun, template: TrainState) -> InitialState:
+    """Restores the newest checkpoint in the first process, or creates the state of step 0.
+
+    Args:
+      run: the run to start or to resume.
+      template: the shapes and dtypes of the state.
+
+    Raises:
+      UsageError: all checkpoints are damaged, a checkpoint was saved with other data or by another
+        version, or the networks of train.init do not fit or cannot be read.
+    """
+    initial = _restore(run, template) if distributed.is_first() else None
+    if initial is None and run.config.train.init and distributed.is_first():
+        initial = _take_from_other_run(run)
+    if initial is None:
+        initial = InitialState(run, jax.device_get(create_state(run.config)))
+    return replace(initial, state=distributed.broadcast_from_first(initial.state))
+
+
+def _restore(run: TrainingRun, template: TrainState) -> InitialState | None:
+    """Restores the newest checkpoint of a run; None if there is no checkpoint."""
+    train_config = run.config.train
+    with CheckpointStore(run.workdir, train_config.keep, train_config.best_metric) as store:
+        checkpoint = store.restore_newest(template, run.fingerprint)
+    if checkpoint is None:
+        return None
+    action = f"resuming from step {int(checkpoint.state.step)}"
+    return InitialState(run, checkpoint.state, checkpoint.totals, action)
+
+
+def check_initial_run(config: Config, workdir: Workdir) -> None:
+    """Checks that a new run can start from the run of train.init, before anything is written.
+
+    Args:
+      config: the resolved config.
+      workdir: the workdir of the run. If it has a run already, nothing is checked, because that run
+        has its networks.
+
+    Raises:
+      UsageError: train.init names no run, or a run with another generator or without this step.
+    """
+    if config.train.init is None or workdir.config_file.exists():
+        return
+    other = InitialRun.parse(config.train.init)
+    other_workdir, old = Workdir.parse(other.location), read_initial_config(other)
+    check_generator(other_workdir, old, config)
+    if other_workdir.address is None:  # The checkpoints of a bucket are downloaded later.
+        find_step(other_workdir, old.train.best_metric, cast(CheckpointStep, other.step), "--init")
+
+
+def _take_from_other_run(run: TrainingRun) -> InitialState:
+    """Makes the first state from the networks of the run that train.init names."""
+    assert run.config.train.init is not None
+    other = InitialRun.parse(run.config.train.init)
+    workdir = Workdir.parse(other.location)
+    with sync_workdir(workdir):
+        old = read_initial_config(other)
+        step = cast(CheckpointStep, other.step)
+        transferred = transfer_state(workdir, old, step, run.config)
+    init = str(replace(other, step=transferred.step))
+    config = replace_fields(run.config, {"train": {"init": init}})
+    say(describe_transfer(run.workdir, workdir, transferred))
+    if changes := describe_changes(old, config):
+        say(f"fields that differ from {workdir.location}: {changes}")
+    return InitialState(replace(run, config=config), transferred.state, is_transferred=True)
+
+
+def describe_transfer(workdir: Workdir, other: Workdir, transferred: TransferredState) -> str:
+    """The line about the networks that a new run takes from another run."""
+    networks = "the generator and the discriminator, with their optimizers"
+    if transferred.why_new_discriminator:
+        networks = (
+            "the generator with its optimizer; the discriminator is new, because "
+            f"{transferred.why_new_discriminator}"
+        )
+    return f"{workdir}: takes from step {transferred.step} of {other.location} {networks}"
+
+
+def describe_changes(old: Config, new: Config) -> str:
+    """The fields that differ between two runs, with their values; "" if none differs."""
+    changes = changed_config(old, new).items()
+    return ", ".join(f"{name} {before} -> {after}" for name, (before, after) in changes)

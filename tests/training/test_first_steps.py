@@ -1,0 +1,78 @@
+"""The first step and the expected time of a run are shown as soon as they are known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pix2pix_jax.config import Loss
+from pix2pix_jax.training import first_steps
+from pix2pix_jax.training.first_steps import FirstSteps
+from pix2pix_jax.training.metric_names import keep_measured
+
+METRICS = {
+    "loss/discriminator": np.array([9.0, 0.5]),
+    "loss/generator_l1": np.array([9.0, 0.25]),
+    "gradient/generator": np.array([9.0, 1.0]),
+}
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still; a test sets its time in seconds."""
+
+    class Clock:
+        now = 0.0
+
+        def perf_counter(self):
+            return self.now
+
+    clock = Clock()
+    monkeypatch.setattr(first_steps, "time", clock)
+    return clock
+
+
+def test_the_losses_of_the_first_step_are_shown_at_once(small, clock, capsys):
+    steps = FirstSteps(small, 0)
+    assert steps.is_due
+    steps.show(2, METRICS, is_logged=False)
+    assert capsys.readouterr().out == "step 2/8  discriminator 0.500  generator_l1 0.250\n"
+    assert not steps.is_due
+    steps = FirstSteps(small, 0)
+    steps.show(2, METRICS, is_logged=True)  # The log line of this step shows its losses.
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "seconds", "line"),
+    [
+        (0, 80_000, 1.0, "1.00 steps/s: all 80,000 steps take about 22 h 13 min"),
+        (0, 5_400, 0.25, "4.00 steps/s: all 5,400 steps take about 22 min"),
+        (400, 5_400, 2.0, "2.0 s per step: the 5,000 steps that are left take about 2 h 47 min"),
+        (0, 100, 0.5, ""),  # This run takes less than a minute.
+    ],
+)
+def test_the_expected_time_is_shown_after_ten_seconds_of_training(
+    small, clock, capsys, first, last, seconds, line
+):
+    """The first step takes 50 s, because it includes compiling."""
+    steps = FirstSteps(replace(small, train=replace(small.train, steps=last)), first)
+    clock.now = 50.0
+    steps.show(first + 1, METRICS, is_logged=True)
+    shown = []
+    for step in range(first + 2, first + 60):
+        clock.now += seconds
+        is_due = steps.is_due
+        steps.show(step, METRICS if is_due else {}, is_logged=False)
+        if is_due:
+            shown.append(clock.now - 50.0)
+    assert shown == [10.0]
+    assert capsys.readouterr().out == (line and f"{line}\n")
+
+
+def test_without_a_discriminator_its_losses_are_not_shown(small, clock, capsys):
+    config = replace(small, loss=Loss(gan="none"))
+    FirstSteps(config, 0).show(1, METRICS, is_logged=False)
+    assert capsys.readouterr().out == "step 1/8  generator_l1 0.250\n"
+    assert keep_measured(METRICS, "none").keys() == {"loss/generator_l1", "gradient/generator"}
+    assert keep_measured(METRICS, "vanilla") == METRICS
