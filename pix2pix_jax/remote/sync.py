@@ -15,6 +15,7 @@ from pix2pix_jax.errors import UsageError
 from pix2pix_jax.remote.bucket_sync import CONFIG_NAME, BucketSync
 from pix2pix_jax.remote.session import LeaseObject, MachineLocks
 from pix2pix_jax.remote.uploader import Uploader
+from pix2pix_jax.runs.nearby import find_runs_nearby
 from pix2pix_jax.runs.ownership import explain_busy_workdir
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.storage.bucket import Bucket
@@ -77,10 +78,13 @@ def read_initial_config(other: InitialRun) -> Config:
     Raises:
       UsageError: there is no such run, or its config cannot be read.
     """
-    path = find_config_file(Workdir.parse(other.location))
+    workdir = Workdir.parse(other.location)
+    path = find_config_file(workdir)
     if not path.exists():
+        runs = [] if workdir.address else find_runs_nearby(workdir.path)
+        examples = f", such as {' or '.join(runs)}" if runs else ""
         raise UsageError(
-            f"--init: {other.location} is not the workdir of a run, because it has no "
-            f"{path.name}; give the workdir of a run, and maybe a step, as DIR or DIR:STEP"
+            f"--init: {other.location} has no {path.name}, so it is not the workdir of a run",
+            f"give the workdir of a run{examples}, and maybe a step: --init=DIR or --init=DIR:STEP",
         )
     return read_config(path)
