@@ -21,8 +21,8 @@ def resolve(config: Config) -> Config:
     Raises:
       UsageError: the image cannot be halved model.depth times, load_size is smaller than
         image_size, steps_per_call does not divide an interval, train.steps and train.epochs are
-        both given, data.source is an address or has an unknown home folder, or data.source is given
-        for synthetic_facades.
+        both given, data.source is an address or has an unknown home folder, or data.source or
+        data.form is given for pairs that need none.
     """
     data, train = config.data, config.train
     (height, width), (load_height, load_width) = data.image_size, load_size(data)
@@ -31,16 +31,7 @@ def resolve(config: Config) -> Config:
             f"train.epochs: {train.epochs} is given together with train.steps {train.steps}; give "
             "only one of these two fields"
         )
-    if data.name == "synthetic_facades" and data.source is not None:
-        raise UsageError(
-            f"data.source: the pairs of synthetic_facades are drawn, not read from {data.source}; "
-            "give --config=experiments/folder.py, or another data.name"
-        )
-    if data.source is not None and "://" in data.source:
-        raise UsageError(
-            f"data.source: {data.source} is an address; download the pairs, and give "
-            "their folder or tarball"
-        )
+    _check_source(data)
     if load_height < height or load_width < width:
         raise UsageError(
             f"data.load_size: {data.load_size} is smaller than data.image_size {data.image_size}; "
@@ -62,6 +53,27 @@ def resolve(config: Config) -> Config:
         model=replace(config.model, depth=generator_depth(config)),
         train=replace(train, init=init),
     )
+
+
+def _check_source(data: Data) -> None:
+    """Raises UsageError if data.source is an address, or if it or data.form is not needed."""
+    if data.name == "synthetic_facades" and data.source is not None:
+        raise UsageError(
+            f"data.source: the pairs of synthetic_facades are drawn, not read from {data.source}; "
+            "give --config=experiments/folder.py, or another data.name"
+        )
+    if data.source is not None and "://" in data.source:
+        raise UsageError(
+            f"data.source: {data.source} is an address; download the pairs, and give "
+            "their folder or tarball"
+        )
+    if data.form is None or data.source is not None:
+        return
+    if data.name == "synthetic_facades" or (data.name != "folder" and data.form == "folders"):
+        raise UsageError(
+            f"data.form: every image of {data.name} shows both sides of a pair; leave out "
+            "--config.data.form"
+        )
 
 
 def resolve_epochs(config: Config, num_pairs: int) -> Config:

@@ -227,3 +227,10 @@ def test_a_source_for_drawn_pairs_is_refused():
 def test_with_load_scale_1_load_size_equals_image_size():
     config = resolve(Config(data=Data(image_size=(64, 96), load_scale=1)))
     assert config.data.load_size == (64, 96)
+
+
+@pytest.mark.parametrize(("name", "form"), [("synthetic_facades", "halves"), ("maps", "folders")])
+def test_the_form_of_known_pairs_is_refused(name, form):
+    message = refusal(resolve, Config(data=Data(name=name, form=form)))
+    assert message.startswith(f"data.form: every image of {name} shows both sides of a pair; ")
+    resolve(Config(data=Data(name="maps", form=form, source="my_pairs")))

@@ -59,12 +59,16 @@ class LeftOut:
     place: str = ""
     fix: str = ""
 
-    def line(self) -> str:
-        """One line with the count, the first names and the fix."""
+    def describe(self) -> str:
+        """Says how many files these are, what they are, and names the first of them."""
         count = plural(len(self.files), self.noun)
         described = f"{count} {self.place}" if self.place else count
+        return f"{described} ({name_some(self.files)})"
+
+    def line(self) -> str:
+        """The line about the files that `prepare` prints."""
         fix = f"; {self.fix}" if self.fix else ""
-        return f"passed over {described} ({name_some(self.files)}){fix}"
+        return f"passed over {self.describe()}{fix}"
 
 
 @dataclass(frozen=True)
@@ -147,7 +151,6 @@ def image_kind(path: Path) -> str:
 
 def _explain(kinds: dict[str, list[Path]], root: Path) -> Iterator[LeftOut]:
     """Describes the files of each kind that is passed over."""
-    suffixes = ", ".join(sorted(SUFFIXES))
     for kind, paths in sorted(kinds.items()):
         counts = Counter(path.suffix.lower() or "without suffix" for path in paths)
         found = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(MAX_NAMED))
@@ -157,6 +160,10 @@ def _explain(kinds: dict[str, list[Path]], root: Path) -> Iterator[LeftOut]:
             "format": ("image", f"in formats that are not read: {found}", "save these as PNG"),
             "hidden": ("hidden image", "", ""),
             "link": ("broken link", "", ""),
-            "suffix": ("image", "without a known suffix", f"give these names one of {suffixes}"),
+            "suffix": (
+                "image",
+                "without a known suffix",
+                "add .png, .jpg or the like to their names",
+            ),
         }[kind]
         yield LeftOut(tuple(str(path.relative_to(root)) for path in paths), noun, place, fix)

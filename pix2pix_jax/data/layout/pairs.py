@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pix2pix_jax.config.schema import Form
-from pix2pix_jax.data.images.image_files import SUFFIXES
+from pix2pix_jax.data.images.image_files import IMAGE_FORMATS
 from pix2pix_jax.data.layout.inventory import Inventory, LeftOut, take_inventory
 from pix2pix_jax.data.layout.lookalikes import check_lookalikes
 from pix2pix_jax.data.layout.roles import BOTH_SIDES, ImageFile, PairFiles, read_role
@@ -81,11 +81,11 @@ def find_pairs(root: Path, source_name: str, form: Form | None = None) -> FoundP
     notes += describe_outer_names([root.name, *folders] if source.is_folder else folders, images)
     place = "outside the folders train, val and test"
     images, left_out = _leave_out(images, find_loose(images), source, place)
+    check_mixture(images, form, source)
     if form == "folders":
         whole = [image for image in images if image.side == BOTH_SIDES]
         images, more = _leave_out(images, whole, source, "outside folders A and B")
         left_out += more
-    check_mixture(images, source)
     if images[0].side == BOTH_SIDES:
         splits = _read_halves(images, source, form)
     else:
@@ -101,13 +101,13 @@ def find_pairs(root: Path, source_name: str, form: Form | None = None) -> FoundP
 
 def _describe_content(inventory: Inventory) -> str:
     """Ends the line about a source without images: what it contains, and the fix."""
-    suffixes = ", ".join(sorted(SUFFIXES))
     counts = Counter(path.suffix.lower() or "without suffix" for path in inventory.others)
     content = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(3))
-    found = [left_out.line() for left_out in inventory.left_out]
-    found += [f"other files: {content}"] if content else []
-    described = f" ({'; '.join(found)})" if found else ""
-    return f" that end in {suffixes}{described}; give a folder, tarball or zip file of such images"
+    found = [left_out.describe() for left_out in inventory.left_out]
+    found += [f"files of other kinds ({content})"] if content else []
+    described = f", but {', '.join(found)}" if found else ""
+    formats = ", ".join(IMAGE_FORMATS)
+    return f" ({formats}){described}; give a folder, tarball or zip file of images"
 
 
 def _leave_out(

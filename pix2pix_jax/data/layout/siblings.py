@@ -49,7 +49,9 @@ class Siblings:
             else f"{above or 'the folder itself'} ({plural(count, 'image')})"
             for child, count in zip(self.children, self.counts, strict=True)
         )
-        return f"{first} and {second} have {plural(self.common, 'name')} in common"
+        return f"{first} and {second} have {plural(self.common, 'name')} in common" + (
+            "" if self.is_exact else " apart from a prefix or suffix"
+        )
 
 
 def find_siblings(images: list[ImageFile]) -> Siblings | None:
@@ -120,18 +122,17 @@ def _count_common(names: dict[str, set]) -> Counter[tuple[str, str]]:
 def _cores(names: list[NameBelow]) -> set[tuple[tuple[str, ...], tuple[str, ...]]]:
     """The folders and the words of each name, without the words at both ends that all names share.
 
-    Numbers at the ends stay, because the numbers of a folder may share only their first digits.
+    Numbers next to the rest stay, because they may belong to the number of the pair.
     """
-    start = len(commonprefix([name.words for name in names]))
-    end = len(commonprefix([name.words[::-1] for name in names]))
+    prefix = list(commonprefix([name.words for name in names]))
+    suffix = list(commonprefix([name.words[::-1] for name in names]))
+    for shared in (prefix, suffix):
+        while shared and shared[-1].isdigit():
+            shared.pop()
     cores = set()
     for folders, _, words in names:
-        first, last = 0, len(words)
-        while first < start and not words[first].isdigit():
-            first += 1
-        while last > len(words) - end and last > first and not words[last - 1].isdigit():
-            last -= 1
-        cores.add((folders, words[first:last] or words))
+        core = words[len(prefix) : max(len(prefix), len(words) - len(suffix))]
+        cores.add((folders, core or words))
     return cores
 
 

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
+from pix2pix_jax.config.schema import Form
 from pix2pix_jax.data.layout.roles import BOTH_SIDES, SIDES, ImageFile, PairFiles
 from pix2pix_jax.data.layout.walk import Source
 from pix2pix_jax.data.layout.words import MAX_NAMED, fold_name, name_some, nearest_name
@@ -25,22 +26,24 @@ class JoinedSides:
     alone: list[ImageFile] = field(default_factory=list)
 
 
-def check_mixture(images: list[ImageFile], source: Source) -> None:
-    """Raises UsageError if there are no images, or if only some of them show both sides.
+def check_mixture(images: list[ImageFile], form: Form | None, source: Source) -> None:
+    """Raises UsageError if no image shows one side, or only some do, as far as data.form matters.
 
     Args:
       images: the images of the source that are not left out.
+      form: data.form.
       source: the source of the images.
     """
-    if not images:
-        raise UsageError(
-            f"{source.name}: has no images in folders named A and B; put the inputs into A/ and "
-            "the targets into B/, or give another --config.data.form"
-        )
     names = {image: source.name_of(image.path) for image in images}
     whole = [name for image, name in names.items() if image.side == BOTH_SIDES]
     sided = [name for image, name in names.items() if image.side != BOTH_SIDES]
-    if whole and sided:
+    if form == "folders" and not sided:
+        raise UsageError(
+            f"{source.name}: data.form is folders, but {plural(len(whole), 'image')} "
+            f"would lie outside folders named A and B ({name_some(whole)}); put the inputs into "
+            "A/ and the targets into B/, or leave out --config.data.form"
+        )
+    if form is None and whole and sided:
         raise UsageError(
             f"{source.name}: {plural(len(sided), 'image')} in folders A and B would show one side "
             f"({name_some(sided)}), but {plural(len(whole), 'other image')} would show both "

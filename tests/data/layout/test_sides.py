@@ -94,7 +94,7 @@ def test_with_the_form_folders_other_images_are_passed_over(tmp_path):
 def test_with_the_form_folders_a_source_needs_a_and_b(tmp_path):
     root = make_empty_files(tmp_path / "pairs", ["1.png"])
     message = refusal(find_pairs, root, "SOURCE", "folders")
-    assert message.startswith("SOURCE: has no images in folders named A and B; ")
+    assert message.startswith("SOURCE: data.form is folders, but 1 image would lie outside ")
 
 
 def test_with_the_form_halves_folders_a_and_b_have_no_meaning(tmp_path):
