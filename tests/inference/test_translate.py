@@ -470,7 +470,7 @@ def test_files_that_translate_did_not_write_are_never_replaced(colour, tmp_path)
 def test_decoders_that_start_programs_are_not_used(colour, tmp_path, capsys):
     (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n")
     assert translate(colour, tmp_path / "a.png", tmp_path / "out") == 2
-    assert "cannot be read as an image (cannot identify" in capsys.readouterr().err
+    assert "a.png: is a PostScript document; convert it to PNG or JPEG" in capsys.readouterr().err
 
 
 def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(colour, tmp_path, capsys):

@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from pix2pix_jax.data.images.png_chunks import drop_texts, has_plain_bands
+from pix2pix_jax.data.images.signatures import describe_file
 from pix2pix_jax.errors import UsageError
 
 # The formats that can be read: the name of each format in Pillow, and the suffixes of its files.
@@ -216,6 +217,9 @@ def explain_decode_errors(data: bytes, name: str) -> Iterator[None]:
     # For broken bytes, Pillow has raised OSError, SyntaxError, TypeError, ValueError and
     # DecompressionBombError, and OpenCV cv2.error. Neither library documents its exceptions.
     except Exception as error:
+        if isinstance(error, UnidentifiedImageError) and (found := describe_file(data)):
+            kind, fix = found
+            raise UsageError(f"{name}: is {kind}; {fix}") from error
         reason = re.sub(r" <_io.BytesIO object at \w+>", "", str(error))
         if not data:
             reason = "the file is empty"

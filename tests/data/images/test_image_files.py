@@ -92,6 +92,26 @@ def test_an_empty_file_is_reported_as_empty():
     assert "(the file is empty)" in refusal(decode_image, b"", "tom.jpg")
 
 
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"\0\0\0\x20ftypheic" + bytes(90), "is a HEIF image (HEIC); convert it to PNG or JPEG"),
+        (b"\0\0\0\x20ftypavif" + bytes(90), "is an AVIF image; convert it to PNG or JPEG"),
+        (b"\n<!DOCTYPE html><html>", "is a web page, not the image; download the image again"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS, not the image"),
+        (bytes(5000), "is nothing but zeros, as after a failed copy; copy the image again"),
+    ],
+)
+def test_another_file_with_the_name_of_an_image_is_called_what_it_is(data, kind):
+    assert refusal(decode_image, data, "tom.jpg").startswith(f"tom.jpg: {kind}")
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.gif"])
+def test_the_content_of_a_file_counts_and_not_its_suffix(name):
+    for kind in ("PNG", "BMP", "TIFF", "PPM"):
+        np.testing.assert_array_equal(decode_image(encode_image(NOISE, kind), name), NOISE)
+
+
 def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded():
     side = int(MAX_PIXELS**0.5) + 1
     data = encode_image(Image.new("1", (side, side)))
