@@ -60,6 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="half of each image to translate, or none for whole images; default: the input's "
         "half of images that have the proportions of the run's side-by-side pairs",
     )
+    parser.add_argument(
+        "--max_megapixels",
+        type=parse_positive,
+        metavar="N",
+        help="largest image in millions of pixels; default: 100, or 1000 with --tile",
+    )
 
 
 def run(options: argparse.Namespace, fields: FlagValues) -> int:
@@ -80,6 +86,7 @@ def run(options: argparse.Namespace, fields: FlagValues) -> int:
         samples=options.samples,
         tile=options.tile,
         resize=options.resize,
+        max_megapixels=options.max_megapixels,
         use_dropout=not options.no_dropout,
         half=options.half,
     )

@@ -9,7 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from pix2pix_jax.config.schema import Config
+from pix2pix_jax.data.images.file_image import FileImage
 from pix2pix_jax.data.images.full_depth import FilePixels
+from pix2pix_jax.data.images.large_image import LargeImage, Pixels
+from pix2pix_jax.data.images.pixels import PILLOW_MODES, WHITE, float_to_integers
 from pix2pix_jax.inference.inputs import InputFile, LoadedImage, UnreadableImage
 from pix2pix_jax.inference.options import TranslateOptions
 from pix2pix_jax.inference.tiling import (
@@ -43,7 +46,7 @@ class TranslatedImage:
 
     file: InputFile
     pixels: FilePixels
-    samples: list[np.ndarray]
+    samples: list[Pixels]
 
 
 class ShapeGroup(NamedTuple):
@@ -131,14 +134,15 @@ class ImageTranslator:
         ):
             for sample in range(self._options.samples):
                 translate = partial(self._translator.translate, sample=sample)
-                samples.append(translate_tiles(translate, image.pixels.values, side))
+                bands = translate_tiles(translate, image.pixels.values, side)
+                samples.append(join_bands(bands, image.pixels))
         return TranslatedImage(image.file, image.pixels, samples)
 
     def _translate_group(self, group: ShapeGroup) -> Iterator[TranslatedImage]:
         """Pads images to the shape of their group, and translates them as a batch."""
         padded, windows = [], []
         for image in group.images:
-            values = image.pixels.values  # [h, w, c]
+            values = np.asarray(image.pixels.values)  # [h, w, c]
             resized = resize_array(values, *self._size) if self._size else values
             larger, window = pad_centered(resized, *group.shape)
             padded.append(larger)
@@ -157,3 +161,21 @@ class ImageTranslator:
                 height, width = image.pixels.values.shape[:2]
                 samples = [resize_array(sample, height, width) for sample in samples]
             yield TranslatedImage(image.file, image.pixels, samples)
+
+
+def join_bands(bands: Iterable[np.ndarray], pixels: FilePixels) -> Pixels:
+    """Joins the bands of a translation; the bands of a large image become integers at once.
+
+    Args:
+      bands: each [n, w, channels] in [-1, 1], from the top to the bottom.
+      pixels: the pixels that were translated.
+    """
+    is_large = isinstance(pixels.values, LargeImage)
+    parts = []
+    for band in bands:
+        becomes_integers = is_large and band.shape[-1] in PILLOW_MODES
+        parts.append(float_to_integers(band, pixels.dtype) if becomes_integers else band)
+    joined = np.concatenate(parts)  # [h, w, channels]
+    if joined.dtype not in WHITE:
+        return joined
+    return LargeImage(FileImage(joined, has_alpha=joined.shape[-1] == 4), joined.shape[-1])

@@ -3,11 +3,10 @@
 import sys
 from collections.abc import Iterable, Iterator
 
-import numpy as np
-
 from pix2pix_jax.config.schema import Data
 from pix2pix_jax.data.contents import Contents, is_one_of
 from pix2pix_jax.data.contents_lines import sides_by_role
+from pix2pix_jax.data.images.large_image import Pixels
 from pix2pix_jax.inference.inputs import LoadedImage, UnreadableImage
 from pix2pix_jax.inference.options import Half
 from pix2pix_jax.runtime.console import print_above_bar
@@ -55,7 +54,7 @@ class HalfCutter:
         is_pair = is_one_of(ratio / 2, halves) and not is_one_of(ratio, halves)
         return self.input_half if is_pair else "none"
 
-    def cut(self, values: np.ndarray) -> np.ndarray:
+    def cut(self, values: Pixels) -> Pixels:
         """Cuts an image [h, w, c] to its half, if it shows a pair."""
         height, width = values.shape[:2]
         half = self.find_half(height, width)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pix2pix_jax.data.images.full_depth import FilePixels, read_pixels
 from pix2pix_jax.data.images.image_files import SUFFIXES
+from pix2pix_jax.data.images.limits import DEFAULT_LIMIT, PixelLimit
 from pix2pix_jax.data.layout.walk import check_utf8_name, list_files
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.inference.outputs import OutputFolder, is_inside, possible_names, read_manifest
@@ -186,19 +187,22 @@ def _part_matches(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern) and not is_hidden
 
 
-def read_image(file: InputFile, channels: int) -> LoadedImage | UnreadableImage:
+def read_image(
+    file: InputFile, channels: int, limit: PixelLimit = DEFAULT_LIMIT
+) -> LoadedImage | UnreadableImage:
     """Reads the pixels of an image file.
 
     Args:
       file: the image file.
       channels: number of channels of the generator's inputs.
+      limit: the largest number of pixels.
 
     Returns:
       The image, or the reason why the file cannot be read.
     """
     try:
         check_utf8_name(Path(file.name), str(file.path))
-        return LoadedImage(file, read_pixels(file.path, channels))
+        return LoadedImage(file, read_pixels(file.path, channels, limit))
     except UsageError as error:
         return UnreadableImage(file, str(error))
     except OSError as error:

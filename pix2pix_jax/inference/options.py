@@ -5,10 +5,12 @@ from typing import Literal
 
 from pix2pix_jax.checkpoints.reader import CheckpointStep
 from pix2pix_jax.config.schema import Config
+from pix2pix_jax.data.images.limits import MAX_PIXELS, PixelLimit
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.inference.tiling import round_up, side_multiple
 
 Half = Literal["left", "right", "none"]  # a half of an image, or the whole image
+MAX_PIXELS_OF_TILED = 10**9  # an image that is cut into tiles may have this number of pixels
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class TranslateOptions:
       samples: number of translations of each image, each with its own dropout.
       tile: side in pixels of the tiles that images are cut into; None: images stay whole.
       resize: whether images are resized to the size of training, and their translations back.
+      max_megapixels: the largest image, in millions of pixels; None: 100, or 1000 for tiles.
       use_dropout: whether the generator draws dropout, as in training.
       half: the half of every image to translate, or "none" for whole images; None: the input's
         half of images with the proportions of side-by-side pairs.
@@ -31,8 +34,19 @@ class TranslateOptions:
     samples: int = 1
     tile: int | None = None
     resize: bool = False
+    max_megapixels: int | None = None
     use_dropout: bool = True
     half: Half | None = None
+
+    @property
+    def pixel_limit(self) -> PixelLimit:
+        """The largest number of pixels of an image."""
+        if self.max_megapixels:
+            fix = "give a larger --max_megapixels if the memory is large enough"
+            return PixelLimit(self.max_megapixels * 10**6, fix)
+        if self.tile:
+            return PixelLimit(MAX_PIXELS_OF_TILED, "give --max_megapixels to allow larger images")
+        return PixelLimit(MAX_PIXELS, "give --tile=256 to translate tiles, or scale the image down")
 
 
 def check_options(config: Config, options: TranslateOptions) -> None:

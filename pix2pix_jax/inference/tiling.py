@@ -1,12 +1,13 @@
 """Fits images of any size to the generator: pads them, cuts them into tiles, or resizes them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from PIL import Image
 
 from pix2pix_jax.config.resolve import generator_depth
 from pix2pix_jax.config.schema import Config
+from pix2pix_jax.data.images.large_image import Pixels
 from pix2pix_jax.data.images.pixels import resize_image
 from pix2pix_jax.inference.translator import BATCH_SIZE
 
@@ -64,39 +65,91 @@ def resize_array(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def translate_tiles(
-    translate: Callable[[np.ndarray], np.ndarray], image: np.ndarray, side: int
-) -> np.ndarray:
+    translate: Callable[[np.ndarray], np.ndarray], image: Pixels, side: int
+) -> Iterator[np.ndarray]:
     """Translates an image tile by tile and blends the tiles where they overlap.
+
+    Only the rows of a few tiles are in memory at a time.
 
     Args:
       translate: translates tiles, [n, side, side, c] to [n, side, side, channels].
       image: [h, w, c] in [-1, 1].
       side: side of a tile in pixels.
 
-    Returns:
-      [h, w, channels] in [-1, 1].
+    Yields:
+      Bands [n, w, channels] in [-1, 1] of the translation, from the top to the bottom.
     """
-    height, width = (max(side, length) for length in image.shape[:2])
-    padded, window = pad_centered(image, height, width)  # [height, width, c]
-    tiles = [
-        (slice(top, top + side), slice(left, left + side))
-        for top in tile_starts(height, side)
-        for left in tile_starts(width, side)
-    ]
-    ramp = blend_ramp(side)
-    weight = (ramp[:, None] * ramp[None])[..., None]  # [side, side, 1]
-    total, total_weight = None, np.zeros((height, width, 1), np.float32)
-    # Overlapping tiles need more memory than the image, so they are cut and blended in batches.
-    for first in range(0, len(tiles), BATCH_SIZE):
-        batch = tiles[first : first + BATCH_SIZE]
-        outputs = translate(np.stack([padded[tile] for tile in batch]))  # [n, side, side, channels]
-        if total is None:
-            total = np.zeros((height, width, outputs.shape[-1]), np.float32)
-        for tile, output in zip(batch, outputs, strict=True):
-            total[tile] += weight * output
-            total_weight[tile] += weight
-    assert total is not None  # An image has at least one tile.
-    return (total / total_weight)[window]
+    h, w = image.shape[:2]
+    height, width = max(side, h), max(side, w)  # the size of the padded image
+    top, left = (height - h) // 2, (width - w) // 2
+    # An image with padding above has only one row of tiles, so the window is that of every band.
+    window = slice(top, top + h), slice(left, left + w)
+    corners = [(y, x) for y in tile_starts(height, side) for x in tile_starts(width, side)]
+    blender = _RowBlender(side, width)
+    for first in range(0, len(corners), BATCH_SIZE):
+        batch = corners[first : first + BATCH_SIZE]
+        # Tiles come from the top to the bottom, so no further tile changes the rows above.
+        if (band := blender.pop_rows(batch[0][0])) is not None:
+            yield band[window]
+        rows = {y: _read_rows(image, y, side, width) for y, _ in batch}
+        outputs = translate(np.stack([rows[y][:, x : x + side] for y, x in batch]))
+        for (y, x), output in zip(batch, outputs, strict=True):
+            blender.add(y, x, output)  # output [side, side, channels]
+    band = blender.pop_rows(height)
+    assert band is not None  # An image has at least one tile.
+    yield band[window]
+
+
+def _read_rows(image: Pixels, top: int, side: int, width: int) -> np.ndarray:
+    """Reads the rows of the tiles at `top`: [side, width, c], padded where the image is smaller."""
+    rows = np.asarray(image[top : top + side])
+    return pad_centered(rows, side, width)[0]
+
+
+class _RowBlender:
+    """Adds up overlapping tiles, and returns the rows that no further tile changes."""
+
+    def __init__(self, side: int, width: int):
+        """Prepares an empty image.
+
+        Args:
+          side: side of a tile in pixels.
+          width: width of the image in pixels.
+        """
+        ramp = blend_ramp(side)
+        self._weight = (ramp[:, None] * ramp[None])[..., None]  # [side, side, 1]
+        self._side, self._width, self._top = side, width, 0
+        self._total: np.ndarray | None = None  # rows from self._top on, [n, width, channels]
+        self._total_weight = np.zeros((0, width, 1), np.float32)
+
+    def add(self, top: int, left: int, tile: np.ndarray) -> None:
+        """Adds a tile [side, side, channels]; `top` and `left` are its corner in the image."""
+        self._extend(top + self._side - self._top, tile.shape[-1])
+        assert self._total is not None
+        rows = slice(top - self._top, top - self._top + self._side)
+        columns = slice(left, left + self._side)
+        self._total[rows, columns] += self._weight * tile
+        self._total_weight[rows, columns] += self._weight
+
+    def _extend(self, num_rows: int, channels: int) -> None:
+        """Adds empty rows, so that there are at least `num_rows`."""
+        missing = num_rows - len(self._total_weight)
+        if self._total is None:
+            self._total = np.zeros((0, self._width, channels), np.float32)
+        if missing > 0:
+            empty = np.zeros((missing, self._width, channels), np.float32)
+            self._total = np.concatenate([self._total, empty])
+            self._total_weight = np.concatenate([self._total_weight, empty[..., :1]])
+
+    def pop_rows(self, row: int) -> np.ndarray | None:
+        """Removes the rows above `row`: [n, width, channels]; None if there are no such rows."""
+        count = row - self._top
+        if count <= 0 or self._total is None:
+            return None
+        blended = self._total[:count] / self._total_weight[:count]
+        self._total, self._total_weight = self._total[count:], self._total_weight[count:]
+        self._top = row
+        return blended
 
 
 def tile_starts(length: int, side: int) -> list[int]:

@@ -15,6 +15,7 @@ from pix2pix_jax.inference.batching import ImageTranslator
 from pix2pix_jax.inference.half_cutter import HalfCutter
 from pix2pix_jax.inference.inputs import (
     InputFile,
+    LoadedImage,
     UnreadableImage,
     find_inputs,
     read_image,
@@ -67,7 +68,10 @@ def translate_files(
         progress = TranslationProgress(folder, title, len(files), warn_size)
         try:
             images = ImageTranslator(translator, config, options)
-            translate_inputs(files, images, cutter, config, progress)
+            read = partial(
+                read_image, channels=config.data.input_channels, limit=options.pixel_limit
+            )
+            translate_inputs(files, read, images, cutter, progress)
         except BaseException:
             with suppress(OSError, UsageError):  # The first error is reported instead.
                 progress.write_page()
@@ -84,18 +88,18 @@ def translate_files(
 
 def translate_inputs(
     files: list[InputFile],
+    read: Callable[[InputFile], LoadedImage | UnreadableImage],
     translator: ImageTranslator,
     cutter: HalfCutter,
-    config: Config,
     progress: TranslationProgress,
 ) -> None:
     """Reads, translates and writes images.
 
     Args:
       files: the images.
+      read: reads an image.
       translator: translates images.
       cutter: cuts side-by-side pairs to the input's half.
-      config: the config of the run.
       progress: writes translations.
 
     Raises:
@@ -105,7 +109,6 @@ def translate_inputs(
         ThreadPoolExecutor() as pool,
         progress_bar(total=len(files), unit="image") as bar,
     ):
-        read = partial(read_image, channels=config.data.input_channels)
         images = progress.check_sizes(cutter.cut_all(map_ahead(pool, read, files)))
         for image in translator.translate_all(images):
             bar.update()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pix2pix_jax.data.images.large_image import LargeImage, Pixels
 from pix2pix_jax.data.images.pixels import PILLOW_MODES, float_to_image
 from pix2pix_jax.reports.page import render
 from pix2pix_jax.runtime.storage.files import write_atomically
@@ -14,6 +15,9 @@ from pix2pix_jax.runtime.storage.files import write_atomically
 PAGE = "before_after.html"
 MAX_PICTURES = 400  # more pictures would make the page too large for a browser
 MAX_SIDE = 512  # larger side of a picture on the page, in pixels
+
+# A large image is first cut down to this multiple of MAX_SIDE, by leaving out pixels.
+OVERSAMPLING = 4
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class TranslationPage:
     failures: list[str]
 
 
-def make_figure(name: str, images: list[np.ndarray]) -> Figure:
+def make_figure(name: str, images: list[Pixels]) -> Figure:
     """Makes thumbnails of an image and its translations.
 
     Args:
@@ -61,13 +65,16 @@ def make_figure(name: str, images: list[np.ndarray]) -> Figure:
     return Figure(name, dict(zip(labels, map(encode_thumbnail, images), strict=True)))
 
 
-def encode_thumbnail(values: np.ndarray) -> str:
+def encode_thumbnail(values: Pixels) -> str:
     """Encodes an image as a small JPEG in base 64.
 
     Args:
       values: [h, w, c] in [-1, 1]. If an image file cannot have c channels, the picture shows only
         the first channel.
     """
+    if isinstance(values, LargeImage):
+        step = -(-max(values.shape) // (OVERSAMPLING * MAX_SIDE))
+        values = np.asarray(values[::step, ::step])
     channels = values if values.shape[-1] in PILLOW_MODES else values[..., :1]
     image = float_to_image(channels).convert("RGB")
     image.thumbnail((MAX_SIDE, MAX_SIDE))

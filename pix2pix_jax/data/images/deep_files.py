@@ -2,7 +2,7 @@
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL.ImageFile import ImageFile
 
 from pix2pix_jax.data.images.file_image import FileImage
 from pix2pix_jax.data.images.image_files import explain_decode_errors, turn_upright
@@ -16,7 +16,7 @@ WHITE = 65535
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
-def read_deep_png(header: Image.Image, data: bytes, name: str) -> FileImage:
+def read_deep_png(header: ImageFile, data: bytes, name: str) -> FileImage:
     """Reads a PNG file of 16 bits a channel, upright.
 
     Args:
@@ -47,7 +47,7 @@ def read_deep_png(header: Image.Image, data: bytes, name: str) -> FileImage:
     return FileImage(pixels, has_alpha=pixels.shape[-1] in (2, 4), profile=profile)
 
 
-def read_deep_ppm(header: Image.Image, data: bytes, name: str) -> FileImage:
+def read_deep_ppm(header: ImageFile, data: bytes, name: str) -> FileImage:
     """Reads a PPM or PGM file of more than 8 bits a channel; its largest value becomes 65535.
 
     Args:
@@ -68,7 +68,7 @@ def read_deep_ppm(header: Image.Image, data: bytes, name: str) -> FileImage:
     return FileImage(pixels.reshape(header.height, header.width, 3))
 
 
-def is_deep_ppm(header: Image.Image) -> bool:
+def is_deep_ppm(header: ImageFile) -> bool:
     """Whether an image is a PPM or PGM file of more than 8 bits a channel."""
     if header.format != "PPM":
         return False

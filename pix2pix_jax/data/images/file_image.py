@@ -5,6 +5,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from PIL import Image
 
+from pix2pix_jax.data.images.pixels import (
+    convert_array_channels,
+    convert_channels,
+    image_to_float,
+    integers_to_float,
+)
 from pix2pix_jax.errors import UsageError
 
 # The keys of notes that are only true of a run with 1 or 3 channels.
@@ -77,3 +83,13 @@ def to_8_bits(image: FileImage) -> Image.Image:
     if shown.mode == "RGBA" and not image.has_alpha:
         return Image.merge("RGBX", shown.split())
     return shown
+
+
+def to_float(image: FileImage, channels: int) -> np.ndarray:
+    """Converts an image to [h, w, channels] in [-1, 1]; 8 bits become what training sees."""
+    if image.pixels.dtype == np.uint8:
+        return image_to_float(convert_channels(to_8_bits(image), channels))
+    pixels = image.pixels
+    if pixels.shape[-1] == 4 != channels and not image.has_alpha:
+        pixels = pixels[..., :3]
+    return convert_array_channels(integers_to_float(pixels), channels)

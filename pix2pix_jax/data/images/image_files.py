@@ -12,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from pix2pix_jax.data.images.limits import DEFAULT_LIMIT, PixelLimit
 from pix2pix_jax.data.images.png_chunks import drop_texts, has_plain_bands
 from pix2pix_jax.data.images.signatures import describe_file
 from pix2pix_jax.errors import UsageError
@@ -31,9 +33,6 @@ IMAGE_FORMATS = {
 }
 SUFFIXES = set[str]().union(*IMAGE_FORMATS.values())
 MAX_BYTES = 1 << 31  # the size of the largest image file
-# The largest number of pixels of an image. The header of a small file can claim far more pixels
-# than fit into memory.
-MAX_PIXELS = 10**8
 # MAX_PIXELS replaces Pillow's own limit, which only prints a warning up to twice the limit.
 # Pillow's limit applies to the whole process, so it is removed once, before any image is opened.
 Image.MAX_IMAGE_PIXELS = None
@@ -60,7 +59,7 @@ def read_bytes(path: Path, name: str) -> bytes:
     return path.read_bytes()
 
 
-def decode_image(data: bytes, name: str) -> Image.Image:
+def decode_image(data: bytes, name: str, limit: PixelLimit = DEFAULT_LIMIT) -> Image.Image:
     """Decodes an image file to 8 bits a channel, upright according to its EXIF orientation.
 
     In a 16-bit grey image, 65535 counts as white, even if no pixel is that bright.
@@ -68,12 +67,13 @@ def decode_image(data: bytes, name: str) -> Image.Image:
     Args:
       data: the bytes of the file.
       name: the name by which the user knows the file.
+      limit: the largest number of pixels.
 
     Raises:
-      UsageError: the file is not an image, is incomplete, has more than MAX_PIXELS pixels, or has
-        values that cannot be scaled to 8 bits.
+      UsageError: the file is not an image, is incomplete, has too many pixels, or has values that
+        cannot be scaled to 8 bits.
     """
-    image = open_image(data, name)
+    image = open_image(data, name, limit)
     _check_white(image, data, name)
     with explain_decode_errors(data, name):
         image.load()
@@ -111,29 +111,21 @@ def decode_pair(files: list[bytes], names: list[str]) -> tuple[Image.Image, Imag
     return images[0].crop((0, 0, half, height)), images[0].crop((width - half, 0, width, height))
 
 
-def open_image(data: bytes, name: str) -> Image.Image:
+def open_image(data: bytes, name: str, limit: PixelLimit = DEFAULT_LIMIT) -> ImageFile:
     """Opens an image file without decoding its pixels.
 
     Args:
       data: the bytes of the file.
       name: the name by which the user knows the file.
+      limit: the largest number of pixels.
 
     Raises:
-      UsageError: the file is not an image, or has more than MAX_PIXELS pixels.
+      UsageError: the file is not an image, or has too many pixels.
     """
     with explain_decode_errors(data, name):
         image = Image.open(io.BytesIO(drop_texts(data)), formats=tuple(IMAGE_FORMATS))
-    check_num_pixels(image.width, image.height, name)
+    limit.check(image.width, image.height, name)
     return image
-
-
-def check_num_pixels(width: int, height: int, name: str) -> None:
-    """Raises UsageError if an image has more than MAX_PIXELS pixels."""
-    if width * height > MAX_PIXELS:
-        raise UsageError(
-            f"{name}: has {width}x{height} pixels, but an image may have at most "
-            f"{MAX_PIXELS:,}; scale the image down or remove it"
-        )
 
 
 def bits_per_channel(image: Image.Image, data: bytes) -> int:

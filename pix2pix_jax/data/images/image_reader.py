@@ -7,6 +7,7 @@ contains the pixels of `read_image` as PNG.
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -26,43 +27,71 @@ from pix2pix_jax.data.images.image_files import (
     explain_decode_errors,
     open_image,
 )
+from pix2pix_jax.data.images.limits import DEFAULT_LIMIT, PixelLimit
 from pix2pix_jax.data.images.png_chunks import drop_texts, mark_plain_bands
 from pix2pix_jax.data.images.profiles import convert_cmyk, convert_to_srgb
-from pix2pix_jax.data.images.tiff_files import count_pages, read_tiff
+from pix2pix_jax.data.images.tiff_files import count_pages, read_large_tiff, read_tiff
 from pix2pix_jax.errors import UsageError
 
 
-def read_image(data: bytes, name: str) -> FileImage:
+def read_image(data: bytes, name: str, limit: PixelLimit = DEFAULT_LIMIT) -> FileImage:
     """Reads an image file.
 
     Args:
       data: the bytes of the file.
       name: the name by which the user knows the file.
+      limit: the largest number of pixels.
 
     Raises:
       UsageError: the file is not an image, is incomplete, has too many pixels, or has bands or
         numbers that no image of 1, 3 or 4 channels can hold; the message names the file and the
         fix.
     """
-    image = read_tiff(data, name)
+    image = read_tiff(data, name, limit)
     if image is None:
-        header = open_image(data, name)
+        header = open_image(data, name, limit)
         if header.format == "PNG" and bits_per_channel(header, data) == 16:
             image = read_deep_png(header, data, name)
         elif is_deep_ppm(header):
             image = read_deep_ppm(header, data, name)
         else:
-            image = _read_plain(data, name)
+            image = _read_plain(data, name, limit)
+    image = _complete(image)
+    return replace(image, notes=image.notes | _describe_frames(data))
+
+
+def read_large_image(path: Path, name: str, limit: PixelLimit) -> FileImage | None:
+    """Reads a TIFF file of more than MAX_PIXELS pixels without filling the memory.
+
+    Args:
+      path: any image file.
+      name: the name by which the user knows the file.
+      limit: the largest number of pixels.
+
+    Returns:
+      The image; None if `read_image` must read the file.
+
+    Raises:
+      UsageError: as in `read_image`.
+      OSError: the operating system refuses to read the file, or there is no room for a temporary
+        file.
+    """
+    image = read_large_tiff(path, name, limit)
+    return image and _complete(image)
+
+
+def _complete(image: FileImage) -> FileImage:
+    """Converts colours to sRGB, and adds the notes about the pixels."""
     if image.pixels.dtype == np.uint16 and image.pixels.shape[-1] == 2:
         # Neither Pillow nor OpenCV knows grey images of 16 bits with alpha.
         image = replace(image, pixels=image.pixels[..., [0, 0, 0, 1]])
     image = convert_to_srgb(image)
-    return replace(image, notes=image.notes | _describe_bands(image) | _describe_frames(data))
+    return replace(image, notes=image.notes | _describe_bands(image))
 
 
-def _read_plain(data: bytes, name: str) -> FileImage:
+def _read_plain(data: bytes, name: str, limit: PixelLimit) -> FileImage:
     """Reads an image file that the decoder of records reads as it should."""
-    image = decode_image(data, name)
+    image = decode_image(data, name, limit)
     profile = image.info.get("icc_profile")
     if image.mode == "CMYK":
         return _read_cmyk(image, profile)
@@ -121,8 +150,7 @@ def record_bytes(data: bytes, image: FileImage) -> bytes:
     """
     if image.is_plain or _is_plain_after_all(data, image):
         return data
-    is_deep = image.pixels.dtype == np.uint16
-    png = encode_deep_png(image.pixels) if is_deep else _encode_8_bits(image.pixels)
+    png = encode_integers(image.pixels)
     has_plain_bands = image.pixels.shape[-1] == 4 and not image.has_alpha
     return mark_plain_bands(png) if has_plain_bands else png
 
@@ -137,6 +165,8 @@ def _is_plain_after_all(data: bytes, image: FileImage) -> bool:
     return found.mode == wanted.mode and np.array_equal(np.asarray(found), np.asarray(wanted))
 
 
-def _encode_8_bits(pixels: np.ndarray) -> bytes:
-    """Encodes pixels [h, w, c], uint8, as the bytes of a PNG."""
+def encode_integers(pixels: np.ndarray) -> bytes:
+    """Encodes pixels [h, w, c] as the bytes of a PNG; uint16 becomes 16 bits, uint8 8 bits."""
+    if pixels.dtype == np.uint16:  # Pillow writes 16 bits only for grey images.
+        return encode_deep_png(pixels)
     return encode_png(Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels))

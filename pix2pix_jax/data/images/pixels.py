@@ -8,6 +8,8 @@ from PIL import Image
 from pix2pix_jax.errors import UsageError
 
 PILLOW_MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's mode by the number of channels
+# The number that is white, by the type of the pixels.
+WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 # The part of an image to resize: left, top, right and bottom in pixels, which may be fractions.
 ResizeBox = tuple[float, float, float, float]
 
@@ -95,6 +97,17 @@ def uint8_to_float(pixels: Any) -> Any:
       pixels: an array of NumPy or JAX, uint8.
     """
     return (2 * pixels.astype(np.float32) - 255) * np.float32(1 / 255)
+
+
+def integers_to_float(pixels: np.ndarray) -> np.ndarray:
+    """Scales uint8 or uint16 to float32, from -1 for black to 1 for white."""
+    return pixels.astype(np.float32) / (WHITE[pixels.dtype] / 2) - 1
+
+
+def float_to_integers(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Scales [-1, 1] to uint8 or uint16, rounded: the inverse of `integers_to_float`."""
+    white = WHITE[dtype]
+    return np.clip(np.round((values + 1) * (white / 2)), 0, white).astype(dtype)
 
 
 def float_to_uint8(pixels: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 import io
 from dataclasses import replace
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -30,7 +30,8 @@ def convert_to_srgb(image: FileImage) -> FileImage:
     """Converts the colours of an image to sRGB, and notes which colours they were.
 
     Images of 16 bits stay as they are, because Pillow converts only 8 bits. Grey images stay as
-    they are, because their levels may be the numbers of classes. The note says so.
+    they are, because their levels may be the numbers of classes. Large images stay in their files.
+    The note says so.
 
     Args:
       image: the image of a file; `profile` is its ICC profile.
@@ -44,14 +45,22 @@ def convert_to_srgb(image: FileImage) -> FileImage:
         return image if is_grey else _with_note(image, damaged)
     if profile.is_srgb:
         return image
-    if is_grey or image.pixels.dtype == np.uint16:
-        kind = "grey images" if is_grey else "16 bits a channel"
+    if kind := _kind_without_conversion(image):
         return _with_note(image, f'the colour profile "{profile.name}" is not applied to {kind}')
     rgb = Image.fromarray(np.ascontiguousarray(image.pixels[..., :3]))
     converted = np.asarray(ImageCms.applyTransform(rgb, profile.to_srgb))
     pixels = np.concatenate([converted, image.pixels[..., 3:]], -1)  # [h, w, c]
     converted_image = replace(image, pixels=pixels, is_plain=False)
     return _with_note(converted_image, f'"{profile.name}" colours are converted to sRGB')
+
+
+def _kind_without_conversion(image: FileImage) -> str | None:
+    """The kind of images whose colours are not converted; None if the colours are converted."""
+    if image.pixels.shape[-1] <= 2:
+        return "grey images"
+    if image.pixels.dtype == np.uint16:
+        return "16 bits a channel"
+    return "TIFF files of this size" if isinstance(image.pixels, np.memmap) else None
 
 
 def convert_cmyk(image: Image.Image, profile: bytes | None) -> Image.Image | None:
@@ -79,7 +88,8 @@ def _open_profile(profile: bytes, mode: str) -> _Profile | None:
     """
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if opened.profile.xcolor_space.strip() != PROFILE_COLOURS[mode]:
+        description: Any = opened.profile
+        if description.xcolor_space.strip() != PROFILE_COLOURS[mode]:
             return None
         to_srgb = ImageCms.buildTransform(
             opened,

@@ -5,6 +5,7 @@ Tifffile decodes these files. Pillow decodes all other TIFF files as well as any
 
 import io
 import logging
+from pathlib import Path
 
 import numpy as np
 import tifffile
@@ -13,11 +14,11 @@ from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, PLANARCONFIG, SAMPLE
 
 from pix2pix_jax.data.images.file_image import FileImage
 from pix2pix_jax.data.images.image_files import (
-    check_num_pixels,
     check_white,
     explain_decode_errors,
     turn_upright,
 )
+from pix2pix_jax.data.images.limits import DEFAULT_LIMIT, MAX_PIXELS, PixelLimit
 from pix2pix_jax.errors import UsageError
 
 PREFIXES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the first bytes of TIFF and BigTIFF files
@@ -26,7 +27,7 @@ ICC_PROFILE = 34675  # a tag of TIFF files
 # The compressions that Pillow knows. Pillow may have been built without WebP.
 PILLOW_COMPRESSIONS = set(COMPRESSION_INFO) - {COMPRESSION.WEBP}
 # The number of bands that show colours.
-COLOUR_BANDS = {
+COLOUR_BANDS: dict[int, int] = {
     PHOTOMETRIC.MINISWHITE: 1,
     PHOTOMETRIC.MINISBLACK: 1,
     PHOTOMETRIC.PALETTE: 1,
@@ -35,16 +36,18 @@ COLOUR_BANDS = {
     PHOTOMETRIC.CIELAB: 3,
     PHOTOMETRIC.SEPARATED: 4,  # CMYK
 }
+DIRECT_COLOURS = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB)  # need no conversion of colours
 # Tifffile logs warnings about odd files, but every problem becomes a UsageError here.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
 
 
-def read_tiff(data: bytes, name: str) -> FileImage | None:
+def read_tiff(data: bytes, name: str, limit: PixelLimit = DEFAULT_LIMIT) -> FileImage | None:
     """Reads a TIFF file that Pillow reads wrongly, upright.
 
     Args:
       data: the bytes of any image file.
       name: the name by which the user knows the file.
+      limit: the largest number of pixels.
 
     Returns:
       The image; None if the file is no TIFF, or if Pillow reads it as it should.
@@ -52,42 +55,77 @@ def read_tiff(data: bytes, name: str) -> FileImage | None:
     Raises:
       UsageError: the file has other numbers of bands or bits than an image, or is incomplete.
     """
-    page = open_page(data)
-    if page is None or page.photometric not in COLOUR_BANDS:
+    page = open_page(io.BytesIO(data)) if data.startswith(PREFIXES) else None
+    if page is None:
         return None
-    _check_numbers(page, name)
-    _check_bands(page, name)
-    check_num_pixels(page.imagewidth, page.imagelength, name)
+    _check_page(page, name, limit)
     if not _needs_tifffile(page):
         return None
     with explain_decode_errors(data, name):
         pixels = page.asarray(maxworkers=1)
+    return _make_image(page, pixels)
+
+
+def read_large_tiff(path: Path, name: str, limit: PixelLimit) -> FileImage | None:
+    """Reads a TIFF file of more than MAX_PIXELS pixels strip by strip, without filling the memory.
+
+    The pixels stay in the file, or are decompressed into a temporary file.
+
+    Args:
+      path: any image file.
+      name: the name by which the user knows the file.
+      limit: the largest number of pixels.
+
+    Returns:
+      The image; None if the file is no TIFF, has fewer pixels, or can only be read by Pillow.
+
+    Raises:
+      UsageError: as in `read_tiff`.
+      OSError: the operating system refuses to read the file, or there is no room for a temporary
+        file.
+    """
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start not in PREFIXES:
+        return None
+    page = open_page(path)
+    if page is None or page.imagewidth * page.imagelength <= MAX_PIXELS:
+        return None
+    _check_page(page, name, limit)
+    if page.photometric not in DIRECT_COLOURS or _bits(page) not in (8, 16):
+        return None
+    if page.is_memmappable:
+        return _make_image(page, tifffile.memmap(path, page=0, mode="r"))
+    with explain_decode_errors(start, name):
+        pixels = page.asarray(out="memmap", maxworkers=1)
+    return _make_image(page, pixels)
+
+
+def _make_image(page: tifffile.TiffPage, pixels: np.ndarray) -> FileImage:
+    """Makes the image of a page from its pixels as they are stored."""
     if page.axes == "SYX":
         pixels = np.moveaxis(pixels, 0, -1)
     pixels = pixels.reshape(*pixels.shape[:2], -1)  # [h, w, c]
     has_alpha = _has_alpha(page)
     if has_alpha and page.extrasamples[-1:] == (EXTRASAMPLE.ASSOCALPHA,):
         pixels = _divide_by_alpha(pixels)
-    orientation = page.tags.get(ORIENTATION)
-    pixels = turn_upright(pixels, orientation.value if orientation else NO_TURN)
-    profile = page.tags.get(ICC_PROFILE)
-    return FileImage(pixels, has_alpha, profile=bytes(profile.value) if profile else None)
+    orientation, profile = page.tags.get(ORIENTATION), page.tags.get(ICC_PROFILE)
+    return FileImage(
+        turn_upright(pixels, orientation.value if orientation else NO_TURN),
+        has_alpha,
+        profile=bytes(profile.value) if profile else None,
+    )
 
 
-def open_page(data: bytes) -> tifffile.TiffPage | None:
-    """Opens the first page of a TIFF file; None if the file is no TIFF or tifffile cannot open it.
-
-    Args:
-      data: the bytes of any image file.
-    """
-    if not data.startswith(PREFIXES):
-        return None
+def open_page(file: Path | io.BytesIO) -> tifffile.TiffPage | None:
+    """Opens the first page of a TIFF file; None if tifffile cannot open it."""
     try:
-        page = tifffile.TiffFile(io.BytesIO(data)).pages.first
+        page = tifffile.TiffFile(file).pages.first
     # For broken files, tifffile raises many kinds of exceptions. Pillow then names the reason.
     except Exception:
         return None
-    return page if isinstance(page, tifffile.TiffPage) and page.ndim in (2, 3) else None
+    is_image = isinstance(page, tifffile.TiffPage) and page.axes in ("YX", "YXS", "SYX")
+    return page if is_image else None
 
 
 def count_pages(data: bytes) -> int | None:
@@ -102,18 +140,27 @@ def count_pages(data: bytes) -> int | None:
     if not data.startswith(PREFIXES):
         return None
     try:
-        pages = tifffile.TiffFile(io.BytesIO(data)).pages
-        return sum(not (page.is_reduced or page.is_mask) for page in pages) if len(pages) > 1 else 1
+        pages = [page.aspage() for page in tifffile.TiffFile(io.BytesIO(data)).pages]
+        return sum(not (page.is_reduced or page.is_mask) for page in pages)
     except Exception:  # As in `open_page`.
         return None
 
 
+def _check_page(page: tifffile.TiffPage, name: str, limit: PixelLimit) -> None:
+    """Raises UsageError if a page is too large, or cannot become an image of 1, 3 or 4 channels."""
+    if page.photometric in COLOUR_BANDS:
+        _check_numbers(page, name)
+        _check_bands(page, name)
+        limit.check(page.imagewidth, page.imagelength, name)
+
+
 def _check_numbers(page: tifffile.TiffPage, name: str) -> None:
     """Raises UsageError if the numbers of a page cannot be scaled from black to white."""
-    kind = {
+    kinds: dict[int, str] = {
         SAMPLEFORMAT.INT: "signed or 32-bit integers",
         SAMPLEFORMAT.IEEEFP: "floats",
-    }.get(page.sampleformat)
+    }
+    kind = kinds.get(page.sampleformat)
     bits = _bits(page)
     if bits > 16:
         kind = kind or "signed or 32-bit integers"
@@ -131,7 +178,7 @@ def _check_bands(page: tifffile.TiffPage, name: str) -> None:
     bands, colours = page.samplesperpixel, COLOUR_BANDS[page.photometric]
     if bands == colours:
         return
-    can_hold = {
+    can_hold: dict[int, bool] = {
         PHOTOMETRIC.MINISBLACK: bands in (3, 4) or (bands == 2 and _has_alpha(page)),
         PHOTOMETRIC.MINISWHITE: bands == 2 and _has_alpha(page),
         PHOTOMETRIC.PALETTE: bands == 2 and _has_alpha(page),
@@ -146,7 +193,7 @@ def _check_bands(page: tifffile.TiffPage, name: str) -> None:
 
 def _needs_tifffile(page: tifffile.TiffPage) -> bool:
     """Whether Pillow would read a page in 8 bits, drop a band, or mix up its planes."""
-    if page.photometric not in (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB):
+    if page.photometric not in DIRECT_COLOURS:
         return False
     has_planes = page.planarconfig == PLANARCONFIG.SEPARATE and page.samplesperpixel > 1
     extra = page.samplesperpixel - COLOUR_BANDS[page.photometric]

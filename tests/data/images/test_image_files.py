@@ -8,7 +8,8 @@ from helpers.refusals import refusal
 from PIL import Image
 
 from pix2pix_jax.data.images import image_files
-from pix2pix_jax.data.images.image_files import MAX_PIXELS, decode_image, decode_pair
+from pix2pix_jax.data.images.image_files import decode_image, decode_pair
+from pix2pix_jax.data.images.limits import MAX_PIXELS
 
 NOISE = np.random.default_rng(0).integers(0, 256, (6, 10, 3), np.uint8)
 
