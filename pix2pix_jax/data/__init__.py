@@ -6,9 +6,11 @@ The modules, in the order in which a pair passes through them:
     download     downloads the archives of the public sets
     archives     unpacks tarballs and zip files; tells what other files are (archive_kinds)
     layout       finds the pairs of a folder, and the split of each pair, by names (pairs)
-    images       decodes image files to 8 bits a channel (image_files), and 16-bit images and .npy
-                 files for `translate` (full_depth); converts channels, sizes and types (pixels);
-                 reads the classes of a label map from its colours (palettes)
+    images       reads every image file (image_reader), with what is odd about TIFF files
+                 (tiff_files), 16 bits (deep_files) and colours (profiles); decodes the files of
+                 records (image_files); reads images and .npy files for `translate` (full_depth);
+                 converts channels, sizes and types (pixels); reads the classes of a label map
+                 from its colours (palettes)
     likeness     tells side-by-side pairs from single pictures by their pixels; single_pictures
                  refuses such pictures, or leaves them out
     synthetic    draws the pairs of synthetic_facades

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from pix2pix_jax.data.images.file_image import FileImage
+from pix2pix_jax.data.images.large_image import LargeImage
 from pix2pix_jax.inference.tiling import blend_ramp, pad_centered, tile_starts, translate_tiles
 
 
@@ -10,6 +12,25 @@ def test_tiles_of_a_pointwise_network_leave_no_seam():
     for side in (16, 32, 64):
         blended = np.concatenate(list(translate_tiles(np.tanh, image, side)))
         np.testing.assert_allclose(blended, np.tanh(image), atol=1e-6)
+
+
+def test_a_large_image_is_translated_in_tiles_as_a_small_one_is():
+    pixels = np.random.default_rng(0).integers(0, 256, (150, 45, 3), np.uint8)
+    for image in (pixels, pixels[:20], pixels[:, :9]):
+        large = LargeImage(FileImage(image), 3)
+        values = np.asarray(large)
+        for side in (16, 64):
+            wanted = np.concatenate(list(translate_tiles(np.tanh, values, side)))
+            bands = list(translate_tiles(np.tanh, large, side))
+            np.testing.assert_array_equal(np.concatenate(bands), wanted)
+            assert wanted.shape == image.shape
+
+
+def test_only_the_rows_of_a_few_tiles_are_kept():
+    image = np.zeros((400, 160, 1), np.float32)
+    bands = list(translate_tiles(np.tanh, image, 16))
+    assert sum(map(len, bands)) == 400
+    assert max(map(len, bands)) <= 16
 
 
 def test_tiles_cover_the_image_and_neighbours_fade_into_each_other():

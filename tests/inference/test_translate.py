@@ -17,9 +17,11 @@ from PIL import Image
 
 from pix2pix_jax.config import Config, Data, Loss, Model
 from pix2pix_jax.config.resolve import resolve
+from pix2pix_jax.data.images import full_depth, tiff_files
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.gan.state import create_state
+from pix2pix_jax.inference import options as option_module
 from pix2pix_jax.inference import outputs, progress
 from pix2pix_jax.inference.options import TranslateOptions
 from pix2pix_jax.inference.outputs import MANIFEST, OutputFolder
@@ -562,6 +564,28 @@ def test_a_large_image_is_translated_by_tiles_without_seams(colour, tmp_path):
     assert "give --tile=64" in refusal(
         lambda: translate(colour, tmp_path / "a.npy", tmp_path / "x", tile=60)
     )
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_an_image_too_large_for_memory_is_translated_by_tiles(
+    colour, tmp_path, capsys, monkeypatch, suffix
+):
+    source = tmp_path / f"a{suffix}"
+    Image.fromarray(noise(90, 130)).save(source)
+    assert translate(colour, source, tmp_path / "small", tile=64) == 0
+    for module in (option_module, full_depth, tiff_files):
+        monkeypatch.setattr(module, "MAX_PIXELS", 10_000)
+    assert translate(colour, source, tmp_path / "large", tile=64) == 0
+    small, large = (load_image(tmp_path / name / "a.png") for name in ("small", "large"))
+    np.testing.assert_array_equal(small, large)
+    capsys.readouterr()
+    assert translate(colour, source, tmp_path / "refused") == 2
+    assert "at most 10,000; give --tile=256 to translate tiles" in capsys.readouterr().err
+    monkeypatch.setattr(option_module, "MAX_PIXELS_OF_TILED", 11_000)
+    assert translate(colour, source, tmp_path / "refused", tile=64) == 2
+    assert "at most 11,000; give --max_megapixels" in capsys.readouterr().err
+    assert translate(colour, source, tmp_path / "raised", tile=64, max_megapixels=1) == 0
+    assert translate(colour, source, tmp_path / "whole", max_megapixels=1) == 0
 
 
 def test_images_can_be_resized_to_the_size_of_training_and_back(colour, tmp_path):

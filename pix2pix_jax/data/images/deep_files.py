@@ -1,5 +1,7 @@
 """Reads PNG and PPM files of 16 bits a channel, because Pillow reads their colours in 8 bits."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 from PIL.ImageFile import ImageFile
@@ -61,9 +63,10 @@ def read_deep_ppm(header: ImageFile, data: bytes, name: str) -> FileImage:
     with explain_decode_errors(data, name):
         if header.mode == "I":  # Pillow has scaled grey values.
             return FileImage(np.asarray(header)[..., None].astype(np.uint16))
-        _, largest = header.tile[0].args
-        count, start = header.width * header.height * 3, header.tile[0].offset
-        values = np.frombuffer(data, ">u2", count, start)
+        tile: Any = header.tile[0]
+        _, largest = tile.args
+        count = header.width * header.height * 3
+        values = np.frombuffer(data, ">u2", count, tile.offset)
     pixels = np.round(values.astype(np.float64) * (WHITE / largest)).astype(np.uint16)
     return FileImage(pixels.reshape(header.height, header.width, 3))
 
@@ -72,8 +75,8 @@ def is_deep_ppm(header: ImageFile) -> bool:
     """Whether an image is a PPM or PGM file of more than 8 bits a channel."""
     if header.format != "PPM":
         return False
-    decoder, arguments = header.tile[0].codec_name, header.tile[0].args
-    is_colour = header.mode == "RGB" and decoder == "ppm" and arguments[1] > 255
+    tile: Any = header.tile[0]
+    is_colour = header.mode == "RGB" and tile.codec_name == "ppm" and tile.args[1] > 255
     return header.mode == "I" or is_colour
 
 

@@ -55,7 +55,8 @@ def read_tiff(data: bytes, name: str, limit: PixelLimit = DEFAULT_LIMIT) -> File
     Raises:
       UsageError: the file has other numbers of bands or bits than an image, or is incomplete.
     """
-    page = open_page(io.BytesIO(data)) if data.startswith(PREFIXES) else None
+    file = _open_tiff(io.BytesIO(data)) if data.startswith(PREFIXES) else None
+    page = file and _first_page(file)
     if page is None:
         return None
     _check_page(page, name, limit)
@@ -88,17 +89,21 @@ def read_large_tiff(path: Path, name: str, limit: PixelLimit) -> FileImage | Non
         start = file.read(4)
     if start not in PREFIXES:
         return None
-    page = open_page(path)
-    if page is None or page.imagewidth * page.imagelength <= MAX_PIXELS:
+    if (opened := _open_tiff(path)) is None:
         return None
-    _check_page(page, name, limit)
-    if page.photometric not in DIRECT_COLOURS or _bits(page) not in (8, 16):
-        return None
-    if page.is_memmappable:
-        return _make_image(page, tifffile.memmap(path, page=0, mode="r"))
-    with explain_decode_errors(start, name):
-        pixels = page.asarray(out="memmap", maxworkers=1)
-    return _make_image(page, pixels)
+    with opened:
+        page = _first_page(opened)
+        if page is None or page.imagewidth * page.imagelength <= MAX_PIXELS:
+            return None
+        _check_page(page, name, limit)
+        if page.photometric not in DIRECT_COLOURS or _bits(page) not in (8, 16):
+            return None
+        with explain_decode_errors(start, name):
+            if page.is_memmappable:
+                pixels = tifffile.memmap(path, page=0, mode="r")
+            else:
+                pixels = page.asarray(out="memmap", maxworkers=1)
+        return _make_image(page, pixels)
 
 
 def _make_image(page: tifffile.TiffPage, pixels: np.ndarray) -> FileImage:
@@ -117,12 +122,20 @@ def _make_image(page: tifffile.TiffPage, pixels: np.ndarray) -> FileImage:
     )
 
 
-def open_page(file: Path | io.BytesIO) -> tifffile.TiffPage | None:
-    """Opens the first page of a TIFF file; None if tifffile cannot open it."""
+def _open_tiff(file: Path | io.BytesIO) -> tifffile.TiffFile | None:
+    """Opens a TIFF file; None if tifffile cannot open it."""
     try:
-        page = tifffile.TiffFile(file).pages.first
+        return tifffile.TiffFile(file)
     # For broken files, tifffile raises many kinds of exceptions. Pillow then names the reason.
     except Exception:
+        return None
+
+
+def _first_page(file: tifffile.TiffFile) -> tifffile.TiffPage | None:
+    """The first page of a TIFF file; None if it is damaged or not an image."""
+    try:
+        page = file.pages.first
+    except Exception:  # As in `_open_tiff`.
         return None
     is_image = isinstance(page, tifffile.TiffPage) and page.axes in ("YX", "YXS", "SYX")
     return page if is_image else None
@@ -142,7 +155,7 @@ def count_pages(data: bytes) -> int | None:
     try:
         pages = [page.aspage() for page in tifffile.TiffFile(io.BytesIO(data)).pages]
         return sum(not (page.is_reduced or page.is_mask) for page in pages)
-    except Exception:  # As in `open_page`.
+    except Exception:  # As in `_open_tiff`.
         return None
 
 

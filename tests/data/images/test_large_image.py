@@ -1,0 +1,82 @@
+"""Large images become floats part by part, with the values of a whole image; limits are told."""
+
+import io
+
+import numpy as np
+import pytest
+import tifffile
+from helpers.refusals import refusal
+from PIL import Image
+
+from pix2pix_jax.data.images import full_depth, tiff_files
+from pix2pix_jax.data.images.full_depth import encode_pixels, read_pixels
+from pix2pix_jax.data.images.large_image import LargeImage
+from pix2pix_jax.data.images.limits import PixelLimit
+
+RNG = np.random.default_rng(0)
+NOISE = RNG.integers(0, 256, (40, 30, 4), np.uint8)
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """Images of more than 1000 pixels count as large."""
+    for module in (full_depth, tiff_files):
+        monkeypatch.setattr(module, "MAX_PIXELS", 1000)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"compression": "lzw"},
+        {"compression": "deflate", "rowsperstrip": 7},
+        {"tile": (16, 16), "compression": "zstd"},
+        {"planarconfig": "separate"},
+        {"extratags": [(274, 3, 1, 6, True)]},
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_large_tiff_has_the_values_of_a_small_one(
+    tmp_path, monkeypatch, channels, options, dtype
+):
+    stored = NOISE[..., :3].astype(dtype)
+    if "planarconfig" in options:
+        stored = np.moveaxis(stored, -1, 0)
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", **options)
+    wanted = read_pixels(tmp_path / "a.tif", channels).values
+    for module in (full_depth, tiff_files):
+        monkeypatch.setattr(module, "MAX_PIXELS", 1000)
+    found = read_pixels(tmp_path / "a.tif", channels)
+    assert isinstance(found.values, LargeImage)
+    assert isinstance(found.values.image.pixels, np.memmap)
+    assert found.values.shape == wanted.shape
+    np.testing.assert_allclose(np.asarray(found.values), wanted, atol=1e-6)
+    np.testing.assert_allclose(np.asarray(found.values[3:9, 5:]), wanted[3:9, 5:], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP"])
+def test_a_large_image_of_another_format_stays_integers(tmp_path, large, kind):
+    path = tmp_path / "a.image"
+    Image.fromarray(NOISE[..., :3]).save(path, kind)
+    found = read_pixels(path, 3)
+    np.testing.assert_array_equal(found.values.image.pixels, NOISE[..., :3])
+    data = encode_pixels(found.values, found.dtype, ".png")
+    np.testing.assert_array_equal(Image.open(io.BytesIO(data)), NOISE[..., :3])
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_an_image_above_the_limit_is_refused_with_the_fix(tmp_path, large, kind):
+    Image.fromarray(NOISE[..., :3]).save(tmp_path / "a", kind)
+    message = refusal(read_pixels, tmp_path / "a", 3, PixelLimit(1100, "give less"))
+    assert message == (
+        f"{tmp_path}/a: has 30x40 pixels, but an image may have at most 1,100; give less"
+    )
+
+
+@pytest.mark.parametrize("compression", [None, "lzw"])
+def test_an_incomplete_large_tiff_is_refused(tmp_path, large, compression):
+    tifffile.imwrite(tmp_path / "a.tif", NOISE[..., :3], photometric="rgb", compression=compression)
+    data = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(data[: len(data) // 2])
+    assert refusal(read_pixels, tmp_path / "a.tif", 3).startswith(f"{tmp_path}/a.tif: ")
