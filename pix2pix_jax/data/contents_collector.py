@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 
@@ -38,8 +39,7 @@ class _LevelCounter:
             for row in colours:  # The whole image as an index would need eight times its memory.
                 self._is_seen[row] = True
         self._images += 1
-        pairs = colours[:, 1:] == colours[:, :-1]
-        self._flatness += float(pairs.all(-1).mean()) if pairs.size else 1.0
+        self._flatness += measure_flatness(colours)
 
     def count(self) -> Levels:
         """The values of all images that were added."""
@@ -190,14 +190,24 @@ def is_grey(colours: np.ndarray) -> bool:
     if colours.shape[-1] == 1:
         return True
     tolerance = GREY_TOLERANCE * (int(np.iinfo(colours.dtype).max) // 255)
-    spread = colours.max(-1) - colours.min(-1)
+    # Along a short axis, NumPy's own max and min are twenty times slower.
+    channels = np.moveaxis(colours, -1, 0)
+    spread = reduce(np.maximum, channels) - reduce(np.minimum, channels)
     return bool((spread <= tolerance).mean() >= GREY_PIXELS)
+
+
+def measure_flatness(colours: np.ndarray) -> float:
+    """The share of pixels of an image [h, w, c] that equal their right neighbour."""
+    if colours.shape[1] < 2:
+        return 1.0
+    equal = (channel[:, 1:] == channel[:, :-1] for channel in np.moveaxis(colours, -1, 0))
+    return float(reduce(np.logical_and, equal).mean())
 
 
 def _digest(pixels: np.ndarray) -> bytes | None:
     """A hash of the pixels of an image; None if the whole image has one value."""
     if pixels.min() == pixels.max():
         return None
-    digest = hashlib.blake2b(f"{pixels.shape} {pixels.dtype}".encode(), digest_size=12)
+    digest = hashlib.sha256(f"{pixels.shape} {pixels.dtype}".encode())
     digest.update(np.ascontiguousarray(pixels))
-    return digest.digest()
+    return digest.digest()[:12]

@@ -20,7 +20,8 @@ import numpy as np
 
 SIDE = 64  # halves are compared at this height and width, in pixels
 MIN_SIDE = 16  # smaller halves are not compared
-MIN_ALIGNMENT = 0.02
+NOISE_FLOOR = 8.0  # weaker edges, in levels of 255, are shading or noise
+MIN_ALIGNMENT, STRONG_ALIGNMENT = 0.02, 0.1
 MAX_SEAM = 2.0
 MAX_NOISE = 0.75
 
@@ -81,9 +82,14 @@ def look_like_single_pictures(likenesses: list[Likeness]) -> bool:
     )
 
 
-def have_common_outlines(likenesses: list[Likeness]) -> bool:
-    """Whether the left and right halves of a set of images show the same outlines."""
-    return _median(likenesses, "alignment") >= MIN_ALIGNMENT
+def have_common_outlines(likenesses: list[Likeness], least: float = MIN_ALIGNMENT) -> bool:
+    """Whether the left and right halves of a set of images show the same outlines.
+
+    Args:
+      likenesses: the measures of the images, at least one.
+      least: the least alignment of common outlines.
+    """
+    return _median(likenesses, "alignment") >= least
 
 
 def _median(likenesses: list[Likeness], name: str) -> float:
@@ -101,7 +107,8 @@ def _draw_outlines(pixels: np.ndarray) -> np.ndarray:
     image = np.atleast_3d(pixels)
     down = np.abs(np.diff(image, axis=0))[:, :-1].max(-1)
     across = np.abs(np.diff(image, axis=1))[:-1].max(-1)
-    return np.sqrt(cv2.blur(np.hypot(down, across), (3, 3)))
+    strength = np.maximum(np.hypot(down, across) - NOISE_FLOOR, 0)
+    return np.sqrt(cv2.blur(strength, (3, 3)))
 
 
 def _correlate(a: np.ndarray, b: np.ndarray) -> float:

@@ -25,7 +25,12 @@ from pix2pix_jax.data.images.image_reader import read_image
 from pix2pix_jax.data.layout.pairs import find_pairs
 from pix2pix_jax.data.layout.walk import display_name
 from pix2pix_jax.data.records import open_dataset, write_dataset
-from pix2pix_jax.data.single_pictures import PictureFile, check_pictures, measure_file
+from pix2pix_jax.data.single_pictures import (
+    PictureFile,
+    check_pictures,
+    measure_file,
+    refuse_one_side,
+)
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.storage.locks import folder_lock
@@ -118,6 +123,7 @@ def _write_pairs(
         config = replace(config, root=root, splits=found.splits)
         lines = found.lines()
         if found.form == "halves" and form is None:
+            refuse_one_side(source)
             config, doubts = _leave_out_single_pictures(config)
             lines += doubts
         counts = ", ".join(f"{len(pairs)} {split}" for split, pairs in config.splits.items())

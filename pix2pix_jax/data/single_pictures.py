@@ -10,7 +10,10 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from pix2pix_jax.data.images.image_files import IMAGE_FORMATS
+from pix2pix_jax.data.layout.roles import SIDES, ImageFile, read_role
 from pix2pix_jax.data.likeness import (
+    MIN_ALIGNMENT,
+    STRONG_ALIGNMENT,
     have_common_outlines,
     look_like_single_pictures,
     measure_likeness,
@@ -50,6 +53,26 @@ def measure_file(path: Path, read: Callable[[Path], np.ndarray]) -> PictureFile:
         height, width = read(path).shape[:2]
         return PictureFile(path, height, width)
     return PictureFile(path, width, height) if is_turned else PictureFile(path, height, width)
+
+
+def refuse_one_side(source: Path) -> None:
+    """Raises UsageError if a source is a folder A or B, and the other folder is next to it."""
+    if not source.is_dir():
+        return
+    role = _role_of_folder(source)
+    for sibling in sorted(source.parent.iterdir()) if role.side in SIDES else []:
+        other = _role_of_folder(sibling)
+        if sibling.is_dir() and other.side in SIDES and other.side != role.side:
+            raise UsageError(
+                f"data.source: {source} holds only side {role.side} of pairs, because {sibling} "
+                f"holds side {other.side}; give {source.parent}; or, if every image shows A on the "
+                "left and B on the right, give --config.data.form=halves"
+            )
+
+
+def _role_of_folder(folder: Path) -> ImageFile:
+    """The role of the images in a folder, according to the name of the folder."""
+    return read_role(folder / "image", folder.parent, folder.parent, form=None)
 
 
 def check_pictures(
@@ -109,10 +132,12 @@ def judge_files(files: list[PictureFile], read: Callable[[Path], np.ndarray]) ->
             likenesses += [likeness] if likeness else []
     if look_like_single_pictures(likenesses):
         return "single"
-    narrow = all(file.width <= file.height for file in files)
-    if likenesses and have_common_outlines(likenesses):
-        return "pairs"
-    return "unclear" if likenesses or narrow else "pairs"
+    # The halves of square and upright images are narrow, which is rare for pairs.
+    are_narrow = all(file.width <= file.height for file in files)
+    if not likenesses:
+        return "unclear" if are_narrow else "pairs"
+    least = STRONG_ALIGNMENT if are_narrow else MIN_ALIGNMENT
+    return "pairs" if have_common_outlines(likenesses, least) else "unclear"
 
 
 def show_one_side(files: list[PictureFile], pairs: list[PictureFile]) -> bool:

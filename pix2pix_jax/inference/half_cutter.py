@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from pix2pix_jax.config.schema import Data
 from pix2pix_jax.data.contents import Contents, is_one_of
@@ -9,7 +10,7 @@ from pix2pix_jax.data.contents_lines import sides_by_role
 from pix2pix_jax.data.images.large_image import Pixels
 from pix2pix_jax.inference.inputs import LoadedImage, UnreadableImage
 from pix2pix_jax.inference.options import Half
-from pix2pix_jax.runtime.console import print_above_bar
+from pix2pix_jax.runtime.console import plural, print_above_bar, say
 
 
 class HalfCutter:
@@ -17,6 +18,7 @@ class HalfCutter:
 
     Attributes:
       num_cut: the number of images that were cut.
+      unclear: the paths of images that stay whole, although they may be pairs.
     """
 
     def __init__(self, data: Data, contents: Contents | None, half: Half | None = None):
@@ -28,7 +30,7 @@ class HalfCutter:
           half: the half to cut out of every image, or "none" for whole images; None: the input's
             half of the images with the proportions of side-by-side pairs.
         """
-        self.num_cut = 0
+        self.num_cut, self.unclear = 0, list[Path]()
         self._data, self._contents, self._half = data, contents, half
         self.input_side = sides_by_role(data)["input"]
 
@@ -48,11 +50,18 @@ class HalfCutter:
             return "none"
         if self._half is not None:
             return self._half
-        if self._contents is None or not self.is_on:
+        if not self.is_on:
             return "none"
+        return self.input_half if self._is_pair(height, width) else "none"
+
+    def _is_pair(self, height: int, width: int) -> bool | None:
+        """Whether an image of a size shows a pair; None if pairs and halves may have this size."""
+        if self._contents is None:
+            return False
         halves, ratio = self._contents.sides["A"].sizes.proportions, width / height
-        is_pair = is_one_of(ratio / 2, halves) and not is_one_of(ratio, halves)
-        return self.input_half if is_pair else "none"
+        if not is_one_of(ratio / 2, halves):
+            return False
+        return None if is_one_of(ratio, halves) else True
 
     def cut(self, values: Pixels) -> Pixels:
         """Cuts an image [h, w, c] to its half, if it shows a pair."""
@@ -70,10 +79,27 @@ class HalfCutter:
                 yield image
                 continue
             num_cut = self.num_cut
+            height, width = image.pixels.values.shape[:2]
+            if self._half is None and self.is_on and self._is_pair(height, width) is None:
+                self.unclear.append(image.file.path)
             values = self.cut(image.pixels.values)
             if num_cut == 0 and self.num_cut == 1:
                 self._explain(image)
             yield LoadedImage(image.file, image.pixels._replace(values=values))
+
+    def print_summary(self, total: int) -> None:
+        """Prints how many images of `total` were cut, and how many may be pairs."""
+        if self._half is not None:
+            return
+        images = plural(total, "image")
+        if self.num_cut > 1:
+            say(f"{self.num_cut} of {images}: only the {self.input_half} half is translated")
+        if self.unclear:
+            say(
+                f"WARNING: {len(self.unclear)} of {images}, first {self.unclear[0]}, have the "
+                "proportions of whole pairs and of halves of the run's pairs, so they are "
+                f"translated whole; if they are pairs, give --half={self.input_half}"
+            )
 
     def _explain(self, image: LoadedImage) -> None:
         if self._half:

@@ -78,11 +78,7 @@ def translate_files(
             raise
         progress.write_page()
     progress.print_summary(time.perf_counter() - start)
-    if cutter.num_cut > 1 and options.half is None:
-        count = f"{cutter.num_cut} of {plural(len(files), 'image')}"
-        say(
-            f"{count} showed A and B side by side; only the {cutter.input_half} half was translated"
-        )
+    cutter.print_summary(len(files))
     return 2 if progress.failures else 0
 
 

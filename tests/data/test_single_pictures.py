@@ -8,7 +8,7 @@ from helpers.refusals import refusal
 from PIL import Image
 
 from pix2pix_jax.data.images.image_reader import read_image
-from pix2pix_jax.data.single_pictures import check_pictures, measure_file
+from pix2pix_jax.data.single_pictures import check_pictures, measure_file, refuse_one_side
 from pix2pix_jax.data.synthetic.paint import draw_facade
 
 PAIRS = [draw_facade(seed, 64, 64, ambiguous=True) for seed in range(12)]
@@ -94,3 +94,21 @@ def test_sizes_are_those_of_upright_images(tmp_path):
     assert measure_file(path, read)[1:] == (20, 10)  # height and width
     path.write_bytes(b"no image")
     assert "cannot be read as an image" in refusal(measure_file, path, read)
+
+
+@pytest.mark.parametrize(("source", "sibling"), [("A", "B"), ("trainB", "trainA"), ("b", "a")])
+def test_a_folder_of_one_side_is_refused_if_the_other_folder_is_next_to_it(
+    tmp_path, source, sibling
+):
+    for name in (source, sibling):
+        (tmp_path / name).mkdir()
+    message = refusal(refuse_one_side, tmp_path / source)
+    assert f"{tmp_path / sibling} holds side" in message
+    assert f"give {tmp_path}; or" in message
+
+
+@pytest.mark.parametrize(("source", "sibling"), [("A", "C"), ("photos", "B"), ("A", "trainA")])
+def test_other_folders_may_have_any_name(tmp_path, source, sibling):
+    for name in (source, sibling):
+        (tmp_path / name).mkdir()
+    refuse_one_side(tmp_path / source)

@@ -1,13 +1,16 @@
 """Images that show A and B side by side are cut to the half that is the input."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pix2pix_jax.config import Data
 from pix2pix_jax.data.contents import drawn_contents
+from pix2pix_jax.data.images.full_depth import FilePixels
 from pix2pix_jax.inference.half_cutter import HalfCutter
+from pix2pix_jax.inference.inputs import InputFile, LoadedImage
 
 SQUARE = drawn_contents(Data(image_size=(32, 32)))
 
@@ -49,3 +52,21 @@ def test_a_flag_decides_for_every_image(half):
         np.testing.assert_array_equal(cutter.cut(values), expected)
         assert cutter.num_cut == (half != "none")
     assert HalfCutter(Data(), SQUARE, half).cut(values[:, :1]).shape == (1, 1, 2)
+
+
+def load(name, height, width):
+    pixels = FilePixels(np.zeros((height, width, 3), np.float32), np.dtype(np.uint8), {})
+    return LoadedImage(InputFile(Path(name), name), pixels)
+
+
+def test_what_was_cut_and_what_may_be_a_pair_is_told_once(capsys):
+    cutter = HalfCutter(Data(), with_proportions([0.75, 1.5]))
+    images = [load("a", 20, 60), load("b", 20, 60), load("c", 20, 30), load("d", 20, 15)]
+    widths = [image.pixels.values.shape[1] for image in cutter.cut_all(images)]
+    assert widths == [30, 30, 30, 15]
+    cutter.print_summary(4)
+    first, count, unclear = capsys.readouterr().out.splitlines()
+    assert first.startswith("a: has the proportions of the run's side-by-side pairs, so only its ")
+    assert count == "2 of 4 images: only the left half is translated"
+    assert unclear.startswith("WARNING: 1 of 4 images, first c, have the proportions of whole ")
+    assert unclear.endswith("give --half=left")

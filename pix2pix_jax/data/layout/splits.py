@@ -109,9 +109,6 @@ def hold_out_val(
         tenth = max(1, len(ranked) // 10)
         # A single pair is both train and val.
         splits |= {"train": sorted(ranked[tenth:]) or ranked, "val": sorted(ranked[:tenth])}
-        lines = [
-            f"there is no val/, so {tenth} of {len(ranked)} pairs became val"
-            if len(ranked) > 1
-            else "there is only one pair, so the same pair is train and val"
-        ]
+        if len(ranked) > 1:  # `contents_lines` warns of a single pair.
+            lines = [f"there is no val/, so {tenth} of {len(ranked)} pairs became val"]
     return {split: splits[split] for split in SPLITS if split in splits}, lines
