@@ -52,6 +52,10 @@ class SaveFailed(UsageError):
         )
 
 
+class StateNotFinite(UsageError):
+    """A parameter or a value of the optimizer is infinite or not a number."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """The content of a checkpoint.
@@ -105,8 +109,8 @@ class CheckpointStore:
         """Copies a checkpoint to the host, then writes it in the background.
 
         Raises:
-          UsageError: a parameter or a value of the optimizer is not finite, or the folder has this
-            or a later step already.
+          StateNotFinite: a parameter or a value of the optimizer is not finite.
+          UsageError: the folder has this or a later step already.
           SaveFailed: this save or the previous save failed.
         """
         step = int(checkpoint.state.step)
@@ -221,14 +225,13 @@ def explain_write_errors(workdir: Workdir) -> Iterator[None]:
 
 
 def _check_finite(step: int, items: dict[str, dict]) -> None:
-    """Raises UsageError if a parameter or a value of the optimizer is not finite."""
+    """Raises StateNotFinite if a parameter or a value of the optimizer is not finite."""
     for path, leaf in jax.tree.leaves_with_path(items):
         if not np.isfinite(leaf).all():
             name = jax.tree_util.keystr(path, simple=True, separator="/")
-            raise UsageError(
-                f"step {step}: {name} has values that are not finite, so this step was not "
-                "saved; train in another --workdir, for example with a lower "
-                "--config.optimizer.learning_rate"
+            raise StateNotFinite(
+                f"step {step}: {name} has values that are not finite, so this step was not saved",
+                "train with a lower --config.optimizer.learning_rate",
             )
 
 

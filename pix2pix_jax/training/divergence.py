@@ -1,16 +1,20 @@
 """Detects failed training: values that are not finite, and a discriminator that always wins."""
 
 import json
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 
+from pix2pix_jax.checkpoints.store import StateNotFinite
+from pix2pix_jax.config.fields import replace_fields
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.pipeline import batch_names
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.step import METRIC_ORDER
+from pix2pix_jax.runs.restart import format_flag, init_command, next_location
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import print_above_bar
 from pix2pix_jax.runtime.storage.files import write_atomically
@@ -28,8 +32,8 @@ class NotFinite(UsageError):
     def __init__(self, step: int, metric: str, value: float):
         self.step, self.metric, self.value = step, metric, value
         super().__init__(
-            f"step {step}: {metric} is {value}; earlier checkpoints are kept; train in another "
-            "--workdir, for example with a lower --config.optimizer.learning_rate"
+            f"step {step}: {metric} is {value}",
+            "train with a lower --config.optimizer.learning_rate",
         )
 
 
@@ -40,11 +44,12 @@ def check_finite(step: int, metric: str, value: float) -> None:
 
 
 @contextmanager
-def name_bad_batch(config: Config, records: Sequence[dict], workdir: Workdir) -> Iterator[None]:
-    """Writes a file that names the training pairs of a step at which a metric was not finite.
+def explain_divergence(config: Config, records: Sequence[dict], workdir: Workdir) -> Iterator[None]:
+    """Tells the user how to go on after values that are not finite, and names the pairs.
 
-    The file has the step, the metric, its value and the names of the pairs. If the metric was
-    measured on validation pairs, no file is written.
+    A file names the training pairs of a step at which a metric was not finite: it has the step, the
+    metric, its value and the names of the pairs. If the metric was measured on validation pairs, no
+    file is written.
 
     Args:
       config: the config of the run.
@@ -52,23 +57,47 @@ def name_bad_batch(config: Config, records: Sequence[dict], workdir: Workdir) ->
       workdir: the workdir of the run, to write `not_finite.json` to.
 
     Raises:
-      UsageError: the `with` block raised NotFinite. The message names the file.
-      NotFinite: the `with` block raised NotFinite, and no file was written.
+      UsageError: the `with` block raised NotFinite or StateNotFinite.
     """
     try:
         yield
-    except NotFinite as error:
-        if error.metric not in METRIC_ORDER:  # The metric is of validation pairs.
-            raise
-        path = workdir.not_finite_file
-        # The key of the metric is "term", as in the files of earlier versions.
-        content = {"step": error.step, "term": error.metric, "value": str(error.value)}
-        content["pairs"] = batch_names(config, records, error.step - 1)
-        try:
-            write_atomically(path, json.dumps(content, indent=2) + "\n")
-        except OSError:  # The first error matters more than a full disk.
-            raise error from None
-        raise UsageError(f"{error}; {path} names the pairs of that step") from error
+    except (NotFinite, StateNotFinite) as error:
+        problem = error.problem
+        if isinstance(error, NotFinite) and error.metric in METRIC_ORDER:
+            with suppress(OSError):  # The first error matters more than a full disk.
+                _name_pairs(error, config, records, workdir)
+                problem += f" ({workdir.not_finite_file} names the pairs of this step)"
+        raise UsageError(problem, advise_lower_rate(workdir, config)) from error
+
+
+def _name_pairs(
+    error: NotFinite, config: Config, records: Sequence[dict], workdir: Workdir
+) -> None:
+    # The key of the metric is "term", as in the files of earlier versions.
+    content = {"step": error.step, "term": error.metric, "value": str(error.value)}
+    content["pairs"] = batch_names(config, records, error.step - 1)
+    write_atomically(workdir.not_finite_file, json.dumps(content, indent=2) + "\n")
+
+
+def advise_lower_rate(workdir: Workdir, config: Config) -> str:
+    """The end of an error line: how to go on with half of the learning rate.
+
+    Args:
+      workdir: the workdir of the run that has diverged.
+      config: the config of that run.
+    """
+    rate = config.optimizer.learning_rate / 2
+    slower = replace_fields(config, {"optimizer": {"learning_rate": rate}})
+    flag, steps = format_flag("optimizer.learning_rate", rate), workdir.checkpoint_steps()
+    if steps:
+        return (
+            f"step {steps[-1]} is saved; go on from there in a new run with a lower learning rate "
+            f"by {init_command(workdir, slower)}"
+        )
+    if not workdir.config_file.exists():
+        return f"nothing was saved; give the same command with a lower learning rate: {flag}"
+    other = shlex.quote(next_location(workdir))
+    return f"no step was saved; give the same command with {flag} and --workdir={other}"
 
 
 class CollapseWatch:

@@ -15,7 +15,7 @@ from pix2pix_jax.evaluation.checkpoint_scorer import CheckpointScorer
 from pix2pix_jax.gan.state import TrainState
 from pix2pix_jax.reports.run import write_run_page
 from pix2pix_jax.runtime.retry_queue import RetryQueue
-from pix2pix_jax.training.divergence import CollapseWatch, name_bad_batch
+from pix2pix_jax.training.divergence import CollapseWatch, explain_divergence
 from pix2pix_jax.training.due import Due
 from pix2pix_jax.training.initial_state import InitialState
 from pix2pix_jax.training.metric_names import keep_measured
@@ -63,6 +63,9 @@ class Recorder:
         self._samples = SampleGrid(config, open_split(run.dataset, "val"))
         self._start: InitialState | None = start  # None after the first call to the devices
         with ExitStack() as stack:
+            # This context ends after the last save, because its message names the newest step.
+            records = open_split(run.dataset, "train")
+            stack.enter_context(explain_divergence(config, records, workdir))
             self._queue = stack.enter_context(RetryQueue())
             self._writer = stack.enter_context(
                 MetricWriter(
@@ -70,7 +73,6 @@ class Recorder:
                 )
             )
             self._saver = stack.enter_context(CheckpointSaver(workdir, config.train))
-            stack.enter_context(name_bad_batch(config, open_split(run.dataset, "train"), workdir))
             self._outputs = stack.pop_all()
 
     def __enter__(self) -> "Recorder":

@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 from helpers.refusals import refusal
 
+from pix2pix_jax.checkpoints.store import StateNotFinite
+from pix2pix_jax.config.files import write_config
 from pix2pix_jax.data.pipeline import batch_names, make_crop_batches
 from pix2pix_jax.runs.workdir import Workdir
-from pix2pix_jax.training.divergence import CollapseWatch, NotFinite, name_bad_batch
+from pix2pix_jax.training.divergence import (
+    CollapseWatch,
+    NotFinite,
+    advise_lower_rate,
+    explain_divergence,
+)
 
 
 @pytest.fixture
@@ -26,11 +33,12 @@ def test_batch_names_lists_the_pairs_of_its_step(small, records):
 
 def test_a_file_names_the_pairs_of_a_step_with_a_loss_that_is_not_finite(small, records, tmp_path):
     def diverge():
-        with name_bad_batch(small, records, Workdir(tmp_path)):
+        with explain_divergence(small, records, Workdir(tmp_path)):
             raise NotFinite(3, "loss/generator_l1", np.nan)
 
     path = tmp_path / "not_finite.json"
-    assert refusal(diverge).endswith(f"{path} names the pairs of that step")
+    expected = f"step 3: loss/generator_l1 is nan ({path} names the pairs of this step); nothing"
+    assert refusal(diverge).startswith(expected)
     assert json.loads(path.read_text()) == {
         "step": 3,
         "term": "loss/generator_l1",
@@ -41,11 +49,36 @@ def test_a_file_names_the_pairs_of_a_step_with_a_loss_that_is_not_finite(small, 
 
 def test_a_validation_error_that_is_not_finite_names_no_training_pairs(small, records, tmp_path):
     def diverge():
-        with name_bad_batch(small, records, Workdir(tmp_path)):
+        with explain_divergence(small, records, Workdir(tmp_path)):
             raise NotFinite(3, "validation/l1", np.nan)
 
     assert refusal(diverge).startswith("step 3: validation/l1 is nan")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_way_out_depends_on_what_is_saved(small, tmp_path):
+    """Before the first call to the devices has ended, the workdir has neither config nor steps."""
+    workdir, rate = Workdir(tmp_path / "run"), "--config.optimizer.learning_rate=0.0001"
+    assert advise_lower_rate(workdir, small) == (
+        f"nothing was saved; give the same command with a lower learning rate: {rate}"
+    )
+    write_config(small, workdir.config_file)
+    assert advise_lower_rate(workdir, small) == (
+        f"no step was saved; give the same command with {rate} and --workdir={workdir}_2"
+    )
+    workdir.checkpoint(4).mkdir(parents=True)
+    assert advise_lower_rate(workdir, small) == (
+        "step 4 is saved; go on from there in a new run with a lower learning rate by "
+        f"`pix2pix train --init={workdir} --workdir={workdir}_2 {rate}`"
+    )
+
+
+def test_a_state_that_is_not_finite_has_the_same_way_out(small, records, tmp_path):
+    def diverge():
+        with explain_divergence(small, records, Workdir(tmp_path / "run")):
+            raise StateNotFinite("step 3: generator/up1/kernel has values that are not finite")
+
+    assert "not finite; nothing was saved; give the same command with" in refusal(diverge)
 
 
 def test_a_collapsed_discriminator_is_reported_once_until_its_loss_rises(capsys):
