@@ -6,11 +6,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
+from pix2pix_jax.checkpoints.errors import SaveFailed
 from pix2pix_jax.checkpoints.reader import saved_steps
 from pix2pix_jax.checkpoints.store import (
     Checkpoint,
     CheckpointStore,
-    SaveFailed,
     explain_write_errors,
     remove_unfinished,
 )

@@ -20,6 +20,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from pix2pix_jax.checkpoints.checksums import DamagedCheckpoint
+from pix2pix_jax.checkpoints.errors import OtherPairs, SaveFailed, StateNotFinite
 from pix2pix_jax.checkpoints.info import (
     INFO_ITEM,
     CheckpointInfo,
@@ -38,22 +39,6 @@ from pix2pix_jax.checkpoints.scores import DamagedScores, read_scores
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import NetworkState, TrainState
 from pix2pix_jax.runs.workdir import Workdir
-
-
-class SaveFailed(UsageError):
-    """A checkpoint could not be written. Earlier checkpoints have not changed."""
-
-    def __init__(self, workdir: Workdir, reason: str):
-        self.reason = reason
-        super().__init__(
-            f"{workdir.checkpoints}: a checkpoint could not be written ({reason}); free disk "
-            "space or make this folder writable, then give the same command to resume from the "
-            "previous checkpoint"
-        )
-
-
-class StateNotFinite(UsageError):
-    """A parameter or a value of the optimizer is infinite or not a number."""
 
 
 @dataclass(frozen=True)
@@ -181,10 +166,7 @@ class CheckpointStore:
         items = checkpoint_items(template)
         info = read_matching_info(folder, items)
         if info.data not in (data, IMPORTED):
-            raise UsageError(
-                f"{folder}: was trained on other pairs than data.source and data.data_dir contain; "
-                "restore the old pairs, or give another --workdir"
-            )
+            raise OtherPairs(folder, info.data)
         restored = {name: read_item(folder / name, items[name]) for name in ITEMS}
         optimizer = restored["optimizer"]
         state = TrainState(

@@ -14,7 +14,7 @@ from pix2pix_jax.reports.charts import COLOUR, make_chart, render_svg
 from pix2pix_jax.reports.page import relative_link, render
 from pix2pix_jax.runs.metrics_log import read_metrics
 from pix2pix_jax.runs.workdir import Workdir
-from pix2pix_jax.runtime.storage.files import write_atomically
+from pix2pix_jax.runtime.storage.files import link_or_copy, write_atomically
 
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "grain", "numpy")
 SMOOTHING_WINDOW = 13  # points; an odd number, so that the window has a centre
@@ -36,6 +36,8 @@ def write_run_page(workdir: Workdir, config: Config) -> None:
     # If the run resumed from an older step, samples of later steps are still there. They are left
     # out, because the run will write them again.
     steps = [step for step in workdir.sample_steps() if step <= last]
+    for step in steps:
+        link_or_copy(workdir.sample_file(step), workdir.report_sample_file(step))
     # The reverse alphabetical order puts validation and losses first.
     names = sorted({name for line in lines for name in line} - {"step"}, reverse=True)
     page = render(
@@ -43,7 +45,10 @@ def write_run_page(workdir: Workdir, config: Config) -> None:
         title=f"{workdir.name}: step {last} of {config.train.steps}",
         best=best_evaluation(lines, config.train.best_metric),
         samples=[
-            {"step": step, "link": relative_link(workdir.sample_file(step), workdir.report_page)}
+            {
+                "step": step,
+                "link": relative_link(workdir.report_sample_file(step), workdir.report_page),
+            }
             for step in reversed(steps)
         ],
         curves=[draw_curve(name, lines) for name in names],

@@ -13,7 +13,7 @@ from pix2pix_jax.reports.charts import COLOUR, make_chart, render_svg
 from pix2pix_jax.reports.evaluation import draw_histograms
 from pix2pix_jax.reports.page import TRUTH, Picture, open_picture, relative_link, render
 from pix2pix_jax.runs.workdir import PICTURE_KINDS, SweepFolder, Workdir
-from pix2pix_jax.runtime.storage.files import write_atomically
+from pix2pix_jax.runtime.storage.files import link_or_copy, write_atomically
 
 MAX_PAIRS = 6  # number of pairs in the grid of pictures
 JsonRow = dict[str, Any]  # a row of results.json
@@ -117,6 +117,8 @@ def picture_grid(
 ) -> list[Picture]:
     """The pictures of all pairs, line by line: input, the output of each row, ground truth.
 
+    The pictures are linked or copied into the report, so that the report can be copied alone.
+
     Args:
       folder: the folder of the sweep.
       split: the evaluated split.
@@ -133,7 +135,8 @@ def picture_grid(
     pictures = []
     for pair in pairs:
         for column, workdir, kind in columns:
-            path = workdir.evaluation_picture(split, kind, pair)
+            path = folder.report_picture(workdir, kind, pair)
+            link_or_copy(workdir.evaluation_picture(split, kind, pair), path)
             pictures.append(open_picture(path, link(folder, path), f"{column}, pair {pair}"))
     return pictures
 

@@ -58,6 +58,11 @@ class Workdir:
         return self.path / "pairs.json"
 
     @property
+    def pair_names_file(self) -> Path:
+        """The file of the names of the pairs that the run is trained on, JSON."""
+        return self.path / "pair_names.json"
+
+    @property
     def metrics_file(self) -> Path:
         """The log of the metrics, with one JSON object for each logged step."""
         return self.path / "metrics.jsonl"
@@ -115,6 +120,10 @@ class Workdir:
     def report_folder(self) -> Path:
         """The folder of all HTML pages of the run."""
         return self.path / "report"
+
+    def report_sample_file(self, step: int) -> Path:
+        """The sample grid of a step in the report, which can be copied without the workdir."""
+        return self.report_folder / "samples" / self.sample_file(step).name
 
     @property
     def report_page(self) -> Path:
@@ -191,6 +200,11 @@ class SweepFolder:
     def report_page(self) -> Path:
         """The page of the sweep, HTML."""
         return self.path / "report" / "index.html"
+
+    def report_picture(self, workdir: Workdir, kind: str, pair: str) -> Path:
+        """The file of a picture of a pair in the report; see `picture_file`."""
+        pictures = self.report_page.parent / "pictures" / workdir.path.relative_to(self.path)
+        return picture_file(pictures, kind, pair)
 
     @property
     def own_names(self) -> set[str]:

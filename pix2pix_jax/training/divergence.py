@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 import numpy as np
 
-from pix2pix_jax.checkpoints.store import StateNotFinite
+from pix2pix_jax.checkpoints.errors import StateNotFinite
 from pix2pix_jax.config.fields import replace_fields
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.pipeline import batch_names

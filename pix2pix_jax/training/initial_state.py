@@ -5,6 +5,7 @@ from typing import cast
 
 import jax
 
+from pix2pix_jax.checkpoints.errors import OtherPairs
 from pix2pix_jax.checkpoints.info import Totals
 from pix2pix_jax.checkpoints.reader import CheckpointStep, find_step
 from pix2pix_jax.checkpoints.store import CheckpointStore
@@ -12,9 +13,12 @@ from pix2pix_jax.checkpoints.transfer import TransferredState, check_generator, 
 from pix2pix_jax.config.fields import replace_fields
 from pix2pix_jax.config.initial_run import InitialRun
 from pix2pix_jax.config.schema import Config
+from pix2pix_jax.data.data_dir import DataDir
+from pix2pix_jax.data.pair_names import find_pair_names, list_pair_names, read_pair_names
+from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import TrainState, create_state
 from pix2pix_jax.remote.sync import read_initial_config, sync_workdir
-from pix2pix_jax.runs.restart import changed_config
+from pix2pix_jax.runs.restart import advise_new_run, changed_config
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime import distributed
 from pix2pix_jax.runtime.console import say
@@ -68,11 +72,24 @@ def _restore(run: TrainingRun, template: TrainState) -> InitialState | None:
     """Restores the newest checkpoint of a run; None if there is no checkpoint."""
     train_config = run.config.train
     with CheckpointStore(run.workdir, train_config.keep, train_config.best_metric) as store:
-        checkpoint = store.restore_newest(template, run.fingerprint)
+        try:
+            checkpoint = store.restore_newest(template, run.fingerprint)
+        except OtherPairs as error:
+            raise explain_other_pairs(run, error) from error
     if checkpoint is None:
         return None
     action = f"resuming from step {int(checkpoint.state.step)}"
     return InitialState(run, checkpoint.state, checkpoint.totals, action)
+
+
+def explain_other_pairs(run: TrainingRun, error: OtherPairs) -> UsageError:
+    """The error for a run whose pairs have changed, with the numbers and names of the changes."""
+    problem, workdir = error.problem, run.workdir
+    old = read_pair_names(workdir.pair_names_file, error.data)
+    old = old or find_pair_names(error.data, DataDir.parse(run.config.data.data_dir))
+    if old is not None:
+        problem += f": {old.describe_changes(list_pair_names(run.dataset))}"
+    return UsageError(problem, f"restore the old pairs, or {advise_new_run(workdir, run.config)}")
 
 
 def check_initial_run(config: Config, workdir: Workdir) -> None:

@@ -10,6 +10,7 @@ from pix2pix_jax.checkpoints.saver import CheckpointSaver
 from pix2pix_jax.checkpoints.store import Checkpoint
 from pix2pix_jax.config.files import write_config
 from pix2pix_jax.data.contents import dataset_contents, write_contents
+from pix2pix_jax.data.pair_names import list_pair_names, read_pair_names
 from pix2pix_jax.data.records import open_split
 from pix2pix_jax.evaluation.checkpoint_scorer import CheckpointScorer
 from pix2pix_jax.gan.state import TrainState
@@ -146,6 +147,8 @@ class Recorder:
         The other run may be removed before the first checkpoint is due.
         """
         self._queue.put("config.json", self._write_config)
+        if read_pair_names(self._run.workdir.pair_names_file, self._run.fingerprint) is None:
+            self._queue.put("pair_names.json", self._write_pair_names)
         if start.is_transferred:
             self._saver.save(Checkpoint(start.state, start.totals, self._run.fingerprint))
 
@@ -154,6 +157,9 @@ class Recorder:
         if contents := dataset_contents(run.dataset, run.config.data):
             write_contents(contents, run.workdir.pairs_file)
         write_config(run.config, run.workdir.config_file)
+
+    def _write_pair_names(self) -> None:
+        list_pair_names(self._run.dataset).write(self._run.workdir.pair_names_file)
 
     def _write_report(self) -> None:
         write_run_page(self._run.workdir, self._run.config)

@@ -5,10 +5,11 @@ import pytest
 from helpers.refusals import refusal
 
 from pix2pix_jax.checkpoints import saver, store
+from pix2pix_jax.checkpoints.errors import SaveFailed
 from pix2pix_jax.checkpoints.info import Totals
 from pix2pix_jax.checkpoints.reader import saved_steps
 from pix2pix_jax.checkpoints.saver import CheckpointSaver
-from pix2pix_jax.checkpoints.store import Checkpoint, CheckpointStore, SaveFailed
+from pix2pix_jax.checkpoints.store import Checkpoint, CheckpointStore
 from pix2pix_jax.config import Train
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import create_state

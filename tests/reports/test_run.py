@@ -1,13 +1,17 @@
 """The page of a run: its curves, samples and config."""
 
+import errno
 import html
 import json
+import os
+import re
+import shutil
 
 import jax
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from PIL import Image
+from PIL import Image, ImageColor
 
 from pix2pix_jax.config import Config
 from pix2pix_jax.reports.run import (
@@ -18,6 +22,7 @@ from pix2pix_jax.reports.run import (
     write_run_page,
 )
 from pix2pix_jax.runs.workdir import Workdir
+from pix2pix_jax.runtime.storage.files import atomic_file
 
 
 @pytest.fixture
@@ -120,3 +125,32 @@ def test_the_report_shows_curves_samples_and_config(tmp_path):
 def test_a_run_without_a_log_has_no_page_yet(tmp_path):
     write_run_page(Workdir(tmp_path), Config())
     assert not Workdir(tmp_path).report_page.exists()
+
+
+def linked_pictures(page):
+    """The files of the pictures that a page shows."""
+    links = re.findall(r'<img[^>]* src="([^"]+)"', page.read_text())
+    return [page.parent / html.unescape(link) for link in links]
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_report_that_is_copied_alone_keeps_its_samples(tmp_path, monkeypatch, has_links):
+    """A resumed run draws a sample again; the report then shows the new picture."""
+
+    def refuse(*_):
+        raise OSError(errno.EPERM, "this disk has no hard links")
+
+    if not has_links:
+        monkeypatch.setattr(os, "link", refuse)
+    workdir = Workdir(tmp_path / "run")
+    workdir.samples_folder.mkdir(parents=True)
+    workdir.metrics_file.write_text('{"step": 8, "validation/l1": 0.5}\n')
+    for colour in ("red", "green"):
+        with atomic_file(workdir.sample_file(8)) as partial:
+            Image.new("RGB", (8, 8), colour).save(partial, "PNG")
+        write_run_page(workdir, Config())
+        copy = shutil.copytree(workdir.report_folder, tmp_path / colour)
+        [picture] = linked_pictures(copy / "index.html")
+        assert picture.resolve().is_relative_to(copy)
+        with Image.open(picture) as image:
+            assert image.getpixel((0, 0)) == ImageColor.getrgb(colour)[:3]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.refusals import refusal
 
-from pix2pix_jax.checkpoints.store import StateNotFinite
+from pix2pix_jax.checkpoints.errors import StateNotFinite
 from pix2pix_jax.config.files import write_config
 from pix2pix_jax.data.pipeline import batch_names, make_crop_batches
 from pix2pix_jax.runs.workdir import Workdir

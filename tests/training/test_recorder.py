@@ -9,6 +9,7 @@ from PIL import Image
 
 from pix2pix_jax.checkpoints.info import Totals
 from pix2pix_jax.checkpoints.store import CheckpointStore
+from pix2pix_jax.data.pair_names import PairNames
 from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.training import recorder as recorder_module
@@ -46,6 +47,7 @@ def record(small, tmp_path, monkeypatch):
 
     monkeypatch.setattr(recorder_module, "SampleGrid", Samples)
     monkeypatch.setattr(recorder_module, "open_split", lambda *_: [])
+    monkeypatch.setattr(recorder_module, "list_pair_names", lambda _: PairNames("pairs", {}))
     monkeypatch.setattr(run_module, "dataset_fingerprint", lambda _: "pairs")
 
     def record(first, last, totals=None, **intervals):

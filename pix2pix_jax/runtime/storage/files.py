@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -131,6 +131,24 @@ def _write_durably(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Makes `target` a hard link to a file, or a copy if the disk offers no hard links.
+
+    Nothing is written if `target` is that link or an equal copy already.
+    """
+    new = source.stat()
+    with suppress(FileNotFoundError):
+        old = target.stat()
+        is_link = (old.st_dev, old.st_ino) == (new.st_dev, new.st_ino)
+        if is_link or (old.st_size, old.st_mtime_ns) == (new.st_size, new.st_mtime_ns):
+            return
+    with atomic_file(target) as partial:
+        try:
+            os.link(source, partial)
+        except OSError:
+            shutil.copy2(source, partial)
 
 
 @contextmanager
