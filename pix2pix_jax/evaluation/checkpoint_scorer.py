@@ -61,5 +61,8 @@ def _open_reader_for_best_metric(config: Config, dataset: DatasetBuilder) -> Cla
         return None
     reason = why_no_classes(config.data, dataset)
     if reason:
-        raise UsageError(f"{reason}; choose another --config.train.best_metric")
+        raise UsageError(
+            f"train.best_metric: {name} is of the FCN-score, which cannot be measured: {reason}",
+            "choose another --config.train.best_metric",
+        )
     return open_class_reader(config.data, dataset)

@@ -39,17 +39,14 @@ class ClassReader:
 
 
 def why_no_classes(data: Data, dataset: DatasetBuilder) -> str:
-    """The reason why a dataset has no FCN-score, for an error line; empty if there is a score."""
+    """The reason why a dataset has no FCN-score, for a line; empty if there is a score."""
     if data.name not in PALETTES:
         return (
-            f"data.name: {data.name} has no palette of classes, so there is no FCN-score (only "
-            f"{', '.join(PALETTES)} have a palette)"
+            f"data.name: {data.name} has no palette of classes (only {', '.join(PALETTES)} have a "
+            "palette)"
         )
     if data.direction == "BtoA" and "train" not in dataset.info.splits:
-        return (
-            f"data.source: {data.source} has no train/ to train a segmenter on, so there is no "
-            "FCN-score"
-        )
+        return f"data.source: {data.source} has no train/ to train a segmenter on"
     if data.target_channels != 3:
         return (
             f"data.target_channels: the FCN-score needs targets with 3 channels, not with "
@@ -59,10 +56,19 @@ def why_no_classes(data: Data, dataset: DatasetBuilder) -> str:
     if distance > MAX_PALETTE_DISTANCE:
         return (
             f"data.source: the label maps in {dataset.data_path} differ from the palette of "
-            f"{data.name} by {distance:.0f} levels, so there is no FCN-score; A must be the photo, "
-            "and B the label map in the colours of pix2pix_jax/data/images/palettes.py"
+            f"{data.name} by {distance:.0f} levels; A must be the photo, and B the label map in "
+            "the colours of pix2pix_jax/data/images/palettes.py"
         )
     return ""
+
+
+def note_without_classes(reason: str) -> str:
+    """The line about a missing FCN-score.
+
+    Args:
+      reason: the reason that `why_no_classes` returned.
+    """
+    return f"the FCN-score is left out: {reason}"
 
 
 def _find_palette(data: Data, dataset: DatasetBuilder) -> tuple[Palette, float]:

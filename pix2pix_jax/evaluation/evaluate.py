@@ -15,7 +15,11 @@ from pix2pix_jax.data.images.pixels import float_to_image
 from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.data.records import open_split
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.evaluation.class_reader import open_class_reader, why_no_classes
+from pix2pix_jax.evaluation.class_reader import (
+    note_without_classes,
+    open_class_reader,
+    why_no_classes,
+)
 from pix2pix_jax.evaluation.evaluation_file import (
     Evaluation,
     make_evaluation,
@@ -48,13 +52,12 @@ def evaluate(
       workdir: the workdir of the run.
       split: train, val or test.
       step: the step of the checkpoint.
-      fcn_score: whether to measure the FCN-score.
+      fcn_score: whether to measure the FCN-score of a dataset that can have one.
 
     Raises:
       UsageError: there is no such run, checkpoint or split, a training pair may have moved to
         another split, the files show only one side of pairs, or an output of the generator is not
-        finite. Also if `fcn_score` is True but the dataset has no FCN-score; then all other scores
-        are written before the error.
+        finite.
     """
     config = resolve_run_config(workdir, config)
     step, params, training_fingerprint = read_network(workdir, config, step)
@@ -63,6 +66,8 @@ def evaluate(
     check_halves(workdir, config, dataset)
     records = open_split(dataset, split)
     no_classes = why_no_classes(config.data, dataset) if fcn_score else ""
+    if no_classes:
+        say(note_without_classes(no_classes))
     path, page = workdir.evaluation_file(split), workdir.evaluation_page(split)
     with (
         folder_lock(page.parent, wait=True),
@@ -82,10 +87,6 @@ def evaluate(
         remove_old_evaluation(path, evaluation)
     say(format_table(evaluation))
     say(f"step {step}, {split}: {plural(len(records), 'pair')}; open {page}")
-    if no_classes:
-        raise UsageError(
-            f"{no_classes}; all other scores are written; give --no_fcn_score to avoid this error"
-        )
 
 
 def check_pairs(

@@ -135,7 +135,8 @@ def _check_writable(folder: Path) -> None:
     if not writable:
         raise UsageError(
             f"{folder}: is not writable, but the segmenter of the FCN-score must be saved there; "
-            "make the folder writable, or give another --config.data.data_dir"
+            "make the folder writable, give another --config.data.data_dir, or leave the FCN-score "
+            "out by --no_fcn_score"
         )
 
 

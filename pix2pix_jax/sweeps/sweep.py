@@ -11,7 +11,7 @@ from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.data.records import open_split
 from pix2pix_jax.errors import UsageError, explain_error, is_debugging
-from pix2pix_jax.evaluation.class_reader import why_no_classes
+from pix2pix_jax.evaluation.class_reader import note_without_classes, why_no_classes
 from pix2pix_jax.evaluation.evaluate import evaluate
 from pix2pix_jax.evaluation.evaluation_file import is_up_to_date
 from pix2pix_jax.runs.ownership import WorkdirBusy
@@ -159,7 +159,7 @@ def _train_and_evaluate(config: Config, workdir: Workdir, split: str, fcn_score:
     dataset = prepare(config.data)
     no_classes = why_no_classes(config.data, dataset) if fcn_score else ""
     if no_classes:
-        say(no_classes)
+        say(note_without_classes(no_classes))
     if is_up_to_date(config, dataset, workdir, split, fcn_score):
         say(f"{workdir}: is finished already")
         return 0
