@@ -65,6 +65,6 @@ def read_scores(checkpoint: Path) -> dict[str, float]:
         return scores
     except (ValidationError, DamagedCheckpoint) as error:
         raise DamagedScores(
-            f"{path}: is damaged; move this file away (the file has only the scores of its "
-            "checkpoint)"
+            f"{path}: is damaged",
+            "move this file away (the file has only the scores of its checkpoint)",
         ) from error

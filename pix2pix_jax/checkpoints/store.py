@@ -224,7 +224,7 @@ def _move_damaged_scores_aside(workdir: Workdir) -> None:
             read_scores(path.parent)
         except DamagedScores as error:
             aside = _move_aside(workdir, path, f"{path.parent.name}-metrics")
-            print(f"{str(error).partition(';')[0]} and moved to {aside}", file=sys.stderr)
+            print(f"{error.problem} and moved to {aside}", file=sys.stderr)
 
 
 def _move_aside(workdir: Workdir, path: Path, name: str) -> Path:

@@ -15,13 +15,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights",
         type=parse_path,
-        metavar="FILE",
-        help="(required) file of the generator, .pth or .safetensors",
+        metavar="FILE[:PLACE]",
+        help="(required) file of the generator, .pth or .safetensors; the place names one of "
+        "several generators in the file",
     )
     parser.add_argument(
         "--discriminator",
         type=parse_path,
-        metavar="FILE",
+        metavar="FILE[:PLACE]",
         help="file of the discriminator; default: a new, untrained discriminator",
     )
 

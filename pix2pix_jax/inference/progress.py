@@ -117,6 +117,8 @@ class TranslationProgress:
             )
         if self.failures:
             files = f"{len(self.failures)} of {plural(self._total, 'file')}"
+            if self._total == 1:
+                files = "the file"
             print_above_bar(f"{files} could not be translated; see the lines above", sys.stderr)
 
 

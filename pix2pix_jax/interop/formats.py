@@ -105,7 +105,7 @@ def write_safetensors(path: Path, network: TrainedNetwork) -> Compute:
     from flax.traverse_util import flatten_dict
     from safetensors.numpy import save
 
-    from pix2pix_jax.interop.weight_file import read_safetensors
+    from pix2pix_jax.interop.weight_reader import read_safetensors
 
     tensors = {
         name: np.array(value) for name, value in flatten_dict(network.params, sep=".").items()
@@ -119,7 +119,8 @@ def write_torch(path: Path, network: TrainedNetwork) -> Compute:
     """Writes a state dict that the authors' PyTorch code can load."""
     from pix2pix_jax.interop.torch_names import to_torch
     from pix2pix_jax.interop.torch_writer import write_pth
-    from pix2pix_jax.interop.weight_file import read_torch, torch_names
+    from pix2pix_jax.interop.weight_file import torch_names
+    from pix2pix_jax.interop.weight_reader import read_torch
 
     model = network.config.model
     write_pth(path, to_torch(network.params, torch_names(network.name, model), model))

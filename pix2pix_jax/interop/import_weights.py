@@ -17,7 +17,9 @@ from pix2pix_jax.config.resume import changed_fields
 from pix2pix_jax.config.schema import Config, Data
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import TrainState, create_state
-from pix2pix_jax.interop.weight_file import WeightFile, name_file_in_errors, read_weights
+from pix2pix_jax.interop.import_report import describe_import, describe_other_size
+from pix2pix_jax.interop.weight_file import WeightFile, name_file_in_errors
+from pix2pix_jax.interop.weight_reader import read_weights
 from pix2pix_jax.runs.ownership import claim_workdir
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import say
@@ -82,7 +84,12 @@ def import_weights(
     origin = "taken from the experiment" if base else f"assumed, because {weights} has no config"
     if has_own_config:
         origin = f"taken from the config in {weights}"
+    for file in files:
+        for note in file.notes:
+            say(note)
     say(describe_import(workdir, changed, origin, has_discriminator=discriminator is not None))
+    if size_note := describe_other_size(files[0], changed):
+        say(size_note)
 
 
 def config_for_generator(weights: WeightFile, base: Config | None) -> Config:
@@ -171,8 +178,7 @@ def explain_changed_network(config: Config, fields: dict[str, str]) -> Iterator[
     except UsageError as error:
         if not flags:
             raise
-        problem = str(error).partition("; ")[0]  # The fix after "; " is not about flags.
-        raise UsageError(f"{problem}; leave out {' and '.join(flags)}") from error
+        raise UsageError(error.problem, f"leave out {' and '.join(flags)}") from error
 
 
 def create_state_with(config: Config, files: list[WeightFile]) -> TrainState:
@@ -202,25 +208,3 @@ def write_run(workdir: Workdir, config: Config, state: TrainState) -> None:
         with CheckpointStore(workdir, config.train.keep, config.train.best_metric) as store:
             store.save(Checkpoint(state, Totals(), data=IMPORTED))
         write_config(config, workdir.config_file)
-
-
-def describe_import(workdir: Workdir, config: Config, origin: str, has_discriminator: bool) -> str:
-    """The line about the new run, and about the fields that the weights do not determine.
-
-    Args:
-      workdir: the workdir of the new run.
-      config: the resolved config.
-      origin: the source of the fields that the weights do not determine, in words.
-      has_discriminator: whether the discriminator was imported, too.
-    """
-    data, model = config.data, config.model
-    height, width = data.image_size
-    return (
-        f"{workdir}: {model.generator} of depth {model.depth}, {model.features} features, "
-        f"{data.input_channels} to {data.target_channels} channels, {model.norm} norm; "
-        f"{'' if has_discriminator else 'a new '}{model.discriminator} discriminator; {origin}: "
-        f"{data.direction}, {height}x{width} images (height x width), {model.dropout} dropout; to "
-        "change these, import again with another --workdir, and with --config.data.direction="
-        f"{'BtoA' if data.direction == 'AtoB' else 'AtoB'}, --config.data.image_size=HEIGHT,WIDTH "
-        "or --config.model.dropout=RATE"
-    )

@@ -5,6 +5,7 @@ from typing import Any
 from pix2pix_jax.config.presets import PRESETS
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
+from pix2pix_jax.interop.foreign_networks import describe_network
 from pix2pix_jax.interop.torch_names import (
     FIXED_FIELDS,
     PATCH_GANS,
@@ -30,11 +31,7 @@ def generator_fields(tensors: Tensors) -> Fields:
     first, last = (f"{names[layer]}.weight" for layer in ("down1", f"up{depth}"))
     has_kernels = all(name in tensors and tensors[name].ndim == 4 for name in (first, last))
     if not 2 <= depth <= 16 or not has_kernels or 0 in tensors[first].shape:
-        description = _describe_tensors(tensors)
-        raise UsageError(
-            f"contains {description}, not a whole U-Net of the authors' PyTorch code; give the "
-            "latest_net_G.pth of a pix2pix model"
-        )
+        raise UsageError(*describe_network({"": tensors}, "generator"))
     has_norm = f"{names['up1_norm']}.weight" in tensors  # an instance norm has no tensors
     has_bias = f"{names['down1']}.bias" in tensors
     return {
@@ -71,11 +68,7 @@ def discriminator_fields(tensors: Tensors, config: Config) -> Fields:
         n_layers = sum(value.ndim == 4 for value in tensors.values()) - 2
         first, last = "model.0.weight", f"model.{3 * n_layers + 2}.weight"
         if first not in tensors or last not in tensors or n_layers < 0:
-            description = _describe_tensors(tensors)
-            raise UsageError(
-                f"contains {description}, not a discriminator of the authors' PyTorch code; give "
-                "the latest_net_D.pth of a pix2pix model"
-            )
+            raise UsageError(*describe_network({"": tensors}, "discriminator"))
         if not 1 <= n_layers <= len(PATCH_GANS):
             raise UsageError(
                 f"is a discriminator with n_layers {n_layers}; give a discriminator with "
@@ -99,14 +92,3 @@ def discriminator_fields(tensors: Tensors, config: Config) -> Fields:
         "model": {"discriminator": name, "discriminator_features": features},
         "loss": {"conditional": channels == target + source},
     }
-
-
-def _describe_tensors(tensors: Tensors) -> str:
-    """Says what the tensors in a file seem to be, for an error message."""
-    if any(".conv_block." in name for name in tensors):
-        return "a ResNet generator of CycleGAN"
-    if any(name.startswith("model.model.") for name in tensors):
-        return "parts of a U-Net"
-    if "model.0.weight" in tensors or "net.0.weight" in tensors:
-        return "a discriminator"
-    return f"{len(tensors)} tensors ({', '.join(tensors)[:60]} ...)"

@@ -5,6 +5,7 @@ n nested blocks, and a discriminator is a list of layers. Kernels are [out, in, 
 transposed convolutions are [in, out, h, w].
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -86,9 +87,12 @@ def discriminator_names(name: str) -> dict[str, str]:
     return names
 
 
-def strip_wrapper_names(tensors: Tensors) -> Tensors:
-    """Removes the prefix "module." that DataParallel puts before every name."""
-    return {name.removeprefix("module."): value for name, value in tensors.items()}
+def transposed_layers() -> set[str]:
+    """The PyTorch code's names of the layers of U-Nets that are transposed convolutions."""
+    names = {
+        name: layer for depth in range(2, 17) for layer, name in generator_names(depth).items()
+    }
+    return {name for name, layer in names.items() if re.fullmatch(r"up\d+", layer)}
 
 
 def from_torch(tensors: Tensors, names: dict[str, str], template: dict, model: Model) -> dict:
@@ -108,28 +112,28 @@ def from_torch(tensors: Tensors, names: dict[str, str], template: dict, model: M
     remaining, params = dict(tensors), {}
     for layer, parameter, value in _iterate_parameters(template):
         if layer not in names:
-            raise UsageError(f"has no {layer}; leave out --config.model.bottleneck_norm")
+            raise UsageError(f"has no {layer}", "leave out --config.model.bottleneck_norm")
         name = _torch_tensor_name(names[layer], parameter)
         lacks_bias = parameter == "bias" and not _has_torch_bias(layer, names[layer], model)
         if lacks_bias and name not in remaining:
             params.setdefault(layer, {})[parameter] = np.zeros(value.shape, np.float32)
             continue
         if name not in remaining:
-            raise UsageError(f"lacks {name}; save the state dict of the whole network")
+            raise UsageError(f"lacks {name}", "save the state dict of the whole network")
         array = np.asarray(remaining.pop(name), np.float32)
         if parameter == "kernel" and array.ndim == 4:
             array = array.transpose(_axes_from_torch(layer))
         if array.shape != value.shape:
             raise UsageError(
-                f"has {name} of shape {array.shape}, but the network needs {value.shape}; save the "
-                "state dict of the whole network"
+                f"has {name} of shape {array.shape}, but the network needs {value.shape}",
+                "save the state dict of the whole network",
             )
         params.setdefault(layer, {})[parameter] = np.ascontiguousarray(array)
     unknown = [name for name in remaining if name.rpartition(".")[2] not in STATISTICS]
     if unknown:
         raise UsageError(
-            f"contains {unknown[0]}, which the network does not have; save the state dict of one "
-            "network of the PyTorch code"
+            f"contains {unknown[0]}, which the network does not have",
+            "save the state dict of one network of the PyTorch code",
         )
     return params
 

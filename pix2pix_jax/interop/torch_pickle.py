@@ -4,7 +4,8 @@ A pickle can call any function that it names. Three rules make loading it safe:
 
 1. `OpcodeChecker` reads the opcodes first. It refuses opcodes that no state dict needs, keys of
    dicts that could take forever to hash, and indices of the memo that could fill the memory.
-2. `TensorUnpickler.find_class` knows the names that a state dict uses, and refuses all other names.
+2. `TensorUnpickler.find_class` knows the names that a state dict uses. Every other name stands for
+   an `Opaque` object, which ignores all arguments and runs nothing.
 3. Loading makes descriptions of tensors, not arrays. `torch_reader` compares their sizes with the
    file before it makes arrays.
 """
@@ -31,6 +32,7 @@ STORAGE_DTYPES = {
     "ByteStorage": np.uint8,
     "BoolStorage": np.bool_,
 }
+PARAMETERS = ("_rebuild_parameter", "_rebuild_parameter_with_state")
 MAX_PICKLE_BYTES = 1 << 22  # A pickle is small: it contains no numbers of tensors.
 MAX_AXES = 8  # the most axes of a tensor
 MAX_NUMBER = 1 << 48  # the largest offset, side or stride of a tensor
@@ -75,16 +77,51 @@ class StateDict(dict):
         """Ignores attributes, such as `_metadata`, in which PyTorch stores versions of modules."""
 
 
+class Opaque:
+    """Stands for an object of any class that is not known here, such as a whole network.
+
+    Attributes:
+      origin: the module and the name of the class or function.
+      state: the attributes that the pickle sets; None if it sets none.
+    """
+
+    origin = ""
+    state: Any = None
+
+    def __new__(cls, *_: Any, **__: Any) -> "Opaque":
+        """Ignores the arguments of the class or function."""
+        return super().__new__(cls)
+
+    def __setstate__(self, state: Any) -> None:
+        """Keeps the attributes that a pickle sets."""
+        self.__dict__["state"] = state
+
+    def __call__(self, *_: Any) -> "Opaque":
+        """Stands for the result of a function that an object of any class returns."""
+        return self
+
+    def ignore(self, *_: Any) -> None:
+        """Ignores a value that a pickle adds to a list or a dict of a class of its own."""
+
+    append = extend = __setitem__ = ignore
+
+
 class TensorUnpickler(pickle.Unpickler):
-    """Loads a pickle, but makes only dicts, lists and descriptions of tensors."""
+    """Loads a pickle, but makes only dicts, lists, descriptions of tensors and `Opaque` objects.
+
+    Attributes:
+      dtypes: the type of the numbers in every storage, by the key of the storage.
+    """
+
+    def __init__(self, file: BinaryIO):
+        super().__init__(file)
+        self.dtypes: dict[str, np.dtype] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         """The object that a name in the pickle stands for.
 
-        A pickle can change the attributes of this object, so every call makes a new function.
-
-        Raises:
-          UnpicklingError: no state dict uses the name.
+        A pickle can change the attributes of this object, so every call makes a new function or
+        class.
         """
         if (module, name) == ("collections", "OrderedDict"):
             # OpcodeChecker does not check keys in the arguments of a call, so no call may have any.
@@ -93,20 +130,29 @@ class TensorUnpickler(pickle.Unpickler):
             return name
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
             return lambda *arguments: rebuild_tensor(*arguments)
-        if (module, name) == ("torch._utils", "_rebuild_parameter"):
+        if module == "torch._utils" and name in PARAMETERS:
             return lambda *arguments: rebuild_parameter(*arguments)
-        raise pickle.UnpicklingError(f"contains a whole {module}.{name}, not only tensors")
+        return type("Opaque", (Opaque,), {"origin": f"{module}.{name}"})
 
-    def persistent_load(self, pid: Any) -> ArrayStorage:
-        """The storage that a tensor refers to.
+    def persistent_load(self, pid: Any) -> ArrayStorage | type[Opaque]:
+        """The storage that a tensor refers to, or the class of a whole network.
 
         Raises:
           UnpicklingError: the tensor refers to something else.
         """
         kind, dtype, key, *_ = pid
+        if kind == "module" and isinstance(dtype, type) and issubclass(dtype, Opaque):
+            return dtype  # The format before PyTorch 1.6 names the class of a whole network so.
+        if isinstance(dtype, type) and issubclass(dtype, Opaque):
+            raise pickle.UnpicklingError(
+                f"has numbers of the type {dtype.origin}, which is not supported"
+            )
         if any(type(part) is not str for part in (kind, dtype, key)) or kind != "storage":
             raise pickle.UnpicklingError("refers to something other than a storage")
-        return ArrayStorage(key, np.dtype(STORAGE_DTYPES[dtype]))
+        storage = ArrayStorage(key, np.dtype(STORAGE_DTYPES[dtype]))
+        if self.dtypes.setdefault(key, storage.dtype) != storage.dtype:
+            raise pickle.UnpicklingError("has a storage with two types of numbers")
+        return storage
 
 
 def rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Tensor:
@@ -130,7 +176,19 @@ def rebuild_parameter(tensor: Any, *_: Any) -> Tensor:
     return tensor
 
 
-def load_pickle(file: BinaryIO) -> Any:
+class Pickle(NamedTuple):
+    """A loaded pickle.
+
+    Attributes:
+      content: dicts, lists, numbers, texts, `Tensor` and `Opaque` objects.
+      dtypes: the type of the numbers in every storage, by the key of the storage.
+    """
+
+    content: Any
+    dtypes: dict[str, np.dtype]
+
+
+def load_pickle(file: BinaryIO) -> Pickle:
     """Loads one pickle, and moves the file to the first byte after it.
 
     Raises:
@@ -141,4 +199,5 @@ def load_pickle(file: BinaryIO) -> Any:
     content = file.read(MAX_PICKLE_BYTES)
     length = OpcodeChecker(content).check()
     file.seek(start + length)
-    return TensorUnpickler(io.BytesIO(content[:length])).load()
+    unpickler = TensorUnpickler(io.BytesIO(content[:length]))
+    return Pickle(unpickler.load(), unpickler.dtypes)

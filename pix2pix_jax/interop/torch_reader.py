@@ -4,41 +4,45 @@ import io
 import math
 import pickle
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from pix2pix_jax.errors import UsageError
+from pix2pix_jax.interop.file_kinds import describe_archive, describe_beginning
+from pix2pix_jax.interop.state_dicts import Part, StateDict, find_state_dicts
 from pix2pix_jax.interop.torch_pickle import MAX_PICKLE_BYTES, Tensor, load_pickle
 
 # A file that PyTorch before 1.6 wrote begins with two pickles that contain these two numbers.
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 ZIP_SIGNATURE = b"PK\x03\x04"
-Content = tuple[dict[str, Tensor], dict[str, bytes]]  # tensors by name, and storages by key
 TOO_LARGE = (
     "is damaged or cut short: its tensors are larger than their storages; download the file again"
 )
+Choose = Callable[[dict[str, StateDict]], Part]  # chooses a part of the state dicts in a file
 
 
-def read_pth(path: Path) -> dict[str, np.ndarray]:
-    """Reads the tensors of a state dict.
+def read_pth(path: Path, choose: Choose) -> Part:
+    """Reads the tensors of one network.
 
     Args:
       path: a file that any version of `torch.save` wrote.
+      choose: a function of all state dicts in the file, by their place; it returns the part with
+        the tensors to read.
 
     Returns:
-      Copies of the tensors, by name.
+      The part, with copies of the tensors as arrays.
 
     Raises:
-      UsageError: the file is not a state dict, is damaged, or does not fit into the memory; the
+      UsageError: the file has no such network, is damaged, or does not fit into the memory; the
         message says what the file seems to be.
     """
     try:
-        tensors, storages = _read_content(path)
-        return _make_arrays(tensors, storages)
+        part, storages = _read_part(path, choose)
+        return Part(part.place, _make_arrays(part.tensors, storages))
     except UsageError as error:
-        raise UsageError(f"{path}: {error}") from error
+        raise UsageError(f"{path}: {error.problem}", error.fix) from error
     except MemoryError as error:
         raise UsageError(
             f"{path}: is too large for the memory of this machine; use a machine with more memory, "
@@ -46,13 +50,13 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
         ) from error
 
 
-def _read_content(path: Path) -> Content:
-    """Reads a file of either format, and explains the errors of the modules that parse it."""
+def _read_part(path: Path, choose: Choose) -> tuple[Part, dict[str, bytes]]:
+    """Reads a part and its storages, and explains the errors of the modules that parse a file."""
     try:
         with path.open("rb") as file:
             is_zip = file.read(len(ZIP_SIGNATURE)) == ZIP_SIGNATURE
             file.seek(0)
-            return _read_zip(file) if is_zip else _read_legacy(file)
+            return _read_zip(file, choose) if is_zip else _read_legacy(file, choose)
     except (UsageError, MemoryError):
         raise
     except (zipfile.BadZipFile, EOFError, OSError) as error:
@@ -72,15 +76,12 @@ def _describe_error(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-def _read_zip(file: io.BufferedReader) -> Content:
+def _read_zip(file: io.BufferedReader, choose: Choose) -> tuple[Part, dict[str, bytes]]:
     """Reads the format of PyTorch 1.6 and newer: a zip archive with a file for each storage."""
     with zipfile.ZipFile(file) as archive:
         pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
         if len(pickles) != 1:
-            raise UsageError(
-                f"is a zip file with {', '.join(archive.namelist())[:80]}, not a .pth file; if it "
-                "contains a .pth file, unpack it and give the path of the .pth file"
-            )
+            raise UsageError(*describe_archive(archive.namelist()))
         root = pickles[0].removesuffix("data.pkl")
         byteorder = f"{root}byteorder"
         if byteorder in archive.namelist() and _read_member(archive, byteorder) != b"little":
@@ -88,17 +89,20 @@ def _read_zip(file: io.BufferedReader) -> Content:
                 "was written by a big-endian machine, which is not supported; save the state "
                 "dict again on a little-endian machine, such as a PC"
             )
-        content = _read_member(archive, pickles[0], MAX_PICKLE_BYTES)
-        tensors = _check_state_dict(load_pickle(io.BytesIO(content)))
-        members = {
-            tensor.storage.key: f"{root}data/{tensor.storage.key}" for tensor in tensors.values()
-        }
+        content = load_pickle(io.BytesIO(_read_member(archive, pickles[0], MAX_PICKLE_BYTES)))
+        part = choose(find_state_dicts(content.content))
+        members = {key: f"{root}data/{key}" for key in _storage_keys(part)}
         # The members of a malicious archive can overlap. The sum of their sizes is then larger than
         # the file.
         size = sum(archive.getinfo(member).file_size for member in members.values())
         if size > file.seek(0, io.SEEK_END):
             raise UsageError(TOO_LARGE)
-        return tensors, {key: _read_member(archive, member) for key, member in members.items()}
+        return part, {key: _read_member(archive, member) for key, member in members.items()}
+
+
+def _storage_keys(part: Part) -> set[str]:
+    """The keys of the storages that a part needs."""
+    return {tensor.storage.key for tensor in part.tensors.values()}
 
 
 def _read_member(archive: zipfile.ZipFile, name: str, max_bytes: int | None = None) -> bytes:
@@ -120,58 +124,32 @@ def _read_member(archive: zipfile.ZipFile, name: str, max_bytes: int | None = No
     return archive.read(info)
 
 
-def _read_legacy(file: io.BufferedReader) -> Content:
+def _read_legacy(file: io.BufferedReader, choose: Choose) -> tuple[Part, dict[str, bytes]]:
     """Reads the format before PyTorch 1.6: pickles, then the storages one after the other."""
-    start = file.peek(16)[:16]
+    start = file.peek(512)[:512]
     try:
-        is_legacy = [load_pickle(file), load_pickle(file)] == [MAGIC, PROTOCOL]
+        numbers = [load_pickle(file).content, load_pickle(file).content]
     except Exception:  # Loading a file of another format can raise any error.
-        is_legacy = False
-    if not start:
-        raise UsageError("is empty, not a .pth file of PyTorch; download the file again")
-    if not is_legacy:
-        raise UsageError(
-            f"is not a .pth file of PyTorch: it begins with {start!r}; give a .pth or .safetensors "
-            "file"
-        )
+        numbers = []
+    if numbers != [MAGIC, PROTOCOL]:
+        raise UsageError(*describe_beginning(start))
     load_pickle(file)  # skips a description of the machine that wrote the file
-    tensors, keys = _check_state_dict(load_pickle(file)), load_pickle(file)
-    item_sizes = {tensor.storage.key: tensor.storage.dtype.itemsize for tensor in tensors.values()}
-    storages = {}
+    content, keys = load_pickle(file), load_pickle(file).content
+    part = choose(find_state_dicts(content.content))
+    needed, storages = _storage_keys(part), {}
     for key in keys:
-        num_bytes = int.from_bytes(file.read(8), "little", signed=True) * item_sizes[key]
+        num_bytes = int.from_bytes(file.read(8), "little", signed=True)
+        num_bytes *= content.dtypes[key].itemsize
         if num_bytes < 0:
             raise UsageError(TOO_LARGE)
-        storages[key] = file.read(num_bytes)
-    return tensors, {key: storages[key] for key in item_sizes}
+        if key in needed:
+            storages[key] = file.read(num_bytes)
+        else:
+            file.seek(num_bytes, io.SEEK_CUR)
+    return part, {key: storages[key] for key in needed}
 
 
-def _check_state_dict(content: Any) -> dict[str, Tensor]:
-    """Returns the content if it is a state dict; raises UsageError with a description if not."""
-    if not isinstance(content, dict):
-        kind = type(content).__name__
-        raise UsageError(f"contains a {kind}, not a state dict; save only net.state_dict()")
-    if not content:
-        raise UsageError("contains an empty state dict; save net.state_dict() of a whole network")
-    if _is_state_dict(content):
-        return content
-    names = ", ".join(map(str, content))
-    inner = next((name for name, value in content.items() if _is_state_dict(value)), None)
-    fix = (
-        "save only net.state_dict()"
-        if inner is None
-        else f"save only one state dict: torch.save(torch.load(FILE)[{inner!r:.40}], NEW_FILE)"
-    )
-    raise UsageError(f"contains a dict with the keys {names:.80}, not a state dict; {fix}")
-
-
-def _is_state_dict(content: Any) -> bool:
-    if not isinstance(content, dict) or not content:
-        return False
-    return all(isinstance(n, str) and isinstance(value, Tensor) for n, value in content.items())
-
-
-def _make_arrays(tensors: dict[str, Tensor], storages: dict[str, bytes]) -> dict[str, np.ndarray]:
+def _make_arrays(tensors: StateDict, storages: dict[str, bytes]) -> dict[str, np.ndarray]:
     """Copies tensors out of their storages.
 
     Raises:

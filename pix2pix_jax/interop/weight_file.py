@@ -1,4 +1,4 @@
-"""Reads the weights of one network from a file of `export` or of the authors' PyTorch code."""
+"""The weights of one network from a file of `export` or of the authors' PyTorch code."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,10 +8,7 @@ from typing import Any
 
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
-from pydantic import TypeAdapter, ValidationError
-from safetensors import SafetensorError, safe_open
 
-from pix2pix_jax.config.complaints import Language, first_error
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config, Model
 from pix2pix_jax.errors import UsageError
@@ -23,9 +20,7 @@ from pix2pix_jax.interop.torch_names import (
     discriminator_names,
     from_torch,
     generator_names,
-    strip_wrapper_names,
 )
-from pix2pix_jax.interop.torch_reader import read_pth
 from pix2pix_jax.interop.trained_network import NetworkName
 
 
@@ -38,12 +33,14 @@ class WeightFile:
       network: "generator" or "discriminator".
       tensors: arrays by name.
       config: the config of the exported run; None for a file of the PyTorch code.
+      notes: what was done to find the network in the file, for a line.
     """
 
     path: Path
     network: NetworkName
     tensors: Tensors
     config: Config | None
+    notes: tuple[str, ...] = ()
 
     def generator_fields(self) -> Fields:
         """The fields of a config that this generator determines.
@@ -110,7 +107,7 @@ class WeightFile:
             is_used = name.rpartition(".")[2] not in STATISTICS
             if is_used and not np.isfinite(np.asarray(value, np.float32)).all():
                 raise UsageError(
-                    f"has values that are not finite in {name}; give weights of an earlier step"
+                    f"has values that are not finite in {name}", "give weights of an earlier step"
                 )
         return params
 
@@ -121,16 +118,16 @@ def _fit_exported(tensors: Tensors, template: dict) -> dict:
     shapes = {name: leaf.shape for name, leaf in leaves.items()}
     for name in sorted(shapes | tensors):
         if name not in tensors:
-            raise UsageError(f"lacks {name}; export the file again")
+            raise UsageError(f"lacks {name}", "export the file again")
         if name not in shapes:
             raise UsageError(
-                f"contains {name}, which the network does not have; export the file again"
+                f"contains {name}, which the network does not have", "export the file again"
             )
         shape, expected = tensors[name].shape, shapes[name]
         if shape != expected:
             raise UsageError(
-                f"has {name} of shape {shape}, but the network needs {expected}; export the file "
-                "again"
+                f"has {name} of shape {shape}, but the network needs {expected}",
+                "export the file again",
             )
     params = {name: np.asarray(value, np.float32) for name, value in tensors.items()}
     return unflatten_dict(params, sep=".")
@@ -144,73 +141,10 @@ def torch_names(network: NetworkName, model: Model) -> dict[str, str]:
     return discriminator_names(model.discriminator)
 
 
-def read_weights(path: Path, network: NetworkName) -> WeightFile:
-    """Reads the weights of a network from a file.
-
-    Args:
-      path: a .pth or .safetensors file of the PyTorch code, or a .safetensors file of `export`.
-      network: the network that the file should contain.
-
-    Raises:
-      UsageError: the file does not exist, cannot be read, or does not contain the network.
-    """
-    if path.is_dir():
-        raise UsageError(f"{path}: is a folder; give a file of weights, .pth or .safetensors")
-    if not path.is_file():
-        raise UsageError(f"{path}: not found; give a file of weights, .pth or .safetensors")
-    is_safetensors = path.suffix.lower() == ".safetensors"
-    return read_safetensors(path, network) if is_safetensors else read_torch(path, network)
-
-
-def read_torch(path: Path, network: NetworkName) -> WeightFile:
-    """Reads a .pth file, whatever its suffix; raises UsageError if it is another kind of file."""
-    return WeightFile(path, network, strip_wrapper_names(read_pth(path)), None)
-
-
-def read_safetensors(path: Path, network: NetworkName) -> WeightFile:
-    """Reads a safetensors file, whatever its suffix.
-
-    Raises:
-      UsageError: the file is not a safetensors file, has a config that this version cannot read, or
-        contains another network.
-    """
-    try:
-        with safe_open(path, "numpy") as file:
-            metadata = file.metadata() or {}
-            # The call of `keys` is needed, because the file itself cannot be iterated.
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise UsageError(
-            f"{path}: cannot be read as a safetensors file; export or download the file again"
-        ) from error
-    # safetensors raises AttributeError and TypeError for dtypes that NumPy does not have.
-    except (AttributeError, TypeError) as error:
-        raise UsageError(
-            f"{path}: has tensors of a type that NumPy lacks, such as float8; save the tensors "
-            "as float32"
-        ) from error
-    config = None
-    if text := metadata.get("config"):
-        try:
-            config = TypeAdapter(Config).validate_json(text)
-        except ValidationError as error:
-            reason = first_error(error, Language.JSON).problem
-            raise UsageError(
-                f"{path}: has a config that this version cannot read ({reason})",
-                "export the file again with this version",
-            ) from error
-    content = metadata.get("network", network)
-    if content != network:
-        raise UsageError(f"{path}: contains a {content}; give the file of the {network}")
-    if config is None:
-        tensors = strip_wrapper_names(tensors)
-    return WeightFile(path, network, tensors, config)
-
-
 @contextmanager
 def name_file_in_errors(path: Path) -> Iterator[None]:
     """Puts the path of a file in front of a UsageError that the `with` block raises."""
     try:
         yield
     except UsageError as error:
-        raise UsageError(f"{path}: {error}") from error
+        raise UsageError(f"{path}: {error.problem}", error.fix) from error

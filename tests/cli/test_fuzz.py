@@ -34,7 +34,7 @@ from pix2pix_jax.data.images.image_files import decode_pair, read_bytes
 from pix2pix_jax.data.layout.pairs import find_pairs
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import create_state
-from pix2pix_jax.interop.weight_file import read_weights
+from pix2pix_jax.interop.weight_reader import read_weights
 from pix2pix_jax.runs.metrics_log import read_metrics, rewind
 from pix2pix_jax.runs.workdir import Workdir
 

@@ -4,6 +4,8 @@ import pickle
 import struct
 import zipfile
 
+from pix2pix_jax.interop import torch_reader
+from pix2pix_jax.interop.state_dicts import Part
 from pix2pix_jax.interop.torch_reader import MAGIC, PROTOCOL
 
 STORAGE = struct.pack("<4f", 1, 2, 3, 4)  # bytes of four float32 numbers
@@ -47,3 +49,8 @@ def write_legacy(path, content, storage=STORAGE):
     heads = [pickle.dumps(value, 2) for value in (MAGIC, PROTOCOL, {})]
     counted = struct.pack("<q", len(storage) // 4) + storage
     path.write_bytes(b"".join(heads) + content + pickle.dumps(["0"], 2) + counted)
+
+
+def read_pth(path):
+    """All tensors of the only state dict in a file, whatever their names."""
+    return torch_reader.read_pth(path, lambda found: Part("", found[""])).tensors

@@ -26,7 +26,7 @@ from pix2pix_jax.interop.export import ExportOptions, export
 from pix2pix_jax.interop.formats import EXPORT_FORMATS, write_onnx
 from pix2pix_jax.interop.import_weights import import_weights, write_run
 from pix2pix_jax.interop.trained_network import TrainedNetwork, max_difference
-from pix2pix_jax.interop.weight_file import read_weights
+from pix2pix_jax.interop.weight_reader import read_weights
 from pix2pix_jax.models.unet import translate_each
 from pix2pix_jax.runs.workdir import Workdir
 

@@ -10,6 +10,7 @@ from helpers.refusals import refusal
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install -e '.[parity]'")
 
+from helpers.pth_files import read_pth  # noqa: E402
 from helpers.torch_blocks import (  # noqa: E402
     Generator,
     PatchDiscriminator,
@@ -36,9 +37,8 @@ from pix2pix_jax.interop.torch_names import (  # noqa: E402
     generator_names,
     to_torch,
 )
-from pix2pix_jax.interop.torch_reader import read_pth  # noqa: E402
 from pix2pix_jax.interop.torch_writer import write_pth  # noqa: E402
-from pix2pix_jax.interop.weight_file import read_weights  # noqa: E402
+from pix2pix_jax.interop.weight_reader import read_weights  # noqa: E402
 from pix2pix_jax.runs.workdir import Workdir  # noqa: E402
 
 
@@ -205,9 +205,12 @@ def test_the_line_of_an_import_says_where_the_fields_come_from_and_how_to_change
     line = import_and_read_line(tmp_path, capsys, weights)
     assert f"assumed, because {weights} has no config: AtoB, 32x32 images" in line
     assert "import again with another --workdir, and with --config.data.direction=BtoA, " in line
+    assert "note:" not in line
     shutil.rmtree(tmp_path / "new")
     line = import_and_read_line(tmp_path, capsys, weights, Config())
     assert "taken from the experiment: AtoB, 256x256 images" in line
+    assert f"note: the generator in {weights} has depth 5 and was probably trained at 32x32" in line
+    assert line.endswith("and --config.data.image_size=32,32")
 
 
 def test_an_import_says_that_the_file_has_a_config_of_its_own(tmp_path, capsys):
@@ -218,6 +221,9 @@ def test_an_import_says_that_the_file_has_a_config_of_its_own(tmp_path, capsys):
     line = import_and_read_line(tmp_path, capsys, weights)
     assert f"taken from the config in {weights}: BtoA, 32x32 images" in line
     assert "--config.data.direction=AtoB" in line
+    shutil.rmtree(tmp_path / "new")
+    line = import_and_read_line(tmp_path, capsys, weights, Config())
+    assert f"note: the generator in {weights} was trained at 32x32; for that size, import" in line
     fields = {"data.image_size": "64"}  # the config in the file has data.load_size (36, 36)
     message = refusal(import_weights, weights, None, Workdir(tmp_path / "other"), None, fields)
     assert "give --config.data.load_size=None" in message
@@ -254,14 +260,11 @@ def without(state, name):
 
 FIRST = "model.model.0.weight"
 FILES_WITHOUT_GENERATOR = {
-    "a network": (
-        lambda: Generator(depth=5, features=4),
-        "contains a whole helpers.torch_blocks.Generator, not only tensors",
+    "an object without tensors": (
+        lambda: torch.Generator.__new__,
+        "contains a whole __builtin__.getattr, not only tensors",
     ),
-    "a checkpoint": (
-        lambda: {"epoch": 3, "model": generator_tensors()},
-        "save only one state dict: torch.save(torch.load(FILE)['model'], NEW_FILE)",
-    ),
+    "a checkpoint without a network": (lambda: {"epoch": 3}, "a dict with the keys epoch, not a"),
     "a ResNet": (lambda: {"model.10.conv_block.1.weight": torch.zeros(2)}, "a ResNet generator"),
     "a discriminator": (
         lambda: PatchDiscriminator(features=4).state_dict(),

@@ -1,0 +1,49 @@
+"""The lines that the import command prints about a new run."""
+
+from pix2pix_jax.config.schema import Config
+from pix2pix_jax.interop.weight_file import WeightFile
+from pix2pix_jax.runs.workdir import Workdir
+
+
+def describe_import(workdir: Workdir, config: Config, origin: str, has_discriminator: bool) -> str:
+    """The line about the new run, and about the fields that the weights do not determine.
+
+    Args:
+      workdir: the workdir of the new run.
+      config: the resolved config.
+      origin: the source of the fields that the weights do not determine, in words.
+      has_discriminator: whether the discriminator was imported, too.
+    """
+    data, model = config.data, config.model
+    height, width = data.image_size
+    return (
+        f"{workdir}: {model.generator} of depth {model.depth}, {model.features} features, "
+        f"{data.input_channels} to {data.target_channels} channels, {model.norm} norm; "
+        f"{'' if has_discriminator else 'a new '}{model.discriminator} discriminator; {origin}: "
+        f"{data.direction}, {height}x{width} images (height x width), {model.dropout} dropout; to "
+        "change these, import again with another --workdir, and with --config.data.direction="
+        f"{'BtoA' if data.direction == 'AtoB' else 'AtoB'}, --config.data.image_size=HEIGHT,WIDTH "
+        "or --config.model.dropout=RATE"
+    )
+
+
+def describe_other_size(weights: WeightFile, config: Config) -> str:
+    """The line about a run with images of another size than the generator was trained at, or "".
+
+    Args:
+      weights: the file of the generator.
+      config: the resolved config of the new run.
+    """
+    depth = config.model.depth
+    assert depth is not None  # the config is resolved
+    if weights.config is not None:
+        trained, source = weights.config.data.image_size, "was trained at"
+    else:
+        trained, source = (2**depth, 2**depth), f"has depth {depth} and was probably trained at"
+    if config.data.image_size == trained:
+        return ""
+    height, width = trained
+    return (
+        f"note: the generator in {weights.path} {source} {height}x{width}; for that size, import "
+        f"again with another --workdir and --config.data.image_size={height},{width}"
+    )

@@ -1,0 +1,215 @@
+"""Finds the network that a file of weights holds: inside dicts, wrappers and other networks.
+
+People save networks in many ways: inside a checkpoint with optimizers, as one of several networks
+of a Lightning module, compiled by torch.compile, or spread over devices. The names of the tensors
+then have another beginning, but the tensors are the same.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pix2pix_jax.errors import UsageError
+from pix2pix_jax.interop.foreign_networks import describe_network
+from pix2pix_jax.interop.torch_pickle import Opaque, Tensor
+from pix2pix_jax.interop.trained_network import NetworkName
+
+# The parts of a name that wrappers add: torch.compile, DataParallel and AveragedModel, FSDP,
+# activation checkpointing, and Lightning Fabric.
+WRAPPERS = {
+    "_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module",
+}  # fmt: skip
+# Tensors that averages of weights keep beside the network, such as the number of updates.
+COUNTERS = {"n_averaged", "num_updates", "decay", "initted", "step"}
+MAX_DEPTH = 64  # the deepest dict or module inside others
+MAX_VISITS = 100_000  # the most dicts and modules of a file
+StateDict = dict[str, Any]  # tensors, or descriptions of tensors with a shape, by name
+
+
+@dataclass(frozen=True)
+class Part:
+    """The tensors of one network in a file.
+
+    Attributes:
+      place: the keys and the beginning of the names that lead to the network, with dots between
+        them; empty if the file holds this network alone.
+      tensors: the tensors of the network, by name, without the beginning of the names.
+    """
+
+    place: str
+    tensors: StateDict
+
+
+def find_state_dicts(content: Any) -> dict[str, StateDict]:
+    """Finds all state dicts inside the content of a pickle.
+
+    A state dict is a dict with tensors, or a whole module, which keeps its tensors in dicts.
+
+    Args:
+      content: the content that `torch_pickle.load_pickle` returned.
+
+    Returns:
+      The state dicts by their place: the keys that lead to them, with dots between the keys.
+
+    Raises:
+      UsageError: there are no tensors; the message says what the content is.
+    """
+    finder = _Finder()
+    finder.visit(content, (), 0)
+    if not finder.found:
+        raise _explain_no_tensors(content)
+    return finder.found
+
+
+class _Finder:
+    """Walks through the content of a pickle, which can contain itself."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, StateDict] = {}
+        self._num_visits = 0
+
+    def visit(self, value: Any, keys: tuple[str, ...], depth: int) -> None:
+        """Finds the state dicts in a value, which `keys` lead to."""
+        if self._is_past_limit(depth):
+            return
+        if isinstance(value, Opaque):
+            self._visit_module(value, ".".join(keys), "", depth)
+            return
+        items = list(value.items()) if isinstance(value, dict) else []
+        if isinstance(value, list | tuple) and not isinstance(value, Tensor):
+            items = [(str(index), inner) for index, inner in enumerate(value)]
+        for key, inner in items:
+            if not isinstance(key, str):  # for example, the numbers of an optimizer's parameters
+                continue
+            if isinstance(inner, Tensor):
+                self.found.setdefault(".".join(keys), {})[key] = inner
+            elif isinstance(inner, dict | list | tuple | Opaque):
+                self.visit(inner, (*keys, key), depth + 1)
+
+    def _visit_module(self, module: Opaque, place: str, prefix: str, depth: int) -> None:
+        """Finds the tensors of a whole module, under the names that its state dict has."""
+        if self._is_past_limit(depth):
+            return
+        state = module.state if isinstance(module.state, dict) else {}
+        groups = [state.get(name) for name in ("_parameters", "_buffers", "_modules")]
+        groups = [group for group in groups if isinstance(group, dict)]
+        # A module of TorchScript has its tensors and modules as attributes.
+        for group in groups or [state]:
+            for name, value in group.items():
+                if isinstance(value, Tensor):
+                    self.found.setdefault(place, {})[f"{prefix}{name}"] = value
+                elif isinstance(value, Opaque):
+                    self._visit_module(value, place, f"{prefix}{name}.", depth + 1)
+
+    def _is_past_limit(self, depth: int) -> bool:
+        """Counts a visit; True if the content is so deep or so large that it may have no end."""
+        self._num_visits += 1
+        return depth > MAX_DEPTH or self._num_visits > MAX_VISITS
+
+
+def _explain_no_tensors(content: Any) -> UsageError:
+    """The error for a pickle without tensors."""
+    if isinstance(content, Opaque):
+        return UsageError(
+            f"contains a whole {content.origin}, not only tensors; save only net.state_dict()"
+        )
+    if not isinstance(content, dict):
+        kind = type(content).__name__
+        return UsageError(f"contains a {kind}, not a state dict; save only net.state_dict()")
+    if not content:
+        return UsageError("contains an empty state dict; save net.state_dict() of a whole network")
+    for value in content.values():
+        if isinstance(value, Opaque):
+            return UsageError(
+                f"contains a whole {value.origin}, not only tensors; save only net.state_dict()"
+            )
+    names = ", ".join(map(str, content))
+    return UsageError(
+        f"contains a dict with the keys {names:.80}, not a state dict; save only net.state_dict()"
+    )
+
+
+def choose_part(state_dicts: Mapping[str, StateDict], network: NetworkName, wanted: str) -> Part:
+    """The part of a file that holds a network.
+
+    Args:
+      state_dicts: the state dicts of the file by place, as `find_state_dicts` returns them.
+      network: the network to find.
+      wanted: the place that the user gave; empty: the only place where the network can be.
+
+    Raises:
+      UsageError: the file holds no such network, or several. The message names them.
+    """
+    parts = [part for part in _find_parts(state_dicts, network) if wanted in ("", part.place)]
+    if not parts:
+        parts = list(_find_parts(state_dicts, network))
+        if wanted and parts:
+            places = " or ".join(part.place or "the file itself" for part in parts)
+            raise UsageError(
+                f"has no {network} at {wanted}; after the colon, give {places}, or leave the "
+                "colon out"
+            )
+        raise UsageError(*describe_network(state_dicts, network))
+    first, *others = parts
+    if not all(_has_same_tensors(part, first) for part in others):
+        places = [part.place or "the file itself" for part in parts]
+        flag = "--weights" if network == "generator" else "--discriminator"
+        raise UsageError(
+            f"contains {len(parts)} {network}s: {', '.join(places)}",
+            f"choose one of them by {flag}=FILE:{parts[-1].place or parts[0].place}",
+        )
+    return first
+
+
+def _has_same_tensors(part: Part, other: Part) -> bool:
+    """Whether two parts are two names of the same tensors in the file."""
+    pairs = [(part.tensors.get(name), tensor) for name, tensor in other.tensors.items()]
+    return len(pairs) == len(part.tensors) and all(
+        isinstance(a, Tensor) and isinstance(b, Tensor) and a == b for a, b in pairs
+    )
+
+
+def _find_parts(state_dicts: Mapping[str, StateDict], network: NetworkName) -> Iterator[Part]:
+    """Yields all parts of a file that look like a network."""
+    for place, raw in state_dicts.items():
+        tensors = strip_wrappers(raw)
+        for prefix in find_prefixes(tensors, network):
+            part = {
+                name.removeprefix(prefix): tensor
+                for name, tensor in tensors.items()
+                if name.startswith(prefix) and name not in COUNTERS
+            }
+            yield Part(f"{place}.{prefix}".strip("."), part)
+
+
+def strip_wrappers(tensors: StateDict) -> StateDict:
+    """Removes the parts that wrappers add to the names of tensors.
+
+    If two names would become one, no name is changed.
+    """
+    stripped = {
+        ".".join(part for part in name.split(".") if part not in WRAPPERS): tensor
+        for name, tensor in tensors.items()
+    }
+    return stripped if len(stripped) == len(tensors) else tensors
+
+
+def find_prefixes(tensors: StateDict, network: NetworkName) -> list[str]:
+    """The beginnings of names after which the names of a network follow; "" for none.
+
+    A U-Net of the PyTorch code begins with `model.model.0` and has an inner block in
+    `model.model.1`; a discriminator begins with `model.0` or `net.0`, and has no inner block.
+    """
+    names = set(tensors)
+    pattern = r"(|.*\.)model\.model\.0\." if network == "generator" else r"(|.*\.)(model|net)\.0\."
+    found: dict[str, None] = {}
+    for name in names:
+        if (match := re.match(rf"{pattern}(weight|parametrizations)", name)) is None:
+            continue
+        prefix = match[1]
+        block = "model.model.1.model." if network == "generator" else "model.1.model."
+        has_block = any(other.startswith(f"{prefix}{block}") for other in names)
+        if has_block == (network == "generator"):
+            found[prefix] = None
+    return sorted(found)
