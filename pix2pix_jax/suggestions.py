@@ -72,7 +72,10 @@ OTHER_NAMES = {
     **dict.fromkeys(("fp16", "bf16", "amp", "half"), ("train.dtype=bfloat16",)),
     "random_seed": ("--seed", "seed"),
     **dict.fromkeys(("num_samples", "n_samples"), ("--samples", "train.samples")),
-    **dict.fromkeys(("pth", "pretrained", "model_path", "checkpoint_path"), ("--weights",)),
+    **dict.fromkeys(
+        ("pth", "pretrained", "init_from", "finetune", "model_path", "checkpoint_path"),
+        ("--weights", "--init"),
+    ),
 }
 # Advice about flags of other programs that are neither a flag nor a field here.
 ADVICE = {
