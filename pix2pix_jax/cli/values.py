@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.workdir import Workdir
-from pix2pix_jax.runtime.storage.files import is_address, local_path
+from pix2pix_jax.runtime.storage.files import is_address, is_utf8, local_path
 
 
 def parse_config(text: str) -> str:
@@ -35,6 +35,8 @@ def parse_path(text: str) -> Path:
 
 def parse_workdir(text: str) -> Workdir:
     """Parses the path of a workdir, or its address gs://BUCKET/DIR."""
+    if not is_utf8(text):
+        raise argparse.ArgumentTypeError(f"{text} has a name that is not UTF-8; use another name")
     if not text.startswith("gs://"):
         return Workdir(parse_path(text))
     if "/" not in text.removeprefix("gs://").rstrip("/"):

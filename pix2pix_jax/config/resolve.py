@@ -10,7 +10,7 @@ from pix2pix_jax.config.fields import replace_fields
 from pix2pix_jax.config.initial_run import InitialRun
 from pix2pix_jax.config.schema import INTERVALS, Config, Data, Train
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runtime.storage.files import local_path
+from pix2pix_jax.runtime.storage.files import check_utf8, local_path
 
 
 def resolve(config: Config) -> Config:
@@ -56,7 +56,7 @@ def resolve(config: Config) -> Config:
 
 
 def _check_source(data: Data) -> None:
-    """Raises UsageError if data.source is an address, or if it or data.form is not needed."""
+    """Raises UsageError for paths that cannot be used, or a source or form that is not needed."""
     if data.name == "synthetic_facades" and data.source is not None:
         raise UsageError(
             f"data.source: the pairs of synthetic_facades are drawn, not read from {data.source}; "
@@ -67,6 +67,8 @@ def _check_source(data: Data) -> None:
             f"data.source: {data.source} is an address; download the pairs, and give "
             "their folder or tarball"
         )
+    check_utf8(data.source or "", "data.source")
+    check_utf8(data.data_dir, "data.data_dir")
     if data.form is None or data.source is not None:
         return
     if data.name == "synthetic_facades" or (data.name != "folder" and data.form == "folders"):

@@ -9,6 +9,7 @@ from pathlib import Path
 from pix2pix_jax.data.images.full_depth import FilePixels, read_pixels
 from pix2pix_jax.data.images.image_files import SUFFIXES
 from pix2pix_jax.data.images.limits import DEFAULT_LIMIT, PixelLimit
+from pix2pix_jax.data.layout.inventory import is_junk_folder, sort_files
 from pix2pix_jax.data.layout.walk import check_utf8_name, list_files
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.inference.outputs import OutputFolder, is_inside, possible_names, read_manifest
@@ -132,13 +133,18 @@ def list_images(source: str) -> tuple[Path, list[Path]]:
         root, pattern = Path(*root.parts[:first]), root.parts[first:]
 
     def enter(folder: Path) -> bool:
-        return _can_hold_match(folder.relative_to(root).parts, pattern)
+        is_junk = is_junk_folder(folder.name) and folder.name not in pattern
+        return not is_junk and _can_hold_match(folder.relative_to(root).parts, pattern)
 
-    paths = [
+    matches = [
         path
         for path in list_files(root, enter, broken_links=True)
-        if path.suffix.lower() in READABLE and _path_matches(path.relative_to(root).parts, pattern)
+        if _path_matches(path.relative_to(root).parts, pattern)
     ]
+    paths = [path for path in matches if path.suffix.lower() in READABLE]
+    unread = sort_files([path for path in matches if path.suffix.lower() not in READABLE], root)
+    for left_out in unread.left_out:
+        say(str(UsageError(f"{source}: {left_out.line()}")))  # UsageError escapes odd characters.
     translations = _translations_below(root, paths)
     if translations:
         say(

@@ -14,7 +14,7 @@ from pix2pix_jax.interop.weight_file import name_file_in_errors
 from pix2pix_jax.runs.checks import resolve_run_config
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import say
-from pix2pix_jax.runtime.storage.files import atomic_file
+from pix2pix_jax.runtime.storage.files import atomic_file, check_utf8
 
 MAX_DIFFERENCE = 1e-4  # The outputs of a file and of JAX must differ by less.
 
@@ -125,6 +125,7 @@ def check_paths(options: ExportOptions, file_format: Format) -> None:
     flags = {"generator": "--output", "discriminator": "--discriminator"}
     for name, path in options.files().items():
         flag, suffix = flags[name], path.suffix[1:].lower()
+        check_utf8(str(path), flag)
         if path.is_dir():
             raise UsageError(f"{flag}: {path} is a folder; give a file")
         if suffix in EXPORT_FORMATS and suffix != file_format.name:

@@ -1,6 +1,7 @@
 """Folders, fields, tarballs and flags that the commands refuse in one line, with status 2."""
 
 import io
+import os
 import tarfile
 
 import pytest
@@ -53,6 +54,14 @@ BAD_FIELDS = {
     "NaN": ("optimizer.learning_rate=nan", "optimizer.learning_rate"),
     "an empty batch": ("data.batch_size=0", "data.batch_size"),
 }
+
+
+@pytest.mark.parametrize(
+    ("command", "flag"), [("evaluate", "--workdir"), ("train", "--workdir"), ("sweep", "--workdir")]
+)
+def test_a_path_that_is_not_utf8_is_refused(refused, tmp_path, command, flag):
+    path = tmp_path / os.fsdecode(b"n\xe9")
+    refused(f"{flag}: {tmp_path}/n\\udce9 has a name that is not UTF-8;", command, f"{flag}={path}")
 
 
 @pytest.mark.parametrize("case", BAD_FIELDS)

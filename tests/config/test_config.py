@@ -1,5 +1,6 @@
 """Values that follow from the image size, refused values, and fields that resuming may change."""
 
+import os
 import re
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
@@ -234,3 +235,10 @@ def test_the_form_of_known_pairs_is_refused(name, form):
     message = refusal(resolve, Config(data=Data(name=name, form=form)))
     assert message.startswith(f"data.form: every image of {name} shows both sides of a pair; ")
     resolve(Config(data=Data(name="maps", form=form, source="my_pairs")))
+
+
+@pytest.mark.parametrize("field", ["data.source", "data.data_dir"])
+def test_a_folder_whose_name_is_not_utf8_is_refused(field):
+    fields = {"source": "pairs"} | {field.removeprefix("data."): os.fsdecode(b"/x/n\xe9")}
+    message = refusal(resolve, Config(data=Data(name="folder", **fields)))
+    assert message == f"{field}: /x/n\\udce9 has a name that is not UTF-8; use another name"

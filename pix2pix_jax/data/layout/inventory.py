@@ -92,8 +92,19 @@ def take_inventory(root: Path) -> Inventory:
     Raises:
       OSError: a folder cannot be read.
     """
+    paths = list_files(root, lambda folder: not is_junk_folder(folder.name), broken_links=True)
+    return sort_files(paths, root)
+
+
+def sort_files(paths: list[Path], root: Path) -> Inventory:
+    """Sorts files by what they are.
+
+    Args:
+      paths: the files, all of them below `root`.
+      root: the folder that was searched.
+    """
     kinds: dict[str, list[Path]] = {}
-    for path in list_files(root, lambda folder: not is_junk_folder(folder.name), broken_links=True):
+    for path in paths:
         kinds.setdefault(_kind(path, root), []).append(path)
     images, others = kinds.pop("image", []), kinds.pop("other", [])
     kinds.pop("junk", None)

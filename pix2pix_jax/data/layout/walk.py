@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pix2pix_jax.data.layout.words import name_some
 from pix2pix_jax.errors import UsageError
+from pix2pix_jax.runtime.storage.files import is_utf8
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def display_name(path: Path, root: Path, source_name: str) -> str:
 
 def check_utf8_names(paths: list[Path], root: Path, source_name: str) -> None:
     """Raises UsageError if names of files below a folder are not UTF-8; see `check_utf8_name`."""
-    foreign = [path for path in paths if not _is_utf8(path)]
+    foreign = [path for path in paths if not is_utf8(str(path))]
     if len(foreign) > 1:
         names = name_some([_printable(str(path.relative_to(root))) for path in foreign])
         raise UsageError(
@@ -96,16 +97,8 @@ def check_utf8_name(path: Path, name: str) -> None:
       path: the file.
       name: the name by which the user knows the file.
     """
-    if not _is_utf8(path):
+    if not is_utf8(str(path)):
         raise UsageError(f"{_printable(name)}: has a name that is not UTF-8; rename the file")
-
-
-def _is_utf8(path: Path) -> bool:
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _printable(name: str) -> str:

@@ -18,6 +18,26 @@ def is_address(place: str) -> bool:
     return "://" in place
 
 
+def is_utf8(name: str) -> bool:
+    """Whether the name of a file is UTF-8; on Linux, a name may have any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def check_utf8(place: str, field: str) -> None:
+    """Raises UsageError if a path is not UTF-8, because config files and datasets are UTF-8.
+
+    Args:
+      place: the path that the user gave.
+      field: the field or flag.
+    """
+    if not is_utf8(place):
+        raise UsageError(f"{field}: {place} has a name that is not UTF-8; use another name")
+
+
 def local_path(place: str) -> Path:
     """The path on this machine of a file or folder that the user gave.
 
