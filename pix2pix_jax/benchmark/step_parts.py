@@ -22,7 +22,7 @@ from pix2pix_jax.benchmark.timing import (
 )
 from pix2pix_jax.benchmark.worker import Arrays, Trial, device_memory
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.data.augment import crop_batch
+from pix2pix_jax.data.augment import scale_batch
 from pix2pix_jax.data.examples import Example
 from pix2pix_jax.data.images.image_files import encode_png
 from pix2pix_jax.data.pipeline import make_image_batches, make_training_batches, prefetch
@@ -145,7 +145,7 @@ def measure_update_parts(
     """
     method, state = make_method(config), create_state(config)
     images = first_batch(make_image_batches(config, records)).items()
-    batch = crop_batch({}, {name: jnp.asarray(values) for name, values in images}, config.data)
+    batch = scale_batch({name: jnp.asarray(values) for name, values in images})
     keys = jax.vmap(partial(jax.random.fold_in, step_key(config, 0)))(batch["index"])
     # All inputs are arguments, because XLA would compute with constants only once, at compile time.
     differentiate_generator = jax.jit(jax.grad(partial(l1_of_generator, method)))

@@ -67,23 +67,34 @@ def crop_box(crop: Crop, data: Data, image: Image.Image) -> ResizeBox:
     )
 
 
-def crop_batch(pairs: dict[str, Array], batch: dict[str, Array], data: Data) -> dict[str, Array]:
-    """Makes the images of a batch on the device that trains on them.
+def crop_batch(pairs: dict[str, Array], crops: dict[str, Array], data: Data) -> dict[str, Array]:
+    """Cuts the images of a batch out of resident pairs, on the device that trains on them.
 
     Args:
       pairs: the pairs of `load_resident_pairs`, `input` and `target` [pairs, load height,
-        load width, c], uint8; empty if the batch itself contains images.
-      batch: a batch of `make_crop_batches`, to crop from `pairs`; or a batch with images, either
-        uint8 as from `make_image_batches`, or float32 that is already scaled to [-1, 1].
+        load width, c], uint8.
+      crops: a batch of `make_crop_batches`.
       data: gives the size of the result.
 
     Returns:
-      `input` and `target` [b, h, w, c] in [-1, 1], float32; and `index` [b].
+      What a batch of `make_image_batches` contains: `input` and `target` [b, h, w, c], uint8; and
+      `index` [b].
     """
-    if pairs:
-        crop_each = jax.vmap(lambda images, crop: _crop_pair(images, crop, data), (None, 0))
-        images = {name: crop_each(images, batch) for name, images in pairs.items()}
-        batch = images | {"index": batch["index"]}
+    crop_each = jax.vmap(lambda images, crop: _crop_pair(images, crop, data), (None, 0))
+    images = {name: crop_each(images, crops) for name, images in pairs.items()}
+    return images | {"index": crops["index"]}
+
+
+def scale_batch(batch: dict[str, Array]) -> dict[str, Array]:
+    """Scales the images of a batch to [-1, 1], on the device.
+
+    Args:
+      batch: `input` and `target` [b, h, w, c], either uint8, or float32 that is already scaled; and
+        `index` [b], int32.
+
+    Returns:
+      `input` and `target` as float32, and `index`.
+    """
     return {
         name: uint8_to_float(array) if array.dtype == np.uint8 else array
         for name, array in batch.items()

@@ -13,57 +13,99 @@ from jax.sharding import Mesh, PartitionSpec
 from jax.typing import ArrayLike
 
 from pix2pix_jax.config.schema import Config, Data
-from pix2pix_jax.data.augment import crop_batch
+from pix2pix_jax.data.augment import crop_batch, scale_batch
 from pix2pix_jax.gan.method import Method, make_method
 from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.gan.state import TrainState
 from pix2pix_jax.gan.step import Batch, Metrics, train_step
 from pix2pix_jax.runtime.backend import DEVICE_AXIS, copy_to_devices
 
-# On one device: (state, batches, pairs, key data) -> (state, metrics)
-DeviceSteps = Callable[[TrainState, Batch, Batch, Array], tuple[TrainState, Metrics]]
-# On all devices: (state, batches) -> (state, metrics). The batches may be NumPy arrays.
-ParallelSteps = Callable[[TrainState, Mapping[str, ArrayLike]], tuple[TrainState, Metrics]]
+# Whether an argument or a result is split over the devices; otherwise every device has all of it.
+Splits = tuple[bool, ...]
 
 
-def make_parallel_steps(config: Config, pairs: Batch | None = None) -> ParallelSteps:
-    """Makes the function that runs training steps on every device.
+class ParallelSteps:
+    """Runs training steps on every device.
+
+    There are two compiled programs: a small one, which cuts the images of the batches out of the
+    resident pairs, and a large one, which trains. Only the small program depends on the number of
+    pairs, so another number of pairs compiles within a second.
+
+    Attributes:
+      train: the large program, a function of the state, the batches and the numbers of the key.
+    """
+
+    def __init__(self, config: Config, pairs: Batch | None = None):
+        """Makes the programs; they are compiled when they are first called.
+
+        Args:
+          config: a resolved config; `train.parallel` chooses pmap or shard_map.
+          pairs: resident pairs, in the memory of the devices, to crop batches from; None or empty
+            if batches carry their own images.
+        """
+        # On one device an average would only copy all gradients.
+        has_one_device = jax.device_count() == 1
+        average = (
+            (lambda tree: tree) if has_one_device else partial(jax.lax.pmean, axis_name=DEVICE_AXIS)
+        )
+        run_on_devices = {"pmap": map_with_pmap, "shard_map": map_with_shard_map}[
+            config.train.parallel
+        ]
+        self.train = run_on_devices(
+            partial(scan_steps, make_method(config, average)),
+            arguments=(False, True, False),
+            results=(False, False),
+            donate=(0,),
+        )
+        self._crop = run_on_devices(
+            partial(crop_batches, config.data), arguments=(False, True), results=(True,)
+        )
+        # The key is an argument of the compiled program, so all seeds share one program.
+        key_data = jax.random.key_data(stream_key(config, "steps"))
+        self._pairs, self._key_data = copy_to_devices((pairs or {}, key_data))
+
+    def __call__(
+        self, state: TrainState, batches: Mapping[str, ArrayLike]
+    ) -> tuple[TrainState, Metrics]:
+        """Runs several steps.
+
+        Args:
+          state: the state before the first step. It cannot be read afterwards, because the new
+            state takes its memory.
+          batches: batches of crops if there are resident pairs, otherwise batches of images. Every
+            array is [devices, steps, images of a device, ...], and may be a NumPy array.
+
+        Returns:
+          The state after the last step, and the metrics of every step, [steps].
+        """
+        if self._pairs:
+            (batches,) = self._crop(self._pairs, batches)
+        return self.train(state, batches, self._key_data)
+
+
+def crop_batches(data: Data, pairs: Batch, crops: Batch) -> tuple[Batch]:
+    """Cuts the images of several steps out of resident pairs, on one device.
 
     Args:
-      config: a resolved config; `train.parallel` chooses pmap or shard_map.
-      pairs: resident pairs, in the memory of the devices, to crop batches from; None if batches
-        carry their own images.
+      data: the group `data` of a resolved config; it says how to crop images.
+      pairs: resident pairs.
+      crops: [steps, b] for every name of a batch of crops.
 
     Returns:
-      A function of the state and of batches. Every array of the batches is [devices, steps, images
-      of a device, ...]. The function returns the new state, and the metrics of every step,
-      [steps]. The old state cannot be read afterwards, because the new state takes its memory.
+      [steps, b, ...] for every name of a batch of images.
     """
-    # On one device an average would only copy all gradients.
-    has_one_device = jax.device_count() == 1
-    average = (
-        (lambda tree: tree) if has_one_device else partial(jax.lax.pmean, axis_name=DEVICE_AXIS)
-    )
-    device_steps = partial(scan_steps, make_method(config, average), config.data)
-    map_steps = {"pmap": map_with_pmap, "shard_map": map_with_shard_map}[config.train.parallel]
-    mapped = map_steps(device_steps)
-    # The key is an argument of the compiled program, so all seeds share one program.
-    key_data = jax.random.key_data(stream_key(config, "steps"))
-    resident, key_data = copy_to_devices((pairs or {}, key_data))
-    return lambda state, batches: mapped(state, batches, resident, key_data)
+    return (jax.vmap(lambda batch: crop_batch(pairs, batch, data))(crops),)
 
 
 def scan_steps(
-    method: Method, data: Data, state: TrainState, batches: Batch, pairs: Batch, key_data: Array
+    method: Method, state: TrainState, batches: Batch, key_data: Array
 ) -> tuple[TrainState, Metrics]:
     """Runs several steps on one device, one after another.
 
     Args:
       method: networks, optimizers and losses.
-      data: the group `data` of a resolved config; it says how to crop images.
       state: the state before the first step.
-      batches: [steps, b, ...] for every name of a batch.
-      pairs: resident pairs; empty if batches carry their own images.
+      batches: [steps, b, ...] for every name of a batch of images.
       key_data: the numbers of the key of the stream "steps".
 
     Returns:
@@ -72,51 +114,68 @@ def scan_steps(
     key = jax.random.wrap_key_data(key_data)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        images = crop_batch(pairs, batch, data)
         # This key equals step_key(config, step), because `key` includes the seed.
-        return train_step(method, state, images, jax.random.fold_in(key, state.step))
+        step_key = jax.random.fold_in(key, state.step)
+        return train_step(method, state, scale_batch(batch), step_key)
 
     return jax.lax.scan(step, state, batches)
 
 
-def map_with_pmap(steps: DeviceSteps) -> Callable:
-    """Makes `steps` run on every device by pmap; the state is replicated, the batches are split."""
+def map_with_pmap(
+    function: Callable, arguments: Splits, results: Splits, donate: tuple[int, ...] = ()
+) -> Callable:
+    """Makes a function of one device run on every device by pmap.
+
+    Args:
+      function: the function; it returns a tuple.
+      arguments: which arguments are split over the devices, along their first axis.
+      results: which results are split in the same way.
+      donate: the arguments whose memory the results take.
+    """
     return jax.pmap(
-        steps,
+        function,
         axis_name=DEVICE_AXIS,
-        in_axes=(None, 0, None, None),
-        out_axes=(None, None),
-        donate_argnums=0,
+        in_axes=tuple(0 if split else None for split in arguments),
+        out_axes=tuple(0 if split else None for split in results),
+        donate_argnums=donate,
     )
 
 
-def map_with_shard_map(steps: DeviceSteps) -> Callable:
-    """Makes `steps` run on every device by jit and shard_map, over a mesh of all devices."""
-    mesh, whole, split = (
-        Mesh(jax.devices(), (DEVICE_AXIS,)),
-        PartitionSpec(),
-        PartitionSpec(DEVICE_AXIS),
-    )
-    inputs, outputs = (whole, split, whole, whole), (whole, whole)
+def map_with_shard_map(
+    function: Callable, arguments: Splits, results: Splits, donate: tuple[int, ...] = ()
+) -> Callable:
+    """Makes a function run on every device by jit and shard_map, over a mesh of all devices.
 
-    def steps_of_shard(state: TrainState, batches: Batch, pairs: Batch, key_data: Array) -> tuple:
-        # The first axis of the batches is that of the devices. Inside a shard its length is 1.
-        batches = {name: array[0] for name, array in batches.items()}  # [1, ...] -> [steps, b, ...]
-        return steps(state, batches, pairs, key_data)
+    The arguments are those of `map_with_pmap`.
+    """
+    mesh = Mesh(jax.devices(), (DEVICE_AXIS,))
+    inputs, outputs = (
+        tuple(PartitionSpec(DEVICE_AXIS) if split else PartitionSpec() for split in splits)
+        for splits in (arguments, results)
+    )
+
+    def run_on_shard(*values: Batch) -> tuple:
+        # The first axis of a split array is that of the devices. Inside a shard its length is 1.
+        whole = [
+            jax.tree.map(lambda array: array[0], value) if split else value
+            for value, split in zip(values, arguments, strict=True)
+        ]
+        return tuple(
+            jax.tree.map(lambda array: array[None], value) if split else value
+            for value, split in zip(function(*whole), results, strict=True)
+        )
 
     # With check_vma, JAX would sum the gradients over all devices.
     sharded = jax.shard_map(
-        steps_of_shard, mesh=mesh, in_specs=inputs, out_specs=outputs, check_vma=False
+        run_on_shard, mesh=mesh, in_specs=inputs, out_specs=outputs, check_vma=False
     )
-    compiled = jax.jit(sharded, donate_argnums=0)
+    compiled = jax.jit(sharded, donate_argnums=donate)
     if jax.process_count() == 1:
         return compiled
 
-    def run_on_all_processes(*arguments: object) -> tuple:
+    def run_on_all_processes(*values: object) -> tuple:
         """Takes the arrays of this process, and returns arrays that this process can read."""
-        result = compiled(
-            *multihost_utils.host_local_array_to_global_array(arguments, mesh, inputs)
-        )
+        result = compiled(*multihost_utils.host_local_array_to_global_array(values, mesh, inputs))
         return multihost_utils.global_array_to_host_local_array(result, mesh, outputs)
 
     return run_on_all_processes

@@ -11,7 +11,7 @@ import numpy as np
 
 from pix2pix_jax.config.schema import INTERVALS, Config
 from pix2pix_jax.data.examples import Example
-from pix2pix_jax.gan.parallel import make_parallel_steps
+from pix2pix_jax.gan.parallel import ParallelSteps
 from pix2pix_jax.gan.state import TrainState
 from pix2pix_jax.gan.step import Batch, Metrics
 from pix2pix_jax.runtime import distributed
@@ -52,7 +52,7 @@ def run_steps(
     Yields:
       The result of each call to the devices.
     """
-    take_steps, size = make_parallel_steps(config, pairs), steps_per_call(config)
+    take_steps, size = ParallelSteps(config, pairs), steps_per_call(config)
     step, last, state = int(state.step), config.train.steps, copy_to_devices(state)
     compiled = set()  # the numbers of steps in a call for which there is a program
     while step < last:

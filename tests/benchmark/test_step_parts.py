@@ -12,15 +12,15 @@ from pix2pix_jax.training import steps
 def test_a_trial_trains_for_the_given_number_of_steps(small):
     """A benchmark sees only the time of `run`, so the test counts the steps in the state."""
     states = []
-    make_parallel_steps = steps.make_parallel_steps
+    parallel_steps = steps.ParallelSteps
 
     def recorded_steps(*arguments):
-        step = make_parallel_steps(*arguments)
+        step = parallel_steps(*arguments)
         return lambda state, batches: states.append(step(state, batches)) or states[-1]
 
     config = replace(small, data=replace(small.data, batch_size=4))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(steps, "make_parallel_steps", recorded_steps)
+        patch.setattr(steps, "ParallelSteps", recorded_steps)
         ours = step_parts.make_trial(config)
         ours.run(3)
     assert int(states[-1][0].step) == 3

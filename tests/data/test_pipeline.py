@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pix2pix_jax.config import Config, Data
-from pix2pix_jax.data.augment import crop_batch
+from pix2pix_jax.data.augment import crop_batch, scale_batch
 from pix2pix_jax.data.examples import evaluation_example
 from pix2pix_jax.data.images.pixels import float_to_uint8
 from pix2pix_jax.data.pipeline import (
@@ -194,7 +194,7 @@ def test_a_palette_with_transparency_is_read_without_a_warning():
 def test_pixels_are_uint8_and_then_float32_from_minus_one_to_one():
     extremes = np.uint8(255) * (noise(4, 8) > 127)  # Bicubic enlargement overshoots.
     batch = make_image_batches(JITTER, [record("extremes", extremes)])[0]
-    images = crop_batch({}, batch, JITTER.data)
+    images = scale_batch(batch)
     for name in ("input", "target"):
         assert batch[name].dtype == np.uint8
         assert images[name].dtype == np.float32
@@ -211,7 +211,7 @@ def test_device_and_host_crop_to_equal_bits(size):
     crop_on_device = jax.jit(lambda pairs, batch: crop_batch(pairs, batch, data))
     for step in range(10):
         found = jax.device_get(crop_on_device(pairs, crops[step]))
-        assert_same(found, crop_batch({}, images[step], data))
+        assert_same(found, images[step])
 
 
 def test_pairs_stay_on_the_host_if_they_exceed_resident_mib():

@@ -23,9 +23,7 @@ def test_full_calls_end_at_multiples_of_their_size(small, monkeypatch):
         calls.append(batches["index"].shape[1])
         return state, {"a": np.zeros(calls[-1])}
 
-    monkeypatch.setattr(
-        "pix2pix_jax.training.steps.make_parallel_steps", lambda config, pairs: steps
-    )
+    monkeypatch.setattr("pix2pix_jax.training.steps.ParallelSteps", lambda config, pairs: steps)
     config = replace(small, train=replace(small.train, steps=17, steps_per_call=4))
     state = TrainState(np.int32(6), None, None)
     batches = ({"index": np.arange(4)} for _ in range(11))
