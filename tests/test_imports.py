@@ -8,6 +8,7 @@ import pytest
 import pix2pix_jax
 
 ORDER = (
+    "installation",
     "errors",
     "suggestions",
     "runtime",

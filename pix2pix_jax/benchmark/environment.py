@@ -8,7 +8,7 @@ from importlib.metadata import packages_distributions, version
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pix2pix_jax.runtime.backend import cpu_info
+from pix2pix_jax.runtime.cpu import cpu_info
 
 
 @contextmanager

@@ -55,7 +55,9 @@ def describe_fields() -> str:
 
 def run(options: argparse.Namespace, fields: FlagValues) -> int:
     """Joins the other processes, if there are any, and trains."""
-    from pix2pix_jax.runtime.backend import start_backend
+    from pix2pix_jax.runtime.backend import load_jax, start_backend
+
+    load_jax()  # before the next import, because that module imports JAX
     from pix2pix_jax.runtime.distributed import ProcessFlags, is_first, join, wait_for_all
 
     flags = ProcessFlags(options.coordinator, options.num_processes, options.process_id)

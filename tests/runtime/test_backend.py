@@ -13,7 +13,7 @@ from pix2pix_jax.runtime import backend
 
 FAULTS = """
 import ctypes, resource, sys
-from pix2pix_jax.runtime.backend import keep_freed_memory
+from pix2pix_jax.runtime.cpu import keep_freed_memory
 
 if sys.argv[1] == "kept":
     keep_freed_memory()
@@ -66,10 +66,10 @@ def test_memory_is_kept_for_one_device_of_a_cpu(
     monkeypatch.setattr(backend, "keep_freed_memory", lambda: called.append("memory"))
     monkeypatch.setattr(jax, "devices", lambda: called.append("devices"))
     monkeypatch.setattr(backend, "expected_platform", lambda: platform)
-    monkeypatch.setattr(backend, "set_xla_flags", lambda platform: None)
+    monkeypatch.setattr(backend, "load_jax", lambda: None)
+    monkeypatch.setattr(backend, "cache_compiled_programs", lambda: None)
     monkeypatch.setenv("XLA_FLAGS", flags)
-    config = SimpleNamespace(jax_num_cpu_devices=given, jax_compilation_cache_dir="compiled")
-    monkeypatch.setattr(jax, "config", config)
+    monkeypatch.setattr(jax, "config", SimpleNamespace(jax_num_cpu_devices=given))
     backend.start_backend()
     assert called == ["memory"] * kept + ["devices"]
 
@@ -124,4 +124,6 @@ def test_compiled_programs_are_kept_on_disk(tiny_flags, tmp_path):
     assert len(found[0]) > 2
     arguments = "train", *tiny_flags, f"--workdir={tmp_path}/2", "--config.train.steps=4"
     status, _, err = run(*arguments, HOME="/proc/1", **elsewhere)
-    assert (status, err) == (0, "")
+    assert status == 0
+    assert err.startswith("/proc/1/.cache: No such file or directory; compiled programs are not")
+    assert len(err.splitlines()) == 1

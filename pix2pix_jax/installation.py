@@ -1,0 +1,95 @@
+"""Checks that this Python can run pix2pix_jax, before any other module is imported.
+
+An older Python must be able to read this file, so that it can say which Python is needed.
+"""
+
+import os
+import sys
+
+OLDEST_PYTHON = (3, 11, 4)  # as requires-python in pyproject.toml
+# The dependencies in pyproject.toml, by the names under which they are imported.
+MODULES = (
+    "absl",
+    "array_record",
+    "cv2",
+    "dm_pix",
+    "flatbuffers",
+    "flax",
+    "fsspec",
+    "grain",
+    "imagecodecs",
+    "importlib_resources",
+    "jax",
+    "jinja2",
+    "markupsafe",
+    "matplotlib",
+    "ml_dtypes",
+    "numpy",
+    "optax",
+    "orbax",
+    "PIL",
+    "pydantic",
+    "safetensors",
+    "tensorboardX",
+    "tensorflow_datasets",
+    "tifffile",
+    "tqdm",
+    "typing_extensions",
+)
+# The folder of the repository, if the package is not installed somewhere else.
+REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def check_installation():
+    """Checks the version of Python, and that all dependencies are installed.
+
+    Raises:
+      ImportError: the line says what is missing, and what to do. A command prints only this line,
+        and exits with status 2.
+    """
+    problem = find_problem()
+    if problem and is_command_line():
+        sys.stderr.write(problem + "\n")
+        sys.exit(2)
+    if problem:
+        raise ImportError(problem)
+
+
+def is_command_line():
+    """Whether this process is a command, and not a program that imports the package."""
+    # While `python -m pix2pix_jax` imports the package, the first argument is "-m".
+    program = getattr(sys, "argv", [""])[0]
+    return program == "-m" or os.path.basename(program) in ("pix2pix", "pix2pix.exe")
+
+
+def find_problem():
+    """The line that says why this Python cannot run the package; "" if it can."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    python = f"{sys.executable} (Python {version})"
+    if sys.version_info[:3] < OLDEST_PYTHON:
+        oldest, fix = ".".join(map(str, OLDEST_PYTHON)), find_fix("make setup PYTHON=python3.12")
+        return f"pix2pix_jax needs Python {oldest} or newer, but this is {python}; {fix}"
+    missing = find_missing_modules()
+    if not missing:
+        return ""
+    names = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+    return f"{python} does not have {names}, which pix2pix_jax needs; {find_fix()}"
+
+
+def find_missing_modules():
+    """The names in MODULES that cannot be imported."""
+    from importlib.util import find_spec  # Only a current Python gets here.
+
+    return [name for name in MODULES if name not in sys.modules and find_spec(name) is None]
+
+
+def find_fix(setup="make setup"):
+    """What to do: activate the virtual environment of the repository, or make it by `setup`."""
+    environment = os.path.join(REPOSITORY, ".venv")
+    if not os.path.exists(os.path.join(REPOSITORY, "Makefile")):  # The package is in site-packages.
+        return "install it again: python3.12 -m pip install pix2pix_jax"
+    activate = f"`. {environment}/bin/activate`"
+    is_active = os.path.realpath(sys.prefix) == os.path.realpath(environment)
+    if os.path.exists(os.path.join(environment, "bin", "python")) and not is_active:
+        return f"first give {activate}"
+    return f"give `{setup}` in {REPOSITORY}, and then {activate}"
