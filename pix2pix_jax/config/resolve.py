@@ -10,6 +10,7 @@ from pix2pix_jax.config.fields import replace_fields
 from pix2pix_jax.config.initial_run import InitialRun
 from pix2pix_jax.config.schema import INTERVALS, Config, Data, Train
 from pix2pix_jax.errors import UsageError
+from pix2pix_jax.runtime.console import plural
 from pix2pix_jax.runtime.storage.files import check_utf8, local_path
 
 
@@ -96,8 +97,8 @@ def resolve_epochs(config: Config, num_pairs: int) -> Config:
         return replace_fields(config, {"train": {"steps": steps, "epochs": None}})
     except UsageError as error:
         raise UsageError(
-            f"train.epochs: {epochs:,} epochs of {num_pairs:,} pairs are {steps:,} steps, which "
-            "are too many; give fewer epochs"
+            f"train.epochs: {plural(epochs, 'epoch')} of {plural(num_pairs, 'pair')} would be "
+            f"{steps:,} steps, which are too many; give fewer epochs"
         ) from error
 
 

@@ -135,6 +135,11 @@ class Contents:
     identical: Named = Named()
     copies: dict[str, Named] = field(default_factory=dict)
 
+    @property
+    def total(self) -> int:
+        """The number of pairs; a single pair in both train and val counts once."""
+        return self.sides["A"].images
+
     def to_json(self) -> dict[str, Any]:
         """The facts as JSON values."""
         return asdict(self)

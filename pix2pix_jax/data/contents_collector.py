@@ -110,6 +110,7 @@ class ContentsCollector:
         self._form: Form = form
         self._sides = {"A": _SideCollector(), "B": _SideCollector()}
         self._records: dict[str, list[_PairRecord]] = {}
+        self._names = set[str]()
         self._unequal = self._turned = self._odd = self._identical = Named()
 
     def add(self, split: str, name: str, a: FileImage, b: FileImage, width: int) -> None:
@@ -122,19 +123,21 @@ class ContentsCollector:
           b: the image B.
           width: the width of the file of A in pixels, in which A may be only the left half.
         """
+        record = _PairRecord(name, width, a.pixels.shape[0], (_digest(a.pixels), _digest(b.pixels)))
+        self._records.setdefault(split, []).append(record)
+        if name in self._names:  # A single pair is in both train and val.
+            return
+        self._names.add(name)
         self._sides["A"].add(a, name)
         # The halves of one file have the same notes.
         self._sides["B"].add(replace(b, notes={}) if self._form == "halves" else b, name)
-        digests = _digest(a.pixels), _digest(b.pixels)
-        record = _PairRecord(name, width, a.pixels.shape[0], digests)
-        self._records.setdefault(split, []).append(record)
         if not have_same_proportions(a.pixels.shape, b.pixels.shape):
             self._unequal = self._unequal.add(name)
             if have_same_proportions(a.pixels.shape, b.pixels.shape[1::-1]):
                 self._turned = self._turned.add(name)
         if self._form == "halves" and width % 2:
             self._odd = self._odd.add(name)
-        if digests[0] and digests[0] == digests[1]:
+        if record.digests[0] and record.digests[0] == record.digests[1]:
             self._identical = self._identical.add(name)
 
     def finish(self) -> Contents:

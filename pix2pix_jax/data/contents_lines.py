@@ -15,7 +15,7 @@ from pix2pix_jax.data.contents import (
 from pix2pix_jax.data.examples import image_channels
 from pix2pix_jax.data.images.file_image import NOTES_ABOUT_FOURTH_BAND
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runtime.console import plural
+from pix2pix_jax.runtime.console import plural, some_of
 
 # Label maps have large areas of one value, also where many classes are numbered from 0 on. In
 # photos, few pixels equal their neighbours.
@@ -49,7 +49,7 @@ def contents_lines(contents: Contents, data: Data) -> list[str]:
     roles = {side: role for role, side in sides_by_role(data).items()}
     channels = image_channels(data)
     for name, side in contents.sides.items():
-        place = "images" if contents.form == "halves" else f"images of {name}"
+        place = "" if contents.form == "halves" else f" of {name}"
         lines += _note_lines(place, side, channels[roles[name]])
     lines += _value_lines(contents)
     return [*lines, *_channel_lines(contents, data), *_split_lines(contents)]
@@ -92,11 +92,11 @@ def _describe_size(side: Side) -> str:
 
 def _size_lines(contents: Contents) -> list[str]:
     """The lines about sizes that do not fit each other."""
-    lines, total = [], sum(contents.pairs.values())
+    lines, total = [], contents.total
     if contents.unequal.count:
         line = (
-            f"WARNING: A and B have different proportions in {_count(contents.unequal, total)} "
-            f"pairs ({list_names(contents.unequal)})"
+            "WARNING: A and B have different proportions in "
+            f"{some_of(contents.unequal.count, total, 'pair')} ({list_names(contents.unequal)})"
         )
         if contents.turned.count:
             line += (
@@ -106,14 +106,14 @@ def _size_lines(contents: Contents) -> list[str]:
         lines.append(f"{line}; turn or crop these images, so that both sides show the same")
     if contents.uncommon.count:
         lines.append(
-            f"WARNING: {_count(contents.uncommon, total)} images differ from the rest in their "
+            f"WARNING: {contents.uncommon.count} of {total} images differ from the rest in their "
             f"proportions ({list_names(contents.uncommon)}); check that they show A and B side by "
             "side"
         )
     if contents.odd.count:
         lines.append(
-            f"in {_count(contents.odd, total)} images, the width is odd and the middle column is "
-            f"left out ({list_names(contents.odd)})"
+            f"in {some_of(contents.odd.count, total, 'image')}, the width is odd and the middle "
+            f"column is left out ({list_names(contents.odd)})"
         )
     return lines
 
@@ -121,7 +121,8 @@ def _size_lines(contents: Contents) -> list[str]:
 def _note_lines(place: str, side: Side, channels: int) -> list[str]:
     """The lines about facts of files, such as frames that are left out."""
     return [
-        f"in {_count(note.found, side.images)} {place}, {note.text} ({list_names(note.found)})"
+        f"in {some_of(note.found.count, side.images, 'image')}{place}, {note.text} "
+        f"({list_names(note.found)})"
         for key, note in side.notes.items()
         if not (channels == 4 and key in NOTES_ABOUT_FOURTH_BAND)
     ]
@@ -197,8 +198,8 @@ def _split_lines(contents: Contents) -> list[str]:
     lines, pairs = [], contents.pairs
     if contents.identical.count:
         lines.append(
-            f"WARNING: A and B are the same image in "
-            f"{_count(contents.identical, sum(pairs.values()))} pairs "
+            "WARNING: A and B are the same image in "
+            f"{some_of(contents.identical.count, contents.total, 'pair')} "
             f"({list_names(contents.identical)}); check that no side was copied over the other"
         )
     copies = dict(contents.copies)
@@ -214,8 +215,8 @@ def _split_lines(contents: Contents) -> list[str]:
         )
     for split, found in copies.items():
         lines.append(
-            f"WARNING: in {_count(found, pairs[split])} pairs of {split}, an image is also in "
-            f"train ({list_names(found)}), so their scores are too good; remove the copies"
+            f"WARNING: in {some_of(found.count, pairs[split], 'pair')} of {split}, an image is "
+            f"also in train ({list_names(found)}), so their scores are too good; remove the copies"
         )
     return lines
 
@@ -224,7 +225,3 @@ def list_names(found: Named) -> str:
     """The first names of an oddity: "1.png, 2.png, ..."."""
     more = ", ..." if found.count > len(found.names) else ""
     return ", ".join(found.names) + more
-
-
-def _count(found: Named, total: int) -> str:
-    return f"{found.count} of {total}"

@@ -23,9 +23,17 @@ def progress_bar(items: Any = None, **options: Any) -> tqdm:
     return tqdm(items, disable=not sys.stderr.isatty(), **options)
 
 
-def plural(count: int, noun: str) -> str:
-    """A count with its noun, for example "1 image" or "3 images"."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+def plural(count: float, noun: str) -> str:
+    """A count with its noun, for example "1 image", "1,000 images" or "0.5 epochs"."""
+    number = f"{count:,}" if isinstance(count, int) else f"{count:,g}"
+    return f"{number} {noun}{'' if count == 1 else 's'}"
+
+
+def some_of(count: int, total: int, noun: str) -> str:
+    """A part of a set, for example "2 of 10 pairs", "all 10 pairs" or "the only pair"."""
+    if count < total:
+        return f"{count:,} of {plural(total, noun)}"
+    return f"the only {noun}" if total == 1 else f"all {plural(total, noun)}"
 
 
 def format_duration(seconds: float) -> str:

@@ -110,7 +110,7 @@ def say_start(run: TrainingRun, start: InitialState) -> None:
     config, dataset = run.config, run.dataset
     pairs = dataset.info.splits["train"].num_examples
     epochs = round(config.train.steps * config.data.batch_size / pairs, 1)
-    length = f"{epochs:,g} epochs of {plural(pairs, 'pair')} from {dataset.data_dir}"
+    length = f"{plural(epochs, 'epoch')} of {plural(pairs, 'pair')} from {dataset.data_dir}"
     say(f"{run.workdir}: {start.action}, {length}")
     for line in dataset_lines(dataset, config.data):
         say(line)
@@ -125,7 +125,8 @@ def say_end(run: TrainingRun) -> None:
             f"{workdir}: best by {train_config.best_metric} is step {best}; run `pix2pix evaluate "
             f"--workdir={workdir} --step=best` to score this step"
         )
-    say(f"{workdir}: {train_config.steps} steps done; the pictures are in {workdir.report_page}")
+    steps = plural(train_config.steps, "step")
+    say(f"{workdir}: {steps} done; the pictures are in {workdir.report_page}")
 
 
 def fit(

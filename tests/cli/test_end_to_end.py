@@ -24,6 +24,7 @@ from helpers.command_line import (
 from PIL import Image
 
 from pix2pix_jax.checkpoints.reader import saved_steps
+from pix2pix_jax.data.contents import read_contents
 from pix2pix_jax.runs.metrics_log import read_metrics
 from pix2pix_jax.runs.workdir import Workdir
 
@@ -43,6 +44,8 @@ def test_a_run_writes_metrics_samples_report_config_and_checkpoints(uninterrupte
             assert grid.size == (4 + 3 * 36, 18 + 36)
     assert (uninterrupted_run / "report" / "index.html").stat().st_size > 10_000
     assert json.loads((uninterrupted_run / "config.json").read_text())["model"]["depth"] == 4
+    pairs = read_contents(uninterrupted_run / "pairs.json")
+    assert (pairs.form, pairs.sides["B"].sizes.width) == ("halves", 32)
     assert sorted(p.name for p in (uninterrupted_run / "checkpoints").iterdir()) == ["12", "8"]
 
 

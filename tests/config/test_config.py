@@ -198,7 +198,9 @@ def test_a_length_in_steps_and_in_epochs_is_refused():
     message = refusal(override, Config(), flags)
     assert message.startswith("--config.train.epochs: is given together with --config.train.steps")
     many = Config(train=Train(epochs=2**30))
-    assert "epochs of 400 pairs are 429,496,729,600 steps" in refusal(resolve_epochs, many, 400)
+    assert "epochs of 400 pairs would be 429,496,729,600 steps" in refusal(
+        resolve_epochs, many, 400
+    )
 
 
 def test_a_flag_for_the_length_replaces_the_length_of_the_experiment():

@@ -157,7 +157,7 @@ def test_notes_of_the_reader_are_counted():
     note = {"alpha": "transparent parts count as white"}
     pairs = [(FileImage(a, notes=note), b) for a, b in GOOD]
     expected = (
-        "in 10 of 10 images{}, transparent parts count as white (train/0.png, train/1.png, "
+        "in all 10 images{}, transparent parts count as white (train/0.png, train/1.png, "
         "train/2.png, train/3.png, train/4.png, ...)"
     )
     assert oddities(pairs) == [expected.format(" of A")]
@@ -232,7 +232,7 @@ def test_copies_in_two_splits_are_told():
     val = [GOOD[0], (picture(50), GOOD[2][1])]
     [line] = oddities([*GOOD[:8], *val])
     assert line == (
-        "WARNING: in 2 of 2 pairs of val, an image is also in train (val/8.png = train/0.png, "
+        "WARNING: in all 2 pairs of val, an image is also in train (val/8.png = train/0.png, "
         "val/9.png = train/2.png), so their scores are too good; remove the copies"
     )
     empty = np.zeros((32, 32, 3), np.uint8)  # Empty masks are no copies of each other.
@@ -250,8 +250,13 @@ def test_a_validation_split_of_one_pair_is_told():
     assert describe(one)[1:] == [
         "val has 1 pair, whose scores say little; put ten or more pairs into a folder val/"
     ]
-    same = collect([GOOD[0], GOOD[0]], splits=("train", "val"))
-    [line] = describe(same)[1:]
+    same = ContentsCollector("folders")
+    for split in ("train", "val"):
+        same.add(split, "0.png", *map(FileImage, (GOOD[0][0], GOOD[0][1][:20])), 32)
+    unequal, line = describe(same.finish())[1:]
+    assert unequal.startswith(
+        "WARNING: A and B have different proportions in the only pair (0.png)"
+    )
     assert line.startswith("WARNING: the only pair is used for training and for validation, so ")
 
 

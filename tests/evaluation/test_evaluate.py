@@ -2,22 +2,28 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from helpers.command_line import ROOT, folder_of, jpeg, metrics, refused, run, saved_arrays, train
+from helpers.pairs import folder_data
 from helpers.refusals import refusal
 from helpers.shared_folders import copy_once
 from PIL import Image
 
 from pix2pix_jax.cli.main import run_command
-from pix2pix_jax.config.files import override, read_config
+from pix2pix_jax.config import Config
+from pix2pix_jax.config.files import override, read_config, write_config
 from pix2pix_jax.config.metrics import METRICS, Metric
+from pix2pix_jax.config.resolve import resolve
+from pix2pix_jax.data.contents import dataset_contents, write_contents
+from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation import evaluate as evaluate_module
-from pix2pix_jax.evaluation.evaluate import evaluate
+from pix2pix_jax.evaluation.evaluate import check_halves, evaluate
 from pix2pix_jax.evaluation.evaluation_file import read_evaluation, read_finished_evaluation
 from pix2pix_jax.evaluation.pair_metrics import PAIR_METRICS
 from pix2pix_jax.evaluation.scorer import SplitScores
@@ -251,3 +257,27 @@ def test_evaluate_refuses_a_training_source_that_has_changed(tiny_flags, tmp_pat
     refused(
         "has no images to train on", "train", *tiny_flags, *flags, others, f"--workdir={tmp_path}/2"
     )
+
+
+def test_files_that_show_one_side_of_the_pairs_of_a_run_are_refused(tmp_path):
+    """Without the error, the halves of A would be scored against each other."""
+    workdir, noise = Workdir(tmp_path / "run"), np.random.default_rng(0)
+    sizes = {"pairs/train": 64, "pairs/val": 64, "other/test": 64, "single/test": 32}
+    for name, width in sizes.items():
+        (tmp_path / name).mkdir(parents=True)
+        pixels = noise.integers(0, 256, (32, width, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / name / "1.png")
+    configs = {
+        name: resolve(Config(data=folder_data(tmp_path / name)))
+        for name in ("pairs", "other", "single")
+    }
+    datasets = {name: prepare(config.data) for name, config in configs.items()}
+    write_config(configs["pairs"], workdir.config_file)
+    check_halves(workdir, configs["single"], datasets["single"])  # a run of an earlier version
+    contents = dataset_contents(datasets["pairs"], configs["pairs"].data)
+    write_contents(contents, workdir.pairs_file)
+    check_halves(workdir, configs["other"], datasets["other"])
+    message = refusal(check_halves, workdir, configs["single"], datasets["single"])
+    assert message.startswith(f"data.source: {tmp_path / 'single'} shows one side of each pair")
+    data = replace(configs["single"].data, form="halves")
+    check_halves(workdir, replace(configs["single"], data=data), datasets["single"])

@@ -59,9 +59,12 @@ def test_the_note_says_what_was_compared(plan, finished_folder):
     """The note names the steps, so that nobody mistakes the table of a short trial for a result."""
     name, config = plan.variants[3]
     longer = (name, replace(config, train=replace(config.train, steps=16_000)))
-    for variants, steps in ((plan.variants, "8"), ([*plan.variants[:3], longer], "8 or 16,000")):
+    for variants, steps in (
+        (plan.variants, "8 steps"),
+        ([*plan.variants[:3], longer], "8 steps or 16,000 steps"),
+    ):
         write_results(plan._replace(variants=variants), SweepFolder(finished_folder), "val")
-        sentence = f"synthetic_facades at 32x32: 1 pairs of the val split, after {steps} steps."
+        sentence = f"synthetic_facades at 32x32: 1 pair of the val split, after {steps}."
         for file in ("results.md", "report/index.html"):
             assert sentence in (finished_folder / file).read_text()
 

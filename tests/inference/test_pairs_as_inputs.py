@@ -1,0 +1,75 @@
+"""A run knows the form of its pairs, so only the input of each pair is translated."""
+
+import numpy as np
+import pytest
+from helpers.states import state_of
+from PIL import Image
+
+from pix2pix_jax.config import Config, Data, Model
+from pix2pix_jax.config.resolve import resolve
+from pix2pix_jax.inference.demo.demo import decode_upload
+from pix2pix_jax.inference.half_cutter import HalfCutter
+from pix2pix_jax.inference.options import TranslateOptions
+from pix2pix_jax.inference.translate import translate_files
+from pix2pix_jax.interop.import_weights import write_run
+from pix2pix_jax.runs.pairs import run_contents
+from pix2pix_jax.runs.workdir import Workdir
+
+
+@pytest.fixture(scope="module", params=["AtoB", "BtoA"])
+def run(request, tmp_path_factory):
+    """The workdir and the config of a run on drawn facades, which are side by side."""
+    workdir = Workdir(tmp_path_factory.mktemp("run"))
+    model = Model(features=8, depth=3, discriminator="patch16", discriminator_features=4)
+    config = resolve(Config(data=Data(image_size=(32, 32), direction=request.param), model=model))
+    write_run(workdir, config, state_of(config))
+    return workdir, config
+
+
+def write_images(folder):
+    """Writes A, B, and A and B side by side; returns the arrays of A and B."""
+    a, b = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    for name, pixels in (("A/1", a), ("B/1", b), ("pair", np.hstack([a, b]))):
+        path = folder / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    return a, b
+
+
+def translate(run, source, output, **options):
+    workdir, config = run
+    assert translate_files(config, workdir, str(source), output, TranslateOptions(**options)) == 0
+    return {
+        str(path.relative_to(output)): np.asarray(Image.open(path))
+        for path in sorted(output.rglob("*.png"))
+    }
+
+
+def test_a_side_by_side_pair_is_cut_to_the_input(run, tmp_path, capsys):
+    write_images(tmp_path / "in")
+    found = translate(run, tmp_path / "in", tmp_path / "out")
+    side, half = ("A", "left") if run[1].data.direction == "AtoB" else ("B", "right")
+    assert found.keys() == {f"{side}/1.png", "pair.png"}
+    np.testing.assert_array_equal(found["pair.png"], found[f"{side}/1.png"])
+    out = capsys.readouterr().out
+    assert f"only its {half} half is translated" in out
+    assert "in: skipped 1 image of " in out
+
+
+def test_the_flag_decides_which_half_is_translated(run, tmp_path):
+    write_images(tmp_path / "in")
+    whole = translate(run, tmp_path / "in/pair.png", tmp_path / "none", half="none")
+    assert whole["pair.png"].shape == (32, 64, 3)
+    for side, half in (("A", "left"), ("B", "right")):
+        [alone] = translate(run, tmp_path / "in" / side, tmp_path / side, half="none").values()
+        cut = translate(run, tmp_path / "in/pair.png", tmp_path / half, half=half)
+        np.testing.assert_array_equal(cut["pair.png"], alone)
+
+
+def test_the_demo_cuts_an_upload_that_shows_a_pair(run, tmp_path):
+    workdir, config = run
+    a, b = write_images(tmp_path)
+    cutter = HalfCutter(config.data, run_contents(workdir, config.data))
+    body = (tmp_path / "pair.png").read_bytes()
+    expected = a if config.data.direction == "AtoB" else b
+    np.testing.assert_array_equal(np.asarray(decode_upload(config, body, cutter)), expected)
