@@ -131,10 +131,11 @@ def check_order(arguments: list[str], flags: list[str]) -> None:
     """
     if not arguments or not arguments[0].startswith("-") or arguments[0] in flags:
         return
-    flag, command = arguments[0], next((word for word in arguments if word in COMMANDS), "COMMAND")
-    raise UsageError(
-        f"{flag}: stands before the command; give it after the command: pix2pix {command} {flag}"
-    )
+    import shlex  # here, because few commands need the module
+
+    command = next((word for word in arguments if word in COMMANDS), "COMMAND")
+    others = shlex.join(word for word in arguments if word != command)
+    raise UsageError(f"{arguments[0]}: stands before the command; give pix2pix {command} {others}")
 
 
 def parse_fields(arguments: list[str], flags: list[str]) -> FlagValues:

@@ -17,9 +17,11 @@ def run(options: argparse.Namespace, fields: FlagValues) -> int:
     """Writes the dataset, and prints the number of pairs in each split."""
     from pix2pix_jax.config.resolve import resolve
     from pix2pix_jax.data.contents_lines import dataset_lines
+    from pix2pix_jax.data.images.pixels import check_channels
     from pix2pix_jax.data.prepare import prepare
 
     config = resolve(load_config(options, fields))
+    check_channels(config.data)
     dataset = prepare(config.data)
     counts = ", ".join(f"{info.num_examples} {name}" for name, info in dataset.info.splits.items())
     print(f"{config.data.name}: {counts} pairs in {dataset.data_dir}")

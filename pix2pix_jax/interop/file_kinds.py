@@ -9,6 +9,7 @@ BEGINNINGS = (
     (b"<", "is a web page", "download the file itself again"),
     (b"\x1f\x8b", "is a gzip file", "unpack it and give the path of the .pth file"),
     (b"\x93NUMPY", "is a NumPy array", EXPORT),
+    (b"\x08", "is an ONNX file or another protocol buffer", EXPORT),
     (b"\x80", "is a pickle that torch.save did not write", EXPORT),
 )  # fmt: skip
 # The kinds of archives, by a member of the archive.

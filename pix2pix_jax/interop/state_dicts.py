@@ -6,9 +6,10 @@ then have another beginning, but the tensors are the same.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.interop.foreign_networks import describe_network
@@ -174,9 +175,13 @@ def _find_parts(state_dicts: Mapping[str, StateDict], network: NetworkName) -> I
     """Yields all parts of a file that look like a network."""
     for place, raw in state_dicts.items():
         tensors = strip_wrappers(raw)
-        for prefix in find_prefixes(tensors, network):
+        prefixes, outermost = find_prefixes(tensors, network), ""
+        if network == "generator" and not prefixes:
+            # The attribute `model` of a generator was saved instead of the generator.
+            prefixes, outermost = find_prefixes(tensors, "generator", "model."), "model."
+        for prefix in prefixes:
             part = {
-                name.removeprefix(prefix): tensor
+                f"{outermost}{name.removeprefix(prefix)}": tensor
                 for name, tensor in tensors.items()
                 if name.startswith(prefix) and name not in COUNTERS
             }
@@ -195,21 +200,31 @@ def strip_wrappers(tensors: StateDict) -> StateDict:
     return stripped if len(stripped) == len(tensors) else tensors
 
 
-def find_prefixes(tensors: StateDict, network: NetworkName) -> list[str]:
+def find_prefixes(
+    tensors: StateDict, network: NetworkName, missing: Literal["", "model."] = ""
+) -> list[str]:
     """The beginnings of names after which the names of a network follow; "" for none.
 
     A U-Net of the PyTorch code begins with `model.model.0` and has an inner block in
     `model.model.1`; a discriminator begins with `model.0` or `net.0`, and has no inner block.
+
+    Args:
+      tensors: the tensors of a state dict, by name.
+      network: the network to find.
+      missing: the beginning of the network's names that the file lacks.
     """
-    names = set(tensors)
-    pattern = r"(|.*\.)model\.model\.0\." if network == "generator" else r"(|.*\.)(model|net)\.0\."
+    is_generator = network == "generator"
+    root = "model.model.".removeprefix(missing) if is_generator else ""
+    pattern = re.escape(f"{root}0.") if is_generator else r"(?:model|net)\.0\."
+    block = f"{root}1.model." if is_generator else "model.1.model."
     found: dict[str, None] = {}
+    names = sorted(tensors)
     for name in names:
-        if (match := re.match(rf"{pattern}(weight|parametrizations)", name)) is None:
-            continue
-        prefix = match[1]
-        block = "model.model.1.model." if network == "generator" else "model.1.model."
-        has_block = any(other.startswith(f"{prefix}{block}") for other in names)
-        if has_block == (network == "generator"):
-            found[prefix] = None
+        if match := re.match(rf"(|.*\.){pattern}(?:weight|parametrizations)", name):
+            prefix = match[1]
+            # Of the sorted names, this is the first that can begin with the block.
+            first = bisect_left(names, f"{prefix}{block}")
+            has_block = first < len(names) and names[first].startswith(f"{prefix}{block}")
+            if has_block == is_generator:
+                found[prefix] = None
     return sorted(found)

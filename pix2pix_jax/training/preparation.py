@@ -9,7 +9,7 @@ from pix2pix_jax.config.fields import replace_fields
 from pix2pix_jax.config.resolve import resolve, resolve_epochs
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.fingerprint import dataset_fingerprint
-from pix2pix_jax.data.images.pixels import PILLOW_MODES
+from pix2pix_jax.data.images.pixels import check_channels
 from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.checks import check_devices, resolve_init, resolve_norm_images
@@ -32,12 +32,7 @@ def prepare_config(config: Config, workdir: Workdir) -> Config:
         field or flag.
     """
     config = resolve(config)
-    for name in ("input_channels", "target_channels"):
-        channels = getattr(config.data, name)
-        if channels not in PILLOW_MODES:
-            raise UsageError(
-                f"data.{name}: images have 1, 3 or 4 channels, not {channels}; give 1, 3 or 4"
-            )
+    check_channels(config.data)
     # Paths may differ between hosts.
     without_paths = replace(
         config,

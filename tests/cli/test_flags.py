@@ -74,11 +74,11 @@ def test_a_command_refuses_to_run_without_a_flag_that_it_needs(
         (["test"], "COMMAND: 'test' is not valid; give one of prepare, train, evaluate, sweep, "),
         (
             ["--workdir=x", "train"],
-            "--workdir=x: stands before the command; give it after the command: pix2pix train",
+            "--workdir=x: stands before the command; give pix2pix train --workdir=x",
         ),
         (
             ["--workdir", "x", "train"],
-            "--workdir: stands before the command; give it after the command: pix2pix train",
+            "--workdir: stands before the command; give pix2pix train --workdir x",
         ),
         (["train", "--config="], "--config: is empty; give an experiment, e.g. --config="),
         (["evaluate", "--step="], "--step: '' is not a step; give a number, newest or best"),

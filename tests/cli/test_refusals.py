@@ -73,6 +73,17 @@ def test_bad_fields_are_refused_in_one_line(refused, tmp_path, case):
     )  # fmt: skip
 
 
+def test_channels_that_no_image_has_are_refused_before_the_dataset_is_written(refused, tmp_path):
+    data_dir = f"--config.data.data_dir={tmp_path / 'data'}"
+    for command in (["prepare"], ["train", f"--workdir={tmp_path / 'run'}", FOUR]):
+        refused(
+            "data.input_channels: images have 1, 3 or 4 channels, not 2; give 1, 3 or 4",
+            *command, "--config=experiments/quickstart.py", data_dir,
+            "--config.data.input_channels=2",
+        )  # fmt: skip
+    assert not (tmp_path / "data").exists()
+
+
 def test_bad_tarballs_are_refused_in_one_line(refused, tmp_path):
     (tmp_path / "no.tar.gz").write_bytes(b"not a tarball")
     with tarfile.open(tmp_path / "cut.tar.gz", "w:gz") as archive:

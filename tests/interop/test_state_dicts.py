@@ -84,6 +84,12 @@ WRAPPED = {
     "torch.optim.swa_utils": lambda g: torch.optim.swa_utils.AveragedModel(g).state_dict(),
     "a Lightning checkpoint": lightning,
     "an attribute of any name": lambda g: prefixed(g, "model."),
+    "the attribute model alone": lambda g: g.model.state_dict(),
+    "the attribute model of a compiled network": lambda g: prefixed(g.model, "net._orig_mod."),
+    "double precision": lambda g: {
+        name: value.double() if value.is_floating_point() else value
+        for name, value in g.state_dict().items()
+    },
     "an attribute generator": lambda g: prefixed(g, "pix2pix.generator."),
     "a dict of networks": networks,
     "nested dicts": lambda g: {"a": {"b": {"state_dict": prefixed(g, "module.")}}, "opt": None},

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from pix2pix_jax.config.schema import Data
 from pix2pix_jax.errors import UsageError
 
 PILLOW_MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's mode by the number of channels
@@ -12,6 +13,16 @@ PILLOW_MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's mode by the number of c
 WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 # The part of an image to resize: left, top, right and bottom in pixels, which may be fractions.
 ResizeBox = tuple[float, float, float, float]
+
+
+def check_channels(data: Data) -> None:
+    """Raises UsageError if images of pairs cannot have the channels of a config."""
+    for name in ("input_channels", "target_channels"):
+        channels = getattr(data, name)
+        if channels not in PILLOW_MODES:
+            raise UsageError(
+                f"data.{name}: images have 1, 3 or 4 channels, not {channels}; give 1, 3 or 4"
+            )
 
 
 def convert_channels(image: Image.Image, channels: int) -> Image.Image:
