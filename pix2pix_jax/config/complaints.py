@@ -99,7 +99,13 @@ def first_error(error: ValidationError, language: Language = Language.PYTHON) ->
         # `fields` imports this module, so this module cannot import `fields` at its top.
         from pix2pix_jax.config.fields import field_names
 
-        return Complaint(f"{field}: unknown field", suggest_field(field, field_names()))
+        names = field_names()
+        near = closest_field(field, names)
+        if language is Language.JSON and near and len(first["loc"]) == 1 and "." in near:
+            group, _, name = near.partition("=")[0].partition(".")
+            fix = f'did you mean {{"{group}": {{"{name}": VALUE}}}}?'
+            return Complaint(f"{field}: unknown field", fix)
+        return Complaint(f"{field}: unknown field", suggest_field(field, names))
     problem, fix = _explain_value(error, language)
     return Complaint(f"{field}: {problem}", fix)
 

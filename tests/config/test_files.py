@@ -222,6 +222,14 @@ def test_the_error_for_a_missing_config_file_names_the_file(tmp_path):
         ('{"data": {"batch_size": "four"}}', "data.batch_size: "),
         ('{"data": {"input_channels": null}}', "data.input_channels: "),
         ('{"loss": {"l1_weight": NaN}}', "loss.l1_weight: "),
+        (
+            '{"batchSize": 4}',
+            'batchSize: unknown field; did you mean {"data": {"batch_size": VALUE}}?',
+        ),
+        (
+            '{"data.batch_size": 4}',
+            'data.batch_size: unknown field; did you mean {"data": {"batch_size": VALUE}}?',
+        ),
         (f'{{"seed": {"9" * 5000}}}', "is not a config (not valid JSON at line 1 column "),
         (f'{{"seed": {"9" * 4000}}}', "seed: 9999"),
         (
