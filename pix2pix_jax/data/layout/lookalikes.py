@@ -66,8 +66,8 @@ def _describe_siblings(siblings: Siblings | None) -> str:
     """Describes two folders with names in common."""
     if siblings is None:
         return ""
-    splits = [mentioned_splits(child) for child in siblings.children]
-    prefix = next(iter(splits[0])) if splits[0] == splits[1] and len(splits[0]) == 1 else ""
+    splits = set[str]().union(*(mentioned_splits(child) for child in siblings.children))
+    prefix = splits.pop() if len(splits) == 1 else ""
     same = "" if siblings.is_exact else ", and give both files of a pair the same name"
     return (
         f"{siblings.describe()}, so these images are probably A and B of pairs in separate files; "

@@ -80,14 +80,16 @@ def find_pairs(root: Path, source_name: str, form: Form | None = None) -> FoundP
     notes = check_split_names(images, folders, source_name)
     notes += describe_outer_names([root.name, *folders] if source.is_folder else folders, images)
     place = "outside the folders train, val and test"
-    images, left_out = _leave_out(images, find_loose(images), source, place)
-    check_mixture(images, form, source)
+    loose = find_loose(images)
+    images, left_out = _leave_out(images, loose, source, place)
+    check_mixture(images, loose, form, source)
     if form == "folders":
         whole = [image for image in images if image.side == BOTH_SIDES]
         images, more = _leave_out(images, whole, source, "outside folders A and B")
         left_out += more
     if images[0].side == BOTH_SIDES:
-        splits = _read_halves(images, source, form)
+        # Loose images count as well: they may be the targets of the images in train.
+        splits = _read_halves(images, loose, source, form)
     else:
         lone = find_lone_test(images)
         place, fix = "of test without a partner", "pix2pix translate reads images without targets"
@@ -124,11 +126,11 @@ def _leave_out(
 
 
 def _read_halves(
-    images: list[ImageFile], source: Source, form: Form | None
+    images: list[ImageFile], loose: list[ImageFile], source: Source, form: Form | None
 ) -> dict[str, list[PairFiles]]:
-    """The pairs by split if every image shows both sides."""
+    """The pairs by split if every image shows both sides; loose images are in no pair."""
     if form is None:
-        check_lookalikes(images, source)
+        check_lookalikes(images + loose, source)
     else:
         images = _rename_equal(images)
     check_equal_names(images, source)

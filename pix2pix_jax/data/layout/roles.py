@@ -21,9 +21,11 @@ _SPLIT, _SIDE = "|".join(SPLIT_FOLDERS), "".join(SIDES)
 # trainA, train_A or train-A; and A_train or A-train.
 SPLIT_AND_SIDE = re.compile(rf"({_SPLIT})[ _-]?([{_SIDE}])", re.IGNORECASE)
 SIDE_AND_SPLIT = re.compile(rf"([{_SIDE}])[ _-]({_SPLIT})", re.IGNORECASE)
+# Words that mean a split, but not which one: images below such a folder may be meant for test.
+DOUBTFUL_WORDS = {"eval": "test", "evaluation": "test", "holdout": "test", "trainval": "train"}
 # Words such as `testset` and `trainimages`, which contain the word of a split.
 SPLIT_COMPOUND = re.compile(
-    rf"({_SPLIT})(?:sets?|data|dataset|images?|imgs?|photos?|labels?|masks?|pairs?|files?|dir)"
+    rf"({_SPLIT})(?:sets?|data|dataset|images?|imgs?|photos?|labels?|masks?|pairs?|files?|dir|annot)"
 )
 
 
@@ -107,6 +109,6 @@ def mentioned_splits(folder: str) -> set[str]:
     for word in split_words(folder):
         compound = SPLIT_COMPOUND.fullmatch(word)
         stem = compound[1] if compound else word
-        splits |= {"train", "val"} if word == "trainval" else set()
-        splits |= {SPLIT_FOLDERS[stem]} if stem in SPLIT_FOLDERS else set()
+        if split := (SPLIT_FOLDERS | DOUBTFUL_WORDS).get(stem):
+            splits.add(split)
     return splits

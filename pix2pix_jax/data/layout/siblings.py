@@ -12,6 +12,7 @@ from pix2pix_jax.data.layout.words import drop_numbers, fold_name, split_words
 from pix2pix_jax.runtime.console import plural
 
 MAX_SIDES = 5  # more folders with equal names are sequences or classes
+MIN_SEQUENCES = 4  # so many folders that differ only in a number are sequences
 
 
 class NameBelow(NamedTuple):
@@ -50,7 +51,7 @@ class Siblings:
             for child, count in zip(self.children, self.counts, strict=True)
         )
         return f"{first} and {second} have {plural(self.common, 'name')} in common" + (
-            "" if self.is_exact else " apart from a prefix or suffix"
+            "" if self.is_exact else " apart from a prefix, suffix or folder"
         )
 
 
@@ -69,7 +70,13 @@ def find_siblings(images: list[ImageFile]) -> Siblings | None:
         if len(children) > 1
         for siblings in _compare_children(parent, children)
     ]
-    return max(found, key=lambda s: (s.is_exact, -len(s.parent), s.common), default=None)
+    return max(found, key=_likelihood, default=None)
+
+
+def _likelihood(siblings: Siblings) -> tuple[bool, bool, int, int]:
+    """A key that is larger, the more likely two folders hold the sides of pairs."""
+    one, two = (drop_numbers(child) for child in siblings.children)
+    return one != two, siblings.is_exact, -len(siblings.parent), siblings.common
 
 
 def _children_by_parent(
@@ -86,12 +93,18 @@ def _children_by_parent(
     return tree
 
 
+def _below_common_folder(names: list[NameBelow]) -> list[NameBelow]:
+    """The names below the deepest folder that contains all of them."""
+    depth = len(commonprefix([name.folders for name in names]))
+    return [name._replace(folders=name.folders[depth:]) for name in names]
+
+
 def _compare_children(
     parent: tuple[str, ...], children: dict[str, list[NameBelow]]
 ) -> Iterator[Siblings]:
     """Yields the folders in one folder that have names in common."""
     exact = {child: {name[:2] for name in names} for child, names in children.items()}
-    cores = {child: _cores(names) for child, names in children.items()}
+    cores = {child: _cores(_below_common_folder(names)) for child, names in children.items()}
     equal = _count_common(exact)
     common = equal | _count_common(cores)
     if len(children) <= MAX_SIDES:
@@ -150,14 +163,15 @@ def _count_extended(one: set, two: set) -> int:
 def _may_be_sides(one: str, two: str, children: list[str]) -> bool:
     """Whether two folders may hold the sides of the same pairs.
 
-    Folders of different splits may not, nor may three or more folders that differ only in a number.
+    Folders of different splits may not, nor may many folders that differ only in a number.
+    The files beside a folder of a split may not, but another folder beside it may.
     """
-    if named_splits(one) != named_splits(two):
-        return False
     mentioned = mentioned_splits(one), mentioned_splits(two)
     if all(mentioned) and mentioned[0] != mentioned[1]:
+        return False
+    if "" in (one, two) and (named_splits(one) or named_splits(two)):
         return False
     without_number = drop_numbers(one)
     if drop_numbers(two) != without_number:
         return True
-    return sum(drop_numbers(child) == without_number for child in children) <= 2
+    return sum(drop_numbers(child) == without_number for child in children) < MIN_SEQUENCES

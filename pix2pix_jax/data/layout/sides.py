@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from pix2pix_jax.config.schema import Form
+from pix2pix_jax.data.layout.lookalikes import check_lookalikes
 from pix2pix_jax.data.layout.roles import BOTH_SIDES, SIDES, ImageFile, PairFiles
 from pix2pix_jax.data.layout.walk import Source
 from pix2pix_jax.data.layout.words import MAX_NAMED, fold_name, name_some, nearest_name
@@ -26,11 +27,14 @@ class JoinedSides:
     alone: list[ImageFile] = field(default_factory=list)
 
 
-def check_mixture(images: list[ImageFile], form: Form | None, source: Source) -> None:
-    """Raises UsageError if no image shows one side, or only some do, as far as data.form matters.
+def check_mixture(
+    images: list[ImageFile], loose: list[ImageFile], form: Form | None, source: Source
+) -> None:
+    """Raises UsageError if only some images are in folders A and B, or none with form folders.
 
     Args:
       images: the images of the source that are not left out.
+      loose: the images outside the folders of splits.
       form: data.form.
       source: the source of the images.
     """
@@ -44,6 +48,7 @@ def check_mixture(images: list[ImageFile], form: Form | None, source: Source) ->
             "A/ and the targets into B/, or leave out --config.data.form"
         )
     if form is None and whole and sided:
+        check_lookalikes([i for i in images + loose if i.side == BOTH_SIDES], source)
         raise UsageError(
             f"{source.name}: {plural(len(sided), 'image')} in folders A and B would show one side "
             f"({name_some(sided)}), but {plural(len(whole), 'other image')} would show both "
@@ -133,7 +138,8 @@ def refuse_alone(
     raise UsageError(
         f"{source.name}: {plural(len(alone), 'image')} ({sides}) without a partner of the same "
         f"name on the other side: {', '.join(described)}{f' and {more} more' if more > 0 else ''}; "
-        "give A and B of a pair the same name, or remove the images without a partner"
+        "give A and B of a pair the same name, in the same folders below A/ and B/, or remove the "
+        "images without a partner"
     )
 
 

@@ -5,6 +5,7 @@ from helpers.pairs import find_names, make_empty_files
 from helpers.refusals import refusal
 
 from pix2pix_jax.data.layout.pairs import find_pairs
+from pix2pix_jax.data.layout.words import fold_name
 
 SIBLINGS = {
     "images and masks": ["images/{}.jpg", "masks/{}.png"],
@@ -17,6 +18,7 @@ SIBLINGS = {
     "a suffix in both folders": ["photos/{}_rgb.png", "labels/{}_seg.png"],
     "a prefix in both folders": ["x/img_{}.png", "y/gt_{}.png"],
     "several targets of each input": ["photos/{}.png", "labels/{}_ids.png", "labels/{}_colour.png"],
+    "channels": ["C1/{}.tif", "C2/{}.tif", "C3/{}.tif"],
     "deep": ["set/one/left/deep/{}.png", "set/one/right/deep/{}.png"],
     "Cityscapes": [
         "leftImg8bit/train/ulm/ulm_{}_000019_leftImg8bit.png",
@@ -24,6 +26,9 @@ SIBLINGS = {
         "gtFine/train/ulm/ulm_{}_000019_gtFine_labelIds.png",
     ],
     "targets in a folder of the inputs": ["{}.jpg", "masks/{}.png"],
+    "targets beside the splits": ["train/{}.jpg", "masks/{}.png"],
+    "targets beside the splits, named like them": ["train/{}.jpg", "trainannot/{}.png"],
+    "targets deeper than inputs": ["images/{}.jpg", "annotations/trimaps/{}.png"],
     "other cases and Unicode forms": ["photos/caf\u00e9{}.png", "labels/CAFE\u0301{}.png"],
 }
 ONE_FOLDER = {
@@ -55,10 +60,9 @@ def test_two_folders_with_names_in_common_are_refused(tmp_path, patterns):
     assert "names in common" in message
     assert "rename the folder of the inputs to " in message
     assert message.endswith("give --config.data.form=halves")
-    different = len({pattern.rpartition("/")[2].partition(".")[0] for pattern in patterns}) > 1
-    assert ("give both files of a pair the same name" in message) == (
-        different and "caf" not in message and "CAF" not in str(patterns)
-    )
+    stems = {fold_name(pattern.rpartition("/")[2].partition(".")[0]) for pattern in patterns}
+    are_equal = len(stems) == 1 and "annotations/trimaps/{}.png" not in patterns
+    assert ("give both files of a pair the same name" in message) != are_equal
 
 
 @pytest.mark.parametrize("patterns", ONE_FOLDER.values(), ids=ONE_FOLDER.keys())
@@ -74,9 +78,19 @@ def test_names_in_one_folder_that_differ_by_a_word_are_refused(tmp_path, pattern
 )
 def test_with_the_form_halves_every_image_is_a_pair(tmp_path, patterns):
     root = fill(tmp_path / "pairs", patterns)
-    splits = find_names(root, "halves")
-    files = [file for pairs in splits.values() for [file] in pairs.values()]
-    assert sorted(files) == sorted(str(p.relative_to(root)) for p in root.rglob("*.*"))
+    found = find_pairs(root, "SOURCE", "halves")
+    files = [
+        str(p.relative_to(root)) for pairs in found.splits.values() for [p] in dict(pairs).values()
+    ]
+    loose = [name for left_out in found.left_out for name in left_out.files]
+    assert sorted(files + loose) == sorted(str(p.relative_to(root)) for p in root.rglob("*.*"))
+    assert bool(loose) == ("train/{}.jpg" in patterns)
+
+
+def test_folders_that_differ_by_more_than_a_number_are_named_first(tmp_path):
+    names = [f"clip{clip}/{side}/{{}}.png" for clip in (1, 2) for side in ("blur", "sharp")]
+    message = refusal(find_pairs, fill(tmp_path / "pairs", names), "SOURCE")
+    assert message.startswith("SOURCE: clip1/blur/ (5 images) and clip1/sharp/ (5 images) have 5 ")
 
 
 def test_a_single_pair_in_two_folders_is_refused(tmp_path):

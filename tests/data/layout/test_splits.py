@@ -45,6 +45,7 @@ def test_splits_are_found_by_their_common_names(tmp_path, choice, form):
         (["train_img/1.png", "train_label/1.png", "test_img/2.png"], "test_img/", "test"),
         (["train/1.png", "val/2.png", "02_Test/3.png"], "02_Test/", "test"),
         (["train/1.png", "valset/2.png"], "valset/", "val"),
+        (["our485/1.png", "eval15/2.png"], "eval15/", "test"),
         (["test/train_x/1.png", "train/2.png"], "test/train_x/", "train"),
         (["train/1.png", "train/test_x/2.png"], "train/test_x/", "test"),
     ],
