@@ -9,7 +9,7 @@ DISK_ERRORS = {
     errno.ENOSPC: "make room on the disk",
     errno.EDQUOT: "make room in your share of the disk",
     errno.EFBIG: "raise `ulimit -f`, or use a disk that allows larger files",
-    errno.EROFS: "use a disk that is not mounted for reading only",
+    errno.EROFS: "mount this disk for writing, or use a path on another disk",
     errno.EIO: "use another disk, because this one may be damaged",
     errno.ESTALE: "run the command again, because the network disk has lost the file",
     errno.EMFILE: "raise `ulimit -n`",

@@ -32,7 +32,7 @@ from pix2pix_jax.reports.benchmark_tables import parts_text, steps_text
 from pix2pix_jax.runs.checks import check_folder
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import plural, say
-from pix2pix_jax.runtime.storage.files import write_atomically
+from pix2pix_jax.runtime.storage.files import check_writable, write_atomically
 
 
 def benchmark(
@@ -58,6 +58,7 @@ def benchmark(
     check_folder(workdir)
     # The folder is made before the timing, so that the user learns at once if it cannot be made.
     workdir.report_folder.mkdir(parents=True, exist_ok=True)
+    check_writable(workdir.report_page)
     libraries = versions(["jax", *(name for peer in peers for name in LIBRARIES[peer])])
     run = Benchmark(config, workdir, targets, Turns(rounds))
     say(f"timing {', '.join(targets)}: a first step of each, then {plural(rounds, 'turn')} of each")

@@ -90,9 +90,11 @@ def _system_error(
       An error that names the folder of the dataset, to which `explain_error` adds the fix; None if
       the operating system is not the cause.
     """
+    folder = str(dataset.data_path.parent)  # TFDS writes to a temporary folder in this folder.
+    is_own = isinstance(error, OSError) and str(error.filename).startswith(folder)
     for number in (*DISK_ERRORS, errno.EACCES, errno.EPERM):
         reason = os.strerror(number)
         is_full = number == errno.ENOSPC and str(error).startswith("Not enough disk space")
-        if is_full or f" failed: {reason};" in str(error):
+        if is_full or (is_own and error.errno == number) or f" failed: {reason};" in str(error):
             return OSError(number, f"{problem} ({reason})", str(dataset.data_path))
     return None

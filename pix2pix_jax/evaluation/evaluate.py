@@ -34,7 +34,7 @@ from pix2pix_jax.runs.pairs import run_contents
 from pix2pix_jax.runs.workdir import Workdir, picture_file
 from pix2pix_jax.runtime.console import plural, say
 from pix2pix_jax.runtime.memory import explain_out_of_memory
-from pix2pix_jax.runtime.storage.files import atomic_file, atomic_folder
+from pix2pix_jax.runtime.storage.files import atomic_file, atomic_folder, check_writable
 from pix2pix_jax.runtime.storage.locks import folder_lock
 
 
@@ -69,6 +69,8 @@ def evaluate(
     if no_classes:
         say(note_without_classes(no_classes))
     path, page = workdir.evaluation_file(split), workdir.evaluation_page(split)
+    for file in (path, page):
+        check_writable(file)
     with (
         folder_lock(page.parent, wait=True),
         explain_out_of_memory(),

@@ -85,7 +85,7 @@ class OutputFolder:
         try:
             self._file.write(f"\n{json.dumps(name)}\n".encode())
         except OSError as error:
-            raise _write_failure(self.path / MANIFEST, error) from error
+            raise _write_failure(self.path, error) from error
         self._manifest.add(name)
 
     def write(self, name: str, pixels: FilePixels, samples: list[Pixels]) -> None:

@@ -14,7 +14,7 @@ from pix2pix_jax.interop.weight_file import name_file_in_errors
 from pix2pix_jax.runs.checks import resolve_run_config
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import say
-from pix2pix_jax.runtime.storage.files import atomic_file, check_utf8
+from pix2pix_jax.runtime.storage.files import atomic_file, check_utf8, check_writable
 
 MAX_DIFFERENCE = 1e-4  # The outputs of a file and of JAX must differ by less.
 
@@ -58,6 +58,8 @@ def export(config: Config, workdir: Workdir, options: ExportOptions) -> None:
     config = resolve_run_config(workdir, config)
     file_format = choose_format(options)
     check_paths(options, file_format)
+    for path in options.files().values():
+        check_writable(path)
     check_networks(config, options, file_format)
     lines, step = [], options.step
     with ExitStack() as files:

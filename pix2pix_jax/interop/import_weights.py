@@ -23,6 +23,7 @@ from pix2pix_jax.interop.weight_reader import read_weights
 from pix2pix_jax.runs.ownership import claim_workdir
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import say
+from pix2pix_jax.runtime.storage.files import check_writable
 
 # The fields that decide which parameters a network has, and their shapes.
 NETWORK_FIELDS = (
@@ -66,6 +67,7 @@ def import_weights(
     """
     if workdir.config_file.exists() or saved_steps(workdir):
         raise UsageError(f"--workdir: {workdir} already has a run; give another --workdir")
+    check_writable(workdir.path)
     files = [read_weights(weights, "generator")]
     with name_file_in_errors(weights):
         config = config_for_generator(files[0], base)

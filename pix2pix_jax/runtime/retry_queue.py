@@ -1,10 +1,14 @@
 """A queue of outputs that cannot be written now, for example because the disk is full."""
 
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 
+from pix2pix_jax.errors import fix_of
 from pix2pix_jax.runtime.console import print_above_bar, say
+from pix2pix_jax.runtime.storage.files import PERMISSION_ERRNOS
 
 
 class RetryQueue:
@@ -46,9 +50,8 @@ class RetryQueue:
         except OSError as error:
             if not had_waiting:
                 print_above_bar(
-                    f"{error.filename or name}: NOT WRITTEN ({error.strerror or error}); free "
-                    "disk space or make this file writable; training continues, and keeps all "
-                    "output until then",
+                    f"{error.filename or name}: NOT WRITTEN ({error.strerror or error}); "
+                    f"{_describe_fix(error)}; training continues, and keeps all output until then",
                     sys.stderr,
                 )
         else:
@@ -73,3 +76,12 @@ class RetryQueue:
                 errors[kind] = error
         if errors:
             raise next(iter(errors.values()))
+
+
+def _describe_fix(error: OSError) -> str:
+    """What the user can do while training continues."""
+    path = Path(os.fsdecode(error.filename)) if error.filename else None
+    if path is None or error.errno not in PERMISSION_ERRNOS:
+        return fix_of(error) or "free disk space"
+    # A file is created in its folder, so the permissions of the folder count.
+    return f"make {path if path.exists() else path.parent} writable"

@@ -17,7 +17,7 @@ from pix2pix_jax.evaluation.evaluation_file import is_up_to_date
 from pix2pix_jax.runs.ownership import WorkdirBusy
 from pix2pix_jax.runs.workdir import SweepFolder, Workdir
 from pix2pix_jax.runtime.console import say
-from pix2pix_jax.runtime.storage.files import write_atomically
+from pix2pix_jax.runtime.storage.files import check_writable, write_atomically
 from pix2pix_jax.runtime.storage.locks import folder_lock
 from pix2pix_jax.sweeps.checks import check_runs
 from pix2pix_jax.sweeps.results import write_results
@@ -63,6 +63,7 @@ def sweep(
     """
     chosen = plan.variants if index is None else [_choose_variant(plan, index)]
     check_runs(plan, folder)
+    check_writable(folder.path)
     check_split([config for _, config in chosen], split)
     failed = []
     for number, (name, config) in enumerate(chosen, 1):

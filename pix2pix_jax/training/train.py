@@ -20,6 +20,7 @@ from pix2pix_jax.runtime import distributed
 from pix2pix_jax.runtime.console import plural, say
 from pix2pix_jax.runtime.memory import explain_out_of_memory
 from pix2pix_jax.runtime.signals import StopSignals
+from pix2pix_jax.runtime.storage.files import check_writable
 from pix2pix_jax.training.due import Due
 from pix2pix_jax.training.first_steps import FirstSteps
 from pix2pix_jax.training.initial_state import InitialState, check_initial_run, restore_or_create
@@ -63,6 +64,9 @@ def train(config: Config, workdir: Workdir) -> int:
         if start.step >= run.config.train.steps:
             say(describe_finished(run, start.step))
             return 0
+        if distributed.is_first():
+            for folder in (workdir.path, workdir.checkpoints):
+                check_writable(folder)
         scorer = prepare_scorer(run)
         say_start(run, start)
         # Until the last checkpoint is on the disk, a signal only asks for a stop.

@@ -385,3 +385,12 @@ def test_an_infinite_psnr_is_the_best_score(tmp_path, state, small):
 def test_a_request_for_the_best_step_by_an_unmeasured_metric_is_refused(tmp_path, state, small):
     save(tmp_path, state, 1, 2, scores={1: {"l1": 0.1}, 2: {"l1": 0.2}})
     assert "--config.train.best_metric=l1" in refusal(read, tmp_path, small, "best", "class_iou")
+
+
+def test_a_folder_of_checkpoints_that_cannot_be_read_is_not_called_empty(small, tmp_path):
+    """The error names the folder, so that the user can fix the cause."""
+    assert checkpoint_reader.saved_steps(Workdir(tmp_path)) == []
+    (tmp_path / "checkpoints").touch()
+    with pytest.raises(NotADirectoryError) as caught:
+        checkpoint_reader.read_network(Workdir(tmp_path), small, "newest")
+    assert caught.value.filename == f"{tmp_path}/checkpoints"

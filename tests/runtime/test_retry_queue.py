@@ -1,5 +1,8 @@
 """Outputs that cannot be written wait; no output is lost, and each kind stays in order."""
 
+import errno
+import os
+
 import pytest
 
 from pix2pix_jax.runtime.retry_queue import RetryQueue
@@ -56,3 +59,25 @@ def test_the_error_of_a_failed_with_block_is_raised():
     queue.put("report", write)
     with pytest.raises(ZeroDivisionError), queue:
         raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "fix"),
+    [
+        (errno.ENOSPC, "metrics.jsonl", "make room on the disk"),
+        (errno.EACCES, "metrics.jsonl", "make {folder}/metrics.jsonl writable"),
+        (errno.EACCES, "config.json", "make {folder} writable"),
+        (errno.EROFS, ".", "make {folder} writable"),
+        (errno.EEXIST, "samples", "move this file away, because a folder must be there"),
+    ],
+)
+def test_the_warning_says_what_to_make_writable(tmp_path, capsys, number, name, fix):
+    """A file that does not exist cannot be made writable, but its folder can."""
+    (tmp_path / "metrics.jsonl").touch()
+
+    def write():
+        raise OSError(number, os.strerror(number), str(tmp_path / name))
+
+    RetryQueue().put("output", write)
+    reason = f"NOT WRITTEN ({os.strerror(number)}); {fix.format(folder=tmp_path)}; training"
+    assert reason in capsys.readouterr().err

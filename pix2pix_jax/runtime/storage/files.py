@@ -1,5 +1,6 @@
 """Expands the paths that a user gives, and replaces whole files and folders."""
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from uuid import uuid4
 from pix2pix_jax.errors import UsageError
 
 CACHE = "~/.cache/pix2pix_jax"  # prepared data, compiled programs, copies of buckets
+# The errors of a folder that cannot be written.
+PERMISSION_ERRNOS = (errno.EACCES, errno.EPERM, errno.EROFS)
 BUCKET_COPIES = Path(CACHE, "buckets")  # local copies of folders in buckets
 
 
@@ -104,21 +107,57 @@ def _partial_file(path: Path) -> Iterator[Path]:
     """Yields an unused path next to `path`; a file at that path is removed after the block.
 
     Raises:
-      OSError: the `with` block raised this error. If the error named the file at the unused path,
-        or no file, the error now names `path`.
+      OSError: as in `_name_target`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Other processes may write the same file, so the name is unique. A long name is cut, because
     # the system limits the length.
     partial = path.with_name(f".{path.name[:40]}.{uuid4().hex}")
     try:
-        yield partial
-    except OSError as error:
-        if error.filename in (None, str(partial)):  # The user does not know the partial file.
-            error.filename = str(path)
-        raise
+        with _name_target(partial, path):
+            yield partial
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # On a read-only disk, this would replace the first error.
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _name_target(hidden: Path, target: Path) -> Iterator[None]:
+    """Makes an error of the `with` block name `target`, because the user does not know `hidden`.
+
+    Args:
+      hidden: the file or folder that the block writes.
+      target: the file or folder that `hidden` will become.
+
+    Raises:
+      OSError: the block raised this error. If the error named `hidden`, a file in it, or no file,
+        it now names `target`, or the folder that cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        path = hidden if error.filename is None else Path(os.fsdecode(error.filename))
+        if path == hidden and error.errno in PERMISSION_ERRNOS:
+            error.filename = str(target.parent)
+        elif path.is_relative_to(hidden):
+            error.filename = str(target / path.relative_to(hidden))
+        raise
+
+
+def check_writable(path: Path) -> None:
+    """Checks that a file or folder can be written, before a long computation.
+
+    Args:
+      path: the file or folder, which need not exist.
+
+    Raises:
+      OSError: the nearest folder that exists cannot be written; the error names this folder.
+    """
+    folder = next(place for place in (path, *path.absolute().parents) if place.is_dir())
+    if not os.access(folder, os.W_OK | os.X_OK):
+        is_read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+        number = errno.EROFS if is_read_only else errno.EACCES
+        raise OSError(number, os.strerror(number), str(folder))
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -187,8 +226,9 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     old, new = folder.with_name(f".{folder.name}.old"), folder.with_name(f".{folder.name}.new")
     _restore_folder(folder, old, new)  # An earlier process may have been killed half-way.
     try:
-        new.mkdir(parents=True)
-        yield new
+        with _name_target(new, folder):
+            new.mkdir(parents=True)
+            yield new
         if folder.exists():
             folder.rename(old)
         new.rename(folder)

@@ -63,6 +63,8 @@ class FolderLease:
             self._create_or_replace(lease)
         except OSError as error:
             if error.errno not in NO_LOCK_ERRNOS:
+                if error.filename:  # The user does not know the file of the lease.
+                    error.filename = str(self._storage)
                 raise
             return self
         self._thread = threading.Thread(target=self._keep_alive, daemon=True)

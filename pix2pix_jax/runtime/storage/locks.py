@@ -43,6 +43,7 @@ def folder_lock(folder: Path, wait: bool) -> Iterator[bool]:
                 fcntl.flock(file, fcntl.LOCK_EX)
         except OSError as error:
             if error.errno not in NO_LOCK_ERRNOS:
+                error.filename = str(folder)  # The user does not know the file of the lock.
                 raise
             yield False
         else:

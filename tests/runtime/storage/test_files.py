@@ -2,8 +2,10 @@
 
 import errno
 import fcntl
+import os
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from helpers.refusals import refusal
@@ -11,10 +13,12 @@ from helpers.refusals import refusal
 from pix2pix_jax.cli.main import parse
 from pix2pix_jax.config import Config, Data, load_experiment, resolve
 from pix2pix_jax.data.prepare import prepare
+from pix2pix_jax.errors import explain_error
 from pix2pix_jax.inference.inputs import list_images
 from pix2pix_jax.runtime.storage.files import (
     atomic_file,
     atomic_folder,
+    check_writable,
     create_atomically,
     local_path,
     write_atomically,
@@ -46,6 +50,51 @@ def test_an_error_names_the_target_and_not_the_temporary_file(tmp_path):
         (tmp_path / "b").read_text()
     assert caught.value.filename == f"{tmp_path}/b"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def read_only(monkeypatch):
+    """Makes every file system read-only, also for root."""
+
+    def refuse(path, *_, **__):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    for name in ("open", "mkdir", "unlink", "rename"):
+        monkeypatch.setattr(Path, name, refuse)
+
+
+def test_on_a_read_only_disk_the_error_names_the_folder(tmp_path, read_only, monkeypatch):
+    """Removing the temporary file fails, too, and that error must not replace the first error."""
+    monkeypatch.setattr(Path, "mkdir", lambda *_, **__: None)  # The folder exists.
+    with pytest.raises(OSError, match="Read-only") as caught:
+        write_atomically(tmp_path / "page.html", "new")
+    assert caught.value.filename == str(tmp_path)
+
+
+def test_an_error_inside_a_new_folder_names_the_file_in_its_final_place(tmp_path):
+    folder = tmp_path / "pictures"
+    with pytest.raises(FileNotFoundError) as caught, atomic_folder(folder) as new:
+        (new / "deep" / "a.png").write_bytes(b"")
+    assert caught.value.filename == str(folder / "deep" / "a.png")
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError) as caught, atomic_folder(tmp_path / "file" / "deep"):
+        pass
+    assert caught.value.filename == f"{tmp_path}/file/deep"
+
+
+@pytest.mark.parametrize("flags", [0, os.ST_RDONLY])
+def test_a_folder_that_cannot_be_written_is_found_before_a_long_computation(
+    tmp_path, monkeypatch, flags
+):
+    check_writable(tmp_path / "new" / "run")
+    (tmp_path / "file").touch()
+    check_writable(tmp_path / "file")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_flag=flags))
+    with pytest.raises(OSError, match="Read-only" if flags else "Permission denied") as caught:
+        check_writable(tmp_path / "new" / "run")
+    assert caught.value.filename == str(tmp_path)
+    assert "; " in explain_error(caught.value)
 
 
 @pytest.mark.parametrize("num_renames", [0, 1])
