@@ -119,7 +119,7 @@ class Contents:
       sides: the facts about A and B.
       unequal: pairs whose sides have other proportions.
       turned: pairs of `unequal` in which width and height are swapped.
-      uncommon: side-by-side images of other proportions than at least nine tenths of all.
+      uncommon: side-by-side images of other proportions than at least three quarters of all.
       odd: side-by-side images of an odd width.
       identical: pairs whose sides have the same pixels.
       copies: by split (val, test), pairs of which an image is also in train.

@@ -22,7 +22,7 @@ from pix2pix_jax.data.images.file_image import FileImage
 
 GREY_TOLERANCE = 8  # JPEG and resizing change the channels of a grey pixel by a few levels
 GREY_PIXELS = 0.999  # the least share of grey pixels in an image without colour
-COMMON_SHARE = 0.9  # proportions of at least this share of all images are the usual proportions
+COMMON_SHARE = 0.75  # proportions of at least this share of all images are the usual proportions
 
 
 class _LevelCounter:

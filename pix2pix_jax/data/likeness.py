@@ -21,7 +21,7 @@ import numpy as np
 SIDE = 64  # halves are compared at this height and width, in pixels
 MIN_SIDE = 16  # smaller halves are not compared
 NOISE_FLOOR = 8.0  # weaker edges, in levels of 255, are shading or noise
-MIN_ALIGNMENT, STRONG_ALIGNMENT = 0.02, 0.1
+MIN_ALIGNMENT = 0.02
 MAX_SEAM = 2.0
 MAX_NOISE = 0.75
 
@@ -82,14 +82,9 @@ def look_like_single_pictures(likenesses: list[Likeness]) -> bool:
     )
 
 
-def have_common_outlines(likenesses: list[Likeness], least: float = MIN_ALIGNMENT) -> bool:
-    """Whether the left and right halves of a set of images show the same outlines.
-
-    Args:
-      likenesses: the measures of the images, at least one.
-      least: the least alignment of common outlines.
-    """
-    return _median(likenesses, "alignment") >= least
+def have_common_outlines(likenesses: list[Likeness]) -> bool:
+    """Whether the left and right halves of a set of images show the same outlines."""
+    return _median(likenesses, "alignment") >= MIN_ALIGNMENT
 
 
 def _median(likenesses: list[Likeness], name: str) -> float:

@@ -133,10 +133,10 @@ def _write_pairs(
 
 
 def _leave_out_single_pictures(config: PairsConfig) -> tuple[PairsConfig, list[str]]:
-    """Leaves out a test split of single pictures, and refuses other splits of single pictures.
+    """Leaves out single pictures of val and test, and refuses splits of single pictures.
 
     Returns:
-      The pairs without such a split, and the lines to print.
+      The pairs that are left, and the lines to print.
     """
 
     def read(path: Path) -> np.ndarray:
@@ -149,8 +149,12 @@ def _leave_out_single_pictures(config: PairsConfig) -> tuple[PairsConfig, list[s
             with suppress(UsageError):  # One error at the end names all broken files.
                 files.setdefault(split, []).append(measure_file(pair.files[0], read))
     left_out, lines = check_pictures(files, config.source_name, read)
-    kept = {split: pairs for split, pairs in config.splits.items() if split not in left_out}
-    return replace(config, splits=kept), lines
+    kept = {
+        split: [pair for pair in pairs if pair.files[0] not in left_out]
+        for split, pairs in config.splits.items()
+    }
+    splits = {split: pairs for split, pairs in kept.items() if pairs}
+    return replace(config, splits=splits), lines
 
 
 def _prepare_download(name: str, data_dir: DataDir) -> tfds.core.DatasetBuilder:

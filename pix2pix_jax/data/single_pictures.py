@@ -12,14 +12,12 @@ from PIL import ExifTags, Image
 from pix2pix_jax.data.images.image_files import IMAGE_FORMATS
 from pix2pix_jax.data.layout.roles import SIDES, ImageFile, read_role
 from pix2pix_jax.data.likeness import (
-    MIN_ALIGNMENT,
-    STRONG_ALIGNMENT,
     have_common_outlines,
     look_like_single_pictures,
     measure_likeness,
 )
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runtime.console import plural
+from pix2pix_jax.runtime.console import plural, some_of
 
 MAX_MEASURED = 32  # images of a split whose halves are compared
 TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
@@ -77,7 +75,7 @@ def _role_of_folder(folder: Path) -> ImageFile:
 
 def check_pictures(
     splits: dict[str, list[PictureFile]], source_name: str, read: Callable[[Path], np.ndarray]
-) -> tuple[set[str], list[str]]:
+) -> tuple[set[Path], list[str]]:
     """Checks that the files of a dataset show A and B side by side, and are no single pictures.
 
     Args:
@@ -86,35 +84,48 @@ def check_pictures(
       read: reads the pixels of a file, [h, w, c].
 
     Returns:
-      The splits to leave out, because their files show only one side; and the lines to print.
+      The files of val and test to leave out, because they show only one side; and the lines to
+      print.
 
     Raises:
-      UsageError: the files of train or val look like single pictures.
+      UsageError: all files of train or val look like single pictures, or all files of test, if
+        there is no train.
     """
-    left_out, lines = set[str](), []
+    left_out, lines = set[Path](), []
+    train = splits.get("train", [])
     for split, files in splits.items():
-        train = splits.get("train", []) if split != "train" else []
-        kind = "single" if show_one_side(files, train) else judge_files(files, read)
-        if kind == "single" and split == "test" and train:
-            left_out.add(split)
-            lines.append(
-                f"{plural(len(files), 'image')} of test "
-                f"{'is' if len(files) == 1 else 'are'} left out, because they show one picture and "
-                "not A and B side by side; `pix2pix translate` translates them; if they are pairs, "
-                "give --config.data.form=halves"
-            )
-        elif kind == "single":
+        singles = find_single_sides(files, train) if split != "train" else []
+        judgement = judge_files(files, read) if len(singles) < len(files) else "single"
+        if judgement == "single" and split == "test" and train:
+            singles = files
+        elif judgement == "single":
             raise UsageError(
-                f"data.source: {source_name}: the images of {split} "
-                f"({plural(len(files), 'image')}, for example {files[0].path.name}) look like "
-                f"single pictures, not like A and B side by side; {FIX}"
+                f"data.source: {source_name}: {_describe_refusal(split, files, train)}"
             )
-        elif kind == "unclear" and not train:
+        elif judgement == "unclear" and (split == "train" or not train):
             lines.append(
                 f"WARNING: nothing shows that the left and right halves of the images of {split} "
                 f"belong together; if they are no pairs, {FIX.partition('; ')[0]}"
             )
+        if singles:
+            left_out |= {file.path for file in singles}
+            lines.append(
+                f"left out {some_of(len(singles), len(files), 'image')} of {split}, because they "
+                f"show one picture and not A and B side by side (first {singles[0].path.name}); "
+                "`pix2pix translate` translates such images; if they are pairs, give "
+                "--config.data.form=halves"
+            )
     return left_out, lines
+
+
+def _describe_refusal(split: str, files: list[PictureFile], train: list[PictureFile]) -> str:
+    """Says that the files of a split are single pictures, and what to do."""
+    shows_pairs = bool(train) and split == "val"
+    fix = "remove these images, or put pairs in their place" if shows_pairs else FIX
+    return (
+        f"the images of {split} ({plural(len(files), 'image')}, for example {files[0].path.name}) "
+        f"look like single pictures, not like A and B side by side; {fix}"
+    )
 
 
 def judge_files(files: list[PictureFile], read: Callable[[Path], np.ndarray]) -> str:
@@ -134,21 +145,20 @@ def judge_files(files: list[PictureFile], read: Callable[[Path], np.ndarray]) ->
         return "single"
     # The halves of square and upright images are narrow, which is rare for pairs.
     are_narrow = all(file.width <= file.height for file in files)
-    if not likenesses:
-        return "unclear" if are_narrow else "pairs"
-    least = STRONG_ALIGNMENT if are_narrow else MIN_ALIGNMENT
-    return "pairs" if have_common_outlines(likenesses, least) else "unclear"
+    are_alike = not likenesses or have_common_outlines(likenesses)
+    return "pairs" if are_alike and not are_narrow else "unclear"
 
 
-def show_one_side(files: list[PictureFile], pairs: list[PictureFile]) -> bool:
-    """Whether all files have the proportions of one half of pairs, and not of whole pairs."""
+def find_single_sides(files: list[PictureFile], pairs: list[PictureFile]) -> list[PictureFile]:
+    """The files that have the proportions of one half of pairs, and not of whole pairs."""
     # Equal proportions are in the same or in neighbouring steps.
     steps = {_ratio_step(pair.width / pair.height) + n for pair in pairs for n in (-1, 0, 1)}
-    return bool(pairs) and all(
-        _ratio_step(2 * file.width / file.height) in steps
-        and _ratio_step(file.width / file.height) not in steps
+    return [
+        file
         for file in files
-    )
+        if _ratio_step(2 * file.width / file.height) in steps
+        and _ratio_step(file.width / file.height) not in steps
+    ]
 
 
 def _ratio_step(ratio: float) -> int:

@@ -135,7 +135,7 @@ def test_a_test_split_of_single_pictures_is_left_out(tmp_path, capsys):
             Image.fromarray(pair).save(root / split / f"{seed}.png")
     write_single_pictures(root / "test")
     assert read_contents(prepare(folder_data(root))).keys() == {"train", "val"}
-    assert f"{root}: 12 images of test are left out, because they " in capsys.readouterr().out
+    assert f"{root}: left out all 12 images of test, because they " in capsys.readouterr().out
     data = replace(folder_data(root), form="halves")
     assert read_contents(prepare(data)).keys() == {"train", "val", "test"}
 

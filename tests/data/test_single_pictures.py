@@ -53,8 +53,11 @@ def test_single_pictures_are_refused_with_the_way_out(tmp_path, split):
         f"data.source: SOURCE: the images of {split} (12 images, for example "
     )
     assert "look like single pictures" in message
-    assert "give A and B in two folders, A/ and B/" in message
-    assert message.endswith("give --config.data.form=halves")
+    if split == "val":  # The pairs of train show that halves are right.
+        assert message.endswith("; remove these images, or put pairs in their place")
+    else:
+        assert "give A and B in two folders, A/ and B/" in message
+        assert message.endswith("give --config.data.form=halves")
 
 
 @pytest.mark.parametrize("width", [64, 63])
@@ -62,8 +65,8 @@ def test_a_test_split_of_one_side_is_left_out_with_a_line(tmp_path, width):
     train = write_split(tmp_path, "train", pairs())
     test = write_split(tmp_path, "test", [np.zeros((64, width, 3), np.uint8)] * 3)
     left_out, [line] = check(train=train, test=test)
-    assert left_out == {"test"}
-    assert line.startswith("3 images of test are left out, because they show one picture")
+    assert left_out == {file.path for file in test}
+    assert line.startswith("left out all 3 images of test, because they show one picture and not ")
     assert "--config.data.form=halves" in line
 
 
@@ -71,7 +74,16 @@ def test_a_test_split_of_single_pictures_of_any_size_is_left_out(tmp_path):
     train = write_split(tmp_path, "train", [pair[: 40 + 3 * i] for i, pair in enumerate(pairs())])
     test = write_split(tmp_path, "test", [np.hstack([photo] * 1) for photo in photos(12)])
     left_out, _ = check(train=train, test=test)
-    assert left_out == {"test"}
+    assert left_out == {file.path for file in test}
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_single_pictures_among_the_pairs_of_a_split_are_left_out(tmp_path, split):
+    train = write_split(tmp_path, "train", pairs())
+    files = write_split(tmp_path, split, [*photos(2), *pairs(6)])
+    left_out, [line] = check(**{"train": train, split: files})
+    assert left_out == {file.path for file in files[:2]}
+    assert line.startswith(f"left out 2 of 8 images of {split}, because they show one picture ")
 
 
 def test_images_that_say_nothing_give_a_warning(tmp_path):
