@@ -19,6 +19,7 @@ The modules, in the order in which a pair passes through them:
                  (contents_collector), and which are told in lines (contents_lines)
     records      writes a dataset, and opens a split of it
     prepare      finds the dataset of a config, or writes it
+    old_datasets compares datasets of earlier versions with what names mean now
     fingerprint  hashes the files of a source, and the pairs of a dataset
     examples     turns a record into arrays: input and target, or photo and classes
     augment      crops and mirrors the arrays at random

@@ -24,6 +24,7 @@ from pix2pix_jax.data.images.image_files import read_bytes
 from pix2pix_jax.data.images.image_reader import read_image
 from pix2pix_jax.data.layout.pairs import find_pairs
 from pix2pix_jax.data.layout.walk import display_name
+from pix2pix_jax.data.old_datasets import check_old_layout
 from pix2pix_jax.data.records import open_dataset, write_dataset
 from pix2pix_jax.data.single_pictures import (
     PictureFile,
@@ -86,7 +87,10 @@ def _find_or_write(data: Data, data_dir: DataDir) -> tfds.core.DatasetBuilder:
     name = f"{data.name}-{source_version(source)}{_form_suffix(data)}"
     config = PairsConfig(name=name, source_name=str(source))
     written = _open_written(PairedImages(data_dir=data_dir.path, config=config), data_dir)
-    return written or _write_pairs(source, config, data.form, data_dir)
+    if written is None:
+        return _write_pairs(source, config, data.form, data_dir)
+    check_old_layout(written, source, data.form)
+    return written
 
 
 def _form_suffix(data: Data) -> str:

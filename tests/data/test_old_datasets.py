@@ -1,0 +1,74 @@
+"""Datasets of earlier versions are used, unless their layout would be refused now."""
+
+from dataclasses import replace
+
+import pytest
+from helpers.pairs import folder_data, list_written, make_images, read_contents
+from helpers.refusals import refusal
+
+from pix2pix_jax.data import prepare as prepare_module
+from pix2pix_jax.data.builders import PairedImages, PairsConfig
+from pix2pix_jax.data.contents import METADATA_KEY
+from pix2pix_jax.data.fingerprint import dataset_fingerprint, source_version
+from pix2pix_jax.data.layout.pairs import find_pairs
+from pix2pix_jax.data.prepare import prepare
+from pix2pix_jax.data.records import write_dataset
+
+
+def write_as_before(data, root):
+    """Writes a dataset as earlier versions did: without facts about its images."""
+    splits = find_pairs(root, str(root), "halves").splits
+    config = PairsConfig(
+        f"folder-{source_version(root)}", source_name=str(root), root=root, splits=splits
+    )
+    builder = write_dataset(PairedImages(data_dir=data.data_dir, config=config))
+    info = builder.data_path / prepare_module.INFO
+    metadata = builder.data_path / "metadata.json"
+    assert METADATA_KEY in metadata.read_text()
+    metadata.write_text(metadata.read_text().replace(METADATA_KEY, "removed"))
+    assert info.exists()
+    return builder
+
+
+def test_a_set_that_would_be_refused_now_is_refused_and_the_form_leads_to_equal_pairs(tmp_path):
+    names = [f"{folder}/{number}.png" for folder in ("photos", "labels") for number in range(4)]
+    root = make_images(tmp_path / "pairs", names)
+    data = folder_data(root)
+    old = write_as_before(data, root)
+    message = refusal(prepare, data)
+    assert message.endswith("give --config.data.form=halves")
+    again = prepare(replace(data, form="halves"))
+    assert again.data_path != old.data_path
+    assert dataset_fingerprint(again) == dataset_fingerprint(old)
+
+
+def test_other_numbers_of_pairs_are_told(tmp_path, capsys):
+    root = make_images(tmp_path / "pairs", ["train/1.png", "train/2.png", "valid/3.png"])
+    data = folder_data(root)
+    valid = root / "valid"
+    valid.rename(tmp_path / "valid")
+    version = source_version(root)
+    old = write_as_before(data, root)
+    (tmp_path / "valid").rename(valid)
+    # The earlier version knew no folder valid, but counted its files in the name of the dataset.
+    folder = old.data_path.parent
+    folder.rename(folder.with_name(folder.name.replace(version, source_version(root))))
+    before = list_written(data)
+    capsys.readouterr()
+    used = prepare(data)
+    assert list_written(data) == before
+    assert read_contents(used).keys() == {"train", "val"}
+    assert capsys.readouterr().out == (
+        f"{root}: an earlier version read 1 train, 1 val pairs, and their dataset is used; remove "
+        f"{used.data_path} to read 2 train, 1 val pairs in a new run\n"
+    )
+
+
+@pytest.mark.parametrize("names", [["train/1.png", "val/2.png"], ["1.png", "2.png", "3.png"]])
+def test_a_set_that_means_the_same_is_used_without_a_line(tmp_path, capsys, names):
+    root = make_images(tmp_path / "pairs", names)
+    data = folder_data(root)
+    old = write_as_before(data, root)
+    capsys.readouterr()
+    assert prepare(data).data_path == old.data_path
+    assert capsys.readouterr().out == ""
