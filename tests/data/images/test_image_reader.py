@@ -150,14 +150,25 @@ def test_the_largest_value_of_a_ppm_is_white(largest, magic, channels):
     np.testing.assert_array_equal(read_record(data, image), to_8_bits(image))
 
 
-@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM", "WEBP", "GIF", "JPEG"])
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])
-def test_a_common_file_stays_in_its_record_as_it_is(kind, mode):
-    image = Image.fromarray(NOISE[..., :3]).convert(mode)
-    try:
-        data = encode(image, kind, **({"lossless": True} if kind == "WEBP" else {}))
-    except (OSError, ValueError):
-        pytest.skip(f"{kind} has no {mode}")
+@pytest.mark.parametrize(
+    ("kind", "modes"),
+    [
+        ("PNG", ["1", "L", "LA", "P", "RGB", "RGBA"]),
+        ("BMP", ["1", "L", "P", "RGB", "RGBA"]),
+        ("TIFF", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"]),
+        ("PPM", ["1", "L", "RGB"]),
+        ("WEBP", ["RGB", "RGBA"]),
+        ("GIF", ["L", "P", "RGBA"]),
+        ("JPEG", ["L", "RGB", "CMYK"]),
+    ],
+)
+def test_a_common_file_stays_in_its_record_as_it_is(kind, modes):
+    for mode in modes:
+        image = Image.fromarray(NOISE[..., :3]).convert(mode)
+        check_stays_as_it_is(encode(image, kind))
+
+
+def check_stays_as_it_is(data):
     found = read_image(data, "a")
     assert record_bytes(data, found) is data
     for channels in (1, 3, 4):
@@ -196,7 +207,7 @@ def test_a_transparent_colour_of_16_bits_is_transparent(colours):
 def test_a_png_may_have_any_amount_of_text(compressed, deep):
     text = PngImagePlugin.PngInfo()
     for number in range(3):
-        text.add_itxt(f"prompt{number}", "x" * 30_000_000, zip=compressed)
+        text.add_itxt(f"prompt{number}", "x" * 25_000_000, zip=compressed)
     text.add_text("parameters", "y" * 2_000_000, zip=True)
     kept = DEEP[..., 0] if deep else NOISE[..., :3]
     data = encode(kept, "PNG", pnginfo=text)
