@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
@@ -36,6 +36,8 @@ MAX_BYTES = 1 << 31  # the size of the largest image file
 # MAX_PIXELS replaces Pillow's own limit, which only prints a warning up to twice the limit.
 # Pillow's limit applies to the whole process, so it is removed once, before any image is opened.
 Image.MAX_IMAGE_PIXELS = None
+# Pillow refuses PNG files whose colour profile has more than a megabyte, as those of printers have.
+PngImagePlugin.MAX_TEXT_CHUNK = 1 << 26
 BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262  # tags of TIFF files
 WHITE_IS_ZERO = 0  # a value of PHOTOMETRIC
 

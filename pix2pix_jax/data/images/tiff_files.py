@@ -37,6 +37,7 @@ COLOUR_BANDS: dict[int, int] = {
     PHOTOMETRIC.SEPARATED: 4,  # CMYK
 }
 DIRECT_COLOURS = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB)  # need no conversion of colours
+MAX_OPENED_PAGES = 50  # of these pages, the smaller copies of other pages are not counted
 # Tifffile logs warnings about odd files, but every problem becomes a UsageError here.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
 
@@ -153,8 +154,10 @@ def count_pages(data: bytes) -> int | None:
     if not data.startswith(PREFIXES):
         return None
     try:
-        pages = [page.aspage() for page in tifffile.TiffFile(io.BytesIO(data)).pages]
-        return sum(not (page.is_reduced or page.is_mask) for page in pages)
+        pages = tifffile.TiffFile(io.BytesIO(data)).pages
+        count = len(pages)  # Unlike a loop over the pages, this ends if the pages form a circle.
+        further = [pages[index].aspage() for index in range(1, min(count, MAX_OPENED_PAGES))]
+        return count - sum(bool(page.is_reduced or page.is_mask) for page in further)
     except Exception:  # As in `_open_tiff`.
         return None
 

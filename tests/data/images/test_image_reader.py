@@ -232,6 +232,20 @@ def test_further_frames_are_noted(kind):
     assert read_image(data, "a").notes == {"frames": "only the first of 3 frames is used"}
 
 
+def test_pages_that_form_a_circle_are_counted_once():
+    file = io.BytesIO()
+    frames = [Image.fromarray(NOISE[number:, :, :3]) for number in range(3)]
+    frames[0].save(file, "TIFF", save_all=True, append_images=frames[1:])
+    with tifffile.TiffFile(io.BytesIO(file.getvalue())) as opened:
+        first, last = opened.pages[0].offset, opened.pages[2].offset
+        end = last + 2 + 12 * len(opened.pages[2].tags)
+    data = bytearray(file.getvalue())
+    data[end : end + 4] = struct.pack("<I", first)  # after the last page comes the first
+    assert read_image(bytes(data), "a.tif").notes == {
+        "frames": "only the first of 3 frames is used"
+    }
+
+
 def test_smaller_copies_of_an_image_are_not_counted_as_frames():
     file = io.BytesIO()
     with tifffile.TiffWriter(file) as writer:

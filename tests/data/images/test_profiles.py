@@ -79,6 +79,12 @@ def test_a_profile_that_cannot_be_applied_is_noted(profile, note):
     assert note in image.notes["profile"]
 
 
+def test_a_profile_may_have_megabytes():
+    large = SWAPPED + bytes(3_000_000)
+    image = read_image(encode(NOISE[..., :3], "PNG", icc_profile=large), "a")
+    assert image.notes["profile"].endswith("colours are converted to sRGB")
+
+
 def test_16_bits_keep_their_colours_and_the_profile_is_noted():
     file = io.BytesIO()
     deep = NOISE[..., :3].astype(np.uint16) * 257
