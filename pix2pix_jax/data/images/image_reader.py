@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from pix2pix_jax.data.images.deep_files import (
     encode_deep_png,
@@ -30,7 +30,7 @@ from pix2pix_jax.data.images.image_files import (
 from pix2pix_jax.data.images.limits import DEFAULT_LIMIT, PixelLimit
 from pix2pix_jax.data.images.png_chunks import drop_texts, mark_plain_bands
 from pix2pix_jax.data.images.profiles import convert_cmyk, convert_to_srgb
-from pix2pix_jax.data.images.tiff_files import count_pages, read_large_tiff, read_tiff
+from pix2pix_jax.data.images.tiff_files import count_copies, count_pages, read_large_tiff, read_tiff
 from pix2pix_jax.errors import UsageError
 
 
@@ -128,13 +128,15 @@ def _describe_bands(image: FileImage) -> dict[str, str]:
 
 def _describe_frames(data: bytes) -> dict[str, str]:
     """The note about further frames or pages of a file whose first frame can be read."""
-    frames = count_pages(data)
-    if frames is None:
-        try:
-            image = Image.open(io.BytesIO(drop_texts(data)), formats=tuple(IMAGE_FORMATS))
-            frames = getattr(image, "n_frames", 1)
-        except Exception:  # Pillow raises many kinds of exceptions for a damaged frame.
-            return {"frames": "only the first frame is used; the others are damaged"}
+    try:
+        image = Image.open(io.BytesIO(drop_texts(data)), formats=tuple(IMAGE_FORMATS))
+        frames = getattr(image, "n_frames", 1)
+    except UnidentifiedImageError:  # Only tifffile can read the file.
+        frames = count_pages(data)
+    except Exception:  # Pillow raises many kinds of exceptions for a damaged frame.
+        return {"frames": "only the first frame is used; the others are damaged"}
+    if frames > 1:
+        frames -= count_copies(data)
     return {"frames": f"only the first of {frames} frames is used"} if frames > 1 else {}
 
 

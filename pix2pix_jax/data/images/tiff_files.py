@@ -37,7 +37,7 @@ COLOUR_BANDS: dict[int, int] = {
     PHOTOMETRIC.SEPARATED: 4,  # CMYK
 }
 DIRECT_COLOURS = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB)  # need no conversion of colours
-MAX_OPENED_PAGES = 50  # of these pages, the smaller copies of other pages are not counted
+MAX_OPENED_PAGES = 50  # smaller copies are only looked for among the first pages
 # Tifffile logs warnings about odd files, but every problem becomes a UsageError here.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
 
@@ -142,24 +142,29 @@ def _first_page(file: tifffile.TiffFile) -> tifffile.TiffPage | None:
     return page if is_image else None
 
 
-def count_pages(data: bytes) -> int | None:
-    """The number of images in a TIFF file, without smaller copies and masks of other images.
+def count_pages(data: bytes) -> int:
+    """The number of pages of a TIFF file that Pillow cannot open."""
+    try:
+        return len(tifffile.TiffFile(io.BytesIO(data)).pages)
+    except Exception:  # As in `_open_tiff`.
+        return 1
+
+
+def count_copies(data: bytes) -> int:
+    """The number of pages of a TIFF file that are smaller copies or masks of other pages.
 
     Args:
       data: the bytes of any image file.
-
-    Returns:
-      The number; None if the file is no TIFF or a page is damaged.
     """
     if not data.startswith(PREFIXES):
-        return None
+        return 0
     try:
         pages = tifffile.TiffFile(io.BytesIO(data)).pages
-        count = len(pages)  # Unlike a loop over the pages, this ends if the pages form a circle.
-        further = [pages[index].aspage() for index in range(1, min(count, MAX_OPENED_PAGES))]
-        return count - sum(bool(page.is_reduced or page.is_mask) for page in further)
+        count = min(len(pages), MAX_OPENED_PAGES)  # A loop over all pages may never end.
+        further = [pages[index].aspage() for index in range(1, count)]
     except Exception:  # As in `_open_tiff`.
-        return None
+        return 0
+    return sum(bool(page.is_reduced or page.is_mask) for page in further)
 
 
 def _check_page(page: tifffile.TiffPage, name: str, limit: PixelLimit) -> None:
