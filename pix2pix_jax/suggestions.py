@@ -126,7 +126,15 @@ def closest_name(name: str, names: Iterable[str], similarity: float = 0.6) -> st
     if len(wanted) < 2:
         return None
     near = difflib.get_close_matches(wanted, plain, 1, similarity)
-    return plain[near[0]] if near else None
+    if near:
+        return plain[near[0]]
+    # One of the two may be short for the other, as "val" and "validation".
+    longer = [name for name in plain if _is_short_for(name, wanted) or _is_short_for(wanted, name)]
+    return plain[longer[0]] if len(longer) == 1 else None
+
+
+def _is_short_for(short: str, name: str) -> bool:
+    return len(short) >= 3 and name.startswith(short)
 
 
 def closest_field(name: str, names: list[str]) -> str | None:

@@ -13,6 +13,8 @@ from pix2pix_jax.suggestions import closest_field, closest_name
         ("FACADES", "facades"),
         ("atob", "AtoB"),
         ("b_to_a", "BtoA"),
+        ("fac", "facades"),
+        ("facades_jpg_of_cmp", "facades"),
         ("zzz", None),
         ("", None),
         ("b", None),

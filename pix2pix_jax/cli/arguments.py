@@ -21,6 +21,7 @@ from pix2pix_jax.cli.options import FlagValues, Parser
 from pix2pix_jax.cli.values import parse_config, parse_workdir
 from pix2pix_jax.cli.version import PrintVersion
 from pix2pix_jax.errors import UsageError
+from pix2pix_jax.suggestions import closest_name
 
 COMMANDS: dict[str, ModuleType] = {  # in the order of `pix2pix --help`
     "prepare": prepare,
@@ -133,9 +134,14 @@ def check_order(arguments: list[str], flags: list[str]) -> None:
         return
     import shlex  # here, because few commands need the module
 
-    command = next((word for word in arguments if word in COMMANDS), "COMMAND")
+    flag = arguments[0]
+    command = next((word for word in arguments if word in COMMANDS), None)
+    if command is None:
+        near = closest_name(flag, flags) or ("--version" if flag in ("-v", "-V") else None)
+        fix = f"did you mean {near}?" if near else f"give a command first: pix2pix COMMAND {flag}"
+        raise UsageError(f"{flag}: is not a command", fix)
     others = shlex.join(word for word in arguments if word != command)
-    raise UsageError(f"{arguments[0]}: stands before the command; give pix2pix {command} {others}")
+    raise UsageError(f"{flag}: stands before the command; give pix2pix {command} {others}")
 
 
 def parse_fields(arguments: list[str], flags: list[str]) -> FlagValues:

@@ -1,12 +1,15 @@
 """Explains an argument that no command knows: the flag or the field that the user meant."""
 
 import shlex
+from pathlib import Path
 
 from pix2pix_jax.cli.schema_source import read_field_names
 from pix2pix_jax.errors import UsageError
+from pix2pix_jax.runs.nearby import is_run
 from pix2pix_jax.suggestions import advice_about, closest_field, closest_name, other_names
 
 SIMILAR = 0.8  # the similarity above which a flag is meant rather than a field
+DASHES = "-\u2010\u2011\u2012\u2013\u2014\u2212"  # text programs turn "--" into other dashes
 
 
 def explain_unknown(argument: str, following: str | None, flags: list[str]) -> UsageError:
@@ -18,16 +21,37 @@ def explain_unknown(argument: str, following: str | None, flags: list[str]) -> U
       flags: the flags of the command.
     """
     name, equals, value = argument.partition("=")
-    if not name.startswith("-"):
-        return UsageError(
-            f"{argument}: does not begin with --; put a pattern, or a path with spaces, in quotes, "
-            "as in --input='photos/*.png'"
-        )
     if name in flags:  # before the command, where argparse does not look for it
         return UsageError(f"{argument}: stands before the command; give it after the command")
+    bare = name.lstrip(DASHES)
+    if name.startswith("-"):
+        problem = f"{argument}: unknown flag"
+    elif bare != name or equals:  # another dash, or none, as in other programs
+        problem = f"{argument}: does not begin with --"
+    else:
+        return UsageError(f"{argument}: does not begin with --", suggest_path(argument, flags))
     if not equals and following is not None and not following.startswith("--"):
         value = following
-    return UsageError(f"{argument}: unknown flag", suggest_flag(name.lstrip("-"), value, flags))
+    return UsageError(problem, suggest_flag(bare, value, flags))
+
+
+def suggest_path(path: str, flags: list[str]) -> str:
+    """What to give instead of a path without a flag: the flag that takes such a path.
+
+    Args:
+      path: the path, or another word.
+      flags: the flags of the command.
+    """
+    place = Path(path)
+    if place.suffix in (".py", ".json") or ".py:" in path:
+        wanted = "--config"
+    elif is_run(place) or "--input" not in flags:
+        wanted = "--workdir"
+    else:
+        wanted = "--input"
+    if wanted in flags and ("/" in path or wanted == "--config" or place.exists()):
+        return _ask(wanted, path)
+    return "put a pattern, or a path with spaces, in quotes, as in --input='photos/*.png'"
 
 
 def suggest_flag(name: str, value: str, flags: list[str]) -> str:

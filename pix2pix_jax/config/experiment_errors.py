@@ -62,8 +62,10 @@ def _explain(error: BaseException, path: str) -> UsageError:
 
 
 def _import_fix(error: BaseException) -> str:
-    """The fix for an import from this package that failed; "" for all other errors."""
+    """The fix for an import that failed; "" for all other errors."""
     module = (error.name or "") if isinstance(error, ImportError) else ""
+    if isinstance(error, ModuleNotFoundError) and module and not module.startswith("pix2pix_jax"):
+        return f"correct this line, install {module}, or put its folder into PYTHONPATH"
     if module.partition(".")[0] != "pix2pix_jax":
         return ""
     # `config` imports this module, so this module cannot import the names at its top.

@@ -80,6 +80,13 @@ def test_a_command_refuses_to_run_without_a_flag_that_it_needs(
             ["--workdir", "x", "train"],
             "--workdir: stands before the command; give pix2pix train --workdir x",
         ),
+        (["--Version"], "--Version: is not a command; did you mean --version?"),
+        (["-V"], "-V: is not a command; did you mean --version?"),
+        (["--foo"], "--foo: is not a command; give a command first: pix2pix COMMAND --foo"),
+        (
+            ["evaluate", "--split=validation"],
+            "--split: 'validation' is not valid; give one of train, val, test; did you mean val?",
+        ),
         (["train", "--config="], "--config: is empty; give an experiment, e.g. --config="),
         (["evaluate", "--step="], "--step: '' is not a step; give a number, newest or best"),
         (["demo", "--port=" + "9" * 5000], "--port: 9999"),
@@ -114,6 +121,8 @@ def test_a_wrong_command_or_value_is_refused_in_one_line(arguments, line):
         ("translate", ["--steps=2"], "did you mean --step=2?"),  # not the field train.steps
         ("sweep", ["--seed=3"], "did you mean --seeds=3?"),
         ("train", ["--gpus=1"], "all devices are used; choose others by the variables "),
+        ("train", ["-config=x.py"], "did you mean --config=x.py?"),
+        ("train", ["--pretrained=runs/a"], "did you mean --init=runs/a?"),
         ("train", ["--version"], "give it without a command: pix2pix --version"),
         ("train", ["--zzz=1"], "give a flag that --help lists, or a field that `pix2pix fields`"),
         ("train", ["-1"], "give a flag that --help lists"),
@@ -125,6 +134,28 @@ def test_an_unknown_flag_is_refused_with_the_flag_or_field_that_was_meant(
 ):
     message = refusal(parse, [command, *arguments])
     assert message.startswith(f"{arguments[0]}: unknown flag; {suggestion}")
+
+
+@pytest.mark.parametrize(
+    ("command", "argument", "suggestion"),
+    [
+        ("train", "train.steps=100", "did you mean --config.train.steps=100?"),
+        ("train", "lr=1e-4", "did you mean --config.optimizer.learning_rate=1e-4?"),
+        ("train", "\u2013config=x.py", "did you mean --config=x.py?"),
+        ("train", "\u2014-workdir=x", "did you mean --workdir=x?"),
+        ("train", "experiments/facades.py", "did you mean --config=experiments/facades.py?"),
+        ("train", "experiments/folder.py:my pairs", "did you mean --config='experiments/folder."),
+        ("evaluate", "runs/first", "did you mean --workdir=runs/first?"),
+        ("translate", "photos/1.png", "did you mean --input=photos/1.png?"),
+        ("translate", "1.png", "put a pattern, or a path with spaces, in quotes, as in --input="),
+        ("train", "now", "put a pattern, or a path with spaces, in quotes, as in --input="),
+    ],
+)
+def test_an_argument_without_dashes_is_refused_with_the_flag_that_was_meant(
+    command, argument, suggestion
+):
+    message = refusal(parse, [command, argument])
+    assert message.startswith(f"{argument}: does not begin with --; {suggestion}")
 
 
 def test_a_field_without_an_equals_sign_is_refused_with_its_value():
