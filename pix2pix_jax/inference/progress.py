@@ -17,7 +17,7 @@ from pix2pix_jax.reports.translation import (
     make_figure,
     write_translation_page,
 )
-from pix2pix_jax.runtime.console import plural, print_above_bar, say
+from pix2pix_jax.runtime.console import plural, print_above_bar, say, share
 
 
 class TranslationProgress:
@@ -116,9 +116,7 @@ class TranslationProgress:
                 f"including compilation; {self._folder.path / PAGE} shows inputs and translations"
             )
         if self.failures:
-            files = f"{len(self.failures)} of {plural(self._total, 'file')}"
-            if self._total == 1:
-                files = "the file"
+            files = share(len(self.failures), self._total, "file")
             print_above_bar(f"{files} could not be translated; see the lines above", sys.stderr)
 
 

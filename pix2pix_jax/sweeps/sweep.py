@@ -16,7 +16,7 @@ from pix2pix_jax.evaluation.evaluate import evaluate
 from pix2pix_jax.evaluation.evaluation_file import is_up_to_date
 from pix2pix_jax.runs.ownership import WorkdirBusy
 from pix2pix_jax.runs.workdir import SweepFolder, Workdir
-from pix2pix_jax.runtime.console import say
+from pix2pix_jax.runtime.console import say, share
 from pix2pix_jax.runtime.storage.files import check_writable, write_atomically
 from pix2pix_jax.runtime.storage.locks import folder_lock
 from pix2pix_jax.sweeps.checks import check_runs
@@ -80,8 +80,8 @@ def sweep(
     if failed:
         file = folder.workdir(failed[0]).failure_file.name
         raise UsageError(
-            f"{folder}: {len(failed)} of {len(chosen)} variants failed ({', '.join(failed)}); read "
-            f"{file} in their folders, fix the reasons, and run the same command again"
+            f"{folder}: {share(len(failed), len(chosen), 'variant')} failed ({', '.join(failed)}); "
+            f"read {file} in the folder of each, fix the reason, and run the same command again"
         )
     return 0
 

@@ -7,7 +7,7 @@ from pix2pix_jax.config.metrics import METRICS
 from pix2pix_jax.evaluation.evaluation_file import Evaluation
 from pix2pix_jax.reports.evaluation import fcn_score_note
 from pix2pix_jax.reports.page import TRUTH, format_metric
-from pix2pix_jax.runtime.console import plural
+from pix2pix_jax.runtime.console import plural, share
 from pix2pix_jax.sweeps.rows import ResultsRow, Statistics
 from pix2pix_jax.sweeps.sweep_file import SweepPlan
 
@@ -125,9 +125,11 @@ def _fcn_score_notes(evaluations: Sequence[Evaluation]) -> list[str]:
         )
     without = sum(evaluation["segmenter"] is None for evaluation in evaluations)
     if without:
+        runs = share(without, len(evaluations), "run")
+        verb = "has" if len(evaluations) == 1 else "have"
         notes.append(
-            f"{without} of {len(evaluations)} runs have no FCN-score: it was left out, or there is "
-            "none, and pix2pix evaluate --workdir=RUN says why."
+            f"{runs[0].upper()}{runs[1:]} {verb} no FCN-score: it was left out, or there is none, "
+            "and pix2pix evaluate --workdir=RUN says why."
         )
     return notes
 

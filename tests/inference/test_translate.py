@@ -325,6 +325,12 @@ def test_no_page_is_written_without_translations(colour, tmp_path, capsys):
     assert {path.name for path in (tmp_path / "out").iterdir()} == {MANIFEST}
 
 
+def test_the_line_about_a_single_file_that_fails_has_no_count(colour, tmp_path, capsys):
+    (tmp_path / "a.png").touch()
+    assert translate(colour, tmp_path / "a.png", tmp_path / "out") == 2
+    assert "\nthe file could not be translated; see the lines above\n" in capsys.readouterr().err
+
+
 def test_the_page_shows_samples_and_failures(colour, tmp_path):
     (tmp_path / "<b>.png").touch()
     Image.fromarray(RGB).save(tmp_path / "a.png")

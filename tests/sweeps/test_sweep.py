@@ -116,7 +116,7 @@ def test_a_dataset_without_classes_is_compared_without_the_fcn_score(plan, calls
         sweep(plan._replace(variants=variants), SweepFolder(tmp_path), None, "val")
     assert calls["trained"] == VARIANTS[:1]
     assert capsys.readouterr().out.count("\nthe FCN-score is left out: no palette\n") == 2
-    sentence = "1 of 1 runs have no FCN-score: it was left out, or there is none"
+    sentence = "The run has no FCN-score: it was left out, or there is none"
     assert sentence in (tmp_path / "results.md").read_text()
 
 
@@ -271,9 +271,7 @@ def test_a_failed_variant_stops_no_other_variant_and_is_tried_again(plan, calls,
     }
     message = refusal(sweep, plan, SweepFolder(tmp_path), None, "val")
     assert "2 of 4 variants failed (little/seed0, big/seed1)" in message
-    assert "1 of 1 variants failed (big/seed1)" in refusal(
-        sweep, plan, SweepFolder(tmp_path), 3, "val"
-    )
+    assert "the variant failed (big/seed1)" in refusal(sweep, plan, SweepFolder(tmp_path), 3, "val")
     calls["trained"].pop()
     assert calls["trained"] == VARIANTS
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]
