@@ -1,16 +1,21 @@
 """Whatever a folder contains, every image in it is in a pair, passed over or refused."""
 
+import io
 import os
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+from helpers.pairs import folder_data
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from pix2pix_jax.data.images.image_files import SUFFIXES
 from pix2pix_jax.data.layout.pairs import find_pairs
 from pix2pix_jax.data.layout.roles import mentioned_splits
+from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.errors import UsageError
 
 SPLIT_FOLDERS = st.sampled_from(
@@ -49,6 +54,14 @@ blocks = st.tuples(
     GOOD_SUFFIXES | GOOD_SUFFIXES | ODD_SUFFIXES,
     st.sampled_from(["file", "file", "file", "JPEG", "broken link"]),
 )
+# Pairs in folders A and B, so that many trees are not refused.
+pair_blocks = st.builds(
+    lambda above, stems, suffix: ([(*above, "A"), (*above, "B")], stems, suffix, "file"),
+    st.lists(SPLIT_FOLDERS, max_size=1),
+    st.lists(STEMS, min_size=1, max_size=4),
+    GOOD_SUFFIXES,
+)
+trees = st.lists(blocks, min_size=1, max_size=4) | st.lists(pair_blocks, min_size=1, max_size=3)
 
 
 def make_file(path: Path, kind: str) -> bool:
@@ -125,7 +138,7 @@ def check_tree(root: Path, kinds: dict[str, str], form: str | None) -> None:
 @pytest.mark.parametrize("form", [None, "halves", "folders"])
 def test_every_image_is_in_a_pair_or_passed_over_or_refused(form):
     @settings(max_examples=100)
-    @given(st.lists(blocks, min_size=1, max_size=4))
+    @given(trees)
     def check(drawn):
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder, "source")
@@ -133,3 +146,29 @@ def test_every_image_is_in_a_pair_or_passed_over_or_refused(form):
             check_tree(root, make_tree(root, drawn), form)
 
     check()
+
+
+def encode(suffix: str) -> bytes:
+    """The bytes of a small image; of an image of another format if `suffix` is not known."""
+    file = io.BytesIO()
+    pixels = np.random.default_rng(len(suffix)).integers(0, 256, (4, 8, 3), np.uint8)
+    kind = {".png": "PNG", ".jpg": "JPEG", ".tif": "TIFF", ".bmp": "BMP"}.get(suffix.lower(), "GIF")
+    Image.fromarray(pixels).save(file, kind)
+    return file.getvalue()
+
+
+@settings(max_examples=10)
+@given(trees)
+def test_whatever_a_folder_contains_it_is_prepared_or_refused(drawn):
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder, "source")
+        root.mkdir()
+        for name, kind in make_tree(root, drawn).items():
+            if kind == "file":
+                (root / name).write_bytes(encode(Path(name).suffix))
+        line = ""
+        try:
+            assert prepare(folder_data(root)).info.splits
+        except UsageError as error:
+            line = str(error)
+        assert len(line.splitlines()) <= 1
