@@ -6,13 +6,13 @@ them. A run keeps them, so that `translate`, `evaluate` and `demo` know the form
 
 from dataclasses import asdict, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import tensorflow_datasets as tfds
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from pix2pix_jax.config.schema import Data, Form
+from pix2pix_jax.config.schema import SPLITS, Data, Form
 from pix2pix_jax.runtime.storage.files import write_atomically
 
 MAX_NAMES = 5  # an oddity names at most this number of images
@@ -127,7 +127,7 @@ class Contents:
 
     form: Form
     pairs: dict[str, int]
-    sides: dict[Literal["A", "B"], Side]
+    sides: dict[str, Side]
     unequal: Named = Named()
     turned: Named = Named()
     uncommon: Named = Named()
@@ -169,7 +169,7 @@ def dataset_contents(dataset: tfds.core.DatasetBuilder, data: Data) -> Contents 
 def drawn_contents(data: Data) -> Contents:
     """The facts about the drawn facades of a config, which are known without their images."""
     height, width = data.image_size
-    pairs = dict(zip(("train", "val", "test"), data.synthetic_pairs, strict=True))
+    pairs: dict[str, int] = dict(zip(SPLITS, data.synthetic_pairs, strict=True))
     images, sizes = sum(pairs.values()), Sizes(height, width, 0, [round(width / height, 4)])
     levels = [Levels(8, images, 256, 0, 255, 254, 0.5)]
     side = Side(images, sizes, levels, grey=0)

@@ -212,5 +212,5 @@ def _digest(pixels: np.ndarray) -> bytes | None:
     if pixels.min() == pixels.max():
         return None
     digest = hashlib.sha256(f"{pixels.shape} {pixels.dtype}".encode())
-    digest.update(np.ascontiguousarray(pixels))
+    digest.update(np.ascontiguousarray(pixels).data)
     return digest.digest()[:12]

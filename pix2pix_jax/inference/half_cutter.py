@@ -31,13 +31,22 @@ class HalfCutter:
             half of the images with the proportions of side-by-side pairs.
         """
         self.num_cut, self.unclear = 0, list[Path]()
-        self._data, self._contents, self._half = data, contents, half
+        self._contents = contents
+        self._half: Half | None = half
         self.input_side = sides_by_role(data)["input"]
 
     @property
     def input_half(self) -> Half:
         """The half of a side-by-side pair that is the input."""
         return "left" if self.input_side == "A" else "right"
+
+    @property
+    def file_size(self) -> tuple[int, int] | None:
+        """Height and width of most inputs of the run before resizing; None: not known."""
+        if self._contents is None:
+            return None
+        sizes = self._contents.sides[self.input_side].sizes
+        return sizes.height, sizes.width
 
     @property
     def is_on(self) -> bool:
@@ -48,15 +57,13 @@ class HalfCutter:
         """The half to cut out of an image of a size, or "none"."""
         if width < 2:
             return "none"
-        if self._half is not None:
-            return self._half
-        if not self.is_on:
-            return "none"
-        return self.input_half if self._is_pair(height, width) else "none"
+        if self._half is None:
+            return self.input_half if self._is_pair(height, width) else "none"
+        return self._half
 
     def _is_pair(self, height: int, width: int) -> bool | None:
         """Whether an image of a size shows a pair; None if pairs and halves may have this size."""
-        if self._contents is None:
+        if self._contents is None or not self.is_on:
             return False
         halves, ratio = self._contents.sides["A"].sizes.proportions, width / height
         if not is_one_of(ratio / 2, halves):
@@ -80,7 +87,7 @@ class HalfCutter:
                 continue
             num_cut = self.num_cut
             height, width = image.pixels.values.shape[:2]
-            if self._half is None and self.is_on and self._is_pair(height, width) is None:
+            if self._half is None and self._is_pair(height, width) is None:
                 self.unclear.append(image.file.path)
             values = self.cut(image.pixels.values)
             if num_cut == 0 and self.num_cut == 1:

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from pix2pix_jax.data.contents import have_same_proportions
 from pix2pix_jax.data.images.note_counts import NoteCounts
@@ -19,6 +18,8 @@ from pix2pix_jax.reports.translation import (
 )
 from pix2pix_jax.runtime.console import plural, print_above_bar, say, share
 
+Size = tuple[int, int]  # height and width in pixels
+
 
 class TranslationProgress:
     """Writes translations one by one, and collects what the page and the summary show.
@@ -28,7 +29,12 @@ class TranslationProgress:
     """
 
     def __init__(
-        self, folder: OutputFolder, title: str, total: int, training_size: tuple[int, int] | None
+        self,
+        folder: OutputFolder,
+        title: str,
+        total: int,
+        training_size: Size | None,
+        file_size: Size | None,
     ):
         """Prepares to count images and failures.
 
@@ -37,12 +43,15 @@ class TranslationProgress:
           title: title of the page.
           total: number of files to translate.
           training_size: height and width in training; None: images may have any size.
+          file_size: height and width that most inputs had before they were resized for training;
+            None: not known.
         """
         self.failures: list[str] = []
         self._folder = folder
         self._title = title
         self._total = total
         self._training_size = training_size
+        self._file_size = file_size
         self._num_translated = 0
         self._notes = NoteCounts()
         self._num_other_size = 0  # images of another size than in training
@@ -60,7 +69,8 @@ class TranslationProgress:
                 size = image.pixels.values.shape[:2]
                 if size != self._training_size:
                     if self._num_other_size == 0:
-                        print_size_warning(image.file.path, size, self._training_size)
+                        warning = describe_size(size, self._training_size, size == self._file_size)
+                        print_above_bar(f"WARNING: {image.file.path} {warning}", sys.stdout)
                     self._num_other_size += 1
             yield image
 
@@ -120,21 +130,24 @@ class TranslationProgress:
             print_above_bar(f"{files} could not be translated; see the lines above", sys.stderr)
 
 
-def print_size_warning(path: Path, size: tuple[int, int], training_size: tuple[int, int]) -> None:
-    """Prints a warning that an image has another size than in training.
+def describe_size(size: Size, training_size: Size, was_resized: bool) -> str:
+    """Says that an image has another size than in training, and what to do.
 
     Args:
-      path: the image.
       size: height and width of the image.
       training_size: height and width in training.
+      was_resized: whether the inputs of the training had the size of the image before they were
+        resized.
     """
     found, trained = (f"{height}x{width}" for height, width in (size, training_size))
-    height, width = size
-    may_be_pair = have_same_proportions((height, width // 2), training_size)
-    half = "; if it shows A and B side by side, give --half=left or --half=right"
-    print_above_bar(
-        f"WARNING: {path} has {found} pixels (height x width), but the generator was trained with "
-        f"{trained}; if the results are poor, give --resize, or --tile={min(training_size)} to "
-        f"translate tiles{half if may_be_pair else ''}",
-        sys.stdout,
+    line = f"has {found} pixels (height x width), but the generator was trained with {trained}"
+    if was_resized:
+        return f"{line}, to which images of {found} were resized; give --resize to do the same"
+    line += (
+        f"; if the results are poor, give --resize, or --tile={min(training_size)} to translate "
+        "tiles"
     )
+    height, width = size
+    if have_same_proportions((height, width // 2), training_size):
+        line += "; if it shows A and B side by side, give --half=left or --half=right"
+    return line

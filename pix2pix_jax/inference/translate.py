@@ -65,7 +65,7 @@ def translate_files(
     start = time.perf_counter()
     with OutputFolder(output) as folder:
         warn_size = None if options.tile or options.resize else config.data.image_size
-        progress = TranslationProgress(folder, title, len(files), warn_size)
+        progress = TranslationProgress(folder, title, len(files), warn_size, cutter.file_size)
         try:
             images = ImageTranslator(translator, config, options)
             read = partial(

@@ -1,0 +1,21 @@
+"""The line about an image of another size than in training says what to do."""
+
+import pytest
+
+from pix2pix_jax.inference.progress import describe_size
+
+
+@pytest.mark.parametrize(
+    ("size", "was_resized", "ends"),
+    [
+        ((200, 150), False, "give --resize, or --tile=32 to translate tiles"),
+        ((200, 150), True, "to which images of 200x150 were resized; give --resize to do the same"),
+        ((64, 128), False, "if it shows A and B side by side, give --half=left or --half=right"),
+    ],
+)
+def test_the_line_knows_sizes_of_training_and_pairs(size, was_resized, ends):
+    line = describe_size(size, (32, 32), was_resized)
+    assert line.startswith(
+        f"has {size[0]}x{size[1]} pixels (height x width), but the generator was "
+    )
+    assert line.endswith(ends)
