@@ -43,6 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="switch dropout off; default: dropout is on, as in the paper",
     )
+    add_size_flags(parser)
+
+
+def add_size_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags for the size of images, and for the half to translate."""
     parser.add_argument(
         "--tile",
         type=parse_positive,

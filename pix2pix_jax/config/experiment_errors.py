@@ -71,13 +71,12 @@ def _import_fix(error: BaseException) -> str:
     # `config` imports this module, so this module cannot import the names at its top.
     from pix2pix_jax import config
 
-    imported = re.match(r"cannot import name '(\w+)'", str(error))
-    near = closest_name(imported[1], config.__all__, 0.8) if imported else None
-    if near and near != imported[1]:
-        return f"did you mean {near}?"
-    if module == "pix2pix_jax.config" or (imported and near is None):
-        return ""
-    name = near or "load_experiment"
+    name = "load_experiment"
+    if match := re.match(r"cannot import name '(\w+)'", str(error)):
+        near = closest_name(match[1], config.__all__, 0.8)
+        if near is None or module == "pix2pix_jax.config" or near != match[1]:
+            return f"did you mean {near}?" if near else ""
+        name = near
     return (
         f"modules have moved: write `from pix2pix_jax.config import {name}`, and see the files in "
         "experiments/ for other imports"

@@ -15,11 +15,7 @@ from pix2pix_jax.data.images.pixels import float_to_image
 from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.data.records import open_split
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.evaluation.class_reader import (
-    note_without_classes,
-    open_class_reader,
-    why_no_classes,
-)
+from pix2pix_jax.evaluation.class_reader import has_classes, open_class_reader
 from pix2pix_jax.evaluation.evaluation_file import (
     Evaluation,
     make_evaluation,
@@ -65,9 +61,7 @@ def evaluate(
     check_pairs(workdir, config, dataset, training_fingerprint)
     check_halves(workdir, config, dataset)
     records = open_split(dataset, split)
-    no_classes = why_no_classes(config.data, dataset) if fcn_score else ""
-    if no_classes:
-        say(note_without_classes(no_classes))
+    fcn_score = fcn_score and has_classes(config.data, dataset)
     path, page = workdir.evaluation_file(split), workdir.evaluation_page(split)
     for file in (path, page):
         check_writable(file)
@@ -80,7 +74,7 @@ def evaluate(
         atomic_file(page) as new_page,
         atomic_folder(workdir.evaluation_pictures(split)) as pictures,
     ):
-        reader = open_class_reader(config.data, dataset) if fcn_score and not no_classes else None
+        reader = open_class_reader(config.data, dataset) if fcn_score else None
         scores = Scorer(config, records, reader).score(params, partial(write_pictures, pictures))
         evaluation = make_evaluation(config, dataset, split, step, reader, scores)
         new_page.write_text(render_evaluation_page(workdir, evaluation, pictures), encoding="utf-8")

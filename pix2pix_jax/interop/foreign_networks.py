@@ -25,6 +25,11 @@ NETWORKS = (
     (r"(^|\.)(initial_down|final_up|(down|up)\d+|(encoder|decoder|enc|dec)\d*|downs|ups)\.",
      "an encoder and a decoder of another program"),
 )  # fmt: skip
+# The networks of pix2pix themselves, of which something is missing or which are not wanted.
+PARTS = (
+    (r"(^|\.)model\.model\.\d", "parts of a U-Net"),
+    (r"(^|\.)(model|net)\.0\.", "a discriminator"),
+)
 FIX = (
     "give the latest_net_{letter}.pth of a pix2pix model of pytorch-CycleGAN-and-pix2pix, or a "
     "safetensors file of `pix2pix export`; weights of other networks cannot be used here"
@@ -46,11 +51,9 @@ def describe_network(state_dicts: Mapping[str, Mapping[str, Any]], network: str)
 
 def describe_names(names: list[str]) -> str:
     """Says what tensors with these names seem to be."""
-    for pattern, description in NETWORKS:
-        if any(re.search(pattern, name, re.IGNORECASE) for name in names):
+    # The first names of a large network tell as much as all of them.
+    lines = "\n".join(name[:200] for name in names[:2_000])
+    for pattern, description in (*NETWORKS, *PARTS):
+        if re.search(pattern, lines, re.IGNORECASE | re.MULTILINE):
             return description
-    if any(re.search(r"(^|\.)model\.model\.\d", name) for name in names):
-        return "parts of a U-Net"
-    if any(re.search(r"(^|\.)(model|net)\.0\.", name) for name in names):
-        return "a discriminator"
     return f"{len(names)} tensors ({', '.join(names)[:60]} ...)"

@@ -24,7 +24,7 @@ WRAPPERS = {
 # Tensors that averages of weights keep beside the network, such as the number of updates.
 COUNTERS = {"n_averaged", "num_updates", "decay", "initted", "step"}
 MAX_DEPTH = 64  # the deepest dict or module inside others
-MAX_VISITS = 100_000  # the most dicts and modules of a file
+MAX_VISITS = 20_000  # the most dicts and modules of a file
 StateDict = dict[str, Any]  # tensors, or descriptions of tensors with a shape, by name
 
 

@@ -141,15 +141,15 @@ class TensorUnpickler(pickle.Unpickler):
           UnpicklingError: the tensor refers to something else.
         """
         kind, dtype, key, *_ = pid
-        if kind == "module" and isinstance(dtype, type) and issubclass(dtype, Opaque):
-            return dtype  # The format before PyTorch 1.6 names the class of a whole network so.
         if isinstance(dtype, type) and issubclass(dtype, Opaque):
+            if kind == "module":  # the class of a whole network, in the format before PyTorch 1.6
+                return dtype
             raise pickle.UnpicklingError(
                 f"has numbers of the type {dtype.origin}, which is not supported"
             )
         if any(type(part) is not str for part in (kind, dtype, key)) or kind != "storage":
             raise pickle.UnpicklingError("refers to something other than a storage")
-        storage = ArrayStorage(key, np.dtype(STORAGE_DTYPES[dtype]))
+        storage = ArrayStorage(key, np.dtype(STORAGE_DTYPES[str(dtype)]))
         if self.dtypes.setdefault(key, storage.dtype) != storage.dtype:
             raise pickle.UnpicklingError("has a storage with two types of numbers")
         return storage

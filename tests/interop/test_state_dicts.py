@@ -223,6 +223,17 @@ def test_a_discriminator_is_found_beside_a_generator(tmp_path):
     assert found["model"] == {"discriminator": "patch70", "discriminator_features": 4}
 
 
+def test_modules_that_share_modules_are_not_walked_forever(tmp_path):
+    """The number of paths through such modules doubles at every level."""
+    module = torch.nn.Linear(1, 1)
+    for _ in range(40):
+        outer = torch.nn.Module()
+        outer.left = outer.right = module
+        module = outer
+    torch.save(module, tmp_path / "G.pth")
+    assert "not a whole U-Net" in refusal(read_weights, tmp_path / "G.pth", "generator")
+
+
 FOREIGN = {
     "model.10.conv_block.1.weight": "a ResNet generator of CycleGAN or pix2pixHD",
     "synthesis.b4.const": "a StyleGAN",
