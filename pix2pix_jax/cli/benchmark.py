@@ -39,6 +39,9 @@ def run(options: argparse.Namespace, fields: FlagValues) -> int:
     """Measures the time of training steps, and writes benchmark.json and its page."""
     workdir = require(options, "workdir", "give a folder, e.g. --workdir=runs/speed")
     config = load_config(options, fields)
+    from pix2pix_jax.runtime.backend import load_jax
+
+    load_jax()  # before the next import, because that module imports JAX
     from pix2pix_jax.benchmark.benchmark import benchmark
 
     benchmark(config, workdir, options.peers, options.sweep, options.rounds)

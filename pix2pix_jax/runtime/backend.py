@@ -28,20 +28,13 @@ DEVICE_AXIS = "devices"  # the only axis of a mesh
 
 
 def load_jax() -> None:
-    """Imports JAX with the flags and the options of this project.
+    """Imports JAX with the options of this project.
 
     Call this function before the first import of JAX, because JAX reads the environment then.
 
     Raises:
       UsageError: JAX cannot read an environment variable.
     """
-    user_flags = os.environ.get("XLA_FLAGS", "").strip()
-    if is_flags_file(user_flags) and not Path(user_flags).is_file():  # XLA would abort.
-        raise UsageError(
-            f"XLA_FLAGS={user_flags}: there is no such file; give flags, which begin with --, or "
-            "the path of a file with flags"
-        )
-    set_xla_flags(expected_platform())
     if ignored := pin_options():
         print(f"{', '.join(ignored)}: {IGNORED}", file=sys.stderr)
     try:
@@ -65,8 +58,9 @@ def start_backend() -> None:
     load_jax()
     import jax
 
-    wanted = expected_platform()
-    if wanted == "cpu" and num_cpu_devices() == 1:
+    platform = expected_platform()
+    set_xla_flags(platform)
+    if platform == "cpu" and num_cpu_devices() == 1:
         keep_freed_memory()
     cache_compiled_programs()
     try:
@@ -74,9 +68,9 @@ def start_backend() -> None:
     # An AssertionError means that a plugin is not installed.
     except (RuntimeError, AssertionError, ValueError) as error:
         raise UsageError(explain_missing_devices(error)) from error
-    if (variables := _platform_variables()) and wanted != jax.default_backend().lower():
+    if (variables := _platform_variables()) and platform != jax.default_backend().lower():
         print(
-            f"{variables[0]}: {wanted} is not available; computing on {jax.default_backend()}",
+            f"{variables[0]}: {platform} is not available; computing on {jax.default_backend()}",
             file=sys.stderr,
         )
 
@@ -127,8 +121,16 @@ def set_xla_flags(platform: str) -> None:
 
     The user's flags come after this flag: if a flag is given twice, XLA obeys the second value. If
     XLA_FLAGS names a file of flags, the variable does not change.
+
+    Raises:
+      UsageError: the file of flags does not exist.
     """
     user_flags, flag = os.environ.get("XLA_FLAGS", ""), XLA_FLAGS.get(platform)
+    if is_flags_file(user_flags) and not Path(user_flags.strip()).is_file():  # XLA would abort.
+        raise UsageError(
+            f"XLA_FLAGS={user_flags}: there is no such file; give flags, which begin with --, or "
+            "the path of a file with flags"
+        )
     if flag and not is_flags_file(user_flags) and flag not in user_flags.split():
         os.environ["XLA_FLAGS"] = " ".join([flag, *user_flags.split()])
 

@@ -9,6 +9,7 @@ import matplotlib
 import pytest
 from helpers.command_line import ROOT, run
 
+from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime import backend
 
 FAULTS = """
@@ -67,6 +68,7 @@ def test_memory_is_kept_for_one_device_of_a_cpu(
     monkeypatch.setattr(jax, "devices", lambda: called.append("devices"))
     monkeypatch.setattr(backend, "expected_platform", lambda: platform)
     monkeypatch.setattr(backend, "load_jax", lambda: None)
+    monkeypatch.setattr(backend, "set_xla_flags", lambda platform: None)
     monkeypatch.setattr(backend, "cache_compiled_programs", lambda: None)
     monkeypatch.setenv("XLA_FLAGS", flags)
     monkeypatch.setattr(jax, "config", SimpleNamespace(jax_num_cpu_devices=given))
@@ -74,7 +76,9 @@ def test_memory_is_kept_for_one_device_of_a_cpu(
     assert called == ["memory"] * kept + ["devices"]
 
 
-def test_the_users_flags_come_after_ours(monkeypatch):
+def test_the_users_flags_come_after_ours(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "flags.txt").touch()
     monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_enable_triton_gemm=true")
     for _ in range(2):  # The second call adds no flag.
         backend.set_xla_flags("gpu")
@@ -84,6 +88,12 @@ def test_the_users_flags_come_after_ours(monkeypatch):
         monkeypatch.setenv("XLA_FLAGS", given)
         backend.set_xla_flags(platform)
         assert os.environ["XLA_FLAGS"] == given
+
+
+def test_a_file_of_flags_that_does_not_exist_is_refused(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "missing.txt")
+    with pytest.raises(UsageError, match=r"^XLA_FLAGS=missing.txt: there is no such file"):
+        backend.set_xla_flags("cpu")
 
 
 @pytest.mark.parametrize(
@@ -104,6 +114,20 @@ def test_the_platform_is_guessed_before_jax_starts(
     monkeypatch.setattr(backend, "entry_points", lambda group: plugins)
     monkeypatch.setattr(backend, "find_spec", libraries.count)
     assert backend.expected_platform() == expected
+
+
+def test_another_platform_than_the_first_in_the_list_is_told(monkeypatch, capsys):
+    """JAX falls back to the CPU without a word, which makes training many times slower."""
+    for name in ("load_jax", "cache_compiled_programs"):
+        monkeypatch.setattr(backend, name, lambda: None)
+    monkeypatch.setattr(backend, "set_xla_flags", lambda platform: None)
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda,cpu")
+    backend.start_backend()
+    line = "JAX_PLATFORMS=cuda,cpu: gpu is not available; computing on cpu\n"
+    assert capsys.readouterr().err == line
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    backend.start_backend()
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.slow
