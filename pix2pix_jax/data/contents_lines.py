@@ -56,7 +56,7 @@ def contents_lines(contents: Contents, data: Data) -> list[str]:
 
 
 def _describe_sides(contents: Contents, data: Data) -> str:
-    """Says which image becomes which, and whether resizing changes proportions."""
+    """Says which image becomes which, and how it is resized."""
     places = {"A": "left half", "B": "right half"}
     if contents.form == "folders":
         places = {"A": "folder A", "B": "folder B"}
@@ -66,16 +66,19 @@ def _describe_sides(contents: Contents, data: Data) -> str:
     second = f"{target_side} ({places[target_side]}"
     if sizes[target_side] != sizes[input_side]:
         second += f", {sizes[target_side]}"
+    return f"{first} -> {second}), {_describe_resizing(contents, data)}; sizes are width x height"
+
+
+def _describe_resizing(contents: Contents, data: Data) -> str:
+    """Says to which size images are resized, and whether this changes their proportions."""
+    all_sizes = [side.sizes for side in contents.sides.values()]
+    shapes = {(sizes.height, sizes.width) for sizes in all_sizes}
+    if shapes == {data.image_size} == {load_size(data)} and not any(s.others for s in all_sizes):
+        return "not resized"
+    shapes |= {(10_000, round(10_000 * p)) for sizes in all_sizes for p in sizes.proportions}
     height, width = data.image_size
-    shapes = {(side.sizes.height, side.sizes.width) for side in contents.sides.values()}
-    shapes |= {
-        (10_000, round(10_000 * value))
-        for side in contents.sides.values()
-        for value in side.sizes.proportions
-    }
     changes = any(not have_same_proportions(shape, load_size(data)) for shape in shapes)
-    resized = " (proportions change)" if changes else ""
-    return f"{first} -> {second}), resized to {width}x{height}{resized}; sizes are width x height"
+    return f"resized to {width}x{height}{' (proportions change)' if changes else ''}"
 
 
 def sides_by_role(data: Data) -> dict[str, str]:

@@ -63,6 +63,13 @@ def test_a_good_set_has_one_calm_line():
     ]
 
 
+def test_the_first_line_says_whether_images_are_resized():
+    [line] = describe(collect(GOOD), image_size=32, load_scale=1)
+    assert "-> B (folder B), not resized; sizes" in line
+    [line] = describe(collect(GOOD), image_size=32)  # for the jitter, to 36x36
+    assert "-> B (folder B), resized to 32x32; sizes" in line
+
+
 def test_the_first_line_says_that_proportions_change():
     tall = [(picture(i, 40, 30), picture(100 + i, 40, 30)) for i in range(10)]
     [line] = describe(collect(tall, SIDE_BY_SIDE))
