@@ -26,7 +26,7 @@ class FileImage:
         8 bits only), 3 (RGB), or 4 (RGB and alpha, or RGB and a fourth band).
       has_alpha: whether the last channel is alpha.
       notes: facts that may surprise the user, by a key, so that they can be counted over a set of
-        files. The keys are "frames", "alpha", "bands" and "profile".
+        files. The keys are "frames", "alpha", "bands", "sRGB", "CMYK" and "profile".
       profile: the ICC profile of the file, which `read_image` has applied where it can.
       is_plain: whether `image_files.decode_image` is known to give these pixels, too.
     """

@@ -111,9 +111,9 @@ def _read_plain(data: bytes, name: str, limit: PixelLimit) -> FileImage:
 def _read_cmyk(image: Image.Image, profile: bytes | None) -> FileImage:
     """Converts a CMYK image to RGB, with its profile if it has one."""
     if converted := convert_cmyk(image, profile):
-        notes = {"profile": "CMYK colours are converted to sRGB"}
+        notes = {"sRGB": "CMYK colours are converted to sRGB"}
         return FileImage(np.asarray(converted), notes=notes)
-    notes = {"profile": "CMYK colours without a colour profile are only roughly right"}
+    notes = {"CMYK": "CMYK colours without a colour profile are only roughly right"}
     return FileImage(np.asarray(image.convert("RGB")), notes=notes, is_plain=True)
 
 

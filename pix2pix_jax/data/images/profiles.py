@@ -42,16 +42,18 @@ def convert_to_srgb(image: FileImage) -> FileImage:
     profile = _open_profile(image.profile, "L" if is_grey else "RGB")
     if profile is None:  # A profile of colours in a grey image is common and does no harm.
         damaged = "the colour profile is not applied, because it is damaged or not about RGB"
-        return image if is_grey else _with_note(image, damaged)
+        return image if is_grey else _with_note(image, "profile", damaged)
     if profile.is_srgb:
         return image
     if kind := _kind_without_conversion(image):
-        return _with_note(image, f'the colour profile "{profile.name}" is not applied to {kind}')
+        note = f'the colour profile "{profile.name}" is not applied to {kind}'
+        return _with_note(image, "profile", note)
     rgb = Image.fromarray(np.ascontiguousarray(image.pixels[..., :3]))
     converted = np.asarray(ImageCms.applyTransform(rgb, profile.to_srgb))
     pixels = np.concatenate([converted, image.pixels[..., 3:]], -1)  # [h, w, c]
     converted_image = replace(image, pixels=pixels, is_plain=False)
-    return _with_note(converted_image, f'"{profile.name}" colours are converted to sRGB')
+    note = f'"{profile.name}" colours are converted to sRGB'
+    return _with_note(converted_image, "sRGB", note)
 
 
 def _kind_without_conversion(image: FileImage) -> str | None:
@@ -74,8 +76,8 @@ def convert_cmyk(image: Image.Image, profile: bytes | None) -> Image.Image | Non
     return opened and ImageCms.applyTransform(image, opened.to_srgb)
 
 
-def _with_note(image: FileImage, note: str) -> FileImage:
-    return replace(image, notes=image.notes | {"profile": note})
+def _with_note(image: FileImage, key: str, note: str) -> FileImage:
+    return replace(image, notes=image.notes | {key: note})
 
 
 @lru_cache(maxsize=16)

@@ -44,7 +44,7 @@ def test_the_colours_of_another_profile_are_converted(kind, channels):
     image = read_image(data, "a")
     wanted = NOISE[..., [1, 0, 2, 3][:channels]].astype(int)
     np.testing.assert_allclose(image.pixels, wanted, atol=2)
-    assert image.notes["profile"].endswith("colours are converted to sRGB")
+    assert image.notes["sRGB"].endswith("colours are converted to sRGB")
     recorded = decode_image(record_bytes(data, image), "record")
     np.testing.assert_array_equal(recorded, to_8_bits(image))
 
@@ -82,7 +82,7 @@ def test_a_profile_that_cannot_be_applied_is_noted(profile, note):
 def test_a_profile_may_have_megabytes():
     large = SWAPPED + bytes(3_000_000)
     image = read_image(encode(NOISE[..., :3], "PNG", icc_profile=large), "a")
-    assert image.notes["profile"].endswith("colours are converted to sRGB")
+    assert image.notes["sRGB"].endswith("colours are converted to sRGB")
 
 
 def test_16_bits_keep_their_colours_and_the_profile_is_noted():
@@ -103,7 +103,7 @@ def test_grey_levels_are_kept_because_they_may_be_classes():
 def test_cmyk_without_a_profile_is_noted():
     file = io.BytesIO()
     Image.fromarray(NOISE[..., :3]).convert("CMYK").save(file, "TIFF")
-    assert "only roughly right" in read_image(file.getvalue(), "a.tif").notes["profile"]
+    assert "only roughly right" in read_image(file.getvalue(), "a.tif").notes["CMYK"]
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
