@@ -184,15 +184,15 @@ def _channel_lines(contents: Contents, data: Data) -> list[str]:
     grey = {
         role: side
         for role, side in sides_by_role(data).items()
-        if contents.sides[side].grey == contents.sides[side].images and channels[role] > 1
+        if contents.sides[side].grey == contents.sides[side].images and channels[role] == 3
     }
     if not grey:
         return []
     fields = " ".join(f"--config.{FIELDS[role]}=1" for role in grey)
     verb = "are" if len(grey) > 1 else "is"
     return [
-        f"{' and '.join(sorted(grey.values()))} {verb} grey in all images but trained with "
-        f"{channels[next(iter(grey))]} channels; {fields} trains with one channel, without tints"
+        f"{' and '.join(sorted(grey.values()))} {verb} grey in all images but trained with 3 "
+        f"channels; {fields} trains with one channel, without tints"
     ]
 
 
