@@ -7,9 +7,10 @@ their grey form) and on single pictures (either half of those pairs, and photos)
     alignment   0.11 to 0.86    -0.22 to -0.04
     seam        4.4 to 64       0.96 to 1.5
 
-Pairs with an empty border have a seam like a single picture: 1.0 for shoes, whose alignment is 0.58.
-So a set is refused only if both measures speak against pairs. Of 340 real pairs, none looks like a
-single picture, not even alone. Of single pictures, all sets do, and 74 to 100 of 100 draws of five.
+Pairs with an empty border have a seam like a single picture: 1.0 for shoes, whose alignment is
+0.58. So a set is refused only if both measures speak against pairs. Of 340 real pairs, none looks
+like a single picture, not even alone. Of single pictures, all sets do, and of sets of five, 74 to
+100 in 100 draws.
 """
 
 from dataclasses import dataclass
