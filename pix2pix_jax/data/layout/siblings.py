@@ -13,6 +13,7 @@ from pix2pix_jax.runtime.console import plural
 
 MAX_SIDES = 5  # more folders with equal names are sequences or classes
 MIN_SEQUENCES = 4  # so many folders that differ only in a number are sequences
+Core = tuple[tuple[str, ...], tuple[str, ...]]  # folders, and the words that tell images apart
 
 
 class NameBelow(NamedTuple):
@@ -132,7 +133,7 @@ def _count_common(names: dict[str, set]) -> Counter[tuple[str, str]]:
     )
 
 
-def _cores(names: list[NameBelow]) -> set[tuple[tuple[str, ...], tuple[str, ...]]]:
+def _cores(names: list[NameBelow]) -> set[Core]:
     """The folders and the words of each name, without the words at both ends that all names share.
 
     Numbers next to the rest stay, because they may belong to the number of the pair.
@@ -149,15 +150,19 @@ def _cores(names: list[NameBelow]) -> set[tuple[tuple[str, ...], tuple[str, ...]
     return cores
 
 
-def _count_extended(one: set, two: set) -> int:
+def _count_extended(one: set[Core], two: set[Core]) -> int:
     """Counts the names of one folder that begin or end a name of the other folder."""
+    return max(len(one & _beginnings_and_ends(two)), len(two & _beginnings_and_ends(one)))
 
-    def count(short: set, long: set) -> int:
-        parts = {(folders, words[:n]) for folders, words in long for n in range(1, len(words) + 1)}
-        parts |= {(folders, words[n:]) for folders, words in long for n in range(len(words))}
-        return len(short & parts)
 
-    return max(count(one, two), count(two, one))
+def _beginnings_and_ends(cores: set[Core]) -> set[Core]:
+    """All first words and all last words of each name, up to the whole name."""
+    beginnings = {
+        (folders, words[:n]) for folders, words in cores for n in range(1, len(words) + 1)
+    }
+    return beginnings | {
+        (folders, words[n:]) for folders, words in cores for n in range(len(words))
+    }
 
 
 def _may_be_sides(one: str, two: str, children: list[str]) -> bool:

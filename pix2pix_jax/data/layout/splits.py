@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from pix2pix_jax.config.schema import SPLITS
 from pix2pix_jax.data.layout.roles import ImageFile, PairFiles, mentioned_splits, named_splits
@@ -25,33 +26,49 @@ def check_split_names(images: list[ImageFile], top: tuple[str, ...], source_name
       UsageError: the split of a folder is in doubt; the message names the folder.
     """
     counts = Counter(image.folders for image in images)
+    _refuse_two_splits(counts, source_name)
     existing = {split for folders in counts for split in _named(folders)}
     train_like, doubtful = Counter[str](), {split: Counter[str]() for split in SPLITS}
     for folders, count in counts.items():
         named = _named(folders)
-        if len(named) > 1:
-            raise UsageError(
-                f"{source_name}: the path {'/'.join(folders)} names more than one split "
-                f"({', '.join(sorted(named))}), so the split of its {plural(count, 'image')} is in "
-                "doubt; rename one of these folders, or give the inner folder as data.source"
-            )
         is_loose = not named and "train" in existing
-        for depth in range(len(top), len(folders)):
-            for split in mentioned_splits(folders[depth]) - named:
-                name = "/".join(folders[: depth + 1]) + "/"
-                if not named and split == "train" and "train" not in existing:
-                    train_like[name] += count
-                elif not (is_loose and split in existing):
-                    doubtful[split][name] += count
+        for split, folder in _mentions(folders, len(top)):
+            if split == "train" and not named and not is_loose:
+                train_like[folder] += count
+            elif split not in named and not (is_loose and split in existing):
+                doubtful[split][folder] += count
     for split, folder_counts in doubtful.items():
         _refuse_doubtful(split, folder_counts, source_name)
     number = plural(train_like.total(), "image")
     return [f"{name_some(list(train_like))}: {number} read as train"] if train_like else []
 
 
+def _mentions(folders: tuple[str, ...], start: int) -> Iterator[tuple[str, str]]:
+    """Yields each split that the name of a folder mentions, and the path of the folder.
+
+    Args:
+      folders: the names of the folders above an image.
+      start: the index of the first folder to look at.
+    """
+    for depth in range(start, len(folders)):
+        for split in sorted(mentioned_splits(folders[depth])):
+            yield split, "/".join(folders[: depth + 1]) + "/"
+
+
 def _named(folders: tuple[str, ...]) -> set[str]:
     """The splits that the names of folders are."""
     return {split for folder in folders for split in named_splits(folder)}
+
+
+def _refuse_two_splits(counts: Counter[tuple[str, ...]], source_name: str) -> None:
+    """Raises UsageError if the folders above an image are named like different splits."""
+    for folders, count in counts.items():
+        if len(named := _named(folders)) > 1:
+            raise UsageError(
+                f"{source_name}: the path {'/'.join(folders)} names more than one split "
+                f"({', '.join(sorted(named))}), so the split of its {plural(count, 'image')} is in "
+                "doubt; rename one of these folders, or give the inner folder as data.source"
+            )
 
 
 def _refuse_doubtful(split: str, counts: Counter[str], source_name: str) -> None:
@@ -72,7 +89,7 @@ def find_loose(images: list[ImageFile]) -> list[ImageFile]:
     return [image for image in images if not image.split]
 
 
-def describe_outer_names(names: list[str], images: list[ImageFile]) -> list[str]:
+def describe_outer_names(names: Sequence[str], images: list[ImageFile]) -> list[str]:
     """A line for images that are trained on although a folder around all of them mentions test.
 
     Args:
