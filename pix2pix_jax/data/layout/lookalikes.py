@@ -107,7 +107,7 @@ def _describe_similar_names(images: list[ImageFile], source: Source) -> str:
     similar = find_similar_names(images)
     if similar is None:
         return ""
-    first, second = (source.name_of(image.path) for image in similar.examples)
+    first, second = (source.name_of(image.path) for image in similar)
     return (
         f"many names differ only by a word, such as {first} and {second}, so these images are "
         "probably A and B of pairs in separate files; move the inputs into A/ and the targets into "

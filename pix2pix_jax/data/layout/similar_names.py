@@ -1,59 +1,54 @@
 """Finds names in one folder that differ only by a word, as in 1_photo.png and 1_mask.png."""
 
-from collections import Counter, defaultdict
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Container
 
 from pix2pix_jax.data.layout.roles import ImageFile
 from pix2pix_jax.data.layout.siblings import MAX_SIDES
 from pix2pix_jax.data.layout.words import split_words
 
 Words = tuple[str, ...]
+Name = tuple[Words, Words]  # the folders above an image, and the words of its stem
 MAX_WORDS = 24  # the number of words that are tried in the place of each other
 MAX_TRIED = 200  # the number of names in which each word is replaced
 MIN_SHARE, MAX_SHARE = 0.01, 0.99  # of the names; a word of a side is in a part of the names
 
 
-@dataclass(frozen=True)
-class SimilarNames:
-    """Two images in one folder, as an example of many whose names differ only by a word.
-
-    Attributes:
-      examples: the two images.
-      words: the two words; one of them may be "".
-    """
-
-    examples: tuple[ImageFile, ImageFile]
-    words: tuple[str, str]
-
-
-def find_similar_names(images: list[ImageFile]) -> SimilarNames | None:
+def find_similar_names(images: list[ImageFile]) -> tuple[ImageFile, ImageFile] | None:
     """Finds a word that can take the place of another word in at least half of the names with it.
 
     Args:
       images: images that lie outside folders A and B.
+
+    Returns:
+      Two images whose names differ by the word that does so in the most names, if any.
     """
-    names = {(image.folders, split_words(image.path.stem)): image for image in images}
-    found: dict[Words, list[tuple[int, Words, SimilarNames]]] = defaultdict(list)
-    words = _frequent_words(list(names))
+    by_name = {(image.folders, split_words(image.path.stem)): image for image in images}
+    names = list(by_name)
+    words = _frequent_words(names)
+    best: list[tuple[Name, Name]] = []
     for old in words:
         having = [name for name in names if _position(name[1], old) is not None]
         tried = having[:: len(having) // MAX_TRIED + 1]
-        for new in [*words, ()]:
-            if new == old or set(new) & set(old):
-                continue
-            replaced = [(name, _replace(name, old, new)) for name in tried]
-            pairs = [(name, other) for name, other in replaced if other in names]
-            if _is_enough(pairs, len(tried), len(names)):
-                examples = names[pairs[0][0]], names[pairs[0][1]]
-                similar = SimilarNames(examples, (" ".join(old), " ".join(new)))
-                found[old].append((len(pairs), new, similar))
-    sides = [matches for matches in found.values() if len(matches) < MAX_SIDES]
-    best = [max(matches, key=lambda match: match[0]) for matches in sides]
-    return max(best, key=lambda match: match[0])[2] if best else None
+        others = [new for new in [*words, ()] if not set(new) & set(old)]
+        found = [_find_replaced(tried, old, new, by_name) for new in others]
+        enough = [pairs for pairs in found if _is_enough(pairs, len(tried), len(names))]
+        # Many words in the place of each other are an enumeration.
+        if len(enough) < MAX_SIDES:
+            best = max([best, *enough], key=len)
+    return (by_name[best[0][0]], by_name[best[0][1]]) if best else None
 
 
-def _frequent_words(names: list[tuple[Words, Words]]) -> list[Words]:
-    """The runs of one to three words that are in a part of the names, the most frequent first.
+def _find_replaced(
+    tried: list[Name], old: Words, new: Words, known: Container[Name]
+) -> list[tuple[Name, Name]]:
+    """The names that become another known name if `new` takes the place of `old`."""
+    replaced = [(name, _replace(name, old, new)) for name in tried]
+    return [(name, other) for name, other in replaced if other in known]
+
+
+def _frequent_words(names: list[Name]) -> list[Words]:
+    """The runs of one to four words that are in a part of the names, the most frequent first.
 
     Numbers alone are not words of a side. A run of several words ends the name or begins it.
     """
@@ -74,7 +69,7 @@ def _position(words: Words, run: Words) -> int | None:
     return next((i for i in places if words[i : i + len(run)] == run), None)
 
 
-def _replace(name: tuple[Words, Words], old: Words, new: Words) -> tuple[Words, Words]:
+def _replace(name: Name, old: Words, new: Words) -> Name:
     """Replaces a run of words in the name of an image; its folders stay."""
     folders, words = name
     i = _position(words, old)
@@ -82,7 +77,7 @@ def _replace(name: tuple[Words, Words], old: Words, new: Words) -> tuple[Words, 
     return folders, words[:i] + new + words[i + len(old) :]
 
 
-def _is_enough(pairs: list, tried: int, total: int) -> bool:
+def _is_enough(pairs: list[tuple[Name, Name]], tried: int, total: int) -> bool:
     """Whether so many names with a replaced word exist that the word is probably that of a side."""
     if 2 * len(pairs) < tried or not pairs:
         return False
