@@ -112,7 +112,7 @@ def find_pair_names(data: str, data_dir: DataDir) -> PairNames | None:
 
 
 def _describe_split(split: str, old: SplitPairs, new: SplitPairs) -> str:
-    text = f"{split} had {plural(old.count, 'pair')} and has {new.count}"
+    text = f"{split} had {plural(old.count, 'pair')} and has {new.count:,}"
     if old.hashes is None or new.hashes is None:
         return text
     lists = {

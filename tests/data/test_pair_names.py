@@ -41,7 +41,7 @@ def test_of_large_splits_only_the_numbers_are_told():
     first = PairNames("first", {"train": many, "val": few})
     second = PairNames("second", {"train": SplitPairs(9_001, None), "val": NO_PAIRS})
     assert first.describe_changes(second) == (
-        "train had 9000 pairs and has 9001; val had 1 pair and has 0 (missing: a)"
+        "train had 9,000 pairs and has 9,001; val had 1 pair and has 0 (missing: a)"
     )
 
 
