@@ -7,6 +7,7 @@ import os
 import sys
 
 OLDEST_PYTHON = (3, 11, 4)  # as requires-python in pyproject.toml
+OLDEST_JAX = (0, 10)  # as in pyproject.toml
 # The dependencies in pyproject.toml, by the names under which they are imported.
 MODULES = (
     "absl",
@@ -89,7 +90,9 @@ def find_fix(setup="make setup"):
     if not os.path.exists(os.path.join(REPOSITORY, "Makefile")):  # The package is in site-packages.
         return "install it again: python3.12 -m pip install pix2pix_jax"
     activate = f"`. {environment}/bin/activate`"
-    is_active = os.path.realpath(sys.prefix) == os.path.realpath(environment)
-    if os.path.exists(os.path.join(environment, "bin", "python")) and not is_active:
+    if not os.path.exists(os.path.join(environment, "bin", "python")):
+        return f"give `{setup}` in {REPOSITORY}, and then {activate}"
+    if os.path.realpath(sys.prefix) != os.path.realpath(environment):
         return f"first give {activate}"
-    return f"give `{setup}` in {REPOSITORY}, and then {activate}"
+    # A package may have been removed from the environment, so make builds all of it again.
+    return f"give `{setup.replace('make', 'make clean')}` in {REPOSITORY}"

@@ -37,6 +37,8 @@ def test_all_dependencies_and_the_oldest_python_are_those_of_the_project():
     }
     oldest = ".".join(map(str, installation.OLDEST_PYTHON))
     assert PROJECT["requires-python"] == f">={oldest}"
+    [jax_range] = [text for text in PROJECT["dependencies"] if text.startswith("jax>")]
+    assert jax_range.startswith("jax>={}.{},".format(*installation.OLDEST_JAX))
 
 
 @pytest.mark.parametrize("name", ["__init__", "__main__", "installation"])
@@ -70,7 +72,7 @@ def test_an_old_python_is_named(monkeypatch):
     ("files", "is_active", "fix"),
     [
         (("Makefile", ".venv/bin/python"), False, "first give `. ROOT/.venv/bin/activate`"),
-        (("Makefile", ".venv/bin/python"), True, "give `make setup` in ROOT, and then "),
+        (("Makefile", ".venv/bin/python"), True, "give `make clean setup` in ROOT"),
         (("Makefile",), False, "give `make setup` in ROOT, and then "),
         ((), False, "install it again: "),
     ],

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pix2pix_jax.errors import UsageError, reason_of
+from pix2pix_jax.installation import OLDEST_JAX, find_fix
 from pix2pix_jax.runtime.compile_cache import cache_compiled_programs
 from pix2pix_jax.runtime.cpu import keep_freed_memory
 from pix2pix_jax.runtime.jax_options import IGNORED, pin_options
@@ -33,12 +34,12 @@ def load_jax() -> None:
     Call this function before the first import of JAX, because JAX reads the environment then.
 
     Raises:
-      UsageError: JAX cannot read an environment variable.
+      UsageError: JAX is too old, or cannot read an environment variable.
     """
     if ignored := pin_options():
         print(f"{', '.join(ignored)}: {IGNORED}", file=sys.stderr)
     try:
-        import jax  # noqa: F401 (`--help` needs no JAX, so it is not imported at the top.)
+        import jax  # It is not imported at the top, because `--help` needs no JAX.
     except ValueError as error:  # for example from the conversion of a variable to a number
         variables = sorted(name for name in os.environ if name.startswith("JAX_"))
         reason = reason_of(error)
@@ -47,6 +48,12 @@ def load_jax() -> None:
             f"{', '.join(named or variables)}: JAX cannot read this environment variable "
             f"({reason}); correct or unset it"
         ) from error
+    if jax.__version_info__ < OLDEST_JAX:
+        oldest = ".".join(map(str, OLDEST_JAX))
+        raise UsageError(
+            f"jax {jax.__version__} in {sys.prefix} is too old, because pix2pix_jax needs {oldest} "
+            f"or newer; {find_fix()}"
+        )
 
 
 def start_backend() -> None:

@@ -9,6 +9,7 @@ import jax
 import pytest
 from helpers.command_line import ROOT, saved_arrays, train
 
+from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime import backend
 from pix2pix_jax.runtime.jax_options import (
     DRIVER_VARIABLES,
@@ -210,6 +211,13 @@ def test_a_variable_that_jax_cannot_read_is_named(tiny_flags, tmp_path):
     assert status == 2
     assert err.startswith("JAX_NUM_CPU_DEVICES: JAX cannot read")
     assert len(err.splitlines()) == 1
+
+
+def test_an_old_version_of_jax_is_named(monkeypatch):
+    monkeypatch.setattr(jax, "__version_info__", (0, 4, 30))
+    monkeypatch.setattr(jax, "__version__", "0.4.30")
+    with pytest.raises(UsageError, match=r"^jax 0\.4\.30 in .* is too old, .* 0\.10 or newer; "):
+        backend.load_jax()
 
 
 @pytest.mark.parametrize("variable", backend.PLATFORM_VARIABLES[:2])
