@@ -9,6 +9,8 @@ from pydantic import ValidationError
 
 from pix2pix_jax.suggestions import closest_field, closest_name
 
+MAX_VALUE = 60  # the most characters of a value that an error line quotes
+
 
 class Language(Enum):
     """Where a value was written: its fix is told in the same language."""
@@ -124,18 +126,19 @@ def _explain_value(error: ValidationError, language: Language) -> Complaint:
         context["group"] = '{"FIELD": VALUE}'
         context["expected"] = str(context.get("expected")).replace("'", '"')
     template = COMPLAINTS.get(first["type"], "{value} is not valid; give a value of another type")
-    words = WORDS[language] | context | {"value": f"{_show(value, language):.60}"}
+    words = WORDS[language] | context | {"value": _show(value, language)}
     problem, fix = (part.format_map(words) for part in template.split("; "))
     near = closest_name(value, accepted) if isinstance(value, str) else None
     return Complaint(problem, fix + (f"; did you mean {_show(near, language)}?" if near else ""))
 
 
 def _show(value: Any, language: Language) -> str:
-    """A value as the user wrote it."""
+    """The beginning of a value, as the user wrote it."""
     try:
-        return json.dumps(value) if language is Language.JSON else repr(value)
+        text = json.dumps(value) if language is Language.JSON else repr(value)
     except Exception:  # A number of thousands of digits, or an object of the user's own class.
         return f"this {type(value).__name__}"
+    return text if len(text) <= MAX_VALUE else f"{text[: MAX_VALUE - 4]} ..."
 
 
 def suggest_field(name: str, names: list[str]) -> str:

@@ -30,7 +30,7 @@ class ExperimentNotFound(UsageError):
     """
 
     def __init__(self, path: Path):
-        self.others = sorted(file.stem for file in path.parent.glob("*.py"))
+        self.others = sorted(file.stem for file in path.parent.glob("*.py") if file.is_file())
         fix = f"give the path of an experiment, such as {EXAMPLE}"
         if self.others:
             files = ", ".join(f"{name}.py" for name in self.others)
@@ -43,7 +43,7 @@ class ExperimentNotFound(UsageError):
 def _find_similar_experiment(path: Path) -> Path | None:
     """The Python file that a wrong path means: in the same folder, or in experiments/ here."""
     for folder in (path.parent, Path("experiments")):
-        names = {file.stem: file for file in folder.glob("*.py")}
+        names = {file.stem: file for file in folder.glob("*.py") if file.is_file()}
         if near := closest_name(path.stem, names, 0.8):
             return names[near]
     return None

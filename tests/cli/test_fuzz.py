@@ -157,6 +157,9 @@ def read_and_rewind(path: Path) -> None:
 
 LINES = [json.dumps({"step": step, "loss/generator": 0.1 * step}) for step in (4, 8, 12)]
 TENSORS = {"down1.kernel": np.ones((4, 4, 3, 8), np.float32), "n": np.zeros((), np.int64)}
+TORCH_TENSORS = {
+    f"model.model.{layer}.weight": np.ones((8, 3, 4, 4), np.float32) for layer in ("0", "1.model.1")
+}
 READERS: dict[str, tuple[Callable, list]] = {
     "image.png": (
         lambda path: read_pixels(path, 3),
@@ -187,7 +190,12 @@ READERS: dict[str, tuple[Callable, list]] = {
         [
             written_by(
                 write,
-                dict_pickle(a=tensor_opcodes((2, 2), (1, 2)), b=tensor_opcodes((3,), (1,), 1)),
+                dict_pickle(
+                    **{
+                        "model.model.0.weight": tensor_opcodes((2, 2), (1, 2)),
+                        "model.model.1.model.1.weight": tensor_opcodes((3,), (1,), 1),
+                    }
+                ),
             )
             for write in (write_zip, write_legacy)
         ],
@@ -195,7 +203,7 @@ READERS: dict[str, tuple[Callable, list]] = {
     "weights.safetensors": (
         lambda path: read_weights(path, "generator"),
         [
-            safetensors(TENSORS),
+            safetensors(TORCH_TENSORS),
             safetensors(TENSORS, {"config": json.dumps(asdict(resolve(Config())))}),
         ],
     ),
