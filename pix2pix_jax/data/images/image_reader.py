@@ -120,9 +120,9 @@ def _read_cmyk(image: Image.Image, profile: bytes | None) -> FileImage:
 def _describe_bands(image: FileImage) -> dict[str, str]:
     """The notes about alpha or a fourth band."""
     if image.has_alpha and image.pixels[..., -1].min() < np.iinfo(image.pixels.dtype).max:
-        return {"alpha": "transparent parts count as white"}
+        return {"alpha": "transparent parts count as white, unless the run has 4 channels"}
     if image.pixels.shape[-1] == 4 and not image.has_alpha:
-        return {"bands": "the fourth band is left out"}
+        return {"bands": "the fourth band is left out, unless the run has 4 channels"}
     return {}
 
 

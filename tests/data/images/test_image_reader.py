@@ -259,7 +259,9 @@ def test_only_parts_that_are_transparent_are_noted():
     opaque[..., 3], clear[0, 0, 3] = 255, 0
     assert read_image(encode(opaque, "PNG"), "a.png").notes == {}
     image = read_image(encode(clear, "PNG"), "a.png")
-    assert image.notes == {"alpha": "transparent parts count as white"}
+    assert image.notes == {
+        "alpha": "transparent parts count as white, unless the run has 4 channels"
+    }
     assert image.notes_for(4) == {}
 
 
