@@ -150,7 +150,8 @@ def record_bytes(data: bytes, image: FileImage) -> bytes:
     Returns:
       `data` if the decoder of records reads the file as it should; otherwise a PNG of 8 or 16 bits.
     """
-    if image.is_plain or _is_plain_after_all(data, image):
+    is_deep = image.pixels.dtype == np.uint16
+    if image.is_plain or (is_deep and _is_plain_after_all(data, image)):
         return data
     png = encode_integers(image.pixels)
     has_plain_bands = image.pixels.shape[-1] == 4 and not image.has_alpha
