@@ -74,10 +74,11 @@ class CompileNotice:
 
     Args:
       program: the program in words, such as "the training step".
+      min_seconds: a call that takes less time is not worth a line.
     """
 
-    def __init__(self, program: str):
-        self._program = program
+    def __init__(self, program: str, min_seconds: float = 0.0):
+        self._program, self._min_seconds = program, min_seconds
         self._events = CompileEvents()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._tick_until_stopped, daemon=True)
@@ -98,8 +99,9 @@ class CompileNotice:
         self._stopped.set()
         self._thread.join()
         self._events.__exit__()
-        if error is None:
-            self._say(f"{self._result()} in {format_duration(time.monotonic() - self._start)}")
+        seconds = time.monotonic() - self._start
+        if error is None and seconds >= self._min_seconds:
+            self._say(f"{self._result()} in {format_duration(seconds)}")
 
     def _result(self) -> str:
         if self._events.is_cached:

@@ -1,6 +1,7 @@
 """Draws the sample grid, which shows the same validation pairs at each step that is sampled."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 
 import jax
@@ -13,6 +14,7 @@ from pix2pix_jax.data.images.pixels import float_to_image
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.models.unet import translate_each
+from pix2pix_jax.runtime.compile_notice import CompileNotice
 from pix2pix_jax.training.divergence import check_finite
 
 GAP, CAPTION_HEIGHT, FONT_SIZE = 4, 18, 12  # pixels
@@ -34,6 +36,7 @@ class SampleGrid:
         self._targets = np.stack([example["target"] for example in examples])  # [n, h, w, c]
         self._keys = jax.random.split(stream_key(config, "samples"), count)
         self._translate = jax.jit(partial(translate_each, make_generator(config)))
+        self._is_compiled = False
 
     def translate(self, step: int, params: dict) -> tuple[np.ndarray, float]:
         """Translates the inputs.
@@ -48,7 +51,10 @@ class SampleGrid:
         Raises:
           NotFinite: the difference is not finite.
         """
-        outputs = np.asarray(self._translate(params, self._inputs, self._keys))
+        notice = CompileNotice("the generator for the samples", min_seconds=5)
+        with nullcontext() if self._is_compiled else notice:
+            outputs = np.asarray(self._translate(params, self._inputs, self._keys))
+        self._is_compiled = True
         l1 = float(np.abs(outputs - self._targets).mean())
         check_finite(step, "validation/l1", l1)
         return outputs, l1

@@ -81,6 +81,12 @@ def test_without_a_terminal_lines_come_rarely(monkeypatch, capsys):
     ]
 
 
+def test_a_short_call_may_be_left_out(capsys):
+    with CompileNotice("the step", min_seconds=60):
+        pass
+    assert capsys.readouterr().out == ""
+
+
 def test_an_error_ends_the_notice_without_a_result(capsys):
     before = listeners()
     with pytest.raises(KeyError), CompileNotice("the step"):
