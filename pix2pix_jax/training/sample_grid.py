@@ -51,8 +51,8 @@ class SampleGrid:
         Raises:
           NotFinite: the difference is not finite.
         """
-        notice = CompileNotice("the generator for the samples", min_seconds=5)
-        with nullcontext() if self._is_compiled else notice:
+        name = "the generator for the samples"
+        with nullcontext() if self._is_compiled else CompileNotice(name, min_seconds=5):
             outputs = np.asarray(self._translate(params, self._inputs, self._keys))
         self._is_compiled = True
         l1 = float(np.abs(outputs - self._targets).mean())
