@@ -78,6 +78,13 @@ def test_a_run_killed_on_one_machine_resumes_on_another(
         )  # fmt: skip
         assert (status, err) == (0, ""), out
         assert list((tmp_path / "third/.cache/pix2pix_jax/buckets/gs/bucket").glob("data*")) == []
+        status, out, err = run(
+            "train", f"--init={workdir}:12", "--workdir=gs://bucket/runs/tuned",
+            "--config.optimizer.learning_rate=1e-4", "--config.train.steps=1", **machine("fourth"),
+        )  # fmt: skip
+        assert (status, err) == (0, ""), out
+        tuned = tmp_path / "fourth/.cache/pix2pix_jax/buckets/gs/bucket/runs/tuned"
+        assert saved_arrays(tuned, 0) == saved_arrays(uninterrupted_run, 12)
         status, _, err = run("train", "--workdir=gs://nowhere/run", *flags, **machine("first"))
         assert status == 2
         assert len(err.splitlines()) == 1
