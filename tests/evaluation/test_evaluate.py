@@ -240,7 +240,7 @@ def test_evaluate_refuses_a_training_source_that_has_changed(tiny_flags, tmp_pat
     flags = ("--config.data.name=folder", source, "--config.data.direction=AtoB")
     assert train(tiny_flags, workdir, 1, *flags)[0] == 0
     copy = shutil.copytree(tmp_path / "pairs", tmp_path / "copy" / "test")
-    folder_of(tmp_path, {f"more{index}.png": jpeg(64, 50 + index) for index in range(6)})
+    folder_of(tmp_path, {f"{index + 10}.png": jpeg(64, 50 + index) for index in range(6)})
     score = ("evaluate", f"--workdir={workdir}", "--no_fcn_score")
     refused(f"data.source: {tmp_path / 'pairs'} has other pairs than when", *score)
     assert not (workdir / "evaluation_val.json").exists()
