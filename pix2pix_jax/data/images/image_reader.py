@@ -30,7 +30,8 @@ from pix2pix_jax.data.images.image_files import (
 from pix2pix_jax.data.images.limits import DEFAULT_LIMIT, PixelLimit
 from pix2pix_jax.data.images.png_chunks import drop_texts, mark_plain_bands
 from pix2pix_jax.data.images.profiles import convert_cmyk, convert_to_srgb
-from pix2pix_jax.data.images.tiff_files import count_copies, count_pages, read_large_tiff, read_tiff
+from pix2pix_jax.data.images.tiff_files import read_large_tiff, read_tiff
+from pix2pix_jax.data.images.tiff_pages import count_copies, count_pages
 from pix2pix_jax.errors import UsageError
 
 
@@ -72,9 +73,8 @@ def read_large_image(path: Path, name: str, limit: PixelLimit) -> FileImage | No
       The image; None if `read_image` must read the file.
 
     Raises:
-      UsageError: as in `read_image`.
-      OSError: the operating system refuses to read the file, or there is no room for a temporary
-        file.
+      UsageError: as in `read_image`, or there is no room for a temporary file.
+      OSError: the operating system refuses to read the file.
     """
     image = read_large_tiff(path, name, limit)
     return image and _complete(image)

@@ -1,6 +1,7 @@
 """Large images become floats part by part, with the values of a whole image; limits are told."""
 
 import io
+import shutil
 
 import numpy as np
 import pytest
@@ -80,3 +81,10 @@ def test_an_incomplete_large_tiff_is_refused(tmp_path, large, compression):
     data = (tmp_path / "a.tif").read_bytes()
     (tmp_path / "a.tif").write_bytes(data[: len(data) // 2])
     assert refusal(read_pixels, tmp_path / "a.tif", 3).startswith(f"{tmp_path}/a.tif: ")
+
+
+def test_a_temporary_file_that_does_not_fit_on_its_disk_is_refused(tmp_path, large, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=100)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    tifffile.imwrite(tmp_path / "a.tif", NOISE[..., :3], photometric="rgb", compression="lzw")
+    assert "set TMPDIR to a folder on another disk" in refusal(read_pixels, tmp_path / "a.tif", 3)

@@ -1,0 +1,173 @@
+"""Opens the pages of TIFF files, and tells which of them Pillow reads wrongly."""
+
+import io
+import logging
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from PIL.TiffImagePlugin import COMPRESSION_INFO
+from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, PLANARCONFIG, SAMPLEFORMAT
+
+from pix2pix_jax.data.images.file_image import FileImage
+from pix2pix_jax.data.images.image_files import (
+    check_white,
+    turn_upright,
+)
+from pix2pix_jax.data.images.limits import PixelLimit
+from pix2pix_jax.errors import UsageError
+
+PREFIXES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the first bytes of TIFF and BigTIFF files
+ORIENTATION, NO_TURN = 274, 1  # a tag of TIFF files, and its value for an upright image
+ICC_PROFILE = 34675  # a tag of TIFF files
+# The compressions that Pillow knows. Pillow may have been built without WebP.
+PILLOW_COMPRESSIONS = set(COMPRESSION_INFO) - {COMPRESSION.WEBP}
+# The number of bands that show colours.
+COLOUR_BANDS: dict[int, int] = {
+    PHOTOMETRIC.MINISWHITE: 1,
+    PHOTOMETRIC.MINISBLACK: 1,
+    PHOTOMETRIC.PALETTE: 1,
+    PHOTOMETRIC.RGB: 3,
+    PHOTOMETRIC.YCBCR: 3,
+    PHOTOMETRIC.CIELAB: 3,
+    PHOTOMETRIC.SEPARATED: 4,  # CMYK
+}
+DIRECT_COLOURS = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB)  # need no conversion of colours
+MAX_OPENED_PAGES = 50  # smaller copies are only looked for among the first pages
+# Tifffile logs warnings about odd files, but every problem becomes a UsageError here.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
+
+
+def make_image(page: tifffile.TiffPage, pixels: np.ndarray) -> FileImage:
+    """Makes the image of a page from its pixels as they are stored."""
+    if page.axes == "SYX":
+        pixels = np.moveaxis(pixels, 0, -1)
+    pixels = pixels.reshape(*pixels.shape[:2], -1)  # [h, w, c]
+    has_alpha = _has_alpha(page)
+    if has_alpha and page.extrasamples[-1:] == (EXTRASAMPLE.ASSOCALPHA,):
+        pixels = _divide_by_alpha(pixels)
+    orientation, profile = page.tags.get(ORIENTATION), page.tags.get(ICC_PROFILE)
+    return FileImage(
+        turn_upright(pixels, orientation.value if orientation else NO_TURN),
+        has_alpha,
+        profile=bytes(profile.value) if profile else None,
+    )
+
+
+def open_tiff(file: Path | io.BytesIO) -> tifffile.TiffFile | None:
+    """Opens a TIFF file; None if tifffile cannot open it."""
+    try:
+        return tifffile.TiffFile(file)
+    # For broken files, tifffile raises many kinds of exceptions. Pillow then names the reason.
+    except Exception:
+        return None
+
+
+def first_page(file: tifffile.TiffFile) -> tifffile.TiffPage | None:
+    """The first page of a TIFF file; None if it is damaged or not an image."""
+    try:
+        page = file.pages.first
+    except Exception:  # As in `open_tiff`.
+        return None
+    is_image = isinstance(page, tifffile.TiffPage) and page.axes in ("YX", "YXS", "SYX")
+    return page if is_image else None
+
+
+def count_pages(data: bytes) -> int:
+    """The number of pages of a TIFF file that Pillow cannot open."""
+    try:
+        return len(tifffile.TiffFile(io.BytesIO(data)).pages)
+    except Exception:  # As in `open_tiff`.
+        return 1
+
+
+def count_copies(data: bytes) -> int:
+    """The number of pages of a TIFF file that are smaller copies or masks of other pages.
+
+    Args:
+      data: the bytes of any image file.
+    """
+    if not data.startswith(PREFIXES):
+        return 0
+    try:
+        pages = tifffile.TiffFile(io.BytesIO(data)).pages
+        count = min(len(pages), MAX_OPENED_PAGES)  # A loop over all pages may never end.
+        further = [pages[index].aspage() for index in range(1, count)]
+    except Exception:  # As in `open_tiff`.
+        return 0
+    return sum(bool(page.is_reduced or page.is_mask) for page in further)
+
+
+def check_page(page: tifffile.TiffPage, name: str, limit: PixelLimit) -> None:
+    """Raises UsageError if a page is too large, or cannot become an image of 1, 3 or 4 channels."""
+    if page.photometric in COLOUR_BANDS:
+        _check_numbers(page, name)
+        _check_bands(page, name)
+        limit.check(page.imagewidth, page.imagelength, name)
+
+
+def _check_numbers(page: tifffile.TiffPage, name: str) -> None:
+    """Raises UsageError if the numbers of a page cannot be scaled from black to white."""
+    kinds: dict[int, str] = {
+        SAMPLEFORMAT.INT: "signed or 32-bit integers",
+        SAMPLEFORMAT.IEEEFP: "floats",
+    }
+    kind = kinds.get(page.sampleformat)
+    bits = bits_of(page)
+    if bits > 16:
+        kind = kind or "signed or 32-bit integers"
+    check_white(kind, bits, page.photometric == PHOTOMETRIC.MINISWHITE, name)
+
+
+def bits_of(page: tifffile.TiffPage) -> int:
+    """The number of bits a channel; the largest number if the channels differ."""
+    bits = page.bitspersample
+    return max(bits) if isinstance(bits, tuple) else bits
+
+
+def _check_bands(page: tifffile.TiffPage, name: str) -> None:
+    """Raises UsageError if a page has bands that no image of 1, 3 or 4 channels can hold."""
+    bands, colours = page.samplesperpixel, COLOUR_BANDS[page.photometric]
+    if bands == colours:
+        return
+    can_hold: dict[int, bool] = {
+        PHOTOMETRIC.MINISBLACK: bands in (3, 4) or (bands == 2 and _has_alpha(page)),
+        PHOTOMETRIC.MINISWHITE: bands == 2 and _has_alpha(page),
+        PHOTOMETRIC.PALETTE: bands == 2 and _has_alpha(page),
+        PHOTOMETRIC.RGB: bands == 4,
+    }
+    if not can_hold.get(page.photometric, False):
+        raise UsageError(
+            f"{name}: has {bands} bands, but an image has 1, 3 or 4; save the bands that you need "
+            "as an image of 1, 3 or 4 bands"
+        )
+
+
+def needs_tifffile(page: tifffile.TiffPage) -> bool:
+    """Whether Pillow would read a page in 8 bits, drop a band, or mix up its planes."""
+    if page.photometric not in DIRECT_COLOURS:
+        return False
+    has_planes = page.planarconfig == PLANARCONFIG.SEPARATE and page.samplesperpixel > 1
+    extra = page.samplesperpixel - COLOUR_BANDS[page.photometric]
+    if page.compression not in PILLOW_COMPRESSIONS:
+        return True
+    is_plain = bits_of(page) <= 8 and (extra == 0 or (extra == 1 and _has_alpha(page)))
+    return not is_plain or (has_planes and extra > 0)
+
+
+def _has_alpha(page: tifffile.TiffPage) -> bool:
+    """Whether the last band of a page is alpha.
+
+    If an RGB file has a fourth band and no tag about it, the band is alpha for most programs.
+    """
+    if page.extrasamples:
+        return page.extrasamples[-1] != EXTRASAMPLE.UNSPECIFIED
+    return page.photometric == PHOTOMETRIC.RGB and page.samplesperpixel == 4
+
+
+def _divide_by_alpha(pixels: np.ndarray) -> np.ndarray:
+    """Restores the colours [h, w, c] of a file that stores colours multiplied by alpha."""
+    white = np.iinfo(pixels.dtype).max
+    alpha = np.maximum(pixels[..., -1:], 1).astype(np.float32)
+    colours = np.clip(np.round(pixels[..., :-1] * (white / alpha)), 0, white)
+    return np.concatenate([colours.astype(pixels.dtype), pixels[..., -1:]], -1)
