@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from pix2pix_jax.data.layout.roles import ImageFile, mentioned_splits
+from pix2pix_jax.data.layout.roles import ImageFile, mentioned_splits, named_splits
 from pix2pix_jax.data.layout.siblings import MAX_SIDES, Siblings, find_siblings
 from pix2pix_jax.data.layout.similar_names import find_similar_names
 from pix2pix_jax.data.layout.walk import Source
@@ -10,6 +10,7 @@ from pix2pix_jax.data.layout.words import drop_numbers, fold_name, split_words
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.console import plural
 
+MIN_TWOS = 3  # so many folders with two images each are probably pairs
 WAY_OUT = "or, if every file shows A and B side by side, give --config.data.form=halves"
 # Words by which people call the inputs and the targets of pairs.
 INPUT_WORDS = {
@@ -41,24 +42,30 @@ def check_lookalikes(images: list[ImageFile], source: Source) -> None:
 
 
 def _describe_folders_of_pairs(images: list[ImageFile]) -> str:
-    """Describes folders that hold the same few names, one folder for each pair."""
-    folders: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    """Describes folders that each hold the same few names, or two images: one pair in a folder."""
+    folders: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for image in images:
-        folders[image.folders].add(fold_name(image.path.stem))
-    names = next(iter(folders.values()))
-    if () in folders or any(stems != names for stems in folders.values()):
+        folders[image.folders].append(fold_name(image.path.stem))
+    names = set(next(iter(folders.values())))
+    if () in folders or not 2 <= len(names) < MAX_SIDES:
         return ""
+    are_equal = all(set(stems) == names for stems in folders.values())
     are_numbered = len({drop_numbers(path[-1]) for path in folders}) == 1
     are_sides = bool(names & (INPUT_WORDS | TARGET_WORDS | {"a", "b"}))
     # Fewer folders with other names may each hold one side of all pairs.
     least = 2 if are_numbered or are_sides else MAX_SIDES
-    if not 2 <= len(names) < MAX_SIDES or len(folders) < least:
+    are_twos = all(len(stems) == 2 for stems in folders.values())
+    are_splits = any(named_splits(path[-1]) for path in folders)
+    if are_equal and len(folders) >= least:
+        held = f"images of the same {len(names)} names ({', '.join(sorted(names))})"
+    elif are_twos and not are_splits and len(folders) >= MIN_TWOS:
+        held = "two images each"
+    else:
         return ""
     return (
-        f"{len(folders)} folders such as {'/'.join(next(iter(folders)))}/ hold images of the same "
-        f"{len(names)} names ({', '.join(sorted(names))}), so each folder probably holds one pair "
-        "in separate files; move the inputs into A/ and the targets into B/, each under the name "
-        "of its folder"
+        f"{len(folders)} folders such as {'/'.join(next(iter(folders)))}/ hold {held}, so each "
+        "folder probably holds one pair in separate files; move the inputs into A/ and the targets "
+        "into B/, each under the name of its folder"
     )
 
 

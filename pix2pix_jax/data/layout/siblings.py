@@ -8,7 +8,7 @@ from os.path import commonprefix
 from typing import NamedTuple
 
 from pix2pix_jax.data.layout.roles import ImageFile, mentioned_splits, named_splits
-from pix2pix_jax.data.layout.words import drop_numbers, fold_name, split_words
+from pix2pix_jax.data.layout.words import drop_numbers, drop_zeros, fold_name
 from pix2pix_jax.runtime.console import plural
 
 MAX_SIDES = 5  # more folders with equal names are sequences or classes
@@ -86,7 +86,7 @@ def _children_by_parent(
     """The names of all images below every folder, by the folder inside it that leads to them."""
     tree: dict[tuple[str, ...], dict[str, list[NameBelow]]] = defaultdict(lambda: defaultdict(list))
     for image in images:
-        stem, words = fold_name(image.path.stem), split_words(image.path.stem)
+        stem, words = fold_name(image.path.stem), drop_zeros(image.path.stem)
         folders = (*image.folders, "")
         for depth, child in enumerate(folders):
             below = tuple(map(fold_name, image.folders[depth + 1 :]))

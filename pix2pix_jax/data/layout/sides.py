@@ -47,8 +47,12 @@ def check_mixture(
             f"would lie outside folders named A and B ({name_some(whole)}); put the inputs into "
             "A/ and the targets into B/, or leave out --config.data.form"
         )
+    is_one_sided = len({image.side for image in images if image.side != BOTH_SIDES}) == 1
+    if form is None and sided and (whole or is_one_sided):
+        # The other side may be in a folder of another name.
+        unread = [i for i in images + loose if is_one_sided or i.side == BOTH_SIDES]
+        check_lookalikes(unread, source)
     if form is None and whole and sided:
-        check_lookalikes([i for i in images + loose if i.side == BOTH_SIDES], source)
         raise UsageError(
             f"{source.name}: {plural(len(sided), 'image')} in folders A and B would show one side "
             f"({name_some(sided)}), but {plural(len(whole), 'other image')} would show both "

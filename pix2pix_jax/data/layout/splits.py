@@ -20,7 +20,7 @@ def check_split_names(images: list[ImageFile], top: tuple[str, ...], source_name
       source_name: the path or URL by which the user knows the source.
 
     Returns:
-      A line about folders that are read as train because their names mention train.
+      Lines about images that are read as train although their folder is not named train.
 
     Raises:
       UsageError: the split of a folder is in doubt; the message names the folder.
@@ -39,8 +39,20 @@ def check_split_names(images: list[ImageFile], top: tuple[str, ...], source_name
                 doubtful[split][folder] += count
     for split, folder_counts in doubtful.items():
         _refuse_doubtful(split, folder_counts, source_name)
-    number = plural(train_like.total(), "image")
-    return [f"{name_some(list(train_like))}: {number} read as train"] if train_like else []
+    lines = []
+    if train_like:
+        number = plural(train_like.total(), "image")
+        lines.append(f"{name_some(list(train_like))}: {number} read as train")
+    others = sum(counts[folders] for folders in counts if _is_outside(folders, len(top)))
+    if others and existing and "train" not in existing:
+        number = plural(others, "image")
+        lines.append(f"{number} outside val and test read as train, because there is no train/")
+    return lines
+
+
+def _is_outside(folders: tuple[str, ...], start: int) -> bool:
+    """Whether no folder above an image is named like a split, nor mentions one from `start` on."""
+    return not _named(folders) and not any(_mentions(folders, start))
 
 
 def _mentions(folders: tuple[str, ...], start: int) -> Iterator[tuple[str, str]]:

@@ -20,6 +20,11 @@ def drop_numbers(name: str) -> tuple[str, ...]:
     return tuple(word for word in split_words(name) if not word.isdigit())
 
 
+def drop_zeros(name: str) -> tuple[str, ...]:
+    """The words of a name, and its numbers without leading zeros."""
+    return tuple(word.lstrip("0") if word.isdigit() else word for word in split_words(name))
+
+
 def fold_name(name: str) -> str:
     """The name without the differences between upper and lower case and between Unicode forms."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
@@ -31,9 +36,9 @@ def nearest_name(name: str, names: Sequence[str]) -> str | None:
     Names are near if they differ by leading zeros, if one of them has more words at its end or at
     its beginning, or if they are spelled alike. Names that differ only by a number are not near.
     """
-    words, numbers = split_words(name), _without_zeros(name)
+    words, numbers = split_words(name), drop_zeros(name)
     for other in names:
-        if _without_zeros(other) == numbers:
+        if drop_zeros(other) == numbers:
             return other
     for other in names:
         short, long = sorted((words, split_words(other)), key=len)
@@ -41,11 +46,6 @@ def nearest_name(name: str, names: Sequence[str]) -> str | None:
             return other
     unlike = [other for other in names if drop_numbers(other) != drop_numbers(name)]
     return closest_name(name, unlike)
-
-
-def _without_zeros(name: str) -> tuple[str, ...]:
-    """The words of a name, and its numbers without leading zeros."""
-    return tuple(word.lstrip("0") if word.isdigit() else word for word in split_words(name))
 
 
 def name_some(names: Sequence[str]) -> str:

@@ -20,6 +20,9 @@ SIBLINGS = {
     "several targets of each input": ["photos/{}.png", "labels/{}_ids.png", "labels/{}_colour.png"],
     "channels": ["C1/{}.tif", "C2/{}.tif", "C3/{}.tif"],
     "deep": ["set/one/left/deep/{}.png", "set/one/right/deep/{}.png"],
+    "leading zeros in one folder": ["photos/{}.png", "labels/00{}.png"],
+    "A beside another folder": ["A/{}.png", "targets/{}.png"],
+    "A beside another folder, inside a split": ["train/a/{}.png", "train/gt/{}.png"],
     "Cityscapes": [
         "leftImg8bit/train/ulm/ulm_{}_000019_leftImg8bit.png",
         "gtFine/train/ulm/ulm_{}_000019_gtFine_color.png",
@@ -44,6 +47,7 @@ ONE_FOLDER = {
     "inside a split": ["train/{}_in.png", "train/{}_gt.png"],
     "a folder for each pair": ["scene{}/before.png", "scene{}/after.png"],
     "a folder for each pair, numbered images": ["scene{}/1.png", "scene{}/2.png"],
+    "a folder for each pair, with other names": ["s{0}/x{0}7.png", "s{0}/{0}y9{0}.png"],
     "a folder for each pair, with its name": ["s{0}/s{0}_image.png", "s{0}/s{0}_mask.png"],
 }
 
@@ -119,6 +123,7 @@ HALVES = {
     "many classes": [f"{name}/{{}}.jpg" for name in ["ant", "bee", "cat", "dog", "elk", "fox"]],
     "classes with names of their own": ["cats/tom{}.jpg", "dogs/{}9/x.jpg"],
     "hexadecimal names": ["{}3f.jpg", "a{}e4.jpg", "7b{}.jpg"],
+    "two images in each split": ["train/a{}.jpg", "val/a{}.jpg", "test/a{}.jpg"],
     "two numbers": ["{}_1.jpg", "{}_2.jpg"],
 }
 

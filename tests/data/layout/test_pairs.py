@@ -123,7 +123,7 @@ def test_hidden_files_and_other_files_than_images_are_ignored(tmp_path):
         (["train/1.jpg", "train/1.png"], ["train/1.jpg", "train/1.png"]),
         (["A/1.jpg", "A/1.png", "B/1.png"], ["A/1.jpg", "1.png"]),
         (["A/1.png", "B/1.png", "AB/1.png"], ["1.png"]),
-        (["A/1.png", "1.png"], ["1.png"]),
+        (["A/1.png", "1.png"], ["A/ (1 image)"]),
         ([], ["SOURCE: ", "no images"]),
         (["1.txt"], ["SOURCE: ", "no images"]),
     ],

@@ -90,7 +90,10 @@ def test_a_folder_that_mentions_train_is_read_as_train_and_told(tmp_path, name):
         "train": 3,
         "val": 1,
     }
-    assert find_lines(root) == [f"{name}/: 2 images read as train"]
+    assert find_lines(root) == [
+        f"{name}/: 2 images read as train",
+        "1 image outside val and test read as train, because there is no train/",
+    ]
 
 
 @pytest.mark.parametrize("name", ["contest", "latest", "trainer", "strain", "developed"])
@@ -98,6 +101,13 @@ def test_words_that_contain_the_word_of_a_split_are_no_splits(tmp_path, name):
     names = [f"{name}/{number}.png" for number in range(4)] + ["other/5.png", "other/x6.png"]
     root = make_empty_files(tmp_path / "pairs", names)
     assert find_names(root).keys() == {"train", "val"}
+
+
+def test_images_outside_val_and_test_are_told_to_be_train(tmp_path):
+    root = make_empty_files(tmp_path / "pairs", ["1.png", "2.png", "x/3.png", "val/4.png"])
+    assert find_lines(root) == [
+        "3 images outside val and test read as train, because there is no train/"
+    ]
 
 
 def test_loose_images_beside_the_splits_are_told(tmp_path):
