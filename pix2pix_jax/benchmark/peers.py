@@ -13,6 +13,7 @@ from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.runtime.console import plural
+from pix2pix_jax.suggestions import closest_name
 
 STEP_PARTS = Path(__file__).with_name("step_parts.py")
 FOLDER = Path(__file__).parents[2] / "experiments" / "benchmarks"
@@ -41,7 +42,9 @@ def find_targets(peers: Iterable[str]) -> dict[str, WorkerTarget]:
     targets = {OURS: WorkerTarget(STEP_PARTS, "make_trial")}
     for peer in peers:
         if peer not in PEERS:
-            raise UsageError(f"--peers: {peer} is unknown; choose from {', '.join(PEERS)}")
+            near = closest_name(peer, PEERS)
+            hint = f"; did you mean {near}?" if near else ""
+            raise UsageError(f"--peers: {peer} is unknown; choose from {', '.join(PEERS)}{hint}")
         file = FOLDER / f"{peer}_peer.py"
         if not file.exists():
             raise UsageError(

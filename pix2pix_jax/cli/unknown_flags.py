@@ -51,7 +51,9 @@ def suggest_path(path: str, flags: list[str]) -> str:
         wanted = "--input"
     if wanted in flags and ("/" in path or wanted == "--config" or place.exists()):
         return _ask(wanted, path)
-    return "put a pattern, or a path with spaces, in quotes, as in --input='photos/*.png'"
+    if "--input" in flags:
+        return "put a pattern, or a path with spaces, in quotes, as in --input='photos/*.png'"
+    return "give --FLAG=VALUE for a flag that --help lists"
 
 
 def suggest_flag(name: str, value: str, flags: list[str]) -> str:

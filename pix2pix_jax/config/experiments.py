@@ -134,6 +134,8 @@ def split_spec(spec: str) -> tuple[str, str]:
       UsageError: there is no such file, or the path is a folder.
     """
     path, _, arg = spec.partition(":")
+    if arg.startswith("//"):
+        raise UsageError(f"{spec}: is an address; download the file, and give its path")
     path = str(local_path(path))
     if Path(path).is_dir():
         fix = f"to train on pairs in it, give --config=experiments/folder.py:{path}"

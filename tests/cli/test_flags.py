@@ -148,7 +148,8 @@ def test_an_unknown_flag_is_refused_with_the_flag_or_field_that_was_meant(
         ("evaluate", "runs/first", "did you mean --workdir=runs/first?"),
         ("translate", "photos/1.png", "did you mean --input=photos/1.png?"),
         ("translate", "1.png", "put a pattern, or a path with spaces, in quotes, as in --input="),
-        ("train", "now", "put a pattern, or a path with spaces, in quotes, as in --input="),
+        ("train", "now", "give --FLAG=VALUE for a flag that --help lists"),
+        ("fields", "train", "give --FLAG=VALUE for a flag that --help lists"),
     ],
 )
 def test_an_argument_without_dashes_is_refused_with_the_flag_that_was_meant(

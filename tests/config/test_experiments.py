@@ -207,6 +207,12 @@ def test_a_file_of_another_type_is_refused_by_name(tmp_path, name):
     assert "or a run's config.json" in message
 
 
+@pytest.mark.parametrize("spec", ["https://host/facades.py", "gs://bucket/run/config.json"])
+def test_an_address_is_refused_as_such(spec):
+    message = refusal(load_experiment, spec)
+    assert message == f"{spec}: is an address; download the file, and give its path"
+
+
 def test_the_folder_of_a_run_is_refused_with_its_config(tmp_path):
     write_config(Config(), tmp_path / "config.json")
     message = refusal(load_experiment, str(tmp_path))
