@@ -74,6 +74,14 @@ def _make_weight_file(path: Path, network: NetworkName, part: Part) -> WeightFil
     transposed = transposed_layers() if network == "generator" else set()
     with name_file_in_errors(path):
         tensors, notes = fold(part.tensors, transposed)
+    has_scales = any(
+        name.endswith(".weight") and value.ndim == 1 for name, value in tensors.items()
+    )
+    if has_scales and not any(name.endswith(".running_mean") for name in tensors):
+        notes.append(
+            f"the norms of the {network} in {path} have no running averages, so they are not plain "
+            "batch norms; if they are group norms, the outputs differ from those of PyTorch"
+        )
     if part.place:
         notes.insert(0, f"the {network} is at {part.place} in {path}")
     return WeightFile(path, network, tensors, None, tuple(notes))

@@ -214,6 +214,19 @@ def test_of_several_generators_one_is_chosen_by_its_place(tmp_path):
     )
 
 
+def test_norms_without_running_averages_are_told(tmp_path):
+    """Instance norms with a scale and a shift are computed as in PyTorch; group norms are not."""
+    network = generator()
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, torch.nn.BatchNorm2d):
+                norm = torch.nn.InstanceNorm2d(child.num_features, affine=True)
+                module.set_submodule(name, norm)
+    torch.save(randomize(network).state_dict(), tmp_path / "G.pth")
+    [note] = check_same_output(tmp_path / "G.pth", network).notes
+    assert "have no running averages" in note
+
+
 def test_a_discriminator_is_found_beside_a_generator(tmp_path):
     torch.save(lightning(generator()), tmp_path / "last.ckpt")
     weights = read_weights(tmp_path / "last.ckpt", "discriminator")
