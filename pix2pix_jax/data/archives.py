@@ -1,6 +1,7 @@
 """Unpacks untrusted archives: they cannot write outside their folder, and cannot fill the disk."""
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
@@ -69,11 +70,11 @@ def unpack(source: Path, scratch: Path) -> Iterator[Path]:
 def _is_broken(error: OSError, root: str) -> bool:
     """Whether the content of an archive caused an error, and not the disk or the permissions.
 
-    gzip and bz2 raise an OSError without a number. An archive may contain names that are too long,
-    or a file and a folder of the same name.
+    gzip and bz2 raise an OSError without a number. A damaged zip file may lead to a negative
+    position. An archive may contain names that are too long, or a file and a folder of one name.
     """
     is_inside = str(error.filename or "").startswith(root)
-    return not error.errno or (is_inside and error.errno not in DISK_ERRORS)
+    return error.errno in (None, errno.EINVAL) or (is_inside and error.errno not in DISK_ERRORS)
 
 
 def _unpack_archive(source: Path, root: Path) -> None:

@@ -9,6 +9,7 @@ import io
 import json
 import struct
 import tarfile
+import zipfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -127,6 +128,15 @@ def tarball(kind):
     return file.getvalue()
 
 
+def zip_file(method):
+    """A zip file of pairs."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name in ("train/1.png", "train\\2.png", "val/2.png"):
+            archive.writestr(name, image("RGB", "PNG"))
+    return file.getvalue()
+
+
 def written_by(write, *arguments):
     """A function that writes a file into a folder with `write`, and returns the bytes."""
 
@@ -180,6 +190,18 @@ READERS: dict[str, tuple[Callable, list]] = {
         [array(dtype) for dtype in (np.uint8, np.uint16, np.float32)],
     ),
     "pairs.tar": (read_archive, [tarball(kind) for kind in ("", "gz", "bz2", "xz")]),
+    "pairs.zip": (
+        read_archive,
+        [
+            zip_file(method)
+            for method in (
+                zipfile.ZIP_STORED,
+                zipfile.ZIP_DEFLATED,
+                zipfile.ZIP_BZIP2,
+                zipfile.ZIP_LZMA,
+            )
+        ],
+    ),
     "config.json": (
         lambda path: resolve(read_config(path)),
         [json.dumps(asdict(config)).encode() for config in (Config(), resolve(Config()))],
