@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -12,6 +12,7 @@ from PIL import ExifTags, Image
 from pix2pix_jax.data.images.image_files import IMAGE_FORMATS
 from pix2pix_jax.data.layout.roles import SIDES, ImageFile, read_role
 from pix2pix_jax.data.likeness import (
+    MAX_SEAM,
     have_common_outlines,
     look_like_single_pictures,
     measure_likeness,
@@ -26,6 +27,7 @@ FIX = (
     "give A and B in two folders, A/ and B/; or, if every image does show A on the left and B on "
     "the right, give --config.data.form=halves"
 )
+IN_VAL_FIX = "remove these images, or put pairs in their place"
 
 
 class PictureFile(NamedTuple):
@@ -57,8 +59,11 @@ def refuse_one_side(source: Path) -> None:
     """Raises UsageError if a source is a folder A or B, and the other folder is next to it."""
     if not source.is_dir():
         return
-    role = _role_of_folder(source)
-    for sibling in sorted(source.parent.iterdir()) if role.side in SIDES else []:
+    role, siblings = _role_of_folder(source), list[Path]()
+    if role.side in SIDES:
+        with suppress(OSError):  # The user may not be allowed to list the folder above.
+            siblings = sorted(source.parent.iterdir())
+    for sibling in siblings:
         other = _role_of_folder(sibling)
         if sibling.is_dir() and other.side in SIDES and other.side != role.side:
             raise UsageError(
@@ -95,41 +100,52 @@ def check_pictures(
     train = splits.get("train", [])
     for split, files in splits.items():
         singles = find_single_sides(files, train) if split != "train" else []
-        judgement = judge_files(files, read) if len(singles) < len(files) else "single"
-        if judgement == "single" and split == "test" and train:
+        judgement = Judgement("single")
+        if len(singles) < len(files):
+            judgement = judge_files(files, read)
+        if judgement.kind == "single" and split == "test" and train:
             singles = files
-        elif judgement == "single":
-            raise UsageError(
-                f"data.source: {source_name}: {_describe_refusal(split, files, train)}"
-            )
-        elif judgement == "unclear" and (split == "train" or not train):
+        elif judgement.kind == "single":
+            fix = IN_VAL_FIX if train and split == "val" else FIX
+            problem = f"{_describe_single(split, files)}{judgement.reason}"
+            raise UsageError(f"data.source: {source_name}: {problem}; {fix}")
+        elif judgement.kind == "unclear" and (split == "train" or not train):
             lines.append(
                 f"WARNING: nothing shows that the left and right halves of the images of {split} "
                 f"belong together; if they are no pairs, {FIX.partition('; ')[0]}"
             )
         if singles:
             left_out |= {file.path for file in singles}
-            lines.append(
-                f"left out {some_of(len(singles), len(files), 'image')} of {split}, because they "
-                f"show one picture and not A and B side by side (first {singles[0].path.name}); "
-                "`pix2pix translate` translates such images; if they are pairs, give "
-                "--config.data.form=halves"
-            )
+            lines.append(_describe_left_out(split, files, singles))
     return left_out, lines
 
 
-def _describe_refusal(split: str, files: list[PictureFile], train: list[PictureFile]) -> str:
-    """Says that the files of a split are single pictures, and what to do."""
-    shows_pairs = bool(train) and split == "val"
-    fix = "remove these images, or put pairs in their place" if shows_pairs else FIX
+def _describe_single(split: str, files: list[PictureFile]) -> str:
+    """Says that the files of a split look like single pictures."""
     return (
         f"the images of {split} ({plural(len(files), 'image')}, for example {files[0].path.name}) "
-        f"look like single pictures, not like A and B side by side; {fix}"
+        "look like single pictures, not like A and B side by side"
     )
 
 
-def judge_files(files: list[PictureFile], read: Callable[[Path], np.ndarray]) -> str:
-    """Judges whether files are "pairs", "single" pictures, or "unclear".
+def _describe_left_out(split: str, files: list[PictureFile], singles: list[PictureFile]) -> str:
+    """Says that some of the files of a split are left out."""
+    return (
+        f"left out {some_of(len(singles), len(files), 'image')} of {split}, because they show one "
+        f"picture and not A and B side by side (first {singles[0].path.name}); `pix2pix "
+        "translate` translates such images; if they are pairs, give --config.data.form=halves"
+    )
+
+
+class Judgement(NamedTuple):
+    """Whether files are pairs or single pictures, and the reason as the end of a clause."""
+
+    kind: Literal["pairs", "single", "unclear"]
+    reason: str = ""
+
+
+def judge_files(files: list[PictureFile], read: Callable[[Path], np.ndarray]) -> Judgement:
+    """Judges from pixels whether files are pairs or single pictures.
 
     Args:
       files: the files of a split.
@@ -142,11 +158,13 @@ def judge_files(files: list[PictureFile], read: Callable[[Path], np.ndarray]) ->
             likeness = measure_likeness(read(files[index * len(files) // count].path))
             likenesses += [likeness] if likeness else []
     if look_like_single_pictures(likenesses):
-        return "single"
+        smooth = sum(likeness.seam < MAX_SEAM for likeness in likenesses)
+        measured = some_of(smooth, len(likenesses), "measured image")
+        return Judgement("single", f": in {measured}, the left half continues into the right half")
     # The halves of square and upright images are narrow, which is rare for pairs.
     are_narrow = all(file.width <= file.height for file in files)
     are_alike = not likenesses or have_common_outlines(likenesses)
-    return "pairs" if are_alike and not are_narrow else "unclear"
+    return Judgement("pairs" if are_alike and not are_narrow else "unclear")
 
 
 def find_single_sides(files: list[PictureFile], pairs: list[PictureFile]) -> list[PictureFile]:

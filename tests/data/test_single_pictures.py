@@ -53,6 +53,8 @@ def test_single_pictures_are_refused_with_the_way_out(tmp_path, split):
         f"data.source: SOURCE: the images of {split} (12 images, for example "
     )
     assert "look like single pictures" in message
+    if split != "val":  # The images of val have the proportions of halves of train.
+        assert " of 12 measured images, the left half continues into the right half; " in message
     if split == "val":  # The pairs of train show that halves are right.
         assert message.endswith("; remove these images, or put pairs in their place")
     else:
