@@ -8,6 +8,7 @@ import lzma
 import shutil
 import tarfile
 import tempfile
+import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from typing import BinaryIO
 
 from pix2pix_jax.data.archive_kinds import describe_file
 from pix2pix_jax.data.archive_limits import ByteCount
-from pix2pix_jax.data.zip_files import BROKEN_ZIP, unpack_zip
+from pix2pix_jax.data.zip_files import unpack_zip
 from pix2pix_jax.errors import DISK_ERRORS, UsageError
 
 # Maps the first bytes of a compressed file to the function that opens the file.
@@ -29,7 +30,7 @@ DECOMPRESSORS = {
 }
 ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 # Errors of a broken tarball; gzip and bz2 also raise an OSError without a number.
-BROKEN = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, *BROKEN_ZIP)
+BROKEN = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError)
 
 
 @contextmanager
@@ -59,7 +60,9 @@ def unpack(source: Path, scratch: Path) -> Iterator[Path]:
             if isinstance(error, OSError) and not _is_broken(error, root):
                 raise
             what, fix = describe_file(source)
-            reason = str(error).replace(f"{root}/", "")
+            reason = str(error)
+            if isinstance(error, OSError) and error.filename:
+                reason = f"{error.strerror}: {str(error.filename).removeprefix(f'{root}/')}"
             raise UsageError(
                 f"{source}: {what or f'cannot be unpacked as a tarball or zip file ({reason})'}; "
                 + (fix or "download the file again, or give a folder with its content")

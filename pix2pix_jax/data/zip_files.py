@@ -11,10 +11,11 @@ from pathlib import Path
 from pix2pix_jax.data.archive_limits import ByteCount
 from pix2pix_jax.errors import UsageError
 
-# Errors of a broken or unusual zip file; ValueError and struct.error come from damaged headers, and
-# NotImplementedError and RuntimeError from methods of compression and encryption.
+# Errors that zipfile raises for broken or unusual zip files, besides BadZipFile: ValueError and
+# struct.error come from damaged headers, and NotImplementedError and RuntimeError from methods of
+# compression and encryption.
 BROKEN_ZIP = (
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, struct.error),
+    *(zlib.error, lzma.LZMAError, EOFError, ValueError, struct.error),
     *(NotImplementedError, RuntimeError, OverflowError),
 )
 ENCRYPTED = 1  # a bit of ZipInfo.flag_bits
@@ -31,8 +32,15 @@ def unpack_zip(source: Path, root: Path) -> None:
       UsageError: the zip file is encrypted, unpacks to far more than its own size, contains links
         or files that would be written outside the folder, or holds arrays of NumPy.
       OSError: the disk has too little free space, or a file cannot be written.
-      BROKEN_ZIP: the zip file is broken.
+      BadZipFile: the zip file is broken.
     """
+    try:
+        _unpack_members(source, root)
+    except BROKEN_ZIP as error:
+        raise zipfile.BadZipFile(str(error)) from error
+
+
+def _unpack_members(source: Path, root: Path) -> None:
     count, free = ByteCount.start(source), shutil.disk_usage(root).free
     with zipfile.ZipFile(source) as archive:
         members = archive.infolist()
