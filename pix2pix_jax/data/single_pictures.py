@@ -99,6 +99,8 @@ def check_pictures(
     left_out, lines = set[Path](), []
     train = splits.get("train", [])
     for split, files in splits.items():
+        if not files:  # No image of the split can be read, and reading the pairs says why.
+            continue
         singles = find_single_sides(files, train) if split != "train" else []
         judgement = Judgement("single")
         if len(singles) < len(files):

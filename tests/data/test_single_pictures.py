@@ -42,6 +42,9 @@ def photos(count=8, width=64):
 def test_pairs_pass_without_a_line(tmp_path):
     splits = {s: write_split(tmp_path, s, pairs()) for s in ("train", "val", "test")}
     assert check(**splits) == (set(), [])
+    # A split in which no file is a readable image has no measured files.
+    assert check(**splits | {"train": []}) == (set(), [])
+    assert check(train=[]) == (set(), [])
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
