@@ -29,10 +29,16 @@ from pix2pix_jax.data.images.image_files import (
 )
 from pix2pix_jax.data.images.limits import DEFAULT_LIMIT, PixelLimit
 from pix2pix_jax.data.images.png_chunks import drop_texts, mark_plain_bands
-from pix2pix_jax.data.images.profiles import convert_cmyk, convert_to_srgb
+from pix2pix_jax.data.images.profiles import convert_cmyk, convert_to_srgb, says_adobe_rgb
 from pix2pix_jax.data.images.tiff_files import read_large_tiff, read_tiff
 from pix2pix_jax.data.images.tiff_pages import count_copies, count_pages
 from pix2pix_jax.errors import UsageError
+
+# Cameras that write Adobe RGB without a profile say so in EXIF only.
+ADOBE_RGB_NOTE = {
+    "profile": "the colours are Adobe RGB, but the file has no colour profile, so they are not "
+    "converted to sRGB"
+}
 
 
 def read_image(data: bytes, name: str, limit: PixelLimit = DEFAULT_LIMIT) -> FileImage:
@@ -105,7 +111,8 @@ def _read_plain(data: bytes, name: str, limit: PixelLimit) -> FileImage:
     pixels = pixels.reshape(*pixels.shape[:2], -1)  # [h, w, c]
     # Pillow has converted LAB, so a profile of its colours is no longer true.
     profile = None if image.mode == "LAB" else profile
-    return FileImage(pixels, has_alpha, profile=profile, is_plain=is_plain)
+    notes = ADOBE_RGB_NOTE if profile is None and says_adobe_rgb(image) else {}
+    return FileImage(pixels, has_alpha, notes, profile, is_plain)
 
 
 def _read_cmyk(image: Image.Image, profile: bytes | None) -> FileImage:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import ExifTags, Image, ImageCms
 
 from pix2pix_jax.data.images.file_image import FileImage
 
@@ -14,6 +14,7 @@ from pix2pix_jax.data.images.file_image import FileImage
 # number of levels, of 255, it is one of them, and the pixels stay as they are.
 SRGB_TOLERANCE = 4
 GRID_STEP = 51  # the levels of the colours that are compared: 0, 51, 102, 153, 204 and 255
+ADOBE_RGB = "R03"  # a value of EXIF
 # The names of the colours that a profile is about, by the modes of Pillow.
 PROFILE_COLOURS = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
 
@@ -74,6 +75,15 @@ def convert_cmyk(image: Image.Image, profile: bytes | None) -> Image.Image | Non
     """
     opened = _open_profile(profile, "CMYK") if profile else None
     return opened and ImageCms.applyTransform(image, opened.to_srgb)
+
+
+def says_adobe_rgb(image: Image.Image) -> bool:
+    """Whether the EXIF data of a photo say that its colours are Adobe RGB."""
+    try:
+        interoperability = image.getexif().get_ifd(ExifTags.IFD.Interop)
+        return interoperability.get(ExifTags.Interop.InteropIndex) == ADOBE_RGB
+    except Exception:  # Pillow raises many kinds of exceptions for damaged EXIF data.
+        return False
 
 
 def _with_note(image: FileImage, key: str, note: str) -> FileImage:

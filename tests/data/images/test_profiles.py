@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image, ImageCms
+from PIL import ExifTags, Image, ImageCms
 
 from pix2pix_jax.data.images.file_image import to_8_bits
 from pix2pix_jax.data.images.full_depth import encode_pixels
@@ -83,6 +83,14 @@ def test_a_profile_may_have_megabytes():
     large = SWAPPED + bytes(3_000_000)
     image = read_image(encode(NOISE[..., :3], "PNG", icc_profile=large), "a")
     assert image.notes["sRGB"].endswith("colours are converted to sRGB")
+
+
+@pytest.mark.parametrize(("index", "is_noted"), [("R03", True), ("R98", False)])
+def test_a_photo_that_is_adobe_rgb_only_in_exif_is_noted(index, is_noted):
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.IFD.Interop] = {1: index}
+    image = read_image(encode(NOISE[..., :3], "JPEG", exif=exif), "a.jpg")
+    assert ("the colours are Adobe RGB" in image.notes.get("profile", "")) == is_noted
 
 
 def test_16_bits_keep_their_colours_and_the_profile_is_noted():
