@@ -67,6 +67,11 @@ def import_weights(
     """
     if workdir.config_file.exists() or saved_steps(workdir):
         raise UsageError(f"--workdir: {workdir} already has a run; give another --workdir")
+    if "train.init" in fields:
+        raise UsageError(
+            "--config.train.init: an imported run starts from the weights of its file",
+            "leave out this flag",
+        )
     check_writable(workdir.path)
     files = [read_weights(weights, "generator")]
     with name_file_in_errors(weights):
@@ -76,7 +81,8 @@ def import_weights(
         with name_file_in_errors(discriminator):
             config = replace_fields(config, files[1].discriminator_fields(config))
     has_own_config = base is None and files[0].config is not None
-    changed = override(config, fields)
+    # The weights come from the file, even if the run that exported them started from another run.
+    changed = replace_fields(override(config, fields), {"train": {"init": None}})
     check_image_size(changed, weights)
     with explain_fields(weights, has_own_config):
         changed = resolve(changed)

@@ -85,6 +85,7 @@ def read_initial_config(other: InitialRun) -> Config:
         examples = f", such as {' or '.join(runs)}" if runs else ""
         raise UsageError(
             f"--init: {other.location} has no {path.name}, so it is not the workdir of a run",
-            f"give the workdir of a run{examples}, and maybe a step: --init=DIR or --init=DIR:STEP",
+            f"give the workdir of a run{examples}, as --init=DIR or --init=DIR:STEP; for random "
+            "weights, leave out --init and the field train.init",
         )
     return read_config(path)

@@ -22,7 +22,7 @@ from safetensors.numpy import save_file  # noqa: E402
 from safetensors.torch import save_file as save_torch_file  # noqa: E402
 
 from pix2pix_jax.checkpoints.reader import read_network  # noqa: E402
-from pix2pix_jax.config import Config, Model, resolve  # noqa: E402
+from pix2pix_jax.config import Config, Model, Train, resolve  # noqa: E402
 from pix2pix_jax.config.files import read_config  # noqa: E402
 from pix2pix_jax.gan.networks import make_discriminator, make_generator  # noqa: E402
 from pix2pix_jax.gan.state import create_state  # noqa: E402
@@ -211,6 +211,17 @@ def test_the_line_of_an_import_says_where_the_fields_come_from_and_how_to_change
     assert "taken from the experiment: AtoB, 256x256 images" in line
     assert f"note: the generator in {weights} has depth 5 and was probably trained at 32x32" in line
     assert line.endswith("and --config.data.image_size=32,32")
+
+
+def test_an_imported_run_starts_from_no_other_run(tmp_path):
+    """The run that exported the weights may have started from another run."""
+    weights = save_weights(randomize(Generator(depth=5, features=4)), tmp_path / "G.pth")
+    workdir = Workdir(tmp_path / "new")
+    flag = {"train.init": "runs/other"}
+    message = refusal(import_weights, weights, None, workdir, None, flag)
+    assert message.startswith("--config.train.init: an imported run starts from the weights of its")
+    import_weights(weights, None, workdir, Config(train=Train(init="runs/other")), {})
+    assert read_config(workdir.config_file).train.init is None
 
 
 def test_an_import_says_that_the_file_has_a_config_of_its_own(tmp_path, capsys):
