@@ -21,6 +21,7 @@ def add_arguments(parser: Parser) -> None:
     parser.end_of_help = describe_fields
     parser.add_argument(
         "--init",
+        type=parse_init,
         metavar="DIR[:STEP]",
         help="workdir of a run whose networks and optimizers the new run starts from, and maybe "
         "the step: a number, newest or best; without --config, the new run also has its config; "
@@ -77,6 +78,13 @@ def run(options: argparse.Namespace, fields: FlagValues) -> int:
                 status = train(config, workdir)
         wait_for_all("the end")
     return status
+
+
+def parse_init(text: str) -> str:
+    """Parses --init; the text is empty if, for example, a shell variable is not set."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; give the workdir of a run, or leave out --init")
+    return text
 
 
 def load_training_config(options: argparse.Namespace, fields: FlagValues) -> "Config":

@@ -4,6 +4,7 @@ One machine at a time trains a run. Other machines may read the run at the same 
 it later.
 """
 
+import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -81,11 +82,24 @@ def read_initial_config(other: InitialRun) -> Config:
     workdir = Workdir.parse(other.location)
     path = find_config_file(workdir)
     if not path.exists():
-        runs = [] if workdir.address else find_runs_nearby(workdir.path)
-        examples = f", such as {' or '.join(runs)}" if runs else ""
         raise UsageError(
             f"--init: {other.location} has no {path.name}, so it is not the workdir of a run",
-            f"give the workdir of a run{examples}, as --init=DIR or --init=DIR:STEP; for random "
-            "weights, leave out --init and the field train.init",
+            _suggest_initial_run(workdir),
         )
     return read_config(path)
+
+
+def _suggest_initial_run(workdir: Workdir) -> str:
+    """The end of the error line for a place that is not the workdir of a run."""
+    if workdir.path.is_file():
+        weights, new = shlex.quote(workdir.location), "runs/imported"
+        return (
+            f"make a run from weights by `pix2pix import --weights={weights} --workdir={new}`, "
+            f"then give --init={new}"
+        )
+    runs = [] if workdir.address else find_runs_nearby(workdir.path)
+    examples = f", such as {' or '.join(runs)}" if runs else ""
+    return (
+        f"give the workdir of a run{examples}, as --init=DIR or --init=DIR:STEP; for random "
+        "weights, leave out --init and the field train.init"
+    )
