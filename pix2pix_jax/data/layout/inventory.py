@@ -19,9 +19,10 @@ JUNK_FOLDERS = {
     *(".temporaryitems", ".documentrevisions-v100", ".@__thumb", ".thumbnails", ".thumbs"),
     *("$recycle.bin", "system volume information", "lost+found", "lost.dir", ".snapshot"),
     *(".snapshots", ".picasaoriginals", ".git", ".svn", ".hg", ".dvc", ".ipynb_checkpoints"),
-    *(".cache", ".venv", "__pycache__"),
+    *(".cache", ".venv", "__pycache__", ".dropbox.cache", ".stversions", ".sync"),
 }
 JUNK_SUFFIXES = {".thm"}  # thumbnails that cameras write beside their files
+CLOUD_SUFFIX = ".icloud"  # of hidden files in place of files that iCloud has not downloaded yet
 # Suffixes of images in formats that are not read.
 OTHER_SUFFIXES = {
     *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".pam", ".jfif", ".jpe", ".jif", ".jp2", ".j2k"),
@@ -128,6 +129,8 @@ def _kind(path: Path, root: Path) -> str:
         return "junk"
     if not path.exists():
         return "link"
+    if suffix == CLOUD_SUFFIX:
+        return "cloud"
     is_hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
     if is_hidden:
         return "hidden" if suffix in SUFFIXES | OTHER_SUFFIXES else "other"
@@ -167,6 +170,11 @@ def _explain(kinds: dict[str, list[Path]], root: Path) -> Iterator[LeftOut]:
         found = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(MAX_NAMED))
         noun, place, fix = {
             "archive": ("archive", "", "unpack archives that contain pairs"),
+            "cloud": (
+                "file",
+                "that iCloud has not downloaded",
+                "download them, and run this again",
+            ),
             "closed": ("file", "that cannot be opened", ""),
             "format": ("image", f"in formats that are not read: {found}", "save these as PNG"),
             "hidden": ("hidden image", "", ""),

@@ -48,6 +48,10 @@ def test_what_systems_leave_behind_is_passed_over_silently(tmp_path):
             "train/0.exr, train/1.exr, train/2.exr, train/3.exr and 3 more); save these as PNG",
         ),
         (["more.zip"], "passed over 1 archive (more.zip); unpack archives that contain pairs"),
+        (
+            ["train/.2.png.icloud"],
+            "passed over 1 file that iCloud has not downloaded (train/.2.png.icloud); download",
+        ),
         (["train/.x/2.png"], "passed over 1 hidden image (train/.x/2.png)"),
     ],
 )
