@@ -6,106 +6,94 @@
 import difflib
 from collections.abc import Iterable
 
-# Names that other programs and papers have for fields and flags. A target may set a value. Of
-# several targets, the first that a command has is suggested.
-OTHER_NAMES = {
-    **dict.fromkeys(("lr", "alpha", "step_size"), ("optimizer.learning_rate",)),
-    "beta1": ("optimizer.b1",),
-    "beta2": ("optimizer.b2",),
-    "eps": ("optimizer.epsilon",),
-    **dict.fromkeys(("lr_policy", "scheduler", "lr_schedule"), ("optimizer.schedule",)),
-    **dict.fromkeys(("bs", "batch", "minibatch"), ("data.batch_size",)),
-    **dict.fromkeys(
-        ("epochs", "n_epochs", "num_epochs", "max_epochs", "niter"), ("train.epochs", "train.steps")
+# Names that other programs and papers have for fields and flags, by the fields and flags that they
+# mean. A target may set a value. Of several targets, the first that a command has is suggested.
+NAMES_BY_TARGETS = {
+    "optimizer.learning_rate": "lr alpha step_size",
+    "optimizer.b1": "beta1",
+    "optimizer.b2": "beta2",
+    "optimizer.epsilon": "eps",
+    "optimizer.schedule": "lr_policy scheduler lr_schedule",
+    "optimizer.schedule=linear_decay": "lr_decay linear_decay n_epochs_decay",
+    "data.batch_size": "bs batch minibatch",
+    "train.epochs train.steps": "epochs n_epochs num_epochs max_epochs niter",
+    "train.steps": "iterations iters n_iters max_iter kimg total_steps",
+    "--step train.epochs train.steps": "epoch",
+    "--step --init": "ckpt checkpoint which_epoch load_iter",
+    "--workdir": (
+        "resume continue_train logdir run_dir checkpoints_dir checkpoint_dir exp_dir run model_dir"
     ),
-    **dict.fromkeys(
-        ("iterations", "iters", "n_iters", "max_iter", "kimg", "total_steps"), ("train.steps",)
+    "train.checkpoint_every": (
+        "save_freq save_every save_interval save_steps save_epoch_freq ckpt_every"
     ),
-    "epoch": ("--step", "train.epochs", "train.steps"),
-    **dict.fromkeys(("ckpt", "checkpoint", "which_epoch", "load_iter"), ("--step",)),
-    **dict.fromkeys(("resume", "continue_train"), ("--workdir",)),
-    **dict.fromkeys(
-        ("save_freq", "save_every", "save_epoch_freq", "ckpt_every"), ("train.checkpoint_every",)
+    "train.log_every": "print_freq log_freq log_interval logging_steps",
+    "train.sample_every": "display_freq sample_freq",
+    "train.evaluate_every": "eval_every eval_freq eval_interval val_freq",
+    "--input data.source": (
+        "dataroot data_root data_path dataset_path data_folder data in input images input_dir "
+        "input_path source src"
     ),
-    **dict.fromkeys(("print_freq", "log_freq", "logging_steps"), ("train.log_every",)),
-    **dict.fromkeys(("display_freq", "sample_freq"), ("train.sample_every",)),
-    **dict.fromkeys(("eval_every", "eval_freq", "val_freq"), ("train.evaluate_every",)),
-    **dict.fromkeys(
-        ("dataroot", "data_root", "data_path", "dataset_path", "data_folder"),
-        ("--input", "data.source"),
-    ),
-    **dict.fromkeys(
-        ("in", "images", "input_dir", "input_path", "source", "src"), ("--input", "data.source")
-    ),
-    **dict.fromkeys(
-        ("out", "outdir", "output_dir", "output_path", "results_dir", "save_dir", "dst"),
-        ("--output", "--workdir"),
-    ),
-    **dict.fromkeys(
-        ("logdir", "run_dir", "checkpoints_dir", "checkpoint_dir", "exp_dir", "run", "model_dir"),
-        ("--workdir",),
-    ),
-    **dict.fromkeys(("phase", "subset"), ("--split",)),
-    **dict.fromkeys(("dataset", "dataset_name"), ("data.name",)),
-    **dict.fromkeys(("cfg", "conf", "configuration", "experiment", "yaml"), ("--config",)),
-    **dict.fromkeys(("which_direction", "a2b", "b2a"), ("data.direction",)),
-    **dict.fromkeys(
-        ("size", "img_size", "resolution", "res", "imsize", "fine_size", "crop_size", "crop"),
-        ("data.image_size",),
-    ),
-    **dict.fromkeys(("resize_size", "scale_size"), ("data.load_size",)),
-    **dict.fromkeys(("in_channels", "input_nc", "in_ch"), ("data.input_channels",)),
-    **dict.fromkeys(("out_channels", "output_nc", "out_ch"), ("data.target_channels",)),
-    **dict.fromkeys(("mirror", "hflip"), ("data.flip",)),
-    "no_flip": ("data.flip=False",),
-    **dict.fromkeys(("ngf", "nf", "base_channels", "width"), ("model.features",)),
-    "ndf": ("model.discriminator_features",),
-    **dict.fromkeys(("net_g", "g", "arch", "architecture"), ("model.generator",)),
-    **dict.fromkeys(("net_d", "n_layers_d", "patch_size"), ("model.discriminator",)),
-    **dict.fromkeys(("num_downs", "n_layers", "levels"), ("model.depth",)),
-    "no_dropout": ("--no_dropout", "model.dropout=0"),
-    **dict.fromkeys(("normalization", "norm_layer"), ("model.norm",)),
-    **dict.fromkeys(("gan_mode", "gan_loss", "loss"), ("loss.gan",)),
-    **dict.fromkeys(("l1", "lambda", "lambda_l1", "lambda_a", "l1_lambda"), ("loss.l1_weight",)),
-    **dict.fromkeys(("lambda_gp", "gp_weight"), ("loss.gradient_penalty",)),
-    **dict.fromkeys(("precision", "mixed_precision"), ("train.dtype",)),
-    **dict.fromkeys(("fp16", "bf16", "amp", "half"), ("train.dtype=bfloat16",)),
-    "random_seed": ("--seed", "seed"),
-    **dict.fromkeys(("num_samples", "n_samples"), ("--samples", "train.samples")),
-    **dict.fromkeys(
-        ("pth", "pretrained", "init_from", "finetune", "model_path", "checkpoint_path"),
-        ("--weights", "--init"),
+    "--output --workdir": "out output outdir output_dir output_path results_dir save_dir dest",
+    "--split": "phase subset",
+    "data.name": "dataset dataset_name",
+    "--config": "cfg conf configuration experiment yaml",
+    "data.direction": "which_direction a2b b2a",
+    "data.image_size": "size img_size resolution res imsize fine_size crop_size crop",
+    "--input data.image_size": "image",
+    "data.load_size": "resize_size scale_size",
+    "data.input_channels": "in_channels input_nc in_ch",
+    "data.target_channels": "out_channels output_nc out_ch",
+    "data.flip": "mirror hflip",
+    "data.flip=False": "no_flip",
+    "model.features": "ngf nf base_channels width",
+    "model.discriminator_features": "ndf",
+    "model.generator": "net_g g arch architecture",
+    "model.discriminator": "net_d n_layers_d patch_size",
+    "model.depth": "num_downs n_layers levels",
+    "--no_dropout model.dropout=0": "no_dropout",
+    "model.norm": "normalization norm_layer",
+    "loss.gan": "gan_mode gan_loss loss",
+    "loss.l1_weight": "l1 lambda lambda_l1 lambda_a l1_lambda",
+    "loss.gradient_penalty": "lambda_gp gp_weight",
+    "train.dtype": "precision mixed_precision",
+    "train.dtype=bfloat16": "fp16 bf16 amp half",
+    "--seed seed": "random_seed",
+    "--samples train.samples": "num_samples n_samples",
+    "--weights --init --workdir": (
+        "pth pretrained init_from finetune model_path checkpoint_path ckpt_path"
     ),
 }
 # Advice about flags of other programs that are neither a flag nor a field here.
-ADVICE = {
-    **dict.fromkeys(
-        ("gpu", "gpus", "gpu_ids", "device", "devices", "cuda", "no_cuda", "cpu", "tpu"),
-        "all devices are used; choose others by the variables JAX_PLATFORMS, such as "
-        "JAX_PLATFORMS=cpu, and CUDA_VISIBLE_DEVICES",
+NAMES_BY_ADVICE = {
+    "all devices are used; choose others by the variables JAX_PLATFORMS, such as "
+    "JAX_PLATFORMS=cpu, and CUDA_VISIBLE_DEVICES": (
+        "gpu gpus gpu_ids device devices cuda no_cuda cpu tpu"
     ),
-    **dict.fromkeys(
-        ("version", "v"), "give it without a command: pix2pix --version"
+    "the program chooses the number of threads that read images; leave this flag out": (
+        "num_workers workers num_threads n_jobs"
     ),
-    **dict.fromkeys(
-        ("verbose", "debug"), "give PIX2PIX_DEBUG=1 before the command to see tracebacks of errors"
+    "train always writes TensorBoard events and a page; leave this flag out": (
+        "tensorboard use_tensorboard use_wandb wandb display_id"
     ),
-}  # fmt: skip
+    "nothing is overwritten; give another folder or file": ("force overwrite yes"),
+    "give it without a command: pix2pix --version": ("version v"),
+    "give PIX2PIX_DEBUG=1 before the command to see tracebacks of errors": ("verbose debug"),
+}
 # Names that other programs have for our commands.
-OTHER_COMMANDS = {
-    **dict.fromkeys(("test", "eval", "score", "validate", "metrics"), "evaluate"),
-    **dict.fromkeys(("predict", "infer", "inference", "generate", "run", "apply"), "translate"),
-    **dict.fromkeys(("serve", "web", "app", "ui", "gui"), "demo"),
-    **dict.fromkeys(("convert", "save", "onnx"), "export"),
-    **dict.fromkeys(("load", "convert_weights"), "import"),
-    **dict.fromkeys(("summary", "model", "info", "show"), "describe"),
-    **dict.fromkeys(("data", "dataset", "preprocess", "download"), "prepare"),
-    **dict.fromkeys(("ablation", "ablations", "grid"), "sweep"),
-    **dict.fromkeys(("bench", "speed", "profile", "time"), "benchmark"),
-    **dict.fromkeys(("fit", "resume", "start", "finetune"), "train"),
-    **dict.fromkeys(("config", "options", "field", "flags", "settings"), "fields"),
-    "help": "--help",
-    "version": "--version",
+NAMES_BY_COMMAND = {
+    "evaluate": "test eval score validate metrics",
+    "translate": "predict infer inference generate run apply",
+    "demo": "serve web app ui gui",
+    "export": "convert save onnx",
+    "import": "load convert_weights",
+    "describe": "summary model info show",
+    "prepare": "data dataset preprocess download",
+    "sweep": "ablation ablations grid",
+    "benchmark": "bench speed profile time",
+    "train": "fit resume start finetune",
+    "fields": "config options field flags settings",
+    "--help": "help",
+    "--version": "version",
 }
 
 
@@ -166,12 +154,12 @@ def closest_field(name: str, names: list[str]) -> str | None:
 
 def other_names(name: str) -> tuple[str, ...]:
     """The fields and flags that a name of another program can mean: --FLAG, or GROUP.FIELD."""
-    return _OTHER_NAMES.get(plain_name(name), ())
+    return OTHER_NAMES.get(plain_name(name), ())
 
 
 def advice_about(name: str) -> str:
     """Advice about a flag of another program that has no counterpart here; "" if there is none."""
-    return _ADVICE.get(plain_name(name), "")
+    return ADVICE.get(plain_name(name), "")
 
 
 def plain_name(name: str) -> str:
@@ -179,5 +167,14 @@ def plain_name(name: str) -> str:
     return name.casefold().replace("-", "").replace("_", "").replace(" ", "")
 
 
-_OTHER_NAMES = {plain_name(name): targets for name, targets in OTHER_NAMES.items()}
-_ADVICE = {plain_name(name): text for name, text in ADVICE.items()}
+OTHER_NAMES = {
+    plain_name(name): tuple(targets.split())
+    for targets, names in NAMES_BY_TARGETS.items()
+    for name in names.split()
+}
+ADVICE = {
+    plain_name(name): text for text, names in NAMES_BY_ADVICE.items() for name in names.split()
+}
+OTHER_COMMANDS = {
+    name: command for command, names in NAMES_BY_COMMAND.items() for name in names.split()
+}

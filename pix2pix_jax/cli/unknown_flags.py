@@ -6,9 +6,15 @@ from pathlib import Path
 from pix2pix_jax.cli.schema_source import read_field_names
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.nearby import is_run
-from pix2pix_jax.suggestions import advice_about, closest_field, closest_name, other_names
+from pix2pix_jax.suggestions import (
+    advice_about,
+    closest_field,
+    closest_name,
+    other_names,
+    plain_name,
+)
 
-SIMILAR = 0.8  # the similarity above which a flag is meant rather than a field
+SIMILAR = 0.82  # the similarity above which a flag is meant rather than a field
 DASHES = "-\u2010\u2011\u2012\u2013\u2014\u2212"  # text programs turn "--" into other dashes
 
 
@@ -65,13 +71,15 @@ def suggest_flag(name: str, value: str, flags: list[str]) -> str:
       flags: the flags of the command, with their dashes.
     """
     own = {flag.lstrip("-"): flag for flag in flags}
+    target = {plain_name(flag): flag for flag in own}.get(plain_name(name))
+    others = [other for other in other_names(name) if other in flags]
     # A similar flag comes before a field: for `translate --steps`, --step and not train.steps.
-    target = closest_name(name, own, SIMILAR)
+    if target is None and not others:
+        target = closest_name(name, own, SIMILAR)
     if target is not None:
         return _ask(own[target], value)
-    for other in other_names(name):
-        if other in flags:
-            return _ask(other, value)
+    if others:
+        return _ask(others[0], value)
     if advice := advice_about(name):
         return advice
     field = closest_field(name.removeprefix("config."), read_field_names())
