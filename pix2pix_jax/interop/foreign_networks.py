@@ -25,9 +25,10 @@ NETWORKS = (
     (r"(^|\.)(initial_down|final_up|(down|up)\d+|(encoder|decoder|enc|dec)\d*|downs|ups)\.",
      "an encoder and a decoder of another program"),
 )  # fmt: skip
+PARTS_OF_UNET = "parts of a U-Net"
 # The networks of pix2pix themselves, of which something is missing or which are not wanted.
 PARTS = (
-    (r"(^|\.)model\.model\.\d", "parts of a U-Net"),
+    (r"(^|\.)model\.model\.\d", PARTS_OF_UNET),
     (r"(^|\.)(model|net)\.0\.", "a discriminator"),
 )
 FIX = (
@@ -45,7 +46,10 @@ def describe_network(state_dicts: Mapping[str, Mapping[str, Any]], network: str)
     """
     names = [name for tensors in state_dicts.values() for name in tensors]
     known = "a whole U-Net" if network == "generator" else "a discriminator"
-    problem = f"contains {describe_names(names)}, not {known} of the authors' PyTorch code"
+    found = describe_names(names)
+    if found == PARTS_OF_UNET and network == "discriminator":
+        found = "a U-Net"
+    problem = f"contains {found}, not {known} of the authors' PyTorch code"
     return problem, FIX.format(letter="G" if network == "generator" else "D")
 
 

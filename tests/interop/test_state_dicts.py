@@ -276,6 +276,13 @@ def test_the_network_of_another_program_is_refused_by_its_true_name(tmp_path, na
     assert "not a whole U-Net of the authors' PyTorch code; give the latest_net_G.pth" in message
 
 
+def test_a_generator_given_as_the_discriminator_is_refused_by_its_name(tmp_path):
+    torch.save(generator().state_dict(), tmp_path / "G.pth")
+    message = refusal(read_weights, tmp_path / "G.pth", "discriminator")
+    assert "contains a U-Net, not a discriminator" in message
+    assert "give the latest_net_D.pth" in message
+
+
 FILES = {
     b"\x89HDF\r\n\x1a\n": "is a Keras or HDF5 file",
     b"version https://git-lfs.github.com/spec/v1\n": "is a pointer of Git LFS",
