@@ -17,13 +17,15 @@ class PixelLimit:
     fix: str = "scale the image down or remove it"
 
     def check(self, width: int, height: int, name: str) -> None:
-        """Raises UsageError if an image has more pixels.
+        """Raises UsageError if an image has more pixels, or none.
 
         Args:
           width: the width of the image in pixels.
           height: the height of the image in pixels.
           name: the name by which the user knows the file.
         """
+        if width < 1 or height < 1:
+            raise UsageError(f"{name}: has {width}x{height} pixels; repair or remove the file")
         if width * height > self.pixels:
             raise UsageError(
                 f"{name}: has {width}x{height} pixels, but an image may have at most "

@@ -13,10 +13,10 @@ import tifffile
 from pix2pix_jax.data.images.file_image import FileImage
 from pix2pix_jax.data.images.image_files import explain_decode_errors
 from pix2pix_jax.data.images.limits import DEFAULT_LIMIT, MAX_PIXELS, PixelLimit
+from pix2pix_jax.data.images.pixels import WHITE
 from pix2pix_jax.data.images.tiff_pages import (
     DIRECT_COLOURS,
     PREFIXES,
-    bits_of,
     check_page,
     first_page,
     make_image,
@@ -80,7 +80,7 @@ def read_large_tiff(path: Path, name: str, limit: PixelLimit) -> FileImage | Non
         if page is None or page.imagewidth * page.imagelength <= MAX_PIXELS:
             return None
         check_page(page, name, limit)
-        if page.photometric not in DIRECT_COLOURS or bits_of(page) not in (8, 16):
+        if page.photometric not in DIRECT_COLOURS or page.dtype not in WHITE:
             return None
         if not page.is_memmappable:
             _check_room(page.nbytes, name)

@@ -15,6 +15,7 @@ from pix2pix_jax.data.images.image_files import (
     turn_upright,
 )
 from pix2pix_jax.data.images.limits import PixelLimit
+from pix2pix_jax.data.images.pixels import WHITE
 from pix2pix_jax.errors import UsageError
 
 PREFIXES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the first bytes of TIFF and BigTIFF files
@@ -69,8 +70,11 @@ def first_page(file: tifffile.TiffFile) -> tifffile.TiffPage | None:
         page = file.pages.first
     except Exception:  # As in `open_tiff`.
         return None
-    is_image = isinstance(page, tifffile.TiffPage) and page.axes in ("YX", "YXS", "SYX")
-    return page if is_image else None
+    if not isinstance(page, tifffile.TiffPage) or page.axes not in ("YX", "YXS", "SYX"):
+        return None
+    # In a damaged file, a number may be missing or be several numbers.
+    numbers = (page.imagewidth, page.imagelength, page.samplesperpixel, page.photometric)
+    return page if all(isinstance(number, int) for number in numbers) else None
 
 
 def count_pages(data: bytes) -> int:
@@ -113,16 +117,16 @@ def _check_numbers(page: tifffile.TiffPage, name: str) -> None:
         SAMPLEFORMAT.IEEEFP: "floats",
     }
     kind = kinds.get(page.sampleformat)
-    bits = bits_of(page)
+    bits = _bits(page)
     if bits > 16:
         kind = kind or "signed or 32-bit integers"
     check_white(kind, bits, page.photometric == PHOTOMETRIC.MINISWHITE, name)
 
 
-def bits_of(page: tifffile.TiffPage) -> int:
+def _bits(page: tifffile.TiffPage) -> int:
     """The number of bits a channel; the largest number if the channels differ."""
     bits = page.bitspersample
-    return max(bits) if isinstance(bits, tuple) else bits
+    return max(bits) if isinstance(bits, tuple | bytes) else bits
 
 
 def _check_bands(page: tifffile.TiffPage, name: str) -> None:
@@ -145,13 +149,13 @@ def _check_bands(page: tifffile.TiffPage, name: str) -> None:
 
 def needs_tifffile(page: tifffile.TiffPage) -> bool:
     """Whether Pillow would read a page in 8 bits, drop a band, or mix up its planes."""
-    if page.photometric not in DIRECT_COLOURS:
+    if page.photometric not in DIRECT_COLOURS or page.dtype not in WHITE:
         return False
     has_planes = page.planarconfig == PLANARCONFIG.SEPARATE and page.samplesperpixel > 1
     extra = page.samplesperpixel - COLOUR_BANDS[page.photometric]
     if page.compression not in PILLOW_COMPRESSIONS:
         return True
-    is_plain = bits_of(page) <= 8 and (extra == 0 or (extra == 1 and _has_alpha(page)))
+    is_plain = _bits(page) <= 8 and (extra == 0 or (extra == 1 and _has_alpha(page)))
     return not is_plain or (has_planes and extra > 0)
 
 

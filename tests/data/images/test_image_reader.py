@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from contextlib import suppress
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from pix2pix_jax.data.images.file_image import split_pair, to_8_bits
 from pix2pix_jax.data.images.image_files import decode_image, decode_pair
 from pix2pix_jax.data.images.image_reader import read_image, record_bytes
 from pix2pix_jax.data.images.pixels import convert_channels, image_to_uint8
+from pix2pix_jax.errors import UsageError
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (12, 20, 5), np.uint8)
@@ -117,6 +119,19 @@ def test_what_no_image_can_hold_is_refused(data, reason):
 def test_an_incomplete_tiff_is_refused(part, compression):
     data = tiff(DEEP[..., :3], compression=compression)
     refusal(read_image, data[: int(len(data) * part)], "a.tif")
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_damaged_tiff_is_read_or_refused(seed):
+    """Bytes of the table of tags are changed, so numbers are missing, wrong, or many."""
+    rng = np.random.default_rng(seed)
+    data = tiff((NOISE, DEEP)[seed % 2][..., : 3 + seed % 3 // 2], planar="contig")
+    for _ in range(30):
+        broken = bytearray(data)
+        for at in rng.integers(8, 300, 3):
+            broken[at] = rng.integers(256)
+        with suppress(UsageError):
+            record_bytes(bytes(broken), read_image(bytes(broken), "a.tif"))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
