@@ -1,5 +1,6 @@
 """The import command: makes a run at step 0 from networks that were trained elsewhere."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,6 +22,7 @@ from pix2pix_jax.interop.import_report import describe_import, describe_other_si
 from pix2pix_jax.interop.weight_file import WeightFile, name_file_in_errors
 from pix2pix_jax.interop.weight_reader import read_weights
 from pix2pix_jax.runs.ownership import claim_workdir
+from pix2pix_jax.runs.restart import next_location
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.storage.files import check_writable
@@ -66,7 +68,11 @@ def import_weights(
         fields, the value of a field is not valid, or the workdir already has a run.
     """
     if workdir.config_file.exists() or saved_steps(workdir):
-        raise UsageError(f"--workdir: {workdir} already has a run; give another --workdir")
+        other = shlex.quote(next_location(workdir))
+        raise UsageError(
+            f"--workdir: {workdir} already has a run",
+            f"give another --workdir, such as --workdir={other}",
+        )
     if "train.init" in fields:
         raise UsageError(
             "--config.train.init: an imported run starts from the weights of its file",
