@@ -101,14 +101,9 @@ def test_resident_pairs_and_pairs_that_the_host_crops_give_the_same_bits(small, 
     assert_equal(*ends)
 
 
-@pytest.mark.parametrize("parallel", ["pmap", "shard_map"])
-def test_the_large_program_does_not_depend_on_the_number_of_pairs(small, parallel):
+def test_the_large_program_does_not_depend_on_the_number_of_pairs(small):
     """The arguments that `train` gets are recorded, and give the text of the compiled program."""
-    config = replace(
-        small,
-        data=replace(small.data, batch_size=4),
-        train=replace(small.train, parallel=parallel),
-    )
+    config = replace(small, data=replace(small.data, batch_size=4))
     state, programs = copy_to_devices(create_state(config)), []
     for count in (5, 7):
         batches, pairs = make_training_batches(config, random_records(count))
