@@ -87,8 +87,9 @@ def explain_other_pairs(run: TrainingRun, error: OtherPairs) -> UsageError:
     problem, workdir = error.problem, run.workdir
     old = read_pair_names(workdir.pair_names_file, error.data)
     old = old or find_pair_names(error.data, DataDir.parse(run.config.data.data_dir))
-    if old is not None:
-        problem += f": {old.describe_changes(list_pair_names(run.dataset))}"
+    changes = old.describe_changes(list_pair_names(run.dataset)) if old else ""
+    if changes:
+        problem += f": {changes}"
     return UsageError(problem, f"restore the old pairs, or {advise_new_run(workdir, run.config)}")
 
 

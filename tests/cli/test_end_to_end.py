@@ -266,7 +266,12 @@ def test_a_run_refuses_to_resume_on_other_pairs(tiny_flags, tmp_path):
     assert train(tiny_flags, tmp_path / "run", 1, *more)[0] == 0
     folder_of(tmp_path, {"1.jpg": jpeg(96)})
     steps = "--config.train.steps=2"
-    refused("other pairs", "train", *tiny_flags, f"--workdir={tmp_path / 'run'}", steps, *more)
+    command = ("train", *tiny_flags, f"--workdir={tmp_path / 'run'}", steps, *more)
+    changes = "had 1 pair and has 1 (with other images: 1)"
+    refused(changes, *command)
+    refused(f"by `pix2pix train --init={tmp_path}/run --workdir={tmp_path}/run_2", *command)
+    (tmp_path / "run" / "pair_names.json").unlink()  # An earlier version wrote no such file.
+    refused(changes, *command)
 
 
 def test_a_batch_that_is_not_divisible_by_the_devices_is_refused(tiny_flags, tmp_path):
