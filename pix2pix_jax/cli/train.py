@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pix2pix_jax.cli.options import FlagValues, Parser, load_config, require
 from pix2pix_jax.cli.values import parse_positive, parse_uint32
 from pix2pix_jax.runs.workdir import Workdir
+from pix2pix_jax.runtime.storage.files import is_utf8
 
 if TYPE_CHECKING:
     from pix2pix_jax.config.schema import Config
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 HELP = "start a run, or resume a run that was stopped"
 EXAMPLE = "--config=experiments/facades.py --workdir=runs/first --config.data.batch_size=4"
 WHEN_STOPPED = "the same command resumes"
+WORKDIR_FIX = "give a folder, e.g. --workdir=runs/first"
 
 
 def add_arguments(parser: Parser) -> None:
@@ -66,7 +68,7 @@ def run(options: argparse.Namespace, fields: FlagValues) -> int:
     with processes.explain_lost_process():
         with processes.report_errors():
             config = load_training_config(options, fields)
-            workdir = require(options, "workdir", "give a folder, e.g. --workdir=runs/first")
+            workdir = require(options, "workdir", WORKDIR_FIX)
             start_backend()
             from pix2pix_jax.remote.sync import sync_workdir
             from pix2pix_jax.training.train import train
@@ -84,6 +86,8 @@ def parse_init(text: str) -> str:
     """Parses --init; the text is empty if, for example, a shell variable is not set."""
     if not text:
         raise argparse.ArgumentTypeError("is empty; give the workdir of a run, or leave out --init")
+    if not is_utf8(text):
+        raise argparse.ArgumentTypeError(f"{text} has a name that is not UTF-8; use another name")
     return text
 
 
@@ -91,12 +95,12 @@ def load_training_config(options: argparse.Namespace, fields: FlagValues) -> "Co
     """Loads the config of a run. A new run with --init alone has the config of the other run.
 
     Raises:
-      UsageError: as in `load_config`, or --init names no run.
+      UsageError: as in `load_config`; --init names no run, or is given without --workdir.
     """
     if not options.init:
         return load_config(options, fields)
     fields = fields | {"train.init": options.init}
-    if options.config is not None or options.workdir is None or has_config(options.workdir):
+    if options.config is not None or has_config(require(options, "workdir", WORKDIR_FIX)):
         return load_config(options, fields)
     from pix2pix_jax.config.fields import replace_fields
     from pix2pix_jax.config.files import override

@@ -13,7 +13,7 @@ MAX_VALUE = 60  # the most characters of a value that an error line quotes
 
 
 class Language(Enum):
-    """Where a value was written: its fix is told in the same language."""
+    """Where a value was written; its fix is written in the same language."""
 
     FLAG = "flag"
     PYTHON = "Python"
@@ -25,7 +25,7 @@ class Language(Enum):
 # {numbers} and {group} are words of the language; Pydantic sets the rest.
 COMPLAINTS = {
     **dict.fromkeys(
-        ("int_parsing", "int_type", "int_from_float", "int_parsing_size"),
+        ("int_parsing", "int_type", "int_from_float"),
         "{value} is not a whole number; give a whole number",
     ),
     **dict.fromkeys(("float_parsing", "float_type"), "{value} is not a number; give a number"),
@@ -43,7 +43,10 @@ COMPLAINTS = {
     "missing": "{value} has too few numbers; give {required} numbers",
     "literal_error": "{value} is not valid; give {expected}",
     "metric": "{value} is not valid; give {expected}",
-    "value_error": "{value} is not valid; give a number with fewer digits",
+    **dict.fromkeys(
+        ("int_parsing_size", "value_error"),
+        "{value} is too large; give a number with fewer digits",
+    ),
     "dataclass_type": "{value} is not a group of fields; give {group}",
 }
 WORDS = {
@@ -104,8 +107,12 @@ def first_error(error: ValidationError, language: Language = Language.PYTHON) ->
         names = field_names()
         near = closest_field(field, names)
         if language is Language.JSON and near and len(first["loc"]) == 1 and "." in near:
-            group, _, name = near.partition("=")[0].partition(".")
-            fix = f'did you mean {{"{group}": {{"{name}": VALUE}}}}?'
+            path, _, value = near.partition("=")
+            group, _, name = path.partition(".")
+            value = (
+                json.dumps({"True": True, "False": False}.get(value, value)) if value else "VALUE"
+            )
+            fix = f'did you mean {{"{group}": {{"{name}": {value}}}}}?'
             return Complaint(f"{field}: unknown field", fix)
         return Complaint(f"{field}: unknown field", suggest_field(field, names))
     problem, fix = _explain_value(error, language)

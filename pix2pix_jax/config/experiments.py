@@ -84,7 +84,7 @@ def load_experiment(spec: str) -> Config:
         raise UsageError(f"{path}: get_config returned {kind}, not a Config; return a Config")
     if arg in PRESETS and config.data.source == arg and not local_path(arg).exists():
         raise UsageError(
-            f"{spec}: {path} takes no preset; after the colon, give a folder or tarball of pairs"
+            f"{spec}: {path} takes no preset; after the colon, give a folder or archive of pairs"
         )
     return config
 
@@ -102,7 +102,9 @@ def _load_json(path: str, arg: str) -> Config:
 
 
 def check_is_python(path: str, role: str, fix: str) -> None:
-    """Raises UsageError if a file is not a Python file.
+    """Raises UsageError if the suffix of a file is not that of a Python file.
+
+    A file without a suffix may be a Python script.
 
     Args:
       path: the path of the file.
@@ -110,10 +112,8 @@ def check_is_python(path: str, role: str, fix: str) -> None:
       fix: what the user can give instead.
     """
     suffix = Path(path).suffix.lower()
-    if suffix == ".py":
-        return
-    kind = f"a {suffix} file" if suffix else "a file without a suffix"
-    raise UsageError(f"{path}: is {kind}, but {role} is a Python file, .py", fix)
+    if suffix not in (".py", ""):
+        raise UsageError(f"{path}: is a {suffix} file, but {role} is a Python file, .py", fix)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Reads configs from text: from the flags `--config.GROUP.FIELD=VALUE`, and from config.json."""
 
 from codecs import BOM_UTF8
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 from pix2pix_jax.config.complaints import Language, first_error, suggest_field
 from pix2pix_jax.config.fields import field_names
 from pix2pix_jax.config.parsing import parse_none
-from pix2pix_jax.config.schema import Config, Train
+from pix2pix_jax.config.resolve import load_size
+from pix2pix_jax.config.schema import Config, Data, Train
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.storage.files import write_atomically
 
@@ -35,11 +36,30 @@ def override(config: Config, fields: dict[str, str]) -> Config:
         group, _, name = field.rpartition(".")
         (tree[group] if group else tree)[name] = value
     _choose_length(tree["train"], fields)
+    if _follows_image_size(config.data, fields):
+        tree["data"]["load_size"] = None
     try:
         return CONFIG.validate_python(tree)
     except ValidationError as error:
         problem, fix = first_error(error, Language.FLAG)
         raise UsageError(f"--config.{problem}", fix) from error
+
+
+def _follows_image_size(data: Data, fields: dict[str, str]) -> bool:
+    """Whether data.load_size must be computed again for the flags.
+
+    A run's config.json has the load_size that followed from its image_size and load_scale. If a
+    flag changes one of these, load_size follows again, as it does in a new config.
+
+    Args:
+      data: the data of the config without the flags.
+      fields: the values of the flags, as in `override`.
+    """
+    if "data.load_size" in fields or fields.keys().isdisjoint(
+        {"data.image_size", "data.load_scale"}
+    ):
+        return False
+    return data.load_size == load_size(replace(data, load_size=None))
 
 
 def _choose_length(train: dict[str, Any], fields: dict[str, str]) -> None:

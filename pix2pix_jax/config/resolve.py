@@ -45,6 +45,7 @@ def resolve(config: Config) -> Config:
                 f"train.steps_per_call {train.steps_per_call}; give --config.train.{name} a "
                 f"multiple of {train.steps_per_call}, or another --config.train.steps_per_call"
             )
+    check_utf8(train.init or "", "--init")
     # Paths are absolute, so that the run can resume from any folder.
     source = data.source and str(local_path(data.source).absolute())
     init = train.init and str(InitialRun.parse(train.init).resolve())
@@ -66,7 +67,7 @@ def _check_source(data: Data) -> None:
     if data.source is not None and "://" in data.source:
         raise UsageError(
             f"data.source: {data.source} is an address; download the pairs, and give "
-            "their folder or tarball"
+            "their folder or archive"
         )
     check_utf8(data.source or "", "data.source")
     check_utf8(data.data_dir, "data.data_dir")

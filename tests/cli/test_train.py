@@ -6,6 +6,7 @@ from helpers.refusals import refusal
 from pix2pix_jax.cli.main import parse
 from pix2pix_jax.cli.train import load_training_config
 from pix2pix_jax.config.files import override, write_config
+from pix2pix_jax.config.resolve import resolve
 
 
 @pytest.fixture
@@ -53,3 +54,15 @@ def test_a_place_that_is_not_a_run_is_refused_with_the_way_out(old, tmp_path):
     assert f"`pix2pix import --weights={tmp_path}/net_G.pth --workdir=runs/imported`" in message
     message = refusal(load, "--init=", f"--workdir={tmp_path}/new")
     assert message == "--init: is empty; give the workdir of a run, or leave out --init"
+
+
+def test_init_without_a_workdir_asks_for_the_workdir(old):
+    assert refusal(load, f"--init={old}").startswith("--workdir: is missing; give a folder")
+
+
+def test_an_init_that_is_not_utf8_is_refused(small, tmp_path):
+    message = refusal(load, "--init=runs/\udcff", f"--workdir={tmp_path}/new")
+    assert message.startswith("--init: ")
+    assert message.endswith("has a name that is not UTF-8; use another name")
+    config = override(small, {"train.init": "runs/\udcff"})
+    assert refusal(resolve, config).endswith("has a name that is not UTF-8; use another name")

@@ -195,16 +195,23 @@ def test_a_bad_json_config_is_refused_with_what_to_do(tmp_path):
     "name",
     [
         "c.yaml", "c.yml", "c.toml", "c.json5", "c.jsonl", "c.ini", "c.cfg", "c.txt", "c.ipynb",
-        "c.sh", "config.json.bak", "config", "c.py.txt",
+        "c.sh", "config.json.bak", "c.py.txt",
     ],
 )  # fmt: skip
 def test_a_file_of_another_type_is_refused_by_name(tmp_path, name):
     path = tmp_path / name
     path.write_text("raise SystemExit")  # The file must not be run.
-    kind = f"a {path.suffix} file" if path.suffix else "a file without a suffix"
     message = refusal(load_experiment, f"{path}:arg")
-    assert message.startswith(f"{path}: is {kind}, but an experiment is a Python file, .py; give ")
+    assert message.startswith(
+        f"{path}: is a {path.suffix} file, but an experiment is a Python file, .py; give "
+    )
     assert "or a run's config.json" in message
+
+
+def test_a_python_script_needs_no_suffix(tmp_path):
+    path = tmp_path / "script"
+    path.write_text(IMPORTS + "def get_config(): return Config(seed=4)")
+    assert load_experiment(str(path)).seed == 4
 
 
 @pytest.mark.parametrize("spec", ["https://host/facades.py", "gs://bucket/run/config.json"])

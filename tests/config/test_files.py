@@ -29,6 +29,27 @@ def test_a_size_can_be_written_in_several_ways(text):
     assert value_after_flag("data.image_size", text) == (256, 512)
 
 
+@pytest.mark.parametrize(
+    ("fields", "size"),
+    [
+        ({"data.image_size": "128", "model.depth": "7"}, (143, 143)),
+        ({"data.image_size": "512,1024"}, (572, 1144)),
+        ({"data.load_scale": "1.5"}, (384, 384)),
+        ({"data.image_size": "128", "model.depth": "7", "data.load_size": "286"}, (286, 286)),
+        ({"data.batch_size": "4"}, (286, 286)),
+    ],
+)
+def test_the_load_size_of_a_run_follows_a_new_image_size_or_scale(fields, size):
+    """A run's config.json has the load_size that was computed for its image_size."""
+    assert resolve(override(resolve(Config()), fields)).data.load_size == size
+
+
+def test_a_load_size_that_was_chosen_stays_with_a_new_image_size():
+    config = resolve(override(Config(), {"data.load_size": "300"}))
+    changed = override(config, {"data.image_size": "128", "model.depth": "7"})
+    assert resolve(changed).data.load_size == (300, 300)
+
+
 @pytest.mark.parametrize("text", ["None", "none", ""])
 @pytest.mark.parametrize("field", ["data.source", "data.load_size", "model.depth"])
 def test_a_flag_can_set_a_field_to_none(field, text):
@@ -139,6 +160,12 @@ def test_a_bad_value_is_refused_with_the_values_that_are_valid(field, value, exp
     assert refusal(override, Config(), {field: value}) == f"--config.{field}: {expected}"
 
 
+def test_a_number_with_too_many_digits_is_called_too_large():
+    message = refusal(override, Config(), {"seed": "9" * 4400})
+    assert message.startswith("--config.seed: '9999")
+    assert message.endswith(" is too large; give a number with fewer digits")
+
+
 def test_missing_numbers_are_counted_in_one_field_only():
     fields = {"data.synthetic_pairs": "5", "train.steps": "0"}
     expected = "--config.data.synthetic_pairs: (5,) has too few numbers; give 3 numbers"
@@ -229,6 +256,10 @@ def test_the_error_for_a_missing_config_file_names_the_file(tmp_path):
         (
             '{"data.batch_size": 4}',
             'data.batch_size: unknown field; did you mean {"data": {"batch_size": VALUE}}?',
+        ),
+        (
+            '{"no_flip": true}',
+            'no_flip: unknown field; did you mean {"data": {"flip": false}}?',
         ),
         (f'{{"seed": {"9" * 5000}}}', "is not a config (not valid JSON at line 1 column "),
         (f'{{"seed": {"9" * 4000}}}', "seed: 9999"),

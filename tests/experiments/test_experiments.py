@@ -146,7 +146,7 @@ def test_a_preset_is_refused_where_a_folder_is_needed(name, tmp_path, monkeypatc
     spec = f"{FILES[0].with_name(name)}:pytorch"
     message = refusal(load_experiment, spec)
     assert message.startswith(f"{spec}: ")
-    assert message.endswith("takes no preset; after the colon, give a folder or tarball of pairs")
+    assert message.endswith("takes no preset; after the colon, give a folder or archive of pairs")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pytorch").mkdir()  # a folder of pairs may have the name of a preset
     assert load_experiment(spec).data.source == "pytorch"
