@@ -4,6 +4,7 @@ An older Python must be able to read this file, so that it can say which Python 
 """
 
 import os
+import re
 import sys
 
 OLDEST_PYTHON = (3, 11, 4)  # as requires-python in pyproject.toml
@@ -58,9 +59,18 @@ def check_installation():
 
 def is_command_line():
     """Whether this process is a command, and not a program that imports the package."""
-    # While `python -m pix2pix_jax` imports the package, the first argument is "-m".
     program = getattr(sys, "argv", [""])[0]
-    return program == "-m" or os.path.basename(program) in ("pix2pix", "pix2pix.exe")
+    if program == "-m":  # `python -m MODULE` still imports the package of the module.
+        words = getattr(sys, "orig_argv", ["-m", "pix2pix_jax"])  # older Pythons do not keep it
+        return re.search(r"(^| )-m ?pix2pix_jax( |$)", " ".join(words)) is not None
+    if os.path.basename(program) not in ("pix2pix", "pix2pix.exe"):
+        return False
+    import sysconfig  # Only a command of this name gets here.
+
+    # pip writes its scripts into one of these folders. Another program may have the same name.
+    folders = sysconfig.get_path("scripts"), sysconfig.get_path("scripts", f"{os.name}_user")
+    folder = os.path.dirname(os.path.realpath(program))
+    return folder in map(os.path.realpath, folders)
 
 
 def find_problem():
@@ -88,7 +98,7 @@ def find_fix(setup="make setup"):
     """What to do: activate the virtual environment of the repository, or make it by `setup`."""
     environment = os.path.join(REPOSITORY, ".venv")
     if not os.path.exists(os.path.join(REPOSITORY, "Makefile")):  # The package is in site-packages.
-        return "install it again: python3.12 -m pip install pix2pix_jax"
+        return "install it again from its repository, as README.md explains"
     activate = f"`. {environment}/bin/activate`"
     if not os.path.exists(os.path.join(environment, "bin", "python")):
         return f"give `{setup}` in {REPOSITORY}, and then {activate}"

@@ -74,7 +74,7 @@ def test_an_old_python_is_named(monkeypatch):
         (("Makefile", ".venv/bin/python"), False, "first give `. ROOT/.venv/bin/activate`"),
         (("Makefile", ".venv/bin/python"), True, "give `make clean setup` in ROOT"),
         (("Makefile",), False, "give `make setup` in ROOT, and then "),
-        ((), False, "install it again: "),
+        ((), False, "install it again from its repository, as README.md explains"),
     ],
 )
 def test_the_fix_depends_on_what_is_there(tmp_path, monkeypatch, files, is_active, fix):

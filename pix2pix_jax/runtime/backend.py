@@ -84,15 +84,17 @@ def start_backend() -> None:
 
 def explain_missing_devices(error: Exception) -> str:
     """The line for an error of JAX when it looks for devices."""
-    variables = _platform_variables() or [
-        f"{name}={value}" for name, value in os.environ.items() if name.startswith("JAX_")
-    ]
+    variables = _platform_variables()
     reason = reason_of(error) if str(error).strip() else "that platform is not installed"
+    if not variables:
+        return (
+            f"JAX: no devices were found ({reason}); end the other program that uses them, or set "
+            "JAX_PLATFORMS=cpu"
+        )
     names = " and ".join(variable.partition("=")[0] for variable in variables)
     return (
-        f"{' '.join(variables) or 'JAX'}: no devices were found ({reason}); unset "
-        f"{names or 'JAX_PLATFORMS'} to use the devices of this machine, or install "
-        "pix2pix_jax[cuda] or pix2pix_jax[tpu]"
+        f"{' '.join(variables)}: no devices were found ({reason}); unset {names} to use the "
+        "devices of this machine, or install pix2pix_jax[cuda] or pix2pix_jax[tpu]"
     )
 
 

@@ -20,8 +20,10 @@ WARNING = re.compile(
     r"Error (?P<action>reading|writing) persistent compilation cache entry for "
     r"'(?P<program>[^']*)': (?P<kind>\w+): (\[Errno \d+\] )?(?P<reason>[^:\n]*)"
 )
-# The kinds of errors of XLA if a file can be decompressed, but contains no program.
-XLA_ERRORS = ("JaxRuntimeError", "XlaRuntimeError")
+# The kinds of errors that only a damaged file causes, but that do not name the file: XLA found no
+# program in a decompressed file, or zstandard could not decompress a file.
+DAMAGE_ERRORS = ("JaxRuntimeError", "XlaRuntimeError", "ZstdError")
+ZLIB_HEADER = b"\x78"  # how a file begins that JAX has compressed with zlib
 
 
 def cache_compiled_programs() -> None:
@@ -79,7 +81,7 @@ class CacheWarnings:
     def __init__(self, folder: Path, show: Any):
         """Takes the folder of the cache, and the function that shows all other warnings."""
         self._folder, self._show = folder, show
-        self._is_told = False
+        self._has_warned = False
 
     def __call__(
         self,
@@ -97,25 +99,35 @@ class CacheWarnings:
             return
         # A file that could not be written completely is damaged, too.
         self._remove_damaged(found["program"], found["action"], found["kind"])
-        if found["action"] == "writing" and not self._is_told:
-            self._is_told = True
+        if found["action"] == "writing" and not self._has_warned:
+            self._has_warned = True
             _say_programs_are_lost(f"{self._folder}: {found['reason']}")
 
     def _remove_damaged(self, program: str, action: str, kind: str) -> None:
         """Removes all damaged files of a program; the name of a file begins with the program."""
         files = list(self._folder.glob(f"{program}-*-cache"))
-        damaged = [path for path in files if not is_complete(path)]
-        if not damaged and action == "reading" and kind in XLA_ERRORS:
+        damaged = [path for path in files if is_damaged(path)]
+        if not damaged and action == "reading" and kind in DAMAGE_ERRORS:
             damaged = files  # It is not known which file JAX has read.
         for path in damaged:
             with suppress(OSError):
                 path.unlink()
 
 
-def is_complete(path: Path) -> bool:
-    """Whether a file of the cache can be read and decompressed; zlib verifies a checksum."""
+def is_damaged(path: Path) -> bool:
+    """Whether a file of the cache is certainly damaged: empty, or wrong by the checksum of zlib.
+
+    If the package zstandard is installed, JAX compresses with it. Such a file, and a file that
+    cannot be read at the moment, may be whole.
+    """
     try:
-        zlib.decompress(path.read_bytes())
-    except (OSError, zlib.error):
+        content = path.read_bytes()
+    except OSError:
         return False
-    return True
+    if content and not content.startswith(ZLIB_HEADER):
+        return False
+    try:
+        zlib.decompress(content)
+    except zlib.error:
+        return True
+    return False

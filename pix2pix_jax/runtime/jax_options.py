@@ -117,7 +117,8 @@ IGNORED = "ignored, because pix2pix_jax computes the same whatever the environme
 def warn_of_ignored_options() -> None:
     """Pins the options for a program that imports this package, and warns if that changed any."""
     if ignored := pin_options():
-        warnings.warn(f"{', '.join(ignored)}: {IGNORED}", stacklevel=2)
+        # Level 2 is the package itself, and level 3 the line that imports it.
+        warnings.warn(f"{', '.join(ignored)}: {IGNORED}", stacklevel=3)
 
 
 def pin_options() -> list[str]:

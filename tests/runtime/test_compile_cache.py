@@ -8,7 +8,7 @@ import zlib
 import pytest
 from helpers.command_line import ROOT
 
-from pix2pix_jax.runtime.compile_cache import CacheWarnings
+from pix2pix_jax.runtime.compile_cache import CacheWarnings, is_damaged
 
 COMPILE = """
 import jax
@@ -103,6 +103,25 @@ def test_whole_files_and_files_of_other_programs_stay(handler, tmp_path):
     warn(handler, "reading", "Timeout: the lock was not acquired")
     assert whole.exists()
     assert other.exists()
+
+
+ZSTANDARD = b"\x28\xb5\x2f\xfd\x24\x07\x39\x00\x00program"
+
+
+def test_files_that_zstandard_has_compressed_stay(handler, tmp_path):
+    file = tmp_path / "jit_f-12-cache"
+    file.write_bytes(ZSTANDARD)
+    warn(handler, "reading", "Timeout: the lock was not acquired")
+    warn(handler, "writing", f"OSError: [Errno 28] No space left on device: '{tmp_path}/other'")
+    assert file.exists()
+    warn(handler, "reading", "ZstdError: decompression error: did not decompress full frame")
+    assert not file.exists()
+
+
+def test_a_file_that_cannot_be_read_stays(handler, tmp_path):
+    folder = tmp_path / "jit_f-12-cache"
+    folder.mkdir()  # Reading a folder raises OSError for every user, even for root.
+    assert not is_damaged(folder)
 
 
 def test_other_warnings_are_shown(handler):

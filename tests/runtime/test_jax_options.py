@@ -206,6 +206,23 @@ def test_importing_the_package_pins_the_options_of_a_program():
     assert "UserWarning: JAX_ENABLE_X64: ignored" in done.stderr
 
 
+def test_a_module_of_another_package_is_warned_too(tmp_path):
+    """`python -m mytool` is not a command of this project, even while it imports its package."""
+    package = tmp_path / "mytool"
+    package.mkdir()
+    (package / "__init__.py").write_text("import pix2pix_jax\n")
+    (package / "__main__.py").write_text("import os; print('JAX_ENABLE_X64' in os.environ)\n")
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    done = subprocess.run(
+        [sys.executable, "-m", "mytool"],
+        env=os.environ | {"JAX_ENABLE_X64": "1", "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "False\n"
+    assert f"{package}/__init__.py:1: UserWarning: JAX_ENABLE_X64: ignored" in done.stderr
+
+
 def test_a_variable_that_jax_cannot_read_is_named(tiny_flags, tmp_path):
     status, _, err = train(tiny_flags, tmp_path, 4, JAX_NUM_CPU_DEVICES="two")
     assert status == 2
@@ -220,10 +237,23 @@ def test_an_old_version_of_jax_is_named(monkeypatch):
         backend.load_jax()
 
 
-@pytest.mark.parametrize("variable", backend.PLATFORM_VARIABLES[:2])
-def test_a_platform_that_is_not_there_is_named(variable, monkeypatch):
+@pytest.fixture
+def without_platform(monkeypatch):
     for name in backend.PLATFORM_VARIABLES:
         monkeypatch.delenv(name, raising=False)
+
+
+def test_variables_that_choose_no_platform_are_not_blamed(without_platform, monkeypatch):
+    monkeypatch.setenv("JAX_LOGGING_LEVEL", "INFO")
+    line = backend.explain_missing_devices(RuntimeError("the TPU is in use by process 12"))
+    assert line == (
+        "JAX: no devices were found (the TPU is in use by process 12); end the other program that "
+        "uses them, or set JAX_PLATFORMS=cpu"
+    )
+
+
+@pytest.mark.parametrize("variable", backend.PLATFORM_VARIABLES[:2])
+def test_a_platform_that_is_not_there_is_named(variable, without_platform, monkeypatch):
     monkeypatch.setenv(variable, "cuda")
     line = backend.explain_missing_devices(AssertionError())
     assert line.startswith(f"{variable}=cuda: no devices were found (that platform is not")
