@@ -127,6 +127,11 @@ def generator_depth(config: Config) -> int:
     return unet_depth(*config.data.image_size, config.model.depth)
 
 
+def side_multiple(config: Config) -> int:
+    """The number that must divide both sides of an input, because each level halves the sides."""
+    return 2 ** generator_depth(config)
+
+
 def unet_depth(height: int, width: int, depth: int | None) -> int:
     """The number of times that a U-Net halves an image.
 

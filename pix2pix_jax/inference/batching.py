@@ -8,18 +8,18 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pix2pix_jax.config.resolve import side_multiple
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.images.file_image import FileImage
 from pix2pix_jax.data.images.full_depth import FilePixels
 from pix2pix_jax.data.images.large_image import LargeImage, Pixels
 from pix2pix_jax.data.images.pixels import PILLOW_MODES, WHITE, float_to_integers
 from pix2pix_jax.inference.inputs import InputFile, LoadedImage, UnreadableImage
-from pix2pix_jax.inference.options import TranslateOptions
+from pix2pix_jax.inference.options import TranslateOptions, tile_flag
 from pix2pix_jax.inference.tiling import (
     pad_centered,
     resize_array,
     round_up,
-    side_multiple,
     translate_tiles,
 )
 from pix2pix_jax.inference.translator import BATCH_SIZE, Translator
@@ -95,6 +95,7 @@ class ImageTranslator:
     def __init__(self, translator: Translator, config: Config, options: TranslateOptions):
         self._translator = translator
         self._options = options
+        self._tile_flag = tile_flag(config)
         self._multiple = side_multiple(config)
         self._size = config.data.image_size if options.resize else None
 
@@ -150,7 +151,7 @@ class ImageTranslator:
         batch = np.stack(padded)  # [b, height, width, c]
         path = group.images[0].file.path
         with explain_out_of_memory(
-            f"{path}: is too large", f"give --tile={max(self._multiple, 256)} to translate tiles"
+            f"{path}: is too large", f"give {self._tile_flag} to translate tiles"
         ):
             outputs = [
                 self._translator.translate(batch, sample) for sample in range(self._options.samples)

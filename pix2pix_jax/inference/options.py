@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pix2pix_jax.checkpoints.reader import CheckpointStep
+from pix2pix_jax.config.resolve import side_multiple
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.images.limits import MAX_PIXELS, PixelLimit
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.inference.tiling import round_up, side_multiple
+from pix2pix_jax.inference.tiling import round_up
 
 Half = Literal["left", "right", "none"]  # a half of an image, or the whole image
 MAX_PIXELS_OF_TILED = 10**9  # an image that is cut into tiles may have this number of pixels
@@ -38,15 +39,24 @@ class TranslateOptions:
     use_dropout: bool = True
     half: Half | None = None
 
-    @property
-    def pixel_limit(self) -> PixelLimit:
-        """The largest number of pixels of an image."""
+    def pixel_limit(self, config: Config) -> PixelLimit:
+        """The largest number of pixels of an image.
+
+        Args:
+          config: the config of the run.
+        """
         if self.max_megapixels:
             fix = "give a larger --max_megapixels if the memory is large enough"
             return PixelLimit(self.max_megapixels * 10**6, fix)
         if self.tile:
             return PixelLimit(MAX_PIXELS_OF_TILED, "give --max_megapixels to allow larger images")
-        return PixelLimit(MAX_PIXELS, "give --tile=256 to translate tiles, or scale the image down")
+        fix = f"give {tile_flag(config)} to translate tiles, or scale the image down"
+        return PixelLimit(MAX_PIXELS, fix)
+
+
+def tile_flag(config: Config) -> str:
+    """The flag that cuts images into tiles of the size of training."""
+    return f"--tile={round_up(min(config.data.image_size), side_multiple(config))}"
 
 
 def check_options(config: Config, options: TranslateOptions) -> None:

@@ -35,6 +35,7 @@ class TranslationProgress:
         total: int,
         training_size: Size | None,
         file_size: Size | None,
+        tile_flag: str,
     ):
         """Prepares to count images and failures.
 
@@ -45,6 +46,7 @@ class TranslationProgress:
           training_size: height and width in training; None: images may have any size.
           file_size: height and width that most inputs had before they were resized for training;
             None: not known.
+          tile_flag: the flag that cuts images into tiles of the size of training.
         """
         self.failures: list[str] = []
         self._folder = folder
@@ -52,6 +54,7 @@ class TranslationProgress:
         self._total = total
         self._training_size = training_size
         self._file_size = file_size
+        self._tile_flag = tile_flag
         self._num_translated = 0
         self._notes = NoteCounts()
         self._num_other_size = 0  # images of another size than in training
@@ -69,7 +72,9 @@ class TranslationProgress:
                 size = image.pixels.values.shape[:2]
                 if size != self._training_size:
                     if self._num_other_size == 0:
-                        warning = describe_size(size, self._training_size, size == self._file_size)
+                        warning = describe_size(
+                            size, self._training_size, size == self._file_size, self._tile_flag
+                        )
                         print_above_bar(f"WARNING: {image.file.path} {warning}", sys.stdout)
                     self._num_other_size += 1
             yield image
@@ -130,7 +135,7 @@ class TranslationProgress:
             print_above_bar(f"{files} could not be translated; see the lines above", sys.stderr)
 
 
-def describe_size(size: Size, training_size: Size, was_resized: bool) -> str:
+def describe_size(size: Size, training_size: Size, was_resized: bool, tile_flag: str) -> str:
     """Says that an image has another size than in training, and what to do.
 
     Args:
@@ -138,15 +143,13 @@ def describe_size(size: Size, training_size: Size, was_resized: bool) -> str:
       training_size: height and width in training.
       was_resized: whether the inputs of the training had the size of the image before they were
         resized.
+      tile_flag: the flag that cuts images into tiles of the size of training.
     """
-    found, trained = (f"{height}x{width}" for height, width in (size, training_size))
-    line = f"has {found} pixels (height x width), but the generator was trained with {trained}"
+    found, trained = (f"{width}x{height}" for height, width in (size, training_size))
+    line = f"has {found} pixels (width x height), but the generator was trained with {trained}"
     if was_resized:
         return f"{line}, to which images of {found} were resized; give --resize to do the same"
-    line += (
-        f"; if the results are poor, give --resize, or --tile={min(training_size)} to translate "
-        "tiles"
-    )
+    line += f"; if the results are poor, give --resize, or {tile_flag} to translate tiles"
     height, width = size
     if have_same_proportions((height, width // 2), training_size):
         line += "; if it shows A and B side by side, give --half=left or --half=right"

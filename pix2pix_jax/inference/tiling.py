@@ -5,22 +5,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from PIL import Image
 
-from pix2pix_jax.config.resolve import generator_depth
-from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.images.large_image import Pixels
 from pix2pix_jax.data.images.pixels import resize_image
 from pix2pix_jax.inference.translator import BATCH_SIZE
 
 OVERLAP = 4  # neighbouring tiles share at least 1 / OVERLAP of their side length
-
-
-def side_multiple(config: Config) -> int:
-    """The number that must divide both sides of an input; each level of a U-Net halves the sides.
-
-    Args:
-      config: the config of the run.
-    """
-    return 2 ** generator_depth(config)
 
 
 def round_up(side: int, multiple: int) -> int:
@@ -86,12 +75,15 @@ def translate_tiles(
     window = slice(top, top + h), slice(left, left + w)
     corners = [(y, x) for y in tile_starts(height, side) for x in tile_starts(width, side)]
     blender = _RowBlender(side, width)
+    rows: dict[int, np.ndarray] = {}  # the rows of the tiles of a batch, by their first row
     for first in range(0, len(corners), BATCH_SIZE):
         batch = corners[first : first + BATCH_SIZE]
         # Tiles come from the top to the bottom, so no further tile changes the rows above.
         if (band := blender.pop_rows(batch[0][0])) is not None:
             yield band[window]
-        rows = {y: _read_rows(image, y, side, width) for y, _ in batch}
+        tops = {y for y, _ in batch}
+        # A row of tiles may lie in several batches, and its pixels are read only once.
+        rows = {y: rows[y] if y in rows else _read_rows(image, y, side, width) for y in tops}
         outputs = translate(np.stack([rows[y][:, x : x + side] for y, x in batch]))
         for (y, x), output in zip(batch, outputs, strict=True):
             blender.add(y, x, output)  # output [side, side, channels]

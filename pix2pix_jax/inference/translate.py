@@ -20,7 +20,7 @@ from pix2pix_jax.inference.inputs import (
     find_inputs,
     read_image,
 )
-from pix2pix_jax.inference.options import TranslateOptions, check_options
+from pix2pix_jax.inference.options import TranslateOptions, check_options, tile_flag
 from pix2pix_jax.inference.outputs import OutputFolder
 from pix2pix_jax.inference.progress import TranslationProgress
 from pix2pix_jax.inference.translator import open_translator
@@ -58,18 +58,22 @@ def translate_files(
     check_options(config, options)
     translator = open_translator(config, workdir, options.step, options.seed, options.use_dropout)
     cutter = HalfCutter(config.data, run_contents(workdir, config.data), options.half)
-    files = find_inputs(source, output, options.samples, cutter.input_side)
+    # With data.form=halves, folders A and B have no meaning.
+    input_side = None if config.data.form == "halves" else cutter.input_side
+    files = find_inputs(source, output, options.samples, input_side)
     count = plural(len(files), "image")
     say(f"{workdir}: translating {count} to {output} with step {translator.step}")
     title = f"{workdir.name} at step {translator.step}"
     start = time.perf_counter()
     with OutputFolder(output) as folder:
         warn_size = None if options.tile or options.resize else config.data.image_size
-        progress = TranslationProgress(folder, title, len(files), warn_size, cutter.file_size)
+        progress = TranslationProgress(
+            folder, title, len(files), warn_size, cutter.file_size, tile_flag(config)
+        )
         try:
             images = ImageTranslator(translator, config, options)
             read = partial(
-                read_image, channels=config.data.input_channels, limit=options.pixel_limit
+                read_image, channels=config.data.input_channels, limit=options.pixel_limit(config)
             )
             translate_inputs(files, read, images, cutter, progress)
         except BaseException:

@@ -46,7 +46,7 @@ class Translator:
         """Translates images of one shape.
 
         Args:
-          images: [b, h, w, c] in [-1, 1]; h and w are multiples of `tiling.side_multiple`.
+          images: [b, h, w, c] in [-1, 1]; h and w are multiples of `side_multiple(config)`.
           sample: number of the sample; each number has its own dropout.
 
         Returns:

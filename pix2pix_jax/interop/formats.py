@@ -50,7 +50,7 @@ def write_stablehlo(path: Path, network: TrainedNetwork) -> Compute:
     import numpy as np
     from jax import export as jax_export
 
-    from pix2pix_jax.inference.tiling import side_multiple
+    from pix2pix_jax.config.resolve import side_multiple
 
     multiple = side_multiple(network.config)
     spec = f"b, {multiple}*h, {multiple}*w, {network.config.data.input_channels}"

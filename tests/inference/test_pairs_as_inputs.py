@@ -1,5 +1,7 @@
 """A run knows the form of its pairs, so only the input of each pair is translated."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from helpers.states import state_of
@@ -7,9 +9,9 @@ from PIL import Image
 
 from pix2pix_jax.config import Config, Data, Model
 from pix2pix_jax.config.resolve import resolve
-from pix2pix_jax.inference.demo.demo import decode_upload
+from pix2pix_jax.inference.demo.demo import decode_canvas, decode_upload
 from pix2pix_jax.inference.half_cutter import HalfCutter
-from pix2pix_jax.inference.options import TranslateOptions
+from pix2pix_jax.inference.options import TranslateOptions, check_options, tile_flag
 from pix2pix_jax.inference.translate import translate_files
 from pix2pix_jax.interop.import_weights import write_run
 from pix2pix_jax.runs.pairs import run_contents
@@ -73,3 +75,34 @@ def test_the_demo_cuts_an_upload_that_shows_a_pair(run, tmp_path):
     body = (tmp_path / "pair.png").read_bytes()
     expected = a if config.data.direction == "AtoB" else b
     np.testing.assert_array_equal(np.asarray(decode_upload(config, body, cutter)), expected)
+
+
+def test_the_painted_canvas_is_never_cut(run, tmp_path):
+    workdir, config = run
+    contents = run_contents(workdir, config.data)
+    sizes = replace(contents.sides["A"].sizes, proportions=[0.5])
+    sides = {name: replace(side, sizes=sizes) for name, side in contents.sides.items()}
+    cutter = HalfCutter(config.data, replace(contents, sides=sides))  # a pair is a square
+    canvas, _ = write_images(tmp_path)
+    body = (tmp_path / "A/1.png").read_bytes()
+    np.testing.assert_array_equal(decode_canvas(config, body, cutter), canvas)
+    assert not np.array_equal(decode_upload(config, body, cutter), canvas)
+
+
+def test_folders_have_no_meaning_for_a_run_with_the_form_halves(run, tmp_path):
+    write_images(tmp_path / "in")
+    _, config = run
+    data = replace(config.data, name="folder", source="pairs", form="halves")
+    workdir, halves = Workdir(tmp_path / "run"), replace(config, data=data)
+    write_run(workdir, halves, state_of(halves))
+    found = translate((workdir, halves), tmp_path / "in", tmp_path / "out")
+    assert found.keys() == {"A/1.png", "B/1.png", "pair.png"}
+
+
+@pytest.mark.parametrize("size", [(64, 64), (512, 512), (24, 40)])
+def test_the_advised_tiles_can_be_given(size):
+    config = resolve(Config(data=Data(image_size=size)))
+    name, side = tile_flag(config).split("=")
+    assert (name, int(side) >= min(size)) == ("--tile", True)
+    check_options(config, TranslateOptions(tile=int(side)))
+    assert tile_flag(config) in TranslateOptions().pixel_limit(config).fix

@@ -8,14 +8,13 @@ from pix2pix_jax.inference.progress import describe_size
 @pytest.mark.parametrize(
     ("size", "was_resized", "ends"),
     [
-        ((200, 150), False, "give --resize, or --tile=32 to translate tiles"),
-        ((200, 150), True, "to which images of 200x150 were resized; give --resize to do the same"),
+        ((200, 150), False, "give --resize, or --tile=64 to translate tiles"),
+        ((200, 150), True, "to which images of 150x200 were resized; give --resize to do the same"),
         ((64, 128), False, "if it shows A and B side by side, give --half=left or --half=right"),
     ],
 )
 def test_the_line_knows_sizes_of_training_and_pairs(size, was_resized, ends):
-    line = describe_size(size, (32, 32), was_resized)
-    assert line.startswith(
-        f"has {size[0]}x{size[1]} pixels (height x width), but the generator was "
-    )
+    line = describe_size(size, (32, 32), was_resized, "--tile=64")
+    height, width = size
+    assert line.startswith(f"has {width}x{height} pixels (width x height), but the generator was ")
     assert line.endswith(ends)

@@ -26,6 +26,19 @@ def test_a_large_image_is_translated_in_tiles_as_a_small_one_is():
             assert wanted.shape == image.shape
 
 
+def test_every_row_of_tiles_is_read_once():
+    reads = []
+
+    class Image(np.ndarray):
+        def __getitem__(self, part):
+            reads.append((part.start, part.stop))
+            return np.asarray(self)[part]
+
+    image = np.zeros((40, 300, 1), np.float32).view(Image)
+    list(translate_tiles(np.tanh, image, 16))
+    assert reads == [(top, top + 16) for top in tile_starts(40, 16)]
+
+
 def test_only_the_rows_of_a_few_tiles_are_kept():
     image = np.zeros((400, 160, 1), np.float32)
     bands = list(translate_tiles(np.tanh, image, 16))

@@ -586,7 +586,7 @@ def test_an_image_too_large_for_memory_is_translated_by_tiles(
     np.testing.assert_array_equal(small, large)
     capsys.readouterr()
     assert translate(colour, source, tmp_path / "refused") == 2
-    assert "at most 10,000; give --tile=256 to translate tiles" in capsys.readouterr().err
+    assert "at most 10,000; give --tile=32 to translate tiles" in capsys.readouterr().err
     monkeypatch.setattr(option_module, "MAX_PIXELS_OF_TILED", 11_000)
     assert translate(colour, source, tmp_path / "refused", tile=64) == 2
     assert "at most 11,000; give --max_megapixels" in capsys.readouterr().err
@@ -631,7 +631,7 @@ def test_the_warning_about_another_size_comes_before_the_first_translation(
     assert translate(colour, tmp_path / "[abc].png", tmp_path / "out") == 0
     _, warning = translated[0].splitlines()
     assert warning == (
-        f"WARNING: {tmp_path}/b.png has 32x40 pixels (height x width), but the generator was "
+        f"WARNING: {tmp_path}/b.png has 40x32 pixels (width x height), but the generator was "
         "trained with 32x32; if the results are poor, give --resize, or --tile=32 to translate "
         "tiles"
     )

@@ -121,7 +121,7 @@ class Demo:
             return draw_example(self._config, self._palette, number)
 
     def translate(self, body: bytes, sample: int) -> Image.Image:
-        """Translates an image.
+        """Translates the canvas of the page, or an image of another program.
 
         Args:
           body: an image file.
@@ -131,7 +131,7 @@ class Demo:
           UsageError: the file cannot be read as an image.
         """
         with self._lock:
-            image = image_to_float(decode_upload(self._config, body, self._cutter))  # [h, w, c]
+            image = image_to_float(decode_canvas(self._config, body, self._cutter))  # [h, w, c]
             return float_to_image(self._translator.translate(image[None], sample)[0])
 
 
@@ -189,9 +189,28 @@ def decode_upload(config: Config, body: bytes, cutter: HalfCutter) -> Image.Imag
     Raises:
       UsageError: the file cannot be read as an image.
     """
+    return _fit_image(config, to_8_bits(read_image(body, "this image")), cutter)
+
+
+def decode_canvas(config: Config, body: bytes, cutter: HalfCutter) -> Image.Image:
+    """Decodes an image like `decode_upload`, but never cuts an image of the size of the canvas."""
     height, width = config.data.image_size
     image = to_8_bits(read_image(body, "this image"))
-    columns = half_columns(cutter.find_half(image.height, image.width), image.width)
-    image = image.crop((columns.start, 0, columns.stop, image.height))
+    is_canvas = image.size == (width, height)
+    return _fit_image(config, image, None if is_canvas else cutter)
+
+
+def _fit_image(config: Config, image: Image.Image, cutter: HalfCutter | None) -> Image.Image:
+    """Converts an image to the channels and the size of a run's inputs.
+
+    Args:
+      config: the config of the run.
+      image: the image.
+      cutter: cuts images that show A and B side by side; None: the image stays whole.
+    """
+    if cutter is not None:
+        columns = half_columns(cutter.find_half(image.height, image.width), image.width)
+        image = image.crop((columns.start, 0, columns.stop, image.height))
     image = convert_channels(image, config.data.input_channels)
+    height, width = config.data.image_size
     return resize_image(image, (width, height))
