@@ -12,7 +12,7 @@ from pix2pix_jax.checkpoints.checksums import (
     check_files,
 )
 from pix2pix_jax.checkpoints.info import CheckpointInfo, read_matching_info
-from pix2pix_jax.checkpoints.scores import best_step, why_none_is_best
+from pix2pix_jax.checkpoints.scores import best_step, measured_metrics
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError, reason_of
 from pix2pix_jax.gan.state import TrainState, create_state
@@ -26,6 +26,10 @@ IMPORTED = "imported"  # replaces the fingerprint of the training data if the da
 FIRST_PROCESS = ocp.options.MultiprocessingOptions(
     primary_host=0, active_processes={0}, barrier_sync_key_prefix="first"
 )
+
+
+class StepNotFound(UsageError):
+    """A run has no checkpoint of the wanted step. The caller names the flag of the step."""
 
 
 class SavedNetwork(NamedTuple):
@@ -104,11 +108,6 @@ def read_item(item: Path, template: Tree) -> Tree:
         raise
 
 
-def saved_steps(workdir: Workdir) -> list[int]:
-    """The steps of a run's checkpoints, in ascending order."""
-    return workdir.checkpoint_steps()
-
-
 def read_network(
     workdir: Workdir,
     config: Config,
@@ -129,31 +128,29 @@ def read_network(
         or no checkpoint has a score that would make it the best.
       OSError: a file cannot be read for another reason.
     """
+    try:
+        step = find_step(workdir, config.train.best_metric, step)
+    except StepNotFound as error:
+        raise UsageError(f"--step: {error.problem}", error.fix) from error
     saved = read_items(workdir, config, step, (network,))
     return SavedNetwork(saved.step, saved.items[network], saved.data)
 
 
-def read_items(
-    workdir: Workdir,
-    config: Config,
-    step: CheckpointStep,
-    names: tuple[str, ...],
-    flag: str = "--step",
-) -> SavedItems:
+def read_items(workdir: Workdir, config: Config, step: int, names: tuple[str, ...]) -> SavedItems:
     """Reads items of a checkpoint. The run may be training at the same time.
 
     Args:
       workdir: the workdir of the run.
       config: the resolved config of the run.
-      step: the step of the checkpoint, as in `read_network`.
+      step: the step of the checkpoint, as `find_step` returns it.
       names: the items to read, of ITEMS.
-      flag: the flag that names the step, for errors.
 
-    Raises: as in `read_network`.
+    Raises:
+      UsageError: the checkpoint is damaged, or another version saved it.
+      OSError: a file cannot be read for another reason.
     """
-    step = find_step(workdir, config.train.best_metric, step, flag)
     folder = workdir.checkpoints.absolute()
-    others = ", ".join(str(other) for other in saved_steps(workdir) if other != step)
+    others = ", ".join(str(other) for other in workdir.checkpoint_steps() if other != step)
     items = checkpoint_items(jax.eval_shape(lambda: create_state(config)))
     try:
         info = read_matching_info(folder / str(step), items)
@@ -166,22 +163,21 @@ def read_items(
     return SavedItems(step, trees, info.data)
 
 
-def find_step(workdir: Workdir, metric: str, step: CheckpointStep, flag: str) -> int:
+def find_step(workdir: Workdir, metric: str, step: CheckpointStep) -> int:
     """Finds the step of a checkpoint: a number, "best" or "newest".
 
     Args:
       workdir: the workdir of the run.
       metric: the metric that decides which checkpoint is best.
       step: the step, as in `read_network`.
-      flag: the flag that names the step, for errors.
 
     Raises:
-      UsageError: there is no such checkpoint, no checkpoint has a score of this metric, or the
-        scores of a checkpoint cannot be read.
+      StepNotFound: there is no such checkpoint, or no checkpoint has a score of this metric.
+      UsageError: there are no checkpoints, or the scores of a checkpoint cannot be read.
     """
-    steps = saved_steps(workdir)
+    steps = workdir.checkpoint_steps()
+    folder = workdir.checkpoints.absolute()
     if not steps:
-        folder = workdir.checkpoints.absolute()
         raise UsageError(
             f"{folder}: holds no checkpoints; run `pix2pix train` until a checkpoint is saved"
         )
@@ -190,9 +186,19 @@ def find_step(workdir: Workdir, metric: str, step: CheckpointStep, flag: str) ->
     if step == "best":
         best = best_step(workdir, metric)
         if best is None:
-            raise UsageError(f"{flag}: {why_none_is_best(workdir, metric)}")
+            problem = f"no checkpoint in {folder} has a score of {metric}"
+            raise StepNotFound(problem, _advise_best_metric(workdir))
         return best
     if step not in steps:
-        others, folder = ", ".join(map(str, steps)), workdir.checkpoints.absolute()
-        raise UsageError(f"{flag}: there is no checkpoint {step} in {folder}; give one of {others}")
+        fix = f"give one of {', '.join(map(str, steps))}"
+        raise StepNotFound(f"there is no checkpoint {step} in {folder}", fix)
     return step
+
+
+def _advise_best_metric(workdir: Workdir) -> str:
+    """What to do if no checkpoint has a score of train.best_metric."""
+    measured = measured_metrics(workdir)
+    if not measured:
+        return "train with --config.train.evaluate_every=N, or give the newest step"
+    others = f" (or {', '.join(measured[1:])})" if measured[1:] else ""
+    return f"give --config.train.best_metric={measured[0]}{others}"

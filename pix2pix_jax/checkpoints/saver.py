@@ -7,7 +7,6 @@ from contextlib import suppress
 from functools import partial
 
 from pix2pix_jax.checkpoints.errors import SaveFailed
-from pix2pix_jax.checkpoints.reader import saved_steps
 from pix2pix_jax.checkpoints.store import (
     Checkpoint,
     CheckpointStore,
@@ -114,7 +113,7 @@ class CheckpointSaver:
         except SaveFailed as error:
             self._close_store()
             remove_unfinished(self._workdir)  # Makes room for other files.
-            if max(saved_steps(self._workdir), default=0) != step:
+            if max(self._workdir.checkpoint_steps(), default=0) != step:
                 self._count_failure(step, error)
                 return False
             print_above_bar(
@@ -129,7 +128,7 @@ class CheckpointSaver:
         self._failures += 1
         max_failures, newest = (
             self._train.max_failed_saves,
-            max(saved_steps(self._workdir), default=0),
+            max(self._workdir.checkpoint_steps(), default=0),
         )
         text = f"{self._workdir.checkpoints}: step {step} is NOT SAVED ({error.reason}), "
         if self._failures >= max_failures:

@@ -25,14 +25,9 @@ def best_step(workdir: Workdir, metric: str) -> int | None:
     return max(scored, key=lambda step: (goodness(metric, scores[step]), step), default=None)
 
 
-def why_none_is_best(workdir: Workdir, metric: str) -> str:
-    """The reason why no checkpoint has a score of a metric, and what to do."""
-    all_scores = _read_all_scores(workdir).values()
-    measured = sorted({name for scores in all_scores for name in scores})
-    fix = "train with --config.train.evaluate_every=N, or give the newest step"
-    if measured:
-        fix = f"give --config.train.best_metric={' or '.join(measured)}"
-    return f"no checkpoint in {workdir.checkpoints} has a score of {metric}; {fix}"
+def measured_metrics(workdir: Workdir) -> list[str]:
+    """The metrics for which a checkpoint of a run has a score, in alphabetical order."""
+    return sorted({name for scores in _read_all_scores(workdir).values() for name in scores})
 
 
 def _read_all_scores(workdir: Workdir) -> dict[int, dict[str, float]]:

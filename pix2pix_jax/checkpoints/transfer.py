@@ -1,12 +1,13 @@
 """Makes the first state of a new run from a checkpoint of another run."""
 
+import shlex
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import optax
 
-from pix2pix_jax.checkpoints.reader import CheckpointStep, read_items
+from pix2pix_jax.checkpoints.reader import CheckpointStep, StepNotFound, find_step, read_items
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import NetworkState, TrainState, create_state
@@ -56,7 +57,7 @@ def transfer_state(
     check_generator(workdir, old, config)
     reason = _why_new_discriminator(old, config)
     names = ("generator", "optimizer") if reason else ("generator", "discriminator", "optimizer")
-    saved = read_items(workdir, old, step, names, flag="--init")
+    saved = read_items(workdir, old, find_initial_step(workdir, old, step), names)
     state = jax.device_get(create_state(config))
 
     def transfer(name: str) -> NetworkState:
@@ -66,6 +67,26 @@ def transfer_state(
 
     networks = {name: transfer(name) for name in names if name != "optimizer"}
     return TransferredState(state.replace(**networks), saved.step, reason)
+
+
+def find_initial_step(workdir: Workdir, old: Config, step: CheckpointStep) -> int:
+    """Finds the step of the checkpoint that a new run starts from.
+
+    Args:
+      workdir: the workdir of the other run.
+      old: the resolved config of the other run.
+      step: the step: a number, "newest" or "best".
+
+    Raises:
+      UsageError: there is no such checkpoint, or no checkpoint has a score that makes it the best.
+    """
+    try:
+        return find_step(workdir, old.train.best_metric, step)
+    except StepNotFound as error:
+        # The flag train.best_metric would change the new run, not the other run.
+        steps = ", ".join(map(str, workdir.checkpoint_steps()))
+        fix = f"give --init={shlex.quote(workdir.location)}:STEP with one of the steps {steps}"
+        raise UsageError(f"--init: {error.problem}", fix) from error
 
 
 def carry_moments(new: optax.OptState, old: optax.OptState) -> optax.OptState:
@@ -116,7 +137,7 @@ def check_generator(workdir: Workdir, old: Config, new: Config) -> None:
 
 def _why_new_discriminator(old: Config, new: Config) -> str:
     """The reason why the discriminator cannot be taken from the other run; "" if it can."""
-    if old.loss.gan == "none":
+    if old.loss.gan == "none" and new.loss.gan != "none":
         return "the other run has none"
     if array_shapes(old).discriminator.params == array_shapes(new).discriminator.params:
         return ""

@@ -11,7 +11,8 @@ from pix2pix_jax.config.schema import FREE, Config
 def changed_fields(old: Config, new: Config) -> list[str]:
     """The fields, as GROUP.FIELD, that differ but must not change when a run resumes."""
     old_groups, new_groups, free = asdict(old), asdict(new), free_fields(new)
-    if old.train.epochs is not None:  # `import` has written this config before pairs were counted.
+    # The command `import` writes train.epochs unresolved, because it reads no pairs.
+    if old.train.epochs is not None:
         free.add("train.steps")
     names = ["seed"] if old.seed != new.seed else []
     for group, values in new_groups.items():

@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 
 from pix2pix_jax.checkpoints.info import Totals
-from pix2pix_jax.checkpoints.reader import IMPORTED, saved_steps
+from pix2pix_jax.checkpoints.reader import IMPORTED
 from pix2pix_jax.checkpoints.store import Checkpoint, CheckpointStore
 from pix2pix_jax.config.fields import replace_fields
 from pix2pix_jax.config.files import override, write_config
@@ -67,7 +67,7 @@ def import_weights(
       UsageError: a file does not contain its network, the networks do not fit each other or the
         fields, the value of a field is not valid, or the workdir already has a run.
     """
-    if workdir.config_file.exists() or saved_steps(workdir):
+    if workdir.config_file.exists() or workdir.checkpoint_steps():
         other = shlex.quote(next_location(workdir))
         raise UsageError(
             f"--workdir: {workdir} already has a run",

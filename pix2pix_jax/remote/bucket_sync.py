@@ -10,7 +10,6 @@ from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from uuid import uuid4
 
-from pix2pix_jax.checkpoints.reader import saved_steps
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.remote.checkpoint_files import checkpoint_step, complete_files, upload_order
 from pix2pix_jax.remote.session import MachineLocks, TrainingSession
@@ -109,7 +108,7 @@ class BucketSync:
             self._remove_checkpoints(state, bucket_files, self._rejected_steps())
             self._upload(state, changed_names, bucket_files, session_name)
             # Older checkpoints are removed only after the newest checkpoint is in the bucket.
-            if steps := saved_steps(self.workdir):
+            if steps := self.workdir.checkpoint_steps():
                 self._remove_checkpoints(state, bucket_files, range(steps[-1]))
             state.save()
 

@@ -1,6 +1,7 @@
 """Commands for a new run that goes on from the weights of a run, as error lines print them."""
 
 import shlex
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -51,7 +52,7 @@ def changed_values(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[
     return {name: (old[name], value) for name, value in new.items() if old[name] != value}
 
 
-def changed_config(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
+def changed_by_user(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
     """The old and the new value of every field that the user changed between two configs."""
     values = changed_values(field_values(old), field_values(new))
     left_out = {"train.init", "train.epochs" if new.train.epochs is None else "train.steps"}
@@ -67,11 +68,17 @@ def format_flag(field: str, value: Any) -> str:
 
 
 def next_location(workdir: Workdir) -> str:
-    """A workdir for a new run beside a run: the first of NAME_2, NAME_3, ... that is free."""
-    number = 2
-    while workdir.path.with_name(f"{workdir.path.name}_{number}").exists():
+    """A workdir for a new run beside a run: the first of NAME_2, NAME_3, ... that is free.
+
+    For a run in a bucket, only the copies on this machine are looked at. A run of another machine
+    with the proposed name stays safe, because `train` does not start a new run in its workdir.
+    """
+    path, number = workdir.path, 2
+    if path.name in ("", ".."):  # A path such as "." or "runs/.." does not show its name.
+        path = path.resolve()
+    while Path(f"{path}_{number}").exists():
         number += 1
-    return f"{workdir.location.rstrip('/')}_{number}"
+    return f"{workdir.address or path}_{number}"
 
 
 def init_command(workdir: Workdir, config: Config, step: int | None = None) -> str:
@@ -82,7 +89,7 @@ def init_command(workdir: Workdir, config: Config, step: int | None = None) -> s
       config: the resolved config of the new run.
       step: the step of the checkpoint; None: the newest.
     """
-    changes = changed_config(read_config(workdir.config_file), config)
+    changes = changed_by_user(read_config(workdir.config_file), config)
     flags = [format_flag(name, new) for name, (_, new) in changes.items()]
     start = InitialRun(workdir.location) if step is None else InitialRun(workdir.location, step)
     command = ["pix2pix", "train", f"--init={start}", f"--workdir={next_location(workdir)}", *flags]

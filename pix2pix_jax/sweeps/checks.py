@@ -3,7 +3,6 @@
 import json
 from contextlib import suppress
 
-from pix2pix_jax.checkpoints.reader import saved_steps
 from pix2pix_jax.config.files import read_config
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.errors import UsageError
@@ -44,7 +43,7 @@ def check_runs(plan: SweepPlan, folder: SweepFolder) -> None:
             continue
         fix = "undo the change, or give the sweep another --workdir"
         check_config_unchanged(run.config_file, config, fix)
-        steps = saved_steps(run)
+        steps = run.checkpoint_steps()
         if steps and steps[-1] > config.train.steps and config.train.steps not in steps:
             raise UsageError(
                 f"{run.config_file}: belongs to a run that has reached step {steps[-1]}, past "

@@ -1,6 +1,5 @@
 """The plan of a sweep as text: variants with their networks, their state and their time left."""
 
-from pix2pix_jax.checkpoints.reader import saved_steps
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
@@ -65,6 +64,6 @@ def _read_progress(config: Config, workdir: Workdir, split: str) -> tuple[int, s
     """The step that a variant has reached, and its state as text."""
     if read_finished_evaluation(config, workdir, split):
         return config.train.steps, "evaluated"
-    step = min(max(saved_steps(workdir), default=0), config.train.steps)
+    step = min(max(workdir.checkpoint_steps(), default=0), config.train.steps)
     failed = "failed" if workdir.failure_file.exists() else ""
     return step, ", ".join(filter(None, (failed, f"at step {step:,}" if step else "")))

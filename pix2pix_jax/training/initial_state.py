@@ -7,9 +7,14 @@ import jax
 
 from pix2pix_jax.checkpoints.errors import OtherPairs
 from pix2pix_jax.checkpoints.info import Totals
-from pix2pix_jax.checkpoints.reader import CheckpointStep, find_step
+from pix2pix_jax.checkpoints.reader import CheckpointStep
 from pix2pix_jax.checkpoints.store import CheckpointStore
-from pix2pix_jax.checkpoints.transfer import TransferredState, check_generator, transfer_state
+from pix2pix_jax.checkpoints.transfer import (
+    TransferredState,
+    check_generator,
+    find_initial_step,
+    transfer_state,
+)
 from pix2pix_jax.config.fields import replace_fields
 from pix2pix_jax.config.initial_run import InitialRun
 from pix2pix_jax.config.schema import Config
@@ -18,7 +23,7 @@ from pix2pix_jax.data.pair_names import find_pair_names, list_pair_names, read_p
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import TrainState, create_state
 from pix2pix_jax.remote.sync import read_initial_config, sync_workdir
-from pix2pix_jax.runs.restart import advise_new_run, changed_config
+from pix2pix_jax.runs.restart import advise_new_run, changed_by_user
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime import distributed
 from pix2pix_jax.runtime.console import say
@@ -32,8 +37,10 @@ class InitialState:
     Attributes:
       run: the run. If it starts from another run, train.init names the step of the checkpoint.
       state: the restored or new state, as NumPy arrays; equal to the bit in all processes.
-      totals: the sums of the metrics since the last log line; empty except in the first process.
-      action: what the run does, for its first line; empty except in the first process.
+      totals: the sums of the metrics since the last log line. A process other than the first does
+        not read checkpoints, so it has no sums.
+      action: what the run does, for its first line. In a process other than the first it is
+        "starting", and the line is not printed.
       is_transferred: whether the networks were taken from another run, and are not saved yet.
     """
 
@@ -110,7 +117,7 @@ def check_initial_run(config: Config, workdir: Workdir) -> None:
     other_workdir, old = Workdir.parse(other.location), read_initial_config(other)
     check_generator(other_workdir, old, config)
     if other_workdir.address is None:  # The checkpoints of a bucket are downloaded later.
-        find_step(other_workdir, old.train.best_metric, cast(CheckpointStep, other.step), "--init")
+        find_initial_step(other_workdir, old, cast(CheckpointStep, other.step))
 
 
 def _take_from_other_run(run: TrainingRun) -> InitialState:
@@ -143,5 +150,5 @@ def describe_transfer(workdir: Workdir, other: Workdir, transferred: Transferred
 
 def describe_changes(old: Config, new: Config) -> str:
     """The fields that differ between two runs, with their values; "" if none differs."""
-    changes = changed_config(old, new).items()
+    changes = changed_by_user(old, new).items()
     return ", ".join(f"{name} {before} -> {after}" for name, (before, after) in changes)

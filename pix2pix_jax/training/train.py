@@ -58,11 +58,16 @@ def train(config: Config, workdir: Workdir) -> int:
         explain_out_of_memory(),
     ):
         if distributed.is_first():  # Another process may have started a run since the first check.
-            check_workdir(workdir, run.config)
+            check_workdir(workdir, config)
         start = restore_or_create(run, template)
+        # With train.epochs, other pairs give another number of steps. The error about the pairs,
+        # which `restore_or_create` raises, shows the cause, so the steps are checked only now.
+        if distributed.is_first():
+            check_workdir(workdir, run.config)
         run = start.run
         if start.step >= run.config.train.steps:
-            say(describe_finished(run, start.step))
+            if distributed.is_first():  # Other processes need not have the files of the run.
+                say(describe_finished(run, start.step))
             return 0
         if distributed.is_first():
             for folder in (workdir.path, workdir.checkpoints):
@@ -100,13 +105,13 @@ def describe_finished(run: TrainingRun, step: int) -> str:
       step: the step of its newest checkpoint.
     """
     last, location = run.config.train.steps, shlex.quote(run.workdir.location)
-    state = f"done, step {step} of train.steps {last}"
+    state = f"done, step {step} of train.steps {last}; nothing is left to do"
     if step > last:
         state = f"is at step {step}, past train.steps {last}"
     longer = f"`pix2pix train --workdir={location} --config.train.steps={2 * step}`"
     if run.config.optimizer.schedule != "constant":  # The rate has decayed to zero.
         longer = init_command(run.workdir, run.config)
-    return f"{run.workdir}: {state}; nothing is left to do; to train on, give {longer}"
+    return f"{run.workdir}: {state}; to train on, give {longer}"
 
 
 def say_start(run: TrainingRun, start: InitialState) -> None:

@@ -7,7 +7,6 @@ from helpers.refusals import refusal
 from pix2pix_jax.checkpoints import saver, store
 from pix2pix_jax.checkpoints.errors import SaveFailed
 from pix2pix_jax.checkpoints.info import Totals
-from pix2pix_jax.checkpoints.reader import saved_steps
 from pix2pix_jax.checkpoints.saver import CheckpointSaver
 from pix2pix_jax.checkpoints.store import Checkpoint, CheckpointStore
 from pix2pix_jax.config import Train
@@ -38,7 +37,7 @@ def saves(small, tmp_path, monkeypatch):
                 numbered = Checkpoint(state.replace(step=np.int32(step)), Totals(), "pairs")
                 checkpoints.save(numbered, last=step == steps[-1])
                 checkpoints.poll()
-        return saved_steps(Workdir(tmp_path))
+        return Workdir(tmp_path).checkpoint_steps()
 
     return run
 

@@ -389,7 +389,7 @@ def test_a_request_for_the_best_step_by_an_unmeasured_metric_is_refused(tmp_path
 
 def test_a_folder_of_checkpoints_that_cannot_be_read_is_not_called_empty(small, tmp_path):
     """The error names the folder, so that the user can fix the cause."""
-    assert checkpoint_reader.saved_steps(Workdir(tmp_path)) == []
+    assert Workdir(tmp_path).checkpoint_steps() == []
     (tmp_path / "checkpoints").touch()
     with pytest.raises(NotADirectoryError) as caught:
         checkpoint_reader.read_network(Workdir(tmp_path), small, "newest")

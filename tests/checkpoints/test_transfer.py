@@ -11,6 +11,7 @@ from helpers.states import state_of
 from helpers.steps import assert_equal
 
 from pix2pix_jax.checkpoints.info import Totals
+from pix2pix_jax.checkpoints.reader import read_network
 from pix2pix_jax.checkpoints.store import Checkpoint, CheckpointStore
 from pix2pix_jax.checkpoints.transfer import transfer_state
 from pix2pix_jax.config import Loss, Optimizer
@@ -139,4 +140,18 @@ def test_a_step_that_is_not_saved_is_refused(small, trained):
     workdir, _ = trained
     message = refusal(transfer_state, workdir, small, 41, small)
     assert message.startswith("--init: there is no checkpoint 41 in ")
-    assert message.endswith("; give one of 40")
+    assert message.endswith(f"; give --init={workdir}:STEP with one of the steps 40")
+
+
+def test_a_best_step_without_a_score_is_refused_with_the_steps_that_exist(small, trained):
+    """The flag train.best_metric would change the new run, not the other run."""
+    workdir, _ = trained
+    old = changed(small, train__best_metric="psnr")
+    message = refusal(transfer_state, workdir, old, "best", small)
+    assert message.startswith("--init: no checkpoint in ")
+    assert message.endswith(
+        f"has a score of psnr; give --init={workdir}:STEP with one of the steps 40"
+    )
+    message = refusal(read_network, workdir, old, "best")
+    assert message.startswith("--step: no checkpoint in ")
+    assert message.endswith("has a score of psnr; give --config.train.best_metric=l1")

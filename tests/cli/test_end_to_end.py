@@ -23,7 +23,6 @@ from helpers.command_line import (
 )
 from PIL import Image
 
-from pix2pix_jax.checkpoints.reader import saved_steps
 from pix2pix_jax.data.contents import read_contents
 from pix2pix_jax.runs.metrics_log import read_metrics
 from pix2pix_jax.runs.workdir import Workdir
@@ -79,7 +78,7 @@ def test_a_new_run_goes_on_from_the_weights_of_another_run(first_steps, tmp_path
     assert "takes from step 4 of" in out
     assert f"fields that differ from {old}: optimizer.learning_rate 0.0002 -> 0.0001" in out
     new = tmp_path / "old_2"
-    assert saved_steps(Workdir(new)) == [0, 1]
+    assert Workdir(new).checkpoint_steps() == [0, 1]
     assert saved_arrays(new, 0) == saved_arrays(old, 4)
     config = json.loads((new / "config.json").read_text())
     assert config["train"]["init"] == f"{old}:4"
@@ -214,7 +213,7 @@ def test_failed_saves_are_reported_and_two_in_a_row_stop_the_run(
     assert first.startswith(f"{tmp_path}/checkpoints: step 8 is NOT SAVED (File too large), 1 of")
     assert last.startswith(f"{tmp_path}/checkpoints: step 12 is NOT SAVED (File too large), 2 s")
     assert last.endswith("give the same command to resume from step 4")
-    assert saved_steps(Workdir(tmp_path)) == [4]
+    assert Workdir(tmp_path).checkpoint_steps() == [4]
     assert train(tiny_flags, tmp_path, 12)[0] == 0
     assert saved_arrays(tmp_path, 12) == saved_arrays(uninterrupted_run, 12)
 

@@ -2,13 +2,20 @@
 
 import shlex
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from pix2pix_jax.cli.main import parse
 from pix2pix_jax.config.files import override, read_config, write_config
 from pix2pix_jax.config.resolve import resolve
-from pix2pix_jax.runs.restart import advise_new_run, changed_config, fits_generator, init_command
+from pix2pix_jax.runs.restart import (
+    advise_new_run,
+    changed_by_user,
+    fits_generator,
+    init_command,
+    next_location,
+)
 from pix2pix_jax.runs.workdir import Workdir
 
 CHANGES = {
@@ -84,9 +91,24 @@ def test_a_generator_with_equal_arrays_goes_on(small, workdir, field):
     name, _, value = field.partition("=")
     config = resolve(override(small, {name: value}))
     assert advise_new_run(workdir, config).startswith("go on from its weights in a new run by")
-    assert list(changed_config(small, config)) == [name]
+    assert list(changed_by_user(small, config)) == [name]
 
 
 def test_a_run_without_checkpoints_is_not_advised_to_go_on(small, workdir):
     workdir.checkpoint(8).rmdir()
     assert advise_new_run(workdir, replace(small, seed=1)).startswith("give another --workdir")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"), [(".", "run_2"), ("a/..", "run_2"), ("..", "x_2"), ("./a", "a_2")]
+)
+def test_the_next_workdir_of_a_path_without_a_name_has_the_name_of_its_folder(
+    tmp_path, monkeypatch, path, expected
+):
+    folder = tmp_path / "x" / "run"
+    (folder / "a").mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    found = Path(next_location(Workdir.parse(path))).absolute()
+    assert found.name == expected
+    assert found.parent in (tmp_path, tmp_path / "x", folder)
+    assert next_location(Workdir.parse("/")) == "/_2"

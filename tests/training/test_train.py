@@ -7,13 +7,15 @@ from helpers.refusals import refusal
 
 from pix2pix_jax.checkpoints.info import Totals
 from pix2pix_jax.checkpoints.store import Checkpoint, CheckpointStore
+from pix2pix_jax.config import Train
 from pix2pix_jax.config.files import write_config
-from pix2pix_jax.config.resolve import resolve
+from pix2pix_jax.config.resolve import resolve, resolve_epochs
 from pix2pix_jax.data.fingerprint import dataset_fingerprint
 from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.runs.ownership import claim_workdir
 from pix2pix_jax.runs.workdir import Workdir
+from pix2pix_jax.training.initial_state import InitialState
 from pix2pix_jax.training.train import train
 
 
@@ -54,3 +56,33 @@ def test_a_finished_run_prepares_no_scorer(small, tmp_path, monkeypatch, capsys)
         store.save(Checkpoint(state, totals=Totals(), data=data))
     assert train(config, workdir) == 0
     assert f"{workdir}: done, step 8 of train.steps 8" in capsys.readouterr().out
+
+
+def test_only_the_first_process_reads_the_workdir_of_a_finished_run(small, tmp_path, monkeypatch):
+    """In a run in a bucket, only the first process has the files."""
+    config = synthetic(small, tmp_path)
+    optimizer = replace(config.optimizer, schedule="linear_decay")
+    model = replace(config.model, norm="instance")  # The first process decides a batch norm.
+    config = resolve(replace(config, optimizer=optimizer, model=model))
+    state = create_state(config).replace(step=np.int32(config.train.steps))
+    finished = lambda run, template: InitialState(run, state)  # noqa: E731
+    monkeypatch.setattr("pix2pix_jax.training.train.restore_or_create", finished)
+    monkeypatch.setattr("pix2pix_jax.runtime.distributed.is_first", lambda: False)
+    assert train(config, Workdir(tmp_path / "nothing is here")) == 0
+
+
+def test_other_pairs_of_a_run_in_epochs_are_called_other_pairs(small, tmp_path):
+    """One more pair changes the number of steps, which the user did not change."""
+    config, workdir = synthetic(small, tmp_path), Workdir(tmp_path / "run")
+    optimizer = replace(config.optimizer, schedule="linear_decay")
+    config = resolve(replace(config, optimizer=optimizer, train=Train(epochs=4)))
+    write_config(resolve_epochs(config, num_pairs=5), workdir.config_file)
+    with CheckpointStore(workdir, keep=1, best_metric="l1") as store:
+        state = create_state(config).replace(step=np.int32(2))
+        store.save(Checkpoint(state, totals=Totals(), data="sha256 of five pairs"))
+    assert "was trained on other pairs than" in refusal(train, config, workdir)
+    longer = replace(config, train=Train(epochs=8))
+    data = dataset_fingerprint(prepare(config.data))
+    with CheckpointStore(workdir, keep=1, best_metric="l1") as store:
+        store.save(Checkpoint(state.replace(step=np.int32(3)), totals=Totals(), data=data))
+    assert "belongs to a run with another train.steps" in refusal(train, longer, workdir)
