@@ -56,7 +56,7 @@ class Data:
     # How the files of a source show the pairs. `halves`: every file shows A on the left and B on
     # the right. `folders`: folders A and B hold the two sides under equal names, and other images
     # are left out. None reads the form from the names of the folders, and refuses a source whose
-    # names could mean something else.
+    # names could mean something else. No form says which split a folder such as test_images is.
     form: FreeOnResume[Annotated[Form | None, BeforeValidator(parse_none)]] = None
     # The folder, or gs://BUCKET/DIR, where a dataset is written once and read by every run.
     data_dir: FreeOnResume[str] = CACHE

@@ -11,7 +11,9 @@ from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.console import plural
 
 MIN_TWOS = 3  # so many folders with two images each are probably pairs
-WAY_OUT = "or, if every file shows A and B side by side, give --config.data.form=halves"
+MOVE = "move the inputs into A/ and one target each into B/, with equal names and subfolders"
+MOVE_OTHERS = ", and the rest out of the source"
+WAY_OUT = "or, if each file shows both, give --config.data.form=halves"
 # Words by which people call the inputs and the targets of pairs.
 INPUT_WORDS = {
     *("input", "inputs", "source", "sources", "src", "image", "images", "img", "imgs", "photo"),
@@ -64,8 +66,8 @@ def _describe_folders_of_pairs(images: list[ImageFile]) -> str:
         return ""
     return (
         f"{len(folders)} folders such as {'/'.join(next(iter(folders)))}/ hold {held}, so each "
-        "folder probably holds one pair in separate files; move the inputs into A/ and the targets "
-        "into B/, each under the name of its folder"
+        "folder probably holds one pair; move the inputs into A/ and the targets "
+        f"into B/, each under the name of its folder{MOVE_OTHERS if len(names) > 2 else ''}"
     )
 
 
@@ -73,12 +75,15 @@ def _describe_siblings(siblings: Siblings | None) -> str:
     """Describes two folders with names in common."""
     if siblings is None:
         return ""
-    splits = set[str]().union(*(mentioned_splits(child) for child in siblings.children))
+    if not siblings.may_be_renamed:
+        is_paired = {*siblings.counts} == {siblings.common} and not siblings.others
+        return f"{siblings.describe()}; {MOVE}{'' if is_paired else MOVE_OTHERS}"
+    splits = {split for child in siblings.children for split in mentioned_splits(child)}
     prefix = splits.pop() if len(splits) == 1 else ""
-    same = "" if siblings.is_exact else ", and give both files of a pair the same name"
+    others = ", ".join(siblings.others)
     return (
-        f"{siblings.describe()}, so these images are probably A and B of pairs in separate files; "
-        f"rename the folder of the inputs to {prefix}A and that of the targets to {prefix}B{same}"
+        f"{siblings.describe()}; rename each folder of inputs to {prefix}A and each folder of "
+        f"targets to {prefix}B{f', and move {others} out of the source' if others else ''}"
     )
 
 
@@ -102,9 +107,8 @@ def _describe_side_folders(images: list[ImageFile]) -> str:
                 for child in (inputs[0], targets[0])
             )
             return (
-                f"{first} and {second} are named like the two sides of pairs, but have no names in "
-                "common; rename the folder of the inputs to A and that of the targets to B, and "
-                "give both files of a pair the same name"
+                f"{first} and {second} are named like the sides of pairs, but fewer than "
+                f"half of their names are equal; {MOVE}{MOVE_OTHERS}"
             )
     return ""
 
@@ -116,7 +120,6 @@ def _describe_similar_names(images: list[ImageFile], source: Source) -> str:
         return ""
     first, second = (source.name_of(image.path) for image in similar)
     return (
-        f"many names differ only by a word, such as {first} and {second}, so these images are "
-        "probably A and B of pairs in separate files; move the inputs into A/ and the targets into "
-        "B/, and give both files of a pair the same name"
+        f"many names differ only by a word, such as {first} and {second}, as those of A and B do; "
+        f"{MOVE}{MOVE_OTHERS}"
     )

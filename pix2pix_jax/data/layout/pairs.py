@@ -12,6 +12,7 @@ from pix2pix_jax.data.layout.lookalikes import check_lookalikes
 from pix2pix_jax.data.layout.roles import BOTH_SIDES, ImageFile, PairFiles, read_role
 from pix2pix_jax.data.layout.sides import (
     check_equal_names,
+    check_has_sides,
     check_mixture,
     find_lone_test,
     join_sides,
@@ -77,16 +78,18 @@ def find_pairs(root: Path, source_name: str, form: Form | None = None) -> FoundP
     top = Path(os.path.commonpath([path.parent for path in inventory.images]))
     folders = top.relative_to(root).parts
     images = [read_role(path, root, top, form) for path in inventory.images]
+    left_out = list[LeftOut]()
+    if form == "folders":  # Images outside A and B are not read, so their splits do not matter.
+        check_has_sides(images, source)
+        whole = [image for image in images if image.side == BOTH_SIDES]
+        images, left_out = _leave_out(images, whole, source, "outside folders A and B")
     notes = check_split_names(images, folders, source_name)
     notes += describe_outer_names([root.name, *folders] if source.is_folder else folders, images)
-    place = "outside the folders train, val and test"
     loose = find_loose(images)
-    images, left_out = _leave_out(images, loose, source, place)
-    check_mixture(images, loose, form, source)
-    if form == "folders":
-        whole = [image for image in images if image.side == BOTH_SIDES]
-        images, more = _leave_out(images, whole, source, "outside folders A and B")
-        left_out += more
+    images, more = _leave_out(images, loose, source, "outside the folders train, val and test")
+    left_out += more
+    if form is None:
+        check_mixture(images, loose, source)
     if images[0].side == BOTH_SIDES:
         # Loose images count as well: they may be the targets of the images in train.
         splits = _read_halves(images, loose, source, form)

@@ -103,12 +103,15 @@ def named_splits(folder: str) -> set[str]:
     }
 
 
-def mentioned_splits(folder: str) -> set[str]:
-    """The splits whose words the name of a folder contains: test for `my_test` and `testset2`."""
-    splits = named_splits(folder)
+def mentioned_splits(folder: str) -> dict[str, str]:
+    """The splits that the name of a folder mentions, and the word that means each split.
+
+    For example, {"test": "test"} for `my_test` and `testset2`, and {"val": "dev"} for `dev_board`.
+    """
+    words = {split: split for split in named_splits(folder)}
     for word in split_words(folder):
         compound = SPLIT_COMPOUND.fullmatch(word)
         stem = compound[1] if compound else word
         if split := (SPLIT_FOLDERS | DOUBTFUL_WORDS).get(stem):
-            splits.add(split)
-    return splits
+            words[split] = stem
+    return words

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from os.path import commonprefix
 from typing import NamedTuple
@@ -34,6 +34,7 @@ class Siblings:
       counts: the number of images in each of the two folders.
       common: the number of names in common.
       is_exact: whether these names are equal, not only similar.
+      others: the names of other folders beside the two, with the same names of images.
     """
 
     parent: tuple[str, ...]
@@ -41,6 +42,12 @@ class Siblings:
     counts: tuple[int, int]
     common: int
     is_exact: bool
+    others: tuple[str, ...] = ()
+
+    @property
+    def may_be_renamed(self) -> bool:
+        """Whether renaming the two folders makes a pair of every image in them."""
+        return self.is_exact and "" not in self.children and {*self.counts} == {self.common}
 
     def describe(self) -> str:
         """Says what the two folders have in common, as the beginning of an error line."""
@@ -51,9 +58,9 @@ class Siblings:
             else f"{above or 'the folder itself'} ({plural(count, 'image')})"
             for child, count in zip(self.children, self.counts, strict=True)
         )
-        return f"{first} and {second} have {plural(self.common, 'name')} in common" + (
-            "" if self.is_exact else " apart from a prefix, suffix or folder"
-        )
+        apart = "" if self.is_exact else " but for a prefix, suffix or folder"
+        common = f"{plural(self.common, 'name')} in common{apart}"
+        return f"{first} and {second} look like A and B, with {common}"
 
 
 def find_siblings(images: list[ImageFile]) -> Siblings | None:
@@ -71,13 +78,28 @@ def find_siblings(images: list[ImageFile]) -> Siblings | None:
         if len(children) > 1
         for siblings in _compare_children(parent, children)
     ]
-    return max(found, key=_likelihood, default=None)
+    if not found:
+        return None
+    likeliest = max(found, key=_likelihood)
+    return replace(likeliest, others=_find_others(likeliest, found))
 
 
-def _likelihood(siblings: Siblings) -> tuple[bool, bool, int, int]:
-    """A key that is larger, the more likely two folders hold the sides of pairs."""
+def _find_others(siblings: Siblings, found: list[Siblings]) -> tuple[str, ...]:
+    """Other folders that hold the same names as two folders, and belong to no other split."""
+    two = set(siblings.children)
+    splits = {split for child in two for split in mentioned_splits(child)}
+    near = [s.children for s in found if s.parent == siblings.parent and two & {*s.children}]
+    others = {child for children in near for child in children if child} - two
+    return tuple(sorted(other for other in others if mentioned_splits(other).keys() <= splits))
+
+
+def _likelihood(siblings: Siblings) -> tuple[bool, bool, bool, int, int]:
+    """The sorting key of `find_siblings`: the largest belongs to the likeliest sides."""
     one, two = (drop_numbers(child) for child in siblings.children)
-    return one != two, siblings.is_exact, -len(siblings.parent), siblings.common
+    first, second = map(mentioned_splits, siblings.children)
+    # A split and another folder may be splits that both hold both sides.
+    are_alike = first.keys() == second.keys()
+    return one != two, are_alike, siblings.is_exact, -len(siblings.parent), siblings.common
 
 
 def _children_by_parent(
@@ -171,7 +193,7 @@ def _may_be_sides(one: str, two: str, children: list[str]) -> bool:
     Folders of different splits may not, nor may many folders that differ only in a number.
     The files beside a folder of a split may not, but another folder beside it may.
     """
-    mentioned = mentioned_splits(one), mentioned_splits(two)
+    mentioned = set(mentioned_splits(one)), set(mentioned_splits(two))
     if all(mentioned) and mentioned[0] != mentioned[1]:
         return False
     if "" in (one, two) and (named_splits(one) or named_splits(two)):

@@ -3,11 +3,10 @@
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
-from pix2pix_jax.config.schema import Form
 from pix2pix_jax.data.layout.lookalikes import check_lookalikes
 from pix2pix_jax.data.layout.roles import BOTH_SIDES, SIDES, ImageFile, PairFiles
 from pix2pix_jax.data.layout.walk import Source
-from pix2pix_jax.data.layout.words import MAX_NAMED, fold_name, name_some, nearest_name
+from pix2pix_jax.data.layout.words import FEW_NAMED, fold_name, name_some, nearest_name
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.console import plural
 
@@ -27,43 +26,53 @@ class JoinedSides:
     alone: list[ImageFile] = field(default_factory=list)
 
 
-def check_mixture(
-    images: list[ImageFile], loose: list[ImageFile], form: Form | None, source: Source
-) -> None:
-    """Raises UsageError if only some images are in folders A and B, or none with form folders.
+def check_has_sides(images: list[ImageFile], source: Source) -> None:
+    """Raises UsageError if data.form is folders, but no image is in a folder A or B.
+
+    Args:
+      images: all images of the source.
+      source: the source of the images.
+    """
+    if all(image.side == BOTH_SIDES for image in images):
+        raise UsageError(
+            f"{source.name}: data.form is folders, but {plural(len(images), 'image')} would lie "
+            f"outside folders named A and B (first {source.name_of(images[0].path)}); put the "
+            "inputs into A/ and the targets into B/, or leave out --config.data.form"
+        )
+
+
+def check_mixture(images: list[ImageFile], loose: list[ImageFile], source: Source) -> None:
+    """Raises UsageError if only some images are in folders A and B.
 
     Args:
       images: the images of the source that are not left out.
       loose: the images outside the folders of splits.
-      form: data.form.
       source: the source of the images.
     """
-    names = {image: source.name_of(image.path) for image in images}
-    whole = [name for image, name in names.items() if image.side == BOTH_SIDES]
-    sided = [name for image, name in names.items() if image.side != BOTH_SIDES]
-    if form == "folders" and not sided:
-        raise UsageError(
-            f"{source.name}: data.form is folders, but {plural(len(whole), 'image')} "
-            f"would lie outside folders named A and B ({name_some(whole)}); put the inputs into "
-            "A/ and the targets into B/, or leave out --config.data.form"
-        )
-    is_one_sided = len({image.side for image in images if image.side != BOTH_SIDES}) == 1
-    if form is None and sided and (whole or is_one_sided):
+    whole = [image for image in images if image.side == BOTH_SIDES]
+    sided = [image for image in images if image.side != BOTH_SIDES]
+    is_one_sided = len({image.side for image in sided}) == 1
+    if sided and (whole or is_one_sided):
         # The other side may be in a folder of another name.
         unread = [i for i in images + loose if is_one_sided or i.side == BOTH_SIDES]
         check_lookalikes(unread, source)
-    if form is None and whole and sided:
+    if whole and sided:
+        one, both = (source.name_of(part[0].path) for part in (sided, whole))
         raise UsageError(
             f"{source.name}: {plural(len(sided), 'image')} in folders A and B would show one side "
-            f"({name_some(sided)}), but {plural(len(whole), 'other image')} would show both "
-            f"({name_some(whole)}); give --config.data.form=folders to leave out all images "
-            "outside A/ and B/, or --config.data.form=halves if every file shows A and B side by "
-            "side"
+            f"(first {one}), but {plural(len(whole), 'other image')} would show both (first {both})"
+            "; give --config.data.form=folders to leave out all images outside A/ and B/, or "
+            "--config.data.form=halves if each file shows both sides"
         )
 
 
 def check_equal_names(images: list[ImageFile], source: Source) -> None:
-    """Raises UsageError if two images have the same split, pair and side; see `check_mixture`."""
+    """Raises UsageError if two images have the same split, pair and side.
+
+    Args:
+      images: the images that are to become pairs.
+      source: the source of the images.
+    """
     roles: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for image in images:
         roles[image.split, image.pair, image.side].append(source.name_of(image.path))
@@ -71,9 +80,9 @@ def check_equal_names(images: list[ImageFile], source: Source) -> None:
         examples = [f"{paths[0]} has the same name as {paths[1]}" for paths in equal]
         count = sum(map(len, equal))
         raise UsageError(
-            f"{source.name}: {count} images share their names: {name_some(examples)}; if these are "
-            "A and B of a pair, move the inputs into A/ and the targets into B/, and otherwise "
-            "rename or remove one of them"
+            f"{source.name}: {count} images share their names: {name_some(examples, FEW_NAMED)}; "
+            "if these are A and B of a pair, move the inputs into A/ and the targets into B/, and "
+            "otherwise rename or remove one of them"
         )
 
 
@@ -126,7 +135,7 @@ def refuse_alone(
 
     Args:
       alone: the images without a partner.
-      images: all images, with which the names of the former may collide.
+      images: all images of the source in folders A and B.
       others: files that are passed over, but may have been meant as partners.
       source: the source of the images.
     """
@@ -136,9 +145,9 @@ def refuse_alone(
     sides = " and ".join(f"{counts[side]} of {side}" for side in SIDES if counts[side])
     described = [
         source.name_of(image.path) + _explain_missing(image, images, alone + others, source)
-        for image in alone[:MAX_NAMED]
+        for image in alone[:FEW_NAMED]
     ]
-    more = len(alone) - MAX_NAMED
+    more = len(alone) - FEW_NAMED
     raise UsageError(
         f"{source.name}: {plural(len(alone), 'image')} ({sides}) without a partner of the same "
         f"name on the other side: {', '.join(described)}{f' and {more} more' if more > 0 else ''}; "

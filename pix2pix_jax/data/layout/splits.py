@@ -1,14 +1,34 @@
 """Refuses folders whose split is in doubt, and holds out a part of train as val."""
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from pix2pix_jax.config.schema import SPLITS
 from pix2pix_jax.data.layout.roles import ImageFile, PairFiles, mentioned_splits, named_splits
-from pix2pix_jax.data.layout.words import name_some
+from pix2pix_jax.data.layout.words import FEW_NAMED, name_some
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.console import plural
+
+
+class DoubtfulSplitError(UsageError):
+    """Nothing but new names of folders can tell the split of some images."""
+
+
+@dataclass
+class _Doubt:
+    """Folders that may be meant for one split.
+
+    Attributes:
+      folders: the number of images in each folder.
+      words: the words in the names of the folders that mean the split.
+      is_inside: whether the folders are inside the folder of another split.
+    """
+
+    folders: Counter[str] = field(default_factory=Counter)
+    words: set[str] = field(default_factory=set)
+    is_inside: bool = False
 
 
 def check_split_names(images: list[ImageFile], top: tuple[str, ...], source_name: str) -> list[str]:
@@ -23,22 +43,25 @@ def check_split_names(images: list[ImageFile], top: tuple[str, ...], source_name
       Lines about images that are read as train although their folder is not named train.
 
     Raises:
-      UsageError: the split of a folder is in doubt; the message names the folder.
+      DoubtfulSplitError: the split of a folder is in doubt; the message names the folder.
     """
     counts = Counter(image.folders for image in images)
     _refuse_two_splits(counts, source_name)
     existing = {split for folders in counts for split in _named(folders)}
-    train_like, doubtful = Counter[str](), {split: Counter[str]() for split in SPLITS}
+    train_like, doubts = Counter[str](), defaultdict[str, _Doubt](_Doubt)
     for folders, count in counts.items():
         named = _named(folders)
         is_loose = not named and "train" in existing
-        for split, folder in _mentions(folders, len(top)):
+        for split, word, folder in _mentions(folders, len(top)):
             if split == "train" and not named and not is_loose:
                 train_like[folder] += count
             elif split not in named and not (is_loose and split in existing):
-                doubtful[split][folder] += count
-    for split, folder_counts in doubtful.items():
-        _refuse_doubtful(split, folder_counts, source_name)
+                doubts[split].folders[folder] += count
+                doubts[split].words.add(word)
+                doubts[split].is_inside |= bool(named)
+    for split in SPLITS:
+        if split in doubts:
+            _refuse_doubtful(split, doubts[split], source_name)
     lines = []
     if train_like:
         number = plural(train_like.total(), "image")
@@ -55,16 +78,16 @@ def _is_outside(folders: tuple[str, ...], start: int) -> bool:
     return not _named(folders) and not any(_mentions(folders, start))
 
 
-def _mentions(folders: tuple[str, ...], start: int) -> Iterator[tuple[str, str]]:
-    """Yields each split that the name of a folder mentions, and the path of the folder.
+def _mentions(folders: tuple[str, ...], start: int) -> Iterator[tuple[str, str, str]]:
+    """Yields each split that the name of a folder mentions, the word, and the path of the folder.
 
     Args:
       folders: the names of the folders above an image.
       start: the index of the first folder to look at.
     """
     for depth in range(start, len(folders)):
-        for split in sorted(mentioned_splits(folders[depth])):
-            yield split, "/".join(folders[: depth + 1]) + "/"
+        for split, word in sorted(mentioned_splits(folders[depth]).items()):
+            yield split, word, "/".join(folders[: depth + 1]) + "/"
 
 
 def _named(folders: tuple[str, ...]) -> set[str]:
@@ -73,25 +96,28 @@ def _named(folders: tuple[str, ...]) -> set[str]:
 
 
 def _refuse_two_splits(counts: Counter[tuple[str, ...]], source_name: str) -> None:
-    """Raises UsageError if the folders above an image are named like different splits."""
+    """Raises DoubtfulSplitError if the folders above an image name different splits."""
     for folders, count in counts.items():
         if len(named := _named(folders)) > 1:
-            raise UsageError(
+            raise DoubtfulSplitError(
                 f"{source_name}: the path {'/'.join(folders)} names more than one split "
                 f"({', '.join(sorted(named))}), so the split of its {plural(count, 'image')} is in "
                 "doubt; rename one of these folders, or give the inner folder as data.source"
             )
 
 
-def _refuse_doubtful(split: str, counts: Counter[str], source_name: str) -> None:
-    """Raises UsageError if there are folders that may be meant for a split."""
-    if counts:
-        raise UsageError(
-            f"{source_name}: it is in doubt whether {plural(counts.total(), 'image')} of "
-            f"{name_some(list(counts))} belong to {split}, because only a folder named {split} is "
-            f"read as {split}; rename the folder to {split}, or to {split}A or {split}B if it "
-            f"holds one side of the pairs, or to a name without the word {split}"
-        )
+def _refuse_doubtful(split: str, doubt: _Doubt, source_name: str) -> None:
+    """Raises DoubtfulSplitError: folders may be meant for a split."""
+    words = " or ".join(sorted(doubt.words))
+    named = f"to {split} (or to {split}A or {split}B if it holds one side of the pairs)"
+    # A folder of a split inside the folder of another split would be refused, too.
+    fix = "move it out of the folder of the other split, or rename it" if doubt.is_inside else ""
+    raise DoubtfulSplitError(
+        f"{source_name}: it is in doubt whether {plural(doubt.folders.total(), 'image')} of "
+        f"{name_some(list(doubt.folders), FEW_NAMED)} belong to {split}, because of the word "
+        f"{words} in the name; {fix or f'rename each such folder {named}, or'} to a name without "
+        f"{words}"
+    )
 
 
 def find_loose(images: list[ImageFile]) -> list[ImageFile]:
@@ -108,7 +134,7 @@ def describe_outer_names(names: Sequence[str], images: list[ImageFile]) -> list[
       names: the names of the folders that contain all images.
       images: the images of the source.
     """
-    mentioned = [name for name in names if mentioned_splits(name) & {"val", "test"}]
+    mentioned = [name for name in names if mentioned_splits(name).keys() & {"val", "test"}]
     if not mentioned or any(image.split for image in images):
         return []
     return [
@@ -126,7 +152,7 @@ def hold_out_val(
       splits: pairs by split. Pairs of the split "" become train.
 
     Returns:
-      The pairs by split, and a line that says what was moved.
+      The pairs by split, and at most one line, about the pairs that became val.
     """
     splits, lines = dict(splits), []
     without_split = splits.pop("", [])

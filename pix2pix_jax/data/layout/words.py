@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pix2pix_jax.suggestions import closest_name
 
 MAX_NAMED = 5  # a line names at most this number of files
+FEW_NAMED = 2  # the same for lines with two lists, or with long entries
 
 
 def split_words(name: str) -> tuple[str, ...]:
@@ -48,7 +49,7 @@ def nearest_name(name: str, names: Sequence[str]) -> str | None:
     return closest_name(name, unlike)
 
 
-def name_some(names: Sequence[str]) -> str:
-    """Names the first five, and counts the others: "a, b, c, d, e and 3 more"."""
-    others = len(names) - MAX_NAMED
-    return ", ".join(names[:MAX_NAMED]) + (f" and {others} more" if others > 0 else "")
+def name_some(names: Sequence[str], most: int = MAX_NAMED) -> str:
+    """Names the first few, and counts the others: "a, b, c, d, e and 3 more"."""
+    others = len(names) - most
+    return ", ".join(names[:most]) + (f" and {others} more" if others > 0 else "")

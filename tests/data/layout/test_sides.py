@@ -45,9 +45,9 @@ def test_images_without_a_partner_are_counted_and_named_with_the_nearest_name(tm
     message = refusal(find_pairs, make_empty_files(tmp_path / "pairs", names), "SOURCE")
     assert message == (
         "SOURCE: 11 images (7 of A and 4 of B) without a partner of the same name on the other "
-        "side: A/001.png (the nearest is B/1.png), A/002.png (the nearest is B/2.png), A/003.png "
-        "(the nearest is B/003_mask.png), A/004.png, A/005.png and 6 more; give A and B of a pair "
-        "the same name, in the same folders below A/ and B/, or remove the images without a partner"
+        "side: A/001.png (the nearest is B/1.png), A/002.png (the nearest is B/2.png) and 9 more; "
+        "give A and B of a pair the same name, in the same folders below A/ and B/, or remove the "
+        "images without a partner"
     )
 
 
@@ -108,5 +108,5 @@ def test_folders_that_are_still_to_be_renamed_are_named(tmp_path):
         f"{folder}/{n}.png" for folder in ("trainA", "trainB", "val", "valannot") for n in "12"
     ]
     message = refusal(find_pairs, make_empty_files(tmp_path / "pairs", names), "SOURCE")
-    assert message.startswith("SOURCE: val/ (2 images) and valannot/ (2 images) have 2 names in ")
-    assert "rename the folder of the inputs to valA and that of the targets to valB" in message
+    assert message.startswith("SOURCE: val/ (2 images) and valannot/ (2 images) look like A and B")
+    assert "rename each folder of inputs to valA and each folder of targets to valB" in message

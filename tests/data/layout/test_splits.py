@@ -53,8 +53,27 @@ def test_splits_are_found_by_their_common_names(tmp_path, choice, form):
 def test_a_folder_that_only_mentions_a_split_is_refused(tmp_path, names, folder, split):
     message = refusal(find_pairs, make_empty_files(tmp_path / "pairs", names), "SOURCE")
     assert message.startswith("SOURCE: it is in doubt whether 1 image of ")
-    assert f"{folder} belong to {split}" in message or f"{folder}, " in message
-    assert f"rename the folder to {split}, " in message
+    assert f" {folder} belong to {split}, because of the word " in message
+    is_inside = folder in ("test/train_x/", "train/test_x/")
+    assert (f"rename each such folder to {split} " in message) != is_inside
+    assert ("move it out of the folder of the other split" in message) == is_inside
+
+
+@pytest.mark.parametrize("folder", ["holdout", "dev_board", "evaluation"])
+def test_the_word_that_means_a_split_is_named(tmp_path, folder):
+    root = make_empty_files(tmp_path / "pairs", ["street/1.png", f"{folder}/2.png"])
+    word = folder.partition("_")[0]
+    message = refusal(find_pairs, root, "SOURCE")
+    assert f"because of the word {word} in the name; " in message
+    assert message.endswith(f"or to a name without {word}")
+
+
+@pytest.mark.parametrize("folder", ["test_images", "test"])
+def test_with_the_form_folders_splits_of_images_outside_a_and_b_do_not_matter(tmp_path, folder):
+    root = make_empty_files(tmp_path / "pairs", ["A/1.png", "B/1.png", f"{folder}/2.png"])
+    assert find_lines(root, form="folders") == [
+        f"passed over 1 image outside folders A and B ({folder}/2.png)"
+    ]
 
 
 def test_a_path_with_two_splits_is_refused(tmp_path):
