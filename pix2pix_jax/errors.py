@@ -38,16 +38,16 @@ class UsageError(Exception):
     The message is one line: the file, flag or field, then what is wrong there, then what to do.
 
     Attributes:
-      problem: the line without what to do, if the two were given apart; otherwise the whole line.
-      fix: what to do; empty if it is a part of `problem`.
+      problem: the line without what to do.
+      fix: what to do; empty if no one can know.
     """
 
     def __init__(self, problem: str, fix: str = ""):
-        self.problem, self.fix = _make_printable(problem), _make_printable(fix)
+        self.problem, self.fix = make_printable(problem), make_printable(fix)
         super().__init__(f"{self.problem}; {self.fix}" if fix else self.problem)
 
 
-def _make_printable(text: str) -> str:
+def make_printable(text: str) -> str:
     """Makes one line of a text; a line above MAX_LINE loses its middle."""
     if len(text) > MAX_LINE:
         text = f"{text[: MAX_LINE // 2]} ... {text[-MAX_LINE // 2 :]}"
@@ -80,7 +80,7 @@ def explain_error(error: BaseException) -> str | None:
         return None
     if isinstance(error.filename, str | bytes | os.PathLike):
         if fix := fix_of(error):
-            return str(UsageError(f"{os.fsdecode(error.filename)}: {error.strerror}; {fix}"))
+            return str(UsageError(f"{os.fsdecode(error.filename)}: {error.strerror}", fix))
     elif error.errno in DISK_ERRORS:
         return f"--workdir, --output or data.data_dir: {error.strerror}; {fix_of(error)}"
     return None

@@ -44,17 +44,18 @@ def find_targets(peers: Iterable[str]) -> dict[str, WorkerTarget]:
         if peer not in PEERS:
             near = closest_name(peer, PEERS)
             hint = f"; did you mean {near}?" if near else ""
-            raise UsageError(f"--peers: {peer} is unknown; choose from {', '.join(PEERS)}{hint}")
+            raise UsageError(f"--peers: {peer} is unknown", f"choose from {', '.join(PEERS)}{hint}")
         file = FOLDER / f"{peer}_peer.py"
         if not file.exists():
             raise UsageError(
-                f"--peers: {file} is missing; run `python -m pix2pix_jax benchmark` in the folder "
-                "of a clone of the project"
+                f"--peers: {file} is missing",
+                "run `python -m pix2pix_jax benchmark` in the folder of a clone of the project",
             )
         if missing := [library for library in LIBRARIES[peer] if not find_spec(library)]:
             raise UsageError(
-                f"--peers: {peer} is not installed here; pip install {' '.join(missing)}, or pip "
-                "install 'pix2pix_jax[peers]' for all peers"
+                f"--peers: {peer} is not installed here",
+                f"pip install {' '.join(missing)}, or pip install 'pix2pix_jax[peers]' for all "
+                "peers",
             )
         targets |= {name: WorkerTarget(file, function) for name, function in PEERS[peer].items()}
     return targets
@@ -90,8 +91,8 @@ def check_peers_can_train(config: Config) -> None:
         group, _, name = field.partition(".")
         if groups[group][name] != value:
             raise UsageError(
-                f"--peers: {field} is {groups[group][name]}, but the peers train with {value}; "
-                f"give --config.{field}={value}"
+                f"--peers: {field} is {groups[group][name]}, but the peers train with {value}",
+                f"give --config.{field}={value}",
             )
 
 

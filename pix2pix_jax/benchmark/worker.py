@@ -177,7 +177,7 @@ def load_target(target: WorkerTarget) -> Callable[[Config], Any]:
         if library == __name__.partition(".")[0]:  # A missing module of our own is a bug.
             raise
         raise UsageError(
-            f"{target.file}: needs {library}, which is not installed; run pip install {library}"
+            f"{target.file}: needs {library}, which is not installed", f"run pip install {library}"
         ) from error
     return getattr(module, target.function)
 

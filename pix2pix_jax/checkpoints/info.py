@@ -87,8 +87,8 @@ class CheckpointInfo:
         content = check_hash(content, INFO_ITEM)
         if "step" not in content:
             raise UsageError(
-                f"{folder}: was saved by an earlier version of pix2pix_jax; use that version, or "
-                "give another --workdir"
+                f"{folder}: was saved by an earlier version of pix2pix_jax",
+                "use that version, or give another --workdir",
             )
         if str(content["step"]) != folder.name:
             raise DamagedCheckpoint(f"{INFO_ITEM} was saved at step {content['step']}")
@@ -125,7 +125,7 @@ def read_matching_info(folder: Path, items: dict[str, Tree]) -> CheckpointInfo:
     info = CheckpointInfo.read(folder)
     if info.structure != structure_hash(items):
         raise UsageError(
-            f"{folder}: holds other parameters than this version of pix2pix_jax creates; use the "
-            "version that saved the checkpoint, or give another --workdir"
+            f"{folder}: holds other parameters than this version of pix2pix_jax creates",
+            "use the version that saved the checkpoint, or give another --workdir",
         )
     return info

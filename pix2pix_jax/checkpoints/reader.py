@@ -158,7 +158,7 @@ def read_items(workdir: Workdir, config: Config, step: int, names: tuple[str, ..
     except DamagedCheckpoint as error:
         fix = f"give another step: {others}" if others else "train again in another --workdir"
         raise UsageError(
-            f"{folder}/{step}: cannot be restored ({reason_of(error)}); {fix}"
+            f"{folder}/{step}: cannot be restored ({reason_of(error)})", fix
         ) from error
     return SavedItems(step, trees, info.data)
 
@@ -179,7 +179,7 @@ def find_step(workdir: Workdir, metric: str, step: CheckpointStep) -> int:
     folder = workdir.checkpoints.absolute()
     if not steps:
         raise UsageError(
-            f"{folder}: holds no checkpoints; run `pix2pix train` until a checkpoint is saved"
+            f"{folder}: holds no checkpoints", "run `pix2pix train` until a checkpoint is saved"
         )
     if step == "newest":
         return steps[-1]

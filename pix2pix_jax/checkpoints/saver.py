@@ -133,8 +133,9 @@ class CheckpointSaver:
         text = f"{self._workdir.checkpoints}: step {step} is NOT SAVED ({error.reason}), "
         if self._failures >= max_failures:
             raise UsageError(
-                f"{text}{self._failures} saves failed in a row; free disk space or make this "
-                f"folder writable, then give the same command to resume from step {newest}"
+                f"{text}{self._failures} saves failed in a row",
+                "free disk space or make this folder writable, then give the same command to "
+                f"resume from step {newest}",
             ) from error
         print_above_bar(
             f"{text}{self._failures} of train.max_failed_saves {max_failures}; free disk space or "

@@ -109,8 +109,9 @@ class CheckpointStore:
             is_saved = self._manager.save(step, args=args, metrics=checkpoint.scores or None)
         if not is_saved:  # Orbax skips a step that is not newer than all others, without an error.
             raise UsageError(
-                f"{self._workdir.checkpoints}: step {step} was not saved, because this folder "
-                "has this step or a later step already; give another --workdir"
+                f"{self._workdir.checkpoints}: step {step} was not saved, because this folder has "
+                "this step or a later step already",
+                "give another --workdir",
             )
 
     @property
@@ -155,9 +156,9 @@ class CheckpointStore:
         if rejected:
             reasons = "; ".join(f"{step}: {reason}" for step, reason in rejected.items())
             raise UsageError(
-                f"{self._workdir.checkpoints}: no checkpoint can be restored ({reasons}); copy "
-                "an undamaged checkpoint into this folder, or move the folder away to start from "
-                "step 0"
+                f"{self._workdir.checkpoints}: no checkpoint can be restored ({reasons})",
+                "copy an undamaged checkpoint into this folder, or move the folder away to start "
+                "from step 0",
             )
         return None
 

@@ -131,7 +131,8 @@ def check_generator(workdir: Workdir, old: Config, new: Config) -> None:
     flags = " ".join(format_flag(name, value) for name, (value, _) in changes.items())
     raise UsageError(
         f"--init: the generator of {workdir.location} does not fit, because "
-        f"{_describe_changes(changes)}; give {flags}, or leave out --init"
+        f"{_describe_changes(changes)}",
+        f"give {flags}, or leave out --init",
     )
 
 

@@ -141,7 +141,7 @@ def check_order(arguments: list[str], flags: list[str]) -> None:
         fix = f"did you mean {near}?" if near else f"give a command first: pix2pix COMMAND {flag}"
         raise UsageError(f"{flag}: is not a command", fix)
     others = shlex.join(word for word in arguments if word != command)
-    raise UsageError(f"{flag}: stands before the command; give pix2pix {command} {others}")
+    raise UsageError(f"{flag}: stands before the command", f"give pix2pix {command} {others}")
 
 
 def parse_fields(arguments: list[str], flags: list[str]) -> FlagValues:
@@ -164,6 +164,6 @@ def parse_fields(arguments: list[str], flags: list[str]) -> FlagValues:
             raise explain_unknown(argument, following, flags)
         if not equals:
             given = "VALUE" if following is None or following.startswith("--") else following
-            raise UsageError(f"{argument}: has no value; give {argument}={given}")
+            raise UsageError(f"{argument}: has no value", f"give {argument}={given}")
         values[name.removeprefix("--config.")] = value
     return values

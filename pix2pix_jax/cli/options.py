@@ -36,27 +36,31 @@ class Parser(argparse.ArgumentParser):
         # argparse writes "argument --split: invalid choice: 'tset' (choose from 'train', ...)".
         flag, _, problem = message.removeprefix("argument ").partition(": ")
         if choice := re.fullmatch(r"invalid choice: (.*) \(choose from (.*)\)", problem, re.S):
-            problem = self._explain_choice(flag, choice[1], choice[2].replace("'", "").split(", "))
-        elif problem == "expected one argument":
-            problem = f"has no value; give {flag}=VALUE"
-        elif problem.startswith("ignored explicit argument"):
-            problem = f"takes no value; give {flag} alone"
-        elif not message.startswith("argument "):
-            raise UsageError(f"{self.prog}: {message}; see {self.prog} --help")
-        raise UsageError(f"{flag}: {problem}")
-
-    def _explain_choice(self, flag: str, choice: str, names: list[str]) -> str:
-        """What is wrong with a value that is none of several names, and the closest name."""
-        wanted = choice.strip("'")
-        near = OTHER_COMMANDS.get(wanted.lower()) if flag == "COMMAND" else None
-        near = near or closest_name(wanted, names)
-        hint = f"; did you mean {near}?" if near else ""
-        return f"{choice:.60} is not valid; give one of {', '.join(names)}{hint}"
+            names = choice[2].replace("'", "").split(", ")
+            raise UsageError(
+                f"{flag}: {choice[1]:.60} is not valid", _suggest(flag, choice[1], names)
+            )
+        if problem == "expected one argument":
+            raise UsageError(f"{flag}: has no value", f"give {flag}=VALUE")
+        if problem.startswith("ignored explicit argument"):
+            raise UsageError(f"{flag}: takes no value", f"give {flag} alone")
+        if not message.startswith("argument "):
+            raise UsageError(f"{self.prog}: {message}", f"see {self.prog} --help")
+        problem, _, fix = problem.partition("; ")  # the functions of `values` write both
+        raise UsageError(f"{flag}: {problem}", fix)
 
     @property
     def flags(self) -> list[str]:
         """The flags that this parser knows, with their dashes."""
         return list(self._option_string_actions)
+
+
+def _suggest(flag: str, choice: str, names: list[str]) -> str:
+    """What to give instead of a value that is none of several names, and the closest name."""
+    wanted = choice.strip("'")
+    near = OTHER_COMMANDS.get(wanted.lower()) if flag == "COMMAND" else None
+    near = near or closest_name(wanted, names)
+    return f"give one of {', '.join(names)}" + (f"; did you mean {near}?" if near else "")
 
 
 def add_step(parser: argparse.ArgumentParser) -> None:
@@ -97,7 +101,7 @@ def require(options: argparse.Namespace, name: str, fix: str) -> Any:
     """
     value = getattr(options, name)
     if not value:
-        raise UsageError(f"--{name}: is missing; {fix}")
+        raise UsageError(f"--{name}: is missing", fix)
     return value
 
 
@@ -126,7 +130,7 @@ def load_config(options: argparse.Namespace, fields: FlagValues) -> "Config":
         return override(load_experiment(options.config), fields)
     if options.workdir is None:
         raise UsageError(
-            "--config: is missing; give an experiment, e.g. --config=experiments/quickstart.py"
+            "--config: is missing", "give an experiment, e.g. --config=experiments/quickstart.py"
         )
     path = options.workdir.config_file
     if options.command == "train" and options.workdir.address:

@@ -40,7 +40,9 @@ def run(options: argparse.Namespace, fields: FlagValues) -> int:
     spec = require(options, "config", f"give a sweep, e.g. {example}")
     workdir = require(options, "workdir", "give a folder, e.g. --workdir=runs/receptive_field")
     if workdir.address:
-        raise UsageError("--workdir: sweep cannot write to a bucket; give a folder on this machine")
+        raise UsageError(
+            "--workdir: sweep cannot write to a bucket", "give a folder on this machine"
+        )
     from pix2pix_jax.runtime.backend import start_backend
     from pix2pix_jax.sweeps.sweep_file import load_sweep
 

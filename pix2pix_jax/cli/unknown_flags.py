@@ -28,7 +28,7 @@ def explain_unknown(argument: str, following: str | None, flags: list[str]) -> U
     """
     name, equals, value = argument.partition("=")
     if name in flags:  # before the command, where argparse does not look for it
-        return UsageError(f"{argument}: stands before the command; give it after the command")
+        return UsageError(f"{argument}: stands before the command", "give it after the command")
     bare = name.lstrip(DASHES)
     if name.startswith("-"):
         problem = f"{argument}: unknown flag"

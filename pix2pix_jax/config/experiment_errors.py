@@ -35,8 +35,8 @@ def explain_experiment_errors(path: str) -> Iterator[None]:
     except SyntaxError as error:  # The error may be in a module that the file imports.
         file, message = error.filename or path, error.msg
         if error.lineno is None:  # for example, if the file contains null bytes
-            raise UsageError(f"{file}: {message}; correct this file") from error
-        raise UsageError(f"{file} line {error.lineno}: {message}; correct this line") from error
+            raise UsageError(f"{file}: {message}", "correct this file") from error
+        raise UsageError(f"{file} line {error.lineno}: {message}", "correct this line") from error
     except (Exception, SystemExit) as error:
         raise _explain(error, path) from error
 
@@ -47,10 +47,10 @@ def _explain(error: BaseException, path: str) -> UsageError:
     lines = [frame.lineno for frame in frames if frame.filename == path]
     if isinstance(error, OSError) and error.filename == path and not lines:
         fix = fix_of(error) or "give another file"
-        return UsageError(f"{path}: {error.strerror}; {fix}")
+        return UsageError(f"{path}: {error.strerror}", fix)
     line = f"{path} line {lines[-1]}" if lines else path
     if isinstance(error, SystemExit):
-        return UsageError(f"{line}: ends the program by sys.exit; return a Config instead")
+        return UsageError(f"{line}: ends the program by sys.exit", "return a Config instead")
     # Other titles are those of models of the user's own, which have other fields.
     if isinstance(error, ValidationError) and error.title in CONFIG_CLASSES:
         problem, fix = first_error(error)
@@ -58,7 +58,7 @@ def _explain(error: BaseException, path: str) -> UsageError:
     kind, reason = type(error).__name__, reason_of(error)
     text = kind if reason == kind else f"{kind}: {reason}"
     fix = _import_fix(error) or f"correct this {'line' if lines else 'file'}"
-    return UsageError(f"{line}: {text}; {fix}")
+    return UsageError(f"{line}: {text}", fix)
 
 
 def _import_fix(error: BaseException) -> str:

@@ -72,19 +72,19 @@ def load_experiment(spec: str) -> Config:
         fix = "define this function, as in experiments/folder.py"
         if "sweep" in content:
             fix = "give this file to `pix2pix sweep`"
-        raise UsageError(f"{path}: has no get_config(arg) function; {fix}")
+        raise UsageError(f"{path}: has no get_config(arg) function", fix)
     parameters = function_parameters(path, get_config)
     if arg and not parameters:
-        raise UsageError(f"{spec}: {path} takes no argument; leave out ':{arg}'")
+        raise UsageError(f"{spec}: {path} takes no argument", f"leave out ':{arg}'")
     needs_arg = any(parameter.default is parameter.empty for parameter in parameters.values())
     with explain_experiment_errors(path), _name_argument(spec, arg):
         config = get_config(arg) if arg or needs_arg else get_config()
     if not isinstance(config, Config):
         kind = type(config).__name__
-        raise UsageError(f"{path}: get_config returned {kind}, not a Config; return a Config")
+        raise UsageError(f"{path}: get_config returned {kind}, not a Config", "return a Config")
     if arg in PRESETS and config.data.source == arg and not local_path(arg).exists():
         raise UsageError(
-            f"{spec}: {path} takes no preset; after the colon, give a folder or archive of pairs"
+            f"{spec}: {path} takes no preset", "after the colon, give a folder or archive of pairs"
         )
     return config
 
@@ -97,7 +97,7 @@ def is_json(path: str) -> bool:
 def _load_json(path: str, arg: str) -> Config:
     """Loads a config from a JSON file; raises UsageError if an argument was given for it."""
     if arg:
-        raise UsageError(f"{path}:{arg}: a JSON file takes no argument; leave out ':{arg}'")
+        raise UsageError(f"{path}:{arg}: a JSON file takes no argument", f"leave out ':{arg}'")
     return parse_config(Path(path), f"give the {CONFIG_NAME} of a run, or a Python file")
 
 
@@ -135,14 +135,14 @@ def split_spec(spec: str) -> tuple[str, str]:
     """
     path, _, arg = spec.partition(":")
     if arg.startswith("//"):
-        raise UsageError(f"{spec}: is an address; download the file, and give its path")
+        raise UsageError(f"{spec}: is an address", "download the file, and give its path")
     path = str(local_path(path))
     if Path(path).is_dir():
         fix = f"to train on pairs in it, give --config=experiments/folder.py:{path}"
         config_file = Path(path) / CONFIG_NAME
         if config_file.is_file():
             fix = f"to take the config of this run, give --config={config_file}"
-        raise UsageError(f"{path}: is a folder, not an experiment; {fix}")
+        raise UsageError(f"{path}: is a folder, not an experiment", fix)
     if not Path(path).is_file():
         raise ExperimentNotFound(Path(path).absolute())
     return path, arg

@@ -92,8 +92,8 @@ def read_config(path: Path) -> Config:
     """
     if not path.is_file():
         raise UsageError(
-            f"{path}: not found, so {path.parent} is not the workdir of a run; give the --workdir "
-            "of a run, or start a run with `pix2pix train --config=FILE`"
+            f"{path}: not found, so {path.parent} is not the workdir of a run",
+            "give the --workdir of a run, or start a run with `pix2pix train --config=FILE`",
         )
     return parse_config(path, "restore this file, or give another --workdir")
 

@@ -59,7 +59,8 @@ def preset(name: str, config: Config) -> Config:
     """
     if name not in PRESETS:
         raise UsageError(
-            f"there is no preset {name}; give one of these presets: {', '.join(PRESETS)}; or, to "
-            "train on your own pairs, give --config=experiments/folder.py:DIR_OR_TAR"
+            f"there is no preset {name}",
+            f"give one of these presets: {', '.join(PRESETS)}; or, to train on your own pairs, "
+            "give --config=experiments/folder.py:DIR_OR_TAR",
         )
     return replace_fields(config, PRESETS[name])

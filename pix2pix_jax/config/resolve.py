@@ -29,21 +29,22 @@ def resolve(config: Config) -> Config:
     (height, width), (load_height, load_width) = data.image_size, load_size(data)
     if train.epochs is not None and train.steps != Train().steps:
         raise UsageError(
-            f"train.epochs: {train.epochs} is given together with train.steps {train.steps}; give "
-            "only one of these two fields"
+            f"train.epochs: {train.epochs} is given together with train.steps {train.steps}",
+            "give only one of these two fields",
         )
     _check_source(data)
     if load_height < height or load_width < width:
         raise UsageError(
-            f"data.load_size: {data.load_size} is smaller than data.image_size {data.image_size}; "
-            "give --config.data.load_size=None, or a load_size at least as large as image_size"
+            f"data.load_size: {data.load_size} is smaller than data.image_size {data.image_size}",
+            "give --config.data.load_size=None, or a load_size at least as large as image_size",
         )
     for name in INTERVALS:
         if getattr(train, name) % (train.steps_per_call or 1):
             raise UsageError(
-                f"train.{name}: {getattr(train, name)} is not a multiple of "
-                f"train.steps_per_call {train.steps_per_call}; give --config.train.{name} a "
-                f"multiple of {train.steps_per_call}, or another --config.train.steps_per_call"
+                f"train.{name}: {getattr(train, name)} is not a multiple of train.steps_per_call "
+                f"{train.steps_per_call}",
+                f"give --config.train.{name} a multiple of {train.steps_per_call}, or another "
+                "--config.train.steps_per_call",
             )
     check_utf8(train.init or "", "--init")
     # Paths are absolute, so that the run can resume from any folder.
@@ -61,13 +62,13 @@ def _check_source(data: Data) -> None:
     """Raises UsageError for paths that cannot be used, or a source or form that is not needed."""
     if data.name == "synthetic_facades" and data.source is not None:
         raise UsageError(
-            f"data.source: the pairs of synthetic_facades are drawn, not read from {data.source}; "
-            "give --config=experiments/folder.py, or another data.name"
+            f"data.source: the pairs of synthetic_facades are drawn, not read from {data.source}",
+            "give --config=experiments/folder.py, or another data.name",
         )
     if data.source is not None and "://" in data.source:
         raise UsageError(
-            f"data.source: {data.source} is an address; download the pairs, and give "
-            "their folder or archive"
+            f"data.source: {data.source} is an address",
+            "download the pairs, and give their folder or archive",
         )
     check_utf8(data.source or "", "data.source")
     check_utf8(data.data_dir, "data.data_dir")
@@ -75,8 +76,8 @@ def _check_source(data: Data) -> None:
         return
     if data.name == "synthetic_facades" or (data.name != "folder" and data.form == "folders"):
         raise UsageError(
-            f"data.form: every image of {data.name} shows both sides of a pair; leave out "
-            "--config.data.form"
+            f"data.form: every image of {data.name} shows both sides of a pair",
+            "leave out --config.data.form",
         )
 
 
@@ -99,7 +100,8 @@ def resolve_epochs(config: Config, num_pairs: int) -> Config:
     except UsageError as error:
         raise UsageError(
             f"train.epochs: {plural(epochs, 'epoch')} of {plural(num_pairs, 'pair')} would be "
-            f"{steps:,} steps, which are too many; give fewer epochs"
+            f"{steps:,} steps, which are too many",
+            "give fewer epochs",
         ) from error
 
 
@@ -151,9 +153,9 @@ def unet_depth(height: int, width: int, depth: int | None) -> int:
         multiple = 2**min_depth
         nearest = [max(1, round(side / multiple)) * multiple for side in (height, width)]
         raise UsageError(
-            f"data.image_size: {height}x{width} cannot be halved {min_depth} times; "
+            f"data.image_size: {height}x{width} cannot be halved {min_depth} times",
             f"use multiples of {multiple}, the nearest being {nearest[0]}x{nearest[1]}"
-            + (f", or a model.depth of {max_depth}" if max_depth else "")
+            + (f", or a model.depth of {max_depth}" if max_depth else ""),
         )
     return depth or max_depth
 

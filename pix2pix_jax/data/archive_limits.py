@@ -32,7 +32,8 @@ class ByteCount:
         if self.total > self.limit:
             raise UsageError(
                 f"{self.source}: unpacks to more than {self.limit / 1e9:.1f} GB, which is too much "
-                "for images; if you trust this file, unpack it yourself and give the folder"
+                "for images",
+                "if you trust this file, unpack it yourself and give the folder",
             )
 
     def add_member(self, size: int, free: int, folder: Path) -> None:
@@ -58,6 +59,6 @@ class ByteCount:
     def refuse_kind(self, member: str) -> UsageError:
         """The error for a member that is neither a file nor a folder."""
         return UsageError(
-            f"{self.source}: contains {member}, which is neither a file nor a folder; if you "
-            "trust the archive, unpack it yourself and give the folder"
+            f"{self.source}: contains {member}, which is neither a file nor a folder",
+            "if you trust the archive, unpack it yourself and give the folder",
         )

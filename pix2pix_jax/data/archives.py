@@ -64,8 +64,8 @@ def unpack(source: Path, scratch: Path) -> Iterator[Path]:
             if isinstance(error, OSError) and error.filename:
                 reason = f"{error.strerror}: {str(error.filename).removeprefix(f'{root}/')}"
             raise UsageError(
-                f"{source}: {what or f'cannot be unpacked as a tarball or zip file ({reason})'}; "
-                + (fix or "download the file again, or give a folder with its content")
+                f"{source}: {what or f'cannot be unpacked as a tarball or zip file ({reason})'}",
+                fix or "download the file again, or give a folder with its content",
             ) from error
         yield Path(root)
 

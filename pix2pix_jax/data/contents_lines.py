@@ -14,7 +14,7 @@ from pix2pix_jax.data.contents import (
 )
 from pix2pix_jax.data.examples import image_channels
 from pix2pix_jax.data.images.file_image import NOTES_ABOUT_FOURTH_BAND
-from pix2pix_jax.errors import UsageError
+from pix2pix_jax.errors import make_printable
 from pix2pix_jax.runtime.console import plural, some_of
 
 # Label maps have large areas of one value, also where many classes are numbered from 0 on. In
@@ -32,7 +32,7 @@ def dataset_lines(dataset: DatasetBuilder, data: Data) -> list[str]:
     """
     contents = dataset_contents(dataset, data)
     lines = contents_lines(contents, data) if contents else []
-    return [str(UsageError(line)) for line in lines]  # UsageError escapes odd characters.
+    return [make_printable(line) for line in lines]  # with odd characters escaped
 
 
 def contents_lines(contents: Contents, data: Data) -> list[str]:

@@ -36,6 +36,7 @@ def download_archive(url: str, folder: Path) -> Path:
             error.close()
         reason = str(error).removeprefix("<urlopen error ").removesuffix(">")
         raise UsageError(
-            f"{url}: cannot be downloaded ({reason}); download the file on another machine, copy "
-            f"it here, and give --config.data.source=PATH_TO/{url.rpartition('/')[2]}"
+            f"{url}: cannot be downloaded ({reason})",
+            "download the file on another machine, copy it here, and give "
+            f"--config.data.source=PATH_TO/{url.rpartition('/')[2]}",
         ) from error

@@ -32,7 +32,7 @@ from pix2pix_jax.data.single_pictures import (
     measure_file,
     refuse_one_side,
 )
-from pix2pix_jax.errors import UsageError
+from pix2pix_jax.errors import UsageError, make_printable
 from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.storage.locks import folder_lock
 
@@ -132,7 +132,7 @@ def _write_pairs(
             lines += doubts
         counts = ", ".join(f"{len(pairs)} {split}" for split, pairs in config.splits.items())
         for line in (f"{counts} pairs", *lines):
-            say(str(UsageError(f"{config.source_name}: {line}")))  # escapes odd characters
+            say(make_printable(f"{config.source_name}: {line}"))  # escapes odd characters
         return write_dataset(PairedImages(data_dir=data_dir.path, config=config))
 
 
@@ -165,7 +165,8 @@ def _prepare_download(name: str, data_dir: DataDir) -> tfds.core.DatasetBuilder:
     """Finds a public set, or downloads and writes it."""
     if name == "folder":
         raise UsageError(
-            "data.source: the dataset `folder` needs a source; give --config.data.source=DIR_OR_TAR"
+            "data.source: the dataset `folder` needs a source",
+            "give --config.data.source=DIR_OR_TAR",
         )
     url = URL.format(name=name)
     builder = PairedImages(data_dir=data_dir.path, config=PairsConfig(name=name, source_name=url))
@@ -193,7 +194,7 @@ def _find_last_prepared(source: Path, data: Data, data_dir: DataDir) -> tfds.cor
                 "was prepared from this source"
             )
             return builder
-    raise UsageError(f"data.source: {source} does not exist; correct the path")
+    raise UsageError(f"data.source: {source} does not exist", "correct the path")
 
 
 def _path_in_data_dir(builder: tfds.core.DatasetBuilder, data_dir: DataDir) -> str:

@@ -54,8 +54,8 @@ def open_split(dataset: tfds.core.DatasetBuilder, split: str) -> Sequence[dict]:
     """
     if split not in dataset.info.splits:
         raise UsageError(
-            f"--split: there is no split {split} in {dataset.data_dir}; choose from "
-            f"{', '.join(dataset.info.splits)}"
+            f"--split: there is no split {split} in {dataset.data_dir}",
+            f"choose from {', '.join(dataset.info.splits)}",
         )
     try:
         open_records: Any = dataset.as_data_source  # TFDS hides the parameters of this method.
@@ -66,8 +66,8 @@ def open_split(dataset: tfds.core.DatasetBuilder, split: str) -> Sequence[dict]:
         if system_error := _system_error(error, dataset, "cannot be read"):
             raise system_error from error
         raise UsageError(
-            f"{dataset.data_dir}: is damaged; remove this folder and run the same "
-            "command again, which writes the dataset again"
+            f"{dataset.data_dir}: is damaged",
+            "remove this folder and run the same command again, which writes the dataset again",
         ) from error
     return records
 

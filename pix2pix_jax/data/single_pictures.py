@@ -68,8 +68,9 @@ def refuse_one_side(source: Path) -> None:
         if sibling.is_dir() and other.side in SIDES and other.side != role.side:
             raise UsageError(
                 f"data.source: {source} holds only side {role.side} of pairs, because {sibling} "
-                f"holds side {other.side}; give {source.parent}; or, if every image shows A on the "
-                "left and B on the right, give --config.data.form=halves"
+                f"holds side {other.side}",
+                f"give {source.parent}; or, if every image shows A on the left and B on the right, "
+                "give --config.data.form=halves",
             )
 
 
@@ -110,7 +111,7 @@ def check_pictures(
         elif judgement.kind == "single":
             fix = IN_VAL_FIX if train and split == "val" else FIX
             problem = f"{_describe_single(split, files)}{judgement.reason}"
-            raise UsageError(f"data.source: {source_name}: {problem}; {fix}")
+            raise UsageError(f"data.source: {source_name}: {problem}", fix)
         elif judgement.kind == "unclear" and (split == "train" or not train):
             lines.append(
                 f"WARNING: nothing shows that the left and right halves of the images of {split} "

@@ -46,8 +46,8 @@ def _unpack_members(source: Path, root: Path) -> None:
         members = archive.infolist()
         if members and all(member.filename.endswith(".npy") for member in members):
             raise UsageError(
-                f"{source}: holds arrays of NumPy, but pairs are read from image files; save each "
-                "array as a PNG or TIFF file and give their folder"
+                f"{source}: holds arrays of NumPy, but pairs are read from image files",
+                "save each array as a PNG or TIFF file and give their folder",
             )
         # The sizes in the headers bound what is written, because zipfile writes no byte more.
         targets = [_check_member(member, count, free, root) for member in members]
@@ -67,15 +67,16 @@ def _check_member(member: zipfile.ZipInfo, count: ByteCount, free: int, root: Pa
     if member.filename.startswith(("/", "\\")) or ".." in parts or parts[0].endswith(":"):
         raise UsageError(
             f"{count.source}: contains {member.filename}, which would be written outside the "
-            "folder of this archive; if you trust the archive, unpack it yourself and give the "
-            "folder"
+            "folder of this archive",
+            "if you trust the archive, unpack it yourself and give the folder",
         )
     kind = stat.S_IFMT(member.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise count.refuse_kind(member.filename)
     if member.flag_bits & ENCRYPTED:
         raise UsageError(
-            f"{count.source}: is encrypted; unpack it yourself and give the folder with its content"
+            f"{count.source}: is encrypted",
+            "unpack it yourself and give the folder with its content",
         )
     count.add_member(member.file_size, free, root.parent)
     return root.joinpath(*parts)

@@ -55,7 +55,8 @@ def _open_reader_for_best_metric(config: Config, dataset: DatasetBuilder) -> Cla
     if min(config.data.image_size) < metric.min_side:
         raise UsageError(
             f"train.best_metric: {name} needs images with sides of at least {metric.min_side} "
-            "pixels; choose another --config.train.best_metric"
+            "pixels",
+            "choose another --config.train.best_metric",
         )
     if not metric.in_fcn_score:
         return None

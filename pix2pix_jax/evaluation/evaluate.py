@@ -107,8 +107,9 @@ def check_pairs(
     if dataset_fingerprint(dataset) != training_fingerprint:
         raise UsageError(
             f"data.source: {source} has other pairs than when {workdir} was trained, so a training "
-            "pair may now be in another split; restore the old pairs, or put the pairs to evaluate "
-            "into FOLDER/test, and give --config.data.source=FOLDER --split=test"
+            "pair may now be in another split",
+            "restore the old pairs, or put the pairs to evaluate into FOLDER/test, and give "
+            "--config.data.source=FOLDER --split=test",
         )
 
 
@@ -130,8 +131,8 @@ def check_halves(workdir: Workdir, config: Config, dataset: DatasetBuilder) -> N
     if trained and found and shows_halves_of(found, trained):
         raise UsageError(
             f"data.source: {config.data.source} shows one side of each pair in an image, but "
-            f"{workdir} was trained on images that show A and B side by side; give such images, or "
-            "give --config.data.form=halves if they are such images"
+            f"{workdir} was trained on images that show A and B side by side",
+            "give such images, or give --config.data.form=halves if they are such images",
         )
 
 

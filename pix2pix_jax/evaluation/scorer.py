@@ -110,8 +110,9 @@ class Scorer:
         pictures["output"] = np.asarray(output)  # [b, h, w, c]
         if not np.isfinite(pictures["output"]).all():
             raise UsageError(
-                "outputs of the generator are infinite or NaN; train in another --workdir with a "
-                "smaller --config.optimizer.learning_rate, or evaluate an earlier --step"
+                "outputs of the generator are infinite or NaN",
+                "train in another --workdir with a smaller --config.optimizer.learning_rate, or "
+                "evaluate an earlier --step",
             )
         values = measure(pictures["output"], pictures["target"], tuple(PAIR_METRICS))
         if self._class_reader:

@@ -134,9 +134,9 @@ def _check_writable(folder: Path) -> None:
         writable = False
     if not writable:
         raise UsageError(
-            f"{folder}: is not writable, but the segmenter of the FCN-score must be saved there; "
-            "make the folder writable, give another --config.data.data_dir, or leave the FCN-score "
-            "out by --no_fcn_score"
+            f"{folder}: is not writable, but the segmenter of the FCN-score must be saved there",
+            "make the folder writable, give another --config.data.data_dir, or leave the "
+            "FCN-score out by --no_fcn_score",
         )
 
 
@@ -162,8 +162,9 @@ def write_segmenter(path: Path, params: dict, score: dict[str, float]) -> None:
     tensors = {name: np.asarray(leaf) for name, leaf in flatten_dict(params, sep="/").items()}
     if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
         raise UsageError(
-            f"{path}: is not written, because the training of the segmenter diverged; give pairs "
-            "in which A is the photo and B the label map, or evaluate with --no_fcn_score"
+            f"{path}: is not written, because the training of the segmenter diverged",
+            "give pairs in which A is the photo and B the label map, or evaluate with "
+            "--no_fcn_score",
         )
     with atomic_file(path) as new_path:
         save_file(tensors, new_path, {"sha256": _hash(tensors), "real": json.dumps(score)})
@@ -190,8 +191,8 @@ def read_segmenter(path: Path) -> tuple[dict, str]:
 
 def _damaged_segmenter(path: Path, reason: str) -> UsageError:
     return UsageError(
-        f"{path}: is damaged ({reason}); remove this file and run the same command again, which "
-        "trains the segmenter again"
+        f"{path}: is damaged ({reason})",
+        "remove this file and run the same command again, which trains the segmenter again",
     )
 
 

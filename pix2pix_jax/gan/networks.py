@@ -49,7 +49,8 @@ def make_discriminator(config: Config) -> Discriminator:
         fitting = [name for name in DISCRIMINATORS if is_large_enough(DISCRIMINATORS[name], *size)]
         raise UsageError(
             f"model.discriminator: {model.discriminator} is too deep for data.image_size "
-            f"{size[0]}x{size[1]}; give one of {', '.join(fitting)}"
+            f"{size[0]}x{size[1]}",
+            f"give one of {', '.join(fitting)}",
         )
     return Discriminator(
         table=table,

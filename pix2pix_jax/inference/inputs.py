@@ -11,7 +11,7 @@ from pix2pix_jax.data.images.image_files import SUFFIXES
 from pix2pix_jax.data.images.limits import DEFAULT_LIMIT, PixelLimit
 from pix2pix_jax.data.layout.inventory import is_junk_folder, sort_files
 from pix2pix_jax.data.layout.walk import check_utf8_name, list_files
-from pix2pix_jax.errors import UsageError
+from pix2pix_jax.errors import UsageError, make_printable
 from pix2pix_jax.inference.outputs import OutputFolder, is_inside, possible_names, read_manifest
 from pix2pix_jax.inference.targets import leave_out_targets
 from pix2pix_jax.reports.translation import PAGE
@@ -75,14 +75,14 @@ def find_inputs(
     if output.is_file() or output.suffix.lower() in READABLE:
         problem = "is a file" if output.is_file() else "has the name of an image file"
         raise UsageError(
-            f"--output: {output} {problem}; give a folder, which is created if it does not exist"
+            f"--output: {output} {problem}", "give a folder, which is created if it does not exist"
         )
     if any(is_inside(path, output) for path in paths):
-        raise UsageError(f"--output: {output} contains images to translate; give another folder")
+        raise UsageError(f"--output: {output} contains images to translate", "give another folder")
     if not paths:
         suffixes = ", ".join(sorted(READABLE))
         raise UsageError(
-            f"--input: {source} contains no images; give files with names that end in {suffixes}"
+            f"--input: {source} contains no images", f"give files with names that end in {suffixes}"
         )
     files = _name_translations(root, paths)
     names = [name for file in files for name in possible_names(file.name, samples)]
@@ -120,7 +120,7 @@ def list_images(source: str) -> tuple[Path, list[Path]]:
     """
     if is_address(source):
         raise UsageError(
-            f"--input: {source} is an address; download the images and give their local path"
+            f"--input: {source} is an address", "download the images and give their local path"
         )
     root, pattern = local_path(source), ("**",)
     if root.is_file():
@@ -128,7 +128,7 @@ def list_images(source: str) -> tuple[Path, list[Path]]:
     if not root.is_dir():
         is_pattern = [glob.has_magic(part) for part in root.parts]
         if not any(is_pattern):
-            raise UsageError(f"--input: {source} does not exist; correct the path")
+            raise UsageError(f"--input: {source} does not exist", "correct the path")
         first = is_pattern.index(True)
         root, pattern = Path(*root.parts[:first]), root.parts[first:]
 
@@ -144,7 +144,7 @@ def list_images(source: str) -> tuple[Path, list[Path]]:
     paths = [path for path in matches if path.suffix.lower() in READABLE]
     unread = sort_files([path for path in matches if path.suffix.lower() not in READABLE], root)
     for left_out in unread.left_out:
-        say(str(UsageError(f"{source}: {left_out.line()}")))  # UsageError escapes odd characters.
+        say(make_printable(f"{source}: {left_out.line()}"))  # with odd characters escaped
     translations = _translations_below(root, paths)
     if translations:
         say(
@@ -221,4 +221,4 @@ def read_image(
             f"{file.path}: is too large for the memory of this machine; scale the image down or "
             "remove it"
         )
-    return UnreadableImage(file, str(UsageError(reason)))  # UsageError escapes control characters.
+    return UnreadableImage(file, make_printable(reason))  # with control characters escaped

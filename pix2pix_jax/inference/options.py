@@ -64,10 +64,10 @@ def check_options(config: Config, options: TranslateOptions) -> None:
     multiple = side_multiple(config)
     if options.tile and options.tile % multiple:
         raise UsageError(
-            f"--tile: {options.tile} is not a multiple of {multiple}; give "
-            f"--tile={round_up(options.tile, multiple)}"
+            f"--tile: {options.tile} is not a multiple of {multiple}",
+            f"give --tile={round_up(options.tile, multiple)}",
         )
     if options.tile and options.resize:
-        raise UsageError("--tile, --resize: cannot be given together; leave one of them out")
+        raise UsageError("--tile, --resize: cannot be given together", "leave one of them out")
     if options.samples > 1 and not (options.use_dropout and config.model.dropout):
-        raise UsageError("--samples: without dropout, all samples are equal; give --samples=1")
+        raise UsageError("--samples: without dropout, all samples are equal", "give --samples=1")

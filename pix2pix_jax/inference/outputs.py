@@ -58,19 +58,20 @@ class OutputFolder:
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
             raise UsageError(
-                f"--input: the translations of two images would both be named {twice[0]}; rename "
-                "one of the images"
+                f"--input: the translations of two images would both be named {twice[0]}",
+                "rename one of the images",
             )
         for name in names:
             path = self.path / name
             if not is_inside(path, self.path):
                 raise UsageError(
-                    f"--output: a link in {path} leads out of the output folder; give a folder "
-                    "without such links"
+                    f"--output: a link in {path} leads out of the output folder",
+                    "give a folder without such links",
                 )
             if name not in self._manifest and os.path.lexists(path):
                 raise UsageError(
-                    f"--output: {path} exists and was not written by translate; give another folder"
+                    f"--output: {path} exists and was not written by translate",
+                    "give another folder",
                 )
 
     def add_to_manifest(self, name: str) -> None:
@@ -125,7 +126,7 @@ class OutputFolder:
 def _write_failure(path: Path, error: OSError) -> UsageError:
     fix = fix_of(error) or "make the file writable"
     return UsageError(
-        f"{path}: cannot be written ({error.strerror}); {fix}, then run the same command again"
+        f"{path}: cannot be written ({error.strerror})", f"{fix}, then run the same command again"
     )
 
 

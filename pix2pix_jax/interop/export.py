@@ -99,8 +99,8 @@ def write_network(
         difference = max_difference(network, compute)
         if not difference < MAX_DIFFERENCE:  # also if it is NaN
             raise UsageError(
-                f"was not written, because its outputs differ from JAX by {difference:.1e}; give "
-                "another --format"
+                f"was not written, because its outputs differ from JAX by {difference:.1e}",
+                "give another --format",
             )
     return difference
 
@@ -113,11 +113,11 @@ def choose_format(options: ExportOptions) -> Format:
     """
     name = options.format or options.output.suffix[1:].lower()
     if options.output.is_dir():
-        raise UsageError(f"--output: {options.output} is a folder; give a file")
+        raise UsageError(f"--output: {options.output} is a folder", "give a file")
     if name not in EXPORT_FORMATS:
         raise UsageError(
-            f"--format: the suffix of {options.output} is not a format; give one of "
-            f"{', '.join(EXPORT_FORMATS)}"
+            f"--format: the suffix of {options.output} is not a format",
+            f"give one of {', '.join(EXPORT_FORMATS)}",
         )
     return EXPORT_FORMATS[name]
 
@@ -129,17 +129,17 @@ def check_paths(options: ExportOptions, file_format: Format) -> None:
         flag, suffix = flags[name], path.suffix[1:].lower()
         check_utf8(str(path), flag)
         if path.is_dir():
-            raise UsageError(f"{flag}: {path} is a folder; give a file")
+            raise UsageError(f"{flag}: {path} is a folder", "give a file")
         if suffix in EXPORT_FORMATS and suffix != file_format.name:
             raise UsageError(
-                f"{flag}: {path} has the suffix of another format than {file_format.name}; change "
-                "the suffix or --format"
+                f"{flag}: {path} has the suffix of another format than {file_format.name}",
+                "change the suffix or --format",
             )
         if os.path.lexists(path):
-            raise UsageError(f"{flag}: {path} exists; remove it, or give another file")
+            raise UsageError(f"{flag}: {path} exists", "remove it, or give another file")
     if len({path.resolve() for path in options.files().values()}) < len(options.files()):
         raise UsageError(
-            f"--discriminator: {options.discriminator} is the generator's file; give another file"
+            f"--discriminator: {options.discriminator} is the generator's file", "give another file"
         )
 
 
@@ -149,7 +149,7 @@ def check_networks(config: Config, options: ExportOptions, file_format: Format) 
     flags = [f"--format={name}" for name in DISCRIMINATOR_FORMATS]
     if with_discriminator and not file_format.can_hold_discriminator:
         raise UsageError(
-            f"--discriminator: {file_format.name} files can contain only generators; leave out "
-            f"--discriminator, or give {' or '.join(flags)}"
+            f"--discriminator: {file_format.name} files can contain only generators",
+            f"leave out --discriminator, or give {' or '.join(flags)}",
         )
     file_format.check(config, with_discriminator)

@@ -83,8 +83,8 @@ def write_onnx(path: Path, network: TrainedNetwork) -> Compute:
     size = 4 * sum(leaf.size for leaf in jax.tree.leaves(network.params))
     if size > ONNX_MAX_BYTES:
         raise UsageError(
-            f"the network has {size / 1e9:.1f} GB, but an ONNX file has at most 2 GB; give another "
-            "--format"
+            f"the network has {size / 1e9:.1f} GB, but an ONNX file has at most 2 GB",
+            "give another --format",
         )
     assert isinstance(network.module, UNet)
     model = onnx_model(network.module, network.params, network.metadata())
@@ -136,7 +136,8 @@ def check_onnx(config: Config, with_discriminator: bool) -> None:
     """Raises UsageError if onnx or onnxruntime is not installed."""
     if not all(map(importlib.util.find_spec, ("onnx", "onnxruntime"))):
         raise UsageError(
-            "--format: the packages for onnx are not installed; run pip install 'pix2pix_jax[onnx]'"
+            "--format: the packages for onnx are not installed",
+            "run pip install 'pix2pix_jax[onnx]'",
         )
 
 

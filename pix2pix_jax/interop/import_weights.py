@@ -154,8 +154,8 @@ def check_image_size(config: Config, weights: Path) -> None:
         sides = ",".join(str(max(1, round(side / multiple)) * multiple) for side in (height, width))
         raise UsageError(
             f"data.image_size: {height}x{width} cannot be halved {depth} times, as the generator "
-            f"in {weights} requires; give multiples of {multiple}, such as "
-            f"--config.data.image_size={sides}"
+            f"in {weights} requires",
+            f"give multiples of {multiple}, such as --config.data.image_size={sides}",
         )
 
 
@@ -173,7 +173,8 @@ def explain_fields(weights: Path, has_own_config: bool) -> Iterator[None]:
         if not has_own_config:
             raise
         raise UsageError(
-            f"{error} (fields without a flag have the values of the config in {weights})"
+            error.problem,
+            f"{error.fix} (fields without a flag have the values of the config in {weights})",
         ) from error
 
 

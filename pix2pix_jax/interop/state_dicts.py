@@ -113,21 +113,23 @@ def _explain_no_tensors(content: Any) -> UsageError:
     """The error for a pickle without tensors."""
     if isinstance(content, Opaque):
         return UsageError(
-            f"contains a whole {content.origin}, not only tensors; save only net.state_dict()"
+            f"contains a whole {content.origin}, not only tensors", "save only net.state_dict()"
         )
     if not isinstance(content, dict):
         kind = type(content).__name__
-        return UsageError(f"contains a {kind}, not a state dict; save only net.state_dict()")
+        return UsageError(f"contains a {kind}, not a state dict", "save only net.state_dict()")
     if not content:
-        return UsageError("contains an empty state dict; save net.state_dict() of a whole network")
+        return UsageError(
+            "contains an empty state dict", "save net.state_dict() of a whole network"
+        )
     for value in content.values():
         if isinstance(value, Opaque):
             return UsageError(
-                f"contains a whole {value.origin}, not only tensors; save only net.state_dict()"
+                f"contains a whole {value.origin}, not only tensors", "save only net.state_dict()"
             )
     names = ", ".join(map(str, content))
     return UsageError(
-        f"contains a dict with the keys {names:.80}, not a state dict; save only net.state_dict()"
+        f"contains a dict with the keys {names:.80}, not a state dict", "save only net.state_dict()"
     )
 
 
@@ -148,8 +150,8 @@ def choose_part(state_dicts: Mapping[str, StateDict], network: NetworkName, want
         if wanted and parts:
             places = " or ".join(part.place or "the file itself" for part in parts)
             raise UsageError(
-                f"has no {network} at {wanted}; after the colon, give {places}, or leave the "
-                "colon out"
+                f"has no {network} at {wanted}",
+                f"after the colon, give {places}, or leave the colon out",
             )
         raise UsageError(*describe_network(state_dicts, network))
     first, *others = parts

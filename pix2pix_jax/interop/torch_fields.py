@@ -71,22 +71,25 @@ def discriminator_fields(tensors: Tensors, config: Config) -> Fields:
             raise UsageError(*describe_network({"": tensors}, "discriminator"))
         if not 1 <= n_layers <= len(PATCH_GANS):
             raise UsageError(
-                f"is a discriminator with n_layers {n_layers}; give a discriminator with "
-                f"n_layers 1 to {len(PATCH_GANS)}, or leave out --discriminator"
+                f"is a discriminator with n_layers {n_layers}",
+                f"give a discriminator with n_layers 1 to {len(PATCH_GANS)}, or leave out "
+                "--discriminator",
             )
         name = PATCH_GANS[n_layers - 1]
     if tensors[first].ndim != 4 or 0 in tensors[first].shape:
         raise UsageError(
-            f"has {first} of shape {tensors[first].shape}, but a kernel has four axes, none "
-            "of them empty; give the latest_net_D.pth of a pix2pix model"
+            f"has {first} of shape {tensors[first].shape}, but a kernel has four axes, none of "
+            "them empty",
+            "give the latest_net_D.pth of a pix2pix model",
         )
     features, channels = tensors[first].shape[:2]
     target, source = config.data.target_channels, config.data.input_channels
     if channels not in (target, target + source):
         raise UsageError(
             f"contains a discriminator for {channels} channels, but a discriminator for this "
-            f"generator needs {target} channels (target) or {target + source} channels "
-            "(input and target); give two networks of one run"
+            f"generator needs {target} channels (target) or {target + source} channels (input and "
+            "target)",
+            "give two networks of one run",
         )
     return {
         "model": {"discriminator": name, "discriminator_features": features},

@@ -158,7 +158,8 @@ def to_torch(params: dict, names: dict[str, str], model: Model) -> Tensors:
             if value.any():
                 raise UsageError(
                     f"the discriminator has a bias in its layer {layer}, but this layer has no "
-                    "bias in the PyTorch code; leave out --discriminator, or give another --format"
+                    "bias in the PyTorch code",
+                    "leave out --discriminator, or give another --format",
                 )
             continue
         if parameter == "kernel":
@@ -186,19 +187,20 @@ def check_torch_generator(config: Config) -> None:
     for name, value in expected.items():
         if getattr(model, name) != value:
             raise UsageError(
-                f"model.{name}: is {getattr(model, name)}, but the PyTorch code has only {value}; "
-                "give another --format"
+                f"model.{name}: is {getattr(model, name)}, but the PyTorch code has only {value}",
+                "give another --format",
             )
     if make_generator(config).bottleneck_norm:
         raise UsageError(
-            "model.bottleneck_norm: the generator has a norm after its last encoder layer, but the "
-            "PyTorch code has none there; give another --format"
+            "model.bottleneck_norm: the generator has a norm after its last encoder layer, but "
+            "the PyTorch code has none there",
+            "give another --format",
         )
     depth = generator_depth(config)
     if depth < 5:
         raise UsageError(
-            f"model.depth: is {depth}, but the PyTorch code has only 5 or more; give another "
-            "--format"
+            f"model.depth: is {depth}, but the PyTorch code has only 5 or more",
+            "give another --format",
         )
 
 
@@ -207,7 +209,8 @@ def check_torch_discriminator(config: Config) -> None:
     name = config.model.discriminator
     if name not in (PIXEL_GAN, *PATCH_GANS):
         raise UsageError(
-            f"model.discriminator: the PyTorch code does not have {name}; leave out --discriminator"
+            f"model.discriminator: the PyTorch code does not have {name}",
+            "leave out --discriminator",
         )
 
 

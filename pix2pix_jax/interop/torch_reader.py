@@ -18,7 +18,8 @@ from pix2pix_jax.interop.torch_pickle import MAX_PICKLE_BYTES, Tensor, load_pick
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 ZIP_SIGNATURE = b"PK\x03\x04"
 TOO_LARGE = (
-    "is damaged or cut short: its tensors are larger than their storages; download the file again"
+    "is damaged or cut short: its tensors are larger than their storages",
+    "download the file again",
 )
 Choose = Callable[[dict[str, StateDict]], Part]  # chooses a part of the state dicts in a file
 
@@ -45,8 +46,9 @@ def read_pth(path: Path, choose: Choose) -> Part:
         raise UsageError(f"{path}: {error.problem}", error.fix) from error
     except MemoryError as error:
         raise UsageError(
-            f"{path}: is too large for the memory of this machine; use a machine with more memory, "
-            "or, if the file should be small, download the file again"
+            f"{path}: is too large for the memory of this machine",
+            "use a machine with more memory, or, if the file should be small, download the file "
+            "again",
         ) from error
 
 
@@ -62,11 +64,11 @@ def _read_part(path: Path, choose: Choose) -> tuple[Part, dict[str, bytes]]:
     except (zipfile.BadZipFile, EOFError, OSError) as error:
         if isinstance(error, OSError) and error.filename:  # the error names the file
             raise
-        raise UsageError("is damaged or cut short; download the file again") from error
+        raise UsageError("is damaged or cut short", "download the file again") from error
     except Exception as error:  # pickle and zipfile can raise any error for broken bytes
         raise UsageError(
-            f"is not a state dict that torch.save wrote ({_describe_error(error):.200}); save a "
-            "network with torch.save(net.state_dict(), FILE)"
+            f"is not a state dict that torch.save wrote ({_describe_error(error):.200})",
+            "save a network with torch.save(net.state_dict(), FILE)",
         ) from error
 
 
@@ -86,8 +88,8 @@ def _read_zip(file: io.BufferedReader, choose: Choose) -> tuple[Part, dict[str, 
         byteorder = f"{root}byteorder"
         if byteorder in archive.namelist() and _read_member(archive, byteorder) != b"little":
             raise UsageError(
-                "was written by a big-endian machine, which is not supported; save the state "
-                "dict again on a little-endian machine, such as a PC"
+                "was written by a big-endian machine, which is not supported",
+                "save the state dict again on a little-endian machine, such as a PC",
             )
         content = load_pickle(io.BytesIO(_read_member(archive, pickles[0], MAX_PICKLE_BYTES)))
         part = choose(find_state_dicts(content.content))
@@ -96,7 +98,7 @@ def _read_zip(file: io.BufferedReader, choose: Choose) -> tuple[Part, dict[str, 
         # the file.
         size = sum(archive.getinfo(member).file_size for member in members.values())
         if size > file.seek(0, io.SEEK_END):
-            raise UsageError(TOO_LARGE)
+            raise UsageError(*TOO_LARGE)
         return part, {key: _read_member(archive, member) for key, member in members.items()}
 
 
@@ -118,8 +120,8 @@ def _read_member(archive: zipfile.ZipFile, name: str, max_bytes: int | None = No
     if is_large or info.compress_type != zipfile.ZIP_STORED:
         problem = "too large for a .pth file" if is_large else "compressed"
         raise UsageError(
-            f"{name.rpartition('/')[2]} inside the file is {problem}; save the state dict again "
-            "with torch.save"
+            f"{name.rpartition('/')[2]} inside the file is {problem}",
+            "save the state dict again with torch.save",
         )
     return archive.read(info)
 
@@ -141,7 +143,7 @@ def _read_legacy(file: io.BufferedReader, choose: Choose) -> tuple[Part, dict[st
         num_bytes = int.from_bytes(file.read(8), "little", signed=True)
         num_bytes *= content.dtypes[key].itemsize
         if num_bytes < 0:
-            raise UsageError(TOO_LARGE)
+            raise UsageError(*TOO_LARGE)
         if key in needed:
             storages[key] = file.read(num_bytes)
         else:
@@ -158,7 +160,7 @@ def _make_arrays(tensors: StateDict, storages: dict[str, bytes]) -> dict[str, np
     """
     size = sum(math.prod(t.shape) * t.storage.dtype.itemsize for t in tensors.values())
     if size > 2 * sum(map(len, storages.values())):
-        raise UsageError(TOO_LARGE)
+        raise UsageError(*TOO_LARGE)
     return {
         name: _make_array(tensor, storages[tensor.storage.key]) for name, tensor in tensors.items()
     }
@@ -175,6 +177,6 @@ def _make_array(tensor: Tensor, storage: bytes) -> np.ndarray:
     size = math.prod(tensor.shape)
     # With a stride of 0, a tensor of any size would fit into a small storage.
     if has_negative or size > len(flat) or (size and last >= len(flat)):
-        raise UsageError(TOO_LARGE)
+        raise UsageError(*TOO_LARGE)
     strides = [stride * flat.itemsize for stride in tensor.strides]
     return np.lib.stride_tricks.as_strided(flat[tensor.offset :], tensor.shape, strides).copy()

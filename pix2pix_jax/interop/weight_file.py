@@ -78,8 +78,9 @@ class WeightFile:
             value, expected = getattr(model, name), getattr(config.model, name)
             if value != expected:
                 raise UsageError(
-                    f"was trained with model.{name} {value}, but the generator was trained "
-                    f"with {expected}; give two networks of one run"
+                    f"was trained with model.{name} {value}, but the generator was trained with "
+                    f"{expected}",
+                    "give two networks of one run",
                 )
         return {
             "model": {

@@ -30,9 +30,9 @@ def read_weights(path: Path, network: NetworkName) -> WeightFile:
     """
     path, place = split_place(path)
     if path.is_dir():
-        raise UsageError(f"{path}: is a folder; give a file of weights, .pth or .safetensors")
+        raise UsageError(f"{path}: is a folder", "give a file of weights, .pth or .safetensors")
     if not path.is_file():
-        raise UsageError(f"{path}: not found; give a file of weights, .pth or .safetensors")
+        raise UsageError(f"{path}: not found", "give a file of weights, .pth or .safetensors")
     is_safetensors = path.suffix.lower() == ".safetensors" or _begins_as_safetensors(path)
     return (read_safetensors if is_safetensors else read_torch)(path, network, place)
 
@@ -106,13 +106,13 @@ def read_safetensors(path: Path, network: NetworkName, place: str = "") -> Weigh
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise UsageError(
-            f"{path}: cannot be read as a safetensors file; export or download the file again"
+            f"{path}: cannot be read as a safetensors file", "export or download the file again"
         ) from error
     # safetensors raises AttributeError and TypeError for dtypes that NumPy does not have.
     except (AttributeError, TypeError) as error:
         raise UsageError(
-            f"{path}: has tensors of a type that NumPy lacks, such as float8; save the tensors "
-            "as float32"
+            f"{path}: has tensors of a type that NumPy lacks, such as float8",
+            "save the tensors as float32",
         ) from error
     config = None
     if text := metadata.get("config"):
@@ -126,7 +126,7 @@ def read_safetensors(path: Path, network: NetworkName, place: str = "") -> Weigh
             ) from error
     content = metadata.get("network", network)
     if content != network:
-        raise UsageError(f"{path}: contains a {content}; give the file of the {network}")
+        raise UsageError(f"{path}: contains a {content}", f"give the file of the {network}")
     if config is not None:
         return WeightFile(path, network, tensors, config)
     with name_file_in_errors(path):

@@ -117,7 +117,7 @@ class BucketSync:
         nested = [name for name in complete if name.endswith(f"/{CONFIG_NAME}")]
         if nested and CONFIG_NAME not in complete:
             raise UsageError(
-                f"{self.bucket}: holds {nested[0]}, so it is not a run; give the folder of a run"
+                f"{self.bucket}: holds {nested[0]}, so it is not a run", "give the folder of a run"
             )
 
     def _record_equal_files(self, state: SyncState, complete: Mapping[str, BucketFile]) -> None:

@@ -33,8 +33,8 @@ def check_devices(batch_size: int) -> None:
     devices = jax.device_count()
     if batch_size % devices:
         raise UsageError(
-            f"data.batch_size: {batch_size} is not divisible by {devices} devices; "
-            f"give --config.data.batch_size a multiple of {devices}"
+            f"data.batch_size: {batch_size} is not divisible by {devices} devices",
+            f"give --config.data.batch_size a multiple of {devices}",
         )
 
 
@@ -60,23 +60,24 @@ def resolve_norm_images(config: Config, workdir: Workdir) -> int:
     config_images = config.model.norm_images
     if run_images and config_images and run_images != config_images:
         raise UsageError(
-            f"{path}: belongs to a run with another model.norm_images, {run_images}; give "
-            f"--config.model.norm_images={run_images}, or {advise_new_run(workdir, config)}"
+            f"{path}: belongs to a run with another model.norm_images, {run_images}",
+            f"give --config.model.norm_images={run_images}, or {advise_new_run(workdir, config)}",
         )
     batch_size, devices = config.data.batch_size, jax.device_count()
     images_per_device = batch_size // devices
     images = run_images or config_images or images_per_device
     if batch_size % images:
         raise UsageError(
-            f"model.norm_images: data.batch_size {batch_size} is not divisible by {images}; "
-            f"give --config.model.norm_images a divisor of {batch_size}"
+            f"model.norm_images: data.batch_size {batch_size} is not divisible by {images}",
+            f"give --config.model.norm_images a divisor of {batch_size}",
         )
     if images_per_device % images:
         instance = replace_fields(config, {"model": {"norm": "instance", "norm_images": None}})
         raise UsageError(
             f"model.norm_images: {images} images share the statistics of a norm, but each of "
-            f"{devices} devices has {images_per_device} of a batch; use at most "
-            f"{plural(batch_size // images, 'device')}, or {advise_new_run(workdir, instance)}"
+            f"{devices} devices has {images_per_device} of a batch",
+            f"use at most {plural(batch_size // images, 'device')}, or "
+            f"{advise_new_run(workdir, instance)}",
         )
     return images
 
@@ -98,13 +99,14 @@ def resolve_init(config: Config, workdir: Workdir) -> Config:
             return replace_fields(config, {"train": {"init": recorded}})
         raise UsageError(
             f"--init: {workdir.config_file} belongs to a run that started from "
-            f"{recorded or 'random weights'}; leave out --init to resume this run, or give another "
-            f"--workdir, such as --workdir={shlex.quote(next_location(workdir))}"
+            f"{recorded or 'random weights'}",
+            "leave out --init to resume this run, or give another --workdir, such as "
+            f"--workdir={shlex.quote(next_location(workdir))}",
         )
     if given and given.is_start_of(workdir.location):
         raise UsageError(
-            f"--init: {given.location} is the --workdir itself, and has no run; give the workdir "
-            "of another run"
+            f"--init: {given.location} is the --workdir itself, and has no run",
+            "give the workdir of another run",
         )
     return config
 
@@ -112,7 +114,9 @@ def resolve_init(config: Config, workdir: Workdir) -> Config:
 def check_folder(workdir: Workdir) -> None:
     """Raises UsageError if the path of a workdir is a file."""
     if workdir.path.exists() and not workdir.path.is_dir():
-        raise UsageError(f"--workdir: {workdir} is a file; give a folder, which need not exist yet")
+        raise UsageError(
+            f"--workdir: {workdir} is a file", "give a folder, which need not exist yet"
+        )
 
 
 def check_workdir(workdir: Workdir, config: Config) -> None:
@@ -132,13 +136,14 @@ def check_workdir(workdir: Workdir, config: Config) -> None:
     if source and workdir.path.resolve().is_relative_to(source):
         raise UsageError(
             f"--workdir: {workdir} is inside data.source, where its sample images would be read as "
-            "pairs; give a folder outside data.source"
+            "pairs",
+            "give a folder outside data.source",
         )
     path, checkpoints = workdir.config_file, workdir.checkpoints
     if not path.exists() and checkpoints.is_dir() and any(checkpoints.iterdir()):
         raise UsageError(
-            f"{path}: is missing, so the config of the checkpoints there is unknown; restore the "
-            "file, or give another --workdir"
+            f"{path}: is missing, so the config of the checkpoints there is unknown",
+            "restore the file, or give another --workdir",
         )
     if path.exists():
         fix = (
@@ -168,7 +173,7 @@ def check_config_unchanged(
     ]
     if changed:
         hint = " (the learning rate decays over train.steps)" if "train.steps" in changed else ""
-        raise UsageError(f"{path}: belongs to a run with another {', '.join(changed)}{hint}; {fix}")
+        raise UsageError(f"{path}: belongs to a run with another {', '.join(changed)}{hint}", fix)
 
 
 def resolve_run_config(workdir: Workdir, config: Config) -> Config:

@@ -46,13 +46,15 @@ def load_jax() -> None:
         named = [name for name in variables if name.lower() in reason.lower()]
         raise UsageError(
             f"{', '.join(named or variables)}: JAX cannot read this environment variable "
-            f"({reason}); correct or unset it"
+            f"({reason})",
+            "correct or unset it",
         ) from error
     if jax.__version_info__ < OLDEST_JAX:
         oldest = ".".join(map(str, OLDEST_JAX))
         raise UsageError(
             f"jax {jax.__version__} in {sys.prefix} is too old, because pix2pix_jax needs {oldest} "
-            f"or newer; {find_fix()}"
+            "or newer",
+            f"{find_fix()}",
         )
 
 
@@ -74,7 +76,7 @@ def start_backend() -> None:
         jax.devices()
     # An AssertionError means that a plugin is not installed.
     except (RuntimeError, AssertionError, ValueError) as error:
-        raise UsageError(explain_missing_devices(error)) from error
+        raise explain_missing_devices(error) from error
     if (variables := _platform_variables()) and platform != jax.default_backend().lower():
         print(
             f"{variables[0]}: {platform} is not available; computing on {jax.default_backend()}",
@@ -82,19 +84,20 @@ def start_backend() -> None:
         )
 
 
-def explain_missing_devices(error: Exception) -> str:
-    """The line for an error of JAX when it looks for devices."""
+def explain_missing_devices(error: Exception) -> UsageError:
+    """The error to raise for an error of JAX when it looks for devices."""
     variables = _platform_variables()
     reason = reason_of(error) if str(error).strip() else "that platform is not installed"
     if not variables:
-        return (
-            f"JAX: no devices were found ({reason}); end the other program that uses them, or set "
-            "JAX_PLATFORMS=cpu"
+        return UsageError(
+            f"JAX: no devices were found ({reason})",
+            "end the other program that uses them, or set JAX_PLATFORMS=cpu",
         )
     names = " and ".join(variable.partition("=")[0] for variable in variables)
-    return (
-        f"{' '.join(variables)}: no devices were found ({reason}); unset {names} to use the "
-        "devices of this machine, or install pix2pix_jax[cuda] or pix2pix_jax[tpu]"
+    return UsageError(
+        f"{' '.join(variables)}: no devices were found ({reason})",
+        f"unset {names} to use the devices of this machine, or install pix2pix_jax[cuda] or "
+        "pix2pix_jax[tpu]",
     )
 
 
@@ -137,8 +140,8 @@ def set_xla_flags(platform: str) -> None:
     user_flags, flag = os.environ.get("XLA_FLAGS", ""), XLA_FLAGS.get(platform)
     if is_flags_file(user_flags) and not Path(user_flags.strip()).is_file():  # XLA would abort.
         raise UsageError(
-            f"XLA_FLAGS={user_flags}: there is no such file; give flags, which begin with --, or "
-            "the path of a file with flags"
+            f"XLA_FLAGS={user_flags}: there is no such file",
+            "give flags, which begin with --, or the path of a file with flags",
         )
     if flag and not is_flags_file(user_flags) and flag not in user_flags.split():
         os.environ["XLA_FLAGS"] = " ".join([flag, *user_flags.split()])

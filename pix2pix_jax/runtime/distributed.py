@@ -109,17 +109,17 @@ def _has_other_processes(flags: ProcessFlags) -> bool:
     if coordinator is None or num_processes is None or process_id is None:
         missing = next(name for name, value in asdict(flags).items() if value is None)
         names = ", --".join(asdict(flags))
-        raise UsageError(f"--{missing}: is missing; give all of --{names}, or none")
+        raise UsageError(f"--{missing}: is missing", f"give all of --{names}, or none")
     if process_id >= num_processes:
         raise UsageError(
-            f"--process_id: {process_id} is not below --num_processes={num_processes}; give each "
-            f"process its own number from 0 to {num_processes - 1}"
+            f"--process_id: {process_id} is not below --num_processes={num_processes}",
+            f"give each process its own number from 0 to {num_processes - 1}",
         )
     host, _, port = coordinator.rpartition(":")
     if not (host and port.isdecimal() and 0 < int(port) < 2**16):
         raise UsageError(
-            f"--coordinator: {coordinator} is not a host and a port; give HOST:PORT with a port "
-            "from 1 to 65535"
+            f"--coordinator: {coordinator} is not a host and a port",
+            "give HOST:PORT with a port from 1 to 65535",
         )
     return True
 
@@ -152,7 +152,7 @@ def _initialize(flags: ProcessFlags, crash_message: CrashMessage) -> None:
         )
     except (RuntimeError, ValueError) as error:  # There is no connection, or no known cluster.
         crash_message.cancel()
-        raise UsageError(f"{CANNOT_JOIN} ({reason_of(error)}); {HOW_TO_START}") from error
+        raise UsageError(f"{CANNOT_JOIN} ({reason_of(error)})", f"{HOW_TO_START}") from error
     signal.signal(signal.SIGINT, interrupt_handler)
 
 
@@ -198,8 +198,8 @@ def check_same_on_all(field: str, text: str) -> None:
     different = np.flatnonzero((digests != digests[0]).any(1))
     if different.size:
         raise UsageError(
-            f"{field}: differs between process {different[0]} and process 0; give all processes "
-            "the same command and the same pairs"
+            f"{field}: differs between process {different[0]} and process 0",
+            "give all processes the same command and the same pairs",
         )
 
 

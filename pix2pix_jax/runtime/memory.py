@@ -32,5 +32,5 @@ def explain_out_of_memory(
             raise
         device = jax.devices()[0].device_kind
         raise UsageError(
-            f"{problem} for the memory of {device} ({reason_of(error)}); {fix}"
+            f"{problem} for the memory of {device} ({reason_of(error)})", fix
         ) from error

@@ -193,8 +193,8 @@ class ProcessGroup:
             atexit.register(os._exit, TRY_AGAIN)
             self._crash_message.cancel()
             raise UsageError(
-                f"{self.own_name} cannot continue with the other processes ({reason_of(error)}); "
-                f"{HOW_TO_RESUME}"
+                f"{self.own_name} cannot continue with the other processes ({reason_of(error)})",
+                f"{HOW_TO_RESUME}",
             ) from error
 
     def leave(self) -> None:

@@ -24,15 +24,15 @@ def check_runs(plan: SweepPlan, folder: SweepFolder) -> None:
         that step.
     """
     if Workdir(folder.path).config_file.exists():
-        raise UsageError(f"{folder}: is the workdir of a run; give the sweep another --workdir")
+        raise UsageError(f"{folder}: is the workdir of a run", "give the sweep another --workdir")
     title = plan.title
     # A missing or damaged results file contains nothing to lose, so it may be written again.
     with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
         title = json.loads(folder.results_file.read_bytes())["title"]
     if title != plan.title:
         raise UsageError(
-            f"{folder.results_file}: belongs to another sweep, {title!r}; give this sweep another "
-            "--workdir, or move the file to another folder"
+            f"{folder.results_file}: belongs to another sweep, {title!r}",
+            "give this sweep another --workdir, or move the file to another folder",
         )
     for name, config in plan.variants:
         run = folder.workdir(name)
@@ -47,5 +47,6 @@ def check_runs(plan: SweepPlan, folder: SweepFolder) -> None:
         if steps and steps[-1] > config.train.steps and config.train.steps not in steps:
             raise UsageError(
                 f"{run.config_file}: belongs to a run that has reached step {steps[-1]}, past "
-                f"train.steps={config.train.steps}; {fix}"
+                f"train.steps={config.train.steps}",
+                fix,
             )

@@ -80,8 +80,8 @@ def sweep(
     if failed:
         file = folder.workdir(failed[0]).failure_file.name
         raise UsageError(
-            f"{folder}: {share(len(failed), len(chosen), 'variant')} failed ({', '.join(failed)}); "
-            f"read {file} in the folder of each, fix the reason, and run the same command again"
+            f"{folder}: {share(len(failed), len(chosen), 'variant')} failed ({', '.join(failed)})",
+            f"read {file} in the folder of each, fix the reason, and run the same command again",
         )
     return 0
 
@@ -109,7 +109,7 @@ def _choose_variant(plan: SweepPlan, index: int) -> tuple[str, Config]:
     last = len(plan.variants) - 1
     if not 0 <= index <= last:
         raise UsageError(
-            f"--index: {index} is not between 0 and {last}; give an index that --list shows"
+            f"--index: {index} is not between 0 and {last}", "give an index that --list shows"
         )
     return plan.variants[index]
 

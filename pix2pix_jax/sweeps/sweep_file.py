@@ -61,7 +61,8 @@ def load_sweep(spec: str, seeds: int | None, fields: dict[str, str]) -> SweepPla
     sweep: Callable[..., Any] | None = content.get("sweep")
     if not callable(sweep):
         raise UsageError(
-            f"{path}: has no sweep(); define this function as the files in experiments/ablations do"
+            f"{path}: has no sweep()",
+            "define this function as the files in experiments/ablations do",
         )
     arguments = _sweep_arguments(sweep, path, arg, seeds)
     with explain_experiment_errors(path), _explain_unknown_experiment(spec, arg):
@@ -71,11 +72,11 @@ def load_sweep(spec: str, seeds: int | None, fields: dict[str, str]) -> SweepPla
     variants = [(name, override(config, fields)) for name, config in variants]
     for (name, config), (other, same) in combinations(variants, 2):
         if name == other:
-            raise UsageError(f"{path}: two variants have the name {name}; rename one of them")
+            raise UsageError(f"{path}: two variants have the name {name}", "rename one of them")
         if config == same:
             raise UsageError(
-                f"{path}: {name} and {other} have the same config; change the file, or leave out "
-                "the --config field that makes these variants equal"
+                f"{path}: {name} and {other} have the same config",
+                "change the file, or leave out the --config field that makes these variants equal",
             )
     title = (content["__doc__"] or path).strip().partition("\n")[0].rstrip(".")
     return SweepPlan(title, variants, {row: {**scores} for row, scores in paper.items()})
@@ -91,8 +92,8 @@ def _explain_unknown_experiment(spec: str, arg: str) -> Iterator[None]:
             raise
         names = ", ".join(error.others) or "facades, maps or another file name in experiments/"
         raise UsageError(
-            f"{spec}: there is no experiment {arg}; after the colon, give one of {names}; or leave "
-            f"out ':{arg}'"
+            f"{spec}: there is no experiment {arg}",
+            f"after the colon, give one of {names}; or leave out ':{arg}'",
         ) from error
 
 
@@ -103,8 +104,8 @@ def _check_paper(path: str, paper: Any) -> dict[str, dict[str, float]]:
     except ValidationError as error:
         where = "".join(f"[{part!r}]" for part in error.errors()[0]["loc"] if part != "[key]")
         raise UsageError(
-            f"{path}: PAPER{where} is not valid; give PAPER = {{ROW: {{METRIC: NUMBER}}}}, with a "
-            f"METRIC of {', '.join(METRICS)}"
+            f"{path}: PAPER{where} is not valid",
+            f"give PAPER = {{ROW: {{METRIC: NUMBER}}}}, with a METRIC of {', '.join(METRICS)}",
         ) from error
 
 
@@ -116,13 +117,13 @@ def _sweep_arguments(
     arguments: dict[str, Any] = {}
     if arg:
         if not parameters or parameters[0] == "seeds":
-            raise UsageError(f"{path}:{arg}: sweep() takes no argument; leave out ':{arg}'")
+            raise UsageError(f"{path}:{arg}: sweep() takes no argument", f"leave out ':{arg}'")
         arguments[parameters[0]] = arg
     if seeds is not None:
         if "seeds" not in parameters:
             raise UsageError(
-                f"--seeds: sweep() in {path} has no parameter `seeds`; add this parameter, or "
-                "leave out --seeds"
+                f"--seeds: sweep() in {path} has no parameter `seeds`",
+                "add this parameter, or leave out --seeds",
             )
         arguments["seeds"] = seeds
     return arguments
@@ -131,12 +132,12 @@ def _sweep_arguments(
 def _check_variants(path: str, variants: list[Any]) -> None:
     """Raises UsageError if there is no variant, or a variant is not a valid name and a Config."""
     if not variants:
-        raise UsageError(f"{path}: sweep() yields nothing; yield (NAME, CONFIG) for each variant")
+        raise UsageError(f"{path}: sweep() yields nothing", "yield (NAME, CONFIG) for each variant")
     for variant in variants:
         if not isinstance(variant, tuple) or [type(part) for part in variant] != [str, Config]:
             raise UsageError(
-                f"{path}: sweep() yields {variant!r:.60}, not a name and a Config; yield "
-                "(NAME, CONFIG)"
+                f"{path}: sweep() yields {variant!r:.60}, not a name and a Config",
+                "yield (NAME, CONFIG)",
             )
     names = [name for name, _ in variants]
     reserved = SweepFolder(Path()).own_names
@@ -146,6 +147,6 @@ def _check_variants(path: str, variants: list[Any]) -> None:
         inside_a_run = repeat and row in names
         if row in reserved or inside_a_run or not re.fullmatch(VARIANT_NAME, name):
             raise UsageError(
-                f"{path}: sweep() yields the name {name!r}, which cannot be a folder of the sweep; "
-                "use another name, ROW or ROW/SEED"
+                f"{path}: sweep() yields the name {name!r}, which cannot be a folder of the sweep",
+                "use another name, ROW or ROW/SEED",
             )

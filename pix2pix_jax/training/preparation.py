@@ -71,8 +71,8 @@ def prepare_dataset(config: Config) -> DatasetBuilder:
         dataset = prepare(config.data)
     if "train" not in dataset.info.splits:
         raise UsageError(
-            f"data.source: {config.data.source} has no images to train on; put images into its "
-            "folder train/"
+            f"data.source: {config.data.source} has no images to train on",
+            "put images into its folder train/",
         )
     distributed.check_same_on_all("data.data_dir", dataset_fingerprint(dataset))
     return dataset

@@ -235,7 +235,7 @@ def test_an_import_says_that_the_file_has_a_config_of_its_own(tmp_path, capsys):
     shutil.rmtree(tmp_path / "new")
     line = import_and_read_line(tmp_path, capsys, weights, Config())
     assert f"note: the generator in {weights} was trained at 32x32; for that size, import" in line
-    fields = {"data.image_size": "64"}  # the config in the file has data.load_size (36, 36)
+    fields = {"data.load_size": "20,20"}  # the config in the file has data.image_size (32, 32)
     message = refusal(import_weights, weights, None, Workdir(tmp_path / "other"), None, fields)
     assert "give --config.data.load_size=None" in message
     assert message.endswith(f"have the values of the config in {weights})")

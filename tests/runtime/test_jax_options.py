@@ -245,7 +245,7 @@ def without_platform(monkeypatch):
 
 def test_variables_that_choose_no_platform_are_not_blamed(without_platform, monkeypatch):
     monkeypatch.setenv("JAX_LOGGING_LEVEL", "INFO")
-    line = backend.explain_missing_devices(RuntimeError("the TPU is in use by process 12"))
+    line = str(backend.explain_missing_devices(RuntimeError("the TPU is in use by process 12")))
     assert line == (
         "JAX: no devices were found (the TPU is in use by process 12); end the other program that "
         "uses them, or set JAX_PLATFORMS=cpu"
@@ -255,5 +255,5 @@ def test_variables_that_choose_no_platform_are_not_blamed(without_platform, monk
 @pytest.mark.parametrize("variable", backend.PLATFORM_VARIABLES[:2])
 def test_a_platform_that_is_not_there_is_named(variable, without_platform, monkeypatch):
     monkeypatch.setenv(variable, "cuda")
-    line = backend.explain_missing_devices(AssertionError())
+    line = str(backend.explain_missing_devices(AssertionError()))
     assert line.startswith(f"{variable}=cuda: no devices were found (that platform is not")

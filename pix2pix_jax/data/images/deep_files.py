@@ -38,7 +38,8 @@ def read_deep_png(header: ImageFile, data: bytes, name: str) -> FileImage:
             pixels = cv2.imdecode(np.frombuffer(drop_texts(data), np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
         raise UsageError(
-            f"{name}: cannot be read with all of its 16 bits; save the image again as a 16-bit PNG"
+            f"{name}: cannot be read with all of its 16 bits",
+            "save the image again as a 16-bit PNG",
         )
     level = header.info.get("transparency")
     if pixels.shape[-1] == 1 and isinstance(level, int):  # One level of grey is transparent.

@@ -59,8 +59,8 @@ def split_pair(images: list[FileImage], names: list[str]) -> tuple[FileImage, Fi
     width = pixels.shape[1]
     if width < 2:
         raise UsageError(
-            f"{names[0]}: is only {width} pixel wide, so it cannot show A and B side by side; "
-            "remove the file"
+            f"{names[0]}: is only {width} pixel wide, so it cannot show A and B side by side",
+            "remove the file",
         )
     half = width // 2
     a, b = pixels[:, :half], pixels[:, width - half :]

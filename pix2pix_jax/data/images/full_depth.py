@@ -60,8 +60,8 @@ def read_pixels(path: Path, channels: int, limit: PixelLimit = DEFAULT_LIMIT) ->
         return _decode_npy(read_bytes(path, str(path)), path, channels)
     if channels not in PILLOW_MODES:
         raise UsageError(
-            f"{path}: an image file cannot have the {channels} channels of this run; give a .npy "
-            f"file with {channels} channels"
+            f"{path}: an image file cannot have the {channels} channels of this run",
+            f"give a .npy file with {channels} channels",
         )
     image = read_large_image(path, str(path), limit)
     if image is None:
@@ -77,28 +77,29 @@ def _decode_npy(data: bytes, path: Path, channels: int) -> FilePixels:
         array = np.load(io.BytesIO(data), allow_pickle=False)
     except Exception as error:  # NumPy raises many kinds of exceptions for a broken header.
         raise UsageError(
-            f"{path}: cannot be read as an array of numbers; write the file again with "
-            "numpy.save, or remove the file"
+            f"{path}: cannot be read as an array of numbers",
+            "write the file again with numpy.save, or remove the file",
         ) from error
     if not isinstance(array, np.ndarray):
-        raise UsageError(f"{path}: contains several arrays; save each array in its own .npy file")
+        raise UsageError(f"{path}: contains several arrays", "save each array in its own .npy file")
     if array.ndim not in (2, 3) or 0 in array.shape:
         raise UsageError(
-            f"{path}: the array has the shape {array.shape}; give [height, width] or [height, "
-            "width, channels], without empty axes"
+            f"{path}: the array has the shape {array.shape}",
+            "give [height, width] or [height, width, channels], without empty axes",
         )
     floats = np.issubdtype(array.dtype, np.floating)
     if floats and not np.isfinite(array).all():
         raise UsageError(
-            f"{path}: has values that are infinite or NaN; correct these values or remove the file"
+            f"{path}: has values that are infinite or NaN",
+            "correct these values or remove the file",
         )
     if floats and np.abs(array).max() > 1:
         raise UsageError(
-            f"{path}: has values outside [-1, 1]; scale them so that -1 is black and 1 is white"
+            f"{path}: has values outside [-1, 1]", "scale them so that -1 is black and 1 is white"
         )
     if not floats and array.dtype not in WHITE:
         raise UsageError(
-            f"{path}: the array has the type {array.dtype}; convert it to uint8, uint16 or floats"
+            f"{path}: the array has the type {array.dtype}", "convert it to uint8, uint16 or floats"
         )
     values = array[..., None] if array.ndim == 2 else array
     values = values.astype(np.float32) if floats else integers_to_float(values)  # [h, w, c]
@@ -108,8 +109,8 @@ def _decode_npy(data: bytes, path: Path, channels: int) -> FilePixels:
     if values.shape[-1] != channels:
         if values.shape[-1] not in PILLOW_MODES or channels not in PILLOW_MODES:
             raise UsageError(
-                f"{path}: has {values.shape[-1]} channels, but the run was trained on {channels}; "
-                f"give an array with {channels} channels"
+                f"{path}: has {values.shape[-1]} channels, but the run was trained on {channels}",
+                f"give an array with {channels} channels",
             )
         values = convert_array_channels(values, channels)
     return FilePixels(values, array.dtype, notes, is_npy=True)

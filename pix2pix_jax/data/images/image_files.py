@@ -55,8 +55,8 @@ def read_bytes(path: Path, name: str) -> bytes:
     """
     if (size := path.stat().st_size) > MAX_BYTES:
         raise UsageError(
-            f"{name}: has {size:,} bytes, but an image may have at most {MAX_BYTES:,}; scale the "
-            "image down or remove it"
+            f"{name}: has {size:,} bytes, but an image may have at most {MAX_BYTES:,}",
+            "scale the image down or remove it",
         )
     return path.read_bytes()
 
@@ -106,8 +106,8 @@ def decode_pair(files: list[bytes], names: list[str]) -> tuple[Image.Image, Imag
     width, height = images[0].size
     if width < 2:
         raise UsageError(
-            f"{names[0]}: is only {width} pixel wide, so it cannot show A and B side by side; "
-            "remove the file"
+            f"{names[0]}: is only {width} pixel wide, so it cannot show A and B side by side",
+            "remove the file",
         )
     half = width // 2
     return images[0].crop((0, 0, half, height)), images[0].crop((width - half, 0, width, height))
@@ -169,14 +169,15 @@ def check_white(kind: str | None, bits: int, white_is_zero: bool, name: str) -> 
     """
     if kind:
         raise UsageError(
-            f"{name}: the pixels are {kind}; scale them to unsigned integers of 8 or 16 bits, with "
-            "0 for black and the largest number for white"
+            f"{name}: the pixels are {kind}",
+            "scale them to unsigned integers of 8 or 16 bits, with 0 for black and the largest "
+            "number for white",
         )
     if bits > 8 and white_is_zero:
-        raise UsageError(f"{name}: stores white as 0; save the image with black as 0")
+        raise UsageError(f"{name}: stores white as 0", "save the image with black as 0")
     if bits > 8 and bits != 16:
         raise UsageError(
-            f"{name}: has {bits} bits a channel; save the image with 8 or 16 bits a channel"
+            f"{name}: has {bits} bits a channel", "save the image with 8 or 16 bits a channel"
         )
 
 
@@ -213,12 +214,12 @@ def explain_decode_errors(data: bytes, name: str) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, UnidentifiedImageError) and (found := describe_file(data)):
             kind, fix = found
-            raise UsageError(f"{name}: is {kind}; {fix}") from error
+            raise UsageError(f"{name}: is {kind}", fix) from error
         reason = re.sub(r" <_io.BytesIO object at \w+>", "", str(error))
         if not data:
             reason = "the file is empty"
         raise UsageError(
-            f"{name}: cannot be read as an image ({reason}); repair or remove the file"
+            f"{name}: cannot be read as an image ({reason})", "repair or remove the file"
         ) from error
 
 

@@ -25,11 +25,12 @@ class PixelLimit:
           name: the name by which the user knows the file.
         """
         if width < 1 or height < 1:
-            raise UsageError(f"{name}: has {width}x{height} pixels; repair or remove the file")
+            raise UsageError(f"{name}: has {width}x{height} pixels", "repair or remove the file")
         if width * height > self.pixels:
             raise UsageError(
                 f"{name}: has {width}x{height} pixels, but an image may have at most "
-                f"{self.pixels:,}; {self.fix}"
+                f"{self.pixels:,}",
+                self.fix,
             )
 
 

@@ -21,7 +21,7 @@ def check_channels(data: Data) -> None:
         channels = getattr(data, name)
         if channels not in PILLOW_MODES:
             raise UsageError(
-                f"data.{name}: images have 1, 3 or 4 channels, not {channels}; give 1, 3 or 4"
+                f"data.{name}: images have 1, 3 or 4 channels, not {channels}", "give 1, 3 or 4"
             )
 
 
@@ -36,8 +36,9 @@ def convert_channels(image: Image.Image, channels: int) -> Image.Image:
     """
     if channels not in PILLOW_MODES:
         raise UsageError(
-            f"data.input_channels, data.target_channels: image files have 1, 3 or 4 channels, "
-            f"not {channels}; set the field that is {channels} to 1, 3 or 4"
+            "data.input_channels, data.target_channels: image files have 1, 3 or 4 channels, not "
+            f"{channels}",
+            f"set the field that is {channels} to 1, 3 or 4",
         )
     if channels != 4 and image.has_transparency_data:
         image = image.convert("RGBA")

@@ -101,5 +101,6 @@ def _check_room(size: int, name: str) -> None:
     if shutil.disk_usage(folder).free < size:
         raise UsageError(
             f"{name}: is decompressed into a temporary file of {size / 2**30:,.1f} GiB, but "
-            f"{folder} has less room; make room there, or set TMPDIR to a folder on another disk"
+            f"{folder} has less room",
+            "make room there, or set TMPDIR to a folder on another disk",
         )

@@ -142,8 +142,8 @@ def _check_bands(page: tifffile.TiffPage, name: str) -> None:
     }
     if not can_hold.get(page.photometric, False):
         raise UsageError(
-            f"{name}: has {bands} bands, but an image has 1, 3 or 4; save the bands that you need "
-            "as an image of 1, 3 or 4 bands"
+            f"{name}: has {bands} bands, but an image has 1, 3 or 4",
+            "save the bands that you need as an image of 1, 3 or 4 bands",
         )
 
 

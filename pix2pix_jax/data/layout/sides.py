@@ -36,8 +36,8 @@ def check_has_sides(images: list[ImageFile], source: Source) -> None:
     if all(image.side == BOTH_SIDES for image in images):
         raise UsageError(
             f"{source.name}: data.form is folders, but {plural(len(images), 'image')} would lie "
-            f"outside folders named A and B (first {source.name_of(images[0].path)}); put the "
-            "inputs into A/ and the targets into B/, or leave out --config.data.form"
+            f"outside folders named A and B (first {source.name_of(images[0].path)})",
+            "put the inputs into A/ and the targets into B/, or leave out --config.data.form",
         )
 
 
@@ -60,9 +60,10 @@ def check_mixture(images: list[ImageFile], loose: list[ImageFile], source: Sourc
         one, both = (source.name_of(part[0].path) for part in (sided, whole))
         raise UsageError(
             f"{source.name}: {plural(len(sided), 'image')} in folders A and B would show one side "
-            f"(first {one}), but {plural(len(whole), 'other image')} would show both (first {both})"
-            "; give --config.data.form=folders to leave out all images outside A/ and B/, or "
-            "--config.data.form=halves if each file shows both sides"
+            f"(first {one}), but {plural(len(whole), 'other image')} would show both (first "
+            f"{both})",
+            "give --config.data.form=folders to leave out all images outside A/ and B/, or "
+            "--config.data.form=halves if each file shows both sides",
         )
 
 
@@ -80,9 +81,9 @@ def check_equal_names(images: list[ImageFile], source: Source) -> None:
         examples = [f"{paths[0]} has the same name as {paths[1]}" for paths in equal]
         count = sum(map(len, equal))
         raise UsageError(
-            f"{source.name}: {count} images share their names: {name_some(examples, FEW_NAMED)}; "
+            f"{source.name}: {count} images share their names: {name_some(examples, FEW_NAMED)}",
             "if these are A and B of a pair, move the inputs into A/ and the targets into B/, and "
-            "otherwise rename or remove one of them"
+            "otherwise rename or remove one of them",
         )
 
 
@@ -150,9 +151,9 @@ def refuse_alone(
     more = len(alone) - FEW_NAMED
     raise UsageError(
         f"{source.name}: {plural(len(alone), 'image')} ({sides}) without a partner of the same "
-        f"name on the other side: {', '.join(described)}{f' and {more} more' if more > 0 else ''}; "
+        f"name on the other side: {', '.join(described)}{f' and {more} more' if more > 0 else ''}",
         "give A and B of a pair the same name, in the same folders below A/ and B/, or remove the "
-        "images without a partner"
+        "images without a partner",
     )
 
 

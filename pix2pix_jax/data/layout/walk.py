@@ -83,8 +83,8 @@ def check_utf8_names(paths: list[Path], root: Path, source_name: str) -> None:
     if len(foreign) > 1:
         names = name_some([_printable(str(path.relative_to(root))) for path in foreign])
         raise UsageError(
-            f"{source_name}: {len(foreign)} images have names that are not UTF-8: {names}; rename "
-            "these files and folders"
+            f"{source_name}: {len(foreign)} images have names that are not UTF-8: {names}",
+            "rename these files and folders",
         )
     for path in foreign:
         check_utf8_name(path, display_name(path, root, source_name))
@@ -98,7 +98,7 @@ def check_utf8_name(path: Path, name: str) -> None:
       name: the name by which the user knows the file.
     """
     if not is_utf8(str(path)):
-        raise UsageError(f"{_printable(name)}: has a name that is not UTF-8; rename the file")
+        raise UsageError(f"{_printable(name)}: has a name that is not UTF-8", "rename the file")
 
 
 def _printable(name: str) -> str:

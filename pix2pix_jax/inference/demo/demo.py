@@ -77,9 +77,9 @@ class Demo:
         data = config.data
         if data.input_channels not in PILLOW_MODES or data.target_channels not in PILLOW_MODES:
             raise UsageError(
-                f"data.input_channels, data.target_channels: the demo needs images of 1, 3 or 4 "
-                f"channels, not of {data.input_channels} and {data.target_channels}; use `pix2pix "
-                "translate` with .npy files"
+                "data.input_channels, data.target_channels: the demo needs images of 1, 3 or 4 "
+                f"channels, not of {data.input_channels} and {data.target_channels}",
+                "use `pix2pix translate` with .npy files",
             )
         self._cutter = HalfCutter(data, run_contents(workdir, data))
         self.settings = make_settings(config, workdir, translator.step, self._cutter)

@@ -198,7 +198,7 @@ def parse_number(query: str) -> int:
         return int(text) % MAX_NUMBER
     except ValueError as error:
         raise UsageError(
-            f"number: {text!r} is not a whole number; give a number as in number=7"
+            f"number: {text!r} is not a whole number", "give a number as in number=7"
         ) from error
 
 
@@ -229,8 +229,8 @@ def serve_demo(
         server = DemoServer(host, port, RequestHandler, demo)
     except OSError as error:
         raise UsageError(
-            f"--host, --port: cannot listen at {host}:{port} ({error.strerror}); give another host "
-            "or port, such as --port=0 for any free port"
+            f"--host, --port: cannot listen at {host}:{port} ({error.strerror})",
+            "give another host or port, such as --port=0 for any free port",
         ) from error
     with server:
         with CompileNotice("the generator"):

@@ -77,8 +77,8 @@ class Bucket:
             )
         except ImportError as error:
             raise UsageError(
-                f"{address}: the packages for buckets are not installed; run pip install "
-                "'pix2pix_jax[gcs]'"
+                f"{address}: the packages for buckets are not installed",
+                "run pip install 'pix2pix_jax[gcs]'",
             ) from error
 
     def __str__(self) -> str:
@@ -108,7 +108,7 @@ class Bucket:
             if isinstance(error, OSError) and error.errno in DISK_ERRORS:
                 raise
             raise UsageError(
-                f"{self.address}: cannot be reached ({reason_of(error)}); {fix}"
+                f"{self.address}: cannot be reached ({reason_of(error)})", fix
             ) from error
 
     def list_files(self) -> dict[str, BucketFile]:
@@ -151,8 +151,8 @@ class Bucket:
         path = folder / name
         if not path.resolve().is_relative_to(folder.resolve()):
             raise UsageError(
-                f"{self.address}: holds {name}, which lies outside the folder; remove {name} from "
-                "the bucket"
+                f"{self.address}: holds {name}, which lies outside the folder",
+                f"remove {name} from the bucket",
             )
         try:
             with atomic_file(path) as partial:
@@ -188,8 +188,8 @@ class Bucket:
             return version, file.version
         if local_version(folder / name) == version:
             raise UsageError(
-                f"{self.address}: {name} was damaged by the upload; run the same command again to "
-                f"upload the file from {folder}"
+                f"{self.address}: {name} was damaged by the upload",
+                f"run the same command again to upload the file from {folder}",
             )
         return None
 

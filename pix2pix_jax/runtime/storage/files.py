@@ -38,7 +38,7 @@ def check_utf8(place: str, field: str) -> None:
       field: the field or flag.
     """
     if not is_utf8(place):
-        raise UsageError(f"{field}: {place} has a name that is not UTF-8; use another name")
+        raise UsageError(f"{field}: {place} has a name that is not UTF-8", "use another name")
 
 
 def local_path(place: str) -> Path:
@@ -55,7 +55,7 @@ def local_path(place: str) -> Path:
         scheme, _, folder = place.partition("://")
         parts = folder.rstrip("/").split("/")
         if scheme != "gs" or {"", ".", ".."} & set(parts):
-            raise UsageError(f"{place} is not a folder of a bucket; give gs://BUCKET/DIR")
+            raise UsageError(f"{place} is not a folder of a bucket", "give gs://BUCKET/DIR")
         return _expand_home(BUCKET_COPIES.joinpath(scheme, *parts), place)
     return _expand_home(Path(place), place)
 
@@ -79,7 +79,7 @@ def _expand_home(path: Path, place: str) -> Path:
         home = path.parts[0]
         fix = "set HOME" if home == "~" else "give the full path"
         raise UsageError(
-            f"{place}: the home folder {home} is not known on this machine; {fix}"
+            f"{place}: the home folder {home} is not known on this machine", fix
         ) from error
 
 
