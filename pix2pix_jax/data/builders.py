@@ -66,6 +66,15 @@ class PairsConfig(tfds.core.BuilderConfig):
         first = next(iter(self.splits.values()))[0]
         return "halves" if len(first.files) == 1 else "folders"
 
+    def read_pixels(self, path: Path) -> np.ndarray:
+        """Reads the pixels of a file of the source, [h, w, c].
+
+        Raises:
+          UsageError: the file is broken or too large; the message names the file.
+        """
+        name = display_name(path, self.root, self.source_name)
+        return read_image(read_bytes(path, name), name).pixels
+
 
 class PairedImages(tfds.core.GeneratorBasedBuilder):
     """The builder of a dataset of image files, from a public set or from any folder.
@@ -115,7 +124,8 @@ class PairedImages(tfds.core.GeneratorBasedBuilder):
             raise UsageError("; ".join(broken[:MAX_NAMED]) + more)
         assert self.info.metadata is not None
         self.info.metadata[f"sha256/{split}"] = digest.hexdigest()
-        self.info.metadata[METADATA_KEY] = collector.finish().to_json()
+        if split == list(self.pairs_config.splits)[-1]:
+            self.info.metadata[METADATA_KEY] = collector.finish().to_json()
 
 
 class ReadPair(NamedTuple):

@@ -1,6 +1,6 @@
 """What the images of a dataset hold: sizes, values, channels and copies, counted over all pairs.
 
-`ContentsCollector` collects these facts while a dataset is written, and `contents_lines` tells
+`ContentsCollector` collects these facts while a dataset is written, and `contents_lines` prints
 them. A run keeps them, so that `translate`, `evaluate` and `demo` know the form of its pairs.
 """
 
@@ -21,8 +21,8 @@ METADATA_KEY = "contents"  # the key of the facts in the metadata of a dataset
 
 
 @dataclass(frozen=True)
-class Named:
-    """How many images or pairs have an oddity, and the first of them.
+class Tally:
+    """The number of images or pairs with an oddity, and the names of the first of them.
 
     Attributes:
       count: the number of images or pairs.
@@ -32,10 +32,10 @@ class Named:
     count: int = 0
     names: list[str] = field(default_factory=list)
 
-    def add(self, name: str) -> "Named":
+    def add(self, name: str) -> "Tally":
         """The same oddity with one more image or pair."""
         names = self.names if len(self.names) == MAX_NAMES else [*self.names, name]
-        return Named(self.count + 1, names)
+        return Tally(self.count + 1, names)
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,12 @@ class Note:
     """A fact about files that may surprise, such as frames that are left out.
 
     Attributes:
-      text: the fact, as the reader of the first such file told it.
-      found: the files.
+      text: the fact, in the words of the note of the first such file.
+      files: the files.
     """
 
     text: str
-    found: Named
+    files: Tally
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Side:
       sizes: their sizes.
       levels: their values, by depth.
       grey: the number of images without colour.
-      notes: facts that the reader of files told, by their key. Side-by-side images have them at A.
+      notes: the notes of the reader of files, by their key. Side-by-side images have them at A.
     """
 
     images: int
@@ -122,18 +122,20 @@ class Contents:
       uncommon: side-by-side images of other proportions than at least three quarters of all.
       odd: side-by-side images of an odd width.
       identical: pairs whose sides have the same pixels.
-      copies: by split (val, test), pairs of which an image is also in train.
+      copies: by split (val, test), pairs that are also in train.
+      half_copies: by split and side, other pairs whose image of this side is also in train.
     """
 
     form: Form
     pairs: dict[str, int]
     sides: dict[str, Side]
-    unequal: Named = Named()
-    turned: Named = Named()
-    uncommon: Named = Named()
-    odd: Named = Named()
-    identical: Named = Named()
-    copies: dict[str, Named] = field(default_factory=dict)
+    unequal: Tally = Tally()
+    turned: Tally = Tally()
+    uncommon: Tally = Tally()
+    odd: Tally = Tally()
+    identical: Tally = Tally()
+    copies: dict[str, Tally] = field(default_factory=dict)
+    half_copies: dict[str, dict[str, Tally]] = field(default_factory=dict)
 
     @property
     def total(self) -> int:

@@ -12,10 +12,10 @@ from pix2pix_jax.data.contents import (
     MAX_PROPORTIONS,
     Contents,
     Levels,
-    Named,
     Note,
     Side,
     Sizes,
+    Tally,
     have_same_proportions,
 )
 from pix2pix_jax.data.images.file_image import FileImage
@@ -74,8 +74,8 @@ class _SideCollector:
         self._levels.setdefault(white, _LevelCounter(white)).add(colours)
         self._grey += is_grey(colours)
         for key, text in image.notes.items():
-            note = self._notes.get(key, Note(text, Named()))
-            self._notes[key] = replace(note, found=note.found.add(name))
+            note = self._notes.get(key, Note(text, Tally()))
+            self._notes[key] = replace(note, files=note.files.add(name))
 
     def finish(self) -> Side:
         """The facts about all images that were added."""
@@ -93,7 +93,7 @@ class _SideCollector:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _PairRecord:
     """What is kept of a pair until all pairs are known."""
 
@@ -111,7 +111,7 @@ class ContentsCollector:
         self._sides = {"A": _SideCollector(), "B": _SideCollector()}
         self._records: dict[str, list[_PairRecord]] = {}
         self._names = set[str]()
-        self._unequal = self._turned = self._odd = self._identical = Named()
+        self._unequal = self._turned = self._odd = self._identical = Tally()
 
     def add(self, split: str, name: str, a: FileImage, b: FileImage, width: int) -> None:
         """Adds a pair.
@@ -142,50 +142,60 @@ class ContentsCollector:
 
     def finish(self) -> Contents:
         """The facts about all pairs that were added."""
+        copies, half_copies = self._find_copies()
         return Contents(
             form=self._form,
             pairs={split: len(records) for split, records in self._records.items()},
             sides={"A": self._sides["A"].finish(), "B": self._sides["B"].finish()},
             unequal=self._unequal,
             turned=self._turned,
-            uncommon=self._find_uncommon() if self._form == "halves" else Named(),
+            uncommon=self._find_uncommon() if self._form == "halves" else Tally(),
             odd=self._odd,
             identical=self._identical,
-            copies=self._find_copies(),
+            copies=copies,
+            half_copies=half_copies,
         )
 
-    def _find_uncommon(self) -> Named:
+    def _find_uncommon(self) -> Tally:
         """The files whose proportions differ from those of nearly all others."""
         records = [record for records in self._records.values() for record in records]
         shapes = [(record.height, record.width) for record in records]
         usual, _ = Counter(shapes).most_common(1)[0]
-        uncommon = Named()
+        uncommon = Tally()
         for record, shape in zip(records, shapes, strict=True):
             if not have_same_proportions(shape, usual):
                 uncommon = uncommon.add(record.name)
         is_common = len(records) - uncommon.count >= COMMON_SHARE * len(records)
-        return uncommon if is_common else Named()
+        return uncommon if is_common else Tally()
 
-    def _find_copies(self) -> dict[str, Named]:
-        """The pairs of val and test of which an image is also in train."""
-        in_train: list[dict[bytes, str]] = [{}, {}]
+    def _find_copies(self) -> tuple[dict[str, Tally], dict[str, dict[str, Tally]]]:
+        """The pairs of val and test of which both images, or one image, are also in train.
+
+        Returns:
+          `copies` and `half_copies` of Contents.
+        """
+        pairs: dict[tuple[bytes | None, bytes | None], str] = {}
+        images: dict[str, dict[bytes, str]] = {"A": {}, "B": {}}
         for record in self._records.get("train", []):
-            for known, digest in zip(in_train, record.digests, strict=True):
+            if None not in record.digests:
+                pairs.setdefault(record.digests, record.name)
+            for side, digest in zip(images, record.digests, strict=True):
                 if digest:
-                    known.setdefault(digest, record.name)
-        copies = {}
+                    images[side].setdefault(digest, record.name)
+        copies: dict[str, Tally] = {}
+        half_copies: dict[str, dict[str, Tally]] = {}
         for split, records in self._records.items():
-            found = Named()
             for record in records if split != "train" else []:
-                names = (
-                    known.get(digest or b"")
-                    for known, digest in zip(in_train, record.digests, strict=True)
-                )
-                if original := next(filter(None, names), None):
-                    found = found.add(f"{record.name} = {original}")
-            if found.count:
-                copies[split] = found
-        return copies
+                if original := pairs.get(record.digests):
+                    found = copies.get(split, Tally())
+                    copies[split] = found.add(f"{record.name} = {original}")
+                    continue
+                for side, digest in zip(images, record.digests, strict=True):
+                    if original := images[side].get(digest or b""):
+                        sides = half_copies.setdefault(split, {})
+                        found = sides.get(side, Tally())
+                        sides[side] = found.add(f"{record.name} = {original}")
+        return copies, half_copies
 
 
 def is_grey(colours: np.ndarray) -> bool:

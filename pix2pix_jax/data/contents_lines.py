@@ -1,4 +1,4 @@
-"""Tells in a few lines what the images of a dataset hold, and what is odd about them."""
+"""Writes the lines about the images of a dataset: what they hold, and what is odd about them."""
 
 from tensorflow_datasets.core import DatasetBuilder
 
@@ -7,8 +7,8 @@ from pix2pix_jax.config.schema import Data
 from pix2pix_jax.data.contents import (
     Contents,
     Levels,
-    Named,
     Side,
+    Tally,
     dataset_contents,
     have_same_proportions,
 )
@@ -124,15 +124,15 @@ def _size_lines(contents: Contents) -> list[str]:
 def _note_lines(place: str, side: Side, channels: int) -> list[str]:
     """The lines about facts of files, such as frames that are left out."""
     return [
-        f"in {some_of(note.found.count, side.images, 'image')}{place}, {note.text} "
-        f"({list_names(note.found)})"
+        f"in {some_of(note.files.count, side.images, 'image')}{place}, {note.text} "
+        f"({list_names(note.files)})"
         for key, note in side.notes.items()
         if not (channels == 4 and key in NOTES_ABOUT_FOURTH_BAND)
     ]
 
 
 def _value_lines(contents: Contents) -> list[str]:
-    """The lines about the values of images; a line about both sides stands once."""
+    """The lines about the values of images; a fact about both sides is one line."""
     lines: dict[str, list[str]] = {}  # the sides by the fact
     for name, side in contents.sides.items():
         for levels in side.levels:
@@ -205,9 +205,11 @@ def _split_lines(contents: Contents) -> list[str]:
             f"{some_of(contents.identical.count, contents.total, 'pair')} "
             f"({list_names(contents.identical)}); check that no side was copied over the other"
         )
-    copies = dict(contents.copies)
-    if pairs.get("train") == pairs.get("val") == 1 and "val" in copies:
-        del copies["val"]
+    copies, half_copies = dict(contents.copies), dict(contents.half_copies)
+    has_copy = "val" in copies or "val" in half_copies
+    if pairs.get("train") == pairs.get("val") == 1 and has_copy:
+        copies.pop("val", None)
+        half_copies.pop("val", None)
         lines.append(
             "WARNING: the only pair is used for training and for validation, so scores do not show "
             "how well the network translates new images; add pairs"
@@ -217,14 +219,20 @@ def _split_lines(contents: Contents) -> list[str]:
             "val has 1 pair, whose scores say little; put ten or more pairs into a folder val/"
         )
     for split, found in copies.items():
+        verb = "is" if found.count == 1 else "are"
         lines.append(
-            f"WARNING: in {some_of(found.count, pairs[split], 'pair')} of {split}, an image is "
-            f"also in train ({list_names(found)}), so their scores are too good; remove the copies"
+            f"WARNING: {some_of(found.count, pairs[split], 'pair')} of {split} {verb} also in "
+            f"train ({list_names(found)}), so their scores are too good; remove the copies"
         )
-    return lines
+    return lines + [
+        f"in {some_of(found.count, pairs[split], 'pair')} of {split}, image {side} is also in "
+        f"train, in another pair ({list_names(found)}), so their scores may be too good"
+        for split, sides in half_copies.items()
+        for side, found in sides.items()
+    ]
 
 
-def list_names(found: Named) -> str:
+def list_names(found: Tally) -> str:
     """The first names of an oddity: "1.png, 2.png, ..."."""
     more = ", ..." if found.count > len(found.names) else ""
     return ", ".join(found.names) + more

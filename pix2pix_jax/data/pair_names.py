@@ -105,7 +105,10 @@ def read_pair_names(path: Path, data: str) -> PairNames | None:
 def find_pair_names(data: str, data_dir: DataDir) -> PairNames | None:
     """Lists the pairs of the dataset with the fingerprint `data`, if a data folder still has it."""
     for info in sorted(data_dir.path.glob(f"{PairedImages.name}/*/*/{INFO}")):
-        dataset = tfds.builder_from_directory(info.parent)
+        try:
+            dataset = tfds.builder_from_directory(info.parent)
+        except Exception:  # A damaged dataset must not hide the line about the pairs of the run.
+            continue
         if dataset_fingerprint(dataset) == data:
             return list_pair_names(dataset)
     return None

@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import tensorflow_datasets as tfds
 
 from pix2pix_jax.config.schema import Data, Form
@@ -20,10 +19,7 @@ from pix2pix_jax.data.builders import (
 from pix2pix_jax.data.data_dir import INFO, DataDir
 from pix2pix_jax.data.download import download_archive
 from pix2pix_jax.data.fingerprint import VERSION_DIGITS, source_version
-from pix2pix_jax.data.images.image_files import read_bytes
-from pix2pix_jax.data.images.image_reader import read_image
 from pix2pix_jax.data.layout.pairs import find_pairs
-from pix2pix_jax.data.layout.walk import display_name
 from pix2pix_jax.data.old_datasets import check_old_layout
 from pix2pix_jax.data.records import open_dataset, write_dataset
 from pix2pix_jax.data.single_pictures import (
@@ -31,9 +27,10 @@ from pix2pix_jax.data.single_pictures import (
     check_pictures,
     measure_file,
     refuse_one_side,
+    warn_of_pictures,
 )
 from pix2pix_jax.errors import UsageError, make_printable
-from pix2pix_jax.runtime.console import say
+from pix2pix_jax.runtime.console import progress_bar, say
 from pix2pix_jax.runtime.storage.locks import folder_lock
 
 URL = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/{name}.tar.gz"
@@ -112,7 +109,11 @@ def _prepare_facades(data: Data, data_dir: DataDir) -> tfds.core.DatasetBuilder:
 
 
 def _write_pairs(
-    source: Path, config: PairsConfig, form: Form | None, data_dir: DataDir
+    source: Path,
+    config: PairsConfig,
+    form: Form | None,
+    data_dir: DataDir,
+    is_public: bool = False,
 ) -> tfds.core.DatasetBuilder:
     """Writes the pairs of a folder or archive.
 
@@ -121,6 +122,7 @@ def _write_pairs(
       config: the name of the dataset, and the name by which the user knows the source.
       form: data.form.
       data_dir: where datasets are written.
+      is_public: whether this is a public set, whose files are known to be pairs.
     """
     with unpack(source, data_dir.unpack_folder) as root:
         found = find_pairs(root, config.source_name, form)
@@ -130,6 +132,8 @@ def _write_pairs(
             refuse_one_side(source)
             config, doubts = _leave_out_single_pictures(config)
             lines += doubts
+        elif found.form == "halves" and not is_public:
+            lines += warn_of_pictures(_measure_files(config), config.read_pixels)
         counts = ", ".join(f"{len(pairs)} {split}" for split, pairs in config.splits.items())
         for line in (f"{counts} pairs", *lines):
             say(make_printable(f"{config.source_name}: {line}"))  # escapes odd characters
@@ -142,23 +146,24 @@ def _leave_out_single_pictures(config: PairsConfig) -> tuple[PairsConfig, list[s
     Returns:
       The pairs that are left, and the lines to print.
     """
-
-    def read(path: Path) -> np.ndarray:
-        name = display_name(path, config.root, config.source_name)
-        return read_image(read_bytes(path, name), name).pixels
-
-    files: dict[str, list[PictureFile]] = {}
-    for split, pairs in config.splits.items():
-        for pair in pairs:
-            with suppress(UsageError):  # One error at the end names all broken files.
-                files.setdefault(split, []).append(measure_file(pair.files[0], read))
-    left_out, lines = check_pictures(files, config.source_name, read)
+    left_out, lines = check_pictures(_measure_files(config), config.source_name, config.read_pixels)
     kept = {
         split: [pair for pair in pairs if pair.files[0] not in left_out]
         for split, pairs in config.splits.items()
     }
     splits = {split: pairs for split, pairs in kept.items() if pairs}
     return replace(config, splits=splits), lines
+
+
+def _measure_files(config: PairsConfig) -> dict[str, list[PictureFile]]:
+    """The files by split with their sizes; broken files are missing."""
+    files: dict[str, list[PictureFile]] = {}
+    for split, pairs in config.splits.items():
+        for pair in progress_bar(pairs, desc=f"Sizes of {split}", leave=False):
+            with suppress(UsageError):  # One error at the end names all broken files.
+                measured = measure_file(pair.files[0], config.read_pixels)
+                files.setdefault(split, []).append(measured)
+    return files
 
 
 def _prepare_download(name: str, data_dir: DataDir) -> tfds.core.DatasetBuilder:
@@ -174,7 +179,7 @@ def _prepare_download(name: str, data_dir: DataDir) -> tfds.core.DatasetBuilder:
         return written
     archive = download_archive(url, data_dir.downloads)
     try:
-        return _write_pairs(archive, builder.pairs_config, "halves", data_dir)
+        return _write_pairs(archive, builder.pairs_config, "halves", data_dir, is_public=True)
     except UsageError:  # The archive is broken. If it stayed, TFDS would not download it again.
         for path in archive.parent.glob(f"{archive.name}*"):
             path.unlink()
@@ -189,7 +194,7 @@ def _find_last_prepared(source: Path, data: Data, data_dir: DataDir) -> tfds.cor
     for path in sorted(infos, key=lambda path: path.stat().st_mtime, reverse=True):
         builder = tfds.builder_from_directory(path.parent)
         if (builder.info.metadata or {}).get("source") == str(source):
-            print(
+            say(
                 f"{source}: does not exist any more; using {builder.data_path}, the dataset that "
                 "was prepared from this source"
             )

@@ -23,11 +23,9 @@ from pix2pix_jax.runtime.console import plural, some_of
 MAX_MEASURED = 32  # images of a split whose halves are compared
 TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 RATIO_STEP = 0.01  # proportions are sorted into steps of this share
-FIX = (
-    "give A and B in two folders, A/ and B/; or, if every image does show A on the left and B on "
-    "the right, give --config.data.form=halves"
-)
-IN_VAL_FIX = "remove these images, or put pairs in their place"
+FOLDERS_FIX = "give A and B in two folders, A/ and B/"
+HALVES_FIX = "if each image shows A on the left and B on the right, give --config.data.form=halves"
+VAL_FIX = "remove these images, or put pairs in their place"
 
 
 class PictureFile(NamedTuple):
@@ -48,7 +46,10 @@ def measure_file(path: Path, read: Callable[[Path], np.ndarray]) -> PictureFile:
     try:
         with Image.open(path, formats=tuple(IMAGE_FORMATS)) as image:
             width, height = image.size
-            is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) in TURNED
+            # To look for EXIF data behind the pixels of a PNG, Pillow would decode the pixels.
+            may_be_turned = image.format != "PNG" or "exif" in image.info
+            orientation = image.getexif().get(ExifTags.Base.Orientation) if may_be_turned else None
+            is_turned = orientation in TURNED
     except Exception:  # Pillow raises many kinds of exceptions, and cannot open all formats.
         height, width = read(path).shape[:2]
         return PictureFile(path, height, width)
@@ -103,24 +104,42 @@ def check_pictures(
         if not files:  # No image of the split can be read, and reading the pairs says why.
             continue
         singles = find_single_sides(files, train) if split != "train" else []
-        judgement = Judgement("single")
+        verdict = Verdict("single")
         if len(singles) < len(files):
-            judgement = judge_files(files, read)
-        if judgement.kind == "single" and split == "test" and train:
+            verdict = classify_files(files, read)
+        if verdict.kind == "single" and split == "test" and train:
             singles = files
-        elif judgement.kind == "single":
-            fix = IN_VAL_FIX if train and split == "val" else FIX
-            problem = f"{_describe_single(split, files)}{judgement.reason}"
+        elif verdict.kind == "single":
+            fix = VAL_FIX if train and split == "val" else f"{FOLDERS_FIX}, or, {HALVES_FIX}"
+            problem = f"{_describe_single(split, files)}{verdict.reason}"
             raise UsageError(f"data.source: {source_name}: {problem}", fix)
-        elif judgement.kind == "unclear" and (split == "train" or not train):
+        elif verdict.kind == "unclear" and (split == "train" or not train):
             lines.append(
                 f"WARNING: nothing shows that the left and right halves of the images of {split} "
-                f"belong together; if they are no pairs, {FIX.partition('; ')[0]}"
+                f"belong together; if they are no pairs, {FOLDERS_FIX}"
             )
         if singles:
             left_out |= {file.path for file in singles}
             lines.append(_describe_left_out(split, files, singles))
     return left_out, lines
+
+
+def warn_of_pictures(
+    splits: dict[str, list[PictureFile]], read: Callable[[Path], np.ndarray]
+) -> list[str]:
+    """The lines about splits that look like single pictures, although data.form is halves.
+
+    Args:
+      splits: the image files by split.
+      read: reads the pixels of a file, [h, w, c].
+    """
+    verdicts = {split: classify_files(files, read) for split, files in splits.items()}
+    return [
+        f"WARNING: {_describe_single(split, splits[split])}{verdict.reason}; they are cut in half, "
+        "because data.form is halves"
+        for split, verdict in verdicts.items()
+        if verdict.kind == "single"
+    ]
 
 
 def _describe_single(split: str, files: list[PictureFile]) -> str:
@@ -134,21 +153,21 @@ def _describe_single(split: str, files: list[PictureFile]) -> str:
 def _describe_left_out(split: str, files: list[PictureFile], singles: list[PictureFile]) -> str:
     """Says that some of the files of a split are left out."""
     return (
-        f"left out {some_of(len(singles), len(files), 'image')} of {split}, because they show one "
+        f"left out {some_of(len(singles), len(files), 'image')} of {split}, because each shows one "
         f"picture and not A and B side by side (first {singles[0].path.name}); `pix2pix "
         "translate` translates such images; if they are pairs, give --config.data.form=halves"
     )
 
 
-class Judgement(NamedTuple):
-    """Whether files are pairs or single pictures, and the reason as the end of a clause."""
+class Verdict(NamedTuple):
+    """Whether files are pairs or single pictures, and the reason in parentheses."""
 
     kind: Literal["pairs", "single", "unclear"]
     reason: str = ""
 
 
-def judge_files(files: list[PictureFile], read: Callable[[Path], np.ndarray]) -> Judgement:
-    """Judges from pixels whether files are pairs or single pictures.
+def classify_files(files: list[PictureFile], read: Callable[[Path], np.ndarray]) -> Verdict:
+    """Tells from pixels whether files are pairs or single pictures.
 
     Args:
       files: the files of a split.
@@ -163,11 +182,12 @@ def judge_files(files: list[PictureFile], read: Callable[[Path], np.ndarray]) ->
     if look_like_single_pictures(likenesses):
         smooth = sum(likeness.seam < MAX_SEAM for likeness in likenesses)
         measured = some_of(smooth, len(likenesses), "measured image")
-        return Judgement("single", f": in {measured}, the left half continues into the right half")
+        reason = f" (in {measured}, the left half continues into the right half)"
+        return Verdict("single", reason)
     # The halves of square and upright images are narrow, which is rare for pairs.
     are_narrow = all(file.width <= file.height for file in files)
     are_alike = not likenesses or have_common_outlines(likenesses)
-    return Judgement("pairs" if are_alike and not are_narrow else "unclear")
+    return Verdict("pairs" if are_alike and not are_narrow else "unclear")
 
 
 def find_single_sides(files: list[PictureFile], pairs: list[PictureFile]) -> list[PictureFile]:

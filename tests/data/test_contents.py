@@ -236,11 +236,14 @@ def test_grey_sides_suggest_the_field_of_their_role():
 
 
 def test_copies_in_two_splits_are_told():
-    val = [GOOD[0], (picture(50), GOOD[2][1])]
-    [line] = oddities([*GOOD[:8], *val])
+    line, calm = oddities([*GOOD[:8], GOOD[0], (picture(50), GOOD[2][1])])
     assert line == (
-        "WARNING: in all 2 pairs of val, an image is also in train (val/8.png = train/0.png, "
-        "val/9.png = train/2.png), so their scores are too good; remove the copies"
+        "WARNING: 1 of 2 pairs of val is also in train (val/8.png = train/0.png), so their scores "
+        "are too good; remove the copies"
+    )
+    assert calm == (
+        "in 1 of 2 pairs of val, image B is also in train, in another pair (val/9.png = "
+        "train/2.png), so their scores may be too good"
     )
     empty = np.zeros((32, 32, 3), np.uint8)  # Empty masks are no copies of each other.
     masks = [(a, empty if i in (0, 9) else b) for i, (a, b) in enumerate(GOOD)]
@@ -265,6 +268,30 @@ def test_a_validation_split_of_one_pair_is_told():
         "WARNING: A and B have different proportions in the only pair (0.png)"
     )
     assert line.startswith("WARNING: the only pair is used for training and for validation, so ")
+
+
+def test_many_targets_of_one_input_give_a_calm_line():
+    day = picture(70)
+    lines = oddities([(picture(i), day) for i in range(10)])
+    assert lines == [
+        "in all 2 pairs of val, image B is also in train, in another pair (val/8.png = "
+        "train/0.png, val/9.png = train/0.png), so their scores may be too good"
+    ]
+    nights, days = [picture(1), picture(2)], [picture(3), picture(4)]
+    pairs = [(nights[i], days[j]) for i in range(2) for j in range(2)]
+    contents = collect(pairs, splits=("train", "train", "train", "val"))
+    lines = describe(contents)[1:]
+    assert not any(line.startswith("WARNING") for line in lines)
+    assert [line[:40] for line in lines[1:]] == [
+        "in the only pair of val, image A is also",
+        "in the only pair of val, image B is also",
+    ]
+
+
+def test_the_facts_of_a_version_without_half_copies_are_read():
+    facts = collect(GOOD).to_json()
+    del facts["half_copies"]
+    assert Contents.from_json(facts) == collect(GOOD)
 
 
 def test_files_with_the_proportions_of_halves_are_recognized():

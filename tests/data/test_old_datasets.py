@@ -10,6 +10,7 @@ from pix2pix_jax.data import prepare as prepare_module
 from pix2pix_jax.data.builders import PairedImages, PairsConfig
 from pix2pix_jax.data.contents import METADATA_KEY
 from pix2pix_jax.data.fingerprint import dataset_fingerprint, source_version
+from pix2pix_jax.data.layout import pairs as pairs_module
 from pix2pix_jax.data.layout.pairs import find_pairs
 from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.data.records import write_dataset
@@ -59,9 +60,23 @@ def test_other_numbers_of_pairs_are_told(tmp_path, capsys):
     assert list_written(data) == before
     assert read_contents(used).keys() == {"train", "val"}
     assert capsys.readouterr().out == (
-        f"{root}: an earlier version read 1 train, 1 val pairs, and their dataset is used; remove "
+        f"{root}: the dataset of an earlier version has 1 train, 1 val pairs and is used; remove "
         f"{used.data_path} to read 2 train, 1 val pairs in a new run\n"
     )
+
+
+def test_a_set_whose_splits_are_in_doubt_now_is_used_with_a_warning(tmp_path, capsys, monkeypatch):
+    names = [f"{folder}/{number}.png" for folder in ("street", "test_images") for number in "123"]
+    root = make_images(tmp_path / "pairs", names)
+    data = folder_data(root)
+    with monkeypatch.context() as patch:
+        patch.setattr(pairs_module, "check_split_names", lambda *_: [])
+        old = write_as_before(data, root)
+    capsys.readouterr()
+    assert prepare(data).data_path == old.data_path
+    [line] = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"WARNING: {root}: it is in doubt whether 3 images of test_images/ ")
+    assert line.endswith("; until then, the dataset of an earlier version is used")
 
 
 @pytest.mark.parametrize("names", [["train/1.png", "val/2.png"], ["1.png", "2.png", "3.png"]])

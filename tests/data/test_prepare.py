@@ -123,7 +123,11 @@ def test_single_pictures_are_refused_unless_data_form_says_that_they_are_pairs(t
     assert message.endswith("give --config.data.form=halves")
     assert list_written(data) == {}
     assert read_contents(prepare(replace(data, form="halves"))).keys() == {"train", "val"}
-    assert "WARNING" not in capsys.readouterr().out
+    assert (
+        "WARNING: the images of train (11 images, for example 0.png) look like single pictures, "
+        "not like A and B side by side (in "
+    ) in (out := capsys.readouterr().out)
+    assert "; they are cut in half, because data.form is halves\n" in out
 
 
 def test_a_test_split_of_single_pictures_is_left_out(tmp_path, capsys):
@@ -135,7 +139,7 @@ def test_a_test_split_of_single_pictures_is_left_out(tmp_path, capsys):
             Image.fromarray(pair).save(root / split / f"{seed}.png")
     write_single_pictures(root / "test")
     assert read_contents(prepare(folder_data(root))).keys() == {"train", "val"}
-    assert f"{root}: left out all 12 images of test, because they " in capsys.readouterr().out
+    assert f"{root}: left out all 12 images of test, because each " in capsys.readouterr().out
     data = replace(folder_data(root), form="halves")
     assert read_contents(prepare(data)).keys() == {"train", "val", "test"}
 

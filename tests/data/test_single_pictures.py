@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.refusals import refusal
-from PIL import Image
+from PIL import Image, ImageFile
 
 from pix2pix_jax.data.images.image_reader import read_image
 from pix2pix_jax.data.single_pictures import check_pictures, measure_file, refuse_one_side
@@ -57,7 +57,7 @@ def test_single_pictures_are_refused_with_the_way_out(tmp_path, split):
     )
     assert "look like single pictures" in message
     if split != "val":  # The images of val have the proportions of halves of train.
-        assert " of 12 measured images, the left half continues into the right half; " in message
+        assert " of 12 measured images, the left half continues into the right half); " in message
     if split == "val":  # The pairs of train show that halves are right.
         assert message.endswith("; remove these images, or put pairs in their place")
     else:
@@ -71,13 +71,13 @@ def test_a_test_split_of_one_side_is_left_out_with_a_line(tmp_path, width):
     test = write_split(tmp_path, "test", [np.zeros((64, width, 3), np.uint8)] * 3)
     left_out, [line] = check(train=train, test=test)
     assert left_out == {file.path for file in test}
-    assert line.startswith("left out all 3 images of test, because they show one picture and not ")
+    assert line.startswith("left out all 3 images of test, because each shows one picture and not ")
     assert "--config.data.form=halves" in line
 
 
 def test_a_test_split_of_single_pictures_of_any_size_is_left_out(tmp_path):
     train = write_split(tmp_path, "train", [pair[: 40 + 3 * i] for i, pair in enumerate(pairs())])
-    test = write_split(tmp_path, "test", [np.hstack([photo] * 1) for photo in photos(12)])
+    test = write_split(tmp_path, "test", photos(12))
     left_out, _ = check(train=train, test=test)
     assert left_out == {file.path for file in test}
 
@@ -88,7 +88,7 @@ def test_single_pictures_among_the_pairs_of_a_split_are_left_out(tmp_path, split
     files = write_split(tmp_path, split, [*photos(2), *pairs(6)])
     left_out, [line] = check(**{"train": train, split: files})
     assert left_out == {file.path for file in files[:2]}
-    assert line.startswith(f"left out 2 of 8 images of {split}, because they show one picture ")
+    assert line.startswith(f"left out 2 of 8 images of {split}, because each shows one picture ")
 
 
 def test_images_that_say_nothing_give_a_warning(tmp_path):
@@ -109,8 +109,21 @@ def test_sizes_are_those_of_upright_images(tmp_path):
     path: Path = tmp_path / "1.jpg"
     Image.new("RGB", (20, 10)).save(path, exif=exif)
     assert measure_file(path, read)[1:] == (20, 10)  # height and width
+    Image.new("RGB", (20, 10)).save(tmp_path / "1.png", exif=exif)
+    assert measure_file(tmp_path / "1.png", read)[1:] == (20, 10)
     path.write_bytes(b"no image")
     assert "cannot be read as an image" in refusal(measure_file, path, read)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
+def test_sizes_are_read_without_decoding(tmp_path, monkeypatch, kind):
+    Image.new("RGB", (20, 10)).save(tmp_path / "1", kind)
+
+    def fail(self):
+        raise AssertionError("the image is decoded")
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
+    assert measure_file(tmp_path / "1", read)[1:] == (10, 20)
 
 
 @pytest.mark.parametrize(("source", "sibling"), [("A", "B"), ("trainB", "trainA"), ("b", "a")])
