@@ -68,6 +68,7 @@ def read_deep_ppm(header: ImageFile, data: bytes, name: str) -> FileImage:
         _, largest = tile.args
         count = header.width * header.height * 3
         values = np.frombuffer(data, ">u2", count, tile.offset)
+    values = np.minimum(values, largest)  # Larger values are wrong, and would become dark.
     pixels = np.round(values.astype(np.float64) * (WHITE / largest)).astype(np.uint16)
     return FileImage(pixels.reshape(header.height, header.width, 3))
 

@@ -29,6 +29,7 @@ class FileImage:
         files. The keys are "frames", "alpha", "bands", "sRGB", "CMYK" and "profile".
       profile: the ICC profile of the file, which `read_image` has applied where it can.
       is_plain: whether `image_files.decode_image` is known to give these pixels, too.
+      is_multiplied: whether the colours are multiplied by alpha, as in some TIFF files.
     """
 
     pixels: np.ndarray
@@ -36,11 +37,32 @@ class FileImage:
     notes: dict[str, str] = field(default_factory=dict)
     profile: bytes | None = None
     is_plain: bool = False
+    is_multiplied: bool = False
 
     def notes_for(self, channels: int) -> dict[str, str]:
         """The notes that are true of a run whose images have `channels` channels."""
         omitted = NOTES_ABOUT_FOURTH_BAND if channels == 4 else ()
         return {key: note for key, note in self.notes.items() if key not in omitted}
+
+
+def describe_frames(count: int) -> dict[str, str]:
+    """The note about a file of `count` frames or pages; {} if there is only one."""
+    return {"frames": f"only the first of {count} frames is used"} if count > 1 else {}
+
+
+def complete_bands(image: FileImage) -> FileImage:
+    """Restores colours that are multiplied by alpha; grey with alpha of 16 bits becomes RGBA."""
+    pixels = image.pixels
+    if image.is_multiplied:
+        white, alpha = np.iinfo(pixels.dtype).max, pixels[..., -1:]
+        # Whole numbers, rounded down, and 0 where alpha is 0, give the same colours as Pillow.
+        divided = pixels[..., :-1].astype(np.uint32) * white // np.maximum(alpha, 1)
+        colours = np.where(alpha == 0, 0, np.minimum(divided, white))
+        pixels = np.concatenate([colours.astype(pixels.dtype), pixels[..., -1:]], -1)
+    if pixels.dtype == np.uint16 and pixels.shape[-1] == 2:
+        # Neither Pillow nor OpenCV knows grey images of 16 bits with alpha.
+        pixels = pixels[..., [0, 0, 0, 1]]
+    return replace(image, pixels=pixels, is_multiplied=False)
 
 
 def split_pair(images: list[FileImage], names: list[str]) -> tuple[FileImage, FileImage]:

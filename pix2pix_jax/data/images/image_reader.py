@@ -18,7 +18,12 @@ from pix2pix_jax.data.images.deep_files import (
     read_deep_png,
     read_deep_ppm,
 )
-from pix2pix_jax.data.images.file_image import FileImage, to_8_bits
+from pix2pix_jax.data.images.file_image import (
+    FileImage,
+    complete_bands,
+    describe_frames,
+    to_8_bits,
+)
 from pix2pix_jax.data.images.image_files import (
     IMAGE_FORMATS,
     bits_per_channel,
@@ -31,13 +36,13 @@ from pix2pix_jax.data.images.limits import DEFAULT_LIMIT, PixelLimit
 from pix2pix_jax.data.images.png_chunks import drop_texts, mark_plain_bands
 from pix2pix_jax.data.images.profiles import convert_cmyk, convert_to_srgb, says_adobe_rgb
 from pix2pix_jax.data.images.tiff_files import read_large_tiff, read_tiff
-from pix2pix_jax.data.images.tiff_pages import count_copies, count_pages
+from pix2pix_jax.data.images.tiff_pages import PREFIXES, count_copies, count_pages, open_tiff
 from pix2pix_jax.errors import UsageError
 
 # Cameras that write Adobe RGB without a profile say so in EXIF only.
 ADOBE_RGB_NOTE = {
     "profile": "the colours are Adobe RGB, but the file has no colour profile, so they are not "
-    "converted to sRGB"
+    "converted to sRGB; save the images with their profile"
 }
 
 
@@ -88,9 +93,8 @@ def read_large_image(path: Path, name: str, limit: PixelLimit) -> FileImage | No
 
 def _complete(image: FileImage) -> FileImage:
     """Converts colours to sRGB, and adds the notes about the pixels."""
-    if image.pixels.dtype == np.uint16 and image.pixels.shape[-1] == 2:
-        # Neither Pillow nor OpenCV knows grey images of 16 bits with alpha.
-        image = replace(image, pixels=image.pixels[..., [0, 0, 0, 1]])
+    if not isinstance(image.pixels, np.memmap):  # Large files stay as they are on the disk.
+        image = complete_bands(image)
     image = convert_to_srgb(image)
     return replace(image, notes=image.notes | _describe_bands(image))
 
@@ -111,8 +115,9 @@ def _read_plain(data: bytes, name: str, limit: PixelLimit) -> FileImage:
     pixels = pixels.reshape(*pixels.shape[:2], -1)  # [h, w, c]
     # Pillow has converted LAB, so a profile of its colours is no longer true.
     profile = None if image.mode == "LAB" else profile
-    notes = ADOBE_RGB_NOTE if profile is None and says_adobe_rgb(image) else {}
-    return FileImage(pixels, has_alpha, notes, profile, is_plain)
+    is_adobe_rgb = mode.startswith("RGB") and profile is None and says_adobe_rgb(image)
+    notes = ADOBE_RGB_NOTE if is_adobe_rgb else {}
+    return FileImage(pixels, has_alpha, notes, profile, is_plain=is_plain)
 
 
 def _read_cmyk(image: Image.Image, profile: bytes | None) -> FileImage:
@@ -135,16 +140,17 @@ def _describe_bands(image: FileImage) -> dict[str, str]:
 
 def _describe_frames(data: bytes) -> dict[str, str]:
     """The note about further frames or pages of a file whose first frame can be read."""
+    tiff = open_tiff(io.BytesIO(data)) if data.startswith(PREFIXES) else None
     try:
         image = Image.open(io.BytesIO(drop_texts(data)), formats=tuple(IMAGE_FORMATS))
         frames = getattr(image, "n_frames", 1)
     except UnidentifiedImageError:  # Only tifffile can read the file.
-        frames = count_pages(data)
+        frames = count_pages(tiff) if tiff else 1
     except Exception:  # Pillow raises many kinds of exceptions for a damaged frame.
         return {"frames": "only the first frame is used; the others are damaged"}
-    if frames > 1:
-        frames -= count_copies(data)
-    return {"frames": f"only the first of {frames} frames is used"} if frames > 1 else {}
+    if frames > 1 and tiff:
+        frames -= count_copies(tiff)
+    return describe_frames(frames)
 
 
 def record_bytes(data: bytes, image: FileImage) -> bytes:

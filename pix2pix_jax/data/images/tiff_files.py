@@ -1,16 +1,17 @@
 """Reads TIFF files that Pillow reads wrongly: 16 bits in colour, planes, and bands without a name.
 
-Tifffile decodes these files. Pillow decodes all other TIFF files as well as any other library.
+Tifffile decodes these files, and Pillow decodes all other TIFF files.
 """
 
 import io
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import tifffile
 
-from pix2pix_jax.data.images.file_image import FileImage
+from pix2pix_jax.data.images.file_image import FileImage, describe_frames
 from pix2pix_jax.data.images.image_files import explain_decode_errors
 from pix2pix_jax.data.images.limits import DEFAULT_LIMIT, MAX_PIXELS, PixelLimit
 from pix2pix_jax.data.images.pixels import WHITE
@@ -18,6 +19,8 @@ from pix2pix_jax.data.images.tiff_pages import (
     DIRECT_COLOURS,
     PREFIXES,
     check_page,
+    count_copies,
+    count_pages,
     first_page,
     make_image,
     needs_tifffile,
@@ -89,7 +92,8 @@ def read_large_tiff(path: Path, name: str, limit: PixelLimit) -> FileImage | Non
                 pixels = tifffile.memmap(path, page=0, mode="r")
             else:
                 pixels = page.asarray(out="memmap", maxworkers=1)
-        return make_image(page, pixels)
+        notes = describe_frames(count_pages(opened) - count_copies(opened))
+        return replace(make_image(page, pixels), notes=notes)
 
 
 def _check_room(size: int, name: str) -> None:

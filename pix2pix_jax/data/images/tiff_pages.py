@@ -1,4 +1,4 @@
-"""Opens the pages of TIFF files, and tells which of them Pillow reads wrongly."""
+"""Opens the pages of TIFF files, and finds pages that Pillow decodes wrongly."""
 
 import io
 import logging
@@ -45,12 +45,12 @@ def make_image(page: tifffile.TiffPage, pixels: np.ndarray) -> FileImage:
         pixels = np.moveaxis(pixels, 0, -1)
     pixels = pixels.reshape(*pixels.shape[:2], -1)  # [h, w, c]
     has_alpha = _has_alpha(page)
-    if has_alpha and page.extrasamples[-1:] == (EXTRASAMPLE.ASSOCALPHA,):
-        pixels = _divide_by_alpha(pixels)
+    is_multiplied = has_alpha and page.extrasamples[-1:] == (EXTRASAMPLE.ASSOCALPHA,)
     orientation, profile = page.tags.get(ORIENTATION), page.tags.get(ICC_PROFILE)
     return FileImage(
         turn_upright(pixels, orientation.value if orientation else NO_TURN),
         has_alpha,
+        is_multiplied=is_multiplied,
         profile=bytes(profile.value) if profile else None,
     )
 
@@ -77,24 +77,18 @@ def first_page(file: tifffile.TiffFile) -> tifffile.TiffPage | None:
     return page if all(isinstance(number, int) for number in numbers) else None
 
 
-def count_pages(data: bytes) -> int:
-    """The number of pages of a TIFF file that Pillow cannot open."""
+def count_pages(file: tifffile.TiffFile) -> int:
+    """The number of pages of a TIFF file; 1 if the further pages are damaged."""
     try:
-        return len(tifffile.TiffFile(io.BytesIO(data)).pages)
+        return len(file.pages)
     except Exception:  # As in `open_tiff`.
         return 1
 
 
-def count_copies(data: bytes) -> int:
-    """The number of pages of a TIFF file that are smaller copies or masks of other pages.
-
-    Args:
-      data: the bytes of any image file.
-    """
-    if not data.startswith(PREFIXES):
-        return 0
+def count_copies(file: tifffile.TiffFile) -> int:
+    """The number of pages of a TIFF file that are smaller copies or masks of other pages."""
     try:
-        pages = tifffile.TiffFile(io.BytesIO(data)).pages
+        pages = file.pages
         count = min(len(pages), MAX_OPENED_PAGES)  # A loop over all pages may never end.
         further = [pages[index].aspage() for index in range(1, count)]
     except Exception:  # As in `open_tiff`.
@@ -167,11 +161,3 @@ def _has_alpha(page: tifffile.TiffPage) -> bool:
     if page.extrasamples:
         return page.extrasamples[-1] != EXTRASAMPLE.UNSPECIFIED
     return page.photometric == PHOTOMETRIC.RGB and page.samplesperpixel == 4
-
-
-def _divide_by_alpha(pixels: np.ndarray) -> np.ndarray:
-    """Restores the colours [h, w, c] of a file that stores colours multiplied by alpha."""
-    white = np.iinfo(pixels.dtype).max
-    alpha = np.maximum(pixels[..., -1:], 1).astype(np.float32)
-    colours = np.clip(np.round(pixels[..., :-1] * (white / alpha)), 0, white)
-    return np.concatenate([colours.astype(pixels.dtype), pixels[..., -1:]], -1)

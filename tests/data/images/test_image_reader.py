@@ -3,7 +3,6 @@
 import io
 import struct
 import zlib
-from contextlib import suppress
 
 import cv2
 import numpy as np
@@ -111,7 +110,8 @@ def test_colours_that_are_stored_multiplied_by_alpha_are_restored(kept, planar):
 )
 def test_what_no_image_can_hold_is_refused(data, reason):
     message = refusal(read_image, data, "odd.tif")
-    assert message.startswith(f"odd.tif: {reason}") or reason in message
+    assert message.startswith("odd.tif: ")
+    assert reason in message
 
 
 @pytest.mark.parametrize("part", [0.3, 0.6, 0.95])
@@ -126,12 +126,17 @@ def test_a_damaged_tiff_is_read_or_refused(seed):
     """Bytes of the table of tags are changed, so numbers are missing, wrong, or many."""
     rng = np.random.default_rng(seed)
     data = tiff((NOISE, DEEP)[seed % 2][..., : 3 + seed % 3 // 2], planar="contig")
+    num_read = 0
     for _ in range(30):
         broken = bytearray(data)
         for at in rng.integers(8, 300, 3):
             broken[at] = rng.integers(256)
-        with suppress(UsageError):
+        try:
             record_bytes(bytes(broken), read_image(bytes(broken), "a.tif"))
+            num_read += 1
+        except UsageError:
+            pass
+    assert 0 < num_read < 30
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -163,6 +168,13 @@ def test_the_largest_value_of_a_ppm_is_white(largest, magic, channels):
     np.testing.assert_allclose(image.pixels, pixels * (white / largest), atol=1)
     assert image.pixels.dtype == (np.uint8 if white == 255 else np.uint16)
     np.testing.assert_array_equal(read_record(data, image), to_8_bits(image))
+
+
+def test_a_value_above_the_largest_of_a_ppm_is_white():
+    pixels = np.full((2, 3, 3), 1500)
+    for magic, channels in (("P5", 1), ("P6", 3)):
+        image = read_image(ppm(magic, 1000, pixels[..., :channels]), "a.ppm")
+        assert (image.pixels == 65535).all()
 
 
 @pytest.mark.parametrize(
@@ -219,11 +231,12 @@ def test_a_transparent_colour_of_16_bits_is_transparent(colours):
 
 @pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize("deep", [False, True])
-def test_a_png_may_have_any_amount_of_text(compressed, deep):
+def test_a_png_may_have_any_amount_of_text(compressed, deep, monkeypatch):
+    monkeypatch.setattr(PngImagePlugin, "MAX_TEXT_MEMORY", 1_000_000)
     text = PngImagePlugin.PngInfo()
     for number in range(3):
-        text.add_itxt(f"prompt{number}", "x" * 25_000_000, zip=compressed)
-    text.add_text("parameters", "y" * 2_000_000, zip=True)
+        text.add_itxt(f"prompt{number}", "x" * 500_000, zip=compressed)
+    text.add_text("parameters", "y" * 500_000, zip=True)
     kept = DEEP[..., 0] if deep else NOISE[..., :3]
     data = encode(kept, "PNG", pnginfo=text)
     image = read_image(data, "a.png")

@@ -18,42 +18,63 @@ RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (40, 30, 4), np.uint8)
 
 
+def make_large(monkeypatch):
+    for module in (full_depth, tiff_files):
+        monkeypatch.setattr(module, "MAX_PIXELS", 1000)
+
+
 @pytest.fixture
 def large(monkeypatch):
     """Images of more than 1000 pixels count as large."""
-    for module in (full_depth, tiff_files):
-        monkeypatch.setattr(module, "MAX_PIXELS", 1000)
+    make_large(monkeypatch)
 
 
-@pytest.mark.parametrize("channels", [1, 3, 4])
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"compression": "lzw"},
-        {"compression": "deflate", "rowsperstrip": 7},
-        {"tile": (16, 16), "compression": "zstd"},
-        {"planarconfig": "separate"},
-        {"extratags": [(274, 3, 1, 6, True)]},
-    ],
-)
+LAYOUTS = {
+    "plain": {},
+    "lzw": {"compression": "lzw"},
+    "strips": {"compression": "deflate", "rowsperstrip": 7},
+    "tiles": {"tile": (16, 16), "compression": "zstd"},
+    "planes": {"planarconfig": "separate"},
+    "turned": {"extratags": [(274, 3, 1, 6, True)]},
+}
+BANDS = {  # the number of bands, and what they are
+    "rgb": (3, {"photometric": "rgb"}),
+    "multiplied": (4, {"photometric": "rgb", "extrasamples": ["assocalpha"]}),
+    "grey alpha": (2, {"photometric": "minisblack", "extrasamples": ["unassalpha"]}),
+    "grey multiplied": (2, {"photometric": "minisblack", "extrasamples": ["assocalpha"]}),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("bands", BANDS)
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_large_tiff_has_the_values_of_a_small_one(
-    tmp_path, monkeypatch, channels, options, dtype
-):
-    stored = NOISE[..., :3].astype(dtype)
-    if "planarconfig" in options:
+def test_a_large_tiff_has_the_values_of_a_small_one(tmp_path, monkeypatch, layout, bands, dtype):
+    count, options = BANDS[bands]
+    stored = NOISE[..., :count].astype(dtype)
+    if layout == "planes":
         stored = np.moveaxis(stored, -1, 0)
-    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", **options)
-    wanted = read_pixels(tmp_path / "a.tif", channels).values
-    for module in (full_depth, tiff_files):
-        monkeypatch.setattr(module, "MAX_PIXELS", 1000)
-    found = read_pixels(tmp_path / "a.tif", channels)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, stored, **options, **LAYOUTS[layout])
+    small = {channels: read_pixels(path, channels) for channels in (1, 3, 4)}
+    make_large(monkeypatch)
+    for channels, wanted in small.items():
+        found = read_pixels(path, channels)
+        assert isinstance(found.values, LargeImage)
+        assert isinstance(found.values.image.pixels, np.memmap)
+        assert (found.values.shape, found.notes) == (wanted.values.shape, wanted.notes)
+        for part in (slice(None), (slice(3, 9), slice(5, None))):
+            part_found = np.asarray(found.values[part])
+            np.testing.assert_allclose(part_found, wanted.values[part], atol=1e-6)
+
+
+def test_further_pages_of_a_large_tiff_are_noted(tmp_path, large):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for _ in range(3):
+            writer.write(NOISE[..., :3], photometric="rgb")
+        writer.write(NOISE[::2, ::2, :3], photometric="rgb", subfiletype=1)
+    found = read_pixels(tmp_path / "a.tif", 3)
     assert isinstance(found.values, LargeImage)
-    assert isinstance(found.values.image.pixels, np.memmap)
-    assert found.values.shape == wanted.shape
-    np.testing.assert_allclose(np.asarray(found.values), wanted, atol=1e-6)
-    np.testing.assert_allclose(np.asarray(found.values[3:9, 5:]), wanted[3:9, 5:], atol=1e-6)
+    assert found.notes == {"frames": "only the first of 3 frames is used"}
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP"])

@@ -85,11 +85,15 @@ def test_a_profile_may_have_megabytes():
     assert image.notes["sRGB"].endswith("colours are converted to sRGB")
 
 
-@pytest.mark.parametrize(("index", "is_noted"), [("R03", True), ("R98", False)])
-def test_a_photo_that_is_adobe_rgb_only_in_exif_is_noted(index, is_noted):
+@pytest.mark.parametrize(
+    ("index", "mode", "is_noted"),
+    [("R03", "RGB", True), ("R98", "RGB", False), ("R03", "L", False)],
+)
+def test_a_colour_photo_that_is_adobe_rgb_only_in_exif_is_noted(index, mode, is_noted):
     exif = Image.Exif()
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.IFD.Interop] = {1: index}
-    image = read_image(encode(NOISE[..., :3], "JPEG", exif=exif), "a.jpg")
+    photo = Image.fromarray(NOISE[..., :3]).convert(mode)
+    image = read_image(encode(np.asarray(photo), "JPEG", exif=exif), "a.jpg")
     assert ("the colours are Adobe RGB" in image.notes.get("profile", "")) == is_noted
 
 
