@@ -55,9 +55,9 @@ def complete_bands(image: FileImage) -> FileImage:
     pixels = image.pixels
     if image.is_multiplied:
         white, alpha = np.iinfo(pixels.dtype).max, pixels[..., -1:]
-        # Whole numbers, rounded down, and 0 where alpha is 0, give the same colours as Pillow.
+        # Whole numbers, rounded down, give the same colours as Pillow.
         divided = pixels[..., :-1].astype(np.uint32) * white // np.maximum(alpha, 1)
-        colours = np.where(alpha == 0, 0, np.minimum(divided, white))
+        colours = np.minimum(divided, white)
         pixels = np.concatenate([colours.astype(pixels.dtype), pixels[..., -1:]], -1)
     if pixels.dtype == np.uint16 and pixels.shape[-1] == 2:
         # Neither Pillow nor OpenCV knows grey images of 16 bits with alpha.
