@@ -124,15 +124,17 @@ def check_halves(workdir: Workdir, config: Config, dataset: DatasetBuilder) -> N
     Raises:
       UsageError: the files have the proportions of one half of the pairs of the run.
     """
-    if config.data.form is not None:
+    trained_data = read_config(workdir.config_file).data
+    if config.data.form != trained_data.form:  # The user has said what the files show.
         return
-    trained = run_contents(workdir, read_config(workdir.config_file).data)
+    trained = run_contents(workdir, trained_data)
     found = dataset_contents(dataset, config.data)
     if trained and found and shows_halves_of(found, trained):
+        other_form = "halves" if trained_data.form is None else None
         raise UsageError(
             f"data.source: {config.data.source} shows one side of each pair in an image, but "
             f"{workdir} was trained on images that show A and B side by side",
-            "give such images, or give --config.data.form=halves if they are such images",
+            f"give such images, or give --config.data.form={other_form} if they are such images",
         )
 
 

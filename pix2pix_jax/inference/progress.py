@@ -16,7 +16,7 @@ from pix2pix_jax.reports.translation import (
     make_figure,
     write_translation_page,
 )
-from pix2pix_jax.runtime.console import plural, print_above_bar, say, share
+from pix2pix_jax.runtime.console import plural, print_above_bar, say, some_of
 
 Size = tuple[int, int]  # height and width in pixels
 
@@ -131,7 +131,7 @@ class TranslationProgress:
                 f"including compilation; {self._folder.path / PAGE} shows inputs and translations"
             )
         if self.failures:
-            files = share(len(self.failures), self._total, "file")
+            files = some_of(len(self.failures), self._total, "file")
             print_above_bar(f"{files} could not be translated; see the lines above", sys.stderr)
 
 

@@ -36,8 +36,7 @@ def write_run_page(workdir: Workdir, config: Config) -> None:
     # If the run resumed from an older step, samples of later steps are still there. They are left
     # out, because the run will write them again.
     steps = [step for step in workdir.sample_steps() if step <= last]
-    for step in steps:
-        link_or_copy(workdir.sample_file(step), workdir.report_sample_file(step))
+    copy_samples(workdir, steps)
     # The reverse alphabetical order puts validation and losses first.
     names = sorted({name for line in lines for name in line} - {"step"}, reverse=True)
     page = render(
@@ -60,6 +59,16 @@ def write_run_page(workdir: Workdir, config: Config) -> None:
         devices=f"{jax.device_count()} {jax.devices()[0].device_kind}",
     )
     write_atomically(workdir.report_page, page)
+
+
+def copy_samples(workdir: Workdir, steps: list[int]) -> None:
+    """Puts the sample grids of these steps into the report, and removes all others from there."""
+    files = {workdir.report_sample_file(step): workdir.sample_file(step) for step in steps}
+    for path in workdir.report_samples_folder.glob("step_*.png"):
+        if path not in files:
+            path.unlink(missing_ok=True)
+    for path, sample in files.items():
+        link_or_copy(sample, path)
 
 
 def best_evaluation(lines: list[dict[str, float]], metric: str) -> dict[str, Any] | None:

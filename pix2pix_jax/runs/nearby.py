@@ -13,8 +13,10 @@ from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.workdir import SweepFolder, Workdir
 
 MAX_NAMED = 3  # the most runs that an error names
-MAX_ENTRIES = 300  # the most entries of a folder to look at, because folders can be huge
-MAX_FOLDERS = 30  # the most folders to look into
+# A search looks at a limited number of files and folders, because each may take a millisecond on a
+# network disk.
+MAX_ENTRIES = 600
+MAX_ENTRIES_OF_FOLDER = 200
 
 
 def explain_no_run(workdir: Workdir) -> UsageError:
@@ -47,10 +49,11 @@ def find_runs_nearby(folder: Path) -> list[str]:
         if is_run(parent):
             return [str(parent)]
     existing = next((place for place in (folder, *folder.parents) if place.is_dir()), Path())
+    search = _Search()
     found: dict[Path, str] = {}  # paths as the user would write them, by absolute path
     for place in (existing, existing.parent, Path()):
         if len(found) < MAX_NAMED and place.resolve() != Path(place.anchor or "/"):
-            found |= {run.resolve(): str(run) for run in _runs_inside(place)}
+            found |= {run.resolve(): str(run) for run in search.runs_inside(place)}
     likeness = {run: SequenceMatcher(None, run, str(folder)).ratio() for run in found.values()}
     return sorted(likeness, key=lambda run: -likeness[run])[:MAX_NAMED]
 
@@ -61,20 +64,28 @@ def is_run(folder: Path) -> bool:
     return workdir.config_file.is_file() and workdir.checkpoints.is_dir()
 
 
-def _runs_inside(folder: Path) -> Iterator[Path]:
-    """Yields the runs in a folder and in its folders."""
-    children = list(_folders(folder))
-    yield from filter(is_run, children)
-    for child in children[:MAX_FOLDERS]:
-        yield from filter(is_run, _folders(child))
+class _Search:
+    """A search for runs that ends after MAX_ENTRIES files and folders."""
 
+    def __init__(self) -> None:
+        self._entries = MAX_ENTRIES  # the number of entries that are left
 
-def _folders(folder: Path) -> Iterator[Path]:
-    """Yields the folders in a folder; nothing if the folder cannot be read."""
-    try:
-        with os.scandir(folder) as entries:
-            for entry in islice(entries, MAX_ENTRIES):
-                if not entry.name.startswith(".") and entry.is_dir():
-                    yield folder / entry.name
-    except OSError:
-        return
+    def runs_inside(self, folder: Path) -> Iterator[Path]:
+        """Yields the runs in a folder and in its folders."""
+        children = list(self._folders(folder))
+        yield from filter(is_run, children)
+        for child in children:
+            yield from filter(is_run, self._folders(child))
+
+    def _folders(self, folder: Path) -> Iterator[Path]:
+        """Yields the folders in a folder; nothing if the folder cannot be read."""
+        if not self._entries:
+            return
+        try:
+            with os.scandir(folder) as entries:
+                for entry in islice(entries, min(self._entries, MAX_ENTRIES_OF_FOLDER)):
+                    self._entries -= 1
+                    if not entry.name.startswith(".") and entry.is_dir():
+                        yield folder / entry.name
+        except OSError:
+            return

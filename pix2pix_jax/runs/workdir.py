@@ -121,9 +121,14 @@ class Workdir:
         """The folder of all HTML pages of the run."""
         return self.path / "report"
 
+    @property
+    def report_samples_folder(self) -> Path:
+        """The folder of the sample grids in the report, which can be copied without the workdir."""
+        return self.report_folder / "samples"
+
     def report_sample_file(self, step: int) -> Path:
-        """The sample grid of a step in the report, which can be copied without the workdir."""
-        return self.report_folder / "samples" / self.sample_file(step).name
+        """The file of the sample grid of a step in the report, PNG."""
+        return self.report_samples_folder / self.sample_file(step).name
 
     @property
     def report_page(self) -> Path:

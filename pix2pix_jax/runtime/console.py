@@ -48,11 +48,6 @@ def format_duration(seconds: float) -> str:
     return f"{minutes // 1440} d {minutes % 1440 // 60} h"
 
 
-def share(count: int, total: int, noun: str) -> str:
-    """A count of a total, for example "2 of 3 files"; "the file" if there is only one."""
-    return f"the {noun}" if total == 1 else f"{count} of {plural(total, noun)}"
-
-
 def print_above_bar(text: object, file: TextIO) -> None:
     """Prints a line to `file` without breaking the progress bar, which is drawn again below it."""
     with suppress(OSError):

@@ -16,7 +16,7 @@ from pix2pix_jax.evaluation.evaluate import evaluate
 from pix2pix_jax.evaluation.evaluation_file import is_up_to_date
 from pix2pix_jax.runs.ownership import WorkdirBusy
 from pix2pix_jax.runs.workdir import SweepFolder, Workdir
-from pix2pix_jax.runtime.console import say, share
+from pix2pix_jax.runtime.console import say, some_of
 from pix2pix_jax.runtime.storage.files import check_writable, write_atomically
 from pix2pix_jax.runtime.storage.locks import folder_lock
 from pix2pix_jax.sweeps.checks import check_runs
@@ -79,8 +79,9 @@ def sweep(
     say(f"the results are in {folder.table_file} and {folder.report_page}")
     if failed:
         file = folder.workdir(failed[0]).failure_file.name
+        variants = some_of(len(failed), len(chosen), "variant")
         raise UsageError(
-            f"{folder}: {share(len(failed), len(chosen), 'variant')} failed ({', '.join(failed)})",
+            f"{folder}: {variants} failed ({', '.join(failed)})",
             f"read {file} in the folder of each, fix the reason, and run the same command again",
         )
     return 0
@@ -92,7 +93,7 @@ def check_split(configs: list[Config], split: str) -> None:
     Raises:
       UsageError: a dataset has no such split.
     """
-    datasets = {}  # an ordered set, because variants often share a dataset
+    datasets = {}  # an ordered set, because variants often some_of a dataset
     for config in configs:
         with suppress(UsageError):
             datasets[resolve(config).data] = None

@@ -7,7 +7,7 @@ from pix2pix_jax.config.metrics import METRICS
 from pix2pix_jax.evaluation.evaluation_file import Evaluation
 from pix2pix_jax.reports.evaluation import fcn_score_note
 from pix2pix_jax.reports.page import TRUTH, format_metric
-from pix2pix_jax.runtime.console import plural, share
+from pix2pix_jax.runtime.console import plural, some_of
 from pix2pix_jax.sweeps.rows import ResultsRow, Statistics
 from pix2pix_jax.sweeps.sweep_file import SweepPlan
 
@@ -125,7 +125,7 @@ def _fcn_score_notes(evaluations: Sequence[Evaluation]) -> list[str]:
         )
     without = sum(evaluation["segmenter"] is None for evaluation in evaluations)
     if without:
-        runs = share(without, len(evaluations), "run")
+        runs = some_of(without, len(evaluations), "run")
         verb = "has" if len(evaluations) == 1 else "have"
         notes.append(
             f"{runs[0].upper()}{runs[1:]} {verb} no FCN-score: it was left out, or there is none, "

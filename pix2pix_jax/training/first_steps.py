@@ -17,7 +17,8 @@ class FirstSteps:
     """Prints two lines at the start of a run, long before its first log line may be due.
 
     The first line has the losses of the first step, which shows that training works. The second
-    line has the speed, and the time that all steps will take. The time of compiling is left out.
+    line has the speed, and the time that all steps will take. The speed leaves out the time of
+    compiling the training step, and the time of outputs such as an evaluation.
     """
 
     def __init__(self, config: Config, first: int):
@@ -28,7 +29,10 @@ class FirstSteps:
           first: the step from which the run starts or resumes.
         """
         self._config, self._first = config, first
-        self._start: tuple[int, float] | None = None  # the first completed step, and its time
+        self._step = first  # the number of completed steps at the last call of `show`
+        self._sizes: set[int] = set()  # the numbers of steps in a call whose program is compiled
+        self._start: tuple[int, float] | None = None  # the step and time since which is measured
+        self._steps, self._seconds = 0, 0.0  # what was measured before that time
         self._has_pace = False
 
     @property
@@ -36,10 +40,11 @@ class FirstSteps:
         """Whether `show` needs the metrics of the step that was completed just now."""
         if self._start is None:
             return True
-        return not self._has_pace and time.perf_counter() - self._start[1] >= PACE_SECONDS
+        seconds = self._seconds + time.perf_counter() - self._start[1]
+        return not self._has_pace and seconds >= PACE_SECONDS
 
     def show(self, step: int, metrics: dict[str, np.ndarray], is_logged: bool) -> None:
-        """Prints the lines that are due.
+        """Prints the lines that are due. Must be called after every call to the devices.
 
         Args:
           step: the number of completed steps.
@@ -47,18 +52,32 @@ class FirstSteps:
             Reading waits for the devices, so the time of now is the time of this step.
           is_logged: whether a log line will show the losses of this step.
         """
-        if not metrics:
-            return
-        now = time.perf_counter()
-        if self._start is None:
-            self._start = step, now
-            if not is_logged:
-                self._say(f"step {step}/{self._config.train.steps}  {self._losses(metrics)}")
-        elif not self._has_pace:
+        size, self._step = step - self._step, step
+        is_first = self._start is None
+        if size not in self._sizes:  # The program for this number of steps was compiled just now.
+            self._sizes.add(size)
+            self._steps, self._seconds = 0, 0.0
+            self.restart()
+        elif metrics:
+            self._measure()
+        if is_first and metrics and not is_logged:
+            self._say(f"step {step}/{self._config.train.steps}  {self._losses(metrics)}")
+        if self._seconds >= PACE_SECONDS and not self._has_pace:
             self._has_pace = True
-            speed = (step - self._start[0]) / (now - self._start[1])
+            speed = self._steps / self._seconds
             if (self._config.train.steps - step) / speed >= SHORT_SECONDS:
                 self._say(self._describe_pace(speed))
+
+    def restart(self) -> None:
+        """Leaves out the time since the last call of `show`, in which outputs were written."""
+        self._start = self._step, time.perf_counter()
+
+    def _measure(self) -> None:
+        """Adds the steps and the time since the last restart to what was measured before."""
+        assert self._start is not None
+        self._steps += self._step - self._start[0]
+        self._seconds += time.perf_counter() - self._start[1]
+        self.restart()
 
     def _losses(self, metrics: dict[str, np.ndarray]) -> str:
         measured = keep_measured(metrics, self._config.loss.gan)

@@ -17,6 +17,7 @@ from pix2pix_jax.gan.step import Batch, Metrics
 from pix2pix_jax.runtime import distributed
 from pix2pix_jax.runtime.backend import copy_to_devices
 from pix2pix_jax.runtime.compile_notice import CompileNotice
+from pix2pix_jax.runtime.console import plural
 
 # The largest number of images on each device in one call, if train.steps_per_call is None and the
 # device is not a CPU.
@@ -60,7 +61,7 @@ def run_steps(
         # steps begins and ends at a multiple. All other calls have one step: the steps before the
         # first multiple and after the last multiple.
         count = size if step % size == 0 and step + size <= last else 1
-        with nullcontext() if count in compiled else notify_compiling(count):
+        with nullcontext() if count in compiled else notify_compiling(count, size):
             state, metrics = take_steps(state, shard_batches(list(islice(batches, count))))
             if jax.default_backend() == "cpu":  # Otherwise simulated devices may block each other.
                 jax.block_until_ready(metrics)
@@ -69,9 +70,14 @@ def run_steps(
         yield CompletedSteps(step, state, metrics)
 
 
-def notify_compiling(count: int) -> AbstractContextManager:
-    """Tells the user how long the first call of `count` steps takes; does so in one process."""
-    program = "the training step" if count == 1 else f"a call of {count} training steps"
+def notify_compiling(count: int, size: int) -> AbstractContextManager:
+    """Prints how long the first call of `count` steps takes; does so in one process.
+
+    Args:
+      count: the number of steps in this call.
+      size: the number of steps in most calls. If it is not 1, two programs are compiled.
+    """
+    program = "the training step" if size == 1 else f"a call of {plural(count, 'training step')}"
     return CompileNotice(program) if distributed.is_first() else nullcontext()
 
 

@@ -172,6 +172,8 @@ def fit(
             if recorder is not None:
                 first_steps.show(step, values, due.line)
                 recorder.record(Progress(step, state, due, stop=signal > 0), window, values)
+                if values:  # The devices have waited for the outputs.
+                    first_steps.restart()
             if signal:
                 break
     return step, signal

@@ -279,5 +279,12 @@ def test_files_that_show_one_side_of_the_pairs_of_a_run_are_refused(tmp_path):
     check_halves(workdir, configs["other"], datasets["other"])
     message = refusal(check_halves, workdir, configs["single"], datasets["single"])
     assert message.startswith(f"data.source: {tmp_path / 'single'} shows one side of each pair")
-    data = replace(configs["single"].data, form="halves")
-    check_halves(workdir, replace(configs["single"], data=data), datasets["single"])
+    halves = {
+        name: replace(config, data=replace(config.data, form="halves"))
+        for name, config in configs.items()
+    }
+    check_halves(workdir, halves["single"], datasets["single"])
+    write_config(halves["pairs"], workdir.config_file)
+    message = refusal(check_halves, workdir, halves["single"], datasets["single"])
+    assert message.endswith("give --config.data.form=None if they are such images")
+    check_halves(workdir, configs["single"], datasets["single"])

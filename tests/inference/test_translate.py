@@ -321,14 +321,16 @@ def test_no_page_is_written_without_translations(colour, tmp_path, capsys):
     assert PAGE not in out
     assert f"{tmp_path}/b.png: cannot be read (No such file or directory); make the file" in err
     assert f"{tmp_path}/c.png: cannot be read (Too many levels of symbolic links)" in err
-    assert "3 of 3 files could not be translated" in err
+    assert "all 3 files could not be translated" in err
     assert {path.name for path in (tmp_path / "out").iterdir()} == {MANIFEST}
 
 
 def test_the_line_about_a_single_file_that_fails_has_no_count(colour, tmp_path, capsys):
     (tmp_path / "a.png").touch()
     assert translate(colour, tmp_path / "a.png", tmp_path / "out") == 2
-    assert "\nthe file could not be translated; see the lines above\n" in capsys.readouterr().err
+    assert (
+        "\nthe only file could not be translated; see the lines above\n" in capsys.readouterr().err
+    )
 
 
 def test_the_page_shows_samples_and_failures(colour, tmp_path):

@@ -122,6 +122,20 @@ def test_the_report_shows_curves_samples_and_config(tmp_path):
     assert workdir.report_page.read_text() == page
 
 
+def test_the_report_forgets_the_samples_of_steps_that_are_repeated(tmp_path):
+    """A run that resumed from an older step shows no picture of its former steps."""
+    workdir = Workdir(tmp_path)
+    workdir.samples_folder.mkdir(parents=True)
+    for step in (4, 8):
+        Image.new("RGB", (8, 8), "red").save(workdir.sample_file(step))
+    for last in (8, 5):
+        line = {"step": last, "validation/l1": 0.5}
+        workdir.metrics_file.write_text(json.dumps(line) + "\n")
+        write_run_page(workdir, Config())
+    assert list(workdir.report_samples_folder.iterdir()) == [workdir.report_sample_file(4)]
+    assert workdir.sample_steps() == [4, 8]
+
+
 def test_a_run_without_a_log_has_no_page_yet(tmp_path):
     write_run_page(Workdir(tmp_path), Config())
     assert not Workdir(tmp_path).report_page.exists()

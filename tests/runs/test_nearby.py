@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pix2pix_jax.runs.nearby import MAX_NAMED, explain_no_run, find_runs_nearby
+from pix2pix_jax.runs.nearby import MAX_ENTRIES, MAX_NAMED, explain_no_run, find_runs_nearby
 from pix2pix_jax.runs.workdir import SweepFolder, Workdir
 
 
@@ -51,6 +51,17 @@ def test_few_of_many_runs_are_named(runs):
     for index in range(20):
         make_run(runs / str(index))
     assert len(find_runs_nearby(runs / "third")) == MAX_NAMED
+
+
+def test_a_search_looks_at_a_limited_number_of_entries(runs, monkeypatch):
+    """Each entry may take a millisecond on a network disk."""
+    for outer in range(40):
+        for inner in range(40):
+            (runs / str(outer) / str(inner)).mkdir(parents=True)
+    seen = []
+    monkeypatch.setattr("pix2pix_jax.runs.nearby.is_run", seen.append)
+    assert find_runs_nearby(runs / "third") == []
+    assert len(seen) <= MAX_ENTRIES + len((runs / "third").parents)
 
 
 def test_a_workdir_that_is_no_run_is_refused_with_the_runs_nearby(runs):

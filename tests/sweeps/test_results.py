@@ -168,7 +168,7 @@ def test_every_reason_of_failure_is_shown_once_and_shortened(plan, tmp_path):
     [
         ("2fd4e1c6", "read by a segmenter"),
         ("nearest colour", "read off the colours"),
-        (None, "over the runs of a row. 4 of 4 runs have no FCN-score"),
+        (None, "over the runs of a row. All 4 runs have no FCN-score"),
     ],
 )
 def test_the_note_says_how_classes_were_read(plan, tmp_path, segmenter, expected):

@@ -271,7 +271,9 @@ def test_a_failed_variant_stops_no_other_variant_and_is_tried_again(plan, calls,
     }
     message = refusal(sweep, plan, SweepFolder(tmp_path), None, "val")
     assert "2 of 4 variants failed (little/seed0, big/seed1)" in message
-    assert "the variant failed (big/seed1)" in refusal(sweep, plan, SweepFolder(tmp_path), 3, "val")
+    assert "the only variant failed (big/seed1)" in refusal(
+        sweep, plan, SweepFolder(tmp_path), 3, "val"
+    )
     calls["trained"].pop()
     assert calls["trained"] == VARIANTS
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]

@@ -70,6 +70,34 @@ def test_the_expected_time_is_shown_after_ten_seconds_of_training(
     assert capsys.readouterr().out == (line and f"{line}\n")
 
 
+def test_the_speed_leaves_out_outputs(small, clock, capsys):
+    """The step takes 1 s. The log lines at steps 3 and 6 compile and evaluate for 8 s each."""
+    steps = FirstSteps(replace(small, train=replace(small.train, steps=80_000)), 0)
+    for step in range(1, 20):
+        clock.now += 50.0 if step == 1 else 1.0
+        is_logged = step in (3, 6)
+        is_read = steps.is_due or is_logged
+        steps.show(step, METRICS if is_read else {}, is_logged)
+        if is_logged:
+            clock.now += 8.0
+        if is_read:
+            steps.restart()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:] == ["1.00 steps/s: all 80,000 steps take about 22 h 13 min"]
+
+
+def test_the_speed_leaves_out_the_compilation_of_a_second_program(small, clock, capsys):
+    """A run that resumes at step 98 makes two single steps, then calls of ten steps of 2 s."""
+    steps = FirstSteps(replace(small, train=replace(small.train, steps=80_098)), 98)
+    calls = {99: 50.0, 100: 0.2, 110: 60.0} | dict.fromkeys(range(120, 200, 10), 2.0)
+    for step, seconds in calls.items():
+        clock.now += seconds
+        steps.show(step, METRICS if steps.is_due else {}, is_logged=True)
+    assert capsys.readouterr().out == (
+        "5.00 steps/s: the 80,000 steps that are left take about 4 h 27 min\n"
+    )
+
+
 def test_without_a_discriminator_its_losses_are_not_shown(small, clock, capsys):
     config = replace(small, loss=Loss(gan="none"))
     FirstSteps(config, 0).show(1, METRICS, is_logged=False)
