@@ -17,7 +17,7 @@ from pix2pix_jax.cli import (
     train,
     translate,
 )
-from pix2pix_jax.cli.options import FlagValues, Parser
+from pix2pix_jax.cli.options import Flags, FlagValues, Parser
 from pix2pix_jax.cli.values import parse_config, parse_workdir
 from pix2pix_jax.cli.version import PrintVersion
 from pix2pix_jax.errors import UsageError
@@ -58,11 +58,8 @@ pix2pix fields lists the fields of an experiment, which --config.GROUP.FIELD=VAL
 An error that you can fix is printed as one line.
 PIX2PIX_DEBUG=1 pix2pix COMMAND ... also prints its traceback.
 """
-COMMAND_EPILOG = """\
-example: pix2pix {command} {example}
-
---config.GROUP.FIELD=VALUE sets a field; pix2pix fields lists the fields
-"""
+COMMAND_EPILOG = "example: pix2pix {command} {example}\n"
+FIELDS_EPILOG = "\n--config.GROUP.FIELD=VALUE sets a field; pix2pix fields lists the fields\n"
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, FlagValues]:
@@ -97,7 +94,8 @@ def make_parser() -> tuple[Parser, dict[str, Parser]]:
             description=command.HELP,
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            epilog=COMMAND_EPILOG.format(command=name, example=command.EXAMPLE),
+            epilog=COMMAND_EPILOG.format(command=name, example=command.EXAMPLE)
+            + ("" if name in WITHOUT_CONFIG else FIELDS_EPILOG),
         )
         command_parser.set_defaults(config=None, workdir=None)
         if name not in WITHOUT_CONFIG:
@@ -123,7 +121,7 @@ def add_config_flags(parser: Parser, command: str) -> None:
     )
 
 
-def check_order(arguments: list[str], flags: list[str]) -> None:
+def check_order(arguments: list[str], flags: Flags) -> None:
     """Raises UsageError if a flag of a command stands before the command.
 
     Args:
@@ -144,7 +142,7 @@ def check_order(arguments: list[str], flags: list[str]) -> None:
     raise UsageError(f"{flag}: stands before the command", f"give pix2pix {command} {others}")
 
 
-def parse_fields(arguments: list[str], flags: list[str]) -> FlagValues:
+def parse_fields(arguments: list[str], flags: Flags) -> FlagValues:
     """Parses `--config.GROUP.FIELD=VALUE` into values by GROUP.FIELD.
 
     Args:

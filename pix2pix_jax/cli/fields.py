@@ -3,6 +3,7 @@
 import argparse
 
 from pix2pix_jax.cli.options import FlagValues, Parser
+from pix2pix_jax.errors import UsageError
 
 HELP = "list the fields of an experiment, with their defaults and meanings"
 EXAMPLE = "--format=json"
@@ -20,7 +21,14 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(options: argparse.Namespace, fields: FlagValues) -> int:
-    """Prints all fields."""
+    """Prints all fields.
+
+    Raises:
+      UsageError: a field is set, although this command has no config.
+    """
+    if fields:
+        name = next(iter(fields))
+        raise UsageError(f"--config.{name}: fields prints only the defaults", "leave out this flag")
     from pix2pix_jax.cli.field_list import list_fields, to_json, to_text
 
     rows = list_fields()

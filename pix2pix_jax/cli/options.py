@@ -14,6 +14,7 @@ from pix2pix_jax.suggestions import OTHER_COMMANDS, closest_name
 if TYPE_CHECKING:
     from pix2pix_jax.config.schema import Config
 
+Flags = dict[str, argparse.Action]  # what argparse knows about each flag, by --FLAG
 FlagValues = dict[str, str]  # values of --config.GROUP.FIELD=VALUE, by GROUP.FIELD
 
 
@@ -50,9 +51,9 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{flag}: {problem}", fix)
 
     @property
-    def flags(self) -> list[str]:
+    def flags(self) -> Flags:
         """The flags that this parser knows, with their dashes."""
-        return list(self._option_string_actions)
+        return dict(self._option_string_actions)
 
 
 def _suggest(flag: str, choice: str, names: list[str]) -> str:

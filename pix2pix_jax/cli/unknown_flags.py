@@ -1,8 +1,10 @@
 """Explains an argument that no command knows: the flag or the field that the user meant."""
 
+import argparse
 import shlex
 from pathlib import Path
 
+from pix2pix_jax.cli.options import Flags
 from pix2pix_jax.cli.schema_source import read_field_names
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.nearby import is_run
@@ -15,10 +17,11 @@ from pix2pix_jax.suggestions import (
 )
 
 SIMILAR = 0.82  # the similarity above which a flag is meant rather than a field
+WEIGHTS = (".pth", ".pt", ".ckpt", ".safetensors")  # the suffixes of files of weights
 DASHES = "-\u2010\u2011\u2012\u2013\u2014\u2212"  # text programs turn "--" into other dashes
 
 
-def explain_unknown(argument: str, following: str | None, flags: list[str]) -> UsageError:
+def explain_unknown(argument: str, following: str | None, flags: Flags) -> UsageError:
     """The error for an argument that is neither a flag of the command nor sets a field.
 
     Args:
@@ -27,8 +30,6 @@ def explain_unknown(argument: str, following: str | None, flags: list[str]) -> U
       flags: the flags of the command.
     """
     name, equals, value = argument.partition("=")
-    if name in flags:  # before the command, where argparse does not look for it
-        return UsageError(f"{argument}: stands before the command", "give it after the command")
     bare = name.lstrip(DASHES)
     if name.startswith("-"):
         problem = f"{argument}: unknown flag"
@@ -41,7 +42,7 @@ def explain_unknown(argument: str, following: str | None, flags: list[str]) -> U
     return UsageError(problem, suggest_flag(bare, value, flags))
 
 
-def suggest_path(path: str, flags: list[str]) -> str:
+def suggest_path(path: str, flags: Flags) -> str:
     """What to give instead of a path without a flag: the flag that takes such a path.
 
     Args:
@@ -56,13 +57,13 @@ def suggest_path(path: str, flags: list[str]) -> str:
     else:
         wanted = "--input"
     if wanted in flags and ("/" in path or wanted == "--config" or place.exists()):
-        return _ask(wanted, path)
+        return _ask(wanted, path, flags)
     if "--input" in flags:
         return "put a pattern, or a path with spaces, in quotes, as in --input='photos/*.png'"
     return "give --FLAG=VALUE for a flag that --help lists"
 
 
-def suggest_flag(name: str, value: str, flags: list[str]) -> str:
+def suggest_flag(name: str, value: str, flags: Flags) -> str:
     """What to give instead of an unknown flag: a flag or a field with the value, or a hint.
 
     Args:
@@ -73,25 +74,51 @@ def suggest_flag(name: str, value: str, flags: list[str]) -> str:
     own = {flag.lstrip("-"): flag for flag in flags}
     target = {plain_name(flag): flag for flag in own}.get(plain_name(name))
     others = [other for other in other_names(name) if other in flags]
+    if others and value.lower().endswith(WEIGHTS) and "--weights" not in flags:
+        return f"make a run of this file first: pix2pix import --weights={shlex.quote(value)}"
+    others = [other for other in others if _is_accepted(flags[other], value)]
     # A similar flag comes before a field: for `translate --steps`, --step and not train.steps.
     if target is None and not others:
         target = closest_name(name, own, SIMILAR)
     if target is not None:
-        return _ask(own[target], value)
+        return _ask(own[target], value, flags)
     if others:
-        return _ask(others[0], value)
+        return _ask(others[0], value, flags)
     if advice := advice_about(name):
         return advice
     field = closest_field(name.removeprefix("config."), read_field_names())
     if field is not None:
-        return _ask(f"--config.{field}", value)
+        return _ask(f"--config.{field}", value, flags)
     target = closest_name(name, own, 0.7)
     if target is not None:
-        return _ask(own[target], value)
+        return _ask(own[target], value, flags)
     return "give a flag that --help lists, or a field that `pix2pix fields` lists"
 
 
-def _ask(flag: str, value: str) -> str:
-    """Asks whether a flag was meant; a flag that has a value already keeps its own value."""
-    has_value = value and "=" not in flag
-    return f"did you mean {flag}={shlex.quote(value)}?" if has_value else f"did you mean {flag}?"
+def _is_accepted(flag: argparse.Action, value: str) -> bool:
+    """Whether a flag takes a value; a flag without a value, such as --list, takes any."""
+    if not value or not callable(flag.type):
+        return True
+    try:
+        flag.type(value)
+    except (argparse.ArgumentTypeError, UsageError, ValueError):
+        return False
+    return True
+
+
+def _ask(flag: str, value: str, flags: Flags) -> str:
+    """Asks whether a flag was meant; a flag with a value of its own, or without values, keeps it.
+
+    Args:
+      flag: the flag, maybe with a value: --FLAG, or --config.GROUP.FIELD=VALUE.
+      value: the value that was given; may be empty.
+      flags: the flags of the command.
+    """
+    has_own = "=" in flag or (flag in flags and flags[flag].nargs == 0)
+    if has_own and value.lower() in ("false", "no", "0"):
+        return "leave this flag out"
+    return (
+        f"did you mean {flag}={shlex.quote(value)}?"
+        if value and not has_own
+        else (f"did you mean {flag}?")
+    )

@@ -34,7 +34,7 @@ class Part:
 
     Attributes:
       place: the keys and the beginning of the names that lead to the network, with dots between
-        them; empty if the file holds this network alone.
+        them; "." if the names begin with those of the network.
       tensors: the tensors of the network, by name, without the beginning of the names.
     """
 
@@ -148,7 +148,7 @@ def choose_part(state_dicts: Mapping[str, StateDict], network: NetworkName, want
     if not parts:
         parts = list(_find_parts(state_dicts, network))
         if wanted and parts:
-            places = " or ".join(part.place or "the file itself" for part in parts)
+            places = " or ".join(part.place for part in parts)
             raise UsageError(
                 f"has no {network} at {wanted}",
                 f"after the colon, give {places}, or leave the colon out",
@@ -156,11 +156,11 @@ def choose_part(state_dicts: Mapping[str, StateDict], network: NetworkName, want
         raise UsageError(*describe_network(state_dicts, network))
     first, *others = parts
     if not all(_has_same_tensors(part, first) for part in others):
-        places = [part.place or "the file itself" for part in parts]
+        places = [part.place for part in parts]
         flag = "--weights" if network == "generator" else "--discriminator"
         raise UsageError(
             f"contains {len(parts)} {network}s: {', '.join(places)}",
-            f"choose one of them by {flag}=FILE:{parts[-1].place or parts[0].place}",
+            f"choose one of them by {flag}=FILE:{places[-1]}",
         )
     return first
 
@@ -182,12 +182,16 @@ def _find_parts(state_dicts: Mapping[str, StateDict], network: NetworkName) -> I
             # The attribute `model` of a generator was saved instead of the generator.
             prefixes, outermost = find_prefixes(tensors, "generator", "model."), "model."
         for prefix in prefixes:
+            # A network at the top of the file does not contain the networks beside it.
+            inner = tuple(
+                other for other in prefixes if other != prefix and other.startswith(prefix)
+            )
             part = {
                 f"{outermost}{name.removeprefix(prefix)}": tensor
                 for name, tensor in tensors.items()
-                if name.startswith(prefix) and name not in COUNTERS
+                if name.startswith(prefix) and not name.startswith(inner) and name not in COUNTERS
             }
-            yield Part(f"{place}.{prefix}".strip("."), part)
+            yield Part(f"{place}.{prefix}".strip(".") or ".", part)
 
 
 def strip_wrappers(tensors: StateDict) -> StateDict:

@@ -82,7 +82,7 @@ def _make_weight_file(path: Path, network: NetworkName, part: Part) -> WeightFil
             f"the norms of the {network} in {path} have no running averages, so they are not plain "
             "batch norms; if they are group norms, the outputs differ from those of PyTorch"
         )
-    if part.place:
+    if part.place != ".":
         notes.insert(0, f"the {network} is at {part.place} in {path}")
     return WeightFile(path, network, tensors, None, tuple(notes))
 

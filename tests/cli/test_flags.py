@@ -1,6 +1,8 @@
 """`--help` marks the flags that a command needs; the error of an unknown flag has a fix."""
 
 import platform
+import re
+import shlex
 
 import jax
 import pytest
@@ -9,7 +11,9 @@ from helpers.refusals import refusal
 import pix2pix_jax
 from pix2pix_jax.cli.arguments import COMMANDS, make_parser, parse
 from pix2pix_jax.cli.main import run_command
+from pix2pix_jax.config import Config
 from pix2pix_jax.config.fields import field_names
+from pix2pix_jax.config.files import override
 from pix2pix_jax.suggestions import OTHER_COMMANDS, OTHER_NAMES
 
 # A value for every required flag.
@@ -129,6 +133,12 @@ def test_a_wrong_command_or_value_is_refused_in_one_line(arguments, line):
         ("export", ["--overwrite"], "nothing is overwritten; give another folder or file"),
         ("train", ["--lr_decay"], "did you mean --config.optimizer.schedule=linear_decay?"),
         ("train", ["--zzz=1"], "give a flag that --help lists, or a field that `pix2pix fields`"),
+        ("train", ["--b2a"], "did you mean --config.data.direction=BtoA?"),
+        ("train", ["--fp16=False"], "leave this flag out"),
+        ("translate", ["--no-dropout", "photos"], "did you mean --no_dropout?"),
+        ("evaluate", ["--ckpt", "/x/50"], "give a flag that --help lists, or a field that"),
+        ("evaluate", ["--ckpt=50"], "did you mean --step=50?"),
+        ("evaluate", ["--model_path=m.pth"], "make a run of this file first: pix2pix import --we"),
         ("train", ["-1"], "give a flag that --help lists"),
         ("train", ["-b"], "give a flag that --help lists"),
     ],
@@ -138,6 +148,9 @@ def test_an_unknown_flag_is_refused_with_the_flag_or_field_that_was_meant(
 ):
     message = refusal(parse, [command, *arguments])
     assert message.startswith(f"{arguments[0]}: unknown flag; {suggestion}")
+    if asked := re.search(r"did you mean (.*)\?$", message):
+        _, fields = parse([command, *shlex.split(asked[1])])
+        override(Config(), fields)
 
 
 @pytest.mark.parametrize(
@@ -175,6 +188,11 @@ def test_every_name_of_another_program_means_a_flag_or_a_field():
         known = [name for name in targets if name.partition("=")[0] in flags | set(field_names())]
         assert known, targets
     assert set(OTHER_COMMANDS.values()) <= set(COMMANDS) | {"--help", "--version"}
+
+
+def test_the_list_of_fields_takes_no_field():
+    message = refusal(COMMANDS["fields"].run, *parse(["fields", "--config.model.norm=instance"]))
+    assert message == "--config.model.norm: fields prints only the defaults; leave out this flag"
 
 
 def test_pix2pix_alone_prints_the_help_and_fails(capsys):

@@ -214,6 +214,17 @@ def test_of_several_generators_one_is_chosen_by_its_place(tmp_path):
     )
 
 
+def test_the_network_without_a_place_is_chosen_by_a_dot(tmp_path):
+    first, average, path = generator(), generator(features=8), tmp_path / "ckpt.pth"
+    torch.save(first.state_dict() | prefixed(average, "ema."), path)
+    message = refusal(read_weights, path, "generator")
+    assert message == (
+        f"{path}: contains 2 generators: ., ema; choose one of them by --weights=FILE:ema"
+    )
+    for place, network in ((".", first), ("ema", average)):
+        check_same_output(tmp_path / f"ckpt.pth:{place}", network)
+
+
 def test_norms_without_running_averages_are_told(tmp_path):
     """Instance norms with a scale and a shift are computed as in PyTorch; group norms are not."""
     network = generator()
