@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from pix2pix_jax.data.archive_kinds import describe_file
+from pix2pix_jax.data.archive_kinds import describe_no_archive
 from pix2pix_jax.data.archive_limits import ByteCount
 from pix2pix_jax.data.zip_files import unpack_zip
 from pix2pix_jax.errors import DISK_ERRORS, UsageError
@@ -59,7 +59,7 @@ def unpack(source: Path, scratch: Path) -> Iterator[Path]:
         except (*BROKEN, OSError) as error:
             if isinstance(error, OSError) and not _is_broken(error, root):
                 raise
-            what, fix = describe_file(source)
+            what, fix = describe_no_archive(source)
             reason = str(error)
             if isinstance(error, OSError) and error.filename:
                 reason = f"{error.strerror}: {str(error.filename).removeprefix(f'{root}/')}"

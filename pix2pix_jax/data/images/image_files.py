@@ -1,6 +1,6 @@
 """Opens untrusted image files, and decodes the files of records to 8 bits a channel.
 
-`file_image.py` reads the files of users: it also decodes 16 bits, and files that Pillow reads
+`image_reader.py` reads the files of users: it also decodes 16 bits, and files that Pillow reads
 wrongly.
 """
 
@@ -17,7 +17,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from pix2pix_jax.data.images.limits import DEFAULT_LIMIT, PixelLimit
 from pix2pix_jax.data.images.png_chunks import drop_texts, has_plain_bands
-from pix2pix_jax.data.images.signatures import describe_file
+from pix2pix_jax.data.images.signatures import describe_no_image
 from pix2pix_jax.errors import UsageError
 
 # The formats that can be read: the name of each format in Pillow, and the suffixes of its files.
@@ -212,7 +212,7 @@ def explain_decode_errors(data: bytes, name: str) -> Iterator[None]:
     # For broken bytes, Pillow has raised OSError, SyntaxError, TypeError, ValueError and
     # DecompressionBombError, and OpenCV cv2.error. Neither library documents its exceptions.
     except Exception as error:
-        if isinstance(error, UnidentifiedImageError) and (found := describe_file(data)):
+        if isinstance(error, UnidentifiedImageError) and (found := describe_no_image(data)):
             kind, fix = found
             raise UsageError(f"{name}: is {kind}", fix) from error
         reason = re.sub(r" <_io.BytesIO object at \w+>", "", str(error))

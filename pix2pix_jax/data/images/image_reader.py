@@ -35,8 +35,9 @@ from pix2pix_jax.data.images.image_files import (
 from pix2pix_jax.data.images.limits import DEFAULT_LIMIT, PixelLimit
 from pix2pix_jax.data.images.png_chunks import drop_texts, mark_plain_bands
 from pix2pix_jax.data.images.profiles import convert_cmyk, convert_to_srgb, says_adobe_rgb
+from pix2pix_jax.data.images.signatures import TIFF_STARTS
 from pix2pix_jax.data.images.tiff_files import read_large_tiff, read_tiff
-from pix2pix_jax.data.images.tiff_pages import PREFIXES, count_copies, count_pages, open_tiff
+from pix2pix_jax.data.images.tiff_pages import count_copies, count_pages, open_tiff
 from pix2pix_jax.errors import UsageError
 
 # Cameras that write Adobe RGB without a profile say so in EXIF only.
@@ -140,7 +141,7 @@ def _describe_bands(image: FileImage) -> dict[str, str]:
 
 def _describe_frames(data: bytes) -> dict[str, str]:
     """The note about further frames or pages of a file whose first frame can be read."""
-    tiff = open_tiff(io.BytesIO(data)) if data.startswith(PREFIXES) else None
+    tiff = open_tiff(io.BytesIO(data)) if data.startswith(TIFF_STARTS) else None
     try:
         image = Image.open(io.BytesIO(drop_texts(data)), formats=tuple(IMAGE_FORMATS))
         frames = getattr(image, "n_frames", 1)

@@ -4,7 +4,8 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
+from pix2pix_jax.data.images.signatures import PNG_START
+
 HEADER_END = 33  # the signature has 8 bytes, and the first chunk, IHDR, has 25 bytes
 PERCEPTUAL = b"\0"  # the rendering intent for photos
 TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
@@ -28,7 +29,7 @@ def drop_texts(data: bytes) -> bytes:
     Returns:
       The bytes without the texts; `data` itself if there is nothing to remove.
     """
-    if not data.startswith(SIGNATURE):
+    if not data.startswith(PNG_START):
         return data
     kept, start, is_changed = [data[:8]], 8, False
     for kind, begin, end in _iterate_chunks(data):
@@ -72,4 +73,4 @@ def _add_chunk(data: bytes, kind: bytes, content: bytes) -> bytes:
 
 def has_plain_bands(data: bytes) -> bool:
     """Whether the bytes of a PNG file have the text PLAIN_BANDS."""
-    return data.startswith(SIGNATURE) and data.startswith(PLAIN_BANDS, HEADER_END + 8)
+    return data.startswith(PNG_START) and data.startswith(PLAIN_BANDS, HEADER_END + 8)

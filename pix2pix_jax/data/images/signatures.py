@@ -1,42 +1,119 @@
-"""Tells what a file is that cannot be read as an image, from its first bytes."""
+"""Tells what a file is from its first bytes: the one table for images, archives and other files."""
 
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+PNG_START = b"\x89PNG\r\n\x1a\n"
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # of TIFF and BigTIFF files
+# The first bytes of formats that are read; `is_readable` knows the others.
+READABLE_STARTS = (PNG_START, b"\xff\xd8\xff", b"GIF87a", b"GIF89a", *TIFF_STARTS)
+NUM_BYTES = 512  # the number of first bytes that are enough for every function here
 CONVERT = "convert it to PNG or JPEG"
+SCALE = "scale its values to 8 or 16 bits and save it as PNG"
+FRAME = "save a frame as an image"
 AGAIN = "download the image again"
-# The place of the first bytes of a kind of file, these bytes, the kind, and what the user can do.
-KINDS = (
-    (4, b"ftypavi", "an AVIF image", CONVERT),
-    *((4, b"ftyp" + brand, "a HEIF image (HEIC)", CONVERT) for brand in (b"hei", b"hev", b"mif")),
-    (4, b"ftyp", "a video", "save a frame as an image"),
-    (0, b"\x1aE\xdf\xa3", "a video", "save a frame as an image"),
-    (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 image", CONVERT),
-    (0, b"\xff\x4f\xff\x51", "a JPEG 2000 image", CONVERT),
-    (0, b"\0\0\0\x0cJXL ", "a JPEG XL image", CONVERT),
-    (0, b"\xff\x0a", "a JPEG XL image", CONVERT),
-    (0, b"8BPS", "a Photoshop document", CONVERT),
-    (0, b"%PDF", "a PDF document", CONVERT),
-    (0, b"%!PS", "a PostScript document", CONVERT),
-    (0, b"v/1\x01", "an OpenEXR image", CONVERT),
-    (0, b"#?RADIANCE", "a Radiance HDR image", CONVERT),
-    (0, b"DDS ", "a DDS texture", CONVERT),
-    (0, b"\0\0\x01\0", "an icon", CONVERT),
-    (0, b"qoif", "a QOI image", CONVERT),
-    (0, b"P7\n", "a PAM image", CONVERT),
-    (128, b"DICM", "a DICOM image", "scale its values to 8 or 16 bits and save it as PNG"),
-    (0, b"SIMPLE  =", "a FITS image", "scale its values to 8 or 16 bits and save it as PNG"),
-    (0, b"\x89HDF", "an HDF5 file", "save its images as PNG"),
-    (0, b"\x93NUMPY", "an array of NumPy", "save it as PNG, or give translate a .npy name"),
-    (0, b"PK\x03\x04", "a zip archive", "unpack it"),
-    (0, b"\x1f\x8b", "compressed by gzip", "unpack it"),
-    (0, b"version https://git-lfs", "a pointer of Git LFS, not the image", "run `git lfs pull`"),
-    (0, b"<svg", "an SVG drawing", CONVERT),
-    (0, b"<?xml", "an XML or SVG document", CONVERT),
-    (0, b"<!doctype", "a web page, not the image", AGAIN),
-    (0, b"<html", "a web page, not the image", AGAIN),
-    (0, b"{", "a text, not the image", AGAIN),
+UNPACK = "unpack it"
+
+
+class Signature(NamedTuple):
+    """The first bytes of a kind of file that is not read as an image.
+
+    Attributes:
+      offset: the place of the bytes in the file.
+      start: the bytes; in lower case for a text.
+      kind: what the file is.
+      fix: what the user can do, if the file was to be an image.
+      is_image: whether a file without a known suffix counts as an image. A start of few bytes is
+        too uncertain.
+    """
+
+    offset: int
+    start: bytes
+    kind: str
+    fix: str
+    is_image: bool = False
+
+
+SIGNATURES = (
+    *(
+        Signature(4, b"ftyp" + brand, kind, CONVERT, is_image=True)
+        for kind, brands in {
+            "an AVIF image": (b"avif", b"avis"),
+            "a HEIF image (HEIC)": (b"hei", b"hev", b"mif", b"msf1"),
+        }.items()
+        for brand in brands
+    ),
+    Signature(4, b"ftyp", "a video", FRAME),
+    Signature(0, b"\x1aE\xdf\xa3", "a video", FRAME),
+    Signature(0, b"\0\0\0\x0cjP  ", "a JPEG 2000 image", CONVERT, is_image=True),
+    Signature(0, b"\xff\x4f\xff\x51", "a JPEG 2000 image", CONVERT, is_image=True),
+    Signature(0, b"\0\0\0\x0cJXL ", "a JPEG XL image", CONVERT, is_image=True),
+    Signature(0, b"\xff\x0a", "a JPEG XL image", CONVERT),
+    Signature(0, b"8BPS", "a Photoshop document", CONVERT, is_image=True),
+    Signature(0, b"gimp xcf", "a GIMP document", CONVERT, is_image=True),
+    Signature(0, b"%PDF", "a PDF document", CONVERT),
+    Signature(0, b"%!PS", "a PostScript document", CONVERT),
+    Signature(0, b"v/1\x01", "an OpenEXR image", CONVERT, is_image=True),
+    Signature(0, b"#?RADIANCE", "a Radiance HDR image", CONVERT, is_image=True),
+    Signature(0, b"DDS ", "a DDS texture", CONVERT, is_image=True),
+    Signature(0, b"\0\0\x01\0", "an icon", CONVERT),
+    Signature(0, b"qoif", "a QOI image", CONVERT, is_image=True),
+    Signature(0, b"P7\n", "a PAM image", CONVERT, is_image=True),
+    Signature(0, b"PF\n", "a PFM image", SCALE, is_image=True),
+    Signature(0, b"Pf\n", "a PFM image", SCALE, is_image=True),
+    Signature(128, b"DICM", "a DICOM image", SCALE, is_image=True),
+    Signature(0, b"SIMPLE  =", "a FITS image", SCALE, is_image=True),
+    Signature(0, b"\x89HDF", "an HDF5 file", "save its images as PNG"),
+    Signature(
+        *(0, b"\x93NUMPY", "an array of NumPy", "save it as PNG, or give translate a .npy name"),
+        is_image=True,
+    ),
+    Signature(0, b"PK\x03\x04", "a zip archive", UNPACK),
+    Signature(0, b"\x1f\x8b", "compressed by gzip", UNPACK),
+    Signature(0, b"7z\xbc\xaf'\x1c", "a 7z archive", UNPACK),
+    Signature(0, b"Rar!\x1a\x07", "a RAR archive", UNPACK),
+    Signature(0, b"\x28\xb5\x2f\xfd", "compressed by zstd", UNPACK),
+    Signature(0, b"\x04\x22\x4d\x18", "compressed by lz4", UNPACK),
+    Signature(
+        *(0, b"version https://git-lfs", "a pointer of Git LFS, not the image"),
+        "run `git lfs pull`",
+    ),
+    Signature(0, b"<svg", "an SVG drawing", CONVERT),
+    Signature(0, b"<?xml", "an XML or SVG document", CONVERT),
+    Signature(0, b"<!doctype", "a web page, not the image", AGAIN),
+    Signature(0, b"<html", "a web page, not the image", AGAIN),
+    Signature(0, b"{", "a text, not the image", AGAIN),
 )
 
 
-def describe_file(data: bytes) -> tuple[str, str] | None:
+def read_start(path: Path) -> bytes:
+    """The first NUM_BYTES bytes of a file; raises OSError if the file cannot be opened."""
+    with path.open("rb") as file:
+        return file.read(NUM_BYTES)
+
+
+def is_readable(start: bytes) -> bool:
+    """Whether the first bytes of a file are those of a format that is read."""
+    is_webp = start[:4] == b"RIFF" and start[8:12] == b"WEBP"
+    is_bmp = start[:2] == b"BM" and start[6:10] == bytes(4) and len(start) > 26
+    is_netpbm = bool(re.match(rb"P[1-6]\s+(#|\d)", start))
+    return start.startswith(READABLE_STARTS) or is_webp or is_bmp or is_netpbm
+
+
+def find_signature(start: bytes) -> Signature | None:
+    """What a file with these first bytes is; None if the file may be read, or is not known."""
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()  # without a byte order mark
+    for signature in SIGNATURES:
+        is_text = signature.start[:1] in b"<{"
+        if start[signature.offset :].startswith(signature.start):
+            return signature
+        if is_text and text.startswith(signature.start):
+            return signature
+    return None
+
+
+def describe_no_image(data: bytes) -> tuple[str, str] | None:
     """Describes a file that is not a readable image.
 
     Args:
@@ -47,9 +124,5 @@ def describe_file(data: bytes) -> tuple[str, str] | None:
     """
     if data and not data.strip(b"\0"):
         return "nothing but zeros, as after a failed copy", "copy the image again"
-    start = data[:256]
-    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()  # without a byte order mark
-    for place, prefix, kind, fix in KINDS:
-        if start[place:].startswith(prefix) or (prefix[:1] in b"<{" and text.startswith(prefix)):
-            return kind, fix
-    return None
+    signature = find_signature(data[:NUM_BYTES])
+    return signature and (signature.kind, signature.fix)

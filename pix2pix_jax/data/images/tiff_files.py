@@ -15,9 +15,9 @@ from pix2pix_jax.data.images.file_image import FileImage, describe_frames
 from pix2pix_jax.data.images.image_files import explain_decode_errors
 from pix2pix_jax.data.images.limits import DEFAULT_LIMIT, MAX_PIXELS, PixelLimit
 from pix2pix_jax.data.images.pixels import WHITE
+from pix2pix_jax.data.images.signatures import TIFF_STARTS
 from pix2pix_jax.data.images.tiff_pages import (
     DIRECT_COLOURS,
-    PREFIXES,
     check_page,
     count_copies,
     count_pages,
@@ -43,7 +43,7 @@ def read_tiff(data: bytes, name: str, limit: PixelLimit = DEFAULT_LIMIT) -> File
     Raises:
       UsageError: the file has other numbers of bands or bits than an image, or is incomplete.
     """
-    file = open_tiff(io.BytesIO(data)) if data.startswith(PREFIXES) else None
+    file = open_tiff(io.BytesIO(data)) if data.startswith(TIFF_STARTS) else None
     page = file and first_page(file)
     if page is None:
         return None
@@ -74,7 +74,7 @@ def read_large_tiff(path: Path, name: str, limit: PixelLimit) -> FileImage | Non
     """
     with path.open("rb") as file:
         start = file.read(4)
-    if start not in PREFIXES:
+    if start not in TIFF_STARTS:
         return None
     if (opened := open_tiff(path)) is None:
         return None

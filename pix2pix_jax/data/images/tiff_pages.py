@@ -18,7 +18,6 @@ from pix2pix_jax.data.images.limits import PixelLimit
 from pix2pix_jax.data.images.pixels import WHITE
 from pix2pix_jax.errors import UsageError
 
-PREFIXES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the first bytes of TIFF and BigTIFF files
 ORIENTATION, NO_TURN = 274, 1  # a tag of TIFF files, and its value for an upright image
 ICC_PROFILE = 34675  # a tag of TIFF files
 # The compressions that Pillow knows. Pillow may have been built without WebP.

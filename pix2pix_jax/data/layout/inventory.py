@@ -1,12 +1,12 @@
 """Sorts the files of a folder into images, images that are passed over, and everything else."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pix2pix_jax.data.images.image_files import SUFFIXES
+from pix2pix_jax.data.images.signatures import find_signature, is_readable, read_start
 from pix2pix_jax.data.layout.walk import list_files
 from pix2pix_jax.data.layout.words import MAX_NAMED, name_some
 from pix2pix_jax.runtime.console import plural
@@ -25,23 +25,15 @@ JUNK_SUFFIXES = {".thm"}  # thumbnails that cameras write beside their files
 CLOUD_SUFFIX = ".icloud"  # of hidden files in place of files that iCloud has not downloaded yet
 # Suffixes of images in formats that are not read.
 OTHER_SUFFIXES = {
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".pam", ".jfif", ".jpe", ".jif", ".jp2", ".j2k"),
-    *(".jxl", ".heic", ".heif", ".avif", ".exr", ".hdr", ".tga", ".dds", ".ico", ".psd", ".xcf"),
-    *(".svg", ".pcx", ".sgi", ".ras", ".fits", ".fit", ".dcm", ".nii", ".nrrd", ".mha", ".npy"),
-    *(".npz", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".apng", ".dib"),
-    *(".btf", ".qoi", ".icns", ".emf", ".wmf", ".eps", ".czi", ".nd2", ".svs"),
+    *(".pfm", ".pam", ".jif", ".jp2", ".j2k", ".jxl", ".heic", ".heif", ".avif", ".exr", ".hdr"),
+    *(".tga", ".dds", ".ico", ".psd", ".xcf", ".svg", ".pcx", ".sgi", ".ras", ".fits", ".fit"),
+    *(".dcm", ".nii", ".nrrd", ".mha", ".npy", ".npz", ".cr2", ".cr3", ".nef", ".arw", ".dng"),
+    *(".orf", ".rw2", ".raf", ".dib", ".btf", ".qoi", ".icns", ".emf", ".wmf", ".eps", ".czi"),
+    *(".nd2", ".svs"),
 }
+# Suffixes of texts, which are not opened: a set may have a text for each image.
+TEXT_SUFFIXES = {".txt", ".json", ".jsonl", ".xml", ".csv", ".tsv", ".md", ".yaml", ".yml"}
 ARCHIVE_SUFFIXES = {".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"}
-# The first bytes of formats that are read, so that only the names of such files must change.
-READABLE_STARTS = (
-    *(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*"),
-    *(b"II+\0", b"MM\0+"),
-)
-OTHER_STARTS = (
-    *(b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", b"\0\0\0\x0cJXL ", b"v/1\x01", b"#?RADIANCE"),
-    *(b"DDS ", b"8BPS", b"gimp xcf", b"qoif", b"\x93NUMPY", b"SIMPLE  =", b"PF\n", b"Pf\n"),
-)
-ISO_BRANDS = {b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis"}
 
 
 @dataclass(frozen=True)
@@ -136,7 +128,9 @@ def _kind(path: Path, root: Path) -> str:
         return "hidden" if suffix in SUFFIXES | OTHER_SUFFIXES else "other"
     if suffix in SUFFIXES:
         return "image"
-    content = image_kind(path)
+    if suffix in TEXT_SUFFIXES:
+        return "other"
+    content = _image_kind(path)
     if suffix in OTHER_SUFFIXES:
         return content or "format"
     if suffix in ARCHIVE_SUFFIXES:
@@ -144,23 +138,16 @@ def _kind(path: Path, root: Path) -> str:
     return content or "other"
 
 
-def image_kind(path: Path) -> str:
+def _image_kind(path: Path) -> str:
     """What the first bytes say: "suffix" for a format that is read, "format" for other images."""
     try:
-        with path.open("rb") as file:
-            start = file.read(132)
+        start = read_start(path)
     except OSError:
         return "closed"
-    is_webp = start[:4] == b"RIFF" and start[8:12] == b"WEBP"
-    is_bmp = start[:2] == b"BM" and start[6:10] == bytes(4) and len(start) > 26
-    is_netpbm = re.match(rb"P[1-6]\s+(#|\d)", start)
-    if start.startswith(READABLE_STARTS) or is_webp or is_bmp or is_netpbm:
+    if is_readable(start):
         return "suffix"
-    is_iso = start[4:8] == b"ftyp" and start[8:12] in ISO_BRANDS
-    is_dicom = start[128:132] == b"DICM"
-    is_pam = re.match(rb"P7\s+(#|WIDTH|HEIGHT)", start)
-    is_other = start.startswith(OTHER_STARTS) or is_iso or is_dicom or is_pam
-    return "format" if is_other else ""
+    signature = find_signature(start)
+    return "format" if signature and signature.is_image else ""
 
 
 def _explain(kinds: dict[str, list[Path]], root: Path) -> Iterator[LeftOut]:

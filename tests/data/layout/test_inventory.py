@@ -6,6 +6,8 @@ import pytest
 from helpers.pairs import find_names, make_empty_files
 from helpers.refusals import refusal
 
+from pix2pix_jax.data.images.image_files import SUFFIXES
+from pix2pix_jax.data.layout import inventory
 from pix2pix_jax.data.layout.pairs import find_pairs
 
 PAIRS = ["train/1.png", "val/1.png"]
@@ -63,7 +65,7 @@ def test_other_files_are_passed_over_with_a_line(tmp_path, names, line):
 CONTENTS = {
     "no suffix": (b"\xff\xd8\xff\xe0" + bytes(40), "image without a known suffix"),
     "a.foo": (b"\x89PNG\r\n\x1a\n" + bytes(40), "image without a known suffix"),
-    "b.txt": (b"P6\n2 2\n255\n" + bytes(12), "image without a known suffix"),
+    "b.dat": (b"P6\n2 2\n255\n" + bytes(12), "image without a known suffix"),
     "c": (b"RIFF\0\0\0\0WEBPVP8 " + bytes(20), "image without a known suffix"),
     "d.bin": (b"\0\0\0\x18ftypheic" + bytes(20), "image in formats that are not read"),
     "e": (bytes(128) + b"DICM", "image in formats that are not read"),
@@ -117,3 +119,24 @@ def test_only_images_need_names_in_utf8(tmp_path):
         "SOURCE: 2 images have names that are not UTF-8: n\\udce9.png, \\udce9/1.png; rename these "
         "files and folders"
     )
+
+
+def test_a_suffix_has_one_meaning():
+    sets = (
+        SUFFIXES,
+        inventory.OTHER_SUFFIXES,
+        inventory.TEXT_SUFFIXES,
+        inventory.ARCHIVE_SUFFIXES,
+        inventory.JUNK_SUFFIXES,
+    )
+    assert len(set().union(*sets)) == sum(map(len, sets))
+
+
+def test_texts_are_not_opened(tmp_path, monkeypatch):
+    root = make_empty_files(tmp_path / "pairs", [*PAIRS, "train/1.txt", "train/1.json"])
+
+    def fail(path):
+        raise AssertionError(path)
+
+    monkeypatch.setattr(inventory, "read_start", fail)
+    assert find_lines(root) == []

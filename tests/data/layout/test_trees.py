@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pix2pix_jax.data.images.image_files import SUFFIXES
+from pix2pix_jax.data.layout.inventory import TEXT_SUFFIXES
 from pix2pix_jax.data.layout.pairs import find_pairs
 from pix2pix_jax.data.layout.roles import mentioned_splits
 from pix2pix_jax.data.prepare import prepare
@@ -88,7 +89,8 @@ def is_image(name: str, kind: str) -> bool:
     suffix = Path(name).suffix.lower()
     is_hidden = any(part.startswith(".") for part in Path(name).parts)
     known = suffix in SUFFIXES | {".heic", ".npy"}
-    return known or kind == "broken link" or (kind == "JPEG" and not is_hidden)
+    is_jpeg = kind == "JPEG" and not is_hidden and suffix not in TEXT_SUFFIXES
+    return known or kind == "broken link" or is_jpeg
 
 
 def make_tree(root: Path, drawn) -> dict[str, str]:
