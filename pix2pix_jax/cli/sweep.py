@@ -47,12 +47,11 @@ def run(options: argparse.Namespace, fields: FlagValues) -> int:
     from pix2pix_jax.sweeps.sweep_file import load_sweep
 
     start_backend()
-    from pix2pix_jax.sweeps.lengths import resolve_lengths
     from pix2pix_jax.sweeps.plan import format_plan
     from pix2pix_jax.sweeps.sweep import sweep
 
     folder = SweepFolder(workdir.path)
-    plan = resolve_lengths(load_sweep(spec, options.seeds, fields))
+    plan = load_sweep(spec, options.seeds, fields)
     if options.list:
         print(format_plan(plan, folder, options.split))
         return 0

@@ -102,6 +102,19 @@ def read_pair_names(path: Path, data: str) -> PairNames | None:
     return names if has_splits else None
 
 
+def count_training_pairs(path: Path) -> int | None:
+    """The number of training pairs in a file of `PairNames.write`; None if there is no such file.
+
+    Args:
+      path: the path of the file.
+    """
+    try:
+        names = TypeAdapter(PairNames).validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return names.splits.get("train", NO_PAIRS).count
+
+
 def find_pair_names(data: str, data_dir: DataDir) -> PairNames | None:
     """Lists the pairs of the dataset with the fingerprint `data`, if a data folder still has it."""
     for info in sorted(data_dir.path.glob(f"{PairedImages.name}/*/*/{INFO}")):

@@ -8,13 +8,18 @@ from pix2pix_jax.runs.checks import check_devices
 from pix2pix_jax.runs.workdir import SweepFolder, Workdir
 from pix2pix_jax.runtime.console import format_duration
 from pix2pix_jax.sweeps.checks import check_runs
-from pix2pix_jax.sweeps.lengths import resolve_variant_length
+from pix2pix_jax.sweeps.lengths import describe_length, fill_in_lengths
 from pix2pix_jax.sweeps.step_time import StepTimes, describe_once, without_seed
 from pix2pix_jax.sweeps.sweep_file import SweepPlan
 
 HEADER = (
     f"{'index':>5}  {'variant':32} {'generator':>12} {'discriminator':>14} {'field':>6} "
     f"{'steps':>9} {'training':>12}  state"
+)
+
+EPOCHS_NOTE = (
+    " A length in epochs is not counted, because the number of steps is known only when the run of "
+    "the variant has started."
 )
 
 
@@ -29,33 +34,39 @@ def format_plan(plan: SweepPlan, folder: SweepFolder, split: str) -> str:
     Raises:
       UsageError: the folder contains another sweep, or a run that is not of this sweep.
     """
+    plan = fill_in_lengths(plan, folder)
     check_runs(plan, folder)
     lines, total, times = [plan.title, HEADER], 0.0, StepTimes(plan, folder)
     for index, (name, config) in enumerate(plan.variants):
         first_columns = f"{index:>5}  {name:32}"
         try:
-            config = resolve(resolve_variant_length(config))
+            config = resolve(config)
             check_devices(config.data.batch_size)
             networks, seconds = describe_once(without_seed(config)), times.seconds(config)
         except UsageError as error:
             lines.append(f"{first_columns} cannot be built: {error}")
             continue
         step, state = _read_progress(config, folder.workdir(name), split)
-        left = (config.train.steps - step) * seconds
-        total += left
+        length, time_left = f"{config.train.steps:,}", ""
+        if config.train.epochs is None:
+            left = (config.train.steps - step) * seconds
+            total, time_left = total + left, format_duration(left)
+        else:
+            length = describe_length(config.train)
         generator, discriminator = networks["generator"], networks["discriminator"]
         size, field = discriminator["parameters"], discriminator["receptive_field"]
         if config.loss.gan == "none":
             size, field = 0, ""
         lines.append(
             f"{first_columns} {generator['parameters']:>12,} {size:>14,} {field:>6} "
-            f"{config.train.steps:>9,} {format_duration(left):>12}  {state}".rstrip()
+            f"{length:>9} {time_left:>12}  {state}".rstrip()
         )
     lines.append(
         f"about {format_duration(total)} of training left, estimated from the runs of this sweep, "
         "or else from a step of the generator. In addition, each variant needs a minute to compile "
         "and to evaluate, and each dataset needs a segmenter, which takes minutes to an hour to "
         "train on a CPU."
+        + (EPOCHS_NOTE if any(config.train.epochs for _, config in plan.variants) else "")
     )
     return "\n".join(lines)
 

@@ -20,6 +20,7 @@ from pix2pix_jax.runtime.console import say, some_of
 from pix2pix_jax.runtime.storage.files import check_writable, write_atomically
 from pix2pix_jax.runtime.storage.locks import folder_lock
 from pix2pix_jax.sweeps.checks import check_runs
+from pix2pix_jax.sweeps.lengths import fill_in_lengths, resolve_variant_length
 from pix2pix_jax.sweeps.results import write_results
 from pix2pix_jax.sweeps.sweep_file import SweepPlan
 from pix2pix_jax.training.train import train
@@ -62,7 +63,7 @@ def sweep(
         error.
     """
     chosen = plan.variants if index is None else [_choose_variant(plan, index)]
-    check_runs(plan, folder)
+    check_runs(fill_in_lengths(plan, folder), folder)
     check_writable(folder.path)
     check_split([config for _, config in chosen], split)
     failed = []
@@ -75,7 +76,7 @@ def sweep(
             failed.append(name)
         jax.clear_caches()  # The compiled programs of all variants would not fit into memory.
     with folder_lock(folder.path, wait=True):
-        write_results(plan, folder, split)
+        write_results(fill_in_lengths(plan, folder), folder, split)
     say(f"the results are in {folder.table_file} and {folder.report_page}")
     if failed:
         file = folder.workdir(failed[0]).failure_file.name
@@ -122,7 +123,8 @@ def run_variant(config: Config, workdir: Workdir, split: str, fcn_score: bool) -
     reason is also written to the folder of the variant.
     """
     try:
-        status = _train_and_evaluate(resolve(config), workdir, split, fcn_score)
+        config = resolve(resolve_variant_length(config))
+        status = _train_and_evaluate(config, workdir, split, fcn_score)
         if status:
             return Outcome(exit_status=status)
     except WorkdirBusy as error:  # For example, an array job was started twice.

@@ -8,6 +8,7 @@ from pix2pix_jax.evaluation.evaluation_file import Evaluation
 from pix2pix_jax.reports.evaluation import fcn_score_note
 from pix2pix_jax.reports.page import TRUTH, format_metric
 from pix2pix_jax.runtime.console import plural, some_of
+from pix2pix_jax.sweeps.lengths import describe_length
 from pix2pix_jax.sweeps.rows import ResultsRow, Statistics
 from pix2pix_jax.sweeps.sweep_file import SweepPlan
 
@@ -104,11 +105,11 @@ def _describe_comparison(plan: SweepPlan, split: str, evaluations: Sequence[Eval
     datasets = dict.fromkeys(
         f"{config.data.name} at {'x'.join(map(str, config.data.image_size))}" for config in configs
     )
-    steps = dict.fromkeys(plural(config.train.steps, "step") for config in configs)
+    lengths = dict.fromkeys(describe_length(config.train) for config in configs)
     pairs = dict.fromkeys(plural(evaluation["images"], "pair") for evaluation in evaluations)
     return (
         f"{', '.join(datasets)}: {' or '.join(pairs) or 'no pairs'} of the {split} split, after "
-        f"{' or '.join(steps)}."
+        f"{' or '.join(lengths)}."
     )
 
 
