@@ -44,7 +44,7 @@ def test_epochs_become_steps_for_a_variant_that_has_a_run(tmp_path):
 
 def test_the_list_prepares_no_dataset(tmp_path, monkeypatch):
     monkeypatch.setattr("pix2pix_jax.sweeps.plan.StepTimes.seconds", lambda self, config: 1.0)
-    data = folder_of_seven_pairs(tmp_path)
+    data = replace(folder_of_seven_pairs(tmp_path), batch_size=4, image_size=(32, 32))
     plan = SweepPlan("Lengths", [("new", Config(data=data, train=Train(epochs=3)))], {})
     lines = format_plan(plan, SweepFolder(tmp_path / "sweep"), "val").splitlines()
     assert lines[2].endswith(" 3 epochs")
