@@ -119,7 +119,9 @@ def closest_name(name: str, names: Iterable[str], similarity: float = 0.6) -> st
     if near:
         return plain[near[0]]
     # One of the two may be short for the other, as "val" and "validation".
-    longer = [name for name in plain if _is_short_for(name, wanted) or _is_short_for(wanted, name)]
+    longer = [
+        other for other in plain if _is_short_for(other, wanted) or _is_short_for(wanted, other)
+    ]
     return plain[longer[0]] if len(longer) == 1 else None
 
 

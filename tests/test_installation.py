@@ -55,7 +55,7 @@ def test_a_command_without_dependencies_is_one_line(arguments):
     assert len(err.splitlines()) == 1
 
 
-def test_a_program_without_dependencies_is_told_what_to_do():
+def test_a_program_without_dependencies_says_what_to_do():
     status, _, err = without_dependencies("-c", "from pix2pix_jax.config import Config")
     assert status == 1
     assert err.splitlines()[-1].startswith(f"ImportError: {sys.executable} (Python ")

@@ -18,7 +18,7 @@ from pix2pix_jax.cli import (
     translate,
 )
 from pix2pix_jax.cli.options import Flags, FlagValues, Parser
-from pix2pix_jax.cli.values import parse_config, parse_workdir
+from pix2pix_jax.cli.values import parse_experiment_flag, parse_workdir
 from pix2pix_jax.cli.version import PrintVersion
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.suggestions import closest_name
@@ -109,7 +109,7 @@ def add_config_flags(parser: Parser, command: str) -> None:
     config_help = "file of the experiment, or the config.json of a run; default: config.json in "
     parser.add_argument(
         "--config",
-        type=parse_config,
+        type=parse_experiment_flag,
         metavar="FILE[:ARG]",
         help=CONFIG_HELP.get(command, f"{config_help}the workdir"),
     )

@@ -39,8 +39,8 @@ def read_field_names() -> list[str]:
 
 def _fields(group: ast.ClassDef) -> list[tuple[str, str, int]]:
     """The name, the annotation and the line of each field of a class."""
-    fields = [node for node in group.body if isinstance(node, ast.AnnAssign)]
-    return [(ast.unparse(f.target), ast.unparse(f.annotation), f.lineno) for f in fields]
+    nodes = [node for node in group.body if isinstance(node, ast.AnnAssign)]
+    return [(ast.unparse(node.target), ast.unparse(node.annotation), node.lineno) for node in nodes]
 
 
 def _comment_above(lines: list[str], line: int) -> str:

@@ -8,7 +8,7 @@ from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.storage.files import is_address, is_utf8, local_path
 
 
-def parse_config(text: str) -> str:
+def parse_experiment_flag(text: str) -> str:
     """Parses FILE or FILE:ARG, the name of an experiment."""
     # The text is empty if, for example, a shell variable is not set.
     if not text:

@@ -8,8 +8,8 @@ from dataclasses import is_dataclass
 
 from pydantic import ValidationError
 
-from pix2pix_jax.config.complaints import first_error
 from pix2pix_jax.config.schema import Config
+from pix2pix_jax.config.validation_errors import first_error
 from pix2pix_jax.errors import StoppedBySignal, UsageError, fix_of, reason_of
 from pix2pix_jax.suggestions import closest_name
 
@@ -68,15 +68,23 @@ def _import_fix(error: BaseException) -> str:
         return f"correct this line, install {module}, or put its folder into PYTHONPATH"
     if module.partition(".")[0] != "pix2pix_jax":
         return ""
+    match = re.match(r"cannot import name '(\w+)'", str(error))
+    return _fix_of_wrong_name(match[1], module) if match else _fix_of_moved("load_experiment")
+
+
+def _fix_of_wrong_name(name: str, module: str) -> str:
+    """The fix for a name that a module of this package does not have; "" if no name is similar."""
     # `config` imports this module, so this module cannot import the names at its top.
     from pix2pix_jax import config
 
-    name = "load_experiment"
-    if match := re.match(r"cannot import name '(\w+)'", str(error)):
-        near = closest_name(match[1], config.__all__, 0.8)
-        if near is None or module == "pix2pix_jax.config" or near != match[1]:
-            return f"did you mean {near}?" if near else ""
-        name = near
+    near = closest_name(name, config.__all__, 0.8)
+    if near == name and module != "pix2pix_jax.config":
+        return _fix_of_moved(name)
+    return f"did you mean {near}?" if near else ""
+
+
+def _fix_of_moved(name: str) -> str:
+    """The fix for an import from a module of an earlier version."""
     return (
         f"modules have moved: write `from pix2pix_jax.config import {name}`, and see the files in "
         "experiments/ for other imports"

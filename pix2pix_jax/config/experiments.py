@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from pix2pix_jax.config.experiment_errors import explain_experiment_errors
-from pix2pix_jax.config.files import parse_config
+from pix2pix_jax.config.files import read_json_config
 from pix2pix_jax.config.presets import PRESETS
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runtime.storage.files import local_path
+from pix2pix_jax.runtime.storage.files import CONFIG_NAME, local_path
 from pix2pix_jax.suggestions import closest_name
 
 EXAMPLE = "experiments/facades.py"
-CONFIG_NAME = "config.json"  # as in `runs.workdir`, which this package cannot import
 
 
 class ExperimentNotFound(UsageError):
@@ -98,7 +97,7 @@ def _load_json(path: str, arg: str) -> Config:
     """Loads a config from a JSON file; raises UsageError if an argument was given for it."""
     if arg:
         raise UsageError(f"{path}:{arg}: a JSON file takes no argument", f"leave out ':{arg}'")
-    return parse_config(Path(path), f"give the {CONFIG_NAME} of a run, or a Python file")
+    return read_json_config(Path(path), f"give the {CONFIG_NAME} of a run, or a Python file")
 
 
 def check_is_python(path: str, role: str, fix: str) -> None:

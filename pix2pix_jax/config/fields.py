@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pix2pix_jax.config.complaints import first_error
 from pix2pix_jax.config.schema import Config
+from pix2pix_jax.config.validation_errors import first_error
 from pix2pix_jax.errors import UsageError
 
 

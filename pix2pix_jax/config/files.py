@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from pix2pix_jax.config.complaints import Language, first_error, suggest_field
 from pix2pix_jax.config.fields import field_names
 from pix2pix_jax.config.parsing import parse_none
 from pix2pix_jax.config.resolve import load_size
 from pix2pix_jax.config.schema import Config, Data, Train
+from pix2pix_jax.config.validation_errors import Language, first_error, suggest_field
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.storage.files import write_atomically
 
@@ -95,11 +95,11 @@ def read_config(path: Path) -> Config:
             f"{path}: not found, so {path.parent} is not the workdir of a run",
             "give the --workdir of a run, or start a run with `pix2pix train --config=FILE`",
         )
-    return parse_config(path, "restore this file, or give another --workdir")
+    return read_json_config(path, "restore this file, or give another --workdir")
 
 
-def parse_config(path: Path, fix: str) -> Config:
-    """Reads a config from an existing JSON file.
+def read_json_config(path: Path, fix: str) -> Config:
+    """Reads a config from an existing JSON file, whatever its name.
 
     Args:
       path: the path of the file.

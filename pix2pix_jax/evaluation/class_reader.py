@@ -16,7 +16,6 @@ from pix2pix_jax.data.images.pixels import float_to_uint8
 from pix2pix_jax.data.records import open_split
 from pix2pix_jax.evaluation.segmenter import open_segmenter, segmenter_name
 from pix2pix_jax.reports.evaluation import NEAREST_COLOUR
-from pix2pix_jax.runtime.console import say
 
 # Images at a larger distance from the palette are not label maps. A channel of RGB has 256 levels.
 # The distance is 2 levels for the JPEGs of the public set, and many tens of levels for photos.
@@ -70,14 +69,6 @@ def note_without_classes(reason: str) -> str:
       reason: the reason that `why_no_classes` returned.
     """
     return f"the FCN-score is left out: {reason}"
-
-
-def has_classes(data: Data, dataset: DatasetBuilder) -> bool:
-    """Whether a dataset has an FCN-score; prints a line with the reason if there is none."""
-    reason = why_no_classes(data, dataset)
-    if reason:
-        say(note_without_classes(reason))
-    return not reason
 
 
 def _find_palette(data: Data, dataset: DatasetBuilder) -> tuple[Palette, float]:

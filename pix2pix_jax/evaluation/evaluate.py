@@ -15,7 +15,11 @@ from pix2pix_jax.data.images.pixels import float_to_image
 from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.data.records import open_split
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.evaluation.class_reader import has_classes, open_class_reader
+from pix2pix_jax.evaluation.class_reader import (
+    note_without_classes,
+    open_class_reader,
+    why_no_classes,
+)
 from pix2pix_jax.evaluation.evaluation_file import (
     Evaluation,
     make_evaluation,
@@ -61,7 +65,9 @@ def evaluate(
     check_pairs(workdir, config, dataset, training_fingerprint)
     check_halves(workdir, config, dataset)
     records = open_split(dataset, split)
-    fcn_score = fcn_score and has_classes(config.data, dataset)
+    if fcn_score and (reason := why_no_classes(config.data, dataset)):
+        say(note_without_classes(reason))
+        fcn_score = False
     path, page = workdir.evaluation_file(split), workdir.evaluation_page(split)
     for file in (path, page):
         check_writable(file)

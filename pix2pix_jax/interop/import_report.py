@@ -5,26 +5,34 @@ from pix2pix_jax.interop.weight_file import WeightFile
 from pix2pix_jax.runs.workdir import Workdir
 
 
-def describe_import(workdir: Workdir, config: Config, origin: str, has_discriminator: bool) -> str:
-    """The line about the new run, and about the fields that the weights do not determine.
+def describe_import(
+    workdir: Workdir, config: Config, origin: str, files: list[WeightFile]
+) -> list[str]:
+    """The lines about the networks, the new run, and the fields that the weights do not determine.
 
     Args:
       workdir: the workdir of the new run.
       config: the resolved config.
       origin: the source of the fields that the weights do not determine, in words.
-      has_discriminator: whether the discriminator was imported, too.
+      files: the file of the generator, and maybe the file of the discriminator.
     """
     data, model = config.data, config.model
     height, width = data.image_size
-    return (
+    lines = [note for file in files for note in file.notes]
+    lines.append(
         f"{workdir}: {model.generator} of depth {model.depth}, {model.features} features, "
         f"{data.input_channels} to {data.target_channels} channels, {model.norm} norm; "
-        f"{'' if has_discriminator else 'a new '}{model.discriminator} discriminator; {origin}: "
-        f"{data.direction}, {height}x{width} images (height x width), {model.dropout} dropout; to "
-        "change these, import again with another --workdir, and with --config.data.direction="
-        f"{'BtoA' if data.direction == 'AtoB' else 'AtoB'}, --config.data.image_size=HEIGHT,WIDTH "
-        "or --config.model.dropout=RATE"
+        f"{'a new ' if len(files) == 1 else ''}{model.discriminator} discriminator"
     )
+    lines.append(
+        f"{origin}: {data.direction}, {height}x{width} images (height x width), {model.dropout} "
+        "dropout; to change these, import again with another --workdir, and with "
+        f"--config.data.direction={'BtoA' if data.direction == 'AtoB' else 'AtoB'}, "
+        "--config.data.image_size=HEIGHT,WIDTH or --config.model.dropout=RATE"
+    )
+    if size_note := describe_other_size(files[0], config):
+        lines.append(size_note)
+    return lines
 
 
 def describe_other_size(weights: WeightFile, config: Config) -> str:

@@ -18,7 +18,7 @@ from pix2pix_jax.config.resume import changed_fields
 from pix2pix_jax.config.schema import Config, Data
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import TrainState, create_state
-from pix2pix_jax.interop.import_report import describe_import, describe_other_size
+from pix2pix_jax.interop.import_report import describe_import
 from pix2pix_jax.interop.weight_file import WeightFile, name_file_in_errors
 from pix2pix_jax.interop.weight_reader import read_weights
 from pix2pix_jax.runs.ownership import claim_workdir
@@ -98,12 +98,8 @@ def import_weights(
     origin = "taken from the experiment" if base else f"assumed, because {weights} has no config"
     if has_own_config:
         origin = f"taken from the config in {weights}"
-    for file in files:
-        for note in file.notes:
-            say(note)
-    say(describe_import(workdir, changed, origin, has_discriminator=discriminator is not None))
-    if size_note := describe_other_size(files[0], changed):
-        say(size_note)
+    for line in describe_import(workdir, changed, origin, files):
+        say(line)
 
 
 def config_for_generator(weights: WeightFile, base: Config | None) -> Config:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from pix2pix_jax.errors import UsageError
+from pix2pix_jax.interop.torch_names import Tensors
 
-Tensors = dict[str, np.ndarray]
 NEW = "parametrizations.weight"  # the beginning of the names that torch.nn.utils.parametrize makes
 
 

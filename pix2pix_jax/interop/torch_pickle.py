@@ -68,7 +68,7 @@ class Tensor(NamedTuple):
     strides: tuple[int, ...]
 
 
-class StateDict(dict):
+class PickledDict(dict):
     """Stands for an OrderedDict. Unlike an OrderedDict, it takes no attributes from a pickle."""
 
     __slots__ = ()
@@ -125,7 +125,7 @@ class TensorUnpickler(pickle.Unpickler):
         """
         if (module, name) == ("collections", "OrderedDict"):
             # OpcodeChecker does not check keys in the arguments of a call, so no call may have any.
-            return lambda: StateDict()
+            return lambda: PickledDict()
         if module == "torch" and name in STORAGE_DTYPES:
             return name
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):

@@ -33,7 +33,7 @@ class WeightFile:
       network: "generator" or "discriminator".
       tensors: arrays by name.
       config: the config of the exported run; None for a file of the PyTorch code.
-      notes: what was done to find the network in the file, for a line.
+      notes: sentences to print about how the network was found in the file.
     """
 
     path: Path

@@ -6,8 +6,8 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 
-from pix2pix_jax.config.complaints import Language, first_error
 from pix2pix_jax.config.schema import Config
+from pix2pix_jax.config.validation_errors import Language, first_error
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.interop.parametrizations import fold
 from pix2pix_jax.interop.state_dicts import Part, StateDict, choose_part

@@ -7,7 +7,6 @@ download the version of the bucket.
 
 import shutil
 from collections.abc import Container, Iterable, Mapping
-from pathlib import Path
 from uuid import uuid4
 
 from pix2pix_jax.errors import UsageError
@@ -17,8 +16,7 @@ from pix2pix_jax.remote.sync_state import Changes, EqualVersions, SyncState
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.storage.bucket import Bucket, BucketFile, local_version
-
-CONFIG_NAME = Workdir(Path()).config_file.as_posix()  # "config.json", as in every workdir
+from pix2pix_jax.runtime.storage.files import CONFIG_NAME
 
 
 class BucketSync:

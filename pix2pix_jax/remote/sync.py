@@ -13,13 +13,14 @@ from pix2pix_jax.config.files import read_config
 from pix2pix_jax.config.initial_run import InitialRun
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.remote.bucket_sync import CONFIG_NAME, BucketSync
+from pix2pix_jax.remote.bucket_sync import BucketSync
 from pix2pix_jax.remote.session import LeaseObject, MachineLocks
 from pix2pix_jax.remote.uploader import Uploader
 from pix2pix_jax.runs.nearby import find_runs_nearby
 from pix2pix_jax.runs.ownership import explain_busy_workdir
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.storage.bucket import Bucket
+from pix2pix_jax.runtime.storage.files import CONFIG_NAME
 from pix2pix_jax.runtime.storage.lease import FolderLease
 
 

@@ -4,7 +4,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pix2pix_jax.runtime.storage.files import split_location
+from pix2pix_jax.runtime.storage.files import CONFIG_NAME, split_location
 
 PICTURE_KINDS = ("input", "output", "target")  # the pictures of a pair that an evaluation keeps
 
@@ -50,7 +50,7 @@ class Workdir:
     @property
     def config_file(self) -> Path:
         """The file of the resolved config, JSON."""
-        return self.path / "config.json"
+        return self.path / CONFIG_NAME
 
     @property
     def pairs_file(self) -> Path:

@@ -32,7 +32,6 @@ class CompileEvents:
         self._seconds_saved = 0.0  # the time of compiling the requested program earlier
         self._longest = 0.0  # the longest time of compiling, now or earlier
         self.is_cached = False  # whether the program with that time was in the cache
-        self.uses_cache = False  # whether JAX has a cache on the disk
 
     def __enter__(self) -> "CompileEvents":
         jax.monitoring.register_event_listener(self._receive)
@@ -52,7 +51,7 @@ class CompileEvents:
 
     def _receive(self, event: str, **_: object) -> None:
         if event == REQUESTED:
-            self._requested_at, self._is_found, self.uses_cache = time.monotonic(), False, True
+            self._requested_at, self._is_found = time.monotonic(), False
         elif event == FOUND:
             self._is_found = True
 

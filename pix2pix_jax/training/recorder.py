@@ -146,7 +146,7 @@ class Recorder:
 
         The other run may be removed before the first checkpoint is due.
         """
-        self._queue.put("config.json", self._write_config)
+        self._queue.put(self._run.workdir.config_file.name, self._write_config)
         if read_pair_names(self._run.workdir.pair_names_file, self._run.fingerprint) is None:
             self._queue.put("pair_names.json", self._write_pair_names)
         if start.is_transferred:

@@ -83,7 +83,7 @@ def test_with_epsilon_hat_epsilon_follows_the_count_of_the_moments(small, traine
     assert opt_state.hyperparams["learning_rate"] == 0.125
 
 
-def test_another_discriminator_is_new_and_the_reason_is_told(small, trained):
+def test_another_discriminator_is_new_and_the_reason_is_reported(small, trained):
     workdir, old = trained
     new = changed(small, model__discriminator="pixel", seed="5")
     found = transfer_state(workdir, small, 40, new)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pix2pix_jax.config import Config, Optimizer
-from pix2pix_jax.config.complaints import COMPLAINTS, first_error
 from pix2pix_jax.config.files import CONFIG, override, read_config, write_config
 from pix2pix_jax.config.resolve import resolve
+from pix2pix_jax.config.validation_errors import COMPLAINTS, first_error
 
 
 def value_after_flag(field: str, value: str) -> object:

@@ -110,7 +110,7 @@ def test_facts_survive_as_json_and_facts_of_other_versions_are_ignored():
     ],
     ids=["ids", "mask", "rgb", "noise", "ignored", "deep", "dark", "12 bits", "offset", "constant"],
 )
-def test_values_that_train_as_nearly_nothing_are_told(image, expected):
+def test_values_that_train_as_nearly_nothing_are_reported(image, expected):
     pairs = [(image(i), b) for i, (_, b) in enumerate(GOOD)]
     [line] = [line for line in oddities(pairs) if line.startswith("WARNING: ")]
     assert line.startswith("WARNING: A: ")
@@ -235,7 +235,7 @@ def test_grey_sides_suggest_the_field_of_their_role():
     assert oddities([*pairs[:9], GOOD[9]]) == []
 
 
-def test_copies_in_two_splits_are_told():
+def test_copies_in_two_splits_are_reported():
     line, calm = oddities([*GOOD[:8], GOOD[0], (picture(50), GOOD[2][1])])
     assert line == (
         "WARNING: 1 of 2 pairs of val is also in train (val/8.png = train/0.png), so their scores "
@@ -250,12 +250,12 @@ def test_copies_in_two_splits_are_told():
     assert oddities(masks) == []
 
 
-def test_the_same_image_on_both_sides_is_told():
+def test_the_same_image_on_both_sides_is_reported():
     [line] = oddities([(a, a) if i < 9 else (a, b) for i, (a, b) in enumerate(GOOD)])
     assert line.startswith("WARNING: A and B are the same image in 9 of 10 pairs (train/0.png, ")
 
 
-def test_a_validation_split_of_one_pair_is_told():
+def test_a_validation_split_of_one_pair_is_reported():
     one = collect(GOOD, splits=("train",) * 9 + ("val",))
     assert describe(one)[1:] == [
         "val has 1 pair, whose scores say little; put ten or more pairs into a folder val/"

@@ -43,7 +43,7 @@ def test_a_set_that_would_be_refused_now_is_refused_and_the_form_leads_to_equal_
     assert dataset_fingerprint(again) == dataset_fingerprint(old)
 
 
-def test_other_numbers_of_pairs_are_told(tmp_path, capsys):
+def test_other_numbers_of_pairs_are_reported(tmp_path, capsys):
     root = make_images(tmp_path / "pairs", ["train/1.png", "train/2.png", "valid/3.png"])
     data = folder_data(root)
     valid = root / "valid"

@@ -28,7 +28,7 @@ def datasets(tmp_path):
     return first, prepare(folder_data(source))
 
 
-def test_the_numbers_and_the_first_names_of_changed_pairs_are_told(datasets):
+def test_the_numbers_and_the_first_names_of_changed_pairs_are_reported(datasets):
     first, second = map(list_pair_names, datasets)
     assert first.describe_changes(second) == (
         "train had 6 pairs and has 9 (new: 6, 7, 8 and 1 more; missing: 0; with other images: 3)"
@@ -36,7 +36,7 @@ def test_the_numbers_and_the_first_names_of_changed_pairs_are_told(datasets):
     assert first.describe_changes(first) == ""
 
 
-def test_of_large_splits_only_the_numbers_are_told():
+def test_of_large_splits_only_the_numbers_are_reported():
     few, many = SplitPairs(1, {"a": "0"}), SplitPairs(9_000, None)
     first = PairNames("first", {"train": many, "val": few})
     second = PairNames("second", {"train": SplitPairs(9_001, None), "val": NO_PAIRS})

@@ -5,10 +5,10 @@ import pytest
 from pydantic import ValidationError
 
 from pix2pix_jax.config import Config
-from pix2pix_jax.config.complaints import first_error
 from pix2pix_jax.config.files import override
 from pix2pix_jax.config.metrics import FCN_SCORE, LAB_RANGES, METRICS
 from pix2pix_jax.config.schema import Train
+from pix2pix_jax.config.validation_errors import first_error
 from pix2pix_jax.evaluation.fcn_score import fcn_score
 from pix2pix_jax.evaluation.pair_metrics import PAIR_METRICS
 

@@ -225,7 +225,7 @@ def test_the_network_without_a_place_is_chosen_by_a_dot(tmp_path):
         check_same_output(tmp_path / f"ckpt.pth:{place}", network)
 
 
-def test_norms_without_running_averages_are_told(tmp_path):
+def test_norms_without_running_averages_are_reported(tmp_path):
     """Instance norms with a scale and a shift are computed as in PyTorch; group norms are not."""
     network = generator()
     for module in list(network.modules()):

@@ -116,7 +116,7 @@ def test_the_platform_is_guessed_before_jax_starts(
     assert backend.expected_platform() == expected
 
 
-def test_another_platform_than_the_first_in_the_list_is_told(monkeypatch, capsys):
+def test_another_platform_than_the_first_in_the_list_is_reported(monkeypatch, capsys):
     """JAX falls back to the CPU without a word, which makes training many times slower."""
     for name in ("load_jax", "cache_compiled_programs"):
         monkeypatch.setattr(backend, name, lambda: None)

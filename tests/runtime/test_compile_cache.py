@@ -85,7 +85,7 @@ def warn(handler, action, error):
     handler(text, UserWarning, "compiler.py", 1)
 
 
-def test_a_full_disk_is_told_once(handler, tmp_path, capsys):
+def test_a_full_disk_is_reported_once(handler, tmp_path, capsys):
     cut = tmp_path / "jit_f-12-cache"
     for _ in range(2):
         cut.write_bytes(b"\x78")

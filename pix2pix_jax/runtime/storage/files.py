@@ -13,6 +13,7 @@ from pix2pix_jax.errors import UsageError
 CACHE = "~/.cache/pix2pix_jax"  # prepared data, compiled programs, copies of buckets
 # The errors of a folder that cannot be written.
 PERMISSION_ERRNOS = (errno.EACCES, errno.EPERM, errno.EROFS)
+CONFIG_NAME = "config.json"  # the config of a run, in its workdir
 BUCKET_COPIES = Path(CACHE, "buckets")  # local copies of folders in buckets
 
 

@@ -90,7 +90,7 @@ def test_texts_are_no_images(tmp_path, data):
     assert find_lines(root) == []
 
 
-def test_broken_links_are_told(tmp_path):
+def test_broken_links_are_reported(tmp_path):
     root = make_empty_files(tmp_path / "pairs", PAIRS)
     os.symlink("nowhere.png", root / "train/2.png")
     os.symlink("itself", root / "itself")

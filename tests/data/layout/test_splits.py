@@ -93,7 +93,7 @@ def test_a_folder_around_all_images_may_mention_a_split(tmp_path):
 
 
 @pytest.mark.parametrize("inside", ["", "my_test/"])
-def test_training_on_a_folder_called_test_is_told(tmp_path, inside):
+def test_training_on_a_folder_called_test_is_reported(tmp_path, inside):
     root = make_empty_files(tmp_path / "test", [f"{inside}{number}.png" for number in range(20)])
     told, moved = find_lines(root, str(root))
     assert told.startswith(f"the images are below a folder named {inside.strip('/') or 'test'}, ")
@@ -129,7 +129,7 @@ def test_images_outside_val_and_test_are_told_to_be_train(tmp_path):
     ]
 
 
-def test_loose_images_beside_the_splits_are_told(tmp_path):
+def test_loose_images_beside_the_splits_are_reported(tmp_path):
     names = ["train/1.png", "val/1.png", *(f"{number}.png" for number in range(7)), "extra/x.png"]
     root = make_empty_files(tmp_path / "pairs", [*names, "train_extra/9.png"])
     assert find_lines(root) == [
@@ -138,7 +138,7 @@ def test_loose_images_beside_the_splits_are_told(tmp_path):
     ]
 
 
-def test_loose_images_beside_pairs_in_a_and_b_are_told(tmp_path):
+def test_loose_images_beside_pairs_in_a_and_b_are_reported(tmp_path):
     names = ["train/A/1.png", "train/B/1.png", "val/A/1.png", "val/B/1.png", "preview.jpg"]
     root = make_empty_files(tmp_path / "pairs", names)
     assert find_names(root).keys() == {"train", "val"}
@@ -147,7 +147,7 @@ def test_loose_images_beside_pairs_in_a_and_b_are_told(tmp_path):
     ]
 
 
-def test_pairs_that_become_val_are_told(tmp_path):
+def test_pairs_that_become_val_are_reported(tmp_path):
     root = make_empty_files(tmp_path / "pairs", [f"train/{number}.png" for number in range(30)])
     assert find_lines(root) == ["there is no val/, so 3 of 30 pairs became val"]
     root = make_empty_files(tmp_path / "pair", ["1.png"])

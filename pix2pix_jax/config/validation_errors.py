@@ -49,19 +49,15 @@ COMPLAINTS = {
     ),
     "dataclass_type": "{value} is not a group of fields; give {group}",
 }
+PYTHON_WORDS = {
+    "yes": "True",
+    "no": "False",
+    "quotes": "quotes",
+    "numbers": "whole numbers with commas between them",
+}
 WORDS = {
-    Language.FLAG: {
-        "yes": "True",
-        "no": "False",
-        "quotes": "quotes",
-        "numbers": "whole numbers with commas between them",
-    },
-    Language.PYTHON: {
-        "yes": "True",
-        "no": "False",
-        "quotes": "quotes",
-        "numbers": "whole numbers with commas between them",
-    },
+    Language.FLAG: PYTHON_WORDS,
+    Language.PYTHON: PYTHON_WORDS,
     Language.JSON: {
         "yes": "true",
         "no": "false",
@@ -71,14 +67,14 @@ WORDS = {
 }
 
 
-class Complaint(NamedTuple):
+class ProblemAndFix(NamedTuple):
     """What is wrong, and what to do about it."""
 
     problem: str
     fix: str
 
 
-def first_error(error: ValidationError, language: Language = Language.PYTHON) -> Complaint:
+def first_error(error: ValidationError, language: Language = Language.PYTHON) -> ProblemAndFix:
     """Explains the first error of Pydantic, for example `data.flip: 4 is not valid`.
 
     The fix names the closest field if a field is unknown, and the closest value if the value of a
@@ -91,12 +87,12 @@ def first_error(error: ValidationError, language: Language = Language.PYTHON) ->
     first = error.errors()[0]
     if first["type"] == "unexpected_positional_argument":
         problem = f"{error.title} takes no value without a name"
-        return Complaint(problem, f"give {error.title}(FIELD=VALUE)")
+        return ProblemAndFix(problem, f"give {error.title}(FIELD=VALUE)")
     field = ".".join(part for part in first["loc"] if isinstance(part, str))
     if not field:  # The error is about the whole file, which is too long to quote.
         place = re.search(r"line \d+ column \d+", str(first.get("ctx", {}).get("error")))
         reason = f"not valid JSON at {place[0]}" if place else "the file has no fields"
-        return Complaint(f"is not a config ({reason})", "correct this file")
+        return ProblemAndFix(f"is not a config ({reason})", "correct this file")
     # The title is "Data" if, for example, an experiment file calls Data(batch_size=0).
     if error.title != "Config":
         field = f"{error.title.lower()}.{field}"
@@ -113,13 +109,13 @@ def first_error(error: ValidationError, language: Language = Language.PYTHON) ->
                 json.dumps({"True": True, "False": False}.get(value, value)) if value else "VALUE"
             )
             fix = f'did you mean {{"{group}": {{"{name}": {value}}}}}?'
-            return Complaint(f"{field}: unknown field", fix)
-        return Complaint(f"{field}: unknown field", suggest_field(field, names))
+            return ProblemAndFix(f"{field}: unknown field", fix)
+        return ProblemAndFix(f"{field}: unknown field", suggest_field(field, names))
     problem, fix = _explain_value(error, language)
-    return Complaint(f"{field}: {problem}", fix)
+    return ProblemAndFix(f"{field}: {problem}", fix)
 
 
-def _explain_value(error: ValidationError, language: Language) -> Complaint:
+def _explain_value(error: ValidationError, language: Language) -> ProblemAndFix:
     """Explains what is wrong with the value of the first error, without the name of the field."""
     first = error.errors()[0]
     value, context = first["input"], dict(first.get("ctx", {}))
@@ -136,7 +132,9 @@ def _explain_value(error: ValidationError, language: Language) -> Complaint:
     words = WORDS[language] | context | {"value": _show(value, language)}
     problem, fix = (part.format_map(words) for part in template.split("; "))
     near = closest_name(value, accepted) if isinstance(value, str) else None
-    return Complaint(problem, fix + (f"; did you mean {_show(near, language)}?" if near else ""))
+    return ProblemAndFix(
+        problem, fix + (f"; did you mean {_show(near, language)}?" if near else "")
+    )
 
 
 def _show(value: Any, language: Language) -> str:
