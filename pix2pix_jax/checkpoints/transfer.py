@@ -11,14 +11,14 @@ from pix2pix_jax.checkpoints.reader import CheckpointStep, StepNotFound, find_st
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import NetworkState, TrainState, create_state
-from pix2pix_jax.runs.restart import (
+from pix2pix_jax.runs.networks import (
     array_shapes,
     changed_values,
     discriminator_fields,
     fits_generator,
-    format_flag,
     generator_fields,
 )
+from pix2pix_jax.runs.restart import format_flag
 from pix2pix_jax.runs.workdir import Workdir
 
 

@@ -106,6 +106,8 @@ def to_json(rows: list[FieldRow]) -> str:
 
 def to_text(rows: list[FieldRow]) -> str:
     """Formats the rows as text: each field as the flag that sets its default, then its meaning."""
+    from pix2pix_jax.config.fields import format_value
+
     comments, lines, last_group = read_comments(), [], ""
     for row in rows:
         group = row.name.rpartition(".")[0]
@@ -118,8 +120,3 @@ def to_text(rows: list[FieldRow]) -> str:
         lines += textwrap.wrap(text, WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
         lines += [""]
     return "\n".join(lines).rstrip()
-
-
-def format_value(value: Any) -> str:
-    """Formats a value as a flag takes it."""
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

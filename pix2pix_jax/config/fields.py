@@ -21,6 +21,11 @@ def field_values(config: Config) -> dict[str, Any]:
     return values
 
 
+def format_value(value: Any) -> str:
+    """Formats the value of a field as its flag takes it."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 def field_names() -> list[str]:
     """The names of all fields: "seed", and GROUP.FIELD for every other field."""
     return list(field_values(Config()))

@@ -21,27 +21,12 @@ from pix2pix_jax.gan.state import TrainState, create_state
 from pix2pix_jax.interop.import_report import describe_import
 from pix2pix_jax.interop.weight_file import WeightFile, name_file_in_errors
 from pix2pix_jax.interop.weight_reader import read_weights
+from pix2pix_jax.runs.networks import network_fields
 from pix2pix_jax.runs.ownership import claim_workdir
 from pix2pix_jax.runs.restart import next_location
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.storage.files import check_writable
-
-# The fields that decide which parameters a network has, and their shapes.
-NETWORK_FIELDS = (
-    "data.input_channels",
-    "data.target_channels",
-    "model.generator",
-    "model.features",
-    "model.depth",
-    "model.norm",
-    "model.norm_affine",
-    "model.bottleneck_norm",
-    "model.bias",
-    "model.discriminator",
-    "model.discriminator_features",
-    "loss.conditional",
-)
 
 
 def import_weights(
@@ -183,7 +168,8 @@ def explain_changed_network(config: Config, fields: dict[str, str]) -> Iterator[
       fields: the values that the flags give to fields, as in `import_weights`.
     """
     changed = changed_fields(config, override(config, fields))
-    flags = [f"--config.{name}" for name in changed if name in fields and name in NETWORK_FIELDS]
+    names = network_fields() & fields.keys()
+    flags = [f"--config.{name}" for name in changed if name in names]
     try:
         yield
     except UsageError as error:

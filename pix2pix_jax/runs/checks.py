@@ -147,8 +147,8 @@ def check_workdir(workdir: Workdir, config: Config) -> None:
         )
     if path.exists():
         fix = (
-            "undo the change, resume with the run's own config by giving "
-            f"--workdir={shlex.quote(workdir.location)} alone, or {advise_new_run(workdir, config)}"
+            f"to resume with the run's own config, give --workdir={shlex.quote(workdir.location)} "
+            f"alone, or {advise_new_run(workdir, config)}"
         )
         check_config_unchanged(path, config, fix)
 

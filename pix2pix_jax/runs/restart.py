@@ -4,52 +4,13 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-import jax
-
-from pix2pix_jax.config.fields import field_values
+from pix2pix_jax.config.fields import field_values, format_value
 from pix2pix_jax.config.files import read_config
 from pix2pix_jax.config.initial_run import InitialRun
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.gan.networks import make_generator
-from pix2pix_jax.gan.state import TrainState, create_state
+from pix2pix_jax.runs.networks import changed_values, fits_generator
 from pix2pix_jax.runs.workdir import Workdir
-
-
-def generator_fields(config: Config) -> dict[str, Any]:
-    """The fields that decide the names and shapes of the generator's arrays, with their values."""
-    data, model, module = config.data, config.model, make_generator(config)
-    return {
-        "data.input_channels": data.input_channels,
-        "data.target_channels": data.target_channels,
-        "model.generator": model.generator,
-        "model.features": model.features,
-        "model.depth": module.depth,
-        "model.norm": model.norm,
-        "model.norm_affine": model.norm_affine,
-        "model.bottleneck_norm": module.bottleneck_norm,
-        "model.bias": model.bias,
-    }
-
-
-def discriminator_fields(config: Config) -> dict[str, Any]:
-    """The fields that decide the names and shapes of the discriminator's arrays."""
-    data, model, loss = config.data, config.model, config.loss
-    return {
-        "data.input_channels": data.input_channels,
-        "data.target_channels": data.target_channels,
-        "model.discriminator": model.discriminator,
-        "model.discriminator_features": model.discriminator_features,
-        "model.norm": model.norm,
-        "model.norm_affine": model.norm_affine,
-        "model.bias": model.bias,
-        "loss.conditional": loss.conditional,
-    }
-
-
-def changed_values(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """The old and the new value of every field that differs, by the name of the field."""
-    return {name: (old[name], value) for name, value in new.items() if old[name] != value}
 
 
 def changed_by_user(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
@@ -63,8 +24,7 @@ def changed_by_user(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
 
 def format_flag(field: str, value: Any) -> str:
     """A field and its value as a flag, such as --config.data.image_size=256,512."""
-    text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    return f"--config.{field}={text}"
+    return f"--config.{field}={format_value(value)}"
 
 
 def next_location(workdir: Workdir) -> str:
@@ -116,13 +76,3 @@ def can_init(workdir: Workdir, config: Config) -> bool:
         )
     except (UsageError, OSError):  # The run's own files are damaged, or no U-Net fits this size.
         return False
-
-
-def fits_generator(old: Config, new: Config) -> bool:
-    """Whether the generators of two resolved configs have the same arrays."""
-    return array_shapes(old).generator.params == array_shapes(new).generator.params
-
-
-def array_shapes(config: Config) -> TrainState:
-    """The shapes and types of all arrays of a run of a resolved config."""
-    return jax.eval_shape(lambda: create_state(config))

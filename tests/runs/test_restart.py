@@ -9,10 +9,10 @@ import pytest
 from pix2pix_jax.cli.main import parse
 from pix2pix_jax.config.files import override, read_config, write_config
 from pix2pix_jax.config.resolve import resolve
+from pix2pix_jax.runs.networks import fits_generator
 from pix2pix_jax.runs.restart import (
     advise_new_run,
     changed_by_user,
-    fits_generator,
     init_command,
     next_location,
 )
