@@ -17,7 +17,7 @@ from PIL import Image
 from pix2pix_jax.config.schema import SPLITS, Form
 from pix2pix_jax.data.contents import METADATA_KEY
 from pix2pix_jax.data.contents_collector import ContentsCollector
-from pix2pix_jax.data.images.file_image import FileImage, split_pair
+from pix2pix_jax.data.images.file_image import DecodedImage, split_pair
 from pix2pix_jax.data.images.image_files import encode_png, read_bytes
 from pix2pix_jax.data.images.image_reader import read_image, record_bytes
 from pix2pix_jax.data.layout.roles import PairFiles
@@ -139,8 +139,8 @@ class ReadPair(NamedTuple):
     """
 
     files: list[bytes]
-    a: FileImage
-    b: FileImage
+    a: DecodedImage
+    b: DecodedImage
     width: int
 
 

@@ -51,6 +51,19 @@ class Note:
     files: Tally
 
 
+def add_notes(notes: dict[str, Note], name: str, texts: dict[str, str]) -> None:
+    """Adds the notes of a file to those of a set, so that each kind of note is one line.
+
+    Args:
+      notes: the notes of the set, by key.
+      name: the name by which the user knows the file.
+      texts: the notes of the file, by key.
+    """
+    for key, text in texts.items():
+        note = notes.get(key, Note(text, Tally()))
+        notes[key] = Note(note.text, note.files.add(name))
+
+
 @dataclass(frozen=True)
 class Levels:
     """The values of the images of one side that have the same depth; alpha is left out.

@@ -16,9 +16,10 @@ from pix2pix_jax.data.contents import (
     Side,
     Sizes,
     Tally,
+    add_notes,
     have_same_proportions,
 )
-from pix2pix_jax.data.images.file_image import FileImage
+from pix2pix_jax.data.images.file_image import DecodedImage
 
 GREY_TOLERANCE = 8  # JPEG and resizing change the channels of a grey pixel by a few levels
 GREY_PIXELS = 0.999  # the least share of grey pixels in an image without colour
@@ -65,7 +66,7 @@ class _SideCollector:
         self._grey = 0
         self._notes: dict[str, Note] = {}
 
-    def add(self, image: FileImage, name: str) -> None:
+    def add(self, image: DecodedImage, name: str) -> None:
         """Adds an image."""
         pixels = image.pixels
         self._sizes[pixels.shape[0], pixels.shape[1]] += 1
@@ -73,9 +74,7 @@ class _SideCollector:
         white = int(np.iinfo(pixels.dtype).max)
         self._levels.setdefault(white, _LevelCounter(white)).add(colours)
         self._grey += is_grey(colours)
-        for key, text in image.notes.items():
-            note = self._notes.get(key, Note(text, Tally()))
-            self._notes[key] = replace(note, files=note.files.add(name))
+        add_notes(self._notes, name, image.notes)
 
     def finish(self) -> Side:
         """The facts about all images that were added."""
@@ -113,7 +112,7 @@ class ContentsCollector:
         self._names = set[str]()
         self._unequal = self._turned = self._odd = self._identical = Tally()
 
-    def add(self, split: str, name: str, a: FileImage, b: FileImage, width: int) -> None:
+    def add(self, split: str, name: str, a: DecodedImage, b: DecodedImage, width: int) -> None:
         """Adds a pair.
 
         Args:

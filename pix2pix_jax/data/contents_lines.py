@@ -7,6 +7,7 @@ from pix2pix_jax.config.schema import Data
 from pix2pix_jax.data.contents import (
     Contents,
     Levels,
+    Note,
     Side,
     Tally,
     dataset_contents,
@@ -124,8 +125,7 @@ def _size_lines(contents: Contents) -> list[str]:
 def _note_lines(place: str, side: Side, channels: int) -> list[str]:
     """The lines about facts of files, such as frames that are left out."""
     return [
-        f"in {some_of(note.files.count, side.images, 'image')}{place}, {note.text} "
-        f"({list_names(note.files)})"
+        describe_note(note, side.images, place)
         for key, note in side.notes.items()
         if not (channels == 4 and key in NOTES_ABOUT_FOURTH_BAND)
     ]
@@ -230,6 +230,12 @@ def _split_lines(contents: Contents) -> list[str]:
         for split, sides in half_copies.items()
         for side, found in sides.items()
     ]
+
+
+def describe_note(note: Note, total: int, place: str = "") -> str:
+    """The line about a fact of some of `total` images."""
+    images = some_of(note.files.count, total, "image")
+    return f"in {images}{place}, {note.text} ({list_names(note.files)})"
 
 
 def list_names(found: Tally) -> str:

@@ -10,9 +10,9 @@ import numpy as np
 
 from pix2pix_jax.config.resolve import side_multiple
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.data.images.file_image import FileImage
+from pix2pix_jax.data.images.file_image import DecodedImage
 from pix2pix_jax.data.images.full_depth import FilePixels
-from pix2pix_jax.data.images.large_image import LargeImage, Pixels
+from pix2pix_jax.data.images.large_image import ImageValues, LargeImage
 from pix2pix_jax.data.images.pixels import PILLOW_MODES, WHITE, float_to_integers
 from pix2pix_jax.inference.inputs import InputFile, LoadedImage, UnreadableImage
 from pix2pix_jax.inference.options import TranslateOptions, tile_flag
@@ -40,13 +40,13 @@ class TranslatedImage:
 
     Attributes:
       file: the image file.
-      pixels: the pixels and the dtype of the file.
+      input: the pixels and the dtype of the file.
       samples: the translations, each [h, w, channels] in [-1, 1].
     """
 
     file: InputFile
-    pixels: FilePixels
-    samples: list[Pixels]
+    input: FilePixels
+    samples: list[ImageValues]
 
 
 class ShapeGroup(NamedTuple):
@@ -124,7 +124,7 @@ class ImageTranslator:
             yield from self._translate_group(group)
 
     def _padded_shape(self, image: LoadedImage) -> Shape:
-        height, width = self._size or image.pixels.values.shape[:2]
+        height, width = self._size or image.input.values.shape[:2]
         return round_up(height, self._multiple), round_up(width, self._multiple)
 
     def _translate_tiles(self, image: LoadedImage, side: int) -> TranslatedImage:
@@ -135,15 +135,15 @@ class ImageTranslator:
         ):
             for sample in range(self._options.samples):
                 translate = partial(self._translator.translate, sample=sample)
-                bands = translate_tiles(translate, image.pixels.values, side)
-                samples.append(join_bands(bands, image.pixels))
-        return TranslatedImage(image.file, image.pixels, samples)
+                bands = translate_tiles(translate, image.input.values, side)
+                samples.append(join_bands(bands, image.input))
+        return TranslatedImage(image.file, image.input, samples)
 
     def _translate_group(self, group: ShapeGroup) -> Iterator[TranslatedImage]:
         """Pads images to the shape of their group, and translates them as a batch."""
         padded, windows = [], []
         for image in group.images:
-            values = np.asarray(image.pixels.values)  # [h, w, c]
+            values = np.asarray(image.input.values)  # [h, w, c]
             resized = resize_array(values, *self._size) if self._size else values
             larger, window = pad_centered(resized, *group.shape)
             padded.append(larger)
@@ -159,12 +159,12 @@ class ImageTranslator:
         for index, image in enumerate(group.images):
             samples = [output[index][windows[index]] for output in outputs]
             if self._size:
-                height, width = image.pixels.values.shape[:2]
+                height, width = image.input.values.shape[:2]
                 samples = [resize_array(sample, height, width) for sample in samples]
-            yield TranslatedImage(image.file, image.pixels, samples)
+            yield TranslatedImage(image.file, image.input, samples)
 
 
-def join_bands(bands: Iterable[np.ndarray], pixels: FilePixels) -> Pixels:
+def join_bands(bands: Iterable[np.ndarray], pixels: FilePixels) -> ImageValues:
     """Joins the bands of a translation; the bands of a large image become integers at once.
 
     Args:
@@ -179,4 +179,4 @@ def join_bands(bands: Iterable[np.ndarray], pixels: FilePixels) -> Pixels:
     joined = np.concatenate(parts)  # [h, w, channels]
     if joined.dtype not in WHITE:
         return joined
-    return LargeImage(FileImage(joined, has_alpha=joined.shape[-1] == 4), joined.shape[-1])
+    return LargeImage(DecodedImage(joined, has_alpha=joined.shape[-1] == 4), joined.shape[-1])

@@ -7,7 +7,7 @@ from pathlib import Path
 from pix2pix_jax.config.schema import Data
 from pix2pix_jax.data.contents import Contents, is_one_of
 from pix2pix_jax.data.contents_lines import sides_by_role
-from pix2pix_jax.data.images.large_image import Pixels
+from pix2pix_jax.data.images.large_image import ImageValues
 from pix2pix_jax.inference.inputs import LoadedImage, UnreadableImage
 from pix2pix_jax.inference.options import Half
 from pix2pix_jax.runtime.console import plural, print_above_bar, say
@@ -70,7 +70,7 @@ class HalfCutter:
             return False
         return None if is_one_of(ratio, halves) else True
 
-    def cut(self, values: Pixels) -> Pixels:
+    def cut(self, values: ImageValues) -> ImageValues:
         """Cuts an image [h, w, c] to its half, if it shows a pair."""
         height, width = values.shape[:2]
         half = self.find_half(height, width)
@@ -86,13 +86,13 @@ class HalfCutter:
                 yield image
                 continue
             num_cut = self.num_cut
-            height, width = image.pixels.values.shape[:2]
+            height, width = image.input.values.shape[:2]
             if self._half is None and self._is_pair(height, width) is None:
                 self.unclear.append(image.file.path)
-            values = self.cut(image.pixels.values)
+            values = self.cut(image.input.values)
             if num_cut == 0 and self.num_cut == 1:
                 self._explain(image)
-            yield LoadedImage(image.file, image.pixels._replace(values=values))
+            yield LoadedImage(image.file, image.input._replace(values=values))
 
     def print_summary(self, total: int) -> None:
         """Prints how many images of `total` were cut, and how many may be pairs."""

@@ -39,7 +39,7 @@ class LoadedImage:
     """An image file and its pixels."""
 
     file: InputFile
-    pixels: FilePixels
+    input: FilePixels
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ def _part_matches(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern) and not is_hidden
 
 
-def read_image(
+def load_input(
     file: InputFile, channels: int, limit: PixelLimit = DEFAULT_LIMIT
 ) -> LoadedImage | UnreadableImage:
     """Reads the pixels of an image file.

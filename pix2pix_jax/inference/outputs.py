@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pix2pix_jax.data.images.full_depth import FilePixels, encode_pixels
-from pix2pix_jax.data.images.large_image import Pixels
+from pix2pix_jax.data.images.large_image import ImageValues
 from pix2pix_jax.data.images.pixels import PILLOW_MODES
 from pix2pix_jax.errors import UsageError, fix_of
 from pix2pix_jax.runtime.storage.files import atomic_file
@@ -89,7 +89,7 @@ class OutputFolder:
             raise _write_failure(self.path, error) from error
         self._manifest.add(name)
 
-    def write(self, name: str, pixels: FilePixels, samples: list[Pixels]) -> None:
+    def write(self, name: str, pixels: FilePixels, samples: list[ImageValues]) -> None:
         """Writes the translations of one image.
 
         Args:
@@ -111,7 +111,7 @@ class OutputFolder:
                 self.add_to_manifest(stem + suffix)
                 self._write_file(stem + suffix, values, pixels.dtype)
 
-    def _write_file(self, name: str, values: Pixels, dtype: np.dtype) -> None:
+    def _write_file(self, name: str, values: ImageValues, dtype: np.dtype) -> None:
         path = self.path / name
         try:
             with atomic_file(path) as new:

@@ -2,9 +2,10 @@
 
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
-from pix2pix_jax.data.contents import have_same_proportions
-from pix2pix_jax.data.images.note_counts import NoteCounts
+from pix2pix_jax.data.contents import Note, add_notes, have_same_proportions
+from pix2pix_jax.data.contents_lines import describe_note
 from pix2pix_jax.inference.batching import TranslatedImage
 from pix2pix_jax.inference.inputs import LoadedImage, UnreadableImage
 from pix2pix_jax.inference.outputs import OutputFolder
@@ -56,7 +57,7 @@ class TranslationProgress:
         self._file_size = file_size
         self._tile_flag = tile_flag
         self._num_translated = 0
-        self._notes = NoteCounts()
+        self._notes: dict[str, Note] = {}
         self._num_other_size = 0  # images of another size than in training
         self._figures: dict[str, Figure] = {}  # figures of the first images, by name
 
@@ -69,7 +70,7 @@ class TranslationProgress:
         """
         for image in images:
             if self._training_size and isinstance(image, LoadedImage):
-                size = image.pixels.values.shape[:2]
+                size = image.input.values.shape[:2]
                 if size != self._training_size:
                     if self._num_other_size == 0:
                         warning = describe_size(
@@ -85,9 +86,9 @@ class TranslationProgress:
         Raises:
           UsageError: no more files can be written, for example because the disk is full.
         """
-        values = image.pixels.values  # [h, w, c]
+        values = image.input.values  # [h, w, c]
         try:
-            self._folder.write(image.file.name, image.pixels, image.samples)
+            self._folder.write(image.file.name, image.input, image.samples)
         except OSError as error:
             self.add_failure(
                 f"{error.filename}: cannot be written ({error.strerror}); rename the image, or "
@@ -95,7 +96,8 @@ class TranslationProgress:
             )
             return
         self._num_translated += 1
-        self._notes.add(str(image.file.path), image.pixels.notes)
+        name = Path(image.file.name).parent / image.file.path.name
+        add_notes(self._notes, str(name), image.input.notes)
         if len(self._figures) * (len(image.samples) + 1) < MAX_PICTURES:
             self._figures[image.file.name] = make_figure(image.file.name, [values, *image.samples])
 
@@ -123,8 +125,8 @@ class TranslationProgress:
                 f"WARNING: {self._num_other_size} of {plural(self._total, 'image')} had another "
                 "size than in training; see the first WARNING above"
             )
-        for line in self._notes.lines(self._total):
-            say(line)
+        for note in self._notes.values():
+            say(describe_note(note, self._total))
         if count:
             say(
                 f"{plural(count, 'image')} in {seconds:.1f} s, {count / seconds:.2f} images/s "

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from PIL import Image
 
-from pix2pix_jax.data.images.large_image import Pixels
+from pix2pix_jax.data.images.large_image import ImageValues
 from pix2pix_jax.data.images.pixels import resize_image
 from pix2pix_jax.inference.translator import BATCH_SIZE
 
@@ -54,7 +54,7 @@ def resize_array(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def translate_tiles(
-    translate: Callable[[np.ndarray], np.ndarray], image: Pixels, side: int
+    translate: Callable[[np.ndarray], np.ndarray], image: ImageValues, side: int
 ) -> Iterator[np.ndarray]:
     """Translates an image tile by tile and blends the tiles where they overlap.
 
@@ -92,7 +92,7 @@ def translate_tiles(
     yield band[window]
 
 
-def _read_rows(image: Pixels, top: int, side: int, width: int) -> np.ndarray:
+def _read_rows(image: ImageValues, top: int, side: int, width: int) -> np.ndarray:
     """Reads the rows of the tiles at `top`: [side, width, c], padded where the image is smaller."""
     rows = np.asarray(image[top : top + side])
     return pad_centered(rows, side, width)[0]

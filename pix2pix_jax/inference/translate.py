@@ -18,7 +18,7 @@ from pix2pix_jax.inference.inputs import (
     LoadedImage,
     UnreadableImage,
     find_inputs,
-    read_image,
+    load_input,
 )
 from pix2pix_jax.inference.options import TranslateOptions, check_options, tile_flag
 from pix2pix_jax.inference.outputs import OutputFolder
@@ -73,7 +73,7 @@ def translate_files(
         try:
             images = ImageTranslator(translator, config, options)
             read = partial(
-                read_image, channels=config.data.input_channels, limit=options.pixel_limit(config)
+                load_input, channels=config.data.input_channels, limit=options.pixel_limit(config)
             )
             translate_inputs(files, read, images, cutter, progress)
         except BaseException:

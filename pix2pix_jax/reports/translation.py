@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pix2pix_jax.data.images.large_image import LargeImage, Pixels
+from pix2pix_jax.data.images.large_image import ImageValues, LargeImage
 from pix2pix_jax.data.images.pixels import PILLOW_MODES, float_to_image
 from pix2pix_jax.reports.page import render
 from pix2pix_jax.runtime.storage.files import write_atomically
@@ -52,7 +52,7 @@ class TranslationPage:
     failures: list[str]
 
 
-def make_figure(name: str, images: list[Pixels]) -> Figure:
+def make_figure(name: str, images: list[ImageValues]) -> Figure:
     """Makes thumbnails of an image and its translations.
 
     Args:
@@ -65,7 +65,7 @@ def make_figure(name: str, images: list[Pixels]) -> Figure:
     return Figure(name, dict(zip(labels, map(encode_thumbnail, images), strict=True)))
 
 
-def encode_thumbnail(values: Pixels) -> str:
+def encode_thumbnail(values: ImageValues) -> str:
     """Encodes an image as a small JPEG in base 64.
 
     Args:

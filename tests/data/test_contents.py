@@ -11,7 +11,7 @@ from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.data.contents import Contents, have_same_proportions, shows_halves_of
 from pix2pix_jax.data.contents_collector import ContentsCollector
 from pix2pix_jax.data.contents_lines import contents_lines
-from pix2pix_jax.data.images.file_image import FileImage
+from pix2pix_jax.data.images.file_image import DecodedImage
 
 SIDE_BY_SIDE, FOLDERS = "halves", "folders"
 
@@ -32,10 +32,10 @@ def blocks(seed, classes, side=32):
 
 
 def collect(pairs, form=FOLDERS, splits=("train",) * 8 + ("val",) * 2):
-    """The facts about pairs of arrays; a pair is A and B, or a FileImage of each."""
+    """The facts about pairs of arrays; a pair is A and B, or a DecodedImage of each."""
     collector = ContentsCollector(form)
     for index, (split, pair) in enumerate(zip(splits, pairs, strict=True)):
-        a, b = (x if isinstance(x, FileImage) else FileImage(x) for x in pair)
+        a, b = (x if isinstance(x, DecodedImage) else DecodedImage(x) for x in pair)
         width = a.pixels.shape[1] + (b.pixels.shape[1] if form == SIDE_BY_SIDE else 0)
         collector.add(split, f"{split}/{index}.png", a, b, width)
     return collector.finish()
@@ -84,7 +84,7 @@ def test_the_first_line_says_that_proportions_change():
 
 
 def test_facts_survive_as_json_and_facts_of_other_versions_are_ignored():
-    noted = FileImage(picture(1), notes={"frames": "only the first of 3 frames is used"})
+    noted = DecodedImage(picture(1), notes={"frames": "only the first of 3 frames is used"})
     contents = collect([(noted, picture(2)), *GOOD[1:]])
     assert Contents.from_json(json.loads(json.dumps(contents.to_json()))) == contents
     assert Contents.from_json({"form": "circles"}) is None
@@ -155,14 +155,14 @@ def test_sixteen_bits_are_told_in_one_line():
 
 
 def test_alpha_does_not_count_as_values_or_colour():
-    ids = [FileImage(np.dstack([blocks(i, 4), picture(i)[..., :1]]), True) for i in range(10)]
+    ids = [DecodedImage(np.dstack([blocks(i, 4), picture(i)[..., :1]]), True) for i in range(10)]
     lines = oddities([(image, b) for image, (_, b) in zip(ids, GOOD, strict=True)])
     assert "4 values from 0 to 3 look like" in lines[0]
 
 
 def test_notes_of_the_reader_are_counted():
     note = {"alpha": "transparent parts count as white"}
-    pairs = [(FileImage(a, notes=note), b) for a, b in GOOD]
+    pairs = [(DecodedImage(a, notes=note), b) for a, b in GOOD]
     expected = (
         "in all 10 images{}, transparent parts count as white (train/0.png, train/1.png, "
         "train/2.png, train/3.png, train/4.png, ...)"
@@ -211,7 +211,7 @@ def test_a_single_picture_among_pairs_and_odd_widths_are_named():
     assert line.startswith("WARNING: 1 of 10 images differ from the rest in their proportions (tra")
     collector = ContentsCollector("halves")
     for index, (a, b) in enumerate(GOOD):
-        collector.add("train", f"{index}.png", FileImage(a), FileImage(b), 64 + (index < 2))
+        collector.add("train", f"{index}.png", DecodedImage(a), DecodedImage(b), 64 + (index < 2))
     assert describe(collector.finish())[1:] == [
         "in 2 of 10 images, the width is odd and the middle column is left out (0.png, 1.png)"
     ]
@@ -262,7 +262,7 @@ def test_a_validation_split_of_one_pair_is_reported():
     ]
     same = ContentsCollector("folders")
     for split in ("train", "val"):
-        same.add(split, "0.png", *map(FileImage, (GOOD[0][0], GOOD[0][1][:20])), 32)
+        same.add(split, "0.png", *map(DecodedImage, (GOOD[0][0], GOOD[0][1][:20])), 32)
     unequal, line = describe(same.finish())[1:]
     assert unequal.startswith(
         "WARNING: A and B have different proportions in the only pair (0.png)"

@@ -62,7 +62,7 @@ def load(name, height, width):
 def test_what_was_cut_and_what_may_be_a_pair_is_reported_once(capsys):
     cutter = HalfCutter(Data(), with_proportions([0.75, 1.5]))
     images = [load("a", 20, 60), load("b", 20, 60), load("c", 20, 30), load("d", 20, 15)]
-    widths = [image.pixels.values.shape[1] for image in cutter.cut_all(images)]
+    widths = [image.input.values.shape[1] for image in cutter.cut_all(images)]
     assert widths == [30, 30, 30, 15]
     cutter.print_summary(4)
     first, count, unclear = capsys.readouterr().out.splitlines()

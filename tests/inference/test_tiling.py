@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pix2pix_jax.data.images.file_image import FileImage
+from pix2pix_jax.data.images.file_image import DecodedImage
 from pix2pix_jax.data.images.large_image import LargeImage
 from pix2pix_jax.inference.tiling import blend_ramp, pad_centered, tile_starts, translate_tiles
 
@@ -17,7 +17,7 @@ def test_tiles_of_a_pointwise_network_leave_no_seam():
 def test_a_large_image_is_translated_in_tiles_as_a_small_one_is():
     pixels = np.random.default_rng(0).integers(0, 256, (150, 45, 3), np.uint8)
     for image in (pixels, pixels[:20], pixels[:, :9]):
-        large = LargeImage(FileImage(image), 3)
+        large = LargeImage(DecodedImage(image), 3)
         values = np.asarray(large)
         for side in (16, 64):
             wanted = np.concatenate(list(translate_tiles(np.tanh, values, side)))

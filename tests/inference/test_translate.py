@@ -250,7 +250,7 @@ def test_rotated_cmyk_palette_and_animated_images_keep_their_upright_size(colour
         "moving": (40, 24),
     }
     assert (
-        f"1 of 6 images, first {tmp_path}/moving.webp: only the first of 2 frames is used"
+        "in 1 of 6 images, only the first of 2 frames is used (moving.webp)"
         in capsys.readouterr().out
     )
     png, tif = (
@@ -308,7 +308,7 @@ def test_floats_without_negative_values_print_a_note(colour, tmp_path, capsys):
         np.save(tmp_path / f"{name}.npy", values)
     assert translate(colour, tmp_path, tmp_path / "out") == 0
     out = capsys.readouterr().out
-    assert f"1 of 2 images, first {tmp_path}/light.npy: no value is below 0" in out
+    assert "in 1 of 2 images, no value is below 0" in out
     assert "dark.npy: " not in out
 
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from PIL.ImageFile import ImageFile
 
-from pix2pix_jax.data.images.file_image import FileImage
+from pix2pix_jax.data.images.file_image import DecodedImage
 from pix2pix_jax.data.images.image_files import explain_decode_errors, turn_upright
 from pix2pix_jax.data.images.png_chunks import drop_texts
 from pix2pix_jax.errors import UsageError
@@ -18,7 +18,7 @@ WHITE = 65535
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
-def read_deep_png(header: ImageFile, data: bytes, name: str) -> FileImage:
+def read_deep_png(header: ImageFile, data: bytes, name: str) -> DecodedImage:
     """Reads a PNG file of 16 bits a channel, upright.
 
     Args:
@@ -47,10 +47,10 @@ def read_deep_png(header: ImageFile, data: bytes, name: str) -> FileImage:
         pixels = np.concatenate([pixels, alpha], -1)  # [h, w, 2]
     pixels = turn_upright(swap_red_blue(pixels), orientation)
     profile = header.info.get("icc_profile")
-    return FileImage(pixels, has_alpha=pixels.shape[-1] in (2, 4), profile=profile)
+    return DecodedImage(pixels, has_alpha=pixels.shape[-1] in (2, 4), profile=profile)
 
 
-def read_deep_ppm(header: ImageFile, data: bytes, name: str) -> FileImage:
+def read_deep_ppm(header: ImageFile, data: bytes, name: str) -> DecodedImage:
     """Reads a PPM or PGM file of more than 8 bits a channel; its largest value becomes 65535.
 
     Args:
@@ -63,14 +63,14 @@ def read_deep_ppm(header: ImageFile, data: bytes, name: str) -> FileImage:
     """
     with explain_decode_errors(data, name):
         if header.mode == "I":  # Pillow has scaled grey values.
-            return FileImage(np.asarray(header)[..., None].astype(np.uint16))
+            return DecodedImage(np.asarray(header)[..., None].astype(np.uint16))
         tile: Any = header.tile[0]
         _, largest = tile.args
         count = header.width * header.height * 3
         values = np.frombuffer(data, ">u2", count, tile.offset)
     values = np.minimum(values, largest)  # Larger values are wrong, and would become dark.
     pixels = np.round(values.astype(np.float64) * (WHITE / largest)).astype(np.uint16)
-    return FileImage(pixels.reshape(header.height, header.width, 3))
+    return DecodedImage(pixels.reshape(header.height, header.width, 3))
 
 
 def is_deep_ppm(header: ImageFile) -> bool:

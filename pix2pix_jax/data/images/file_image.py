@@ -15,10 +15,11 @@ from pix2pix_jax.errors import UsageError
 
 # The keys of notes that are only true of a run with 1 or 3 channels.
 NOTES_ABOUT_FOURTH_BAND = ("alpha", "bands")
+ALPHA_NOTE = {"alpha": "transparent parts count as white, unless the run has 4 channels"}
 
 
 @dataclass(frozen=True)
-class FileImage:
+class DecodedImage:
     """The image of a file.
 
     Attributes:
@@ -50,7 +51,7 @@ def describe_frames(count: int) -> dict[str, str]:
     return {"frames": f"only the first of {count} frames is used"} if count > 1 else {}
 
 
-def complete_bands(image: FileImage) -> FileImage:
+def complete_bands(image: DecodedImage) -> DecodedImage:
     """Restores colours that are multiplied by alpha; grey with alpha of 16 bits becomes RGBA."""
     pixels = image.pixels
     if image.is_multiplied:
@@ -65,7 +66,7 @@ def complete_bands(image: FileImage) -> FileImage:
     return replace(image, pixels=pixels, is_multiplied=False)
 
 
-def split_pair(images: list[FileImage], names: list[str]) -> tuple[FileImage, FileImage]:
+def split_pair(images: list[DecodedImage], names: list[str]) -> tuple[DecodedImage, DecodedImage]:
     """Finds A and B in the images of a pair, as `image_files.decode_pair` does.
 
     Args:
@@ -89,7 +90,7 @@ def split_pair(images: list[FileImage], names: list[str]) -> tuple[FileImage, Fi
     return replace(images[0], pixels=a), replace(images[0], pixels=b)
 
 
-def to_8_bits(image: FileImage) -> Image.Image:
+def to_8_bits(image: DecodedImage) -> Image.Image:
     """Converts an image to 8 bits a channel, as `image_files.decode_image` does.
 
     Returns:
@@ -107,7 +108,7 @@ def to_8_bits(image: FileImage) -> Image.Image:
     return shown
 
 
-def to_float(image: FileImage, channels: int) -> np.ndarray:
+def to_float(image: DecodedImage, channels: int) -> np.ndarray:
     """Converts an image to [h, w, channels] in [-1, 1]; 8 bits become what training sees."""
     if image.pixels.dtype == np.uint8:
         return image_to_float(convert_channels(to_8_bits(image), channels))

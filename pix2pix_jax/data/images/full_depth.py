@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pix2pix_jax.data.images.file_image import to_float
+from pix2pix_jax.data.images.file_image import ALPHA_NOTE, to_float
 from pix2pix_jax.data.images.image_files import read_bytes
 from pix2pix_jax.data.images.image_reader import encode_integers, read_image, read_large_image
-from pix2pix_jax.data.images.large_image import LargeImage, Pixels
+from pix2pix_jax.data.images.large_image import ImageValues, LargeImage
 from pix2pix_jax.data.images.limits import DEFAULT_LIMIT, MAX_PIXELS, PixelLimit
 from pix2pix_jax.data.images.pixels import (
     PILLOW_MODES,
@@ -26,7 +26,6 @@ from pix2pix_jax.data.images.pixels import (
 from pix2pix_jax.data.images.png_chunks import mark_srgb
 from pix2pix_jax.errors import UsageError
 
-ALPHA_NOTE = {"alpha": "transparent parts count as white, as in training"}
 DARK_NOTE = {
     "dark": "no value is below 0, so no pixel is darker than grey; if 0 is black, scale the values "
     "so that -1 is black and 1 is white"
@@ -36,7 +35,7 @@ DARK_NOTE = {
 class FilePixels(NamedTuple):
     """The pixels of a file, and their type, so that the translation can be written in that type."""
 
-    values: Pixels  # [h, w, c] in [-1, 1], float32
+    values: ImageValues  # [h, w, c] in [-1, 1], float32
     dtype: np.dtype  # the type in the file: uint8, uint16, or the float type of an array
     notes: dict[str, str]  # facts that may surprise the user, by the key of their kind
     is_npy: bool = False  # whether the file is a .npy file
@@ -116,7 +115,7 @@ def _decode_npy(data: bytes, path: Path, channels: int) -> FilePixels:
     return FilePixels(values, array.dtype, notes, is_npy=True)
 
 
-def encode_pixels(values: Pixels, dtype: np.dtype, suffix: str) -> bytes:
+def encode_pixels(values: ImageValues, dtype: np.dtype, suffix: str) -> bytes:
     """Encodes an image as the bytes of an sRGB PNG or of a .npy file.
 
     Args:

@@ -19,7 +19,8 @@ from pix2pix_jax.data.images.deep_files import (
     read_deep_ppm,
 )
 from pix2pix_jax.data.images.file_image import (
-    FileImage,
+    ALPHA_NOTE,
+    DecodedImage,
     complete_bands,
     describe_frames,
     to_8_bits,
@@ -47,7 +48,7 @@ ADOBE_RGB_NOTE = {
 }
 
 
-def read_image(data: bytes, name: str, limit: PixelLimit = DEFAULT_LIMIT) -> FileImage:
+def read_image(data: bytes, name: str, limit: PixelLimit = DEFAULT_LIMIT) -> DecodedImage:
     """Reads an image file.
 
     Args:
@@ -73,7 +74,7 @@ def read_image(data: bytes, name: str, limit: PixelLimit = DEFAULT_LIMIT) -> Fil
     return replace(image, notes=image.notes | _describe_frames(data))
 
 
-def read_large_image(path: Path, name: str, limit: PixelLimit) -> FileImage | None:
+def read_large_image(path: Path, name: str, limit: PixelLimit) -> DecodedImage | None:
     """Reads a TIFF file of more than MAX_PIXELS pixels without filling the memory.
 
     Args:
@@ -92,7 +93,7 @@ def read_large_image(path: Path, name: str, limit: PixelLimit) -> FileImage | No
     return image and _complete(image)
 
 
-def _complete(image: FileImage) -> FileImage:
+def _complete(image: DecodedImage) -> DecodedImage:
     """Converts colours to sRGB, and adds the notes about the pixels."""
     if not isinstance(image.pixels, np.memmap):  # Large files stay as they are on the disk.
         image = complete_bands(image)
@@ -100,7 +101,7 @@ def _complete(image: FileImage) -> FileImage:
     return replace(image, notes=image.notes | _describe_bands(image))
 
 
-def _read_plain(data: bytes, name: str, limit: PixelLimit) -> FileImage:
+def _read_plain(data: bytes, name: str, limit: PixelLimit) -> DecodedImage:
     """Reads an image file that the decoder of records reads as it should."""
     image = decode_image(data, name, limit)
     profile = image.info.get("icc_profile")
@@ -118,22 +119,22 @@ def _read_plain(data: bytes, name: str, limit: PixelLimit) -> FileImage:
     profile = None if image.mode == "LAB" else profile
     is_adobe_rgb = mode.startswith("RGB") and profile is None and says_adobe_rgb(image)
     notes = ADOBE_RGB_NOTE if is_adobe_rgb else {}
-    return FileImage(pixels, has_alpha, notes, profile, is_plain=is_plain)
+    return DecodedImage(pixels, has_alpha, notes, profile, is_plain=is_plain)
 
 
-def _read_cmyk(image: Image.Image, profile: bytes | None) -> FileImage:
+def _read_cmyk(image: Image.Image, profile: bytes | None) -> DecodedImage:
     """Converts a CMYK image to RGB, with its profile if it has one."""
     if converted := convert_cmyk(image, profile):
         notes = {"sRGB": "CMYK colours are converted to sRGB"}
-        return FileImage(np.asarray(converted), notes=notes)
+        return DecodedImage(np.asarray(converted), notes=notes)
     notes = {"CMYK": "CMYK colours without a colour profile are only roughly right"}
-    return FileImage(np.asarray(image.convert("RGB")), notes=notes, is_plain=True)
+    return DecodedImage(np.asarray(image.convert("RGB")), notes=notes, is_plain=True)
 
 
-def _describe_bands(image: FileImage) -> dict[str, str]:
+def _describe_bands(image: DecodedImage) -> dict[str, str]:
     """The notes about alpha or a fourth band."""
     if image.has_alpha and image.pixels[..., -1].min() < np.iinfo(image.pixels.dtype).max:
-        return {"alpha": "transparent parts count as white, unless the run has 4 channels"}
+        return ALPHA_NOTE
     if image.pixels.shape[-1] == 4 and not image.has_alpha:
         return {"bands": "the fourth band is left out, unless the run has 4 channels"}
     return {}
@@ -154,7 +155,7 @@ def _describe_frames(data: bytes) -> dict[str, str]:
     return describe_frames(frames)
 
 
-def record_bytes(data: bytes, image: FileImage) -> bytes:
+def record_bytes(data: bytes, image: DecodedImage) -> bytes:
     """The bytes of a file in a record: `decode_image` turns them into `to_8_bits(image)`.
 
     Args:
@@ -172,7 +173,7 @@ def record_bytes(data: bytes, image: FileImage) -> bytes:
     return mark_plain_bands(png) if has_plain_bands else png
 
 
-def _is_plain_after_all(data: bytes, image: FileImage) -> bool:
+def _is_plain_after_all(data: bytes, image: DecodedImage) -> bool:
     """Whether the decoder of records gives the pixels of an image; it is compared with them."""
     wanted = to_8_bits(image)
     try:

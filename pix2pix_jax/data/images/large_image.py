@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pix2pix_jax.data.images.file_image import FileImage, complete_bands, to_float
+from pix2pix_jax.data.images.file_image import DecodedImage, complete_bands, to_float
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class LargeImage:
       channels: the number of channels, 1, 3 or 4.
     """
 
-    image: FileImage
+    image: DecodedImage
     channels: int
 
     @property
@@ -39,4 +39,4 @@ class LargeImage:
 
 
 # What tiles, halves and pictures are cut from.
-Pixels = np.ndarray | LargeImage
+ImageValues = np.ndarray | LargeImage

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
-from pix2pix_jax.data.images.file_image import FileImage
+from pix2pix_jax.data.images.file_image import DecodedImage
 
 # Every program writes its own profile for sRGB. If a profile changes no colour by more than this
 # number of levels, of 255, it is one of them, and the pixels stay as they are.
@@ -27,7 +27,7 @@ class _Profile(NamedTuple):
     is_srgb: bool  # whether the colours are those of sRGB already
 
 
-def convert_to_srgb(image: FileImage) -> FileImage:
+def convert_to_srgb(image: DecodedImage) -> DecodedImage:
     """Converts the colours of an image to sRGB, and notes which colours they were.
 
     Images of 16 bits stay as they are, because Pillow converts only 8 bits. Grey images stay as
@@ -57,7 +57,7 @@ def convert_to_srgb(image: FileImage) -> FileImage:
     return _with_note(converted_image, "sRGB", note)
 
 
-def _kind_without_conversion(image: FileImage) -> str | None:
+def _kind_without_conversion(image: DecodedImage) -> str | None:
     """The kind of images whose colours are not converted; None if the colours are converted."""
     if image.pixels.shape[-1] <= 2:
         return "grey images"
@@ -86,7 +86,7 @@ def says_adobe_rgb(image: Image.Image) -> bool:
         return False
 
 
-def _with_note(image: FileImage, key: str, note: str) -> FileImage:
+def _with_note(image: DecodedImage, key: str, note: str) -> DecodedImage:
     return replace(image, notes=image.notes | {key: note})
 
 

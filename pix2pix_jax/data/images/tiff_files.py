@@ -11,7 +11,7 @@ from pathlib import Path
 
 import tifffile
 
-from pix2pix_jax.data.images.file_image import FileImage, describe_frames
+from pix2pix_jax.data.images.file_image import DecodedImage, describe_frames
 from pix2pix_jax.data.images.image_files import explain_decode_errors
 from pix2pix_jax.data.images.limits import DEFAULT_LIMIT, MAX_PIXELS, PixelLimit
 from pix2pix_jax.data.images.pixels import WHITE
@@ -29,7 +29,7 @@ from pix2pix_jax.data.images.tiff_pages import (
 from pix2pix_jax.errors import UsageError
 
 
-def read_tiff(data: bytes, name: str, limit: PixelLimit = DEFAULT_LIMIT) -> FileImage | None:
+def read_tiff(data: bytes, name: str, limit: PixelLimit = DEFAULT_LIMIT) -> DecodedImage | None:
     """Reads a TIFF file that Pillow reads wrongly, upright.
 
     Args:
@@ -55,7 +55,7 @@ def read_tiff(data: bytes, name: str, limit: PixelLimit = DEFAULT_LIMIT) -> File
     return make_image(page, pixels)
 
 
-def read_large_tiff(path: Path, name: str, limit: PixelLimit) -> FileImage | None:
+def read_large_tiff(path: Path, name: str, limit: PixelLimit) -> DecodedImage | None:
     """Reads a TIFF file of more than MAX_PIXELS pixels strip by strip, without filling the memory.
 
     The pixels stay in the file, or are decompressed into a temporary file.

@@ -9,7 +9,7 @@ import tifffile
 from PIL.TiffImagePlugin import COMPRESSION_INFO
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, PLANARCONFIG, SAMPLEFORMAT
 
-from pix2pix_jax.data.images.file_image import FileImage
+from pix2pix_jax.data.images.file_image import DecodedImage
 from pix2pix_jax.data.images.image_files import (
     check_white,
     turn_upright,
@@ -38,7 +38,7 @@ MAX_OPENED_PAGES = 50  # smaller copies are only looked for among the first page
 logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
 
 
-def make_image(page: tifffile.TiffPage, pixels: np.ndarray) -> FileImage:
+def make_image(page: tifffile.TiffPage, pixels: np.ndarray) -> DecodedImage:
     """Makes the image of a page from its pixels as they are stored."""
     if page.axes == "SYX":
         pixels = np.moveaxis(pixels, 0, -1)
@@ -46,7 +46,7 @@ def make_image(page: tifffile.TiffPage, pixels: np.ndarray) -> FileImage:
     has_alpha = _has_alpha(page)
     is_multiplied = has_alpha and page.extrasamples[-1:] == (EXTRASAMPLE.ASSOCALPHA,)
     orientation, profile = page.tags.get(ORIENTATION), page.tags.get(ICC_PROFILE)
-    return FileImage(
+    return DecodedImage(
         turn_upright(pixels, orientation.value if orientation else NO_TURN),
         has_alpha,
         is_multiplied=is_multiplied,
