@@ -19,6 +19,7 @@ from pix2pix_jax.runtime.storage.files import CONFIG_NAME, local_path
 from pix2pix_jax.suggestions import closest_name
 
 EXAMPLE = "experiments/facades.py"
+MAX_NAMED = 5  # the most files that an error names
 
 
 class ExperimentNotFound(UsageError):
@@ -30,13 +31,24 @@ class ExperimentNotFound(UsageError):
 
     def __init__(self, path: Path):
         self.others = sorted(file.stem for file in path.parent.glob("*.py") if file.is_file())
-        fix = f"give the path of an experiment, such as {EXAMPLE}"
-        if self.others:
-            files = ", ".join(f"{name}.py" for name in self.others)
-            fix = f"give a file that exists; the same folder contains {files}"
-        if near := _find_similar_experiment(path):
-            fix = f"did you mean {near}?"
-        super().__init__(f"{path}: there is no such experiment file", fix)
+        problem = f"{path}: there is no such experiment file"
+        super().__init__(problem, _suggest_experiment(path, self.others))
+
+
+def _suggest_experiment(path: Path, others: list[str]) -> str:
+    """What to give instead of an experiment file that does not exist.
+
+    Args:
+      path: the path that was given.
+      others: the names, without ".py", of the Python files in its folder.
+    """
+    if near := _find_similar_experiment(path):
+        return f"did you mean {near}?"
+    if not others:
+        return f"give the path of an experiment, such as {EXAMPLE}"
+    files = ", ".join(f"{name}.py" for name in others[:MAX_NAMED])
+    more = f" and {len(others) - MAX_NAMED} more" if len(others) > MAX_NAMED else ""
+    return f"give a file that exists; the same folder contains {files}{more}"
 
 
 def _find_similar_experiment(path: Path) -> Path | None:

@@ -97,6 +97,10 @@ def test_the_error_for_a_missing_experiment_file_names_the_file(tmp_path):
     assert "give a file that exists; the same folder contains maps.py" in refusal(
         load_experiment, f"{tmp_path}/zzz.py"
     )
+    for index in range(6):
+        (tmp_path / f"b{index}.py").touch()
+    message = refusal(load_experiment, f"{tmp_path}/zzz.py")
+    assert message.endswith("contains b0.py, b1.py, b2.py, b3.py, b4.py and 2 more")
     assert f"experiments/folder.py:{tmp_path}" in refusal(load_experiment, str(tmp_path))
 
 

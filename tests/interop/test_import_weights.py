@@ -261,6 +261,16 @@ def test_flags_that_the_weights_do_not_allow_are_refused_by_name(tmp_path, field
     assert str(weights) in message
 
 
+def test_a_discriminator_that_is_too_deep_has_one_fix(tmp_path):
+    weights = save_weights(randomize(Generator(depth=5, features=4)), tmp_path / "G.pth")
+    fields = {"model.discriminator": "image286"}
+    message = refusal(import_weights, weights, None, Workdir(tmp_path / "run"), None, fields)
+    assert message == (
+        "model.discriminator: image286 is too deep for data.image_size 32x32; leave out "
+        "--config.model.discriminator"
+    )
+
+
 def generator_tensors(**more):
     return randomize(Generator(depth=5, features=4, **more)).state_dict()
 
