@@ -33,6 +33,7 @@ OTHER_SUFFIXES = {
 }
 # Suffixes of texts, which are not opened: a set may have a text for each image.
 TEXT_SUFFIXES = {".txt", ".json", ".jsonl", ".xml", ".csv", ".tsv", ".md", ".yaml", ".yml"}
+MAX_OPENED = 1000  # so many files with other suffixes are opened to look for images
 ARCHIVE_SUFFIXES = {".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"}
 
 
@@ -97,8 +98,17 @@ def sort_files(paths: list[Path], root: Path) -> Inventory:
       root: the folder that was searched.
     """
     kinds: dict[str, list[Path]] = {}
+    unknown = []
     for path in paths:
-        kinds.setdefault(_kind(path, root), []).append(path)
+        kind = _kind(path, root)
+        if kind == "unknown":
+            unknown.append(path)
+        else:
+            kinds.setdefault(kind, []).append(path)
+    for number, path in enumerate(unknown):
+        content = _image_kind(path) if number < MAX_OPENED else ""
+        default = "format" if path.suffix.lower() in OTHER_SUFFIXES else "other"
+        kinds.setdefault(content or default, []).append(path)
     images, others = kinds.pop("image", []), kinds.pop("other", [])
     kinds.pop("junk", None)
     return Inventory(images, list(_explain(kinds, root)), others)
@@ -115,7 +125,7 @@ def is_junk_file(name: str) -> bool:
 
 
 def _kind(path: Path, root: Path) -> str:
-    """The kind of a file: image, other, junk, or the key of a reason in `_explain`."""
+    """The kind of a file by its name: image, other, junk, unknown, or a key of `_explain`."""
     suffix = path.suffix.lower()
     if is_junk_file(path.name):
         return "junk"
@@ -123,19 +133,13 @@ def _kind(path: Path, root: Path) -> str:
         return "link"
     if suffix == CLOUD_SUFFIX:
         return "cloud"
-    is_hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-    if is_hidden:
+    if "/." in f"/{str(path)[len(str(root)) :]}":  # `relative_to` would take most of the time.
         return "hidden" if suffix in SUFFIXES | OTHER_SUFFIXES else "other"
     if suffix in SUFFIXES:
         return "image"
-    if suffix in TEXT_SUFFIXES:
-        return "other"
-    content = _image_kind(path)
-    if suffix in OTHER_SUFFIXES:
-        return content or "format"
     if suffix in ARCHIVE_SUFFIXES:
         return "archive"
-    return content or "other"
+    return "other" if suffix in TEXT_SUFFIXES else "unknown"
 
 
 def _image_kind(path: Path) -> str:

@@ -75,7 +75,7 @@ def find_pairs(root: Path, source_name: str, form: Form | None = None) -> FoundP
     if not inventory.images:
         raise UsageError(f"{source_name}: contains no images{_describe_content(inventory)}")
     check_utf8_names(inventory.images, root, source_name)
-    top = Path(os.path.commonpath([path.parent for path in inventory.images]))
+    top = Path(os.path.commonpath({path.parent for path in inventory.images}))
     folders = top.relative_to(root).parts
     images = [read_role(path, root, top, form) for path in inventory.images]
     left_out = list[LeftOut]()

@@ -36,7 +36,7 @@ class PairFiles(NamedTuple):
     files: tuple[Path, ...]  # one side-by-side image, or A and B
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageFile:
     """An image file, and the role that its path gives to it.
 
@@ -64,7 +64,8 @@ def read_role(path: Path, root: Path, top: Path, form: Form | None) -> ImageFile
       top: the deepest folder that contains all images.
       form: data.form. With `halves`, folders A and B have no meaning.
     """
-    folders = _split_names(path.relative_to(root).parts[:-1])
+    parts = path.relative_to(root).parts[:-1]
+    folders = _split_names(parts)
     split = next((folder for folder in folders if folder.lower() in SPLIT_FOLDERS), "")
     # A pair's name starts below its split, or below the top folder, so that the name does not
     # depend on where a tarball was unpacked.
@@ -73,7 +74,7 @@ def read_role(path: Path, root: Path, top: Path, form: Form | None) -> ImageFile
     names = [folder for folder in below if folder not in sides]
     return ImageFile(
         path,
-        path.relative_to(root).parts[:-1],
+        parts,
         split=SPLIT_FOLDERS.get(split.lower(), ""),
         pair="/".join([*names, path.stem]),
         side=sides[-1].upper() if sides else BOTH_SIDES,

@@ -75,8 +75,10 @@ def find_siblings(images: list[ImageFile]) -> Siblings | None:
     found = [
         siblings
         for parent, children in _children_by_parent(images).items()
-        if len(children) > 1
-        for siblings in _compare_children(parent, children)
+        if _may_hold_sides(list(children))
+        for siblings in _compare_children(
+            parent, {child: _names_below(parent, inside) for child, inside in children.items()}
+        )
     ]
     if not found:
         return None
@@ -104,16 +106,32 @@ def _likelihood(siblings: Siblings) -> tuple[bool, bool, bool, int, int]:
 
 def _children_by_parent(
     images: list[ImageFile],
-) -> dict[tuple[str, ...], dict[str, list[NameBelow]]]:
-    """The names of all images below every folder, by the folder inside it that leads to them."""
-    tree: dict[tuple[str, ...], dict[str, list[NameBelow]]] = defaultdict(lambda: defaultdict(list))
+) -> dict[tuple[str, ...], dict[str, list[ImageFile]]]:
+    """The images below every folder, by the folder inside it that leads to them."""
+    tree: dict[tuple[str, ...], dict[str, list[ImageFile]]] = defaultdict(lambda: defaultdict(list))
     for image in images:
-        stem, words = fold_name(image.path.stem), drop_zeros(image.path.stem)
         folders = (*image.folders, "")
         for depth, child in enumerate(folders):
-            below = tuple(map(fold_name, image.folders[depth + 1 :]))
-            tree[folders[:depth]][child].append(NameBelow(below, stem, words))
+            tree[folders[:depth]][child].append(image)
     return tree
+
+
+def _may_hold_sides(children: list[str]) -> bool:
+    """Whether any two folders may hold the sides of pairs; names of many images take seconds."""
+    pairs = combinations(children, 2)
+    return len(children) > MAX_SIDES or any(_may_be_sides(*pair, children) for pair in pairs)
+
+
+def _names_below(parent: tuple[str, ...], images: list[ImageFile]) -> list[NameBelow]:
+    """The names of images below a folder inside `parent`."""
+    return [
+        NameBelow(
+            tuple(map(fold_name, image.folders[len(parent) + 1 :])),
+            fold_name(image.path.stem),
+            drop_zeros(image.path.stem),
+        )
+        for image in images
+    ]
 
 
 def _below_common_folder(names: list[NameBelow]) -> list[NameBelow]:

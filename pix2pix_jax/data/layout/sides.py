@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from pix2pix_jax.data.layout.lookalikes import check_lookalikes
 from pix2pix_jax.data.layout.roles import BOTH_SIDES, SIDES, ImageFile, PairFiles
@@ -74,11 +75,14 @@ def check_equal_names(images: list[ImageFile], source: Source) -> None:
       images: the images that are to become pairs.
       source: the source of the images.
     """
-    roles: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    roles: dict[tuple[str, str, str], list[Path]] = defaultdict(list)
     for image in images:
-        roles[image.split, image.pair, image.side].append(source.name_of(image.path))
+        roles[image.split, image.pair, image.side].append(image.path)
     if equal := [paths for paths in roles.values() if len(paths) > 1]:
-        examples = [f"{paths[0]} has the same name as {paths[1]}" for paths in equal]
+        examples = [
+            f"{source.name_of(paths[0])} has the same name as {source.name_of(paths[1])}"
+            for paths in equal
+        ]
         count = sum(map(len, equal))
         raise UsageError(
             f"{source.name}: {count} images share their names: {name_some(examples, FEW_NAMED)}",

@@ -11,6 +11,7 @@ Words = tuple[str, ...]
 Name = tuple[Words, Words]  # the folders above an image, and the words of its stem
 MAX_WORDS = 24  # the number of words that are tried in the place of each other
 MAX_TRIED = 200  # the number of names in which each word is replaced
+MAX_COUNTED = 10_000  # the number of names in which the frequent words are counted
 MIN_SHARE, MAX_SHARE = 0.01, 0.99  # of the names; a word of a side is in a part of the names
 
 
@@ -25,7 +26,7 @@ def find_similar_names(images: list[ImageFile]) -> tuple[ImageFile, ImageFile] |
     """
     by_name = {(image.folders, split_words(image.path.stem)): image for image in images}
     names = list(by_name)
-    words = _frequent_words(names)
+    words = _frequent_words(names[:: len(names) // MAX_COUNTED + 1])
     best: list[tuple[Name, Name]] = []
     for old in words:
         having = [name for name in names if _position(name[1], old) is not None]

@@ -58,7 +58,8 @@ def list_files(
         real_paths[folder] = above | {real_path}
         folders[:] = sorted(name for name in folders if enter(Path(folder, name)))
         paths += [Path(folder, name) for name in names]
-    return sorted(p for p in paths if p.is_file() or (broken_links and not p.exists()))
+    files = [p for p in paths if p.is_file() or (broken_links and not p.exists())]
+    return sorted(files, key=lambda path: path.parts)
 
 
 def _raise_unless_missing(error: OSError) -> None:

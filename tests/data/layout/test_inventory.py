@@ -90,6 +90,19 @@ def test_texts_are_no_images(tmp_path, data):
     assert find_lines(root) == []
 
 
+def test_texts_are_not_opened_and_few_unknown_files_are(tmp_path, monkeypatch):
+    texts = [f"train/{number}{suffix}" for number in range(3) for suffix in (".txt", ".json")]
+    root = make_empty_files(tmp_path / "pairs", PAIRS + texts + ["notes.md", "a.csv", "a.xml"])
+    for name in "abcd":
+        (root / name).write_bytes(b"\xff\xd8\xff\xe0" + bytes(40))
+    opened = []
+    monkeypatch.setattr(inventory, "_image_kind", lambda path: opened.append(path.name) or "suffix")
+    monkeypatch.setattr(inventory, "MAX_OPENED", 3)
+    [line] = find_lines(root)
+    assert line.startswith("passed over 3 images without a known suffix (a, b, c); ")
+    assert opened == ["a", "b", "c"]
+
+
 def test_broken_links_are_reported(tmp_path):
     root = make_empty_files(tmp_path / "pairs", PAIRS)
     os.symlink("nowhere.png", root / "train/2.png")
