@@ -4,7 +4,8 @@ The modules, in the order in which a pair passes through them:
 
     data_dir     knows the paths inside data.data_dir
     download     downloads the archives of the public sets
-    archives     unpacks tarballs and zip files; tells what other files are (archive_kinds)
+    archives     unpacks tarballs and zip files (zip_files) within limits (archive_limits); tells
+                 what other files are (archive_kinds)
     layout       finds the pairs of a folder, and the split of each pair, by names (pairs)
     images       reads every image file (image_reader), with what is odd about TIFF files
                  (tiff_files), 16 bits (deep_files) and colours (profiles); decodes the files of
@@ -16,15 +17,16 @@ The modules, in the order in which a pair passes through them:
     synthetic    draws the pairs of synthetic_facades
     builders     makes the records of a dataset: the bytes of the files of every pair
     contents     facts about the images of a dataset, which the builders collect
-                 (contents_collector), and which are told in lines (contents_lines)
+                 (contents_collector), and which `prepare` and `train` print (contents_lines)
     records      writes a dataset, and opens a split of it
     prepare      finds the dataset of a config, or writes it
     old_datasets compares datasets of earlier versions with what names mean now
     fingerprint  hashes the files of a source, and the pairs of a dataset
+    pair_names   remembers the pairs of a run, and says what has changed if they are others
     examples     turns a record into arrays: input and target, or photo and classes
     augment      crops and mirrors the arrays at random
     pipeline     makes the batches of the training split
 
 To read another folder layout, start at `layout/roles`. To read another format of image files, start
-at `images/image_files`. To give networks or metrics another array, start at `examples`.
+at `images/image_reader`. To give networks or metrics another array, start at `examples`.
 """

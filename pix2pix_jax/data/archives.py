@@ -74,7 +74,8 @@ def _is_broken(error: OSError, root: str) -> bool:
     """Whether the content of an archive caused an error, and not the disk or the permissions.
 
     gzip and bz2 raise an OSError without a number. A damaged zip file may lead to a negative
-    position. An archive may contain names that are too long, or a file and a folder of one name.
+    position. An archive may contain names that are too long, or a file and a folder of the
+    same name.
     """
     is_inside = str(error.filename or "").startswith(root)
     return error.errno in (None, errno.EINVAL) or (is_inside and error.errno not in DISK_ERRORS)

@@ -6,17 +6,18 @@ import stat
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pix2pix_jax.data.archive_limits import ByteCount
 from pix2pix_jax.errors import UsageError
 
-# Errors that zipfile raises for broken or unusual zip files, besides BadZipFile: ValueError and
-# struct.error come from damaged headers, and NotImplementedError and RuntimeError from methods of
-# compression and encryption.
+# Errors that zipfile raises for broken zip files, besides BadZipFile: ValueError, struct.error and
+# OverflowError come from damaged headers, and RuntimeError from damaged flags of encryption.
 BROKEN_ZIP = (
     *(zlib.error, lzma.LZMAError, EOFError, ValueError, struct.error),
-    *(NotImplementedError, RuntimeError, OverflowError),
+    *(RuntimeError, OverflowError),
 )
 ENCRYPTED = 1  # a bit of ZipInfo.flag_bits
 
@@ -29,21 +30,16 @@ def unpack_zip(source: Path, root: Path) -> None:
       root: an empty folder for the content.
 
     Raises:
-      UsageError: the zip file is encrypted, unpacks to far more than its own size, contains links
-        or files that would be written outside the folder, or holds arrays of NumPy.
+      UsageError: the zip file is encrypted or compressed by an unknown method, unpacks to far more
+        than its own size, contains links or files that would be written outside the folder, or
+        holds arrays of NumPy.
       OSError: the disk has too little free space, or a file cannot be written.
       BadZipFile: the zip file is broken.
     """
-    try:
-        _unpack_members(source, root)
-    except BROKEN_ZIP as error:
-        raise zipfile.BadZipFile(str(error)) from error
-
-
-def _unpack_members(source: Path, root: Path) -> None:
     count, free = ByteCount.start(source), shutil.disk_usage(root).free
-    with zipfile.ZipFile(source) as archive:
+    with _errors_of_zipfile(source), zipfile.ZipFile(source) as archive:
         members = archive.infolist()
+    with zipfile.ZipFile(source) as archive:
         if members and all(member.filename.endswith(".npy") for member in members):
             raise UsageError(
                 f"{source}: holds arrays of NumPy, but pairs are read from image files",
@@ -56,8 +52,22 @@ def _unpack_members(source: Path, root: Path) -> None:
                 target.mkdir(parents=True, exist_ok=True)
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
-            with archive.open(member) as file, target.open("wb") as output:
-                shutil.copyfileobj(file, output, 1 << 20)
+            with _errors_of_zipfile(source), archive.open(member) as file, target.open("wb") as out:
+                shutil.copyfileobj(file, out, 1 << 20)
+
+
+@contextmanager
+def _errors_of_zipfile(source: Path) -> Iterator[None]:
+    """Raises BadZipFile or UsageError for whatever zipfile raises in a `with` block."""
+    try:
+        yield
+    except NotImplementedError as error:
+        raise UsageError(
+            f"{source}: cannot be unpacked by this program ({error})",
+            "unpack it yourself and give the folder with its content",
+        ) from error
+    except BROKEN_ZIP as error:
+        raise zipfile.BadZipFile(str(error)) from error
 
 
 def _check_member(member: zipfile.ZipInfo, count: ByteCount, free: int, root: Path) -> Path:

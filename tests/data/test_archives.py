@@ -24,7 +24,7 @@ from helpers.pairs import (
 from helpers.refusals import refusal
 from PIL import Image
 
-from pix2pix_jax.data import archive_limits
+from pix2pix_jax.data import archive_limits, zip_files
 from pix2pix_jax.data.archives import unpack
 from pix2pix_jax.data.images.image_files import encode_png
 from pix2pix_jax.data.layout.pairs import find_pairs
@@ -150,6 +150,27 @@ def test_an_encrypted_zip_file_is_refused(tmp_path):
     at = data.index(b"PK\x01\x02") + 8  # the flags in the directory of the zip file
     packed.write_bytes(data[:at] + bytes([data[at] | 1]) + data[at + 1 :])
     assert refusal(prepare, folder_data(packed)).startswith(f"{packed}: is encrypted; unpack it")
+
+
+def test_a_zip_file_of_an_unknown_compression_is_refused_with_a_fix(tmp_path):
+    packed = write_zip(tmp_path / "pairs.zip", {"1.png": b"data" * 50})
+    data = bytearray(packed.read_bytes())
+    data[8] = data[data.index(b"PK\x01\x02") + 10] = 9  # Deflate64
+    packed.write_bytes(data)
+    message = refusal(prepare, folder_data(packed))
+    assert message.startswith(f"{packed}: cannot be unpacked by this program (")
+    assert message.endswith("; unpack it yourself and give the folder with its content")
+
+
+def test_a_bug_in_the_check_of_a_zip_file_keeps_its_traceback(tmp_path, monkeypatch):
+    packed = write_zip(tmp_path / "pairs.zip", {"1.png": b"data"})
+
+    def fail(*arguments):
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(zip_files, "_check_member", fail)
+    with pytest.raises(ValueError, match="a bug"):
+        prepare(folder_data(packed))
 
 
 def test_backslashes_between_the_folders_of_a_zip_file_are_read(tmp_path):
