@@ -13,7 +13,7 @@ from pix2pix_jax.data.contents import (
     dataset_contents,
     have_same_proportions,
 )
-from pix2pix_jax.data.examples import image_channels
+from pix2pix_jax.data.examples import image_channels, sides_by_role
 from pix2pix_jax.data.images.file_image import NOTES_ABOUT_FOURTH_BAND
 from pix2pix_jax.errors import make_printable
 from pix2pix_jax.runtime.console import plural, some_of
@@ -80,12 +80,6 @@ def _describe_resizing(contents: Contents, data: Data) -> str:
     height, width = data.image_size
     changes = any(not have_same_proportions(shape, load_size(data)) for shape in shapes)
     return f"resized to {width}x{height}{' (proportions change)' if changes else ''}"
-
-
-def sides_by_role(data: Data) -> dict[str, str]:
-    """The sides, A and B, that are the input and the target."""
-    first, second = ("A", "B") if data.direction == "AtoB" else ("B", "A")
-    return {"input": first, "target": second}
 
 
 def _describe_size(side: Side) -> str:

@@ -29,6 +29,12 @@ def image_channels(data: Data) -> dict[str, int]:
     return {"input": data.input_channels, "target": data.target_channels}
 
 
+def sides_by_role(data: Data) -> dict[str, str]:
+    """The sides, A and B, that are the input and the target."""
+    first, second = ("A", "B") if data.direction == "AtoB" else ("B", "A")
+    return {"input": first, "target": second}
+
+
 def decode_record(record: dict) -> tuple[Image.Image, Image.Image]:
     """Decodes A and B of a record, with the sizes and channels of their files."""
     return decode_pair(record["files"], [record["name"].decode()] * len(record["files"]))
@@ -45,11 +51,12 @@ def decode_example(record: dict, data: Data, size: tuple[int, int]) -> Example:
     Returns:
       `input` and `target` [h, w, c], uint8.
     """
-    (height, width), (a, b) = size, decode_record(record)
-    images = {"input": a, "target": b} if data.direction == "AtoB" else {"input": b, "target": a}
+    height, width = size
+    images = dict(zip(("A", "B"), decode_record(record), strict=True))
+    sides = sides_by_role(data)
     return {
         name: image_to_uint8(
-            resize_image(convert_channels(images[name], channels), (width, height))
+            resize_image(convert_channels(images[sides[name]], channels), (width, height))
         )
         for name, channels in image_channels(data).items()
     }

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from pix2pix_jax.config.schema import Data
 from pix2pix_jax.data.contents import Contents, is_one_of
-from pix2pix_jax.data.contents_lines import sides_by_role
+from pix2pix_jax.data.examples import sides_by_role
 from pix2pix_jax.data.images.large_image import ImageValues
+from pix2pix_jax.data.images.pixels import half_columns
 from pix2pix_jax.inference.inputs import LoadedImage, UnreadableImage
 from pix2pix_jax.inference.options import Half
 from pix2pix_jax.runtime.console import plural, print_above_bar, say
@@ -58,24 +59,29 @@ class HalfCutter:
         if width < 2:
             return "none"
         if self._half is None:
-            return self.input_half if self._is_pair(height, width) else "none"
+            is_pair = self._may_be_pair(height, width) and not self._may_be_half(height, width)
+            return self.input_half if is_pair else "none"
         return self._half
 
-    def _is_pair(self, height: int, width: int) -> bool | None:
-        """Whether an image of a size shows a pair; None if pairs and halves may have this size."""
+    def _may_be_pair(self, height: int, width: int) -> bool:
+        """Whether an image has the proportions of whole pairs of the run."""
+        return self._is_half(height, width / 2)
+
+    def _may_be_half(self, height: int, width: int) -> bool:
+        """Whether an image has the proportions of halves of the run's pairs."""
+        return self._is_half(height, width)
+
+    def _is_half(self, height: int, width: float) -> bool:
         if self._contents is None or not self.is_on:
             return False
-        halves, ratio = self._contents.sides["A"].sizes.proportions, width / height
-        if not is_one_of(ratio / 2, halves):
-            return False
-        return None if is_one_of(ratio, halves) else True
+        return is_one_of(width / height, self._contents.sides["A"].sizes.proportions)
 
     def cut(self, values: ImageValues) -> ImageValues:
         """Cuts an image [h, w, c] to its half, if it shows a pair."""
         height, width = values.shape[:2]
         half = self.find_half(height, width)
         self.num_cut += half != "none"
-        return values[:, half_columns(half, width)]
+        return values[:, columns_of(half, width)]
 
     def cut_all(
         self, images: Iterable[LoadedImage | UnreadableImage]
@@ -87,7 +93,8 @@ class HalfCutter:
                 continue
             num_cut = self.num_cut
             height, width = image.input.values.shape[:2]
-            if self._half is None and self._is_pair(height, width) is None:
+            may_be_both = self._may_be_pair(height, width) and self._may_be_half(height, width)
+            if self._half is None and may_be_both:
                 self.unclear.append(image.file.path)
             values = self.cut(image.input.values)
             if num_cut == 0 and self.num_cut == 1:
@@ -114,14 +121,14 @@ class HalfCutter:
         else:
             line = (
                 f"{image.file.path}: has the proportions of the run's side-by-side pairs, so only "
-                f"its {self.input_half} half is translated, as for all images of these "
-                "proportions; --half=none translates whole images"
+                f"its {self.input_half} half is translated; --half=none translates whole images"
             )
         print_above_bar(line, sys.stdout)
 
 
-def half_columns(half: Half, width: int) -> slice:
-    """The columns of a half of an image of a width; all columns for "none"."""
+def columns_of(half: Half, width: int) -> slice:
+    """The columns of a half of an image, at least 2 pixels wide; all columns for "none"."""
     if half == "none":
         return slice(0, width)
-    return slice(0, width // 2) if half == "left" else slice(width - width // 2, width)
+    left, right = half_columns(width, "the image")
+    return left if half == "left" else right

@@ -8,10 +8,10 @@ from PIL import Image
 from pix2pix_jax.data.images.pixels import (
     convert_array_channels,
     convert_channels,
+    half_columns,
     image_to_float,
     integers_to_float,
 )
-from pix2pix_jax.errors import UsageError
 
 # The keys of notes that are only true of a run with 1 or 3 channels.
 NOTES_ABOUT_FOURTH_BAND = ("alpha", "bands")
@@ -79,14 +79,8 @@ def split_pair(images: list[DecodedImage], names: list[str]) -> tuple[DecodedIma
     if len(images) == 2:
         return images[0], images[1]
     pixels = images[0].pixels
-    width = pixels.shape[1]
-    if width < 2:
-        raise UsageError(
-            f"{names[0]}: is only {width} pixel wide, so it cannot show A and B side by side",
-            "remove the file",
-        )
-    half = width // 2
-    a, b = pixels[:, :half], pixels[:, width - half :]
+    left, right = half_columns(pixels.shape[1], names[0])
+    a, b = pixels[:, left], pixels[:, right]
     return replace(images[0], pixels=a), replace(images[0], pixels=b)
 
 

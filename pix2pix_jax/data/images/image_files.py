@@ -16,6 +16,7 @@ from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from pix2pix_jax.data.images.limits import DEFAULT_LIMIT, PixelLimit
+from pix2pix_jax.data.images.pixels import half_columns
 from pix2pix_jax.data.images.png_chunks import drop_texts, has_plain_bands
 from pix2pix_jax.data.images.signatures import describe_no_image
 from pix2pix_jax.errors import UsageError
@@ -104,13 +105,10 @@ def decode_pair(files: list[bytes], names: list[str]) -> tuple[Image.Image, Imag
     if len(images) == 2:
         return images[0], images[1]
     width, height = images[0].size
-    if width < 2:
-        raise UsageError(
-            f"{names[0]}: is only {width} pixel wide, so it cannot show A and B side by side",
-            "remove the file",
-        )
-    half = width // 2
-    return images[0].crop((0, 0, half, height)), images[0].crop((width - half, 0, width, height))
+    a, b = half_columns(width, names[0])
+    return images[0].crop((a.start, 0, a.stop, height)), images[0].crop(
+        (b.start, 0, b.stop, height)
+    )
 
 
 def open_image(data: bytes, name: str, limit: PixelLimit = DEFAULT_LIMIT) -> ImageFile:

@@ -25,6 +25,26 @@ def check_channels(data: Data) -> None:
             )
 
 
+def half_columns(width: int, name: str) -> tuple[slice, slice]:
+    """The columns of A and of B in an image that shows them side by side.
+
+    The middle column of an odd width is in neither.
+
+    Args:
+      width: the width of the image in pixels.
+      name: the name by which the user knows the file.
+
+    Raises:
+      UsageError: the image is too narrow for two halves; the message names the file.
+    """
+    if width < 2:
+        raise UsageError(
+            f"{name}: is only {width} pixel wide, so it cannot show A and B side by side; remove "
+            "the file"
+        )
+    return slice(0, width // 2), slice(width - width // 2, width)
+
+
 def convert_channels(image: Image.Image, channels: int) -> Image.Image:
     """Converts an image to grey (1), RGB (3) or RGBA (4); transparent parts become white.
 

@@ -21,7 +21,7 @@ from pix2pix_jax.data.images.pixels import (
 )
 from pix2pix_jax.data.synthetic.paint import draw_facade
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.inference.half_cutter import HalfCutter, half_columns
+from pix2pix_jax.inference.half_cutter import HalfCutter, columns_of
 from pix2pix_jax.inference.translator import Translator
 from pix2pix_jax.runs.pairs import run_contents
 from pix2pix_jax.runs.workdir import Workdir
@@ -209,7 +209,7 @@ def _fit_image(config: Config, image: Image.Image, cutter: HalfCutter | None) ->
       cutter: cuts images that show A and B side by side; None: the image stays whole.
     """
     if cutter is not None:
-        columns = half_columns(cutter.find_half(image.height, image.width), image.width)
+        columns = columns_of(cutter.find_half(image.height, image.width), image.width)
         image = image.crop((columns.start, 0, columns.stop, image.height))
     image = convert_channels(image, config.data.input_channels)
     height, width = config.data.image_size
