@@ -22,13 +22,13 @@ from pix2pix_jax.data.images.image_files import encode_png, read_bytes
 from pix2pix_jax.data.images.image_reader import read_image, record_bytes
 from pix2pix_jax.data.layout.roles import PairFiles
 from pix2pix_jax.data.layout.walk import display_name
+from pix2pix_jax.data.layout.words import MAX_NAMED
 from pix2pix_jax.data.synthetic.paint import draw_facade
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.console import plural
 
 # Each split has its own seeds: train starts at 0, val at one million, test at two million.
 SEEDS_PER_SPLIT = 1_000_000
-MAX_NAMED = 5  # an error line names at most this number of broken files
 FEATURES = tfds.features.FeaturesDict(
     # A text feature can contain any bytes. An image feature would import TensorFlow.
     {"name": tfds.features.Text(), "files": tfds.features.Sequence(tfds.features.Text())}

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from pix2pix_jax.data.builders import PairedImages
 from pix2pix_jax.data.data_dir import INFO, DataDir
 from pix2pix_jax.data.fingerprint import dataset_fingerprint
+from pix2pix_jax.data.layout.words import name_some
 from pix2pix_jax.data.records import open_split
 from pix2pix_jax.runtime.console import plural
 from pix2pix_jax.runtime.storage.files import write_atomically
@@ -138,13 +139,10 @@ def _describe_split(split: str, old: SplitPairs, new: SplitPairs) -> str:
             name for name, value in new.hashes.items() if old.hashes.get(name, value) != value
         ],
     }
-    details = "; ".join(f"{kind}: {_first_names(names)}" for kind, names in lists.items() if names)
+    details = "; ".join(
+        f"{kind}: {name_some(sorted(names), MAX_NAMED)}" for kind, names in lists.items() if names
+    )
     return f"{text} ({details})" if details else text
-
-
-def _first_names(names: list[str]) -> str:
-    shown, more = ", ".join(sorted(names)[:MAX_NAMED]), len(names) - MAX_NAMED
-    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _hash(files: list[bytes]) -> str:

@@ -1,5 +1,7 @@
 """A run remembers its pairs, so that it can say which pairs have changed."""
 
+import shutil
+
 import pytest
 from helpers.pairs import folder_data, make_images
 
@@ -62,3 +64,13 @@ def test_a_run_of_an_earlier_version_finds_its_pairs_in_the_data_folder(datasets
         found = find_pair_names(dataset_fingerprint(dataset), data_dir)
         assert found == list_pair_names(dataset)
     assert find_pair_names("unknown", data_dir) is None
+
+
+def test_a_damaged_dataset_of_another_source_is_skipped(datasets, tmp_path):
+    data_dir = DataDir(tmp_path / "cache")
+    folders = sorted(data_dir.path.glob("paired_images/*"))
+    wanted = max(datasets, key=lambda dataset: str(dataset.data_path))
+    shutil.copytree(folders[0], folders[0].with_name("a-damaged-set"))
+    [info] = folders[0].with_name("a-damaged-set").glob("*/dataset_info.json")
+    info.write_text("{")
+    assert find_pair_names(dataset_fingerprint(wanted), data_dir) == list_pair_names(wanted)

@@ -32,6 +32,7 @@ from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.data import archives, data_dir, download
 from pix2pix_jax.data import prepare as prepare_module
 from pix2pix_jax.data.contents import METADATA_KEY, Sizes, dataset_contents
+from pix2pix_jax.data.contents_collector import ContentsCollector
 from pix2pix_jax.data.contents_lines import dataset_lines
 from pix2pix_jax.data.fingerprint import dataset_fingerprint
 from pix2pix_jax.data.images.palettes import CMP
@@ -153,6 +154,18 @@ def test_facts_about_the_images_are_kept_in_the_dataset(tmp_path):
     assert contents.sides["B"].sizes == Sizes(4, 4, 0, [1.0])
     assert contents.sides["A"].levels[0].images == 5
     assert dataset_lines(prepare(data), data)[0].startswith("A (left half, 4x4) -> B (right half)")
+
+
+def test_the_facts_are_counted_once_for_all_splits(tmp_path, monkeypatch):
+    counted, finish = [], ContentsCollector.finish
+
+    def count(self):
+        counted.append(finish(self))
+        return counted[-1]
+
+    monkeypatch.setattr(ContentsCollector, "finish", count)
+    prepare(folder_data(make_images(tmp_path / "pairs")))
+    assert [contents.pairs for contents in counted] == [{"train": 3, "val": 1, "test": 1}]
 
 
 def test_a_dataset_of_an_earlier_version_has_no_lines(tmp_path):
