@@ -10,7 +10,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from pix2pix_jax.data.images.image_files import IMAGE_FORMATS
-from pix2pix_jax.data.layout.roles import SIDES, ImageFile, read_role
+from pix2pix_jax.data.layout.roles import SIDES, SourceImage, read_role
 from pix2pix_jax.data.likeness import (
     MAX_SEAM,
     have_common_outlines,
@@ -75,7 +75,7 @@ def refuse_one_side(source: Path) -> None:
             )
 
 
-def _role_of_folder(folder: Path) -> ImageFile:
+def _role_of_folder(folder: Path) -> SourceImage:
     """The role of the images in a folder, according to the name of the folder."""
     return read_role(folder / "image", folder.parent, folder.parent, form=None)
 

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from pix2pix_jax.data.layout.roles import ImageFile, mentioned_splits, named_splits
+from pix2pix_jax.data.layout.roles import SourceImage, mentioned_splits, named_splits
 from pix2pix_jax.data.layout.siblings import MAX_SIDES, Siblings, find_siblings
 from pix2pix_jax.data.layout.similar_names import find_similar_names
 from pix2pix_jax.data.layout.walk import Source
@@ -26,7 +26,7 @@ TARGET_WORDS = {
 }
 
 
-def check_lookalikes(images: list[ImageFile], source: Source) -> None:
+def check_lookalikes(images: list[SourceImage], source: Source) -> None:
     """Raises UsageError if names show that images are single sides of pairs.
 
     Args:
@@ -43,7 +43,7 @@ def check_lookalikes(images: list[ImageFile], source: Source) -> None:
         raise UsageError(f"{source.name}: {finding}, {WAY_OUT}")
 
 
-def _describe_folders_of_pairs(images: list[ImageFile]) -> str:
+def _describe_folders_of_pairs(images: list[SourceImage]) -> str:
     """Describes folders that each hold the same few names, or two images: one pair in a folder."""
     folders: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for image in images:
@@ -87,7 +87,7 @@ def _describe_siblings(siblings: Siblings | None) -> str:
     )
 
 
-def _describe_side_folders(images: list[ImageFile]) -> str:
+def _describe_side_folders(images: list[SourceImage]) -> str:
     """Describes two folders in one folder that are called like the two sides of pairs."""
     children: dict[tuple[str, ...], dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for image in images:
@@ -113,7 +113,7 @@ def _describe_side_folders(images: list[ImageFile]) -> str:
     return ""
 
 
-def _describe_similar_names(images: list[ImageFile], source: Source) -> str:
+def _describe_similar_names(images: list[SourceImage], source: Source) -> str:
     """Describes names in one folder that differ only by a word."""
     similar = find_similar_names(images)
     if similar is None:

@@ -9,7 +9,7 @@ from pix2pix_jax.config.schema import Form
 from pix2pix_jax.data.images.image_files import IMAGE_FORMATS
 from pix2pix_jax.data.layout.inventory import Inventory, LeftOut, take_inventory
 from pix2pix_jax.data.layout.lookalikes import check_lookalikes
-from pix2pix_jax.data.layout.roles import BOTH_SIDES, ImageFile, PairFiles, read_role
+from pix2pix_jax.data.layout.roles import BOTH_SIDES, PairFiles, SourceImage, read_role
 from pix2pix_jax.data.layout.sides import (
     check_equal_names,
     check_has_sides,
@@ -116,8 +116,8 @@ def _describe_content(inventory: Inventory) -> str:
 
 
 def _leave_out(
-    images: list[ImageFile], gone: list[ImageFile], source: Source, place: str, fix: str = ""
-) -> tuple[list[ImageFile], list[LeftOut]]:
+    images: list[SourceImage], gone: list[SourceImage], source: Source, place: str, fix: str = ""
+) -> tuple[list[SourceImage], list[LeftOut]]:
     """The images without those that are left out, and the entry of the latter, if any."""
     if not gone:
         return images, []
@@ -129,7 +129,7 @@ def _leave_out(
 
 
 def _read_halves(
-    images: list[ImageFile], loose: list[ImageFile], source: Source, form: Form | None
+    images: list[SourceImage], loose: list[SourceImage], source: Source, form: Form | None
 ) -> dict[str, list[PairFiles]]:
     """The pairs by split if every image shows both sides; loose images are in no pair."""
     if form is None:
@@ -143,7 +143,7 @@ def _read_halves(
     return splits
 
 
-def _rename_equal(images: list[ImageFile]) -> list[ImageFile]:
+def _rename_equal(images: list[SourceImage]) -> list[SourceImage]:
     """Gives pairs that share a name the names of all their folders: x/train/1 and y/train/1."""
     counts = Counter((image.split, image.pair) for image in images)
     return [
@@ -155,7 +155,7 @@ def _rename_equal(images: list[ImageFile]) -> list[ImageFile]:
 
 
 def _read_folders(
-    images: list[ImageFile], inventory: Inventory, source: Source
+    images: list[SourceImage], inventory: Inventory, source: Source
 ) -> dict[str, list[PairFiles]]:
     """The pairs by split if folders A and B hold the two sides."""
     check_equal_names(images, source)

@@ -37,7 +37,7 @@ class PairFiles(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class ImageFile:
+class SourceImage:
     """An image file, and the role that its path gives to it.
 
     Attributes:
@@ -55,7 +55,7 @@ class ImageFile:
     side: str
 
 
-def read_role(path: Path, root: Path, top: Path, form: Form | None) -> ImageFile:
+def read_role(path: Path, root: Path, top: Path, form: Form | None) -> SourceImage:
     """Reads the role of an image file from its path.
 
     Args:
@@ -72,7 +72,7 @@ def read_role(path: Path, root: Path, top: Path, form: Form | None) -> ImageFile
     below = folders[folders.index(split) + 1 :] if split else folders_below(path, top)
     sides = [] if form == "halves" else [f for f in folders if f.upper() in SIDES]
     names = [folder for folder in below if folder not in sides]
-    return ImageFile(
+    return SourceImage(
         path,
         parts,
         split=SPLIT_FOLDERS.get(split.lower(), ""),

@@ -7,7 +7,7 @@ from itertools import combinations
 from os.path import commonprefix
 from typing import NamedTuple
 
-from pix2pix_jax.data.layout.roles import ImageFile, mentioned_splits, named_splits
+from pix2pix_jax.data.layout.roles import SourceImage, mentioned_splits, named_splits
 from pix2pix_jax.data.layout.words import drop_numbers, drop_zeros, fold_name
 from pix2pix_jax.runtime.console import plural
 
@@ -63,7 +63,7 @@ class Siblings:
         return f"{first} and {second} look like A and B, with {common}"
 
 
-def find_siblings(images: list[ImageFile]) -> Siblings | None:
+def find_siblings(images: list[SourceImage]) -> Siblings | None:
     """Finds the two folders in the same folder that have the most names in common, if any.
 
     Names also count as common if they differ by a prefix or suffix that all names of a folder
@@ -105,10 +105,12 @@ def _likelihood(siblings: Siblings) -> tuple[bool, bool, bool, int, int]:
 
 
 def _children_by_parent(
-    images: list[ImageFile],
-) -> dict[tuple[str, ...], dict[str, list[ImageFile]]]:
+    images: list[SourceImage],
+) -> dict[tuple[str, ...], dict[str, list[SourceImage]]]:
     """The images below every folder, by the folder inside it that leads to them."""
-    tree: dict[tuple[str, ...], dict[str, list[ImageFile]]] = defaultdict(lambda: defaultdict(list))
+    tree: dict[tuple[str, ...], dict[str, list[SourceImage]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
     for image in images:
         folders = (*image.folders, "")
         for depth, child in enumerate(folders):
@@ -122,7 +124,7 @@ def _may_hold_sides(children: list[str]) -> bool:
     return len(children) > MAX_SIDES or any(_may_be_sides(*pair, children) for pair in pairs)
 
 
-def _names_below(parent: tuple[str, ...], images: list[ImageFile]) -> list[NameBelow]:
+def _names_below(parent: tuple[str, ...], images: list[SourceImage]) -> list[NameBelow]:
     """The names of images below a folder inside `parent`."""
     return [
         NameBelow(

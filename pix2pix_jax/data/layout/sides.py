@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pix2pix_jax.data.layout.lookalikes import check_lookalikes
-from pix2pix_jax.data.layout.roles import BOTH_SIDES, SIDES, ImageFile, PairFiles
+from pix2pix_jax.data.layout.roles import BOTH_SIDES, SIDES, PairFiles, SourceImage
 from pix2pix_jax.data.layout.walk import Source
 from pix2pix_jax.data.layout.words import FEW_NAMED, fold_name, name_some, nearest_name
 from pix2pix_jax.errors import UsageError
@@ -24,10 +24,10 @@ class JoinedSides:
     """
 
     pairs: dict[str, list[PairFiles]] = field(default_factory=dict)
-    alone: list[ImageFile] = field(default_factory=list)
+    alone: list[SourceImage] = field(default_factory=list)
 
 
-def check_has_sides(images: list[ImageFile], source: Source) -> None:
+def check_has_sides(images: list[SourceImage], source: Source) -> None:
     """Raises UsageError if data.form is folders, but no image is in a folder A or B.
 
     Args:
@@ -42,7 +42,7 @@ def check_has_sides(images: list[ImageFile], source: Source) -> None:
         )
 
 
-def check_mixture(images: list[ImageFile], loose: list[ImageFile], source: Source) -> None:
+def check_mixture(images: list[SourceImage], loose: list[SourceImage], source: Source) -> None:
     """Raises UsageError if only some images are in folders A and B.
 
     Args:
@@ -68,7 +68,7 @@ def check_mixture(images: list[ImageFile], loose: list[ImageFile], source: Sourc
         )
 
 
-def check_equal_names(images: list[ImageFile], source: Source) -> None:
+def check_equal_names(images: list[SourceImage], source: Source) -> None:
     """Raises UsageError if two images have the same split, pair and side.
 
     Args:
@@ -91,7 +91,7 @@ def check_equal_names(images: list[ImageFile], source: Source) -> None:
         )
 
 
-def find_lone_test(images: list[ImageFile]) -> list[ImageFile]:
+def find_lone_test(images: list[SourceImage]) -> list[SourceImage]:
     """The images of test if they all show the same side, and there are pairs to train on."""
     sides: dict[str, set[str]] = defaultdict(set)
     for image in images:
@@ -101,7 +101,7 @@ def find_lone_test(images: list[ImageFile]) -> list[ImageFile]:
     return [image for image in images if image.split == "test"]
 
 
-def join_sides(images: list[ImageFile]) -> JoinedSides:
+def join_sides(images: list[SourceImage]) -> JoinedSides:
     """Joins A and B of equal names within each split.
 
     Names that differ only in case or in their Unicode form count as equal if exactly one A and one
@@ -111,13 +111,13 @@ def join_sides(images: list[ImageFile]) -> JoinedSides:
       images: images of one side; no two of them have the same split, pair and side.
     """
     joined = JoinedSides()
-    by_split: dict[str, dict[str, dict[str, ImageFile]]] = defaultdict(lambda: defaultdict(dict))
+    by_split: dict[str, dict[str, dict[str, SourceImage]]] = defaultdict(lambda: defaultdict(dict))
     for image in images:
         by_split[image.split][image.pair][image.side] = image
     for split, by_name in by_split.items():
         pairs = [sides for sides in by_name.values() if len(sides) == len(SIDES)]
         taken = {fold_name(sides["A"].pair) for sides in pairs}
-        folded: dict[str, list[ImageFile]] = defaultdict(list)
+        folded: dict[str, list[SourceImage]] = defaultdict(list)
         for sides in by_name.values():
             if len(sides) == 1:
                 [image] = sides.values()
@@ -134,7 +134,7 @@ def join_sides(images: list[ImageFile]) -> JoinedSides:
 
 
 def refuse_alone(
-    alone: list[ImageFile], images: list[ImageFile], others: list[ImageFile], source: Source
+    alone: list[SourceImage], images: list[SourceImage], others: list[SourceImage], source: Source
 ) -> None:
     """Raises UsageError if there are images without a partner.
 
@@ -162,7 +162,7 @@ def refuse_alone(
 
 
 def _explain_missing(
-    image: ImageFile, images: list[ImageFile], candidates: list[ImageFile], source: Source
+    image: SourceImage, images: list[SourceImage], candidates: list[SourceImage], source: Source
 ) -> str:
     """Names the file that is probably meant as the partner of an image, in parentheses."""
     name = fold_name(image.pair)

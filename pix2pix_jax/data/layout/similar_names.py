@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Container
 
-from pix2pix_jax.data.layout.roles import ImageFile
+from pix2pix_jax.data.layout.roles import SourceImage
 from pix2pix_jax.data.layout.siblings import MAX_SIDES
 from pix2pix_jax.data.layout.words import split_words
 
@@ -15,7 +15,7 @@ MAX_COUNTED = 10_000  # the number of names in which the frequent words are coun
 MIN_SHARE, MAX_SHARE = 0.01, 0.99  # of the names; a word of a side is in a part of the names
 
 
-def find_similar_names(images: list[ImageFile]) -> tuple[ImageFile, ImageFile] | None:
+def find_similar_names(images: list[SourceImage]) -> tuple[SourceImage, SourceImage] | None:
     """Finds a word that can take the place of another word in at least half of the names with it.
 
     Args:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pix2pix_jax.config.schema import SPLITS
-from pix2pix_jax.data.layout.roles import ImageFile, PairFiles, mentioned_splits, named_splits
+from pix2pix_jax.data.layout.roles import PairFiles, SourceImage, mentioned_splits, named_splits
 from pix2pix_jax.data.layout.words import FEW_NAMED, name_some
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.console import plural
@@ -31,7 +31,9 @@ class _Doubt:
     is_inside: bool = False
 
 
-def check_split_names(images: list[ImageFile], top: tuple[str, ...], source_name: str) -> list[str]:
+def check_split_names(
+    images: list[SourceImage], top: tuple[str, ...], source_name: str
+) -> list[str]:
     """Refuses images whose folders name two splits, or mention a split without being named so.
 
     Args:
@@ -120,14 +122,14 @@ def _refuse_doubtful(split: str, doubt: _Doubt, source_name: str) -> None:
     )
 
 
-def find_loose(images: list[ImageFile]) -> list[ImageFile]:
+def find_loose(images: list[SourceImage]) -> list[SourceImage]:
     """The images outside all folders of splits, if there is a folder for train; else none."""
     if not any(image.split == "train" for image in images):
         return []
     return [image for image in images if not image.split]
 
 
-def describe_outer_names(names: Sequence[str], images: list[ImageFile]) -> list[str]:
+def describe_outer_names(names: Sequence[str], images: list[SourceImage]) -> list[str]:
     """A line for images that are trained on although a folder around all of them mentions test.
 
     Args:
