@@ -23,23 +23,26 @@ from pix2pix_jax.training.tensorboardx import image, scalar
 class StepClock:
     """Measures the speed of training, without the time of compiling, sampling and evaluating.
 
-    The time of the first step includes compiling, so this time counts only until the second step.
+    The first call of a number of steps compiles their program, so the measurement starts again after
+    this call. Until the second step, the time of the first step counts nevertheless.
     """
 
     def __init__(self, step: int):
         """Starts the clock after `step` completed steps."""
         self._opened = self._start = self._end = (step, time.perf_counter())
+        self._sizes: set[int] = set()  # the numbers of steps in a call whose program is compiled
 
     def advance(self, step: int) -> None:
         """Records that `step` steps are completed now."""
-        is_first = self._end == self._opened
+        size = step - self._end[0]
         self._end = step, time.perf_counter()
-        if is_first:
+        if size not in self._sizes:
+            self._sizes.add(size)
             self._start = self._end
 
     @property
     def has_only_compiled(self) -> bool:
-        """Whether only the first step, which includes compiling, was measured."""
+        """Whether only a call that includes compiling was measured."""
         return self._start == self._end
 
     @property
