@@ -23,8 +23,8 @@ from pix2pix_jax.training.tensorboardx import image, scalar
 class StepClock:
     """Measures the speed of training, without the time of compiling, sampling and evaluating.
 
-    The first call of a number of steps compiles their program, so the measurement starts again after
-    this call. Until the second step, the time of the first step counts nevertheless.
+    The first call of a number of steps compiles their program, so the measurement starts again
+    after this call. Until the second step, the time of the first step counts nevertheless.
     """
 
     def __init__(self, step: int):
