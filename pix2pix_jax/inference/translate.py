@@ -22,7 +22,8 @@ from pix2pix_jax.inference.inputs import (
 )
 from pix2pix_jax.inference.options import TranslateOptions, check_options, tile_flag
 from pix2pix_jax.inference.outputs import OutputFolder
-from pix2pix_jax.inference.progress import TranslationProgress
+from pix2pix_jax.inference.size_check import SizeCheck
+from pix2pix_jax.inference.translation_writer import TranslationWriter
 from pix2pix_jax.inference.translator import open_translator
 from pix2pix_jax.runs.checks import resolve_run_config
 from pix2pix_jax.runs.pairs import run_contents
@@ -67,23 +68,23 @@ def translate_files(
     start = time.perf_counter()
     with OutputFolder(output) as folder:
         warn_size = None if options.tile or options.resize else config.data.image_size
-        progress = TranslationProgress(
-            folder, title, len(files), warn_size, cutter.file_size, tile_flag(config)
-        )
+        size_check = SizeCheck(warn_size, cutter.file_size, tile_flag(config))
+        writer = TranslationWriter(folder, title, len(files))
         try:
             images = ImageTranslator(translator, config, options)
             read = partial(
                 load_input, channels=config.data.input_channels, limit=options.pixel_limit(config)
             )
-            translate_inputs(files, read, images, cutter, progress)
+            translate_inputs(files, read, images, cutter, size_check, writer)
         except BaseException:
             with suppress(OSError, UsageError):  # The first error is reported instead.
-                progress.write_page()
+                writer.write_page()
             raise
-        progress.write_page()
-    progress.print_summary(time.perf_counter() - start)
+        writer.write_page()
+    size_check.print_summary(len(files))
+    writer.print_summary(time.perf_counter() - start)
     cutter.print_summary(len(files))
-    return 2 if progress.failures else 0
+    return 2 if writer.failures else 0
 
 
 def translate_inputs(
@@ -91,7 +92,8 @@ def translate_inputs(
     read: Callable[[InputFile], LoadedImage | UnreadableImage],
     translator: ImageTranslator,
     cutter: HalfCutter,
-    progress: TranslationProgress,
+    size_check: SizeCheck,
+    writer: TranslationWriter,
 ) -> None:
     """Reads, translates and writes images.
 
@@ -100,7 +102,8 @@ def translate_inputs(
       read: reads an image.
       translator: translates images.
       cutter: cuts side-by-side pairs to the input's half.
-      progress: writes translations.
+      size_check: warns of images of another size than in training.
+      writer: writes translations.
 
     Raises:
       UsageError: no more files can be written, or an image is too large for the memory.
@@ -109,13 +112,13 @@ def translate_inputs(
         ThreadPoolExecutor() as pool,
         progress_bar(total=len(files), unit="image") as bar,
     ):
-        images = progress.check_sizes(cutter.cut_all(map_ahead(pool, read, files)))
+        images = size_check.check_all(cutter.cut_all(map_ahead(pool, read, files)))
         for image in translator.translate_all(images):
             bar.update()
             if isinstance(image, UnreadableImage):
-                progress.add_failure(image.reason)
+                writer.add_failure(image.reason)
             else:
-                progress.add(image)
+                writer.add(image)
 
 
 def map_ahead(

@@ -22,7 +22,7 @@ from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.inference import options as option_module
-from pix2pix_jax.inference import outputs, progress
+from pix2pix_jax.inference import outputs, translation_writer
 from pix2pix_jax.inference.options import TranslateOptions
 from pix2pix_jax.inference.outputs import MANIFEST, OutputFolder
 from pix2pix_jax.inference.translate import translate_files
@@ -431,7 +431,7 @@ def test_a_full_disk_stops_the_command_with_one_line(colour, tmp_path, monkeypat
         return encode(*arguments) if len(count) == 1 else full()
 
     monkeypatch.setattr(outputs, "encode_pixels", fills)
-    monkeypatch.setattr(progress, "write_translation_page", full)
+    monkeypatch.setattr(translation_writer, "write_translation_page", full)
     message = refusal(lambda: translate(colour, tmp_path, tmp_path / "out"))
     reason = "cannot be written (No space left on device); make room on the disk, then run"
     assert f"{tmp_path}/out/1.png: {reason}" in message

@@ -1,4 +1,4 @@
-"""Large images become floats part by part, with the values of a whole image; limits are told."""
+"""Large images become floats part by part, with the values of a whole image; limits are kept."""
 
 import io
 import shutil

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pix2pix_jax.inference.progress import describe_size
+from pix2pix_jax.inference.size_check import describe_size
 
 
 @pytest.mark.parametrize(
