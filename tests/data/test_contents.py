@@ -119,7 +119,7 @@ def test_values_that_train_as_nearly_nothing_are_reported(image, expected):
     assert line.startswith("WARNING: B: ")
 
 
-def test_many_classes_are_told_apart_from_dark_pictures():
+def test_many_classes_differ_from_dark_pictures():
     many = [np.arange(16 * i, 16 * i + 16).reshape(4, 4) for i in range(10)]
     ids = [np.kron(x, np.ones((8, 8))).astype(np.uint8)[..., None] for x in many]
     line = oddities(list(zip(ids, ids, strict=True)))[0]
@@ -144,7 +144,7 @@ def test_values_that_reach_from_black_to_white_give_no_warning(image):
     assert not [line for line in oddities(pairs) if "WARNING" in line]
 
 
-def test_sixteen_bits_are_told_in_one_line():
+def test_sixteen_bits_are_reported_in_one_line():
     deep = [(a.astype(np.uint16) * 257, b.astype(np.uint16) * 257) for a, b in GOOD]
     assert oddities(deep) == [
         "A and B: 16 bits a channel, of which training reads 8 and translate writes 16"

@@ -102,7 +102,7 @@ def test_training_on_a_folder_called_test_is_reported(tmp_path, inside):
 
 
 @pytest.mark.parametrize("name", ["train_set", "trainingdata", "my train", "train1"])
-def test_a_folder_that_mentions_train_is_read_as_train_and_told(tmp_path, name):
+def test_a_folder_that_mentions_train_is_read_as_train_and_reported(tmp_path, name):
     names = [f"{name}/1.png", f"{name}/2.png", "val/1.png", "other/3.png"]
     root = make_empty_files(tmp_path / "pairs", names)
     assert {split: len(pairs) for split, pairs in find_names(root).items()} == {
@@ -122,7 +122,7 @@ def test_words_that_contain_the_word_of_a_split_are_no_splits(tmp_path, name):
     assert find_names(root).keys() == {"train", "val"}
 
 
-def test_images_outside_val_and_test_are_told_to_be_train(tmp_path):
+def test_images_outside_val_and_test_are_reported_as_train(tmp_path):
     root = make_empty_files(tmp_path / "pairs", ["1.png", "2.png", "x/3.png", "val/4.png"])
     assert find_lines(root) == [
         "3 images outside val and test read as train, because there is no train/"
