@@ -91,10 +91,11 @@ def _system_error(
       the operating system is not the cause.
     """
     folder = str(dataset.data_path.parent)  # TFDS writes to a temporary folder in this folder.
-    is_own = isinstance(error, OSError) and str(error.filename).startswith(folder)
+    is_own = str(getattr(error, "filename", "")).startswith(folder)
+    own_number = error.errno if isinstance(error, OSError) and is_own else None
     for number in (*DISK_ERRORS, errno.EACCES, errno.EPERM):
         reason = os.strerror(number)
         is_full = number == errno.ENOSPC and str(error).startswith("Not enough disk space")
-        if is_full or (is_own and error.errno == number) or f" failed: {reason};" in str(error):
+        if is_full or own_number == number or f" failed: {reason};" in str(error):
             return OSError(number, f"{problem} ({reason})", str(dataset.data_path))
     return None
