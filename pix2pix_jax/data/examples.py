@@ -52,8 +52,8 @@ def decode_example(record: dict, data: Data, size: tuple[int, int]) -> Example:
       `input` and `target` [h, w, c], uint8.
     """
     height, width = size
-    images = dict(zip(("A", "B"), decode_record(record), strict=True))
-    sides = sides_by_role(data)
+    a, b = decode_record(record)
+    images, sides = {"A": a, "B": b}, sides_by_role(data)
     return {
         name: image_to_uint8(
             resize_image(convert_channels(images[sides[name]], channels), (width, height))
