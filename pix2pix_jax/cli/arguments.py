@@ -17,8 +17,8 @@ from pix2pix_jax.cli import (
     train,
     translate,
 )
-from pix2pix_jax.cli.options import Flags, FlagValues, Parser
-from pix2pix_jax.cli.values import parse_experiment_flag, parse_workdir
+from pix2pix_jax.cli.flags.options import Flags, FlagValues, Parser
+from pix2pix_jax.cli.flags.values import parse_experiment_flag, parse_workdir
 from pix2pix_jax.cli.version import PrintVersion
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.suggestions import closest_name
@@ -157,7 +157,7 @@ def parse_fields(arguments: list[str], flags: Flags) -> FlagValues:
         name, equals, value = argument.partition("=")
         if not name.startswith("--config."):
             # This import is here, because few commands need the module.
-            from pix2pix_jax.cli.unknown_flags import explain_unknown
+            from pix2pix_jax.cli.flags.unknown_flags import explain_unknown
 
             raise explain_unknown(argument, following, flags)
         if not equals:

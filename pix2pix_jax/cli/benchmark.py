@@ -3,8 +3,8 @@
 import argparse
 
 from pix2pix_jax.benchmark.choices import PEERS, SWEEPS
-from pix2pix_jax.cli.options import FlagValues, load_config, require
-from pix2pix_jax.cli.values import parse_names, parse_positive
+from pix2pix_jax.cli.flags.options import FlagValues, load_config, require
+from pix2pix_jax.cli.flags.values import parse_names, parse_positive
 
 HELP = "measure how long training steps take, here and in other implementations"
 EXAMPLE = "--config=experiments/facades.py --workdir=runs/speed --peers=torch"

@@ -2,8 +2,8 @@
 
 import argparse
 
-from pix2pix_jax.cli.options import FlagValues, add_step, load_config, require_run
-from pix2pix_jax.cli.values import parse_port
+from pix2pix_jax.cli.flags.options import FlagValues, add_step, load_config, require_run
+from pix2pix_jax.cli.flags.values import parse_port
 
 HELP = "serve a web page that translates the images that you paint or upload"
 EXAMPLE = "--workdir=runs/first"

@@ -2,7 +2,7 @@
 
 import argparse
 
-from pix2pix_jax.cli.options import FlagValues, load_config
+from pix2pix_jax.cli.flags.options import FlagValues, load_config
 
 HELP = "print layers, shapes, parameters and receptive fields of the networks"
 EXAMPLE = "--config=experiments/facades.py --config.model.discriminator=patch34"

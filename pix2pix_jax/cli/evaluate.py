@@ -2,7 +2,7 @@
 
 import argparse
 
-from pix2pix_jax.cli.options import (
+from pix2pix_jax.cli.flags.options import (
     FlagValues,
     add_evaluation_flags,
     add_step,

@@ -2,8 +2,8 @@
 
 import argparse
 
-from pix2pix_jax.cli.options import FlagValues, add_step, load_config, require, require_run
-from pix2pix_jax.cli.values import parse_path
+from pix2pix_jax.cli.flags.options import FlagValues, add_step, load_config, require, require_run
+from pix2pix_jax.cli.flags.values import parse_path
 from pix2pix_jax.interop.formats import DISCRIMINATOR_FORMATS, EXPORT_FORMATS
 
 HELP = "write the generator to a file for other programs"

@@ -2,7 +2,7 @@
 
 import argparse
 
-from pix2pix_jax.cli.options import FlagValues, Parser
+from pix2pix_jax.cli.flags.options import FlagValues, Parser
 from pix2pix_jax.errors import UsageError
 
 HELP = "list the fields of an experiment, with their defaults and meanings"
@@ -29,7 +29,7 @@ def run(options: argparse.Namespace, fields: FlagValues) -> int:
     if fields:
         name = next(iter(fields))
         raise UsageError(f"--config.{name}: fields prints only the defaults", "leave out this flag")
-    from pix2pix_jax.cli.field_list import list_fields, to_json, to_text
+    from pix2pix_jax.cli.flags.field_list import list_fields, to_json, to_text
 
     rows = list_fields()
     print(to_json(rows) if options.format == "json" else to_text(rows))

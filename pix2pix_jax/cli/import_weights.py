@@ -2,8 +2,8 @@
 
 import argparse
 
-from pix2pix_jax.cli.options import FlagValues, require
-from pix2pix_jax.cli.values import parse_path
+from pix2pix_jax.cli.flags.options import FlagValues, require
+from pix2pix_jax.cli.flags.values import parse_path
 
 HELP = "make a run from networks that another program trained"
 EXAMPLE = "--weights=latest_net_G.pth --workdir=runs/imported"

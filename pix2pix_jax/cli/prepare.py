@@ -2,7 +2,7 @@
 
 import argparse
 
-from pix2pix_jax.cli.options import FlagValues, load_config
+from pix2pix_jax.cli.flags.options import FlagValues, load_config
 
 HELP = "write the dataset of an experiment for training, and download it if necessary"
 EXAMPLE = "--config=experiments/facades.py --config.data.source=facades.tar.gz"
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, fields: FlagValues) -> int:
     """Writes the dataset, and prints the number of pairs in each split."""
     from pix2pix_jax.config.resolve import resolve
-    from pix2pix_jax.data.contents_lines import dataset_lines
+    from pix2pix_jax.data.contents.lines import dataset_lines
     from pix2pix_jax.data.images.pixels import check_channels
     from pix2pix_jax.data.prepare import prepare
 

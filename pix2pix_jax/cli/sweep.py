@@ -2,8 +2,8 @@
 
 import argparse
 
-from pix2pix_jax.cli.options import FlagValues, add_evaluation_flags, require
-from pix2pix_jax.cli.values import parse_positive, parse_uint32
+from pix2pix_jax.cli.flags.options import FlagValues, add_evaluation_flags, require
+from pix2pix_jax.cli.flags.values import parse_positive, parse_uint32
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.workdir import SweepFolder
 

@@ -4,8 +4,8 @@ import argparse
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from pix2pix_jax.cli.options import FlagValues, Parser, load_config, require
-from pix2pix_jax.cli.values import parse_positive, parse_uint32
+from pix2pix_jax.cli.flags.options import FlagValues, Parser, load_config, require
+from pix2pix_jax.cli.flags.values import parse_positive, parse_uint32
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.storage.files import is_utf8
 
@@ -51,7 +51,7 @@ def add_arguments(parser: Parser) -> None:
 
 def describe_fields() -> str:
     """The end of --help: all fields."""
-    from pix2pix_jax.cli.field_list import list_fields, to_text
+    from pix2pix_jax.cli.flags.field_list import list_fields, to_text
 
     return f"\nfields:\n\n{to_text(list_fields())}\n"
 

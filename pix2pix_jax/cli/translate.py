@@ -2,8 +2,8 @@
 
 import argparse
 
-from pix2pix_jax.cli.options import FlagValues, add_step, load_config, require, require_run
-from pix2pix_jax.cli.values import parse_path, parse_positive, parse_uint32
+from pix2pix_jax.cli.flags.options import FlagValues, add_step, load_config, require, require_run
+from pix2pix_jax.cli.flags.values import parse_path, parse_positive, parse_uint32
 
 HELP = "translate an image, a folder of images, or a pattern of files"
 EXAMPLE = "--workdir=runs/first --input=photos --output=translated"

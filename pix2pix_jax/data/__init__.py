@@ -4,20 +4,18 @@ The modules, in the order in which a pair passes through them:
 
     data_dir     knows the paths inside data.data_dir
     download     downloads the archives of the public sets
-    archives     unpacks tarballs and zip files (zip_files) within limits (archive_limits); tells
-                 what other files are (archive_kinds)
+    archives     unpacks tarballs and zip files within limits, and says what other files are
     layout       finds the pairs of a folder, and the split of each pair, by names (pairs)
     images       reads every image file (image_reader), with what is odd about TIFF files
                  (tiff_files), 16 bits (deep_files) and colours (profiles); decodes the files of
                  records (image_files); reads images and .npy files for `translate` (full_depth);
                  converts channels, sizes and types (pixels); reads the classes of a label map
                  from its colours (palettes)
-    likeness     tells side-by-side pairs from single pictures by their pixels; single_pictures
-                 refuses such pictures, or leaves them out
     synthetic    draws the pairs of synthetic_facades
     builders     makes the records of a dataset: the bytes of the files of every pair
-    contents     facts about the images of a dataset, which the builders collect
-                 (contents_collector), and which `prepare` and `train` print (contents_lines)
+    contents     refuses single pictures among side-by-side pairs, or leaves them out
+                 (single_pictures, likeness); facts about the images of a dataset, which the
+                 builders collect (collector), and which `prepare` and `train` print (lines)
     records      writes a dataset, and opens a split of it
     prepare      finds the dataset of a config, or writes it
     old_datasets compares datasets of earlier versions with what names mean now

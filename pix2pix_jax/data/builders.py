@@ -15,9 +15,9 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from pix2pix_jax.config.schema import SPLITS, Form
-from pix2pix_jax.data.contents import METADATA_KEY
-from pix2pix_jax.data.contents_collector import ContentsCollector
-from pix2pix_jax.data.images.file_image import DecodedImage, split_pair
+from pix2pix_jax.data.contents.collector import ContentsCollector
+from pix2pix_jax.data.contents.facts import METADATA_KEY
+from pix2pix_jax.data.images.decoded_image import DecodedImage, split_pair
 from pix2pix_jax.data.images.image_files import encode_png, read_bytes
 from pix2pix_jax.data.images.image_reader import read_image, record_bytes
 from pix2pix_jax.data.layout.roles import PairFiles

@@ -9,12 +9,19 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from pix2pix_jax.config.schema import Data, Form
-from pix2pix_jax.data.archives import unpack
+from pix2pix_jax.data.archives.unpack import unpack
 from pix2pix_jax.data.builders import (
     FacadesConfig,
     PairedImages,
     PairsConfig,
     SyntheticFacades,
+)
+from pix2pix_jax.data.contents.single_pictures import (
+    PictureFile,
+    check_pictures,
+    measure_file,
+    refuse_one_side,
+    warn_of_pictures,
 )
 from pix2pix_jax.data.data_dir import INFO, DataDir
 from pix2pix_jax.data.download import download_archive
@@ -22,13 +29,6 @@ from pix2pix_jax.data.fingerprint import VERSION_DIGITS, source_version
 from pix2pix_jax.data.layout.pairs import find_pairs
 from pix2pix_jax.data.old_datasets import check_old_layout
 from pix2pix_jax.data.records import open_dataset, write_dataset
-from pix2pix_jax.data.single_pictures import (
-    PictureFile,
-    check_pictures,
-    measure_file,
-    refuse_one_side,
-    warn_of_pictures,
-)
 from pix2pix_jax.errors import UsageError, make_printable
 from pix2pix_jax.runtime.console import progress_bar, say
 from pix2pix_jax.runtime.storage.locks import folder_lock

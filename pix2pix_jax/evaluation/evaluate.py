@@ -9,7 +9,7 @@ from pix2pix_jax.checkpoints.reader import IMPORTED, CheckpointStep, read_networ
 from pix2pix_jax.config.files import read_config
 from pix2pix_jax.config.metrics import METRICS
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.data.contents import dataset_contents, shows_halves_of
+from pix2pix_jax.data.contents.facts import dataset_contents, shows_halves_of
 from pix2pix_jax.data.fingerprint import dataset_fingerprint
 from pix2pix_jax.data.images.pixels import float_to_image
 from pix2pix_jax.data.prepare import prepare

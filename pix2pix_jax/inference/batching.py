@@ -10,7 +10,7 @@ import numpy as np
 
 from pix2pix_jax.config.resolve import side_multiple
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.data.images.file_image import DecodedImage
+from pix2pix_jax.data.images.decoded_image import DecodedImage
 from pix2pix_jax.data.images.full_depth import FilePixels
 from pix2pix_jax.data.images.large_image import ImageValues, LargeImage
 from pix2pix_jax.data.images.pixels import PILLOW_MODES, WHITE, float_to_integers

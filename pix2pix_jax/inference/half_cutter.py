@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pix2pix_jax.config.schema import Data
-from pix2pix_jax.data.contents import Contents, is_one_of
+from pix2pix_jax.data.contents.facts import Contents, is_one_of
 from pix2pix_jax.data.examples import sides_by_role
 from pix2pix_jax.data.images.large_image import ImageValues
 from pix2pix_jax.data.images.pixels import half_columns

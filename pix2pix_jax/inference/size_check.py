@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator
 
-from pix2pix_jax.data.contents import have_same_proportions
+from pix2pix_jax.data.contents.facts import have_same_proportions
 from pix2pix_jax.inference.inputs import LoadedImage, UnreadableImage
 from pix2pix_jax.runtime.console import plural, print_above_bar, say
 

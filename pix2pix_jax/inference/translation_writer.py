@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from pix2pix_jax.data.contents import Note, add_notes
-from pix2pix_jax.data.contents_lines import describe_note
+from pix2pix_jax.data.contents.facts import Note, add_notes
+from pix2pix_jax.data.contents.lines import describe_note
 from pix2pix_jax.inference.batching import TranslatedImage
 from pix2pix_jax.inference.outputs import OutputFolder
 from pix2pix_jax.reports.translation import (

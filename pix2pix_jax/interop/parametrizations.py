@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.interop.torch_names import Tensors
+from pix2pix_jax.interop.pytorch.names import Tensors
 
 NEW = "parametrizations.weight"  # the beginning of the names that torch.nn.utils.parametrize makes
 

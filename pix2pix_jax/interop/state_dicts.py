@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.interop.foreign_networks import describe_network
-from pix2pix_jax.interop.torch_pickle import Opaque, Tensor
+from pix2pix_jax.interop.pytorch.pickles import Opaque, Tensor
 from pix2pix_jax.interop.trained_network import NetworkName
 
 # The parts of a name that wrappers add: torch.compile, DataParallel and AveragedModel, FSDP,
@@ -48,7 +48,7 @@ def find_state_dicts(content: Any) -> dict[str, StateDict]:
     A state dict is a dict with tensors, or a whole module, which keeps its tensors in dicts.
 
     Args:
-      content: the content that `torch_pickle.load_pickle` returned.
+      content: the content that `pickles.load_pickle` returned.
 
     Returns:
       The state dicts by their place: the keys that lead to them, with dots between the keys.

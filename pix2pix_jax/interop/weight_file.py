@@ -13,8 +13,8 @@ from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config, Model
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.networks import make_generator
-from pix2pix_jax.interop.torch_fields import Fields, discriminator_fields, generator_fields
-from pix2pix_jax.interop.torch_names import (
+from pix2pix_jax.interop.pytorch.fields import Fields, discriminator_fields, generator_fields
+from pix2pix_jax.interop.pytorch.names import (
     STATISTICS,
     Tensors,
     discriminator_names,

@@ -10,9 +10,9 @@ from pix2pix_jax.config.schema import Config
 from pix2pix_jax.config.validation_errors import Language, first_error
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.interop.parametrizations import fold
+from pix2pix_jax.interop.pytorch.names import transposed_layers
+from pix2pix_jax.interop.pytorch.reader import read_pth
 from pix2pix_jax.interop.state_dicts import Part, StateDict, choose_part
-from pix2pix_jax.interop.torch_names import transposed_layers
-from pix2pix_jax.interop.torch_reader import read_pth
 from pix2pix_jax.interop.trained_network import NetworkName
 from pix2pix_jax.interop.weight_file import WeightFile, name_file_in_errors
 

@@ -1,7 +1,7 @@
 """The facts about the pairs that a run was trained on: their form, sizes and proportions."""
 
 from pix2pix_jax.config.schema import Data
-from pix2pix_jax.data.contents import Contents, drawn_contents, read_contents
+from pix2pix_jax.data.contents.facts import Contents, drawn_contents, read_contents
 from pix2pix_jax.runs.workdir import Workdir
 
 

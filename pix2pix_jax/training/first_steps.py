@@ -7,7 +7,7 @@ import numpy as np
 
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.runtime.console import format_duration, print_above_bar
-from pix2pix_jax.training.metric_names import describe_scalars, keep_measured, keep_short
+from pix2pix_jax.training.metrics.names import describe_scalars, keep_measured, keep_short
 
 PACE_SECONDS = 10.0  # the time of training after which the speed is known
 SHORT_SECONDS = 60.0  # for a run that takes less time, the line about the speed is left out

@@ -9,7 +9,7 @@ import numpy as np
 from pix2pix_jax.checkpoints.saver import CheckpointSaver
 from pix2pix_jax.checkpoints.store import Checkpoint
 from pix2pix_jax.config.files import write_config
-from pix2pix_jax.data.contents import dataset_contents, write_contents
+from pix2pix_jax.data.contents.facts import dataset_contents, write_contents
 from pix2pix_jax.data.pair_names import list_pair_names, read_pair_names
 from pix2pix_jax.data.records import open_split
 from pix2pix_jax.evaluation.checkpoint_scorer import CheckpointScorer
@@ -19,9 +19,9 @@ from pix2pix_jax.runtime.retry_queue import RetryQueue
 from pix2pix_jax.training.divergence import CollapseWatch, explain_divergence
 from pix2pix_jax.training.due import Due
 from pix2pix_jax.training.initial_state import InitialState
-from pix2pix_jax.training.metric_names import keep_measured
-from pix2pix_jax.training.metric_window import MetricWindow
-from pix2pix_jax.training.metric_writer import MetricWriter
+from pix2pix_jax.training.metrics.names import keep_measured
+from pix2pix_jax.training.metrics.window import MetricWindow
+from pix2pix_jax.training.metrics.writer import MetricWriter
 from pix2pix_jax.training.run import TrainingRun
 from pix2pix_jax.training.sample_grid import SampleGrid
 

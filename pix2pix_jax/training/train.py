@@ -7,7 +7,7 @@ import jax
 
 from pix2pix_jax.checkpoints.scores import best_step
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.data.contents_lines import dataset_lines
+from pix2pix_jax.data.contents.lines import dataset_lines
 from pix2pix_jax.data.pipeline import make_training_batches, prefetch
 from pix2pix_jax.data.records import open_split
 from pix2pix_jax.evaluation.checkpoint_scorer import CheckpointScorer
@@ -24,7 +24,7 @@ from pix2pix_jax.runtime.storage.files import check_writable
 from pix2pix_jax.training.due import Due
 from pix2pix_jax.training.first_steps import FirstSteps
 from pix2pix_jax.training.initial_state import InitialState, check_initial_run, restore_or_create
-from pix2pix_jax.training.metric_window import MetricWindow
+from pix2pix_jax.training.metrics.window import MetricWindow
 from pix2pix_jax.training.preparation import prepare_config, prepare_dataset, resolve_length
 from pix2pix_jax.training.recorder import Progress, Recorder
 from pix2pix_jax.training.run import TrainingRun

@@ -23,7 +23,7 @@ from helpers.command_line import (
 )
 from PIL import Image
 
-from pix2pix_jax.data.contents import read_contents
+from pix2pix_jax.data.contents.facts import read_contents
 from pix2pix_jax.runs.metrics_log import read_metrics
 from pix2pix_jax.runs.workdir import Workdir
 

@@ -5,9 +5,9 @@ from dataclasses import asdict
 
 import pytest
 
-from pix2pix_jax.cli.field_list import list_fields
+from pix2pix_jax.cli.flags.field_list import list_fields
+from pix2pix_jax.cli.flags.schema_source import read_comments, read_field_names
 from pix2pix_jax.cli.main import run_command
-from pix2pix_jax.cli.schema_source import read_comments, read_field_names
 from pix2pix_jax.config import Config
 from pix2pix_jax.config.fields import field_names, field_values
 from pix2pix_jax.config.files import override

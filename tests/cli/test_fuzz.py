@@ -29,7 +29,7 @@ from pix2pix_jax.checkpoints.store import Checkpoint, CheckpointStore
 from pix2pix_jax.config import Config
 from pix2pix_jax.config.files import override, read_config
 from pix2pix_jax.config.resolve import resolve
-from pix2pix_jax.data.archives import unpack
+from pix2pix_jax.data.archives.unpack import unpack
 from pix2pix_jax.data.images.full_depth import read_pixels
 from pix2pix_jax.data.images.image_files import decode_pair, read_bytes
 from pix2pix_jax.data.layout.pairs import find_pairs

@@ -8,7 +8,7 @@ from helpers.refusals import refusal
 
 from pix2pix_jax.data import prepare as prepare_module
 from pix2pix_jax.data.builders import PairedImages, PairsConfig
-from pix2pix_jax.data.contents import METADATA_KEY
+from pix2pix_jax.data.contents.facts import METADATA_KEY
 from pix2pix_jax.data.fingerprint import dataset_fingerprint, source_version
 from pix2pix_jax.data.layout import pairs as pairs_module
 from pix2pix_jax.data.layout.pairs import find_pairs

@@ -29,11 +29,12 @@ from PIL import Image
 
 from pix2pix_jax.config import Config, Data
 from pix2pix_jax.config.resolve import resolve
-from pix2pix_jax.data import archives, data_dir, download
+from pix2pix_jax.data import data_dir, download
 from pix2pix_jax.data import prepare as prepare_module
-from pix2pix_jax.data.contents import METADATA_KEY, Sizes, dataset_contents
-from pix2pix_jax.data.contents_collector import ContentsCollector
-from pix2pix_jax.data.contents_lines import dataset_lines
+from pix2pix_jax.data.archives import unpack
+from pix2pix_jax.data.contents.collector import ContentsCollector
+from pix2pix_jax.data.contents.facts import METADATA_KEY, Sizes, dataset_contents
+from pix2pix_jax.data.contents.lines import dataset_lines
 from pix2pix_jax.data.fingerprint import dataset_fingerprint
 from pix2pix_jax.data.images.palettes import CMP
 from pix2pix_jax.data.prepare import prepare
@@ -292,7 +293,7 @@ def test_a_download_is_kept_if_the_disk_is_too_small_to_unpack_it(tmp_path, webs
     data = Data(name="facades", data_dir=str(tmp_path / "cache"))
     make_tarball(make_images(tmp_path / "facades")).rename(website / "facades.tar.gz")
     with monkeypatch.context() as full:
-        full.setattr(archives.shutil, "disk_usage", lambda _: SimpleNamespace(free=9999))
+        full.setattr(unpack.shutil, "disk_usage", lambda _: SimpleNamespace(free=9999))
         with pytest.raises(OSError, match="needs more than the 0.0 GB that are free in"):
             prepare(data)
     (website / "facades.tar.gz").write_text("must not be downloaded again")

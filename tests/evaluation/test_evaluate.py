@@ -19,7 +19,7 @@ from pix2pix_jax.config import Config
 from pix2pix_jax.config.files import override, read_config, write_config
 from pix2pix_jax.config.metrics import METRICS, Metric
 from pix2pix_jax.config.resolve import resolve
-from pix2pix_jax.data.contents import dataset_contents, write_contents
+from pix2pix_jax.data.contents.facts import dataset_contents, write_contents
 from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation import evaluate as evaluate_module

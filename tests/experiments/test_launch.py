@@ -13,8 +13,8 @@ import pytest
 import yaml
 from helpers.command_line import ROOT
 
+from pix2pix_jax.cli.flags.options import load_config
 from pix2pix_jax.cli.main import parse
-from pix2pix_jax.cli.options import load_config
 from pix2pix_jax.config.resolve import resolve
 
 LAUNCH = ROOT / "experiments" / "launch"

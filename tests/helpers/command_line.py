@@ -12,7 +12,7 @@ import orbax.checkpoint as ocp
 from PIL import Image
 
 from pix2pix_jax.runs.metrics_log import read_metrics
-from pix2pix_jax.training.tensorboardx import Event, SessionLog
+from pix2pix_jax.training.metrics.tensorboardx import Event, SessionLog
 
 ROOT = Path(__file__).parents[2]
 TINY = (

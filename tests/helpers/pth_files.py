@@ -4,9 +4,9 @@ import pickle
 import struct
 import zipfile
 
-from pix2pix_jax.interop import torch_reader
+from pix2pix_jax.interop.pytorch import reader
+from pix2pix_jax.interop.pytorch.reader import MAGIC, PROTOCOL
 from pix2pix_jax.interop.state_dicts import Part
-from pix2pix_jax.interop.torch_reader import MAGIC, PROTOCOL
 
 STORAGE = struct.pack("<4f", 1, 2, 3, 4)  # bytes of four float32 numbers
 
@@ -53,4 +53,4 @@ def write_legacy(path, content, storage=STORAGE):
 
 def read_pth(path):
     """All tensors of the only state dict in a file, whatever their names."""
-    return torch_reader.read_pth(path, lambda found: Part("", found[""])).tensors
+    return reader.read_pth(path, lambda found: Part("", found[""])).tensors

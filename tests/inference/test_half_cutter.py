@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pix2pix_jax.config import Data
-from pix2pix_jax.data.contents import drawn_contents
+from pix2pix_jax.data.contents.facts import drawn_contents
 from pix2pix_jax.data.images.full_depth import FilePixels
 from pix2pix_jax.inference.half_cutter import HalfCutter
 from pix2pix_jax.inference.inputs import InputFile, LoadedImage

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pix2pix_jax.data.images.file_image import DecodedImage
+from pix2pix_jax.data.images.decoded_image import DecodedImage
 from pix2pix_jax.data.images.large_image import LargeImage
 from pix2pix_jax.inference.tiling import blend_ramp, pad_centered, tile_starts, translate_tiles
 

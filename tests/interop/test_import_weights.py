@@ -28,8 +28,8 @@ from pix2pix_jax.gan.networks import make_discriminator, make_generator  # noqa:
 from pix2pix_jax.gan.state import create_state  # noqa: E402
 from pix2pix_jax.interop.export import ExportOptions, export  # noqa: E402
 from pix2pix_jax.interop.import_weights import import_weights  # noqa: E402
-from pix2pix_jax.interop.torch_fields import discriminator_fields  # noqa: E402
-from pix2pix_jax.interop.torch_names import (  # noqa: E402
+from pix2pix_jax.interop.pytorch.fields import discriminator_fields  # noqa: E402
+from pix2pix_jax.interop.pytorch.names import (  # noqa: E402
     check_torch_discriminator,
     check_torch_generator,
     discriminator_names,
@@ -37,7 +37,7 @@ from pix2pix_jax.interop.torch_names import (  # noqa: E402
     generator_names,
     to_torch,
 )
-from pix2pix_jax.interop.torch_writer import write_pth  # noqa: E402
+from pix2pix_jax.interop.pytorch.writer import write_pth  # noqa: E402
 from pix2pix_jax.interop.weight_reader import read_weights  # noqa: E402
 from pix2pix_jax.runs.workdir import Workdir  # noqa: E402
 

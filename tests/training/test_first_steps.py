@@ -8,7 +8,7 @@ import pytest
 from pix2pix_jax.config import Loss
 from pix2pix_jax.training import first_steps
 from pix2pix_jax.training.first_steps import FirstSteps
-from pix2pix_jax.training.metric_names import keep_measured
+from pix2pix_jax.training.metrics.names import keep_measured
 
 METRICS = {
     "loss/discriminator": np.array([9.0, 0.5]),

@@ -16,7 +16,7 @@ from pix2pix_jax.training import recorder as recorder_module
 from pix2pix_jax.training import run as run_module
 from pix2pix_jax.training.due import Due
 from pix2pix_jax.training.initial_state import InitialState
-from pix2pix_jax.training.metric_window import MetricWindow
+from pix2pix_jax.training.metrics.window import MetricWindow
 from pix2pix_jax.training.recorder import Progress, Recorder
 from pix2pix_jax.training.run import TrainingRun
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from PIL.ImageFile import ImageFile
 
-from pix2pix_jax.data.images.file_image import DecodedImage
+from pix2pix_jax.data.images.decoded_image import DecodedImage
 from pix2pix_jax.data.images.image_files import explain_decode_errors, turn_upright
 from pix2pix_jax.data.images.png_chunks import drop_texts
 from pix2pix_jax.errors import UsageError

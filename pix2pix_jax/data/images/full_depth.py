@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pix2pix_jax.data.images.file_image import ALPHA_NOTE, to_float
+from pix2pix_jax.data.images.decoded_image import ALPHA_NOTE, to_float
 from pix2pix_jax.data.images.image_files import read_bytes
 from pix2pix_jax.data.images.image_reader import encode_integers, read_image, read_large_image
 from pix2pix_jax.data.images.large_image import ImageValues, LargeImage

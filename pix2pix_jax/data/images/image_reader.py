@@ -12,18 +12,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from pix2pix_jax.data.images.deep_files import (
-    encode_deep_png,
-    is_deep_ppm,
-    read_deep_png,
-    read_deep_ppm,
-)
-from pix2pix_jax.data.images.file_image import (
+from pix2pix_jax.data.images.decoded_image import (
     ALPHA_NOTE,
     DecodedImage,
     complete_bands,
     describe_frames,
     to_8_bits,
+)
+from pix2pix_jax.data.images.deep_files import (
+    encode_deep_png,
+    is_deep_ppm,
+    read_deep_png,
+    read_deep_ppm,
 )
 from pix2pix_jax.data.images.image_files import (
     IMAGE_FORMATS,

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pix2pix_jax.data.images.file_image import DecodedImage, complete_bands, to_float
+from pix2pix_jax.data.images.decoded_image import DecodedImage, complete_bands, to_float
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
-from pix2pix_jax.data.images.file_image import DecodedImage
+from pix2pix_jax.data.images.decoded_image import DecodedImage
 
 # Every program writes its own profile for sRGB. If a profile changes no colour by more than this
 # number of levels, of 255, it is one of them, and the pixels stay as they are.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import tifffile
 
-from pix2pix_jax.data.images.file_image import DecodedImage, describe_frames
+from pix2pix_jax.data.images.decoded_image import DecodedImage, describe_frames
 from pix2pix_jax.data.images.image_files import explain_decode_errors
 from pix2pix_jax.data.images.limits import DEFAULT_LIMIT, MAX_PIXELS, PixelLimit
 from pix2pix_jax.data.images.pixels import WHITE

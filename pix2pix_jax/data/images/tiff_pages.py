@@ -9,7 +9,7 @@ import tifffile
 from PIL.TiffImagePlugin import COMPRESSION_INFO
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, PLANARCONFIG, SAMPLEFORMAT
 
-from pix2pix_jax.data.images.file_image import DecodedImage
+from pix2pix_jax.data.images.decoded_image import DecodedImage
 from pix2pix_jax.data.images.image_files import (
     check_white,
     turn_upright,

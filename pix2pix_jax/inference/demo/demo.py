@@ -9,7 +9,7 @@ from PIL import Image
 
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.builders import SEEDS_PER_SPLIT
-from pix2pix_jax.data.images.file_image import to_8_bits
+from pix2pix_jax.data.images.decoded_image import to_8_bits
 from pix2pix_jax.data.images.image_reader import read_image
 from pix2pix_jax.data.images.palettes import CMP, CMP_PUBLIC, PALETTES, Palette, nearest_class
 from pix2pix_jax.data.images.pixels import (

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pix2pix_jax.data.images import file_image
+from pix2pix_jax.data.images import decoded_image
 from pix2pix_jax.data.images.full_depth import encode_pixels, read_pixels
 
 
@@ -25,6 +25,6 @@ def test_a_bug_is_not_reported_as_a_broken_file(tmp_path, monkeypatch):
     def fail(*_):
         raise TypeError("a bug")
 
-    monkeypatch.setattr(file_image, "convert_array_channels", fail)
+    monkeypatch.setattr(decoded_image, "convert_array_channels", fail)
     with pytest.raises(TypeError, match="a bug"):
         read_pixels(tmp_path / "a.png", 3)

@@ -11,7 +11,7 @@ import tifffile
 from helpers.refusals import refusal
 from PIL import Image, PngImagePlugin
 
-from pix2pix_jax.data.images.file_image import split_pair, to_8_bits
+from pix2pix_jax.data.images.decoded_image import split_pair, to_8_bits
 from pix2pix_jax.data.images.image_files import decode_image, decode_pair
 from pix2pix_jax.data.images.image_reader import read_image, record_bytes
 from pix2pix_jax.data.images.pixels import convert_channels, image_to_uint8

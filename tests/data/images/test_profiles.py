@@ -8,7 +8,7 @@ import pytest
 import tifffile
 from PIL import ExifTags, Image, ImageCms
 
-from pix2pix_jax.data.images.file_image import to_8_bits
+from pix2pix_jax.data.images.decoded_image import to_8_bits
 from pix2pix_jax.data.images.full_depth import encode_pixels
 from pix2pix_jax.data.images.image_files import decode_image
 from pix2pix_jax.data.images.image_reader import read_image, record_bytes

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pix2pix_jax.data.likeness import (
+from pix2pix_jax.data.contents.likeness import (
     have_common_outlines,
     look_like_single_pictures,
     measure_likeness,

@@ -9,14 +9,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 from PIL import ExifTags, Image
 
-from pix2pix_jax.data.images.image_files import IMAGE_FORMATS
-from pix2pix_jax.data.layout.roles import SIDES, SourceImage, read_role
-from pix2pix_jax.data.likeness import (
+from pix2pix_jax.data.contents.likeness import (
     MAX_SEAM,
     have_common_outlines,
     look_like_single_pictures,
     measure_likeness,
 )
+from pix2pix_jax.data.images.image_files import IMAGE_FORMATS
+from pix2pix_jax.data.layout.roles import SIDES, SourceImage, read_role
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.console import plural, some_of
 

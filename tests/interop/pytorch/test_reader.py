@@ -20,8 +20,8 @@ from helpers.pth_files import (
 )
 from helpers.refusals import refusal
 
-from pix2pix_jax.interop import torch_pickle
-from pix2pix_jax.interop.torch_writer import write_pth
+from pix2pix_jax.interop.pytorch import pickles
+from pix2pix_jax.interop.pytorch.writer import write_pth
 
 
 @pytest.mark.parametrize("write", [write_zip, write_legacy])
@@ -127,8 +127,8 @@ def test_a_file_cannot_change_objects_of_this_program(tmp_path):
     ):
         write_zip(tmp_path / "G.pth", dict_pickle(a=function + slots + b"b"))
         assert "not a state dict" in refusal(read_pth, tmp_path / "G.pth")
-    assert torch_pickle.rebuild_tensor.__defaults__ is None
-    assert torch_pickle.rebuild_tensor.__doc__ != "changed"
+    assert pickles.rebuild_tensor.__defaults__ is None
+    assert pickles.rebuild_tensor.__doc__ != "changed"
 
 
 def nested_tuples(code):

@@ -10,7 +10,7 @@ from PIL import Image
 from pix2pix_jax.runs.metrics_log import read_metrics, rewind
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.retry_queue import RetryQueue
-from pix2pix_jax.training.metric_writer import MetricWriter, StepClock
+from pix2pix_jax.training.metrics.writer import MetricWriter, StepClock
 
 
 def run(workdir, first, last):

@@ -5,7 +5,7 @@ import textwrap
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pix2pix_jax.cli.schema_source import read_comments
+from pix2pix_jax.cli.flags.schema_source import read_comments
 
 WIDTH = 100  # the longest line of the list, in characters
 MAX_COUNT = 2**31 - 1  # the limit of all numbers of images or steps, which is not worth a word

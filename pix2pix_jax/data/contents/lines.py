@@ -4,7 +4,7 @@ from tensorflow_datasets.core import DatasetBuilder
 
 from pix2pix_jax.config.resolve import load_size
 from pix2pix_jax.config.schema import Data
-from pix2pix_jax.data.contents import (
+from pix2pix_jax.data.contents.facts import (
     Contents,
     Levels,
     Note,
@@ -14,7 +14,7 @@ from pix2pix_jax.data.contents import (
     have_same_proportions,
 )
 from pix2pix_jax.data.examples import image_channels, sides_by_role
-from pix2pix_jax.data.images.file_image import NOTES_ABOUT_FOURTH_BAND
+from pix2pix_jax.data.images.decoded_image import NOTES_ABOUT_FOURTH_BAND
 from pix2pix_jax.errors import make_printable
 from pix2pix_jax.runtime.console import plural, some_of
 

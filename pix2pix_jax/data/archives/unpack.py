@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from pix2pix_jax.data.archive_kinds import describe_no_archive
-from pix2pix_jax.data.archive_limits import ByteCount
-from pix2pix_jax.data.zip_files import unpack_zip
+from pix2pix_jax.data.archives.kinds import describe_no_archive
+from pix2pix_jax.data.archives.limits import ByteCount
+from pix2pix_jax.data.archives.zip_files import unpack_zip
 from pix2pix_jax.errors import DISK_ERRORS, UsageError
 
 # Maps the first bytes of a compressed file to the function that opens the file.

@@ -7,7 +7,7 @@ source takes a few milliseconds, so the error of an unknown flag comes at once.
 import ast
 from pathlib import Path
 
-SCHEMA_FILE = Path(__file__).parents[1] / "config" / "schema.py"
+SCHEMA_FILE = Path(__file__).parents[2] / "config" / "schema.py"
 
 
 def read_comments() -> dict[str, str]:

@@ -8,7 +8,7 @@ from functools import reduce
 import numpy as np
 
 from pix2pix_jax.config.schema import Form
-from pix2pix_jax.data.contents import (
+from pix2pix_jax.data.contents.facts import (
     MAX_PROPORTIONS,
     Contents,
     Levels,
@@ -19,7 +19,7 @@ from pix2pix_jax.data.contents import (
     add_notes,
     have_same_proportions,
 )
-from pix2pix_jax.data.images.file_image import DecodedImage
+from pix2pix_jax.data.images.decoded_image import DecodedImage
 
 GREY_TOLERANCE = 8  # JPEG and resizing change the channels of a grey pixel by a few levels
 GREY_PIXELS = 0.999  # the least share of grey pixels in an image without colour

@@ -6,7 +6,7 @@ A pickle can call any function that it names. Three rules make loading it safe:
    dicts that could take forever to hash, and indices of the memo that could fill the memory.
 2. `TensorUnpickler.find_class` knows the names that a state dict uses. Every other name stands for
    an `Opaque` object, which ignores all arguments and runs nothing.
-3. Loading makes descriptions of tensors, not arrays. `torch_reader` compares their sizes with the
+3. Loading makes descriptions of tensors, not arrays. `reader` compares their sizes with the
    file before it makes arrays.
 """
 
@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NamedTuple
 import ml_dtypes
 import numpy as np
 
-from pix2pix_jax.interop.opcode_checker import OpcodeChecker
+from pix2pix_jax.interop.pytorch.opcode_checker import OpcodeChecker
 
 STORAGE_DTYPES = {
     "DoubleStorage": np.float64,

@@ -1,4 +1,4 @@
-"""Reads PyTorch's .pth files as arrays, without PyTorch; `torch_pickle` loads their pickles."""
+"""Reads PyTorch's .pth files as arrays, without PyTorch; `pickles` loads their pickles."""
 
 import io
 import math
@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.interop.file_kinds import describe_archive, describe_beginning
+from pix2pix_jax.interop.pytorch.file_kinds import describe_archive, describe_beginning
+from pix2pix_jax.interop.pytorch.pickles import MAX_PICKLE_BYTES, Tensor, load_pickle
 from pix2pix_jax.interop.state_dicts import Part, StateDict, find_state_dicts
-from pix2pix_jax.interop.torch_pickle import MAX_PICKLE_BYTES, Tensor, load_pickle
 
 # A file that PyTorch before 1.6 wrote begins with two pickles that contain these two numbers.
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001

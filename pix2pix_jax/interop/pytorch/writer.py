@@ -1,4 +1,4 @@
-"""Writes arrays as PyTorch's .pth files, without PyTorch; `torch_reader` reads them."""
+"""Writes arrays as PyTorch's .pth files, without PyTorch; `reader` reads them."""
 
 import io
 import pickle

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pix2pix_jax.cli.values import parse_step
+from pix2pix_jax.cli.flags.values import parse_step
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.nearby import explain_no_run
 from pix2pix_jax.runs.workdir import Workdir

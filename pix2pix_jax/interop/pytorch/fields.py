@@ -6,7 +6,7 @@ from pix2pix_jax.config.presets import PRESETS
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.interop.foreign_networks import describe_network
-from pix2pix_jax.interop.torch_names import (
+from pix2pix_jax.interop.pytorch.names import (
     FIXED_FIELDS,
     PATCH_GANS,
     PIXEL_GAN,

@@ -7,8 +7,8 @@ import pytest
 from helpers.refusals import refusal
 from PIL import Image, ImageFile
 
+from pix2pix_jax.data.contents.single_pictures import check_pictures, measure_file, refuse_one_side
 from pix2pix_jax.data.images.image_reader import read_image
-from pix2pix_jax.data.single_pictures import check_pictures, measure_file, refuse_one_side
 from pix2pix_jax.data.synthetic.paint import draw_facade
 
 PAIRS = [draw_facade(seed, 64, 64, ambiguous=True) for seed in range(12)]

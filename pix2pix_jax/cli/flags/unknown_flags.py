@@ -4,8 +4,8 @@ import argparse
 import shlex
 from pathlib import Path
 
-from pix2pix_jax.cli.options import Flags
-from pix2pix_jax.cli.schema_source import read_field_names
+from pix2pix_jax.cli.flags.options import Flags
+from pix2pix_jax.cli.flags.schema_source import read_field_names
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.nearby import is_run
 from pix2pix_jax.suggestions import (

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
-from pix2pix_jax.training.tensorboardx import (
+from pix2pix_jax.training.metrics.tensorboardx import (
     Event,  # pyright: ignore[reportAttributeAccessIssue]
     EventsWriter,
     SessionLog,  # pyright: ignore[reportAttributeAccessIssue]

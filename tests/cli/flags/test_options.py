@@ -4,7 +4,7 @@ import argparse
 
 from helpers.refusals import refusal
 
-from pix2pix_jax.cli.options import add_evaluation_flags, load_config
+from pix2pix_jax.cli.flags.options import add_evaluation_flags, load_config
 from pix2pix_jax.config.schema import SPLITS
 from pix2pix_jax.runs.workdir import SweepFolder, Workdir
 

@@ -13,6 +13,6 @@ def test_training_does_not_import_large_libraries(module):
 
 def test_pytorch_can_be_imported_after_tensorboardx():
     torch = pytest.importorskip("torch")
-    code = "import pix2pix_jax.training.tensorboardx, torch; print(torch.__version__)"
+    code = "import pix2pix_jax.training.metrics.tensorboardx, torch; print(torch.__version__)"
     found = subprocess.check_output([sys.executable, "-c", code], text=True)
     assert found == f"{torch.__version__}\n"

@@ -8,10 +8,10 @@ import pytest
 
 from pix2pix_jax.config import Config, Data
 from pix2pix_jax.config.resolve import resolve
-from pix2pix_jax.data.contents import Contents, have_same_proportions, shows_halves_of
-from pix2pix_jax.data.contents_collector import ContentsCollector
-from pix2pix_jax.data.contents_lines import contents_lines
-from pix2pix_jax.data.images.file_image import DecodedImage
+from pix2pix_jax.data.contents.collector import ContentsCollector
+from pix2pix_jax.data.contents.facts import Contents, have_same_proportions, shows_halves_of
+from pix2pix_jax.data.contents.lines import contents_lines
+from pix2pix_jax.data.images.decoded_image import DecodedImage
 
 SIDE_BY_SIDE, FOLDERS = "halves", "folders"
 

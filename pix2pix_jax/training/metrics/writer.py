@@ -15,9 +15,9 @@ from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import progress_bar, say
 from pix2pix_jax.runtime.retry_queue import RetryQueue
 from pix2pix_jax.runtime.storage.files import atomic_file
-from pix2pix_jax.training.event_file import EventFile
-from pix2pix_jax.training.metric_names import SHORT_NAMES, describe_scalars, keep_short
-from pix2pix_jax.training.tensorboardx import image, scalar
+from pix2pix_jax.training.metrics.event_file import EventFile
+from pix2pix_jax.training.metrics.names import SHORT_NAMES, describe_scalars, keep_short
+from pix2pix_jax.training.metrics.tensorboardx import image, scalar
 
 
 class StepClock:

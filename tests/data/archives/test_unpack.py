@@ -24,8 +24,8 @@ from helpers.pairs import (
 from helpers.refusals import refusal
 from PIL import Image
 
-from pix2pix_jax.data import archive_limits, zip_files
-from pix2pix_jax.data.archives import unpack
+from pix2pix_jax.data.archives import limits, zip_files
+from pix2pix_jax.data.archives.unpack import unpack
 from pix2pix_jax.data.images.image_files import encode_png
 from pix2pix_jax.data.layout.pairs import find_pairs
 from pix2pix_jax.data.prepare import prepare
@@ -182,7 +182,7 @@ def test_backslashes_between_the_folders_of_a_zip_file_are_read(tmp_path):
 
 
 def test_a_zip_file_that_would_fill_the_disk_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(archive_limits, "ALWAYS_ALLOWED", 3_000_000)
+    monkeypatch.setattr(limits, "ALWAYS_ALLOWED", 3_000_000)
     assert_bomb(write_zip(tmp_path / "bomb.zip", {"1.png": bytes(4_000_000)}))
 
 
@@ -234,7 +234,7 @@ BOMBS = {
 @pytest.mark.parametrize("kind", ["gz", "xz", "bz2"])
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_a_tarball_that_would_fill_the_disk_is_refused(tmp_path, monkeypatch, bomb, kind):
-    monkeypatch.setattr(archive_limits, "ALWAYS_ALLOWED", 3_000_000)
+    monkeypatch.setattr(limits, "ALWAYS_ALLOWED", 3_000_000)
     tarball = tmp_path / "bomb.tar"
     with tarfile.open(tarball, f"w:{kind}") as archive:
         for number, fields in enumerate(BOMBS[bomb]):
@@ -247,7 +247,7 @@ def test_a_tarball_that_would_fill_the_disk_is_refused(tmp_path, monkeypatch, bo
 
 @pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bz2.compress])
 def test_bytes_after_the_end_of_a_tarball_count_towards_the_size_limit(tmp_path, monkeypatch, pack):
-    monkeypatch.setattr(archive_limits, "ALWAYS_ALLOWED", 3_000_000)
+    monkeypatch.setattr(limits, "ALWAYS_ALLOWED", 3_000_000)
     tarball = make_tarball(make_images(tmp_path / "pairs"), "")
     tarball.write_bytes(pack(tarball.read_bytes()) + pack(bytes(4_000_000)))
     assert_bomb(tarball)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pix2pix_jax.data.archive_limits import ByteCount
+from pix2pix_jax.data.archives.limits import ByteCount
 from pix2pix_jax.errors import UsageError
 
 # Errors that zipfile raises for broken zip files, besides BadZipFile: ValueError, struct.error and

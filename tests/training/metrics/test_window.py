@@ -6,7 +6,7 @@ import pytest
 from pix2pix_jax.checkpoints.info import Totals
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.step import METRIC_ORDER
-from pix2pix_jax.training.metric_window import MetricWindow
+from pix2pix_jax.training.metrics.window import MetricWindow
 
 
 def test_sums_have_the_same_bits_for_all_numbers_of_steps_in_a_call():

@@ -1,0 +1,1 @@
+"""Flags: parses them, lists the fields that they set, and answers unknown flags."""

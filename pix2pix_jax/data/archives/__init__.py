@@ -1,0 +1,1 @@
+"""Archives of pairs: unpacks untrusted tarballs and zip files, and tells other files apart."""
