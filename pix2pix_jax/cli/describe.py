@@ -2,7 +2,7 @@
 
 import argparse
 
-from pix2pix_jax.cli.flags.options import FlagValues, load_config
+from pix2pix_jax.cli.flags.options import FlagValues, add_text_or_json, load_config
 
 HELP = "print layers, shapes, parameters and receptive fields of the networks"
 EXAMPLE = "--config=experiments/facades.py --config.model.discriminator=patch34"
@@ -11,12 +11,7 @@ WHEN_STOPPED = None
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds --format, the format of the output."""
-    parser.add_argument(
-        "--format",
-        choices=("text", "json"),
-        default="text",
-        help="format of the output: text for people, json for programs; default: text",
-    )
+    add_text_or_json(parser)
 
 
 def run(options: argparse.Namespace, fields: FlagValues) -> int:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from pix2pix_jax.cli.flags.options import FlagValues, Parser
+from pix2pix_jax.cli.flags.options import FlagValues, Parser, add_text_or_json
 from pix2pix_jax.errors import UsageError
 
 HELP = "list the fields of an experiment, with their defaults and meanings"
@@ -12,12 +12,7 @@ WHEN_STOPPED = None
 
 def add_arguments(parser: Parser) -> None:
     """Adds --format, the format of the output."""
-    parser.add_argument(
-        "--format",
-        choices=("text", "json"),
-        default="text",
-        help="format of the output: text for people, json for programs; default: text",
-    )
+    add_text_or_json(parser)
 
 
 def run(options: argparse.Namespace, fields: FlagValues) -> int:

@@ -94,7 +94,7 @@ def check_split(configs: list[Config], split: str) -> None:
     Raises:
       UsageError: a dataset has no such split.
     """
-    datasets = {}  # an ordered set, because variants often some_of a dataset
+    datasets = {}  # an ordered set, because variants often share a dataset
     for config in configs:
         with suppress(UsageError):
             datasets[resolve(config).data] = None

@@ -64,6 +64,16 @@ def _suggest(flag: str, choice: str, names: list[str]) -> str:
     return f"give one of {', '.join(names)}" + (f"; did you mean {near}?" if near else "")
 
 
+def add_text_or_json(parser: argparse.ArgumentParser) -> None:
+    """Adds --format, the text or json, the format of what a command prints."""
+    parser.add_argument(
+        "--format",
+        choices=("text", "json"),
+        default="text",
+        help="format of the output: text for people, json for programs; default: text",
+    )
+
+
 def add_step(parser: argparse.ArgumentParser) -> None:
     """Adds --step, the step of the checkpoint to use."""
     parser.add_argument(

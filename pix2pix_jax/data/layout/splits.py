@@ -49,10 +49,10 @@ def check_split_names(
     """
     counts = Counter(image.folders for image in images)
     _refuse_two_splits(counts, source_name)
-    existing = {split for folders in counts for split in _named(folders)}
+    existing = {split for folders in counts for split in _splits_of_folders(folders)}
     train_like, doubts = Counter[str](), defaultdict[str, _Doubt](_Doubt)
     for folders, count in counts.items():
-        named = _named(folders)
+        named = _splits_of_folders(folders)
         is_loose = not named and "train" in existing
         for split, word, folder in _mentions(folders, len(top)):
             if split == "train" and not named and not is_loose:
@@ -77,7 +77,7 @@ def check_split_names(
 
 def _is_outside(folders: tuple[str, ...], start: int) -> bool:
     """Whether no folder above an image is named like a split, nor mentions one from `start` on."""
-    return not _named(folders) and not any(_mentions(folders, start))
+    return not _splits_of_folders(folders) and not any(_mentions(folders, start))
 
 
 def _mentions(folders: tuple[str, ...], start: int) -> Iterator[tuple[str, str, str]]:
@@ -92,7 +92,7 @@ def _mentions(folders: tuple[str, ...], start: int) -> Iterator[tuple[str, str, 
             yield split, word, "/".join(folders[: depth + 1]) + "/"
 
 
-def _named(folders: tuple[str, ...]) -> set[str]:
+def _splits_of_folders(folders: tuple[str, ...]) -> set[str]:
     """The splits that the names of folders are."""
     return {split for folder in folders for split in named_splits(folder)}
 
@@ -100,7 +100,7 @@ def _named(folders: tuple[str, ...]) -> set[str]:
 def _refuse_two_splits(counts: Counter[tuple[str, ...]], source_name: str) -> None:
     """Raises DoubtfulSplitError if the folders above an image name different splits."""
     for folders, count in counts.items():
-        if len(named := _named(folders)) > 1:
+        if len(named := _splits_of_folders(folders)) > 1:
             raise DoubtfulSplitError(
                 f"{source_name}: the path {'/'.join(folders)} names more than one split "
                 f"({', '.join(sorted(named))}), so the split of its {plural(count, 'image')} is in "
