@@ -61,6 +61,6 @@ def preset(name: str, config: Config) -> Config:
         raise UsageError(
             f"there is no preset {name}",
             f"give one of these presets: {', '.join(PRESETS)}; or, to train on your own pairs, "
-            "give --config=experiments/folder.py:DIR_OR_TAR",
+            "give --config=experiments/folder.py:FOLDER_OR_ARCHIVE",
         )
     return replace_fields(config, PRESETS[name])

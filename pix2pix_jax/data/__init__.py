@@ -4,23 +4,22 @@ The modules, in the order in which a pair passes through them:
 
     data_dir     knows the paths inside data.data_dir
     download     downloads the archives of the public sets
-    archives     unpacks tarballs and zip files within limits, and says what other files are
+    archives     unpacks tarballs and zip files within limits; explains why other files are refused
     layout       finds the pairs of a folder, and the split of each pair, by names (pairs)
-    images       reads every image file (image_reader), with what is odd about TIFF files
-                 (tiff_files), 16 bits (deep_files) and colours (profiles); decodes the files of
+    images       reads image files (image_reader), TIFF files (tiff_files), PNG and PPM files of
+                 16 bits (deep_files), and colour profiles (profiles); decodes the files of
                  records (image_files); reads images and .npy files for `translate` (full_depth);
                  converts channels, sizes and types (pixels); reads the classes of a label map
                  from its colours (palettes)
     synthetic    draws the pairs of synthetic_facades
     builders     makes the records of a dataset: the bytes of the files of every pair
-    contents     refuses single pictures among side-by-side pairs, or leaves them out
-                 (single_pictures, likeness); facts about the images of a dataset, which the
-                 builders collect (collector), and which `prepare` and `train` print (lines)
+    contents     collects facts about images while they are written (collector), and reports them
+                 (lines); finds single pictures among side-by-side pairs (single_pictures, likeness)
     records      writes a dataset, and opens a split of it
     prepare      finds the dataset of a config, or writes it
-    old_datasets compares datasets of earlier versions with what names mean now
+    old_datasets compares datasets of earlier versions with the pairs of their source
     fingerprint  hashes the files of a source, and the pairs of a dataset
-    pair_names   remembers the pairs of a run, and says what has changed if they are others
+    pair_names   stores the names of the pairs of a run, and describes how a dataset differs
     examples     turns a record into arrays: input and target, or photo and classes
     augment      crops and mirrors the arrays at random
     pipeline     makes the batches of the training split

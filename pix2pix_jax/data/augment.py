@@ -13,7 +13,7 @@ from pix2pix_jax.data.images.pixels import ResizeBox, uint8_to_float
 
 
 class Crop(NamedTuple):
-    """The place where an image of load_size is cropped to image_size."""
+    """The position of a random crop, and whether the crop is mirrored."""
 
     top: int  # in pixels
     left: int  # in pixels
@@ -68,7 +68,7 @@ def crop_box(crop: Crop, data: Data, image: Image.Image) -> ResizeBox:
 
 
 def crop_batch(pairs: dict[str, Array], crops: dict[str, Array], data: Data) -> dict[str, Array]:
-    """Cuts the images of a batch out of resident pairs, on the device that trains on them.
+    """Crops the images of a batch from the resident pairs, on the training device.
 
     Args:
       pairs: the pairs of `load_resident_pairs`, `input` and `target` [pairs, load height,
@@ -77,7 +77,7 @@ def crop_batch(pairs: dict[str, Array], crops: dict[str, Array], data: Data) -> 
       data: gives the size of the result.
 
     Returns:
-      What a batch of `make_image_batches` contains: `input` and `target` [b, h, w, c], uint8; and
+      A batch as from `make_image_batches`: `input` and `target` [b, h, w, c], uint8; and
       `index` [b].
     """
     crop_each = jax.vmap(lambda images, crop: _crop_pair(images, crop, data), (None, 0))

@@ -39,7 +39,7 @@ Records = Iterator[tuple[str, dict[str, Any]]]  # the name of each pair, and its
 class _DatasetInfo(tfds.core.DatasetInfo):
     """Dataset information that is never looked up in the public bucket of TFDS.
 
-    TFDS would ask that bucket about every new dataset, and would leave a folder in /tmp.
+    TFDS would look for every new dataset in that bucket, and would leave a folder in /tmp.
     """
 
     def initialize_from_bucket(self) -> None:
@@ -62,7 +62,7 @@ class PairsConfig(tfds.core.BuilderConfig):
 
     @property
     def form(self) -> Form:
-        """Whether the files show both sides, or only one side."""
+        """`halves` if each file shows both sides, `folders` if each shows one."""
         first = next(iter(self.splits.values()))[0]
         return "halves" if len(first.files) == 1 else "folders"
 
@@ -135,7 +135,7 @@ class ReadPair(NamedTuple):
       files: the bytes of the files, as a record contains them.
       a: the image A.
       b: the image B.
-      width: the width of the file of A in pixels, of which A may be only the left half.
+      width: the width in pixels of the file with A. In a side-by-side file, A is the left half.
     """
 
     files: list[bytes]

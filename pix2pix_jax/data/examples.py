@@ -30,7 +30,7 @@ def image_channels(data: Data) -> dict[str, int]:
 
 
 def sides_by_role(data: Data) -> dict[str, str]:
-    """The sides, A and B, that are the input and the target."""
+    """The side, A or B, that each role has: the keys are "input" and "target"."""
     first, second = ("A", "B") if data.direction == "AtoB" else ("B", "A")
     return {"input": first, "target": second}
 

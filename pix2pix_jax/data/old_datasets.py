@@ -1,4 +1,4 @@
-"""Compares datasets of earlier versions with what the names of their source mean now."""
+"""Compares a dataset of an earlier version with the pairs that this version finds in its source."""
 
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from pix2pix_jax.runtime.console import say
 def check_old_layout(dataset: tfds.core.DatasetBuilder, source: Path, form: Form | None) -> None:
     """Checks the layout of a dataset that an earlier version wrote, and prints what has changed.
 
-    Earlier versions cut single images in half, and overlooked some splits, silently. The dataset
-    stays as it is, because a run may need it. It is used even if the split of some images is in
-    doubt now, because no field could say that the dataset is meant.
+    Earlier versions cut single images in half and missed some splits, without a message. The
+    dataset stays as it is, because a run may need it. The dataset is also used if the split of some
+    images is unclear now, because no config field can choose the old dataset.
 
     Args:
       dataset: the dataset that is to be used.
@@ -24,24 +24,28 @@ def check_old_layout(dataset: tfds.core.DatasetBuilder, source: Path, form: Form
       form: data.form.
 
     Raises:
-      UsageError: the source would be refused now, and data.form is the way out.
+      UsageError: this version refuses the source unless data.form is set.
     """
     if METADATA_KEY in (dataset.info.metadata or {}) or not source.is_dir():
         return
     try:
         found = find_pairs(source, str(source), form)
     except DoubtfulSplitError as error:
-        say(f"WARNING: {error}; until then, the dataset of an earlier version is used")
+        say(
+            f"WARNING: {error}; the dataset that an earlier version wrote is used until the "
+            "folders are renamed"
+        )
         return
     now = {split: len(pairs) for split, pairs in found.splits.items()}
     then = {split: info.num_examples for split, info in dataset.info.splits.items()}
     if now != then:
         say(
-            f"{source}: the dataset of an earlier version has {_count(then)} pairs and is used; "
-            f"remove {dataset.data_path} to read {_count(now)} pairs in a new run"
+            f"{source}: the dataset that an earlier version wrote is used, with these pairs: "
+            f"{_describe_sizes(then)}; to use {_describe_sizes(now)} in a new run, remove "
+            f"{dataset.data_path}"
         )
 
 
-def _count(sizes: dict[str, int]) -> str:
+def _describe_sizes(sizes: dict[str, int]) -> str:
     """The numbers of pairs by split, "9 train, 1 val"."""
     return ", ".join(f"{size} {split}" for split, size in sizes.items())

@@ -1,4 +1,4 @@
-"""Remembers the names of the pairs of a run, and says what has changed if the pairs are others."""
+"""Stores the names of the pairs of a run, and describes how a dataset differs from them."""
 
 import hashlib
 import json
@@ -17,7 +17,8 @@ from pix2pix_jax.runtime.console import plural
 from pix2pix_jax.runtime.storage.files import write_atomically
 
 SPLITS = ("train", "val")  # the splits that a run is trained on and validated with
-MAX_PAIRS = 5_000  # of a larger split only the number of pairs is known, since names take long
+# For a larger split, only the number of pairs is stored, because reading the names takes long.
+MAX_PAIRS = 5_000
 MAX_NAMED = 3  # at most this number of new, missing or changed pairs is named
 HASH_DIGITS = 12
 
@@ -117,7 +118,7 @@ def count_training_pairs(path: Path) -> int | None:
 
 
 def find_pair_names(data: str, data_dir: DataDir) -> PairNames | None:
-    """Lists the pairs of the dataset with the fingerprint `data`, if a data folder still has it."""
+    """Lists the pairs of the dataset with the fingerprint `data`; None if it is not in data_dir."""
     for info in sorted(data_dir.path.glob(f"{PairedImages.name}/*/*/{INFO}")):
         try:
             dataset = tfds.builder_from_directory(info.parent)
@@ -135,7 +136,7 @@ def _describe_split(split: str, old: SplitPairs, new: SplitPairs) -> str:
     lists = {
         "new": [name for name in new.hashes if name not in old.hashes],
         "missing": [name for name in old.hashes if name not in new.hashes],
-        "with other images": [
+        "with changed images": [
             name for name, value in new.hashes.items() if old.hashes.get(name, value) != value
         ],
     }

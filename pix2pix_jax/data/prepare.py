@@ -46,7 +46,7 @@ def prepare(data: Data) -> tfds.core.DatasetBuilder:
       data: the data of a resolved config, so that data.source is an absolute path.
 
     Returns:
-      The builder, for `open_split`.
+      The dataset, for `open_split`.
 
     Raises:
       UsageError: the source does not exist or has no pairs, the download failed, the bucket of
@@ -156,7 +156,7 @@ def _leave_out_single_pictures(config: PairsConfig) -> tuple[PairsConfig, list[s
 
 
 def _measure_files(config: PairsConfig) -> dict[str, list[PictureFile]]:
-    """The files by split with their sizes; broken files are missing."""
+    """The files by split with their sizes. Files that cannot be read are left out."""
     files: dict[str, list[PictureFile]] = {}
     for split, pairs in config.splits.items():
         for pair in progress_bar(pairs, desc=f"Sizes of {split}", leave=False):
@@ -171,7 +171,7 @@ def _prepare_download(name: str, data_dir: DataDir) -> tfds.core.DatasetBuilder:
     if name == "folder":
         raise UsageError(
             "data.source: the dataset `folder` needs a source",
-            "give --config.data.source=DIR_OR_TAR",
+            "give --config.data.source=FOLDER_OR_ARCHIVE",
         )
     url = URL.format(name=name)
     builder = PairedImages(data_dir=data_dir.path, config=PairsConfig(name=name, source_name=url))

@@ -23,7 +23,7 @@ def write_dataset(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder
     shutil.rmtree(builder.data_path, ignore_errors=True)
     print(f"writing {builder.data_path}")
     try:
-        with redirect_stdout(None):  # TFDS prints notices of its own
+        with redirect_stdout(None):  # TFDS prints its own notices.
             builder.download_and_prepare(file_format="array_record")
     except (RuntimeError, OSError) as error:
         if system_error := _system_error(error, builder, "cannot be written"):

@@ -130,7 +130,7 @@ class ImageTranslator:
     def _translate_tiles(self, image: LoadedImage, side: int) -> TranslatedImage:
         samples = []
         with explain_out_of_memory(
-            f"--tile, {image.file.path}: a tile of {side}x{side} or the whole image is too large",
+            f"{image.file.path}: the image, or a tile of {side}x{side}, does not fit into memory",
             "give a smaller --tile or a smaller image",
         ):
             for sample in range(self._options.samples):
@@ -151,7 +151,7 @@ class ImageTranslator:
         batch = np.stack(padded)  # [b, height, width, c]
         path = group.images[0].file.path
         with explain_out_of_memory(
-            f"{path}: is too large", f"give {self._tile_flag} to translate tiles"
+            f"{path}: does not fit into memory", f"give {self._tile_flag} to translate tiles"
         ):
             outputs = [
                 self._translator.translate(batch, sample) for sample in range(self._options.samples)
@@ -165,7 +165,9 @@ class ImageTranslator:
 
 
 def join_bands(bands: Iterable[np.ndarray], pixels: FilePixels) -> ImageValues:
-    """Joins the bands of a translation; the bands of a large image become integers at once.
+    """Joins the strips of a translation.
+
+    For a large image, each strip is converted to integers before the next is made, to save memory.
 
     Args:
       bands: each [n, w, channels] in [-1, 1], from the top to the bottom.

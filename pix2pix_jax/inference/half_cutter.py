@@ -55,7 +55,7 @@ class HalfCutter:
         return self._contents is not None and self._contents.form == "halves"
 
     def find_half(self, height: int, width: int) -> Half:
-        """The half to cut out of an image of a size, or "none"."""
+        """The half to cut out of an image of this size; "none" if the image stays whole."""
         if width < 2:
             return "none"
         if self._half is None:
@@ -110,9 +110,9 @@ class HalfCutter:
             say(f"{self.num_cut} of {images}: only the {self.input_half} half is translated")
         if self.unclear:
             say(
-                f"WARNING: {len(self.unclear)} of {images}, first {self.unclear[0]}, have the "
-                "proportions of whole pairs and of halves of the run's pairs, so they are "
-                f"translated whole; if they are pairs, give --half={self.input_half}"
+                f"WARNING: {len(self.unclear)} of {images}, first {self.unclear[0]}, may be "
+                "whole pairs or single inputs, by their proportions; they were translated whole; "
+                f"if they are pairs, give --half={self.input_half}"
             )
 
     def _explain(self, image: LoadedImage) -> None:
@@ -127,7 +127,7 @@ class HalfCutter:
 
 
 def columns_of(half: Half, width: int) -> slice:
-    """The columns of a half of an image, at least 2 pixels wide; all columns for "none"."""
+    """The columns of a half of an image that is at least 2 pixels wide; all columns for "none"."""
     if half == "none":
         return slice(0, width)
     left, right = half_columns(width, "the image")

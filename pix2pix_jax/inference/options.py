@@ -11,7 +11,7 @@ from pix2pix_jax.errors import UsageError
 from pix2pix_jax.inference.tiling import round_up
 
 Half = Literal["left", "right", "none"]  # a half of an image, or the whole image
-MAX_PIXELS_OF_TILED = 10**9  # an image that is cut into tiles may have this number of pixels
+MAX_PIXELS_OF_TILED = 10**9  # the limit for an image that is translated in tiles
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class TranslateOptions:
       tile: side in pixels of the tiles that images are cut into; None: images stay whole.
       resize: whether images are resized to the size of training, and their translations back.
       max_megapixels: the largest image, in millions of pixels; None: 100, or 1000 for tiles.
-      use_dropout: whether the generator draws dropout, as in training.
+      use_dropout: whether dropout is on, as in training.
       half: the half of every image to translate, or "none" for whole images; None: the input's
         half of images with the proportions of side-by-side pairs.
     """
@@ -60,7 +60,7 @@ def tile_flag(config: Config) -> str:
 
 
 def check_options(config: Config, options: TranslateOptions) -> None:
-    """Raises UsageError if options do not fit the run, or exclude each other."""
+    """Raises UsageError if options do not fit the run or cannot be given together."""
     multiple = side_multiple(config)
     if options.tile and options.tile % multiple:
         raise UsageError(

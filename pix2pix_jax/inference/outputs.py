@@ -17,7 +17,7 @@ from pix2pix_jax.runtime.storage.files import atomic_file
 
 # The file in an output folder that lists all written files: each line is a file name as JSON.
 MANIFEST = ".translated.jsonl"
-# Errors that would happen with every other file as well, such as a full disk.
+# Errors that writing any other file would also raise, such as a full disk.
 ERRORS_OF_ALL_FILES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
 

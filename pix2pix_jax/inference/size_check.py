@@ -61,16 +61,15 @@ def describe_size(size: Size, training_size: Size, was_resized: bool, tile_flag:
     Args:
       size: height and width of the image.
       training_size: height and width in training.
-      was_resized: whether the inputs of the training had the size of the image before they were
-        resized.
+      was_resized: whether training resized images of this size.
       tile_flag: the flag that cuts images into tiles of the size of training.
     """
     found, trained = (f"{width}x{height}" for height, width in (size, training_size))
     line = f"has {found} pixels (width x height), but the generator was trained with {trained}"
     if was_resized:
-        return f"{line}, to which images of {found} were resized; give --resize to do the same"
+        return f"{line}; in training, images of {found} were resized to {trained}, so give --resize"
     line += f"; if the results are poor, give --resize, or {tile_flag} to translate tiles"
     height, width = size
     if have_same_proportions((height, width // 2), training_size):
-        line += "; if it shows A and B side by side, give --half=left or --half=right"
+        line += "; if the image shows A and B side by side, give --half=left or --half=right"
     return line

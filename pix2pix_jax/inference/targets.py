@@ -9,8 +9,8 @@ from pix2pix_jax.runtime.console import plural, say
 def leave_out_targets(source: str, root: Path, paths: list[Path], input_side: str) -> list[Path]:
     """Leaves out the targets, if the files are pairs in folders A and B.
 
-    Files are pairs if a file of each side has the same name. Then all files of the target's side
-    are left out, with a line.
+    The files count as pairs if at least one name occurs on both sides. Then all files of the
+    target's side are left out, and a line says so.
 
     Args:
       source: the source that the user gave.
@@ -28,7 +28,8 @@ def leave_out_targets(source: str, root: Path, paths: list[Path], input_side: st
     [target_side] = set(SIDES) - {input_side}
     inputs = [role.path for role in roles if role.side != target_side]
     say(
-        f"{source}: skipped {plural(len(paths) - len(inputs), 'image')} of {target_side}, the "
-        f"targets of pairs; to translate {target_side}, give its folder as --input"
+        f"{source}: skipped {plural(len(paths) - len(inputs), 'image')} in folders "
+        f"{target_side}, because {target_side} is the side of the targets; to translate targets, "
+        f"give a folder {target_side} as --input"
     )
     return inputs

@@ -71,14 +71,15 @@ def translate_tiles(
     h, w = image.shape[:2]
     height, width = max(side, h), max(side, w)  # the size of the padded image
     top, left = (height - h) // 2, (width - w) // 2
-    # An image with padding above has only one row of tiles, so the window is that of every band.
+    # Only an image that is lower than a tile is padded above. Such an image is one strip, so
+    # `window` fits every strip.
     window = slice(top, top + h), slice(left, left + w)
     corners = [(y, x) for y in tile_starts(height, side) for x in tile_starts(width, side)]
     blender = _RowBlender(side, width)
     rows: dict[int, np.ndarray] = {}  # the rows of the tiles of a batch, by their first row
     for first in range(0, len(corners), BATCH_SIZE):
         batch = corners[first : first + BATCH_SIZE]
-        # Tiles come from the top to the bottom, so no further tile changes the rows above.
+        # Later tiles start at this row or below, so the rows above are final.
         if (band := blender.pop_rows(batch[0][0])) is not None:
             yield band[window]
         tops = {y for y, _ in batch}

@@ -45,7 +45,7 @@ def translate_files(
       config: the config of the run.
       workdir: the workdir of the run.
       source: a file, a folder, or a pattern as in a shell.
-      output: the folder to write to; it gets the subfolders of `source`.
+      output: the folder to write to, with the same subfolders as `source`.
       options: how to translate.
 
     Returns:

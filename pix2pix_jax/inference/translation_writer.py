@@ -79,7 +79,7 @@ class TranslationWriter:
         write_translation_page(self._folder.path, page)
 
     def print_summary(self, seconds: float) -> None:
-        """Prints what may surprise, the number of translations, their speed, and the failures."""
+        """Prints the notes about inputs, the number and speed of translations, and the failures."""
         count = self._num_translated
         for note in self._notes.values():
             say(describe_note(note, self._total))

@@ -266,7 +266,7 @@ def test_a_run_refuses_to_resume_on_other_pairs(tiny_flags, tmp_path):
     folder_of(tmp_path, {"1.jpg": jpeg(96)})
     steps = "--config.train.steps=2"
     command = ("train", *tiny_flags, f"--workdir={tmp_path / 'run'}", steps, *more)
-    changes = "had 1 pair and has 1 (with other images: 1)"
+    changes = "had 1 pair and has 1 (with changed images: 1)"
     refused(changes, *command)
     refused(f"by `pix2pix train --init={tmp_path}/run --workdir={tmp_path}/run_2", *command)
     (tmp_path / "run" / "pair_names.json").unlink()  # An earlier version wrote no such file.

@@ -147,7 +147,7 @@ def test_an_error_line_has_a_limited_length(tmp_path):
     message = refusal(load_experiment, str(path))
     assert message.startswith("there is no preset xxx")
     assert len(message) < 2_500
-    assert message.endswith("experiments/folder.py:DIR_OR_TAR")
+    assert message.endswith("experiments/folder.py:FOLDER_OR_ARCHIVE")
 
 
 def test_an_experiment_that_may_not_be_read_is_refused_with_its_permissions(tmp_path, monkeypatch):

@@ -60,8 +60,8 @@ def test_other_numbers_of_pairs_are_reported(tmp_path, capsys):
     assert list_written(data) == before
     assert read_contents(used).keys() == {"train", "val"}
     assert capsys.readouterr().out == (
-        f"{root}: the dataset of an earlier version has 1 train, 1 val pairs and is used; remove "
-        f"{used.data_path} to read 2 train, 1 val pairs in a new run\n"
+        f"{root}: the dataset that an earlier version wrote is used, with these pairs: 1 train, 1 "
+        f"val; to use 2 train, 1 val in a new run, remove {used.data_path}\n"
     )
 
 
@@ -75,8 +75,10 @@ def test_a_set_whose_splits_are_in_doubt_now_is_used_with_a_warning(tmp_path, ca
     capsys.readouterr()
     assert prepare(data).data_path == old.data_path
     [line] = capsys.readouterr().out.splitlines()
-    assert line.startswith(f"WARNING: {root}: it is in doubt whether 3 images of test_images/ ")
-    assert line.endswith("; until then, the dataset of an earlier version is used")
+    assert line.startswith(f"WARNING: {root}: it is unclear whether 3 images of test_images/ ")
+    assert line.endswith(
+        "; the dataset that an earlier version wrote is used until the folders are renamed"
+    )
 
 
 @pytest.mark.parametrize("names", [["train/1.png", "val/2.png"], ["1.png", "2.png", "3.png"]])

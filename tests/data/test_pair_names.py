@@ -33,7 +33,7 @@ def datasets(tmp_path):
 def test_the_numbers_and_the_first_names_of_changed_pairs_are_reported(datasets):
     first, second = map(list_pair_names, datasets)
     assert first.describe_changes(second) == (
-        "train had 6 pairs and has 9 (new: 6, 7, 8 and 1 more; missing: 0; with other images: 3)"
+        "train had 6 pairs and has 9 (new: 6, 7, 8 and 1 more; missing: 0; with changed images: 3)"
     )
     assert first.describe_changes(first) == ""
 

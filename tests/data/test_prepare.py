@@ -129,7 +129,10 @@ def test_single_pictures_are_refused_unless_data_form_says_that_they_are_pairs(t
         "WARNING: the images of train (11 images, for example 0.png) look like single pictures, "
         "not like A and B side by side (in "
     ) in (out := capsys.readouterr().out)
-    assert "; they are cut in half, because data.form is halves\n" in out
+    assert (
+        "; they are cut in half, because data.form is halves; leave out --config.data.form if they "
+        "are single pictures\n"
+    ) in out
 
 
 def test_a_test_split_of_single_pictures_is_left_out(tmp_path, capsys):

@@ -68,5 +68,5 @@ def test_what_was_cut_and_what_may_be_a_pair_is_reported_once(capsys):
     first, count, unclear = capsys.readouterr().out.splitlines()
     assert first.startswith("a: has the proportions of the run's side-by-side pairs, so only its ")
     assert count == "2 of 4 images: only the left half is translated"
-    assert unclear.startswith("WARNING: 1 of 4 images, first c, have the proportions of whole ")
+    assert unclear.startswith("WARNING: 1 of 4 images, first c, may be whole pairs or single ")
     assert unclear.endswith("give --half=left")

@@ -108,7 +108,7 @@ def test_only_folders_that_can_match_are_read(tmp_path, monkeypatch):
 
 
 def test_what_is_passed_over_is_reported_once(tmp_path, capsys):
-    """Thumbnails that a network drive or a system left behind are passed over without a line."""
+    """Thumbnails that a network drive or a system left behind are skipped without a line."""
     names = ["a.png", "@eaDir/a.png/THUMB_M.jpg", "__MACOSX/a.png", "Thumbs.db", "notes.txt"]
     for name in [*names, *(f"scan{number}.heic" for number in range(7)), os.fsdecode(b"n\xe9.exr")]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -117,11 +117,11 @@ def test_what_is_passed_over_is_reported_once(tmp_path, capsys):
     inputs = find_inputs(str(tmp_path), tmp_path / "out")
     assert [file.name for file in inputs] == ["a"]
     assert capsys.readouterr().out.splitlines() == [
-        f"{tmp_path}: passed over 8 images in formats that are not read: 7 .heic, 1 .exr "
+        f"{tmp_path}: skipped 8 images in formats that cannot be read: 7 .heic, 1 .exr "
         "(n\\udce9.exr, scan0.heic, scan1.heic, scan2.heic, scan3.heic and 3 more); save these as "
         "PNG",
-        f"{tmp_path}: passed over 1 image without a known suffix (photo); add .png, .jpg or the "
-        "like to their names",
+        f"{tmp_path}: skipped 1 image without a known suffix (photo); add the right "
+        "suffix, such as .png or .jpg, to the names",
     ]
     thumbs = find_inputs(str(tmp_path / "@eaDir" / "*" / "*"), tmp_path / "out")
     assert [file.path.name for file in thumbs] == ["THUMB_M.jpg"]

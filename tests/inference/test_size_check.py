@@ -9,8 +9,12 @@ from pix2pix_jax.inference.size_check import describe_size
     ("size", "was_resized", "ends"),
     [
         ((200, 150), False, "give --resize, or --tile=64 to translate tiles"),
-        ((200, 150), True, "to which images of 150x200 were resized; give --resize to do the same"),
-        ((64, 128), False, "if it shows A and B side by side, give --half=left or --half=right"),
+        ((200, 150), True, "images of 150x200 were resized to 32x32, so give --resize"),
+        (
+            (64, 128),
+            False,
+            "if the image shows A and B side by side, give --half=left or --half=right",
+        ),
     ],
 )
 def test_the_line_knows_sizes_of_training_and_pairs(size, was_resized, ends):

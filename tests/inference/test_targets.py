@@ -24,8 +24,8 @@ def test_targets_are_left_out_with_a_line(tmp_path, capsys, names, expected):
     assert kept(tmp_path / "pairs", names, "A") == expected
     count = len(names) - len(expected)
     out = capsys.readouterr().out
-    assert out.startswith(f"SOURCE: skipped {count} image{'s' * (count > 1)} of B, the targets ")
-    assert "give its folder as --input" in out
+    assert out.startswith(f"SOURCE: skipped {count} image{'s' * (count > 1)} in folders B, ")
+    assert "give a folder B as --input" in out
 
 
 def test_the_direction_decides_which_side_is_the_input(tmp_path):

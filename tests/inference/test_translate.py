@@ -178,7 +178,8 @@ def test_the_translation_of_every_format_keeps_size_and_bit_depth(colour, tmp_pa
     white = np.iinfo(pixels.dtype).max
     wanted = as_bytes(expected(colour, pixels / np.float32(white / 2) - 1), white)
     assert np.abs(found - wanted).max() <= max(1, white // 10_000)
-    assert ("transparent parts count as white" in capsys.readouterr().out) == ("clear" in name)
+    out = capsys.readouterr().out
+    assert ("transparent parts are filled with white" in out) == ("clear" in name)
 
 
 def with_tag(content, tag, value):
@@ -308,7 +309,7 @@ def test_floats_without_negative_values_print_a_note(colour, tmp_path, capsys):
         np.save(tmp_path / f"{name}.npy", values)
     assert translate(colour, tmp_path, tmp_path / "out") == 0
     out = capsys.readouterr().out
-    assert "in 1 of 2 images, no value is below 0" in out
+    assert "in 1 of 2 images, all values are 0 or more" in out
     assert "dark.npy: " not in out
 
 
@@ -393,7 +394,7 @@ def test_names_that_are_not_utf8_are_reported(colour, tmp_path, capsys):
     for _ in range(2):
         assert translate(colour, tmp_path, tmp_path / "out") == 2
         err = capsys.readouterr().err
-        assert "\\udcff.png: has a name that is not UTF-8; rename the file" in err
+        assert "\\udcff.png: has a path that is not UTF-8; rename the file or its folder" in err
     assert (tmp_path / "out" / "a.png").exists()
 
 

@@ -1,1 +1,1 @@
-"""Archives of pairs: unpacks untrusted tarballs and zip files, and tells other files apart."""
+"""Unpacks untrusted tarballs and zip files of pairs; explains what is wrong with other files."""

@@ -23,7 +23,7 @@ class ByteCount:
 
     @classmethod
     def start(cls, source: Path) -> "ByteCount":
-        """Starts to count for an archive, whose size determines the limit."""
+        """A new count. The size of the archive determines its limit."""
         return cls(source, max(ALWAYS_ALLOWED, MAX_RATIO * source.stat().st_size))
 
     def add(self, size: int) -> None:

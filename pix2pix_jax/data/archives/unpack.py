@@ -29,7 +29,7 @@ DECOMPRESSORS = {
     b"]\0\0": lzma.open,
 }
 ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
-# Errors of a broken tarball; gzip and bz2 also raise an OSError without a number.
+# Errors of a broken archive. gzip and bz2 also raise an OSError without a number.
 BROKEN = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError)
 
 
@@ -73,9 +73,9 @@ def unpack(source: Path, scratch: Path) -> Iterator[Path]:
 def _is_broken(error: OSError, root: str) -> bool:
     """Whether the content of an archive caused an error, and not the disk or the permissions.
 
-    gzip and bz2 raise an OSError without a number. A damaged zip file may lead to a negative
-    position. An archive may contain names that are too long, or a file and a folder of the
-    same name.
+    gzip and bz2 raise an OSError without a number. For a damaged zip file, zipfile may seek to a
+    negative position (EINVAL). An archive may contain names that are too long, or a file and a
+    folder of the same name.
     """
     is_inside = str(error.filename or "").startswith(root)
     return error.errno in (None, errno.EINVAL) or (is_inside and error.errno not in DISK_ERRORS)
@@ -93,7 +93,7 @@ def _unpack_archive(source: Path, root: Path) -> None:
         stream = _CountingReader(file, ByteCount.start(source))
         with tarfile.open(fileobj=stream, mode="r|") as archive:  # reads forward only
             archive.extractall(root, filter=member_check)
-        while stream.read(1 << 20):  # The checksum is at the end, so the whole file is read.
+        while stream.read(1 << 20):  # Reading to the end checks the checksum.
             pass
 
 

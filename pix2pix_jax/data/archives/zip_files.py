@@ -32,7 +32,7 @@ def unpack_zip(source: Path, root: Path) -> None:
     Raises:
       UsageError: the zip file is encrypted or compressed by an unknown method, unpacks to far more
         than its own size, contains links or files that would be written outside the folder, or
-        holds arrays of NumPy.
+        contains only NumPy arrays.
       OSError: the disk has too little free space, or a file cannot be written.
       BadZipFile: the zip file is broken.
     """
@@ -42,10 +42,10 @@ def unpack_zip(source: Path, root: Path) -> None:
     with zipfile.ZipFile(source) as archive:
         if members and all(member.filename.endswith(".npy") for member in members):
             raise UsageError(
-                f"{source}: holds arrays of NumPy, but pairs are read from image files",
-                "save each array as a PNG or TIFF file and give their folder",
+                f"{source}: contains NumPy arrays, but pairs are read from image files",
+                "save each array as a PNG or TIFF file and give the folder with these files",
             )
-        # The sizes in the headers bound what is written, because zipfile writes no byte more.
+        # zipfile writes at most the size in the header, so checking the headers is enough.
         targets = [_check_member(member, count, free, root) for member in members]
         for member, target in zip(members, targets, strict=True):
             if member.is_dir() or member.filename.endswith("\\"):
@@ -63,7 +63,7 @@ def _errors_of_zipfile(source: Path) -> Iterator[None]:
         yield
     except NotImplementedError as error:
         raise UsageError(
-            f"{source}: cannot be unpacked by this program ({error})",
+            f"{source}: uses a compression that this program cannot unpack ({error})",
             "unpack it yourself and give the folder with its content",
         ) from error
     except BROKEN_ZIP as error:
@@ -72,7 +72,7 @@ def _errors_of_zipfile(source: Path) -> Iterator[None]:
 
 def _check_member(member: zipfile.ZipInfo, count: ByteCount, free: int, root: Path) -> Path:
     """Counts the size of a member, and returns the path to write the member to."""
-    # Programs on Windows have written backslashes between folders.
+    # Some Windows programs write backslashes between folders.
     parts = member.filename.replace("\\", "/").split("/")
     if member.filename.startswith(("/", "\\")) or ".." in parts or parts[0].endswith(":"):
         raise UsageError(

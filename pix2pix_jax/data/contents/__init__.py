@@ -1,1 +1,1 @@
-"""What the images of a dataset hold: facts, their lines, and the search for single pictures."""
+"""Facts about the images of a dataset, lines about them, and the search for single pictures."""

@@ -23,7 +23,8 @@ from pix2pix_jax.data.images.decoded_image import DecodedImage
 
 GREY_TOLERANCE = 8  # JPEG and resizing change the channels of a grey pixel by a few levels
 GREY_PIXELS = 0.999  # the least share of grey pixels in an image without colour
-COMMON_SHARE = 0.75  # proportions of at least this share of all images are the usual proportions
+# Files are compared with the most common size only if this share of all files has its proportions.
+COMMON_SHARE = 0.75
 
 
 class _LevelCounter:
@@ -37,9 +38,10 @@ class _LevelCounter:
     def add(self, colours: np.ndarray) -> None:
         """Adds an image [h, w, c] without alpha."""
         if not self._is_seen.all():
-            for row in colours:  # The whole image as an index would need eight times its memory.
+            for row in colours:  # Indexing with the whole image would need eight times its memory.
                 self._is_seen[row] = True
         self._images += 1
+        # Every fourth row is enough for a mean, and saves time.
         self._flatness += measure_flatness(colours[::4])
 
     def count(self) -> Levels:
@@ -94,7 +96,7 @@ class _SideCollector:
 
 @dataclass(frozen=True, slots=True)
 class _PairRecord:
-    """What is kept of a pair until all pairs are known."""
+    """The facts about one pair that are needed when all pairs are known."""
 
     name: str
     width: int  # of the whole file, if the file shows both sides
@@ -156,7 +158,10 @@ class ContentsCollector:
         )
 
     def _find_uncommon(self) -> Tally:
-        """The files whose proportions differ from those of nearly all others."""
+        """The files whose proportions differ from the usual ones.
+
+        No file is returned unless COMMON_SHARE of all files have the usual proportions.
+        """
         records = [record for records in self._records.values() for record in records]
         shapes = [(record.height, record.width) for record in records]
         usual, _ = Counter(shapes).most_common(1)[0]

@@ -1,4 +1,4 @@
-"""What the images of a dataset hold: sizes, values, channels and copies, counted over all pairs.
+"""Facts about the images of a dataset: sizes, values, channels and copies, counted over all pairs.
 
 `ContentsCollector` collects these facts while a dataset is written, and `contents_lines` prints
 them. A run keeps them, so that `translate`, `evaluate` and `demo` know the form of its pairs.
@@ -15,14 +15,14 @@ from pydantic.dataclasses import dataclass
 from pix2pix_jax.config.schema import SPLITS, Data, Form
 from pix2pix_jax.runtime.storage.files import write_atomically
 
-MAX_NAMES = 5  # an oddity names at most this number of images
+MAX_NAMES = 5  # a Tally has the names of at most this number of images or pairs
 MAX_PROPORTIONS = 100  # a run remembers at most this number of proportions
 METADATA_KEY = "contents"  # the key of the facts in the metadata of a dataset
 
 
 @dataclass(frozen=True)
 class Tally:
-    """The number of images or pairs with an oddity, and the names of the first of them.
+    """The number of images or pairs with a certain property, and the names of the first.
 
     Attributes:
       count: the number of images or pairs.
@@ -43,7 +43,7 @@ class Note:
     """A fact about files that may surprise, such as frames that are left out.
 
     Attributes:
-      text: the fact, in the words of the note of the first such file.
+      text: the note of the first file; notes of one kind may differ in numbers.
       files: the files.
     """
 
@@ -52,7 +52,7 @@ class Note:
 
 
 def add_notes(notes: dict[str, Note], name: str, texts: dict[str, str]) -> None:
-    """Adds the notes of a file to those of a set, so that each kind of note is one line.
+    """Counts the notes of a file in `notes`, so that each kind of note becomes one line.
 
     Args:
       notes: the notes of the set, by key.
@@ -74,7 +74,7 @@ class Levels:
       count: the number of different values.
       lowest: the lowest value.
       highest: the highest value.
-      highest_below_white: the highest value but white, the largest number of the depth.
+      highest_below_white: the highest value below white. White is the largest number of the depth.
       flatness: the mean share of pixels that equal their right neighbour, 0 to 1.
     """
 
@@ -112,7 +112,8 @@ class Side:
       sizes: their sizes.
       levels: their values, by depth.
       grey: the number of images without colour.
-      notes: the notes of the reader of files, by their key. Side-by-side images have them at A.
+      notes: the notes of the reader of files, by their key. The notes of side-by-side images are
+        stored with A only.
     """
 
     images: int
@@ -130,9 +131,10 @@ class Contents:
       form: whether a file shows both sides, or a side has its own file.
       pairs: the number of pairs by split.
       sides: the facts about A and B.
-      unequal: pairs whose sides have other proportions.
+      unequal: pairs whose two sides differ in their proportions.
       turned: pairs of `unequal` in which width and height are swapped.
-      uncommon: side-by-side images of other proportions than at least three quarters of all.
+      uncommon: side-by-side images whose proportions differ from the usual ones; none unless three
+        quarters of all images have the usual ones.
       odd: side-by-side images of an odd width.
       identical: pairs whose sides have the same pixels.
       copies: by split (val, test), pairs that are also in train.
@@ -182,17 +184,27 @@ def dataset_contents(dataset: tfds.core.DatasetBuilder, data: Data) -> Contents 
 
 
 def drawn_contents(data: Data) -> Contents:
-    """The facts about the drawn facades of a config, which are known without their images."""
+    """The facts about drawn facades. The levels are placeholders that give no line."""
     height, width = data.image_size
     pairs: dict[str, int] = dict(zip(SPLITS, data.synthetic_pairs, strict=True))
     images, sizes = sum(pairs.values()), Sizes(height, width, 0, [round(width / height, 4)])
-    levels = [Levels(8, images, 256, 0, 255, 254, 0.5)]
+    levels = [
+        Levels(
+            bits=8,
+            images=images,
+            count=256,
+            lowest=0,
+            highest=255,
+            highest_below_white=254,
+            flatness=0.5,
+        )
+    ]
     side = Side(images, sizes, levels, grey=0)
     return Contents("halves", pairs, {"A": side, "B": side})
 
 
 def write_contents(contents: Contents, path: Path) -> None:
-    """Writes the facts to a file, JSON."""
+    """Writes the facts to a JSON file."""
     write_atomically(path, TypeAdapter(Contents).dump_json(contents, indent=1).decode() + "\n")
 
 
@@ -216,7 +228,9 @@ def have_same_proportions(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
 
 
 def shows_halves_of(contents: Contents, pairs: Contents) -> bool:
-    """Whether the files of a dataset show single sides, but were read as side-by-side pairs.
+    """Whether the files of a side-by-side dataset have the proportions of halves of `pairs`.
+
+    Files that may also be whole pairs do not count.
 
     Args:
       contents: the facts about the dataset.

@@ -18,7 +18,7 @@ from pix2pix_jax.data.images.decoded_image import NOTES_ABOUT_FOURTH_BAND
 from pix2pix_jax.errors import make_printable
 from pix2pix_jax.runtime.console import plural, some_of
 
-# Label maps have large areas of one value, also where many classes are numbered from 0 on. In
+# Label maps have large areas of one value, even if they have many classes. In
 # photos, few pixels equal their neighbours.
 LABEL_FLATNESS = 0.7
 FIELDS = {"input": "data.input_channels", "target": "data.target_channels"}
@@ -33,7 +33,7 @@ def dataset_lines(dataset: DatasetBuilder, data: Data) -> list[str]:
     """
     contents = dataset_contents(dataset, data)
     lines = contents_lines(contents, data) if contents else []
-    return [make_printable(line) for line in lines]  # with odd characters escaped
+    return [make_printable(line) for line in lines]  # File names may contain control characters.
 
 
 def contents_lines(contents: Contents, data: Data) -> list[str]:
@@ -57,7 +57,7 @@ def contents_lines(contents: Contents, data: Data) -> list[str]:
 
 
 def _describe_sides(contents: Contents, data: Data) -> str:
-    """Says which image becomes which, and how it is resized."""
+    """The line about the sides: which is the input, their sizes, and how they are resized."""
     places = {"A": "left half", "B": "right half"}
     if contents.form == "folders":
         places = {"A": "folder A", "B": "folder B"}
@@ -101,7 +101,9 @@ def _size_lines(contents: Contents) -> list[str]:
                 f"; in {contents.turned.count} of them, width and height are swapped, as if one "
                 "image had lost its EXIF orientation"
             )
-        lines.append(f"{line}; turn or crop these images, so that both sides show the same")
+        lines.append(
+            f"{line}; turn or crop these images, so that A and B show the same part of the scene"
+        )
     if contents.uncommon.count:
         lines.append(
             f"WARNING: {contents.uncommon.count} of {total} images differ from the rest in their "
@@ -134,8 +136,10 @@ def _value_lines(contents: Contents) -> list[str]:
             if problem := _describe_levels(levels):
                 lines.setdefault(f"{problem}{some}", []).append(f"WARNING: {name}")
             if levels.bits == 16:
-                deep = f"16 bits a channel{some}, of which training reads 8 and translate writes 16"
-                lines.setdefault(deep, []).append(name)
+                fact = (
+                    f"16 bits a channel{some}; training uses 8 of them, `pix2pix translate` all 16"
+                )
+                lines.setdefault(fact, []).append(name)
     return [
         f"{' and '.join(sides).replace(' and WARNING:', ' and')}: {line}"
         for line, sides in lines.items()
@@ -150,13 +154,16 @@ def _describe_levels(levels: Levels) -> str:
         return f"every pixel has the value {levels.lowest:,}, so there is nothing to learn"
     if look_like_classes(levels):
         return (
-            f"{few} look like numbers of classes, which train as nearly equal greys; give each "
-            f"class its own colour, or a grey between 0 and {white:,}"
+            f"{few} look like class numbers, and the network would see nearly equal greys; give "
+            f"each class its own colour, or a grey between 0 and {white:,}"
         )
     # White may mark pixels without a value, such as the depth of the sky.
     has_marks = levels.bits == 16 and levels.count > 32
     if (levels.highest < white or has_marks) and top < white // 2:
-        return f"{few}, but {white:,} is white, so the images train as dark; scale the values"
+        return (
+            f"{few}, but {white:,} is white, so the network would see dark images; scale the "
+            f"values to 0..{white:,}"
+        )
     if levels.highest - levels.lowest < white // 2:
         return f"{few}, so the contrast is low; scale the values to 0..{white:,}"
     return ""
@@ -185,8 +192,8 @@ def _channel_lines(contents: Contents, data: Data) -> list[str]:
     fields = " ".join(f"--config.{FIELDS[role]}=1" for role in grey)
     verb = "are" if len(grey) > 1 else "is"
     return [
-        f"{' and '.join(sorted(grey.values()))} {verb} grey in all images but trained with 3 "
-        f"channels; {fields} trains with one channel, without tints"
+        f"{' and '.join(sorted(grey.values()))} {verb} grey in all images, but {verb} trained "
+        f"with 3 channels; give {fields} to train with one channel, so that outputs have no tint"
     ]
 
 
@@ -210,7 +217,8 @@ def _split_lines(contents: Contents) -> list[str]:
         )
     elif pairs.get("val") == 1:
         lines.append(
-            "val has 1 pair, whose scores say little; put ten or more pairs into a folder val/"
+            "val has only 1 pair, so its scores say little about other images; put ten or more "
+            "pairs into val/"
         )
     for split, found in copies.items():
         verb = "is" if found.count == 1 else "are"
@@ -220,7 +228,8 @@ def _split_lines(contents: Contents) -> list[str]:
         )
     return lines + [
         f"in {some_of(found.count, pairs[split], 'pair')} of {split}, image {side} is also in "
-        f"train, in another pair ({list_names(found)}), so their scores may be too good"
+        f"train, in another pair ({list_names(found)}), so their scores may be too good; remove "
+        "such pairs from train if the images must be new"
         for split, sides in half_copies.items()
         for side, found in sides.items()
     ]
@@ -233,6 +242,6 @@ def describe_note(note: Note, total: int, place: str = "") -> str:
 
 
 def list_names(found: Tally) -> str:
-    """The first names of an oddity: "1.png, 2.png, ..."."""
+    """The first names of a Tally: "1.png, 2.png, ..."."""
     more = ", ..." if found.count > len(found.names) else ""
     return ", ".join(found.names) + more

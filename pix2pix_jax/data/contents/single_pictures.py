@@ -29,7 +29,7 @@ VAL_FIX = "remove these images, or put pairs in their place"
 
 
 class PictureFile(NamedTuple):
-    """An image file of a split whose files show both sides."""
+    """An image file, and its size when upright."""
 
     path: Path
     height: int
@@ -83,7 +83,7 @@ def _role_of_folder(folder: Path) -> SourceImage:
 def check_pictures(
     splits: dict[str, list[PictureFile]], source_name: str, read: Callable[[Path], np.ndarray]
 ) -> tuple[set[Path], list[str]]:
-    """Checks that the files of a dataset show A and B side by side, and are no single pictures.
+    """Checks that the files of a dataset show A and B side by side, and are not single pictures.
 
     Args:
       splits: the image files by split.
@@ -116,7 +116,7 @@ def check_pictures(
         elif verdict.kind == "unclear" and (split == "train" or not train):
             lines.append(
                 f"WARNING: nothing shows that the left and right halves of the images of {split} "
-                f"belong together; if they are no pairs, {FOLDERS_FIX}"
+                f"belong together; if they are not pairs, {FOLDERS_FIX}"
             )
         if singles:
             left_out |= {file.path for file in singles}
@@ -136,7 +136,7 @@ def warn_of_pictures(
     verdicts = {split: classify_files(files, read) for split, files in splits.items()}
     return [
         f"WARNING: {_describe_single(split, splits[split])}{verdict.reason}; they are cut in half, "
-        "because data.form is halves"
+        "because data.form is halves; leave out --config.data.form if they are single pictures"
         for split, verdict in verdicts.items()
         if verdict.kind == "single"
     ]
@@ -154,8 +154,8 @@ def _describe_left_out(split: str, files: list[PictureFile], singles: list[Pictu
     """Says that some of the files of a split are left out."""
     return (
         f"left out {some_of(len(singles), len(files), 'image')} of {split}, because each shows one "
-        f"picture and not A and B side by side (first {singles[0].path.name}); `pix2pix "
-        "translate` translates such images; if they are pairs, give --config.data.form=halves"
+        f"picture and not A and B side by side (first {singles[0].path.name}); if they "
+        "are pairs, give --config.data.form=halves"
     )
 
 
@@ -184,7 +184,7 @@ def classify_files(files: list[PictureFile], read: Callable[[Path], np.ndarray])
         measured = some_of(smooth, len(likenesses), "measured image")
         reason = f" (in {measured}, the left half continues into the right half)"
         return Verdict("single", reason)
-    # The halves of square and upright images are narrow, which is rare for pairs.
+    # In a square or upright image, the halves are narrow. Pairs rarely have narrow halves.
     are_narrow = all(file.width <= file.height for file in files)
     are_alike = not likenesses or have_common_outlines(likenesses)
     return Verdict("pairs" if are_alike and not are_narrow else "unclear")

@@ -1,4 +1,4 @@
-"""The image of a file, as `image_reader.read_image` reads it."""
+"""DecodedImage: the pixels of an image file, and what was noticed in the file."""
 
 from dataclasses import dataclass, field, replace
 
@@ -15,20 +15,22 @@ from pix2pix_jax.data.images.pixels import (
 
 # The keys of notes that are only true of a run with 1 or 3 channels.
 NOTES_ABOUT_FOURTH_BAND = ("alpha", "bands")
-ALPHA_NOTE = {"alpha": "transparent parts count as white, unless the run has 4 channels"}
+ALPHA_NOTE = {
+    "alpha": "transparent parts are filled with white, because the run does not have 4 channels"
+}
 
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """The image of a file.
+    """The pixels of an image file, and what was noticed in the file.
 
     Attributes:
       pixels: [h, w, c], uint8 or uint16 as in the file, upright. c is 1 (grey), 2 (grey and alpha,
         8 bits only), 3 (RGB), or 4 (RGB and alpha, or RGB and a fourth band).
       has_alpha: whether the last channel is alpha.
-      notes: facts that may surprise the user, by a key, so that they can be counted over a set of
-        files. The keys are "frames", "alpha", "bands", "sRGB", "CMYK" and "profile".
-      profile: the ICC profile of the file, which `read_image` has applied where it can.
+      notes: notes for the user by kind, so that the files with each kind can be counted. The keys
+        are "frames", "alpha", "bands", "sRGB", "CMYK" and "profile".
+      profile: the ICC profile that describes `pixels`; None for sRGB, or without a profile.
       is_plain: whether `image_files.decode_image` is known to give these pixels, too.
       is_multiplied: whether the colours are multiplied by alpha, as in some TIFF files.
     """
@@ -52,7 +54,7 @@ def describe_frames(count: int) -> dict[str, str]:
 
 
 def complete_bands(image: DecodedImage) -> DecodedImage:
-    """Restores colours that are multiplied by alpha; grey with alpha of 16 bits becomes RGBA."""
+    """Converts bands that no encoder writes: multiplied colours, and 16-bit grey with alpha."""
     pixels = image.pixels
     if image.is_multiplied:
         white, alpha = np.iinfo(pixels.dtype).max, pixels[..., -1:]
@@ -103,7 +105,7 @@ def to_8_bits(image: DecodedImage) -> Image.Image:
 
 
 def to_float(image: DecodedImage, channels: int) -> np.ndarray:
-    """Converts an image to [h, w, channels] in [-1, 1]; 8 bits become what training sees."""
+    """Converts an image to [h, w, channels] in [-1, 1]; 8-bit images become as in training."""
     if image.pixels.dtype == np.uint8:
         return image_to_float(convert_channels(to_8_bits(image), channels))
     pixels = image.pixels

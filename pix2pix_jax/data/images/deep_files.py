@@ -27,7 +27,7 @@ def read_deep_png(header: ImageFile, data: bytes, name: str) -> DecodedImage:
       name: the name by which the user knows the file.
 
     Raises:
-      UsageError: the file is incomplete.
+      UsageError: the file is incomplete, or OpenCV cannot read its 16 bits.
     """
     with explain_decode_errors(data, name):
         header.load()
@@ -38,7 +38,7 @@ def read_deep_png(header: ImageFile, data: bytes, name: str) -> DecodedImage:
             pixels = cv2.imdecode(np.frombuffer(drop_texts(data), np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
         raise UsageError(
-            f"{name}: cannot be read with all of its 16 bits",
+            f"{name}: cannot be read with 16 bits a channel",
             "save the image again as a 16-bit PNG",
         )
     level = header.info.get("transparency")
@@ -62,13 +62,14 @@ def read_deep_ppm(header: ImageFile, data: bytes, name: str) -> DecodedImage:
       UsageError: the file is incomplete.
     """
     with explain_decode_errors(data, name):
-        if header.mode == "I":  # Pillow has scaled grey values.
+        if header.mode == "I":  # Pillow has already scaled the values of a grey image to 65535.
             return DecodedImage(np.asarray(header)[..., None].astype(np.uint16))
         tile: Any = header.tile[0]
         _, largest = tile.args
         count = header.width * header.height * 3
         values = np.frombuffer(data, ">u2", count, tile.offset)
-    values = np.minimum(values, largest)  # Larger values are wrong, and would become dark.
+    # Larger values are not allowed. Scaled, they would overflow to dark values.
+    values = np.minimum(values, largest)
     pixels = np.round(values.astype(np.float64) * (WHITE / largest)).astype(np.uint16)
     return DecodedImage(pixels.reshape(header.height, header.width, 3))
 

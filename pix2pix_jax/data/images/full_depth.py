@@ -1,7 +1,7 @@
-"""Reads images for `translate` as floats, with all of their 16 bits, and writes translations.
+"""Reads images for `translate` as floats, with all of their 16 bits, and encodes translations.
 
 An image file has the pixels of `image_reader.read_image`, so that training and `translate` see the
-same image. This module also reads and writes .npy files.
+same image. This module also decodes and encodes .npy files.
 """
 
 import io
@@ -27,13 +27,13 @@ from pix2pix_jax.data.images.png_chunks import mark_srgb
 from pix2pix_jax.errors import UsageError
 
 DARK_NOTE = {
-    "dark": "no value is below 0, so no pixel is darker than grey; if 0 is black, scale the values "
-    "so that -1 is black and 1 is white"
+    "dark": "all values are 0 or more, so no pixel is darker than middle grey; if 0 means black, "
+    "scale the values so that -1 is black and 1 is white"
 }
 
 
 class FilePixels(NamedTuple):
-    """The pixels of a file, and their type, so that the translation can be written in that type."""
+    """The pixels of a file, and the type in which the translation is written."""
 
     values: ImageValues  # [h, w, c] in [-1, 1], float32
     dtype: np.dtype  # the type in the file: uint8, uint16, or the float type of an array
@@ -48,8 +48,10 @@ def read_pixels(path: Path, channels: int, limit: PixelLimit = DEFAULT_LIMIT) ->
       path: an image of 8 or 16 bits a channel, or a .npy file with an array [h, w] or [h, w, c] of
         uint8, uint16, or floats in [-1, 1].
       channels: the number of channels of the result.
-      limit: the largest number of pixels of an image file. The values of an image of more than
-        MAX_PIXELS pixels are a LargeImage.
+      limit: the largest number of pixels of an image file.
+
+    Returns:
+      The pixels. The values of an image of more than MAX_PIXELS pixels are a LargeImage.
 
     Raises:
       UsageError: the file cannot be read or converted; the message names the file.
@@ -83,7 +85,7 @@ def _decode_npy(data: bytes, path: Path, channels: int) -> FilePixels:
         raise UsageError(f"{path}: contains several arrays", "save each array in its own .npy file")
     if array.ndim not in (2, 3) or 0 in array.shape:
         raise UsageError(
-            f"{path}: the array has the shape {array.shape}",
+            f"{path}: the array has the shape {array.shape}, which is not that of an image",
             "give [height, width] or [height, width, channels], without empty axes",
         )
     floats = np.issubdtype(array.dtype, np.floating)
@@ -94,11 +96,13 @@ def _decode_npy(data: bytes, path: Path, channels: int) -> FilePixels:
         )
     if floats and np.abs(array).max() > 1:
         raise UsageError(
-            f"{path}: has values outside [-1, 1]", "scale them so that -1 is black and 1 is white"
+            f"{path}: has values outside [-1, 1]",
+            "scale the values so that -1 is black and 1 is white",
         )
     if not floats and array.dtype not in WHITE:
         raise UsageError(
-            f"{path}: the array has the type {array.dtype}", "convert it to uint8, uint16 or floats"
+            f"{path}: the array has the type {array.dtype}, which cannot be read",
+            "convert the array to uint8, uint16 or a float type",
         )
     values = array[..., None] if array.ndim == 2 else array
     values = values.astype(np.float32) if floats else integers_to_float(values)  # [h, w, c]
@@ -120,8 +124,8 @@ def encode_pixels(values: ImageValues, dtype: np.dtype, suffix: str) -> bytes:
 
     Args:
       values: [h, w, c] in [-1, 1].
-      dtype: uint8, uint16 or a float type. A .npy file gets this type. A PNG gets 16 bits a
-        channel for uint16, else 8 bits.
+      dtype: uint8, uint16 or a float type. A .npy file gets this type. A PNG gets 16 bits a channel
+        for uint16, else 8 bits. The integers of a LargeImage are written to a PNG unchanged.
       suffix: .npy or .png.
     """
     if suffix == ".npy":

@@ -1,7 +1,7 @@
 """Opens untrusted image files, and decodes the files of records to 8 bits a channel.
 
-`image_reader.py` reads the files of users: it also decodes 16 bits, and files that Pillow reads
-wrongly.
+`image_reader.py` reads the files of users: that module also decodes images of 16 bits, and files
+that Pillow reads wrongly.
 """
 
 import io
@@ -37,7 +37,8 @@ MAX_BYTES = 1 << 31  # the size of the largest image file
 # MAX_PIXELS replaces Pillow's own limit, which only prints a warning up to twice the limit.
 # Pillow's limit applies to the whole process, so it is removed once, before any image is opened.
 Image.MAX_IMAGE_PIXELS = None
-# Pillow refuses PNG files whose colour profile has more than a megabyte, as those of printers have.
+# Pillow refuses PNG files whose colour profile has more than a megabyte. Profiles of printers are
+# that large.
 PngImagePlugin.MAX_TEXT_CHUNK = 1 << 26
 BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262  # tags of TIFF files
 WHITE_IS_ZERO = 0  # a value of PHOTOMETRIC
@@ -160,19 +161,22 @@ def check_white(kind: str | None, bits: int, white_is_zero: bool, name: str) -> 
     also store white as 0, or have neither 8 nor 16 bits a channel.
 
     Args:
-      kind: floats, or signed or 32-bit integers; None: unsigned integers.
+      kind: what the numbers are, if they are not unsigned integers of 8 or 16 bits.
       bits: the number of bits a channel.
       white_is_zero: whether 0 is white.
       name: the name by which the user knows the file.
     """
     if kind:
         raise UsageError(
-            f"{name}: the pixels are {kind}",
+            f"{name}: the pixels are {kind}, so white is unknown",
             "scale them to unsigned integers of 8 or 16 bits, with 0 for black and the largest "
             "number for white",
         )
     if bits > 8 and white_is_zero:
-        raise UsageError(f"{name}: stores white as 0", "save the image with black as 0")
+        raise UsageError(
+            f"{name}: stores white as 0 and black as the largest number",
+            "save the image with black as 0",
+        )
     if bits > 8 and bits != 16:
         raise UsageError(
             f"{name}: has {bits} bits a channel", "save the image with 8 or 16 bits a channel"
@@ -199,7 +203,8 @@ def turn_upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
 def explain_decode_errors(data: bytes, name: str) -> Iterator[None]:
     """Turns every exception of a decoder into a UsageError that names the file.
 
-    The `with` block may call only Pillow and OpenCV, because a bug of ours must keep its traceback.
+    The `with` block may call only decoders (Pillow, OpenCV, tifffile), because a bug of ours must
+    keep its traceback.
 
     Args:
       data: the bytes of the file.
@@ -208,7 +213,7 @@ def explain_decode_errors(data: bytes, name: str) -> Iterator[None]:
     try:
         yield
     # For broken bytes, Pillow has raised OSError, SyntaxError, TypeError, ValueError and
-    # DecompressionBombError, and OpenCV cv2.error. Neither library documents its exceptions.
+    # DecompressionBombError, and OpenCV cv2.error. No decoder documents its exceptions.
     except Exception as error:
         if isinstance(error, UnidentifiedImageError) and (found := describe_no_image(data)):
             kind, fix = found

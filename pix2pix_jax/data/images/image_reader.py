@@ -1,8 +1,8 @@
-"""Reads every image file of users: for training, evaluation, translation and the demo.
+"""Reads the image files that users give, for training, evaluation, translation and the demo.
 
-Whatever is odd about a file is dealt with here. A record contains the bytes of a file if
-`decode_image`, the decoder of records, gives the same pixels as `read_image`. Otherwise the record
-contains the pixels of `read_image` as PNG.
+This module chooses the decoder of each file, then converts its colours and collects notes. A record
+contains the bytes of a file if `decode_image`, the decoder of records, gives the same pixels as
+`read_image`. Otherwise the record contains the pixels of `read_image` as PNG.
 """
 
 import io
@@ -58,8 +58,8 @@ def read_image(data: bytes, name: str, limit: PixelLimit = DEFAULT_LIMIT) -> Dec
 
     Raises:
       UsageError: the file is not an image, is incomplete, has too many pixels, or has bands or
-        numbers that no image of 1, 3 or 4 channels can hold; the message names the file and the
-        fix.
+        types of numbers that cannot be converted to 1, 3 or 4 channels; the message names the file
+        and the fix.
     """
     image = read_tiff(data, name, limit)
     if image is None:
@@ -94,15 +94,16 @@ def read_large_image(path: Path, name: str, limit: PixelLimit) -> DecodedImage |
 
 
 def _complete(image: DecodedImage) -> DecodedImage:
-    """Converts colours to sRGB, and adds the notes about the pixels."""
-    if not isinstance(image.pixels, np.memmap):  # Large files stay as they are on the disk.
+    """Undoes multiplication by alpha, converts colours to sRGB, and adds the notes about bands."""
+    # A mapped file is not changed as a whole; LargeImage completes the parts.
+    if not isinstance(image.pixels, np.memmap):
         image = complete_bands(image)
     image = convert_to_srgb(image)
     return replace(image, notes=image.notes | _describe_bands(image))
 
 
 def _read_plain(data: bytes, name: str, limit: PixelLimit) -> DecodedImage:
-    """Reads an image file that the decoder of records reads as it should."""
+    """Reads an image file of 8 bits a channel with Pillow."""
     image = decode_image(data, name, limit)
     profile = image.info.get("icc_profile")
     if image.mode == "CMYK":
@@ -110,7 +111,8 @@ def _read_plain(data: bytes, name: str, limit: PixelLimit) -> DecodedImage:
     has_alpha = image.has_transparency_data
     is_grey = image.mode in ("1", "L", "LA", "La")
     mode = ("LA" if is_grey else "RGBA") if has_alpha else ("L" if is_grey else "RGB")
-    # `convert_channels` converts every mode to RGB or RGBA first, except for these two modes.
+    # `convert_channels` converts YCbCr and LAB directly, and not through RGB as below. Records of
+    # such files need other bytes.
     is_plain = image.mode not in ("YCbCr", "LAB")
     with explain_decode_errors(data, name):
         pixels = np.asarray(image.convert(mode))
@@ -136,7 +138,7 @@ def _describe_bands(image: DecodedImage) -> dict[str, str]:
     if image.has_alpha and image.pixels[..., -1].min() < np.iinfo(image.pixels.dtype).max:
         return ALPHA_NOTE
     if image.pixels.shape[-1] == 4 and not image.has_alpha:
-        return {"bands": "the fourth band is left out, unless the run has 4 channels"}
+        return {"bands": "the fourth band is dropped, because the run does not have 4 channels"}
     return {}
 
 
@@ -149,7 +151,7 @@ def _describe_frames(data: bytes) -> dict[str, str]:
     except UnidentifiedImageError:  # Only tifffile can read the file.
         frames = count_pages(tiff) if tiff else 1
     except Exception:  # Pillow raises many kinds of exceptions for a damaged frame.
-        return {"frames": "only the first frame is used; the others are damaged"}
+        return {"frames": "only the first frame is used; another frame is damaged"}
     if frames > 1 and tiff:
         frames -= count_copies(tiff)
     return describe_frames(frames)
@@ -163,7 +165,7 @@ def record_bytes(data: bytes, image: DecodedImage) -> bytes:
       image: the result of `read_image`.
 
     Returns:
-      `data` if the decoder of records reads the file as it should; otherwise a PNG of 8 or 16 bits.
+      `data` if `decode_image` gives the same pixels; otherwise a PNG of 8 or 16 bits.
     """
     is_deep = image.pixels.dtype == np.uint16
     if image.is_plain or (is_deep and _is_plain_after_all(data, image)):
@@ -174,7 +176,7 @@ def record_bytes(data: bytes, image: DecodedImage) -> bytes:
 
 
 def _is_plain_after_all(data: bytes, image: DecodedImage) -> bool:
-    """Whether the decoder of records gives the pixels of an image; it is compared with them."""
+    """Decodes a file as records are decoded; True if this gives the same pixels as `image`."""
     wanted = to_8_bits(image)
     try:
         found = decode_image(data, "")

@@ -38,5 +38,5 @@ class LargeImage:
         return values if dtype is None else values.astype(dtype)
 
 
-# What tiles, halves and pictures are cut from.
+# The pixels of an image in [-1, 1]: an array, or an image that becomes floats part by part.
 ImageValues = np.ndarray | LargeImage

@@ -17,7 +17,7 @@ class PixelLimit:
     fix: str = "scale the image down or remove it"
 
     def check(self, width: int, height: int, name: str) -> None:
-        """Raises UsageError if an image has more pixels, or none.
+        """Raises UsageError if an image has more pixels than the limit, or no pixels.
 
         Args:
           width: the width of the image in pixels.

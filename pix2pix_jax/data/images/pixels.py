@@ -39,8 +39,8 @@ def half_columns(width: int, name: str) -> tuple[slice, slice]:
     """
     if width < 2:
         raise UsageError(
-            f"{name}: is only {width} pixel wide, so it cannot show A and B side by side; remove "
-            "the file"
+            f"{name}: is only {width} pixel wide, so it cannot show A and B side by side",
+            "remove the file, or give A and B in two folders, A/ and B/",
         )
     return slice(0, width // 2), slice(width - width // 2, width)
 
@@ -96,7 +96,7 @@ def resize_image(
     box: ResizeBox | None = None,
     resampling: Image.Resampling = Image.Resampling.BICUBIC,
 ) -> Image.Image:
-    """Resizes an image, or a part of an image, each channel on its own.
+    """Resizes each channel of an image, or of a part of the image.
 
     Args:
       image: an image of any mode.

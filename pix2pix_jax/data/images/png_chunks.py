@@ -1,4 +1,4 @@
-"""Removes texts from PNG files, and adds what the colours and bands of a PNG file are."""
+"""Removes text chunks from PNG files, and adds chunks that describe colours and bands."""
 
 import struct
 import zlib
@@ -9,25 +9,25 @@ from pix2pix_jax.data.images.signatures import PNG_START
 HEADER_END = 33  # the signature has 8 bytes, and the first chunk, IHDR, has 25 bytes
 PERCEPTUAL = b"\0"  # the rendering intent for photos
 TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
-# The text of a PNG record whose fourth band is not transparency. A PNG file cannot say this in
-# another way, because its fourth band is always alpha.
+# The text chunk of a PNG record whose fourth band is not transparency. A PNG file cannot say this
+# in another way, because its fourth band is always alpha.
 PLAIN_BANDS = b"pix2pix_jax: the fourth band is not alpha"
-# The texts that are kept, by the beginning of their keyword: programs write the EXIF orientation
-# into these texts.
+# The text chunks that are kept, by the beginning of their keyword. Programs write the EXIF
+# orientation into these chunks.
 KEPT_TEXTS = (b"XML:com.adobe.xmp\0", b"Raw profile type ", PLAIN_BANDS)
 
 
 def drop_texts(data: bytes) -> bytes:
-    """Removes the texts of a PNG file that do not change how the image looks.
+    """Removes the text chunks that decoders do not need from a PNG file.
 
-    Programs for generated images write megabytes of settings into these texts, and Pillow refuses
+    Programs for generated images write megabytes of settings into text chunks, and Pillow refuses
     to open a file with so much text.
 
     Args:
       data: the bytes of an image file of any format.
 
     Returns:
-      The bytes without the texts; `data` itself if there is nothing to remove.
+      The bytes without these chunks; `data` itself if there is nothing to remove.
     """
     if not data.startswith(PNG_START):
         return data
@@ -60,7 +60,7 @@ def mark_plain_bands(data: bytes) -> bytes:
 
 
 def mark_srgb(data: bytes) -> bytes:
-    """Adds to the bytes of a PNG file that its colours are sRGB, as photos."""
+    """Adds an sRGB chunk, with the rendering intent for photos, to the bytes of a PNG file."""
     return _add_chunk(data, b"sRGB", PERCEPTUAL)
 
 

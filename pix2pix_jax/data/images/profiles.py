@@ -9,13 +9,14 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
 from pix2pix_jax.data.images.decoded_image import DecodedImage
+from pix2pix_jax.data.images.limits import MAX_PIXELS
 
-# Every program writes its own profile for sRGB. If a profile changes no colour by more than this
-# number of levels, of 255, it is one of them, and the pixels stay as they are.
+# Every program writes its own profile for sRGB. A profile counts as sRGB if it changes no colour by
+# more than this number of levels out of 255. Then the pixels are not converted.
 SRGB_TOLERANCE = 4
 GRID_STEP = 51  # the levels of the colours that are compared: 0, 51, 102, 153, 204 and 255
 ADOBE_RGB = "R03"  # a value of EXIF
-# The names of the colours that a profile is about, by the modes of Pillow.
+# The colour space of an ICC profile, by Pillow's mode.
 PROFILE_COLOURS = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
 
 
@@ -28,11 +29,11 @@ class _Profile(NamedTuple):
 
 
 def convert_to_srgb(image: DecodedImage) -> DecodedImage:
-    """Converts the colours of an image to sRGB, and notes which colours they were.
+    """Converts the colours of an image to sRGB, and adds a note with the name of the profile.
 
     Images of 16 bits stay as they are, because Pillow converts only 8 bits. Grey images stay as
     they are, because their levels may be the numbers of classes. Large images stay in their files.
-    The note says so.
+    In these cases, the note says that the profile is not applied.
 
     Args:
       image: the image of a file; `profile` is its ICC profile.
@@ -42,7 +43,10 @@ def convert_to_srgb(image: DecodedImage) -> DecodedImage:
     is_grey = image.pixels.shape[-1] <= 2
     profile = _open_profile(image.profile, "L" if is_grey else "RGB")
     if profile is None:  # A profile of colours in a grey image is common and does no harm.
-        damaged = "the colour profile is not applied, because it is damaged or not about RGB"
+        damaged = (
+            "the colour profile is not applied, because it is damaged or is for another colour "
+            "space than RGB"
+        )
         return image if is_grey else _with_note(image, "profile", damaged)
     if profile.is_srgb:
         return image
@@ -52,7 +56,7 @@ def convert_to_srgb(image: DecodedImage) -> DecodedImage:
     rgb = Image.fromarray(np.ascontiguousarray(image.pixels[..., :3]))
     converted = np.asarray(ImageCms.applyTransform(rgb, profile.to_srgb))
     pixels = np.concatenate([converted, image.pixels[..., 3:]], -1)  # [h, w, c]
-    converted_image = replace(image, pixels=pixels, is_plain=False)
+    converted_image = replace(image, pixels=pixels, is_plain=False, profile=None)
     note = f'"{profile.name}" colours are converted to sRGB'
     return _with_note(converted_image, "sRGB", note)
 
@@ -62,8 +66,10 @@ def _kind_without_conversion(image: DecodedImage) -> str | None:
     if image.pixels.shape[-1] <= 2:
         return "grey images"
     if image.pixels.dtype == np.uint16:
-        return "16 bits a channel"
-    return "TIFF files of this size" if isinstance(image.pixels, np.memmap) else None
+        return "images of 16 bits a channel"
+    if isinstance(image.pixels, np.memmap):
+        return f"TIFF files of more than {MAX_PIXELS:,} pixels"
+    return None
 
 
 def convert_cmyk(image: Image.Image, profile: bytes | None) -> Image.Image | None:

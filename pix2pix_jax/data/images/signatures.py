@@ -10,8 +10,9 @@ TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # of TIFF and BigTIFF fi
 READABLE_STARTS = (PNG_START, b"\xff\xd8\xff", b"GIF87a", b"GIF89a", *TIFF_STARTS)
 NUM_BYTES = 512  # the number of first bytes that are enough for every function here
 CONVERT = "convert it to PNG or JPEG"
-SCALE = "scale its values to 8 or 16 bits and save it as PNG"
+SCALE = "scale the values to 8 or 16 bits and save the image as PNG"
 FRAME = "save a frame as an image"
+NPY_FIX = "save the array as PNG, or rename the file to .npy for `pix2pix translate`"
 AGAIN = "download the image again"
 UNPACK = "unpack it"
 
@@ -23,9 +24,9 @@ class Signature(NamedTuple):
       offset: the place of the bytes in the file.
       start: the bytes; in lower case for a text.
       kind: what the file is.
-      fix: what the user can do, if the file was to be an image.
-      is_image: whether a file without a known suffix counts as an image. A start of few bytes is
-        too uncertain.
+      fix: what the user can do if the file was meant as an image.
+      is_image: whether these bytes suffice to count a file without a known suffix as an image.
+        Short signatures do not.
     """
 
     offset: int
@@ -64,9 +65,9 @@ SIGNATURES = (
     Signature(0, b"Pf\n", "a PFM image", SCALE, is_image=True),
     Signature(128, b"DICM", "a DICOM image", SCALE, is_image=True),
     Signature(0, b"SIMPLE  =", "a FITS image", SCALE, is_image=True),
-    Signature(0, b"\x89HDF", "an HDF5 file", "save its images as PNG"),
+    Signature(0, b"\x89HDF", "an HDF5 file", "save the images of the file as PNG"),
     Signature(
-        *(0, b"\x93NUMPY", "an array of NumPy", "save it as PNG, or give translate a .npy name"),
+        *(0, b"\x93NUMPY", "a NumPy array", NPY_FIX),
         is_image=True,
     ),
     Signature(0, b"PK\x03\x04", "a zip archive", UNPACK),
@@ -76,14 +77,14 @@ SIGNATURES = (
     Signature(0, b"\x28\xb5\x2f\xfd", "compressed by zstd", UNPACK),
     Signature(0, b"\x04\x22\x4d\x18", "compressed by lz4", UNPACK),
     Signature(
-        *(0, b"version https://git-lfs", "a pointer of Git LFS, not the image"),
+        *(0, b"version https://git-lfs", "a Git LFS pointer, not the image"),
         "run `git lfs pull`",
     ),
     Signature(0, b"<svg", "an SVG drawing", CONVERT),
     Signature(0, b"<?xml", "an XML or SVG document", CONVERT),
     Signature(0, b"<!doctype", "a web page, not the image", AGAIN),
     Signature(0, b"<html", "a web page, not the image", AGAIN),
-    Signature(0, b"{", "a text, not the image", AGAIN),
+    Signature(0, b"{", "a text file, not the image", AGAIN),
 )
 
 
@@ -102,7 +103,7 @@ def is_readable(start: bytes) -> bool:
 
 
 def find_signature(start: bytes) -> Signature | None:
-    """What a file with these first bytes is; None if the file may be read, or is not known."""
+    """What a file with these first bytes is; None if no signature matches."""
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()  # without a byte order mark
     for signature in SIGNATURES:
         is_text = signature.start[:1] in b"<{"
@@ -123,6 +124,6 @@ def describe_no_image(data: bytes) -> tuple[str, str] | None:
       The kind of the file, and what the user can do; None if the first bytes are not known.
     """
     if data and not data.strip(b"\0"):
-        return "nothing but zeros, as after a failed copy", "copy the image again"
+        return "an empty copy: all bytes are zero", "copy the image again"
     signature = find_signature(data[:NUM_BYTES])
     return signature and (signature.kind, signature.fix)

@@ -1,4 +1,6 @@
-"""Reads TIFF files that Pillow reads wrongly: 16 bits in colour, planes, and bands without a name.
+"""Reads TIFF files that Pillow reads wrongly.
+
+These files have colours of 16 bits, separate planes, or extra bands that are not alpha.
 
 Tifffile decodes these files, and Pillow decodes all other TIFF files.
 """
@@ -38,10 +40,10 @@ def read_tiff(data: bytes, name: str, limit: PixelLimit = DEFAULT_LIMIT) -> Deco
       limit: the largest number of pixels.
 
     Returns:
-      The image; None if the file is no TIFF, or if Pillow reads it as it should.
+      The image; None if the file is not a TIFF file, or if Pillow reads it correctly.
 
     Raises:
-      UsageError: the file has other numbers of bands or bits than an image, or is incomplete.
+      UsageError: the file has a number of bands or bits that cannot be converted, or is incomplete.
     """
     file = open_tiff(io.BytesIO(data)) if data.startswith(TIFF_STARTS) else None
     page = file and first_page(file)

@@ -32,8 +32,9 @@ COLOUR_BANDS: dict[int, int] = {
     PHOTOMETRIC.CIELAB: 3,
     PHOTOMETRIC.SEPARATED: 4,  # CMYK
 }
-DIRECT_COLOURS = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB)  # need no conversion of colours
-MAX_OPENED_PAGES = 50  # smaller copies are only looked for among the first pages
+# Pixels of these kinds are grey or RGB values.
+DIRECT_COLOURS = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB)
+MAX_OPENED_PAGES = 50  # at most this number of pages is checked for smaller copies
 # Tifffile logs warnings about odd files, but every problem becomes a UsageError here.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
 
@@ -67,7 +68,7 @@ def first_page(file: tifffile.TiffFile) -> tifffile.TiffPage | None:
     """The first page of a TIFF file; None if it is damaged or not an image."""
     try:
         page = file.pages.first
-    except Exception:  # As in `open_tiff`.
+    except Exception:  # tifffile raises many kinds of exceptions for broken files.
         return None
     if not isinstance(page, tifffile.TiffPage) or page.axes not in ("YX", "YXS", "SYX"):
         return None
@@ -80,7 +81,7 @@ def count_pages(file: tifffile.TiffFile) -> int:
     """The number of pages of a TIFF file; 1 if the further pages are damaged."""
     try:
         return len(file.pages)
-    except Exception:  # As in `open_tiff`.
+    except Exception:  # tifffile raises many kinds of exceptions for broken files.
         return 1
 
 
@@ -88,15 +89,18 @@ def count_copies(file: tifffile.TiffFile) -> int:
     """The number of pages of a TIFF file that are smaller copies or masks of other pages."""
     try:
         pages = file.pages
-        count = min(len(pages), MAX_OPENED_PAGES)  # A loop over all pages may never end.
+        count = min(len(pages), MAX_OPENED_PAGES)  # In a damaged file, the pages may form a circle.
         further = [pages[index].aspage() for index in range(1, count)]
-    except Exception:  # As in `open_tiff`.
+    except Exception:  # tifffile raises many kinds of exceptions for broken files.
         return 0
     return sum(bool(page.is_reduced or page.is_mask) for page in further)
 
 
 def check_page(page: tifffile.TiffPage, name: str, limit: PixelLimit) -> None:
-    """Raises UsageError if a page is too large, or cannot become an image of 1, 3 or 4 channels."""
+    """Raises UsageError if a page is too large, or cannot become an image of 1, 3 or 4 channels.
+
+    Pages of other colours are left to Pillow, which checks them itself.
+    """
     if page.photometric in COLOUR_BANDS:
         _check_numbers(page, name)
         _check_bands(page, name)
@@ -123,7 +127,7 @@ def _bits(page: tifffile.TiffPage) -> int:
 
 
 def _check_bands(page: tifffile.TiffPage, name: str) -> None:
-    """Raises UsageError if a page has bands that no image of 1, 3 or 4 channels can hold."""
+    """Raises UsageError if the bands of a page cannot be converted to 1, 3 or 4 channels."""
     bands, colours = page.samplesperpixel, COLOUR_BANDS[page.photometric]
     if bands == colours:
         return
@@ -135,13 +139,13 @@ def _check_bands(page: tifffile.TiffPage, name: str) -> None:
     }
     if not can_hold.get(page.photometric, False):
         raise UsageError(
-            f"{name}: has {bands} bands, but an image has 1, 3 or 4",
+            f"{name}: has {bands} bands, but the colours of the image need {colours}",
             "save the bands that you need as an image of 1, 3 or 4 bands",
         )
 
 
 def needs_tifffile(page: tifffile.TiffPage) -> bool:
-    """Whether Pillow would read a page in 8 bits, drop a band, or mix up its planes."""
+    """Whether Pillow cannot read a page, or would lose bits, bands or the order of planes."""
     if page.photometric not in DIRECT_COLOURS or page.dtype not in WHITE:
         return False
     has_planes = page.planarconfig == PLANARCONFIG.SEPARATE and page.samplesperpixel > 1

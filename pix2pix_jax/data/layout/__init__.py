@@ -8,7 +8,7 @@ The modules, in the order in which they run:
     roles        reads the split and the side of an image from its folders
     splits       refuses folders whose split is in doubt; holds out a part of train as val
     sides        joins A and B by their names; refuses images without a partner
-    lookalikes   refuses single images that their names show to be sides of pairs: in two folders
-                 (siblings), or in one folder (similar_names)
+    lookalikes   refuses images if their names look like A and B: in two folders (siblings)
+                 or in one folder (similar_names)
     pairs        runs these steps: `find_pairs`
 """

@@ -1,4 +1,4 @@
-"""Sorts the files of a folder into images, images that are passed over, and everything else."""
+"""Sorts the files of a folder into images, images that are skipped, and everything else."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from pix2pix_jax.data.layout.words import MAX_NAMED, name_some
 from pix2pix_jax.runtime.console import plural
 
 # Folders and files, in lower case, that systems, network drives and programs leave behind. Images
-# in them are thumbnails or copies, so they are passed over without a line.
+# in them are thumbnails or copies, so they are skipped without a line.
 JUNK_FOLDERS = {
     *("@eadir", "@tmp", "#recycle", "#snapshot", "@recycle", "@recently-snapshot"),
     *("__macosx", ".appledouble", ".spotlight-v100", ".fseventsd", ".trashes", ".trash"),
@@ -33,7 +33,7 @@ OTHER_SUFFIXES = {
 }
 # Suffixes of texts, which are not opened: a set may have a text for each image.
 TEXT_SUFFIXES = {".txt", ".json", ".jsonl", ".xml", ".csv", ".tsv", ".md", ".yaml", ".yml"}
-MAX_OPENED = 1000  # so many files with other suffixes are opened to look for images
+MAX_OPENED = 1000  # at most this number of files with other suffixes is opened to look for images
 ARCHIVE_SUFFIXES = {".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"}
 
 
@@ -62,7 +62,7 @@ class LeftOut:
     def line(self) -> str:
         """The line about the files that `prepare` prints."""
         fix = f"; {self.fix}" if self.fix else ""
-        return f"passed over {self.describe()}{fix}"
+        return f"skipped {self.describe()}{fix}"
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Inventory:
 
     Attributes:
       images: the image files that can be read, according to their suffixes.
-      left_out: other images and broken links, by reason.
+      left_out: files that may hold images but cannot be used, by reason.
       others: the remaining files.
     """
 
@@ -143,7 +143,7 @@ def _kind(path: Path, root: Path) -> str:
 
 
 def _image_kind(path: Path) -> str:
-    """What the first bytes say: "suffix" for a format that is read, "format" for other images."""
+    """The kind of a file by its first bytes: a key of `_explain`, or "" if it is not an image."""
     try:
         start = read_start(path)
     except OSError:
@@ -155,7 +155,7 @@ def _image_kind(path: Path) -> str:
 
 
 def _explain(kinds: dict[str, list[Path]], root: Path) -> Iterator[LeftOut]:
-    """Describes the files of each kind that is passed over."""
+    """Describes the files of each kind that is skipped."""
     for kind, paths in sorted(kinds.items()):
         counts = Counter(path.suffix.lower() or "without suffix" for path in paths)
         found = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(MAX_NAMED))
@@ -164,16 +164,20 @@ def _explain(kinds: dict[str, list[Path]], root: Path) -> Iterator[LeftOut]:
             "cloud": (
                 "file",
                 "that iCloud has not downloaded",
-                "download them, and run this again",
+                "download the files, then run the same command again",
             ),
             "closed": ("file", "that cannot be opened", ""),
-            "format": ("image", f"in formats that are not read: {found}", "save these as PNG"),
+            "format": (
+                "image",
+                f"in formats that cannot be read: {found}",
+                "save these images as PNG",
+            ),
             "hidden": ("hidden image", "", ""),
             "link": ("broken link", "", ""),
             "suffix": (
                 "image",
                 "without a known suffix",
-                "add .png, .jpg or the like to their names",
+                "add the right suffix, such as .png or .jpg, to the names",
             ),
         }[kind]
         yield LeftOut(tuple(str(path.relative_to(root)) for path in paths), noun, place, fix)

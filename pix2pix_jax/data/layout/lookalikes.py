@@ -1,4 +1,4 @@
-"""Refuses images that would be cut in half, although their names show that they are one side."""
+"""Refuses images that must not be cut in half, because each is one side of a pair by its name."""
 
 from collections import defaultdict
 
@@ -10,10 +10,11 @@ from pix2pix_jax.data.layout.words import drop_numbers, fold_name, split_words
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.console import plural
 
-MIN_TWOS = 3  # so many folders with two images each are probably pairs
+MIN_FOLDERS_OF_TWO = 3  # from this number on, folders with two images each are probably pairs
 MOVE = "move the inputs into A/ and one target each into B/, with equal names and subfolders"
-MOVE_OTHERS = ", and the rest out of the source"
-WAY_OUT = "or, if each file shows both, give --config.data.form=halves"
+MOVE_OTHERS = ", and move all other images out of the source"
+HALVES_FIX = "or, if each file shows both sides, give --config.data.form=halves"
+Finding = tuple[str, str]  # a problem and its fix
 # Words by which people call the inputs and the targets of pairs.
 INPUT_WORDS = {
     *("input", "inputs", "source", "sources", "src", "image", "images", "img", "imgs", "photo"),
@@ -40,55 +41,61 @@ def check_lookalikes(images: list[SourceImage], source: Source) -> None:
         or _describe_similar_names(images, source)
     )
     if finding:
-        raise UsageError(f"{source.name}: {finding}, {WAY_OUT}")
+        problem, fix = finding
+        raise UsageError(f"{source.name}: {problem}", f"{fix}, {HALVES_FIX}")
 
 
-def _describe_folders_of_pairs(images: list[SourceImage]) -> str:
-    """Describes folders that each hold the same few names, or two images: one pair in a folder."""
+def _describe_folders_of_pairs(images: list[SourceImage]) -> Finding | None:
+    """The problem of folders that probably hold one pair each, and the fix.
+
+    Every such folder has the same few names, or two images.
+    """
     folders: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for image in images:
         folders[image.folders].append(fold_name(image.path.stem))
     names = set(next(iter(folders.values())))
     if () in folders or not 2 <= len(names) < MAX_SIDES:
-        return ""
+        return None
     are_equal = all(set(stems) == names for stems in folders.values())
     are_numbered = len({drop_numbers(path[-1]) for path in folders}) == 1
     are_sides = bool(names & (INPUT_WORDS | TARGET_WORDS | {"a", "b"}))
     # Fewer folders with other names may each hold one side of all pairs.
     least = 2 if are_numbered or are_sides else MAX_SIDES
-    are_twos = all(len(stems) == 2 for stems in folders.values())
+    have_two_images = all(len(stems) == 2 for stems in folders.values())
     are_splits = any(named_splits(path[-1]) for path in folders)
     if are_equal and len(folders) >= least:
         held = f"images of the same {len(names)} names ({', '.join(sorted(names))})"
-    elif are_twos and not are_splits and len(folders) >= MIN_TWOS:
+    elif have_two_images and not are_splits and len(folders) >= MIN_FOLDERS_OF_TWO:
         held = "two images each"
     else:
-        return ""
+        return None
     return (
         f"{len(folders)} folders such as {'/'.join(next(iter(folders)))}/ hold {held}, so each "
-        "folder probably holds one pair; move the inputs into A/ and the targets "
-        f"into B/, each under the name of its folder{MOVE_OTHERS if len(names) > 2 else ''}"
+        "folder probably holds one pair",
+        "move the inputs into A/ and the targets into B/, each "
+        f" under the name of its folder{MOVE_OTHERS if len(names) > 2 else ''}",
     )
 
 
-def _describe_siblings(siblings: Siblings | None) -> str:
-    """Describes two folders with names in common."""
+def _describe_siblings(siblings: Siblings | None) -> Finding | None:
+    """The problem of two folders with names in common, and the fix."""
     if siblings is None:
-        return ""
+        return None
     if not siblings.may_be_renamed:
         is_paired = {*siblings.counts} == {siblings.common} and not siblings.others
-        return f"{siblings.describe()}; {MOVE}{'' if is_paired else MOVE_OTHERS}"
+        return siblings.describe(), f"{MOVE}{'' if is_paired else MOVE_OTHERS}"
     splits = {split for child in siblings.children for split in mentioned_splits(child)}
     prefix = splits.pop() if len(splits) == 1 else ""
     others = ", ".join(siblings.others)
     return (
-        f"{siblings.describe()}; rename each folder of inputs to {prefix}A and each folder of "
-        f"targets to {prefix}B{f', and move {others} out of the source' if others else ''}"
+        siblings.describe(),
+        f"rename each folder of inputs to {prefix}A and each folder of "
+        f"targets to {prefix}B{f', and move {others} out of the source' if others else ''}",
     )
 
 
-def _describe_side_folders(images: list[SourceImage]) -> str:
-    """Describes two folders in one folder that are called like the two sides of pairs."""
+def _describe_side_folders(images: list[SourceImage]) -> Finding | None:
+    """The problem of two folders that are named like the sides of pairs, and the fix."""
     children: dict[tuple[str, ...], dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for image in images:
         for depth, child in enumerate(image.folders):
@@ -108,18 +115,19 @@ def _describe_side_folders(images: list[SourceImage]) -> str:
             )
             return (
                 f"{first} and {second} are named like the sides of pairs, but fewer than "
-                f"half of their names are equal; {MOVE}{MOVE_OTHERS}"
+                "half of the images have a partner of the same name",
+                f"{MOVE}{MOVE_OTHERS}",
             )
-    return ""
+    return None
 
 
-def _describe_similar_names(images: list[SourceImage], source: Source) -> str:
-    """Describes names in one folder that differ only by a word."""
+def _describe_similar_names(images: list[SourceImage], source: Source) -> Finding | None:
+    """The problem of names in one folder that differ only by a word, and the fix."""
     similar = find_similar_names(images)
     if similar is None:
-        return ""
+        return None
     first, second = (source.name_of(image.path) for image in similar)
     return (
-        f"many names differ only by a word, such as {first} and {second}, as those of A and B do; "
-        f"{MOVE}{MOVE_OTHERS}"
+        f"names such as {first} and {second} differ only by a word, like the names of A and B",
+        f"{MOVE}{MOVE_OTHERS}",
     )

@@ -63,8 +63,9 @@ def find_pairs(root: Path, source_name: str, form: Form | None = None) -> FoundP
     Args:
       root: the folder.
       source_name: the path or URL by which the user knows the folder.
-      form: data.form: `halves` ignores folders A and B, `folders` leaves out all other images,
-        and None refuses images whose names look like the sides of pairs outside A and B.
+      form: data.form. `halves`: every file shows both sides, also in folders A and B. `folders`:
+        images outside folders A and B are left out. None: images outside folders A and B are
+        refused if their names look like the sides of pairs.
 
     Raises:
       UsageError: there are no images, a name is not UTF-8, a pair lacks a side or has two files for
@@ -73,7 +74,8 @@ def find_pairs(root: Path, source_name: str, form: Form | None = None) -> FoundP
     """
     source, inventory = Source(root, source_name), take_inventory(root)
     if not inventory.images:
-        raise UsageError(f"{source_name}: contains no images{_describe_content(inventory)}")
+        problem = f"{source_name}: contains no images{_describe_content(inventory)}"
+        raise UsageError(problem, "give a folder, tarball or zip file of images")
     check_utf8_names(inventory.images, root, source_name)
     top = Path(os.path.commonpath({path.parent for path in inventory.images}))
     folders = top.relative_to(root).parts
@@ -105,20 +107,20 @@ def find_pairs(root: Path, source_name: str, form: Form | None = None) -> FoundP
 
 
 def _describe_content(inventory: Inventory) -> str:
-    """Ends the line about a source without images: what it contains, and the fix."""
+    """The content of a source without images, as the end of the error line."""
     counts = Counter(path.suffix.lower() or "without suffix" for path in inventory.others)
     content = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(3))
     found = [left_out.describe() for left_out in inventory.left_out]
     found += [f"files of other kinds ({content})"] if content else []
     described = f", but {', '.join(found)}" if found else ""
     formats = ", ".join(IMAGE_FORMATS)
-    return f" ({formats}){described}; give a folder, tarball or zip file of images"
+    return f" ({formats}){described}"
 
 
 def _leave_out(
     images: list[SourceImage], gone: list[SourceImage], source: Source, place: str, fix: str = ""
 ) -> tuple[list[SourceImage], list[LeftOut]]:
-    """The images without those that are left out, and the entry of the latter, if any."""
+    """Splits images into those that stay and a LeftOut entry for those in `gone`."""
     if not gone:
         return images, []
     names = tuple(source.name_of(image.path) for image in gone)

@@ -21,7 +21,7 @@ _SPLIT, _SIDE = "|".join(SPLIT_FOLDERS), "".join(SIDES)
 # trainA, train_A or train-A; and A_train or A-train.
 SPLIT_AND_SIDE = re.compile(rf"({_SPLIT})[ _-]?([{_SIDE}])", re.IGNORECASE)
 SIDE_AND_SPLIT = re.compile(rf"([{_SIDE}])[ _-]({_SPLIT})", re.IGNORECASE)
-# Words that mean a split, but not which one: images below such a folder may be meant for test.
+# Words that probably mean a split. They are too uncertain to be used as names of splits.
 DOUBTFUL_WORDS = {"eval": "test", "evaluation": "test", "holdout": "test", "trainval": "train"}
 # Words such as `testset` and `trainimages`, which contain the word of a split.
 SPLIT_COMPOUND = re.compile(
@@ -96,7 +96,7 @@ def _split_names(folders: tuple[str, ...]) -> list[str]:
 
 
 def named_splits(folder: str) -> set[str]:
-    """The splits that the name of a folder is: train for `training` and for `trainA`."""
+    """The split that a folder stands for by its whole name: train for `training` and `trainA`."""
     return {
         SPLIT_FOLDERS[name.lower()]
         for name in _split_names((folder,))

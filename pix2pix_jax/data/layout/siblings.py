@@ -12,7 +12,7 @@ from pix2pix_jax.data.layout.words import drop_numbers, drop_zeros, fold_name
 from pix2pix_jax.runtime.console import plural
 
 MAX_SIDES = 5  # more folders with equal names are sequences or classes
-MIN_SEQUENCES = 4  # so many folders that differ only in a number are sequences
+MIN_SEQUENCES = 4  # from this number on, folders whose names differ only in a number are sequences
 Core = tuple[tuple[str, ...], tuple[str, ...]]  # folders, and the words that tell images apart
 
 
@@ -50,7 +50,7 @@ class Siblings:
         return self.is_exact and "" not in self.children and {*self.counts} == {self.common}
 
     def describe(self) -> str:
-        """Says what the two folders have in common, as the beginning of an error line."""
+        """The problem of the error line: the two folders, and the names in both of them."""
         above = "".join(f"{folder}/" for folder in self.parent)
         first, second = (
             f"{above}{child}/ ({plural(count, 'image')})"
@@ -58,7 +58,7 @@ class Siblings:
             else f"{above or 'the folder itself'} ({plural(count, 'image')})"
             for child, count in zip(self.children, self.counts, strict=True)
         )
-        apart = "" if self.is_exact else " but for a prefix, suffix or folder"
+        apart = "" if self.is_exact else " apart from a prefix, suffix or folder"
         common = f"{plural(self.common, 'name')} in common{apart}"
         return f"{first} and {second} look like A and B, with {common}"
 
@@ -99,7 +99,8 @@ def _likelihood(siblings: Siblings) -> tuple[bool, bool, bool, int, int]:
     """The sorting key of `find_siblings`: the largest belongs to the likeliest sides."""
     one, two = (drop_numbers(child) for child in siblings.children)
     first, second = map(mentioned_splits, siblings.children)
-    # A split and another folder may be splits that both hold both sides.
+    # If only one of the two folders mentions a split, the other may be a second split, and each may
+    # hold complete pairs.
     are_alike = first.keys() == second.keys()
     return one != two, are_alike, siblings.is_exact, -len(siblings.parent), siblings.common
 
@@ -107,7 +108,7 @@ def _likelihood(siblings: Siblings) -> tuple[bool, bool, bool, int, int]:
 def _children_by_parent(
     images: list[SourceImage],
 ) -> dict[tuple[str, ...], dict[str, list[SourceImage]]]:
-    """The images below every folder, by the folder inside it that leads to them."""
+    """For each folder, the images below it by subfolder; "" stands for the folder itself."""
     tree: dict[tuple[str, ...], dict[str, list[SourceImage]]] = defaultdict(
         lambda: defaultdict(list)
     )
@@ -119,7 +120,10 @@ def _children_by_parent(
 
 
 def _may_hold_sides(children: list[str]) -> bool:
-    """Whether any two folders may hold the sides of pairs; names of many images take seconds."""
+    """Whether two of the folders may hold the sides of pairs; always True above MAX_SIDES folders.
+
+    This quick check comes before names are compared.
+    """
     pairs = combinations(children, 2)
     return len(children) > MAX_SIDES or any(_may_be_sides(*pair, children) for pair in pairs)
 
@@ -178,7 +182,8 @@ def _count_common(names: dict[str, set]) -> Counter[tuple[str, str]]:
 def _cores(names: list[NameBelow]) -> set[Core]:
     """The folders and the words of each name, without the words at both ends that all names share.
 
-    Numbers next to the rest stay, because they may belong to the number of the pair.
+    Numbers at the inner end of a shared prefix or suffix are kept, because they may be part of the
+    number of the pair.
     """
     prefix = list(commonprefix([name.words for name in names]))
     suffix = list(commonprefix([name.words[::-1] for name in names]))
@@ -210,8 +215,8 @@ def _beginnings_and_ends(cores: set[Core]) -> set[Core]:
 def _may_be_sides(one: str, two: str, children: list[str]) -> bool:
     """Whether two folders may hold the sides of the same pairs.
 
-    Folders of different splits may not, nor may many folders that differ only in a number.
-    The files beside a folder of a split may not, but another folder beside it may.
+    False for folders of different splits, for MIN_SEQUENCES or more folders that differ only in a
+    number, and for loose files beside a folder of a split.
     """
     mentioned = set(mentioned_splits(one)), set(mentioned_splits(two))
     if all(mentioned) and mentioned[0] != mentioned[1]:

@@ -11,7 +11,7 @@ from pix2pix_jax.data.layout.words import FEW_NAMED, fold_name, name_some, neare
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.console import plural
 
-MAX_CANDIDATES = 2000  # the number of names among which the nearest one is looked for
+MAX_CANDIDATES = 2000  # at most this number of names is searched for the nearest name
 
 
 @dataclass
@@ -35,9 +35,10 @@ def check_has_sides(images: list[SourceImage], source: Source) -> None:
       source: the source of the images.
     """
     if all(image.side == BOTH_SIDES for image in images):
+        number = "the only image is" if len(images) == 1 else f"all {len(images)} images are"
         raise UsageError(
-            f"{source.name}: data.form is folders, but {plural(len(images), 'image')} would lie "
-            f"outside folders named A and B (first {source.name_of(images[0].path)})",
+            f"{source.name}: data.form is folders, but {number} outside folders named A and B "
+            f"(first {source.name_of(images[0].path)})",
             "put the inputs into A/ and the targets into B/, or leave out --config.data.form",
         )
 
@@ -60,9 +61,9 @@ def check_mixture(images: list[SourceImage], loose: list[SourceImage], source: S
     if whole and sided:
         one, both = (source.name_of(part[0].path) for part in (sided, whole))
         raise UsageError(
-            f"{source.name}: {plural(len(sided), 'image')} in folders A and B would show one side "
-            f"(first {one}), but {plural(len(whole), 'other image')} would show both (first "
-            f"{both})",
+            f"{source.name}: contains {plural(len(sided), 'image')} in folders A and B (first "
+            f"{one}) and {plural(len(whole), 'other image')} outside (first {both}), so it is "
+            "unclear whether each image shows one side or both",
             "give --config.data.form=folders to leave out all images outside A/ and B/, or "
             "--config.data.form=halves if each file shows both sides",
         )
@@ -85,9 +86,9 @@ def check_equal_names(images: list[SourceImage], source: Source) -> None:
         ]
         count = sum(map(len, equal))
         raise UsageError(
-            f"{source.name}: {count} images share their names: {name_some(examples, FEW_NAMED)}",
-            "if these are A and B of a pair, move the inputs into A/ and the targets into B/, and "
-            "otherwise rename or remove one of them",
+            f"{source.name}: {count} images share a name: {name_some(examples, FEW_NAMED)}",
+            "if these are A and B of a pair, move the inputs into A/ and the targets into B/; "
+            "otherwise rename or remove one of the two images",
         )
 
 
@@ -141,7 +142,7 @@ def refuse_alone(
     Args:
       alone: the images without a partner.
       images: all images of the source in folders A and B.
-      others: files that are passed over, but may have been meant as partners.
+      others: files that are skipped, but may have been meant as partners.
       source: the source of the images.
     """
     if not alone:
@@ -153,8 +154,9 @@ def refuse_alone(
         for image in alone[:FEW_NAMED]
     ]
     more = len(alone) - FEW_NAMED
+    verb = "has" if len(alone) == 1 else "have"
     raise UsageError(
-        f"{source.name}: {plural(len(alone), 'image')} ({sides}) without a partner of the same "
+        f"{source.name}: {plural(len(alone), 'image')} ({sides}) {verb} no partner of the same "
         f"name on the other side: {', '.join(described)}{f' and {more} more' if more > 0 else ''}",
         "give A and B of a pair the same name, in the same folders below A/ and B/, or remove the "
         "images without a partner",
@@ -169,11 +171,12 @@ def _explain_missing(
     for twin in images:
         is_twin = twin is not image and fold_name(twin.pair) == name
         if is_twin and (twin.split, twin.side) == (image.split, image.side):
-            return f" (its name equals that of {source.name_of(twin.path)} except for the case)"
+            return f" (the name of {source.name_of(twin.path)} differs only in case)"
     across = [c for c in candidates if c.side not in (image.side, BOTH_SIDES)]
     for candidate in across:
         if fold_name(candidate.pair) == name:
-            return f" (there is {source.name_of(candidate.path)})"
+            found = source.name_of(candidate.path)
+            return f" ({found} has this name, but is in another split or cannot be read)"
     by_name = {c.pair: c for c in across if c.split == image.split}
     nearest = nearest_name(image.pair, list(by_name)[:MAX_CANDIDATES])
     return f" (the nearest is {source.name_of(by_name[nearest].path)})" if nearest else ""

@@ -9,10 +9,11 @@ from pix2pix_jax.data.layout.words import split_words
 
 Words = tuple[str, ...]
 Name = tuple[Words, Words]  # the folders above an image, and the words of its stem
-MAX_WORDS = 24  # the number of words that are tried in the place of each other
-MAX_TRIED = 200  # the number of names in which each word is replaced
-MAX_COUNTED = 10_000  # the number of names in which the frequent words are counted
-MIN_SHARE, MAX_SHARE = 0.01, 0.99  # of the names; a word of a side is in a part of the names
+MAX_WORDS = 24  # at most this number of words is tried
+MAX_TRIED = 200  # each word is replaced in at most this number of names
+MAX_COUNTED = 10_000  # at most this number of names is used to count words
+# A word of a side is in at least MIN_SHARE and at most MAX_SHARE of the names.
+MIN_SHARE, MAX_SHARE = 0.01, 0.99
 
 
 def find_similar_names(images: list[SourceImage]) -> tuple[SourceImage, SourceImage] | None:
@@ -22,7 +23,8 @@ def find_similar_names(images: list[SourceImage]) -> tuple[SourceImage, SourceIm
       images: images that lie outside folders A and B.
 
     Returns:
-      Two images whose names differ by the word that does so in the most names, if any.
+      Two example images whose names differ by this word; None if there is no such word. Of several
+      words, the one with the most names wins.
     """
     by_name = {(image.folders, split_words(image.path.stem)): image for image in images}
     names = list(by_name)
@@ -34,7 +36,7 @@ def find_similar_names(images: list[SourceImage]) -> tuple[SourceImage, SourceIm
         others = [new for new in [*words, ()] if not set(new) & set(old)]
         found = [_find_replaced(tried, old, new, by_name) for new in others]
         enough = [pairs for pairs in found if _is_enough(pairs, len(tried), len(names))]
-        # Many words in the place of each other are an enumeration.
+        # If many words can replace each other, they number the images and do not name sides.
         if len(enough) < MAX_SIDES:
             best = max([best, *enough], key=len)
     return (by_name[best[0][0]], by_name[best[0][1]]) if best else None
@@ -79,7 +81,10 @@ def _replace(name: Name, old: Words, new: Words) -> Name:
 
 
 def _is_enough(pairs: list[tuple[Name, Name]], tried: int, total: int) -> bool:
-    """Whether so many names with a replaced word exist that the word is probably that of a side."""
+    """Whether the replaced word is probably the word of a side.
+
+    At least half of the tried names must have a partner.
+    """
     if 2 * len(pairs) < tried or not pairs:
         return False
     (_, first), (_, second) = pairs[0]

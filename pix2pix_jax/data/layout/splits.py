@@ -13,7 +13,7 @@ from pix2pix_jax.runtime.console import plural
 
 
 class DoubtfulSplitError(UsageError):
-    """Nothing but new names of folders can tell the split of some images."""
+    """The split of some images is unclear, and only renaming folders makes it clear."""
 
 
 @dataclass
@@ -34,7 +34,7 @@ class _Doubt:
 def check_split_names(
     images: list[SourceImage], top: tuple[str, ...], source_name: str
 ) -> list[str]:
-    """Refuses images whose folders name two splits, or mention a split without being named so.
+    """Refuses images in folders of two splits, and in folders whose names only mention a split.
 
     Args:
       images: the images of the source.
@@ -67,11 +67,17 @@ def check_split_names(
     lines = []
     if train_like:
         number = plural(train_like.total(), "image")
-        lines.append(f"{name_some(list(train_like))}: {number} read as train")
+        verb = "is" if train_like.total() == 1 else "are"
+        lines.append(
+            f"{name_some(list(train_like))}: {number} {verb} read as train, because of the name"
+        )
     others = sum(counts[folders] for folders in counts if _is_outside(folders, len(top)))
     if others and existing and "train" not in existing:
         number = plural(others, "image")
-        lines.append(f"{number} outside val and test read as train, because there is no train/")
+        verb = "is" if others == 1 else "are"
+        lines.append(
+            f"{number} outside val and test {verb} read as train, because there is no train/"
+        )
     return lines
 
 
@@ -93,7 +99,7 @@ def _mentions(folders: tuple[str, ...], start: int) -> Iterator[tuple[str, str, 
 
 
 def _splits_of_folders(folders: tuple[str, ...]) -> set[str]:
-    """The splits that the names of folders are."""
+    """The splits that these folders stand for."""
     return {split for folder in folders for split in named_splits(folder)}
 
 
@@ -103,8 +109,9 @@ def _refuse_two_splits(counts: Counter[tuple[str, ...]], source_name: str) -> No
         if len(named := _splits_of_folders(folders)) > 1:
             raise DoubtfulSplitError(
                 f"{source_name}: the path {'/'.join(folders)} names more than one split "
-                f"({', '.join(sorted(named))}), so the split of its {plural(count, 'image')} is in "
-                "doubt; rename one of these folders, or give the inner folder as data.source"
+                f"({', '.join(sorted(named))}), so the split of its {plural(count, 'image')} is "
+                "unclear",
+                "rename one of these folders, or give the inner folder as data.source",
             )
 
 
@@ -113,12 +120,17 @@ def _refuse_doubtful(split: str, doubt: _Doubt, source_name: str) -> None:
     words = " or ".join(sorted(doubt.words))
     named = f"to {split} (or to {split}A or {split}B if it holds one side of the pairs)"
     # A folder of a split inside the folder of another split would be refused, too.
-    fix = "move it out of the folder of the other split, or rename it" if doubt.is_inside else ""
+    fix = f"rename each such folder {named}, or to a name without {words}"
+    if doubt.is_inside:
+        fix = (
+            "move the folder out of the folder of the other split, or rename the folder to a name "
+            f"without {words}"
+        )
     raise DoubtfulSplitError(
-        f"{source_name}: it is in doubt whether {plural(doubt.folders.total(), 'image')} of "
-        f"{name_some(list(doubt.folders), FEW_NAMED)} belong to {split}, because of the word "
-        f"{words} in the name; {fix or f'rename each such folder {named}, or'} to a name without "
-        f"{words}"
+        f"{source_name}: it is unclear whether {plural(doubt.folders.total(), 'image')} of "
+        f"{name_some(list(doubt.folders), FEW_NAMED)} belong to {split}, because the name "
+        f"contains the word {words}",
+        fix,
     )
 
 
@@ -130,7 +142,7 @@ def find_loose(images: list[SourceImage]) -> list[SourceImage]:
 
 
 def describe_outer_names(names: Sequence[str], images: list[SourceImage]) -> list[str]:
-    """A line for images that are trained on although a folder around all of them mentions test.
+    """The line about images of train below a folder whose name mentions val or test.
 
     Args:
       names: the names of the folders that contain all images.

@@ -99,9 +99,11 @@ def check_utf8_name(path: Path, name: str) -> None:
       name: the name by which the user knows the file.
     """
     if not is_utf8(str(path)):
-        raise UsageError(f"{_printable(name)}: has a name that is not UTF-8", "rename the file")
+        raise UsageError(
+            f"{_printable(name)}: has a path that is not UTF-8", "rename the file or its folder"
+        )
 
 
 def _printable(name: str) -> str:
-    """The name with \\udcXX in place of bytes that are not UTF-8."""
+    """Replaces bytes that are not UTF-8 by \\udcXX, so that the name can be printed."""
     return name.encode(errors="backslashreplace").decode()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pix2pix_jax.suggestions import closest_name
 
 MAX_NAMED = 5  # a line names at most this number of files
-FEW_NAMED = 2  # the same for lines with two lists, or with long entries
+FEW_NAMED = 2  # at most this number of files in lines with two lists or long entries
 
 
 def split_words(name: str) -> tuple[str, ...]:

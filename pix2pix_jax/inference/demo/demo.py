@@ -184,7 +184,7 @@ def draw_example(config: Config, palette: Palette, number: int) -> Image.Image:
 def decode_upload(config: Config, body: bytes, cutter: HalfCutter) -> Image.Image:
     """Decodes an image file, and converts it to the channels and the size of a run's inputs.
 
-    An image that shows A and B side by side, like the pairs of the run, is cut to the input's half.
+    If the image has the proportions of the run's side-by-side pairs, only the input's half is used.
 
     Raises:
       UsageError: the file cannot be read as an image.

@@ -75,8 +75,8 @@ def test_a_broken_tarball_is_refused_and_leaves_no_files(tmp_path, kind, spoil):
         ("pairs.7z", b"7z\xbc\xaf'\x1c" + bytes(99), "is a 7z archive; unpack it"),
         ("pairs.rar", b"Rar!\x1a\x07" + bytes(99), "is a RAR archive; unpack it"),
         ("pairs.tar.zst", b"\x28\xb5\x2f\xfd" + bytes(99), "is compressed by zstd; unpack it"),
-        ("pairs.npy", b"\x93NUMPY" + bytes(99), "is an array of NumPy, but pairs are read from"),
-        ("pairs.csv", b"input,target\n1.png,2.png\n", "is a list or a text and not an archive;"),
+        ("pairs.npy", b"\x93NUMPY" + bytes(99), "is a NumPy array, but pairs are read from"),
+        ("pairs.csv", b"input,target\n1.png,2.png\n", "is a text file and not an archive;"),
     ],
 )
 def test_a_file_that_is_not_an_archive_is_refused_by_what_it_is(tmp_path, name, data, complaint):
@@ -89,7 +89,7 @@ def test_a_file_that_is_not_an_archive_is_refused_by_what_it_is(tmp_path, name, 
 def test_a_file_of_arrays_is_refused_as_such(tmp_path):
     np.savez(tmp_path / "pairs.npz", a=np.zeros((2, 4, 8, 3)), b=np.zeros((2, 4, 8, 3)))
     message = refusal(prepare, folder_data(tmp_path / "pairs.npz"))
-    assert message.startswith(f"{tmp_path / 'pairs.npz'}: holds arrays of NumPy")
+    assert message.startswith(f"{tmp_path / 'pairs.npz'}: contains NumPy arrays")
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_zip_file_of_an_unknown_compression_is_refused_with_a_fix(tmp_path):
     data[8] = data[data.index(b"PK\x01\x02") + 10] = 9  # Deflate64
     packed.write_bytes(data)
     message = refusal(prepare, folder_data(packed))
-    assert message.startswith(f"{packed}: cannot be unpacked by this program (")
+    assert message.startswith(f"{packed}: uses a compression that this program cannot unpack (")
     assert message.endswith("; unpack it yourself and give the folder with its content")
 
 

@@ -94,15 +94,15 @@ def test_facts_survive_as_json_and_facts_of_other_versions_are_ignored():
 @pytest.mark.parametrize(
     ("image", "expected"),
     [
-        (lambda i: blocks(i, 8), "8 values from 0 to 7 look like numbers of classes"),
-        (lambda i: blocks(i, 2), "2 values from 0 to 1 look like numbers of classes"),
-        (lambda i: np.repeat(blocks(i, 8), 3, 2), "from 0 to 7 look like numbers of classes"),
-        (lambda i: picture(i) // 32, "8 values from 0 to 7 look like numbers of classes"),
+        (lambda i: blocks(i, 8), "8 values from 0 to 7 look like class numbers"),
+        (lambda i: blocks(i, 2), "2 values from 0 to 1 look like class numbers"),
+        (lambda i: np.repeat(blocks(i, 8), 3, 2), "from 0 to 7 look like class numbers"),
+        (lambda i: picture(i) // 32, "8 values from 0 to 7 look like class numbers"),
         (
             lambda i: np.where(blocks(i, 8) == 3, 255, blocks(i, 8)).astype("u1"),
             "from 0 to 255 loo",
         ),
-        (lambda i: blocks(i, 16).astype(np.uint16), "from 0 to 15 look like numbers of classes"),
+        (lambda i: blocks(i, 16).astype(np.uint16), "from 0 to 15 look like class numbers"),
         (lambda i: picture(i) // 3, "86 values from 0 to 85, but 255 is white"),
         (lambda i: picture(i).astype("u2") * 16, "256 values from 0 to 4,080, but 65,535 is white"),
         (lambda i: picture(i).astype("u2") + 40_000, "from 40,000 to 40,255, so the contrast is"),
@@ -123,7 +123,7 @@ def test_many_classes_differ_from_dark_pictures():
     many = [np.arange(16 * i, 16 * i + 16).reshape(4, 4) for i in range(10)]
     ids = [np.kron(x, np.ones((8, 8))).astype(np.uint8)[..., None] for x in many]
     line = oddities(list(zip(ids, ids, strict=True)))[0]
-    assert "A and B: 160 values from 0 to 159 look like numbers of classes" in line
+    assert "A and B: 160 values from 0 to 159 look like class numbers" in line
     dark = [(picture(i) // 2, b) for i, (_, b) in enumerate(GOOD)]
     assert oddities(dark) == []  # Half of white is no reason to worry.
 
@@ -147,10 +147,11 @@ def test_values_that_reach_from_black_to_white_give_no_warning(image):
 def test_sixteen_bits_are_reported_in_one_line():
     deep = [(a.astype(np.uint16) * 257, b.astype(np.uint16) * 257) for a, b in GOOD]
     assert oddities(deep) == [
-        "A and B: 16 bits a channel, of which training reads 8 and translate writes 16"
+        "A and B: 16 bits a channel; training uses 8 of them, `pix2pix translate` all 16"
     ]
     assert oddities([*deep[:3], *GOOD[3:]]) == [
-        "A and B: 16 bits a channel in 3 images, of which training reads 8 and translate writes 16"
+        "A and B: 16 bits a channel in 3 images; training uses 8 of them, "
+        "`pix2pix translate` all 16"
     ]
 
 
@@ -161,11 +162,11 @@ def test_alpha_does_not_count_as_values_or_colour():
 
 
 def test_notes_of_the_reader_are_counted():
-    note = {"alpha": "transparent parts count as white"}
+    note = {"alpha": "transparent parts are filled with white"}
     pairs = [(DecodedImage(a, notes=note), b) for a, b in GOOD]
     expected = (
-        "in all 10 images{}, transparent parts count as white (train/0.png, train/1.png, "
-        "train/2.png, train/3.png, train/4.png, ...)"
+        "in all 10 images{}, transparent parts are filled with white (train/0.png, "
+        "train/1.png, train/2.png, train/3.png, train/4.png, ...)"
     )
     assert oddities(pairs) == [expected.format(" of A")]
     assert oddities(pairs, input_channels=4) == []
@@ -182,7 +183,7 @@ def test_pairs_with_other_proportions_are_counted_and_named():
     assert line == (
         "WARNING: A and B have different proportions in 2 of 10 pairs (train/1.png, train/4.png); "
         "in 2 of them, width and height are swapped, as if one image had lost its EXIF "
-        "orientation; turn or crop these images, so that both sides show the same"
+        "orientation; turn or crop these images, so that A and B show the same part of the scene"
     )
     cropped = [(a[:, :30] if i == 8 else a, b) for i, (a, b) in enumerate(GOOD)]
     [line] = oddities(cropped)
@@ -221,8 +222,8 @@ def test_grey_sides_suggest_the_field_of_their_role():
     grey = [np.repeat(a[..., :1], 3, 2) for a, _ in GOOD]
     pairs = [(g, b) for g, (_, b) in zip(grey, GOOD, strict=True)]
     line = (
-        "A is grey in all images but trained with 3 channels; {} trains with one channel, without "
-        "tints"
+        "A is grey in all images, but is trained with 3 channels; give {} to train with one "
+        "channel, so that outputs have no tint"
     )
     assert oddities(pairs) == [line.format("--config.data.input_channels=1")]
     assert oddities(pairs, direction="BtoA") == [line.format("--config.data.target_channels=1")]
@@ -230,7 +231,7 @@ def test_grey_sides_suggest_the_field_of_their_role():
     assert oddities(pairs, name="facades") == []  # The fields of the public sets are the paper's.
     both = [(g[..., :1], g + np.uint8(1)) for g in grey]
     [line] = oddities(both)
-    assert line.startswith("A and B are grey in all images but trained with 3 channels; ")
+    assert line.startswith("A and B are grey in all images, but are trained with 3 channels; ")
     assert "--config.data.input_channels=1 --config.data.target_channels=1" in line
     assert oddities([*pairs[:9], GOOD[9]]) == []
 
@@ -243,7 +244,8 @@ def test_copies_in_two_splits_are_reported():
     )
     assert calm == (
         "in 1 of 2 pairs of val, image B is also in train, in another pair (val/9.png = "
-        "train/2.png), so their scores may be too good"
+        "train/2.png), so their scores may be too good; remove such "
+        "pairs from train if the images must be new"
     )
     empty = np.zeros((32, 32, 3), np.uint8)  # Empty masks are no copies of each other.
     masks = [(a, empty if i in (0, 9) else b) for i, (a, b) in enumerate(GOOD)]
@@ -258,7 +260,8 @@ def test_the_same_image_on_both_sides_is_reported():
 def test_a_validation_split_of_one_pair_is_reported():
     one = collect(GOOD, splits=("train",) * 9 + ("val",))
     assert describe(one)[1:] == [
-        "val has 1 pair, whose scores say little; put ten or more pairs into a folder val/"
+        "val has only 1 pair, so its scores say little about other images; put ten or more pairs "
+        "into val/"
     ]
     same = ContentsCollector("folders")
     for split in ("train", "val"):
@@ -275,7 +278,8 @@ def test_many_targets_of_one_input_give_a_calm_line():
     lines = oddities([(picture(i), day) for i in range(10)])
     assert lines == [
         "in all 2 pairs of val, image B is also in train, in another pair (val/8.png = "
-        "train/0.png, val/9.png = train/0.png), so their scores may be too good"
+        "train/0.png, val/9.png = train/0.png), so their scores may be too good; remove such "
+        "pairs from train if the images must be new"
     ]
     nights, days = [picture(1), picture(2)], [picture(3), picture(4)]
     pairs = [(nights[i], days[j]) for i in range(2) for j in range(2)]

@@ -99,8 +99,8 @@ def test_an_empty_file_is_reported_as_empty():
         (b"\0\0\0\x20ftypheic" + bytes(90), "is a HEIF image (HEIC); convert it to PNG or JPEG"),
         (b"\0\0\0\x20ftypavif" + bytes(90), "is an AVIF image; convert it to PNG or JPEG"),
         (b"\n<!DOCTYPE html><html>", "is a web page, not the image; download the image again"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS, not the image"),
-        (bytes(5000), "is nothing but zeros, as after a failed copy; copy the image again"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer, not the image"),
+        (bytes(5000), "is an empty copy: all bytes are zero; copy the image again"),
     ],
 )
 def test_another_file_with_the_name_of_an_image_is_called_what_it_is(data, kind):
@@ -126,7 +126,9 @@ def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded():
 @pytest.mark.parametrize(("mode", "kind"), [("I", "signed or 32-bit integers"), ("F", "floats")])
 def test_an_image_of_32_bits_is_refused_because_its_white_is_unknown(mode, kind):
     data = encode_image(Image.new(mode, (4, 4), 1), "TIFF")
-    assert f"the pixels are {kind}; scale them" in refusal(decode_image, data, "scan.tif")
+    assert f"the pixels are {kind}, so white is unknown; scale them" in refusal(
+        decode_image, data, "scan.tif"
+    )
 
 
 def test_a_bug_is_not_reported_as_a_broken_file(monkeypatch):

@@ -97,7 +97,10 @@ def test_colours_that_are_stored_multiplied_by_alpha_are_restored(kept, planar):
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (tiff(NOISE, extrasamples=[0, 0]), "has 5 bands, but an image has 1, 3 or 4; save"),
+        (
+            tiff(NOISE, extrasamples=[0, 0]),
+            "has 5 bands, but the colours of the image need 3; save",
+        ),
         (tiff(DEEP, extrasamples=[0, 2]), "has 5 bands"),
         (tiff(NOISE, photometric="separated", extrasamples=[0]), "has 5 bands"),
         (tiff(NOISE[..., :2], photometric="minisblack", extrasamples=[0]), "has 2 bands"),
@@ -288,7 +291,7 @@ def test_only_parts_that_are_transparent_are_noted():
     assert read_image(encode(opaque, "PNG"), "a.png").notes == {}
     image = read_image(encode(clear, "PNG"), "a.png")
     assert image.notes == {
-        "alpha": "transparent parts count as white, unless the run has 4 channels"
+        "alpha": "transparent parts are filled with white, because the run does not have 4 channels"
     }
     assert image.notes_for(4) == {}
 

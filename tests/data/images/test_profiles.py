@@ -69,8 +69,8 @@ def test_an_image_that_is_srgb_stays_as_it_is():
 @pytest.mark.parametrize(
     ("profile", "note"),
     [
-        (b"not a profile", "is damaged or not about RGB"),
-        (SRGB[:16] + b"CMYK" + SRGB[20:], "is damaged or not about RGB"),
+        (b"not a profile", "is damaged or is for another colour space than RGB"),
+        (SRGB[:16] + b"CMYK" + SRGB[20:], "is damaged or is for another colour space than RGB"),
     ],
 )
 def test_a_profile_that_cannot_be_applied_is_noted(profile, note):
@@ -103,7 +103,7 @@ def test_16_bits_keep_their_colours_and_the_profile_is_noted():
     tifffile.imwrite(file, deep, photometric="rgb", iccprofile=SWAPPED)
     image = read_image(file.getvalue(), "a.tif")
     np.testing.assert_array_equal(image.pixels, deep)
-    assert "is not applied to 16 bits a channel" in image.notes["profile"]
+    assert "is not applied to images of 16 bits a channel" in image.notes["profile"]
 
 
 def test_grey_levels_are_kept_because_they_may_be_classes():

@@ -103,7 +103,7 @@ class Follower:
             folders = re.search(r"images? of (.*) belong to", line)
             assert folders
             self.rename_splits(folders[1].split(", "), match[1])
-        elif fix.startswith("move it out of the folder of the other split, or rename it"):
+        elif fix.startswith("move the folder out of the folder of the other split, or rename the "):
             self.rename("train/test_x", "train/x")
         else:
             assert "give --config.data.form=folders to leave out all" in fix, line

@@ -1,4 +1,4 @@
-"""Files are told apart by suffix and content; what systems leave behind is passed over silently."""
+"""Files are told apart by suffix and content; what systems leave behind is skipped silently."""
 
 import os
 
@@ -43,18 +43,19 @@ def test_what_systems_leave_behind_is_passed_over_silently(tmp_path):
 @pytest.mark.parametrize(
     ("names", "line"),
     [
-        (["a.heic"], "passed over 1 image in formats that are not read: 1 .heic (a.heic); save"),
+        (["a.heic"], "skipped 1 image in formats that cannot be read: 1 .heic (a.heic); save"),
         (
             [f"train/{number}.exr" for number in range(7)] + ["scan.dcm"],
-            "passed over 8 images in formats that are not read: 7 .exr, 1 .dcm (scan.dcm, "
-            "train/0.exr, train/1.exr, train/2.exr, train/3.exr and 3 more); save these as PNG",
+            "skipped 8 images in formats that cannot be read: 7 .exr, 1 .dcm (scan.dcm, "
+            "train/0.exr, train/1.exr, train/2.exr, train/3.exr and 3 more); save these images as "
+            "PNG",
         ),
-        (["more.zip"], "passed over 1 archive (more.zip); unpack archives that contain pairs"),
+        (["more.zip"], "skipped 1 archive (more.zip); unpack archives that contain pairs"),
         (
             ["train/.2.png.icloud"],
-            "passed over 1 file that iCloud has not downloaded (train/.2.png.icloud); download",
+            "skipped 1 file that iCloud has not downloaded (train/.2.png.icloud); download",
         ),
-        (["train/.x/2.png"], "passed over 1 hidden image (train/.x/2.png)"),
+        (["train/.x/2.png"], "skipped 1 hidden image (train/.x/2.png)"),
     ],
 )
 def test_other_files_are_passed_over_with_a_line(tmp_path, names, line):
@@ -67,9 +68,9 @@ CONTENTS = {
     "a.foo": (b"\x89PNG\r\n\x1a\n" + bytes(40), "image without a known suffix"),
     "b.dat": (b"P6\n2 2\n255\n" + bytes(12), "image without a known suffix"),
     "c": (b"RIFF\0\0\0\0WEBPVP8 " + bytes(20), "image without a known suffix"),
-    "d.bin": (b"\0\0\0\x18ftypheic" + bytes(20), "image in formats that are not read"),
-    "e": (bytes(128) + b"DICM", "image in formats that are not read"),
-    "f": (b"v/1\x01" + bytes(20), "image in formats that are not read"),
+    "d.bin": (b"\0\0\0\x18ftypheic" + bytes(20), "image in formats that cannot be read"),
+    "e": (bytes(128) + b"DICM", "image in formats that cannot be read"),
+    "f": (b"v/1\x01" + bytes(20), "image in formats that cannot be read"),
 }
 
 
@@ -79,7 +80,7 @@ def test_images_are_known_by_their_first_bytes(tmp_path, name):
     root = make_empty_files(tmp_path / "pairs", PAIRS)
     (root / name).write_bytes(data)
     [line] = find_lines(root)
-    assert line.startswith(f"passed over 1 {described}")
+    assert line.startswith(f"skipped 1 {described}")
     assert f"({name})" in line
 
 
@@ -98,7 +99,7 @@ def test_few_files_of_unknown_suffixes_are_opened(tmp_path, monkeypatch):
     monkeypatch.setattr(inventory, "_image_kind", lambda path: opened.append(path.name) or "suffix")
     monkeypatch.setattr(inventory, "MAX_OPENED", 3)
     [line] = find_lines(root)
-    assert line.startswith("passed over 3 images without a known suffix (a, b, c); ")
+    assert line.startswith("skipped 3 images without a known suffix (a, b, c); ")
     assert opened == ["a", "b", "c"]
 
 
@@ -106,7 +107,7 @@ def test_broken_links_are_reported(tmp_path):
     root = make_empty_files(tmp_path / "pairs", PAIRS)
     os.symlink("nowhere.png", root / "train/2.png")
     os.symlink("itself", root / "itself")
-    assert find_lines(root) == ["passed over 2 broken links (itself, train/2.png)"]
+    assert find_lines(root) == ["skipped 2 broken links (itself, train/2.png)"]
 
 
 def test_without_images_the_line_says_what_there_is(tmp_path):
@@ -114,7 +115,7 @@ def test_without_images_the_line_says_what_there_is(tmp_path):
     message = refusal(find_pairs, make_empty_files(tmp_path / "pairs", names), "SOURCE")
     assert message == (
         "SOURCE: contains no images (PNG, JPEG, WEBP, TIFF, BMP, GIF, PPM), but 1 archive (a.zip), "
-        "1 image in formats that are not read: 1 .heic (b.heic), files of other kinds (2 .txt, 1 "
+        "1 image in formats that cannot be read: 1 .heic (b.heic), files of other kinds (2 .txt, 1 "
         "without suffix); give a folder, tarball or zip file of images"
     )
 

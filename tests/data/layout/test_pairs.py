@@ -64,7 +64,7 @@ def test_pairs_are_found_in_every_layout(tmp_path, layout):
 def test_a_name_that_is_not_utf8_is_refused(tmp_path):
     (tmp_path / os.fsdecode(b"b\xe2t.png")).touch()
     assert refusal(find_pairs, tmp_path, "SOURCE") == (
-        "SOURCE: b\\udce2t.png: has a name that is not UTF-8; rename the file"
+        "SOURCE: b\\udce2t.png: has a path that is not UTF-8; rename the file or its folder"
     )
 
 

@@ -36,7 +36,7 @@ def test_equal_names_are_joined_before_similar_names(tmp_path):
 def test_names_that_are_equal_except_for_the_case_are_refused_if_they_collide(tmp_path):
     root = make_empty_files(tmp_path / "pairs", ["A/x.png", "A/X.png", "B/x.png"])
     message = refusal(find_pairs, root, "SOURCE")
-    assert "A/X.png (its name equals that of A/x.png except for the case)" in message
+    assert "A/X.png (the name of A/x.png differs only in case)" in message
 
 
 def test_images_without_a_partner_are_counted_and_named_with_the_nearest_name(tmp_path):
@@ -44,7 +44,7 @@ def test_images_without_a_partner_are_counted_and_named_with_the_nearest_name(tm
     names += [*(f"B/{number}.png" for number in range(3)), "B/003_mask.png"]
     message = refusal(find_pairs, make_empty_files(tmp_path / "pairs", names), "SOURCE")
     assert message == (
-        "SOURCE: 11 images (7 of A and 4 of B) without a partner of the same name on the other "
+        "SOURCE: 11 images (7 of A and 4 of B) have no partner of the same name on the other "
         "side: A/001.png (the nearest is B/1.png), A/002.png (the nearest is B/2.png) and 9 more; "
         "give A and B of a pair the same name, in the same folders below A/ and B/, or remove the "
         "images without a partner"
@@ -55,18 +55,20 @@ def test_images_without_a_partner_are_counted_and_named_with_the_nearest_name(tm
 def test_a_partner_that_cannot_be_used_is_named(tmp_path, partner):
     names = ["A/1.png", "A/2.png", "B/2.png", "test/A/3.png", "test/B/3.png", partner]
     message = refusal(find_pairs, make_empty_files(tmp_path / "pairs", names), "SOURCE")
-    assert f"A/1.png (there is {partner})" in message
+    assert (
+        f"A/1.png ({partner} has this name, but is in another split or cannot be read)" in message
+    )
 
 
 def test_a_broken_link_is_named_as_the_partner(tmp_path):
     root = make_empty_files(tmp_path / "pairs", ["A/1.png", "A/2.png", "B/2.png"])
     os.symlink(tmp_path / "nowhere.png", root / "B/1.png")
-    assert "A/1.png (there is B/1.png)" in refusal(find_pairs, root, "SOURCE")
+    assert "A/1.png (B/1.png has this name, but " in refusal(find_pairs, root, "SOURCE")
 
 
 def test_one_side_alone_is_refused(tmp_path):
     root = make_empty_files(tmp_path / "pairs", ["A/1.png", "A/2.png"])
-    assert refusal(find_pairs, root, "SOURCE").startswith("SOURCE: 2 images (2 of A) without a ")
+    assert refusal(find_pairs, root, "SOURCE").startswith("SOURCE: 2 images (2 of A) have no ")
 
 
 def test_a_test_split_of_one_side_is_passed_over(tmp_path):
@@ -75,7 +77,7 @@ def test_a_test_split_of_one_side_is_passed_over(tmp_path):
     found = find_pairs(make_empty_files(tmp_path / "pairs", names + tests), "SOURCE")
     assert found.splits.keys() == {"train", "val"}
     assert found.lines() == [
-        "passed over 3 images of test without a partner (test/A/0.png, test/A/1.png, "
+        "skipped 3 images of test without a partner (test/A/0.png, test/A/1.png, "
         "test/A/2.png); pix2pix translate reads images without targets"
     ]
 
@@ -86,13 +88,13 @@ def test_with_the_form_folders_other_images_are_passed_over(tmp_path):
     assert "--config.data.form=folders" in refusal(find_pairs, root, "SOURCE")
     found = find_pairs(root, "SOURCE", "folders")
     assert found.form == "folders"
-    assert found.lines() == ["passed over 2 images outside folders A and B (AB/1.png, preview.png)"]
+    assert found.lines() == ["skipped 2 images outside folders A and B (AB/1.png, preview.png)"]
 
 
 def test_with_the_form_folders_a_source_needs_a_and_b(tmp_path):
     root = make_empty_files(tmp_path / "pairs", ["1.png"])
     message = refusal(find_pairs, root, "SOURCE", "folders")
-    assert message.startswith("SOURCE: data.form is folders, but 1 image would lie outside ")
+    assert message.startswith("SOURCE: data.form is folders, but the only image is outside ")
 
 
 def test_with_the_form_halves_folders_a_and_b_have_no_meaning(tmp_path):

@@ -52,11 +52,11 @@ def test_splits_are_found_by_their_common_names(tmp_path, choice, form):
 )
 def test_a_folder_that_only_mentions_a_split_is_refused(tmp_path, names, folder, split):
     message = refusal(find_pairs, make_empty_files(tmp_path / "pairs", names), "SOURCE")
-    assert message.startswith("SOURCE: it is in doubt whether 1 image of ")
-    assert f" {folder} belong to {split}, because of the word " in message
+    assert message.startswith("SOURCE: it is unclear whether 1 image of ")
+    assert f" {folder} belong to {split}, because the name contains the word " in message
     is_inside = folder in ("test/train_x/", "train/test_x/")
     assert (f"rename each such folder to {split} " in message) != is_inside
-    assert ("move it out of the folder of the other split" in message) == is_inside
+    assert ("move the folder out of the folder of the other split" in message) == is_inside
 
 
 @pytest.mark.parametrize("folder", ["holdout", "dev_board", "evaluation"])
@@ -64,7 +64,7 @@ def test_the_word_that_means_a_split_is_named(tmp_path, folder):
     root = make_empty_files(tmp_path / "pairs", ["street/1.png", f"{folder}/2.png"])
     word = folder.partition("_")[0]
     message = refusal(find_pairs, root, "SOURCE")
-    assert f"because of the word {word} in the name; " in message
+    assert f"because the name contains the word {word}; " in message
     assert message.endswith(f"or to a name without {word}")
 
 
@@ -72,7 +72,7 @@ def test_the_word_that_means_a_split_is_named(tmp_path, folder):
 def test_with_the_form_folders_splits_of_images_outside_a_and_b_do_not_matter(tmp_path, folder):
     root = make_empty_files(tmp_path / "pairs", ["A/1.png", "B/1.png", f"{folder}/2.png"])
     assert find_lines(root, form="folders") == [
-        f"passed over 1 image outside folders A and B ({folder}/2.png)"
+        f"skipped 1 image outside folders A and B ({folder}/2.png)"
     ]
 
 
@@ -110,8 +110,8 @@ def test_a_folder_that_mentions_train_is_read_as_train_and_reported(tmp_path, na
         "val": 1,
     }
     assert find_lines(root) == [
-        f"{name}/: 2 images read as train",
-        "1 image outside val and test read as train, because there is no train/",
+        f"{name}/: 2 images are read as train, because of the name",
+        "1 image outside val and test is read as train, because there is no train/",
     ]
 
 
@@ -125,7 +125,7 @@ def test_words_that_contain_the_word_of_a_split_are_no_splits(tmp_path, name):
 def test_images_outside_val_and_test_are_reported_as_train(tmp_path):
     root = make_empty_files(tmp_path / "pairs", ["1.png", "2.png", "x/3.png", "val/4.png"])
     assert find_lines(root) == [
-        "3 images outside val and test read as train, because there is no train/"
+        "3 images outside val and test are read as train, because there is no train/"
     ]
 
 
@@ -133,7 +133,7 @@ def test_loose_images_beside_the_splits_are_reported(tmp_path):
     names = ["train/1.png", "val/1.png", *(f"{number}.png" for number in range(7)), "extra/x.png"]
     root = make_empty_files(tmp_path / "pairs", [*names, "train_extra/9.png"])
     assert find_lines(root) == [
-        "passed over 9 images outside the folders train, val and test (0.png, 1.png, 2.png, 3.png, "
+        "skipped 9 images outside the folders train, val and test (0.png, 1.png, 2.png, 3.png, "
         "4.png and 4 more)"
     ]
 
@@ -143,7 +143,7 @@ def test_loose_images_beside_pairs_in_a_and_b_are_reported(tmp_path):
     root = make_empty_files(tmp_path / "pairs", names)
     assert find_names(root).keys() == {"train", "val"}
     assert find_lines(root) == [
-        "passed over 1 image outside the folders train, val and test (preview.jpg)"
+        "skipped 1 image outside the folders train, val and test (preview.jpg)"
     ]
 
 

@@ -1,4 +1,4 @@
-"""Whatever a folder contains, every image in it is in a pair, passed over or refused."""
+"""Whatever a folder contains, every image in it is in a pair, skipped or refused."""
 
 import io
 import os
@@ -82,7 +82,7 @@ def make_file(path: Path, kind: str) -> bool:
 
 
 def is_image(name: str, kind: str) -> bool:
-    """Whether a file must be in a pair, passed over or refused."""
+    """Whether a file must be in a pair, skipped or refused."""
     *above, last = Path(name).parts
     if JUNK_FOLDERS & set(above) or last.startswith("._") or last.endswith(".THM"):
         return False
