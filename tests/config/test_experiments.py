@@ -24,7 +24,7 @@ def test_an_experiment_may_take_an_argument(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "problem"),
     [
         ("\ndef get_config(:", " line 2: invalid syntax"),
         ("", ": has no get_config(arg) function"),
@@ -79,11 +79,11 @@ def test_an_experiment_may_take_an_argument(tmp_path):
         ("def get_config(): return resolve(Config(data=Data(image_size=7)))", "data.image_size: 7"),
     ],
 )
-def test_a_bad_experiment_is_refused_in_one_line(tmp_path, text, complaint):
+def test_a_bad_experiment_is_refused_in_one_line(tmp_path, text, problem):
     path = tmp_path / "experiment.py"
     path.write_text(text if text.startswith("\n") else IMPORTS + text)
     message = refusal(load_experiment, str(path))
-    assert message.removeprefix(str(path)).startswith(complaint)
+    assert message.removeprefix(str(path)).startswith(problem)
 
 
 def test_the_error_for_a_missing_experiment_file_names_the_file(tmp_path):

@@ -235,7 +235,7 @@ def test_the_error_for_a_missing_config_file_names_the_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "problem"),
     [
         ("", "is not a config (not valid JSON at line 1 column 0); restore this file"),
         ("not JSON", "is not a config ("),
@@ -278,9 +278,9 @@ def test_the_error_for_a_missing_config_file_names_the_file(tmp_path):
         ('{"data": 5}', 'data: 5 is not a group of fields; give {"FIELD": VALUE}'),
     ],
 )
-def test_a_bad_config_is_refused_with_its_file_and_field(tmp_path, text, complaint):
+def test_a_bad_config_is_refused_with_its_file_and_field(tmp_path, text, problem):
     path = tmp_path / "config.json"
     path.write_text(text)
     message = refusal(read_config, path)
-    assert message.startswith(f"{path}: {complaint}")
+    assert message.startswith(f"{path}: {problem}")
     assert "b'" not in message  # The error does not quote the content.

@@ -31,7 +31,7 @@ def write_as_before(data, root):
     return builder
 
 
-def test_a_set_that_would_be_refused_now_is_refused_and_the_form_leads_to_equal_pairs(tmp_path):
+def test_a_refused_set_of_an_earlier_version_can_be_read_with_the_form(tmp_path):
     names = [f"{folder}/{number}.png" for folder in ("photos", "labels") for number in range(4)]
     root = make_images(tmp_path / "pairs", names)
     data = folder_data(root)
@@ -82,7 +82,7 @@ def test_a_set_whose_splits_are_in_doubt_now_is_used_with_a_warning(tmp_path, ca
 
 
 @pytest.mark.parametrize("names", [["train/1.png", "val/2.png"], ["1.png", "2.png", "3.png"]])
-def test_a_set_that_means_the_same_is_used_without_a_line(tmp_path, capsys, names):
+def test_an_unchanged_set_of_an_earlier_version_is_used_silently(tmp_path, capsys, names):
     root = make_images(tmp_path / "pairs", names)
     data = folder_data(root)
     old = write_as_before(data, root)

@@ -22,7 +22,7 @@ NAMES = [f"train/{number}.png" for number in range(6)] + ["val/a.png"]
 
 @pytest.fixture
 def datasets(tmp_path):
-    """Two datasets: in the second one, a pair of train is another, one is gone and four are new."""
+    """Two datasets: in the second dataset, train has one changed, one missing and four new pairs."""
     source = make_images(tmp_path / "pairs", NAMES)
     first = prepare(folder_data(source))
     make_images(source, [f"train/{number}.png" for number in (3, 6, 7, 8, 9)], seed=1)
@@ -38,7 +38,7 @@ def test_the_numbers_and_the_first_names_of_changed_pairs_are_reported(datasets)
     assert first.describe_changes(first) == ""
 
 
-def test_of_large_splits_only_the_numbers_are_reported():
+def test_for_large_splits_only_the_number_of_pairs_is_reported():
     few, many = SplitPairs(1, {"a": "0"}), SplitPairs(9_000, None)
     first = PairNames("first", {"train": many, "val": few})
     second = PairNames("second", {"train": SplitPairs(9_001, None), "val": NO_PAIRS})

@@ -44,7 +44,7 @@ def test_only_images_with_the_proportions_of_pairs_are_cut(contents, shape, half
 
 
 @pytest.mark.parametrize("half", ["left", "right", "none"])
-def test_a_flag_decides_for_every_image(half):
+def test_half_cuts_every_image_if_the_flag_is_given(half):
     values = np.arange(10, dtype=np.float32).reshape(1, 5, 2)
     expected = {"left": values[:, :2], "right": values[:, 3:], "none": values}[half]
     for contents in (None, SQUARE):
@@ -59,7 +59,7 @@ def load(name, height, width):
     return LoadedImage(InputFile(Path(name), name), pixels)
 
 
-def test_what_was_cut_and_what_may_be_a_pair_is_reported_once(capsys):
+def test_cut_images_and_possible_pairs_are_reported_once(capsys):
     cutter = HalfCutter(Data(), with_proportions([0.75, 1.5]))
     images = [load("a", 20, 60), load("b", 20, 60), load("c", 20, 30), load("d", 20, 15)]
     widths = [image.input.values.shape[1] for image in cutter.cut_all(images)]

@@ -100,7 +100,7 @@ def test_folders_have_no_meaning_for_a_run_with_the_form_halves(run, tmp_path):
 
 
 @pytest.mark.parametrize("size", [(64, 64), (512, 512), (24, 40)])
-def test_the_advised_tiles_can_be_given(size):
+def test_the_tile_size_in_the_advice_is_accepted(size):
     config = resolve(Config(data=Data(image_size=size)))
     name, side = tile_flag(config).split("=")
     assert (name, int(side) >= min(size)) == ("--tile", True)

@@ -17,7 +17,7 @@ from pix2pix_jax.inference.size_check import describe_size
         ),
     ],
 )
-def test_the_line_knows_sizes_of_training_and_pairs(size, was_resized, ends):
+def test_the_line_about_the_size_advises_resize_tile_or_half(size, was_resized, ends):
     line = describe_size(size, (32, 32), was_resized, "--tile=64")
     height, width = size
     assert line.startswith(f"has {width}x{height} pixels (width x height), but the generator was ")

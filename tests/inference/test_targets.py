@@ -20,7 +20,7 @@ def kept(root, names, side):
         (["testA/x/1.png", "testB/x/1.npy"], ["testA/x/1.png"]),
     ],
 )
-def test_targets_are_left_out_with_a_line(tmp_path, capsys, names, expected):
+def test_targets_are_left_out_and_reported(tmp_path, capsys, names, expected):
     assert kept(tmp_path / "pairs", names, "A") == expected
     count = len(names) - len(expected)
     out = capsys.readouterr().out

@@ -39,7 +39,7 @@ def test_every_row_of_tiles_is_read_once():
     assert reads == [(top, top + 16) for top in tile_starts(40, 16)]
 
 
-def test_only_the_rows_of_a_few_tiles_are_kept():
+def test_memory_holds_only_the_rows_of_a_few_tiles():
     image = np.zeros((400, 160, 1), np.float32)
     bands = list(translate_tiles(np.tanh, image, 16))
     assert sum(map(len, bands)) == 400

@@ -23,7 +23,7 @@ SIDE = 64  # halves are compared at this height and width, in pixels
 MAX_MEASURED_SIDE = 256  # larger images are measured on a grid of every second, third ... pixel
 MIN_SIDE = 16  # smaller halves are not compared
 NOISE_FLOOR = 8.0  # weaker edges, in levels of 255, are shading or noise
-# Sets below this alignment, seam and noise look like single pictures (see the table above).
+# Sets below this alignment, this seam and this noise look like single pictures.
 MIN_ALIGNMENT = 0.02
 MAX_SEAM = 2.0
 MAX_NOISE = 0.75

@@ -66,7 +66,7 @@ def test_a_broken_tarball_is_refused_and_leaves_no_files(tmp_path, kind, spoil):
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "complaint"),
+    ("name", "data", "problem"),
     [
         ("pairs.tar.gz", b"", "is an empty file; download"),
         ("pairs.zip", b"", "is an empty file; download"),
@@ -79,10 +79,10 @@ def test_a_broken_tarball_is_refused_and_leaves_no_files(tmp_path, kind, spoil):
         ("pairs.csv", b"input,target\n1.png,2.png\n", "is a text file and not an archive;"),
     ],
 )
-def test_a_file_that_is_not_an_archive_is_refused_by_what_it_is(tmp_path, name, data, complaint):
+def test_a_file_that_is_not_an_archive_is_refused_by_what_it_is(tmp_path, name, data, problem):
     (tmp_path / name).write_bytes(data)
     assert refusal(prepare, folder_data(tmp_path / name)).startswith(
-        f"{tmp_path / name}: {complaint}"
+        f"{tmp_path / name}: {problem}"
     )
 
 
@@ -123,7 +123,7 @@ def write_zip(path, members, **fields):
 
 
 @pytest.mark.parametrize(
-    ("name", "fields", "complaint"),
+    ("name", "fields", "problem"),
     [
         ("train/link", {"external_attr": 0o120777 << 16}, "neither a file nor a folder"),
         ("../evil.png", {}, "outside the folder"),
@@ -135,11 +135,11 @@ def write_zip(path, members, **fields):
         (f"{'x' * 300}.png", {}, "cannot be unpacked"),
     ],
 )
-def test_a_zip_file_writes_nothing_but_files_inside_its_folder(tmp_path, name, fields, complaint):
+def test_a_zip_file_writes_nothing_but_files_inside_its_folder(tmp_path, name, fields, problem):
     packed = write_zip(tmp_path / "pairs.zip", {"x/1.png": b"data", name: b"train/1.png"}, **fields)
     message = refusal(prepare, folder_data(packed))
     assert message.startswith(f"{packed}: ")
-    assert complaint in message
+    assert problem in message
     assert "unpacked-" not in message
     assert list(tmp_path.rglob("evil*")) == []
 

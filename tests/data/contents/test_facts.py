@@ -1,4 +1,4 @@
-"""Facts about all images are counted, and what is odd about them is told in few lines."""
+"""Facts about all images are counted, and findings are reported in few lines."""
 
 import json
 from dataclasses import replace
@@ -54,7 +54,7 @@ def oddities(pairs, form=FOLDERS, **fields):
     return describe(collect(pairs, form), **fields)[1:]
 
 
-def test_a_good_set_has_one_calm_line():
+def test_a_set_without_problems_gives_one_line():
     assert describe(collect(GOOD)) == [
         "A (folder A, 32x32) -> B (folder B), resized to 64x64; sizes are width x height"
     ]
@@ -110,7 +110,7 @@ def test_facts_survive_as_json_and_facts_of_other_versions_are_ignored():
     ],
     ids=["ids", "mask", "rgb", "noise", "ignored", "deep", "dark", "12 bits", "offset", "constant"],
 )
-def test_values_that_train_as_nearly_nothing_are_reported(image, expected):
+def test_values_of_low_contrast_are_reported(image, expected):
     pairs = [(image(i), b) for i, (_, b) in enumerate(GOOD)]
     [line] = [line for line in oddities(pairs) if line.startswith("WARNING: ")]
     assert line.startswith("WARNING: A: ")
@@ -125,7 +125,7 @@ def test_many_classes_differ_from_dark_pictures():
     line = oddities(list(zip(ids, ids, strict=True)))[0]
     assert "A and B: 160 values from 0 to 159 look like class numbers" in line
     dark = [(picture(i) // 2, b) for i, (_, b) in enumerate(GOOD)]
-    assert oddities(dark) == []  # Half of white is no reason to worry.
+    assert oddities(dark) == []  # A highest value of half of white gives no warning.
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_copies_in_two_splits_are_reported():
         "train/2.png), so their scores may be too good; remove such "
         "pairs from train if the images must be new"
     )
-    empty = np.zeros((32, 32, 3), np.uint8)  # Empty masks are no copies of each other.
+    empty = np.zeros((32, 32, 3), np.uint8)  # Empty masks do not count as copies.
     masks = [(a, empty if i in (0, 9) else b) for i, (a, b) in enumerate(GOOD)]
     assert oddities(masks) == []
 
@@ -273,7 +273,7 @@ def test_a_validation_split_of_one_pair_is_reported():
     assert line.startswith("WARNING: the only pair is used for training and for validation, so ")
 
 
-def test_many_targets_of_one_input_give_a_calm_line():
+def test_many_targets_of_one_input_give_a_line_without_a_warning():
     day = picture(70)
     lines = oddities([(picture(i), day) for i in range(10)])
     assert lines == [

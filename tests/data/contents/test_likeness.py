@@ -45,7 +45,7 @@ def random_pictures(count, height, width):
     ],
     ids=["photo, label", "label, photo", "grey, colour", "negative", "12 bits", "border"],
 )
-def test_pairs_look_like_pairs_also_one_by_one(pairs):
+def test_every_single_pair_looks_like_a_pair(pairs):
     likenesses = measure(pairs)
     assert have_common_outlines(likenesses)
     assert not look_like_single_pictures(likenesses)

@@ -39,7 +39,7 @@ def photos(count=8, width=64):
     return [photo[:, :width] for photo, _ in PAIRS[:count]]
 
 
-def test_pairs_pass_without_a_line(tmp_path):
+def test_pairs_pass_silently(tmp_path):
     splits = {s: write_split(tmp_path, s, pairs()) for s in ("train", "val", "test")}
     assert check(**splits) == (set(), [])
     # A split in which no file is a readable image has no measured files.
@@ -48,7 +48,7 @@ def test_pairs_pass_without_a_line(tmp_path):
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
-def test_single_pictures_are_refused_with_the_way_out(tmp_path, split):
+def test_the_error_for_single_pictures_has_a_fix(tmp_path, split):
     splits = {"train": write_split(tmp_path, "train", pairs())} if split == "val" else {}
     splits[split] = write_split(tmp_path, split, photos(12))
     message = refusal(lambda: check(**splits))
@@ -66,7 +66,7 @@ def test_single_pictures_are_refused_with_the_way_out(tmp_path, split):
 
 
 @pytest.mark.parametrize("width", [64, 63])
-def test_a_test_split_of_one_side_is_left_out_with_a_line(tmp_path, width):
+def test_a_test_split_of_one_side_is_left_out_and_reported(tmp_path, width):
     train = write_split(tmp_path, "train", pairs())
     test = write_split(tmp_path, "test", [np.zeros((64, width, 3), np.uint8)] * 3)
     left_out, [line] = check(train=train, test=test)
@@ -91,7 +91,7 @@ def test_single_pictures_among_the_pairs_of_a_split_are_left_out(tmp_path, split
     assert line.startswith(f"left out 2 of 8 images of {split}, because each shows one picture ")
 
 
-def test_images_that_say_nothing_give_a_warning(tmp_path):
+def test_images_of_noise_give_a_warning(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (5, 64, 128, 3), np.uint8)
     left_out, [line] = check(train=write_split(tmp_path, "train", list(noise)))
     assert left_out == set()

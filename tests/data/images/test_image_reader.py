@@ -111,7 +111,7 @@ def test_colours_that_are_stored_multiplied_by_alpha_are_restored(kept, planar):
         (tiff(DEEP[..., 0], photometric="miniswhite"), "stores white as 0"),
     ],
 )
-def test_what_no_image_can_hold_is_refused(data, reason):
+def test_a_tiff_of_other_numbers_or_bands_is_refused(data, reason):
     message = refusal(read_image, data, "odd.tif")
     assert message.startswith("odd.tif: ")
     assert reason in message
@@ -192,7 +192,7 @@ def test_a_value_above_the_largest_of_a_ppm_is_white():
         ("JPEG", ["L", "RGB", "CMYK"]),
     ],
 )
-def test_a_common_file_stays_in_its_record_as_it_is(kind, modes):
+def test_the_record_of_a_common_file_has_the_bytes_of_the_file(kind, modes):
     for mode in modes:
         image = Image.fromarray(NOISE[..., :3]).convert(mode)
         check_stays_as_it_is(encode(image, kind))
@@ -305,7 +305,7 @@ def test_the_halves_of_a_file_are_those_of_its_record():
     assert refusal(split_pair, [thin], ["thin.png"]).startswith("thin.png: is only 1 pixel wide")
 
 
-def test_opencv_and_pillow_write_what_is_read():
+def test_encoded_pngs_keep_their_bytes_over_versions():
     for suffix in (".png", ".tif"):
         data = cv2.imencode(suffix, DEEP[..., [2, 1, 0]])[1].tobytes()
         image = read_image(data, f"a{suffix}")

@@ -1,4 +1,4 @@
-"""Whoever follows the advice of an error line about a layout has pairs that are read."""
+"""Following the fix of an error line about a layout leads to pairs that can be read."""
 
 import re
 import shutil
@@ -64,7 +64,7 @@ LAYOUTS = {
 }
 
 
-class Follower:
+class FixApplier:
     """Does with the files of a layout what error lines say."""
 
     def __init__(self, root: Path, layout: tuple[list[str], list[str], list[str]]):
@@ -79,17 +79,17 @@ class Follower:
         self.form = None
 
     def read(self) -> FoundPairs:
-        """Reads the pairs, and follows the advice of at most four lines."""
+        """Reads the pairs, and applies the fixes of at most four lines."""
         for _ in range(4):
             try:
                 return find_pairs(self.root, "SOURCE", self.form)
             except UsageError as error:
                 line = str(error)
             assert len(line) <= MAX_LENGTH, line
-            self.follow(line)
+            self.apply(line)
         pytest.fail(line)
 
-    def follow(self, line: str) -> None:
+    def apply(self, line: str) -> None:
         """Does what one line says."""
         fix = line.partition("; ")[2]
         if match := re.match(r"rename each folder of inputs to (\w+) and each .* to (\w+)", fix):
@@ -156,12 +156,12 @@ class Follower:
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
 def test_the_advice_leads_to_pairs(tmp_path, layout):
-    follower = Follower(tmp_path / "pairs", layout)
-    found = follower.read()
+    applier = FixApplier(tmp_path / "pairs", layout)
+    found = applier.read()
     assert found.form == "folders"
     assert sum(map(len, found.splits.values())) == len(layout[0]) * len(NUMBERS)
     for pairs in found.splits.values():
         for pair in pairs:
             assert [
-                path in follower.sides[side] for side, path in zip("AB", pair.files, strict=True)
+                path in applier.sides[side] for side, path in zip("AB", pair.files, strict=True)
             ]

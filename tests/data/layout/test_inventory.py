@@ -34,7 +34,7 @@ def find_lines(root):
     return find_pairs(root, "SOURCE").lines()
 
 
-def test_what_systems_leave_behind_is_passed_over_silently(tmp_path):
+def test_what_systems_leave_behind_is_skipped_silently(tmp_path):
     root = make_empty_files(tmp_path / "pairs", PAIRS + JUNK)
     assert find_lines(root) == []
     assert find_names(root) == {"train": {"1": ["train/1.png"]}, "val": {"1": ["val/1.png"]}}
@@ -58,7 +58,7 @@ def test_what_systems_leave_behind_is_passed_over_silently(tmp_path):
         (["train/.x/2.png"], "skipped 1 hidden image (train/.x/2.png)"),
     ],
 )
-def test_other_files_are_passed_over_with_a_line(tmp_path, names, line):
+def test_other_files_are_skipped_and_reported(tmp_path, names, line):
     [told] = find_lines(make_empty_files(tmp_path / "pairs", PAIRS + names))
     assert told.startswith(line)
 
@@ -85,7 +85,7 @@ def test_images_are_known_by_their_first_bytes(tmp_path, name):
 
 
 @pytest.mark.parametrize("data", [b"", b"BM is not an image", b"P2P network", b"GIF", b"plain"])
-def test_texts_are_no_images(tmp_path, data):
+def test_texts_do_not_count_as_images(tmp_path, data):
     root = make_empty_files(tmp_path / "pairs", PAIRS)
     (root / "notes").write_bytes(data)
     assert find_lines(root) == []
@@ -110,7 +110,7 @@ def test_broken_links_are_reported(tmp_path):
     assert find_lines(root) == ["skipped 2 broken links (itself, train/2.png)"]
 
 
-def test_without_images_the_line_says_what_there_is(tmp_path):
+def test_the_error_for_a_source_without_images_names_its_content(tmp_path):
     names = ["a.zip", "b.heic", "c.txt", "d.txt", "e"]
     message = refusal(find_pairs, make_empty_files(tmp_path / "pairs", names), "SOURCE")
     assert message == (
@@ -134,7 +134,7 @@ def test_only_images_need_names_in_utf8(tmp_path):
     )
 
 
-def test_a_suffix_has_one_meaning():
+def test_every_suffix_is_in_one_table_only():
     sets = (
         SUFFIXES,
         inventory.OTHER_SUFFIXES,

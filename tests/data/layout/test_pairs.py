@@ -116,7 +116,7 @@ def test_hidden_files_and_other_files_than_images_are_ignored(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("names", "complaints"),
+    ("names", "problems"),
     [
         (["A/1.png", "B/1.png", "A/2.png"], ["1 image (1 of A)", "A/2.png"]),
         (["train/A/1.png", "train/B/1.png", "train/B/x/1.jpg"], ["train/B/x/1.jpg", "(1 of B)"]),
@@ -128,9 +128,9 @@ def test_hidden_files_and_other_files_than_images_are_ignored(tmp_path):
         (["1.txt"], ["SOURCE: ", "no images"]),
     ],
 )
-def test_files_that_are_not_pairs_are_refused_and_named(tmp_path, names, complaints):
+def test_files_that_are_not_pairs_are_refused_and_named(tmp_path, names, problems):
     message = refusal(find_pairs, make_empty_files(tmp_path / "pairs", names), "SOURCE")
-    assert all(complaint in message for complaint in complaints)
+    assert all(problem in message for problem in problems)
 
 
 def test_links_to_folders_are_followed_but_not_in_circles(tmp_path):

@@ -71,7 +71,7 @@ def test_one_side_alone_is_refused(tmp_path):
     assert refusal(find_pairs, root, "SOURCE").startswith("SOURCE: 2 images (2 of A) have no ")
 
 
-def test_a_test_split_of_one_side_is_passed_over(tmp_path):
+def test_a_test_split_of_one_side_is_skipped(tmp_path):
     names = ["train/A/1.png", "train/B/1.png", "val/A/1.png", "val/B/1.png"]
     tests = [f"test/A/{number}.png" for number in range(3)]
     found = find_pairs(make_empty_files(tmp_path / "pairs", names + tests), "SOURCE")
@@ -82,7 +82,7 @@ def test_a_test_split_of_one_side_is_passed_over(tmp_path):
     ]
 
 
-def test_with_the_form_folders_other_images_are_passed_over(tmp_path):
+def test_with_the_form_folders_other_images_are_skipped(tmp_path):
     names = ["A/1.png", "B/1.png", "AB/1.png", "preview.png"]
     root = make_empty_files(tmp_path / "pairs", names)
     assert "--config.data.form=folders" in refusal(find_pairs, root, "SOURCE")
@@ -105,7 +105,7 @@ def test_with_the_form_halves_folders_a_and_b_have_no_meaning(tmp_path):
     }
 
 
-def test_folders_that_are_still_to_be_renamed_are_named(tmp_path):
+def test_the_error_names_folders_that_need_another_name(tmp_path):
     names = [
         f"{folder}/{n}.png" for folder in ("trainA", "trainB", "val", "valannot") for n in "12"
     ]

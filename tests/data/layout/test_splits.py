@@ -1,4 +1,4 @@
-"""Splits are read from the names of folders; names that are in doubt are refused or told."""
+"""Splits are read from the names of folders; unclear names are refused or reported."""
 
 import pytest
 from helpers.pairs import find_names, make_empty_files
@@ -116,7 +116,7 @@ def test_a_folder_that_mentions_train_is_read_as_train_and_reported(tmp_path, na
 
 
 @pytest.mark.parametrize("name", ["contest", "latest", "trainer", "strain", "developed"])
-def test_words_that_contain_the_word_of_a_split_are_no_splits(tmp_path, name):
+def test_words_that_contain_the_word_of_a_split_do_not_mean_a_split(tmp_path, name):
     names = [f"{name}/{number}.png" for number in range(4)] + ["other/5.png", "other/x6.png"]
     root = make_empty_files(tmp_path / "pairs", names)
     assert find_names(root).keys() == {"train", "val"}

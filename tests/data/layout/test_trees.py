@@ -142,7 +142,7 @@ def check_tree(root: Path, kinds: dict[str, str], form: str | None) -> None:
 
 
 @pytest.mark.parametrize("form", [None, "halves", "folders"])
-def test_every_image_is_in_a_pair_or_passed_over_or_refused(form):
+def test_every_image_is_paired_or_skipped_or_refused_by_find_pairs(form):
     @settings(max_examples=100)
     @given(trees)
     def check(drawn):
@@ -165,7 +165,7 @@ def encode(suffix: str) -> bytes:
 
 @settings(max_examples=10)
 @given(trees)
-def test_whatever_a_folder_contains_it_is_prepared_or_refused(drawn):
+def test_every_source_is_read_or_refused_by_prepare(drawn):
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder, "source")
         root.mkdir()
