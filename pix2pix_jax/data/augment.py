@@ -80,7 +80,7 @@ def crop_batch(pairs: dict[str, Array], crops: dict[str, Array], data: Data) -> 
       A batch as from `make_image_batches`: `input` and `target` [b, h, w, c], uint8; and
       `index` [b].
     """
-    crop_each = jax.vmap(lambda images, crop: _crop_pair(images, crop, data), (None, 0))
+    crop_each = jax.vmap(lambda images, crop: _crop_resident_image(images, crop, data), (None, 0))
     images = {name: crop_each(images, crops) for name, images in pairs.items()}
     return images | {"index": crops["index"]}
 
@@ -101,7 +101,7 @@ def scale_batch(batch: dict[str, Array]) -> dict[str, Array]:
     }
 
 
-def _crop_pair(images: Array, crop: dict[str, Array], data: Data) -> Array:
+def _crop_resident_image(images: Array, crop: dict[str, Array], data: Data) -> Array:
     """Crops image number crop["pair"] as `crop_image` does, but on the device."""
     height, width = data.image_size
     image = jax.lax.dynamic_slice(

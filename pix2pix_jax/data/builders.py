@@ -128,7 +128,7 @@ class PairedImages(tfds.core.GeneratorBasedBuilder):
             self.info.metadata[METADATA_KEY] = collector.finish().to_json()
 
 
-class ReadPair(NamedTuple):
+class DecodedPair(NamedTuple):
     """A pair that was read from its files.
 
     Attributes:
@@ -144,7 +144,7 @@ class ReadPair(NamedTuple):
     width: int
 
 
-def read_pair(pair: PairFiles, config: PairsConfig) -> ReadPair:
+def read_pair(pair: PairFiles, config: PairsConfig) -> DecodedPair:
     """Reads the files of a pair, and finds A and B in them.
 
     Raises:
@@ -154,7 +154,7 @@ def read_pair(pair: PairFiles, config: PairsConfig) -> ReadPair:
     contents = [read_bytes(path, name) for path, name in zip(pair.files, names, strict=True)]
     images = [read_image(data, name) for data, name in zip(contents, names, strict=True)]
     files = [record_bytes(data, image) for data, image in zip(contents, images, strict=True)]
-    return ReadPair(files, *split_pair(images, names), width=images[0].pixels.shape[1])
+    return DecodedPair(files, *split_pair(images, names), width=images[0].pixels.shape[1])
 
 
 @dataclass(kw_only=True)

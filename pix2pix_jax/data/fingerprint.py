@@ -7,6 +7,7 @@ import tensorflow_datasets as tfds
 
 from pix2pix_jax.data.layout.walk import list_files
 
+RUN_SPLITS = ("train", "val")  # the splits that a run is trained on and validated with
 VERSION_DIGITS = 12  # hex digits of the version of a source
 
 
@@ -25,7 +26,7 @@ def source_version(source: Path) -> str:
 
 
 def dataset_fingerprint(
-    dataset: tfds.core.DatasetBuilder, splits: tuple[str, ...] = ("train", "val")
+    dataset: tfds.core.DatasetBuilder, splits: tuple[str, ...] = RUN_SPLITS
 ) -> str:
     """A text that identifies the pairs: datasets with equal texts have the same pairs.
 

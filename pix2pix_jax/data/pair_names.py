@@ -10,13 +10,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from pix2pix_jax.data.builders import PairedImages
 from pix2pix_jax.data.data_dir import INFO, DataDir
-from pix2pix_jax.data.fingerprint import dataset_fingerprint
+from pix2pix_jax.data.fingerprint import RUN_SPLITS, dataset_fingerprint
 from pix2pix_jax.data.layout.words import name_some
 from pix2pix_jax.data.records import open_split
 from pix2pix_jax.runtime.console import plural
 from pix2pix_jax.runtime.storage.files import write_atomically
 
-SPLITS = ("train", "val")  # the splits that a run is trained on and validated with
 # For a larger split, only the number of pairs is stored, because reading the names takes long.
 MAX_PAIRS = 5_000
 MAX_NAMED = 3  # at most this number of new, missing or changed pairs is named
@@ -45,7 +44,7 @@ class PairNames:
 
     Attributes:
       data: the fingerprint of the dataset.
-      splits: the pairs of each of SPLITS; NO_PAIRS for a split that the dataset lacks.
+      splits: the pairs of each of RUN_SPLITS; NO_PAIRS for a split that the dataset lacks.
     """
 
     data: str
@@ -59,7 +58,7 @@ class PairNames:
         """Says in which splits the pairs of `new` differ, with their numbers and first names."""
         return "; ".join(
             _describe_split(split, self.splits[split], new.splits[split])
-            for split in SPLITS
+            for split in RUN_SPLITS
             if self.splits[split] != new.splits[split]
         )
 
@@ -71,7 +70,7 @@ def list_pair_names(dataset: tfds.core.DatasetBuilder) -> PairNames:
       UsageError: the dataset is damaged.
       OSError: the dataset cannot be read for another reason.
     """
-    splits = {split: _list_split(dataset, split) for split in SPLITS}
+    splits = {split: _list_split(dataset, split) for split in RUN_SPLITS}
     return PairNames(dataset_fingerprint(dataset), splits)
 
 
@@ -100,7 +99,7 @@ def read_pair_names(path: Path, data: str) -> PairNames | None:
         names = TypeAdapter(PairNames).validate_json(path.read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
-    has_splits = names.data == data and {*SPLITS} <= names.splits.keys()
+    has_splits = names.data == data and {*RUN_SPLITS} <= names.splits.keys()
     return names if has_splits else None
 
 

@@ -19,7 +19,7 @@ from pix2pix_jax.data.builders import (
 from pix2pix_jax.data.contents.single_pictures import (
     PictureFile,
     check_pictures,
-    measure_file,
+    read_picture_file,
     refuse_one_side,
     warn_of_pictures,
 )
@@ -161,7 +161,7 @@ def _measure_files(config: PairsConfig) -> dict[str, list[PictureFile]]:
     for split, pairs in config.splits.items():
         for pair in progress_bar(pairs, desc=f"Sizes of {split}", leave=False):
             with suppress(UsageError):  # One error at the end names all broken files.
-                measured = measure_file(pair.files[0], config.read_pixels)
+                measured = read_picture_file(pair.files[0], config.read_pixels)
                 files.setdefault(split, []).append(measured)
     return files
 

@@ -135,8 +135,8 @@ class ImageTranslator:
         ):
             for sample in range(self._options.samples):
                 translate = partial(self._translator.translate, sample=sample)
-                bands = translate_tiles(translate, image.input.values, side)
-                samples.append(join_bands(bands, image.input))
+                strips = translate_tiles(translate, image.input.values, side)
+                samples.append(join_strips(strips, image.input))
         return TranslatedImage(image.file, image.input, samples)
 
     def _translate_group(self, group: ShapeGroup) -> Iterator[TranslatedImage]:
@@ -164,20 +164,20 @@ class ImageTranslator:
             yield TranslatedImage(image.file, image.input, samples)
 
 
-def join_bands(bands: Iterable[np.ndarray], pixels: FilePixels) -> ImageValues:
+def join_strips(strips: Iterable[np.ndarray], pixels: FilePixels) -> ImageValues:
     """Joins the strips of a translation.
 
     For a large image, each strip is converted to integers before the next is made, to save memory.
 
     Args:
-      bands: each [n, w, channels] in [-1, 1], from the top to the bottom.
+      strips: each [n, w, channels] in [-1, 1], from the top to the bottom.
       pixels: the pixels that were translated.
     """
     is_large = isinstance(pixels.values, LargeImage)
     parts = []
-    for band in bands:
-        becomes_integers = is_large and band.shape[-1] in PILLOW_MODES
-        parts.append(float_to_integers(band, pixels.dtype) if becomes_integers else band)
+    for strip in strips:
+        becomes_integers = is_large and strip.shape[-1] in PILLOW_MODES
+        parts.append(float_to_integers(strip, pixels.dtype) if becomes_integers else strip)
     joined = np.concatenate(parts)  # [h, w, channels]
     if joined.dtype not in WHITE:
         return joined

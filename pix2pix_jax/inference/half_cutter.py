@@ -10,7 +10,7 @@ from pix2pix_jax.data.examples import sides_by_role
 from pix2pix_jax.data.images.large_image import ImageValues
 from pix2pix_jax.data.images.pixels import half_columns
 from pix2pix_jax.inference.inputs import LoadedImage, UnreadableImage
-from pix2pix_jax.inference.options import Half
+from pix2pix_jax.inference.options import Half, HalfChoice
 from pix2pix_jax.runtime.console import plural, print_above_bar, say
 
 
@@ -18,11 +18,12 @@ class HalfCutter:
     """Cuts images that show A and B side by side to the half that is the input of a run.
 
     Attributes:
+      input_side: the side, A or B, that is the input of the run.
       num_cut: the number of images that were cut.
       unclear: the paths of images that stay whole, although they may be pairs.
     """
 
-    def __init__(self, data: Data, contents: Contents | None, half: Half | None = None):
+    def __init__(self, data: Data, contents: Contents | None, half: HalfChoice | None = None):
         """Prepares to cut images.
 
         Args:
@@ -33,7 +34,7 @@ class HalfCutter:
         """
         self.num_cut, self.unclear = 0, list[Path]()
         self._contents = contents
-        self._half: Half | None = half
+        self._half: HalfChoice | None = half
         self.input_side = sides_by_role(data)["input"]
 
     @property
@@ -50,29 +51,31 @@ class HalfCutter:
         return sizes.height, sizes.width
 
     @property
-    def is_on(self) -> bool:
+    def has_side_by_side_pairs(self) -> bool:
         """Whether the pairs of the run are known to be side by side."""
         return self._contents is not None and self._contents.form == "halves"
 
-    def find_half(self, height: int, width: int) -> Half:
+    def find_half(self, height: int, width: int) -> HalfChoice:
         """The half to cut out of an image of this size; "none" if the image stays whole."""
         if width < 2:
             return "none"
         if self._half is None:
-            is_pair = self._may_be_pair(height, width) and not self._may_be_half(height, width)
+            is_pair = self._has_pair_proportions(height, width) and not self._has_half_proportions(
+                height, width
+            )
             return self.input_half if is_pair else "none"
         return self._half
 
-    def _may_be_pair(self, height: int, width: int) -> bool:
+    def _has_pair_proportions(self, height: int, width: int) -> bool:
         """Whether an image has the proportions of whole pairs of the run."""
         return self._is_half(height, width / 2)
 
-    def _may_be_half(self, height: int, width: int) -> bool:
+    def _has_half_proportions(self, height: int, width: int) -> bool:
         """Whether an image has the proportions of halves of the run's pairs."""
         return self._is_half(height, width)
 
     def _is_half(self, height: int, width: float) -> bool:
-        if self._contents is None or not self.is_on:
+        if self._contents is None or not self.has_side_by_side_pairs:
             return False
         return is_one_of(width / height, self._contents.sides["A"].sizes.proportions)
 
@@ -93,12 +96,14 @@ class HalfCutter:
                 continue
             num_cut = self.num_cut
             height, width = image.input.values.shape[:2]
-            may_be_both = self._may_be_pair(height, width) and self._may_be_half(height, width)
+            may_be_both = self._has_pair_proportions(height, width) and self._has_half_proportions(
+                height, width
+            )
             if self._half is None and may_be_both:
                 self.unclear.append(image.file.path)
             values = self.cut(image.input.values)
             if num_cut == 0 and self.num_cut == 1:
-                self._explain(image)
+                self._print_first_cut(image)
             yield LoadedImage(image.file, image.input._replace(values=values))
 
     def print_summary(self, total: int) -> None:
@@ -115,7 +120,7 @@ class HalfCutter:
                 f"if they are pairs, give --half={self.input_half}"
             )
 
-    def _explain(self, image: LoadedImage) -> None:
+    def _print_first_cut(self, image: LoadedImage) -> None:
         if self._half:
             line = f"only the {self._half} half of each image is translated"
         else:
@@ -126,7 +131,7 @@ class HalfCutter:
         print_above_bar(line, sys.stdout)
 
 
-def columns_of(half: Half, width: int) -> slice:
+def columns_of(half: HalfChoice, width: int) -> slice:
     """The columns of a half of an image that is at least 2 pixels wide; all columns for "none"."""
     if half == "none":
         return slice(0, width)

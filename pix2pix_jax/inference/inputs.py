@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from pix2pix_jax.data.images.full_depth import FilePixels, read_pixels
+from pix2pix_jax.data.images.full_depth import FilePixels, read_input_pixels
 from pix2pix_jax.data.images.image_files import SUFFIXES
 from pix2pix_jax.data.images.limits import DEFAULT_LIMIT, PixelLimit
 from pix2pix_jax.data.layout.inventory import is_junk_folder, sort_files
@@ -208,7 +208,7 @@ def load_input(
     """
     try:
         check_utf8_name(Path(file.name), str(file.path))
-        return LoadedImage(file, read_pixels(file.path, channels, limit))
+        return LoadedImage(file, read_input_pixels(file.path, channels, limit))
     except UsageError as error:
         return UnreadableImage(file, str(error))
     except OSError as error:

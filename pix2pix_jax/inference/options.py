@@ -10,7 +10,8 @@ from pix2pix_jax.data.images.limits import MAX_PIXELS, PixelLimit
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.inference.tiling import round_up
 
-Half = Literal["left", "right", "none"]  # a half of an image, or the whole image
+Half = Literal["left", "right"]  # a half of an image
+HalfChoice = Literal["left", "right", "none"]  # a half of an image, or the whole image
 MAX_PIXELS_OF_TILED = 10**9  # the limit for an image that is translated in tiles
 
 
@@ -37,7 +38,7 @@ class TranslateOptions:
     resize: bool = False
     max_megapixels: int | None = None
     use_dropout: bool = True
-    half: Half | None = None
+    half: HalfChoice | None = None
 
     def pixel_limit(self, config: Config) -> PixelLimit:
         """The largest number of pixels of an image.

@@ -66,7 +66,7 @@ def translate_tiles(
       side: side of a tile in pixels.
 
     Yields:
-      Bands [n, w, channels] in [-1, 1] of the translation, from the top to the bottom.
+      Strips [n, w, channels] in [-1, 1] of the translation, from the top to the bottom.
     """
     h, w = image.shape[:2]
     height, width = max(side, h), max(side, w)  # the size of the padded image
@@ -80,17 +80,17 @@ def translate_tiles(
     for first in range(0, len(corners), BATCH_SIZE):
         batch = corners[first : first + BATCH_SIZE]
         # Later tiles start at this row or below, so the rows above are final.
-        if (band := blender.pop_rows(batch[0][0])) is not None:
-            yield band[window]
+        if (strip := blender.pop_rows(batch[0][0])) is not None:
+            yield strip[window]
         tops = {y for y, _ in batch}
         # A row of tiles may lie in several batches, and its pixels are read only once.
         rows = {y: rows[y] if y in rows else _read_rows(image, y, side, width) for y in tops}
         outputs = translate(np.stack([rows[y][:, x : x + side] for y, x in batch]))
         for (y, x), output in zip(batch, outputs, strict=True):
             blender.add(y, x, output)  # output [side, side, channels]
-    band = blender.pop_rows(height)
-    assert band is not None  # An image has at least one tile.
-    yield band[window]
+    strip = blender.pop_rows(height)
+    assert strip is not None  # An image has at least one tile.
+    yield strip[window]
 
 
 def _read_rows(image: ImageValues, top: int, side: int, width: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Writes translations one by one, and collects what the page and the summary show."""
+"""TranslationWriter writes translations, the page and the summary."""
 
 import sys
 from pathlib import Path
@@ -19,7 +19,7 @@ from pix2pix_jax.runtime.console import plural, print_above_bar, say, some_of
 
 
 class TranslationWriter:
-    """Writes translations one by one, and collects what the page and the summary show.
+    """Writes translations, and collects figures, notes and failures for the page and the summary.
 
     Attributes:
       failures: an error line for every file that could not be translated.

@@ -30,7 +30,7 @@ from pix2pix_jax.config import Config
 from pix2pix_jax.config.files import override, read_config
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.data.archives.unpack import unpack
-from pix2pix_jax.data.images.full_depth import read_pixels
+from pix2pix_jax.data.images.full_depth import read_input_pixels
 from pix2pix_jax.data.images.image_files import decode_pair, read_bytes
 from pix2pix_jax.data.layout.pairs import find_pairs
 from pix2pix_jax.errors import UsageError
@@ -172,7 +172,7 @@ TORCH_TENSORS = {
 }
 READERS: dict[str, tuple[Callable, list]] = {
     "image.png": (
-        lambda path: read_pixels(path, 3),
+        lambda path: read_input_pixels(path, 3),
         [
             *(image(mode, "PNG") for mode in ("L", "P", "RGB", "RGBA", "I;16")),
             *(image(mode, "JPEG") for mode in ("L", "RGB", "CMYK")),
@@ -186,7 +186,7 @@ READERS: dict[str, tuple[Callable, list]] = {
     ),
     "pair.jpg": (read_pair, [image("RGB", kind) for kind in ("PNG", "JPEG", "WEBP", "GIF")]),
     "array.npy": (
-        lambda path: read_pixels(path, 3),
+        lambda path: read_input_pixels(path, 3),
         [array(dtype) for dtype in (np.uint8, np.uint16, np.float32)],
     ),
     "pairs.tar": (read_archive, [tarball(kind) for kind in ("", "gz", "bz2", "xz")]),

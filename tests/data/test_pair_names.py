@@ -22,7 +22,7 @@ NAMES = [f"train/{number}.png" for number in range(6)] + ["val/a.png"]
 
 @pytest.fixture
 def datasets(tmp_path):
-    """Two datasets: in the second dataset, train has one changed, one missing and four new pairs."""
+    """Two datasets; train of the second has one changed, one missing and four new pairs."""
     source = make_images(tmp_path / "pairs", NAMES)
     first = prepare(folder_data(source))
     make_images(source, [f"train/{number}.png" for number in (3, 6, 7, 8, 9)], seed=1)

@@ -16,7 +16,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from pix2pix_jax.data.builders import PairsConfig, read_pair
 from pix2pix_jax.data.examples import decode_record
-from pix2pix_jax.data.images.full_depth import read_pixels
+from pix2pix_jax.data.images.full_depth import read_input_pixels
 from pix2pix_jax.data.images.pixels import convert_channels, image_to_float
 from pix2pix_jax.data.layout.pairs import PairFiles
 from pix2pix_jax.errors import UsageError
@@ -118,7 +118,7 @@ def damaged(draw, files):
 def read_both(path, channels):
     """The image of a file for `translate` and for training, as floats; or both error lines."""
     try:
-        translated = read_pixels(path, channels)
+        translated = read_input_pixels(path, channels)
     except UsageError as error:
         translated = str(error)
     config = PairsConfig(name="x", source_name=str(path.parent), root=path.parent)

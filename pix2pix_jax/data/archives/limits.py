@@ -56,7 +56,7 @@ class ByteCount:
                 str(self.source),
             )
 
-    def refuse_kind(self, member: str) -> UsageError:
+    def wrong_kind_error(self, member: str) -> UsageError:
         """The error for a member that is neither a file nor a folder."""
         return UsageError(
             f"{self.source}: contains {member}, which is neither a file nor a folder",

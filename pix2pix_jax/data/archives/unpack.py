@@ -126,7 +126,7 @@ class _MemberCheck:
         # The filter of tarfile allows links to places inside the folder, but a chain of such links
         # could lead out of the folder.
         if not (member.isreg() or member.isdir()):
-            raise self.count.refuse_kind(member.name)
+            raise self.count.wrong_kind_error(member.name)
         # The size in the header counts, because a sparse file has few bytes in the tarball.
         self.count.add_member(member.size, self.free, Path(root).parent)
         return tarfile.data_filter(member, root)

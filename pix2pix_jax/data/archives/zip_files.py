@@ -82,7 +82,7 @@ def _check_member(member: zipfile.ZipInfo, count: ByteCount, free: int, root: Pa
         )
     kind = stat.S_IFMT(member.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise count.refuse_kind(member.filename)
+        raise count.wrong_kind_error(member.filename)
     if member.flag_bits & ENCRYPTED:
         raise UsageError(
             f"{count.source}: is encrypted",

@@ -44,7 +44,7 @@ class _LevelCounter:
         # Every fourth row is enough for a mean, and saves time.
         self._flatness += measure_flatness(colours[::4])
 
-    def count(self) -> Levels:
+    def finish(self) -> Levels:
         """The values of all images that were added."""
         seen = np.flatnonzero(self._is_seen)
         below = seen[seen < self._white]
@@ -88,7 +88,7 @@ class _SideCollector:
         return Side(
             images=self._sizes.total(),
             sizes=Sizes(height, width, len(self._sizes) - 1, common),
-            levels=[self._levels[white].count() for white in sorted(self._levels)],
+            levels=[self._levels[white].finish() for white in sorted(self._levels)],
             grey=self._grey,
             notes=self._notes,
         )

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-SIDE = 64  # halves are compared at this height and width, in pixels
-MAX_MEASURED_SIDE = 256  # larger images are measured on a grid of every second, third ... pixel
-MIN_SIDE = 16  # smaller halves are not compared
+COMPARED_SIZE = 64  # halves are compared at this height and width, in pixels
+MAX_SIZE = 256  # larger images are measured on a grid of every second, third ... pixel
+MIN_SIZE = 16  # smaller halves are not compared
 NOISE_FLOOR = 8.0  # weaker edges, in levels of 255, are shading or noise
 # Sets below this alignment, this seam and this noise look like single pictures.
 MIN_ALIGNMENT = 0.02
@@ -54,20 +54,20 @@ def measure_likeness(pixels: np.ndarray) -> Likeness | None:
       pixels: [h, w, c], unsigned integers.
 
     Returns:
-      The measures; None if the halves are smaller than MIN_SIDE.
+      The measures; None if the halves are smaller than MIN_SIZE.
     """
     height, width = pixels.shape[:2]
     half = width // 2
-    if min(height, half) < MIN_SIDE:
+    if min(height, half) < MIN_SIZE:
         return None
-    side = min(SIDE, height, half)
-    step = max(1, min(height, half) // MAX_MEASURED_SIDE)  # saves memory in large images
+    side = min(COMPARED_SIZE, height, half)
+    step = max(1, min(height, half) // MAX_SIZE)  # saves memory in large images
     sampled = pixels[::step, ::step, :3]
     # The brightest value becomes 255, so that the small numbers of label maps have visible edges.
     scale = 255 / max(1, int(sampled.max()))
     parts = sampled[:, : sampled.shape[1] // 2], sampled[:, -(sampled.shape[1] // 2) :]
     left, right = (
-        _draw_outlines(
+        _edge_strength(
             cv2.resize(_to_float(part, scale), (side, side), interpolation=cv2.INTER_AREA)
         )
         for part in parts
@@ -106,7 +106,7 @@ def _to_float(pixels: np.ndarray, scale: float) -> np.ndarray:
     return pixels.astype(np.float32) * np.float32(scale)
 
 
-def _draw_outlines(pixels: np.ndarray) -> np.ndarray:
+def _edge_strength(pixels: np.ndarray) -> np.ndarray:
     """The strength of the edges at each pixel, a little blurred: [h - 1, w - 1]."""
     image = np.atleast_3d(pixels)
     down = np.abs(np.diff(image, axis=0))[:, :-1].max(-1)

@@ -21,7 +21,6 @@ from pix2pix_jax.runtime.console import plural, some_of
 # Label maps have large areas of one value, even if they have many classes. In
 # photos, few pixels equal their neighbours.
 LABEL_FLATNESS = 0.7
-FIELDS = {"input": "data.input_channels", "target": "data.target_channels"}
 
 
 def dataset_lines(dataset: DatasetBuilder, data: Data) -> list[str]:
@@ -129,21 +128,18 @@ def _note_lines(place: str, side: Side, channels: int) -> list[str]:
 
 def _value_lines(contents: Contents) -> list[str]:
     """The lines about the values of images; a fact about both sides is one line."""
-    lines: dict[str, list[str]] = {}  # the sides by the fact
+    lines: dict[tuple[str, str], list[str]] = {}  # the sides by the prefix and the fact of a line
     for name, side in contents.sides.items():
         for levels in side.levels:
             some = "" if levels.images == side.images else f" in {levels.images} images"
             if problem := _describe_levels(levels):
-                lines.setdefault(f"{problem}{some}", []).append(f"WARNING: {name}")
+                lines.setdefault(("WARNING: ", f"{problem}{some}"), []).append(name)
             if levels.bits == 16:
                 fact = (
                     f"16 bits a channel{some}; training uses 8 of them, `pix2pix translate` all 16"
                 )
-                lines.setdefault(fact, []).append(name)
-    return [
-        f"{' and '.join(sides).replace(' and WARNING:', ' and')}: {line}"
-        for line, sides in lines.items()
-    ]
+                lines.setdefault(("", fact), []).append(name)
+    return [f"{prefix}{' and '.join(sides)}: {fact}" for (prefix, fact), sides in lines.items()]
 
 
 def _describe_levels(levels: Levels) -> str:
@@ -189,7 +185,7 @@ def _channel_lines(contents: Contents, data: Data) -> list[str]:
     }
     if not grey:
         return []
-    fields = " ".join(f"--config.{FIELDS[role]}=1" for role in grey)
+    fields = " ".join(f"--config.data.{role}_channels=1" for role in grey)
     verb = "are" if len(grey) > 1 else "is"
     return [
         f"{' and '.join(sorted(grey.values()))} {verb} grey in all images, but {verb} trained "

@@ -36,7 +36,7 @@ class PictureFile(NamedTuple):
     width: int
 
 
-def measure_file(path: Path, read: Callable[[Path], np.ndarray]) -> PictureFile:
+def read_picture_file(path: Path, read: Callable[[Path], np.ndarray]) -> PictureFile:
     """Reads the size of an upright image, if possible without decoding the image.
 
     Args:

@@ -31,7 +31,7 @@ class DecodedImage:
       notes: notes for the user by kind, so that the files with each kind can be counted. The keys
         are "frames", "alpha", "bands", "sRGB", "CMYK" and "profile".
       profile: the ICC profile that describes `pixels`; None for sRGB, or without a profile.
-      is_plain: whether `image_files.decode_image` is known to give these pixels, too.
+      keeps_bytes: whether `image_files.decode_image` is known to give these pixels, too.
       is_multiplied: whether the colours are multiplied by alpha, as in some TIFF files.
     """
 
@@ -39,7 +39,7 @@ class DecodedImage:
     has_alpha: bool = False
     notes: dict[str, str] = field(default_factory=dict)
     profile: bytes | None = None
-    is_plain: bool = False
+    keeps_bytes: bool = False
     is_multiplied: bool = False
 
     def notes_for(self, channels: int) -> dict[str, str]:
@@ -53,7 +53,7 @@ def describe_frames(count: int) -> dict[str, str]:
     return {"frames": f"only the first of {count} frames is used"} if count > 1 else {}
 
 
-def complete_bands(image: DecodedImage) -> DecodedImage:
+def normalize_bands(image: DecodedImage) -> DecodedImage:
     """Converts bands that no encoder writes: multiplied colours, and 16-bit grey with alpha."""
     pixels = image.pixels
     if image.is_multiplied:

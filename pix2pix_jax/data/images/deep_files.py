@@ -7,12 +7,17 @@ import numpy as np
 from PIL.ImageFile import ImageFile
 
 from pix2pix_jax.data.images.decoded_image import DecodedImage
-from pix2pix_jax.data.images.image_files import explain_decode_errors, turn_upright
+from pix2pix_jax.data.images.image_files import (
+    ORIENTATION,
+    UPRIGHT,
+    explain_decode_errors,
+    turn_upright,
+)
+from pix2pix_jax.data.images.pixels import WHITE
 from pix2pix_jax.data.images.png_chunks import drop_texts
 from pix2pix_jax.errors import UsageError
 
-ORIENTATION, NO_TURN = 0x0112, 1  # a tag of EXIF, and its value for an upright image
-WHITE = 65535
+WHITE_16 = WHITE[np.dtype(np.uint16)]
 # This module raises UsageError for errors of OpenCV, so OpenCV must not print them, too. The log
 # level applies to the whole process, so it is set once, before any image is decoded.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -31,7 +36,7 @@ def read_deep_png(header: ImageFile, data: bytes, name: str) -> DecodedImage:
     """
     with explain_decode_errors(data, name):
         header.load()
-        orientation = header.getexif().get(ORIENTATION, NO_TURN)
+        orientation = header.getexif().get(ORIENTATION, UPRIGHT)
         if header.mode.startswith("I;16"):
             pixels = np.asarray(header)[..., None].astype(np.uint16)  # [h, w, 1]
         else:
@@ -43,7 +48,7 @@ def read_deep_png(header: ImageFile, data: bytes, name: str) -> DecodedImage:
         )
     level = header.info.get("transparency")
     if pixels.shape[-1] == 1 and isinstance(level, int):  # One level of grey is transparent.
-        alpha = np.where(pixels == level, 0, WHITE).astype(np.uint16)
+        alpha = np.where(pixels == level, 0, WHITE_16).astype(np.uint16)
         pixels = np.concatenate([pixels, alpha], -1)  # [h, w, 2]
     pixels = turn_upright(swap_red_blue(pixels), orientation)
     profile = header.info.get("icc_profile")
@@ -70,7 +75,7 @@ def read_deep_ppm(header: ImageFile, data: bytes, name: str) -> DecodedImage:
         values = np.frombuffer(data, ">u2", count, tile.offset)
     # Larger values are not allowed. Scaled, they would overflow to dark values.
     values = np.minimum(values, largest)
-    pixels = np.round(values.astype(np.float64) * (WHITE / largest)).astype(np.uint16)
+    pixels = np.round(values.astype(np.float64) * (WHITE_16 / largest)).astype(np.uint16)
     return DecodedImage(pixels.reshape(header.height, header.width, 3))
 
 

@@ -41,7 +41,7 @@ class FilePixels(NamedTuple):
     is_npy: bool = False  # whether the file is a .npy file
 
 
-def read_pixels(path: Path, channels: int, limit: PixelLimit = DEFAULT_LIMIT) -> FilePixels:
+def read_input_pixels(path: Path, channels: int, limit: PixelLimit = DEFAULT_LIMIT) -> FilePixels:
     """Reads the pixels of an image file or of a .npy file.
 
     Args:

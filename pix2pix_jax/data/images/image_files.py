@@ -17,7 +17,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from pix2pix_jax.data.images.limits import DEFAULT_LIMIT, PixelLimit
 from pix2pix_jax.data.images.pixels import half_columns
-from pix2pix_jax.data.images.png_chunks import drop_texts, has_plain_bands
+from pix2pix_jax.data.images.png_chunks import drop_texts, is_marked_no_alpha
 from pix2pix_jax.data.images.signatures import describe_no_image
 from pix2pix_jax.errors import UsageError
 
@@ -42,6 +42,7 @@ Image.MAX_IMAGE_PIXELS = None
 PngImagePlugin.MAX_TEXT_CHUNK = 1 << 26
 BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262  # tags of TIFF files
 WHITE_IS_ZERO = 0  # a value of PHOTOMETRIC
+ORIENTATION, UPRIGHT = 274, 1  # a tag of TIFF and EXIF, and its value for an upright image
 
 
 def read_bytes(path: Path, name: str) -> bytes:
@@ -78,11 +79,11 @@ def decode_image(data: bytes, name: str, limit: PixelLimit = DEFAULT_LIMIT) -> I
         cannot be scaled to 8 bits.
     """
     image = open_image(data, name, limit)
-    _check_white(image, data, name)
+    _check_image_values(image, data, name)
     with explain_decode_errors(data, name):
         image.load()
         image = ImageOps.exif_transpose(image)
-    if image.mode == "RGBA" and has_plain_bands(data):
+    if image.mode == "RGBA" and is_marked_no_alpha(data):
         image = Image.merge("RGBX", image.split())
     if image.mode.startswith("I;16"):
         levels = np.asarray(image).astype(np.float64) / 257
@@ -146,15 +147,15 @@ def bits_per_channel(image: Image.Image, data: bytes) -> int:
     return 8
 
 
-def _check_white(image: Image.Image, data: bytes, name: str) -> None:
+def _check_image_values(image: Image.Image, data: bytes, name: str) -> None:
     """Raises UsageError if the values of an image file cannot be scaled to 8 bits."""
     kind = {"F": "floats", "I": "signed or 32-bit integers"}.get(image.mode)
     bits = bits_per_channel(image, data)
     is_tiff = isinstance(image, TiffImageFile)
-    check_white(kind, bits, is_tiff and image.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO, name)
+    check_value_type(kind, bits, is_tiff and image.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO, name)
 
 
-def check_white(kind: str | None, bits: int, white_is_zero: bool, name: str) -> None:
+def check_value_type(kind: str | None, bits: int, white_is_zero: bool, name: str) -> None:
     """Raises UsageError if numbers cannot be scaled from black to white.
 
     For floats, signed integers and 32-bit integers, no value is known to be white. A TIFF file may

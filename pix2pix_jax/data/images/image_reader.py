@@ -15,8 +15,8 @@ from PIL import Image, UnidentifiedImageError
 from pix2pix_jax.data.images.decoded_image import (
     ALPHA_NOTE,
     DecodedImage,
-    complete_bands,
     describe_frames,
+    normalize_bands,
     to_8_bits,
 )
 from pix2pix_jax.data.images.deep_files import (
@@ -34,8 +34,8 @@ from pix2pix_jax.data.images.image_files import (
     open_image,
 )
 from pix2pix_jax.data.images.limits import DEFAULT_LIMIT, PixelLimit
-from pix2pix_jax.data.images.png_chunks import drop_texts, mark_plain_bands
-from pix2pix_jax.data.images.profiles import convert_cmyk, convert_to_srgb, says_adobe_rgb
+from pix2pix_jax.data.images.png_chunks import drop_texts, mark_no_alpha
+from pix2pix_jax.data.images.profiles import convert_cmyk, convert_to_srgb, is_adobe_rgb_in_exif
 from pix2pix_jax.data.images.signatures import TIFF_STARTS
 from pix2pix_jax.data.images.tiff_files import read_large_tiff, read_tiff
 from pix2pix_jax.data.images.tiff_pages import count_copies, count_pages, open_tiff
@@ -69,8 +69,8 @@ def read_image(data: bytes, name: str, limit: PixelLimit = DEFAULT_LIMIT) -> Dec
         elif is_deep_ppm(header):
             image = read_deep_ppm(header, data, name)
         else:
-            image = _read_plain(data, name, limit)
-    image = _complete(image)
+            image = _read_8_bits(data, name, limit)
+    image = _convert_colours_and_bands(image)
     return replace(image, notes=image.notes | _describe_frames(data))
 
 
@@ -90,19 +90,19 @@ def read_large_image(path: Path, name: str, limit: PixelLimit) -> DecodedImage |
       OSError: the operating system refuses to read the file.
     """
     image = read_large_tiff(path, name, limit)
-    return image and _complete(image)
+    return image and _convert_colours_and_bands(image)
 
 
-def _complete(image: DecodedImage) -> DecodedImage:
+def _convert_colours_and_bands(image: DecodedImage) -> DecodedImage:
     """Undoes multiplication by alpha, converts colours to sRGB, and adds the notes about bands."""
     # A mapped file is not changed as a whole; LargeImage completes the parts.
     if not isinstance(image.pixels, np.memmap):
-        image = complete_bands(image)
+        image = normalize_bands(image)
     image = convert_to_srgb(image)
     return replace(image, notes=image.notes | _describe_bands(image))
 
 
-def _read_plain(data: bytes, name: str, limit: PixelLimit) -> DecodedImage:
+def _read_8_bits(data: bytes, name: str, limit: PixelLimit) -> DecodedImage:
     """Reads an image file of 8 bits a channel with Pillow."""
     image = decode_image(data, name, limit)
     profile = image.info.get("icc_profile")
@@ -113,15 +113,15 @@ def _read_plain(data: bytes, name: str, limit: PixelLimit) -> DecodedImage:
     mode = ("LA" if is_grey else "RGBA") if has_alpha else ("L" if is_grey else "RGB")
     # `convert_channels` converts YCbCr and LAB directly, and not through RGB as below. Records of
     # such files need other bytes.
-    is_plain = image.mode not in ("YCbCr", "LAB")
+    keeps_bytes = image.mode not in ("YCbCr", "LAB")
     with explain_decode_errors(data, name):
         pixels = np.asarray(image.convert(mode))
     pixels = pixels.reshape(*pixels.shape[:2], -1)  # [h, w, c]
     # Pillow has converted LAB, so a profile of its colours is no longer true.
     profile = None if image.mode == "LAB" else profile
-    is_adobe_rgb = mode.startswith("RGB") and profile is None and says_adobe_rgb(image)
+    is_adobe_rgb = mode.startswith("RGB") and profile is None and is_adobe_rgb_in_exif(image)
     notes = ADOBE_RGB_NOTE if is_adobe_rgb else {}
-    return DecodedImage(pixels, has_alpha, notes, profile, is_plain=is_plain)
+    return DecodedImage(pixels, has_alpha, notes, profile, keeps_bytes=keeps_bytes)
 
 
 def _read_cmyk(image: Image.Image, profile: bytes | None) -> DecodedImage:
@@ -130,7 +130,7 @@ def _read_cmyk(image: Image.Image, profile: bytes | None) -> DecodedImage:
         notes = {"sRGB": "CMYK colours are converted to sRGB"}
         return DecodedImage(np.asarray(converted), notes=notes)
     notes = {"CMYK": "CMYK colours without a colour profile are only roughly right"}
-    return DecodedImage(np.asarray(image.convert("RGB")), notes=notes, is_plain=True)
+    return DecodedImage(np.asarray(image.convert("RGB")), notes=notes, keeps_bytes=True)
 
 
 def _describe_bands(image: DecodedImage) -> dict[str, str]:
@@ -168,14 +168,14 @@ def record_bytes(data: bytes, image: DecodedImage) -> bytes:
       `data` if `decode_image` gives the same pixels; otherwise a PNG of 8 or 16 bits.
     """
     is_deep = image.pixels.dtype == np.uint16
-    if image.is_plain or (is_deep and _is_plain_after_all(data, image)):
+    if image.keeps_bytes or (is_deep and _decodes_equally(data, image)):
         return data
     png = encode_integers(image.pixels)
-    has_plain_bands = image.pixels.shape[-1] == 4 and not image.has_alpha
-    return mark_plain_bands(png) if has_plain_bands else png
+    has_other_band = image.pixels.shape[-1] == 4 and not image.has_alpha
+    return mark_no_alpha(png) if has_other_band else png
 
 
-def _is_plain_after_all(data: bytes, image: DecodedImage) -> bool:
+def _decodes_equally(data: bytes, image: DecodedImage) -> bool:
     """Decodes a file as records are decoded; True if this gives the same pixels as `image`."""
     wanted = to_8_bits(image)
     try:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pix2pix_jax.data.images.decoded_image import DecodedImage, complete_bands, to_float
+from pix2pix_jax.data.images.decoded_image import DecodedImage, normalize_bands, to_float
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class LargeImage:
         return replace(self, image=replace(self.image, pixels=self.image.pixels[part]))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        values = to_float(complete_bands(self.image), self.channels)
+        values = to_float(normalize_bands(self.image), self.channels)
         return values if dtype is None else values.astype(dtype)
 
 

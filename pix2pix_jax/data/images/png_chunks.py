@@ -11,10 +11,10 @@ PERCEPTUAL = b"\0"  # the rendering intent for photos
 TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 # The text chunk of a PNG record whose fourth band is not transparency. A PNG file cannot say this
 # in another way, because its fourth band is always alpha.
-PLAIN_BANDS = b"pix2pix_jax: the fourth band is not alpha"
+NOT_ALPHA_TEXT = b"pix2pix_jax: the fourth band is not alpha"
 # The text chunks that are kept, by the beginning of their keyword. Programs write the EXIF
 # orientation into these chunks.
-KEPT_TEXTS = (b"XML:com.adobe.xmp\0", b"Raw profile type ", PLAIN_BANDS)
+KEPT_TEXTS = (b"XML:com.adobe.xmp\0", b"Raw profile type ", NOT_ALPHA_TEXT)
 
 
 def drop_texts(data: bytes) -> bytes:
@@ -54,9 +54,9 @@ def _iterate_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         start = end
 
 
-def mark_plain_bands(data: bytes) -> bytes:
-    """Adds the text PLAIN_BANDS to the bytes of a PNG file."""
-    return _add_chunk(data, b"tEXt", PLAIN_BANDS + b"\0")
+def mark_no_alpha(data: bytes) -> bytes:
+    """Adds the text NOT_ALPHA_TEXT to the bytes of a PNG file."""
+    return _add_chunk(data, b"tEXt", NOT_ALPHA_TEXT + b"\0")
 
 
 def mark_srgb(data: bytes) -> bytes:
@@ -71,6 +71,6 @@ def _add_chunk(data: bytes, kind: bytes, content: bytes) -> bytes:
     return data[:HEADER_END] + chunk + data[HEADER_END:]
 
 
-def has_plain_bands(data: bytes) -> bool:
-    """Whether the bytes of a PNG file have the text PLAIN_BANDS."""
-    return data.startswith(PNG_START) and data.startswith(PLAIN_BANDS, HEADER_END + 8)
+def is_marked_no_alpha(data: bytes) -> bool:
+    """Whether the bytes of a PNG file have the text NOT_ALPHA_TEXT."""
+    return data.startswith(PNG_START) and data.startswith(NOT_ALPHA_TEXT, HEADER_END + 8)

@@ -56,7 +56,7 @@ def convert_to_srgb(image: DecodedImage) -> DecodedImage:
     rgb = Image.fromarray(np.ascontiguousarray(image.pixels[..., :3]))
     converted = np.asarray(ImageCms.applyTransform(rgb, profile.to_srgb))
     pixels = np.concatenate([converted, image.pixels[..., 3:]], -1)  # [h, w, c]
-    converted_image = replace(image, pixels=pixels, is_plain=False, profile=None)
+    converted_image = replace(image, pixels=pixels, keeps_bytes=False, profile=None)
     note = f'"{profile.name}" colours are converted to sRGB'
     return _with_note(converted_image, "sRGB", note)
 
@@ -83,7 +83,7 @@ def convert_cmyk(image: Image.Image, profile: bytes | None) -> Image.Image | Non
     return opened and ImageCms.applyTransform(image, opened.to_srgb)
 
 
-def says_adobe_rgb(image: Image.Image) -> bool:
+def is_adobe_rgb_in_exif(image: Image.Image) -> bool:
     """Whether the EXIF data of a photo say that its colours are Adobe RGB."""
     try:
         interoperability = image.getexif().get_ifd(ExifTags.IFD.Interop)

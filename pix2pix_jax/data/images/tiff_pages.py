@@ -11,14 +11,15 @@ from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, PLANARCONFIG, SAMPLE
 
 from pix2pix_jax.data.images.decoded_image import DecodedImage
 from pix2pix_jax.data.images.image_files import (
-    check_white,
+    ORIENTATION,
+    UPRIGHT,
+    check_value_type,
     turn_upright,
 )
 from pix2pix_jax.data.images.limits import PixelLimit
 from pix2pix_jax.data.images.pixels import WHITE
 from pix2pix_jax.errors import UsageError
 
-ORIENTATION, NO_TURN = 274, 1  # a tag of TIFF files, and its value for an upright image
 ICC_PROFILE = 34675  # a tag of TIFF files
 # The compressions that Pillow knows. Pillow may have been built without WebP.
 PILLOW_COMPRESSIONS = set(COMPRESSION_INFO) - {COMPRESSION.WEBP}
@@ -48,7 +49,7 @@ def make_image(page: tifffile.TiffPage, pixels: np.ndarray) -> DecodedImage:
     is_multiplied = has_alpha and page.extrasamples[-1:] == (EXTRASAMPLE.ASSOCALPHA,)
     orientation, profile = page.tags.get(ORIENTATION), page.tags.get(ICC_PROFILE)
     return DecodedImage(
-        turn_upright(pixels, orientation.value if orientation else NO_TURN),
+        turn_upright(pixels, orientation.value if orientation else UPRIGHT),
         has_alpha,
         is_multiplied=is_multiplied,
         profile=bytes(profile.value) if profile else None,
@@ -117,7 +118,7 @@ def _check_numbers(page: tifffile.TiffPage, name: str) -> None:
     bits = _bits(page)
     if bits > 16:
         kind = kind or "signed or 32-bit integers"
-    check_white(kind, bits, page.photometric == PHOTOMETRIC.MINISWHITE, name)
+    check_value_type(kind, bits, page.photometric == PHOTOMETRIC.MINISWHITE, name)
 
 
 def _bits(page: tifffile.TiffPage) -> int:
@@ -152,8 +153,8 @@ def needs_tifffile(page: tifffile.TiffPage) -> bool:
     extra = page.samplesperpixel - COLOUR_BANDS[page.photometric]
     if page.compression not in PILLOW_COMPRESSIONS:
         return True
-    is_plain = _bits(page) <= 8 and (extra == 0 or (extra == 1 and _has_alpha(page)))
-    return not is_plain or (has_planes and extra > 0)
+    pillow_reads_bands = _bits(page) <= 8 and (extra == 0 or (extra == 1 and _has_alpha(page)))
+    return not pillow_reads_bands or (has_planes and extra > 0)
 
 
 def _has_alpha(page: tifffile.TiffPage) -> bool:

@@ -35,10 +35,28 @@ OTHER_SUFFIXES = {
 TEXT_SUFFIXES = {".txt", ".json", ".jsonl", ".xml", ".csv", ".tsv", ".md", ".yaml", ".yml"}
 MAX_OPENED = 1000  # at most this number of files with other suffixes is opened to look for images
 ARCHIVE_SUFFIXES = {".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"}
+# The noun, the place and the fix of `SkippedFiles` for each kind; {found} is replaced by suffixes.
+SKIPPED_KINDS = {
+    "archive": ("archive", "", "unpack archives that contain pairs"),
+    "cloud": (
+        "file",
+        "that iCloud has not downloaded",
+        "download the files, then run the same command again",
+    ),
+    "closed": ("file", "that cannot be opened", ""),
+    "format": ("image", "in formats that cannot be read: {found}", "save these images as PNG"),
+    "hidden": ("hidden image", "", ""),
+    "link": ("broken link", "", ""),
+    "suffix": (
+        "image",
+        "without a known suffix",
+        "add the right suffix, such as .png or .jpg, to the names",
+    ),
+}
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class SkippedFiles:
     """Files of a source that are in no pair, for one reason.
 
     Attributes:
@@ -76,7 +94,7 @@ class Inventory:
     """
 
     images: list[Path]
-    left_out: list[LeftOut]
+    left_out: list[SkippedFiles]
     others: list[Path]
 
 
@@ -111,7 +129,7 @@ def sort_files(paths: list[Path], root: Path) -> Inventory:
         kinds.setdefault(content or default, []).append(path)
     images, others = kinds.pop("image", []), kinds.pop("other", [])
     kinds.pop("junk", None)
-    return Inventory(images, list(_explain(kinds, root)), others)
+    return Inventory(images, list(_describe_kinds(kinds, root)), others)
 
 
 def is_junk_folder(name: str) -> bool:
@@ -125,7 +143,7 @@ def is_junk_file(name: str) -> bool:
 
 
 def _kind(path: Path, root: Path) -> str:
-    """The kind of a file by its name: image, other, junk, unknown, or a key of `_explain`."""
+    """The kind of a file by its name: image, other, junk, unknown, or a kind that is skipped."""
     suffix = path.suffix.lower()
     if is_junk_file(path.name):
         return "junk"
@@ -143,7 +161,7 @@ def _kind(path: Path, root: Path) -> str:
 
 
 def _image_kind(path: Path) -> str:
-    """The kind of a file by its first bytes: a key of `_explain`, or "" if it is not an image."""
+    """The kind of a skipped file by its first bytes; "" if the file is not an image."""
     try:
         start = read_start(path)
     except OSError:
@@ -154,30 +172,11 @@ def _image_kind(path: Path) -> str:
     return "format" if signature and signature.is_image else ""
 
 
-def _explain(kinds: dict[str, list[Path]], root: Path) -> Iterator[LeftOut]:
-    """Describes the files of each kind that is skipped."""
+def _describe_kinds(kinds: dict[str, list[Path]], root: Path) -> Iterator[SkippedFiles]:
+    """Yields the skipped files of each kind."""
     for kind, paths in sorted(kinds.items()):
         counts = Counter(path.suffix.lower() or "without suffix" for path in paths)
         found = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(MAX_NAMED))
-        noun, place, fix = {
-            "archive": ("archive", "", "unpack archives that contain pairs"),
-            "cloud": (
-                "file",
-                "that iCloud has not downloaded",
-                "download the files, then run the same command again",
-            ),
-            "closed": ("file", "that cannot be opened", ""),
-            "format": (
-                "image",
-                f"in formats that cannot be read: {found}",
-                "save these images as PNG",
-            ),
-            "hidden": ("hidden image", "", ""),
-            "link": ("broken link", "", ""),
-            "suffix": (
-                "image",
-                "without a known suffix",
-                "add the right suffix, such as .png or .jpg, to the names",
-            ),
-        }[kind]
-        yield LeftOut(tuple(str(path.relative_to(root)) for path in paths), noun, place, fix)
+        noun, place, fix = SKIPPED_KINDS[kind]
+        names = tuple(str(path.relative_to(root)) for path in paths)
+        yield SkippedFiles(names, noun, place.format(found=found), fix)

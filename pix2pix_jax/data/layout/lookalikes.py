@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from pix2pix_jax.data.layout.roles import SourceImage, mentioned_splits, named_splits
+from pix2pix_jax.data.layout.roles import SourceImage, mentioned_splits, split_of_folder
 from pix2pix_jax.data.layout.siblings import MAX_SIDES, Siblings, find_siblings
 from pix2pix_jax.data.layout.similar_names import find_similar_names
 from pix2pix_jax.data.layout.walk import Source
@@ -12,8 +12,8 @@ from pix2pix_jax.runtime.console import plural
 
 MIN_FOLDERS_OF_TWO = 3  # from this number on, folders with two images each are probably pairs
 MOVE = "move the inputs into A/ and one target each into B/, with equal names and subfolders"
-MOVE_OTHERS = ", and move all other images out of the source"
-HALVES_FIX = "or, if each file shows both sides, give --config.data.form=halves"
+MOVE_OTHERS = ", and other images out of the source"
+HALVES_FIX = "or, for side-by-side files, give --config.data.form=halves"
 Finding = tuple[str, str]  # a problem and its fix
 # Words by which people call the inputs and the targets of pairs.
 INPUT_WORDS = {
@@ -62,7 +62,7 @@ def _describe_folders_of_pairs(images: list[SourceImage]) -> Finding | None:
     # Fewer folders with other names may each hold one side of all pairs.
     least = 2 if are_numbered or are_sides else MAX_SIDES
     have_two_images = all(len(stems) == 2 for stems in folders.values())
-    are_splits = any(named_splits(path[-1]) for path in folders)
+    are_splits = any(split_of_folder(path[-1]) for path in folders)
     if are_equal and len(folders) >= least:
         held = f"images of the same {len(names)} names ({', '.join(sorted(names))})"
     elif have_two_images and not are_splits and len(folders) >= MIN_FOLDERS_OF_TWO:
@@ -73,7 +73,7 @@ def _describe_folders_of_pairs(images: list[SourceImage]) -> Finding | None:
         f"{len(folders)} folders such as {'/'.join(next(iter(folders)))}/ hold {held}, so each "
         "folder probably holds one pair",
         "move the inputs into A/ and the targets into B/, each "
-        f" under the name of its folder{MOVE_OTHERS if len(names) > 2 else ''}",
+        f"under the name of its folder{MOVE_OTHERS if len(names) > 2 else ''}",
     )
 
 
@@ -115,7 +115,7 @@ def _describe_side_folders(images: list[SourceImage]) -> Finding | None:
             )
             return (
                 f"{first} and {second} are named like the sides of pairs, but fewer than "
-                "half of the images have a partner of the same name",
+                "half of the names match",
                 f"{MOVE}{MOVE_OTHERS}",
             )
     return None

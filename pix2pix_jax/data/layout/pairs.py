@@ -7,21 +7,21 @@ from pathlib import Path
 
 from pix2pix_jax.config.schema import Form
 from pix2pix_jax.data.images.image_files import IMAGE_FORMATS
-from pix2pix_jax.data.layout.inventory import Inventory, LeftOut, take_inventory
+from pix2pix_jax.data.layout.inventory import Inventory, SkippedFiles, take_inventory
 from pix2pix_jax.data.layout.lookalikes import check_lookalikes
 from pix2pix_jax.data.layout.roles import BOTH_SIDES, PairFiles, SourceImage, read_role
 from pix2pix_jax.data.layout.sides import (
     check_equal_names,
     check_has_sides,
     check_mixture,
-    find_lone_test,
+    find_test_without_targets,
     join_sides,
-    refuse_alone,
+    refuse_without_partner,
 )
 from pix2pix_jax.data.layout.splits import (
     check_split_names,
     describe_outer_names,
-    find_loose,
+    find_outside_splits,
     hold_out_val,
 )
 from pix2pix_jax.data.layout.walk import Source, check_utf8_names
@@ -41,7 +41,7 @@ class FoundPairs:
 
     splits: dict[str, list[PairFiles]]
     form: Form
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[SkippedFiles, ...]
     notes: tuple[str, ...]
 
     def lines(self) -> list[str]:
@@ -80,14 +80,14 @@ def find_pairs(root: Path, source_name: str, form: Form | None = None) -> FoundP
     top = Path(os.path.commonpath({path.parent for path in inventory.images}))
     folders = top.relative_to(root).parts
     images = [read_role(path, root, top, form) for path in inventory.images]
-    left_out = list[LeftOut]()
+    left_out = list[SkippedFiles]()
     if form == "folders":  # Images outside A and B are not read, so their splits do not matter.
         check_has_sides(images, source)
         whole = [image for image in images if image.side == BOTH_SIDES]
         images, left_out = _leave_out(images, whole, source, "outside folders A and B")
     notes = check_split_names(images, folders, source_name)
     notes += describe_outer_names([root.name, *folders] if source.is_folder else folders, images)
-    loose = find_loose(images)
+    loose = find_outside_splits(images)
     images, more = _leave_out(images, loose, source, "outside the folders train, val and test")
     left_out += more
     if form is None:
@@ -96,7 +96,7 @@ def find_pairs(root: Path, source_name: str, form: Form | None = None) -> FoundP
         # Loose images count as well: they may be the targets of the images in train.
         splits = _read_halves(images, loose, source, form)
     else:
-        lone = find_lone_test(images)
+        lone = find_test_without_targets(images)
         place, fix = "of test without a partner", "pix2pix translate reads images without targets"
         images, more = _leave_out(images, lone, source, place, fix)
         left_out += more
@@ -119,14 +119,14 @@ def _describe_content(inventory: Inventory) -> str:
 
 def _leave_out(
     images: list[SourceImage], gone: list[SourceImage], source: Source, place: str, fix: str = ""
-) -> tuple[list[SourceImage], list[LeftOut]]:
-    """Splits images into those that stay and a LeftOut entry for those in `gone`."""
+) -> tuple[list[SourceImage], list[SkippedFiles]]:
+    """Splits images into those that stay and a SkippedFiles entry for those in `gone`."""
     if not gone:
         return images, []
     names = tuple(source.name_of(image.path) for image in gone)
     gone_set = set(gone)
     return [image for image in images if image not in gone_set], [
-        LeftOut(names, "image", place, fix)
+        SkippedFiles(names, "image", place, fix)
     ]
 
 
@@ -164,5 +164,5 @@ def _read_folders(
     joined = join_sides(images)
     passed = [source.root / name for part in inventory.left_out for name in part.files]
     others = [read_role(path, source.root, source.root, None) for path in passed]
-    refuse_alone(joined.alone, images, others, source)
+    refuse_without_partner(joined.alone, images, others, source)
     return joined.pairs

@@ -95,13 +95,12 @@ def _split_names(folders: tuple[str, ...]) -> list[str]:
     return names
 
 
-def named_splits(folder: str) -> set[str]:
+def split_of_folder(folder: str) -> str | None:
     """The split that a folder stands for by its whole name: train for `training` and `trainA`."""
-    return {
-        SPLIT_FOLDERS[name.lower()]
-        for name in _split_names((folder,))
-        if name.lower() in SPLIT_FOLDERS
-    }
+    for name in _split_names((folder,)):
+        if name.lower() in SPLIT_FOLDERS:
+            return SPLIT_FOLDERS[name.lower()]
+    return None
 
 
 def mentioned_splits(folder: str) -> dict[str, str]:
@@ -109,7 +108,8 @@ def mentioned_splits(folder: str) -> dict[str, str]:
 
     For example, {"test": "test"} for `my_test` and `testset2`, and {"val": "dev"} for `dev_board`.
     """
-    words = {split: split for split in named_splits(folder)}
+    own_split = split_of_folder(folder)
+    words = {own_split: own_split} if own_split else {}
     for word in split_words(folder):
         compound = SPLIT_COMPOUND.fullmatch(word)
         stem = compound[1] if compound else word

@@ -7,13 +7,15 @@ from itertools import combinations
 from os.path import commonprefix
 from typing import NamedTuple
 
-from pix2pix_jax.data.layout.roles import SourceImage, mentioned_splits, named_splits
+from pix2pix_jax.data.layout.roles import SourceImage, mentioned_splits, split_of_folder
 from pix2pix_jax.data.layout.words import drop_numbers, drop_zeros, fold_name
 from pix2pix_jax.runtime.console import plural
 
 MAX_SIDES = 5  # more folders with equal names are sequences or classes
 MIN_SEQUENCES = 4  # from this number on, folders whose names differ only in a number are sequences
-Core = tuple[tuple[str, ...], tuple[str, ...]]  # folders, and the words that tell images apart
+VaryingPart = tuple[
+    tuple[str, ...], tuple[str, ...]
+]  # folders, and the words that tell images apart
 
 
 class NameBelow(NamedTuple):
@@ -58,9 +60,9 @@ class Siblings:
             else f"{above or 'the folder itself'} ({plural(count, 'image')})"
             for child, count in zip(self.children, self.counts, strict=True)
         )
-        apart = "" if self.is_exact else " apart from a prefix, suffix or folder"
+        apart = "" if self.is_exact else " except for a prefix, suffix or folder"
         common = f"{plural(self.common, 'name')} in common{apart}"
-        return f"{first} and {second} look like A and B, with {common}"
+        return f"{first} and {second} look like A and B ({common})"
 
 
 def find_siblings(images: list[SourceImage]) -> Siblings | None:
@@ -151,12 +153,14 @@ def _compare_children(
 ) -> Iterator[Siblings]:
     """Yields the folders in one folder that have names in common."""
     exact = {child: {name[:2] for name in names} for child, names in children.items()}
-    cores = {child: _cores(_below_common_folder(names)) for child, names in children.items()}
+    parts = {
+        child: _varying_parts(_below_common_folder(names)) for child, names in children.items()
+    }
     equal = _count_common(exact)
-    common = equal | _count_common(cores)
+    common = equal | _count_common(parts)
     if len(children) <= MAX_SIDES:
         for pair in combinations(sorted(children), 2):
-            common[pair] = max(common[pair], _count_extended(*(cores[child] for child in pair)))
+            common[pair] = max(common[pair], _count_extended(*(parts[child] for child in pair)))
     for pair, count in common.items():
         counts = len(children[pair[0]]), len(children[pair[1]])
         # One common name of a folder and a folder inside it is often chance.
@@ -179,7 +183,7 @@ def _count_common(names: dict[str, set]) -> Counter[tuple[str, str]]:
     )
 
 
-def _cores(names: list[NameBelow]) -> set[Core]:
+def _varying_parts(names: list[NameBelow]) -> set[VaryingPart]:
     """The folders and the words of each name, without the words at both ends that all names share.
 
     Numbers at the inner end of a shared prefix or suffix are kept, because they may be part of the
@@ -190,25 +194,25 @@ def _cores(names: list[NameBelow]) -> set[Core]:
     for shared in (prefix, suffix):
         while shared and shared[-1].isdigit():
             shared.pop()
-    cores = set()
+    parts = set()
     for folders, _, words in names:
         core = words[len(prefix) : max(len(prefix), len(words) - len(suffix))]
-        cores.add((folders, core or words))
-    return cores
+        parts.add((folders, core or words))
+    return parts
 
 
-def _count_extended(one: set[Core], two: set[Core]) -> int:
+def _count_extended(one: set[VaryingPart], two: set[VaryingPart]) -> int:
     """Counts the names of one folder that begin or end a name of the other folder."""
     return max(len(one & _beginnings_and_ends(two)), len(two & _beginnings_and_ends(one)))
 
 
-def _beginnings_and_ends(cores: set[Core]) -> set[Core]:
+def _beginnings_and_ends(parts: set[VaryingPart]) -> set[VaryingPart]:
     """All first words and all last words of each name, up to the whole name."""
     beginnings = {
-        (folders, words[:n]) for folders, words in cores for n in range(1, len(words) + 1)
+        (folders, words[:n]) for folders, words in parts for n in range(1, len(words) + 1)
     }
     return beginnings | {
-        (folders, words[n:]) for folders, words in cores for n in range(len(words))
+        (folders, words[n:]) for folders, words in parts for n in range(len(words))
     }
 
 
@@ -221,7 +225,7 @@ def _may_be_sides(one: str, two: str, children: list[str]) -> bool:
     mentioned = set(mentioned_splits(one)), set(mentioned_splits(two))
     if all(mentioned) and mentioned[0] != mentioned[1]:
         return False
-    if "" in (one, two) and (named_splits(one) or named_splits(two)):
+    if "" in (one, two) and (split_of_folder(one) or split_of_folder(two)):
         return False
     without_number = drop_numbers(one)
     if drop_numbers(two) != without_number:

@@ -63,7 +63,7 @@ def check_mixture(images: list[SourceImage], loose: list[SourceImage], source: S
         raise UsageError(
             f"{source.name}: contains {plural(len(sided), 'image')} in folders A and B (first "
             f"{one}) and {plural(len(whole), 'other image')} outside (first {both}), so it is "
-            "unclear whether each image shows one side or both",
+            "unclear whether images show one side or both",
             "give --config.data.form=folders to leave out all images outside A/ and B/, or "
             "--config.data.form=halves if each file shows both sides",
         )
@@ -92,7 +92,7 @@ def check_equal_names(images: list[SourceImage], source: Source) -> None:
         )
 
 
-def find_lone_test(images: list[SourceImage]) -> list[SourceImage]:
+def find_test_without_targets(images: list[SourceImage]) -> list[SourceImage]:
     """The images of test if they all show the same side, and there are pairs to train on."""
     sides: dict[str, set[str]] = defaultdict(set)
     for image in images:
@@ -134,7 +134,7 @@ def join_sides(images: list[SourceImage]) -> JoinedSides:
     return joined
 
 
-def refuse_alone(
+def refuse_without_partner(
     alone: list[SourceImage], images: list[SourceImage], others: list[SourceImage], source: Source
 ) -> None:
     """Raises UsageError if there are images without a partner.

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pix2pix_jax.config.schema import SPLITS
-from pix2pix_jax.data.layout.roles import PairFiles, SourceImage, mentioned_splits, named_splits
+from pix2pix_jax.data.layout.roles import PairFiles, SourceImage, mentioned_splits, split_of_folder
 from pix2pix_jax.data.layout.words import FEW_NAMED, name_some
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.console import plural
@@ -100,7 +100,7 @@ def _mentions(folders: tuple[str, ...], start: int) -> Iterator[tuple[str, str, 
 
 def _splits_of_folders(folders: tuple[str, ...]) -> set[str]:
     """The splits that these folders stand for."""
-    return {split for folder in folders for split in named_splits(folder)}
+    return {split for folder in folders if (split := split_of_folder(folder))}
 
 
 def _refuse_two_splits(counts: Counter[tuple[str, ...]], source_name: str) -> None:
@@ -134,7 +134,7 @@ def _refuse_doubtful(split: str, doubt: _Doubt, source_name: str) -> None:
     )
 
 
-def find_loose(images: list[SourceImage]) -> list[SourceImage]:
+def find_outside_splits(images: list[SourceImage]) -> list[SourceImage]:
     """The images outside all folders of splits, if there is a folder for train; else none."""
     if not any(image.split == "train" for image in images):
         return []

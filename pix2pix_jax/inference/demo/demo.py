@@ -151,7 +151,11 @@ def make_settings(config: Config, workdir: Workdir, step: int, cutter: HalfCutte
     }
     subject = "a label map" if palette else "an input"
     first = next(iter(brushes))
-    pairs = f" Of side-by-side pairs, the {cutter.input_half} half is used." if cutter.is_on else ""
+    pairs = (
+        f" Of side-by-side pairs, the {cutter.input_half} half is used."
+        if cutter.has_side_by_side_pairs
+        else ""
+    )
     return Settings(
         title=f"{workdir.name} at step {step}",
         about=f"Paint {subject} or open an image. Images are scaled to {width}x{height} pixels "

@@ -7,7 +7,11 @@ import pytest
 from helpers.refusals import refusal
 from PIL import Image, ImageFile
 
-from pix2pix_jax.data.contents.single_pictures import check_pictures, measure_file, refuse_one_side
+from pix2pix_jax.data.contents.single_pictures import (
+    check_pictures,
+    read_picture_file,
+    refuse_one_side,
+)
 from pix2pix_jax.data.images.image_reader import read_image
 from pix2pix_jax.data.synthetic.paint import draw_facade
 
@@ -20,7 +24,7 @@ def write_split(root, split, images, suffix="png"):
     paths = [root / split / f"{index}.{suffix}" for index in range(len(images))]
     for path, image in zip(paths, images, strict=True):
         Image.fromarray(image).save(path)
-    return [measure_file(path, read) for path in paths]
+    return [read_picture_file(path, read) for path in paths]
 
 
 def read(path):
@@ -108,11 +112,11 @@ def test_sizes_are_those_of_upright_images(tmp_path):
     exif[0x0112] = 6
     path: Path = tmp_path / "1.jpg"
     Image.new("RGB", (20, 10)).save(path, exif=exif)
-    assert measure_file(path, read)[1:] == (20, 10)  # height and width
+    assert read_picture_file(path, read)[1:] == (20, 10)  # height and width
     Image.new("RGB", (20, 10)).save(tmp_path / "1.png", exif=exif)
-    assert measure_file(tmp_path / "1.png", read)[1:] == (20, 10)
+    assert read_picture_file(tmp_path / "1.png", read)[1:] == (20, 10)
     path.write_bytes(b"no image")
-    assert "cannot be read as an image" in refusal(measure_file, path, read)
+    assert "cannot be read as an image" in refusal(read_picture_file, path, read)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
@@ -123,7 +127,7 @@ def test_sizes_are_read_without_decoding(tmp_path, monkeypatch, kind):
         raise AssertionError("the image is decoded")
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
-    assert measure_file(tmp_path / "1", read)[1:] == (10, 20)
+    assert read_picture_file(tmp_path / "1", read)[1:] == (10, 20)
 
 
 @pytest.mark.parametrize(("source", "sibling"), [("A", "B"), ("trainB", "trainA"), ("b", "a")])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pix2pix_jax.data.images import decoded_image
-from pix2pix_jax.data.images.full_depth import encode_pixels, read_pixels
+from pix2pix_jax.data.images.full_depth import encode_pixels, read_input_pixels
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -14,7 +14,7 @@ def test_16_bit_values_are_read_as_they_were_written(tmp_path, channels, suffix)
     values = np.random.default_rng(0).uniform(-1, 1, (5, 7, channels)).astype(np.float32)
     path = tmp_path / f"a{suffix}"
     path.write_bytes(encode_pixels(values, np.dtype(np.uint16), suffix))
-    found = read_pixels(path, channels)
+    found = read_input_pixels(path, channels)
     assert (found.dtype, found.is_npy) == (np.uint16, suffix == ".npy")
     np.testing.assert_allclose(found.values, values, atol=1.1 / 65535)
 
@@ -27,4 +27,4 @@ def test_a_bug_is_not_reported_as_a_broken_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr(decoded_image, "convert_array_channels", fail)
     with pytest.raises(TypeError, match="a bug"):
-        read_pixels(tmp_path / "a.png", 3)
+        read_input_pixels(tmp_path / "a.png", 3)

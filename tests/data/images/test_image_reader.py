@@ -305,7 +305,7 @@ def test_the_halves_of_a_file_are_those_of_its_record():
     assert refusal(split_pair, [thin], ["thin.png"]).startswith("thin.png: is only 1 pixel wide")
 
 
-def test_encoded_pngs_keep_their_bytes_over_versions():
+def test_records_of_encoded_files_keep_their_bytes():
     for suffix in (".png", ".tif"):
         data = cv2.imencode(suffix, DEEP[..., [2, 1, 0]])[1].tobytes()
         image = read_image(data, f"a{suffix}")

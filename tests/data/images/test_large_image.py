@@ -10,7 +10,7 @@ from helpers.refusals import refusal
 from PIL import Image
 
 from pix2pix_jax.data.images import full_depth, tiff_files
-from pix2pix_jax.data.images.full_depth import encode_pixels, read_pixels
+from pix2pix_jax.data.images.full_depth import encode_pixels, read_input_pixels
 from pix2pix_jax.data.images.large_image import LargeImage
 from pix2pix_jax.data.images.limits import PixelLimit
 
@@ -55,10 +55,10 @@ def test_a_large_tiff_has_the_values_of_a_small_one(tmp_path, monkeypatch, layou
         stored = np.moveaxis(stored, -1, 0)
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, stored, **options, **LAYOUTS[layout])
-    small = {channels: read_pixels(path, channels) for channels in (1, 3, 4)}
+    small = {channels: read_input_pixels(path, channels) for channels in (1, 3, 4)}
     make_large(monkeypatch)
     for channels, wanted in small.items():
-        found = read_pixels(path, channels)
+        found = read_input_pixels(path, channels)
         assert isinstance(found.values, LargeImage)
         assert isinstance(found.values.image.pixels, np.memmap)
         assert (found.values.shape, found.notes) == (wanted.values.shape, wanted.notes)
@@ -72,7 +72,7 @@ def test_further_pages_of_a_large_tiff_are_noted(tmp_path, large):
         for _ in range(3):
             writer.write(NOISE[..., :3], photometric="rgb")
         writer.write(NOISE[::2, ::2, :3], photometric="rgb", subfiletype=1)
-    found = read_pixels(tmp_path / "a.tif", 3)
+    found = read_input_pixels(tmp_path / "a.tif", 3)
     assert isinstance(found.values, LargeImage)
     assert found.notes == {"frames": "only the first of 3 frames is used"}
 
@@ -81,7 +81,7 @@ def test_further_pages_of_a_large_tiff_are_noted(tmp_path, large):
 def test_a_large_image_of_another_format_stays_integers(tmp_path, large, kind):
     path = tmp_path / "a.image"
     Image.fromarray(NOISE[..., :3]).save(path, kind)
-    found = read_pixels(path, 3)
+    found = read_input_pixels(path, 3)
     np.testing.assert_array_equal(found.values.image.pixels, NOISE[..., :3])
     data = encode_pixels(found.values, found.dtype, ".png")
     np.testing.assert_array_equal(Image.open(io.BytesIO(data)), NOISE[..., :3])
@@ -90,7 +90,7 @@ def test_a_large_image_of_another_format_stays_integers(tmp_path, large, kind):
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 def test_an_image_above_the_limit_is_refused_with_the_fix(tmp_path, large, kind):
     Image.fromarray(NOISE[..., :3]).save(tmp_path / "a", kind)
-    message = refusal(read_pixels, tmp_path / "a", 3, PixelLimit(1100, "give less"))
+    message = refusal(read_input_pixels, tmp_path / "a", 3, PixelLimit(1100, "give less"))
     assert message == (
         f"{tmp_path}/a: has 30x40 pixels, but an image may have at most 1,100; give less"
     )
@@ -101,11 +101,13 @@ def test_an_incomplete_large_tiff_is_refused(tmp_path, large, compression):
     tifffile.imwrite(tmp_path / "a.tif", NOISE[..., :3], photometric="rgb", compression=compression)
     data = (tmp_path / "a.tif").read_bytes()
     (tmp_path / "a.tif").write_bytes(data[: len(data) // 2])
-    assert refusal(read_pixels, tmp_path / "a.tif", 3).startswith(f"{tmp_path}/a.tif: ")
+    assert refusal(read_input_pixels, tmp_path / "a.tif", 3).startswith(f"{tmp_path}/a.tif: ")
 
 
 def test_a_temporary_file_that_does_not_fit_on_its_disk_is_refused(tmp_path, large, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=100)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     tifffile.imwrite(tmp_path / "a.tif", NOISE[..., :3], photometric="rgb", compression="lzw")
-    assert "set TMPDIR to a folder on another disk" in refusal(read_pixels, tmp_path / "a.tif", 3)
+    assert "set TMPDIR to a folder on another disk" in refusal(
+        read_input_pixels, tmp_path / "a.tif", 3
+    )

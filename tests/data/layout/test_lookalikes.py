@@ -101,7 +101,7 @@ def test_folders_that_differ_by_more_than_a_number_are_named_first(tmp_path):
 
 def test_a_single_pair_in_two_folders_is_refused(tmp_path):
     root = make_empty_files(tmp_path / "pairs", ["images/1.jpg", "masks/1.png"])
-    assert "with 1 name in common" in refusal(find_pairs, root, "SOURCE")
+    assert "(1 name in common)" in refusal(find_pairs, root, "SOURCE")
 
 
 def test_a_few_masks_of_many_images_are_noticed(tmp_path):
