@@ -136,7 +136,9 @@ def _write_pairs(
             lines += warn_of_pictures(_measure_files(config), config.read_pixels)
         counts = ", ".join(f"{len(pairs)} {split}" for split, pairs in config.splits.items())
         for line in (f"{counts} pairs", *lines):
-            say(make_printable(f"{config.source_name}: {line}"))  # escapes odd characters
+            say(
+                make_printable(f"{config.source_name}: {line}")
+            )  # File names may contain control characters.
         return write_dataset(PairedImages(data_dir=data_dir.path, config=config))
 
 

@@ -24,7 +24,7 @@ class HalfCutter:
     """
 
     def __init__(self, data: Data, contents: Contents | None, half: HalfChoice | None = None):
-        """Prepares to cut images.
+        """Starts the counts at zero.
 
         Args:
           data: the data of the config of the run.
@@ -60,9 +60,8 @@ class HalfCutter:
         if width < 2:
             return "none"
         if self._half is None:
-            is_pair = self._has_pair_proportions(height, width) and not self._has_half_proportions(
-                height, width
-            )
+            may_be_half = self._has_half_proportions(height, width)
+            is_pair = self._has_pair_proportions(height, width) and not may_be_half
             return self.input_half if is_pair else "none"
         return self._half
 

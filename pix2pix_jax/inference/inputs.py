@@ -144,7 +144,9 @@ def list_images(source: str) -> tuple[Path, list[Path]]:
     paths = [path for path in matches if path.suffix.lower() in READABLE]
     unread = sort_files([path for path in matches if path.suffix.lower() not in READABLE], root)
     for left_out in unread.left_out:
-        say(make_printable(f"{source}: {left_out.line()}"))  # with odd characters escaped
+        say(
+            make_printable(f"{source}: {left_out.line()}")
+        )  # File names may contain control characters.
     translations = _translations_below(root, paths)
     if translations:
         say(

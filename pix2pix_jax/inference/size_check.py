@@ -14,7 +14,7 @@ class SizeCheck:
     """Warns of images of another size than in training."""
 
     def __init__(self, training_size: Size | None, file_size: Size | None, tile_flag: str):
-        """Prepares to count images.
+        """Starts the count at zero.
 
         Args:
           training_size: height and width in training; None: images may have any size.

@@ -103,7 +103,7 @@ class _RowBlender:
     """Adds up overlapping tiles, and returns the rows that no further tile changes."""
 
     def __init__(self, side: int, width: int):
-        """Prepares an empty image.
+        """Starts without rows.
 
         Args:
           side: side of a tile in pixels.

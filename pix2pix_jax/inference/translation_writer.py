@@ -26,7 +26,7 @@ class TranslationWriter:
     """
 
     def __init__(self, folder: OutputFolder, title: str, total: int):
-        """Prepares to count images and failures.
+        """Starts all counts at zero.
 
         Args:
           folder: the open folder to write to.

@@ -108,7 +108,7 @@ def test_only_folders_that_can_match_are_read(tmp_path, monkeypatch):
 
 
 def test_skipped_files_are_reported_once(tmp_path, capsys):
-    """Thumbnails that a network drive or a system left behind are skipped without a line."""
+    """Thumbnails that a network drive or a system left behind are skipped silently."""
     names = ["a.png", "@eaDir/a.png/THUMB_M.jpg", "__MACOSX/a.png", "Thumbs.db", "notes.txt"]
     for name in [*names, *(f"scan{number}.heic" for number in range(7)), os.fsdecode(b"n\xe9.exr")]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -58,7 +58,7 @@ def unpack_zip(source: Path, root: Path) -> None:
 
 @contextmanager
 def _errors_of_zipfile(source: Path) -> Iterator[None]:
-    """Raises BadZipFile or UsageError for whatever zipfile raises in a `with` block."""
+    """Turns the exceptions of zipfile in a `with` block into BadZipFile or UsageError."""
     try:
         yield
     except NotImplementedError as error:

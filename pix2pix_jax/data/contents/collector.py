@@ -122,7 +122,7 @@ class ContentsCollector:
           name: the path by which the user knows the pair.
           a: the image A.
           b: the image B.
-          width: the width of the file of A in pixels, in which A may be only the left half.
+          width: the width in pixels of the file with A. In a side-by-side file, A is the left half.
         """
         record = _PairRecord(name, width, a.pixels.shape[0], (_digest(a.pixels), _digest(b.pixels)))
         self._records.setdefault(split, []).append(record)

@@ -33,14 +33,14 @@ class Tally:
     names: list[str] = field(default_factory=list)
 
     def add(self, name: str) -> "Tally":
-        """The same oddity with one more image or pair."""
+        """The same Tally with one more image or pair."""
         names = self.names if len(self.names) == MAX_NAMES else [*self.names, name]
         return Tally(self.count + 1, names)
 
 
 @dataclass(frozen=True)
 class Note:
-    """A fact about files that may surprise, such as frames that are left out.
+    """A fact about files that the user may not expect, such as frames that are left out.
 
     Attributes:
       text: the note of the first file; notes of one kind may differ in numbers.

@@ -1,4 +1,4 @@
-"""Writes the lines about the images of a dataset: what they hold, and what is odd about them."""
+"""Writes the lines about the images of a dataset: a summary, and a line for each finding."""
 
 from tensorflow_datasets.core import DatasetBuilder
 
@@ -43,7 +43,7 @@ def contents_lines(contents: Contents, data: Data) -> list[str]:
       data: the data of the resolved config, which gives the direction, the size and the channels.
 
     Returns:
-      A line with the sides, their sizes and the size in training, then a line for each oddity.
+      A line with the sides, their sizes and the size in training, then a line for each finding.
     """
     lines = [_describe_sides(contents, data), *_size_lines(contents)]
     roles = {side: role for role, side in sides_by_role(data).items()}

@@ -37,7 +37,7 @@ class FilePixels(NamedTuple):
 
     values: ImageValues  # [h, w, c] in [-1, 1], float32
     dtype: np.dtype  # the type in the file: uint8, uint16, or the float type of an array
-    notes: dict[str, str]  # facts that may surprise the user, by the key of their kind
+    notes: dict[str, str]  # facts that the user may not expect, by kind
     is_npy: bool = False  # whether the file is a .npy file
 
 

@@ -73,7 +73,7 @@ def _kind_without_conversion(image: DecodedImage) -> str | None:
 
 
 def convert_cmyk(image: Image.Image, profile: bytes | None) -> Image.Image | None:
-    """Converts a CMYK image to RGB with its profile; None if it has no profile for CMYK.
+    """Converts a CMYK image to RGB with its profile; None without a profile for CMYK.
 
     Args:
       image: an image of the mode CMYK.
@@ -98,7 +98,7 @@ def _with_note(image: DecodedImage, key: str, note: str) -> DecodedImage:
 
 @lru_cache(maxsize=16)
 def _open_profile(profile: bytes, mode: str) -> _Profile | None:
-    """Opens an ICC profile; None if it is damaged or about other colours than those of the mode.
+    """Opens an ICC profile; None if it is damaged or for another colour space.
 
     Args:
       profile: the bytes of the profile.

@@ -12,6 +12,7 @@ NUM_BYTES = 512  # the number of first bytes that are enough for every function 
 CONVERT = "convert it to PNG or JPEG"
 SCALE = "scale the values to 8 or 16 bits and save the image as PNG"
 FRAME = "save a frame as an image"
+LFS_FIX = "run `git lfs pull`"
 NPY_FIX = "save the array as PNG, or rename the file to .npy for `pix2pix translate`"
 AGAIN = "download the image again"
 UNPACK = "unpack it"
@@ -66,20 +67,14 @@ SIGNATURES = (
     Signature(128, b"DICM", "a DICOM image", SCALE, is_image=True),
     Signature(0, b"SIMPLE  =", "a FITS image", SCALE, is_image=True),
     Signature(0, b"\x89HDF", "an HDF5 file", "save the images of the file as PNG"),
-    Signature(
-        *(0, b"\x93NUMPY", "a NumPy array", NPY_FIX),
-        is_image=True,
-    ),
+    Signature(0, b"\x93NUMPY", "a NumPy array", NPY_FIX, is_image=True),
     Signature(0, b"PK\x03\x04", "a zip archive", UNPACK),
     Signature(0, b"\x1f\x8b", "compressed by gzip", UNPACK),
     Signature(0, b"7z\xbc\xaf'\x1c", "a 7z archive", UNPACK),
     Signature(0, b"Rar!\x1a\x07", "a RAR archive", UNPACK),
     Signature(0, b"\x28\xb5\x2f\xfd", "compressed by zstd", UNPACK),
     Signature(0, b"\x04\x22\x4d\x18", "compressed by lz4", UNPACK),
-    Signature(
-        *(0, b"version https://git-lfs", "a Git LFS pointer, not the image"),
-        "run `git lfs pull`",
-    ),
+    Signature(0, b"version https://git-lfs", "a Git LFS pointer, not the image", LFS_FIX),
     Signature(0, b"<svg", "an SVG drawing", CONVERT),
     Signature(0, b"<?xml", "an XML or SVG document", CONVERT),
     Signature(0, b"<!doctype", "a web page, not the image", AGAIN),

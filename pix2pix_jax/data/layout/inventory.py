@@ -12,7 +12,7 @@ from pix2pix_jax.data.layout.words import MAX_NAMED, name_some
 from pix2pix_jax.runtime.console import plural
 
 # Folders and files, in lower case, that systems, network drives and programs leave behind. Images
-# in them are thumbnails or copies, so they are skipped without a line.
+# in them are thumbnails or copies, so they are skipped silently.
 JUNK_FOLDERS = {
     *("@eadir", "@tmp", "#recycle", "#snapshot", "@recycle", "@recently-snapshot"),
     *("__macosx", ".appledouble", ".spotlight-v100", ".fseventsd", ".trashes", ".trash"),

@@ -162,7 +162,7 @@ def _read_folders(
     """The pairs by split if folders A and B hold the two sides."""
     check_equal_names(images, source)
     joined = join_sides(images)
-    passed = [source.root / name for part in inventory.left_out for name in part.files]
-    others = [read_role(path, source.root, source.root, None) for path in passed]
+    skipped = [source.root / name for part in inventory.left_out for name in part.files]
+    others = [read_role(path, source.root, source.root, None) for path in skipped]
     refuse_without_partner(joined.alone, images, others, source)
     return joined.pairs

@@ -49,7 +49,7 @@ def describe(contents, **fields):
 GOOD = [(picture(i), picture(100 + i)) for i in range(10)]
 
 
-def oddities(pairs, form=FOLDERS, **fields):
+def findings(pairs, form=FOLDERS, **fields):
     """All lines after the first line."""
     return describe(collect(pairs, form), **fields)[1:]
 
@@ -112,20 +112,20 @@ def test_facts_survive_as_json_and_facts_of_other_versions_are_ignored():
 )
 def test_values_of_low_contrast_are_reported(image, expected):
     pairs = [(image(i), b) for i, (_, b) in enumerate(GOOD)]
-    [line] = [line for line in oddities(pairs) if line.startswith("WARNING: ")]
+    [line] = [line for line in findings(pairs) if line.startswith("WARNING: ")]
     assert line.startswith("WARNING: A: ")
     assert expected in line
-    [line] = [line for line in oddities([(b, a) for a, b in pairs]) if "WARNING: " in line]
+    [line] = [line for line in findings([(b, a) for a, b in pairs]) if "WARNING: " in line]
     assert line.startswith("WARNING: B: ")
 
 
 def test_many_classes_differ_from_dark_pictures():
     many = [np.arange(16 * i, 16 * i + 16).reshape(4, 4) for i in range(10)]
     ids = [np.kron(x, np.ones((8, 8))).astype(np.uint8)[..., None] for x in many]
-    line = oddities(list(zip(ids, ids, strict=True)))[0]
+    line = findings(list(zip(ids, ids, strict=True)))[0]
     assert "A and B: 160 values from 0 to 159 look like class numbers" in line
     dark = [(picture(i) // 2, b) for i, (_, b) in enumerate(GOOD)]
-    assert oddities(dark) == []  # A highest value of half of white gives no warning.
+    assert findings(dark) == []  # A highest value of half of white gives no warning.
 
 
 @pytest.mark.parametrize(
@@ -141,15 +141,15 @@ def test_many_classes_differ_from_dark_pictures():
 )
 def test_values_that_reach_from_black_to_white_give_no_warning(image):
     pairs = [(image(i), b) for i, (_, b) in enumerate(GOOD)]
-    assert not [line for line in oddities(pairs) if "WARNING" in line]
+    assert not [line for line in findings(pairs) if "WARNING" in line]
 
 
 def test_sixteen_bits_are_reported_in_one_line():
     deep = [(a.astype(np.uint16) * 257, b.astype(np.uint16) * 257) for a, b in GOOD]
-    assert oddities(deep) == [
+    assert findings(deep) == [
         "A and B: 16 bits a channel; training uses 8 of them, `pix2pix translate` all 16"
     ]
-    assert oddities([*deep[:3], *GOOD[3:]]) == [
+    assert findings([*deep[:3], *GOOD[3:]]) == [
         "A and B: 16 bits a channel in 3 images; training uses 8 of them, "
         "`pix2pix translate` all 16"
     ]
@@ -157,7 +157,7 @@ def test_sixteen_bits_are_reported_in_one_line():
 
 def test_alpha_does_not_count_as_values_or_colour():
     ids = [DecodedImage(np.dstack([blocks(i, 4), picture(i)[..., :1]]), True) for i in range(10)]
-    lines = oddities([(image, b) for image, (_, b) in zip(ids, GOOD, strict=True)])
+    lines = findings([(image, b) for image, (_, b) in zip(ids, GOOD, strict=True)])
     assert "4 values from 0 to 3 look like" in lines[0]
 
 
@@ -168,10 +168,10 @@ def test_notes_of_the_reader_are_counted():
         "in all 10 images{}, transparent parts are filled with white (train/0.png, "
         "train/1.png, train/2.png, train/3.png, train/4.png, ...)"
     )
-    assert oddities(pairs) == [expected.format(" of A")]
-    assert oddities(pairs, input_channels=4) == []
+    assert findings(pairs) == [expected.format(" of A")]
+    assert findings(pairs, input_channels=4) == []
     whole = [(a, replace(a, pixels=b)) for a, b in pairs]
-    assert oddities(whole, SIDE_BY_SIDE) == [expected.format("")]
+    assert findings(whole, SIDE_BY_SIDE) == [expected.format("")]
 
 
 def test_pairs_with_other_proportions_are_counted_and_named():
@@ -179,16 +179,16 @@ def test_pairs_with_other_proportions_are_counted_and_named():
         (np.rot90(picture(i, 24, 36)) if i in (1, 4) else picture(i, 24, 36)) for i in range(10)
     ]
     pairs = [(a, picture(100 + i, 24, 36)) for i, a in enumerate(turned)]
-    [line] = oddities(pairs)
+    [line] = findings(pairs)
     assert line == (
         "WARNING: A and B have different proportions in 2 of 10 pairs (train/1.png, train/4.png); "
         "in 2 of them, width and height are swapped, as if one image had lost its EXIF "
         "orientation; turn or crop these images, so that A and B show the same part of the scene"
     )
     cropped = [(a[:, :30] if i == 8 else a, b) for i, (a, b) in enumerate(GOOD)]
-    [line] = oddities(cropped)
+    [line] = findings(cropped)
     assert "in 1 of 10 pairs (val/8.png); turn or crop" in line
-    assert oddities([(picture(i, 48, 48), b) for i, (_, b) in enumerate(GOOD)]) == []
+    assert findings([(picture(i, 48, 48), b) for i, (_, b) in enumerate(GOOD)]) == []
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_proportions_are_equal_up_to_rounding(a, b, same):
 
 def test_a_single_picture_among_pairs_and_odd_widths_are_named():
     pairs = [(a[:, :16], b[:, :16]) if i == 3 else (a, b) for i, (a, b) in enumerate(GOOD)]
-    [line] = oddities(pairs, SIDE_BY_SIDE)
+    [line] = findings(pairs, SIDE_BY_SIDE)
     assert line.startswith("WARNING: 1 of 10 images differ from the rest in their proportions (tra")
     collector = ContentsCollector("halves")
     for index, (a, b) in enumerate(GOOD):
@@ -225,35 +225,35 @@ def test_grey_sides_suggest_the_field_of_their_role():
         "A is grey in all images, but is trained with 3 channels; give {} to train with one "
         "channel, so that outputs have no tint"
     )
-    assert oddities(pairs) == [line.format("--config.data.input_channels=1")]
-    assert oddities(pairs, direction="BtoA") == [line.format("--config.data.target_channels=1")]
-    assert oddities(pairs, input_channels=1) == []
-    assert oddities(pairs, name="facades") == []  # The fields of the public sets are the paper's.
+    assert findings(pairs) == [line.format("--config.data.input_channels=1")]
+    assert findings(pairs, direction="BtoA") == [line.format("--config.data.target_channels=1")]
+    assert findings(pairs, input_channels=1) == []
+    assert findings(pairs, name="facades") == []  # The fields of the public sets are the paper's.
     both = [(g[..., :1], g + np.uint8(1)) for g in grey]
-    [line] = oddities(both)
+    [line] = findings(both)
     assert line.startswith("A and B are grey in all images, but are trained with 3 channels; ")
     assert "--config.data.input_channels=1 --config.data.target_channels=1" in line
-    assert oddities([*pairs[:9], GOOD[9]]) == []
+    assert findings([*pairs[:9], GOOD[9]]) == []
 
 
 def test_copies_in_two_splits_are_reported():
-    line, calm = oddities([*GOOD[:8], GOOD[0], (picture(50), GOOD[2][1])])
-    assert line == (
+    warning, note = findings([*GOOD[:8], GOOD[0], (picture(50), GOOD[2][1])])
+    assert warning == (
         "WARNING: 1 of 2 pairs of val is also in train (val/8.png = train/0.png), so their scores "
         "are too good; remove the copies"
     )
-    assert calm == (
+    assert note == (
         "in 1 of 2 pairs of val, image B is also in train, in another pair (val/9.png = "
-        "train/2.png), so their scores may be too good; remove such "
-        "pairs from train if the images must be new"
+        "train/2.png), so their scores may be too good; remove such pairs from train if the "
+        "images must be new"
     )
     empty = np.zeros((32, 32, 3), np.uint8)  # Empty masks do not count as copies.
     masks = [(a, empty if i in (0, 9) else b) for i, (a, b) in enumerate(GOOD)]
-    assert oddities(masks) == []
+    assert findings(masks) == []
 
 
 def test_the_same_image_on_both_sides_is_reported():
-    [line] = oddities([(a, a) if i < 9 else (a, b) for i, (a, b) in enumerate(GOOD)])
+    [line] = findings([(a, a) if i < 9 else (a, b) for i, (a, b) in enumerate(GOOD)])
     assert line.startswith("WARNING: A and B are the same image in 9 of 10 pairs (train/0.png, ")
 
 
@@ -275,7 +275,7 @@ def test_a_validation_split_of_one_pair_is_reported():
 
 def test_many_targets_of_one_input_give_a_line_without_a_warning():
     day = picture(70)
-    lines = oddities([(picture(i), day) for i in range(10)])
+    lines = findings([(picture(i), day) for i in range(10)])
     assert lines == [
         "in all 2 pairs of val, image B is also in train, in another pair (val/8.png = "
         "train/0.png, val/9.png = train/0.png), so their scores may be too good; remove such "

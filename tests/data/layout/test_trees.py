@@ -1,4 +1,4 @@
-"""Whatever a folder contains, every image in it is in a pair, skipped or refused."""
+"""In every folder, each image is in a pair, skipped or refused."""
 
 import io
 import os
