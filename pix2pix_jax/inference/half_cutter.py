@@ -95,10 +95,9 @@ class HalfCutter:
                 continue
             num_cut = self.num_cut
             height, width = image.input.values.shape[:2]
-            may_be_both = self._has_pair_proportions(height, width) and self._has_half_proportions(
-                height, width
-            )
-            if self._half is None and may_be_both:
+            may_be_pair = self._has_pair_proportions(height, width)
+            may_be_half = self._has_half_proportions(height, width)
+            if self._half is None and may_be_pair and may_be_half:
                 self.unclear.append(image.file.path)
             values = self.cut(image.input.values)
             if num_cut == 0 and self.num_cut == 1:

@@ -68,7 +68,7 @@ def read_large_tiff(path: Path, name: str, limit: PixelLimit) -> DecodedImage | 
       limit: the largest number of pixels.
 
     Returns:
-      The image; None if the file is not a TIFF file, has fewer pixels, or can only be read by Pillow.
+      The image; None if the file is not TIFF, has fewer pixels, or can only be read by Pillow.
 
     Raises:
       UsageError: as in `read_tiff`, or there is no room for a temporary file.

@@ -13,9 +13,8 @@ from pix2pix_jax.runtime.console import plural
 
 MAX_SIDES = 5  # more folders with equal names are sequences or classes
 MIN_SEQUENCES = 4  # from this number on, folders whose names differ only in a number are sequences
-VaryingPart = tuple[
-    tuple[str, ...], tuple[str, ...]
-]  # folders, and the words that tell images apart
+# The folders of a name, and the words that tell images apart.
+VaryingPart = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 class NameBelow(NamedTuple):
