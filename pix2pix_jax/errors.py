@@ -39,7 +39,7 @@ class UsageError(Exception):
 
     Attributes:
       problem: the line without what to do.
-      fix: what to do; empty if no one can know.
+      fix: what to do; empty if there is no known fix.
     """
 
     def __init__(self, problem: str, fix: str = ""):
@@ -48,7 +48,7 @@ class UsageError(Exception):
 
 
 def make_printable(text: str) -> str:
-    """Makes one line of a text; a line above MAX_LINE loses its middle."""
+    """Turns a text into one printable line; cuts out the middle of a text above MAX_LINE."""
     if len(text) > MAX_LINE:
         text = f"{text[: MAX_LINE // 2]} ... {text[-MAX_LINE // 2 :]}"
     line = " ".join(text.split())
@@ -57,7 +57,10 @@ def make_printable(text: str) -> str:
 
 
 class StoppedBySignal(SystemExit):
-    """The exit after a signal. Code that handles the SystemExit of a user's file lets this pass."""
+    """The exit after a signal.
+
+    Code that catches SystemExit from a user's file must not catch this exception.
+    """
 
 
 def reason_of(error: BaseException) -> str:

@@ -61,7 +61,8 @@ def is_command_line():
     """Whether this process is a command, and not a program that imports the package."""
     program = getattr(sys, "argv", [""])[0]
     if program == "-m":  # `python -m MODULE` still imports the package of the module.
-        words = getattr(sys, "orig_argv", ["-m", "pix2pix_jax"])  # older Pythons do not keep it
+        # Python 3.9 and older have no sys.orig_argv.
+        words = getattr(sys, "orig_argv", ["-m", "pix2pix_jax"])
         return re.search(r"(^| )-m ?pix2pix_jax( |$)", " ".join(words)) is not None
     if os.path.basename(program) not in ("pix2pix", "pix2pix.exe"):
         return False
@@ -74,7 +75,7 @@ def is_command_line():
 
 
 def find_problem():
-    """The line that says why this Python cannot run the package; "" if it can."""
+    """The line that says why this Python cannot run the package; "" if it can run the package."""
     version = ".".join(map(str, sys.version_info[:3]))
     python = f"{sys.executable} (Python {version})"
     if sys.version_info[:3] < OLDEST_PYTHON:
@@ -95,14 +96,14 @@ def find_missing_modules():
 
 
 def find_fix(setup="make setup"):
-    """What to do: activate the virtual environment of the repository, or make it by `setup`."""
+    """The fix: activate the environment, run `setup`, or install the package again."""
     environment = os.path.join(REPOSITORY, ".venv")
     if not os.path.exists(os.path.join(REPOSITORY, "Makefile")):  # The package is in site-packages.
         return "install it again from its repository, as README.md explains"
     activate = f"`. {environment}/bin/activate`"
     if not os.path.exists(os.path.join(environment, "bin", "python")):
-        return f"give `{setup}` in {REPOSITORY}, and then {activate}"
+        return f"run `{setup}` in {REPOSITORY}, and then {activate}"
     if os.path.realpath(sys.prefix) != os.path.realpath(environment):
-        return f"first give {activate}"
+        return f"first run {activate}"
     # A package may have been removed from the environment, so make builds all of it again.
-    return f"give `{setup.replace('make', 'make clean')}` in {REPOSITORY}"
+    return f"run `{setup.replace('make', 'make clean')}` in {REPOSITORY}"

@@ -1,4 +1,4 @@
-"""Finds the name that a user meant: of a flag, a field, a value or a file.
+"""Finds the name that a user meant: of a command, a flag, a field, a value or a file.
 
 `cli` uses this module for every unknown flag, so it imports no library that loads slowly.
 """
@@ -7,7 +7,8 @@ import difflib
 from collections.abc import Iterable
 
 # Names that other programs and papers have for fields and flags, by the fields and flags that they
-# mean. A target may set a value. Of several targets, the first that a command has is suggested.
+# mean. A target may include a value. If a name has several targets, the suggestion is the first
+# target that the command accepts.
 NAMES_BY_TARGETS = {
     "optimizer.learning_rate": "lr alpha step_size",
     "optimizer.b1": "beta1",
@@ -77,8 +78,9 @@ NAMES_BY_ADVICE = {
     "train always writes TensorBoard events and a page; leave this flag out": (
         "tensorboard use_tensorboard use_wandb wandb display_id"
     ),
-    "nothing is overwritten; give another folder or file": ("force overwrite yes"),
-    "give it without a command: pix2pix --version": ("version v"),
+    "leave this flag out: translate, evaluate and benchmark replace their own results; export and "
+    "import need a new path": ("force overwrite yes"),
+    "run pix2pix --version, without a command": ("version v"),
     "give PIX2PIX_DEBUG=1 before the command to see tracebacks of errors": ("verbose debug"),
 }
 # Names that other programs have for our commands.
@@ -102,7 +104,7 @@ NAMES_BY_COMMAND = {
 def closest_name(name: str, names: Iterable[str], similarity: float = 0.6) -> str | None:
     """The most similar of several names, for "did you mean"; None if no name is similar enough.
 
-    Upper and lower case, "-" and "_" count as equal. A name of one letter is similar to none.
+    Upper and lower case, "-" and "_" count as equal. A name of one letter has no similar names.
 
     Args:
       name: the name that was given.

@@ -13,7 +13,7 @@ from pix2pix_jax.benchmark.peers import (
     STEP_PARTS,
     check_peers_can_train,
     count_devices,
-    find_mismatches_of_config,
+    find_mismatches_or_raise,
     find_targets,
     require_ours,
 )
@@ -98,7 +98,7 @@ class Benchmark:
           environment: the environment variables of the workers.
         """
         measurements = compare(
-            self.targets, self.config, self.turns, environment, find_mismatches_of_config
+            self.targets, self.config, self.turns, environment, find_mismatches_or_raise
         )
         ours = require_ours(add_ratios(measurements))
         self.results = {

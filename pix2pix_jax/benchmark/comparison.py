@@ -83,7 +83,7 @@ class Comparison:
         """Starts the process of an implementation and takes its first steps."""
         worker = Worker(serve_trial, self.targets[name], self.config, self.environment)
         self.workers[name] = self.stack.enter_context(closing(worker))
-        self.measurements[name] = worker.answer()
+        self.measurements[name] = worker.receive_answer()
         say(f"{name}: first step after {self.measurements[name]['first_step_seconds']:.1f} s")
 
     def choose_steps(self, name: str, seconds: float) -> None:

@@ -125,16 +125,18 @@ def find_mismatches(measurements: Measurements) -> dict[str, str]:
             theirs, own = (
                 " and ".join(f"{count:,}" for count in row["parameters"]) for row in (result, ours)
             )
-            reasons[name] = f"has networks of {theirs} parameters, but ours have {own}"
+            reasons[name] = f"has networks with {theirs} parameters, but our networks have {own}"
         elif result["devices"] != ours["devices"]:
             theirs, own = (
                 f"{len(devices)} {devices[0]}" for devices in (result["devices"], ours["devices"])
             )
-            reasons[name] = f"computes on {theirs}, but ours on {own}; set JAX_PLATFORMS=cpu"
+            reasons[name] = (
+                f"uses {theirs}, but our implementation uses {own}; set JAX_PLATFORMS=cpu"
+            )
     return reasons
 
 
-def find_mismatches_of_config(measurements: Measurements) -> dict[str, str]:
+def find_mismatches_or_raise(measurements: Measurements) -> dict[str, str]:
     """Calls `find_mismatches`, but raises UsageError if our implementation failed."""
     require_ours(measurements)
     return find_mismatches(measurements)

@@ -94,7 +94,7 @@ class Worker:
             os.environ.update(before)
         end.close()
 
-    def answer(self) -> Any:
+    def receive_answer(self) -> Any:
         """Waits for the next answer of the process.
 
         If the user cannot fix a failure, its traceback is printed to stderr. With PIX2PIX_DEBUG=1,
@@ -123,7 +123,7 @@ class Worker:
         """Sends a question and waits for the answer; raises the same errors as `answer`."""
         with suppress(OSError):  # If the process has ended, `answer` says why.
             self.connection.send(question)
-        return self.answer()
+        return self.receive_answer()
 
     def close(self) -> None:
         """Ends the process, even in the middle of its work."""
@@ -136,13 +136,13 @@ class Worker:
 def time_first_step(target: WorkerTarget, config: Config, environment: dict[str, str]) -> float:
     """Measures the seconds until the first step of a trial is complete, in a new process."""
     with closing(Worker(serve_trial, target, config, environment)) as worker:
-        return worker.answer()["first_step_seconds"]
+        return worker.receive_answer()["first_step_seconds"]
 
 
 def run_in_worker(target: WorkerTarget, config: Config, environment: dict[str, str]) -> Any:
     """Calls a target with a config in a new process and returns the result."""
     with closing(Worker(serve_result, target, config, environment)) as worker:
-        return worker.answer()
+        return worker.receive_answer()
 
 
 def explain_exit(status: int | None) -> str:

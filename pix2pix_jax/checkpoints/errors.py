@@ -13,7 +13,7 @@ class SaveFailed(UsageError):
         self.reason = reason
         super().__init__(
             f"{workdir.checkpoints}: a checkpoint could not be written ({reason})",
-            "free disk space or make this folder writable, then give the same command again",
+            "free disk space or make this folder writable, then run the same command again",
         )
 
 

@@ -12,14 +12,14 @@ from pix2pix_jax.checkpoints.checksums import (
     check_files,
 )
 from pix2pix_jax.checkpoints.info import CheckpointInfo, read_matching_info
-from pix2pix_jax.checkpoints.scores import best_step, measured_metrics
+from pix2pix_jax.checkpoints.scores import best_step, scored_metrics
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError, reason_of
 from pix2pix_jax.gan.state import TrainState, create_state
 from pix2pix_jax.runs.workdir import Workdir
 
 Tree = Any
-CheckpointStep = int | Literal["best", "newest"]  # the step of a checkpoint, as a user gives it
+CheckpointStep = int | Literal["best", "newest"]  # a step as the user gives it
 ITEMS = ("generator", "discriminator", "optimizer")  # folders of arrays in a checkpoint
 IMPORTED = "imported"  # replaces the fingerprint of the training data if the data is unknown
 # The first process has the whole state, so it saves and restores without the other processes.
@@ -197,7 +197,7 @@ def find_step(workdir: Workdir, metric: str, step: CheckpointStep) -> int:
 
 def _advise_best_metric(workdir: Workdir) -> str:
     """What to do if no checkpoint has a score of train.best_metric."""
-    measured = measured_metrics(workdir)
+    measured = scored_metrics(workdir)
     if not measured:
         return "train with --config.train.evaluate_every=N, or give the newest step"
     others = f" (or {', '.join(measured[1:])})" if measured[1:] else ""

@@ -32,7 +32,7 @@ class CheckpointSaver:
         self._train = train
         self._store: CheckpointStore | None = None  # opened by the first save
         self._pending: int | None = None  # the step that is being written
-        self._failures = 0  # in a row
+        self._failures = 0  # the number of failed saves since the last success
 
     def __enter__(self) -> "CheckpointSaver":
         return self
@@ -40,26 +40,26 @@ class CheckpointSaver:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def save(self, checkpoint: Checkpoint, last: bool = False) -> None:
+    def save(self, checkpoint: Checkpoint, is_last: bool = False) -> None:
         """Waits for the previous checkpoint, then begins to write this one.
 
         Args:
           checkpoint: the checkpoint to write.
-          last: whether this is the last checkpoint of the run. If so, this method waits until the
-            checkpoint is written, and tries again after a failure.
+          is_last: whether this is the last checkpoint of the run. If so, this method waits until
+            the checkpoint is written, and tries again after a failure.
 
         Raises:
           UsageError: a value is not finite, the folder has this or a later step already, or too
             many saves in a row have failed.
         """
         self._finish()
-        self._start(checkpoint, last)
-        while last and self._failures:
+        self._start(checkpoint, is_last)
+        while is_last and self._failures:
             time.sleep(RETRY_SECONDS)
-            self._start(checkpoint, last)
+            self._start(checkpoint, is_last)
 
     def poll(self) -> None:
-        """Prints the failure of a save that has ended.
+        """If the current save has ended, prints its failure.
 
         Call this method after each call to the devices.
         """
@@ -130,17 +130,17 @@ class CheckpointSaver:
             self._train.max_failed_saves,
             max(self._workdir.checkpoint_steps(), default=0),
         )
-        text = f"{self._workdir.checkpoints}: step {step} is NOT SAVED ({error.reason}), "
+        text = f"{self._workdir.checkpoints}: step {step} is NOT SAVED ({error.reason})"
         if self._failures >= max_failures:
             raise UsageError(
-                f"{text}{self._failures} saves failed in a row",
-                "free disk space or make this folder writable, then give the same command to "
+                f"{text}, {self._failures} saves failed in a row",
+                "free disk space or make this folder writable, then run the same command to "
                 f"resume from step {newest}",
             ) from error
         print_above_bar(
-            f"{text}{self._failures} of train.max_failed_saves {max_failures}; free disk space or "
-            f"make this folder writable; training continues, but the steps after step {newest} may "
-            "be lost",
+            f"{text}; this is failure {self._failures} of {max_failures} (train.max_failed_saves); "
+            "free disk space or make this folder writable; training continues, but the steps after "
+            f"step {newest} may be lost",
             sys.stderr,
         )
 

@@ -25,7 +25,7 @@ def best_step(workdir: Workdir, metric: str) -> int | None:
     return max(scored, key=lambda step: (goodness(metric, scores[step]), step), default=None)
 
 
-def measured_metrics(workdir: Workdir) -> list[str]:
+def scored_metrics(workdir: Workdir) -> list[str]:
     """The metrics for which a checkpoint of a run has a score, in alphabetical order."""
     return sorted({name for scores in _read_all_scores(workdir).values() for name in scores})
 

@@ -142,7 +142,7 @@ class CheckpointStore:
         Raises:
           UsageError: all checkpoints are damaged, or the newest undamaged checkpoint was saved with
             other data or by another version.
-          OSError: a file cannot be read, but it is not damaged.
+          OSError: a file cannot be read for another reason.
         """
         rejected: dict[int, str] = {}  # reasons by step
         for step in sorted(self._manager.all_steps(), reverse=True):

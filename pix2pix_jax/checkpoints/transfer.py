@@ -43,7 +43,7 @@ def transfer_state(
     """Makes the first state of a new run from the networks of another run.
 
     The optimizer of a network is taken together with the network. The schedule of the learning rate
-    starts again. A discriminator with other arrays than that of the other run is new.
+    starts again. If the discriminators have different arrays, the new run gets a new discriminator.
 
     Args:
       workdir: the workdir of the other run.
@@ -90,7 +90,7 @@ def find_initial_step(workdir: Workdir, old: Config, step: CheckpointStep) -> in
 
 
 def carry_moments(new: optax.OptState, old: optax.OptState) -> optax.OptState:
-    """Puts Adam's moments of one optimizer state into another one, which keeps its schedule.
+    """Copies Adam's moments from `old` to `new`. The schedule of `new` stays.
 
     Args:
       new: the state of an optimizer that has made no update.
@@ -139,7 +139,7 @@ def check_generator(workdir: Workdir, old: Config, new: Config) -> None:
 def _why_new_discriminator(old: Config, new: Config) -> str:
     """The reason why the discriminator cannot be taken from the other run; "" if it can."""
     if old.loss.gan == "none" and new.loss.gan != "none":
-        return "the other run has none"
+        return "the other run has no discriminator"
     if array_shapes(old).discriminator.params == array_shapes(new).discriminator.params:
         return ""
     return _describe_changes(changed_values(discriminator_fields(old), discriminator_fields(new)))
@@ -147,5 +147,5 @@ def _why_new_discriminator(old: Config, new: Config) -> str:
 
 def _describe_changes(changes: dict[str, tuple[Any, Any]]) -> str:
     return " and ".join(
-        f"{name} is {old} there and {new} here" for name, (old, new) in changes.items()
+        f"{name} is {old} in that run and {new} in this run" for name, (old, new) in changes.items()
     )

@@ -37,12 +37,15 @@ COMMANDS: dict[str, ModuleType] = {  # in the order of `pix2pix --help`
     "fields": fields,
 }
 WITHOUT_CONFIG = ("fields",)  # the commands that take neither --config nor --workdir
+DEFAULT_CONFIG_HELP = (
+    "file of the experiment, or the config.json of a run; default: config.json in the workdir"
+)
 # The help texts of --config and --workdir for the commands in which they have another meaning.
 CONFIG_HELP = {
     "sweep": "(required) file of the sweep: a Python file with a function sweep()",
     "train": "(required for a new run) file of the experiment, or the config.json of another run; "
     "default: config.json in the workdir",
-    "import": "file of the experiment that sets the fields which the weights do not determine",
+    "import": "file of an experiment; it sets the fields that are not stored in the weights",
 }
 WORKDIR_HELP = {
     "sweep": "(required) folder of the sweep",
@@ -106,12 +109,11 @@ def make_parser() -> tuple[Parser, dict[str, Parser]]:
 
 def add_config_flags(parser: Parser, command: str) -> None:
     """Adds --config and --workdir, with the help texts of a command."""
-    config_help = "file of the experiment, or the config.json of a run; default: config.json in "
     parser.add_argument(
         "--config",
         type=parse_experiment_flag,
         metavar="FILE[:ARG]",
-        help=CONFIG_HELP.get(command, f"{config_help}the workdir"),
+        help=CONFIG_HELP.get(command, DEFAULT_CONFIG_HELP),
     )
     parser.add_argument(
         "--workdir",
@@ -139,7 +141,7 @@ def check_order(arguments: list[str], flags: Flags) -> None:
         fix = f"did you mean {near}?" if near else f"give a command first: pix2pix COMMAND {flag}"
         raise UsageError(f"{flag}: is not a command", fix)
     others = shlex.join(word for word in arguments if word != command)
-    raise UsageError(f"{flag}: stands before the command", f"give pix2pix {command} {others}")
+    raise UsageError(f"{flag}: stands before the command", f"run pix2pix {command} {others}")
 
 
 def parse_fields(arguments: list[str], flags: Flags) -> FlagValues:
@@ -147,7 +149,7 @@ def parse_fields(arguments: list[str], flags: Flags) -> FlagValues:
 
     Args:
       arguments: all arguments of the command line except the flags of the command.
-      flags: the flags of the command, to suggest one for an unknown flag.
+      flags: the flags of the command, from which a replacement for an unknown flag is suggested.
 
     Raises:
       UsageError: an argument does not have this form.

@@ -5,7 +5,7 @@ traceback, after a bug of this project; and 128 + N after signal N. If several p
 together, a process that loses the others exits with 75 or is aborted; see `runtime.process_group`.
 
 Every command has a file in this package with HELP, EXAMPLE, WHEN_STOPPED (what the same command
-does if it is given again after a signal), add_arguments(parser) and run(options, fields), which
+does if it is run again after a signal), add_arguments(parser) and run(options, fields), which
 returns the exit status.
 
 `pix2pix --help` takes a tenth of a second, because this module imports no library that loads
@@ -78,7 +78,7 @@ def run_command(arguments: list[str]) -> int:
 
 
 def print_usage() -> int:
-    """Prints the help text for `pix2pix` alone; status 2, because a script forgot its command."""
+    """Prints the help text. Returns 2, because a script that gives no command is wrong."""
     parser, _ = make_parser()
     print(parser.format_help())
     print("pix2pix: the command is missing; give one of the commands above", file=sys.stderr)
@@ -104,7 +104,7 @@ def stop(when_stopped: str | None, number: int, frame: object) -> NoReturn:
     """Handles a signal outside of training: prints that the command was stopped, and exits.
 
     Args:
-      when_stopped: what the same command does if it is given again; None prints only "stopped".
+      when_stopped: what the same command does if it is run again; None prints only "stopped".
       number: the number of the signal.
       frame: unused; Python passes it to every signal handler.
     """

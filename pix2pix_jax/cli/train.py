@@ -25,8 +25,8 @@ def add_arguments(parser: Parser) -> None:
         "--init",
         type=parse_init,
         metavar="DIR[:STEP]",
-        help="workdir of a run whose networks and optimizers the new run starts from, and maybe "
-        "the step: a number, newest or best; without --config, the new run also has its config; "
+        help="run to start from: its workdir, and optionally a step (number, newest or best); the "
+        "new run takes its networks and optimizers, and also its config if --config is not given; "
         "default: random weights",
     )
     parser.add_argument(

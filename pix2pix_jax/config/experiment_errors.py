@@ -13,7 +13,7 @@ from pix2pix_jax.config.validation_errors import first_error
 from pix2pix_jax.errors import StoppedBySignal, UsageError, fix_of, reason_of
 from pix2pix_jax.suggestions import closest_name
 
-# The names of Config and of its groups, by which Pydantic's errors name a class.
+# The class names that Pydantic uses as the title of an error about a Config.
 CONFIG_CLASSES = {
     type(part).__name__ for part in (Config(), *vars(Config()).values()) if is_dataclass(part)
 }
@@ -23,10 +23,10 @@ CONFIG_CLASSES = {
 def explain_experiment_errors(path: str) -> Iterator[None]:
     """Turns every exception of an experiment file into a UsageError.
 
-    The error names the file, and the line if it is known. A UsageError is raised again unchanged.
-    The file is the user's program, so it can raise any exception, and it can call sys.exit. Put
-    only calls of the file into the `with` block, because a bug of this project must keep its
-    traceback.
+    The error names the file, and the line if it is known. A UsageError and a StoppedBySignal are
+    raised again unchanged. The file is the user's program, so it can raise any exception, and it
+    can call sys.exit. Put only calls of the file into the `with` block, because a bug of this
+    project must keep its traceback.
     """
     try:
         yield
@@ -51,7 +51,7 @@ def _explain(error: BaseException, path: str) -> UsageError:
     line = f"{path} line {lines[-1]}" if lines else path
     if isinstance(error, SystemExit):
         return UsageError(f"{line}: ends the program by sys.exit", "return a Config instead")
-    # Other titles are those of models of the user's own, which have other fields.
+    # An error with another title comes from a Pydantic model in the user's file.
     if isinstance(error, ValidationError) and error.title in CONFIG_CLASSES:
         problem, fix = first_error(error)
         return UsageError(f"{line}: {problem}", fix)

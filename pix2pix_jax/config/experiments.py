@@ -52,7 +52,10 @@ def _suggest_experiment(path: Path, others: list[str]) -> str:
 
 
 def _find_similar_experiment(path: Path) -> Path | None:
-    """The Python file that a wrong path means: in the same folder, or in experiments/ here."""
+    """The existing file whose name is most similar to a wrong path; None if no name is similar.
+
+    The file is in the same folder, or in experiments/ in the current folder.
+    """
     for folder in (path.parent, Path("experiments")):
         names = {file.stem: file for file in folder.glob("*.py") if file.is_file()}
         if near := closest_name(path.stem, names, 0.8):

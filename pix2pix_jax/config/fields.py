@@ -22,7 +22,7 @@ def field_values(config: Config) -> dict[str, Any]:
 
 
 def format_value(value: Any) -> str:
-    """Formats the value of a field as its flag takes it."""
+    """Formats a value as text that its flag accepts."""
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 

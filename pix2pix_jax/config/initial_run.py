@@ -32,7 +32,7 @@ class InitialRun:
         return self.location if self.step == "newest" else f"{self.location}:{self.step}"
 
     def resolve(self) -> "InitialRun":
-        """The same run with an absolute path, so that any folder can be the current folder.
+        """The same run with an absolute path.
 
         Raises:
           UsageError: the address is not gs://BUCKET/DIR, or the home folder is not known.

@@ -21,8 +21,8 @@ class Metric(NamedTuple):
       unit: the unit or the range of the values, for the axis of a chart.
       in_fcn_score: True if the metric compares the classes of pixels (section 4.1).
       lab_range: the centres of the first and last bin, for the intersection of two histograms in
-        Lab (figure 7); None for all other metrics. Bins are one unit of Lab wide and no edge of a
-        bin is at 0, where all greys lie.
+        Lab (figure 7); None for all other metrics. Bins are one unit wide. 0 is the centre of a
+        bin, because all greys have the value 0.
       infinite_if_equal: True if the metric of two equal images is infinite.
       min_side: the smallest side in pixels of an image that the metric can measure.
     """

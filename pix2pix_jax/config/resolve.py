@@ -23,7 +23,7 @@ def resolve(config: Config) -> Config:
       UsageError: the image cannot be halved model.depth times, load_size is smaller than
         image_size, steps_per_call does not divide an interval, train.steps and train.epochs are
         both given, data.source is an address or has an unknown home folder, or data.source or
-        data.form is given for pairs that need none.
+        data.form is given for a dataset that takes no such field.
     """
     data, train = config.data, config.train
     (height, width), (load_height, load_width) = data.image_size, load_size(data)
@@ -62,8 +62,8 @@ def _check_source(data: Data) -> None:
     """Raises UsageError for paths that cannot be used, or a source or form that is not needed."""
     if data.name == "synthetic_facades" and data.source is not None:
         raise UsageError(
-            f"data.source: the pairs of synthetic_facades are drawn, not read from {data.source}",
-            "give --config=experiments/folder.py, or another data.name",
+            f"data.source: synthetic_facades draws its pairs, so it does not read {data.source}",
+            "leave out data.source, or give --config=experiments/folder.py or another data.name",
         )
     if data.source is not None and "://" in data.source:
         raise UsageError(
@@ -154,8 +154,9 @@ def unet_depth(height: int, width: int, depth: int | None) -> int:
         nearest = [max(1, round(side / multiple)) * multiple for side in (height, width)]
         raise UsageError(
             f"data.image_size: {height}x{width} cannot be halved {min_depth} times",
-            f"use multiples of {multiple}, the nearest being {nearest[0]}x{nearest[1]}"
-            + (f", or a model.depth of {max_depth}" if max_depth else ""),
+            f"give multiples of {multiple}, such as "
+            f"--config.data.image_size={nearest[0]},{nearest[1]}"
+            + (f", or --config.model.depth={max_depth}" if max_depth else ""),
         )
     return depth or max_depth
 

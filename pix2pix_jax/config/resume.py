@@ -1,4 +1,4 @@
-"""Tells which fields may change when a run resumes, and whether two configs give equal runs."""
+"""Decides which fields may change when a run resumes, and whether two configs give equal runs."""
 
 import hashlib
 import json
@@ -29,8 +29,9 @@ def free_fields(config: Config) -> set[str]:
     """The fields, as GROUP.FIELD, that may change on resume.
 
     The numbers that a training step computes do not depend on these fields, except on data.source,
-    data.form and model.norm_images. For these, other code ensures that a resumed run keeps its
-    pairs and its number of images: `CheckpointStore.restore_newest` and `resolve_norm_images`.
+    data.form, model.norm_images and train.init. For these, other code ensures that a resumed run
+    keeps its pairs, its number of images and its initial run: `CheckpointStore.restore_newest`,
+    `resolve_norm_images` and `resolve_init`.
     """
     groups = {name: hint for name, hint in get_type_hints(Config).items() if is_dataclass(hint)}
     free = {
@@ -49,8 +50,8 @@ def free_fields(config: Config) -> set[str]:
 def identity(config: Config) -> str:
     """The SHA-256 of the fields of a resolved config that must not change when a run resumes.
 
-    Fields at their defaults are left out, so that the hash stays the same when a new version of
-    this package adds fields.
+    Fields of a group at their defaults are left out, so that the hash stays the same when a new
+    version of this package adds fields. The seed is never left out.
     """
     groups, defaults = asdict(config), asdict(Config())
     for field in free_fields(config):

@@ -56,17 +56,19 @@ class Data:
     # How the files of a source show the pairs. `halves`: every file shows A on the left and B on
     # the right. `folders`: folders A and B hold the two sides under equal names, and other images
     # are left out. None reads the form from the names of the folders, and refuses a source whose
-    # names could mean something else. No form says which split a folder such as test_images is.
+    # names could mean something else. The form does not decide whether a folder such as test_images
+    # is a split.
     form: FreeOnResume[Annotated[Form | None, BeforeValidator(parse_none)]] = None
     # The folder, or gs://BUCKET/DIR, where a dataset is written once and read by every run.
     data_dir: FreeOnResume[str] = CACHE
-    # Which image of a pair is the input. A is the left image, B the right one.
+    # Which image of a pair is the input. A is the left image, and B is the right image.
     direction: Literal["AtoB", "BtoA"] = "AtoB"
     # Channels of the input: 1 is grey, 3 is RGB, 4 is RGBA.
     input_channels: Channels = 3
     # Channels of the target, and of the generated image.
     target_channels: Channels = 3
-    # Height and width of the images that the networks get, in pixels. One number is both.
+    # Height and width of the images that the networks get, in pixels. A single number sets height
+    # and width.
     image_size: Size = (256, 256)
     # Height and width before random jitter (section 6.2): images are resized to load_size, then
     # cropped to image_size at random. None means load_scale times image_size. If load_size equals
@@ -126,8 +128,8 @@ class Model:
     leaky_slope: Fraction = 0.2
     # The slope below zero of the activation on skip connections. 0 is ReLU, as in the decoder.
     skip_slope: Fraction = 0.0
-    # The dropout rate in the decoder, at test time too. Dropout is the only noise in the paper
-    # (section 3.1).
+    # The dropout rate in the decoder, in training and at test time. Dropout is the only noise in
+    # the paper (section 3.1).
     dropout: Fraction = 0.5
     # The decoder blocks with dropout. `first_three`: the three innermost blocks, but never the last
     # block. `middle`: the blocks with as many channels as the innermost block, except the innermost
@@ -179,7 +181,7 @@ class Optimizer:
     # "epsilon hat" of Adam's paper (arXiv 1412.6980, section 2).
     epsilon_hat: bool = False
     # The schedule of the learning rate. `linear_decay` is constant for the first half of
-    # train.steps, then falls to zero on a straight line.
+    # train.steps, then falls linearly to zero.
     schedule: Literal["constant", "linear_decay"] = "constant"
     # The updates of a step. `alternating`: the discriminator, then the generator against the
     # updated discriminator (section 3.3). `simultaneous`: both from the same forward pass.
@@ -200,7 +202,7 @@ class Train:
     steps: FreeOnResume[Count] = 80_000
     # The length in epochs, in place of train.steps. An epoch uses every training pair once, so the
     # number of steps follows from the number of pairs and from data.batch_size. The config.json of
-    # a run shows this number as train.steps.
+    # a run shows the number of steps as train.steps.
     epochs: FreeOnResume[Annotated[Count | None, BeforeValidator(parse_none)]] = None
     # The run to start from, as WORKDIR, WORKDIR:STEP or WORKDIR:best; the flag --init sets this
     # field. The new run begins at step 0 with the networks and optimizers of that run. None means

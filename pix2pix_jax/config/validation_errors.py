@@ -1,4 +1,7 @@
-"""Turns an error of Pydantic about a field into one line, in the language of the value."""
+"""Turns an error of Pydantic about a field into one line.
+
+The line is in the syntax in which the user wrote the value: a flag, Python or JSON.
+"""
 
 import json
 import re
@@ -13,7 +16,7 @@ MAX_VALUE = 60  # the most characters of a value that an error line quotes
 
 
 class Language(Enum):
-    """Where a value was written; its fix is written in the same language."""
+    """The syntax in which the user wrote a value; the fix has the same syntax."""
 
     FLAG = "flag"
     PYTHON = "Python"
@@ -129,19 +132,19 @@ def _explain_value(error: ValidationError, language: Language) -> ProblemAndFix:
         context["group"] = '{"FIELD": VALUE}'
         context["expected"] = str(context.get("expected")).replace("'", '"')
     template = COMPLAINTS.get(first["type"], "{value} is not valid; give a value of another type")
-    words = WORDS[language] | context | {"value": _show(value, language)}
+    words = WORDS[language] | context | {"value": _quote(value, language)}
     problem, fix = (part.format_map(words) for part in template.split("; "))
     near = closest_name(value, accepted) if isinstance(value, str) else None
     return ProblemAndFix(
-        problem, fix + (f"; did you mean {_show(near, language)}?" if near else "")
+        problem, fix + (f"; did you mean {_quote(near, language)}?" if near else "")
     )
 
 
-def _show(value: Any, language: Language) -> str:
+def _quote(value: Any, language: Language) -> str:
     """The beginning of a value, as the user wrote it."""
     try:
         text = json.dumps(value) if language is Language.JSON else repr(value)
-    except Exception:  # A number of thousands of digits, or an object of the user's own class.
+    except Exception:  # json and repr can fail for a huge number or an object of the user's class.
         return f"this {type(value).__name__}"
     return text if len(text) <= MAX_VALUE else f"{text[: MAX_VALUE - 4]} ..."
 

@@ -63,7 +63,8 @@ def _open_reader_for_best_metric(config: Config, dataset: DatasetBuilder) -> Cla
     reason = why_no_classes(config.data, dataset)
     if reason:
         raise UsageError(
-            f"train.best_metric: {name} is of the FCN-score, which cannot be measured: {reason}",
+            f"train.best_metric: {name} belongs to the FCN-score, which cannot be measured here "
+            f"({reason})",
             "choose another --config.train.best_metric",
         )
     return open_class_reader(config.data, dataset)

@@ -1,6 +1,7 @@
 """Reads the class of each pixel of targets and outputs, for the FCN-score (section 4.1).
 
-A segmenter reads photos. The colours of label maps give their classes (tables 5 and 6).
+A segmenter reads photos. The class of a pixel of a label map is decided by its colour (tables 5 and
+6).
 """
 
 from collections.abc import Callable
@@ -29,8 +30,8 @@ class ClassReader:
     Attributes:
       read: a function of images [b, h, w, 3] in [-1, 1] that returns their classes [b, h, w].
       palette: the palette of the label maps; a class is the index of its colour.
-      name: the hash of the segmenter, or NEAREST_COLOUR. Scores are comparable only between
-        readers with the same name.
+      name: the hash of the segmenter, or NEAREST_COLOUR. Only scores with the same reader name are
+        comparable.
     """
 
     read: Callable[[np.ndarray], np.ndarray]

@@ -140,7 +140,8 @@ def check_halves(workdir: Workdir, config: Config, dataset: DatasetBuilder) -> N
         raise UsageError(
             f"data.source: {config.data.source} shows one side of each pair in an image, but "
             f"{workdir} was trained on images that show A and B side by side",
-            f"give such images, or give --config.data.form={other_form} if they are such images",
+            "give images that show A and B side by side; if these images do, give "
+            f"--config.data.form={other_form}",
         )
 
 

@@ -135,8 +135,7 @@ def _check_writable(folder: Path) -> None:
     if not writable:
         raise UsageError(
             f"{folder}: is not writable, but the segmenter of the FCN-score must be saved there",
-            "make the folder writable, give another --config.data.data_dir, or leave the "
-            "FCN-score out by --no_fcn_score",
+            "make the folder writable, or give another --config.data.data_dir",
         )
 
 
@@ -162,7 +161,7 @@ def write_segmenter(path: Path, params: dict, score: dict[str, float]) -> None:
     tensors = {name: np.asarray(leaf) for name, leaf in flatten_dict(params, sep="/").items()}
     if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
         raise UsageError(
-            f"{path}: is not written, because the training of the segmenter diverged",
+            f"{path}: the segmenter was not saved, because its training diverged",
             "give pairs in which A is the photo and B the label map, or evaluate with "
             "--no_fcn_score",
         )

@@ -1,4 +1,4 @@
-"""Runs training steps on all devices, several steps in one call.
+"""The program of one call: several training steps on every device.
 
 `pmap` is the default. `shard_map`, its successor in JAX, gives the same results to the bit.
 """
@@ -20,16 +20,17 @@ from pix2pix_jax.gan.state import TrainState
 from pix2pix_jax.gan.step import Batch, Metrics, train_step
 from pix2pix_jax.runtime.backend import DEVICE_AXIS, copy_to_devices
 
-# Whether an argument or a result is split over the devices; otherwise every device has all of it.
-Splits = tuple[bool, ...]
+# For each argument or result, whether it is split over the devices; otherwise every device has all
+# of it.
+IsSharded = tuple[bool, ...]
 
 
 class ParallelSteps:
     """Runs training steps on every device.
 
-    There are two compiled programs: a small one, which cuts the images of the batches out of the
-    resident pairs, and a large one, which trains. Only the small program depends on the number of
-    pairs, so another number of pairs compiles within a second.
+    There are two compiled programs. The small program crops the images of the batches from the
+    resident pairs. The large program trains. Only the small program depends on the number of pairs,
+    so another number of pairs compiles within a second.
 
     Attributes:
       train: the large program, a function of the state, the batches and the numbers of the key.
@@ -122,9 +123,9 @@ def scan_steps(
 
 
 def map_with_pmap(
-    function: Callable, arguments: Splits, results: Splits, donate: tuple[int, ...] = ()
+    function: Callable, arguments: IsSharded, results: IsSharded, donate: tuple[int, ...] = ()
 ) -> Callable:
-    """Makes a function of one device run on every device by pmap.
+    """Returns a function that runs `function` on every device by pmap.
 
     Args:
       function: the function; it returns a tuple.
@@ -142,9 +143,11 @@ def map_with_pmap(
 
 
 def map_with_shard_map(
-    function: Callable, arguments: Splits, results: Splits, donate: tuple[int, ...] = ()
+    function: Callable, arguments: IsSharded, results: IsSharded, donate: tuple[int, ...] = ()
 ) -> Callable:
-    """Makes a function run on every device by jit and shard_map, over a mesh of all devices.
+    """Returns a function that runs `function` on every device by jit and shard_map.
+
+    The mesh has all devices.
 
     The arguments are those of `map_with_pmap`.
     """

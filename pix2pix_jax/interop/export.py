@@ -99,7 +99,8 @@ def write_network(
         difference = max_difference(network, compute)
         if not difference < MAX_DIFFERENCE:  # also if it is NaN
             raise UsageError(
-                f"was not written, because its outputs differ from JAX by {difference:.1e}",
+                "was not written, because the outputs of the file differ from the outputs of JAX "
+                f"by {difference:.1e}",
                 "give another --format",
             )
     return difference
@@ -116,8 +117,8 @@ def choose_format(options: ExportOptions) -> Format:
         raise UsageError(f"--output: {options.output} is a folder", "give a file")
     if name not in EXPORT_FORMATS:
         raise UsageError(
-            f"--format: the suffix of {options.output} is not a format",
-            f"give one of {', '.join(EXPORT_FORMATS)}",
+            f"--format: is missing, and the suffix of {options.output} names no format",
+            f"give {' or '.join(f'--format={known}' for known in EXPORT_FORMATS)}",
         )
     return EXPORT_FORMATS[name]
 
@@ -139,7 +140,8 @@ def check_paths(options: ExportOptions, file_format: Format) -> None:
             raise UsageError(f"{flag}: {path} exists", "remove it, or give another file")
     if len({path.resolve() for path in options.files().values()}) < len(options.files()):
         raise UsageError(
-            f"--discriminator: {options.discriminator} is the generator's file", "give another file"
+            f"--discriminator: {options.discriminator} is also the file of the generator",
+            "give another file",
         )
 
 

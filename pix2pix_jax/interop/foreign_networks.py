@@ -26,8 +26,9 @@ NETWORKS = (
      "an encoder and a decoder of another program"),
 )  # fmt: skip
 PARTS_OF_UNET = "parts of a U-Net"
-# The networks of pix2pix themselves, of which something is missing or which are not wanted.
-PARTS = (
+# Patterns for pix2pix's own networks: an incomplete U-Net, or a discriminator in place of a
+# generator.
+PIX2PIX_NETWORKS = (
     (r"(^|\.)model\.model\.\d", PARTS_OF_UNET),
     (r"(^|\.)(model|net)\.0\.", "a discriminator"),
 )
@@ -57,7 +58,7 @@ def describe_names(names: list[str]) -> str:
     """Says what tensors with these names seem to be."""
     # The first names of a large network tell as much as all of them.
     lines = "\n".join(name[:200] for name in names[:2_000])
-    for pattern, description in (*NETWORKS, *PARTS):
+    for pattern, description in (*NETWORKS, *PIX2PIX_NETWORKS):
         if re.search(pattern, lines, re.IGNORECASE | re.MULTILINE):
             return description
     return f"{len(names)} tensors ({', '.join(names)[:60]} ...)"

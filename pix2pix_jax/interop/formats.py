@@ -33,7 +33,7 @@ class Format:
       name: the value of --format, and the suffix of the files.
       write: writes a network to a path. Returns a function that computes the network in the file,
         so that `export` can compare the file with JAX.
-      check: takes a config, and whether its discriminator is exported, too. Raises UsageError if
+      check: checks a config, and whether its discriminator is exported, too. Raises UsageError if
         the format cannot contain the networks, or needs a package that is not installed.
       can_hold_discriminator: whether the format can contain a discriminator at all.
     """

@@ -6,14 +6,14 @@ from pix2pix_jax.runs.workdir import Workdir
 
 
 def describe_import(
-    workdir: Workdir, config: Config, origin: str, files: list[WeightFile]
+    workdir: Workdir, config: Config, source: str, files: list[WeightFile]
 ) -> list[str]:
     """The lines about the networks, the new run, and the fields that the weights do not determine.
 
     Args:
       workdir: the workdir of the new run.
       config: the resolved config.
-      origin: the source of the fields that the weights do not determine, in words.
+      source: where the fields that the weights do not determine come from, in words.
       files: the file of the generator, and maybe the file of the discriminator.
     """
     data, model = config.data, config.model
@@ -25,9 +25,9 @@ def describe_import(
         f"{'a new ' if len(files) == 1 else ''}{model.discriminator} discriminator"
     )
     lines.append(
-        f"{origin}: {data.direction}, {height}x{width} images (height x width), {model.dropout} "
-        "dropout; to change these, import again with another --workdir, and with "
-        f"--config.data.direction={'BtoA' if data.direction == 'AtoB' else 'AtoB'}, "
+        f"direction {data.direction}, {height}x{width} images (height x width), dropout "
+        f"{model.dropout}: {source}; to change these, import again with another --workdir, and "
+        f"with --config.data.direction={'BtoA' if data.direction == 'AtoB' else 'AtoB'}, "
         "--config.data.image_size=HEIGHT,WIDTH or --config.model.dropout=RATE"
     )
     if size_note := describe_other_size(files[0], config):
@@ -52,6 +52,7 @@ def describe_other_size(weights: WeightFile, config: Config) -> str:
         return ""
     height, width = trained
     return (
-        f"note: the generator in {weights.path} {source} {height}x{width}; for that size, import "
-        f"again with another --workdir and --config.data.image_size={height},{width}"
+        f"the generator in {weights.path} {source} {height}x{width}; to train or translate at "
+        f"{height}x{width}, import again with another --workdir and "
+        f"--config.data.image_size={height},{width}"
     )

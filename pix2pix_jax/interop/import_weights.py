@@ -80,10 +80,10 @@ def import_weights(
     with explain_changed_network(config, fields):
         state = create_state_with(changed, files)
     write_run(workdir, changed, state)
-    origin = "taken from the experiment" if base else f"assumed, because {weights} has no config"
+    source = "taken from the experiment" if base else f"assumed, because {weights} has no config"
     if has_own_config:
-        origin = f"taken from the config in {weights}"
-    for line in describe_import(workdir, changed, origin, files):
+        source = f"taken from the config in {weights}"
+    for line in describe_import(workdir, changed, source, files):
         say(line)
 
 
@@ -142,7 +142,7 @@ def check_image_size(config: Config, weights: Path) -> None:
 
 @contextmanager
 def explain_fields(weights: Path, has_own_config: bool) -> Iterator[None]:
-    """Adds to a UsageError of the `with` block that fields have the values of an imported config.
+    """Extends the fix of a UsageError: says that fields without a flag come from a file's config.
 
     Args:
       weights: the file of the generator.
@@ -155,7 +155,7 @@ def explain_fields(weights: Path, has_own_config: bool) -> Iterator[None]:
             raise
         raise UsageError(
             error.problem,
-            f"{error.fix} (fields without a flag have the values of the config in {weights})",
+            f"{error.fix}; fields without a flag keep the values of the config in {weights}",
         ) from error
 
 

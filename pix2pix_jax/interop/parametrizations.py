@@ -1,7 +1,8 @@
 """Computes weights that PyTorch computes from other tensors: spectral norm, weight norm, pruning.
 
 With these, a state dict does not contain the weight of a layer, but the tensors that PyTorch
-computes the weight from. `fold` computes the weight as PyTorch does in eval mode.
+computes the weight from. `compute_parametrized_weights` computes the weight as PyTorch does in eval
+mode.
 """
 
 from collections.abc import Collection
@@ -16,10 +17,10 @@ NEW = "parametrizations.weight"  # the beginning of the names that torch.nn.util
 
 
 class Kind(NamedTuple):
-    """A way to compute a weight from other tensors.
+    """A parametrization: computes a weight from other tensors.
 
     Attributes:
-      name: the name of the way, for lines.
+      name: its name in printed lines.
       tensors: the names of its tensors in a layer. The first has the shape of the weight.
     """
 
@@ -36,7 +37,7 @@ KINDS = (
 )
 
 
-class Folded(NamedTuple):
+class PlainWeights(NamedTuple):
     """A state dict without parametrizations.
 
     Attributes:
@@ -48,7 +49,7 @@ class Folded(NamedTuple):
     notes: list[str]
 
 
-def fold(tensors: Tensors, transposed: Collection[str]) -> Folded:
+def compute_parametrized_weights(tensors: Tensors, transposed: Collection[str]) -> PlainWeights:
     """Replaces the tensors of parametrizations by the weights that PyTorch computes from them.
 
     Args:
@@ -80,10 +81,11 @@ def fold(tensors: Tensors, transposed: Collection[str]) -> Folded:
             "layers, and save the state dict again",
         )
     notes = [
-        f"the weights of {count} layers are computed from their {kind}, and train without it"
+        f"the {kind} of {count} layers is folded into their weights; training continues without "
+        f"the {kind}"
         for kind, count in counts.items()
     ]
-    return Folded(remaining, notes)
+    return PlainWeights(remaining, notes)
 
 
 def layer_of(name: str) -> str | None:
@@ -111,6 +113,6 @@ def _compute(kind: str, values: list[np.ndarray], axis: int) -> np.ndarray:
         matrix = np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1)
         return weight / (u @ matrix @ v)
     [lengths] = others
-    # The length of a vector is kept along the axes on which `lengths` has a side above 1.
+    # Each norm is taken over the axes on which `lengths` has size 1.
     axes = tuple(i for i in range(weight.ndim) if lengths.ndim == 0 or lengths.shape[i] == 1)
     return weight * (lengths / np.sqrt((weight**2).sum(axes, keepdims=True)))

@@ -34,7 +34,7 @@ class Part:
 
     Attributes:
       place: the keys and the beginning of the names that lead to the network, with dots between
-        them; "." if the names begin with those of the network.
+        them; "." if the network is at the top of the file.
       tensors: the tensors of the network, by name, without the beginning of the names.
     """
 
@@ -72,7 +72,7 @@ class _Finder:
 
     def visit(self, value: Any, keys: tuple[str, ...], depth: int) -> None:
         """Finds the state dicts in a value, which `keys` lead to."""
-        if self._is_past_limit(depth):
+        if self._count_visit(depth):
             return
         if isinstance(value, Opaque):
             self._visit_module(value, ".".join(keys), "", depth)
@@ -90,7 +90,7 @@ class _Finder:
 
     def _visit_module(self, module: Opaque, place: str, prefix: str, depth: int) -> None:
         """Finds the tensors of a whole module, under the names that its state dict has."""
-        if self._is_past_limit(depth):
+        if self._count_visit(depth):
             return
         state = module.state if isinstance(module.state, dict) else {}
         groups = [state.get(name) for name in ("_parameters", "_buffers", "_modules")]
@@ -103,8 +103,11 @@ class _Finder:
                 elif isinstance(value, Opaque):
                     self._visit_module(value, place, f"{prefix}{name}.", depth + 1)
 
-    def _is_past_limit(self, depth: int) -> bool:
-        """Counts a visit; True if the content is so deep or so large that it may have no end."""
+    def _count_visit(self, depth: int) -> bool:
+        """Counts a visit, and returns whether a limit is passed.
+
+        Content that is so deep or so large may have no end.
+        """
         self._num_visits += 1
         return depth > MAX_DEPTH or self._num_visits > MAX_VISITS
 
@@ -113,7 +116,7 @@ def _explain_no_tensors(content: Any) -> UsageError:
     """The error for a pickle without tensors."""
     if isinstance(content, Opaque):
         return UsageError(
-            f"contains a whole {content.origin}, not only tensors", "save only net.state_dict()"
+            f"contains a whole {content.class_name}, not only tensors", "save only net.state_dict()"
         )
     if not isinstance(content, dict):
         kind = type(content).__name__
@@ -125,7 +128,8 @@ def _explain_no_tensors(content: Any) -> UsageError:
     for value in content.values():
         if isinstance(value, Opaque):
             return UsageError(
-                f"contains a whole {value.origin}, not only tensors", "save only net.state_dict()"
+                f"contains a whole {value.class_name}, not only tensors",
+                "save only net.state_dict()",
             )
     names = ", ".join(map(str, content))
     return UsageError(
@@ -209,7 +213,9 @@ def strip_wrappers(tensors: StateDict) -> StateDict:
 def find_prefixes(
     tensors: StateDict, network: NetworkName, missing: Literal["", "model."] = ""
 ) -> list[str]:
-    """The beginnings of names after which the names of a network follow; "" for none.
+    """The beginnings of names after which the names of a network follow.
+
+    The beginning is "" if the network is at the top of the file.
 
     A U-Net of the PyTorch code begins with `model.model.0` and has an inner block in
     `model.model.1`; a discriminator begins with `model.0` or `net.0`, and has no inner block.

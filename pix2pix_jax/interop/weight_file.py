@@ -80,7 +80,7 @@ class WeightFile:
                 raise UsageError(
                     f"was trained with model.{name} {value}, but the generator was trained with "
                     f"{expected}",
-                    "give two networks of one run",
+                    "give the generator and the discriminator of the same run",
                 )
         return {
             "model": {
@@ -119,7 +119,7 @@ def _fit_exported(tensors: Tensors, template: dict) -> dict:
     shapes = {name: leaf.shape for name, leaf in leaves.items()}
     for name in sorted(shapes | tensors):
         if name not in tensors:
-            raise UsageError(f"lacks {name}", "export the file again")
+            raise UsageError(f"has no tensor {name}", "export the file again")
         if name not in shapes:
             raise UsageError(
                 f"contains {name}, which the network does not have", "export the file again"

@@ -9,10 +9,10 @@ from safetensors import SafetensorError, safe_open
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.config.validation_errors import Language, first_error
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.interop.parametrizations import fold
+from pix2pix_jax.interop.parametrizations import compute_parametrized_weights
 from pix2pix_jax.interop.pytorch.names import transposed_layers
 from pix2pix_jax.interop.pytorch.reader import read_pth
-from pix2pix_jax.interop.state_dicts import Part, StateDict, choose_part
+from pix2pix_jax.interop.state_dicts import Part, choose_part
 from pix2pix_jax.interop.trained_network import NetworkName
 from pix2pix_jax.interop.weight_file import WeightFile, name_file_in_errors
 
@@ -62,18 +62,15 @@ def read_torch(path: Path, network: NetworkName, place: str = "") -> WeightFile:
     Raises:
       UsageError: the file is of another kind, or does not contain the network.
     """
-    return _make_weight_file(path, network, read_pth(path, partial(_choose, network, place)))
-
-
-def _choose(network: NetworkName, place: str, state_dicts: dict[str, StateDict]) -> Part:
-    return choose_part(state_dicts, network, place)
+    choose = partial(choose_part, network=network, wanted=place)
+    return _make_weight_file(path, network, read_pth(path, choose))
 
 
 def _make_weight_file(path: Path, network: NetworkName, part: Part) -> WeightFile:
     """Makes the WeightFile of a part, and computes the weights of its parametrizations."""
     transposed = transposed_layers() if network == "generator" else set()
     with name_file_in_errors(path):
-        tensors, notes = fold(part.tensors, transposed)
+        tensors, notes = compute_parametrized_weights(part.tensors, transposed)
     has_scales = any(
         name.endswith(".weight") and value.ndim == 1 for name, value in tensors.items()
     )

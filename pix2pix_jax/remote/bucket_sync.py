@@ -100,7 +100,8 @@ class BucketSync:
             changed_names = state.local_changes()
             bucket_files, session_name = self.bucket.list_files(), self.session.name_in_bucket()
             if not self.session.is_last(session_name):
-                raise UsageError(f"{self.bucket}: {self._why_not_last(session_name)}")
+                problem, fix = self._why_not_last(session_name)
+                raise UsageError(f"{self.bucket}: {problem}", fix)
             # Rejected steps are removed first. Otherwise a step that is saved again would mix its
             # new files with its old files.
             self._remove_checkpoints(state, bucket_files, self._rejected_steps())
@@ -115,7 +116,9 @@ class BucketSync:
         nested = [name for name in complete if name.endswith(f"/{CONFIG_NAME}")]
         if nested and CONFIG_NAME not in complete:
             raise UsageError(
-                f"{self.bucket}: holds {nested[0]}, so it is not a run", "give the folder of a run"
+                f"{self.bucket}: contains {nested[0]}, so this folder contains runs and is not a "
+                "run itself",
+                "give the folder of a run",
             )
 
     def _record_equal_files(self, state: SyncState, complete: Mapping[str, BucketFile]) -> None:
@@ -258,12 +261,12 @@ class BucketSync:
         names = (path.name.partition("-")[0] for path in self.workdir.rejected_folder.glob("*-*"))
         return {int(name) for name in names if name.isdecimal()}
 
-    def _why_not_last(self, session_name: str | None) -> str:
-        """The end of an error line: why this machine may not upload its training, and the fix."""
+    def _why_not_last(self, session_name: str | None) -> tuple[str, str]:
+        """Why this machine may not upload its training, and the fix."""
         path = self.workdir.path
         if not path.exists():
-            return f"the local copy {path} was removed; run the same command again for a new copy"
-        reason = "another machine trains in it now; wait until that machine stops"
+            return f"the local copy {path} was removed", "run the same command again for a new copy"
+        kept = f"files that were not uploaded are in {path}"
         if session_name is None:
-            reason = "was emptied; give the same command to start a new run"
-        return f"{reason}; files that were not uploaded are in {path}"
+            return f"was emptied; {kept}", "run the same command to start a new run"
+        return f"another machine trains this run now; {kept}", "wait until that machine stops"

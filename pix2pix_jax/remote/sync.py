@@ -95,8 +95,8 @@ def _suggest_initial_run(workdir: Workdir) -> str:
     if workdir.path.is_file():
         weights, new = shlex.quote(workdir.location), "runs/imported"
         return (
-            f"make a run from weights by `pix2pix import --weights={weights} --workdir={new}`, "
-            f"then give --init={new}"
+            f"to make a run from weights, run `pix2pix import --weights={weights} "
+            f"--workdir={new}`, then give --init={new}"
         )
     runs = [] if workdir.address else find_runs_nearby(workdir.path)
     examples = f", such as {' or '.join(runs)}" if runs else ""

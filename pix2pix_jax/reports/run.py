@@ -62,7 +62,7 @@ def write_run_page(workdir: Workdir, config: Config) -> None:
 
 
 def copy_samples(workdir: Workdir, steps: list[int]) -> None:
-    """Puts the sample grids of these steps into the report, and removes all others from there."""
+    """Puts the sample grids of these steps into the report, and removes all other grids from it."""
     files = {workdir.report_sample_file(step): workdir.sample_file(step) for step in steps}
     for path in workdir.report_samples_folder.glob("step_*.png"):
         if path not in files:

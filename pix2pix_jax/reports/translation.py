@@ -16,7 +16,7 @@ PAGE = "before_after.html"
 MAX_PICTURES = 400  # more pictures would make the page too large for a browser
 MAX_SIDE = 512  # larger side of a picture on the page, in pixels
 
-# A large image is first cut down to this multiple of MAX_SIDE, by leaving out pixels.
+# A large image is first subsampled to this multiple of MAX_SIDE.
 OVERSAMPLING = 4
 
 

@@ -83,7 +83,7 @@ def resolve_norm_images(config: Config, workdir: Workdir) -> int:
 
 
 def resolve_init(config: Config, workdir: Workdir) -> Config:
-    """Decides which run the run of a workdir starts from; a resumed run keeps its own start.
+    """Decides train.init of the run in a workdir. A resumed run keeps its recorded train.init.
 
     Args:
       config: the resolved config.
@@ -154,7 +154,7 @@ def check_workdir(workdir: Workdir, config: Config) -> None:
 
 
 def check_config_unchanged(
-    path: Path, config: Config, fix: str, free_fields: frozenset[str] = frozenset()
+    path: Path, config: Config, fix: str, also_free: frozenset[str] = frozenset()
 ) -> None:
     """Checks that a config.json and a config belong to the same run.
 
@@ -162,14 +162,14 @@ def check_config_unchanged(
       path: the path of the config.json.
       config: the resolved config.
       fix: the end of the error line, which tells the user what to do.
-      free_fields: fields that may differ, in addition to the fields that a resumed run may change.
+      also_free: fields that may differ, in addition to the fields that a resumed run may change.
 
     Raises:
       UsageError: fields that change the results differ, or config.json cannot be read. The message
         names the fields or the file.
     """
     changed = [
-        field for field in changed_fields(read_config(path), config) if field not in free_fields
+        field for field in changed_fields(read_config(path), config) if field not in also_free
     ]
     if changed:
         hint = " (the learning rate decays over train.steps)" if "train.steps" in changed else ""

@@ -1,4 +1,4 @@
-"""Finds the runs near a folder that is no run, so that an error can name them.
+"""Finds the runs near a folder that is not a run, so that an error can name them.
 
 Every command imports this module, so it imports no library that loads slowly.
 """

@@ -1,4 +1,4 @@
-"""The facts about the pairs that a run was trained on: their form, sizes and proportions."""
+"""The contents of the pairs that a run was trained on: their form, sizes and proportions."""
 
 from pix2pix_jax.config.schema import Data
 from pix2pix_jax.data.contents.facts import Contents, drawn_contents, read_contents
@@ -6,7 +6,7 @@ from pix2pix_jax.runs.workdir import Workdir
 
 
 def run_contents(workdir: Workdir, data: Data) -> Contents | None:
-    """The facts about the pairs of a run; None if an earlier version trained the run.
+    """The contents of the pairs of a run; None if an earlier version trained the run.
 
     Args:
       workdir: the workdir of the run.

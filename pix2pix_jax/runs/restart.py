@@ -1,4 +1,4 @@
-"""Commands for a new run that goes on from the weights of a run, as error lines print them."""
+"""The commands that start a new run from the weights of a run. Error lines print these commands."""
 
 import shlex
 from pathlib import Path
@@ -13,7 +13,7 @@ from pix2pix_jax.runs.networks import changed_values, fits_generator
 from pix2pix_jax.runs.workdir import Workdir
 
 
-def changed_by_user(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
+def user_changes(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
     """The old and the new value of every field that the user changed between two configs."""
     values = changed_values(field_values(old), field_values(new))
     left_out = {"train.init", "train.epochs" if new.train.epochs is None else "train.steps"}
@@ -49,7 +49,7 @@ def init_command(workdir: Workdir, config: Config, step: int | None = None) -> s
       config: the resolved config of the new run.
       step: the step of the checkpoint; None: the newest.
     """
-    changes = changed_by_user(read_config(workdir.config_file), config)
+    changes = user_changes(read_config(workdir.config_file), config)
     flags = [format_flag(name, new) for name, (_, new) in changes.items()]
     start = InitialRun(workdir.location) if step is None else InitialRun(workdir.location, step)
     command = ["pix2pix", "train", f"--init={start}", f"--workdir={next_location(workdir)}", *flags]
@@ -63,12 +63,12 @@ def advise_new_run(workdir: Workdir, config: Config) -> str:
       workdir: the workdir of the run.
       config: the resolved config.
     """
-    if can_init(workdir, config):
-        return f"go on from its weights in a new run by {init_command(workdir, config)}"
+    if can_start_new_run(workdir, config):
+        return f"continue from its weights in a new run with {init_command(workdir, config)}"
     return f"give another --workdir, such as --workdir={shlex.quote(next_location(workdir))}"
 
 
-def can_init(workdir: Workdir, config: Config) -> bool:
+def can_start_new_run(workdir: Workdir, config: Config) -> bool:
     """Whether a new run of a config can start from the weights of a run."""
     try:
         return bool(workdir.checkpoint_steps()) and fits_generator(

@@ -23,7 +23,7 @@ XLA_FLAGS = {
 }
 # The flag of XLA that does the same as JAX's newer option jax_num_cpu_devices.
 DEVICE_COUNT_FLAG = "--xla_force_host_platform_device_count"
-# The variables that choose the platform; JAX still obeys the two older ones.
+# The variables that choose the platform; JAX still reads the two older variables.
 PLATFORM_VARIABLES = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME", "JAX_XLA_BACKEND")
 DEVICE_AXIS = "devices"  # the only axis of a mesh
 
@@ -54,7 +54,7 @@ def load_jax() -> None:
         raise UsageError(
             f"jax {jax.__version__} in {sys.prefix} is too old, because pix2pix_jax needs {oldest} "
             "or newer",
-            f"{find_fix()}",
+            find_fix(),
         )
 
 
@@ -78,20 +78,22 @@ def start_backend() -> None:
     except (RuntimeError, AssertionError, ValueError) as error:
         raise explain_missing_devices(error) from error
     if (variables := _platform_variables()) and platform != jax.default_backend().lower():
+        name = variables[0].partition("=")[0]
         print(
-            f"{variables[0]}: {platform} is not available; computing on {jax.default_backend()}",
+            f"{variables[0]}: {platform} is not available, so the program uses the "
+            f"{jax.default_backend()}; unset {name}, or install the plugin for {platform}",
             file=sys.stderr,
         )
 
 
 def explain_missing_devices(error: Exception) -> UsageError:
-    """The error to raise for an error of JAX when it looks for devices."""
+    """The UsageError for an exception that JAX raised while it looked for devices."""
     variables = _platform_variables()
     reason = reason_of(error) if str(error).strip() else "that platform is not installed"
     if not variables:
         return UsageError(
             f"JAX: no devices were found ({reason})",
-            "end the other program that uses them, or set JAX_PLATFORMS=cpu",
+            "end the other program that uses the devices, or set JAX_PLATFORMS=cpu",
         )
     names = " and ".join(variable.partition("=")[0] for variable in variables)
     return UsageError(

@@ -1,4 +1,4 @@
-"""Keeps compiled programs in JAX's cache on the disk, and removes damaged ones from it."""
+"""Keeps compiled programs in JAX's cache on the disk, and removes damaged programs from it."""
 
 import hashlib
 import re
@@ -15,7 +15,7 @@ from pix2pix_jax.runtime.cpu import cpu_info
 from pix2pix_jax.runtime.storage.files import CACHE, is_address, local_path
 
 VARIABLE = "JAX_COMPILATION_CACHE_DIR"
-# What JAX warns of if a file of its cache cannot be used.
+# Matches JAX's warning about a cache file that it cannot read or write.
 WARNING = re.compile(
     r"Error (?P<action>reading|writing) persistent compilation cache entry for "
     r"'(?P<program>[^']*)': (?P<kind>\w+): (\[Errno \d+\] )?(?P<reason>[^:\n]*)"
@@ -23,7 +23,7 @@ WARNING = re.compile(
 # The kinds of errors that only a damaged file causes, but that do not name the file: XLA found no
 # program in a decompressed file, or zstandard could not decompress a file.
 DAMAGE_ERRORS = ("JaxRuntimeError", "XlaRuntimeError", "ZstdError")
-ZLIB_HEADER = b"\x78"  # how a file begins that JAX has compressed with zlib
+ZLIB_HEADER = b"\x78"  # the first byte of a file that JAX compressed with zlib
 
 
 def cache_compiled_programs() -> None:
@@ -47,7 +47,7 @@ def cache_compiled_programs() -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, UsageError) as error:
         reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
-        _say_programs_are_lost(str(reason))
+        _print_cache_is_off(str(reason))
         config.update("jax_compilation_cache_dir", None)
         return
     config.update("jax_compilation_cache_dir", str(folder))
@@ -62,7 +62,7 @@ def _default_folder() -> Path:
     return local_path(f"{CACHE}/compiled") / features
 
 
-def _say_programs_are_lost(reason: str) -> None:
+def _print_cache_is_off(reason: str) -> None:
     """Prints that compiled programs cannot be kept."""
     print_above_bar(
         f"{reason}; compiled programs are not kept, so other commands compile them again; set "
@@ -101,7 +101,7 @@ class CacheWarnings:
         self._remove_damaged(found["program"], found["action"], found["kind"])
         if found["action"] == "writing" and not self._has_warned:
             self._has_warned = True
-            _say_programs_are_lost(f"{self._folder}: {found['reason']}")
+            _print_cache_is_off(f"{self._folder}: {found['reason']}")
 
     def _remove_damaged(self, program: str, action: str, kind: str) -> None:
         """Removes all damaged files of a program; the name of a file begins with the program."""
@@ -115,7 +115,7 @@ class CacheWarnings:
 
 
 def is_damaged(path: Path) -> bool:
-    """Whether a file of the cache is certainly damaged: empty, or wrong by the checksum of zlib.
+    """Whether a file of the cache is certainly damaged: it is empty, or zlib cannot decompress it.
 
     If the package zstandard is installed, JAX compresses with it. Such a file, and a file that
     cannot be read at the moment, may be whole.

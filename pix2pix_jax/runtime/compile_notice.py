@@ -23,7 +23,7 @@ class CompileEvents:
     """Follows what JAX compiles and loads during a `with` block.
 
     Small programs are compiled every time, because JAX keeps only programs in its cache that take
-    long. Therefore the program with the longest time of compiling counts.
+    long. Therefore `is_cached` is about the program that takes longest to compile.
     """
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class CompileNotice:
 
     Args:
       program: the program in words, such as "the training step".
-      min_seconds: a call that takes less time is not worth a line.
+      min_seconds: no line is printed for a shorter call.
     """
 
     def __init__(self, program: str, min_seconds: float = 0.0):

@@ -1,4 +1,4 @@
-"""Prints lines and progress bars for the user; a closed terminal causes no error."""
+"""Prints lines and progress bars for the user. A closed terminal causes no error."""
 
 import sys
 from contextlib import suppress

@@ -29,8 +29,8 @@ def keep_freed_memory() -> None:
 
     Do not call this function if JAX divides the CPU into several devices. To align a large block,
     glibc allocates a few more bytes and frees them. If many threads compute, other threads put
-    small blocks into these bytes. After the large block is freed, the gap is then too small for the
-    next block of the same size, and the memory in use grows without bound.
+    small blocks into these bytes. After the large block is freed, the gap is too small for the next
+    block of the same size. The memory in use then grows without bound.
     """
     try:
         library = ctypes.CDLL(None)

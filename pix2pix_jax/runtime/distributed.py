@@ -43,7 +43,7 @@ HOW_TO_START = (
 
 @dataclass(frozen=True)
 class ProcessFlags:
-    """The flags of a run of several processes; each is None if it was not given.
+    """The flags of a run of several processes. A flag that was not given is None.
 
     Attributes:
       coordinator: HOST:PORT on which the first process listens.
@@ -152,7 +152,7 @@ def _initialize(flags: ProcessFlags, crash_message: CrashMessage) -> None:
         )
     except (RuntimeError, ValueError) as error:  # There is no connection, or no known cluster.
         crash_message.cancel()
-        raise UsageError(f"{CANNOT_JOIN} ({reason_of(error)})", f"{HOW_TO_START}") from error
+        raise UsageError(f"{CANNOT_JOIN} ({reason_of(error)})", HOW_TO_START) from error
     signal.signal(signal.SIGINT, interrupt_handler)
 
 

@@ -1,4 +1,4 @@
-"""Sets the options of JAX and Flax that change numbers, whatever the environment says.
+"""Sets the options of JAX and Flax to their defaults, so that the environment changes no result.
 
 JAX reads an environment variable for each of its options: JAX_ENABLE_X64 for jax_enable_x64. Such
 variables are often exported for other programs. This project computes the same bits with or without
@@ -10,7 +10,7 @@ import sys
 import warnings
 from typing import Any
 
-# The options that change results, forbid what this project does, or make it many times slower. Each
+# The options that change results, forbid what this project does, or slow this project down. Each
 # value is JAX's default. All other options choose devices, caches and logs, and are obeyed.
 JAX_OPTIONS: dict[str, Any] = {
     # Parameters, images and counters have 32 bits; a TypeError follows if some of them have 64.
@@ -111,11 +111,16 @@ FLAX_OPTIONS: dict[str, Any] = {
 # The libraries of a GPU read these variables themselves: with NVIDIA_TF32_OVERRIDE, cuBLAS and
 # cuDNN compute products in another precision than their caller asks for.
 DRIVER_VARIABLES = ("NVIDIA_TF32_OVERRIDE",)
-IGNORED = "ignored, because pix2pix_jax computes the same whatever the environment says"
+IGNORED = (
+    "ignored, because results must not depend on the environment; unset it to silence this line"
+)
 
 
 def warn_of_ignored_options() -> None:
-    """Pins the options for a program that imports this package, and warns if that changed any."""
+    """Pins the options for a program that imports this package.
+
+    Warns if an option or a variable was changed.
+    """
     if ignored := pin_options():
         # Level 2 is the package itself, and level 3 the line that imports it.
         warnings.warn(f"{', '.join(ignored)}: {IGNORED}", stacklevel=3)

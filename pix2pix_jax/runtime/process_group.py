@@ -31,7 +31,7 @@ from pix2pix_jax.errors import UsageError, reason_of
 LEAVE_TIMEOUT = 15  # seconds to wait, after an error, for a message of the first process
 POLL_INTERVAL = 0.5  # seconds between two reads of a message
 TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: exit status after the loss of another process
-HOW_TO_RESUME = "the same command on all hosts resumes from the newest checkpoint"
+HOW_TO_RESUME = "run the same command on all hosts to resume from the newest checkpoint"
 
 # Keys of the messages.
 ERROR = "error"  # the error that ends all processes
@@ -142,7 +142,7 @@ class ProcessGroup:
         In the first process, the thread does not end the process, because the run must be saved.
         """
         self._crash_message.set(
-            f"{self.own_name} has ended: it or another process was lost; {HOW_TO_RESUME}"
+            f"{self.own_name} has ended, because this process or another was lost; {HOW_TO_RESUME}"
         )
         self._watcher.start()
 
@@ -194,7 +194,7 @@ class ProcessGroup:
             self._crash_message.cancel()
             raise UsageError(
                 f"{self.own_name} cannot continue with the other processes ({reason_of(error)})",
-                f"{HOW_TO_RESUME}",
+                HOW_TO_RESUME,
             ) from error
 
     def leave(self) -> None:

@@ -12,7 +12,7 @@ from pix2pix_jax.runtime.storage.files import PERMISSION_ERRNOS
 
 
 class RetryQueue:
-    """Writes outputs; an output that cannot be written waits in the queue and is tried again.
+    """Writes outputs; an output that cannot be written waits in the queue and is written later.
 
     As a context manager, it writes all waiting outputs at the end of the `with` block, unless the
     block raises.
@@ -34,7 +34,7 @@ class RetryQueue:
             self.flush()
 
     def put(self, name: str, write: Callable[[], None]) -> None:
-        """Writes the waiting outputs, then this one; an output that fails waits for the next call.
+        """Writes the waiting outputs, then this output; failed outputs wait for the next call.
 
         Args:
           name: KIND, or KIND and more words, such as "samples 500". Outputs of one kind are written
@@ -51,12 +51,13 @@ class RetryQueue:
             if not had_waiting:
                 print_above_bar(
                     f"{error.filename or name}: NOT WRITTEN ({error.strerror or error}); "
-                    f"{_describe_fix(error)}; training continues, and keeps all output until then",
+                    f"{_describe_fix(error)}; training continues, and writes this output as soon "
+                    "as the fix works",
                     sys.stderr,
                 )
         else:
             if had_waiting:
-                say("all output that had to wait is written now")
+                say("all delayed output is now written")
 
     def flush(self) -> None:
         """Tries to write all waiting outputs, each kind in its order.

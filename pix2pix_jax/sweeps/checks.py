@@ -19,9 +19,9 @@ def check_runs(plan: SweepPlan, folder: SweepFolder) -> None:
       folder: the folder, which may not exist yet.
 
     Raises:
-      UsageError: the folder is the workdir of a run, or has the results of another sweep. Also if
-        the run of a variant has another config, or has passed train.steps without a checkpoint of
-        that step.
+      UsageError: the folder is the workdir of a run, or has the results of another sweep. It is
+        also raised if the run of a variant has another config, or has passed train.steps without a
+        checkpoint of that step.
     """
     if Workdir(folder.path).config_file.exists():
         raise UsageError(f"{folder}: is the workdir of a run", "give the sweep another --workdir")

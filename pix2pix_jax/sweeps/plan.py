@@ -18,8 +18,8 @@ HEADER = (
 )
 
 EPOCHS_NOTE = (
-    " A length in epochs is not counted, because the number of steps is known only when the run of "
-    "the variant has started."
+    " Variants with a length in epochs are not included. Their number of steps is known only after "
+    "their run has started."
 )
 
 

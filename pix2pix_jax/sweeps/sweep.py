@@ -59,8 +59,8 @@ def sweep(
 
     Raises:
       UsageError: there is no variant `index`, the folder contains another sweep or other runs, or
-        a dataset has no such split. Also if a variant failed; then the table is written before the
-        error.
+        a dataset has no such split. It is also raised if a variant failed; then the table is
+        written before the error.
     """
     chosen = plan.variants if index is None else [_choose_variant(plan, index)]
     check_runs(fill_in_lengths(plan, folder), folder)
@@ -94,7 +94,7 @@ def check_split(configs: list[Config], split: str) -> None:
     Raises:
       UsageError: a dataset has no such split.
     """
-    datasets = {}  # an ordered set, because variants often share a dataset
+    datasets = {}  # an ordered set, because several variants often share a dataset
     for config in configs:
         with suppress(UsageError):
             datasets[resolve(config).data] = None
@@ -119,8 +119,8 @@ def _choose_variant(plan: SweepPlan, index: int) -> tuple[str, Config]:
 def run_variant(config: Config, workdir: Workdir, split: str, fcn_score: bool) -> Outcome:
     """Trains and evaluates a variant, unless its evaluation is up to date.
 
-    A variant that another process is training is left to that process. If the variant fails, the
-    reason is also written to the folder of the variant.
+    Skips a variant that another process trains. If the variant fails, the reason is also written to
+    the folder of the variant.
     """
     try:
         config = resolve(resolve_variant_length(config))
@@ -148,7 +148,7 @@ def report_failure(workdir: Workdir, error: Exception) -> str:
     if reason is None or is_debugging():
         traceback.print_exception(error)
     reason = reason or f"{type(error).__name__}: " + " ".join(str(error).split())
-    say(f"{workdir}: failed: {reason}")
+    say(f"{workdir}: the variant failed ({reason})")
     with suppress(OSError):  # The folder itself may be the reason.
         write_atomically(workdir.failure_file, reason + "\n")
     return reason

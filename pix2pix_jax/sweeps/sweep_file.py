@@ -51,8 +51,8 @@ def load_sweep(spec: str, seeds: int | None, fields: dict[str, str]) -> SweepPla
 
     Raises:
       UsageError: the file does not exist, has no function sweep or raises an error, or the function
-        does not take ARG or `seeds`. Also if there are no variants, a variant's name cannot be a
-        folder, two variants are equal, or a field refuses its value.
+        does not take ARG or `seeds`. It is also raised if there are no variants, a variant's name
+        cannot be a folder, two variants are equal, or a field refuses its value.
     """
     path, arg = split_spec(spec)
     fix = "give a Python file with a function sweep(), such as those in experiments/ablations"

@@ -94,7 +94,8 @@ def make_note(plan: SweepPlan, split: str, evaluations: Sequence[Evaluation]) ->
         "Mean and standard deviation over the runs of a row.",
         *_fcn_score_notes(evaluations),
         *_pairs_notes(evaluations),
-        "L1 is of images in [-1, 1]; of a histogram the share is shown that is in common.",
+        "L1 is measured on images in [-1, 1]. A histogram score is the share that the histograms "
+        "of outputs and targets have in common.",
     ]
     return " ".join(sentences)
 
@@ -121,16 +122,17 @@ def _fcn_score_notes(evaluations: Sequence[Evaluation]) -> list[str]:
     notes = list(dict.fromkeys(fcn_score_note(reader) for reader in sorted(readers)))
     if len(readers) > 1:
         notes.append(
-            f"These are of {len(readers)} different segmenters and do not compare, unless the rows "
-            "are of different data: give all runs one data.data_dir, and run the sweep again."
+            f"These FCN-scores come from {len(readers)} segmenters, so they are not comparable. If "
+            "the rows use the same data, give all runs the same data.data_dir, and run the sweep "
+            "again."
         )
     without = sum(evaluation["segmenter"] is None for evaluation in evaluations)
     if without:
         runs = some_of(without, len(evaluations), "run")
         verb = "has" if len(evaluations) == 1 else "have"
         notes.append(
-            f"{runs[0].upper()}{runs[1:]} {verb} no FCN-score: it was left out, or there is none, "
-            "and pix2pix evaluate --workdir=RUN says why."
+            f"{runs[0].upper()}{runs[1:]} {verb} no FCN-score. `pix2pix evaluate --workdir=RUN` "
+            "prints the reason."
         )
     return notes
 
@@ -141,6 +143,6 @@ def _pairs_notes(evaluations: Sequence[Evaluation]) -> list[str]:
     if count <= 1:
         return []
     return [
-        f"Pairs are of {count} kinds: unless the rows are of different data by design, a "
-        "source has changed since; a sweep in another --workdir trains all on the same."
+        f"The runs were evaluated on {count} different sets of pairs. If the rows should use the "
+        "same data, a source has changed; run the sweep again in another --workdir."
     ]

@@ -21,7 +21,7 @@ from pix2pix_jax.runtime.storage.files import write_atomically
 
 COLLAPSED_LOSS = 1e-3  # Below this discriminator loss, the generator's GAN gradient vanishes.
 COLLAPSED_STEPS = 1000  # the number of steps in a row below COLLAPSED_LOSS that cause a warning
-# The values of loss.gan for which a low loss is no failure. `none` has no discriminator, so the
+# The values of loss.gan for which a low loss is normal. `none` has no discriminator, so the
 # loss is 0. The loss of `wgan_gp` has no lower bound.
 WITHOUT_COLLAPSE = ("none", "wgan_gp")
 
@@ -45,7 +45,7 @@ def check_finite(step: int, metric: str, value: float) -> None:
 
 @contextmanager
 def explain_divergence(config: Config, records: Sequence[dict], workdir: Workdir) -> Iterator[None]:
-    """Tells the user how to go on after values that are not finite, and names the pairs.
+    """Tells the user how to continue after values that are not finite, and names the pairs.
 
     A file names the training pairs of a step at which a metric was not finite: it has the step, the
     metric, its value and the names of the pairs. If the metric was measured on validation pairs, no
@@ -65,12 +65,12 @@ def explain_divergence(config: Config, records: Sequence[dict], workdir: Workdir
         problem = error.problem
         if isinstance(error, NotFinite) and error.metric in METRIC_ORDER:
             with suppress(OSError):  # The first error matters more than a full disk.
-                _name_pairs(error, config, records, workdir)
+                _write_not_finite_file(error, config, records, workdir)
                 problem += f" ({workdir.not_finite_file} names the pairs of this step)"
         raise UsageError(problem, advise_lower_rate(workdir, config)) from error
 
 
-def _name_pairs(
+def _write_not_finite_file(
     error: NotFinite, config: Config, records: Sequence[dict], workdir: Workdir
 ) -> None:
     # The key of the metric is "term", as in the files of earlier versions.
@@ -80,7 +80,7 @@ def _name_pairs(
 
 
 def advise_lower_rate(workdir: Workdir, config: Config) -> str:
-    """The end of an error line: how to go on with half of the learning rate.
+    """The end of an error line: how to continue with half of the learning rate.
 
     Args:
       workdir: the workdir of the run that has diverged.
@@ -91,13 +91,13 @@ def advise_lower_rate(workdir: Workdir, config: Config) -> str:
     flag, steps = format_flag("optimizer.learning_rate", rate), workdir.checkpoint_steps()
     if steps:
         return (
-            f"step {steps[-1]} is saved; go on from there in a new run with a lower learning rate "
-            f"by {init_command(workdir, slower)}"
+            f"to continue from step {steps[-1]} in a new run with a lower learning rate, run "
+            f"{init_command(workdir, slower)}"
         )
     if not workdir.config_file.exists():
-        return f"nothing was saved; give the same command with a lower learning rate: {flag}"
+        return f"nothing was saved; run the same command with a lower learning rate: {flag}"
     other = shlex.quote(next_location(workdir))
-    return f"no step was saved; give the same command with {flag} and --workdir={other}"
+    return f"no step was saved; run the same command with {flag} and --workdir={other}"
 
 
 class CollapseWatch:
@@ -135,9 +135,8 @@ class CollapseWatch:
     def _warn(self, step: int) -> None:
         print_above_bar(
             f"step {step}: loss/discriminator has been under {COLLAPSED_LOSS} for "
-            f"{self._low_steps:,} steps: the discriminator recognizes every generated image, so "
-            "the generator learns from L1 alone. Try a weaker discriminator "
-            "(model.discriminator=patch34 or pixel, model.discriminator_features=32), "
-            "loss.gan=lsgan, or more pairs",
+            f"{self._low_steps:,} steps, so the generator learns from L1 alone; try a weaker "
+            "discriminator (model.discriminator=patch34 or pixel, "
+            "model.discriminator_features=32), loss.gan=lsgan, or more pairs",
             sys.stderr,
         )

@@ -7,7 +7,7 @@ import numpy as np
 
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.runtime.console import format_duration, print_above_bar
-from pix2pix_jax.training.metrics.names import describe_scalars, keep_measured, keep_short
+from pix2pix_jax.training.metrics.names import describe_scalars, measured_metrics, short_metrics
 
 PACE_SECONDS = 10.0  # the time of training after which the speed is known
 SHORT_SECONDS = 60.0  # for a run that takes less time, the line about the speed is left out
@@ -31,8 +31,8 @@ class FirstSteps:
         self._config, self._first = config, first
         self._step = first  # the number of completed steps at the last call of `show`
         self._sizes: set[int] = set()  # the numbers of steps in a call whose program is compiled
-        self._start: tuple[int, float] | None = None  # the step and time since which is measured
-        self._steps, self._seconds = 0, 0.0  # what was measured before that time
+        self._start: tuple[int, float] | None = None  # where the current measurement began
+        self._steps, self._seconds = 0, 0.0  # sums over all earlier measurements
         self._has_pace = False
 
     @property
@@ -49,7 +49,7 @@ class FirstSteps:
         Args:
           step: the number of completed steps.
           metrics: the result of `MetricWindow.read` after this step; empty if nothing was read.
-            Reading waits for the devices, so the time of now is the time of this step.
+            Reading waits for the devices, so the clock then shows when this step ended.
           is_logged: whether a log line will show the losses of this step.
         """
         size, self._step = step - self._step, step
@@ -73,15 +73,15 @@ class FirstSteps:
         self._start = self._step, time.perf_counter()
 
     def _measure(self) -> None:
-        """Adds the steps and the time since the last restart to what was measured before."""
+        """Adds the steps and the time since the last restart to `_steps` and `_seconds`."""
         assert self._start is not None
         self._steps += self._step - self._start[0]
         self._seconds += time.perf_counter() - self._start[1]
         self.restart()
 
     def _losses(self, metrics: dict[str, np.ndarray]) -> str:
-        measured = keep_measured(metrics, self._config.loss.gan)
-        return describe_scalars(keep_short({name: float(v[-1]) for name, v in measured.items()}))
+        measured = measured_metrics(metrics, self._config.loss.gan)
+        return describe_scalars(short_metrics({name: float(v[-1]) for name, v in measured.items()}))
 
     def _describe_pace(self, speed: float) -> str:
         """The line about the speed.

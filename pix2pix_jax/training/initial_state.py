@@ -23,7 +23,7 @@ from pix2pix_jax.data.pair_names import find_pair_names, list_pair_names, read_p
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import TrainState, create_state
 from pix2pix_jax.remote.sync import read_initial_config, sync_workdir
-from pix2pix_jax.runs.restart import advise_new_run, changed_by_user
+from pix2pix_jax.runs.restart import advise_new_run, user_changes
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime import distributed
 from pix2pix_jax.runtime.console import say
@@ -39,8 +39,8 @@ class InitialState:
       state: the restored or new state, as NumPy arrays; equal to the bit in all processes.
       totals: the sums of the metrics since the last log line. A process other than the first does
         not read checkpoints, so it has no sums.
-      action: what the run does, for its first line. In a process other than the first it is
-        "starting", and the line is not printed.
+      action: what the run does, for the first printed line. Only the first process prints this
+        line.
       is_transferred: whether the networks were taken from another run, and are not saved yet.
     """
 
@@ -57,7 +57,10 @@ class InitialState:
 
 
 def restore_or_create(run: TrainingRun, template: TrainState) -> InitialState:
-    """Restores the newest checkpoint in the first process, or creates the state of step 0.
+    """Makes the state to train from.
+
+    This is the newest checkpoint, else the networks of train.init, else new networks. Only the
+    first process reads files; the other processes receive its state.
 
     Args:
       run: the run to start or to resume.
@@ -105,8 +108,8 @@ def check_initial_run(config: Config, workdir: Workdir) -> None:
 
     Args:
       config: the resolved config.
-      workdir: the workdir of the run. If it has a run already, nothing is checked, because that run
-        has its networks.
+      workdir: the workdir of the run. If it has a run already, nothing is checked, because an
+        existing run resumes from its own checkpoints.
 
     Raises:
       UsageError: train.init names no run, or a run with another generator or without this step.
@@ -139,16 +142,16 @@ def _take_from_other_run(run: TrainingRun) -> InitialState:
 
 def describe_transfer(workdir: Workdir, other: Workdir, transferred: TransferredState) -> str:
     """The line about the networks that a new run takes from another run."""
-    networks = "the generator and the discriminator, with their optimizers"
+    source = f"from step {transferred.step} of {other.location}"
     if transferred.why_new_discriminator:
-        networks = (
-            "the generator with its optimizer; the discriminator is new, because "
-            f"{transferred.why_new_discriminator}"
+        return (
+            f"{workdir}: starts with the generator and its optimizer {source}; the discriminator "
+            f"is new, because {transferred.why_new_discriminator}"
         )
-    return f"{workdir}: takes from step {transferred.step} of {other.location} {networks}"
+    return f"{workdir}: starts with the generator, the discriminator and their optimizers {source}"
 
 
 def describe_changes(old: Config, new: Config) -> str:
     """The fields that differ between two runs, with their values; "" if none differs."""
-    changes = changed_by_user(old, new).items()
+    changes = user_changes(old, new).items()
     return ", ".join(f"{name} {before} -> {after}" for name, (before, after) in changes)

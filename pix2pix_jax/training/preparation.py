@@ -22,7 +22,8 @@ def prepare_config(config: Config, workdir: Workdir) -> Config:
 
     Args:
       config: the config of an experiment.
-      workdir: the workdir of the run. If there is a run already, it decides model.norm_images.
+      workdir: the workdir of the run. If it has a run, its config.json decides model.norm_images
+        and train.init.
 
     Returns:
       The resolved config.
@@ -72,7 +73,7 @@ def prepare_dataset(config: Config) -> DatasetBuilder:
     if "train" not in dataset.info.splits:
         raise UsageError(
             f"data.source: {config.data.source} has no images to train on",
-            "put images into its folder train/",
+            f"put images into {config.data.source}/train/",
         )
     distributed.check_same_on_all("data.data_dir", dataset_fingerprint(dataset))
     return dataset

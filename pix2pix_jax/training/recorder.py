@@ -19,7 +19,7 @@ from pix2pix_jax.runtime.retry_queue import RetryQueue
 from pix2pix_jax.training.divergence import CollapseWatch, explain_divergence
 from pix2pix_jax.training.due import Due
 from pix2pix_jax.training.initial_state import InitialState
-from pix2pix_jax.training.metrics.names import keep_measured
+from pix2pix_jax.training.metrics.names import measured_metrics
 from pix2pix_jax.training.metrics.window import MetricWindow
 from pix2pix_jax.training.metrics.writer import MetricWriter
 from pix2pix_jax.training.run import TrainingRun
@@ -44,7 +44,7 @@ class Progress:
 
 
 class Recorder:
-    """Writes the outputs that are due after each call to the devices; a context manager."""
+    """Writes the outputs that are due after each call to the devices. Use as a context manager."""
 
     def __init__(
         self, run: TrainingRun, scorer: CheckpointScorer, start: InitialState, window: MetricWindow
@@ -99,7 +99,7 @@ class Recorder:
           metrics: the result of `window.read`, [steps] by name; empty if nothing was read.
 
         Raises:
-          NotFinite: the validation error is not finite.
+          NotFinite: validation/l1 is not finite.
           UsageError: a parameter is not finite, or too many saves have failed.
         """
         step, due = progress.step, progress.due
@@ -119,7 +119,7 @@ class Recorder:
         if due.save or progress.stop:
             is_last = progress.stop or step == self._run.config.train.steps
             checkpoint = Checkpoint(progress.state, window.totals, self._run.fingerprint, scores)
-            self._saver.save(checkpoint, last=is_last)
+            self._saver.save(checkpoint, is_last=is_last)
 
     def _write_line(self, progress: Progress, window: MetricWindow) -> dict[str, float]:
         """Writes a line of metrics, and the sample grid and the scores that are due.
@@ -136,7 +136,7 @@ class Recorder:
             if np.isfinite(value)  # A PSNR may be infinite, but JSON has no infinity.
         }
         if due.log:  # At other steps, the window is not complete.
-            scalars |= keep_measured(window.means(), self._run.config.loss.gan)
+            scalars |= measured_metrics(window.means(), self._run.config.loss.gan)
         scalars["validation/l1"] = l1
         self._writer.write(step, scalars, self._samples.draw(outputs) if due.sample else None)
         return scores

@@ -1,4 +1,7 @@
-"""Runs training steps on all devices, several steps in one call."""
+"""Trains from one step to the last.
+
+Chooses how many steps one call to the devices runs, and yields the result of each call.
+"""
 
 import math
 from collections.abc import Iterator
@@ -71,7 +74,7 @@ def run_steps(
 
 
 def notify_compiling(count: int, size: int) -> AbstractContextManager:
-    """Prints how long the first call of `count` steps takes; does so in one process.
+    """Prints how long the first call of `count` steps takes, only in the first process.
 
     Args:
       count: the number of steps in this call.
@@ -84,9 +87,9 @@ def notify_compiling(count: int, size: int) -> AbstractContextManager:
 def steps_per_call(config: Config) -> int:
     """The number of steps in one call to the devices; it changes no bit of the results.
 
-    This is `train.steps_per_call`. If that field is None, the number is 1 on a CPU. Elsewhere,
-    the number is the largest common divisor of all intervals for which each device computes at most
-    MAX_IMAGES_PER_CALL images in a call, and at least 1.
+    This is `train.steps_per_call`. If that field is None, the number is 1 on a CPU. Elsewhere, it
+    is the largest number of steps that divides all intervals and gives each device at most
+    MAX_IMAGES_PER_CALL images in a call; it is at least 1.
     """
     if config.train.steps_per_call:
         return config.train.steps_per_call

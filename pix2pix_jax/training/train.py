@@ -111,11 +111,11 @@ def describe_finished(run: TrainingRun, step: int) -> str:
     longer = f"`pix2pix train --workdir={location} --config.train.steps={2 * step}`"
     if run.config.optimizer.schedule != "constant":  # The rate has decayed to zero.
         longer = init_command(run.workdir, run.config)
-    return f"{run.workdir}: {state}; to train on, give {longer}"
+    return f"{run.workdir}: {state}; to train longer, run {longer}"
 
 
 def say_start(run: TrainingRun, start: InitialState) -> None:
-    """Prints the step from which training starts, and its length in epochs."""
+    """Prints the start of the run, its length in epochs, and the lines about its dataset."""
     config, dataset = run.config, run.dataset
     pairs = dataset.info.splits["train"].num_examples
     epochs = round(config.train.steps * config.data.batch_size / pairs, 1)
@@ -132,7 +132,7 @@ def say_end(run: TrainingRun) -> None:
     if best is not None:
         say(
             f"{workdir}: best by {train_config.best_metric} is step {best}; run `pix2pix evaluate "
-            f"--workdir={workdir} --step=best` to score this step"
+            f"--workdir={shlex.quote(workdir.location)} --step=best` to score this step"
         )
     steps = plural(train_config.steps, "step")
     say(f"{workdir}: {steps} done; the pictures are in {workdir.report_page}")

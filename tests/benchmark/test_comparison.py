@@ -117,7 +117,7 @@ def test_the_traceback_of_a_failed_worker_is_printed(name, debug, expected, monk
 
 def test_peers_with_other_networks_or_devices_are_left_out_after_their_first_steps(timed):
     def mismatches_here(found):
-        reasons = peers.find_mismatches_of_config(rename(found, OURS, "first"))
+        reasons = peers.find_mismatches_or_raise(rename(found, OURS, "first"))
         assert peers.find_mismatches(rename(found, OURS, "broken")) == {}
         return reasons
 

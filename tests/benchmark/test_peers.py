@@ -42,7 +42,7 @@ def test_a_peer_without_its_library_is_refused(tmp_path, monkeypatch):
 def test_a_failure_of_our_implementation_ends_the_benchmark_but_not_a_sweep():
     """A sweep still times the peers where our implementation runs out of memory."""
     found = {OURS: {"failed": "no room"}, "other": {"turns": [1.0], "devices": ["cpu"]}}
-    assert refusal(peers.find_mismatches_of_config, found) == (
+    assert refusal(peers.find_mismatches_or_raise, found) == (
         "pix2pix_jax: cannot be timed, so it cannot be compared with any other implementation: "
         "no room"
     )

@@ -78,11 +78,11 @@ def test_a_command_refuses_to_run_without_a_flag_that_it_needs(
         (["test"], "COMMAND: 'test' is not valid; give one of prepare, train, evaluate, sweep, "),
         (
             ["--workdir=x", "train"],
-            "--workdir=x: stands before the command; give pix2pix train --workdir=x",
+            "--workdir=x: stands before the command; run pix2pix train --workdir=x",
         ),
         (
             ["--workdir", "x", "train"],
-            "--workdir: stands before the command; give pix2pix train --workdir x",
+            "--workdir: stands before the command; run pix2pix train --workdir x",
         ),
         (["--Version"], "--Version: is not a command; did you mean --version?"),
         (["-V"], "-V: is not a command; did you mean --version?"),

@@ -12,9 +12,9 @@ from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.runs.networks import fits_generator
 from pix2pix_jax.runs.restart import (
     advise_new_run,
-    changed_by_user,
     init_command,
     next_location,
+    user_changes,
 )
 from pix2pix_jax.runs.workdir import Workdir
 
@@ -91,7 +91,7 @@ def test_a_generator_with_equal_arrays_goes_on(small, workdir, field):
     name, _, value = field.partition("=")
     config = resolve(override(small, {name: value}))
     assert advise_new_run(workdir, config).startswith("go on from its weights in a new run by")
-    assert list(changed_by_user(small, config)) == [name]
+    assert list(user_changes(small, config)) == [name]
 
 
 def test_a_run_without_checkpoints_is_not_advised_to_go_on(small, workdir):

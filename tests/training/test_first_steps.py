@@ -8,7 +8,7 @@ import pytest
 from pix2pix_jax.config import Loss
 from pix2pix_jax.training import first_steps
 from pix2pix_jax.training.first_steps import FirstSteps
-from pix2pix_jax.training.metrics.names import keep_measured
+from pix2pix_jax.training.metrics.names import measured_metrics
 
 METRICS = {
     "loss/discriminator": np.array([9.0, 0.5]),
@@ -102,5 +102,5 @@ def test_without_a_discriminator_its_losses_are_not_shown(small, clock, capsys):
     config = replace(small, loss=Loss(gan="none"))
     FirstSteps(config, 0).show(1, METRICS, is_logged=False)
     assert capsys.readouterr().out == "step 1/8  generator_l1 0.250\n"
-    assert keep_measured(METRICS, "none").keys() == {"loss/generator_l1", "gradient/generator"}
-    assert keep_measured(METRICS, "vanilla") == METRICS
+    assert measured_metrics(METRICS, "none").keys() == {"loss/generator_l1", "gradient/generator"}
+    assert measured_metrics(METRICS, "vanilla") == METRICS

@@ -1,1 +1,1 @@
-"""Flags: parses them, lists the fields that they set, and answers unknown flags."""
+"""Flags: parses them, lists the fields that they set, and explains unknown flags."""

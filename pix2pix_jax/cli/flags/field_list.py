@@ -8,7 +8,7 @@ from typing import Any
 from pix2pix_jax.cli.flags.schema_source import read_comments
 
 WIDTH = 100  # the longest line of the list, in characters
-MAX_COUNT = 2**31 - 1  # the limit of all numbers of images or steps, which is not worth a word
+MAX_COUNT = 2**31 - 1  # the limit of numbers of images or steps, which the list does not mention
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def find_choices(kind: dict[str, Any]) -> list[str]:
 
 
 def _describe_range(kind: dict[str, Any]) -> str:
-    """The range of a number in words; limits that no one reaches are left out."""
+    """The range of a number in words, without the limit MAX_COUNT."""
     low, high = kind.get("minimum"), kind.get("maximum")
     if kind["type"] == "integer":
         low = kind["exclusiveMinimum"] + 1 if "exclusiveMinimum" in kind else low

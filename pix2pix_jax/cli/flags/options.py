@@ -22,7 +22,7 @@ class Parser(argparse.ArgumentParser):
     """A parser that raises UsageError, so that the user sees one line without the usage text.
 
     Attributes:
-      end_of_help: returns text to print at the end of --help, which takes long to make.
+      end_of_help: a slow function that returns the text at the end of --help.
     """
 
     end_of_help: Callable[[], str] | None = None
@@ -47,7 +47,8 @@ class Parser(argparse.ArgumentParser):
             raise UsageError(f"{flag}: takes no value", f"give {flag} alone")
         if not message.startswith("argument "):
             raise UsageError(f"{self.prog}: {message}", f"see {self.prog} --help")
-        problem, _, fix = problem.partition("; ")  # the functions of `values` write both
+        # The functions of `values` write the problem and the fix, separated by "; ".
+        problem, _, fix = problem.partition("; ")
         raise UsageError(f"{flag}: {problem}", fix)
 
     @property
@@ -57,7 +58,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _suggest(flag: str, choice: str, names: list[str]) -> str:
-    """What to give instead of a value that is none of several names, and the closest name."""
+    """The fix for a value that is not in `names`: all names, and the closest name."""
     wanted = choice.strip("'")
     near = OTHER_COMMANDS.get(wanted.lower()) if flag == "COMMAND" else None
     near = near or closest_name(wanted, names)

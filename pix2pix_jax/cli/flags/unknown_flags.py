@@ -16,7 +16,7 @@ from pix2pix_jax.suggestions import (
     plain_name,
 )
 
-SIMILAR = 0.82  # the similarity above which a flag is meant rather than a field
+SIMILAR = 0.82  # above this similarity, a name is taken for a flag, not for a field
 WEIGHTS = (".pth", ".pt", ".ckpt", ".safetensors")  # the suffixes of files of weights
 DASHES = "-\u2010\u2011\u2012\u2013\u2014\u2212"  # text programs turn "--" into other dashes
 
@@ -33,7 +33,7 @@ def explain_unknown(argument: str, following: str | None, flags: Flags) -> Usage
     bare = name.lstrip(DASHES)
     if name.startswith("-"):
         problem = f"{argument}: unknown flag"
-    elif bare != name or equals:  # another dash, or none, as in other programs
+    elif bare != name or equals:  # The user typed another dash, or no dash.
         problem = f"{argument}: does not begin with --"
     else:
         return UsageError(f"{argument}: does not begin with --", suggest_path(argument, flags))
@@ -57,9 +57,9 @@ def suggest_path(path: str, flags: Flags) -> str:
     else:
         wanted = "--input"
     if wanted in flags and ("/" in path or wanted == "--config" or place.exists()):
-        return _ask(wanted, path, flags)
+        return _did_you_mean(wanted, path, flags)
     if "--input" in flags:
-        return "put a pattern, or a path with spaces, in quotes, as in --input='photos/*.png'"
+        return "put the path in quotes, for example --input='photos/*.png'"
     return "give --FLAG=VALUE for a flag that --help lists"
 
 
@@ -75,28 +75,31 @@ def suggest_flag(name: str, value: str, flags: Flags) -> str:
     target = {plain_name(flag): flag for flag in own}.get(plain_name(name))
     others = [other for other in other_names(name) if other in flags]
     if others and value.lower().endswith(WEIGHTS) and "--weights" not in flags:
-        return f"make a run of this file first: pix2pix import --weights={shlex.quote(value)}"
+        return f"first run pix2pix import --weights={shlex.quote(value)} --workdir=DIR"
     others = [other for other in others if _is_accepted(flags[other], value)]
     # A similar flag comes before a field: for `translate --steps`, --step and not train.steps.
     if target is None and not others:
         target = closest_name(name, own, SIMILAR)
     if target is not None:
-        return _ask(own[target], value, flags)
+        return _did_you_mean(own[target], value, flags)
     if others:
-        return _ask(others[0], value, flags)
+        return _did_you_mean(others[0], value, flags)
     if advice := advice_about(name):
         return advice
     field = closest_field(name.removeprefix("config."), read_field_names())
     if field is not None:
-        return _ask(f"--config.{field}", value, flags)
+        return _did_you_mean(f"--config.{field}", value, flags)
     target = closest_name(name, own, 0.7)
     if target is not None:
-        return _ask(own[target], value, flags)
+        return _did_you_mean(own[target], value, flags)
     return "give a flag that --help lists, or a field that `pix2pix fields` lists"
 
 
 def _is_accepted(flag: argparse.Action, value: str) -> bool:
-    """Whether a flag takes a value; a flag without a value, such as --list, takes any."""
+    """Whether a flag accepts a value.
+
+    A flag without a parser for its value, such as --list or --host, accepts any value.
+    """
     if not value or not callable(flag.type):
         return True
     try:
@@ -106,8 +109,11 @@ def _is_accepted(flag: argparse.Action, value: str) -> bool:
     return True
 
 
-def _ask(flag: str, value: str, flags: Flags) -> str:
-    """Asks whether a flag was meant; a flag with a value of its own, or without values, keeps it.
+def _did_you_mean(flag: str, value: str, flags: Flags) -> str:
+    """The fix for a misspelt flag: "did you mean FLAG=VALUE?".
+
+    A flag that fixes or takes no value is named alone. If VALUE is false, the fix is to leave the
+    flag out.
 
     Args:
       flag: the flag, maybe with a value: --FLAG, or --config.GROUP.FIELD=VALUE.

@@ -100,5 +100,5 @@ def _parse_decimal(text: str) -> int | None:
 
 
 def _quote(text: str) -> str:
-    """The beginning of a text; an empty text in quotes, because nothing else would be seen."""
+    """The beginning of a text; an empty text gets quotes, so that it is visible."""
     return f"{text:.60}" if text.strip() else repr(text)

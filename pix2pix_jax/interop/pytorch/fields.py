@@ -78,8 +78,8 @@ def discriminator_fields(tensors: Tensors, config: Config) -> Fields:
         name = PATCH_GANS[n_layers - 1]
     if tensors[first].ndim != 4 or 0 in tensors[first].shape:
         raise UsageError(
-            f"has {first} of shape {tensors[first].shape}, but a kernel has four axes, none of "
-            "them empty",
+            f"has {first} of shape {tensors[first].shape}, but a kernel needs four axes, each "
+            "longer than 0",
             "give the latest_net_D.pth of a pix2pix model",
         )
     features, channels = tensors[first].shape[:2]
@@ -89,7 +89,7 @@ def discriminator_fields(tensors: Tensors, config: Config) -> Fields:
             f"contains a discriminator for {channels} channels, but a discriminator for this "
             f"generator needs {target} channels (target) or {target + source} channels (input and "
             "target)",
-            "give two networks of one run",
+            "give the generator and the discriminator of the same run",
         )
     return {
         "model": {"discriminator": name, "discriminator_features": features},

@@ -1,16 +1,16 @@
 """Says what a file is that should be a .pth file, from its first bytes or its members."""
 
-# The kinds of files that people give instead of a .pth file, by their first bytes, with what to do.
-EXPORT = "save the PyTorch network with torch.save(net.state_dict(), FILE)"
+SAVE_STATE_DICT_FIX = "save the PyTorch network with torch.save(net.state_dict(), FILE)"
+# The kinds of files that people give instead of a .pth file, by their first bytes, with the fix.
 BEGINNINGS = (
-    (b"\x89HDF", "is a Keras or HDF5 file", EXPORT),
-    (b"GGUF", "is a GGUF file", EXPORT),
+    (b"\x89HDF", "is a Keras or HDF5 file", SAVE_STATE_DICT_FIX),
+    (b"GGUF", "is a GGUF file", SAVE_STATE_DICT_FIX),
     (b"version https://git-lfs", "is a pointer of Git LFS", "fetch the file with git lfs pull"),
-    (b"<", "is a web page", "download the file itself again"),
+    (b"<", "is a web page", "download the file that the page links to"),
     (b"\x1f\x8b", "is a gzip file", "unpack it and give the path of the .pth file"),
-    (b"\x93NUMPY", "is a NumPy array", EXPORT),
-    (b"\x08", "is an ONNX file or another protocol buffer", EXPORT),
-    (b"\x80", "is a pickle that torch.save did not write", EXPORT),
+    (b"\x93NUMPY", "is a NumPy array", SAVE_STATE_DICT_FIX),
+    (b"\x08", "is an ONNX file or another protocol buffer", SAVE_STATE_DICT_FIX),
+    (b"\x80", "is a pickle that torch.save did not write", SAVE_STATE_DICT_FIX),
 )  # fmt: skip
 # The kinds of archives, by a member of the archive.
 MEMBERS = (
@@ -46,7 +46,7 @@ def describe_archive(names: list[str]) -> tuple[str, str]:
     """
     for ending, kind in MEMBERS:
         if any(name.endswith(ending) for name in names):
-            return f"is {kind}, not a .pth file of PyTorch", EXPORT
+            return f"is {kind}, not a .pth file of PyTorch", SAVE_STATE_DICT_FIX
     return (
         f"is a zip file with {', '.join(names)[:80]}, not a .pth file",
         "if it contains a .pth file, unpack it and give the path of the .pth file",

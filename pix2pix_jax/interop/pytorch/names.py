@@ -112,14 +112,14 @@ def from_torch(tensors: Tensors, names: dict[str, str], template: dict, model: M
     remaining, params = dict(tensors), {}
     for layer, parameter, value in _iterate_parameters(template):
         if layer not in names:
-            raise UsageError(f"has no {layer}", "leave out --config.model.bottleneck_norm")
+            raise UsageError(f"has no layer {layer}", "leave out --config.model.bottleneck_norm")
         name = _torch_tensor_name(names[layer], parameter)
         lacks_bias = parameter == "bias" and not _has_torch_bias(layer, names[layer], model)
         if lacks_bias and name not in remaining:
             params.setdefault(layer, {})[parameter] = np.zeros(value.shape, np.float32)
             continue
         if name not in remaining:
-            raise UsageError(f"lacks {name}", "save the state dict of the whole network")
+            raise UsageError(f"has no tensor {name}", "save the state dict of the whole network")
         array = np.asarray(remaining.pop(name), np.float32)
         if parameter == "kernel" and array.ndim == 4:
             array = array.transpose(_axes_from_torch(layer))
@@ -187,7 +187,8 @@ def check_torch_generator(config: Config) -> None:
     for name, value in expected.items():
         if getattr(model, name) != value:
             raise UsageError(
-                f"model.{name}: is {getattr(model, name)}, but the PyTorch code has only {value}",
+                f"model.{name}: is {getattr(model, name)}, but the PyTorch code supports only "
+                f"{value}",
                 "give another --format",
             )
     if make_generator(config).bottleneck_norm:
@@ -199,7 +200,7 @@ def check_torch_generator(config: Config) -> None:
     depth = generator_depth(config)
     if depth < 5:
         raise UsageError(
-            f"model.depth: is {depth}, but the PyTorch code has only 5 or more",
+            f"model.depth: is {depth}, but the PyTorch code needs at least 5",
             "give another --format",
         )
 

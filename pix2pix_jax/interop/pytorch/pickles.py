@@ -38,8 +38,8 @@ MAX_AXES = 8  # the most axes of a tensor
 MAX_NUMBER = 1 << 48  # the largest offset, side or stride of a tensor
 
 
-# This class is not a dataclass, because a pickle could set the fields of a dataclass.
-class ArrayStorage(NamedTuple):
+# These classes are NamedTuples, because a pickle could set the fields of a dataclass.
+class StorageReference(NamedTuple):
     """A storage: numbers of one dtype in a file.
 
     Attributes:
@@ -51,7 +51,6 @@ class ArrayStorage(NamedTuple):
     dtype: np.dtype
 
 
-# This class is not a dataclass, because a pickle could set the fields of a dataclass.
 class Tensor(NamedTuple):
     """Describes where a tensor lies in its storage. Offset and strides count numbers, not bytes.
 
@@ -62,7 +61,7 @@ class Tensor(NamedTuple):
       strides: for each axis, the distance in the storage between neighbours on that axis.
     """
 
-    storage: ArrayStorage
+    storage: StorageReference
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
@@ -81,11 +80,11 @@ class Opaque:
     """Stands for an object of any class that is not known here, such as a whole network.
 
     Attributes:
-      origin: the module and the name of the class or function.
+      class_name: the module and the name of the class or function.
       state: the attributes that the pickle sets; None if it sets none.
     """
 
-    origin = ""
+    class_name = ""
     state: Any = None
 
     def __new__(cls, *_: Any, **__: Any) -> "Opaque":
@@ -132,9 +131,9 @@ class TensorUnpickler(pickle.Unpickler):
             return lambda *arguments: rebuild_tensor(*arguments)
         if module == "torch._utils" and name in PARAMETERS:
             return lambda *arguments: rebuild_parameter(*arguments)
-        return type("Opaque", (Opaque,), {"origin": f"{module}.{name}"})
+        return type("Opaque", (Opaque,), {"class_name": f"{module}.{name}"})
 
-    def persistent_load(self, pid: Any) -> ArrayStorage | type[Opaque]:
+    def persistent_load(self, pid: Any) -> StorageReference | type[Opaque]:
         """The storage that a tensor refers to, or the class of a whole network.
 
         Raises:
@@ -145,11 +144,11 @@ class TensorUnpickler(pickle.Unpickler):
             if kind == "module":  # the class of a whole network, in the format before PyTorch 1.6
                 return dtype
             raise pickle.UnpicklingError(
-                f"has numbers of the type {dtype.origin}, which is not supported"
+                f"has numbers of the type {dtype.class_name}, which is not supported"
             )
         if any(type(part) is not str for part in (kind, dtype, key)) or kind != "storage":
-            raise pickle.UnpicklingError("refers to something other than a storage")
-        storage = ArrayStorage(key, np.dtype(STORAGE_DTYPES[str(dtype)]))
+            raise pickle.UnpicklingError("has a tensor whose data is not a storage of torch.save")
+        storage = StorageReference(key, np.dtype(STORAGE_DTYPES[str(dtype)]))
         if self.dtypes.setdefault(key, storage.dtype) != storage.dtype:
             raise pickle.UnpicklingError("has a storage with two types of numbers")
         return storage
@@ -157,7 +156,7 @@ class TensorUnpickler(pickle.Unpickler):
 
 def rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Tensor:
     """Describes a tensor; raises UnpicklingError for arguments that PyTorch does not write."""
-    if type(storage) is not ArrayStorage:
+    if type(storage) is not StorageReference:
         raise pickle.UnpicklingError("contains a tensor without a storage")
     numbers = (offset, *shape, *strides)
     has_bad_number = any(type(n) is not int or abs(n) > MAX_NUMBER for n in numbers)

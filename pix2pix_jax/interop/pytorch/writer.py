@@ -25,7 +25,7 @@ class LongStorage:
 STORAGES = {np.dtype(np.float32): FloatStorage, np.dtype(np.int64): LongStorage}
 
 
-class ArrayStorage(NamedTuple):
+class PickledArray(NamedTuple):
     """Stands for the numbers of an array, which are written outside the pickle."""
 
     array: np.ndarray
@@ -43,7 +43,7 @@ class TensorPickler(pickle.Pickler):
         self.storages: list[bytes] = []
 
     def reducer_override(self, value: Any) -> Any:
-        """How PyTorch makes the tensor of an array: a function and its arguments.
+        """Returns the function and the arguments with which PyTorch rebuilds the tensor.
 
         For a value that is pickled as usual, the result is NotImplemented.
         """
@@ -51,28 +51,28 @@ class TensorPickler(pickle.Pickler):
             return NotImplemented
         strides = tuple(stride // value.itemsize for stride in value.strides)
         requires_grad, backward_hooks = False, OrderedDict()
-        arguments = (ArrayStorage(value), 0, value.shape, strides, requires_grad, backward_hooks)
+        arguments = (PickledArray(value), 0, value.shape, strides, requires_grad, backward_hooks)
         return _rebuild_tensor_v2, arguments
 
     def persistent_id(self, value: Any) -> Any:
         """The reference to a storage; None for a value that is pickled as usual."""
-        if not isinstance(value, ArrayStorage):
+        if not isinstance(value, PickledArray):
             return None
         array, key = value.array, str(len(self.storages))
         self.storages.append(array.astype(array.dtype.newbyteorder("<")).tobytes())
         return "storage", STORAGES[array.dtype], key, "cpu", array.size
 
 
-def write_pth(path: Path, state: dict[str, np.ndarray]) -> None:
+def write_pth(path: Path, state_dict: dict[str, np.ndarray]) -> None:
     """Writes a state dict as `torch.save` does.
 
     Args:
       path: the file to write.
-      state: arrays by name, float32 or int64.
+      state_dict: arrays by name, float32 or int64.
     """
     file = io.BytesIO()
     pickler = TensorPickler(file)
-    pickler.dump(OrderedDict((k, np.asarray(v, order="C")) for k, v in state.items()))
+    pickler.dump(OrderedDict((k, np.asarray(v, order="C")) for k, v in state_dict.items()))
     # Protocol 2 writes names of functions and classes as lines of text without a length, so the
     # names of this module's stand-ins can be replaced with the names of PyTorch.
     content, ours = file.getvalue(), f"c{__name__}\n".encode()

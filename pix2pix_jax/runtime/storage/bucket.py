@@ -23,7 +23,7 @@ from pix2pix_jax.runtime.storage.files import atomic_file
 TIMEOUT_SECONDS = 120  # the time after which a request without an answer fails
 # Hidden files (locks, leases, records) and files that are still being written stay local.
 NOT_UPLOADED = re.compile(r"(^|/)\.|orbax-checkpoint-tmp|/incomplete\.")
-# The end of a message.
+# The fix if a bucket cannot be reached.
 FIX_ADDRESS = "correct the address, get access to the bucket, or restore the network"
 
 

@@ -24,7 +24,8 @@ DEAD_SECONDS = 20.0  # the time without a new heartbeat after which the owner co
 # The time between replacing a lease and reading the lease again. A process that replaces the same
 # lease at the same moment is done within this time.
 SETTLE_SECONDS = 1.0
-# The same time, if no lock keeps other processes of this host from replacing the lease.
+# The value of SETTLE_SECONDS if no lock keeps other processes of this host from replacing the
+# lease.
 SETTLE_SECONDS_UNLOCKED = 2.5
 
 
@@ -86,15 +87,15 @@ class FolderLease:
         return Lease(self._owner, self._host, self._description, f"{heartbeat:9}").to_json()
 
     def _read(self) -> Lease | None:
-        """The lease; None if there is none, or only a damaged one."""
+        """The lease; None if there is no lease, or if the lease is damaged."""
         content = self._storage.read()
         return None if content is None else Lease.parse(content)
 
     def _wait_until_dead(self, old: Lease) -> None:
         """Waits for DEAD_SECONDS; raises BlockingIOError if the owner writes to its lease."""
         say(
-            f"{self._storage}: watching for {DEAD_SECONDS:g} s whether {old.description} is "
-            "still at work there"
+            f"{self._storage}: waiting {DEAD_SECONDS:g} s to see whether {old.description} still "
+            "uses this folder"
         )
         end = time.monotonic() + DEAD_SECONDS
         while time.monotonic() < end:
@@ -110,7 +111,7 @@ class FolderLease:
         stops only the processes of the same host.
 
         Args:
-          dead: the lease of a dead process; None if there was no lease, or only a damaged one.
+          dead: the lease of a dead process; None if there was no lease, or if it was damaged.
 
         Raises:
           BlockingIOError: another process has taken the folder.
@@ -124,7 +125,7 @@ class FolderLease:
         self._check_no_other(dead)
 
     def _check_no_other(self, dead: Lease | None) -> None:
-        """Raises BlockingIOError if the lease belongs neither to this process nor to a dead one."""
+        """Raises BlockingIOError if neither this process nor a dead process owns the lease."""
         lease = self._read()
         if lease and lease.owner != self._owner and lease != dead:
             raise self._busy(lease)

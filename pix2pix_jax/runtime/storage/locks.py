@@ -39,7 +39,7 @@ def folder_lock(folder: Path, wait: bool) -> Iterator[bool]:
             except BlockingIOError:
                 if not wait:
                     raise
-                say(f"{folder}: waiting for another process to finish there")
+                say(f"{folder}: waiting until another process releases this folder")
                 fcntl.flock(file, fcntl.LOCK_EX)
         except OSError as error:
             if error.errno not in NO_LOCK_ERRNOS:

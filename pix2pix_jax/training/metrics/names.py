@@ -15,8 +15,8 @@ SHORT_NAMES = {  # short names of the metrics that the progress bar shows
 DISCRIMINATOR_METRICS = ("loss/discriminator", "gradient/discriminator", "loss/generator_gan")
 
 
-def keep_measured(metrics: dict[str, T], gan: GanLoss) -> dict[str, T]:
-    """Drops the metrics that are no measurements, because the run has no discriminator.
+def measured_metrics(metrics: dict[str, T], gan: GanLoss) -> dict[str, T]:
+    """Drops the metrics that were not measured, because the run has no discriminator.
 
     Args:
       metrics: values by metric.
@@ -26,7 +26,7 @@ def keep_measured(metrics: dict[str, T], gan: GanLoss) -> dict[str, T]:
     return {name: value for name, value in metrics.items() if name not in dropped}
 
 
-def keep_short(scalars: dict[str, float]) -> dict[str, float]:
+def short_metrics(scalars: dict[str, float]) -> dict[str, float]:
     """The metrics of SHORT_NAMES among `scalars`, in the same order."""
     return {name: value for name, value in scalars.items() if name in SHORT_NAMES}
 

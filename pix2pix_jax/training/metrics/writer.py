@@ -16,15 +16,16 @@ from pix2pix_jax.runtime.console import progress_bar, say
 from pix2pix_jax.runtime.retry_queue import RetryQueue
 from pix2pix_jax.runtime.storage.files import atomic_file
 from pix2pix_jax.training.metrics.event_file import EventFile
-from pix2pix_jax.training.metrics.names import SHORT_NAMES, describe_scalars, keep_short
+from pix2pix_jax.training.metrics.names import SHORT_NAMES, describe_scalars, short_metrics
 from pix2pix_jax.training.metrics.tensorboardx import image, scalar
 
 
 class StepClock:
     """Measures the speed of training, without the time of compiling, sampling and evaluating.
 
-    The first call of a number of steps compiles their program, so the measurement starts again
-    after this call. Until the second step, the time of the first step counts nevertheless.
+    The first call with a new number of steps compiles a program, so the measurement starts again
+    after this call. Before the second call there is no other time, so the speed then includes
+    compiling.
     """
 
     def __init__(self, step: int):
@@ -47,7 +48,10 @@ class StepClock:
 
     @property
     def steps_per_second(self) -> float:
-        """Steps per second since the last `restart`."""
+        """Steps per second since the last `restart` or the last compilation.
+
+        Before the second call, the time counts from the start of the clock.
+        """
         start = self._opened if self.has_only_compiled else self._start
         return (self._end[0] - start[0]) / (self._end[1] - start[1])
 
@@ -127,7 +131,7 @@ class MetricWriter:
 
     def _show(self, step: int, scalars: dict[str, float], speed: float) -> None:
         """Shows the main metrics at the progress bar, and prints them as a line."""
-        short = keep_short(scalars)
+        short = short_metrics(scalars)
         self._bar.set_postfix_str(
             " ".join(f"{SHORT_NAMES[name]} {value:.2f}" for name, value in short.items())
         )
