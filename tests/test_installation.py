@@ -71,9 +71,9 @@ def test_an_old_python_is_named(monkeypatch):
 @pytest.mark.parametrize(
     ("files", "is_active", "fix"),
     [
-        (("Makefile", ".venv/bin/python"), False, "first give `. ROOT/.venv/bin/activate`"),
-        (("Makefile", ".venv/bin/python"), True, "give `make clean setup` in ROOT"),
-        (("Makefile",), False, "give `make setup` in ROOT, and then "),
+        (("Makefile", ".venv/bin/python"), False, "first run `. ROOT/.venv/bin/activate`"),
+        (("Makefile", ".venv/bin/python"), True, "run `make clean setup` in ROOT"),
+        (("Makefile",), False, "run `make setup` in ROOT, and then "),
         ((), False, "install it again from its repository, as README.md explains"),
     ],
 )

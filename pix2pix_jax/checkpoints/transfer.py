@@ -146,6 +146,6 @@ def _why_new_discriminator(old: Config, new: Config) -> str:
 
 
 def _describe_changes(changes: dict[str, tuple[Any, Any]]) -> str:
-    return " and ".join(
+    return ", ".join(
         f"{name} is {old} in that run and {new} in this run" for name, (old, new) in changes.items()
     )

@@ -122,8 +122,10 @@ def test_peers_with_other_networks_or_devices_are_left_out_after_their_first_ste
         return reasons
 
     found, lines = timed("first", "other", "elsewhere", "broken", find_mismatches=mismatches_here)
-    assert found["other"] == {"failed": "has networks of 3 and 1 parameters, but ours have 3 and 2"}
-    reason = "computes on 1 gpu, but ours on 1 cpu; set JAX_PLATFORMS=cpu"
+    assert found["other"] == {
+        "failed": "has networks with 3 and 1 parameters, but our networks have 3 and 2"
+    }
+    reason = "uses 1 gpu, but our implementation uses 1 cpu; set JAX_PLATFORMS=cpu"
     assert found["elsewhere"] == {"failed": reason}
     assert len(found["first"]["turns"]) == 3
     assert lines.count("elsewhere 1") == 2  # Both runs come before the turns.

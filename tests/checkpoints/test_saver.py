@@ -35,7 +35,7 @@ def saves(small, tmp_path, monkeypatch):
         with CheckpointSaver(Workdir(tmp_path), Train(keep=9, max_failed_saves=2)) as checkpoints:
             for step in steps:
                 numbered = Checkpoint(state.replace(step=np.int32(step)), Totals(), "pairs")
-                checkpoints.save(numbered, last=step == steps[-1])
+                checkpoints.save(numbered, is_last=step == steps[-1])
                 checkpoints.poll()
         return Workdir(tmp_path).checkpoint_steps()
 
@@ -54,7 +54,7 @@ def test_a_step_is_saved_even_if_older_checkpoints_cannot_be_removed(saves, tmp_
 
 def test_failed_saves_that_are_not_in_a_row_do_not_end_the_run(saves, capsys):
     assert saves((1, 2, 3, 4), (1, 3), on_disk=False) == [2, 4]
-    assert capsys.readouterr().err.count("1 of train.max_failed_saves 2") == 2
+    assert capsys.readouterr().err.count("this is failure 1 of 2 (train.max_failed_saves)") == 2
 
 
 def test_two_failed_saves_in_a_row_end_the_run(saves):

@@ -89,20 +89,22 @@ def test_another_discriminator_is_new_and_the_reason_is_reported(small, trained)
     found = transfer_state(workdir, small, 40, new)
     assert_equal(found.state.generator, old.generator)
     assert_equal(found.state.discriminator, create_state(new).discriminator)
-    assert found.why_new_discriminator == ("model.discriminator is patch16 there and pixel here")
+    assert found.why_new_discriminator == (
+        "model.discriminator is patch16 in that run and pixel in this run"
+    )
 
 
 def test_the_discriminator_of_a_run_without_gan_loss_is_not_taken(small, trained):
-    """It was never trained."""
+    """The discriminator of such a run was never trained."""
     workdir, _ = trained
     l1_only = replace(small, loss=Loss(gan="none"))
     found = transfer_state(workdir, l1_only, 40, small)
-    assert found.why_new_discriminator == "the other run has none"
+    assert found.why_new_discriminator == "the other run has no discriminator"
     assert_equal(found.state.discriminator, create_state(small).discriminator)
 
 
-def test_a_discriminator_serves_images_of_another_size(small, trained):
-    """Both networks have no layer that depends on the size, if the U-Net keeps its depth."""
+def test_a_discriminator_accepts_images_of_another_size(small, trained):
+    """Neither network has a layer that depends on the size, if the U-Net keeps its depth."""
     workdir, old = trained
     size = {"data__image_size": "64", "data__load_size": "72"}
     new = changed(small, **size, model__depth="4", model__bottleneck_norm="True")
@@ -116,16 +118,19 @@ def test_a_discriminator_serves_images_of_another_size(small, trained):
     [
         (
             {"model__depth": "5"},
-            "model.depth is 4 there and 5 here and model.bottleneck_norm is True there and False "
-            "here; give --config.model.depth=4 --config.model.bottleneck_norm=True, or leave out",
+            "model.depth is 4 in that run and 5 in this run, model.bottleneck_norm is True in that "
+            "run and False in this run; give --config.model.depth=4 "
+            "--config.model.bottleneck_norm=True, or leave out",
         ),
         (
             {"data__target_channels": "1"},
-            "data.target_channels is 3 there and 1 here; give --config.data.target_channels=3, or",
+            "data.target_channels is 3 in that run and 1 in this run; give "
+            "--config.data.target_channels=3, or",
         ),
         (
             {"model__generator": "encoder_decoder"},
-            "model.generator is unet there and encoder_decoder here; give --config.model.generator",
+            "model.generator is unet in that run and encoder_decoder in this run; give "
+            "--config.model.generator",
         ),
     ],
 )

@@ -66,7 +66,7 @@ def test_a_resumed_run_equals_an_uninterrupted_run_to_the_bit(
     assert {step: found[step] for step in (4, 8, 12)} == metrics(uninterrupted_run)
 
 
-def test_a_new_run_goes_on_from_the_weights_of_another_run(first_steps, tmp_path):
+def test_a_new_run_continues_from_the_weights_of_another_run(first_steps, tmp_path):
     """The error line of a changed field prints the command, and the command works as printed."""
     old, rate = shutil.copytree(first_steps, tmp_path / "old"), "--config.optimizer.learning_rate"
     status, _, err = run("train", f"--workdir={old}", f"{rate}=1e-4")
@@ -75,7 +75,7 @@ def test_a_new_run_goes_on_from_the_weights_of_another_run(first_steps, tmp_path
     assert command == ["train", f"--init={old}", f"--workdir={old}_2", f"{rate}=0.0001"]
     status, out, err = run(*command, "--config.train.steps=1", "--config.train.checkpoint_every=1")
     assert (status, err) == (0, "")
-    assert "takes from step 4 of" in out
+    assert " from step 4 of " in out
     assert f"fields that differ from {old}: optimizer.learning_rate 0.0002 -> 0.0001" in out
     new = tmp_path / "old_2"
     assert Workdir(new).checkpoint_steps() == [0, 1]
@@ -212,7 +212,7 @@ def test_failed_saves_are_reported_and_two_in_a_row_stop_the_run(
     assert process.returncode == 2
     assert first.startswith(f"{tmp_path}/checkpoints: step 8 is NOT SAVED (File too large), 1 of")
     assert last.startswith(f"{tmp_path}/checkpoints: step 12 is NOT SAVED (File too large), 2 s")
-    assert last.endswith("give the same command to resume from step 4")
+    assert last.endswith("run the same command to resume from step 4")
     assert Workdir(tmp_path).checkpoint_steps() == [4]
     assert train(tiny_flags, tmp_path, 12)[0] == 0
     assert saved_arrays(tmp_path, 12) == saved_arrays(uninterrupted_run, 12)
@@ -234,7 +234,7 @@ def test_a_run_loses_nothing_while_the_disk_is_full(
     out, _ = process.communicate()
     assert process.returncode == 0
     assert len([line for line in warnings if "NOT WRITTEN" in line]) == 1
-    assert "all output that had to wait is written now" in out
+    assert "all delayed output is now written" in out
     assert saved_arrays(tmp_path, 12) == saved_arrays(uninterrupted_run, 12)
     assert metrics(tmp_path) == metrics(uninterrupted_run)
     assert (tmp_path / "samples" / "step_00000008.png").exists()
@@ -292,8 +292,8 @@ def test_train_changes_nothing_in_a_finished_run(uninterrupted_run):
     before = [path.read_bytes() for path in files]
     name = uninterrupted_run.name
     for fewer, expected in (
-        ((), f"{name}: done, step 12 of train.steps 12; nothing is left to do; to train on, give "),
-        (("--config.train.steps=4",), f"{name}: is at step 12, past train.steps 4; to train on, "),
+        ((), f"{name}: done, step 12 of train.steps 12; nothing is left to do; to train longer, "),
+        (("--config.train.steps=4",), f"{name}: is at step 12, past train.steps 4; to train longer"),
     ):
         status, out, err = run("train", f"--workdir={uninterrupted_run}", *fewer)
         assert (status, err) == (0, "")

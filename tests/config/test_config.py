@@ -43,7 +43,7 @@ steady = settings(derandomize=True, deadline=None, database=None)
 
 def suggested_size(message: str) -> tuple[int, int]:
     """The size that a refusal suggests."""
-    height, width = re.search(r"the nearest being (\d+)x(\d+)", message).groups()
+    height, width = re.search(r"such as --config.data.image_size=(\d+),(\d+)", message).groups()
     return int(height), int(width)
 
 
@@ -139,14 +139,14 @@ def test_a_suggested_depth_is_possible(height, width):
     try:
         unet_depth(height, width, None)
     except UsageError as error:
-        if match := re.search(r"a model.depth of (\d+)", str(error)):
+        if match := re.search(r"or --config.model.depth=(\d+)", str(error)):
             assert unet_depth(height, width, int(match[1])) == int(match[1])
 
 
 def test_an_image_size_that_cannot_be_halved_is_refused_with_suggestions():
     assert refusal(resolve, Config(data=Data(image_size=(100, 256)))) == (
         "data.image_size: 100x256 cannot be halved 3 times; "
-        "use multiples of 8, the nearest being 96x256, or a model.depth of 2"
+        "give multiples of 8, such as --config.data.image_size=96,256, or --config.model.depth=2"
     )
 
 
@@ -223,7 +223,7 @@ def test_epochs_may_change_on_resume_although_the_learning_rate_decays():
 def test_a_source_for_drawn_pairs_is_refused():
     message = refusal(resolve, override(Config(), {"data.source": "my_pairs"}))
     assert message.startswith(
-        "data.source: the pairs of synthetic_facades are drawn, not read from my_pairs"
+        "data.source: synthetic_facades draws its pairs, so it does not read my_pairs; leave out"
     )
 
 

@@ -221,7 +221,7 @@ def test_a_dataset_without_classes_gets_all_scores_except_the_fcn_score(tiny_fla
     assert list(evaluation["metrics"]) == ["l1", "psnr", "ssim", "lab_l", "lab_a", "lab_b"]
     best = "--config.train.best_metric=class_iou"
     refused(
-        "train.best_metric: class_iou is of the FCN-score, which cannot be measured: data.name",
+        "train.best_metric: class_iou belongs to the FCN-score, which cannot be measured here (dat",
         "train",
         *tiny_flags,
         f"--workdir={tmp_path / 'b'}",
@@ -286,5 +286,5 @@ def test_files_that_show_one_side_of_the_pairs_of_a_run_are_refused(tmp_path):
     check_halves(workdir, halves["single"], datasets["single"])
     write_config(halves["pairs"], workdir.config_file)
     message = refusal(check_halves, workdir, halves["single"], datasets["single"])
-    assert message.endswith("give --config.data.form=None if they are such images")
+    assert message.endswith("if these images do, give --config.data.form=None")
     check_halves(workdir, configs["single"], datasets["single"])

@@ -219,7 +219,7 @@ def test_a_file_whose_outputs_differ_from_jax_is_not_written(exported, tmp_path,
     options = ExportOptions(tmp_path / "G.pth", "pth", discriminator=tmp_path / "D.pth")
     args = config, Workdir(folder / "run"), options
     message = refusal(export, *args)
-    assert "was not written, because its outputs differ from JAX by 5.0e-01" in message
+    assert "the outputs of the file differ from the outputs of JAX by 5.0e-01" in message
     monkeypatch.setattr(exporting, "max_difference", lambda *_: np.nan)
     refusal(export, *args)
     differences = iter([0.0, 0.5])  # for the generator, then for the discriminator
@@ -302,7 +302,8 @@ def test_an_exported_run_is_imported_by_the_command_line(exported, tmp_path):
     assert (status, err) == (0, "")
     assert "unet of depth 5, 8 features, 1 to 3 channels, batch norm; patch16" in out
     refused("already has a run", "import", *weights)
-    refused("is not a format; give one of", "export", run_of, f"--output={tmp_path / 'G.pt'}")
+    no_format = "names no format; give --format="
+    refused(no_format, "export", run_of, f"--output={tmp_path / 'G.pt'}")
     refused("G.pth exists", "export", run_of, files[0])
     refused("is a folder; give a file", "export", run_of, f"--output={tmp_path}")
     other = f"--output={tmp_path / 'G.safetensors'}"
@@ -321,7 +322,7 @@ def test_an_exported_run_is_imported_by_the_command_line(exported, tmp_path):
         "--format=onnx",
     )
     refused(
-        "is the generator's file",
+        "is also the file of the generator",
         "export",
         run_of,
         new,

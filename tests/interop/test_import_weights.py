@@ -203,13 +203,15 @@ def test_the_line_of_an_import_says_where_the_fields_come_from_and_how_to_change
 ):
     weights = save_weights(randomize(Generator(depth=5, features=4)), tmp_path / "G.pth")
     line = import_and_read_line(tmp_path, capsys, weights)
-    assert f"assumed, because {weights} has no config: AtoB, 32x32 images" in line
+    assert "direction AtoB, 32x32 images (height x width), dropout 0.5: assumed, because " in line
+    assert f"assumed, because {weights} has no config; to change these" in line
     assert "import again with another --workdir, and with --config.data.direction=BtoA, " in line
-    assert "note:" not in line
+    assert "to train or translate at" not in line
     shutil.rmtree(tmp_path / "new")
     line = import_and_read_line(tmp_path, capsys, weights, Config())
-    assert "taken from the experiment: AtoB, 256x256 images" in line
-    assert f"note: the generator in {weights} has depth 5 and was probably trained at 32x32" in line
+    assert "direction AtoB, 256x256 images (height x width), dropout 0.5: taken from the " in line
+    assert "taken from the experiment; to change these" in line
+    assert f"the generator in {weights} has depth 5 and was probably trained at 32x32" in line
     assert line.endswith("and --config.data.image_size=32,32")
 
 
@@ -230,11 +232,12 @@ def test_an_import_says_that_the_file_has_a_config_of_its_own(tmp_path, capsys):
     weights = tmp_path / "G.safetensors"
     export(config, Workdir(tmp_path / "run"), ExportOptions(weights))
     line = import_and_read_line(tmp_path, capsys, weights)
-    assert f"taken from the config in {weights}: BtoA, 32x32 images" in line
+    assert "direction BtoA, 32x32 images (height x width), dropout " in line
+    assert f": taken from the config in {weights}; to change these" in line
     assert "--config.data.direction=AtoB" in line
     shutil.rmtree(tmp_path / "new")
     line = import_and_read_line(tmp_path, capsys, weights, Config())
-    assert f"note: the generator in {weights} was trained at 32x32; for that size, import" in line
+    assert f"the generator in {weights} was trained at 32x32; to train or translate at" in line
     fields = {"data.load_size": "20,20"}  # the config in the file has data.image_size (32, 32)
     message = refusal(import_weights, weights, None, Workdir(tmp_path / "other"), None, fields)
     assert "give --config.data.load_size=None" in message
@@ -302,7 +305,7 @@ FILES_WITHOUT_GENERATOR = {
     ),
     "a bias too few": (
         lambda: without(generator_tensors(), "model.model.1.model.2.bias"),
-        "lacks model.model.1.model.2.bias",
+        "has no tensor model.model.1.model.2.bias",
     ),
     "a tensor too many": (
         lambda: generator_tensors() | {"more": torch.zeros(2)},

@@ -185,7 +185,10 @@ def test_a_weight_is_computed_from_its_parametrization_as_in_pytorch(tmp_path, n
     torch.save(prefixed(network, "module."), tmp_path / "G.pth")
     weights = check_same_output(tmp_path / "G.pth", network)
     kind = name.removeprefix("parametrized ").removesuffix(" of the whole layer")
-    expected = f"the weights of 10 layers are computed from their {kind}, and train without it"
+    expected = (
+        f"the {kind} of 10 layers is folded into their weights; training continues without the "
+        f"{kind}"
+    )
     assert weights.notes == (expected,)
 
 

@@ -65,7 +65,7 @@ def test_a_machine_that_lost_the_run_uploads_nothing_more(machine):
             fsspec.filesystem("memory").pipe_file("/bucket/run/.session", b"of another one")
             train_further(first)
 
-    assert "another machine trains in it now" in refusal(cut_off)
+    assert "another machine trains this run now" in refusal(cut_off)
     assert bucket_files() == FIRST_FILES
     assert visible_files(first) == SECOND_FILES
 

@@ -68,7 +68,7 @@ def test_a_run_killed_on_one_machine_resumes_on_another(
         process.communicate()
         status, out, err = train(flags, workdir, 12, **machine("second"))
         assert (status, err) == (0, ""), out
-        assert "is still at work there" in out
+        assert "still uses this folder" in out
         there = tmp_path / "second/.cache/pix2pix_jax/buckets/gs/bucket/runs/first"
         assert saved_arrays(there, 12) == saved_arrays(uninterrupted_run, 12)
         assert metrics(there) == metrics(uninterrupted_run)

@@ -160,8 +160,10 @@ def test_a_folder_of_runs_is_refused(machine, trains):
             pass
 
     message = refusal(at_the_parent)
-    assert message.startswith("memory://bucket: holds run/c")
-    assert message.endswith(".json, so it is not a run; give the folder of a run")
+    assert message.startswith("memory://bucket: contains run/c")
+    assert message.endswith(
+        ".json, so this folder contains runs and is not a run itself; give the folder of a run"
+    )
     assert visible_files(first) == FIRST_FILES
 
 

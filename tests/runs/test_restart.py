@@ -90,7 +90,7 @@ def test_a_generator_with_other_arrays_is_not_advised_to_go_on(small, workdir, f
 def test_a_generator_with_equal_arrays_goes_on(small, workdir, field):
     name, _, value = field.partition("=")
     config = resolve(override(small, {name: value}))
-    assert advise_new_run(workdir, config).startswith("go on from its weights in a new run by")
+    assert advise_new_run(workdir, config).startswith("continue from its weights in a new run with")
     assert list(user_changes(small, config)) == [name]
 
 

@@ -123,7 +123,10 @@ def test_another_platform_than_the_first_in_the_list_is_reported(monkeypatch, ca
     monkeypatch.setattr(backend, "set_xla_flags", lambda platform: None)
     monkeypatch.setenv("JAX_PLATFORMS", "cuda,cpu")
     backend.start_backend()
-    line = "JAX_PLATFORMS=cuda,cpu: gpu is not available; computing on cpu\n"
+    line = (
+        "JAX_PLATFORMS=cuda,cpu: gpu is not available, so the program uses the cpu; unset "
+        "JAX_PLATFORMS, or install the plugin for gpu\n"
+    )
     assert capsys.readouterr().err == line
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     backend.start_backend()

@@ -173,7 +173,9 @@ def test_when_a_process_is_lost_the_other_process_ends_and_the_same_command_resu
     lines = re.findall(r"^process . of 2 (?:has ended|cannot continue).*$", err, re.M)
     assert len(lines) == 1
     assert lines[0].startswith(f"process {1 - victim} ")
-    assert lines[0].endswith("the same command on all hosts resumes from the newest checkpoint")
+    assert lines[0].endswith(
+        "run the same command on all hosts to resume from the newest checkpoint"
+    )
     assert "Traceback" not in err
     first, _ = results(start_two(tiny_flags, tmp_path, 12))
     assert first[0] == 0

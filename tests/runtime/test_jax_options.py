@@ -249,7 +249,7 @@ def test_variables_that_choose_no_platform_are_not_blamed(without_platform, monk
     line = str(backend.explain_missing_devices(RuntimeError("the TPU is in use by process 12")))
     assert line == (
         "JAX: no devices were found (the TPU is in use by process 12); end the other program that "
-        "uses them, or set JAX_PLATFORMS=cpu"
+        "uses the devices, or set JAX_PLATFORMS=cpu"
     )
 
 

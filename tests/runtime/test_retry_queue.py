@@ -33,7 +33,7 @@ def test_an_output_that_cannot_be_written_delays_only_its_kind(capsys):
     assert done[5:] == ["metrics 4"]
     out, err = capsys.readouterr()
     assert err.count("samples 1: NOT WRITTEN") == err.count("samples 3: NOT WRITTEN") == 1
-    assert out.count("all output that had to wait is written now") == 1
+    assert out.count("all delayed output is now written") == 1
 
 
 def test_an_output_replaces_a_waiting_output_of_the_same_name():

@@ -48,7 +48,7 @@ def test_the_list_prepares_no_dataset(tmp_path, monkeypatch):
     plan = SweepPlan("Lengths", [("new", Config(data=data, train=Train(epochs=3)))], {})
     lines = format_plan(plan, SweepFolder(tmp_path / "sweep"), "val").splitlines()
     assert lines[2].endswith(" 3 epochs")
-    assert "A length in epochs is not counted" in lines[3]
+    assert "Variants with a length in epochs are not included" in lines[3]
     assert not (tmp_path / "cache").exists()
 
 

@@ -79,7 +79,7 @@ def test_each_segmenter_has_its_own_ground_truth_row(plan, tmp_path):
     # The paper has this class IOU for the ground truth.
     assert [line[4] for line in lines_of(tmp_path)[3:]] == ["0.21", "0.21"]
     for name in ("results.md", "report/index.html"):
-        assert "of 2 different segmenters" in (tmp_path / name).read_text()
+        assert "come from 2 segmenters, so they are not comparable" in (tmp_path / name).read_text()
 
 
 def test_rounding_does_not_split_the_ground_truth_row(plan, tmp_path):
@@ -88,7 +88,7 @@ def test_rounding_does_not_split_the_ground_truth_row(plan, tmp_path):
         write_evaluation(config, tmp_path / name, "val", 0.5, 0.9 + index * 1e-7)
     write_results(plan, SweepFolder(tmp_path), "val")
     assert [line[0] for line in lines_of(tmp_path)] == ["variant", "little", "big", "ground truth"]
-    assert "different segmenters" not in (tmp_path / "results.md").read_text()
+    assert "so they are not comparable" not in (tmp_path / "results.md").read_text()
 
 
 def test_a_run_that_fails_after_its_evaluation_stays_in_the_table(plan, finished_folder):
@@ -109,7 +109,8 @@ def test_the_note_warns_if_runs_have_different_pairs(plan, finished_folder):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"data": "others"}))
     for expected, variants in ((True, plan.variants), (False, plan.variants[:3])):
         write_results(plan._replace(variants=variants), SweepFolder(finished_folder), "val")
-        assert ("Pairs are of 2 kinds" in (finished_folder / "results.md").read_text()) == expected
+        text = (finished_folder / "results.md").read_text()
+        assert ("evaluated on 2 different sets of pairs" in text) == expected
 
 
 def test_an_evaluation_without_its_pictures_is_not_finished(plan, finished_folder):
@@ -127,7 +128,7 @@ def test_rows_may_differ_in_data_and_metrics(plan, tmp_path):
     evaluation |= {"metrics": {"l1": 0.2}, "ground_truth": {}, "pairs": [{"name": "other"}]}
     path.write_text(json.dumps(evaluation | {"segmenter": None}))
     write_results(plan._replace(variants=plan.variants[::2]), SweepFolder(tmp_path), "val")
-    assert "different segmenters" not in (tmp_path / "results.md").read_text()
+    assert "so they are not comparable" not in (tmp_path / "results.md").read_text()
     page = (tmp_path / "report" / "index.html").read_text()
     assert "Pictures" not in page
     assert page.count("<svg") == 3 + 3  # class IOU, L1 and PSNR; the histograms

@@ -116,7 +116,7 @@ def test_a_dataset_without_classes_is_compared_without_the_fcn_score(plan, calls
         sweep(plan._replace(variants=variants), SweepFolder(tmp_path), None, "val")
     assert calls["trained"] == VARIANTS[:1]
     assert capsys.readouterr().out.count("\nthe FCN-score is left out: no palette\n") == 2
-    sentence = "The only run has no FCN-score: it was left out, or there is none"
+    sentence = "The only run has no FCN-score. `pix2pix evaluate --workdir=RUN` prints the reason."
     assert sentence in (tmp_path / "results.md").read_text()
 
 

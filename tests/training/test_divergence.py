@@ -56,29 +56,29 @@ def test_a_validation_error_that_is_not_finite_names_no_training_pairs(small, re
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_way_out_depends_on_what_is_saved(small, tmp_path):
+def test_the_fix_depends_on_what_is_saved(small, tmp_path):
     """Before the first call to the devices has ended, the workdir has neither config nor steps."""
     workdir, rate = Workdir(tmp_path / "run"), "--config.optimizer.learning_rate=0.0001"
     assert advise_lower_rate(workdir, small) == (
-        f"nothing was saved; give the same command with a lower learning rate: {rate}"
+        f"nothing was saved; run the same command with a lower learning rate: {rate}"
     )
     write_config(small, workdir.config_file)
     assert advise_lower_rate(workdir, small) == (
-        f"no step was saved; give the same command with {rate} and --workdir={workdir}_2"
+        f"no step was saved; run the same command with {rate} and --workdir={workdir}_2"
     )
     workdir.checkpoint(4).mkdir(parents=True)
     assert advise_lower_rate(workdir, small) == (
-        "step 4 is saved; go on from there in a new run with a lower learning rate by "
+        "to continue from step 4 in a new run with a lower learning rate, run "
         f"`pix2pix train --init={workdir} --workdir={workdir}_2 {rate}`"
     )
 
 
-def test_a_state_that_is_not_finite_has_the_same_way_out(small, records, tmp_path):
+def test_a_state_that_is_not_finite_has_the_same_fix(small, records, tmp_path):
     def diverge():
         with explain_divergence(small, records, Workdir(tmp_path / "run")):
             raise StateNotFinite("step 3: generator/up1/kernel has values that are not finite")
 
-    assert "not finite; nothing was saved; give the same command with" in refusal(diverge)
+    assert "not finite; nothing was saved; run the same command with" in refusal(diverge)
 
 
 def test_a_collapsed_discriminator_is_reported_once_until_its_loss_rises(capsys):

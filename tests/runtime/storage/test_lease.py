@@ -45,7 +45,7 @@ def test_an_owner_on_another_host_keeps_the_folder(tmp_path, monkeypatch, capsys
         for _ in range(2):
             with pytest.raises(BlockingIOError, match="process [0-9]+ on .* is at work"):
                 hold(tmp_path).__enter__()
-    assert "watching for 0.5 s whether process" in capsys.readouterr().out
+    assert "waiting 0.5 s to see whether process" in capsys.readouterr().out
     assert not (tmp_path / ".lease").exists()
 
 
