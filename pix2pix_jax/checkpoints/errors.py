@@ -12,7 +12,7 @@ class SaveFailed(UsageError):
     def __init__(self, workdir: Workdir, reason: str):
         self.reason = reason
         super().__init__(
-            f"{workdir.checkpoints}: a checkpoint could not be written ({reason})",
+            f"{workdir.checkpoints_folder}: a checkpoint could not be written ({reason})",
             "free disk space or make this folder writable, then run the same command again",
         )
 
@@ -21,11 +21,11 @@ class OtherPairs(UsageError):
     """A checkpoint was trained on other pairs than the run has now.
 
     Attributes:
-      data: the fingerprint of the pairs of the checkpoint.
+      fingerprint: the fingerprint of the pairs of the checkpoint.
     """
 
-    def __init__(self, checkpoint: Path, data: str):
-        self.data = data
+    def __init__(self, checkpoint: Path, fingerprint: str):
+        self.fingerprint = fingerprint
         super().__init__(
             f"{checkpoint}: was trained on other pairs than data.source and data.data_dir contain",
             "restore the old pairs, or give another --workdir",

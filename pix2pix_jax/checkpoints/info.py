@@ -50,20 +50,20 @@ class CheckpointInfo:
     Attributes:
       step: the step of the checkpoint.
       structure: the `structure_hash` of the arrays.
-      data: the fingerprint of the training pairs.
+      fingerprint: the fingerprint of the training pairs.
       totals: the sums of the metrics since the last log line.
       scores: the metrics of the evaluation at this step; empty if there was no evaluation.
     """
 
     step: int
     structure: str
-    data: str
+    fingerprint: str
     totals: Totals
     scores: dict[str, float]
 
     def to_json(self) -> dict[str, Any]:
         """The content of the item, including its own hash."""
-        content = {"step": self.step, "structure": self.structure, "data": self.data}
+        content = {"step": self.step, "structure": self.structure, "data": self.fingerprint}
         return add_hash(content | {"totals": self.totals.to_json(), "scores": self.scores})
 
     @classmethod

@@ -38,12 +38,12 @@ class SavedNetwork(NamedTuple):
     Attributes:
       step: the step of the checkpoint.
       params: the parameters of the network.
-      data: the fingerprint of the pairs that the network was trained on, or IMPORTED.
+      fingerprint: the fingerprint of the pairs that the network was trained on, or IMPORTED.
     """
 
     step: int
     params: Tree
-    data: str
+    fingerprint: str
 
 
 class SavedItems(NamedTuple):
@@ -52,12 +52,12 @@ class SavedItems(NamedTuple):
     Attributes:
       step: the step of the checkpoint.
       items: the arrays of each item, by its name in ITEMS.
-      data: the fingerprint of the pairs that the networks were trained on, or IMPORTED.
+      fingerprint: the fingerprint of the pairs that the networks were trained on, or IMPORTED.
     """
 
     step: int
     items: dict[str, Tree]
-    data: str
+    fingerprint: str
 
 
 def checkpoint_items(state: TrainState) -> dict[str, Tree]:
@@ -133,7 +133,7 @@ def read_network(
     except StepNotFound as error:
         raise UsageError(f"--step: {error.problem}", error.fix) from error
     saved = read_items(workdir, config, step, (network,))
-    return SavedNetwork(saved.step, saved.items[network], saved.data)
+    return SavedNetwork(saved.step, saved.items[network], saved.fingerprint)
 
 
 def read_items(workdir: Workdir, config: Config, step: int, names: tuple[str, ...]) -> SavedItems:
@@ -149,7 +149,7 @@ def read_items(workdir: Workdir, config: Config, step: int, names: tuple[str, ..
       UsageError: the checkpoint is damaged, or another version saved it.
       OSError: a file cannot be read for another reason.
     """
-    folder = workdir.checkpoints.absolute()
+    folder = workdir.checkpoints_folder.absolute()
     others = ", ".join(str(other) for other in workdir.checkpoint_steps() if other != step)
     items = checkpoint_items(jax.eval_shape(lambda: create_state(config)))
     try:
@@ -160,7 +160,7 @@ def read_items(workdir: Workdir, config: Config, step: int, names: tuple[str, ..
         raise UsageError(
             f"{folder}/{step}: cannot be restored ({reason_of(error)})", fix
         ) from error
-    return SavedItems(step, trees, info.data)
+    return SavedItems(step, trees, info.fingerprint)
 
 
 def find_step(workdir: Workdir, metric: str, step: CheckpointStep) -> int:
@@ -176,7 +176,7 @@ def find_step(workdir: Workdir, metric: str, step: CheckpointStep) -> int:
       UsageError: there are no checkpoints, or the scores of a checkpoint cannot be read.
     """
     steps = workdir.checkpoint_steps()
-    folder = workdir.checkpoints.absolute()
+    folder = workdir.checkpoints_folder.absolute()
     if not steps:
         raise UsageError(
             f"{folder}: holds no checkpoints", "run `pix2pix train` until a checkpoint is saved"

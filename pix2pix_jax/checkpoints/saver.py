@@ -117,7 +117,7 @@ class CheckpointSaver:
                 self._count_failure(step, error)
                 return False
             print_above_bar(
-                f"{self._workdir.checkpoints}: step {step} is saved, but older checkpoints could "
+                f"{self._workdir.checkpoints_folder}: step {step} is saved, but older checkpoints could "
                 f"not be removed ({error.reason}); training continues",
                 sys.stderr,
             )
@@ -130,7 +130,7 @@ class CheckpointSaver:
             self._train.max_failed_saves,
             max(self._workdir.checkpoint_steps(), default=0),
         )
-        text = f"{self._workdir.checkpoints}: step {step} is NOT SAVED ({error.reason})"
+        text = f"{self._workdir.checkpoints_folder}: step {step} is NOT SAVED ({error.reason})"
         if self._failures >= max_failures:
             raise UsageError(
                 f"{text}, {self._failures} saves failed in a row",

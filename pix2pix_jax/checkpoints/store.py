@@ -48,13 +48,13 @@ class Checkpoint:
     Attributes:
       state: the state of the training; `state.step` is the step of the checkpoint.
       totals: the sums of the metrics since the last log line.
-      data: the fingerprint of the training pairs.
+      fingerprint: the fingerprint of the training pairs.
       scores: the metrics of the evaluation at this step; empty if there was no evaluation.
     """
 
     state: TrainState
     totals: Totals
-    data: str
+    fingerprint: str
     scores: dict[str, float] = field(default_factory=dict)
 
 
@@ -79,10 +79,10 @@ class CheckpointStore:
         Raises:
           UsageError: an earlier version saved a checkpoint.
         """
-        workdir.checkpoints.mkdir(parents=True, exist_ok=True)
+        workdir.checkpoints_folder.mkdir(parents=True, exist_ok=True)
         _move_damaged_scores_aside(workdir)
         self._workdir = workdir
-        self._manager = make_manager(workdir.checkpoints.absolute(), keep, best_metric)
+        self._manager = make_manager(workdir.checkpoints_folder.absolute(), keep, best_metric)
 
     def __enter__(self) -> "CheckpointStore":
         return self
@@ -101,15 +101,15 @@ class CheckpointStore:
         step = int(checkpoint.state.step)
         items = jax.tree.map(np.array, checkpoint_items(checkpoint.state))
         _check_finite(step, items)
-        structure, data = structure_hash(items), checkpoint.data
-        info = CheckpointInfo(step, structure, data, checkpoint.totals, checkpoint.scores)
+        structure, fingerprint = structure_hash(items), checkpoint.fingerprint
+        info = CheckpointInfo(step, structure, fingerprint, checkpoint.totals, checkpoint.scores)
         arrays = {name: ocp.args.StandardSave(items[name]) for name in ITEMS}
         args = ocp.args.Composite(**arrays, **{INFO_ITEM: ocp.args.JsonSave(info.to_json())})
         with explain_write_errors(self._workdir):
             is_saved = self._manager.save(step, args=args, metrics=checkpoint.scores or None)
         if not is_saved:  # Orbax skips a step that is not newer than all others, without an error.
             raise UsageError(
-                f"{self._workdir.checkpoints}: step {step} was not saved, because this folder has "
+                f"{self._workdir.checkpoints_folder}: step {step} was not saved, because this folder has "
                 "this step or a later step already",
                 "give another --workdir",
             )
@@ -129,7 +129,7 @@ class CheckpointStore:
         with explain_write_errors(self._workdir):
             self._manager.close()
 
-    def restore_newest(self, template: TrainState, data: str) -> Checkpoint | None:
+    def restore_newest(self, template: TrainState, fingerprint: str) -> Checkpoint | None:
         """Restores the newest undamaged checkpoint; None if the run has no checkpoints.
 
         The checkpoints that are newer than the restored checkpoint are damaged. They are moved to
@@ -137,7 +137,7 @@ class CheckpointStore:
 
         Args:
           template: the shapes and dtypes of the state.
-          data: the fingerprint of the training pairs.
+          fingerprint: the fingerprint of the training pairs.
 
         Raises:
           UsageError: all checkpoints are damaged, or the newest undamaged checkpoint was saved with
@@ -147,7 +147,7 @@ class CheckpointStore:
         rejected: dict[int, str] = {}  # reasons by step
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
-                restored = self._restore(step, template, data)
+                restored = self._restore(step, template, fingerprint)
             except DamagedCheckpoint as error:
                 rejected[step] = str(error)
             else:
@@ -156,18 +156,18 @@ class CheckpointStore:
         if rejected:
             reasons = "; ".join(f"{step}: {reason}" for step, reason in rejected.items())
             raise UsageError(
-                f"{self._workdir.checkpoints}: no checkpoint can be restored ({reasons})",
+                f"{self._workdir.checkpoints_folder}: no checkpoint can be restored ({reasons})",
                 "copy an undamaged checkpoint into this folder, or move the folder away to start "
                 "from step 0",
             )
         return None
 
-    def _restore(self, step: int, template: TrainState, data: str) -> Checkpoint:
+    def _restore(self, step: int, template: TrainState, fingerprint: str) -> Checkpoint:
         folder = self._workdir.checkpoint(step).absolute()
         items = checkpoint_items(template)
         info = read_matching_info(folder, items)
-        if info.data not in (data, IMPORTED):
-            raise OtherPairs(folder, info.data)
+        if info.fingerprint not in (fingerprint, IMPORTED):
+            raise OtherPairs(folder, info.fingerprint)
         restored = {name: read_item(folder / name, items[name]) for name in ITEMS}
         optimizer = restored["optimizer"]
         state = TrainState(
@@ -175,7 +175,7 @@ class CheckpointStore:
             generator=NetworkState(restored["generator"], optimizer["generator"]),
             discriminator=NetworkState(restored["discriminator"], optimizer["discriminator"]),
         )
-        return Checkpoint(state, info.totals, info.data, info.scores)
+        return Checkpoint(state, info.totals, info.fingerprint, info.scores)
 
     def _move_rejected_aside(self, rejected: dict[int, str]) -> None:
         for step, reason in rejected.items():
@@ -186,7 +186,7 @@ class CheckpointStore:
 
 def remove_unfinished(workdir: Workdir) -> None:
     """Removes the files of unfinished checkpoints, to make room on the disk."""
-    for path in workdir.checkpoints.glob("*.orbax-checkpoint-tmp*"):
+    for path in workdir.checkpoints_folder.glob("*.orbax-checkpoint-tmp*"):
         shutil.rmtree(path, ignore_errors=True)
 
 
@@ -220,7 +220,7 @@ def _check_finite(step: int, items: dict[str, dict]) -> None:
 
 def _move_damaged_scores_aside(workdir: Workdir) -> None:
     """Moves damaged scores to `rejected/`, because they keep Orbax from opening any checkpoint."""
-    for path in workdir.checkpoints.glob("*/metrics"):
+    for path in workdir.checkpoints_folder.glob("*/metrics"):
         try:
             read_scores(path.parent)
         except DamagedScores as error:

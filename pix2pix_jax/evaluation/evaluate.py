@@ -78,7 +78,7 @@ def evaluate(
         # stand next to an old page.
         atomic_file(path) as new_json,
         atomic_file(page) as new_page,
-        atomic_folder(workdir.evaluation_pictures(split)) as pictures,
+        atomic_folder(workdir.evaluation_pictures_folder(split)) as pictures,
     ):
         reader = open_class_reader(config.data, dataset) if fcn_score else None
         scores = Scorer(config, records, reader).score(params, partial(write_pictures, pictures))

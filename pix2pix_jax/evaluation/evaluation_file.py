@@ -119,7 +119,7 @@ def read_finished_evaluation(config: Config, workdir: Workdir, split: str) -> Ev
       step or another config.
     """
     evaluation = read_evaluation(workdir.evaluation_file(split))
-    page, pictures = workdir.evaluation_page(split), workdir.evaluation_pictures(split)
+    page, pictures = workdir.evaluation_page(split), workdir.evaluation_pictures_folder(split)
     if not evaluation or not page.exists() or not pictures.exists():
         return None
     expected = (config.train.steps, identity(config))

@@ -203,5 +203,5 @@ def write_run(workdir: Workdir, config: Config, state: TrainState) -> None:
     """Writes config.json and the first checkpoint of a run."""
     with claim_workdir(workdir):
         with CheckpointStore(workdir, config.train.keep, config.train.best_metric) as store:
-            store.save(Checkpoint(state, Totals(), data=IMPORTED))
+            store.save(Checkpoint(state, Totals(), fingerprint=IMPORTED))
         write_config(config, workdir.config_file)

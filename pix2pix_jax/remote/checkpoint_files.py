@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from pix2pix_jax.runs.workdir import Workdir
 
-CHECKPOINTS = Workdir(Path()).checkpoints.as_posix()  # "checkpoints", as in every workdir
+CHECKPOINTS = Workdir(Path()).checkpoints_folder.as_posix()  # "checkpoints", as in every workdir
 LAST_FILE = "_CHECKPOINT_METADATA"  # uploaded last and removed first
 
 _CHECKPOINT_FILE = re.compile(rf"{CHECKPOINTS}/(\d+)/(.*)")

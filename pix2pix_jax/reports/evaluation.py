@@ -49,7 +49,7 @@ def render_evaluation_page(workdir: Workdir, evaluation: Mapping[str, Any], pict
       workdir: the workdir of the run.
       evaluation: the content of evaluation_<split>.json.
       pictures: the folder of the pictures; it may have a temporary name until it becomes
-        `workdir.evaluation_pictures(split)`.
+        `workdir.evaluation_pictures_folder(split)`.
     """
     split, truth = evaluation["split"], evaluation["ground_truth"]
     return render(

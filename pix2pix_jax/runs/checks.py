@@ -139,7 +139,7 @@ def check_workdir(workdir: Workdir, config: Config) -> None:
             "pairs",
             "give a folder outside data.source",
         )
-    path, checkpoints = workdir.config_file, workdir.checkpoints
+    path, checkpoints = workdir.config_file, workdir.checkpoints_folder
     if not path.exists() and checkpoints.is_dir() and any(checkpoints.iterdir()):
         raise UsageError(
             f"{path}: is missing, so the config of the checkpoints there is unknown",

@@ -61,7 +61,7 @@ def find_runs_nearby(folder: Path) -> list[str]:
 def is_run(folder: Path) -> bool:
     """Whether a folder is the workdir of a run with a config and checkpoints."""
     workdir = Workdir(folder)
-    return workdir.config_file.is_file() and workdir.checkpoints.is_dir()
+    return workdir.config_file.is_file() and workdir.checkpoints_folder.is_dir()
 
 
 class _Search:

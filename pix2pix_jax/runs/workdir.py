@@ -73,13 +73,13 @@ class Workdir:
         return self.path / "not_finite.json"
 
     @property
-    def checkpoints(self) -> Path:
+    def checkpoints_folder(self) -> Path:
         """The folder of all checkpoints."""
         return self.path / "checkpoints"
 
     def checkpoint(self, step: int | str) -> Path:
         """The folder of the checkpoint of a step."""
-        return self.checkpoints / str(step)
+        return self.checkpoints_folder / str(step)
 
     def checkpoint_steps(self) -> list[int]:
         """The steps of all checkpoints, in ascending order; empty if there is no such folder.
@@ -88,7 +88,7 @@ class Workdir:
           OSError: the folder cannot be read, or is a file.
         """
         with suppress(FileNotFoundError):
-            names = [path.name for path in self.checkpoints.iterdir()]
+            names = [path.name for path in self.checkpoints_folder.iterdir()]
             return sorted(int(name) for name in names if name.isdecimal())
         return []
 
@@ -112,7 +112,7 @@ class Workdir:
         return sorted(int(name) for name in names)
 
     @property
-    def tensorboard(self) -> Path:
+    def tensorboard_folder(self) -> Path:
         """The folder of TensorBoard's event files."""
         return self.path / "tensorboard"
 
@@ -143,13 +143,13 @@ class Workdir:
         """The page of the evaluation of a split, HTML."""
         return self.report_folder / f"evaluation_{split}.html"
 
-    def evaluation_pictures(self, split: str) -> Path:
+    def evaluation_pictures_folder(self, split: str) -> Path:
         """The folder of an evaluation's pictures: input/NAME.png, output/NAME.png, ..."""
         return self.report_folder / f"evaluation_{split}"
 
     def evaluation_picture(self, split: str, kind: str, pair: str) -> Path:
         """The file of a picture of a pair; see `picture_file`."""
-        return picture_file(self.evaluation_pictures(split), kind, pair)
+        return picture_file(self.evaluation_pictures_folder(split), kind, pair)
 
     @property
     def failure_file(self) -> Path:

@@ -95,8 +95,8 @@ def _restore(run: TrainingRun, template: TrainState) -> InitialState | None:
 def explain_other_pairs(run: TrainingRun, error: OtherPairs) -> UsageError:
     """The error for a run whose pairs have changed, with the numbers and names of the changes."""
     problem, workdir = error.problem, run.workdir
-    old = read_pair_names(workdir.pair_names_file, error.data)
-    old = old or find_pair_names(error.data, DataDir.parse(run.config.data.data_dir))
+    old = read_pair_names(workdir.pair_names_file, error.fingerprint)
+    old = old or find_pair_names(error.fingerprint, DataDir.parse(run.config.data.data_dir))
     changes = old.describe_changes(list_pair_names(run.dataset)) if old else ""
     if changes:
         problem += f": {changes}"

@@ -70,7 +70,7 @@ def train(config: Config, workdir: Workdir) -> int:
                 say(describe_finished(run, start.step))
             return 0
         if distributed.is_first():
-            for folder in (workdir.path, workdir.checkpoints):
+            for folder in (workdir.path, workdir.checkpoints_folder):
                 check_writable(folder)
         scorer = prepare_scorer(run)
         say_start(run, start)

@@ -1,4 +1,4 @@
-"""Folders, fields, tarballs and flags that the commands refuse in one line, with status 2."""
+"""The commands refuse bad folders, fields, tarballs and flags in one line, with status 2."""
 
 import io
 import os

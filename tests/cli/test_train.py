@@ -1,4 +1,4 @@
-"""The flag --init of `pix2pix train`, before anything is written."""
+"""`pix2pix train --init` chooses the config and checks the other run before it writes anything."""
 
 import pytest
 from helpers.refusals import refusal
@@ -35,7 +35,7 @@ def test_a_run_that_exists_keeps_its_own_config(small, old, tmp_path):
     assert config == override(small, {"seed": "9", "train.init": str(old)})
 
 
-def test_an_experiment_comes_before_the_config_of_the_other_run(old, tmp_path):
+def test_an_experiment_replaces_the_config_of_the_other_run(old, tmp_path):
     write_config(
         override(load("--config=experiments/folder.py"), {"seed": "3"}), tmp_path / "c.json"
     )
@@ -43,7 +43,7 @@ def test_an_experiment_comes_before_the_config_of_the_other_run(old, tmp_path):
     assert (config.seed, config.train.init) == (3, str(old))
 
 
-def test_a_place_that_is_not_a_run_is_refused_with_the_way_out(old, tmp_path):
+def test_a_place_that_is_not_a_run_is_refused_with_the_fix(old, tmp_path):
     message = refusal(load, f"--init={tmp_path}/olt", f"--workdir={tmp_path}/new")
     assert message.startswith(
         f"--init: {tmp_path}/olt has no config.json, so it is not the workdir"

@@ -1,4 +1,4 @@
-"""A network is found in a file however it was wrapped, or refused by its true name."""
+"""A network is found in a file however it was wrapped, or refused with its name."""
 
 import argparse
 import collections
@@ -192,7 +192,7 @@ def test_a_weight_is_computed_from_its_parametrization_as_in_pytorch(tmp_path, n
     assert weights.notes == (expected,)
 
 
-def test_a_parametrization_that_is_not_known_is_refused_by_its_name(tmp_path):
+def test_a_parametrization_that_is_not_known_is_refused_with_its_name(tmp_path):
     network = generator(norm="none")
     for module in network.modules():
         if isinstance(module, torch.nn.Conv2d):
@@ -283,14 +283,14 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_the_network_of_another_program_is_refused_by_its_true_name(tmp_path, name):
+def test_the_network_of_another_program_is_refused_with_its_name(tmp_path, name):
     torch.save({"state_dict": {name: torch.zeros(2, 2, 1, 1)}}, tmp_path / "G.pth")
     message = refusal(read_weights, tmp_path / "G.pth", "generator")
     assert f"G.pth: contains {FOREIGN[name]}" in message
     assert "not a whole U-Net of the authors' PyTorch code; give the latest_net_G.pth" in message
 
 
-def test_a_generator_given_as_the_discriminator_is_refused_by_its_name(tmp_path):
+def test_a_generator_given_as_the_discriminator_is_refused_with_its_name(tmp_path):
     torch.save(generator().state_dict(), tmp_path / "G.pth")
     message = refusal(read_weights, tmp_path / "G.pth", "discriminator")
     assert "contains a U-Net, not a discriminator" in message
@@ -306,7 +306,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("content", FILES)
-def test_a_file_of_another_kind_is_refused_by_its_true_name(tmp_path, content):
+def test_a_file_of_another_kind_is_refused_with_its_name(tmp_path, content):
     (tmp_path / "G.pth").write_bytes(content)
     message = refusal(read_weights, tmp_path / "G.pth", "generator")
     assert message.startswith(

@@ -55,7 +55,7 @@ def write_evaluation(config, folder, split="val"):
     workdir, rng = Workdir(folder), np.random.default_rng(0)
     for name in NAMES:
         pictures = {kind: rng.uniform(-1, 1, (8, 12, 3)) for kind in ("input", "output", "target")}
-        write_pictures(workdir.evaluation_pictures(split), name, pictures)
+        write_pictures(workdir.evaluation_pictures_folder(split), name, pictures)
     pairs = [{"name": n, "l1": a, "psnr": b} for n, a, b in zip(NAMES, L1, PSNR, strict=True)]
     counts = {"lab_l": [1] * 101, "lab_a": [2] * 221, "lab_b": [3] * 221}
     evaluation = {
@@ -64,7 +64,7 @@ def write_evaluation(config, folder, split="val"):
         "metrics": {"class_iou": 0.5, "l1": 0.3}, "ground_truth": {"class_iou": 0.9},
         "lab_histograms": {"output": counts, "target": counts},
     }  # fmt: skip
-    text = render_evaluation_page(workdir, evaluation, workdir.evaluation_pictures(split))
+    text = render_evaluation_page(workdir, evaluation, workdir.evaluation_pictures_folder(split))
     workdir.evaluation_page(split).write_text(text, encoding="utf-8")
     workdir.evaluation_file(split).write_text(json.dumps(evaluation))
 

@@ -1,4 +1,4 @@
-"""A workdir that is no run is refused with the runs nearby."""
+"""A workdir that is not a run is refused with the runs nearby."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def runs(tmp_path, monkeypatch):
 
 def make_run(folder):
     workdir = Workdir(folder)
-    workdir.checkpoints.mkdir(parents=True)
+    workdir.checkpoints_folder.mkdir(parents=True)
     workdir.config_file.touch()
 
 
@@ -64,7 +64,7 @@ def test_a_search_looks_at_a_limited_number_of_entries(runs, monkeypatch):
     assert len(seen) <= MAX_ENTRIES + len((runs / "third").parents)
 
 
-def test_a_workdir_that_is_no_run_is_refused_with_the_runs_nearby(runs):
+def test_a_workdir_that_is_not_a_run_is_refused_with_the_runs_nearby(runs):
     message = str(explain_no_run(Workdir(runs / "frist")))
     assert message.startswith(
         "runs/frist/config.json: not found, so runs/frist is not the workdir of a run; give the "

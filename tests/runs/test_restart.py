@@ -79,7 +79,7 @@ def test_a_run_in_a_bucket_keeps_its_address(small, workdir):
 
 
 @pytest.mark.parametrize("field", ["model.features=16", "model.depth=5", "data.target_channels=1"])
-def test_a_generator_with_other_arrays_is_not_advised_to_go_on(small, workdir, field):
+def test_a_generator_with_other_arrays_gets_no_command_to_continue(small, workdir, field):
     name, _, value = field.partition("=")
     config = resolve(override(small, {name: value}))
     assert not fits_generator(small, config)
@@ -87,14 +87,14 @@ def test_a_generator_with_other_arrays_is_not_advised_to_go_on(small, workdir, f
 
 
 @pytest.mark.parametrize("field", ["model.norm=instance", "model.dropout=0", "loss.gan=none"])
-def test_a_generator_with_equal_arrays_goes_on(small, workdir, field):
+def test_a_generator_with_equal_arrays_gets_a_command_to_continue(small, workdir, field):
     name, _, value = field.partition("=")
     config = resolve(override(small, {name: value}))
     assert advise_new_run(workdir, config).startswith("continue from its weights in a new run with")
     assert list(user_changes(small, config)) == [name]
 
 
-def test_a_run_without_checkpoints_is_not_advised_to_go_on(small, workdir):
+def test_a_run_without_checkpoints_gets_no_command_to_continue(small, workdir):
     workdir.checkpoint(8).rmdir()
     assert advise_new_run(workdir, replace(small, seed=1)).startswith("give another --workdir")
 

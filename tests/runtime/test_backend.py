@@ -1,3 +1,5 @@
+"""JAX starts with fast flags and a cache of programs, and missing devices are reported."""
+
 import os
 import subprocess
 import sys

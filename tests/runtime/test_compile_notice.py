@@ -1,4 +1,4 @@
-"""A command says whether a program was compiled or loaded from the cache, and for how long."""
+"""A command prints whether a program was compiled or loaded from the cache, and the time."""
 
 from types import SimpleNamespace
 

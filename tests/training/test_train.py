@@ -53,7 +53,7 @@ def test_a_finished_run_prepares_no_scorer(small, tmp_path, monkeypatch, capsys)
     write_config(resolve(config), workdir.config_file)
     with CheckpointStore(workdir, keep=1, best_metric="l1") as store:
         state = create_state(resolve(config)).replace(step=np.int32(config.train.steps))
-        store.save(Checkpoint(state, totals=Totals(), data=data))
+        store.save(Checkpoint(state, totals=Totals(), fingerprint=data))
     assert train(config, workdir) == 0
     assert f"{workdir}: done, step 8 of train.steps 8" in capsys.readouterr().out
 
@@ -79,10 +79,10 @@ def test_other_pairs_of_a_run_in_epochs_are_called_other_pairs(small, tmp_path):
     write_config(resolve_epochs(config, num_pairs=5), workdir.config_file)
     with CheckpointStore(workdir, keep=1, best_metric="l1") as store:
         state = create_state(config).replace(step=np.int32(2))
-        store.save(Checkpoint(state, totals=Totals(), data="sha256 of five pairs"))
+        store.save(Checkpoint(state, totals=Totals(), fingerprint="sha256 of five pairs"))
     assert "was trained on other pairs than" in refusal(train, config, workdir)
     longer = replace(config, train=Train(epochs=8))
     data = dataset_fingerprint(prepare(config.data))
     with CheckpointStore(workdir, keep=1, best_metric="l1") as store:
-        store.save(Checkpoint(state.replace(step=np.int32(3)), totals=Totals(), data=data))
+        store.save(Checkpoint(state.replace(step=np.int32(3)), totals=Totals(), fingerprint=data))
     assert "belongs to a run with another train.steps" in refusal(train, longer, workdir)

@@ -85,7 +85,7 @@ class MetricWriter:
         self._workdir, self._last, self._batch_size = workdir, last, batch_size
         self._queue = queue
         rewind(workdir.metrics_file, first, unfinished)
-        self._events = EventFile(workdir.tensorboard, first + 1)
+        self._events = EventFile(workdir.tensorboard_folder, first + 1)
         self._bar = progress_bar(total=last, initial=first, unit="step")
         self._clock = StepClock(first)
 

@@ -1,4 +1,4 @@
-"""Tests of the flags that several commands share."""
+"""Flags that several commands share have the same choices everywhere."""
 
 import argparse
 

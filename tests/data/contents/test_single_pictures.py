@@ -52,7 +52,7 @@ def test_pairs_pass_silently(tmp_path):
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
-def test_the_error_for_single_pictures_has_a_fix(tmp_path, split):
+def test_single_pictures_are_refused_with_the_fix(tmp_path, split):
     splits = {"train": write_split(tmp_path, "train", pairs())} if split == "val" else {}
     splits[split] = write_split(tmp_path, split, photos(12))
     message = refusal(lambda: check(**splits))

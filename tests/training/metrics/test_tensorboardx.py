@@ -1,3 +1,5 @@
+"""Training writes TensorBoard events without importing PyTorch, and does not disturb PyTorch."""
+
 import subprocess
 import sys
 
