@@ -2,6 +2,8 @@
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 # The disk or a limit of the system causes these errors, which often name no file. Each value is the
 # end of the error line.
@@ -61,6 +63,15 @@ class StoppedBySignal(SystemExit):
 
     Code that catches SystemExit from a user's file must not catch this exception.
     """
+
+
+@contextmanager
+def prefix_errors(prefix: object) -> Iterator[None]:
+    """Puts `prefix`, such as the path of a file, in front of a UsageError of the `with` block."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{prefix}: {error.problem}", error.fix) from error
 
 
 def reason_of(error: BaseException) -> str:

@@ -1,7 +1,7 @@
 """Reads checkpoints: to resume a run, or to use one of its networks."""
 
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -11,14 +11,13 @@ from pix2pix_jax.checkpoints.checksums import (
     DamagedCheckpoint,
     check_files,
 )
-from pix2pix_jax.checkpoints.info import CheckpointInfo, read_matching_info
+from pix2pix_jax.checkpoints.info import CheckpointInfo, Tree, read_matching_info
 from pix2pix_jax.checkpoints.scores import best_step, scored_metrics
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError, reason_of
 from pix2pix_jax.gan.state import TrainState, create_state
 from pix2pix_jax.runs.workdir import Workdir
 
-Tree = Any
 CheckpointStep = int | Literal["best", "newest"]  # a step as the user gives it
 ITEMS = ("generator", "discriminator", "optimizer")  # folders of arrays in a checkpoint
 IMPORTED = "imported"  # replaces the fingerprint of the training data if the data is unknown
@@ -50,12 +49,10 @@ class SavedItems(NamedTuple):
     """Items of a checkpoint.
 
     Attributes:
-      step: the step of the checkpoint.
       items: the arrays of each item, by its name in ITEMS.
       fingerprint: the fingerprint of the pairs that the networks were trained on, or IMPORTED.
     """
 
-    step: int
     items: dict[str, Tree]
     fingerprint: str
 
@@ -133,7 +130,7 @@ def read_network(
     except StepNotFound as error:
         raise UsageError(f"--step: {error.problem}", error.fix) from error
     saved = read_items(workdir, config, step, (network,))
-    return SavedNetwork(saved.step, saved.items[network], saved.fingerprint)
+    return SavedNetwork(step, saved.items[network], saved.fingerprint)
 
 
 def read_items(workdir: Workdir, config: Config, step: int, names: tuple[str, ...]) -> SavedItems:
@@ -160,7 +157,7 @@ def read_items(workdir: Workdir, config: Config, step: int, names: tuple[str, ..
         raise UsageError(
             f"{folder}/{step}: cannot be restored ({reason_of(error)})", fix
         ) from error
-    return SavedItems(step, trees, info.fingerprint)
+    return SavedItems(trees, info.fingerprint)
 
 
 def find_step(workdir: Workdir, metric: str, step: CheckpointStep) -> int:

@@ -117,8 +117,8 @@ class CheckpointSaver:
                 self._count_failure(step, error)
                 return False
             print_above_bar(
-                f"{self._workdir.checkpoints_folder}: step {step} is saved, but older checkpoints could "
-                f"not be removed ({error.reason}); training continues",
+                f"{self._workdir.checkpoints_folder}: step {step} is saved, but older checkpoints "
+                f"could not be removed ({error.reason}); training continues",
                 sys.stderr,
             )
         return True

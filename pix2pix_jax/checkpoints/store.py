@@ -109,8 +109,8 @@ class CheckpointStore:
             is_saved = self._manager.save(step, args=args, metrics=checkpoint.scores or None)
         if not is_saved:  # Orbax skips a step that is not newer than all others, without an error.
             raise UsageError(
-                f"{self._workdir.checkpoints_folder}: step {step} was not saved, because this folder has "
-                "this step or a later step already",
+                f"{self._workdir.checkpoints_folder}: step {step} was not saved, because this "
+                "folder has this step or a later step already",
                 "give another --workdir",
             )
 

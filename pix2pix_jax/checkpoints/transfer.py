@@ -14,9 +14,9 @@ from pix2pix_jax.gan.state import NetworkState, TrainState, create_state
 from pix2pix_jax.runs.networks import (
     array_shapes,
     changed_values,
-    discriminator_fields,
+    fields_of_discriminator_arrays,
+    fields_of_generator_arrays,
     fits_generator,
-    generator_fields,
 )
 from pix2pix_jax.runs.restart import format_flag
 from pix2pix_jax.runs.workdir import Workdir
@@ -57,7 +57,8 @@ def transfer_state(
     check_generator(workdir, old, config)
     reason = _why_new_discriminator(old, config)
     names = ("generator", "optimizer") if reason else ("generator", "discriminator", "optimizer")
-    saved = read_items(workdir, old, find_initial_step(workdir, old, step), names)
+    number = find_initial_step(workdir, old, step)
+    saved = read_items(workdir, old, number, names)
     state = jax.device_get(create_state(config))
 
     def transfer(name: str) -> NetworkState:
@@ -66,7 +67,7 @@ def transfer_state(
         return NetworkState(saved.items[name], carry_moments(network.opt_state, old_optimizer))
 
     networks = {name: transfer(name) for name in names if name != "optimizer"}
-    return TransferredState(state.replace(**networks), saved.step, reason)
+    return TransferredState(state.replace(**networks), number, reason)
 
 
 def find_initial_step(workdir: Workdir, old: Config, step: CheckpointStep) -> int:
@@ -127,7 +128,7 @@ def check_generator(workdir: Workdir, old: Config, new: Config) -> None:
     """
     if fits_generator(old, new):
         return
-    changes = changed_values(generator_fields(old), generator_fields(new))
+    changes = changed_values(fields_of_generator_arrays(old), fields_of_generator_arrays(new))
     flags = " ".join(format_flag(name, value) for name, (value, _) in changes.items())
     raise UsageError(
         f"--init: the generator of {workdir.location} does not fit, because "
@@ -142,7 +143,9 @@ def _why_new_discriminator(old: Config, new: Config) -> str:
         return "the other run has no discriminator"
     if array_shapes(old).discriminator.params == array_shapes(new).discriminator.params:
         return ""
-    return _describe_changes(changed_values(discriminator_fields(old), discriminator_fields(new)))
+    return _describe_changes(
+        changed_values(fields_of_discriminator_arrays(old), fields_of_discriminator_arrays(new))
+    )
 
 
 def _describe_changes(changes: dict[str, tuple[Any, Any]]) -> str:

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from pix2pix_jax.checkpoints.reader import CheckpointStep
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.errors import UsageError
+from pix2pix_jax.errors import UsageError, prefix_errors
 from pix2pix_jax.interop.formats import DISCRIMINATOR_FORMATS, EXPORT_FORMATS, Format
 from pix2pix_jax.interop.trained_network import NetworkName, TrainedNetwork, max_difference
-from pix2pix_jax.interop.weight_file import name_file_in_errors
 from pix2pix_jax.runs.checks import resolve_run_config
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import say
@@ -94,7 +93,7 @@ def write_network(
     Raises:
       UsageError: the format cannot contain this network, or the difference is too large.
     """
-    with name_file_in_errors(path):
+    with prefix_errors(path):
         compute = file_format.write(temporary, network)
         difference = max_difference(network, compute)
         if not difference < MAX_DIFFERENCE:  # also if it is NaN

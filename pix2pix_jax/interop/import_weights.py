@@ -16,10 +16,10 @@ from pix2pix_jax.config.files import override, write_config
 from pix2pix_jax.config.resolve import halvings, resolve
 from pix2pix_jax.config.resume import changed_fields
 from pix2pix_jax.config.schema import Config, Data
-from pix2pix_jax.errors import UsageError
+from pix2pix_jax.errors import UsageError, prefix_errors
 from pix2pix_jax.gan.state import TrainState, create_state
 from pix2pix_jax.interop.import_report import describe_import
-from pix2pix_jax.interop.weight_file import WeightFile, name_file_in_errors
+from pix2pix_jax.interop.weight_file import WeightFile
 from pix2pix_jax.interop.weight_reader import read_weights
 from pix2pix_jax.runs.networks import network_fields
 from pix2pix_jax.runs.ownership import claim_workdir
@@ -65,11 +65,11 @@ def import_weights(
         )
     check_writable(workdir.path)
     files = [read_weights(weights, "generator")]
-    with name_file_in_errors(weights):
+    with prefix_errors(weights):
         config = config_for_generator(files[0], base)
     if discriminator:
         files.append(read_weights(discriminator, "discriminator"))
-        with name_file_in_errors(discriminator):
+        with prefix_errors(discriminator):
             config = replace_fields(config, files[1].discriminator_fields(config))
     has_own_config = base is None and files[0].config is not None
     # The weights come from the file, even if the run that exported them started from another run.
@@ -192,7 +192,7 @@ def create_state_with(config: Config, files: list[WeightFile]) -> TrainState:
     template = jax.eval_shape(lambda: create_state(config))
     params = {}
     for file in files:
-        with name_file_in_errors(file.path):
+        with prefix_errors(file.path):
             params[file.network] = file.fit_to(getattr(template, file.network).params, config.model)
     state = create_state(config)
     networks = {name: replace(getattr(state, name), params=tree) for name, tree in params.items()}

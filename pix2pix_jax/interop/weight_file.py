@@ -1,7 +1,5 @@
 """The weights of one network from a file of `export` or of the authors' PyTorch code."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,11 @@ from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config, Model
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.networks import make_generator
-from pix2pix_jax.interop.pytorch.fields import Fields, discriminator_fields, generator_fields
+from pix2pix_jax.interop.pytorch.fields import (
+    Fields,
+    discriminator_fields_from_tensors,
+    generator_fields_from_tensors,
+)
 from pix2pix_jax.interop.pytorch.names import (
     STATISTICS,
     Tensors,
@@ -49,7 +51,7 @@ class WeightFile:
           UsageError: the file does not contain a U-Net.
         """
         if self.config is None:
-            return generator_fields(self.tensors)
+            return generator_fields_from_tensors(self.tensors)
         data, model = self.config.data, self.config.model
         # Whether there is a norm at the bottleneck can depend on the size of the images.
         bottleneck_norm = make_generator(resolve(self.config)).bottleneck_norm
@@ -72,7 +74,7 @@ class WeightFile:
             with this generator.
         """
         if self.config is None:
-            return discriminator_fields(self.tensors, config)
+            return discriminator_fields_from_tensors(self.tensors, config)
         model = self.config.model
         for name in ("norm", "norm_epsilon", "norm_affine", "bias", "leaky_slope"):
             value, expected = getattr(model, name), getattr(config.model, name)
@@ -140,12 +142,3 @@ def torch_names(network: NetworkName, model: Model) -> dict[str, str]:
         assert model.depth is not None  # the config is resolved
         return generator_names(model.depth)
     return discriminator_names(model.discriminator)
-
-
-@contextmanager
-def name_file_in_errors(path: Path) -> Iterator[None]:
-    """Puts the path of a file in front of a UsageError that the `with` block raises."""
-    try:
-        yield
-    except UsageError as error:
-        raise UsageError(f"{path}: {error.problem}", error.fix) from error

@@ -8,13 +8,13 @@ from safetensors import SafetensorError, safe_open
 
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.config.validation_errors import Language, first_error
-from pix2pix_jax.errors import UsageError
+from pix2pix_jax.errors import UsageError, prefix_errors
 from pix2pix_jax.interop.parametrizations import compute_parametrized_weights
 from pix2pix_jax.interop.pytorch.names import transposed_layers
 from pix2pix_jax.interop.pytorch.reader import read_pth
 from pix2pix_jax.interop.state_dicts import Part, choose_part
 from pix2pix_jax.interop.trained_network import NetworkName
-from pix2pix_jax.interop.weight_file import WeightFile, name_file_in_errors
+from pix2pix_jax.interop.weight_file import WeightFile
 
 
 def read_weights(path: Path, network: NetworkName) -> WeightFile:
@@ -69,7 +69,7 @@ def read_torch(path: Path, network: NetworkName, place: str = "") -> WeightFile:
 def _make_weight_file(path: Path, network: NetworkName, part: Part) -> WeightFile:
     """Makes the WeightFile of a part, and computes the weights of its parametrizations."""
     transposed = transposed_layers() if network == "generator" else set()
-    with name_file_in_errors(path):
+    with prefix_errors(path):
         tensors, notes = compute_parametrized_weights(part.tensors, transposed)
     has_scales = any(
         name.endswith(".weight") and value.ndim == 1 for name, value in tensors.items()
@@ -126,6 +126,6 @@ def read_safetensors(path: Path, network: NetworkName, place: str = "") -> Weigh
         raise UsageError(f"{path}: contains a {content}", f"give the file of the {network}")
     if config is not None:
         return WeightFile(path, network, tensors, config)
-    with name_file_in_errors(path):
+    with prefix_errors(path):
         part = choose_part({"": tensors}, network, place)
     return _make_weight_file(path, network, part)

@@ -9,7 +9,7 @@ from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.state import TrainState, create_state
 
 
-def generator_fields(config: Config) -> dict[str, Any]:
+def fields_of_generator_arrays(config: Config) -> dict[str, Any]:
     """The fields that decide the names and shapes of the generator's arrays, with their values."""
     data, model, module = config.data, config.model, make_generator(config)
     return {
@@ -25,7 +25,7 @@ def generator_fields(config: Config) -> dict[str, Any]:
     }
 
 
-def discriminator_fields(config: Config) -> dict[str, Any]:
+def fields_of_discriminator_arrays(config: Config) -> dict[str, Any]:
     """The fields that decide the names and shapes of the discriminator's arrays."""
     data, model, loss = config.data, config.model, config.loss
     return {
@@ -42,7 +42,7 @@ def discriminator_fields(config: Config) -> dict[str, Any]:
 
 def network_fields() -> set[str]:
     """The names of all fields that decide the names and shapes of a network's arrays."""
-    return {*generator_fields(Config()), *discriminator_fields(Config())}
+    return {*fields_of_generator_arrays(Config()), *fields_of_discriminator_arrays(Config())}
 
 
 def changed_values(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

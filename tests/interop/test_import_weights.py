@@ -28,7 +28,7 @@ from pix2pix_jax.gan.networks import make_discriminator, make_generator  # noqa:
 from pix2pix_jax.gan.state import create_state  # noqa: E402
 from pix2pix_jax.interop.export import ExportOptions, export  # noqa: E402
 from pix2pix_jax.interop.import_weights import import_weights  # noqa: E402
-from pix2pix_jax.interop.pytorch.fields import discriminator_fields  # noqa: E402
+from pix2pix_jax.interop.pytorch.fields import discriminator_fields_from_tensors  # noqa: E402
 from pix2pix_jax.interop.pytorch.names import (  # noqa: E402
     check_torch_discriminator,
     check_torch_generator,
@@ -374,7 +374,7 @@ def test_the_error_for_a_type_that_numpy_lacks_says_which_type_to_save(tmp_path)
 
 def test_a_discriminator_that_does_not_fit_is_refused(tmp_path):
     config = config_like("batch", None)
-    fields = discriminator_fields
+    fields = discriminator_fields_from_tensors
     named = {"model.0.weight": np.zeros((4, 9, 4, 4)), "model.11.weight": np.zeros((1, 8, 4, 4))}
     middle = {f"model.{n}.weight": np.zeros((4, 4, 4, 4)) for n in (2, 5, 8)}
     assert (

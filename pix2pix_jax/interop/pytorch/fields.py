@@ -18,7 +18,7 @@ from pix2pix_jax.interop.pytorch.names import (
 Fields = dict[str, dict[str, Any]]  # values of a config, by group and field
 
 
-def generator_fields(tensors: Tensors) -> Fields:
+def generator_fields_from_tensors(tensors: Tensors) -> Fields:
     """The fields of a config that the tensors of a generator determine.
 
     Raises:
@@ -51,7 +51,7 @@ def generator_fields(tensors: Tensors) -> Fields:
     }
 
 
-def discriminator_fields(tensors: Tensors, config: Config) -> Fields:
+def discriminator_fields_from_tensors(tensors: Tensors, config: Config) -> Fields:
     """The fields of a config that the tensors of a discriminator determine.
 
     Args:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pix2pix_jax.errors import UsageError
+from pix2pix_jax.errors import UsageError, prefix_errors
 from pix2pix_jax.interop.pytorch.file_kinds import describe_archive, describe_beginning
 from pix2pix_jax.interop.pytorch.pickles import MAX_PICKLE_BYTES, Tensor, load_pickle
 from pix2pix_jax.interop.state_dicts import Part, StateDict, find_state_dicts
@@ -40,10 +40,9 @@ def read_pth(path: Path, choose: Choose) -> Part:
         message says what the file seems to be.
     """
     try:
-        part, storages = _read_part(path, choose)
-        return Part(part.place, _make_arrays(part.tensors, storages))
-    except UsageError as error:
-        raise UsageError(f"{path}: {error.problem}", error.fix) from error
+        with prefix_errors(path):
+            part, storages = _read_part(path, choose)
+            return Part(part.place, _make_arrays(part.tensors, storages))
     except MemoryError as error:
         raise UsageError(
             f"{path}: is too large for the memory of this machine",

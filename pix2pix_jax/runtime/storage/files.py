@@ -17,9 +17,9 @@ CONFIG_NAME = "config.json"  # the config of a run, in its workdir
 BUCKET_COPIES = Path(CACHE, "buckets")  # local copies of folders in buckets
 
 
-def is_address(place: str) -> bool:
+def is_address(location: str) -> bool:
     """Whether a text is an address such as gs://BUCKET/DIR, and not a path."""
-    return "://" in place
+    return "://" in location
 
 
 def is_utf8(name: str) -> bool:
@@ -31,34 +31,34 @@ def is_utf8(name: str) -> bool:
     return True
 
 
-def check_utf8(place: str, field: str) -> None:
+def check_utf8(location: str, field: str) -> None:
     """Raises UsageError if a path is not UTF-8, because config files and datasets are UTF-8.
 
     Args:
-      place: the path that the user gave.
+      location: the path that the user gave.
       field: the field or flag.
     """
-    if not is_utf8(place):
-        raise UsageError(f"{field}: {place} has a name that is not UTF-8", "use another name")
+    if not is_utf8(location):
+        raise UsageError(f"{field}: {location} has a name that is not UTF-8", "use another name")
 
 
-def local_path(place: str) -> Path:
+def local_path(location: str) -> Path:
     """The path on this machine of a file or folder that the user gave.
 
     Args:
-      place: a path, in which "~" and "~USER" at the start become the user's home folder; or an
+      location: a path, in which "~" and "~USER" at the start become the user's home folder; or an
         address gs://BUCKET/DIR, which becomes the path of the local copy of that folder.
 
     Raises:
       UsageError: the address is not gs://BUCKET/DIR, or the home folder is not known.
     """
-    if is_address(place):
-        scheme, _, folder = place.partition("://")
+    if is_address(location):
+        scheme, _, folder = location.partition("://")
         parts = folder.rstrip("/").split("/")
         if scheme != "gs" or {"", ".", ".."} & set(parts):
-            raise UsageError(f"{place} is not a folder of a bucket", "give gs://BUCKET/DIR")
-        return _expand_home(BUCKET_COPIES.joinpath(scheme, *parts), place)
-    return _expand_home(Path(place), place)
+            raise UsageError(f"{location} is not a folder of a bucket", "give gs://BUCKET/DIR")
+        return _expand_home(BUCKET_COPIES.joinpath(scheme, *parts), location)
+    return _expand_home(Path(location), location)
 
 
 def split_location(location: str) -> tuple[Path, str | None]:
@@ -72,7 +72,7 @@ def split_location(location: str) -> tuple[Path, str | None]:
     return local_path(location), location.rstrip("/") if is_address(location) else None
 
 
-def _expand_home(path: Path, place: str) -> Path:
+def _expand_home(path: Path, location: str) -> Path:
     """The path with "~" or "~USER" replaced; UsageError if that home folder is not known."""
     try:
         return path.expanduser()
@@ -80,7 +80,7 @@ def _expand_home(path: Path, place: str) -> Path:
         home = path.parts[0]
         fix = "set HOME" if home == "~" else "give the full path"
         raise UsageError(
-            f"{place}: the home folder {home} is not known on this machine", fix
+            f"{location}: the home folder {home} is not known on this machine", fix
         ) from error
 
 

@@ -70,7 +70,7 @@ class MetricWriter:
         last: int,
         batch_size: int,
         queue: RetryQueue,
-        unfinished: frozenset[str] = frozenset(),
+        incomplete_windows: frozenset[str] = frozenset(),
     ):
         """Opens the outputs, and removes the log lines of the steps that will be repeated.
 
@@ -80,11 +80,11 @@ class MetricWriter:
           last: the last step of the run.
           batch_size: the number of images in a step, over all devices.
           queue: the queue that tries failed writes again.
-          unfinished: the names of metrics whose window is not complete at step `first`.
+          incomplete_windows: the names of metrics whose window is not complete at step `first`.
         """
         self._workdir, self._last, self._batch_size = workdir, last, batch_size
         self._queue = queue
-        rewind(workdir.metrics_file, first, unfinished)
+        rewind(workdir.metrics_file, first, incomplete_windows)
         self._events = EventFile(workdir.tensorboard_folder, first + 1)
         self._bar = progress_bar(total=last, initial=first, unit="step")
         self._clock = StepClock(first)
