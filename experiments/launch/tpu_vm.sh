@@ -72,7 +72,7 @@ keep)
             if is_stopped; then
                 exit 143
             fi
-            # If only the connection was lost, the run is still at work.
+            # If only the connection was lost, the run still trains.
             tpu ssh --worker=0 --command="$STOP" || true
             [ $((SECONDS - started)) -lt 600 ] || failures=0
             failures=$((failures + 1))

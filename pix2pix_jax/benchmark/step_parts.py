@@ -130,7 +130,7 @@ def measure_data_parts(config: Config, records: list[dict]) -> dict[str, PartTim
     }
     if not pairs:
         return rows
-    return rows | {"data, cropped by the host": time_data(make_image_batches(config, records))}
+    return rows | {"data, were none resident": time_data(make_image_batches(config, records))}
 
 
 def measure_update_parts(

@@ -5,9 +5,8 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from pix2pix_jax.cli.flags.options import FlagValues, Parser, load_config, require
-from pix2pix_jax.cli.flags.values import parse_positive, parse_uint32
+from pix2pix_jax.cli.flags.values import parse_init, parse_positive, parse_uint32
 from pix2pix_jax.runs.workdir import Workdir
-from pix2pix_jax.runtime.storage.files import is_utf8
 
 if TYPE_CHECKING:
     from pix2pix_jax.config.schema import Config
@@ -80,15 +79,6 @@ def run(options: argparse.Namespace, fields: FlagValues) -> int:
                 status = train(config, workdir)
         wait_for_all("the end")
     return status
-
-
-def parse_init(text: str) -> str:
-    """Parses --init; the text is empty if, for example, a shell variable is not set."""
-    if not text:
-        raise argparse.ArgumentTypeError("is empty; give the workdir of a run, or leave out --init")
-    if not is_utf8(text):
-        raise argparse.ArgumentTypeError(f"{text} has a name that is not UTF-8; use another name")
-    return text
 
 
 def load_training_config(options: argparse.Namespace, fields: FlagValues) -> "Config":

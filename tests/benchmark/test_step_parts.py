@@ -37,7 +37,7 @@ def test_the_parts_of_a_step_have_their_numbers_of_operations_and_bytes(small):
     rows = [
         ("data", 8, None, None),
         ("host to device", 8, None, 5 * 4 * 8),  # five numbers choose the crop of an image
-        ("data, cropped by the host", 8, None, None),
+        ("data, were none resident", 8, None, None),
         ("generator", 2, generator, None),
         ("discriminator", 2, discriminator * 3 // 4, None),
         ("optimizer", 2, None, 28 * weights),

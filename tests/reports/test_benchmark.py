@@ -4,7 +4,7 @@ import pytest
 
 from pix2pix_jax.config import Config
 from pix2pix_jax.reports.benchmark import FIELDS, expected_milliseconds, render_benchmark_page
-from pix2pix_jax.reports.benchmark_tables import format_number, steps_text
+from pix2pix_jax.reports.benchmark_tables import format_number, parts_rows, steps_text
 
 
 @pytest.fixture
@@ -80,3 +80,9 @@ def test_the_chart_of_growth_shows_measured_and_expected_times(results):
     nothing = render_benchmark_page(results | {"sweep": sweep | {"points": points[2:]}})
     assert "<p>Nothing could be timed.</p>" in nothing
     assert "<svg" not in nothing
+
+
+def test_the_table_of_parts_has_a_plain_name_for_batches_that_the_host_crops():
+    row = {"seconds": 0.1, "quartiles": [0.1, 0.1]}
+    rows = parts_rows({"data": row, "data, were none resident": row})
+    assert [cells[0] for cells in rows] == ["data", "data, cropped by the host"]

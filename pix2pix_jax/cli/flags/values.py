@@ -35,8 +35,7 @@ def parse_path(text: str) -> Path:
 
 def parse_workdir(text: str) -> Workdir:
     """Parses the path of a workdir, or its address gs://BUCKET/DIR."""
-    if not is_utf8(text):
-        raise argparse.ArgumentTypeError(f"{text} has a name that is not UTF-8; use another name")
+    _check_utf8(text)
     if not text.startswith("gs://"):
         return Workdir(parse_path(text))
     if "/" not in text.removeprefix("gs://").rstrip("/"):
@@ -47,6 +46,20 @@ def parse_workdir(text: str) -> Workdir:
         return Workdir.parse(text)
     except UsageError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def parse_init(text: str) -> str:
+    """Parses --init; the text is empty if, for example, a shell variable is not set."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; give the workdir of a run, or leave out --init")
+    _check_utf8(text)
+    return text
+
+
+def _check_utf8(text: str) -> None:
+    """Raises ArgumentTypeError if the name of a file or folder is not UTF-8."""
+    if not is_utf8(text):
+        raise argparse.ArgumentTypeError(f"{text} has a name that is not UTF-8; use another name")
 
 
 def parse_uint32(text: str) -> int:
