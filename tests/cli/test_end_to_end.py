@@ -293,7 +293,7 @@ def test_train_changes_nothing_in_a_finished_run(uninterrupted_run):
     name = uninterrupted_run.name
     for fewer, expected in (
         ((), f"{name}: done, step 12 of train.steps 12; nothing is left to do; to train longer, "),
-        (("--config.train.steps=4",), f"{name}: is at step 12, past train.steps 4; to train longer"),
+        (("--config.train.steps=4",), f"{name}: is at step 12, past train.steps 4; to train "),
     ):
         status, out, err = run("train", f"--workdir={uninterrupted_run}", *fewer)
         assert (status, err) == (0, "")
