@@ -75,7 +75,7 @@ def test_a_new_run_continues_from_the_weights_of_another_run(first_steps, tmp_pa
     assert command == ["train", f"--init={old}", f"--workdir={old}_2", f"{rate}=0.0001"]
     status, out, err = run(*command, "--config.train.steps=1", "--config.train.checkpoint_every=1")
     assert (status, err) == (0, "")
-    assert " from step 4 of " in out
+    assert "the discriminator and their optimizers from step 4 of " in out
     assert f"fields that differ from {old}: optimizer.learning_rate 0.0002 -> 0.0001" in out
     new = tmp_path / "old_2"
     assert Workdir(new).checkpoint_steps() == [0, 1]
@@ -292,12 +292,12 @@ def test_train_changes_nothing_in_a_finished_run(uninterrupted_run):
     before = [path.read_bytes() for path in files]
     name = uninterrupted_run.name
     for fewer, expected in (
-        ((), f"{name}: done, step 12 of train.steps 12; nothing is left to do; to train longer, "),
-        (("--config.train.steps=4",), f"{name}: is at step 12, past train.steps 4; to train "),
+        ((), "done, step 12 of train.steps 12; nothing is left to do; to train longer, run `"),
+        (("--config.train.steps=4",), "is at step 12, past train.steps 4; to train longer, run `"),
     ):
         status, out, err = run("train", f"--workdir={uninterrupted_run}", *fewer)
         assert (status, err) == (0, "")
-        assert expected in out
+        assert f"{name}: {expected}" in out
         assert f"`pix2pix train --workdir={uninterrupted_run} --config.train.steps=24`" in out
     assert [path.read_bytes() for path in files] == before
 
