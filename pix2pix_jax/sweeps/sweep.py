@@ -148,7 +148,7 @@ def report_failure(workdir: Workdir, error: Exception) -> str:
     if reason is None or is_debugging():
         traceback.print_exception(error)
     reason = reason or f"{type(error).__name__}: " + " ".join(str(error).split())
-    say(f"{workdir}: the variant failed ({reason})")
+    say(f"{workdir}: the variant failed: {reason}")
     with suppress(OSError):  # The folder itself may be the reason.
         write_atomically(workdir.failure_file, reason + "\n")
     return reason

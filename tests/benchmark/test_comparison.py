@@ -53,7 +53,7 @@ def test_the_result_is_the_median_of_the_turns(monkeypatch):
         def __init__(self, *_):
             pass
 
-        def answer(self):
+        def receive_answer(self):
             return {"steps": 1, "first_step_seconds": 7.0, "parameters": [1, 1], "devices": ["cpu"]}
 
         def ask(self, steps):

@@ -48,7 +48,7 @@ def test_bad_folders_are_refused_in_one_line(refused, tmp_path, case):
 BAD_FIELDS = {
     "an unknown field": ("data.bach_size=4", "did you mean data.batch_size?"),
     "a wrong type": ("data.batch_size=four", "--config.data.batch_size"),
-    "an impossible size": ("data.image_size=100", "96x96"),
+    "an impossible size": ("data.image_size=100", "--config.data.image_size=96,96"),
     "a discriminator too deep": ("data.image_size=16", "give one of pixel, patch16"),
     "a source that is missing": ("data.source=nowhere.tar.gz", "nowhere.tar.gz"),
     "NaN": ("optimizer.learning_rate=nan", "optimizer.learning_rate"),

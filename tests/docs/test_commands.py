@@ -203,5 +203,4 @@ def test_the_page_of_training_lists_the_fields_that_may_change():
     text = (ROOT / "docs/training-and-resume.md").read_text().partition("Only these fields")[2]
     named = set(re.findall(r"`(\w+\.\w+)`", text))
     free = free_fields(Config())
-    # A run keeps the first value of model.norm_images.
-    assert free - named == {"model.norm_images"}
+    assert free <= named

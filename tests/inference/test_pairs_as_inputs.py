@@ -55,7 +55,7 @@ def test_a_side_by_side_pair_is_cut_to_the_input(run, tmp_path, capsys):
     np.testing.assert_array_equal(found["pair.png"], found[f"{side}/1.png"])
     out = capsys.readouterr().out
     assert f"only its {half} half is translated" in out
-    assert "in: skipped 1 image of " in out
+    assert "in: skipped 1 image in folders " in out
 
 
 def test_the_flag_decides_which_half_is_translated(run, tmp_path):

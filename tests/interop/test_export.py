@@ -271,7 +271,7 @@ def test_a_network_that_the_format_cannot_hold_is_refused(exported, tmp_path):
         other, workdir = make_config(name), Workdir(tmp_path / name)
         write_run(workdir, other, state_of(other))
         options = ExportOptions(tmp_path / "G.pth", "pth")
-        assert "but the PyTorch code has" in refusal(export, other, workdir, options)
+        assert "but the PyTorch code supports only" in refusal(export, other, workdir, options)
     workdir = Workdir(folder / "run")
     tutorial = make_config(discriminator="tutorial")
     assert "does not have tutorial" in refusal(EXPORT_FORMATS["pth"].check, tutorial, True)

@@ -241,7 +241,7 @@ def test_an_import_says_that_the_file_has_a_config_of_its_own(tmp_path, capsys):
     fields = {"data.load_size": "20,20"}  # the config in the file has data.image_size (32, 32)
     message = refusal(import_weights, weights, None, Workdir(tmp_path / "other"), None, fields)
     assert "give --config.data.load_size=None" in message
-    assert message.endswith(f"have the values of the config in {weights})")
+    assert message.endswith(f"keep the values of the config in {weights}")
     assert not (tmp_path / "other").exists()
 
 

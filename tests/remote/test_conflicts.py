@@ -100,8 +100,9 @@ def test_a_bucket_that_was_emptied_stays_empty_and_nothing_is_lost(machine, caps
             wait_until(lambda: bucket_files() == FIRST_FILES)
             replace_bucket({})
 
-    assert f"start a new run; files that were not uploaded are in {first}" in refusal(
-        emptied_meanwhile
+    assert (
+        f"files that were not uploaded are in {first}; run the same command to start a new run"
+        in refusal(emptied_meanwhile)
     )
     assert visible_files(first) == FIRST_FILES
 

@@ -74,7 +74,7 @@ def test_a_dead_owner_on_another_host_is_watched_and_then_replaced(tmp_path, mon
     leave_a_dead_lease(tmp_path)
     move_to_another_host(monkeypatch)
     with hold(tmp_path):
-        assert "watching" in capsys.readouterr().out
+        assert "waiting 0.5 s to see whether process" in capsys.readouterr().out
 
 
 def test_a_dead_owner_on_this_host_is_replaced_at_once(tmp_path, capsys):
@@ -84,7 +84,7 @@ def test_a_dead_owner_on_this_host_is_replaced_at_once(tmp_path, capsys):
         assert capsys.readouterr().out == ""
     leave_a_dead_lease(tmp_path)
     with hold(tmp_path, is_locked=False):
-        assert "watching" in capsys.readouterr().out
+        assert "waiting 0.5 s to see whether process" in capsys.readouterr().out
 
 
 def test_an_owner_that_lost_the_folder_ends(tmp_path, monkeypatch, capsys):
