@@ -210,8 +210,11 @@ def test_failed_saves_are_reported_and_two_in_a_row_stop_the_run(
     _, err = process.communicate()
     first, last = err.splitlines()
     assert process.returncode == 2
-    assert first.startswith(f"{tmp_path}/checkpoints: step 8 is NOT SAVED (File too large), 1 of")
-    assert last.startswith(f"{tmp_path}/checkpoints: step 12 is NOT SAVED (File too large), 2 s")
+    folder = f"{tmp_path}/checkpoints"
+    assert first.startswith(
+        f"{folder}: step 8 is NOT SAVED (File too large); this is failure 1 of 2"
+    )
+    assert last.startswith(f"{folder}: step 12 is NOT SAVED (File too large), 2 saves failed")
     assert last.endswith("run the same command to resume from step 4")
     assert Workdir(tmp_path).checkpoint_steps() == [4]
     assert train(tiny_flags, tmp_path, 12)[0] == 0
@@ -268,7 +271,7 @@ def test_a_run_refuses_to_resume_on_other_pairs(tiny_flags, tmp_path):
     command = ("train", *tiny_flags, f"--workdir={tmp_path / 'run'}", steps, *more)
     changes = "had 1 pair and has 1 (with changed images: 1)"
     refused(changes, *command)
-    refused(f"by `pix2pix train --init={tmp_path}/run --workdir={tmp_path}/run_2", *command)
+    refused(f"with `pix2pix train --init={tmp_path}/run --workdir={tmp_path}/run_2", *command)
     (tmp_path / "run" / "pair_names.json").unlink()  # An earlier version wrote no such file.
     refused(changes, *command)
 
