@@ -21,7 +21,7 @@ from pix2pix_jax.data.images.decoded_image import DecodedImage, split_pair
 from pix2pix_jax.data.images.image_files import encode_png, read_bytes
 from pix2pix_jax.data.images.image_reader import read_image, record_bytes
 from pix2pix_jax.data.layout.roles import PairFiles
-from pix2pix_jax.data.layout.walk import display_name
+from pix2pix_jax.data.layout.walk import Source
 from pix2pix_jax.data.layout.words import MAX_NAMED
 from pix2pix_jax.data.synthetic.paint import draw_facade
 from pix2pix_jax.errors import UsageError
@@ -51,29 +51,14 @@ class PairsConfig(tfds.core.BuilderConfig):
     """The pairs to write, and where they were found.
 
     Attributes:
-      splits: the pairs by split; only needed to write the dataset.
-      source_name: the path or URL by which the user knows the source.
-      root: the folder with the files: the source, or the folder that an archive was unpacked to.
+      source: the source of the pairs.
+      splits: the pairs by split; only needed to write the dataset, as is `form`.
+      form: halves if each file shows both sides, folders if each file shows one side.
     """
 
+    source: Source = Source(Path(), "")
     splits: dict[str, list[PairFiles]] = field(default_factory=dict, repr=False)
-    source_name: str = ""
-    root: Path = Path()
-
-    @property
-    def form(self) -> Form:
-        """`halves` if each file shows both sides, `folders` if each shows one."""
-        first = next(iter(self.splits.values()))[0]
-        return "halves" if len(first.files) == 1 else "folders"
-
-    def read_pixels(self, path: Path) -> np.ndarray:
-        """Reads the pixels of a file of the source, [h, w, c].
-
-        Raises:
-          UsageError: the file is broken or too large; the message names the file.
-        """
-        name = display_name(path, self.root, self.source_name)
-        return read_image(read_bytes(path, name), name).pixels
+    form: Form = "halves"
 
 
 class PairedImages(tfds.core.GeneratorBasedBuilder):
@@ -92,7 +77,7 @@ class PairedImages(tfds.core.GeneratorBasedBuilder):
         return self.builder_config
 
     def _info(self) -> tfds.core.DatasetInfo:
-        metadata = tfds.core.MetadataDict(source=self.pairs_config.source_name)
+        metadata = tfds.core.MetadataDict(source=self.pairs_config.source.name)
         return _DatasetInfo(builder=self, features=FEATURES, metadata=metadata)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Records]:
@@ -109,11 +94,11 @@ class PairedImages(tfds.core.GeneratorBasedBuilder):
         digest, broken = hashlib.sha256(), []
         for pair in pairs:
             try:
-                decoded = read_pair(pair, self.pairs_config)
+                decoded = read_pair(pair, self.pairs_config.source)
             except UsageError as error:  # One error at the end names all broken files.
                 broken.append(str(error))
                 continue
-            name = str(pair.files[0].relative_to(self.pairs_config.root))
+            name = self.pairs_config.source.name_of(pair.files[0])
             collector.add(split, name, decoded.a, decoded.b, decoded.width)
             for data in (pair.name.encode(), *decoded.files):
                 digest.update(data)
@@ -144,13 +129,13 @@ class DecodedPair(NamedTuple):
     width: int
 
 
-def read_pair(pair: PairFiles, config: PairsConfig) -> DecodedPair:
+def read_pair(pair: PairFiles, source: Source) -> DecodedPair:
     """Reads the files of a pair, and finds A and B in them.
 
     Raises:
       UsageError: a file is broken or too large; the message names the file.
     """
-    names = [display_name(path, config.root, config.source_name) for path in pair.files]
+    names = [source.display_name(path) for path in pair.files]
     contents = [read_bytes(path, name) for path, name in zip(pair.files, names, strict=True)]
     images = [read_image(data, name) for data, name in zip(contents, names, strict=True)]
     files = [record_bytes(data, image) for data, image in zip(contents, images, strict=True)]

@@ -8,6 +8,7 @@ from pix2pix_jax.config.schema import Form
 from pix2pix_jax.data.contents.facts import METADATA_KEY
 from pix2pix_jax.data.layout.pairs import find_pairs
 from pix2pix_jax.data.layout.splits import DoubtfulSplitError
+from pix2pix_jax.data.layout.walk import Source
 from pix2pix_jax.runtime.console import say
 
 
@@ -29,7 +30,7 @@ def check_old_layout(dataset: tfds.core.DatasetBuilder, source: Path, form: Form
     if METADATA_KEY in (dataset.info.metadata or {}) or not source.is_dir():
         return
     try:
-        found = find_pairs(source, str(source), form)
+        found = find_pairs(Source(source, str(source)), form)
     except DoubtfulSplitError as error:
         say(
             f"WARNING: {error}; the dataset that an earlier version wrote is used until the "

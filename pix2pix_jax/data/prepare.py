@@ -27,6 +27,7 @@ from pix2pix_jax.data.data_dir import INFO, DataDir
 from pix2pix_jax.data.download import download_archive
 from pix2pix_jax.data.fingerprint import VERSION_DIGITS, source_version
 from pix2pix_jax.data.layout.pairs import find_pairs
+from pix2pix_jax.data.layout.walk import Source
 from pix2pix_jax.data.old_datasets import check_old_layout
 from pix2pix_jax.data.records import open_dataset, write_dataset
 from pix2pix_jax.errors import UsageError, make_printable
@@ -82,10 +83,10 @@ def _find_or_write(data: Data, data_dir: DataDir) -> tfds.core.DatasetBuilder:
         return _find_last_prepared(source, data, data_dir)
     # The name contains data.form, because the form decides which files are pairs.
     name = f"{data.name}-{source_version(source)}{_form_suffix(data)}"
-    config = PairsConfig(name=name, source_name=str(source))
+    config = PairsConfig(name=name, source=Source(source, str(source)))
     written = _open_written(PairedImages(data_dir=data_dir.path, config=config), data_dir)
     if written is None:
-        return _write_pairs(source, config, data.form, data_dir)
+        return _write_pairs(config, data.form, data_dir)
     check_old_layout(written, source, data.form)
     return written
 
@@ -109,36 +110,31 @@ def _prepare_facades(data: Data, data_dir: DataDir) -> tfds.core.DatasetBuilder:
 
 
 def _write_pairs(
-    source: Path,
-    config: PairsConfig,
-    form: Form | None,
-    data_dir: DataDir,
-    is_public: bool = False,
+    config: PairsConfig, form: Form | None, data_dir: DataDir, is_public: bool = False
 ) -> tfds.core.DatasetBuilder:
     """Writes the pairs of a folder or archive.
 
     Args:
-      source: the folder or archive.
-      config: the name of the dataset, and the name by which the user knows the source.
+      config: the name of the dataset, and its source.
       form: data.form.
       data_dir: where datasets are written.
       is_public: whether this is a public set, whose files are known to be pairs.
     """
-    with unpack(source, data_dir.unpack_folder) as root:
-        found = find_pairs(root, config.source_name, form)
-        config = replace(config, root=root, splits=found.splits)
+    with unpack(config.source.root, data_dir.unpack_folder) as root:
+        source = replace(config.source, root=root)
+        found = find_pairs(source, form)
+        config = replace(config, source=source, splits=found.splits, form=found.form)
         lines = found.lines()
         if found.form == "halves" and form is None:
             refuse_one_side(source)
             config, doubts = _leave_out_single_pictures(config)
             lines += doubts
         elif found.form == "halves" and not is_public:
-            lines += warn_of_pictures(_measure_files(config), config.read_pixels)
+            lines += warn_of_pictures(_measure_files(config), source)
         counts = ", ".join(f"{len(pairs)} {split}" for split, pairs in config.splits.items())
         for line in (f"{counts} pairs", *lines):
-            say(
-                make_printable(f"{config.source_name}: {line}")
-            )  # File names may contain control characters.
+            # File names may contain control characters.
+            say(make_printable(f"{source.name}: {line}"))
         return write_dataset(PairedImages(data_dir=data_dir.path, config=config))
 
 
@@ -148,7 +144,7 @@ def _leave_out_single_pictures(config: PairsConfig) -> tuple[PairsConfig, list[s
     Returns:
       The pairs that are left, and the lines to print.
     """
-    left_out, lines = check_pictures(_measure_files(config), config.source_name, config.read_pixels)
+    left_out, lines = check_pictures(_measure_files(config), config.source)
     kept = {
         split: [pair for pair in pairs if pair.files[0] not in left_out]
         for split, pairs in config.splits.items()
@@ -163,7 +159,7 @@ def _measure_files(config: PairsConfig) -> dict[str, list[PictureFile]]:
     for split, pairs in config.splits.items():
         for pair in progress_bar(pairs, desc=f"Sizes of {split}", leave=False):
             with suppress(UsageError):  # One error at the end names all broken files.
-                measured = read_picture_file(pair.files[0], config.read_pixels)
+                measured = read_picture_file(pair.files[0], config.source)
                 files.setdefault(split, []).append(measured)
     return files
 
@@ -176,12 +172,14 @@ def _prepare_download(name: str, data_dir: DataDir) -> tfds.core.DatasetBuilder:
             "give --config.data.source=FOLDER_OR_ARCHIVE",
         )
     url = URL.format(name=name)
-    builder = PairedImages(data_dir=data_dir.path, config=PairsConfig(name=name, source_name=url))
+    config = PairsConfig(name=name, source=Source(Path(), url))
+    builder = PairedImages(data_dir=data_dir.path, config=config)
     if written := _open_written(builder, data_dir):
         return written
     archive = download_archive(url, data_dir.downloads)
     try:
-        return _write_pairs(archive, builder.pairs_config, "halves", data_dir, is_public=True)
+        config = replace(config, source=Source(archive, url))
+        return _write_pairs(config, "halves", data_dir, is_public=True)
     except UsageError:  # The archive is broken. If it stayed, TFDS would not download it again.
         for path in archive.parent.glob(f"{archive.name}*"):
             path.unlink()

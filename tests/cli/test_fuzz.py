@@ -33,6 +33,7 @@ from pix2pix_jax.data.archives.unpack import unpack
 from pix2pix_jax.data.images.full_depth import read_input_pixels
 from pix2pix_jax.data.images.image_files import decode_pair, read_bytes
 from pix2pix_jax.data.layout.pairs import find_pairs
+from pix2pix_jax.data.layout.walk import Source
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.interop.weight_reader import read_weights
@@ -153,7 +154,7 @@ def read_pair(path: Path) -> None:
 
 def read_archive(path: Path) -> None:
     with unpack(path, path.parent / "scratch") as root:
-        for pairs in find_pairs(root, str(path)).splits.values():
+        for pairs in find_pairs(Source(root, str(path))).splits.values():
             for pair in pairs:
                 for file in pair.files:
                     read_pair(file)

@@ -12,16 +12,16 @@ from pix2pix_jax.data.contents.facts import METADATA_KEY
 from pix2pix_jax.data.fingerprint import dataset_fingerprint, source_version
 from pix2pix_jax.data.layout import pairs as pairs_module
 from pix2pix_jax.data.layout.pairs import find_pairs
+from pix2pix_jax.data.layout.walk import Source
 from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.data.records import write_dataset
 
 
 def write_as_before(data, root):
     """Writes a dataset as earlier versions did: without facts about its images."""
-    splits = find_pairs(root, str(root), "halves").splits
-    config = PairsConfig(
-        f"folder-{source_version(root)}", source_name=str(root), root=root, splits=splits
-    )
+    source = Source(root, str(root))
+    splits = find_pairs(source, "halves").splits
+    config = PairsConfig(f"folder-{source_version(root)}", source=source, splits=splits)
     builder = write_dataset(PairedImages(data_dir=data.data_dir, config=config))
     info = builder.data_path / prepare_module.INFO
     metadata = builder.data_path / "metadata.json"

@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 
-from pix2pix_jax.data.builders import PairsConfig, read_pair
+from pix2pix_jax.data.builders import read_pair
 from pix2pix_jax.data.examples import decode_record
 from pix2pix_jax.data.images.full_depth import read_input_pixels
 from pix2pix_jax.data.images.pixels import convert_channels, image_to_float
-from pix2pix_jax.data.layout.pairs import PairFiles
+from pix2pix_jax.data.layout.roles import PairFiles
+from pix2pix_jax.data.layout.walk import Source
 from pix2pix_jax.errors import UsageError
 
 LEVEL = 2 / 255  # one of 255 levels between -1 and 1
@@ -121,9 +122,9 @@ def read_both(path, channels):
         translated = read_input_pixels(path, channels)
     except UsageError as error:
         translated = str(error)
-    config = PairsConfig(name="x", source_name=str(path.parent), root=path.parent)
+    source = Source(path.parent, str(path.parent))
     try:
-        pair = read_pair(PairFiles("pair", (path, path)), config)
+        pair = read_pair(PairFiles("pair", (path, path)), source)
         record = {"name": b"pair", "files": pair.files}
         trained = [convert_channels(side, channels) for side in decode_record(record)]
         trained = [image_to_float(side) for side in trained]

@@ -10,6 +10,7 @@ from PIL import Image
 
 from pix2pix_jax.config import Data
 from pix2pix_jax.data.layout.pairs import find_pairs
+from pix2pix_jax.data.layout.walk import Source
 from pix2pix_jax.data.records import open_split
 
 PAIRS = ["train/1.png", "train/2.jpg", "train/deep/1.bmp", "val/1.png", "test/1.bmp"]
@@ -50,7 +51,7 @@ def find_names(root: Path, form: str | None = None) -> dict[str, dict[str, list[
     """The pairs that `find_pairs` finds: {split: {name: files}}."""
     return {
         split: {pair.name: [str(path.relative_to(root)) for path in pair.files] for pair in pairs}
-        for split, pairs in find_pairs(root, "SOURCE", form).splits.items()
+        for split, pairs in find_pairs(Source(root, "SOURCE"), form).splits.items()
     }
 
 

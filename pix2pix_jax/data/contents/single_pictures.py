@@ -1,13 +1,12 @@
 """Finds single pictures among side-by-side pairs, before they are cut in two."""
 
 import math
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
 from pix2pix_jax.data.contents.likeness import (
     MAX_SEAM,
@@ -15,13 +14,14 @@ from pix2pix_jax.data.contents.likeness import (
     look_like_single_pictures,
     measure_likeness,
 )
-from pix2pix_jax.data.images.image_files import IMAGE_FORMATS
-from pix2pix_jax.data.layout.roles import SIDES, SourceImage, read_role
+from pix2pix_jax.data.images.image_files import IMAGE_FORMATS, ORIENTATION, SIDEWAYS, read_bytes
+from pix2pix_jax.data.images.image_reader import read_image
+from pix2pix_jax.data.layout.roles import SIDES, read_role
+from pix2pix_jax.data.layout.walk import Source
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.console import plural, some_of
 
 MAX_MEASURED = 32  # images of a split whose halves are compared
-TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 RATIO_STEP = 0.01  # proportions are sorted into steps of this share
 FOLDERS_FIX = "give A and B in two folders, A/ and B/"
 HALVES_FIX = "if each image shows A on the left and B on the right, give --config.data.form=halves"
@@ -36,59 +36,63 @@ class PictureFile(NamedTuple):
     width: int
 
 
-def read_picture_file(path: Path, read: Callable[[Path], np.ndarray]) -> PictureFile:
+def read_picture_file(path: Path, source: Source) -> PictureFile:
     """Reads the size of an upright image, if possible without decoding the image.
 
-    Args:
-      path: the file.
-      read: reads the pixels of a file, [h, w, c].
+    Raises:
+      UsageError: the file is broken or too large; the message names the file.
     """
     try:
         with Image.open(path, formats=tuple(IMAGE_FORMATS)) as image:
             width, height = image.size
             # To look for EXIF data behind the pixels of a PNG, Pillow would decode the pixels.
             may_be_turned = image.format != "PNG" or "exif" in image.info
-            orientation = image.getexif().get(ExifTags.Base.Orientation) if may_be_turned else None
-            is_turned = orientation in TURNED
+            orientation = image.getexif().get(ORIENTATION) if may_be_turned else None
     except Exception:  # Pillow raises many kinds of exceptions, and cannot open all formats.
-        height, width = read(path).shape[:2]
+        height, width = _read_pixels(path, source).shape[:2]
         return PictureFile(path, height, width)
-    return PictureFile(path, width, height) if is_turned else PictureFile(path, height, width)
+    if orientation in SIDEWAYS:
+        height, width = width, height
+    return PictureFile(path, height, width)
 
 
-def refuse_one_side(source: Path) -> None:
+def _read_pixels(path: Path, source: Source) -> np.ndarray:
+    """Reads the pixels of a file, [h, w, c]; raises UsageError if the file is broken."""
+    name = source.display_name(path)
+    return read_image(read_bytes(path, name), name).pixels
+
+
+def refuse_one_side(source: Source) -> None:
     """Raises UsageError if a source is a folder A or B, and the other folder is next to it."""
-    if not source.is_dir():
-        return
-    role, siblings = _role_of_folder(source), list[Path]()
-    if role.side in SIDES:
+    folder, siblings = source.root, list[Path]()
+    side = _side_of_folder(folder)
+    if source.is_folder and side in SIDES:
         with suppress(OSError):  # The user may not be allowed to list the folder above.
-            siblings = sorted(source.parent.iterdir())
+            siblings = sorted(folder.parent.iterdir())
     for sibling in siblings:
-        other = _role_of_folder(sibling)
-        if sibling.is_dir() and other.side in SIDES and other.side != role.side:
+        other_side = _side_of_folder(sibling)
+        if sibling.is_dir() and other_side in SIDES and other_side != side:
             raise UsageError(
-                f"data.source: {source} holds only side {role.side} of pairs, because {sibling} "
-                f"holds side {other.side}",
-                f"give {source.parent}; or, if every image shows A on the left and B on the right, "
+                f"data.source: {folder} holds only side {side} of pairs, because {sibling} "
+                f"holds side {other_side}",
+                f"give {folder.parent}; or, if every image shows A on the left and B on the right, "
                 "give --config.data.form=halves",
             )
 
 
-def _role_of_folder(folder: Path) -> SourceImage:
-    """The role of the images in a folder, according to the name of the folder."""
-    return read_role(folder / "image", folder.parent, folder.parent, form=None)
+def _side_of_folder(folder: Path) -> str:
+    """The side of the images in a folder, according to the name of the folder."""
+    return read_role(folder / "image", folder.parent, folder.parent, form=None).side
 
 
 def check_pictures(
-    splits: dict[str, list[PictureFile]], source_name: str, read: Callable[[Path], np.ndarray]
+    splits: dict[str, list[PictureFile]], source: Source
 ) -> tuple[set[Path], list[str]]:
     """Checks that the files of a dataset show A and B side by side, and are not single pictures.
 
     Args:
       splits: the image files by split.
-      source_name: the path or URL by which the user knows the source.
-      read: reads the pixels of a file, [h, w, c].
+      source: the source of the files.
 
     Returns:
       The files of val and test to leave out, because they show only one side; and the lines to
@@ -103,17 +107,17 @@ def check_pictures(
     for split, files in splits.items():
         if not files:  # No image of the split can be read, and reading the pairs says why.
             continue
-        singles = find_single_sides(files, train) if split != "train" else []
-        verdict = Verdict("single")
-        if len(singles) < len(files):
-            verdict = classify_files(files, read)
-        if verdict.kind == "single" and split == "test" and train:
-            singles = files
-        elif verdict.kind == "single":
-            fix = VAL_FIX if train and split == "val" else f"{FOLDERS_FIX}, or, {HALVES_FIX}"
+        pairs = train if split != "train" else []  # pairs to compare the files of the split with
+        singles = find_single_sides(files, pairs)
+        are_all = len(singles) == len(files)
+        verdict = Verdict("single") if are_all else classify_files(files, source)
+        if verdict.kind == "single" and not (split == "test" and pairs):
+            fix = VAL_FIX if split == "val" and pairs else f"{FOLDERS_FIX}, or, {HALVES_FIX}"
             problem = f"{_describe_single(split, files)}{verdict.reason}"
-            raise UsageError(f"data.source: {source_name}: {problem}", fix)
-        elif verdict.kind == "unclear" and (split == "train" or not train):
+            raise UsageError(f"data.source: {source.name}: {problem}", fix)
+        if verdict.kind == "single":
+            singles = files
+        if verdict.kind == "unclear" and not pairs:
             lines.append(
                 f"WARNING: nothing shows that the left and right halves of the images of {split} "
                 f"belong together; if they are not pairs, {FOLDERS_FIX}"
@@ -124,16 +128,9 @@ def check_pictures(
     return left_out, lines
 
 
-def warn_of_pictures(
-    splits: dict[str, list[PictureFile]], read: Callable[[Path], np.ndarray]
-) -> list[str]:
-    """The lines about splits that look like single pictures, although data.form is halves.
-
-    Args:
-      splits: the image files by split.
-      read: reads the pixels of a file, [h, w, c].
-    """
-    verdicts = {split: classify_files(files, read) for split, files in splits.items()}
+def warn_of_pictures(splits: dict[str, list[PictureFile]], source: Source) -> list[str]:
+    """The lines about splits that look like single pictures, although data.form is halves."""
+    verdicts = {split: classify_files(files, source) for split, files in splits.items()}
     return [
         f"WARNING: {_describe_single(split, splits[split])}{verdict.reason}; they are cut in half, "
         "because data.form is halves; leave out --config.data.form if they are single pictures"
@@ -166,18 +163,14 @@ class Verdict(NamedTuple):
     reason: str = ""
 
 
-def classify_files(files: list[PictureFile], read: Callable[[Path], np.ndarray]) -> Verdict:
-    """Tells from pixels whether files are pairs or single pictures.
-
-    Args:
-      files: the files of a split.
-      read: reads the pixels of a file, [h, w, c].
-    """
+def classify_files(files: list[PictureFile], source: Source) -> Verdict:
+    """Tells from pixels whether the files of a split are pairs or single pictures."""
     count = min(len(files), MAX_MEASURED)
     likenesses = []
     for index in range(count):
         with suppress(UsageError):  # Broken files are named when the dataset is written.
-            likeness = measure_likeness(read(files[index * len(files) // count].path))
+            path = files[index * len(files) // count].path
+            likeness = measure_likeness(_read_pixels(path, source))
             likenesses += [likeness] if likeness else []
     if look_like_single_pictures(likenesses):
         smooth = sum(likeness.seam < MAX_SEAM for likeness in likenesses)

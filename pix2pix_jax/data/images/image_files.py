@@ -43,6 +43,7 @@ PngImagePlugin.MAX_TEXT_CHUNK = 1 << 26
 BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262  # tags of TIFF files
 WHITE_IS_ZERO = 0  # a value of PHOTOMETRIC
 ORIENTATION, UPRIGHT = 274, 1  # a tag of TIFF and EXIF, and its value for an upright image
+SIDEWAYS = (5, 6, 7, 8)  # values of ORIENTATION that swap rows and columns
 
 
 def read_bytes(path: Path, name: str) -> bytes:
@@ -191,7 +192,7 @@ def turn_upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
       pixels: the pixels as they are stored.
       orientation: the EXIF orientation, 1 to 8; other numbers change nothing.
     """
-    if orientation in (5, 6, 7, 8):  # These orientations swap rows and columns.
+    if orientation in SIDEWAYS:
         pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]

@@ -49,8 +49,8 @@ class FoundPairs:
         return [*self.notes, *(left_out.line() for left_out in self.left_out)]
 
 
-def find_pairs(root: Path, source_name: str, form: Form | None = None) -> FoundPairs:
-    """Finds the pairs of a folder by split, in the order of their names.
+def find_pairs(source: Source, form: Form | None = None) -> FoundPairs:
+    """Finds the pairs of a source by split, in the order of their names.
 
     A file below a folder A or B is one side of a pair. The other side is the file with the same
     path and stem below the other folder. Any other file shows both sides side by side.
@@ -61,8 +61,7 @@ def find_pairs(root: Path, source_name: str, form: Form | None = None) -> FoundP
     chooses these pairs.
 
     Args:
-      root: the folder.
-      source_name: the path or URL by which the user knows the folder.
+      source: the folder.
       form: data.form. `halves`: every file shows both sides, also in folders A and B. `folders`:
         images outside folders A and B are left out. None: images outside folders A and B are
         refused if their names look like the sides of pairs.
@@ -72,11 +71,11 @@ def find_pairs(root: Path, source_name: str, form: Form | None = None) -> FoundP
         one side, or the split or the form of images is in doubt.
       OSError: a folder cannot be read.
     """
-    source, inventory = Source(root, source_name), take_inventory(root)
+    root, inventory = source.root, take_inventory(source.root)
     if not inventory.images:
-        problem = f"{source_name}: contains no images{_describe_content(inventory)}"
+        problem = f"{source.name}: contains no images{_describe_content(inventory)}"
         raise UsageError(problem, "give a folder, tarball or zip file of images")
-    check_utf8_names(inventory.images, root, source_name)
+    check_utf8_names(inventory.images, source)
     top = Path(os.path.commonpath({path.parent for path in inventory.images}))
     folders = top.relative_to(root).parts
     images = [read_role(path, root, top, form) for path in inventory.images]
@@ -85,7 +84,7 @@ def find_pairs(root: Path, source_name: str, form: Form | None = None) -> FoundP
         check_has_sides(images, source)
         whole = [image for image in images if image.side == BOTH_SIDES]
         images, left_out = _leave_out(images, whole, source, "outside folders A and B")
-    notes = check_split_names(images, folders, source_name)
+    notes = check_split_names(images, folders, source)
     notes += describe_outer_names([root.name, *folders] if source.is_folder else folders, images)
     loose = find_outside_splits(images)
     images, more = _leave_out(images, loose, source, "outside the folders train, val and test")

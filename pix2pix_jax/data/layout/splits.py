@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pix2pix_jax.config.schema import SPLITS
 from pix2pix_jax.data.layout.roles import PairFiles, SourceImage, mentioned_splits, split_of_folder
+from pix2pix_jax.data.layout.walk import Source
 from pix2pix_jax.data.layout.words import FEW_NAMED, name_some
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.console import plural
@@ -31,15 +32,13 @@ class _Doubt:
     is_inside: bool = False
 
 
-def check_split_names(
-    images: list[SourceImage], top: tuple[str, ...], source_name: str
-) -> list[str]:
+def check_split_names(images: list[SourceImage], top: tuple[str, ...], source: Source) -> list[str]:
     """Refuses images in folders of two splits, and in folders whose names only mention a split.
 
     Args:
       images: the images of the source.
       top: the names of the folders that contain all images; these may mention a split.
-      source_name: the path or URL by which the user knows the source.
+      source: the source of the images.
 
     Returns:
       Lines about images that are read as train although their folder is not named train.
@@ -48,7 +47,7 @@ def check_split_names(
       DoubtfulSplitError: the split of a folder is in doubt; the message names the folder.
     """
     counts = Counter(image.folders for image in images)
-    _refuse_two_splits(counts, source_name)
+    _refuse_two_splits(counts, source)
     existing = {split for folders in counts for split in _splits_of_folders(folders)}
     train_like, doubts = Counter[str](), defaultdict[str, _Doubt](_Doubt)
     for folders, count in counts.items():
@@ -63,7 +62,7 @@ def check_split_names(
                 doubts[split].is_inside |= bool(named)
     for split in SPLITS:
         if split in doubts:
-            _refuse_doubtful(split, doubts[split], source_name)
+            _refuse_doubtful(split, doubts[split], source)
     lines = []
     if train_like:
         number = plural(train_like.total(), "image")
@@ -103,19 +102,19 @@ def _splits_of_folders(folders: tuple[str, ...]) -> set[str]:
     return {split for folder in folders if (split := split_of_folder(folder))}
 
 
-def _refuse_two_splits(counts: Counter[tuple[str, ...]], source_name: str) -> None:
+def _refuse_two_splits(counts: Counter[tuple[str, ...]], source: Source) -> None:
     """Raises DoubtfulSplitError if the folders above an image name different splits."""
     for folders, count in counts.items():
         if len(named := _splits_of_folders(folders)) > 1:
             raise DoubtfulSplitError(
-                f"{source_name}: the path {'/'.join(folders)} names more than one split "
+                f"{source.name}: the path {'/'.join(folders)} names more than one split "
                 f"({', '.join(sorted(named))}), so the split of its {plural(count, 'image')} is "
                 "unclear",
                 "rename one of these folders, or give the inner folder as data.source",
             )
 
 
-def _refuse_doubtful(split: str, doubt: _Doubt, source_name: str) -> None:
+def _refuse_doubtful(split: str, doubt: _Doubt, source: Source) -> None:
     """Raises DoubtfulSplitError: folders may be meant for a split."""
     words = " or ".join(sorted(doubt.words))
     named = f"to {split} (or to {split}A or {split}B if it holds one side of the pairs)"
@@ -127,7 +126,7 @@ def _refuse_doubtful(split: str, doubt: _Doubt, source_name: str) -> None:
             f"without {words}"
         )
     raise DoubtfulSplitError(
-        f"{source_name}: it is unclear whether {plural(doubt.folders.total(), 'image')} of "
+        f"{source.name}: it is unclear whether {plural(doubt.folders.total(), 'image')} of "
         f"{name_some(list(doubt.folders), FEW_NAMED)} belong to {split}, because the name "
         f"contains the word {words}",
         fix,

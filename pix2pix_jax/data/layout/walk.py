@@ -13,10 +13,10 @@ from pix2pix_jax.runtime.storage.files import is_utf8
 
 @dataclass(frozen=True)
 class Source:
-    """The folder in which pairs are looked for.
+    """The folder or archive in which pairs are looked for.
 
     Attributes:
-      root: the folder: the source itself, or the folder that an archive was unpacked to.
+      root: the path of the source; for an archive, once it is unpacked, the folder of its content.
       name: the path or URL by which the user knows the source.
     """
 
@@ -26,6 +26,10 @@ class Source:
     def name_of(self, path: Path) -> str:
         """The name of a file or folder in the source, relative to the source."""
         return str(path.relative_to(self.root))
+
+    def display_name(self, path: Path) -> str:
+        """The name of a file for the user: its path, or the source and the path inside it."""
+        return str(path) if self.is_folder else f"{self.name}: {self.name_of(path)}"
 
     @property
     def is_folder(self) -> bool:
@@ -67,28 +71,17 @@ def _raise_unless_missing(error: OSError) -> None:
         raise error
 
 
-def display_name(path: Path, root: Path, source_name: str) -> str:
-    """The name of a file for the user: its path, or the source and the path inside the source.
-
-    Args:
-      path: the file.
-      root: the folder that was searched: the source itself, or the folder of its unpacked files.
-      source_name: the path, tarball or URL that the user gave.
-    """
-    return str(path) if str(root) == source_name else f"{source_name}: {path.relative_to(root)}"
-
-
-def check_utf8_names(paths: list[Path], root: Path, source_name: str) -> None:
-    """Raises UsageError if names of files below a folder are not UTF-8; see `check_utf8_name`."""
+def check_utf8_names(paths: list[Path], source: Source) -> None:
+    """Raises UsageError if names of files of a source are not UTF-8; see `check_utf8_name`."""
     foreign = [path for path in paths if not is_utf8(str(path))]
     if len(foreign) > 1:
-        names = name_some([_printable(str(path.relative_to(root))) for path in foreign])
+        names = name_some([_printable(source.name_of(path)) for path in foreign])
         raise UsageError(
-            f"{source_name}: {len(foreign)} images have names that are not UTF-8: {names}",
+            f"{source.name}: {len(foreign)} images have names that are not UTF-8: {names}",
             "rename these files and folders",
         )
     for path in foreign:
-        check_utf8_name(path, display_name(path, root, source_name))
+        check_utf8_name(path, source.display_name(path))
 
 
 def check_utf8_name(path: Path, name: str) -> None:

@@ -28,6 +28,7 @@ from pix2pix_jax.data.archives import limits, zip_files
 from pix2pix_jax.data.archives.unpack import unpack
 from pix2pix_jax.data.images.image_files import encode_png
 from pix2pix_jax.data.layout.pairs import find_pairs
+from pix2pix_jax.data.layout.walk import Source
 from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.errors import UsageError
 
@@ -38,7 +39,7 @@ from pix2pix_jax.errors import UsageError
 def test_pairs_of_a_tarball_have_the_names_of_pairs_of_its_folder(tmp_path, names):
     root = make_empty_files(tmp_path / "pairs", names)
     with unpack(make_tarball(root), tmp_path / "scratch") as inside:
-        again = find_pairs(inside, "SOURCE").splits
+        again = find_pairs(Source(inside, "SOURCE")).splits
     assert {split: [pair.name for pair in pairs] for split, pairs in again.items()} == {
         split: list(pairs) for split, pairs in find_names(root).items()
     }

@@ -12,9 +12,10 @@ from pix2pix_jax.data.contents.single_pictures import (
     read_picture_file,
     refuse_one_side,
 )
-from pix2pix_jax.data.images.image_reader import read_image
+from pix2pix_jax.data.layout.walk import Source
 from pix2pix_jax.data.synthetic.paint import draw_facade
 
+SOURCE = Source(Path("/"), "SOURCE")
 PAIRS = [draw_facade(seed, 64, 64, ambiguous=True) for seed in range(12)]
 
 
@@ -24,15 +25,15 @@ def write_split(root, split, images, suffix="png"):
     paths = [root / split / f"{index}.{suffix}" for index in range(len(images))]
     for path, image in zip(paths, images, strict=True):
         Image.fromarray(image).save(path)
-    return [read_picture_file(path, read) for path in paths]
-
-
-def read(path):
-    return read_image(path.read_bytes(), str(path)).pixels
+    return [read_picture_file(path, SOURCE) for path in paths]
 
 
 def check(**splits):
-    return check_pictures(splits, "SOURCE", read)
+    return check_pictures(splits, SOURCE)
+
+
+def folder_source(path):
+    return Source(path, str(path))
 
 
 def pairs(count=8):
@@ -112,11 +113,11 @@ def test_sizes_are_those_of_upright_images(tmp_path):
     exif[0x0112] = 6
     path: Path = tmp_path / "1.jpg"
     Image.new("RGB", (20, 10)).save(path, exif=exif)
-    assert read_picture_file(path, read)[1:] == (20, 10)  # height and width
+    assert read_picture_file(path, SOURCE)[1:] == (20, 10)  # height and width
     Image.new("RGB", (20, 10)).save(tmp_path / "1.png", exif=exif)
-    assert read_picture_file(tmp_path / "1.png", read)[1:] == (20, 10)
+    assert read_picture_file(tmp_path / "1.png", SOURCE)[1:] == (20, 10)
     path.write_bytes(b"no image")
-    assert "cannot be read as an image" in refusal(read_picture_file, path, read)
+    assert "cannot be read as an image" in refusal(read_picture_file, path, SOURCE)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
@@ -127,7 +128,7 @@ def test_sizes_are_read_without_decoding(tmp_path, monkeypatch, kind):
         raise AssertionError("the image is decoded")
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
-    assert read_picture_file(tmp_path / "1", read)[1:] == (10, 20)
+    assert read_picture_file(tmp_path / "1", SOURCE)[1:] == (10, 20)
 
 
 @pytest.mark.parametrize(("source", "sibling"), [("A", "B"), ("trainB", "trainA"), ("b", "a")])
@@ -136,7 +137,7 @@ def test_a_folder_of_one_side_is_refused_if_the_other_folder_is_next_to_it(
 ):
     for name in (source, sibling):
         (tmp_path / name).mkdir()
-    message = refusal(refuse_one_side, tmp_path / source)
+    message = refusal(refuse_one_side, folder_source(tmp_path / source))
     assert f"{tmp_path / sibling} holds side" in message
     assert f"give {tmp_path}; or" in message
 
@@ -145,4 +146,4 @@ def test_a_folder_of_one_side_is_refused_if_the_other_folder_is_next_to_it(
 def test_other_folders_may_have_any_name(tmp_path, source, sibling):
     for name in (source, sibling):
         (tmp_path / name).mkdir()
-    refuse_one_side(tmp_path / source)
+    refuse_one_side(folder_source(tmp_path / source))

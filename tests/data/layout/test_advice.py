@@ -8,6 +8,7 @@ import pytest
 from helpers.pairs import make_empty_files
 
 from pix2pix_jax.data.layout.pairs import FoundPairs, find_pairs
+from pix2pix_jax.data.layout.walk import Source
 from pix2pix_jax.errors import UsageError
 
 NUMBERS = ("01", "02", "05", "06", "11")
@@ -82,7 +83,7 @@ class FixApplier:
         """Reads the pairs, and applies the fixes of at most four lines."""
         for _ in range(4):
             try:
-                return find_pairs(self.root, "SOURCE", self.form)
+                return find_pairs(Source(self.root, "SOURCE"), self.form)
             except UsageError as error:
                 line = str(error)
             assert len(line) <= MAX_LENGTH, line

@@ -9,6 +9,7 @@ from helpers.refusals import refusal
 from pix2pix_jax.data.images.image_files import SUFFIXES
 from pix2pix_jax.data.layout import inventory
 from pix2pix_jax.data.layout.pairs import find_pairs
+from pix2pix_jax.data.layout.walk import Source
 
 PAIRS = ["train/1.png", "val/1.png"]
 JUNK = [
@@ -31,7 +32,7 @@ JUNK = [
 
 
 def find_lines(root):
-    return find_pairs(root, "SOURCE").lines()
+    return find_pairs(Source(root, "SOURCE")).lines()
 
 
 def test_what_systems_leave_behind_is_skipped_silently(tmp_path):
@@ -112,7 +113,7 @@ def test_broken_links_are_reported(tmp_path):
 
 def test_the_error_for_a_source_without_images_names_its_content(tmp_path):
     names = ["a.zip", "b.heic", "c.txt", "d.txt", "e"]
-    message = refusal(find_pairs, make_empty_files(tmp_path / "pairs", names), "SOURCE")
+    message = refusal(find_pairs, Source(make_empty_files(tmp_path / "pairs", names), "SOURCE"))
     assert message == (
         "SOURCE: contains no images (PNG, JPEG, WEBP, TIFF, BMP, GIF, PPM), but 1 archive (a.zip), "
         "1 image in formats that cannot be read: 1 .heic (b.heic), files of other kinds (2 .txt, 1 "
@@ -128,7 +129,7 @@ def test_only_images_need_names_in_utf8(tmp_path):
         path = root / os.fsdecode(name)
         path.parent.mkdir(exist_ok=True)
         path.touch()
-    assert refusal(find_pairs, root, "SOURCE") == (
+    assert refusal(find_pairs, Source(root, "SOURCE")) == (
         "SOURCE: 2 images have names that are not UTF-8: n\\udce9.png, \\udce9/1.png; rename these "
         "files and folders"
     )

@@ -7,6 +7,7 @@ from helpers.pairs import find_names, make_empty_files
 from helpers.refusals import refusal
 
 from pix2pix_jax.data.layout.pairs import find_pairs
+from pix2pix_jax.data.layout.walk import Source
 from pix2pix_jax.data.layout.words import fold_name
 
 SIBLINGS = {
@@ -61,7 +62,7 @@ def fill(root, patterns, numbers=("01", "02", "07", "10", "11")):
 
 @pytest.mark.parametrize("patterns", SIBLINGS.values(), ids=SIBLINGS.keys())
 def test_two_folders_with_names_in_common_are_refused(tmp_path, patterns):
-    message = refusal(find_pairs, fill(tmp_path / "pairs", patterns), "SOURCE")
+    message = refusal(find_pairs, Source(fill(tmp_path / "pairs", patterns), "SOURCE"))
     assert message.startswith("SOURCE: ")
     assert "names in common" in message
     assert message.endswith("give --config.data.form=halves")
@@ -73,7 +74,7 @@ def test_two_folders_with_names_in_common_are_refused(tmp_path, patterns):
 
 @pytest.mark.parametrize("patterns", ONE_FOLDER.values(), ids=ONE_FOLDER.keys())
 def test_names_in_one_folder_that_differ_by_a_word_are_refused(tmp_path, patterns):
-    message = refusal(find_pairs, fill(tmp_path / "pairs", patterns), "SOURCE")
+    message = refusal(find_pairs, Source(fill(tmp_path / "pairs", patterns), "SOURCE"))
     assert message.startswith("SOURCE: ")
     assert re.search("move the inputs into A/ and (the targets|one target each) into B/", message)
     assert message.endswith("give --config.data.form=halves")
@@ -84,7 +85,7 @@ def test_names_in_one_folder_that_differ_by_a_word_are_refused(tmp_path, pattern
 )
 def test_with_the_form_halves_every_image_is_a_pair(tmp_path, patterns):
     root = fill(tmp_path / "pairs", patterns)
-    found = find_pairs(root, "SOURCE", "halves")
+    found = find_pairs(Source(root, "SOURCE"), "halves")
     files = [
         str(p.relative_to(root)) for pairs in found.splits.values() for [p] in dict(pairs).values()
     ]
@@ -95,25 +96,25 @@ def test_with_the_form_halves_every_image_is_a_pair(tmp_path, patterns):
 
 def test_folders_that_differ_by_more_than_a_number_are_named_first(tmp_path):
     names = [f"clip{clip}/{side}/{{}}.png" for clip in (1, 2) for side in ("blur", "sharp")]
-    message = refusal(find_pairs, fill(tmp_path / "pairs", names), "SOURCE")
+    message = refusal(find_pairs, Source(fill(tmp_path / "pairs", names), "SOURCE"))
     assert message.startswith("SOURCE: clip1/blur/ (5 images) and clip1/sharp/ (5 images) look ")
 
 
 def test_a_single_pair_in_two_folders_is_refused(tmp_path):
     root = make_empty_files(tmp_path / "pairs", ["images/1.jpg", "masks/1.png"])
-    assert "(1 name in common)" in refusal(find_pairs, root, "SOURCE")
+    assert "(1 name in common)" in refusal(find_pairs, Source(root, "SOURCE"))
 
 
 def test_a_few_masks_of_many_images_are_noticed(tmp_path):
     names = [f"{number:03}.jpg" for number in range(60)]
     root = make_empty_files(tmp_path / "pairs", [*names, "007_mask.png", "010_mask.png"])
-    assert "007_mask.png" in refusal(find_pairs, root, "SOURCE")
+    assert "007_mask.png" in refusal(find_pairs, Source(root, "SOURCE"))
 
 
 def test_folders_named_like_sides_are_refused_even_without_names_in_common(tmp_path):
     names = [f"photos/IMG_{number}.jpg" for number in (7301, 7318)]
     root = make_empty_files(tmp_path / "pairs", [*names, "my labels/street.png"])
-    message = refusal(find_pairs, root, "SOURCE")
+    message = refusal(find_pairs, Source(root, "SOURCE"))
     assert message.startswith("SOURCE: photos/ (2 images) and my labels/ (1 image) are named like")
 
 

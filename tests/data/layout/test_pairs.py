@@ -8,7 +8,7 @@ from helpers.pairs import find_names, make_empty_files
 from helpers.refusals import refusal
 
 from pix2pix_jax.data.layout.pairs import find_pairs
-from pix2pix_jax.data.layout.walk import list_files
+from pix2pix_jax.data.layout.walk import Source, list_files
 
 LAYOUTS = {
     "side by side": {
@@ -63,7 +63,7 @@ def test_pairs_are_found_in_every_layout(tmp_path, layout):
 
 def test_a_name_that_is_not_utf8_is_refused(tmp_path):
     (tmp_path / os.fsdecode(b"b\xe2t.png")).touch()
-    assert refusal(find_pairs, tmp_path, "SOURCE") == (
+    assert refusal(find_pairs, Source(tmp_path, "SOURCE")) == (
         "SOURCE: b\\udce2t.png: has a path that is not UTF-8; rename the file or its folder"
     )
 
@@ -129,7 +129,7 @@ def test_hidden_files_and_other_files_than_images_are_ignored(tmp_path):
     ],
 )
 def test_files_that_are_not_pairs_are_refused_and_named(tmp_path, names, problems):
-    message = refusal(find_pairs, make_empty_files(tmp_path / "pairs", names), "SOURCE")
+    message = refusal(find_pairs, Source(make_empty_files(tmp_path / "pairs", names), "SOURCE"))
     assert all(problem in message for problem in problems)
 
 

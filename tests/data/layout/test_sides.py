@@ -7,6 +7,7 @@ from helpers.pairs import find_names, make_empty_files
 from helpers.refusals import refusal
 
 from pix2pix_jax.data.layout.pairs import find_pairs
+from pix2pix_jax.data.layout.walk import Source
 
 
 @pytest.mark.parametrize(
@@ -35,14 +36,14 @@ def test_equal_names_are_joined_before_similar_names(tmp_path):
 
 def test_names_that_are_equal_except_for_the_case_are_refused_if_they_collide(tmp_path):
     root = make_empty_files(tmp_path / "pairs", ["A/x.png", "A/X.png", "B/x.png"])
-    message = refusal(find_pairs, root, "SOURCE")
+    message = refusal(find_pairs, Source(root, "SOURCE"))
     assert "A/X.png (the name of A/x.png differs only in case)" in message
 
 
 def test_images_without_a_partner_are_counted_and_named_with_the_nearest_name(tmp_path):
     names = [f"A/{number:03}.png" for number in range(1, 8)] + ["A/same.png", "B/same.png"]
     names += [*(f"B/{number}.png" for number in range(3)), "B/003_mask.png"]
-    message = refusal(find_pairs, make_empty_files(tmp_path / "pairs", names), "SOURCE")
+    message = refusal(find_pairs, Source(make_empty_files(tmp_path / "pairs", names), "SOURCE"))
     assert message == (
         "SOURCE: 11 images (7 of A and 4 of B) have no partner of the same name on the other "
         "side: A/001.png (the nearest is B/1.png), A/002.png (the nearest is B/2.png) and 9 more; "
@@ -54,7 +55,7 @@ def test_images_without_a_partner_are_counted_and_named_with_the_nearest_name(tm
 @pytest.mark.parametrize("partner", ["B/1.heic", "test/B/1.png"])
 def test_a_partner_that_cannot_be_used_is_named(tmp_path, partner):
     names = ["A/1.png", "A/2.png", "B/2.png", "test/A/3.png", "test/B/3.png", partner]
-    message = refusal(find_pairs, make_empty_files(tmp_path / "pairs", names), "SOURCE")
+    message = refusal(find_pairs, Source(make_empty_files(tmp_path / "pairs", names), "SOURCE"))
     assert (
         f"A/1.png ({partner} has this name, but is in another split or cannot be read)" in message
     )
@@ -63,18 +64,19 @@ def test_a_partner_that_cannot_be_used_is_named(tmp_path, partner):
 def test_a_broken_link_is_named_as_the_partner(tmp_path):
     root = make_empty_files(tmp_path / "pairs", ["A/1.png", "A/2.png", "B/2.png"])
     os.symlink(tmp_path / "nowhere.png", root / "B/1.png")
-    assert "A/1.png (B/1.png has this name, but " in refusal(find_pairs, root, "SOURCE")
+    assert "A/1.png (B/1.png has this name, but " in refusal(find_pairs, Source(root, "SOURCE"))
 
 
 def test_one_side_alone_is_refused(tmp_path):
     root = make_empty_files(tmp_path / "pairs", ["A/1.png", "A/2.png"])
-    assert refusal(find_pairs, root, "SOURCE").startswith("SOURCE: 2 images (2 of A) have no ")
+    message = refusal(find_pairs, Source(root, "SOURCE"))
+    assert message.startswith("SOURCE: 2 images (2 of A) have no ")
 
 
 def test_a_test_split_of_one_side_is_skipped(tmp_path):
     names = ["train/A/1.png", "train/B/1.png", "val/A/1.png", "val/B/1.png"]
     tests = [f"test/A/{number}.png" for number in range(3)]
-    found = find_pairs(make_empty_files(tmp_path / "pairs", names + tests), "SOURCE")
+    found = find_pairs(Source(make_empty_files(tmp_path / "pairs", names + tests), "SOURCE"))
     assert found.splits.keys() == {"train", "val"}
     assert found.lines() == [
         "skipped 3 images of test without a partner (test/A/0.png, test/A/1.png, "
@@ -85,15 +87,15 @@ def test_a_test_split_of_one_side_is_skipped(tmp_path):
 def test_with_the_form_folders_other_images_are_skipped(tmp_path):
     names = ["A/1.png", "B/1.png", "AB/1.png", "preview.png"]
     root = make_empty_files(tmp_path / "pairs", names)
-    assert "--config.data.form=folders" in refusal(find_pairs, root, "SOURCE")
-    found = find_pairs(root, "SOURCE", "folders")
+    assert "--config.data.form=folders" in refusal(find_pairs, Source(root, "SOURCE"))
+    found = find_pairs(Source(root, "SOURCE"), "folders")
     assert found.form == "folders"
     assert found.lines() == ["skipped 2 images outside folders A and B (AB/1.png, preview.png)"]
 
 
 def test_with_the_form_folders_a_source_needs_a_and_b(tmp_path):
     root = make_empty_files(tmp_path / "pairs", ["1.png"])
-    message = refusal(find_pairs, root, "SOURCE", "folders")
+    message = refusal(find_pairs, Source(root, "SOURCE"), "folders")
     assert message.startswith("SOURCE: data.form is folders, but the only image is outside ")
 
 
@@ -109,6 +111,6 @@ def test_the_error_names_folders_that_need_another_name(tmp_path):
     names = [
         f"{folder}/{n}.png" for folder in ("trainA", "trainB", "val", "valannot") for n in "12"
     ]
-    message = refusal(find_pairs, make_empty_files(tmp_path / "pairs", names), "SOURCE")
+    message = refusal(find_pairs, Source(make_empty_files(tmp_path / "pairs", names), "SOURCE"))
     assert message.startswith("SOURCE: val/ (2 images) and valannot/ (2 images) look like A and B")
     assert "rename each folder of inputs to valA and each folder of targets to valB" in message

@@ -5,6 +5,7 @@ from helpers.pairs import find_names, make_empty_files
 from helpers.refusals import refusal
 
 from pix2pix_jax.data.layout.pairs import find_pairs
+from pix2pix_jax.data.layout.walk import Source
 
 WORDS = {
     "train": ("train", "TRAIN", "Training", "trn"),
@@ -17,7 +18,7 @@ FORMS = ("{side}/{split}", "{split}/{side}", "{split}{side}", "{split}_{side}", 
 
 def find_lines(root, name="SOURCE", form=None):
     """The lines about a source that is not refused."""
-    return find_pairs(root, name, form).lines()
+    return find_pairs(Source(root, name), form).lines()
 
 
 @pytest.mark.parametrize("form", [*FORMS, "{side}_{split}", "set/{split}/{side}"])
@@ -51,7 +52,7 @@ def test_splits_are_found_by_their_common_names(tmp_path, choice, form):
     ],
 )
 def test_a_folder_that_only_mentions_a_split_is_refused(tmp_path, names, folder, split):
-    message = refusal(find_pairs, make_empty_files(tmp_path / "pairs", names), "SOURCE")
+    message = refusal(find_pairs, Source(make_empty_files(tmp_path / "pairs", names), "SOURCE"))
     assert message.startswith("SOURCE: it is unclear whether 1 image of ")
     assert f" {folder} belong to {split}, because the name contains the word " in message
     is_inside = folder in ("test/train_x/", "train/test_x/")
@@ -63,7 +64,7 @@ def test_a_folder_that_only_mentions_a_split_is_refused(tmp_path, names, folder,
 def test_the_word_that_means_a_split_is_named(tmp_path, folder):
     root = make_empty_files(tmp_path / "pairs", ["street/1.png", f"{folder}/2.png"])
     word = folder.partition("_")[0]
-    message = refusal(find_pairs, root, "SOURCE")
+    message = refusal(find_pairs, Source(root, "SOURCE"))
     assert f"because the name contains the word {word}; " in message
     assert message.endswith(f"or to a name without {word}")
 
@@ -78,7 +79,7 @@ def test_with_the_form_folders_splits_of_images_outside_a_and_b_do_not_matter(tm
 
 def test_a_path_with_two_splits_is_refused(tmp_path):
     root = make_empty_files(tmp_path / "pairs", ["train/1.png", "test/x/training/1.png"])
-    message = refusal(find_pairs, root, "SOURCE")
+    message = refusal(find_pairs, Source(root, "SOURCE"))
     assert message.startswith("SOURCE: the path test/x/training names more than one split")
 
 

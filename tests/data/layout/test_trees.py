@@ -17,6 +17,7 @@ from pix2pix_jax.data.images.image_files import SUFFIXES
 from pix2pix_jax.data.layout.inventory import TEXT_SUFFIXES
 from pix2pix_jax.data.layout.pairs import find_pairs
 from pix2pix_jax.data.layout.roles import mentioned_splits
+from pix2pix_jax.data.layout.walk import Source
 from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.errors import UsageError
 
@@ -108,7 +109,7 @@ def make_tree(root: Path, drawn) -> dict[str, str]:
 def check_tree(root: Path, kinds: dict[str, str], form: str | None) -> None:
     images = {name for name, kind in kinds.items() if is_image(name, kind)}
     try:
-        found = find_pairs(root, "SOURCE", form)
+        found = find_pairs(Source(root, "SOURCE"), form)
     except UsageError as error:
         line = str(error)
         assert line.startswith("SOURCE: ")
