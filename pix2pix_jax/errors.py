@@ -41,7 +41,8 @@ class UsageError(Exception):
 
     Attributes:
       problem: the line without what to do.
-      fix: what to do; empty if there is no known fix.
+      fix: what to do. It may be left out if `problem` ends with a line of its own fix: the error of
+        another process, or the lines of several files.
     """
 
     def __init__(self, problem: str, fix: str = ""):
@@ -66,11 +67,19 @@ class StoppedBySignal(SystemExit):
 
 
 @contextmanager
-def prefix_errors(prefix: object) -> Iterator[None]:
-    """Puts `prefix`, such as the path of a file, in front of a UsageError of the `with` block."""
+def prefix_errors(prefix: object, kind: type[UsageError] = UsageError) -> Iterator[None]:
+    """Puts `prefix`, such as the path of a file, in front of an error of the `with` block.
+
+    Args:
+      prefix: the text.
+      kind: the errors to put it in front of.
+
+    Raises:
+      UsageError: the `with` block raised an error of this kind.
+    """
     try:
         yield
-    except UsageError as error:
+    except kind as error:
         raise UsageError(f"{prefix}: {error.problem}", error.fix) from error
 
 

@@ -14,7 +14,7 @@ from pix2pix_jax.checkpoints.checksums import (
 from pix2pix_jax.checkpoints.info import CheckpointInfo, Tree, read_matching_info
 from pix2pix_jax.checkpoints.scores import best_step, scored_metrics
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.errors import UsageError, reason_of
+from pix2pix_jax.errors import UsageError, prefix_errors, reason_of
 from pix2pix_jax.gan.state import TrainState, create_state
 from pix2pix_jax.runs.workdir import Workdir
 
@@ -125,10 +125,8 @@ def read_network(
         or no checkpoint has a score that would make it the best.
       OSError: a file cannot be read for another reason.
     """
-    try:
+    with prefix_errors("--step", StepNotFound):
         step = find_step(workdir, config.train.best_metric, step)
-    except StepNotFound as error:
-        raise UsageError(f"--step: {error.problem}", error.fix) from error
     saved = read_items(workdir, config, step, (network,))
     return SavedNetwork(step, saved.items[network], saved.fingerprint)
 

@@ -5,8 +5,8 @@ On the command line, an experiment is FILE or FILE:ARG. ARG is the argument of g
 
 import inspect
 import runpy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from pix2pix_jax.config.experiment_errors import explain_experiment_errors
 from pix2pix_jax.config.files import read_json_config
 from pix2pix_jax.config.presets import PRESETS
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.errors import UsageError
+from pix2pix_jax.errors import UsageError, prefix_errors
 from pix2pix_jax.runtime.storage.files import CONFIG_NAME, local_path
 from pix2pix_jax.suggestions import closest_name
 
@@ -91,7 +91,7 @@ def load_experiment(spec: str) -> Config:
     if arg and not parameters:
         raise UsageError(f"{spec}: {path} takes no argument", f"leave out ':{arg}'")
     needs_arg = any(parameter.default is parameter.empty for parameter in parameters.values())
-    with explain_experiment_errors(path), _name_argument(spec, arg):
+    with explain_experiment_errors(path), prefix_errors(spec) if arg else nullcontext():
         config = get_config(arg) if arg or needs_arg else get_config()
     if not isinstance(config, Config):
         kind = type(config).__name__
@@ -128,17 +128,6 @@ def check_is_python(path: str, role: str, fix: str) -> None:
     suffix = Path(path).suffix.lower()
     if suffix not in (".py", ""):
         raise UsageError(f"{path}: is a {suffix} file, but {role} is a Python file, .py", fix)
-
-
-@contextmanager
-def _name_argument(spec: str, arg: str) -> Iterator[None]:
-    """Puts FILE:ARG in front of a UsageError that get_config(ARG) raises in the `with` block."""
-    try:
-        yield
-    except UsageError as error:
-        if not arg:
-            raise
-        raise UsageError(f"{spec}: {error.problem}", error.fix) from error
 
 
 def split_spec(spec: str) -> tuple[str, str]:
