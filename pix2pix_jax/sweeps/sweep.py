@@ -1,5 +1,6 @@
 """The sweep command: trains and evaluates all variants, then writes a table of their scores."""
 
+import shlex
 import traceback
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from pix2pix_jax.sweeps.checks import check_runs
 from pix2pix_jax.sweeps.lengths import fill_in_lengths, resolve_variant_length
 from pix2pix_jax.sweeps.results import write_results
 from pix2pix_jax.sweeps.sweep_file import SweepPlan
+from pix2pix_jax.training.divergence import Diverged
 from pix2pix_jax.training.train import train
 
 
@@ -129,6 +131,13 @@ def run_variant(config: Config, workdir: Workdir, split: str, fcn_score: bool) -
             return Outcome(exit_status=status)
     except WorkdirBusy as error:  # For example, an array job was started twice.
         say(str(error))
+    except Diverged as error:  # A flag would change the learning rate of all variants.
+        fix = (
+            "give this variant a lower optimizer.learning_rate in the sweep file, move "
+            f"{shlex.quote(str(workdir))} away, and run the sweep again"
+        )
+        own = Diverged(error.problem, fix).with_traceback(error.__traceback__)
+        return Outcome(failure=report_failure(workdir, own))
     except Exception as error:  # No error of a variant may stop the others, not even a bug.
         return Outcome(failure=report_failure(workdir, error))
     else:

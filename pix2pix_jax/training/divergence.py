@@ -37,6 +37,10 @@ class NotFinite(UsageError):
         )
 
 
+class Diverged(UsageError):
+    """A run has values that are not finite. The fix is for a run that `pix2pix train` trains."""
+
+
 def check_finite(step: int, metric: str, value: float) -> None:
     """Raises NotFinite if the value of a metric at a step is not finite."""
     if not np.isfinite(value):
@@ -57,7 +61,7 @@ def explain_divergence(config: Config, records: Sequence[dict], workdir: Workdir
       workdir: the workdir of the run, to write `not_finite.json` to.
 
     Raises:
-      UsageError: the `with` block raised NotFinite or StateNotFinite.
+      Diverged: the `with` block raised NotFinite or StateNotFinite.
     """
     try:
         yield
@@ -67,7 +71,7 @@ def explain_divergence(config: Config, records: Sequence[dict], workdir: Workdir
             with suppress(OSError):  # The first error matters more than a full disk.
                 _write_not_finite_file(error, config, records, workdir)
                 problem += f" ({workdir.not_finite_file} names the pairs of this step)"
-        raise UsageError(problem, advise_lower_rate(workdir, config)) from error
+        raise Diverged(problem, advise_lower_rate(workdir, config)) from error
 
 
 def _write_not_finite_file(

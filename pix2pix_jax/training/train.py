@@ -78,7 +78,7 @@ def train(config: Config, workdir: Workdir) -> int:
         with StopSignals() as signals:
             step, signal = fit(run, start, scorer, signals)
     if signal:
-        say(f"{workdir}: stopped at step {step} and saved; the same command resumes there")
+        say(f"{workdir.location}: stopped at step {step} and saved; the same command resumes there")
         return 128 + signal
     say_end(run)
     return 0
@@ -104,14 +104,14 @@ def describe_finished(run: TrainingRun, step: int) -> str:
       run: the run.
       step: the step of its newest checkpoint.
     """
-    last, location = run.config.train.steps, shlex.quote(run.workdir.location)
+    last, location = run.config.train.steps, run.workdir.location
     state = f"done, step {step} of train.steps {last}; nothing is left to do"
     if step > last:
         state = f"is at step {step}, past train.steps {last}"
-    longer = f"`pix2pix train --workdir={location} --config.train.steps={2 * step}`"
+    longer = f"`pix2pix train --workdir={shlex.quote(location)} --config.train.steps={2 * step}`"
     if run.config.optimizer.schedule != "constant":  # The rate has decayed to zero.
         longer = init_command(run.workdir, run.config)
-    return f"{run.workdir}: {state}; to train longer, run {longer}"
+    return f"{location}: {state}; to train longer, run {longer}"
 
 
 def say_start(run: TrainingRun, start: InitialState) -> None:
@@ -120,7 +120,7 @@ def say_start(run: TrainingRun, start: InitialState) -> None:
     pairs = dataset.info.splits["train"].num_examples
     epochs = round(config.train.steps * config.data.batch_size / pairs, 1)
     length = f"{plural(epochs, 'epoch')} of {plural(pairs, 'pair')} from {dataset.data_dir}"
-    say(f"{run.workdir}: {start.action}, {length}")
+    say(f"{run.workdir.location}: {start.action}, {length}")
     for line in dataset_lines(dataset, config.data):
         say(line)
 
@@ -128,14 +128,15 @@ def say_start(run: TrainingRun, start: InitialState) -> None:
 def say_end(run: TrainingRun) -> None:
     """Prints the step of the best checkpoint, the number of steps and the path of the report."""
     workdir, train_config = run.workdir, run.config.train
-    best = best_step(workdir, train_config.best_metric)
-    if best is not None:
+    location, metric = workdir.location, train_config.best_metric
+    if (best := best_step(workdir, metric)) is not None:
         say(
-            f"{workdir}: best by {train_config.best_metric} is step {best}; run `pix2pix evaluate "
-            f"--workdir={shlex.quote(workdir.location)} --step=best` to score this step"
+            f"{location}: best by {metric} is step {best}; run `pix2pix evaluate "
+            f"--workdir={shlex.quote(location)} --step=best` to score this step"
         )
+    page = f"{location}/{workdir.report_page.relative_to(workdir.path)}"
     steps = plural(train_config.steps, "step")
-    say(f"{workdir}: {steps} done; the pictures are in {workdir.report_page}")
+    say(f"{location}: {steps} done; the pictures are in {shlex.quote(page)}")
 
 
 def fit(

@@ -23,6 +23,7 @@ from pix2pix_jax.runs.workdir import SweepFolder
 from pix2pix_jax.sweeps import sweep as sweep_module
 from pix2pix_jax.sweeps.plan import format_plan
 from pix2pix_jax.sweeps.sweep import sweep
+from pix2pix_jax.training.divergence import Diverged
 
 DATASET = SimpleNamespace(info=SimpleNamespace(splits=("train", "val")))
 
@@ -187,6 +188,16 @@ def test_a_damaged_config_json_fails_only_its_own_variant(plan, calls, tmp_path)
     assert "1 of 4 variants failed" in refusal(sweep, plan, SweepFolder(tmp_path), None, "val")
     assert calls["trained"] == VARIANTS
     assert len(format_plan(plan, SweepFolder(tmp_path), "val").splitlines()) == 7
+
+
+def test_a_variant_that_diverges_gets_no_flag_for_all_variants(plan, calls, tmp_path):
+    flag = "run the same command with --config.optimizer.learning_rate=0.0001"
+    calls["errors"] = {VARIANTS[1]: Diverged("step 3: loss/generator_l1 is nan", flag)}
+    assert "1 of 4 variants failed" in refusal(sweep, plan, SweepFolder(tmp_path), None, "val")
+    assert (tmp_path / VARIANTS[1] / "failed.txt").read_text() == (
+        "step 3: loss/generator_l1 is nan; give this variant a lower optimizer.learning_rate in "
+        f"the sweep file, move {tmp_path / VARIANTS[1]} away, and run the sweep again\n"
+    )
 
 
 def test_a_variant_that_another_process_trains_is_listed_as_missing(plan, calls, tmp_path):

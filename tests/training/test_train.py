@@ -1,6 +1,7 @@
 """The train command: the checks before anything is written, and who owns the workdir."""
 
 from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 from helpers.refusals import refusal
@@ -16,7 +17,8 @@ from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.runs.ownership import claim_workdir
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.training.initial_state import InitialState
-from pix2pix_jax.training.train import train
+from pix2pix_jax.training.run import TrainingRun
+from pix2pix_jax.training.train import say_end, train
 
 
 def synthetic(small, tmp_path):
@@ -86,3 +88,12 @@ def test_other_pairs_of_a_run_in_epochs_are_called_other_pairs(small, tmp_path):
     with CheckpointStore(workdir, keep=1, best_metric="l1") as store:
         store.save(Checkpoint(state.replace(step=np.int32(3)), totals=Totals(), fingerprint=data))
     assert "belongs to a run with another train.steps" in refusal(train, longer, workdir)
+
+
+def test_the_last_line_of_a_run_in_a_bucket_names_its_page_in_the_bucket(small, tmp_path, capsys):
+    run = TrainingRun(small, Workdir(tmp_path, "gs://bucket/my run"), cast(Any, None))
+    say_end(run)
+    assert capsys.readouterr().out == (
+        "gs://bucket/my run: 8 steps done; the pictures are in "
+        "'gs://bucket/my run/report/index.html'\n"
+    )
