@@ -98,7 +98,7 @@ def tiny_flags(tmp_path_factory):
 
     def prepare(data_dir):
         flags = tiny_flags_of(data_dir)
-        status, out, err = run("prepare", *flags)
+        status, out, err = run("prepare", *flags, fork=False)
         assert (status, err) == (0, "")
         counts = out.split(": ")[1].split(" pairs")[0].split(", ")
         assert {"6 train", "2 val", "2 test"} <= set(counts)

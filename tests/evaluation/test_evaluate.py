@@ -75,7 +75,7 @@ def test_evaluating_during_training_changes_no_bit_and_resumes_exactly(
 def test_evaluate_writes_scores_and_a_page(evaluated_run):
     """The scores equal those that training logged for the same step."""
     workdir, _ = evaluated_run
-    status, out, err = run("evaluate", f"--workdir={workdir}", "--no_fcn_score")
+    status, out, err = run("evaluate", f"--workdir={workdir}", "--no_fcn_score", fork=False)
     assert (status, err) == (0, "")
     assert "SSIM" in out
     evaluation = json.loads((workdir / "evaluation_val.json").read_text())

@@ -4,11 +4,13 @@ import io
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from helpers.fork_server import ForkedProcess, ForkServer
 from PIL import Image
 
 from pix2pix_jax.runs.metrics_log import read_metrics
@@ -34,17 +36,25 @@ TINY = (
 )
 
 
-def start(*arguments, **environment):
-    """Starts a process of the command line, on one device."""
-    command = [sys.executable, "-m", "pix2pix_jax", *map(str, arguments)]
+def start(*arguments, fork=True, **environment):
+    """Starts a process of the command line, on one device.
+
+    With fork=False, the process is a new Python, which imports the modules in the command's order.
+    """
+    arguments, environment = list(map(str, arguments)), os.environ | environment
+    if fork and sys.platform == "linux" and (server := fork_server()).can_start(environment):
+        return ForkedProcess(server, arguments, cwd=ROOT, env=environment, text=True)
     return subprocess.Popen(
-        command,
+        [sys.executable, "-m", "pix2pix_jax", *arguments],
         cwd=ROOT,
-        env=os.environ | environment,
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+fork_server = cache(ForkServer)
 
 
 def run(*arguments, **environment):

@@ -294,11 +294,11 @@ def test_an_exported_run_is_imported_by_the_command_line(exported, tmp_path):
     folder, *_ = exported
     run_of = f"--workdir={folder / 'run'}"
     files = f"--output={tmp_path / 'G.pth'}", f"--discriminator={tmp_path / 'D.pth'}"
-    status, out, err = run("export", run_of, *files, "--format=pth")
+    status, out, err = run("export", run_of, *files, "--format=pth", fork=False)
     assert (status, err) == (0, "")
     assert len(out.splitlines()) == 2
     weights = f"--weights={tmp_path / 'G.pth'}", files[1], f"--workdir={tmp_path / 'back'}"
-    status, out, err = run("import", *weights, "--config.data.direction=BtoA")
+    status, out, err = run("import", *weights, "--config.data.direction=BtoA", fork=False)
     assert (status, err) == (0, "")
     assert "unet of depth 5, 8 features, 1 to 3 channels, batch norm; patch16" in out
     refused("already has a run", "import", *weights)

@@ -372,7 +372,7 @@ def finished_sweep(tiny_sweep, tmp_path_factory):
 
     def run_sweep(workdir):
         where = (f"--workdir={workdir}", f"--config.data.data_dir={workdir / 'data'}")
-        status, _, err = run(*tiny_sweep, *where)
+        status, _, err = run(*tiny_sweep, *where, fork=False)
         assert (status, err) == (0, "")
 
     return make_once(tmp_path_factory, "finished_sweep", run_sweep)

@@ -7,7 +7,7 @@ from pathlib import Path
 from pix2pix_jax.data.layout.lookalikes import check_lookalikes
 from pix2pix_jax.data.layout.roles import BOTH_SIDES, SIDES, PairFiles, SourceImage
 from pix2pix_jax.data.layout.walk import Source
-from pix2pix_jax.data.layout.words import FEW_NAMED, MAX_NAMED, fold_name, name_some, nearest_name
+from pix2pix_jax.data.layout.words import FEW_NAMED, fold_name, name_some, nearest_name
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.console import plural
 
@@ -151,9 +151,9 @@ def refuse_without_partner(
     sides = " and ".join(f"{counts[side]} of {side}" for side in SIDES if counts[side])
     described = [
         source.name_of(image.path) + _explain_missing(image, images, alone + others, source)
-        for image in alone[:MAX_NAMED]
+        for image in alone[:FEW_NAMED]
     ]
-    more = len(alone) - MAX_NAMED
+    more = len(alone) - FEW_NAMED
     verb = "has" if len(alone) == 1 else "have"
     raise UsageError(
         f"{source.name}: {plural(len(alone), 'image')} ({sides}) {verb} no partner of the same "
@@ -179,4 +179,4 @@ def _explain_missing(
             return f" ({found} has this name, but is in another split or cannot be read)"
     by_name = {c.pair: c for c in across if c.split == image.split}
     nearest = nearest_name(image.pair, list(by_name)[:MAX_CANDIDATES])
-    return f" (nearest: {source.name_of(by_name[nearest].path)})" if nearest else ""
+    return f" (the nearest is {source.name_of(by_name[nearest].path)})" if nearest else ""
