@@ -1,13 +1,13 @@
 """Prints the losses of the first step and the expected time of a run, as soon as they are known."""
 
 import sys
-import time
 
 import numpy as np
 
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.runtime.console import format_duration, print_above_bar
 from pix2pix_jax.training.metrics.names import describe_scalars, measured_metrics, short_metrics
+from pix2pix_jax.training.metrics.step_clock import StepClock
 
 PACE_SECONDS = 10.0  # the time of training after which the speed is known
 SHORT_SECONDS = 60.0  # for a run that takes less time, the line about the speed is left out
@@ -29,19 +29,14 @@ class FirstSteps:
           first: the step from which the run starts or resumes.
         """
         self._config, self._first = config, first
-        self._step = first  # the number of completed steps at the last call of `show`
-        self._sizes: set[int] = set()  # the numbers of steps in a call whose program is compiled
-        self._start: tuple[int, float] | None = None  # where the current measurement began
-        self._steps, self._seconds = 0, 0.0  # sums over all earlier measurements
-        self._has_pace = False
+        self._clock = StepClock(first)
+        self._has_losses = self._has_pace = False
 
     @property
     def is_due(self) -> bool:
         """Whether `show` needs the metrics of the step that was completed just now."""
-        if self._start is None:
-            return True
-        seconds = self._seconds + time.perf_counter() - self._start[1]
-        return not self._has_pace and seconds >= PACE_SECONDS
+        is_known = self._clock.seconds >= PACE_SECONDS
+        return not self._has_losses or (is_known and not self._has_pace)
 
     def show(self, step: int, metrics: dict[str, np.ndarray], is_logged: bool) -> None:
         """Prints the lines that are due. Must be called after every call to the devices.
@@ -52,32 +47,21 @@ class FirstSteps:
             Reading waits for the devices, so the clock then shows when this step ended.
           is_logged: whether a log line will show the losses of this step.
         """
-        size, self._step = step - self._step, step
-        is_first = self._start is None
-        if size not in self._sizes:  # The program for this number of steps was compiled just now.
-            self._sizes.add(size)
-            self._steps, self._seconds = 0, 0.0
-            self.restart()
-        elif metrics:
-            self._measure()
-        if is_first and metrics and not is_logged:
+        self._clock.advance(step)
+        if not metrics:
+            return
+        if not self._has_losses and not is_logged:
             self._say(f"step {step}/{self._config.train.steps}  {self._losses(metrics)}")
-        if self._seconds >= PACE_SECONDS and not self._has_pace:
+        self._has_losses = True
+        if not self._has_pace and self._clock.seconds >= PACE_SECONDS:
             self._has_pace = True
-            speed = self._steps / self._seconds
+            speed = self._clock.steps_per_second
             if (self._config.train.steps - step) / speed >= SHORT_SECONDS:
                 self._say(self._describe_pace(speed))
 
-    def restart(self) -> None:
+    def leave_out_output(self) -> None:
         """Leaves out the time since the last call of `show`, in which outputs were written."""
-        self._start = self._step, time.perf_counter()
-
-    def _measure(self) -> None:
-        """Adds the steps and the time since the last restart to `_steps` and `_seconds`."""
-        assert self._start is not None
-        self._steps += self._step - self._start[0]
-        self._seconds += time.perf_counter() - self._start[1]
-        self.restart()
+        self._clock.leave_out_output()
 
     def _losses(self, metrics: dict[str, np.ndarray]) -> str:
         measured = measured_metrics(metrics, self._config.loss.gan)

@@ -174,7 +174,7 @@ def fit(
                 first_steps.show(step, values, due.line)
                 recorder.record(Progress(step, state, due, stop=signal > 0), window, values)
                 if values:  # The devices have waited for the outputs.
-                    first_steps.restart()
+                    first_steps.leave_out_output()
             if signal:
                 break
     return step, signal

@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,47 +16,8 @@ from pix2pix_jax.runtime.retry_queue import RetryQueue
 from pix2pix_jax.runtime.storage.files import atomic_file
 from pix2pix_jax.training.metrics.event_file import EventFile
 from pix2pix_jax.training.metrics.names import SHORT_NAMES, describe_scalars, short_metrics
+from pix2pix_jax.training.metrics.step_clock import StepClock
 from pix2pix_jax.training.metrics.tensorboardx import image, scalar
-
-
-class StepClock:
-    """Measures the speed of training, without the time of compiling, sampling and evaluating.
-
-    The first call with a new number of steps compiles a program, so the measurement starts again
-    after this call. Before the second call there is no other time, so the speed then includes
-    compiling.
-    """
-
-    def __init__(self, step: int):
-        """Starts the clock after `step` completed steps."""
-        self._opened = self._start = self._end = (step, time.perf_counter())
-        self._sizes: set[int] = set()  # the numbers of steps in a call whose program is compiled
-
-    def advance(self, step: int) -> None:
-        """Records that `step` steps are completed now."""
-        size = step - self._end[0]
-        self._end = step, time.perf_counter()
-        if size not in self._sizes:
-            self._sizes.add(size)
-            self._start = self._end
-
-    @property
-    def has_only_compiled(self) -> bool:
-        """Whether only a call that includes compiling was measured."""
-        return self._start == self._end
-
-    @property
-    def steps_per_second(self) -> float:
-        """Steps per second since the last `restart` or the last compilation.
-
-        Before the second call, the time counts from the start of the clock.
-        """
-        start = self._opened if self.has_only_compiled else self._start
-        return (self._end[0] - start[0]) / (self._end[1] - start[1])
-
-    def restart(self, step: int) -> None:
-        """Starts a new measurement, after `step` completed steps."""
-        self._start = step, time.perf_counter()
 
 
 class MetricWriter:
@@ -112,7 +72,7 @@ class MetricWriter:
         scalars = scalars | {"images_per_second": speed * self._batch_size}
         self._write_files(step, scalars, grid)
         self._show(step, scalars, speed)
-        self._clock.restart(step)
+        self._clock.restart()
 
     def close(self) -> None:
         """Closes the progress bar and TensorBoard's file."""

@@ -10,7 +10,7 @@ from PIL import Image
 from pix2pix_jax.runs.metrics_log import read_metrics, rewind
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.retry_queue import RetryQueue
-from pix2pix_jax.training.metrics.writer import MetricWriter, StepClock
+from pix2pix_jax.training.metrics.writer import MetricWriter
 
 
 def run(workdir, first, last):
@@ -95,20 +95,6 @@ def test_after_the_first_line_the_speed_excludes_compiling_and_pictures(
     compiled, trained = capsys.readouterr().out.splitlines()
     assert "left" not in compiled  # The time of a step is not known yet.
     assert trained.endswith("0.50 steps/s  00:00 left")
-
-
-def test_the_speed_excludes_the_compilation_of_a_second_program(monkeypatch):
-    """A call of ten steps takes 2 s, then two single steps take 0.5 s; both programs compile."""
-    times = iter([0.0, 100.0, 102.0, 102.0, 150.0, 150.5, 151.0])
-    monkeypatch.setattr("time.perf_counter", lambda: next(times))
-    clock = StepClock(0)
-    clock.advance(10)
-    clock.advance(20)
-    assert clock.steps_per_second == 5.0
-    clock.restart(20)
-    for step in (21, 22, 23):
-        clock.advance(step)
-    assert clock.steps_per_second == 2.0
 
 
 def test_a_pipe_gets_plain_lines(tmp_path, capsys):
