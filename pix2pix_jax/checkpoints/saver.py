@@ -16,7 +16,7 @@ from pix2pix_jax.checkpoints.store import (
 from pix2pix_jax.config.schema import Train
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.workdir import Workdir
-from pix2pix_jax.runtime.console import print_above_bar
+from pix2pix_jax.runtime.console import say
 
 RETRY_SECONDS = 10  # the time between two attempts to save the last checkpoint of a run
 
@@ -71,7 +71,7 @@ class CheckpointSaver:
         try:
             self._finish()
         except UsageError as error:  # Another error may end the run, and that error must be raised.
-            print_above_bar(str(error), sys.stderr)
+            say(str(error), sys.stderr)
         self._close_store()
         if self._failures:  # Orbax may have written more files since `_attempt` removed them.
             remove_unfinished(self._workdir)
@@ -116,7 +116,7 @@ class CheckpointSaver:
             if max(self._workdir.checkpoint_steps(), default=0) != step:
                 self._count_failure(step, error)
                 return False
-            print_above_bar(
+            say(
                 f"{self._workdir.checkpoints_folder}: step {step} is saved, but older checkpoints "
                 f"could not be removed ({error.reason}); training continues",
                 sys.stderr,
@@ -137,7 +137,7 @@ class CheckpointSaver:
                 "free disk space or make this folder writable, then run the same command to "
                 f"resume from step {newest}",
             ) from error
-        print_above_bar(
+        say(
             f"{text}; this is failure {self._failures} of {max_failures} (train.max_failed_saves); "
             "free disk space or make this folder writable; training continues, but the steps after "
             f"step {newest} may be lost",

@@ -1,6 +1,5 @@
 """Cuts images that show A and B side by side to the half that is the input of a run."""
 
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from pix2pix_jax.data.images.large_image import ImageValues
 from pix2pix_jax.data.images.pixels import half_columns
 from pix2pix_jax.inference.inputs import LoadedImage, UnreadableImage
 from pix2pix_jax.inference.options import Half, HalfChoice
-from pix2pix_jax.runtime.console import plural, print_above_bar, say
+from pix2pix_jax.runtime.console import plural, say
 
 
 class HalfCutter:
@@ -126,7 +125,7 @@ class HalfCutter:
                 f"{image.file.path}: has the proportions of the run's side-by-side pairs, so only "
                 f"its {self.input_half} half is translated; --half=none translates whole images"
             )
-        print_above_bar(line, sys.stdout)
+        say(line)
 
 
 def columns_of(half: HalfChoice, width: int) -> slice:

@@ -1,11 +1,10 @@
 """Warns of images of another size than in training, and says what to do."""
 
-import sys
 from collections.abc import Iterable, Iterator
 
 from pix2pix_jax.data.contents.facts import have_same_proportions
 from pix2pix_jax.inference.inputs import LoadedImage, UnreadableImage
-from pix2pix_jax.runtime.console import plural, print_above_bar, say
+from pix2pix_jax.runtime.console import plural, say
 
 Size = tuple[int, int]  # height and width in pixels
 
@@ -42,7 +41,7 @@ class SizeCheck:
                         warning = describe_size(
                             size, self._training_size, size == self._file_size, self._tile_flag
                         )
-                        print_above_bar(f"WARNING: {image.file.path} {warning}", sys.stdout)
+                        say(f"WARNING: {image.file.path} {warning}")
                     self._num_other_size += 1
             yield image
 

@@ -15,7 +15,7 @@ from pix2pix_jax.reports.translation import (
     make_figure,
     write_translation_page,
 )
-from pix2pix_jax.runtime.console import plural, print_above_bar, say, some_of
+from pix2pix_jax.runtime.console import plural, say, some_of
 
 
 class TranslationWriter:
@@ -65,7 +65,7 @@ class TranslationWriter:
     def add_failure(self, reason: str) -> None:
         """Prints the reason why a file could not be translated, and keeps it for the page."""
         self.failures.append(reason)
-        print_above_bar(reason, sys.stderr)
+        say(reason, sys.stderr)
 
     def write_page(self) -> None:
         """Writes the page of images before and after, if any image was translated."""
@@ -90,4 +90,4 @@ class TranslationWriter:
             )
         if self.failures:
             files = some_of(len(self.failures), self._total, "file")
-            print_above_bar(f"{files} could not be translated; see the lines above", sys.stderr)
+            say(f"{files} could not be translated; see the lines above", sys.stderr)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runtime.console import print_above_bar
+from pix2pix_jax.runtime.console import say
 
 UPLOAD_SECONDS = 10.0  # the time between two uploads in the background
 
@@ -64,4 +64,4 @@ class Uploader:
 
 
 def _print_failure(error: Exception) -> None:
-    print_above_bar(f"NOT UPLOADED: {error}", sys.stderr)
+    say(f"NOT UPLOADED: {error}", sys.stderr)

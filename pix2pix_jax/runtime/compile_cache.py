@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runtime.console import print_above_bar
+from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.cpu import cpu_info
 from pix2pix_jax.runtime.storage.files import CACHE, is_address, local_path
 
@@ -64,7 +64,7 @@ def _default_folder() -> Path:
 
 def _print_cache_is_off(reason: str) -> None:
     """Prints that compiled programs cannot be kept."""
-    print_above_bar(
+    say(
         f"{reason}; compiled programs are not kept, so other commands compile them again; set "
         f"{VARIABLE} to a folder with room that can be written",
         sys.stderr,

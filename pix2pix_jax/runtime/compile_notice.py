@@ -1,13 +1,12 @@
 """Tells the user that a program is compiled or loaded from the cache, and how long this takes."""
 
-import sys
 import threading
 import time
 from types import TracebackType
 
 import jax
 
-from pix2pix_jax.runtime.console import format_duration, print_above_bar, progress_bar
+from pix2pix_jax.runtime.console import format_duration, progress_bar, say
 
 # The events of jax.monitoring. JAX reports a hit only if a program was requested and found.
 REQUESTED = "/jax/compilation_cache/compile_requests_use_cache"
@@ -100,7 +99,7 @@ class CompileNotice:
         self._events.__exit__()
         seconds = time.monotonic() - self._start
         if error is None and seconds >= self._min_seconds:
-            self._say(f"{self._result()} in {format_duration(seconds)}")
+            say(f"{self._result()} in {format_duration(seconds)}")
 
     def _result(self) -> str:
         if self._events.is_cached:
@@ -116,10 +115,7 @@ class CompileNotice:
                 bar.set_description_str(f"{action} {self._program}, {seconds:.0f} s")
                 if self._events.is_compiling and not has_said_compiling:
                     has_said_compiling = True
-                    self._say(f"compiling {self._program}, which is not in the cache yet")
+                    say(f"compiling {self._program}, which is not in the cache yet")
                 if bar.disable and seconds >= next_line:
                     next_line *= 2
-                    self._say(f"still {action} {self._program} after {format_duration(seconds)}")
-
-    def _say(self, line: str) -> None:
-        print_above_bar(line, sys.stdout)
+                    say(f"still {action} {self._program} after {format_duration(seconds)}")

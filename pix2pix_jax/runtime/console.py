@@ -7,10 +7,17 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 
-def say(text: str) -> None:
-    """Prints a line to stdout, and flushes stdout."""
+def say(text: object, file: TextIO | None = None) -> None:
+    """Prints a line, above the progress bar if there is one.
+
+    Args:
+      text: the line.
+      file: sys.stderr for an error or a warning; None: sys.stdout.
+    """
+    stream = sys.stdout if file is None else file
     with suppress(OSError):
-        print(text, flush=True)
+        tqdm.write(str(text), file=stream)
+        stream.flush()
 
 
 def progress_bar(items: Any = None, **options: Any) -> tqdm:
@@ -46,10 +53,3 @@ def format_duration(seconds: float) -> str:
     if minutes < 60 * 48:
         return f"{minutes // 60} h {minutes % 60} min"
     return f"{minutes // 1440} d {minutes % 1440 // 60} h"
-
-
-def print_above_bar(text: object, file: TextIO) -> None:
-    """Prints a line to `file` without breaking the progress bar, which is drawn again below it."""
-    with suppress(OSError):
-        tqdm.write(str(text), file=file)
-        file.flush()

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from pix2pix_jax.errors import fix_of
-from pix2pix_jax.runtime.console import print_above_bar, say
+from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.storage.files import PERMISSION_ERRNOS
 
 
@@ -49,7 +49,7 @@ class RetryQueue:
             self.flush()
         except OSError as error:
             if not had_waiting:
-                print_above_bar(
+                say(
                     f"{error.filename or name}: NOT WRITTEN ({error.strerror or error}); "
                     f"{_describe_fix(error)}; training continues, and writes this output as soon "
                     "as the fix works",

@@ -16,7 +16,7 @@ from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.step import METRIC_ORDER
 from pix2pix_jax.runs.restart import format_flag, init_command, next_location
 from pix2pix_jax.runs.workdir import Workdir
-from pix2pix_jax.runtime.console import print_above_bar
+from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.storage.files import write_atomically
 
 COLLAPSED_LOSS = 1e-3  # Below this discriminator loss, the generator's GAN gradient vanishes.
@@ -137,7 +137,7 @@ class CollapseWatch:
             self._warn(step)
 
     def _warn(self, step: int) -> None:
-        print_above_bar(
+        say(
             f"step {step}: loss/discriminator has been under {COLLAPSED_LOSS} for "
             f"{self._low_steps:,} steps, so the generator learns from L1 alone; try a weaker "
             "discriminator (model.discriminator=patch34 or pixel, "

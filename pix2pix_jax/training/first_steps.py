@@ -1,11 +1,9 @@
 """Prints the losses of the first step and the expected time of a run, as soon as they are known."""
 
-import sys
-
 import numpy as np
 
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.runtime.console import format_duration, print_above_bar
+from pix2pix_jax.runtime.console import format_duration, say
 from pix2pix_jax.training.metrics.names import describe_scalars, measured_metrics, short_metrics
 from pix2pix_jax.training.metrics.step_clock import StepClock
 
@@ -51,13 +49,13 @@ class FirstSteps:
         if not metrics:
             return
         if not self._has_losses and not is_logged:
-            self._say(f"step {step}/{self._config.train.steps}  {self._losses(metrics)}")
+            say(f"step {step}/{self._config.train.steps}  {self._losses(metrics)}")
         self._has_losses = True
         if not self._has_pace and self._clock.seconds >= PACE_SECONDS:
             self._has_pace = True
             speed = self._clock.steps_per_second
             if (self._config.train.steps - step) / speed >= SHORT_SECONDS:
-                self._say(self._describe_pace(speed))
+                say(self._describe_pace(speed))
 
     def leave_out_output(self) -> None:
         """Leaves out the time since the last call of `show`, in which outputs were written."""
@@ -77,6 +75,3 @@ class FirstSteps:
         which = f"the {steps:,} steps that are left" if self._first else f"all {steps:,} steps"
         pace = f"{speed:,.2f} steps/s" if speed >= 1 else f"{1 / speed:.1f} s per step"
         return f"{pace}: {which} take about {format_duration(steps / speed)}"
-
-    def _say(self, line: str) -> None:
-        print_above_bar(line, sys.stdout)

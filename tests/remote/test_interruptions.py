@@ -155,7 +155,7 @@ def test_a_bucket_that_cannot_be_reached_is_reported_in_one_line(machine, monkey
     folder = machine("first")
     monkeypatch.setattr(fsspec.filesystem("memory").__class__, "put_file", raise_unreachable)
     said = []
-    monkeypatch.setattr(uploader, "print_above_bar", lambda text, _: said.append(text))
+    monkeypatch.setattr(uploader, "say", lambda text, _: said.append(text))
 
     def train():
         with sync_workdir(Workdir(folder, ADDRESS), trains=True):

@@ -100,9 +100,7 @@ class MetricWriter:
         if not self._clock.has_only_compiled:
             time_left = tqdm.format_interval((self._last - step) / speed)
             text += f"  {speed:.2f} steps/s  {time_left} left"
-        self._bar.clear()
         say(f"step {step}/{self._last}  {text}")
-        self._bar.refresh()
 
 
 def _append(path: Path, line: str) -> None:

@@ -152,7 +152,7 @@ def test_only_the_first_process_creates_a_file(tmp_path, monkeypatch):
 
 def test_a_folder_has_one_owner_at_a_time(tmp_path, monkeypatch):
     order, waiting = [], threading.Event()
-    monkeypatch.setattr("builtins.print", lambda *_, **__: waiting.set())
+    monkeypatch.setattr("pix2pix_jax.runtime.storage.locks.say", lambda _: waiting.set())
 
     def second():
         with folder_lock(tmp_path, wait=True) as is_locked:

@@ -117,6 +117,6 @@ def test_a_run_continues_if_its_output_is_closed(tmp_path, monkeypatch):
     def broken(*_, **__):
         raise BrokenPipeError
 
-    monkeypatch.setattr("builtins.print", broken)
+    monkeypatch.setattr(sys.stdout, "write", broken)
     run(tmp_path, 0, 2)
     assert len(read_metrics(tmp_path / "metrics.jsonl")) == 2
