@@ -9,8 +9,8 @@ The modules, in the order in which a pair passes through them:
     images       reads image files (image_reader), TIFF files (tiff_files), PNG and PPM files of
                  16 bits (deep_files), and colour profiles (profiles); decodes the files of
                  records (image_files); reads images and .npy files for `translate` (full_depth);
-                 converts channels, sizes and types (pixels); reads the classes of a label map
-                 from its colours (palettes)
+                 converts channels, sizes and types (pixels); compares proportions (proportions);
+                 reads the classes of a label map from its colours (palettes)
     synthetic    draws the pairs of synthetic_facades
     builders     makes the records of a dataset: the bytes of the files of every pair
     contents     collects facts about images while they are written (collector), and reports them

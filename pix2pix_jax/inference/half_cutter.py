@@ -4,10 +4,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pix2pix_jax.config.schema import Data
-from pix2pix_jax.data.contents.facts import Contents, is_one_of
+from pix2pix_jax.data.contents.facts import Contents
 from pix2pix_jax.data.examples import sides_by_role
 from pix2pix_jax.data.images.large_image import ImageValues
 from pix2pix_jax.data.images.pixels import half_columns
+from pix2pix_jax.data.images.proportions import HalfProportions
 from pix2pix_jax.inference.inputs import LoadedImage, UnreadableImage
 from pix2pix_jax.inference.options import Half, HalfChoice
 from pix2pix_jax.runtime.console import plural, say
@@ -35,6 +36,8 @@ class HalfCutter:
         self._contents = contents
         self._half: HalfChoice | None = half
         self.input_side = sides_by_role(data)["input"]
+        sides = contents.sides if contents is not None and contents.form == "halves" else {}
+        self._halves = HalfProportions(sides["A"].sizes.proportions if sides else [])
 
     @property
     def input_half(self) -> Half:
@@ -58,24 +61,9 @@ class HalfCutter:
         """The half to cut out of an image of this size; "none" if the image stays whole."""
         if width < 2:
             return "none"
-        if self._half is None:
-            may_be_half = self._has_half_proportions(height, width)
-            is_pair = self._has_pair_proportions(height, width) and not may_be_half
-            return self.input_half if is_pair else "none"
-        return self._half
-
-    def _has_pair_proportions(self, height: int, width: int) -> bool:
-        """Whether an image has the proportions of whole pairs of the run."""
-        return self._is_half(height, width / 2)
-
-    def _has_half_proportions(self, height: int, width: int) -> bool:
-        """Whether an image has the proportions of halves of the run's pairs."""
-        return self._is_half(height, width)
-
-    def _is_half(self, height: int, width: float) -> bool:
-        if self._contents is None or not self.has_side_by_side_pairs:
-            return False
-        return is_one_of(width / height, self._contents.sides["A"].sizes.proportions)
+        if self._half is not None:
+            return self._half
+        return self.input_half if self._halves.part_of(width / height) == "pair" else "none"
 
     def cut(self, values: ImageValues) -> ImageValues:
         """Cuts an image [h, w, c] to its half, if it shows a pair."""
@@ -94,9 +82,7 @@ class HalfCutter:
                 continue
             num_cut = self.num_cut
             height, width = image.input.values.shape[:2]
-            may_be_pair = self._has_pair_proportions(height, width)
-            may_be_half = self._has_half_proportions(height, width)
-            if self._half is None and may_be_pair and may_be_half:
+            if self._half is None and self._halves.part_of(width / height) == "either":
                 self.unclear.append(image.file.path)
             values = self.cut(image.input.values)
             if num_cut == 0 and self.num_cut == 1:

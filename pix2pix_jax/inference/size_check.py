@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from pix2pix_jax.data.contents.facts import have_same_proportions
+from pix2pix_jax.data.images.proportions import have_same_proportions
 from pix2pix_jax.inference.inputs import LoadedImage, UnreadableImage
 from pix2pix_jax.runtime.console import plural, say
 

@@ -17,9 +17,9 @@ from pix2pix_jax.data.contents.facts import (
     Sizes,
     Tally,
     add_notes,
-    have_same_proportions,
 )
 from pix2pix_jax.data.images.decoded_image import DecodedImage
+from pix2pix_jax.data.images.proportions import have_same_proportions
 
 GREY_TOLERANCE = 8  # JPEG and resizing change the channels of a grey pixel by a few levels
 GREY_PIXELS = 0.999  # the least share of grey pixels in an image without colour

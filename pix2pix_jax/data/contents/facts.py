@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from pix2pix_jax.config.schema import SPLITS, Data, Form
+from pix2pix_jax.data.images.proportions import HalfProportions
 from pix2pix_jax.runtime.storage.files import write_atomically
 
 MAX_NAMES = 5  # a Tally has the names of at most this number of images or pairs
@@ -216,17 +217,6 @@ def read_contents(path: Path) -> Contents | None:
         return None
 
 
-def have_same_proportions(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
-    """Whether two shapes (height, width, ...) have the same proportions, up to rounding."""
-    (height, width), (other_height, other_width) = a[:2], b[:2]
-    if max(width, height) > max(other_width, other_height):
-        return have_same_proportions(b, a)
-    # The smaller image may have been rounded to whole pixels.
-    scale = max(other_height, other_width) / max(height, width)
-    errors = abs(height - other_height / scale), abs(width - other_width / scale)
-    return max(errors) < 1 or max(errors) <= 0.01 * min(height, width)
-
-
 def shows_halves_of(contents: Contents, pairs: Contents) -> bool:
     """Whether the files of a side-by-side dataset have the proportions of halves of `pairs`.
 
@@ -238,13 +228,6 @@ def shows_halves_of(contents: Contents, pairs: Contents) -> bool:
     """
     if (contents.form, pairs.form) != ("halves", "halves"):
         return False
-    known = pairs.sides["A"].sizes.proportions
-    return all(
-        is_one_of(2 * ratio, known) and not is_one_of(ratio, known)
-        for ratio in contents.sides["A"].sizes.proportions
-    )
-
-
-def is_one_of(ratio: float, proportions: list[float]) -> bool:
-    """Whether width / height of an image is one of several proportions, up to rounding."""
-    return any(abs(ratio - known) <= 0.02 * known for known in proportions)
+    halves = HalfProportions(pairs.sides["A"].sizes.proportions)
+    ratios = contents.sides["A"].sizes.proportions  # of the halves of the files
+    return all(halves.part_of(2 * ratio) == "half" for ratio in ratios)

@@ -11,10 +11,10 @@ from pix2pix_jax.data.contents.facts import (
     Side,
     Tally,
     dataset_contents,
-    have_same_proportions,
 )
 from pix2pix_jax.data.examples import image_channels, sides_by_role
 from pix2pix_jax.data.images.decoded_image import NOTES_ABOUT_FOURTH_BAND
+from pix2pix_jax.data.images.proportions import have_same_proportions
 from pix2pix_jax.errors import make_printable
 from pix2pix_jax.runtime.console import plural, some_of
 

@@ -9,7 +9,7 @@ import pytest
 from pix2pix_jax.config import Config, Data
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.data.contents.collector import ContentsCollector
-from pix2pix_jax.data.contents.facts import Contents, have_same_proportions, shows_halves_of
+from pix2pix_jax.data.contents.facts import Contents, shows_halves_of
 from pix2pix_jax.data.contents.lines import contents_lines
 from pix2pix_jax.data.images.decoded_image import DecodedImage
 
@@ -189,21 +189,6 @@ def test_pairs_with_other_proportions_are_counted_and_named():
     [line] = findings(cropped)
     assert "in 1 of 10 pairs (val/8.png); turn or crop" in line
     assert findings([(picture(i, 48, 48), b) for i, (_, b) in enumerate(GOOD)]) == []
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "same"),
-    [
-        ((200, 300), (300, 200), False),
-        ((200, 300), (100, 150), True),
-        ((67, 100), (200, 300), True),  # rounded to whole pixels
-        ((256, 256), (257, 257), True),
-        ((256, 256), (256, 260), False),
-        ((4, 8), (4, 6), False),
-    ],
-)
-def test_proportions_are_equal_up_to_rounding(a, b, same):
-    assert have_same_proportions(a, b) == have_same_proportions(b, a) == same
 
 
 def test_a_single_picture_among_pairs_and_odd_widths_are_named():
