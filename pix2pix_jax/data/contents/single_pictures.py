@@ -1,6 +1,5 @@
 """Finds single pictures among side-by-side pairs, before they are cut in two."""
 
-import math
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -16,13 +15,13 @@ from pix2pix_jax.data.contents.likeness import (
 )
 from pix2pix_jax.data.images.image_files import IMAGE_FORMATS, ORIENTATION, SIDEWAYS, read_bytes
 from pix2pix_jax.data.images.image_reader import read_image
+from pix2pix_jax.data.images.proportions import HalfProportions
 from pix2pix_jax.data.layout.roles import SIDES, read_role
 from pix2pix_jax.data.layout.walk import Source
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.console import plural, some_of
 
 MAX_MEASURED = 32  # images of a split whose halves are compared
-RATIO_STEP = 0.01  # proportions are sorted into steps of this share
 FOLDERS_FIX = "give A and B in two folders, A/ and B/"
 HALVES_FIX = "if each image shows A on the left and B on the right, give --config.data.form=halves"
 VAL_FIX = "remove these images, or put pairs in their place"
@@ -185,16 +184,5 @@ def classify_files(files: list[PictureFile], source: Source) -> Verdict:
 
 def find_single_sides(files: list[PictureFile], pairs: list[PictureFile]) -> list[PictureFile]:
     """The files that have the proportions of one half of pairs, and not of whole pairs."""
-    # Equal proportions are in the same or in neighbouring steps.
-    steps = {_ratio_step(pair.width / pair.height) + n for pair in pairs for n in (-1, 0, 1)}
-    return [
-        file
-        for file in files
-        if _ratio_step(2 * file.width / file.height) in steps
-        and _ratio_step(file.width / file.height) not in steps
-    ]
-
-
-def _ratio_step(ratio: float) -> int:
-    """The number of the step of RATIO_STEP that contains width / height."""
-    return round(math.log(ratio) / RATIO_STEP)
+    halves = HalfProportions(pair.width / 2 / pair.height for pair in pairs)
+    return [file for file in files if halves.part_of(file.width / file.height) == "half"]
