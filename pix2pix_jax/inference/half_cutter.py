@@ -118,5 +118,5 @@ def columns_of(half: HalfChoice, width: int) -> slice:
     """The columns of a half of an image that is at least 2 pixels wide; all columns for "none"."""
     if half == "none":
         return slice(0, width)
-    left, right = half_columns(width, "the image")
+    left, right = half_columns(width)
     return left if half == "left" else right

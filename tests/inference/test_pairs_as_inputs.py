@@ -9,7 +9,7 @@ from PIL import Image
 
 from pix2pix_jax.config import Config, Data, Model
 from pix2pix_jax.config.resolve import resolve
-from pix2pix_jax.inference.demo.demo import decode_canvas, decode_upload
+from pix2pix_jax.inference.demo.demo import decode_input
 from pix2pix_jax.inference.half_cutter import HalfCutter
 from pix2pix_jax.inference.options import TranslateOptions, check_options, tile_flag
 from pix2pix_jax.inference.translate import translate_files
@@ -74,7 +74,7 @@ def test_the_demo_cuts_an_upload_that_shows_a_pair(run, tmp_path):
     cutter = HalfCutter(config.data, run_contents(workdir, config.data))
     body = (tmp_path / "pair.png").read_bytes()
     expected = a if config.data.direction == "AtoB" else b
-    np.testing.assert_array_equal(np.asarray(decode_upload(config, body, cutter)), expected)
+    np.testing.assert_array_equal(np.asarray(decode_input(config, body, cutter)), expected)
 
 
 def test_the_painted_canvas_is_never_cut(run, tmp_path):
@@ -85,8 +85,8 @@ def test_the_painted_canvas_is_never_cut(run, tmp_path):
     cutter = HalfCutter(config.data, replace(contents, sides=sides))  # a pair is a square
     canvas, _ = write_images(tmp_path)
     body = (tmp_path / "A/1.png").read_bytes()
-    np.testing.assert_array_equal(decode_canvas(config, body, cutter), canvas)
-    assert not np.array_equal(decode_upload(config, body, cutter), canvas)
+    np.testing.assert_array_equal(decode_input(config, body, cutter, True), canvas)
+    assert not np.array_equal(decode_input(config, body, cutter), canvas)
 
 
 def test_folders_have_no_meaning_for_a_run_with_the_form_halves(run, tmp_path):

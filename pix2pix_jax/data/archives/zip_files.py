@@ -15,10 +15,8 @@ from pix2pix_jax.errors import UsageError
 
 # Errors that zipfile raises for broken zip files, besides BadZipFile: ValueError, struct.error and
 # OverflowError come from damaged headers, and RuntimeError from damaged flags of encryption.
-BROKEN_ZIP = (
-    *(zlib.error, lzma.LZMAError, EOFError, ValueError, struct.error),
-    *(RuntimeError, OverflowError),
-)
+BROKEN_ZIP = (ValueError, struct.error, OverflowError, RuntimeError)
+BROKEN_ZIP += (zlib.error, lzma.LZMAError, EOFError)
 ENCRYPTED = 1  # a bit of ZipInfo.flag_bits
 
 
@@ -37,9 +35,10 @@ def unpack_zip(source: Path, root: Path) -> None:
       BadZipFile: the zip file is broken.
     """
     count, free = ByteCount.start(source), shutil.disk_usage(root).free
-    with _errors_of_zipfile(source), zipfile.ZipFile(source) as archive:
+    with _errors_of_zipfile(source):
+        archive = zipfile.ZipFile(source)
+    with archive:
         members = archive.infolist()
-    with zipfile.ZipFile(source) as archive:
         if members and all(member.filename.endswith(".npy") for member in members):
             raise UsageError(
                 f"{source}: contains NumPy arrays, but pairs are read from image files",

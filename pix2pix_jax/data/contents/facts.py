@@ -189,18 +189,8 @@ def drawn_contents(data: Data) -> Contents:
     height, width = data.image_size
     pairs: dict[str, int] = dict(zip(SPLITS, data.synthetic_pairs, strict=True))
     images, sizes = sum(pairs.values()), Sizes(height, width, 0, [round(width / height, 4)])
-    levels = [
-        Levels(
-            bits=8,
-            images=images,
-            count=256,
-            lowest=0,
-            highest=255,
-            highest_below_white=254,
-            flatness=0.5,
-        )
-    ]
-    side = Side(images, sizes, levels, grey=0)
+    levels = Levels(8, images, 256, lowest=0, highest=255, highest_below_white=254, flatness=0.5)
+    side = Side(images, sizes, [levels], grey=0)
     return Contents("halves", pairs, {"A": side, "B": side})
 
 

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from pix2pix_jax.data.images.pixels import half_columns
+
 COMPARED_SIZE = 64  # halves are compared at this height and width, in pixels
 MAX_SIZE = 256  # larger images are measured on a grid of every second, third ... pixel
 MIN_SIZE = 16  # smaller halves are not compared
@@ -65,11 +67,9 @@ def measure_likeness(pixels: np.ndarray) -> Likeness | None:
     sampled = pixels[::step, ::step, :3]
     # The brightest value becomes 255, so that the small numbers of label maps have visible edges.
     scale = 255 / max(1, int(sampled.max()))
-    parts = sampled[:, : sampled.shape[1] // 2], sampled[:, -(sampled.shape[1] // 2) :]
+    parts = (_to_float(sampled[:, columns], scale) for columns in half_columns(sampled.shape[1]))
     left, right = (
-        _edge_strength(
-            cv2.resize(_to_float(part, scale), (side, side), interpolation=cv2.INTER_AREA)
-        )
+        _edge_strength(cv2.resize(part, (side, side), interpolation=cv2.INTER_AREA))
         for part in parts
     )
     shift = side // 8

@@ -12,7 +12,7 @@ import numpy as np
 
 from pix2pix_jax.data.images.decoded_image import ALPHA_NOTE, to_float
 from pix2pix_jax.data.images.image_files import read_bytes
-from pix2pix_jax.data.images.image_reader import encode_integers, read_image, read_large_image
+from pix2pix_jax.data.images.image_reader import encode_integers, read_file
 from pix2pix_jax.data.images.large_image import ImageValues, LargeImage
 from pix2pix_jax.data.images.limits import DEFAULT_LIMIT, MAX_PIXELS, PixelLimit
 from pix2pix_jax.data.images.pixels import (
@@ -64,9 +64,7 @@ def read_input_pixels(path: Path, channels: int, limit: PixelLimit = DEFAULT_LIM
             f"{path}: an image file cannot have the {channels} channels of this run",
             f"give a .npy file with {channels} channels",
         )
-    image = read_large_image(path, str(path), limit)
-    if image is None:
-        image = read_image(read_bytes(path, str(path)), str(path), limit)
+    image = read_file(path, limit)
     is_large = image.pixels.shape[0] * image.pixels.shape[1] > MAX_PIXELS
     values = LargeImage(image, channels) if is_large else to_float(image, channels)
     return FilePixels(values, image.pixels.dtype, image.notes_for(channels))

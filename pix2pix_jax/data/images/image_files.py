@@ -43,6 +43,7 @@ PngImagePlugin.MAX_TEXT_CHUNK = 1 << 26
 BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262  # tags of TIFF files
 WHITE_IS_ZERO = 0  # a value of PHOTOMETRIC
 ORIENTATION, UPRIGHT = 274, 1  # a tag of TIFF and EXIF, and its value for an upright image
+FLOATS, INTEGERS = "floats", "signed or 32-bit integers"  # pixels for which no white is known
 SIDEWAYS = (5, 6, 7, 8)  # values of ORIENTATION that swap rows and columns
 
 
@@ -150,7 +151,7 @@ def bits_per_channel(image: Image.Image, data: bytes) -> int:
 
 def _check_image_values(image: Image.Image, data: bytes, name: str) -> None:
     """Raises UsageError if the values of an image file cannot be scaled to 8 bits."""
-    kind = {"F": "floats", "I": "signed or 32-bit integers"}.get(image.mode)
+    kind = {"F": FLOATS, "I": INTEGERS}.get(image.mode)
     bits = bits_per_channel(image, data)
     is_tiff = isinstance(image, TiffImageFile)
     check_value_type(kind, bits, is_tiff and image.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO, name)
@@ -163,7 +164,7 @@ def check_value_type(kind: str | None, bits: int, white_is_zero: bool, name: str
     also store white as 0, or have neither 8 nor 16 bits a channel.
 
     Args:
-      kind: what the numbers are, if they are not unsigned integers of 8 or 16 bits.
+      kind: FLOATS or INTEGERS; None for unsigned integers of 8 or 16 bits.
       bits: the number of bits a channel.
       white_is_zero: whether 0 is white.
       name: the name by which the user knows the file.

@@ -32,6 +32,7 @@ from pix2pix_jax.data.images.image_files import (
     encode_png,
     explain_decode_errors,
     open_image,
+    read_bytes,
 )
 from pix2pix_jax.data.images.limits import DEFAULT_LIMIT, PixelLimit
 from pix2pix_jax.data.images.png_chunks import drop_texts, mark_no_alpha
@@ -74,23 +75,16 @@ def read_image(data: bytes, name: str, limit: PixelLimit = DEFAULT_LIMIT) -> Dec
     return replace(image, notes=image.notes | _describe_frames(data))
 
 
-def read_large_image(path: Path, name: str, limit: PixelLimit) -> DecodedImage | None:
-    """Reads a TIFF file of more than MAX_PIXELS pixels without filling the memory.
-
-    Args:
-      path: any image file.
-      name: the name by which the user knows the file.
-      limit: the largest number of pixels.
-
-    Returns:
-      The image; None if `read_image` must read the file.
+def read_file(path: Path, limit: PixelLimit) -> DecodedImage:
+    """Reads an image file; a TIFF file of more than MAX_PIXELS pixels does not fill the memory.
 
     Raises:
       UsageError: as in `read_image`, or there is no room for a temporary file.
       OSError: the operating system refuses to read the file.
     """
-    image = read_large_tiff(path, name, limit)
-    return image and _convert_colours_and_bands(image)
+    if image := read_large_tiff(path, str(path), limit):
+        return _convert_colours_and_bands(image)
+    return read_image(read_bytes(path, str(path)), str(path), limit)
 
 
 def _convert_colours_and_bands(image: DecodedImage) -> DecodedImage:

@@ -25,7 +25,7 @@ def check_channels(data: Data) -> None:
             )
 
 
-def half_columns(width: int, name: str) -> tuple[slice, slice]:
+def half_columns(width: int, name: str = "the image") -> tuple[slice, slice]:
     """The columns of A and of B in an image that shows them side by side.
 
     The middle column of an odd width is in neither.

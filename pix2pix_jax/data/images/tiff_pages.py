@@ -11,6 +11,8 @@ from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, PLANARCONFIG, SAMPLE
 
 from pix2pix_jax.data.images.decoded_image import DecodedImage
 from pix2pix_jax.data.images.image_files import (
+    FLOATS,
+    INTEGERS,
     ORIENTATION,
     UPRIGHT,
     check_value_type,
@@ -110,14 +112,9 @@ def check_page(page: tifffile.TiffPage, name: str, limit: PixelLimit) -> None:
 
 def _check_numbers(page: tifffile.TiffPage, name: str) -> None:
     """Raises UsageError if the numbers of a page cannot be scaled from black to white."""
-    kinds: dict[int, str] = {
-        SAMPLEFORMAT.INT: "signed or 32-bit integers",
-        SAMPLEFORMAT.IEEEFP: "floats",
-    }
-    kind = kinds.get(page.sampleformat)
+    kinds: dict[int, str] = {SAMPLEFORMAT.INT: INTEGERS, SAMPLEFORMAT.IEEEFP: FLOATS}
     bits = _bits(page)
-    if bits > 16:
-        kind = kind or "signed or 32-bit integers"
+    kind = kinds.get(page.sampleformat, INTEGERS if bits > 16 else None)
     check_value_type(kind, bits, page.photometric == PHOTOMETRIC.MINISWHITE, name)
 
 

@@ -109,7 +109,7 @@ class Demo:
           UsageError: the file cannot be read as an image.
         """
         with self._lock:
-            return decode_upload(self._config, body, self._cutter)
+            return decode_input(self._config, body, self._cutter)
 
     def draw_example(self, number: int) -> Image.Image:
         """Draws the label map of a facade; each number gives another facade.
@@ -131,8 +131,9 @@ class Demo:
           UsageError: the file cannot be read as an image.
         """
         with self._lock:
-            image = image_to_float(decode_canvas(self._config, body, self._cutter))  # [h, w, c]
-            return float_to_image(self._translator.translate(image[None], sample)[0])
+            image = decode_input(self._config, body, self._cutter, keep_canvas=True)
+            values = image_to_float(image)[None]  # [1, h, w, c]
+            return float_to_image(self._translator.translate(values, sample)[0])
 
 
 def make_settings(config: Config, workdir: Workdir, step: int, cutter: HalfCutter) -> Settings:
@@ -185,36 +186,25 @@ def draw_example(config: Config, palette: Palette, number: int) -> Image.Image:
     return Image.fromarray(colours[nearest_class(label, CMP)])
 
 
-def decode_upload(config: Config, body: bytes, cutter: HalfCutter) -> Image.Image:
+def decode_input(
+    config: Config, body: bytes, cutter: HalfCutter, keep_canvas: bool = False
+) -> Image.Image:
     """Decodes an image file, and converts it to the channels and the size of a run's inputs.
 
     If the image has the proportions of the run's side-by-side pairs, only the input's half is used.
 
+    Args:
+      config: the config of the run.
+      body: the bytes of the file.
+      cutter: cuts images that show A and B side by side.
+      keep_canvas: whether an image of the size of the page's canvas is never cut.
+
     Raises:
       UsageError: the file cannot be read as an image.
     """
-    return _fit_image(config, to_8_bits(read_image(body, "this image")), cutter)
-
-
-def decode_canvas(config: Config, body: bytes, cutter: HalfCutter) -> Image.Image:
-    """Decodes an image like `decode_upload`, but never cuts an image of the size of the canvas."""
     height, width = config.data.image_size
     image = to_8_bits(read_image(body, "this image"))
-    is_canvas = image.size == (width, height)
-    return _fit_image(config, image, None if is_canvas else cutter)
-
-
-def _fit_image(config: Config, image: Image.Image, cutter: HalfCutter | None) -> Image.Image:
-    """Converts an image to the channels and the size of a run's inputs.
-
-    Args:
-      config: the config of the run.
-      image: the image.
-      cutter: cuts images that show A and B side by side; None: the image stays whole.
-    """
-    if cutter is not None:
+    if not (keep_canvas and image.size == (width, height)):
         columns = columns_of(cutter.find_half(image.height, image.width), image.width)
         image = image.crop((columns.start, 0, columns.stop, image.height))
-    image = convert_channels(image, config.data.input_channels)
-    height, width = config.data.image_size
-    return resize_image(image, (width, height))
+    return resize_image(convert_channels(image, config.data.input_channels), (width, height))
