@@ -93,27 +93,25 @@ def read_pair_names(path: Path, data: str) -> PairNames | None:
       data: the fingerprint of the dataset whose pairs are wanted.
 
     Returns:
-      The names; None if the file is missing or damaged, or has the pairs of another dataset.
+      The names; None if the file cannot be read, or has the pairs of another dataset.
     """
-    try:
-        names = TypeAdapter(PairNames).validate_json(path.read_bytes())
-    except (FileNotFoundError, ValidationError):
-        return None
-    has_splits = names.data == data and {*RUN_SPLITS} <= names.splits.keys()
+    names = _parse(path)
+    has_splits = names and names.data == data and {*RUN_SPLITS} <= names.splits.keys()
     return names if has_splits else None
 
 
 def count_training_pairs(path: Path) -> int | None:
-    """The number of training pairs in a file of `PairNames.write`; None if there is no such file.
+    """The number of training pairs in a file of `PairNames.write`; None if it cannot be read."""
+    names = _parse(path)
+    return names and names.splits.get("train", NO_PAIRS).count
 
-    Args:
-      path: the path of the file.
-    """
+
+def _parse(path: Path) -> PairNames | None:
+    """Reads a file of `PairNames.write`; None if it cannot be read or is damaged."""
     try:
-        names = TypeAdapter(PairNames).validate_json(path.read_bytes())
+        return TypeAdapter(PairNames).validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return None
-    return names.splits.get("train", NO_PAIRS).count
 
 
 def find_pair_names(data: str, data_dir: DataDir) -> PairNames | None:

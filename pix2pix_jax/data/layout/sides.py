@@ -153,11 +153,10 @@ def refuse_without_partner(
         source.name_of(image.path) + _explain_missing(image, images, alone + others, source)
         for image in alone[:FEW_NAMED]
     ]
-    more = len(alone) - FEW_NAMED
     verb = "has" if len(alone) == 1 else "have"
     raise UsageError(
         f"{source.name}: {plural(len(alone), 'image')} ({sides}) {verb} no partner of the same "
-        f"name on the other side: {', '.join(described)}{f' and {more} more' if more > 0 else ''}",
+        f"name on the other side: {name_some(described, FEW_NAMED, len(alone))}",
         "give A and B of a pair the same name, in the same folders below A/ and B/, or remove the "
         "images without a partner",
     )

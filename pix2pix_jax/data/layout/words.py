@@ -49,7 +49,13 @@ def nearest_name(name: str, names: Sequence[str]) -> str | None:
     return closest_name(name, unlike)
 
 
-def name_some(names: Sequence[str], most: int = MAX_NAMED) -> str:
-    """Names the first few, and counts the others: "a, b, c, d, e and 3 more"."""
-    others = len(names) - most
+def name_some(names: Sequence[str], most: int = MAX_NAMED, count: int | None = None) -> str:
+    """Names the first few, and counts the others: "a, b, c, d, e and 3 more".
+
+    Args:
+      names: the names, or at least the first of them.
+      most: at most this number of names is named.
+      count: the number of all names; None: `names` has all of them.
+    """
+    others = (len(names) if count is None else count) - most
     return ", ".join(names[:most]) + (f" and {others} more" if others > 0 else "")
