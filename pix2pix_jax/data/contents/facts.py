@@ -14,9 +14,9 @@ from pydantic.dataclasses import dataclass
 
 from pix2pix_jax.config.schema import SPLITS, Data, Form
 from pix2pix_jax.data.images.proportions import HalfProportions
+from pix2pix_jax.data.layout.words import MAX_NAMED, name_some
 from pix2pix_jax.runtime.storage.files import write_atomically
 
-MAX_NAMES = 5  # a Tally has the names of at most this number of images or pairs
 MAX_PROPORTIONS = 100  # a run remembers at most this number of proportions
 METADATA_KEY = "contents"  # the key of the facts in the metadata of a dataset
 
@@ -27,7 +27,7 @@ class Tally:
 
     Attributes:
       count: the number of images or pairs.
-      names: the names of the first MAX_NAMES.
+      names: the names of the first MAX_NAMED.
     """
 
     count: int = 0
@@ -35,8 +35,12 @@ class Tally:
 
     def add(self, name: str) -> "Tally":
         """The same Tally with one more image or pair."""
-        names = self.names if len(self.names) == MAX_NAMES else [*self.names, name]
+        names = self.names if len(self.names) == MAX_NAMED else [*self.names, name]
         return Tally(self.count + 1, names)
+
+    def describe(self) -> str:
+        """The first names, and the number of the others."""
+        return name_some(self.names, count=self.count)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from pix2pix_jax.data.contents.facts import (
     Levels,
     Note,
     Side,
-    Tally,
     dataset_contents,
 )
 from pix2pix_jax.data.examples import image_channels, sides_by_role
@@ -93,7 +92,7 @@ def _size_lines(contents: Contents) -> list[str]:
     if contents.unequal.count:
         line = (
             "WARNING: A and B have different proportions in "
-            f"{some_of(contents.unequal.count, total, 'pair')} ({list_names(contents.unequal)})"
+            f"{some_of(contents.unequal.count, total, 'pair')} ({contents.unequal.describe()})"
         )
         if contents.turned.count:
             line += (
@@ -106,13 +105,13 @@ def _size_lines(contents: Contents) -> list[str]:
     if contents.uncommon.count:
         lines.append(
             f"WARNING: {contents.uncommon.count} of {total} images differ from the rest in their "
-            f"proportions ({list_names(contents.uncommon)}); check that they show A and B side by "
+            f"proportions ({contents.uncommon.describe()}); check that they show A and B side by "
             "side"
         )
     if contents.odd.count:
         lines.append(
             f"in {some_of(contents.odd.count, total, 'image')}, the width is odd and the middle "
-            f"column is left out ({list_names(contents.odd)})"
+            f"column is left out ({contents.odd.describe()})"
         )
     return lines
 
@@ -200,7 +199,7 @@ def _split_lines(contents: Contents) -> list[str]:
         lines.append(
             "WARNING: A and B are the same image in "
             f"{some_of(contents.identical.count, contents.total, 'pair')} "
-            f"({list_names(contents.identical)}); check that no side was copied over the other"
+            f"({contents.identical.describe()}); check that no side was copied over the other"
         )
     copies, half_copies = dict(contents.copies), dict(contents.half_copies)
     has_copy = "val" in copies or "val" in half_copies
@@ -220,11 +219,11 @@ def _split_lines(contents: Contents) -> list[str]:
         verb = "is" if found.count == 1 else "are"
         lines.append(
             f"WARNING: {some_of(found.count, pairs[split], 'pair')} of {split} {verb} also in "
-            f"train ({list_names(found)}), so their scores are too good; remove the copies"
+            f"train ({found.describe()}), so their scores are too good; remove the copies"
         )
     return lines + [
         f"in {some_of(found.count, pairs[split], 'pair')} of {split}, image {side} is also in "
-        f"train, in another pair ({list_names(found)}), so their scores may be too good; remove "
+        f"train, in another pair ({found.describe()}), so their scores may be too good; remove "
         "such pairs from train if the images must be new"
         for split, sides in half_copies.items()
         for side, found in sides.items()
@@ -234,10 +233,4 @@ def _split_lines(contents: Contents) -> list[str]:
 def describe_note(note: Note, total: int, place: str = "") -> str:
     """The line about a fact of some of `total` images."""
     images = some_of(note.files.count, total, "image")
-    return f"in {images}{place}, {note.text} ({list_names(note.files)})"
-
-
-def list_names(found: Tally) -> str:
-    """The first names of a Tally: "1.png, 2.png, ..."."""
-    more = ", ..." if found.count > len(found.names) else ""
-    return ", ".join(found.names) + more
+    return f"in {images}{place}, {note.text} ({note.files.describe()})"

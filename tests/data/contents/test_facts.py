@@ -166,7 +166,7 @@ def test_notes_of_the_reader_are_counted():
     pairs = [(DecodedImage(a, notes=note), b) for a, b in GOOD]
     expected = (
         "in all 10 images{}, transparent parts are filled with white (train/0.png, "
-        "train/1.png, train/2.png, train/3.png, train/4.png, ...)"
+        "train/1.png, train/2.png, train/3.png, train/4.png and 5 more)"
     )
     assert findings(pairs) == [expected.format(" of A")]
     assert findings(pairs, input_channels=4) == []
