@@ -1,6 +1,8 @@
 """Downloads the archives of the public sets."""
 
+import hashlib
 import http.client
+import json
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -9,9 +11,11 @@ import tensorflow_datasets as tfds
 
 from pix2pix_jax.errors import DISK_ERRORS, UsageError
 
+INFO_SUFFIX = ".INFO"  # TFDS writes a file with this suffix beside each downloaded file
+
 
 def download_archive(url: str, folder: Path) -> Path:
-    """Downloads a file into a folder, unless it is there already.
+    """Downloads a file into a folder, unless it is there already and undamaged.
 
     Args:
       url: the address of the file.
@@ -21,10 +25,11 @@ def download_archive(url: str, folder: Path) -> Path:
       The path of the file.
 
     Raises:
-      UsageError: the server does not answer, even if the file is there already, or the download
-        failed; the message explains how to use a local copy instead.
+      UsageError: the download failed; the message explains how to use a local copy instead.
       OSError: the file cannot be written, for example on a full disk.
     """
+    if archive := _find_downloaded(url, folder):
+        return archive
     try:
         # TFDS would retry a failed download for minutes, so this request is made first.
         urllib.request.urlopen(url, timeout=20).close()
@@ -40,3 +45,18 @@ def download_archive(url: str, folder: Path) -> Path:
             "download the file on another machine, copy it here, and give "
             f"--config.data.source=PATH_TO/{url.rpartition('/')[2]}",
         ) from error
+
+
+def _find_downloaded(url: str, folder: Path) -> Path | None:
+    """The file that was downloaded from an address; a damaged file is removed."""
+    for info in folder.glob(f"*{INFO_SUFFIX}"):
+        facts = json.loads(info.read_bytes())
+        archive = info.with_name(info.name.removesuffix(INFO_SUFFIX))
+        if url not in facts["urls"] or not archive.exists():
+            continue
+        with archive.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() == facts["url_info"]["checksum"]:
+                return archive
+        for path in (archive, info):
+            path.unlink()
+    return None

@@ -299,8 +299,17 @@ def test_a_download_is_kept_if_the_disk_is_too_small_to_unpack_it(tmp_path, webs
         full.setattr(unpack.shutil, "disk_usage", lambda _: SimpleNamespace(free=9999))
         with pytest.raises(OSError, match="needs more than the 0.0 GB that are free in"):
             prepare(data)
-    (website / "facades.tar.gz").write_text("must not be downloaded again")
+    (website / "facades.tar.gz").unlink()  # The server is not even asked.
     assert read_contents(prepare(data)).keys() == {"train", "val", "test"}
+
+
+def test_a_download_that_was_damaged_on_the_disk_is_downloaded_again(tmp_path, website):
+    make_tarball(make_images(tmp_path / "facades")).rename(website / "facades.tar.gz")
+    url = prepare_module.URL.format(name="facades")
+    archive = download.download_archive(url, tmp_path / "downloads")
+    whole = archive.read_bytes()
+    archive.write_bytes(whole[:-1])
+    assert download.download_archive(url, tmp_path / "downloads").read_bytes() == whole
 
 
 def test_only_the_dataset_of_the_config_is_downloaded_from_a_bucket(tmp_path, monkeypatch):
