@@ -11,6 +11,8 @@ from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation.class_reader import ClassReader, open_class_reader, why_no_classes
 from pix2pix_jax.evaluation.scorer import Scorer
 
+OTHER_METRIC = "choose another --config.train.best_metric"
+
 
 class CheckpointScorer:
     """Measures generators of one config on the whole validation split.
@@ -56,7 +58,7 @@ def _open_reader_for_best_metric(config: Config, dataset: DatasetBuilder) -> Cla
         raise UsageError(
             f"train.best_metric: {name} needs images with sides of at least {metric.min_side} "
             "pixels",
-            "choose another --config.train.best_metric",
+            OTHER_METRIC,
         )
     if not metric.in_fcn_score:
         return None
@@ -65,6 +67,6 @@ def _open_reader_for_best_metric(config: Config, dataset: DatasetBuilder) -> Cla
         raise UsageError(
             f"train.best_metric: {name} belongs to the FCN-score, which cannot be measured here "
             f"({reason})",
-            "choose another --config.train.best_metric",
+            OTHER_METRIC,
         )
-    return open_class_reader(config.data, dataset)
+    return open_class_reader(config.data, dataset, OTHER_METRIC)

@@ -80,19 +80,23 @@ def _find_palette(data: Data, dataset: DatasetBuilder) -> tuple[Palette, float]:
     return best_palette(PALETTES[data.name], labels)
 
 
-def open_class_reader(data: Data, dataset: DatasetBuilder) -> ClassReader:
+def open_class_reader(
+    data: Data, dataset: DatasetBuilder, way_out: str = "evaluate with --no_fcn_score"
+) -> ClassReader:
     """Opens the class reader of a dataset; trains its segmenter if there is none yet.
 
     Args:
       data: the data of a resolved config, for which `why_no_classes` returns "".
       dataset: the dataset prepared from `data`.
+      way_out: what the user can do without a segmenter, for the error line.
 
     Raises:
-      UsageError: the segmenter is damaged, or cannot be written or trained.
+      UsageError: the segmenter is damaged or cannot be trained.
+      OSError: the segmenter cannot be written.
     """
     palette, _ = _find_palette(data, dataset)
     if data.direction == "BtoA":
-        segmenter = open_segmenter(data, dataset, palette)
+        segmenter = open_segmenter(data, dataset, palette, way_out)
         return ClassReader(segmenter.read, palette, segmenter.name)
     # Every pixel of an output gets a class, so no colour is ignored here.
     all_classes = palette._replace(ignored=())

@@ -7,7 +7,6 @@ of this project are comparable with one another, but not with the scores of the 
 
 import hashlib
 import json
-import os
 from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
@@ -34,7 +33,7 @@ from pix2pix_jax.evaluation.segmenter_training import Recipe, train_segmenter
 from pix2pix_jax.models.layers import NormSettings
 from pix2pix_jax.models.unet import UNet
 from pix2pix_jax.runtime.console import say
-from pix2pix_jax.runtime.storage.files import atomic_file
+from pix2pix_jax.runtime.storage.files import atomic_file, check_writable
 from pix2pix_jax.runtime.storage.locks import folder_lock
 
 FEATURES, BATCH_SIZE, LEARNING_RATE = 24, 2, 2e-3
@@ -67,25 +66,29 @@ def _logits(network: UNet, params: dict, images: np.ndarray) -> Array:
     return cast(Array, network.apply({"params": params}, images))  # [b, h, w, classes]
 
 
-def open_segmenter(data: Data, dataset: DatasetBuilder, palette: Palette) -> Segmenter:
+def open_segmenter(
+    data: Data, dataset: DatasetBuilder, palette: Palette, way_out: str
+) -> Segmenter:
     """Opens the segmenter of a dataset; trains it if there is none yet.
 
     Args:
       data: the data of a resolved config.
       dataset: the dataset prepared from `data`.
       palette: the palette of the label maps.
+      way_out: what the user can do without a segmenter, for the error line.
 
     Raises:
-      UsageError: the segmenter is damaged, or cannot be written or trained.
+      UsageError: the segmenter is damaged or cannot be trained.
+      OSError: the segmenter cannot be written.
     """
     path, network = segmenter_path(data, dataset, palette), make_network(data, palette)
     if not path.exists():
-        _check_writable(path.parent)  # An error must come before the long training.
+        check_writable(path.parent)  # An error must come before the long training.
         with folder_lock(path.parent, wait=True):
             if not path.exists():  # Another process may have trained the segmenter meanwhile.
                 params = train_segmenter(network, data, dataset, palette, make_recipe(data))
                 score = score_real_photos(Segmenter(network, params, ""), data, dataset, palette)
-                write_segmenter(path, params, score)
+                write_segmenter(path, params, score, way_out)
     params, name = read_segmenter(path)
     return Segmenter(network, params, name)
 
@@ -126,19 +129,6 @@ def make_network(data: Data, palette: Palette) -> UNet:
     )
 
 
-def _check_writable(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        writable = os.access(folder, os.W_OK)
-    except OSError:
-        writable = False
-    if not writable:
-        raise UsageError(
-            f"{folder}: is not writable, but the segmenter of the FCN-score must be saved there",
-            "make the folder writable, or give another --config.data.data_dir",
-        )
-
-
 def score_real_photos(
     segmenter: Segmenter, data: Data, dataset: DatasetBuilder, palette: Palette
 ) -> dict[str, float]:
@@ -152,7 +142,7 @@ def score_real_photos(
     return fcn_score(counts)
 
 
-def write_segmenter(path: Path, params: dict, score: dict[str, float]) -> None:
+def write_segmenter(path: Path, params: dict, score: dict[str, float], way_out: str) -> None:
     """Writes a segmenter: its parameters, their hash, and its scores on real photos.
 
     Raises:
@@ -162,8 +152,7 @@ def write_segmenter(path: Path, params: dict, score: dict[str, float]) -> None:
     if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
         raise UsageError(
             f"{path}: the segmenter was not saved, because its training diverged",
-            "give pairs in which A is the photo and B the label map, or evaluate with "
-            "--no_fcn_score",
+            f"give pairs in which A is the photo and B the label map, or {way_out}",
         )
     with atomic_file(path) as new_path:
         save_file(tensors, new_path, {"sha256": _hash(tensors), "real": json.dumps(score)})
