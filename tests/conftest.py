@@ -54,7 +54,7 @@ def short_settle_time(monkeypatch):
     monkeypatch.setattr(lease, "SETTLE_SECONDS", 0)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small() -> Config:
     """The smallest config with jitter, dropout and layers with and without norm."""
     return resolve(

@@ -15,11 +15,16 @@ from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.runs.workdir import Workdir
 
 
+@pytest.fixture(scope="module")
+def state(small):
+    return create_state(small)
+
+
 @pytest.fixture
-def saves(small, tmp_path, monkeypatch):
+def saves(state, tmp_path, monkeypatch):
     """A function that saves steps; some saves fail, before or after the files are on the disk."""
     monkeypatch.setattr(saver, "RETRY_SECONDS", 0)
-    state, real = create_state(small), CheckpointStore.save
+    real = CheckpointStore.save
 
     def run(steps, failing, on_disk):
         def save(store, checkpoint):

@@ -4,6 +4,7 @@ import errno
 import json
 import re
 import shutil
+from copy import deepcopy
 from dataclasses import replace
 
 import jax
@@ -21,7 +22,7 @@ from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.runs.workdir import Workdir
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def state(small):
     """A state in which no two leaves are alike."""
     numbers = iter(range(1, 1000))
@@ -31,7 +32,7 @@ def state(small):
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def template(small):
     return jax.eval_shape(lambda: create_state(small))
 
@@ -154,6 +155,7 @@ def test_an_old_checkpoint_without_a_step_is_refused_and_not_moved(tmp_path, sta
 
 def test_values_that_are_not_finite_are_not_saved(tmp_path, state, template):
     save(tmp_path, state, 1)
+    state = deepcopy(state)
     state.generator.params["up1"]["kernel"][0, 0, 0, 0] = np.nan
     with pytest.raises(UsageError, match="step 2: generator/up1/kernel has values that"):
         save(tmp_path, state, 2)

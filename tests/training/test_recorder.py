@@ -21,13 +21,18 @@ from pix2pix_jax.training.recorder import Progress, Recorder
 from pix2pix_jax.training.run import TrainingRun
 
 
+@pytest.fixture(scope="module")
+def state(small):
+    return create_state(small)
+
+
 @pytest.fixture
-def record(small, tmp_path, monkeypatch):
+def record(small, state, tmp_path, monkeypatch):
     """A function that records steps, with the number of a step as its loss, and returns the lines.
 
     Its attribute `grids` lists the steps at which a picture was drawn.
     """
-    state, workdir = create_state(small), Workdir(tmp_path)
+    workdir = Workdir(tmp_path)
     grids = []
 
     class Samples:
@@ -86,23 +91,23 @@ def test_an_evaluation_between_two_log_lines_is_written_without_means(record):
     assert lines[4].keys() == NAMES | {"loss/discriminator"}
 
 
-def test_the_last_step_writes_the_means_of_an_incomplete_window(record, tmp_path, small):
+def test_the_last_step_writes_the_means_of_an_incomplete_window(record, tmp_path, state):
     """If the user makes the run longer, the resumed run completes this window."""
     lines = record(0, 7, steps=7, **INTERVALS)
     assert lines[7]["loss/discriminator"] == 6
     with CheckpointStore(Workdir(tmp_path), 3, "l1") as store:
-        totals = store.restore_newest(create_state(small), "pairs").totals
+        totals = store.restore_newest(state, "pairs").totals
     assert totals == Totals(3, {"loss/discriminator": 18})
     lines = record(7, 8, totals, steps=8, **INTERVALS)
     assert lines[8]["loss/discriminator"] == 6.5
     assert lines[7].keys() == NAMES  # Step 7 now lies within a window.
 
 
-def test_a_resumed_run_writes_the_lines_of_an_uninterrupted_run(record, tmp_path, small):
+def test_a_resumed_run_writes_the_lines_of_an_uninterrupted_run(record, tmp_path, state):
     """The run was stopped at step 5, within a window."""
     record(0, 5, steps=100, **INTERVALS)
     with CheckpointStore(Workdir(tmp_path), 3, "l1") as store:
-        totals = store.restore_newest(create_state(small), "pairs").totals
+        totals = store.restore_newest(state, "pairs").totals
     lines = record(5, 12, totals, steps=100, **INTERVALS)
     losses = {step: line.get("loss/discriminator") for step, line in lines.items()}
     assert losses == {4: 2.5, 6: None, 8: 6.5, 12: 10.5}
