@@ -15,7 +15,7 @@ from pix2pix_jax.reports.translation import (
     make_figure,
     write_translation_page,
 )
-from pix2pix_jax.runtime.console import plural, say, some_of
+from pix2pix_jax.runtime.console import format_speed, plural, say, some_of
 
 
 class TranslationWriter:
@@ -84,9 +84,10 @@ class TranslationWriter:
         for note in self._notes.values():
             say(describe_note(note, self._total))
         if count:
+            speed = format_speed(count / seconds, "image")
             say(
-                f"{plural(count, 'image')} in {seconds:.1f} s, {count / seconds:.2f} images/s "
-                f"including compilation; {self._folder.path / PAGE} shows inputs and translations"
+                f"{plural(count, 'image')} in {seconds:.1f} s, {speed} including compilation; "
+                f"{self._folder.path / PAGE} shows inputs and translations"
             )
         if self.failures:
             files = some_of(len(self.failures), self._total, "file")

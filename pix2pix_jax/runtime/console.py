@@ -43,6 +43,13 @@ def some_of(count: int, total: int, noun: str) -> str:
     return f"the only {noun}" if total == 1 else f"all {plural(total, noun)}"
 
 
+def format_speed(per_second: float, noun: str) -> str:
+    """A speed, such as "2.50 steps/s", or "4.0 s per step" where a step takes over a second."""
+    if per_second < 1:
+        return f"{1 / per_second:,.1f} s per {noun}"
+    return f"{per_second:,.2f} {noun}s/s"
+
+
 def format_duration(seconds: float) -> str:
     """Formats a duration in one or two units, such as 40 s, 12 min, 3 h 5 min, or 2 d 4 h."""
     minutes = round(seconds / 60)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.runtime.console import format_duration, say
+from pix2pix_jax.runtime.console import format_duration, format_speed, say
 from pix2pix_jax.training.metrics.names import describe_scalars, measured_metrics, short_metrics
 from pix2pix_jax.training.metrics.step_clock import StepClock
 
@@ -73,5 +73,5 @@ class FirstSteps:
         """
         steps = self._config.train.steps - self._first
         which = f"the {steps:,} steps that are left" if self._first else f"all {steps:,} steps"
-        pace = f"{speed:,.2f} steps/s" if speed >= 1 else f"{1 / speed:.1f} s per step"
-        return f"{pace}: {which} take about {format_duration(steps / speed)}"
+        time = format_duration(steps / speed)
+        return f"{format_speed(speed, 'step')}: {which} take about {time}"

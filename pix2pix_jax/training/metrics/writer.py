@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from pix2pix_jax.runs.metrics_log import rewind
 from pix2pix_jax.runs.workdir import Workdir
-from pix2pix_jax.runtime.console import progress_bar, say
+from pix2pix_jax.runtime.console import format_speed, progress_bar, say
 from pix2pix_jax.runtime.retry_queue import RetryQueue
 from pix2pix_jax.runtime.storage.files import atomic_file
 from pix2pix_jax.training.metrics.event_file import EventFile
@@ -99,7 +99,7 @@ class MetricWriter:
         text = describe_scalars(short | scores)
         if not self._clock.has_only_compiled:
             time_left = tqdm.format_interval((self._last - step) / speed)
-            text += f"  {speed:.2f} steps/s  {time_left} left"
+            text += f"  {format_speed(speed, 'step')}  {time_left} left"
         say(f"step {step}/{self._last}  {text}")
 
 

@@ -94,7 +94,7 @@ def test_after_the_first_line_the_speed_excludes_compiling_and_pictures(
     assert [line["images_per_second"] for line in lines] == [4 / 100, 4 / 2]
     compiled, trained = capsys.readouterr().out.splitlines()
     assert "left" not in compiled  # The time of a step is not known yet.
-    assert trained.endswith("0.50 steps/s  00:00 left")
+    assert trained.endswith("2.0 s per step  00:00 left")
 
 
 def test_a_pipe_gets_plain_lines(tmp_path, capsys):
