@@ -24,6 +24,9 @@ The modules, in the order in which a pair passes through them:
     augment      crops and mirrors the arrays at random
     pipeline     makes the batches of the training split
 
+In the modules of this folder, `data` is the data of a resolved config, `dataset` is the result of
+`prepare`, and `record` is a record of `open_split`.
+
 To read another folder layout, start at `layout/roles`. To read another format of image files, start
 at `images/image_reader`. To give networks or metrics another array, start at `examples`.
 """

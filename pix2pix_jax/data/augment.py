@@ -34,7 +34,6 @@ def crop_image(image: np.ndarray, crop: Crop, data: Data) -> np.ndarray:
 
     Args:
       image: [load height, load width, c].
-      crop: the place of the crop.
       data: gives the size of the result.
 
     Returns:
@@ -51,7 +50,6 @@ def crop_box(crop: Crop, data: Data, image: Image.Image) -> ResizeBox:
     Resizing this box to image_size resizes and crops the image in one step.
 
     Args:
-      crop: the place of the crop.
       data: gives load_size and image_size.
       image: an image of any size.
 

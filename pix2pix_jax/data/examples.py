@@ -44,7 +44,6 @@ def decode_example(record: dict, data: Data, size: tuple[int, int]) -> Example:
     """Decodes and resizes both images of a pair.
 
     Args:
-      record: a record of `open_split`.
       data: gives the direction, and the channels of the images.
       size: height and width of the result.
 

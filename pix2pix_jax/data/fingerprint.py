@@ -12,11 +12,7 @@ VERSION_DIGITS = 12  # hex digits of the version of a source
 
 
 def source_version(source: Path) -> str:
-    """A hash of the names, sizes and modification times of a source's files.
-
-    Args:
-      source: an archive, or a folder with all files below it.
-    """
+    """A hash of the names, sizes and modification times of a source's files."""
     digest = hashlib.sha256()
     for path in list_files(source) if source.is_dir() else [source]:
         name, stat = path.relative_to(source.parent), path.stat()
@@ -31,7 +27,6 @@ def dataset_fingerprint(
     """A text that identifies the pairs: datasets with equal texts have the same pairs.
 
     Args:
-      dataset: the dataset of `prepare`.
       splits: the splits to hash. The default splits are those of training and validation.
 
     Returns:

@@ -29,14 +29,13 @@ def make_training_batches(
     """Makes the batches of the training split; the pairs of a small split go to the devices.
 
     Args:
-      config: the config.
       records: the records of the training split.
       process_index: the index of this process; it selects a share of each batch.
       process_count: the number of processes.
 
     Returns:
-      The results of `make_crop_batches` and `load_resident_pairs` if the pairs need at most
-      data.resident_mib; otherwise the result of `make_image_batches` and an empty dictionary.
+      The results of `make_crop_batches` and `load_resident_pairs`, or the result of
+      `make_image_batches` and an empty dictionary.
     """
     if pairs := load_resident_pairs(records, config.data):
         return make_crop_batches(config, len(records), process_index, process_count), pairs
@@ -51,12 +50,6 @@ def make_image_batches(
     Every epoch uses every pair once, in a new order. Pairs are shuffled and jittered before a
     process takes its share, so the global batches do not depend on the number of processes.
 
-    Args:
-      config: the config.
-      records: the records of the training split.
-      process_index: the index of this process; it selects a share of each batch.
-      process_count: the number of processes.
-
     Returns:
       batches[step] has `input` and `target` [b, h, w, c], uint8, and `index` [b], int32, the place
       of each image in the global batch.
@@ -69,12 +62,6 @@ def make_crop_batches(
     config: Config, num_pairs: int, process_index: int = 0, process_count: int = 1
 ) -> grain.MapDataset:
     """Makes endless batches with the crops of `make_image_batches`, but without images.
-
-    Args:
-      config: the config.
-      num_pairs: the number of pairs of the training split.
-      process_index: the index of this process; it selects a share of each batch.
-      process_count: the number of processes.
 
     Returns:
       batches[step] has `pair`, `top`, `left`, `mirror` and `index`, each [b], int32.

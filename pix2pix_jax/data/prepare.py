@@ -43,9 +43,6 @@ def prepare(data: Data) -> tfds.core.DatasetBuilder:
     The name of a dataset from data.source contains a hash of the files of the source. When the
     source changes, a new dataset is written, and the old dataset stays.
 
-    Args:
-      data: the data of a resolved config, so that data.source is an absolute path.
-
     Returns:
       The dataset, for `open_split`.
 

@@ -40,10 +40,6 @@ def open_dataset(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:
 def open_split(dataset: tfds.core.DatasetBuilder, split: str) -> Sequence[dict]:
     """Opens the records of a split.
 
-    Args:
-      dataset: the dataset of `prepare`.
-      split: train, val or test.
-
     Returns:
       The records by index. Each record has `name`, as bytes, and `files`: the bytes of one
       side-by-side image, or of A and B.
@@ -80,11 +76,6 @@ def _system_error(
     ArrayRecord raises a RuntimeError with a text like "write() failed: No space left on device;
     writing PATH". If the disk is too full to begin, TFDS raises an OSError without a number, "Not
     enough disk space. Needed: ...".
-
-    Args:
-      error: any error.
-      dataset: the dataset that was read or written.
-      problem: the beginning of the message.
 
     Returns:
       An error that names the folder of the dataset, to which `explain_error` adds the fix; None if

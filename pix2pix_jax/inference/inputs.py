@@ -200,11 +200,6 @@ def load_input(
 ) -> LoadedImage | UnreadableImage:
     """Reads the pixels of an image file.
 
-    Args:
-      file: the image file.
-      channels: number of channels of the generator's inputs.
-      limit: the largest number of pixels.
-
     Returns:
       The image, or the reason why the file cannot be read.
     """

@@ -12,12 +12,6 @@ def leave_out_targets(source: str, root: Path, paths: list[Path], input_side: st
     The files count as pairs if at least one name occurs on both sides. Then all files of the
     target's side are left out, and a line says so.
 
-    Args:
-      source: the source that the user gave.
-      root: the folder in which the search started.
-      paths: the images below `root`.
-      input_side: the side, A or B, that is the input of the run.
-
     Returns:
       The images to translate.
     """

@@ -42,8 +42,6 @@ def translate_files(
     """Translates a file, a folder with all its subfolders, or the files that match a pattern.
 
     Args:
-      config: the config of the run.
-      workdir: the workdir of the run.
       source: a file, a folder, or a pattern as in a shell.
       output: the folder to write to, with the same subfolders as `source`.
       options: how to translate.
@@ -96,14 +94,6 @@ def translate_inputs(
     writer: TranslationWriter,
 ) -> None:
     """Reads, translates and writes images.
-
-    Args:
-      files: the images.
-      read: reads an image.
-      translator: translates images.
-      cutter: cuts side-by-side pairs to the input's half.
-      size_check: warns of images of another size than in training.
-      writer: writes translations.
 
     Raises:
       UsageError: no more files can be written, or an image is too large for the memory.

@@ -26,13 +26,7 @@ class TranslationWriter:
     """
 
     def __init__(self, folder: OutputFolder, title: str, total: int):
-        """Starts all counts at zero.
-
-        Args:
-          folder: the open folder to write to.
-          title: title of the page.
-          total: number of files to translate.
-        """
+        """Starts all counts at zero."""
         self.failures: list[str] = []
         self._folder = folder
         self._title = title

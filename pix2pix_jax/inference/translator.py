@@ -33,7 +33,6 @@ class Translator:
           generator: the module.
           params: the parameters of the module.
           key: PRNG key of the dropout; None: no dropout.
-          step: the step of the checkpoint.
         """
         self.step = step
         self._params = jax.device_put(params)
@@ -80,9 +79,6 @@ def open_translator(
     """Restores the generator of a checkpoint.
 
     Args:
-      config: the resolved config of the run.
-      workdir: the workdir of the run.
-      step: the step of the checkpoint.
       seed: the seed of the dropout; None: the seed of the run.
       use_dropout: whether the generator uses dropout, as in the paper (section 3.1).
 

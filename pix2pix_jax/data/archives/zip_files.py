@@ -23,10 +23,6 @@ ENCRYPTED = 1  # a bit of ZipInfo.flag_bits
 def unpack_zip(source: Path, root: Path) -> None:
     """Unpacks a zip file.
 
-    Args:
-      source: the zip file.
-      root: an empty folder for the content.
-
     Raises:
       UsageError: the zip file is encrypted or compressed by an unknown method, unpacks to far more
         than its own size, contains links or files that would be written outside the folder, or

@@ -61,7 +61,6 @@ def add_notes(notes: dict[str, Note], name: str, texts: dict[str, str]) -> None:
 
     Args:
       notes: the notes of the set, by key.
-      name: the name by which the user knows the file.
       texts: the notes of the file, by key.
     """
     for key, text in texts.items():
@@ -176,12 +175,7 @@ class Contents:
 
 
 def dataset_contents(dataset: tfds.core.DatasetBuilder, data: Data) -> Contents | None:
-    """The facts about a dataset; None if an earlier version wrote the dataset.
-
-    Args:
-      dataset: the dataset of `prepare`.
-      data: the data of the config that the dataset belongs to.
-    """
+    """The facts about a dataset; None if an earlier version wrote the dataset."""
     if data.name == "synthetic_facades":
         return drawn_contents(data)
     metadata = dataset.info.metadata or {}

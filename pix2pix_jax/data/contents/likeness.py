@@ -50,13 +50,10 @@ class Likeness:
 
 
 def measure_likeness(pixels: np.ndarray) -> Likeness | None:
-    """Measures how much an image looks like a side-by-side pair.
+    """Measures how much an image looks like a pair; None if its halves are smaller than MIN_SIZE.
 
     Args:
       pixels: [h, w, c], unsigned integers.
-
-    Returns:
-      The measures; None if the halves are smaller than MIN_SIZE.
     """
     height, width = pixels.shape[:2]
     half = width // 2

@@ -23,12 +23,7 @@ LABEL_FLATNESS = 0.7
 
 
 def dataset_lines(dataset: DatasetBuilder, data: Data) -> list[str]:
-    """The lines of `contents_lines` about a dataset; none if an earlier version wrote the dataset.
-
-    Args:
-      dataset: the dataset of `prepare`.
-      data: the data of the resolved config.
-    """
+    """The lines of `contents_lines` about a dataset; none if an earlier version wrote it."""
     contents = dataset_contents(dataset, data)
     lines = contents_lines(contents, data) if contents else []
     return [make_printable(line) for line in lines]  # File names may contain control characters.
@@ -36,10 +31,6 @@ def dataset_lines(dataset: DatasetBuilder, data: Data) -> list[str]:
 
 def contents_lines(contents: Contents, data: Data) -> list[str]:
     """The lines that `prepare` and `train` print about the pairs.
-
-    Args:
-      contents: the facts about the dataset.
-      data: the data of the resolved config, which gives the direction, the size and the channels.
 
     Returns:
       A line with the sides, their sizes and the size in training, then a line for each finding.

@@ -89,10 +89,6 @@ def check_pictures(
 ) -> tuple[set[Path], list[str]]:
     """Checks that the files of a dataset show A and B side by side, and are not single pictures.
 
-    Args:
-      splits: the image files by split.
-      source: the source of the files.
-
     Returns:
       The files of val and test to leave out, because they show only one side; and the lines to
       print.

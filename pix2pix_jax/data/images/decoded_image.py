@@ -71,10 +71,6 @@ def normalize_bands(image: DecodedImage) -> DecodedImage:
 def split_pair(images: list[DecodedImage], names: list[str]) -> tuple[DecodedImage, DecodedImage]:
     """Finds A and B in the images of a pair, as `image_files.decode_pair` does.
 
-    Args:
-      images: one image with A on the left and B on the right, or A and B.
-      names: the name by which the user knows each file.
-
     Raises:
       UsageError: one image is too narrow for two halves; the message names the file.
     """

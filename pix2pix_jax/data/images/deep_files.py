@@ -26,11 +26,6 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 def read_deep_png(header: ImageFile, data: bytes, name: str) -> DecodedImage:
     """Reads a PNG file of 16 bits a channel, upright.
 
-    Args:
-      header: the result of `open_image`.
-      data: the bytes of the file.
-      name: the name by which the user knows the file.
-
     Raises:
       UsageError: the file is incomplete, or OpenCV cannot read its 16 bits.
     """
@@ -57,11 +52,6 @@ def read_deep_png(header: ImageFile, data: bytes, name: str) -> DecodedImage:
 
 def read_deep_ppm(header: ImageFile, data: bytes, name: str) -> DecodedImage:
     """Reads a PPM or PGM file of more than 8 bits a channel; its largest value becomes 65535.
-
-    Args:
-      header: the result of `open_image`, for which `is_deep_ppm` is true.
-      data: the bytes of the file.
-      name: the name by which the user knows the file.
 
     Raises:
       UsageError: the file is incomplete.

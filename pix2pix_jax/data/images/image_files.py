@@ -50,10 +50,6 @@ SIDEWAYS = (5, 6, 7, 8)  # values of ORIENTATION that swap rows and columns
 def read_bytes(path: Path, name: str) -> bytes:
     """Reads the bytes of an image file.
 
-    Args:
-      path: the file.
-      name: the name by which the user knows the file.
-
     Raises:
       UsageError: the file is larger than MAX_BYTES.
       OSError: the operating system refuses to read the file.
@@ -70,11 +66,6 @@ def decode_image(data: bytes, name: str, limit: PixelLimit = DEFAULT_LIMIT) -> I
     """Decodes an image file to 8 bits a channel, upright according to its EXIF orientation.
 
     In a 16-bit grey image, 65535 counts as white, even if no pixel is that bright.
-
-    Args:
-      data: the bytes of the file.
-      name: the name by which the user knows the file.
-      limit: the largest number of pixels.
 
     Raises:
       UsageError: the file is not an image, is incomplete, has too many pixels, or has values that
@@ -98,10 +89,6 @@ def decode_image(data: bytes, name: str, limit: PixelLimit = DEFAULT_LIMIT) -> I
 def decode_pair(files: list[bytes], names: list[str]) -> tuple[Image.Image, Image.Image]:
     """Decodes A and B: the halves of one side-by-side image, or two images.
 
-    Args:
-      files: the bytes of one file, or of A and B.
-      names: the name by which the user knows each file.
-
     Raises:
       UsageError: a file cannot be used; the message names the file.
     """
@@ -118,11 +105,6 @@ def decode_pair(files: list[bytes], names: list[str]) -> tuple[Image.Image, Imag
 def open_image(data: bytes, name: str, limit: PixelLimit = DEFAULT_LIMIT) -> ImageFile:
     """Opens an image file without decoding its pixels.
 
-    Args:
-      data: the bytes of the file.
-      name: the name by which the user knows the file.
-      limit: the largest number of pixels.
-
     Raises:
       UsageError: the file is not an image, or has too many pixels.
     """
@@ -137,10 +119,6 @@ def bits_per_channel(image: Image.Image, data: bytes) -> int:
 
     The number is read from the file, because Pillow's modes differ for 8 and 16 bits only if the
     image is grey.
-
-    Args:
-      image: the result of `open_image`.
-      data: the bytes of the file.
     """
     if image.format == "PNG":
         return data[24]
@@ -167,7 +145,6 @@ def check_value_type(kind: str | None, bits: int, white_is_zero: bool, name: str
       kind: FLOATS or INTEGERS; None for unsigned integers of 8 or 16 bits.
       bits: the number of bits a channel.
       white_is_zero: whether 0 is white.
-      name: the name by which the user knows the file.
     """
     if kind:
         raise UsageError(
@@ -187,12 +164,7 @@ def check_value_type(kind: str | None, bits: int, white_is_zero: bool, name: str
 
 
 def turn_upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turns pixels [h, w, c] upright.
-
-    Args:
-      pixels: the pixels as they are stored.
-      orientation: the EXIF orientation, 1 to 8; other numbers change nothing.
-    """
+    """Turns pixels [h, w, c] upright; EXIF orientations other than 1 to 8 change nothing."""
     if orientation in SIDEWAYS:
         pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -208,10 +180,6 @@ def explain_decode_errors(data: bytes, name: str) -> Iterator[None]:
 
     The `with` block may call only decoders (Pillow, OpenCV, tifffile), because a bug of ours must
     keep its traceback.
-
-    Args:
-      data: the bytes of the file.
-      name: the name by which the user knows the file.
     """
     try:
         yield

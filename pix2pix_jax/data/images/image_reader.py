@@ -52,11 +52,6 @@ ADOBE_RGB_NOTE = {
 def read_image(data: bytes, name: str, limit: PixelLimit = DEFAULT_LIMIT) -> DecodedImage:
     """Reads an image file.
 
-    Args:
-      data: the bytes of the file.
-      name: the name by which the user knows the file.
-      limit: the largest number of pixels.
-
     Raises:
       UsageError: the file is not an image, is incomplete, has too many pixels, or has bands or
         types of numbers that cannot be converted to 1, 3 or 4 channels; the message names the file
@@ -153,10 +148,6 @@ def _describe_frames(data: bytes) -> dict[str, str]:
 
 def record_bytes(data: bytes, image: DecodedImage) -> bytes:
     """The bytes of a file in a record: `decode_image` turns them into `to_8_bits(image)`.
-
-    Args:
-      data: the bytes of the file.
-      image: the result of `read_image`.
 
     Returns:
       `data` if `decode_image` gives the same pixels; otherwise a PNG of 8 or 16 bits.

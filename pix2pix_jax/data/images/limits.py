@@ -17,13 +17,7 @@ class PixelLimit:
     fix: str = "scale the image down or remove it"
 
     def check(self, width: int, height: int, name: str) -> None:
-        """Raises UsageError if an image has more pixels than the limit, or no pixels.
-
-        Args:
-          width: the width of the image in pixels.
-          height: the height of the image in pixels.
-          name: the name by which the user knows the file.
-        """
+        """Raises UsageError if an image has more pixels than the limit, or no pixels."""
         if width < 1 or height < 1:
             raise UsageError(f"{name}: has {width}x{height} pixels", "repair or remove the file")
         if width * height > self.pixels:

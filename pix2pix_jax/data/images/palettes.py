@@ -118,10 +118,6 @@ def best_palette(
 ) -> tuple[Palette, float]:
     """Finds the palette of label maps, and the distance of their pixels from this palette.
 
-    Args:
-      palettes: the palettes to choose from.
-      labels: some label maps of a dataset.
-
     Returns:
       The nearest palette, and the median distance in RGB of a pixel from its nearest colour, 0 to
       441. The distance is a few levels after JPEG, and tens of levels if the images use another

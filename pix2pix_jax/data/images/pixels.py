@@ -30,10 +30,6 @@ def half_columns(width: int, name: str = "the image") -> tuple[slice, slice]:
 
     The middle column of an odd width is in neither.
 
-    Args:
-      width: the width of the image in pixels.
-      name: the name by which the user knows the file.
-
     Raises:
       UsageError: the image is too narrow for two halves; the message names the file.
     """
@@ -121,12 +117,9 @@ def image_to_float(image: Image.Image) -> np.ndarray:
 
 
 def uint8_to_float(pixels: Any) -> Any:
-    """Scales 0..255 to [-1, 1], float32.
+    """Scales uint8 of NumPy or JAX to [-1, 1], float32.
 
     NumPy and JAX give the same bits, because only the last product is rounded.
-
-    Args:
-      pixels: an array of NumPy or JAX, uint8.
     """
     return (2 * pixels.astype(np.float32) - 255) * np.float32(1 / 255)
 

@@ -23,9 +23,6 @@ def drop_texts(data: bytes) -> bytes:
     Programs for generated images write megabytes of settings into text chunks, and Pillow refuses
     to open a file with so much text.
 
-    Args:
-      data: the bytes of an image file of any format.
-
     Returns:
       The bytes without these chunks; `data` itself if there is nothing to remove.
     """

@@ -34,9 +34,6 @@ def convert_to_srgb(image: DecodedImage) -> DecodedImage:
     Images of 16 bits stay as they are, because Pillow converts only 8 bits. Grey images stay as
     they are, because their levels may be the numbers of classes. Large images stay in their files.
     In these cases, the note says that the profile is not applied.
-
-    Args:
-      image: the image of a file; `profile` is its ICC profile.
     """
     if image.profile is None:
         return image
@@ -73,12 +70,7 @@ def _kind_without_conversion(image: DecodedImage) -> str | None:
 
 
 def convert_cmyk(image: Image.Image, profile: bytes | None) -> Image.Image | None:
-    """Converts a CMYK image to RGB with its profile; None without a profile for CMYK.
-
-    Args:
-      image: an image of the mode CMYK.
-      profile: the ICC profile of the file.
-    """
+    """Converts a CMYK image to RGB with its profile; None without a profile for CMYK."""
     opened = _open_profile(profile, "CMYK") if profile else None
     return opened and ImageCms.applyTransform(image, opened.to_srgb)
 
@@ -98,12 +90,7 @@ def _with_note(image: DecodedImage, key: str, note: str) -> DecodedImage:
 
 @lru_cache(maxsize=16)
 def _open_profile(profile: bytes, mode: str) -> _Profile | None:
-    """Opens an ICC profile; None if it is damaged or for another colour space.
-
-    Args:
-      profile: the bytes of the profile.
-      mode: the mode of the images, L, RGB or CMYK.
-    """
+    """Opens an ICC profile; None if it is damaged or for another colour space."""
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         description: Any = opened.profile

@@ -112,9 +112,6 @@ def find_signature(start: bytes) -> Signature | None:
 def describe_no_image(data: bytes) -> tuple[str, str] | None:
     """Describes a file that is not a readable image.
 
-    Args:
-      data: the bytes of the file.
-
     Returns:
       The kind of the file, and what the user can do; None if the first bytes are not known.
     """

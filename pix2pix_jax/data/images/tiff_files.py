@@ -34,11 +34,6 @@ from pix2pix_jax.errors import UsageError
 def read_tiff(data: bytes, name: str, limit: PixelLimit = DEFAULT_LIMIT) -> DecodedImage | None:
     """Reads a TIFF file that Pillow reads wrongly, upright.
 
-    Args:
-      data: the bytes of any image file.
-      name: the name by which the user knows the file.
-      limit: the largest number of pixels.
-
     Returns:
       The image; None if the file is not a TIFF file, or if Pillow reads it correctly.
 
@@ -61,11 +56,6 @@ def read_large_tiff(path: Path, name: str, limit: PixelLimit) -> DecodedImage | 
     """Reads a TIFF file of more than MAX_PIXELS pixels strip by strip, without filling the memory.
 
     The pixels stay in the file, or are decompressed into a temporary file.
-
-    Args:
-      path: any image file.
-      name: the name by which the user knows the file.
-      limit: the largest number of pixels.
 
     Returns:
       The image; None if the file is not TIFF, has fewer pixels, or can only be read by Pillow.

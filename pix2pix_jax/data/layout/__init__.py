@@ -11,4 +11,7 @@ The modules, in the order in which they run:
     lookalikes   refuses images if their names look like A and B: in two folders (siblings)
                  or in one folder (similar_names)
     pairs        runs these steps: `find_pairs`
+
+In all modules, `source` is the source of the images, and a function gets the images that the steps
+before it have left.
 """

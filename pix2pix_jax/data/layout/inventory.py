@@ -109,12 +109,7 @@ def take_inventory(root: Path) -> Inventory:
 
 
 def sort_files(paths: list[Path], root: Path) -> Inventory:
-    """Sorts files by what they are.
-
-    Args:
-      paths: the files, all of them below `root`.
-      root: the folder that was searched.
-    """
+    """Sorts files by what they are."""
     kinds: dict[str, list[Path]] = {}
     unknown = []
     for path in paths:

@@ -28,12 +28,7 @@ TARGET_WORDS = {
 
 
 def check_lookalikes(images: list[SourceImage], source: Source) -> None:
-    """Raises UsageError if names show that images are single sides of pairs.
-
-    Args:
-      images: the images outside folders A and B.
-      source: the source of the images.
-    """
+    """Raises UsageError if names show that images are single sides of pairs."""
     finding = (
         _describe_folders_of_pairs(images)
         or _describe_siblings(find_siblings(images))

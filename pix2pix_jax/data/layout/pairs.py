@@ -61,7 +61,6 @@ def find_pairs(source: Source, form: Form | None = None) -> FoundPairs:
     chooses these pairs.
 
     Args:
-      source: the folder.
       form: data.form. `halves`: every file shows both sides, also in folders A and B. `folders`:
         images outside folders A and B are left out. None: images outside folders A and B are
         refused if their names look like the sides of pairs.

@@ -69,9 +69,6 @@ def find_siblings(images: list[SourceImage]) -> Siblings | None:
 
     Names also count as common if they differ by a prefix or suffix that all names of a folder
     share, or if the names of one folder begin or end with those of the other.
-
-    Args:
-      images: images that lie outside folders A and B.
     """
     found = [
         siblings

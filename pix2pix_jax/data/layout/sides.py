@@ -28,12 +28,7 @@ class JoinedSides:
 
 
 def check_has_sides(images: list[SourceImage], source: Source) -> None:
-    """Raises UsageError if data.form is folders, but no image is in a folder A or B.
-
-    Args:
-      images: all images of the source.
-      source: the source of the images.
-    """
+    """Raises UsageError if data.form is folders, but no image is in a folder A or B."""
     if all(image.side == BOTH_SIDES for image in images):
         number = "the only image is" if len(images) == 1 else f"all {len(images)} images are"
         raise UsageError(
@@ -49,7 +44,6 @@ def check_mixture(images: list[SourceImage], loose: list[SourceImage], source: S
     Args:
       images: the images of the source that are not left out.
       loose: the images outside the folders of splits.
-      source: the source of the images.
     """
     whole = [image for image in images if image.side == BOTH_SIDES]
     sided = [image for image in images if image.side != BOTH_SIDES]
@@ -70,12 +64,7 @@ def check_mixture(images: list[SourceImage], loose: list[SourceImage], source: S
 
 
 def check_equal_names(images: list[SourceImage], source: Source) -> None:
-    """Raises UsageError if two images have the same split, pair and side.
-
-    Args:
-      images: the images that are to become pairs.
-      source: the source of the images.
-    """
+    """Raises UsageError if two images have the same split, pair and side."""
     roles: dict[tuple[str, str, str], list[Path]] = defaultdict(list)
     for image in images:
         roles[image.split, image.pair, image.side].append(image.path)
@@ -143,7 +132,6 @@ def refuse_without_partner(
       alone: the images without a partner.
       images: all images of the source in folders A and B.
       others: files that are skipped, but may have been meant as partners.
-      source: the source of the images.
     """
     if not alone:
         return

@@ -19,9 +19,6 @@ MIN_SHARE, MAX_SHARE = 0.01, 0.99
 def find_similar_names(images: list[SourceImage]) -> tuple[SourceImage, SourceImage] | None:
     """Finds a word that can take the place of another word in at least half of the names with it.
 
-    Args:
-      images: images that lie outside folders A and B.
-
     Returns:
       Two example images whose names differ by this word; None if there is no such word. Of several
       words, the one with the most names wins.

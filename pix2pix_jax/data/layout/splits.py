@@ -38,7 +38,6 @@ def check_split_names(images: list[SourceImage], top: tuple[str, ...], source: S
     Args:
       images: the images of the source.
       top: the names of the folders that contain all images; these may mention a split.
-      source: the source of the images.
 
     Returns:
       Lines about images that are read as train although their folder is not named train.

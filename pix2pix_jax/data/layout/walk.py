@@ -43,7 +43,6 @@ def list_files(
     """Lists all files below a folder, sorted by path; follows links to folders, but not in circles.
 
     Args:
-      root: the folder.
       enter: a function that answers whether to search a given folder.
       broken_links: whether a link to a file that does not exist counts as a file.
 
@@ -85,12 +84,7 @@ def check_utf8_names(paths: list[Path], source: Source) -> None:
 
 
 def check_utf8_name(path: Path, name: str) -> None:
-    """Raises UsageError if a file's name is not UTF-8, because records and pages are UTF-8.
-
-    Args:
-      path: the file.
-      name: the name by which the user knows the file.
-    """
+    """Raises UsageError if a file's name is not UTF-8, because records and pages are UTF-8."""
     if not is_utf8(str(path)):
         raise UsageError(
             f"{_printable(name)}: has a path that is not UTF-8", "rename the file or its folder"

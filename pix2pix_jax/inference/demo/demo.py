@@ -66,11 +66,6 @@ class Demo:
     def __init__(self, config: Config, workdir: Workdir, translator: Translator):
         """Prepares the settings of the page.
 
-        Args:
-          config: the resolved config of the run.
-          workdir: the workdir of the run.
-          translator: the generator of a checkpoint.
-
         Raises:
           UsageError: the inputs or outputs of the run do not have 1, 3 or 4 channels.
         """
@@ -101,9 +96,6 @@ class Demo:
 
     def decode_upload(self, body: bytes) -> Image.Image:
         """Reads an image and scales it as in training.
-
-        Args:
-          body: an image file.
 
         Raises:
           UsageError: the file cannot be read as an image.
@@ -137,14 +129,7 @@ class Demo:
 
 
 def make_settings(config: Config, workdir: Workdir, step: int, cutter: HalfCutter) -> Settings:
-    """Makes the settings of the page; if the inputs are label maps, each class has a brush.
-
-    Args:
-      config: the resolved config of the run.
-      workdir: the workdir of the run.
-      step: the step of the checkpoint.
-      cutter: cuts images that show A and B side by side.
-    """
+    """Makes the settings of the page; if the inputs are label maps, each class has a brush."""
     palette, (height, width) = input_palette(config), config.data.image_size
     brushes = {
         name: f"#{bytes(colour).hex()}"
@@ -194,9 +179,6 @@ def decode_input(
     If the image has the proportions of the run's side-by-side pairs, only the input's half is used.
 
     Args:
-      config: the config of the run.
-      body: the bytes of the file.
-      cutter: cuts images that show A and B side by side.
       keep_canvas: whether an image of the size of the page's canvas is never cut.
 
     Raises:

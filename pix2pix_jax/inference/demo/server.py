@@ -56,12 +56,6 @@ class DemoServer(ThreadingHTTPServer):
     def __init__(self, host: str, port: int, handler: type[BaseHTTPRequestHandler], demo: Demo):
         """Reads the files of the page, and opens the port.
 
-        Args:
-          host: the address to listen at.
-          port: the port to listen at; 0: any free port.
-          handler: the class that answers a connection.
-          demo: makes settings, examples and translations.
-
         Raises:
           OSError: the port is taken, or `host` is not an address of this machine.
         """
@@ -212,9 +206,6 @@ def serve_demo(
     """Serves the page until the process is stopped.
 
     Args:
-      config: the config of the run.
-      workdir: the workdir of the run.
-      step: the step of the checkpoint.
       host: the address to listen at; if it is not local, other machines can use the page, too.
       port: the port to listen at; 0: any free port.
 
