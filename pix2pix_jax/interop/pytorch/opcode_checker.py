@@ -20,11 +20,9 @@ PUSHES = frozenset(
 REPLACES = {"REDUCE": 2, "STACK_GLOBAL": 2, "NEWOBJ": 2, "BINPERSID": 1}
 # The number of values at the top of the stack that an opcode replaces with a tuple.
 SMALL_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-# Opcodes that move one value, or all values above the last mark, into the value below.
-STORES_ONE, STORES_MARKED = ("APPEND", "BUILD"), ("APPENDS",)
-# Opcodes that move one key and its value, or all keys and values above the last mark, into the dict
-# below.
-STORES_ITEM, STORES_ITEMS = "SETITEM", "SETITEMS"
+# The number of values at the top of the stack that an opcode moves into the value below; None: all
+# values above the last mark.
+STORES = {"APPEND": 1, "BUILD": 1, "APPENDS": None, "SETITEM": 2, "SETITEMS": None}
 # Opcodes that copy the top of the stack into the memo, or push a value of the memo.
 REMEMBERS = ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE")
 RECALLS = ("GET", "BINGET", "LONG_BINGET")
@@ -65,8 +63,8 @@ class OpcodeChecker:
             if opcode.name == "STOP":
                 assert position is not None  # genops knows positions in bytes
                 return position + 1
-            if opcode.name in (STORES_ITEM, STORES_ITEMS):
-                self._store_items(opcode.name)
+            if opcode.name in STORES:
+                self._store(opcode.name)
             elif opcode.name in REMEMBERS:
                 self._remember(len(self._memo) if argument is None else argument)
             elif opcode.name in RECALLS:
@@ -77,7 +75,7 @@ class OpcodeChecker:
         raise EOFError("the pickle has no end")  # genops raises before this line is reached
 
     def _follow(self, name: str) -> None:
-        """Follows an opcode that neither moves values into a dict nor uses the memo."""
+        """Follows an opcode that neither moves values into another value nor uses the memo."""
         if name in PUSHES:
             self._stack.append(False)
         elif name in REPLACES:
@@ -94,24 +92,21 @@ class OpcodeChecker:
                 raise pickle.UnpicklingError("nests values too deeply")
             self._below_marks.append(self._stack)
             self._stack = []
-        elif name in STORES_ONE:
-            self._pop(1)
-        elif name in STORES_MARKED:
-            self._pop_mark()
         elif name not in NO_EFFECT:
             raise pickle.UnpicklingError(
                 f"uses the pickle opcode {name}, which no state dict needs"
             )
 
-    def _store_items(self, name: str) -> None:
-        """Follows an opcode that moves keys and values into a dict."""
-        keys = self._stack[::2] if name == STORES_ITEMS else self._stack[-2:-1]
-        if any(keys):
-            raise pickle.UnpicklingError("has a dict with a tuple as a key")
-        if name == STORES_ITEMS:
+    def _store(self, name: str) -> None:
+        """Follows an opcode that moves values into a list, a dict or an object."""
+        count = STORES[name]
+        values = self._stack if count is None else self._stack[-count:]
+        if count is None:
             self._pop_mark()
         else:
-            self._pop(2)
+            self._pop(count)
+        if name.startswith("SETITEM") and any(values[::2]):  # keys and values take turns
+            raise pickle.UnpicklingError("has a dict with a tuple as a key")
 
     def _remember(self, index: int) -> None:
         """Follows an opcode that copies the top of the stack into the memo."""
