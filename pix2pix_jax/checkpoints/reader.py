@@ -13,12 +13,12 @@ from pix2pix_jax.checkpoints.checksums import (
 )
 from pix2pix_jax.checkpoints.info import CheckpointInfo, Tree, read_matching_info
 from pix2pix_jax.checkpoints.scores import best_step, scored_metrics
+from pix2pix_jax.config.initial_run import CheckpointStep
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError, prefix_errors, reason_of
 from pix2pix_jax.gan.state import TrainState, create_state
 from pix2pix_jax.runs.workdir import Workdir
 
-CheckpointStep = int | Literal["best", "newest"]  # a step as the user gives it
 ITEMS = ("generator", "discriminator", "optimizer")  # folders of arrays in a checkpoint
 IMPORTED = "imported"  # replaces the fingerprint of the training data if the data is unknown
 # The first process has the whole state, so it saves and restores without the other processes.

@@ -7,13 +7,14 @@ import jax
 import numpy as np
 import optax
 
-from pix2pix_jax.checkpoints.reader import CheckpointStep, StepNotFound, find_step, read_items
+from pix2pix_jax.checkpoints.reader import StepNotFound, find_step, read_items
+from pix2pix_jax.config.fields import changed_values
+from pix2pix_jax.config.initial_run import CheckpointStep
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import NetworkState, TrainState, create_state
 from pix2pix_jax.runs.networks import (
     array_shapes,
-    changed_values,
     fields_of_discriminator_arrays,
     fields_of_generator_arrays,
     fits_generator,

@@ -21,6 +21,11 @@ def field_values(config: Config) -> dict[str, Any]:
     return values
 
 
+def changed_values(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The old and the new value of every field that differs, by the name of the field."""
+    return {name: (old[name], value) for name, value in new.items() if old[name] != value}
+
+
 def format_value(value: Any) -> str:
     """Formats a value as text that its flag accepts."""
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

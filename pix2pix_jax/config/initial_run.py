@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from pix2pix_jax.runtime.storage.files import is_address, local_path
+
+CheckpointStep = int | Literal["best", "newest"]  # a step as the user gives it
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,7 @@ class InitialRun:
     """
 
     location: str
-    step: int | str = "newest"
+    step: CheckpointStep = "newest"
 
     @classmethod
     def parse(cls, text: str) -> "InitialRun":

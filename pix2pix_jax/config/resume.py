@@ -5,19 +5,18 @@ import json
 from dataclasses import asdict, is_dataclass
 from typing import get_type_hints
 
-from pix2pix_jax.config.fields import field_values
+from pix2pix_jax.config.fields import changed_values, field_values
 from pix2pix_jax.config.schema import FREE, Config
 
 
 def changed_fields(old: Config, new: Config) -> list[str]:
     """The fields, as "seed" or GROUP.FIELD, that differ but must not change when a run resumes."""
-    old_values, new_values, free = field_values(old), field_values(new), free_fields(new)
+    free = free_fields(new)
     # The command `import` writes train.epochs unresolved, because it reads no pairs.
     if old.train.epochs is not None:
         free.add("train.steps")
-    return [
-        name for name, value in new_values.items() if name not in free and old_values[name] != value
-    ]
+    changed = changed_values(field_values(old), field_values(new))
+    return [name for name in changed if name not in free]
 
 
 def free_fields(config: Config) -> set[str]:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from tensorflow_datasets.core import DatasetBuilder
 
-from pix2pix_jax.checkpoints.reader import IMPORTED, CheckpointStep, read_network
+from pix2pix_jax.checkpoints.reader import IMPORTED, read_network
 from pix2pix_jax.config.files import read_config
+from pix2pix_jax.config.initial_run import CheckpointStep
 from pix2pix_jax.config.metrics import METRICS
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.contents.facts import dataset_contents, shows_halves_of

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from pix2pix_jax.checkpoints.reader import CheckpointStep
+from pix2pix_jax.config.initial_run import CheckpointStep
 from pix2pix_jax.config.resolve import side_multiple
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.images.limits import MAX_PIXELS, PixelLimit

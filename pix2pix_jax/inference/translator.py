@@ -6,7 +6,8 @@ from functools import partial
 import jax
 import numpy as np
 
-from pix2pix_jax.checkpoints.reader import CheckpointStep, read_network
+from pix2pix_jax.checkpoints.reader import read_network
+from pix2pix_jax.config.initial_run import CheckpointStep
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.random import stream_key

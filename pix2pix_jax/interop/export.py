@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from pix2pix_jax.checkpoints.reader import CheckpointStep
+from pix2pix_jax.config.initial_run import CheckpointStep
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError, prefix_errors
 from pix2pix_jax.interop.formats import DISCRIMINATOR_FORMATS, EXPORT_FORMATS, Format

@@ -11,7 +11,8 @@ from jax import Array
 from pydantic import TypeAdapter
 
 from pix2pix_jax import __version__
-from pix2pix_jax.checkpoints.reader import CheckpointStep, read_network
+from pix2pix_jax.checkpoints.reader import read_network
+from pix2pix_jax.config.initial_run import CheckpointStep
 from pix2pix_jax.config.schema import Config, Data
 from pix2pix_jax.gan.networks import make_discriminator, make_generator
 from pix2pix_jax.runs.workdir import Workdir

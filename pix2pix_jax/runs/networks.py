@@ -45,11 +45,6 @@ def network_fields() -> set[str]:
     return {*fields_of_generator_arrays(Config()), *fields_of_discriminator_arrays(Config())}
 
 
-def changed_values(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """The old and the new value of every field that differs, by the name of the field."""
-    return {name: (old[name], value) for name, value in new.items() if old[name] != value}
-
-
 def fits_generator(old: Config, new: Config) -> bool:
     """Whether the generators of two resolved configs have the same arrays."""
     return array_shapes(old).generator.params == array_shapes(new).generator.params

@@ -4,12 +4,12 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from pix2pix_jax.config.fields import field_values, format_value
+from pix2pix_jax.config.fields import changed_values, field_values, format_value
 from pix2pix_jax.config.files import read_config
 from pix2pix_jax.config.initial_run import InitialRun
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runs.networks import changed_values, fits_generator
+from pix2pix_jax.runs.networks import fits_generator
 from pix2pix_jax.runs.workdir import Workdir
 
 

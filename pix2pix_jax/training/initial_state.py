@@ -1,13 +1,11 @@
 """Makes or restores the state that a run starts from: new, resumed, or taken from another run."""
 
 from dataclasses import dataclass, replace
-from typing import cast
 
 import jax
 
 from pix2pix_jax.checkpoints.errors import OtherPairs
 from pix2pix_jax.checkpoints.info import Totals
-from pix2pix_jax.checkpoints.reader import CheckpointStep
 from pix2pix_jax.checkpoints.store import CheckpointStore
 from pix2pix_jax.checkpoints.transfer import (
     TransferredState,
@@ -120,7 +118,7 @@ def check_initial_run(config: Config, workdir: Workdir) -> None:
     other_workdir, old = Workdir.parse(other.location), read_initial_config(other)
     check_generator(other_workdir, old, config)
     if other_workdir.address is None:  # The checkpoints of a bucket are downloaded later.
-        find_initial_step(other_workdir, old, cast(CheckpointStep, other.step))
+        find_initial_step(other_workdir, old, other.step)
 
 
 def _take_from_other_run(run: TrainingRun) -> InitialState:
@@ -130,8 +128,7 @@ def _take_from_other_run(run: TrainingRun) -> InitialState:
     workdir = Workdir.parse(other.location)
     with sync_workdir(workdir):
         old = read_initial_config(other)
-        step = cast(CheckpointStep, other.step)
-        transferred = transfer_state(workdir, old, step, run.config)
+        transferred = transfer_state(workdir, old, other.step, run.config)
     init = str(replace(other, step=transferred.step))
     config = replace_fields(run.config, {"train": {"init": init}})
     say(describe_transfer(run.workdir, workdir, transferred))

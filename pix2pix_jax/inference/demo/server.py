@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from pix2pix_jax.checkpoints.reader import CheckpointStep
+from pix2pix_jax.config.initial_run import CheckpointStep
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.images.image_files import encode_png
 from pix2pix_jax.errors import UsageError
