@@ -120,8 +120,8 @@ class Worker:
         return answer
 
     def ask(self, question: Any) -> Any:
-        """Sends a question and waits for the answer; raises the same errors as `answer`."""
-        with suppress(OSError):  # If the process has ended, `answer` says why.
+        """Sends a question and waits for the answer; raises the errors of `receive_answer`."""
+        with suppress(OSError):  # If the process has ended, `receive_answer` says why.
             self.connection.send(question)
         return self.receive_answer()
 
