@@ -47,7 +47,6 @@ METRICS = {  # in the order of all tables
     "lab_a": Metric("a histogram", lab_range=(-110, 110)),
     "lab_b": Metric("b histogram", lab_range=(-110, 110)),
 }
-FCN_SCORE = tuple(name for name, metric in METRICS.items() if metric.in_fcn_score)
 LAB_RANGES = {name: metric.lab_range for name, metric in METRICS.items() if metric.lab_range}
 
 

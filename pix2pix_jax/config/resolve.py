@@ -150,15 +150,19 @@ def unet_depth(height: int, width: int, depth: int | None) -> int:
     # If the depth is chosen here, it is at least 3: a smaller U-Net sees little more than texture.
     min_depth = depth or 3
     if max_depth < min_depth:
-        multiple = 2**min_depth
-        nearest = [max(1, round(side / multiple)) * multiple for side in (height, width)]
         raise UsageError(
             f"data.image_size: {height}x{width} cannot be halved {min_depth} times",
-            f"give multiples of {multiple}, such as "
-            f"--config.data.image_size={nearest[0]},{nearest[1]}"
+            advise_size(height, width, min_depth)
             + (f", or --config.model.depth={max_depth}" if max_depth else ""),
         )
     return depth or max_depth
+
+
+def advise_size(height: int, width: int, depth: int) -> str:
+    """What to give for a size that cannot be halved `depth` times: the nearest possible size."""
+    multiple = 2**depth
+    sides = ",".join(str(max(1, round(side / multiple)) * multiple) for side in (height, width))
+    return f"give multiples of {multiple}, such as --config.data.image_size={sides}"
 
 
 def halvings(height: int, width: int) -> int:

@@ -1,6 +1,5 @@
 """The import command: makes a run at step 0 from networks that were trained elsewhere."""
 
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,7 +12,7 @@ from pix2pix_jax.checkpoints.reader import IMPORTED
 from pix2pix_jax.checkpoints.store import Checkpoint, CheckpointStore
 from pix2pix_jax.config.fields import replace_fields
 from pix2pix_jax.config.files import override, write_config
-from pix2pix_jax.config.resolve import halvings, resolve
+from pix2pix_jax.config.resolve import advise_size, halvings, resolve
 from pix2pix_jax.config.resume import changed_fields
 from pix2pix_jax.config.schema import Config, Data
 from pix2pix_jax.errors import UsageError, prefix_errors
@@ -23,7 +22,7 @@ from pix2pix_jax.interop.weight_file import WeightFile
 from pix2pix_jax.interop.weight_reader import read_weights
 from pix2pix_jax.runs.networks import network_fields
 from pix2pix_jax.runs.ownership import claim_workdir
-from pix2pix_jax.runs.restart import next_location
+from pix2pix_jax.runs.restart import advise_other_workdir
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.storage.files import check_writable
@@ -53,11 +52,7 @@ def import_weights(
         fields, the value of a field is not valid, or the workdir already has a run.
     """
     if workdir.config_file.exists() or workdir.checkpoint_steps():
-        other = shlex.quote(next_location(workdir))
-        raise UsageError(
-            f"--workdir: {workdir} already has a run",
-            f"give another --workdir, such as --workdir={other}",
-        )
+        raise UsageError(f"--workdir: {workdir} already has a run", advise_other_workdir(workdir))
     if "train.init" in fields:
         raise UsageError(
             "--config.train.init: an imported run starts from the weights of its file",
@@ -131,12 +126,10 @@ def check_image_size(config: Config, weights: Path) -> None:
     (height, width), depth = config.data.image_size, config.model.depth
     assert depth is not None  # the weights determine the depth
     if halvings(height, width) < depth:
-        multiple = 2**depth
-        sides = ",".join(str(max(1, round(side / multiple)) * multiple) for side in (height, width))
         raise UsageError(
             f"data.image_size: {height}x{width} cannot be halved {depth} times, as the generator "
             f"in {weights} requires",
-            f"give multiples of {multiple}, such as --config.data.image_size={sides}",
+            advise_size(height, width, depth),
         )
 
 

@@ -16,7 +16,7 @@ from pix2pix_jax.errors import UsageError
 from pix2pix_jax.remote.bucket_sync import BucketSync
 from pix2pix_jax.remote.session import LeaseObject, MachineLocks
 from pix2pix_jax.remote.uploader import Uploader
-from pix2pix_jax.runs.nearby import find_runs_nearby
+from pix2pix_jax.runs.nearby import name_runs_nearby
 from pix2pix_jax.runs.ownership import explain_busy_workdir
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.storage.bucket import Bucket
@@ -98,9 +98,7 @@ def _suggest_initial_run(workdir: Workdir) -> str:
             f"to make a run from weights, run `pix2pix import --weights={weights} "
             f"--workdir={new}`, then give --init={new}"
         )
-    runs = [] if workdir.address else find_runs_nearby(workdir.path)
-    examples = f", such as {' or '.join(runs)}" if runs else ""
     return (
-        f"give the workdir of a run{examples}, as --init=DIR or --init=DIR:STEP; for random "
-        "weights, leave out --init and the field train.init"
+        f"give the workdir of a run{name_runs_nearby(workdir)}, as --init=DIR or --init=DIR:STEP; "
+        "for random weights, leave out --init and the field train.init"
     )

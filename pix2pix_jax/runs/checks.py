@@ -12,7 +12,7 @@ from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.resume import changed_fields
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runs.restart import advise_new_run, next_location
+from pix2pix_jax.runs.restart import advise_new_run, advise_other_workdir
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import plural
 
@@ -100,8 +100,7 @@ def resolve_init(config: Config, workdir: Workdir) -> Config:
         raise UsageError(
             f"--init: {workdir.config_file} belongs to a run that started from "
             f"{recorded or 'random weights'}",
-            "leave out --init to resume this run, or give another --workdir, such as "
-            f"--workdir={shlex.quote(next_location(workdir))}",
+            f"leave out --init to resume this run, or {advise_other_workdir(workdir)}",
         )
     if given and given.is_start_of(workdir.location):
         raise UsageError(

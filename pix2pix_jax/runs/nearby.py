@@ -25,8 +25,7 @@ def explain_no_run(workdir: Workdir) -> UsageError:
     Args:
       workdir: the workdir, which may not exist.
     """
-    runs = [] if workdir.address else find_runs_nearby(workdir.path)
-    examples = f", such as {' or '.join(runs)}" if runs else ""
+    examples = name_runs_nearby(workdir)
     if SweepFolder(workdir.path).results_file.exists():
         problem = f"--workdir: {workdir} is the folder of a sweep"
         return UsageError(problem, f"give the folder of one of the runs inside it{examples}")
@@ -34,6 +33,12 @@ def explain_no_run(workdir: Workdir) -> UsageError:
         f"{workdir.config_file}: not found, so {workdir} is not the workdir of a run",
         f"give the --workdir of a run{examples}, or start a run with `pix2pix train --config=FILE`",
     )
+
+
+def name_runs_nearby(workdir: Workdir) -> str:
+    """A part of an error line, ", such as RUN or RUN"; "" if there are no runs near a workdir."""
+    runs = [] if workdir.address else find_runs_nearby(workdir.path)
+    return f", such as {' or '.join(runs)}" if runs else ""
 
 
 def find_runs_nearby(folder: Path) -> list[str]:

@@ -65,6 +65,11 @@ def advise_new_run(workdir: Workdir, config: Config) -> str:
     """
     if can_start_new_run(workdir, config):
         return f"continue from its weights in a new run with {init_command(workdir, config)}"
+    return advise_other_workdir(workdir)
+
+
+def advise_other_workdir(workdir: Workdir) -> str:
+    """The end of an error line: the proposal of `next_location`."""
     return f"give another --workdir, such as --workdir={shlex.quote(next_location(workdir))}"
 
 
