@@ -30,15 +30,7 @@ def draw_crop(data: Data, rng: np.random.Generator) -> Crop:
 
 
 def crop_image(image: np.ndarray, crop: Crop, data: Data) -> np.ndarray:
-    """Crops an image of load_size on the host.
-
-    Args:
-      image: [load height, load width, c].
-      data: gives the size of the result.
-
-    Returns:
-      [height, width, c].
-    """
+    """Crops an image [load height, load width, c] to [height, width, c] on the host."""
     height, width = data.image_size
     image = image[crop.top : crop.top + height, crop.left : crop.left + width]
     return image[:, ::-1] if crop.mirror else image
@@ -48,10 +40,6 @@ def crop_box(crop: Crop, data: Data, image: Image.Image) -> ResizeBox:
     """The box of a crop in an image that is not resized to load_size.
 
     Resizing this box to image_size resizes and crops the image in one step.
-
-    Args:
-      data: gives load_size and image_size.
-      image: an image of any size.
 
     Returns:
       Left, top, right and bottom in pixels of the image; they may be fractions.
@@ -72,7 +60,6 @@ def crop_batch(pairs: dict[str, Array], crops: dict[str, Array], data: Data) -> 
       pairs: the pairs of `load_resident_pairs`, `input` and `target` [pairs, load height,
         load width, c], uint8.
       crops: a batch of `make_crop_batches`.
-      data: gives the size of the result.
 
     Returns:
       A batch as from `make_image_batches`: `input` and `target` [b, h, w, c], uint8; and

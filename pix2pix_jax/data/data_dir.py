@@ -46,12 +46,7 @@ class DataDir:
         return self.path / "segmenters" / name / "segmenter.safetensors"
 
     def download(self, prefix: str) -> None:
-        """Downloads datasets, if the data folder is in a bucket.
-
-        A dataset that was not uploaded completely is skipped.
-
-        Args:
-          prefix: the beginning of the paths of the datasets in the data folder.
+        """Downloads complete datasets whose paths begin with `prefix`, if there is a bucket.
 
         Raises:
           UsageError: the bucket cannot be reached, or a name in the bucket is outside the folder.
@@ -61,10 +56,7 @@ class DataDir:
             download_folder(self.address, self.path, prefix, INFO)
 
     def upload(self, prefix: str) -> None:
-        """Uploads the files that the bucket lacks, if the data folder is in a bucket.
-
-        Args:
-          prefix: the beginning of the paths of these files in the data folder.
+        """Uploads missing files whose paths begin with `prefix`, if there is a bucket.
 
         Raises:
           UsageError: the bucket cannot be reached, or the upload damaged a file.

@@ -17,13 +17,6 @@ INFO_SUFFIX = ".INFO"  # TFDS writes a file with this suffix beside each downloa
 def download_archive(url: str, folder: Path) -> Path:
     """Downloads a file into a folder, unless it is there already and undamaged.
 
-    Args:
-      url: the address of the file.
-      folder: the folder; created if it does not exist.
-
-    Returns:
-      The path of the file.
-
     Raises:
       UsageError: the download failed; the message explains how to use a local copy instead.
       OSError: the file cannot be written, for example on a full disk.

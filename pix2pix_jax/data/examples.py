@@ -41,15 +41,7 @@ def decode_record(record: dict) -> tuple[Image.Image, Image.Image]:
 
 
 def decode_example(record: dict, data: Data, size: tuple[int, int]) -> Example:
-    """Decodes and resizes both images of a pair.
-
-    Args:
-      data: gives the direction, and the channels of the images.
-      size: height and width of the result.
-
-    Returns:
-      `input` and `target` [h, w, c], uint8.
-    """
+    """The `input` and `target` of a pair, resized to `size` (height, width): [h, w, c], uint8."""
     height, width = size
     a, b = decode_record(record)
     images, sides = {"A": a, "B": b}, sides_by_role(data)
@@ -82,7 +74,7 @@ def labelled_example(
     Args:
       record: a record of `open_split`; A is the photo, B the label map.
       data: gives the size of the result and the jitter.
-      palette: the colours of the classes.
+      palette: the palette of the label map.
       rng: draws the jitter; None: no jitter.
 
     Returns:

@@ -19,10 +19,7 @@ def check_old_layout(dataset: tfds.core.DatasetBuilder, source: Path, form: Form
     dataset stays as it is, because a run may need it. The dataset is also used if the split of some
     images is unclear now, because no config field can choose the old dataset.
 
-    Args:
-      dataset: the dataset that is to be used.
-      source: the folder or archive of the dataset; the content of an archive is not checked.
-      form: data.form.
+    The content of an archive is not checked.
 
     Raises:
       UsageError: this version refuses the source unless data.form is set.

@@ -86,11 +86,7 @@ def _list_split(dataset: tfds.core.DatasetBuilder, split: str) -> SplitPairs:
 
 
 def read_pair_names(path: Path, data: str) -> PairNames | None:
-    """Reads the names that `PairNames.write` wrote.
-
-    Args:
-      path: the path of the file.
-      data: the fingerprint of the dataset whose pairs are wanted.
+    """Reads the file of `PairNames.write`, if it has the pairs of the dataset `data`.
 
     Returns:
       The names; None if the file cannot be read, or has the pairs of another dataset.

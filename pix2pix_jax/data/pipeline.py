@@ -139,10 +139,7 @@ def repeat_examples(
 ) -> grain.MapDataset:
     """Makes endless examples; each epoch has all records in a new order, with new random numbers.
 
-    Args:
-      records: the records of one epoch.
-      seed: the seed of the order and of the random numbers.
-      make_example: a function that makes an example from a record and a random generator.
+    `seed` determines the orders and the random numbers.
     """
     return grain.MapDataset.source(records).seed(seed).shuffle().repeat().random_map(make_example)
 

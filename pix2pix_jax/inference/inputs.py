@@ -105,10 +105,7 @@ def _name_translations(root: Path, paths: list[Path]) -> list[InputFile]:
 
 
 def list_images(source: str) -> tuple[Path, list[Path]]:
-    """Lists the images of a source.
-
-    Args:
-      source: a file, a folder, or a pattern as in a shell.
+    """Lists the images of a source: a file, a folder, or a pattern as in a shell.
 
     Returns:
       The folder in which the search starts, and the sorted paths of the images below this folder.

@@ -24,8 +24,7 @@ def pad_centered(
 
     Args:
       image: [h, w, c].
-      height: height of the padded image in pixels, at least h.
-      width: width of the padded image in pixels, at least w.
+      height, width: size of the padded image in pixels, at least h and w.
 
     Returns:
       The padded image [height, width, c], and the slices (rows, columns) that cut `image` out.
@@ -38,12 +37,7 @@ def pad_centered(
 
 
 def resize_array(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resizes an image as in training, channel by channel.
-
-    Args:
-      image: [h, w, c] in [-1, 1].
-      height: new height in pixels.
-      width: new width in pixels.
+    """Resizes an image [h, w, c] in [-1, 1] as in training, channel by channel.
 
     Returns:
       [height, width, c], clipped to [-1, 1] because the filter overshoots at edges.
@@ -103,12 +97,7 @@ class _RowBlender:
     """Adds up overlapping tiles, and returns the rows that no further tile changes."""
 
     def __init__(self, side: int, width: int):
-        """Starts without rows.
-
-        Args:
-          side: side of a tile in pixels.
-          width: width of the image in pixels.
-        """
+        """Starts without rows, for tiles of `side` pixels and images of `width` pixels."""
         ramp = blend_ramp(side)
         self._weight = (ramp[:, None] * ramp[None])[..., None]  # [side, side, 1]
         self._side, self._width, self._top = side, width, 0
@@ -157,13 +146,9 @@ def tile_starts(length: int, side: int) -> list[int]:
 
 
 def blend_ramp(side: int) -> np.ndarray:
-    """The blending weights along one axis of a tile.
+    """The blending weights [side] along one axis of a tile, float32.
 
-    Args:
-      side: side of a tile in pixels.
-
-    Returns:
-      [side], float32: weights rise from both edges to 1 over the shared part of the tile.
+    They rise from both edges to 1 over the shared part of the tile.
     """
     edge = np.arange(side) + 0.5
     return np.minimum(1, np.minimum(edge, side - edge) / max(1, side // OVERLAP)).astype(np.float32)

@@ -44,7 +44,6 @@ def translate_files(
     Args:
       source: a file, a folder, or a pattern as in a shell.
       output: the folder to write to, with the same subfolders as `source`.
-      options: how to translate.
 
     Returns:
       The exit status: 2 if a file could not be translated, else 0.

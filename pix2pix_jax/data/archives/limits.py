@@ -37,10 +37,10 @@ class ByteCount:
             )
 
     def add_member(self, size: int, free: int, folder: Path) -> None:
-        """Adds a file of `size` bytes, and the block that even an empty file occupies.
+        """Adds an unpacked file of `size` bytes, and the block that even an empty file occupies.
 
         Args:
-          size: the size of the unpacked file in bytes.
+          size: in bytes.
           free: the number of free bytes on the disk before the archive is unpacked.
           folder: the folder in which archives are unpacked.
 

@@ -120,8 +120,7 @@ class ContentsCollector:
         Args:
           split: train, val or test.
           name: the path by which the user knows the pair.
-          a: the image A.
-          b: the image B.
+          a, b: the images of both sides.
           width: the width in pixels of the file with A. In a side-by-side file, A is the left half.
         """
         record = _PairRecord(name, width, a.pixels.shape[0], (_digest(a.pixels), _digest(b.pixels)))

@@ -57,12 +57,7 @@ class Note:
 
 
 def add_notes(notes: dict[str, Note], name: str, texts: dict[str, str]) -> None:
-    """Counts the notes of a file in `notes`, so that each kind of note becomes one line.
-
-    Args:
-      notes: the notes of the set, by key.
-      texts: the notes of the file, by key.
-    """
+    """Counts the notes `texts` of a file in the `notes` of its set; both have the same keys."""
     for key, text in texts.items():
         note = notes.get(key, Note(text, Tally()))
         notes[key] = Note(note.text, note.files.add(name))

@@ -12,7 +12,7 @@ from pix2pix_jax.data.contents.facts import (
     dataset_contents,
 )
 from pix2pix_jax.data.examples import image_channels, sides_by_role
-from pix2pix_jax.data.images.decoded_image import NOTES_ABOUT_FOURTH_BAND
+from pix2pix_jax.data.images.decoded_image import select_notes
 from pix2pix_jax.data.images.proportions import have_same_proportions
 from pix2pix_jax.errors import make_printable
 from pix2pix_jax.runtime.console import plural, some_of
@@ -109,11 +109,8 @@ def _size_lines(contents: Contents) -> list[str]:
 
 def _note_lines(place: str, side: Side, channels: int) -> list[str]:
     """The lines about facts of files, such as frames that are left out."""
-    return [
-        describe_note(note, side.images, place)
-        for key, note in side.notes.items()
-        if not (channels == 4 and key in NOTES_ABOUT_FOURTH_BAND)
-    ]
+    notes = select_notes(side.notes, channels)
+    return [describe_note(note, side.images, place) for note in notes.values()]
 
 
 def _value_lines(contents: Contents) -> list[str]:

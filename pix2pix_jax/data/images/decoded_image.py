@@ -1,6 +1,7 @@
 """DecodedImage: the pixels of an image file, and what was noticed in the file."""
 
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -13,6 +14,7 @@ from pix2pix_jax.data.images.pixels import (
     integers_to_float,
 )
 
+Item = TypeVar("Item")
 # The keys of notes that are only true of a run with 1 or 3 channels.
 NOTES_ABOUT_FOURTH_BAND = ("alpha", "bands")
 ALPHA_NOTE = {
@@ -44,8 +46,13 @@ class DecodedImage:
 
     def notes_for(self, channels: int) -> dict[str, str]:
         """The notes that are true of a run whose images have `channels` channels."""
-        omitted = NOTES_ABOUT_FOURTH_BAND if channels == 4 else ()
-        return {key: note for key, note in self.notes.items() if key not in omitted}
+        return select_notes(self.notes, channels)
+
+
+def select_notes(notes: dict[str, Item], channels: int) -> dict[str, Item]:
+    """The notes, by kind, that are true of a run whose images have `channels` channels."""
+    omitted = NOTES_ABOUT_FOURTH_BAND if channels == 4 else ()
+    return {key: note for key, note in notes.items() if key not in omitted}
 
 
 def describe_frames(count: int) -> dict[str, str]:

@@ -105,7 +105,7 @@ def nearest_class(pixels: np.ndarray, palette: Palette) -> np.ndarray:
       palette: the colours of the classes.
 
     Returns:
-      uint8 [...]: the index of the class in the palette, or IGNORED.
+      uint8 [...]: indices of classes, or IGNORED.
     """
     indices, _ = _nearest_colour(pixels, palette)
     classes = np.full(len(palette.classes) + len(palette.ignored), IGNORED, np.uint8)
@@ -133,14 +133,9 @@ def best_palette(
 
 
 def _nearest_colour(pixels: np.ndarray, palette: Palette) -> tuple[np.ndarray, np.ndarray]:
-    """The index of the palette colour nearest to each pixel, and the distance to this colour.
+    """The index [n] of the colour nearest to each pixel, uint8, and the distance [n] in RGB.
 
-    Args:
-      pixels: uint8 [..., 3].
-      palette: the colours of the classes, and then the ignored colours.
-
-    Returns:
-      Two arrays [n]: indices, uint8; and distances in RGB.
+    Ignored colours follow the colours of the classes.
     """
     flat = pixels.reshape(-1, 3).astype(np.int32)  # [n, 3]
     indices, least = np.zeros(len(flat), np.uint8), np.full(len(flat), 3 * 255**2 + 1)

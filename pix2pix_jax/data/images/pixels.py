@@ -70,9 +70,6 @@ def convert_array_channels(values: np.ndarray, channels: int) -> np.ndarray:
     Args:
       values: [h, w, c] in [-1, 1], float32; c is 1, 3 or 4.
       channels: 1, 3 or 4.
-
-    Returns:
-      [h, w, channels].
     """
     if values.shape[-1] == 4 and channels != 4:
         alpha = (values[..., 3:] + 1) / 2
@@ -92,10 +89,10 @@ def resize_image(
     box: ResizeBox | None = None,
     resampling: Image.Resampling = Image.Resampling.BICUBIC,
 ) -> Image.Image:
-    """Resizes each channel of an image, or of a part of the image.
+    """Resizes each channel of an image of any mode, or of a part of the image.
 
     Args:
-      image: an image of any mode.
+      image: the image.
       size: the new width and height, in the order of Pillow.
       box: the part of the image to resize; None: the whole image.
       resampling: the filter.

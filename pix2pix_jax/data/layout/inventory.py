@@ -170,8 +170,12 @@ def _image_kind(path: Path) -> str:
 def _describe_kinds(kinds: dict[str, list[Path]], root: Path) -> Iterator[SkippedFiles]:
     """Yields the skipped files of each kind."""
     for kind, paths in sorted(kinds.items()):
-        counts = Counter(path.suffix.lower() or "without suffix" for path in paths)
-        found = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(MAX_NAMED))
         noun, place, fix = SKIPPED_KINDS[kind]
         names = tuple(str(path.relative_to(root)) for path in paths)
-        yield SkippedFiles(names, noun, place.format(found=found), fix)
+        yield SkippedFiles(names, noun, place.format(found=count_suffixes(paths, MAX_NAMED)), fix)
+
+
+def count_suffixes(paths: list[Path], most: int) -> str:
+    """The `most` common suffixes of files, and the numbers of these files: "2 .txt, 1 .md"."""
+    counts = Counter(path.suffix.lower() or "without suffix" for path in paths)
+    return ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(most))

@@ -7,7 +7,12 @@ from pathlib import Path
 
 from pix2pix_jax.config.schema import Form
 from pix2pix_jax.data.images.image_files import IMAGE_FORMATS
-from pix2pix_jax.data.layout.inventory import Inventory, SkippedFiles, take_inventory
+from pix2pix_jax.data.layout.inventory import (
+    Inventory,
+    SkippedFiles,
+    count_suffixes,
+    take_inventory,
+)
 from pix2pix_jax.data.layout.lookalikes import check_lookalikes
 from pix2pix_jax.data.layout.roles import BOTH_SIDES, PairFiles, SourceImage, read_role
 from pix2pix_jax.data.layout.sides import (
@@ -106,10 +111,9 @@ def find_pairs(source: Source, form: Form | None = None) -> FoundPairs:
 
 def _describe_content(inventory: Inventory) -> str:
     """The content of a source without images, as the end of the error line."""
-    counts = Counter(path.suffix.lower() or "without suffix" for path in inventory.others)
-    content = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(3))
     found = [left_out.describe() for left_out in inventory.left_out]
-    found += [f"files of other kinds ({content})"] if content else []
+    if inventory.others:
+        found.append(f"files of other kinds ({count_suffixes(inventory.others, 3)})")
     described = f", but {', '.join(found)}" if found else ""
     formats = ", ".join(IMAGE_FORMATS)
     return f" ({formats}){described}"

@@ -64,19 +64,17 @@ def check_split_names(images: list[SourceImage], top: tuple[str, ...], source: S
             _refuse_doubtful(split, doubts[split], source)
     lines = []
     if train_like:
-        number = plural(train_like.total(), "image")
-        verb = "is" if train_like.total() == 1 else "are"
-        lines.append(
-            f"{name_some(list(train_like))}: {number} {verb} read as train, because of the name"
-        )
+        read = _describe_read_as_train(train_like.total())
+        lines.append(f"{name_some(list(train_like))}: {read}, because of the name")
     others = sum(counts[folders] for folders in counts if _is_outside(folders, len(top)))
     if others and existing and "train" not in existing:
-        number = plural(others, "image")
-        verb = "is" if others == 1 else "are"
-        lines.append(
-            f"{number} outside val and test {verb} read as train, because there is no train/"
-        )
+        read = _describe_read_as_train(others, " outside val and test")
+        lines.append(f"{read}, because there is no train/")
     return lines
+
+
+def _describe_read_as_train(count: int, place: str = "") -> str:
+    return f"{plural(count, 'image')}{place} {'is' if count == 1 else 'are'} read as train"
 
 
 def _is_outside(folders: tuple[str, ...], start: int) -> bool:

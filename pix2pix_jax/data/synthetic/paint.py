@@ -69,8 +69,7 @@ def draw_facade(
 
     Args:
       seed: the seed of the building, and of all details of the photo.
-      height: the height of both images, in pixels.
-      width: the width of both images, in pixels.
+      height, width: the size of both images, in pixels.
       ambiguous: whether the building is painted in a random style and shade, so that the colours,
         the masonry and the shapes of the windows do not follow from the label map.
 

@@ -115,9 +115,7 @@ class Demo:
     def translate(self, body: bytes, sample: int) -> Image.Image:
         """Translates the canvas of the page, or an image of another program.
 
-        Args:
-          body: an image file.
-          sample: number of the sample; each number has its own noise, which is dropout.
+        Each number `sample` has its own noise, which is dropout.
 
         Raises:
           UsageError: the file cannot be read as an image.
