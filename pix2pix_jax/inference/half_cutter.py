@@ -19,6 +19,9 @@ class HalfCutter:
 
     Attributes:
       input_side: the side, A or B, that is the input of the run.
+      input_half: the half of a side-by-side pair that is the input.
+      has_side_by_side_pairs: whether the pairs of the run are known to be side by side.
+      file_size: height and width of most inputs of the run before resizing; None: not known.
       num_cut: the number of images that were cut.
       unclear: the paths of images that stay whole, although they may be pairs.
     """
@@ -32,29 +35,13 @@ class HalfCutter:
             half of the images with the proportions of side-by-side pairs.
         """
         self.num_cut, self.unclear = 0, list[Path]()
-        self._contents = contents
         self._half: HalfChoice | None = half
         self.input_side = sides_by_role(data)["input"]
-        sides = contents.sides if contents is not None and contents.form == "halves" else {}
-        self._halves = HalfProportions(sides["A"].sizes.proportions if sides else [])
-
-    @property
-    def input_half(self) -> Half:
-        """The half of a side-by-side pair that is the input."""
-        return "left" if self.input_side == "A" else "right"
-
-    @property
-    def file_size(self) -> tuple[int, int] | None:
-        """Height and width of most inputs of the run before resizing; None: not known."""
-        if self._contents is None:
-            return None
-        sizes = self._contents.sides[self.input_side].sizes
-        return sizes.height, sizes.width
-
-    @property
-    def has_side_by_side_pairs(self) -> bool:
-        """Whether the pairs of the run are known to be side by side."""
-        return self._contents is not None and self._contents.form == "halves"
+        self.input_half: Half = "left" if self.input_side == "A" else "right"
+        self.has_side_by_side_pairs = contents is not None and contents.form == "halves"
+        sizes = contents.sides[self.input_side].sizes if contents else None
+        self.file_size = (sizes.height, sizes.width) if sizes else None
+        self._halves = contents.halves if contents else HalfProportions([])
 
     def find_half(self, height: int, width: int) -> HalfChoice:
         """The half to cut out of an image of this size; "none" if the image stays whole."""

@@ -156,6 +156,11 @@ class Contents:
         """The number of pairs; a single pair in both train and val counts once."""
         return self.sides["A"].images
 
+    @property
+    def halves(self) -> HalfProportions:
+        """The proportions of the halves of side-by-side pairs; none for pairs in two folders."""
+        return HalfProportions(self.sides["A"].sizes.proportions if self.form == "halves" else [])
+
     def to_json(self) -> dict[str, Any]:
         """The facts as JSON values."""
         return asdict(self)
@@ -209,8 +214,7 @@ def shows_halves_of(contents: Contents, pairs: Contents) -> bool:
       contents: the facts about the dataset.
       pairs: the facts about side-by-side pairs of the same subject.
     """
-    if (contents.form, pairs.form) != ("halves", "halves"):
+    if contents.form != "halves":
         return False
-    halves = HalfProportions(pairs.sides["A"].sizes.proportions)
-    ratios = contents.sides["A"].sizes.proportions  # of the halves of the files
-    return all(halves.part_of(2 * ratio) == "half" for ratio in ratios)
+    halves, ratios = pairs.halves, contents.sides["A"].sizes.proportions
+    return all(halves.part_of(2 * ratio) == "half" for ratio in ratios)  # of the whole files

@@ -54,8 +54,7 @@ def read_image(data: bytes, name: str, limit: PixelLimit = DEFAULT_LIMIT) -> Dec
 
     Raises:
       UsageError: the file is not an image, is incomplete, has too many pixels, or has bands or
-        types of numbers that cannot be converted to 1, 3 or 4 channels; the message names the file
-        and the fix.
+        types of numbers that cannot be converted to 1, 3 or 4 channels.
     """
     image = read_tiff(data, name, limit)
     if image is None:

@@ -3,12 +3,16 @@
 from collections import defaultdict
 
 from pix2pix_jax.data.layout.roles import SourceImage, mentioned_splits, split_of_folder
-from pix2pix_jax.data.layout.siblings import MAX_SIDES, Siblings, find_siblings
+from pix2pix_jax.data.layout.siblings import (
+    MAX_SIDES,
+    Siblings,
+    describe_folder,
+    find_siblings,
+)
 from pix2pix_jax.data.layout.similar_names import find_similar_names
 from pix2pix_jax.data.layout.walk import Source
 from pix2pix_jax.data.layout.words import drop_numbers, fold_name, split_words
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runtime.console import plural
 
 MIN_FOLDERS_OF_TWO = 3  # from this number on, folders with two images each are probably pairs
 MOVE = "move the inputs into A/ and one target each into B/, with equal names and subfolders"
@@ -103,10 +107,8 @@ def _describe_side_folders(images: list[SourceImage]) -> Finding | None:
             if child not in targets and INPUT_WORDS & set(split_words(child))
         ]
         if inputs and targets:
-            above = "".join(f"{folder}/" for folder in parent)
             first, second = (
-                f"{above}{child}/ ({plural(counts[child], 'image')})"
-                for child in (inputs[0], targets[0])
+                describe_folder(parent, child, counts[child]) for child in (inputs[0], targets[0])
             )
             return (
                 f"{first} and {second} are named like the sides of pairs, but fewer than "

@@ -52,16 +52,19 @@ class Siblings:
 
     def describe(self) -> str:
         """The problem of the error line: the two folders, and the names in both of them."""
-        above = "".join(f"{folder}/" for folder in self.parent)
         first, second = (
-            f"{above}{child}/ ({plural(count, 'image')})"
-            if child
-            else f"{above or 'the folder itself'} ({plural(count, 'image')})"
+            describe_folder(self.parent, child, count)
             for child, count in zip(self.children, self.counts, strict=True)
         )
         apart = "" if self.is_exact else " except for a prefix, suffix or folder"
         common = f"{plural(self.common, 'name')} in common{apart}"
         return f"{first} and {second} look like A and B ({common})"
+
+
+def describe_folder(parent: tuple[str, ...], child: str, count: int) -> str:
+    """The path of a folder inside `parent`, and the number of its images."""
+    path = "".join(f"{folder}/" for folder in (*parent, child) if folder)
+    return f"{path or 'the folder itself'} ({plural(count, 'image')})"
 
 
 def find_siblings(images: list[SourceImage]) -> Siblings | None:

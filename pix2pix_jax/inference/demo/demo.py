@@ -95,11 +95,7 @@ class Demo:
         return json.dumps(asdict(self.settings)).encode()
 
     def decode_upload(self, body: bytes) -> Image.Image:
-        """Reads an image and scales it as in training.
-
-        Raises:
-          UsageError: the file cannot be read as an image.
-        """
+        """Reads an image and scales it as in training; raises UsageError if it is not an image."""
         with self._lock:
             return decode_input(self._config, body, self._cutter)
 
@@ -113,12 +109,9 @@ class Demo:
             return draw_example(self._config, self._palette, number)
 
     def translate(self, body: bytes, sample: int) -> Image.Image:
-        """Translates the canvas of the page, or an image of another program.
+        """Translates the canvas of the page, or an image; raises UsageError if it is not an image.
 
         Each number `sample` has its own noise, which is dropout.
-
-        Raises:
-          UsageError: the file cannot be read as an image.
         """
         with self._lock:
             image = decode_input(self._config, body, self._cutter, keep_canvas=True)
