@@ -43,9 +43,6 @@ def prepare(data: Data) -> tfds.core.DatasetBuilder:
     The name of a dataset from data.source contains a hash of the files of the source. When the
     source changes, a new dataset is written, and the old dataset stays.
 
-    Returns:
-      The dataset, for `open_split`.
-
     Raises:
       UsageError: the source does not exist or has no pairs, the download failed, the bucket of
         data.data_dir cannot be reached, or files are broken.
@@ -136,11 +133,7 @@ def _write_pairs(
 
 
 def _leave_out_single_pictures(config: PairsConfig) -> tuple[PairsConfig, list[str]]:
-    """Leaves out single pictures of val and test, and refuses splits of single pictures.
-
-    Returns:
-      The pairs that are left, and the lines to print.
-    """
+    """Leaves out single pictures, or refuses them: the pairs that are left, and lines to print."""
     left_out, lines = check_pictures(_measure_files(config), config.source)
     kept = {
         split: [pair for pair in pairs if pair.files[0] not in left_out]

@@ -30,6 +30,7 @@ class HalfCutter:
         """Starts the counts at zero.
 
         Args:
+          data: the data of the config of the run.
           contents: the facts about the pairs of the run; None if they are not known.
           half: the half to cut out of every image, or "none" for whole images; None: the input's
             half of the images with the proportions of side-by-side pairs.

@@ -53,7 +53,7 @@ class UnreadableImage:
 def find_inputs(
     source: str, output: Path, samples: int = 1, input_side: str | None = None
 ) -> list[InputFile]:
-    """Finds the images to translate and names their translations.
+    """Finds the images to translate, sorted by path, and names their translations.
 
     Args:
       source: a file, a folder, or a pattern as in a shell.
@@ -61,9 +61,6 @@ def find_inputs(
       samples: number of translations of each image.
       input_side: the side, A or B, that is the input; if the images are pairs in folders A and B,
         the other side is left out. None: no image is left out.
-
-    Returns:
-      The files, sorted by path.
 
     Raises:
       UsageError: the source does not exist or has no images, `output` cannot be a folder, or a

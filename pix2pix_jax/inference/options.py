@@ -41,7 +41,7 @@ class TranslateOptions:
     half: HalfChoice | None = None
 
     def pixel_limit(self, config: Config) -> PixelLimit:
-        """The largest number of pixels of an image."""
+        """The largest number of pixels of an image, for a run with this config."""
         if self.max_megapixels:
             fix = "give a larger --max_megapixels if the memory is large enough"
             return PixelLimit(self.max_megapixels * 10**6, fix)

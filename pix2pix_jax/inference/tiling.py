@@ -57,7 +57,6 @@ def translate_tiles(
     Args:
       translate: translates tiles, [n, side, side, c] to [n, side, side, channels].
       image: [h, w, c] in [-1, 1].
-      side: side of a tile in pixels.
 
     Yields:
       Strips [n, w, channels] in [-1, 1] of the translation, from the top to the bottom.

@@ -28,13 +28,7 @@ class Translator:
     """
 
     def __init__(self, generator: UNet, params: dict, key: jax.Array | None, step: int):
-        """Puts the parameters on the device.
-
-        Args:
-          generator: the module.
-          params: the parameters of the module.
-          key: PRNG key of the dropout; None: no dropout.
-        """
+        """Puts the parameters on the device; without a PRNG key there is no dropout."""
         self.step = step
         self._params = jax.device_put(params)
         self._key = key

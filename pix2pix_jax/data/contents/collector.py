@@ -157,10 +157,7 @@ class ContentsCollector:
         )
 
     def _find_uncommon(self) -> Tally:
-        """The files whose proportions differ from the usual ones.
-
-        No file is returned unless COMMON_SHARE of all files have the usual proportions.
-        """
+        """The files without the usual proportions; none unless COMMON_SHARE of all have them."""
         records = [record for records in self._records.values() for record in records]
         shapes = [(record.height, record.width) for record in records]
         usual, _ = Counter(shapes).most_common(1)[0]
@@ -172,11 +169,7 @@ class ContentsCollector:
         return uncommon if is_common else Tally()
 
     def _find_copies(self) -> tuple[dict[str, Tally], dict[str, dict[str, Tally]]]:
-        """The pairs of val and test of which both images, or one image, are also in train.
-
-        Returns:
-          `copies` and `half_copies` of Contents.
-        """
+        """The pairs of val and test of which both images, or one image, are also in train."""
         pairs: dict[tuple[bytes | None, bytes | None], str] = {}
         images: dict[str, dict[bytes, str]] = {"A": {}, "B": {}}
         for record in self._records.get("train", []):

@@ -48,7 +48,6 @@ def read_input_pixels(path: Path, channels: int, limit: PixelLimit = DEFAULT_LIM
       path: an image of 8 or 16 bits a channel, or a .npy file with an array [h, w] or [h, w, c] of
         uint8, uint16, or floats in [-1, 1].
       channels: the number of channels of the result.
-      limit: the largest number of pixels of an image file.
 
     Returns:
       The pixels. The values of an image of more than MAX_PIXELS pixels are a LargeImage.

@@ -127,9 +127,8 @@ def _leave_out(
         return images, []
     names = tuple(source.name_of(image.path) for image in gone)
     gone_set = set(gone)
-    return [image for image in images if image not in gone_set], [
-        SkippedFiles(names, "image", place, fix)
-    ]
+    kept = [image for image in images if image not in gone_set]
+    return kept, [SkippedFiles(names, "image", place, fix)]
 
 
 def _read_halves(

@@ -158,8 +158,7 @@ def hold_out_val(
 ) -> tuple[dict[str, list[PairFiles]], list[str]]:
     """Puts the splits in the order of SPLITS, and moves a tenth of train to val if val is missing.
 
-    Args:
-      splits: pairs by split. Pairs of the split "" become train.
+    Pairs of the split "" become train.
 
     Returns:
       The pairs by split, and at most one line, about the pairs that became val.
