@@ -1,7 +1,7 @@
 """Measures the errors of our networks, losses, gradients and updates relative to PyTorch's.
 
 python tests/parity.py          prints a table, for the networks of the paper at 256x256
-python tests/parity.py 8 128    for networks of 8 features at 128x128, as in the tests
+python tests/parity.py 8 128    for networks of 8 features at 128x128
 """
 
 import sys
@@ -28,7 +28,7 @@ STEPS, IMAGES = 5, 2
 LOSSES = "loss/discriminator", "loss/generator_gan", "loss/generator_l1"
 
 
-def config_of(name, discriminator=None, features=8, side=128):
+def config_of(name, discriminator=None, features=8, side=32):
     """A config of a preset, with small networks and without dropout."""
     data = Data(image_size=(side, side), batch_size=IMAGES)
     model = Model(features=features, discriminator_features=features, dropout=0)

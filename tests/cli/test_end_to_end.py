@@ -328,14 +328,14 @@ def test_tensorflow_is_never_imported(tiny_flags, tmp_path):
 
 @pytest.mark.slow
 def test_the_quickstart_learns(tmp_path):
-    """In 400 of its 4,000 steps, validation L1 falls by a quarter of its value at step 50."""
+    """In 300 of its 4,000 steps, validation L1 falls by a quarter of its value at step 50."""
     status, _, err = run(
         "train", "--config=experiments/quickstart.py", f"--workdir={tmp_path / 'run'}",
-        f"--config.data.data_dir={tmp_path / 'data'}", "--config.train.steps=400",
+        f"--config.data.data_dir={tmp_path / 'data'}", "--config.train.steps=300",
         XLA_FLAGS="",  # Users do not have the flags of conftest.py.
     )  # fmt: skip
     assert (status, err) == (0, "")
     l1 = {
         line["step"]: line["validation/l1"] for line in read_metrics(tmp_path / "run/metrics.jsonl")
     }
-    assert l1[400] < 0.75 * l1[50]
+    assert l1[300] < 0.75 * l1[50]

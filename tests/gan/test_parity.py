@@ -46,12 +46,12 @@ def test_the_preset_of_the_paper_trains_as_in_pytorch():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "discriminator",
+    ("discriminator", "side"),
     # The smallest and the largest PatchGAN. Tests above have the discriminators pixel, patch70 and
     # tutorial. tests/interop compares the logits of all PatchGANs with the logits of PyTorch.
-    ["patch16", "image286"],
+    [("patch16", 32), ("image286", 128)],
 )
-def test_other_discriminators_train_as_in_pytorch(discriminator):
+def test_other_discriminators_train_as_in_pytorch(discriminator, side):
     """The generator is shallow, because the presets are tested with deep generators."""
-    config = config_of("paper", discriminator)
+    config = config_of("paper", discriminator, side=side)
     assert_parity(resolve(replace(config, model=replace(config.model, depth=2))))
