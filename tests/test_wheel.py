@@ -33,7 +33,8 @@ def install_wheel(folder):
     [wheel] = folder.glob("*.whl")
     call([sys.executable, "-m", "venv", str(folder / "venv")])
     python = folder / "venv" / "bin" / "python"
-    call([python, *pip, "install", f"--constraint={ROOT / 'requirements.txt'}", wheel])
+    versions = f"--constraint={ROOT / 'requirements.txt'}"
+    call([python, *pip, "install", "--no-compile", versions, wheel])
     (folder / "elsewhere").mkdir()
 
 
