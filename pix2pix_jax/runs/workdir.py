@@ -35,7 +35,7 @@ class Workdir:
         return cls(*split_location(location))
 
     def __str__(self) -> str:
-        return str(self.path)
+        return self.location
 
     @property
     def location(self) -> str:

@@ -108,7 +108,7 @@ def test_a_tpu_vm_trains_with_the_flags_of_the_script(run_with_stand_ins):
     assert gcloud[:6] == ["gcloud", "compute", "tpus", "tpu-vm", "ssh", "first"]
     assert "--worker=all" in gcloud
     options, config = parse_train_command(python)
-    assert str(options.workdir).endswith("/buckets/gs/bucket/runs/first")
+    assert str(options.workdir.path).endswith("/buckets/gs/bucket/runs/first")
     assert config.data.data_dir == "gs://bucket/runs/data"
     assert config.data.source.endswith("/my pairs.tar")
 
