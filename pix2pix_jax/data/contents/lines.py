@@ -60,15 +60,17 @@ def _describe_sides(contents: Contents, data: Data) -> str:
 
 
 def _describe_resizing(contents: Contents, data: Data) -> str:
-    """Says to which size images are resized, and whether this changes their proportions."""
+    """How images get the size of training, and whether this changes their proportions."""
     all_sizes = [side.sizes for side in contents.sides.values()]
     shapes = {(sizes.height, sizes.width) for sizes in all_sizes}
-    if shapes == {data.image_size} == {load_size(data)} and not any(s.others for s in all_sizes):
-        return "not resized"
+    (height, width), (load_height, load_width) = data.image_size, load_size(data)
+    crop = f"randomly cropped to {width}x{height}" if load_size(data) != data.image_size else ""
+    if shapes == {load_size(data)} and not any(sizes.others for sizes in all_sizes):
+        return crop or "not resized"
     shapes |= {(10_000, round(10_000 * p)) for sizes in all_sizes for p in sizes.proportions}
-    height, width = data.image_size
     changes = any(not have_same_proportions(shape, load_size(data)) for shape in shapes)
-    return f"resized to {width}x{height}{' (proportions change)' if changes else ''}"
+    resizing = f"resized to {load_width}x{load_height}{' (proportions change)' if changes else ''}"
+    return f"{resizing} and {crop}" if crop else resizing
 
 
 def _describe_size(side: Side) -> str:

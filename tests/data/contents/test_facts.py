@@ -56,25 +56,32 @@ def findings(pairs, form=FOLDERS, **fields):
 
 def test_a_set_without_problems_gives_one_line():
     assert describe(collect(GOOD)) == [
-        "A (folder A, 32x32) -> B (folder B), resized to 64x64; sizes are width x height"
+        "A (folder A, 32x32) -> B (folder B), resized to 72x72 and randomly cropped to 64x64; "
+        "sizes are width x height"
     ]
     assert describe(collect(GOOD, SIDE_BY_SIDE), direction="BtoA") == [
-        "B (right half, 32x32) -> A (left half), resized to 64x64; sizes are width x height"
+        "B (right half, 32x32) -> A (left half), resized to 72x72 and randomly cropped to 64x64; "
+        "sizes are width x height"
     ]
 
 
 def test_the_first_line_says_whether_images_are_resized():
     [line] = describe(collect(GOOD), image_size=32, load_scale=1)
     assert "-> B (folder B), not resized; sizes" in line
-    [line] = describe(collect(GOOD), image_size=32)  # for the jitter, to 36x36
-    assert "-> B (folder B), resized to 32x32; sizes" in line
+    [line] = describe(collect(GOOD), image_size=32)  # with the paper's jitter
+    assert "-> B (folder B), resized to 36x36 and randomly cropped to 32x32; sizes" in line
+    [line] = describe(collect(GOOD), image_size=16, load_size=32)
+    assert "-> B (folder B), randomly cropped to 16x16; sizes" in line
+    [line] = describe(collect(GOOD), image_size="64,48", load_scale=1)  # height, width
+    assert "-> B (folder B), resized to 48x64 (proportions change); sizes" in line
 
 
 def test_the_first_line_says_that_proportions_change():
     tall = [(picture(i, 40, 30), picture(100 + i, 40, 30)) for i in range(10)]
     [line] = describe(collect(tall, SIDE_BY_SIDE))
     assert line.startswith(
-        "A (left half, 30x40) -> B (right half), resized to 64x64 (proportions change)"
+        "A (left half, 30x40) -> B (right half), resized to 72x72 (proportions change) and "
+        "randomly cropped to 64x64;"
     )
     assert "change" not in describe(collect(tall), image_size="64,48")[0]
     larger = [(a, picture(i, 80, 60)) for i, (a, _) in enumerate(tall)]
