@@ -1,6 +1,7 @@
 """Hashes that identify datasets: a hash of a source's files, and a hash of a dataset's pairs."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import tensorflow_datasets as tfds
@@ -11,9 +12,14 @@ RUN_SPLITS = ("train", "val")  # the splits that a run is trained on and validat
 VERSION_DIGITS = 12  # hex digits of the version of a source
 
 
-def source_version(source: Path) -> str:
-    """A hash of the names, sizes and modification times of a source's files."""
-    digest = hashlib.sha256()
+def source_version(source: Path, with_path: bool = False) -> str:
+    """A hash of the names, sizes and modification times of a source's files.
+
+    Args:
+      source: a folder or an archive.
+      with_path: whether the hash also depends on the path of the source.
+    """
+    digest = hashlib.sha256(os.fsencode(source) if with_path else b"")
     for path in list_files(source) if source.is_dir() else [source]:
         name, stat = path.relative_to(source.parent), path.stat()
         line = f"{name} {stat.st_size} {stat.st_mtime_ns}\n"

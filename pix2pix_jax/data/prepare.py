@@ -75,10 +75,14 @@ def _find_or_write(data: Data, data_dir: DataDir) -> tfds.core.DatasetBuilder:
     source = Path(data.source)
     if not source.exists():
         return _find_last_prepared(source, data, data_dir)
-    # The name contains data.form, because the form decides which files are pairs.
-    name = f"{data.name}-{source_version(source)}{_form_suffix(data)}"
-    config = PairsConfig(name=name, source=Source(source, str(source)))
-    written = _open_written(PairedImages(data_dir=data_dir.path, config=config), data_dir)
+    for with_path in (False, True):
+        # The name contains data.form, because the form decides which files are pairs.
+        name = f"{data.name}-{source_version(source, with_path)}{_form_suffix(data)}"
+        config = PairsConfig(name=name, source=Source(source, str(source)))
+        written = _open_written(PairedImages(data_dir=data_dir.path, config=config), data_dir)
+        # Copies of a folder have equal names, sizes and times, even if their pixels differ.
+        if written is None or (written.info.metadata or {}).get("source") == str(source):
+            break
     if written is None:
         return _write_pairs(config, data.form, data_dir)
     check_old_layout(written, source, data.form)

@@ -4,6 +4,7 @@ import errno
 import gc
 import io
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -212,6 +213,19 @@ def test_a_changed_source_is_written_again_and_the_old_dataset_stays(tmp_path, n
     pair = name.removeprefix("train/").partition(".")[0]
     assert read_contents(prepare(data))["train"] == train | {pair: [(root / name).read_bytes()]}
     assert before.items() < list_written(data).items()
+
+
+def test_two_sources_with_equal_names_sizes_and_times_have_datasets_of_their_own(tmp_path):
+    roots = [tmp_path / number / "pairs" for number in "12"]
+    for seed, root in enumerate(roots):
+        for path in map(root.joinpath, ("train/0.bmp", "val/0.bmp")):
+            make_images(root, [str(path.relative_to(root))], seed)
+            os.utime(path, (1, 1))
+    options = folder_data(roots[0]), replace(folder_data(roots[0]), source=str(roots[1]))
+    first, second = map(prepare, options)
+    for root, dataset in zip(roots, (first, second), strict=True):
+        assert read_contents(dataset)["train"] == {"0": [(root / "train/0.bmp").read_bytes()]}
+    assert [prepare(data).data_path for data in options] == [first.data_path, second.data_path]
 
 
 def test_without_its_source_the_last_dataset_is_used(tmp_path, capsys, monkeypatch):
