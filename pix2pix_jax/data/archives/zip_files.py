@@ -20,8 +20,11 @@ BROKEN_ZIP += (zlib.error, lzma.LZMAError, EOFError)
 ENCRYPTED = 1  # a bit of ZipInfo.flag_bits
 
 
-def unpack_zip(source: Path, root: Path) -> None:
-    """Unpacks a zip file.
+def unpack_zip(source: Path, root: Path) -> list[Path]:
+    """Unpacks a zip file to `root`.
+
+    Returns:
+      The path that each file was written to; files of the same name have the same path.
 
     Raises:
       UsageError: the zip file is encrypted or compressed by an unknown method, unpacks to far more
@@ -42,6 +45,7 @@ def unpack_zip(source: Path, root: Path) -> None:
             )
         # zipfile writes at most the size in the header, so checking the headers is enough.
         targets = [_check_member(member, count, free, root) for member in members]
+        files = []
         for member, target in zip(members, targets, strict=True):
             if member.is_dir() or member.filename.endswith("\\"):
                 target.mkdir(parents=True, exist_ok=True)
@@ -49,6 +53,8 @@ def unpack_zip(source: Path, root: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             with _errors_of_zipfile(source), archive.open(member) as file, target.open("wb") as out:
                 shutil.copyfileobj(file, out, 1 << 20)
+            files.append(target)
+    return files
 
 
 @contextmanager

@@ -16,6 +16,7 @@ LFS_FIX = "run `git lfs pull`"
 NPY_FIX = "save the array as PNG, or rename the file to .npy for `pix2pix translate`"
 AGAIN = "download the image again"
 UNPACK = "unpack it"
+SAVE_IMAGES = "save the images of the file as PNG"
 
 
 class Signature(NamedTuple):
@@ -36,6 +37,11 @@ class Signature(NamedTuple):
     fix: str
     is_image: bool = False
 
+    @property
+    def is_placeholder(self) -> bool:
+        """Whether such a file was probably downloaded in place of another file."""
+        return self.fix in (LFS_FIX, AGAIN)
+
 
 SIGNATURES = (
     *(
@@ -48,6 +54,7 @@ SIGNATURES = (
     ),
     Signature(4, b"ftyp", "a video", FRAME),
     Signature(0, b"\x1aE\xdf\xa3", "a video", FRAME),
+    Signature(8, b"AVI LIST", "a video", FRAME),
     Signature(0, b"\0\0\0\x0cjP  ", "a JPEG 2000 image", CONVERT, is_image=True),
     Signature(0, b"\xff\x4f\xff\x51", "a JPEG 2000 image", CONVERT, is_image=True),
     Signature(0, b"\0\0\0\x0cJXL ", "a JPEG XL image", CONVERT, is_image=True),
@@ -66,7 +73,15 @@ SIGNATURES = (
     Signature(0, b"Pf\n", "a PFM image", SCALE, is_image=True),
     Signature(128, b"DICM", "a DICOM image", SCALE, is_image=True),
     Signature(0, b"SIMPLE  =", "a FITS image", SCALE, is_image=True),
-    Signature(0, b"\x89HDF", "an HDF5 file", "save the images of the file as PNG"),
+    Signature(344, b"n+1\0", "a NIfTI image", SCALE, is_image=True),
+    Signature(0, b"\x89HDF", "an HDF5 file", SAVE_IMAGES),
+    Signature(0, b"MATLAB 5.0 MAT-file", "a MATLAB file", SAVE_IMAGES),
+    Signature(0, b"PAR1", "a Parquet file", SAVE_IMAGES),
+    Signature(0, b"SQLite format 3\0", "an SQLite database", SAVE_IMAGES),
+    *(
+        Signature(0, b"\x80" + bytes([protocol]), "a Python pickle", SAVE_IMAGES)
+        for protocol in (2, 3, 4, 5)
+    ),
     Signature(0, b"\x93NUMPY", "a NumPy array", NPY_FIX, is_image=True),
     Signature(0, b"PK\x03\x04", "a zip archive", UNPACK),
     Signature(0, b"\x1f\x8b", "compressed by gzip", UNPACK),
@@ -74,12 +89,12 @@ SIGNATURES = (
     Signature(0, b"Rar!\x1a\x07", "a RAR archive", UNPACK),
     Signature(0, b"\x28\xb5\x2f\xfd", "compressed by zstd", UNPACK),
     Signature(0, b"\x04\x22\x4d\x18", "compressed by lz4", UNPACK),
-    Signature(0, b"version https://git-lfs", "a Git LFS pointer, not the image", LFS_FIX),
+    Signature(0, b"version https://git-lfs", "a Git LFS pointer", LFS_FIX),
     Signature(0, b"<svg", "an SVG drawing", CONVERT),
     Signature(0, b"<?xml", "an XML or SVG document", CONVERT),
-    Signature(0, b"<!doctype", "a web page, not the image", AGAIN),
-    Signature(0, b"<html", "a web page, not the image", AGAIN),
-    Signature(0, b"{", "a text file, not the image", AGAIN),
+    Signature(0, b"<!doctype", "a web page", AGAIN),
+    Signature(0, b"<html", "a web page", AGAIN),
+    Signature(0, b"{", "a text file", AGAIN),
 )
 
 
@@ -118,4 +133,6 @@ def describe_no_image(data: bytes) -> tuple[str, str] | None:
     if data and not data.strip(b"\0"):
         return "an empty copy: all bytes are zero", "copy the image again"
     signature = find_signature(data[:NUM_BYTES])
-    return signature and (signature.kind, signature.fix)
+    if not signature:
+        return None
+    return f"{signature.kind}{', not the image' * signature.is_placeholder}", signature.fix

@@ -49,14 +49,25 @@ def test_pairs_of_a_tarball_have_the_names_of_pairs_of_its_folder(tmp_path, name
 @pytest.mark.parametrize(
     ("kind", "spoil"),
     [
-        ("gz", lambda data: b"no tarball"),
+        ("gz", lambda data: data[::-1]),
+        ("", lambda data: data[: data.index(b"\x89PNG") + 20]),
+        ("", lambda data: data[:20] + bytes([data[20] + 1]) + data[21:]),
         ("gz", lambda data: data[: len(data) // 2]),
         ("gz", lambda data: data[:-8] + bytes(8)),
         ("gz", lambda data: data[:600] + bytes(50) + data[650:]),
         ("bz2", lambda data: data[:600] + bytes(50) + data[650:]),
         ("xz", lambda data: data[:600] + bytes(50) + data[650:]),
     ],
-    ids=["text", "truncated", "wrong checksum", "broken gz", "broken bz2", "broken xz"],
+    ids=[
+        "backwards",
+        "truncated tar",
+        "wrong header",
+        "truncated",
+        "wrong checksum",
+        "broken gz",
+        "broken bz2",
+        "broken xz",
+    ],
 )
 def test_a_broken_tarball_is_refused_and_leaves_no_files(tmp_path, kind, spoil):
     tarball = make_tarball(make_images(tmp_path / "pairs"), kind)
@@ -77,7 +88,33 @@ def test_a_broken_tarball_is_refused_and_leaves_no_files(tmp_path, kind, spoil):
         ("pairs.rar", b"Rar!\x1a\x07" + bytes(99), "is a RAR archive; unpack it"),
         ("pairs.tar.zst", b"\x28\xb5\x2f\xfd" + bytes(99), "is compressed by zstd; unpack it"),
         ("pairs.npy", b"\x93NUMPY" + bytes(99), "is a NumPy array, but pairs are read from"),
-        ("pairs.csv", b"input,target\n1.png,2.png\n", "is a text file and not an archive;"),
+        ("pairs.csv", b"input,target\n1.png,2.png\n", "is a text file and not an archive; give"),
+        ("pairs.tar.gz", b"no tarball", "is a text file and not an archive; download"),
+        ("read.md", "# Größe\n".encode("latin-1"), "is a text file and not an archive; give"),
+        ("pairs.ipynb", b'{"cells": []}', "is a text file and not an archive; give the folder"),
+        (
+            "pairs.tar.gz",
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+            "is a Git LFS pointer and not an archive; run `git lfs pull`",
+        ),
+        ("batch", b"\x80\x04\x95\xdf" + bytes(99), "is a Python pickle, but pairs are read from"),
+        ("m.mat", b"MATLAB 5.0 MAT-file, " + bytes(99), "is a MATLAB file, but pairs are read"),
+        ("d.parquet", b"PAR1" + bytes(99), "is a Parquet file, but pairs are read from image"),
+        ("db", b"SQLite format 3\0" + bytes(99), "is an SQLite database, but pairs are read"),
+        ("p.pdf", b"%PDF-1.4\n" + bytes(99), "is a PDF document, but pairs are read from image"),
+        ("v.mp4", b"\0\0\0\x18ftypisom" + bytes(99), "is a video, but pairs are read from"),
+        ("v.avi", b"RIFF\0\0\0\0AVI LIST" + bytes(99), "is a video, but pairs are read from"),
+        ("t.tfrecord", bytes(range(256)), "is a TFRecord file, but pairs are read from"),
+        (
+            "1.png.gz",
+            gzip.compress(encode_png(Image.new("RGB", (4, 4)))),
+            "is compressed by gzip, and its content is a single image; give the folder",
+        ),
+        (
+            "list.txt.xz",
+            lzma.compress(b"1.png 2.png"),
+            "is compressed by xz, and its content is a text file and not an archive; give",
+        ),
     ],
 )
 def test_a_file_that_is_not_an_archive_is_refused_by_what_it_is(tmp_path, name, data, problem):
@@ -197,8 +234,8 @@ def test_a_broken_image_in_a_tarball_is_named_with_its_tarball(tmp_path):
     assert "unpacked-" not in message  # The temporary folder is already removed.
 
 
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
-def test_a_tarball_with_links_or_pipes_is_refused(tmp_path, kind):
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.FIFOTYPE])
+def test_a_tarball_with_symbolic_links_or_pipes_is_refused(tmp_path, kind):
     """A long chain of links could lead out of the folder, as was found in 2025."""
     tarball = make_tarball(make_images(tmp_path / "pairs"))
     with tarfile.open(tarball, "w:gz") as archive:
@@ -209,6 +246,70 @@ def test_a_tarball_with_links_or_pipes_is_refused(tmp_path, kind):
     assert refusal(prepare, folder_data(tarball)).startswith(
         f"{tarball}: contains pairs/link, which is"
     )
+
+
+@pytest.mark.parametrize("prefix", ["", "/"])
+def test_hard_links_in_a_tarball_are_the_same_image(tmp_path, prefix):
+    """tar writes a hard link for the second name of a file."""
+    root = make_images(tmp_path / "pairs")
+    expected = read_contents(prepare(folder_data(make_tarball(root))))
+    (root / "train/3.png").hardlink_to(root / "train/1.png")
+    tarball = tmp_path / "links.tar"
+    with tarfile.open(tarball, "w") as archive:
+        for path in sorted(root.rglob("*.*")):
+            member = archive.gettarinfo(path)
+            member.name = f"{prefix}{path.relative_to(root)}"
+            if member.islnk():
+                member.linkname = f"{prefix}train/1.png"
+            with path.open("rb") as file:
+                archive.addfile(member, file if member.isreg() else None)
+        assert [m.name for m in archive.getmembers() if m.islnk()] == [f"{prefix}train/3.png"]
+    contents = read_contents(prepare(folder_data(tarball)))
+    assert contents["train"].pop("3") == contents["train"]["1"]
+    assert contents == expected
+
+
+@pytest.mark.parametrize(
+    ("linkname", "problem"),
+    [
+        ("train/9.png", "a hard link to train/9.png, but this file does not come before the link"),
+        ("train", "a hard link to train, but this file does not come before the link"),
+        ("../../secret", "outside the destination"),
+    ],
+)
+def test_a_hard_link_to_no_file_of_the_tarball_is_refused(tmp_path, linkname, problem):
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache/secret").write_bytes(b"secret")
+    tarball = tmp_path / "pairs.tar"
+    with tarfile.open(tarball, "w") as archive:
+        archive.add(make_images(tmp_path / "pairs"), "")
+        link = tarfile.TarInfo("train/link.png")
+        link.type, link.linkname = tarfile.LNKTYPE, linkname
+        archive.addfile(link)
+    assert problem in refusal(prepare, folder_data(tarball))
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_files_of_the_same_name_in_an_archive_are_reported(tmp_path, capsys, kind):
+    first, last = (make_images(tmp_path / str(seed), seed=seed) for seed in (1, 2))
+    packed = tmp_path / f"pairs.{kind}"
+    if kind == "tar":
+        with tarfile.open(packed, "w") as archive:
+            archive.add(first, "")
+            archive.add(last / "train/1.png", "./train/1.png")
+    else:
+        with zipfile.ZipFile(packed, "w") as archive:
+            for path in first.rglob("*.*"):
+                archive.write(path, path.relative_to(first))
+            with pytest.warns(UserWarning, match="Duplicate"):
+                archive.write(last / "train/1.png", "train/1.png")
+    contents = read_contents(prepare(folder_data(packed)))
+    assert contents["train"]["1"] == [(last / "train/1.png").read_bytes()]
+    assert contents["train"]["2"] == [(first / "train/2.jpg").read_bytes()]
+    assert (
+        f"{packed}: contains more than one file named train/1.png; the last file of each name is "
+        "used; to use the others, too, give them other names"
+    ) in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["../evil.png", "../../evil.png", "{root}/evil.png"])
