@@ -22,33 +22,34 @@ SMOOTHING_WINDOW = 13  # points; an odd number, so that the window has a centre
 UNSMOOTHED = ("validation/", "evaluation/")
 
 
-def write_run_page(workdir: Workdir, config: Config) -> None:
+def write_run_page(workdir: Workdir, config: Config, step: int) -> None:
     """Writes the page of a run from the files of its workdir; does nothing if no step is logged.
 
     Args:
       workdir: the workdir of the run.
       config: the resolved config of the run.
+      step: the number of completed steps. A run that was stopped may have logged fewer steps.
     """
     lines = read_metrics(workdir.metrics_file)
     if not lines:
         return
-    last = lines[-1]["step"]
     # If the run resumed from an older step, samples of later steps are still there. They are left
     # out, because the run will write them again.
-    steps = [step for step in workdir.sample_steps() if step <= last]
+    steps = [sampled for sampled in workdir.sample_steps() if sampled <= step]
     copy_samples(workdir, steps)
     # The reverse alphabetical order puts validation and losses first.
     names = sorted({name for line in lines for name in line} - {"step"}, reverse=True)
     page = render(
         "run.html",
-        title=f"{workdir.name}: step {last} of {config.train.steps}",
+        title=f"{workdir.name}: step {step} of {config.train.steps}",
         best=best_evaluation(lines, config.train.best_metric),
+        sample_every=config.train.sample_every,
         samples=[
             {
-                "step": step,
-                "link": relative_link(workdir.report_sample_file(step), workdir.report_page),
+                "step": sampled,
+                "link": relative_link(workdir.report_sample_file(sampled), workdir.report_page),
             }
-            for step in reversed(steps)
+            for sampled in reversed(steps)
         ],
         curves=[draw_curve(name, lines) for name in names],
         config=TypeAdapter(Config).dump_json(config, indent=2).decode(),

@@ -102,7 +102,7 @@ class Recorder:
           NotFinite: validation/l1 is not finite.
           UsageError: a parameter is not finite, or too many saves have failed.
         """
-        step, due = progress.step, progress.due
+        run, step, due = self._run, progress.step, progress.due
         self._writer.advance(step)
         self._saver.poll()
         if metrics:
@@ -112,13 +112,13 @@ class Recorder:
             self._write_start(self._start)
             self._start = None
         scores = self._write_line(progress, window) if due.line else {}
-        if step % self._run.config.train.log_every == 0:
+        if step % run.config.train.log_every == 0:
             window.clear()
         if due.sample or progress.stop:
-            self._queue.put("report", self._write_report)
+            self._queue.put("report", lambda: write_run_page(run.workdir, run.config, step))
         if due.save or progress.stop:
-            is_last = progress.stop or step == self._run.config.train.steps
-            checkpoint = Checkpoint(progress.state, window.totals, self._run.fingerprint, scores)
+            is_last = progress.stop or step == run.config.train.steps
+            checkpoint = Checkpoint(progress.state, window.totals, run.fingerprint, scores)
             self._saver.save(checkpoint, is_last=is_last)
 
     def _write_line(self, progress: Progress, window: MetricWindow) -> dict[str, float]:
@@ -160,6 +160,3 @@ class Recorder:
 
     def _write_pair_names(self) -> None:
         list_pair_names(self._run.dataset).write(self._run.workdir.pair_names_file)
-
-    def _write_report(self) -> None:
-        write_run_page(self._run.workdir, self._run.config)

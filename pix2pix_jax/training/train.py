@@ -121,8 +121,23 @@ def say_start(run: TrainingRun, start: InitialState) -> None:
     epochs = round(config.train.steps * config.data.batch_size / pairs, 1)
     length = f"{plural(epochs, 'epoch')} of {plural(pairs, 'pair')} from {dataset.data_dir}"
     say(f"{run.workdir.location}: {start.action}, {length}")
-    for line in dataset_lines(dataset, config.data):
+    for line in [*dataset_lines(dataset, config.data), *batch_lines(config.data.batch_size, pairs)]:
         say(line)
+
+
+def batch_lines(batch_size: int, pairs: int) -> list[str]:
+    """The line about a batch that is larger than the training split; none for other batches.
+
+    Args:
+      batch_size: `data.batch_size`.
+      pairs: the number of training pairs.
+    """
+    if batch_size <= pairs:
+        return []
+    return [
+        f"WARNING: data.batch_size {batch_size} is larger than the training split, so every batch "
+        f"has pairs more than once; give --config.data.batch_size={pairs} or less, or add pairs"
+    ]
 
 
 def say_end(run: TrainingRun) -> None:

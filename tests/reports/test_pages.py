@@ -117,7 +117,7 @@ def test_the_page_of_a_run_shows_curves_and_samples(small, tmp_path, open_page):
     (tmp_path / "samples").mkdir()
     for step in (1, 3):
         Image.new("RGB", (30, 20)).save(tmp_path / "samples" / f"step_{step:08d}.png")
-    write_run_page(Workdir(tmp_path), small)
+    write_run_page(Workdir(tmp_path), small, 3)
     page = open_page(tmp_path / "report" / "index.html")
     page.locator("summary").click()
     assert picture_widths(page) == [30, 30]

@@ -13,7 +13,7 @@ import pytest
 from matplotlib.axes import Axes
 from PIL import Image, ImageColor
 
-from pix2pix_jax.config import Config
+from pix2pix_jax.config import Config, Train
 from pix2pix_jax.reports.run import (
     SMOOTHING_WINDOW,
     draw_curve,
@@ -109,16 +109,16 @@ def test_the_report_shows_curves_samples_and_config(tmp_path):
     workdir.metrics_file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     for step in (2, 4, 6):  # the run was set back to step 4
         Image.new("RGB", (8, 8), "red").save(workdir.sample_file(step))
-    write_run_page(workdir, Config(seed=7))
+    write_run_page(workdir, Config(seed=7), 5)  # stopped after the last log line
     page = workdir.report_page.read_text()
     assert page.count("<svg") == 3  # two metrics and the speed
-    assert "&lt;run&gt; &amp; co: step 4 of 80000" in page
+    assert "&lt;run&gt; &amp; co: step 5 of 80000" in page
     assert page.index("step_00000004.png") < page.index("step_00000002.png")
     assert "step_00000006.png" not in page
     assert '"seed": 7' in html.unescape(page)
     assert f"jax {jax.__version__}, " in page
     assert "http" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "")
-    write_run_page(workdir, Config(seed=7))
+    write_run_page(workdir, Config(seed=7), 5)
     assert workdir.report_page.read_text() == page
 
 
@@ -131,14 +131,24 @@ def test_the_report_forgets_the_samples_of_steps_that_are_repeated(tmp_path):
     for last in (8, 5):
         line = {"step": last, "validation/l1": 0.5}
         workdir.metrics_file.write_text(json.dumps(line) + "\n")
-        write_run_page(workdir, Config())
+        write_run_page(workdir, Config(), last)
     assert list(workdir.report_samples_folder.iterdir()) == [workdir.report_sample_file(4)]
     assert workdir.sample_steps() == [4, 8]
 
 
 def test_a_run_without_a_log_has_no_page_yet(tmp_path):
-    write_run_page(Workdir(tmp_path), Config())
+    write_run_page(Workdir(tmp_path), Config(), 1)
     assert not Workdir(tmp_path).report_page.exists()
+
+
+def test_a_page_without_samples_says_when_they_are_drawn(tmp_path):
+    workdir = Workdir(tmp_path)
+    workdir.metrics_file.write_text('{"step": 350, "validation/l1": 0.5}\n')
+    write_run_page(workdir, Config(train=Train(sample_every=500)), 390)
+    page = workdir.report_page.read_text()
+    assert f"{tmp_path.name}: step 390 of 80000" in page
+    assert "There are no samples yet. The run draws them every 500 steps" in page
+    assert "pairs above" not in page
 
 
 def linked_pictures(page):
@@ -162,7 +172,7 @@ def test_a_report_that_is_copied_alone_keeps_its_samples(tmp_path, monkeypatch, 
     for colour in ("red", "green"):
         with atomic_file(workdir.sample_file(8)) as partial:
             Image.new("RGB", (8, 8), colour).save(partial, "PNG")
-        write_run_page(workdir, Config())
+        write_run_page(workdir, Config(), 8)
         copy = shutil.copytree(workdir.report_folder, tmp_path / colour)
         [picture] = linked_pictures(copy / "index.html")
         assert picture.resolve().is_relative_to(copy)

@@ -106,6 +106,8 @@ def test_the_last_step_writes_the_means_of_an_incomplete_window(record, tmp_path
 def test_a_resumed_run_writes_the_lines_of_an_uninterrupted_run(record, tmp_path, state):
     """The run was stopped at step 5, within a window."""
     record(0, 5, steps=100, **INTERVALS)
+    # The page names the saved step, not that of the last line.
+    assert "step 5 of 100</h1>" in Workdir(tmp_path).report_page.read_text()
     with CheckpointStore(Workdir(tmp_path), 3, "l1") as store:
         totals = store.restore_newest(state, "pairs").totals
     lines = record(5, 12, totals, steps=100, **INTERVALS)

@@ -12,13 +12,14 @@ from pix2pix_jax.config import Train
 from pix2pix_jax.config.files import write_config
 from pix2pix_jax.config.resolve import resolve, resolve_epochs
 from pix2pix_jax.data.fingerprint import dataset_fingerprint
+from pix2pix_jax.data.pipeline import make_crop_batches
 from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.runs.ownership import claim_workdir
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.training.initial_state import InitialState
 from pix2pix_jax.training.run import TrainingRun
-from pix2pix_jax.training.train import say_end, train
+from pix2pix_jax.training.train import batch_lines, say_end, train
 
 
 def synthetic(small, tmp_path):
@@ -97,3 +98,17 @@ def test_the_last_line_of_a_run_in_a_bucket_names_its_page_in_the_bucket(small, 
         "gs://bucket/my run: 8 steps done; the pictures are in "
         "'gs://bucket/my run/report/index.html'\n"
     )
+
+
+def test_a_batch_larger_than_the_training_split_repeats_pairs_and_is_told(small):
+    config = replace(small, data=replace(small.data, batch_size=50))
+    [line] = batch_lines(50, 22)
+    assert line == (
+        "WARNING: data.batch_size 50 is larger than the training split, so every batch has pairs "
+        "more than once; give --config.data.batch_size=22 or less, or add pairs"
+    )
+    for step in range(3):
+        batch = make_crop_batches(config, 22)[step]
+        assert batch is not None
+        assert np.bincount(batch["pair"], minlength=22).min() >= 1
+    assert batch_lines(22, 22) == []

@@ -77,9 +77,7 @@ def test_events_are_kept_until_their_folder_can_be_created(tmp_path, capsys):
     assert f"{tmp_path}/tensorboard: NOT WRITTEN (File exists)" in capsys.readouterr().err
 
 
-def test_the_speed_excludes_compiling_and_pictures(
-    tmp_path, monkeypatch, capsys
-):
+def test_the_speed_excludes_compiling_and_pictures(tmp_path, monkeypatch, capsys):
     """The first step compiles for 100 s, pictures take 10 s, and three more steps take 2 s each."""
     clock = iter([0.0, 100.0, 110.0, 112.0, 114.0, 116.0, 126.0])
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
