@@ -14,27 +14,30 @@ from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.restart import advise_new_run, advise_other_workdir
 from pix2pix_jax.runs.workdir import Workdir
-from pix2pix_jax.runtime.console import plural
+from pix2pix_jax.runtime.device_count import advise_devices
 
 # A run may be evaluated on pairs of another dataset. In an evaluation, these fields may therefore
 # differ from the config of the run.
 EVALUATION_FIELDS = frozenset({"data.name", "data.synthetic_pairs", "data.synthetic_ambiguous"})
 
 
-def check_devices(batch_size: int) -> None:
+def check_devices(batch_size: int, is_resumed: bool = False) -> None:
     """Checks that the devices can share a batch evenly.
 
     Args:
       batch_size: the number of images in a batch, over all devices.
+      is_resumed: whether the batch belongs to a run that exists, and so cannot change.
 
     Raises:
       UsageError: the batch size is not a multiple of the number of devices.
     """
     devices = jax.device_count()
     if batch_size % devices:
+        fix = advise_devices(max(n for n in range(1, devices) if batch_size % n == 0))
+        if not is_resumed:
+            fix += f", or give --config.data.batch_size a multiple of {devices}"
         raise UsageError(
-            f"data.batch_size: {batch_size} is not divisible by {devices} devices",
-            f"give --config.data.batch_size a multiple of {devices}",
+            f"data.batch_size: {batch_size} is not divisible by {devices} devices", fix
         )
 
 
@@ -72,12 +75,12 @@ def resolve_norm_images(config: Config, workdir: Workdir) -> int:
             f"give --config.model.norm_images a divisor of {batch_size}",
         )
     if images_per_device % images:
+        fewer = max(n for n in range(1, devices) if batch_size % (n * images) == 0)
         instance = replace_fields(config, {"model": {"norm": "instance", "norm_images": None}})
         raise UsageError(
             f"model.norm_images: {images} images share the statistics of a norm, but each of "
             f"{devices} devices has {images_per_device} of a batch",
-            f"use at most {plural(batch_size // images, 'device')}, or "
-            f"{advise_new_run(workdir, instance)}",
+            f"{advise_devices(fewer)}, or {advise_new_run(workdir, instance)}",
         )
     return images
 

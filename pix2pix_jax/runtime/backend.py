@@ -1,9 +1,7 @@
 """Starts JAX with fast settings, and with a cache on disk for its compiled programs."""
 
 import os
-import re
 import sys
-from contextlib import suppress
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +11,7 @@ from pix2pix_jax.errors import UsageError, reason_of
 from pix2pix_jax.installation import OLDEST_JAX, find_fix
 from pix2pix_jax.runtime.compile_cache import cache_compiled_programs
 from pix2pix_jax.runtime.cpu import keep_freed_memory
+from pix2pix_jax.runtime.device_count import is_flags_file, num_cpu_devices
 from pix2pix_jax.runtime.jax_options import IGNORED, pin_options
 
 XLA_FLAGS = {
@@ -21,8 +20,6 @@ XLA_FLAGS = {
     # The matrix products of the vendor are as fast as those of Triton, but need no time for tuning.
     "gpu": "--xla_gpu_enable_triton_gemm=false",
 }
-# The flag of XLA that does the same as JAX's newer option jax_num_cpu_devices.
-DEVICE_COUNT_FLAG = "--xla_force_host_platform_device_count"
 # The variables that choose the platform; JAX still reads the two older variables.
 PLATFORM_VARIABLES = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME", "JAX_XLA_BACKEND")
 DEVICE_AXIS = "devices"  # the only axis of a mesh
@@ -147,23 +144,3 @@ def set_xla_flags(platform: str) -> None:
         )
     if flag and not is_flags_file(user_flags) and flag not in user_flags.split():
         os.environ["XLA_FLAGS"] = " ".join([flag, *user_flags.split()])
-
-
-def is_flags_file(flags: str) -> bool:
-    """Whether XLA_FLAGS names a file of flags instead of the flags themselves."""
-    return flags.strip()[:1] not in ("", "-")
-
-
-def num_cpu_devices() -> int:
-    """The number of devices into which JAX will divide the CPU."""
-    import jax
-
-    config: Any = jax.config  # JAX adds the fields of jax.config at import.
-    if config.jax_num_cpu_devices >= 0:  # -1 means that the option is not set.
-        return config.jax_num_cpu_devices
-    flags = os.environ.get("XLA_FLAGS", "")
-    if is_flags_file(flags):
-        with suppress(OSError):
-            flags = Path(flags.strip()).read_text()
-    counts = re.findall(rf"{DEVICE_COUNT_FLAG}=['\"]?(\d+)", flags)
-    return int(counts[-1]) if counts else 1

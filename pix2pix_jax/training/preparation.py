@@ -41,7 +41,7 @@ def prepare_config(config: Config, workdir: Workdir) -> Config:
         train=replace(config.train, init=None),
     )
     distributed.check_same_on_all("--config", repr(without_paths))
-    check_devices(config.data.batch_size)
+    check_devices(config.data.batch_size, is_resumed=workdir.config_file.exists())
     if distributed.is_first():
         config = resolve_init(config, workdir)
     if config.model.norm != "batch":

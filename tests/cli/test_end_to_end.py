@@ -280,7 +280,7 @@ def test_a_batch_that_is_not_divisible_by_the_devices_is_refused(tiny_flags, tmp
     three = "--config.data.batch_size=3"
     status, _, err = train(tiny_flags, tmp_path, 1, three, JAX_NUM_CPU_DEVICES="2")
     assert (status, len(err.splitlines())) == (2, 1)
-    assert err.startswith("data.batch_size: 3 is not divisible by 2 devices")
+    assert err.startswith("data.batch_size: 3 is not divisible by 2 devices; use 1 device (unset")
 
 
 def test_a_platform_that_is_not_installed_is_refused():

@@ -12,9 +12,16 @@ from pix2pix_jax.runs.workdir import Workdir
 
 
 def test_a_batch_that_is_not_divisible_by_the_devices_is_refused():
+    """The batch of a run cannot change, but the number of devices can."""
     check_devices(8)
-    with pytest.raises(UsageError, match="data.batch_size: 6 is not divisible by 4 devices"):
-        check_devices(6)
+    devices = (
+        "data.batch_size: 6 is not divisible by 4 devices; use 3 devices (set "
+        "JAX_NUM_CPU_DEVICES=3)"
+    )
+    assert refusal(check_devices, 6, True) == devices
+    batch = ", or give --config.data.batch_size a multiple of 4"
+    assert refusal(check_devices, 6) == devices + batch
+    assert "use 1 device (unset JAX_NUM_CPU_DEVICES)" in refusal(check_devices, 1)
 
 
 def test_a_workdir_must_be_a_folder_outside_the_source_of_the_pairs(tmp_path, small):
@@ -74,6 +81,11 @@ def test_a_resumed_run_keeps_its_value_of_norm_images(tmp_path, small):
     assert "another model.norm_images, 1" in refusal(
         resolve_norm_images, config_of(8, 2), Workdir(tmp_path)
     )
-    expected = "4 images share .* each of 4 devices has 2 of a batch; use at most 2 devices"
-    with pytest.raises(UsageError, match=expected):
-        resolve_norm_images(config_of(8, 4), Workdir(tmp_path / "new"))
+    message = refusal(resolve_norm_images, config_of(8, 4), Workdir(tmp_path / "new"))
+    assert "4 images share the statistics" in message
+    assert "each of 4 devices has 2 of a batch; use 2 devices (set JAX_NUM_CPU_DEVICES=2), or" in (
+        message
+    )
+    # 12 images on 4 devices are 3 on each; on 3 devices, they are two groups of 2 on each.
+    message = refusal(resolve_norm_images, config_of(12, 2), Workdir(tmp_path / "new"))
+    assert "use 3 devices" in message

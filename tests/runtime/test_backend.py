@@ -13,6 +13,7 @@ from helpers.command_line import ROOT, run
 
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime import backend
+from pix2pix_jax.runtime.device_count import COUNT_FLAG
 
 FAULTS = """
 import ctypes, resource, sys
@@ -49,11 +50,11 @@ def test_freed_memory_is_used_again_without_the_kernel():
     ("platform", "given", "flags", "kept"),
     [
         ("cpu", -1, "", True),
-        ("cpu", 1, f"{backend.DEVICE_COUNT_FLAG}=4", True),  # The option replaces the flag.
+        ("cpu", 1, f"{COUNT_FLAG}=4", True),  # The option replaces the flag.
         ("cpu", 2, "", False),
-        ("cpu", -1, f"{backend.DEVICE_COUNT_FLAG}=4 --xla_dump_to=dump", False),
-        ("cpu", -1, f"{backend.DEVICE_COUNT_FLAG}='4'", False),
-        ("cpu", -1, f"{backend.DEVICE_COUNT_FLAG}=4 {backend.DEVICE_COUNT_FLAG}=1", True),
+        ("cpu", -1, f"{COUNT_FLAG}=4 --xla_dump_to=dump", False),
+        ("cpu", -1, f"{COUNT_FLAG}='4'", False),
+        ("cpu", -1, f"{COUNT_FLAG}=4 {COUNT_FLAG}=1", True),
         ("cpu", -1, "flags.txt", False),
         ("cpu", -1, "missing.txt", True),
         ("tpu", -1, "", False),
@@ -65,7 +66,7 @@ def test_memory_is_kept_for_one_device_of_a_cpu(
     """`keep_freed_memory` is called before JAX starts its threads."""
     called = []
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "flags.txt").write_text(f"{backend.DEVICE_COUNT_FLAG}=3")
+    (tmp_path / "flags.txt").write_text(f"{COUNT_FLAG}=3")
     monkeypatch.setattr(backend, "keep_freed_memory", lambda: called.append("memory"))
     monkeypatch.setattr(jax, "devices", lambda: called.append("devices"))
     monkeypatch.setattr(backend, "expected_platform", lambda: platform)
