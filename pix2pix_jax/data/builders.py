@@ -96,7 +96,7 @@ class PairedImages(tfds.core.GeneratorBasedBuilder):
             try:
                 decoded = read_pair(pair, self.pairs_config.source)
             except UsageError as error:  # One error at the end names all broken files.
-                broken.append(str(error))
+                broken.append(_with_partner(error, pair, self.pairs_config.source))
                 continue
             name = self.pairs_config.source.name_of(pair.files[0])
             collector.add(split, name, decoded.a, decoded.b, decoded.width)
@@ -111,6 +111,15 @@ class PairedImages(tfds.core.GeneratorBasedBuilder):
         self.info.metadata[f"sha256/{split}"] = digest.hexdigest()
         if split == list(self.pairs_config.splits)[-1]:
             self.info.metadata[METADATA_KEY] = collector.finish().to_json()
+
+
+def _with_partner(error: UsageError, pair: PairFiles, source: Source) -> str:
+    """The line about a broken file of a pair, with the partner that must be removed as well."""
+    names = [source.display_name(path) for path in pair.files]
+    partners = [name for name in names if not error.problem.startswith(f"{name}:")]
+    if len(names) == 2 and len(partners) == 1 and "remove" in error.fix:
+        return f"{error}, and then {partners[0]} as well, because it is the partner"
+    return str(error)
 
 
 class DecodedPair(NamedTuple):

@@ -9,6 +9,7 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from pix2pix_jax.config.schema import Data, Form
+from pix2pix_jax.data.archives.parts import describe_other_parts
 from pix2pix_jax.data.archives.unpack import unpack
 from pix2pix_jax.data.builders import (
     FacadesConfig,
@@ -118,11 +119,12 @@ def _write_pairs(
       data_dir: where datasets are written.
       is_public: whether this is a public set, whose files are known to be pairs.
     """
+    other_parts = describe_other_parts(config.source.root)
     with unpack(config.source.root, data_dir.unpack_folder) as root:
         source = replace(config.source, root=root)
         found = find_pairs(source, form)
         config = replace(config, source=source, splits=found.splits, form=found.form)
-        lines = found.lines()
+        lines = [*other_parts, *found.lines()]
         if found.form == "halves" and form is None:
             refuse_one_side(source)
             config, doubts = _leave_out_single_pictures(config)

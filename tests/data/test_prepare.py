@@ -261,6 +261,20 @@ def test_a_broken_image_is_named_and_can_be_repaired(tmp_path):
     assert read_contents(prepare(folder_data(root)))["train"]["2"] == [whole]
 
 
+def test_the_partner_of_a_broken_image_is_named(tmp_path):
+    root = make_images(tmp_path / "pairs", [f"{side}/{n}.png" for side in "AB" for n in range(4)])
+    (root / "A/1.png").write_bytes((root / "A/1.png").read_bytes()[:60])
+    (root / "B/2.png").write_bytes(b"")
+    message = refusal(prepare, folder_data(root))
+    for broken, partner in (("A/1.png", "B/1.png"), ("B/2.png", "A/2.png")):
+        problem = message.partition(f"{root / broken}: cannot be read as an image")[2]
+        partners = f"remove the file, and then {root / partner} as well, because it is the partner"
+        assert problem.partition("; ")[2].startswith(f"repair or {partners}")
+    for name in ("A/1.png", "B/1.png", "B/2.png", "A/2.png"):
+        (root / name).unlink()
+    assert prepare(folder_data(root))
+
+
 def test_several_broken_images_are_named_in_one_line(tmp_path):
     root = make_images(tmp_path / "pairs")
     for number in range(7):

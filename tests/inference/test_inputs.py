@@ -118,8 +118,8 @@ def test_skipped_files_are_reported_once(tmp_path, capsys):
     assert [file.name for file in inputs] == ["a"]
     assert capsys.readouterr().out.splitlines() == [
         f"{tmp_path}: skipped 8 images in formats that cannot be read: 7 .heic, 1 .exr "
-        "(n\\udce9.exr, scan0.heic, scan1.heic, scan2.heic, scan3.heic and 3 more); save these "
-        "images as PNG",
+        "(n\\udce9.exr, scan0.heic, scan1.heic, scan2.heic, scan3.heic and 3 more); save images "
+        "of these formats as PNG",
         f"{tmp_path}: skipped 1 image without a known suffix (photo); add the right "
         "suffix, such as .png or .jpg, to the names",
     ]

@@ -35,22 +35,31 @@ OTHER_SUFFIXES = {
 TEXT_SUFFIXES = {".txt", ".json", ".jsonl", ".xml", ".csv", ".tsv", ".md", ".yaml", ".yml"}
 MAX_OPENED = 1000  # at most this number of files with other suffixes is opened to look for images
 ARCHIVE_SUFFIXES = {".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"}
-# The noun, the place and the fix of `SkippedFiles` for each kind; {found} is replaced by suffixes.
+COMPRESSED_IMAGES = (".nii.gz",)  # the ends of names of single images that look like archives
+# For each kind of `SkippedFiles`: the noun, the place, the fix, and what is said of one file;
+# {found} is replaced by suffixes.
 SKIPPED_KINDS = {
-    "archive": ("archive", "", "unpack archives that contain pairs"),
+    "archive": ("archive", "", "unpack archives that contain pairs", "is an archive"),
     "cloud": (
         "file",
         "that iCloud has not downloaded",
         "download the files, then run the same command again",
+        "has not been downloaded by iCloud",
     ),
-    "closed": ("file", "that cannot be opened", ""),
-    "format": ("image", "in formats that cannot be read: {found}", "save these images as PNG"),
-    "hidden": ("hidden image", "", ""),
-    "link": ("broken link", "", ""),
+    "closed": ("file", "that cannot be opened", "", "cannot be opened"),
+    "format": (
+        "image",
+        "in formats that cannot be read: {found}",
+        "save images of these formats as PNG",
+        "has a format that cannot be read",
+    ),
+    "hidden": ("hidden image", "", "", "is a hidden file"),
+    "link": ("broken link", "", "", "is a broken link"),
     "suffix": (
         "image",
         "without a known suffix",
         "add the right suffix, such as .png or .jpg, to the names",
+        "has no known suffix",
     ),
 }
 
@@ -64,12 +73,14 @@ class SkippedFiles:
       noun: what one of the files is: "image" or "broken link", for example.
       place: the rest of the description, for all files: "outside train, val and test".
       fix: what the user may do about it; "" if there is nothing to do.
+      each: what is said of each file alone: "is a broken link", for example.
     """
 
     files: tuple[str, ...]
     noun: str
     place: str = ""
     fix: str = ""
+    each: str = ""
 
     def describe(self) -> str:
         """Says how many files these are, what they are, and names the first of them."""
@@ -151,7 +162,7 @@ def _kind(path: Path, root: Path) -> str:
     if suffix in SUFFIXES:
         return "image"
     if suffix in ARCHIVE_SUFFIXES:
-        return "archive"
+        return "format" if path.name.lower().endswith(COMPRESSED_IMAGES) else "archive"
     return "other" if suffix in TEXT_SUFFIXES else "unknown"
 
 
@@ -170,12 +181,19 @@ def _image_kind(path: Path) -> str:
 def _describe_kinds(kinds: dict[str, list[Path]], root: Path) -> Iterator[SkippedFiles]:
     """Yields the skipped files of each kind."""
     for kind, paths in sorted(kinds.items()):
-        noun, place, fix = SKIPPED_KINDS[kind]
+        noun, place, fix, each = SKIPPED_KINDS[kind]
         names = tuple(str(path.relative_to(root)) for path in paths)
-        yield SkippedFiles(names, noun, place.format(found=count_suffixes(paths, MAX_NAMED)), fix)
+        place = place.format(found=count_suffixes(paths, MAX_NAMED))
+        yield SkippedFiles(names, noun, place, fix, each)
 
 
 def count_suffixes(paths: list[Path], most: int) -> str:
     """The `most` common suffixes of files, and the numbers of these files: "2 .txt, 1 .md"."""
-    counts = Counter(path.suffix.lower() or "without suffix" for path in paths)
+    counts = Counter(suffix_of(path) or "without suffix" for path in paths)
     return ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(most))
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix of a file in lower case; both suffixes of a name such as 1.nii.gz."""
+    name = path.name.lower()
+    return next((end for end in COMPRESSED_IMAGES if name.endswith(end)), path.suffix.lower())

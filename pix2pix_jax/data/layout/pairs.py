@@ -11,11 +11,13 @@ from pix2pix_jax.data.layout.inventory import (
     Inventory,
     SkippedFiles,
     count_suffixes,
+    suffix_of,
     take_inventory,
 )
 from pix2pix_jax.data.layout.lookalikes import check_lookalikes
 from pix2pix_jax.data.layout.roles import BOTH_SIDES, PairFiles, SourceImage, read_role
 from pix2pix_jax.data.layout.sides import (
+    UnreadImage,
     check_equal_names,
     check_has_sides,
     check_mixture,
@@ -31,6 +33,8 @@ from pix2pix_jax.data.layout.splits import (
 )
 from pix2pix_jax.data.layout.walk import Source, check_utf8_names
 from pix2pix_jax.errors import UsageError
+
+REPAIR = "repair these files"  # the fix for an unread partner that has no other fix
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ def find_pairs(source: Source, form: Form | None = None) -> FoundPairs:
     root, inventory = source.root, take_inventory(source.root)
     if not inventory.images:
         problem = f"{source.name}: contains no images{_describe_content(inventory)}"
-        raise UsageError(problem, "give a folder, tarball or zip file of images")
+        raise UsageError(problem, _fix_content(inventory, source))
     check_utf8_names(inventory.images, source)
     top = Path(os.path.commonpath({path.parent for path in inventory.images}))
     folders = top.relative_to(root).parts
@@ -117,6 +121,20 @@ def _describe_content(inventory: Inventory) -> str:
     described = f", but {', '.join(found)}" if found else ""
     formats = ", ".join(IMAGE_FORMATS)
     return f" ({formats}){described}"
+
+
+def _fix_content(inventory: Inventory, source: Source) -> str:
+    """The fix for a source without images."""
+    fixes = []
+    for part in inventory.left_out:
+        if part.noun == "archive" and len(part.files) == 1:
+            archive = source.root / part.files[0]
+            fixes.append(f"give {archive}" if source.is_folder else f"unpack {part.files[0]} first")
+        elif part.noun == "archive":
+            fixes.append("unpack all archives into one folder and give this folder")
+        elif part.fix:
+            fixes.append(part.fix)
+    return ", or ".join(fixes) or "give a folder, tarball or zip file of images"
 
 
 def _leave_out(
@@ -163,7 +181,17 @@ def _read_folders(
     """The pairs by split if folders A and B hold the two sides."""
     check_equal_names(images, source)
     joined = join_sides(images)
-    skipped = [source.root / name for part in inventory.left_out for name in part.files]
-    others = [read_role(path, source.root, source.root, None) for path in skipped]
-    refuse_without_partner(joined.alone, images, others, source)
+    unread = [
+        UnreadImage(_read_unread_role(source.root / name, source), part.each, part.fix or REPAIR)
+        for part in inventory.left_out
+        for name in part.files
+    ]
+    refuse_without_partner(joined.alone, images, unread, source)
     return joined.pairs
+
+
+def _read_unread_role(path: Path, source: Source) -> SourceImage:
+    """The role of a file that is not read, as if the file had only one suffix."""
+    name = path.name[: len(path.name) - len(suffix_of(path))]
+    role = read_role(path.with_name(f"{name}.png"), source.root, source.root, None)
+    return replace(role, path=path)

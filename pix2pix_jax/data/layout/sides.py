@@ -27,6 +27,25 @@ class JoinedSides:
     alone: list[SourceImage] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class UnreadImage:
+    """An image that is not read, but may have been meant as one side of a pair.
+
+    Attributes:
+      image: the image, with the role that its path gives to it.
+      reason: why it is not read: "is a broken link", for example.
+      fix: what the user may do about it.
+    """
+
+    image: SourceImage
+    reason: str
+    fix: str
+
+    def describe(self, source: Source) -> str:
+        """Names the image, and says why it is not read."""
+        return f"{source.name_of(self.image.path)} {self.reason}"
+
+
 def check_has_sides(images: list[SourceImage], source: Source) -> None:
     """Raises UsageError if data.form is folders, but no image is in a folder A or B."""
     if all(image.side == BOTH_SIDES for image in images):
@@ -124,46 +143,53 @@ def join_sides(images: list[SourceImage]) -> JoinedSides:
 
 
 def refuse_without_partner(
-    alone: list[SourceImage], images: list[SourceImage], others: list[SourceImage], source: Source
+    alone: list[SourceImage], images: list[SourceImage], unread: list[UnreadImage], source: Source
 ) -> None:
     """Raises UsageError if there are images without a partner.
 
     Args:
       alone: the images without a partner.
       images: all images of the source in folders A and B.
-      others: files that are skipped, but may have been meant as partners.
+      unread: images that are not read, but may have been meant as partners.
     """
     if not alone:
         return
     counts = Counter(image.side for image in alone)
     sides = " and ".join(f"{counts[side]} of {side}" for side in SIDES if counts[side])
-    described = [
-        source.name_of(image.path) + _explain_missing(image, images, alone + others, source)
-        for image in alone[:FEW_NAMED]
-    ]
+    twins = {(other.image.side, fold_name(other.image.pair)): other for other in unread}
+    found = [twins.get((_other_side(image), fold_name(image.pair))) for image in alone]
+    described = []
+    for image, twin in zip(alone[:FEW_NAMED], found, strict=False):
+        reason = twin.describe(source) if twin else _explain_missing(image, images, alone, source)
+        described.append(f"{source.name_of(image.path)}{f' ({reason})' if reason else ''}")
+    fixes = list(dict.fromkeys(twin.fix for twin in found if twin))
+    if not all(found):
+        fixes.append("give A and B of a pair the same name, in the same folders below A/ and B/")
     verb = "has" if len(alone) == 1 else "have"
     raise UsageError(
         f"{source.name}: {plural(len(alone), 'image')} ({sides}) {verb} no partner of the same "
         f"name on the other side: {name_some(described, FEW_NAMED, len(alone))}",
-        "give A and B of a pair the same name, in the same folders below A/ and B/, or remove the "
-        "images without a partner",
+        f"{', '.join(fixes)}, or remove the images without a partner",
     )
 
 
+def _other_side(image: SourceImage) -> str:
+    return SIDES[1 - SIDES.index(image.side)]
+
+
 def _explain_missing(
-    image: SourceImage, images: list[SourceImage], candidates: list[SourceImage], source: Source
+    image: SourceImage, images: list[SourceImage], alone: list[SourceImage], source: Source
 ) -> str:
-    """Names the file that is probably meant as the partner of an image, in parentheses."""
+    """Names the image that is probably meant as the partner of an image; "" if there is none."""
     name = fold_name(image.pair)
     for twin in images:
         is_twin = twin is not image and fold_name(twin.pair) == name
         if is_twin and (twin.split, twin.side) == (image.split, image.side):
-            return f" (the name of {source.name_of(twin.path)} differs only in case)"
-    across = [c for c in candidates if c.side not in (image.side, BOTH_SIDES)]
-    for candidate in across:
-        if fold_name(candidate.pair) == name:
-            found = source.name_of(candidate.path)
-            return f" ({found} has this name, but is in another split or cannot be read)"
-    by_name = {c.pair: c for c in across if c.split == image.split}
+            return f"the name of {source.name_of(twin.path)} differs only in case"
+    across = [other for other in alone if other.side != image.side]
+    for other in across:
+        if fold_name(other.pair) == name and other.split != image.split:
+            return f"{source.name_of(other.path)} has this name, but is in another split"
+    by_name = {other.pair: other for other in across if other.split == image.split}
     nearest = nearest_name(image.pair, list(by_name)[:MAX_CANDIDATES])
-    return f" (the nearest is {source.name_of(by_name[nearest].path)})" if nearest else ""
+    return f"the nearest is {source.name_of(by_name[nearest].path)}" if nearest else ""

@@ -35,18 +35,40 @@ def nearest_name(name: str, names: Sequence[str]) -> str | None:
     """The name that is probably meant by another name; None if no name is near enough.
 
     Names are near if they differ by leading zeros, if one of them has more words at its end or at
-    its beginning, or if they are spelled alike. Names that differ only by a number are not near.
+    its beginning, or if they are spelled alike. The folders of a name may differ. Names with
+    different numbers are not spelled alike.
     """
-    words, numbers = split_words(name), drop_zeros(name)
-    for other in names:
-        if drop_zeros(other) == numbers:
-            return other
-    for other in names:
-        short, long = sorted((words, split_words(other)), key=len)
-        if short and short in (long[: len(short)], long[-len(short) :]):
-            return other
-    unlike = [other for other in names if drop_numbers(other) != drop_numbers(name)]
-    return closest_name(name, unlike)
+    words = set(drop_zeros(name))
+    for start in (0, name.rfind("/") + 1):  # the whole name, then the name without its folders
+        own = drop_zeros(name[start:])
+        for is_near in (tuple.__eq__, _begins_or_ends):
+            near = [
+                other
+                for other in names
+                if is_near(own, drop_zeros(other if start == 0 else other.rpartition("/")[2]))
+            ]
+            if near:
+                return max(near, key=lambda other: len(words & set(drop_zeros(other))))
+    alike = [other for other in names if drop_numbers(other) != drop_numbers(name)]
+    return closest_name(name, [other for other in alike if _may_have_numbers_of(name, other)])
+
+
+def _begins_or_ends(one: tuple[str, ...], two: tuple[str, ...]) -> bool:
+    """Whether the words of one name are the first or the last words of the other name."""
+    short, long = sorted((one, two), key=len)
+    return bool(short) and short in (long[: len(short)], long[-len(short) :])
+
+
+def _may_have_numbers_of(one: str, two: str) -> bool:
+    """Whether all numbers of one name are in the other name."""
+    few, many = sorted((set(drop_zeros(n)) - set(drop_numbers(n)) for n in (one, two)), key=len)
+    return few <= many
+
+
+def join_names(names: Sequence[str], last: str = "and") -> str:
+    """Joins names as in a sentence: "a, b and c"."""
+    *first, end = names
+    return f"{', '.join(first)} {last} {end}" if first else end
 
 
 def name_some(names: Sequence[str], most: int = MAX_NAMED, count: int | None = None) -> str:

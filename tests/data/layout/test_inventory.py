@@ -48,8 +48,8 @@ def test_what_systems_leave_behind_is_skipped_silently(tmp_path):
         (
             [f"train/{number}.exr" for number in range(7)] + ["scan.dcm"],
             "skipped 8 images in formats that cannot be read: 7 .exr, 1 .dcm (scan.dcm, "
-            "train/0.exr, train/1.exr, train/2.exr, train/3.exr and 3 more); save these images as "
-            "PNG",
+            "train/0.exr, train/1.exr, train/2.exr, train/3.exr and 3 more); save images of these "
+            "formats as PNG",
         ),
         (["more.zip"], "skipped 1 archive (more.zip); unpack archives that contain pairs"),
         (
@@ -117,7 +117,7 @@ def test_the_error_for_a_source_without_images_names_its_content(tmp_path):
     assert message == (
         "SOURCE: contains no images (PNG, JPEG, WEBP, TIFF, BMP, GIF, PPM), but 1 archive (a.zip), "
         "1 image in formats that cannot be read: 1 .heic (b.heic), files of other kinds (2 .txt, 1 "
-        "without suffix); give a folder, tarball or zip file of images"
+        "without suffix); unpack a.zip first, or save images of these formats as PNG"
     )
 
 
@@ -154,3 +154,18 @@ def test_texts_are_not_opened(tmp_path, monkeypatch):
 
     monkeypatch.setattr(inventory, "read_start", fail)
     assert find_lines(root) == []
+
+
+def test_the_error_for_archives_in_a_folder_says_which_to_give(tmp_path):
+    root = make_empty_files(tmp_path / "one", ["pairs.zip"])
+    assert refusal(find_pairs, Source(root, str(root))).endswith(f"; give {root / 'pairs.zip'}")
+    root = make_empty_files(tmp_path / "two", ["pairs-001.zip", "pairs-002.zip"])
+    message = refusal(find_pairs, Source(root, str(root)))
+    assert message.endswith("; unpack all archives into one folder and give this folder")
+
+
+def test_compressed_images_are_no_archives(tmp_path):
+    root = make_empty_files(tmp_path / "pairs", ["ct/1.nii.gz", "mr/1.nii.gz"])
+    message = refusal(find_pairs, Source(root, "SOURCE"))
+    assert "2 images in formats that cannot be read: 2 .nii.gz (ct/1.nii.gz, " in message
+    assert message.endswith("; save images of these formats as PNG")

@@ -52,19 +52,43 @@ def test_images_without_a_partner_are_counted_and_named_with_the_nearest_name(tm
     )
 
 
-@pytest.mark.parametrize("partner", ["B/1.heic", "test/B/1.png"])
-def test_a_partner_that_cannot_be_used_is_named(tmp_path, partner):
+@pytest.mark.parametrize(
+    ("partner", "reason", "fix"),
+    [
+        ("B/1.heic", "B/1.heic has a format that cannot be read", "save images of these formats"),
+        ("B/1.nii.gz", "B/1.nii.gz has a format that cannot be read", "save images of these "),
+        ("test/B/1.png", "test/B/1.png has this name, but is in another split", "give A and B of"),
+    ],
+)
+def test_a_partner_that_cannot_be_used_is_named(tmp_path, partner, reason, fix):
     names = ["A/1.png", "A/2.png", "B/2.png", "test/A/3.png", "test/B/3.png", partner]
     message = refusal(find_pairs, Source(make_empty_files(tmp_path / "pairs", names), "SOURCE"))
-    assert (
-        f"A/1.png ({partner} has this name, but is in another split or cannot be read)" in message
-    )
+    assert f"A/1.png ({reason})" in message
+    assert f"; {fix}" in message
+    assert message.endswith(", or remove the images without a partner")
+    assert ("give A and B of a pair the same name" in message) == (reason.endswith("split"))
 
 
 def test_a_broken_link_is_named_as_the_partner(tmp_path):
     root = make_empty_files(tmp_path / "pairs", ["A/1.png", "A/2.png", "B/2.png"])
     os.symlink(tmp_path / "nowhere.png", root / "B/1.png")
-    assert "A/1.png (B/1.png has this name, but " in refusal(find_pairs, Source(root, "SOURCE"))
+    message = refusal(find_pairs, Source(root, "SOURCE"))
+    assert "A/1.png (B/1.png is a broken link); repair these files, or remove" in message
+
+
+@pytest.mark.parametrize(
+    ("names", "nearest"),
+    [
+        (["A/X4/0011x4", "B/0014", "B/0011", "B/0011y"], "B/0011"),
+        (["A/img_1", "B/img_003_mask", "B/img_001_mask"], "B/img_001_mask"),
+        (["A/ann/t1/7", "B/bob/t2/7", "B/ann/t2/7"], "B/ann/t2/7"),
+        (["A/left5", "B/left6x", "B/lefft5"], "B/lefft5"),
+    ],
+)
+def test_the_nearest_name_has_the_same_number(tmp_path, names, nearest):
+    names = [f"{name}.png" for name in names]
+    message = refusal(find_pairs, Source(make_empty_files(tmp_path / "pairs", names), "SOURCE"))
+    assert f"{names[0]} (the nearest is {nearest}.png)" in message
 
 
 def test_one_side_alone_is_refused(tmp_path):
