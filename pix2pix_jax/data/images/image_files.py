@@ -83,6 +83,8 @@ def decode_image(data: bytes, name: str, limit: PixelLimit = DEFAULT_LIMIT) -> I
         image = Image.fromarray(np.clip(levels.round(), 0, 255).astype(np.uint8))
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
+    if image.mode == "La":  # Grey values multiplied by alpha; Pillow converts them only to LA.
+        image = image.convert("LA")
     return image
 
 

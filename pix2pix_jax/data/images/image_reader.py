@@ -97,7 +97,7 @@ def _read_8_bits(data: bytes, name: str, limit: PixelLimit) -> DecodedImage:
     if image.mode == "CMYK":
         return _read_cmyk(image, profile)
     has_alpha = image.has_transparency_data
-    is_grey = image.mode in ("1", "L", "LA", "La")
+    is_grey = image.mode in ("1", "L", "LA")
     mode = ("LA" if is_grey else "RGBA") if has_alpha else ("L" if is_grey else "RGB")
     # `convert_channels` converts YCbCr and LAB directly, and not through RGB as below. Records of
     # such files need other bytes.

@@ -56,6 +56,8 @@ def convert_channels(image: Image.Image, channels: int) -> Image.Image:
             f"{channels}",
             f"set the field that is {channels} to 1, 3 or 4",
         )
+    if image.mode == "LAB" and channels == 1:  # Pillow converts LAB only to colours.
+        image = image.convert("RGB")
     if channels != 4 and image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

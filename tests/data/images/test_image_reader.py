@@ -10,7 +10,9 @@ import pytest
 import tifffile
 from helpers.refusals import refusal
 from PIL import Image, PngImagePlugin
+from PIL.TiffImagePlugin import OPEN_INFO
 
+from pix2pix_jax.data.images import image_files
 from pix2pix_jax.data.images.decoded_image import split_pair, to_8_bits
 from pix2pix_jax.data.images.image_files import decode_image, decode_pair
 from pix2pix_jax.data.images.image_reader import read_image, record_bytes
@@ -92,6 +94,30 @@ def test_colours_that_are_stored_multiplied_by_alpha_are_restored(kept, planar):
     assert image.has_alpha
     np.testing.assert_allclose(image.pixels[..., :3].astype(int), kept[..., :3], atol=2)
     np.testing.assert_array_equal(image.pixels[..., 3:], alpha)
+
+
+def test_grey_values_that_are_stored_multiplied_by_alpha_become_every_number_of_channels():
+    alpha = np.maximum(NOISE[..., 1:2], 128)
+    stored = np.dstack([np.minimum(NOISE[..., :1], alpha), alpha])
+    data = tiff(stored, photometric="minisblack", extrasamples=["assocalpha"])
+    check_stays_as_it_is(data)
+    wanted = stored[..., 0] * 255.0 / alpha[..., 0]
+    np.testing.assert_allclose(read_image(data, "a.tif").pixels[..., 0], wanted, atol=1)
+
+
+@pytest.mark.parametrize("mode", sorted({mode for mode, _ in OPEN_INFO.values()}))
+def test_every_mode_of_a_record_becomes_every_number_of_channels(mode, monkeypatch):
+    """Records contain the bytes of files, so a record may have every mode of Pillow's files."""
+    image = Image.new(mode, (3, 2))
+    if mode == "PA":
+        image.putpalette(bytes(768))
+    monkeypatch.setattr(image_files, "open_image", lambda *_: image)
+    if mode in ("F", "I"):
+        assert "so white is unknown" in refusal(decode_image, b"", "a.tif")
+        return
+    for channels in (1, 3, 4):
+        found = convert_channels(decode_image(b"", "a.tif"), channels)
+        assert image_to_uint8(found).shape == (2, 3, channels)
 
 
 @pytest.mark.parametrize(
