@@ -27,7 +27,8 @@ class DecodedImage:
     """The pixels of an image file, and what was noticed in the file.
 
     Attributes:
-      pixels: [h, w, c], uint8 or uint16 as in the file, upright. c is 1 (grey), 2 (grey and alpha,
+      pixels: [h, w, c], uint8 or uint16 as in the file, upright; the pixels of a mapped file may
+        have the byte order of another machine. c is 1 (grey), 2 (grey and alpha,
         8 bits only), 3 (RGB), or 4 (RGB and alpha, or RGB and a fourth band).
       has_alpha: whether the last channel is alpha.
       notes: notes for the user by kind, so that the files with each kind can be counted. The keys
@@ -61,8 +62,12 @@ def describe_frames(count: int) -> dict[str, str]:
 
 
 def normalize_bands(image: DecodedImage) -> DecodedImage:
-    """Converts bands that no encoder writes: multiplied colours, and 16-bit grey with alpha."""
-    pixels = image.pixels
+    """Converts pixels that no encoder writes.
+
+    These are colours that are multiplied by alpha, grey values of 16 bits with alpha, and integers
+    in the byte order of another machine.
+    """
+    pixels = image.pixels.astype(image.pixels.dtype.newbyteorder("="), copy=False)
     if image.is_multiplied:
         white, alpha = np.iinfo(pixels.dtype).max, pixels[..., -1:]
         # Whole numbers, rounded down, give the same colours as Pillow.

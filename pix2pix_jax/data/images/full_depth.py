@@ -66,7 +66,8 @@ def read_input_pixels(path: Path, channels: int, limit: PixelLimit = DEFAULT_LIM
     image = read_file(path, limit)
     is_large = image.pixels.shape[0] * image.pixels.shape[1] > MAX_PIXELS
     values = LargeImage(image, channels) if is_large else to_float(image, channels)
-    return FilePixels(values, image.pixels.dtype, image.notes_for(channels))
+    dtype = image.pixels.dtype.newbyteorder("=")
+    return FilePixels(values, dtype, image.notes_for(channels))
 
 
 def _decode_npy(data: bytes, path: Path, channels: int) -> FilePixels:

@@ -37,7 +37,7 @@ from pix2pix_jax.data.images.image_files import (
 from pix2pix_jax.data.images.limits import DEFAULT_LIMIT, PixelLimit
 from pix2pix_jax.data.images.png_chunks import drop_texts, mark_no_alpha
 from pix2pix_jax.data.images.profiles import convert_cmyk, convert_to_srgb, is_adobe_rgb_in_exif
-from pix2pix_jax.data.images.signatures import TIFF_STARTS
+from pix2pix_jax.data.images.signatures import BIG_ENDIAN_BIGTIFF, TIFF_STARTS
 from pix2pix_jax.data.images.tiff_files import read_large_tiff, read_tiff
 from pix2pix_jax.data.images.tiff_pages import count_copies, count_pages, open_tiff
 from pix2pix_jax.errors import UsageError
@@ -133,6 +133,8 @@ def _describe_bands(image: DecodedImage) -> dict[str, str]:
 def _describe_frames(data: bytes) -> dict[str, str]:
     """The note about further frames or pages of a file whose first frame can be read."""
     tiff = open_tiff(io.BytesIO(data)) if data.startswith(TIFF_STARTS) else None
+    if tiff and data.startswith(BIG_ENDIAN_BIGTIFF):
+        return describe_frames(count_pages(tiff) - count_copies(tiff))
     try:
         image = Image.open(io.BytesIO(drop_texts(data)), formats=tuple(IMAGE_FORMATS))
         frames = getattr(image, "n_frames", 1)

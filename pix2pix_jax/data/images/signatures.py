@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
-TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # of TIFF and BigTIFF files
+BIG_ENDIAN_BIGTIFF = b"MM\0+"  # Pillow does not read these files.
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", BIG_ENDIAN_BIGTIFF)  # of TIFF and BigTIFF files
 # The first bytes of formats that are read; `is_readable` knows the others.
 READABLE_STARTS = (PNG_START, b"\xff\xd8\xff", b"GIF87a", b"GIF89a", *TIFF_STARTS)
 NUM_BYTES = 512  # the number of first bytes that are enough for every function here

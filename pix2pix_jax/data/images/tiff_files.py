@@ -16,14 +16,13 @@ import tifffile
 from pix2pix_jax.data.images.decoded_image import DecodedImage, describe_frames
 from pix2pix_jax.data.images.image_files import explain_decode_errors
 from pix2pix_jax.data.images.limits import DEFAULT_LIMIT, MAX_PIXELS, PixelLimit
-from pix2pix_jax.data.images.pixels import WHITE
 from pix2pix_jax.data.images.signatures import TIFF_STARTS
 from pix2pix_jax.data.images.tiff_pages import (
-    DIRECT_COLOURS,
     check_page,
     count_copies,
     count_pages,
     first_page,
+    has_direct_values,
     make_image,
     needs_tifffile,
     open_tiff,
@@ -75,7 +74,7 @@ def read_large_tiff(path: Path, name: str, limit: PixelLimit) -> DecodedImage | 
         if page is None or page.imagewidth * page.imagelength <= MAX_PIXELS:
             return None
         check_page(page, name, limit)
-        if page.photometric not in DIRECT_COLOURS or page.dtype not in WHITE:
+        if not has_direct_values(page):
             return None
         if not page.is_memmappable:
             _check_room(page.nbytes, name)

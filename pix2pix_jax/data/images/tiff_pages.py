@@ -142,13 +142,22 @@ def _check_bands(page: tifffile.TiffPage, name: str) -> None:
         )
 
 
+def has_direct_values(page: tifffile.TiffPage) -> bool:
+    """Whether tifffile gives the grey or RGB values of a page, from 0 to 255 or 65535.
+
+    Tifffile does not scale the values of pages with fewer bits.
+    """
+    return page.photometric in DIRECT_COLOURS and page.dtype in WHITE and _bits(page) in (8, 16)
+
+
 def needs_tifffile(page: tifffile.TiffPage) -> bool:
     """Whether Pillow cannot read a page, or would lose bits, bands or the order of planes."""
-    if page.photometric not in DIRECT_COLOURS or page.dtype not in WHITE:
+    if not has_direct_values(page):
         return False
     has_planes = page.planarconfig == PLANARCONFIG.SEPARATE and page.samplesperpixel > 1
     extra = page.samplesperpixel - COLOUR_BANDS[page.photometric]
-    if page.compression not in PILLOW_COMPRESSIONS:
+    is_known = page.compression in PILLOW_COMPRESSIONS
+    if not is_known or (page.parent.is_bigtiff and page.parent.byteorder == ">"):
         return True
     pillow_reads_bands = _bits(page) <= 8 and (extra == 0 or (extra == 1 and _has_alpha(page)))
     return not pillow_reads_bands or (has_planes and extra > 0)

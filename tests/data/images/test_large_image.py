@@ -38,7 +38,9 @@ LAYOUTS = {
     "turned": {"extratags": [(274, 3, 1, 6, True)]},
 }
 BANDS = {  # the number of bands, and what they are
+    "grey": (1, {"photometric": "minisblack"}),
     "rgb": (3, {"photometric": "rgb"}),
+    "fourth band": (4, {"photometric": "rgb", "extrasamples": ["unspecified"]}),
     "multiplied": (4, {"photometric": "rgb", "extrasamples": ["assocalpha"]}),
     "grey alpha": (2, {"photometric": "minisblack", "extrasamples": ["unassalpha"]}),
     "grey multiplied": (2, {"photometric": "minisblack", "extrasamples": ["assocalpha"]}),
@@ -48,13 +50,21 @@ BANDS = {  # the number of bands, and what they are
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("bands", BANDS)
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_large_tiff_has_the_values_of_a_small_one(tmp_path, monkeypatch, layout, bands, dtype):
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("is_big", [False, True])
+def test_a_large_tiff_has_the_values_of_a_small_one(
+    tmp_path, monkeypatch, layout, bands, dtype, order, is_big
+):
     count, options = BANDS[bands]
+    if layout == "planes" and count == 1:
+        pytest.skip("one band has no planes")
     stored = np.maximum(NOISE[..., :count], 1).astype(dtype)
+    stored = stored if dtype == np.uint8 else stored * 257
     if layout == "planes":
         stored = np.moveaxis(stored, -1, 0)
     path = tmp_path / "a.tif"
-    tifffile.imwrite(path, stored, **options, **LAYOUTS[layout])
+    options = options | LAYOUTS[layout] | {"byteorder": order, "bigtiff": is_big}
+    tifffile.imwrite(path, stored, **options)
     small = {channels: read_input_pixels(path, channels) for channels in (1, 3, 4)}
     make_large(monkeypatch)
     for channels, wanted in small.items():
@@ -62,9 +72,22 @@ def test_a_large_tiff_has_the_values_of_a_small_one(tmp_path, monkeypatch, layou
         assert isinstance(found.values, LargeImage)
         assert isinstance(found.values.image.pixels, np.memmap)
         assert (found.values.shape, found.notes) == (wanted.values.shape, wanted.notes)
+        assert found.dtype == wanted.dtype == dtype
         for part in (slice(None), (slice(3, 9), slice(5, None))):
             part_found = np.asarray(found.values[part])
             np.testing.assert_allclose(part_found, wanted.values[part], atol=1e-6)
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_a_large_tiff_of_few_bits_has_the_values_of_a_small_one(tmp_path, monkeypatch, bits):
+    levels = NOISE[..., 0] % (1 << bits)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, levels, photometric="minisblack", bitspersample=bits)
+    wanted = levels / (2**bits - 1) * 2 - 1
+    np.testing.assert_allclose(read_input_pixels(path, 1).values[..., 0], wanted, atol=1e-6)
+    make_large(monkeypatch)
+    found = np.asarray(read_input_pixels(path, 1).values)
+    np.testing.assert_allclose(found[..., 0], wanted, atol=1e-6)
 
 
 def test_further_pages_of_a_large_tiff_are_noted(tmp_path, large):
