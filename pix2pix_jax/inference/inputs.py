@@ -10,9 +10,10 @@ from pix2pix_jax.data.images.full_depth import FilePixels, read_input_pixels
 from pix2pix_jax.data.images.image_files import SUFFIXES
 from pix2pix_jax.data.images.limits import DEFAULT_LIMIT, PixelLimit
 from pix2pix_jax.data.layout.inventory import is_junk_folder, sort_files
-from pix2pix_jax.data.layout.walk import check_utf8_name, list_files
+from pix2pix_jax.data.layout.own_images import find_translations
+from pix2pix_jax.data.layout.walk import check_utf8_name, is_special, list_files
 from pix2pix_jax.errors import UsageError, make_printable
-from pix2pix_jax.inference.outputs import OutputFolder, is_inside, possible_names, read_manifest
+from pix2pix_jax.inference.outputs import OutputFolder, is_inside, possible_names
 from pix2pix_jax.inference.targets import leave_out_targets
 from pix2pix_jax.reports.translation import PAGE
 from pix2pix_jax.runtime.console import plural, say
@@ -119,6 +120,8 @@ def list_images(source: str) -> tuple[Path, list[Path]]:
     root, pattern = local_path(source), ("**",)
     if root.is_file():
         return root.parent, [root]
+    if is_special(root):
+        raise UsageError(f"--input: {source} is a pipe, socket or device", "give a file or folder")
     if not root.is_dir():
         is_pattern = [glob.has_magic(part) for part in root.parts]
         if not any(is_pattern):
@@ -132,16 +135,16 @@ def list_images(source: str) -> tuple[Path, list[Path]]:
 
     matches = [
         path
-        for path in list_files(root, enter, broken_links=True)
+        for path in list_files(root, enter, only_files=False)
         if _path_matches(path.relative_to(root).parts, pattern)
     ]
-    paths = [path for path in matches if path.suffix.lower() in READABLE]
-    unread = sort_files([path for path in matches if path.suffix.lower() not in READABLE], root)
+    paths = [path for path in matches if _is_readable(path)]
+    unread = sort_files([path for path in matches if not _is_readable(path)], root)
     for left_out in unread.left_out:
         say(
             make_printable(f"{source}: {left_out.line()}")
         )  # File names may contain control characters.
-    translations = _translations_below(root, paths)
+    translations = set[Path]().union(*find_translations(root, paths).values())
     if translations:
         say(
             f"{source}: skipped {plural(len(translations), 'file')} that translate wrote; to "
@@ -150,12 +153,8 @@ def list_images(source: str) -> tuple[Path, list[Path]]:
     return root, [path for path in paths if path not in translations]
 
 
-def _translations_below(root: Path, paths: list[Path]) -> set[Path]:
-    """The subset of `paths` that translate wrote to folders below `root`, not to `root` itself."""
-    folders = {folder for path in paths for folder in path.relative_to(root).parents}
-    below = {root / folder for folder in folders if folder.parts}
-    written = {folder / name for folder in below for name in read_manifest(folder)}
-    return written.intersection(paths)
+def _is_readable(path: Path) -> bool:
+    return path.suffix.lower() in READABLE and not is_special(path)
 
 
 def _path_matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:

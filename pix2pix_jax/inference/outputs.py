@@ -4,7 +4,6 @@ import errno
 import json
 import os
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,10 @@ import numpy as np
 from pix2pix_jax.data.images.full_depth import FilePixels, encode_pixels
 from pix2pix_jax.data.images.large_image import ImageValues
 from pix2pix_jax.data.images.pixels import PILLOW_MODES
+from pix2pix_jax.data.layout.own_images import MANIFEST, read_manifest
 from pix2pix_jax.errors import UsageError, fix_of
 from pix2pix_jax.runtime.storage.files import atomic_file
 
-# The file in an output folder that lists all written files: each line is a file name as JSON.
-MANIFEST = ".translated.jsonl"
 # Errors that writing any other file would also raise, such as a full disk.
 ERRORS_OF_ALL_FILES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
@@ -140,19 +138,6 @@ def sample_stems(name: str, samples: int) -> list[str]:
 def possible_names(name: str, samples: int) -> list[str]:
     """The names of all files that `OutputFolder.write` may write for an image."""
     return [stem + suffix for stem in sample_stems(name, samples) for suffix in (".png", ".npy")]
-
-
-def read_manifest(folder: Path) -> set[str]:
-    """Reads the names of the files that translate wrote to a folder; empty without a manifest."""
-    try:
-        lines = (folder / MANIFEST).read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return set()
-    names = set()
-    for line in lines:
-        with suppress(ValueError):  # A killed process may have left half a line.
-            names.add(str(json.loads(line)))
-    return names
 
 
 def is_inside(path: Path, folder: Path) -> bool:

@@ -4,7 +4,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pix2pix_jax.runtime.storage.files import CONFIG_NAME, split_location
+from pix2pix_jax.runtime.storage.files import CONFIG_NAME, METRICS_NAME, split_location
 
 PICTURE_KINDS = ("input", "output", "target")  # the pictures of a pair that an evaluation keeps
 
@@ -65,7 +65,7 @@ class Workdir:
     @property
     def metrics_file(self) -> Path:
         """The log of the metrics, with one JSON object for each logged step."""
-        return self.path / "metrics.jsonl"
+        return self.path / METRICS_NAME
 
     @property
     def not_finite_file(self) -> Path:

@@ -6,8 +6,8 @@ import os
 import pytest
 from helpers.refusals import refusal
 
+from pix2pix_jax.data.layout.own_images import MANIFEST
 from pix2pix_jax.inference.inputs import find_inputs, list_images
-from pix2pix_jax.inference.outputs import MANIFEST
 from pix2pix_jax.reports.translation import PAGE
 
 
@@ -105,6 +105,19 @@ def test_only_folders_that_can_match_are_read(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", lambda path: read.append(str(path)) or scandir(path))
     assert len(list_images(f"{tmp_path}/*.png")[1]) == 1
     assert read == [str(tmp_path)]
+
+
+def test_pipes_and_devices_are_not_opened(tmp_path, capsys):
+    (tmp_path / "a.png").touch()
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "zero.jpg").symlink_to("/dev/zero")
+    assert [file.name for file in find_inputs(str(tmp_path), tmp_path / "out")] == ["a"]
+    assert capsys.readouterr().out.splitlines() == [
+        f"{tmp_path}: skipped 2 pipe, socket or device files (pipe.png, zero.jpg); put an image in "
+        "the place of each"
+    ]
+    message = refusal(find_inputs, str(tmp_path / "pipe.png"), tmp_path / "out")
+    assert "pipe.png is a pipe, socket or device; give a file or folder" in message
 
 
 def test_skipped_files_are_reported_once(tmp_path, capsys):

@@ -18,13 +18,14 @@ from PIL import Image
 from pix2pix_jax.config import Config, Data, Loss, Model
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.data.images import full_depth, tiff_files
+from pix2pix_jax.data.layout.own_images import MANIFEST
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.random import stream_key
 from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.inference import options as option_module
 from pix2pix_jax.inference import outputs, translation_writer
 from pix2pix_jax.inference.options import TranslateOptions
-from pix2pix_jax.inference.outputs import MANIFEST, OutputFolder
+from pix2pix_jax.inference.outputs import OutputFolder
 from pix2pix_jax.inference.translate import translate_files
 from pix2pix_jax.inference.translator import Translator
 from pix2pix_jax.interop.import_weights import write_run

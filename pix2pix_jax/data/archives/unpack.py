@@ -19,6 +19,7 @@ from typing import BinaryIO
 from pix2pix_jax.data.archives.kinds import DECOMPRESSORS, describe_no_archive
 from pix2pix_jax.data.archives.limits import ByteCount
 from pix2pix_jax.data.archives.zip_files import unpack_zip
+from pix2pix_jax.data.layout.walk import is_special
 from pix2pix_jax.data.layout.words import name_some
 from pix2pix_jax.errors import DISK_ERRORS, UsageError, make_printable
 from pix2pix_jax.runtime.console import say
@@ -47,6 +48,10 @@ def unpack(source: Path, scratch: Path) -> Iterator[Path]:
     if source.is_dir():
         yield source
         return
+    if is_special(source):
+        raise UsageError(
+            f"{source}: is a pipe, socket or device", "give a folder, tarball or zip file"
+        )
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="unpacked-", dir=scratch) as root:
         try:

@@ -1,13 +1,15 @@
 """Sorts the files of a folder into images, images that are skipped, and everything else."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from pix2pix_jax.data.images.image_files import SUFFIXES
 from pix2pix_jax.data.images.signatures import find_signature, is_readable, read_start
-from pix2pix_jax.data.layout.walk import list_files
+from pix2pix_jax.data.layout.own_images import MANIFEST, find_own_images
+from pix2pix_jax.data.layout.walk import is_special, list_files
 from pix2pix_jax.data.layout.words import MAX_NAMED, name_some
 from pix2pix_jax.runtime.console import plural
 
@@ -55,11 +57,24 @@ SKIPPED_KINDS = {
     ),
     "hidden": ("hidden image", "", "", "is a hidden file"),
     "link": ("broken link", "", "", "is a broken link"),
+    "run": ("image", "in folders of runs", "", "is in the folder of a run"),
+    "special": (
+        "pipe, socket or device file",
+        "",
+        "put an image in the place of each",
+        "is a pipe, socket or device",
+    ),
     "suffix": (
         "image",
         "without a known suffix",
         "add the right suffix, such as .png or .jpg, to the names",
         "has no known suffix",
+    ),
+    "translation": (
+        "image",
+        "that translate wrote",
+        f"to read these images as data, remove {MANIFEST} from their folder",
+        "was written by translate",
     ),
 }
 
@@ -115,16 +130,27 @@ def take_inventory(root: Path) -> Inventory:
     Raises:
       OSError: a folder cannot be read.
     """
-    paths = list_files(root, lambda folder: not is_junk_folder(folder.name), broken_links=True)
-    return sort_files(paths, root)
+    paths = list_files(root, lambda folder: not is_junk_folder(folder.name), only_files=False)
+    return sort_files(paths, root, find_own_images(root, paths))
 
 
-def sort_files(paths: list[Path], root: Path) -> Inventory:
-    """Sorts files by what they are."""
+def sort_files(
+    paths: list[Path], root: Path, own_images: Mapping[Path, str] = MappingProxyType({})
+) -> Inventory:
+    """Sorts files by what they are.
+
+    Args:
+      paths: the files, which may also be broken links, pipes, sockets and devices.
+      root: the folder that contains them.
+      own_images: the files that this program wrote, with their kind; see `find_own_images`.
+    """
     kinds: dict[str, list[Path]] = {}
     unknown = []
     for path in paths:
         kind = _kind(path, root)
+        if path in own_images and kind != "junk":
+            is_image = kind == "image" or path.suffix.lower() in OTHER_SUFFIXES
+            kind = own_images[path] if is_image else "other"
         if kind == "unknown":
             unknown.append(path)
         else:
@@ -159,6 +185,8 @@ def _kind(path: Path, root: Path) -> str:
         return "cloud"
     if "/." in f"/{str(path)[len(str(root)) :]}":  # `relative_to` would take most of the time.
         return "hidden" if suffix in SUFFIXES | OTHER_SUFFIXES else "other"
+    if is_special(path):
+        return "special"
     if suffix in SUFFIXES:
         return "image"
     if suffix in ARCHIVE_SUFFIXES:

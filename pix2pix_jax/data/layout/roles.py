@@ -103,6 +103,13 @@ def split_of_folder(folder: str) -> str | None:
     return None
 
 
+def is_side_folder(folders: tuple[str, ...]) -> bool:
+    """Whether the last of these folders is A or B, or a split inside A or B, by its name."""
+    own, names = _split_names(folders[-1:]), _split_names(folders)
+    has_side = any(name.upper() in SIDES for name in names)
+    return has_side and any(n.upper() in SIDES or n.lower() in SPLIT_FOLDERS for n in own)
+
+
 def mentioned_splits(folder: str) -> dict[str, str]:
     """The splits that the name of a folder mentions, and the word that means each split.
 

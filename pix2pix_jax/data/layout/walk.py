@@ -38,13 +38,14 @@ class Source:
 
 
 def list_files(
-    root: Path, enter: Callable[[Path], bool] = lambda _: True, broken_links: bool = False
+    root: Path, enter: Callable[[Path], bool] = lambda _: True, only_files: bool = True
 ) -> list[Path]:
     """Lists all files below a folder, sorted by path; follows links to folders, but not in circles.
 
     Args:
       enter: a function that answers whether to search a given folder.
-      broken_links: whether a link to a file that does not exist counts as a file.
+      only_files: whether to leave out links to files that do not exist, and entries that are not
+        files, such as pipes and sockets.
 
     Raises:
       OSError: a folder cannot be read. A root that does not exist has no files.
@@ -61,8 +62,13 @@ def list_files(
         real_paths[folder] = above | {real_path}
         folders[:] = sorted(name for name in folders if enter(Path(folder, name)))
         paths += [Path(folder, name) for name in names]
-    files = [p for p in paths if p.is_file() or (broken_links and not p.exists())]
+    files = [path for path in paths if not only_files or path.is_file()]
     return sorted(files, key=lambda path: path.parts)
+
+
+def is_special(path: Path) -> bool:
+    """Whether a path is a pipe, a socket or a device. Reading one may never end."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _raise_unless_missing(error: OSError) -> None:

@@ -14,6 +14,7 @@ CACHE = "~/.cache/pix2pix_jax"  # prepared data, compiled programs, copies of bu
 # The errors of a folder that cannot be written.
 PERMISSION_ERRNOS = (errno.EACCES, errno.EPERM, errno.EROFS)
 CONFIG_NAME = "config.json"  # the config of a run, in its workdir
+METRICS_NAME = "metrics.jsonl"  # the metrics of a run, in its workdir
 BUCKET_COPIES = Path(CACHE, "buckets")  # local copies of folders in buckets
 
 

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import tarfile
 import zipfile
 from contextlib import suppress
@@ -122,6 +123,12 @@ def test_a_file_that_is_not_an_archive_is_refused_by_what_it_is(tmp_path, name, 
     assert refusal(prepare, folder_data(tmp_path / name)).startswith(
         f"{tmp_path / name}: {problem}"
     )
+
+
+def test_a_pipe_is_refused_and_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "pairs.tar")
+    message = refusal(prepare, folder_data(tmp_path / "pairs.tar"))
+    assert message.startswith(f"{tmp_path / 'pairs.tar'}: is a pipe, socket or device; give")
 
 
 def test_a_file_of_arrays_is_refused_as_such(tmp_path):

@@ -1,6 +1,9 @@
 """Files are told apart by suffix and content; what systems leave behind is skipped silently."""
 
+import contextlib
+import json
 import os
+import socket
 
 import pytest
 from helpers.pairs import find_names, make_empty_files
@@ -8,8 +11,10 @@ from helpers.refusals import refusal
 
 from pix2pix_jax.data.images.image_files import SUFFIXES
 from pix2pix_jax.data.layout import inventory
+from pix2pix_jax.data.layout.own_images import MANIFEST
 from pix2pix_jax.data.layout.pairs import find_pairs
 from pix2pix_jax.data.layout.walk import Source
+from pix2pix_jax.reports.translation import PAGE
 
 PAIRS = ["train/1.png", "val/1.png"]
 JUNK = [
@@ -109,6 +114,107 @@ def test_broken_links_are_reported(tmp_path):
     os.symlink("nowhere.png", root / "train/2.png")
     os.symlink("itself", root / "itself")
     assert find_lines(root) == ["skipped 2 broken links (itself, train/2.png)"]
+
+
+def make_special(root):
+    """Makes a pipe, a socket and a link to a device; opening the pipe or the device never ends."""
+    os.mkfifo(root / "pipe.png")
+    (root / "zero.jpg").symlink_to("/dev/zero")
+    with contextlib.chdir(root), socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket.png")  # A long path would be refused.
+
+
+def test_pipes_sockets_and_devices_are_reported(tmp_path):
+    root = make_empty_files(tmp_path / "pairs", PAIRS)
+    make_special(root / "train")
+    os.mkfifo(root / ".hidden")
+    [line] = find_lines(root)
+    assert line == (
+        "skipped 3 pipe, socket or device files (train/pipe.png, train/socket.png, "
+        "train/zero.jpg); put an image in the place of each"
+    )
+    assert find_names(root)["train"] == {"1": ["train/1.png"]}
+
+
+def test_a_pipe_in_place_of_a_partner_is_named(tmp_path):
+    root = make_empty_files(tmp_path / "pairs", ["A/1.png", "B/1.png", "B/pipe.png"])
+    os.mkfifo(root / "A/pipe.png")
+    message = refusal(find_pairs, Source(root, "SOURCE"))
+    assert "B/pipe.png (A/pipe.png is a pipe, socket or device); put an image in" in message
+
+
+TRANSLATED = ["A/1.png", "A/2.png", "B/1.png", "B/2.png"]
+
+
+def add_translations(folder, names=("1.png", "deep/2.npy", "x.tif", PAGE), mine=()):
+    """Adds an output folder of translate: files, and the manifest without the names `mine`."""
+    for name in (*names, *mine):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    (folder / MANIFEST).write_text("".join(f"{json.dumps(name)}\n" for name in names) + '"cut')
+
+
+@pytest.mark.parametrize(
+    ("names", "form"),
+    [
+        (TRANSLATED, None),
+        (TRANSLATED, "folders"),
+        (["1.png", "2.png"], None),
+        (["1.png", "2.png"], "halves"),
+        (["A/1.png", "A/2.png"], "halves"),
+    ],
+)
+@pytest.mark.parametrize("place", ["out", "A/out", "A/deep/out", "train/out"])
+def test_translations_in_a_source_are_skipped_and_reported(tmp_path, names, form, place):
+    root = make_empty_files(tmp_path / "pairs", names)
+    before = find_names(root, form)
+    add_translations(root / place)
+    assert find_names(root, form) == before
+    lines = find_pairs(Source(root, "SOURCE"), form).lines()
+    assert [line for line in lines if line.startswith("skipped")] == [
+        f"skipped 3 images that translate wrote ({place}/1.png, {place}/deep/2.npy, "
+        f"{place}/x.tif); to read these images as data, remove {MANIFEST} from their folder"
+    ]
+
+
+def test_images_of_the_user_in_an_output_folder_are_read(tmp_path):
+    root = make_empty_files(tmp_path / "pairs", ["1.png"])
+    add_translations(root / "out", mine=["5.png"])
+    assert find_names(root, "halves")["train"] == {"out/5": ["out/5.png"]}
+
+
+@pytest.mark.parametrize("place", ["A", "trainA", "train/A", "A/train", "set/A_train"])
+def test_translations_may_be_one_side_of_pairs(tmp_path, place):
+    """A second network may be trained on the outputs of a first network."""
+    other = place.replace("A", "B")
+    root = make_empty_files(tmp_path / "pairs", [f"{other}/1.png", f"{other}/2.png"])
+    add_translations(root / place, ["1.png", "2.png"])
+    pairs = find_names(root)
+    assert sum(map(len, pairs.values())) == 2
+    assert not any("translate" in line for line in find_lines(root))
+
+
+def test_a_source_of_translations_is_read(tmp_path):
+    add_translations(tmp_path / "out", ["1.png", "2.png"])
+    assert find_names(tmp_path / "out").keys() == {"train", "val"}
+    add_translations(tmp_path / "more/out", ["1.png"])
+    message = refusal(find_pairs, Source(tmp_path / "more", "SOURCE"))
+    assert "but 1 image that translate wrote (out/1.png)" in message
+
+
+def test_images_in_the_folder_of_a_run_are_skipped_and_reported(tmp_path):
+    samples = ["run/report/samples/1.png", "run/report/evaluation_val/input/2.png"]
+    root = make_empty_files(tmp_path / "pairs", [*TRANSLATED, *samples])
+    (root / "run/config.json").touch()
+    refusal(find_pairs, Source(root, "SOURCE"))
+    (root / "run/metrics.jsonl").touch()
+    assert find_lines(root) == [
+        "there is no val/, so 1 of 2 pairs became val",
+        f"skipped 2 images in folders of runs ({samples[1]}, {samples[0]})",
+    ]
+    (root / "config.json").touch()
+    (root / "metrics.jsonl").touch()
+    assert len(find_lines(root)) == 2
 
 
 def test_the_error_for_a_source_without_images_names_its_content(tmp_path):
