@@ -24,6 +24,7 @@ from typing import NoReturn
 from pix2pix_jax.cli.arguments import COMMANDS, make_parser, parse
 from pix2pix_jax.cli.process import escape_unprintable, open_closed_streams, silence_libraries
 from pix2pix_jax.errors import StoppedBySignal, explain_error, is_debugging
+from pix2pix_jax.runtime.library_variables import explain_failed_import, set_library_variables
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -58,6 +59,7 @@ def run_command(arguments: list[str]) -> int:
         options, fields = parse(arguments)
         if options.command is None:
             return print_usage()
+        set_library_variables()
         silence_libraries()
         command = COMMANDS[options.command]
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -68,7 +70,7 @@ def run_command(arguments: list[str]) -> int:
     except BrokenPipeError:  # The program that read stdout has ended.
         return 128 + signal.SIGPIPE
     except Exception as error:  # Bugs are raised again below.
-        line = explain_error(error)
+        line = explain_error(error) or explain_failed_import(error)
         if line is None:
             raise
         if is_debugging():

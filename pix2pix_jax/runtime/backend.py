@@ -35,6 +35,9 @@ def load_jax() -> None:
     """
     if ignored := pin_options():
         print(f"{', '.join(ignored)}: {IGNORED}", file=sys.stderr)
+    # JAX imports NumPy, too, but hides the reason if NumPy cannot be loaded.
+    import numpy  # noqa: F401
+
     try:
         import jax  # It is not imported at the top, because `--help` needs no JAX.
     except ValueError as error:  # for example from the conversion of a variable to a number

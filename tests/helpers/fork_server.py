@@ -40,7 +40,8 @@ class ForkServer:
 
     def can_start(self, environment):
         """Whether the server's modules are those that a new process would import."""
-        return read_at_import(environment) == self.environment
+        has_number = environment.get(DEVICES, "1").isdecimal()
+        return has_number and read_at_import(environment) == self.environment
 
     def fork(self, arguments, folder, environment, streams):
         """Starts a command, and returns the number of its process."""
