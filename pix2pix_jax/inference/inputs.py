@@ -14,7 +14,7 @@ from pix2pix_jax.data.layout.own_images import find_translations
 from pix2pix_jax.data.layout.walk import check_utf8_name, is_special, list_files
 from pix2pix_jax.errors import UsageError, make_printable
 from pix2pix_jax.inference.outputs import OutputFolder, is_inside, possible_names
-from pix2pix_jax.inference.targets import leave_out_targets
+from pix2pix_jax.inference.targets import InputSide, leave_out_targets
 from pix2pix_jax.reports.translation import PAGE
 from pix2pix_jax.runtime.console import plural, say
 from pix2pix_jax.runtime.storage.files import is_address, local_path
@@ -52,7 +52,7 @@ class UnreadableImage:
 
 
 def find_inputs(
-    source: str, output: Path, samples: int = 1, input_side: str | None = None
+    source: str, output: Path, samples: int = 1, input_side: InputSide | None = None
 ) -> list[InputFile]:
     """Finds the images to translate, sorted by path, and names their translations.
 
@@ -60,8 +60,7 @@ def find_inputs(
       source: a file, a folder, or a pattern as in a shell.
       output: the folder to write to; it may not exist yet.
       samples: number of translations of each image.
-      input_side: the side, A or B, that is the input; if the images are pairs in folders A and B,
-        the other side is left out. None: no image is left out.
+      input_side: the side that is the input; see `leave_out_targets`. None: no image is left out.
 
     Raises:
       UsageError: the source does not exist or has no images, `output` cannot be a folder, or a

@@ -23,6 +23,7 @@ from pix2pix_jax.inference.inputs import (
 from pix2pix_jax.inference.options import TranslateOptions, check_options, tile_flag
 from pix2pix_jax.inference.outputs import OutputFolder
 from pix2pix_jax.inference.size_check import SizeCheck
+from pix2pix_jax.inference.targets import InputSide
 from pix2pix_jax.inference.translation_writer import TranslationWriter
 from pix2pix_jax.inference.translator import open_translator
 from pix2pix_jax.runs.checks import resolve_run_config
@@ -55,9 +56,12 @@ def translate_files(
     config = resolve_run_config(workdir, config)
     check_options(config, options)
     translator = open_translator(config, workdir, options.step, options.seed, options.use_dropout)
-    cutter = HalfCutter(config.data, run_contents(workdir, config.data), options.half)
+    contents = run_contents(workdir, config.data)
+    cutter = HalfCutter(config.data, contents, options.half)
+    form = contents.form if contents else config.data.form
+    input_side = InputSide(cutter.input_side, has_folder=form == "folders")
     # With data.form=halves, folders A and B have no meaning.
-    input_side = None if config.data.form == "halves" else cutter.input_side
+    input_side = None if config.data.form == "halves" else input_side
     files = find_inputs(source, output, options.samples, input_side)
     count = plural(len(files), "image")
     say(f"{workdir}: translating {count} to {output} with step {translator.step}")

@@ -3,13 +3,14 @@
 import pytest
 from helpers.pairs import make_empty_files
 
-from pix2pix_jax.inference.targets import leave_out_targets
+from pix2pix_jax.inference.targets import InputSide, leave_out_targets
 
 
-def kept(root, names, side):
+def kept(root, names, side, has_folder=False):
     make_empty_files(root, names)
     paths = sorted(root / name for name in names)
-    return [str(p.relative_to(root)) for p in leave_out_targets("SOURCE", root, paths, side)]
+    left = leave_out_targets("SOURCE", root, paths, InputSide(side, has_folder))
+    return [str(path.relative_to(root)) for path in left]
 
 
 @pytest.mark.parametrize(
@@ -37,4 +38,31 @@ def test_the_direction_decides_which_side_is_the_input(tmp_path):
 )
 def test_folders_that_hold_no_pairs_are_translated_as_a_whole(tmp_path, capsys, names):
     assert kept(tmp_path / "pairs", names, "A") == names
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("names", "side", "expected"),
+    [
+        (["test_A/1.png", "test_B/1.png", "test_C/1.png"], "A", ["test_A/1.png"]),
+        (["A/1.png", "C/1.png"], "A", ["A/1.png"]),
+        (["A/1.png", "c.png"], "A", ["A/1.png"]),
+        (["a/1.png", "b/1.png", "masks/1.png"], "B", ["b/1.png"]),
+    ],
+)
+def test_a_run_on_folders_translates_only_the_folders_of_its_input(
+    tmp_path, capsys, names, side, expected
+):
+    assert kept(tmp_path / "pairs", names, side, has_folder=True) == expected
+    count = len(names) - 1
+    assert capsys.readouterr().out == (
+        f"SOURCE: skipped {count} image{'s' * (count > 1)} outside folders {side}, because the run "
+        f"was trained on folders A and B, and its input is {side}; to translate other images, give "
+        "their folder as --input\n"
+    )
+
+
+@pytest.mark.parametrize("names", [["A/1.png", "A/x/2.png"], ["B/1.png"], ["1.png", "C/1.png"]])
+def test_a_run_on_folders_translates_all_images_of_one_kind(tmp_path, capsys, names):
+    assert kept(tmp_path / "pairs", names, "A", has_folder=True) == names
     assert capsys.readouterr().out == ""

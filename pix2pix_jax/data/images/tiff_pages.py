@@ -137,8 +137,9 @@ def _check_bands(page: tifffile.TiffPage, name: str) -> None:
     }
     if not can_hold.get(page.photometric, False):
         raise UsageError(
-            f"{name}: has {bands} bands, but the colours of the image need {colours}",
-            "save the bands that you need as an image of 1, 3 or 4 bands",
+            f"{name}: has {bands} bands, and it is unclear which of them are the colours",
+            "save the bands that you need as an image of 1 band (grey), 3 bands (red, green and "
+            "blue) or 4 bands",
         )
 
 

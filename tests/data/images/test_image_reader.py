@@ -125,7 +125,7 @@ def test_every_mode_of_a_record_becomes_every_number_of_channels(mode, monkeypat
     [
         (
             tiff(NOISE, extrasamples=[0, 0]),
-            "has 5 bands, but the colours of the image need 3; save",
+            "has 5 bands, and it is unclear which of them are the colours; save",
         ),
         (tiff(DEEP, extrasamples=[0, 2]), "has 5 bands"),
         (tiff(NOISE, photometric="separated", extrasamples=[0]), "has 5 bands"),
