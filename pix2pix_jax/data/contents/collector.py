@@ -8,6 +8,7 @@ from functools import reduce
 import numpy as np
 
 from pix2pix_jax.config.schema import Form
+from pix2pix_jax.data.contents.class_numbers import Smoothness, measure_smoothness, read_numbers
 from pix2pix_jax.data.contents.facts import (
     MAX_PROPORTIONS,
     Contents,
@@ -21,7 +22,9 @@ from pix2pix_jax.data.contents.facts import (
 from pix2pix_jax.data.images.decoded_image import DecodedImage
 from pix2pix_jax.data.images.proportions import have_same_proportions
 
-GREY_TOLERANCE = 8  # JPEG and resizing change the channels of a grey pixel by a few levels
+# JPEG and resizing change the channels of a grey pixel by up to 8 of 255 levels. In a dark image,
+# this part of its highest value counts, because the colours of a dark image differ by few levels.
+GREY_TOLERANCE = 8 / 255
 GREY_PIXELS = 0.999  # the least share of grey pixels in an image without colour
 # Files are compared with the most common size only if this share of all files has its proportions.
 COMMON_SHARE = 0.75
@@ -33,7 +36,8 @@ class _LevelCounter:
     def __init__(self, white: int):
         self._white = white
         self._is_seen = np.zeros(white + 1, bool)
-        self._images, self._flatness = 0, 0.0
+        self._images, self._has_numbers = 0, True
+        self._smoothness: list[Smoothness] = []
 
     def add(self, colours: np.ndarray) -> None:
         """Adds an image [h, w, c] without alpha."""
@@ -41,8 +45,11 @@ class _LevelCounter:
             for row in colours:  # Indexing with the whole image would need eight times its memory.
                 self._is_seen[row] = True
         self._images += 1
-        # Every fourth row is enough for a mean, and saves time.
-        self._flatness += measure_flatness(colours[::4])
+        numbers = read_numbers(colours) if self._has_numbers else None
+        if numbers is None:
+            self._has_numbers = False
+        elif smoothness := measure_smoothness(numbers):
+            self._smoothness.append(smoothness)
 
     def finish(self) -> Levels:
         """The values of all images that were added."""
@@ -55,7 +62,9 @@ class _LevelCounter:
             lowest=int(seen[0]),
             highest=int(seen[-1]),
             highest_below_white=int(below[-1]) if len(below) else 0,
-            flatness=round(self._flatness / self._images, 4),
+            flatness=_mean([smoothness.flatness for smoothness in self._smoothness]),
+            has_numbers=self._has_numbers,
+            unit_steps=_mean([smoothness.unit_steps for smoothness in self._smoothness]),
         )
 
 
@@ -198,19 +207,16 @@ def is_grey(colours: np.ndarray) -> bool:
     """Whether an image [h, w, c] without alpha has no colour, except for traces."""
     if colours.shape[-1] == 1:
         return True
-    tolerance = GREY_TOLERANCE * (int(np.iinfo(colours.dtype).max) // 255)
     # Along a short axis, NumPy's own max and min are twenty times slower.
     channels = np.moveaxis(colours, -1, 0)
-    spread = reduce(np.maximum, channels) - reduce(np.minimum, channels)
-    return bool((spread <= tolerance).mean() >= GREY_PIXELS)
+    highest = reduce(np.maximum, channels)
+    spread = highest - reduce(np.minimum, channels)
+    return bool((spread <= GREY_TOLERANCE * int(highest.max())).mean() >= GREY_PIXELS)
 
 
-def measure_flatness(colours: np.ndarray) -> float:
-    """The share of pixels of an image [h, w, c] that equal their right neighbour."""
-    if colours.shape[1] < 2:
-        return 1.0
-    equal = (channel[:, 1:] == channel[:, :-1] for channel in np.moveaxis(colours, -1, 0))
-    return float(reduce(np.logical_and, equal).mean())
+def _mean(values: list[float]) -> float:
+    """The mean with four decimals; 0 without values."""
+    return round(sum(values) / max(1, len(values)), 4)
 
 
 def _digest(pixels: np.ndarray) -> bytes | None:

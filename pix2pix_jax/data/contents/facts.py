@@ -74,7 +74,13 @@ class Levels:
       lowest: the lowest value.
       highest: the highest value.
       highest_below_white: the highest value below white. White is the largest number of the depth.
-      flatness: the mean share of pixels that equal their right neighbour, 0 to 1.
+      flatness: the mean share of pixels that equal the next pixel, 0 to 1; see `Smoothness`.
+      has_numbers: whether the pixels of all images are numbers, and not colours: all channels are
+        equal, except for channels that are 0. Otherwise, `flatness` and `unit_steps` mean nothing.
+      unit_steps: of the pixels that differ from the next pixel, the mean share that differs by 1.
+
+    The facts of earlier versions lack `has_numbers` and `unit_steps`, and their `flatness` counts
+    all pixels.
     """
 
     bits: int
@@ -84,6 +90,8 @@ class Levels:
     highest: int
     highest_below_white: int
     flatness: float
+    has_numbers: bool = True
+    unit_steps: float = 0.0
 
 
 @dataclass(frozen=True)

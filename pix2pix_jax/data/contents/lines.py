@@ -4,6 +4,7 @@ from tensorflow_datasets.core import DatasetBuilder
 
 from pix2pix_jax.config.resolve import load_size
 from pix2pix_jax.config.schema import Data
+from pix2pix_jax.data.contents.class_numbers import look_like_classes
 from pix2pix_jax.data.contents.facts import (
     Contents,
     Levels,
@@ -16,10 +17,6 @@ from pix2pix_jax.data.images.decoded_image import select_notes
 from pix2pix_jax.data.images.proportions import have_same_proportions
 from pix2pix_jax.errors import make_printable
 from pix2pix_jax.runtime.console import plural, some_of
-
-# Label maps have large areas of one value, even if they have many classes. In
-# photos, few pixels equal their neighbours.
-LABEL_FLATNESS = 0.7
 
 
 def dataset_lines(dataset: DatasetBuilder, data: Data) -> list[str]:
@@ -154,23 +151,18 @@ def _describe_levels(levels: Levels) -> str:
     return ""
 
 
-def look_like_classes(levels: Levels) -> bool:
-    """Whether the values of images are numbers of classes: 0, 1, 2 and so on, in large areas."""
-    white, top = 2**levels.bits - 1, levels.highest_below_white
-    below_white = levels.count - (levels.highest == white)
-    is_dense = below_white >= 2 and top + 1 <= 2 * below_white and levels.lowest <= 1
-    return is_dense and top < 0.95 * white and (top < 32 or levels.flatness >= LABEL_FLATNESS)
-
-
 def _channel_lines(contents: Contents, data: Data) -> list[str]:
-    """The line that suggests one channel, if images are grey but trained with three."""
+    """The line that suggests one channel, if images are grey but trained with three.
+
+    Sides of class numbers do not count, because their own line suggests colours.
+    """
     if data.name != "folder":
         return []  # The experiments of the public sets have the channels of the paper.
     channels = image_channels(data)
     grey = {
         role: side
         for role, side in sides_by_role(data).items()
-        if contents.sides[side].grey == contents.sides[side].images and channels[role] == 3
+        if channels[role] == 3 and _are_grey_values(contents.sides[side])
     }
     if not grey:
         return []
@@ -180,6 +172,11 @@ def _channel_lines(contents: Contents, data: Data) -> list[str]:
         f"{' and '.join(sorted(grey.values()))} {verb} grey in all images, but {verb} trained "
         f"with 3 channels; give {fields} to train with one channel, so that outputs have no tint"
     ]
+
+
+def _are_grey_values(side: Side) -> bool:
+    """Whether all images of a side are grey, and are not numbers of classes."""
+    return side.grey == side.images and not any(map(look_like_classes, side.levels))
 
 
 def _split_lines(contents: Contents) -> list[str]:

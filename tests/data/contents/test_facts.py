@@ -104,7 +104,7 @@ def test_facts_survive_as_json_and_facts_of_other_versions_are_ignored():
         (lambda i: blocks(i, 8), "8 values from 0 to 7 look like class numbers"),
         (lambda i: blocks(i, 2), "2 values from 0 to 1 look like class numbers"),
         (lambda i: np.repeat(blocks(i, 8), 3, 2), "from 0 to 7 look like class numbers"),
-        (lambda i: picture(i) // 32, "8 values from 0 to 7 look like class numbers"),
+        (lambda i: picture(i) // 32, "8 values from 0 to 7, but 255 is white"),
         (
             lambda i: np.where(blocks(i, 8) == 3, 255, blocks(i, 8)).astype("u1"),
             "from 0 to 255 loo",
@@ -228,6 +228,19 @@ def test_grey_sides_suggest_the_field_of_their_role():
     assert findings([*pairs[:9], GOOD[9]]) == []
 
 
+def test_the_values_of_the_file_decide_whether_dark_images_are_grey():
+    def hints(images):
+        pairs = [(image, b) for image, (_, b) in zip(images, GOOD, strict=True)]
+        return [line for line in findings(pairs) if "is grey in all images" in line]
+
+    deep = [a.astype(np.uint16) * 12 for a, _ in GOOD]  # colours of 12 bits in 16 bits
+    assert hints(deep) == []
+    assert hints([a // 20 for a, _ in GOOD]) == []
+    assert len(hints([np.repeat(a[..., :1], 3, 2) for a in deep])) == 1
+    noise = np.random.default_rng(0).integers(0, 60, deep[0].shape, np.uint16)
+    assert len(hints([np.repeat(a[..., :1], 3, 2) + noise for a in deep])) == 1
+
+
 def test_copies_in_two_splits_are_reported():
     warning, note = findings([*GOOD[:8], GOOD[0], (picture(50), GOOD[2][1])])
     assert warning == (
@@ -284,10 +297,15 @@ def test_many_targets_of_one_input_give_a_line_without_a_warning():
     ]
 
 
-def test_the_facts_of_a_version_without_half_copies_are_read():
-    facts = collect(GOOD).to_json()
+def test_the_facts_of_an_earlier_version_are_read():
+    ids = [(blocks(i, 8), b) for i, (_, b) in enumerate(GOOD)]
+    facts = collect(ids).to_json()
     del facts["half_copies"]
-    assert Contents.from_json(facts) == collect(GOOD)
+    for levels in (levels for side in facts["sides"].values() for levels in side["levels"]):
+        del levels["has_numbers"], levels["unit_steps"]
+    contents = Contents.from_json(facts)
+    assert contents is not None
+    assert describe(contents) == describe(collect(ids))
 
 
 def test_files_with_the_proportions_of_halves_are_recognized():
