@@ -107,7 +107,7 @@ def draw_art(rng):
     return rng.integers(0, 200, (21, 3))[draw_cells(rng, 20)]
 
 
-def collect(draw, dtype=np.uint8, count=40):
+def collect(draw, dtype: type = np.uint8, count=40):
     """The facts about pairs whose A is drawn."""
     collector, rng = ContentsCollector("folders"), np.random.default_rng(0)
     for index in range(count):
