@@ -13,6 +13,7 @@ from pix2pix_jax.runtime.compile_cache import cache_compiled_programs
 from pix2pix_jax.runtime.cpu import keep_freed_memory
 from pix2pix_jax.runtime.device_count import is_flags_file, num_cpu_devices
 from pix2pix_jax.runtime.jax_options import IGNORED, pin_options
+from pix2pix_jax.suggestions import closest_name
 
 XLA_FLAGS = {
     # With this flag, XLA updates an array in place if the order of operations allows it.
@@ -22,6 +23,7 @@ XLA_FLAGS = {
 }
 # The variables that choose the platform; JAX still reads the two older variables.
 PLATFORM_VARIABLES = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME", "JAX_XLA_BACKEND")
+PLATFORMS = ("cpu", "gpu", "cuda", "rocm", "tpu")
 DEVICE_AXIS = "devices"  # the only axis of a mesh
 
 
@@ -96,6 +98,14 @@ def explain_missing_devices(error: Exception) -> UsageError:
             "end the other program that uses the devices, or set JAX_PLATFORMS=cpu",
         )
     names = " and ".join(variable.partition("=")[0] for variable in variables)
+    name, _, value = variables[0].partition("=")
+    # JAX knows a platform only in lower case and without spaces.
+    parts = filter(None, map(str.strip, value.split(",")))
+    meant = ",".join(closest_name(part, PLATFORMS) or part for part in parts)
+    if meant != value:
+        return UsageError(
+            f"{variables[0]}: no devices were found ({reason})", f"did you mean {name}={meant}?"
+        )
     return UsageError(
         f"{' '.join(variables)}: no devices were found ({reason})",
         f"unset {names} to use the devices of this machine, or install pix2pix_jax[cuda] or "

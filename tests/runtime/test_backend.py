@@ -136,6 +136,17 @@ def test_another_platform_than_the_first_in_the_list_is_reported(monkeypatch, ca
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("CPU", "cpu"), ("cpu, ", "cpu"), ("ROCm, CPU", "rocm,cpu"), ("cdua", "cuda")],
+)
+def test_a_misspelt_platform_is_corrected(monkeypatch, given, meant):
+    monkeypatch.setenv("JAX_PLATFORMS", given)
+    error = backend.explain_missing_devices(RuntimeError("unknown backend"))
+    assert error.problem == f"JAX_PLATFORMS={given}: no devices were found (unknown backend)"
+    assert error.fix == f"did you mean JAX_PLATFORMS={meant}?"
+
+
 @pytest.mark.slow
 def test_compiled_programs_are_kept_on_disk(tiny_flags, tmp_path):
     """A run with another seed compiles no new program; without a home folder, there is no cache."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.workdir import Workdir
-from pix2pix_jax.runtime.storage.files import is_address, is_utf8, local_path
+from pix2pix_jax.runtime.storage.files import explain_not_utf8, is_address, is_utf8, local_path
 
 
 def parse_experiment_flag(text: str) -> str:
@@ -59,7 +59,8 @@ def parse_init(text: str) -> str:
 def _check_utf8(text: str) -> None:
     """Raises ArgumentTypeError if the name of a file or folder is not UTF-8."""
     if not is_utf8(text):
-        raise argparse.ArgumentTypeError(f"{text} has a name that is not UTF-8; use another name")
+        problem, fix = explain_not_utf8("use another name")
+        raise argparse.ArgumentTypeError(f"{text} has a name that is {problem}; {fix}")
 
 
 def parse_uint32(text: str) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pix2pix_jax.data.layout.words import name_some
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runtime.storage.files import is_utf8
+from pix2pix_jax.runtime.storage.files import explain_not_utf8, is_utf8
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,9 @@ def check_utf8_names(paths: list[Path], source: Source) -> None:
     foreign = [path for path in paths if not is_utf8(str(path))]
     if len(foreign) > 1:
         names = name_some([_printable(source.name_of(path)) for path in foreign])
+        problem, fix = explain_not_utf8("rename these files and folders")
         raise UsageError(
-            f"{source.name}: {len(foreign)} images have names that are not UTF-8: {names}",
-            "rename these files and folders",
+            f"{source.name}: {len(foreign)} images have names that are {problem}: {names}", fix
         )
     for path in foreign:
         check_utf8_name(path, source.display_name(path))
@@ -92,9 +92,8 @@ def check_utf8_names(paths: list[Path], source: Source) -> None:
 def check_utf8_name(path: Path, name: str) -> None:
     """Raises UsageError if a file's name is not UTF-8, because records and pages are UTF-8."""
     if not is_utf8(str(path)):
-        raise UsageError(
-            f"{_printable(name)}: has a path that is not UTF-8", "rename the file or its folder"
-        )
+        problem, fix = explain_not_utf8("rename the file or its folder")
+        raise UsageError(f"{_printable(name)}: has a path that is {problem}", fix)
 
 
 def _printable(name: str) -> str:

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,6 +33,18 @@ def is_utf8(name: str) -> bool:
     return True
 
 
+def explain_not_utf8(fix: str) -> tuple[str, str]:
+    """What a name is that `is_utf8` refuses, and the fix.
+
+    Args:
+      fix: the fix if Python reads names as UTF-8. If not, a name can be right.
+    """
+    encoding = sys.getfilesystemencoding()
+    if encoding == "utf-8":
+        return "not UTF-8", fix
+    return f"not {encoding}, the encoding of names in this environment", "set PYTHONUTF8=1"
+
+
 def check_utf8(location: str, field: str) -> None:
     """Raises UsageError if a path is not UTF-8, because config files and datasets are UTF-8.
 
@@ -40,7 +53,8 @@ def check_utf8(location: str, field: str) -> None:
       field: the field or flag.
     """
     if not is_utf8(location):
-        raise UsageError(f"{field}: {location} has a name that is not UTF-8", "use another name")
+        problem, fix = explain_not_utf8("use another name")
+        raise UsageError(f"{field}: {location} has a name that is {problem}", fix)
 
 
 def local_path(location: str) -> Path:

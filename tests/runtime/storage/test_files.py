@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from pix2pix_jax.runtime.storage.files import (
     atomic_folder,
     check_writable,
     create_atomically,
+    explain_not_utf8,
     local_path,
     write_atomically,
 )
@@ -218,3 +220,11 @@ def test_the_address_of_a_bucket_is_refused_as_an_input():
     assert refusal(list_images, "gs://bucket/photos").endswith(
         "is an address; download the images and give their local path"
     )
+
+
+def test_the_encoding_of_the_environment_is_named_if_it_is_not_utf8(monkeypatch):
+    """With LC_ALL=C and PYTHONUTF8=0, Python reads names as ASCII, although they are UTF-8."""
+    assert explain_not_utf8("rename the file") == ("not UTF-8", "rename the file")
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "ascii")
+    expected = "not ascii, the encoding of names in this environment", "set PYTHONUTF8=1"
+    assert explain_not_utf8("rename the file") == expected
