@@ -1,11 +1,11 @@
-"""Generator and objective, U-Net or encoder-decoder; the paper's, table 2: Cityscapes.
+"""Generator and objective, U-Net or encoder-decoder.
 
     python -m pix2pix_jax sweep --config=experiments/ablations/generator.py:facades \
         --workdir=runs/generator
 
 The argument after the colon is the experiment to vary, here facades.py. Without it, the sweep
-varies synthetic_facades.py. The paper measured this table at batch size 10, unlike its other
-tables; see also its figure 5.
+varies synthetic_facades.py. For your own pairs, give quickstart:FOLDER or folder:FOLDER. The paper
+measured this table at batch size 10, unlike its other tables; see also its figure 5.
 """
 
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pix2pix_jax.config import Config, load_experiment
 
+PAPER_TABLE = "table 2: Cityscapes"
 PAPER = {
     "encoder_decoder-L1": {
         "per_pixel_accuracy": 0.35, "per_class_accuracy": 0.12, "class_iou": 0.08,
@@ -28,7 +29,8 @@ PAPER = {
 
 
 def sweep(base: str = "synthetic_facades", seeds: int = 3) -> Iterator[tuple[str, Config]]:
-    config = load_experiment(str(Path(__file__).parents[1] / f"{base}.py"))
+    experiment, colon, argument = base.partition(":")
+    config = load_experiment(f"{Path(__file__).parents[1] / experiment}.py{colon}{argument}")
     losses = {"L1": replace(config.loss, gan="none"), "L1+cGAN": config.loss}
     for seed in range(seeds):
         for generator in ("encoder_decoder", "unet"):

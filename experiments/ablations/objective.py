@@ -1,10 +1,11 @@
-"""Objective, L1 and GAN and their sums; the paper's, table 1: Cityscapes.
+"""Objective, L1 and GAN and their sums.
 
     python -m pix2pix_jax sweep --config=experiments/ablations/objective.py:facades \
         --workdir=runs/objective
 
 The argument after the colon is the experiment to vary, here facades.py. Without it, the sweep
-varies synthetic_facades.py. See also the paper's figures 4 and 7.
+varies synthetic_facades.py. For your own pairs, give quickstart:FOLDER or folder:FOLDER. See also
+the paper's figures 4 and 7.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from pix2pix_jax.config import Config, load_experiment
 
+PAPER_TABLE = "table 1: Cityscapes"
 PAPER = {
     "L1": {
         "per_pixel_accuracy": 0.42, "per_class_accuracy": 0.15, "class_iou": 0.11,
@@ -33,7 +35,8 @@ PAPER = {
 
 
 def sweep(base: str = "synthetic_facades", seeds: int = 3) -> Iterator[tuple[str, Config]]:
-    config = load_experiment(str(Path(__file__).parents[1] / f"{base}.py"))
+    experiment, colon, argument = base.partition(":")
+    config = load_experiment(f"{Path(__file__).parents[1] / experiment}.py{colon}{argument}")
     losses = {
         "L1": replace(config.loss, gan="none"),
         "GAN": replace(config.loss, conditional=False, l1_weight=0),

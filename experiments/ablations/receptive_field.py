@@ -1,10 +1,11 @@
-"""Receptive field of the discriminator, PixelGAN to ImageGAN; the paper's, table 3: Cityscapes.
+"""Receptive field of the discriminator, PixelGAN to ImageGAN.
 
     python -m pix2pix_jax sweep --config=experiments/ablations/receptive_field.py:facades \
         --workdir=runs/receptive_field
 
 The argument after the colon is the experiment to vary, here facades.py. Without it, the sweep
-varies synthetic_facades.py. See also the paper's figures 6 and 7.
+varies synthetic_facades.py. For your own pairs, give quickstart:FOLDER or folder:FOLDER. See also
+the paper's figures 6 and 7.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from pix2pix_jax.config import Config, load_experiment
 
+PAPER_TABLE = "table 3: Cityscapes"
 PAPER = {
     "pixel": {
         "per_pixel_accuracy": 0.39, "per_class_accuracy": 0.15, "class_iou": 0.10,
@@ -29,7 +31,8 @@ PAPER = {
 
 
 def sweep(base: str = "synthetic_facades", seeds: int = 3) -> Iterator[tuple[str, Config]]:
-    config = load_experiment(str(Path(__file__).parents[1] / f"{base}.py"))
+    experiment, colon, argument = base.partition(":")
+    config = load_experiment(f"{Path(__file__).parents[1] / experiment}.py{colon}{argument}")
     for seed in range(seeds):
         for name in ("pixel", "patch16", "patch70", "image286"):
             model = replace(config.model, discriminator=name)

@@ -53,6 +53,6 @@ def run(options: argparse.Namespace, fields: FlagValues) -> int:
     folder = SweepFolder(workdir.path)
     plan = load_sweep(spec, options.seeds, fields)
     if options.list:
-        print(format_plan(plan, folder, options.split))
+        print(format_plan(plan, folder, options.split, not options.no_fcn_score))
         return 0
     return sweep(plan, folder, options.index, options.split, not options.no_fcn_score)

@@ -63,6 +63,11 @@ def why_no_classes(data: Data, dataset: DatasetBuilder) -> str:
     return ""
 
 
+def may_need_segmenter(data: Data) -> bool:
+    """Whether the FCN-score of a dataset is read by a segmenter. This reads no pairs."""
+    return data.name in PALETTES and data.direction == "BtoA" and data.target_channels == 3
+
+
 def note_without_classes(reason: str) -> str:
     """The line about a missing FCN-score.
 

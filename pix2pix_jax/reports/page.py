@@ -1,12 +1,13 @@
 """The parts that all pages share: Jinja2 templates, pictures, links and the format of values."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from PIL import Image
 
 from pix2pix_jax.config.metrics import METRICS
@@ -28,7 +29,15 @@ ENVIRONMENT = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
+
+
+def format_code(text: str) -> Markup:
+    """Shows the parts of a plain text between backticks as code, as Markdown does."""
+    return Markup(re.sub(r"`([^`\n]+)`", r"<code>\1</code>", str(escape(text))))
+
+
 ENVIRONMENT.globals["inline_file"] = inline_file
+ENVIRONMENT.filters["code"] = format_code
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ def write_sweep_page(folder: SweepFolder, page: SweepPage) -> None:
         note=page.note,
         header=page.header,
         rows=page.cells,
+        legend=describe_charts(rows),
         metric_charts=[chart for metric in METRICS if (chart := draw_runs(metric, rows))],
         histograms=draw_histograms(histograms_by_row(first_evaluations)) if first_runs else [],
         columns=["input", *workdirs, TRUTH],
@@ -70,6 +71,16 @@ def write_sweep_page(folder: SweepFolder, page: SweepPage) -> None:
         ],
     )
     write_atomically(folder.report_page, html)
+
+
+def describe_charts(rows: list[JsonRow]) -> str:
+    """The sentence that explains what the charts of metrics show."""
+    signs = ["A dot is a run"]
+    if any(len(row["runs"]) > 1 for row in rows):
+        signs.append("a bar is the mean of a row")
+    if any(row["metrics"] and not row["runs"] for row in rows):
+        signs.append("a dashed line is the ground truth")
+    return ", ".join([*signs[:-2], " and ".join(signs[-2:])]) + "."
 
 
 def histograms_by_row(evaluations: dict[str, Any]) -> dict[str, dict[str, list[int]]]:
@@ -147,7 +158,7 @@ def link(folder: SweepFolder, target: Path) -> str:
 
 
 def draw_runs(metric: str, rows: list[JsonRow]) -> Markup | None:
-    """Draws a metric: a dot for each run, a bar for the mean of a row, a line for the ground truth.
+    """Draws a metric: a dot for each run, a bar for the mean of runs, a line for the ground truth.
 
     Args:
       metric: a key of METRICS.
@@ -166,7 +177,7 @@ def draw_runs(metric: str, rows: list[JsonRow]) -> Markup | None:
     for height, row in enumerate(rows):
         values = [value for value in row["metrics"][metric]["values"] if value is not None]
         axes.plot(values, [height] * len(values), "o", color=COLOUR, alpha=0.6)
-        if values:
+        if len(values) > 1:
             axes.plot([np.mean(values)] * 2, [height - 0.3, height + 0.3], color=COLOUR)
     for truth in truths:
         if truth is not None:

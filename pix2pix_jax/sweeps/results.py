@@ -23,7 +23,7 @@ def write_results(plan: SweepPlan, folder: SweepFolder, split: str) -> None:
     results = {"title": plan.title, "split": split, "rows": json_rows, "paper": plan.paper}
     write_atomically(folder.results_file, json.dumps(results, indent=1) + "\n")
     table = make_table(rows, plan.paper)
-    note = make_note(plan, split, list(evaluations.values()))
+    note = make_note(plan, split, rows, list(evaluations.values()))
     write_atomically(folder.table_file, to_markdown(plan.title, table, note))
     page = SweepPage(
         title=plan.title,

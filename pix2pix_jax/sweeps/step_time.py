@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from pix2pix_jax.config.resolve import resolve
-from pix2pix_jax.config.schema import Config, Loss
+from pix2pix_jax.config.schema import Config, Loss, Optimizer
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.description import describe, operations
 from pix2pix_jax.gan.method import make_method
@@ -60,11 +60,13 @@ def estimate_seconds(config: Config) -> float:
     operations.
     """
     generator, discriminator = operations(describe_once(config))
-    # This config is the same for all discriminators and losses, so it is timed only once.
+    # This config is the same for all discriminators, losses and learning rates, so it is timed only
+    # once.
     generator_only = replace(
         config,
         model=replace(config.model, discriminator="pixel", discriminator_features=1),
         loss=Loss(gan="none"),
+        optimizer=Optimizer(),
     )
     seconds = time_generator_step(generator_only)
     return seconds if config.loss.gan == "none" else seconds * (1 + discriminator / generator)

@@ -67,7 +67,7 @@ def sweep(
     chosen = plan.variants if index is None else [_choose_variant(plan, index)]
     check_runs(fill_in_lengths(plan, folder), folder)
     check_writable(folder.path)
-    check_split([config for _, config in chosen], split)
+    check_datasets([config for _, config in chosen], split, fcn_score)
     failed = []
     for number, (name, config) in enumerate(chosen, 1):
         say(f"== {name} ({number} of {len(chosen)})")
@@ -90,8 +90,15 @@ def sweep(
     return 0
 
 
-def check_split(configs: list[Config], split: str) -> None:
+def check_datasets(configs: list[Config], split: str, fcn_score: bool) -> None:
     """Checks that the datasets of all variants have the split to evaluate.
+
+    If datasets cannot have an FCN-score, prints each reason once, and not again for each variant.
+
+    Args:
+      configs: the configs of the variants.
+      split: the split to evaluate.
+      fcn_score: whether to measure the FCN-score of datasets that can have one.
 
     Raises:
       UsageError: a dataset has no such split.
@@ -100,13 +107,18 @@ def check_split(configs: list[Config], split: str) -> None:
     for config in configs:
         with suppress(UsageError):
             datasets[resolve(config).data] = None
+    reasons = {}  # an ordered set
     for data in datasets:
         try:
             dataset = prepare(data)
+            reason = why_no_classes(data, dataset) if fcn_score else ""
         except (UsageError, OSError):  # The run of the variant will report the same error.
             continue
         if split not in dataset.info.splits:
             open_split(dataset, split)  # raises UsageError
+        reasons[reason] = None
+    for reason in filter(None, reasons):
+        say(note_without_classes(reason))
 
 
 def _choose_variant(plan: SweepPlan, index: int) -> tuple[str, Config]:
@@ -170,14 +182,12 @@ def _train_and_evaluate(config: Config, workdir: Workdir, split: str, fcn_score:
       0, or 128 + the number of the signal that stopped the training.
     """
     dataset = prepare(config.data)
-    no_classes = why_no_classes(config.data, dataset) if fcn_score else ""
-    if no_classes:
-        say(note_without_classes(no_classes))
+    has_score = fcn_score and not why_no_classes(config.data, dataset)
     if is_up_to_date(config, dataset, workdir, split, fcn_score):
         say(f"{workdir}: is finished already")
         return 0
     workdir.failure_file.unlink(missing_ok=True)
     status = train(config, workdir)
     if not status:
-        evaluate(config, workdir, split, config.train.steps, fcn_score and not no_classes)
+        evaluate(config, workdir, split, config.train.steps, has_score)
     return status

@@ -36,13 +36,15 @@ class SweepPlan(NamedTuple):
     title: str  # the first line of the file's docstring, without the full stop
     variants: list[tuple[str, Config]]  # by name: ROW or ROW/REPEAT
     paper: dict[str, dict[str, float]]  # the scores that the paper reports, by row and metric
+    paper_table: str = ""  # the table and the dataset of these scores, for a note
 
 
 def load_sweep(spec: str, seeds: int | None, fields: dict[str, str]) -> SweepPlan:
     """Loads the variants that the function sweep(ARG, seeds) of a sweep file yields.
 
     Variants with the names ROW/REPEAT form one row of the table; usually, they differ in the seed.
-    The file may set PAPER = {ROW: {METRIC: VALUE}}, the scores of the paper.
+    The file may set PAPER = {ROW: {METRIC: VALUE}}, the scores of the paper, and PAPER_TABLE, the
+    table and the dataset of these scores as text.
 
     Args:
       spec: FILE or FILE:ARG.
@@ -68,6 +70,9 @@ def load_sweep(spec: str, seeds: int | None, fields: dict[str, str]) -> SweepPla
     with explain_experiment_errors(path), _explain_unknown_experiment(spec, arg):
         variants = list(sweep(**arguments))
     paper = _check_paper(path, content.get("PAPER", {}))
+    paper_table = content.get("PAPER_TABLE", "")
+    if not isinstance(paper_table, str):
+        raise UsageError(f"{path}: PAPER_TABLE is not a text", 'give PAPER_TABLE = "table 1, maps"')
     _check_variants(path, variants)
     variants = [(name, override(config, fields)) for name, config in variants]
     for (name, config), (other, same) in combinations(variants, 2):
@@ -79,7 +84,8 @@ def load_sweep(spec: str, seeds: int | None, fields: dict[str, str]) -> SweepPla
                 "change the file, or leave out the --config field that makes these variants equal",
             )
     title = (content["__doc__"] or path).strip().partition("\n")[0].rstrip(".")
-    return SweepPlan(title, variants, {row: {**scores} for row, scores in paper.items()})
+    scores = {row: {**metrics} for row, metrics in paper.items()}
+    return SweepPlan(title, variants, scores, paper_table)
 
 
 @contextmanager
@@ -90,9 +96,10 @@ def _explain_unknown_experiment(spec: str, arg: str) -> Iterator[None]:
     except ExperimentNotFound as error:
         if not arg:
             raise
+        name = arg.partition(":")[0]
         names = ", ".join(error.others) or "facades, maps or another file name in experiments/"
         raise UsageError(
-            f"{spec}: there is no experiment {arg}",
+            f"{spec}: there is no experiment {name}",
             f"after the colon, give one of {names}; or leave out ':{arg}'",
         ) from error
 

@@ -87,11 +87,15 @@ def to_markdown(title: str, table: Table, note: str) -> str:
     return f"# {title}\n\n{text}\n{note}\n"
 
 
-def make_note(plan: SweepPlan, split: str, evaluations: Sequence[Evaluation]) -> str:
+def make_note(
+    plan: SweepPlan, split: str, rows: Sequence[ResultsRow], evaluations: Sequence[Evaluation]
+) -> str:
     """Writes the note below a table: what was compared, and which scores are not comparable."""
+    has_spread = any(value.spread is not None for row in rows for value in row.metrics.values())
     sentences = [
         _describe_comparison(plan, split, evaluations),
-        "Mean and standard deviation over the runs of a row.",
+        *(["Mean and standard deviation over the runs of a row."] if has_spread else []),
+        *_paper_notes(plan, rows),
         *_fcn_score_notes(evaluations),
         *_pairs_notes(evaluations),
         "L1 is measured on images in [-1, 1]. A histogram score is the share that the histograms "
@@ -112,6 +116,15 @@ def _describe_comparison(plan: SweepPlan, split: str, evaluations: Sequence[Eval
         f"{', '.join(datasets)}: {' or '.join(pairs) or 'no pairs'} of the {split} split, after "
         f"{' or '.join(lengths)}."
     )
+
+
+def _paper_notes(plan: SweepPlan, rows: Sequence[ResultsRow]) -> list[str]:
+    """A sentence that says where the scores of the paper come from; none without such scores."""
+    measured = {metric for row in rows for metric in row.metrics}
+    in_paper = {metric for scores in plan.paper.values() for metric in scores}
+    if not plan.paper_table or measured.isdisjoint(in_paper):
+        return []
+    return [f'The columns "paper" have the scores of the paper ({plan.paper_table}).']
 
 
 def _fcn_score_notes(evaluations: Sequence[Evaluation]) -> list[str]:

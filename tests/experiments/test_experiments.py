@@ -162,12 +162,31 @@ def test_the_command_in_the_docstring_runs_its_sweep(path, monkeypatch):
     monkeypatch.chdir(path.parents[2])
     plan = load_sweep(options.config, options.seeds, fields)
     assert plan.title == docstring.partition("\n")[0].rstrip(".")
+    assert plan.paper_table.startswith("table ")
     assert {config.data.name for _, config in plan.variants} == {"facades"}
     assert sorted({config.seed for _, config in plan.variants}) == [0, 1, 2]
     rows = list(dict.fromkeys(name.partition("/")[0] for name, _ in plan.variants))
     assert [*rows, "ground truth"] == list(plan.paper)
     fcn_scores = {name for name, metric in METRICS.items() if metric.in_fcn_score}
     assert all(fcn_scores <= set(scores) for scores in plan.paper.values())
+
+
+@pytest.mark.parametrize("path", ABLATIONS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("experiment", ["quickstart", "folder"])
+def test_a_sweep_of_own_pairs_has_the_data_of_the_experiment(path, experiment):
+    """They include the jitter and the mirroring of the paper, as when `train` gets the folder."""
+    data = load_experiment(f"experiments/{experiment}.py:my_pairs").data
+    assert (data.load_scale, data.flip) == (286 / 256, True)
+    plan = load_sweep(f"{path}:{experiment}:my_pairs", None, {})
+    assert all(config.data == data for _, config in plan.variants)
+
+
+def test_a_sweep_of_drawn_facades_or_of_fields_keeps_its_data():
+    """The runs of earlier sweeps must continue, and stay comparable."""
+    fields = {"data.name": "folder", "data.source": "my_pairs"}
+    for spec, expected in ((":quickstart", (1, False)), ("", (1, False))):
+        plan = load_sweep(f"{ABLATIONS[0]}{spec}", None, fields)
+        assert {(c.data.load_scale, c.data.flip) for _, c in plan.variants} == {expected}
 
 
 def differences(name: str) -> dict[str, dict]:

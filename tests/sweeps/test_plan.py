@@ -81,6 +81,33 @@ def test_the_generators_step_is_timed_once_for_all_discriminators(plan, monkeypa
     assert 0 < step_time.time_generator_step(timed[0]) < 60
 
 
+def test_the_generators_step_is_timed_once_for_all_learning_rates(plan, monkeypatch):
+    timed = set()
+    monkeypatch.setattr(step_time, "time_generator_step", lambda c: timed.add(c) or 1.0)
+    config = plan.variants[0][1]
+    for rate in (1e-4, 2e-4):
+        optimizer = replace(config.optimizer, learning_rate=rate, schedule="linear_decay")
+        step_time.estimate_seconds(replace(config, optimizer=optimizer))
+    assert len(timed) == 1
+
+
+def test_the_plan_names_the_segmenter_only_if_there_is_one(plan, tmp_path, monkeypatch):
+    monkeypatch.setattr(step_time, "time_generator_step", lambda config: 1.0)
+    name, config = plan.variants[0]  # The targets of the small config are photos.
+    folder = replace(config, data=replace(config.data, name="folder", source=str(tmp_path)))
+    to_labels = replace(config, data=replace(config.data, direction="AtoB"))
+    for variant, fcn_score, expected in (
+        (config, True, True),
+        (config, False, False),
+        (folder, True, False),
+        (to_labels, True, False),
+    ):
+        one = plan._replace(variants=[(name, variant)])
+        text = format_plan(one, SweepFolder(tmp_path / "sweep"), "val", fcn_score)
+        assert ("needs a segmenter" in text) == expected
+        assert "receptive field" in text.splitlines()[1]
+
+
 @pytest.mark.parametrize("gan", ["vanilla", "none"])
 def test_operations_agree_with_the_compilers_count(small, gan, monkeypatch):
     """The counts agree within 10%, because `operations` omits norms and optimizers.

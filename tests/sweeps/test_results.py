@@ -183,7 +183,43 @@ def test_the_note_says_how_classes_were_read(plan, tmp_path, segmenter, expected
 
 
 def test_one_run_has_no_spread(plan, tmp_path):
+    """Nothing speaks of a mean, a spread or a ground truth that is not there."""
     name, config = plan.variants[0]
     write_evaluation(config, tmp_path / name, "val", 0.5)
+    path = tmp_path / name / "evaluation_val.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"ground_truth": {}}))
     write_results(plan._replace(variants=plan.variants[:1]), SweepFolder(tmp_path), "val")
-    assert "| 0.500 |" in (tmp_path / "results.md").read_text()
+    table, page = (tmp_path / "results.md").read_text(), report_text(tmp_path)
+    assert "| 0.500 |" in table
+    assert "standard deviation" not in table + page
+    assert "<p>A dot is a run.</p>" in page
+
+
+def report_text(folder):
+    return (folder / "report" / "index.html").read_text()
+
+
+def test_the_page_explains_the_signs_of_its_charts(plan, finished_folder):
+    write_results(plan, SweepFolder(finished_folder), "val")
+    page = report_text(finished_folder)
+    assert "A dot is a run, a bar is the mean of a row and a dashed line is the ground" in page
+
+
+def test_commands_in_the_note_are_code_on_the_page(plan, tmp_path):
+    for name, config in plan.variants:
+        write_evaluation(config, tmp_path / name, "val", 0.5, segmenter=None)
+    (tmp_path / VARIANTS[0] / "failed.txt").write_text("<b> run `pix2pix train`")
+    write_results(plan, SweepFolder(tmp_path), "val")
+    page = report_text(tmp_path)
+    assert "`" not in page
+    assert "<code>pix2pix evaluate --workdir=RUN</code> prints the reason" in page
+    assert "&lt;b&gt; run <code>pix2pix train</code>" in page
+    assert "`pix2pix evaluate --workdir=RUN`" in (tmp_path / "results.md").read_text()
+
+
+def test_the_note_says_where_the_scores_of_the_paper_come_from(plan, finished_folder):
+    plan = plan._replace(paper_table="table 1: Cityscapes")
+    sentence = 'The columns "paper" have the scores of the paper (table 1: Cityscapes).'
+    for paper, expected in ((plan.paper, True), ({"big": {"lab_l": 0.8}}, False)):
+        write_results(plan._replace(paper=paper), SweepFolder(finished_folder), "val")
+        assert (sentence in (finished_folder / "results.md").read_text()) == expected

@@ -4,6 +4,7 @@ import json
 import signal
 import time
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,8 +15,8 @@ from helpers.refusals import refusal
 from helpers.shared_folders import make_once
 
 from pix2pix_jax.cli.main import run_command
-from pix2pix_jax.config.files import write_config
-from pix2pix_jax.config.resolve import resolve
+from pix2pix_jax.config.files import override, write_config
+from pix2pix_jax.config.resolve import resolve, resolve_epochs
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation import evaluation_file
 from pix2pix_jax.runs.ownership import WorkdirBusy
@@ -110,13 +111,17 @@ def test_a_run_with_a_decaying_rate_and_other_steps_runs_again(plan, calls, tmp_
 
 
 def test_a_dataset_without_classes_is_compared_without_the_fcn_score(plan, calls, tmp_path, capsys):
-    name, config = plan.variants[0]
-    folder = replace(config, data=replace(config.data, name="folder", source=str(tmp_path)))
-    variants = [(name, folder)]
+    variants = [
+        (name, replace(config, data=replace(config.data, name="folder", source=str(tmp_path))))
+        for name, config in plan.variants[:2]
+    ]
     for _ in range(2):
         sweep(plan._replace(variants=variants), SweepFolder(tmp_path), None, "val")
-    assert calls["trained"] == VARIANTS[:1]
-    assert capsys.readouterr().out.count("\nthe FCN-score is left out: no palette\n") == 2
+        # The line is about the dataset, so it is printed once and not for each variant.
+        assert capsys.readouterr().out.count("the FCN-score is left out: no palette\n") == 1
+    assert calls["trained"] == VARIANTS[:2]
+    sweep(plan._replace(variants=variants[:1]), SweepFolder(tmp_path), None, "val", False)
+    assert "left out" not in capsys.readouterr().out
     sentence = "The only run has no FCN-score. `pix2pix evaluate --workdir=RUN` prints the reason."
     assert sentence in (tmp_path / "results.md").read_text()
 
@@ -147,6 +152,76 @@ def test_a_change_that_no_run_can_take_is_refused_before_anything_is_written(pla
     assert "another loss.l1_weight" in refusal(format_plan, other, SweepFolder(tmp_path), "val")
     assert (tmp_path / "results.md").read_bytes() == before
     assert calls["trained"] == VARIANTS
+
+
+def forgotten(plan, folder, *fields):
+    """The flags that the error names, if a sweep of runs with these fields is continued without."""
+    for name, config in plan.variants[:3]:
+        for field, value in fields:
+            config = override(config, {field: value})
+        run_config = resolve_epochs(resolve(config), 6)
+        # `train` writes the number of images that share a norm.
+        run_config = replace(run_config, model=replace(run_config.model, norm_images=4))
+        write_config(run_config, folder / name / "config.json")
+    message = refusal(sweep, plan, SweepFolder(folder), None, "val")
+    return message.partition("; ")[2]
+
+
+def test_a_sweep_that_is_continued_without_its_flags_names_them(plan, calls, tmp_path):
+    """load_size follows from load_scale, so it needs no flag."""
+    fix = forgotten(
+        plan,
+        tmp_path,
+        ("data.name", "folder"),
+        ("data.source", "my pairs"),
+        ("data.load_size", "None"),
+        ("data.load_scale", "1.5"),
+        ("train.log_every", "4"),
+    )
+    assert fix == (
+        "to continue its runs, give --config.data.name=folder "
+        f"'--config.data.source={Path('my pairs').absolute()}' --config.data.load_scale=1.5, or "
+        "give the sweep another --workdir"
+    )
+    assert calls["trained"] == []
+
+
+def test_a_sweep_names_a_forgotten_length(plan, calls, tmp_path):
+    decaying = plan._replace(
+        variants=[
+            (name, replace(config, optimizer=replace(config.optimizer, schedule="linear_decay")))
+            for name, config in plan.variants
+        ]
+    )
+    assert "give --config.train.steps=24, or" in forgotten(
+        decaying, tmp_path, ("train.steps", "24")
+    )
+
+
+def test_a_change_that_no_flag_undoes_gets_no_flag(plan, calls, tmp_path):
+    """The sweep file itself has changed: its variants have other losses now."""
+    for index, (name, config) in enumerate(plan.variants):
+        config = replace(resolve(config), loss=replace(config.loss, l1_weight=index))
+        write_config(config, tmp_path / name / "config.json")
+    message = refusal(sweep, plan, SweepFolder(tmp_path), None, "val")
+    assert message.endswith("; undo the change, or give the sweep another --workdir")
+
+
+def test_a_flag_that_would_make_variants_equal_is_not_proposed(plan, calls, tmp_path):
+    name, config = plan.variants[0]
+    write_config(resolve(replace(config, seed=7)), tmp_path / name / "config.json")
+    message = refusal(sweep, plan, SweepFolder(tmp_path), None, "val")
+    assert message.endswith("; undo the change, or give the sweep another --workdir")
+
+
+def test_results_with_the_title_of_an_earlier_version_belong_to_the_sweep(plan, calls, tmp_path):
+    plan = plan._replace(title="Objective", paper_table="table 1: Cityscapes")
+    for title in ("Objective; the paper's, table 1: Cityscapes", "Objective"):
+        (tmp_path / "results.json").write_text(json.dumps({"title": title}))
+        assert sweep(plan, SweepFolder(tmp_path), None, "val") == 0
+        assert json.loads((tmp_path / "results.json").read_text())["title"] == "Objective"
+    (tmp_path / "results.json").write_text('{"title": "Objective; the paper\'s, table 2: maps"}')
+    assert "another sweep" in refusal(sweep, plan, SweepFolder(tmp_path), None, "val")
 
 
 def test_a_missing_split_is_refused_before_any_training(plan, calls, tmp_path):

@@ -72,6 +72,7 @@ def test_a_sweep_may_have_neither_argument_nor_seeds(tmp_path):
             "PAPER = {'a': {'l1': 1e999}}\ndef sweep():\n yield 'a', Config()\n",
             "PAPER['a']['l1'] is not valid",
         ),
+        ("PAPER_TABLE = 1\ndef sweep():\n yield 'a', Config()\n", "PAPER_TABLE is not a text"),
         ("def sweep():\n yield 'a', 1 / 0\n", "line 3: ZeroDivisionError"),
     ],
 )
