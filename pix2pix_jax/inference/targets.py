@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from pix2pix_jax.data.layout.roles import SIDES, SourceImage, read_role
+from pix2pix_jax.data.layout.roles import SIDES, SourceImage, is_side_outermost, read_roles
 from pix2pix_jax.runtime.console import plural, say
 
 
@@ -29,7 +29,8 @@ def leave_out_targets(source: str, root: Path, paths: list[Path], side: InputSid
     Returns:
       The images to translate.
     """
-    roles = [read_role(path, root, root, form=None) for path in paths]
+    outer = is_side_outermost(paths, root, root, form=None)
+    roles = read_roles(paths, root, root, None, outer)
     [target_side] = set(SIDES) - {side.name}
     if side.has_folder and any(role.side == side.name for role in roles):
         inputs = [role.path for role in roles if role.side == side.name]

@@ -19,6 +19,7 @@ def kept(root, names, side, has_folder=False):
         (["A/1.png", "A/2.png", "B/1.jpg", "B/3.png", "c.png"], ["A/1.png", "A/2.png", "c.png"]),
         (["test/A/1.png", "test/B/1.png"], ["test/A/1.png"]),
         (["testA/x/1.png", "testB/x/1.npy"], ["testA/x/1.png"]),
+        (["A/a/1.png", "A/b/1.png", "B/a/1.png", "B/b/1.png"], ["A/a/1.png", "A/b/1.png"]),
     ],
 )
 def test_targets_are_left_out_and_reported(tmp_path, capsys, names, expected):
@@ -27,6 +28,11 @@ def test_targets_are_left_out_and_reported(tmp_path, capsys, names, expected):
     out = capsys.readouterr().out
     assert out.startswith(f"SOURCE: skipped {count} image{'s' * (count > 1)} in folders B, ")
     assert "give a folder B as --input" in out
+
+
+def test_letters_inside_the_folder_of_the_input_are_all_inputs(tmp_path):
+    names = ["A/a/1.png", "A/b/1.png", "A/b/2.png"]
+    assert kept(tmp_path / "pairs", names, "A", has_folder=True) == names
 
 
 def test_the_direction_decides_which_side_is_the_input(tmp_path):

@@ -3,7 +3,8 @@
 The modules, in the order in which they run:
 
     walk         lists files; names them for the user
-    inventory    sorts files into images, images that cannot be read, and everything else
+    own_images   finds images that this program wrote
+    inventory    sorts files into images, images that are skipped, and everything else
     words        splits names into words
     roles        reads the split and the side of an image from its folders
     splits       refuses folders whose split is in doubt; holds out a part of train as val

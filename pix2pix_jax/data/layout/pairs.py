@@ -15,7 +15,14 @@ from pix2pix_jax.data.layout.inventory import (
     take_inventory,
 )
 from pix2pix_jax.data.layout.lookalikes import check_lookalikes
-from pix2pix_jax.data.layout.roles import BOTH_SIDES, PairFiles, SourceImage, read_role
+from pix2pix_jax.data.layout.roles import (
+    BOTH_SIDES,
+    PairFiles,
+    SourceImage,
+    is_side_outermost,
+    read_role,
+    read_roles,
+)
 from pix2pix_jax.data.layout.sides import (
     UnreadImage,
     check_equal_names,
@@ -62,7 +69,8 @@ def find_pairs(source: Source, form: Form | None = None) -> FoundPairs:
     """Finds the pairs of a source by split, in the order of their names.
 
     A file below a folder A or B is one side of a pair. The other side is the file with the same
-    path and stem below the other folder. Any other file shows both sides side by side.
+    path and stem below the other folder. Any other file shows both sides side by side. If folders A
+    and B are inside each other, the side is the folder with which more pairs are found.
 
     The split is the name of a folder: train, val or test, or another word of `SPLIT_WORDS`. A
     folder trainA counts as train and A. Pairs outside these folders are in train, or are left out
@@ -86,7 +94,8 @@ def find_pairs(source: Source, form: Form | None = None) -> FoundPairs:
     check_utf8_names(inventory.images, source)
     top = Path(os.path.commonpath({path.parent for path in inventory.images}))
     folders = top.relative_to(root).parts
-    images = [read_role(path, root, top, form) for path in inventory.images]
+    outer = is_side_outermost(inventory.images, root, top, form)
+    images = read_roles(inventory.images, root, top, form, outer)
     left_out = list[SkippedFiles]()
     if form == "folders":  # Images outside A and B are not read, so their splits do not matter.
         check_has_sides(images, source)
@@ -107,7 +116,7 @@ def find_pairs(source: Source, form: Form | None = None) -> FoundPairs:
         place, fix = "of test without a partner", "pix2pix translate reads images without targets"
         images, more = _leave_out(images, lone, source, place, fix)
         left_out += more
-        splits = _read_folders(images, inventory, source)
+        splits = _read_folders(images, inventory, source, outer)
     found_form: Form = "halves" if images[0].side == BOTH_SIDES else "folders"
     splits, moved = hold_out_val(splits)
     return FoundPairs(splits, found_form, (*left_out, *inventory.left_out), (*notes, *moved))
@@ -176,13 +185,15 @@ def _rename_equal(images: list[SourceImage]) -> list[SourceImage]:
 
 
 def _read_folders(
-    images: list[SourceImage], inventory: Inventory, source: Source
+    images: list[SourceImage], inventory: Inventory, source: Source, outer: bool
 ) -> dict[str, list[PairFiles]]:
-    """The pairs by split if folders A and B hold the two sides."""
+    """The pairs by split if folders A and B hold the two sides; `outer` is that of `read_role`."""
     check_equal_names(images, source)
     joined = join_sides(images)
     unread = [
-        UnreadImage(_read_unread_role(source.root / name, source), part.each, part.fix or REPAIR)
+        UnreadImage(
+            _read_unread_role(source.root / name, source, outer), part.each, part.fix or REPAIR
+        )
         for part in inventory.left_out
         for name in part.files
     ]
@@ -190,8 +201,8 @@ def _read_folders(
     return joined.pairs
 
 
-def _read_unread_role(path: Path, source: Source) -> SourceImage:
+def _read_unread_role(path: Path, source: Source, outer: bool) -> SourceImage:
     """The role of a file that is not read, as if the file had only one suffix."""
     name = path.name[: len(path.name) - len(suffix_of(path))]
-    role = read_role(path.with_name(f"{name}.png"), source.root, source.root, None)
+    role = read_role(path.with_name(f"{name}.png"), source.root, source.root, None, outer)
     return replace(role, path=path)

@@ -1,6 +1,7 @@
 """Reads the split, the pair and the side of an image from the names of its folders."""
 
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -55,7 +56,16 @@ class SourceImage:
     side: str
 
 
-def read_role(path: Path, root: Path, top: Path, form: Form | None) -> SourceImage:
+def read_roles(
+    paths: list[Path], root: Path, top: Path, form: Form | None, outer: bool
+) -> list[SourceImage]:
+    """Reads the roles of image files from their paths; see `read_role` for the arguments."""
+    return [read_role(path, root, top, form, outer) for path in paths]
+
+
+def read_role(
+    path: Path, root: Path, top: Path, form: Form | None, outer: bool = False
+) -> SourceImage:
     """Reads the role of an image file from its path.
 
     Args:
@@ -63,27 +73,55 @@ def read_role(path: Path, root: Path, top: Path, form: Form | None) -> SourceIma
       root: the folder that was searched; only the names of folders below `root` count.
       top: the deepest folder that contains all images.
       form: data.form. With `halves`, folders A and B have no meaning.
+      outer: of several folders A and B in the path, whether the outermost below `top` is the side,
+        and the others are part of the name; otherwise the innermost is the side.
     """
     parts = path.relative_to(root).parts[:-1]
-    folders = _split_names(parts)
+    folders, above = _split_names(parts), len(_split_names(top.relative_to(root).parts))
     split = next((folder for folder in folders if folder.lower() in SPLIT_FOLDERS), "")
     # A pair's name starts below its split, or below the top folder, so that the name does not
     # depend on where a tarball was unpacked.
-    below = folders[folders.index(split) + 1 :] if split else folders_below(path, top)
-    sides = [] if form == "halves" else [f for f in folders if f.upper() in SIDES]
-    names = [folder for folder in below if folder not in sides]
+    start = folders.index(split) + 1 if split else above
+    sides = [] if form == "halves" else _side_places(folders)
+    if outer and sides:
+        sides = [place for place in sides if place >= above][:1] or sides[-1:]
+    names = [
+        folder for place, folder in enumerate(folders) if place >= start and place not in sides
+    ]
     return SourceImage(
         path,
         parts,
         split=SPLIT_FOLDERS.get(split.lower(), ""),
         pair="/".join([*names, path.stem]),
-        side=sides[-1].upper() if sides else BOTH_SIDES,
+        side=folders[sides[-1]].upper() if sides else BOTH_SIDES,
     )
 
 
-def folders_below(path: Path, top: Path) -> list[str]:
-    """The names of the folders between `top` and a file; trainA counts as train and A."""
-    return _split_names(path.relative_to(top).parts[:-1])
+def _side_places(folders: list[str]) -> list[int]:
+    """The indices of the folders named A or B."""
+    return [place for place, folder in enumerate(folders) if folder.upper() in SIDES]
+
+
+def is_side_outermost(paths: list[Path], root: Path, top: Path, form: Form | None) -> bool:
+    """Whether the outermost folder A or B is the side of an image; see `read_role`.
+
+    Folders inside A and B may be named a and b, like handwritten letters; and folders a and b may
+    hold folders A and B. The answer is True if more pairs are found with the outermost folder than
+    with the innermost folder, or if no pairs are found with either.
+    """
+    nested = (len(_side_places(_split_names(p.relative_to(root).parts[:-1]))) > 1 for p in paths)
+    if form == "halves" or not any(nested):
+        return False
+    counts = [_count_pairs(read_roles(paths, root, top, form, outer)) for outer in (False, True)]
+    return counts[1] > counts[0] or not any(counts)
+
+
+def _count_pairs(images: list[SourceImage]) -> int:
+    """The number of names that have exactly one image on each side."""
+    sides = defaultdict[tuple[str, str], list[str]](list)
+    for image in images:
+        sides[image.split, image.pair].append(image.side)
+    return sum(sorted(found) == list(SIDES) for found in sides.values())
 
 
 def _split_names(folders: tuple[str, ...]) -> list[str]:

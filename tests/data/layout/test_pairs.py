@@ -48,6 +48,28 @@ LAYOUTS = {
         "train": {"1": ["trainA/1.png", "trainB/1.png"]},
         "val": {"x/2": ["val_A/x/2.png", "val_b/x/2.png"]},
     },
+    "letters inside A and B": {
+        "train": {
+            name: [f"{side}/train/{name}.png" for side in "AB"]
+            for name in ("0", "a/0", "a/b/0", "b/0", "c/0")
+        },
+        "val": {"a/9": ["A/val/a/9.png", "B/val/a/9.png"]},
+    },
+    "letter a alone inside A and B": {
+        "train": {"a/1": ["trainA/a/1.png", "trainB/a/1.png"]},
+        "val": {"A/2": ["val/A/A/2.png", "val/B/A/2.png"]},
+    },
+    "letters inside A and B below a folder called B": {
+        "train": {"a/1": ["B/A/train/a/1.png", "B/B/train/a/1.png"]},
+        "val": {"b/1": ["B/A/val/b/1.png", "B/B/val/b/1.png"]},
+    },
+    "scenes a and b around A and B": {
+        "train": {"1": ["train/a/A/1.png", "train/a/B/1.png"]},
+        "val": {
+            "2": ["val/a/A/2.png", "val/a/B/2.png"],
+            "3": ["val/b/A/3.png", "val/b/B/3.png"],
+        },
+    },
     "validation": {
         "train": {"1": ["train/1.png"]},
         "val": {"2": ["validation/2.png"]},
@@ -89,6 +111,15 @@ def test_without_val_a_tenth_of_train_becomes_val(tmp_path):
         "test": 1,
     }
     assert not splits["train"].keys() & splits["val"].keys()
+
+
+def test_a_missing_partner_below_letters_inside_a_and_b_is_named(tmp_path):
+    names = [f"{side}/{letter}/{i}.png" for side in "AB" for letter in "ab" for i in range(3)]
+    root = make_empty_files(tmp_path / "pairs", [*names, "A/b/7.png"])
+    message = refusal(find_pairs, Source(root, "SOURCE"))
+    assert (
+        "1 image (1 of A) has no partner of the same name on the other side: A/b/7.png" in message
+    )
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
