@@ -31,7 +31,7 @@ def test_targets_are_left_out_and_reported(tmp_path, capsys, names, expected):
 
 
 def test_letters_inside_the_folder_of_the_input_are_all_inputs(tmp_path):
-    names = ["A/a/1.png", "A/b/1.png", "A/b/2.png"]
+    names = ["A/a/1.png", "A/b/2.png", "A/b/3.png"]
     assert kept(tmp_path / "pairs", names, "A", has_folder=True) == names
 
 
