@@ -71,7 +71,8 @@ def normalize_bands(image: DecodedImage) -> DecodedImage:
     if image.is_multiplied:
         white, alpha = np.iinfo(pixels.dtype).max, pixels[..., -1:]
         # Whole numbers, rounded down, give the same colours as Pillow.
-        divided = pixels[..., :-1].astype(np.uint32) * white // np.maximum(alpha, 1)
+        divisor = np.where(alpha == 0, white, alpha)  # Pillow keeps the colours without alpha.
+        divided = pixels[..., :-1].astype(np.uint32) * white // divisor
         colours = np.minimum(divided, white)
         pixels = np.concatenate([colours.astype(pixels.dtype), pixels[..., -1:]], -1)
     if pixels.dtype == np.uint16 and pixels.shape[-1] == 2:

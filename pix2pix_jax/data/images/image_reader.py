@@ -38,7 +38,7 @@ from pix2pix_jax.data.images.limits import DEFAULT_LIMIT, PixelLimit
 from pix2pix_jax.data.images.png_chunks import drop_texts, mark_no_alpha
 from pix2pix_jax.data.images.profiles import convert_cmyk, convert_to_srgb, is_adobe_rgb_in_exif
 from pix2pix_jax.data.images.signatures import BIG_ENDIAN_BIGTIFF, TIFF_STARTS
-from pix2pix_jax.data.images.tiff_files import read_large_tiff, read_tiff
+from pix2pix_jax.data.images.tiff_files import read_large_tiff, read_tiff, start_with_image
 from pix2pix_jax.data.images.tiff_pages import count_copies, count_pages, open_tiff
 from pix2pix_jax.errors import UsageError
 
@@ -56,17 +56,23 @@ def read_image(data: bytes, name: str, limit: PixelLimit = DEFAULT_LIMIT) -> Dec
       UsageError: the file is not an image, is incomplete, has too many pixels, or has bands or
         types of numbers that cannot be converted to 1, 3 or 4 channels.
     """
-    image = read_tiff(data, name, limit)
-    if image is None:
-        header = open_image(data, name, limit)
-        if header.format == "PNG" and bits_per_channel(header, data) == 16:
-            image = read_deep_png(header, data, name)
-        elif is_deep_ppm(header):
-            image = read_deep_ppm(header, data, name)
-        else:
-            image = _read_8_bits(data, name, limit)
+    full = start_with_image(data)
+    image = _read_pixels(full, name, limit)
     image = _convert_colours_and_bands(image)
-    return replace(image, notes=image.notes | _describe_frames(data))
+    keeps_bytes = image.keeps_bytes and full is data
+    return replace(image, notes=image.notes | _describe_frames(full), keeps_bytes=keeps_bytes)
+
+
+def _read_pixels(data: bytes, name: str, limit: PixelLimit) -> DecodedImage:
+    """Reads the pixels of a file as they are stored, with the decoder for this kind of file."""
+    if image := read_tiff(data, name, limit):
+        return image
+    header = open_image(data, name, limit)
+    if header.format == "PNG" and bits_per_channel(header, data) == 16:
+        return read_deep_png(header, data, name)
+    if is_deep_ppm(header):
+        return read_deep_ppm(header, data, name)
+    return _read_8_bits(data, name, limit)
 
 
 def read_file(path: Path, limit: PixelLimit) -> DecodedImage:

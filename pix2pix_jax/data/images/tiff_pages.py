@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 from PIL.TiffImagePlugin import COMPRESSION_INFO
-from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, PLANARCONFIG, SAMPLEFORMAT
+from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, PLANARCONFIG, PREDICTOR, SAMPLEFORMAT
 
 from pix2pix_jax.data.images.decoded_image import DecodedImage
 from pix2pix_jax.data.images.image_files import (
@@ -25,6 +25,16 @@ from pix2pix_jax.errors import UsageError
 ICC_PROFILE = 34675  # a tag of TIFF files
 # The compressions that Pillow knows. Pillow may have been built without WebP.
 PILLOW_COMPRESSIONS = set(COMPRESSION_INFO) - {COMPRESSION.WEBP}
+# The compressions whose predictor Pillow undoes. Tifffile ignores the predictor of JPEG files, too.
+PREDICTOR_COMPRESSIONS = PILLOW_COMPRESSIONS & {
+    COMPRESSION.LZW,
+    COMPRESSION.ADOBE_DEFLATE,
+    COMPRESSION.DEFLATE,
+    COMPRESSION.LZMA,
+    COMPRESSION.ZSTD,
+    COMPRESSION.OJPEG,
+    COMPRESSION.JPEG,
+}
 # The number of bands that show colours.
 COLOUR_BANDS: dict[int, int] = {
     PHOTOMETRIC.MINISWHITE: 1,
@@ -67,17 +77,38 @@ def open_tiff(file: Path | io.BytesIO) -> tifffile.TiffFile | None:
         return None
 
 
-def first_page(file: tifffile.TiffFile) -> tifffile.TiffPage | None:
-    """The first page of a TIFF file; None if it is damaged or not an image."""
+def image_page(file: tifffile.TiffFile) -> tifffile.TiffPage | None:
+    """The page of a TIFF file that shows the image; None if it is damaged or not an image.
+
+    This is the first page. If the first page is a thumbnail, this is the page in full size.
+    """
     try:
         page = file.pages.first
+        if page.is_reduced:
+            page = _full_page(file, page)
     except Exception:  # tifffile raises many kinds of exceptions for broken files.
         return None
     if not isinstance(page, tifffile.TiffPage) or page.axes not in ("YX", "YXS", "SYX"):
         return None
+    if page.compression == COMPRESSION.NONE:
+        # Other programs ignore the predictor of uncompressed pages, and no program applies it.
+        page.predictor = PREDICTOR.NONE
     # In a damaged file, a number may be missing or be several numbers.
     numbers = (page.imagewidth, page.imagelength, page.samplesperpixel, page.photometric)
     return page if all(isinstance(number, int) for number in numbers) else None
+
+
+def _full_page(file: tifffile.TiffFile, thumbnail: tifffile.TiffPage) -> tifffile.TiffPage:
+    """The page in full size of a file that begins with a thumbnail; the thumbnail without one."""
+    further = [file.pages[index].aspage() for index in range(1, _count_opened(file))]
+    parts = [page.aspage() for page in thumbnail.pages or ()]
+    full = (page for page in [*further, *parts] if not (page.is_reduced or page.is_mask))
+    return next(full, thumbnail)
+
+
+def _count_opened(file: tifffile.TiffFile) -> int:
+    """The number of pages to look at. In a damaged file, the pages may form a circle."""
+    return min(len(file.pages), MAX_OPENED_PAGES)
 
 
 def count_pages(file: tifffile.TiffFile) -> int:
@@ -91,12 +122,10 @@ def count_pages(file: tifffile.TiffFile) -> int:
 def count_copies(file: tifffile.TiffFile) -> int:
     """The number of pages of a TIFF file that are smaller copies or masks of other pages."""
     try:
-        pages = file.pages
-        count = min(len(pages), MAX_OPENED_PAGES)  # In a damaged file, the pages may form a circle.
-        further = [pages[index].aspage() for index in range(1, count)]
+        pages = [file.pages[index].aspage() for index in range(_count_opened(file))]
     except Exception:  # tifffile raises many kinds of exceptions for broken files.
         return 0
-    return sum(bool(page.is_reduced or page.is_mask) for page in further)
+    return sum(bool(page.is_reduced or page.is_mask) for page in pages)
 
 
 def check_page(page: tifffile.TiffPage, name: str, limit: PixelLimit) -> None:
@@ -157,11 +186,28 @@ def needs_tifffile(page: tifffile.TiffPage) -> bool:
         return False
     has_planes = page.planarconfig == PLANARCONFIG.SEPARATE and page.samplesperpixel > 1
     extra = page.samplesperpixel - COLOUR_BANDS[page.photometric]
-    is_known = page.compression in PILLOW_COMPRESSIONS
-    if not is_known or (page.parent.is_bigtiff and page.parent.byteorder == ">"):
+    if not is_known_to_pillow(page):
         return True
     pillow_reads_bands = _bits(page) <= 8 and (extra == 0 or (extra == 1 and _has_alpha(page)))
     return not pillow_reads_bands or (has_planes and extra > 0)
+
+
+def is_known_to_pillow(page: tifffile.TiffPage) -> bool:
+    """Whether Pillow knows the byte order, the compression and the predictor of a page."""
+    if page.parent.is_bigtiff and page.parent.byteorder == ">":
+        return False
+    has_predictor = page.predictor != PREDICTOR.NONE
+    return page.compression in (PREDICTOR_COMPRESSIONS if has_predictor else PILLOW_COMPRESSIONS)
+
+
+def describe_kind(page: tifffile.TiffPage) -> str:
+    """The kind of a page, for the user: its colours, bits, compression and byte order."""
+    enums = page.photometric, page.compression
+    colours, compression = (getattr(value, "name", f"number {value}") for value in enums)
+    kind = f"{colours}, {_bits(page)} bits a channel, compression {compression}"
+    if page.predictor != PREDICTOR.NONE:
+        kind += " with a predictor"
+    return f"{kind}, big-endian" if page.parent.byteorder == ">" else kind
 
 
 def _has_alpha(page: tifffile.TiffPage) -> bool:

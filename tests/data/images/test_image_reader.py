@@ -23,6 +23,7 @@ RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (12, 20, 5), np.uint8)
 DEEP = RNG.integers(0, 65536, (12, 20, 5), np.uint16)
 COMPRESSIONS = (None, "deflate", "lzw", "packbits", "zstd")
+COLOURS = NOISE[:1, :1, :3].astype(np.uint16).repeat(256, 1)[0].T * 257  # of a palette
 
 
 def encode(image, kind, **options):
@@ -135,6 +136,30 @@ def test_every_mode_of_a_record_becomes_every_number_of_channels(mode, monkeypat
         (tiff(DEEP.astype(np.uint32)[..., :3]), "the pixels are signed or 32-bit integers"),
         (tiff(DEEP.astype(np.float32)[..., :3]), "the pixels are floats"),
         (tiff(DEEP[..., 0], photometric="miniswhite"), "stores white as 0"),
+        (
+            tiff(DEEP[..., :3], photometric="cielab"),
+            "is a TIFF file of a kind that is not read (CIELAB, 16 bits a channel, compression "
+            "NONE); save the image as PNG, or as TIFF with grey or RGB values of 8 or 16 bits",
+        ),
+        (
+            tiff(DEEP[..., 0], photometric="palette", colormap=np.zeros((3, 65536), np.uint16)),
+            "(PALETTE, 16 bits a channel, compression NONE)",
+        ),
+        (
+            tiff(NOISE[..., 0], photometric="miniswhite", byteorder=">", bigtiff=True),
+            "(MINISWHITE, 8 bits a channel, compression NONE, big-endian)",
+        ),
+        (
+            tiff(
+                NOISE[..., 0],
+                photometric="palette",
+                colormap=COLOURS,
+                compression="packbits",
+                predictor=2,
+            ),
+            "(PALETTE, 8 bits a channel, compression PACKBITS with a predictor)",
+        ),
+        (tiff(NOISE[..., :3] > 127), "(RGB, 1 bits a channel, compression NONE)"),
     ],
 )
 def test_a_tiff_of_other_numbers_or_bands_is_refused(data, reason):
@@ -309,6 +334,54 @@ def test_smaller_copies_of_an_image_are_not_counted_as_frames():
         writer.write(NOISE[..., :3], photometric="rgb")
         writer.write(NOISE[::2, ::2, :3], photometric="rgb", subfiletype=1)
     assert read_image(file.getvalue(), "a.tif").notes == {}
+
+
+@pytest.mark.parametrize("is_part", [False, True])
+@pytest.mark.parametrize("is_big", [False, True])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("kept", "options"),
+    [
+        (NOISE[..., :3], {"photometric": "rgb"}),
+        (DEEP[..., :3], {"photometric": "rgb"}),
+        (NOISE[..., 0], {"photometric": "miniswhite"}),
+        (NOISE[..., :3], {"photometric": "ycbcr", "compression": "jpeg", "subsampling": (1, 1)}),
+    ],
+    ids=["8 bits", "16 bits", "white is 0", "JPEG"],
+)
+def test_the_image_of_a_file_that_begins_with_a_thumbnail_is_read(
+    kept, options, order, is_big, is_part
+):
+    """The thumbnail is a page before the image, or the image is a part of the thumbnail's page."""
+    if is_big and order == ">" and options["photometric"] != "rgb":
+        return  # Such files are refused.
+    alone, file = io.BytesIO(), io.BytesIO()
+    tifffile.imwrite(alone, kept, **options, byteorder=order, bigtiff=is_big)
+    with tifffile.TiffWriter(file, byteorder=order, bigtiff=is_big) as writer:
+        thumbnail = np.ascontiguousarray(kept[::4, ::4])
+        writer.write(thumbnail, **options, subfiletype=1, subifds=int(is_part))
+        writer.write(kept, **options)
+    data = file.getvalue()
+    wanted, found = read_image(alone.getvalue(), "a.tif"), read_image(data, "a.tif")
+    np.testing.assert_array_equal(found.pixels, wanted.pixels)
+    assert found.notes == {}
+    np.testing.assert_array_equal(read_record(data, found), to_8_bits(found))
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("compression", ["lzw", "deflate", "packbits", "zstd", "lzma"])
+def test_the_predictor_of_every_compression_is_undone(bits, compression):
+    kept = (NOISE if bits == 8 else DEEP)[..., :3]
+    data = tiff(kept, compression=compression, predictor=2)
+    image = read_image(data, "a.tif")
+    np.testing.assert_array_equal(image.pixels, kept)
+    np.testing.assert_array_equal(read_record(data, image), to_8_bits(image))
+
+
+@pytest.mark.parametrize("kept", [NOISE, DEEP], ids=["8 bits", "16 bits"])
+def test_the_predictor_of_an_uncompressed_file_is_ignored_as_by_other_programs(kept):
+    data = tiff(kept[..., :3], extratags=[(317, 3, 1, 2, True)])
+    np.testing.assert_array_equal(read_image(data, "a.tif").pixels, kept[..., :3])
 
 
 def test_only_parts_that_are_transparent_are_noted():

@@ -36,6 +36,7 @@ LAYOUTS = {
     "tiles": {"tile": (16, 16), "compression": "zstd"},
     "planes": {"planarconfig": "separate"},
     "turned": {"extratags": [(274, 3, 1, 6, True)]},
+    "predictor": {"compression": "packbits", "predictor": 2},
 }
 BANDS = {  # the number of bands, and what they are
     "grey": (1, {"photometric": "minisblack"}),
@@ -58,7 +59,7 @@ def test_a_large_tiff_has_the_values_of_a_small_one(
     count, options = BANDS[bands]
     if layout == "planes" and count == 1:
         pytest.skip("one band has no planes")
-    stored = np.maximum(NOISE[..., :count], 1).astype(dtype)
+    stored = NOISE[..., :count].astype(dtype)
     stored = stored if dtype == np.uint8 else stored * 257
     if layout == "planes":
         stored = np.moveaxis(stored, -1, 0)
@@ -98,6 +99,18 @@ def test_further_pages_of_a_large_tiff_are_noted(tmp_path, large):
     found = read_input_pixels(tmp_path / "a.tif", 3)
     assert isinstance(found.values, LargeImage)
     assert found.notes == {"frames": "only the first of 3 frames is used"}
+
+
+@pytest.mark.parametrize("is_part", [False, True])
+def test_the_image_of_a_large_file_that_begins_with_a_thumbnail_is_read(tmp_path, large, is_part):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        thumbnail = np.ascontiguousarray(NOISE[::4, ::4, :3])
+        writer.write(thumbnail, photometric="rgb", subfiletype=1, subifds=int(is_part))
+        writer.write(NOISE[..., :3], photometric="rgb")
+    found = read_input_pixels(tmp_path / "a.tif", 3)
+    assert isinstance(found.values, LargeImage)
+    np.testing.assert_array_equal(found.values.image.pixels, NOISE[..., :3])
+    assert found.notes == {}
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP"])
