@@ -71,9 +71,11 @@ def normalize_bands(image: DecodedImage) -> DecodedImage:
     if image.is_multiplied:
         white, alpha = np.iinfo(pixels.dtype).max, pixels[..., -1:]
         # Whole numbers, rounded down, give the same colours as Pillow.
-        divisor = np.where(alpha == 0, white, alpha)  # Pillow keeps the colours without alpha.
-        divided = pixels[..., :-1].astype(np.uint32) * white // divisor
+        divided = pixels[..., :-1].astype(np.uint32) * white // np.maximum(alpha, 1)
         colours = np.minimum(divided, white)
+        # Pillow makes transparent colours black, and keeps transparent grey values.
+        transparent = pixels[..., :-1] if pixels.shape[-1] == 2 else 0
+        colours = np.where(alpha == 0, transparent, colours)
         pixels = np.concatenate([colours.astype(pixels.dtype), pixels[..., -1:]], -1)
     if pixels.dtype == np.uint16 and pixels.shape[-1] == 2:
         # Neither Pillow nor OpenCV knows grey images of 16 bits with alpha.
