@@ -1,53 +1,62 @@
 """Refuses images that must not be cut in half, because each is one side of a pair by its name."""
 
 from collections import defaultdict
+from dataclasses import replace
+from itertools import combinations
 
+from pix2pix_jax.data.layout.advice import (
+    OTHERS_OUT,
+    find_side_folders,
+    find_splits,
+    move_fix,
+    rename_fix,
+)
+from pix2pix_jax.data.layout.common_names import MAX_SIDES
 from pix2pix_jax.data.layout.roles import SourceImage, mentioned_splits, split_of_folder
 from pix2pix_jax.data.layout.siblings import (
-    MAX_SIDES,
+    MIN_SEQUENCES,
     Siblings,
     describe_folder,
     find_siblings,
 )
+from pix2pix_jax.data.layout.side_words import (
+    INPUT_WORDS,
+    TARGET_WORDS,
+    Contrast,
+    contrast_of,
+    role_of_name,
+)
 from pix2pix_jax.data.layout.similar_names import find_similar_names
 from pix2pix_jax.data.layout.walk import Source
-from pix2pix_jax.data.layout.words import drop_numbers, fold_name, split_words
+from pix2pix_jax.data.layout.words import drop_numbers, fold_name, join_names
 from pix2pix_jax.errors import UsageError
 
 MIN_FOLDERS_OF_TWO = 3  # from this number on, folders with two images each are probably pairs
-MOVE = "move the inputs into A/ and one target each into B/, with equal names and subfolders"
-MOVE_OTHERS = ", and other images out of the source"
 HALVES_FIX = "or, for side-by-side files, give --config.data.form=halves"
 Finding = tuple[str, str]  # a problem and its fix
-# Words by which people call the inputs and the targets of pairs.
-INPUT_WORDS = {
-    *("input", "inputs", "source", "sources", "src", "image", "images", "img", "imgs", "photo"),
-    *("photos", "picture", "pictures", "rgb", "noisy", "low", "lr", "lq", "before", "raw"),
-}
-TARGET_WORDS = {
-    *("target", "targets", "output", "outputs", "dst", "mask", "masks", "label", "labels", "gt"),
-    *("groundtruth", "truth", "annotation", "annotations", "annot", "seg", "segmentation"),
-    *("clean", "high", "hr", "hq", "after", "depth", "edge", "edges", "sketch", "sketches"),
-}
 
 
 def check_lookalikes(images: list[SourceImage], source: Source) -> None:
     """Raises UsageError if names show that images are single sides of pairs."""
+    siblings = find_siblings(images)
     finding = (
-        _describe_folders_of_pairs(images)
-        or _describe_siblings(find_siblings(images))
+        _describe_folders_of_pairs(images, siblings)
+        or _describe_siblings(siblings, images)
         or _describe_side_folders(images)
-        or _describe_similar_names(images, source)
+        or _describe_similar_names(find_similar_names(images), images)
     )
     if finding:
         problem, fix = finding
         raise UsageError(f"{source.name}: {problem}", f"{fix}, {HALVES_FIX}")
 
 
-def _describe_folders_of_pairs(images: list[SourceImage]) -> Finding | None:
+def _describe_folders_of_pairs(
+    images: list[SourceImage], siblings: Siblings | None
+) -> Finding | None:
     """The problem of folders that probably hold one pair each, and the fix.
 
-    Every such folder has the same few names, or two images.
+    Every such folder has the same few names, or two images. Siblings whose names differ more than
+    the names in one folder are the likelier sides.
     """
     folders: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for image in images:
@@ -68,29 +77,85 @@ def _describe_folders_of_pairs(images: list[SourceImage]) -> Finding | None:
         held = "two images each"
     else:
         return None
+    contrast = max(contrast_of(*pair) for pair in combinations(sorted(names), 2))
+    is_sequence = contrast == Contrast.NUMBER and len(names) >= MIN_SEQUENCES
+    if siblings and siblings.is_exact and (is_sequence or siblings.contrast > contrast):
+        return None
+    first = next(iter(folders))
+    if siblings and siblings.is_exact and siblings.contrast == contrast:
+        return (
+            f"{siblings.describe()}, but each folder may also hold one pair "
+            f"({', '.join(sorted(names))})",
+            move_fix(images, are_others=len(names) > 2 or len(siblings.children) > 2),
+        )
+    a, b = find_side_folders(images)
+    are_unique = len({path[-1] for path in folders}) == len(folders)
     return (
-        f"{len(folders)} folders such as {'/'.join(next(iter(folders)))}/ hold {held}, so each "
-        "folder probably holds one pair",
-        "move the inputs into A/ and the targets into B/, each "
-        f"under the name of its folder{MOVE_OTHERS if len(names) > 2 else ''}",
+        f"{len(folders)} folders such as {'/'.join(first)}/ hold {held}, so each folder probably "
+        "holds one pair",
+        f"move the inputs into {a} and the targets into {b}, each under the "
+        f"{'name' if are_unique else 'path'} of its folder{OTHERS_OUT if len(names) > 2 else ''}",
     )
 
 
-def _describe_siblings(siblings: Siblings | None) -> Finding | None:
-    """The problem of two folders with names in common, and the fix."""
+def _describe_siblings(siblings: Siblings | None, images: list[SourceImage]) -> Finding | None:
+    """The problem of folders with names in common, and the fix.
+
+    If both folders hold names that differ by a word, these names may be the sides, and the folders
+    may be scenes.
+    """
     if siblings is None:
         return None
-    if not siblings.may_be_renamed:
-        is_paired = {*siblings.counts} == {siblings.common} and not siblings.others
-        return siblings.describe(), f"{MOVE}{'' if is_paired else MOVE_OTHERS}"
-    splits = {split for child in siblings.children for split in mentioned_splits(child)}
-    prefix = splits.pop() if len(splits) == 1 else ""
-    others = ", ".join(siblings.others)
-    return (
-        siblings.describe(),
-        f"rename each folder of inputs to {prefix}A and each folder of "
-        f"targets to {prefix}B{f', and move {others} out of the source' if others else ''}",
+    are_others = len(siblings.children) > 2
+    similar = _find_similar_in_both(siblings, images)
+    names_contrast = contrast_of(*(image.path.stem for image in similar)) if similar else None
+    if names_contrast and names_contrast > siblings.contrast:
+        return _describe_similar_names(similar, images)
+    if similar and names_contrast == siblings.contrast:
+        problem = f"{siblings.describe()}, and so do {_name_similar(similar)}"
+        return problem, move_fix(images, are_others)
+    if siblings.rival:
+        inside = "/".join(siblings.rival.parent)
+        rivals = join_names([f"{inside}/{child}/" for child in siblings.rival.children])
+        return f"{siblings.describe()}, and so do {rivals}", move_fix(images, are_others)
+    if siblings.may_be_renamed:
+        fix = rename_fix(_find_splits_beside(siblings, images), are_others)
+    else:
+        is_paired = {*siblings.counts} == {siblings.common} and not are_others
+        fix = move_fix(images, are_others=not is_paired)
+    if siblings.contrast == Contrast.NUMBER:
+        fix = f"if these are the sides of pairs, {fix}"
+    return siblings.describe(), fix
+
+
+def _find_similar_in_both(
+    siblings: Siblings, images: list[SourceImage]
+) -> tuple[SourceImage, SourceImage] | None:
+    """Two images of the first folder whose names differ by a word, if the second has such, too."""
+    depth = len(siblings.parent)
+    if "" in siblings.children[:2]:
+        return None
+    first, second = (
+        find_similar_names(
+            [image for image in images if image.folders[: depth + 1] == (*siblings.parent, child)]
+        )
+        for child in siblings.children[:2]
     )
+    return first if second else None
+
+
+def _find_splits_beside(siblings: Siblings, images: list[SourceImage]) -> list[str]:
+    """The splits that folders beside two folders mention, if the two mention a split."""
+    if not any(mentioned_splits(child) for child in siblings.children):
+        return []
+    depth = len(siblings.parent)
+    below = [
+        image
+        for image in images
+        if len(image.folders) > depth and image.folders[:depth] == siblings.parent
+    ]
+    beside = [replace(image, folders=(image.folders[depth], ""), split="") for image in below]
+    return find_splits(beside)
 
 
 def _describe_side_folders(images: list[SourceImage]) -> Finding | None:
@@ -100,12 +165,8 @@ def _describe_side_folders(images: list[SourceImage]) -> Finding | None:
         for depth, child in enumerate(image.folders):
             children[image.folders[:depth]][child] += 1
     for parent, counts in children.items():
-        targets = [child for child in counts if TARGET_WORDS & set(split_words(child))]
-        inputs = [
-            child
-            for child in counts
-            if child not in targets and INPUT_WORDS & set(split_words(child))
-        ]
+        targets = [child for child in counts if role_of_name(child) == "target"]
+        inputs = [child for child in counts if role_of_name(child) == "input"]
         if inputs and targets:
             first, second = (
                 describe_folder(parent, child, counts[child]) for child in (inputs[0], targets[0])
@@ -113,18 +174,23 @@ def _describe_side_folders(images: list[SourceImage]) -> Finding | None:
             return (
                 f"{first} and {second} are named like the sides of pairs, but fewer than "
                 "half of the names match",
-                f"{MOVE}{MOVE_OTHERS}",
+                move_fix(images, are_others=True),
             )
     return None
 
 
-def _describe_similar_names(images: list[SourceImage], source: Source) -> Finding | None:
+def _describe_similar_names(
+    similar: tuple[SourceImage, SourceImage] | None, images: list[SourceImage]
+) -> Finding | None:
     """The problem of names in one folder that differ only by a word, and the fix."""
-    similar = find_similar_names(images)
     if similar is None:
         return None
-    first, second = (source.name_of(image.path) for image in similar)
-    return (
-        f"names such as {first} and {second} differ only by a word, like the names of A and B",
-        f"{MOVE}{MOVE_OTHERS}",
-    )
+    problem = f"{_name_similar(similar)} differ only by a word, like A and B"
+    return problem, move_fix(images, are_others=True)
+
+
+def _name_similar(similar: tuple[SourceImage, SourceImage]) -> str:
+    """Names two images of the same folder."""
+    first, second = similar
+    inside = f" in {'/'.join(first.folders)}/" if first.folders else ""
+    return f"names such as {first.path.name} and {second.path.name}{inside}"

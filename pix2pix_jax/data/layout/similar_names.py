@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Container
 
+from pix2pix_jax.data.layout.common_names import MAX_SIDES
 from pix2pix_jax.data.layout.roles import SourceImage
-from pix2pix_jax.data.layout.siblings import MAX_SIDES
 from pix2pix_jax.data.layout.words import split_words
 
 Words = tuple[str, ...]

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 from helpers.pairs import make_empty_files
+from helpers.refusals import refusal
 
 from pix2pix_jax.data.layout.pairs import FoundPairs, find_pairs
+from pix2pix_jax.data.layout.roles import mentioned_splits
 from pix2pix_jax.data.layout.walk import Source
 from pix2pix_jax.errors import UsageError
 
@@ -57,6 +59,72 @@ LAYOUTS = {
     "sides without equal names": (["photos/DSC{}.png"], ["my labels/street{}0.png"], []),
     "holdout": (["train/A/{}.png", "holdout/A/{}.png"], ["train/B/{}.png", "holdout/B/{}.png"], []),
     "a board of developers": (["dev_board/A/{}.png"], ["dev_board/B/{}.png"], ["x/AB/{}.png"]),
+    "splits beside their labels": (
+        ["train/t{}.png", "val/v{}.png", "test/e{}.png"],
+        ["train_labels/t{}.png", "val_labels/v{}.png", "test_labels/e{}.png"],
+        [],
+    ),
+    "splits beside their labels, with a suffix": (
+        ["train/t{}.png", "val/v{}.png", "test/e{}.png"],
+        ["train_labels/t{}_L.png", "val_labels/v{}_L.png", "test_labels/e{}_L.png"],
+        [],
+    ),
+    "splits inside the sides": (
+        ["photos/train/t{}.png", "photos/val/v{}.png"],
+        ["labels/train/t{}_id.png", "labels/val/v{}_id.png"],
+        ["labels/train/t{}_instances.png"],
+    ),
+    "words, inside splits": (
+        ["train/t{}_sat.png", "valid/v{}_sat.png"],
+        ["train/t{}_mask.png", "valid/v{}_mask.png"],
+        [],
+    ),
+    "scenes": (
+        ["kitchen_0001_out/rgb_{}.jpg", "bathroom_0002_out/rgb_{}.jpg"],
+        ["kitchen_0001_out/sync_depth_{}.png", "bathroom_0002_out/sync_depth_{}.png"],
+        [],
+    ),
+    "scenes of different lengths": (
+        ["hall_1/rgb_{}.jpg", "hall_1/rgb_7{}.jpg", "office_2/rgb_{}.jpg", "study/rgb_{}.jpg"],
+        ["hall_1/d_{}.png", "hall_1/d_7{}.png", "office_2/d_{}.png", "study/d_{}.png"],
+        [],
+    ),
+    "scenes with folders": (
+        ["kitchen/c1/{}.png", "bathroom/c1/{}.png"],
+        ["kitchen/c2/{}.png", "bathroom/c2/{}.png"],
+        [],
+    ),
+    "scenes with folders of words": (
+        ["kitchen/ct/{}.png", "bathroom/ct/{}.png"],
+        ["kitchen/mr/{}.png", "bathroom/mr/{}.png"],
+        [],
+    ),
+    "blur with three sides": (
+        ["train/clip1/blur/{}.png", "train/clip2/blur/{}.png", "test/clip3/blur/{}.png"],
+        ["train/clip1/sharp/{}.png", "train/clip2/sharp/{}.png", "test/clip3/sharp/{}.png"],
+        ["train/clip1/gamma/{}.png", "train/clip2/gamma/{}.png", "test/clip3/gamma/{}.png"],
+    ),
+    "holes": (["masked/{}.png"], ["gt/{}.png"], ["mask/{}.png"]),
+    "patients": (
+        [f"Patient_00{patient}/T1/{{}}.png" for patient in range(4)],
+        [f"Patient_00{patient}/T2/{{}}.png" for patient in range(4)],
+        [],
+    ),
+    "two patients": (
+        [f"Patient_00{patient}/T1/{{}}.png" for patient in range(2)],
+        [f"Patient_00{patient}/T2/{{}}.png" for patient in range(2)],
+        [],
+    ),
+    "patients with sequences of words": (
+        [f"P{patient}/CT/IMG{patient}{{}}.png" for patient in range(3)],
+        [f"P{patient}/MR/IMG{patient}{{}}.png" for patient in range(3)],
+        [f"P{patient}/PET/IMG{patient}{{}}.png" for patient in range(3)],
+    ),
+    "patients with sequences in one folder": (
+        [f"patient{patient}/t1_{{}}.png" for patient in range(3)],
+        [f"patient{patient}/flair_{{}}.png" for patient in range(3)],
+        [],
+    ),
     "a split inside a split": (
         ["train/test_x/A/{}.png"],
         ["train/test_x/B/{}.png"],
@@ -65,18 +133,23 @@ LAYOUTS = {
 }
 
 
+SIDES = ("A", "B", "others")
+RENAME = re.compile(r"rename each folder of inputs to (.*?) and each .* to (.*?), (?:and move|or)")
+MOVE = re.compile(r"move the inputs into (.*?) and \w+ targets?.*? into (.*?)(?:, with|, each|;)")
+
+
 class FixApplier:
     """Does with the files of a layout what error lines say."""
 
     def __init__(self, root: Path, layout: tuple[list[str], list[str], list[str]]):
         self.root = root
-        self.sides: dict[str, list[Path]] = {}
-        names = []
-        for side, patterns in zip(("A", "B", "others"), layout, strict=True):
-            files = [pattern.format(number) for pattern in patterns for number in NUMBERS]
-            names += files
-            self.sides[side] = [root / file for file in files]
-        make_empty_files(root, names)
+        names = {
+            side: [pattern.format(number) for pattern in patterns for number in NUMBERS]
+            for side, patterns in zip(SIDES, layout, strict=True)
+        }
+        self.sides = {side: [root / file for file in files] for side, files in names.items()}
+        make_empty_files(root, [file for files in names.values() for file in files])
+        self.splits = [find_split(name) for name in names["A"]]
         self.form = None
 
     def read(self) -> FoundPairs:
@@ -92,14 +165,14 @@ class FixApplier:
 
     def apply(self, line: str) -> None:
         """Does what one line says."""
-        fix = line.partition("; ")[2]
-        if match := re.match(r"rename each folder of inputs to (\w+) and each .* to (\w+)", fix):
-            found = re.search(r"SOURCE: (.*)/ \(\d+ images?\) and (.*)/ \(", line)
-            assert found
-            for folder in found.groups():
-                self.rename_like(Path(folder).name, match.groups())
-        elif fix.startswith(("move the inputs", "if these are A and B of a pair, move the inputs")):
-            self.move_sides("each under the name of its folder" in fix)
+        fix = line.partition("; ")[2].removeprefix("if these are the sides of pairs, ")
+        fix = fix.removeprefix("if these are A and B of a pair, ")
+        if match := RENAME.match(fix):
+            folders = {Path(name).name for name in re.findall(r"(\S+)/ \(\d+ images?\)", line)}
+            self.rename_like(folders, [split_names(names) for names in match.groups()])
+        elif match := MOVE.match(fix):
+            new = [split_names(names) for names in match.groups()]
+            self.move_sides(new, "each under the name of its folder" in fix)
         elif match := re.match(r"rename each such folder to (\w+)", fix):
             folders = re.search(r"images? of (.*) belong to", line)
             assert folders
@@ -114,12 +187,16 @@ class FixApplier:
                 path.unlink()
             self.sides["others"] = []
 
-    def rename_like(self, name: str, new: tuple[str, ...]) -> None:
-        """Renames all folders of a name to the name for the inputs or for the targets."""
-        for folder in [path for path in self.root.rglob(name) if path.is_dir()]:
+    def rename_like(self, names: set[str], new: list[list[str]]) -> None:
+        """Renames all folders of these names, and of other splits, as the line says for a side."""
+        for folder in [path for path in self.root.rglob("*") if path.is_dir()]:
             relative = folder.relative_to(self.root)
-            is_input = any(folder in path.parents for path in self.sides["A"])
-            self.rename(str(relative), str(relative.with_name(new[0 if is_input else 1])))
+            if folder.name in names or (len(new[0]) > 1 and mentioned_splits(folder.name)):
+                for side, new_names in zip("AB", new, strict=True):
+                    if any(folder in path.parents for path in self.sides[side]):
+                        split = find_split(f"{relative}/")
+                        [name] = [n for n in new_names if len(new_names) == 1 or split in n]
+                        self.rename(str(relative), str(relative.with_name(name)))
 
     def rename_splits(self, folders: list[str], split: str) -> None:
         """Renames folders to the name of a split, with A or B if there are two."""
@@ -141,18 +218,32 @@ class FixApplier:
                 for path in paths
             ]
 
-    def move_sides(self, under_folder_name: bool) -> None:
-        """Moves inputs into A and targets into B, under the names of the inputs."""
-        new = {}
-        for number, path in enumerate(self.sides["A"]):
-            relative = path.relative_to(self.root)
-            new[number] = Path(path.parent.name) if under_folder_name else relative
-        for side in "AB":
+    def move_sides(self, new: list[list[str]], under_folder_name: bool) -> None:
+        """Moves inputs and targets into the new folders, under the names of the inputs."""
+        inputs = [path.relative_to(self.root) for path in self.sides["A"]]
+        for side, folders in zip("AB", new, strict=True):
             for number, path in enumerate(self.sides[side]):
-                target = self.root / side / new[number].with_suffix(path.suffix)
+                name = Path(inputs[number].parent.name) if under_folder_name else inputs[number]
+                folder = folders[0]
+                if len(folders) > 1:  # The name of the split is in the folder for the side.
+                    [folder] = [f for f in folders if f.startswith(self.splits[number])]
+                    parts = [p for p in inputs[number].parts[:-1] if not mentioned_splits(p)]
+                    name = Path(*parts, inputs[number].name)
+                target = self.root / folder / name.with_suffix(path.suffix)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.move(path, target)
                 self.sides[side][number] = target
+
+
+def find_split(name: str) -> str:
+    """The split that the folders of an image mention."""
+    splits = [split for folder in Path(name, "x").parts[:-1] for split in mentioned_splits(folder)]
+    return splits[0] if splits else "train"
+
+
+def split_names(text: str) -> list[str]:
+    """The names of folders in a text such as "trainA/, valA/ and testA/"."""
+    return [name.strip("/") for name in re.split(", | and ", text)]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
@@ -161,8 +252,21 @@ def test_the_advice_leads_to_pairs(tmp_path, layout):
     found = applier.read()
     assert found.form == "folders"
     assert sum(map(len, found.splits.values())) == len(layout[0]) * len(NUMBERS)
-    for pairs in found.splits.values():
+    for split, pairs in found.splits.items():
         for pair in pairs:
-            assert [
-                path in applier.sides[side] for side, path in zip("AB", pair.files, strict=True)
-            ]
+            number = applier.sides["A"].index(pair.files[0])
+            assert applier.sides["B"][number] == pair.files[1]
+            was_moved = split == "val" and "val" not in applier.splits
+            assert applier.splits[number] == ("train" if was_moved else split)
+
+
+def test_sequences_of_side_by_side_files_are_not_said_to_be_sides(tmp_path):
+    names = [f"seq{number}/{name}.png" for number in range(3) for name in NUMBERS]
+    source = Source(make_empty_files(tmp_path / "pairs", names), "SOURCE")
+    line = refusal(find_pairs, source)
+    assert len(line) <= MAX_LENGTH
+    assert "seq0/ (5 images), seq1/ (5 images) and seq2/ (5 images) differ only by a num" in line
+    assert "; if these are the sides of pairs, rename each folder of inputs to A and " in line
+    assert line.endswith(", or, for side-by-side files, give --config.data.form=halves")
+    splits = find_pairs(source, "halves").splits
+    assert sum(map(len, splits.values())) == len(names)
