@@ -54,9 +54,15 @@ def make_printable(text: str) -> str:
     """Turns a text into one printable line; cuts out the middle of a text above MAX_LINE."""
     if len(text) > MAX_LINE:
         text = f"{text[: MAX_LINE // 2]} ... {text[-MAX_LINE // 2 :]}"
-    line = " ".join(text.split())
-    # A file name may contain control characters, and a terminal would obey them.
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in line)
+    return escape_control_characters(" ".join(text.split()))
+
+
+def escape_control_characters(text: str) -> str:
+    r"""Turns a text into one line: a line break becomes \n, and the like.
+
+    A file name may contain control characters, and a terminal would obey them.
+    """
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 class StoppedBySignal(SystemExit):

@@ -88,7 +88,8 @@ def evaluate(
         new_json.write_text(to_json(evaluation), encoding="utf-8")
         # If the process is killed from here on, old scores must not stand next to new pictures.
         remove_old_evaluation(path, evaluation)
-    say(format_table(evaluation))
+    for line in format_table(evaluation).splitlines():
+        say(line)
     say(f"step {step}, {split}: {plural(len(records), 'pair')}; open {page}")
 
 

@@ -73,7 +73,8 @@ def export(config: Config, workdir: Workdir, options: ExportOptions) -> None:
                 f"{temporary.stat().st_size / 1e6:.1f} MB; its outputs for random images differ "
                 f"from JAX by {difference:.1e} at most"
             )
-    say("\n".join(lines))
+    for line in lines:
+        say(line)
 
 
 def write_network(

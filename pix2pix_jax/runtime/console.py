@@ -6,17 +6,19 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from pix2pix_jax.errors import escape_control_characters
+
 
 def say(text: object, file: TextIO | None = None) -> None:
     """Prints a line, above the progress bar if there is one.
 
     Args:
-      text: the line.
+      text: the line. Control characters are escaped, because file names may contain them.
       file: sys.stderr for an error or a warning; None: sys.stdout.
     """
     stream = sys.stdout if file is None else file
     with suppress(OSError):
-        tqdm.write(str(text), file=stream)
+        tqdm.write(escape_control_characters(str(text)), file=stream)
         stream.flush()
 
 

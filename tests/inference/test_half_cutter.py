@@ -61,12 +61,14 @@ def load(name, height, width):
 
 def test_cut_images_and_possible_pairs_are_reported_once(capsys):
     cutter = HalfCutter(Data(), with_proportions([0.75, 1.5]))
-    images = [load("a", 20, 60), load("b", 20, 60), load("c", 20, 30), load("d", 20, 15)]
+    images = [load("a\n\x1b[31m", 20, 60), load("b", 20, 60), load("c", 20, 30), load("d", 20, 15)]
     widths = [image.input.values.shape[1] for image in cutter.cut_all(images)]
     assert widths == [30, 30, 30, 15]
     cutter.print_summary(4)
     first, count, unclear = capsys.readouterr().out.splitlines()
-    assert first.startswith("a: has the proportions of the run's side-by-side pairs, so only its ")
+    assert first.startswith(
+        "a\\n\\x1b[31m: has the proportions of the run's side-by-side pairs, so only its "
+    )
     assert count == "2 of 4 images: only the left half is translated"
     assert unclear.startswith("WARNING: 1 of 4 images, first c, may be whole pairs or single ")
     assert unclear.endswith("give --half=left")

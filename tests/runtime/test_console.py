@@ -2,7 +2,12 @@
 
 import pytest
 
-from pix2pix_jax.runtime.console import format_speed
+from pix2pix_jax.runtime.console import format_speed, say
+
+
+def test_a_line_keeps_its_spaces_and_escapes_control_characters(capsys):
+    say("  step 5  é.png l;\x1b[31m.png\n\u202egnp: \udcff")
+    assert capsys.readouterr().out == ("  step 5  é.png l;\\x1b[31m.png\\n\\u202egnp: \\udcff\n")
 
 
 @pytest.mark.parametrize(
