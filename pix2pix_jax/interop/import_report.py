@@ -1,5 +1,7 @@
 """The lines that the import command prints about a new run."""
 
+import shlex
+
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.interop.weight_file import WeightFile
 from pix2pix_jax.runs.workdir import Workdir
@@ -30,6 +32,13 @@ def describe_import(
         f"with --config.data.direction={'BtoA' if data.direction == 'AtoB' else 'AtoB'}, "
         "--config.data.image_size=HEIGHT,WIDTH or --config.model.dropout=RATE"
     )
+    if len(files) == 1 and files[0].discriminators:
+        path, places = files[0].path, files[0].discriminators
+        lines.append(
+            f"{path} also holds a discriminator at {' and at '.join(places)}; to use it, import "
+            f"again with another --workdir, and with "
+            f"--discriminator={shlex.quote(f'{path}:{places[0]}')}"
+        )
     if size_note := describe_other_size(files[0], config):
         lines.append(size_note)
     return lines

@@ -8,12 +8,12 @@ then have another beginning, but the tensors are the same.
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.interop.foreign_networks import describe_network
-from pix2pix_jax.interop.pytorch.pickles import Opaque, Tensor
+from pix2pix_jax.interop.pytorch.pickles import Opaque, Tensor, UnusualTensor
 from pix2pix_jax.interop.trained_network import NetworkName
 
 # The parts of a name that wrappers add: torch.compile, DataParallel and AveragedModel, FSDP,
@@ -36,10 +36,12 @@ class Part:
       place: the keys and the beginning of the names that lead to the network, with dots between
         them; "." if the network is at the top of the file.
       tensors: the tensors of the network, by name, without the beginning of the names.
+      discriminators: the places of the discriminators in a file, beside a generator.
     """
 
     place: str
     tensors: StateDict
+    discriminators: tuple[str, ...] = ()
 
 
 def find_state_dicts(content: Any) -> dict[str, StateDict]:
@@ -78,12 +80,12 @@ class _Finder:
             self._visit_module(value, ".".join(keys), "", depth)
             return
         items = list(value.items()) if isinstance(value, dict) else []
-        if isinstance(value, list | tuple) and not isinstance(value, Tensor):
+        if isinstance(value, list | tuple) and not isinstance(value, Tensor | UnusualTensor):
             items = [(str(index), inner) for index, inner in enumerate(value)]
         for key, inner in items:
             if not isinstance(key, str):  # for example, the numbers of an optimizer's parameters
                 continue
-            if isinstance(inner, Tensor):
+            if isinstance(inner, Tensor | UnusualTensor):
                 self.found.setdefault(".".join(keys), {})[key] = inner
             elif isinstance(inner, dict | list | tuple | Opaque):
                 self.visit(inner, (*keys, key), depth + 1)
@@ -98,7 +100,7 @@ class _Finder:
         # A module of TorchScript has its tensors and modules as attributes.
         for group in groups or [state]:
             for name, value in group.items():
-                if isinstance(value, Tensor):
+                if isinstance(value, Tensor | UnusualTensor):
                     self.found.setdefault(place, {})[f"{prefix}{name}"] = value
                 elif isinstance(value, Opaque):
                     self._visit_module(value, place, f"{prefix}{name}.", depth + 1)
@@ -146,7 +148,8 @@ def choose_part(state_dicts: Mapping[str, StateDict], network: NetworkName, want
       wanted: the place that the user gave; empty: the only place where the network can be.
 
     Raises:
-      UsageError: the file holds no such network, or several. The message names them.
+      UsageError: the file holds no such network, or several, or a tensor of the network is not an
+        array. The message names them.
     """
     parts = [part for part in _find_parts(state_dicts, network) if wanted in ("", part.place)]
     if not parts:
@@ -166,6 +169,12 @@ def choose_part(state_dicts: Mapping[str, StateDict], network: NetworkName, want
             f"contains {len(parts)} {network}s: {', '.join(places)}",
             f"choose one of them by {flag}=FILE:{places[-1]}",
         )
+    for name, tensor in first.tensors.items():
+        if isinstance(tensor, UnusualTensor):
+            raise UsageError(f"{name} is {tensor.kind}", tensor.fix)
+    if network == "generator":
+        others = dict.fromkeys(part.place for part in _find_parts(state_dicts, "discriminator"))
+        return replace(first, discriminators=tuple(others))
     return first
 
 

@@ -36,6 +36,7 @@ class WeightFile:
       tensors: arrays by name.
       config: the config of the exported run; None for a file of the PyTorch code.
       notes: sentences to print about how the network was found in the file.
+      discriminators: the places of the discriminators in the file of a generator.
     """
 
     path: Path
@@ -43,6 +44,7 @@ class WeightFile:
     tensors: Tensors
     config: Config | None
     notes: tuple[str, ...] = ()
+    discriminators: tuple[str, ...] = ()
 
     def generator_fields(self) -> Fields:
         """The fields of a config that this generator determines.

@@ -81,7 +81,7 @@ def _make_weight_file(path: Path, network: NetworkName, part: Part) -> WeightFil
         )
     if part.place != ".":
         notes.insert(0, f"the {network} is at {part.place} in {path}")
-    return WeightFile(path, network, tensors, None, tuple(notes))
+    return WeightFile(path, network, tensors, None, tuple(notes), part.discriminators)
 
 
 def read_safetensors(path: Path, network: NetworkName, place: str = "") -> WeightFile:

@@ -19,8 +19,9 @@ from torch.nn.utils import parametrizations, parametrize, prune, spectral_norm, 
 from pix2pix_jax.config import resolve  # noqa: E402
 from pix2pix_jax.gan.networks import make_generator  # noqa: E402
 from pix2pix_jax.gan.state import create_state  # noqa: E402
-from pix2pix_jax.interop.import_weights import config_for_generator  # noqa: E402
+from pix2pix_jax.interop.import_weights import config_for_generator, import_weights  # noqa: E402
 from pix2pix_jax.interop.weight_reader import read_weights  # noqa: E402
+from pix2pix_jax.runs.workdir import Workdir  # noqa: E402
 
 PREFIX = "model.model.0"
 
@@ -248,6 +249,49 @@ def test_a_discriminator_is_found_beside_a_generator(tmp_path):
     config = resolve(config_for_generator(read_weights(weights.path, "generator"), None))
     found = weights.discriminator_fields(config)
     assert found["model"] == {"discriminator": "patch70", "discriminator_features": 4}
+
+
+def test_an_import_names_the_discriminator_that_lies_beside_the_generator(tmp_path, capsys):
+    path, workdir = tmp_path / "gan 1.pth", Workdir(tmp_path / "run")
+    torch.save({"netG": generator().state_dict(), "netD": discriminator().state_dict()}, path)
+    import_weights(path, None, workdir, None, {})
+    *_, line = capsys.readouterr().out.splitlines()
+    assert line == (
+        f"{path} also holds a discriminator at netD; to use it, import again with another "
+        f"--workdir, and with --discriminator='{path}:netD'"
+    )
+    import_weights(path, path.with_name("gan 1.pth:netD"), Workdir(tmp_path / "other"), None, {})
+    out = capsys.readouterr().out
+    assert "; patch70 discriminator\n" in out
+    assert "also holds" not in out
+
+
+UNUSUAL = {
+    "sparse": (lambda value: value.to_sparse(), "0.weight is a sparse tensor", "to_dense()"),
+    "meta": (lambda value: value.to("meta"), "0.weight is a tensor on the device `meta`", ""),
+    "float8": (
+        lambda value: value.to(torch.float8_e4m3fn),
+        "numbers of a type such as float8",
+        "float()",
+    ),
+    "quantized": (
+        lambda value: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8),
+        "numbers of the type torch.QInt8Storage",
+        "dequantize()",
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_tensors_of_unusual_kinds_are_refused_with_the_way_to_save_them(tmp_path, name):
+    change, problem, method = UNUSUAL[name]
+    state = generator().state_dict().items()
+    tensors = {key: change(value) if value.ndim == 4 else value for key, value in state}
+    torch.save(tensors, tmp_path / "G.pth")
+    message = refusal(read_weights, tmp_path / "G.pth", "generator")
+    assert problem in message
+    assert f"save with torch.save({{name: value.{method} for" in message or not method
 
 
 def test_modules_that_share_modules_are_not_walked_forever(tmp_path):

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, NamedTuple
 import ml_dtypes
 import numpy as np
 
+from pix2pix_jax.errors import UsageError
 from pix2pix_jax.interop.pytorch.opcode_checker import OpcodeChecker
 
 STORAGE_DTYPES = {
@@ -31,6 +32,29 @@ STORAGE_DTYPES = {
     "CharStorage": np.int8,
     "ByteStorage": np.uint8,
     "BoolStorage": np.bool_,
+}
+# The types of numbers of a quantized tensor, by the names of their storages.
+QUANTIZED = ("QInt8Storage", "QUInt8Storage", "QInt32Storage", "QUInt4x2Storage", "QUInt2x4Storage")
+SAVE_AS = (
+    "save with torch.save({{name: value.{method} for name, value in net.state_dict().items()}}, "
+    "FILE)"
+)
+# The tensors that are not an array of numbers: what they are, and the fix, by their functions.
+UNUSUAL_TENSORS = {
+    "_rebuild_sparse_tensor": ("a sparse tensor", SAVE_AS.format(method="to_dense()")),
+    "_rebuild_sparse_csr_tensor": ("a sparse tensor", SAVE_AS.format(method="to_dense()")),
+    "_rebuild_meta_tensor_no_storage": (
+        "a tensor on the device `meta`, without numbers",
+        "load the weights into the network before you save it",
+    ),
+    "_rebuild_device_tensor_from_numpy": (
+        "a tensor on a device without storages",
+        SAVE_AS.format(method="cpu()"),
+    ),
+    "_rebuild_wrapper_subclass": (
+        "a tensor of a class of its own",
+        SAVE_AS.format(method="dequantize()"),
+    ),
 }
 PARAMETERS = ("_rebuild_parameter", "_rebuild_parameter_with_state")
 MAX_PICKLE_BYTES = 1 << 22  # A pickle is small: it contains no numbers of tensors.
@@ -65,6 +89,18 @@ class Tensor(NamedTuple):
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+
+
+class UnusualTensor(NamedTuple):
+    """Stands for a tensor that is not an array of numbers.
+
+    Attributes:
+      kind: what the tensor is.
+      fix: how to save the numbers of such a tensor.
+    """
+
+    kind: str
+    fix: str
 
 
 class PickledDict(dict):
@@ -131,6 +167,8 @@ class TensorUnpickler(pickle.Unpickler):
             return lambda *arguments: rebuild_tensor(*arguments)
         if module == "torch._utils" and name in PARAMETERS:
             return lambda *arguments: rebuild_parameter(*arguments)
+        if module == "torch._utils" and name in UNUSUAL_TENSORS:
+            return lambda *_: UnusualTensor(*UNUSUAL_TENSORS[name])
         return type("Opaque", (Opaque,), {"class_name": f"{module}.{name}"})
 
     def persistent_load(self, pid: Any) -> StorageReference | type[Opaque]:
@@ -138,13 +176,20 @@ class TensorUnpickler(pickle.Unpickler):
 
         Raises:
           UnpicklingError: the tensor refers to something else.
+          UsageError: the numbers of the tensor have a type that is not supported.
         """
         kind, dtype, key, *_ = pid
         if isinstance(dtype, type) and issubclass(dtype, Opaque):
             if kind == "module":  # the class of a whole network, in the format before PyTorch 1.6
                 return dtype
-            raise pickle.UnpicklingError(
-                f"has numbers of the type {dtype.class_name}, which is not supported"
+            name = dtype.class_name.rpartition(".")[2]
+            # PyTorch names the type of an untyped storage elsewhere.
+            kind = "a type such as float8"
+            if name != "UntypedStorage":
+                kind = f"the type {dtype.class_name}"
+            raise UsageError(
+                f"has numbers of {kind}, which is not supported",
+                SAVE_AS.format(method="dequantize()" if name in QUANTIZED else "float()"),
             )
         if any(type(part) is not str for part in (kind, dtype, key)) or kind != "storage":
             raise pickle.UnpicklingError("has a tensor whose data is not a storage of torch.save")
@@ -168,9 +213,9 @@ def rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any)
     return Tensor(storage, offset, tuple(shape), tuple(strides))
 
 
-def rebuild_parameter(tensor: Any, *_: Any) -> Tensor:
+def rebuild_parameter(tensor: Any, *_: Any) -> Tensor | UnusualTensor:
     """The tensor of a parameter; raises UnpicklingError for anything else."""
-    if type(tensor) is not Tensor:
+    if type(tensor) not in (Tensor, UnusualTensor):
         raise pickle.UnpicklingError("contains a parameter without a tensor")
     return tensor
 

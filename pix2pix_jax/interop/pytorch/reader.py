@@ -5,6 +5,7 @@ import math
 import pickle
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def read_pth(path: Path, choose: Choose) -> Part:
     try:
         with prefix_errors(path):
             part, storages = _read_part(path, choose)
-            return Part(part.place, _make_arrays(part.tensors, storages))
+            return replace(part, tensors=_make_arrays(part.tensors, storages))
     except MemoryError as error:
         raise UsageError(
             f"{path}: is too large for the memory of this machine",
