@@ -2,7 +2,9 @@
 
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,9 +26,27 @@ SPLIT_AND_SIDE = re.compile(rf"({_SPLIT})[ _-]?([{_SIDE}])", re.IGNORECASE)
 SIDE_AND_SPLIT = re.compile(rf"([{_SIDE}])[ _-]({_SPLIT})", re.IGNORECASE)
 # Words that probably mean a split. They are too uncertain to be used as names of splits.
 DOUBTFUL_WORDS = {"eval": "test", "evaluation": "test", "holdout": "test", "trainval": "train"}
+# Words that may mean a split, if no folder in the path has the name of a split.
+WEAK_WORDS = {
+    **dict.fromkeys(("tests", "evals", "evaluate", "evaluating", "evaluations"), "test"),
+    **dict.fromkeys(("heldout", "holdouts", "unseen"), "test"),
+    **dict.fromkeys(("vali", "vals", "validate", "validating", "validations"), "val"),
+    **dict.fromkeys(("测试", "測試", "テスト"), "test"),
+    **dict.fromkeys(("验证", "驗證", "検証"), "val"),
+    **dict.fromkeys(("训练", "訓練"), "train"),
+}
+SHORT_WORDS = {"tr": "train", "te": "test", "ts": "test"}  # see `short_splits`
+MAX_SHORT_FOLDERS = 6  # more folders with such names may be languages: tr, te, de, fr and so on
 # Words such as `testset` and `trainimages`, which contain the word of a split.
 SPLIT_COMPOUND = re.compile(
     rf"({_SPLIT})(?:sets?|data|dataset|images?|imgs?|photos?|labels?|masks?|pairs?|files?|dir|annot)"
+)
+_DOUBTFUL = "|".join([_SPLIT, *DOUBTFUL_WORDS, *WEAK_WORDS])
+WEAK_COMPOUND = re.compile(
+    rf"(?:mini|my)?({_DOUBTFUL})(?:(?:sub)?sets?|data|dataset|images?|imgs?|photos?|pictures?|pics?|"
+    "labels?|masks?|pairs?|files?|dirs?|annot|splits?|folders?|inputs?|outputs?|targets?|samples?|"
+    "dev|part|only|集|数据集?|图像?|图片|样本|用|"
+    "データ|画像)?"
 )
 
 
@@ -155,9 +175,51 @@ def mentioned_splits(folder: str) -> dict[str, str]:
     """
     own_split = split_of_folder(folder)
     words = {own_split: own_split} if own_split else {}
-    for word in split_words(folder):
+    for word in _words_of_splits(folder):
         compound = SPLIT_COMPOUND.fullmatch(word)
         stem = compound[1] if compound else word
         if split := (SPLIT_FOLDERS | DOUBTFUL_WORDS).get(stem):
             words[split] = stem
     return words
+
+
+def weakly_mentioned_splits(folder: str) -> dict[str, str]:
+    """The splits that the name of a folder may mean, in the form of `mentioned_splits`.
+
+    For example, {"test": "testfolder"} for `testfolder`, and {"test": "heldout"} for `held-out`. A
+    name is only looked at if it does not mention a split in the sense of `mentioned_splits`.
+    """
+    if mentioned_splits(folder):
+        return {}
+    words = _words_of_splits(folder)
+    known = SPLIT_FOLDERS | DOUBTFUL_WORDS | WEAK_WORDS
+    return {
+        known[match[1]]: word
+        for word in (*map("".join, pairwise(words)), *words)
+        if (match := WEAK_COMPOUND.fullmatch(word))
+    }
+
+
+def short_splits(folders: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The splits that folders in one folder mean by the words tr, te and ts.
+
+    These words count only if one folder has tr and another has te or ts, like `imagesTr` and
+    `imagesTs`.
+
+    Returns:
+      For each folder with such a word, its splits in the form of `mentioned_splits`.
+    """
+    named = {
+        folder: {SHORT_WORDS[word]: word for word in split_words(folder) if word in SHORT_WORDS}
+        for folder in folders
+    }
+    found = {split for splits in named.values() for split in splits}
+    if found != {"train", "test"} or len(named) > MAX_SHORT_FOLDERS:
+        return {}
+    return {folder: splits for folder, splits in named.items() if splits}
+
+
+def _words_of_splits(folder: str) -> list[str]:
+    """The words in the name of a folder that may mean a split: not `test` in `test_of_time`."""
+    words = split_words(folder)
+    return [word for word, after in zip_longest(words, words[1:]) if after != "of"]

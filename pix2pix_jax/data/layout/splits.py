@@ -2,15 +2,25 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pix2pix_jax.config.schema import SPLITS
-from pix2pix_jax.data.layout.roles import PairFiles, SourceImage, mentioned_splits, split_of_folder
+from pix2pix_jax.data.layout.roles import (
+    PairFiles,
+    SourceImage,
+    mentioned_splits,
+    short_splits,
+    split_of_folder,
+    weakly_mentioned_splits,
+)
 from pix2pix_jax.data.layout.walk import Source
 from pix2pix_jax.data.layout.words import FEW_NAMED, name_some
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.console import plural
+
+# For each folder, by its path, the splits that its name mentions, and the word for each split.
+Mentioned = Mapping[tuple[str, ...], Mapping[str, str]]
 
 
 class DoubtfulSplitError(UsageError):
@@ -49,10 +59,14 @@ def check_split_names(images: list[SourceImage], top: tuple[str, ...], source: S
     _refuse_two_splits(counts, source)
     existing = {split for folders in counts for split in _splits_of_folders(folders)}
     train_like, doubts = Counter[str](), defaultdict[str, _Doubt](_Doubt)
+    weak = _weak_splits(counts)
     for folders, count in counts.items():
         named = _splits_of_folders(folders)
         is_loose = not named and "train" in existing
-        for split, word, folder in _mentions(folders, len(top)):
+        mentions = list(_mentions(folders, len(top)))
+        if not mentions and not is_loose and not named & {"val", "test"}:
+            mentions = list(_mentions(folders, len(top), weak))
+        for split, word, folder in mentions:
             if split == "train" and not named and not is_loose:
                 train_like[folder] += count
             elif split not in named and not (is_loose and split in existing):
@@ -66,9 +80,11 @@ def check_split_names(images: list[SourceImage], top: tuple[str, ...], source: S
     if train_like:
         read = _describe_read_as_train(train_like.total())
         lines.append(f"{name_some(list(train_like))}: {read}, because of the name")
-    others = sum(counts[folders] for folders in counts if _is_outside(folders, len(top)))
+    others = {f: count for f, count in counts.items() if _is_outside(f, len(top), weak)}
     if others and existing and "train" not in existing:
-        read = _describe_read_as_train(others, " outside val and test")
+        names = name_some(["/".join(folders) + "/" for folders in others if folders])
+        place = " outside val and test" + (f" ({names})" if names else "")
+        read = _describe_read_as_train(sum(others.values()), place)
         lines.append(f"{read}, because there is no train/")
     return lines
 
@@ -77,21 +93,44 @@ def _describe_read_as_train(count: int, place: str = "") -> str:
     return f"{plural(count, 'image')}{place} {'is' if count == 1 else 'are'} read as train"
 
 
-def _is_outside(folders: tuple[str, ...], start: int) -> bool:
+def _is_outside(folders: tuple[str, ...], start: int, weak: Mentioned) -> bool:
     """Whether no folder above an image is named like a split, nor mentions one from `start` on."""
-    return not _splits_of_folders(folders) and not any(_mentions(folders, start))
+    mentions = (*_mentions(folders, start), *_mentions(folders, start, weak))
+    return not _splits_of_folders(folders) and not mentions
 
 
-def _mentions(folders: tuple[str, ...], start: int) -> Iterator[tuple[str, str, str]]:
+def _weak_splits(counts: Iterable[tuple[str, ...]]) -> Mentioned:
+    """The splits that folders may mean by words that are no names of splits, by folder."""
+    paths = {folders[: depth + 1] for folders in counts for depth in range(len(folders))}
+    children = defaultdict[tuple[str, ...], list[str]](list)
+    for path in sorted(paths):
+        children[path[:-1]].append(path[-1])
+    return {
+        (*parent, child): splits
+        for parent, inside in children.items()
+        for child, splits in (
+            *short_splits(inside).items(),
+            *((child, weakly_mentioned_splits(child)) for child in inside),
+        )
+        if splits
+    }
+
+
+def _mentions(
+    folders: tuple[str, ...], start: int, weak: Mentioned | None = None
+) -> Iterator[tuple[str, str, str]]:
     """Yields each split that the name of a folder mentions, the word, and the path of the folder.
 
     Args:
       folders: the names of the folders above an image.
       start: the index of the first folder to look at.
+      weak: the splits of `_weak_splits`, which are then used in place of `mentioned_splits`.
     """
     for depth in range(start, len(folders)):
-        for split, word in sorted(mentioned_splits(folders[depth]).items()):
-            yield split, word, "/".join(folders[: depth + 1]) + "/"
+        path = folders[: depth + 1]
+        splits = mentioned_splits(path[-1]) if weak is None else weak.get(path, {})
+        for split, word in sorted(splits.items()):
+            yield split, word, "/".join(path) + "/"
 
 
 def _splits_of_folders(folders: tuple[str, ...]) -> set[str]:
@@ -144,7 +183,11 @@ def describe_outer_names(names: Sequence[str], images: list[SourceImage]) -> lis
       names: the names of the folders that contain all images.
       images: the images of the source.
     """
-    mentioned = [name for name in names if mentioned_splits(name).keys() & {"val", "test"}]
+    mentioned = [
+        name
+        for name in names
+        if {"val", "test"} & (mentioned_splits(name) | weakly_mentioned_splits(name)).keys()
+    ]
     if not mentioned or any(image.split for image in images):
         return []
     return [

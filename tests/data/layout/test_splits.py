@@ -112,11 +112,113 @@ def test_a_folder_that_mentions_train_is_read_as_train_and_reported(tmp_path, na
     }
     assert find_lines(root) == [
         f"{name}/: 2 images are read as train, because of the name",
-        "1 image outside val and test is read as train, because there is no train/",
+        "1 image outside val and test (other/) is read as train, because there is no train/",
     ]
 
 
-@pytest.mark.parametrize("name", ["contest", "latest", "trainer", "strain", "developed"])
+# The word that the refusal names, by the name of a folder and the split that is meant.
+WEAK_NAMES = {
+    ("tests", "test"): "tests",
+    ("Tests_2", "test"): "tests",
+    ("evals", "test"): "evals",
+    ("evaluate", "test"): "evaluate",
+    ("heldout", "test"): "heldout",
+    ("held_out", "test"): "heldout",
+    ("held-out", "test"): "heldout",
+    ("HeldOut", "test"): "heldout",
+    ("hold-out", "test"): "holdout",
+    ("unseen", "test"): "unseen",
+    ("unseen_images", "test"): "unseen",
+    ("testsplit", "test"): "testsplit",
+    ("testfolder", "test"): "testfolder",
+    ("testdev2017", "test"): "testdev",
+    ("testinput", "test"): "testinput",
+    ("evalset", "test"): "evalset",
+    ("mytest", "test"): "mytest",
+    ("测试集", "test"): "测试集",
+    ("テストデータ", "test"): "テストデータ",
+    ("vali", "val"): "vali",
+    ("validate", "val"): "validate",
+    ("validating", "val"): "validating",
+    ("minival", "val"): "minival",
+    ("minival2017", "val"): "minival",
+    ("valsplit", "val"): "valsplit",
+    ("验证集", "val"): "验证集",
+}
+# Other folders beside such a folder: none is a split, or one mentions train, or one is val.
+BESIDE = (["data/{}0.png"], ["trainset/{}0.png"], ["val/{}0.png", "data/{}1.png"])
+
+
+@pytest.mark.parametrize("beside", BESIDE, ids=lambda names: names[0].partition("/")[0])
+@pytest.mark.parametrize(("name", "split"), WEAK_NAMES)
+def test_other_words_for_a_split_are_refused_and_never_read_as_train(tmp_path, name, split, beside):
+    if beside[0].startswith(split):
+        beside = ["test/{}0.png", *beside[1:]]
+    for number, form in enumerate(("", "{side}/")):
+        names = [f"{name}/{{}}{n}.png" for n in range(3)] + beside
+        files = [n.format(form.format(side=side)) for n in names for side in "AB"]
+        root = make_empty_files(tmp_path / f"pairs{number}", list(dict.fromkeys(files)))
+        message = refusal(find_pairs, Source(root, "SOURCE"))
+        count = 6 if form else 3
+        word = WEAK_NAMES[name, split]
+        assert message.startswith(f"SOURCE: it is unclear whether {count} images of {name}/")
+        assert f"belong to {split}, because the name contains the word {word}; " in message
+        assert f"rename each such folder to {split} (or to {split}A or {split}B if" in message
+        assert message.endswith(f"or to a name without {word}")
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _ in WEAK_NAMES}))
+def test_other_words_for_a_split_are_only_names_beside_train_and_inside_val_and_test(
+    tmp_path, name
+):
+    """`val/unseen` belongs to val, and folders beside train/ are reported."""
+    inside = [f"val/{name}/2.png", f"test/{name}/3.png"]
+    root = make_empty_files(tmp_path / "pairs", ["train/1.png", *inside, f"{name}/4.png"])
+    assert {split: list(pairs) for split, pairs in find_names(root).items()} == {
+        "train": ["1"],
+        "val": [f"{name}/2"],
+        "test": [f"{name}/3"],
+    }
+    assert find_lines(root) == [
+        f"skipped 1 image outside the folders train, val and test ({name}/4.png)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "word"),
+    [("tr", "te", "te"), ("imagesTr", "imagesTs", "ts"), ("set_TR", "set_TE", "te")],
+)
+def test_the_short_words_mean_splits_only_beside_each_other(tmp_path, train, test, word):
+    root = make_empty_files(tmp_path / "pairs", [f"x/{train}/1.png", f"x/{test}/2.png"])
+    message = refusal(find_pairs, Source(root, "SOURCE"))
+    assert f"1 image of x/{test}/ belong to test, because the name contains the word {word};" in (
+        message
+    )
+    for number, name in enumerate((train, test)):
+        names = [f"{name}/1.png", "other/x2.png", "other/3.png"]
+        root = make_empty_files(tmp_path / f"{number}", names)
+        assert find_names(root).keys() == {"train", "val"}
+        assert find_lines(root) == ["there is no val/, so 1 of 3 pairs became val"]
+    languages = [f"{language}/{language}.png" for language in ("tr", "te", "de", "fr", "en")]
+    root = make_empty_files(tmp_path / "more", [*languages, "ja/x.png", "nl/y.png"])
+    assert find_names(root).keys() == {"train", "val"}
+
+
+@pytest.mark.parametrize("name", ["训练集", "訓練データ"])
+def test_a_folder_that_means_train_is_reported(tmp_path, name):
+    root = make_empty_files(tmp_path / "pairs", [f"{name}/1.png", f"{name}/2.png", "val/3.png"])
+    assert find_names(root)["train"].keys() == {f"{name}/1", f"{name}/2"}
+    assert find_lines(root) == [f"{name}/: 2 images are read as train, because of the name"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("contest", "latest", "trainer", "strain", "developed", "testimony", "devices", "devkit"),
+        *("evaluation_of_models", "test_of_time", "valley", "testament", "attest", "medieval"),
+        *("foreseen", "unseeing", "trains", "values", "withheld", "验证码", "letters", "trees"),
+    ],
+)
 def test_words_that_contain_the_word_of_a_split_do_not_mean_a_split(tmp_path, name):
     names = [f"{name}/{number}.png" for number in range(4)] + ["other/5.png", "other/x6.png"]
     root = make_empty_files(tmp_path / "pairs", names)
@@ -126,7 +228,7 @@ def test_words_that_contain_the_word_of_a_split_do_not_mean_a_split(tmp_path, na
 def test_images_outside_val_and_test_are_reported_as_train(tmp_path):
     root = make_empty_files(tmp_path / "pairs", ["1.png", "2.png", "x/3.png", "val/4.png"])
     assert find_lines(root) == [
-        "3 images outside val and test are read as train, because there is no train/"
+        "3 images outside val and test (x/) are read as train, because there is no train/"
     ]
 
 
