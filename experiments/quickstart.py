@@ -2,8 +2,8 @@
 
     python -m pix2pix_jax train --config=experiments/quickstart.py --workdir=runs/quickstart
 
-Two CPU cores need three minutes and 1.4 GB of memory. validation/l1 falls from 0.24 after 50 steps
-to 0.10 at the end. By then, windows, doors and sills stand out from their walls.
+Two cores of an AMD EPYC needed three minutes and 1.4 GB of memory. validation/l1 falls from 0.24
+after 50 steps to 0.10 at the end. By then, windows, doors and sills stand out from their walls.
 
 To train the same network on your own pairs, from A to B, give their folder or tarball:
 --config=experiments/quickstart.py:my_pairs

@@ -84,7 +84,8 @@ class Comparison:
         worker = Worker(serve_trial, self.targets[name], self.config, self.environment)
         self.workers[name] = self.stack.enter_context(closing(worker))
         self.measurements[name] = worker.receive_answer()
-        say(f"{name}: first step after {self.measurements[name]['first_step_seconds']:.1f} s")
+        seconds = self.measurements[name]["first_step_seconds"]
+        say(f"{name}: the first step was done {seconds:.1f} s after the start, including compiling")
 
     def choose_steps(self, name: str, seconds: float) -> None:
         """Times a few steps, and chooses the number of steps that fills a turn.

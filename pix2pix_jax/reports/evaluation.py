@@ -165,7 +165,8 @@ def fcn_score_note(segmenter: str) -> str:
     if segmenter == NEAREST_COLOUR:
         return "Accuracies and class IOU are read off the colours of the label maps."
     return (
-        "The FCN-score (accuracies and class IOU) is read by a segmenter that was trained here on "
-        "the real photos of the training split: it compares with that of the ground truth and of "
-        "other generators read by the same one, with the paper's only in order and ratio."
+        "The classes for the FCN-score (accuracies and class IOU) are read by a segmenter that was "
+        "trained here on the real photos of the training split. Such a score is comparable with "
+        "scores by the same segmenter: those of the ground truth and of other generators. The "
+        "paper used another segmenter, so compare only the order and the ratios of its scores."
     )

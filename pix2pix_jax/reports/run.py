@@ -44,6 +44,7 @@ def write_run_page(workdir: Workdir, config: Config, step: int) -> None:
         title=f"{workdir.name}: step {step} of {config.train.steps}",
         best=best_evaluation(lines, config.train.best_metric),
         sample_every=config.train.sample_every,
+        sample_width=3 * config.data.image_size[1],  # input, output and target
         samples=[
             {
                 "step": sampled,

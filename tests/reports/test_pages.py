@@ -121,5 +121,8 @@ def test_the_page_of_a_run_shows_curves_and_samples(small, tmp_path, open_page):
     page = open_page(tmp_path / "report" / "index.html")
     page.locator("summary").click()
     assert picture_widths(page) == [30, 30]
+    # Samples of 32x32 are enlarged to three times their width.
+    shown = page.evaluate("document.images[0].clientWidth")
+    assert shown == min(3 * 3 * 32, page.viewport_size["width"] - 32)
     assert page.locator("svg").count() == 2
     assert "Best by L1 so far: step 1, 0.100" in page.text_content("body")
