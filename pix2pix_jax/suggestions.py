@@ -4,7 +4,12 @@
 """
 
 import difflib
+import os
 from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+
+MAX_SIBLINGS = 10_000  # the most names of a folder that are compared with a wrong path
 
 # Names that other programs and papers have for fields and flags, by the fields and flags that they
 # mean. A target may include a value. If a name has several targets, the suggestion is the first
@@ -22,7 +27,8 @@ NAMES_BY_TARGETS = {
     "--step train.epochs train.steps": "epoch",
     "--step --init": "ckpt checkpoint which_epoch load_iter",
     "--workdir": (
-        "resume continue_train logdir run_dir checkpoints_dir checkpoint_dir exp_dir run model_dir"
+        "resume resume_from continue_train logdir run_dir checkpoints_dir checkpoint_dir exp_dir "
+        "run model_dir"
     ),
     "train.checkpoint_every": (
         "save_freq save_every save_interval save_steps save_epoch_freq ckpt_every"
@@ -61,6 +67,8 @@ NAMES_BY_TARGETS = {
     "train.dtype": "precision mixed_precision",
     "train.dtype=bfloat16": "fp16 bf16 amp half",
     "--seed seed": "random_seed",
+    "--num_processes": "world_size nnodes num_nodes",
+    "--process_id": "rank local_rank node_rank",
     "--samples train.samples": "num_samples n_samples",
     "--weights --init --workdir": (
         "pth pretrained init_from finetune model_path checkpoint_path ckpt_path"
@@ -80,17 +88,28 @@ NAMES_BY_ADVICE = {
     ),
     "leave this flag out: translate, evaluate and benchmark replace their own results; export and "
     "import need a new path": ("force overwrite yes"),
+    "initial weights are random, as in the paper; leave this flag out": ("init_type init_gain"),
+    "training resizes images to data.load_size, then crops them to data.image_size; leave this "
+    "flag out": ("preprocess"),
     "run pix2pix --version, without a command": ("version v"),
     "give PIX2PIX_DEBUG=1 before the command to see tracebacks of errors": ("verbose debug"),
 }
+# Advice about switches of other programs: flags without a value, or with the value true or false.
+NAMES_BY_SWITCH_ADVICE = {
+    "leave this flag out: the same command resumes a run that was stopped": (
+        "resume resume_from resume_training auto_resume continue continue_train continue_training "
+        "restart"
+    ),
+}
+SWITCH_VALUES = ("", "true", "false", "yes", "no", "on", "off")
 # Names that other programs have for our commands.
 NAMES_BY_COMMAND = {
     "evaluate": "test eval score validate metrics",
     "translate": "predict infer inference generate run apply",
-    "demo": "serve web app ui gui",
+    "demo": "serve web app ui gui paint draw",
     "export": "convert save onnx",
     "import": "load convert_weights",
-    "describe": "summary model info show",
+    "describe": "summary model info show print",
     "prepare": "data dataset preprocess download",
     "sweep": "ablation ablations grid",
     "benchmark": "bench speed profile time",
@@ -98,6 +117,13 @@ NAMES_BY_COMMAND = {
     "fields": "config options field flags settings",
     "--help": "help",
     "--version": "version",
+}
+# Advice about commands of other programs that have no counterpart here.
+NAMES_BY_COMMAND_ADVICE = {
+    "train, evaluate and sweep write their pages themselves; open report/index.html in the folder "
+    "of a run": ("report reports page html plot plots visualize gallery preview"),
+    "run make setup in the folder of the repository": ("setup install"),
+    "press Ctrl-C to stop a command that runs": ("stop exit quit kill"),
 }
 
 
@@ -129,6 +155,39 @@ def closest_name(name: str, names: Iterable[str], similarity: float = 0.6) -> st
 
 def _is_short_for(short: str, name: str) -> bool:
     return len(short) >= 3 and name.startswith(short)
+
+
+def similar_path(path: Path) -> Path | None:
+    """The existing path that a user meant by a path that does not exist; None if none is similar.
+
+    One name of the two paths differs: the first name of `path` that does not exist.
+    """
+    parts = list(path.parts)
+    for count in range(1, len(parts) + 1):
+        parent = Path(*parts[: count - 1])
+        if not Path(*parts[:count]).exists():
+            try:
+                with os.scandir(parent) as entries:
+                    names = [entry.name for entry in islice(entries, MAX_SIBLINGS)]
+            except OSError:  # The parent is a file, or must not be read.
+                return None
+            visible = [name for name in sorted(names) if not name.startswith(".")]
+            near = closest_name(parts[count - 1], visible, 0.75)
+            found = None if near is None else Path(parent, near, *parts[count:])
+            return found if found is not None and found.exists() else None
+    return None
+
+
+def fix_path(path: str | Path) -> str:
+    """What to do about a path that does not exist: the similar path, if there is one."""
+    similar = similar_path(Path(path))
+    return "correct the path" if similar is None else f"did you mean {similar}?"
+
+
+def give_one_of(choices: Iterable[object]) -> str:
+    """The end of an error line that offers one or several values."""
+    texts = [str(choice) for choice in choices]
+    return f"give {texts[0]}" if len(texts) == 1 else f"give one of {', '.join(texts)}"
 
 
 def closest_field(name: str, names: list[str]) -> str | None:
@@ -168,6 +227,21 @@ def advice_about(name: str) -> str:
     return ADVICE.get(plain_name(name), "")
 
 
+def advice_about_switch(name: str, value: str) -> str:
+    """Advice about a switch of another program; "" if there is none.
+
+    Args:
+      name: the flag, without its dashes.
+      value: its value; may be empty. A flag with a value other than true or false is no switch.
+    """
+    return SWITCH_ADVICE.get(plain_name(name), "") if value.lower() in SWITCH_VALUES else ""
+
+
+def advice_about_command(name: str) -> str:
+    """Advice about a command of another program without a counterpart; "" if there is none."""
+    return COMMAND_ADVICE.get(plain_name(name), "")
+
+
 def plain_name(name: str) -> str:
     """A name without case, "-", "_" and spaces, in which people often differ."""
     return name.casefold().replace("-", "").replace("_", "").replace(" ", "")
@@ -178,9 +252,18 @@ OTHER_NAMES = {
     for targets, names in NAMES_BY_TARGETS.items()
     for name in names.split()
 }
-ADVICE = {
-    plain_name(name): text for text, names in NAMES_BY_ADVICE.items() for name in names.split()
-}
+
+
+def _by_name(names_by_text: dict[str, str]) -> dict[str, str]:
+    """The texts by each of their names."""
+    return {
+        plain_name(name): text for text, names in names_by_text.items() for name in names.split()
+    }
+
+
+ADVICE = _by_name(NAMES_BY_ADVICE)
+SWITCH_ADVICE = _by_name(NAMES_BY_SWITCH_ADVICE)
+COMMAND_ADVICE = _by_name(NAMES_BY_COMMAND_ADVICE)
 OTHER_COMMANDS = {
     name: command for command, names in NAMES_BY_COMMAND.items() for name in names.split()
 }

@@ -18,6 +18,7 @@ from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError, prefix_errors, reason_of
 from pix2pix_jax.gan.state import TrainState, create_state
 from pix2pix_jax.runs.workdir import Workdir
+from pix2pix_jax.suggestions import give_one_of
 
 ITEMS = ("generator", "discriminator", "optimizer")  # folders of arrays in a checkpoint
 IMPORTED = "imported"  # replaces the fingerprint of the training data if the data is unknown
@@ -145,13 +146,13 @@ def read_items(workdir: Workdir, config: Config, step: int, names: tuple[str, ..
       OSError: a file cannot be read for another reason.
     """
     folder = workdir.checkpoints_folder.absolute()
-    others = ", ".join(str(other) for other in workdir.checkpoint_steps() if other != step)
+    others = [other for other in workdir.checkpoint_steps() if other != step]
     items = checkpoint_items(jax.eval_shape(lambda: create_state(config)))
     try:
         info = read_matching_info(folder / str(step), items)
         trees = {name: read_item(folder / str(step) / name, items[name]) for name in names}
     except DamagedCheckpoint as error:
-        fix = f"give another step: {others}" if others else "train again in another --workdir"
+        fix = f"{give_one_of(others)} as the step" if others else "train again in another --workdir"
         raise UsageError(
             f"{folder}/{step}: cannot be restored ({reason_of(error)})", fix
         ) from error
@@ -185,8 +186,7 @@ def find_step(workdir: Workdir, metric: str, step: CheckpointStep) -> int:
             raise StepNotFound(problem, _advise_best_metric(workdir))
         return best
     if step not in steps:
-        fix = f"give one of {', '.join(map(str, steps))}"
-        raise StepNotFound(f"there is no checkpoint {step} in {folder}", fix)
+        raise StepNotFound(f"there is no checkpoint {step} in {folder}", give_one_of(steps))
     return step
 
 

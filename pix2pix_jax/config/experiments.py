@@ -19,6 +19,8 @@ from pix2pix_jax.runtime.storage.files import CONFIG_NAME, local_path
 from pix2pix_jax.suggestions import closest_name
 
 EXAMPLE = "experiments/facades.py"
+# The folder with experiments/, if the package is installed from a clone of the repository.
+REPOSITORY = Path(__file__).parents[2]
 MAX_NAMED = 5  # the most files that an error names
 
 
@@ -44,8 +46,12 @@ def _suggest_experiment(path: Path, others: list[str]) -> str:
     """
     if near := _find_similar_experiment(path):
         return f"did you mean {near}?"
+    if elsewhere := _find_in_repository(path):
+        return f"change to the folder {REPOSITORY}, or give the whole path {elsewhere}"
     if not others:
-        return f"give the path of an experiment, such as {EXAMPLE}"
+        example = REPOSITORY / EXAMPLE
+        place = example if example.is_file() else f"{EXAMPLE} in a clone of the repository"
+        return f"give the whole path of an experiment, such as {place}"
     files = ", ".join(f"{name}.py" for name in others[:MAX_NAMED])
     more = f" and {len(others) - MAX_NAMED} more" if len(others) > MAX_NAMED else ""
     return f"give a file that exists; the same folder contains {files}{more}"
@@ -61,6 +67,18 @@ def _find_similar_experiment(path: Path) -> Path | None:
         if near := closest_name(path.stem, names, 0.8):
             return names[near]
     return None
+
+
+def _find_in_repository(path: Path) -> Path | None:
+    """The experiment that a path means if the command runs in another folder than the repository.
+
+    Args:
+      path: the path that was given, made absolute. It may be misspelt.
+    """
+    if not path.is_relative_to(Path.cwd()):
+        return None
+    wanted = REPOSITORY / path.relative_to(Path.cwd())
+    return wanted if wanted.is_file() else _find_similar_experiment(wanted)
 
 
 def load_experiment(spec: str) -> Config:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from pix2pix_jax.suggestions import closest_field, closest_name
+from pix2pix_jax.suggestions import closest_field, closest_name, give_one_of
 
 MAX_VALUE = 60  # the most characters of a value that an error line quotes
 
@@ -156,5 +156,5 @@ def suggest_field(name: str, names: list[str]) -> str:
     group = name.partition(".")[0]
     own = [known for known in names if known.startswith(f"{group}.")]
     if own:
-        return f"give one of {', '.join(own)}"
+        return give_one_of(own)
     return "give a field that `pix2pix fields` lists"

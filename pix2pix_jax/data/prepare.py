@@ -34,6 +34,7 @@ from pix2pix_jax.data.records import open_dataset, write_dataset
 from pix2pix_jax.errors import UsageError, make_printable
 from pix2pix_jax.runtime.console import progress_bar, say
 from pix2pix_jax.runtime.storage.locks import folder_lock
+from pix2pix_jax.suggestions import fix_path
 
 URL = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/{name}.tar.gz"
 
@@ -72,10 +73,16 @@ def _find_or_write(data: Data, data_dir: DataDir) -> tfds.core.DatasetBuilder:
     if data.name == "synthetic_facades":
         return _prepare_facades(data, data_dir)
     if data.source is None:
+        check_source(data)
         return _prepare_download(data.name, data_dir)
     source = Path(data.source)
     if not source.exists():
-        return _find_last_prepared(source, data, data_dir)
+        builder = _find_last_prepared(source, data, data_dir)
+        say(
+            f"{source}: does not exist any more; using {builder.data_path}, the dataset that was "
+            "prepared from this source"
+        )
+        return builder
     for with_path in (False, True):
         # The name contains data.form, because the form decides which files are pairs.
         name = f"{data.name}-{source_version(source, with_path)}{_form_suffix(data)}"
@@ -162,11 +169,6 @@ def _measure_files(config: PairsConfig) -> dict[str, list[PictureFile]]:
 
 def _prepare_download(name: str, data_dir: DataDir) -> tfds.core.DatasetBuilder:
     """Finds a public set, or downloads and writes it."""
-    if name == "folder":
-        raise UsageError(
-            "data.source: the dataset `folder` needs a source",
-            "give --config.data.source=FOLDER_OR_ARCHIVE",
-        )
     url = URL.format(name=name)
     config = PairsConfig(name=name, source=Source(Path(), url))
     builder = PairedImages(data_dir=data_dir.path, config=config)
@@ -182,6 +184,25 @@ def _prepare_download(name: str, data_dir: DataDir) -> tfds.core.DatasetBuilder:
         raise
 
 
+def check_source(data: Data) -> None:
+    """Checks that there is a source, or a dataset that was prepared from it; writes nothing.
+
+    If data.data_dir is a bucket, only `prepare` finds the datasets of a missing source.
+
+    Raises:
+      UsageError: data.source is missing, or does not exist and was never prepared.
+    """
+    if data.source is not None:
+        source, data_dir = Path(data.source), DataDir.parse(data.data_dir)
+        if not source.exists() and data_dir.address is None:
+            _find_last_prepared(source, data, data_dir)
+    elif data.name == "folder":
+        raise UsageError(
+            "data.source: the dataset `folder` needs a source",
+            "give --config.data.source=FOLDER_OR_ARCHIVE",
+        )
+
+
 def _find_last_prepared(source: Path, data: Data, data_dir: DataDir) -> tfds.core.DatasetBuilder:
     """Finds the dataset that was prepared last from a source that no longer exists."""
     data_dir.download(f"{PairedImages.name}/{data.name}-")
@@ -190,12 +211,8 @@ def _find_last_prepared(source: Path, data: Data, data_dir: DataDir) -> tfds.cor
     for path in sorted(infos, key=lambda path: path.stat().st_mtime, reverse=True):
         builder = tfds.builder_from_directory(path.parent)
         if (builder.info.metadata or {}).get("source") == str(source):
-            say(
-                f"{source}: does not exist any more; using {builder.data_path}, the dataset that "
-                "was prepared from this source"
-            )
             return builder
-    raise UsageError(f"data.source: {source} does not exist", "correct the path")
+    raise UsageError(f"data.source: {source} does not exist", fix_path(source))
 
 
 def _path_in_data_dir(builder: tfds.core.DatasetBuilder, data_dir: DataDir) -> str:

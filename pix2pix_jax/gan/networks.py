@@ -9,6 +9,7 @@ from pix2pix_jax.models.layers import NormSettings
 from pix2pix_jax.models.patchgan import Discriminator
 from pix2pix_jax.models.topology import DISCRIMINATORS, is_large_enough
 from pix2pix_jax.models.unet import UNet
+from pix2pix_jax.suggestions import give_one_of
 
 
 def make_generator(config: Config) -> UNet:
@@ -50,7 +51,7 @@ def make_discriminator(config: Config) -> Discriminator:
         raise UsageError(
             f"model.discriminator: {model.discriminator} is too deep for data.image_size "
             f"{size[0]}x{size[1]}",
-            f"give one of {', '.join(fitting)}",
+            give_one_of(fitting),
         )
     return Discriminator(
         table=table,

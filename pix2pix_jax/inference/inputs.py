@@ -18,6 +18,7 @@ from pix2pix_jax.inference.targets import InputSide, leave_out_targets
 from pix2pix_jax.reports.translation import PAGE
 from pix2pix_jax.runtime.console import plural, say
 from pix2pix_jax.runtime.storage.files import is_address, local_path
+from pix2pix_jax.suggestions import fix_path
 
 READABLE = SUFFIXES | {".npy"}
 
@@ -124,9 +125,11 @@ def list_images(source: str) -> tuple[Path, list[Path]]:
     if not root.is_dir():
         is_pattern = [glob.has_magic(part) for part in root.parts]
         if not any(is_pattern):
-            raise UsageError(f"--input: {source} does not exist", "correct the path")
+            raise UsageError(f"--input: {source} does not exist", fix_path(root))
         first = is_pattern.index(True)
         root, pattern = Path(*root.parts[:first]), root.parts[first:]
+        if not root.exists():
+            raise UsageError(f"--input: {root} does not exist", fix_path(root))
 
     def enter(folder: Path) -> bool:
         is_junk = is_junk_folder(folder.name) and folder.name not in pattern

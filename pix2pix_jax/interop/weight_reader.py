@@ -15,6 +15,7 @@ from pix2pix_jax.interop.pytorch.reader import read_pth
 from pix2pix_jax.interop.state_dicts import Part, choose_part
 from pix2pix_jax.interop.trained_network import NetworkName
 from pix2pix_jax.interop.weight_file import WeightFile
+from pix2pix_jax.suggestions import similar_path
 
 
 def read_weights(path: Path, network: NetworkName) -> WeightFile:
@@ -32,7 +33,9 @@ def read_weights(path: Path, network: NetworkName) -> WeightFile:
     if path.is_dir():
         raise UsageError(f"{path}: is a folder", "give a file of weights, .pth or .safetensors")
     if not path.is_file():
-        raise UsageError(f"{path}: not found", "give a file of weights, .pth or .safetensors")
+        similar = similar_path(path)
+        fix = "give a file of weights, .pth or .safetensors"
+        raise UsageError(f"{path}: not found", f"did you mean {similar}?" if similar else fix)
     is_safetensors = path.suffix.lower() == ".safetensors" or _begins_as_safetensors(path)
     return (read_safetensors if is_safetensors else read_torch)(path, network, place)
 

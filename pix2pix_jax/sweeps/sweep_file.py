@@ -25,6 +25,7 @@ from pix2pix_jax.config.metrics import METRICS, MetricName
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.workdir import SweepFolder
+from pix2pix_jax.suggestions import closest_name
 
 PAPER = TypeAdapter(dict[str, dict[MetricName, FiniteFloat]])  # scores by row and metric
 VARIANT_NAME = r"\w[\w.+-]{0,99}(/\w[\w.+-]{0,99})?"  # ROW or ROW/REPEAT
@@ -62,10 +63,11 @@ def load_sweep(spec: str, seeds: int | None, fields: dict[str, str]) -> SweepPla
     content = run_experiment_file(path)
     sweep: Callable[..., Any] | None = content.get("sweep")
     if not callable(sweep):
-        raise UsageError(
-            f"{path}: has no sweep()",
-            "define this function as the files in experiments/ablations do",
-        )
+        fix = "define this function as the files in experiments/ablations do"
+        if "get_config" in content:
+            fix = "give this file to `pix2pix train`, or give a sweep, such as those in "
+            fix += "experiments/ablations"
+        raise UsageError(f"{path}: has no sweep()", fix)
     arguments = _sweep_arguments(sweep, path, arg, seeds)
     with explain_experiment_errors(path), _explain_unknown_experiment(spec, arg):
         variants = list(sweep(**arguments))
@@ -98,9 +100,11 @@ def _explain_unknown_experiment(spec: str, arg: str) -> Iterator[None]:
             raise
         name = arg.partition(":")[0]
         names = ", ".join(error.others) or "facades, maps or another file name in experiments/"
+        near = closest_name(name, error.others)
+        suggestion = f"; did you mean {near}?" if near else ""
         raise UsageError(
             f"{spec}: there is no experiment {name}",
-            f"after the colon, give one of {names}; or leave out ':{arg}'",
+            f"after the colon, give one of {names}; or leave out ':{arg}'{suggestion}",
         ) from error
 
 

@@ -10,7 +10,7 @@ from pix2pix_jax.config.resolve import resolve, resolve_epochs
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.fingerprint import dataset_fingerprint
 from pix2pix_jax.data.images.pixels import check_channels
-from pix2pix_jax.data.prepare import prepare
+from pix2pix_jax.data.prepare import check_source, prepare
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.checks import check_devices, resolve_init, resolve_norm_images
 from pix2pix_jax.runs.workdir import Workdir
@@ -29,8 +29,8 @@ def prepare_config(config: Config, workdir: Workdir) -> Config:
       The resolved config.
 
     Raises:
-      UsageError: a field is wrong, or the processes have different configs. The message names the
-        field or flag.
+      UsageError: a field is wrong, data.source does not exist, or the processes have different
+        configs. The message names the field or flag.
     """
     config = resolve(config)
     check_channels(config.data)
@@ -43,6 +43,8 @@ def prepare_config(config: Config, workdir: Workdir) -> Config:
     distributed.check_same_on_all("--config", repr(without_paths))
     check_devices(config.data.batch_size, is_resumed=workdir.config_file.exists())
     if distributed.is_first():
+        # The checks of the workdir come later, because their errors print commands with the source.
+        check_source(config.data)
         config = resolve_init(config, workdir)
     if config.model.norm != "batch":
         return config

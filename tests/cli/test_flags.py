@@ -126,6 +126,15 @@ def test_a_wrong_command_or_value_is_refused_in_one_line(arguments, line):
         ("sweep", ["--seed=3"], "did you mean --seeds=3?"),
         ("train", ["--gpus=1"], "all devices are used; choose others by the variables "),
         ("train", ["-config=x.py"], "did you mean --config=x.py?"),
+        ("train", ["--resume"], "leave this flag out: the same command resumes a run that was"),
+        ("train", ["--continue_train=True"], "leave this flag out: the same command resumes a"),
+        ("sweep", ["--auto-resume"], "leave this flag out: the same command resumes a run that"),
+        ("train", ["--resume=runs/a"], "did you mean --workdir=runs/a?"),
+        ("train", ["--resume", "runs/a"], "did you mean --workdir=runs/a?"),
+        ("train", ["--pretrained=True"], "give a flag that --help lists"),  # True is no workdir
+        ("train", ["--init_type=normal"], "initial weights are random, as in the paper; leave"),
+        ("train", ["--preprocess=crop"], "training resizes images to data.load_size, then crops"),
+        ("train", ["--world_size=2"], "did you mean --num_processes=2?"),
         ("train", ["--pretrained=runs/a"], "did you mean --init=runs/a?"),
         ("train", ["--version"], "run pix2pix --version, without a command"),
         ("train", ["--num_workers", "8"], "the program chooses the number of threads that read"),
@@ -174,6 +183,28 @@ def test_an_argument_without_dashes_is_refused_with_the_flag_that_was_meant(
 ):
     message = refusal(parse, [command, argument])
     assert message.startswith(f"{argument}: does not begin with --; {suggestion}")
+
+
+@pytest.mark.parametrize(
+    ("command", "fix"),
+    [
+        (
+            "report",
+            "train, evaluate and sweep write their pages themselves; open report/index.html",
+        ),
+        ("plot", "train, evaluate and sweep write their pages themselves; open report/index.html"),
+        ("setup", "run make setup in the folder of the repository"),
+        ("exit", "press Ctrl-C to stop a command that runs"),
+        ("resume", "did you mean train?"),
+        ("print", "did you mean describe?"),
+        ("exprt", "did you mean export?"),
+    ],
+)
+def test_an_unknown_command_is_refused_with_the_command_that_was_meant(command, fix):
+    message = refusal(parse, [command])
+    assert message.startswith(f"COMMAND: '{command}' is not valid; ")
+    assert fix in message
+    assert ("did you mean" in message) == ("did you mean" in fix)
 
 
 def test_a_field_without_an_equals_sign_is_refused_with_its_value():

@@ -4,6 +4,7 @@ import errno
 import os
 
 import pytest
+from helpers.command_line import ROOT
 from helpers.refusals import refusal
 
 from pix2pix_jax.config import Config, Data, experiments, resolve
@@ -88,7 +89,9 @@ def test_a_bad_experiment_is_refused_in_one_line(tmp_path, text, problem):
 
 def test_the_error_for_a_missing_experiment_file_names_the_file(tmp_path):
     message = refusal(load_experiment, f"{tmp_path}/nowhere.py:arg")
-    assert message.startswith(f"{tmp_path}/nowhere.py: there is no such experiment file; give ")
+    assert message.startswith(f"{tmp_path}/nowhere.py: there is no such experiment file; ")
+    example = f"{ROOT}/experiments/facades.py"
+    assert message.endswith(f"; give the whole path of an experiment, such as {example}")
     (tmp_path / "maps.py").touch()
     for name in ("map.py", "maps", "Maps.py"):
         assert refusal(load_experiment, f"{tmp_path}/{name}").endswith(
@@ -102,6 +105,25 @@ def test_the_error_for_a_missing_experiment_file_names_the_file(tmp_path):
     message = refusal(load_experiment, f"{tmp_path}/zzz.py")
     assert message.endswith("contains b0.py, b1.py, b2.py, b3.py, b4.py and 2 more")
     assert f"experiments/folder.py:{tmp_path}" in refusal(load_experiment, str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("experiments/quickstart.py", "experiments/quickstart.py"),
+        ("experiments/quikstart.py:my_pairs", "experiments/quickstart.py"),
+        ("experiments/ablations/objective.py", "experiments/ablations/objective.py"),
+    ],
+)
+def test_in_another_folder_the_error_names_the_folder_of_the_repository(
+    tmp_path, monkeypatch, given, meant
+):
+    monkeypatch.chdir(tmp_path)
+    message = refusal(load_experiment, given)
+    assert message.startswith(f"{tmp_path}/{given.partition(':')[0]}: there is no such experiment")
+    assert message.endswith(f"; change to the folder {ROOT}, or give the whole path {ROOT}/{meant}")
+    monkeypatch.chdir(ROOT)
+    assert refusal(load_experiment, "experiments/zzz.py").partition("; ")[2].startswith("give a")
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ from pix2pix_jax.data.contents.facts import METADATA_KEY, Sizes, dataset_content
 from pix2pix_jax.data.contents.lines import dataset_lines
 from pix2pix_jax.data.fingerprint import dataset_fingerprint
 from pix2pix_jax.data.images.palettes import CMP
-from pix2pix_jax.data.prepare import prepare
+from pix2pix_jax.data.prepare import check_source, prepare
 from pix2pix_jax.data.synthetic.paint import draw_facade
 from pix2pix_jax.runtime.storage import files
 
@@ -237,6 +237,8 @@ def test_without_its_source_the_last_dataset_is_used(tmp_path, capsys, monkeypat
     capsys.readouterr()
     assert prepare(folder_data(root)).data_path == last.data_path
     assert capsys.readouterr().out.startswith(f"{root}: does not exist any more; using ")
+    check_source(folder_data(root))
+    assert capsys.readouterr().out == ""
     (tmp_path / "other_project").mkdir()  # This folder never had a folder "pairs".
     monkeypatch.chdir(tmp_path / "other_project")
     assert refusal(prepare, replace(folder_data(root), source="pairs")).endswith("correct the path")
@@ -245,10 +247,14 @@ def test_without_its_source_the_last_dataset_is_used(tmp_path, capsys, monkeypat
 def test_the_error_for_a_missing_source_names_the_source(tmp_path):
     prepare(folder_data(make_images(tmp_path / "pairs")))
     message = refusal(prepare, folder_data(tmp_path / "pears"))
-    assert message.startswith(f"data.source: {tmp_path / 'pears'} does not exist")
-    message = refusal(prepare, Data(name="folder", data_dir=str(tmp_path)))
+    expected = f"data.source: {tmp_path}/pears does not exist; did you mean {tmp_path}/pairs?"
+    assert message == expected
+    assert refusal(check_source, folder_data(tmp_path / "pears")) == message
+    missing = Data(name="folder", data_dir=str(tmp_path))
+    message = refusal(prepare, missing)
     assert message.startswith("data.source: ")
     assert "--config.data.source=" in message
+    assert refusal(check_source, missing) == message
 
 
 def test_a_broken_image_is_named_and_can_be_repaired(tmp_path):

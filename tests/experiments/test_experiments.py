@@ -237,6 +237,7 @@ def test_an_unknown_base_is_refused_with_the_names_of_the_experiments():
     message = refusal(load_sweep, f"{ABLATIONS[0]}:fasades", None, {})
     assert message.startswith(f"{ABLATIONS[0]}:fasades: there is no experiment fasades; after the ")
     assert "give one of cityscapes, " in message
+    assert message.endswith("or leave out ':fasades'; did you mean facades?")
     message = refusal(load_sweep, f"{ABLATIONS[0]}:/path", None, {})
     assert message.startswith(f"{ABLATIONS[0]}:/path: there is no experiment /path; after the ")
     assert "give one of facades, maps or " in message

@@ -36,6 +36,13 @@ def test_images_are_found_and_their_translations_are_named(tmp_path, capsys):
     assert names("**/c.*") == ["deep/er/c"]
     nowhere = tmp_path / "new"
     assert "does not exist" in refusal(find_inputs, str(tmp_path / "z.png"), nowhere)
+    for wrong in ("dep", "dep/d.bmp", "dep/*"):
+        message = refusal(find_inputs, str(tmp_path / wrong), nowhere)
+        assert message.startswith(f"--input: {tmp_path}/dep")
+        right = tmp_path / wrong.replace("dep", "deep").rstrip("/*")
+        assert message.endswith(
+            f"; did you mean {right}?" if right.exists() else "correct the path"
+        )
     assert "contains no images" in refusal(find_inputs, str(tmp_path / "*.gif"), nowhere)
     (tmp_path / "void").mkdir()
     assert "contains no images" in refusal(find_inputs, str(tmp_path / "void"), nowhere)

@@ -35,7 +35,8 @@ def test_a_sweep_may_have_neither_argument_nor_seeds(tmp_path):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", "has no sweep()"),
+        ("", "has no sweep(); define this function as the files in experiments/ablations do"),
+        ("def get_config(): return Config()", "has no sweep(); give this file to `pix2pix train`"),
         ("def sweep():\n return []\n", "yields nothing"),
         ("def sweep():\n yield 'a', 1\n", "yields ('a', 1), not a name and a Config"),
         ("def sweep():\n yield '../a', Config()\n", "cannot be a folder"),

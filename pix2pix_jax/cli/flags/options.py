@@ -9,7 +9,7 @@ from pix2pix_jax.cli.flags.values import parse_step
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.nearby import explain_no_run
 from pix2pix_jax.runs.workdir import Workdir
-from pix2pix_jax.suggestions import OTHER_COMMANDS, closest_name
+from pix2pix_jax.suggestions import OTHER_COMMANDS, advice_about_command, closest_name, give_one_of
 
 if TYPE_CHECKING:
     from pix2pix_jax.config.schema import Config
@@ -60,9 +60,11 @@ class Parser(argparse.ArgumentParser):
 def _suggest(flag: str, choice: str, names: list[str]) -> str:
     """The fix for a value that is not in `names`: all names, and the closest name."""
     wanted = choice.strip("'")
+    if flag == "COMMAND" and (advice := advice_about_command(wanted)):
+        return advice
     near = OTHER_COMMANDS.get(wanted.lower()) if flag == "COMMAND" else None
     near = near or closest_name(wanted, names)
-    return f"give one of {', '.join(names)}" + (f"; did you mean {near}?" if near else "")
+    return give_one_of(names) + (f"; did you mean {near}?" if near else "")
 
 
 def add_text_or_json(parser: argparse.ArgumentParser) -> None:

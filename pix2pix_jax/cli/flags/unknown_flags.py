@@ -6,10 +6,18 @@ from pathlib import Path
 
 from pix2pix_jax.cli.flags.options import Flags
 from pix2pix_jax.cli.flags.schema_source import read_field_names
+from pix2pix_jax.cli.flags.values import (
+    parse_experiment_flag,
+    parse_init,
+    parse_path,
+    parse_workdir,
+)
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.nearby import is_run
 from pix2pix_jax.suggestions import (
+    SWITCH_VALUES,
     advice_about,
+    advice_about_switch,
     closest_field,
     closest_name,
     other_names,
@@ -18,6 +26,7 @@ from pix2pix_jax.suggestions import (
 
 SIMILAR = 0.82  # above this similarity, a name is taken for a flag, not for a field
 WEIGHTS = (".pth", ".pt", ".ckpt", ".safetensors")  # the suffixes of files of weights
+PATH_PARSERS = (parse_experiment_flag, parse_init, parse_path, parse_workdir)
 DASHES = "-\u2010\u2011\u2012\u2013\u2014\u2212"  # text programs turn "--" into other dashes
 
 
@@ -73,10 +82,14 @@ def suggest_flag(name: str, value: str, flags: Flags) -> str:
     """
     own = {flag.lstrip("-"): flag for flag in flags}
     target = {plain_name(flag): flag for flag in own}.get(plain_name(name))
+    if target is None and (advice := advice_about_switch(name, value)):
+        return advice
     others = [other for other in other_names(name) if other in flags]
     if others and value.lower().endswith(WEIGHTS) and "--weights" not in flags:
         return f"first run pix2pix import --weights={shlex.quote(value)} --workdir=DIR"
     others = [other for other in others if _is_accepted(flags[other], value)]
+    if target is None and not others and (advice := advice_about(name)):
+        return advice
     # A similar flag comes before a field: for `translate --steps`, --step and not train.steps.
     if target is None and not others:
         target = closest_name(name, own, SIMILAR)
@@ -84,8 +97,6 @@ def suggest_flag(name: str, value: str, flags: Flags) -> str:
         return _did_you_mean(own[target], value, flags)
     if others:
         return _did_you_mean(others[0], value, flags)
-    if advice := advice_about(name):
-        return advice
     field = closest_field(name.removeprefix("config."), read_field_names())
     if field is not None:
         return _did_you_mean(f"--config.{field}", value, flags)
@@ -98,10 +109,13 @@ def suggest_flag(name: str, value: str, flags: Flags) -> str:
 def _is_accepted(flag: argparse.Action, value: str) -> bool:
     """Whether a flag accepts a value.
 
-    A flag without a parser for its value, such as --list or --host, accepts any value.
+    A flag without a parser for its value, such as --list or --host, accepts any value. For a flag
+    that takes a path, a word such as "True" is no value.
     """
     if not value or not callable(flag.type):
         return True
+    if flag.type in PATH_PARSERS and value.lower() in SWITCH_VALUES:
+        return False
     try:
         flag.type(value)
     except (argparse.ArgumentTypeError, UsageError, ValueError):
