@@ -8,10 +8,14 @@ import numpy as np
 import optax
 
 from pix2pix_jax.checkpoints.reader import StepNotFound, find_step, read_items
-from pix2pix_jax.config.fields import changed_values
+from pix2pix_jax.config.fields import changed_values, format_value
+from pix2pix_jax.config.files import override
 from pix2pix_jax.config.initial_run import CheckpointStep
+from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.schema import Config
+from pix2pix_jax.data.images.pixels import check_channels
 from pix2pix_jax.errors import UsageError
+from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.state import NetworkState, TrainState, create_state
 from pix2pix_jax.runs.networks import (
     array_shapes,
@@ -86,8 +90,10 @@ def find_initial_step(workdir: Workdir, old: Config, step: CheckpointStep) -> in
         return find_step(workdir, old.train.best_metric, step)
     except StepNotFound as error:
         # The flag train.best_metric would change the new run, not the other run.
-        steps = ", ".join(map(str, workdir.checkpoint_steps()))
-        fix = f"give --init={shlex.quote(workdir.location)}:STEP with one of the steps {steps}"
+        steps, flag = workdir.checkpoint_steps(), f"--init={shlex.quote(workdir.location)}"
+        fix = f"give {flag}:{steps[0]}"
+        if len(steps) > 1:
+            fix = f"give {flag}:STEP with one of the steps {', '.join(map(str, steps))}"
         raise UsageError(f"--init: {error.problem}", fix) from error
 
 
@@ -125,17 +131,68 @@ def check_generator(workdir: Workdir, old: Config, new: Config) -> None:
       new: the resolved config of the new run.
 
     Raises:
-      UsageError: the generators have other arrays; the message names the fields that cause this.
+      UsageError: the generators have other arrays. The message names the fields that cause this,
+        and prints all flags that make the generator fit.
     """
     if fits_generator(old, new):
         return
     changes = changed_values(fields_of_generator_arrays(old), fields_of_generator_arrays(new))
-    flags = " ".join(format_flag(name, value) for name, (value, _) in changes.items())
+    flags = _flags_of_generator(old, new)
+    if not flags:  # For example, no image has the channels of an imported generator.
+        raise UsageError(
+            f"--init: the generator of {workdir.location} cannot be trained here, because "
+            f"{_describe_changes(changes)}",
+            "leave out --init",
+        )
+    reasons = [_describe_changes({name: pair for name, pair in changes.items() if name in flags})]
+    if "data.image_size" in flags:
+        size = "x".join(map(str, new.data.image_size))
+        reasons.append(f"data.image_size {size} cannot be halved {changes['model.depth'][0]} times")
+    given = " ".join(format_flag(name, value) for name, value in flags.items())
     raise UsageError(
         f"--init: the generator of {workdir.location} does not fit, because "
-        f"{_describe_changes(changes)}",
-        f"give {flags}, or leave out --init",
+        f"{', and '.join(reasons)}",
+        f"give {given}, or leave out --init",
     )
+
+
+def _flags_of_generator(old: Config, new: Config) -> dict[str, str]:
+    """The flags that make the generator of `old` fit into `new`, by the names of their fields.
+
+    A field may follow from another field: whether the last encoder layer has a norm, for example,
+    follows from the depth. So the flags are tried together, and a flag is left out only if the
+    generator fits without it.
+
+    Returns:
+      The values of the flags, as text; empty if no flags make the generator fit.
+    """
+    fields = fields_of_generator_arrays(old)
+    multiple = 2 ** fields["model.depth"]
+    # Rounded up, because the discriminator may be too deep for a smaller image.
+    size = tuple(-(-side // multiple) * multiple for side in new.data.image_size)
+    fields |= {"data.image_size": size, "data.load_size": None}
+    flags = {name: format_value(value) for name, value in fields.items()}
+    if not _fits_with(old, new, flags):
+        return {}
+    for name in tuple(flags):
+        fewer = {other: value for other, value in flags.items() if other != name}
+        if override(new, fewer) == override(new, flags) or _fits_with(old, new, fewer):
+            flags = fewer
+    return flags
+
+
+def _fits_with(old: Config, new: Config, flags: dict[str, str]) -> bool:
+    """Whether a run of `new` with these flags can train the generator of `old`."""
+    try:
+        config = resolve(override(new, flags))
+        check_channels(config.data)
+        if not fits_generator(old, config):
+            return False
+    except UsageError:
+        return False
+    # A norm without scales and shifts has no arrays, but the network differs without the norm.
+    has_norm = [make_generator(each).bottleneck_norm for each in (old, config)]
+    return config.model.norm == "none" or has_norm[0] == has_norm[1]
 
 
 def _why_new_discriminator(old: Config, new: Config) -> str:

@@ -12,7 +12,7 @@ from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.resume import changed_fields
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runs.restart import advise_new_run, advise_other_workdir
+from pix2pix_jax.runs.restart import advise_new_run, advise_other_workdir, shorten
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.device_count import advise_devices
 
@@ -100,14 +100,14 @@ def resolve_init(config: Config, workdir: Workdir) -> Config:
         recorded = read_config(workdir.config_file).train.init
         if given is None or given.is_start_of(recorded):
             return replace_fields(config, {"train": {"init": recorded}})
+        start = shorten(recorded, workdir) if recorded else "random weights"
         raise UsageError(
-            f"--init: {workdir.config_file} belongs to a run that started from "
-            f"{recorded or 'random weights'}",
+            f"--init: {workdir.config_file} belongs to a run that started from {start}",
             f"leave out --init to resume this run, or {advise_other_workdir(workdir)}",
         )
     if given and given.is_start_of(workdir.location):
         raise UsageError(
-            f"--init: {given.location} is the --workdir itself, and has no run",
+            f"--init: {shorten(given.location, workdir)} is the --workdir itself, and has no run",
             "give the workdir of another run",
         )
     return config

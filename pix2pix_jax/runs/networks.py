@@ -1,5 +1,6 @@
 """Compares the networks of two runs: the fields that decide their arrays, and the arrays."""
 
+from functools import cache
 from typing import Any
 
 import jax
@@ -50,6 +51,7 @@ def fits_generator(old: Config, new: Config) -> bool:
     return array_shapes(old).generator.params == array_shapes(new).generator.params
 
 
+@cache
 def array_shapes(config: Config) -> TrainState:
     """The shapes and types of all arrays of a run of a resolved config."""
     return jax.eval_shape(lambda: create_state(config))

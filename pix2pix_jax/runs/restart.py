@@ -1,6 +1,7 @@
 """The commands that start a new run from the weights of a run. Error lines print these commands."""
 
 import shlex
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.networks import fits_generator
 from pix2pix_jax.runs.workdir import Workdir
+from pix2pix_jax.runtime.storage.files import is_address
 
 
 def user_changes(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
@@ -25,6 +27,22 @@ def user_changes(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
 def format_flag(field: str, value: Any) -> str:
     """A field and its value as a flag, such as --config.data.image_size=256,512."""
     return f"--config.{field}={format_value(value)}"
+
+
+def shorten(location: str, workdir: Workdir) -> str:
+    """A path for a line: relative to the current folder if the user gives --workdir that way, too.
+
+    A config has absolute paths, so that a run can resume from any folder. A path outside the
+    current folder stays absolute.
+
+    Args:
+      location: an absolute path, or an address.
+      workdir: the workdir of the command.
+    """
+    if workdir.address is None and not workdir.path.is_absolute() and not is_address(location):
+        with suppress(ValueError):  # The path is outside the current folder.
+            return str(Path(location).relative_to(Path.cwd()))
+    return location
 
 
 def next_location(workdir: Workdir) -> str:
@@ -50,7 +68,10 @@ def init_command(workdir: Workdir, config: Config, step: int | None = None) -> s
       step: the step of the checkpoint; None: the newest.
     """
     changes = user_changes(read_config(workdir.config_file), config)
-    flags = [format_flag(name, new) for name, (_, new) in changes.items()]
+    values = {name: new for name, (_, new) in changes.items()}
+    if source := values.get("data.source"):
+        values["data.source"] = shorten(source, workdir)
+    flags = [format_flag(name, value) for name, value in values.items()]
     start = InitialRun(workdir.location) if step is None else InitialRun(workdir.location, step)
     command = ["pix2pix", "train", f"--init={start}", f"--workdir={next_location(workdir)}", *flags]
     return f"`{shlex.join(command)}`"

@@ -21,7 +21,7 @@ from pix2pix_jax.data.pair_names import find_pair_names, list_pair_names, read_p
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import TrainState, create_state
 from pix2pix_jax.remote.sync import read_initial_config, sync_workdir
-from pix2pix_jax.runs.restart import advise_new_run, user_changes
+from pix2pix_jax.runs.restart import advise_new_run, shorten, user_changes
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime import distributed
 from pix2pix_jax.runtime.console import say
@@ -114,22 +114,28 @@ def check_initial_run(config: Config, workdir: Workdir) -> None:
     """
     if config.train.init is None or workdir.config_file.exists():
         return
-    other = InitialRun.parse(config.train.init)
+    other = parse_initial_run(config.train.init, workdir)
     other_workdir, old = Workdir.parse(other.location), read_initial_config(other)
     check_generator(other_workdir, old, config)
     if other_workdir.address is None:  # The checkpoints of a bucket are downloaded later.
         find_initial_step(other_workdir, old, other.step)
 
 
+def parse_initial_run(init: str, workdir: Workdir) -> InitialRun:
+    """Parses train.init of a resolved config; see `shorten` for the path in printed lines."""
+    other = InitialRun.parse(init)
+    return replace(other, location=shorten(other.location, workdir))
+
+
 def _take_from_other_run(run: TrainingRun) -> InitialState:
     """Makes the first state from the networks of the run that train.init names."""
     assert run.config.train.init is not None
-    other = InitialRun.parse(run.config.train.init)
+    other = parse_initial_run(run.config.train.init, run.workdir)
     workdir = Workdir.parse(other.location)
     with sync_workdir(workdir):
         old = read_initial_config(other)
         transferred = transfer_state(workdir, old, other.step, run.config)
-    init = str(replace(other, step=transferred.step))
+    init = str(replace(other.resolve(), step=transferred.step))
     config = replace_fields(run.config, {"train": {"init": init}})
     say(describe_transfer(run.workdir, workdir, transferred))
     if changes := describe_changes(old, config):

@@ -118,9 +118,8 @@ def test_a_discriminator_accepts_images_of_another_size(small, trained):
     [
         (
             {"model__depth": "5"},
-            "model.depth is 4 in that run and 5 in this run, model.bottleneck_norm is True in that "
-            "run and False in this run; give --config.model.depth=4 "
-            "--config.model.bottleneck_norm=True, or leave out",
+            # The norm of the last encoder layer follows from the depth.
+            "model.depth is 4 in that run and 5 in this run; give --config.model.depth=4, or leave",
         ),
         (
             {"data__target_channels": "1"},
@@ -145,7 +144,10 @@ def test_a_step_that_is_not_saved_is_refused(small, trained):
     workdir, _ = trained
     message = refusal(transfer_state, workdir, small, 41, small)
     assert message.startswith("--init: there is no checkpoint 41 in ")
-    assert message.endswith(f"; give --init={workdir}:STEP with one of the steps 40")
+    assert message.endswith(f"; give --init={workdir}:40")
+    (workdir.checkpoints_folder / "30").mkdir()
+    message = refusal(transfer_state, workdir, small, 41, small)
+    assert message.endswith(f"; give --init={workdir}:STEP with one of the steps 30, 40")
 
 
 def test_a_best_step_without_a_score_is_refused_with_the_steps_that_exist(small, trained):
@@ -154,9 +156,7 @@ def test_a_best_step_without_a_score_is_refused_with_the_steps_that_exist(small,
     old = changed(small, train__best_metric="psnr")
     message = refusal(transfer_state, workdir, old, "best", small)
     assert message.startswith("--init: no checkpoint in ")
-    assert message.endswith(
-        f"has a score of psnr; give --init={workdir}:STEP with one of the steps 40"
-    )
+    assert message.endswith(f"has a score of psnr; give --init={workdir}:40")
     message = refusal(read_network, workdir, old, "best")
     assert message.startswith("--step: no checkpoint in ")
     assert message.endswith("has a score of psnr; give --config.train.best_metric=l1")
