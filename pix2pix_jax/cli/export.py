@@ -22,14 +22,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         choices=EXPORT_FORMATS,
-        help="format of the files; default: the format that the suffix of --output names",
+        help="format of --output, and of a --discriminator whose suffix names no format; default: "
+        "the format that the suffix of --output names",
     )
     parser.add_argument(
         "--discriminator",
         type=parse_path,
         metavar="FILE",
-        help=f"file to write the discriminator to, as {' or '.join(DISCRIMINATOR_FORMATS)}; "
-        "default: the discriminator is not written",
+        help=f"file to write the discriminator to, as {' or '.join(DISCRIMINATOR_FORMATS)}, "
+        "whatever the format of --output; default: the discriminator is not written",
     )
     add_step(parser)
 

@@ -24,7 +24,8 @@ class ExportOptions:
 
     Attributes:
       output: the file to write the generator to.
-      format: a key of EXPORT_FORMATS; None: the suffix of `output` names the format.
+      format: the format of the generator, a key of EXPORT_FORMATS; None: the suffix of `output`
+        names the format. The discriminator has the same format, unless its suffix names another.
       step: the step of the checkpoint, or "newest" or "best".
       discriminator: the file to write the discriminator to; None: only the generator is exported.
     """
@@ -40,6 +41,24 @@ class ExportOptions:
             return {"generator": self.output}
         return {"generator": self.output, "discriminator": self.discriminator}
 
+    def formats(self) -> dict[NetworkName, Format]:
+        """The format of each file, by the name of the network.
+
+        Raises:
+          UsageError: neither --format nor the suffix of --output names a format, or --output is a
+            folder.
+        """
+        generator = choose_format(self)
+        if self.discriminator is None:
+            return {"generator": generator}
+        discriminator = EXPORT_FORMATS.get(suffix_of(self.discriminator), generator)
+        return {"generator": generator, "discriminator": discriminator}
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix of a file as the name of a format: lower case, without the dot."""
+    return path.suffix[1:].lower()
+
 
 def export(config: Config, workdir: Workdir, options: ExportOptions) -> None:
     """Writes the networks of a checkpoint, without dropout. If one file fails, no file is written.
@@ -47,19 +66,19 @@ def export(config: Config, workdir: Workdir, options: ExportOptions) -> None:
     Args:
       config: the config of the run.
       workdir: the workdir of the run.
-      options: the networks, the files and their format.
+      options: the networks, the files and their formats.
 
     Raises:
-      UsageError: the run has no such checkpoint, no format is given, the format cannot contain the
-        networks or needs a package, a path exists or has the suffix of another format, or the
+      UsageError: the run has no such checkpoint, no format is given, a format cannot contain its
+        network or needs a package, a path exists or has the suffix of another format, or the
         outputs of a file differ too much from the outputs of JAX.
     """
     config = resolve_run_config(workdir, config)
-    file_format = choose_format(options)
-    check_paths(options, file_format)
+    formats = options.formats()
+    check_paths(options, formats["generator"])
     for path in options.files().values():
         check_writable(path)
-    check_networks(config, options, file_format)
+    check_networks(config, options, formats)
     lines, step = [], options.step
     with ExitStack() as files:
         for name, path in options.files().items():
@@ -67,9 +86,9 @@ def export(config: Config, workdir: Workdir, options: ExportOptions) -> None:
             # Both files contain this step, even if the run saves a newer checkpoint meanwhile.
             step = network.step
             temporary = files.enter_context(atomic_file(path))
-            difference = write_network(network, file_format, path, temporary)
+            difference = write_network(network, formats[name], path, temporary)
             lines.append(
-                f"{path}: {name} of step {network.step} as {file_format.name}, "
+                f"{path}: {name} of step {network.step} as {formats[name].name}, "
                 f"{temporary.stat().st_size / 1e6:.1f} MB; its outputs for random images differ "
                 f"from JAX by {difference:.1e} at most"
             )
@@ -112,7 +131,7 @@ def choose_format(options: ExportOptions) -> Format:
     Raises:
       UsageError: the suffix of --output names no format, or --output is a folder.
     """
-    name = options.format or options.output.suffix[1:].lower()
+    name = options.format or suffix_of(options.output)
     if options.output.is_dir():
         raise UsageError(f"--output: {options.output} is a folder", "give a file")
     if name not in EXPORT_FORMATS:
@@ -124,18 +143,28 @@ def choose_format(options: ExportOptions) -> Format:
 
 
 def check_paths(options: ExportOptions, file_format: Format) -> None:
-    """Raises UsageError if a path exists, has the suffix of another format, or is given twice."""
+    """Checks the paths of the files to write.
+
+    Args:
+      options: the files.
+      file_format: the format of the generator.
+
+    Raises:
+      UsageError: a path exists or is given twice, or --output has the suffix of another format.
+    """
+    suffix = suffix_of(options.output)
+    if suffix in EXPORT_FORMATS and suffix != file_format.name:
+        raise UsageError(
+            f"--output: {options.output} has the suffix of another format than {file_format.name}",
+            f"give --output={options.output.with_suffix('')}.{file_format.name}, or leave out "
+            "--format",
+        )
     flags = {"generator": "--output", "discriminator": "--discriminator"}
     for name, path in options.files().items():
-        flag, suffix = flags[name], path.suffix[1:].lower()
+        flag = flags[name]
         check_utf8(str(path), flag)
         if path.is_dir():
             raise UsageError(f"{flag}: {path} is a folder", "give a file")
-        if suffix in EXPORT_FORMATS and suffix != file_format.name:
-            raise UsageError(
-                f"{flag}: {path} has the suffix of another format than {file_format.name}",
-                "change the suffix or --format",
-            )
         if os.path.lexists(path):
             raise UsageError(f"{flag}: {path} exists", "remove it, or give another file")
     if len({path.resolve() for path in options.files().values()}) < len(options.files()):
@@ -145,13 +174,17 @@ def check_paths(options: ExportOptions, file_format: Format) -> None:
         )
 
 
-def check_networks(config: Config, options: ExportOptions, file_format: Format) -> None:
-    """Raises UsageError if the format cannot contain the networks, or needs a missing package."""
-    with_discriminator = options.discriminator is not None
-    flags = [f"--format={name}" for name in DISCRIMINATOR_FORMATS]
-    if with_discriminator and not file_format.can_hold_discriminator:
-        raise UsageError(
-            f"--discriminator: {file_format.name} files can contain only generators",
-            f"leave out --discriminator, or give {' or '.join(flags)}",
-        )
-    file_format.check(config, with_discriminator)
+def check_networks(
+    config: Config, options: ExportOptions, formats: dict[NetworkName, Format]
+) -> None:
+    """Raises UsageError if a format cannot contain its network, or needs a missing package."""
+    for name, file_format in formats.items():
+        if name == "discriminator" and not file_format.can_hold_discriminator:
+            assert options.discriminator is not None
+            stem = options.discriminator.with_suffix("")
+            flags = [f"--discriminator={stem}.{suffix}" for suffix in DISCRIMINATOR_FORMATS]
+            raise UsageError(
+                f"--discriminator: {file_format.name} files can contain only generators",
+                f"give {' or '.join(flags)}",
+            )
+        file_format.check(config, name)

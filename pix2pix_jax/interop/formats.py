@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pix2pix_jax.config.schema import Config
-    from pix2pix_jax.interop.trained_network import Compute, TrainedNetwork
+    from pix2pix_jax.interop.trained_network import Compute, NetworkName, TrainedNetwork
 
 STABLEHLO_PLATFORMS = ("cpu", "cuda", "tpu")  # one file runs on all of them
 LOCATIONS_FLAG = "jax_traceback_in_locations_limit"  # JAX's limit of source lines in a program
@@ -33,14 +33,14 @@ class Format:
       name: the value of --format, and the suffix of the files.
       write: writes a network to a path. Returns a function that computes the network in the file,
         so that `export` can compare the file with JAX.
-      check: checks a config, and whether its discriminator is exported, too. Raises UsageError if
-        the format cannot contain the networks, or needs a package that is not installed.
+      check: checks a network of a config, by its name. Raises UsageError if the format cannot
+        contain the network, or needs a package that is not installed.
       can_hold_discriminator: whether the format can contain a discriminator at all.
     """
 
     name: str
     write: Callable[[Path, TrainedNetwork], Compute]
-    check: Callable[[Config, bool], None]
+    check: Callable[[Config, NetworkName], None]
     can_hold_discriminator: bool
 
 
@@ -128,11 +128,11 @@ def write_torch(path: Path, network: TrainedNetwork) -> Compute:
     return network.compile_with(weights.fit_to(network.params, model))
 
 
-def accept_all(config: Config, with_discriminator: bool) -> None:
+def accept_all(config: Config, name: NetworkName) -> None:
     """Accepts every config, because the format can contain every network."""
 
 
-def check_onnx(config: Config, with_discriminator: bool) -> None:
+def check_onnx(config: Config, name: NetworkName) -> None:
     """Raises UsageError if onnx or onnxruntime is not installed."""
     if not all(map(importlib.util.find_spec, ("onnx", "onnxruntime"))):
         raise UsageError(
@@ -141,12 +141,12 @@ def check_onnx(config: Config, with_discriminator: bool) -> None:
         )
 
 
-def check_torch(config: Config, with_discriminator: bool) -> None:
-    """Raises UsageError if the authors' PyTorch code cannot compute the networks of a config."""
+def check_torch(config: Config, name: NetworkName) -> None:
+    """Raises UsageError if the authors' PyTorch code cannot compute a network of a config."""
     from pix2pix_jax.interop.pytorch.names import check_torch_discriminator, check_torch_generator
 
-    check_torch_generator(config)
-    if with_discriminator:
+    check_torch_generator(config)  # Both networks share the fields that it checks.
+    if name == "discriminator":
         check_torch_discriminator(config)
 
 

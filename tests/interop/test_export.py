@@ -228,6 +228,25 @@ def test_a_file_whose_outputs_differ_from_jax_is_not_written(exported, tmp_path,
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("format_flag", "suffix"), [(None, "safetensors"), ("stablehlo", "pth")])
+def test_the_discriminator_may_have_another_format_than_the_generator(
+    exported, tmp_path, capsys, format_flag, suffix
+):
+    folder, config, state = exported
+    output = tmp_path / ("G" if format_flag else "G.stablehlo")
+    discriminator = tmp_path / f"D.{suffix}"
+    options = ExportOptions(output, format_flag, discriminator=discriminator)
+    export(config, Workdir(folder / "run"), options)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"{output}: generator of step 0 as stablehlo, ")
+    assert lines[1].startswith(f"{discriminator}: discriminator of step 0 as {suffix}, ")
+    content = output.read_bytes()
+    assert jax_export.deserialize(bytearray(content)).platforms == ("cpu", "cuda", "tpu")
+    params = state.discriminator.params
+    found = read_weights(discriminator, "discriminator").fit_to(params, config.model)
+    jax.tree.map(np.testing.assert_array_equal, found, params)
+
+
 def test_both_networks_are_exported_at_the_same_step(exported, tmp_path, monkeypatch):
     """A run that is still training may save a newer checkpoint between the two files."""
     folder, config, _ = exported
@@ -274,11 +293,18 @@ def test_a_network_that_the_format_cannot_hold_is_refused(exported, tmp_path):
         assert "but the PyTorch code supports only" in refusal(export, other, workdir, options)
     workdir = Workdir(folder / "run")
     tutorial = make_config(discriminator="tutorial")
-    assert "does not have tutorial" in refusal(EXPORT_FORMATS["pth"].check, tutorial, True)
+    assert "does not have tutorial" in refusal(
+        EXPORT_FORMATS["pth"].check, tutorial, "discriminator"
+    )
     options = ExportOptions(tmp_path / "G.onnx", discriminator=tmp_path / "D")
     message = refusal(export, config, workdir, options)
-    assert "--discriminator: onnx files can contain only generators" in message
-    assert "--format=safetensors or --format=pth" in message
+    assert message.startswith("--discriminator: onnx files can contain only generators; give ")
+    files = [f"--discriminator={tmp_path}/D.{suffix}" for suffix in ("safetensors", "pth")]
+    assert message.endswith(f"give {' or '.join(files)}")
+    options = ExportOptions(tmp_path / "G.onnx", "pth", discriminator=tmp_path / "D.pth")
+    message = refusal(export, config, workdir, options)
+    assert message.startswith(f"--output: {tmp_path}/G.onnx has the suffix of another format than ")
+    assert message.endswith(f"; give --output={tmp_path}/G.pth, or leave out --format")
     assert "is a folder" in refusal(export, config, workdir, ExportOptions(tmp_path, "onnx"))
     assert not (tmp_path / "G.pth").exists()
 
@@ -306,10 +332,6 @@ def test_an_exported_run_is_imported_by_the_command_line(exported, tmp_path):
     refused(no_format, "export", run_of, f"--output={tmp_path / 'G.pt'}")
     refused("G.pth exists", "export", run_of, files[0])
     refused("is a folder; give a file", "export", run_of, f"--output={tmp_path}")
-    other = f"--output={tmp_path / 'G.safetensors'}"
-    refused(
-        "D.pth has the suffix of another format than safetensors", "export", run_of, other, files[1]
-    )
     refused("--output: is missing", "export", run_of, "--format=onnx")
     refused("--weights: is missing", "import", weights[2])
     new = f"--output={tmp_path / 'new'}"
