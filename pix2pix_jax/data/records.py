@@ -5,11 +5,13 @@ import os
 import shutil
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from pathlib import Path
 from typing import Any
 
 import tensorflow_datasets as tfds
 
 from pix2pix_jax.errors import DISK_ERRORS, UsageError
+from pix2pix_jax.suggestions import give_one_of
 
 
 def write_dataset(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:
@@ -49,10 +51,7 @@ def open_split(dataset: tfds.core.DatasetBuilder, split: str) -> Sequence[dict]:
       OSError: the operating system refuses to read the files.
     """
     if split not in dataset.info.splits:
-        raise UsageError(
-            f"--split: there is no split {split} in {dataset.data_dir}",
-            f"choose from {', '.join(dataset.info.splits)}",
-        )
+        raise _explain_missing_split(dataset, split)
     try:
         open_records: Any = dataset.as_data_source  # TFDS hides the parameters of this method.
         records = open_records(split)
@@ -66,6 +65,17 @@ def open_split(dataset: tfds.core.DatasetBuilder, split: str) -> Sequence[dict]:
             "remove this folder and run the same command again, which writes the dataset again",
         ) from error
     return records
+
+
+def _explain_missing_split(dataset: tfds.core.DatasetBuilder, split: str) -> UsageError:
+    """The error for a split that a dataset does not have; it names the source of the pairs."""
+    source = (dataset.info.metadata or {}).get("source")
+    fix = give_one_of(f"--split={name}" for name in dataset.info.splits)
+    if source and Path(source).is_dir():
+        fix += f", or put the pairs to use into {source}/{split}/"
+    elif source and Path(source).is_file():
+        fix += f", or put the pairs to use into a folder {split}/ of this archive"
+    return UsageError(f"--split: {source or dataset.data_dir} has no split {split}", fix)
 
 
 def _system_error(

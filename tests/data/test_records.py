@@ -5,7 +5,7 @@ import os
 import resource
 
 import pytest
-from helpers.pairs import folder_data, list_written, make_images
+from helpers.pairs import folder_data, list_written, make_images, make_zip
 from helpers.refusals import refusal
 
 from pix2pix_jax.config import Data
@@ -39,8 +39,25 @@ def test_a_missing_split_is_refused_with_the_splits_that_exist(tmp_path):
     assert [len(open_split(dataset, split)) for split in ("train", "val", "test")] == [3, 2, 1]
     message = refusal(open_split, dataset, "dev")
     assert message == (
-        f"--split: there is no split dev in {dataset.data_dir}; choose from train, val, test"
+        f"--split: {dataset.data_dir} has no split dev; give one of --split=train, --split=val, "
+        "--split=test"
     )
+
+
+def test_the_error_for_a_missing_split_names_the_source_and_the_folder_for_its_pairs(tmp_path):
+    pairs = make_images(tmp_path / "pairs", ["train/1.png", "train/2.png", "val/1.png"])
+    data = folder_data(pairs)
+    message = refusal(open_split, prepare(data), "test")
+    assert message == (
+        f"--split: {pairs} has no split test; give one of --split=train, --split=val, or put the "
+        f"pairs to use into {pairs}/test/"
+    )
+    archive = make_zip(pairs)
+    make_images(pairs / "test", ["3.png", "4.png"])  # as the line says
+    assert len(open_split(prepare(data), "test")) == 2
+    message = refusal(open_split, prepare(folder_data(archive)), "test")
+    assert message.startswith(f"--split: {archive} has no split test; give one of --split=train, ")
+    assert message.endswith("put the pairs to use into a folder test/ of this archive")
 
 
 @pytest.mark.parametrize(
