@@ -2,7 +2,8 @@
 
 from collections import defaultdict
 from dataclasses import replace
-from itertools import combinations
+from functools import partial
+from itertools import combinations, product
 
 from pix2pix_jax.data.layout.advice import (
     OTHERS_OUT,
@@ -11,7 +12,7 @@ from pix2pix_jax.data.layout.advice import (
     move_fix,
     rename_fix,
 )
-from pix2pix_jax.data.layout.common_names import MAX_SIDES
+from pix2pix_jax.data.layout.common_names import MAX_SIDES, names_below
 from pix2pix_jax.data.layout.roles import SourceImage, mentioned_splits, split_of_folder
 from pix2pix_jax.data.layout.siblings import (
     MIN_SEQUENCES,
@@ -30,6 +31,7 @@ from pix2pix_jax.data.layout.similar_names import find_similar_names
 from pix2pix_jax.data.layout.walk import Source
 from pix2pix_jax.data.layout.words import drop_numbers, fold_name, join_names
 from pix2pix_jax.errors import UsageError
+from pix2pix_jax.runtime.console import plural
 
 MIN_FOLDERS_OF_TWO = 3  # from this number on, folders with two images each are probably pairs
 HALVES_FIX = "or, for side-by-side files, give --config.data.form=halves"
@@ -160,22 +162,28 @@ def _find_splits_beside(siblings: Siblings, images: list[SourceImage]) -> list[s
 
 def _describe_side_folders(images: list[SourceImage]) -> Finding | None:
     """The problem of two folders that are named like the sides of pairs, and the fix."""
-    children: dict[tuple[str, ...], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    children: dict[tuple[str, ...], dict[str, list[SourceImage]]]
+    children = defaultdict(lambda: defaultdict(list))
     for image in images:
         for depth, child in enumerate(image.folders):
-            children[image.folders[:depth]][child] += 1
-    for parent, counts in children.items():
-        targets = [child for child in counts if role_of_name(child) == "target"]
-        inputs = [child for child in counts if role_of_name(child) == "input"]
-        if inputs and targets:
-            first, second = (
-                describe_folder(parent, child, counts[child]) for child in (inputs[0], targets[0])
-            )
-            return (
-                f"{first} and {second} are named like the sides of pairs, but fewer than "
-                "half of the names match",
-                move_fix(images, are_others=True),
-            )
+            children[image.folders[:depth]][child].append(image)
+    for parent, inside in children.items():
+        targets = [child for child in inside if role_of_name(child) == "target"]
+        inputs = [child for child in inside if role_of_name(child) == "input"]
+        names = {
+            child: {name[:2] for name in names_below(parent, inside[child])}
+            for child in (inputs + targets if inputs and targets else [])
+        }
+        common = {(a, b): len(names[a] & names[b]) for a, b in product(inputs, targets)}
+        if common:
+            pair = max(common, key=lambda pair: common[pair])
+            counts = [len(inside[child]) for child in pair]
+            first, second = map(partial(describe_folder, parent), pair, counts)
+            matching = f" ({plural(common[pair], 'name')} in common)"
+            if 2 * common[pair] < min(counts):
+                matching = ", but fewer than half of the names match"
+            problem = f"{first} and {second} are named like the sides of pairs{matching}"
+            return problem, move_fix(images, are_others=True)
     return None
 
 

@@ -16,9 +16,10 @@ from pix2pix_jax.data.layout.common_names import (
 )
 from pix2pix_jax.data.layout.roles import SourceImage, mentioned_splits, split_of_folder
 from pix2pix_jax.data.layout.side_words import Contrast, contrast_of
-from pix2pix_jax.data.layout.words import drop_numbers, join_names
+from pix2pix_jax.data.layout.words import drop_numbers, drop_zeros, join_names
 from pix2pix_jax.runtime.console import plural
 
+Tree = dict[tuple[str, ...], dict[str, list[SourceImage]]]  # see `_children_by_parent`
 MIN_SEQUENCES = 4  # from this number on, folders whose names differ only in a number are sequences
 
 
@@ -85,9 +86,10 @@ def find_siblings(images: list[SourceImage]) -> Siblings | None:
     Names also count as common if they differ by a prefix or suffix that all names of a folder
     share, or if the names of one folder begin or end with those of the other.
     """
+    tree = _children_by_parent(images)
     found = [
         siblings
-        for parent, children in _children_by_parent(images).items()
+        for parent, children in tree.items()
         if _may_hold_sides(list(children))
         for group in _group_by_split(list(children))
         for siblings in _compare_children(
@@ -97,7 +99,8 @@ def find_siblings(images: list[SourceImage]) -> Siblings | None:
     if not found:
         return None
     likeliest = max(found, key=_likelihood)
-    return replace(_add_others(likeliest, found), rival=_find_rival(likeliest, found))
+    rival = _find_rival(likeliest, found) or _find_numbered_rival(likeliest, tree)
+    return replace(_add_others(likeliest, found), rival=rival)
 
 
 def _add_others(siblings: Siblings, found: list[Siblings]) -> Siblings:
@@ -132,6 +135,38 @@ def _find_rival(siblings: Siblings, found: list[Siblings]) -> Siblings | None:
     return next((s for place, s in first.items() if place in second), None)
 
 
+def _find_numbered_rival(siblings: Siblings, tree: Tree) -> Siblings | None:
+    """The folders s1_5 and s2_5, for example, if both of the two folders hold such folders.
+
+    Many such folders count as sequences, but they are as likely to hold the sides as two folders
+    with names that are only similar.
+    """
+    if siblings.is_exact or siblings.contrast == Contrast.ROLE or "" in siblings.children:
+        return None
+    first, second = (tree[(*siblings.parent, child)] for child in siblings.children)
+    places = {
+        pair: place
+        for pair in combinations(sorted(first.keys() & second.keys() - {""}), 2)
+        if (place := _place_of_other_number(*pair)) is not None
+        and len(first[pair[0]]) == len(first[pair[1]])
+    }
+    if not places:
+        return None
+    pair = min(places, key=lambda pair: places[pair])
+    count = len(first[pair[0]])
+    parent = (*siblings.parent, siblings.children[0])
+    return Siblings(parent, pair, (count, count), count, is_exact=False)
+
+
+def _place_of_other_number(one: str, two: str) -> int | None:
+    """The index of the word by which two names with several words differ, if it is a number."""
+    first, second = drop_zeros(one), drop_zeros(two)
+    if drop_numbers(one) != drop_numbers(two) or not len(first) == len(second) > 2:
+        return None
+    places = [i for i, (a, b) in enumerate(zip(first, second, strict=True)) if a != b]
+    return places[0] if len(places) == 1 else None
+
+
 def _likelihood(siblings: Siblings) -> tuple[Contrast, bool, bool, int, int]:
     """The sorting key of `find_siblings`: the largest belongs to the likeliest sides."""
     first, second = map(mentioned_splits, siblings.children)
@@ -141,13 +176,9 @@ def _likelihood(siblings: Siblings) -> tuple[Contrast, bool, bool, int, int]:
     return siblings.contrast, are_alike, siblings.is_exact, -len(siblings.parent), siblings.common
 
 
-def _children_by_parent(
-    images: list[SourceImage],
-) -> dict[tuple[str, ...], dict[str, list[SourceImage]]]:
+def _children_by_parent(images: list[SourceImage]) -> Tree:
     """For each folder, the images below it by subfolder; "" stands for the folder itself."""
-    tree: dict[tuple[str, ...], dict[str, list[SourceImage]]] = defaultdict(
-        lambda: defaultdict(list)
-    )
+    tree: Tree = defaultdict(lambda: defaultdict(list))
     for image in images:
         folders = (*image.folders, "")
         for depth, child in enumerate(folders):

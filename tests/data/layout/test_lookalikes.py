@@ -131,6 +131,34 @@ HALVES = {
 }
 
 
+def test_the_names_in_common_of_many_folders_are_counted(tmp_path):
+    folders = ("rgb", "depth", "normal", "seg", "edge", "ir")
+    names = [f"{folder}/{number:02}.png" for folder in folders for number in range(12)]
+    root = make_empty_files(tmp_path / "pairs", names)
+    message = refusal(find_pairs, Source(root, "SOURCE"))
+    assert (
+        " are named like the sides of pairs (12 names in common); move the inputs into" in message
+    )
+    assert message.startswith("SOURCE: rgb/ (12 images) and ")
+    assert "and other images out of the source" in message
+
+
+def test_numbered_folders_inside_similar_folders_are_named_too(tmp_path):
+    """ROIs of two seasons are scenes; s1 and s2 are radar and colour images."""
+    names = [
+        f"ROIs_{season}/s{kind}_{place}/ROIs_{season}_s{kind}_{place}_p{number}.png"
+        for season in ("fall", "spring")
+        for kind in (1, 2)
+        for place in (5, 6)
+        for number in range(4)
+    ]
+    message = refusal(find_pairs, Source(make_empty_files(tmp_path / "pairs", names), "SOURCE"))
+    assert message.startswith(
+        "SOURCE: ROIs_fall/ (16 images) and ROIs_spring/ (16 images) look like A and B (16 similar "
+        "names in common), and so do ROIs_fall/s1_5/ and ROIs_fall/s2_5/; move the inputs into A/ "
+    )
+
+
 @pytest.mark.parametrize("patterns", HALVES.values(), ids=HALVES.keys())
 def test_images_that_show_both_sides_are_not_refused(tmp_path, patterns):
     root = fill(tmp_path / "pairs", patterns)
