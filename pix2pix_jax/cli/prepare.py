@@ -19,12 +19,13 @@ def run(options: argparse.Namespace, fields: FlagValues) -> int:
     from pix2pix_jax.data.contents.lines import dataset_lines
     from pix2pix_jax.data.images.pixels import check_channels
     from pix2pix_jax.data.prepare import prepare
+    from pix2pix_jax.runtime.console import say
 
     config = resolve(load_config(options, fields))
     check_channels(config.data)
     dataset = prepare(config.data)
     counts = ", ".join(f"{info.num_examples} {name}" for name, info in dataset.info.splits.items())
-    print(f"{config.data.name}: {counts} pairs in {dataset.data_dir}")
+    say(f"{config.data.name}: {counts} pairs in {dataset.data_dir}")
     for line in dataset_lines(dataset, config.data):
-        print(line)
+        say(line)
     return 0

@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from pix2pix_jax.errors import DISK_ERRORS, UsageError
+from pix2pix_jax.runtime.console import say
 from pix2pix_jax.suggestions import give_one_of
 
 
@@ -23,7 +24,7 @@ def write_dataset(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder
     """
     # An interrupted download from a bucket leaves an incomplete folder.
     shutil.rmtree(builder.data_path, ignore_errors=True)
-    print(f"writing {builder.data_path}")
+    say(f"writing {builder.data_path}")
     try:
         with redirect_stdout(None):  # TFDS prints its own notices.
             builder.download_and_prepare(file_format="array_record")
