@@ -35,7 +35,7 @@ from pix2pix_jax.data.images.image_files import (
     read_bytes,
 )
 from pix2pix_jax.data.images.limits import DEFAULT_LIMIT, PixelLimit
-from pix2pix_jax.data.images.png_chunks import drop_texts, mark_no_alpha
+from pix2pix_jax.data.images.png_chunks import describe_colours, drop_texts, mark_no_alpha
 from pix2pix_jax.data.images.profiles import convert_cmyk, convert_to_srgb, is_adobe_rgb_in_exif
 from pix2pix_jax.data.images.signatures import BIG_ENDIAN_BIGTIFF, TIFF_STARTS
 from pix2pix_jax.data.images.tiff_files import read_large_tiff, read_tiff, start_with_image
@@ -58,6 +58,9 @@ def read_image(data: bytes, name: str, limit: PixelLimit = DEFAULT_LIMIT) -> Dec
     """
     full = start_with_image(data)
     image = _read_pixels(full, name, limit)
+    if image.pixels.shape[-1] >= 3 and (colours := describe_colours(data)):
+        note = {"profile": f"the colours are not sRGB ({colours}), and are not converted to sRGB"}
+        image = replace(image, notes=image.notes | note)
     image = _convert_colours_and_bands(image)
     keeps_bytes = image.keeps_bytes and full is data
     return replace(image, notes=image.notes | _describe_frames(full), keeps_bytes=keeps_bytes)
@@ -123,7 +126,13 @@ def _read_cmyk(image: Image.Image, profile: bytes | None) -> DecodedImage:
     if converted := convert_cmyk(image, profile):
         notes = {"sRGB": "CMYK colours are converted to sRGB"}
         return DecodedImage(np.asarray(converted), notes=notes)
-    notes = {"CMYK": "CMYK colours without a colour profile are only roughly right"}
+    note = "CMYK colours without a colour profile are only roughly right"
+    if profile:
+        note = (
+            "CMYK colours are only roughly right, because the colour profile is damaged or is for "
+            "another colour space than CMYK"
+        )
+    notes = {"CMYK": note}
     return DecodedImage(np.asarray(image.convert("RGB")), notes=notes, keeps_bytes=True)
 
 

@@ -8,6 +8,13 @@ from pix2pix_jax.data.images.signatures import PNG_START
 
 HEADER_END = 33  # the signature has 8 bytes, and the first chunk, IHDR, has 25 bytes
 PERCEPTUAL = b"\0"  # the rendering intent for photos
+# The colours of sRGB as other chunks state them. In cICP, the codes for BT.709 and for unknown
+# colours count as sRGB, because programs for video write them into frames.
+SRGB_PRIMARIES, SRGB_TRANSFERS = (1, 2), (1, 2, 6, 13, 14, 15)
+SRGB_CHROMATICITIES = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
+SRGB_GAMMA = 0.45455
+CHROMATICITY_TOLERANCE, GAMMA_TOLERANCE = 0.01, 0.03
+COLOUR_CHUNKS = (b"cICP", b"iCCP", b"sRGB", b"cHRM", b"gAMA")
 TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 # The text chunk of a PNG record whose fourth band is not transparency. A PNG file cannot say this
 # in another way, because its fourth band is always alpha.
@@ -51,17 +58,48 @@ def _iterate_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         start = end
 
 
+def describe_colours(data: bytes) -> str | None:
+    """The colours of a PNG file whose chunks, without a profile, say that they are not sRGB.
+
+    Returns:
+      For example "gamma 1 in gAMA"; None for sRGB or an unknown space.
+    """
+    if not data.startswith(PNG_START):
+        return None
+    chunks = {
+        kind: data[begin + 8 : end - 4]
+        for kind, begin, end in _iterate_chunks(data)
+        if kind in COLOUR_CHUNKS
+    }
+    if len(code := chunks.get(b"cICP", b"")) == 4:
+        primaries, transfer = code[:2]
+        is_srgb = primaries in SRGB_PRIMARIES and transfer in SRGB_TRANSFERS
+        return None if is_srgb else f"primaries {primaries} and transfer {transfer} in cICP"
+    if b"iCCP" in chunks or b"sRGB" in chunks:
+        return None
+    if len(points := chunks.get(b"cHRM", b"")) == 32:
+        found = [value / 100_000 for value in struct.unpack(">8I", points)]
+        pairs = zip(found, SRGB_CHROMATICITIES, strict=True)
+        if max(abs(value - wanted) for value, wanted in pairs) > CHROMATICITY_TOLERANCE:
+            return "other primaries in cHRM"
+    if len(stored := chunks.get(b"gAMA", b"")) == 4:
+        gamma = int.from_bytes(stored, "big") / 100_000
+        if abs(gamma - SRGB_GAMMA) > GAMMA_TOLERANCE:
+            return f"gamma {gamma:g} in gAMA"
+    return None
+
+
 def mark_no_alpha(data: bytes) -> bytes:
     """Adds the text NOT_ALPHA_TEXT to the bytes of a PNG file."""
-    return _add_chunk(data, b"tEXt", NOT_ALPHA_TEXT + b"\0")
+    return add_chunk(data, b"tEXt", NOT_ALPHA_TEXT + b"\0")
 
 
 def mark_srgb(data: bytes) -> bytes:
     """Adds an sRGB chunk, with the rendering intent for photos, to the bytes of a PNG file."""
-    return _add_chunk(data, b"sRGB", PERCEPTUAL)
+    return add_chunk(data, b"sRGB", PERCEPTUAL)
 
 
-def _add_chunk(data: bytes, kind: bytes, content: bytes) -> bytes:
+def add_chunk(data: bytes, kind: bytes, content: bytes) -> bytes:
     """Adds a chunk to the bytes of a PNG file, after the header."""
     checksum = struct.pack(">I", zlib.crc32(kind + content))
     chunk = struct.pack(">I", len(content)) + kind + content + checksum

@@ -11,7 +11,8 @@ from PIL import ExifTags, Image, ImageCms
 from pix2pix_jax.data.images.decoded_image import to_8_bits
 from pix2pix_jax.data.images.full_depth import encode_pixels
 from pix2pix_jax.data.images.image_files import decode_image
-from pix2pix_jax.data.images.image_reader import read_image, record_bytes
+from pix2pix_jax.data.images.image_reader import encode_integers, read_image, record_bytes
+from pix2pix_jax.data.images.png_chunks import add_chunk
 
 NOISE = np.random.default_rng(0).integers(0, 256, (12, 20, 4), np.uint8)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -116,6 +117,48 @@ def test_cmyk_without_a_profile_is_noted():
     file = io.BytesIO()
     Image.fromarray(NOISE[..., :3]).convert("CMYK").save(file, "TIFF")
     assert "only roughly right" in read_image(file.getvalue(), "a.tif").notes["CMYK"]
+
+
+@pytest.mark.parametrize("profile", [SRGB, b"damaged"])
+def test_cmyk_with_a_profile_that_cannot_be_applied_is_noted(profile):
+    file = io.BytesIO()
+    Image.fromarray(NOISE[..., :3]).convert("CMYK").save(file, "JPEG", icc_profile=profile)
+    assert read_image(file.getvalue(), "a.jpg").notes["CMYK"] == (
+        "CMYK colours are only roughly right, because the colour profile is damaged or is for "
+        "another colour space than CMYK"
+    )
+
+
+SRGB_POINTS = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+P3_POINTS = (31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize(
+    ("chunks", "colours"),
+    [
+        ({b"cICP": bytes([12, 13, 0, 1])}, "primaries 12 and transfer 13 in cICP"),
+        ({b"cICP": bytes([9, 16, 0, 1])}, "primaries 9 and transfer 16 in cICP"),
+        ({b"cICP": bytes([1, 8, 0, 1]), b"sRGB": b"\0"}, "primaries 1 and transfer 8 in cICP"),
+        ({b"cICP": bytes([1, 13, 0, 1]), b"gAMA": struct.pack(">I", 100_000)}, None),
+        ({b"cICP": bytes([1, 1, 0, 1])}, None),
+        ({b"gAMA": struct.pack(">I", 100_000)}, "gamma 1 in gAMA"),
+        ({b"gAMA": struct.pack(">I", 45_455)}, None),
+        ({b"gAMA": struct.pack(">I", 100_000), b"sRGB": b"\0"}, None),
+        ({b"cHRM": struct.pack(">8I", *P3_POINTS)}, "other primaries in cHRM"),
+        ({b"cHRM": struct.pack(">8I", *SRGB_POINTS)}, None),
+    ],
+)
+def test_the_colours_of_a_png_without_a_profile_are_noted(bits, chunks, colours):
+    kept = NOISE[..., :3] if bits == 8 else NOISE[..., :3].astype(np.uint16) * 257
+    data = encode_integers(kept)
+    for kind, content in chunks.items():
+        data = add_chunk(data, kind, content)
+    image = read_image(data, "a.png")
+    np.testing.assert_array_equal(image.pixels, kept)
+    note = f"the colours are not sRGB ({colours}), and are not converted to sRGB"
+    assert image.notes == ({"profile": note} if colours else {})
+    assert record_bytes(data, image) is data
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
