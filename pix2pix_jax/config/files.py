@@ -1,7 +1,9 @@
 """Reads configs from text: from the flags `--config.GROUP.FIELD=VALUE`, and from config.json."""
 
+import json
 from codecs import BOM_UTF8
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -108,13 +110,28 @@ def read_json_config(path: Path, fix: str) -> Config:
     Raises:
       UsageError: the file is not a config of this version.
     """
+    content = path.read_bytes().removeprefix(BOM_UTF8)  # Some editors write a byte order mark.
+    if not content.strip(b"\0 \t\r\n"):
+        raise UsageError(f"{path}: is empty", fix)
     try:
-        # Some editors write a byte order mark.
-        return CONFIG.validate_json(path.read_bytes().removeprefix(BOM_UTF8))
+        config = CONFIG.validate_json(content)
+        json.loads(content, object_pairs_hook=partial(_check_keys, path))
+        return config
     except ValidationError as error:
         problem, field_fix = first_error(error, Language.JSON)
         is_about_field = bool(error.errors()[0]["loc"])
         raise UsageError(f"{path}: {problem}", field_fix if is_about_field else fix) from error
+
+
+def _check_keys(path: Path, pairs: list[tuple[str, Any]]) -> None:
+    """Raises UsageError if an object of a JSON file has a key twice: only one would count."""
+    keys = [key for key, _ in pairs]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise UsageError(
+                f"{path}: has {json.dumps(key)} {keys.count(key)} times in one group",
+                "keep one of these lines",
+            )
 
 
 def write_config(config: Config, path: Path) -> None:

@@ -1,7 +1,9 @@
 """Keeps compiled programs in JAX's cache on the disk, and removes damaged programs from it."""
 
 import hashlib
+import os
 import re
+import stat
 import sys
 import warnings
 import zlib
@@ -50,10 +52,21 @@ def cache_compiled_programs() -> None:
         _print_cache_is_off(str(reason))
         config.update("jax_compilation_cache_dir", None)
         return
+    _remove_special_files(folder)
     config.update("jax_compilation_cache_dir", str(folder))
     if not isinstance(warnings.showwarning, CacheWarnings):
         warnings.filterwarnings("always", ".*persistent compilation cache entry")
         warnings.showwarning = CacheWarnings(folder, warnings.showwarning)
+
+
+def _remove_special_files(folder: Path) -> None:
+    """Removes pipes, sockets and links to devices from the cache: JAX would read them forever."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                mode = entry.stat().st_mode if entry.name.endswith("-cache") else stat.S_IFREG
+                if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+                    os.unlink(entry)
 
 
 def _default_folder() -> Path:

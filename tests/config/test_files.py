@@ -237,7 +237,14 @@ def test_the_error_for_a_missing_config_file_names_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "is not a config (not valid JSON at line 1 column 0); restore this file"),
+        ("", "is empty; restore this file"),
+        ("\n", "is empty; restore this file"),
+        ("\0" * 99, "is empty; restore this file"),  # after a machine has crashed
+        ('{"seed": 1, "seed": 2}', 'has "seed" 2 times in one group; keep one of these lines'),
+        (
+            '{"data": {"flip": true, "flip": false, "flip": true}}',
+            'has "flip" 3 times in one group; keep one of these lines',
+        ),
         ("not JSON", "is not a config ("),
         ('{"seed": 1, "data": {"flip": tr', "is not a config ("),
         ("[]", "is not a config (the file has no fields); restore this file"),

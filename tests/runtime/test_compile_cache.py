@@ -64,6 +64,23 @@ def test_damaged_files_of_the_cache_are_replaced(tmp_path):
         assert files[name].read_bytes() == whole[name]
 
 
+def test_files_that_have_no_end_are_removed_from_the_cache(tmp_path):
+    """JAX waits forever for a pipe that nobody writes to, and reads a device without an end."""
+    assert compile_programs(tmp_path) == ""
+    files = cached_programs(tmp_path)
+    one, two = files["jit_one"], files["jit_two"]
+    one.unlink()
+    os.mkfifo(one)
+    two.unlink()
+    two.symlink_to("/dev/zero")
+    (tmp_path / "folder-cache").mkdir()
+    assert compile_programs(tmp_path) == ""
+    for path in (one, two):
+        assert path.is_file()
+        assert not path.is_symlink()
+    assert (tmp_path / "folder-cache").is_dir()
+
+
 def test_a_cache_folder_that_is_a_file_is_named(tmp_path):
     place = tmp_path / "cache"
     place.write_text("a file")
