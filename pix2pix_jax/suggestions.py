@@ -74,6 +74,19 @@ NAMES_BY_TARGETS = {
         "pth pretrained init_from finetune model_path checkpoint_path ckpt_path"
     ),
 }
+# Values that other programs have for the values of our fields.
+VALUES_BY_TARGETS = {
+    "train.dtype=bfloat16": "bf16 fp16 16 half amp mixed float16 bf16-mixed 16-mixed bf16-true",
+    "train.dtype=float32": "fp32 32 32-true full single float no",
+    "model.generator=unet": "unet_32 unet_64 unet_128 unet_256 unet_512 u-net",
+    "model.discriminator=patch70": "basic patchgan n_layers",
+    "optimizer.schedule=linear_decay": "linear lambda",
+    "optimizer.schedule=constant": "none no fixed",
+    "loss.gan=vanilla": "bce gan standard cross_entropy",
+    "loss.gan=lsgan": "mse ls l2 least_squares",
+    "loss.gan=wgan_gp": "wgan wasserstein wgangp",
+    "model.norm=none": "no identity",
+}
 # Advice about flags of other programs that are neither a flag nor a field here.
 NAMES_BY_ADVICE = {
     "all devices are used; choose others by the variables JAX_PLATFORMS, such as "
@@ -220,6 +233,20 @@ def closest_field(name: str, names: list[str]) -> str | None:
 def other_names(name: str) -> tuple[str, ...]:
     """The fields and flags that a name of another program can mean: --FLAG, or GROUP.FIELD."""
     return OTHER_NAMES.get(plain_name(name), ())
+
+
+def other_value(field: str, value: str) -> str:
+    """The value of a field that a value of another program means; the value itself if none does.
+
+    Args:
+      field: the field, GROUP.FIELD.
+      value: the value that was given.
+    """
+    for target, values in VALUES_BY_TARGETS.items():
+        name, _, own = target.partition("=")
+        if name == field and plain_name(value) in map(plain_name, values.split()):
+            return own
+    return value
 
 
 def advice_about(name: str) -> str:

@@ -86,6 +86,7 @@ def make_parser() -> tuple[Parser, dict[str, Parser]]:
         description="Image-to-image translation: pix2pix in JAX",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=EPILOG,
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action=PrintVersion, help="print the version, and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")

@@ -14,7 +14,7 @@ from pix2pix_jax.cli.main import run_command
 from pix2pix_jax.config import Config
 from pix2pix_jax.config.fields import field_names
 from pix2pix_jax.config.files import override
-from pix2pix_jax.suggestions import OTHER_COMMANDS, OTHER_NAMES
+from pix2pix_jax.suggestions import OTHER_COMMANDS, OTHER_NAMES, VALUES_BY_TARGETS
 
 # A value for every required flag.
 REQUIRED = {
@@ -148,6 +148,21 @@ def test_a_wrong_command_or_value_is_refused_in_one_line(arguments, line):
         ("evaluate", ["--ckpt", "/x/50"], "give a flag that --help lists, or a field that"),
         ("evaluate", ["--ckpt=50"], "did you mean --step=50?"),
         ("evaluate", ["--model_path=m.pth"], "first run pix2pix import --weights=m.pth --workdir="),
+        ("train", ["--precision=bf16"], "did you mean --config.train.dtype=bfloat16?"),
+        ("train", ["--netG=unet_256"], "did you mean --config.model.generator=unet?"),
+        ("train", ["--netD", "basic"], "did you mean --config.model.discriminator=patch70?"),
+        (
+            "train",
+            ["--lr_policy=linear"],
+            "did you mean --config.optimizer.schedule=linear_decay?",
+        ),
+        ("train", ["--direction=atob"], "did you mean --config.data.direction=AtoB?"),
+        ("train", ["--precision=int3"], "did you mean --config.train.dtype? Give 'float32' or"),
+        ("train", ["--lr=abc"], "did you mean --config.optimizer.learning_rate? Give a number"),
+        ("evaluate", ["--spli=tset"], "did you mean --split=test?"),
+        ("evaluate", ["--spli=zzz"], "did you mean --split? Give one of train, val, test"),
+        ("demo", ["--prt=x"], "did you mean --port? Give an integer from 0 to 65535"),
+        ("train", ["--=3"], "give a flag that --help lists, or a field that `pix2pix fields`"),
         ("train", ["-1"], "give a flag that --help lists"),
         ("train", ["-b"], "give a flag that --help lists"),
     ],
@@ -219,6 +234,12 @@ def test_every_name_of_another_program_means_a_flag_or_a_field():
         known = [name for name in targets if name.partition("=")[0] in flags | set(field_names())]
         assert known, targets
     assert set(OTHER_COMMANDS.values()) <= set(COMMANDS) | {"--help", "--version"}
+
+
+def test_every_value_of_another_program_means_a_valid_value():
+    for target in VALUES_BY_TARGETS:
+        field, _, value = target.partition("=")
+        override(Config(), {field: value})
 
 
 def test_the_list_of_fields_takes_no_field():

@@ -21,6 +21,7 @@ from pix2pix_jax.suggestions import (
     closest_field,
     closest_name,
     other_names,
+    other_value,
     plain_name,
 )
 
@@ -137,8 +138,59 @@ def _did_you_mean(flag: str, value: str, flags: Flags) -> str:
     has_own = "=" in flag or (flag in flags and flags[flag].nargs == 0)
     if has_own and value.lower() in ("false", "no", "0"):
         return "leave this flag out"
-    return (
-        f"did you mean {flag}={shlex.quote(value)}?"
-        if value and not has_own
-        else (f"did you mean {flag}?")
-    )
+    if has_own or not value:
+        return f"did you mean {flag}?"
+    wanted, other_values = _valid_value(flag, value, flags)
+    if wanted is None:
+        return f"did you mean {flag}? {other_values}"
+    return f"did you mean {flag}={shlex.quote(wanted)}?"
+
+
+def _valid_value(flag: str, value: str, flags: Flags) -> tuple[str | None, str]:
+    """The value of a flag or a field that a given value means, so that no suggestion is refused.
+
+    Args:
+      flag: --FLAG, or --config.GROUP.FIELD.
+      value: the value that was given.
+      flags: the flags of the command.
+
+    Returns:
+      The value, or None if no valid value is meant; and the values that are valid, in words.
+    """
+    if flag in flags:
+        choices = flags[flag].choices
+        if choices is None:
+            return _accepted_value(flags[flag], value)
+        names = [str(choice) for choice in choices]
+        near = value if value in names else closest_name(value, names)
+        return near, f"Give one of {', '.join(names)}"
+    # These imports are here, because few commands need the modules.
+    from pix2pix_jax.config.files import override
+    from pix2pix_jax.config.schema import Config
+
+    field = flag.removeprefix("--config.")
+    for candidate in (value, other_value(field, value)):
+        try:
+            override(Config(), {field: candidate})
+        except UsageError as error:
+            fix = error.fix
+        else:
+            return candidate, ""
+    valid, _, near = fix.partition("; did you mean ")
+    return (near.strip("'?") or None), _as_sentence(valid)
+
+
+def _accepted_value(flag: argparse.Action, value: str) -> tuple[str | None, str]:
+    """A value if a flag accepts it, or else None; and what to give instead."""
+    if _is_accepted(flag, value):
+        return value, ""
+    fix = ""
+    try:
+        flag.type(value)  # type: ignore[operator] (a flag without a type accepts every value)
+    except (argparse.ArgumentTypeError, UsageError, ValueError) as error:
+        fix = str(error).partition("; ")[2]
+    return None, _as_sentence(fix or "give a value that --help describes")
+
+
+def _as_sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
