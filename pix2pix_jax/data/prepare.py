@@ -27,7 +27,8 @@ from pix2pix_jax.data.contents.single_pictures import (
 from pix2pix_jax.data.data_dir import INFO, DataDir
 from pix2pix_jax.data.download import download_archive
 from pix2pix_jax.data.fingerprint import VERSION_DIGITS, source_version
-from pix2pix_jax.data.layout.pairs import find_pairs
+from pix2pix_jax.data.layout.pairs import FoundPairs, find_pairs
+from pix2pix_jax.data.layout.roles import PairFiles
 from pix2pix_jax.data.layout.walk import Source
 from pix2pix_jax.data.old_datasets import check_old_layout
 from pix2pix_jax.data.records import open_dataset, write_dataset
@@ -134,10 +135,11 @@ def _write_pairs(
         lines = [*other_parts, *found.lines()]
         if found.form == "halves" and form is None:
             refuse_one_side(source)
-            config, doubts = _leave_out_single_pictures(config)
+            left_out, doubts = check_pictures(_measure_files(found, source), source)
+            config = replace(config, splits=_without(left_out, found.splits))
             lines += doubts
         elif found.form == "halves" and not is_public:
-            lines += warn_of_pictures(_measure_files(config), source)
+            lines += warn_of_pictures(_measure_files(found, source), source)
         counts = ", ".join(f"{len(pairs)} {split}" for split, pairs in config.splits.items())
         for line in (f"{counts} pairs", *lines):
             # File names may contain control characters.
@@ -145,25 +147,29 @@ def _write_pairs(
         return write_dataset(PairedImages(data_dir=data_dir.path, config=config))
 
 
-def _leave_out_single_pictures(config: PairsConfig) -> tuple[PairsConfig, list[str]]:
-    """Leaves out single pictures, or refuses them: the pairs that are left, and lines to print."""
-    left_out, lines = check_pictures(_measure_files(config), config.source)
+def _without(left_out: set[Path], splits: dict[str, list[PairFiles]]) -> dict[str, list[PairFiles]]:
+    """The pairs by split without some side-by-side files, and without splits that become empty."""
     kept = {
         split: [pair for pair in pairs if pair.files[0] not in left_out]
-        for split, pairs in config.splits.items()
+        for split, pairs in splits.items()
     }
-    splits = {split: pairs for split, pairs in kept.items() if pairs}
-    return replace(config, splits=splits), lines
+    return {split: pairs for split, pairs in kept.items() if pairs}
 
 
-def _measure_files(config: PairsConfig) -> dict[str, list[PictureFile]]:
-    """The files by split with their sizes. Files that cannot be read are left out."""
+def _measure_files(found: FoundPairs, source: Source) -> dict[str, list[PictureFile]]:
+    """The side-by-side files by split with their sizes. Files that cannot be read are left out.
+
+    If a part of train became val, its files count as train.
+    """
+    paths: dict[str, set[Path]] = {}
+    for split, pairs in found.splits.items():
+        is_train = split == "val" and found.is_val_from_train
+        paths.setdefault("train" if is_train else split, set()).update(p.files[0] for p in pairs)
     files: dict[str, list[PictureFile]] = {}
-    for split, pairs in config.splits.items():
-        for pair in progress_bar(pairs, desc=f"Sizes of {split}", leave=False):
+    for split, of_split in paths.items():
+        for path in progress_bar(sorted(of_split), desc=f"Sizes of {split}", leave=False):
             with suppress(UsageError):  # One error at the end names all broken files.
-                measured = read_picture_file(pair.files[0], config.source)
-                files.setdefault(split, []).append(measured)
+                files.setdefault(split, []).append(read_picture_file(path, source))
     return files
 
 

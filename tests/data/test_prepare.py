@@ -122,18 +122,49 @@ def test_single_pictures_are_refused_unless_data_form_says_that_they_are_pairs(t
     write_single_pictures(tmp_path / "photos")
     data = folder_data(tmp_path / "photos")
     message = refusal(prepare, data)
-    assert message.startswith(f"data.source: {data.source}: the images of train (11 images, for ")
+    assert message.startswith(f"data.source: {data.source}: the images (12 images, for exam")
     assert message.endswith("give --config.data.form=halves")
     assert list_written(data) == {}
     assert read_contents(prepare(replace(data, form="halves"))).keys() == {"train", "val"}
     assert (
-        "WARNING: the images of train (11 images, for example 0.png) look like single pictures, "
+        "WARNING: the images (12 images, for example 0.png) look like single pictures, "
         "not like A and B side by side (in "
     ) in (out := capsys.readouterr().out)
     assert (
         "; they are cut in half, because data.form is halves; leave out --config.data.form if they "
         "are single pictures\n"
     ) in out
+
+
+def test_a_val_that_is_part_of_train_is_judged_with_train(tmp_path, capsys):
+    """In few pairs, val is one pair, which alone may look like a single picture."""
+    (tmp_path / "pairs").mkdir()
+    for seed in range(6):
+        photo, label = draw_facade(seed, 64, 64, True)
+        Image.fromarray(np.hstack([photo, label])).save(tmp_path / "pairs" / f"{seed}.png")
+    first = prepare(folder_data(tmp_path / "pairs"))
+    [val] = read_contents(first)["val"]
+    photo = draw_facade(20, 64, 128, True)[0]
+    Image.fromarray(photo).save(tmp_path / "pairs" / f"{val}.png")
+    assert read_contents(prepare(folder_data(tmp_path / "pairs"))).keys() == {"train", "val"}
+    assert "single picture" not in capsys.readouterr().out
+
+
+def test_side_by_side_files_in_two_folders_give_a_warning(tmp_path):
+    for side, first in (("A", 0), ("B", 100)):
+        (tmp_path / "pairs" / side).mkdir(parents=True)
+        for seed in range(8):
+            pair = np.hstack(draw_facade(first + seed, 64, 64, True))
+            Image.fromarray(pair).save(tmp_path / "pairs" / side / f"{seed}.png")
+    data = folder_data(tmp_path / "pairs")
+    _, line, *_ = dataset_lines(prepare(data), data)
+    assert line == (
+        "WARNING: A and B: all images are twice as wide as high, and their left and right halves "
+        "look like A and B side by side; if each file shows a whole pair, give "
+        "--config.data.form=halves"
+    )
+    data = replace(data, form="halves")
+    assert not any("WARNING: A" in line for line in dataset_lines(prepare(data), data))
 
 
 def test_a_test_split_of_single_pictures_is_left_out(tmp_path, capsys):

@@ -19,8 +19,15 @@ from pix2pix_jax.data.contents.facts import (
     Tally,
     add_notes,
 )
+from pix2pix_jax.data.contents.likeness import (
+    MAX_MEASURED,
+    Likeness,
+    look_like_pairs,
+    measure_likeness,
+)
 from pix2pix_jax.data.images.decoded_image import DecodedImage
 from pix2pix_jax.data.images.proportions import have_same_proportions
+from pix2pix_jax.data.layout.roles import SIDES
 
 # JPEG and resizing change the channels of a grey pixel by up to 8 of 255 levels. In a dark image,
 # this part of its highest value counts, because the colours of a dark image differ by few levels.
@@ -71,7 +78,10 @@ class _LevelCounter:
 class _SideCollector:
     """Collects the facts about the images of one side."""
 
-    def __init__(self) -> None:
+    def __init__(self, may_hold_pairs: bool) -> None:
+        """Starts without images; `may_hold_pairs` asks whether files show pairs side by side."""
+        self._may_hold_pairs = may_hold_pairs
+        self._likenesses: list[Likeness] = []
         self._sizes = Counter[tuple[int, int]]()
         self._levels: dict[int, _LevelCounter] = {}
         self._grey = 0
@@ -80,7 +90,12 @@ class _SideCollector:
     def add(self, image: DecodedImage, name: str) -> None:
         """Adds an image."""
         pixels = image.pixels
-        self._sizes[pixels.shape[0], pixels.shape[1]] += 1
+        height, width = pixels.shape[:2]
+        self._sizes[height, width] += 1
+        self._may_hold_pairs &= width == 2 * height
+        if self._may_hold_pairs and len(self._likenesses) < MAX_MEASURED:
+            likeness = measure_likeness(pixels)
+            self._likenesses += [likeness] if likeness else []
         colours = pixels[..., :-1] if image.has_alpha else pixels
         white = int(np.iinfo(pixels.dtype).max)
         self._levels.setdefault(white, _LevelCounter(white)).add(colours)
@@ -100,6 +115,7 @@ class _SideCollector:
             levels=[self._levels[white].finish() for white in sorted(self._levels)],
             grey=self._grey,
             notes=self._notes,
+            looks_like_pairs=self._may_hold_pairs and look_like_pairs(self._likenesses),
         )
 
 
@@ -118,7 +134,7 @@ class ContentsCollector:
 
     def __init__(self, form: Form):
         self._form: Form = form
-        self._sides = {"A": _SideCollector(), "B": _SideCollector()}
+        self._sides = {side: _SideCollector(form == "folders") for side in SIDES}
         self._records: dict[str, list[_PairRecord]] = {}
         self._names = set[str]()
         self._unequal = self._turned = self._odd = self._identical = Tally()

@@ -121,6 +121,8 @@ class Side:
       grey: the number of images without colour.
       notes: the notes of the reader of files, by their key. The notes of side-by-side images are
         stored with A only.
+      looks_like_pairs: whether every image is twice as wide as high, and its halves look like a
+        pair; False if the form is halves.
     """
 
     images: int
@@ -128,6 +130,7 @@ class Side:
     levels: list[Levels]
     grey: int
     notes: dict[str, Note] = field(default_factory=dict)
+    looks_like_pairs: bool = False
 
 
 @dataclass(frozen=True)

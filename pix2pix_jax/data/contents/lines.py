@@ -77,8 +77,14 @@ def _describe_size(side: Side) -> str:
 
 
 def _size_lines(contents: Contents) -> list[str]:
-    """The lines about sizes that do not fit each other."""
+    """The lines about sizes that do not fit each other, or that are sizes of side-by-side pairs."""
     lines, total = [], contents.total
+    if pairs := [name for name, side in contents.sides.items() if side.looks_like_pairs]:
+        lines.append(
+            f"WARNING: {' and '.join(pairs)}: all images are twice as wide as high, and their left "
+            "and right halves look like A and B side by side; if each file shows a whole pair, "
+            "give --config.data.form=halves"
+        )
     if contents.unequal.count:
         line = (
             "WARNING: A and B have different proportions in "

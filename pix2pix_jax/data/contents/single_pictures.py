@@ -8,23 +8,24 @@ import numpy as np
 from PIL import Image
 
 from pix2pix_jax.data.contents.likeness import (
+    MAX_MEASURED,
     MAX_SEAM,
     have_common_outlines,
     look_like_single_pictures,
     measure_likeness,
+    median_shift,
 )
 from pix2pix_jax.data.images.image_files import IMAGE_FORMATS, ORIENTATION, SIDEWAYS, read_bytes
 from pix2pix_jax.data.images.image_reader import read_image
 from pix2pix_jax.data.images.proportions import HalfProportions
-from pix2pix_jax.data.layout.roles import SIDES, read_role
+from pix2pix_jax.data.layout.roles import SIDES, read_role, split_of_folder
 from pix2pix_jax.data.layout.walk import Source
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.console import plural, some_of
 
-MAX_MEASURED = 32  # images of a split whose halves are compared
 FOLDERS_FIX = "give A and B in two folders, A/ and B/"
 HALVES_FIX = "if each image shows A on the left and B on the right, give --config.data.form=halves"
-VAL_FIX = "remove these images, or put pairs in their place"
+VAL_FIX = f"remove these images, or put pairs in their place; or, {HALVES_FIX}"
 
 
 class PictureFile(NamedTuple):
@@ -89,6 +90,10 @@ def check_pictures(
 ) -> tuple[set[Path], list[str]]:
     """Checks that the files of a dataset show A and B side by side, and are not single pictures.
 
+    Args:
+      splits: the files by split. A val that is a part of train is in train.
+      source: the source of the files.
+
     Returns:
       The files of val and test to leave out, because they show only one side; and the lines to
       print.
@@ -108,14 +113,16 @@ def check_pictures(
         verdict = Verdict("single") if are_all else classify_files(files, source)
         if verdict.kind == "single" and not (split == "test" and pairs):
             fix = VAL_FIX if split == "val" and pairs else f"{FOLDERS_FIX}, or, {HALVES_FIX}"
-            problem = f"{_describe_single(split, files)}{verdict.reason}"
+            problem = f"{_describe_single(split, files, source)}{verdict.reason}"
             raise UsageError(f"data.source: {source.name}: {problem}", fix)
         if verdict.kind == "single":
             singles = files
+        lines += _shift_lines(split, files, verdict, source)
         if verdict.kind == "unclear" and not pairs:
             lines.append(
-                f"WARNING: nothing shows that the left and right halves of the images of {split} "
-                f"belong together; if they are not pairs, {FOLDERS_FIX}"
+                "WARNING: nothing shows that the left and right halves of the images"
+                f"{_of_split(split, files, source)} belong together; if they are not pairs, "
+                f"{FOLDERS_FIX}"
             )
         if singles:
             left_out |= {file.path for file in singles}
@@ -126,20 +133,46 @@ def check_pictures(
 def warn_of_pictures(splits: dict[str, list[PictureFile]], source: Source) -> list[str]:
     """The lines about splits that look like single pictures, although data.form is halves."""
     verdicts = {split: classify_files(files, source) for split, files in splits.items()}
-    return [
-        f"WARNING: {_describe_single(split, splits[split])}{verdict.reason}; they are cut in half, "
-        "because data.form is halves; leave out --config.data.form if they are single pictures"
+    shifts = [
+        line
+        for split, verdict in verdicts.items()
+        for line in _shift_lines(split, splits[split], verdict, source)
+    ]
+    return shifts + [
+        f"WARNING: {_describe_single(split, splits[split], source)}{verdict.reason}; they are cut "
+        "in half, because data.form is halves; leave out --config.data.form if they are single "
+        "pictures"
         for split, verdict in verdicts.items()
         if verdict.kind == "single"
     ]
 
 
-def _describe_single(split: str, files: list[PictureFile]) -> str:
+def _describe_single(split: str, files: list[PictureFile], source: Source) -> str:
     """Says that the files of a split look like single pictures."""
+    number = plural(len(files), "image")
     return (
-        f"the images of {split} ({plural(len(files), 'image')}, for example {files[0].path.name}) "
-        "look like single pictures, not like A and B side by side"
+        f"the images{_of_split(split, files, source)} ({number}, for example "
+        f"{files[0].path.name}) look like single pictures, not like A and B side by side"
     )
+
+
+def _of_split(split: str, files: list[PictureFile], source: Source) -> str:
+    """Names the split of files, if the source has a folder of this split."""
+    folders = files[0].path.relative_to(source.root).parts[:-1]
+    return f" of {split}" if split in map(split_of_folder, folders) else ""
+
+
+def _shift_lines(
+    split: str, files: list[PictureFile], verdict: "Verdict", source: Source
+) -> list[str]:
+    """The line about a gap that moves one side against the other."""
+    if not verdict.shift:
+        return []
+    return [
+        f"WARNING: in most images{_of_split(split, files, source)}, a gap between A and B, or a "
+        f"border, moves B against A by about {plural(abs(verdict.shift), 'column')}; cut it off, "
+        "or put A and B without it into two folders, A/ and B/"
+    ]
 
 
 def _describe_left_out(split: str, files: list[PictureFile], singles: list[PictureFile]) -> str:
@@ -152,10 +185,17 @@ def _describe_left_out(split: str, files: list[PictureFile], singles: list[Pictu
 
 
 class Verdict(NamedTuple):
-    """Whether files are pairs or single pictures, and the reason in parentheses."""
+    """What the pixels of the files of a split show.
+
+    Attributes:
+      kind: whether files are pairs or single pictures.
+      reason: the reason for `single`, in parentheses.
+      shift: the median of `Likeness.shift` if files are no single pictures.
+    """
 
     kind: Literal["pairs", "single", "unclear"]
     reason: str = ""
+    shift: int = 0
 
 
 def classify_files(files: list[PictureFile], source: Source) -> Verdict:
@@ -175,7 +215,8 @@ def classify_files(files: list[PictureFile], source: Source) -> Verdict:
     # In a square or upright image, the halves are narrow. Pairs rarely have narrow halves.
     are_narrow = all(file.width <= file.height for file in files)
     are_alike = not likenesses or have_common_outlines(likenesses)
-    return Verdict("pairs" if are_alike and not are_narrow else "unclear")
+    kind = "pairs" if are_alike and not are_narrow else "unclear"
+    return Verdict(kind, shift=median_shift(likenesses))
 
 
 def find_single_sides(files: list[PictureFile], pairs: list[PictureFile]) -> list[PictureFile]:

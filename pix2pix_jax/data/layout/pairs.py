@@ -53,12 +53,14 @@ class FoundPairs:
       form: halves if every file shows A and B side by side, folders if A and B are two files.
       left_out: the images and the broken links that are in no pair, by reason.
       notes: other facts, each as one line: pairs that were moved to another split, for example.
+      is_val_from_train: whether the source has no val, so that a part of train became val.
     """
 
     splits: dict[str, list[PairFiles]]
     form: Form
     left_out: tuple[SkippedFiles, ...]
     notes: tuple[str, ...]
+    is_val_from_train: bool = False
 
     def lines(self) -> list[str]:
         """The lines to print once, when the pairs are prepared."""
@@ -118,8 +120,15 @@ def find_pairs(source: Source, form: Form | None = None) -> FoundPairs:
         left_out += more
         splits = _read_folders(images, inventory, source, outer)
     found_form: Form = "halves" if images[0].side == BOTH_SIDES else "folders"
+    has_val = "val" in splits
     splits, moved = hold_out_val(splits)
-    return FoundPairs(splits, found_form, (*left_out, *inventory.left_out), (*notes, *moved))
+    return FoundPairs(
+        splits,
+        found_form,
+        left_out=(*left_out, *inventory.left_out),
+        notes=(*notes, *moved),
+        is_val_from_train="val" in splits and not has_val,
+    )
 
 
 def _describe_content(inventory: Inventory) -> str:

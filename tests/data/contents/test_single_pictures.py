@@ -11,6 +11,7 @@ from pix2pix_jax.data.contents.single_pictures import (
     check_pictures,
     read_picture_file,
     refuse_one_side,
+    warn_of_pictures,
 )
 from pix2pix_jax.data.layout.walk import Source
 from pix2pix_jax.data.synthetic.paint import draw_facade
@@ -64,10 +65,32 @@ def test_single_pictures_are_refused_with_the_fix(tmp_path, split):
     if split != "val":  # The images of val have the proportions of halves of train.
         assert " of 12 measured images, the left half continues into the right half); " in message
     if split == "val":  # The pairs of train show that halves are right.
-        assert message.endswith("; remove these images, or put pairs in their place")
+        assert "; remove these images, or put pairs in their place; or, if each " in message
     else:
         assert "give A and B in two folders, A/ and B/" in message
-        assert message.endswith("give --config.data.form=halves")
+    assert message.endswith("give --config.data.form=halves")
+
+
+def test_images_outside_folders_of_splits_are_named_without_a_split(tmp_path):
+    message = refusal(lambda: check(train=write_split(tmp_path, "photos", photos(12))))
+    assert "SOURCE: the images (12 images, for example 0.png) look like single" in message
+    noise = np.random.default_rng(0).integers(0, 256, (5, 64, 128, 3), np.uint8)
+    _, [line] = check(train=write_split(tmp_path, "noise", list(noise)))
+    assert "the left and right halves of the images belong together" in line
+
+
+def test_a_gap_that_moves_b_against_a_gives_a_warning(tmp_path):
+    gap = np.full((64, 6, 3), 255, np.uint8)
+    images = [np.hstack([a, gap, b]) for a, b in PAIRS]
+    files = write_split(tmp_path, "train", images)
+    line = (
+        "WARNING: in most images of train, a gap between A and B, or a border, moves B against A "
+        "by about 3 columns; cut it off, or put A and B without it into two folders, A/ and B/"
+    )
+    assert check(train=files) == (set(), [line])
+    assert warn_of_pictures({"train": files}, SOURCE) == [line]
+    framed = [np.pad(x, ((3, 3), (3, 3), (0, 0)), constant_values=255) for x in images]
+    assert check(train=write_split(tmp_path / "framed", "train", framed)) == (set(), [])
 
 
 @pytest.mark.parametrize("width", [64, 63])
