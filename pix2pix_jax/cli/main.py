@@ -62,9 +62,12 @@ def run_command(arguments: list[str]) -> int:
         set_library_variables()
         silence_libraries()
         command = COMMANDS[options.command]
+        # `sweep --list` changes no run, so there is nothing to resume.
+        is_list = options.command == "sweep" and options.list
+        when_stopped = None if is_list else command.WHEN_STOPPED
         for number in (signal.SIGINT, signal.SIGTERM):
             # `stop` raises SystemExit, so that `with` blocks remove half-written files.
-            signal.signal(number, partial(stop, command.WHEN_STOPPED))
+            signal.signal(number, partial(stop, when_stopped))
         with synced_workdir(options):
             return command.run(options, fields)
     except BrokenPipeError:  # The program that read stdout has ended.
