@@ -1,4 +1,4 @@
-"""Leaves out the images that are no inputs, if folders A and B hold the sides of pairs."""
+"""Leaves out the images that are not inputs, if folders A and B hold the sides of pairs."""
 
 from pathlib import Path
 from typing import NamedTuple

@@ -43,12 +43,19 @@ def explain_failed_import(error: BaseException) -> UsageError | None:
     variables = sorted(name for name in os.environ if name.startswith(prefixes))
     if not library or not variables:
         return None
-    named = [name for name in variables if name in reason or os.environ[name] in reason]
+    named = [name for name in variables if name in reason or _is_quoted(os.environ[name], reason)]
+    blamed = named or variables
+    one = len(blamed) == 1
     return UsageError(
-        f"{', '.join(named or variables)}: {LIBRARY_NAMES.get(library, library)} cannot be loaded "
-        f"with this environment variable ({reason})",
-        "correct or unset it",
+        f"{', '.join(blamed)}: {LIBRARY_NAMES.get(library, library)} cannot be loaded with "
+        f"{'this environment variable' if one else 'these environment variables'} ({reason})",
+        f"correct or unset {'it' if one else 'one of them'}",
     )
+
+
+def _is_quoted(value: str, text: str) -> bool:
+    """Whether a text quotes a value. A short value such as 1 may occur in any text by chance."""
+    return f"'{value}'" in text or f'"{value}"' in text
 
 
 def _library_that_loads(error: BaseException) -> str:

@@ -1,8 +1,8 @@
 """Starts commands in processes that have imported the libraries already.
 
 A new Python process imports the libraries of a command for two to three seconds. A server imports
-them once, and forks a process for each command. The process of a command has its own arguments,
-environment, streams and signals; only the imported modules are copies of the server's modules.
+them once, and forks a process for each command. The process of a command has its own folder,
+environment, streams and signals, but the imported modules are copies of the server's modules.
 
 python tests/helpers/fork_server.py SOCKET    serves the commands that arrive at a file descriptor
 """
@@ -15,7 +15,8 @@ import socket
 import subprocess
 import sys
 
-# The environment variables that the libraries read while they are imported.
+# A command with other variables of these libraries than the tests is started as a new process,
+# because libraries read such variables while they are imported.
 READ_AT_IMPORT = "JAX_", "PYTHON", "MPL", "FLAX_", "LD_", "OPENBLAS_"
 DEVICES = "JAX_NUM_CPU_DEVICES"  # JAX can change this option after its import.
 PR_SET_CHILD_SUBREAPER = 36
@@ -33,8 +34,8 @@ class ForkServer:
             self.process = subprocess.Popen(
                 [sys.executable, __file__, str(server.fileno())],
                 pass_fds=[server.fileno()],
-                stdout=subprocess.PIPE,  # because Python prints in another way to files
-                # A process with threads should not fork.
+                stdout=subprocess.PIPE,  # a pipe, because Python buffers files in another way
+                # One thread, because a process with threads must not fork.
                 env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
             )
 

@@ -163,7 +163,8 @@ def test_compiled_programs_are_kept_on_disk(tiny_flags, tmp_path):
         found.append({path.name for path in compiled.glob("*/*-cache")})
     assert found[0] == found[1]
     assert len(found[0]) > 2
-    status, _, err = run("describe", tiny_flags[0], HOME="/proc/1", **elsewhere)
+    arguments = "train", *tiny_flags, f"--workdir={tmp_path}/2", "--config.train.steps=4"
+    status, _, err = run(*arguments, HOME="/proc/1", fork=False, **elsewhere)
     assert status == 0
     assert err.startswith("/proc/1/.cache: No such file or directory; compiled programs are not")
     assert len(err.splitlines()) == 1

@@ -18,7 +18,7 @@ LOAD = """
 from pix2pix_jax.runtime.library_variables import set_library_variables
 
 set_library_variables()
-import cv2, matplotlib
+import cv2, matplotlib.pyplot
 import numpy as np
 
 ok, data = cv2.imencode(".png", np.zeros((20, 20, 3), np.uint16))
@@ -47,7 +47,7 @@ def test_a_variable_that_a_library_cannot_read_is_named(variable, library, value
 
 @pytest.mark.parametrize("limit", ["100", "many"])
 def test_variables_that_are_not_needed_are_replaced(limit):
-    variables = {"MPLBACKEND": "module://missing", "OPENCV_IO_MAX_IMAGE_PIXELS": limit}
+    variables = {"MPLBACKEND": "module://missing_backend", "OPENCV_IO_MAX_IMAGE_PIXELS": limit}
     done = run_with([sys.executable, "-c", LOAD], **variables)
     assert done.stdout == "(20, 20, 3)\n", done.stderr
 
