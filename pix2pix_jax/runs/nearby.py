@@ -29,8 +29,10 @@ def explain_no_run(workdir: Workdir) -> UsageError:
     if SweepFolder(workdir.path).results_file.exists():
         problem = f"--workdir: {workdir} is the folder of a sweep"
         return UsageError(problem, f"give the folder of one of the runs inside it{examples}")
+    is_elsewhere = not (examples or workdir.address or workdir.path.is_absolute())
+    place = f" in {Path.cwd()}" if is_elsewhere else ""  # The run may be in another folder.
     return UsageError(
-        f"{workdir.config_file}: not found, so {workdir} is not the workdir of a run",
+        f"{workdir.config_file}: not found{place}, so {workdir} is not the workdir of a run",
         f"give the --workdir of a run{examples}, or start a run with `pix2pix train --config=FILE`",
     )
 

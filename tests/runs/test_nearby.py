@@ -82,6 +82,7 @@ def test_the_folder_of_a_sweep_is_refused_with_the_runs_inside_it(runs):
 def test_without_a_run_nearby_the_error_names_none(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     message = str(explain_no_run(Workdir(Path("nowhere"))))
+    assert message.startswith(f"nowhere/config.json: not found in {tmp_path}, so nowhere is not ")
     assert message.endswith(
         "; give the --workdir of a run, or start a run with `pix2pix train --config=FILE`"
     )
