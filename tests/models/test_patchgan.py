@@ -111,7 +111,7 @@ def test_an_error_for_a_small_image_names_the_discriminators_that_fit(name, side
     )
     with pytest.raises(UsageError, match=f"model.discriminator: {name} is too deep") as refusal:
         make_discriminator(config)
-    fitting = str(refusal.value).rpartition("give one of ")[2].split(", ")
+    fitting = refusal.value.fix.removeprefix("give ").removeprefix("one of ").split(", ")
     assert "pixel" in fitting
     assert name not in fitting
     for other in fitting:
