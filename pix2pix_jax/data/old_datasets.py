@@ -7,7 +7,7 @@ import tensorflow_datasets as tfds
 from pix2pix_jax.config.schema import Form
 from pix2pix_jax.data.contents.facts import METADATA_KEY
 from pix2pix_jax.data.layout.pairs import find_pairs
-from pix2pix_jax.data.layout.splits import DoubtfulSplitError
+from pix2pix_jax.data.layout.split_doubts import DoubtfulSplitError
 from pix2pix_jax.data.layout.walk import Source
 from pix2pix_jax.runtime.console import say
 

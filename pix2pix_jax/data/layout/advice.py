@@ -35,11 +35,11 @@ def find_side_folders(images: list[SourceImage]) -> tuple[str, str]:
     """The folders for inputs and for targets: "A/" and "B/", or "trainA/ and valA/" and so on."""
     splits = find_splits(images)
     # Images without a split are in train.
-    a, b = _name_sides([] if splits == ["train"] else splits, "/")
+    a, b = name_sides([] if splits == ["train"] else splits, "/")
     return a, b
 
 
-def _name_sides(splits: Sequence[str], end: str) -> list[str]:
+def name_sides(splits: Sequence[str], end: str) -> list[str]:
     """For A and for B: the names of the folders of all splits, each followed by `end`."""
     return [join_names([f"{split}{side}{end}" for split in splits or [""]]) for side in SIDES]
 
@@ -63,6 +63,6 @@ def rename_fix(splits: Sequence[str], are_others: bool) -> str:
       splits: the splits that the names of these folders mention.
       are_others: whether there are folders that are neither inputs nor targets.
     """
-    a, b = _name_sides(splits, end="")
+    a, b = name_sides(splits, end="")
     others = ", and move the other folders out of the source" if are_others else ""
     return f"rename each folder of inputs to {a} and each folder of targets to {b}{others}"

@@ -38,6 +38,10 @@ from pix2pix_jax.data.layout.splits import (
     find_outside_splits,
     hold_out_val,
 )
+from pix2pix_jax.data.layout.unread_splits import (
+    describe_names_of_splits,
+    describe_unread_lists,
+)
 from pix2pix_jax.data.layout.walk import Source, check_utf8_names
 from pix2pix_jax.errors import UsageError
 
@@ -120,6 +124,9 @@ def find_pairs(source: Source, form: Form | None = None) -> FoundPairs:
         left_out += more
         splits = _read_folders(images, inventory, source, outer)
     found_form: Form = "halves" if images[0].side == BOTH_SIDES else "folders"
+    made = [split for split in splits if split]
+    notes += describe_unread_lists(inventory.others, images, made, found_form, source)
+    notes += describe_names_of_splits(splits, found_form)
     has_val = "val" in splits
     splits, moved = hold_out_val(splits)
     return FoundPairs(

@@ -4,10 +4,16 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pix2pix_jax.data.layout.advice import name_sides
 from pix2pix_jax.data.layout.lookalikes import check_lookalikes
 from pix2pix_jax.data.layout.roles import BOTH_SIDES, SIDES, PairFiles, SourceImage
 from pix2pix_jax.data.layout.walk import Source
-from pix2pix_jax.data.layout.words import FEW_NAMED, fold_name, name_some, nearest_name
+from pix2pix_jax.data.layout.words import (
+    FEW_NAMED,
+    fold_name,
+    name_some,
+    nearest_name,
+)
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.console import plural
 
@@ -75,11 +81,23 @@ def check_mixture(images: list[SourceImage], loose: list[SourceImage], source: S
         one, both = (source.name_of(part[0].path) for part in (sided, whole))
         raise UsageError(
             f"{source.name}: contains {plural(len(sided), 'image')} in folders A and B (first "
-            f"{one}) and {plural(len(whole), 'other image')} outside (first {both}), so it is "
-            "unclear whether images show one side or both",
-            "give --config.data.form=folders to leave out all images outside A/ and B/, or "
-            "--config.data.form=halves if each file shows both sides",
+            f"{one}) and {plural(len(whole), 'other image')} (first {both}), so images may show "
+            "one side or both",
+            f"{_fix_held_out(whole, sided)}give --config.data.form=folders to leave out all other "
+            "images, or --config.data.form=halves if files show both sides",
         )
+
+
+def _fix_held_out(whole: list[SourceImage], sided: list[SourceImage]) -> str:
+    """The beginning of a fix that keeps val and test, if they lack a folder A or B."""
+    found = {(image.split, image.side) for image in (*whole, *sided)}
+    splits = [
+        split
+        for split in ("val", "test")
+        if (split, BOTH_SIDES) in found and not {(split, side) for side in SIDES} <= found
+    ]
+    a, b = name_sides(splits, "/")
+    return f"move inputs into {a} and targets into {b}, or " if splits else ""
 
 
 def check_equal_names(images: list[SourceImage], source: Source) -> None:
@@ -163,7 +181,9 @@ def refuse_without_partner(
         reason = twin.describe(source) if twin else _explain_missing(image, images, alone, source)
         described.append(f"{source.name_of(image.path)}{f' ({reason})' if reason else ''}")
     fixes = list(dict.fromkeys(twin.fix for twin in found if twin))
-    if not all(found):
+    missing = _find_missing_sides(images)
+    fixes += [f"put the {missing[split]}" for split in missing if not any(found)]
+    if not all(twin or image.split in missing for image, twin in zip(alone, found, strict=True)):
         fixes.append("give A and B of a pair the same name, in the same folders below A/ and B/")
     verb = "has" if len(alone) == 1 else "have"
     raise UsageError(
@@ -171,6 +191,19 @@ def refuse_without_partner(
         f"name on the other side: {name_some(described, FEW_NAMED, len(alone))}",
         f"{', '.join(fixes)}, or remove the images without a partner",
     )
+
+
+def _find_missing_sides(images: list[SourceImage]) -> dict[str, str]:
+    """What is missing in each split that has images of one side only, and where it belongs."""
+    sides: dict[str, set[str]] = defaultdict(set)
+    for image in images:
+        sides[image.split].add(image.side)
+    return {
+        split: f"{kind}{f' of {split}' if split else ''} into {split}{side}/"
+        for split, found in sides.items()
+        for side, kind in zip(SIDES, ("inputs", "targets"), strict=True)
+        if side not in found
+    }
 
 
 def _other_side(image: SourceImage) -> str:

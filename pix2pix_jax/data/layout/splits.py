@@ -3,7 +3,6 @@
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from pix2pix_jax.config.schema import SPLITS
 from pix2pix_jax.data.layout.roles import (
@@ -14,32 +13,13 @@ from pix2pix_jax.data.layout.roles import (
     split_of_folder,
     weakly_mentioned_splits,
 )
+from pix2pix_jax.data.layout.split_doubts import Doubt, DoubtfulSplitError, refuse_doubtful
 from pix2pix_jax.data.layout.walk import Source
-from pix2pix_jax.data.layout.words import FEW_NAMED, name_some
-from pix2pix_jax.errors import UsageError
+from pix2pix_jax.data.layout.words import name_some
 from pix2pix_jax.runtime.console import plural
 
 # For each folder, by its path, the splits that its name mentions, and the word for each split.
 Mentioned = Mapping[tuple[str, ...], Mapping[str, str]]
-
-
-class DoubtfulSplitError(UsageError):
-    """The split of some images is unclear, and only renaming folders makes it clear."""
-
-
-@dataclass
-class _Doubt:
-    """Folders that may be meant for one split.
-
-    Attributes:
-      folders: the number of images in each folder.
-      words: the words in the names of the folders that mean the split.
-      is_inside: whether the folders are inside the folder of another split.
-    """
-
-    folders: Counter[str] = field(default_factory=Counter)
-    words: set[str] = field(default_factory=set)
-    is_inside: bool = False
 
 
 def check_split_names(images: list[SourceImage], top: tuple[str, ...], source: Source) -> list[str]:
@@ -58,7 +38,7 @@ def check_split_names(images: list[SourceImage], top: tuple[str, ...], source: S
     counts = Counter(image.folders for image in images)
     _refuse_two_splits(counts, source)
     existing = {split for folders in counts for split in _splits_of_folders(folders)}
-    train_like, doubts = Counter[str](), defaultdict[str, _Doubt](_Doubt)
+    train_like, doubts = Doubt(), defaultdict[str, Doubt](Doubt)
     weak = _weak_splits(counts)
     for folders, count in counts.items():
         named = _splits_of_folders(folders)
@@ -68,18 +48,20 @@ def check_split_names(images: list[SourceImage], top: tuple[str, ...], source: S
             mentions = list(_mentions(folders, len(top), weak))
         for split, word, folder in mentions:
             if split == "train" and not named and not is_loose:
-                train_like[folder] += count
+                train_like.folders[folder] += count
+                train_like.words.add(word)
             elif split not in named and not (is_loose and split in existing):
                 doubts[split].folders[folder] += count
                 doubts[split].words.add(word)
                 doubts[split].is_inside |= bool(named)
-    for split in SPLITS:
-        if split in doubts:
-            _refuse_doubtful(split, doubts[split], source)
+    if doubts:
+        if train_like.folders and not any(doubt.is_inside for doubt in doubts.values()):
+            doubts["train"] = train_like
+        refuse_doubtful(doubts, {"/".join(path) for path in counts}, source)
     lines = []
-    if train_like:
-        read = _describe_read_as_train(train_like.total())
-        lines.append(f"{name_some(list(train_like))}: {read}, because of the name")
+    if train_like.folders:
+        read = _describe_read_as_train(train_like.folders.total())
+        lines.append(f"{name_some(list(train_like.folders))}: {read}, because of the name")
     others = {f: count for f, count in counts.items() if _is_outside(f, len(top), weak)}
     if others and existing and "train" not in existing:
         names = name_some(["/".join(folders) + "/" for folders in others if folders])
@@ -148,25 +130,6 @@ def _refuse_two_splits(counts: Counter[tuple[str, ...]], source: Source) -> None
                 "unclear",
                 "rename one of these folders, or give the inner folder as data.source",
             )
-
-
-def _refuse_doubtful(split: str, doubt: _Doubt, source: Source) -> None:
-    """Raises DoubtfulSplitError: folders may be meant for a split."""
-    words = " or ".join(sorted(doubt.words))
-    named = f"to {split} (or to {split}A or {split}B if it holds one side of the pairs)"
-    # A folder of a split inside the folder of another split would be refused, too.
-    fix = f"rename each such folder {named}, or to a name without {words}"
-    if doubt.is_inside:
-        fix = (
-            "move the folder out of the folder of the other split, or rename the folder to a name "
-            f"without {words}"
-        )
-    raise DoubtfulSplitError(
-        f"{source.name}: it is unclear whether {plural(doubt.folders.total(), 'image')} of "
-        f"{name_some(list(doubt.folders), FEW_NAMED)} belong to {split}, because the name "
-        f"contains the word {words}",
-        fix,
-    )
 
 
 def find_outside_splits(images: list[SourceImage]) -> list[SourceImage]:

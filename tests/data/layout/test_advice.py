@@ -125,6 +125,21 @@ LAYOUTS = {
         [f"patient{patient}/flair_{{}}.png" for patient in range(3)],
         [],
     ),
+    "labels of val left after A and B": (
+        ["A/t{}.png", "val/v{}.png"],
+        ["B/t{}.png", "val_labels/v{}.png"],
+        [],
+    ),
+    "splits behind the sides": (
+        ["x_train/t{}.png", "x_val/v{}.png", "x_test/e{}.png"],
+        ["y_train/t{}.png", "y_val/v{}.png", "y_test/e{}.png"],
+        [],
+    ),
+    "data of splits": (
+        ["phone/training_data/own/t{}.png", "phone/test_data/own/e{}.png"],
+        ["phone/training_data/canon/t{}.png", "phone/test_data/canon/e{}.png"],
+        [],
+    ),
     "a split inside a split": (
         ["train/test_x/A/{}.png"],
         ["train/test_x/B/{}.png"],
@@ -173,10 +188,9 @@ class FixApplier:
         elif match := MOVE.match(fix):
             new = [split_names(names) for names in match.groups()]
             self.move_sides(new, "each under the name of its folder" in fix)
-        elif match := re.match(r"rename each such folder to (\w+)", fix):
-            folders = re.search(r"images? of (.*) belong to", line)
-            assert folders
-            self.rename_splits(folders[1].split(", "), match[1])
+        elif fix.startswith("rename each such folder to "):
+            named = line.partition(" because the name")[0] + fix.partition(", and ")[2]
+            self.rename_splits(set(re.findall(r"([^\s,]+)/", named)))
         elif fix.startswith("move the folder out of the folder of the other split, or rename the "):
             self.rename("train/test_x", "train/x")
         else:
@@ -198,14 +212,13 @@ class FixApplier:
                         [name] = [n for n in new_names if len(new_names) == 1 or split in n]
                         self.rename(str(relative), str(relative.with_name(name)))
 
-    def rename_splits(self, folders: list[str], split: str) -> None:
-        """Renames folders to the name of a split, with A or B if there are two."""
+    def rename_splits(self, folders: set[str]) -> None:
+        """Renames folders to the names of their splits, with A or B if they hold one side."""
         for folder in folders:
-            name = split
-            if len(folders) > 1:
-                is_input = any(self.root / folder in path.parents for path in self.sides["A"])
-                name += "A" if is_input else "B"
-            self.rename(folder.rstrip("/"), name)
+            path = self.root / folder
+            inside = [s for s in "AB" if any(path in image.parents for image in self.sides[s])]
+            side = inside[0] if len(inside) == 1 else ""
+            self.rename(folder, str(Path(folder).with_name(find_split(f"{folder}/") + side)))
 
     def rename(self, old: str, new: str) -> None:
         """Renames a folder inside the source."""

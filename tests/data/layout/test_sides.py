@@ -97,6 +97,28 @@ def test_one_side_alone_is_refused(tmp_path):
     assert message.startswith("SOURCE: 2 images (2 of A) have no ")
 
 
+@pytest.mark.parametrize(
+    ("names", "fix"),
+    [
+        (["A/1"], "put the targets into B/, or remove the images without a partner"),
+        (["A/1", "B/1", "valB/2"], "put the inputs of val into valA/, or remove the images "),
+        (["A/1", "B/1", "B/3", "valB/2"], "put the inputs of val into valA/, give A and B of a "),
+    ],
+)
+def test_the_side_that_a_split_lacks_is_named(tmp_path, names, fix):
+    root = make_empty_files(tmp_path / "pairs", [f"{name}.png" for name in names])
+    assert f"; {fix}" in refusal(find_pairs, Source(root, "SOURCE"))
+
+
+def test_images_of_test_outside_a_and_b_are_not_lost(tmp_path):
+    names = ["trainA/1.png", "trainB/1.png", "valB/x_L.png", "val/x.png", "test/2.png"]
+    root = make_empty_files(tmp_path / "pairs", names)
+    assert (
+        "; move inputs into valA/ and testA/ and targets into valB/ and testB/, or give "
+        "--config.data.form=folders to leave out all other images, or "
+    ) in refusal(find_pairs, Source(root, "SOURCE"))
+
+
 def test_a_test_split_of_one_side_is_skipped(tmp_path):
     names = ["train/A/1.png", "train/B/1.png", "val/A/1.png", "val/B/1.png"]
     tests = [f"test/A/{number}.png" for number in range(3)]

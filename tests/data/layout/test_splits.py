@@ -42,8 +42,8 @@ def test_splits_are_found_by_their_common_names(tmp_path, choice, form):
     [
         (["train/1.png", "test_images/2.png"], "test_images/", "test"),
         (["street/1.png", "my_test/2.png"], "my_test/", "test"),
-        (["train2017/1.png", "val2017/2.png"], "val2017/", "val"),
-        (["train_img/1.png", "train_label/1.png", "test_img/2.png"], "test_img/", "test"),
+        (["street/1.png", "val2017/2.png"], "val2017/", "val"),
+        (["train/1.png", "test_img/2.png"], "test_img/", "test"),
         (["train/1.png", "val/2.png", "02_Test/3.png"], "02_Test/", "test"),
         (["train/1.png", "valset/2.png"], "valset/", "val"),
         (["our485/1.png", "eval15/2.png"], "eval15/", "test"),
@@ -58,6 +58,26 @@ def test_a_folder_that_only_mentions_a_split_is_refused(tmp_path, names, folder,
     is_inside = folder in ("test/train_x/", "train/test_x/")
     assert (f"rename each such folder to {split} " in message) != is_inside
     assert ("move the folder out of the folder of the other split" in message) == is_inside
+
+
+def test_all_doubtful_folders_are_named_in_one_line(tmp_path):
+    names = ["training_data/1.png", "training_data/2.png", "test_data/3.png", "x/val_7/4.png"]
+    message = refusal(find_pairs, Source(make_empty_files(tmp_path / "pairs", names), "SOURCE"))
+    assert message == (
+        "SOURCE: it is unclear whether 2 images of training_data/ belong to train, 1 image of "
+        "x/val_7/ to val and 1 image of test_data/ to test; rename each such folder to train, val "
+        "or test (with A or B behind it if it holds one side of the pairs), or to a name without "
+        "test or training or val"
+    )
+
+
+def test_a_folder_beside_a_doubtful_folder_is_named_if_it_is_the_split(tmp_path):
+    names = ["A/1.png", "B/1.png", "val/2.png", "val_labels/2.png"]
+    message = refusal(find_pairs, Source(make_empty_files(tmp_path / "pairs", names), "SOURCE"))
+    assert message.endswith(
+        "; rename each such folder to val (or to valA or valB if it holds one side of the pairs, "
+        "and val/ as well), or to a name without val"
+    )
 
 
 @pytest.mark.parametrize("folder", ["holdout", "dev_board", "evaluation"])
@@ -161,6 +181,13 @@ def test_other_words_for_a_split_are_refused_and_never_read_as_train(tmp_path, n
         message = refusal(find_pairs, Source(root, "SOURCE"))
         count = 6 if form else 3
         word = WEAK_NAMES[name, split]
+        if beside[0].startswith("trainset"):  # This folder is named in the same line.
+            read = f"{2 if form else 1} image{'s' if form else ''} of trainset/"
+            assert message.startswith(f"SOURCE: it is unclear whether {read}")
+            assert f" and {count} images of {name}/" in message
+            assert f" to {split}; rename each such folder to train or {split} (with A" in message
+            assert message.endswith(f"or to a name without {' or '.join(sorted(['train', word]))}")
+            continue
         assert message.startswith(f"SOURCE: it is unclear whether {count} images of {name}/")
         assert f"belong to {split}, because the name contains the word {word}; " in message
         assert f"rename each such folder to {split} (or to {split}A or {split}B if" in message
@@ -191,9 +218,8 @@ def test_other_words_for_a_split_are_only_names_beside_train_and_inside_val_and_
 def test_the_short_words_mean_splits_only_beside_each_other(tmp_path, train, test, word):
     root = make_empty_files(tmp_path / "pairs", [f"x/{train}/1.png", f"x/{test}/2.png"])
     message = refusal(find_pairs, Source(root, "SOURCE"))
-    assert f"1 image of x/{test}/ belong to test, because the name contains the word {word};" in (
-        message
-    )
+    assert f"1 image of x/{train}/ belong to train and 1 image of x/{test}/ to test; " in message
+    assert message.endswith(f"or to a name without {' or '.join(sorted([word, 'tr']))}")
     for number, name in enumerate((train, test)):
         names = [f"{name}/1.png", "other/x2.png", "other/3.png"]
         root = make_empty_files(tmp_path / f"{number}", names)
