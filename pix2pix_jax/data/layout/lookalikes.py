@@ -147,16 +147,24 @@ def _find_similar_in_both(
 
 
 def _find_splits_beside(siblings: Siblings, images: list[SourceImage]) -> list[str]:
-    """The splits that folders beside two folders mention, if the two mention a split."""
+    """The splits that folders beside two folders mention, if the two mention a split.
+
+    If only one of the two folders mentions a split, the other is its second side, and not train.
+    """
     if not any(mentioned_splits(child) for child in siblings.children):
         return []
     depth = len(siblings.parent)
+    unnamed = {child for child in siblings.children if not mentioned_splits(child)}
     below = [
         image
         for image in images
         if len(image.folders) > depth and image.folders[:depth] == siblings.parent
     ]
-    beside = [replace(image, folders=(image.folders[depth], ""), split="") for image in below]
+    beside = [
+        replace(image, folders=(image.folders[depth], ""), split="")
+        for image in below
+        if image.folders[depth] not in unnamed
+    ]
     return find_splits(beside)
 
 

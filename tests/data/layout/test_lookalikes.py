@@ -100,6 +100,15 @@ def test_folders_that_differ_by_more_than_a_number_are_named_first(tmp_path):
     assert message.startswith("SOURCE: clip1/blur/ (5 images) and clip1/sharp/ (5 images) look ")
 
 
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_split_and_a_folder_with_its_names_get_two_names(tmp_path, split):
+    root = fill(tmp_path / "pairs", [f"{split}/{{}}.png", "more/{}.png"])
+    message = refusal(find_pairs, Source(root, "SOURCE"))
+    assert (
+        f"; rename each folder of inputs to {split}A and each folder of targets to {split}B, or, "
+    ) in message
+
+
 def test_a_single_pair_in_two_folders_is_refused(tmp_path):
     root = make_empty_files(tmp_path / "pairs", ["images/1.jpg", "masks/1.png"])
     assert "(1 name in common)" in refusal(find_pairs, Source(root, "SOURCE"))
