@@ -256,7 +256,7 @@ def test_evaluate_refuses_a_training_source_that_has_changed(tiny_flags, tmp_pat
         )
         Image.open(copy / "0.png").save(copy / "another.png")
     assert json.loads((workdir / "evaluation_test_copy.json").read_text())["images"] == 7
-    refused("no split val in", *score, others)
+    refused(f"--split: {copy.parent} has no split val", *score, others)
     refused(
         "has no images to train on", "train", *tiny_flags, *flags, others, f"--workdir={tmp_path}/2"
     )
