@@ -24,6 +24,7 @@ FEW_CLASSES = 4
 #     photos with 8 to 16 values, dark depth, planes, zones        0.55 to 0.97    0.60 to 1.0
 MIN_FLATNESS = 0.5
 MAX_UNIT_STEPS = 0.5
+EARLIER_MIN_FLATNESS = 0.7  # for the facts of earlier versions, whose flatness counts all pixels
 
 
 def look_like_classes(levels: Levels) -> bool:
@@ -31,7 +32,10 @@ def look_like_classes(levels: Levels) -> bool:
     white, top = 2**levels.bits - 1, levels.highest_below_white
     below_white = levels.count - (levels.highest == white)
     is_dense = below_white >= 2 and top + 1 <= 2 * below_white and levels.lowest <= 1
-    is_flat = levels.flatness >= MIN_FLATNESS and levels.unit_steps <= MAX_UNIT_STEPS
+    if levels.unit_steps is None:
+        is_flat = levels.flatness >= EARLIER_MIN_FLATNESS
+    else:
+        is_flat = levels.flatness >= MIN_FLATNESS and levels.unit_steps <= MAX_UNIT_STEPS
     may_be_classes = levels.has_numbers and (below_white <= FEW_CLASSES or is_flat)
     return is_dense and top < 0.95 * white and may_be_classes
 

@@ -79,8 +79,7 @@ class Levels:
         equal, except for channels that are 0. Otherwise, `flatness` and `unit_steps` mean nothing.
       unit_steps: of the pixels that differ from the next pixel, the mean share that differs by 1.
 
-    The facts of earlier versions lack `has_numbers` and `unit_steps`, and their `flatness` counts
-    all pixels.
+    In the facts of earlier versions, `unit_steps` is None, and `flatness` counts all pixels.
     """
 
     bits: int
@@ -91,7 +90,7 @@ class Levels:
     highest_below_white: int
     flatness: float
     has_numbers: bool = True
-    unit_steps: float = 0.0
+    unit_steps: float | None = None
 
 
 @dataclass(frozen=True)
@@ -198,7 +197,7 @@ def drawn_contents(data: Data) -> Contents:
     height, width = data.image_size
     pairs: dict[str, int] = dict(zip(SPLITS, data.synthetic_pairs, strict=True))
     images, sizes = sum(pairs.values()), Sizes(height, width, 0, [round(width / height, 4)])
-    levels = Levels(8, images, 256, lowest=0, highest=255, highest_below_white=254, flatness=0.5)
+    levels = Levels(8, images, 256, 0, 255, highest_below_white=254, flatness=0.5, unit_steps=0.0)
     side = Side(images, sizes, [levels], grey=0)
     return Contents("halves", pairs, {"A": side, "B": side})
 

@@ -308,6 +308,20 @@ def test_the_facts_of_an_earlier_version_are_read():
     assert describe(contents) == describe(collect(ids))
 
 
+@pytest.mark.parametrize(("flatness", "are_classes"), [(0.6, False), (0.75, True)])
+def test_the_flatness_of_an_earlier_version_has_its_own_limit(flatness, are_classes):
+    grey = [(np.repeat(picture(i, channels=1), 3, 2), b) for i, (_, b) in enumerate(GOOD)]
+    facts = collect(grey).to_json()
+    [levels] = facts["sides"]["A"]["levels"]
+    del levels["has_numbers"], levels["unit_steps"]
+    levels |= {"count": 200, "highest": 230, "highest_below_white": 230, "flatness": flatness}
+    contents = Contents.from_json(facts)
+    assert contents is not None
+    [line] = describe(contents)[1:]
+    assert ("look like class numbers" in line) == are_classes
+    assert ("A is grey in all images" in line) != are_classes
+
+
 def test_files_with_the_proportions_of_halves_are_recognized():
     pairs = collect(GOOD, SIDE_BY_SIDE)
     single = collect([(a[:, :16], b[:, 16:]) for a, b in GOOD], SIDE_BY_SIDE)
