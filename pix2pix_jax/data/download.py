@@ -6,10 +6,12 @@ import json
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import NamedTuple
 
 import tensorflow_datasets as tfds
 
 from pix2pix_jax.errors import DISK_ERRORS, UsageError
+from pix2pix_jax.runtime.console import say
 
 INFO_SUFFIX = ".INFO"  # TFDS writes a file with this suffix beside each downloaded file
 
@@ -41,15 +43,36 @@ def download_archive(url: str, folder: Path) -> Path:
 
 
 def _find_downloaded(url: str, folder: Path) -> Path | None:
-    """The file that was downloaded from an address; a damaged file is removed."""
+    """The file that was downloaded from an address; damaged files are removed."""
     for info in folder.glob(f"*{INFO_SUFFIX}"):
-        facts = json.loads(info.read_bytes())
         archive = info.with_name(info.name.removesuffix(INFO_SUFFIX))
-        if url not in facts["urls"] or not archive.exists():
+        facts = _read_info(info)
+        if facts is None:  # With this file, TFDS would not download the archive again.
+            say(f"removed {info}, because it is damaged")
+            info.unlink(missing_ok=True)
+            continue
+        if url not in facts.urls or not archive.exists():
             continue
         with archive.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() == facts["url_info"]["checksum"]:
+            if hashlib.file_digest(file, "sha256").hexdigest() == facts.checksum:
                 return archive
+        say(f"removed {archive}, because it is damaged")
         for path in (archive, info):
-            path.unlink()
+            path.unlink(missing_ok=True)
     return None
+
+
+class _Info(NamedTuple):
+    """The facts about a downloaded file that TFDS writes beside the file."""
+
+    urls: list[str]
+    checksum: str  # SHA-256 in hexadecimal digits
+
+
+def _read_info(path: Path) -> _Info | None:
+    """Reads the facts about a downloaded file; None if they are damaged or incomplete."""
+    try:
+        facts = json.loads(path.read_bytes())
+        return _Info(facts["urls"], facts["url_info"]["checksum"])
+    except (ValueError, KeyError, TypeError):
+        return None

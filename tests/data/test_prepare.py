@@ -368,13 +368,26 @@ def test_a_download_is_kept_if_the_disk_is_too_small_to_unpack_it(tmp_path, webs
     assert read_contents(prepare(data)).keys() == {"train", "val", "test"}
 
 
-def test_a_download_that_was_damaged_on_the_disk_is_downloaded_again(tmp_path, website):
+def test_a_download_that_was_damaged_on_the_disk_is_downloaded_again(tmp_path, website, capsys):
     make_tarball(make_images(tmp_path / "facades")).rename(website / "facades.tar.gz")
     url = prepare_module.URL.format(name="facades")
     archive = download.download_archive(url, tmp_path / "downloads")
     whole = archive.read_bytes()
     archive.write_bytes(whole[:-1])
     assert download.download_archive(url, tmp_path / "downloads").read_bytes() == whole
+    assert f"removed {archive}, because it is damaged" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"urls": ["URL"]}', '{"url_info": {}}'])
+@pytest.mark.parametrize("is_own", [True, False], ids=["own", "of another set"])
+def test_a_damaged_info_file_does_not_block_a_public_set(tmp_path, website, content, is_own):
+    make_tarball(make_images(tmp_path / "facades")).rename(website / "facades.tar.gz")
+    whole = (website / "facades.tar.gz").read_bytes()
+    url, folder = prepare_module.URL.format(name="facades"), tmp_path / "downloads"
+    archive = download.download_archive(url, folder)
+    info = archive if is_own else folder / "maps.tar.gz"
+    info.with_name(f"{info.name}.INFO").write_text(content.replace("URL", url))
+    assert download.download_archive(url, folder).read_bytes() == whole
 
 
 def test_only_the_dataset_of_the_config_is_downloaded_from_a_bucket(tmp_path, monkeypatch):
