@@ -120,8 +120,8 @@ def test_pipes_and_devices_are_not_opened(tmp_path, capsys):
     (tmp_path / "zero.jpg").symlink_to("/dev/zero")
     assert [file.name for file in find_inputs(str(tmp_path), tmp_path / "out")] == ["a"]
     assert capsys.readouterr().out.splitlines() == [
-        f"{tmp_path}: skipped 2 pipe, socket or device files (pipe.png, zero.jpg); put an image in "
-        "the place of each"
+        f"{tmp_path}: skipped 2 files of type pipe, socket or device (pipe.png, zero.jpg); "
+        "replace each by an image"
     ]
     message = refusal(find_inputs, str(tmp_path / "pipe.png"), tmp_path / "out")
     assert "pipe.png is a pipe, socket or device; give a file or folder" in message

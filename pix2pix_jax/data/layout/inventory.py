@@ -48,20 +48,30 @@ SKIPPED_KINDS = {
         "download the files, then run the same command again",
         "has not been downloaded by iCloud",
     ),
-    "closed": ("file", "that cannot be opened", "", "cannot be opened"),
+    "closed": ("file", "that cannot be opened", "make these files readable", "cannot be opened"),
     "format": (
         "image",
         "in formats that cannot be read: {found}",
         "save images of these formats as PNG",
         "has a format that cannot be read",
     ),
-    "hidden": ("hidden image", "", "", "is a hidden file"),
-    "link": ("broken link", "", "", "is a broken link"),
-    "run": ("image", "in folders of runs", "", "is in the folder of a run"),
-    "special": (
-        "pipe, socket or device file",
+    "hidden": (
+        "hidden image",
         "",
-        "put an image in the place of each",
+        "to read hidden images, remove the dot at the start of their names or folders",
+        "is a hidden file",
+    ),
+    "link": ("broken link", "", "repair or remove broken links", "is a broken link"),
+    "run": (
+        "image",
+        "in folders of runs",
+        "to read these images as data, copy them out of the folder of the run",
+        "is in the folder of a run",
+    ),
+    "special": (
+        "file",
+        "of type pipe, socket or device",
+        "replace each by an image",
         "is a pipe, socket or device",
     ),
     "suffix": (

@@ -8,6 +8,7 @@ from pathlib import Path
 from pix2pix_jax.config.schema import Form
 from pix2pix_jax.data.images.image_files import IMAGE_FORMATS
 from pix2pix_jax.data.layout.inventory import (
+    CLOUD_SUFFIX,
     Inventory,
     SkippedFiles,
     count_suffixes,
@@ -44,8 +45,6 @@ from pix2pix_jax.data.layout.unread_splits import (
 )
 from pix2pix_jax.data.layout.walk import Source, check_utf8_names
 from pix2pix_jax.errors import UsageError
-
-REPAIR = "repair these files"  # the fix for an unread partner that has no other fix
 
 
 @dataclass(frozen=True)
@@ -207,9 +206,7 @@ def _read_folders(
     check_equal_names(images, source)
     joined = join_sides(images)
     unread = [
-        UnreadImage(
-            _read_unread_role(source.root / name, source, outer), part.each, part.fix or REPAIR
-        )
+        UnreadImage(_read_unread_role(source.root / name, source, outer), part.each, part.fix)
         for part in inventory.left_out
         for name in part.files
     ]
@@ -218,7 +215,9 @@ def _read_folders(
 
 
 def _read_unread_role(path: Path, source: Source, outer: bool) -> SourceImage:
-    """The role of a file that is not read, as if the file had only one suffix."""
-    name = path.name[: len(path.name) - len(suffix_of(path))]
+    """The role of a file that is not read, as if the file were visible and had only one suffix."""
+    # iCloud writes .1.png.icloud in place of 1.png.
+    image = path.with_suffix("") if path.suffix.lower() == CLOUD_SUFFIX else path
+    name = image.name[: len(image.name) - len(suffix_of(image))].lstrip(".")
     role = read_role(path.with_name(f"{name}.png"), source.root, source.root, None, outer)
     return replace(role, path=path)

@@ -174,8 +174,11 @@ def refuse_without_partner(
         return
     counts = Counter(image.side for image in alone)
     sides = " and ".join(f"{counts[side]} of {side}" for side in SIDES if counts[side])
-    twins = {(other.image.side, fold_name(other.image.pair)): other for other in unread}
-    found = [twins.get((_other_side(image), fold_name(image.pair))) for image in alone]
+    twins = {
+        (other.image.split, other.image.side, fold_name(other.image.pair)): other
+        for other in unread
+    }
+    found = [twins.get((image.split, _other_side(image), fold_name(image.pair))) for image in alone]
     described = []
     for image, twin in zip(alone[:FEW_NAMED], found, strict=False):
         reason = twin.describe(source) if twin else _explain_missing(image, images, alone, source)

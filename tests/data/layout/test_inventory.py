@@ -61,7 +61,7 @@ def test_what_systems_leave_behind_is_skipped_silently(tmp_path):
             ["train/.2.png.icloud"],
             "skipped 1 file that iCloud has not downloaded (train/.2.png.icloud); download",
         ),
-        (["train/.x/2.png"], "skipped 1 hidden image (train/.x/2.png)"),
+        (["train/.x/2.png"], "skipped 1 hidden image (train/.x/2.png); to read hidden"),
     ],
 )
 def test_other_files_are_skipped_and_reported(tmp_path, names, line):
@@ -113,7 +113,9 @@ def test_broken_links_are_reported(tmp_path):
     root = make_empty_files(tmp_path / "pairs", PAIRS)
     os.symlink("nowhere.png", root / "train/2.png")
     os.symlink("itself", root / "itself")
-    assert find_lines(root) == ["skipped 2 broken links (itself, train/2.png)"]
+    assert find_lines(root) == [
+        "skipped 2 broken links (itself, train/2.png); repair or remove broken links"
+    ]
 
 
 def make_special(root):
@@ -130,8 +132,8 @@ def test_pipes_sockets_and_devices_are_reported(tmp_path):
     os.mkfifo(root / ".hidden")
     [line] = find_lines(root)
     assert line == (
-        "skipped 3 pipe, socket or device files (train/pipe.png, train/socket.png, "
-        "train/zero.jpg); put an image in the place of each"
+        "skipped 3 files of type pipe, socket or device (train/pipe.png, train/socket.png, "
+        "train/zero.jpg); replace each by an image"
     )
     assert find_names(root)["train"] == {"1": ["train/1.png"]}
 
@@ -140,7 +142,7 @@ def test_a_pipe_in_place_of_a_partner_is_named(tmp_path):
     root = make_empty_files(tmp_path / "pairs", ["A/1.png", "B/1.png", "B/pipe.png"])
     os.mkfifo(root / "A/pipe.png")
     message = refusal(find_pairs, Source(root, "SOURCE"))
-    assert "B/pipe.png (A/pipe.png is a pipe, socket or device); put an image in" in message
+    assert "B/pipe.png (A/pipe.png is a pipe, socket or device); replace each by an " in message
 
 
 TRANSLATED = ["A/1.png", "A/2.png", "B/1.png", "B/2.png"]
@@ -210,7 +212,8 @@ def test_images_in_the_folder_of_a_run_are_skipped_and_reported(tmp_path):
     (root / "run/metrics.jsonl").touch()
     assert find_lines(root) == [
         "there is no val/, so 1 of 2 pairs became val",
-        f"skipped 2 images in folders of runs ({samples[1]}, {samples[0]})",
+        f"skipped 2 images in folders of runs ({samples[1]}, {samples[0]}); to read these "
+        "images as data, copy them out of the folder of the run",
     ]
     (root / "config.json").touch()
     (root / "metrics.jsonl").touch()

@@ -6,6 +6,7 @@ import pytest
 from helpers.pairs import find_names, make_empty_files
 from helpers.refusals import refusal
 
+from pix2pix_jax.data.layout.inventory import SKIPPED_KINDS
 from pix2pix_jax.data.layout.pairs import find_pairs
 from pix2pix_jax.data.layout.walk import Source
 
@@ -57,6 +58,9 @@ def test_images_without_a_partner_are_counted_and_named_with_the_nearest_name(tm
     [
         ("B/1.heic", "B/1.heic has a format that cannot be read", "save images of these formats"),
         ("B/1.nii.gz", "B/1.nii.gz has a format that cannot be read", "save images of these "),
+        ("B/.1.png.icloud", "B/.1.png.icloud has not been downloaded by iCloud", "download the"),
+        ("B/.1.png", "B/.1.png is a hidden file", "to read hidden images, remove the dot at"),
+        ("B/1.zip", "B/1.zip is an archive", "unpack archives that contain pairs"),
         ("test/B/1.png", "test/B/1.png has this name, but is in another split", "give A and B of"),
     ],
 )
@@ -73,7 +77,27 @@ def test_a_broken_link_is_named_as_the_partner(tmp_path):
     root = make_empty_files(tmp_path / "pairs", ["A/1.png", "A/2.png", "B/2.png"])
     os.symlink(tmp_path / "nowhere.png", root / "B/1.png")
     message = refusal(find_pairs, Source(root, "SOURCE"))
-    assert "A/1.png (B/1.png is a broken link); repair these files, or remove" in message
+    assert "A/1.png (B/1.png is a broken link); repair or remove broken links, or" in message
+
+
+def test_a_partner_in_the_folder_of_a_run_is_named_with_its_own_fix(tmp_path):
+    names = ["A/1.png", "B/1.png", "B/config.json", "B/metrics.jsonl"]
+    message = refusal(find_pairs, Source(make_empty_files(tmp_path / "pairs", names), "SOURCE"))
+    assert (
+        "A/1.png (B/1.png is in the folder of a run); to read these images as data, copy them out "
+        "of the folder of the run, or remove the images without a partner"
+    ) in message
+
+
+def test_an_unread_image_of_another_split_is_not_named_as_the_partner(tmp_path):
+    names = [f"{split}/{side}/0.png" for split in ("train", "val") for side in "AB"]
+    names += ["val/A/1.png", "train/B/1.heic"]
+    message = refusal(find_pairs, Source(make_empty_files(tmp_path / "pairs", names), "SOURCE"))
+    assert "side: val/A/1.png; give A and B of a pair the same name" in message
+
+
+def test_every_kind_of_skipped_files_has_a_fix():
+    assert all(fix and each for _, _, fix, each in SKIPPED_KINDS.values())
 
 
 @pytest.mark.parametrize(
