@@ -24,6 +24,7 @@ FEW_CLASSES = 4
 #     photos with 8 to 16 values, dark depth, planes, zones        0.55 to 0.97    0.60 to 1.0
 MIN_FLATNESS = 0.5
 MAX_UNIT_STEPS = 0.5
+PIXELS_AT_ONCE = 2**20  # np.bincount needs eight times the memory of its pixels
 EARLIER_MIN_FLATNESS = 0.7  # for the facts of earlier versions, whose flatness counts all pixels
 
 
@@ -71,7 +72,7 @@ class Smoothness(NamedTuple):
 
 def measure_smoothness(numbers: np.ndarray) -> Smoothness | None:
     """Measures an image [h, w]; None if all its pixels have one number."""
-    background = int(np.bincount(numbers.ravel()).argmax())
+    background = _most_common(numbers)
     # Every fourth row or column is enough for a mean, and saves time.
     measures = [
         _measure_steps(lines, background)
@@ -79,6 +80,14 @@ def measure_smoothness(numbers: np.ndarray) -> Smoothness | None:
         if (lines[:, :-1] != background).any()
     ]
     return Smoothness(*map(min, zip(*measures, strict=True))) if measures else None
+
+
+def _most_common(numbers: np.ndarray) -> int:
+    """The most common number of an image [h, w]."""
+    size = int(numbers.max()) + 1
+    step = max(1, PIXELS_AT_ONCE // numbers.shape[1])  # rows
+    parts = (numbers[start : start + step] for start in range(0, len(numbers), step))
+    return int(sum(np.bincount(part.ravel(), minlength=size) for part in parts).argmax())
 
 
 def _measure_steps(lines: np.ndarray, background: int) -> tuple[float, float]:

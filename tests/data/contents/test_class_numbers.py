@@ -1,5 +1,6 @@
 """Numbers of classes are told from values, such as depth, by their large areas and random steps."""
 
+import tracemalloc
 from functools import partial
 
 import cv2
@@ -8,7 +9,11 @@ import pytest
 
 from pix2pix_jax.config import Config, Data
 from pix2pix_jax.config.resolve import resolve
-from pix2pix_jax.data.contents.class_numbers import look_like_classes, read_numbers
+from pix2pix_jax.data.contents.class_numbers import (
+    look_like_classes,
+    measure_smoothness,
+    read_numbers,
+)
 from pix2pix_jax.data.contents.collector import ContentsCollector
 from pix2pix_jax.data.contents.lines import contents_lines
 from pix2pix_jax.data.images.decoded_image import DecodedImage
@@ -176,6 +181,20 @@ def test_class_numbers_are_not_called_grey_images():
     [warning] = [line for line in contents_lines(contents, data) if line.startswith("WARNING")]
     assert "look like class numbers" in warning
     assert not any("grey in all images" in line for line in contents_lines(contents, data))
+
+
+def test_a_large_image_is_measured_in_little_memory():
+    numbers = np.repeat(np.arange(256, dtype=np.uint8), 2**14).reshape(2048, 2048)
+    numbers[:, :1000] = 0  # the most common number of the image, but not of the first rows
+    numbers[:500] = np.maximum(numbers[:500], 1)
+    tracemalloc.start()
+    smoothness = measure_smoothness(numbers)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * numbers.nbytes
+    here, there = numbers[:-1].T[::4], numbers[1:].T[::4]
+    assert smoothness is not None
+    assert smoothness.flatness == (here == there)[here != 0].mean()
 
 
 def test_numbers_are_in_equal_channels_or_in_one_channel():
