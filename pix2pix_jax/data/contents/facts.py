@@ -48,7 +48,7 @@ class Note:
     """A fact about files that the user may not expect, such as frames that are left out.
 
     Attributes:
-      text: the note of the first file; notes of one kind may differ in numbers.
+      text: the note of the first file; others may differ in numbers and names of profiles.
       files: the files.
     """
 

@@ -32,8 +32,10 @@ class DecodedImage:
         8 bits only), 3 (RGB), or 4 (RGB and alpha, or RGB and a fourth band).
       has_alpha: whether the last channel is alpha.
       notes: notes for the user by kind, so that the files with each kind can be counted. The keys
-        are "frames", "alpha", "bands", "sRGB", "CMYK" and "profile".
-      profile: the ICC profile that describes `pixels`; None for sRGB, or without a profile.
+        are "frames", "alpha", "bands", "sRGB", "CMYK" (without a profile), "CMYK profile"
+        (damaged), "Adobe RGB", "profile" (not applied), "damaged profile", and the chunks of a PNG
+        "gAMA", "cHRM" and "cICP".
+      profile: the ICC profile of the file; None without a profile, or if `pixels` were converted.
       keeps_bytes: whether `image_files.decode_image` is known to give these pixels, too.
       is_multiplied: whether the colours are multiplied by alpha, as in some TIFF files.
     """

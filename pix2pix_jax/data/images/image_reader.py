@@ -44,7 +44,7 @@ from pix2pix_jax.errors import UsageError
 
 # Cameras that write Adobe RGB without a profile say so in EXIF only.
 ADOBE_RGB_NOTE = {
-    "profile": "the colours are Adobe RGB, but the file has no colour profile, so they are not "
+    "Adobe RGB": "the colours are Adobe RGB, but the file has no colour profile, so they are not "
     "converted to sRGB; save the images with their profile"
 }
 
@@ -59,7 +59,8 @@ def read_image(data: bytes, name: str, limit: PixelLimit = DEFAULT_LIMIT) -> Dec
     full = start_with_image(data)
     image = _read_pixels(full, name, limit)
     if image.pixels.shape[-1] >= 3 and (colours := describe_colours(data)):
-        note = {"profile": f"the colours are not sRGB ({colours}), and are not converted to sRGB"}
+        chunk = colours.rpartition(" ")[2]
+        note = {chunk: f"the colours are not sRGB ({colours}), and are not converted to sRGB"}
         image = replace(image, notes=image.notes | note)
     image = _convert_colours_and_bands(image)
     keeps_bytes = image.keeps_bytes and full is data
@@ -126,13 +127,12 @@ def _read_cmyk(image: Image.Image, profile: bytes | None) -> DecodedImage:
     if converted := convert_cmyk(image, profile):
         notes = {"sRGB": "CMYK colours are converted to sRGB"}
         return DecodedImage(np.asarray(converted), notes=notes)
-    note = "CMYK colours without a colour profile are only roughly right"
+    notes = {"CMYK": "CMYK colours without a colour profile are only roughly right"}
     if profile:
-        note = (
-            "CMYK colours are only roughly right, because the colour profile is damaged or is for "
-            "another colour space than CMYK"
-        )
-    notes = {"CMYK": note}
+        notes = {
+            "CMYK profile": "CMYK colours are only roughly right, because the colour profile is "
+            "damaged or is for another colour space than CMYK"
+        }
     return DecodedImage(np.asarray(image.convert("RGB")), notes=notes, keeps_bytes=True)
 
 

@@ -62,7 +62,8 @@ def describe_colours(data: bytes) -> str | None:
     """The colours of a PNG file whose chunks, without a profile, say that they are not sRGB.
 
     Returns:
-      For example "gamma 1 in gAMA"; None for sRGB or an unknown space.
+      For example "gamma 1 in gAMA", with the chunk as the last word; None for sRGB or an unknown
+      space.
     """
     if not data.startswith(PNG_START):
         return None

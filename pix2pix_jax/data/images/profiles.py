@@ -44,7 +44,7 @@ def convert_to_srgb(image: DecodedImage) -> DecodedImage:
             "the colour profile is not applied, because it is damaged or is for another colour "
             "space than RGB"
         )
-        return image if is_grey else _with_note(image, "profile", damaged)
+        return image if is_grey else _with_note(image, "damaged profile", damaged)
     if profile.is_srgb:
         return image
     if kind := _kind_without_conversion(image):

@@ -8,6 +8,7 @@ import pytest
 import tifffile
 from PIL import ExifTags, Image, ImageCms
 
+from pix2pix_jax.data.contents.facts import add_notes
 from pix2pix_jax.data.images.decoded_image import to_8_bits
 from pix2pix_jax.data.images.full_depth import encode_pixels
 from pix2pix_jax.data.images.image_files import decode_image
@@ -77,7 +78,7 @@ def test_an_image_that_is_srgb_stays_as_it_is():
 def test_a_profile_that_cannot_be_applied_is_noted(profile, note):
     image = read_image(encode(NOISE[..., :3], "PNG", icc_profile=profile), "a")
     np.testing.assert_array_equal(image.pixels, NOISE[..., :3])
-    assert note in image.notes["profile"]
+    assert note in image.notes["damaged profile"]
 
 
 def test_a_profile_may_have_megabytes():
@@ -95,7 +96,7 @@ def test_a_colour_photo_that_is_adobe_rgb_only_in_exif_is_noted(index, mode, is_
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.IFD.Interop] = {1: index}
     photo = Image.fromarray(NOISE[..., :3]).convert(mode)
     image = read_image(encode(np.asarray(photo), "JPEG", exif=exif), "a.jpg")
-    assert ("the colours are Adobe RGB" in image.notes.get("profile", "")) == is_noted
+    assert ("the colours are Adobe RGB" in image.notes.get("Adobe RGB", "")) == is_noted
 
 
 def test_16_bits_keep_their_colours_and_the_profile_is_noted():
@@ -123,7 +124,7 @@ def test_cmyk_without_a_profile_is_noted():
 def test_cmyk_with_a_profile_that_cannot_be_applied_is_noted(profile):
     file = io.BytesIO()
     Image.fromarray(NOISE[..., :3]).convert("CMYK").save(file, "JPEG", icc_profile=profile)
-    assert read_image(file.getvalue(), "a.jpg").notes["CMYK"] == (
+    assert read_image(file.getvalue(), "a.jpg").notes["CMYK profile"] == (
         "CMYK colours are only roughly right, because the colour profile is damaged or is for "
         "another colour space than CMYK"
     )
@@ -157,8 +158,26 @@ def test_the_colours_of_a_png_without_a_profile_are_noted(bits, chunks, colours)
     image = read_image(data, "a.png")
     np.testing.assert_array_equal(image.pixels, kept)
     note = f"the colours are not sRGB ({colours}), and are not converted to sRGB"
-    assert image.notes == ({"profile": note} if colours else {})
+    assert image.notes == ({colours.split()[-1]: note} if colours else {})
     assert record_bytes(data, image) is data
+
+
+def test_files_whose_colours_are_stored_in_different_ways_are_counted_apart():
+    plain = encode_integers(NOISE[..., :3])
+    files = {
+        "gamma.png": add_chunk(plain, b"gAMA", struct.pack(">I", 100_000)),
+        "damaged.png": encode(NOISE[..., :3], "PNG", icc_profile=b"damaged"),
+        "primaries.png": add_chunk(plain, b"cHRM", struct.pack(">8I", *P3_POINTS)),
+        "gamma 2.png": add_chunk(plain, b"gAMA", struct.pack(">I", 50_000)),
+    }
+    notes = {}
+    for name, data in files.items():
+        add_notes(notes, name, read_image(data, name).notes)
+    assert [(note.text[:36], note.files.names) for note in notes.values()] == [
+        ("the colours are not sRGB (gamma 1 in", ["gamma.png", "gamma 2.png"]),
+        ("the colour profile is not applied, b", ["damaged.png"]),
+        ("the colours are not sRGB (other prim", ["primaries.png"]),
+    ]
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
