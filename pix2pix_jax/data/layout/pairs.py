@@ -1,6 +1,8 @@
 """Finds the pairs of image files in a folder, and says what is left out."""
 
 import os
+import re
+import shlex
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -45,6 +47,9 @@ from pix2pix_jax.data.layout.unread_splits import (
 )
 from pix2pix_jax.data.layout.walk import Source, check_utf8_names
 from pix2pix_jax.errors import UsageError
+
+# The names of archives that `unpack` reads.
+READABLE_ARCHIVE = re.compile(r"\.(zip|tar|tgz|tar\.(gz|bz2|xz))$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -153,7 +158,9 @@ def _fix_content(inventory: Inventory, source: Source) -> str:
     for part in inventory.left_out:
         if part.noun == "archive" and len(part.files) == 1:
             archive = source.root / part.files[0]
-            fixes.append(f"give {archive}" if source.is_folder else f"unpack {part.files[0]} first")
+            can_be_given = source.is_folder and READABLE_ARCHIVE.search(archive.name)
+            name = shlex.quote(str(archive) if source.is_folder else part.files[0])
+            fixes.append(f"give {name}" if can_be_given else f"unpack {name} first")
         elif part.noun == "archive":
             fixes.append("unpack all archives into one folder and give this folder")
         elif part.fix:

@@ -114,7 +114,7 @@ def check_equal_names(images: list[SourceImage], source: Source) -> None:
         raise UsageError(
             f"{source.name}: {count} images share a name: {name_some(examples, FEW_NAMED)}",
             "if these are A and B of a pair, move the inputs into A/ and the targets into B/; "
-            "otherwise rename or remove one of the two images",
+            "otherwise keep only one image of each name, or rename the others",
         )
 
 

@@ -273,6 +273,20 @@ def test_the_error_for_archives_in_a_folder_says_which_to_give(tmp_path):
     assert message.endswith("; unpack all archives into one folder and give this folder")
 
 
+@pytest.mark.parametrize(
+    ("name", "can_be_given"),
+    [
+        *((f"pairs.{end}", True) for end in ("zip", "tar", "TGZ", "tar.gz", "tar.bz2", "tar.xz")),
+        *((f"pairs.{end}", False) for end in ("7z", "rar", "txt.gz", "bz2")),
+    ],
+)
+def test_only_archives_that_can_be_read_are_to_be_given(tmp_path, name, can_be_given):
+    root = make_empty_files(tmp_path / "my pairs", [name])
+    message = refusal(find_pairs, Source(root, str(root)))
+    fix = f"give '{root / name}'" if can_be_given else f"unpack '{root / name}' first"
+    assert message.endswith(f"; {fix}")
+
+
 def test_compressed_images_are_no_archives(tmp_path):
     root = make_empty_files(tmp_path / "pairs", ["ct/1.nii.gz", "mr/1.nii.gz"])
     message = refusal(find_pairs, Source(root, "SOURCE"))
