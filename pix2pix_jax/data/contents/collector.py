@@ -25,7 +25,7 @@ from pix2pix_jax.data.contents.likeness import (
     look_like_pairs,
     measure_likeness,
 )
-from pix2pix_jax.data.images.decoded_image import DecodedImage
+from pix2pix_jax.data.images.decoded_image import DecodedImage, blend_with_white
 from pix2pix_jax.data.images.proportions import have_same_proportions
 from pix2pix_jax.data.layout.roles import SIDES
 
@@ -33,6 +33,10 @@ from pix2pix_jax.data.layout.roles import SIDES
 # this part of its highest value counts, because the colours of a dark image differ by few levels.
 GREY_TOLERANCE = 8 / 255
 GREY_PIXELS = 0.999  # the least share of grey pixels in an image without colour
+# In a set of 16 bits, this share of all values may be faulty pixels of a camera. Such pixels are
+# far brighter than the others.
+FAULTY_SHARE = 5e-4
+ROWS = 64  # the rows of an image that are counted at once, because counting needs memory
 # Files are compared with the most common size only if this share of all files has its proportions.
 COMMON_SHARE = 0.75
 
@@ -41,16 +45,17 @@ class _LevelCounter:
     """Counts the values of all images of one depth."""
 
     def __init__(self, white: int):
-        self._white = white
-        self._is_seen = np.zeros(white + 1, bool)
+        self._white, self._is_deep = white, white > 255
+        self._counts = np.zeros(white + 1, np.int64)  # the number of pixels with each value
         self._images, self._has_numbers = 0, True
         self._smoothness: list[Smoothness] = []
 
     def add(self, colours: np.ndarray) -> None:
         """Adds an image [h, w, c] without alpha."""
-        if not self._is_seen.all():
-            for row in colours:  # Indexing with the whole image would need eight times its memory.
-                self._is_seen[row] = True
+        if self._is_deep or not self._counts.all():
+            for start in range(0, len(colours), ROWS):
+                values = colours[start : start + ROWS].ravel()
+                self._counts += np.bincount(values, minlength=len(self._counts))
         self._images += 1
         numbers = read_numbers(colours) if self._has_numbers else None
         if numbers is None:
@@ -60,7 +65,7 @@ class _LevelCounter:
 
     def finish(self) -> Levels:
         """The values of all images that were added."""
-        seen = np.flatnonzero(self._is_seen)
+        seen = np.flatnonzero(self._counts)
         below = seen[seen < self._white]
         return Levels(
             bits=self._white.bit_length(),
@@ -69,10 +74,18 @@ class _LevelCounter:
             lowest=int(seen[0]),
             highest=int(seen[-1]),
             highest_below_white=int(below[-1]) if len(below) else 0,
+            highest_usual=self._find_highest_usual() if self._is_deep else None,
             flatness=_mean([smoothness.flatness for smoothness in self._smoothness]),
             has_numbers=self._has_numbers,
             unit_steps=_mean([smoothness.unit_steps for smoothness in self._smoothness]),
         )
+
+    def _find_highest_usual(self) -> int:
+        """The highest value below white, without the values that may be faulty pixels."""
+        counts = self._counts[: self._white]
+        brighter = counts[::-1].cumsum()[::-1]  # the number of pixels with at least this value
+        usual = np.flatnonzero(brighter > FAULTY_SHARE * self._counts.sum())
+        return int(usual[-1]) if len(usual) else 0
 
 
 class _SideCollector:
@@ -96,7 +109,7 @@ class _SideCollector:
         if self._may_hold_pairs and len(self._likenesses) < MAX_MEASURED:
             likeness = measure_likeness(pixels)
             self._likenesses += [likeness] if likeness else []
-        colours = pixels[..., :-1] if image.has_alpha else pixels
+        colours = blend_with_white(image)
         white = int(np.iinfo(pixels.dtype).max)
         self._levels.setdefault(white, _LevelCounter(white)).add(colours)
         self._grey += is_grey(colours)

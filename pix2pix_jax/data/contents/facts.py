@@ -74,12 +74,15 @@ class Levels:
       lowest: the lowest value.
       highest: the highest value.
       highest_below_white: the highest value below white. White is the largest number of the depth.
+      highest_usual: for 16 bits, the highest value below white without a few brighter values, which
+        may be faulty pixels of a camera; else None.
       flatness: the mean share of pixels that equal the next pixel, 0 to 1; see `Smoothness`.
       has_numbers: whether the pixels of all images are numbers, and not colours: all channels are
         equal, except for channels that are 0. Otherwise, `flatness` and `unit_steps` mean nothing.
       unit_steps: of the pixels that differ from the next pixel, the mean share that differs by 1.
 
-    In the facts of earlier versions, `unit_steps` is None, and `flatness` counts all pixels.
+    In the facts of earlier versions, `unit_steps` and `highest_usual` are None, and `flatness`
+    counts all pixels.
     """
 
     bits: int
@@ -91,6 +94,7 @@ class Levels:
     flatness: float
     has_numbers: bool = True
     unit_steps: float | None = None
+    highest_usual: int | None = None
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,10 @@ def _describe_levels(levels: Levels) -> str:
         )
     # White may mark pixels without a value, such as the depth of the sky.
     has_marks = levels.bits == 16 and levels.count > 32
-    if (levels.highest < white or has_marks) and top < white // 2:
+    usual = top if levels.highest_usual is None else levels.highest_usual
+    if (levels.highest < white or has_marks) and usual < white // 2:
+        if usual < top:
+            few = f"nearly all values are from {levels.lowest:,} to {usual:,}"
         return (
             f"{few}, but {white:,} is white, so the network would see dark images; scale the "
             f"values to 0..{white:,}"

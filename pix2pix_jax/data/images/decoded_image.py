@@ -85,6 +85,22 @@ def normalize_bands(image: DecodedImage) -> DecodedImage:
     return replace(image, pixels=pixels, is_multiplied=False)
 
 
+def blend_with_white(image: DecodedImage) -> np.ndarray:
+    """The colours [h, w, c] of an image without alpha: transparent parts are filled with white.
+
+    `convert_channels` fills them in the same way, up to a level.
+    """
+    pixels = image.pixels
+    if not image.has_alpha:
+        return pixels
+    colours, white = pixels[..., :-1], np.iinfo(pixels.dtype).max
+    alpha = pixels[..., -1:].astype(np.uint32)  # The sums below fit into 32 bits.
+    if alpha.min() == white:
+        return colours
+    blended = (colours * alpha + white * (white - alpha) + white // 2) // white
+    return blended.astype(pixels.dtype)
+
+
 def split_pair(images: list[DecodedImage], names: list[str]) -> tuple[DecodedImage, DecodedImage]:
     """Finds A and B in the images of a pair, as `image_files.decode_pair` does.
 

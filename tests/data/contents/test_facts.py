@@ -163,9 +163,35 @@ def test_sixteen_bits_are_reported_in_one_line():
 
 
 def test_alpha_does_not_count_as_values_or_colour():
-    ids = [DecodedImage(np.dstack([blocks(i, 4), picture(i)[..., :1]]), True) for i in range(10)]
+    alpha = picture(0)[..., :1] | 255
+    ids = [DecodedImage(np.dstack([blocks(i, 4), alpha]), True) for i in range(10)]
     lines = findings([(image, b) for image, (_, b) in zip(ids, GOOD, strict=True)])
     assert "4 values from 0 to 3 look like" in lines[0]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_values_are_counted_where_transparent_parts_are_white(dtype):
+    """Drawings may be black everywhere, and visible by their alpha only."""
+    scale = np.iinfo(dtype).max // 255
+    black = np.zeros((32, 32, 3), dtype)
+    ink = [picture(i, channels=1).astype(dtype) * scale for i in range(10)]
+    drawings = [DecodedImage(np.dstack([black, alpha]), True) for alpha in ink]
+    pairs = [(image, b) for image, (_, b) in zip(drawings, GOOD, strict=True)]
+    assert not [line for line in findings(pairs) if "WARNING" in line]
+    levels = collect(pairs).sides["A"].levels[0]
+    assert (levels.lowest, levels.highest) == (0, np.iinfo(dtype).max)
+
+
+@pytest.mark.parametrize("hot", [60_000, 65_535, 40_000])
+def test_a_few_faulty_pixels_do_not_hide_dark_images(hot):
+    dark = [picture(i, 64, 64, 1).astype("u2") * 16 for i in range(10)]
+    dark[3][5, 5] = hot  # one of 40,960 pixels
+    pairs = [(image, b) for image, (_, b) in zip(dark, GOOD, strict=True)]
+    [line] = [line for line in findings(pairs) if "WARNING" in line]
+    assert line == (
+        "WARNING: A: nearly all values are from 0 to 4,064, but 65,535 is white, so the network "
+        "would see dark images; scale the values to 0..65,535"
+    )
 
 
 def test_notes_of_the_reader_are_counted():
@@ -302,7 +328,7 @@ def test_the_facts_of_an_earlier_version_are_read():
     facts = collect(ids).to_json()
     del facts["half_copies"]
     for levels in (levels for side in facts["sides"].values() for levels in side["levels"]):
-        del levels["has_numbers"], levels["unit_steps"]
+        del levels["has_numbers"], levels["unit_steps"], levels["highest_usual"]
     contents = Contents.from_json(facts)
     assert contents is not None
     assert describe(contents) == describe(collect(ids))
