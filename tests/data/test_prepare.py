@@ -131,8 +131,8 @@ def test_single_pictures_are_refused_unless_data_form_says_that_they_are_pairs(t
         "not like A and B side by side (in "
     ) in (out := capsys.readouterr().out)
     assert (
-        "; they are cut in half, because data.form is halves; leave out --config.data.form if they "
-        "are single pictures\n"
+        "; they are cut in half, because data.form is halves; if they are single pictures, leave "
+        "out --config.data.form, or data.form in the experiment, and the images are refused\n"
     ) in out
 
 

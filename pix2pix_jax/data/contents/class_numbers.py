@@ -86,8 +86,10 @@ def _most_common(numbers: np.ndarray) -> int:
     """The most common number of an image [h, w]."""
     size = int(numbers.max()) + 1
     step = max(1, PIXELS_AT_ONCE // numbers.shape[1])  # rows
-    parts = (numbers[start : start + step] for start in range(0, len(numbers), step))
-    return int(sum(np.bincount(part.ravel(), minlength=size) for part in parts).argmax())
+    counts = np.zeros(size, int)
+    for start in range(0, len(numbers), step):
+        counts += np.bincount(numbers[start : start + step].ravel(), minlength=size)
+    return int(counts.argmax())
 
 
 def _measure_steps(lines: np.ndarray, background: int) -> tuple[float, float]:

@@ -140,8 +140,8 @@ def warn_of_pictures(splits: dict[str, list[PictureFile]], source: Source) -> li
     ]
     return shifts + [
         f"WARNING: {_describe_single(split, splits[split], source)}{verdict.reason}; they are cut "
-        "in half, because data.form is halves; leave out --config.data.form if they are single "
-        "pictures"
+        "in half, because data.form is halves; if they are single pictures, leave out "
+        "--config.data.form, or data.form in the experiment, and the images are refused"
         for split, verdict in verdicts.items()
         if verdict.kind == "single"
     ]
