@@ -37,8 +37,7 @@ class StepTimes:
             rates = [line["images_per_second"] for line in lines if "images_per_second" in line]
             with suppress(UsageError):
                 if rates:
-                    # In runs of earlier versions, the first speed includes compiling. It hardly
-                    # changes the median.
+                    # The first lines include compiling, but they hardly change the median.
                     seconds = 1 / (median(rates) / config.data.batch_size)
                     self._measured[without_seed(resolve(config))] = seconds
 

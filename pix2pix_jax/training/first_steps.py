@@ -54,7 +54,7 @@ class FirstSteps:
         if not self._has_pace and self._clock.seconds >= PACE_SECONDS:
             self._has_pace = True
             speed = self._clock.steps_per_second
-            if speed and (self._config.train.steps - step) / speed >= SHORT_SECONDS:
+            if (self._config.train.steps - step) / speed >= SHORT_SECONDS:
                 say(self._describe_pace(speed))
 
     def leave_out_output(self) -> None:

@@ -40,8 +40,7 @@ def test_the_plan_shows_the_progress_of_every_variant(plan, tmp_path):
     name, config = plan.variants[0]
     write_evaluation(config, tmp_path / name, "val", 0.5)
     (tmp_path / VARIANTS[1] / "checkpoints" / "4").mkdir(parents=True)
-    # In earlier versions, the first speed includes compiling. The third is of a step after the last
-    # checkpoint.
+    # The first speed includes compiling. The third is of a step after the last checkpoint.
     rates = {2: 0.1, 4: 2, 6: 8}
     lines = [{"step": step, "images_per_second": rate} for step, rate in rates.items()]
     lines.insert(1, {"step": 3, "validation/l1": 0.5})  # A line need not have a speed.

@@ -7,12 +7,13 @@ class StepClock:
     """Measures the speed of training, without the time of compiling, sampling and evaluating.
 
     The first call with a new number of steps compiles a program, so the measurement starts again
-    after this call. The speed is known after the second call.
+    after this call. Before the second call there is no other time, so the speed then includes
+    compiling.
     """
 
     def __init__(self, step: int):
         """Starts the clock after `step` completed steps."""
-        self._start = self._end = (step, time.perf_counter())
+        self._opened = self._start = self._end = (step, time.perf_counter())
         self._sizes: set[int] = set()  # the numbers of steps in a call whose program is compiled
 
     def advance(self, step: int) -> None:
@@ -24,10 +25,18 @@ class StepClock:
             self._start = self._end
 
     @property
-    def steps_per_second(self) -> float | None:
-        """Steps per second of the current measurement; None if all its steps included compiling."""
-        steps = self._end[0] - self._start[0]
-        return steps / (self._end[1] - self._start[1]) if steps else None
+    def has_only_compiled(self) -> bool:
+        """Whether only a call that includes compiling was measured."""
+        return self._start[0] == self._end[0]
+
+    @property
+    def steps_per_second(self) -> float:
+        """Steps per second of the current measurement.
+
+        Before the second call, the time counts from the start of the clock.
+        """
+        start = self._opened if self.has_only_compiled else self._start
+        return (self._end[0] - start[0]) / (self._end[1] - start[1])
 
     @property
     def seconds(self) -> float:

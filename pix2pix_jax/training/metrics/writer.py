@@ -63,16 +63,13 @@ class MetricWriter:
     def write(self, step: int, scalars: dict[str, float], grid: Image.Image | None = None) -> None:
         """Writes a line of metrics with the speed since the last line, and the sample grid.
 
-        If all steps since the last line included compiling, the line has no speed.
-
         Args:
           step: the number of completed steps.
           scalars: the metrics by name.
           grid: the sample grid; None if no grid is due.
         """
         speed = self._clock.steps_per_second
-        if speed is not None:
-            scalars = scalars | {"images_per_second": speed * self._batch_size}
+        scalars = scalars | {"images_per_second": speed * self._batch_size}
         self._write_files(step, scalars, grid)
         self._show(step, scalars, speed)
         self._clock.restart()
@@ -92,7 +89,7 @@ class MetricWriter:
             summaries.append(image("samples", np.asarray(grid), dataformats="HWC"))
         self._queue.put(f"events {step}", lambda: self._events.add(step, summaries))
 
-    def _show(self, step: int, scalars: dict[str, float], speed: float | None) -> None:
+    def _show(self, step: int, scalars: dict[str, float], speed: float) -> None:
         """Shows the main metrics at the progress bar, and prints them as a line."""
         short = short_metrics(scalars)
         self._bar.set_postfix_str(
@@ -100,7 +97,7 @@ class MetricWriter:
         )
         scores = {name: v for name, v in scalars.items() if name.startswith("evaluation/")}
         text = describe_scalars(short | scores)
-        if speed is not None:
+        if not self._clock.has_only_compiled:
             time_left = tqdm.format_interval((self._last - step) / speed)
             text += f"  {format_speed(speed, 'step')}  {time_left} left"
         say(f"step {step}/{self._last}  {text}")
