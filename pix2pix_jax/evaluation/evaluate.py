@@ -12,7 +12,7 @@ from pix2pix_jax.config.initial_run import CheckpointStep
 from pix2pix_jax.config.metrics import METRICS
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.contents.facts import dataset_contents, shows_halves_of
-from pix2pix_jax.data.fingerprint import RUN_SPLITS, dataset_fingerprint
+from pix2pix_jax.data.fingerprint import dataset_fingerprint
 from pix2pix_jax.data.images.pixels import float_to_image
 from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.data.records import open_split
@@ -125,14 +125,9 @@ def evaluation_name(
     own, data = read_config(workdir.config_file).data, config.data
     fields = ("name", "source", "synthetic_pairs", "synthetic_ambiguous")
     is_own_source = all(getattr(data, field) == getattr(own, field) for field in fields)
-    if is_own_source or training_fingerprint == IMPORTED:
+    # A folder that was moved or copied has the same pairs.
+    if is_own_source or training_fingerprint in (IMPORTED, dataset_fingerprint(dataset)):
         return split
-    if training_fingerprint == dataset_fingerprint(dataset):
-        # The fingerprint covers the splits of the run. The test split is that of the run if the
-        # folder was moved; a copy beside the run's own folder may have other test pairs.
-        is_moved = own.source is not None and not Path(own.source).exists()
-        if split in RUN_SPLITS or is_moved:
-            return split
     source = Path(data.source).absolute().name if data.source else data.name
     label = re.sub(r"[^\w.-]+", "_", source)[:MAX_LABEL].strip("._")
     return f"{split}_{label or 'other'}"

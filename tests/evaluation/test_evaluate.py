@@ -309,18 +309,6 @@ def test_an_evaluation_is_named_after_a_source_that_is_not_the_runs(tmp_path, so
         assert evaluation_name(workdir, config, dataset, fingerprint, "val") == name
 
 
-@pytest.mark.parametrize(("is_moved", "expected"), [(False, "test_copy"), (True, "test")])
-def test_the_test_split_of_a_copied_source_has_a_name_of_its_own(tmp_path, is_moved, expected):
-    workdir, trained = Workdir(tmp_path / "run"), tmp_path / "trained"
-    if not is_moved:
-        trained.mkdir()
-    config = resolve(Config(data=replace(Config().data, name="folder", source=str(trained))))
-    write_config(config, workdir.config_file)
-    config = replace(config, data=replace(config.data, source=str(tmp_path / "copy")))
-    dataset = SimpleNamespace(info=SimpleNamespace(metadata={"sha256/train": "a"}))
-    assert evaluation_name(workdir, config, dataset, "a", "test") == expected
-
-
 def test_files_that_show_one_side_of_the_pairs_of_a_run_are_refused(tmp_path):
     """Without the error, the halves of A would be scored against each other."""
     workdir, noise = Workdir(tmp_path / "run"), np.random.default_rng(0)
