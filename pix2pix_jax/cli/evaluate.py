@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, fields: FlagValues) -> int:
-    """Evaluates a split, and writes the file and the page of the evaluation."""
+    """Evaluates a split, and writes evaluation_SPLIT.json and its page."""
     from pix2pix_jax.runtime.backend import start_backend
 
     workdir, config = require_run(options), load_config(options, fields)

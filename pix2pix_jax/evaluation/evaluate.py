@@ -1,6 +1,5 @@
 """The evaluate command: scores the generator of a checkpoint on a whole split."""
 
-import re
 from functools import partial
 from pathlib import Path
 
@@ -39,8 +38,6 @@ from pix2pix_jax.runtime.memory import explain_out_of_memory
 from pix2pix_jax.runtime.storage.files import atomic_file, atomic_folder, check_writable
 from pix2pix_jax.runtime.storage.locks import folder_lock
 
-MAX_LABEL = 60  # the most characters of the name of a source in the name of a file
-
 
 def evaluate(
     config: Config,
@@ -49,9 +46,7 @@ def evaluate(
     step: CheckpointStep,
     fcn_score: bool,
 ) -> None:
-    """Scores a split; writes `evaluation_<name>.json`, its page and its pictures.
-
-    The name is that of `evaluation_name`.
+    """Scores a split; writes `evaluation_<split>.json`, its page and its pictures.
 
     Args:
       config: the config of the run; data.source and a few other fields may differ.
@@ -74,8 +69,7 @@ def evaluate(
     if fcn_score and (reason := why_no_classes(config.data, dataset)):
         say(note_without_classes(reason))
         fcn_score = False
-    name = evaluation_name(workdir, config, dataset, training_fingerprint, split)
-    path, page = workdir.evaluation_file(name), workdir.evaluation_page(name)
+    path, page = workdir.evaluation_file(split), workdir.evaluation_page(split)
     for file in (path, page):
         check_writable(file)
     with (
@@ -85,52 +79,18 @@ def evaluate(
         # stand next to an old page.
         atomic_file(path) as new_json,
         atomic_file(page) as new_page,
-        atomic_folder(workdir.evaluation_pictures_folder(name)) as pictures,
+        atomic_folder(workdir.evaluation_pictures_folder(split)) as pictures,
     ):
         reader = open_class_reader(config.data, dataset) if fcn_score else None
         scores = Scorer(config, records, reader).score(params, partial(write_pictures, pictures))
         evaluation = make_evaluation(config, dataset, split, step, reader, scores)
-        text = render_evaluation_page(workdir, name, evaluation, pictures)
-        new_page.write_text(text, encoding="utf-8")
+        new_page.write_text(render_evaluation_page(workdir, evaluation, pictures), encoding="utf-8")
         new_json.write_text(to_json(evaluation), encoding="utf-8")
         # If the process is killed from here on, old scores must not stand next to new pictures.
         remove_old_evaluation(path, evaluation)
     for line in format_table(evaluation).splitlines():
         say(line)
-    if name == split:
-        say(f"step {step}, {split}: {plural(len(records), 'pair')}; open {page}")
-    else:
-        say(
-            f"step {step}, {split} of {config.data.source or config.data.name}: "
-            f"{plural(len(records), 'pair')}, which are not those of the run, so the scores are in "
-            f"{path.name}; open {page}"
-        )
-
-
-def evaluation_name(
-    workdir: Workdir, config: Config, dataset: DatasetBuilder, training_fingerprint: str, split: str
-) -> str:
-    """The name of an evaluation: the split, or SPLIT_SOURCE for a source that is not the run's.
-
-    With a name of its own, such an evaluation replaces no evaluation of the run's own pairs. An
-    imported run has no pairs of its own, so its evaluations are named after their splits.
-
-    Args:
-      workdir: the workdir of the run.
-      config: the config to evaluate with.
-      dataset: the dataset prepared from `config`.
-      training_fingerprint: the fingerprint of the pairs that the run was trained on, or IMPORTED.
-      split: the split to evaluate.
-    """
-    own, data = read_config(workdir.config_file).data, config.data
-    fields = ("name", "source", "synthetic_pairs", "synthetic_ambiguous")
-    is_own_source = all(getattr(data, field) == getattr(own, field) for field in fields)
-    # A folder that was moved or copied has the same pairs.
-    if is_own_source or training_fingerprint in (IMPORTED, dataset_fingerprint(dataset)):
-        return split
-    source = Path(data.source).absolute().name if data.source else data.name
-    label = re.sub(r"[^\w.-]+", "_", source)[:MAX_LABEL].strip("._")
-    return f"{split}_{label or 'other'}"
+    say(f"step {step}, {split}: {plural(len(records), 'pair')}; open {page}")
 
 
 def check_pairs(

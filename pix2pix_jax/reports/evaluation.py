@@ -42,22 +42,19 @@ class Pair:
     caption: str
 
 
-def render_evaluation_page(
-    workdir: Workdir, name: str, evaluation: Mapping[str, Any], pictures: Path
-) -> str:
+def render_evaluation_page(workdir: Workdir, evaluation: Mapping[str, Any], pictures: Path) -> str:
     """Renders the page of an evaluation as HTML.
 
     Args:
       workdir: the workdir of the run.
-      name: the name of the evaluation; see `Workdir.evaluation_file`.
-      evaluation: the content of evaluation_<name>.json.
+      evaluation: the content of evaluation_<split>.json.
       pictures: the folder of the pictures; it may have a temporary name until it becomes
-        `workdir.evaluation_pictures_folder(name)`.
+        `workdir.evaluation_pictures_folder(split)`.
     """
-    truth = evaluation["ground_truth"]
+    split, truth = evaluation["split"], evaluation["ground_truth"]
     return render(
         "evaluation.html",
-        title=f"{workdir.name}: {name} at step {evaluation['step']}",
+        title=f"{workdir.name}: {split} at step {evaluation['step']}",
         step=evaluation["step"],
         seed=evaluation["seed"],
         num_pairs=plural(len(evaluation["pairs"]), "pair"),
@@ -68,7 +65,7 @@ def render_evaluation_page(
         orders=sort_orders([name for name in evaluation["pairs"][0] if name != "name"]),
         kinds=PICTURE_KINDS,
         pairs=[
-            make_pair(pair, workdir, name, pictures)
+            make_pair(pair, workdir, split, pictures)
             for pair in sorted(evaluation["pairs"], key=itemgetter("name"))
         ],
     )
@@ -98,20 +95,20 @@ def sort_orders(metrics: list[str]) -> list[dict[str, Any]]:
     return orders
 
 
-def make_pair(scores: Mapping[str, Any], workdir: Workdir, evaluation: str, pictures: Path) -> Pair:
+def make_pair(scores: Mapping[str, Any], workdir: Workdir, split: str, pictures: Path) -> Pair:
     """Makes a pair of the page, with its pictures.
 
     Args:
-      scores: the entry of this pair in evaluation_<evaluation>.json.
+      scores: the entry of this pair in evaluation_<split>.json.
       workdir: the workdir of the run.
-      evaluation: the name of the evaluation; see `Workdir.evaluation_file`.
+      split: the evaluated split.
       pictures: the folder of the pictures, as in `render_evaluation_page`.
     """
-    name, page = scores["name"], workdir.evaluation_page(evaluation)
+    name, page = scores["name"], workdir.evaluation_page(split)
     values = {metric: value for metric, value in scores.items() if metric != "name"}
     pair_pictures = []
     for kind in PICTURE_KINDS:
-        link = relative_link(workdir.evaluation_picture(evaluation, kind, name), page)
+        link = relative_link(workdir.evaluation_picture(split, kind, name), page)
         pair_pictures.append(
             open_picture(picture_file(pictures, kind, name), link, f"{kind} of {name}")
         )

@@ -135,25 +135,21 @@ class Workdir:
         """The page of the training run, HTML."""
         return self.report_folder / "index.html"
 
-    def evaluation_file(self, name: str) -> Path:
-        """The file of the metrics of an evaluation, JSON.
+    def evaluation_file(self, split: str) -> Path:
+        """The file of the metrics of a split, JSON."""
+        return self.path / f"evaluation_{split}.json"
 
-        The name of an evaluation is its split; or SPLIT_SOURCE if the run was not trained on the
-        source of the pairs.
-        """
-        return self.path / f"evaluation_{name}.json"
+    def evaluation_page(self, split: str) -> Path:
+        """The page of the evaluation of a split, HTML."""
+        return self.report_folder / f"evaluation_{split}.html"
 
-    def evaluation_page(self, name: str) -> Path:
-        """The page of an evaluation, HTML."""
-        return self.report_folder / f"evaluation_{name}.html"
-
-    def evaluation_pictures_folder(self, name: str) -> Path:
+    def evaluation_pictures_folder(self, split: str) -> Path:
         """The folder of an evaluation's pictures: input/NAME.png, output/NAME.png, ..."""
-        return self.report_folder / f"evaluation_{name}"
+        return self.report_folder / f"evaluation_{split}"
 
-    def evaluation_picture(self, name: str, kind: str, pair: str) -> Path:
+    def evaluation_picture(self, split: str, kind: str, pair: str) -> Path:
         """The file of a picture of a pair; see `picture_file`."""
-        return picture_file(self.evaluation_pictures_folder(name), kind, pair)
+        return picture_file(self.evaluation_pictures_folder(split), kind, pair)
 
     @property
     def failure_file(self) -> Path:

@@ -23,7 +23,7 @@ from pix2pix_jax.data.contents.facts import dataset_contents, write_contents
 from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation import evaluate as evaluate_module
-from pix2pix_jax.evaluation.evaluate import check_halves, evaluate, evaluation_name
+from pix2pix_jax.evaluation.evaluate import check_halves, evaluate
 from pix2pix_jax.evaluation.evaluation_file import read_evaluation, read_finished_evaluation
 from pix2pix_jax.evaluation.pair_metrics import PAIR_METRICS
 from pix2pix_jax.evaluation.scorer import SplitScores
@@ -247,66 +247,16 @@ def test_evaluate_refuses_a_training_source_that_has_changed(tiny_flags, tmp_pat
     others = f"--config.data.source={copy.parent}"
     for replaced in (False, True):
         status, out, _ = run(*score, others, "--split=test")
-        assert (
-            status,
-            "evaluation_test_copy.json: the evaluation of step 1 is replaced" in out,
-        ) == (
+        assert (status, "evaluation_test.json: the evaluation of step 1 is replaced" in out) == (
             0,
             replaced,
         )
         Image.open(copy / "0.png").save(copy / "another.png")
-    assert json.loads((workdir / "evaluation_test_copy.json").read_text())["images"] == 7
+    assert json.loads((workdir / "evaluation_test.json").read_text())["images"] == 7
     refused(f"--split: {copy.parent} has no split val", *score, others)
     refused(
         "has no images to train on", "train", *tiny_flags, *flags, others, f"--workdir={tmp_path}/2"
     )
-
-
-def test_other_pairs_than_those_of_the_run_are_evaluated_under_a_name_of_their_own(
-    evaluated_run, monkeypatch, capsys
-):
-    """Otherwise the scores of the run's own pairs would be replaced."""
-    workdir, _ = evaluated_run
-    monkeypatch.setattr(evaluate_module, "Scorer", lambda *_: SimpleNamespace(score=score_one_pair))
-    config = read_config(workdir / "config.json")
-    evaluate(config, Workdir(workdir), "val", 12, False)
-    before = {
-        path: path.read_bytes() for path in workdir.rglob("*evaluation_val*") if path.is_file()
-    }
-    capsys.readouterr()
-    other = override(config, {"data.synthetic_pairs": "1,1,1"})
-    evaluate(other, Workdir(workdir), "val", 12, False)
-    name = f"val_{config.data.name}"
-    *_, line = capsys.readouterr().out.splitlines()
-    assert line == (
-        f"step 12, val of {config.data.name}: 1 pair, which are not those of the run, so the "
-        f"scores are in evaluation_{name}.json; open {workdir}/report/evaluation_{name}.html"
-    )
-    assert before == {path: path.read_bytes() for path in before}
-    assert len(before) == 2
-    run = Workdir(workdir)
-    assert f"{name}/output/first.png" in run.evaluation_page(name).read_text()
-    assert run.evaluation_picture(name, "output", "first").exists()
-    assert run.evaluation_file(name).exists()
-
-
-@pytest.mark.parametrize(
-    ("source", "expected"),
-    [
-        ("/trained/pairs", "val"),
-        ("/elsewhere/night shots", "val_night_shots"),
-        ("/elsewhere/测试集.zip", "val_测试集.zip"),
-        ("/elsewhere/...", "val_other"),
-    ],
-)
-def test_an_evaluation_is_named_after_a_source_that_is_not_the_runs(tmp_path, source, expected):
-    workdir = Workdir(tmp_path)
-    config = resolve(Config(data=replace(Config().data, name="folder", source="/trained/pairs")))
-    write_config(config, workdir.config_file)
-    config = replace(config, data=replace(config.data, source=source))
-    dataset = SimpleNamespace(info=SimpleNamespace(metadata={"sha256/train": "a"}))
-    for fingerprint, name in (("b", expected), ("a", "val"), ("imported", "val")):
-        assert evaluation_name(workdir, config, dataset, fingerprint, "val") == name
 
 
 def test_files_that_show_one_side_of_the_pairs_of_a_run_are_refused(tmp_path):

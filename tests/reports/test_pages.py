@@ -64,9 +64,7 @@ def write_evaluation(config, folder, split="val"):
         "metrics": {"class_iou": 0.5, "l1": 0.3}, "ground_truth": {"class_iou": 0.9},
         "lab_histograms": {"output": counts, "target": counts},
     }  # fmt: skip
-    text = render_evaluation_page(
-        workdir, split, evaluation, workdir.evaluation_pictures_folder(split)
-    )
+    text = render_evaluation_page(workdir, evaluation, workdir.evaluation_pictures_folder(split))
     workdir.evaluation_page(split).write_text(text, encoding="utf-8")
     workdir.evaluation_file(split).write_text(json.dumps(evaluation))
 
