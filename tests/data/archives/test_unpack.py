@@ -108,7 +108,7 @@ def test_a_broken_tarball_is_refused_and_leaves_no_files(tmp_path, kind, spoil):
         ("t.tfrecord", bytes(range(256)), "is a TFRecord file, but pairs are read from"),
         (
             "1.png.gz",
-            gzip.compress(encode_png(Image.new("RGB", (4, 4)))),
+            gzip.compress(encode_png(Image.new("RGB", (4, 4))), mtime=0),
             "is compressed by gzip, and its content is a single image; give the folder",
         ),
         (
