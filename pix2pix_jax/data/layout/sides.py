@@ -10,6 +10,7 @@ from pix2pix_jax.data.layout.roles import BOTH_SIDES, SIDES, PairFiles, SourceIm
 from pix2pix_jax.data.layout.walk import Source
 from pix2pix_jax.data.layout.words import (
     FEW_NAMED,
+    MAX_NAMED,
     fold_name,
     name_some,
     nearest_name,
@@ -180,7 +181,7 @@ def refuse_without_partner(
     }
     found = [twins.get((image.split, _other_side(image), fold_name(image.pair))) for image in alone]
     described = []
-    for image, twin in zip(alone[:FEW_NAMED], found, strict=False):
+    for image, twin in zip(alone[:MAX_NAMED], found, strict=False):
         reason = twin.describe(source) if twin else _explain_missing(image, images, alone, source)
         described.append(f"{source.name_of(image.path)}{f' ({reason})' if reason else ''}")
     fixes = list(dict.fromkeys(twin.fix for twin in found if twin))
@@ -191,7 +192,7 @@ def refuse_without_partner(
     verb = "has" if len(alone) == 1 else "have"
     raise UsageError(
         f"{source.name}: {plural(len(alone), 'image')} ({sides}) {verb} no partner of the same "
-        f"name on the other side: {name_some(described, FEW_NAMED, len(alone))}",
+        f"name on the other side: {name_some(described, count=len(alone))}",
         f"{', '.join(fixes)}, or remove the images without a partner",
     )
 
@@ -228,4 +229,4 @@ def _explain_missing(
             return f"{source.name_of(other.path)} has this name, but is in another split"
     by_name = {other.pair: other for other in across if other.split == image.split}
     nearest = nearest_name(image.pair, list(by_name)[:MAX_CANDIDATES])
-    return f"the nearest is {source.name_of(by_name[nearest].path)}" if nearest else ""
+    return f"nearest: {source.name_of(by_name[nearest].path)}" if nearest else ""

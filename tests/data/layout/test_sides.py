@@ -47,9 +47,9 @@ def test_images_without_a_partner_are_counted_and_named_with_the_nearest_name(tm
     message = refusal(find_pairs, Source(make_empty_files(tmp_path / "pairs", names), "SOURCE"))
     assert message == (
         "SOURCE: 11 images (7 of A and 4 of B) have no partner of the same name on the other "
-        "side: A/001.png (the nearest is B/1.png), A/002.png (the nearest is B/2.png) and 9 more; "
-        "give A and B of a pair the same name, in the same folders below A/ and B/, or remove the "
-        "images without a partner"
+        "side: A/001.png (nearest: B/1.png), A/002.png (nearest: B/2.png), A/003.png (nearest: "
+        "B/003_mask.png), A/004.png, A/005.png and 6 more; give A and B of a pair the same name, "
+        "in the same folders below A/ and B/, or remove the images without a partner"
     )
 
 
@@ -112,7 +112,7 @@ def test_every_kind_of_skipped_files_has_a_fix():
 def test_the_nearest_name_has_the_same_number(tmp_path, names, nearest):
     names = [f"{name}.png" for name in names]
     message = refusal(find_pairs, Source(make_empty_files(tmp_path / "pairs", names), "SOURCE"))
-    assert f"{names[0]} (the nearest is {nearest}.png)" in message
+    assert f"{names[0]} (nearest: {nearest}.png)" in message
 
 
 def test_one_side_alone_is_refused(tmp_path):
