@@ -15,13 +15,13 @@ from pix2pix_jax.config.files import read_json_config
 from pix2pix_jax.config.presets import PRESETS
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError, prefix_errors
+from pix2pix_jax.runtime.console import name_some
 from pix2pix_jax.runtime.storage.files import CONFIG_NAME, local_path
 from pix2pix_jax.suggestions import closest_name
 
 EXAMPLE = "experiments/facades.py"
 # The folder with experiments/, if the package is installed from a clone of the repository.
 REPOSITORY = Path(__file__).parents[2]
-MAX_NAMED = 5  # the most files that an error names
 
 
 class ExperimentNotFound(UsageError):
@@ -52,9 +52,8 @@ def _suggest_experiment(path: Path, others: list[str]) -> str:
         example = REPOSITORY / EXAMPLE
         place = example if example.is_file() else f"{EXAMPLE} in a clone of the repository"
         return f"give the whole path of an experiment, such as {place}"
-    files = ", ".join(f"{name}.py" for name in others[:MAX_NAMED])
-    more = f" and {len(others) - MAX_NAMED} more" if len(others) > MAX_NAMED else ""
-    return f"give a file that exists; the same folder contains {files}{more}"
+    files = name_some([f"{name}.py" for name in others])
+    return f"give a file that exists; the same folder contains {files}"
 
 
 def _find_similar_experiment(path: Path) -> Path | None:

@@ -22,10 +22,9 @@ from pix2pix_jax.data.images.image_files import encode_png, read_bytes
 from pix2pix_jax.data.images.image_reader import read_image, record_bytes
 from pix2pix_jax.data.layout.roles import PairFiles
 from pix2pix_jax.data.layout.walk import Source
-from pix2pix_jax.data.layout.words import MAX_NAMED
 from pix2pix_jax.data.synthetic.paint import draw_facade
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runtime.console import plural
+from pix2pix_jax.runtime.console import MAX_NAMED, plural
 
 # Each split has its own seeds: train starts at 0, val at one million, test at two million.
 SEEDS_PER_SPLIT = 1_000_000

@@ -11,9 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 from pix2pix_jax.data.builders import PairedImages
 from pix2pix_jax.data.data_dir import INFO, DataDir
 from pix2pix_jax.data.fingerprint import RUN_SPLITS, dataset_fingerprint
-from pix2pix_jax.data.layout.words import name_some
 from pix2pix_jax.data.records import open_split
-from pix2pix_jax.runtime.console import plural
+from pix2pix_jax.runtime.console import name_some, plural
 from pix2pix_jax.runtime.storage.files import write_atomically
 
 # For a larger split, only the number of pairs is stored, because reading the names takes long.

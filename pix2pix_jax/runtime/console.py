@@ -1,12 +1,16 @@
 """Prints lines and progress bars for the user. A closed terminal causes no error."""
 
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, TextIO
 
 from tqdm import tqdm
 
 from pix2pix_jax.errors import escape_control_characters
+
+MAX_NAMED = 5  # a line names at most this number of files
+FEW_NAMED = 2  # at most this number of files in lines with two lists or long entries
 
 
 def say(text: object, file: TextIO | None = None) -> None:
@@ -43,6 +47,24 @@ def some_of(count: int, total: int, noun: str) -> str:
     if count < total:
         return f"{count:,} of {plural(total, noun)}"
     return f"the only {noun}" if total == 1 else f"all {plural(total, noun)}"
+
+
+def join_names(names: Sequence[str], last: str = "and") -> str:
+    """Joins names as in a sentence: "a, b and c"."""
+    *first, end = names
+    return f"{', '.join(first)} {last} {end}" if first else end
+
+
+def name_some(names: Sequence[str], most: int = MAX_NAMED, count: int | None = None) -> str:
+    """Names the first few, and counts the others: "a, b, c, d, e and 3 more".
+
+    Args:
+      names: the names, or at least the first of them.
+      most: at most this number of names is named.
+      count: the number of all names; None: `names` has all of them.
+    """
+    others = (len(names) if count is None else count) - most
+    return ", ".join(names[:most]) + (f" and {others} more" if others > 0 else "")
 
 
 def format_speed(per_second: float, noun: str) -> str:

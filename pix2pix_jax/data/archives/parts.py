@@ -4,8 +4,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from pix2pix_jax.data.layout.words import FEW_NAMED, name_some
-from pix2pix_jax.runtime.console import plural
+from pix2pix_jax.runtime.console import FEW_NAMED, name_some, plural
 
 # Names of parts: pairs-20261130T101010Z-001.zip, as Google Drive writes them, and pairs_part2.zip.
 PART = re.compile(r"(.*(?:-(?=\d{3}\.)|part[-_ ]?))\d+(\..*)", re.IGNORECASE)

@@ -20,9 +20,8 @@ from pix2pix_jax.data.archives.kinds import DECOMPRESSORS, describe_no_archive
 from pix2pix_jax.data.archives.limits import ByteCount
 from pix2pix_jax.data.archives.zip_files import unpack_zip
 from pix2pix_jax.data.layout.walk import is_special
-from pix2pix_jax.data.layout.words import name_some
 from pix2pix_jax.errors import DISK_ERRORS, UsageError, make_printable
-from pix2pix_jax.runtime.console import say
+from pix2pix_jax.runtime.console import name_some, say
 
 ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 # Errors of a broken archive. gzip and bz2 also raise an OSError without a number.

@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from pix2pix_jax.config.schema import SPLITS, Data, Form
 from pix2pix_jax.data.images.proportions import HalfProportions
-from pix2pix_jax.data.layout.words import MAX_NAMED, name_some
+from pix2pix_jax.runtime.console import MAX_NAMED, name_some
 from pix2pix_jax.runtime.storage.files import write_atomically
 
 MAX_PROPORTIONS = 100  # a run remembers at most this number of proportions

@@ -5,7 +5,7 @@ from os.path import commonprefix
 
 from pix2pix_jax.config.schema import SPLITS
 from pix2pix_jax.data.layout.roles import SIDES, SourceImage, mentioned_splits, split_of_folder
-from pix2pix_jax.data.layout.words import join_names
+from pix2pix_jax.runtime.console import join_names
 
 OTHERS_OUT = ", and other images out of the source"
 

@@ -10,8 +10,7 @@ from pix2pix_jax.data.images.image_files import SUFFIXES
 from pix2pix_jax.data.images.signatures import find_signature, is_readable, read_start
 from pix2pix_jax.data.layout.own_images import MANIFEST, find_own_images
 from pix2pix_jax.data.layout.walk import is_special, list_files
-from pix2pix_jax.data.layout.words import MAX_NAMED, name_some
-from pix2pix_jax.runtime.console import plural
+from pix2pix_jax.runtime.console import MAX_NAMED, name_some, plural
 
 # Folders and files, in lower case, that systems, network drives and programs leave behind. Images
 # in them are thumbnails or copies, so they are skipped silently.

@@ -29,9 +29,9 @@ from pix2pix_jax.data.layout.side_words import (
 )
 from pix2pix_jax.data.layout.similar_names import find_similar_names
 from pix2pix_jax.data.layout.walk import Source
-from pix2pix_jax.data.layout.words import drop_numbers, fold_name, join_names
+from pix2pix_jax.data.layout.words import drop_numbers, fold_name
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runtime.console import plural
+from pix2pix_jax.runtime.console import join_names, plural
 
 MIN_FOLDERS_OF_TWO = 3  # from this number on, folders with two images each are probably pairs
 HALVES_FIX = "or, for side-by-side files, give --config.data.form=halves"

@@ -16,8 +16,8 @@ from pix2pix_jax.data.layout.common_names import (
 )
 from pix2pix_jax.data.layout.roles import SourceImage, mentioned_splits, split_of_folder
 from pix2pix_jax.data.layout.side_words import Contrast, contrast_of
-from pix2pix_jax.data.layout.words import drop_numbers, drop_zeros, join_names
-from pix2pix_jax.runtime.console import plural
+from pix2pix_jax.data.layout.words import drop_numbers, drop_zeros
+from pix2pix_jax.runtime.console import join_names, plural
 
 Tree = dict[tuple[str, ...], dict[str, list[SourceImage]]]  # see `_children_by_parent`
 MIN_SEQUENCES = 4  # from this number on, folders whose names differ only in a number are sequences

@@ -8,15 +8,9 @@ from pix2pix_jax.data.layout.advice import name_sides
 from pix2pix_jax.data.layout.lookalikes import check_lookalikes
 from pix2pix_jax.data.layout.roles import BOTH_SIDES, SIDES, PairFiles, SourceImage
 from pix2pix_jax.data.layout.walk import Source
-from pix2pix_jax.data.layout.words import (
-    FEW_NAMED,
-    MAX_NAMED,
-    fold_name,
-    name_some,
-    nearest_name,
-)
+from pix2pix_jax.data.layout.words import fold_name, nearest_name
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runtime.console import plural
+from pix2pix_jax.runtime.console import FEW_NAMED, MAX_NAMED, name_some, plural
 
 MAX_CANDIDATES = 2000  # at most this number of names is searched for the nearest name
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from pix2pix_jax.config.schema import SPLITS
 from pix2pix_jax.data.layout.roles import split_of_folder
 from pix2pix_jax.data.layout.walk import Source
-from pix2pix_jax.data.layout.words import FEW_NAMED, join_names, name_some
 from pix2pix_jax.errors import UsageError
-from pix2pix_jax.runtime.console import plural
+from pix2pix_jax.runtime.console import FEW_NAMED, join_names, name_some, plural
 
 
 class DoubtfulSplitError(UsageError):

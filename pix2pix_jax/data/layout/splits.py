@@ -15,8 +15,7 @@ from pix2pix_jax.data.layout.roles import (
 )
 from pix2pix_jax.data.layout.split_doubts import Doubt, DoubtfulSplitError, refuse_doubtful
 from pix2pix_jax.data.layout.walk import Source
-from pix2pix_jax.data.layout.words import name_some
-from pix2pix_jax.runtime.console import plural
+from pix2pix_jax.runtime.console import name_some, plural
 
 # For each folder, by its path, the splits that its name mentions, and the word for each split.
 Mentioned = Mapping[tuple[str, ...], Mapping[str, str]]

@@ -7,14 +7,8 @@ from pathlib import Path
 from pix2pix_jax.config.schema import SPLITS, Form
 from pix2pix_jax.data.layout.roles import SPLIT_FOLDERS, PairFiles, SourceImage, mentioned_splits
 from pix2pix_jax.data.layout.walk import Source
-from pix2pix_jax.data.layout.words import (
-    FEW_NAMED,
-    drop_numbers,
-    fold_name,
-    join_names,
-    name_some,
-)
-from pix2pix_jax.runtime.console import plural
+from pix2pix_jax.data.layout.words import drop_numbers, fold_name
+from pix2pix_jax.runtime.console import FEW_NAMED, join_names, name_some, plural
 
 LIST_SUFFIXES = {".txt", ".lst", ".list", ".csv", ".tsv", ".json"}
 COUNTED_SUFFIXES = LIST_SUFFIXES - {".json"}  # of lists with a name in each line

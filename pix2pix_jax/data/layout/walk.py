@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pix2pix_jax.data.layout.words import name_some
 from pix2pix_jax.errors import UsageError
+from pix2pix_jax.runtime.console import name_some
 from pix2pix_jax.runtime.storage.files import explain_not_utf8, is_utf8
 
 

@@ -6,9 +6,6 @@ from collections.abc import Sequence
 
 from pix2pix_jax.suggestions import closest_name
 
-MAX_NAMED = 5  # a line names at most this number of files
-FEW_NAMED = 2  # at most this number of files in lines with two lists or long entries
-
 
 def split_words(name: str) -> tuple[str, ...]:
     """The words and numbers of a name, in lower case: trainA_001 becomes train, a, 001."""
@@ -63,21 +60,3 @@ def _may_have_numbers_of(one: str, two: str) -> bool:
     """Whether all numbers of one name are in the other name."""
     few, many = sorted((set(drop_zeros(n)) - set(drop_numbers(n)) for n in (one, two)), key=len)
     return few <= many
-
-
-def join_names(names: Sequence[str], last: str = "and") -> str:
-    """Joins names as in a sentence: "a, b and c"."""
-    *first, end = names
-    return f"{', '.join(first)} {last} {end}" if first else end
-
-
-def name_some(names: Sequence[str], most: int = MAX_NAMED, count: int | None = None) -> str:
-    """Names the first few, and counts the others: "a, b, c, d, e and 3 more".
-
-    Args:
-      names: the names, or at least the first of them.
-      most: at most this number of names is named.
-      count: the number of all names; None: `names` has all of them.
-    """
-    others = (len(names) if count is None else count) - most
-    return ", ".join(names[:most]) + (f" and {others} more" if others > 0 else "")
