@@ -97,20 +97,14 @@ def find_pairs(source: Source, form: Form | None = None) -> FoundPairs:
         one side, or the split or the form of images is in doubt.
       OSError: a folder cannot be read.
     """
-    root, inventory = source.root, take_inventory(source.root)
-    if not inventory.images:
-        problem = f"{source.name}: contains no images{_describe_content(inventory)}"
-        raise UsageError(problem, _fix_content(inventory, source))
-    check_utf8_names(inventory.images, source)
+    root, inventory = source.root, _take_inventory(source)
     top = Path(os.path.commonpath({path.parent for path in inventory.images}))
     folders = top.relative_to(root).parts
     outer = is_side_outermost(inventory.images, root, top, form)
     images = read_roles(inventory.images, root, top, form, outer)
     left_out = list[SkippedFiles]()
     if form == "folders":  # Images outside A and B are not read, so their splits do not matter.
-        check_has_sides(images, source)
-        whole = [image for image in images if image.side == BOTH_SIDES]
-        images, left_out = _leave_out(images, whole, source, "outside folders A and B")
+        images, left_out = _leave_out_both_sides(images, source)
     notes = check_split_names(images, folders, source)
     notes += describe_outer_names([root.name, *folders] if source.is_folder else folders, images)
     loose = find_outside_splits(images)
@@ -128,8 +122,7 @@ def find_pairs(source: Source, form: Form | None = None) -> FoundPairs:
         left_out += more
         splits = _read_folders(images, inventory, source, outer)
     found_form: Form = "halves" if images[0].side == BOTH_SIDES else "folders"
-    made = [split for split in splits if split]
-    notes += describe_unread_lists(inventory.others, images, made, found_form, source)
+    notes += describe_unread_lists(inventory.others, images, splits, found_form, source)
     notes += describe_names_of_splits(splits, found_form)
     has_val = "val" in splits
     splits, moved = hold_out_val(splits)
@@ -140,6 +133,16 @@ def find_pairs(source: Source, form: Form | None = None) -> FoundPairs:
         notes=(*notes, *moved),
         is_val_from_train="val" in splits and not has_val,
     )
+
+
+def _take_inventory(source: Source) -> Inventory:
+    """The files of a source; raises UsageError if no image is among them or has a foreign name."""
+    inventory = take_inventory(source.root)
+    if not inventory.images:
+        problem = f"{source.name}: contains no images{_describe_content(inventory)}"
+        raise UsageError(problem, _fix_content(inventory, source))
+    check_utf8_names(inventory.images, source)
+    return inventory
 
 
 def _describe_content(inventory: Inventory) -> str:
@@ -178,6 +181,15 @@ def _leave_out(
     gone_set = set(gone)
     kept = [image for image in images if image not in gone_set]
     return kept, [SkippedFiles(names, "image", place, fix)]
+
+
+def _leave_out_both_sides(
+    images: list[SourceImage], source: Source
+) -> tuple[list[SourceImage], list[SkippedFiles]]:
+    """Leaves out the images outside A and B; raises UsageError if no image is in A or B."""
+    check_has_sides(images, source)
+    whole = [image for image in images if image.side == BOTH_SIDES]
+    return _leave_out(images, whole, source, "outside folders A and B")
 
 
 def _read_halves(
