@@ -72,10 +72,15 @@ class Discriminator(nn.ModuleDict):
         channels = data.input_channels + data.target_channels
         table = DISCRIMINATORS[model.discriminator]
         for n, (width, kernel, stride, padding) in enumerate(table, 1):
-            is_logits = width == 0
+            is_first, is_logits = n == 1, width == 0
             name = "logits" if is_logits else f"conv{n}"
             has_norm = n > 1 and not is_logits
-            bias = {"paper": not has_norm, "last": is_logits, "all": True}[model.bias]
+            bias = {
+                "paper": is_first or is_logits,
+                "pytorch": is_first or (is_logits and kernel > 1),
+                "last": is_logits,
+                "all": True,
+            }[model.bias]
             features = 1 if is_logits else width * model.discriminator_features
             is_even = padding[0] == padding[1]  # If the padding is uneven, `forward` pads.
             self.padding[name] = None if is_even else padding * 2

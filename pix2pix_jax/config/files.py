@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from pix2pix_jax.config.fields import field_names
+from pix2pix_jax.config.fields import field_names, replace_fields
 from pix2pix_jax.config.parsing import parse_none
 from pix2pix_jax.config.resolve import load_size
 from pix2pix_jax.config.schema import Config, Data, Train
@@ -18,6 +18,9 @@ from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.storage.files import write_atomically
 
 CONFIG = TypeAdapter(Config)  # checks the type and range of every field
+# Every config.json names this field of the group `model`, except those of earlier versions. In
+# these, model.bias "paper" had the meaning that "unnormalized" has now.
+FIELD_OF_LATER_VERSIONS = "initializer"
 
 
 def override(config: Config, fields: dict[str, str]) -> Config:
@@ -114,13 +117,27 @@ def read_json_config(path: Path, fix: str) -> Config:
     if not content.strip(b"\0 \t\r\n"):
         raise UsageError(f"{path}: is empty", fix)
     try:
-        config = CONFIG.validate_json(content)
+        config = parse_json_config(content)
         json.loads(content, object_pairs_hook=partial(_check_keys, path))
         return config
     except ValidationError as error:
         problem, field_fix = first_error(error, Language.JSON)
         is_about_field = bool(error.errors()[0]["loc"])
         raise UsageError(f"{path}: {problem}", field_fix if is_about_field else fix) from error
+
+
+def parse_json_config(content: bytes | str) -> Config:
+    """Parses a config in JSON. A config of an earlier version keeps its meaning.
+
+    Raises:
+      ValidationError: the content is not a config of this version.
+    """
+    config = CONFIG.validate_json(content)
+    model = json.loads(content).get("model", {})
+    is_old = "bias" in model and FIELD_OF_LATER_VERSIONS not in model
+    if is_old and (config.model.bias, config.model.norm) == ("paper", "none"):
+        return replace_fields(config, {"model": {"bias": "unnormalized"}})
+    return config
 
 
 def _check_keys(path: Path, pairs: list[tuple[str, Any]]) -> None:

@@ -12,10 +12,9 @@ from pix2pix_jax.errors import UsageError
 # every step.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {},
-    # github.com/junyanz/pytorch-CycleGAN-and-pix2pix. There, the last convolution of the pixel
-    # discriminator has no bias; here, this convolution has a bias.
+    # github.com/junyanz/pytorch-CycleGAN-and-pix2pix.
     "pytorch": {
-        "model": {"dropout_blocks": "middle", "bottleneck_norm": False},
+        "model": {"bias": "pytorch", "dropout_blocks": "middle", "bottleneck_norm": False},
         "optimizer": {"schedule": "linear_decay"},
     },
     # tensorflow.org/tutorials/generative/pix2pix. The norm of the 1x1 bottleneck removes all

@@ -120,10 +120,13 @@ class Model:
     # Whether the U-Net's last encoder layer has a norm. None means yes, unless the output of the
     # layer is 1x1 at image_size, because a norm of a single pixel returns only its shift.
     bottleneck_norm: Annotated[bool | None, BeforeValidator(parse_none)] = None
-    # The convolutions that have a bias. `paper`: the U-Net's last convolution, and the convolutions
-    # of the discriminator that no norm follows. `last`: the last convolution of each network.
-    # `all`: all convolutions.
-    bias: Literal["paper", "last", "all"] = "paper"
+    # The convolutions that have a bias. `paper`: the U-Net's last convolution, and the first and
+    # the last convolution of the discriminator. `pytorch`: the same, but without a bias in the last
+    # convolution of the pixel discriminator, as in pytorch-CycleGAN-and-pix2pix. `unnormalized`:
+    # the U-Net's last convolution, and the convolutions of the discriminator that no norm follows;
+    # this differs from `paper` only if norm is `none`. `last`: the last convolution of each
+    # network. `all`: all convolutions.
+    bias: Literal["paper", "pytorch", "unnormalized", "last", "all"] = "paper"
     # The slope of the LeakyReLUs below zero.
     leaky_slope: Fraction = 0.2
     # The slope below zero of the activation on skip connections. 0 is ReLU, as in the decoder.

@@ -80,7 +80,9 @@ class WeightFile:
         model = self.config.model
         for name in ("norm", "norm_epsilon", "norm_affine", "bias", "leaky_slope"):
             value, expected = getattr(model, name), getattr(config.model, name)
-            if value != expected:
+            # All values of model.bias but `all` give the same generator.
+            gives_same_generator = name == "bias" and "all" not in (value, expected)
+            if value != expected and not gives_same_generator:
                 raise UsageError(
                     f"was trained with model.{name} {value}, but the generator was trained with "
                     f"{expected}",
@@ -90,6 +92,7 @@ class WeightFile:
             "model": {
                 "discriminator": model.discriminator,
                 "discriminator_features": model.discriminator_features,
+                "bias": model.bias,
             },
             "loss": {"conditional": self.config.loss.conditional},
         }

@@ -3,10 +3,10 @@
 from functools import partial
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
-from pix2pix_jax.config.schema import Config
+from pix2pix_jax.config.files import parse_json_config
 from pix2pix_jax.config.validation_errors import Language, first_error
 from pix2pix_jax.errors import UsageError, prefix_errors
 from pix2pix_jax.interop.parametrizations import compute_parametrized_weights
@@ -117,7 +117,7 @@ def read_safetensors(path: Path, network: NetworkName, place: str = "") -> Weigh
     config = None
     if text := metadata.get("config"):
         try:
-            config = TypeAdapter(Config).validate_json(text)
+            config = parse_json_config(text)
         except ValidationError as error:
             reason = first_error(error, Language.JSON).problem
             raise UsageError(

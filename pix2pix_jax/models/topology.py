@@ -73,12 +73,13 @@ def discriminator_layers(
       table: a value of DISCRIMINATORS.
       features: channels of a layer of width 1.
       norm_kind: `model.norm`; "none" means that no norm follows any layer.
-      bias_layers: `model.bias`, the layers that have a bias. "paper": the layers that no
-        norm follows; "last": the logits; "all": all layers.
+      bias_layers: `model.bias`, the layers that have a bias. "paper": the first layer and the
+        logits; "pytorch": these two, but not the logits of the pixel discriminator;
+        "unnormalized": the layers that no norm follows; "last": the logits; "all": all layers.
     """
     layers = []
     for number, row in enumerate(table, 1):
-        is_logits = row.width == 0
+        is_first, is_logits = number == 1, row.width == 0
         has_norm = number > 1 and not is_logits and norm_kind != "none"
         layers.append(
             Layer(
@@ -87,7 +88,13 @@ def discriminator_layers(
                 kernel=row.kernel,
                 stride=row.stride,
                 padding=row.padding,
-                has_bias={"paper": not has_norm, "last": is_logits, "all": True}[bias_layers],
+                has_bias={
+                    "paper": is_first or is_logits,
+                    "pytorch": is_first or (is_logits and row.kernel > 1),
+                    "unnormalized": not has_norm,
+                    "last": is_logits,
+                    "all": True,
+                }[bias_layers],
                 has_norm=has_norm,
             )
         )

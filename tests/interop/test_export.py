@@ -186,6 +186,7 @@ def test_an_exported_discriminator_can_be_imported_with_another_generator(export
     import_weights(tmp_path / "G.pth", d_path, Workdir(tmp_path / "run"), None, {})
     found = read_config(tmp_path / "run" / "config.json")
     assert (found.model.discriminator, found.model.discriminator_features) == ("patch16", 4)
+    assert found.model.bias == config.model.bias == "paper"
     params = read_network(Workdir(tmp_path / "run"), found, 0, "discriminator").params
     jax.tree.map(np.testing.assert_array_equal, params, state.discriminator.params)
     swapped = d_path, tmp_path / "G.safetensors", Workdir(tmp_path / "x"), None, {}

@@ -171,7 +171,7 @@ def config_like(norm, network):
     discriminator = "pixel" if isinstance(network, PixelDiscriminator) else "patch70"
     model = replace(
         config.model, features=4, depth=5, norm=norm, discriminator_features=4,
-        norm_affine=norm != "instance", bias="all" if norm == "instance" else "paper",
+        norm_affine=norm != "instance", bias="all" if norm == "instance" else "pytorch",
         bottleneck_norm=False, discriminator=discriminator,
     )  # fmt: skip
     return resolve(replace(config, model=model, data=replace(config.data, image_size=(64, 64))))

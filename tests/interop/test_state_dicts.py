@@ -248,7 +248,9 @@ def test_a_discriminator_is_found_beside_a_generator(tmp_path):
     assert weights.notes == (f"the discriminator is at state_dict.netD in {weights.path}",)
     config = resolve(config_for_generator(read_weights(weights.path, "generator"), None))
     found = weights.discriminator_fields(config)
-    assert found["model"] == {"discriminator": "patch70", "discriminator_features": 4}
+    assert found["model"] == {
+        "discriminator": "patch70", "discriminator_features": 4, "bias": "pytorch",
+    }  # fmt: skip
 
 
 def test_an_import_names_the_discriminator_that_lies_beside_the_generator(tmp_path, capsys):

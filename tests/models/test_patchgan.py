@@ -77,17 +77,27 @@ def test_the_receptive_field_grows_with_every_layer():
 
 
 @pytest.mark.parametrize(
-    ("norm", "biased", "norms"),
+    ("name", "norm", "bias_layers", "biased"),
     [
-        ("batch", {"conv1", "logits"}, {"conv2_norm", "conv3_norm"}),
-        ("none", {"conv1", "conv2", "conv3", "logits"}, set()),
+        ("patch34", "batch", "paper", {"conv1", "logits"}),
+        ("patch34", "none", "paper", {"conv1", "logits"}),
+        ("patch34", "none", "pytorch", {"conv1", "logits"}),
+        ("patch34", "batch", "unnormalized", {"conv1", "logits"}),
+        ("patch34", "none", "unnormalized", {"conv1", "conv2", "conv3", "logits"}),
+        ("patch34", "none", "last", {"logits"}),
+        ("patch34", "batch", "all", {"conv1", "conv2", "conv3", "logits"}),
+        ("pixel", "batch", "paper", {"conv1", "logits"}),
+        ("pixel", "batch", "pytorch", {"conv1"}),
+        ("pixel", "none", "pytorch", {"conv1"}),
     ],
 )
-def test_only_layers_that_no_norm_follows_have_a_bias(norm, biased, norms):
+def test_the_layers_with_a_bias_and_with_a_norm(name, norm, bias_layers, biased):
     image = jnp.zeros((1, 64, 64, 6))
-    module = Discriminator(DISCRIMINATORS["patch34"], 4, NormSettings(norm))
+    module = Discriminator(DISCRIMINATORS[name], 4, NormSettings(norm), bias_layers)
     params = jax.eval_shape(module.init, jax.random.key(0), image)["params"]
     assert {name for name in params if params[name].keys() == {"kernel", "bias"}} == biased
+    hidden = {"conv2", "conv3"} if name == "patch34" else {"conv2"}
+    norms = {f"{layer}_norm" for layer in hidden if norm == "batch"}
     assert {name for name in params if name.endswith("_norm")} == norms
 
 

@@ -13,6 +13,7 @@ from pix2pix_jax.interop.pytorch.names import (
     Tensors,
     block_name,
     generator_names,
+    torch_bias_layers,
 )
 
 Fields = dict[str, dict[str, Any]]  # values of a config, by group and field
@@ -46,7 +47,7 @@ def generator_fields_from_tensors(tensors: Tensors) -> Fields:
             "features": tensors[first].shape[0],
             "norm": "batch" if has_norm else "instance" if has_bias else "none",
             "norm_affine": has_norm,
-            "bias": "all" if has_bias else "paper",
+            "bias": "all" if has_bias else "pytorch",
         },
     }
 
@@ -92,6 +93,10 @@ def discriminator_fields_from_tensors(tensors: Tensors, config: Config) -> Field
             "give the generator and the discriminator of the same run",
         )
     return {
-        "model": {"discriminator": name, "discriminator_features": features},
+        "model": {
+            "discriminator": name,
+            "discriminator_features": features,
+            "bias": torch_bias_layers(config.model),
+        },
         "loss": {"conditional": channels == target + source},
     }

@@ -25,7 +25,6 @@ FIXED_FIELDS = {"generator": "unet", "leaky_slope": 0.2, "skip_slope": 0.0, "nor
 # Our names of the PyTorch code's discriminators with n_layers of 1 to 5.
 PATCH_GANS = ("patch16", "patch34", "patch70", "patch142", "image286")
 PIXEL_GAN = "pixel"
-PIXEL_LOGITS = "net.5"  # the PyTorch code's name of the last layer of the PixelGAN
 
 
 def generator_names(depth: int) -> dict[str, str]:
@@ -114,7 +113,7 @@ def from_torch(tensors: Tensors, names: dict[str, str], template: dict, model: M
         if layer not in names:
             raise UsageError(f"has no layer {layer}", "leave out --config.model.bottleneck_norm")
         name = _torch_tensor_name(names[layer], parameter)
-        lacks_bias = parameter == "bias" and not _has_torch_bias(layer, names[layer], model)
+        lacks_bias = parameter == "bias" and not has_torch_bias(layer, model)
         if lacks_bias and name not in remaining:
             params.setdefault(layer, {})[parameter] = np.zeros(value.shape, np.float32)
             continue
@@ -154,7 +153,7 @@ def to_torch(params: dict, names: dict[str, str], model: Model) -> Tensors:
     tensors = {}
     for layer, parameter, value in _iterate_parameters(params):
         value = np.asarray(value, np.float32)
-        if parameter == "bias" and not _has_torch_bias(layer, names[layer], model):
+        if parameter == "bias" and not has_torch_bias(layer, model):
             if value.any():
                 raise UsageError(
                     f"the discriminator has a bias in its layer {layer}, but this layer has no "
@@ -181,7 +180,9 @@ def check_torch_generator(config: Config) -> None:
       config: a resolved config.
     """
     model, expected = config.model, dict(FIXED_FIELDS)
-    expected["bias"] = "all" if model.norm == "instance" else "paper"
+    # Without `all`, only the last convolution of a U-Net has a bias, as with `pytorch`.
+    if (model.bias == "all") != (model.norm == "instance"):
+        expected["bias"] = torch_bias_layers(model)
     if model.norm != "none":
         expected["norm_affine"] = model.norm == "batch"
     for name, value in expected.items():
@@ -207,10 +208,15 @@ def check_torch_generator(config: Config) -> None:
 
 def check_torch_discriminator(config: Config) -> None:
     """Raises UsageError if the PyTorch code does not have a config's discriminator."""
-    name = config.model.discriminator
-    if name not in (PIXEL_GAN, *PATCH_GANS):
+    model = config.model
+    if model.discriminator not in (PIXEL_GAN, *PATCH_GANS):
         raise UsageError(
-            f"model.discriminator: the PyTorch code does not have {name}",
+            f"model.discriminator: the PyTorch code does not have {model.discriminator}",
+            "leave out --discriminator",
+        )
+    if model.bias == "last":
+        raise UsageError(
+            "model.bias: is last, so conv1 has no bias, but conv1 has a bias in the PyTorch code",
             "leave out --discriminator",
         )
 
@@ -222,19 +228,23 @@ def _iterate_parameters(params: dict) -> Iterator[tuple[str, str, Any]]:
             yield layer, parameter, value
 
 
-def _has_torch_bias(layer: str, torch_layer: str, model: Model) -> bool:
+def torch_bias_layers(model: Model) -> str:
+    """The value of model.bias with which both networks have the biases of the PyTorch code."""
+    return "all" if model.norm == "instance" else "pytorch"
+
+
+def has_torch_bias(layer: str, model: Model) -> bool:
     """Whether a layer with a bias in our network has a bias in the PyTorch code, too.
+
+    Only layers of discriminators can differ.
 
     Args:
       layer: our name of the layer.
-      torch_layer: the PyTorch code's name of the layer.
       model: the model of our config.
     """
-    if model.norm == "instance" or layer.endswith("_norm"):
-        return True
-    if torch_layer == PIXEL_LOGITS:
-        return False
-    return layer == "conv1" or not layer.startswith("conv")
+    table = DISCRIMINATORS[model.discriminator]
+    layers = discriminator_layers(table, 1, model.norm, torch_bias_layers(model))
+    return {row.name: row.has_bias for row in layers}.get(layer, True)
 
 
 def _torch_tensor_name(torch_layer: str, parameter: str) -> str:
