@@ -17,11 +17,11 @@ from pix2pix_jax.interop.pytorch.fields import (
     generator_fields_from_tensors,
 )
 from pix2pix_jax.interop.pytorch.names import (
-    STATISTICS,
     Tensors,
     discriminator_names,
     from_torch,
     generator_names,
+    is_statistic,
 )
 from pix2pix_jax.interop.trained_network import NetworkName
 
@@ -112,8 +112,7 @@ class WeightFile:
         else:
             params = _fit_exported(self.tensors, template)
         for name, value in self.tensors.items():
-            is_used = name.rpartition(".")[2] not in STATISTICS
-            if is_used and not np.isfinite(np.asarray(value, np.float32)).all():
+            if not is_statistic(name) and not np.isfinite(np.asarray(value, np.float32)).all():
                 raise UsageError(
                     f"has values that are not finite in {name}", "give weights of an earlier step"
                 )

@@ -11,8 +11,13 @@ import jax.numpy as jnp
 from jax import Array
 
 from pix2pix_jax.models.convolution import conv, conv_transpose
-from pix2pix_jax.models.normalization import normalize
+from pix2pix_jax.models.normalization import normalize, normalize_with
 from pix2pix_jax.models.topology import Layer
+
+# The collection of Flax with the running statistics of the norms: an input of a network, which the
+# network never changes.
+RUNNING = "running_statistics"
+Moments = dict[str, dict[str, Array]]  # `mean` and `variance` [c], by norm
 
 
 def normal_initializer(mean: float) -> nn.initializers.Initializer:
@@ -61,6 +66,17 @@ class Convolution(nn.Module):
         return x
 
 
+def network_variables(params: dict, moments: Moments | None) -> dict[str, dict]:
+    """The variables for `apply` of a network.
+
+    Args:
+      params: the parameters of the network.
+      moments: the running statistics of all its norms; None: the norms take the statistics of the
+        images.
+    """
+    return {"params": params} if moments is None else {"params": params, RUNNING: moments}
+
+
 @dataclass(frozen=True)
 class NormSettings:
     """The settings of all norms of a network.
@@ -85,9 +101,10 @@ class Norm(nn.Module):
     """Normalizes channels to zero mean and unit variance; may then apply a learnt scale and shift.
 
     `NormSettings` describes the variants. Mean and variance are computed from the images in x,
-    at test time too, as in the paper (section 3.3): there are no running averages. The variance is
-    biased. The initial scale is drawn from a normal distribution with mean 1 and deviation 0.02.
-    bfloat16 inputs are normalized in float32.
+    at test time too, as in the paper (section 3.3). The variance is biased. If the variables of
+    `apply` have the collection RUNNING, with `mean` and `variance` [c], a norm of kind "batch"
+    takes these instead, as PyTorch does in eval mode. The initial scale is drawn from a normal
+    distribution with mean 1 and deviation 0.02. bfloat16 inputs are normalized in float32.
     """
 
     settings: NormSettings
@@ -98,12 +115,16 @@ class Norm(nn.Module):
         settings, b = self.settings, x.shape[0]
         if settings.kind == "none":
             return x
-        images = min(settings.images_per_mean or b, b) if settings.kind == "batch" else 1
-        groups = x.reshape(b // images, images, *x.shape[1:])  # [groups, images, h, w, c]
         scale, bias = None, None
         if settings.affine:
             scale = self.param("scale", normal_initializer(1.0), x.shape[-1:])
             bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
+        if settings.kind == "batch" and self.has_variable(RUNNING, "mean"):
+            mean = self.get_variable(RUNNING, "mean")
+            variance = self.get_variable(RUNNING, "variance")
+            return normalize_with(x, mean, variance, scale, bias, settings.epsilon)
+        images = min(settings.images_per_mean or b, b) if settings.kind == "batch" else 1
+        groups = x.reshape(b // images, images, *x.shape[1:])  # [groups, images, h, w, c]
         normalized = cast(Array, normalize(groups, scale, bias, settings.epsilon))
         return normalized.reshape(x.shape)  # [b, h, w, c]
 

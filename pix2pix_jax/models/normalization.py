@@ -34,6 +34,32 @@ def normalize(x: Array, scale: Array | None, bias: Array | None, epsilon: float)
     return _forward(x, scale, bias, epsilon)[0]
 
 
+def normalize_with(
+    x: Array,
+    mean: Array,
+    variance: Array,
+    scale: Array | None,
+    bias: Array | None,
+    epsilon: float,
+) -> Array:
+    """Normalizes by a given mean and variance, as PyTorch's batch norm does in eval mode.
+
+    Args:
+      x: [..., c].
+      mean, variance: [c].
+      scale, bias, epsilon: as in `normalize`.
+
+    Returns:
+      [..., c].
+    """
+    y = (at_least_float32(x) - _broadcast_channels(mean, x)) * _broadcast_channels(
+        lax.rsqrt(variance + epsilon), x
+    )
+    if scale is not None and bias is not None:
+        y = y * _broadcast_channels(scale, x) + _broadcast_channels(bias, x)
+    return y.astype(x.dtype)
+
+
 def _forward(x: Array, scale: Array | None, bias: Array | None, epsilon: float) -> tuple:
     wide, count = at_least_float32(x), math.prod(x.shape[1:-1])
     if wide.dtype == x.dtype:

@@ -6,7 +6,14 @@ import jax.numpy as jnp
 from jax import Array
 
 from pix2pix_jax.models.arrays import at_least_float32
-from pix2pix_jax.models.layers import Convolution, Norm, NormSettings, dropout
+from pix2pix_jax.models.layers import (
+    Convolution,
+    Moments,
+    Norm,
+    NormSettings,
+    dropout,
+    network_variables,
+)
 from pix2pix_jax.models.topology import Layer, unet_layers
 
 
@@ -96,7 +103,13 @@ class UNet(nn.Module):
         return jnp.tanh(x) if self.tanh else x
 
 
-def translate_each(generator: UNet, params: dict, images: Array, keys: Array | None) -> Array:
+def translate_each(
+    generator: UNet,
+    params: dict,
+    images: Array,
+    keys: Array | None,
+    moments: Moments | None = None,
+) -> Array:
     """Translates each image of a batch on its own, so that norms do not mix images.
 
     Args:
@@ -104,14 +117,17 @@ def translate_each(generator: UNet, params: dict, images: Array, keys: Array | N
       params: the parameters of the generator.
       images: [b, h, w, c] in [-1, 1].
       keys: [b] PRNG keys of the dropout; None: no dropout.
+      moments: the running statistics of all norms; None: each image has its own statistics.
 
     Returns:
       [b, h, w, channels] in [-1, 1].
     """
 
+    variables = network_variables(params, moments)
+
     def translate_one(image: Array, key: Array | None) -> Array:
         key = None if key is None else key[None]
-        output = generator.apply({"params": params}, image[None], key)
+        output = generator.apply(variables, image[None], key)
         return output[0]  # [h, w, channels]
 
     return jax.vmap(translate_one, in_axes=(0, None if keys is None else 0))(images, keys)

@@ -7,7 +7,7 @@ transposed convolutions are [in, out, h, w].
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,11 +15,17 @@ from pix2pix_jax.config.resolve import generator_depth
 from pix2pix_jax.config.schema import Config, Model
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.networks import make_generator
+from pix2pix_jax.models.running_statistics import NormStatistics, Statistics
 from pix2pix_jax.models.topology import DISCRIMINATORS, discriminator_layers, unet_layers
 
 Tensors = dict[str, np.ndarray]  # the tensors of a state dict, by name
-# A batch norm of PyTorch has these tensors, too. This project does not use them.
-STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+NUM_BATCHES = "num_batches_tracked"
+# The PyTorch code's names of the running averages of a batch norm, by the keys of NormStatistics.
+STATISTICS: dict[Literal["mean", "variance", "num_batches"], str] = {
+    "mean": "running_mean",
+    "variance": "running_var",
+    "num_batches": NUM_BATCHES,
+}
 # Fields of our model that no option of the PyTorch code changes.
 FIXED_FIELDS = {"generator": "unet", "leaky_slope": 0.2, "skip_slope": 0.0, "norm_epsilon": 1e-5}
 # Our names of the PyTorch code's discriminators with n_layers of 1 to 5.
@@ -128,7 +134,7 @@ def from_torch(tensors: Tensors, names: dict[str, str], template: dict, model: M
                 "save the state dict of the whole network",
             )
         params.setdefault(layer, {})[parameter] = np.ascontiguousarray(array)
-    unknown = [name for name in remaining if name.rpartition(".")[2] not in STATISTICS]
+    unknown = [name for name in remaining if not is_statistic(name)]
     if unknown:
         raise UsageError(
             f"contains {unknown[0]}, which the network does not have",
@@ -137,15 +143,58 @@ def from_torch(tensors: Tensors, names: dict[str, str], template: dict, model: M
     return params
 
 
-def to_torch(params: dict, names: dict[str, str], model: Model) -> Tensors:
-    """Converts our parameters to tensors of the PyTorch code.
+def statistics_from_torch(
+    tensors: Tensors, names: dict[str, str], template: dict
+) -> Statistics | None:
+    """Converts the running averages of the PyTorch code's batch norms to our running statistics.
 
-    A batch norm gets the running averages that it has in PyTorch before its first step.
+    Args: as in `from_torch`.
+
+    Returns:
+      The running statistics of all norms of a network; None if the tensors have no averages.
+
+    Raises:
+      UsageError: a running average is missing or has another shape.
+    """
+    statistics: Statistics = {}
+    shapes = {layer: row["scale"].shape for layer, row in template.items() if "scale" in row}
+    if not any(f"{names[layer]}.running_mean" in tensors for layer in shapes):
+        return None
+    for layer, shape in shapes.items():
+        statistics[layer] = NormStatistics(
+            mean=_read_average(tensors, f"{names[layer]}.running_mean", shape).astype(np.float32),
+            variance=_read_average(tensors, f"{names[layer]}.running_var", shape).astype(
+                np.float32
+            ),
+            # PyTorch has this tensor since version 0.4.1.
+            num_batches=np.asarray(tensors.get(f"{names[layer]}.{NUM_BATCHES}", 0), np.int64),
+        )
+    return statistics
+
+
+def _read_average(tensors: Tensors, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A running average; raises UsageError if it is missing or has another shape."""
+    fix = "save the state dict of the whole network"
+    if name not in tensors:
+        raise UsageError(f"has no tensor {name}", fix)
+    if tensors[name].shape != shape:
+        raise UsageError(
+            f"has {name} of shape {tensors[name].shape}, but the network needs {shape}", fix
+        )
+    return np.asarray(tensors[name])
+
+
+def to_torch(
+    params: dict, names: dict[str, str], model: Model, statistics: Statistics | None = None
+) -> Tensors:
+    """Converts our parameters to tensors of the PyTorch code.
 
     Args:
       params: the parameters of one network.
       names: the PyTorch code's names of the layers, by our names.
       model: the model of our config.
+      statistics: the running statistics of the batch norms; None: the averages that a batch norm
+        of PyTorch has before its first step.
 
     Raises:
       UsageError: a bias that the PyTorch code does not have is not zero.
@@ -165,12 +214,20 @@ def to_torch(params: dict, names: dict[str, str], model: Model) -> Tensors:
             value = value.transpose(_axes_to_torch(layer))
         tensors[_torch_tensor_name(names[layer], parameter)] = np.ascontiguousarray(value)
         if parameter == "scale" and model.norm == "batch":
+            averages = statistics[layer] if statistics else _initial_statistics(len(value))
             tensors |= {
-                f"{names[layer]}.running_mean": np.zeros_like(value),
-                f"{names[layer]}.running_var": np.ones_like(value),
-                f"{names[layer]}.num_batches_tracked": np.zeros((), np.int64),
+                f"{names[layer]}.{part}": averages[field] for field, part in STATISTICS.items()
             }
     return tensors
+
+
+def _initial_statistics(channels: int) -> NormStatistics:
+    """The averages that a batch norm of PyTorch has before its first step."""
+    return NormStatistics(
+        mean=np.zeros(channels, np.float32),
+        variance=np.ones(channels, np.float32),
+        num_batches=np.zeros((), np.int64),
+    )
 
 
 def check_torch_generator(config: Config) -> None:
@@ -219,6 +276,11 @@ def check_torch_discriminator(config: Config) -> None:
             "model.bias: is last, so conv1 has no bias, but conv1 has a bias in the PyTorch code",
             "leave out --discriminator",
         )
+
+
+def is_statistic(name: str) -> bool:
+    """Whether a tensor of the PyTorch code is a running average of a norm."""
+    return name.rpartition(".")[2] in STATISTICS.values()
 
 
 def _iterate_parameters(params: dict) -> Iterator[tuple[str, str, Any]]:
