@@ -73,7 +73,7 @@ def measure_statistics(
     for layer in module.layers:
         if layer.has_norm:
             [x] = captured["intermediates"][layer.name]["__call__"]  # [b, h, w, features]
-            x = at_least_float32(x).reshape(-1, layer.features)
+            x = at_least_float32(jnp.asarray(x)).reshape(-1, layer.features)
             # PyTorch normalizes by the biased variance, but averages the unbiased variance.
             moments[layer.norm_name] = {"mean": x.mean(0), "variance": jnp.var(x, 0, ddof=1)}
     return output, moments

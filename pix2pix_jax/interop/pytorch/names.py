@@ -181,7 +181,7 @@ def _read_average(tensors: Tensors, name: str, shape: tuple[int, ...]) -> np.nda
         raise UsageError(
             f"has {name} of shape {tensors[name].shape}, but the network needs {shape}", fix
         )
-    return np.asarray(tensors[name])
+    return np.asarray(tensors[name], np.float32)
 
 
 def to_torch(
