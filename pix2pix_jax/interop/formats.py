@@ -117,7 +117,7 @@ def write_safetensors(path: Path, network: TrainedNetwork) -> Compute:
 
 def write_torch(path: Path, network: TrainedNetwork) -> Compute:
     """Writes a state dict that the authors' PyTorch code can load."""
-    from pix2pix_jax.interop.pytorch.names import to_torch
+    from pix2pix_jax.interop.pytorch.tensors import to_torch
     from pix2pix_jax.interop.pytorch.writer import write_pth
     from pix2pix_jax.interop.weight_file import torch_names
     from pix2pix_jax.interop.weight_reader import read_torch
@@ -143,7 +143,7 @@ def check_onnx(config: Config, name: NetworkName) -> None:
 
 def check_torch(config: Config, name: NetworkName) -> None:
     """Raises UsageError if the authors' PyTorch code cannot compute a network of a config."""
-    from pix2pix_jax.interop.pytorch.names import check_torch_discriminator, check_torch_generator
+    from pix2pix_jax.interop.pytorch.checks import check_torch_discriminator, check_torch_generator
 
     check_torch_generator(config)  # Both networks share the fields that it checks.
     if name == "discriminator":

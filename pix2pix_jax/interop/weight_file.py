@@ -16,13 +16,8 @@ from pix2pix_jax.interop.pytorch.fields import (
     discriminator_fields_from_tensors,
     generator_fields_from_tensors,
 )
-from pix2pix_jax.interop.pytorch.names import (
-    Tensors,
-    discriminator_names,
-    from_torch,
-    generator_names,
-    is_statistic,
-)
+from pix2pix_jax.interop.pytorch.names import Tensors, discriminator_names, generator_names
+from pix2pix_jax.interop.pytorch.tensors import from_torch, is_statistic
 from pix2pix_jax.interop.trained_network import NetworkName
 
 

@@ -28,15 +28,10 @@ from pix2pix_jax.gan.networks import make_discriminator, make_generator  # noqa:
 from pix2pix_jax.gan.state import create_state  # noqa: E402
 from pix2pix_jax.interop.export import ExportOptions, export  # noqa: E402
 from pix2pix_jax.interop.import_weights import import_weights  # noqa: E402
+from pix2pix_jax.interop.pytorch.checks import check_torch_discriminator, check_torch_generator  # noqa: E402
 from pix2pix_jax.interop.pytorch.fields import discriminator_fields_from_tensors  # noqa: E402
-from pix2pix_jax.interop.pytorch.names import (  # noqa: E402
-    check_torch_discriminator,
-    check_torch_generator,
-    discriminator_names,
-    from_torch,
-    generator_names,
-    to_torch,
-)
+from pix2pix_jax.interop.pytorch.names import discriminator_names, generator_names  # noqa: E402
+from pix2pix_jax.interop.pytorch.tensors import from_torch, to_torch  # noqa: E402
 from pix2pix_jax.interop.pytorch.writer import write_pth  # noqa: E402
 from pix2pix_jax.interop.weight_reader import read_weights  # noqa: E402
 from pix2pix_jax.runs.workdir import Workdir  # noqa: E402

@@ -10,12 +10,8 @@ import torch
 from helpers.torch_blocks import Generator, PatchDiscriminator, randomize
 
 from pix2pix_jax.config import Model
-from pix2pix_jax.interop.pytorch.names import (
-    discriminator_names,
-    from_torch,
-    generator_names,
-    statistics_from_torch,
-)
+from pix2pix_jax.interop.pytorch.names import discriminator_names, generator_names
+from pix2pix_jax.interop.pytorch.tensors import from_torch, statistics_from_torch
 from pix2pix_jax.models.layers import network_variables
 from pix2pix_jax.models.patchgan import Discriminator
 from pix2pix_jax.models.running_statistics import measure_statistics, moments_of
