@@ -8,7 +8,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from pix2pix_jax.checkpoints.checksums import ChecksumHandler
 from pix2pix_jax.checkpoints.info import INFO_ITEM
-from pix2pix_jax.checkpoints.reader import FIRST_PROCESS, ITEMS
+from pix2pix_jax.checkpoints.reader import FIRST_PROCESS, ITEMS, STATISTICS_ITEMS
 from pix2pix_jax.config.metrics import goodness
 
 
@@ -37,7 +37,7 @@ def make_manager(folder: Path, keep: int, best_metric: str) -> ocp.CheckpointMan
         multiprocessing_options=FIRST_PROCESS,
     )
     handlers = ocp.handlers.DefaultCheckpointHandlerRegistry()
-    for name in ITEMS:
+    for name in (*ITEMS, *STATISTICS_ITEMS.values()):
         handler = ChecksumHandler(multiprocessing_options=FIRST_PROCESS)
         handlers.add(name, ocp.args.StandardSave, handler)
     info_handler = ocp.JsonCheckpointHandler(multiprocessing_options=FIRST_PROCESS)

@@ -17,10 +17,16 @@ from pix2pix_jax.config.initial_run import CheckpointStep
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError, prefix_errors, reason_of
 from pix2pix_jax.gan.state import TrainState, create_state
+from pix2pix_jax.models.running_statistics import Statistics, empty_statistics
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.suggestions import give_one_of
 
 ITEMS = ("generator", "discriminator", "optimizer")  # folders of arrays in a checkpoint
+# Folders of the running statistics of each network, in the checkpoint of an imported run only.
+STATISTICS_ITEMS = {
+    "generator": "generator_statistics",
+    "discriminator": "discriminator_statistics",
+}
 IMPORTED = "imported"  # replaces the fingerprint of the training data if the data is unknown
 # The first process has the whole state, so it saves and restores without the other processes.
 FIRST_PROCESS = ocp.options.MultiprocessingOptions(
@@ -76,6 +82,9 @@ def is_undamaged(checkpoint: Path) -> bool:
         CheckpointInfo.read(checkpoint)
         for name in ITEMS:
             check_files(checkpoint / name)
+        for name in STATISTICS_ITEMS.values():
+            if (checkpoint / name).exists():
+                check_files(checkpoint / name)
     except (DamagedCheckpoint, UsageError):  # UsageError: an earlier version saved the checkpoint.
         return False
     return True
@@ -157,6 +166,43 @@ def read_items(workdir: Workdir, config: Config, step: int, names: tuple[str, ..
             f"{folder}/{step}: cannot be restored ({reason_of(error)})", fix
         ) from error
     return SavedItems(trees, info.fingerprint)
+
+
+def read_statistics(
+    workdir: Workdir, step: int, network: Literal["generator", "discriminator"], params: Tree
+) -> Statistics | None:
+    """Reads the running statistics that an imported network had in its file.
+
+    Args:
+      workdir: the workdir of the run.
+      step: the step of the checkpoint.
+      network: the network.
+      params: the parameters of the network, or their shapes.
+
+    Returns:
+      The running statistics; None if the checkpoint has none, because its network was trained here
+      or had none in its file.
+
+    Raises:
+      UsageError: the running statistics are damaged.
+      OSError: a file cannot be read for another reason.
+    """
+    item = workdir.checkpoint(step).absolute() / STATISTICS_ITEMS[network]
+    if not item.exists():
+        return None
+    shapes = {layer: row["scale"].shape for layer, row in params.items() if "scale" in row}
+    template = {layer: empty_statistics(*shape) for layer, shape in shapes.items()}
+    try:
+        return read_item(item, template)
+    except DamagedCheckpoint as error:
+        raise UsageError(
+            f"{item}: cannot be restored ({reason_of(error)})", "import the networks again"
+        ) from error
+
+
+def has_statistics(workdir: Workdir, step: int) -> bool:
+    """Whether a checkpoint has the running statistics of an imported network."""
+    return any((workdir.checkpoint(step) / name).exists() for name in STATISTICS_ITEMS.values())
 
 
 def find_step(workdir: Workdir, metric: str, step: CheckpointStep) -> int:

@@ -4,7 +4,8 @@ A checkpoint contains the whole TrainState, so a resumed run computes the same b
 was not interrupted. The folder `checkpoints/STEP/` has four items: `generator` and `discriminator`
 are the parameters of one network each, so the folder of the generator can be copied alone;
 `optimizer` is the Adam state of both networks; `origin` is the `CheckpointInfo`. Orbax keeps a
-second copy of the scores in `metrics`.
+second copy of the scores in `metrics`. The checkpoint of an imported run also has the running
+statistics of its networks, if the imported files had any.
 """
 
 import itertools
@@ -32,12 +33,14 @@ from pix2pix_jax.checkpoints.orbax_manager import make_manager
 from pix2pix_jax.checkpoints.reader import (
     IMPORTED,
     ITEMS,
+    STATISTICS_ITEMS,
     checkpoint_items,
     read_item,
 )
 from pix2pix_jax.checkpoints.scores import DamagedScores, read_scores
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.state import NetworkState, TrainState
+from pix2pix_jax.models.running_statistics import Statistics
 from pix2pix_jax.runs.workdir import Workdir
 
 
@@ -50,12 +53,14 @@ class Checkpoint:
       totals: the sums of the metrics since the last log line.
       fingerprint: the fingerprint of the training pairs.
       scores: the metrics of the evaluation at this step; empty if there was no evaluation.
+      statistics: the running statistics of imported networks, by network.
     """
 
     state: TrainState
     totals: Totals
     fingerprint: str
     scores: dict[str, float] = field(default_factory=dict)
+    statistics: dict[str, Statistics] = field(default_factory=dict)
 
 
 class CheckpointStore:
@@ -103,7 +108,8 @@ class CheckpointStore:
         _check_finite(step, items)
         structure, fingerprint = structure_hash(items), checkpoint.fingerprint
         info = CheckpointInfo(step, structure, fingerprint, checkpoint.totals, checkpoint.scores)
-        arrays = {name: ocp.args.StandardSave(items[name]) for name in ITEMS}
+        items |= {STATISTICS_ITEMS[name]: tree for name, tree in checkpoint.statistics.items()}
+        arrays = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
         args = ocp.args.Composite(**arrays, **{INFO_ITEM: ocp.args.JsonSave(info.to_json())})
         with explain_write_errors(self._workdir):
             is_saved = self._manager.save(step, args=args, metrics=checkpoint.scores or None)

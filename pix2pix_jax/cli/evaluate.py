@@ -5,9 +5,11 @@ import argparse
 from pix2pix_jax.cli.flags.options import (
     FlagValues,
     add_evaluation_flags,
+    add_running_statistics,
     add_step,
     load_config,
     require_run,
+    statistics_options,
 )
 
 HELP = "compute the metrics of the translations of a split, and write a page that shows them"
@@ -19,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags for the split to evaluate, the FCN-score and the checkpoint to use."""
     add_evaluation_flags(parser)
     add_step(parser)
+    add_running_statistics(parser)
 
 
 def run(options: argparse.Namespace, fields: FlagValues) -> int:
@@ -27,7 +30,13 @@ def run(options: argparse.Namespace, fields: FlagValues) -> int:
 
     workdir, config = require_run(options), load_config(options, fields)
     start_backend()
-    from pix2pix_jax.evaluation.evaluate import evaluate
+    from pix2pix_jax.evaluation.evaluate import EvaluateOptions, evaluate
 
-    evaluate(config, workdir, options.split, options.step, not options.no_fcn_score)
+    evaluate_options = EvaluateOptions(
+        split=options.split,
+        step=options.step,
+        fcn_score=not options.no_fcn_score,
+        statistics=statistics_options(options),
+    )
+    evaluate(config, workdir, evaluate_options)
     return 0

@@ -2,7 +2,15 @@
 
 import argparse
 
-from pix2pix_jax.cli.flags.options import FlagValues, add_step, load_config, require, require_run
+from pix2pix_jax.cli.flags.options import (
+    FlagValues,
+    add_running_statistics,
+    add_step,
+    load_config,
+    require,
+    require_run,
+    statistics_options,
+)
 from pix2pix_jax.cli.flags.values import parse_path
 from pix2pix_jax.interop.formats import DISCRIMINATOR_FORMATS, EXPORT_FORMATS
 
@@ -33,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "whatever the format of --output; default: the discriminator is not written",
     )
     add_step(parser)
+    add_running_statistics(parser)
+    parser.add_argument(
+        "--no_dropout",
+        action="store_true",
+        help="estimate running averages without dropout; default: with dropout, as in training",
+    )
 
 
 def run(options: argparse.Namespace, fields: FlagValues) -> int:
@@ -50,6 +64,7 @@ def run(options: argparse.Namespace, fields: FlagValues) -> int:
         format=options.format,
         step=options.step,
         discriminator=options.discriminator,
+        statistics=statistics_options(options, not options.no_dropout),
     )
     export(config, workdir, export_options)
     return 0

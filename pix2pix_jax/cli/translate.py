@@ -2,7 +2,15 @@
 
 import argparse
 
-from pix2pix_jax.cli.flags.options import FlagValues, add_step, load_config, require, require_run
+from pix2pix_jax.cli.flags.options import (
+    FlagValues,
+    add_running_statistics,
+    add_step,
+    load_config,
+    require,
+    require_run,
+    statistics_options,
+)
 from pix2pix_jax.cli.flags.values import parse_path, parse_positive, parse_uint32
 
 HELP = "translate an image, a folder of images, or a pattern of files"
@@ -43,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="switch dropout off; default: dropout is on, as in the paper",
     )
+    add_running_statistics(parser)
     add_size_flags(parser)
 
 
@@ -93,6 +102,7 @@ def run(options: argparse.Namespace, fields: FlagValues) -> int:
         resize=options.resize,
         max_megapixels=options.max_megapixels,
         use_dropout=not options.no_dropout,
+        statistics=statistics_options(options, not options.no_dropout),
         half=options.half,
     )
     return translate_files(config, workdir, source, output, translate_options)

@@ -62,6 +62,15 @@ def prepare(data: Data) -> tfds.core.DatasetBuilder:
         return builder
 
 
+def is_local(data: Data) -> bool:
+    """Whether the pairs of a config are on this machine, so that nothing must be downloaded."""
+    if data.source is not None or data.name == "synthetic_facades":
+        return True
+    config = PairsConfig(name=data.name, source=Source(Path(), URL.format(name=data.name)))
+    builder = PairedImages(data_dir=DataDir.parse(data.data_dir).path, config=config)
+    return (builder.data_path / INFO).exists()
+
+
 def _remove_leftovers(data_dir: DataDir) -> None:
     """Removes the unfinished folders of killed processes."""
     shutil.rmtree(data_dir.unpack_folder, ignore_errors=True)

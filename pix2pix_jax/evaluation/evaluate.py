@@ -1,5 +1,6 @@
 """The evaluate command: scores the generator of a checkpoint on a whole split."""
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +28,9 @@ from pix2pix_jax.evaluation.evaluation_file import (
     read_evaluation,
     to_json,
 )
+from pix2pix_jax.evaluation.running_statistics import StatisticsOptions, find_statistics
 from pix2pix_jax.evaluation.scorer import Pictures, Scorer
+from pix2pix_jax.models.running_statistics import moments_of
 from pix2pix_jax.reports.evaluation import render_evaluation_page
 from pix2pix_jax.reports.page import TRUTH, format_metric
 from pix2pix_jax.runs.checks import resolve_run_config
@@ -39,36 +42,52 @@ from pix2pix_jax.runtime.storage.files import atomic_file, atomic_folder, check_
 from pix2pix_jax.runtime.storage.locks import folder_lock
 
 
-def evaluate(
-    config: Config,
-    workdir: Workdir,
-    split: str,
-    step: CheckpointStep,
-    fcn_score: bool,
-) -> None:
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """How a generator is scored.
+
+    Attributes:
+      split: train, val or test.
+      step: the step of the checkpoint.
+      fcn_score: whether to measure the FCN-score of a dataset that can have one.
+      statistics: how to find the running statistics by which all norms normalize, as in PyTorch's
+        eval mode; None: each image has its own statistics, as in training.
+    """
+
+    split: str
+    step: CheckpointStep = "newest"
+    fcn_score: bool = True
+    statistics: StatisticsOptions | None = None
+
+
+def evaluate(config: Config, workdir: Workdir, options: EvaluateOptions) -> None:
     """Scores a split; writes `evaluation_<split>.json`, its page and its pictures.
 
     Args:
       config: the config of the run; data.source and a few other fields may differ.
       workdir: the workdir of the run.
-      split: train, val or test.
-      step: the step of the checkpoint.
-      fcn_score: whether to measure the FCN-score of a dataset that can have one.
+      options: what to score, and how.
 
     Raises:
       UsageError: there is no such run, checkpoint or split, a training pair may have moved to
-        another split, the files show only one side of pairs, or an output of the generator is not
-        finite.
+        another split, the files show only one side of pairs, the running statistics cannot be
+        found, or an output of the generator is not finite.
     """
-    config = resolve_run_config(workdir, config)
-    step, params, training_fingerprint = read_network(workdir, config, step)
+    config, split = resolve_run_config(workdir, config), options.split
+    step, params, training_fingerprint = read_network(workdir, config, options.step)
     dataset = prepare(config.data)
     check_pairs(workdir, config, dataset, training_fingerprint)
     check_halves(workdir, config, dataset)
     records = open_split(dataset, split)
+    fcn_score = options.fcn_score
     if fcn_score and (reason := why_no_classes(config.data, dataset)):
         say(note_without_classes(reason))
         fcn_score = False
+    found = moments = None
+    if options.statistics:
+        found = find_statistics(workdir, config, step, "generator", options.statistics)
+        moments = moments_of(found.values)
+        say(f"the norms use the {found.source}; there is no dropout")
     path, page = workdir.evaluation_file(split), workdir.evaluation_page(split)
     for file in (path, page):
         check_writable(file)
@@ -82,8 +101,11 @@ def evaluate(
         atomic_folder(workdir.evaluation_pictures_folder(split)) as pictures,
     ):
         reader = open_class_reader(config.data, dataset) if fcn_score else None
-        scores = Scorer(config, records, reader).score(params, partial(write_pictures, pictures))
+        scorer = Scorer(config, records, reader, moments)
+        scores = scorer.score(params, partial(write_pictures, pictures))
         evaluation = make_evaluation(config, dataset, split, step, reader, scores)
+        if found:
+            evaluation["running_statistics"] = found.source
         new_page.write_text(render_evaluation_page(workdir, evaluation, pictures), encoding="utf-8")
         new_json.write_text(to_json(evaluation), encoding="utf-8")
         # If the process is killed from here on, old scores must not stand next to new pictures.
@@ -150,7 +172,8 @@ def check_halves(workdir: Workdir, config: Config, dataset: DatasetBuilder) -> N
 def remove_old_evaluation(path: Path, new: Evaluation) -> None:
     """Removes the evaluation that `new` replaces; prints a line if the two are not comparable."""
     old = read_evaluation(path)
-    if old and any(old[key] != new[key] for key in ("step", "data", "segmenter")):
+    keys = ("step", "data", "segmenter", "running_statistics")
+    if old and any(old.get(key) != new.get(key) for key in keys):
         say(
             f"{path}: the evaluation of step {old['step']} is replaced; to keep an evaluation, "
             "copy this file and report/ before you evaluate again"

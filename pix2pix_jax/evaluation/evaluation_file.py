@@ -3,7 +3,7 @@
 import json
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
 import jax
 import numpy as np
@@ -40,6 +40,9 @@ class Evaluation(TypedDict):
     config_sha256: str
     data: str  # fingerprint of the pairs
     segmenter: str | None  # name of the class reader; None: no FCN-score
+    # Where the running statistics of the norms come from. Evaluations with the statistics of each
+    # image do not have this key.
+    running_statistics: NotRequired[str]
     metrics: Scores
     ground_truth: Scores
     pairs: list[dict[Literal["name"] | MetricName, str | float | None]]
@@ -115,12 +118,14 @@ def read_finished_evaluation(config: Config, workdir: Workdir, split: str) -> Ev
       split: the evaluated split.
 
     Returns:
-      The evaluation; None if it does not exist, lacks its page or pictures, or belongs to another
-      step or another config.
+      The evaluation; None if it does not exist, lacks its page or pictures, belongs to another step
+      or another config, or was made with running statistics.
     """
     evaluation = read_evaluation(workdir.evaluation_file(split))
     page, pictures = workdir.evaluation_page(split), workdir.evaluation_pictures_folder(split)
     if not evaluation or not page.exists() or not pictures.exists():
+        return None
+    if "running_statistics" in evaluation:  # Other runs are evaluated without.
         return None
     expected = (config.train.steps, identity(config))
     return evaluation if (evaluation["step"], evaluation["config_sha256"]) == expected else None

@@ -19,6 +19,7 @@ from pix2pix_jax.evaluation.fcn_score import confusion_matrices, fcn_score
 from pix2pix_jax.evaluation.pair_metrics import PAIR_METRICS
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.random import stream_key
+from pix2pix_jax.models.layers import Moments
 from pix2pix_jax.models.unet import UNet, translate_each
 from pix2pix_jax.runtime.console import progress_bar
 
@@ -51,7 +52,11 @@ class Scorer:
     """
 
     def __init__(
-        self, config: Config, records: Sequence[dict], class_reader: ClassReader | None
+        self,
+        config: Config,
+        records: Sequence[dict],
+        class_reader: ClassReader | None,
+        moments: Moments | None = None,
     ) -> None:
         """Prepares the scorer.
 
@@ -59,12 +64,15 @@ class Scorer:
           config: the resolved config.
           records: all records of the split.
           class_reader: reads the classes of targets and outputs; None: no FCN-score.
+          moments: the running statistics of the generator's norms. With them there is no dropout,
+            as in PyTorch's eval mode. None: each image has its own statistics.
         """
         self._data = config.data
         self._records = records
         self._class_reader = class_reader
         self._generator = make_generator(config)
-        self._key = stream_key(config, "evaluation")
+        self._key = stream_key(config, "evaluation") if moments is None else None
+        self._moments = moments
         self._batch_size = min(BATCH_SIZE, len(records))
 
     def score(
@@ -106,7 +114,9 @@ class Scorer:
         examples = [evaluation_example(record, self._data) for record in filled]
         pictures = {name: np.stack([e[name] for e in examples]) for name in ("input", "target")}
         indices = start + np.arange(len(filled))
-        output = generate(self._generator, params, pictures["input"], self._key, indices)
+        output = generate(
+            self._generator, params, pictures["input"], self._key, indices, self._moments
+        )
         pictures["output"] = np.asarray(output)  # [b, h, w, c]
         if not np.isfinite(pictures["output"]).all():
             raise UsageError(
@@ -135,18 +145,26 @@ class Scorer:
 
 
 @partial(jax.jit, static_argnums=0)
-def generate(generator: UNet, params: dict, images: Array, key: Array, indices: Array) -> Array:
+def generate(
+    generator: UNet,
+    params: dict,
+    images: Array,
+    key: Array | None,
+    indices: Array,
+    moments: Moments | None,
+) -> Array:
     """Generates an output [h, w, c] in [-1, 1] for each input.
 
     Args:
       generator: the module.
       params: the parameters of the module.
       images: inputs [b, h, w, c] in [-1, 1].
-      key: PRNG key of the dropout.
+      key: PRNG key of the dropout; None: no dropout.
       indices: [b], the index of each pair in the split; each index has its own dropout.
+      moments: as in Scorer.
     """
-    keys = jax.vmap(partial(jax.random.fold_in, key))(indices)
-    return translate_each(generator, params, images, keys)
+    keys = None if key is None else jax.vmap(partial(jax.random.fold_in, key))(indices)
+    return translate_each(generator, params, images, keys, moments)
 
 
 @partial(jax.jit, static_argnums=2)

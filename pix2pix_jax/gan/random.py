@@ -9,7 +9,9 @@ from pix2pix_jax.config.schema import Config
 
 # The independent streams of random numbers of one seed. The position of a stream in this list
 # determines its keys, so add new streams at the end.
-RandomStream = Literal["parameters", "steps", "samples", "evaluation", "translations"]
+RandomStream = Literal[
+    "parameters", "steps", "samples", "evaluation", "translations", "running_statistics"
+]
 
 
 def stream_key(config: Config, stream: RandomStream) -> Array:

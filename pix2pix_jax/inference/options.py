@@ -8,6 +8,7 @@ from pix2pix_jax.config.resolve import side_multiple
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.images.limits import MAX_PIXELS, PixelLimit
 from pix2pix_jax.errors import UsageError
+from pix2pix_jax.evaluation.running_statistics import FLAG, StatisticsOptions
 from pix2pix_jax.inference.tiling import round_up
 
 Half = Literal["left", "right"]  # a half of an image
@@ -27,6 +28,8 @@ class TranslateOptions:
       resize: whether images are resized to the size of training, and their translations back.
       max_megapixels: the largest image, in millions of pixels; None: 100, or 1000 for tiles.
       use_dropout: whether dropout is on, as in training.
+      statistics: how to find the running statistics by which all norms normalize, as in PyTorch's
+        eval mode; None: each image has its own statistics, as in training.
       half: the half of every image to translate, or "none" for whole images; None: the input's
         half of images with the proportions of side-by-side pairs.
     """
@@ -38,6 +41,7 @@ class TranslateOptions:
     resize: bool = False
     max_megapixels: int | None = None
     use_dropout: bool = True
+    statistics: StatisticsOptions | None = None
     half: HalfChoice | None = None
 
     def pixel_limit(self, config: Config) -> PixelLimit:
@@ -66,5 +70,10 @@ def check_options(config: Config, options: TranslateOptions) -> None:
         )
     if options.tile and options.resize:
         raise UsageError("--tile, --resize: cannot be given together", "leave one of them out")
+    if options.samples > 1 and options.statistics:
+        raise UsageError(
+            f"--samples: with {FLAG} there is no dropout, so all samples are equal",
+            "give --samples=1",
+        )
     if options.samples > 1 and not (options.use_dropout and config.model.dropout):
         raise UsageError("--samples: without dropout, all samples are equal", "give --samples=1")

@@ -1,13 +1,20 @@
 """The export command: writes a trained network to a file, and checks the file."""
 
 import os
+import sys
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pix2pix_jax.config.initial_run import CheckpointStep
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError, prefix_errors
+from pix2pix_jax.evaluation.running_statistics import (
+    NoStatistics,
+    StatisticsOptions,
+    find_kept,
+    find_statistics,
+)
 from pix2pix_jax.interop.formats import DISCRIMINATOR_FORMATS, EXPORT_FORMATS, Format
 from pix2pix_jax.interop.trained_network import NetworkName, TrainedNetwork, max_difference
 from pix2pix_jax.runs.checks import resolve_run_config
@@ -28,12 +35,16 @@ class ExportOptions:
         names the format. The discriminator has the same format, unless its suffix names another.
       step: the step of the checkpoint, or "newest" or "best".
       discriminator: the file to write the discriminator to; None: only the generator is exported.
+      statistics: how to find the running statistics of the norms. In an ONNX or StableHLO file, all
+        norms then normalize by them. None: such a file normalizes by the statistics of each image,
+        and a .pth file gets the statistics that `find_statistics` finds without options.
     """
 
     output: Path
     format: str | None = None
     step: CheckpointStep = "newest"
     discriminator: Path | None = None
+    statistics: StatisticsOptions | None = None
 
     def files(self) -> dict[NetworkName, Path]:
         """The files to write, by the name of the network."""
@@ -83,6 +94,7 @@ def export(config: Config, workdir: Workdir, options: ExportOptions) -> None:
     with ExitStack() as files:
         for name, path in options.files().items():
             network = TrainedNetwork.restore(workdir, config, step, name)
+            network = add_statistics(network, workdir, formats[name], path, options.statistics)
             # Both files contain this step, even if the run saves a newer checkpoint meanwhile.
             step = network.step
             temporary = files.enter_context(atomic_file(path))
@@ -90,10 +102,60 @@ def export(config: Config, workdir: Workdir, options: ExportOptions) -> None:
             lines.append(
                 f"{path}: {name} of step {network.step} as {formats[name].name}, "
                 f"{temporary.stat().st_size / 1e6:.1f} MB; its outputs for random images differ "
-                f"from JAX by {difference:.1e} at most"
+                f"from JAX by {difference:.1e} at most{describe_statistics(network)}"
             )
     for line in lines:
         say(line)
+
+
+def add_statistics(
+    network: TrainedNetwork,
+    workdir: Workdir,
+    file_format: Format,
+    path: Path,
+    options: StatisticsOptions | None,
+) -> TrainedNetwork:
+    """Finds the running statistics that a file stores, or by which its network normalizes.
+
+    Args:
+      network: the network.
+      workdir: the workdir of the run.
+      file_format: the format of the file.
+      path: the path of the file, for a warning.
+      options: as in ExportOptions.
+
+    Raises:
+      UsageError: the options ask for running statistics that cannot be found.
+    """
+    config, step, name = network.config, network.step, network.name
+    if options is not None:
+        found = find_statistics(workdir, config, step, name, options)
+        uses_them = file_format.statistics == "none"
+        return replace(network, statistics=found, uses_statistics=uses_them)
+    if config.model.norm != "batch" or file_format.statistics == "none":
+        return network
+    if file_format.statistics == "kept":
+        return replace(network, statistics=find_kept(workdir, step, name, network.params))
+    try:
+        found = find_statistics(workdir, config, step, name, StatisticsOptions(may_download=False))
+    except NoStatistics as error:
+        say(
+            f"WARNING: {path}: `test.py --eval` of the PyTorch code gives wrong images with this "
+            f"file, because its running averages are not known ({error}); use test.py without "
+            "--eval",
+            sys.stderr,
+        )
+        return network
+    return replace(network, statistics=found)
+
+
+def describe_statistics(network: TrainedNetwork) -> str:
+    """The end of the line about a file: where its running statistics come from."""
+    if network.statistics is None:
+        return ""
+    if network.uses_statistics:
+        return f"; its norms use the {network.statistics.source}"
+    return f"; it has the {network.statistics.source}"
 
 
 def write_network(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pix2pix_jax.errors import UsageError
 
@@ -36,12 +36,17 @@ class Format:
       check: checks a network of a config, by its name. Raises UsageError if the format cannot
         contain the network, or needs a package that is not installed.
       can_hold_discriminator: whether the format can contain a discriminator at all.
+      statistics: which running statistics a file of this format stores beside the network.
+        "all": always, because the program that reads the file may normalize by them. "kept": only
+        those that the network had in the file that it was imported from. "none": a file stores
+        none, but the network in the file can normalize by them.
     """
 
     name: str
     write: Callable[[Path, TrainedNetwork], Compute]
     check: Callable[[Config, NetworkName], None]
     can_hold_discriminator: bool
+    statistics: Literal["all", "kept", "none"] = "none"
 
 
 def write_stablehlo(path: Path, network: TrainedNetwork) -> Compute:
@@ -87,7 +92,7 @@ def write_onnx(path: Path, network: TrainedNetwork) -> Compute:
             "give another --format",
         )
     assert isinstance(network.module, UNet)
-    model = onnx_model(network.module, network.params, network.metadata())
+    model = onnx_model(network.module, network.params, network.metadata(), network.moments)
     path.write_bytes(model.SerializeToString())
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
@@ -105,11 +110,14 @@ def write_safetensors(path: Path, network: TrainedNetwork) -> Compute:
     from flax.traverse_util import flatten_dict
     from safetensors.numpy import save
 
+    from pix2pix_jax.interop.pytorch.tensors import statistics_to_torch
     from pix2pix_jax.interop.weight_reader import read_safetensors
 
     tensors = {
         name: np.array(value) for name, value in flatten_dict(network.params, sep=".").items()
     }
+    if network.statistics:
+        tensors |= statistics_to_torch(network.statistics.values)
     path.write_bytes(save(tensors, network.metadata()))
     weights = read_safetensors(path, network.name)
     return network.compile_with(weights.fit_to(network.params, network.config.model))
@@ -123,7 +131,8 @@ def write_torch(path: Path, network: TrainedNetwork) -> Compute:
     from pix2pix_jax.interop.weight_reader import read_torch
 
     model = network.config.model
-    write_pth(path, to_torch(network.params, torch_names(network.name, model), model))
+    statistics = network.statistics and network.statistics.values
+    write_pth(path, to_torch(network.params, torch_names(network.name, model), model, statistics))
     weights = read_torch(path, network.name)
     return network.compile_with(weights.fit_to(network.params, model))
 
@@ -155,8 +164,8 @@ EXPORT_FORMATS = {
     for row in (
         Format("stablehlo", write_stablehlo, accept_all, can_hold_discriminator=False),
         Format("onnx", write_onnx, check_onnx, can_hold_discriminator=False),
-        Format("safetensors", write_safetensors, accept_all, can_hold_discriminator=True),
-        Format("pth", write_torch, check_torch, can_hold_discriminator=True),
+        Format("safetensors", write_safetensors, accept_all, True, statistics="kept"),
+        Format("pth", write_torch, check_torch, True, statistics="all"),
     )
 }
 DISCRIMINATOR_FORMATS = [name for name, row in EXPORT_FORMATS.items() if row.can_hold_discriminator]

@@ -20,6 +20,7 @@ from pix2pix_jax.gan.state import TrainState, create_state
 from pix2pix_jax.interop.import_report import describe_import
 from pix2pix_jax.interop.weight_file import WeightFile
 from pix2pix_jax.interop.weight_reader import read_weights
+from pix2pix_jax.models.running_statistics import Statistics, is_usable
 from pix2pix_jax.runs.networks import network_fields
 from pix2pix_jax.runs.ownership import claim_workdir
 from pix2pix_jax.runs.restart import advise_other_workdir
@@ -74,7 +75,8 @@ def import_weights(
         changed = resolve(changed)
     with explain_changed_network(config, fields):
         state = create_state_with(changed, files)
-    write_run(workdir, changed, state)
+        statistics = read_statistics(changed, state, files)
+    write_run(workdir, changed, state, statistics)
     source = "taken from the experiment" if base else f"assumed, because {weights} has no config"
     if has_own_config:
         source = f"taken from the config in {weights}"
@@ -192,9 +194,48 @@ def create_state_with(config: Config, files: list[WeightFile]) -> TrainState:
     return replace(state, **networks)
 
 
-def write_run(workdir: Workdir, config: Config, state: TrainState) -> None:
-    """Writes config.json and the first checkpoint of a run."""
+def read_statistics(
+    config: Config, state: TrainState, files: list[WeightFile]
+) -> dict[str, Statistics]:
+    """The running statistics of the networks whose files have usable ones.
+
+    Args:
+      config: a resolved config.
+      state: the state with the parameters of the files.
+      files: the files of the networks.
+
+    Raises:
+      UsageError: a file has running statistics for a part of its norms.
+    """
+    found = {}
+    for file in files:
+        with prefix_errors(file.path):
+            statistics = file.statistics(getattr(state, file.network).params, config.model)
+        if statistics is not None and is_usable(statistics):
+            found[file.network] = statistics
+        elif statistics is not None:
+            say(
+                f"WARNING: {file.path}: the running averages of its norms are not finite or "
+                "negative, so they are left out"
+            )
+    return found
+
+
+def write_run(
+    workdir: Workdir,
+    config: Config,
+    state: TrainState,
+    statistics: dict[str, Statistics] | None = None,
+) -> None:
+    """Writes config.json and the first checkpoint of a run.
+
+    Args:
+      workdir: the workdir of the run.
+      config: its resolved config.
+      state: its state.
+      statistics: the running statistics of its networks, as in `Checkpoint`.
+    """
     with claim_workdir(workdir):
         with CheckpointStore(workdir, config.train.keep, config.train.best_metric) as store:
-            store.save(Checkpoint(state, Totals(), fingerprint=IMPORTED))
+            store.save(Checkpoint(state, Totals(), IMPORTED, statistics=statistics or {}))
         write_config(config, workdir.config_file)

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from pix2pix_jax.models.layers import Moments
 from pix2pix_jax.models.topology import Layer
 from pix2pix_jax.models.unet import UNet
 
@@ -34,16 +35,20 @@ class Graph(NamedTuple):
         return name
 
 
-def onnx_model(generator: UNet, params: dict, metadata: dict[str, str]) -> onnx.ModelProto:
+def onnx_model(
+    generator: UNet, params: dict, metadata: dict[str, str], moments: Moments | None = None
+) -> onnx.ModelProto:
     """Makes the graph from `image` [b, c, h, w] in [-1, 1] to `output` [b, channels, h, w].
 
     Batch norms and instance norms both become InstanceNormalization, because an exported generator
-    normalizes every image on its own.
+    normalizes every image on its own; with running statistics, batch norms become
+    BatchNormalization.
 
     Args:
       generator: the module.
       params: the parameters of the generator.
       metadata: texts to store in the file.
+      moments: the running statistics of all norms; None: each image has its own statistics.
     """
     graph, x = Graph([], []), "image"
     encoder, decoder = generator.layers[: generator.depth], generator.layers[generator.depth :]
@@ -52,7 +57,7 @@ def onnx_model(generator: UNet, params: dict, metadata: dict[str, str]) -> onnx.
     for layer in encoder:
         if layer is not encoder[0]:
             x = add_relu(graph, f"{layer.name}_relu", x, generator.leaky_slope)
-        x = add_layer(graph, generator, params, layer, x)
+        x = add_layer(graph, generator, params, layer, x, moments)
         if layer.name in decoder_inputs:
             name = layer.name.replace("down", "skip")
             encoded[layer.name] = add_relu(graph, name, x, generator.skip_slope)
@@ -61,7 +66,7 @@ def onnx_model(generator: UNet, params: dict, metadata: dict[str, str]) -> onnx.
         if layer.skip:
             name = f"{decoder[index - 1].name}_concat"
             x = graph.add_node("Concat", name, encoded[layer.skip], x, axis=1)
-        x = add_layer(graph, generator, params, layer, x)
+        x = add_layer(graph, generator, params, layer, x, moments)
         if layer is not decoder[-1]:
             x = add_relu(graph, f"{layer.name}_relu", x, 0)
     graph.add_node("Tanh", "output", x)
@@ -85,7 +90,9 @@ def add_relu(graph: Graph, name: str, x: str, slope: float) -> str:
     return graph.add_node("Relu", name, x)
 
 
-def add_layer(graph: Graph, generator: UNet, params: dict, layer: Layer, x: str) -> str:
+def add_layer(
+    graph: Graph, generator: UNet, params: dict, layer: Layer, x: str, moments: Moments | None
+) -> str:
     """Adds a convolution and the norm that follows it; returns the name of their output."""
     kernel = np.asarray(params[layer.name]["kernel"])  # [k, k, in, out]
     # Kernels in ONNX are [out, in, k, k], or [in, out, k, k] in a ConvTranspose, without a flip.
@@ -106,7 +113,12 @@ def add_layer(graph: Graph, generator: UNet, params: dict, layer: Layer, x: str)
     identity = {"scale": np.ones(layer.features), "bias": np.zeros(layer.features)}
     norm = params.get(name, identity)
     inputs = [x, *(graph.add_weight(f"{name}.{part}", norm[part]) for part in ("scale", "bias"))]
-    return graph.add_node("InstanceNormalization", name, *inputs, epsilon=generator.norm.epsilon)
+    epsilon = generator.norm.epsilon
+    if moments is None:
+        return graph.add_node("InstanceNormalization", name, *inputs, epsilon=epsilon)
+    for part in ("mean", "variance"):
+        inputs.append(graph.add_weight(f"{name}.{part}", np.asarray(moments[name][part])))
+    return graph.add_node("BatchNormalization", name, *inputs, epsilon=epsilon)
 
 
 def image_value(name: str, channels: int) -> onnx.ValueInfoProto:

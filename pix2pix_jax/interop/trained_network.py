@@ -14,7 +14,10 @@ from pix2pix_jax import __version__
 from pix2pix_jax.checkpoints.reader import read_network
 from pix2pix_jax.config.initial_run import CheckpointStep
 from pix2pix_jax.config.schema import Config, Data
+from pix2pix_jax.evaluation.running_statistics import FoundStatistics
 from pix2pix_jax.gan.networks import make_discriminator, make_generator
+from pix2pix_jax.models.layers import Moments, network_variables
+from pix2pix_jax.models.running_statistics import moments_of
 from pix2pix_jax.runs.workdir import Workdir
 
 NetworkName = Literal["generator", "discriminator"]
@@ -33,6 +36,9 @@ class TrainedNetwork:
       module: the Flax module.
       params: the parameters of the module.
       step: the number of training steps before the checkpoint.
+      statistics: the running statistics of the norms; None: not known.
+      uses_statistics: whether the network normalizes by these statistics; if not, each image has
+        its own statistics.
     """
 
     name: NetworkName
@@ -40,6 +46,8 @@ class TrainedNetwork:
     module: nn.Module
     params: dict
     step: int
+    statistics: FoundStatistics | None = None
+    uses_statistics: bool = False
 
     @classmethod
     def restore(
@@ -71,13 +79,21 @@ class TrainedNetwork:
         """Number of channels that the first layer takes."""
         return next(iter(self.params.values()))["kernel"].shape[2]
 
+    @property
+    def moments(self) -> Moments | None:
+        """The statistics by which all norms normalize; None: each image has its own statistics."""
+        if self.statistics is None or not self.uses_statistics:
+            return None
+        return moments_of(self.statistics.values)
+
     def portable(self) -> "TrainedNetwork":
         """The same network with a module that can be compiled for the devices of other machines."""
         return replace(self, module=self.module.clone(portable=True))
 
     def batch_function(self) -> Callable[[Array | np.ndarray], Array]:
         """A function that runs the network on each image of a batch [b, h, w, c] on its own."""
-        return jax.vmap(lambda image: self.module.apply({"params": self.params}, image[None])[0])
+        variables = network_variables(self.params, self.moments)
+        return jax.vmap(lambda image: self.module.apply(variables, image[None])[0])
 
     def compile_with(self, params: dict) -> Compute:
         """Compiles the network with other parameters, such as the parameters in a file."""
@@ -90,12 +106,15 @@ class TrainedNetwork:
         """
         data = replace(self.config.data, source=None, data_dir=Data().data_dir)
         config = TypeAdapter(Config).dump_json(replace(self.config, data=data)).decode()
-        return {
+        metadata = {
             "pix2pix_jax": __version__,
             "network": self.name,
             "step": str(self.step),
             "config": config,
         }
+        if self.uses_statistics and self.statistics:
+            metadata["normalization"] = self.statistics.source
+        return metadata
 
 
 def max_difference(network: TrainedNetwork, compute: Compute) -> float:

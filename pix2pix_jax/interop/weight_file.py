@@ -17,8 +17,9 @@ from pix2pix_jax.interop.pytorch.fields import (
     generator_fields_from_tensors,
 )
 from pix2pix_jax.interop.pytorch.names import Tensors, discriminator_names, generator_names
-from pix2pix_jax.interop.pytorch.tensors import from_torch, is_statistic
+from pix2pix_jax.interop.pytorch.tensors import from_torch, is_statistic, statistics_from_torch
 from pix2pix_jax.interop.trained_network import NetworkName
+from pix2pix_jax.models.running_statistics import Statistics
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,23 @@ class WeightFile:
             "loss": {"conditional": self.config.loss.conditional},
         }
 
+    def statistics(self, template: dict, model: Model) -> Statistics | None:
+        """The running statistics of the batch norms; None if the file has none.
+
+        Args:
+          template: parameters of the network, or their shapes.
+          model: the model of the network's config.
+
+        Raises:
+          UsageError: the running statistics of a norm are missing or have another shape.
+        """
+        if model.norm != "batch":
+            return None
+        names = {layer: layer for layer in template}
+        if self.config is None:
+            names = torch_names(self.network, model)
+        return statistics_from_torch(self.tensors, names, template)
+
     def fit_to(self, template: dict, model: Model) -> dict:
         """Converts the tensors to parameters of a network.
 
@@ -118,6 +136,7 @@ def _fit_exported(tensors: Tensors, template: dict) -> dict:
     """Converts tensors of `export` to parameters; raises UsageError if a tensor does not fit."""
     leaves: dict[str, Any] = flatten_dict(template, sep=".")
     shapes = {name: leaf.shape for name, leaf in leaves.items()}
+    tensors = {name: value for name, value in tensors.items() if not is_statistic(name)}
     for name in sorted(shapes | tensors):
         if name not in tensors:
             raise UsageError(f"has no tensor {name}", "export the file again")

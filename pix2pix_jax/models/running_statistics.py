@@ -36,6 +36,15 @@ class NormStatistics(TypedDict):
 Statistics = dict[str, NormStatistics]  # the running statistics of a network, by norm
 
 
+def empty_statistics(channels: int) -> NormStatistics:
+    """The running statistics that a batch norm of PyTorch has before its first step."""
+    return NormStatistics(
+        mean=np.zeros(channels, np.float32),
+        variance=np.ones(channels, np.float32),
+        num_batches=np.zeros((), np.int64),
+    )
+
+
 def moments_of(statistics: Statistics) -> Moments:
     """The means and variances alone, as `layers.network_variables` takes them."""
     return {

@@ -58,7 +58,7 @@ def render_evaluation_page(workdir: Workdir, evaluation: Mapping[str, Any], pict
         step=evaluation["step"],
         seed=evaluation["seed"],
         num_pairs=plural(len(evaluation["pairs"]), "pair"),
-        note=fcn_score_note(evaluation["segmenter"]) if truth else "",
+        note=evaluation_note(evaluation),
         header=["", "output", *([TRUTH] if truth else []), "better if"],
         rows=metric_rows(evaluation["metrics"], truth),
         histograms=draw_histograms(evaluation["lab_histograms"]),
@@ -154,6 +154,16 @@ def draw_histograms(histograms: Mapping[str, Mapping[str, list[int]]]) -> list[M
         figure.legend(fontsize=8, loc="outside lower center", ncols=3)
         charts.append(render_svg(figure))
     return charts
+
+
+def evaluation_note(evaluation: Mapping[str, Any]) -> str:
+    """The sentences about how the outputs were made and measured; "" if nothing is unusual."""
+    sentences = []
+    if source := evaluation.get("running_statistics"):
+        sentences.append(f"The norms use the {source}, and there is no dropout.")
+    if evaluation["ground_truth"]:
+        sentences.append(fcn_score_note(evaluation["segmenter"]))
+    return " ".join(sentences)
 
 
 def fcn_score_note(segmenter: str) -> str:

@@ -13,7 +13,7 @@ from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.data.records import open_split
 from pix2pix_jax.errors import UsageError, explain_error, is_debugging
 from pix2pix_jax.evaluation.class_reader import note_without_classes, why_no_classes
-from pix2pix_jax.evaluation.evaluate import evaluate
+from pix2pix_jax.evaluation.evaluate import EvaluateOptions, evaluate
 from pix2pix_jax.evaluation.evaluation_file import is_up_to_date
 from pix2pix_jax.runs.ownership import WorkdirBusy
 from pix2pix_jax.runs.workdir import SweepFolder, Workdir
@@ -189,5 +189,5 @@ def _train_and_evaluate(config: Config, workdir: Workdir, split: str, fcn_score:
     workdir.failure_file.unlink(missing_ok=True)
     status = train(config, workdir)
     if not status:
-        evaluate(config, workdir, split, config.train.steps, has_score)
+        evaluate(config, workdir, EvaluateOptions(split, config.train.steps, has_score))
     return status

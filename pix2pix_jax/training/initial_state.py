@@ -6,6 +6,7 @@ import jax
 
 from pix2pix_jax.checkpoints.errors import OtherPairs
 from pix2pix_jax.checkpoints.info import Totals
+from pix2pix_jax.checkpoints.reader import has_statistics
 from pix2pix_jax.checkpoints.store import CheckpointStore
 from pix2pix_jax.checkpoints.transfer import (
     TransferredState,
@@ -40,6 +41,8 @@ class InitialState:
       action: what the run does, for the first printed line. Only the first process prints this
         line.
       is_transferred: whether the networks were taken from another run, and are not saved yet.
+      has_statistics: whether the networks were imported together with running statistics, which
+        trained networks lose.
     """
 
     run: TrainingRun
@@ -47,6 +50,7 @@ class InitialState:
     totals: Totals = Totals()
     action: str = "starting"
     is_transferred: bool = False
+    has_statistics: bool = False
 
     @property
     def step(self) -> int:
@@ -86,8 +90,14 @@ def _restore(run: TrainingRun, template: TrainState) -> InitialState | None:
             raise explain_other_pairs(run, error) from error
     if checkpoint is None:
         return None
-    action = f"resuming from step {int(checkpoint.state.step)}"
-    return InitialState(run, checkpoint.state, checkpoint.totals, action)
+    step = int(checkpoint.state.step)
+    return InitialState(
+        run,
+        checkpoint.state,
+        checkpoint.totals,
+        f"resuming from step {step}",
+        has_statistics=has_statistics(run.workdir, step),
+    )
 
 
 def explain_other_pairs(run: TrainingRun, error: OtherPairs) -> UsageError:
@@ -135,12 +145,18 @@ def _take_from_other_run(run: TrainingRun) -> InitialState:
     with sync_workdir(workdir):
         old = read_initial_config(other)
         transferred = transfer_state(workdir, old, other.step, run.config)
+        had_statistics = has_statistics(workdir, transferred.step)
     init = str(replace(other.resolve(), step=transferred.step))
     config = replace_fields(run.config, {"train": {"init": init}})
     say(describe_transfer(run.workdir, workdir, transferred))
     if changes := describe_changes(old, config):
         say(f"fields that differ from {workdir.location}: {changes}")
-    return InitialState(replace(run, config=config), transferred.state, is_transferred=True)
+    return InitialState(
+        replace(run, config=config),
+        transferred.state,
+        is_transferred=True,
+        has_statistics=had_statistics,
+    )
 
 
 def describe_transfer(workdir: Workdir, other: Workdir, transferred: TransferredState) -> str:

@@ -121,6 +121,11 @@ def say_start(run: TrainingRun, start: InitialState) -> None:
     epochs = round(config.train.steps * config.data.batch_size / pairs, 1)
     length = f"{plural(epochs, 'epoch')} of {plural(pairs, 'pair')} from {dataset.data_dir}"
     say(f"{run.workdir.location}: {start.action}, {length}")
+    if start.has_statistics:
+        say(
+            "the running averages of the imported networks belong to their imported weights, so "
+            "later checkpoints leave them out; `pix2pix export` then estimates new averages"
+        )
     for line in [*dataset_lines(dataset, config.data), *batch_lines(config.data.batch_size, pairs)]:
         say(line)
 

@@ -23,7 +23,7 @@ from pix2pix_jax.data.contents.facts import dataset_contents, write_contents
 from pix2pix_jax.data.prepare import prepare
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.evaluation import evaluate as evaluate_module
-from pix2pix_jax.evaluation.evaluate import check_halves, evaluate
+from pix2pix_jax.evaluation.evaluate import EvaluateOptions, check_halves, evaluate
 from pix2pix_jax.evaluation.evaluation_file import read_evaluation, read_finished_evaluation
 from pix2pix_jax.evaluation.pair_metrics import PAIR_METRICS
 from pix2pix_jax.evaluation.scorer import SplitScores
@@ -109,7 +109,7 @@ def test_a_new_metric_needs_only_a_row_and_a_function(evaluated_run, monkeypatch
     )
     run = Workdir(evaluated_run[0])
     config = override(read_config(run.config_file), {"train.best_metric": "largest_error"})
-    evaluate(config, run, "test", 12, False)
+    evaluate(config, run, EvaluateOptions("test", 12, False))
     evaluation = json.loads(run.evaluation_file("test").read_text())
     values = [pair["largest_error"] for pair in evaluation["pairs"]]
     assert all(pair["l1"] < pair["largest_error"] <= 2 for pair in evaluation["pairs"])
@@ -171,7 +171,7 @@ def test_an_evaluation_stopped_between_its_renames_is_not_read(
     workdir, _ = evaluated_run
     monkeypatch.setattr(evaluate_module, "Scorer", lambda *_: SimpleNamespace(score=score_one_pair))
     config = read_config(workdir / "config.json")
-    evaluate(config, Workdir(workdir), "val", 12, False)
+    evaluate(config, Workdir(workdir), EvaluateOptions("val", 12, False))
     renamed, rename = [], Path.rename
 
     def rename_or_stop(path, target):
@@ -183,11 +183,11 @@ def test_an_evaluation_stopped_between_its_renames_is_not_read(
     monkeypatch.setattr(Path, "rename", rename_or_stop)
     if num_renames < 4:
         with pytest.raises(KeyboardInterrupt):
-            evaluate(config, Workdir(workdir), "val", 9, False)
+            evaluate(config, Workdir(workdir), EvaluateOptions("val", 9, False))
         assert read_finished_evaluation(config, Workdir(workdir), "val") is None
         assert not (workdir / "evaluation_val.json").exists()
     else:  # The renames: old pictures moved aside, new pictures, page, scores.
-        evaluate(config, Workdir(workdir), "val", 9, False)
+        evaluate(config, Workdir(workdir), EvaluateOptions("val", 9, False))
         assert json.loads((workdir / "evaluation_val.json").read_text())["step"] == 9
         assert "val at step 9" in (workdir / "report" / "evaluation_val.html").read_text()
 

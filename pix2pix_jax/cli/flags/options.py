@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pix2pix_jax.cli.flags.values import parse_step
+from pix2pix_jax.cli.flags.values import parse_positive, parse_step
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.nearby import explain_no_run
 from pix2pix_jax.runs.workdir import Workdir
@@ -13,7 +13,9 @@ from pix2pix_jax.suggestions import OTHER_COMMANDS, advice_about_command, closes
 
 if TYPE_CHECKING:
     from pix2pix_jax.config.schema import Config
+    from pix2pix_jax.evaluation.running_statistics import StatisticsOptions
 
+ALL_PAIRS = 0  # the value of --running_statistics without a number
 Flags = dict[str, argparse.Action]  # what argparse knows about each flag, by --FLAG
 FlagValues = dict[str, str]  # values of --config.GROUP.FIELD=VALUE, by GROUP.FIELD
 
@@ -85,6 +87,38 @@ def add_step(parser: argparse.ArgumentParser) -> None:
         default="newest",
         help="step of the checkpoint: a number, newest or best; default: newest",
     )
+
+
+def add_running_statistics(parser: argparse.ArgumentParser) -> None:
+    """Adds --running_statistics[=N], to normalize as PyTorch does in eval mode."""
+    parser.add_argument(
+        "--running_statistics",
+        nargs="?",
+        const=ALL_PAIRS,
+        type=parse_positive,
+        metavar="N",
+        help="normalize by running averages and without dropout, as `test.py --eval` of "
+        "pytorch-CycleGAN-and-pix2pix does: by the averages of the imported file, or by averages "
+        "of N training pairs (default: all, at most 400); default: each image has its own "
+        "statistics",
+    )
+
+
+def statistics_options(
+    options: argparse.Namespace, use_dropout: bool = True
+) -> "StatisticsOptions | None":
+    """The value of --running_statistics; None if the flag is not given.
+
+    Args:
+      options: the flags.
+      use_dropout: whether the generator has dropout while averages are estimated.
+    """
+    from pix2pix_jax.evaluation.running_statistics import StatisticsOptions
+
+    number = options.running_statistics
+    if number is None:
+        return None
+    return StatisticsOptions(None if number == ALL_PAIRS else number, use_dropout)
 
 
 def add_evaluation_flags(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from pix2pix_jax.config.schema import Model
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.interop.pytorch.names import Tensors, has_torch_bias
-from pix2pix_jax.models.running_statistics import NormStatistics, Statistics
+from pix2pix_jax.models.running_statistics import NormStatistics, Statistics, empty_statistics
 
 NUM_BATCHES = "num_batches_tracked"
 # The PyTorch code's names of the running averages of a batch norm, by the keys of NormStatistics.
@@ -136,20 +136,22 @@ def to_torch(
             value = value.transpose(_axes_to_torch(layer))
         tensors[_torch_tensor_name(names[layer], parameter)] = np.ascontiguousarray(value)
         if parameter == "scale" and model.norm == "batch":
-            averages = statistics[layer] if statistics else _initial_statistics(len(value))
-            tensors |= {
-                f"{names[layer]}.{part}": averages[field] for field, part in STATISTICS.items()
-            }
+            averages = statistics[layer] if statistics else empty_statistics(len(value))
+            tensors |= statistics_to_torch({names[layer]: averages})
     return tensors
 
 
-def _initial_statistics(channels: int) -> NormStatistics:
-    """The averages that a batch norm of PyTorch has before its first step."""
-    return NormStatistics(
-        mean=np.zeros(channels, np.float32),
-        variance=np.ones(channels, np.float32),
-        num_batches=np.zeros((), np.int64),
-    )
+def statistics_to_torch(statistics: Statistics) -> Tensors:
+    """Converts running statistics to tensors with PyTorch's names.
+
+    Args:
+      statistics: the running statistics by the name that a norm has in the file.
+    """
+    return {
+        f"{norm}.{part}": values[field]
+        for norm, values in statistics.items()
+        for field, part in STATISTICS.items()
+    }
 
 
 def is_statistic(name: str) -> bool:
