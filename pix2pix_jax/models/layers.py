@@ -1,7 +1,5 @@
 """The layers of both networks: convolution, norm and dropout."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -11,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from pix2pix_jax.models.convolution import conv, conv_transpose
+from pix2pix_jax.models.initializers import normal_initializer
 from pix2pix_jax.models.normalization import normalize, normalize_with
 from pix2pix_jax.models.topology import Layer
 
@@ -18,22 +17,6 @@ from pix2pix_jax.models.topology import Layer
 # network never changes.
 RUNNING = "running_statistics"
 Moments = dict[str, dict[str, Array]]  # `mean` and `variance` [c], by norm
-
-
-def normal_initializer(mean: float) -> nn.initializers.Initializer:
-    """An initializer that draws from a normal distribution with standard deviation 0.02.
-
-    The paper uses mean 0 for weights (section 6.2).
-
-    Args:
-      mean: the mean of the distribution.
-    """
-
-    def draw(key: Array, shape: Sequence[int]) -> Array:
-        # XLA's CPU backend compiles a draw in one dimension several times faster than in four.
-        return mean + 0.02 * jax.random.normal(key, (math.prod(shape),)).reshape(shape)
-
-    return draw
 
 
 class Convolution(nn.Module):
