@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from pix2pix_jax.config.resolve import generator_depth
 from pix2pix_jax.config.schema import Config, Model
 from pix2pix_jax.errors import UsageError
+from pix2pix_jax.models.initializers import Initialization
 from pix2pix_jax.models.layers import NormSettings
 from pix2pix_jax.models.patchgan import Discriminator
 from pix2pix_jax.models.topology import DISCRIMINATORS, is_large_enough
@@ -34,6 +35,7 @@ def make_generator(config: Config) -> UNet:
         skip_slope=model.skip_slope,
         dropout_rate=model.dropout,
         dropout_blocks=model.dropout_blocks,
+        initialization=initialization(model),
         dtype=jnp.dtype(config.train.dtype),
     )
 
@@ -59,10 +61,22 @@ def make_discriminator(config: Config) -> Discriminator:
         norm=norm_settings(model),
         bias_layers=model.bias,
         leaky_slope=model.leaky_slope,
+        initialization=initialization(model),
         dtype=jnp.dtype(config.train.dtype),
     )
 
 
 def norm_settings(model: Model) -> NormSettings:
     """The settings of the norms, the same for both networks."""
-    return NormSettings(model.norm, model.norm_epsilon, model.norm_affine, model.norm_images)
+    return NormSettings(
+        model.norm,
+        model.norm_epsilon,
+        model.norm_affine,
+        model.norm_images,
+        model.initializer_gain,
+    )
+
+
+def initialization(model: Model) -> Initialization:
+    """How kernels are drawn, the same for both networks."""
+    return Initialization(model.initializer, model.initializer_gain)

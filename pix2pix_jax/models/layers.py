@@ -9,7 +9,11 @@ import jax.numpy as jnp
 from jax import Array
 
 from pix2pix_jax.models.convolution import conv, conv_transpose
-from pix2pix_jax.models.initializers import normal_initializer
+from pix2pix_jax.models.initializers import (
+    Initialization,
+    kernel_initializer,
+    normal_initializer,
+)
 from pix2pix_jax.models.normalization import normalize, normalize_with
 from pix2pix_jax.models.topology import Layer
 
@@ -24,11 +28,13 @@ class Convolution(nn.Module):
 
     Attributes:
       layer: the row of a table in `topology`: kernel size, stride, padding, features and bias.
+      initialization: how the kernel is drawn.
       portable: whether the module can be exported for platforms other than this one.
       dtype: the dtype of the computation; parameters are float32.
     """
 
     layer: Layer
+    initialization: Initialization = Initialization()
     portable: bool = False
     dtype: jnp.dtype = jnp.dtype("float32")
 
@@ -37,7 +43,7 @@ class Convolution(nn.Module):
         """Convolves x [b, h, w, c] to [b, h', w', features]; if transposed, h' = 2h and w' = 2w."""
         layer = self.layer
         shape = (layer.kernel, layer.kernel, x.shape[-1], layer.features)
-        kernel = self.param("kernel", normal_initializer(0.0), shape)
+        kernel = self.param("kernel", kernel_initializer(self.initialization, layer), shape)
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
         if layer.transposed:
             x = conv_transpose(x, kernel, self.portable)  # [b, 2h, 2w, features]
@@ -72,12 +78,14 @@ class NormSettings:
       affine: whether a norm has a learnt scale and shift.
       images_per_mean: if `kind` is "batch", the number of images that share a mean and a variance;
         None: all images of a batch.
+      initial_deviation: the standard deviation of the initial scales.
     """
 
     kind: str = "batch"
     epsilon: float = 1e-5
     affine: bool = True
     images_per_mean: int | None = None
+    initial_deviation: float = 0.02
 
 
 class Norm(nn.Module):
@@ -87,7 +95,7 @@ class Norm(nn.Module):
     at test time too, as in the paper (section 3.3). The variance is biased. If the variables of
     `apply` have the collection RUNNING, with `mean` and `variance` [c], a norm of kind "batch"
     takes these instead, as PyTorch does in eval mode. The initial scale is drawn from a normal
-    distribution with mean 1 and deviation 0.02. bfloat16 inputs are normalized in float32.
+    distribution with mean 1. bfloat16 inputs are normalized in float32.
     """
 
     settings: NormSettings
@@ -100,7 +108,8 @@ class Norm(nn.Module):
             return x
         scale, bias = None, None
         if settings.affine:
-            scale = self.param("scale", normal_initializer(1.0), x.shape[-1:])
+            initializer = normal_initializer(1.0, settings.initial_deviation)
+            scale = self.param("scale", initializer, x.shape[-1:])
             bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
         if settings.kind == "batch" and self.has_variable(RUNNING, "mean"):
             mean = self.get_variable(RUNNING, "mean")

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from pix2pix_jax.models.arrays import at_least_float32
+from pix2pix_jax.models.initializers import Initialization
 from pix2pix_jax.models.layers import Convolution, Norm, NormSettings
 from pix2pix_jax.models.topology import Layer, PatchLayer, discriminator_layers
 
@@ -18,6 +19,7 @@ class Discriminator(nn.Module):
       norm: the settings of all norms.
       bias_layers: the layers that have a bias, as in `topology.discriminator_layers`.
       leaky_slope: slope of the LeakyReLUs below zero.
+      initialization: how kernels are drawn.
       dtype: the dtype of the convolutions.
     """
 
@@ -26,6 +28,7 @@ class Discriminator(nn.Module):
     norm: NormSettings = NormSettings()
     bias_layers: str = "paper"
     leaky_slope: float = 0.2
+    initialization: Initialization = Initialization()
     dtype: jnp.dtype = jnp.dtype("float32")
 
     @property
@@ -46,7 +49,7 @@ class Discriminator(nn.Module):
           `topology.output_grid` gives h' and w'.
         """
         for layer in self.layers:
-            x = Convolution(layer, dtype=self.dtype, name=layer.name)(x)  # [b, h / stride, ...]
+            x = Convolution(layer, self.initialization, dtype=self.dtype, name=layer.name)(x)
             if layer.has_norm:
                 x = Norm(self.norm, name=layer.norm_name)(x)
             if layer.name != "logits":

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from pix2pix_jax.models.arrays import at_least_float32
+from pix2pix_jax.models.initializers import Initialization
 from pix2pix_jax.models.layers import (
     Convolution,
     Moments,
@@ -34,6 +35,7 @@ class UNet(nn.Module):
       dropout_rate: the probability that dropout sets a value to zero.
       tanh: whether the output is an image in [-1, 1], from a tanh; without the tanh, the output is
         logits, as in a segmentation network.
+      initialization: how kernels are drawn.
       portable: whether the module can be exported for platforms other than this one.
       dtype: the dtype of the convolutions.
     """
@@ -50,6 +52,7 @@ class UNet(nn.Module):
     dropout_rate: float = 0.5
     dropout_blocks: str = "first_three"
     tanh: bool = True
+    initialization: Initialization = Initialization()
     portable: bool = False
     dtype: jnp.dtype = jnp.dtype("float32")
 
@@ -80,7 +83,9 @@ class UNet(nn.Module):
         """
 
         def convolve(layer: Layer, x: Array) -> Array:
-            x = Convolution(layer, self.portable, self.dtype, name=layer.name)(x)
+            x = Convolution(layer, self.initialization, self.portable, self.dtype, name=layer.name)(
+                x
+            )
             return Norm(self.norm, name=layer.norm_name)(x) if layer.has_norm else x
 
         encoder, decoder = self.layers[: self.depth], self.layers[self.depth :]
