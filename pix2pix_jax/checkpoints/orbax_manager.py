@@ -17,17 +17,16 @@ def make_manager(folder: Path, keep: int, best_metric: str) -> ocp.CheckpointMan
 
     Args:
       folder: the absolute path of an existing folder.
-      keep: the number of newest checkpoints to keep.
+      keep: the number of newest checkpoints to keep; 0: all.
       best_metric: the checkpoint that is best by this metric is kept, too.
     """
     score_of = partial(goodness, best_metric)
     best = preservation_policy.BestN(
         get_metric_fn=score_of, n=1, keep_checkpoints_without_metrics=False
     )
+    newest = preservation_policy.LatestN(keep) if keep else preservation_policy.PreserveAll()
     options = ocp.CheckpointManagerOptions(
-        preservation_policy=preservation_policy.AnyPreservationPolicy(
-            [preservation_policy.LatestN(keep), best]
-        ),
+        preservation_policy=preservation_policy.AnyPreservationPolicy([newest, best]),
         best_fn=score_of,  # Without best_fn, Orbax does not write the metrics.
         cleanup_tmp_directories=True,  # A killed process may leave an unfinished checkpoint.
         # If Orbax's threads created the folders, the threads would wait for minutes for a folder

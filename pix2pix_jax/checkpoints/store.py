@@ -78,7 +78,7 @@ class CheckpointStore:
         Args:
           workdir: the workdir of the run. Its folder `checkpoints` is created if it does not
             exist.
-          keep: the number of newest checkpoints to keep.
+          keep: the number of newest checkpoints to keep; 0: all.
           best_metric: the checkpoint that is best by this metric is kept, too.
 
         Raises:

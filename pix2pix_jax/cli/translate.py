@@ -52,6 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="switch dropout off; default: dropout is on, as in the paper",
     )
     add_running_statistics(parser)
+    parser.add_argument(
+        "--max_images",
+        type=parse_positive,
+        metavar="N",
+        help="translate only the first N images; default: all",
+    )
     add_size_flags(parser)
 
 
@@ -100,6 +106,7 @@ def run(options: argparse.Namespace, fields: FlagValues) -> int:
         samples=options.samples,
         tile=options.tile,
         resize=options.resize,
+        max_images=options.max_images,
         max_megapixels=options.max_megapixels,
         use_dropout=not options.no_dropout,
         statistics=statistics_options(options, not options.no_dropout),

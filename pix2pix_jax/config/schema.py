@@ -81,6 +81,12 @@ class Data:
     # If all pairs together need at most this number of MiB, every device holds all of them and
     # crops its images itself. Otherwise the host reads and crops the images of each step.
     resident_mib: FreeOnResume[Annotated[int, Field(ge=0, lt=2**31)]] = 1024
+    # Whether every epoch has the pairs in a new random order. Without this, every epoch has the
+    # pairs in the order of their names; crops and mirrors stay random.
+    shuffle: bool = True
+    # The largest number of pairs of each split, for a first try. The names of the pairs decide
+    # which pairs these are; they are spread over the whole split. None means all pairs.
+    max_pairs: Annotated[Count | None, BeforeValidator(parse_none)] = None
     # Images per step, over all devices. Section 6.2 uses 1 or 4. See also model.norm.
     batch_size: Count = 1
     # The number of pairs in train, val and test, for synthetic_facades only. The defaults are the
@@ -127,6 +133,13 @@ class Model:
     # this differs from `paper` only if norm is `none`. `last`: the last convolution of each
     # network. `all`: all convolutions.
     bias: Literal["paper", "pytorch", "unnormalized", "last", "all"] = "paper"
+    # How the kernels of both networks are drawn. `normal`: from a normal distribution with mean 0
+    # (section 6.2). `xavier`, `kaiming` and `orthogonal`: as in torch.nn.init, with normal draws.
+    initializer: Literal["normal", "xavier", "kaiming", "orthogonal"] = "normal"
+    # The standard deviation of `normal`, and the factor on the kernels of `xavier` and
+    # `orthogonal`; `kaiming` has no factor. It is also the standard deviation of the initial scales
+    # of norms, around 1.
+    initializer_gain: Annotated[float, Field(gt=0)] = 0.02
     # The slope of the LeakyReLUs below zero.
     leaky_slope: Fraction = 0.2
     # The slope below zero of the activation on skip connections. 0 is ReLU, as in the decoder.
@@ -226,8 +239,8 @@ class Train:
     best_metric: FreeOnResume[MetricName] = "l1"
     # The number of rows of the sample grid, which shows the first pairs of the validation split.
     samples: Count = 4
-    # The number of newest checkpoints that are kept.
-    keep: FreeOnResume[Count] = 3
+    # The number of newest checkpoints that are kept; 0 means all.
+    keep: FreeOnResume[Annotated[int, Field(ge=0, lt=2**31)]] = 3
     # The run stops when this number of saves fails in a row, for instance on a full disk.
     max_failed_saves: FreeOnResume[Count] = 3
     # The number of steps in one call to the devices. More steps hide the latency of a call, and

@@ -38,7 +38,8 @@ def make_training_batches(
       `make_image_batches` and an empty dictionary.
     """
     if pairs := load_resident_pairs(records, config.data):
-        return make_crop_batches(config, len(records), process_index, process_count), pairs
+        order = pair_order(config.data, records)
+        return make_crop_batches(config, order, process_index, process_count), pairs
     return make_image_batches(config, records, process_index, process_count), {}
 
 
@@ -47,38 +48,50 @@ def make_image_batches(
 ) -> grain.MapDataset:
     """Makes endless batches of images that are cropped on the host.
 
-    Every epoch uses every pair once, in a new order. Pairs are shuffled and jittered before a
-    process takes its share, so the global batches do not depend on the number of processes.
+    Every epoch uses every pair once, in a new order, or in the same order without data.shuffle.
+    Pairs are shuffled and jittered before a process takes its share, so the global batches do not
+    depend on the number of processes.
 
     Returns:
       batches[step] has `input` and `target` [b, h, w, c], uint8, and `index` [b], int32, the place
       of each image in the global batch.
     """
-    crops = _draw_crops(config, len(records)).map(partial(_crop_record, records, config.data))
+    crops = _draw_crops(config, pair_order(config.data, records))
+    crops = crops.map(partial(_crop_record, records, config.data))
     return _batch(crops, config, process_index, process_count)
 
 
+def pair_order(data: Data, records: Sequence[dict]) -> Sequence[int]:
+    """The indices of all pairs, sorted by the names of the pairs without data.shuffle."""
+    indices = range(len(records))
+    return indices if data.shuffle else sorted(indices, key=lambda index: records[index]["name"])
+
+
 def make_crop_batches(
-    config: Config, num_pairs: int, process_index: int = 0, process_count: int = 1
+    config: Config, order: Sequence[int], process_index: int = 0, process_count: int = 1
 ) -> grain.MapDataset:
     """Makes endless batches with the crops of `make_image_batches`, but without images.
+
+    Args:
+      order: the result of `pair_order`.
 
     Returns:
       batches[step] has `pair`, `top`, `left`, `mirror` and `index`, each [b], int32.
     """
-    return _batch(_draw_crops(config, num_pairs), config, process_index, process_count)
+    return _batch(_draw_crops(config, order), config, process_index, process_count)
 
 
 def batch_names(config: Config, records: Sequence[dict], step: int) -> list[str]:
     """The names of the pairs in batches[step], for all processes together."""
-    crops = make_crop_batches(config, len(records))[step]
+    crops = make_crop_batches(config, pair_order(config.data, records))[step]
     assert crops is not None, "batches are endless"
     return [records[int(pair)]["name"].decode() for pair in crops["pair"]]
 
 
-def _draw_crops(config: Config, num_pairs: int) -> grain.MapDataset:
+def _draw_crops(config: Config, order: Sequence[int]) -> grain.MapDataset:
     """Draws a crop for every image of every global batch; `index` is the place in the batch."""
-    crops = repeat_examples(range(num_pairs), config.seed, partial(_draw_crop, config.data))
+    draw = partial(_draw_crop, config.data)
+    crops = repeat_examples(order, config.seed, draw, config.data.shuffle)
     size = config.data.batch_size
     return crops.map_with_index(lambda i, crop: crop | {"index": np.int32(i % size)})
 
@@ -135,13 +148,21 @@ def load_resident_pairs(records: Sequence[dict], data: Data) -> dict[str, jax.Ar
 
 
 def repeat_examples(
-    records: Sequence[Any], seed: int, make_example: Callable[[Any, np.random.Generator], dict]
+    records: Sequence[Any],
+    seed: int,
+    make_example: Callable[[Any, np.random.Generator], dict],
+    shuffle: bool = True,
 ) -> grain.MapDataset:
-    """Makes endless examples; each epoch has all records in a new order, with new random numbers.
+    """Makes endless examples; each epoch has all records, with new random numbers.
 
-    `seed` determines the orders and the random numbers.
+    Args:
+      records: the records.
+      seed: determines the orders and the random numbers.
+      make_example: makes an example of a record.
+      shuffle: whether each epoch has the records in a new order.
     """
-    return grain.MapDataset.source(records).seed(seed).shuffle().repeat().random_map(make_example)
+    ordered = grain.MapDataset.source(records).seed(seed)
+    return (ordered.shuffle() if shuffle else ordered).repeat().random_map(make_example)
 
 
 def prefetch(batches: grain.MapDataset, first: int) -> grain.DatasetIterator[Batch]:

@@ -40,8 +40,15 @@ def open_dataset(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:
     return tfds.builder_from_directory(builder.data_path)
 
 
-def open_split(dataset: tfds.core.DatasetBuilder, split: str) -> Sequence[dict]:
+def open_split(
+    dataset: tfds.core.DatasetBuilder, split: str, max_pairs: int | None = None
+) -> Sequence[dict]:
     """Opens the records of a split.
+
+    Args:
+      dataset: a written dataset.
+      split: the name of the split.
+      max_pairs: data.max_pairs, the largest number of records to open; None: all.
 
     Returns:
       The records by index. Each record has `name`, as bytes, and `files`: the bytes of one
@@ -55,7 +62,8 @@ def open_split(dataset: tfds.core.DatasetBuilder, split: str) -> Sequence[dict]:
         raise _explain_missing_split(dataset, split)
     try:
         open_records: Any = dataset.as_data_source  # TFDS hides the parameters of this method.
-        records = open_records(split)
+        is_limited = count_pairs(dataset, split, max_pairs) < count_pairs(dataset, split)
+        records = open_records(f"{split}[:{max_pairs}]" if is_limited else split)
         _ = records[0], records[len(records) - 1]
     # For damaged files ArrayRecord raises RuntimeError; for an empty file TFDS raises ValueError.
     except (RuntimeError, ValueError) as error:
@@ -66,6 +74,12 @@ def open_split(dataset: tfds.core.DatasetBuilder, split: str) -> Sequence[dict]:
             "remove this folder and run the same command again, which writes the dataset again",
         ) from error
     return records
+
+
+def count_pairs(dataset: tfds.core.DatasetBuilder, split: str, max_pairs: int | None = None) -> int:
+    """The number of pairs of an existing split, at most data.max_pairs."""
+    count = dataset.info.splits[split].num_examples
+    return count if max_pairs is None else min(count, max_pairs)
 
 
 def _explain_missing_split(dataset: tfds.core.DatasetBuilder, split: str) -> UsageError:

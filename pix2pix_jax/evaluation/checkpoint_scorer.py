@@ -31,7 +31,7 @@ class CheckpointScorer:
           UsageError: the dataset has no validation split, or train.best_metric cannot be measured.
         """
         reader = _open_reader_for_best_metric(config, dataset)
-        self._scorer = Scorer(config, open_split(dataset, "val"), reader)
+        self._scorer = Scorer(config, open_split(dataset, "val", config.data.max_pairs), reader)
 
     def score(self, params: dict) -> dict[str, float]:
         """Measures a generator with these parameters: values by metric, without any NaN.

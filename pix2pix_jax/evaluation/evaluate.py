@@ -78,7 +78,7 @@ def evaluate(config: Config, workdir: Workdir, options: EvaluateOptions) -> None
     dataset = prepare(config.data)
     check_pairs(workdir, config, dataset, training_fingerprint)
     check_halves(workdir, config, dataset)
-    records = open_split(dataset, split)
+    records = open_split(dataset, split, config.data.max_pairs)
     fcn_score = options.fcn_score
     if fcn_score and (reason := why_no_classes(config.data, dataset)):
         say(note_without_classes(reason))

@@ -93,7 +93,7 @@ def find_statistics(
     params = {"generator": generator.params}
     if network == "discriminator":
         params["discriminator"] = read_network(workdir, config, step, network).params
-    records = open_split(dataset, "train")
+    records = open_split(dataset, "train", config.data.max_pairs)
     # The number of images that shared statistics in training. An imported run does not know it.
     images = config.model.norm_images or config.data.batch_size
     num_pairs = min(options.num_pairs or MAX_PAIRS, len(records))

@@ -26,6 +26,7 @@ class TranslateOptions:
       samples: number of translations of each image, each with its own dropout.
       tile: side in pixels of the tiles that images are cut into; None: images stay whole.
       resize: whether images are resized to the size of training, and their translations back.
+      max_images: the largest number of images to translate, the first by their paths; None: all.
       max_megapixels: the largest image, in millions of pixels; None: 100, or 1000 for tiles.
       use_dropout: whether dropout is on, as in training.
       statistics: how to find the running statistics by which all norms normalize, as in PyTorch's
@@ -39,6 +40,7 @@ class TranslateOptions:
     samples: int = 1
     tile: int | None = None
     resize: bool = False
+    max_images: int | None = None
     max_megapixels: int | None = None
     use_dropout: bool = True
     statistics: StatisticsOptions | None = None

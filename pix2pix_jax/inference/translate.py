@@ -32,7 +32,7 @@ from pix2pix_jax.models.running_statistics import moments_of
 from pix2pix_jax.runs.checks import resolve_run_config
 from pix2pix_jax.runs.pairs import run_contents
 from pix2pix_jax.runs.workdir import Workdir
-from pix2pix_jax.runtime.console import plural, progress_bar, say
+from pix2pix_jax.runtime.console import plural, progress_bar, say, some_of
 
 READ_AHEAD = 2  # images that are read while another image is translated
 
@@ -66,7 +66,8 @@ def translate_files(
     # With data.form=halves, folders A and B have no meaning.
     input_side = None if config.data.form == "halves" else input_side
     files = find_inputs(source, output, options.samples, input_side)
-    count = plural(len(files), "image")
+    count = some_of_images(len(files[: options.max_images]), len(files))
+    files = files[: options.max_images]
     say(f"{workdir}: translating {count} to {output} with step {translator.step}")
     title = f"{workdir.name} at step {translator.step}"
     start = time.perf_counter()
@@ -89,6 +90,11 @@ def translate_files(
     writer.print_summary(time.perf_counter() - start)
     cutter.print_summary(len(files))
     return 2 if writer.failures else 0
+
+
+def some_of_images(count: int, total: int) -> str:
+    """The number of images to translate, such as "3 images" or "3 of 10 images"."""
+    return plural(count, "image") if count == total else some_of(count, total, "image")
 
 
 def open_translator_with(config: Config, workdir: Workdir, options: TranslateOptions) -> Translator:

@@ -18,7 +18,9 @@ from pix2pix_jax.runtime.device_count import advise_devices
 
 # A run may be evaluated on pairs of another dataset. In an evaluation, these fields may therefore
 # differ from the config of the run.
-EVALUATION_FIELDS = frozenset({"data.name", "data.synthetic_pairs", "data.synthetic_ambiguous"})
+EVALUATION_FIELDS = frozenset(
+    {"data.name", "data.synthetic_pairs", "data.synthetic_ambiguous", "data.max_pairs"}
+)
 
 
 def check_devices(batch_size: int, is_resumed: bool = False) -> None:

@@ -21,6 +21,8 @@ def fill_in_lengths(plan: SweepPlan, folder: SweepFolder) -> SweepPlan:
     variants = []
     for name, config in plan.variants:
         pairs = count_training_pairs(folder.workdir(name).pair_names_file)
+        if pairs and config.data.max_pairs:
+            pairs = min(pairs, config.data.max_pairs)
         with suppress(UsageError):  # The run of the variant will report the same error.
             config = resolve_epochs(config, pairs) if pairs else config
         variants.append((name, config))

@@ -11,6 +11,7 @@ from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.fingerprint import dataset_fingerprint
 from pix2pix_jax.data.images.pixels import check_channels
 from pix2pix_jax.data.prepare import check_source, prepare
+from pix2pix_jax.data.records import count_pairs
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.checks import check_devices, resolve_init, resolve_norm_images
 from pix2pix_jax.runs.workdir import Workdir
@@ -59,7 +60,7 @@ def resolve_length(config: Config, dataset: DatasetBuilder) -> Config:
     Raises:
       UsageError: the number of steps is too large.
     """
-    return resolve_epochs(config, dataset.info.splits["train"].num_examples)
+    return resolve_epochs(config, count_pairs(dataset, "train", config.data.max_pairs))
 
 
 def prepare_dataset(config: Config) -> DatasetBuilder:

@@ -61,11 +61,11 @@ class Recorder:
         last, batch_size = config.train.steps, config.data.batch_size
         self._run, self._scorer = run, scorer
         self._watch = CollapseWatch(config.loss.gan)
-        self._samples = SampleGrid(config, open_split(run.dataset, "val"))
+        self._samples = SampleGrid(config, open_split(run.dataset, "val", config.data.max_pairs))
         self._start: InitialState | None = start  # None after the first call to the devices
         with ExitStack() as stack:
             # This context ends after the last save, because its message names the newest step.
-            records = open_split(run.dataset, "train")
+            records = open_split(run.dataset, "train", config.data.max_pairs)
             stack.enter_context(explain_divergence(config, records, workdir))
             self._queue = stack.enter_context(RetryQueue())
             self._writer = stack.enter_context(

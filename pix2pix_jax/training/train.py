@@ -9,7 +9,7 @@ from pix2pix_jax.checkpoints.scores import best_step
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.contents.lines import dataset_lines
 from pix2pix_jax.data.pipeline import make_training_batches, prefetch
-from pix2pix_jax.data.records import open_split
+from pix2pix_jax.data.records import count_pairs, open_split
 from pix2pix_jax.evaluation.checkpoint_scorer import CheckpointScorer
 from pix2pix_jax.gan.state import create_state
 from pix2pix_jax.runs.checks import check_workdir
@@ -117,9 +117,11 @@ def describe_finished(run: TrainingRun, step: int) -> str:
 def say_start(run: TrainingRun, start: InitialState) -> None:
     """Prints the start of the run, its length in epochs, and the lines about its dataset."""
     config, dataset = run.config, run.dataset
-    pairs = dataset.info.splits["train"].num_examples
+    pairs = count_pairs(dataset, "train", config.data.max_pairs)
     epochs = round(config.train.steps * config.data.batch_size / pairs, 1)
     length = f"{plural(epochs, 'epoch')} of {plural(pairs, 'pair')} from {dataset.data_dir}"
+    if pairs < count_pairs(dataset, "train"):
+        length += f" with {plural(count_pairs(dataset, 'train'), 'pair')} (data.max_pairs)"
     say(f"{run.workdir.location}: {start.action}, {length}")
     if start.has_statistics:
         say(
@@ -173,7 +175,7 @@ def fit(
     Returns:
       The last step, which is saved; and the number of the signal that stopped the training, or 0.
     """
-    records = open_split(run.dataset, "train")
+    records = open_split(run.dataset, "train", run.config.data.max_pairs)
     with explain_out_of_memory("data.resident_mib: too large"):
         batches, pairs = make_training_batches(
             run.config, records, jax.process_index(), jax.process_count()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pix2pix_jax.config import Config, Optimizer
+from pix2pix_jax.config import Config, Model, Optimizer
 from pix2pix_jax.config.files import CONFIG, override, read_config, write_config
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.config.validation_errors import COMPLAINTS, first_error
@@ -291,3 +291,18 @@ def test_a_bad_config_is_refused_with_its_file_and_field(tmp_path, text, problem
     message = refusal(read_config, path)
     assert message.startswith(f"{path}: {problem}")
     assert "b'" not in message  # The error does not quote the content.
+
+
+def test_a_config_of_an_earlier_version_keeps_the_biases_of_a_run_without_norms(tmp_path):
+    """In earlier versions, `paper` gave a bias to every convolution that no norm follows."""
+    path = tmp_path / "config.json"
+    for norm, found in (("none", "unnormalized"), ("batch", "paper")):
+        tree = asdict(Config(model=Model(norm=norm)))
+        path.write_text(json.dumps(tree))
+        assert read_config(path).model.bias == "paper"
+        for name in ("initializer", "initializer_gain"):  # the fields of this version
+            del tree["model"][name]
+        path.write_text(json.dumps(tree))
+        assert read_config(path).model.bias == found
+    path.write_text('{"model": {"norm": "none"}}')  # written by hand
+    assert read_config(path).model.bias == "paper"

@@ -14,9 +14,11 @@ from pix2pix_jax.data.augment import crop_batch, scale_batch
 from pix2pix_jax.data.examples import evaluation_example
 from pix2pix_jax.data.images.pixels import float_to_uint8
 from pix2pix_jax.data.pipeline import (
+    batch_names,
     load_resident_pairs,
     make_crop_batches,
     make_image_batches,
+    pair_order,
     prefetch,
 )
 
@@ -207,7 +209,10 @@ def test_device_and_host_crop_to_equal_bits(size):
     data = Data(image_size=size, load_size=(10, 12), batch_size=4, target_channels=1)
     records = [record(f"{i}", noise(12, 15) + np.uint8(i), noise(20, 9)) for i in range(6)]
     config, pairs = Config(data=data), load_resident_pairs(records, data)
-    crops, images = make_crop_batches(config, len(records)), make_image_batches(config, records)
+    crops, images = (
+        make_crop_batches(config, range(len(records))),
+        make_image_batches(config, records),
+    )
     crop_on_device = jax.jit(lambda pairs, batch: crop_batch(pairs, batch, data))
     for step in range(10):
         found = jax.device_get(crop_on_device(pairs, crops[step]))
@@ -237,3 +242,18 @@ def test_prefetching_can_start_at_any_step():
     for first in (0, 7):
         for step, batch in enumerate(islice(prefetch(batches, first), 5), first):
             assert_same(batch, batches[step])
+
+
+def test_without_shuffle_every_epoch_has_the_pairs_in_the_order_of_their_names():
+    names = ["c", "a", "e", "b", "d"]
+    records = [record(name, noise(12, 15)) for name in names]
+    data = replace(JITTER.data, shuffle=False, batch_size=2)
+    config = replace(JITTER, data=data)
+    seen = [name for step in range(5) for name in batch_names(config, records, step)]
+    assert seen == ["a", "b", "c", "d", "e"] * 2
+    crops = make_crop_batches(config, pair_order(data, records))
+    assert [names[i] for step in range(5) for i in crops[step]["pair"]] == seen
+    jitter = [(batch["top"][0], batch["left"][0], batch["mirror"][0]) for batch in crops[:50:5]]
+    assert len(set(jitter)) > 1  # The first image of each epoch has its own crop.
+    shuffled = [batch_names(JITTER, records, step) for step in range(20)]
+    assert shuffled[:5] != shuffled[5:10]

@@ -660,3 +660,19 @@ def test_translate_runs_from_the_command_line(colour, tmp_path):
     refused("config.json: not found", "translate", f"--workdir={tmp_path}", *where[1:])
     refused("model.features", "translate", *where, "--config.model.features=9")
     refused("no checkpoint 7", "translate", *where, "--step=7")
+
+
+def test_max_images_translates_the_first_images_and_says_of_how_many(colour, tmp_path):
+    workdir, _, _ = colour
+    (tmp_path / "images").mkdir()
+    for name in ("d", "a", "c", "b"):
+        Image.fromarray(noise(32, 32)).save(tmp_path / "images" / f"{name}.png")
+    for limit, count, names in ((2, "2 of 4 images", "ab"), (9, "4 images", "abcd")):
+        output = tmp_path / f"out{limit}"
+        status, out, _ = run(
+            "translate", f"--workdir={workdir}", f"--input={tmp_path}/images",
+            f"--output={output}", f"--max_images={limit}",
+        )  # fmt: skip
+        assert status == 0
+        assert f"translating {count} to {output} with step 0" in out
+        assert sorted(path.stem for path in output.glob("*.png")) == list(names)

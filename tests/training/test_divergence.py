@@ -25,7 +25,7 @@ def records():
 
 
 def test_batch_names_lists_the_pairs_of_its_step(small, records):
-    batches = make_crop_batches(small, len(records))
+    batches = make_crop_batches(small, range(len(records)))
     seen = [str(batches[i]["pair"][0]) for i in range(14)]
     assert sorted(seen[:7]) == sorted(seen[7:]) == [str(number) for number in range(7)]
     assert [batch_names(small, records, step) for step in range(14)] == [[name] for name in seen]

@@ -1,0 +1,68 @@
+"""A first try on a part of the pairs, and runs that keep every checkpoint."""
+
+import json
+
+import pytest
+from helpers.command_line import TINY, run
+
+from pix2pix_jax.config import Data
+from pix2pix_jax.data.prepare import prepare
+from pix2pix_jax.data.records import count_pairs, open_split
+from pix2pix_jax.runs.workdir import Workdir
+
+
+def train(workdir, *flags):
+    return run(
+        "train", "--config=experiments/synthetic_facades.py", f"--workdir={workdir}", *TINY,
+        "--config.train.log_every=1", *flags,
+    )  # fmt: skip
+
+
+def test_a_split_can_be_limited_to_its_first_records(tmp_path):
+    dataset = prepare(Data(synthetic_pairs=(6, 3, 2), image_size=(32, 32), data_dir=str(tmp_path)))
+    names = [record["name"] for record in open_split(dataset, "train")]
+    for limit, count in ((4, 4), (6, 6), (100, 6), (None, 6)):
+        records = open_split(dataset, "train", limit)
+        assert [records[i]["name"] for i in range(len(records))] == names[:count]
+        assert count_pairs(dataset, "train", limit) == count
+    assert count_pairs(dataset, "val", 2) == len(open_split(dataset, "val", 2)) == 2
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory):
+    """The workdir of two epochs of three of six pairs, and what the command printed."""
+    workdir = tmp_path_factory.mktemp("limited") / "run"
+    limit = ("--config.data.max_pairs=3", "--config.train.epochs=2")
+    status, out, err = train(workdir, *limit, "--config.train.checkpoint_every=1",
+                             "--config.train.keep=0")  # fmt: skip
+    assert status == 0, err
+    return workdir, out
+
+
+def test_max_pairs_limits_the_training_and_its_epochs(limited):
+    workdir, out = limited
+    assert "starting, 2 epochs of 3 pairs from " in out
+    assert " with 6 pairs (data.max_pairs)" in out
+    assert json.loads((workdir / "config.json").read_text())["train"]["steps"] == 6
+
+
+def test_a_limited_run_resumes_only_with_its_limit(limited):
+    workdir, _ = limited
+    status, out, _ = train(workdir, "--config.data.max_pairs=3", "--config.train.epochs=2")
+    assert (status, "nothing is left to do" in out) == (0, True)
+    status, _, err = train(workdir, "--config.data.max_pairs=4", "--config.train.epochs=2")
+    assert status == 2
+    assert "belongs to a run with another data.max_pairs" in err
+
+
+def test_an_evaluation_can_use_all_pairs_of_a_limited_run(limited):
+    workdir, _ = limited
+    for flag, images in (("1", 1), ("None", 2)):
+        flags = f"--workdir={workdir}", f"--config.data.max_pairs={flag}", "--no_fcn_score"
+        status, _, err = run("evaluate", *flags)
+        assert status == 0, err
+        assert json.loads((workdir / "evaluation_val.json").read_text())["images"] == images
+
+
+def test_with_keep_0_every_checkpoint_stays(limited):
+    assert Workdir(limited[0]).checkpoint_steps() == [1, 2, 3, 4, 5, 6]
