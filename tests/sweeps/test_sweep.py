@@ -46,12 +46,13 @@ def calls(monkeypatch):
             raise seen["errors"][seen["trained"][-1]]
         return seen["statuses"].get(seen["trained"][-1], 0)
 
-    def evaluate(config, workdir, split, step, fcn_score):
-        assert step == config.train.steps
-        assert not (fcn_score and config.data.name == "folder")
+    def evaluate(config, workdir, options):
+        assert options.step == config.train.steps
+        assert not (options.fcn_score and config.data.name == "folder")
         iou = config.model.features / 100 + config.seed / 1000
-        segmenter = seen["segmenter"] if fcn_score else None
-        write_evaluation(config, workdir.path, split, iou, pairs=seen["pairs"], segmenter=segmenter)
+        segmenter = seen["segmenter"] if options.fcn_score else None
+        args = config, workdir.path, options.split, iou
+        write_evaluation(*args, pairs=seen["pairs"], segmenter=segmenter)
 
     def open_split(dataset, split):
         if split == "test":
