@@ -22,8 +22,9 @@ def resolve(config: Config) -> Config:
     Raises:
       UsageError: the image cannot be halved model.depth times, load_size is smaller than
         image_size, steps_per_call does not divide an interval, train.steps and train.epochs are
-        both given, data.source is an address or has an unknown home folder, or data.source or
-        data.form is given for a dataset that takes no such field.
+        both given, train.decay_epochs does not fit the schedule or the length, data.source is an
+        address or has an unknown home folder, or data.source or data.form is given for a dataset
+        that takes no such field.
     """
     data, train = config.data, config.train
     (height, width), (load_height, load_width) = data.image_size, load_size(data)
@@ -33,6 +34,7 @@ def resolve(config: Config) -> Config:
             "give only one of these two fields",
         )
     _check_source(data)
+    _check_decay(config)
     if load_height < height or load_width < width:
         raise UsageError(
             f"data.load_size: {data.load_size} is smaller than data.image_size {data.image_size}",
@@ -81,18 +83,74 @@ def _check_source(data: Data) -> None:
         )
 
 
+def _check_decay(config: Config) -> None:
+    """Raises UsageError if train.decay_epochs does not fit the schedule or train.epochs."""
+    train, schedule = config.train, config.optimizer.schedule
+    if train.decay_epochs is None:
+        return
+    if schedule not in ("linear_decay", "cosine"):
+        raise UsageError(
+            f"train.decay_epochs: the schedule {schedule} has no last epochs of decay",
+            "give --config.optimizer.schedule=linear_decay or cosine, or leave out "
+            "train.decay_epochs",
+        )
+    if train.epochs is not None and train.decay_epochs > train.epochs:
+        raise UsageError(
+            f"train.decay_epochs: {train.decay_epochs} is more than train.epochs {train.epochs}, "
+            "the length of the whole run",
+            f"give --config.train.epochs={train.epochs + train.decay_epochs}, or fewer "
+            "decay_epochs",
+        )
+
+
+def needs_num_pairs(config: Config) -> bool:
+    """Whether the learning rate depends on the number of training pairs."""
+    optimizer = config.optimizer
+    if optimizer.schedule == "constant":
+        return False
+    by_epoch = optimizer.schedule == "step" or optimizer.decay_per == "epoch"
+    return by_epoch or config.train.decay_epochs is not None
+
+
+def run_epochs(config: Config) -> int:
+    """The number of whole epochs in train.steps, at least 1.
+
+    Args:
+      config: a config with train.num_pairs; without, an epoch counts as one step.
+    """
+    num_pairs = config.train.num_pairs or config.data.batch_size
+    return max(1, config.train.steps * config.data.batch_size // num_pairs)
+
+
+def decay_epochs(config: Config) -> int:
+    """The number of epochs in which a schedule by epochs decays. Args as in `run_epochs`."""
+    epochs, given = run_epochs(config), config.train.decay_epochs
+    if given is not None:
+        return min(given, epochs)
+    return epochs if config.optimizer.schedule == "cosine" else epochs - epochs // 2
+
+
 def resolve_epochs(config: Config, num_pairs: int) -> Config:
-    """Turns train.epochs into train.steps; returns a config without train.epochs unchanged.
+    """Turns train.epochs into train.steps, and fills in train.num_pairs if it is needed.
 
     Args:
       config: a config in which train.epochs may be None.
       num_pairs: the number of training pairs.
 
     Raises:
-      UsageError: the number of steps is too large.
+      UsageError: the number of steps is too large, or smaller than train.decay_epochs.
     """
-    epochs = config.train.epochs
+    if needs_num_pairs(config):
+        config = replace_fields(config, {"train": {"num_pairs": num_pairs}})
+    epochs, decay = config.train.epochs, config.train.decay_epochs
     if epochs is None:
+        if decay is not None and decay > run_epochs(config):
+            length = f"{plural(run_epochs(config), 'epoch')} of {plural(num_pairs, 'pair')}"
+            raise UsageError(
+                f"train.decay_epochs: {decay} is more than the {length} in train.steps "
+                f"{config.train.steps}",
+                "give fewer decay_epochs or more train.steps",
+            )
         return config
     steps = -(-epochs * num_pairs // config.data.batch_size)  # rounded up
     try:

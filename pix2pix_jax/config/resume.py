@@ -36,7 +36,8 @@ def free_fields(config: Config) -> set[str]:
     }
     # A decaying learning rate depends on train.steps. With train.epochs, the number of steps is not
     # known before the pairs are counted.
-    if config.optimizer.schedule != "constant" and config.train.epochs is None:
+    depends_on_steps = config.optimizer.schedule in ("linear_decay", "cosine")
+    if depends_on_steps and config.train.epochs is None:
         free.remove("train.steps")
     return free
 

@@ -196,9 +196,19 @@ class Optimizer:
     # Whether epsilon is added before the bias of the second moment is corrected, as in Keras: the
     # "epsilon hat" of Adam's paper (arXiv 1412.6980, section 2).
     epsilon_hat: bool = False
-    # The schedule of the learning rate. `linear_decay` is constant for the first half of
-    # train.steps, then falls linearly to zero.
-    schedule: Literal["constant", "linear_decay"] = "constant"
+    # The schedule of the learning rate. `linear_decay` is constant, then falls linearly to zero in
+    # the last train.decay_epochs, by default in the second half of train.steps. `cosine` falls to
+    # zero along half a wave of the cosine, by default over all train.steps. `step` multiplies the
+    # rate by decay_factor every decay_interval epochs.
+    schedule: Literal["constant", "linear_decay", "cosine", "step"] = "constant"
+    # When the rate changes. `step`: at every step. `epoch`: only at the beginning of an epoch, as
+    # in pytorch-CycleGAN-and-pix2pix, which counts epochs from 1. The last epoch of `linear_decay`
+    # and of `cosine` then has the rate 0, and `step` decays one epoch earlier.
+    decay_per: Literal["step", "epoch"] = "step"
+    # The number of epochs from one decay of `step` to the next.
+    decay_interval: Count = 50
+    # The factor of one decay of `step`.
+    decay_factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
     # The updates of a step. `alternating`: the discriminator, then the generator against the
     # updated discriminator (section 3.3). `simultaneous`: both from the same forward pass.
     # `real_then_fake`: the discriminator on the real image, then on the generated image and the
@@ -220,6 +230,13 @@ class Train:
     # number of steps follows from the number of pairs and from data.batch_size. The config.json of
     # a run shows the number of steps as train.steps.
     epochs: FreeOnResume[Annotated[Count | None, BeforeValidator(parse_none)]] = None
+    # The number of epochs at the end of the run in which the learning rate decays, for the
+    # schedules `linear_decay` and `cosine`. 200 epochs with 100 decay_epochs have a constant rate
+    # for 100 epochs. None means half of the run for `linear_decay`, and the whole run for `cosine`.
+    decay_epochs: Annotated[Count | None, BeforeValidator(parse_none)] = None
+    # The number of training pairs, which `train` counts and fills in if the learning rate depends
+    # on epochs.
+    num_pairs: FreeOnResume[Annotated[Count | None, BeforeValidator(parse_none)]] = None
     # The run to start from, as WORKDIR, WORKDIR:STEP or WORKDIR:best; the flag --init sets this
     # field. The new run begins at step 0 with the networks and optimizers of that run. None means
     # random initial weights.

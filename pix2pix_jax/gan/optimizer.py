@@ -1,4 +1,4 @@
-"""The Adam optimizer of both networks (section 3.3), its learning rate, and norms of gradients."""
+"""The Adam optimizer of both networks (section 3.3), and norms of gradients."""
 
 import jax
 import jax.numpy as jnp
@@ -6,6 +6,7 @@ import optax
 from jax import Array
 
 from pix2pix_jax.config.schema import Config
+from pix2pix_jax.gan.schedules import learning_rate_schedule
 
 
 def make_optimizer(config: Config, updates_per_step: int = 1) -> optax.GradientTransformation:
@@ -27,20 +28,6 @@ def make_optimizer(config: Config, updates_per_step: int = 1) -> optax.GradientT
 
     adam = optax.inject_hyperparams(optax.adam, static_args=("b1", "b2"))
     return adam(rate, optimizer.b1, optimizer.b2, scaled_epsilon)
-
-
-def learning_rate_schedule(config: Config, updates_per_step: int) -> optax.ScalarOrSchedule:
-    """The learning rate: a number, or a function of the number of updates so far.
-
-    If optimizer.schedule is "linear_decay", the rate is constant for the first half of train.steps,
-    then falls linearly to zero. Args as in `make_optimizer`.
-    """
-    optimizer, steps = config.optimizer, config.train.steps
-    if optimizer.schedule == "constant":
-        return optimizer.learning_rate
-    half = steps // 2
-    decay = optax.linear_schedule(optimizer.learning_rate, 0.0, steps - half, transition_begin=half)
-    return lambda count: decay(jnp.floor_divide(count, updates_per_step))
 
 
 def global_norm(tree: dict) -> Array:

@@ -18,7 +18,8 @@ from pix2pix_jax.runtime.storage.files import is_address
 def user_changes(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
     """The old and the new value of every field that the user changed between two configs."""
     values = changed_values(field_values(old), field_values(new))
-    left_out = {"train.init", "train.epochs" if new.train.epochs is None else "train.steps"}
+    length = "train.epochs" if new.train.epochs is None else "train.steps"
+    left_out = {"train.init", "train.num_pairs", length}
     if new.model.norm_images is None:  # The new run decides this number itself.
         left_out.add("model.norm_images")
     return {name: pair for name, pair in values.items() if name not in left_out}

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from pix2pix_jax.config.resolve import needs_num_pairs
 from pix2pix_jax.config.schema import INTERVALS, Config
 from pix2pix_jax.data.examples import Example
 from pix2pix_jax.gan.parallel import ParallelSteps
@@ -56,6 +57,8 @@ def run_steps(
     Yields:
       The result of each call to the devices.
     """
+    # Without the number of pairs, a schedule by epochs would have other rates.
+    assert config.train.num_pairs or not needs_num_pairs(config)
     take_steps, size = ParallelSteps(config, pairs), steps_per_call(config)
     step, last, state = int(state.step), config.train.steps, copy_to_devices(state)
     compiled = set()  # the numbers of steps in a call for which there is a program

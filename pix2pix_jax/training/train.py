@@ -6,6 +6,7 @@ from contextlib import closing, nullcontext
 import jax
 
 from pix2pix_jax.checkpoints.scores import best_step
+from pix2pix_jax.config.resume import free_fields
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.data.contents.lines import dataset_lines
 from pix2pix_jax.data.pipeline import make_training_batches, prefetch
@@ -109,7 +110,7 @@ def describe_finished(run: TrainingRun, step: int) -> str:
     if step > last:
         state = f"is at step {step}, past train.steps {last}"
     longer = f"`pix2pix train --workdir={shlex.quote(location)} --config.train.steps={2 * step}`"
-    if run.config.optimizer.schedule != "constant":  # The rate has decayed to zero.
+    if "train.steps" not in free_fields(run.config):  # The rate has decayed to zero.
         longer = init_command(run.workdir, run.config)
     return f"{location}: {state}; to train longer, run {longer}"
 

@@ -26,6 +26,7 @@ FREE = {
     "model.norm_images",
     "train.steps",
     "train.epochs",
+    "train.num_pairs",
     "train.init",
     "train.parallel",
     "train.log_every",

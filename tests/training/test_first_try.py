@@ -1,9 +1,10 @@
 """A first try on a part of the pairs, and runs that keep every checkpoint."""
 
 import json
+import shutil
 
 import pytest
-from helpers.command_line import TINY, run
+from helpers.command_line import TINY, run, saved_arrays
 
 from pix2pix_jax.config import Data
 from pix2pix_jax.data.prepare import prepare
@@ -66,3 +67,30 @@ def test_an_evaluation_can_use_all_pairs_of_a_limited_run(limited):
 
 def test_with_keep_0_every_checkpoint_stays(limited):
     assert Workdir(limited[0]).checkpoint_steps() == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_run_that_resumes_in_the_middle_of_a_decay_per_epoch_has_equal_bits(tmp_path):
+    """The PyTorch code's schedule; the run stops within its second last epoch."""
+    flags = (
+        "--config.train.epochs=4", "--config.train.decay_epochs=3", "--config.data.batch_size=2",
+        "--config.optimizer.schedule=linear_decay", "--config.optimizer.decay_per=epoch",
+        "--config.data.max_pairs=5", "--config.train.checkpoint_every=1",
+        "--config.train.keep=0",
+    )  # fmt: skip
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    for workdir in (whole, halves):
+        status, _, err = train(workdir, *flags)
+        assert status == 0, err
+    config = json.loads((whole / "config.json").read_text())["train"]
+    assert (config["steps"], config["num_pairs"], config["decay_epochs"]) == (10, 5, 3)
+    for step in (7, 8, 9, 10):
+        shutil.rmtree(halves / "checkpoints" / str(step))
+    status, out, err = train(halves, *flags)
+    assert (status, "resuming from step 6" in out) == (0, True), err
+    assert saved_arrays(halves, 10) == saved_arrays(whole, 10)
+    generators = [saved_arrays(whole, step) for step in (7, 8, 10)]
+    parameters = [
+        {name: bits for name, bits in arrays.items() if "optimizer" not in str(name)}
+        for arrays in generators
+    ]
+    assert parameters[0] != parameters[1] == parameters[2]  # The last epoch has the rate 0.

@@ -1,0 +1,202 @@
+"""The learning rate of every step equals that of PyTorch's schedulers."""
+
+import math
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+from helpers.refusals import refusal
+
+pytest.importorskip("torch", reason="needs PyTorch: pip install -e '.[parity]'")
+
+import torch
+from torch.optim import lr_scheduler
+
+from pix2pix_jax.config import Config, Data, Optimizer, Train, preset, resolve
+from pix2pix_jax.config.files import override
+from pix2pix_jax.config.resolve import decay_epochs, needs_num_pairs, resolve_epochs
+from pix2pix_jax.config.resume import changed_fields
+from pix2pix_jax.gan.optimizer import make_optimizer
+from pix2pix_jax.gan.schedules import learning_rate_schedule
+
+RATE = 2e-4
+
+
+def make_config(schedule, pairs, batch_size=1, decay=None, epochs=6, **optimizer):
+    config = Config(
+        data=Data(batch_size=batch_size),
+        optimizer=Optimizer(schedule=schedule, learning_rate=RATE, **optimizer),
+        train=Train(epochs=epochs, decay_epochs=decay),
+    )
+    return resolve_epochs(resolve(config), pairs)
+
+
+def rates(config):
+    """The rate of every step."""
+    schedule = jax.jit(learning_rate_schedule(config))
+    return np.array([schedule(step) for step in range(config.train.steps)])
+
+
+def scheduler_rates(make, count):
+    """The rates of a scheduler of PyTorch before its first step, and after each step."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=RATE)
+    scheduler, found = make(optimizer), []
+    for _ in range(count):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return np.array(found)
+
+
+def assert_close(found, expected):
+    np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-10)
+
+
+def epochs_of(config, pairs):
+    """The epoch, from 0, of every step: an epoch ends when all pairs were used."""
+    return [step * config.data.batch_size // pairs for step in range(config.train.steps)]
+
+
+CASES = [(5, 1), (8, 4), (7, 4), (3, 2)]  # numbers of pairs and batch sizes
+
+
+@pytest.mark.parametrize(("pairs", "batch_size"), CASES)
+@pytest.mark.parametrize("decay", [None, 1, 2, 6])
+def test_linear_decay_per_epoch_is_the_lambda_rule_of_the_pytorch_code(pairs, batch_size, decay):
+    """The scheduler steps at the beginning of every epoch, so epoch 1 has the second rate."""
+    config = make_config("linear_decay", pairs, batch_size, decay, decay_per="epoch")
+    last = decay or 3
+    first = 6 - last
+
+    def rule(epoch):
+        return 1.0 - max(0, epoch + 1 - first) / float(last + 1)
+
+    per_epoch = scheduler_rates(lambda sgd: lr_scheduler.LambdaLR(sgd, rule), 7)[1:]
+    assert_close(rates(config), per_epoch[epochs_of(config, pairs)])
+    assert per_epoch[-1] == rates(config)[-1] == 0
+
+
+@pytest.mark.parametrize(("pairs", "batch_size"), CASES)
+def test_cosine_per_epoch_is_pytorchs_over_all_epochs(pairs, batch_size):
+    config = make_config("cosine", pairs, batch_size, decay_per="epoch")
+    per_epoch = scheduler_rates(lambda sgd: lr_scheduler.CosineAnnealingLR(sgd, T_max=6), 7)[1:]
+    assert_close(rates(config), per_epoch[epochs_of(config, pairs)])
+
+
+@pytest.mark.parametrize(("pairs", "batch_size"), CASES)
+@pytest.mark.parametrize("decay_per", ["step", "epoch"])
+def test_step_is_pytorchs_over_epochs(pairs, batch_size, decay_per):
+    config = make_config(
+        "step", pairs, batch_size, decay_per=decay_per, decay_interval=2, decay_factor=0.3
+    )
+    make = lambda sgd: lr_scheduler.StepLR(sgd, step_size=2, gamma=0.3)  # noqa: E731
+    per_epoch = scheduler_rates(make, 7)[1 if decay_per == "epoch" else 0 :]
+    assert_close(rates(config), per_epoch[epochs_of(config, pairs)])
+
+
+@pytest.mark.parametrize(("pairs", "batch_size"), CASES)
+@pytest.mark.parametrize("decay", [None, 2])
+def test_linear_decay_per_step_falls_in_the_last_epochs(pairs, batch_size, decay):
+    config = make_config("linear_decay", pairs, batch_size, decay)
+    steps = config.train.steps
+    begin = steps // 2 if decay is None else steps - math.ceil(decay * pairs / batch_size)
+
+    def rule(step):
+        return 1 - max(0, step - begin) / (steps - begin)
+
+    assert_close(
+        rates(config), scheduler_rates(lambda sgd: lr_scheduler.LambdaLR(sgd, rule), steps)
+    )
+
+
+def test_cosine_per_step_is_pytorchs_over_all_steps_or_over_the_last_epochs():
+    config = make_config("cosine", pairs=5)
+    make = lambda sgd: lr_scheduler.CosineAnnealingLR(sgd, T_max=30)  # noqa: E731
+    assert_close(rates(config), scheduler_rates(make, 30))
+    config = make_config("cosine", pairs=5, decay=2)
+    make = lambda sgd: lr_scheduler.CosineAnnealingLR(sgd, T_max=10)  # noqa: E731
+    assert_close(rates(config), [RATE] * 20 + list(scheduler_rates(make, 10)))
+
+
+def test_the_old_linear_decay_has_the_bits_of_earlier_versions():
+    config = Config(optimizer=Optimizer(schedule="linear_decay"), train=Train(steps=9))
+    expected = [2e-4 - 2e-4 * max(0, step - 4) / 5 for step in range(9)]
+    np.testing.assert_allclose(rates(config), expected, rtol=1e-6)
+    assert not needs_num_pairs(config)
+    assert resolve_epochs(config, 27) == config
+
+
+def test_a_long_run_with_large_batches_stays_in_the_range_of_int32():
+    config = make_config("step", pairs=1_000_003, batch_size=1000, epochs=2_000_000)
+    schedule = learning_rate_schedule(replace(config, optimizer=Optimizer(
+        schedule="step", decay_interval=1_900_000, learning_rate=RATE)))  # fmt: skip
+    last = config.train.steps - 1
+    assert last * 1000 > 2**31
+    assert [float(schedule(np.int32(step))) for step in (0, last)] == pytest.approx(
+        [RATE, RATE / 10]
+    )
+
+
+def test_a_step_with_two_updates_counts_once():
+    config = make_config("step", pairs=2, decay_interval=1, decay_factor=0.5)
+    schedule = learning_rate_schedule(config, updates_per_step=2)
+    found = [float(schedule(np.int32(count))) for count in range(8)]
+    assert_close(found, [RATE] * 4 + [RATE / 2] * 4)
+
+
+def test_the_last_epoch_of_the_pytorch_preset_changes_no_parameter():
+    config = preset("pytorch", Config(train=Train(epochs=4, decay_epochs=2)))
+    config = resolve_epochs(resolve(config), 3)
+    assert (config.train.steps, config.train.num_pairs, config.train.epochs) == (12, 3, None)
+    optimizer, params = make_optimizer(config), np.ones(2, np.float32)
+    state, updates = optimizer.init(params), []
+    for _ in range(12):
+        update, state = optimizer.update(np.ones(2, np.float32), state, params)
+        updates.append(float(np.abs(update).max()))
+    # Two epochs at rates 1 and 2/3 of the learning rate, one at 1/3, and one at 0.
+    np.testing.assert_allclose(
+        np.array(updates) / RATE, np.repeat([1, 2 / 3, 1 / 3, 0], 3), rtol=1e-3
+    )
+
+
+def test_the_number_of_pairs_changes_no_structure_of_the_optimizer():
+    config = make_config("cosine", pairs=5, decay_per="epoch")
+    without = replace(config, train=replace(config.train, num_pairs=None))
+    for epsilon_hat in (False, True):
+        shapes = []
+        for each in (config, without):
+            each = replace(each, optimizer=replace(each.optimizer, epsilon_hat=epsilon_hat))
+            shapes.append(jax.eval_shape(lambda each=each: make_optimizer(each).init(np.ones(2))))
+        assert shapes[0] == shapes[1]
+
+
+def test_the_length_may_change_on_resume_only_if_the_rate_does_not_depend_on_it():
+    step, cosine = make_config("step", pairs=5), make_config("cosine", pairs=5)
+    assert changed_fields(step, override(step, {"train.steps": "99"})) == []
+    assert changed_fields(cosine, override(cosine, {"train.steps": "99"})) == ["train.steps"]
+    assert changed_fields(cosine, make_config("cosine", pairs=5, decay=2)) == ["train.decay_epochs"]
+    uncounted = replace(cosine, train=replace(cosine.train, num_pairs=None))
+    assert changed_fields(cosine, uncounted) == []
+
+
+def test_decay_epochs_that_do_not_fit_are_refused():
+    for schedule in ("constant", "step"):
+        message = refusal(
+            resolve, Config(optimizer=Optimizer(schedule=schedule), train=Train(decay_epochs=2))
+        )
+        assert message.startswith(
+            f"train.decay_epochs: the schedule {schedule} has no last epochs of decay; give "
+        )
+    linear = Optimizer(schedule="linear_decay")
+    message = refusal(resolve, Config(optimizer=linear, train=Train(epochs=3, decay_epochs=4)))
+    assert "4 is more than train.epochs 3, the length of the whole run" in message
+    assert "give --config.train.epochs=7, or fewer" in message
+    config = Config(optimizer=linear, train=Train(steps=12, decay_epochs=4))
+    message = refusal(resolve_epochs, resolve(config), 5)
+    assert "4 is more than the 2 epochs of 5 pairs in train.steps 12" in message
+
+
+def test_the_default_decay_is_half_of_the_run_or_the_whole_run():
+    assert decay_epochs(make_config("linear_decay", pairs=5, epochs=5, decay_per="epoch")) == 3
+    assert decay_epochs(make_config("cosine", pairs=5, epochs=5, decay_per="epoch")) == 5
