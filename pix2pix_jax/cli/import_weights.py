@@ -25,6 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE[:PLACE]",
         help="file of the discriminator; default: a new, untrained discriminator",
     )
+    parser.add_argument(
+        "--options",
+        metavar="FILE",
+        help="train_opt.txt of the training of a .pth file, or none; default: the train_opt.txt "
+        "beside the generator, if there is one",
+    )
 
 
 def run(options: argparse.Namespace, fields: FlagValues) -> int:
@@ -38,5 +44,5 @@ def run(options: argparse.Namespace, fields: FlagValues) -> int:
     from pix2pix_jax.interop.import_weights import import_weights
 
     base = None if options.config is None else load_experiment(options.config)
-    import_weights(weights, options.discriminator, workdir, base, fields)
+    import_weights(weights, options.discriminator, workdir, base, fields, options.options)
     return 0

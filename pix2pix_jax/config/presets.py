@@ -6,16 +6,20 @@ from pix2pix_jax.config.fields import replace_fields
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 
+PYTORCH: dict[str, dict[str, Any]] = {
+    "model": {"bias": "pytorch", "dropout_blocks": "middle", "bottleneck_norm": False},
+    "optimizer": {"schedule": "linear_decay", "decay_per": "epoch"},
+}
 # The fields in which each implementation differs from the paper. In two respects, the presets do
 # not follow the other implementations: the initial scales of norms are drawn from N(1, 0.02), but
 # Keras starts at 1; and images are resized bicubically.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {},
     # github.com/junyanz/pytorch-CycleGAN-and-pix2pix.
-    "pytorch": {
-        "model": {"bias": "pytorch", "dropout_blocks": "middle", "bottleneck_norm": False},
-        "optimizer": {"schedule": "linear_decay", "decay_per": "epoch"},
-    },
+    "pytorch": PYTORCH,
+    # The same code with the option --norm instance.
+    "pytorch_instance": PYTORCH
+    | {"model": PYTORCH["model"] | {"norm": "instance", "norm_affine": False, "bias": "all"}},
     # tensorflow.org/tutorials/generative/pix2pix. The norm of the 1x1 bottleneck removes all
     # information there, both in the tutorial and here.
     "tf_tutorial": {

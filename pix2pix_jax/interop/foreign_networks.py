@@ -16,7 +16,7 @@ NETWORKS = (
     (r"synthesis\.|mapping\.fc|to_?rgbs?\d*\.|style\.\d+\.(weight|bias)", "a StyleGAN"),
     (r"mlp_(shared|gamma|beta)", "a SPADE (GauGAN) generator"),
     (r"(^|\.)scale\d+_layer\d|discriminator_\d+\.", "a multi-scale discriminator of pix2pixHD"),
-    (r"\.conv_block\.", "a ResNet generator of CycleGAN or pix2pixHD"),
+    (r"(^|\.)model\d+_\d\.", "a generator of pix2pixHD (netG local)"),
     (r"weight_bar$", "a network with a spectral norm that is computed at every call (weight_bar)"),
     (r"segmentation_head|double_conv|maxpool_conv|(^|\.)outc\.", "a U-Net for segmentation"),
     (r"(^|\.)layer[1-4]\.\d+\.(conv|bn)\d", "a ResNet classifier"),
@@ -25,6 +25,8 @@ NETWORKS = (
     (r"(^|\.)(initial_down|final_up|(down|up)\d+|(encoder|decoder|enc|dec)\d*|downs|ups)\.",
      "an encoder and a decoder of another program"),
 )  # fmt: skip
+RESNET_BLOCK = re.compile(r"(?:^|\.)(\d+)\.conv_block\.")
+FIRST_RESNET_BLOCK = 10  # the place of the first block in a ResNet generator of the PyTorch code
 PARTS_OF_UNET = "parts of a U-Net"
 # Patterns for pix2pix's own networks: an incomplete U-Net, or a discriminator in place of a
 # generator.
@@ -56,6 +58,13 @@ def describe_network(state_dicts: Mapping[str, Mapping[str, Any]], network: str)
 
 def describe_names(names: list[str]) -> str:
     """Says what tensors with these names seem to be."""
+    if blocks := {int(match[1]) for name in names if (match := RESNET_BLOCK.search(name))}:
+        # Before the first block, pix2pixHD halves the image four times, the PyTorch code twice.
+        if min(blocks) > FIRST_RESNET_BLOCK:
+            return "a ResNet generator of pix2pixHD (netG global)"
+        return (
+            f"a ResNet generator (netG resnet_{len(blocks)}blocks) of pytorch-CycleGAN-and-pix2pix"
+        )
     # The first names of a large network tell as much as all of them.
     lines = "\n".join(name[:200] for name in names[:2_000])
     for pattern, description in (*NETWORKS, *PIX2PIX_NETWORKS):

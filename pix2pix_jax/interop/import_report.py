@@ -2,7 +2,9 @@
 
 import shlex
 
+from pix2pix_jax.config.fields import field_values, format_value
 from pix2pix_jax.config.schema import Config
+from pix2pix_jax.interop.pytorch.train_options import TrainOptions, closest_preset
 from pix2pix_jax.interop.weight_file import WeightFile
 from pix2pix_jax.runs.workdir import Workdir
 
@@ -25,6 +27,7 @@ def describe_import(
         f"{workdir}: {model.generator} of depth {model.depth}, {model.features} features, "
         f"{data.input_channels} to {data.target_channels} channels, {model.norm} norm; "
         f"{'a new ' if len(files) == 1 else ''}{model.discriminator} discriminator"
+        f"{describe_preset(config) if files[0].config is None else ''}"
     )
     lines.append(
         f"direction {data.direction}, {height}x{width} images (height x width), dropout "
@@ -41,6 +44,36 @@ def describe_import(
         )
     if size_note := describe_other_size(files[0], config):
         lines.append(size_note)
+    return lines
+
+
+def describe_preset(config: Config) -> str:
+    """The preset that networks of the PyTorch code have, as the end of a line."""
+    name, differences = closest_preset(config)
+    if not differences:
+        return f"; as in the preset {name}"
+    fields = " and ".join(f"model.{field} {value}" for field, value in differences.items())
+    return f"; as in the preset {name}, with {fields}"
+
+
+def describe_options(options: TrainOptions, config: Config, used: set[str]) -> list[str]:
+    """The lines about a train_opt.txt: the fields that were taken from it, and what was not used.
+
+    Args:
+      options: the options.
+      config: the resolved config of the new run.
+      used: the fields whose values come from the options.
+    """
+    values = field_values(config)
+    taken = ", ".join(f"{name} {format_value(values[name])}" for name in values if name in used)
+    lines = [f"from {options.path}: {taken or 'nothing'}"]
+    if unavailable := options.unavailable():
+        lines.append(f"WARNING: {options.path}: {unavailable} is not available here")
+    if length := options.length():
+        lines.append(
+            f"not used: {length}, because an imported run is fine-tuned at a constant learning "
+            "rate; set train.epochs, train.decay_epochs and optimizer.schedule yourself"
+        )
     return lines
 
 

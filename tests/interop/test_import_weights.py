@@ -198,8 +198,10 @@ def test_the_line_of_an_import_says_where_the_fields_come_from_and_how_to_change
 ):
     weights = save_weights(randomize(Generator(depth=5, features=4)), tmp_path / "G.pth")
     line = import_and_read_line(tmp_path, capsys, weights)
-    assert "direction AtoB, 32x32 images (height x width), dropout 0.5: assumed, because " in line
-    assert f"assumed, because {weights} has no config; to change these" in line
+    assert "direction AtoB, 32x32 images (height x width), dropout 0.5: guessed, because " in line
+    assert f"guessed, because {weights} has no config, and no train_opt.txt is used; the " in line
+    assert "size is the one at which the bottleneck of this U-Net is 1x1; to change these" in line
+    assert "a new patch70 discriminator; as in the preset pytorch\n" in line
     assert "import again with another --workdir, and with --config.data.direction=BtoA, " in line
     assert "to train or translate at" not in line
     shutil.rmtree(tmp_path / "new")

@@ -264,7 +264,7 @@ def test_an_import_names_the_discriminator_that_lies_beside_the_generator(tmp_pa
     )
     import_weights(path, path.with_name("gan 1.pth:netD"), Workdir(tmp_path / "other"), None, {})
     out = capsys.readouterr().out
-    assert "; patch70 discriminator\n" in out
+    assert "; patch70 discriminator; as in the preset pytorch\n" in out
     assert "also holds" not in out
 
 
@@ -308,7 +308,9 @@ def test_modules_that_share_modules_are_not_walked_forever(tmp_path):
 
 
 FOREIGN = {
-    "model.10.conv_block.1.weight": "a ResNet generator of CycleGAN or pix2pixHD",
+    "model.10.conv_block.1.weight": "a ResNet generator (netG resnet_1blocks) of pytorch-CycleGAN-",
+    "model.16.conv_block.1.weight": "a ResNet generator of pix2pixHD (netG global)",
+    "model1_1.0.weight": "a generator of pix2pixHD (netG local)",
     "synthesis.b4.const": "a StyleGAN",
     "mapping.fc0.weight": "a StyleGAN",
     "g_ema.to_rgb1.conv.weight": "a StyleGAN",

@@ -46,7 +46,7 @@ def generator_fields_from_tensors(tensors: Tensors) -> Fields:
             "depth": depth,
             "features": tensors[first].shape[0],
             "norm": "batch" if has_norm else "instance" if has_bias else "none",
-            "norm_affine": has_norm,
+            "norm_affine": has_norm or not has_bias,
             "bias": "all" if has_bias else "pytorch",
         },
     }

@@ -1,0 +1,289 @@
+"""Reads train_opt.txt, in which the authors' PyTorch code records the options of a training.
+
+A line of the file has the name of an option, a colon and a value, and then perhaps the default:
+
+                batch_size: 1
+                      norm: instance                      	[default: batch]
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pix2pix_jax.config.presets import PRESETS
+from pix2pix_jax.config.schema import Config
+from pix2pix_jax.errors import UsageError
+from pix2pix_jax.interop.pytorch.names import PATCH_GANS, PIXEL_GAN
+
+FILE_NAME = "train_opt.txt"
+WITHOUT = "--options=none"  # the flag to import without the file
+MAX_BYTES = 1_000_000
+LINE = re.compile(r"\s*(\w+): ?(.*?)\s*(?:\[default: .*\])?\s*")
+# The names that options have today, by their names in versions before September 2018.
+OLD_NAMES = {
+    "batchSize": "batch_size",
+    "fineSize": "crop_size",
+    "loadSize": "load_size",
+    "niter": "n_epochs",
+    "niter_decay": "n_epochs_decay",
+    "resize_or_crop": "preprocess",
+    "which_direction": "direction",
+    "which_model_netD": "netD",
+    "which_model_netG": "netG",
+}
+DEPTHS = {"unet_128": 7, "unet_256": 8}
+GAN_MODES = {"vanilla": "vanilla", "lsgan": "lsgan", "wgangp": "wgan_gp"}
+# Options of the length and the schedule. They are not used, because an imported run is fine-tuned.
+LENGTH_OPTIONS = ("lr_policy", "n_epochs", "n_epochs_decay")
+
+
+class Setting(NamedTuple):
+    """A field of a config with the value that the options give it."""
+
+    group: str
+    name: str
+    value: Any
+
+
+class Contradiction(NamedTuple):
+    """An option that does not fit the weights.
+
+    Attributes:
+      option: the name of the option.
+      said: its value in the file.
+      found: what the weights have instead.
+    """
+
+    option: str
+    said: str
+    found: str
+
+
+def _parse_bool(text: str) -> bool:
+    return {"True": True, "False": False}[text]
+
+
+def _parse_choice(choices: dict[str, str]) -> Callable[[str], str]:
+    return lambda text: choices[text]
+
+
+# The fields that follow from one option alone: the option, the group and name of the field, and a
+# function that parses the value. The function raises ValueError or KeyError for a wrong value.
+FIELDS: tuple[tuple[str, str, str, Callable[[str], Any]], ...] = (
+    ("direction", "data", "direction", _parse_choice({"AtoB": "AtoB", "BtoA": "BtoA"})),
+    ("batch_size", "data", "batch_size", int),
+    ("no_flip", "data", "flip", lambda text: not _parse_bool(text)),
+    ("no_dropout", "model", "dropout", lambda text: 0.0 if _parse_bool(text) else 0.5),
+    ("ndf", "model", "discriminator_features", int),
+    (
+        "init_type", "model", "initializer",
+        _parse_choice({name: name for name in ("normal", "xavier", "kaiming", "orthogonal")}),
+    ),
+    ("init_gain", "model", "initializer_gain", float),
+    ("gan_mode", "loss", "gan", _parse_choice(GAN_MODES)),
+    ("lambda_L1", "loss", "l1_weight", float),
+    ("lr", "optimizer", "learning_rate", float),
+    ("beta1", "optimizer", "b1", float),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """The options in a train_opt.txt.
+
+    Attributes:
+      path: the path of the file.
+      values: the values as text, by the names that options have today.
+    """
+
+    path: Path
+    values: dict[str, str]
+
+    @classmethod
+    def read(cls, path: Path) -> "TrainOptions":
+        """Reads a train_opt.txt.
+
+        Raises:
+          UsageError: the file cannot be read, or has no options.
+        """
+        try:
+            with path.open("rb") as file:
+                text = file.read(MAX_BYTES).decode(errors="replace")
+        except OSError as error:
+            raise UsageError(
+                f"--options: {path} cannot be read ({error.strerror})",
+                f"give another file, or {WITHOUT}",
+            ) from error
+        found = [LINE.fullmatch(line) for line in text.splitlines()]
+        values = {match[1]: match[2] for match in found if match}
+        values = {OLD_NAMES.get(name, name): value for name, value in values.items()}
+        if "no_lsgan" in values and "gan_mode" not in values:
+            values["gan_mode"] = "vanilla" if values["no_lsgan"] == "True" else "lsgan"
+        if not values.keys() & {"direction", "netG", "crop_size"}:
+            raise UsageError(
+                f"{path}: has no options of pytorch-CycleGAN-and-pix2pix",
+                f"restore this file, or give {WITHOUT}",
+            )
+        return cls(path, values)
+
+    def settings(self, config: Config) -> list[Setting]:
+        """The fields of a config that the options determine, with their values.
+
+        Args:
+          config: the config with the fields that the weights determine.
+
+        Raises:
+          UsageError: an option has a wrong value.
+        """
+        found = [
+            Setting(group, name, self._parse(option, parse))
+            for option, group, name, parse in FIELDS
+            if option in self.values
+        ]
+        if self.values.get("gan_mode") == "wgangp":
+            # The PyTorch code computes no penalty for pix2pix.
+            found.append(Setting("loss", "gradient_penalty", 0.0))
+        if name := self.discriminator():
+            found.append(Setting("model", "discriminator", name))
+        return [*found, *self._sizes()]
+
+    def discriminator(self) -> str | None:
+        """Our name of the discriminator; None if the options name none that exists here."""
+        kind = self.values.get("netD")
+        if kind == "pixel":
+            return PIXEL_GAN
+        layers = 3 if kind == "basic" else None
+        if kind == "n_layers" and "n_layers_D" in self.values:
+            layers = self._parse("n_layers_D", int)
+        return PATCH_GANS[layers - 1] if layers and layers <= len(PATCH_GANS) else None
+
+    def _sizes(self) -> list[Setting]:
+        """The sizes of the images, if the options prepare images as this project does."""
+        if not {"load_size", "crop_size"} <= self.values.keys():
+            return []
+        load, crop = self._parse("load_size", int), self._parse("crop_size", int)
+        preprocess = self.values.get("preprocess", "resize_and_crop")
+        if preprocess == "resize":
+            crop = load
+        elif "crop" not in preprocess:
+            return []
+        elif preprocess != "resize_and_crop" or load < crop:
+            load = crop  # The crops are of this size; `unavailable` tells the rest.
+        sides = {"image_size": (crop, crop), "load_size": (load, load)}
+        return [Setting("data", name, value) for name, value in sides.items()]
+
+    def unavailable(self) -> str:
+        """What of the options this project does not have; "" if it has everything that counts."""
+        phrases = []
+        preprocess = self.values.get("preprocess", "resize_and_crop")
+        if preprocess not in ("resize_and_crop", "resize"):
+            phrases.append(
+                f"preprocess {preprocess} (images are resized to data.load_size, then cropped)"
+            )
+        if (model := self.values.get("model", "pix2pix")) != "pix2pix":
+            phrases.append(f"model {model} (training here is that of pix2pix)")
+        if "netD" in self.values and self.discriminator() is None:
+            phrases.append(f"netD {self.values['netD']}")
+        return " and ".join(phrases)
+
+    def length(self) -> str:
+        """The options of the length and the schedule, in words; "" if there are none."""
+        names = [name for name in LENGTH_OPTIONS if name in self.values]
+        return ", ".join(f"{name} {self.values[name]}" for name in names)
+
+    def contradictions(self, config: Config, has_discriminator: bool) -> list[Contradiction]:
+        """The options that do not fit the weights.
+
+        Args:
+          config: the config with the fields that the weights determine.
+          has_discriminator: whether the weights have a discriminator.
+
+        Raises:
+          UsageError: an option has a wrong value.
+        """
+        data, model = config.data, config.model
+        found = [
+            ("input_nc", data.input_channels),
+            ("output_nc", data.target_channels),
+            ("ngf", model.features),
+            ("norm", model.norm),
+        ]
+        if has_discriminator:
+            found.append(("ndf", model.discriminator_features))
+        wrong = [
+            Contradiction(name, self.values[name], f"{value}")
+            for name, value in found
+            if name in self.values and self._parse(name, type(value)) != value
+        ]
+        kind = self.values.get("netG")
+        depths = {name: depth for name, depth in DEPTHS.items() if depth == model.depth}
+        if kind is not None and kind not in depths and (kind in DEPTHS or "unet" not in kind):
+            wrong.append(Contradiction("netG", kind, f"a U-Net of depth {model.depth}"))
+        name = self.discriminator()
+        if has_discriminator and name not in (None, model.discriminator):
+            said = f"{self.values['netD']} ({name})"
+            wrong.append(Contradiction("netD", said, model.discriminator))
+        return wrong
+
+    def _parse(self, option: str, parse: Callable[[str], Any]) -> Any:
+        """The value of an option; raises UsageError, naming the option, if it is not valid."""
+        text = self.values[option]
+        try:
+            return parse(text)
+        except (ValueError, KeyError) as error:
+            raise UsageError(
+                f"{self.path}: {option}: {text or 'nothing'} is not valid",
+                f"correct this line, or give {WITHOUT}",
+            ) from error
+
+
+def find_train_options(weights: Path, given: str | None) -> TrainOptions | None:
+    """Reads the train_opt.txt that belongs to weights.
+
+    Args:
+      weights: the file of the generator; the file of the options is in the same folder.
+      given: the path that the user gave instead, or "none" for no options; None: not given.
+
+    Raises:
+      UsageError: the file that the user gave does not exist, or a file is not a train_opt.txt.
+    """
+    if given == "none":
+        return None
+    path = weights.parent / FILE_NAME if given is None else Path(given)
+    if given is None and not path.is_file():
+        return None
+    return TrainOptions.read(path)
+
+
+def check_train_options(options: TrainOptions, config: Config, has_discriminator: bool) -> None:
+    """Raises UsageError if options contradict the weights. Args as in `contradictions`."""
+    wrong = options.contradictions(config, has_discriminator)
+    if wrong:
+        said = ", ".join(f"{each.option} {each.said}" for each in wrong)
+        found = ", ".join(f"{each.found}" for each in wrong)
+        raise UsageError(
+            f"{options.path}: says {said}, but the weights have {found}",
+            f"give the {FILE_NAME} of these weights as --options=FILE, or {WITHOUT}",
+        )
+
+
+def closest_preset(config: Config) -> tuple[str, dict[str, Any]]:
+    """The preset of the PyTorch code that is closest to the networks of a config.
+
+    Args:
+      config: the config of networks of the PyTorch code.
+
+    Returns:
+      The name of the preset, and the values of the fields in which the networks differ from it.
+    """
+    differences = {}
+    for name in ("pytorch", "pytorch_instance"):
+        preset = {"norm": "batch", "norm_affine": True} | PRESETS[name]["model"]
+        differences[name] = {
+            field: getattr(config.model, field)
+            for field, value in preset.items()
+            if getattr(config.model, field) != value
+        }
+    return min(differences.items(), key=lambda item: len(item[1]))
