@@ -18,6 +18,7 @@ from helpers.steps import batch_of, keep_gradients
 from pix2pix_jax.config import PRESETS, Config, Data, Model, preset
 from pix2pix_jax.config.resolve import resolve
 from pix2pix_jax.gan.method import make_method
+from pix2pix_jax.gan.networks import make_discriminator, make_generator
 from pix2pix_jax.gan.optimizer import make_optimizer
 from pix2pix_jax.gan.random import step_key
 from pix2pix_jax.gan.state import NetworkState, TrainState, create_state
@@ -53,24 +54,28 @@ def total_error(found, expected):
 
 
 def leaves(tree):
-    """The arrays of a tree in double precision, without the biases of layers with a norm.
+    """The arrays of a tree in double precision."""
+    return [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(jax.device_get(tree))]
+
+
+def without_removed_biases(config, networks):
+    """Parameters or gradients of both networks, without the biases of layers with a norm.
 
     The norm removes the bias again, so the gradient of the bias is only a rounding error.
     """
-    tree = jax.device_get(tree)
-    if isinstance(tree, tuple):  # parameters of both networks
-        tree = [
-            {
-                layer: {
-                    name: value
-                    for name, value in arrays.items()
-                    if f"{layer}_norm" not in network or name != "bias"
-                }
-                for layer, arrays in network.items()
+    modules = make_generator(config), make_discriminator(config)
+    return tuple(
+        {
+            layer.name: {
+                name: value
+                for name, value in network[layer.name].items()
+                if not (layer.has_norm and name == "bias")
             }
-            for network in tree
-        ]
-    return [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(tree)]
+            for layer in module.layers
+        }
+        | {name: value for name, value in network.items() if name.endswith("_norm")}
+        for module, network in zip(modules, networks, strict=True)
+    )
 
 
 # The function that measures the error of each kind of result. In its first steps, Adam uses little
@@ -100,6 +105,9 @@ def parity(config):
     ours32 = results(make_method(config), config, state)
     with jax.enable_x64(True):
         ours64 = results(in_float64(make_method(config)), config, state)
+    for each in (ours32, torch32, ours64, torch64):
+        for name in ("gradients", "5 steps"):
+            each[name] = without_removed_biases(config, each[name])
     pairs = (ours32, torch32), (torch32, torch64), (ours64, torch64)
     return [
         {name: measure(found[name], expected[name]) for name, measure in MEASURES.items()}

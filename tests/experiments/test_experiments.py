@@ -123,7 +123,7 @@ def test_a_preset_changes_only_the_fields_that_it_lists(path):
         assert asdict(load_experiment(f"{path}:{preset}")) == expected
     message = refusal(load_experiment, f"{path}:my_pairs")
     assert message.startswith(f"{path}:my_pairs: there is no preset my_pairs; give one of these")
-    assert "presets: paper, pytorch, tf_tutorial, keras_tutorial;" in message
+    assert "presets: paper, pytorch, pytorch_instance, tf_tutorial, keras_tutorial;" in message
     assert "--config=experiments/folder.py:" in message
 
 
