@@ -4,7 +4,7 @@
 
 All other fields have the default values of Config. To train without a network connection, give the
 tarball: --config.data.source=facades.tar.gz. To train as other implementations do, give a preset:
---config=experiments/facades.py:pytorch, :tf_tutorial or :keras_tutorial.
+--config=experiments/facades.py:pytorch, :pytorch_instance, :tf_tutorial or :keras_tutorial.
 
 This experiment is meant for an accelerator. With --config.train.dtype=bfloat16, one H200 needs
 1.9 ms for a step, and four minutes for the whole run, including its start. Two CPU cores need

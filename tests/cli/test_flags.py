@@ -132,7 +132,12 @@ def test_a_wrong_command_or_value_is_refused_in_one_line(arguments, line):
         ("train", ["--resume=runs/a"], "did you mean --workdir=runs/a?"),
         ("train", ["--resume", "runs/a"], "did you mean --workdir=runs/a?"),
         ("train", ["--pretrained=True"], "give a flag that --help lists"),  # True is no workdir
-        ("train", ["--init_type=normal"], "initial weights are random, as in the paper; leave"),
+        ("train", ["--init_type=xavier"], "did you mean --config.model.initializer=xavier?"),
+        ("train", ["--n_epochs_decay=50"], "did you mean --config.train.decay_epochs=50?"),
+        ("train", ["--serial_batches"], "did you mean --config.data.shuffle=False?"),
+        ("train", ["--max_dataset_size=9"], "did you mean --config.data.max_pairs=9?"),
+        ("translate", ["--num_test=9"], "did you mean --max_images=9?"),
+        ("translate", ["--eval"], "did you mean --running_statistics?"),
         ("train", ["--preprocess=crop"], "training resizes images to data.load_size, then crops"),
         ("train", ["--world_size=2"], "did you mean --num_processes=2?"),
         ("train", ["--pretrained=runs/a"], "did you mean --init=runs/a?"),

@@ -92,7 +92,7 @@ def suggest_flag(name: str, value: str, flags: Flags) -> str:
     if target is None and not others and (advice := advice_about(name)):
         return advice
     # A similar flag comes before a field: for `translate --steps`, --step and not train.steps.
-    if target is None and not others:
+    if target is None and not other_names(name):
         target = closest_name(name, own, SIMILAR)
     if target is not None:
         return _did_you_mean(own[target], value, flags)
