@@ -1,10 +1,12 @@
 """The lines that the import command prints about a new run."""
 
 import shlex
+from typing import Any
 
 from pix2pix_jax.config.fields import field_values, format_value
+from pix2pix_jax.config.presets import PRESETS
 from pix2pix_jax.config.schema import Config
-from pix2pix_jax.interop.pytorch.train_options import TrainOptions, closest_preset
+from pix2pix_jax.interop.pytorch.train_options import TrainOptions
 from pix2pix_jax.interop.weight_file import WeightFile
 from pix2pix_jax.runs.workdir import Workdir
 
@@ -54,6 +56,26 @@ def describe_preset(config: Config) -> str:
         return f"; as in the preset {name}"
     fields = " and ".join(f"model.{field} {value}" for field, value in differences.items())
     return f"; as in the preset {name}, with {fields}"
+
+
+def closest_preset(config: Config) -> tuple[str, dict[str, Any]]:
+    """The preset of the PyTorch code that is closest to the networks of a config.
+
+    Args:
+      config: the config of networks of the PyTorch code.
+
+    Returns:
+      The name of the preset, and the values of the fields in which the networks differ from it.
+    """
+    differences = {}
+    for name in ("pytorch", "pytorch_instance"):
+        preset = {"norm": "batch", "norm_affine": True} | PRESETS[name]["model"]
+        differences[name] = {
+            field: getattr(config.model, field)
+            for field, value in preset.items()
+            if getattr(config.model, field) != value
+        }
+    return min(differences.items(), key=lambda item: len(item[1]))
 
 
 def describe_options(options: TrainOptions, config: Config, used: set[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -14,17 +14,11 @@ from pix2pix_jax.config.fields import replace_fields
 from pix2pix_jax.config.files import override, write_config
 from pix2pix_jax.config.resolve import advise_size, halvings, resolve
 from pix2pix_jax.config.resume import changed_fields
-from pix2pix_jax.config.schema import Config, Data
+from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError, prefix_errors
 from pix2pix_jax.gan.state import TrainState, create_state
+from pix2pix_jax.interop.import_config import plan_config
 from pix2pix_jax.interop.import_report import describe_import, describe_options
-from pix2pix_jax.interop.pytorch.train_options import (
-    FILE_NAME,
-    Setting,
-    TrainOptions,
-    check_train_options,
-    find_train_options,
-)
 from pix2pix_jax.interop.weight_file import WeightFile
 from pix2pix_jax.interop.weight_reader import read_weights
 from pix2pix_jax.models.running_statistics import Statistics, is_usable
@@ -75,113 +69,25 @@ def import_weights(
         )
     check_writable(workdir.path)
     files = [read_weights(weights, "generator")]
-    with prefix_errors(weights):
-        config = config_for_generator(files[0], base)
     if discriminator:
         files.append(read_weights(discriminator, "discriminator"))
-        with prefix_errors(discriminator):
-            config = replace_fields(config, files[1].discriminator_fields(config))
-    has_own_config = base is None and files[0].config is not None
-    train_options, settings = None, []
-    if files[0].config is None:
-        train_options = find_train_options(files[0].path, options)
-    elif options:
-        raise UsageError(f"--options: {weights} has a config of its own", "leave out --options")
-    if train_options:
-        check_train_options(train_options, config, has_discriminator=len(files) == 2)
-        settings = choose_settings(train_options.settings(config), base, len(files) == 2)
-        config = apply_settings(train_options, settings, config)
+    planned = plan_config(weights, files, base, options)
+    config = planned.config
     # The weights come from the file, even if the run that exported them started from another run.
     changed = replace_fields(override(config, fields), {"train": {"init": None}})
     check_image_size(changed, weights)
-    with explain_fields(weights, has_own_config):
+    with explain_fields(weights, has_own_config=base is None and files[0].config is not None):
         changed = resolve(changed)
     with explain_changed_network(config, fields):
         state = create_state_with(changed, files)
         statistics = read_statistics(changed, state, files)
     write_run(workdir, changed, state, statistics)
-    if has_own_config:
-        source = f"taken from the config in {weights}"
-    elif train_options:
-        source = f"taken from {'the experiment and from ' if base else ''}{train_options.path}"
-    elif base:
-        source = "taken from the experiment"
-    else:
-        source = (
-            f"guessed, because {weights} has no config, and no {FILE_NAME} is used; the image "
-            "size is the one at which the bottleneck of this U-Net is 1x1"
-        )
-    lines = describe_import(workdir, changed, source, files)
-    if train_options:
-        used = {f"{group}.{name}" for group, name, _ in settings} - fields.keys()
-        lines += describe_options(train_options, changed, used)
+    lines = describe_import(workdir, changed, planned.source, files)
+    if planned.options:
+        used = {f"{group}.{name}" for group, name, _ in planned.settings} - fields.keys()
+        lines += describe_options(planned.options, changed, used)
     for line in lines:
         say(line)
-
-
-def config_for_generator(weights: WeightFile, base: Config | None) -> Config:
-    """The config of a run with the generator in a file.
-
-    Args:
-      weights: the file of the generator.
-      base: as in `import_weights`.
-
-    Raises:
-      UsageError: the file does not contain a U-Net.
-    """
-    fields = weights.generator_fields()
-    if base is None:
-        base = weights.config or default_config(fields["model"]["depth"])
-    return replace_fields(base, fields)
-
-
-def choose_settings(
-    settings: list[Setting], base: Config | None, has_discriminator: bool
-) -> list[Setting]:
-    """Leaves out the fields that the user's experiment or the weights determine.
-
-    Args:
-      settings: the settings of a train_opt.txt.
-      base: the experiment; None: there is none.
-      has_discriminator: whether the weights have a discriminator.
-    """
-    left_out = set()
-    if has_discriminator:
-        left_out |= {("model", "discriminator"), ("model", "discriminator_features")}
-    if base is not None:
-        given, default = asdict(base), asdict(Config())
-        left_out |= {
-            (group, name)
-            for group, name, _ in settings
-            if given[group][name] != default[group][name]
-        }
-        if ("data", "image_size") in left_out:
-            left_out.add(("data", "load_size"))
-    return [setting for setting in settings if (setting.group, setting.name) not in left_out]
-
-
-def apply_settings(options: TrainOptions, settings: list[Setting], config: Config) -> Config:
-    """Sets fields of a config to the values of a train_opt.txt.
-
-    Raises:
-      UsageError: a value is out of the range of its field.
-    """
-    for group, name, value in settings:
-        with prefix_errors(options.path):
-            config = replace_fields(config, {group: {name: value}})
-    return config
-
-
-def default_config(depth: int) -> Config:
-    """The config of a run from files of the authors' PyTorch code, which contain no config.
-
-    Images have the size at which the bottleneck is 1x1, as in the PyTorch code. The learning rate
-    does not decay, so that fine-tuning can take any number of steps.
-
-    Args:
-      depth: the depth of the generator.
-    """
-    return Config(data=Data(name="folder", image_size=(2**depth, 2**depth)))
 
 
 def check_image_size(config: Config, weights: Path) -> None:

@@ -19,7 +19,8 @@ from torch.nn.utils import parametrizations, parametrize, prune, spectral_norm, 
 from pix2pix_jax.config import resolve  # noqa: E402
 from pix2pix_jax.gan.networks import make_generator  # noqa: E402
 from pix2pix_jax.gan.state import create_state  # noqa: E402
-from pix2pix_jax.interop.import_weights import config_for_generator, import_weights  # noqa: E402
+from pix2pix_jax.interop.import_config import config_for_generator  # noqa: E402
+from pix2pix_jax.interop.import_weights import import_weights  # noqa: E402
 from pix2pix_jax.interop.weight_reader import read_weights  # noqa: E402
 from pix2pix_jax.runs.workdir import Workdir  # noqa: E402
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pix2pix_jax.config.presets import PRESETS
 from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.interop.pytorch.names import PATCH_GANS, PIXEL_GAN
@@ -237,53 +236,3 @@ class TrainOptions:
                 f"{self.path}: {option}: {text or 'nothing'} is not valid",
                 f"correct this line, or give {WITHOUT}",
             ) from error
-
-
-def find_train_options(weights: Path, given: str | None) -> TrainOptions | None:
-    """Reads the train_opt.txt that belongs to weights.
-
-    Args:
-      weights: the file of the generator; the file of the options is in the same folder.
-      given: the path that the user gave instead, or "none" for no options; None: not given.
-
-    Raises:
-      UsageError: the file that the user gave does not exist, or a file is not a train_opt.txt.
-    """
-    if given == "none":
-        return None
-    path = weights.parent / FILE_NAME if given is None else Path(given)
-    if given is None and not path.is_file():
-        return None
-    return TrainOptions.read(path)
-
-
-def check_train_options(options: TrainOptions, config: Config, has_discriminator: bool) -> None:
-    """Raises UsageError if options contradict the weights. Args as in `contradictions`."""
-    wrong = options.contradictions(config, has_discriminator)
-    if wrong:
-        said = ", ".join(f"{each.option} {each.said}" for each in wrong)
-        found = ", ".join(f"{each.found}" for each in wrong)
-        raise UsageError(
-            f"{options.path}: says {said}, but the weights have {found}",
-            f"give the {FILE_NAME} of these weights as --options=FILE, or {WITHOUT}",
-        )
-
-
-def closest_preset(config: Config) -> tuple[str, dict[str, Any]]:
-    """The preset of the PyTorch code that is closest to the networks of a config.
-
-    Args:
-      config: the config of networks of the PyTorch code.
-
-    Returns:
-      The name of the preset, and the values of the fields in which the networks differ from it.
-    """
-    differences = {}
-    for name in ("pytorch", "pytorch_instance"):
-        preset = {"norm": "batch", "norm_affine": True} | PRESETS[name]["model"]
-        differences[name] = {
-            field: getattr(config.model, field)
-            for field, value in preset.items()
-            if getattr(config.model, field) != value
-        }
-    return min(differences.items(), key=lambda item: len(item[1]))

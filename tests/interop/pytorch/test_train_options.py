@@ -11,8 +11,9 @@ from helpers.torch_blocks import Generator, PatchDiscriminator, PixelDiscriminat
 from pix2pix_jax.config import Config, Data, Model, Optimizer, preset, resolve
 from pix2pix_jax.config.files import read_config
 from pix2pix_jax.errors import UsageError
+from pix2pix_jax.interop.import_report import closest_preset
 from pix2pix_jax.interop.import_weights import import_weights
-from pix2pix_jax.interop.pytorch.train_options import TrainOptions, closest_preset
+from pix2pix_jax.interop.pytorch.train_options import TrainOptions
 from pix2pix_jax.runs.workdir import Workdir
 
 OPTIONS = {  # other values than those of a run without this file
