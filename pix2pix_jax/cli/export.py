@@ -65,6 +65,7 @@ def run(options: argparse.Namespace, fields: FlagValues) -> int:
         step=options.step,
         discriminator=options.discriminator,
         statistics=statistics_options(options, not options.no_dropout),
+        use_dropout=not options.no_dropout,
     )
     export(config, workdir, export_options)
     return 0

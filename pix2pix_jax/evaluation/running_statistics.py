@@ -21,7 +21,7 @@ from pix2pix_jax.data.records import open_split
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.gan.running_statistics import estimate_statistics
-from pix2pix_jax.models.running_statistics import Statistics
+from pix2pix_jax.models.running_statistics import Statistics, is_usable
 from pix2pix_jax.runs.workdir import Workdir
 from pix2pix_jax.runtime.console import some_of
 
@@ -104,6 +104,12 @@ def find_statistics(
     )
     batches = islice(iter(make_image_batches(config, records)), -(-num_pairs // images))
     estimated = estimate_statistics(config, params, batches, options.use_dropout)
+    if not is_usable(estimated[network]):
+        raise NoStatistics(
+            f"{FLAG}: a norm of the {network} has a single value of each channel in a batch, so no "
+            "variance, or its values are not finite",
+            f"leave out {FLAG}",
+        )
     source = f"running averages estimated from {some_of(num_pairs, len(records), 'training pair')}"
     has_dropout = any(layer.has_dropout for layer in make_generator(config).layers)
     if config.model.dropout and has_dropout:

@@ -38,6 +38,8 @@ class ExportOptions:
       statistics: how to find the running statistics of the norms. In an ONNX or StableHLO file, all
         norms then normalize by them. None: such a file normalizes by the statistics of each image,
         and a .pth file gets the statistics that `find_statistics` finds without options.
+      use_dropout: whether the generator has dropout while running statistics are estimated for a
+        .pth file without `statistics`.
     """
 
     output: Path
@@ -45,6 +47,7 @@ class ExportOptions:
     step: CheckpointStep = "newest"
     discriminator: Path | None = None
     statistics: StatisticsOptions | None = None
+    use_dropout: bool = True
 
     def files(self) -> dict[NetworkName, Path]:
         """The files to write, by the name of the network."""
@@ -94,7 +97,7 @@ def export(config: Config, workdir: Workdir, options: ExportOptions) -> None:
     with ExitStack() as files:
         for name, path in options.files().items():
             network = TrainedNetwork.restore(workdir, config, step, name)
-            network = add_statistics(network, workdir, formats[name], path, options.statistics)
+            network = add_statistics(network, workdir, formats[name], path, options)
             # Both files contain this step, even if the run saves a newer checkpoint meanwhile.
             step = network.step
             temporary = files.enter_context(atomic_file(path))
@@ -113,7 +116,7 @@ def add_statistics(
     workdir: Workdir,
     file_format: Format,
     path: Path,
-    options: StatisticsOptions | None,
+    options: ExportOptions,
 ) -> TrainedNetwork:
     """Finds the running statistics that a file stores, or by which its network normalizes.
 
@@ -122,14 +125,14 @@ def add_statistics(
       workdir: the workdir of the run.
       file_format: the format of the file.
       path: the path of the file, for a warning.
-      options: as in ExportOptions.
+      options: the options of the export.
 
     Raises:
       UsageError: the options ask for running statistics that cannot be found.
     """
     config, step, name = network.config, network.step, network.name
-    if options is not None:
-        found = find_statistics(workdir, config, step, name, options)
+    if options.statistics is not None:
+        found = find_statistics(workdir, config, step, name, options.statistics)
         uses_them = file_format.statistics == "none"
         return replace(network, statistics=found, uses_statistics=uses_them)
     if config.model.norm != "batch" or file_format.statistics == "none":
@@ -137,7 +140,8 @@ def add_statistics(
     if file_format.statistics == "kept":
         return replace(network, statistics=find_kept(workdir, step, name, network.params))
     try:
-        found = find_statistics(workdir, config, step, name, StatisticsOptions(may_download=False))
+        estimate = StatisticsOptions(use_dropout=options.use_dropout, may_download=False)
+        found = find_statistics(workdir, config, step, name, estimate)
     except NoStatistics as error:
         say(
             f"WARNING: {path}: `test.py --eval` of the PyTorch code gives wrong images with this "

@@ -260,6 +260,23 @@ def test_the_number_of_pairs_and_the_dropout_of_an_estimate_can_be_chosen(traine
     assert not np.array_equal(means[1], means[2])
 
 
+def test_a_pth_file_gets_averages_without_dropout_if_asked(trained, tmp_path):
+    out = succeed("export", f"--workdir={trained}", f"--output={tmp_path}/G.pth", "--no_dropout")
+    assert "running averages estimated from all 6 training pairs without dropout" in out
+
+
+def test_a_norm_of_a_single_pixel_has_no_averages(tmp_path):
+    """The TensorFlow tutorial has a norm at the 1x1 bottleneck."""
+    config = config_for_estimate(data_dir=str(tmp_path))
+    model = replace(config.model, bottleneck_norm=True, norm_images=1)
+    config = replace(config, model=model)
+    workdir = Workdir(tmp_path / "run")
+    write_run(workdir, config, state_of(config))
+    args = workdir, config, 0, "generator", StatisticsOptions(2)
+    message = refusal(find_statistics, *args)
+    assert "a norm of the generator has a single value of each channel in a batch" in message
+
+
 def test_evaluate_writes_that_it_used_running_statistics(trained):
     config, workdir = read_config(trained / "config.json"), Workdir(trained)
     succeed("evaluate", f"--workdir={trained}")
