@@ -60,7 +60,7 @@ def plan_config(
         source = "taken from the experiment" if base else source
         return PlannedConfig(config, source, None, [])
     check_train_options(train_options, config, has_discriminator=len(files) == 2)
-    settings = choose_settings(train_options.settings(config), base, len(files) == 2)
+    settings = choose_settings(train_options.settings(), base, len(files) == 2)
     config = apply_settings(train_options, settings, config)
     source = f"taken from {'the experiment and from ' if base else ''}{train_options.path}"
     return PlannedConfig(config, source, train_options, settings)

@@ -6,24 +6,26 @@ from typing import Any
 from pix2pix_jax.config.fields import field_values, format_value
 from pix2pix_jax.config.presets import PRESETS
 from pix2pix_jax.config.schema import Config
+from pix2pix_jax.interop.import_config import PlannedConfig
 from pix2pix_jax.interop.pytorch.train_options import TrainOptions
 from pix2pix_jax.interop.weight_file import WeightFile
 from pix2pix_jax.runs.workdir import Workdir
 
 
 def describe_import(
-    workdir: Workdir, config: Config, source: str, files: list[WeightFile]
+    workdir: Workdir, config: Config, planned: PlannedConfig, files: list[WeightFile]
 ) -> list[str]:
     """The lines about the networks, the new run, and the fields that the weights do not determine.
 
     Args:
       workdir: the workdir of the new run.
       config: the resolved config.
-      source: where the fields that the weights do not determine come from, in words.
+      planned: the config before the flags of the user.
       files: the file of the generator, and maybe the file of the discriminator.
     """
     data, model = config.data, config.model
     height, width = data.image_size
+    other_direction = "BtoA" if data.direction == "AtoB" else "AtoB"
     lines = [note for file in files for note in file.notes]
     lines.append(
         f"{workdir}: {model.generator} of depth {model.depth}, {model.features} features, "
@@ -33,8 +35,8 @@ def describe_import(
     )
     lines.append(
         f"direction {data.direction}, {height}x{width} images (height x width), dropout "
-        f"{model.dropout}: {source}; to change these, import again with another --workdir, and "
-        f"with --config.data.direction={'BtoA' if data.direction == 'AtoB' else 'AtoB'}, "
+        f"{model.dropout}: {planned.source}; to change these, import again with another "
+        f"--workdir, and with --config.data.direction={other_direction}, "
         "--config.data.image_size=HEIGHT,WIDTH or --config.model.dropout=RATE"
     )
     if len(files) == 1 and files[0].discriminators:
@@ -44,7 +46,7 @@ def describe_import(
             f"again with another --workdir, and with "
             f"--discriminator={shlex.quote(f'{path}:{places[0]}')}"
         )
-    if size_note := describe_other_size(files[0], config):
+    if size_note := describe_other_size(files[0], config, planned.options):
         lines.append(size_note)
     return lines
 
@@ -90,7 +92,7 @@ def describe_options(options: TrainOptions, config: Config, used: set[str]) -> l
     taken = ", ".join(f"{name} {format_value(values[name])}" for name in values if name in used)
     lines = [f"from {options.path}: {taken or 'nothing'}"]
     if unavailable := options.unavailable():
-        lines.append(f"WARNING: {options.path}: {unavailable} is not available here")
+        lines.append(f"WARNING: {options.path}: not available here: {unavailable}")
     if length := options.length():
         lines.append(
             f"not used: {length}, because an imported run is fine-tuned at a constant learning "
@@ -99,17 +101,20 @@ def describe_options(options: TrainOptions, config: Config, used: set[str]) -> l
     return lines
 
 
-def describe_other_size(weights: WeightFile, config: Config) -> str:
+def describe_other_size(weights: WeightFile, config: Config, options: TrainOptions | None) -> str:
     """The line about a run with images of another size than the generator was trained at, or "".
 
     Args:
       weights: the file of the generator.
       config: the resolved config of the new run.
+      options: the train_opt.txt of the generator; None: there is none.
     """
     depth = config.model.depth
     assert depth is not None  # the config is resolved
     if weights.config is not None:
         trained, source = weights.config.data.image_size, "was trained at"
+    elif options and (size := options.image_size()):
+        trained, source = size, "was trained at"
     else:
         trained, source = (2**depth, 2**depth), f"has depth {depth} and was probably trained at"
     if config.data.image_size == trained:

@@ -82,7 +82,7 @@ def import_weights(
         state = create_state_with(changed, files)
         statistics = read_statistics(changed, state, files)
     write_run(workdir, changed, state, statistics)
-    lines = describe_import(workdir, changed, planned.source, files)
+    lines = describe_import(workdir, changed, planned, files)
     if planned.options:
         used = {f"{group}.{name}" for group, name, _ in planned.settings} - fields.keys()
         lines += describe_options(planned.options, changed, used)

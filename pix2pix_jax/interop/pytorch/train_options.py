@@ -127,11 +127,8 @@ class TrainOptions:
             )
         return cls(path, values)
 
-    def settings(self, config: Config) -> list[Setting]:
+    def settings(self) -> list[Setting]:
         """The fields of a config that the options determine, with their values.
-
-        Args:
-          config: the config with the fields that the weights determine.
 
         Raises:
           UsageError: an option has a wrong value.
@@ -153,10 +150,15 @@ class TrainOptions:
         kind = self.values.get("netD")
         if kind == "pixel":
             return PIXEL_GAN
-        layers = 3 if kind == "basic" else None
+        layers = 3 if kind == "basic" else 0
         if kind == "n_layers" and "n_layers_D" in self.values:
             layers = self._parse("n_layers_D", int)
-        return PATCH_GANS[layers - 1] if layers and layers <= len(PATCH_GANS) else None
+        return PATCH_GANS[layers - 1] if 1 <= layers <= len(PATCH_GANS) else None
+
+    def image_size(self) -> tuple[int, int] | None:
+        """Height and width of the images in training; None if the options do not determine them."""
+        sizes = {name: value for _, name, value in self._sizes()}
+        return sizes.get("image_size")
 
     def _sizes(self) -> list[Setting]:
         """The sizes of the images, if the options prepare images as this project does."""
@@ -185,7 +187,7 @@ class TrainOptions:
             phrases.append(f"model {model} (training here is that of pix2pix)")
         if "netD" in self.values and self.discriminator() is None:
             phrases.append(f"netD {self.values['netD']}")
-        return " and ".join(phrases)
+        return "; ".join(phrases)
 
     def length(self) -> str:
         """The options of the length and the schedule, in words; "" if there are none."""

@@ -101,7 +101,7 @@ def test_an_import_takes_the_fields_that_the_weights_do_not_determine(folder, ca
         "fine-tuned at a constant learning rate; set train.epochs, train.decay_epochs and "
         "optimizer.schedule yourself" in lines
     )
-    assert not any("WARNING" in line for line in lines)
+    assert not any("WARNING" in line or "trained at" in line for line in lines)
 
 
 def test_flags_and_the_experiment_s_own_values_win(folder, capsys):
@@ -112,7 +112,9 @@ def test_flags_and_the_experiment_s_own_values_win(folder, capsys):
     assert (config.data.direction, config.data.batch_size) == ("AtoB", 2)
     assert (config.data.image_size, config.data.load_size) == ((32, 32), (36, 36))
     assert (config.optimizer.learning_rate, config.optimizer.b1) == (1e-3, 0.4)
-    line = capsys.readouterr().out.split("train_opt.txt: ")[1].splitlines()[0]
+    out = capsys.readouterr().out
+    assert "latest_net_G.pth was trained at 64x64; to train or translate at 64x64, import" in out
+    line = out.split("train_opt.txt: ")[1].splitlines()[0]
     assert "optimizer.b1 0.4" in line
     assert "data.direction" not in line
     assert "learning_rate" not in line
@@ -225,9 +227,9 @@ def test_the_wgan_of_the_pytorch_code_has_no_penalty(folder):
 
 def test_what_is_not_available_is_told(folder, capsys):
     import_with(folder, {"model": "cycle_gan", "netD": "n_layers", "n_layers_D": "7"})
-    out = capsys.readouterr().out
     assert (
-        "model cycle_gan (training here is that of pix2pix) and netD n_layers is not avail" in out
+        "not available here: model cycle_gan (training here is that of pix2pix); netD n_layers\n"
+        in capsys.readouterr().out
     )
 
 
