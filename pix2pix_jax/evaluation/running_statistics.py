@@ -84,11 +84,22 @@ def find_statistics(
             f"{config.model.norm}",
             f"leave out {FLAG}",
         )
-    generator = read_network(workdir, config, step)
     if options.num_pairs is None:
         params = read_network(workdir, config, step, network).params
         if kept := find_kept(workdir, step, network, params):
             return kept
+    return _estimate(workdir, config, step, network, options)
+
+
+def _estimate(
+    workdir: Workdir,
+    config: Config,
+    step: int,
+    network: NetworkName,
+    options: StatisticsOptions,
+) -> FoundStatistics:
+    """Estimates the running statistics from training pairs. Args as in `find_statistics`."""
+    generator = read_network(workdir, config, step)
     dataset = open_training_pairs(workdir, config, generator.fingerprint, options.may_download)
     params = {"generator": generator.params}
     if network == "discriminator":
