@@ -78,7 +78,11 @@ def open_split(
 
 def count_pairs(dataset: tfds.core.DatasetBuilder, split: str, max_pairs: int | None = None) -> int:
     """The number of pairs of an existing split, at most data.max_pairs."""
-    count = dataset.info.splits[split].num_examples
+    return limit_pairs(dataset.info.splits[split].num_examples, max_pairs)
+
+
+def limit_pairs(count: int, max_pairs: int | None) -> int:
+    """The number of pairs that are used of a split with `count` pairs."""
     return count if max_pairs is None else min(count, max_pairs)
 
 

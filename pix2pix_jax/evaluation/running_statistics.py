@@ -3,11 +3,10 @@
 `models.running_statistics` says what running statistics are.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Literal
-
-from tensorflow_datasets.core import DatasetBuilder
 
 from pix2pix_jax.checkpoints.reader import IMPORTED, read_network, read_statistics
 from pix2pix_jax.config.files import read_config
@@ -100,11 +99,10 @@ def _estimate(
 ) -> FoundStatistics:
     """Estimates the running statistics from training pairs. Args as in `find_statistics`."""
     generator = read_network(workdir, config, step)
-    dataset = open_training_pairs(workdir, config, generator.fingerprint, options.may_download)
+    records = open_training_pairs(workdir, config, generator.fingerprint, options.may_download)
     params = {"generator": generator.params}
     if network == "discriminator":
         params["discriminator"] = read_network(workdir, config, step, network).params
-    records = open_split(dataset, "train", config.data.max_pairs)
     # The number of images that shared statistics in training. An imported run does not know it.
     images = config.model.norm_images or config.data.batch_size
     num_pairs = min(options.num_pairs or MAX_PAIRS, len(records))
@@ -148,8 +146,8 @@ def find_kept(
 
 def open_training_pairs(
     workdir: Workdir, config: Config, fingerprint: str, may_download: bool
-) -> DatasetBuilder:
-    """Opens the dataset that a run was trained on.
+) -> Sequence[dict]:
+    """Opens the records of the pairs that a run was trained on.
 
     A command may name other pairs than the run was trained on, to evaluate them. Then the pairs
     are those of the run's own config.
@@ -164,6 +162,7 @@ def open_training_pairs(
       NoStatistics: the pairs cannot be read, or have changed since the training.
     """
     own = resolve(read_config(workdir.config_file))
+    max_pairs = config.data.max_pairs if fingerprint == IMPORTED else own.data.max_pairs
     for data in dict.fromkeys((config.data, own.data)):
         try:
             check_channels(data)
@@ -178,7 +177,7 @@ def open_training_pairs(
             raise NoStatistics(error.problem, error.fix) from error
         is_of_run = fingerprint in (IMPORTED, dataset_fingerprint(dataset))
         if is_of_run and "train" in dataset.info.splits:
-            return dataset
+            return open_split(dataset, "train", max_pairs)
     raise NoStatistics(
         f"data.source: {config.data.source or dataset.data_dir} does not have the pairs that "
         f"{workdir} was trained on",

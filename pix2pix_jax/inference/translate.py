@@ -65,9 +65,9 @@ def translate_files(
     input_side = InputSide(cutter.input_side, has_folder=form == "folders")
     # With data.form=halves, folders A and B have no meaning.
     input_side = None if config.data.form == "halves" else input_side
-    files = find_inputs(source, output, options.samples, input_side)
-    count = some_of_images(len(files[: options.max_images]), len(files))
-    files = files[: options.max_images]
+    found = find_inputs(source, output, options.samples, input_side)
+    files = found[: options.max_images]
+    count = some_of_images(len(files), len(found))
     say(f"{workdir}: translating {count} to {output} with step {translator.step}")
     title = f"{workdir.name} at step {translator.step}"
     start = time.perf_counter()

@@ -5,6 +5,7 @@ from contextlib import suppress
 from pix2pix_jax.config.resolve import resolve, resolve_epochs
 from pix2pix_jax.config.schema import Config, Train
 from pix2pix_jax.data.pair_names import count_training_pairs
+from pix2pix_jax.data.records import limit_pairs
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runs.workdir import SweepFolder
 from pix2pix_jax.runtime.console import plural
@@ -21,8 +22,7 @@ def fill_in_lengths(plan: SweepPlan, folder: SweepFolder) -> SweepPlan:
     variants = []
     for name, config in plan.variants:
         pairs = count_training_pairs(folder.workdir(name).pair_names_file)
-        if pairs and config.data.max_pairs:
-            pairs = min(pairs, config.data.max_pairs)
+        pairs = pairs and limit_pairs(pairs, config.data.max_pairs)
         with suppress(UsageError):  # The run of the variant will report the same error.
             config = resolve_epochs(config, pairs) if pairs else config
         variants.append((name, config))

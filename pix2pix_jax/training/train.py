@@ -7,7 +7,7 @@ import jax
 
 from pix2pix_jax.checkpoints.scores import best_step
 from pix2pix_jax.config.resume import free_fields
-from pix2pix_jax.config.schema import Config
+from pix2pix_jax.config.schema import Config, Data
 from pix2pix_jax.data.contents.lines import dataset_lines
 from pix2pix_jax.data.pipeline import make_training_batches, prefetch
 from pix2pix_jax.data.records import count_pairs, open_split
@@ -129,22 +129,25 @@ def say_start(run: TrainingRun, start: InitialState) -> None:
             "the running averages of the imported networks belong to their imported weights, so "
             "later checkpoints leave them out; `pix2pix export` then estimates new averages"
         )
-    for line in [*dataset_lines(dataset, config.data), *batch_lines(config.data.batch_size, pairs)]:
+    for line in [*dataset_lines(dataset, config.data), *batch_lines(config.data, pairs)]:
         say(line)
 
 
-def batch_lines(batch_size: int, pairs: int) -> list[str]:
-    """The line about a batch that is larger than the training split; none for other batches.
+def batch_lines(data: Data, pairs: int) -> list[str]:
+    """The line about a batch that has more images than there are pairs; none for other batches.
 
     Args:
-      batch_size: `data.batch_size`.
-      pairs: the number of training pairs.
+      data: the group `data` of a resolved config.
+      pairs: the number of training pairs, at most data.max_pairs.
     """
-    if batch_size <= pairs:
+    if data.batch_size <= pairs:
         return []
+    limit, fix = "the training split", "add pairs"
+    if pairs == data.max_pairs:
+        limit, fix = f"data.max_pairs {pairs}", "a larger --config.data.max_pairs"
     return [
-        f"WARNING: data.batch_size {batch_size} is larger than the training split, so every batch "
-        f"has pairs more than once; give --config.data.batch_size={pairs} or less, or add pairs"
+        f"WARNING: data.batch_size {data.batch_size} is larger than {limit}, so every batch has "
+        f"pairs more than once; give --config.data.batch_size={pairs} or less, or {fix}"
     ]
 
 

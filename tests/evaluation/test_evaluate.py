@@ -158,7 +158,10 @@ def test_a_failed_evaluation_leaves_the_last_evaluation_unchanged(evaluated_run,
     }
     monkeypatch.setattr(evaluate_module, name, failing[name])
     assert "scoring failed" in refusal(
-        evaluate, read_config(workdir / "config.json"), Workdir(workdir), "val", 9, False
+        evaluate,
+        read_config(workdir / "config.json"),
+        Workdir(workdir),
+        EvaluateOptions("val", 9, False),
     )
     assert files() == before
 

@@ -260,6 +260,13 @@ def test_the_number_of_pairs_and_the_dropout_of_an_estimate_can_be_chosen(traine
     assert not np.array_equal(means[1], means[2])
 
 
+def test_an_evaluation_on_fewer_pairs_keeps_the_averages_of_the_training_pairs(trained):
+    out = succeed(
+        "evaluate", f"--workdir={trained}", "--running_statistics", "--config.data.max_pairs=1"
+    )
+    assert "running averages estimated from all 6 training pairs with dropout" in out
+
+
 def test_a_pth_file_gets_averages_without_dropout_if_asked(trained, tmp_path):
     out = succeed("export", f"--workdir={trained}", f"--output={tmp_path}/G.pth", "--no_dropout")
     assert "running averages estimated from all 6 training pairs without dropout" in out

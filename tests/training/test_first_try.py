@@ -94,3 +94,21 @@ def test_a_run_that_resumes_in_the_middle_of_a_decay_per_epoch_has_equal_bits(tm
         for arrays in generators
     ]
     assert parameters[0] != parameters[1] == parameters[2]  # The last epoch has the rate 0.
+
+
+def test_a_run_without_shuffle_resumes_with_equal_bits_and_keeps_every_checkpoint(tmp_path):
+    """The best checkpoint is found among all."""
+    flags = (
+        "--config.data.shuffle=False", "--config.train.checkpoint_every=1", "--config.train.keep=0",
+        "--config.train.evaluate_every=1",
+    )  # fmt: skip
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    for workdir, steps in ((whole, 8), (halves, 3), (halves, 8)):
+        status, out, err = train(workdir, *flags, f"--config.train.steps={steps}")
+        assert status == 0, err
+    assert saved_arrays(halves, 8) == saved_arrays(whole, 8)
+    steps = Workdir(whole).checkpoint_steps()
+    assert steps == list(range(1, 9))
+    lines = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    scores = {line["step"]: line["evaluation/l1"] for line in lines}
+    assert f"best by l1 is step {min(scores, key=scores.get)}" in out

@@ -8,7 +8,7 @@ from helpers.refusals import refusal
 
 from pix2pix_jax.checkpoints.info import Totals
 from pix2pix_jax.checkpoints.store import Checkpoint, CheckpointStore
-from pix2pix_jax.config import Train
+from pix2pix_jax.config import Data, Train
 from pix2pix_jax.config.files import write_config
 from pix2pix_jax.config.resolve import resolve, resolve_epochs
 from pix2pix_jax.data.fingerprint import dataset_fingerprint
@@ -102,7 +102,10 @@ def test_the_last_line_of_a_run_in_a_bucket_names_its_page_in_the_bucket(small, 
 
 def test_a_batch_larger_than_the_training_split_repeats_pairs_and_is_told(small):
     config = replace(small, data=replace(small.data, batch_size=50))
-    [line] = batch_lines(50, 22)
+    [line] = batch_lines(Data(batch_size=50, max_pairs=22), 22)
+    assert "50 is larger than data.max_pairs 22, so every batch has pairs more than once" in line
+    assert line.endswith("=22 or less, or a larger --config.data.max_pairs")
+    [line] = batch_lines(Data(batch_size=50), 22)
     assert line == (
         "WARNING: data.batch_size 50 is larger than the training split, so every batch has pairs "
         "more than once; give --config.data.batch_size=22 or less, or add pairs"
@@ -111,4 +114,4 @@ def test_a_batch_larger_than_the_training_split_repeats_pairs_and_is_told(small)
         batch = make_crop_batches(config, range(22))[step]
         assert batch is not None
         assert np.bincount(batch["pair"], minlength=22).min() >= 1
-    assert batch_lines(22, 22) == []
+    assert batch_lines(Data(batch_size=22), 22) == []
