@@ -59,18 +59,17 @@ def _epoch_schedule(config: Config) -> optax.Schedule:
     constant = last - decay  # the number of epochs before the decay
 
     def factor(step: Array) -> Array:
-        epoch = _epoch_of(step, config)
         if optimizer.schedule == "step":
+            epoch = _epoch_of(step, config)
             counted = epoch + 1 if optimizer.decay_per == "epoch" else epoch
             return optimizer.decay_factor ** (counted // optimizer.decay_interval)
+        # The steps after the last whole epoch count as a part of it.
+        epoch = _epoch_of(jnp.minimum(step, _steps_of(config, last) - 1), config)
         if optimizer.schedule == "linear_decay":
             return 1 - jnp.maximum(0, epoch + 2 - constant) / (decay + 1)
         return (1 + jnp.cos(jnp.pi * jnp.maximum(0, epoch + 1 - constant) / decay)) / 2
 
-    # The steps after the last whole epoch count as a part of it.
-    return lambda step: (
-        optimizer.learning_rate * factor(jnp.minimum(step, _steps_of(config, last) - 1))
-    )
+    return lambda step: optimizer.learning_rate * factor(step)
 
 
 def _epoch_of(step: Array, config: Config) -> Array:

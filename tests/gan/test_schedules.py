@@ -180,6 +180,18 @@ def test_the_length_may_change_on_resume_only_if_the_rate_does_not_depend_on_it(
     assert changed_fields(cosine, uncounted) == []
 
 
+@pytest.mark.parametrize("decay_per", ["step", "epoch"])
+def test_the_rates_of_step_do_not_depend_on_the_length(decay_per):
+    """A run of 10 steps, or 2.5 epochs of 4 pairs, may resume with 20 steps."""
+    options = Optimizer(schedule="step", decay_per=decay_per, decay_interval=1, learning_rate=RATE)
+    short, long = (
+        rates(Config(optimizer=options, train=Train(steps=steps, num_pairs=4)))
+        for steps in (10, 20)
+    )
+    np.testing.assert_array_equal(short, long[:10])
+    assert long[8] == pytest.approx(long[7] / 10)
+
+
 def test_decay_epochs_that_do_not_fit_are_refused():
     for schedule in ("constant", "step"):
         message = refusal(
