@@ -18,9 +18,9 @@ from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.storage.files import write_atomically
 
 CONFIG = TypeAdapter(Config)  # checks the type and range of every field
-# Every config.json names this field of the group `model`, except those of earlier versions. In
-# these, model.bias "paper" had the meaning that "unnormalized" has now.
-FIELD_OF_LATER_VERSIONS = "initializer"
+# The fields of the group `model` that a config.json of earlier versions does not have. There,
+# model.bias "paper" had the meaning that "unnormalized" has now.
+NEW_MODEL_FIELDS = {"initializer", "initializer_gain"}
 
 
 def override(config: Config, fields: dict[str, str]) -> Config:
@@ -133,8 +133,9 @@ def parse_json_config(content: bytes | str) -> Config:
       ValidationError: the content is not a config of this version.
     """
     config = CONFIG.validate_json(content)
-    model = json.loads(content).get("model", {})
-    is_old = "bias" in model and FIELD_OF_LATER_VERSIONS not in model
+    names = json.loads(content).get("model", {}).keys()
+    # A file that was written by hand has a few fields, but a config.json has all.
+    is_old = names == asdict(config.model).keys() - NEW_MODEL_FIELDS
     if is_old and (config.model.bias, config.model.norm) == ("paper", "none"):
         return replace_fields(config, {"model": {"bias": "unnormalized"}})
     return config

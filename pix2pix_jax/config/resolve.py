@@ -140,8 +140,8 @@ def resolve_epochs(config: Config, num_pairs: int) -> Config:
     Raises:
       UsageError: the number of steps is too large, or smaller than train.decay_epochs.
     """
-    if needs_num_pairs(config):
-        config = replace_fields(config, {"train": {"num_pairs": num_pairs}})
+    counted = num_pairs if needs_num_pairs(config) else None
+    config = replace_fields(config, {"train": {"num_pairs": counted}})
     epochs, decay = config.train.epochs, config.train.decay_epochs
     if epochs is None:
         if decay is not None and decay > run_epochs(config):

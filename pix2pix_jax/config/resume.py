@@ -36,7 +36,7 @@ def free_fields(config: Config) -> set[str]:
     }
     # A decaying learning rate depends on train.steps. With train.epochs, the number of steps is not
     # known before the pairs are counted.
-    depends_on_steps = config.optimizer.schedule in ("linear_decay", "cosine")
+    depends_on_steps = config.optimizer.schedule not in ("constant", "step")
     if depends_on_steps and config.train.epochs is None:
         free.remove("train.steps")
     return free

@@ -201,9 +201,9 @@ class Optimizer:
     # zero along half a wave of the cosine, by default over all train.steps. `step` multiplies the
     # rate by decay_factor every decay_interval epochs.
     schedule: Literal["constant", "linear_decay", "cosine", "step"] = "constant"
-    # When the rate changes. `step`: at every step. `epoch`: only at the beginning of an epoch, as
-    # in pytorch-CycleGAN-and-pix2pix, which counts epochs from 1. The last epoch of `linear_decay`
-    # and of `cosine` then has the rate 0, and `step` decays one epoch earlier.
+    # When the rate changes. `step`: at any step. `epoch`: only at the beginning of an epoch, as in
+    # pytorch-CycleGAN-and-pix2pix, which counts epochs from 1. The last epoch of `linear_decay` and
+    # of `cosine` then has the rate 0, and the schedule `step` decays one epoch earlier.
     decay_per: Literal["step", "epoch"] = "step"
     # The number of epochs from one decay of `step` to the next.
     decay_interval: Count = 50

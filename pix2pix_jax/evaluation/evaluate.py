@@ -172,7 +172,7 @@ def check_halves(workdir: Workdir, config: Config, dataset: DatasetBuilder) -> N
 def remove_old_evaluation(path: Path, new: Evaluation) -> None:
     """Removes the evaluation that `new` replaces; prints a line if the two are not comparable."""
     old = read_evaluation(path)
-    keys = ("step", "data", "segmenter", "running_statistics")
+    keys = ("step", "data", "images", "segmenter", "running_statistics")
     if old and any(old.get(key) != new.get(key) for key in keys):
         say(
             f"{path}: the evaluation of step {old['step']} is replaced; to keep an evaluation, "

@@ -78,9 +78,10 @@ def find_statistics(
       UsageError: the checkpoint is damaged.
     """
     if config.model.norm != "batch" or not config.model.norm_affine:
+        field = "norm" if config.model.norm != "batch" else "norm_affine"
         raise NoStatistics(
-            f"{FLAG}: only norms of kind batch have running averages, but model.norm is "
-            f"{config.model.norm}",
+            f"{FLAG}: only norms of kind batch have running averages, but model.{field} is "
+            f"{getattr(config.model, field)}",
             f"leave out {FLAG}",
         )
     if options.num_pairs is None:

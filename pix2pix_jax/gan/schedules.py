@@ -69,7 +69,7 @@ def _epoch_schedule(config: Config) -> optax.Schedule:
             return 1 - jnp.maximum(0, epoch + 2 - constant) / (decay + 1)
         return (1 + jnp.cos(jnp.pi * jnp.maximum(0, epoch + 1 - constant) / decay)) / 2
 
-    return lambda step: optimizer.learning_rate * factor(step)
+    return lambda step: optimizer.learning_rate * factor(jnp.asarray(step))
 
 
 def _epoch_of(step: Array, config: Config) -> Array:

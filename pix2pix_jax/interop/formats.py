@@ -164,8 +164,14 @@ EXPORT_FORMATS = {
     for row in (
         Format("stablehlo", write_stablehlo, accept_all, can_hold_discriminator=False),
         Format("onnx", write_onnx, check_onnx, can_hold_discriminator=False),
-        Format("safetensors", write_safetensors, accept_all, True, statistics="kept"),
-        Format("pth", write_torch, check_torch, True, statistics="all"),
+        Format(
+            "safetensors",
+            write_safetensors,
+            accept_all,
+            can_hold_discriminator=True,
+            statistics="kept",
+        ),
+        Format("pth", write_torch, check_torch, can_hold_discriminator=True, statistics="all"),
     )
 }
 DISCRIMINATOR_FORMATS = [name for name, row in EXPORT_FORMATS.items() if row.can_hold_discriminator]

@@ -193,8 +193,8 @@ def read_statistics(
             found[file.network] = statistics
         elif statistics is not None:
             say(
-                f"WARNING: {file.path}: the running averages of its norms are not finite or "
-                "negative, so they are left out"
+                f"WARNING: {file.path}: a running average of its norms is not finite, or a "
+                "variance is negative, so all are left out"
             )
     return found
 

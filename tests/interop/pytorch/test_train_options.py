@@ -206,6 +206,12 @@ def test_the_sizes_follow_from_the_preprocessing(folder, capsys, preprocess, ima
     assert (line in capsys.readouterr().out) == (preprocess not in ("resize_and_crop", "resize"))
 
 
+def test_a_load_size_below_the_crop_size_is_told(folder, capsys):
+    config = import_with(folder, {"load_size": "32"})
+    assert config.data.image_size == config.data.load_size == (64, 64)
+    assert "not available here: load_size 32 below crop_size" in capsys.readouterr().out
+
+
 def test_files_of_older_versions_are_read(folder):
     old = {
         "batchSize": "2", "fineSize": "64", "loadSize": "96", "which_direction": "BtoA",
