@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from pix2pix_jax.config.fields import replace_fields
 from pix2pix_jax.config.initial_run import InitialRun
-from pix2pix_jax.config.schema import INTERVALS, Config, Data, Train
+from pix2pix_jax.config.schema import DECAYS_TO_ZERO, INTERVALS, Config, Data, Train
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.runtime.console import plural
 from pix2pix_jax.runtime.storage.files import check_utf8, local_path
@@ -88,7 +88,7 @@ def _check_decay(config: Config) -> None:
     train, schedule = config.train, config.optimizer.schedule
     if train.decay_epochs is None:
         return
-    if schedule not in ("linear_decay", "cosine"):
+    if schedule not in DECAYS_TO_ZERO:
         raise UsageError(
             f"train.decay_epochs: the schedule {schedule} has no last epochs of decay",
             "give --config.optimizer.schedule=linear_decay or cosine, or leave out "
@@ -113,13 +113,13 @@ def needs_num_pairs(config: Config) -> bool:
 
 
 def run_epochs(config: Config) -> int:
-    """The number of whole epochs in train.steps, at least 1.
+    """The number of epochs of a run; one that train.steps cuts short counts too.
 
     Args:
-      config: a config with train.num_pairs; without, an epoch counts as one step.
+      config: a config with train.num_pairs.
     """
-    num_pairs = config.train.num_pairs or config.data.batch_size
-    return max(1, config.train.steps * config.data.batch_size // num_pairs)
+    train, batch_size = config.train, config.data.batch_size
+    return (train.steps - 1) * batch_size // train.num_pairs + 1
 
 
 def decay_epochs(config: Config) -> int:
@@ -127,7 +127,7 @@ def decay_epochs(config: Config) -> int:
     epochs, given = run_epochs(config), config.train.decay_epochs
     if given is not None:
         return min(given, epochs)
-    return epochs if config.optimizer.schedule == "cosine" else epochs - epochs // 2
+    return epochs if config.optimizer.schedule == "cosine" else epochs // 2
 
 
 def resolve_epochs(config: Config, num_pairs: int) -> Config:
@@ -138,19 +138,29 @@ def resolve_epochs(config: Config, num_pairs: int) -> Config:
       num_pairs: the number of training pairs.
 
     Raises:
-      UsageError: the number of steps is too large, or smaller than train.decay_epochs.
+      UsageError: the number of steps is too large or smaller than train.decay_epochs, the learning
+        rate would be 0 in all steps, or the epoch of a step cannot be computed in 32 bits.
     """
-    counted = num_pairs if needs_num_pairs(config) else None
-    config = replace_fields(config, {"train": {"num_pairs": counted}})
+    if not needs_num_pairs(config):
+        return _resolve_steps(config, num_pairs)
+    config = replace_fields(config, {"train": {"num_pairs": num_pairs}})
     epochs, decay = config.train.epochs, config.train.decay_epochs
+    config = _resolve_steps(config, num_pairs)
+    if epochs is None and decay is not None and decay > run_epochs(config):
+        length = f"{plural(run_epochs(config), 'epoch')} of {plural(num_pairs, 'pair')}"
+        raise UsageError(
+            f"train.decay_epochs: {decay} is more than the {length} in train.steps "
+            f"{config.train.steps}",
+            "give fewer decay_epochs or more train.steps",
+        )
+    _check_rate(config)
+    return config
+
+
+def _resolve_steps(config: Config, num_pairs: int) -> Config:
+    """Turns train.epochs into train.steps. Raises UsageError for too many steps."""
+    epochs = config.train.epochs
     if epochs is None:
-        if decay is not None and decay > run_epochs(config):
-            length = f"{plural(run_epochs(config), 'epoch')} of {plural(num_pairs, 'pair')}"
-            raise UsageError(
-                f"train.decay_epochs: {decay} is more than the {length} in train.steps "
-                f"{config.train.steps}",
-                "give fewer decay_epochs or more train.steps",
-            )
         return config
     steps = -(-epochs * num_pairs // config.data.batch_size)  # rounded up
     try:
@@ -161,6 +171,26 @@ def resolve_epochs(config: Config, num_pairs: int) -> Config:
             f"{steps:,} steps, which are too many",
             "give fewer epochs",
         ) from error
+
+
+def _check_rate(config: Config) -> None:
+    """Raises UsageError if a schedule by epochs has no rate above 0, or needs more than 32 bits."""
+    schedule, decay_per = config.optimizer.schedule, config.optimizer.decay_per
+    batch_size, num_pairs = config.data.batch_size, config.train.num_pairs
+    decays = schedule in DECAYS_TO_ZERO and decay_per == "epoch"
+    if decays and run_epochs(config) == decay_epochs(config) == 1:
+        raise UsageError(
+            f"optimizer.decay_per: the last epoch of {schedule} has the learning rate 0, and "
+            f"{plural(config.train.steps, 'step')} with {plural(num_pairs, 'pair')} are one epoch",
+            "give --config.optimizer.decay_per=step, or a longer run",
+        )
+    if num_pairs * batch_size >= 2**31:
+        raise UsageError(
+            f"data.batch_size: the epoch of a step cannot be computed for batches of {batch_size} "
+            f"from {num_pairs:,} pairs",
+            f"give a batch_size below {2**31 // num_pairs}, or "
+            "--config.optimizer.schedule=constant",
+        )
 
 
 def load_size(data: Data) -> tuple[int, int]:

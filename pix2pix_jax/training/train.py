@@ -6,8 +6,9 @@ from contextlib import closing, nullcontext
 import jax
 
 from pix2pix_jax.checkpoints.scores import best_step
+from pix2pix_jax.config.resolve import run_epochs
 from pix2pix_jax.config.resume import free_fields
-from pix2pix_jax.config.schema import Config, Data
+from pix2pix_jax.config.schema import DECAYS_TO_ZERO, Config, Data
 from pix2pix_jax.data.contents.lines import dataset_lines
 from pix2pix_jax.data.pipeline import make_training_batches, prefetch
 from pix2pix_jax.data.records import count_pairs, open_split
@@ -129,7 +130,8 @@ def say_start(run: TrainingRun, start: InitialState) -> None:
             "the running averages of the imported networks belong to their imported weights, so "
             "later checkpoints leave them out; `pix2pix export` then estimates new averages"
         )
-    for line in [*dataset_lines(dataset, config.data), *batch_lines(config.data, pairs)]:
+    dataset_and_batch = [*dataset_lines(dataset, config.data), *batch_lines(config.data, pairs)]
+    for line in [*dataset_and_batch, *rate_lines(config)]:
         say(line)
 
 
@@ -148,6 +150,25 @@ def batch_lines(data: Data, pairs: int) -> list[str]:
     return [
         f"WARNING: data.batch_size {data.batch_size} is larger than {limit}, so every batch has "
         f"pairs more than once; give --config.data.batch_size={pairs} or less, or {fix}"
+    ]
+
+
+def rate_lines(config: Config) -> list[str]:
+    """The line about a short run whose last epoch has the learning rate 0; none for other runs.
+
+    Args:
+      config: a config with train.num_pairs, if its schedule needs that field.
+    """
+    decay_per, schedule = config.optimizer.decay_per, config.optimizer.schedule
+    if decay_per != "epoch" or schedule not in DECAYS_TO_ZERO:
+        return []
+    epochs = run_epochs(config)
+    # A run of one epoch has a constant rate; see `decay_epochs`.
+    if epochs == 1 or epochs >= 10:
+        return []
+    return [
+        f"WARNING: the learning rate is 0 in the last of {epochs} epochs, because it decays per "
+        "epoch; with --config.optimizer.decay_per=step, it falls until the last step"
     ]
 
 

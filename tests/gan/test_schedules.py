@@ -1,24 +1,24 @@
 """The learning rate of every step equals that of PyTorch's schedulers."""
 
 import math
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import jax
 import numpy as np
+import optax
 import pytest
 from helpers.refusals import refusal
 
-pytest.importorskip("torch", reason="needs PyTorch: pip install -e '.[parity]'")
-
-import torch
-from torch.optim import lr_scheduler
-
 from pix2pix_jax.config import Config, Data, Optimizer, Train, preset, resolve
 from pix2pix_jax.config.files import override
-from pix2pix_jax.config.resolve import decay_epochs, needs_num_pairs, resolve_epochs
+from pix2pix_jax.config.resolve import decay_epochs, needs_num_pairs, resolve_epochs, run_epochs
 from pix2pix_jax.config.resume import changed_fields
 from pix2pix_jax.gan.optimizer import make_optimizer
 from pix2pix_jax.gan.schedules import learning_rate_schedule
+from pix2pix_jax.training.train import rate_lines
 
 RATE = 2e-4
 
@@ -38,10 +38,12 @@ def rates(config):
     return np.array([schedule(step) for step in range(config.train.steps)])
 
 
-def scheduler_rates(make, count):
+def scheduler_rates(name, count, *args, **options):
     """The rates of a scheduler of PyTorch before its first step, and after each step."""
+    torch = pytest.importorskip("torch", reason="needs PyTorch: pip install -e '.[parity]'")
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=RATE)
-    scheduler, found = make(optimizer), []
+    scheduler = getattr(torch.optim.lr_scheduler, name)(optimizer, *args, **options)
+    found = []
     for _ in range(count):
         found.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
@@ -72,7 +74,7 @@ def test_linear_decay_per_epoch_is_the_lambda_rule_of_the_pytorch_code(pairs, ba
     def rule(epoch):
         return 1.0 - max(0, epoch + 1 - first) / float(last + 1)
 
-    per_epoch = scheduler_rates(lambda sgd: lr_scheduler.LambdaLR(sgd, rule), 7)[1:]
+    per_epoch = scheduler_rates("LambdaLR", 7, rule)[1:]
     assert_close(rates(config), per_epoch[epochs_of(config, pairs)])
     assert per_epoch[-1] == rates(config)[-1] == 0
 
@@ -80,7 +82,7 @@ def test_linear_decay_per_epoch_is_the_lambda_rule_of_the_pytorch_code(pairs, ba
 @pytest.mark.parametrize(("pairs", "batch_size"), CASES)
 def test_cosine_per_epoch_is_pytorchs_over_all_epochs(pairs, batch_size):
     config = make_config("cosine", pairs, batch_size, decay_per="epoch")
-    per_epoch = scheduler_rates(lambda sgd: lr_scheduler.CosineAnnealingLR(sgd, T_max=6), 7)[1:]
+    per_epoch = scheduler_rates("CosineAnnealingLR", 7, T_max=6)[1:]
     assert_close(rates(config), per_epoch[epochs_of(config, pairs)])
 
 
@@ -90,8 +92,8 @@ def test_step_is_pytorchs_over_epochs(pairs, batch_size, decay_per):
     config = make_config(
         "step", pairs, batch_size, decay_per=decay_per, decay_interval=2, decay_factor=0.3
     )
-    make = lambda sgd: lr_scheduler.StepLR(sgd, step_size=2, gamma=0.3)  # noqa: E731
-    per_epoch = scheduler_rates(make, 7)[1 if decay_per == "epoch" else 0 :]
+    per_epoch = scheduler_rates("StepLR", 7, step_size=2, gamma=0.3)
+    per_epoch = per_epoch[1 if decay_per == "epoch" else 0 :]
     assert_close(rates(config), per_epoch[epochs_of(config, pairs)])
 
 
@@ -105,24 +107,30 @@ def test_linear_decay_per_step_falls_in_the_last_epochs(pairs, batch_size, decay
     def rule(step):
         return 1 - max(0, step - begin) / (steps - begin)
 
-    assert_close(
-        rates(config), scheduler_rates(lambda sgd: lr_scheduler.LambdaLR(sgd, rule), steps)
-    )
+    assert_close(rates(config), scheduler_rates("LambdaLR", steps, rule))
 
 
 def test_cosine_per_step_is_pytorchs_over_all_steps_or_over_the_last_epochs():
     config = make_config("cosine", pairs=5)
-    make = lambda sgd: lr_scheduler.CosineAnnealingLR(sgd, T_max=30)  # noqa: E731
-    assert_close(rates(config), scheduler_rates(make, 30))
+    assert_close(rates(config), scheduler_rates("CosineAnnealingLR", 30, T_max=30))
     config = make_config("cosine", pairs=5, decay=2)
-    make = lambda sgd: lr_scheduler.CosineAnnealingLR(sgd, T_max=10)  # noqa: E731
-    assert_close(rates(config), [RATE] * 20 + list(scheduler_rates(make, 10)))
+    last = scheduler_rates("CosineAnnealingLR", 10, T_max=10)
+    assert_close(rates(config), [RATE] * 20 + list(last))
 
 
-def test_the_old_linear_decay_has_the_bits_of_earlier_versions():
-    config = Config(optimizer=Optimizer(schedule="linear_decay"), train=Train(steps=9))
-    expected = [2e-4 - 2e-4 * max(0, step - 4) / 5 for step in range(9)]
-    np.testing.assert_allclose(rates(config), expected, rtol=1e-6)
+def test_cosine_per_epoch_can_decay_in_the_last_epochs():
+    """The last 3 of 6 epochs have the rates of PyTorch's epochs 1 to 3 of 3."""
+    config = make_config("cosine", pairs=5, decay=3, decay_per="epoch")
+    last = scheduler_rates("CosineAnnealingLR", 4, T_max=3)[1:]
+    assert_close(rates(config), np.repeat([RATE, RATE, RATE, *last], 5))
+
+
+@pytest.mark.parametrize("steps", [9, 80_000])
+def test_the_old_linear_decay_has_the_bits_of_earlier_versions(steps):
+    config = Config(optimizer=Optimizer(schedule="linear_decay"), train=Train(steps=steps))
+    old = optax.linear_schedule(2e-4, 0.0, steps - steps // 2, transition_begin=steps // 2)
+    new, every = learning_rate_schedule(config), np.arange(0, steps, max(1, steps // 1000))
+    np.testing.assert_array_equal(jax.jit(jax.vmap(new))(every), jax.jit(jax.vmap(old))(every))
     assert not needs_num_pairs(config)
     assert resolve_epochs(config, 27) == config
 
@@ -136,6 +144,84 @@ def test_a_long_run_with_large_batches_stays_in_the_range_of_int32():
     assert [float(schedule(np.int32(step))) for step in (0, last)] == pytest.approx(
         [RATE, RATE / 10]
     )
+
+
+def test_products_that_do_not_fit_into_int32_are_refused():
+    config = replace(
+        Config(data=Data(batch_size=2048), optimizer=Optimizer(schedule="step")),
+        train=Train(steps=100),
+    )
+    message = refusal(resolve_epochs, config, 2**20)
+    assert message == (
+        "data.batch_size: the epoch of a step cannot be computed for batches of 2048 from "
+        "1,048,576 pairs; give a batch_size below 2048, or --config.optimizer.schedule=constant"
+    )
+    assert resolve_epochs(config, 2**20 - 1).train.num_pairs == 2**20 - 1
+
+
+@pytest.mark.parametrize("schedule", ["linear_decay", "cosine"])
+def test_the_last_epoch_has_the_rate_0_in_compiled_steps_too(schedule):
+    """XLA divides by multiplying with the reciprocal; the tests run without its optimizations."""
+    program = f"""
+import jax
+from pix2pix_jax.config import Config, Optimizer, Train
+from pix2pix_jax.gan.schedules import learning_rate_schedule
+optimizer = Optimizer(schedule={schedule!r}, decay_per="epoch")
+for epochs in range(2, 200):
+    config = Config(optimizer=optimizer, train=Train(steps=epochs, num_pairs=1))
+    rates = jax.jit(jax.vmap(learning_rate_schedule(config)))
+    before, last = rates(jax.numpy.array([0, epochs - 1]))
+    assert before > 0 == last, (epochs, before, last)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, "XLA_FLAGS": ""})
+
+
+def test_a_run_of_one_epoch_has_a_constant_rate():
+    """The last of 400 steps with 400 pairs is in the first epoch, and so is the first step."""
+    config = preset("pytorch", Config(train=Train(steps=5)))
+    np.testing.assert_array_equal(rates(resolve_epochs(config, 5)), np.float32([RATE] * 5))
+    assert rate_lines(resolve_epochs(config, 5)) == []
+    # One step more begins a second epoch, which is the last.
+    config = override(config, {"train.steps": "6"})
+    assert_close(rates(resolve_epochs(config, 5)), [RATE / 2] * 5 + [0])
+
+
+def test_a_run_that_would_train_nothing_is_refused():
+    for schedule, decay in [("cosine", None), ("linear_decay", 1)]:
+        config = Config(
+            optimizer=Optimizer(schedule=schedule, decay_per="epoch"),
+            train=Train(steps=20, decay_epochs=decay),
+        )
+        assert refusal(resolve_epochs, config, 27) == (
+            f"optimizer.decay_per: the last epoch of {schedule} has the learning rate 0, and 20 "
+            "steps with 27 pairs are one epoch; give --config.optimizer.decay_per=step, or a "
+            "longer run"
+        )
+        per_step = override(config, {"optimizer.decay_per": "step"})
+        assert rates(resolve_epochs(per_step, 27)).min() > 0
+
+
+def test_a_short_run_says_that_the_rate_of_its_last_epoch_is_0():
+    lines = {
+        epochs: rate_lines(make_config("cosine", pairs=3, epochs=epochs, decay_per="epoch"))
+        for epochs in (2, 9, 10)
+    }
+    assert lines[2] == [
+        "WARNING: the learning rate is 0 in the last of 2 epochs, because it decays per epoch; "
+        "with --config.optimizer.decay_per=step, it falls until the last step"
+    ]
+    assert "last of 9 epochs" in lines[9][0]
+    assert lines[10] == []
+    assert rate_lines(make_config("step", pairs=3, epochs=2, decay_per="epoch")) == []
+    assert rate_lines(make_config("cosine", pairs=3, epochs=2)) == []
+
+
+def test_the_rate_of_a_batch_larger_than_the_split_reaches_0():
+    """Batches of 8 from 3 pairs: a step takes several epochs, and the last step ends the run."""
+    config = make_config("linear_decay", 3, 8, decay=1, epochs=6, decay_per="epoch")
+    assert run_epochs(config) == 6
+    assert rates(config)[-1] == 0
+    assert run_epochs(make_config("step", 3, 8, epochs=1)) == 1
 
 
 def test_a_step_with_two_updates_counts_once():
@@ -206,9 +292,9 @@ def test_decay_epochs_that_do_not_fit_are_refused():
     assert "give --config.train.epochs=7, or fewer" in message
     config = Config(optimizer=linear, train=Train(steps=12, decay_epochs=4))
     message = refusal(resolve_epochs, resolve(config), 5)
-    assert "4 is more than the 2 epochs of 5 pairs in train.steps 12" in message
+    assert "4 is more than the 3 epochs of 5 pairs in train.steps 12" in message
 
 
 def test_the_default_decay_is_half_of_the_run_or_the_whole_run():
-    assert decay_epochs(make_config("linear_decay", pairs=5, epochs=5, decay_per="epoch")) == 3
+    assert decay_epochs(make_config("linear_decay", pairs=5, epochs=5, decay_per="epoch")) == 2
     assert decay_epochs(make_config("cosine", pairs=5, epochs=5, decay_per="epoch")) == 5
