@@ -41,8 +41,9 @@ def run(options: argparse.Namespace, fields: FlagValues) -> int:
     from pix2pix_jax.runtime.backend import start_backend
 
     start_backend()
-    from pix2pix_jax.interop.import_weights import import_weights
+    from pix2pix_jax.interop.import_weights import ImportOptions, import_weights
 
     base = None if options.config is None else load_experiment(options.config)
-    import_weights(weights, options.discriminator, workdir, base, fields, options.options)
+    files = ImportOptions(weights, options.discriminator, base, options.options)
+    import_weights(files, workdir, fields)
     return 0

@@ -112,14 +112,19 @@ def needs_num_pairs(config: Config) -> bool:
     return by_epoch or config.train.decay_epochs is not None
 
 
+def counted_pairs(config: Config) -> int:
+    """The field train.num_pairs of a config in which `resolve_epochs` has filled it in."""
+    assert config.train.num_pairs is not None
+    return config.train.num_pairs
+
+
 def run_epochs(config: Config) -> int:
     """The number of epochs of a run; one that train.steps cuts short counts too.
 
     Args:
       config: a config with train.num_pairs.
     """
-    train, batch_size = config.train, config.data.batch_size
-    return (train.steps - 1) * batch_size // train.num_pairs + 1
+    return (config.train.steps - 1) * config.data.batch_size // counted_pairs(config) + 1
 
 
 def decay_epochs(config: Config) -> int:
@@ -176,7 +181,7 @@ def _resolve_steps(config: Config, num_pairs: int) -> Config:
 def _check_rate(config: Config) -> None:
     """Raises UsageError if a schedule by epochs has no rate above 0, or needs more than 32 bits."""
     schedule, decay_per = config.optimizer.schedule, config.optimizer.decay_per
-    batch_size, num_pairs = config.data.batch_size, config.train.num_pairs
+    batch_size, num_pairs = config.data.batch_size, counted_pairs(config)
     decays = schedule in DECAYS_TO_ZERO and decay_per == "epoch"
     if decays and run_epochs(config) == decay_epochs(config) == 1:
         raise UsageError(

@@ -19,7 +19,12 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from pix2pix_jax.config.resolve import decay_epochs, needs_num_pairs, run_epochs
+from pix2pix_jax.config.resolve import (
+    counted_pairs,
+    decay_epochs,
+    needs_num_pairs,
+    run_epochs,
+)
 from pix2pix_jax.config.schema import Config
 
 
@@ -67,7 +72,7 @@ def _epoch_schedule(config: Config) -> optax.Schedule:
             counted = epoch + 1 if optimizer.decay_per == "epoch" else epoch
             return optimizer.decay_factor ** (counted // optimizer.decay_interval)
         if optimizer.schedule == "linear_decay":
-            decayed = jnp.maximum(0, epoch + 2 - before) if decay else 0
+            decayed = jnp.maximum(0, epoch + 2 - before) if decay else jnp.zeros_like(epoch)
             # One quotient, so that the last rate is exactly 0: XLA multiplies by reciprocals, and
             # 1 - x * (1 / x) is not always 0.
             return (decay + 1 - decayed) / (decay + 1)
@@ -81,10 +86,10 @@ def _epoch_of(step: Array, config: Config) -> Array:
 
     The product can exceed the range of int32, so whole multiples of num_pairs are taken out first.
     """
-    batch_size, num_pairs = config.data.batch_size, config.train.num_pairs
+    batch_size, num_pairs = config.data.batch_size, counted_pairs(config)
     return step // num_pairs * batch_size + step % num_pairs * batch_size // num_pairs
 
 
 def _steps_of(config: Config, epochs: int) -> int:
     """The number of steps of a number of epochs, rounded up."""
-    return -(-epochs * config.train.num_pairs // config.data.batch_size)
+    return -(-epochs * counted_pairs(config) // config.data.batch_size)

@@ -6,7 +6,7 @@ from pathlib import Path
 from pix2pix_jax.config.fields import replace_fields
 from pix2pix_jax.config.schema import Config, Data
 from pix2pix_jax.errors import UsageError, prefix_errors
-from pix2pix_jax.interop.pytorch.train_options import FILE_NAME, WITHOUT, Setting, TrainOptions
+from pix2pix_jax.interop.pytorch.train_options import FILE_NAME, NONE, Setting, TrainOptions
 from pix2pix_jax.interop.weight_file import WeightFile
 
 
@@ -46,24 +46,26 @@ def plan_config(
     for file in files[1:]:
         with prefix_errors(file.path):
             config = replace_fields(config, file.discriminator_fields(config))
-    if files[0].config is not None:
-        if options:
-            raise UsageError(f"--options: {weights} has a config of its own", "leave out --options")
-        source = "taken from the experiment" if base else f"taken from the config in {weights}"
-        return PlannedConfig(config, source, None, [])
-    train_options = find_train_options(files[0].path, options)
-    if train_options is None:
+    has_config = files[0].config is not None
+    if has_config and options not in (None, NONE):
+        raise UsageError(f"--options: {weights} has a config of its own", "leave out --options")
+    train_options = None if has_config else find_train_options(files[0].path, options)
+    if train_options is not None:
+        check_train_options(train_options, config, has_discriminator=len(files) == 2)
+        settings = choose_settings(train_options.settings(), base, len(files) == 2)
+        config = apply_settings(train_options, settings, config)
+        source = f"taken from {'the experiment and from ' if base else ''}{train_options.path}"
+        return PlannedConfig(config, source, train_options, settings)
+    if base:
+        source = "taken from the experiment"
+    elif has_config:
+        source = f"taken from the config in {weights}"
+    else:
         source = (
             f"guessed, because {weights} has no config, and no {FILE_NAME} is used; the image size "
             "is the one at which the bottleneck of this U-Net is 1x1"
         )
-        source = "taken from the experiment" if base else source
-        return PlannedConfig(config, source, None, [])
-    check_train_options(train_options, config, has_discriminator=len(files) == 2)
-    settings = choose_settings(train_options.settings(), base, len(files) == 2)
-    config = apply_settings(train_options, settings, config)
-    source = f"taken from {'the experiment and from ' if base else ''}{train_options.path}"
-    return PlannedConfig(config, source, train_options, settings)
+    return PlannedConfig(config, source, None, [])
 
 
 def config_for_generator(weights: WeightFile, base: Config | None) -> Config:
@@ -104,7 +106,7 @@ def find_train_options(weights: Path, given: str | None) -> TrainOptions | None:
     Raises:
       UsageError: the file that the user gave does not exist, or a file is not a train_opt.txt.
     """
-    if given == "none":
+    if given == NONE:
         return None
     path = weights.parent / FILE_NAME if given is None else Path(given)
     if given is None and not path.is_file():
@@ -116,11 +118,11 @@ def check_train_options(options: TrainOptions, config: Config, has_discriminator
     """Raises UsageError if options contradict the weights. Args as in `contradictions`."""
     wrong = options.contradictions(config, has_discriminator)
     if wrong:
-        said = ", ".join(f"{each.option} {each.said}" for each in wrong)
-        found = ", ".join(f"{each.found}" for each in wrong)
+        said = ", ".join(each.said for each in wrong)
+        found = ", ".join(each.found for each in wrong)
         raise UsageError(
             f"{options.path}: says {said}, but the weights have {found}",
-            f"give the {FILE_NAME} of these weights as --options=FILE, or {WITHOUT}",
+            f"give the {FILE_NAME} of these weights as --options=FILE, or --options={NONE}",
         )
 
 
@@ -141,11 +143,11 @@ def choose_settings(
         given, default = asdict(base), asdict(Config())
         left_out |= {
             (group, name)
-            for group, name, _ in settings
+            for _, group, name, _ in settings
             if given[group][name] != default[group][name]
         }
         if ("data", "image_size") in left_out:
-            left_out.add(("data", "load_size"))
+            left_out |= {("data", "load_size"), ("data", "load_scale")}
     return [setting for setting in settings if (setting.group, setting.name) not in left_out]
 
 
@@ -155,7 +157,12 @@ def apply_settings(options: TrainOptions, settings: list[Setting], config: Confi
     Raises:
       UsageError: a value is out of the range of its field.
     """
-    for group, name, value in settings:
-        with prefix_errors(options.path):
+    for option, group, name, value in settings:
+        try:
             config = replace_fields(config, {group: {name: value}})
+        except UsageError as error:
+            raise UsageError(
+                f"{options.path}: {option}: {error.problem}",
+                f"correct this line, or give --options={NONE}",
+            ) from error
     return config

@@ -1,6 +1,8 @@
 """The lines that the import command prints about a new run."""
 
 import shlex
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 from pix2pix_jax.config.fields import field_values, format_value
@@ -12,33 +14,41 @@ from pix2pix_jax.interop.weight_file import WeightFile
 from pix2pix_jax.runs.workdir import Workdir
 
 
-def describe_import(
-    workdir: Workdir, config: Config, planned: PlannedConfig, files: list[WeightFile]
-) -> list[str]:
-    """The lines about the networks, the new run, and the fields that the weights do not determine.
+@dataclass(frozen=True)
+class NewRun:
+    """A new run with imported networks.
 
-    Args:
-      workdir: the workdir of the new run.
+    Attributes:
+      workdir: the workdir of the run.
       config: the resolved config.
       planned: the config before the flags of the user.
       files: the file of the generator, and maybe the file of the discriminator.
+      flags: the fields that flags set, as GROUP.FIELD.
     """
+
+    workdir: Workdir
+    config: Config
+    planned: PlannedConfig
+    files: list[WeightFile]
+    flags: Collection[str]
+
+
+def describe_import(run: NewRun) -> list[str]:
+    """The lines about the networks, the new run, and the fields that the weights do not determine.
+
+    Args:
+      run: the new run.
+    """
+    config, files = run.config, run.files
     data, model = config.data, config.model
-    height, width = data.image_size
-    other_direction = "BtoA" if data.direction == "AtoB" else "AtoB"
     lines = [note for file in files for note in file.notes]
     lines.append(
-        f"{workdir}: {model.generator} of depth {model.depth}, {model.features} features, "
+        f"{run.workdir}: {model.generator} of depth {model.depth}, {model.features} features, "
         f"{data.input_channels} to {data.target_channels} channels, {model.norm} norm; "
         f"{'a new ' if len(files) == 1 else ''}{model.discriminator} discriminator"
         f"{describe_preset(config) if files[0].config is None else ''}"
     )
-    lines.append(
-        f"direction {data.direction}, {height}x{width} images (height x width), dropout "
-        f"{model.dropout}: {planned.source}; to change these, import again with another "
-        f"--workdir, and with --config.data.direction={other_direction}, "
-        "--config.data.image_size=HEIGHT,WIDTH or --config.model.dropout=RATE"
-    )
+    lines.append(describe_undetermined(run))
     if len(files) == 1 and files[0].discriminators:
         path, places = files[0].path, files[0].discriminators
         lines.append(
@@ -46,9 +56,30 @@ def describe_import(
             f"again with another --workdir, and with "
             f"--discriminator={shlex.quote(f'{path}:{places[0]}')}"
         )
-    if size_note := describe_other_size(files[0], config, planned.options):
+    if size_note := describe_other_size(files[0], config, run.planned.options):
         lines.append(size_note)
-    return lines
+    return lines + describe_options(run)
+
+
+def describe_undetermined(run: NewRun) -> str:
+    """The line about the direction, the image size and the dropout, which weights do not show."""
+    data, model = run.config.data, run.config.model
+    height, width = data.image_size
+    phrases = {
+        "data.direction": f"direction {data.direction}",
+        "data.image_size": f"{height}x{width} images (height x width)",
+        "model.dropout": f"dropout {model.dropout}",
+    }
+    from_source = [phrase for field, phrase in phrases.items() if field not in run.flags]
+    from_flags = [phrase for field, phrase in phrases.items() if field in run.flags]
+    parts = [f"{', '.join(from_source)}: {run.planned.source}"] if from_source else []
+    parts += [f"{', '.join(from_flags)}: set by flags"] if from_flags else []
+    other_direction = "BtoA" if data.direction == "AtoB" else "AtoB"
+    return (
+        f"{'; '.join(parts)}; to change these, import again with another --workdir, and with "
+        f"--config.data.direction={other_direction}, --config.data.image_size=HEIGHT,WIDTH or "
+        "--config.model.dropout=RATE"
+    )
 
 
 def describe_preset(config: Config) -> str:
@@ -80,17 +111,24 @@ def closest_preset(config: Config) -> tuple[str, dict[str, Any]]:
     return min(differences.items(), key=lambda item: len(item[1]))
 
 
-def describe_options(options: TrainOptions, config: Config, used: set[str]) -> list[str]:
-    """The lines about a train_opt.txt: the fields that were taken from it, and what was not used.
+def describe_options(run: NewRun) -> list[str]:
+    """The lines about the train_opt.txt of the weights; none if there is no such file.
+
+    The lines name the fields that were taken from the file, and what was not used.
 
     Args:
-      options: the options.
-      config: the resolved config of the new run.
-      used: the fields whose values come from the options.
+      run: the new run.
     """
-    values = field_values(config)
-    taken = ", ".join(f"{name} {format_value(values[name])}" for name in values if name in used)
-    lines = [f"from {options.path}: {taken or 'nothing'}"]
+    options, values = run.planned.options, field_values(run.config)
+    if options is None:
+        return []
+    settings = {f"{group}.{name}": value for _, group, name, value in run.planned.settings}
+    used = [
+        f"{name} {format_value(values[name])}"
+        for name in values
+        if name in settings and name not in run.flags and values[name] == settings[name]
+    ]
+    lines = [f"from {options.path}: {', '.join(used) or 'nothing'}"]
     if unavailable := options.unavailable():
         lines.append(f"WARNING: {options.path}: not available here: {unavailable}")
     if length := options.length():

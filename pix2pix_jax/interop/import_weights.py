@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jax
@@ -18,7 +18,8 @@ from pix2pix_jax.config.schema import Config
 from pix2pix_jax.errors import UsageError, prefix_errors
 from pix2pix_jax.gan.state import TrainState, create_state
 from pix2pix_jax.interop.import_config import plan_config
-from pix2pix_jax.interop.import_report import describe_import, describe_options
+from pix2pix_jax.interop.import_report import NewRun, describe_import
+from pix2pix_jax.interop.pytorch.tensors import is_statistic
 from pix2pix_jax.interop.weight_file import WeightFile
 from pix2pix_jax.interop.weight_reader import read_weights
 from pix2pix_jax.models.running_statistics import Statistics, is_usable
@@ -30,31 +31,38 @@ from pix2pix_jax.runtime.console import say
 from pix2pix_jax.runtime.storage.files import check_writable
 
 
-def import_weights(
-    weights: Path,
-    discriminator: Path | None,
-    workdir: Workdir,
-    base: Config | None,
-    fields: dict[str, str],
-    options: str | None = None,
-) -> None:
-    """Makes a run from a generator and maybe a discriminator, with new optimizers.
+@dataclass(frozen=True)
+class ImportOptions:
+    """The files to import, and the fields that the weights do not determine.
 
-    Fields that the weights do not determine come from `fields`, from the fields of `base` that
-    differ from their defaults, from the train_opt.txt of the PyTorch code, and else from a guess,
-    in this order.
-
-    Args:
+    Attributes:
       weights: the file of the generator: a .pth or .safetensors file of the authors' PyTorch code,
         or a .safetensors file of `export`.
       discriminator: the file of the discriminator, in one of these formats; None: the run gets a
         new discriminator.
-      workdir: the workdir of the new run.
       base: a config with the fields that the weights do not determine; None: the config in the
         file of the generator, or `default_config` for a file without a config.
+      train_options: the path of the train_opt.txt of the PyTorch code, or "none"; None: the file
+        with this name in the folder of the generator, if there is one.
+    """
+
+    weights: Path
+    discriminator: Path | None = None
+    base: Config | None = None
+    train_options: str | None = None
+
+
+def import_weights(options: ImportOptions, workdir: Workdir, fields: dict[str, str]) -> None:
+    """Makes a run from a generator and maybe a discriminator, with new optimizers.
+
+    Fields that the weights do not determine come from `fields`, from the fields of `options.base`
+    that differ from their defaults, from the train_opt.txt of the PyTorch code, and else from a
+    guess, in this order.
+
+    Args:
+      options: the files, and the sources of the fields.
+      workdir: the workdir of the new run.
       fields: new values of fields of the config, as in `config.files.override`.
-      options: the path of the train_opt.txt of the PyTorch code, or "none"; None: the file with
-        this name in the folder of the generator, if there is one.
 
     Raises:
       UsageError: a file does not contain its network, the networks do not fit each other or the
@@ -68,10 +76,11 @@ def import_weights(
             "leave out this flag",
         )
     check_writable(workdir.path)
+    weights, base = options.weights, options.base
     files = [read_weights(weights, "generator")]
-    if discriminator:
-        files.append(read_weights(discriminator, "discriminator"))
-    planned = plan_config(weights, files, base, options)
+    if options.discriminator:
+        files.append(read_weights(options.discriminator, "discriminator"))
+    planned = plan_config(weights, files, base, options.train_options)
     config = planned.config
     # The weights come from the file, even if the run that exported them started from another run.
     changed = replace_fields(override(config, fields), {"train": {"init": None}})
@@ -80,13 +89,10 @@ def import_weights(
         changed = resolve(changed)
     with explain_changed_network(config, fields):
         state = create_state_with(changed, files)
-        statistics = read_statistics(changed, state, files)
+        statistics = collect_statistics(changed, state, files)
     write_run(workdir, changed, state, statistics)
-    lines = describe_import(workdir, changed, planned, files)
-    if planned.options:
-        used = {f"{group}.{name}" for group, name, _ in planned.settings} - fields.keys()
-        lines += describe_options(planned.options, changed, used)
-    for line in lines:
+    new_run = NewRun(workdir, changed, planned, files, flags=fields.keys())
+    for line in describe_import(new_run):
         say(line)
 
 
@@ -172,7 +178,7 @@ def create_state_with(config: Config, files: list[WeightFile]) -> TrainState:
     return replace(state, **networks)
 
 
-def read_statistics(
+def collect_statistics(
     config: Config, state: TrainState, files: list[WeightFile]
 ) -> dict[str, Statistics]:
     """The running statistics of the networks whose files have usable ones.
@@ -196,6 +202,14 @@ def read_statistics(
                 f"WARNING: {file.path}: a running average of its norms is not finite, or a "
                 "variance is negative, so all are left out"
             )
+        elif file.config is None and any(map(is_statistic, file.tensors)):
+            kind = config.model.norm
+            reason = (
+                "the PyTorch code does not use them"
+                if kind == "instance"
+                else ("only averages of norms with scales (affine=True) are kept")
+            )
+            say(f"{file.path}: the running averages of its {kind} norms are left out: {reason}")
     return found
 
 

@@ -18,6 +18,8 @@ from pix2pix_jax.models.layers import Convolution, Moments
 from pix2pix_jax.models.patchgan import Discriminator
 from pix2pix_jax.models.unet import UNet
 
+UNKNOWN = -1  # the number of batches in a file that does not have it
+
 
 class NormStatistics(TypedDict):
     """The running statistics of one norm.
@@ -25,7 +27,8 @@ class NormStatistics(TypedDict):
     Attributes:
       mean: the average of the means of the batches, [c].
       variance: the average of the unbiased variances of the batches, [c].
-      num_batches: the number of batches, int64; PyTorch's `num_batches_tracked`.
+      num_batches: the number of batches, int64; PyTorch's `num_batches_tracked`. UNKNOWN if the
+        file of the network does not have it: PyTorch counts batches since version 0.4.1.
     """
 
     mean: np.ndarray

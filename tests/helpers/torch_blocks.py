@@ -8,7 +8,12 @@ from torch import nn
 
 NORMS = {
     "batch": lambda channels: nn.BatchNorm2d(channels),
+    "batch_without_scales": lambda channels: nn.BatchNorm2d(channels, affine=False),
     "instance": lambda channels: nn.InstanceNorm2d(channels),
+    "instance_with_scales": lambda channels: nn.InstanceNorm2d(channels, affine=True),
+    "instance_with_averages": lambda channels: nn.InstanceNorm2d(
+        channels, track_running_stats=True
+    ),
     "none": lambda channels: nn.Identity(),
 }
 
@@ -21,7 +26,7 @@ class Block(nn.Module):
 
     def __init__(self, outer_width, inner_width, channels, inner_block, norm, level):
         super().__init__()
-        bias = norm == "instance"
+        bias = norm.startswith("instance")
         halve = nn.Conv2d(channels or outer_width, inner_width, 4, 2, 1, bias=bias)
         self.outermost = level == "outermost"
         decoder_width = inner_width if level == "innermost" else 2 * inner_width
@@ -62,7 +67,10 @@ class PatchDiscriminator(nn.Module):
 
     def __init__(self, channels=6, features=64, layers=3, norm="batch"):
         super().__init__()
-        bias, widths = norm == "instance", [features * min(2**n, 8) for n in range(layers + 1)]
+        bias, widths = (
+            norm.startswith("instance"),
+            [features * min(2**n, 8) for n in range(layers + 1)],
+        )
         stack = [nn.Conv2d(channels, features, 4, 2, 1), nn.LeakyReLU(0.2)]
         for n in range(1, layers + 1):
             stride = 1 if n == layers else 2
@@ -82,7 +90,7 @@ class PixelDiscriminator(nn.Module):
 
     def __init__(self, channels=6, features=64, norm="batch"):
         super().__init__()
-        bias = norm == "instance"
+        bias = norm.startswith("instance")
         self.net = nn.Sequential(
             nn.Conv2d(channels, features, 1),
             nn.LeakyReLU(0.2),

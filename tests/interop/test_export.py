@@ -24,7 +24,7 @@ from pix2pix_jax.gan.networks import make_generator
 from pix2pix_jax.interop import export as exporting
 from pix2pix_jax.interop.export import ExportOptions, export
 from pix2pix_jax.interop.formats import EXPORT_FORMATS, write_onnx
-from pix2pix_jax.interop.import_weights import import_weights, write_run
+from pix2pix_jax.interop.import_weights import ImportOptions, import_weights, write_run
 from pix2pix_jax.interop.trained_network import TrainedNetwork, max_difference
 from pix2pix_jax.interop.weight_reader import read_weights
 from pix2pix_jax.models.unet import translate_each
@@ -156,7 +156,7 @@ def test_importing_exported_safetensors_gives_the_exported_run(exported, tmp_pat
         names = set(file.keys())
         assert file.metadata()["step"] == "0"
     assert {"down1.kernel", "down2_norm.scale", "up5.bias"} <= names
-    import_weights(path, d_path, Workdir(tmp_path / "back"), None, {})
+    import_weights(ImportOptions(path, d_path), Workdir(tmp_path / "back"), {})
     data = replace(config.data, source=None, data_dir=Data().data_dir)
     found = read_config(tmp_path / "back" / "config.json")
     # The norm of the bottleneck no longer depends on the image size.
@@ -183,19 +183,19 @@ def test_an_exported_discriminator_can_be_imported_with_another_generator(export
     export(config, workdir, ExportOptions(tmp_path / "G.pth", "pth", 0))
     options = ExportOptions(tmp_path / "G.safetensors", "safetensors", 0, d_path)
     export(config, workdir, options)
-    import_weights(tmp_path / "G.pth", d_path, Workdir(tmp_path / "run"), None, {})
+    import_weights(ImportOptions(tmp_path / "G.pth", d_path), Workdir(tmp_path / "run"), {})
     found = read_config(tmp_path / "run" / "config.json")
     assert (found.model.discriminator, found.model.discriminator_features) == ("patch16", 4)
     assert found.model.bias == config.model.bias == "paper"
     params = read_network(Workdir(tmp_path / "run"), found, 0, "discriminator").params
     jax.tree.map(np.testing.assert_array_equal, params, state.discriminator.params)
-    swapped = d_path, tmp_path / "G.safetensors", Workdir(tmp_path / "x"), None, {}
+    swapped = ImportOptions(d_path, tmp_path / "G.safetensors"), Workdir(tmp_path / "x"), {}
     assert "D.safetensors: contains a discriminator; give" in refusal(import_weights, *swapped)
     other = make_config(norm="instance", norm_affine=False, bias="all")
     write_run(Workdir(tmp_path / "other"), other, state_of(other))
     options = ExportOptions(tmp_path / "H.safetensors", "safetensors", 0)
     export(other, Workdir(tmp_path / "other"), options)
-    args = tmp_path / "H.safetensors", d_path, Workdir(tmp_path / "x"), None, {}
+    args = ImportOptions(tmp_path / "H.safetensors", d_path), Workdir(tmp_path / "x"), {}
     message = refusal(import_weights, *args)
     expected = "D.safetensors: was trained with model.norm batch, but the generator was"
     assert expected in message
@@ -209,7 +209,7 @@ def test_imported_weights_keep_their_bottleneck_norm_at_another_image_size(has_n
     export(config, Workdir(tmp_path / "run"), ExportOptions(path, step=0))
     data = replace(config.data, image_size=(64, 64), load_size=None)
     base = replace(config, data=data, model=replace(config.model, depth=None, bottleneck_norm=None))
-    import_weights(path, None, Workdir(tmp_path / "back"), base, {})
+    import_weights(ImportOptions(path, base=base), Workdir(tmp_path / "back"), {})
     found = read_config(tmp_path / "back" / "config.json")
     assert (found.data.image_size, found.model.bottleneck_norm) == ((64, 64), bool(has_norm))
 

@@ -27,7 +27,7 @@ from pix2pix_jax.config.files import read_config  # noqa: E402
 from pix2pix_jax.gan.networks import make_discriminator, make_generator  # noqa: E402
 from pix2pix_jax.gan.state import create_state  # noqa: E402
 from pix2pix_jax.interop.export import ExportOptions, export  # noqa: E402
-from pix2pix_jax.interop.import_weights import import_weights  # noqa: E402
+from pix2pix_jax.interop.import_weights import ImportOptions, import_weights  # noqa: E402
 from pix2pix_jax.interop.pytorch.checks import check_torch_discriminator, check_torch_generator  # noqa: E402
 from pix2pix_jax.interop.pytorch.fields import discriminator_fields_from_tensors  # noqa: E402
 from pix2pix_jax.interop.pytorch.names import discriminator_names, generator_names  # noqa: E402
@@ -46,7 +46,7 @@ def save_weights(network, path, prefix="", legacy=False):
 def import_run(tmp_path, weights, discriminator=None, base=None, **values):
     """The workdir, config and generator parameters of an imported run."""
     workdir = tmp_path / "run"
-    import_weights(weights, discriminator, Workdir(workdir), base, values)
+    import_weights(ImportOptions(weights, discriminator, base), Workdir(workdir), values)
     config = read_config(workdir / "config.json")
     return workdir, config, read_network(Workdir(workdir), config, "newest").params
 
@@ -183,13 +183,13 @@ def test_an_experiment_and_flags_set_the_fields_that_weights_do_not_determine(tm
         256,
     )  # The experiment has this size; the tensors do not determine a size.
     assert "already has a run" in refusal(
-        import_weights, weights, None, Workdir(tmp_path / "run"), None, {}
+        import_weights, ImportOptions(weights), Workdir(tmp_path / "run"), {}
     )
 
 
 def import_and_read_line(tmp_path, capsys, weights, base=None, **fields):
     """The line that an import into a new workdir prints."""
-    import_weights(weights, None, Workdir(tmp_path / "new"), base, fields)
+    import_weights(ImportOptions(weights, base=base), Workdir(tmp_path / "new"), fields)
     return capsys.readouterr().out.strip()
 
 
@@ -217,9 +217,9 @@ def test_an_imported_run_starts_from_no_other_run(tmp_path):
     weights = save_weights(randomize(Generator(depth=5, features=4)), tmp_path / "G.pth")
     workdir = Workdir(tmp_path / "new")
     flag = {"train.init": "runs/other"}
-    message = refusal(import_weights, weights, None, workdir, None, flag)
+    message = refusal(import_weights, ImportOptions(weights), workdir, flag)
     assert message.startswith("--config.train.init: an imported run starts from the weights of its")
-    import_weights(weights, None, workdir, Config(train=Train(init="runs/other")), {})
+    import_weights(ImportOptions(weights, base=Config(train=Train(init="runs/other"))), workdir, {})
     assert read_config(workdir.config_file).train.init is None
 
 
@@ -236,7 +236,7 @@ def test_an_import_says_that_the_file_has_a_config_of_its_own(tmp_path, capsys):
     line = import_and_read_line(tmp_path, capsys, weights, Config())
     assert f"the generator in {weights} was trained at 32x32; to train or translate at" in line
     fields = {"data.load_size": "20,20"}  # the config in the file has data.image_size (32, 32)
-    message = refusal(import_weights, weights, None, Workdir(tmp_path / "other"), None, fields)
+    message = refusal(import_weights, ImportOptions(weights), Workdir(tmp_path / "other"), fields)
     assert "give --config.data.load_size=None" in message
     assert message.endswith(f"keep the values of the config in {weights}")
     assert not (tmp_path / "other").exists()
@@ -256,7 +256,7 @@ def test_an_import_says_that_the_file_has_a_config_of_its_own(tmp_path, capsys):
 )
 def test_flags_that_the_weights_do_not_allow_are_refused_by_name(tmp_path, fields, expected):
     weights = save_weights(randomize(Generator(depth=5, features=4)), tmp_path / "G.pth")
-    message = refusal(import_weights, weights, None, Workdir(tmp_path / "run"), None, fields)
+    message = refusal(import_weights, ImportOptions(weights), Workdir(tmp_path / "run"), fields)
     assert message.endswith(expected)
     assert str(weights) in message
 
@@ -264,7 +264,7 @@ def test_flags_that_the_weights_do_not_allow_are_refused_by_name(tmp_path, field
 def test_a_discriminator_that_is_too_deep_has_one_fix(tmp_path):
     weights = save_weights(randomize(Generator(depth=5, features=4)), tmp_path / "G.pth")
     fields = {"model.discriminator": "image286"}
-    message = refusal(import_weights, weights, None, Workdir(tmp_path / "run"), None, fields)
+    message = refusal(import_weights, ImportOptions(weights), Workdir(tmp_path / "run"), fields)
     assert message == (
         "model.discriminator: image286 is too deep for data.image_size 32x32; leave out "
         "--config.model.discriminator"
@@ -323,7 +323,9 @@ FILES_WITHOUT_GENERATOR = {
 def test_a_file_without_a_generator_is_refused_with_its_content(tmp_path, name):
     content, expected = FILES_WITHOUT_GENERATOR[name]
     torch.save(content(), tmp_path / "G.pth")
-    message = refusal(import_weights, tmp_path / "G.pth", None, Workdir(tmp_path / "run"), None, {})
+    message = refusal(
+        import_weights, ImportOptions(tmp_path / "G.pth"), Workdir(tmp_path / "run"), {}
+    )
     assert expected in message
     assert str(tmp_path / "G.pth") in message
     assert not (tmp_path / "run").exists()

@@ -35,9 +35,10 @@ from pix2pix_jax.evaluation.running_statistics import (
 )
 from pix2pix_jax.gan.running_statistics import estimate_statistics
 from pix2pix_jax.interop.export import ExportOptions, export
-from pix2pix_jax.interop.import_weights import import_weights, write_run
+from pix2pix_jax.interop.import_weights import ImportOptions, import_weights, write_run
 from pix2pix_jax.interop.pytorch.names import discriminator_names, generator_names
 from pix2pix_jax.interop.pytorch.tensors import to_torch
+from pix2pix_jax.interop.trained_network import TrainedNetwork
 from pix2pix_jax.runs.workdir import Workdir
 
 PAIRS = {
@@ -75,7 +76,7 @@ def imported(tmp_path_factory):
         norm.num_batches_tracked.fill_(1000 + number)
     weights = save(generator, folder / "G.pth")
     save(discriminator, folder / "D.pth")
-    import_weights(weights, folder / "D.pth", Workdir(folder / "run"), None, PAIRS)
+    import_weights(ImportOptions(weights, folder / "D.pth"), Workdir(folder / "run"), PAIRS)
     return folder, generator, discriminator
 
 
@@ -108,7 +109,7 @@ def test_safetensors_files_keep_the_averages_too(imported, tmp_path):
     export(config, workdir, ExportOptions(tmp_path / "G.safetensors"))
     assert "up1_norm.running_var" in load_file(tmp_path / "G.safetensors")
     again = Workdir(tmp_path / "run")
-    import_weights(tmp_path / "G.safetensors", None, again, None, {})
+    import_weights(ImportOptions(tmp_path / "G.safetensors"), again, {})
     export(read_config(again.config_file), again, ExportOptions(tmp_path / "G.pth"))
     assert_same_tensors(load(tmp_path / "G.pth"), generator.state_dict())
 
@@ -331,7 +332,7 @@ def test_an_imported_run_that_resumes_loses_its_averages_but_keeps_its_first_che
 ):
     folder, generator, _ = imported
     workdir = Workdir(tmp_path / "run")
-    import_weights(folder / "G.pth", None, workdir, None, PAIRS | {"train.samples": "1"})
+    import_weights(ImportOptions(folder / "G.pth"), workdir, PAIRS | {"train.samples": "1"})
     out = succeed("train", f"--workdir={workdir}", "--config.train.steps=1")
     assert "the running averages of the imported networks belong to their imported weights" in out
     for step in (0, 1):
@@ -369,7 +370,7 @@ def test_networks_without_batch_norms_have_no_averages(tmp_path):
     for name in ("instance", "none"):
         weights = save(randomize(Generator(depth=5, features=4, norm=name)), tmp_path / "G.pth")
         workdir = tmp_path / name
-        import_weights(weights, None, Workdir(workdir), None, {})
+        import_weights(ImportOptions(weights), Workdir(workdir), {})
         flags = (f"--input={tmp_path}", f"--output={tmp_path}/out", "--running_statistics")
         message = refuse("translate", f"--workdir={workdir}", *flags)
         assert (
@@ -379,6 +380,59 @@ def test_networks_without_batch_norms_have_no_averages(tmp_path):
         succeed("export", f"--workdir={workdir}", f"--output={tmp_path}/{name}.pth")
 
 
+@pytest.mark.parametrize(
+    ("kind", "norm", "is_affine", "left_out"),
+    [
+        (
+            "batch_without_scales", "batch", False,
+            "batch norms are left out: only averages of norms with scales (affine=True) are kept",
+        ),
+        ("instance_with_scales", "instance", True, None),
+        (
+            "instance_with_averages", "instance", False,
+            "instance norms are left out: the PyTorch code does not use them",
+        ),
+    ],
+)  # fmt: skip
+def test_norms_of_other_options_are_recognized(tmp_path, capsys, kind, norm, is_affine, left_out):
+    generator = randomize(Generator(depth=5, features=4, norm=kind))
+    discriminator = PatchDiscriminator(features=4, layers=1, norm=kind)
+    options = ImportOptions(save(generator, tmp_path / "G.pth"), tmp_path / "D.pth")
+    save(discriminator, options.discriminator)
+    workdir = Workdir(tmp_path / "run")
+    import_weights(options, workdir, {})
+    config = read_config(workdir.config_file)
+    assert (config.model.norm, config.model.norm_affine) == (norm, is_affine)
+    expected = [f"{path}: the running averages of its {left_out}" for path in (
+        options.weights, options.discriminator)] if left_out else []  # fmt: skip
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "are left out" in line] == expected
+    # With a batch of one image, every norm has the statistics of this image.
+    x = np.random.default_rng(0).uniform(-1, 1, (1, 32, 32, 3)).astype(np.float32)
+    for name, network, inputs in (
+        ("generator", generator, x),
+        ("discriminator", discriminator, np.concatenate([x, x], -1)),
+    ):
+        found = TrainedNetwork.restore(workdir, config, "newest", name)
+        with torch.no_grad():
+            y = network.train()(nchw(inputs)).numpy().transpose(0, 2, 3, 1)
+        np.testing.assert_allclose(found.compile_with(found.params)(inputs), y, atol=2e-5)
+
+
+def test_a_file_of_an_old_pytorch_keeps_its_names(tmp_path):
+    """PyTorch counts the batches of a norm since version 0.4.1."""
+    tensors = randomize(Generator(depth=5, features=4)).state_dict()
+    tensors = {name: value for name, value in tensors.items() if "num_batches" not in name}
+    torch.save(tensors, tmp_path / "G.pth")
+    for name in ("pth", "safetensors"):  # G.pth -> run -> G.safetensors -> run -> G.pth
+        workdir = Workdir(tmp_path / f"to_{name}")
+        other = "safetensors" if name == "pth" else "pth"
+        import_weights(ImportOptions(tmp_path / f"G.{name}"), workdir, {})
+        (tmp_path / "G.pth").unlink(missing_ok=True)
+        export(read_config(workdir.config_file), workdir, ExportOptions(tmp_path / f"G.{other}"))
+    assert_same_tensors(load(tmp_path / "G.pth"), tensors)
+
+
 @pytest.mark.parametrize("value", [np.nan, -1.0])
 def test_averages_that_cannot_be_used_are_left_out_with_a_line(tmp_path, capsys, value):
     network = randomize(Generator(depth=5, features=4))
@@ -386,7 +440,7 @@ def test_averages_that_cannot_be_used_are_left_out_with_a_line(tmp_path, capsys,
     tensors["model.model.1.model.2.running_var"][1] = value
     torch.save(tensors, tmp_path / "G.pth")
     workdir = Workdir(tmp_path / "run")
-    import_weights(tmp_path / "G.pth", None, workdir, None, {})
+    import_weights(ImportOptions(tmp_path / "G.pth"), workdir, {})
     assert "a running average of its norms is not finite, or a variance is negative" in (
         capsys.readouterr().out
     )
@@ -395,19 +449,29 @@ def test_averages_that_cannot_be_used_are_left_out_with_a_line(tmp_path, capsys,
         find_statistics(workdir, config, 0, "generator", StatisticsOptions())
 
 
-def test_a_file_that_lacks_a_part_of_its_averages_is_refused(tmp_path):
+@pytest.mark.parametrize("lacks_all_means", [False, True])
+def test_a_file_that_lacks_a_part_of_its_averages_is_refused(tmp_path, lacks_all_means):
     tensors = randomize(Generator(depth=5, features=4)).state_dict()
-    del tensors["model.model.1.model.2.running_var"]
+    missing = "model.model.1.model.2.running_var"
+    if lacks_all_means:
+        names = [name for name in tensors if name.endswith("running_mean")]
+        tensors = {name: value for name, value in tensors.items() if name not in names}
+        missing = "running_mean"
+    else:
+        del tensors[missing]
     torch.save(tensors, tmp_path / "G.pth")
-    message = refusal(import_weights, tmp_path / "G.pth", None, Workdir(tmp_path / "x"), None, {})
-    assert "G.pth: has no tensor model.model.1.model.2.running_var" in message
+    message = refusal(
+        import_weights, ImportOptions(tmp_path / "G.pth"), Workdir(tmp_path / "x"), {}
+    )
+    assert "G.pth: has no tensor model.model.1.model." in message
+    assert missing in message
     assert not (tmp_path / "x").exists()
 
 
 def test_damaged_averages_are_refused(tmp_path):
     weights = save(randomize(Generator(depth=5, features=4)), tmp_path / "G.pth")
     workdir = Workdir(tmp_path / "run")
-    import_weights(weights, None, workdir, None, {})
+    import_weights(ImportOptions(weights), workdir, {})
     item = workdir.checkpoint(0) / "generator_statistics"
     [path, *_] = [path for path in item.rglob("*") if path.parent.name == "d"]
     path.write_bytes(b"x" + path.read_bytes()[1:])

@@ -20,7 +20,7 @@ from pix2pix_jax.config import resolve  # noqa: E402
 from pix2pix_jax.gan.networks import make_generator  # noqa: E402
 from pix2pix_jax.gan.state import create_state  # noqa: E402
 from pix2pix_jax.interop.import_config import config_for_generator  # noqa: E402
-from pix2pix_jax.interop.import_weights import import_weights  # noqa: E402
+from pix2pix_jax.interop.import_weights import ImportOptions, import_weights  # noqa: E402
 from pix2pix_jax.interop.weight_reader import read_weights  # noqa: E402
 from pix2pix_jax.runs.workdir import Workdir  # noqa: E402
 
@@ -257,13 +257,15 @@ def test_a_discriminator_is_found_beside_a_generator(tmp_path):
 def test_an_import_names_the_discriminator_that_lies_beside_the_generator(tmp_path, capsys):
     path, workdir = tmp_path / "gan 1.pth", Workdir(tmp_path / "run")
     torch.save({"netG": generator().state_dict(), "netD": discriminator().state_dict()}, path)
-    import_weights(path, None, workdir, None, {})
+    import_weights(ImportOptions(path), workdir, {})
     *_, line = capsys.readouterr().out.splitlines()
     assert line == (
         f"{path} also holds a discriminator at netD; to use it, import again with another "
         f"--workdir, and with --discriminator='{path}:netD'"
     )
-    import_weights(path, path.with_name("gan 1.pth:netD"), Workdir(tmp_path / "other"), None, {})
+    import_weights(
+        ImportOptions(path, path.with_name("gan 1.pth:netD")), Workdir(tmp_path / "other"), {}
+    )
     out = capsys.readouterr().out
     assert "; patch70 discriminator; as in the preset pytorch\n" in out
     assert "also holds" not in out

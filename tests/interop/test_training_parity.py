@@ -23,7 +23,7 @@ from pix2pix_jax.gan.random import step_key
 from pix2pix_jax.gan.state import NetworkState, TrainState
 from pix2pix_jax.gan.step import train_step
 from pix2pix_jax.interop.export import ExportOptions, export
-from pix2pix_jax.interop.import_weights import import_weights
+from pix2pix_jax.interop.import_weights import ImportOptions, import_weights
 from pix2pix_jax.runs.workdir import Workdir
 
 STEPS, SIDE = 6, 64
@@ -102,7 +102,7 @@ def test_imported_networks_train_as_in_pytorch_and_go_back(tmp_path, name):
         torch.save(network.state_dict(), tmp_path / f"{letter}.pth")
     workdir = Workdir(tmp_path / "run")
     fields = {"model.dropout": "0"}
-    import_weights(tmp_path / "G.pth", tmp_path / "D.pth", workdir, None, fields)
+    import_weights(ImportOptions(tmp_path / "G.pth", tmp_path / "D.pth"), workdir, fields)
     config = read_config(workdir.config_file)
     batches = [batch_of(config, 1, seed=count) for count in range(STEPS)]
     found, state = train_here(config, workdir, batches)

@@ -33,8 +33,8 @@ def generator_fields_from_tensors(tensors: Tensors) -> Fields:
     has_kernels = all(name in tensors and tensors[name].ndim == 4 for name in (first, last))
     if not 2 <= depth <= 16 or not has_kernels or 0 in tensors[first].shape:
         raise UsageError(*describe_network({"": tensors}, "generator"))
-    has_norm = f"{names['up1_norm']}.weight" in tensors  # an instance norm has no tensors
-    has_bias = f"{names['down1']}.bias" in tensors
+    norm, has_bias = names["up1_norm"], f"{names['down1']}.bias" in tensors
+    kind, is_affine = _find_norm(tensors, norm, has_bias)
     return {
         "data": {
             "input_channels": tensors[first].shape[1],
@@ -45,11 +45,30 @@ def generator_fields_from_tensors(tensors: Tensors) -> Fields:
         | {
             "depth": depth,
             "features": tensors[first].shape[0],
-            "norm": "batch" if has_norm else "instance" if has_bias else "none",
-            "norm_affine": has_norm or not has_bias,
+            "norm": kind,
+            "norm_affine": is_affine,
             "bias": "all" if has_bias else "pytorch",
         },
     }
+
+
+def _find_norm(tensors: Tensors, norm: str, has_bias: bool) -> tuple[str, bool]:
+    """The kind of the norms of a generator, and whether they have scales.
+
+    In the PyTorch code, convolutions have biases with instance norms only. Batch norms keep running
+    averages; instance norms kept them before September 2018.
+
+    Args:
+      tensors: the tensors of the generator.
+      norm: the name of a norm in the file.
+      has_bias: whether the convolutions have biases.
+    """
+    has_scale, has_averages = f"{norm}.weight" in tensors, f"{norm}.running_mean" in tensors
+    if has_bias:
+        return "batch" if has_scale and has_averages else "instance", has_scale
+    if has_scale or has_averages:
+        return "batch", has_scale
+    return "none", True
 
 
 def discriminator_fields_from_tensors(tensors: Tensors, config: Config) -> Fields:

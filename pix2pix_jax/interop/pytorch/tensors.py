@@ -11,14 +11,18 @@ import numpy as np
 from pix2pix_jax.config.schema import Model
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.interop.pytorch.names import Tensors, has_torch_bias
-from pix2pix_jax.models.running_statistics import NormStatistics, Statistics, empty_statistics
+from pix2pix_jax.models.running_statistics import (
+    UNKNOWN,
+    NormStatistics,
+    Statistics,
+    empty_statistics,
+)
 
-NUM_BATCHES = "num_batches_tracked"
 # The PyTorch code's names of the running averages of a batch norm, by the keys of NormStatistics.
 STATISTICS: dict[Literal["mean", "variance", "num_batches"], str] = {
     "mean": "running_mean",
     "variance": "running_var",
-    "num_batches": NUM_BATCHES,
+    "num_batches": "num_batches_tracked",
 }
 
 
@@ -78,20 +82,20 @@ def statistics_from_torch(
     Raises:
       UsageError: a running average is missing or has another shape.
     """
-    statistics: Statistics = {}
     shapes = {layer: row["scale"].shape for layer, row in template.items() if "scale" in row}
-    if not any(f"{names[layer]}.running_mean" in tensors for layer in shapes):
+    averages = [STATISTICS["mean"], STATISTICS["variance"]]
+    if not any(f"{names[layer]}.{name}" in tensors for layer in shapes for name in averages):
         return None
-    for layer, shape in shapes.items():
-        statistics[layer] = NormStatistics(
-            mean=_read_average(tensors, f"{names[layer]}.running_mean", shape).astype(np.float32),
-            variance=_read_average(tensors, f"{names[layer]}.running_var", shape).astype(
-                np.float32
+    return {
+        layer: NormStatistics(
+            mean=_read_average(tensors, f"{names[layer]}.{STATISTICS['mean']}", shape),
+            variance=_read_average(tensors, f"{names[layer]}.{STATISTICS['variance']}", shape),
+            num_batches=np.asarray(
+                tensors.get(f"{names[layer]}.{STATISTICS['num_batches']}", UNKNOWN), np.int64
             ),
-            # PyTorch has this tensor since version 0.4.1.
-            num_batches=np.asarray(tensors.get(f"{names[layer]}.{NUM_BATCHES}", 0), np.int64),
         )
-    return statistics
+        for layer, shape in shapes.items()
+    }
 
 
 def _read_average(tensors: Tensors, name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -151,6 +155,7 @@ def statistics_to_torch(statistics: Statistics) -> Tensors:
         f"{norm}.{part}": values[field]
         for norm, values in statistics.items()
         for field, part in STATISTICS.items()
+        if field != "num_batches" or values[field] != UNKNOWN
     }
 
 

@@ -6,6 +6,7 @@ A line of the file has the name of an option, a colon and a value, and then perh
                       norm: instance                      	[default: batch]
 """
 
+import codecs
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,9 +18,8 @@ from pix2pix_jax.errors import UsageError
 from pix2pix_jax.interop.pytorch.names import PATCH_GANS, PIXEL_GAN
 
 FILE_NAME = "train_opt.txt"
-WITHOUT = "--options=none"  # the flag to import without the file
+NONE = "none"  # the value of --options to import without the file
 MAX_BYTES = 1_000_000
-LINE = re.compile(r"\s*(\w+): ?(.*?)\s*(?:\[default: .*\])?\s*")
 # The names that options have today, by their names in versions before September 2018.
 OLD_NAMES = {
     "batchSize": "batch_size",
@@ -39,8 +39,15 @@ LENGTH_OPTIONS = ("lr_policy", "n_epochs", "n_epochs_decay")
 
 
 class Setting(NamedTuple):
-    """A field of a config with the value that the options give it."""
+    """A field of a config with the value that the options give it.
 
+    Attributes:
+      option: the option, with its value as text.
+      group, name: the field.
+      value: the value of the field.
+    """
+
+    option: str
     group: str
     name: str
     value: Any
@@ -50,18 +57,32 @@ class Contradiction(NamedTuple):
     """An option that does not fit the weights.
 
     Attributes:
-      option: the name of the option.
-      said: its value in the file.
+      said: the option with its value in the file.
       found: what the weights have instead.
     """
 
-    option: str
     said: str
     found: str
 
 
 def _parse_bool(text: str) -> bool:
     return {"True": True, "False": False}[text]
+
+
+def _parse_int(text: str) -> int:
+    return int(text.replace("_", "?"))  # Python reads 1_0 as 10.
+
+
+def _parse_float(text: str) -> float:
+    return float(text.replace("_", "?"))
+
+
+def _parse_side(text: str) -> int:
+    """Parses the side of an image in pixels."""
+    side = _parse_int(text)
+    if side < 1:
+        raise ValueError
+    return side
 
 
 def _parse_choice(choices: dict[str, str]) -> Callable[[str], str]:
@@ -72,19 +93,19 @@ def _parse_choice(choices: dict[str, str]) -> Callable[[str], str]:
 # function that parses the value. The function raises ValueError or KeyError for a wrong value.
 FIELDS: tuple[tuple[str, str, str, Callable[[str], Any]], ...] = (
     ("direction", "data", "direction", _parse_choice({"AtoB": "AtoB", "BtoA": "BtoA"})),
-    ("batch_size", "data", "batch_size", int),
+    ("batch_size", "data", "batch_size", _parse_int),
     ("no_flip", "data", "flip", lambda text: not _parse_bool(text)),
     ("no_dropout", "model", "dropout", lambda text: 0.0 if _parse_bool(text) else 0.5),
-    ("ndf", "model", "discriminator_features", int),
+    ("ndf", "model", "discriminator_features", _parse_int),
     (
         "init_type", "model", "initializer",
         _parse_choice({name: name for name in ("normal", "xavier", "kaiming", "orthogonal")}),
     ),
-    ("init_gain", "model", "initializer_gain", float),
+    ("init_gain", "model", "initializer_gain", _parse_float),
     ("gan_mode", "loss", "gan", _parse_choice(GAN_MODES)),
-    ("lambda_L1", "loss", "l1_weight", float),
-    ("lr", "optimizer", "learning_rate", float),
-    ("beta1", "optimizer", "b1", float),
+    ("lambda_L1", "loss", "l1_weight", _parse_float),
+    ("lr", "optimizer", "learning_rate", _parse_float),
+    ("beta1", "optimizer", "b1", _parse_float),
 )  # fmt: skip
 
 
@@ -109,21 +130,25 @@ class TrainOptions:
         """
         try:
             with path.open("rb") as file:
-                text = file.read(MAX_BYTES).decode(errors="replace")
+                content = file.read(MAX_BYTES)
         except OSError as error:
             raise UsageError(
                 f"--options: {path} cannot be read ({error.strerror})",
-                f"give another file, or {WITHOUT}",
+                f"give another file, or --options={NONE}",
             ) from error
-        found = [LINE.fullmatch(line) for line in text.splitlines()]
-        values = {match[1]: match[2] for match in found if match}
-        values = {OLD_NAMES.get(name, name): value for name, value in values.items()}
+        is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = content.decode("utf-16" if is_utf16 else "utf-8-sig", errors="replace")
+        values = {}
+        for line in text.splitlines():
+            name, colon, value = line.partition(":")
+            if colon and re.fullmatch(r"\w+", name := name.strip()):
+                values[OLD_NAMES.get(name, name)] = value.partition("[default: ")[0].strip()
         if "no_lsgan" in values and "gan_mode" not in values:
             values["gan_mode"] = "vanilla" if values["no_lsgan"] == "True" else "lsgan"
         if not values.keys() & {"direction", "netG", "crop_size"}:
             raise UsageError(
                 f"{path}: has no options of pytorch-CycleGAN-and-pix2pix",
-                f"restore this file, or give {WITHOUT}",
+                f"give the {FILE_NAME} of these weights as --options=FILE, or --options={NONE}",
             )
         return cls(path, values)
 
@@ -134,15 +159,16 @@ class TrainOptions:
           UsageError: an option has a wrong value.
         """
         found = [
-            Setting(group, name, self._parse(option, parse))
+            Setting(self._say(option), group, name, self._parse(option, parse))
             for option, group, name, parse in FIELDS
             if option in self.values
         ]
         if self.values.get("gan_mode") == "wgangp":
             # The PyTorch code computes no penalty for pix2pix.
-            found.append(Setting("loss", "gradient_penalty", 0.0))
+            option = self._say("gan_mode")
+            found.append(Setting(option, "loss", "gradient_penalty", 0.0))
         if name := self.discriminator():
-            found.append(Setting("model", "discriminator", name))
+            found.append(Setting(self._say_discriminator(), "model", "discriminator", name))
         return [*found, *self._sizes()]
 
     def discriminator(self) -> str | None:
@@ -152,28 +178,37 @@ class TrainOptions:
             return PIXEL_GAN
         layers = 3 if kind == "basic" else 0
         if kind == "n_layers" and "n_layers_D" in self.values:
-            layers = self._parse("n_layers_D", int)
+            layers = self._parse("n_layers_D", _parse_int)
         return PATCH_GANS[layers - 1] if 1 <= layers <= len(PATCH_GANS) else None
 
     def image_size(self) -> tuple[int, int] | None:
         """Height and width of the images in training; None if the options do not determine them."""
-        sizes = {name: value for _, name, value in self._sizes()}
+        sizes = {setting.name: setting.value for setting in self._sizes()}
         return sizes.get("image_size")
 
     def _sizes(self) -> list[Setting]:
         """The sizes of the images, if the options prepare images as this project does."""
         if not {"load_size", "crop_size"} <= self.values.keys():
             return []
-        load, crop = self._parse("load_size", int), self._parse("crop_size", int)
+        load, crop = self._parse_sizes()
         preprocess = self.values.get("preprocess", "resize_and_crop")
+        option = "crop_size"
         if preprocess == "resize":
-            crop = load
+            crop, option = load, "load_size"
         elif "crop" not in preprocess:
             return []
         elif preprocess != "resize_and_crop" or load < crop:
             load = crop  # The crops are of this size; `unavailable` tells the rest.
-        sides = {"image_size": (crop, crop), "load_size": (load, load)}
-        return [Setting("data", name, value) for name, value in sides.items()]
+        return [
+            Setting(self._say(option), "data", "image_size", (crop, crop)),
+            Setting(self._say("load_size"), "data", "load_size", (load, load)),
+            # With a flag for image_size, load_size follows from this field.
+            Setting(self._say("load_size"), "data", "load_scale", load / crop),
+        ]
+
+    def _parse_sizes(self) -> tuple[int, int]:
+        """The options load_size and crop_size; raises UsageError if one is not a side in pixels."""
+        return self._parse("load_size", _parse_side), self._parse("crop_size", _parse_side)
 
     def unavailable(self) -> str:
         """What of the options this project does not have; "" if it has everything that counts."""
@@ -184,11 +219,11 @@ class TrainOptions:
                 f"preprocess {preprocess} (images are resized to data.load_size, then cropped)"
             )
         if self._crops_more_than_it_loads():
-            phrases.append(f"load_size {self.values['load_size']} below crop_size")
+            phrases.append(f"{self._say('load_size')} below crop_size")
         if (model := self.values.get("model", "pix2pix")) != "pix2pix":
             phrases.append(f"model {model} (training here is that of pix2pix)")
         if "netD" in self.values and self.discriminator() is None:
-            phrases.append(f"netD {self.values['netD']}")
+            phrases.append(self._say_discriminator())
         return "; ".join(phrases)
 
     def _crops_more_than_it_loads(self) -> bool:
@@ -196,12 +231,24 @@ class TrainOptions:
         if not {"load_size", "crop_size"} <= self.values.keys():
             return False
         is_default = self.values.get("preprocess", "resize_and_crop") == "resize_and_crop"
-        return is_default and self._parse("load_size", int) < self._parse("crop_size", int)
+        load, crop = self._parse_sizes()
+        return is_default and load < crop
 
     def length(self) -> str:
         """The options of the length and the schedule, in words; "" if there are none."""
         names = [name for name in LENGTH_OPTIONS if name in self.values]
-        return ", ".join(f"{name} {self.values[name]}" for name in names)
+        return ", ".join(self._say(name) for name in names)
+
+    def _say(self, option: str) -> str:
+        """An option and its value, such as "lr 0.0002"."""
+        return f"{option} {self.values[option]}"
+
+    def _say_discriminator(self) -> str:
+        """The options of the discriminator, such as "netD n_layers with n_layers_D 7"."""
+        said = self._say("netD")
+        if self.values["netD"] == "n_layers" and "n_layers_D" in self.values:
+            said += f" with {self._say('n_layers_D')}"
+        return said
 
     def contradictions(self, config: Config, has_discriminator: bool) -> list[Contradiction]:
         """The options that do not fit the weights.
@@ -215,26 +262,32 @@ class TrainOptions:
         """
         data, model = config.data, config.model
         found = [
-            ("input_nc", data.input_channels),
-            ("output_nc", data.target_channels),
-            ("ngf", model.features),
-            ("norm", model.norm),
+            ("input_nc", _parse_int, data.input_channels),
+            ("output_nc", _parse_int, data.target_channels),
+            ("ngf", _parse_int, model.features),
+            ("norm", str, model.norm),
         ]
         if has_discriminator:
-            found.append(("ndf", model.discriminator_features))
+            found.append(("ndf", _parse_int, model.discriminator_features))
         wrong = [
-            Contradiction(name, self.values[name], f"{value}")
-            for name, value in found
-            if name in self.values and self._parse(name, type(value)) != value
+            Contradiction(self._say(name), f"{value}")
+            for name, parse, value in found
+            if name in self.values and self._parse(name, parse) != value
         ]
-        kind = self.values.get("netG")
-        depths = {name: depth for name, depth in DEPTHS.items() if depth == model.depth}
+        depth, kind = model.depth, self.values.get("netG")
+        assert depth is not None  # the weights determine the depth
+        depths = [name for name in DEPTHS if DEPTHS[name] == depth]
         if kind is not None and kind not in depths and (kind in DEPTHS or "unet" not in kind):
-            wrong.append(Contradiction("netG", kind, f"a U-Net of depth {model.depth}"))
+            wrong.append(Contradiction(self._say("netG"), f"a U-Net of depth {depth}"))
+        wrong += [
+            Contradiction(setting.option, f"a U-Net that halves images {depth} times")
+            for setting in self._sizes()
+            if setting.name == "image_size" and setting.value[0] % 2**depth
+        ]
         name = self.discriminator()
         if has_discriminator and name not in (None, model.discriminator):
-            said = f"{self.values['netD']} ({name})"
-            wrong.append(Contradiction("netD", said, model.discriminator))
+            said = f"{self._say_discriminator()} ({name})"
+            wrong.append(Contradiction(said, model.discriminator))
         return wrong
 
     def _parse(self, option: str, parse: Callable[[str], Any]) -> Any:
@@ -245,5 +298,5 @@ class TrainOptions:
         except (ValueError, KeyError) as error:
             raise UsageError(
                 f"{self.path}: {option}: {text or 'nothing'} is not valid",
-                f"correct this line, or give {WITHOUT}",
+                f"correct this line, or give --options={NONE}",
             ) from error

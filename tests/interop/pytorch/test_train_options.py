@@ -12,7 +12,7 @@ from pix2pix_jax.config import Config, Data, Model, Optimizer, preset, resolve
 from pix2pix_jax.config.files import read_config
 from pix2pix_jax.errors import UsageError
 from pix2pix_jax.interop.import_report import closest_preset
-from pix2pix_jax.interop.import_weights import import_weights
+from pix2pix_jax.interop.import_weights import ImportOptions, import_weights
 from pix2pix_jax.interop.pytorch.train_options import TrainOptions
 from pix2pix_jax.runs.workdir import Workdir
 
@@ -67,20 +67,27 @@ def folder(tmp_path):
     return tmp_path
 
 
-def import_with(folder, changes=None, *, base=None, fields=None, options=None, d=None, end="\n"):
+def import_with(folder, changes=None, *, base=None, fields=None, options=None, d=None):
     """Imports with a train_opt.txt, and returns the config of the run."""
     if changes is not None:
-        text = file_text(OPTIONS | changes).replace("\n", end)
-        (folder / "train_opt.txt").write_bytes(text.encode())
+        (folder / "train_opt.txt").write_text(file_text(OPTIONS | changes))
     workdir = Workdir(folder / "run")
     weights = folder / "latest_net_G.pth"
-    import_weights(weights, d and folder / d, workdir, base, fields or {}, options)
+    import_weights(
+        ImportOptions(weights, d and folder / d, base, train_options=options), workdir, fields or {}
+    )
     return read_config(workdir.config_file)
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_an_import_takes_the_fields_that_the_weights_do_not_determine(folder, capsys, end):
-    config = import_with(folder, {}, end=end)
+@pytest.mark.parametrize(
+    ("end", "encoding"), [("\n", "utf-8"), ("\r\n", "utf-8-sig"), ("\r\n", "utf-16")]
+)
+def test_an_import_takes_the_fields_that_the_weights_do_not_determine(
+    folder, capsys, end, encoding
+):
+    text = file_text(OPTIONS).replace("\n", end)
+    (folder / "train_opt.txt").write_bytes(text.encode(encoding))
+    config = import_with(folder)
     data, model = config.data, config.model
     assert (data.direction, data.batch_size, data.flip) == ("BtoA", 4, False)
     assert (data.image_size, data.load_size) == ((64, 64), (80, 80))
@@ -120,6 +127,32 @@ def test_flags_and_the_experiment_s_own_values_win(folder, capsys):
     assert "learning_rate" not in line
 
 
+def test_flags_are_not_said_to_come_from_the_options(folder, capsys):
+    place = folder / "train_opt.txt"
+    import_with(folder, {}, fields={"data.direction": "AtoB"})
+    assert (
+        f"\n64x64 images (height x width), dropout 0.0: taken from {place}; direction AtoB: set by "
+        "flags; to change these, import again" in capsys.readouterr().out
+    )
+    fields = {"data.direction": "AtoB", "data.image_size": "32,32", "model.dropout": "0.5"}
+    workdir = Workdir(folder / "flags")
+    import_weights(ImportOptions(folder / "latest_net_G.pth"), workdir, fields)
+    assert (
+        "\ndirection AtoB, 32x32 images (height x width), dropout 0.5: set by flags; to change"
+        in capsys.readouterr().out
+    )
+
+
+def test_the_load_size_of_the_options_follows_a_flag_for_the_image_size(folder, capsys):
+    """80 is 1.25 times 64, so images of 128 pixels are cropped from 160 pixels."""
+    config = import_with(folder, {}, fields={"data.image_size": "128,128"})
+    assert (config.data.load_size, config.data.load_scale) == ((160, 160), 1.25)
+    line = capsys.readouterr().out.split("train_opt.txt: ")[1].splitlines()[0]
+    assert "data.load_scale 1.25" in line
+    assert "data.load_size" not in line
+    assert "data.image_size" not in line
+
+
 def test_the_discriminator_of_a_file_wins_over_the_options(folder):
     config = import_with(folder, {}, d="latest_net_D.pth")
     assert (config.model.discriminator, config.model.discriminator_features) == ("patch34", 8)
@@ -135,6 +168,12 @@ def test_the_discriminator_of_a_file_wins_over_the_options(folder):
         ({"netG": "resnet_9blocks"}, "netG resnet_9blocks", "a U-Net of depth 5"),
         ({"netD": "basic"}, "netD basic (patch70)", "patch34"),
         ({"ndf": "64"}, "ndf 64", "8"),
+        ({"crop_size": "72"}, "crop_size 72", "a U-Net that halves images 5 times"),
+        (
+            {"preprocess": "resize", "load_size": "80"},
+            "load_size 80",
+            "a U-Net that halves images 5 times",
+        ),
     ],
 )
 def test_options_that_contradict_the_weights_are_refused(folder, changes, said, found):
@@ -153,8 +192,8 @@ def test_a_file_in_another_place_can_be_given(folder, tmp_path):
     place.parent.mkdir()
     place.write_text(file_text(OPTIONS))
     assert import_with(folder, options=str(place)).data.direction == "BtoA"
-    args = None, Workdir(folder / "x"), None, {}, str(tmp_path / "none.txt")
-    message = refusal(import_weights, folder / "latest_net_G.pth", *args)
+    missing = ImportOptions(folder / "latest_net_G.pth", train_options=str(tmp_path / "none.txt"))
+    message = refusal(import_weights, missing, Workdir(folder / "x"), {})
     assert f"--options: {tmp_path}/none.txt cannot be read" in message
 
 
@@ -164,7 +203,18 @@ def test_a_file_that_has_no_options_is_refused(folder, text):
     with pytest.raises(UsageError) as error:
         import_with(folder)
     assert "train_opt.txt: has no options of pytorch-CycleGAN-and-pix2pix" in error.value.problem
-    assert error.value.fix == "restore this file, or give --options=none"
+    assert error.value.fix == (
+        "give the train_opt.txt of these weights as --options=FILE, or --options=none"
+    )
+
+
+def test_a_line_of_many_spaces_is_read_in_linear_time(folder):
+    """A pattern with three neighbouring repetitions would take hours for these lines."""
+    spaces = " " * 100_000
+    text = f"{spaces}direction:{spaces}BtoA{spaces}x\nnorm:{spaces}[default: batch]{spaces}\n"
+    (folder / "train_opt.txt").write_text(text)
+    values = TrainOptions.read(folder / "train_opt.txt").values
+    assert values == {"direction": f"BtoA{spaces}x", "norm": ""}
 
 
 @pytest.mark.parametrize(
@@ -172,7 +222,18 @@ def test_a_file_that_has_no_options_is_refused(folder, text):
     [
         ({"ngf": "many"}, "ngf: many is not valid; correct this line, or give --options=none"),
         ({"direction": ""}, "direction: nothing is not valid"),
-        ({"lr": "-1"}, "optimizer.learning_rate: -1.0 is too small"),
+        (
+            {"lr": "-1"},
+            "lr -1: optimizer.learning_rate: -1.0 is too small; correct this line, or give "
+            "--options=none",
+        ),
+        ({"lr": "nan"}, "lr nan: optimizer.learning_rate: "),
+        ({"beta1": "1.0"}, "beta1 1.0: optimizer.b1: 1.0 is too large"),
+        ({"batch_size": "0"}, "batch_size 0: data.batch_size: 0 is too small"),
+        ({"batch_size": "1_0"}, "batch_size: 1_0 is not valid"),
+        ({"lr": "1_0.0"}, "lr: 1_0.0 is not valid"),
+        ({"crop_size": "0"}, "crop_size: 0 is not valid"),
+        ({"load_size": "-64"}, "load_size: -64 is not valid"),
         ({"no_flip": "maybe"}, "no_flip: maybe is not valid"),
     ],
 )
@@ -234,8 +295,8 @@ def test_the_wgan_of_the_pytorch_code_has_no_penalty(folder):
 def test_what_is_not_available_is_told(folder, capsys):
     import_with(folder, {"model": "cycle_gan", "netD": "n_layers", "n_layers_D": "7"})
     assert (
-        "not available here: model cycle_gan (training here is that of pix2pix); netD n_layers\n"
-        in capsys.readouterr().out
+        "not available here: model cycle_gan (training here is that of pix2pix); netD n_layers "
+        "with n_layers_D 7\n" in capsys.readouterr().out
     )
 
 
@@ -277,7 +338,11 @@ def test_a_safetensors_file_of_this_project_needs_no_options(folder):
     export(config, Workdir(folder / "run"), ExportOptions(folder / "G.safetensors"))
     (folder / "train_opt.txt").write_text(file_text(OPTIONS))
     again = Workdir(folder / "again")
-    import_weights(folder / "G.safetensors", None, again, None, {})
+    import_weights(ImportOptions(folder / "G.safetensors"), again, {})
     assert read_config(again.config_file).data.direction == "AtoB"
-    args = folder / "G.safetensors", None, Workdir(folder / "x"), None, {}, "train_opt.txt"
-    assert "G.safetensors has a config of its own; leave out" in refusal(import_weights, *args)
+    own = {
+        name: ImportOptions(folder / "G.safetensors", train_options=name) for name in ("none", "x")
+    }
+    import_weights(own["none"], Workdir(folder / "third"), {})
+    message = refusal(import_weights, own["x"], Workdir(folder / "x"), {})
+    assert "G.safetensors has a config of its own; leave out" in message
